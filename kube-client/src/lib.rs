@@ -1,1 +1,3 @@
-//! Skeleton.
+//! A Kubernetes client: HTTP, configuration, authentication, typed and dynamic API access.
+
+pub mod core;

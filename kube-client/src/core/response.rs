@@ -1,0 +1,367 @@
+//! `Status`: how an API server says that a request failed, or what a deletion did.
+//!
+//! Owns the model of `meta/v1 Status` and its reasons; turning a Rust error into one, or the reverse, is not done here.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, time::Duration};
+
+/// The outcome of a request as the API server describes it (`meta/v1 Status`).
+///
+/// A failed request carries one inside [`Error::Api`](crate::Error::Api); a deletion that completes at once returns one
+/// with [`is_success`](Status::is_success).
+///
+/// ```
+/// use kube_client::core::{Status, reason};
+///
+/// let status = Status::failure("pods \"web\" not found", reason::NOT_FOUND).with_code(404);
+/// assert!(status.is_not_found());
+/// assert_eq!(status.to_string(), "pods \"web\" not found (404 NotFound)");
+/// ```
+#[derive(Serialize, Deserialize, Debug, Clone, Default, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Status {
+    /// Success or failure; absent where a server left it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusSummary>,
+    /// A suggested HTTP status code, 0 where it is not set.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_zero")]
+    pub code: u16,
+    /// What happened, for people.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// What happened, for programs: one of the constants in [`reason`], or empty.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// What the failure was about, and its causes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<StatusDetails>,
+    /// List metadata: a `410 Expired` answer to a paged list carries a token to continue inconsistently from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta>,
+}
+
+impl Status {
+    /// Boxes the status, as [`Error::Api`](crate::Error::Api) wants it.
+    #[must_use]
+    pub fn boxed(self) -> Box<Self> {
+        Box::new(self)
+    }
+
+    /// A success without details.
+    #[must_use]
+    pub fn success() -> Self {
+        Self { status: Some(StatusSummary::Success), ..Self::default() }
+    }
+
+    /// A failure with a message for people and a [`reason`] for programs.
+    #[must_use]
+    pub fn failure(message: &str, reason: &str) -> Self {
+        Self {
+            status: Some(StatusSummary::Failure),
+            message: message.to_owned(),
+            reason: reason.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Sets the HTTP status code.
+    #[must_use]
+    pub fn with_code(mut self, code: u16) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// Sets what the failure was about.
+    #[must_use]
+    pub fn with_details(mut self, details: StatusDetails) -> Self {
+        self.details = Some(details);
+        self
+    }
+
+    /// Whether the server reports a success.
+    pub fn is_success(&self) -> bool {
+        self.status == Some(StatusSummary::Success)
+    }
+
+    /// Whether the server reports a failure.
+    pub fn is_failure(&self) -> bool {
+        self.status == Some(StatusSummary::Failure)
+    }
+
+    /// The object, or the resource itself, does not exist (404).
+    pub fn is_not_found(&self) -> bool {
+        self.is(reason::NOT_FOUND, 404)
+    }
+
+    /// An object of that name exists already (409 with reason `AlreadyExists`).
+    pub fn is_already_exists(&self) -> bool {
+        self.reason == reason::ALREADY_EXISTS
+    }
+
+    /// The write was based on an outdated version of the object (409): read it again and retry.
+    pub fn is_conflict(&self) -> bool {
+        self.is(reason::CONFLICT, 409)
+    }
+
+    /// The caller may not do this (403).
+    pub fn is_forbidden(&self) -> bool {
+        self.is(reason::FORBIDDEN, 403)
+    }
+
+    /// The server does not know who the caller is (401).
+    pub fn is_unauthorized(&self) -> bool {
+        self.is(reason::UNAUTHORIZED, 401)
+    }
+
+    /// The object failed validation (422).
+    pub fn is_invalid(&self) -> bool {
+        self.is(reason::INVALID, 422)
+    }
+
+    /// The request itself was malformed (400).
+    pub fn is_bad_request(&self) -> bool {
+        self.is(reason::BAD_REQUEST, 400)
+    }
+
+    /// The resource version or continue token is too old: list again (410, reason `Expired` or `Gone`).
+    pub fn is_gone(&self) -> bool {
+        self.reason == reason::EXPIRED || self.is(reason::GONE, 410)
+    }
+
+    /// The server asks for fewer requests (429).
+    pub fn is_too_many_requests(&self) -> bool {
+        self.is(reason::TOO_MANY_REQUESTS, 429)
+    }
+
+    /// The server did not finish in time (504 `Timeout`, or 500 `ServerTimeout`).
+    pub fn is_timeout(&self) -> bool {
+        self.reason == reason::SERVER_TIMEOUT || self.is(reason::TIMEOUT, 504)
+    }
+
+    /// The asked-for resource version lies ahead of what this server has seen yet: it may catch up, and a list without a
+    /// version always works.
+    pub fn is_resource_version_too_large(&self) -> bool {
+        let named = |cause: &StatusCause| cause.reason == "ResourceVersionTooLarge";
+        self.details.as_ref().is_some_and(|details| details.causes.iter().any(named))
+            || (self.is_timeout() && self.message.contains("Too large resource version"))
+    }
+
+    /// How long the server asks the caller to wait before the next try.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.details.as_ref()?.retry_after_seconds;
+        (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
+    }
+
+    /// A reason decides where one is known; servers that send none are judged by the code.
+    fn is(&self, reason: &str, code: u16) -> bool {
+        self.reason == reason || (!reason::is_known(&self.reason) && self.code == code)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = if self.message.is_empty() { "no message" } else { &self.message };
+        match (self.code, self.reason.as_str()) {
+            (0, "") => write!(f, "{message}"),
+            (code, "") => write!(f, "{message} ({code})"),
+            (0, reason) => write!(f, "{message} ({reason})"),
+            (code, reason) => write!(f, "{message} ({code} {reason})"),
+        }
+    }
+}
+
+impl std::error::Error for Status {}
+
+/// Whether a request succeeded.
+#[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusSummary {
+    /// It did.
+    Success,
+    /// It did not.
+    Failure,
+}
+
+/// What a [`Status`] is about.
+#[derive(Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(default, rename_all = "camelCase")]
+pub struct StatusDetails {
+    /// The object's name, where a single one is concerned.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// The API group.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// The kind or, in most servers' answers, the plural resource name.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// The object's uid.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
+    pub uid: String,
+    /// The single causes, such as the fields that failed validation.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<StatusCause>,
+    /// Seconds to wait before the next try, 0 where the server asks for none; see [`Status::retry_after`].
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_zero")]
+    pub retry_after_seconds: u32,
+}
+
+/// One cause of a failure.
+#[derive(Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(default)]
+pub struct StatusCause {
+    /// What is wrong, for programs.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// What is wrong, for people.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// The field in question, as a path such as `spec.containers[0].image`.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
+    pub field: String,
+}
+
+/// Values of [`Status::reason`] (`meta/v1 StatusReason`).
+pub mod reason {
+    /// No reason given.
+    pub const UNKNOWN: &str = "";
+    /// 401: credentials are missing or not valid.
+    pub const UNAUTHORIZED: &str = "Unauthorized";
+    /// 403: the caller may not do this.
+    pub const FORBIDDEN: &str = "Forbidden";
+    /// 404: the object or resource does not exist.
+    pub const NOT_FOUND: &str = "NotFound";
+    /// 409: an object of that name exists.
+    pub const ALREADY_EXISTS: &str = "AlreadyExists";
+    /// 409: the write was based on an outdated version.
+    pub const CONFLICT: &str = "Conflict";
+    /// 410: the object is no longer there.
+    pub const GONE: &str = "Gone";
+    /// 422: the object failed validation.
+    pub const INVALID: &str = "Invalid";
+    /// 500: the server could not finish in time; a retry may work.
+    pub const SERVER_TIMEOUT: &str = "ServerTimeout";
+    /// 500: an object in storage cannot be read.
+    pub const STORAGE_READ_ERROR: &str = "StorageReadError";
+    /// 504: the request's own time limit passed.
+    pub const TIMEOUT: &str = "Timeout";
+    /// 429: the server asks for fewer requests.
+    pub const TOO_MANY_REQUESTS: &str = "TooManyRequests";
+    /// 400: the request is malformed.
+    pub const BAD_REQUEST: &str = "BadRequest";
+    /// 405: this resource does not have that verb.
+    pub const METHOD_NOT_ALLOWED: &str = "MethodNotAllowed";
+    /// 406: none of the accepted content types is available.
+    pub const NOT_ACCEPTABLE: &str = "NotAcceptable";
+    /// 413: the body is too large.
+    pub const REQUEST_ENTITY_TOO_LARGE: &str = "RequestEntityTooLarge";
+    /// 415: the content type is not understood.
+    pub const UNSUPPORTED_MEDIA_TYPE: &str = "UnsupportedMediaType";
+    /// 500: something broke inside the server.
+    pub const INTERNAL_ERROR: &str = "InternalError";
+    /// 410: the resource version or continue token is too old.
+    pub const EXPIRED: &str = "Expired";
+    /// 503: the server cannot answer at present.
+    pub const SERVICE_UNAVAILABLE: &str = "ServiceUnavailable";
+
+    /// The reason that goes with an HTTP status code, for answers that carry no `Status` of their own.
+    pub fn from_code(code: u16) -> &'static str {
+        match code {
+            400 => BAD_REQUEST,
+            401 => UNAUTHORIZED,
+            403 => FORBIDDEN,
+            404 => NOT_FOUND,
+            405 => METHOD_NOT_ALLOWED,
+            406 => NOT_ACCEPTABLE,
+            409 => CONFLICT,
+            410 => GONE,
+            413 => REQUEST_ENTITY_TOO_LARGE,
+            415 => UNSUPPORTED_MEDIA_TYPE,
+            422 => INVALID,
+            429 => TOO_MANY_REQUESTS,
+            500 => INTERNAL_ERROR,
+            503 => SERVICE_UNAVAILABLE,
+            504 => TIMEOUT,
+            _ => UNKNOWN,
+        }
+    }
+
+    /// Whether this is one of the reasons above; an empty one is not.
+    pub fn is_known(reason: &str) -> bool {
+        matches!(
+            reason,
+            UNAUTHORIZED
+                | FORBIDDEN
+                | NOT_FOUND
+                | ALREADY_EXISTS
+                | CONFLICT
+                | GONE
+                | INVALID
+                | SERVER_TIMEOUT
+                | STORAGE_READ_ERROR
+                | TIMEOUT
+                | TOO_MANY_REQUESTS
+                | BAD_REQUEST
+                | METHOD_NOT_ALLOWED
+                | NOT_ACCEPTABLE
+                | REQUEST_ENTITY_TOO_LARGE
+                | UNSUPPORTED_MEDIA_TYPE
+                | INTERNAL_ERROR
+                | EXPIRED
+                | SERVICE_UNAVAILABLE
+        )
+    }
+}
+
+/// Servers written in Go may send `null` for an empty value.
+fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands skip_serializing_if a reference")]
+fn is_zero<T: PartialEq + Default>(value: &T) -> bool {
+    *value == T::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decodes_what_a_server_sends_for_a_missing_pod() {
+        let text = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",
+            "message":"pods \"web\" not found","reason":"NotFound","details":{"name":"web","kind":"pods"},"code":404}"#;
+        let status: Status = serde_json::from_str(text).unwrap();
+        assert!(status.is_not_found() && status.is_failure() && !status.is_conflict());
+        assert_eq!(status.details.unwrap().name, "web");
+    }
+
+    #[test]
+    fn judges_by_code_only_where_no_reason_is_known() {
+        let exists = Status::failure("", reason::ALREADY_EXISTS).with_code(409);
+        assert!(exists.is_already_exists() && !exists.is_conflict());
+        assert!(Status::failure("", "Odd").with_code(409).is_conflict());
+        assert!(Status::failure("", "").with_code(410).is_gone());
+        assert!(Status::failure("", reason::EXPIRED).is_gone());
+    }
+
+    #[test]
+    fn tells_how_long_to_wait() {
+        let text =
+            r#"{"reason":"TooManyRequests","code":429,"details":{"retryAfterSeconds":7,"causes":null}}"#;
+        let status: Status = serde_json::from_str(text).unwrap();
+        assert_eq!(status.retry_after(), Some(Duration::from_secs(7)));
+        assert_eq!(Status::success().retry_after(), None);
+    }
+
+    #[test]
+    fn recognises_a_version_that_the_server_has_not_reached() {
+        let cause = StatusCause { reason: "ResourceVersionTooLarge".into(), ..StatusCause::default() };
+        let details = StatusDetails { causes: vec![cause], ..StatusDetails::default() };
+        assert!(Status::failure("", reason::TIMEOUT).with_details(details).is_resource_version_too_large());
+        assert!(!Status::failure("slow", reason::TIMEOUT).is_resource_version_too_large());
+    }
+}
