@@ -3,6 +3,33 @@
 //! Nothing in here performs IO, reads a clock or depends on an async runtime; it is all that is left of the crate
 //! without its `client` feature.
 
+mod gvk;
+mod metadata;
+mod object;
+mod params;
+pub mod request;
+mod resource;
 mod response;
+mod selector;
+mod version;
+mod watch_event;
 
+pub use gvk::{GroupVersion, GroupVersionKind, GroupVersionResource, ParseGroupVersionError};
+pub use metadata::{ListMeta, ObjectMeta, TypeMeta};
+pub use object::{
+    ApiResource, DynamicObject, HasSpec, HasStatus, NotUsed, Object, ObjectList, ParseDynamicObjectError,
+    PartialObjectMeta, PartialObjectMetaExt,
+};
+pub use params::{
+    DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+    ValidationDirective, VersionMatch, WatchParams,
+};
+pub use request::Request;
+pub use resource::{
+    ClusterResourceScope, DynamicResourceScope, NamespaceResourceScope, NamespaceScope, Representation,
+    Resource, ResourceExt, ResourceScope, SubResourceScope,
+};
 pub use response::{Status, StatusCause, StatusDetails, StatusSummary, reason};
+pub use selector::{Expression, ParseExpressionError, Selector, SelectorExt};
+pub use version::{ParseResourceVersionError, ResourceVersion, Version};
+pub use watch_event::{Bookmark, BookmarkMeta, WatchEvent};

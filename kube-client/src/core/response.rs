@@ -321,7 +321,6 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands skip_serializing_if a reference")]
 fn is_zero<T: PartialEq + Default>(value: &T) -> bool {
     *value == T::default()
 }

@@ -1,0 +1,174 @@
+//! Names of kinds and resources: group, version, kind, plural.
+
+use super::TypeMeta;
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+use thiserror::Error;
+
+/// An `apiVersion` that is neither `version` nor `group/version`.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[error("cannot read {0:?} as an apiVersion: it has the form \"version\" or \"group/version\"")]
+pub struct ParseGroupVersionError(pub String);
+
+/// A kind in a version of a group, such as `apps/v1 Deployment`.
+///
+/// ```
+/// use kube_client::core::GroupVersionKind;
+///
+/// let gvk = GroupVersionKind::gvk("apps", "v1", "Deployment");
+/// assert_eq!(gvk.api_version(), "apps/v1");
+/// ```
+#[derive(Deserialize, Serialize, Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupVersionKind {
+    /// The API group, empty for the core group.
+    #[serde(default)]
+    pub group: String,
+    /// The version within the group.
+    pub version: String,
+    /// The kind, in CamelCase.
+    pub kind: String,
+}
+
+impl GroupVersionKind {
+    /// Names a kind by its three parts; the core group is `""`.
+    pub fn gvk(group: &str, version: &str, kind: &str) -> Self {
+        Self { group: group.into(), version: version.into(), kind: kind.into() }
+    }
+
+    /// The `apiVersion` of objects of this kind.
+    pub fn api_version(&self) -> String {
+        join_api_version(&self.group, &self.version)
+    }
+}
+
+impl fmt::Display for GroupVersionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.api_version(), self.kind)
+    }
+}
+
+impl TryFrom<&TypeMeta> for GroupVersionKind {
+    type Error = ParseGroupVersionError;
+
+    fn try_from(types: &TypeMeta) -> Result<Self, Self::Error> {
+        Ok(GroupVersion::from_str(&types.api_version)?.with_kind(&types.kind))
+    }
+}
+
+impl TryFrom<TypeMeta> for GroupVersionKind {
+    type Error = ParseGroupVersionError;
+
+    fn try_from(types: TypeMeta) -> Result<Self, Self::Error> {
+        Self::try_from(&types)
+    }
+}
+
+impl TryFrom<&OwnerReference> for GroupVersionKind {
+    type Error = ParseGroupVersionError;
+
+    fn try_from(owner: &OwnerReference) -> Result<Self, Self::Error> {
+        Ok(GroupVersion::from_str(&owner.api_version)?.with_kind(&owner.kind))
+    }
+}
+
+impl TryFrom<&ObjectReference> for GroupVersionKind {
+    type Error = ParseGroupVersionError;
+
+    fn try_from(object: &ObjectReference) -> Result<Self, Self::Error> {
+        let api_version = object.api_version.as_deref().unwrap_or_default();
+        Ok(GroupVersion::from_str(api_version)?.with_kind(object.kind.as_deref().unwrap_or_default()))
+    }
+}
+
+/// A version of a group, such as `apps/v1`, or `v1` for the core group.
+#[derive(Deserialize, Serialize, Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupVersion {
+    /// The API group, empty for the core group.
+    #[serde(default)]
+    pub group: String,
+    /// The version within the group.
+    pub version: String,
+}
+
+impl GroupVersion {
+    /// Names a version of a group; the core group is `""`.
+    pub fn gv(group: &str, version: &str) -> Self {
+        Self { group: group.into(), version: version.into() }
+    }
+
+    /// A kind in this version.
+    pub fn with_kind(self, kind: &str) -> GroupVersionKind {
+        GroupVersionKind { group: self.group, version: self.version, kind: kind.into() }
+    }
+
+    /// The `apiVersion` of objects in this version.
+    pub fn api_version(&self) -> String {
+        join_api_version(&self.group, &self.version)
+    }
+}
+
+impl FromStr for GroupVersion {
+    type Err = ParseGroupVersionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('/') {
+            None if !text.is_empty() => Ok(Self::gv("", text)),
+            Some((group, version)) if !version.is_empty() && !version.contains('/') => {
+                Ok(Self::gv(group, version))
+            }
+            _ => Err(ParseGroupVersionError(text.to_owned())),
+        }
+    }
+}
+
+/// A resource as URLs name it, such as `apps/v1 deployments`.
+#[derive(Deserialize, Serialize, Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupVersionResource {
+    /// The API group, empty for the core group.
+    #[serde(default)]
+    pub group: String,
+    /// The version within the group.
+    pub version: String,
+    /// The plural name, in lower case.
+    pub resource: String,
+}
+
+impl GroupVersionResource {
+    /// Names a resource by its three parts; the core group is `""`.
+    pub fn gvr(group: &str, version: &str, resource: &str) -> Self {
+        Self { group: group.into(), version: version.into(), resource: resource.into() }
+    }
+
+    /// The `apiVersion` of objects of this resource.
+    pub fn api_version(&self) -> String {
+        join_api_version(&self.group, &self.version)
+    }
+}
+
+/// `group/version`, or `version` alone for the core group.
+pub(crate) fn join_api_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parses_both_forms_of_api_version_and_rejects_others() {
+        assert_eq!("v1".parse(), Ok(GroupVersion::gv("", "v1")));
+        assert_eq!("apps/v1".parse(), Ok(GroupVersion::gv("apps", "v1")));
+        for bad in ["", "apps/", "a/b/c"] {
+            assert_eq!(bad.parse::<GroupVersion>(), Err(ParseGroupVersionError(bad.into())));
+        }
+    }
+
+    #[test]
+    fn reads_kinds_off_references() {
+        let owner =
+            OwnerReference { api_version: "apps/v1".into(), kind: "ReplicaSet".into(), ..Default::default() };
+        assert_eq!(GroupVersionKind::try_from(&owner), Ok(GroupVersionKind::gvk("apps", "v1", "ReplicaSet")));
+        assert!(GroupVersionKind::try_from(&ObjectReference::default()).is_err());
+    }
+}

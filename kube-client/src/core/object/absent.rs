@@ -1,0 +1,31 @@
+//! A deserializer for a field that is not there: options become `None`, all else is the usual "missing field" error.
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use std::marker::PhantomData;
+
+/// Decodes `T` as if its field were missing, for the hand-written visitors of this module.
+pub(super) fn missing<'de, T: Deserialize<'de>, E: Error>(field: &'static str) -> Result<T, E> {
+    T::deserialize(Absent { field, error: PhantomData })
+}
+
+struct Absent<E> {
+    field: &'static str,
+    error: PhantomData<E>,
+}
+
+impl<'de, E: Error> Deserializer<'de> for Absent<E> {
+    type Error = E;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, E> {
+        Err(E::missing_field(self.field))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_none()
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}

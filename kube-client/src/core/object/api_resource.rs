@@ -1,0 +1,105 @@
+//! `ApiResource`: what has to be known at run time to address a kind.
+
+use crate::core::{GroupVersionKind, Resource, gvk::join_api_version};
+use serde::{Deserialize, Serialize};
+
+/// A kind as a server offers it, for kinds that are not known at compile time.
+///
+/// Get one from discovery, from a type by [`erase`](ApiResource::erase), or by hand where the plural is known.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiResource {
+    /// The API group, empty for the core group.
+    #[serde(default)]
+    pub group: String,
+    /// The version within the group.
+    pub version: String,
+    /// `group/version`, or `version` alone in the core group.
+    pub api_version: String,
+    /// The kind, in CamelCase.
+    pub kind: String,
+    /// The plural name, as URLs have it.
+    pub plural: String,
+}
+
+impl ApiResource {
+    /// What `K` says about itself.
+    pub fn erase<K: Resource>(dt: &K::DynamicType) -> Self {
+        Self {
+            group: K::group(dt).into(),
+            version: K::version(dt).into(),
+            api_version: K::api_version(dt).into(),
+            kind: K::kind(dt).into(),
+            plural: K::plural(dt).into(),
+        }
+    }
+
+    /// A kind whose plural name is known.
+    ///
+    /// ```
+    /// use kube_client::core::{ApiResource, GroupVersionKind};
+    ///
+    /// let foos = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("clux.dev", "v1", "Foo"), "foos");
+    /// assert_eq!(foos.api_version, "clux.dev/v1");
+    /// ```
+    pub fn from_gvk_with_plural(gvk: &GroupVersionKind, plural: &str) -> Self {
+        Self {
+            group: gvk.group.clone(),
+            version: gvk.version.clone(),
+            api_version: join_api_version(&gvk.group, &gvk.version),
+            kind: gvk.kind.clone(),
+            plural: plural.to_owned(),
+        }
+    }
+
+    /// A kind whose plural name is guessed by the rules of English that Kubernetes' own kinds follow.
+    ///
+    /// A wrong guess shows as 404 on every request; name the plural with
+    /// [`from_gvk_with_plural`](ApiResource::from_gvk_with_plural) where it is known.
+    pub fn from_gvk(gvk: &GroupVersionKind) -> Self {
+        Self::from_gvk_with_plural(gvk, &guess_plural(&gvk.kind.to_lowercase()))
+    }
+}
+
+/// `endpoints` stays, a sibilant takes `es`, a consonant's `y` becomes `ies`, all else takes `s`.
+fn guess_plural(kind: &str) -> String {
+    if kind == "endpoints" {
+        return kind.to_owned();
+    }
+    if ["s", "x", "z", "ch", "sh"].iter().any(|end| kind.ends_with(end)) {
+        return format!("{kind}es");
+    }
+    match kind.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'i', 'o', 'u']) => format!("{stem}ies"),
+        _ => format!("{kind}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::networking::v1::NetworkPolicy;
+
+    #[test]
+    fn guesses_the_plurals_of_known_kinds() {
+        let pairs = [
+            ("Pod", "pods"),
+            ("Endpoints", "endpoints"),
+            ("Ingress", "ingresses"),
+            ("NetworkPolicy", "networkpolicies"),
+            ("Gateway", "gateways"),
+            ("Box", "boxes"),
+        ];
+        for (kind, plural) in pairs {
+            assert_eq!(ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind)).plural, plural);
+        }
+    }
+
+    #[test]
+    fn erases_a_type() {
+        let erased = ApiResource::erase::<NetworkPolicy>(&());
+        assert_eq!(erased.plural, "networkpolicies");
+        assert_eq!(erased.api_version, "networking.k8s.io/v1");
+        assert_eq!(ApiResource::erase::<crate::core::DynamicObject>(&erased), erased);
+    }
+}

@@ -1,0 +1,89 @@
+//! `ObjectList`: one page of a collection.
+
+use crate::core::{ListMeta, TypeMeta};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// One page of a collection, with what is needed to ask for the next.
+///
+/// ```
+/// use k8s_openapi::api::core::v1::Pod;
+/// use kube_client::core::ObjectList;
+///
+/// let text = r#"{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"7"},"items":[{"metadata":{"name":"a"}}]}"#;
+/// let pods: ObjectList<Pod> = serde_json::from_str(text)?;
+/// assert_eq!(pods.iter().count(), 1);
+/// assert_eq!(pods.metadata.resource_version.as_deref(), Some("7"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct ObjectList<T> {
+    /// The list's own type, such as `v1 PodList`.
+    #[serde(flatten)]
+    pub types: TypeMeta,
+    /// The collection's resource version, the token for the next page, and how much is left.
+    #[serde(default)]
+    pub metadata: ListMeta,
+    /// The objects.
+    #[serde(default = "Vec::new", deserialize_with = "null_as_empty")]
+    pub items: Vec<T>,
+}
+
+impl<T> ObjectList<T> {
+    /// The objects, one after the other.
+    pub fn iter(&self) -> std::slice::Iter<'_, T> {
+        self.items.iter()
+    }
+
+    /// The objects, to be changed.
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
+        self.items.iter_mut()
+    }
+}
+
+impl<T> IntoIterator for ObjectList<T> {
+    type IntoIter = std::vec::IntoIter<T>;
+    type Item = T;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.into_iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a ObjectList<T> {
+    type IntoIter = std::slice::Iter<'a, T>;
+    type Item = &'a T;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a mut ObjectList<T> {
+    type IntoIter = std::slice::IterMut<'a, T>;
+    type Item = &'a mut T;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.iter_mut()
+    }
+}
+
+/// Servers written in Go may send `null` for an empty list.
+fn null_as_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_null_for_an_empty_list() {
+        let list: ObjectList<u8> =
+            serde_json::from_str(r#"{"kind":"L","apiVersion":"v1","items":null}"#).unwrap();
+        assert!(list.items.is_empty());
+        assert_eq!(list.types.kind, "L");
+    }
+}

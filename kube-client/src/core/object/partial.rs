@@ -1,0 +1,137 @@
+//! `PartialObjectMeta`: an object reduced to its type and metadata.
+
+use super::{DynamicObject, dynamic::join_types};
+use crate::core::{ObjectMeta, Representation, Resource, TypeMeta};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::{borrow::Cow, marker::PhantomData};
+
+/// The type and metadata of an object of kind `K` (`meta/v1 PartialObjectMetadata`).
+///
+/// An `Api<PartialObjectMeta<K>>` asks the server for metadata only: far less to send, decode and keep.
+#[derive(Serialize, Clone, Debug)]
+#[serde(rename_all = "camelCase", bound(serialize = ""))]
+pub struct PartialObjectMeta<K = DynamicObject> {
+    /// `apiVersion` and `kind`: as sent by a server, those of `PartialObjectMetadata`.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub types: Option<TypeMeta>,
+    /// The object's metadata.
+    pub metadata: ObjectMeta,
+    #[serde(skip)]
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Default for PartialObjectMeta<K> {
+    fn default() -> Self {
+        Self { types: None, metadata: ObjectMeta::default(), kind: PhantomData }
+    }
+}
+
+impl<K> PartialEq for PartialObjectMeta<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.types == other.types && self.metadata == other.metadata
+    }
+}
+
+impl<'de, K> Deserialize<'de> for PartialObjectMeta<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Raw {
+            api_version: Option<String>,
+            kind: Option<String>,
+            #[serde(default)]
+            metadata: ObjectMeta,
+        }
+        let raw = Raw::deserialize(deserializer)?;
+        Ok(Self { types: join_types(raw.api_version, raw.kind), metadata: raw.metadata, kind: PhantomData })
+    }
+}
+
+/// Turns metadata into a [`PartialObjectMeta`]. Implemented for [`ObjectMeta`] only.
+pub trait PartialObjectMetaExt: sealed::Sealed {
+    /// With the type of `K`, as a server wants it in an apply patch.
+    ///
+    /// ```
+    /// use k8s_openapi::api::core::v1::Pod;
+    /// use kube_client::core::{ObjectMeta, PartialObjectMetaExt};
+    ///
+    /// let partial = ObjectMeta { name: Some("web".into()), ..ObjectMeta::default() }.into_request_partial::<Pod>();
+    /// assert_eq!(partial.types.unwrap().kind, "Pod");
+    /// ```
+    fn into_request_partial<K: Resource<DynamicType = ()>>(self) -> PartialObjectMeta<K>;
+    /// With the type `PartialObjectMetadata`, as a server sends it.
+    fn into_response_partial<K>(self) -> PartialObjectMeta<K>;
+}
+
+impl PartialObjectMetaExt for ObjectMeta {
+    fn into_request_partial<K: Resource<DynamicType = ()>>(self) -> PartialObjectMeta<K> {
+        PartialObjectMeta { types: Some(TypeMeta::resource::<K>()), metadata: self, kind: PhantomData }
+    }
+
+    fn into_response_partial<K>(self) -> PartialObjectMeta<K> {
+        let types = TypeMeta { api_version: "meta.k8s.io/v1".into(), kind: "PartialObjectMetadata".into() };
+        PartialObjectMeta { types: Some(types), metadata: self, kind: PhantomData }
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for crate::core::ObjectMeta {}
+}
+
+impl<K: Resource> Resource for PartialObjectMeta<K> {
+    type DynamicType = K::DynamicType;
+    type Scope = K::Scope;
+
+    fn kind(dt: &K::DynamicType) -> Cow<'_, str> {
+        K::kind(dt)
+    }
+
+    fn group(dt: &K::DynamicType) -> Cow<'_, str> {
+        K::group(dt)
+    }
+
+    fn version(dt: &K::DynamicType) -> Cow<'_, str> {
+        K::version(dt)
+    }
+
+    fn plural(dt: &K::DynamicType) -> Cow<'_, str> {
+        K::plural(dt)
+    }
+
+    fn representation() -> Representation {
+        Representation::Metadata
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::Pod;
+
+    #[test]
+    fn keeps_the_kind_of_its_parameter_and_asks_for_metadata() {
+        assert_eq!(PartialObjectMeta::<Pod>::plural(&()), "pods");
+        assert_eq!(PartialObjectMeta::<Pod>::representation(), Representation::Metadata);
+    }
+
+    #[test]
+    fn reads_the_metadata_of_a_whole_object() {
+        let text = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web"},"spec":{"containers":[]}}"#;
+        let partial: PartialObjectMeta<Pod> = serde_json::from_str(text).unwrap();
+        assert_eq!(partial.metadata.name.as_deref(), Some("web"));
+        let written = serde_json::to_value(&partial).unwrap();
+        assert_eq!(
+            written,
+            serde_json::json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "web"}})
+        );
+    }
+}

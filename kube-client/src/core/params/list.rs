@@ -1,0 +1,145 @@
+//! Parameters of get and list.
+
+use super::{Error, Query, invalid};
+use crate::core::Selector;
+
+/// How a given resource version is to be read (`resourceVersionMatch`).
+///
+/// See [resource versions](https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionMatch {
+    /// At least as new as the version; with version `0`, whatever the server has at hand.
+    NotOlderThan,
+    /// Exactly that version.
+    Exact,
+}
+
+/// Parameters of a list.
+///
+/// ```
+/// use kube_client::core::ListParams;
+///
+/// let lp = ListParams::default().labels("app=web").limit(500);
+/// assert_eq!(lp.limit, Some(500));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListParams {
+    /// Only objects whose labels match, such as `app=web,tier!=db`.
+    pub label_selector: Option<String>,
+    /// Only objects whose fields match, such as `metadata.name=web`.
+    pub field_selector: Option<String>,
+    /// At most so many objects in one answer.
+    pub limit: Option<u32>,
+    /// Where to go on, from the answer to the page before.
+    pub continue_token: Option<String>,
+    /// How `resource_version` is to be read.
+    pub version_match: Option<VersionMatch>,
+    /// The version to read at; `None` for the most recent.
+    pub resource_version: Option<String>,
+}
+
+impl ListParams {
+    /// Only objects whose fields match; all where it is not set.
+    #[must_use]
+    pub fn fields(mut self, field_selector: &str) -> Self {
+        self.field_selector = Some(field_selector.to_owned());
+        self
+    }
+
+    /// Only objects whose labels match; all where it is not set.
+    #[must_use]
+    pub fn labels(mut self, label_selector: &str) -> Self {
+        self.label_selector = Some(label_selector.to_owned());
+        self
+    }
+
+    /// Only objects whose labels a [`Selector`] selects.
+    #[must_use]
+    pub fn labels_from(mut self, selector: &Selector) -> Self {
+        self.label_selector = Some(selector.to_string());
+        self
+    }
+
+    /// At most so many objects in one answer; the rest follows by [`continue_token`](Self::continue_token).
+    #[must_use]
+    pub fn limit(mut self, limit: u32) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Goes on where the page that carried this token ended.
+    #[must_use]
+    pub fn continue_token(mut self, token: &str) -> Self {
+        self.continue_token = Some(token.to_owned());
+        self
+    }
+
+    /// Reads at a resource version.
+    #[must_use]
+    pub fn at(mut self, resource_version: &str) -> Self {
+        self.resource_version = Some(resource_version.to_owned());
+        self
+    }
+
+    /// How the resource version is to be read.
+    #[must_use]
+    pub fn matching(mut self, version_match: VersionMatch) -> Self {
+        self.version_match = Some(version_match);
+        self
+    }
+
+    /// Takes whatever the server has in its cache: cheap, and possibly older than what was read before.
+    #[must_use]
+    pub fn match_any(self) -> Self {
+        self.matching(VersionMatch::NotOlderThan).at("0")
+    }
+
+    pub(crate) fn populate(&self, query: &mut Query) -> Result<(), Error> {
+        let limit = self.limit.filter(|limit| *limit > 0).map(|limit| limit.to_string());
+        query
+            .optional("labelSelector", self.label_selector.as_deref())
+            .optional("fieldSelector", self.field_selector.as_deref())
+            .optional("limit", limit.as_deref());
+        // A token carries its version, and servers refuse both together.
+        if let Some(token) = &self.continue_token {
+            query.pair("continue", token);
+            return Ok(());
+        }
+        let version = self.resource_version.as_deref().filter(|version| !version.is_empty());
+        let matching = match (self.version_match, version) {
+            (Some(VersionMatch::Exact), Some("0")) => {
+                return invalid("a list cannot match resource version \"0\" exactly: use NotOlderThan");
+            }
+            (Some(_), None) => return invalid("a version match of a list needs a resource version"),
+            (Some(VersionMatch::Exact), _) => Some("Exact"),
+            (Some(VersionMatch::NotOlderThan), _) => Some("NotOlderThan"),
+            (None, _) => None,
+        };
+        // A page of the cache at version 0 is not possible: servers ignore the limit there, which is what is asked for.
+        query.optional("resourceVersion", version).optional("resourceVersionMatch", matching);
+        Ok(())
+    }
+}
+
+/// Parameters of a get.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GetParams {
+    /// Not older than this version; `None` for the most recent, `"0"` for whatever the server has at hand.
+    pub resource_version: Option<String>,
+}
+
+impl GetParams {
+    /// Not older than a resource version.
+    pub fn at(resource_version: &str) -> Self {
+        Self { resource_version: Some(resource_version.to_owned()) }
+    }
+
+    /// Whatever the server has in its cache.
+    pub fn any() -> Self {
+        Self::at("0")
+    }
+
+    pub(crate) fn populate(&self, query: &mut Query) {
+        query.optional("resourceVersion", self.resource_version.as_deref());
+    }
+}

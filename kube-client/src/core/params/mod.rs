@@ -1,0 +1,57 @@
+//! Parameters of requests: what goes into the query, and into the body of deletions.
+
+mod delete;
+mod list;
+mod patch;
+mod post;
+mod watch;
+
+pub use delete::{DeleteParams, Preconditions, PropagationPolicy};
+pub use list::{GetParams, ListParams, VersionMatch};
+pub use patch::{Patch, PatchParams};
+pub use post::{PostParams, ValidationDirective};
+pub use watch::WatchParams;
+
+use super::request::Error;
+use form_urlencoded::Serializer;
+use std::time::Duration;
+
+/// A query under construction; a parameter that is not set does not appear.
+pub(crate) struct Query(Serializer<'static, String>);
+
+impl Query {
+    pub(crate) fn new() -> Self {
+        Self(Serializer::new(String::new()))
+    }
+
+    pub(crate) fn pair(&mut self, key: &str, value: &str) -> &mut Self {
+        self.0.append_pair(key, value);
+        self
+    }
+
+    pub(crate) fn optional(&mut self, key: &str, value: Option<&str>) -> &mut Self {
+        if let Some(value) = value {
+            self.pair(key, value);
+        }
+        self
+    }
+
+    pub(crate) fn flag(&mut self, key: &str, set: bool) -> &mut Self {
+        self.optional(key, set.then_some("true"))
+    }
+
+    /// Whole seconds, rounded up, so that a short time does not become "no limit".
+    pub(crate) fn seconds(&mut self, key: &str, value: Option<Duration>) -> &mut Self {
+        let seconds = value.map(|d| (d.as_secs() + u64::from(d.subsec_nanos() > 0)).to_string());
+        self.optional(key, seconds.as_deref())
+    }
+
+    pub(crate) fn append_to(mut self, path: &str) -> String {
+        let query = self.0.finish();
+        if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+    }
+}
+
+fn invalid<T>(message: &str) -> Result<T, Error> {
+    Err(Error::Validation(message.to_owned()))
+}

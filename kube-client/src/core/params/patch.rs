@@ -1,0 +1,133 @@
+//! Patches and their parameters.
+
+use super::{Error, Query, ValidationDirective, invalid};
+use crate::core::request;
+use serde::Serialize;
+
+/// A change to an object, in one of the four forms that servers understand.
+///
+/// ```
+/// use kube_client::core::Patch;
+/// use serde_json::json;
+///
+/// let merge = Patch::Merge(json!({"metadata": {"labels": {"app": "web"}}}));
+/// # let _: Patch<serde_json::Value> = merge;
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Patch<T: Serialize> {
+    /// Server-side apply: the fields that the manager named in [`PatchParams`] wants, and no others.
+    ///
+    /// See [server-side apply](https://kubernetes.io/docs/reference/using-api/server-side-apply/).
+    Apply(T),
+    /// A list of operations (RFC 6902).
+    Json(json_patch::Patch),
+    /// Fields to set, and `null` for fields to drop; lists are replaced whole (RFC 7386).
+    Merge(T),
+    /// Like a merge, but lists are merged by key where the kind says so. Built-in kinds only.
+    Strategic(T),
+}
+
+impl<T: Serialize> Patch<T> {
+    pub(crate) fn content_type(&self) -> &'static str {
+        match self {
+            Self::Apply(_) => "application/apply-patch+yaml",
+            Self::Json(_) => "application/json-patch+json",
+            Self::Merge(_) => "application/merge-patch+json",
+            Self::Strategic(_) => "application/strategic-merge-patch+json",
+        }
+    }
+
+    pub(crate) fn body(&self) -> Result<Vec<u8>, Error> {
+        let body = match self {
+            Self::Apply(patch) | Self::Merge(patch) | Self::Strategic(patch) => serde_json::to_vec(patch),
+            Self::Json(operations) => serde_json::to_vec(operations),
+        };
+        body.map_err(request::Error::SerializeBody)
+    }
+
+    fn is_apply(&self) -> bool {
+        matches!(self, Self::Apply(_))
+    }
+}
+
+/// Parameters of a patch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PatchParams {
+    /// The server checks the patch but stores nothing.
+    pub dry_run: bool,
+    /// Takes over fields that another manager owns. Apply only.
+    pub force: bool,
+    /// In whose name the fields are managed. Apply needs it.
+    pub field_manager: Option<String>,
+    /// What becomes of unknown fields; `None` leaves it to the server, which warns.
+    pub field_validation: Option<ValidationDirective>,
+}
+
+impl PatchParams {
+    /// For an apply patch by `manager`.
+    ///
+    /// ```
+    /// use kube_client::core::PatchParams;
+    ///
+    /// let pp = PatchParams::apply("my-controller").force();
+    /// assert!(pp.force);
+    /// ```
+    pub fn apply(manager: &str) -> Self {
+        Self { field_manager: Some(manager.to_owned()), ..Self::default() }
+    }
+
+    /// Takes over fields that another manager owns. Apply only.
+    #[must_use]
+    pub fn force(mut self) -> Self {
+        self.force = true;
+        self
+    }
+
+    /// The server checks the patch but stores nothing.
+    #[must_use]
+    pub fn dry_run(mut self) -> Self {
+        self.dry_run = true;
+        self
+    }
+
+    /// What becomes of unknown fields.
+    #[must_use]
+    pub fn validation(mut self, directive: ValidationDirective) -> Self {
+        self.field_validation = Some(directive);
+        self
+    }
+
+    /// Unknown fields are dropped.
+    #[must_use]
+    pub fn validation_ignore(self) -> Self {
+        self.validation(ValidationDirective::Ignore)
+    }
+
+    /// Unknown fields are dropped, with a warning.
+    #[must_use]
+    pub fn validation_warn(self) -> Self {
+        self.validation(ValidationDirective::Warn)
+    }
+
+    /// Unknown fields make the request fail.
+    #[must_use]
+    pub fn validation_strict(self) -> Self {
+        self.validation(ValidationDirective::Strict)
+    }
+
+    pub(crate) fn populate<T: Serialize>(&self, patch: &Patch<T>, query: &mut Query) -> Result<(), Error> {
+        if self.force && !patch.is_apply() {
+            return invalid("`force` goes with Patch::Apply only");
+        }
+        if patch.is_apply() && self.field_manager.as_deref().unwrap_or_default().is_empty() {
+            return invalid("Patch::Apply needs a field manager: use PatchParams::apply(\"name\")");
+        }
+        query
+            .optional("dryRun", self.dry_run.then_some("All"))
+            .flag("force", self.force)
+            .optional("fieldManager", self.field_manager.as_deref())
+            .optional("fieldValidation", self.field_validation.as_ref().map(ValidationDirective::as_str));
+        Ok(())
+    }
+}

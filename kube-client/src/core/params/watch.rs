@@ -1,0 +1,110 @@
+//! Parameters of watch.
+
+use super::{Error, Query, invalid};
+use crate::core::Selector;
+use std::time::Duration;
+
+/// Parameters of a watch.
+///
+/// ```
+/// use kube_client::core::WatchParams;
+/// use std::time::Duration;
+///
+/// let wp = WatchParams::default().labels("app=web").timeout(Duration::from_secs(60));
+/// assert!(wp.bookmarks);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchParams {
+    /// Only objects whose labels match.
+    pub label_selector: Option<String>,
+    /// Only objects whose fields match.
+    pub field_selector: Option<String>,
+    /// How long the server keeps the watch open; `None` for 290 seconds.
+    pub timeout: Option<Duration>,
+    /// Whether the server is to send bookmarks, which keep the resource version fresh at little cost.
+    pub bookmarks: bool,
+    /// Whether the server is to send the present state first (KEP-3157, WatchList).
+    pub send_initial_events: bool,
+}
+
+/// Below the 5 minutes after which many load balancers drop a silent connection.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(290);
+
+impl Default for WatchParams {
+    fn default() -> Self {
+        Self {
+            label_selector: None,
+            field_selector: None,
+            timeout: None,
+            bookmarks: true,
+            send_initial_events: false,
+        }
+    }
+}
+
+impl WatchParams {
+    /// How long the server keeps the watch open; rounded up to whole seconds.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Only objects whose fields match.
+    #[must_use]
+    pub fn fields(mut self, field_selector: &str) -> Self {
+        self.field_selector = Some(field_selector.to_owned());
+        self
+    }
+
+    /// Only objects whose labels match.
+    #[must_use]
+    pub fn labels(mut self, label_selector: &str) -> Self {
+        self.label_selector = Some(label_selector.to_owned());
+        self
+    }
+
+    /// Only objects whose labels a [`Selector`] selects.
+    #[must_use]
+    pub fn labels_from(mut self, selector: &Selector) -> Self {
+        self.label_selector = Some(selector.to_string());
+        self
+    }
+
+    /// No bookmarks, for servers that mishandle them.
+    #[must_use]
+    pub fn disable_bookmarks(mut self) -> Self {
+        self.bookmarks = false;
+        self
+    }
+
+    /// Asks for the present state first, closed by a bookmark with the annotation `k8s.io/initial-events-end`.
+    #[must_use]
+    pub fn initial_events(mut self) -> Self {
+        self.send_initial_events = true;
+        self
+    }
+
+    /// The time for which the server is asked to keep the watch open.
+    pub fn effective_timeout(&self) -> Duration {
+        self.timeout.unwrap_or(DEFAULT_TIMEOUT)
+    }
+
+    pub(crate) fn populate(&self, query: &mut Query) -> Result<(), Error> {
+        if self.send_initial_events && !self.bookmarks {
+            return invalid("a watch that asks for initial events needs bookmarks: one marks their end");
+        }
+        if self.effective_timeout().is_zero() {
+            return invalid("a watch needs a timeout above zero");
+        }
+        query
+            .seconds("timeoutSeconds", Some(self.effective_timeout()))
+            .optional("labelSelector", self.label_selector.as_deref())
+            .optional("fieldSelector", self.field_selector.as_deref())
+            .flag("allowWatchBookmarks", self.bookmarks);
+        if self.send_initial_events {
+            query.pair("sendInitialEvents", "true").pair("resourceVersionMatch", "NotOlderThan");
+        }
+        Ok(())
+    }
+}

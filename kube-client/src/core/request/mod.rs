@@ -1,0 +1,144 @@
+//! `Request`: builds `http::Request`s for a resource, without sending them.
+//!
+//! Paths are relative to the server's root; the client's stack puts the server and the credentials before them.
+
+mod verbs;
+
+use super::Representation;
+use super::params::Query;
+use http::{Method, header};
+use thiserror::Error as ThisError;
+
+/// A request that cannot be built.
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum Error {
+    /// The parameters contradict each other, or a name is not one.
+    #[error("invalid request: {0}")]
+    Validation(String),
+    /// The body cannot be written as JSON.
+    #[error("serialize the body of a request")]
+    SerializeBody(#[source] serde_json::Error),
+    /// The path, query or a header cannot be sent.
+    #[error("build a request")]
+    Build(#[source] http::Error),
+}
+
+/// Builds requests for one collection.
+///
+/// ```
+/// use k8s_openapi::api::core::v1::Pod;
+/// use kube_client::core::{ListParams, Request, Resource};
+///
+/// let pods = Request::new(Pod::url_path(&(), Some("web")));
+/// let request = pods.list(&ListParams::default().limit(10))?;
+/// assert_eq!(request.uri(), "/api/v1/namespaces/web/pods?limit=10");
+/// # Ok::<(), kube_client::core::request::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The path of the collection.
+    pub url_path: String,
+    representation: Representation,
+}
+
+impl Request {
+    /// For the collection at `url_path`, such as [`Resource::url_path`](super::Resource::url_path) gives.
+    pub fn new(url_path: impl Into<String>) -> Self {
+        Self { url_path: url_path.into(), representation: Representation::Full }
+    }
+
+    /// Asks for objects in another form.
+    #[must_use]
+    pub fn representation(mut self, representation: Representation) -> Self {
+        self.representation = representation;
+        self
+    }
+
+    /// The path of one object, or of one of its subresources.
+    fn object_path(&self, name: &str, subresource: Option<&str>) -> Result<String, Error> {
+        check_segment("name of an object", name)?;
+        let name = percent_encoding::utf8_percent_encode(name, PATH_SEGMENT);
+        match subresource {
+            None => Ok(format!("{}/{name}", self.url_path)),
+            Some(subresource) => {
+                check_segment("name of a subresource", subresource)?;
+                Ok(format!("{}/{name}/{subresource}", self.url_path))
+            }
+        }
+    }
+
+    /// A request without a body.
+    fn read(&self, path: &str, query: Query, list: bool) -> Result<http::Request<Vec<u8>>, Error> {
+        let accept = self.accept(list);
+        build(Method::GET, path, query, &[(header::ACCEPT, accept)], Vec::new())
+    }
+
+    /// A request with a body.
+    fn write(
+        &self,
+        method: Method,
+        path: &str,
+        query: Query,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> Result<http::Request<Vec<u8>>, Error> {
+        let headers = [(header::ACCEPT, self.accept(false)), (header::CONTENT_TYPE, content_type)];
+        build(method, path, query, &headers, body)
+    }
+
+    /// The content types that are understood. Plain JSON stays last, for servers that know no other form.
+    fn accept(&self, list: bool) -> &'static str {
+        match (self.representation, list) {
+            (Representation::Full, _) => JSON,
+            (Representation::Metadata, false) => {
+                "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+            }
+            (Representation::Metadata, true) => {
+                "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+            }
+        }
+    }
+}
+
+const JSON: &str = "application/json";
+
+/// What a path segment may not hold unescaped, beside the slash and the percent sign, which names may not hold at all.
+const PATH_SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}');
+
+/// The rules for names in paths, as the server has them.
+fn check_segment(what: &str, segment: &str) -> Result<(), Error> {
+    let problem = match segment {
+        "" => "is empty",
+        "." | ".." => "is a relative path",
+        _ if segment.contains(['/', '%']) => "contains '/' or '%'",
+        _ => return Ok(()),
+    };
+    Err(Error::Validation(format!("the {what}, {segment:?}, {problem}")))
+}
+
+fn build(
+    method: Method,
+    path: &str,
+    query: Query,
+    headers: &[(header::HeaderName, &str)],
+    body: Vec<u8>,
+) -> Result<http::Request<Vec<u8>>, Error> {
+    let mut request = http::Request::builder().method(method).uri(query.append_to(path));
+    for (name, value) in headers {
+        request = request.header(name, *value);
+    }
+    request.body(body).map_err(Error::Build)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! What is sent, verb by verb.
+
+use super::*;
+use crate::core::{
+    DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Resource, VersionMatch, WatchParams,
+};
+use k8s_openapi::api::core::v1::Pod;
+use std::time::Duration;
+
+fn pods() -> Request {
+    Request::new(Pod::url_path(&(), Some("ns")))
+}
+
+#[track_caller]
+fn check(built: Result<http::Request<Vec<u8>>, Error>, expected: &str) -> http::Request<Vec<u8>> {
+    let request = built.unwrap();
+    assert_eq!(format!("{} {}", request.method(), request.uri()), expected);
+    request
+}
+
+#[track_caller]
+fn check_error(built: Result<http::Request<Vec<u8>>, Error>, part: &str) {
+    let message = built.unwrap_err().to_string();
+    assert!(message.contains(part), "{message}");
+}
+
+#[test]
+fn lists_with_what_is_set() {
+    check(pods().list(&ListParams::default()), "GET /api/v1/namespaces/ns/pods");
+    let lp = ListParams::default().labels("app in (a,b)").fields("spec.nodeName=n").limit(5).at("7");
+    check(
+        pods().list(&lp),
+        "GET /api/v1/namespaces/ns/pods?labelSelector=app+in+%28a%2Cb%29&fieldSelector=spec.nodeName%3Dn&limit=5&resourceVersion=7",
+    );
+    let paged = lp.matching(VersionMatch::Exact).continue_token("t");
+    check(
+        pods().list(&paged),
+        "GET /api/v1/namespaces/ns/pods?labelSelector=app+in+%28a%2Cb%29&fieldSelector=spec.nodeName%3Dn&limit=5&continue=t",
+    );
+}
+
+#[test]
+fn refuses_version_matches_that_servers_refuse() {
+    check_error(
+        pods().list(&ListParams::default().matching(VersionMatch::Exact)),
+        "needs a resource version",
+    );
+    check_error(pods().list(&ListParams::default().at("0").matching(VersionMatch::Exact)), "\"0\" exactly");
+}
+
+#[test]
+fn watches_with_bookmarks_and_a_limit_of_time() {
+    check(
+        pods().watch(&WatchParams::default(), "9"),
+        "GET /api/v1/namespaces/ns/pods?watch=true&timeoutSeconds=290&allowWatchBookmarks=true&resourceVersion=9",
+    );
+    let wp = WatchParams::default().initial_events().timeout(Duration::from_millis(1200));
+    check(
+        pods().watch(&wp, ""),
+        "GET /api/v1/namespaces/ns/pods?watch=true&timeoutSeconds=2&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=",
+    );
+    check_error(pods().watch(&wp.disable_bookmarks(), ""), "bookmarks");
+    check_error(pods().watch(&WatchParams::default().timeout(Duration::ZERO), ""), "above zero");
+}
+
+#[test]
+fn asks_for_metadata_where_that_is_wanted() {
+    let partial = pods().representation(Representation::Metadata);
+    let list = check(partial.list(&ListParams::default()), "GET /api/v1/namespaces/ns/pods");
+    assert!(list.headers()["accept"].to_str().unwrap().contains("as=PartialObjectMetadataList;"));
+    let get =
+        check(partial.get("a", &GetParams::any()), "GET /api/v1/namespaces/ns/pods/a?resourceVersion=0");
+    assert!(get.headers()["accept"].to_str().unwrap().contains("as=PartialObjectMetadata;"));
+}
+
+#[test]
+fn names_stay_inside_their_segment() {
+    for bad in ["", "..", "a/b", "a%2fb"] {
+        check_error(pods().get(bad, &GetParams::default()), "name of an object");
+    }
+    check(pods().get("a?b#c", &GetParams::default()), "GET /api/v1/namespaces/ns/pods/a%3Fb%23c");
+    check(pods().get("system:node", &GetParams::default()), "GET /api/v1/namespaces/ns/pods/system:node");
+}
+
+#[test]
+fn writes_with_their_content_types() {
+    let pp = PostParams { dry_run: true, field_manager: Some("me".into()), ..PostParams::default() };
+    let create =
+        check(pods().create(&pp, vec![1]), "POST /api/v1/namespaces/ns/pods?dryRun=All&fieldManager=me");
+    assert_eq!(
+        (create.headers()["content-type"].as_bytes(), create.body().as_slice()),
+        (&b"application/json"[..], &[1][..])
+    );
+    check(pods().replace("a", &PostParams::default(), vec![]), "PUT /api/v1/namespaces/ns/pods/a");
+    let status = pods().replace_subresource("status", "a", &PostParams::default(), vec![]);
+    check(status, "PUT /api/v1/namespaces/ns/pods/a/status");
+}
+
+#[test]
+fn patches_with_their_content_types() {
+    let apply = Patch::Apply(serde_json::json!({}));
+    let request = check(
+        pods().patch("a", &PatchParams::apply("me").force(), &apply),
+        "PATCH /api/v1/namespaces/ns/pods/a?force=true&fieldManager=me",
+    );
+    assert_eq!(request.headers()["content-type"], "application/apply-patch+yaml");
+    check_error(pods().patch("a", &PatchParams::default(), &apply), "field manager");
+    let merge = Patch::Merge(serde_json::json!({"a": 1}));
+    let request = check(
+        pods().patch_subresource("status", "a", &PatchParams::default(), &merge),
+        "PATCH /api/v1/namespaces/ns/pods/a/status",
+    );
+    assert_eq!(request.body(), br#"{"a":1}"#);
+    check_error(pods().patch("a", &PatchParams::apply("me").force(), &merge), "`force`");
+}
+
+#[test]
+fn deletes_with_options_in_the_body() {
+    let plain = check(pods().delete("a", &DeleteParams::default()), "DELETE /api/v1/namespaces/ns/pods/a");
+    assert!(plain.body().is_empty());
+    let lp = ListParams::default().labels("app=web");
+    let many = check(
+        pods().delete_collection(&DeleteParams::background(), &lp),
+        "DELETE /api/v1/namespaces/ns/pods?labelSelector=app%3Dweb",
+    );
+    assert_eq!(many.body(), br#"{"propagationPolicy":"Background"}"#);
+}

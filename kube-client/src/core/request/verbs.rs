@@ -1,0 +1,171 @@
+//! One builder for each verb.
+
+use super::{Error, JSON, Request};
+use crate::core::params::{
+    DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Query, WatchParams,
+};
+use http::Method;
+use serde::Serialize;
+
+/// A built request, its body as bytes.
+type Built = Result<http::Request<Vec<u8>>, Error>;
+
+impl Request {
+    /// Lists the collection, or one page of it.
+    ///
+    /// # Errors
+    ///
+    /// If the parameters contradict each other.
+    pub fn list(&self, lp: &ListParams) -> Built {
+        let mut query = Query::new();
+        lp.populate(&mut query)?;
+        self.read(&self.url_path, query, true)
+    }
+
+    /// Watches the collection from the version `version`; `"0"` for whatever the server has, `""` for the most recent.
+    ///
+    /// # Errors
+    ///
+    /// If the parameters contradict each other.
+    pub fn watch(&self, wp: &WatchParams, version: &str) -> Built {
+        let mut query = Query::new();
+        query.flag("watch", true);
+        wp.populate(&mut query)?;
+        query.pair("resourceVersion", version);
+        self.read(&self.url_path, query, false)
+    }
+
+    /// Reads one object.
+    ///
+    /// # Errors
+    ///
+    /// If `name` is not a name.
+    pub fn get(&self, name: &str, gp: &GetParams) -> Built {
+        let mut query = Query::new();
+        gp.populate(&mut query);
+        self.read(&self.object_path(name, None)?, query, false)
+    }
+
+    /// Creates an object from its JSON.
+    ///
+    /// # Errors
+    ///
+    /// If the request cannot be built.
+    pub fn create(&self, pp: &PostParams, data: Vec<u8>) -> Built {
+        let mut query = Query::new();
+        pp.populate(&mut query);
+        self.write(Method::POST, &self.url_path, query, JSON, data)
+    }
+
+    /// Replaces an object by its JSON.
+    ///
+    /// # Errors
+    ///
+    /// If `name` is not a name.
+    pub fn replace(&self, name: &str, pp: &PostParams, data: Vec<u8>) -> Built {
+        self.replace_at(name, None, pp, data)
+    }
+
+    /// Changes an object.
+    ///
+    /// # Errors
+    ///
+    /// If `name` is not a name, the parameters do not fit the patch, or it cannot be written as JSON.
+    pub fn patch<P: Serialize>(&self, name: &str, pp: &PatchParams, patch: &Patch<P>) -> Built {
+        self.patch_at(name, None, pp, patch)
+    }
+
+    /// Deletes an object.
+    ///
+    /// # Errors
+    ///
+    /// If `name` is not a name.
+    pub fn delete(&self, name: &str, dp: &DeleteParams) -> Built {
+        self.write(Method::DELETE, &self.object_path(name, None)?, Query::new(), JSON, delete_body(dp)?)
+    }
+
+    /// Deletes every object that a list with these parameters would give.
+    ///
+    /// # Errors
+    ///
+    /// If the parameters contradict each other.
+    pub fn delete_collection(&self, dp: &DeleteParams, lp: &ListParams) -> Built {
+        let mut query = Query::new();
+        lp.populate(&mut query)?;
+        self.write(Method::DELETE, &self.url_path, query, JSON, delete_body(dp)?)
+    }
+
+    /// Reads a subresource of an object, such as `status`.
+    ///
+    /// # Errors
+    ///
+    /// If one of the names is not a name.
+    pub fn get_subresource(&self, subresource: &str, name: &str) -> Built {
+        self.read(&self.object_path(name, Some(subresource))?, Query::new(), false)
+    }
+
+    /// Posts to a subresource of an object, such as `eviction`.
+    ///
+    /// # Errors
+    ///
+    /// If one of the names is not a name.
+    pub fn create_subresource(&self, subresource: &str, name: &str, pp: &PostParams, data: Vec<u8>) -> Built {
+        let mut query = Query::new();
+        pp.populate(&mut query);
+        self.write(Method::POST, &self.object_path(name, Some(subresource))?, query, JSON, data)
+    }
+
+    /// Changes a subresource of an object.
+    ///
+    /// # Errors
+    ///
+    /// As [`patch`](Request::patch).
+    pub fn patch_subresource<P: Serialize>(
+        &self,
+        subresource: &str,
+        name: &str,
+        pp: &PatchParams,
+        patch: &Patch<P>,
+    ) -> Built {
+        self.patch_at(name, Some(subresource), pp, patch)
+    }
+
+    /// Replaces a subresource of an object.
+    ///
+    /// # Errors
+    ///
+    /// If one of the names is not a name.
+    pub fn replace_subresource(
+        &self,
+        subresource: &str,
+        name: &str,
+        pp: &PostParams,
+        data: Vec<u8>,
+    ) -> Built {
+        self.replace_at(name, Some(subresource), pp, data)
+    }
+
+    fn replace_at(&self, name: &str, subresource: Option<&str>, pp: &PostParams, data: Vec<u8>) -> Built {
+        let mut query = Query::new();
+        pp.populate(&mut query);
+        self.write(Method::PUT, &self.object_path(name, subresource)?, query, JSON, data)
+    }
+
+    fn patch_at<P: Serialize>(
+        &self,
+        name: &str,
+        subresource: Option<&str>,
+        pp: &PatchParams,
+        patch: &Patch<P>,
+    ) -> Built {
+        let mut query = Query::new();
+        pp.populate(patch, &mut query)?;
+        let url = self.object_path(name, subresource)?;
+        self.write(Method::PATCH, &url, query, patch.content_type(), patch.body()?)
+    }
+}
+
+/// The options of a deletion; none where the server's defaults are asked for.
+fn delete_body(dp: &DeleteParams) -> Result<Vec<u8>, Error> {
+    if dp.is_default() { Ok(Vec::new()) } else { serde_json::to_vec(dp).map_err(Error::SerializeBody) }
+}

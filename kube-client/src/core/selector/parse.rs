@@ -1,0 +1,95 @@
+//! Reads selectors as `kubectl -l` takes them.
+
+use super::{Expression, ParseExpressionError, Selector};
+use std::{collections::BTreeSet, str::FromStr};
+
+impl FromStr for Selector {
+    type Err = ParseExpressionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        split(text)?.into_iter().map(expression).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Splits at commas outside parentheses.
+fn split(text: &str) -> Result<Vec<&str>, ParseExpressionError> {
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let (mut parts, mut start, mut inside) = (Vec::new(), 0, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' if inside => return error(text, "has a '(' inside parentheses"),
+            '(' => inside = true,
+            ')' if !inside => return error(text, "has a ')' without '('"),
+            ')' => inside = false,
+            ',' if !inside => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    if inside {
+        return error(text, "has a '(' without ')'");
+    }
+    parts.push(&text[start..]);
+    Ok(parts)
+}
+
+fn expression(part: &str) -> Result<Expression, ParseExpressionError> {
+    let part = part.trim();
+    if let Some(open) = part.find('(') {
+        return set(part, open);
+    }
+    if let Some(key) = part.strip_prefix('!') {
+        return Ok(Expression::DoesNotExist(label(part, key)?));
+    }
+    if let Some((key, value)) = part.split_once("!=") {
+        return Ok(Expression::NotEqual(label(part, key)?, value_of(part, value)?));
+    }
+    if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
+        return Ok(Expression::Equal(label(part, key)?, value_of(part, value)?));
+    }
+    Ok(Expression::Exists(label(part, part)?))
+}
+
+/// `key in (a,b)` or `key notin (a,b)`
+fn set(part: &str, open: usize) -> Result<Expression, ParseExpressionError> {
+    let Some(values) = part[open + 1..].strip_suffix(')') else {
+        return error(part, "goes on after ')'");
+    };
+    let values: BTreeSet<String> = values.split(',').map(|v| value_of(part, v)).collect::<Result<_, _>>()?;
+    let mut words = part[..open].split_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some(key), Some("in"), None) => Ok(Expression::In(label(part, key)?, values)),
+        (Some(key), Some("notin"), None) => Ok(Expression::NotIn(label(part, key)?, values)),
+        _ => error(part, "has no \"in\" or \"notin\" between a key and its values"),
+    }
+}
+
+fn label(part: &str, key: &str) -> Result<String, ParseExpressionError> {
+    let key = key.trim();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if key.is_empty() {
+        error(part, "names no label")
+    } else if key.chars().all(allowed) {
+        Ok(key.to_owned())
+    } else {
+        error(part, "has a key that is no label")
+    }
+}
+
+fn value_of(part: &str, value: &str) -> Result<String, ParseExpressionError> {
+    let value = value.trim();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if value.chars().all(allowed) {
+        Ok(value.to_owned())
+    } else {
+        error(part, "has a value that no label can have")
+    }
+}
+
+fn error<T>(part: &str, problem: &str) -> Result<T, ParseExpressionError> {
+    Err(ParseExpressionError(format!("{part:?} {problem}")))
+}

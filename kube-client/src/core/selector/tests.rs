@@ -1,0 +1,62 @@
+//! Selectors: read, printed, matched.
+
+use super::*;
+
+fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+#[track_caller]
+fn check(text: &str, on: &[(&str, &str)], expected: bool) {
+    let selector: Selector = text.parse().unwrap();
+    assert_eq!(selector.matches(&labels(on)), expected, "{text} on {on:?}");
+    let again: Selector = selector.to_string().parse().unwrap();
+    assert_eq!(again, selector, "printing {text} and reading it again");
+    let model = Selector::try_from(LabelSelector::from(selector)).unwrap();
+    assert_eq!(model.matches(&labels(on)), expected, "{text} as a LabelSelector on {on:?}");
+}
+
+#[test]
+fn matches_as_servers_do() {
+    let web = [("app", "web"), ("tier", "front")];
+    check("", &web, true);
+    check("app=web", &web, true);
+    check("app==db", &web, false);
+    check("app!=db,tier", &web, true);
+    check("other!=x", &web, true);
+    check("app in (web, db)", &web, true);
+    check("app in (db)", &web, false);
+    check("app notin (db,cache)", &web, true);
+    check("other notin (x)", &web, true);
+    check("!app", &web, false);
+    check("!other", &web, true);
+    check("empty=", &[("empty", "")], true);
+    check("app=web,app=db", &web, false);
+    check("example.com/part-of=x", &[("example.com/part-of", "x")], true);
+}
+
+#[test]
+fn says_what_cannot_be_read() {
+    for bad in ["a in (b", "a b)", "a in b,(c)", "=x", "a=b=c", "a in (b)(c)", "a,,b", "a=b c"] {
+        let error = bad.parse::<Selector>().unwrap_err();
+        assert!(error.to_string().starts_with("cannot read a label selector"), "{bad}: {error}");
+    }
+}
+
+#[test]
+fn refuses_requirements_that_mean_nothing() {
+    let requirement = |operator: &str| LabelSelectorRequirement {
+        key: "app".into(),
+        operator: operator.into(),
+        values: None,
+    };
+    assert!(Expression::try_from(requirement("In")).is_err());
+    assert!(Expression::try_from(requirement("Near")).is_err());
+    assert_eq!(Expression::try_from(requirement("Exists")), Ok(Expression::Exists("app".into())));
+}
+
+#[test]
+fn an_invalid_expression_selects_nothing() {
+    assert!(!Selector::from(Expression::Invalid).matches(&labels(&[("invalid", "x")])));
+    check(&Expression::Invalid.to_string(), &[("invalid", "x")], false);
+}

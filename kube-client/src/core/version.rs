@@ -1,0 +1,174 @@
+//! Versions: of objects (`ResourceVersion`, KEP-5504) and of APIs (`Version`).
+
+use std::{cmp::Ordering, cmp::Reverse, convert::Infallible, str::FromStr};
+use thiserror::Error;
+
+/// A resource version that cannot be compared.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[error("cannot compare resource version {0:?}: it is not a decimal number above zero without leading zeros")]
+pub struct ParseResourceVersionError(pub String);
+
+/// A resource version that can be compared with others of the same resource (KEP-5504).
+///
+/// Servers of Kubernetes promise comparable versions; aggregated API servers may not, so that parsing can fail.
+///
+/// ```
+/// use kube_client::core::ResourceVersion;
+///
+/// let (old, new): (ResourceVersion, ResourceVersion) = ("99".parse()?, "100".parse()?);
+/// assert!(old < new);
+/// # Ok::<(), kube_client::core::ParseResourceVersionError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ResourceVersion(String);
+
+impl ResourceVersion {
+    /// As the server sent it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ResourceVersion {
+    type Err = ParseResourceVersionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if digits && !text.starts_with('0') {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ParseResourceVersionError(text.to_owned()))
+        }
+    }
+}
+
+impl Ord for ResourceVersion {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.len().cmp(&other.0.len()).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for ResourceVersion {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The version of an API, such as `v1beta2`.
+///
+/// [`priority`](Version::priority) orders versions as `kubectl` prefers them: stable before beta before alpha before
+/// others, newer before older.
+///
+/// ```
+/// use kube_client::core::Version;
+///
+/// let mut versions = ["v1beta1", "v2", "v1", "v1alpha1"].map(Version::parse);
+/// versions.sort_by_key(|version| std::cmp::Reverse(version.priority()));
+/// assert_eq!(versions[0], Version::Stable(2));
+/// assert_eq!(versions[3], Version::Alpha(1, Some(1)));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// `v1`
+    Stable(u32),
+    /// `v1beta2`, or `v1beta`
+    Beta(u32, Option<u32>),
+    /// `v1alpha3`, or `v1alpha`
+    Alpha(u32, Option<u32>),
+    /// Anything else.
+    Nonconformant(String),
+}
+
+impl Version {
+    /// Reads a version; what does not follow the scheme is [`Nonconformant`](Version::Nonconformant).
+    pub fn parse(text: &str) -> Self {
+        Self::try_parse(text).unwrap_or_else(|| Self::Nonconformant(text.to_owned()))
+    }
+
+    fn try_parse(text: &str) -> Option<Self> {
+        let text = text.strip_prefix('v')?;
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (major, rest) = text.split_at(digits);
+        let major = major.parse().ok()?;
+        let minor = |text: &str| match text {
+            "" => Some(None),
+            digits if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok().map(Some),
+            _ => None,
+        };
+        match rest {
+            "" => Some(Self::Stable(major)),
+            _ => match (rest.strip_prefix("beta"), rest.strip_prefix("alpha")) {
+                (Some(beta), _) => Some(Self::Beta(major, minor(beta)?)),
+                (_, Some(alpha)) => Some(Self::Alpha(major, minor(alpha)?)),
+                _ => None,
+            },
+        }
+    }
+
+    /// Orders by how much a version is to be preferred: the greatest is the best.
+    pub fn priority(&self) -> impl Ord + use<> {
+        match self {
+            Self::Stable(major) => (3, *major, None, Reverse(String::new())),
+            Self::Beta(major, minor) => (2, *major, *minor, Reverse(String::new())),
+            Self::Alpha(major, minor) => (1, *major, *minor, Reverse(String::new())),
+            Self::Nonconformant(text) => (0, 0, None, Reverse(text.clone())),
+        }
+    }
+
+    /// Orders by age: the greatest is the newest, whatever its stability.
+    pub fn generation(&self) -> impl Ord + use<> {
+        match self {
+            Self::Stable(major) => (*major, 3, None, Reverse(String::new())),
+            Self::Beta(major, minor) => (*major, 2, *minor, Reverse(String::new())),
+            Self::Alpha(major, minor) => (*major, 1, *minor, Reverse(String::new())),
+            Self::Nonconformant(text) => (0, 0, None, Reverse(text.clone())),
+        }
+    }
+}
+
+impl FromStr for Version {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self::parse(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compares_resource_versions_by_number() {
+        let parse = |text: &str| text.parse::<ResourceVersion>().unwrap();
+        assert!(parse("9") < parse("10"));
+        assert!(parse("340282366920938463463374607431768211455") > parse("2"));
+        for bad in ["", "0", "01", "1a", "-1"] {
+            assert!(bad.parse::<ResourceVersion>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn parses_versions() {
+        assert_eq!(Version::parse("v1beta2"), Version::Beta(1, Some(2)));
+        assert_eq!(Version::parse("v1alpha"), Version::Alpha(1, None));
+        for odd in ["1", "v", "v1gamma1", "v1beta-1", "vbeta1"] {
+            assert_eq!(Version::parse(odd), Version::Nonconformant(odd.into()));
+        }
+    }
+
+    #[test]
+    fn orders_versions_by_preference_and_by_age() {
+        let sorted = |mut versions: Vec<&'static str>, by_age: bool| {
+            if by_age {
+                versions.sort_by_key(|v| Reverse(Version::parse(v).generation()));
+            } else {
+                versions.sort_by_key(|v| Reverse(Version::parse(v).priority()));
+            }
+            versions
+        };
+        let all = vec!["foo10", "v1", "v11alpha2", "v10beta3", "v2", "v10", "foo1"];
+        assert_eq!(sorted(all.clone(), false), ["v10", "v2", "v1", "v10beta3", "v11alpha2", "foo1", "foo10"]);
+        assert_eq!(sorted(all, true), ["v11alpha2", "v10", "v10beta3", "v2", "v1", "foo1", "foo10"]);
+    }
+}
