@@ -11,6 +11,7 @@ pub mod request;
 mod resource;
 mod response;
 mod selector;
+mod undecodable;
 mod version;
 mod watch_event;
 
@@ -31,5 +32,6 @@ pub use resource::{
 };
 pub use response::{Status, StatusCause, StatusDetails, StatusSummary, reason};
 pub use selector::{Expression, ParseExpressionError, Selector, SelectorExt};
+pub use undecodable::{ObjectOrigin, UndecodableObject};
 pub use version::{ParseResourceVersionError, ResourceVersion, Version};
 pub use watch_event::{Bookmark, BookmarkMeta, WatchEvent};

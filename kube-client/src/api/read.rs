@@ -1,0 +1,112 @@
+//! Reading: get and list.
+
+use super::{Api, GetParams, ListParams, ListStream, ObjectList, PartialObjectMeta};
+use crate::Result;
+use crate::core::{Request, TypeMeta};
+use futures::TryStreamExt;
+use serde::de::DeserializeOwned;
+
+impl<K: DeserializeOwned> Api<K> {
+    /// Reads one object.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if there is none of that name.
+    pub async fn get(&self, name: &str) -> Result<K> {
+        self.get_with(name, &GetParams::default()).await
+    }
+
+    /// Reads one object, as [`GetParams`] say.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Api::get).
+    pub async fn get_with(&self, name: &str, gp: &GetParams) -> Result<K> {
+        self.client.request(self.request.get(name, gp)?).await
+    }
+
+    /// Reads one object, `None` if there is none of that name.
+    ///
+    /// # Errors
+    ///
+    /// If the request fails in any other way. That the resource itself is not served is an error, too.
+    pub async fn get_opt(&self, name: &str) -> Result<Option<K>> {
+        match self.get(name).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if names_an_object(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lists the objects, or one page of them, decoding each as soon as it has arrived.
+    ///
+    /// # Errors
+    ///
+    /// If the request fails, or an object does not decode: the error names it. See [`list_stream`](Api::list_stream) for
+    /// a list that goes on after such an object.
+    pub async fn list(&self, lp: &ListParams) -> Result<ObjectList<K>> {
+        collect(self.list_stream(lp).await?).await
+    }
+
+    /// Lists the objects, or one page of them, as a stream of decoded objects; neither the text nor all objects of the list
+    /// need to fit into memory.
+    ///
+    /// # Errors
+    ///
+    /// If the request fails; failures after that come out of the stream.
+    pub async fn list_stream(&self, lp: &ListParams) -> Result<ListStream<K>> {
+        self.open_list(&self.request, lp).await
+    }
+}
+
+impl<K> Api<K> {
+    /// Reads the metadata of one object.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Api::get).
+    pub async fn get_metadata(&self, name: &str) -> Result<PartialObjectMeta<K>> {
+        self.client.request(self.metadata_request().get(name, &GetParams::default())?).await
+    }
+
+    /// Reads the metadata of one object, `None` if there is none of that name.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_opt`](Api::get_opt).
+    pub async fn get_metadata_opt(&self, name: &str) -> Result<Option<PartialObjectMeta<K>>> {
+        match self.get_metadata(name).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if names_an_object(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lists the metadata of the objects, or of one page of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Api::list).
+    pub async fn list_metadata(&self, lp: &ListParams) -> Result<ObjectList<PartialObjectMeta<K>>> {
+        collect(self.open_list(&self.metadata_request(), lp).await?).await
+    }
+
+    async fn open_list<T: DeserializeOwned>(&self, request: &Request, lp: &ListParams) -> Result<ListStream<T>> {
+        let response = self.client.open(request.list(lp)?).await?;
+        Ok(ListStream::new(response.into_body(), self.kind()))
+    }
+}
+
+async fn collect<T: DeserializeOwned>(mut stream: ListStream<T>) -> Result<ObjectList<T>> {
+    let mut items = Vec::new();
+    while let Some(item) = stream.try_next().await? {
+        items.push(item);
+    }
+    let (types, metadata) = stream.into_head().unwrap_or_else(|| (TypeMeta::default(), crate::core::ListMeta::default()));
+    Ok(ObjectList { types, metadata, items })
+}
+
+/// Whether a failure is about an object that does not exist, rather than about a resource that is not served.
+fn names_an_object(error: &crate::Error) -> bool {
+    error.is_not_found() && error.status().and_then(|s| s.details.as_ref()).is_some_and(|d| !d.name.is_empty())
+}

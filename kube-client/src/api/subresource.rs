@@ -1,0 +1,125 @@
+//! Subresources: status, scale, and any other by name.
+
+use super::{Api, Patch, PatchParams, PostParams, Scale};
+use crate::Result;
+use serde::{Serialize, de::DeserializeOwned};
+
+impl<K: DeserializeOwned> Api<K> {
+    /// Reads an object through its status subresource; this needs the right to `get` on `<plural>/status` only.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if there is no such object, or the kind has no status.
+    pub async fn get_status(&self, name: &str) -> Result<K> {
+        self.get_subresource("status", name).await
+    }
+
+    /// Changes the status of an object; everything but the status and some metadata is ignored.
+    ///
+    /// # Errors
+    ///
+    /// As [`patch`](Api::patch).
+    pub async fn patch_status<P: Serialize>(&self, name: &str, pp: &PatchParams, patch: &Patch<P>) -> Result<K> {
+        self.patch_subresource("status", name, pp, patch).await
+    }
+
+    /// Replaces the status of an object; everything but the status and some metadata is ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_conflict`](crate::Error::is_conflict) if the object has changed since it was read.
+    pub async fn replace_status(&self, name: &str, pp: &PostParams, data: &K) -> Result<K>
+    where
+        K: Serialize,
+    {
+        let body = self.body(data)?;
+        self.client.request(self.request.replace_subresource("status", name, pp, body)?).await
+    }
+
+    /// Reads a subresource that has the form of the object itself, such as `ephemeralcontainers`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if there is no such object, or no such subresource.
+    pub async fn get_subresource(&self, subresource_name: &str, name: &str) -> Result<K> {
+        self.client.request(self.request.get_subresource(subresource_name, name)?).await
+    }
+
+    /// Changes a subresource that has the form of the object itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`patch`](Api::patch).
+    pub async fn patch_subresource<P: Serialize>(
+        &self,
+        subresource_name: &str,
+        name: &str,
+        pp: &PatchParams,
+        patch: &Patch<P>,
+    ) -> Result<K> {
+        self.client.request(self.request.patch_subresource(subresource_name, name, pp, patch)?).await
+    }
+
+    /// Replaces a subresource by JSON of the caller's own making.
+    ///
+    /// # Errors
+    ///
+    /// As [`replace`](Api::replace).
+    pub async fn replace_subresource(
+        &self,
+        subresource_name: &str,
+        name: &str,
+        pp: &PostParams,
+        data: Vec<u8>,
+    ) -> Result<K> {
+        self.client.request(self.request.replace_subresource(subresource_name, name, pp, data)?).await
+    }
+}
+
+impl<K> Api<K> {
+    /// Posts to a subresource, such as a `TokenRequest` to `token` or an `Eviction` to `eviction`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_too_many_requests`](crate::Error::is_too_many_requests) for an eviction that a disruption budget forbids.
+    pub async fn create_subresource<T: DeserializeOwned>(
+        &self,
+        subresource_name: &str,
+        name: &str,
+        pp: &PostParams,
+        data: Vec<u8>,
+    ) -> Result<T> {
+        self.client.request(self.request.create_subresource(subresource_name, name, pp, data)?).await
+    }
+
+    /// Reads how many replicas an object has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if there is no such object, or the kind cannot be scaled.
+    pub async fn get_scale(&self, name: &str) -> Result<Scale> {
+        self.client.request(self.request.get_subresource("scale", name)?).await
+    }
+
+    /// Changes how many replicas an object has.
+    ///
+    /// # Errors
+    ///
+    /// As [`patch`](Api::patch).
+    pub async fn patch_scale<P: Serialize>(&self, name: &str, pp: &PatchParams, patch: &Patch<P>) -> Result<Scale> {
+        self.client.request(self.request.patch_subresource("scale", name, pp, patch)?).await
+    }
+
+    /// Sets how many replicas an object has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_conflict`](crate::Error::is_conflict) if the object has changed since the scale was read.
+    pub async fn replace_scale(&self, name: &str, pp: &PostParams, data: &Scale) -> Result<Scale> {
+        let body = serde_json::to_vec(data).map_err(|source| crate::Error::Request {
+            what: "a Scale cannot be written as JSON".to_owned(),
+            source: Some(source.into()),
+        })?;
+        self.client.request(self.request.replace_subresource("scale", name, pp, body)?).await
+    }
+}

@@ -1,0 +1,101 @@
+//! Writing: create, replace, patch.
+
+use super::{Api, PartialObjectMeta, Patch, PatchParams, PostParams};
+use crate::{Error, Result};
+use serde::{Serialize, de::DeserializeOwned};
+
+impl<K: DeserializeOwned> Api<K> {
+    /// Creates an object and returns it as the server stored it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_already_exists`](crate::Error::is_already_exists) if there is one of that name,
+    /// [`Error::is_invalid`](crate::Error::is_invalid) if the server's validation refuses it.
+    pub async fn create(&self, pp: &PostParams, data: &K) -> Result<K>
+    where
+        K: Serialize,
+    {
+        let body = self.body(data)?;
+        self.client.request(self.request.create(pp, body)?).await
+    }
+
+    /// Replaces an object and returns it as the server stored it.
+    ///
+    /// `data` holds the resource version of the object that it is based on; without one, whatever is there is overwritten.
+    ///
+    /// ```
+    /// # use k8s_openapi::api::core::v1::ConfigMap;
+    /// # use kube_client::{Api, Client, ResourceExt, api::PostParams};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// # let maps: Api<ConfigMap> = Api::default_namespaced(client);
+    /// # let mut map = ConfigMap::default();
+    /// # map.metadata.name = Some("settings".into());
+    /// # maps.create(&PostParams::default(), &map).await?;
+    /// let mut map = maps.get("settings").await?;
+    /// let outdated = map.clone();
+    /// map.labels_mut().insert("app".into(), "web".into());
+    /// maps.replace("settings", &PostParams::default(), &map).await?;
+    /// assert!(maps.replace("settings", &PostParams::default(), &outdated).await.unwrap_err().is_conflict());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_conflict`](crate::Error::is_conflict) if the object has changed since it was read.
+    pub async fn replace(&self, name: &str, pp: &PostParams, data: &K) -> Result<K>
+    where
+        K: Serialize,
+    {
+        let body = self.body(data)?;
+        self.client.request(self.request.replace(name, pp, body)?).await
+    }
+
+    /// Changes an object and returns it as the server stored it.
+    ///
+    /// ```
+    /// # use k8s_openapi::api::core::v1::ConfigMap;
+    /// # use kube_client::{Api, Client, api::{Patch, PatchParams}};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// # let maps: Api<ConfigMap> = Api::default_namespaced(client);
+    /// let patch = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"level": "3"}});
+    /// let map = maps.patch("settings", &PatchParams::apply("docs"), &Patch::Apply(patch)).await?;
+    /// assert_eq!(map.data.unwrap()["level"], "3");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_conflict`](crate::Error::is_conflict) if an apply wants fields that another manager owns.
+    pub async fn patch<P: Serialize>(&self, name: &str, pp: &PatchParams, patch: &Patch<P>) -> Result<K> {
+        self.client.request(self.request.patch(name, pp, patch)?).await
+    }
+
+    pub(super) fn body<T: Serialize>(&self, data: &T) -> Result<Vec<u8>> {
+        serde_json::to_vec(data).map_err(|source| Error::Request {
+            what: format!("a {} object cannot be written as JSON", self.kind()),
+            source: Some(source.into()),
+        })
+    }
+}
+
+impl<K> Api<K> {
+    /// Changes an object and returns its metadata.
+    ///
+    /// # Errors
+    ///
+    /// As [`patch`](Api::patch).
+    pub async fn patch_metadata<P: Serialize>(
+        &self,
+        name: &str,
+        pp: &PatchParams,
+        patch: &Patch<P>,
+    ) -> Result<PartialObjectMeta<K>> {
+        self.client.request(self.metadata_request().patch(name, pp, patch)?).await
+    }
+}

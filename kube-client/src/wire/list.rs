@@ -1,0 +1,279 @@
+//! Takes the items out of a list as its body arrives.
+
+use super::{MAX_OBJECT_BYTES, WireError, decode, scan::ValueScan};
+use crate::core::{ListMeta, ObjectOrigin, TypeMeta};
+use bytes::{Buf, Bytes, BytesMut};
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+
+/// What a list says about itself.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct ListHead {
+    pub(crate) types: TypeMeta,
+    pub(crate) metadata: ListMeta,
+}
+
+/// Decodes the items of a list, one after the other, in the order of the body.
+///
+/// Push frames, take items until there is none, and so on; [`finish`](ListDecoder::finish) gives the list's head, which a
+/// server may send before or after the items.
+pub(crate) struct ListDecoder<K> {
+    splitter: Splitter,
+    expected: String,
+    item: PhantomData<fn() -> K>,
+}
+
+impl<K: DeserializeOwned> ListDecoder<K> {
+    /// For items of the kind `expected`, which errors name.
+    pub(crate) fn new(expected: impl Into<String>) -> Self {
+        Self { splitter: Splitter::default(), expected: expected.into(), item: PhantomData }
+    }
+
+    /// Takes the next piece of the body.
+    pub(crate) fn push(&mut self, frame: &[u8]) {
+        self.splitter.buffer.extend_from_slice(frame);
+    }
+
+    /// The next item that is complete; `None` until more of the body has been pushed.
+    pub(crate) fn next(&mut self) -> Option<Result<K, WireError>> {
+        let item = self.splitter.next_item().transpose()?;
+        Some(item.and_then(|text| decode(&text, ObjectOrigin::List, &self.expected)))
+    }
+
+    /// After the last piece.
+    pub(crate) fn finish(self) -> Result<ListHead, WireError> {
+        self.splitter.finish()
+    }
+}
+
+/// Splits the text of `{"kind": .., "metadata": .., "items": [..]}`.
+#[derive(Default)]
+struct Splitter {
+    buffer: BytesMut,
+    /// Bytes of the body before `buffer`.
+    consumed: u64,
+    /// Bytes of `buffer` that `scan` has seen already.
+    scanned: usize,
+    scan: ValueScan,
+    place: Place,
+    key: String,
+    head: ListHead,
+}
+
+/// What is expected next.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Start,
+    KeyOrEnd,
+    Colon,
+    ValueStart,
+    Value,
+    CommaOrEnd,
+    ItemOrEnd,
+    Item,
+    ItemCommaOrEnd,
+    End,
+}
+
+impl Splitter {
+    /// The text of the next item; `Ok(None)` until more of the body is there.
+    fn next_item(&mut self) -> Result<Option<Bytes>, WireError> {
+        loop {
+            if matches!(self.place, Place::Value | Place::Item) {
+                let Some(text) = self.take_value()? else { return Ok(None) };
+                if self.place == Place::Item {
+                    self.place = Place::ItemCommaOrEnd;
+                    return Ok(Some(text));
+                }
+                self.place = Place::CommaOrEnd;
+                self.keep(&text)?;
+                continue;
+            }
+            let Some(byte) = self.peek() else { return Ok(None) };
+            match (self.place, byte) {
+                (Place::Start, b'{') => self.advance(Place::KeyOrEnd),
+                (Place::KeyOrEnd, b'"') => {
+                    let Some(text) = self.take_value()? else { return Ok(None) };
+                    self.key = serde_json::from_slice(&text).map_err(WireError::ListHead)?;
+                    self.place = Place::Colon;
+                }
+                (Place::KeyOrEnd | Place::CommaOrEnd, b'}') => self.advance(Place::End),
+                (Place::Colon, b':') => self.advance(Place::ValueStart),
+                (Place::ValueStart, b'[') if self.key == "items" => self.advance(Place::ItemOrEnd),
+                (Place::ValueStart, _) => self.place = Place::Value,
+                (Place::CommaOrEnd, b',') => self.advance(Place::KeyOrEnd),
+                (Place::ItemOrEnd | Place::ItemCommaOrEnd, b']') => self.advance(Place::CommaOrEnd),
+                (Place::ItemOrEnd, _) => self.place = Place::Item,
+                (Place::ItemCommaOrEnd, b',') => self.advance(Place::ItemOrEnd),
+                _ => return Err(WireError::List { problem: self.place.problem(), at: self.consumed }),
+            }
+        }
+    }
+
+    /// The first byte that is not white space, which is dropped.
+    fn peek(&mut self) -> Option<u8> {
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+        let skip = self.buffer.iter().position(|byte| !blank(byte)).unwrap_or(self.buffer.len());
+        self.drop_front(skip);
+        self.buffer.first().copied()
+    }
+
+    fn advance(&mut self, place: Place) {
+        self.drop_front(1);
+        self.place = place;
+    }
+
+    fn drop_front(&mut self, count: usize) {
+        self.buffer.advance(count);
+        self.consumed += count as u64;
+    }
+
+    /// The value at the front of the buffer, once it is complete.
+    fn take_value(&mut self) -> Result<Option<Bytes>, WireError> {
+        let Some(end) = self.scan.feed(&self.buffer[self.scanned..]) else {
+            self.scanned = self.buffer.len();
+            if self.scanned > MAX_OBJECT_BYTES {
+                return Err(WireError::TooLarge { limit: MAX_OBJECT_BYTES });
+            }
+            return Ok(None);
+        };
+        let end = self.scanned + end;
+        self.scanned = 0;
+        self.scan = ValueScan::default();
+        self.consumed += end as u64;
+        Ok(Some(self.buffer.split_to(end).freeze()))
+    }
+
+    /// Keeps a value that belongs to the list's head. Every other one is dropped, `"items": null` included.
+    fn keep(&mut self, text: &[u8]) -> Result<(), WireError> {
+        let head = &mut self.head;
+        match self.key.as_str() {
+            "kind" => read(text).map(|kind| head.types.kind = kind),
+            "apiVersion" => read(text).map(|version| head.types.api_version = version),
+            "metadata" => read(text).map(|metadata| head.metadata = metadata),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<ListHead, WireError> {
+        match (self.peek(), self.place) {
+            (None, Place::End) => Ok(self.head),
+            (None, _) => Err(WireError::Truncated { after: self.consumed }),
+            (Some(_), Place::End) => {
+                Err(WireError::List { problem: "text after its end", at: self.consumed })
+            }
+            (Some(_), _) => Err(WireError::Truncated { after: self.consumed + self.buffer.len() as u64 }),
+        }
+    }
+}
+
+impl Place {
+    fn problem(self) -> &'static str {
+        match self {
+            Self::Start => "it does not begin with '{'",
+            Self::KeyOrEnd => "a key or '}' is missing",
+            Self::Colon => "':' is missing after a key",
+            Self::CommaOrEnd => "',' or '}' is missing after a value",
+            Self::ItemCommaOrEnd => "',' or ']' is missing after an item",
+            Self::End => "text after its end",
+            Self::ValueStart | Self::Value | Self::ItemOrEnd | Self::Item => "a value is missing",
+        }
+    }
+}
+
+/// Reads a value of the head, `null` as its default.
+fn read<T: DeserializeOwned + Default>(text: &[u8]) -> Result<T, WireError> {
+    serde_json::from_slice::<Option<T>>(text).map(Option::unwrap_or_default).map_err(WireError::ListHead)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{NotUsed, Object, ResourceExt};
+    use serde::Deserialize;
+
+    #[derive(Clone, Debug, Deserialize)]
+    struct Spec {
+        n: u8,
+    }
+    type Item = Object<Spec, NotUsed>;
+
+    /// Decodes `text` in pieces of `size`: names and `n` of the items, or what is wrong with one.
+    fn run(text: &str, size: usize) -> (Vec<Result<(String, u8), String>>, Result<ListHead, String>) {
+        let mut decoder = ListDecoder::<Item>::new("Item");
+        let mut items = Vec::new();
+        for piece in text.as_bytes().chunks(size) {
+            decoder.push(piece);
+            while let Some(item) = decoder.next() {
+                let broken = matches!(item, Err(ref e) if !matches!(e, WireError::Object(_)));
+                items.push(item.map(|o| (o.name_any(), o.spec.n)).map_err(|e| e.to_string()));
+                if broken {
+                    return (items, Err("broken".into()));
+                }
+            }
+        }
+        (items, decoder.finish().map_err(|e| e.to_string()))
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: &[(&str, u8)]) -> ListHead {
+        let mut head = None;
+        for size in 1..=text.len() {
+            let (items, end) = run(text, size);
+            let items: Vec<_> = items.into_iter().map(Result::unwrap).collect();
+            let expected: Vec<_> = expected.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+            assert_eq!(items, expected, "in pieces of {size}");
+            head = Some(end.unwrap());
+        }
+        head.unwrap()
+    }
+
+    #[test]
+    fn decodes_items_wherever_the_body_is_cut() {
+        let text = r#"{"kind":"ItemList","apiVersion":"v1","metadata":{"resourceVersion":"7","continue":"c"},
+            "items":[{"metadata":{"name":"a"},"spec":{"n":1}}, {"metadata":{"name":"]}\"é"},"spec":{"n":2}}]}
+            "#;
+        let head = check(text, &[("a", 1), ("]}\"é", 2)]);
+        assert_eq!(head.types.kind, "ItemList");
+        assert_eq!(head.metadata.continue_.as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn takes_a_head_after_the_items_and_empty_lists() {
+        let text = r#"{"items":[{"metadata":{"name":"a"},"spec":{"n":1}}],"extra":[{}],"metadata":{"resourceVersion":"9"}}"#;
+        assert_eq!(check(text, &[("a", 1)]).metadata.resource_version.as_deref(), Some("9"));
+        check(r#"{"items":[]}"#, &[]);
+        check(r#"{"items":null,"metadata":null}"#, &[]);
+    }
+
+    #[test]
+    fn a_bad_object_is_named_and_the_rest_goes_on() {
+        let text = r#"{"items":[{"metadata":{"name":"bad","namespace":"ns"},"spec":{"n":"x"}},7,
+            {"metadata":{"name":"ok"},"spec":{"n":3}}]}"#;
+        let (items, end) = run(text, 10);
+        assert_eq!(items[0], Err("decode Item ns/bad of a list".to_owned()));
+        assert_eq!(items[1], Err("decode Item without a readable name of a list".to_owned()));
+        assert_eq!(items[2], Ok(("ok".to_owned(), 3)));
+        assert!(end.is_ok());
+    }
+
+    #[test]
+    fn says_where_a_list_breaks() {
+        let broken = |text: &str| run(text, 7).0.last().cloned().unwrap().unwrap_err();
+        assert_eq!(broken("<html>"), "read a list: it does not begin with '{' at byte 0");
+        assert_eq!(
+            broken(r#"{"items":[{} {}]}"#),
+            "read a list: ',' or ']' is missing after an item at byte 13"
+        );
+        assert_eq!(broken(r#"{"items":[]}x"#), "read a list: text after its end at byte 12");
+        for cut in [r#"{"items":["#, r#"{"items":[{"metadata""#, "", r#"{"items":[]"#] {
+            let end = if cut.is_empty() {
+                ListDecoder::<Item>::new("Item").finish().map_err(|e| e.to_string())
+            } else {
+                run(cut, 3).1
+            };
+            assert!(end.unwrap_err().starts_with("the body ended early"), "{cut}");
+        }
+    }
+}
