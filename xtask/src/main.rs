@@ -1,3 +1,35 @@
-//! Tasks for people and CI.
+//! `cargo xtask`: the one way in, for people and for CI. Lists the subcommands and prints their errors; what a
+//! subcommand does lives in its own module of the library beside this file.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of this workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    Cluster(xtask::cluster::Args),
+    #[command(name = "__supervise", hide = true)]
+    Supervise(xtask::process::supervise::Args),
+    #[command(name = "__exec", hide = true)]
+    Exec(xtask::process::exec::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Cluster(args) => xtask::cluster::run(args),
+        Task::Supervise(args) => xtask::process::supervise::run(args),
+        Task::Exec(args) => xtask::process::exec::run(args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,151 @@
+//! The command lines of the components. Pure: what is written where is decided by [`super::start`].
+
+use std::path::{Path, PathBuf};
+
+use super::options::FeatureGate;
+
+/// The addresses of Services, and the first of them, which is the API server's own.
+pub(super) const SERVICE_RANGE: &str = "10.0.0.0/24";
+pub(super) const SERVICE_IP: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 0, 0, 1);
+const POD_RANGE: &str = "10.240.0.0/16";
+
+/// The files of one run, by what is in them.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    pub(super) folder: PathBuf,
+}
+
+impl Files {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+}
+
+fn flag(name: &str, value: impl std::fmt::Display) -> String {
+    format!("--{name}={value}")
+}
+
+pub(super) fn etcd(files: &Files, client: u16, peer: u16) -> Vec<String> {
+    let url = |port| format!("http://127.0.0.1:{port}");
+    vec![
+        flag("data-dir", files.text("etcd")),
+        flag("listen-client-urls", url(client)),
+        flag("advertise-client-urls", url(client)),
+        flag("listen-peer-urls", url(peer)),
+        flag("initial-advertise-peer-urls", url(peer)),
+        flag("initial-cluster", format!("default={}", url(peer))),
+        // Nothing here has to survive a power cut.
+        "--unsafe-no-fsync".to_owned(),
+    ]
+}
+
+pub(super) fn api_server(
+    files: &Files, index: usize, port: u16, etcd: u16, gates: &[FeatureGate], controllers: bool,
+) -> Vec<String> {
+    let mut flags = vec![
+        flag("etcd-servers", format!("http://127.0.0.1:{etcd}")),
+        flag("secure-port", port),
+        flag("bind-address", "127.0.0.1"),
+        // What the `kubernetes` Service points to may not be a loopback address, and there may be no network to take
+        // another from: an address that is kept free for documentation.
+        flag("advertise-address", format!("192.0.2.{}", index + 1)),
+        flag("cert-dir", files.text(&format!("api-server-{index}"))),
+        flag("tls-cert-file", files.text("server.crt")),
+        flag("tls-private-key-file", files.text("server.key")),
+        flag("client-ca-file", files.text("ca.crt")),
+        flag("token-auth-file", files.text("tokens.csv")),
+        flag("service-cluster-ip-range", SERVICE_RANGE),
+        flag("service-account-key-file", files.text("service-account.pub")),
+        flag("service-account-signing-key-file", files.text("service-account.key")),
+        flag("service-account-issuer", "https://kubernetes.default.svc"),
+        flag("authorization-mode", "RBAC"),
+        flag("allow-privileged", true),
+    ];
+    if !controllers {
+        // It would refuse every pod, for want of the account that a controller makes.
+        flags.push(flag("disable-admission-plugins", "ServiceAccount"));
+    }
+    flags.extend(feature_gates(gates));
+    flags
+}
+
+pub(super) fn controller_manager(files: &Files, gates: &[FeatureGate]) -> Vec<String> {
+    let mut flags = vec![
+        flag("kubeconfig", files.text("controller-manager.kubeconfig")),
+        flag("service-account-private-key-file", files.text("service-account.key")),
+        flag("root-ca-file", files.text("ca.crt")),
+        flag("use-service-account-credentials", true),
+        flag("leader-elect", false),
+        flag("secure-port", 0),
+    ];
+    flags.extend(feature_gates(gates));
+    flags
+}
+
+pub(super) fn scheduler(files: &Files, gates: &[FeatureGate]) -> Vec<String> {
+    let mut flags = vec![
+        flag("kubeconfig", files.text("scheduler.kubeconfig")),
+        flag("leader-elect", false),
+        flag("secure-port", 0),
+    ];
+    flags.extend(feature_gates(gates));
+    flags
+}
+
+pub(super) fn kwok(files: &Files, port: u16, config: &Path) -> Vec<String> {
+    vec![
+        flag("kubeconfig", files.text("kwok.kubeconfig")),
+        flag("config", config.display()),
+        "--manage-all-nodes".to_owned(),
+        flag("node-ip", "127.0.0.1"),
+        flag("node-port", port),
+        flag("server-address", format!("127.0.0.1:{port}")),
+        flag("tls-cert-file", files.text("server.crt")),
+        flag("tls-private-key-file", files.text("server.key")),
+        flag("cidr", POD_RANGE),
+        flag("node-lease-duration-seconds", 40),
+    ]
+}
+
+fn feature_gates(gates: &[FeatureGate]) -> Option<String> {
+    let gates: Vec<_> = gates.iter().map(ToString::to_string).collect();
+    (!gates.is_empty()).then(|| flag("feature-gates", gates.join(",")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gates_reach_every_component_of_kubernetes() {
+        let files = Files { folder: "/f".into() };
+        let gates = ["A", "B=false"].map(|gate| gate.parse().unwrap());
+        for flags in [
+            api_server(&files, 0, 1, 2, &gates, true),
+            controller_manager(&files, &gates),
+            scheduler(&files, &gates),
+        ] {
+            assert!(flags.contains(&"--feature-gates=A=true,B=false".to_owned()), "{flags:?}");
+        }
+        assert!(!scheduler(&files, &[]).iter().any(|flag| flag.contains("gates")));
+    }
+
+    #[test]
+    fn api_servers_differ_in_what_must_be_their_own() {
+        let files = Files { folder: "/f".into() };
+        let (one, two) = (api_server(&files, 0, 1, 9, &[], true), api_server(&files, 1, 2, 9, &[], true));
+        let differing: Vec<_> = one.iter().filter(|flag| !two.contains(flag)).collect();
+        assert_eq!(differing, ["--secure-port=1", "--advertise-address=192.0.2.1", "--cert-dir=/f/api-server-0"]);
+    }
+
+    #[test]
+    fn without_controllers_pods_need_no_account() {
+        let files = Files { folder: "/f".into() };
+        assert!(api_server(&files, 0, 1, 2, &[], false).iter().any(|flag| flag.ends_with("=ServiceAccount")));
+        assert!(!api_server(&files, 0, 1, 2, &[], true).iter().any(|flag| flag.ends_with("=ServiceAccount")));
+    }
+}

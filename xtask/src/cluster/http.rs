@@ -1,0 +1,125 @@
+//! The few requests that bringing up a cluster takes. Shares no code with `kube-client` on purpose: what is under test
+//! must not judge itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use rustls::RootCertStore;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::pki::Identity;
+
+/// No answer takes longer on a machine that works at all.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Sends requests to ports of this machine, each on a connection of its own.
+#[derive(Clone)]
+pub(crate) struct Requests {
+    tls: Option<TlsConnector>,
+}
+
+impl std::fmt::Debug for Requests {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Requests").field("tls", &self.tls.is_some()).finish()
+    }
+}
+
+impl Requests {
+    /// Without TLS.
+    pub(crate) fn plain() -> Self {
+        Self { tls: None }
+    }
+
+    /// With TLS, as this client.
+    pub(crate) fn secure(authority: &str, client: &Identity) -> anyhow::Result<Self> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.as_bytes())?)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(
+                vec![CertificateDer::from_pem_slice(client.certificate.as_bytes())?],
+                PrivateKeyDer::from_pem_slice(client.key.as_bytes())?,
+            )?;
+        Ok(Self { tls: Some(TlsConnector::from(Arc::new(config))) })
+    }
+
+    /// Sends a request and gives the answer's status and text.
+    ///
+    /// # Cancel safety
+    /// The request may or may not have taken effect.
+    pub(crate) async fn send(
+        &self, method: Method, port: u16, path: &str, body: Option<&Value>,
+    ) -> anyhow::Result<(StatusCode, String)> {
+        let exchange = self.exchange(method.clone(), port, path, body);
+        match tokio::time::timeout(LIMIT, exchange).await {
+            Ok(result) => result.with_context(|| format!("{method} {path} on port {port} failed")),
+            Err(_) => bail!("{method} {path} on port {port} had no answer within {} s", LIMIT.as_secs()),
+        }
+    }
+
+    /// Sends a request and gives the answer's JSON.
+    pub(crate) async fn json(
+        &self, method: Method, port: u16, path: &str, body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        let (status, text) = self.send(method.clone(), port, path, body).await?;
+        if !status.is_success() {
+            bail!("{method} {path} on port {port} was answered {status}: {}", text.trim());
+        }
+        serde_json::from_str(&text).with_context(|| format!("{method} {path} on port {port} was not answered by JSON"))
+    }
+
+    async fn exchange(
+        &self, method: Method, port: u16, path: &str, body: Option<&Value>,
+    ) -> anyhow::Result<(StatusCode, String)> {
+        let body = body.map_or_else(Bytes::new, |value| value.to_string().into());
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::HOST, format!("127.0.0.1:{port}"))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))?;
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        match &self.tls {
+            None => converse(stream, request).await,
+            Some(tls) => converse(tls.connect(ServerName::try_from("127.0.0.1")?, stream).await?, request).await,
+        }
+    }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, request: Request<Full<Bytes>>,
+) -> anyhow::Result<(StatusCode, String)> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let exchange = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let bytes = response.into_body().collect().await?.to_bytes();
+        Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
+    };
+    // The connection is driven here rather than by a task: it ends with this future.
+    tokio::pin!(connection);
+    tokio::pin!(exchange);
+    tokio::select! {
+        biased;
+        result = &mut exchange => result,
+        result = &mut connection => {
+            // It may end in the same instant in which the answer is complete.
+            match result {
+                Ok(()) => exchange.await,
+                Err(error) => Err(error.into()),
+            }
+        }
+    }
+}

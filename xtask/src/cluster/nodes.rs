@@ -1,0 +1,122 @@
+//! The nodes, and how kwok plays them: pods become Ready without a container ever running. Sends no requests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+/// What every pod has logged, in the format of the container runtimes.
+const POD_LOG: &str = "\
+2026-01-01T00:00:00.000000000Z stdout F hello from kwok
+2026-01-01T00:00:01.000000000Z stderr F this container is simulated
+2026-01-01T00:00:02.000000000Z stdout F goodbye
+";
+
+/// The Node object number `index`.
+pub(super) fn node(index: usize) -> Value {
+    let name = format!("node-{index}");
+    let room = json!({ "cpu": "32", "memory": "256Gi", "ephemeral-storage": "100Gi", "pods": "500" });
+    json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "labels": {
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/os": "linux",
+                "kubernetes.io/arch": "amd64",
+                "type": "kwok",
+            },
+        },
+        "status": { "capacity": room, "allocatable": room },
+    })
+}
+
+/// How many of a NodeList's nodes say that they are Ready.
+pub(super) fn count_ready(list: &Value) -> usize {
+    let is_ready = |node: &Value| {
+        node["status"]["conditions"].as_array().into_iter().flatten().any(|condition| {
+            condition["type"] == "Ready" && condition["status"] == "True"
+        })
+    };
+    list["items"].as_array().into_iter().flatten().filter(|node| is_ready(node)).count()
+}
+
+/// Writes kwok's configuration into `folder`: the given stages, and what exec, logs, attach and port-forward give.
+pub(super) fn write_config(folder: &Path, stages: &[PathBuf]) -> anyhow::Result<PathBuf> {
+    let log = folder.join("pod.log");
+    fs::write(&log, POD_LOG).with_context(|| format!("cannot write {}", log.display()))?;
+    let mut text = String::new();
+    let mut add = |document: &str| {
+        text.push_str("---\n");
+        text.push_str(document);
+        text.push('\n');
+    };
+    for document in settings(&log) {
+        add(&yaml_serde::to_string(&document).context("cannot write YAML")?);
+    }
+    for stage in stages {
+        add(&fs::read_to_string(stage).with_context(|| format!("cannot read {}", stage.display()))?);
+    }
+    let path = folder.join("kwok.yaml");
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+fn settings(log: &Path) -> Vec<Value> {
+    let behaviour = |kind: &str, spec: Value| {
+        json!({
+            "apiVersion": "kwok.x-k8s.io/v1alpha1",
+            "kind": kind,
+            "metadata": { "name": "all" },
+            "spec": spec,
+        })
+    };
+    vec![
+        json!({
+            "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+            "kind": "KwokConfiguration",
+            "options": {
+                "manageAllNodes": true,
+                "enableDebuggingHandlers": true,
+                // It refuses to start where one of these is missing.
+                "podPlayStageParallelism": 4,
+                "nodePlayStageParallelism": 4,
+                "nodeLeaseParallelism": 4,
+            },
+        }),
+        behaviour("ClusterExec", json!({ "execs": [{ "local": {} }] })),
+        behaviour("ClusterLogs", json!({ "logs": [{ "logsFile": log, "follow": true }] })),
+        behaviour("ClusterAttach", json!({ "attaches": [{ "logsFile": log }] })),
+        behaviour("ClusterPortForward", json!({ "forwards": [{ "command": ["cat"] }] })),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_only_nodes_that_are_ready() {
+        let node = |kind: &str, status: &str| json!({ "status": { "conditions": [{ "type": kind, "status": status }] } });
+        let list = json!({ "items": [
+            node("Ready", "True"), node("Ready", "False"), node("MemoryPressure", "True"), json!({}),
+        ]});
+        assert_eq!(count_ready(&list), 1);
+        assert_eq!(count_ready(&json!({})), 0);
+    }
+
+    #[test]
+    fn the_configuration_holds_every_stage() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = folder.path().join("stage.yaml");
+        fs::write(&stage, "kind: Stage").unwrap();
+        let text = fs::read_to_string(write_config(folder.path(), std::slice::from_ref(&stage)).unwrap()).unwrap();
+        let kinds: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
+        let expected =
+            ["KwokConfiguration", "ClusterExec", "ClusterLogs", "ClusterAttach", "ClusterPortForward", "Stage"];
+        assert_eq!(kinds, expected);
+        assert!(write_config(folder.path(), &["/nonexistent".into()]).is_err());
+    }
+}

@@ -1,0 +1,49 @@
+//! Free ports on this machine. Between the choice and its use another process may take one: the caller tries again.
+
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, TcpListener};
+
+use anyhow::bail;
+
+/// Below the range from which systems give ports to outgoing connections, so that a server that is stopped for a while
+/// finds its port free when it is started again.
+const RANGE: std::ops::Range<u16> = 10_000..32_000;
+
+/// Chooses `count` different ports of 127.0.0.1 that nobody listens on.
+pub(crate) fn free(count: usize) -> anyhow::Result<Vec<u16>> {
+    let mut ports = Vec::with_capacity(count);
+    let mut tried = HashSet::new();
+    while ports.len() < count {
+        let port = fastrand::u16(RANGE);
+        if tried.insert(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            ports.push(port);
+        }
+        if tried.len() > 5000 {
+            bail!("found no {count} free ports on 127.0.0.1 between {} and {}", RANGE.start, RANGE.end);
+        }
+    }
+    Ok(ports)
+}
+
+/// Whether a component's log says that it lost its port to someone else.
+pub(crate) fn was_taken(log: &str) -> bool {
+    log.to_lowercase().contains("address already in use")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_different_and_can_be_bound() {
+        let ports = free(20).unwrap();
+        let listeners: Vec<_> = ports.iter().map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).unwrap()).collect();
+        assert_eq!(listeners.len(), 20);
+    }
+
+    #[test]
+    fn knows_a_lost_port() {
+        assert!(was_taken("listen tcp 127.0.0.1:1: bind: address already in use"));
+        assert!(!was_taken("connection refused"));
+    }
+}

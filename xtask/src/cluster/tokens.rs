@@ -1,0 +1,42 @@
+//! The bearer tokens that the API servers know from their start on.
+
+use anyhow::anyhow;
+
+use super::options::User;
+
+/// The text of a token file for `users` and the administrator `admin`, and each user's token.
+pub(super) fn table(users: &[User]) -> anyhow::Result<(String, Vec<(String, String)>)> {
+    let admin = User { name: "admin".to_owned(), groups: vec!["system:masters".to_owned()] };
+    let mut text = String::new();
+    let mut tokens = Vec::new();
+    for user in users.iter().chain([&admin]) {
+        let token = random()?;
+        // Token, name, id, and the groups as one quoted column.
+        text.push_str(&format!("{token},{name},{name},\"{}\"\n", user.groups.join(","), name = user.name));
+        tokens.push((user.name.clone(), token));
+    }
+    Ok((text, tokens))
+}
+
+/// 128 random bits in hexadecimal. Others on this machine can reach the server's port, so they must not guess it.
+fn random() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
+    let provider = rustls::crypto::ring::default_provider();
+    provider.secure_random.fill(&mut bytes).map_err(|_| anyhow!("the system gives no random bytes"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_user_has_a_token_of_its_own() {
+        let user = User { name: "jane".to_owned(), groups: vec!["a".to_owned(), "b".to_owned()] };
+        let (text, tokens) = table(&[user]).unwrap();
+        assert_eq!(tokens.len(), 2);
+        assert_ne!(tokens[0].1, tokens[1].1);
+        assert!(text.contains(&format!("{},jane,jane,\"a,b\"\n", tokens[0].1)), "{text}");
+        assert!(text.contains(",admin,admin,\"system:masters\"\n"), "{text}");
+    }
+}

@@ -1,0 +1,7 @@
+//! What the tasks of `cargo xtask` are made of. `main.rs` only lists them.
+//!
+//! This is a library so that the end-to-end suites can start a [`cluster::Cluster`] of their own.
+
+pub mod cluster;
+pub mod process;
+pub mod progress;

@@ -1,0 +1,74 @@
+//! The signals by which a person or a CI system asks a task to end.
+
+use std::fmt;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Why a task should end early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupt {
+    /// Ctrl-C (SIGINT).
+    Int,
+    /// SIGTERM.
+    Term,
+    /// The terminal went away (SIGHUP).
+    Hangup,
+}
+
+impl Interrupt {
+    /// The exit code that shells expect of a process that ended for this reason.
+    pub fn exit_code(self) -> u8 {
+        128 + match self {
+            Self::Hangup => 1,
+            Self::Int => 2,
+            Self::Term => 15,
+        }
+    }
+}
+
+impl fmt::Display for Interrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Int => "interrupted",
+            Self::Term => "terminated",
+            Self::Hangup => "terminal closed",
+        })
+    }
+}
+
+/// Listens for interrupts. From its creation on, none of the three signals ends the process by itself: create it before
+/// anything that would have to be cleaned up.
+#[derive(Debug)]
+pub struct Interrupts {
+    int: Signal,
+    term: Signal,
+    hangup: Signal,
+}
+
+impl Interrupts {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// When the signal handlers cannot be installed.
+    pub fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            int: listen(SignalKind::interrupt())?,
+            term: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next interrupt.
+    ///
+    /// # Cancel safety
+    /// Cancelling loses no signal.
+    pub async fn next(&mut self) -> Interrupt {
+        tokio::select! {
+            _ = self.int.recv() => Interrupt::Int,
+            _ = self.term.recv() => Interrupt::Term,
+            _ = self.hangup.recv() => Interrupt::Hangup,
+        }
+    }
+}

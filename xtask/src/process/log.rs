@@ -1,0 +1,53 @@
+//! The last lines of a log file, for error messages.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// How much of the end of a file is looked at, in bytes.
+const WINDOW: u64 = 64 * 1024;
+
+/// The last `lines` lines of the file at `path`; nothing where it cannot be read. Bytes that are not UTF-8 are replaced.
+pub fn tail(path: &Path, lines: usize) -> String {
+    let Ok(text) = read_end(path) else { return String::new() };
+    let all: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+fn read_end(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(WINDOW)))?;
+    let mut bytes = Vec::new();
+    file.take(WINDOW).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_the_last_lines_without_blank_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.log");
+        std::fs::write(&path, "a\nb\n\nc\n").unwrap();
+        assert_eq!(tail(&path, 2), "b\nc");
+        assert_eq!(tail(&path, 9), "a\nb\nc");
+    }
+
+    #[test]
+    fn looks_only_at_the_end_of_a_large_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.log");
+        let mut text = "x".repeat(200_000);
+        text.push_str("\nlast");
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(tail(&path, 1), "last");
+    }
+
+    #[test]
+    fn a_missing_file_has_no_lines() {
+        assert_eq!(tail(Path::new("/nonexistent/x.log"), 3), "");
+    }
+}
