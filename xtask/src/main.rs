@@ -25,8 +25,8 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Cluster(args) => xtask::cluster::run(args),
-        Task::Supervise(args) => xtask::process::supervise::run(args),
-        Task::Exec(args) => xtask::process::exec::run(args),
+        Task::Supervise(args) => xtask::process::supervise::run(&args),
+        Task::Exec(args) => xtask::process::exec::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

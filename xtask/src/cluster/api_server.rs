@@ -26,7 +26,12 @@ pub struct ApiServer {
 
 impl ApiServer {
     pub(super) fn new(
-        index: usize, program: PathBuf, flags: Vec<String>, port: u16, requests: Requests, ward: Ward,
+        index: usize,
+        program: PathBuf,
+        flags: Vec<String>,
+        port: u16,
+        requests: Requests,
+        ward: Ward,
     ) -> Self {
         let name = format!("kube-apiserver-{index}");
         Self { name, program, flags, port, requests, ward, process: Mutex::new(None) }
@@ -70,7 +75,10 @@ impl ApiServer {
             .until(&step, &self.name, async || {
                 let (status, text) = self.requests.send(Method::GET, self.port, "/readyz", None).await?;
                 if !status.is_success() {
-                    bail!("it is not ready: {}", text.lines().filter(|line| line.starts_with("[-]")).collect::<String>());
+                    bail!(
+                        "it is not ready: {}",
+                        text.lines().filter(|line| line.starts_with("[-]")).collect::<String>()
+                    );
                 }
                 Ok(Some(()))
             })
@@ -102,13 +110,21 @@ impl ApiServer {
     pub async fn stop(&self) -> anyhow::Result<()> {
         let mut process = self.process.lock().await;
         let running = process.as_ref().with_context(|| format!("{} is not running", self.name))?;
-        running.terminate(Duration::from_secs(60)).await.with_context(|| format!("cannot stop {}", self.name))?;
+        running
+            .terminate(Duration::from_secs(60))
+            .await
+            .with_context(|| format!("cannot stop {}", self.name))?;
         *process = None;
         Ok(())
     }
 
     /// A request as the administrator, for what bringing up a cluster takes.
-    pub(super) async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    pub(super) async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
         self.requests.json(method, self.port, path, body).await
     }
 }

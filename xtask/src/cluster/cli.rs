@@ -80,7 +80,12 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn stay(cluster: &Cluster, interrupts: &mut Interrupts) -> anyhow::Result<ExitCode> {
     for (index, server) in cluster.api_servers().iter().enumerate() {
-        println!("Kubernetes {} at {}{}", cluster.version(), server.url(), if index > 0 { " (same etcd)" } else { "" });
+        println!(
+            "Kubernetes {} at {}{}",
+            cluster.version(),
+            server.url(),
+            if index > 0 { " (same etcd)" } else { "" }
+        );
     }
     println!("logs in {}", cluster.logs().display());
     println!("export KUBECONFIG={}", cluster.kubeconfig().display());
@@ -92,7 +97,11 @@ async fn stay(cluster: &Cluster, interrupts: &mut Interrupts) -> anyhow::Result<
     }
 }
 
-async fn execute(cluster: &Cluster, command: &[OsString], interrupts: &mut Interrupts) -> anyhow::Result<ExitCode> {
+async fn execute(
+    cluster: &Cluster,
+    command: &[OsString],
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<ExitCode> {
     let (program, args) = command.split_first().ok_or_else(|| anyhow!("no command was given"))?;
     let terminal = std::io::stdin().is_terminal();
     let launch = Launch::new(program, if terminal { Streams::Terminal } else { Streams::Inherited })

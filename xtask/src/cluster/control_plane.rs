@@ -88,7 +88,12 @@ impl Cluster {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write_kubeconfig(&self, name: &str, server: &str, credentials: &Credentials) -> anyhow::Result<PathBuf> {
+    pub fn write_kubeconfig(
+        &self,
+        name: &str,
+        server: &str,
+        credentials: &Credentials,
+    ) -> anyhow::Result<PathBuf> {
         let folder = self.scratch.path().join("kubeconfigs");
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let path = folder.join(name);

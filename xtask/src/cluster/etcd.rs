@@ -80,7 +80,8 @@ impl Etcd {
     /// It may or may not have been compacted.
     pub async fn compact(&self) -> anyhow::Result<u64> {
         let revision = self.revision().await?;
-        self.post("/v3/kv/compaction", &json!({ "revision": revision.to_string(), "physical": true })).await?;
+        self.post("/v3/kv/compaction", &json!({ "revision": revision.to_string(), "physical": true }))
+            .await?;
         Ok(revision)
     }
 

@@ -44,7 +44,12 @@ pub(super) fn etcd(files: &Files, client: u16, peer: u16) -> Vec<String> {
 }
 
 pub(super) fn api_server(
-    files: &Files, index: usize, port: u16, etcd: u16, gates: &[FeatureGate], controllers: bool,
+    files: &Files,
+    index: usize,
+    port: u16,
+    etcd: u16,
+    gates: &[FeatureGate],
+    controllers: bool,
 ) -> Vec<String> {
     let mut flags = vec![
         flag("etcd-servers", format!("http://127.0.0.1:{etcd}")),
@@ -139,7 +144,10 @@ mod tests {
         let files = Files { folder: "/f".into() };
         let (one, two) = (api_server(&files, 0, 1, 9, &[], true), api_server(&files, 1, 2, 9, &[], true));
         let differing: Vec<_> = one.iter().filter(|flag| !two.contains(flag)).collect();
-        assert_eq!(differing, ["--secure-port=1", "--advertise-address=192.0.2.1", "--cert-dir=/f/api-server-0"]);
+        assert_eq!(
+            differing,
+            ["--secure-port=1", "--advertise-address=192.0.2.1", "--cert-dir=/f/api-server-0"]
+        );
     }
 
     #[test]

@@ -52,10 +52,16 @@ impl Ward {
     }
 
     /// Starts a component, whose output goes to a log of its name.
-    pub(super) fn start(&self, name: &str, program: &std::path::Path, args: &[String]) -> anyhow::Result<Supervised> {
+    pub(super) fn start(
+        &self,
+        name: &str,
+        program: &std::path::Path,
+        args: &[String],
+    ) -> anyhow::Result<Supervised> {
         let log_file = self.log_file(name);
         let streams = Streams::Files { stdout: log_file.clone(), stderr: log_file.clone() };
-        let mut launch = Launch::new(program, streams).args(args).scratch(&self.scratch).folder(&self.scratch);
+        let mut launch =
+            Launch::new(program, streams).args(args).scratch(&self.scratch).folder(&self.scratch);
         if let Some(binary) = &self.supervisor {
             launch = launch.supervisor(binary);
         }
@@ -83,7 +89,10 @@ impl Ward {
 
     /// Asks `probe` until it gives something. A death ends the waiting at once.
     pub(super) async fn until<T>(
-        &self, what: &str, component: &str, mut probe: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+        &self,
+        what: &str,
+        component: &str,
+        mut probe: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
     ) -> anyhow::Result<T> {
         let mut last = None;
         let deadline = Instant::now() + PATIENCE;
@@ -105,7 +114,10 @@ impl Ward {
         }
         let last = last.map(|error| format!(" ({error:#})")).unwrap_or_default();
         let log = log::tail(&self.log_file(component), LINES);
-        bail!("{what} took more than {} s{last}; the last lines of {component} are:\n{log}", PATIENCE.as_secs())
+        bail!(
+            "{what} took more than {} s{last}; the last lines of {component} are:\n{log}",
+            PATIENCE.as_secs()
+        )
     }
 
     fn log_file(&self, name: &str) -> PathBuf {

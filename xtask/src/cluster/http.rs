@@ -60,7 +60,11 @@ impl Requests {
     /// # Cancel safety
     /// The request may or may not have taken effect.
     pub(crate) async fn send(
-        &self, method: Method, port: u16, path: &str, body: Option<&Value>,
+        &self,
+        method: Method,
+        port: u16,
+        path: &str,
+        body: Option<&Value>,
     ) -> anyhow::Result<(StatusCode, String)> {
         let exchange = self.exchange(method.clone(), port, path, body);
         match tokio::time::timeout(LIMIT, exchange).await {
@@ -71,17 +75,26 @@ impl Requests {
 
     /// Sends a request and gives the answer's JSON.
     pub(crate) async fn json(
-        &self, method: Method, port: u16, path: &str, body: Option<&Value>,
+        &self,
+        method: Method,
+        port: u16,
+        path: &str,
+        body: Option<&Value>,
     ) -> anyhow::Result<Value> {
         let (status, text) = self.send(method.clone(), port, path, body).await?;
         if !status.is_success() {
             bail!("{method} {path} on port {port} was answered {status}: {}", text.trim());
         }
-        serde_json::from_str(&text).with_context(|| format!("{method} {path} on port {port} was not answered by JSON"))
+        serde_json::from_str(&text)
+            .with_context(|| format!("{method} {path} on port {port} was not answered by JSON"))
     }
 
     async fn exchange(
-        &self, method: Method, port: u16, path: &str, body: Option<&Value>,
+        &self,
+        method: Method,
+        port: u16,
+        path: &str,
+        body: Option<&Value>,
     ) -> anyhow::Result<(StatusCode, String)> {
         let body = body.map_or_else(Bytes::new, |value| value.to_string().into());
         let request = Request::builder()
@@ -93,13 +106,16 @@ impl Requests {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         match &self.tls {
             None => converse(stream, request).await,
-            Some(tls) => converse(tls.connect(ServerName::try_from("127.0.0.1")?, stream).await?, request).await,
+            Some(tls) => {
+                converse(tls.connect(ServerName::try_from("127.0.0.1")?, stream).await?, request).await
+            }
         }
     }
 }
 
 async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, request: Request<Full<Bytes>>,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Full<Bytes>>,
 ) -> anyhow::Result<(StatusCode, String)> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let exchange = async {

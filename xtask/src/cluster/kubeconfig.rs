@@ -41,7 +41,12 @@ struct User<'a> {
 }
 
 /// Writes a kubeconfig of one context, readable by this user only.
-pub(crate) fn write(path: &Path, server: &str, authority: &str, credentials: &Credentials) -> anyhow::Result<()> {
+pub(crate) fn write(
+    path: &Path,
+    server: &str,
+    authority: &str,
+    credentials: &Credentials,
+) -> anyhow::Result<()> {
     let user = match credentials {
         Credentials::Certificate(identity) => User {
             token: None,
@@ -92,7 +97,8 @@ mod tests {
         let credentials = Credentials::Token("secret".to_owned());
         write(&path, "https://127.0.0.1:1", "CA", &credentials).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let value: serde_json::Value = yaml_serde::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let value: serde_json::Value =
+            yaml_serde::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         assert_eq!(value["users"][0]["user"], serde_json::json!({ "token": "secret" }));
         assert_eq!(value["clusters"][0]["cluster"]["server"], "https://127.0.0.1:1");
         assert_eq!(value["clusters"][0]["cluster"]["certificate-authority-data"], "Q0E=");

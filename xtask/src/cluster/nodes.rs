@@ -36,9 +36,11 @@ pub(super) fn node(index: usize) -> Value {
 /// How many of a NodeList's nodes say that they are Ready.
 pub(super) fn count_ready(list: &Value) -> usize {
     let is_ready = |node: &Value| {
-        node["status"]["conditions"].as_array().into_iter().flatten().any(|condition| {
-            condition["type"] == "Ready" && condition["status"] == "True"
-        })
+        node["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
     };
     list["items"].as_array().into_iter().flatten().filter(|node| is_ready(node)).count()
 }
@@ -112,10 +114,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let stage = folder.path().join("stage.yaml");
         fs::write(&stage, "kind: Stage").unwrap();
-        let text = fs::read_to_string(write_config(folder.path(), std::slice::from_ref(&stage)).unwrap()).unwrap();
+        let text =
+            fs::read_to_string(write_config(folder.path(), std::slice::from_ref(&stage)).unwrap()).unwrap();
         let kinds: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
-        let expected =
-            ["KwokConfiguration", "ClusterExec", "ClusterLogs", "ClusterAttach", "ClusterPortForward", "Stage"];
+        let expected = [
+            "KwokConfiguration",
+            "ClusterExec",
+            "ClusterLogs",
+            "ClusterAttach",
+            "ClusterPortForward",
+            "Stage",
+        ];
         assert_eq!(kinds, expected);
         assert!(write_config(folder.path(), &["/nonexistent".into()]).is_err());
     }

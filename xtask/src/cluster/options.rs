@@ -32,8 +32,9 @@ impl FromStr for FeatureGate {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, value) = text.split_once('=').unwrap_or((text, "true"));
-        let enabled =
-            value.parse().map_err(|_| format!("the value of a feature gate is true or false, not {value:?}"))?;
+        let enabled = value
+            .parse()
+            .map_err(|_| format!("the value of a feature gate is true or false, not {value:?}"))?;
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric()) {
             return Err(format!("{name:?} is not the name of a feature gate, such as CBORServingAndStorage"));
         }
@@ -114,7 +115,11 @@ impl Options {
 
     /// Adds a user whose token [`Cluster::token`](super::Cluster::token) gives.
     #[must_use]
-    pub fn user<G: Into<String>>(mut self, name: impl Into<String>, groups: impl IntoIterator<Item = G>) -> Self {
+    pub fn user<G: Into<String>>(
+        mut self,
+        name: impl Into<String>,
+        groups: impl IntoIterator<Item = G>,
+    ) -> Self {
         self.users.push(User { name: name.into(), groups: groups.into_iter().map(Into::into).collect() });
         self
     }

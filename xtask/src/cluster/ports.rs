@@ -37,7 +37,8 @@ mod tests {
     #[test]
     fn ports_are_different_and_can_be_bound() {
         let ports = free(20).unwrap();
-        let listeners: Vec<_> = ports.iter().map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).unwrap()).collect();
+        let listeners: Vec<_> =
+            ports.iter().map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).unwrap()).collect();
         assert_eq!(listeners.len(), 20);
     }
 

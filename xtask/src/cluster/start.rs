@@ -37,11 +37,13 @@ impl Cluster {
         let binaries = match &options.source {
             Source::Assets(folder) => Binaries::assets(folder)?,
             Source::Build(version) => {
-                Binaries::build(*version, &Cache::open()?, &options.progress, options.supervisor.as_deref()).await?
+                Binaries::build(*version, &Cache::open()?, &options.progress, options.supervisor.as_deref())
+                    .await?
             }
         };
         let parent = std::env::temp_dir();
-        let parent = parent.canonicalize().with_context(|| format!("there is no folder {}", parent.display()))?;
+        let parent =
+            parent.canonicalize().with_context(|| format!("there is no folder {}", parent.display()))?;
         Scratch::sweep(&parent);
         let mut attempt = 1;
         loop {
@@ -83,7 +85,8 @@ async fn bring_up(options: &Options, binaries: &Binaries, parent: &Path) -> anyh
     let api_servers: Vec<_> = (server_ports.iter().enumerate())
         .map(|(index, port)| {
             let controllers = binaries.workload.is_some();
-            let flags = flags::api_server(&files, index, *port, etcd_port, &options.feature_gates, controllers);
+            let flags =
+                flags::api_server(&files, index, *port, etcd_port, &options.feature_gates, controllers);
             ApiServer::new(index, binaries.api_server.clone(), flags, *port, requests.clone(), ward.clone())
         })
         .collect();
@@ -115,7 +118,11 @@ fn log_folder(options: &Options, scratch: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Writes what the components read, and gives every user's token.
-fn write_secrets(files: &Files, authority: &Authority, users: &[User]) -> anyhow::Result<Vec<(String, String)>> {
+fn write_secrets(
+    files: &Files,
+    authority: &Authority,
+    users: &[User],
+) -> anyhow::Result<Vec<(String, String)>> {
     let write = |name: &str, text: &str| kubeconfig::write_private(&files.path(name), text);
     let server = authority.server(flags::SERVICE_IP)?;
     let (private, public) = pki::signing_pair()?;
@@ -131,7 +138,12 @@ fn write_secrets(files: &Files, authority: &Authority, users: &[User]) -> anyhow
 
 /// Starts what makes objects come alive: controllers, scheduler and nodes.
 async fn play(
-    options: &Options, workload: &Workload, files: &Files, authority: &Authority, server: &ApiServer, ward: &Ward,
+    options: &Options,
+    workload: &Workload,
+    files: &Files,
+    authority: &Authority,
+    server: &ApiServer,
+    ward: &Ward,
     kwok_port: u16,
 ) -> anyhow::Result<Players> {
     let identity = |file: &str, user: &str, group| {

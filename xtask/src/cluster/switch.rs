@@ -21,7 +21,8 @@ impl Switch {
     /// # Errors
     /// When no port can be had.
     pub(super) async fn listen(port: u16) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on 127.0.0.1")?;
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on 127.0.0.1")?;
         let address = listener.local_addr().context("cannot learn the port")?;
         let target = watch::Sender::new(port);
         let task = tokio::spawn(accept(listener, target.clone()));

@@ -1,6 +1,8 @@
 //! The bearer tokens that the API servers know from their start on.
 
-use anyhow::anyhow;
+use std::fmt::Write;
+
+use anyhow::{Context, anyhow};
 
 use super::options::User;
 
@@ -12,7 +14,9 @@ pub(super) fn table(users: &[User]) -> anyhow::Result<(String, Vec<(String, Stri
     for user in users.iter().chain([&admin]) {
         let token = random()?;
         // Token, name, id, and the groups as one quoted column.
-        text.push_str(&format!("{token},{name},{name},\"{}\"\n", user.groups.join(","), name = user.name));
+        let User { name, groups } = user;
+        writeln!(text, "{token},{name},{name},\"{}\"", groups.join(","))
+            .context("cannot write to a string")?;
         tokens.push((user.name.clone(), token));
     }
     Ok((text, tokens))
@@ -23,7 +27,7 @@ fn random() -> anyhow::Result<String> {
     let mut bytes = [0; 16];
     let provider = rustls::crypto::ring::default_provider();
     provider.secure_random.fill(&mut bytes).map_err(|_| anyhow!("the system gives no random bytes"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
 }
 
 #[cfg(test)]

@@ -52,10 +52,12 @@ impl FromStr for KubernetesVersion {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wanted = text.strip_prefix('v').unwrap_or(text);
-        KNOWN.iter().find(|known| known.number == wanted || known.minor() == wanted).copied().ok_or_else(|| {
-            let known: Vec<_> = KNOWN.iter().map(|known| known.number).collect();
-            format!("no build of Kubernetes {wanted} is pinned here; there are {}", known.join(" and "))
-        })
+        KNOWN.iter().find(|known| known.number == wanted || known.minor() == wanted).copied().ok_or_else(
+            || {
+                let known: Vec<_> = KNOWN.iter().map(|known| known.number).collect();
+                format!("no build of Kubernetes {wanted} is pinned here; there are {}", known.join(" and "))
+            },
+        )
     }
 }
 
@@ -79,7 +81,10 @@ mod tests {
     #[test]
     fn every_version_pins_what_it_says() {
         for known in KNOWN {
-            assert!(known.go_mod.contains(&format!("require k8s.io/kubernetes v{}\n", known.number)), "{known}");
+            assert!(
+                known.go_mod.contains(&format!("require k8s.io/kubernetes v{}\n", known.number)),
+                "{known}"
+            );
             assert!(known.go_sum.contains(&format!("k8s.io/kubernetes v{} h1:", known.number)), "{known}");
             let staging = format!("v0.{}", known.number.split_once('.').unwrap().1);
             let replaced: Vec<_> = known.go_mod.lines().filter(|line| line.contains(" => ")).collect();

@@ -21,7 +21,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When the parent is gone already, or the program cannot be run; it never returns otherwise.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     die_with_parent(rustix::process::Signal::KILL)?;
     if std::os::unix::process::parent_id() != args.parent {
         bail!("the supervisor is gone");
@@ -36,7 +36,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// supervisor's own watch over its parent has to do.
 pub(crate) fn die_with_parent(signal: rustix::process::Signal) -> anyhow::Result<()> {
     #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(signal)).context("cannot ask to die with the parent")?;
+    rustix::process::set_parent_process_death_signal(Some(signal))
+        .context("cannot ask to die with the parent")?;
     #[cfg(not(target_os = "linux"))]
     let _ = signal;
     Ok(())

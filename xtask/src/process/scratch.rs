@@ -59,7 +59,8 @@ impl Scratch {
             .filter_map(Result::ok)
             .filter(|entry| {
                 let path = entry.path();
-                entry.file_name().to_str().is_some_and(|name| stale(&path, name)) && fs::remove_dir_all(&path).is_ok()
+                entry.file_name().to_str().is_some_and(|name| stale(&path, name))
+                    && fs::remove_dir_all(&path).is_ok()
             })
             .count()
     }
@@ -91,7 +92,8 @@ pub(crate) struct Share {
 impl Share {
     /// Keeps the folder at `path` from being swept for as long as this lives.
     pub(crate) fn join(path: &Path) -> anyhow::Result<Self> {
-        let lock = File::open(path.join(LOCK)).with_context(|| format!("cannot open the lock in {}", path.display()))?;
+        let lock = File::open(path.join(LOCK))
+            .with_context(|| format!("cannot open the lock in {}", path.display()))?;
         lock.lock_shared().context("cannot lock a file")?;
         Ok(Self { path: path.to_owned(), lock })
     }

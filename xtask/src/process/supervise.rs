@@ -53,10 +53,10 @@ pub struct Args {
 ///
 /// # Errors
 /// When the program cannot be started or watched.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let share = args.scratch.as_deref().map(Share::join).transpose()?;
-    let outcome = runtime.block_on(supervise(&args));
+    let outcome = runtime.block_on(supervise(args));
     reap_descendants();
     if let (Some(share), true) = (share, orphaned(args.parent)) {
         share.leave();
@@ -80,7 +80,8 @@ async fn supervise(args: &Args) -> anyhow::Result<Option<ExitStatus>> {
         return Ok(None);
     }
     let mut child = spawn(args)?;
-    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("the program has no process id")?;
+    let pid =
+        child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("the program has no process id")?;
     if args.report {
         let mut stdout = std::io::stdout();
         // Nobody may be listening any more; the parent check finds that out.
@@ -140,7 +141,11 @@ fn append(path: &Path) -> anyhow::Result<Stdio> {
 
 fn send(pid: Pid, signal: Signal, single: bool) {
     // It fails when there is nobody left to get it, which is what we are after.
-    let _ = if single { rustix::process::kill_process(pid, signal) } else { rustix::process::kill_process_group(pid, signal) };
+    let _ = if single {
+        rustix::process::kill_process(pid, signal)
+    } else {
+        rustix::process::kill_process_group(pid, signal)
+    };
 }
 
 fn orphaned(parent: u32) -> bool {

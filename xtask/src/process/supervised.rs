@@ -217,7 +217,8 @@ impl Supervised {
         match starting.recv() {
             Ok(Ok(())) => Ok(Self { shared, thread: Some(thread), grace: launch.grace }),
             Ok(Err(error)) => {
-                Err(anyhow!(error).context(format!("cannot start a supervisor for {}", launch.program.display())))
+                Err(anyhow!(error)
+                    .context(format!("cannot start a supervisor for {}", launch.program.display())))
             }
             Err(mpsc::RecvError) => Err(anyhow!("the thread that starts a supervisor has gone")),
         }
@@ -326,7 +327,12 @@ impl Shared {
 }
 
 /// Starts the supervisor, learns the program's id, and waits for the end.
-fn attend(mut command: Command, shared: &Shared, started: &mpsc::Sender<std::io::Result<()>>, on_death: OnDeath) {
+fn attend(
+    mut command: Command,
+    shared: &Shared,
+    started: &mpsc::Sender<std::io::Result<()>>,
+    on_death: OnDeath,
+) {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => return drop(started.send(Err(error))),

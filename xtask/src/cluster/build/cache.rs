@@ -23,16 +23,17 @@ impl Cache {
     /// # Errors
     /// When none of these is set, or the folder cannot be made.
     pub fn open() -> anyhow::Result<Self> {
-        let folder = folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))?;
-        Self::at(folder)
+        let folder =
+            folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))?;
+        Self::at(&folder)
     }
 
     /// The one in this folder, which is made if it is missing.
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub fn at(folder: PathBuf) -> anyhow::Result<Self> {
-        fs::create_dir_all(&folder).with_context(|| {
+    pub fn at(folder: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder).with_context(|| {
             format!("cannot make the cache folder {}; {CACHE_VARIABLE} can name another", folder.display())
         })?;
         // Go and the components are started in other folders.
@@ -65,7 +66,10 @@ impl Cache {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
                 Err(TryLockError::Error(error)) => {
-                    bail!("cannot lock {}: {error}; {CACHE_VARIABLE} can name a folder elsewhere", path.display())
+                    bail!(
+                        "cannot lock {}: {error}; {CACHE_VARIABLE} can name a folder elsewhere",
+                        path.display()
+                    )
                 }
             }
         }
@@ -77,7 +81,8 @@ fn folder(variable: impl Fn(&str) -> Option<PathBuf>) -> anyhow::Result<PathBuf>
         return Ok(own);
     }
     let general = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-    let general = general.with_context(|| format!("there is no HOME; set {CACHE_VARIABLE} to a folder to build into"))?;
+    let general = general
+        .with_context(|| format!("there is no HOME; set {CACHE_VARIABLE} to a folder to build into"))?;
     Ok(general.join("kube-xtask"))
 }
 
@@ -102,7 +107,7 @@ mod tests {
     #[tokio::test]
     async fn one_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path().to_owned()).unwrap();
+        let cache = Cache::at(folder.path()).unwrap();
         let progress = Progress::silent();
         let first = cache.lock("x", &progress).await.unwrap();
         let second = cache.lock("x", &progress);

@@ -52,7 +52,10 @@ impl Workshop<'_> {
         let (ended, text) = self.query("version", &["env", "GOVERSION", "GOTOOLCHAIN"]).await?;
         let needed = self.recipe.go();
         if ended.code == 127 {
-            bail!("Go {needed} or newer is needed to build {}, and there is no `go`. {WHAT_TO_DO}", self.recipe.name);
+            bail!(
+                "Go {needed} or newer is needed to build {}, and there is no `go`. {WHAT_TO_DO}",
+                self.recipe.name
+            );
         }
         if ended.code != 0 {
             bail!("`go env` failed: {}", self.log("version"));
@@ -87,7 +90,8 @@ impl Workshop<'_> {
     }
 
     async fn compile(&self, package: &str, binary: &Path, total: u64) -> anyhow::Result<()> {
-        let step = format!("{}: compiling {}", self.recipe.name, crate::process::supervised::display_name(binary));
+        let step =
+            format!("{}: compiling {}", self.recipe.name, crate::process::supervised::display_name(binary));
         self.progress.step(&step);
         let stderr = self.folder.join("compile.log");
         let go = self.go("compile").args(["build", "-v", "-trimpath", "-buildvcs=false", "-ldflags"]);
@@ -119,7 +123,8 @@ impl Workshop<'_> {
             fs::create_dir_all(out.join(folder))?;
             for name in *names {
                 let content = fs::read(from.join(name));
-                let content = content.with_context(|| format!("cannot read {}", from.join(name).display()))?;
+                let content =
+                    content.with_context(|| format!("cannot read {}", from.join(name).display()))?;
                 fs::write(out.join(folder).join(name), content)?;
             }
         }

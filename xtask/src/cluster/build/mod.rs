@@ -63,7 +63,10 @@ impl Binaries {
     /// Cancelling ends the build and removes what it has begun. What Go itself keeps in its caches stays, so that the
     /// next build takes less time.
     pub async fn build(
-        version: KubernetesVersion, cache: &Cache, progress: &Progress, supervisor: Option<&Path>,
+        version: KubernetesVersion,
+        cache: &Cache,
+        progress: &Progress,
+        supervisor: Option<&Path>,
     ) -> anyhow::Result<Self> {
         let recipes = [Recipe::etcd(), Recipe::kwok(), Recipe::kubernetes(version)];
         let missing = || recipes.iter().filter(|recipe| !recipe.is_built_in(&cache.place(&recipe.name)));
@@ -94,7 +97,10 @@ impl Binaries {
 }
 
 async fn ensure(
-    recipe: &Recipe, cache: &Cache, progress: &Progress, supervisor: Option<&Path>,
+    recipe: &Recipe,
+    cache: &Cache,
+    progress: &Progress,
+    supervisor: Option<&Path>,
 ) -> anyhow::Result<()> {
     let place = cache.place(&recipe.name);
     if recipe.is_built_in(&place) {
@@ -120,7 +126,8 @@ async fn ensure(
 fn hint<'a>(missing: impl Iterator<Item = &'a Recipe> + Clone, folder: &Path) -> String {
     let names: Vec<_> = missing.clone().map(|recipe| recipe.name.as_str()).collect();
     let core_minutes: u32 = missing.map(|recipe| recipe.core_minutes).sum();
-    let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
+    let cores = std::thread::available_parallelism()
+        .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
     // Linking and the network do not get faster with cores.
     let minutes = core_minutes.div_ceil(cores).max(1) + 1;
     format!(
@@ -149,6 +156,9 @@ mod tests {
     #[test]
     fn the_hint_names_what_is_built_and_how_long_it_takes() {
         let text = hint([Recipe::etcd(), Recipe::kwok()].iter(), Path::new("/c"));
-        assert!(text.contains("etcd-3.7.3, kwok-0.8.0") && text.contains(" min on ") && text.contains("/c"), "{text}");
+        assert!(
+            text.contains("etcd-3.7.3, kwok-0.8.0") && text.contains(" min on ") && text.contains("/c"),
+            "{text}"
+        );
     }
 }
