@@ -41,12 +41,24 @@ pub enum ObjectOrigin {
 }
 
 impl UndecodableObject {
-    /// Reads the object's identity from its text, as far as there is one.
+    /// An object of which nothing but the kind is known; the other fields may be set afterwards.
+    pub fn new(expected: &str, origin: ObjectOrigin, source: serde_json::Error) -> Self {
+        Self {
+            origin,
+            expected: expected.to_owned(),
+            name: None,
+            namespace: None,
+            resource_version: None,
+            uid: None,
+            source,
+        }
+    }
+
+    /// Reads the object's identity off its text, as far as there is one.
     #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only the client decodes"))]
-    pub(crate) fn new(text: &[u8], origin: ObjectOrigin, expected: &str, source: serde_json::Error) -> Self {
-        #[derive(Deserialize, Default)]
+    pub(crate) fn identified_by(mut self, text: &[u8]) -> Self {
+        #[derive(Deserialize)]
         struct Identity {
-            #[serde(default)]
             metadata: Option<Meta>,
         }
         #[derive(Deserialize)]
@@ -57,10 +69,13 @@ impl UndecodableObject {
             resource_version: Option<String>,
             uid: Option<String>,
         }
-        let meta = serde_json::from_slice::<Identity>(text).ok().and_then(|identity| identity.metadata);
-        let (name, namespace, resource_version, uid) =
-            meta.map_or((None, None, None, None), |m| (m.name, m.namespace, m.resource_version, m.uid));
-        Self { origin, expected: expected.to_owned(), name, namespace, resource_version, uid, source }
+        if let Ok(Identity { metadata: Some(meta) }) = serde_json::from_slice(text) {
+            self.name = meta.name;
+            self.namespace = meta.namespace;
+            self.resource_version = meta.resource_version;
+            self.uid = meta.uid;
+        }
+        self
     }
 }
 

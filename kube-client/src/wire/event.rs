@@ -91,7 +91,7 @@ impl<K: DeserializeOwned> EventDecoder<K> {
         // Read again without the envelope, so that the position in the message is one in the object.
         let text = envelope.object.get().as_bytes();
         let source = serde_json::from_slice::<K>(text).err().unwrap_or(error);
-        Box::new(UndecodableObject::new(text, origin, &self.expected, source)).into()
+        Box::new(UndecodableObject::new(&self.expected, origin, source).identified_by(text)).into()
     }
 }
 

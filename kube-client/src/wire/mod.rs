@@ -44,6 +44,7 @@ pub(crate) enum WireError {
 
 /// Decodes one object, or tells which one does not decode.
 fn decode<K: DeserializeOwned>(text: &[u8], origin: ObjectOrigin, expected: &str) -> Result<K, WireError> {
-    serde_json::from_slice(text)
-        .map_err(|source| Box::new(UndecodableObject::new(text, origin, expected, source)).into())
+    serde_json::from_slice(text).map_err(|source| {
+        Box::new(UndecodableObject::new(expected, origin, source).identified_by(text)).into()
+    })
 }
