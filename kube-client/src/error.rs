@@ -222,11 +222,6 @@ impl Error {
         Self::Config(source.into())
     }
 
-    /// A request that cannot be sent, without a cause.
-    pub(crate) fn request(what: impl Into<String>) -> Self {
-        Self::Request { what: what.into(), source: None }
-    }
-
     /// Turns what a tower service reports into an error, unwrapping the crate's own.
     pub(crate) fn from_box(error: BoxError) -> Self {
         match error.downcast::<Self>() {

@@ -174,7 +174,8 @@ mod tests {
         let failing = |error: BoxError| Body::wrap_stream(stream::iter([Ok("a"), Err(error)]));
         let error = failing("reset".into()).collect_bytes().await.unwrap_err();
         assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error}");
-        let error = failing(Error::request("mine").into()).collect_bytes().await.unwrap_err();
+        let own = Error::Request { what: "mine".to_owned(), source: None };
+        let error = failing(own.into()).collect_bytes().await.unwrap_err();
         assert!(matches!(error, Error::Request { .. }), "{error}");
     }
 

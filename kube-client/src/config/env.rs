@@ -25,12 +25,15 @@ impl Env<'static> {
     }
 }
 
+#[cfg(test)]
 impl<'a> Env<'a> {
-    #[cfg(test)]
+    /// The variables of a test.
     pub(super) fn of(lookup: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
         Self(lookup)
     }
+}
 
+impl Env<'_> {
     /// A variable; an empty one counts as absent.
     fn raw(self, name: &str) -> Option<OsString> {
         self.0(name).filter(|value| !value.is_empty())

@@ -215,7 +215,7 @@ impl ExecPlugin {
             self.failed("printed an expirationTimestamp that is no RFC 3339 time", Some(error.into()))
         })?;
         let left = Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or_default();
-        let left = if left > LEEWAY * 2 { left - LEEWAY } else { left };
+        let left = if left > LEEWAY * 2 { left.saturating_sub(LEEWAY) } else { left };
         let now = Instant::now();
         // Far enough away to be never.
         Ok(now.checked_add(left).unwrap_or(now + Duration::from_secs(86_400 * 365)))

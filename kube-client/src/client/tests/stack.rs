@@ -33,7 +33,7 @@ fn get(path: &str) -> Request<Vec<u8>> {
 async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
     let mut text = format!("{} {}\n", request.method(), request.uri());
     for (name, value) in request.headers() {
-        text += &format!("{name}: {}\n", value.to_str().unwrap());
+        text.extend([name.as_str(), ": ", value.to_str().unwrap(), "\n"]);
     }
     let body = request.into_body().collect().await.unwrap().to_bytes();
     text += &String::from_utf8_lossy(&body);

@@ -34,9 +34,9 @@ impl Stream {
     fn bounded<T>(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut dyn Duplex>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        write: impl FnOnce(Pin<&mut Box<dyn Duplex>>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if let Poll::Ready(done) = write(Pin::new(&mut *self.inner), cx) {
+        if let Poll::Ready(done) = write(Pin::new(&mut self.inner), cx) {
             self.timer = None;
             return Poll::Ready(done);
         }
@@ -62,11 +62,11 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().bounded(cx, |inner, cx| inner.poll_flush(cx))
+        self.get_mut().bounded(cx, AsyncWrite::poll_flush)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().bounded(cx, |inner, cx| inner.poll_shutdown(cx))
+        self.get_mut().bounded(cx, AsyncWrite::poll_shutdown)
     }
 
     fn is_write_vectored(&self) -> bool {
