@@ -1,7 +1,17 @@
 //! A Kubernetes client: HTTP, configuration, authentication, typed and dynamic API access.
 
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "client")]
+pub mod config;
 pub mod core;
+mod error;
 #[cfg(feature = "client")]
 mod wire;
 
+#[cfg(feature = "client")]
+pub use crate::client::Client;
+#[cfg(feature = "client")]
+pub use crate::config::Config;
 pub use crate::core::{Resource, ResourceExt};
+pub use crate::error::{BoxError, Error, Result, TransportKind, Wait};

@@ -1,0 +1,286 @@
+//! Exec plugins (KEP-541): commands that print an `ExecCredential`, run when needed and not more often.
+
+use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt,
+    io::IsTerminal,
+    process::{Output, Stdio},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    process::Command,
+    time::{Instant, timeout},
+};
+
+use super::{bearer, unusable};
+use crate::{
+    config::{ExecAuthCluster, ExecConfig, ExecInteractiveMode, Identity, identity_from_pem},
+    error::{BoxError, Error, Result, Wait},
+};
+
+/// Told of each client certificate that a plugin prints.
+pub(crate) type OnCertificate = Box<dyn Fn(Identity) -> Result<(), BoxError> + Send + Sync>;
+
+const V1: &str = "client.authentication.k8s.io/v1";
+const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
+/// How long a plugin may take, alone and with a person at the terminal.
+const LIMIT: Duration = Duration::from_secs(60);
+const INTERACTIVE_LIMIT: Duration = Duration::from_secs(300);
+/// Credentials are renewed this long before they expire, so that none expires on its way.
+const LEEWAY: Duration = Duration::from_secs(10);
+
+/// A plugin and what it printed last.
+pub(crate) struct ExecPlugin {
+    config: ExecConfig,
+    command: String,
+    api_version: String,
+    on_certificate: OnCertificate,
+    cached: Mutex<Option<Cached>>,
+    /// Held while the plugin runs, so that it runs once for all who wait.
+    running: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Cached {
+    header: Option<HeaderValue>,
+    /// The certificate's text, to notice another one.
+    certificate: Option<String>,
+    expires: Option<Instant>,
+}
+
+impl Cached {
+    fn is_fresh(&self) -> bool {
+        self.expires.is_none_or(|at| Instant::now() < at)
+    }
+}
+
+impl ExecPlugin {
+    /// Checks the configuration; runs nothing yet.
+    pub(super) fn new(config: ExecConfig, on_certificate: OnCertificate) -> Result<Self> {
+        let Some(command) = config.command.clone().filter(|command| !command.is_empty()) else {
+            return Err(unusable("the user's exec plugin has no command".to_owned()));
+        };
+        let api_version = match config.api_version.as_deref() {
+            Some(version @ (V1 | V1BETA1)) => version.to_owned(),
+            other => {
+                return Err(unusable(format!(
+                    "the exec plugin `{command}` has apiVersion `{}`; {V1} and {V1BETA1} are supported",
+                    other.unwrap_or_default()
+                )));
+            }
+        };
+        if api_version == V1 && config.interactive_mode.is_none() {
+            return Err(unusable(format!("the exec plugin `{command}` needs interactiveMode with {V1}")));
+        }
+        Ok(Self {
+            config,
+            command,
+            api_version,
+            on_certificate,
+            cached: Mutex::default(),
+            running: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The present token; runs the plugin if there is none, or it has expired.
+    pub(super) async fn current(&self) -> Result<Option<HeaderValue>> {
+        if let Some(cached) = self.fresh() {
+            return Ok(cached.header);
+        }
+        let _running = self.running.lock().await;
+        match self.fresh() {
+            Some(cached) => Ok(cached.header),
+            None => self.run().await.map(|cached| cached.header),
+        }
+    }
+
+    /// Runs the plugin because the server refused `used`, unless another request has done so meanwhile.
+    pub(super) async fn renew(&self, used: Option<&HeaderValue>) -> Result<bool> {
+        let _running = self.running.lock().await;
+        let before = self.fresh();
+        if before.as_ref().is_some_and(|cached| cached.header.as_ref() != used) {
+            return Ok(true);
+        }
+        let after = self.run().await?;
+        Ok(before
+            .is_none_or(|before| before.header != after.header || before.certificate != after.certificate))
+    }
+
+    fn fresh(&self) -> Option<Cached> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(Cached::is_fresh)
+    }
+
+    async fn run(&self) -> Result<Cached> {
+        let (interactive, limit) = match self.config.interactive_mode {
+            Some(ExecInteractiveMode::Never) => (false, LIMIT),
+            mode => {
+                let terminal = std::io::stdin().is_terminal();
+                if mode == Some(ExecInteractiveMode::Always) && !terminal {
+                    return Err(self.failed("needs a terminal, and there is none", None));
+                }
+                if terminal { (true, INTERACTIVE_LIMIT) } else { (false, LIMIT) }
+            }
+        };
+        let mut command = self.command(interactive)?;
+        let what = format!("exec plugin `{}`", self.command);
+        let output = timeout(limit, command.output())
+            .await
+            .map_err(|_| Error::Timeout { wait: Wait::Credentials, after: limit, what })?
+            .map_err(|source| self.not_started(source))?;
+        let cached = self.understand(&output)?;
+        *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some(cached.clone());
+        Ok(cached)
+    }
+
+    fn command(&self, interactive: bool) -> Result<Command> {
+        let info = ExecInfo {
+            kind: "ExecCredential",
+            api_version: &self.api_version,
+            spec: ExecSpec {
+                interactive,
+                cluster: self.config.cluster.as_ref().filter(|_| self.config.provide_cluster_info),
+            },
+        };
+        let info = serde_json::to_string(&info)
+            .map_err(|source| self.failed("cannot be told about the cluster", Some(source.into())))?;
+        let mut command = Command::new(&self.command);
+        command.args(self.config.args.iter().flatten());
+        for name in self.config.drop_env.iter().flatten() {
+            command.env_remove(name);
+        }
+        for variable in self.config.env.iter().flatten() {
+            if let (Some(name), Some(value)) = (variable.get("name"), variable.get("value")) {
+                command.env(name, value);
+            }
+        }
+        command
+            .env("KUBERNETES_EXEC_INFO", info)
+            .stdin(if interactive { Stdio::inherit() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            // What the plugin has to say is for the user, as with kubectl.
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true);
+        Ok(command)
+    }
+
+    fn not_started(&self, source: std::io::Error) -> Error {
+        let hint = match &self.config.install_hint {
+            Some(hint) if source.kind() == std::io::ErrorKind::NotFound => {
+                let plain: String = hint.chars().filter(|c| !c.is_control() || *c == '\n').collect();
+                format!("cannot be started; {}", plain.trim())
+            }
+            _ => "cannot be started; is it installed and in PATH?".to_owned(),
+        };
+        self.failed(&hint, Some(source.into()))
+    }
+
+    /// Nothing of what a plugin prints goes into an error.
+    fn understand(&self, output: &Output) -> Result<Cached> {
+        if !output.status.success() {
+            let what = format!("failed with {}; it may have said more on stderr", output.status);
+            return Err(self.failed(&what, None));
+        }
+        let printed: ExecCredential = serde_json::from_slice(&output.stdout).map_err(|error| {
+            let place = format!("line {} column {}", error.line(), error.column());
+            self.failed(&format!("printed something that is no ExecCredential in JSON (at {place})"), None)
+        })?;
+        if printed.kind != "ExecCredential" || printed.api_version != self.api_version {
+            let what = format!(
+                "printed apiVersion `{}`, kind `{}` instead of `{}`, ExecCredential",
+                printed.api_version, printed.kind, self.api_version
+            );
+            return Err(self.failed(&what, None));
+        }
+        let Some(status) = printed.status else { return Err(self.failed("printed no status", None)) };
+        let header = status
+            .token
+            .filter(|token| !token.expose_secret().is_empty())
+            .map(|token| bearer(&token, &format!("the token of the exec plugin `{}`", self.command)));
+        let header = header.transpose()?;
+        let expires = status.expiration_timestamp.as_deref().map(|text| self.expiry(text)).transpose()?;
+        let certificate =
+            self.certificate(status.client_certificate_data, status.client_key_data.as_ref())?;
+        if header.is_none() && certificate.is_none() {
+            return Err(self.failed("printed neither a token nor a client certificate", None));
+        }
+        Ok(Cached { header, certificate, expires })
+    }
+
+    /// The clock of the runtime at which something expires that is dated by the clock on the wall.
+    fn expiry(&self, text: &str) -> Result<Instant> {
+        let at: jiff::Timestamp = text.parse().map_err(|error: jiff::Error| {
+            self.failed("printed an expirationTimestamp that is no RFC 3339 time", Some(error.into()))
+        })?;
+        let left = Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or_default();
+        let left = if left > LEEWAY * 2 { left.saturating_sub(LEEWAY) } else { left };
+        let now = Instant::now();
+        // Far enough away to be never.
+        Ok(now.checked_add(left).unwrap_or(now + Duration::from_secs(86_400 * 365)))
+    }
+
+    fn certificate(&self, certificate: Option<String>, key: Option<&SecretString>) -> Result<Option<String>> {
+        let certificate = certificate.filter(|text| !text.is_empty());
+        match (certificate, key.filter(|key| !key.expose_secret().is_empty())) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => {
+                let before = self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                if before.and_then(|before| before.certificate).as_ref() != Some(&certificate) {
+                    let unusable =
+                        |source| self.failed("printed a client certificate that cannot be used", source);
+                    let identity = identity_from_pem(&certificate, key.expose_secret())
+                        .map_err(|error| unusable(Some(error.into())))?;
+                    (self.on_certificate)(identity).map_err(|error| unusable(Some(error)))?;
+                }
+                Ok(Some(certificate))
+            }
+            _ => Err(self.failed("printed only one of clientCertificateData and clientKeyData", None)),
+        }
+    }
+
+    fn failed(&self, what: &str, source: Option<BoxError>) -> Error {
+        Error::Auth { what: format!("the exec plugin `{}` {what}", self.command), source }
+    }
+}
+
+impl fmt::Debug for ExecPlugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecPlugin").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExecInfo<'a> {
+    kind: &'static str,
+    api_version: &'a str,
+    spec: ExecSpec<'a>,
+}
+
+#[derive(Serialize)]
+struct ExecSpec<'a> {
+    interactive: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<&'a ExecAuthCluster>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ExecCredential {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    api_version: String,
+    status: Option<ExecStatus>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ExecStatus {
+    expiration_timestamp: Option<String>,
+    token: Option<SecretString>,
+    client_certificate_data: Option<String>,
+    client_key_data: Option<SecretString>,
+}

@@ -1,0 +1,101 @@
+//! The layer that adds credentials to requests: the only place where that happens.
+
+use futures::future::BoxFuture;
+use http::{HeaderValue, Request, Response, StatusCode};
+use std::task::{Context, Poll};
+use tower::{Layer, Service};
+
+use super::{AUTHORIZATION, Credentials};
+use crate::{client::body::Body, error::BoxError};
+
+/// Makes [`Auth`].
+#[derive(Clone, Debug)]
+pub(crate) struct AuthLayer(pub(crate) Credentials);
+
+impl<S> Layer<S> for AuthLayer {
+    type Service = Auth<S>;
+
+    fn layer(&self, inner: S) -> Auth<S> {
+        Auth { inner, credentials: self.0.clone() }
+    }
+}
+
+/// Adds credentials to requests, and renews them once when the server refuses them.
+///
+/// A request that brings its own `Authorization` is passed on as it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Auth<S> {
+    inner: S,
+    credentials: Credentials,
+}
+
+impl<S> Service<Request<Body>> for Auth<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        match &self.credentials {
+            _ if request.headers().contains_key(AUTHORIZATION) => Box::pin(self.inner.call(request)),
+            Credentials::None => Box::pin(self.inner.call(request)),
+            Credentials::Fixed(value) => {
+                request.headers_mut().insert(AUTHORIZATION, value.clone());
+                Box::pin(self.inner.call(request))
+            }
+            Credentials::File(_) | Credentials::Exec(_) => {
+                let fresh = self.inner.clone();
+                let ready = std::mem::replace(&mut self.inner, fresh);
+                Box::pin(send(ready, self.credentials.clone(), request))
+            }
+        }
+    }
+}
+
+async fn send<S>(
+    mut service: S,
+    credentials: Credentials,
+    mut request: Request<Body>,
+) -> Result<Response<Body>, BoxError>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError>,
+{
+    let used = credentials.current().await?;
+    let spare = request.body().try_clone().map(|body| {
+        let mut spare = Request::new(body);
+        *spare.method_mut() = request.method().clone();
+        *spare.uri_mut() = request.uri().clone();
+        *spare.headers_mut() = request.headers().clone();
+        *spare.extensions_mut() = request.extensions().clone();
+        spare
+    });
+    authorize(&mut request, used.clone());
+    let response = service.call(request).await?;
+    // A server that answers 401 has done nothing, so that any verb may be sent again.
+    let (StatusCode::UNAUTHORIZED, Some(mut spare)) = (response.status(), spare) else { return Ok(response) };
+    match credentials.renew(used.as_ref()).await {
+        Ok(true) => {}
+        Ok(false) => return Ok(response),
+        Err(error) => {
+            tracing::warn!(%error, "the server refuses the credentials, and new ones cannot be had");
+            return Ok(response);
+        }
+    }
+    drop(response);
+    authorize(&mut spare, credentials.current().await?);
+    std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
+    service.call(spare).await
+}
+
+fn authorize(request: &mut Request<Body>, value: Option<HeaderValue>) {
+    if let Some(value) = value {
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+}

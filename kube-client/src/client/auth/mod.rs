@@ -1,0 +1,172 @@
+//! Who the client is: one layer that adds credentials to requests, and the places that they come from.
+//!
+//! Client certificates are TLS' concern; this module only hands on those that a plugin prints.
+
+mod exec;
+mod layer;
+mod token_file;
+
+pub(super) use exec::OnCertificate;
+pub(super) use layer::AuthLayer;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
+use std::sync::Arc;
+
+use crate::{
+    config::AuthInfo,
+    error::{Error, Result},
+};
+use exec::ExecPlugin;
+use token_file::TokenFile;
+
+/// Where the `Authorization` of a request comes from.
+#[derive(Clone, Debug)]
+pub(super) enum Credentials {
+    /// There is none; a client certificate may do instead.
+    None,
+    /// The same for every request.
+    Fixed(HeaderValue),
+    /// A token in a file that is written anew from time to time.
+    File(Arc<TokenFile>),
+    /// Whatever a command prints.
+    Exec(Arc<ExecPlugin>),
+}
+
+impl Credentials {
+    /// The credentials of a user. Blocks on the file system for a token file.
+    ///
+    /// `on_certificate` is told of client certificates that a plugin prints.
+    pub(super) fn new(user: &AuthInfo, on_certificate: OnCertificate) -> Result<Self> {
+        if let Some(provider) = &user.auth_provider {
+            return Err(unusable(format!(
+                "the auth-provider `{}` is not supported: Kubernetes has replaced auth providers by exec plugins, so \
+                 use one of those, or a token",
+                provider.name
+            )));
+        }
+        let fixed = user.token.as_ref().filter(|token| !token.expose_secret().is_empty());
+        let file = user.token_file.as_deref().filter(|path| !path.is_empty());
+        let name = user.username.as_deref().filter(|name| !name.is_empty());
+        if name.is_some() && (fixed.is_some() || file.is_some()) {
+            return Err(unusable("the user has both a token and a username; remove one of them".to_owned()));
+        }
+        match (file, fixed, name, &user.exec) {
+            (Some(path), fixed, ..) => {
+                let last = fixed.map(|token| bearer(token, "token")).transpose()?;
+                Ok(Self::File(Arc::new(TokenFile::open(path.into(), last)?)))
+            }
+            (None, Some(token), ..) => bearer(token, "token").map(Self::Fixed),
+            (None, None, Some(name), _) => basic(name, user.password.as_ref()).map(Self::Fixed),
+            (None, None, None, Some(exec)) => {
+                Ok(Self::Exec(Arc::new(ExecPlugin::new(exec.clone(), on_certificate)?)))
+            }
+            (None, None, None, None) => Ok(Self::None),
+        }
+    }
+
+    /// Whether something would be sent that must stay secret.
+    pub(super) fn is_secret(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// What to send now.
+    async fn current(&self) -> Result<Option<HeaderValue>> {
+        match self {
+            Self::None => Ok(None),
+            Self::Fixed(value) => Ok(Some(value.clone())),
+            Self::File(file) => Ok(Some(file.current().await)),
+            Self::Exec(plugin) => plugin.current().await,
+        }
+    }
+
+    /// After the server refused `used`: whether there is something else to send.
+    async fn renew(&self, used: Option<&HeaderValue>) -> Result<bool> {
+        match self {
+            Self::None | Self::Fixed(_) => Ok(false),
+            Self::File(file) => Ok(file.renew(used).await),
+            Self::Exec(plugin) => plugin.renew(used).await,
+        }
+    }
+}
+
+/// The headers of a user that acts as another one.
+pub(super) fn impersonation(user: &AuthInfo) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    let Some(name) = user.impersonate.as_deref().filter(|name| !name.is_empty()) else {
+        let more = user.impersonate_uid.is_some()
+            || user.impersonate_groups.as_ref().is_some_and(|groups| !groups.is_empty())
+            || user.impersonate_extra.as_ref().is_some_and(|extra| !extra.is_empty());
+        if more {
+            return Err(unusable("as-uid, as-groups and as-user-extra need `as` beside them".to_owned()));
+        }
+        return Ok(headers);
+    };
+    let mut add = |header: String, value: &str| -> Result<()> {
+        let bad = |_| unusable(format!("`{value}` cannot be sent as {header}"));
+        let name =
+            HeaderName::try_from(&header).map_err(|_| unusable(format!("`{header}` is not a header")))?;
+        headers.append(name, HeaderValue::from_str(value).map_err(bad)?);
+        Ok(())
+    };
+    add("impersonate-user".to_owned(), name)?;
+    if let Some(uid) = &user.impersonate_uid {
+        add("impersonate-uid".to_owned(), uid)?;
+    }
+    for group in user.impersonate_groups.iter().flatten() {
+        add("impersonate-group".to_owned(), group)?;
+    }
+    for (key, values) in user.impersonate_extra.iter().flatten() {
+        let key = utf8_percent_encode(key, HEADER_NAME);
+        for value in values {
+            add(format!("impersonate-extra-{key}").to_ascii_lowercase(), value)?;
+        }
+    }
+    Ok(headers)
+}
+
+/// What a header's name may not hold, as servers decode the keys of extra attributes.
+const HEADER_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// `Bearer TOKEN`.
+fn bearer(token: &SecretString, from: &str) -> Result<HeaderValue> {
+    let token = token.expose_secret().trim();
+    if token.is_empty() {
+        return Err(unusable(format!("{from} is empty")));
+    }
+    sensitive(&format!("Bearer {token}"), from)
+}
+
+/// `Basic BASE64`.
+fn basic(name: &str, password: Option<&SecretString>) -> Result<HeaderValue> {
+    let password = password.map_or("", |password| password.expose_secret());
+    sensitive(&format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))), "username")
+}
+
+fn sensitive(value: &str, from: &str) -> Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| {
+        unusable(format!("{from} holds characters that cannot be sent; is it another kind of file?"))
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The value for a proxy that wants a user name and a password.
+pub(super) fn proxy_authorization(name: &str, password: &str) -> Result<HeaderValue> {
+    basic(name, Some(&SecretString::from(password))).map(|mut value| {
+        value.set_sensitive(true);
+        value
+    })
+}
+
+fn unusable(what: String) -> Error {
+    Error::Auth { what, source: None }
+}
+
+/// `Authorization`, which is set in this module and nowhere else.
+const AUTHORIZATION: HeaderName = header::AUTHORIZATION;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! The one place that composes a client's stack.
+//!
+//! From the outside in: trace, retry, address, headers, credentials, time limits, connection. Layers that a user adds go
+//! outside of all of them.
+
+use http::{HeaderMap, HeaderValue, Uri, header, uri::Scheme};
+use percent_encoding::percent_decode_str;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
+use tower::{Layer, Service};
+
+use super::{
+    Client, HttpService,
+    auth::{self, AuthLayer, Credentials},
+    body::Body,
+    middleware::{BaseUriLayer, HeadersLayer, RetryLayer, TimeoutLayer, TraceLayer},
+    tls::{self, ClientIdentity, Trust},
+    transport::{Connector, Dial, Limits, Tls, Transport},
+};
+use crate::{
+    config::Config,
+    error::{BoxError, Error, Result},
+};
+
+/// Makes a [`Client`] from a [`Config`], with layers of one's own around the usual stack.
+///
+/// ```no_run
+/// use kube_client::{Config, client::ClientBuilder};
+/// use tower::limit::ConcurrencyLimitLayer;
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = Config::infer().await?;
+/// let client = ClientBuilder::try_from(config)?.with_layer(&ConcurrencyLimitLayer::new(10)).build();
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClientBuilder<S = HttpService> {
+    service: S,
+    default_namespace: String,
+}
+
+impl<S> ClientBuilder<S> {
+    /// Begins with a service that does everything already.
+    pub fn new(service: S, default_namespace: impl Into<String>) -> Self {
+        Self { service, default_namespace: default_namespace.into() }
+    }
+
+    /// Puts a layer around what is there: it sees requests first, with a path and no host.
+    #[must_use]
+    pub fn with_layer<L: Layer<S>>(self, layer: &L) -> ClientBuilder<L::Service> {
+        ClientBuilder { service: layer.layer(self.service), default_namespace: self.default_namespace }
+    }
+
+    /// The client.
+    pub fn build<B>(self) -> Client
+    where
+        S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Client::new(self.service, self.default_namespace)
+    }
+}
+
+impl TryFrom<Config> for ClientBuilder<HttpService> {
+    type Error = Error;
+
+    /// The usual stack. Nothing is sent, and no plugin runs yet; files of certificates and tokens are read.
+    ///
+    /// # Errors
+    /// If the configuration cannot be used: a certificate, a key, a token file, an address, or a setting that is not
+    /// supported.
+    fn try_from(config: Config) -> Result<Self> {
+        let base = BaseUriLayer::new(&config.cluster_url)
+            .ok_or_else(|| unusable("cluster_url needs a scheme and a host, as in https://10.0.0.1:6443"))?;
+        let identity = Arc::new(ClientIdentity::default());
+        let has_certificate = set_identity(&config, &identity)?;
+        let tls = tls_for(&config, identity.clone())?;
+        let limits = Limits {
+            connect: config.connect_timeout,
+            tls: config.tls_timeout,
+            write: config.write_timeout,
+            keepalive: config.tcp_keepalive,
+        };
+        let transport = Transport::new(
+            Connector::new(dial(config.proxy_url.as_ref())?, tls, limits),
+            config.pool_idle_timeout,
+        );
+
+        // A certificate that a plugin prints holds for new connections.
+        let renewing = transport.clone();
+        let first = OnceLock::new();
+        let on_certificate = Box::new(move |certificate| {
+            identity.set(certificate).map_err(BoxError::from)?;
+            if first.set(()).is_err() {
+                renewing.renew();
+            }
+            Ok(())
+        });
+        let credentials = Credentials::new(&config.auth_info, on_certificate).map_err(Error::config)?;
+        check_plain(&config, credentials.is_secret() || has_certificate)?;
+
+        let timeouts = TimeoutLayer { response: config.response_timeout, idle: config.read_timeout };
+        let service = timeouts.layer(transport);
+        let service = AuthLayer(credentials).layer(service);
+        let service = HeadersLayer::new(headers(&config)?).layer(service);
+        let service = base.layer(service);
+        let service = RetryLayer(config.retry).layer(service);
+        let service = TraceLayer.layer(service);
+        Ok(Self::new(HttpService::new(service), config.default_namespace))
+    }
+}
+
+fn set_identity(config: &Config, identity: &ClientIdentity) -> Result<bool> {
+    let found = config.auth_info.identity().map_err(|(field, error)| Unusable::error(field, error.into()))?;
+    let Some(found) = found else { return Ok(false) };
+    identity.set(found).map_err(|error| {
+        Unusable::error(
+            "client-key, which must be an RSA, ECDSA or Ed25519 key and belong to client-certificate",
+            error.into(),
+        )
+    })?;
+    Ok(true)
+}
+
+fn tls_for(config: &Config, identity: Arc<ClientIdentity>) -> Result<Option<Tls>> {
+    match config.cluster_url.scheme() {
+        Some(scheme) if *scheme == Scheme::HTTP => return Ok(None),
+        Some(scheme) if *scheme == Scheme::HTTPS => {}
+        _ => return Err(unusable("cluster_url must begin with https:// or http://")),
+    }
+    let trust = match &config.root_cert {
+        _ if config.accept_invalid_certs => Trust::Anyone,
+        Some(authorities) => Trust::Authorities(authorities),
+        None => Trust::System,
+    };
+    let server_name = config.tls_server_name.clone().map(ServerName::try_from).transpose();
+    let server_name = server_name.map_err(|error| Unusable::error("tls-server-name", error.into()))?;
+    let config = Arc::new(tls::client_config(&trust, identity)?);
+    Ok(Some(Tls { config, server_name, explain: tls::explain }))
+}
+
+fn dial(proxy: Option<&Uri>) -> Result<Dial> {
+    let Some(proxy) = proxy else { return Ok(Dial::Direct) };
+    let authority = proxy.authority().ok_or_else(|| unusable("proxy_url names no host"))?;
+    let login = authority.as_str().rsplit_once('@').map(|(login, _)| {
+        let (name, password) = login.split_once(':').unwrap_or((login, ""));
+        let decode = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        (decode(name), decode(password))
+    });
+    let address = |port: u16| {
+        let port = proxy.port_u16().unwrap_or(port);
+        let scheme = if proxy.scheme() == Some(&Scheme::HTTPS) { "https" } else { "http" };
+        format!("{scheme}://{}:{port}", authority.host())
+            .parse::<Uri>()
+            .map_err(|error| Unusable::error("proxy_url", error.into()))
+    };
+    let http = |port, tls: Option<Arc<ClientConfig>>| {
+        let authorization =
+            login.as_ref().map(|(name, password)| auth::proxy_authorization(name, password)).transpose();
+        Ok(Dial::Http { proxy: address(port)?, authorization: authorization.map_err(Error::config)?, tls })
+    };
+    match proxy.scheme_str() {
+        Some("http") => http(80, None),
+        Some("https") => {
+            let config = tls::client_config(&Trust::System, Arc::default())?;
+            http(443, Some(Arc::new(config)))
+        }
+        // As curl has it: with `socks5` this side looks names up, with `socks5h` the proxy does.
+        Some(scheme @ ("socks5" | "socks5h")) => {
+            Ok(Dial::Socks5 { proxy: address(1080)?, login, local_dns: scheme == "socks5" })
+        }
+        _ => Err(unusable("proxy_url must begin with http://, https://, socks5:// or socks5h://")),
+    }
+}
+
+/// Credentials go over plain `http` only to this machine, unless the configuration insists.
+fn check_plain(config: &Config, has_credentials: bool) -> Result<()> {
+    let host = config.cluster_url.host().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let local = bare == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    let plain = config.cluster_url.scheme() == Some(&Scheme::HTTP);
+    if plain && has_credentials && !local && !config.allow_insecure_auth {
+        return Err(unusable(
+            "credentials would be sent in the clear: use https:// in the cluster's address, remove the user's \
+             credentials, or set Config::allow_insecure_auth",
+        ));
+    }
+    Ok(())
+}
+
+fn headers(config: &Config) -> Result<HeaderMap> {
+    let mut headers = auth::impersonation(&config.auth_info).map_err(Error::config)?;
+    for (name, value) in &config.headers {
+        headers.append(name, value.clone());
+    }
+    headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(concat!(
+        env!("CARGO_PKG_NAME"),
+        "/",
+        env!("CARGO_PKG_VERSION")
+    )));
+    Ok(headers)
+}
+
+fn unusable(what: &'static str) -> Error {
+    Error::config(what)
+}
+
+/// A field of the configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {field}")]
+struct Unusable {
+    field: &'static str,
+    source: BoxError,
+}
+
+impl Unusable {
+    fn error(field: &'static str, source: BoxError) -> Error {
+        Error::config(Self { field, source })
+    }
+}

@@ -1,0 +1,64 @@
+//! Headers that go with every request: `User-Agent`, the configuration's own, whom to impersonate.
+
+use http::{HeaderMap, HeaderName, Request};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower::{Layer, Service};
+
+/// Makes [`SetHeaders`].
+#[derive(Clone)]
+pub(crate) struct HeadersLayer(Arc<HeaderMap>);
+
+impl HeadersLayer {
+    pub(crate) fn new(headers: HeaderMap) -> Self {
+        Self(Arc::new(headers))
+    }
+}
+
+/// The names only: values may be secret.
+impl std::fmt::Debug for HeadersLayer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys().map(HeaderName::as_str)).finish()
+    }
+}
+
+impl<S> Layer<S> for HeadersLayer {
+    type Service = SetHeaders<S>;
+
+    fn layer(&self, inner: S) -> SetHeaders<S> {
+        SetHeaders { inner, headers: self.clone() }
+    }
+}
+
+/// Adds headers that a request does not have yet.
+#[derive(Clone, Debug)]
+pub(crate) struct SetHeaders<S> {
+    inner: S,
+    headers: HeadersLayer,
+}
+
+impl<S: Service<Request<B>>, B> Service<Request<B>> for SetHeaders<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        let own = request.headers_mut();
+        own.reserve(self.headers.0.len());
+        for name in self.headers.0.keys() {
+            // What the request says itself wins, with all its values.
+            if !own.contains_key(name) {
+                for value in self.headers.0.get_all(name) {
+                    own.append(name, value.clone());
+                }
+            }
+        }
+        self.inner.call(request)
+    }
+}

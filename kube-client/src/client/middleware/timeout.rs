@@ -1,0 +1,72 @@
+//! Limits how long a response may take to begin, and how long its body may pause.
+
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+use tower::{Layer, Service};
+
+use super::idle::{IdleBody, IdleLimit};
+use crate::{
+    client::body::Body,
+    error::{BoxError, Error, Wait},
+};
+
+/// Makes [`Timeouts`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeoutLayer {
+    /// Until the head of the response.
+    pub(crate) response: Option<Duration>,
+    /// Between two pieces of its body.
+    pub(crate) idle: Option<Duration>,
+}
+
+impl<S> Layer<S> for TimeoutLayer {
+    type Service = Timeouts<S>;
+
+    fn layer(&self, inner: S) -> Timeouts<S> {
+        Timeouts { inner, limits: *self }
+    }
+}
+
+/// Limits how long a response may take to begin, and how long its body may pause.
+#[derive(Clone, Debug)]
+pub(crate) struct Timeouts<S> {
+    inner: S,
+    limits: TimeoutLayer,
+}
+
+impl<S> Service<Request<Body>> for Timeouts<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let idle = IdleLimit::of(request.extensions(), request.uri(), self.limits.idle);
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let limit = self.limits.response;
+        let response = self.inner.call(request);
+        Box::pin(async move {
+            let what =
+                || format!("{method} {}{}", uri.authority().map_or("", |host| host.as_str()), uri.path());
+            let response = match limit {
+                None => response.await?,
+                Some(after) => tokio::time::timeout(after, response)
+                    .await
+                    .map_err(|_| Error::Timeout { wait: Wait::Response, after, what: what() })??,
+            };
+            let Some(idle) = idle else { return Ok(response) };
+            Ok(response.map(|body| Body::wrap_body(IdleBody::new(body, idle, what()))))
+        })
+    }
+}

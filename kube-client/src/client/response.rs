@@ -1,0 +1,180 @@
+//! What a response says about its request: failures become [`Error::Api`], also where a server sends no `Status`.
+//!
+//! Bodies of failures are read up to a limit; no body is ever logged.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, Response, StatusCode, Uri, header};
+use http_body_util::BodyExt;
+use serde::{Deserialize, de::DeserializeOwned};
+use std::borrow::Cow;
+
+use super::body::Body;
+use crate::{
+    core::{Status, StatusDetails, StatusSummary, reason},
+    error::{Error, Result},
+};
+
+/// How much of a failure's body is read; a `Status` is far smaller.
+const FAILURE_LIMIT: usize = 1 << 20;
+/// How much of a body that is no `Status` goes into the message.
+const EXCERPT: usize = 256;
+
+/// A request's method and path, kept to name it in errors.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+}
+
+impl Asked {
+    pub(super) fn of<B>(request: &http::Request<B>) -> Self {
+        Self { method: request.method().clone(), uri: request.uri().clone() }
+    }
+}
+
+impl std::fmt::Display for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method, self.uri.path())
+    }
+}
+
+/// Passes on what succeeded, and turns the rest into the error that it is.
+pub(super) async fn check(asked: &Asked, response: Response<Body>) -> Result<Response<Body>> {
+    let code = response.status();
+    if code.is_success() || code == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(response);
+    }
+    let (head, body) = response.into_parts();
+    let body = collect_start(body).await;
+    Err(Error::Api(status_of(asked, code, &head.headers, &body).boxed()))
+}
+
+/// As much of a failure's body as arrives: a connection that breaks here must not hide the failure itself.
+async fn collect_start(mut body: Body) -> Bytes {
+    let mut start = BytesMut::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Ok(data) = frame.into_data() {
+            let room = FAILURE_LIMIT - start.len();
+            start.extend_from_slice(&data[..data.len().min(room)]);
+            if start.len() == FAILURE_LIMIT {
+                break;
+            }
+        }
+    }
+    start.freeze()
+}
+
+/// The server's `Status`, completed from the response's head, or one made up for another kind of answer.
+fn status_of(asked: &Asked, code: StatusCode, headers: &HeaderMap, body: &[u8]) -> Status {
+    let mut status = parse_status(body).unwrap_or_else(|| {
+        let code = code.as_u16();
+        Status::failure(&describe(asked, code, headers, body), reason::from_code(code))
+    });
+    status.status = Some(StatusSummary::Failure);
+    if status.code == 0 {
+        status.code = code.as_u16();
+    }
+    if status.message.is_empty() {
+        status.message = format!("the server refused {asked}");
+    }
+    if status.retry_after().is_none()
+        && let Some(seconds) = retry_after_seconds(headers)
+    {
+        status.details.get_or_insert_with(StatusDetails::default).retry_after_seconds = seconds;
+    }
+    status
+}
+
+fn describe(asked: &Asked, code: u16, headers: &HeaderMap, body: &[u8]) -> String {
+    let target = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
+    if let Some(target) = target.filter(|_| (300..400).contains(&code)) {
+        return format!("the server redirects {asked} to {target}, which is not followed; use that address");
+    }
+    let text = String::from_utf8_lossy(body);
+    let line: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).collect();
+    let line = line.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    let excerpt: String = line.chars().take(EXCERPT).collect();
+    match (excerpt.is_empty(), code) {
+        (true, _) => format!("the server answered {asked} with an empty body"),
+        (false, 404) => format!("the server does not know {asked}: {excerpt}"),
+        (false, _) => format!("the server answered {asked} with: {excerpt}"),
+    }
+}
+
+/// `Retry-After` in seconds; the form with a date is not used by API servers.
+pub(super) fn retry_after_seconds(headers: &HeaderMap) -> Option<u32> {
+    headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().filter(|seconds| *seconds > 0)
+}
+
+#[derive(Deserialize)]
+struct TypeMeta<'a> {
+    #[serde(borrow, default)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow, default, rename = "apiVersion")]
+    api_version: Option<Cow<'a, str>>,
+}
+
+/// The `Status` in a body, if that is what it holds.
+pub(super) fn parse_status(body: &[u8]) -> Option<Status> {
+    let meta: TypeMeta<'_> = serde_json::from_slice(body).ok()?;
+    let is_status = meta.kind.as_deref() == Some("Status") && meta.api_version.as_deref() == Some("v1");
+    if is_status { serde_json::from_slice(body).ok() } else { None }
+}
+
+/// Decodes a whole body, without a detour over a string.
+pub(super) fn decode<T: DeserializeOwned>(asked: &Asked, body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| Error::Decode {
+        what: format!("the response to {asked} ({} bytes)", body.len()),
+        source: error.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::{StreamExt, stream};
+
+    async fn fail(code: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Error {
+        let asked = Asked { method: Method::GET, uri: Uri::from_static("/apis/x/v1/foos?limit=1") };
+        let mut response = Response::builder().status(code);
+        for (name, value) in headers {
+            response = response.header(*name, *value);
+        }
+        check(&asked, response.body(body.into()).unwrap()).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_status_is_passed_on_and_completed() {
+        let body = r#"{"kind":"Status","apiVersion":"v1","message":"slow down","reason":"TooManyRequests"}"#;
+        let error = fail(429, &[("retry-after", "7")], body.as_bytes().to_vec()).await;
+        assert!(error.is_too_many_requests());
+        assert_eq!(error.to_string(), "slow down (429 TooManyRequests)");
+        assert_eq!(error.retry_after().map(|wait| wait.as_secs()), Some(7));
+    }
+
+    #[tokio::test]
+    async fn other_bodies_become_a_status_with_a_useful_message() {
+        for (code, headers, body, part) in [
+            (404, &[][..], "404 page not found\n", "does not know GET /apis/x/v1/foos: 404 page not found"),
+            (502, &[], "<html>\n<h1>bad\u{7} gateway</h1>", "with: <html> <h1>bad gateway</h1>"),
+            (503, &[], "", "empty body"),
+            (302, &[("location", "https://login")], "", "redirects GET /apis/x/v1/foos to https://login"),
+            (404, &[], r#"{"kind":"Pod","apiVersion":"v1"}"#, "does not know"),
+            (401, &[], r#"{"kind":"Status","apiVersion":"v1"}"#, "refused GET"),
+        ] {
+            let error = fail(code, headers, body.as_bytes().to_vec()).await;
+            assert!(error.to_string().contains(part), "{error}");
+            assert_eq!(error.status().map(|status| status.code), Some(code));
+        }
+        assert!(fail(404, &[], Body::empty()).await.is_not_found());
+    }
+
+    #[tokio::test]
+    async fn endless_and_broken_failures_end() {
+        let endless = stream::repeat(Bytes::from(vec![b'x'; 1 << 16])).map(Ok::<_, Error>);
+        let error = fail(500, &[], Body::wrap_stream(endless)).await;
+        assert!(error.to_string().len() < 1000, "{error}");
+        let broken = stream::iter([Ok("half"), Err("reset")]);
+        assert!(fail(500, &[], Body::wrap_stream(broken)).await.to_string().contains("half"));
+    }
+}

@@ -1,0 +1,5 @@
+//! The client against real servers on this machine: TLS and its failures, time limits, cancellation.
+
+mod server;
+mod stack;
+mod tls;

@@ -1,0 +1,149 @@
+//! A small HTTPS server with certificates made for each test.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rustls::{RootCertStore, ServerConfig, crypto::ring, server::WebPkiClientVerifier};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::Config;
+
+/// A certificate authority.
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key, in PEM and DER.
+pub(super) struct Leaf {
+    pub(super) pem: String,
+    pub(super) key: KeyPair,
+    pub(super) der: CertificateDer<'static>,
+}
+
+impl Authority {
+    pub(super) fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    pub(super) fn der(&self) -> Vec<u8> {
+        self.0.der().to_vec()
+    }
+
+    pub(super) fn issue(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Leaf {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let cert = params.signed_by(&key, &self.0).unwrap();
+        Leaf { pem: cert.pem(), der: cert.der().clone(), key }
+    }
+}
+
+/// A server that lives as long as this value.
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    _connections: JoinSet<()>,
+}
+
+impl Server {
+    /// Serves plain HTTP.
+    pub(super) async fn http<F, R>(answer: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
+        Self::start(None, answer).await
+    }
+
+    /// Serves HTTPS; asks for a client certificate of the authority if one is given.
+    pub(super) async fn https(leaf: &Leaf, clients: Option<&Authority>) -> Self {
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.der().into()).unwrap();
+                let provider = Arc::new(ring::default_provider());
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        let key = PrivateKeyDer::try_from(leaf.key.serialize_der()).unwrap();
+        let config = builder.with_single_cert(vec![leaf.der.clone()], key).unwrap();
+        Self::start(Some(TlsAcceptor::from(Arc::new(config))), |_| async { version() }).await
+    }
+
+    async fn start<F, R>(tls: Option<TlsAcceptor>, answer: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (tls, answer) = (tls.clone(), answer.clone());
+                connections.spawn(async move {
+                    match tls {
+                        None => serve(stream, answer).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, answer).await;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, _connections: tasks }
+    }
+
+    /// A configuration for this server that trusts an authority.
+    pub(super) fn config(&self, trusted: &Authority) -> Config {
+        let mut config = Config::new(format!("https://{}", self.address).parse().unwrap());
+        config.root_cert = Some(vec![trusted.der()]);
+        config
+    }
+
+    /// A configuration for this server over plain HTTP.
+    pub(super) fn plain(&self) -> Config {
+        Config::new(format!("http://{}", self.address).parse().unwrap())
+    }
+}
+
+async fn serve<S, F, R>(stream: S, answer: F)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Fn(Request<Incoming>) -> R,
+    R: Future<Output = Response<Full<Bytes>>>,
+{
+    let service = service_fn(|request| {
+        let response = answer(request);
+        async { Ok::<_, Infallible>(response.await) }
+    });
+    // A client that goes away is no failure of the server's.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// The answer to `/version`.
+pub(super) fn version() -> Response<Full<Bytes>> {
+    let body = r#"{"major":"1","minor":"37","gitVersion":"v1.37.2","gitCommit":"","gitTreeState":"","buildDate":"",
+        "goVersion":"","compiler":"","platform":""}"#;
+    Response::new(Full::from(body))
+}

@@ -1,0 +1,294 @@
+//! The whole stack over plain connections: addresses, headers, credentials, time limits, cancellation.
+
+use super::server::{Server, version};
+use crate::{
+    client::{Body, Client, ClientBuilder},
+    config::{Config, RetryPolicy},
+    error::{Error, TransportKind, Wait},
+};
+use bytes::Bytes;
+use either::Either;
+use futures::StreamExt;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use k8s_openapi::api::core::v1::ConfigMap;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+fn get(path: &str) -> Request<Vec<u8>> {
+    Request::get(path).body(Vec::new()).unwrap()
+}
+
+/// Answers with the request's line and headers.
+async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let mut text = format!("{} {}\n", request.method(), request.uri());
+    for (name, value) in request.headers() {
+        text.extend([name.as_str(), ": ", value.to_str().unwrap(), "\n"]);
+    }
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    text += &String::from_utf8_lossy(&body);
+    Response::new(Full::from(text))
+}
+
+async fn echoed(change: impl FnOnce(&mut Config)) -> String {
+    let server = Server::http(echo).await;
+    let mut config = server.plain();
+    config.cluster_url = format!("{}k8s/c-1", config.cluster_url).parse().unwrap();
+    change(&mut config);
+    let request = Request::post("/api/v1/pods?dryRun=All").body(b"the body".to_vec()).unwrap();
+    Client::try_from(config).unwrap().request_text(request).await.unwrap()
+}
+
+#[tokio::test]
+async fn requests_get_address_headers_and_credentials() {
+    let text = echoed(|config| {
+        config.auth_info.token = Some("t0ken".to_owned().into());
+        config.auth_info.impersonate = Some("jane".into());
+        config.auth_info.impersonate_uid = Some("7".into());
+        config.auth_info.impersonate_groups = Some(vec!["a".into(), "b".into()]);
+        config.auth_info.impersonate_extra = Some([("acme.com/x".into(), vec!["1".into()])].into());
+        config.headers.push((http::HeaderName::from_static("x-own"), http::HeaderValue::from_static("1")));
+    })
+    .await;
+    for part in [
+        "POST /k8s/c-1/api/v1/pods?dryRun=All\n",
+        "authorization: Bearer t0ken\n",
+        "impersonate-user: jane\n",
+        "impersonate-uid: 7\n",
+        "impersonate-group: a\nimpersonate-group: b\n",
+        "impersonate-extra-acme.com%2fx: 1\n",
+        "x-own: 1\n",
+        "user-agent: kube-client/",
+        "the body",
+    ] {
+        assert!(text.contains(part), "`{part}` not in: {text}");
+    }
+    let text = echoed(|config| {
+        config.auth_info.username = Some("Aladdin".into());
+        config.auth_info.password = Some("open sesame".to_owned().into());
+    })
+    .await;
+    assert!(text.contains("authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\n"), "{text}");
+}
+
+#[tokio::test]
+async fn answers_are_decoded_and_failures_are_api_errors() {
+    let server = Server::http(|request| async move {
+        let (code, body) = match request.uri().path() {
+            "/cm" => (200, r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a"}}"#),
+            "/done" => (200, r#"{"kind":"Status","apiVersion":"v1","status":"Success"}"#),
+            "/odd" => (200, "<html>"),
+            _ => (404, "404 page not found"),
+        };
+        Response::builder().status(code).body(Full::from(body)).unwrap()
+    })
+    .await;
+    let client = Client::try_from(server.plain()).unwrap();
+    let map: ConfigMap = client.request(get("/cm")).await.unwrap();
+    assert_eq!(map.metadata.name.as_deref(), Some("a"));
+    let Either::Left(map) = client.request_status::<ConfigMap>(get("/cm")).await.unwrap() else { panic!() };
+    assert_eq!(map.metadata.name.as_deref(), Some("a"));
+    let Either::Right(done) = client.request_status::<ConfigMap>(get("/done")).await.unwrap() else {
+        panic!()
+    };
+    assert!(done.is_success());
+    let error = client.request::<ConfigMap>(get("/odd?x=1")).await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot decode the response to GET /odd (6 bytes)");
+    let error = client.open(get("/gone")).await.unwrap_err();
+    assert!(error.is_not_found(), "{error}");
+    let raw = client.send(get("/gone").map(Body::from)).await.unwrap();
+    assert_eq!(raw.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn layers_of_ones_own_see_requests_first() {
+    let layer = tower::util::MapRequestLayer::new(|mut request: Request<Body>| {
+        assert!(request.uri().authority().is_none());
+        request.headers_mut().insert("x-layer", http::HeaderValue::from_static("1"));
+        request
+    });
+    let server = Server::http(echo).await;
+    let client = ClientBuilder::try_from(server.plain()).unwrap().with_layer(&layer).build();
+    assert!(client.request_text(get("/")).await.unwrap().contains("x-layer: 1"));
+}
+
+#[tokio::test]
+async fn a_dead_address_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let mut config = Config::new(format!("http://{address}").parse().unwrap());
+    config.retry = RetryPolicy::default().initial(Duration::from_millis(1));
+    let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot connect to {address}"));
+    assert!(matches!(error, Error::Transport { kind: TransportKind::Connect, .. }));
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("refused"));
+}
+
+#[tokio::test]
+async fn an_unknown_host_is_named() {
+    let config = Config::new("http://no-such-host.invalid:6443".parse().unwrap());
+    let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
+    assert!(matches!(error, Error::Transport { kind: TransportKind::Resolve, .. }), "{error:?}");
+    assert_eq!(error.to_string(), "cannot find the address of no-such-host.invalid:6443");
+}
+
+/// A server that reads a request and then does what it is told.
+async fn raw<F>(act: impl FnOnce(TcpStream) -> F + Send + 'static) -> Config
+where
+    F: Future<Output = ()> + Send,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+    config.retry = RetryPolicy::never();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = vec![0; 4096];
+        assert!(stream.read(&mut head).await.unwrap() > 0);
+        act(stream).await;
+    });
+    config
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_ends_in_a_timeout() {
+    let mut config = raw(|stream| async move {
+        std::future::pending::<()>().await;
+        drop(stream);
+    })
+    .await;
+    config.response_timeout = Some(Duration::from_millis(50));
+    let host = config.cluster_url.authority().unwrap().to_string();
+    let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { wait: Wait::Response, .. }), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        format!("timed out after 50ms waiting for the response (GET {host}/version)")
+    );
+}
+
+const PART: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"part\":";
+
+#[tokio::test]
+async fn a_body_that_pauses_ends_in_a_timeout_and_a_watch_does_not() {
+    for path in ["/list", "/list?watch=true"] {
+        let mut config = raw(|mut stream| async move {
+            stream.write_all(PART).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            stream.write_all(&[b' '; 92]).await.unwrap();
+        })
+        .await;
+        config.read_timeout = Some(Duration::from_millis(50));
+        let outcome = Client::try_from(config).unwrap().request_text(get(path)).await;
+        match outcome {
+            Ok(text) => assert_eq!((path, text.len()), ("/list?watch=true", 100)),
+            Err(error) => {
+                assert_eq!(path, "/list");
+                assert!(matches!(error, Error::Timeout { wait: Wait::Body, .. }), "{error:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_told_from_one_that_was_never_made() {
+    let config = raw(|stream| async move { drop(stream) }).await;
+    let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
+    assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
+    assert!(error.to_string().ends_with("broke during GET /version"), "{error}");
+    let config = raw(|mut stream| async move { stream.write_all(PART).await.unwrap() }).await;
+    let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
+    assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn dropping_a_request_or_its_body_closes_the_connection() {
+    for answers in [false, true] {
+        let (closed, noticed) = tokio::sync::oneshot::channel();
+        let (arrived, here) = tokio::sync::oneshot::channel();
+        let config = raw(move |mut stream| async move {
+            if answers {
+                stream.write_all(PART).await.unwrap();
+            }
+            arrived.send(()).unwrap();
+            let end = stream.read(&mut [0; 16]).await;
+            closed.send(matches!(end, Ok(0) | Err(_))).unwrap();
+        })
+        .await;
+        let client = Client::try_from(config).unwrap();
+        if answers {
+            let mut body = client.open(get("/x?watch=true")).await.unwrap().into_body().into_data_stream();
+            assert!(body.next().await.unwrap().is_ok());
+        } else {
+            let mut request = std::pin::pin!(client.request_text(get("/x")));
+            tokio::select! {
+                _ = &mut request => panic!("there is no answer"),
+                outcome = here => outcome.unwrap(),
+            }
+        }
+        assert!(tokio::time::timeout(Duration::from_secs(5), noticed).await.unwrap().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn refusals_with_retry_after_are_repeated_for_any_verb() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let counter = calls.clone();
+    let server = Server::http(move |request| {
+        let call = counter.fetch_add(1, SeqCst);
+        async move {
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            let response = Response::builder();
+            match call {
+                0 => response.status(429).header("retry-after", "1").body(Full::default()),
+                _ => response.body(Full::from(body)),
+            }
+            .unwrap()
+        }
+    })
+    .await;
+    let client = Client::try_from(server.plain()).unwrap();
+    let request = Request::post("/x").body(b"twice".to_vec()).unwrap();
+    assert_eq!(client.request_text(request).await.unwrap(), "twice");
+    assert_eq!(calls.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn connections_are_reused_and_calls_run_side_by_side() {
+    let server = Server::http(|_| async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        version()
+    })
+    .await;
+    let client = Client::try_from(server.plain()).unwrap();
+    let started = std::time::Instant::now();
+    let calls = (0..50).map(|_| client.apiserver_version());
+    assert!(futures::future::join_all(calls).await.iter().all(Result::is_ok));
+    assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
+}
+
+#[test]
+fn credentials_do_not_go_over_plain_http_to_another_machine() {
+    let client = |url: &str, change: fn(&mut Config)| {
+        let mut config = Config::new(url.parse().unwrap());
+        config.auth_info.token = Some("t0ken".to_owned().into());
+        change(&mut config);
+        Client::try_from(config).map_err(|error| std::error::Error::source(&error).unwrap().to_string())
+    };
+    let message = client("http://10.0.0.1", |_| {}).unwrap_err();
+    assert!(message.contains("in the clear") && message.contains("https://"), "{message}");
+    client("http://10.0.0.1", |config| config.allow_insecure_auth = true).unwrap();
+    client("http://10.0.0.1", |config| config.auth_info.token = None).unwrap();
+    client("http://localhost:8001", |_| {}).unwrap();
+    client("http://[::1]:8001", |_| {}).unwrap();
+}

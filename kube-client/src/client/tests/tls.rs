@@ -1,0 +1,138 @@
+//! Who is trusted, and what is said about who is not.
+
+use super::server::{Authority, Leaf, Server};
+use crate::{
+    client::Client,
+    config::Config,
+    error::{Error, TransportKind},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rcgen::date_time_ymd;
+use std::time::Duration;
+
+async fn version(config: Config) -> Result<String, Error> {
+    Client::try_from(config)?.apiserver_version().await.map(|info| info.git_version)
+}
+
+#[track_caller]
+fn check(outcome: Result<String, Error>, kind: TransportKind, parts: &[&str]) {
+    let error = outcome.unwrap_err();
+    let Error::Transport { kind: found, what, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(*found, kind, "{what}");
+    for part in parts {
+        assert!(what.contains(part), "`{part}` not in: {what}");
+    }
+}
+
+fn present(config: &mut Config, leaf: &Leaf) {
+    config.auth_info.client_certificate_data = Some(STANDARD.encode(&leaf.pem));
+    config.auth_info.client_key_data = Some(STANDARD.encode(leaf.key.serialize_pem()).into());
+}
+
+#[tokio::test]
+async fn a_trusted_server_is_spoken_to_by_address_and_by_name() {
+    let (other, authority) = (Authority::new("other"), Authority::new("ca"));
+    let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
+    let mut config = server.config(&authority);
+    // A bundle of several authorities.
+    config.root_cert = Some(vec![other.der(), authority.der()]);
+    assert_eq!(version(config).await.unwrap(), "v1.37.2");
+
+    let server = Server::https(&authority.issue(&["api.internal"], |_| {}), None).await;
+    let mut config = server.config(&authority);
+    check(
+        version(config.clone()).await,
+        TransportKind::Tls,
+        &["another host", "api.internal", "tls-server-name"],
+    );
+    config.tls_server_name = Some("api.internal".into());
+    assert_eq!(version(config).await.unwrap(), "v1.37.2");
+}
+
+#[tokio::test]
+async fn an_unknown_authority_an_expired_and_an_early_certificate_are_told_apart() {
+    let authority = Authority::new("ca");
+    let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
+    let mut config = server.config(&Authority::new("ca of an earlier cluster"));
+    let host = server.address.to_string();
+    check(
+        version(config.clone()).await,
+        TransportKind::Tls,
+        &["unknown authority", "certificate-authority", &host],
+    );
+    config.accept_invalid_certs = true;
+    assert_eq!(version(config).await.unwrap(), "v1.37.2");
+
+    let expired = authority.issue(&["127.0.0.1"], |params| {
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+    });
+    let server = Server::https(&expired, None).await;
+    check(version(server.config(&authority)).await, TransportKind::Tls, &["has expired", "clock"]);
+
+    let early = authority.issue(&["127.0.0.1"], |params| params.not_before = date_time_ymd(2090, 1, 1));
+    let server = Server::https(&early, None).await;
+    check(version(server.config(&authority)).await, TransportKind::Tls, &["not valid yet", "clock"]);
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_presented_and_its_absence_explained() {
+    let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
+    let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), Some(&clients)).await;
+    let mut config = server.config(&authority);
+    check(version(config.clone()).await, TransportKind::Tls, &["client certificate", "client-key"]);
+    present(&mut config, &clients.issue(&["me"], |_| {}));
+    assert_eq!(version(config.clone()).await.unwrap(), "v1.37.2");
+    present(&mut config, &Authority::new("clients").issue(&["me"], |_| {}));
+    check(version(config).await, TransportKind::Tls, &["does not accept", "client-certificate"]);
+}
+
+#[tokio::test]
+async fn a_key_of_another_certificate_is_refused_at_once() {
+    let authority = Authority::new("ca");
+    let (one, two) = (authority.issue(&["one"], |_| {}), authority.issue(&["two"], |_| {}));
+    let mut config = Config::new("https://127.0.0.1:1".parse().unwrap());
+    config.root_cert = Some(vec![authority.der()]);
+    present(&mut config, &Leaf { key: two.key, ..one });
+    let error = Client::try_from(config).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("client-key"), "{source}");
+}
+
+#[tokio::test]
+async fn keys_of_all_usual_forms_are_read() {
+    // Made with openssl: one P-256 key as SEC1 and PKCS#8, one RSA key as PKCS#1.
+    for (certificate, key) in [
+        (include_str!("keys/ec.crt"), include_str!("keys/ec.sec1.key")),
+        (include_str!("keys/ec.crt"), include_str!("keys/ec.pkcs8.key")),
+        (include_str!("keys/rsa.crt"), include_str!("keys/rsa.pkcs1.key")),
+    ] {
+        let mut config = Config::new("https://127.0.0.1:1".parse().unwrap());
+        config.root_cert = Some(vec![Authority::new("ca").der()]);
+        config.auth_info.client_certificate_data = Some(STANDARD.encode(certificate));
+        config.auth_info.client_key_data = Some(STANDARD.encode(key).into());
+        Client::try_from(config).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn plain_http_behind_an_https_address_is_explained() {
+    let server = Server::http(|_| async { super::server::version() }).await;
+    check(
+        version(server.config(&Authority::new("ca"))).await,
+        TransportKind::Tls,
+        &["does not speak TLS", "http://"],
+    );
+}
+
+#[tokio::test]
+async fn a_silent_peer_ends_in_a_timeout_that_names_the_handshake() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = Config::new(format!("https://{}", listener.local_addr().unwrap()).parse().unwrap());
+    config.root_cert = Some(vec![Authority::new("ca").der()]);
+    config.tls_timeout = Some(Duration::from_millis(50));
+    config.retry = crate::config::RetryPolicy::never();
+    let error = version(config).await.unwrap_err();
+    let address = listener.local_addr().unwrap();
+    assert_eq!(error.to_string(), format!("timed out after 50ms in the TLS handshake ({address})"));
+}

@@ -1,0 +1,97 @@
+//! TLS: from certificates and keys to a rustls configuration, and from rustls' errors to what to do about them.
+//!
+//! Knows neither connections nor requests.
+
+mod dangerous;
+mod explain;
+mod identity;
+
+pub(super) use explain::explain;
+pub(super) use identity::ClientIdentity;
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    client::WebPkiServerVerifier,
+    crypto::{CryptoProvider, ring},
+};
+use rustls_pki_types::CertificateDer;
+use std::sync::Arc;
+
+use crate::error::{BoxError, Error, Result};
+
+/// Whom to trust as a server.
+#[derive(Debug)]
+pub(super) enum Trust<'a> {
+    /// These authorities, in DER form.
+    Authorities(&'a [Vec<u8>]),
+    /// What the system trusts.
+    System,
+    /// Anyone.
+    Anyone,
+}
+
+/// Makes the configuration of all TLS connections to one cluster. Blocks on the file system for the system's
+/// authorities.
+pub(super) fn client_config(trust: &Trust<'_>, identity: Arc<ClientIdentity>) -> Result<ClientConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(Error::config)?;
+    let builder = match trust {
+        Trust::Anyone => {
+            builder.dangerous().with_custom_certificate_verifier(dangerous::accept_any(provider))
+        }
+        Trust::Authorities(authorities) => {
+            let mut roots = RootCertStore::empty();
+            for der in *authorities {
+                roots.add(CertificateDer::from_slice(der).into_owned()).map_err(|error| {
+                    bad(
+                        "a certificate of certificate-authority cannot be used as a trust anchor",
+                        error.into(),
+                    )
+                })?;
+            }
+            builder.with_webpki_verifier(verifier(roots, provider)?)
+        }
+        Trust::System => builder.with_webpki_verifier(verifier(system_roots()?, provider)?),
+    };
+    let mut config = builder.with_client_cert_resolver(identity);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn verifier(roots: RootCertStore, provider: Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>> {
+    WebPkiServerVerifier::builder_with_provider(roots.into(), provider)
+        .build()
+        .map_err(|error| bad("the certificate authorities cannot be used", error.into()))
+}
+
+fn system_roots() -> Result<RootCertStore> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // A system's store may hold oddities; the others are still good.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why: BoxError = match found.errors.into_iter().next() {
+            Some(error) => error.into(),
+            None => "the system's store is empty".into(),
+        };
+        return Err(bad(
+            "no certificate authority to trust: set certificate-authority of the cluster, or install the system's",
+            why,
+        ));
+    }
+    Ok(roots)
+}
+
+fn bad(what: &'static str, source: BoxError) -> Error {
+    Error::config(TlsError { what, source })
+}
+
+/// A TLS configuration that cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+struct TlsError {
+    what: &'static str,
+    source: BoxError,
+}

@@ -1,0 +1,302 @@
+//! Makes connections: name lookup, TCP, perhaps a proxy, TLS, each step with its own limit and its own error.
+
+use futures::future::BoxFuture;
+use http::{HeaderValue, Uri, uri::Scheme};
+use hyper_util::{
+    client::legacy::connect::{
+        HttpConnector,
+        dns::{GaiResolver, Name},
+        proxy::{SocksV5, Tunnel},
+    },
+    rt::TokioIo,
+};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use std::{
+    fmt, io,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tower::{Service, util::ServiceExt};
+
+use super::{
+    failure::{ConnectFailure, ResolveFailure, find},
+    stall::{Duplex, Stream},
+};
+use crate::error::{BoxError, TransportKind, Wait};
+
+/// How long the steps of a connection may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) connect: Option<Duration>,
+    pub(crate) tls: Option<Duration>,
+    pub(crate) write: Option<Duration>,
+    pub(crate) keepalive: Option<Duration>,
+}
+
+/// How to speak TLS with the cluster.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    pub(crate) config: Arc<ClientConfig>,
+    /// The name to check the certificate against, instead of the address' host.
+    pub(crate) server_name: Option<ServerName<'static>>,
+    /// Says what an error means.
+    pub(crate) explain: fn(&rustls::Error) -> String,
+}
+
+/// The way to the server.
+#[derive(Clone)]
+pub(crate) enum Dial {
+    /// Straight to it.
+    Direct,
+    /// Through an HTTP proxy, with `CONNECT`; TLS with the proxy itself where its address is `https`.
+    Http { proxy: Uri, authorization: Option<HeaderValue>, tls: Option<Arc<ClientConfig>> },
+    /// Through a SOCKS 5 proxy.
+    Socks5 { proxy: Uri, login: Option<(String, String)>, local_dns: bool },
+}
+
+/// Makes connections to one cluster.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    tcp: HttpConnector<Resolver>,
+    dial: Dial,
+    tls: Option<Tls>,
+    limits: Limits,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Connector {
+    pub(crate) fn new(dial: Dial, tls: Option<Tls>, limits: Limits) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(limits.connect);
+        tcp.set_keepalive(limits.keepalive);
+        tcp.set_keepalive_interval(limits.keepalive);
+        tcp.set_keepalive_retries(limits.keepalive.map(|_| 3));
+        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+        // Keepalive probes only a silent connection; this bounds one with bytes under way.
+        tcp.set_tcp_user_timeout(limits.keepalive.map(|pause| pause * 4));
+        Self { tcp, dial, tls, limits }
+    }
+
+    /// What a TLS error means.
+    pub(super) fn explain(&self, error: &rustls::Error) -> String {
+        self.tls.as_ref().map_or_else(|| error.to_string(), |tls| (tls.explain)(error))
+    }
+
+    async fn connect(self, target: Uri) -> Result<TokioIo<Stream>, ConnectFailure> {
+        let host = target.authority().map_or("", |authority| authority.as_str()).to_owned();
+        let dialling = self.dial(&target, &host);
+        let raw = match self.limits.connect {
+            None => dialling.await?,
+            Some(after) => timeout(after, dialling)
+                .await
+                .map_err(|_| ConnectFailure::late(Wait::Connect, after, self.via(&host)))??,
+        };
+        let stream = if target.scheme() == Some(&Scheme::HTTPS) {
+            self.handshake(raw, &target, &host).await?
+        } else {
+            raw
+        };
+        Ok(TokioIo::new(Stream::new(stream, self.limits.write)))
+    }
+
+    /// Opens the way to the server, as far as its TLS.
+    async fn dial(&self, target: &Uri, host: &str) -> Result<Box<dyn Duplex>, ConnectFailure> {
+        match &self.dial {
+            Dial::Direct => {
+                let stream = self.tcp.clone().oneshot(target.clone()).await;
+                let stream = stream.map_err(|error| self.not_connected(host, error.into()))?;
+                Ok(Box::new(stream.into_inner()))
+            }
+            Dial::Http { proxy, authorization, tls } => {
+                let proxied = ToProxy { tcp: self.tcp.clone(), tls: tls.clone() };
+                let mut tunnel = Tunnel::new(proxy.clone(), proxied);
+                if let Some(authorization) = authorization {
+                    tunnel = tunnel.with_auth(authorization.clone());
+                }
+                let stream = tunnel.oneshot(with_port(target)).await;
+                let stream = stream.map_err(|error| self.not_proxied(host, error.into()))?;
+                Ok(stream.into_inner())
+            }
+            Dial::Socks5 { proxy, login, local_dns } => {
+                let mut socks = SocksV5::new(proxy.clone(), self.tcp.clone()).local_dns(*local_dns);
+                if let Some((user, password)) = login {
+                    socks = socks.with_auth(user.clone(), password.clone());
+                }
+                let stream = socks.oneshot(with_port(target)).await;
+                let stream = stream.map_err(|error| self.not_proxied(host, error.into()))?;
+                Ok(Box::new(stream.into_inner()))
+            }
+        }
+    }
+
+    async fn handshake(
+        &self,
+        raw: Box<dyn Duplex>,
+        target: &Uri,
+        host: &str,
+    ) -> Result<Box<dyn Duplex>, ConnectFailure> {
+        let failed =
+            |what: String, source: BoxError| ConnectFailure::failed(TransportKind::Tls, what, source);
+        let Some(tls) = &self.tls else {
+            return Err(failed(
+                format!("no TLS connection to {host}"),
+                "the client is configured for http".into(),
+            ));
+        };
+        let name = match &tls.server_name {
+            Some(name) => name.clone(),
+            None => server_name(target)
+                .map_err(|error| failed(format!("no TLS connection to {host}: not a host name"), error))?,
+        };
+        let handshake = TlsConnector::from(tls.config.clone()).connect(name, raw);
+        let done = match self.limits.tls {
+            None => handshake.await,
+            Some(after) => timeout(after, handshake)
+                .await
+                .map_err(|_| ConnectFailure::late(Wait::TlsHandshake, after, host.to_owned()))?,
+        };
+        match done {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => {
+                let why = match find::<rustls::Error>(&error) {
+                    Some(tls_error) => (tls.explain)(tls_error),
+                    None => "the connection was closed in the handshake".to_owned(),
+                };
+                Err(failed(format!("no TLS connection to {host}: {why}"), error.into()))
+            }
+        }
+    }
+
+    fn not_connected(&self, host: &str, error: BoxError) -> ConnectFailure {
+        if let Some(ResolveFailure(cause)) = find::<ResolveFailure>(&*error) {
+            let what = format!("cannot find the address of {}", self.via(host));
+            return ConnectFailure::failed(TransportKind::Resolve, what, copy(cause));
+        }
+        let what = format!("cannot connect to {}", self.via(host));
+        match find::<io::Error>(&*error) {
+            Some(cause) if cause.kind() == io::ErrorKind::TimedOut => match self.limits.connect {
+                Some(after) => ConnectFailure::late(Wait::Connect, after, self.via(host)),
+                None => ConnectFailure::failed(TransportKind::Connect, what, copy(cause)),
+            },
+            Some(cause) => ConnectFailure::failed(TransportKind::Connect, what, copy(cause)),
+            None => ConnectFailure::failed(TransportKind::Connect, what, error),
+        }
+    }
+
+    fn not_proxied(&self, host: &str, error: BoxError) -> ConnectFailure {
+        if find::<io::Error>(&*error).is_some() || find::<ResolveFailure>(&*error).is_some() {
+            return self.not_connected(host, error);
+        }
+        let what = format!("no connection to {}: check proxy-url and HTTPS_PROXY", self.via(host));
+        ConnectFailure::failed(TransportKind::Proxy, what, error)
+    }
+
+    /// The server, and the proxy where there is one; without its password.
+    fn via(&self, host: &str) -> String {
+        let proxy = match &self.dial {
+            Dial::Direct => return host.to_owned(),
+            Dial::Http { proxy, .. } | Dial::Socks5 { proxy, .. } => proxy,
+        };
+        let port = proxy.port().map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{host} through the proxy {}{port}", proxy.host().unwrap_or_default())
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Stream>;
+    type Error = ConnectFailure;
+    type Future = BoxFuture<'static, Result<TokioIo<Stream>, ConnectFailure>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectFailure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        Box::pin(self.clone().connect(target))
+    }
+}
+
+/// The kind and text of an error that is only borrowed.
+fn copy(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+fn server_name(target: &Uri) -> Result<ServerName<'static>, BoxError> {
+    let host = target.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    Ok(ServerName::try_from(host.to_owned())?)
+}
+
+/// Proxies are told the port, also where it is the scheme's own.
+fn with_port(target: &Uri) -> Uri {
+    if target.port().is_some() {
+        return target.clone();
+    }
+    let port = if target.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
+    let mut parts = target.clone().into_parts();
+    parts.authority = format!("{}:{port}", target.host().unwrap_or_default()).parse().ok();
+    Uri::from_parts(parts).unwrap_or_else(|_| target.clone())
+}
+
+/// The system's resolver, with errors that can be told from others.
+#[derive(Clone, Debug)]
+struct Resolver(GaiResolver);
+
+impl Service<Name> for Resolver {
+    type Response = <GaiResolver as Service<Name>>::Response;
+    type Error = ResolveFailure;
+    type Future = BoxFuture<'static, Result<Self::Response, ResolveFailure>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ResolveFailure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let found = self.0.call(name);
+        Box::pin(async move { found.await.map_err(ResolveFailure) })
+    }
+}
+
+/// Connects to a proxy, with TLS where its own address is `https`.
+#[derive(Clone)]
+struct ToProxy {
+    tcp: HttpConnector<Resolver>,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Service<Uri> for ToProxy {
+    type Response = TokioIo<Box<dyn Duplex>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<TokioIo<Box<dyn Duplex>>, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, proxy: Uri) -> Self::Future {
+        let Self { tcp, tls } = self.clone();
+        Box::pin(async move {
+            let stream = tcp.oneshot(proxy.clone()).await?.into_inner();
+            let stream: Box<dyn Duplex> = match tls {
+                None => Box::new(stream),
+                Some(config) => {
+                    Box::new(TlsConnector::from(config).connect(server_name(&proxy)?, stream).await?)
+                }
+            };
+            Ok(TokioIo::new(stream))
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! Addresses of servers and proxies as they are written in configurations.
+//!
+//! Parses and checks them, and hides what is secret in them. Connects to nothing.
+
+use http::{Uri, uri};
+
+use super::error::FieldError;
+
+/// Parses an API server's address.
+pub(super) fn parse_server(text: &str) -> Result<Uri, FieldError> {
+    let uri = parse(text, &["https", "http"])?;
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(bad(text, "it must not hold a user name or a password; give them in the user's entry"));
+    }
+    if uri.query().is_some() {
+        return Err(bad(text, "it must not have a query"));
+    }
+    Ok(uri)
+}
+
+/// Parses a proxy's address. Without a scheme it is taken for `http`.
+pub(super) fn parse_proxy(text: &str) -> Result<Uri, FieldError> {
+    let text = text.trim();
+    if text.contains("://") {
+        parse(text, &["http", "https", "socks5", "socks5h"])
+    } else {
+        parse(&format!("http://{text}"), &["http"])
+    }
+}
+
+fn parse(text: &str, schemes: &[&str]) -> Result<Uri, FieldError> {
+    if !text.contains("://") {
+        return Err(bad(text, &format!("it must begin with {}://", schemes.join(":// or "))));
+    }
+    let uri: Uri = text.parse().map_err(|error: uri::InvalidUri| bad(text, &error.to_string()))?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some(scheme), Some(host)) if schemes.contains(&scheme) && !host.is_empty() => Ok(uri),
+        (Some(_), Some(host)) if !host.is_empty() => {
+            Err(bad(text, &format!("it must begin with {}://", schemes.join(":// or "))))
+        }
+        _ => Err(bad(text, "it names no host")),
+    }
+}
+
+fn bad(text: &str, why: &str) -> FieldError {
+    FieldError::Address { value: without_userinfo(text), why: why.to_owned() }
+}
+
+/// The address with any `user:password@` hidden.
+pub(super) fn without_userinfo(text: &str) -> String {
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
+    match text[start..end].rfind('@') {
+        Some(at) => format!("{}***{}", &text[..start], &text[start + at..]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_need_a_scheme_and_a_host_and_no_password() {
+        for good in ["https://10.0.0.1:6443", "http://localhost", "https://[::1]:6443/k8s/clusters/c-1"] {
+            assert!(parse_server(good).is_ok(), "{good}");
+        }
+        for (text, why) in [
+            ("localhost:8080", "must begin with https://"),
+            ("ftp://host", "must begin with https://"),
+            ("https://", "`https://`"),
+            ("https://me:secret@host", "https://***@host"),
+            ("https://host/?a=b", "query"),
+            ("https://ho st", "invalid"),
+            ("", "must begin with"),
+        ] {
+            let message = parse_server(text).unwrap_err().to_string();
+            assert!(message.contains(why), "{text}: {message}");
+            assert!(!message.contains("secret"), "{message}");
+        }
+    }
+
+    #[test]
+    fn proxies_may_leave_out_the_scheme() {
+        assert_eq!(parse_proxy("proxy:3128").unwrap().to_string(), "http://proxy:3128/");
+        assert_eq!(parse_proxy("socks5://u:p@proxy:1080").unwrap().host(), Some("proxy"));
+        assert!(parse_proxy("gopher://x").is_err());
+    }
+}

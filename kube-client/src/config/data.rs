@@ -1,0 +1,84 @@
+//! Certificates and keys of a configuration: inline in base64 or in a file, always PEM inside.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
+use secrecy::{ExposeSecret, SecretSlice};
+use std::path::Path;
+
+use super::{error::FieldError, user::AuthInfo};
+
+/// A certificate chain, leaf first, and its private key.
+pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// A field's bytes and what to call the place that they came from.
+pub(super) struct Loaded {
+    pub(super) from: String,
+    pub(super) bytes: SecretSlice<u8>,
+}
+
+/// Loads a field that may be given inline or as a file. Inline wins; empty counts as absent.
+pub(super) fn load(data: Option<&str>, file: Option<&str>) -> Result<Option<Loaded>, FieldError> {
+    if let Some(data) = data.filter(|data| !data.trim().is_empty()) {
+        // YAML block scalars leave line breaks in the value.
+        let compact: String = data.split_ascii_whitespace().collect();
+        let bytes = STANDARD.decode(compact).map_err(|error| FieldError::Base64(error.into()))?;
+        return Ok(Some(Loaded { from: "the value".to_owned(), bytes: bytes.into() }));
+    }
+    let Some(path) = file.filter(|file| !file.is_empty()).map(Path::new) else { return Ok(None) };
+    let bytes =
+        std::fs::read(path).map_err(|source| FieldError::ReadFile { path: path.to_owned(), source })?;
+    Ok(Some(Loaded { from: path.display().to_string(), bytes: bytes.into() }))
+}
+
+/// All certificates of a bundle.
+pub(super) fn certificates(loaded: &Loaded) -> Result<Vec<CertificateDer<'static>>, FieldError> {
+    let certificates = CertificateDer::pem_slice_iter(loaded.bytes.expose_secret())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| bad_pem(loaded, source))?;
+    if certificates.is_empty() {
+        return Err(FieldError::NoPem { from: loaded.from.clone(), wanted: "certificate" });
+    }
+    Ok(certificates)
+}
+
+fn private_key(loaded: &Loaded) -> Result<PrivateKeyDer<'static>, FieldError> {
+    PrivateKeyDer::from_pem_slice(loaded.bytes.expose_secret()).map_err(|source| match source {
+        pem::Error::NoItemsFound => FieldError::NoPem { from: loaded.from.clone(), wanted: "private key" },
+        source => bad_pem(loaded, source),
+    })
+}
+
+fn bad_pem(loaded: &Loaded, source: pem::Error) -> FieldError {
+    FieldError::Pem { from: loaded.from.clone(), source: source.into() }
+}
+
+impl AuthInfo {
+    /// The client certificate and its key, where there is one; else the field that is wrong, and why.
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, (&'static str, FieldError)> {
+        const CERTIFICATE: &str = "client-certificate";
+        const KEY: &str = "client-key";
+        let certificate = load(self.client_certificate_data.as_deref(), self.client_certificate.as_deref())
+            .map_err(|error| (CERTIFICATE, error))?;
+        let key = self.client_key_data.as_ref().map(ExposeSecret::expose_secret);
+        let key = load(key, self.client_key.as_deref()).map_err(|error| (KEY, error))?;
+        match (certificate, key) {
+            (None, None) => Ok(None),
+            (Some(_), None) => Err((CERTIFICATE, FieldError::Needs(KEY))),
+            (None, Some(_)) => Err((KEY, FieldError::Needs(CERTIFICATE))),
+            (Some(certificate), Some(key)) => Ok(Some((
+                certificates(&certificate).map_err(|error| (CERTIFICATE, error))?,
+                private_key(&key).map_err(|error| (KEY, error))?,
+            ))),
+        }
+    }
+}
+
+/// The identity in two PEM texts, as exec plugins print them.
+pub(crate) fn identity_from_pem(certificate: &str, key: &str) -> Result<Identity, FieldError> {
+    let loaded =
+        |from: &str, text: &str| Loaded { from: from.to_owned(), bytes: text.as_bytes().to_vec().into() };
+    Ok((
+        certificates(&loaded("clientCertificateData", certificate))?,
+        private_key(&loaded("clientKeyData", key))?,
+    ))
+}

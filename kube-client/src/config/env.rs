@@ -1,0 +1,57 @@
+//! The environment, read in this one place.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+};
+
+/// A view of environment variables: the process' own, or a test's.
+#[derive(Clone, Copy)]
+pub(super) struct Env<'a>(&'a dyn Fn(&str) -> Option<OsString>);
+
+impl std::fmt::Debug for Env<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Env")
+    }
+}
+
+impl Env<'static> {
+    /// The variables of this process.
+    pub(super) fn process() -> Self {
+        fn lookup(name: &str) -> Option<OsString> {
+            std::env::var_os(name)
+        }
+        Self(&lookup)
+    }
+}
+
+#[cfg(test)]
+impl<'a> Env<'a> {
+    /// The variables of a test.
+    pub(super) fn of(lookup: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
+        Self(lookup)
+    }
+}
+
+impl Env<'_> {
+    /// A variable; an empty one counts as absent.
+    fn raw(self, name: &str) -> Option<OsString> {
+        self.0(name).filter(|value| !value.is_empty())
+    }
+
+    /// A variable as text.
+    pub(super) fn text(self, name: &str) -> Option<String> {
+        self.raw(name).as_deref().map(OsStr::to_string_lossy).map(std::borrow::Cow::into_owned)
+    }
+
+    /// The list of kubeconfig files, if there is one.
+    pub(super) fn kubeconfig(self) -> Option<OsString> {
+        self.raw("KUBECONFIG")
+    }
+
+    /// The kubeconfig in the home directory, whether or not it exists.
+    pub(super) fn home_kubeconfig(self) -> Option<PathBuf> {
+        let home = self.raw("HOME").or_else(|| if cfg!(windows) { self.raw("USERPROFILE") } else { None })?;
+        Some(Path::new(&home).join(".kube").join("config"))
+    }
+}

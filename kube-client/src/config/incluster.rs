@@ -1,0 +1,73 @@
+//! The configuration of a process inside a pod: the service account's files and the service's address.
+
+use http::Uri;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Config, data,
+    env::Env,
+    error::{FieldError, InClusterError},
+    user::AuthInfo,
+};
+
+/// Where the kubelet mounts the service account.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+const HOST: &str = "KUBERNETES_SERVICE_HOST";
+const PORT: &str = "KUBERNETES_SERVICE_PORT";
+
+/// The address that Kubernetes puts into every container's environment.
+pub(super) fn address(env: Env<'_>) -> Result<Uri, InClusterError> {
+    let host = env.text(HOST).ok_or(InClusterError::NotInCluster(HOST))?;
+    let port = env.text(PORT).ok_or(InClusterError::NotInCluster(PORT))?;
+    let bare_v6 = host.contains(':') && !host.starts_with('[');
+    let authority = if bare_v6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let uri = (port.parse::<u16>().is_ok()).then(|| format!("https://{authority}").parse().ok()).flatten();
+    uri.ok_or(InClusterError::Address { host, port })
+}
+
+/// The address by the name that the cluster's DNS gives it.
+pub(super) fn dns_address() -> Uri {
+    Uri::from_static("https://kubernetes.default.svc")
+}
+
+/// Reads the service account's files.
+pub(super) fn load(cluster_url: Uri, root: Option<&Path>) -> Result<Config, InClusterError> {
+    let folder = root.unwrap_or(Path::new(SERVICE_ACCOUNT));
+    let read = |what, name: &str| {
+        let path = folder.join(name);
+        std::fs::read_to_string(&path).map_err(|source| InClusterError::Read { what, path, source })
+    };
+    let namespace = read("namespace", "namespace")?.trim().to_owned();
+    let token = read("token", "token")?;
+    let token_file = folder.join("token");
+    if token.trim().is_empty() {
+        let source = io::Error::new(io::ErrorKind::InvalidData, "the file is empty");
+        return Err(InClusterError::Read { what: "token", path: token_file, source });
+    }
+    let root_cert = certificate_authority(folder.join("ca.crt"))?;
+    let mut config = Config::new(cluster_url);
+    if !namespace.is_empty() {
+        config.default_namespace = namespace;
+    }
+    config.root_cert = Some(root_cert);
+    config.auth_info =
+        AuthInfo { token_file: Some(token_file.to_string_lossy().into_owned()), ..AuthInfo::default() };
+    Ok(config)
+}
+
+fn certificate_authority(path: PathBuf) -> Result<Vec<Vec<u8>>, InClusterError> {
+    let file = path.to_string_lossy().into_owned();
+    match data::load(None, Some(&file)) {
+        Ok(Some(loaded)) => data::certificates(&loaded)
+            .map(|certificates| certificates.iter().map(|der| der.to_vec()).collect())
+            .map_err(InClusterError::CertificateAuthority),
+        Ok(None) => Err(InClusterError::CertificateAuthority(FieldError::Missing)),
+        Err(FieldError::ReadFile { source, .. }) => {
+            Err(InClusterError::Read { what: "certificate authority", path, source })
+        }
+        Err(error) => Err(InClusterError::CertificateAuthority(error)),
+    }
+}

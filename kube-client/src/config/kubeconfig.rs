@@ -1,0 +1,192 @@
+//! The model of a kubeconfig file (`v1 Config`): what is in it, as it is written.
+//!
+//! Unknown keys are kept, so that whoever reads and writes a file loses nothing. Nothing here reads a file or decides
+//! which entry is used: see `load`, `merge` and `resolve`.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use std::{collections::BTreeMap, path::PathBuf};
+
+use super::user::{AuthInfo, NamedAuthInfo};
+
+/// Keys that this model does not name.
+pub(super) type Unknown = BTreeMap<String, Value>;
+
+/// A kubeconfig: clusters, users, and contexts that join the two.
+///
+/// Read one with [`read`](Self::read), [`read_from`](Self::read_from) or [`from_yaml`](Self::from_yaml), and turn it into
+/// a [`Config`](crate::Config) with [`Config::from_custom_kubeconfig`](crate::Config::from_custom_kubeconfig).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Kubeconfig {
+    /// `Config`, where it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// `v1`, where it is given.
+    #[serde(rename = "apiVersion", skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    /// Preferences of command line tools (deprecated upstream, kept for the round trip).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preferences: Option<Preferences>,
+    /// Clusters by name.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub clusters: Vec<NamedCluster>,
+    /// Users by name.
+    #[serde(rename = "users", default, deserialize_with = "null_as_default")]
+    pub auth_infos: Vec<NamedAuthInfo>,
+    /// Contexts by name.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub contexts: Vec<NamedContext>,
+    /// The context that is used unless another one is asked for.
+    #[serde(rename = "current-context", skip_serializing_if = "Option::is_none")]
+    pub current_context: Option<String>,
+    /// Additional information of other tools.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extensions: Option<Vec<NamedExtension>>,
+    /// Keys that this model does not name.
+    #[serde(flatten)]
+    pub other: Unknown,
+    /// The files that this was read from, for error messages.
+    #[serde(skip)]
+    pub sources: Vec<PathBuf>,
+}
+
+/// Preferences of command line tools.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Preferences {
+    /// Whether to use colours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colors: Option<bool>,
+    /// Additional information of other tools.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extensions: Option<Vec<NamedExtension>>,
+    /// Keys that this model does not name.
+    #[serde(flatten)]
+    pub other: Unknown,
+}
+
+/// Additional information of another tool, by name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NamedExtension {
+    /// Its name.
+    pub name: String,
+    /// Whatever that tool keeps there.
+    pub extension: Value,
+}
+
+/// A cluster and its name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct NamedCluster {
+    /// The name that contexts refer to.
+    pub name: String,
+    /// How to reach it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Cluster>,
+}
+
+/// How to reach a cluster.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Cluster {
+    /// The API server's address, `https://host:port` with an optional path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// Accepts any certificate of the server, which makes the connection insecure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub insecure_skip_tls_verify: Option<bool>,
+    /// A PEM file of the certificate authorities to trust.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_authority: Option<String>,
+    /// The same inline, in base64; it wins over the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_authority_data: Option<String>,
+    /// The proxy for this cluster; it wins over the environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_url: Option<String>,
+    /// Whether responses must not be compressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disable_compression: Option<bool>,
+    /// The name that the server's certificate is checked against, instead of the host in `server`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_server_name: Option<String>,
+    /// Additional information of other tools; `client.authentication.k8s.io/exec` is passed to exec plugins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extensions: Option<Vec<NamedExtension>>,
+    /// Keys that this model does not name.
+    #[serde(flatten)]
+    pub other: Unknown,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster")
+            .field("server", &self.server.as_deref().map(super::address::without_userinfo))
+            .field("insecure_skip_tls_verify", &self.insecure_skip_tls_verify)
+            .field("certificate_authority", &self.certificate_authority)
+            .field("certificate_authority_data", &self.certificate_authority_data.as_ref().map(String::len))
+            .field("proxy_url", &self.proxy_url.as_deref().map(super::address::without_userinfo))
+            .field("disable_compression", &self.disable_compression)
+            .field("tls_server_name", &self.tls_server_name)
+            .field(
+                "extensions",
+                &self.extensions.iter().flatten().map(|extension| &extension.name).collect::<Vec<_>>(),
+            )
+            .field("other", &super::secret::KeysOnly(&self.other))
+            .finish()
+    }
+}
+
+/// A context and its name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct NamedContext {
+    /// Its name.
+    pub name: String,
+    /// What it joins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<Context>,
+}
+
+/// A cluster, the user to be there, and the namespace to work in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Context {
+    /// The cluster's name.
+    #[serde(default)]
+    pub cluster: String,
+    /// The user's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The namespace of requests that name none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Additional information of other tools.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extensions: Option<Vec<NamedExtension>>,
+    /// Keys that this model does not name.
+    #[serde(flatten)]
+    pub other: Unknown,
+}
+
+impl Kubeconfig {
+    /// The cluster of that name.
+    pub(super) fn cluster(&self, name: &str) -> Option<&Cluster> {
+        self.clusters.iter().find(|named| named.name == name)?.cluster.as_ref()
+    }
+
+    /// The user of that name.
+    pub(super) fn user(&self, name: &str) -> Option<&AuthInfo> {
+        self.auth_infos.iter().find(|named| named.name == name)?.auth_info.as_ref()
+    }
+
+    /// The context of that name.
+    pub(super) fn context(&self, name: &str) -> Option<&Context> {
+        self.contexts.iter().find(|named| named.name == name)?.context.as_ref()
+    }
+}
+
+/// kubectl and its kin write `null` for an empty list.
+pub(super) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}

@@ -1,0 +1,224 @@
+//! From files and text to a [`Kubeconfig`]: finding, decoding, parsing, checking one file at a time.
+//!
+//! Paths inside a file become absolute here, so that each entry keeps its origin when files are merged.
+
+use std::{
+    collections::HashSet,
+    ffi::OsStr,
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use super::{env::Env, error::KubeconfigError, kubeconfig::Kubeconfig};
+
+impl Kubeconfig {
+    /// Reads the files that `KUBECONFIG` lists, else `~/.kube/config`.
+    ///
+    /// Blocks on the file system; [`Config::infer`](crate::Config::infer) does not.
+    ///
+    /// # Errors
+    /// As for [`read_from`](Self::read_from) and [`from_env`](Self::from_env), and if there is neither the variable nor a
+    /// home directory.
+    pub fn read() -> Result<Self, KubeconfigError> {
+        match Self::from_env()? {
+            Some(config) => Ok(config),
+            None => Self::read_from(Env::process().home_kubeconfig().ok_or(KubeconfigError::FindPath)?),
+        }
+    }
+
+    /// Reads one file. Relative paths in it become absolute: they start at the file's directory.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is not YAML, is not a kubeconfig, or has two entries of one kind and name.
+    pub fn read_from<P: AsRef<Path>>(path: P) -> Result<Self, KubeconfigError> {
+        let path = path.as_ref();
+        let fail = |source| KubeconfigError::Read { path: path.to_owned(), source };
+        let bytes = std::fs::read(path).map_err(fail)?;
+        let origin = path.display().to_string();
+        let text = decode(&bytes).ok_or_else(|| KubeconfigError::NotText { origin: origin.clone() })?;
+        let mut config = parse(&text, &origin)?;
+        let absolute = std::path::absolute(path).map_err(fail)?;
+        if let Some(folder) = absolute.parent() {
+            config.resolve_paths(folder);
+        }
+        config.sources = vec![absolute];
+        Ok(config)
+    }
+
+    /// Parses the text of a kubeconfig; several YAML documents are merged. Relative paths stay as they are.
+    ///
+    /// # Errors
+    /// If the text is not YAML, is not a kubeconfig, or has two entries of one kind and name.
+    pub fn from_yaml(text: &str) -> Result<Self, KubeconfigError> {
+        parse(text, "the given kubeconfig")
+    }
+
+    /// Reads and merges the files that `KUBECONFIG` lists; `None` if it is not set, or empty.
+    ///
+    /// Files of the list that do not exist are skipped.
+    ///
+    /// # Errors
+    /// If all files are missing, and as for [`read_from`](Self::read_from).
+    pub fn from_env() -> Result<Option<Self>, KubeconfigError> {
+        match Env::process().kubeconfig() {
+            Some(list) => read_list(&list).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn resolve_paths(&mut self, folder: &Path) {
+        for cluster in self.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+            resolve_path(&mut cluster.certificate_authority, folder);
+        }
+        for user in self.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
+            resolve_path(&mut user.client_certificate, folder);
+            resolve_path(&mut user.client_key, folder);
+            resolve_path(&mut user.token_file, folder);
+            if let Some(exec) = &mut user.exec
+                && exec.command.as_deref().is_some_and(|command| command.contains(std::path::is_separator))
+            {
+                // A bare name is looked up in PATH instead.
+                resolve_path(&mut exec.command, folder);
+            }
+        }
+    }
+}
+
+/// Reads and merges the files of a list as `PATH` separates them.
+pub(super) fn read_list(list: &OsStr) -> Result<Kubeconfig, KubeconfigError> {
+    let mut seen = HashSet::new();
+    let mut merged: Option<Kubeconfig> = None;
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for path in std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty()) {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        match Kubeconfig::read_from(&path) {
+            Ok(next) => {
+                merged = Some(match merged {
+                    None => next,
+                    Some(merged) => merged.merge(next)?,
+                });
+            }
+            Err(KubeconfigError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                tracing::debug!(path = %path.display(), "a file that KUBECONFIG names does not exist");
+            }
+            Err(error) => return Err(error),
+        }
+        paths.push(path);
+    }
+    merged.ok_or(KubeconfigError::AllMissing { paths })
+}
+
+fn resolve_path(field: &mut Option<String>, folder: &Path) {
+    if let Some(path) = field.as_mut().filter(|path| !path.is_empty() && Path::new(path).is_relative())
+        // What was UTF-8 stays so unless the folder's own name is not.
+        && let Some(absolute) = folder.join(&*path).to_str()
+    {
+        absolute.clone_into(path);
+    }
+}
+
+/// UTF-8 with or without a mark, UTF-16 with one (as PowerShell writes).
+fn decode(bytes: &[u8]) -> Option<String> {
+    let units = |from: fn([u8; 2]) -> u16| {
+        let rest = &bytes[2..];
+        let pairs: Vec<u16> = rest.chunks_exact(2).map(|pair| from([pair[0], pair[1]])).collect();
+        if rest.len().is_multiple_of(2) { String::from_utf16(&pairs).ok() } else { None }
+    };
+    match bytes {
+        [0xff, 0xfe, ..] => units(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => units(u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8(rest.to_vec()).ok(),
+        _ => String::from_utf8(bytes.to_vec()).ok(),
+    }
+}
+
+fn parse(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
+    let fail = |error: yaml_serde::Error| KubeconfigError::Parse {
+        origin: origin.to_owned(),
+        source: without_values(&error.to_string()).into(),
+    };
+    let mut merged: Option<Kubeconfig> = None;
+    for document in yaml_serde::Deserializer::from_str(text) {
+        let Some(next) = Option::<Kubeconfig>::deserialize(document).map_err(fail)? else { continue };
+        check(&next, origin)?;
+        merged = Some(match merged {
+            None => next,
+            Some(merged) => merged.merge(next)?,
+        });
+    }
+    Ok(merged.unwrap_or_default())
+}
+
+fn check(config: &Kubeconfig, origin: &str) -> Result<(), KubeconfigError> {
+    let kind = config.kind.as_deref().unwrap_or("Config");
+    let api_version = config.api_version.as_deref().unwrap_or("v1");
+    if !matches!(kind, "Config" | "") || !matches!(api_version, "v1" | "") {
+        return Err(KubeconfigError::WrongKind {
+            origin: origin.to_owned(),
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+        });
+    }
+    unique(origin, "cluster", config.clusters.iter().map(|named| &named.name))?;
+    unique(origin, "user", config.auth_infos.iter().map(|named| &named.name))?;
+    unique(origin, "context", config.contexts.iter().map(|named| &named.name))
+}
+
+fn unique<'a>(
+    origin: &str,
+    what: &'static str,
+    names: impl Iterator<Item = &'a String>,
+) -> Result<(), KubeconfigError> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(KubeconfigError::Duplicate { origin: origin.to_owned(), what, name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// serde's messages quote the unexpected value, which may be a password in the wrong place.
+fn without_values(message: &str) -> String {
+    for introduction in ["invalid type: ", "invalid value: "] {
+        if let Some(start) = message.find(introduction).map(|at| at + introduction.len())
+            && let Some(end) = message[start..].rfind(", expected").map(|at| start + at)
+        {
+            let kind = message[start..end].split(['"', '`']).next().unwrap_or_default().trim_end();
+            return format!("{}{kind}{}", &message[..start], &message[end..]);
+        }
+    }
+    message.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decodes_utf16_and_marks() {
+        let text = "clusters: []";
+        let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let be: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!(decode(&[&[0xff, 0xfe], &le[..]].concat()).as_deref(), Some(text));
+        assert_eq!(decode(&[&[0xfe, 0xff], &be[..]].concat()).as_deref(), Some(text));
+        assert_eq!(decode(&[&[0xef, 0xbb, 0xbf], text.as_bytes()].concat()).as_deref(), Some(text));
+        assert_eq!(decode(&[0xff, 0xfe, 0x00]), None);
+        assert_eq!(decode(&[0xc3, 0x28]), None);
+    }
+
+    #[test]
+    fn messages_lose_the_values_that_they_quote() {
+        let message =
+            "users[0].user: invalid type: string \"hunter2, expected\", expected struct AuthInfo at line 2";
+        assert_eq!(
+            without_values(message),
+            "users[0].user: invalid type: string, expected struct AuthInfo at line 2"
+        );
+        assert_eq!(without_values("did not find expected key"), "did not find expected key");
+    }
+}

@@ -1,0 +1,58 @@
+//! How several kubeconfigs become one: kubectl's rules.
+
+use std::collections::HashSet;
+
+use super::{
+    error::KubeconfigError,
+    kubeconfig::{Kubeconfig, NamedExtension},
+};
+
+impl Kubeconfig {
+    /// Adds another kubeconfig behind this one.
+    ///
+    /// Whatever this one has stays: of two entries with one name the whole first one is kept, also where the second has
+    /// fields that the first leaves out, and of two current contexts the first.
+    ///
+    /// # Errors
+    /// If the two are of different kinds or API versions.
+    pub fn merge(mut self, next: Self) -> Result<Self, KubeconfigError> {
+        same(&self.kind, &next.kind, &next)?;
+        same(&self.api_version, &next.api_version, &next)?;
+        self.kind = self.kind.or(next.kind);
+        self.api_version = self.api_version.or(next.api_version);
+        self.preferences = self.preferences.or(next.preferences);
+        self.current_context = self.current_context.filter(|name| !name.is_empty()).or(next.current_context);
+        append(&mut self.clusters, next.clusters, |named| &named.name);
+        append(&mut self.auth_infos, next.auth_infos, |named| &named.name);
+        append(&mut self.contexts, next.contexts, |named| &named.name);
+        self.extensions = match (self.extensions, next.extensions) {
+            (Some(mut first), Some(second)) => {
+                append(&mut first, second, |extension: &NamedExtension| &extension.name);
+                Some(first)
+            }
+            (first, second) => first.or(second),
+        };
+        for (key, value) in next.other {
+            self.other.entry(key).or_insert(value);
+        }
+        self.sources.extend(next.sources);
+        Ok(self)
+    }
+}
+
+#[expect(clippy::ref_option, reason = "the fields are compared as they are")]
+fn same(first: &Option<String>, second: &Option<String>, next: &Kubeconfig) -> Result<(), KubeconfigError> {
+    match (first, second) {
+        (Some(first), Some(second)) if first != second => Err(KubeconfigError::WrongKind {
+            origin: next.origin(),
+            api_version: next.api_version.clone().unwrap_or_default(),
+            kind: next.kind.clone().unwrap_or_default(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn append<T>(first: &mut Vec<T>, second: Vec<T>, name: impl Fn(&T) -> &String) {
+    let taken: HashSet<String> = first.iter().map(|item| name(item).clone()).collect();
+    first.extend(second.into_iter().filter(|item| !taken.contains(name(item))));
+}

@@ -1,0 +1,152 @@
+//! Which proxy the environment asks for: `HTTPS_PROXY`, `HTTP_PROXY`, and `NO_PROXY` matched against the cluster.
+//!
+//! The rules are those of Go's `httpproxy`, which kubectl follows: local addresses never go through a proxy, and an entry
+//! of `NO_PROXY` is `*`, an IP address, a network in CIDR form, or a domain, each but the first with an optional port.
+
+use http::Uri;
+use std::net::IpAddr;
+
+use super::{address, env::Env, error::FieldError};
+
+/// The proxy for a cluster, if the environment asks for one.
+pub(super) fn from_env(cluster: &Uri, env: Env<'_>) -> Result<Option<Uri>, (&'static str, FieldError)> {
+    let names: [&'static str; 2] = match cluster.scheme_str() {
+        Some("http") => ["HTTP_PROXY", "http_proxy"],
+        _ => ["HTTPS_PROXY", "https_proxy"],
+    };
+    let Some((name, value)) = names.iter().find_map(|name| Some((*name, env.text(name)?))) else {
+        return Ok(None);
+    };
+    let exempt = env.text("NO_PROXY").or_else(|| env.text("no_proxy")).unwrap_or_default();
+    if bypasses(cluster, &exempt) {
+        return Ok(None);
+    }
+    address::parse_proxy(&value).map(Some).map_err(|error| (name, error))
+}
+
+/// Whether requests to the cluster go around the proxy.
+fn bypasses(cluster: &Uri, exempt: &str) -> bool {
+    let host = cluster.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let port = cluster.port_u16().unwrap_or(if cluster.scheme_str() == Some("http") { 80 } else { 443 });
+    let ip: Option<IpAddr> = host.parse().ok();
+    if host == "localhost" || ip.is_some_and(|ip| ip.is_loopback()) {
+        return true;
+    }
+    exempt
+        .split(',')
+        .map(|entry| entry.trim().to_ascii_lowercase())
+        .filter(|entry| !entry.is_empty())
+        .any(|entry| entry == "*" || matches(&entry, &host, ip, port))
+}
+
+fn matches(entry: &str, host: &str, ip: Option<IpAddr>, port: u16) -> bool {
+    if let Some((network, bits)) = entry.split_once('/') {
+        return match (network.parse(), bits.parse(), ip) {
+            (Ok(network), Ok(bits), Some(ip)) => contains(network, bits, ip),
+            _ => false,
+        };
+    }
+    let (name, wanted) = split_port(entry);
+    if wanted.is_some_and(|wanted| wanted != port) {
+        return false;
+    }
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return ip == Some(address);
+    }
+    // `.example.com` and `*.example.com` mean what is below; `example.com` means that name too.
+    let (domain, itself) = match name.strip_prefix("*.").or_else(|| name.strip_prefix('.')) {
+        Some(domain) => (domain, false),
+        None => (name, true),
+    };
+    (itself && host == domain)
+        || host.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+}
+
+/// Splits `host:port`, `[v6]:port` and `[v6]`; a bare IPv6 address has no port.
+fn split_port(entry: &str) -> (&str, Option<u16>) {
+    if let Some(rest) = entry.strip_prefix('[')
+        && let Some((address, rest)) = rest.split_once(']')
+    {
+        return (address, rest.strip_prefix(':').and_then(|port| port.parse().ok()));
+    }
+    match entry.split_once(':') {
+        Some((name, port)) if !port.contains(':') => match port.parse() {
+            Ok(port) => (name, Some(port)),
+            Err(_) => (entry, None),
+        },
+        _ => (entry, None),
+    }
+}
+
+fn contains(network: IpAddr, bits: u32, ip: IpAddr) -> bool {
+    match (network, ip) {
+        (IpAddr::V4(network), IpAddr::V4(ip)) if bits <= 32 => {
+            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+            network.to_bits() & mask == ip.to_bits() & mask
+        }
+        (IpAddr::V6(network), IpAddr::V6(ip)) if bits <= 128 => {
+            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+            network.to_bits() & mask == ip.to_bits() & mask
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    #[track_caller]
+    fn check(cluster: &str, exempt: &str, expected: bool) {
+        assert_eq!(bypasses(&cluster.parse().unwrap(), exempt), expected, "{cluster} with NO_PROXY={exempt}");
+    }
+
+    #[test]
+    fn no_proxy_is_matched_against_the_cluster() {
+        check("https://10.0.0.1:6443", "10.0.0.1", true);
+        check("https://10.0.0.1:6443", "10.0.0.2, 10.0.0.0/24", true);
+        check("https://10.0.1.1:6443", "10.0.0.0/24", false);
+        check("https://10.0.0.1:6443", "0.0.0.0/0", true);
+        check("https://10.0.0.1:6443", "10.0.0.1:443", false);
+        check("https://10.0.0.1:6443", "10.0.0.1:6443", true);
+        check("https://[fd00::1]:6443", "fd00::/8", true);
+        check("https://[fd00::1]:6443", "[fd00::1]:6443", true);
+        check("https://[fd00::1]:6443", "fd00::1", true);
+        check("https://api.example.com", "example.com", true);
+        check("https://example.com", "example.com", true);
+        check("https://example.com", ".example.com", false);
+        check("https://api.Example.com", "*.example.COM", true);
+        check("https://notexample.com", "example.com", false);
+        check("https://api.example.com", "*", true);
+        check("https://api.example.com", "", false);
+        check("https://localhost:6443", "", true);
+        check("https://127.0.0.1:6443", "", true);
+        check("https://[::1]:6443", "", true);
+        check("https://10.0.0.1", "10.0.0.0/33,nonsense/,/8", false);
+    }
+
+    #[test]
+    fn the_variable_follows_the_scheme() {
+        let lookup = |name: &str| match name {
+            "HTTPS_PROXY" => Some(OsString::from("secure:3128")),
+            "http_proxy" => Some(OsString::from("http://plain:3128")),
+            _ => None,
+        };
+        let of = |cluster: &str| {
+            from_env(&cluster.parse().unwrap(), Env::of(&lookup)).unwrap().map(|uri| uri.to_string())
+        };
+        assert_eq!(of("https://10.0.0.1").as_deref(), Some("http://secure:3128/"));
+        assert_eq!(of("http://10.0.0.1").as_deref(), Some("http://plain:3128/"));
+        assert_eq!(of("http://localhost"), None);
+    }
+
+    #[test]
+    fn a_bad_proxy_names_its_variable() {
+        let lookup = |name: &str| (name == "HTTPS_PROXY").then(|| OsString::from("gopher://u:secret@x"));
+        let (name, error) = from_env(&"https://10.0.0.1".parse().unwrap(), Env::of(&lookup)).unwrap_err();
+        assert_eq!(name, "HTTPS_PROXY");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}

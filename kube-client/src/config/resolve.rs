@@ -1,0 +1,174 @@
+//! From a [`Kubeconfig`] and a choice of context to a [`Config`]: what is used, checked as far as no network is needed.
+
+use super::{
+    Config, address, data,
+    env::Env,
+    error::{FieldError, KubeconfigError, list},
+    kubeconfig::{Cluster, Context, Kubeconfig},
+    proxy,
+    user::{AuthInfo, ExecAuthCluster},
+};
+
+/// The extension of a cluster that is meant for exec plugins.
+const EXEC_EXTENSION: &str = "client.authentication.k8s.io/exec";
+
+/// Which entries of a kubeconfig to use. By default: the current context, and what it names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KubeConfigOptions {
+    /// The context, instead of the current one.
+    pub context: Option<String>,
+    /// The cluster, instead of the context's.
+    pub cluster: Option<String>,
+    /// The user, instead of the context's.
+    pub user: Option<String>,
+}
+
+/// What a choice of context comes to.
+struct Selection {
+    origin: String,
+    namespace: Option<String>,
+    cluster_name: String,
+    cluster: Cluster,
+    user_name: String,
+    user: AuthInfo,
+}
+
+impl Kubeconfig {
+    /// The files, as an error message names them.
+    pub(super) fn origin(&self) -> String {
+        if self.sources.is_empty() {
+            "the given kubeconfig".to_owned()
+        } else {
+            list(self.sources.iter().map(|path| path.display()))
+        }
+    }
+}
+
+/// Makes a configuration from the entries that the options choose.
+pub(super) fn resolve(
+    kubeconfig: &Kubeconfig,
+    options: &KubeConfigOptions,
+    env: Env<'_>,
+) -> Result<Config, KubeconfigError> {
+    let mut selection = select(kubeconfig, options)?;
+    let cluster = &selection.cluster;
+    let of_cluster = |field, source| KubeconfigError::Field {
+        origin: selection.origin.clone(),
+        what: format!("cluster `{}`", selection.cluster_name),
+        field,
+        source,
+    };
+    let server = cluster.server.as_deref().filter(|server| !server.is_empty());
+    let server = server.ok_or(FieldError::Missing).and_then(address::parse_server);
+    let mut config = Config::new(server.map_err(|error| of_cluster("server", error))?);
+
+    let authority =
+        data::load(cluster.certificate_authority_data.as_deref(), cluster.certificate_authority.as_deref())
+            .and_then(|loaded| loaded.as_ref().map(data::certificates).transpose())
+            .map_err(|error| of_cluster(authority_field(cluster), error))?;
+    config.root_cert = authority.map(|certificates| certificates.iter().map(|der| der.to_vec()).collect());
+    config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
+    config.disable_compression = cluster.disable_compression.unwrap_or(false);
+    config.tls_server_name = cluster.tls_server_name.clone().filter(|name| !name.is_empty());
+    config.proxy_url = match cluster.proxy_url.as_deref().filter(|url| !url.is_empty()) {
+        Some(url) => Some(address::parse_proxy(url).map_err(|error| of_cluster("proxy-url", error))?),
+        None => proxy::from_env(&config.cluster_url, env).map_err(|(variable, source)| {
+            KubeconfigError::Field {
+                origin: "the environment".to_owned(),
+                what: "the proxy settings".to_owned(),
+                field: variable,
+                source,
+            }
+        })?,
+    };
+    if let Some(namespace) = selection.namespace.filter(|namespace| !namespace.is_empty()) {
+        config.default_namespace = namespace;
+    }
+
+    if let Err((field, source)) = selection.user.identity() {
+        let what = format!("user `{}`", selection.user_name);
+        return Err(KubeconfigError::Field { origin: selection.origin, what, field, source });
+    }
+    if let Some(exec) = selection.user.exec.as_mut().filter(|exec| exec.provide_cluster_info) {
+        exec.cluster = Some(exec_cluster(&selection.cluster, &config));
+    }
+    config.auth_info = selection.user;
+    Ok(config)
+}
+
+fn authority_field(cluster: &Cluster) -> &'static str {
+    match &cluster.certificate_authority_data {
+        Some(data) if !data.is_empty() => "certificate-authority-data",
+        _ => "certificate-authority",
+    }
+}
+
+fn select(kubeconfig: &Kubeconfig, options: &KubeConfigOptions) -> Result<Selection, KubeconfigError> {
+    let origin = kubeconfig.origin();
+    let (context_name, context) = select_context(kubeconfig, options, &origin)?;
+    let by_context = |option: &Option<String>| {
+        if option.is_some() { None } else { context_name.clone() }
+    };
+
+    let cluster_name = options.cluster.clone().unwrap_or_else(|| context.cluster.clone());
+    let Some(cluster) = kubeconfig.cluster(&cluster_name).cloned() else {
+        return Err(KubeconfigError::NoSuchCluster {
+            origin,
+            name: cluster_name,
+            context: by_context(&options.cluster),
+            known: kubeconfig.clusters.iter().map(|named| named.name.clone()).collect(),
+        });
+    };
+    // A context without a user is an anonymous one.
+    let user_name = options.user.clone().or_else(|| context.user.clone()).unwrap_or_default();
+    let user = match kubeconfig.user(&user_name) {
+        Some(user) => user.clone(),
+        None if user_name.is_empty() => AuthInfo::default(),
+        None => {
+            return Err(KubeconfigError::NoSuchUser {
+                origin,
+                name: user_name,
+                context: by_context(&options.user),
+                known: kubeconfig.auth_infos.iter().map(|named| named.name.clone()).collect(),
+            });
+        }
+    };
+    Ok(Selection { origin, namespace: context.namespace, cluster_name, cluster, user_name, user })
+}
+
+fn select_context(
+    kubeconfig: &Kubeconfig,
+    options: &KubeConfigOptions,
+    origin: &str,
+) -> Result<(Option<String>, Context), KubeconfigError> {
+    let known = || kubeconfig.contexts.iter().map(|named| named.name.clone()).collect();
+    let current = kubeconfig.current_context.clone().filter(|name| !name.is_empty());
+    match options.context.clone().or(current) {
+        Some(name) => match kubeconfig.context(&name) {
+            Some(context) => Ok((Some(name), context.clone())),
+            None => Err(KubeconfigError::NoSuchContext { origin: origin.to_owned(), name, known: known() }),
+        },
+        None if options.cluster.is_some() => Ok((None, Context::default())),
+        None => Err(KubeconfigError::CurrentContextNotSet { origin: origin.to_owned(), known: known() }),
+    }
+}
+
+fn exec_cluster(cluster: &Cluster, config: &Config) -> ExecAuthCluster {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    // The plugin gets the authority by value, also where the kubeconfig names a file.
+    let authority = config.root_cert.iter().flatten().map(|der| {
+        let lines: Vec<_> = STANDARD.encode(der).into_bytes().chunks(64).map(<[u8]>::to_vec).collect();
+        let body = String::from_utf8_lossy(&lines.join(&b'\n')).into_owned();
+        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+    });
+    let authority: String = authority.collect();
+    let extension = cluster.extensions.iter().flatten().find(|extension| extension.name == EXEC_EXTENSION);
+    ExecAuthCluster {
+        server: cluster.server.clone(),
+        tls_server_name: config.tls_server_name.clone(),
+        insecure_skip_tls_verify: cluster.insecure_skip_tls_verify,
+        certificate_authority_data: (!authority.is_empty()).then(|| STANDARD.encode(authority)),
+        proxy_url: cluster.proxy_url.clone(),
+        config: extension.map(|extension| extension.extension.clone()),
+    }
+}

@@ -1,0 +1,97 @@
+//! Secrets in serde: strings that are written out on purpose, and never shown by `Debug` or by an error.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserializer, Serializer, de};
+use std::{collections::BTreeMap, fmt};
+
+/// Writes the secret itself, so that a kubeconfig survives a round trip.
+#[expect(clippy::ref_option, reason = "serde hands serialize_with a reference to the field")]
+pub(super) fn serialize<S: Serializer>(
+    secret: &Option<SecretString>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(secret) => serializer.serialize_str(secret.expose_secret()),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// Reads a string; an error about any other value does not show the value.
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SecretString>, D::Error> {
+    deserializer.deserialize_any(SecretVisitor)
+}
+
+struct SecretVisitor;
+
+impl<'de> de::Visitor<'de> for SecretVisitor {
+    type Value = Option<SecretString>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(SecretString::from(text)))
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Self::Value, E> {
+        Ok(Some(SecretString::from(text)))
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Self::Value, E> {
+        Err(not_a_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Self::Value, E> {
+        Err(not_a_string())
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Self::Value, E> {
+        Err(not_a_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Self::Value, E> {
+        Err(not_a_string())
+    }
+}
+
+fn not_a_string<E: de::Error>() -> E {
+    E::custom("a secret must be a string: put it into quotes")
+}
+
+/// Shows that there is something, not what it is.
+pub(super) struct Redacted;
+
+impl fmt::Debug for Redacted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[REDACTED]")
+    }
+}
+
+/// Shows the keys of a map and hides its values.
+pub(super) struct KeysOnly<'a, V>(pub(super) &'a BTreeMap<String, V>);
+
+impl<V> fmt::Debug for KeysOnly<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.keys().map(|key| (key, Redacted))).finish()
+    }
+}
+
+/// `Some([REDACTED])` or `None`.
+pub(super) fn presence<T>(value: Option<&T>) -> Option<Redacted> {
+    value.map(|_| Redacted)
+}

@@ -1,0 +1,319 @@
+//! Tables of what a configuration comes to, and of what is said about one that cannot be used.
+
+use super::*;
+use secrecy::ExposeSecret;
+use std::{error::Error, ffi::OsString, fs, path::PathBuf};
+
+const TWO: &str = "
+apiVersion: v1
+kind: Config
+current-context: one
+x-tool: {kept: true}
+clusters:
+- name: here
+  cluster: {server: 'https://10.0.0.1:6443/base', tls-server-name: api.internal, future-field: 7}
+- name: there
+  cluster: {server: 'https://10.0.0.2'}
+users:
+- name: me
+  user: {token: s3cr3t-token, password: s3cr3t-password, username: bob, other-secret: s3cr3t-other}
+- name: plugin
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1
+      command: bin/login
+      args: [--secret, s3cr3t-arg]
+      env: [{name: KEY, value: s3cr3t-env}]
+      provideClusterInfo: true
+      interactiveMode: Never
+    auth-provider: {name: oidc, config: {refresh-token: s3cr3t-refresh}}
+contexts:
+- name: one
+  context: {cluster: here, user: me, namespace: apps}
+- name: two
+  context: {cluster: there, user: plugin}
+- name: lost
+  context: {cluster: gone, user: me}
+- name: nobody
+  context: {cluster: here, user: ghost}
+";
+
+fn none(_: &str) -> Option<OsString> {
+    None
+}
+
+fn resolve_with(text: &str, options: &KubeConfigOptions) -> Result<Config, KubeconfigError> {
+    resolve::resolve(&Kubeconfig::from_yaml(text)?, options, Env::of(&none))
+}
+
+fn context(name: &str) -> KubeConfigOptions {
+    KubeConfigOptions { context: Some(name.into()), ..KubeConfigOptions::default() }
+}
+
+/// The whole chain, as a user sees it.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+#[track_caller]
+fn check_error(text: &str, options: &KubeConfigOptions, parts: &[&str]) {
+    let message = chain(&resolve_with(text, options).unwrap_err());
+    for part in parts {
+        assert!(message.contains(part), "`{part}` not in: {message}");
+    }
+    assert!(!message.contains("s3cr3t"), "{message}");
+}
+
+#[test]
+fn the_current_context_is_used() {
+    let config = resolve_with(TWO, &KubeConfigOptions::default()).unwrap();
+    assert_eq!(config.cluster_url, "https://10.0.0.1:6443/base");
+    assert_eq!(config.default_namespace, "apps");
+    assert_eq!(config.tls_server_name.as_deref(), Some("api.internal"));
+    assert_eq!(config.auth_info.token.unwrap().expose_secret(), "s3cr3t-token");
+}
+
+#[test]
+fn options_override_context_cluster_and_user() {
+    let config = resolve_with(TWO, &context("two")).unwrap();
+    assert_eq!(config.cluster_url, "https://10.0.0.2/");
+    assert_eq!(config.default_namespace, "default");
+    let told = config.auth_info.exec.unwrap().cluster.unwrap();
+    assert_eq!(told.server.as_deref(), Some("https://10.0.0.2"));
+
+    let options = KubeConfigOptions { cluster: Some("there".into()), ..KubeConfigOptions::default() };
+    let config = resolve_with(TWO, &options).unwrap();
+    assert_eq!(config.cluster_url, "https://10.0.0.2/");
+    assert!(config.auth_info.token.is_some());
+}
+
+#[test]
+fn errors_name_the_entry_and_list_the_others() {
+    check_error(TWO, &context("three"), &["the given kubeconfig", "no context `three`", "one, two, lost"]);
+    check_error(TWO, &context("lost"), &["no cluster `gone`", "context `lost`", "here, there"]);
+    check_error(TWO, &context("nobody"), &["no user `ghost`", "context `nobody`", "me, plugin"]);
+    check_error("contexts: [{name: a}]", &KubeConfigOptions::default(), &["no current-context", "it has: a"]);
+    check_error("", &KubeConfigOptions::default(), &["no current-context", "no context at all"]);
+}
+
+#[track_caller]
+fn check_field(cluster: &str, user: &str, parts: &[&str]) {
+    let text = format!(
+        "current-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n\
+         clusters: [{{name: k, cluster: {cluster}}}]\nusers: [{{name: u, user: {user}}}]"
+    );
+    check_error(&text, &KubeConfigOptions::default(), parts);
+}
+
+#[test]
+fn bad_fields_are_named() {
+    let at = "server: 'https://x'";
+    check_field("{}", "{}", &["server of cluster `k`", "missing"]);
+    check_field("{server: 'x:1'}", "{}", &["server of cluster `k`", "begin with https://"]);
+    check_field(
+        &format!("{{{at}, certificate-authority: /no/such/ca.crt}}"),
+        "{}",
+        &["certificate-authority of cluster `k`", "cannot read /no/such/ca.crt"],
+    );
+    check_field(
+        &format!("{{{at}, certificate-authority-data: '%%%'}}"),
+        "{}",
+        &["certificate-authority-data", "base64"],
+    );
+    check_field(
+        &format!("{{{at}, certificate-authority-data: aGVsbG8=}}"),
+        "{}",
+        &["certificate-authority-data", "no certificate in PEM form"],
+    );
+    check_field(&format!("{{{at}, proxy-url: 'gopher://a:s3cr3t@b'}}"), "{}", &["proxy-url of cluster `k`"]);
+    let cluster = format!("{{{at}}}");
+    check_field(&cluster, "{client-certificate: /no/such.crt, client-key: k}", &["user `u`", "/no/such.crt"]);
+    let some = "client-certificate-data: aGVsbG8=";
+    check_field(&cluster, &format!("{{{some}}}"), &["client-certificate of user `u`", "needs client-key"]);
+    check_field(&cluster, "{client-key-data: s3cr3t}", &["client-key of user `u`", "base64"]);
+    check_field(&cluster, "{client-key-data: aGVsbG8=}", &["needs client-certificate"]);
+}
+
+#[test]
+fn malformed_text_is_an_error_that_shows_no_secret() {
+    for (text, part) in [
+        ("users: [{name: u, user: s3cr3t}]", "users"),
+        ("users: [{name: u, user: {token: 5}}]", "must be a string"),
+        ("users: [{name: u, user: {token: [s3cr3t]}}]", "a string"),
+        ("clusters: {a: b}", "clusters"),
+        ("a: [", "line"),
+        ("kind: Pod\napiVersion: v1", "kind `Pod`"),
+        ("apiVersion: v2", "apiVersion `v2`"),
+        ("just text", "valid kubeconfig"),
+        ("clusters: [{name: a}, {name: a}]", "two clusters named `a`"),
+        ("users: [{name: a}, {name: a}]", "two users named `a`"),
+        ("contexts: [{name: a}, {name: a}]", "two contexts named `a`"),
+    ] {
+        let message = chain(&Kubeconfig::from_yaml(text).unwrap_err());
+        assert!(message.contains(part), "{text}: {message}");
+        assert!(!message.contains("s3cr3t"), "{message}");
+    }
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let kubeconfig = Kubeconfig::from_yaml(TWO).unwrap();
+    let mut config = resolve_with(TWO, &context("two")).unwrap();
+    config.headers.push((http::header::AUTHORIZATION, HeaderValue::from_static("s3cr3t")));
+    config.proxy_url = Some("http://me:s3cr3t@proxy".parse().unwrap());
+    let shown = format!("{kubeconfig:?} {config:?} {:#?}", config.auth_info);
+    assert!(!shown.contains("s3cr3t"), "{shown}");
+    assert!(shown.contains("bin/login") && shown.contains("refresh-token"), "{shown}");
+}
+
+#[test]
+fn unknown_keys_and_secrets_survive_a_round_trip() {
+    let written = yaml_serde::to_string(&Kubeconfig::from_yaml(TWO).unwrap()).unwrap();
+    let before: yaml_serde::Value = yaml_serde::from_str(TWO).unwrap();
+    let after: yaml_serde::Value = yaml_serde::from_str(&written).unwrap();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn merging_keeps_the_first_entry_whole_and_the_first_scalar() {
+    let first = Kubeconfig::from_yaml(
+        "clusters: [{name: a, cluster: {server: 'https://first'}}]\ncurrent-context: ''\nx: 1",
+    );
+    let second = Kubeconfig::from_yaml(
+        "clusters: [{name: a, cluster: {server: 'https://second', tls-server-name: n}}, {name: b}]\n\
+         current-context: late\nx: 2\ny: 3",
+    );
+    let third = Kubeconfig::from_yaml("current-context: later");
+    let merged = first.unwrap().merge(second.unwrap()).unwrap().merge(third.unwrap()).unwrap();
+    assert_eq!(merged.clusters.len(), 2);
+    let a = merged.cluster("a").unwrap();
+    assert_eq!((a.server.as_deref(), a.tls_server_name.as_deref()), (Some("https://first"), None));
+    assert_eq!(merged.current_context.as_deref(), Some("late"));
+    assert_eq!((&merged.other["x"], &merged.other["y"]), (&1.into(), &3.into()));
+}
+
+#[test]
+fn several_documents_are_merged() {
+    let config = Kubeconfig::from_yaml("current-context: a\n---\ncontexts: [{name: a}]\n---\n").unwrap();
+    assert_eq!((config.current_context.as_deref(), config.contexts.len()), (Some("a"), 1));
+}
+
+fn joined(paths: &[PathBuf]) -> OsString {
+    std::env::join_paths(paths).unwrap()
+}
+
+#[test]
+fn a_list_of_files_is_merged_with_each_path_relative_to_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    fs::create_dir_all(&one).unwrap();
+    fs::create_dir_all(&two).unwrap();
+    fs::write(
+        one.join("c"),
+        "users: [{name: u, user: {tokenFile: t, client-key: /abs, exec: {command: login}}}]",
+    )
+    .unwrap();
+    fs::write(
+        two.join("c"),
+        "clusters: [{name: k, cluster: {certificate-authority: ca.crt}}]\n\
+         users: [{name: v, user: {exec: {command: bin/login}}}]",
+    )
+    .unwrap();
+    let list = joined(&[one.join("c"), folder.path().join("missing"), two.join("c"), one.join("c")]);
+    let merged = load::read_list(&list).unwrap();
+    let path = |path: PathBuf| path.to_str().map(str::to_owned);
+    let user = merged.user("u").unwrap();
+    assert_eq!(user.token_file, path(one.join("t")));
+    assert_eq!(user.client_key.as_deref(), Some("/abs"));
+    assert_eq!(user.exec.as_ref().unwrap().command.as_deref(), Some("login"));
+    assert_eq!(merged.user("v").unwrap().exec.as_ref().unwrap().command, path(two.join("bin/login")));
+    assert_eq!(merged.cluster("k").unwrap().certificate_authority, path(two.join("ca.crt")));
+    assert_eq!(merged.sources, [one.join("c"), two.join("c")]);
+}
+
+#[test]
+fn missing_files_of_a_list_are_named_when_none_is_left() {
+    let message = load::read_list(&joined(&["/no/a".into(), "/no/b".into()])).unwrap_err().to_string();
+    assert!(message.contains("/no/a, /no/b") && message.contains("KUBECONFIG"), "{message}");
+    let message = Kubeconfig::read_from("/no/a").unwrap_err().to_string();
+    assert!(message.contains("/no/a"), "{message}");
+}
+
+fn infer(variables: &[(&str, PathBuf)], account: Option<&Path>) -> Result<Config, InferConfigError> {
+    let lookup = |name: &str| {
+        variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone().into_os_string())
+    };
+    infer_from(Env::of(&lookup), account)
+}
+
+fn account(folder: &Path) {
+    let authority = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap();
+    fs::write(folder.join("ca.crt"), authority.cert.pem()).unwrap();
+    fs::write(folder.join("token"), "s3cr3t\n").unwrap();
+    fs::write(folder.join("namespace"), "apps\n").unwrap();
+}
+
+#[test]
+fn infers_kubeconfig_then_home_then_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    fs::create_dir_all(home.join(".kube")).unwrap();
+    let pod = folder.path().join("pod");
+    fs::create_dir_all(&pod).unwrap();
+    account(&pod);
+    let file = folder.path().join("config");
+    fs::write(&file, TWO).unwrap();
+
+    let inside = [("KUBERNETES_SERVICE_HOST", "fd00::1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
+    let with = |more: &[(&'static str, PathBuf)]| [&inside[..], more].concat();
+
+    let config = infer(&with(&[("HOME", home.clone())]), Some(&pod)).unwrap();
+    assert_eq!(config.cluster_url, "https://[fd00::1]:443/");
+    assert_eq!(config.default_namespace, "apps");
+    assert_eq!(config.root_cert.as_ref().map(Vec::len), Some(1));
+    assert_eq!(config.auth_info.token_file.as_deref(), pod.join("token").to_str());
+
+    fs::write(home.join(".kube/config"), TWO.replace("10.0.0.1", "10.0.0.9")).unwrap();
+    let config = infer(&with(&[("HOME", home.clone())]), Some(&pod)).unwrap();
+    assert_eq!(config.cluster_url.host(), Some("10.0.0.9"));
+    let config = infer(&with(&[("HOME", home.clone()), ("KUBECONFIG", file)]), Some(&pod)).unwrap();
+    assert_eq!(config.cluster_url.host(), Some("10.0.0.1"));
+
+    // A kubeconfig that is set and cannot be used is the error, whatever else there is.
+    let broken = with(&[("HOME", home.clone()), ("KUBECONFIG", "/no/such".into())]);
+    assert!(chain(&infer(&broken, Some(&pod)).unwrap_err()).contains("/no/such"));
+    fs::write(home.join(".kube/config"), "current-context: nope").unwrap();
+    let message = chain(&infer(&with(&[("HOME", home.clone())]), Some(&pod)).unwrap_err());
+    assert!(message.contains("nope") && message.contains(home.to_str().unwrap()), "{message}");
+}
+
+#[test]
+fn says_where_it_looked_when_there_is_nothing() {
+    let message = chain(&infer(&[("HOME", "/no/home".into())], None).unwrap_err());
+    for part in ["KUBECONFIG is not set", "/no/home/.kube/config does not exist", "KUBERNETES_SERVICE_HOST"] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn a_pod_without_its_files_says_which() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = [("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
+    for name in ["namespace", "token", "ca.crt"] {
+        account(folder.path());
+        fs::remove_file(folder.path().join(name)).unwrap();
+        let message = chain(&infer(&inside, Some(folder.path())).unwrap_err());
+        assert!(message.contains(folder.path().join(name).to_str().unwrap()), "{message}");
+    }
+    account(folder.path());
+    fs::write(folder.path().join("ca.crt"), "nonsense").unwrap();
+    assert!(chain(&infer(&inside, Some(folder.path())).unwrap_err()).contains("no certificate in PEM form"));
+    let odd = [("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "x".into())];
+    assert!(chain(&infer(&odd, Some(folder.path())).unwrap_err()).contains("KUBERNETES_SERVICE_PORT `x`"));
+}

@@ -1,0 +1,222 @@
+//! The model of a kubeconfig's users: who the client is, and how it proves it.
+//!
+//! `Debug` shows which credentials there are and never what they are. Nothing here reads a file or runs a plugin.
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
+
+use super::{
+    kubeconfig::{Unknown, null_as_default},
+    secret::{self, KeysOnly, presence},
+};
+
+/// A user and its name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct NamedAuthInfo {
+    /// The name that contexts refer to.
+    pub name: String,
+    /// Its credentials.
+    #[serde(rename = "user", skip_serializing_if = "Option::is_none")]
+    pub auth_info: Option<AuthInfo>,
+}
+
+/// Who the client is to the API server: any number of credentials, and whom to impersonate.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AuthInfo {
+    /// The name of basic authentication (servers have not offered it since Kubernetes 1.19; proxies still do).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The password of basic authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "secret")]
+    pub password: Option<SecretString>,
+    /// A bearer token.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "secret")]
+    pub token: Option<SecretString>,
+    /// A file with a bearer token, read again at least once a minute. It wins over `token`, which then only bridges
+    /// the time until the file can be read.
+    #[serde(rename = "tokenFile", skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<String>,
+    /// A PEM file with the client's certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
+    /// The same inline, in base64; it wins over the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate_data: Option<String>,
+    /// A PEM file with the certificate's private key (PKCS#8, PKCS#1 or SEC1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<String>,
+    /// The same inline, in base64; it wins over the file.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "secret")]
+    pub client_key_data: Option<SecretString>,
+    /// The user to act as.
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    pub impersonate: Option<String>,
+    /// The uid of the user to act as.
+    #[serde(rename = "as-uid", skip_serializing_if = "Option::is_none")]
+    pub impersonate_uid: Option<String>,
+    /// The groups to act in.
+    #[serde(rename = "as-groups", skip_serializing_if = "Option::is_none")]
+    pub impersonate_groups: Option<Vec<String>>,
+    /// Further attributes of the user to act as.
+    #[serde(rename = "as-user-extra", skip_serializing_if = "Option::is_none")]
+    pub impersonate_extra: Option<BTreeMap<String, Vec<String>>>,
+    /// A provider of earlier Kubernetes versions. It is read and kept, and a client refuses to be made from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_provider: Option<AuthProviderConfig>,
+    /// A command that prints credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exec: Option<ExecConfig>,
+    /// Additional keys that this model does not name, `extensions` among them.
+    #[serde(flatten)]
+    pub other: Unknown,
+}
+
+impl fmt::Debug for AuthInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthInfo")
+            .field("username", &self.username)
+            .field("password", &presence(self.password.as_ref()))
+            .field("token", &presence(self.token.as_ref()))
+            .field("token_file", &self.token_file)
+            .field("client_certificate", &self.client_certificate)
+            .field("client_certificate_data", &self.client_certificate_data.as_ref().map(String::len))
+            .field("client_key", &self.client_key)
+            .field("client_key_data", &presence(self.client_key_data.as_ref()))
+            .field("impersonate", &self.impersonate)
+            .field("impersonate_uid", &self.impersonate_uid)
+            .field("impersonate_groups", &self.impersonate_groups)
+            .field("impersonate_extra", &self.impersonate_extra)
+            .field("auth_provider", &self.auth_provider)
+            .field("exec", &self.exec)
+            .field("other", &KeysOnly(&self.other))
+            .finish()
+    }
+}
+
+/// A credential provider of earlier Kubernetes versions.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct AuthProviderConfig {
+    /// Its name, such as `oidc`.
+    pub name: String,
+    /// Its settings, tokens among them.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub config: BTreeMap<String, String>,
+    /// Keys that this model does not name.
+    #[serde(flatten)]
+    pub other: Unknown,
+}
+
+impl fmt::Debug for AuthProviderConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthProviderConfig")
+            .field("name", &self.name)
+            .field("config", &KeysOnly(&self.config))
+            .field("other", &KeysOnly(&self.other))
+            .finish()
+    }
+}
+
+/// A command that prints an `ExecCredential` (KEP-541).
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecConfig {
+    /// `client.authentication.k8s.io/v1` or `/v1beta1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    /// The command: a name to look up in `PATH`, or a path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Its arguments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub args: Option<Vec<String>>,
+    /// Environment variables to set besides the inherited ones: maps with `name` and `value`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<Vec<HashMap<String, String>>>,
+    /// Inherited variables that the command must not see; not part of the file format.
+    #[serde(skip)]
+    pub drop_env: Option<Vec<String>>,
+    /// What to tell someone who does not have the command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub install_hint: Option<String>,
+    /// Whether the command may use the terminal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interactive_mode: Option<ExecInteractiveMode>,
+    /// Whether the command is told about the cluster.
+    #[serde(default)]
+    pub provide_cluster_info: bool,
+    /// What it is told; filled when a [`Config`](crate::Config) is made and `provide_cluster_info` is set.
+    #[serde(skip)]
+    pub cluster: Option<ExecAuthCluster>,
+    /// Keys that this model does not name.
+    #[serde(flatten)]
+    pub other: Unknown,
+}
+
+impl fmt::Debug for ExecConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.env.iter().flatten().filter_map(|variable| variable.get("name")).collect();
+        f.debug_struct("ExecConfig")
+            .field("api_version", &self.api_version)
+            .field("command", &self.command)
+            .field("args", &presence(self.args.as_ref()))
+            .field("env", &names)
+            .field("drop_env", &self.drop_env)
+            .field("interactive_mode", &self.interactive_mode)
+            .field("provide_cluster_info", &self.provide_cluster_info)
+            .field("cluster", &self.cluster)
+            .field("other", &KeysOnly(&self.other))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether an exec plugin may use the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExecInteractiveMode {
+    /// It never does.
+    Never,
+    /// It does where there is one.
+    IfAvailable,
+    /// It cannot work without one.
+    Always,
+}
+
+/// What an exec plugin is told about the cluster that its credentials are for.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ExecAuthCluster {
+    /// The API server's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// The name that the server's certificate is checked against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_server_name: Option<String>,
+    /// Whether any certificate is accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub insecure_skip_tls_verify: Option<bool>,
+    /// The trusted authorities, PEM in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_authority_data: Option<String>,
+    /// The proxy in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_url: Option<String>,
+    /// The cluster's extension `client.authentication.k8s.io/exec`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<Value>,
+}
+
+impl fmt::Debug for ExecAuthCluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecAuthCluster")
+            .field("server", &self.server.as_deref().map(super::address::without_userinfo))
+            .field("tls_server_name", &self.tls_server_name)
+            .field("insecure_skip_tls_verify", &self.insecure_skip_tls_verify)
+            .field("config", &presence(self.config.as_ref()))
+            .finish_non_exhaustive()
+    }
+}
