@@ -28,13 +28,20 @@ use crate::{
 
 /// Makes a [`Client`] from a [`Config`], with layers of one's own around the usual stack.
 ///
-/// ```no_run
-/// use kube_client::{Config, client::ClientBuilder};
-/// use tower::limit::ConcurrencyLimitLayer;
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let config = Config::infer().await?;
-/// let client = ClientBuilder::try_from(config)?.with_layer(&ConcurrencyLimitLayer::new(10)).build();
-/// # Ok(()) }
+/// ```
+/// use http::{HeaderValue, Request};
+/// use kube_client::{Config, client::{Body, ClientBuilder}};
+/// use tower::util::MapRequestLayer;
+///
+/// // In a program: `Config::infer().await?`.
+/// let config = Config::new("http://localhost:8001".parse()?);
+/// let audit = MapRequestLayer::new(|mut request: Request<Body>| {
+///     request.headers_mut().insert("x-audit", HeaderValue::from_static("nightly"));
+///     request
+/// });
+/// let client = ClientBuilder::try_from(config)?.with_layer(&audit).build();
+/// assert_eq!(client.default_namespace(), "default");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct ClientBuilder<S = HttpService> {
