@@ -5,7 +5,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::core::Status;
+use crate::core::{Status, UndecodableObject};
 
 /// Any error that can cross a thread, as layers and transports hand it on.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -84,6 +84,10 @@ pub enum Error {
         /// Why.
         source: BoxError,
     },
+
+    /// One object of a list or a watch is not what it should be; the others are not affected.
+    #[error(transparent)]
+    Object(Box<UndecodableObject>),
 }
 
 /// The stage at which a connection failed.
@@ -140,6 +144,14 @@ impl Error {
     pub fn status(&self) -> Option<&Status> {
         match self {
             Self::Api(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// The object that does not decode, if that is what went wrong.
+    pub fn undecodable(&self) -> Option<&UndecodableObject> {
+        match self {
+            Self::Object(object) => Some(object),
             _ => None,
         }
     }
@@ -208,7 +220,11 @@ impl Error {
             }
             Self::Timeout { .. } => true,
             Self::Transport { kind, .. } => !matches!(kind, TransportKind::Tls),
-            Self::Config(_) | Self::Auth { .. } | Self::Request { .. } | Self::Decode { .. } => false,
+            Self::Config(_)
+            | Self::Auth { .. }
+            | Self::Request { .. }
+            | Self::Decode { .. }
+            | Self::Object(_) => false,
         }
     }
 

@@ -1,6 +1,8 @@
 //! A Kubernetes client: HTTP, configuration, authentication, typed and dynamic API access.
 
 #[cfg(feature = "client")]
+pub mod api;
+#[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "client")]
 pub mod config;
@@ -9,6 +11,8 @@ mod error;
 #[cfg(feature = "client")]
 mod wire;
 
+#[cfg(feature = "client")]
+pub use crate::api::Api;
 #[cfg(feature = "client")]
 pub use crate::client::Client;
 #[cfg(feature = "client")]

@@ -90,7 +90,10 @@ impl<K: DeserializeOwned> Stream for ListStream<K> {
 
 impl<K> fmt::Debug for ListStream<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ListStream").field("kind", &self.kind).field("ended", &self.decoder.is_none()).finish()
+        f.debug_struct("ListStream")
+            .field("kind", &self.kind)
+            .field("ended", &self.decoder.is_none())
+            .finish()
     }
 }
 

@@ -11,9 +11,10 @@ pub use list_stream::ListStream;
 pub use watch::EventStream;
 
 pub use crate::core::{
-    ApiResource, DeleteParams, DynamicObject, GetParams, GroupVersionKind, ListMeta, ListParams, NotUsed, Object,
-    ObjectList, ObjectMeta, PartialObjectMeta, PartialObjectMetaExt, Patch, PatchParams, PostParams, Preconditions,
-    PropagationPolicy, Resource, ResourceExt, TypeMeta, ValidationDirective, VersionMatch, WatchEvent, WatchParams,
+    ApiResource, DeleteParams, DynamicObject, GetParams, GroupVersionKind, ListMeta, ListParams, NotUsed,
+    Object, ObjectList, ObjectMeta, PartialObjectMeta, PartialObjectMetaExt, Patch, PatchParams, PostParams,
+    Preconditions, PropagationPolicy, Resource, ResourceExt, TypeMeta, ValidationDirective, VersionMatch,
+    WatchEvent, WatchParams,
 };
 pub use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec, ScaleStatus};
 

@@ -91,7 +91,11 @@ impl<K> Api<K> {
         collect(self.open_list(&self.metadata_request(), lp).await?).await
     }
 
-    async fn open_list<T: DeserializeOwned>(&self, request: &Request, lp: &ListParams) -> Result<ListStream<T>> {
+    async fn open_list<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+        lp: &ListParams,
+    ) -> Result<ListStream<T>> {
         let response = self.client.open(request.list(lp)?).await?;
         Ok(ListStream::new(response.into_body(), self.kind()))
     }
@@ -102,11 +106,13 @@ async fn collect<T: DeserializeOwned>(mut stream: ListStream<T>) -> Result<Objec
     while let Some(item) = stream.try_next().await? {
         items.push(item);
     }
-    let (types, metadata) = stream.into_head().unwrap_or_else(|| (TypeMeta::default(), crate::core::ListMeta::default()));
+    let (types, metadata) =
+        stream.into_head().unwrap_or_else(|| (TypeMeta::default(), crate::core::ListMeta::default()));
     Ok(ObjectList { types, metadata, items })
 }
 
 /// Whether a failure is about an object that does not exist, rather than about a resource that is not served.
 fn names_an_object(error: &crate::Error) -> bool {
-    error.is_not_found() && error.status().and_then(|s| s.details.as_ref()).is_some_and(|d| !d.name.is_empty())
+    error.is_not_found()
+        && error.status().and_then(|s| s.details.as_ref()).is_some_and(|d| !d.name.is_empty())
 }

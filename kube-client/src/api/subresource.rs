@@ -19,7 +19,12 @@ impl<K: DeserializeOwned> Api<K> {
     /// # Errors
     ///
     /// As [`patch`](Api::patch).
-    pub async fn patch_status<P: Serialize>(&self, name: &str, pp: &PatchParams, patch: &Patch<P>) -> Result<K> {
+    pub async fn patch_status<P: Serialize>(
+        &self,
+        name: &str,
+        pp: &PatchParams,
+        patch: &Patch<P>,
+    ) -> Result<K> {
         self.patch_subresource("status", name, pp, patch).await
     }
 
@@ -82,14 +87,15 @@ impl<K> Api<K> {
     /// # Errors
     ///
     /// [`Error::is_too_many_requests`](crate::Error::is_too_many_requests) for an eviction that a disruption budget forbids.
-    pub async fn create_subresource<T: DeserializeOwned>(
+    pub async fn create_subresource<I: Serialize, T: DeserializeOwned>(
         &self,
         subresource_name: &str,
         name: &str,
         pp: &PostParams,
-        data: Vec<u8>,
+        data: &I,
     ) -> Result<T> {
-        self.client.request(self.request.create_subresource(subresource_name, name, pp, data)?).await
+        let body = self.body(data)?;
+        self.client.request(self.request.create_subresource(subresource_name, name, pp, body)?).await
     }
 
     /// Reads how many replicas an object has.
@@ -106,7 +112,12 @@ impl<K> Api<K> {
     /// # Errors
     ///
     /// As [`patch`](Api::patch).
-    pub async fn patch_scale<P: Serialize>(&self, name: &str, pp: &PatchParams, patch: &Patch<P>) -> Result<Scale> {
+    pub async fn patch_scale<P: Serialize>(
+        &self,
+        name: &str,
+        pp: &PatchParams,
+        patch: &Patch<P>,
+    ) -> Result<Scale> {
         self.client.request(self.request.patch_subresource("scale", name, pp, patch)?).await
     }
 
@@ -116,10 +127,7 @@ impl<K> Api<K> {
     ///
     /// [`Error::is_conflict`](crate::Error::is_conflict) if the object has changed since the scale was read.
     pub async fn replace_scale(&self, name: &str, pp: &PostParams, data: &Scale) -> Result<Scale> {
-        let body = serde_json::to_vec(data).map_err(|source| crate::Error::Request {
-            what: "a Scale cannot be written as JSON".to_owned(),
-            source: Some(source.into()),
-        })?;
+        let body = self.body(data)?;
         self.client.request(self.request.replace_subresource("scale", name, pp, body)?).await
     }
 }

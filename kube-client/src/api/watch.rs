@@ -4,9 +4,8 @@ use super::list_stream::from_wire;
 use super::{Api, PartialObjectMeta, WatchEvent, WatchParams};
 use crate::client::Body;
 use crate::core::Request;
-use crate::error::Wait;
 use crate::wire::{EventDecoder, WireError};
-use crate::{Error, Result};
+use crate::{Error, Result, Wait};
 use futures::Stream;
 use http_body::Body as _;
 use serde::de::DeserializeOwned;
@@ -41,7 +40,11 @@ impl<K> Api<K> {
     /// # Errors
     ///
     /// As [`watch`](Api::watch).
-    pub async fn watch_metadata(&self, wp: &WatchParams, version: &str) -> Result<EventStream<PartialObjectMeta<K>>> {
+    pub async fn watch_metadata(
+        &self,
+        wp: &WatchParams,
+        version: &str,
+    ) -> Result<EventStream<PartialObjectMeta<K>>> {
         self.open_watch(&self.metadata_request(), wp, version).await
     }
 
@@ -51,7 +54,7 @@ impl<K> Api<K> {
         wp: &WatchParams,
         version: &str,
     ) -> Result<EventStream<T>> {
-        let response = self.client.open_watch(request.watch(wp, version)?).await?;
+        let response = self.client.open(request.watch(wp, version)?).await?;
         let limit = wp.effective_timeout() + GRACE;
         Ok(EventStream {
             body: response.into_body(),
@@ -121,7 +124,11 @@ impl<K: DeserializeOwned> Stream for EventStream<K> {
                     }
                     this.decoder = None;
                     let what = format!("a watch of {} objects that the server does not end", this.kind);
-                    return Poll::Ready(Some(Err(Error::Timeout { wait: Wait::Body, after: this.limit, what })));
+                    return Poll::Ready(Some(Err(Error::Timeout {
+                        wait: Wait::Body,
+                        after: this.limit,
+                        what,
+                    })));
                 }
             }
         }
@@ -130,6 +137,9 @@ impl<K: DeserializeOwned> Stream for EventStream<K> {
 
 impl<K> fmt::Debug for EventStream<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventStream").field("kind", &self.kind).field("ended", &self.decoder.is_none()).finish()
+        f.debug_struct("EventStream")
+            .field("kind", &self.kind)
+            .field("ended", &self.decoder.is_none())
+            .finish()
     }
 }

@@ -75,16 +75,16 @@ impl<K: DeserializeOwned> Api<K> {
     pub async fn patch<P: Serialize>(&self, name: &str, pp: &PatchParams, patch: &Patch<P>) -> Result<K> {
         self.client.request(self.request.patch(name, pp, patch)?).await
     }
-
-    pub(super) fn body<T: Serialize>(&self, data: &T) -> Result<Vec<u8>> {
-        serde_json::to_vec(data).map_err(|source| Error::Request {
-            what: format!("a {} object cannot be written as JSON", self.kind()),
-            source: Some(source.into()),
-        })
-    }
 }
 
 impl<K> Api<K> {
+    pub(super) fn body<T: Serialize>(&self, data: &T) -> Result<Vec<u8>> {
+        serde_json::to_vec(data).map_err(|source| Error::Request {
+            what: format!("what is to be written to {} cannot be written as JSON", self.resource_url()),
+            source: Some(source.into()),
+        })
+    }
+
     /// Changes an object and returns its metadata.
     ///
     /// # Errors

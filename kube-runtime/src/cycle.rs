@@ -1,0 +1,80 @@
+//! `Cycle`: a watcher that is driven for a limited time, again and again. What `Reflector` and `Informer` share.
+
+use crate::watcher::driver::Driver;
+use crate::watcher::{Config, Event, Result};
+use futures::StreamExt;
+use kube_client::{Api, Resource};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long the watch of a cycle lasts where nothing else is said.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How much longer a cycle waits for the server to end the watch by itself, which leaves the connection for the next one.
+const GRACE: Duration = Duration::from_millis(250);
+
+pub(crate) struct Cycle<K> {
+    driver: Driver<K>,
+    timeout: Duration,
+    /// When the present cycle's watch is over; `None` until it has begun.
+    deadline: Option<Instant>,
+}
+
+impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
+    pub(crate) fn new(api: Api<K>, config: Config) -> Self {
+        let timeout = config.timeout.unwrap_or(DEFAULT_TIMEOUT);
+        Self { driver: Driver::new(api, config.timeout(timeout)), timeout, deadline: None }
+    }
+
+    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+        self.driver.set_timeout(timeout);
+    }
+
+    /// Begins a cycle: its watch lasts for the timeout from now, or from when the first list is complete.
+    pub(crate) fn begin(&mut self) {
+        self.deadline = None;
+        if self.driver.is_synced() {
+            self.begin_watch();
+        }
+    }
+
+    fn begin_watch(&mut self) {
+        let end = Instant::now() + self.timeout;
+        self.driver.pause_at(end);
+        self.deadline = Some(end + GRACE);
+    }
+
+    /// The next event of the cycle; `None` when its time is over. Cancelling loses nothing.
+    pub(crate) async fn next(&mut self) -> Option<Result<Event<K>>> {
+        let event = match self.deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline, self.driver.next()).await,
+            None => Ok(self.driver.next().await),
+        };
+        match event {
+            Ok(event) => {
+                if self.deadline.is_none() && matches!(event, Some(Ok(Event::InitDone))) {
+                    self.begin_watch();
+                }
+                event
+            }
+            Err(_) => {
+                self.driver.pause();
+                None
+            }
+        }
+    }
+
+    /// The next event, without a limit of time.
+    pub(crate) fn poll_event(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Event<K>>>> {
+        self.driver.poll_next_unpin(cx)
+    }
+
+    pub(crate) fn resource_version(&self) -> Option<&str> {
+        self.driver.resource_version()
+    }
+}

@@ -1,0 +1,230 @@
+//! `Informer`: the changes of a collection as a queue of events.
+
+mod queue;
+
+use crate::cycle::Cycle;
+use crate::reflector::{Change, Store, Writer, store};
+use crate::watcher::{Config, Error, Event, Result};
+use futures::Stream;
+use kube_client::core::WatchEvent;
+use kube_client::{Api, Resource};
+use queue::Backlog;
+use serde::de::DeserializeOwned;
+use std::{
+    collections::VecDeque,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+/// A queue of what happens to a collection.
+///
+/// [`poll`](Informer::poll) fills the queue: the first call lists, so that every object that is there comes as
+/// [`WatchEvent::Added`], and every call watches for ten seconds, or as long as [`timeout`](Informer::timeout) says.
+/// [`pop`](Informer::pop) takes the events out in order. As a [`Stream`] it gives events as they come, without end.
+///
+/// The last state of every object is kept, so that nothing is told twice and nothing is missed: where the server can no
+/// longer tell what has happened, the state is listed anew, and only what is different comes out, deletions included.
+///
+/// ```
+/// use k8s_openapi::api::core::v1::Namespace;
+/// use kube_client::{Api, Client, ResourceExt, api::WatchEvent};
+/// use kube_runtime::Informer;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::new(kube_sim::Sim::new().service(), "default");
+/// let namespaces: Api<Namespace> = Api::all(client);
+/// let mut informer = Informer::new(namespaces).timeout(Duration::from_secs(1));
+/// informer.poll().await?;
+/// while let Some(event) = informer.pop() {
+///     match event {
+///         WatchEvent::Added(namespace) => println!("added {}", namespace.name_any()),
+///         WatchEvent::Modified(namespace) => println!("modified {}", namespace.name_any()),
+///         WatchEvent::Deleted(namespace) => println!("deleted {}", namespace.name_any()),
+///         WatchEvent::Bookmark(bookmark) => println!("at {}", bookmark.metadata.resource_version),
+///         WatchEvent::Error(status) => println!("error {status}"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # When nothing is popped
+///
+/// Up to 1024 events wait in order. Beyond that, an object that has changes waiting keeps the latest of them only; that it is
+/// gone is never lost, nor is its last state. So what waits is bounded by what happens to distinct objects.
+pub struct Informer<K> {
+    cycle: Cycle<K>,
+    writer: Writer<K>,
+    store: Store<K>,
+    backlog: Backlog<K>,
+    /// What the state that is being listed means, told only once it is complete: a list that breaks begins anew.
+    listed: Option<Vec<WatchEvent<Arc<K>>>>,
+    /// What the stream still has to give, of an event that means more than one.
+    pending: VecDeque<WatchEvent<Arc<K>>>,
+}
+
+impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
+    /// Events of the collection that `api` gives access to. Nothing is requested before the first poll.
+    pub fn new(api: Api<K>) -> Self {
+        Self::with_config(api, Config::default())
+    }
+
+    /// As [`new`](Informer::new), with selectors and all else that a watcher can be told.
+    ///
+    /// The watch of a poll lasts as long as the configuration's timeout says, ten seconds where it is not set.
+    pub fn with_config(api: Api<K>, config: Config) -> Self {
+        let (store, writer) = store();
+        Self {
+            cycle: Cycle::new(api, config),
+            writer,
+            store,
+            backlog: Backlog::default(),
+            listed: None,
+            pending: VecDeque::new(),
+        }
+    }
+
+    /// How long the watch of one poll lasts.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.cycle.set_timeout(timeout);
+        self
+    }
+
+    /// Fills the queue: lists if that has not been done yet, then watches for as long as the timeout says, whatever happens
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The first failure ends the call. What had arrived is in the queue, and the next call goes on where this one ended,
+    /// after a wait that grows with each failure. An object that does not decode is an error that names it
+    /// ([`Error::undecodable`]); nothing waits after such a one, and nothing else is affected. An error that the server sent
+    /// inside the watch is also in the queue, as [`WatchEvent::Error`].
+    ///
+    /// # Cancel safety
+    ///
+    /// May be cancelled: the queue holds whatever has arrived, and the next call goes on from there.
+    pub async fn poll(&mut self) -> Result<()> {
+        self.cycle.begin();
+        while let Some(event) = self.cycle.next().await {
+            let (events, result) = self.take(event);
+            events.into_iter().for_each(|event| self.backlog.push(event));
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Takes the next event out of the queue.
+    pub fn pop(&mut self) -> Option<WatchEvent<Arc<K>>> {
+        self.backlog.pop()
+    }
+
+    /// How many events wait.
+    pub fn len(&self) -> usize {
+        self.backlog.len()
+    }
+
+    /// Whether no event waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The last known state of every object. It is ahead of the events that wait.
+    pub fn store(&self) -> Store<K> {
+        self.store.clone()
+    }
+
+    /// The version up to which every change has been seen; `None` until the first list is complete.
+    pub fn resource_version(&self) -> Option<&str> {
+        self.cycle.resource_version()
+    }
+
+    /// What a watcher's event means to someone who knows the state before.
+    fn take(&mut self, event: Result<Event<K>>) -> (Vec<WatchEvent<Arc<K>>>, Result<()>) {
+        match event {
+            Ok(event) => {
+                let Change { event, previous, vanished, .. } = self.writer.apply_watcher_event(event);
+                (self.told(event, previous, vanished), Ok(()))
+            }
+            Err(Error::Object(object)) => {
+                let deleted = self.writer.apply_undecodable(&object).and_then(|change| change.previous);
+                (deleted.map(WatchEvent::Deleted).into_iter().collect(), Err(Error::Object(object)))
+            }
+            Err(error) => {
+                let sent =
+                    if let Error::WatchError { status, .. } = &error { Some(status.clone()) } else { None };
+                (sent.map(WatchEvent::Error).into_iter().collect(), Err(error))
+            }
+        }
+    }
+
+    fn told(
+        &mut self,
+        event: Event<Arc<K>>,
+        previous: Option<Arc<K>>,
+        vanished: Vec<Arc<K>>,
+    ) -> Vec<WatchEvent<Arc<K>>> {
+        match (event, &mut self.listed, previous) {
+            (Event::Init, listed, _) => *listed = Some(Vec::new()),
+            // It has not changed while nobody watched.
+            (Event::InitApply(object), _, Some(previous)) if Arc::ptr_eq(&object, &previous) => {}
+            (Event::InitApply(object), listed, previous) => {
+                listed.get_or_insert_default().push(changed(object, previous.is_some()));
+            }
+            (Event::InitDone, listed, _) => {
+                let mut events = listed.take().unwrap_or_default();
+                events.extend(vanished.into_iter().map(WatchEvent::Deleted));
+                return events;
+            }
+            // What was there before the list is told at its end, as vanished.
+            (Event::Delete(object), Some(listed), _) => {
+                let gone = place(&*object);
+                listed.retain(|event| event.object().is_none_or(|listed| place(&**listed) != gone));
+            }
+            (Event::Apply(object), _, previous) => return vec![changed(object, previous.is_some())],
+            (Event::Delete(object), None, _) => return vec![WatchEvent::Deleted(object)],
+        }
+        Vec::new()
+    }
+}
+
+fn changed<K>(object: Arc<K>, known: bool) -> WatchEvent<Arc<K>> {
+    if known { WatchEvent::Modified(object) } else { WatchEvent::Added(object) }
+}
+
+/// What an object is called.
+fn place<K: Resource>(object: &K) -> (&str, &str) {
+    let meta = object.meta();
+    (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
+}
+
+/// Events as they come, those that wait first. Errors are items: the stream heals itself and never ends.
+impl<K: Resource + DeserializeOwned + Send + Unpin + 'static> Stream for Informer<K> {
+    type Item = Result<WatchEvent<Arc<K>>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            if let Some(event) = this.backlog.pop().or_else(|| this.pending.pop_front()) {
+                return Poll::Ready(Some(Ok(event)));
+            }
+            let Some(event) = ready!(this.cycle.poll_event(cx)) else { continue };
+            let (events, result) = this.take(event);
+            this.pending.extend(events);
+            if let Err(error) = result {
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+    }
+}
+
+impl<K> fmt::Debug for Informer<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Informer").field("store", &self.store).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,17 @@
+//! Reflectors: a cache of a collection that mirrors the server.
+//!
+//! A [`Writer`] takes events, any number of [`Store`]s read. [`reflector`](reflector()) joins them to a stream of events;
+//! [`Reflector`] is an object that does all of it at each call of [`poll`](Reflector::poll).
+
+mod object;
+mod object_ref;
+mod objects;
+mod reflect;
+mod store;
+mod writer;
+
+pub use object::Reflector;
+pub use object_ref::{Extra, ObjectRef};
+pub use reflect::{Reflect, reflector};
+pub use store::{Store, WriterDropped};
+pub use writer::{Change, Writer, store};

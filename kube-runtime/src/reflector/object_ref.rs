@@ -1,0 +1,217 @@
+//! `ObjectRef`: the name of an object, with its kind.
+
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use kube_client::core::{DynamicObject, ObjectMeta};
+use kube_client::{Resource, core::ApiResource};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
+
+/// The name of an object of kind `K`, and its namespace.
+///
+/// Two references are equal if they name the same object; [`extra`](ObjectRef::extra) does not count.
+///
+/// ```
+/// use k8s_openapi::api::core::v1::Pod;
+/// use kube_runtime::reflector::ObjectRef;
+///
+/// let web = ObjectRef::<Pod>::new("web").within("prod");
+/// assert_eq!(web.to_string(), "Pod prod/web");
+/// ```
+#[non_exhaustive]
+pub struct ObjectRef<K: Resource + ?Sized> {
+    /// What has to be known at run time of the kind.
+    pub dyntype: K::DynamicType,
+    /// The name.
+    pub name: String,
+    /// The namespace; `None` for objects of the cluster.
+    pub namespace: Option<String>,
+    /// What else was known of the object when the reference was made.
+    pub extra: Extra,
+}
+
+/// What does not identify an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Extra {
+    /// The resource version.
+    pub resource_version: Option<String>,
+    /// The uid.
+    pub uid: Option<String>,
+}
+
+impl<K: Resource> ObjectRef<K>
+where
+    K::DynamicType: Default,
+{
+    /// An object of the cluster, or one whose namespace is yet to be given by [`within`](ObjectRef::within).
+    pub fn new(name: &str) -> Self {
+        Self::new_with(name, K::DynamicType::default())
+    }
+
+    /// The name of an object that is at hand.
+    pub fn from_obj(obj: &K) -> Self {
+        Self::from_obj_with(obj, K::DynamicType::default())
+    }
+}
+
+impl<K: Resource> ObjectRef<K> {
+    /// As [`new`](ObjectRef::new), for kinds that are known only at run time.
+    pub fn new_with(name: &str, dyntype: K::DynamicType) -> Self {
+        Self { dyntype, name: name.to_owned(), namespace: None, extra: Extra::default() }
+    }
+
+    /// Names the namespace.
+    #[must_use]
+    pub fn within(mut self, namespace: &str) -> Self {
+        self.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// As [`from_obj`](ObjectRef::from_obj), for kinds that are known only at run time.
+    ///
+    /// An object without a name, which no server sends, is referred to by the empty name.
+    pub fn from_obj_with(obj: &K, dyntype: K::DynamicType) -> Self {
+        Self::from_meta(obj.meta(), dyntype)
+    }
+
+    pub(crate) fn from_meta(meta: &ObjectMeta, dyntype: K::DynamicType) -> Self {
+        Self {
+            dyntype,
+            name: meta.name.clone().unwrap_or_default(),
+            namespace: meta.namespace.clone(),
+            extra: Extra { resource_version: meta.resource_version.clone(), uid: meta.uid.clone() },
+        }
+    }
+
+    /// The owner that a reference names, if it is of kind `K`. Owners live in the namespace of what they own, or in the
+    /// cluster.
+    pub fn from_owner_ref(
+        namespace: Option<&str>,
+        owner: &OwnerReference,
+        dyntype: K::DynamicType,
+    ) -> Option<Self> {
+        // Any version will do: they are views of the same objects.
+        let group = owner.api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        let same = owner.kind == K::kind(&dyntype) && group == K::group(&dyntype);
+        same.then(|| Self {
+            dyntype,
+            name: owner.name.clone(),
+            namespace: namespace.map(ToOwned::to_owned),
+            extra: Extra { resource_version: None, uid: Some(owner.uid.clone()) },
+        })
+    }
+
+    /// Takes the reference for one to another kind.
+    pub fn into_kind_unchecked<K2: Resource>(self, dt2: K2::DynamicType) -> ObjectRef<K2> {
+        ObjectRef { dyntype: dt2, name: self.name, namespace: self.namespace, extra: self.extra }
+    }
+
+    /// The same reference with the kind as a value.
+    pub fn erase(self) -> ObjectRef<DynamicObject> {
+        let resource = ApiResource::erase::<K>(&self.dyntype);
+        self.into_kind_unchecked(resource)
+    }
+}
+
+impl<K: Resource + ?Sized> Clone for ObjectRef<K>
+where
+    K::DynamicType: Clone,
+{
+    fn clone(&self) -> Self {
+        Self {
+            dyntype: self.dyntype.clone(),
+            name: self.name.clone(),
+            namespace: self.namespace.clone(),
+            extra: self.extra.clone(),
+        }
+    }
+}
+
+impl<K: Resource + ?Sized> PartialEq for ObjectRef<K>
+where
+    K::DynamicType: PartialEq,
+{
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.namespace == other.namespace && self.dyntype == other.dyntype
+    }
+}
+
+impl<K: Resource + ?Sized> Eq for ObjectRef<K> where K::DynamicType: Eq {}
+
+impl<K: Resource + ?Sized> Hash for ObjectRef<K>
+where
+    K::DynamicType: Hash,
+{
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.namespace.hash(state);
+        self.dyntype.hash(state);
+    }
+}
+
+impl<K: Resource + ?Sized> fmt::Display for ObjectRef<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", K::kind(&self.dyntype))?;
+        if let Some(namespace) = &self.namespace {
+            write!(f, "{namespace}/")?;
+        }
+        f.write_str(&self.name)
+    }
+}
+
+impl<K: Resource + ?Sized> fmt::Debug for ObjectRef<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectRef")
+            .field("kind", &K::kind(&self.dyntype))
+            .field("namespace", &self.namespace)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K: Resource> From<ObjectRef<K>> for ObjectReference {
+    fn from(object: ObjectRef<K>) -> Self {
+        Self {
+            api_version: Some(K::api_version(&object.dyntype).into()),
+            kind: Some(K::kind(&object.dyntype).into()),
+            name: Some(object.name),
+            namespace: object.namespace,
+            resource_version: object.extra.resource_version,
+            uid: object.extra.uid,
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
+
+    #[test]
+    fn extra_does_not_count() {
+        let mut pod = Pod::default();
+        pod.metadata.name = Some("web".into());
+        pod.metadata.uid = Some("1".into());
+        assert_eq!(ObjectRef::from_obj(&pod), ObjectRef::new("web"));
+        assert_ne!(ObjectRef::from_obj(&pod), ObjectRef::new("web").within("ns"));
+        assert_eq!(ObjectRef::from_obj(&pod).erase().dyntype.plural, "pods");
+    }
+
+    #[test]
+    fn reads_owners_of_the_kind_in_any_version() {
+        let owner = |api_version: &str, kind: &str| OwnerReference {
+            api_version: api_version.into(),
+            kind: kind.into(),
+            name: "web".into(),
+            ..OwnerReference::default()
+        };
+        let find = |owner| ObjectRef::<ReplicaSet>::from_owner_ref(Some("ns"), &owner, ());
+        assert_eq!(find(owner("apps/v1", "ReplicaSet")), Some(ObjectRef::new("web").within("ns")));
+        assert!(find(owner("apps/v1beta9", "ReplicaSet")).is_some());
+        assert_eq!(find(owner("v1", "ReplicaSet")), None);
+        assert_eq!(find(owner("apps/v1", "Deployment")), None);
+    }
+}

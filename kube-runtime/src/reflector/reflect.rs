@@ -1,0 +1,92 @@
+//! `reflector`: keeps a store up to date from a stream of events, and passes them on.
+
+use super::Writer;
+use crate::watcher::{Error, Event, Result};
+use futures::Stream;
+use kube_client::Resource;
+use pin_project_lite::pin_project;
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+/// Keeps the store of `writer` up to date from `stream`, and passes every event on, its object shared with the store.
+///
+/// After a relist, what vanished in the meantime follows [`Event::InitDone`] as [`Event::Delete`]s. An object that does not
+/// decode leaves the store as it was, and the error is passed on. The store changes only while the stream is polled.
+///
+/// ```
+/// use futures::{StreamExt, TryStreamExt};
+/// use k8s_openapi::api::core::v1::Namespace;
+/// use kube_client::{Api, Client};
+/// use kube_runtime::{reflector, watcher, WatchStreamExt};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::new(kube_sim::Sim::new().service(), "default");
+/// let namespaces: Api<Namespace> = Api::all(client);
+/// let (reader, writer) = reflector::store();
+/// let stream = reflector(writer, watcher(namespaces, watcher::Config::default()));
+/// let task = tokio::spawn(stream.for_each(|_| std::future::ready(())));
+/// reader.wait_until_ready().await?;
+/// assert!(reader.find(|namespace| namespace.metadata.name.as_deref() == Some("default")).is_some());
+/// task.abort();
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Cancel safety
+///
+/// The stream may be polled inside `select!`.
+pub fn reflector<K, W>(writer: Writer<K>, stream: W) -> Reflect<W, K>
+where
+    K: Resource,
+    W: Stream<Item = Result<Event<K>>>,
+{
+    Reflect { stream, writer, vanished: VecDeque::new() }
+}
+
+pin_project! {
+    /// The stream that [`reflector`] returns.
+    #[derive(Debug)]
+    #[must_use = "a store changes only while its stream is polled"]
+    pub struct Reflect<W, K> {
+        #[pin]
+        stream: W,
+        writer: Writer<K>,
+        vanished: VecDeque<Arc<K>>,
+    }
+}
+
+impl<W, K> Stream for Reflect<W, K>
+where
+    K: Resource,
+    W: Stream<Item = Result<Event<K>>>,
+{
+    type Item = Result<Event<Arc<K>>>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.project();
+        if let Some(object) = this.vanished.pop_front() {
+            return Poll::Ready(Some(Ok(Event::Delete(object))));
+        }
+        Poll::Ready(ready!(this.stream.poll_next(cx)).map(|item| match item {
+            Ok(event) => {
+                let change = this.writer.apply_watcher_event(event);
+                this.vanished.extend(change.vanished);
+                Ok(change.event)
+            }
+            Err(Error::Object(object)) => {
+                if let Some(change) = this.writer.apply_undecodable(&object)
+                    && let Some(last) = change.previous
+                {
+                    this.vanished.push_back(last);
+                }
+                Err(Error::Object(object))
+            }
+            Err(error) => Err(error),
+        }))
+    }
+}

@@ -1,0 +1,151 @@
+//! `Writer`: the one that changes a store.
+
+use super::objects::{Objects, place};
+use super::store::{Shared, Store};
+use crate::watcher::Event;
+use kube_client::Resource;
+use kube_client::core::{ObjectOrigin, UndecodableObject};
+use std::{fmt, sync::Arc};
+use tokio::sync::watch;
+
+/// The one that changes a store. Dropping it leaves readers with the last state.
+pub struct Writer<K> {
+    shared: Arc<Shared<K>>,
+    /// The new state, between `Init` and `InitDone`.
+    next: Option<Objects<K>>,
+    ready: watch::Sender<bool>,
+}
+
+/// A store without objects, and its writer.
+///
+/// ```
+/// use k8s_openapi::api::core::v1::ConfigMap;
+/// use kube_runtime::{reflector, watcher::Event};
+///
+/// let (reader, mut writer) = reflector::store::<ConfigMap>();
+/// let mut map = ConfigMap::default();
+/// map.metadata.name = Some("settings".into());
+/// writer.apply_watcher_event(Event::Apply(map));
+/// assert_eq!(reader.len(), 1);
+/// ```
+pub fn store<K>() -> (Store<K>, Writer<K>) {
+    let writer = Writer { shared: Arc::new(Shared::new()), next: None, ready: watch::Sender::new(false) };
+    (writer.as_reader(), writer)
+}
+
+/// What has become of an event in the store.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Change<K> {
+    /// The event, its object shared with the store.
+    pub event: Event<Arc<K>>,
+    /// What the event took the place of: the object's state before.
+    pub previous: Option<Arc<K>>,
+    /// After `InitDone`: the objects that were there before and are no longer.
+    pub vanished: Vec<Arc<K>>,
+}
+
+impl<K> Writer<K> {
+    /// A reader of the store.
+    pub fn as_reader(&self) -> Store<K> {
+        Store { shared: self.shared.clone(), ready: self.ready.subscribe() }
+    }
+}
+
+impl<K: Resource> Writer<K> {
+    /// Takes an event into the store. The object is moved, not copied.
+    ///
+    /// Between [`Event::Init`] and [`Event::InitDone`] readers keep the state before; the new one is swapped in at the end.
+    pub fn apply_watcher_event(&mut self, event: Event<K>) -> Change<K> {
+        let (event, previous) = match event {
+            Event::Init => {
+                self.next = Some(Objects::default());
+                (Event::Init, None)
+            }
+            Event::InitApply(object) => {
+                let (object, previous) = self.add(object);
+                (Event::InitApply(object), previous)
+            }
+            Event::InitDone => return self.swap(),
+            Event::Apply(object) => {
+                let object = Arc::new(object);
+                let place = place(object.meta());
+                let previous = self.shared.write(|objects| objects.insert(place, object.clone()));
+                (Event::Apply(object), previous)
+            }
+            Event::Delete(object) => {
+                let previous = self.remove(place(object.meta()));
+                (Event::Delete(Arc::new(object)), previous)
+            }
+        };
+        Change { event, previous, vanished: Vec::new() }
+    }
+
+    /// Takes note of an object that does not decode: what is known of it stays, and goes only when it is deleted, which
+    /// comes out as a deletion of the last state that was known.
+    pub fn apply_undecodable(&mut self, object: &UndecodableObject) -> Option<Change<K>> {
+        let place = (object.namespace.as_deref().unwrap_or_default(), object.name.as_deref()?);
+        if object.origin == ObjectOrigin::Deleted {
+            let previous = self.remove(place)?;
+            return Some(Change {
+                event: Event::Delete(previous.clone()),
+                previous: Some(previous),
+                vanished: Vec::new(),
+            });
+        }
+        if let Some(next) = &mut self.next
+            && let Some(known) = self.shared.read().get(place)
+        {
+            next.insert(place, known.clone());
+        }
+        None
+    }
+
+    /// Adds to the state under construction. An object that has not changed stays the one that readers have already.
+    fn add(&mut self, object: K) -> (Arc<K>, Option<Arc<K>>) {
+        let previous = self.shared.read().get(place(object.meta())).cloned();
+        let version = |object: &K| object.meta().resource_version.clone();
+        let uid = |object: &K| object.meta().uid.clone();
+        let object = match &previous {
+            Some(known)
+                if version(known).is_some()
+                    && version(known) == version(&object)
+                    && uid(known) == uid(&object) =>
+            {
+                known.clone()
+            }
+            _ => Arc::new(object),
+        };
+        // An `InitApply` without an `Init` begins a state, too.
+        self.next.get_or_insert_default().insert(place(object.meta()), object.clone());
+        (object, previous)
+    }
+
+    fn remove(&mut self, place: (&str, &str)) -> Option<Arc<K>> {
+        match &mut self.next {
+            // The old state stays whole until the new one is.
+            Some(next) => next.remove(place),
+            None => self.shared.write(|objects| objects.remove(place)),
+        }
+    }
+
+    fn swap(&mut self) -> Change<K> {
+        let mut vanished = Vec::new();
+        if let Some(next) = self.next.take() {
+            let old = self.shared.write(|objects| std::mem::replace(objects, next));
+            // Outside the writer's lock: readers may go on while the two states are compared.
+            vanished = old.missing_from(&self.shared.read());
+        }
+        self.ready.send_replace(true);
+        Change { event: Event::InitDone, previous: None, vanished }
+    }
+}
+
+impl<K> fmt::Debug for Writer<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("relisting", &self.next.is_some()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! How long to wait after failures.
+
+use crate::random;
+use std::time::Duration;
+
+/// Waits between tries, growing until [`reset`](Backoff::reset). An iterator that ends means: give up.
+pub trait Backoff: Iterator<Item = Duration> + Send + Sync + Unpin {
+    /// Starts over, after a success.
+    fn reset(&mut self);
+}
+
+/// Waits that grow by a factor up to a limit, each with a random part so that many clients do not come back at once.
+///
+/// ```
+/// use kube_runtime::watcher::{Backoff, ExponentialBackoff};
+/// use std::time::Duration;
+///
+/// let mut backoff = ExponentialBackoff::new(Duration::from_secs(1), Duration::from_secs(3), 2.0, false);
+/// let waits: Vec<_> = backoff.by_ref().take(3).map(|wait| wait.as_secs()).collect();
+/// assert_eq!(waits, [1, 2, 3]);
+/// backoff.reset();
+/// assert_eq!(backoff.next(), Some(Duration::from_secs(1)));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExponentialBackoff {
+    min: Duration,
+    max: Duration,
+    factor: f64,
+    jitter: bool,
+    next: Duration,
+}
+
+impl ExponentialBackoff {
+    /// Waits of `min`, `min * factor`, ... up to `max`. With `jitter`, up to the same again is added at random.
+    ///
+    /// A factor below 1 counts as 1, and a `max` below `min` as `min`.
+    pub fn new(min: Duration, max: Duration, factor: f64, jitter: bool) -> Self {
+        Self { min, max: max.max(min), factor: factor.max(1.0), jitter, next: min }
+    }
+}
+
+impl Iterator for ExponentialBackoff {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let wait = self.next;
+        self.next =
+            Duration::try_from_secs_f64(wait.as_secs_f64() * self.factor).unwrap_or(self.max).min(self.max);
+        Some(if self.jitter { random::jitter(wait) } else { wait })
+    }
+}
+
+impl Backoff for ExponentialBackoff {
+    fn reset(&mut self) {
+        self.next = self.min;
+    }
+}
+
+/// The waits of client-go's reflectors: 800 ms, doubling to 30 s, up to the same again added at random.
+pub type DefaultBackoff = ExponentialBackoff;
+
+impl Default for ExponentialBackoff {
+    fn default() -> Self {
+        Self::new(Duration::from_millis(800), Duration::from_secs(30), 2.0, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stays_within_its_bounds() {
+        let backoff = ExponentialBackoff::default();
+        for (n, wait) in backoff.take(50).enumerate() {
+            let base = Duration::from_millis(800 << n.min(20)).min(Duration::from_secs(30));
+            assert!(wait >= base && wait <= base * 2, "wait {n} is {wait:?}");
+        }
+    }
+
+    #[test]
+    fn odd_bounds_do_no_harm() {
+        let mut backoff = ExponentialBackoff::new(Duration::MAX, Duration::ZERO, f64::NAN, true);
+        assert_eq!(backoff.nth(2), Some(Duration::MAX));
+    }
+}

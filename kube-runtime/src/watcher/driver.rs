@@ -1,0 +1,264 @@
+//! `Driver`: sends the requests that `step` asks for, reads their answers, and waits after failures.
+//!
+//! It decides nothing: every answer becomes an input of `step`, and every wait on failure happens here.
+
+use super::config::{Config, InitialListStrategy};
+use super::step::{Abilities, Failure, Input, Output, Page, Phase, Progress, Request, State, Then, step};
+use super::{Backoff, Error, Event, ExponentialBackoff, Result};
+use futures::{Stream, future::BoxFuture};
+use kube_client::api::{EventStream, ListStream};
+use kube_client::core::WatchEvent;
+use kube_client::{Api, Error as ClientError, Resource};
+use serde::de::DeserializeOwned;
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep};
+
+/// For how long a server may send nothing while it owes its present state: it sends one object after the other.
+const STALL: Duration = Duration::from_secs(15);
+/// A watch that ends without an event and sooner than this was not worth opening.
+const BRIEF: Duration = Duration::from_secs(1);
+
+/// A watcher at work.
+pub(crate) struct Driver<K> {
+    api: Api<K>,
+    config: Config,
+    backoff: ExponentialBackoff,
+    abilities: Abilities,
+    state: State,
+    io: Io<K>,
+    /// Whether the present state has been complete once.
+    synced: bool,
+    /// When the stream pauses; see [`pause_at`](Driver::pause_at).
+    until: Option<Instant>,
+}
+
+/// What is under way.
+enum Io<K> {
+    Idle,
+    Waiting(Pin<Box<Sleep>>),
+    Opening(BoxFuture<'static, Result<Body<K>, ClientError>>),
+    Open(Body<K>),
+}
+
+/// An answer that is arriving.
+enum Body<K> {
+    List(Box<ListStream<K>>),
+    Events { stream: Box<EventStream<K>>, opened: Instant, seen: bool, stall: Option<Pin<Box<Sleep>>> },
+}
+
+impl<K> Driver<K> {
+    pub(crate) fn new(api: Api<K>, config: Config) -> Self {
+        let wanted = config.initial_list_strategy == InitialListStrategy::StreamingList;
+        Self {
+            api,
+            backoff: config.backoff.clone(),
+            abilities: Abilities { streaming_lists: wanted && config.bookmarks },
+            config,
+            state: State::Start { progress: Progress::Fresh },
+            io: Io::Idle,
+            synced: false,
+            until: None,
+        }
+    }
+
+    /// How long the server keeps one watch open, from the next one on.
+    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
+        self.config.timeout = Some(timeout);
+    }
+
+    /// Whether the present state has been complete once.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.synced
+    }
+
+    /// Lets the stream end, once, when the server ends a watch at about that time; opening the next would not be worth it.
+    pub(crate) fn pause_at(&mut self, until: Instant) {
+        self.until = Some(until);
+    }
+
+    /// Ends an open watch, to be resumed where it stands when the stream is polled again. A list goes on, as does a wait.
+    pub(crate) fn pause(&mut self) {
+        let watching = matches!(self.state, State::Watching { .. });
+        if watching && matches!(self.io, Io::Opening(_) | Io::Open(_)) {
+            self.io = Io::Idle;
+        }
+        self.until = None;
+    }
+
+    /// Whether the stream pauses between two watches, rather than open one that would end at once.
+    fn pauses_now(&self) -> bool {
+        matches!(self.io, Io::Idle)
+            && matches!(self.state, State::Watching { .. })
+            && self.until.is_some_and(|until| Instant::now() + BRIEF >= until)
+    }
+
+    /// The version up to which every change has been seen; `None` until the present state is complete.
+    pub(crate) fn resource_version(&self) -> Option<&str> {
+        match &self.state {
+            State::Watching { version, .. } => Some(version),
+            _ => None,
+        }
+    }
+
+    fn name(&self, failure: Failure) -> Error {
+        let resource = self.api.resource_url().to_owned();
+        match failure {
+            Failure::List(source) => Error::InitialListFailed { resource, source },
+            Failure::WatchStart(source) => Error::WatchStartFailed { resource, source },
+            Failure::WatchStatus(status) => Error::WatchError { resource, status },
+            Failure::Watch(source) => Error::WatchFailed { resource, source },
+            Failure::TooShort => Error::WatchTooShort { resource },
+            Failure::NoResourceVersion => Error::NoResourceVersion { resource },
+            Failure::Object(object) => Error::Object(object),
+        }
+    }
+}
+
+impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
+    /// Hands `input` to `step` and does what it says; what there is to tell the user.
+    fn advance(&mut self, input: Input<K>) -> Option<Result<Event<K>>> {
+        // Proof of health, whatever it says.
+        if matches!(input, Input::Event(ref event) if !matches!(event, WatchEvent::Error(_)))
+            || matches!(input, Input::Ended { brief: false })
+        {
+            self.backoff.reset();
+        }
+        // A server may know better than any backoff how long it needs.
+        let asked = match &input {
+            Input::Failed(_, error) => error.retry_after(),
+            Input::Event(WatchEvent::Error(status)) => status.retry_after(),
+            _ => None,
+        };
+        let state = std::mem::replace(&mut self.state, State::Start { progress: Progress::Fresh });
+        let (state, Output { event, then }) = step(self.abilities, state, input);
+        self.state = state;
+        match then {
+            Then::Read => {}
+            Then::Send(request) => self.io = Io::Opening(self.open(request)),
+            Then::Next => self.io = Io::Idle,
+            Then::Wait => {
+                let wait = self.backoff.next().unwrap_or_default().max(asked.unwrap_or_default());
+                tracing::debug!(resource = self.api.resource_url(), ?wait, "waiting after a failure");
+                self.io = Io::Waiting(Box::pin(tokio::time::sleep(wait)));
+            }
+            Then::GiveUpStreaming => {
+                tracing::debug!(
+                    resource = self.api.resource_url(),
+                    "no streaming lists here: falling back to lists"
+                );
+                self.abilities.streaming_lists = false;
+                self.io = Io::Idle;
+            }
+        }
+        self.synced |= matches!(event, Some(Ok(Event::InitDone)));
+        event.map(|event| event.map_err(|failure| self.name(failure)))
+    }
+
+    fn open(&self, request: Request) -> BoxFuture<'static, Result<Body<K>, ClientError>> {
+        let api = self.api.clone();
+        let wp = self.config.watch_params();
+        match request {
+            Request::List(page) => self.open_list(&page),
+            Request::StreamingList => Box::pin(async move {
+                let stream = api.watch(&wp.initial_events(), "").await?;
+                Ok(Body::events(stream, Some(STALL)))
+            }),
+            Request::Watch { version } => {
+                Box::pin(async move { Ok(Body::events(api.watch(&wp, &version).await?, None)) })
+            }
+        }
+    }
+
+    fn open_list(&self, page: &Page) -> BoxFuture<'static, Result<Body<K>, ClientError>> {
+        let api = self.api.clone();
+        let lp = self.config.list_params(page);
+        Box::pin(async move { Ok(Body::List(Box::new(api.list_stream(&lp).await?))) })
+    }
+}
+
+impl<K> Body<K> {
+    fn events(stream: EventStream<K>, stall: Option<Duration>) -> Self {
+        let stall = stall.map(|limit| Box::pin(tokio::time::sleep(limit)));
+        Self::Events { stream: Box::new(stream), opened: Instant::now(), seen: false, stall }
+    }
+}
+
+impl<K: DeserializeOwned> Body<K> {
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Input<K>> {
+        match self {
+            Self::List(stream) => Poll::Ready(match ready!(Pin::new(&mut **stream).poll_next(cx)) {
+                Some(Ok(item)) => Input::Item(item),
+                Some(Err(error)) => broken(error),
+                None => {
+                    let metadata = stream.metadata();
+                    Input::PageDone {
+                        continue_token: metadata.and_then(|m| m.continue_.clone()),
+                        version: metadata.and_then(|m| m.resource_version.clone()),
+                    }
+                }
+            }),
+            Self::Events { stream, opened, seen, stall } => match Pin::new(&mut **stream).poll_next(cx) {
+                Poll::Ready(Some(Ok(event))) => {
+                    *seen = true;
+                    if matches!(&event, WatchEvent::Bookmark(bookmark) if bookmark.ends_initial_events()) {
+                        *stall = None;
+                    } else if let Some(timer) = stall {
+                        timer.as_mut().reset(Instant::now() + STALL);
+                    }
+                    Poll::Ready(Input::Event(event))
+                }
+                Poll::Ready(Some(Err(error))) => Poll::Ready(broken(error)),
+                Poll::Ready(None) => Poll::Ready(Input::Ended { brief: !*seen && opened.elapsed() < BRIEF }),
+                Poll::Pending => {
+                    let Some(timer) = stall else { return Poll::Pending };
+                    ready!(timer.as_mut().poll(cx));
+                    Poll::Ready(Input::Stalled)
+                }
+            },
+        }
+    }
+}
+
+fn broken<K>(error: ClientError) -> Input<K> {
+    match error {
+        ClientError::Object(object) => Input::Undecodable(object),
+        error => Input::Failed(Phase::Open, error),
+    }
+}
+
+impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
+    type Item = Result<Event<K>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            if this.pauses_now() {
+                this.until = None;
+                return Poll::Ready(None);
+            }
+            let input = match &mut this.io {
+                Io::Idle => Input::Ready,
+                Io::Waiting(timer) => {
+                    ready!(timer.as_mut().poll(cx));
+                    this.io = Io::Idle;
+                    continue;
+                }
+                Io::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
+                    Ok(body) => {
+                        this.io = Io::Open(body);
+                        continue;
+                    }
+                    Err(error) => Input::Failed(Phase::Opening, error),
+                },
+                Io::Open(body) => ready!(body.poll_input(cx)),
+            };
+            if let Some(event) = this.advance(input) {
+                return Poll::Ready(Some(event));
+            }
+        }
+    }
+}

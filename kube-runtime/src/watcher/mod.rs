@@ -1,0 +1,62 @@
+//! `watcher`: the changes of a collection as a stream that heals itself.
+//!
+//! [`step`] decides, without IO and without a clock; [`driver`] carries out what it asks for. What becomes of the events
+//! is the business of the layers above.
+
+mod backoff;
+mod config;
+pub(crate) mod driver;
+mod error;
+mod event;
+mod single;
+mod step;
+
+pub use backoff::{Backoff, DefaultBackoff, ExponentialBackoff};
+pub use config::{Config, InitialListStrategy, ListSemantic};
+pub use error::{Error, Result};
+pub use event::Event;
+pub use single::watch_object;
+
+use driver::Driver;
+use futures::Stream;
+use kube_client::{Api, Resource};
+use serde::de::DeserializeOwned;
+
+/// Watches a collection: its present state first, then every change, for as long as the stream is polled.
+///
+/// The stream opens with [`Event::Init`], an [`Event::InitApply`] for each object and [`Event::InitDone`], and goes on with
+/// [`Event::Apply`] and [`Event::Delete`]. Whenever the connection breaks it resumes where it left off; where the server no
+/// longer can, the present state comes again, between another `Init` and `InitDone`. What vanished in between is *not* in
+/// the stream: a [`reflector`](crate::reflector()) knows, and reports it.
+///
+/// Errors are items, not ends: after each the watcher waits, longer each time until the server is healthy again
+/// ([`Config::backoff`]), and goes on. An object that does not decode is an error that names it, and nothing waits.
+/// The stream never ends.
+///
+/// ```
+/// use futures::{StreamExt, TryStreamExt};
+/// use k8s_openapi::api::core::v1::Namespace;
+/// use kube_client::{Api, Client, ResourceExt};
+/// use kube_runtime::{WatchStreamExt, watcher};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::new(kube_sim::Sim::new().service(), "default");
+/// let namespaces: Api<Namespace> = Api::all(client);
+/// let mut changes = watcher(namespaces, watcher::Config::default()).applied_objects().boxed();
+/// if let Some(namespace) = changes.try_next().await? {
+///     println!("{}", namespace.name_any());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Cancel safety
+///
+/// The stream may be polled inside `select!`: no event is lost when another branch wins.
+pub fn watcher<K>(api: Api<K>, config: Config) -> impl Stream<Item = Result<Event<K>>> + Send
+where
+    K: Resource + DeserializeOwned + Send + 'static,
+{
+    Driver::new(api, config)
+}

@@ -1,0 +1,307 @@
+//! The decisions of a watcher as a pure function: `(State, Input) -> (State, Output)`.
+//!
+//! It performs no IO and knows no clock. Whatever comes, there is an answer: the function is total.
+
+use super::Event;
+use kube_client::core::{ObjectOrigin, ResourceVersion, Status, UndecodableObject, WatchEvent};
+use kube_client::{Error as ClientError, Resource};
+
+/// Where a watcher stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nothing is known: the present state has to be fetched.
+    Start { progress: Progress },
+    /// A page of a list is asked for or arriving.
+    Listing { page: Page, progress: Progress },
+    /// The present state is arriving as events of a watch.
+    Streaming,
+    /// Changes after `version` are asked for or arriving. `proven`: since the last list, this watch has shown that it works.
+    Watching { version: String, proven: bool },
+}
+
+/// Whether the present state was fetched in vain just before, so that one more failure has to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    Fresh,
+    Repeated,
+}
+
+/// Which page of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Page {
+    /// Where it begins; `None` for the first.
+    pub(super) token: Option<String>,
+    /// The whole list in one answer, since paging has failed.
+    pub(super) whole: bool,
+}
+
+/// What can be relied upon in this watcher's server and configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Abilities {
+    /// Whether the present state is asked for as a stream.
+    pub(super) streaming_lists: bool,
+}
+
+/// What has happened.
+pub(super) enum Input<K> {
+    /// The driver is ready to send a request.
+    Ready,
+    /// An item of a list.
+    Item(K),
+    /// A page is complete.
+    PageDone { continue_token: Option<String>, version: Option<String> },
+    /// An event of a watch.
+    Event(WatchEvent<K>),
+    /// An object of a list or a watch does not decode.
+    Undecodable(Box<UndecodableObject>),
+    /// The request could not be opened, or its body broke.
+    Failed(Phase, ClientError),
+    /// The server has ended a watch. `brief`: at once, and without an event.
+    Ended { brief: bool },
+    /// Nothing has come for longer than a healthy server needs to send its present state.
+    Stalled,
+}
+
+/// How far a request had come when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Opening,
+    Open,
+}
+
+/// What to tell the user, and what to do next.
+#[derive(Debug)]
+pub(super) struct Output<K> {
+    pub(super) event: Option<Result<Event<K>, Failure>>,
+    pub(super) then: Then,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Read on.
+    Read,
+    /// Send this request.
+    Send(Request),
+    /// Drop the response, if there is one, and ask for the next request at once.
+    Next,
+    /// Drop the response, if there is one, and ask for the next request after a wait.
+    Wait,
+    /// As `Next`, and never ask for a streaming list again.
+    GiveUpStreaming,
+}
+
+/// A request to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Request {
+    List(Page),
+    StreamingList,
+    Watch { version: String },
+}
+
+/// What went wrong, before it is given the name of the resource.
+#[derive(Debug)]
+pub(super) enum Failure {
+    List(ClientError),
+    WatchStart(ClientError),
+    WatchStatus(Box<Status>),
+    Watch(ClientError),
+    TooShort,
+    NoResourceVersion,
+    Object(Box<UndecodableObject>),
+}
+
+/// The next state, and what follows from the input.
+pub(super) fn step<K: Resource>(abilities: Abilities, state: State, input: Input<K>) -> (State, Output<K>) {
+    match (state, input) {
+        (state, Input::Ready) => ready(abilities, state),
+        (state, Input::Undecodable(object)) => undecodable(state, object),
+        (State::Listing { page, progress }, input) => listing(page, progress, input),
+        (State::Streaming, input) => streaming(input),
+        (State::Watching { version, proven }, input) => watching(version, proven, input),
+        // Nothing has been sent, so that nothing can arrive.
+        (state @ State::Start { .. }, _) => (state, quiet(Then::Next)),
+    }
+}
+
+/// Which request comes next.
+fn ready<K>(abilities: Abilities, state: State) -> (State, Output<K>) {
+    match state {
+        State::Start { .. } | State::Streaming if abilities.streaming_lists => {
+            (State::Streaming, said(Event::Init, Then::Send(Request::StreamingList)))
+        }
+        State::Start { progress } => begin_list(Page::default(), progress),
+        State::Streaming => begin_list(Page::default(), Progress::Fresh),
+        State::Listing { page, progress } if page.token.is_none() => begin_list(page, progress),
+        State::Listing { page, progress } => {
+            let request = Request::List(page.clone());
+            (State::Listing { page, progress }, quiet(Then::Send(request)))
+        }
+        State::Watching { version, proven } => {
+            let request = Request::Watch { version: version.clone() };
+            (State::Watching { version, proven }, quiet(Then::Send(request)))
+        }
+    }
+}
+
+/// The first page of a list begins the present state anew.
+fn begin_list<K>(page: Page, progress: Progress) -> (State, Output<K>) {
+    let request = Request::List(page.clone());
+    (State::Listing { page, progress }, said(Event::Init, Then::Send(request)))
+}
+
+fn listing<K>(page: Page, progress: Progress, input: Input<K>) -> (State, Output<K>) {
+    match input {
+        Input::Item(object) => {
+            (State::Listing { page, progress }, said(Event::InitApply(object), Then::Read))
+        }
+        Input::PageDone { continue_token: Some(token), .. } if !token.is_empty() => {
+            let page = Page { token: Some(token), whole: page.whole };
+            (State::Listing { page, progress }, quiet(Then::Next))
+        }
+        Input::PageDone { version, .. } => match version.filter(|version| !version.is_empty()) {
+            Some(version) => {
+                let proven = progress == Progress::Fresh;
+                (State::Watching { version, proven }, said(Event::InitDone, Then::Next))
+            }
+            None => (START, failed(Failure::NoResourceVersion)),
+        },
+        // A token that has expired in the middle of a list: without pages there is none that could.
+        Input::Failed(_, error) if error.is_gone() && !page.whole => {
+            (State::Listing { page: Page { token: None, whole: true }, progress }, quiet(Then::Next))
+        }
+        Input::Failed(_, error) => (State::Start { progress }, failed(Failure::List(error))),
+        Input::Event(_) | Input::Ended { .. } | Input::Stalled | Input::Ready | Input::Undecodable(_) => {
+            (State::Start { progress }, quiet(Then::Wait))
+        }
+    }
+}
+
+fn streaming<K: Resource>(input: Input<K>) -> (State, Output<K>) {
+    match input {
+        // The objects come in any order: their versions say nothing about what is complete.
+        Input::Event(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+            (State::Streaming, said(Event::InitApply(object), Then::Read))
+        }
+        // It was sent before, and went away before the state was complete.
+        Input::Event(WatchEvent::Deleted(object)) => {
+            (State::Streaming, said(Event::Delete(object), Then::Read))
+        }
+        Input::Event(WatchEvent::Bookmark(bookmark)) if bookmark.ends_initial_events() => {
+            let version = bookmark.metadata.resource_version;
+            (State::Watching { version, proven: true }, said(Event::InitDone, Then::Read))
+        }
+        Input::Event(WatchEvent::Bookmark(_)) => (State::Streaming, quiet(Then::Read)),
+        Input::Event(WatchEvent::Error(status)) if refuses_streaming(&status) => {
+            (START, quiet(Then::GiveUpStreaming))
+        }
+        Input::Event(WatchEvent::Error(status)) => (START, failed(Failure::WatchStatus(status))),
+        Input::Failed(Phase::Opening, error) if error.status().is_some_and(refuses_streaming) => {
+            (START, quiet(Then::GiveUpStreaming))
+        }
+        Input::Failed(Phase::Opening, error) => (START, failed(Failure::WatchStart(error))),
+        Input::Failed(Phase::Open, error) => (START, failed(Failure::Watch(error))),
+        // The state was never completed: a server that does not know the parameter, or a proxy that drops bookmarks.
+        Input::Ended { .. } | Input::Stalled => (START, quiet(Then::GiveUpStreaming)),
+        Input::Item(_) | Input::PageDone { .. } | Input::Ready | Input::Undecodable(_) => {
+            (START, quiet(Then::Wait))
+        }
+    }
+}
+
+fn watching<K: Resource>(version: String, proven: bool, input: Input<K>) -> (State, Output<K>) {
+    match input {
+        Input::Event(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+            (advanced(version, &object), said(Event::Apply(object), Then::Read))
+        }
+        Input::Event(WatchEvent::Deleted(object)) => {
+            (advanced(version, &object), said(Event::Delete(object), Then::Read))
+        }
+        // A storage that was put back to an older state: what we hold has not happened.
+        Input::Event(WatchEvent::Bookmark(bookmark))
+            if is_older(&bookmark.metadata.resource_version, &version) =>
+        {
+            (START, quiet(Then::Next))
+        }
+        Input::Event(WatchEvent::Bookmark(bookmark)) => {
+            let version = bookmark.metadata.resource_version;
+            (State::Watching { version, proven: true }, quiet(Then::Read))
+        }
+        Input::Event(WatchEvent::Error(status)) if needs_list(&status) => {
+            relist(proven, Failure::WatchStatus(status))
+        }
+        Input::Event(WatchEvent::Error(status)) => {
+            (State::Watching { version, proven }, failed(Failure::WatchStatus(status)))
+        }
+        Input::Failed(Phase::Opening, error) if error.status().is_some_and(needs_list) => {
+            relist(proven, Failure::WatchStart(error))
+        }
+        Input::Failed(phase, error) => {
+            let failure =
+                if phase == Phase::Opening { Failure::WatchStart(error) } else { Failure::Watch(error) };
+            (State::Watching { version, proven }, failed(failure))
+        }
+        Input::Ended { brief: true } => (State::Watching { version, proven }, failed(Failure::TooShort)),
+        Input::Ended { brief: false } => (State::Watching { version, proven: true }, quiet(Then::Next)),
+        Input::Stalled | Input::Item(_) | Input::PageDone { .. } | Input::Ready | Input::Undecodable(_) => {
+            (State::Watching { version, proven }, quiet(Then::Read))
+        }
+    }
+}
+
+/// The version is too old, or not one of this server's. That happens to every watch that was away for a while, and a list
+/// mends it; where the list before has not, the server is in trouble, and its user is told.
+fn relist<K>(proven: bool, failure: Failure) -> (State, Output<K>) {
+    if proven {
+        (State::Start { progress: Progress::Repeated }, quiet(Then::Next))
+    } else {
+        (State::Start { progress: Progress::Repeated }, failed(failure))
+    }
+}
+
+fn undecodable<K>(state: State, object: Box<UndecodableObject>) -> (State, Output<K>) {
+    // It has been seen, so that a watch that resumes need not see it again.
+    let state = match (state, &object.resource_version) {
+        (State::Watching { .. }, Some(version)) if object.origin != ObjectOrigin::List => {
+            State::Watching { version: version.clone(), proven: true }
+        }
+        (state, _) => state,
+    };
+    (state, Output { event: Some(Err(Failure::Object(object))), then: Then::Read })
+}
+
+const START: State = State::Start { progress: Progress::Fresh };
+
+fn advanced<K: Resource>(version: String, object: &K) -> State {
+    State::Watching { version: object.meta().resource_version.clone().unwrap_or(version), proven: true }
+}
+
+/// Whether a server says that it cannot send its present state as a stream, rather than that the caller may not watch or
+/// that it cannot answer at present.
+fn refuses_streaming(status: &Status) -> bool {
+    matches!(status.code, 400 | 405 | 406 | 410 | 415 | 422 | 501)
+}
+
+fn needs_list(status: &Status) -> bool {
+    status.is_gone() || status.is_resource_version_too_large()
+}
+
+fn is_older(version: &str, than: &str) -> bool {
+    let parse = |text: &str| text.parse::<ResourceVersion>();
+    matches!((parse(version), parse(than)), (Ok(version), Ok(than)) if version < than)
+}
+
+fn said<K>(event: Event<K>, then: Then) -> Output<K> {
+    Output { event: Some(Ok(event)), then }
+}
+
+fn quiet<K>(then: Then) -> Output<K> {
+    Output { event: None, then }
+}
+
+fn failed<K>(failure: Failure) -> Output<K> {
+    Output { event: Some(Err(failure)), then: Then::Wait }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! The decisions of a watcher, as tables of inputs and what follows from each.
+
+use super::*;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::core::{Bookmark, BookmarkMeta, TypeMeta, reason};
+
+const STREAMING: Abilities = Abilities { streaming_lists: true };
+const LISTS: Abilities = Abilities { streaming_lists: false };
+
+fn object(name: &str, version: &str) -> ConfigMap {
+    let mut object = ConfigMap::default();
+    object.metadata.name = Some(name.into());
+    object.metadata.resource_version = Some(version.into());
+    object
+}
+
+fn bookmark(version: &str, end: bool) -> Input<ConfigMap> {
+    let annotations = end.then(|| ("k8s.io/initial-events-end".into(), "true".into())).into_iter().collect();
+    let metadata = BookmarkMeta { resource_version: version.into(), annotations };
+    Input::Event(WatchEvent::Bookmark(Bookmark { types: TypeMeta::default(), metadata }))
+}
+
+fn status(code: u16, why: &str) -> Status {
+    Status::failure("because", why).with_code(code)
+}
+
+fn refused(phase: Phase, code: u16, why: &str) -> Input<ConfigMap> {
+    Input::Failed(phase, ClientError::Api(status(code, why).boxed()))
+}
+
+fn in_stream(code: u16, why: &str) -> Input<ConfigMap> {
+    Input::Event(WatchEvent::Error(status(code, why).boxed()))
+}
+
+fn page(token: Option<&str>, version: Option<&str>) -> Input<ConfigMap> {
+    Input::PageDone { continue_token: token.map(Into::into), version: version.map(Into::into) }
+}
+
+/// What an output says, in short: `+a` for an apply, `!` for an error, and what is next.
+fn short(output: &Output<ConfigMap>) -> String {
+    let name = |object: &ConfigMap| object.metadata.name.clone().unwrap_or_default();
+    let event = match &output.event {
+        None => String::new(),
+        Some(Ok(Event::Init)) => "[ ".into(),
+        Some(Ok(Event::InitDone)) => "] ".into(),
+        Some(Ok(Event::Apply(object))) => format!("+{} ", name(object)),
+        Some(Ok(Event::InitApply(object))) => format!("={} ", name(object)),
+        Some(Ok(Event::Delete(object))) => format!("-{} ", name(object)),
+        Some(Err(_)) => "! ".into(),
+    };
+    let then = match &output.then {
+        Then::Send(Request::List(Page { token: None, whole: true })) => "list all".into(),
+        Then::Send(Request::List(page)) => format!("list {}", page.token.as_deref().unwrap_or("first")),
+        Then::Send(Request::StreamingList) => "stream".into(),
+        Then::Send(Request::Watch { version }) => format!("watch {version}"),
+        Then::GiveUpStreaming => "give up".into(),
+        then => format!("{then:?}").to_lowercase(),
+    };
+    event + &then
+}
+
+/// Runs inputs through `step`, as the driver would, and compares what each leads to.
+#[track_caller]
+fn check(mut abilities: Abilities, script: Vec<(Input<ConfigMap>, &str)>) -> State {
+    let mut state = START;
+    for (n, (input, expected)) in script.into_iter().enumerate() {
+        let (next, output) = step(abilities, state, input);
+        assert_eq!(short(&output), expected, "step {n}, now {next:?}");
+        if output.then == Then::GiveUpStreaming {
+            abilities.streaming_lists = false;
+        }
+        state = next;
+    }
+    state
+}
+
+/// Up to a watch from version 5 that has proved that it works.
+fn watching() -> Vec<(Input<ConfigMap>, &'static str)> {
+    vec![(Input::Ready, "[ list first"), (page(None, Some("5")), "] next"), (Input::Ready, "watch 5")]
+}
+
+#[track_caller]
+fn check_watching(rest: Vec<(Input<ConfigMap>, &'static str)>) -> State {
+    check(LISTS, watching().into_iter().chain(rest).collect())
+}
+
+#[test]
+fn lists_page_by_page_then_watches() {
+    check(
+        LISTS,
+        vec![
+            (Input::Ready, "[ list first"),
+            (Input::Item(object("a", "1")), "=a read"),
+            (page(Some("t"), Some("5")), "next"),
+            (Input::Ready, "list t"),
+            (Input::Item(object("b", "2")), "=b read"),
+            (page(Some(""), Some("5")), "] next"),
+            (Input::Ready, "watch 5"),
+            (Input::Event(WatchEvent::Modified(object("a", "6"))), "+a read"),
+            (Input::Event(WatchEvent::Deleted(object("b", "7"))), "-b read"),
+            (Input::Ended { brief: false }, "next"),
+            (Input::Ready, "watch 7"),
+        ],
+    );
+}
+
+#[test]
+fn streams_the_present_state_where_the_server_offers_it() {
+    check(
+        STREAMING,
+        vec![
+            (Input::Ready, "[ stream"),
+            (Input::Event(WatchEvent::Added(object("a", "9"))), "=a read"),
+            (bookmark("3", false), "read"),
+            (Input::Event(WatchEvent::Deleted(object("a", "10"))), "-a read"),
+            (bookmark("10", true), "] read"),
+            (Input::Event(WatchEvent::Added(object("b", "11"))), "+b read"),
+            (Input::Ended { brief: false }, "next"),
+            (Input::Ready, "watch 11"),
+        ],
+    );
+}
+
+#[test]
+fn falls_back_to_lists_where_streaming_is_refused_or_never_completes() {
+    let fallbacks = [
+        refused(Phase::Opening, 422, reason::INVALID),
+        refused(Phase::Opening, 400, reason::BAD_REQUEST),
+        in_stream(422, reason::INVALID),
+        Input::Ended { brief: true },
+        Input::Ended { brief: false },
+        Input::Stalled,
+    ];
+    for input in fallbacks {
+        check(
+            STREAMING,
+            vec![(Input::Ready, "[ stream"), (input, "give up"), (Input::Ready, "[ list first")],
+        );
+    }
+}
+
+#[test]
+fn keeps_streaming_after_passing_trouble() {
+    let trouble = [
+        refused(Phase::Opening, 429, reason::TOO_MANY_REQUESTS),
+        refused(Phase::Opening, 403, reason::FORBIDDEN),
+        refused(Phase::Opening, 404, reason::NOT_FOUND),
+        refused(Phase::Open, 500, reason::INTERNAL_ERROR),
+        in_stream(500, reason::INTERNAL_ERROR),
+    ];
+    for input in trouble {
+        check(STREAMING, vec![(Input::Ready, "[ stream"), (input, "! wait"), (Input::Ready, "[ stream")]);
+    }
+}
+
+#[test]
+fn relists_after_gone_as_status_and_inside_the_stream() {
+    for gone in
+        [refused(Phase::Opening, 410, reason::EXPIRED), in_stream(410, reason::EXPIRED), in_stream(410, "")]
+    {
+        check_watching(vec![(gone, "next"), (Input::Ready, "[ list first")]);
+    }
+}
+
+#[test]
+fn says_so_when_a_list_did_not_mend_gone() {
+    check_watching(vec![
+        (refused(Phase::Opening, 410, reason::EXPIRED), "next"),
+        (Input::Ready, "[ list first"),
+        (page(None, Some("5")), "] next"),
+        (Input::Ready, "watch 5"),
+        (refused(Phase::Opening, 410, reason::EXPIRED), "! wait"),
+        (Input::Ready, "[ list first"),
+        (page(None, Some("8")), "] next"),
+        (Input::Ready, "watch 8"),
+        (Input::Event(WatchEvent::Added(object("a", "9"))), "+a read"),
+        (in_stream(410, reason::EXPIRED), "next"),
+    ]);
+}
+
+#[test]
+fn a_version_ahead_of_the_server_or_a_storage_put_back_leads_to_a_list() {
+    let too_large =
+        Status::failure("Too large resource version: 9, current: 3", reason::TIMEOUT).with_code(504);
+    let input = Input::Failed(Phase::Opening, ClientError::Api(too_large.boxed()));
+    check_watching(vec![(input, "next"), (Input::Ready, "[ list first")]);
+    check_watching(vec![(bookmark("4", false), "next"), (Input::Ready, "[ list first")]);
+    check_watching(vec![(bookmark("odd", false), "read")]);
+}
+
+#[test]
+fn resumes_and_never_relists_after_other_failures() {
+    let failures = [
+        refused(Phase::Opening, 429, reason::TOO_MANY_REQUESTS),
+        refused(Phase::Opening, 500, reason::INTERNAL_ERROR),
+        refused(Phase::Open, 0, ""),
+        in_stream(500, reason::INTERNAL_ERROR),
+        Input::Ended { brief: true },
+    ];
+    for input in failures {
+        check_watching(vec![(bookmark("6", false), "read"), (input, "! wait"), (Input::Ready, "watch 6")]);
+    }
+}
+
+#[test]
+fn an_expired_page_leads_to_one_list_without_pages() {
+    check(
+        LISTS,
+        vec![
+            (Input::Ready, "[ list first"),
+            (page(Some("t"), Some("5")), "next"),
+            (Input::Ready, "list t"),
+            (refused(Phase::Opening, 410, reason::EXPIRED), "next"),
+            (Input::Ready, "[ list all"),
+            (refused(Phase::Opening, 410, reason::EXPIRED), "! wait"),
+            (Input::Ready, "[ list first"),
+        ],
+    );
+}
+
+#[test]
+fn a_list_without_a_version_is_an_error() {
+    check(
+        LISTS,
+        vec![
+            (Input::Ready, "[ list first"),
+            (page(None, Some("")), "! wait"),
+            (Input::Ready, "[ list first"),
+        ],
+    );
+    check(LISTS, vec![(Input::Ready, "[ list first"), (page(None, None), "! wait")]);
+}
+
+#[test]
+fn a_failed_list_begins_anew() {
+    check(
+        LISTS,
+        vec![
+            (Input::Ready, "[ list first"),
+            (Input::Item(object("a", "1")), "=a read"),
+            (refused(Phase::Open, 0, ""), "! wait"),
+            (Input::Ready, "[ list first"),
+        ],
+    );
+}
