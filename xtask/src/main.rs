@@ -16,6 +16,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     Cluster(xtask::cluster::Args),
+    /// Record what a stock API server serves into kube-sim's data files
+    Record(xtask::record::Args),
     #[command(name = "__supervise", hide = true)]
     Supervise(xtask::process::supervise::Args),
     #[command(name = "__exec", hide = true)]
@@ -25,6 +27,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Cluster(args) => xtask::cluster::run(args),
+        Task::Record(args) => xtask::record::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Supervise(args) => xtask::process::supervise::run(&args),
         Task::Exec(args) => xtask::process::exec::run(&args),
     };

@@ -1,0 +1,224 @@
+//! The resources of a stock API server, as discovery describes them.
+//!
+//! Owns the reading of `data/resources.jsonl`. It must not know what requests do with a resource.
+
+use std::sync::{Arc, LazyLock};
+
+use serde::Deserialize;
+
+use crate::schema::Schema;
+
+static RECORDED: &str = include_str!("data/resources.jsonl");
+
+/// Whether the objects of a resource live in namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// They do not.
+    Cluster,
+    /// Each lives in one.
+    Namespaced,
+}
+
+/// One resource in one group version.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Resource {
+    /// The API group; empty for the core group.
+    pub(crate) group: &'static str,
+    /// The version within the group.
+    pub(crate) version: &'static str,
+    /// The kind of one object.
+    pub(crate) kind: &'static str,
+    /// The kind of a list of objects; empty where nothing can be listed.
+    pub(crate) list_kind: &'static str,
+    /// The name in URLs.
+    pub(crate) plural: &'static str,
+    /// The name of one, as users type it.
+    pub(crate) singular: &'static str,
+    namespaced: bool,
+    /// Abbreviations that users type.
+    pub(crate) short_names: Vec<&'static str>,
+    /// The categories it belongs to, such as `all`.
+    pub(crate) categories: Vec<&'static str>,
+    /// What can be done with it.
+    pub(crate) verbs: Vec<&'static str>,
+    /// Its subresources.
+    pub(crate) subresources: Vec<Subresource>,
+    /// The hash that discovery shows for the version it is stored in; empty where nothing is stored.
+    pub(crate) storage_version_hash: &'static str,
+    preferred: bool,
+    storage: &'static str,
+    schema: &'static str,
+}
+
+/// One subresource of a resource.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Subresource {
+    /// The last part of the URL, such as `status`.
+    pub(crate) name: &'static str,
+    /// The group of what is sent and answered.
+    pub(crate) group: &'static str,
+    /// The version of what is sent and answered.
+    pub(crate) version: &'static str,
+    /// The kind of what is sent and answered.
+    pub(crate) kind: &'static str,
+    /// What can be done with it.
+    pub(crate) verbs: Vec<&'static str>,
+    schema: &'static str,
+}
+
+/// One API group in discovery order, the preferred version first.
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// The group's name; empty for the core group.
+    pub(crate) name: &'static str,
+    /// The version that clients should use.
+    pub(crate) preferred: &'static str,
+    /// All versions.
+    pub(crate) versions: Vec<&'static str>,
+}
+
+struct Catalog {
+    resources: Vec<Resource>,
+    groups: Vec<Group>,
+}
+
+static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::read);
+
+impl Catalog {
+    fn read() -> Self {
+        let mut resources = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
+        for line in RECORDED.lines() {
+            let resource: Resource =
+                serde_json::from_str(line).expect("the recorded resources are what `xtask record` writes");
+            match groups.iter_mut().find(|group| group.name == resource.group) {
+                None => groups.push(Group {
+                    name: resource.group,
+                    preferred: resource.version,
+                    versions: vec![resource.version],
+                }),
+                Some(group) => {
+                    if !group.versions.contains(&resource.version) {
+                        group.versions.push(resource.version);
+                    }
+                    if resource.preferred {
+                        group.preferred = resource.version;
+                    }
+                }
+            }
+            resources.push(resource);
+        }
+        Self { resources, groups }
+    }
+}
+
+/// All resources in the order of discovery. Reading them costs a fraction of a millisecond, once.
+pub(crate) fn resources() -> &'static [Resource] {
+    &CATALOG.resources
+}
+
+/// One resource.
+pub(crate) fn find(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
+    let wanted = |resource: &&Resource| {
+        resource.plural == plural && resource.version == version && resource.group == group
+    };
+    resources().iter().find(wanted)
+}
+
+/// The API groups in the order of discovery.
+pub(crate) fn groups() -> &'static [Group] {
+    &CATALOG.groups
+}
+
+impl Resource {
+    /// `apps/v1`, or `v1` in the core group.
+    pub(crate) fn api_version(&self) -> String {
+        api_version(self.group, self.version)
+    }
+
+    /// Whether objects live in namespaces.
+    pub(crate) fn scope(&self) -> Scope {
+        if self.namespaced { Scope::Namespaced } else { Scope::Cluster }
+    }
+
+    /// The `apiVersion` that objects are stored in: resources of several group versions that name the same one show the
+    /// same objects.
+    pub(crate) fn storage_api_version(&self) -> String {
+        if self.storage.is_empty() { self.api_version() } else { self.storage.to_owned() }
+    }
+
+    /// The schema of one object.
+    pub(crate) fn schema(&self) -> Option<Arc<Schema>> {
+        super::schema(self.schema)
+    }
+
+    /// The name of the schema's component, such as `io.k8s.api.core.v1.Pod`.
+    pub(crate) fn component(&self) -> &'static str {
+        self.schema
+    }
+}
+
+impl Subresource {
+    /// `autoscaling/v1` for a scale.
+    pub(crate) fn api_version(&self) -> String {
+        api_version(self.group, self.version)
+    }
+
+    /// The schema of what is sent, where the kind has one.
+    pub(crate) fn schema(&self) -> Option<Arc<Schema>> {
+        super::schema(self.schema)
+    }
+}
+
+fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_what_a_stock_server_serves() {
+        let deployments = find("apps", "v1", "deployments").unwrap();
+        assert_eq!(deployments.kind, "Deployment");
+        assert_eq!(deployments.list_kind, "DeploymentList");
+        assert_eq!(deployments.scope(), Scope::Namespaced);
+        assert_eq!(deployments.short_names, ["deploy"]);
+        assert_eq!(deployments.categories, ["all"]);
+        assert!(deployments.verbs.contains(&"deletecollection"));
+        let scale = deployments.subresources.iter().find(|sub| sub.name == "scale").unwrap();
+        assert_eq!((scale.api_version().as_str(), scale.kind), ("autoscaling/v1", "Scale"));
+        assert!(scale.schema().is_some());
+        assert_eq!(find("", "v1", "nodes").unwrap().scope(), Scope::Cluster);
+        assert!(find("apps", "v1beta1", "deployments").is_none());
+    }
+
+    #[test]
+    fn one_object_may_show_in_two_group_versions() {
+        let core = find("", "v1", "events").unwrap();
+        let own = find("events.k8s.io", "v1", "events").unwrap();
+        assert_eq!(core.storage_api_version(), own.storage_api_version());
+        let first = find("autoscaling", "v1", "horizontalpodautoscalers").unwrap();
+        assert_eq!(first.storage_api_version(), "autoscaling/v2");
+        assert_eq!(find("", "v1", "pods").unwrap().storage_api_version(), "v1");
+    }
+
+    #[test]
+    fn groups_name_their_preferred_version() {
+        let autoscaling = groups().iter().find(|group| group.name == "autoscaling").unwrap();
+        assert_eq!((autoscaling.preferred, autoscaling.versions.as_slice()), ("v2", ["v2", "v1"].as_slice()));
+        assert_eq!(groups()[0].name, "");
+    }
+
+    #[test]
+    fn every_resource_that_is_listed_has_a_schema_and_a_list_kind() {
+        for resource in resources() {
+            if resource.verbs.contains(&"list") {
+                assert!(resource.schema().is_some(), "{}", resource.plural);
+                assert_eq!(resource.list_kind, format!("{}List", resource.kind));
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Values as Go's `%v` prints them, which is how some of a server's messages show them.
+//!
+//! Owns nothing but the printing.
+
+use serde_json::Value;
+
+/// `map[a:1 b:[x y]]`, `<nil>`, and scalars bare.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", join(items.iter().map(text))),
+        Value::Object(map) => {
+            format!("map[{}]", join(map.iter().map(|(name, value)| format!("{name}:{}", text(value)))))
+        }
+        scalar => scalar.to_string(),
+    }
+}
+
+/// The Go type of a decoded JSON value.
+pub(super) fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "%!s(<nil>)",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
+}
+
+fn join(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn prints_as_go_does() {
+        let value = json!({"b": [1, "x", null], "a": {"c": true}});
+        assert_eq!(text(&value), "map[a:map[c:true] b:[1 x <nil>]]");
+        assert_eq!(type_of(&value), "map[string]interface {}");
+        assert_eq!(type_of(&json!(1.5)), "float64");
+    }
+}

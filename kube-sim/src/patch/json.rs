@@ -1,0 +1,295 @@
+//! JSON patch (RFC 6902), with the leniencies of the library that API servers use.
+//!
+//! Owns the algorithm. It is written out here because the server departs from the standard, and objects depend on it:
+//! `replace` sets a member that is absent, `copy` of an absent member copies null, a missing `value` is null, `test` takes
+//! an absent member for null, and negative indices count from the end of a list.
+
+use serde_json::Value;
+
+use super::{PatchError, not_an_object};
+
+/// How many operations a server takes in one patch.
+pub(crate) const MAX_OPERATIONS: usize = 10_000;
+
+/// Applies the operations of `patch` to `target` in order. When one fails, `target` is as it was.
+///
+/// # Errors
+/// `patch` is no list of operations (400), has too many of them (413), or one does not fit the object (422; the server
+/// does not say which).
+pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
+    let Value::Array(operations) = patch else {
+        let problem = not_an_object(patch, "[]handlers.jsonPatchOp");
+        return Err(PatchError::BadRequest(format!("error decoding patch: {problem}")));
+    };
+    if let Some(operation) = operations.iter().find(|operation| !operation.is_object()) {
+        let problem = not_an_object(operation, "handlers.jsonPatchOp");
+        return Err(PatchError::BadRequest(format!("error decoding patch: {problem}")));
+    }
+    if operations.len() > MAX_OPERATIONS {
+        let found = operations.len();
+        let message =
+            format!("The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {found}");
+        return Err(PatchError::TooLarge(message));
+    }
+    let mut changed = target.clone();
+    for operation in operations {
+        let done = one(&mut changed, operation);
+        done.ok_or_else(|| {
+            PatchError::Unprocessable(
+                "the server rejected our request due to an error in our request".to_owned(),
+            )
+        })?;
+    }
+    *target = changed;
+    Ok(())
+}
+
+/// One operation; `None` if it does not fit.
+fn one(target: &mut Value, operation: &Value) -> Option<()> {
+    let text = |field: &str| operation.get(field).and_then(Value::as_str);
+    let path = text("path")?;
+    let value = || operation.get("value").cloned().unwrap_or(Value::Null);
+    match text("op")? {
+        "add" => add(target, path, value()),
+        "remove" => remove(target, path).map(|_| ()),
+        "replace" => replace(target, path, value()),
+        "move" => {
+            let moved = remove(target, text("from")?)?;
+            add(target, path, moved)
+        }
+        "copy" => {
+            let copied = read(target, text("from")?)?;
+            add(target, path, copied)
+        }
+        "test" => (read(target, path)? == value()).then_some(()),
+        _ => None,
+    }
+}
+
+fn add(target: &mut Value, path: &str, value: Value) -> Option<()> {
+    if path.is_empty() {
+        *target = value;
+        return Some(());
+    }
+    let (parent, key) = parent(target, path)?;
+    match parent {
+        Value::Object(map) => {
+            map.insert(key, value);
+        }
+        Value::Array(items) if key == "-" => items.push(value),
+        Value::Array(items) => {
+            let index = index(&key, items.len() + 1)?;
+            items.insert(index, value);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn remove(target: &mut Value, path: &str) -> Option<Value> {
+    let (parent, key) = parent(target, path)?;
+    match parent {
+        Value::Object(map) => map.remove(&key),
+        Value::Array(items) => {
+            let index = index(&key, items.len())?;
+            Some(items.remove(index))
+        }
+        _ => None,
+    }
+}
+
+fn replace(target: &mut Value, path: &str, value: Value) -> Option<()> {
+    if path.is_empty() {
+        *target = value;
+        return Some(());
+    }
+    let (parent, key) = parent(target, path)?;
+    match parent {
+        Value::Object(map) => {
+            map.insert(key, value);
+        }
+        Value::Array(items) => {
+            let index = index(&key, items.len())?;
+            items[index] = value;
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+/// The value at a path; an absent member of an object reads as null.
+fn read(target: &mut Value, path: &str) -> Option<Value> {
+    if path.is_empty() {
+        return Some(target.clone());
+    }
+    let (parent, key) = parent(target, path)?;
+    match parent {
+        Value::Object(map) => Some(map.get(&key).cloned().unwrap_or(Value::Null)),
+        Value::Array(items) => {
+            let index = index(&key, items.len())?;
+            Some(items[index].clone())
+        }
+        _ => None,
+    }
+}
+
+/// The container that the last step of a path leads into, and that step.
+fn parent<'a>(target: &'a mut Value, path: &str) -> Option<(&'a mut Value, String)> {
+    let (steps, last) = path
+        .strip_prefix('/')?
+        .rsplit_once('/')
+        .map_or((None, &path[1..]), |(steps, last)| (Some(steps), last));
+    let mut container = target;
+    for step in steps.into_iter().flat_map(|steps| steps.split('/')) {
+        let step = unescape(step);
+        container = match container {
+            Value::Object(map) => map.get_mut(&step)?,
+            Value::Array(items) => {
+                let index = index(&step, items.len())?;
+                &mut items[index]
+            }
+            _ => return None,
+        };
+    }
+    Some((container, unescape(last)))
+}
+
+/// An index below `length`; negative ones count from the end.
+fn index(step: &str, length: usize) -> Option<usize> {
+    let number: i64 = step.parse().ok()?;
+    let length = i64::try_from(length).ok()?;
+    let number = if number < 0 { number + length } else { number };
+    (0..length).contains(&number).then_some(usize::try_from(number).ok()?)
+}
+
+fn unescape(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn run(mut target: Value, operations: Value) -> (Result<(), PatchError>, Value) {
+        let patch = if operations.is_array() { operations } else { Value::Array(vec![operations]) };
+        let result = json(&mut target, &patch);
+        (result, target)
+    }
+
+    #[track_caller]
+    fn check(target: Value, operations: Value, expected: Value) {
+        assert_eq!(run(target, operations), (Ok(()), expected));
+    }
+
+    #[test]
+    fn the_six_operations() {
+        let object = || json!({"a": {"b": 1}, "l": [1, 2]});
+        check(
+            object(),
+            json!([{"op": "add", "path": "/a/c", "value": 2}]),
+            json!({"a": {"b": 1, "c": 2}, "l": [1, 2]}),
+        );
+        check(
+            object(),
+            json!([{"op": "add", "path": "/l/1", "value": 9}]),
+            json!({"a": {"b": 1}, "l": [1, 9, 2]}),
+        );
+        check(
+            object(),
+            json!([{"op": "add", "path": "/l/-", "value": 9}]),
+            json!({"a": {"b": 1}, "l": [1, 2, 9]}),
+        );
+        check(object(), json!([{"op": "remove", "path": "/a/b"}]), json!({"a": {}, "l": [1, 2]}));
+        check(
+            object(),
+            json!([{"op": "replace", "path": "/l/0", "value": 9}]),
+            json!({"a": {"b": 1}, "l": [9, 2]}),
+        );
+        check(
+            object(),
+            json!([{"op": "move", "from": "/a/b", "path": "/m"}]),
+            json!({"a": {}, "l": [1, 2], "m": 1}),
+        );
+        check(
+            object(),
+            json!([{"op": "copy", "from": "/a", "path": "/m"}]),
+            json!({"a": {"b": 1}, "l": [1, 2], "m": {"b": 1}}),
+        );
+        check(object(), json!([{"op": "test", "path": "/a/b", "value": 1}]), object());
+        check(json!({"x/y": {"~": 1}}), json!([{"op": "remove", "path": "/x~1y/~0"}]), json!({"x/y": {}}));
+    }
+
+    #[test]
+    fn what_does_not_fit_changes_nothing() {
+        let object = || json!({"a": {"b": 1}, "l": [1, 2]});
+        for operation in [
+            json!({"op": "remove", "path": "/zz"}),
+            json!({"op": "add", "path": "/zz/b", "value": 1}),
+            json!({"op": "add", "path": "/l/3", "value": 1}),
+            json!({"op": "add", "path": "/l/x", "value": 1}),
+            json!({"op": "replace", "path": "/l/2", "value": 1}),
+            json!({"op": "test", "path": "/a/b", "value": 2}),
+            json!({"op": "test", "path": "/zz", "value": 2}),
+            json!({"op": "move", "from": "/zz", "path": "/m"}),
+            json!({"op": "frob", "path": "/a"}),
+            json!({"op": "add", "path": "a", "value": 1}),
+            json!({"op": "add", "path": "/a/b/c", "value": 1}),
+            json!({"path": "/a"}),
+            json!({"op": "remove"}),
+        ] {
+            let patch = json!([{"op": "add", "path": "/new", "value": 1}, operation]);
+            let (result, target) = run(object(), patch);
+            assert!(matches!(result, Err(PatchError::Unprocessable(_))), "{operation}: {result:?}");
+            assert_eq!(target, object(), "{operation}");
+        }
+    }
+
+    #[test]
+    fn the_leniencies_of_the_server() {
+        check(json!({"a": 1}), json!([{"op": "replace", "path": "/b", "value": 2}]), json!({"a": 1, "b": 2}));
+        check(
+            json!({"a": 1}),
+            json!([{"op": "copy", "from": "/z", "path": "/b"}]),
+            json!({"a": 1, "b": null}),
+        );
+        check(json!({"a": 1}), json!([{"op": "add", "path": "/b"}]), json!({"a": 1, "b": null}));
+        check(json!({"a": 1}), json!([{"op": "test", "path": "/b", "value": null}]), json!({"a": 1}));
+        check(json!({"l": [1, 2, 3]}), json!([{"op": "remove", "path": "/l/-1"}]), json!({"l": [1, 2]}));
+    }
+
+    #[test]
+    fn what_is_no_patch_is_refused() {
+        let refuse = |patch: Value| json(&mut json!({}), &patch).unwrap_err();
+        let cannot = |found: &str, expected: &str| {
+            let text = format!(
+                "error decoding patch: json: cannot unmarshal {found} into Go value of type {expected}"
+            );
+            PatchError::BadRequest(text)
+        };
+        assert_eq!(refuse(json!({"op": "add"})), cannot("object", "[]handlers.jsonPatchOp"));
+        assert_eq!(refuse(json!([1])), cannot("number", "handlers.jsonPatchOp"));
+        let many: Value =
+            std::iter::repeat_n(json!({"op": "test", "path": "/a"}), MAX_OPERATIONS + 1).collect();
+        assert!(matches!(refuse(many), PatchError::TooLarge(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn moving_there_and_back_changes_nothing(value in any::<i64>(), other in any::<bool>()) {
+            let before = json!({"a": value, "b": {"x": other}});
+            let mut target = before.clone();
+            let patch = json!([{"op": "move", "from": "/a", "path": "/b/a"}, {"op": "move", "from": "/b/a", "path": "/a"}]);
+            json(&mut target, &patch).unwrap();
+            prop_assert_eq!(target, before);
+        }
+
+        #[test]
+        fn never_panics(path in "(/[a~01l2-]{0,3}){0,4}", op in "add|remove|replace|move|copy|test", from in "(/[al0-]{0,2}){0,3}") {
+            let patch = json!([{"op": op, "path": path, "from": from, "value": 1}]);
+            let _ = json(&mut json!({"a": {"l": [1, {"a": 2}]}, "l": []}), &patch);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! JSON merge patch (RFC 7386).
+//!
+//! Owns the algorithm; there is nothing to configure.
+
+use serde_json::{Map, Value};
+
+use super::{PatchError, not_an_object};
+
+/// Merges `patch` into `target`: objects field by field, null removes, all else replaces.
+///
+/// # Errors
+/// `patch` is no object.
+pub(crate) fn merge(target: &mut Value, patch: Value) -> Result<(), PatchError> {
+    if !patch.is_object() {
+        let problem = not_an_object(&patch, "map[string]interface {}");
+        return Err(PatchError::BadRequest(format!("error decoding patch: {problem}")));
+    }
+    apply(target, patch);
+    Ok(())
+}
+
+fn apply(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Value::Object(target) = target else { return };
+    for (name, value) in patch {
+        if value.is_null() {
+            target.remove(&name);
+        } else {
+            apply(target.entry(name).or_insert(Value::Null), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// The examples of RFC 7386, appendix A, as far as the patch is an object.
+    #[test]
+    fn follows_the_standard() {
+        let cases = [
+            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+            (json!({"a": "b"}), json!({"a": null}), json!({})),
+            (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
+            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]})),
+            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+            (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
+            (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
+            (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
+            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+        ];
+        for (mut target, patch, expected) in cases {
+            merge(&mut target, patch.clone()).unwrap();
+            assert_eq!(target, expected, "{patch}");
+        }
+    }
+
+    #[test]
+    fn a_patch_that_is_no_object_is_refused() {
+        let error = merge(&mut json!({}), json!([])).unwrap_err();
+        let text = "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}";
+        assert_eq!(error, PatchError::BadRequest(text.to_owned()));
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[a-c]{0,2}".prop_map(Value::from)
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map("[a-d]", inner, 0..4).prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    fn object() -> impl Strategy<Value = Value> {
+        prop::collection::btree_map("[a-d]", value(), 0..4).prop_map(|map| map.into_iter().collect())
+    }
+
+    /// The patch that turns `old` into `new`.
+    fn difference(old: &Value, new: &Value) -> Value {
+        let (Value::Object(old), Value::Object(new)) = (old, new) else { return new.clone() };
+        let mut patch = Map::new();
+        for name in old.keys().filter(|name| !new.contains_key(*name)) {
+            patch.insert(name.clone(), Value::Null);
+        }
+        for (name, value) in new {
+            if old.get(name) != Some(value) {
+                let absent = Value::Null;
+                patch.insert(name.clone(), difference(old.get(name).unwrap_or(&absent), value));
+            }
+        }
+        Value::Object(patch)
+    }
+
+    proptest! {
+        #[test]
+        fn a_difference_leads_from_old_to_new(old in object(), new in object()) {
+            let mut target = old.clone();
+            merge(&mut target, difference(&old, &new)).unwrap();
+            prop_assert_eq!(target, new);
+        }
+
+        #[test]
+        fn merging_twice_is_merging_once(target in object(), patch in object()) {
+            let mut once = target;
+            merge(&mut once, patch.clone()).unwrap();
+            let mut twice = once.clone();
+            merge(&mut twice, patch).unwrap();
+            prop_assert_eq!(once, twice);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Strategic merge patch: merge patch with lists that merge by key, and directives.
+//!
+//! Owns the merging of maps; `list` merges lists and puts their items in order. The algorithm, its order of events and its
+//! messages are those of Kubernetes, because clients (kubectl above all) compute patches against exactly it.
+//!
+//! Directives: `$patch: replace|delete` on a map or list item, `$retainKeys` (drop what is not named),
+//! `$deleteFromPrimitiveList/FIELD` and `$setElementOrder/FIELD`.
+
+mod list;
+
+use serde_json::{Map, Value};
+
+use super::{PatchError, go_text, not_an_object};
+use crate::schema::{Additional, Schema};
+
+const DIRECTIVE: &str = "$patch";
+const RETAIN_KEYS: &str = "$retainKeys";
+const DELETE_FROM_LIST: &str = "$deleteFromPrimitiveList";
+const SET_ORDER: &str = "$setElementOrder";
+
+/// Merges `patch` into `target`, an object of a built-in kind whose schema says how lists merge.
+///
+/// # Errors
+/// `patch` is no object, a directive is malformed (400), or list items do not carry their merge key (500, as a server
+/// answers it).
+pub(crate) fn strategic(schema: &Schema, target: &mut Value, patch: Value) -> Result<(), PatchError> {
+    let Value::Object(patch) = patch else {
+        return Err(PatchError::BadRequest(not_an_object(&patch, "map[string]interface {}")));
+    };
+    let original = match target {
+        Value::Object(map) => map.clone(),
+        _ => Map::new(),
+    };
+    *target = Value::Object(merge_map(original, patch, Some(schema))?);
+    Ok(())
+}
+
+/// How a field merges.
+struct Field<'a> {
+    /// The schema of the field's value, or of its items if it is a list; nothing is known of free-form values.
+    schema: Option<&'a Schema>,
+    strategy: &'a str,
+    merge_key: &'a str,
+}
+
+fn merge_map(
+    mut original: Map<String, Value>,
+    mut patch: Map<String, Value>,
+    schema: Option<&Schema>,
+) -> Result<Map<String, Value>, PatchError> {
+    if let Some(directive) = patch.get(DIRECTIVE).cloned() {
+        return match directive.as_str() {
+            Some("replace") => {
+                patch.remove(DIRECTIVE);
+                Ok(patch)
+            }
+            Some("delete") => Ok(Map::new()),
+            _ => Err(bad_directive(&directive, &patch)),
+        };
+    }
+    retain_keys(&mut original, &mut patch)?;
+    set_orders(&mut original, &mut patch, schema)?;
+    for (key, value) in patch {
+        let deletes = key.starts_with(DELETE_FROM_LIST);
+        let key = if deletes { directive_target(&key, DELETE_FROM_LIST)?.to_owned() } else { key };
+        if value.is_null() {
+            original.remove(&key);
+            continue;
+        }
+        let Some(present) = original.get_mut(&key) else {
+            if !deletes {
+                insert_new(&mut original, key, value);
+            }
+            continue;
+        };
+        match (present.take(), value) {
+            (Value::Object(present_map), Value::Object(value)) => {
+                let field = lookup(schema, &key, false)?;
+                *present = Value::Object(match field.strategy {
+                    "replace" => value,
+                    _ => merge_map(present_map, value, field.schema)?,
+                });
+            }
+            (Value::Array(items), Value::Array(value)) => {
+                let field = lookup(schema, &key, true)?;
+                *present = Value::Array(list::merge(items, value, &field, deletes)?);
+            }
+            (before, _) if deletes => *present = before,
+            (_, value) => {
+                original.remove(&key);
+                insert_new(&mut original, key, value);
+            }
+        }
+    }
+    Ok(original)
+}
+
+/// Takes a value that the object does not have yet: without nulls, and without what directives stand on.
+fn insert_new(original: &mut Map<String, Value>, key: String, mut value: Value) {
+    discard_nulls(&mut value);
+    if let Some(value) = without_directives(value) {
+        original.insert(key, value);
+    }
+}
+
+fn discard_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(discard_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(discard_nulls),
+        _ => {}
+    }
+}
+
+/// Drops every map that carries a directive.
+fn without_directives(value: Value) -> Option<Value> {
+    match value {
+        Value::Object(map) if map.contains_key(DIRECTIVE) => None,
+        Value::Object(map) => {
+            let kept = map.into_iter().filter_map(|(key, value)| Some((key, without_directives(value)?)));
+            Some(Value::Object(kept.collect()))
+        }
+        Value::Array(items) => Some(items.into_iter().filter_map(without_directives).collect()),
+        scalar => Some(scalar),
+    }
+}
+
+/// `$retainKeys` names all fields that may stay.
+fn retain_keys(original: &mut Map<String, Value>, patch: &mut Map<String, Value>) -> Result<(), PatchError> {
+    let malformed = || PatchError::BadRequest("invalid patch format of retainKeys".to_owned());
+    let Some(retained) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
+    let Value::Array(retained) = retained else { return Err(malformed()) };
+    let is_retained = |key: &str| retained.iter().any(|retained| retained == key);
+    let directive = |key: &str| key.starts_with(DELETE_FROM_LIST) || key.starts_with(SET_ORDER);
+    let stray = |(key, value): (&String, &Value)| !value.is_null() && !directive(key) && !is_retained(key);
+    if patch.iter().any(stray) {
+        return Err(malformed());
+    }
+    original.retain(|key, _| is_retained(key));
+    Ok(())
+}
+
+/// Merges the lists that come with `$setElementOrder`, and puts them in that order.
+fn set_orders(
+    original: &mut Map<String, Value>,
+    patch: &mut Map<String, Value>,
+    schema: Option<&Schema>,
+) -> Result<(), PatchError> {
+    let directives: Vec<String> = patch.keys().filter(|key| key.starts_with(SET_ORDER)).cloned().collect();
+    for directive in directives {
+        let order = patch.remove(&directive).unwrap_or(Value::Null);
+        let order = list_or_error(order)?;
+        let key = directive_target(&directive, SET_ORDER)?;
+        let present = original.get(key).cloned().map(list_or_error).transpose()?;
+        let patched = patch.get(key).cloned().map(list_or_error).transpose()?;
+        let field = lookup(schema, key, true)?;
+        list::check_order(patched.as_deref().unwrap_or_default(), &order, field.merge_key)?;
+        let merged = match (&present, patched.clone()) {
+            (None, None) => continue,
+            (Some(present), None) => present.clone(),
+            (None, Some(patched)) => patched.into_iter().filter_map(without_directives).collect(),
+            (Some(present), Some(patched)) => list::merge(present.clone(), patched, &field, false)?,
+        };
+        let server = present.unwrap_or_default();
+        let kind = list::element_kind(&[&server, patched.as_deref().unwrap_or_default()])?;
+        let (ours, theirs) = list::partition(merged, &order, field.merge_key)?;
+        let ordered = list::normalize(ours, theirs, &order, &server, field.merge_key, kind)?;
+        original.insert(key.to_owned(), Value::Array(ordered));
+        patch.remove(key);
+    }
+    Ok(())
+}
+
+fn list_or_error(value: Value) -> Result<Vec<Value>, PatchError> {
+    match value {
+        Value::Array(items) => Ok(items),
+        other => {
+            let found = go_text::type_of(&other);
+            Err(PatchError::Internal(format!("expected a []interface {{}}, but received a {found}")))
+        }
+    }
+}
+
+/// The field that `$directive/FIELD` is about.
+fn directive_target<'a>(key: &'a str, prefix: &str) -> Result<&'a str, PatchError> {
+    let target = key.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/'));
+    target.ok_or_else(|| {
+        let list = if prefix == SET_ORDER { "setElementOrder" } else { "primitive" };
+        PatchError::BadRequest(format!("invalid patch format of {list} list"))
+    })
+}
+
+fn lookup<'a>(schema: Option<&'a Schema>, key: &str, is_list: bool) -> Result<Field<'a>, PatchError> {
+    let unknown = Field { schema: None, strategy: "", merge_key: "" };
+    let Some(schema) = schema else { return Ok(unknown) };
+    let Some(field) = schema.entry(key) else {
+        if schema.has_properties() && matches!(schema.additional(), Additional::Unset) {
+            let name = schema.component().and_then(|name| name.rsplit('.').next()).unwrap_or_default();
+            let message = format!("unable to find api field in struct {name} for the json field {key:?}");
+            return Err(PatchError::Internal(message));
+        }
+        return Ok(unknown);
+    };
+    let strategy = field.patch_strategies().find(|strategy| *strategy != "retainKeys").unwrap_or_default();
+    let merge_key = field.merge_key.as_deref().unwrap_or_default();
+    let schema = if is_list { field.items().map(|items| &**items) } else { Some(&**field) };
+    Ok(Field { schema, strategy, merge_key })
+}
+
+fn bad_directive(directive: &Value, map: &Map<String, Value>) -> PatchError {
+    let directive = go_text::text(directive);
+    PatchError::Internal(format!("unknown patch type: {directive} in map: {}", map_text(map)))
+}
+
+fn no_merge_key(map: &Map<String, Value>, key: &str) -> PatchError {
+    PatchError::Internal(format!("map: {} does not contain declared merge key: {key}", map_text(map)))
+}
+
+fn map_text(map: &Map<String, Value>) -> String {
+    go_text::text(&Value::Object(map.clone()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! Lists in a strategic merge patch: which items survive, and in which order.
+//!
+//! Owns the merging of two lists and the ordering rules: the order that the patch gives comes first, what only the server
+//! has keeps its place as far as that leaves one. It must not look at fields of the items other than their merge key,
+//! except to merge them.
+
+use serde_json::{Map, Value};
+
+use super::{DIRECTIVE, Field, bad_directive, merge_map, no_merge_key};
+use crate::patch::{PatchError, go_text};
+
+/// What the items of a list are.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Elements {
+    Maps,
+    Scalars,
+}
+
+/// Merges `patch` into `original`; with `deletes`, removes its values instead.
+pub(super) fn merge(
+    original: Vec<Value>,
+    patch: Vec<Value>,
+    field: &Field<'_>,
+    deletes: bool,
+) -> Result<Vec<Value>, PatchError> {
+    if field.strategy != "merge" && !deletes {
+        return Ok(patch);
+    }
+    if original.is_empty() && patch.is_empty() {
+        return Ok(original);
+    }
+    let kind = element_kind(&[&original, &patch])?;
+    if kind == Elements::Scalars {
+        if deletes {
+            return Ok(original.into_iter().filter(|item| !patch.contains(item)).collect());
+        }
+        let merged = without_duplicates([original.clone(), patch.clone()].concat());
+        let (ours, theirs) = partition(merged, &patch, field.merge_key)?;
+        return normalize(ours, theirs, &patch, &original, field.merge_key, kind);
+    }
+    if field.merge_key.is_empty() {
+        return Err(PatchError::Internal("cannot merge lists without merge key for struct".to_owned()));
+    }
+    let (mut original, patch) = apply_item_directives(original, patch, field.merge_key)?;
+    let present = original.len();
+    for item in &patch {
+        let map = as_map(item)?;
+        let key = map.get(field.merge_key).ok_or_else(|| no_merge_key(map, field.merge_key))?;
+        let found = position(&original, field.merge_key, key)?;
+        match found {
+            Some(index) => {
+                let before = original[index].as_object().cloned().unwrap_or_default();
+                original[index] = Value::Object(merge_map(before, map.clone(), field.schema)?);
+            }
+            None => original.push(item.clone()),
+        }
+    }
+    let server = original[..present].to_vec();
+    let (ours, theirs) = partition(original, &patch, field.merge_key)?;
+    normalize(ours, theirs, &patch, &server, field.merge_key, kind)
+}
+
+/// Takes the items with directives out of the patch: `delete` removes its match, `replace` drops all that was there.
+fn apply_item_directives(
+    mut original: Vec<Value>,
+    patch: Vec<Value>,
+    merge_key: &str,
+) -> Result<(Vec<Value>, Vec<Value>), PatchError> {
+    let mut plain = Vec::new();
+    let mut replace = false;
+    for item in patch {
+        let map = as_map(&item)?;
+        match map.get(DIRECTIVE).map(|directive| (directive, directive.as_str())) {
+            None => plain.push(item),
+            Some((_, Some("delete"))) => {
+                let key = map.get(merge_key).ok_or_else(|| no_merge_key(map, merge_key))?;
+                while let Some(index) = position(&original, merge_key, key)? {
+                    original.remove(index);
+                }
+            }
+            Some((_, Some("replace"))) => replace = true,
+            Some((_, Some("merge"))) => {
+                return Err(PatchError::Internal(
+                    "merging lists cannot yet be specified in the patch".to_owned(),
+                ));
+            }
+            Some((directive, _)) => return Err(bad_directive(directive, map)),
+        }
+    }
+    Ok((if replace { Vec::new() } else { original }, plain))
+}
+
+/// All items must be of one kind, and none may be a list.
+pub(super) fn element_kind(lists: &[&[Value]]) -> Result<Elements, PatchError> {
+    let mut items = lists.iter().flat_map(|list| list.iter());
+    let Some(first) = items.next() else {
+        return Err(PatchError::Internal("no elements in any of the given slices".to_owned()));
+    };
+    if first.is_array() {
+        return Err(PatchError::Unprocessable(
+            "the server rejected our request due to an error in our request".to_owned(),
+        ));
+    }
+    if items.any(|item| go_text::type_of(item) != go_text::type_of(first)) {
+        let lists: Vec<Value> = lists.iter().map(|list| Value::Array(list.to_vec())).collect();
+        let lists = go_text::text(&Value::Array(lists));
+        return Err(PatchError::Internal(format!("list element types are not identical: {lists}")));
+    }
+    Ok(if first.is_object() { Elements::Maps } else { Elements::Scalars })
+}
+
+/// Splits a list into the items that `by` mentions and the others.
+pub(super) fn partition(
+    list: Vec<Value>,
+    by: &[Value],
+    merge_key: &str,
+) -> Result<(Vec<Value>, Vec<Value>), PatchError> {
+    if merge_key.is_empty() {
+        return Ok(list.into_iter().partition(|item| by.contains(item)));
+    }
+    let mut mentioned = Vec::new();
+    let mut others = Vec::new();
+    for item in list {
+        let map = as_map(&item)?;
+        let key = map.get(merge_key).ok_or_else(|| no_merge_key(map, merge_key))?;
+        let target = if position(by, merge_key, key)?.is_some() { &mut mentioned } else { &mut others };
+        target.push(item);
+    }
+    Ok((mentioned, others))
+}
+
+/// Orders the patch's items by the patch's order, the server's by the server's, and interleaves the two.
+pub(super) fn normalize(
+    ours: Vec<Value>,
+    theirs: Vec<Value>,
+    our_order: &[Value],
+    server_order: &[Value],
+    merge_key: &str,
+    kind: Elements,
+) -> Result<Vec<Value>, PatchError> {
+    let ours = sort_by(ours, our_order, merge_key, kind)?;
+    let theirs = sort_by(theirs, server_order, merge_key, kind)?;
+    let rank = |item: &Value| rank(server_order, item, merge_key, kind);
+    let mut merged = Vec::with_capacity(ours.len() + theirs.len());
+    let mut ours = ours.into_iter().peekable();
+    let mut theirs = theirs.into_iter().peekable();
+    while let (Some(our), Some(their)) = (ours.peek(), theirs.peek()) {
+        let before = matches!((rank(their), rank(our)), (Some(their), Some(our)) if their < our);
+        merged.extend(if before { theirs.next() } else { ours.next() });
+    }
+    merged.extend(ours);
+    merged.extend(theirs);
+    Ok(merged)
+}
+
+/// A stable insertion sort in which an item that the order does not know goes before what precedes it, as the server's
+/// does for lists of usual length.
+fn sort_by(
+    list: Vec<Value>,
+    order: &[Value],
+    merge_key: &str,
+    kind: Elements,
+) -> Result<Vec<Value>, PatchError> {
+    let (mut list, deleted) = match kind {
+        Elements::Scalars => (list, Vec::new()),
+        Elements::Maps => {
+            for item in list.iter().chain(order) {
+                let map = as_map(item)?;
+                if !map.contains_key(merge_key) {
+                    return Err(no_merge_key(map, merge_key));
+                }
+            }
+            let kept = |item: &Value| item.get(DIRECTIVE).and_then(Value::as_str) != Some("delete");
+            list.into_iter().partition(kept)
+        }
+    };
+    let less = |left: &Value, right: &Value| {
+        let ranks = (rank(order, left, merge_key, kind), rank(order, right, merge_key, kind));
+        matches!(ranks, (None, _) | (_, None)) || ranks.0 < ranks.1
+    };
+    for end in 1..list.len() {
+        let mut at = end;
+        while at > 0 && less(&list[at], &list[at - 1]) {
+            list.swap(at, at - 1);
+            at -= 1;
+        }
+    }
+    list.extend(deleted);
+    Ok(list)
+}
+
+fn rank(order: &[Value], item: &Value, merge_key: &str, kind: Elements) -> Option<usize> {
+    match kind {
+        Elements::Scalars => order.iter().position(|known| known == item),
+        Elements::Maps => order.iter().position(|known| known.get(merge_key) == item.get(merge_key)),
+    }
+}
+
+/// The items of a patch must come in the order that `$setElementOrder` gives, and all be in it.
+pub(super) fn check_order(patch: &[Value], order: &[Value], merge_key: &str) -> Result<(), PatchError> {
+    if patch.is_empty() || order.is_empty() {
+        return Ok(());
+    }
+    let mut wanted = order.iter();
+    for item in patch {
+        let same = |known: &Value| -> Result<bool, PatchError> {
+            if merge_key.is_empty() {
+                return Ok(known == item);
+            }
+            let (known, item) = (as_map(known)?, as_map(item)?);
+            let key = |map: &Map<String, Value>| {
+                map.get(merge_key).cloned().ok_or_else(|| no_merge_key(map, merge_key))
+            };
+            Ok(key(item)? == key(known)?)
+        };
+        if !merge_key.is_empty() && as_map(item)?.contains_key(DIRECTIVE) {
+            continue;
+        }
+        loop {
+            match wanted.next() {
+                Some(known) if same(known)? => break,
+                Some(_) => {}
+                None => {
+                    let show = |list: &[Value]| go_text::text(&Value::Array(list.to_vec()));
+                    return Err(PatchError::Internal(format!(
+                        "The order in patch list:\n{}\n doesn't match $setElementOrder list:\n{}\n",
+                        show(patch),
+                        show(order)
+                    )));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn position(list: &[Value], merge_key: &str, key: &Value) -> Result<Option<usize>, PatchError> {
+    for (index, item) in list.iter().enumerate() {
+        let Value::Object(map) = item else {
+            return Err(PatchError::Internal(format!("value for key {index} is not a map")));
+        };
+        if map.get(merge_key) == Some(key) {
+            return Ok(Some(index));
+        }
+    }
+    Ok(None)
+}
+
+fn as_map(item: &Value) -> Result<&Map<String, Value>, PatchError> {
+    item.as_object().ok_or_else(|| {
+        let found = go_text::type_of(item);
+        PatchError::Internal(format!("expected a map[string]interface {{}}, but received a {found}"))
+    })
+}
+
+/// Keeps the first of equal values. Each later one is overwritten by the list's last, which moves there.
+fn without_duplicates(mut list: Vec<Value>) -> Vec<Value> {
+    let mut first = 0;
+    while first < list.len() {
+        let mut other = first + 1;
+        while other < list.len() {
+            if list[first] == list[other] {
+                list.swap_remove(other);
+            } else {
+                other += 1;
+            }
+        }
+        first += 1;
+    }
+    list
+}

@@ -1,0 +1,207 @@
+//! Whether a custom resource definition is one that a server accepts.
+//!
+//! Owns the rules on names, group, scope, versions, subresources and printer columns; the schemas are judged by
+//! `structural`. Defaults (singular, list kind) must have been filled in before.
+
+use serde_json::Value;
+
+use super::field_error::FieldError;
+use super::structural;
+
+const DNS_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
+    character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is \
+    '[a-z]([-a-z0-9]*[a-z0-9])?')";
+const DNS_1123: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
+    start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+    '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+
+/// Everything that a server has against a CRD, in the server's order. Empty means that it is accepted.
+pub(crate) fn validate_crd(crd: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let spec = &crd["spec"];
+    let name = text(&crd["metadata"], "name");
+    let expected = format!("{}.{}", text(&spec["names"], "plural"), text(spec, "group"));
+    if name != expected {
+        errors.push(FieldError::invalid("metadata.name", name, "must be spec.names.plural+\".\"+spec.group"));
+    }
+    group_and_scope(spec, &mut errors);
+    versions(spec, &mut errors);
+    names(&spec["names"], &mut errors);
+    conversion(&spec["conversion"], &mut errors);
+    if spec["preserveUnknownFields"] == true {
+        let why = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
+        errors.push(FieldError::invalid("spec.preserveUnknownFields", true, why));
+    }
+    errors
+}
+
+fn group_and_scope(spec: &Value, errors: &mut Vec<FieldError>) {
+    let group = text(spec, "group");
+    if group.is_empty() {
+        errors.push(FieldError::required("spec.group", ""));
+    } else if !is_subdomain(group) {
+        errors.push(FieldError::invalid("spec.group", group, DNS_1123));
+    } else if !group.contains('.') {
+        errors.push(FieldError::invalid("spec.group", group, "should be a domain with at least one dot"));
+    }
+    match text(spec, "scope") {
+        "Cluster" | "Namespaced" => {}
+        "" => errors.push(FieldError::required("spec.scope", "")),
+        other => errors.push(FieldError::not_supported("spec.scope", other, &["Cluster", "Namespaced"])),
+    }
+}
+
+fn versions(spec: &Value, errors: &mut Vec<FieldError>) {
+    let versions = spec["versions"].as_array().map_or(&[][..], Vec::as_slice);
+    let schema = |version: &Value| version["schema"]["openAPIV3Schema"].clone();
+    for (index, _) in versions.iter().enumerate().filter(|(_, version)| schema(version).is_null()) {
+        let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
+        errors.push(FieldError::required(field, ""));
+    }
+    // The server keeps one schema for all versions where they agree, and names that place.
+    let shared = versions.windows(2).all(|pair| schema(&pair[0]) == schema(&pair[1]));
+    for (index, version) in versions.iter().enumerate() {
+        let path = format!("spec.versions[{index}]");
+        let name = text(version, "name");
+        if !is_label(name) {
+            errors.push(FieldError::invalid(format!("{path}.name"), name, DNS_1035));
+        }
+        if !shared && !schema(version).is_null() {
+            errors.extend(structural::check(&format!("{path}.schema.openAPIV3Schema"), &schema(version)));
+        }
+        scale(&format!("{path}.subresources.scale"), &version["subresources"]["scale"], errors);
+        columns(&format!("{path}.additionalPrinterColumns"), &version["additionalPrinterColumns"], errors);
+    }
+    let mut seen = std::collections::HashSet::new();
+    if !versions.iter().all(|version| seen.insert(text(version, "name"))) {
+        errors.push(FieldError::invalid(
+            "spec.versions",
+            spec["versions"].clone(),
+            "must contain unique version names",
+        ));
+    }
+    if versions.iter().filter(|version| version["storage"] == true).count() != 1 {
+        let why = "must have exactly one version marked as storage version";
+        errors.push(FieldError::invalid("spec.versions", spec["versions"].clone(), why));
+    }
+    if let (true, Some(first)) = (shared, versions.first().map(schema).filter(|schema| !schema.is_null())) {
+        errors.extend(structural::check("spec.validation.openAPIV3Schema", &first));
+    }
+}
+
+fn names(names: &Value, errors: &mut Vec<FieldError>) {
+    for field in ["plural", "singular", "kind", "listKind"] {
+        if text(names, field).is_empty() {
+            errors.push(FieldError::required(format!("spec.names.{field}"), ""));
+        }
+    }
+    for field in ["plural", "singular", "kind", "listKind"] {
+        let name = text(names, field);
+        let is_kind = field.ends_with("ind");
+        let fits = if is_kind { is_label(&name.to_lowercase()) } else { is_label(name) };
+        if !name.is_empty() && !fits {
+            let why = if is_kind {
+                format!("may have mixed case, but should otherwise match: {DNS_1035}")
+            } else {
+                DNS_1035.to_owned()
+            };
+            errors.push(FieldError::invalid(format!("spec.names.{field}"), name, why));
+        }
+    }
+    let kind = text(names, "kind");
+    for list in ["shortNames", "categories"] {
+        for (index, name) in names[list].as_array().into_iter().flatten().enumerate() {
+            let name = name.as_str().unwrap_or_default();
+            if !is_label(name) {
+                errors.push(FieldError::invalid(format!("spec.names.{list}[{index}]"), name, DNS_1035));
+            }
+        }
+    }
+    if !kind.is_empty() && kind == text(names, "listKind") {
+        errors.push(FieldError::invalid(
+            "spec.names.listKind",
+            kind,
+            "kind and listKind may not be the same",
+        ));
+    }
+}
+
+fn conversion(conversion: &Value, errors: &mut Vec<FieldError>) {
+    match text(conversion, "strategy") {
+        "" | "None" | "Webhook" => {}
+        other => {
+            errors.push(FieldError::not_supported("spec.conversion.strategy", other, &["None", "Webhook"]));
+        }
+    }
+}
+
+fn scale(path: &str, scale: &Value, errors: &mut Vec<FieldError>) {
+    if !scale.is_object() {
+        return;
+    }
+    for (field, root) in [("specReplicasPath", ".spec"), ("statusReplicasPath", ".status")] {
+        let found = text(scale, field);
+        if found.is_empty() {
+            errors.push(FieldError::required(format!("{path}.{field}"), ""));
+        } else if !(is_simple_path(found) && found.starts_with(&format!("{root}."))) {
+            let why = format!("should be a json path under {root}");
+            errors.push(FieldError::invalid(format!("{path}.{field}"), found, why));
+        }
+    }
+    let selector = text(scale, "labelSelectorPath");
+    let below = selector.starts_with(".spec.") || selector.starts_with(".status.");
+    if !(selector.is_empty() || is_simple_path(selector) && below) {
+        let why = "should be a json path under either .spec or .status";
+        errors.push(FieldError::invalid(format!("{path}.labelSelectorPath"), selector, why));
+    }
+}
+
+fn is_simple_path(path: &str) -> bool {
+    path.starts_with('.')
+        && !path.contains(['[', ']', '\'', '"', ' '])
+        && path[1..].split('.').all(|step| !step.is_empty())
+}
+
+fn columns(path: &str, columns: &Value, errors: &mut Vec<FieldError>) {
+    const TYPES: &str = "must be one of boolean,date,integer,number,string";
+    for (index, column) in columns.as_array().into_iter().flatten().enumerate() {
+        let path = format!("{path}[{index}]");
+        if text(column, "name").is_empty() {
+            errors.push(FieldError::required(format!("{path}.name"), ""));
+        }
+        match text(column, "type") {
+            "boolean" | "date" | "integer" | "number" | "string" => {}
+            "" => errors.push(FieldError::required(format!("{path}.type"), TYPES)),
+            other => errors.push(FieldError::invalid(format!("{path}.type"), other, TYPES)),
+        }
+        if text(column, "jsonPath").is_empty() {
+            errors.push(FieldError::required(format!("{path}.JSONPath"), ""));
+        }
+    }
+}
+
+/// A DNS-1035 label.
+fn is_label(name: &str) -> bool {
+    name.len() <= 63
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+/// A DNS-1123 subdomain.
+fn is_subdomain(name: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let part = |part: &str| {
+        part.starts_with(alphanumeric)
+            && part.ends_with(alphanumeric)
+            && part.chars().all(|c| alphanumeric(c) || c == '-')
+    };
+    name.len() <= 253 && name.split('.').all(part)
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! The expected texts are those of kube-apiserver 1.37.2.
+
+use serde_json::{Value, json};
+
+use super::validate_crd;
+
+fn crd(schema: &Value) -> Value {
+    json!({
+        "metadata": {"name": "foos.ex.com"},
+        "spec": {
+            "group": "ex.com",
+            "scope": "Namespaced",
+            "names": {"plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+        },
+    })
+}
+
+fn texts(crd: &Value) -> Vec<String> {
+    validate_crd(crd).iter().map(ToString::to_string).collect()
+}
+
+#[track_caller]
+fn check(schema: &Value, expected: &[&str]) {
+    let expected: Vec<String> =
+        expected.iter().map(|text| format!("spec.validation.openAPIV3Schema{text}")).collect();
+    assert_eq!(texts(&crd(schema)), expected);
+}
+
+#[test]
+fn accepts_what_is_structural() {
+    check(&json!({"type": "object"}), &[]);
+    check(&json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}), &[]);
+    check(
+        &json!({"type": "object", "properties": {
+            "metadata": {"type": "object", "properties": {"name": {"type": "string", "pattern": "^a"}}},
+            "a": {"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}]},
+            "b": {"type": "object", "properties": {"x": {"type": "string"}}, "anyOf": [{"required": ["x"]}, {"properties": {"x": {"pattern": "a"}}}]},
+            "c": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
+                  "items": {"type": "object", "required": ["k"], "properties": {"k": {"type": "string"}}}},
+            "d": {"type": "object", "default": {"x": "1"}, "properties": {"x": {"type": "string"}}},
+            "e": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+        }}),
+        &[],
+    );
+}
+
+#[test]
+fn every_part_has_a_type() {
+    check(&json!({}), &[".type: Required value: must not be empty at the root"]);
+    check(
+        &json!({"type": "array"}),
+        &[
+            ".items: Required value: must be specified",
+            ".type: Invalid value: \"array\": must be object at the root",
+        ],
+    );
+    check(
+        &json!({"type": "object", "properties": {
+            "a": {}, "b": {"type": "array"}, "c": {"type": "array", "items": {}}, "d": {"type": "strin"},
+        }}),
+        &[
+            ".properties[a].type: Required value: must not be empty for specified object fields",
+            ".properties[b].items: Required value: must be specified",
+            ".properties[c].items.type: Required value: must not be empty for specified array items",
+            ".properties[d].type: Unsupported value: \"strin\": supported values: \"array\", \"boolean\", \"integer\", \"number\", \"object\", \"string\"",
+        ],
+    );
+}
+
+#[test]
+fn junctors_restrict_values_only() {
+    check(
+        &json!({"type": "object", "nullable": true, "properties": {
+            "a": {"type": "string", "anyOf": [{"type": "string"}, {"description": "x", "default": "1"}]},
+        }}),
+        &[
+            ".nullable: Forbidden: nullable cannot be true at the root",
+            ".properties[a].anyOf[0].type: Forbidden: must be empty to be structural",
+            ".properties[a].anyOf[1].default: Forbidden: must be undefined to be structural",
+            ".properties[a].anyOf[1].description: Forbidden: must be empty to be structural",
+        ],
+    );
+    check(
+        &json!({"type": "object", "allOf": [{"properties": {"zz": {"type": "string"}}}]}),
+        &[
+            ".allOf[0].properties[zz].type: Forbidden: must be empty to be structural",
+            ".properties[zz]: Required value: because it is defined in spec.validation.openAPIV3Schema.allOf[0].properties[zz]",
+        ],
+    );
+}
+
+#[test]
+fn forbidden_constructs() {
+    check(
+        &json!({"type": "object", "properties": {"a": {"type": "string", "uniqueItems": true}, "b": {"$ref": "x"}}}),
+        &[
+            ".properties[b].$ref: Forbidden: $ref is not supported",
+            ".properties[a].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
+        ],
+    );
+    check(
+        &json!({"type": "object", "additionalProperties": true, "properties": {
+            "a": {"type": "object", "properties": {"x": {"type": "string"}}, "additionalProperties": {"type": "string"}},
+            "metadata": {"type": "object", "properties": {"labels": {"type": "object"}}},
+        }}),
+        &[
+            ".additionalProperties: Forbidden: must not be used at the root",
+            ".properties[metadata]: Forbidden: must not specify anything other than name and generateName, but metadata is implicitly specified",
+            ".properties[a].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive",
+        ],
+    );
+    let errors =
+        texts(&crd(&json!({"type": "object", "properties": {"b": {"type": "string", "pattern": "("}}})));
+    assert!(errors[0].contains(
+        "properties[b].pattern: Invalid value: \"(\": must be a valid regular expression, but isn't: "
+    ));
+}
+
+#[test]
+fn list_and_map_types() {
+    check(
+        &json!({"type": "object", "properties": {
+            "l": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "object"}},
+            "m": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k", "z"],
+                  "items": {"type": "object", "properties": {"k": {"type": "string"}}}},
+            "o": {"type": "string", "x-kubernetes-list-type": "foo"},
+            "p": {"type": "object", "x-kubernetes-map-type": "x"},
+        }}),
+        &[
+            ".properties[l].items.x-kubernetes-map-type: Invalid value: null: must be atomic as item of a list with x-kubernetes-list-type=set",
+            ".properties[m].x-kubernetes-list-map-keys: Invalid value: [\"k\",\"z\"]: entries must all be names of item properties",
+            ".properties[m].items.properties[k].default: Required value: this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property",
+            ".properties[o].type: Invalid value: \"string\": must be array if x-kubernetes-list-type is specified",
+            ".properties[o].x-kubernetes-list-type: Unsupported value: \"foo\": supported values: \"atomic\", \"set\", \"map\"",
+            ".properties[p].x-kubernetes-map-type: Unsupported value: \"x\": supported values: \"atomic\", \"granular\"",
+        ],
+    );
+}
+
+#[test]
+fn defaults_fit_their_schema() {
+    check(
+        &json!({"type": "object", "properties": {
+            "a": {"type": "string", "default": 5},
+            "b": {"type": "object", "default": {"x": 1, "y": 2}, "properties": {"x": {"type": "string"}}},
+            "c": {"type": "integer", "default": 1, "minimum": 3},
+        }}),
+        &[
+            ".properties[a].default: Invalid value: \"integer\":  in body must be of type string: \"integer\"",
+            ".properties[b].default: Invalid value: {\"x\":1,\"y\":2}: must not have unknown fields",
+            ".properties[b].default.x: Invalid value: \"integer\": x in body must be of type string: \"integer\"",
+            ".properties[c].default: Invalid value: 1:  in body should be greater than or equal to 3",
+        ],
+    );
+}
+
+#[test]
+fn versions_that_differ_are_named() {
+    let mut crd = crd(&json!({"type": "array"}));
+    crd["spec"]["versions"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "v2", "served": true, "storage": false, "schema": {"openAPIV3Schema": {}}}));
+    assert_eq!(
+        texts(&crd),
+        [
+            "spec.versions[0].schema.openAPIV3Schema.items: Required value: must be specified",
+            "spec.versions[0].schema.openAPIV3Schema.type: Invalid value: \"array\": must be object at the root",
+            "spec.versions[1].schema.openAPIV3Schema.type: Required value: must not be empty at the root",
+        ]
+    );
+}
+
+#[test]
+fn names_group_scope_and_versions() {
+    let empty = json!({"metadata": {"name": "foos.ex.com"}, "spec": {}});
+    assert_eq!(
+        texts(&empty),
+        [
+            "metadata.name: Invalid value: \"foos.ex.com\": must be spec.names.plural+\".\"+spec.group",
+            "spec.group: Required value",
+            "spec.scope: Required value",
+            "spec.versions: Invalid value: null: must have exactly one version marked as storage version",
+            "spec.names.plural: Required value",
+            "spec.names.singular: Required value",
+            "spec.names.kind: Required value",
+            "spec.names.listKind: Required value",
+        ]
+    );
+    let mut bad = crd(&json!({"type": "object"}));
+    bad["spec"]["group"] = json!("ex");
+    bad["spec"]["scope"] = json!("Foo");
+    bad["spec"]["names"]["kind"] = json!("foo!");
+    bad["spec"]["names"]["shortNames"] = json!(["F"]);
+    let found = texts(&bad);
+    assert!(found[0].starts_with("metadata.name: Invalid value"));
+    assert_eq!(found[1], "spec.group: Invalid value: \"ex\": should be a domain with at least one dot");
+    assert_eq!(
+        found[2],
+        "spec.scope: Unsupported value: \"Foo\": supported values: \"Cluster\", \"Namespaced\""
+    );
+    assert!(found[3].starts_with("spec.names.kind: Invalid value: \"foo!\": may have mixed case, but should otherwise match: a DNS-1035"));
+    assert!(found[4].starts_with("spec.names.shortNames[0]: Invalid value: \"F\": a DNS-1035 label must"));
+    assert_eq!(found.len(), 5);
+}
+
+#[test]
+fn subresources_and_columns() {
+    let mut bad = crd(&json!({"type": "object"}));
+    bad["spec"]["versions"][0]["subresources"] = json!({"scale": {"specReplicasPath": ".spec[0]"}});
+    bad["spec"]["versions"][0]["additionalPrinterColumns"] = json!([{"name": "", "type": "x"}]);
+    assert_eq!(
+        texts(&bad),
+        [
+            "spec.versions[0].subresources.scale.specReplicasPath: Invalid value: \".spec[0]\": should be a json path under .spec",
+            "spec.versions[0].subresources.scale.statusReplicasPath: Required value",
+            "spec.versions[0].additionalPrinterColumns[0].name: Required value",
+            "spec.versions[0].additionalPrinterColumns[0].type: Invalid value: \"x\": must be one of boolean,date,integer,number,string",
+            "spec.versions[0].additionalPrinterColumns[0].JSONPath: Required value",
+        ]
+    );
+}

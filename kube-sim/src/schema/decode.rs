@@ -1,0 +1,358 @@
+//! What Go's decoder makes of an object of a built-in kind.
+//!
+//! Owns the type errors that a server answers with 400 before any validation, and the small changes that an object goes
+//! through by being read into Go structs: nulls and empty optional collections vanish, quantities take their canonical
+//! form. It must not validate: a value of the right type passes.
+
+use base64::engine::general_purpose::STANDARD;
+use base64::{DecodeError, Engine as _};
+use serde_json::Value;
+
+use super::node::{Additional, Kind, Schema};
+use super::quantity;
+
+/// Reads `object` as the Go struct of a built-in kind would be read, and leaves it as the struct would be written.
+///
+/// # Errors
+/// What Go's decoder says, such as `json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of
+/// type int32`; see [`undecodable`] for the answer to a request, and `patch::unusable_result` for that to a patch.
+pub(crate) fn decode(schema: &Schema, object: &mut Value) -> Result<(), String> {
+    let mut decoder = Decoder { path: Vec::new(), owner: String::new() };
+    decoder.visit(schema, object)
+}
+
+/// The text of a 400 answer to a body that does not decode as its kind.
+pub(crate) fn undecodable(kind: &str, version: &str, problem: &str) -> String {
+    format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {problem}")
+}
+
+/// What strict field validation says about unknown and duplicate fields.
+pub(crate) fn strict_problem(problems: &[String]) -> String {
+    format!("strict decoding error: {}", problems.join(", "))
+}
+
+struct Decoder {
+    path: Vec<String>,
+    /// The struct that the present field belongs to.
+    owner: String,
+}
+
+impl Decoder {
+    fn visit(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
+        match schema.kind() {
+            Kind::Any => Ok(()),
+            Kind::Object => self.object(schema, value),
+            Kind::Array => self.array(schema, value),
+            Kind::String => self.string(schema, value),
+            Kind::Boolean => {
+                if value.is_boolean() {
+                    Ok(())
+                } else {
+                    Err(self.mismatch(value, "bool"))
+                }
+            }
+            Kind::Integer => self.integer(schema, value),
+            Kind::Number => {
+                if value.is_number() {
+                    Ok(())
+                } else {
+                    Err(self.mismatch(value, "float64"))
+                }
+            }
+            Kind::IntOrString => self.int_or_string(schema, value),
+        }
+    }
+
+    fn object(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
+        let Value::Object(map) = value else {
+            return Err(self.mismatch(value, &go_type(schema)));
+        };
+        let is_struct = schema.has_properties();
+        if !is_struct && matches!(schema.additional(), Additional::Unset) {
+            return Ok(());
+        }
+        map.retain(|_, value| !value.is_null());
+        let owner = match schema.component() {
+            Some(component) if is_struct => std::mem::replace(&mut self.owner, short(component).to_owned()),
+            _ => self.owner.clone(),
+        };
+        for (name, value) in map.iter_mut() {
+            let Some(entry) = schema.entry(name) else { continue };
+            if is_struct {
+                self.path.push(name.clone());
+            }
+            self.visit(entry, value)?;
+            if is_struct {
+                self.path.pop();
+            }
+        }
+        self.owner = owner;
+        if is_struct {
+            map.retain(|name, value| {
+                let Some(property) = schema.property(name) else { return true };
+                schema.requires(name) || !is_omitted(property, value)
+            });
+        }
+        Ok(())
+    }
+
+    fn array(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
+        let Value::Array(items) = value else {
+            return Err(self.mismatch(value, &go_type(schema)));
+        };
+        let Some(schema) = schema.items() else { return Ok(()) };
+        for item in items {
+            if !item.is_null() {
+                self.visit(schema, item)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn string(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
+        let format = schema.format.as_deref().or(schema.shape().format.as_deref());
+        let Value::String(text) = value else {
+            return Err(self.mismatch(value, if format == Some("byte") { "[]uint8" } else { "string" }));
+        };
+        match format {
+            Some("byte") => check_base64(text),
+            Some("date-time") => check_time(text, schema.component()),
+            _ => Ok(()),
+        }
+    }
+
+    fn integer(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
+        let format = schema.format.as_deref().unwrap_or("int64");
+        let Value::Number(number) = &*value else { return Err(self.mismatch(value, format)) };
+        let whole = number.as_i64();
+        let fits = match format {
+            "int32" => whole.is_some_and(|whole| i32::try_from(whole).is_ok()),
+            _ => whole.is_some(),
+        };
+        if fits { Ok(()) } else { Err(self.mismatch_text(&format!("number {number}"), format)) }
+    }
+
+    fn int_or_string(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
+        let is_quantity = schema.component().is_some_and(|component| component.ends_with("Quantity"));
+        if !is_quantity {
+            return match value {
+                Value::String(_) => Ok(()),
+                Value::Number(number) if number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) => Ok(()),
+                other => Err(self.mismatch(other, "int32")),
+            };
+        }
+        let text = match &*value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            other => other.to_string(),
+        };
+        *value = Value::String(quantity::canonical(&text)?);
+        Ok(())
+    }
+
+    fn mismatch(&self, value: &Value, expected: &str) -> String {
+        let found = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "bool",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        self.mismatch_text(found, expected)
+    }
+
+    fn mismatch_text(&self, found: &str, expected: &str) -> String {
+        if self.path.is_empty() {
+            return format!("json: cannot unmarshal {found} into Go value of type {expected}");
+        }
+        let path = self.path.join(".");
+        format!(
+            "json: cannot unmarshal {found} into Go struct field {}.{path} of type {expected}",
+            self.owner
+        )
+    }
+}
+
+/// Whether Go leaves an optional field out because its collection is empty.
+fn is_omitted(schema: &Schema, value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty() && matches!(schema.additional(), Additional::Of(_)),
+        _ => false,
+    }
+}
+
+/// The name of the Go type that a schema stands for.
+fn go_type(schema: &Schema) -> String {
+    if let Some(component) = schema.component() {
+        return qualified(component);
+    }
+    match schema.kind() {
+        Kind::Array => {
+            format!("[]{}", schema.items().map_or_else(|| "interface {}".to_owned(), |items| go_type(items)))
+        }
+        Kind::Object => match schema.additional() {
+            Additional::Of(values) if values.component().is_some_and(|name| name.ends_with("Quantity")) => {
+                "v1.ResourceList".to_owned()
+            }
+            Additional::Of(values) => format!("map[string]{}", go_type(values)),
+            _ => "map[string]interface {}".to_owned(),
+        },
+        Kind::String if schema.format.as_deref() == Some("byte") => "[]uint8".to_owned(),
+        Kind::String => "string".to_owned(),
+        Kind::Boolean => "bool".to_owned(),
+        Kind::Integer => schema.format.as_deref().unwrap_or("int64").to_owned(),
+        Kind::Number => "float64".to_owned(),
+        Kind::IntOrString => "intstr.IntOrString".to_owned(),
+        Kind::Any => "interface {}".to_owned(),
+    }
+}
+
+/// `io.k8s.api.core.v1.PodSpec` is `v1.PodSpec` in Go.
+fn qualified(component: &str) -> String {
+    let mut parts = component.rsplit('.');
+    match (parts.next(), parts.next()) {
+        (Some(name), Some(package)) => format!("{package}.{name}"),
+        _ => component.to_owned(),
+    }
+}
+
+fn short(component: &str) -> &str {
+    component.rsplit('.').next().unwrap_or(component)
+}
+
+/// Go's base64 decoder names the first byte that it cannot use; it does not mind bits beyond the last byte.
+fn check_base64(text: &str) -> Result<(), String> {
+    let compact: String = text.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
+    let offset = match STANDARD.decode(&compact) {
+        Ok(_) | Err(DecodeError::InvalidLastSymbol(..)) => return Ok(()),
+        Err(DecodeError::InvalidByte(offset, _)) => offset,
+        Err(_) => compact.trim_end_matches('=').len() / 4 * 4,
+    };
+    Err(format!("illegal base64 data at input byte {offset}"))
+}
+
+fn check_time(text: &str, component: Option<&str>) -> Result<(), String> {
+    if text.parse::<jiff::Timestamp>().is_ok() {
+        return Ok(());
+    }
+    let layout = match component {
+        Some(component) if component.ends_with("MicroTime") => "2006-01-02T15:04:05.000000Z07:00",
+        _ => "2006-01-02T15:04:05Z07:00",
+    };
+    Err(format!("parsing time \"{text}\" as \"{layout}\": cannot parse \"{text}\" as \"2006\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn deployment() -> std::sync::Arc<Schema> {
+        crate::builtin::schema("io.k8s.api.apps.v1.Deployment").unwrap()
+    }
+
+    /// The expected texts are those of kube-apiserver 1.37.2.
+    #[track_caller]
+    fn refuses(mut object: Value, problem: &str) {
+        assert_eq!(decode(&deployment(), &mut object).unwrap_err(), problem);
+    }
+
+    #[test]
+    fn names_the_field_and_its_go_type() {
+        let cannot = |what: &str| format!("json: cannot unmarshal {what}");
+        refuses(
+            json!({"spec": {"replicas": "3"}}),
+            &cannot("string into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        );
+        refuses(
+            json!({"spec": {"replicas": 3.5}}),
+            &cannot("number 3.5 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        );
+        refuses(
+            json!({"spec": {"replicas": 99_999_999_999_i64}}),
+            &cannot("number 99999999999 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        );
+        refuses(
+            json!({"spec": {"template": {"spec": {"containers": {"a": 1}}}}}),
+            &cannot(
+                "object into Go struct field PodSpec.spec.template.spec.containers of type []v1.Container",
+            ),
+        );
+        refuses(
+            json!({"spec": {"template": {"spec": {"containers": [{"name": 1}]}}}}),
+            &cannot(
+                "number into Go struct field Container.spec.template.spec.containers.name of type string",
+            ),
+        );
+        refuses(
+            json!({"metadata": {"labels": {"a": 1}}}),
+            &cannot("number into Go struct field ObjectMeta.metadata.labels of type string"),
+        );
+        refuses(
+            json!({"metadata": {"labels": ["a"]}}),
+            &cannot("array into Go struct field ObjectMeta.metadata.labels of type map[string]string"),
+        );
+        refuses(
+            json!({"spec": {"template": "x"}}),
+            &cannot("string into Go struct field DeploymentSpec.spec.template of type v1.PodTemplateSpec"),
+        );
+        refuses(
+            json!({"spec": []}),
+            &cannot("array into Go struct field Deployment.spec of type v1.DeploymentSpec"),
+        );
+        refuses(
+            json!({"spec": {"paused": "yes"}}),
+            &cannot("string into Go struct field DeploymentSpec.spec.paused of type bool"),
+        );
+        refuses(
+            json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": true}}}}),
+            &cannot(
+                "bool into Go struct field RollingUpdateDeployment.spec.strategy.rollingUpdate.maxSurge of type int32",
+            ),
+        );
+    }
+
+    #[test]
+    fn refuses_what_a_string_must_not_be() {
+        let quantity =
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+        let limits = |cpu: &str| json!({"spec": {"template": {"spec": {"containers": [{"resources": {"limits": {"cpu": cpu}}}]}}}});
+        refuses(limits("abc"), quantity);
+        refuses(
+            json!({"metadata": {"creationTimestamp": "xx"}}),
+            "parsing time \"xx\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"xx\" as \"2006\"",
+        );
+        let secret = crate::builtin::schema("io.k8s.api.core.v1.Secret").unwrap();
+        let error = decode(&secret, &mut json!({"data": {"a": "!!"}})).unwrap_err();
+        assert_eq!(error, "illegal base64 data at input byte 0");
+        assert_eq!(
+            undecodable("Secret", "v1", &error),
+            "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data at input byte 0"
+        );
+        let error = decode(&secret, &mut json!({"data": {"a": 5}})).unwrap_err();
+        assert!(error.ends_with("number into Go struct field Secret.data of type []uint8"), "{error}");
+    }
+
+    #[test]
+    fn leaves_the_object_as_go_would_write_it() {
+        let mut object = json!({
+            "metadata": {"name": "a", "labels": {}, "annotations": null},
+            "spec": {"selector": {}, "template": {"spec": {
+                "containers": [{"name": "c", "env": [], "resources": {"limits": {"cpu": "1000m"}}}],
+                "volumes": [{"name": "v", "emptyDir": {}}],
+            }}},
+        });
+        decode(&deployment(), &mut object).unwrap();
+        let expected = json!({
+            "metadata": {"name": "a"},
+            "spec": {"selector": {}, "template": {"spec": {
+                "containers": [{"name": "c", "resources": {"limits": {"cpu": "1"}}}],
+                "volumes": [{"name": "v", "emptyDir": {}}],
+            }}},
+        });
+        assert_eq!(object, expected);
+    }
+}

@@ -1,0 +1,122 @@
+//! Finds keys that a JSON text gives twice, which a parsed value no longer shows.
+//!
+//! Owns one streaming pass over the text. It must not know any schema.
+
+use std::collections::HashSet;
+use std::fmt::{self, Write as _};
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// What to say about every key that `json` repeats, in the order of the text: `duplicate field "spec.replicas"`.
+///
+/// A text that is no JSON has none; parsing it is what reports that.
+pub(crate) fn duplicates(json: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let scan = Scan { path: &mut String::new(), found: &mut found };
+    if scan.deserialize(&mut deserializer).is_err() {
+        return Vec::new();
+    }
+    found.iter().map(|path| format!("duplicate field \"{path}\"")).collect()
+}
+
+struct Scan<'a> {
+    path: &'a mut String,
+    found: &'a mut Vec<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Scan<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Scan<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        let length = self.path.len();
+        while let Some(key) = map.next_key::<String>()? {
+            if !self.path.is_empty() {
+                self.path.push('.');
+            }
+            self.path.push_str(&key);
+            if !seen.insert(key) && !self.found.contains(self.path) {
+                self.found.push(self.path.clone());
+            }
+            map.next_value_seed(Scan { path: self.path, found: self.found })?;
+            self.path.truncate(length);
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let length = self.path.len();
+        for index in 0_usize.. {
+            let _ = write!(self.path, "[{index}]");
+            let item = seq.next_element_seed(Scan { path: self.path, found: self.found })?;
+            self.path.truncate(length);
+            if item.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_every_repeated_key_once() {
+        let text =
+            br#"{"a":1,"spec":{"replicas":3,"list":[{"x":1},{"x":1,"x":2,"x":3}],"replicas":4},"a":2}"#;
+        assert_eq!(
+            duplicates(text),
+            [
+                "duplicate field \"spec.list[1].x\"",
+                "duplicate field \"spec.replicas\"",
+                "duplicate field \"a\""
+            ]
+        );
+    }
+
+    #[test]
+    fn says_nothing_about_clean_or_broken_text() {
+        assert!(duplicates(br#"{"a":{"b":[1,2,{"c":null}]},"d":"e"}"#).is_empty());
+        assert!(duplicates(b"{\"a\":1,\"a\":").is_empty());
+        assert!(duplicates("[".repeat(100_000).as_bytes()).is_empty());
+    }
+}

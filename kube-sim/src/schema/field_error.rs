@@ -1,0 +1,278 @@
+//! One complaint about one field of an object, printed as an API server prints it.
+//!
+//! Owns the error's kinds, their texts and the message that joins several. It must not know any schema.
+
+use std::fmt::{self, Write as _};
+
+use serde_json::Value;
+
+/// What is wrong with a field. The names are those of the causes in a `Status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum FieldErrorKind {
+    /// A value is needed and absent.
+    Required,
+    /// The value is not acceptable.
+    Invalid,
+    /// The value has the wrong JSON type.
+    TypeInvalid,
+    /// The value is none of an enumeration.
+    NotSupported,
+    /// The value occurs twice where it must be unique.
+    Duplicate,
+    /// The field must not be set here.
+    Forbidden,
+    /// The text is too long.
+    TooLong,
+    /// The list or map has too many entries.
+    TooMany,
+}
+
+impl FieldErrorKind {
+    /// The reason of a `StatusCause`.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Required => "FieldValueRequired",
+            Self::Invalid => "FieldValueInvalid",
+            Self::TypeInvalid => "FieldValueTypeInvalid",
+            Self::NotSupported => "FieldValueNotSupported",
+            Self::Duplicate => "FieldValueDuplicate",
+            Self::Forbidden => "FieldValueForbidden",
+            Self::TooLong => "FieldValueTooLong",
+            Self::TooMany => "FieldValueTooMany",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Required => "Required value",
+            Self::Invalid | Self::TypeInvalid => "Invalid value",
+            Self::NotSupported => "Unsupported value",
+            Self::Duplicate => "Duplicate value",
+            Self::Forbidden => "Forbidden",
+            Self::TooLong => "Too long",
+            Self::TooMany => "Too many",
+        }
+    }
+
+    fn shows_value(self) -> bool {
+        matches!(
+            self,
+            Self::Invalid | Self::TypeInvalid | Self::NotSupported | Self::Duplicate | Self::TooMany
+        )
+    }
+}
+
+/// One complaint about one field.
+///
+/// `Display` prints the field and the text, such as
+/// `spec.replicas: Invalid value: -1: must be greater than or equal to 0`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct FieldError {
+    /// What is wrong.
+    pub(crate) kind: FieldErrorKind,
+    /// Where, such as `spec.containers[0].name`; the empty path prints as `<nil>`.
+    pub(crate) field: String,
+    /// The offending value.
+    pub(crate) value: Value,
+    /// Why, in words; may be empty.
+    pub(crate) detail: String,
+}
+
+impl FieldError {
+    fn new(
+        kind: FieldErrorKind,
+        field: impl Into<String>,
+        value: impl Into<Value>,
+        detail: impl Into<String>,
+    ) -> Self {
+        let mut field = field.into();
+        if field.is_empty() {
+            field.push_str("<nil>");
+        }
+        Self { kind, field, value: value.into(), detail: detail.into() }
+    }
+
+    /// A needed value is absent.
+    pub(crate) fn required(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(FieldErrorKind::Required, field, Value::Null, detail)
+    }
+
+    /// The value is not acceptable.
+    pub(crate) fn invalid(
+        field: impl Into<String>,
+        value: impl Into<Value>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::new(FieldErrorKind::Invalid, field, value, detail)
+    }
+
+    /// The value has the wrong JSON type.
+    pub(crate) fn type_invalid(
+        field: impl Into<String>,
+        value: impl Into<Value>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::new(FieldErrorKind::TypeInvalid, field, value, detail)
+    }
+
+    /// The value is none of `supported`, which are printed in the order given.
+    pub(crate) fn not_supported(
+        field: impl Into<String>,
+        value: impl Into<Value>,
+        supported: &[&str],
+    ) -> Self {
+        let mut detail = String::new();
+        if !supported.is_empty() {
+            let quoted: Vec<String> = supported.iter().map(|text| quote(text)).collect();
+            detail = format!("supported values: {}", quoted.join(", "));
+        }
+        Self::new(FieldErrorKind::NotSupported, field, value, detail)
+    }
+
+    /// The value occurs twice.
+    pub(crate) fn duplicate(field: impl Into<String>, value: impl Into<Value>) -> Self {
+        Self::new(FieldErrorKind::Duplicate, field, value, "")
+    }
+
+    /// The field must not be set here.
+    pub(crate) fn forbidden(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(FieldErrorKind::Forbidden, field, Value::Null, detail)
+    }
+
+    /// The text is longer than `max` bytes.
+    pub(crate) fn too_long(field: impl Into<String>, max: u64) -> Self {
+        let plural = if max == 1 { "" } else { "s" };
+        let detail = format!("may not be more than {max} byte{plural}");
+        Self::new(FieldErrorKind::TooLong, field, Value::Null, detail)
+    }
+
+    /// The list or map has `actual` entries where `max` are allowed.
+    pub(crate) fn too_many(field: impl Into<String>, actual: u64, max: u64) -> Self {
+        let plural = if max == 1 { "" } else { "s" };
+        let detail = format!("must have at most {max} item{plural}");
+        Self::new(FieldErrorKind::TooMany, field, actual, detail)
+    }
+
+    /// The text of a `StatusCause`: everything but the field.
+    pub(crate) fn message(&self) -> String {
+        let mut text = self.kind.title().to_owned();
+        if self.kind.shows_value() {
+            text.push_str(": ");
+            text.push_str(&go_value(&self.value));
+        }
+        if !self.detail.is_empty() {
+            text.push_str(": ");
+            text.push_str(&self.detail);
+        }
+        text
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message())
+    }
+}
+
+/// The message of an `Invalid` status: `Deployment.apps "web" is invalid: ...`.
+///
+/// One error is printed bare, several in brackets; equal texts are printed once.
+pub(crate) fn invalid_message(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> String {
+    let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+    let mut message = format!("{qualified} {} is invalid", quote(name));
+    let mut texts: Vec<String> = Vec::new();
+    for error in errors {
+        let text = error.to_string();
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    match texts.as_slice() {
+        [] => {}
+        [only] => {
+            message.push_str(": ");
+            message.push_str(only);
+        }
+        many => {
+            message.push_str(": [");
+            message.push_str(&many.join(", "));
+            message.push(']');
+        }
+    }
+    message
+}
+
+/// A value as Go's error printer shows it: strings quoted, the rest as JSON.
+fn go_value(value: &Value) -> String {
+    match value {
+        Value::String(text) => quote(text),
+        other => other.to_string(),
+    }
+}
+
+/// A text quoted as Go's `%q` does.
+pub(crate) fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '\u{b}' => out.push_str("\\v"),
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => {
+                let _ = write!(out, "\\x{:02x}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn prints_as_the_server_does() {
+        let cases = [
+            (FieldError::required("spec.a", ""), "spec.a: Required value"),
+            (FieldError::required("spec.a", "why"), "spec.a: Required value: why"),
+            (FieldError::invalid("spec.n", -1, "too small"), "spec.n: Invalid value: -1: too small"),
+            (FieldError::invalid("spec.s", "x\"y", "bad"), "spec.s: Invalid value: \"x\\\"y\": bad"),
+            (
+                FieldError::not_supported("spec.p", "x", &["A", "B"]),
+                "spec.p: Unsupported value: \"x\": supported values: \"A\", \"B\"",
+            ),
+            (FieldError::duplicate("l[1]", json!({"name": "a"})), "l[1]: Duplicate value: {\"name\":\"a\"}"),
+            (FieldError::forbidden("", "no"), "<nil>: Forbidden: no"),
+            (FieldError::too_long("s", 1), "s: Too long: may not be more than 1 byte"),
+            (FieldError::too_many("l", 3, 2), "l: Too many: 3: must have at most 2 items"),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn joins_several_in_brackets_and_repeats_none() {
+        let a = FieldError::required("a", "");
+        let b = FieldError::required("b", "");
+        assert_eq!(
+            invalid_message("Deployment", "apps", "web", std::slice::from_ref(&a)),
+            "Deployment.apps \"web\" is invalid: a: Required value"
+        );
+        assert_eq!(
+            invalid_message("Pod", "", "p", &[a.clone(), b, a]),
+            "Pod \"p\" is invalid: [a: Required value, b: Required value]"
+        );
+    }
+}

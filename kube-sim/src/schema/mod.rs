@@ -1,0 +1,29 @@
+//! Schemas of objects, and what follows from them: defaults, pruning, type checks, validation.
+//!
+//! Owns the parsed form of OpenAPI v3 and structural schemas and the passes over an object that they drive. It works on
+//! raw JSON values, does no IO, and must not know about requests, stores or versions of objects.
+//!
+//! Built-in kinds pass through [`decode`], [`prune`] and [`default`], and then through the rules that Kubernetes keeps in
+//! Go code (`crate::builtin`). Custom resources pass through [`prune`], [`default`] and [`validate`].
+//! The CEL rules of a custom resource (`x-kubernetes-validations`) are carried in the schema and **not evaluated**.
+
+mod crd;
+mod decode;
+mod default;
+mod duplicates;
+mod field_error;
+mod format;
+mod node;
+mod prune;
+mod quantity;
+mod structural;
+mod validate;
+
+pub(crate) use self::crd::validate_crd;
+pub(crate) use self::decode::{decode, strict_problem, undecodable};
+pub(crate) use self::default::default;
+pub(crate) use self::duplicates::duplicates;
+pub(crate) use self::field_error::{FieldError, FieldErrorKind, invalid_message, quote};
+pub(crate) use self::node::{Additional, Kind, ListType, Schema};
+pub(crate) use self::prune::prune;
+pub(crate) use self::validate::validate;

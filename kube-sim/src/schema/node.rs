@@ -1,0 +1,422 @@
+//! The parsed schema: one node for one value of an object.
+//!
+//! Owns the reading of OpenAPI v3 schemas, those of built-in kinds (with references to named components, resolved when
+//! they are first followed) and those of custom resources (structural, without references). It must not judge values.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use serde_json::{Map, Value};
+
+/// The type that a schema declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Kind {
+    /// No type: anything goes, as far as the rules allow it.
+    #[default]
+    Any,
+    /// A map or a struct.
+    Object,
+    /// A list.
+    Array,
+    /// A text.
+    String,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// A whole number or a text (`x-kubernetes-int-or-string`, `IntOrString`, `Quantity`).
+    IntOrString,
+}
+
+/// How the items of a list relate (`x-kubernetes-list-type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ListType {
+    /// The list is replaced as a whole.
+    Atomic,
+    /// A set of scalars.
+    Set,
+    /// A map whose keys are fields of the items.
+    Map,
+}
+
+/// What an object may hold beside its declared properties.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Additional {
+    /// Nothing is said.
+    #[default]
+    Unset,
+    /// Anything (`additionalProperties: true`).
+    Any,
+    /// Nothing (`additionalProperties: false`).
+    Denied,
+    /// Values of one schema.
+    Of(Arc<Schema>),
+}
+
+/// The parsed schema of one value. Immutable, and shared by `Arc`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Schema {
+    base: Option<Reference>,
+    component: Option<Box<str>>,
+    kind: Kind,
+    properties: BTreeMap<Box<str>, Arc<Schema>>,
+    additional: Additional,
+    items: Option<Arc<Schema>>,
+    /// Names of the properties that must be there.
+    pub(super) required: Vec<Box<str>>,
+    /// Whether null is a value.
+    pub(crate) nullable: bool,
+    /// What an absent value becomes.
+    pub(crate) default: Option<Value>,
+    /// What an absent key of a list item counts as.
+    key_default: Option<Value>,
+    /// How items of a list relate; nothing said counts as atomic, unless a merge key is given.
+    pub(crate) list_type: Option<ListType>,
+    list_keys: Vec<Box<str>>,
+    atomic_map: Option<bool>,
+    /// The field by which a strategic merge patch matches list items.
+    pub(crate) merge_key: Option<Box<str>>,
+    patch_strategy: Option<Box<str>>,
+    /// Whether unknown fields are kept (`x-kubernetes-preserve-unknown-fields`).
+    pub(crate) preserve_unknown: bool,
+    /// Whether the value is an object with `apiVersion`, `kind` and `metadata` of its own.
+    pub(crate) embedded_resource: bool,
+    /// The declared format, such as `int32` or `date-time`.
+    pub(crate) format: Option<Box<str>>,
+    /// Constraints on the value.
+    pub(super) rules: Rules,
+}
+
+/// The constraints of a schema on its values.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rules {
+    pub(super) enumeration: Vec<Value>,
+    pub(super) minimum: Option<Bound>,
+    pub(super) maximum: Option<Bound>,
+    pub(super) multiple_of: Option<f64>,
+    pub(super) min_length: Option<u64>,
+    pub(super) max_length: Option<u64>,
+    pub(super) pattern: Option<Pattern>,
+    pub(super) min_items: Option<u64>,
+    pub(super) max_items: Option<u64>,
+    pub(super) unique_items: bool,
+    pub(super) min_properties: Option<u64>,
+    pub(super) max_properties: Option<u64>,
+    pub(super) all_of: Vec<Schema>,
+    pub(super) any_of: Vec<Schema>,
+    pub(super) one_of: Vec<Schema>,
+    pub(super) not: Option<Box<Schema>>,
+    /// `x-kubernetes-validations`, as written. They are carried, not evaluated.
+    pub(super) validations: Vec<Value>,
+}
+
+/// A limit on a number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    pub(super) value: f64,
+    pub(super) exclusive: bool,
+}
+
+/// A regular expression, compiled once; one that does not compile matches nothing.
+#[derive(Debug, Clone)]
+pub(super) struct Pattern {
+    pub(super) source: Box<str>,
+    pub(super) regex: Option<regex::Regex>,
+}
+
+/// A named component, found when it is first followed.
+#[derive(Debug, Clone)]
+struct Reference {
+    name: Box<str>,
+    target: OnceLock<Arc<Schema>>,
+}
+
+impl Schema {
+    /// A schema that accepts and keeps everything.
+    pub(crate) fn permissive() -> Arc<Self> {
+        static ONE: OnceLock<Arc<Schema>> = OnceLock::new();
+        Arc::clone(ONE.get_or_init(|| Arc::new(Self { preserve_unknown: true, ..Self::default() })))
+    }
+
+    /// Reads the schema of a built-in component, whose texts come from the recorded data.
+    pub(crate) fn of_component(name: &str, source: &Value) -> Arc<Self> {
+        let mut schema = Reader { built_in: true }.read(source);
+        schema.component = Some(name.into());
+        if name.ends_with(".resource.Quantity") || name.ends_with(".intstr.IntOrString") {
+            schema.kind = Kind::IntOrString;
+            schema.rules = Rules::default();
+        }
+        Arc::new(schema)
+    }
+
+    /// Reads the schema of a custom resource (`spec.versions[].schema.openAPIV3Schema`), to which `apiVersion`, `kind`
+    /// and `metadata` are added. What is no valid schema is read as far as it makes sense; see `validate_crd`.
+    pub(crate) fn of_custom_resource(source: &Value) -> Arc<Self> {
+        let mut schema = Reader { built_in: false }.read(source);
+        schema.embedded_resource = true;
+        schema.add_object_fields();
+        Arc::new(schema)
+    }
+
+    /// Declares `apiVersion`, `kind` and `metadata`, keeping the rules that were written for them.
+    fn add_object_fields(&mut self) {
+        for field in ["apiVersion", "kind"] {
+            let text = || Arc::new(Self { kind: Kind::String, ..Self::default() });
+            self.properties.entry(field.into()).or_insert_with(text);
+        }
+        let own = self.properties.remove("metadata").map_or_else(Self::default, |own| (*own).clone());
+        let metadata = Self { base: Some(Reference::to(OBJECT_META)), ..own };
+        self.properties.insert("metadata".into(), Arc::new(metadata));
+    }
+
+    /// The schema that describes the value's shape: this one, or the component that it refers to.
+    pub(crate) fn shape(&self) -> &Self {
+        match &self.base {
+            Some(base) => base.target().shape(),
+            None => self,
+        }
+    }
+
+    /// Whether this schema adds nothing but a reference, so that the shape lives elsewhere.
+    pub(super) fn is_reference(&self) -> bool {
+        self.base.is_some()
+    }
+
+    /// The rules for fields that are written beside a reference: the restrictions on a root object's metadata.
+    pub(super) fn own_properties(&self) -> &BTreeMap<Box<str>, Arc<Self>> {
+        &self.properties
+    }
+
+    /// The name of the component that gives the shape, such as `io.k8s.api.core.v1.PodSpec`.
+    pub(crate) fn component(&self) -> Option<&str> {
+        self.shape().component.as_deref()
+    }
+
+    /// The declared type.
+    pub(crate) fn kind(&self) -> Kind {
+        self.shape().kind
+    }
+
+    /// All declared properties.
+    pub(crate) fn properties(&self) -> impl Iterator<Item = (&str, &Arc<Self>)> {
+        self.shape().properties.iter().map(|(name, schema)| (&**name, schema))
+    }
+
+    /// Whether any property is declared.
+    pub(crate) fn has_properties(&self) -> bool {
+        !self.shape().properties.is_empty()
+    }
+
+    /// The schema of a declared property.
+    pub(crate) fn property(&self, name: &str) -> Option<&Arc<Self>> {
+        self.shape().properties.get(name)
+    }
+
+    /// What else the object may hold.
+    pub(crate) fn additional(&self) -> &Additional {
+        &self.shape().additional
+    }
+
+    /// The schema of one entry of an object: its property, else that of additional ones.
+    pub(crate) fn entry(&self, name: &str) -> Option<&Arc<Self>> {
+        self.property(name).or_else(|| match self.additional() {
+            Additional::Of(schema) => Some(schema),
+            _ => None,
+        })
+    }
+
+    /// The schema of a list's items.
+    pub(crate) fn items(&self) -> Option<&Arc<Self>> {
+        self.shape().items.as_ref()
+    }
+
+    /// Whether a property must be there.
+    pub(crate) fn requires(&self, name: &str) -> bool {
+        self.shape().required.iter().any(|required| &**required == name)
+    }
+
+    /// The fields that identify an item of a list of type `map`.
+    pub(crate) fn list_keys(&self) -> &[Box<str>] {
+        &self.list_keys
+    }
+
+    /// What an absent key of a list item counts as.
+    pub(crate) fn key_default(&self) -> Option<&Value> {
+        self.key_default.as_ref()
+    }
+
+    /// Whether the object is replaced as a whole (`x-kubernetes-map-type: atomic`).
+    pub(crate) fn is_atomic_map(&self) -> bool {
+        self.atomic_map.or(self.shape().atomic_map).unwrap_or(false)
+    }
+
+    /// Whether lists merge and structs drop what is not retained, in a strategic merge patch.
+    pub(crate) fn patch_strategies(&self) -> impl Iterator<Item = &str> {
+        self.patch_strategy.as_deref().into_iter().flat_map(|strategies| strategies.split(','))
+    }
+
+    /// The `x-kubernetes-validations` of this node.
+    #[cfg(test)]
+    pub(crate) fn validations(&self) -> &[Value] {
+        &self.rules.validations
+    }
+}
+
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
+impl Reference {
+    fn to(name: &str) -> Self {
+        Self { name: name.into(), target: OnceLock::new() }
+    }
+
+    fn target(&self) -> &Arc<Schema> {
+        self.target.get_or_init(|| crate::builtin::schema(&self.name).unwrap_or_else(Schema::permissive))
+    }
+}
+
+/// Reads schemas; those of built-in kinds speak a slightly different dialect.
+struct Reader {
+    built_in: bool,
+}
+
+impl Reader {
+    fn read(&self, source: &Value) -> Schema {
+        let Some(map) = source.as_object() else {
+            return Schema { preserve_unknown: true, ..Schema::default() };
+        };
+        let default = map.get("default").filter(|default| !default.is_null()).cloned();
+        let mut schema = Schema {
+            base: if self.built_in { reference(map) } else { None },
+            kind: kind(map),
+            properties: self.properties(map),
+            additional: self.additional(map),
+            items: map.get("items").map(|items| Arc::new(self.read(items))),
+            required: texts(map, "required"),
+            nullable: flag(map, "nullable"),
+            key_default: default.clone(),
+            default,
+            list_type: list_type(map),
+            list_keys: texts(map, "x-kubernetes-list-map-keys"),
+            atomic_map: text(map, "x-kubernetes-map-type").map(|kind| kind == "atomic"),
+            merge_key: text(map, "x-kubernetes-patch-merge-key").map(Into::into),
+            patch_strategy: text(map, "x-kubernetes-patch-strategy").map(Into::into),
+            preserve_unknown: flag(map, "x-kubernetes-preserve-unknown-fields"),
+            embedded_resource: flag(map, "x-kubernetes-embedded-resource"),
+            format: text(map, "format").filter(|format| !format.is_empty()).map(Into::into),
+            rules: self.rules(map),
+            component: None,
+        };
+        if schema.embedded_resource && !self.built_in {
+            schema.add_object_fields();
+        }
+        schema
+    }
+
+    fn properties(&self, map: &Map<String, Value>) -> BTreeMap<Box<str>, Arc<Schema>> {
+        let required = texts(map, "required");
+        let Some(properties) = map.get("properties").and_then(Value::as_object) else {
+            return BTreeMap::new();
+        };
+        let read = |(name, source): (&String, &Value)| {
+            let mut schema = self.read(source);
+            let is_required = required.iter().any(|required| **required == **name);
+            if self.built_in && !is_required && name == "name" && schema.default == Some(Value::from("")) {
+                // The optional names of references declare an empty default that Go does not write.
+                schema.default = None;
+            }
+            (Box::from(name.as_str()), Arc::new(schema))
+        };
+        properties.iter().map(read).collect()
+    }
+
+    fn additional(&self, map: &Map<String, Value>) -> Additional {
+        match map.get("additionalProperties") {
+            None => Additional::Unset,
+            Some(Value::Bool(true)) => Additional::Any,
+            Some(Value::Bool(false)) => Additional::Denied,
+            Some(schema) => Additional::Of(Arc::new(self.read(schema))),
+        }
+    }
+
+    fn rules(&self, map: &Map<String, Value>) -> Rules {
+        let list = |key: &str| map.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+        let schemas = |key: &str| -> Vec<Schema> {
+            if self.built_in {
+                Vec::new()
+            } else {
+                list(key).iter().map(|source| self.read(source)).collect()
+            }
+        };
+        let count = |key: &str| map.get(key).and_then(Value::as_u64);
+        let bound = |key: &str, exclusive: &str| {
+            let value = map.get(key).and_then(Value::as_f64)?;
+            Some(Bound { value, exclusive: flag(map, exclusive) })
+        };
+        Rules {
+            enumeration: list("enum"),
+            minimum: bound("minimum", "exclusiveMinimum"),
+            maximum: bound("maximum", "exclusiveMaximum"),
+            multiple_of: map.get("multipleOf").and_then(Value::as_f64),
+            min_length: count("minLength"),
+            max_length: count("maxLength"),
+            pattern: text(map, "pattern")
+                .map(|source| Pattern { source: source.into(), regex: regex::Regex::new(source).ok() }),
+            min_items: count("minItems"),
+            max_items: count("maxItems"),
+            unique_items: flag(map, "uniqueItems"),
+            min_properties: count("minProperties"),
+            max_properties: count("maxProperties"),
+            all_of: schemas("allOf"),
+            any_of: schemas("anyOf"),
+            one_of: schemas("oneOf"),
+            not: if self.built_in { None } else { map.get("not").map(|not| Box::new(self.read(not))) },
+            validations: list("x-kubernetes-validations"),
+        }
+    }
+}
+
+fn kind(map: &Map<String, Value>) -> Kind {
+    if flag(map, "x-kubernetes-int-or-string") {
+        return Kind::IntOrString;
+    }
+    match text(map, "type") {
+        Some("object") => Kind::Object,
+        Some("array") => Kind::Array,
+        Some("string") => Kind::String,
+        Some("integer") => Kind::Integer,
+        Some("number") => Kind::Number,
+        Some("boolean") => Kind::Boolean,
+        _ => Kind::Any,
+    }
+}
+
+/// `$ref` itself, or the one `$ref` in `allOf` that a field with a default is written with.
+fn reference(map: &Map<String, Value>) -> Option<Reference> {
+    let direct = map.get("$ref");
+    let wrapped = || map.get("allOf")?.as_array()?.first()?.get("$ref");
+    let target = direct.or_else(wrapped)?.as_str()?;
+    Some(Reference::to(target.rsplit('/').next().unwrap_or(target)))
+}
+
+fn list_type(map: &Map<String, Value>) -> Option<ListType> {
+    match text(map, "x-kubernetes-list-type")? {
+        "set" => Some(ListType::Set),
+        "map" => Some(ListType::Map),
+        _ => Some(ListType::Atomic),
+    }
+}
+
+fn text<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    map.get(key).and_then(Value::as_str)
+}
+
+fn texts(map: &Map<String, Value>, key: &str) -> Vec<Box<str>> {
+    let list = map.get(key).and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect()
+}
+
+fn flag(map: &Map<String, Value>, key: &str) -> bool {
+    map.get(key).and_then(Value::as_bool).unwrap_or(false)
+}

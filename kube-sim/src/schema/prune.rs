@@ -1,0 +1,151 @@
+//! Drops the fields that a schema does not know, and names them.
+//!
+//! Owns the rules of pruning. What becomes of the names (nothing, a warning, an error) is the request's business.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::node::{Additional, Schema};
+
+/// Removes every field of `object` that `schema` does not declare, and returns what to say about each, sorted:
+/// `unknown field "spec.foo"`.
+pub(crate) fn prune(schema: &Schema, object: &mut Value) -> Vec<String> {
+    let mut pruner = Pruner { path: String::new(), unknown: Vec::new() };
+    pruner.visit(schema, object, false);
+    pruner.unknown.sort();
+    pruner.unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect()
+}
+
+struct Pruner {
+    path: String,
+    unknown: Vec<String>,
+}
+
+impl Pruner {
+    /// `keep` says that an ancestor preserves unknown fields at this very level.
+    fn visit(&mut self, schema: &Schema, value: &mut Value, keep: bool) {
+        let keep = keep || keeps_unknown(schema);
+        match value {
+            Value::Object(map) => {
+                let length = self.path.len();
+                map.retain(|name, value| {
+                    if let Some(entry) = schema.entry(name) {
+                        self.push_field(name);
+                        self.visit(entry, value, false);
+                        self.path.truncate(length);
+                        return true;
+                    }
+                    if keep || matches!(schema.additional(), Additional::Any) {
+                        return true;
+                    }
+                    self.push_field(name);
+                    self.unknown.push(self.path.clone());
+                    self.path.truncate(length);
+                    false
+                });
+            }
+            Value::Array(items) => {
+                let length = self.path.len();
+                for (index, item) in items.iter_mut().enumerate() {
+                    let _ = write!(self.path, "[{index}]");
+                    match schema.items() {
+                        Some(schema) => self.visit(schema, item, keep),
+                        None if keep => {}
+                        None => self.visit(&Schema::default(), item, false),
+                    }
+                    self.path.truncate(length);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn push_field(&mut self, name: &str) {
+        if !self.path.is_empty() {
+            self.path.push('.');
+        }
+        self.path.push_str(name);
+    }
+}
+
+/// Whether a value of this schema keeps what it does not know: by its own word, or because it is one of the built-in
+/// free-form types, which declare neither properties nor additional ones.
+fn keeps_unknown(schema: &Schema) -> bool {
+    schema.preserve_unknown
+        || schema.shape().preserve_unknown
+        || (schema.component().is_some()
+            && !schema.has_properties()
+            && matches!(schema.additional(), Additional::Unset))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(schema: &Value, mut object: Value, expected: &Value, unknown: &[&str]) {
+        let found = prune(&Schema::of_custom_resource(schema), &mut object);
+        assert_eq!(&object, expected);
+        let unknown: Vec<String> = unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
+        assert_eq!(found, unknown);
+    }
+
+    #[test]
+    fn drops_and_names_what_is_unknown() {
+        let schema = json!({"type": "object", "properties": {
+            "spec": {"type": "object", "properties": {
+                "a": {"type": "string"},
+                "list": {"type": "array", "items": {"type": "object", "properties": {"x": {"type": "integer"}}}},
+            }},
+        }});
+        check(
+            &schema,
+            json!({"apiVersion": "v", "kind": "K", "metadata": {"name": "n", "bad": 1},
+                   "spec": {"a": "1", "b": {"c": 1}, "list": [{"x": 1}, {"x": 2, "y": 3}]}, "top": 1}),
+            &json!({"apiVersion": "v", "kind": "K", "metadata": {"name": "n"},
+                    "spec": {"a": "1", "list": [{"x": 1}, {"x": 2}]}}),
+            &["metadata.bad", "spec.b", "spec.list[1].y", "top"],
+        );
+    }
+
+    #[test]
+    fn preserves_at_one_level_and_prunes_below_what_is_declared() {
+        let schema = json!({"type": "object", "properties": {
+            "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {
+                "strict": {"type": "object", "properties": {"a": {"type": "string"}}},
+            }},
+            "map": {"type": "object", "additionalProperties": {"type": "object", "properties": {"a": {"type": "string"}}}},
+            "any": {"type": "object", "additionalProperties": true},
+        }});
+        check(
+            &schema,
+            json!({"free": {"x": {"y": 1}, "strict": {"a": "1", "b": 2}}, "map": {"k": {"a": "1", "z": 1}}, "any": {"q": {"r": 1}}}),
+            &json!({"free": {"x": {"y": 1}, "strict": {"a": "1"}}, "map": {"k": {"a": "1"}}, "any": {"q": {"r": 1}}}),
+            &["free.strict.b", "map.k.z"],
+        );
+    }
+
+    #[test]
+    fn an_embedded_resource_keeps_its_object_fields() {
+        let schema = json!({"type": "object", "properties": {
+            "tpl": {"type": "object", "x-kubernetes-embedded-resource": true, "properties": {"spec": {"type": "object"}}},
+        }});
+        check(
+            &schema,
+            json!({"tpl": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {}, "more": 1}}),
+            &json!({"tpl": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {}}}),
+            &["tpl.more"],
+        );
+    }
+
+    #[test]
+    fn built_in_free_form_types_keep_everything() {
+        let schema = crate::builtin::schema("io.k8s.api.apps.v1.ControllerRevision").unwrap();
+        let mut object = json!({"data": {"spec": {"x": [{"y": 1}]}}, "revision": 1, "oops": 1});
+        assert_eq!(prune(&schema, &mut object), ["unknown field \"oops\""]);
+        assert_eq!(object, json!({"data": {"spec": {"x": [{"y": 1}]}}, "revision": 1}));
+    }
+}

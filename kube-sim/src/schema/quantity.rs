@@ -1,0 +1,183 @@
+//! Quantities (`500m`, `1.5Gi`), brought into the form in which a server writes them.
+//!
+//! Owns parsing and canonical form of `resource.Quantity`. It must not know which fields hold one.
+
+/// The largest count of digits that is taken on either side of the point; far above what the server keeps.
+const MAX_DIGITS: usize = 60;
+
+/// Binary suffixes by their power of 1024, decimal ones by their power of ten.
+const BINARY: [(&str, u32); 6] = [("Ki", 1), ("Mi", 2), ("Gi", 3), ("Ti", 4), ("Pi", 5), ("Ei", 6)];
+const DECIMAL: [(&str, i32); 10] =
+    [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
+
+/// The family of suffixes that a quantity was written with; the canonical form stays in it.
+enum Format {
+    Binary,
+    Decimal,
+    Exponent,
+}
+
+/// The canonical form: `1000m` is `1`, `0.5Gi` is `512Mi`.
+///
+/// # Errors
+/// The text that a server refuses a malformed quantity with.
+pub(super) fn canonical(text: &str) -> Result<String, String> {
+    let malformed = || {
+        "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+            .to_owned()
+    };
+    let (negative, rest) = match text.as_bytes().first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
+    let (number, suffix) = rest.split_at(end);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let no_number = fraction.contains('.') || whole.is_empty() && fraction.is_empty();
+    if no_number || whole.len() > MAX_DIGITS || fraction.len() > MAX_DIGITS {
+        return Err(malformed());
+    }
+    let (format, power) = match suffix_of(suffix) {
+        Some(found) => found,
+        None if suffix.chars().all(|c| "eEinumkKMGTP+-0123456789".contains(c)) => {
+            return Err("unable to parse quantity's suffix".to_owned());
+        }
+        None => return Err(malformed()),
+    };
+    // All arithmetic is on the number of nano-units, which is the finest that a server keeps (rounded up).
+    let Some(nanos) = nanos(whole, fraction, &format, power) else {
+        // Beyond what is kept exactly the text stands for itself.
+        return Ok(text.to_owned());
+    };
+    Ok(print(negative, nanos, &format))
+}
+
+fn suffix_of(suffix: &str) -> Option<(Format, i32)> {
+    if let Some((_, power)) = BINARY.iter().find(|(name, _)| *name == suffix) {
+        return Some((Format::Binary, i32::try_from(*power).ok()?));
+    }
+    if let Some((_, power)) = DECIMAL.iter().find(|(name, _)| *name == suffix) {
+        return Some((Format::Decimal, *power));
+    }
+    let exponent = suffix.strip_prefix(['e', 'E'])?;
+    let power: i32 = exponent.parse().ok()?;
+    (power.abs() <= 60).then_some((Format::Exponent, power))
+}
+
+/// The magnitude in units of 10^-9, rounded up; `None` if that does not fit.
+fn nanos(whole: &str, fraction: &str, format: &Format, power: i32) -> Option<u128> {
+    let digits: u128 = match format!("{whole}{fraction}").trim_start_matches('0') {
+        "" => 0,
+        digits => digits.parse().ok()?,
+    };
+    let scale = i32::try_from(fraction.len()).ok()?;
+    match format {
+        Format::Binary => {
+            let units = 1024_u128.checked_pow(u32::try_from(power).ok()?)?;
+            shift(digits.checked_mul(units)?, 9 - scale)
+        }
+        Format::Decimal | Format::Exponent => shift(digits, 9 - scale + power),
+    }
+}
+
+/// `value` times ten to the `power`, rounded up.
+fn shift(value: u128, power: i32) -> Option<u128> {
+    if power >= 0 {
+        return value.checked_mul(10_u128.checked_pow(power.unsigned_abs())?);
+    }
+    match 10_u128.checked_pow(power.unsigned_abs()) {
+        Some(divisor) => Some(value.div_ceil(divisor)),
+        None => Some(u128::from(value > 0)),
+    }
+}
+
+fn print(negative: bool, nanos: u128, format: &Format) -> String {
+    if nanos == 0 {
+        return "0".to_owned();
+    }
+    let sign = if negative { "-" } else { "" };
+    let billion = 1_000_000_000;
+    if matches!(format, Format::Binary) && nanos.is_multiple_of(billion) && nanos / billion >= 1024 {
+        let mut units = nanos / billion;
+        let mut suffix = "";
+        for (name, _) in BINARY {
+            if !units.is_multiple_of(1024) {
+                break;
+            }
+            units /= 1024;
+            suffix = name;
+        }
+        return format!("{sign}{units}{suffix}");
+    }
+    let mut units = nanos;
+    let mut power = -9;
+    while units.is_multiple_of(1000) && power < 18 {
+        units /= 1000;
+        power += 3;
+    }
+    if matches!(format, Format::Exponent) {
+        return if power == 0 { format!("{sign}{units}") } else { format!("{sign}{units}e{power}") };
+    }
+    let suffix = DECIMAL.iter().find(|(_, known)| *known == power).map_or("", |(name, _)| name);
+    format!("{sign}{units}{suffix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn takes_the_form_of_the_server() {
+        let cases = [
+            ("1", "1"),
+            ("1000m", "1"),
+            ("1500m", "1500m"),
+            ("1.5", "1500m"),
+            ("0.5Gi", "512Mi"),
+            ("1024Mi", "1Gi"),
+            ("1025Mi", "1025Mi"),
+            ("1000Ki", "1000Ki"),
+            ("100Ki", "100Ki"),
+            ("1000k", "1M"),
+            ("1e3", "1e3"),
+            ("1E3", "1e3"),
+            ("12e0", "12"),
+            ("0", "0"),
+            ("-0.5", "-500m"),
+            ("+2", "2"),
+            (".5", "500m"),
+            ("1.", "1"),
+            ("1000000000000", "1T"),
+            ("0.0000000001", "1n"),
+            ("512", "512"),
+            ("0.5Ki", "512"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(canonical(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_quantity() {
+        for text in ["", "abc", "1..2", "1x", "Gi", "--1", "1 Gi", "."] {
+            assert!(canonical(text).is_err(), "{text}");
+        }
+        assert_eq!(canonical("1Kib"), canonical("abc"));
+    }
+
+    proptest! {
+        #[test]
+        fn is_stable(number in 0_u64..10_000_000_000, suffix in prop::sample::select(vec!["", "m", "k", "M", "Ki", "Mi", "Gi", "n"])) {
+            let once = canonical(&format!("{number}{suffix}")).unwrap();
+            prop_assert_eq!(canonical(&once), Ok(once.clone()));
+        }
+
+        #[test]
+        fn never_panics(text in ".{0,80}") {
+            let _ = canonical(&text);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The expected texts are those of kube-apiserver 1.37.2.
+
+use serde_json::{Value, json};
+
+use super::super::Schema;
+use super::{go_float, validate};
+
+#[track_caller]
+fn check(field: &Value, value: &Value, expected: &[&str]) {
+    let schema = json!({"type": "object", "properties": {
+        "spec": {"type": "object", "properties": {"x": field}, "required": ["x"]},
+    }});
+    let object = match value {
+        Value::String(text) if text == "<absent>" => json!({"spec": {}}),
+        value => json!({"spec": {"x": value}}),
+    };
+    let found: Vec<String> =
+        validate(&Schema::of_custom_resource(&schema), &object).iter().map(ToString::to_string).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn types() {
+    let wrong = |expected: &str, found: &str| {
+        format!("spec.x: Invalid value: \"{found}\": spec.x in body must be of type {expected}: \"{found}\"")
+    };
+    check(&json!({"type": "integer"}), &json!("3"), &[&wrong("integer", "string")]);
+    check(&json!({"type": "integer"}), &json!(3.0), &[]);
+    check(&json!({"type": "integer"}), &json!(3.5), &[&wrong("integer", "number")]);
+    check(&json!({"type": "number"}), &json!(3), &[]);
+    check(&json!({"type": "string"}), &json!(3), &[&wrong("string", "integer")]);
+    check(&json!({"type": "boolean"}), &json!("true"), &[&wrong("boolean", "string")]);
+    check(&json!({"type": "array", "items": {"type": "string"}}), &json!({}), &[&wrong("array", "object")]);
+    check(&json!({"type": "object"}), &json!([]), &[&wrong("object", "array")]);
+    check(&json!({"type": "string"}), &json!(null), &[&wrong("string", "null")]);
+    check(&json!({"type": "string", "nullable": true}), &json!(null), &[]);
+    check(&json!({"x-kubernetes-int-or-string": true}), &json!("5"), &[]);
+    check(&json!({"x-kubernetes-int-or-string": true}), &json!(5), &[]);
+    check(&json!({"x-kubernetes-int-or-string": true}), &json!(true), &[&wrong("integer,string", "boolean")]);
+    check(
+        &json!({"type": "integer", "format": "int64"}),
+        &json!(true),
+        &["spec.x: Invalid value: \"\": spec.x in body must be of type int64: \"\""],
+    );
+}
+
+#[test]
+fn required_and_enumerations() {
+    check(&json!({"type": "string"}), &json!("<absent>"), &["spec.x: Required value"]);
+    check(
+        &json!({"type": "string", "enum": ["a", "b"]}),
+        &json!("c"),
+        &["spec.x: Unsupported value: \"c\": supported values: \"a\", \"b\""],
+    );
+    check(
+        &json!({"type": "integer", "enum": [1, 2]}),
+        &json!(3),
+        &["spec.x: Unsupported value: 3: supported values: \"1\", \"2\""],
+    );
+}
+
+#[test]
+fn numbers() {
+    let rules = json!({"type": "integer", "minimum": 1, "maximum": 10, "multipleOf": 3});
+    check(&rules, &json!(3), &[]);
+    check(
+        &rules,
+        &json!(0),
+        &["spec.x: Invalid value: 0: spec.x in body should be greater than or equal to 1"],
+    );
+    check(
+        &rules,
+        &json!(12),
+        &["spec.x: Invalid value: 12: spec.x in body should be less than or equal to 10"],
+    );
+    check(&rules, &json!(4), &["spec.x: Invalid value: 4: spec.x in body should be a multiple of 3"]);
+    check(
+        &json!({"type": "number", "minimum": 0, "exclusiveMinimum": true, "maximum": 1, "exclusiveMaximum": true}),
+        &json!(1.5),
+        &["spec.x: Invalid value: 1.5: spec.x in body should be less than 1"],
+    );
+    check(
+        &json!({"type": "integer", "format": "int32"}),
+        &json!(3_000_000_000_u64),
+        &["<nil>: Invalid value: \"\": Checked value must be of type integer with format int32 in spec.x"],
+    );
+}
+
+#[test]
+fn texts() {
+    check(
+        &json!({"type": "string", "maxLength": 2}),
+        &json!("abc"),
+        &["spec.x: Too long: may not be more than 2 bytes"],
+    );
+    check(&json!({"type": "string", "maxLength": 3}), &json!("äöü"), &[]);
+    check(
+        &json!({"type": "string", "minLength": 2}),
+        &json!("a"),
+        &["spec.x: Invalid value: \"a\": spec.x in body should be at least 2 chars long"],
+    );
+    check(
+        &json!({"type": "string", "pattern": "^a+$"}),
+        &json!("b"),
+        &["spec.x: Invalid value: \"b\": spec.x in body should match '^a+$'"],
+    );
+    check(
+        &json!({"type": "string", "format": "date-time"}),
+        &json!("yesterday"),
+        &["spec.x: Invalid value: \"yesterday\": spec.x in body must be of type date-time: \"yesterday\""],
+    );
+    check(&json!({"type": "string", "format": "made-up"}), &json!("x"), &[]);
+}
+
+#[test]
+fn lists_and_maps() {
+    let list = |more: Value| {
+        let mut list = json!({"type": "array", "items": {"type": "integer"}});
+        list.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        list
+    };
+    check(
+        &list(json!({"minItems": 2})),
+        &json!([1]),
+        &["spec.x: Invalid value: 1: spec.x in body should have at least 2 items"],
+    );
+    check(&list(json!({"maxItems": 1})), &json!([1, 2]), &["spec.x: Too many: 2: must have at most 1 item"]);
+    check(
+        &list(json!({})),
+        &json!([1, "a"]),
+        &["spec.x[1]: Invalid value: \"string\": spec.x[1] in body must be of type integer: \"string\""],
+    );
+    check(
+        &list(json!({"x-kubernetes-list-type": "set"})),
+        &json!([1, 2, 1, 1]),
+        &["spec.x[2]: Duplicate value: 1"],
+    );
+    let map = json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+        "items": {"type": "object", "properties": {"name": {"type": "string"}, "v": {"type": "integer"}}}});
+    check(
+        &map,
+        &json!([{"name": "a", "v": 1}, {"name": "a", "v": 2}]),
+        &["spec.x[1]: Duplicate value: {\"name\":\"a\"}"],
+    );
+    let object = json!({"type": "object", "maxProperties": 1, "additionalProperties": {"type": "string"}});
+    check(
+        &object,
+        &json!({"a": "1", "b": 2}),
+        &[
+            "spec.x: Too many: 2: must have at most 1 item",
+            "spec.x.b: Invalid value: \"integer\": spec.x.b in body must be of type string: \"integer\"",
+        ],
+    );
+}
+
+#[test]
+fn combinations() {
+    check(
+        &json!({"type": "string", "anyOf": [{"enum": ["a"]}, {"maxLength": 1}]}),
+        &json!("abc"),
+        &[
+            "<nil>: Invalid value: \"\": \"spec.x\" must validate at least one schema (anyOf)",
+            "spec.x: Unsupported value: \"abc\": supported values: \"a\"",
+        ],
+    );
+    check(
+        &json!({"type": "integer", "oneOf": [{"minimum": 1}, {"minimum": 2}]}),
+        &json!(3),
+        &[
+            "<nil>: Invalid value: \"\": \"spec.x\" must validate one and only one schema (oneOf). Found 2 valid alternatives",
+        ],
+    );
+    check(
+        &json!({"type": "integer", "not": {"minimum": 5}}),
+        &json!(6),
+        &["<nil>: Invalid value: \"\": \"spec.x\" must not validate the schema (not)"],
+    );
+    check(
+        &json!({"type": "integer", "allOf": [{"minimum": 5}]}),
+        &json!(1),
+        &[
+            "spec.x: Invalid value: 1: spec.x in body should be greater than or equal to 5",
+            "<nil>: Invalid value: \"\": \"spec.x\" must validate all the schemas (allOf). None validated",
+        ],
+    );
+}
+
+#[test]
+fn restrictions_on_the_name_of_the_object() {
+    let schema = json!({"type": "object", "properties": {
+        "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 3}}},
+    }});
+    let schema = Schema::of_custom_resource(&schema);
+    assert!(validate(&schema, &json!({"metadata": {"name": "abc", "labels": {"a": "b"}}})).is_empty());
+    let errors = validate(&schema, &json!({"metadata": {"name": "abcd"}}));
+    assert_eq!(errors[0].to_string(), "metadata.name: Too long: may not be more than 3 bytes");
+}
+
+#[test]
+fn prints_numbers_as_go_does() {
+    for (number, text) in [(10.0, "10"), (0.5, "0.5"), (1e21, "1e+21"), (1e-7, "1e-07"), (-2.0, "-2")] {
+        assert_eq!(go_float(number), text);
+    }
+}

@@ -1,0 +1,406 @@
+//! `cargo xtask record`: writes what a stock API server serves into `kube-sim`'s data files.
+//!
+//! Owns the reading of discovery and OpenAPI v3 and the shape of the two data files. It must not decide how `kube-sim`
+//! interprets them, and nothing in it may be typed by hand: a line of the files comes from a server or is not there.
+//!
+//! The files hold one record a line, sorted, so that the next recording shows as a readable difference:
+//!
+//! - `resources.jsonl`: one line a group, version and resource, in the server's discovery order;
+//! - `schemas.txt`: one line a component schema: its name, a tab, its JSON without descriptions.
+
+mod server;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use self::server::Server;
+
+/// What `cargo xtask record` is told.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Address of the API server; without it, the current context of KUBECONFIG is used
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// Bearer token to use with --server
+    #[arg(long, requires = "server")]
+    token: Option<String>,
+    /// PEM file with the authority that signed the server's certificate; without it, the certificate is not checked
+    #[arg(long, value_name = "FILE", requires = "server")]
+    certificate_authority: Option<PathBuf>,
+    /// Folder to write to
+    #[arg(long, value_name = "FOLDER", default_value = "kube-sim/src/builtin/data")]
+    out: PathBuf,
+}
+
+/// Records the server that `args` name.
+///
+/// # Errors
+/// The server cannot be reached, is no stock one, or answers something that is not understood.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let server = match &args.server {
+        Some(url) => Server::at(url, args.token.as_deref(), args.certificate_authority.as_deref())?,
+        None => Server::from_kubeconfig()?,
+    };
+    refuse_custom_resources(&server)?;
+    let groups = discover(&server)?;
+    let documents = open_api_documents(&server)?;
+    let resources = resources(&server, &groups, &documents)?;
+    let schemas = schemas(&documents)?;
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("creating the folder {}", args.out.display()))?;
+    write(args, "resources.jsonl", &resources)?;
+    write(args, "schemas.txt", &schemas)?;
+    println!(
+        "recorded {} resources and {} schemas of {} in {}",
+        resources.lines().count(),
+        schemas.lines().count(),
+        server.version()?,
+        args.out.display()
+    );
+    Ok(())
+}
+
+fn write(args: &Args, name: &str, text: &str) -> anyhow::Result<()> {
+    let path = args.out.join(name);
+    std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+/// What a user added to the server must not become part of the stock data.
+fn refuse_custom_resources(server: &Server) -> anyhow::Result<()> {
+    let list = server.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions?limit=1")?;
+    let found = list["items"].as_array().map_or(0, Vec::len);
+    ensure!(
+        found == 0,
+        "the server has custom resource definitions, so it is not a stock one: record a fresh control plane"
+    );
+    Ok(())
+}
+
+/// The served group versions in discovery order, the preferred version of each group first.
+struct GroupVersion {
+    group: String,
+    version: String,
+    preferred: bool,
+}
+
+impl GroupVersion {
+    fn path(&self) -> String {
+        if self.group.is_empty() {
+            format!("api/{}", self.version)
+        } else {
+            format!("apis/{}/{}", self.group, self.version)
+        }
+    }
+}
+
+fn discover(server: &Server) -> anyhow::Result<Vec<GroupVersion>> {
+    let mut found = Vec::new();
+    for root in ["/api", "/apis"] {
+        let document = server.aggregated_discovery(root)?;
+        for group in document["items"].as_array().context("aggregated discovery has no items")? {
+            let name = group["metadata"]["name"].as_str().unwrap_or_default();
+            let versions = group["versions"].as_array().context("a group without versions")?;
+            for (index, version) in versions.iter().enumerate() {
+                let version = version["version"].as_str().context("a version without a name")?;
+                found.push(GroupVersion {
+                    group: name.to_owned(),
+                    version: version.to_owned(),
+                    preferred: index == 0,
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The OpenAPI v3 document of every group version, by its path (`apis/apps/v1`).
+fn open_api_documents(server: &Server) -> anyhow::Result<BTreeMap<String, Value>> {
+    let index = server.get("/openapi/v3")?;
+    let paths = index["paths"].as_object().context("/openapi/v3 lists no paths")?;
+    let mut documents = BTreeMap::new();
+    for (path, entry) in paths {
+        let group_version = path.matches('/').count() == if path.starts_with("api/") { 1 } else { 2 };
+        if !(group_version && (path.starts_with("api/") || path.starts_with("apis/"))) {
+            continue;
+        }
+        let url = entry["serverRelativeURL"]
+            .as_str()
+            .with_context(|| format!("/openapi/v3 gives no address for {path}"))?;
+        documents.insert(path.clone(), server.get(url)?);
+    }
+    Ok(documents)
+}
+
+fn resources(
+    server: &Server,
+    groups: &[GroupVersion],
+    documents: &BTreeMap<String, Value>,
+) -> anyhow::Result<String> {
+    let mut lines = String::new();
+    for group_version in groups {
+        let path = group_version.path();
+        let list = server.get(&format!("/{path}"))?;
+        let items = list["resources"].as_array().with_context(|| format!("/{path} lists no resources"))?;
+        let document = documents.get(&path).with_context(|| format!("no OpenAPI v3 document for {path}"))?;
+        let kinds = KindIndex::new(document);
+        for item in items {
+            let name = text(item, "name")?;
+            if name.contains('/') {
+                continue;
+            }
+            let mut line = resource_line(group_version, name, item, &kinds, groups)?;
+            line["subresources"] = subresources(group_version, name, items, &kinds)?;
+            lines.push_str(&line.to_string());
+            lines.push('\n');
+        }
+    }
+    Ok(lines)
+}
+
+fn resource_line(
+    group_version: &GroupVersion,
+    name: &str,
+    item: &Value,
+    kinds: &KindIndex,
+    groups: &[GroupVersion],
+) -> anyhow::Result<Value> {
+    let path = group_version.path();
+    let kind = text(item, "kind")?;
+    let (group, version) = own_or(item, group_version);
+    let namespaced = item["namespaced"].as_bool().unwrap_or(false);
+    Ok(json!({
+        "group": group_version.group,
+        "version": group_version.version,
+        "preferred": group_version.preferred,
+        "plural": name,
+        "singular": item["singularName"],
+        "kind": kind,
+        "listKind": kinds.list_kind(&path, name, namespaced),
+        "namespaced": namespaced,
+        "shortNames": item.get("shortNames").cloned().unwrap_or_else(|| json!([])),
+        "categories": item.get("categories").cloned().unwrap_or_else(|| json!([])),
+        "verbs": item["verbs"],
+        "storageVersionHash": item.get("storageVersionHash").cloned().unwrap_or_else(|| json!("")),
+        "storage": stored_as(item, groups),
+        "schema": kinds.component(group, version, kind),
+    }))
+}
+
+/// The `group/version` (a bare version in the core group) that the server stores a kind in: discovery shows only a hash
+/// of it, so every served one is tried. Empty for what is not stored.
+fn stored_as(item: &Value, groups: &[GroupVersion]) -> String {
+    let (Some(hash), Some(kind)) = (item["storageVersionHash"].as_str(), item["kind"].as_str()) else {
+        return String::new();
+    };
+    let stored = groups.iter().find(|candidate| {
+        let name = format!("{}/{}/{kind}", candidate.group, candidate.version);
+        STANDARD.encode(&Sha256::digest(name)[..8]) == hash
+    });
+    stored.map_or(String::new(), |stored| {
+        if stored.group.is_empty() {
+            stored.version.clone()
+        } else {
+            format!("{}/{}", stored.group, stored.version)
+        }
+    })
+}
+
+fn subresources(
+    group_version: &GroupVersion,
+    name: &str,
+    items: &[Value],
+    kinds: &KindIndex,
+) -> anyhow::Result<Value> {
+    let mut found = Vec::new();
+    for item in items {
+        let Some((parent, subresource)) = text(item, "name")?.split_once('/') else { continue };
+        if parent != name {
+            continue;
+        }
+        let kind = text(item, "kind")?;
+        let (group, version) = own_or(item, group_version);
+        found.push(json!({
+            "name": subresource,
+            "group": group,
+            "version": version,
+            "kind": kind,
+            "verbs": item["verbs"],
+            "schema": kinds.component(group, version, kind),
+        }));
+    }
+    Ok(Value::Array(found))
+}
+
+fn text<'a>(item: &'a Value, field: &str) -> anyhow::Result<&'a str> {
+    item[field].as_str().with_context(|| format!("a resource without {field}: {item}"))
+}
+
+/// A resource names the group and version of its kind only where they differ from the list's.
+fn own_or<'a>(item: &'a Value, list: &'a GroupVersion) -> (&'a str, &'a str) {
+    match item["version"].as_str() {
+        Some(version) if !version.is_empty() => (item["group"].as_str().unwrap_or_default(), version),
+        _ => (&list.group, &list.version),
+    }
+}
+
+/// Finds the components of kinds in one OpenAPI v3 document.
+struct KindIndex<'a> {
+    document: &'a Value,
+    components: BTreeMap<(String, String, String), String>,
+}
+
+impl<'a> KindIndex<'a> {
+    fn new(document: &'a Value) -> Self {
+        let mut components = BTreeMap::new();
+        for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
+            for gvk in schema["x-kubernetes-group-version-kind"].as_array().into_iter().flatten() {
+                let part = |field: &str| gvk[field].as_str().unwrap_or_default().to_owned();
+                components.insert((part("group"), part("version"), part("kind")), name.clone());
+            }
+        }
+        Self { document, components }
+    }
+
+    fn component(&self, group: &str, version: &str, kind: &str) -> &str {
+        let key = (group.to_owned(), version.to_owned(), kind.to_owned());
+        self.components.get(&key).map_or("", String::as_str)
+    }
+
+    /// The kind that the collection's GET answers with; empty where nothing can be listed.
+    fn list_kind(&self, path: &str, name: &str, namespaced: bool) -> &str {
+        let collection = if namespaced {
+            format!("/{path}/namespaces/{{namespace}}/{name}")
+        } else {
+            format!("/{path}/{name}")
+        };
+        let reference = &self.document["paths"][&collection]["get"]["responses"]["200"]["content"]["application/json"]
+            ["schema"]["$ref"];
+        let component = reference.as_str().and_then(|reference| reference.rsplit('/').next());
+        component.and_then(|component| component.rsplit('.').next()).unwrap_or("")
+    }
+}
+
+/// Every component schema that any document holds; the same name must mean the same schema everywhere.
+fn schemas(documents: &BTreeMap<String, Value>) -> anyhow::Result<String> {
+    let mut all: BTreeMap<&str, Value> = BTreeMap::new();
+    let mut kinds: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (path, document) in documents {
+        for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
+            let mut schema = schema.clone();
+            strip_descriptions(&mut schema);
+            // Kinds such as DeleteOptions exist in every group, and each document lists its own ones only.
+            let own = schema.as_object_mut().and_then(|map| map.remove("x-kubernetes-group-version-kind"));
+            for gvk in own.as_ref().and_then(Value::as_array).into_iter().flatten() {
+                kinds.entry(name).or_default().insert(gvk.to_string());
+            }
+            if let Some(known) = all.get(name.as_str()) {
+                if *known != schema {
+                    bail!("the schema {name} of {path} differs from the one of another group version");
+                }
+            }
+            all.insert(name, schema);
+        }
+    }
+    let mut lines = String::new();
+    for (name, mut schema) in all {
+        if let (Some(map), Some(gvks)) = (schema.as_object_mut(), kinds.get(name)) {
+            let gvks: Result<Vec<Value>, _> = gvks.iter().map(|gvk| serde_json::from_str(gvk)).collect();
+            map.insert("x-kubernetes-group-version-kind".to_owned(), Value::Array(gvks?));
+        }
+        lines.push_str(name);
+        lines.push('\t');
+        lines.push_str(&schema.to_string());
+        lines.push('\n');
+    }
+    Ok(lines)
+}
+
+/// Removes the descriptions of a schema, but no property that is called `description`.
+fn strip_descriptions(schema: &mut Value) {
+    let Some(map) = schema.as_object_mut() else { return };
+    map.remove("description");
+    if let Some(properties) = map.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.values_mut().for_each(strip_descriptions);
+    }
+    strip_nested(map);
+}
+
+fn strip_nested(map: &mut Map<String, Value>) {
+    for key in ["items", "additionalProperties", "not"] {
+        if let Some(nested) = map.get_mut(key) {
+            strip_descriptions(nested);
+        }
+    }
+    for key in ["allOf", "anyOf", "oneOf"] {
+        for nested in map.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten() {
+            strip_descriptions(nested);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strips_descriptions_but_no_property_of_that_name() {
+        let mut schema = json!({
+            "description": "x",
+            "properties": {"description": {"type": "string", "description": "y"}},
+            "items": {"description": "z", "type": "string"},
+            "allOf": [{"description": "w", "type": "object"}],
+        });
+        strip_descriptions(&mut schema);
+        let expected = json!({
+            "properties": {"description": {"type": "string"}},
+            "items": {"type": "string"},
+            "allOf": [{"type": "object"}],
+        });
+        assert_eq!(schema, expected);
+    }
+
+    #[test]
+    fn finds_the_stored_version_behind_its_hash() {
+        let group = |group: &str, version: &str| GroupVersion {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            preferred: true,
+        };
+        let groups = [group("", "v1"), group("autoscaling", "v1"), group("autoscaling", "v2")];
+        let stored =
+            |hash: &str, kind: &str| stored_as(&json!({"storageVersionHash": hash, "kind": kind}), &groups);
+        assert_eq!(stored("qFsyl6wFWjQ=", "ConfigMap"), "v1");
+        assert_eq!(stored("qwQve8ut294=", "HorizontalPodAutoscaler"), "autoscaling/v2");
+        assert_eq!(stored("AAAAAAAAAAA=", "ConfigMap"), "");
+    }
+
+    #[test]
+    fn one_name_with_two_schemas_is_an_error() {
+        let document = |kind: &str| json!({"components": {"schemas": {"a.B": {"type": kind}}}});
+        let same =
+            BTreeMap::from([("x".to_owned(), document("string")), ("y".to_owned(), document("string"))]);
+        assert_eq!(schemas(&same).unwrap(), "a.B\t{\"type\":\"string\"}\n");
+        let other =
+            BTreeMap::from([("x".to_owned(), document("string")), ("y".to_owned(), document("object"))]);
+        let error = schemas(&other).unwrap_err().to_string();
+        assert!(error.contains("a.B") && error.contains('y'), "{error}");
+    }
+
+    #[test]
+    fn kinds_of_all_documents_are_joined() {
+        let document = |group: &str| {
+            json!({"components": {"schemas": {"m.Opts": {
+                "x-kubernetes-group-version-kind": [{"group": group, "kind": "Opts", "version": "v1"}]
+            }}}})
+        };
+        let both = BTreeMap::from([("x".to_owned(), document("a")), ("y".to_owned(), document("b"))]);
+        let text = schemas(&both).unwrap();
+        assert_eq!(text.matches("\"kind\":\"Opts\"").count(), 2, "{text}");
+    }
+}

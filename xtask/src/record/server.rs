@@ -1,0 +1,138 @@
+//! The connection that `record` reads from: GET requests that answer JSON.
+//!
+//! Owns addresses, certificates and credentials. It must not know what is asked for.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+
+/// An API server and the right to read from it.
+pub(super) struct Server {
+    url: String,
+    token: Option<String>,
+    agent: ureq::Agent,
+}
+
+impl Server {
+    /// The server at `url`. Without `authority` its certificate is not checked.
+    pub(super) fn at(url: &str, token: Option<&str>, authority: Option<&Path>) -> anyhow::Result<Self> {
+        let authority = authority.map(read).transpose()?;
+        Self::new(url, token.map(str::to_owned), authority.as_deref(), None)
+    }
+
+    /// The server of the current context of KUBECONFIG (a single file), else of `~/.kube/config`.
+    pub(super) fn from_kubeconfig() -> anyhow::Result<Self> {
+        let path = match std::env::var_os("KUBECONFIG") {
+            Some(path) if !path.is_empty() => PathBuf::from(path),
+            _ => {
+                let home = std::env::var_os("HOME").context("neither KUBECONFIG nor HOME is set")?;
+                PathBuf::from(home).join(".kube/config")
+            }
+        };
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!("reading {} (name another with KUBECONFIG, or use --server)", path.display())
+        })?;
+        let config: Value =
+            yaml_serde::from_str(&text).with_context(|| format!("{} is no kubeconfig", path.display()))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let context = &named(&config, "contexts", text_of(&config["current-context"])?)?["context"];
+        let cluster = &named(&config, "clusters", text_of(&context["cluster"])?)?["cluster"];
+        let user = &named(&config, "users", text_of(&context["user"])?)?["user"];
+        let authority = bytes_of(cluster, "certificate-authority", folder)?;
+        let identity =
+            match (bytes_of(user, "client-certificate", folder)?, bytes_of(user, "client-key", folder)?) {
+                (Some(certificate), Some(key)) => Some((certificate, key)),
+                _ => None,
+            };
+        let token = user["token"].as_str().map(str::to_owned);
+        Self::new(text_of(&cluster["server"])?, token, authority.as_deref(), identity)
+    }
+
+    fn new(
+        url: &str,
+        token: Option<String>,
+        authority: Option<&[u8]>,
+        identity: Option<(Vec<u8>, Vec<u8>)>,
+    ) -> anyhow::Result<Self> {
+        let mut tls = TlsConfig::builder();
+        tls = match authority {
+            Some(pem) => {
+                let certificate = Certificate::from_pem(pem).context("reading the certificate authority")?;
+                tls.root_certs(RootCerts::Specific(Arc::new(vec![certificate])))
+            }
+            None => tls.disable_verification(true),
+        };
+        if let Some((certificate, key)) = identity {
+            let certificate =
+                Certificate::from_pem(&certificate).context("reading the client certificate")?;
+            let key = PrivateKey::from_pem(&key).context("reading the client key")?;
+            tls = tls.client_cert(Some(ClientCert::new_with_certs(&[certificate], key)));
+        }
+        let agent = ureq::Agent::config_builder()
+            .tls_config(tls.build())
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build()
+            .into();
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), token, agent })
+    }
+
+    /// The JSON at `path`.
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.fetch(path, "application/json")
+    }
+
+    /// Aggregated discovery, version 2, at `/api` or `/apis`.
+    pub(super) fn aggregated_discovery(&self, root: &str) -> anyhow::Result<Value> {
+        let document =
+            self.fetch(root, "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")?;
+        if document["kind"] != "APIGroupDiscoveryList" {
+            bail!("{}{root} does not speak aggregated discovery v2; use a server of 1.30 or later", self.url);
+        }
+        Ok(document)
+    }
+
+    /// The server's version, such as `v1.37.2`.
+    pub(super) fn version(&self) -> anyhow::Result<String> {
+        Ok(text_of(&self.get("/version")?["gitVersion"])?.to_owned())
+    }
+
+    fn fetch(&self, path: &str, accept: &str) -> anyhow::Result<Value> {
+        let url = format!("{}{path}", self.url);
+        let mut request = self.agent.get(&url).header("accept", accept);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let mut response = request.call().with_context(|| format!("asking for {url}"))?;
+        let body = response.body_mut().with_config().limit(64 << 20).read_to_vec();
+        let body = body.with_context(|| format!("reading {url}"))?;
+        serde_json::from_slice(&body).with_context(|| format!("{url} did not answer JSON"))
+    }
+}
+
+fn named<'a>(config: &'a Value, list: &str, name: &str) -> anyhow::Result<&'a Value> {
+    let entries = config[list].as_array();
+    let found = entries.and_then(|entries| entries.iter().find(|entry| entry["name"] == name));
+    found.with_context(|| format!("the kubeconfig has no {name:?} among its {list}"))
+}
+
+fn text_of(value: &Value) -> anyhow::Result<&str> {
+    value.as_str().context("a text is missing in the kubeconfig or the server's answer")
+}
+
+/// A certificate or key that is given inline (`FIELD-data`) or by a file relative to the kubeconfig.
+fn bytes_of(entry: &Value, field: &str, folder: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    if let Some(data) = entry[format!("{field}-data")].as_str() {
+        return Ok(Some(STANDARD.decode(data).with_context(|| format!("decoding {field}-data"))?));
+    }
+    entry[field].as_str().map(|file| read(&folder.join(file))).transpose()
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("reading {}", path.display()))
+}
