@@ -31,6 +31,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const INTERACTIVE_LIMIT: Duration = Duration::from_secs(300);
 /// Credentials are renewed this long before they expire, so that none expires on its way.
 const LEEWAY: Duration = Duration::from_secs(10);
+/// Credentials that were refused right after a renewal are not renewed again for this long: it would not help.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A plugin and what it printed last.
 pub(crate) struct ExecPlugin {
@@ -49,6 +51,8 @@ struct Cached {
     /// The certificate's text, to notice another one.
     certificate: Option<String>,
     expires: Option<Instant>,
+    /// When they were obtained because earlier ones had been refused.
+    renewed: Option<Instant>,
 }
 
 impl Cached {
@@ -104,7 +108,12 @@ impl ExecPlugin {
         if before.as_ref().is_some_and(|cached| cached.header.as_ref() != used) {
             return Ok(true);
         }
-        let after = self.run().await?;
+        if before.as_ref().and_then(|cached| cached.renewed).is_some_and(|at| at.elapsed() < PATIENCE) {
+            return Ok(false);
+        }
+        let mut after = self.run().await?;
+        after.renewed = Some(Instant::now());
+        *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some(after.clone());
         Ok(before
             .is_none_or(|before| before.header != after.header || before.certificate != after.certificate))
     }
@@ -206,7 +215,7 @@ impl ExecPlugin {
         if header.is_none() && certificate.is_none() {
             return Err(self.failed("printed neither a token nor a client certificate", None));
         }
-        Ok(Cached { header, certificate, expires })
+        Ok(Cached { header, certificate, expires, renewed: None })
     }
 
     /// The clock of the runtime at which something expires that is dated by the clock on the wall.

@@ -1,1 +1,348 @@
-//! t
+//! Where credentials come from, when they are renewed, and what is said about those that cannot be used.
+
+use super::*;
+use crate::{
+    client::{Body, auth::layer::AuthLayer},
+    config::{ExecConfig, ExecInteractiveMode},
+    error::BoxError,
+};
+use http::{Request, Response, StatusCode};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tower::{Layer, Service, service_fn, util::ServiceExt};
+
+type Seen = Arc<Mutex<Vec<Option<String>>>>;
+
+fn ignore() -> OnCertificate {
+    Box::new(|_| Ok(()))
+}
+
+fn credentials(user: &AuthInfo) -> Result<Credentials> {
+    Credentials::new(user, ignore())
+}
+
+#[track_caller]
+fn check_error(user: &AuthInfo, parts: &[&str]) {
+    let message = credentials(user).unwrap_err().to_string();
+    for part in parts {
+        assert!(message.contains(part), "`{part}` not in: {message}");
+    }
+    assert!(!message.contains("s3cr3t"), "{message}");
+}
+
+/// A server that accepts one credential (any, if `None`), and remembers what it was sent.
+fn server(
+    accepts: Option<&'static str>,
+) -> (
+    Seen,
+    impl Service<Request<Body>, Response = Response<Body>, Error = BoxError, Future: Send> + Clone + Send,
+) {
+    let seen = Seen::default();
+    let notes = seen.clone();
+    let service = service_fn(move |request: Request<Body>| {
+        let sent = request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
+        let good = accepts.is_none_or(|accepts| sent.as_deref() == Some(accepts));
+        notes.lock().unwrap().push(sent);
+        let code = if good { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+        async move { Ok(Response::builder().status(code).body(Body::empty())?) }
+    });
+    (seen, service)
+}
+
+fn post() -> Request<Body> {
+    Request::post("/x").body(Body::from(b"body".to_vec())).unwrap()
+}
+
+fn sent(seen: &Seen) -> Vec<String> {
+    seen.lock().unwrap().iter().map(|sent| sent.clone().unwrap_or_default()).collect()
+}
+
+fn token_file(path: &Path) -> AuthInfo {
+    AuthInfo { token_file: Some(path.to_str().unwrap().to_owned()), ..AuthInfo::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_file_is_read_again_within_a_minute_and_a_bad_read_keeps_the_last_good_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    fs::write(&path, "one\n").unwrap();
+    let (seen, service) = server(None);
+    let service = AuthLayer(credentials(&token_file(&path)).unwrap()).layer(service);
+    let step = async |change: &dyn Fn()| {
+        change();
+        tokio::time::sleep(Duration::from_secs(55)).await;
+        service.clone().oneshot(post()).await.unwrap();
+    };
+    service.clone().oneshot(post()).await.unwrap();
+    fs::write(&path, "two").unwrap();
+    // Not yet: the file is not read for every request.
+    service.clone().oneshot(post()).await.unwrap();
+    step(&|| {}).await;
+    step(&|| fs::write(&path, "  ").unwrap()).await;
+    step(&|| fs::remove_file(&path).unwrap()).await;
+    step(&|| fs::write(&path, "three").unwrap()).await;
+    assert_eq!(
+        sent(&seen),
+        ["Bearer one", "Bearer one", "Bearer two", "Bearer two", "Bearer two", "Bearer three"]
+    );
+}
+
+#[tokio::test]
+async fn a_refused_token_is_read_again_at_once_and_the_request_sent_once_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    fs::write(&path, "one").unwrap();
+    let (seen, service) = server(Some("Bearer two"));
+    let service = AuthLayer(credentials(&token_file(&path)).unwrap()).layer(service);
+    // The same token again would be refused again.
+    assert_eq!(service.clone().oneshot(post()).await.unwrap().status(), 401);
+    fs::write(&path, "two").unwrap();
+    assert_eq!(service.clone().oneshot(post()).await.unwrap().status(), 200);
+    assert_eq!(sent(&seen), ["Bearer one", "Bearer one", "Bearer two"]);
+}
+
+#[test]
+fn a_token_bridges_the_time_until_its_file_can_be_read() {
+    let mut user = token_file(Path::new("/no/such/token"));
+    check_error(&user, &["/no/such/token"]);
+    user.token = Some("first".to_owned().into());
+    assert!(matches!(credentials(&user).unwrap(), Credentials::File(_)));
+}
+
+#[tokio::test]
+async fn a_request_with_its_own_authorization_is_left_alone() {
+    let (seen, service) = server(None);
+    let user = AuthInfo { token: Some("own".to_owned().into()), ..AuthInfo::default() };
+    let service = AuthLayer(credentials(&user).unwrap()).layer(service);
+    let mut request = post();
+    request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("Other"));
+    service.clone().oneshot(request).await.unwrap();
+    service.oneshot(post()).await.unwrap();
+    assert_eq!(sent(&seen), ["Other", "Bearer own"]);
+}
+
+#[test]
+fn credentials_that_cannot_be_used_are_refused_when_the_client_is_made() {
+    let secret = || Some(SecretString::from("s3cr3t"));
+    let both = AuthInfo { token: secret(), username: Some("me".into()), ..AuthInfo::default() };
+    check_error(&both, &["both a token and a username"]);
+    let odd = AuthInfo { token: Some("s3cr3t\u{7}".to_owned().into()), ..AuthInfo::default() };
+    check_error(&odd, &["token holds characters"]);
+    let provider = serde_json::from_str(r#"{"name":"oidc","config":{"id-token":"s3cr3t"}}"#).unwrap();
+    let legacy = AuthInfo { auth_provider: Some(provider), ..AuthInfo::default() };
+    check_error(&legacy, &["auth-provider `oidc`", "exec plugin"]);
+    let exec = |json| AuthInfo { exec: Some(serde_json::from_str(json).unwrap()), ..AuthInfo::default() };
+    check_error(
+        &exec(r#"{"command":"x","apiVersion":"client.authentication.k8s.io/v1alpha1"}"#),
+        &["v1alpha1", "v1beta1"],
+    );
+    check_error(&exec(r#"{"apiVersion":"client.authentication.k8s.io/v1"}"#), &["no command"]);
+    check_error(
+        &exec(r#"{"command":"x","apiVersion":"client.authentication.k8s.io/v1"}"#),
+        &["interactiveMode"],
+    );
+}
+
+#[test]
+fn debug_shows_no_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    fs::write(&path, "s3cr3t").unwrap();
+    let token = AuthInfo { token: Some("s3cr3t".to_owned().into()), ..AuthInfo::default() };
+    let login = AuthInfo {
+        username: Some("me".into()),
+        password: Some("s3cr3t".to_owned().into()),
+        ..AuthInfo::default()
+    };
+    for user in [token, login, token_file(&path)] {
+        let layer = AuthLayer(credentials(&user).unwrap());
+        let shown = format!("{layer:?}");
+        assert!(!shown.contains("s3cr3t") && !shown.contains(&STANDARD.encode("me:s3cr3t")), "{shown}");
+    }
+}
+
+#[test]
+fn impersonation_needs_a_user_and_sendable_names() {
+    let message = |user: AuthInfo| impersonation(&user).unwrap_err().to_string();
+    let groups = Some(vec!["g".to_owned()]);
+    let alone = AuthInfo { impersonate_groups: groups, ..AuthInfo::default() };
+    assert!(message(alone).contains("`as`"));
+    let odd = AuthInfo { impersonate: Some("a\nb".into()), ..AuthInfo::default() };
+    assert!(message(odd).contains("impersonate-user"));
+}
+
+#[cfg(unix)]
+mod exec {
+    use super::*;
+
+    const HEAD: &str = r#""kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1""#;
+
+    /// A plugin that notes each run in a file beside it.
+    fn plugin(folder: &Path, script: &str) -> ExecConfig {
+        let path = folder.join("plugin");
+        let text = format!("echo \"$@\" >> '{}'\n{script}", folder.join("runs").display());
+        fs::write(&path, text).unwrap();
+        ExecConfig {
+            api_version: Some("client.authentication.k8s.io/v1".into()),
+            // Not the script itself: a file that was just written may be busy for a moment.
+            command: Some("/bin/sh".into()),
+            args: Some(vec![path.to_str().unwrap().to_owned(), "login".into()]),
+            interactive_mode: Some(ExecInteractiveMode::Never),
+            ..ExecConfig::default()
+        }
+    }
+
+    fn user(exec: ExecConfig) -> AuthInfo {
+        AuthInfo { exec: Some(exec), ..AuthInfo::default() }
+    }
+
+    fn runs(folder: &Path) -> usize {
+        fs::read_to_string(folder.join("runs")).map_or(0, |text| text.lines().count())
+    }
+
+    #[tokio::test]
+    async fn runs_once_for_all_who_wait_and_not_again_before_it_expires() {
+        let folder = tempfile::tempdir().unwrap();
+        let later = jiff::Timestamp::now() + Duration::from_secs(3600);
+        let status = format!(r#"{{"token":"t","expirationTimestamp":"{later}"}}"#);
+        let exec = plugin(folder.path(), &format!("sleep 0.1; echo '{{{HEAD},\"status\":{status}}}'"));
+        let (seen, service) = server(None);
+        let service = AuthLayer(credentials(&user(exec)).unwrap()).layer(service);
+        let calls = (0..8).map(|_| service.clone().oneshot(post()));
+        futures::future::try_join_all(calls).await.unwrap();
+        assert_eq!((sent(&seen).len(), runs(folder.path())), (8, 1));
+        assert!(sent(&seen).iter().all(|sent| sent == "Bearer t"));
+    }
+
+    #[tokio::test]
+    async fn runs_again_when_credentials_have_expired_or_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let past = jiff::Timestamp::now() - Duration::from_secs(1);
+        let status = format!(r#"{{"token":"t","expirationTimestamp":"{past}"}}"#);
+        let exec = plugin(folder.path(), &format!("echo '{{{HEAD},\"status\":{status}}}'"));
+        let (_, service) = server(None);
+        let service = AuthLayer(credentials(&user(exec)).unwrap()).layer(service);
+        service.clone().oneshot(post()).await.unwrap();
+        service.oneshot(post()).await.unwrap();
+        assert_eq!(runs(folder.path()), 2);
+
+        let folder = tempfile::tempdir().unwrap();
+        // The token is the number of the run.
+        let script = format!(
+            "echo '{{{HEAD},\"status\":{{\"token\":\"'$(wc -l < '{}' | tr -d ' ')'\"}}}}'",
+            folder.path().join("runs").display()
+        );
+        let (seen, service) = server(Some("Bearer 2"));
+        let service = AuthLayer(credentials(&user(plugin(folder.path(), &script))).unwrap()).layer(service);
+        assert_eq!(service.clone().oneshot(post()).await.unwrap().status(), 200);
+        assert_eq!(service.oneshot(post()).await.unwrap().status(), 200);
+        assert_eq!(sent(&seen), ["Bearer 1", "Bearer 2", "Bearer 2"]);
+    }
+
+    #[tokio::test]
+    async fn credentials_that_stay_refused_do_not_run_the_plugin_for_every_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let exec = plugin(folder.path(), &format!("echo '{{{HEAD},\"status\":{{\"token\":\"t\"}}}}'"));
+        let (_, service) = server(Some("Bearer other"));
+        let service = AuthLayer(credentials(&user(exec)).unwrap()).layer(service);
+        for _ in 0..5 {
+            assert_eq!(service.clone().oneshot(post()).await.unwrap().status(), 401);
+        }
+        assert_eq!(runs(folder.path()), 2);
+    }
+
+    #[tokio::test]
+    async fn is_told_about_the_cluster_and_gets_its_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("env");
+        let script = format!(
+            "echo \"$KUBERNETES_EXEC_INFO $OWN $KEPT ${{HOME-gone}}\" > '{}'; echo '{{{HEAD},\"status\":{{\"token\":\"t\"}}}}'",
+            out.display()
+        );
+        let mut exec = plugin(folder.path(), &script);
+        let variable = [("name".to_owned(), "OWN".to_owned()), ("value".to_owned(), "mine".to_owned())];
+        exec.env = Some(vec![variable.into()]);
+        exec.drop_env = Some(vec!["HOME".into()]);
+        exec.provide_cluster_info = true;
+        exec.cluster = Some(crate::config::ExecAuthCluster {
+            server: Some("https://10.0.0.1".into()),
+            ..crate::config::ExecAuthCluster::default()
+        });
+        let (_, service) = server(None);
+        AuthLayer(credentials(&user(exec)).unwrap()).layer(service).oneshot(post()).await.unwrap();
+        let seen = fs::read_to_string(out).unwrap();
+        assert_eq!(
+            seen.trim(),
+            "{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1\",\"spec\":{\"interactive\":\
+             false,\"cluster\":{\"server\":\"https://10.0.0.1\"}}} mine  gone"
+        );
+        assert_eq!(fs::read_to_string(folder.path().join("runs")).unwrap(), "login\n");
+    }
+
+    #[tokio::test]
+    async fn hands_on_a_client_certificate_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pair = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
+        let past = (jiff::Timestamp::now() - Duration::from_secs(1)).to_string();
+        let printed = serde_json::json!({
+            "kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "status": {
+                "clientCertificateData": pair.cert.pem(), "clientKeyData": pair.signing_key.serialize_pem(),
+                "expirationTimestamp": past,
+            },
+        });
+        fs::write(folder.path().join("out"), printed.to_string()).unwrap();
+        let exec = plugin(folder.path(), "cat \"$(dirname \"$0\")/out\"");
+        let got = Arc::new(Mutex::new(Vec::new()));
+        let notes = got.clone();
+        let on_certificate: OnCertificate = Box::new(move |(chain, _)| {
+            notes.lock().unwrap().push(chain);
+            Ok(())
+        });
+        let (seen, service) = server(None);
+        let layer = AuthLayer(Credentials::new(&user(exec), on_certificate).unwrap());
+        let service = layer.layer(service);
+        service.clone().oneshot(post()).await.unwrap();
+        service.oneshot(post()).await.unwrap();
+        assert_eq!(sent(&seen), ["", ""]);
+        assert_eq!(runs(folder.path()), 2);
+        assert_eq!(*got.lock().unwrap(), [vec![pair.cert.der().clone()]]);
+    }
+
+    #[tokio::test]
+    async fn says_what_went_wrong_and_not_what_was_printed() {
+        let folder = tempfile::tempdir().unwrap();
+        for (script, part) in [
+            ("exit 3".to_owned(), "exit status: 3"),
+            ("echo s3cr3t".to_owned(), "no ExecCredential in JSON"),
+            ("echo '{\"kind\":\"Secret\"}'".to_owned(), "kind `Secret`"),
+            (format!("echo '{{{HEAD}}}'"), "no status"),
+            (format!("echo '{{{HEAD},\"status\":{{}}}}'"), "neither a token nor a client certificate"),
+            (format!("echo '{{{HEAD},\"status\":{{\"clientKeyData\":\"s3cr3t\"}}}}'"), "only one of"),
+            (
+                format!(
+                    "echo '{{{HEAD},\"status\":{{\"token\":\"s3cr3t\",\"expirationTimestamp\":\"soon\"}}}}'"
+                ),
+                "expirationTimestamp",
+            ),
+        ] {
+            let (_, service) = server(None);
+            let exec = plugin(folder.path(), &script);
+            let error = AuthLayer(credentials(&user(exec)).unwrap()).layer(service).oneshot(post()).await;
+            let error = Error::from_box(error.unwrap_err());
+            let message = error.to_string();
+            assert!(message.contains(part) && message.contains("exec plugin"), "{script}: {message}");
+            assert!(!format!("{error:?}").contains("s3cr3t"), "{error:?}");
+        }
+        let mut missing = plugin(folder.path(), "");
+        missing.command = Some("no-such-plugin".into());
+        missing.install_hint = Some("get it from\u{1b} acme.com".into());
+        let (_, service) = server(None);
+        let error = AuthLayer(credentials(&user(missing)).unwrap()).layer(service).oneshot(post()).await;
+        let message = error.unwrap_err().to_string();
+        assert!(message.ends_with("`no-such-plugin` cannot be started; get it from acme.com"), "{message}");
+    }
+}

@@ -1,10 +1,12 @@
 //! A small HTTPS server with certificates made for each test.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use k8s_openapi::apimachinery::pkg::version::Info;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::{RootCertStore, ServerConfig, crypto::ring, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -84,7 +86,10 @@ impl Server {
         };
         let key = PrivateKeyDer::try_from(leaf.key.serialize_der()).unwrap();
         let config = builder.with_single_cert(vec![leaf.der.clone()], key).unwrap();
-        Self::start(Some(TlsAcceptor::from(Arc::new(config))), |_| async { version() }).await
+        Self::start(Some(TlsAcceptor::from(Arc::new(config))), |request| async move {
+            version_for(request.extensions().get::<Peer>())
+        })
+        .await
     }
 
     async fn start<F, R>(tls: Option<TlsAcceptor>, answer: F) -> Self
@@ -101,10 +106,12 @@ impl Server {
                 let (tls, answer) = (tls.clone(), answer.clone());
                 connections.spawn(async move {
                     match tls {
-                        None => serve(stream, answer).await,
+                        None => serve(stream, None, answer).await,
                         Some(tls) => {
                             if let Ok(stream) = tls.accept(stream).await {
-                                serve(stream, answer).await;
+                                let peer = stream.get_ref().1.peer_certificates();
+                                let peer = peer.map(|chain| Peer(chain[0].to_vec()));
+                                serve(stream, peer, answer).await;
                             }
                         }
                     }
@@ -127,13 +134,16 @@ impl Server {
     }
 }
 
-async fn serve<S, F, R>(stream: S, answer: F)
+async fn serve<S, F, R>(stream: S, peer: Option<Peer>, answer: F)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> R,
     R: Future<Output = Response<Full<Bytes>>>,
 {
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        if let Some(peer) = peer.clone() {
+            request.extensions_mut().insert(peer);
+        }
         let response = answer(request);
         async { Ok::<_, Infallible>(response.await) }
     });
@@ -141,9 +151,21 @@ where
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
+/// The certificate that the other side showed.
+#[derive(Clone)]
+struct Peer(Vec<u8>);
+
 /// The answer to `/version`.
 pub(super) fn version() -> Response<Full<Bytes>> {
-    let body = r#"{"major":"1","minor":"37","gitVersion":"v1.37.2","gitCommit":"","gitTreeState":"","buildDate":"",
-        "goVersion":"","compiler":"","platform":""}"#;
-    Response::new(Full::from(body))
+    version_for(None)
+}
+
+/// The answer to `/version`, with the client's certificate in the place of the commit.
+fn version_for(peer: Option<&Peer>) -> Response<Full<Bytes>> {
+    let info = Info {
+        git_version: "v1.37.2".to_owned(),
+        git_commit: peer.map(|peer| STANDARD.encode(&peer.0)).unwrap_or_default(),
+        ..Info::default()
+    };
+    Response::new(Full::from(serde_json::to_vec(&info).unwrap()))
 }

@@ -136,3 +136,36 @@ async fn a_silent_peer_ends_in_a_timeout_that_names_the_handshake() {
     let address = listener.local_addr().unwrap();
     assert_eq!(error.to_string(), format!("timed out after 50ms in the TLS handshake ({address})"));
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_certificate_that_a_plugin_prints_is_used_and_so_is_the_next_one() {
+    let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
+    let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), Some(&clients)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let print = |leaf: &Leaf| {
+        let credential = serde_json::json!({
+            "kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1beta1", "status": {
+                "clientCertificateData": leaf.pem, "clientKeyData": leaf.key.serialize_pem(),
+                // Expired at once, so that the plugin runs for each request.
+                "expirationTimestamp": "2020-01-01T00:00:00Z",
+            },
+        });
+        std::fs::write(folder.path().join("out"), credential.to_string()).unwrap();
+    };
+    let mut config = server.config(&authority);
+    config.auth_info.exec = Some(crate::config::ExecConfig {
+        api_version: Some("client.authentication.k8s.io/v1beta1".into()),
+        command: Some("cat".into()),
+        args: Some(vec![folder.path().join("out").to_str().unwrap().to_owned()]),
+        interactive_mode: Some(crate::config::ExecInteractiveMode::Never),
+        ..crate::config::ExecConfig::default()
+    });
+    let client = Client::try_from(config).unwrap();
+    for name in ["one", "two"] {
+        let leaf = clients.issue(&[name], |_| {});
+        print(&leaf);
+        let shown = client.apiserver_version().await.unwrap().git_commit;
+        assert_eq!(shown, STANDARD.encode(&leaf.der), "{name}");
+    }
+}

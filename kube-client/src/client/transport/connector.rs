@@ -10,17 +10,20 @@ use hyper_util::{
     },
     rt::TokioIo,
 };
-use rustls::ClientConfig;
+use rustls::{ClientConfig, client::Resumption};
 use rustls_pki_types::ServerName;
 use std::{
-    fmt, io,
+    error::Error as StdError,
+    fmt,
+    future::ready,
+    io,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tower::{Service, util::ServiceExt};
+use tower::{Service, service_fn, util::ServiceExt};
 
 use super::{
     failure::{ConnectFailure, ResolveFailure, find},
@@ -88,6 +91,17 @@ impl Connector {
         Self { tcp, dial, tls, limits }
     }
 
+    /// The same without remembered TLS sessions: one that is resumed keeps the identity that it was made with.
+    pub(super) fn without_sessions(&self) -> Self {
+        let mut fresh = self.clone();
+        if let Some(tls) = &mut fresh.tls {
+            let mut config = ClientConfig::clone(&tls.config);
+            config.resumption = Resumption::default();
+            tls.config = Arc::new(config);
+        }
+        fresh
+    }
+
     /// What a TLS error means.
     pub(super) fn explain(&self, error: &rustls::Error) -> String {
         self.tls.as_ref().map_or_else(|| error.to_string(), |tls| (tls.explain)(error))
@@ -115,27 +129,51 @@ impl Connector {
         match &self.dial {
             Dial::Direct => {
                 let stream = self.tcp.clone().oneshot(target.clone()).await;
-                let stream = stream.map_err(|error| self.not_connected(host, error.into()))?;
+                let stream = stream.map_err(|error| self.not_connected(host, &*BoxError::from(error)))?;
                 Ok(Box::new(stream.into_inner()))
             }
             Dial::Http { proxy, authorization, tls } => {
-                let proxied = ToProxy { tcp: self.tcp.clone(), tls: tls.clone() };
-                let mut tunnel = Tunnel::new(proxy.clone(), proxied);
+                let stream = self.dial_proxy(proxy, tls.as_ref(), host).await?;
+                let mut tunnel = Tunnel::new(proxy.clone(), dialled(stream));
                 if let Some(authorization) = authorization {
                     tunnel = tunnel.with_auth(authorization.clone());
                 }
                 let stream = tunnel.oneshot(with_port(target)).await;
-                let stream = stream.map_err(|error| self.not_proxied(host, error.into()))?;
-                Ok(stream.into_inner())
+                Ok(stream.map_err(|error| self.not_passed_on(host, error.into()))?.into_inner())
             }
             Dial::Socks5 { proxy, login, local_dns } => {
-                let mut socks = SocksV5::new(proxy.clone(), self.tcp.clone()).local_dns(*local_dns);
+                let stream = self.dial_proxy(proxy, None, host).await?;
+                let mut socks = SocksV5::new(proxy.clone(), dialled(stream)).local_dns(*local_dns);
                 if let Some((user, password)) = login {
                     socks = socks.with_auth(user.clone(), password.clone());
                 }
                 let stream = socks.oneshot(with_port(target)).await;
-                let stream = stream.map_err(|error| self.not_proxied(host, error.into()))?;
-                Ok(Box::new(stream.into_inner()))
+                Ok(stream.map_err(|error| self.not_passed_on(host, error.into()))?.into_inner())
+            }
+        }
+    }
+
+    /// Connects to a proxy, with TLS where its own address is `https`.
+    async fn dial_proxy(
+        &self,
+        proxy: &Uri,
+        tls: Option<&Arc<ClientConfig>>,
+        host: &str,
+    ) -> Result<Box<dyn Duplex>, ConnectFailure> {
+        let stream = self.tcp.clone().oneshot(proxy.clone()).await;
+        let stream = stream.map_err(|error| self.not_connected(host, &*BoxError::from(error)))?.into_inner();
+        let Some(tls) = tls else { return Ok(Box::new(stream)) };
+        let done = match server_name(proxy) {
+            Ok(name) => TlsConnector::from(tls.clone()).connect(name, stream).await.map_err(BoxError::from),
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => {
+                let why = find::<rustls::Error>(&*error).map_or_else(String::new, |tls| self.explain(tls));
+                let what =
+                    format!("no TLS connection with the proxy on the way to {}: {why}", self.via(host));
+                Err(ConnectFailure::failed(TransportKind::Proxy, what, error))
             }
         }
     }
@@ -178,26 +216,24 @@ impl Connector {
         }
     }
 
-    fn not_connected(&self, host: &str, error: BoxError) -> ConnectFailure {
-        if let Some(ResolveFailure(cause)) = find::<ResolveFailure>(&*error) {
+    fn not_connected(&self, host: &str, error: &(dyn StdError + 'static)) -> ConnectFailure {
+        if let Some(ResolveFailure(cause)) = find::<ResolveFailure>(error) {
             let what = format!("cannot find the address of {}", self.via(host));
             return ConnectFailure::failed(TransportKind::Resolve, what, copy(cause));
         }
-        let what = format!("cannot connect to {}", self.via(host));
-        match find::<io::Error>(&*error) {
-            Some(cause) if cause.kind() == io::ErrorKind::TimedOut => match self.limits.connect {
-                Some(after) => ConnectFailure::late(Wait::Connect, after, self.via(host)),
-                None => ConnectFailure::failed(TransportKind::Connect, what, copy(cause)),
-            },
-            Some(cause) => ConnectFailure::failed(TransportKind::Connect, what, copy(cause)),
-            None => ConnectFailure::failed(TransportKind::Connect, what, error),
+        let cause = find::<io::Error>(error).map_or_else(|| io::Error::other(error.to_string()), copy);
+        match self.limits.connect {
+            Some(after) if cause.kind() == io::ErrorKind::TimedOut => {
+                ConnectFailure::late(Wait::Connect, after, self.via(host))
+            }
+            _ => {
+                let what = format!("cannot connect to {}", self.via(host));
+                ConnectFailure::failed(TransportKind::Connect, what, cause)
+            }
         }
     }
 
-    fn not_proxied(&self, host: &str, error: BoxError) -> ConnectFailure {
-        if find::<io::Error>(&*error).is_some() || find::<ResolveFailure>(&*error).is_some() {
-            return self.not_connected(host, error);
-        }
+    fn not_passed_on(&self, host: &str, error: BoxError) -> ConnectFailure {
         let what = format!("no connection to {}: check proxy-url and HTTPS_PROXY", self.via(host));
         ConnectFailure::failed(TransportKind::Proxy, what, error)
     }
@@ -270,33 +306,10 @@ impl Service<Name> for Resolver {
     }
 }
 
-/// Connects to a proxy, with TLS where its own address is `https`.
-#[derive(Clone)]
-struct ToProxy {
-    tcp: HttpConnector<Resolver>,
-    tls: Option<Arc<ClientConfig>>,
-}
-
-impl Service<Uri> for ToProxy {
-    type Response = TokioIo<Box<dyn Duplex>>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<TokioIo<Box<dyn Duplex>>, BoxError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, proxy: Uri) -> Self::Future {
-        let Self { tcp, tls } = self.clone();
-        Box::pin(async move {
-            let stream = tcp.oneshot(proxy.clone()).await?.into_inner();
-            let stream: Box<dyn Duplex> = match tls {
-                None => Box::new(stream),
-                Some(config) => {
-                    Box::new(TlsConnector::from(config).connect(server_name(&proxy)?, stream).await?)
-                }
-            };
-            Ok(TokioIo::new(stream))
-        })
-    }
+/// A connection that is there already, in the form in which proxies want to make one.
+fn dialled(
+    stream: Box<dyn Duplex>,
+) -> impl Service<Uri, Response = TokioIo<Box<dyn Duplex>>, Error = io::Error, Future: Send + 'static> {
+    let mut stream = Some(TokioIo::new(stream));
+    service_fn(move |_| ready(stream.take().ok_or_else(|| io::Error::other("the proxy was dialled twice"))))
 }

@@ -43,7 +43,7 @@ impl Transport {
 
     /// Uses new connections from now on, for a client certificate that has changed. What is under way goes on.
     pub(super) fn renew(&self) {
-        let fresh = pool(self.0.connector.clone(), self.0.pool_idle);
+        let fresh = pool(self.0.connector.without_sessions(), self.0.pool_idle);
         *self.0.client.write().unwrap_or_else(PoisonError::into_inner) = fresh;
     }
 }

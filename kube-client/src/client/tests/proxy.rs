@@ -1,0 +1,112 @@
+//! Connections through proxies that the tests run themselves.
+
+use super::server::{Authority, Server};
+use crate::{
+    client::Client,
+    config::{Config, RetryPolicy},
+    error::{Error, TransportKind},
+};
+use std::sync::{Arc, Mutex};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+};
+
+/// An HTTP proxy that wants a password, or none, and notes what it was asked for.
+async fn http_proxy(password: Option<&'static str>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let notes = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let notes = notes.clone();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let head = String::from_utf8(head).unwrap();
+                let target = head.split(' ').nth(1).unwrap().to_owned();
+                notes.lock().unwrap().push(head.lines().next().unwrap().to_owned());
+                if password.is_some_and(|password| !head.contains(&format!("Basic {password}\r\n"))) {
+                    let refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
+                    return stream.write_all(refusal).await.unwrap();
+                }
+                let mut server = TcpStream::connect(target).await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let _ = copy_bidirectional(&mut stream, &mut server).await;
+            });
+        }
+    });
+    (address, asked)
+}
+
+async fn version(mut config: Config, proxy: &str) -> Result<String, Error> {
+    config.proxy_url = Some(proxy.parse().unwrap());
+    config.retry = RetryPolicy::never();
+    Client::try_from(config)?.apiserver_version().await.map(|info| info.git_version)
+}
+
+#[tokio::test]
+async fn tls_goes_through_an_http_proxy_to_the_cluster_itself() {
+    let authority = Authority::new("ca");
+    let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
+    let (proxy, asked) = http_proxy(None).await;
+    assert_eq!(version(server.config(&authority), &format!("http://{proxy}")).await.unwrap(), "v1.37.2");
+    assert_eq!(*asked.lock().unwrap(), [format!("CONNECT {} HTTP/1.1", server.address)]);
+}
+
+#[tokio::test]
+async fn a_proxy_gets_its_password_and_a_refusal_shows_none() {
+    let authority = Authority::new("ca");
+    let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
+    // me:s3:cr3t
+    let (proxy, _) = http_proxy(Some("bWU6czM6Y3IzdA==")).await;
+    let config = server.config(&authority);
+    assert_eq!(version(config.clone(), &format!("http://me:s3%3Acr3t@{proxy}")).await.unwrap(), "v1.37.2");
+    let error = version(config, &format!("http://me:s3cr3t@{proxy}")).await.unwrap_err();
+    assert!(matches!(error, Error::Transport { kind: TransportKind::Proxy, .. }), "{error:?}");
+    let message = error.to_string();
+    assert!(message.contains(&format!("through the proxy {proxy}")), "{message}");
+    assert!(!format!("{error:?}").contains("s3cr3t"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_dead_proxy_is_named_beside_the_cluster() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = listener.local_addr().unwrap();
+    drop(listener);
+    let config = Config::new("https://10.0.0.1:6443".parse().unwrap());
+    for scheme in ["http", "socks5"] {
+        let mut config = config.clone();
+        config.accept_invalid_certs = true;
+        let error = version(config, &format!("{scheme}://{proxy}")).await.unwrap_err();
+        assert!(matches!(error, Error::Transport { kind: TransportKind::Connect, .. }), "{error:?}");
+        assert_eq!(error.to_string(), format!("cannot connect to 10.0.0.1:6443 through the proxy {proxy}"));
+    }
+}
+
+#[tokio::test]
+async fn socks5_leads_to_the_cluster_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = listener.local_addr().unwrap();
+    let server = Server::http(|_| async { super::server::version() }).await;
+    let target = server.address;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        // RFC 1928: no password wanted, then a connection to an IPv4 address.
+        let mut hello = [0; 2];
+        stream.read_exact(&mut hello).await.unwrap();
+        stream.read_exact(&mut vec![0; hello[1].into()]).await.unwrap();
+        stream.write_all(&[5, 0]).await.unwrap();
+        let mut request = [0; 10];
+        stream.read_exact(&mut request).await.unwrap();
+        assert_eq!(request[..8], [5, 1, 0, 1, 127, 0, 0, 1]);
+        assert_eq!(u16::from_be_bytes([request[8], request[9]]), target.port());
+        let mut server = TcpStream::connect(target).await.unwrap();
+        stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
+        let _ = copy_bidirectional(&mut stream, &mut server).await;
+    });
+    assert_eq!(version(server.plain(), &format!("socks5://{proxy}")).await.unwrap(), "v1.37.2");
+}
