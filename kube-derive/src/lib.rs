@@ -1,1 +1,44 @@
-//! Skeleton.
+#![doc = include_str!("../README.md")]
+//!
+//! Inside: `input` parses, `validate` judges, `model` fills in defaults, `expand` writes one impl a file, and
+//! `fallback` writes a minimal impl after errors. This crate must not depend on any other of the workspace.
+
+mod expand;
+mod fallback;
+mod input;
+mod model;
+mod plural;
+mod validate;
+
+use proc_macro::TokenStream;
+use syn::{DeriveInput, parse_macro_input};
+
+use crate::{input::Input, model::Model};
+
+/// Generates a custom resource, and its `CustomResourceDefinition`, from the struct or enum of its spec.
+///
+/// For `struct FooSpec` with `kind = "Foo"` it writes `struct Foo { metadata, spec, status }` with
+/// `Foo::new(name, spec)`, `Serialize`, `Deserialize` (which refuses another kind or API version), `Resource`,
+/// `HasSpec`, `HasStatus` and `CustomResourceExt`. The [crate's front page](crate) lists all keys of `#[kube(..)]`.
+///
+/// # Errors
+///
+/// What an API server would refuse (a name in upper case, a path without its dot, a scale without a status) and
+/// every key that does not exist is a compile error at the place where it is written.
+#[proc_macro_derive(CustomResource, attributes(kube))]
+pub fn derive_custom_resource(tokens: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(tokens as DeriveInput);
+    let (input, parse_error) = Input::parse(input);
+    let checked = match parse_error {
+        Some(error) => Err(error),
+        None => validate::check(&input),
+    };
+    match checked {
+        Ok(()) => expand::custom_resource(&Model::new(input)).into(),
+        Err(error) => {
+            let fallback = fallback::custom_resource(&input);
+            let errors = error.into_compile_error();
+            quote::quote!(#errors #fallback).into()
+        }
+    }
+}

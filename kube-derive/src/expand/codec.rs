@@ -1,0 +1,38 @@
+//! `Serialize` and `Deserialize`: `apiVersion` and `kind` are written, and checked when read.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote;
+
+use crate::model::Model;
+
+pub(super) fn expand(model: &Model) -> TokenStream {
+    let root = &model.root;
+    let (support, serde) = (&model.paths.support, &model.paths.serde);
+    let (decode, encode) = if model.no_spec { ("decode_flat", "encode_flat") } else { ("decode", "encode") };
+    let decode = Ident::new(decode, Span::call_site());
+    let encode = Ident::new(encode, Span::call_site());
+    let (pattern, init, status) = match model.status {
+        Some(_) => (quote!(status), quote!(status,), quote!(::core::option::Option::as_ref(&self.status))),
+        None => (quote!(#support::NoStatus), TokenStream::new(), quote!(::core::option::Option::None::<&()>)),
+    };
+    quote! {
+        impl #serde::Serialize for #root {
+            fn serialize<S>(&self, serializer: S) -> ::core::result::Result<S::Ok, S::Error>
+            where
+                S: #serde::Serializer,
+            {
+                #support::#encode(serializer, &DEFINITION, &self.metadata, &self.spec, #status)
+            }
+        }
+
+        impl<'de> #serde::Deserialize<'de> for #root {
+            fn deserialize<D>(deserializer: D) -> ::core::result::Result<Self, D::Error>
+            where
+                D: #serde::Deserializer<'de>,
+            {
+                let (metadata, spec, #pattern) = #support::#decode(deserializer, &DEFINITION)?;
+                ::core::result::Result::Ok(Self { metadata, spec, #init })
+            }
+        }
+    }
+}

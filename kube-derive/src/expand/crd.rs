@@ -1,0 +1,59 @@
+//! `CustomResourceExt`: the `CustomResourceDefinition` and what goes with it.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::model::{Model, SchemaMode};
+
+pub(super) fn expand(model: &Model) -> TokenStream {
+    let root = &model.root;
+    let (support, k8s_openapi) = (&model.paths.support, &model.paths.k8s_openapi);
+    let crd_type =
+        quote!(#k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition);
+    let crds = match model.schema {
+        SchemaMode::Disabled => quote! {
+            fn crd() -> #crd_type {
+                #support::crd(&DEFINITION, ::core::option::Option::None)
+            }
+        },
+        SchemaMode::Derived | SchemaMode::Manual => with_schema(model, &crd_type),
+    };
+    quote! {
+        impl #support::CustomResourceExt for #root {
+            #crds
+
+            fn crd_name() -> &'static str {
+                DEFINITION.crd_name
+            }
+
+            fn api_resource() -> #support::ApiResource {
+                #support::ApiResource::erase::<Self>(&())
+            }
+
+            fn shortnames() -> &'static [&'static str] {
+                DEFINITION.shortnames
+            }
+        }
+    }
+}
+
+fn with_schema(model: &Model, crd_type: &TokenStream) -> TokenStream {
+    let support = &model.paths.support;
+    let rules = model.validations.iter();
+    let rules = quote! {
+        {
+            #[allow(unused_imports, reason = "a rule may be a plain string")]
+            use #support::rules::*;
+            ::std::vec![#(#support::Rule::from(#rules)),*]
+        }
+    };
+    quote! {
+        fn crd() -> #crd_type {
+            #support::crd_with_schema::<Self>(&DEFINITION, #rules).0
+        }
+
+        fn try_crd() -> ::core::result::Result<#crd_type, #support::SchemaError> {
+            #support::strict(#support::crd_with_schema::<Self>(&DEFINITION, #rules))
+        }
+    }
+}

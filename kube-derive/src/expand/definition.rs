@@ -1,0 +1,101 @@
+//! The table of everything that is constant about the resource: the one place where names become tokens.
+
+use proc_macro2::{Literal, TokenStream};
+use quote::quote;
+
+use crate::{
+    input::{Column, Scale},
+    model::Model,
+};
+
+pub(super) fn expand(model: &Model) -> TokenStream {
+    let support = &model.paths.support;
+    let names = &model.names;
+    let (group, version, kind) = (&names.group, &names.version, &names.kind);
+    let (plural, singular, namespaced) = (&names.plural, &names.singular, names.namespaced);
+    let (shortnames, categories) = (&names.shortnames, &names.categories);
+    let api_version = format!("{group}/{version}");
+    let crd_name = format!("{plural}.{group}");
+    let about = &model.version;
+    let (served, storage, deprecated) = (about.served, about.storage, about.deprecated);
+    let warning = option(about.deprecation_warning.as_deref());
+    let columns = about.columns.iter().map(|c| column(support, c));
+    let selectable = &about.selectable;
+    let status = model.status.is_some();
+    let scale = match &about.scale {
+        Some(scale) => self::scale(support, scale),
+        None => quote!(::core::option::Option::None),
+    };
+    let pairs = |list: &[(String, String)]| {
+        let pairs = list.iter().map(|(key, value)| quote!((#key, #value)));
+        quote!(&[#(#pairs),*])
+    };
+    let annotations = pairs(&model.annotations);
+    let labels = pairs(&model.labels);
+    quote! {
+        static DEFINITION: #support::Definition = #support::Definition {
+            group: #group,
+            version: #version,
+            api_version: #api_version,
+            kind: #kind,
+            plural: #plural,
+            singular: #singular,
+            crd_name: #crd_name,
+            shortnames: &[#(#shortnames),*],
+            categories: &[#(#categories),*],
+            namespaced: #namespaced,
+            served: #served,
+            storage: #storage,
+            deprecated: #deprecated,
+            deprecation_warning: #warning,
+            columns: &[#(#columns),*],
+            selectable: &[#(#selectable),*],
+            status: #status,
+            scale: #scale,
+            annotations: #annotations,
+            labels: #labels,
+        };
+    }
+}
+
+fn option(text: Option<&str>) -> TokenStream {
+    match text {
+        Some(text) => quote!(::core::option::Option::Some(#text)),
+        None => quote!(::core::option::Option::None),
+    }
+}
+
+fn column(support: &TokenStream, column: &Column) -> TokenStream {
+    let (name, type_, json_path) = (&column.name, &column.type_, &column.json_path);
+    let description = option(column.description.as_ref().map(syn::LitStr::value).as_deref());
+    let format = option(column.format.as_ref().map(syn::LitStr::value).as_deref());
+    let priority = match column.priority.as_ref().and_then(|p| p.base10_parse::<i32>().ok()) {
+        Some(priority) => {
+            let priority = Literal::i32_suffixed(priority);
+            quote!(::core::option::Option::Some(#priority))
+        }
+        None => quote!(::core::option::Option::None),
+    };
+    quote! {
+        #support::Column {
+            name: #name,
+            type_: #type_,
+            json_path: #json_path,
+            description: #description,
+            format: #format,
+            priority: #priority,
+        }
+    }
+}
+
+fn scale(support: &TokenStream, scale: &Scale) -> TokenStream {
+    let (spec, status) = (&scale.spec_replicas, &scale.status_replicas);
+    let selector = option(scale.label_selector.as_ref().map(syn::LitStr::value).as_deref());
+    quote! {
+        ::core::option::Option::Some(#support::Scale {
+            spec_replicas_path: #spec,
+            status_replicas_path: #status,
+            label_selector_path: #selector,
+        })
+    }
+}

@@ -1,0 +1,39 @@
+//! Writes the generated code, one impl a file, from the model alone.
+//!
+//! Must not report errors: what gets here has been checked. The generated code is thin: it fills in a table
+//! (`definition`) and calls into `kube_client::core::__private`, which is compiled once rather than per resource.
+
+mod accessors;
+mod codec;
+mod crd;
+mod definition;
+mod resource;
+mod root;
+mod schema;
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::model::Model;
+
+/// All items of one custom resource.
+pub(crate) fn custom_resource(model: &Model) -> TokenStream {
+    let root = root::expand(model);
+    let definition = definition::expand(model);
+    let codec = codec::expand(model);
+    let resource = resource::expand(model);
+    let accessors = accessors::expand(model);
+    let schema = schema::expand(model);
+    let crd = crd::expand(model);
+    quote! {
+        #root
+        const _: () = {
+            #definition
+            #codec
+            #resource
+            #accessors
+            #schema
+            #crd
+        };
+    }
+}

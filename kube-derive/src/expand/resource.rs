@@ -1,0 +1,38 @@
+//! `Resource`: what makes the root usable with `Api`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote;
+
+use crate::model::Model;
+
+pub(super) fn expand(model: &Model) -> TokenStream {
+    let root = &model.root;
+    let (support, k8s_openapi) = (&model.paths.support, &model.paths.k8s_openapi);
+    let scope = if model.names.namespaced { "NamespaceResourceScope" } else { "ClusterResourceScope" };
+    let scope = Ident::new(scope, Span::call_site());
+    let names = ["kind", "group", "version", "api_version", "plural"].map(|name| {
+        let name = Ident::new(name, Span::call_site());
+        quote! {
+            fn #name((): &()) -> ::std::borrow::Cow<'_, str> {
+                ::std::borrow::Cow::Borrowed(DEFINITION.#name)
+            }
+        }
+    });
+    let meta = quote!(#k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta);
+    quote! {
+        impl #support::Resource for #root {
+            type DynamicType = ();
+            type Scope = #k8s_openapi::#scope;
+
+            #(#names)*
+
+            fn meta(&self) -> &#meta {
+                &self.metadata
+            }
+
+            fn meta_mut(&mut self) -> &mut #meta {
+                &mut self.metadata
+            }
+        }
+    }
+}

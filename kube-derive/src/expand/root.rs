@@ -1,0 +1,50 @@
+//! The root struct and its constructor.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::model::Model;
+
+pub(super) fn expand(model: &Model) -> TokenStream {
+    let Model { spec, root, vis, derives, attributes, .. } = model;
+    let k8s_openapi = &model.paths.k8s_openapi;
+    let doc = format!("{}\n\nThe custom resource whose spec is [`{spec}`].", model.description);
+    let (status_field, status_init) = match &model.status {
+        Some(status) => (
+            quote! {
+                /// What was observed, as the controller reports it; absent until it has.
+                #vis status: ::core::option::Option<#status>,
+            },
+            quote!(status: ::core::option::Option::None,),
+        ),
+        None => (TokenStream::new(), TokenStream::new()),
+    };
+    let new_doc = format!("A new `{root}` of this name and spec, with no other metadata.");
+    quote! {
+        #[doc = #doc]
+        #[derive(::core::clone::Clone, ::core::fmt::Debug #(, #derives)*)]
+        #(#[#attributes])*
+        #vis struct #root {
+            /// Standard object metadata.
+            #vis metadata: #k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+            /// What is desired.
+            #vis spec: #spec,
+            #status_field
+        }
+
+        impl #root {
+            #[doc = #new_doc]
+            #[must_use]
+            #vis fn new(name: &str, spec: #spec) -> Self {
+                Self {
+                    metadata: #k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+                        name: ::core::option::Option::Some(::std::borrow::ToOwned::to_owned(name)),
+                        ..::core::default::Default::default()
+                    },
+                    spec,
+                    #status_init
+                }
+            }
+        }
+    }
+}

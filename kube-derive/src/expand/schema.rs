@@ -1,0 +1,41 @@
+//! `JsonSchema` of the root, unless the user brings one or wants none.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::model::{Model, SchemaMode};
+
+pub(super) fn expand(model: &Model) -> TokenStream {
+    if model.schema != SchemaMode::Derived {
+        return TokenStream::new();
+    }
+    let Model { root, spec, description, .. } = model;
+    let (support, schemars) = (&model.paths.support, &model.paths.schemars);
+    let name = root.to_string();
+    let status = match &model.status {
+        Some(status) => quote! {
+            ::core::option::Option::Some(
+                generator.subschema_for::<::core::option::Option<#status>>()
+            )
+        },
+        None => quote!(::core::option::Option::None),
+    };
+    let flat = model.no_spec;
+    quote! {
+        impl #schemars::JsonSchema for #root {
+            fn schema_name() -> ::std::borrow::Cow<'static, str> {
+                ::std::borrow::Cow::Borrowed(#name)
+            }
+
+            fn schema_id() -> ::std::borrow::Cow<'static, str> {
+                ::std::borrow::Cow::Borrowed(::core::concat!(::core::module_path!(), "::", #name))
+            }
+
+            fn json_schema(generator: &mut #schemars::SchemaGenerator) -> #schemars::Schema {
+                let spec = <#spec as #schemars::JsonSchema>::json_schema(generator);
+                let status = #status;
+                #support::root_schema(#description, spec, #flat, status)
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What is generated after an error: the root struct with impls that only type-check.
+//!
+//! Without it one mistake in `#[kube(..)]` would also be reported at every use of the root type.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote;
+
+use crate::{input::Input, model::Paths};
+
+/// The minimal impl, or nothing when even the root's name is unknown.
+pub(crate) fn custom_resource(input: &Input) -> TokenStream {
+    let attrs = &input.attrs;
+    let named_by_kind = attrs.kind.as_ref().and_then(|k| syn::parse_str::<Ident>(&k.value()).ok());
+    let Some(root) = attrs.root.clone().or(named_by_kind).filter(|root| *root != input.ident) else {
+        return TokenStream::new();
+    };
+    let (spec, vis) = (&input.ident, &input.vis);
+    let Paths { support, k8s_openapi, serde, schemars } = Paths::new(attrs.crates.as_ref());
+    // A derive that is itself the mistake must not be repeated.
+    let derives = attrs.derives.iter().filter(|path| {
+        let name = path.segments.last().map(|s| s.ident.to_string());
+        !matches!(name.as_deref(), Some("Clone" | "Debug" | "Serialize" | "Deserialize" | "JsonSchema"))
+    });
+    let meta = quote!(#k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta);
+    let crd =
+        quote!(#k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition);
+    let status = attrs.status.as_ref().map(|status| quote!(#vis status: ::core::option::Option<#status>,));
+    let status_init = attrs.status.as_ref().map(|_| quote!(status: ::core::option::Option::None,));
+    let has_status = attrs.status.as_ref().map(|status| {
+        quote! {
+            impl #support::HasStatus for #root {
+                type Status = #status;
+                fn status(&self) -> ::core::option::Option<&#status> { ::core::unreachable!() }
+                fn status_mut(&mut self) -> &mut ::core::option::Option<#status> { ::core::unreachable!() }
+            }
+        }
+    });
+    let with_schema = attrs.schema.as_ref().is_none_or(|mode| mode.value() == "derived").then(|| {
+        quote! {
+            impl #schemars::JsonSchema for #root {
+                fn schema_name() -> ::std::borrow::Cow<'static, str> { ::core::unreachable!() }
+                fn json_schema(_: &mut #schemars::SchemaGenerator) -> #schemars::Schema { ::core::unreachable!() }
+            }
+        }
+    });
+    let scope = if attrs.namespaced.is_some() {
+        quote!(NamespaceResourceScope)
+    } else {
+        quote!(ClusterResourceScope)
+    };
+    let names = ["kind", "group", "version", "plural"].map(|name| {
+        let name = Ident::new(name, Span::call_site());
+        quote!(fn #name((): &()) -> ::std::borrow::Cow<'_, str> { ::core::unreachable!() })
+    });
+    quote! {
+        #[derive(::core::clone::Clone, ::core::fmt::Debug #(, #derives)*)]
+        #vis struct #root { #vis metadata: #meta, #vis spec: #spec, #status }
+        const _: () = {
+            impl #root {
+                #vis fn new(_: &str, spec: #spec) -> Self {
+                    Self { metadata: ::core::default::Default::default(), spec, #status_init }
+                }
+            }
+            impl #serde::Serialize for #root {
+                fn serialize<S: #serde::Serializer>(&self, _: S) -> ::core::result::Result<S::Ok, S::Error> {
+                    ::core::unreachable!()
+                }
+            }
+            impl<'de> #serde::Deserialize<'de> for #root {
+                fn deserialize<D: #serde::Deserializer<'de>>(_: D) -> ::core::result::Result<Self, D::Error> {
+                    ::core::unreachable!()
+                }
+            }
+            impl #support::Resource for #root {
+                type DynamicType = ();
+                type Scope = #k8s_openapi::#scope;
+                #(#names)*
+                fn meta(&self) -> &#meta { &self.metadata }
+                fn meta_mut(&mut self) -> &mut #meta { &mut self.metadata }
+            }
+            impl #support::HasSpec for #root {
+                type Spec = #spec;
+                fn spec(&self) -> &#spec { &self.spec }
+                fn spec_mut(&mut self) -> &mut #spec { &mut self.spec }
+            }
+            #has_status
+            #with_schema
+            impl #support::CustomResourceExt for #root {
+                fn crd() -> #crd { ::core::unreachable!() }
+                fn crd_name() -> &'static str { ::core::unreachable!() }
+                fn api_resource() -> #support::ApiResource { ::core::unreachable!() }
+                fn shortnames() -> &'static [&'static str] { ::core::unreachable!() }
+            }
+        };
+    }
+}

@@ -1,0 +1,187 @@
+//! The keys of `#[kube(..)]` and the shape of their values.
+//!
+//! One field a key, as written. Must not default, guess or check.
+
+use syn::{Attribute, Expr, Ident, LitBool, LitStr, Meta, Path, Token, Type, meta::ParseNestedMeta};
+
+use super::{
+    Column, Crates, Pair, Scale,
+    keys::{name, once, refuse_twice, unknown},
+};
+
+/// `#[kube(..)]` as it was written, over all of the attributes of that name.
+#[derive(Default)]
+pub(crate) struct Attrs {
+    pub(crate) group: Option<LitStr>,
+    pub(crate) version: Option<LitStr>,
+    pub(crate) kind: Option<LitStr>,
+    pub(crate) plural: Option<LitStr>,
+    pub(crate) singular: Option<LitStr>,
+    pub(crate) root: Option<Ident>,
+    pub(crate) namespaced: Option<Ident>,
+    pub(crate) no_spec: Option<Ident>,
+    pub(crate) status: Option<Type>,
+    pub(crate) shortnames: Vec<LitStr>,
+    pub(crate) categories: Vec<LitStr>,
+    pub(crate) derives: Vec<Path>,
+    pub(crate) attributes: Vec<Meta>,
+    pub(crate) doc: Option<LitStr>,
+    pub(crate) served: Option<LitBool>,
+    pub(crate) storage: Option<LitBool>,
+    pub(crate) deprecated: Option<Deprecated>,
+    pub(crate) schema: Option<LitStr>,
+    pub(crate) scale: Option<Scale>,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) selectable: Vec<LitStr>,
+    pub(crate) annotations: Vec<Pair>,
+    pub(crate) labels: Vec<Pair>,
+    pub(crate) validations: Vec<Expr>,
+    pub(crate) crates: Option<Crates>,
+}
+
+/// `deprecated`, or `deprecated = "what to use instead"`.
+pub(crate) struct Deprecated {
+    pub(crate) warning: Option<LitStr>,
+}
+
+/// Every key, for the message about an unknown one.
+const KNOWN: &[&str] = &[
+    "annotation",
+    "attr",
+    "category",
+    "crates",
+    "deprecated",
+    "derive",
+    "doc",
+    "group",
+    "kind",
+    "label",
+    "namespaced",
+    "no_spec",
+    "plural",
+    "printcolumn",
+    "root",
+    "scale",
+    "schema",
+    "selectable",
+    "served",
+    "shortname",
+    "singular",
+    "status",
+    "storage",
+    "validation",
+    "version",
+];
+
+impl Attrs {
+    /// Adds the content of one `#[kube(..)]`.
+    pub(super) fn parse(&mut self, attribute: &Attribute) -> syn::Result<()> {
+        attribute.parse_nested_meta(|meta| self.key(&meta))
+    }
+
+    fn key(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+        match name(meta).as_str() {
+            "group" => once(&mut self.group, meta),
+            "version" => once(&mut self.version, meta),
+            "kind" => once(&mut self.kind, meta),
+            "plural" => once(&mut self.plural, meta),
+            "singular" => once(&mut self.singular, meta),
+            "doc" => once(&mut self.doc, meta),
+            "schema" => once(&mut self.schema, meta),
+            "served" => once(&mut self.served, meta),
+            "storage" => once(&mut self.storage, meta),
+            "namespaced" => flag(&mut self.namespaced, meta),
+            "no_spec" => flag(&mut self.no_spec, meta),
+            "root" => quoted_once(&mut self.root, meta, "the name of a struct"),
+            "status" => quoted_once(&mut self.status, meta, "a type"),
+            "shortname" => push(&mut self.shortnames, meta),
+            "category" => push(&mut self.categories, meta),
+            "selectable" => push(&mut self.selectable, meta),
+            "derive" => quoted_push(&mut self.derives, meta, "the path of a derive macro"),
+            "attr" => quoted_push(&mut self.attributes, meta, "the inside of an attribute, as in `must_use`"),
+            "validation" => {
+                self.validations.push(meta.value()?.parse()?);
+                Ok(())
+            }
+            "deprecated" => self.deprecated(meta),
+            "scale" => {
+                refuse_twice(self.scale.as_ref(), meta)?;
+                self.scale = Some(Scale::parse(meta)?);
+                Ok(())
+            }
+            "printcolumn" => {
+                self.columns.push(Column::parse(meta)?);
+                Ok(())
+            }
+            "annotation" => {
+                self.annotations.push(Pair::parse(meta)?);
+                Ok(())
+            }
+            "label" => {
+                self.labels.push(Pair::parse(meta)?);
+                Ok(())
+            }
+            "crates" => {
+                refuse_twice(self.crates.as_ref(), meta)?;
+                self.crates = Some(Crates::parse(meta)?);
+                Ok(())
+            }
+            "cel" => Err(meta.error("`cel` (evaluating rules in the client) is not supported: remove it; `validation` rules are evaluated by the API server")),
+            _ => Err(unknown(meta, "kube(..)", KNOWN)),
+        }
+    }
+
+    fn deprecated(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+        refuse_twice(self.deprecated.as_ref(), meta)?;
+        let warning = if meta.input.peek(Token![=]) { Some(meta.value()?.parse()?) } else { None };
+        self.deprecated = Some(Deprecated { warning });
+        Ok(())
+    }
+}
+
+/// Reads a key that takes no value.
+fn flag(slot: &mut Option<Ident>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+    refuse_twice(slot.as_ref(), meta)?;
+    if meta.input.peek(Token![=]) {
+        return Err(meta.error(format!("`{0}` takes no value: write `{0}`, or leave it out", name(meta))));
+    }
+    *slot = Some(meta.path.require_ident()?.clone());
+    Ok(())
+}
+
+/// Reads one more value of a key that may be repeated.
+fn push(list: &mut Vec<LitStr>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+    list.push(meta.value()?.parse()?);
+    Ok(())
+}
+
+/// Parses the content of a string literal as Rust, saying what was expected when it is not.
+fn quoted<T: syn::parse::Parse>(meta: &ParseNestedMeta<'_>, what: &str) -> syn::Result<T> {
+    let text: LitStr = meta.value()?.parse()?;
+    text.parse().map_err(|error| {
+        let key = name(meta);
+        syn::Error::new(
+            text.span(),
+            format!("`{key}` needs {what}, but \"{}\" is not: {error}", text.value()),
+        )
+    })
+}
+
+fn quoted_once<T: syn::parse::Parse>(
+    slot: &mut Option<T>,
+    meta: &ParseNestedMeta<'_>,
+    what: &str,
+) -> syn::Result<()> {
+    refuse_twice(slot.as_ref(), meta)?;
+    *slot = Some(quoted(meta, what)?);
+    Ok(())
+}
+
+fn quoted_push<T: syn::parse::Parse>(
+    list: &mut Vec<T>,
+    meta: &ParseNestedMeta<'_>,
+    what: &str,
+) -> syn::Result<()> {
+    list.push(quoted(meta, what)?);
+    Ok(())
+}

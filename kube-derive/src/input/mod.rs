@@ -1,0 +1,107 @@
+//! Turns the tokens of a `#[derive(CustomResource)]` into plain data, keeping every span.
+//!
+//! Owns the grammar of `#[kube(..)]`. It must not judge values (that is `validate`) nor fill in defaults
+//! (that is `model`).
+
+mod attrs;
+mod column;
+mod crates;
+mod keys;
+mod pair;
+mod scale;
+
+use proc_macro2::Span;
+use syn::{Attribute, Data, DeriveInput, Expr, Fields, Ident, Lit, Visibility};
+
+pub(crate) use self::{attrs::Attrs, column::Column, crates::Crates, pair::Pair, scale::Scale};
+
+/// Everything that the macro was given.
+pub(crate) struct Input {
+    pub(crate) ident: Ident,
+    pub(crate) vis: Visibility,
+    pub(crate) shape: Shape,
+    /// The text of the type's doc comment, lines joined as rustdoc does.
+    pub(crate) doc: Option<String>,
+    pub(crate) attrs: Attrs,
+}
+
+/// What kind of type the spec is, as far as the macro cares.
+pub(crate) enum Shape {
+    /// A struct with named fields: the field names and where they stand.
+    Named(Vec<Ident>),
+    /// A tuple or unit struct, or an enum.
+    Other,
+}
+
+impl Input {
+    /// Reads the derive input. The second part lists what was wrong, if anything; the first is as complete as
+    /// possible, so that a fallback can still name the types.
+    pub(crate) fn parse(input: DeriveInput) -> (Self, Option<syn::Error>) {
+        let mut error = None;
+        if matches!(input.data, Data::Union(_)) {
+            add(
+                &mut error,
+                syn::Error::new(
+                    input.ident.span(),
+                    "`CustomResource` needs a struct or an enum, not a union",
+                ),
+            );
+        }
+        if !input.generics.params.is_empty() {
+            let message =
+                "`CustomResource` does not support generics: a CRD has one schema, so name concrete types";
+            add(&mut error, syn::Error::new_spanned(&input.generics, message));
+        }
+        let mut attrs = Attrs::default();
+        let mut found = false;
+        for attribute in input.attrs.iter().filter(|a| a.path().is_ident("kube")) {
+            found = true;
+            if let Err(wrong) = attrs.parse(attribute) {
+                add(&mut error, wrong);
+            }
+        }
+        if !found {
+            let message = "missing `#[kube(..)]`: add `#[kube(group = \"example.com\", version = \"v1\", kind = \"Name\")]`";
+            add(&mut error, syn::Error::new(Span::call_site(), message));
+        }
+        let shape = match input.data {
+            Data::Struct(data) => match data.fields {
+                Fields::Named(fields) => {
+                    Shape::Named(fields.named.into_iter().filter_map(|f| f.ident).collect())
+                }
+                _ => Shape::Other,
+            },
+            _ => Shape::Other,
+        };
+        let doc = doc_text(&input.attrs);
+        (Self { ident: input.ident, vis: input.vis, shape, doc, attrs }, error)
+    }
+}
+
+/// Adds `new` to the errors found so far.
+pub(crate) fn add(error: &mut Option<syn::Error>, new: syn::Error) {
+    match error {
+        Some(error) => error.combine(new),
+        None => *error = Some(new),
+    }
+}
+
+/// Joins the `#[doc]` attributes: one leading space of each line is cosmetic.
+fn doc_text(attrs: &[Attribute]) -> Option<String> {
+    let lines: Vec<String> = attrs
+        .iter()
+        .filter(|a| a.path().is_ident("doc"))
+        .filter_map(|a| match &a.meta.require_name_value().ok()?.value {
+            Expr::Lit(literal) => match &literal.lit {
+                Lit::Str(text) => {
+                    let text = text.value();
+                    Some(text.strip_prefix(' ').unwrap_or(&text).trim_end().to_owned())
+                }
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    let text = lines.join("\n").trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}

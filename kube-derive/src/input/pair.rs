@@ -1,0 +1,31 @@
+//! `annotation("key", "value")` and `label("key", "value")`.
+//!
+//! Must not check keys or values; `validate` does.
+
+use syn::{LitStr, Token, meta::ParseNestedMeta};
+
+use super::keys::name;
+
+/// A key and its value, on the generated `CustomResourceDefinition`.
+pub(crate) struct Pair {
+    pub(crate) key: LitStr,
+    pub(crate) value: LitStr,
+}
+
+impl Pair {
+    pub(super) fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
+        let wrong = |_| meta.error(format!("write `{}(\"key\", \"value\")`", name(meta)));
+        let content;
+        syn::parenthesized!(content in meta.input);
+        let key = content.parse().map_err(wrong)?;
+        content.parse::<Token![,]>().map_err(wrong)?;
+        let value = content.parse().map_err(wrong)?;
+        if content.peek(Token![,]) {
+            content.parse::<Token![,]>()?;
+        }
+        if !content.is_empty() {
+            return Err(content.error(format!("write `{}(\"key\", \"value\")`", name(meta))));
+        }
+        Ok(Self { key, value })
+    }
+}

@@ -1,0 +1,160 @@
+//! What will be generated, with every default filled in. Built from checked input only.
+//!
+//! Must not contain tokens of whole items: `expand` writes those.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote;
+use syn::{Expr, Meta, Path, Type, Visibility};
+
+use crate::{
+    input::{Attrs, Column, Crates, Input, Scale},
+    plural::plural_of,
+};
+
+/// A custom resource.
+pub(crate) struct Model {
+    pub(crate) spec: Ident,
+    pub(crate) root: Ident,
+    pub(crate) vis: Visibility,
+    pub(crate) names: Names,
+    /// The status type, when there is a status subresource.
+    pub(crate) status: Option<Type>,
+    /// The spec's fields stand beside `metadata`.
+    pub(crate) no_spec: bool,
+    pub(crate) schema: SchemaMode,
+    /// The description of the root schema.
+    pub(crate) description: String,
+    pub(crate) version: Version,
+    pub(crate) annotations: Vec<(String, String)>,
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) validations: Vec<Expr>,
+    pub(crate) derives: Vec<Path>,
+    pub(crate) attributes: Vec<Meta>,
+    pub(crate) paths: Paths,
+}
+
+/// How the API calls it.
+pub(crate) struct Names {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) kind: String,
+    pub(crate) plural: String,
+    pub(crate) singular: String,
+    pub(crate) shortnames: Vec<String>,
+    pub(crate) categories: Vec<String>,
+    pub(crate) namespaced: bool,
+}
+
+/// What the CRD says of this version besides its schema.
+pub(crate) struct Version {
+    pub(crate) served: bool,
+    pub(crate) storage: bool,
+    pub(crate) deprecated: bool,
+    pub(crate) deprecation_warning: Option<String>,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) selectable: Vec<String>,
+    pub(crate) scale: Option<Scale>,
+}
+
+/// Where the schema in `crd()` comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SchemaMode {
+    Derived,
+    Manual,
+    Disabled,
+}
+
+/// The crates that the generated code speaks to.
+pub(crate) struct Paths {
+    /// The hidden module of `kube_client` that holds what generated code needs.
+    pub(crate) support: TokenStream,
+    pub(crate) k8s_openapi: TokenStream,
+    pub(crate) serde: TokenStream,
+    pub(crate) schemars: TokenStream,
+}
+
+impl Model {
+    /// Fills in the defaults. `input` has passed validation, which makes the required keys present.
+    pub(crate) fn new(input: Input) -> Self {
+        let attrs = input.attrs;
+        let names = Names::new(&attrs);
+        let root = attrs.root.unwrap_or_else(|| {
+            Ident::new(&names.kind, attrs.kind.as_ref().map_or_else(Span::call_site, syn::LitStr::span))
+        });
+        let description = attrs
+            .doc
+            .map(|d| d.value())
+            .or(input.doc)
+            .unwrap_or_else(|| format!("A {} of {}/{}.", names.kind, names.group, names.version));
+        let schema = match attrs.schema.map(|s| s.value()).as_deref() {
+            Some("manual") => SchemaMode::Manual,
+            Some("disabled") => SchemaMode::Disabled,
+            _ => SchemaMode::Derived,
+        };
+        let pairs = |list: Vec<crate::input::Pair>| {
+            list.into_iter().map(|p| (p.key.value(), p.value.value())).collect()
+        };
+        Self {
+            spec: input.ident,
+            root,
+            vis: input.vis,
+            names,
+            status: attrs.status,
+            no_spec: attrs.no_spec.is_some(),
+            schema,
+            description,
+            version: Version {
+                served: attrs.served.is_none_or(|b| b.value),
+                storage: attrs.storage.is_none_or(|b| b.value),
+                deprecated: attrs.deprecated.is_some(),
+                deprecation_warning: attrs.deprecated.and_then(|d| d.warning).map(|w| w.value()),
+                columns: attrs.columns,
+                selectable: attrs.selectable.iter().map(syn::LitStr::value).collect(),
+                scale: attrs.scale,
+            },
+            annotations: pairs(attrs.annotations),
+            labels: pairs(attrs.labels),
+            validations: attrs.validations,
+            derives: attrs.derives,
+            attributes: attrs.attributes,
+            paths: Paths::new(attrs.crates.as_ref()),
+        }
+    }
+}
+
+impl Names {
+    fn new(attrs: &Attrs) -> Self {
+        let text = |literal: &Option<syn::LitStr>| literal.as_ref().map(syn::LitStr::value);
+        let list = |literals: &[syn::LitStr]| literals.iter().map(syn::LitStr::value).collect();
+        let kind = text(&attrs.kind).unwrap_or_default();
+        let singular = text(&attrs.singular).unwrap_or_else(|| kind.to_ascii_lowercase());
+        Self {
+            group: text(&attrs.group).unwrap_or_default(),
+            version: text(&attrs.version).unwrap_or_default(),
+            plural: text(&attrs.plural).unwrap_or_else(|| plural_of(&singular)),
+            shortnames: list(&attrs.shortnames),
+            categories: list(&attrs.categories),
+            namespaced: attrs.namespaced.is_some(),
+            kind,
+            singular,
+        }
+    }
+}
+
+impl Paths {
+    /// Everything defaults to a re-export of `kube_client`, so that users need no other dependency.
+    pub(crate) fn new(crates: Option<&Crates>) -> Self {
+        let given = |pick: fn(&Crates) -> &Option<Path>| crates.and_then(|c| pick(c).as_ref());
+        let client = given(|c| &c.kube_client).map_or_else(|| quote!(::kube_client), |path| quote!(#path));
+        let support = quote!(#client::core::__private);
+        let or_reexport = |path: Option<&Path>, name: TokenStream| {
+            path.map_or_else(|| quote!(#support::#name), |path| quote!(#path))
+        };
+        Self {
+            k8s_openapi: or_reexport(given(|c| &c.k8s_openapi), quote!(k8s_openapi)),
+            serde: or_reexport(given(|c| &c.serde), quote!(serde)),
+            schemars: or_reexport(given(|c| &c.schemars), quote!(schemars)),
+            support,
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Judges what was parsed: everything that an API server would refuse, or that the expansion cannot honour.
+//!
+//! All findings are collected, each at the span of the value it is about. Must not change the input.
+
+mod names;
+mod paths;
+
+use proc_macro2::Span;
+use syn::{LitStr, Meta, Path};
+
+use crate::input::{Attrs, Column, Input, Pair, Shape, add};
+
+/// Findings so far.
+#[derive(Default)]
+pub(crate) struct Errors(Option<syn::Error>);
+
+impl Errors {
+    fn at(&mut self, span: Span, message: impl std::fmt::Display) {
+        add(&mut self.0, syn::Error::new(span, message));
+    }
+
+    /// Reports a check on the text of `literal`.
+    fn text(&mut self, literal: &LitStr, check: impl FnOnce(&str) -> Result<(), String>) {
+        if let Err(message) = check(&literal.value()) {
+            self.at(literal.span(), message);
+        }
+    }
+}
+
+/// Checks the whole input.
+pub(crate) fn check(input: &Input) -> Result<(), syn::Error> {
+    let mut errors = Errors::default();
+    let attrs = &input.attrs;
+    required(&mut errors, attrs);
+    all_names(&mut errors, attrs);
+    root(&mut errors, input);
+    derives(&mut errors, attrs);
+    attrs.attributes.iter().for_each(|meta| attribute(&mut errors, meta));
+    schema(&mut errors, attrs);
+    subresources(&mut errors, attrs);
+    attrs.columns.iter().for_each(|c| column(&mut errors, c));
+    attrs.selectable.iter().for_each(|path| errors.text(path, paths::selectable));
+    if attrs.selectable.len() > paths::MAX_SELECTABLE {
+        errors
+            .at(attrs.selectable[paths::MAX_SELECTABLE].span(), "a version has at most 8 selectable fields");
+    }
+    attrs.annotations.iter().chain(&attrs.labels).for_each(|pair| errors.text(&pair.key, names::qualified));
+    attrs.labels.iter().for_each(|Pair { value, .. }| errors.text(value, names::label_value));
+    no_spec(&mut errors, input);
+    errors.0.map_or(Ok(()), Err)
+}
+
+fn required(errors: &mut Errors, attrs: &Attrs) {
+    let all = [
+        ("group", "example.com", attrs.group.is_some()),
+        ("version", "v1", attrs.version.is_some()),
+        ("kind", "Name", attrs.kind.is_some()),
+    ];
+    for (key, example, there) in all {
+        if !there {
+            errors.at(Span::call_site(), format!("missing `{key}`: add `#[kube({key} = \"{example}\")]`"));
+        }
+    }
+}
+
+fn all_names(errors: &mut Errors, attrs: &Attrs) {
+    if let Some(group) = &attrs.group {
+        errors.text(group, names::group);
+    }
+    if let Some(version) = &attrs.version {
+        errors.text(version, |v| names::dns_label("version", v));
+    }
+    if let Some(kind) = &attrs.kind {
+        errors.text(kind, names::kind);
+    }
+    if let Some(plural) = &attrs.plural {
+        errors.text(plural, |v| names::dns_label("plural", v));
+    }
+    if let Some(singular) = &attrs.singular {
+        errors.text(singular, |v| names::dns_label("singular", v));
+    }
+    for (what, list) in [("shortname", &attrs.shortnames), ("category", &attrs.categories)] {
+        for (index, name) in list.iter().enumerate() {
+            errors.text(name, |v| names::dns_label(what, v));
+            if list[..index].iter().any(|earlier| earlier.value() == name.value()) {
+                errors.at(name.span(), format!("{what} \"{}\" is given twice: keep one", name.value()));
+            }
+        }
+    }
+}
+
+/// The root struct must not take the spec's own name.
+fn root(errors: &mut Errors, input: &Input) {
+    let attrs = &input.attrs;
+    match (&attrs.root, &attrs.kind) {
+        (Some(root), _) if *root == input.ident => {
+            errors.at(
+                root.span(),
+                "`root` names the spec itself: the generated struct needs a name of its own",
+            );
+        }
+        (None, Some(kind)) if input.ident == kind.value() => {
+            let message = format!(
+                "the generated struct would also be called `{0}`: rename this type, as in `{0}Spec`, or set `root`",
+                input.ident
+            );
+            errors.at(input.ident.span(), message);
+        }
+        _ => {}
+    }
+}
+
+fn derives(errors: &mut Errors, attrs: &Attrs) {
+    let manual = attrs.schema.as_ref().is_some_and(|s| s.value() == "manual");
+    let last = |path: &Path| path.segments.last().map(|s| s.ident.to_string()).unwrap_or_default();
+    for path in &attrs.derives {
+        let span = path.segments.last().map_or_else(Span::call_site, |s| s.ident.span());
+        match last(path).as_str() {
+            name @ ("Clone" | "Debug" | "Serialize" | "Deserialize") => {
+                errors.at(span, format!("the generated struct always implements `{name}`: remove this"));
+            }
+            "JsonSchema" if !manual => {
+                errors.at(span, "`JsonSchema` is generated; set `schema = \"manual\"` to bring your own");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn attribute(errors: &mut Errors, meta: &Meta) {
+    let path = meta.path();
+    let name = path.segments.last().map(|s| s.ident.to_string()).unwrap_or_default();
+    let message = match name.as_str() {
+        "derive" => "use `#[kube(derive = \"..\")]` to derive on the generated struct",
+        "serde" | "schemars" | "kube" => {
+            "the generated struct has no such helper attributes: its serialization and schema are fixed by Kubernetes"
+        }
+        _ => return,
+    };
+    add(&mut errors.0, syn::Error::new_spanned(path, message));
+}
+
+fn schema(errors: &mut Errors, attrs: &Attrs) {
+    let Some(mode) = &attrs.schema else { return };
+    match mode.value().as_str() {
+        "derived" | "manual" => {}
+        "disabled" => {
+            if let Some(first) = attrs.validations.first() {
+                let message =
+                    "`validation` adds rules to the schema, which `schema = \"disabled\"` leaves out";
+                add(&mut errors.0, syn::Error::new_spanned(first, message));
+            }
+        }
+        other => errors.at(
+            mode.span(),
+            format!("unknown schema mode \"{other}\": use \"derived\", \"manual\" or \"disabled\""),
+        ),
+    }
+}
+
+fn subresources(errors: &mut Errors, attrs: &Attrs) {
+    let Some(scale) = &attrs.scale else { return };
+    if attrs.status.is_none() {
+        let message = "`scale` reads the current count from the status: add `status = \"TypeName\"`";
+        errors.at(scale.status_replicas.span(), message);
+    }
+    errors.text(&scale.spec_replicas, |p| paths::under(p, &[".spec."]));
+    errors.text(&scale.status_replicas, |p| paths::under(p, &[".status."]));
+    if let Some(selector) = &scale.label_selector {
+        errors.text(selector, |p| paths::under(p, &[".spec.", ".status."]));
+    }
+}
+
+fn column(errors: &mut Errors, column: &Column) {
+    errors.text(
+        &column.name,
+        |name| if name.is_empty() { Err("a column needs a name".into()) } else { Ok(()) },
+    );
+    errors.text(&column.type_, |t| match t {
+        "integer" | "number" | "string" | "boolean" | "date" => Ok(()),
+        _ => Err(format!("unknown column type \"{t}\": use integer, number, string, boolean or date")),
+    });
+    errors.text(&column.json_path, paths::column);
+    if let Some(format) = &column.format {
+        errors.text(format, |f| match f {
+            "int32" | "int64" | "float" | "double" | "byte" | "date" | "date-time" | "password" => Ok(()),
+            _ => Err(format!(
+                "unknown column format \"{f}\": use int32, int64, float, double, byte, date, date-time or password"
+            )),
+        });
+    }
+    if let Some(priority) = &column.priority
+        && priority.base10_parse::<i32>().is_err()
+    {
+        errors.at(priority.span(), "a column's priority is a 32-bit integer");
+    }
+}
+
+fn no_spec(errors: &mut Errors, input: &Input) {
+    let Some(flag) = &input.attrs.no_spec else { return };
+    let Shape::Named(fields) = &input.shape else {
+        errors.at(
+            flag.span(),
+            "`no_spec` puts fields beside `metadata`, so it needs a struct with named fields",
+        );
+        return;
+    };
+    for field in fields {
+        let name = field.to_string();
+        if matches!(name.as_str(), "metadata" | "kind" | "api_version" | "status") {
+            errors.at(
+                field.span(),
+                format!("with `no_spec` a field cannot be called `{name}`: the root has one"),
+            );
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Kubernetes' rules for names. Each check says what is wrong and what would be right.
+//!
+//! Must not know where a name came from.
+
+/// RFC 1035 label: what plurals, versions, short names and categories are made of.
+pub(super) fn dns_label(what: &str, value: &str) -> Result<(), String> {
+    let legal = value.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && value.starts_with(|c: char| c.is_ascii_lowercase())
+        && !value.ends_with('-')
+        && value.len() <= 63;
+    if legal {
+        return Ok(());
+    }
+    Err(format!(
+        "{what} \"{value}\" must be 1 to 63 lower-case letters, digits or `-`, beginning with a letter and not ending with `-`"
+    ))
+}
+
+/// A group is a DNS subdomain, and a custom one has a dot.
+pub(super) fn group(value: &str) -> Result<(), String> {
+    let part = |p: &str| {
+        !p.is_empty()
+            && p.len() <= 63
+            && p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && !p.starts_with('-')
+            && !p.ends_with('-')
+    };
+    if value.contains('/') {
+        return Err(format!("group \"{value}\" must not contain the version: set `version` instead"));
+    }
+    if !value.split('.').all(part) || value.len() > 253 {
+        return Err(format!("group \"{value}\" must be a lower-case domain name, as in \"example.com\""));
+    }
+    if !value.contains('.') {
+        return Err(format!("group \"{value}\" must have at least one dot, as in \"{value}.example.com\""));
+    }
+    Ok(())
+}
+
+/// A kind is a label once it is in lower case, and becomes the name of a Rust type.
+pub(super) fn kind(value: &str) -> Result<(), String> {
+    let legal = value.starts_with(|c: char| c.is_ascii_uppercase())
+        && value.chars().all(|c| c.is_ascii_alphanumeric())
+        && value.len() <= 63;
+    if legal {
+        return Ok(());
+    }
+    Err(format!("kind \"{value}\" must be in CamelCase, ASCII letters and digits only, at most 63 of them"))
+}
+
+/// The key of a label or an annotation: `name`, or `domain/name`.
+pub(super) fn qualified(key: &str) -> Result<(), String> {
+    let name = match key.split_once('/') {
+        Some((prefix, name)) => {
+            let part = |p: &str| {
+                !p.is_empty()
+                    && p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+                    && !p.starts_with('-')
+                    && !p.ends_with('-')
+            };
+            if !prefix.split('.').all(part) || prefix.len() > 253 {
+                return Err(format!("key \"{key}\": the part before `/` must be a lower-case domain name"));
+            }
+            name
+        }
+        None => key,
+    };
+    if !name.is_empty() && part_of_label(name) {
+        return Ok(());
+    }
+    Err(format!(
+        "key \"{key}\" must be a name of 1 to 63 letters, digits, `-`, `_` or `.`, with an optional `domain/` before it"
+    ))
+}
+
+/// The value of a label.
+pub(super) fn label_value(value: &str) -> Result<(), String> {
+    if value.is_empty() || part_of_label(value) {
+        return Ok(());
+    }
+    Err(format!(
+        "label value \"{value}\" must be at most 63 letters, digits, `-`, `_` or `.`, and begin and end with a letter or digit"
+    ))
+}
+
+fn part_of_label(text: &str) -> bool {
+    text.len() <= 63
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_domains_with_a_dot() {
+        assert!(group("example.com").is_ok());
+        assert!(group("a-b.c1.example.com").is_ok());
+        for bad in ["", "example", "Example.com", "example.com/v1", "-a.com", "a..com", "a_b.com"] {
+            assert!(group(bad).is_err(), "{bad:?} should be refused");
+        }
+    }
+
+    #[test]
+    fn kinds_are_camel_case() {
+        assert!(kind("Foo2").is_ok());
+        for bad in ["", "foo", "Foo-Bar", "Foo_", "2Foo", "Fü"] {
+            assert!(kind(bad).is_err(), "{bad:?} should be refused");
+        }
+    }
+
+    #[test]
+    fn labels_keep_to_their_alphabet() {
+        assert!(dns_label("plural", "foo-bars").is_ok());
+        assert!(dns_label("version", "v1beta1").is_ok());
+        for bad in ["", "Foos", "1foos", "foos-", "foo.bars"] {
+            assert!(dns_label("plural", bad).is_err(), "{bad:?} should be refused");
+        }
+        assert!(qualified("example.com/owner").is_ok());
+        assert!(qualified("owner").is_ok());
+        for bad in ["", "/owner", "example.com/", "Example.com/x", "a b"] {
+            assert!(qualified(bad).is_err(), "{bad:?} should be refused");
+        }
+        assert!(label_value("").is_ok());
+        assert!(label_value("a_b.c-1").is_ok());
+        assert!(label_value("-a").is_err());
+    }
+}

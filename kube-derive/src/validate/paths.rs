@@ -1,0 +1,79 @@
+//! The JSON paths that a CRD may contain: in columns, selectable fields and the scale subresource.
+//!
+//! Must not look at the fields of the Rust type: renames and custom schemas are beyond a macro's sight.
+
+/// What Kubernetes allows per version.
+pub(super) const MAX_SELECTABLE: usize = 8;
+
+/// The path of a printer column: any JSON path below the object.
+pub(super) fn column(path: &str) -> Result<(), String> {
+    if path.starts_with('{') {
+        return Err(format!("JSON path \"{path}\" must stand without braces"));
+    }
+    if !path.starts_with('.') || path.len() < 2 {
+        let fixed = path.trim_start_matches(['$', '.']);
+        return Err(format!("JSON path \"{path}\" must begin with a dot: \".{fixed}\""));
+    }
+    Ok(())
+}
+
+/// A selectable field: field names only, no arrays, never metadata.
+pub(super) fn selectable(path: &str) -> Result<(), String> {
+    column(path)?;
+    fields(path)?;
+    if path == ".metadata" || path.starts_with(".metadata.") {
+        return Err(format!(
+            "\"{path}\" cannot be selectable: name and namespace always are, other metadata never"
+        ));
+    }
+    Ok(())
+}
+
+/// A path below one of `roots`, of field names only.
+pub(super) fn under(path: &str, roots: &[&str]) -> Result<(), String> {
+    column(path)?;
+    fields(path)?;
+    if roots.iter().any(|root| path.starts_with(root)) {
+        return Ok(());
+    }
+    let roots = roots.iter().map(|r| format!("`{r}`")).collect::<Vec<_>>().join(" or ");
+    Err(format!("JSON path \"{path}\" must begin with {roots}"))
+}
+
+fn fields(path: &str) -> Result<(), String> {
+    let named =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+    if path[1..].split('.').all(named) {
+        return Ok(());
+    }
+    Err(format!("JSON path \"{path}\" must be field names joined by dots, without array notation"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_start_with_a_dot() {
+        assert!(column(".spec.items[*].name").is_ok());
+        for bad in ["spec.a", "{.spec.a}", "", ".", "$.spec"] {
+            assert!(column(bad).is_err(), "{bad:?} should be refused");
+        }
+        assert!(column("$.spec.a").unwrap_err().contains("\".spec.a\""));
+    }
+
+    #[test]
+    fn selectable_fields_are_plain_and_not_metadata() {
+        assert!(selectable(".spec.color").is_ok());
+        for bad in [".spec.items[0]", ".metadata.name", ".spec..x", ".spec."] {
+            assert!(selectable(bad).is_err(), "{bad:?} should be refused");
+        }
+    }
+
+    #[test]
+    fn scale_paths_stay_in_their_half() {
+        assert!(under(".spec.replicas", &[".spec."]).is_ok());
+        assert!(under(".status.replicas", &[".spec."]).is_err());
+        assert!(under(".spec", &[".spec."]).is_err());
+    }
+}
