@@ -17,5 +17,5 @@ pub use crate::api::Api;
 pub use crate::client::Client;
 #[cfg(feature = "client")]
 pub use crate::config::Config;
-pub use crate::core::{Resource, ResourceExt};
+pub use crate::core::{CustomResourceExt, Resource, ResourceExt};
 pub use crate::error::{BoxError, Error, Result, TransportKind, Wait};

@@ -3,6 +3,10 @@
 //! Nothing in here performs IO, reads a clock or depends on an async runtime; it is all that is left of the crate
 //! without its `client` feature.
 
+#[doc(hidden)]
+pub mod __private;
+mod cel;
+pub mod crd;
 mod gvk;
 mod metadata;
 mod object;
@@ -10,11 +14,15 @@ mod params;
 pub mod request;
 mod resource;
 mod response;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod selector;
 mod undecodable;
 mod version;
 mod watch_event;
 
+pub use cel::{Message, Reason, Rule};
+pub use crd::CustomResourceExt;
 pub use gvk::{GroupVersion, GroupVersionKind, GroupVersionResource, ParseGroupVersionError};
 pub use metadata::{ListMeta, ObjectMeta, TypeMeta};
 pub use object::{

@@ -1,0 +1,158 @@
+//! Reads a derived resource in one pass, checking that the object is of the kind that was asked for.
+//!
+//! Nothing is buffered, and unknown fields are skipped in the text. Must not know how a spec is made of fields.
+
+use std::{fmt, marker::PhantomData};
+
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::Definition;
+use crate::core::ObjectMeta;
+
+/// The status of a resource that has none: skipped.
+pub type NoStatus = Option<IgnoredAny>;
+
+const FIELDS: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status"];
+
+/// Reads metadata, spec and status.
+///
+/// # Errors
+///
+/// When `apiVersion` or `kind` are there and differ from the definition's (the message names both), when `spec` is
+/// missing, and when a part does not decode.
+#[expect(clippy::type_complexity, reason = "a triple of the three parts, destructured where it is made")]
+pub fn decode<'de, D, S, T>(
+    deserializer: D,
+    definition: &'static Definition,
+) -> Result<(ObjectMeta, S, Option<T>), D::Error>
+where
+    D: Deserializer<'de>,
+    S: Deserialize<'de>,
+    T: Deserialize<'de>,
+{
+    deserializer.deserialize_struct(definition.kind, FIELDS, Root { definition, parts: PhantomData })
+}
+
+struct Root<S, T> {
+    definition: &'static Definition,
+    parts: PhantomData<(S, T)>,
+}
+
+impl<'de, S: Deserialize<'de>, T: Deserialize<'de>> Visitor<'de> for Root<S, T> {
+    type Value = (ObjectMeta, S, Option<T>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object of kind {}", self.definition.kind)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut metadata: Option<Option<ObjectMeta>> = None;
+        let mut spec: Option<S> = None;
+        let mut status: Option<Option<T>> = None;
+        while let Some(field) = map.next_key()? {
+            match field {
+                Field::ApiVersion => map.next_value_seed(Expected::api_version(self.definition))?,
+                Field::Kind => map.next_value_seed(Expected::kind(self.definition))?,
+                Field::Metadata => read_once(&mut metadata, "metadata", &mut map)?,
+                Field::Spec => read_once(&mut spec, "spec", &mut map)?,
+                Field::Status => read_once(&mut status, "status", &mut map)?,
+                Field::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let spec = spec.ok_or_else(|| de::Error::missing_field("spec"))?;
+        Ok((metadata.flatten().unwrap_or_default(), spec, status.flatten()))
+    }
+}
+
+fn read_once<'de, A: MapAccess<'de>, V: Deserialize<'de>>(
+    slot: &mut Option<V>,
+    name: &'static str,
+    map: &mut A,
+) -> Result<(), A::Error> {
+    if slot.is_some() {
+        return Err(de::Error::duplicate_field(name));
+    }
+    *slot = Some(map.next_value()?);
+    Ok(())
+}
+
+enum Field {
+    ApiVersion,
+    Kind,
+    Metadata,
+    Spec,
+    Status,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = Field;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a field")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Field, E> {
+                Ok(match name {
+                    "apiVersion" => Field::ApiVersion,
+                    "kind" => Field::Kind,
+                    "metadata" => Field::Metadata,
+                    "spec" => Field::Spec,
+                    "status" => Field::Status,
+                    _ => Field::Other,
+                })
+            }
+        }
+        deserializer.deserialize_identifier(Name)
+    }
+}
+
+/// Compares a string with what it must be, without allocating.
+#[derive(Clone, Copy)]
+pub(super) struct Expected {
+    field: &'static str,
+    value: &'static str,
+    definition: &'static Definition,
+}
+
+impl Expected {
+    pub(super) fn api_version(definition: &'static Definition) -> Self {
+        Self { field: "apiVersion", value: definition.api_version, definition }
+    }
+
+    pub(super) fn kind(definition: &'static Definition) -> Self {
+        Self { field: "kind", value: definition.kind, definition }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Expected {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Expected {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.field, self.value)
+    }
+
+    fn visit_str<E: de::Error>(self, found: &str) -> Result<(), E> {
+        if found == self.value {
+            return Ok(());
+        }
+        let Definition { kind, api_version, .. } = self.definition;
+        Err(E::custom(format_args!(
+            "expected {} {:?}, found {found:?}, while decoding a {kind} of {api_version}",
+            self.field, self.value
+        )))
+    }
+}

@@ -1,0 +1,162 @@
+//! Reads a resource whose spec's fields stand beside `metadata` (`no_spec`), in one pass.
+//!
+//! The spec reads from the object's own map; the fields that belong to every object are taken out of its way as
+//! they come by. Nothing is buffered.
+
+use std::fmt;
+
+use serde::{
+    de::{
+        Deserialize, DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer, MapAccess, Visitor,
+        value::BorrowedStrDeserializer,
+    },
+    forward_to_deserialize_any,
+};
+
+use super::{Definition, decode::Expected};
+use crate::core::ObjectMeta;
+
+/// Reads metadata, spec and status of an object without a `spec` field.
+///
+/// # Errors
+///
+/// As [`decode`](super::decode).
+#[expect(clippy::type_complexity, reason = "a triple of the three parts, destructured where it is made")]
+pub fn decode_flat<'de, D, S, T>(
+    deserializer: D,
+    definition: &'static Definition,
+) -> Result<(ObjectMeta, S, Option<T>), D::Error>
+where
+    D: Deserializer<'de>,
+    S: Deserialize<'de>,
+    T: Deserialize<'de>,
+{
+    let mut common = Common { definition, metadata: None, status: None };
+    let spec = S::deserialize(Flat { object: deserializer, common: &mut common })?;
+    Ok((common.metadata.unwrap_or_default(), spec, common.status))
+}
+
+/// The fields that are not the spec's.
+struct Common<T> {
+    definition: &'static Definition,
+    metadata: Option<ObjectMeta>,
+    status: Option<T>,
+}
+
+/// The whole object, shown to the spec as if it were the spec.
+struct Flat<'c, D, T> {
+    object: D,
+    common: &'c mut Common<T>,
+}
+
+impl<'de, D: Deserializer<'de>, T: Deserialize<'de>> Deserializer<'de> for Flat<'_, D, T> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, spec: V) -> Result<V::Value, D::Error> {
+        self.object.deserialize_map(Split { spec, common: self.common })
+    }
+
+    fn is_human_readable(&self) -> bool {
+        self.object.is_human_readable()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+struct Split<'c, V, T> {
+    spec: V,
+    common: &'c mut Common<T>,
+}
+
+impl<'de, V: Visitor<'de>, T: Deserialize<'de>> Visitor<'de> for Split<'_, V, T> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object of kind {}", self.common.definition.kind)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
+        let mut rest = Rest { map, common: self.common };
+        let spec = self.spec.visit_map(&mut rest)?;
+        // A spec may stop early; metadata and status may come after what it wanted.
+        while rest.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(spec)
+    }
+}
+
+/// The object's entries without the common ones, which are kept on the side.
+struct Rest<'c, A, T> {
+    map: A,
+    common: &'c mut Common<T>,
+}
+
+impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> MapAccess<'de> for Rest<'_, A, T> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        loop {
+            let definition = self.common.definition;
+            match self.map.next_key::<Key<'de>>()? {
+                None => return Ok(None),
+                Some(Key::ApiVersion) => self.map.next_value_seed(Expected::api_version(definition))?,
+                Some(Key::Kind) => self.map.next_value_seed(Expected::kind(definition))?,
+                Some(Key::Metadata) => self.common.metadata = self.map.next_value()?,
+                Some(Key::Status) => self.common.status = self.map.next_value()?,
+                Some(Key::Borrowed(name)) => {
+                    return seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some);
+                }
+                Some(Key::Owned(name)) => return seed.deserialize(name.into_deserializer()).map(Some),
+            }
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.map.next_value_seed(seed)
+    }
+}
+
+enum Key<'de> {
+    ApiVersion,
+    Kind,
+    Metadata,
+    Status,
+    Borrowed(&'de str),
+    Owned(String),
+}
+
+impl<'de> Key<'de> {
+    fn common(name: &str) -> Option<Self> {
+        Some(match name {
+            "apiVersion" => Self::ApiVersion,
+            "kind" => Self::Kind,
+            "metadata" => Self::Metadata,
+            "status" => Self::Status,
+            _ => return None,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl<'de> Visitor<'de> for Name {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a field")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key::common(name).unwrap_or(Key::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Key<'de>, E> {
+                Ok(Key::common(name).unwrap_or_else(|| Key::Owned(name.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Name)
+    }
+}

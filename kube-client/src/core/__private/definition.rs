@@ -1,0 +1,165 @@
+//! What is constant about a derived resource, and the `CustomResourceDefinition` made of it.
+//!
+//! Must not know schemas: they come in finished.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceColumnDefinition, CustomResourceDefinition, CustomResourceDefinitionNames,
+    CustomResourceDefinitionSpec, CustomResourceDefinitionVersion, CustomResourceSubresourceScale,
+    CustomResourceSubresourceStatus, CustomResourceSubresources, CustomResourceValidation, JSONSchemaProps,
+    SelectableField,
+};
+
+use crate::core::ObjectMeta;
+
+/// Everything constant about a resource.
+#[derive(Debug)]
+pub struct Definition {
+    /// API group.
+    pub group: &'static str,
+    /// API version.
+    pub version: &'static str,
+    /// `group/version`.
+    pub api_version: &'static str,
+    /// Kind.
+    pub kind: &'static str,
+    /// Plural, as in URLs.
+    pub plural: &'static str,
+    /// Singular.
+    pub singular: &'static str,
+    /// `plural.group`.
+    pub crd_name: &'static str,
+    /// Short names.
+    pub shortnames: &'static [&'static str],
+    /// Categories.
+    pub categories: &'static [&'static str],
+    /// Whether objects live in namespaces.
+    pub namespaced: bool,
+    /// Whether the version is served.
+    pub served: bool,
+    /// Whether the version is the one that is stored.
+    pub storage: bool,
+    /// Whether the version is deprecated.
+    pub deprecated: bool,
+    /// What clients of a deprecated version are told.
+    pub deprecation_warning: Option<&'static str>,
+    /// Columns of `kubectl get`.
+    pub columns: &'static [Column],
+    /// JSON paths usable in field selectors.
+    pub selectable: &'static [&'static str],
+    /// Whether there is a status subresource.
+    pub status: bool,
+    /// The scale subresource.
+    pub scale: Option<Scale>,
+    /// Annotations of the definition.
+    pub annotations: &'static [(&'static str, &'static str)],
+    /// Labels of the definition.
+    pub labels: &'static [(&'static str, &'static str)],
+}
+
+/// An additional printer column.
+#[derive(Debug)]
+pub struct Column {
+    /// Heading.
+    pub name: &'static str,
+    /// OpenAPI type, or `date`.
+    pub type_: &'static str,
+    /// Where the value is.
+    pub json_path: &'static str,
+    /// Description.
+    pub description: Option<&'static str>,
+    /// OpenAPI format.
+    pub format: Option<&'static str>,
+    /// Shown only in wide output when above 0.
+    pub priority: Option<i32>,
+}
+
+/// The paths of the scale subresource.
+#[derive(Debug)]
+pub struct Scale {
+    /// Desired count.
+    pub spec_replicas_path: &'static str,
+    /// Observed count.
+    pub status_replicas_path: &'static str,
+    /// Label selector of what is counted, as text.
+    pub label_selector_path: Option<&'static str>,
+}
+
+/// The definition as the API server wants it, with this schema.
+pub fn crd(definition: &Definition, schema: Option<JSONSchemaProps>) -> CustomResourceDefinition {
+    let scope = if definition.namespaced { "Namespaced" } else { "Cluster" };
+    CustomResourceDefinition {
+        metadata: ObjectMeta {
+            name: Some(definition.crd_name.to_owned()),
+            annotations: pairs(definition.annotations),
+            labels: pairs(definition.labels),
+            ..ObjectMeta::default()
+        },
+        spec: CustomResourceDefinitionSpec {
+            group: definition.group.to_owned(),
+            names: CustomResourceDefinitionNames {
+                categories: strings(definition.categories),
+                kind: definition.kind.to_owned(),
+                list_kind: None,
+                plural: definition.plural.to_owned(),
+                short_names: strings(definition.shortnames),
+                singular: Some(definition.singular.to_owned()),
+            },
+            scope: scope.to_owned(),
+            versions: vec![version(definition, schema)],
+            conversion: None,
+            preserve_unknown_fields: None,
+        },
+        status: None,
+    }
+}
+
+fn version(definition: &Definition, schema: Option<JSONSchemaProps>) -> CustomResourceDefinitionVersion {
+    let selectable = |path: &&str| SelectableField { json_path: (*path).to_owned() };
+    CustomResourceDefinitionVersion {
+        name: definition.version.to_owned(),
+        served: definition.served,
+        storage: definition.storage,
+        deprecated: definition.deprecated.then_some(true),
+        deprecation_warning: definition.deprecation_warning.map(str::to_owned),
+        additional_printer_columns: non_empty(definition.columns.iter().map(column).collect()),
+        selectable_fields: non_empty(definition.selectable.iter().map(selectable).collect()),
+        schema: schema.map(|schema| CustomResourceValidation { open_api_v3_schema: Some(schema) }),
+        subresources: subresources(definition),
+    }
+}
+
+fn subresources(definition: &Definition) -> Option<CustomResourceSubresources> {
+    let scale = definition.scale.as_ref().map(|scale| CustomResourceSubresourceScale {
+        spec_replicas_path: scale.spec_replicas_path.to_owned(),
+        status_replicas_path: scale.status_replicas_path.to_owned(),
+        label_selector_path: scale.label_selector_path.map(str::to_owned),
+    });
+    let status = definition.status.then(|| CustomResourceSubresourceStatus(serde_json::json!({})));
+    (scale.is_some() || status.is_some()).then_some(CustomResourceSubresources { scale, status })
+}
+
+fn column(column: &Column) -> CustomResourceColumnDefinition {
+    CustomResourceColumnDefinition {
+        name: column.name.to_owned(),
+        type_: column.type_.to_owned(),
+        json_path: column.json_path.to_owned(),
+        description: column.description.map(str::to_owned),
+        format: column.format.map(str::to_owned),
+        priority: column.priority,
+    }
+}
+
+fn strings(list: &[&str]) -> Option<Vec<String>> {
+    non_empty(list.iter().map(|text| (*text).to_owned()).collect())
+}
+
+fn non_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+fn pairs(list: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
+    (!list.is_empty())
+        .then(|| list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+}

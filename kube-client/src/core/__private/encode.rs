@@ -1,0 +1,37 @@
+//! Writes a derived resource with its `apiVersion` and `kind`.
+//!
+//! Must not know how a spec is made of fields.
+
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+use super::Definition;
+use crate::core::ObjectMeta;
+
+/// Writes an object; an absent status is left out.
+///
+/// # Errors
+///
+/// When a part does not serialize.
+pub fn encode<Z, S, T>(
+    serializer: Z,
+    definition: &'static Definition,
+    metadata: &ObjectMeta,
+    spec: &S,
+    status: Option<&T>,
+) -> Result<Z::Ok, Z::Error>
+where
+    Z: Serializer,
+    S: Serialize,
+    T: Serialize,
+{
+    let mut object = serializer.serialize_struct(definition.kind, 4 + usize::from(status.is_some()))?;
+    object.serialize_field("apiVersion", definition.api_version)?;
+    object.serialize_field("kind", definition.kind)?;
+    object.serialize_field("metadata", metadata)?;
+    object.serialize_field("spec", spec)?;
+    match status {
+        Some(status) => object.serialize_field("status", status)?,
+        None => object.skip_field("status")?,
+    }
+    object.end()
+}

@@ -1,0 +1,200 @@
+//! Writes a resource whose spec's fields stand beside `metadata` (`no_spec`).
+//!
+//! The spec serializes into the object's own map. Only what looks like a struct or a map can do so.
+
+use std::fmt::Display;
+
+use serde::ser::{Error, Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
+
+use super::Definition;
+use crate::core::ObjectMeta;
+
+/// Writes an object without a `spec` field; an absent status is left out.
+///
+/// # Errors
+///
+/// When a part does not serialize, or the spec serializes as something else than a struct or a map.
+pub fn encode_flat<Z, S, T>(
+    serializer: Z,
+    definition: &'static Definition,
+    metadata: &ObjectMeta,
+    spec: &S,
+    status: Option<&T>,
+) -> Result<Z::Ok, Z::Error>
+where
+    Z: Serializer,
+    S: Serialize,
+    T: Serialize,
+{
+    let mut object = serializer.serialize_map(None)?;
+    object.serialize_entry("apiVersion", definition.api_version)?;
+    object.serialize_entry("kind", definition.kind)?;
+    object.serialize_entry("metadata", metadata)?;
+    spec.serialize(Fields(&mut object))?;
+    if let Some(status) = status {
+        object.serialize_entry("status", status)?;
+    }
+    object.end()
+}
+
+/// Adds the fields of a struct or the entries of a map to a map that is being written.
+struct Fields<'m, M>(&'m mut M);
+
+impl<M: SerializeMap> Fields<'_, M> {
+    fn refuse<T>(what: impl Display) -> Result<T, M::Error> {
+        Err(M::Error::custom(format_args!(
+            "`no_spec` needs a spec that serializes as a struct, not as {what}"
+        )))
+    }
+}
+
+impl<M: SerializeMap> SerializeStruct for Fields<'_, M> {
+    type Ok = ();
+    type Error = M::Error;
+
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> Result<(), M::Error> {
+        self.0.serialize_entry(key, value)
+    }
+
+    fn end(self) -> Result<(), M::Error> {
+        Ok(())
+    }
+}
+
+impl<M: SerializeMap> SerializeMap for Fields<'_, M> {
+    type Ok = ();
+    type Error = M::Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), M::Error> {
+        self.0.serialize_key(key)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), M::Error> {
+        self.0.serialize_value(value)
+    }
+
+    fn end(self) -> Result<(), M::Error> {
+        Ok(())
+    }
+}
+
+/// The scalar methods, which all refuse.
+macro_rules! refuse {
+    ($($method:ident: $type:ty => $what:literal,)*) => {
+        $(fn $method(self, _: $type) -> Result<(), M::Error> {
+            Self::refuse($what)
+        })*
+    };
+}
+
+impl<'m, M: SerializeMap> Serializer for Fields<'m, M> {
+    type Ok = ();
+    type Error = M::Error;
+    type SerializeSeq = Impossible<(), M::Error>;
+    type SerializeTuple = Impossible<(), M::Error>;
+    type SerializeTupleStruct = Impossible<(), M::Error>;
+    type SerializeTupleVariant = Impossible<(), M::Error>;
+    type SerializeMap = Fields<'m, M>;
+    type SerializeStruct = Fields<'m, M>;
+    type SerializeStructVariant = Impossible<(), M::Error>;
+
+    refuse! {
+        serialize_bool: bool => "a boolean",
+        serialize_i8: i8 => "a number",
+        serialize_i16: i16 => "a number",
+        serialize_i32: i32 => "a number",
+        serialize_i64: i64 => "a number",
+        serialize_u8: u8 => "a number",
+        serialize_u16: u16 => "a number",
+        serialize_u32: u32 => "a number",
+        serialize_u64: u64 => "a number",
+        serialize_f32: f32 => "a number",
+        serialize_f64: f64 => "a number",
+        serialize_char: char => "a string",
+        serialize_str: &str => "a string",
+        serialize_bytes: &[u8] => "bytes",
+        serialize_unit_struct: &'static str => "nothing",
+    }
+
+    fn serialize_none(self) -> Result<(), M::Error> {
+        Self::refuse("nothing")
+    }
+
+    fn serialize_unit(self) -> Result<(), M::Error> {
+        Self::refuse("nothing")
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), M::Error> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<(), M::Error> {
+        value.serialize(self)
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Self, M::Error> {
+        Ok(self)
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, M::Error> {
+        Ok(self)
+    }
+
+    fn serialize_unit_variant(self, name: &'static str, _: u32, _: &'static str) -> Result<(), M::Error> {
+        Self::refuse(name)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        _: u32,
+        _: &'static str,
+        _: &T,
+    ) -> Result<(), M::Error> {
+        Self::refuse(name)
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, M::Error> {
+        Self::refuse("a list")
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, M::Error> {
+        Self::refuse("a tuple")
+    }
+
+    fn serialize_tuple_struct(
+        self,
+        name: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeTupleStruct, M::Error> {
+        Self::refuse(name)
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        name: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeTupleVariant, M::Error> {
+        Self::refuse(name)
+    }
+
+    fn serialize_struct_variant(
+        self,
+        name: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeStructVariant, M::Error> {
+        Self::refuse(name)
+    }
+}

@@ -1,0 +1,169 @@
+//! Validation rules in the Common Expression Language, as the API server evaluates them (KEP-2876).
+//!
+//! Plain data. Must not parse or evaluate expressions: only the server knows the types they are checked against.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
+
+/// A rule on the value at one place of a schema (`x-kubernetes-validations`).
+///
+/// ```
+/// use kube_client::core::Rule;
+///
+/// let rule = Rule::new("self.min <= self.max").message("min must not be above max");
+/// assert_eq!(rule, Rule::from(("self.min <= self.max", "min must not be above max")));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// The expression; `self` is the value, `oldSelf` what it was before an update.
+    pub rule: String,
+    /// What the user is told when the rule fails; the rule itself by default.
+    pub message: Option<Message>,
+    /// The field that the failure is about, relative to the rule's place, as in `.spec.min`.
+    pub field_path: Option<String>,
+    /// The machine-readable reason of the failure.
+    pub reason: Option<Reason>,
+    /// Whether a rule that uses `oldSelf` is also evaluated on creation, with `oldSelf` an optional value.
+    pub optional_old_self: Option<bool>,
+}
+
+impl Rule {
+    /// A rule with the server's defaults for the rest.
+    #[must_use]
+    pub fn new(rule: impl Into<String>) -> Self {
+        Self { rule: rule.into(), ..Self::default() }
+    }
+
+    /// Sets what the user is told when the rule fails.
+    #[must_use]
+    pub fn message(mut self, message: impl Into<Message>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+
+    /// Sets the field that the failure is about.
+    #[must_use]
+    pub fn field_path(mut self, field_path: impl Into<String>) -> Self {
+        self.field_path = Some(field_path.into());
+        self
+    }
+
+    /// Sets the machine-readable reason.
+    #[must_use]
+    pub fn reason(mut self, reason: Reason) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// Sets whether a rule on `oldSelf` is also evaluated on creation.
+    #[must_use]
+    pub fn optional_old_self(mut self, optional: bool) -> Self {
+        self.optional_old_self = Some(optional);
+        self
+    }
+}
+
+impl From<&str> for Rule {
+    fn from(rule: &str) -> Self {
+        Self::new(rule)
+    }
+}
+
+impl From<String> for Rule {
+    fn from(rule: String) -> Self {
+        Self::new(rule)
+    }
+}
+
+impl<M: Into<Message>> From<(&str, M)> for Rule {
+    fn from((rule, message): (&str, M)) -> Self {
+        Self::new(rule).message(message)
+    }
+}
+
+impl From<Rule> for ValidationRule {
+    fn from(rule: Rule) -> Self {
+        let (message, message_expression) = match rule.message {
+            Some(Message::Message(text)) => (Some(text), None),
+            Some(Message::Expression(expression)) => (None, Some(expression)),
+            None => (None, None),
+        };
+        Self {
+            rule: rule.rule,
+            message,
+            message_expression,
+            field_path: rule.field_path,
+            reason: rule.reason.map(|reason| reason.as_str().to_owned()),
+            optional_old_self: rule.optional_old_self,
+        }
+    }
+}
+
+/// What the user is told when a rule fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A fixed text, of one line.
+    Message(String),
+    /// An expression that evaluates to the text, with the same variables as the rule.
+    Expression(String),
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::Message(text.to_owned())
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::Message(text)
+    }
+}
+
+/// Why a rule failed, for programs. The names are Kubernetes'.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reason {
+    /// The value is malformed or out of bounds.
+    #[default]
+    FieldValueInvalid,
+    /// The value is well formed, but not permitted here.
+    FieldValueForbidden,
+    /// A value is missing.
+    FieldValueRequired,
+    /// A value that must be unique is not.
+    FieldValueDuplicate,
+}
+
+impl Reason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::FieldValueInvalid => "FieldValueInvalid",
+            Self::FieldValueForbidden => "FieldValueForbidden",
+            Self::FieldValueRequired => "FieldValueRequired",
+            Self::FieldValueDuplicate => "FieldValueDuplicate",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_becomes_what_the_server_reads() {
+        let rule = Rule::new("self.a == oldSelf.a")
+            .message(Message::Expression("'was ' + oldSelf.a".to_owned()))
+            .reason(Reason::FieldValueForbidden)
+            .field_path(".a")
+            .optional_old_self(true);
+        assert_eq!(
+            serde_json::to_value(ValidationRule::from(rule)).unwrap(),
+            serde_json::json!({
+                "rule": "self.a == oldSelf.a",
+                "messageExpression": "'was ' + oldSelf.a",
+                "reason": "FieldValueForbidden",
+                "fieldPath": ".a",
+                "optionalOldSelf": true,
+            })
+        );
+    }
+}

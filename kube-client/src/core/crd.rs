@@ -1,0 +1,195 @@
+//! Custom resource definitions of derived kinds, and several versions of a kind merged into one definition.
+//!
+//! Must not talk to a server: installing a definition is an ordinary `Api` call.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use thiserror::Error;
+
+use crate::core::ApiResource;
+#[cfg(feature = "schema")]
+use crate::core::schema::SchemaError;
+
+/// What `#[derive(CustomResource)]` knows of a kind.
+pub trait CustomResourceExt {
+    /// The definition to install, in apiextensions/v1, with a structural schema.
+    ///
+    /// It never fails: where a Rust type has no structural schema, the field accepts any value. [`try_crd`] tells
+    /// of such fields.
+    ///
+    /// [`try_crd`]: Self::try_crd
+    fn crd() -> CustomResourceDefinition;
+
+    /// The same definition, if its schema says everything that the Rust types say.
+    ///
+    /// Meant for a test beside the type: `Foo::try_crd().unwrap()`.
+    ///
+    /// # Errors
+    ///
+    /// Lists each field that the server would not validate as the Rust type does, why, and what to do.
+    #[cfg(feature = "schema")]
+    fn try_crd() -> Result<CustomResourceDefinition, SchemaError> {
+        Ok(Self::crd())
+    }
+
+    /// The name of the definition: `plural.group`.
+    fn crd_name() -> &'static str;
+
+    /// How the kind is addressed, for the dynamic API.
+    fn api_resource() -> ApiResource;
+
+    /// The short names that were declared with the kind.
+    fn shortnames() -> &'static [&'static str];
+}
+
+/// Why definitions could not be merged.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MergeError {
+    /// The list was empty.
+    #[error("no definitions to merge")]
+    MissingCrds,
+    /// None of the versions is the one to store.
+    #[error("no definition has the version {0:?}, which is to be stored")]
+    MissingStoredApi(String),
+    /// A definition has no version at all.
+    #[error("the definition {0:?} has no version")]
+    MissingVersions(String),
+    /// A definition has more than one version.
+    #[error("the definition {0:?} has several versions, merge definitions of one version each")]
+    MultiVersionCrd(String),
+    /// Two definitions have the same version.
+    #[error("the version {0:?} is defined twice")]
+    DuplicateVersion(String),
+    /// The definitions are not of the same kind.
+    #[error("{field} differs: {first:?} and {second:?}")]
+    PropertyMismatch {
+        /// The field of the definition.
+        field: &'static str,
+        /// Its value in the definition that holds the stored version.
+        first: String,
+        /// Its value in the other one.
+        second: String,
+    },
+}
+
+/// Merges definitions of one version each into one of several, of which `stored_apiversion` is stored.
+///
+/// Names, conversion and metadata are taken from the definition that holds the stored version; labels and
+/// annotations of the others are added. The versions keep the order of `crds`.
+///
+/// # Errors
+///
+/// When there is nothing to merge, when a definition has no or several versions or two have the same, when the
+/// stored version is not among them, and when group, kind, plural or scope differ.
+pub fn merge_crds(
+    crds: Vec<CustomResourceDefinition>,
+    stored_apiversion: &str,
+) -> Result<CustomResourceDefinition, MergeError> {
+    if crds.is_empty() {
+        return Err(MergeError::MissingCrds);
+    }
+    for crd in &crds {
+        let name = || crd.metadata.name.clone().unwrap_or_default();
+        match crd.spec.versions.len() {
+            0 => return Err(MergeError::MissingVersions(name())),
+            1 => {}
+            _ => return Err(MergeError::MultiVersionCrd(name())),
+        }
+    }
+    let mut merged = crds
+        .iter()
+        .find(|crd| crd.spec.versions[0].name == stored_apiversion)
+        .cloned()
+        .ok_or_else(|| MergeError::MissingStoredApi(stored_apiversion.to_owned()))?;
+    merged.spec.versions.clear();
+    for crd in crds {
+        same_kind(&merged, &crd)?;
+        let (labels, annotations) = (crd.metadata.labels, crd.metadata.annotations);
+        add_missing(&mut merged.metadata.labels, labels);
+        add_missing(&mut merged.metadata.annotations, annotations);
+        for mut version in crd.spec.versions {
+            if merged.spec.versions.iter().any(|known| known.name == version.name) {
+                return Err(MergeError::DuplicateVersion(version.name));
+            }
+            version.storage = version.name == stored_apiversion;
+            merged.spec.versions.push(version);
+        }
+    }
+    Ok(merged)
+}
+
+fn same_kind(first: &CustomResourceDefinition, second: &CustomResourceDefinition) -> Result<(), MergeError> {
+    let (a, b) = (&first.spec, &second.spec);
+    let fields = [
+        ("spec.group", &a.group, &b.group),
+        ("spec.names.kind", &a.names.kind, &b.names.kind),
+        ("spec.names.plural", &a.names.plural, &b.names.plural),
+        ("spec.scope", &a.scope, &b.scope),
+    ];
+    match fields.into_iter().find(|(_, first, second)| first != second) {
+        Some((field, first, second)) => {
+            Err(MergeError::PropertyMismatch { field, first: first.clone(), second: second.clone() })
+        }
+        None => Ok(()),
+    }
+}
+
+type Pairs = Option<std::collections::BTreeMap<String, String>>;
+
+fn add_missing(into: &mut Pairs, from: Pairs) {
+    for (key, value) in from.into_iter().flatten() {
+        into.get_or_insert_default().entry(key).or_insert(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn crd(kind: &str, versions: &[&str]) -> CustomResourceDefinition {
+        let versions: Vec<_> =
+            versions.iter().map(|v| json!({ "name": v, "served": true, "storage": true })).collect();
+        serde_json::from_value(json!({
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": { "name": "foos.example.com", "labels": { "of": versions.len().to_string() } },
+            "spec": {
+                "group": "example.com",
+                "scope": "Namespaced",
+                "names": { "kind": kind, "plural": "foos" },
+                "versions": versions,
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn stores_one_version_and_keeps_the_order() {
+        let merged = merge_crds(vec![crd("Foo", &["v1alpha1"]), crd("Foo", &["v1"])], "v1").unwrap();
+        let versions: Vec<_> = merged.spec.versions.iter().map(|v| (v.name.as_str(), v.storage)).collect();
+        assert_eq!(versions, [("v1alpha1", false), ("v1", true)]);
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        let name = || "foos.example.com".to_owned();
+        #[track_caller]
+        fn check(crds: Vec<CustomResourceDefinition>, expected: &MergeError) {
+            assert_eq!(&merge_crds(crds, "v1").unwrap_err(), expected);
+        }
+        check(vec![], &MergeError::MissingCrds);
+        check(vec![crd("Foo", &["v2"])], &MergeError::MissingStoredApi("v1".to_owned()));
+        check(vec![crd("Foo", &[])], &MergeError::MissingVersions(name()));
+        check(vec![crd("Foo", &["v1", "v2"])], &MergeError::MultiVersionCrd(name()));
+        check(vec![crd("Foo", &["v1"]), crd("Foo", &["v1"])], &MergeError::DuplicateVersion("v1".to_owned()));
+        check(
+            vec![crd("Foo", &["v1"]), crd("Bar", &["v2"])],
+            &MergeError::PropertyMismatch {
+                field: "spec.names.kind",
+                first: "Foo".to_owned(),
+                second: "Bar".to_owned(),
+            },
+        );
+    }
+}

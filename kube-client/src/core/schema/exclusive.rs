@@ -1,0 +1,70 @@
+//! Which variants of an enum exclude each other, and what they are called.
+
+use serde_json::Value;
+
+use super::Object;
+
+/// Whether no value can be of two variants: `oneOf` is safe then, where otherwise only `anyOf` is.
+///
+/// True for variants that are named by the one property that each requires, and for variants that share a required
+/// property of different enumerated values.
+pub(super) fn are_exclusive(variants: &[Object], closed: &[bool]) -> bool {
+    let named = closed.iter().all(|closed| *closed) && {
+        let keys: Vec<_> = variants.iter().map(only_property).collect();
+        keys.iter().all(Option::is_some) && (1..keys.len()).all(|i| !keys[..i].contains(&keys[i]))
+    };
+    named || tag(variants).is_some()
+}
+
+/// What each variant is called, as far as the schema says.
+pub(super) fn labels(variants: &[Object]) -> Vec<Option<String>> {
+    let tag = tag(variants);
+    let label = |variant: &Object| {
+        if let Some(values) = variant.get("enum").and_then(Value::as_array) {
+            return one_string(values);
+        }
+        match tag {
+            Some(tag) => one_string(values_of(variant, tag)?),
+            None => only_property(variant).map(str::to_owned),
+        }
+    };
+    variants.iter().map(label).collect()
+}
+
+/// The property that is required in all variants with a different set of values in each.
+fn tag(variants: &[Object]) -> Option<&str> {
+    let first = variants.first()?;
+    let candidates = first.get("properties")?.as_object()?.keys();
+    candidates.map(String::as_str).find(|name| {
+        let values: Option<Vec<_>> = variants.iter().map(|variant| values_of(variant, name)).collect();
+        let required = variants.iter().all(|variant| is_required(variant, name));
+        required
+            && values.is_some_and(|values| {
+                (1..values.len())
+                    .all(|i| values[..i].iter().all(|v| v.iter().all(|value| !values[i].contains(value))))
+            })
+    })
+}
+
+fn values_of<'v>(variant: &'v Object, property: &str) -> Option<&'v Vec<Value>> {
+    variant.get("properties")?.get(property)?.get("enum")?.as_array()
+}
+
+fn is_required(variant: &Object, name: &str) -> bool {
+    let required = variant.get("required").and_then(Value::as_array);
+    required.is_some_and(|required| required.iter().any(|key| key == name))
+}
+
+/// The name of a variant's only property, when it is required.
+fn only_property(variant: &Object) -> Option<&str> {
+    let properties = variant.get("properties")?.as_object()?;
+    let name = properties.keys().next()?;
+    (properties.len() == 1 && is_required(variant, name)).then_some(name)
+}
+
+fn one_string(values: &[Value]) -> Option<String> {
+    match values {
+        [Value::String(value)] => Some(value.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,289 @@
+//! Single keywords: those that Kubernetes knows are kept, translated or checked, the others dropped.
+//!
+//! Must not look into subschemas.
+
+use serde_json::{Number, Value, json};
+
+use super::{Object, nullable, rewrite::Rewriter};
+
+/// Formats that the API server knows; it warns of others.
+const FORMATS: &[&str] = &[
+    "bsonobjectid",
+    "uri",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "cidr",
+    "mac",
+    "uuid",
+    "uuid3",
+    "uuid4",
+    "uuid5",
+    "isbn",
+    "isbn10",
+    "isbn13",
+    "creditcard",
+    "ssn",
+    "hexcolor",
+    "rgbcolor",
+    "byte",
+    "password",
+    "date",
+    "duration",
+    "date-time",
+    "datetime",
+    "int32",
+    "int64",
+    "float",
+    "double",
+    "k8s-short-name",
+    "k8s-long-name",
+];
+
+/// Keywords that only say something about a value, or belong to a whole document: dropped without loss.
+const IGNORABLE: &[&str] = &[
+    "$schema",
+    "$id",
+    "$defs",
+    "$comment",
+    "$anchor",
+    "definitions",
+    "components",
+    "examples",
+    "readOnly",
+    "writeOnly",
+    "deprecated",
+    "contentEncoding",
+    "contentMediaType",
+    "contentSchema",
+    "discriminator",
+    "xml",
+    "propertyNames",
+    "minContains",
+    "maxContains",
+    "additionalItems",
+];
+
+/// Keeps what a structural schema may contain, in the form in which it may.
+pub(super) fn normalise(rewriter: &mut Rewriter, node: &mut Object) {
+    types(rewriter, node);
+    if let Some(value) = node.remove("const") {
+        node.insert("enum".to_owned(), json!([value]));
+    }
+    if let Some(values) = node.remove("unevaluatedProperties") {
+        node.entry("additionalProperties").or_insert(values);
+    }
+    if let Some(closed) = node.remove("unevaluatedItems").or_else(|| {
+        // Beside `prefixItems` this is about the items after them, which a tuple does not have.
+        node.contains_key("prefixItems").then(|| node.remove("items")).flatten()
+    }) && closed != Value::Bool(false)
+    {
+        rewriter.problem(
+            "items after the first ones cannot have a schema of their own",
+            "use a list or a struct",
+        );
+    }
+    exclusive(node, "exclusiveMinimum", "minimum");
+    exclusive(node, "exclusiveMaximum", "maximum");
+    format(node);
+    if node.get("default").is_some_and(Value::is_null) {
+        node.remove("default");
+    }
+    if let Some(list) = node.get("items").and_then(Value::as_array).cloned() {
+        node.remove("items");
+        node.insert("prefixItems".to_owned(), Value::Array(list));
+    }
+    let refused: Vec<String> =
+        node.iter().filter(|(key, value)| !is_known(key, value)).map(|(k, _)| k.clone()).collect();
+    for key in refused {
+        node.remove(&key);
+        if !IGNORABLE.contains(&key.as_str()) && !(key.starts_with("x-") && !key.starts_with("x-kubernetes-"))
+        {
+            rewriter.problem(
+                format!("the keyword {key:?} does not exist in Kubernetes' schemas, or not with this value"),
+                "remove it from the schema attributes; a validation rule may say the same",
+            );
+        }
+    }
+}
+
+/// `type: [T, null]` is a nullable T, `[integer, string]` has a keyword of its own, other lists are any value.
+fn types(rewriter: &mut Rewriter, node: &mut Object) {
+    let Some(Value::Array(list)) = node.get("type") else {
+        nullable::from_null_type(node);
+        return;
+    };
+    let mut names: Vec<String> = list.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    let all = names.len();
+    names.retain(|name| name != "null");
+    if names.len() < all {
+        nullable::set(node);
+    }
+    names.sort_unstable();
+    node.remove("type");
+    match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => nullable::only(node),
+        [one] => {
+            node.insert("type".to_owned(), json!(one));
+        }
+        ["integer", "number"] => {
+            node.insert("type".to_owned(), json!("number"));
+        }
+        ["integer", "string"] => {
+            node.insert("x-kubernetes-int-or-string".to_owned(), Value::Bool(true));
+        }
+        _ => {
+            rewriter.problem(
+                format!("a value of several types ({}) cannot be described", names.join(", ")),
+                "give it one type, or wrap each in a struct",
+            );
+            for key in ["properties", "items", "required", "additionalProperties"] {
+                node.remove(key);
+            }
+            node.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
+        }
+    }
+}
+
+/// JSON schema has `exclusiveMinimum: 5`, Kubernetes `minimum: 5, exclusiveMinimum: true`.
+fn exclusive(node: &mut Object, exclusive: &str, bound: &str) {
+    let Some(limit) = node.get(exclusive).and_then(Value::as_number).cloned() else { return };
+    let tighter = match node.get(bound).and_then(Value::as_f64) {
+        Some(other) if bound == "minimum" => limit.as_f64().is_some_and(|limit| limit >= other),
+        Some(other) => limit.as_f64().is_some_and(|limit| limit <= other),
+        None => true,
+    };
+    if tighter {
+        node.insert(bound.to_owned(), Value::Number(limit));
+        node.insert(exclusive.to_owned(), Value::Bool(true));
+    } else {
+        node.remove(exclusive);
+    }
+}
+
+/// Drops formats that the server does not know; the range that they stood for stays.
+fn format(node: &mut Object) {
+    let Some(format) = node.get("format").and_then(Value::as_str) else { return };
+    if FORMATS.contains(&format) {
+        return;
+    }
+    let range: Option<(i64, i64)> = match format {
+        "int8" => Some((i64::from(i8::MIN), i64::from(i8::MAX))),
+        "int16" => Some((i64::from(i16::MIN), i64::from(i16::MAX))),
+        "uint8" => Some((0, i64::from(u8::MAX))),
+        "uint16" => Some((0, i64::from(u16::MAX))),
+        "uint32" => Some((0, i64::from(u32::MAX))),
+        _ => None,
+    };
+    node.remove("format");
+    if let Some((min, max)) = range
+        && type_of(node) == Some("integer")
+    {
+        node.entry("minimum").or_insert(Value::Number(Number::from(min)));
+        node.entry("maximum").or_insert(Value::Number(Number::from(max)));
+    }
+}
+
+/// Whether Kubernetes has this keyword, with a value of this kind.
+fn is_known(key: &str, value: &Value) -> bool {
+    match key {
+        "title"
+        | "description"
+        | "pattern"
+        | "format"
+        | "x-kubernetes-list-type"
+        | "x-kubernetes-map-type" => value.is_string(),
+        "type" => {
+            matches!(value.as_str(), Some("object" | "array" | "string" | "integer" | "number" | "boolean"))
+        }
+        "minimum" | "maximum" | "multipleOf" => value.is_number(),
+        "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties" => {
+            value.as_i64().is_some_and(|count| count >= 0)
+        }
+        "exclusiveMinimum"
+        | "exclusiveMaximum"
+        | "uniqueItems"
+        | "nullable"
+        | "x-kubernetes-int-or-string"
+        | "x-kubernetes-preserve-unknown-fields"
+        | "x-kubernetes-embedded-resource" => value.is_boolean(),
+        "enum" | "oneOf" | "anyOf" | "allOf" | "prefixItems" | "x-kubernetes-validations" => value.is_array(),
+        "required" | "x-kubernetes-list-map-keys" => {
+            value.as_array().is_some_and(|list| list.iter().all(Value::is_string))
+        }
+        "properties" | "patternProperties" => value.is_object(),
+        "items" | "additionalProperties" | "not" => value.is_object() || value.is_boolean(),
+        "externalDocs" => value.is_object(),
+        "default" | "example" => true,
+        _ => false,
+    }
+}
+
+/// The type of a rewritten node.
+pub(super) fn type_of(node: &Object) -> Option<&str> {
+    node.get("type").and_then(Value::as_str)
+}
+
+/// Whether a flag is set.
+pub(super) fn flag(node: &Object, key: &str) -> bool {
+    node.get(key).and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// Whether a rewritten node accepts a value of any type.
+pub(super) fn is_anything(node: &Object) -> bool {
+    type_of(node).is_none() && !flag(node, "x-kubernetes-int-or-string")
+}
+
+/// Gives a node without a type the one that its other keywords imply.
+pub(super) fn infer_type(node: &mut Object) {
+    if flag(node, "x-kubernetes-int-or-string") {
+        node.remove("type");
+        node.remove("format");
+        return;
+    }
+    if type_of(node).is_some() {
+        return;
+    }
+    let has = |keys: &[&str]| keys.iter().any(|key| node.contains_key(*key));
+    let implied = if flag(node, "x-kubernetes-embedded-resource")
+        || has(&["properties", "additionalProperties", "required", "minProperties", "maxProperties"])
+    {
+        Some("object")
+    } else if has(&["items", "minItems", "maxItems", "uniqueItems"]) {
+        Some("array")
+    } else if has(&["pattern", "minLength", "maxLength"]) {
+        Some("string")
+    } else if has(&["minimum", "maximum", "multipleOf"]) {
+        Some("number")
+    } else {
+        type_of_values(node)
+    };
+    match implied {
+        Some(implied) => {
+            node.insert("type".to_owned(), json!(implied));
+        }
+        None => {
+            node.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
+        }
+    }
+}
+
+/// The one type that all values of an `enum` have.
+fn type_of_values(node: &Object) -> Option<&'static str> {
+    let mut types = node.get("enum")?.as_array()?.iter().filter(|value| !value.is_null()).map(type_of_value);
+    let first = types.next()?;
+    types.all(|other| other == first).then_some(first)
+}
+
+/// The schema type of a JSON value; null has none, and counts as an object.
+pub(super) fn type_of_value(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "string",
+        Value::Bool(_) => "boolean",
+        Value::Array(_) => "array",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::Object(_) | Value::Null => "object",
+    }
+}

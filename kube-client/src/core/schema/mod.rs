@@ -1,0 +1,130 @@
+//! From the JSON schemas that schemars derives to the structural schemas that Kubernetes wants.
+//!
+//! A structural schema gives each value exactly one type, outside of any `oneOf`, `anyOf`, `allOf` and `not`. Rust
+//! types say more than that, enums above all. The rewriter says as much of it as a structural schema can:
+//!
+//! | Rust | structural schema |
+//! |---|---|
+//! | `Option<T>` | `T`, `nullable` |
+//! | enum of unit variants, also with a doc comment each | `string` with `enum`; the comments go into the description |
+//! | enum, externally tagged | object with a property for each variant, of which `oneOf` is required |
+//! | enum, internally or adjacently tagged | object with the properties of all variants; `oneOf` says which go with which tag |
+//! | enum, untagged, all variants objects | object with the properties of all variants, `anyOf` what each one needs |
+//! | enum, untagged, of an integer and a string | `x-kubernetes-int-or-string` |
+//! | enum whose variants have different types otherwise | any value (reported) |
+//! | `serde_json::Value` | any value (`x-kubernetes-preserve-unknown-fields`) |
+//! | `HashMap<String, T>`, `HashMap<u32, T>` | object with `additionalProperties` |
+//! | `#[serde(flatten)]` of a struct | its properties |
+//! | `#[serde(flatten)]` of a map | `x-kubernetes-preserve-unknown-fields` (reported if its values have a type) |
+//! | `HashSet<T>` | array with `x-kubernetes-list-type: set` for scalar items (others reported) |
+//! | `(A, B)` | array of two items; items of different types are any value (reported) |
+//! | a type that contains itself | any value where it does (reported) |
+//!
+//! Validations that schemars puts into a schema (`range`, `length`, `pattern`) stay; those that need Kubernetes'
+//! own keywords can be added with `#[schemars(extend("x-kubernetes-validations" = [{"rule": "self > 0"}]))]`.
+//! Two things can be had of it: [`StructuralSchemaRewriter`] rewrites everything and accepts any value where it must,
+//! and its [`try_transform`](StructuralSchemaRewriter::try_transform) reports such places.
+//!
+//! This module must not know `CustomResourceDefinition`s, nor how kinds are derived.
+
+mod combine;
+mod defaults;
+mod error;
+mod exclusive;
+mod intersect;
+mod keywords;
+mod nullable;
+mod rewrite;
+mod strip;
+mod union;
+
+#[cfg(test)]
+mod tests;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, transform::Transform};
+use serde_json::{Map, Value};
+
+pub use self::error::{SchemaError, SchemaProblem};
+
+/// A schema as JSON.
+type Object = Map<String, Value>;
+
+/// Rewrites a schema so that Kubernetes accepts it, accepting any value where there is no structural schema.
+///
+/// Works on the output of any of schemars' settings, with or without inlined subschemas.
+///
+/// ```
+/// use kube_client::core::schema::StructuralSchemaRewriter;
+/// use schemars::{JsonSchema, generate::SchemaSettings};
+///
+/// #[derive(JsonSchema)]
+/// struct Spec {
+///     replicas: Option<u32>,
+/// }
+///
+/// let settings = SchemaSettings::openapi3().with_transform(StructuralSchemaRewriter);
+/// let schema = settings.into_generator().into_root_schema_for::<Spec>();
+/// assert_eq!(schema.as_value()["properties"]["replicas"]["nullable"], true);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StructuralSchemaRewriter;
+
+impl StructuralSchemaRewriter {
+    /// Rewrites a schema, and reports where it now accepts more than it did.
+    ///
+    /// # Errors
+    ///
+    /// Lists each place whose type has no structural schema. `schema` is rewritten all the same.
+    pub fn try_transform(self, schema: &mut Schema) -> Result<(), SchemaError> {
+        SchemaError::from_problems(rewrite::rewrite(schema))
+    }
+}
+
+impl Transform for StructuralSchemaRewriter {
+    fn transform(&mut self, schema: &mut Schema) {
+        rewrite::rewrite(schema);
+    }
+}
+
+/// The structural schema of a type, accepting any value where there is none.
+pub fn schema_for<T: JsonSchema>() -> JSONSchemaProps {
+    generate::<T>().0
+}
+
+/// The structural schema of a type.
+///
+/// # Errors
+///
+/// Lists each place whose type has no structural schema, why, and what to do.
+pub fn try_schema_for<T: JsonSchema>() -> Result<JSONSchemaProps, SchemaError> {
+    let (schema, problems) = generate::<T>();
+    SchemaError::from_problems(problems).map(|()| schema)
+}
+
+/// The structural schema of a type, and where it accepts more than the type.
+pub(crate) fn generate<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>) {
+    let mut schema = generator().into_root_schema_for::<T>();
+    let mut problems = rewrite::rewrite(&mut schema);
+    match serde_json::from_value(schema.to_value()) {
+        Ok(schema) => (schema, problems),
+        Err(error) => {
+            let what = format!("a hand-written keyword does not decode: {error}");
+            problems.push(SchemaProblem::new("", what, "correct it in the schema attribute or impl"));
+            let any = JSONSchemaProps {
+                type_: Some("object".to_owned()),
+                x_kubernetes_preserve_unknown_fields: Some(true),
+                ..JSONSchemaProps::default()
+            };
+            (any, problems)
+        }
+    }
+}
+
+fn generator() -> SchemaGenerator {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    settings.into_generator()
+}

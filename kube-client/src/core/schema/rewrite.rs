@@ -1,0 +1,201 @@
+//! The walk over a schema: one node at a time, children first, so that what is combined is structural already.
+//!
+//! Owns the path and the list of problems. What is done to a node in detail is in the other files.
+
+use std::collections::BTreeSet;
+
+use schemars::Schema;
+use serde_json::{Value, json};
+
+use super::{Object, SchemaProblem, combine, defaults, keywords, nullable};
+
+/// Rewrites a whole schema in place; what it now accepts beyond the original is listed.
+pub(super) fn rewrite(schema: &mut Schema) -> Vec<SchemaProblem> {
+    let raw = schema.clone().to_value();
+    let mut rewriter = Rewriter { root: raw.clone(), ..Rewriter::default() };
+    let node = rewriter.node(raw);
+    *schema = Schema::from(node);
+    rewriter.problems
+}
+
+/// Where the walk is, and what it found.
+#[derive(Default)]
+pub(super) struct Rewriter {
+    /// The original, in which references are resolved.
+    root: Value,
+    /// References that are being resolved: one that comes up again is recursive.
+    open: BTreeSet<String>,
+    path: String,
+    problems: Vec<SchemaProblem>,
+}
+
+impl Rewriter {
+    /// Rewrites one node and everything below it.
+    pub(super) fn node(&mut self, raw: Value) -> Object {
+        let mut node = match raw {
+            Value::Object(node) => node,
+            Value::Bool(false) => {
+                self.problem(
+                    "no value is allowed here",
+                    "leave the field out of the schema with #[schemars(skip)]",
+                );
+                return anything();
+            }
+            _ => return anything(),
+        };
+        if let Some(reference) = node.remove("$ref") {
+            return self.reference(node, &reference);
+        }
+        keywords::normalise(self, &mut node);
+        self.children(&mut node);
+        combine::combine(self, &mut node);
+        self.finish(&mut node);
+        node
+    }
+
+    /// Reports that the place where the walk is accepts more than it should.
+    pub(super) fn problem(&mut self, what: impl Into<String>, advice: &'static str) {
+        self.problems.push(SchemaProblem::new(self.path.clone(), what, advice));
+    }
+
+    /// Runs `work` with `segment` added to the path.
+    pub(super) fn at<R>(&mut self, segment: &str, work: impl FnOnce(&mut Self) -> R) -> R {
+        let length = self.path.len();
+        self.path.push_str(segment);
+        let result = work(self);
+        self.path.truncate(length);
+        result
+    }
+
+    /// Runs `work` and forgets the problems that it reports.
+    pub(super) fn silence<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+        let known = self.problems.len();
+        let result = work(self);
+        self.problems.truncate(known);
+        result
+    }
+
+    /// Puts what is referred to in place of the reference; keywords beside it win.
+    fn reference(&mut self, beside: Object, reference: &Value) -> Object {
+        let name = reference.as_str().unwrap_or_default().to_owned();
+        if self.open.contains(&name) {
+            self.problem(
+                "the type contains itself, which would make the schema infinite",
+                "spell out the levels that are needed, or give the field #[schemars(with = \"serde_json::Value\")]",
+            );
+            return annotate(anything(), &beside);
+        }
+        let Some(target) = name.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer)).cloned()
+        else {
+            self.problem(format!("the reference {name:?} leads nowhere"), "inline what it refers to");
+            return annotate(anything(), &beside);
+        };
+        let merged = match target {
+            Value::Object(mut target) => {
+                target.extend(beside);
+                Value::Object(target)
+            }
+            other => other,
+        };
+        self.open.insert(name.clone());
+        let node = self.node(merged);
+        self.open.remove(&name);
+        node
+    }
+
+    /// Rewrites properties, items and values of maps.
+    fn children(&mut self, node: &mut Object) {
+        if let Some(Value::Object(properties)) = node.get_mut("properties") {
+            for (name, property) in properties.iter_mut() {
+                let raw = property.take();
+                *property = Value::Object(self.at(&format!(".{name}"), |this| this.node(raw)));
+            }
+        }
+        for key in ["items", "additionalProperties"] {
+            if let Some(child) = node.get_mut(key)
+                && *child != Value::Bool(false)
+            {
+                let raw = child.take();
+                *child = Value::Object(self.at("[*]", |this| this.node(raw)));
+            }
+        }
+        if let Some(Value::Array(items)) = node.remove("prefixItems") {
+            let items = items.into_iter().map(|raw| self.at("[*]", |this| this.node(raw))).collect();
+            let item = self.at("[*]", |this| combine::union_of(this, items));
+            node.insert("items".to_owned(), Value::Object(item));
+        }
+        if let Some(Value::Object(patterns)) = node.remove("patternProperties") {
+            let values = patterns.into_iter().map(|(_, raw)| self.at("[*]", |this| this.node(raw))).collect();
+            let value = self.at("[*]", |this| combine::union_of(this, values));
+            node.insert("additionalProperties".to_owned(), Value::Object(value));
+        }
+    }
+
+    /// Makes one type of what is there, and settles keywords that exclude each other.
+    fn finish(&mut self, node: &mut Object) {
+        if node.get("additionalProperties") == Some(&Value::Bool(false)) {
+            node.remove("additionalProperties");
+        }
+        let has_properties = node
+            .get("properties")
+            .and_then(Value::as_object)
+            .is_some_and(|properties| !properties.is_empty());
+        if has_properties && let Some(values) = node.remove("additionalProperties") {
+            if !values.as_object().is_some_and(keywords::is_anything) {
+                self.problem(
+                    "the values of a flattened map are not validated beside other fields",
+                    "give the map a field of its own, or values of type serde_json::Value",
+                );
+            }
+            node.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
+        }
+        keywords::infer_type(node);
+        self.unique_items(node);
+        if keywords::type_of(node) == Some("array") && !node.contains_key("items") {
+            node.insert("items".to_owned(), Value::Object(anything()));
+        }
+        nullable::settle(node);
+        if let Some(default) = node.get("default")
+            && let Err(what) = defaults::check(default, node)
+        {
+            node.remove("default");
+            self.problem(what, "make the default and the schema agree, or leave one of them out");
+        }
+    }
+
+    fn unique_items(&mut self, node: &mut Object) {
+        if node.remove("uniqueItems") != Some(Value::Bool(true))
+            || node.contains_key("x-kubernetes-list-type")
+        {
+            return;
+        }
+        let items = node.get("items").and_then(Value::as_object);
+        let scalar = items.is_some_and(|items| {
+            matches!(keywords::type_of(items), Some("string" | "integer" | "number" | "boolean"))
+                && !nullable::is_nullable(items)
+        });
+        if scalar {
+            node.insert("x-kubernetes-list-type".to_owned(), json!("set"));
+        } else {
+            self.problem(
+                "only items that are plain strings, numbers or booleans can be required to be unique",
+                "use a list, with a validation rule if duplicates must be refused",
+            );
+        }
+    }
+}
+
+/// The schema of any value.
+pub(super) fn anything() -> Object {
+    Object::from_iter([("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true))])
+}
+
+/// Keeps the words about a value when its schema is given up.
+pub(super) fn annotate(mut node: Object, from: &Object) -> Object {
+    for key in ["title", "description"] {
+        if let Some(text) = from.get(key).filter(|text| text.is_string()) {
+            node.insert(key.to_owned(), text.clone());
+        }
+    }
+    node
+}

@@ -1,0 +1,1 @@
+//! Schemas of Rust types, before and after.

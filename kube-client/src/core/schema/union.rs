@@ -1,0 +1,219 @@
+//! The narrowest structural schema that accepts what either of two schemas does.
+
+use serde_json::{Value, json};
+
+use super::{
+    Object,
+    keywords::{flag, is_anything, type_of},
+    nullable,
+    rewrite::{Rewriter, anything},
+};
+
+/// Widens `a` to accept also what `b` does. Both have been rewritten.
+pub(super) fn union(rewriter: &mut Rewriter, a: Object, b: Object) -> Object {
+    if a == b {
+        return a;
+    }
+    let nullable = nullable::is_nullable(&a) || nullable::is_nullable(&b);
+    let mut whole = match (kind(&a), kind(&b)) {
+        (Kind::Any, _) | (_, Kind::Any) => anything(),
+        (Kind::IntOrString, other) | (other, Kind::IntOrString) if other.is_int_or_string() => {
+            int_or_string()
+        }
+        (Kind::Type(x), Kind::Type(y)) if x == y => {
+            let kind = x.to_owned();
+            same_type(rewriter, a, b, &kind)
+        }
+        (Kind::Type("integer"), Kind::Type("number")) | (Kind::Type("number"), Kind::Type("integer")) => {
+            let (mut a, mut b) = (a, b);
+            a.insert("type".to_owned(), json!("number"));
+            b.insert("type".to_owned(), json!("number"));
+            same_type(rewriter, a, b, "number")
+        }
+        (Kind::Type("integer"), Kind::Type("string")) | (Kind::Type("string"), Kind::Type("integer")) => {
+            int_or_string()
+        }
+        (x, y) => {
+            let what =
+                format!("a value is of type {} in one variant and of type {} in another", x.name(), y.name());
+            rewriter.problem(
+                what,
+                "give all variants the same JSON type, for enums with #[serde(tag = \"type\")]",
+            );
+            anything()
+        }
+    };
+    if nullable {
+        nullable::set(&mut whole);
+        nullable::settle(&mut whole);
+    }
+    whole
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind<'a> {
+    Any,
+    IntOrString,
+    Type(&'a str),
+}
+
+fn kind(node: &Object) -> Kind<'_> {
+    match type_of(node) {
+        _ if is_anything(node) => Kind::Any,
+        Some(name) => Kind::Type(name),
+        None => Kind::IntOrString,
+    }
+}
+
+impl<'a> Kind<'a> {
+    fn is_int_or_string(self) -> bool {
+        matches!(self, Self::IntOrString | Self::Type("integer" | "string"))
+    }
+
+    fn name(self) -> &'a str {
+        match self {
+            Self::Any => "any",
+            Self::IntOrString => "integer or string",
+            Self::Type(name) => name,
+        }
+    }
+}
+
+fn int_or_string() -> Object {
+    Object::from_iter([("x-kubernetes-int-or-string".to_owned(), Value::Bool(true))])
+}
+
+fn same_type(rewriter: &mut Rewriter, mut a: Object, mut b: Object, kind: &str) -> Object {
+    let mut whole = Object::from_iter([("type".to_owned(), json!(kind))]);
+    // What one side leaves open is open; what both say in the same words stays.
+    for (key, value) in &a {
+        if b.get(key) == Some(value) {
+            whole.insert(key.clone(), value.clone());
+        }
+    }
+    if flag(&a, "x-kubernetes-preserve-unknown-fields") || flag(&b, "x-kubernetes-preserve-unknown-fields") {
+        whole.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
+    }
+    if let (None, Some(words)) | (Some(words), None) = (a.get("description"), b.get("description")) {
+        whole.insert("description".to_owned(), words.clone());
+    }
+    values(&mut whole, &a, &b);
+    bounds(&mut whole, &a, &b);
+    match kind {
+        "object" => objects(rewriter, &mut whole, &mut a, &mut b),
+        "array" => {
+            let item = match (a.remove("items"), b.remove("items")) {
+                (Some(Value::Object(x)), Some(Value::Object(y))) => {
+                    rewriter.at("[*]", |this| union(this, x, y))
+                }
+                _ => anything(),
+            };
+            whole.insert("items".to_owned(), Value::Object(item));
+        }
+        _ => {}
+    }
+    validations(rewriter, &whole, &a, &b);
+    whole
+}
+
+/// Lists the enumerated values of both, if both enumerate.
+fn values(whole: &mut Object, a: &Object, b: &Object) {
+    let list = |node: &Object| node.get("enum").and_then(Value::as_array).cloned();
+    if let (Some(mut values), Some(more)) = (list(a), list(b)) {
+        for value in more {
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        whole.insert("enum".to_owned(), Value::Array(values));
+    }
+}
+
+/// Keeps the looser of two bounds.
+fn bounds(whole: &mut Object, a: &Object, b: &Object) {
+    let looser: [(&str, fn(&f64, &f64) -> bool); 8] = [
+        ("minimum", f64::lt),
+        ("minLength", f64::lt),
+        ("minItems", f64::lt),
+        ("minProperties", f64::lt),
+        ("maximum", f64::gt),
+        ("maxLength", f64::gt),
+        ("maxItems", f64::gt),
+        ("maxProperties", f64::gt),
+    ];
+    for (key, is_looser) in looser {
+        let (Some(x), Some(y)) = (a.get(key), b.get(key)) else { continue };
+        let pick_a = x.as_f64().zip(y.as_f64()).is_some_and(|(x, y)| is_looser(&x, &y));
+        whole.insert(key.to_owned(), if pick_a { x } else { y }.clone());
+    }
+    for (exclusive, bound) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
+        if !whole.contains_key(bound) {
+            whole.remove(exclusive);
+        }
+    }
+}
+
+fn objects(rewriter: &mut Rewriter, whole: &mut Object, a: &mut Object, b: &mut Object) {
+    whole.remove("additionalProperties");
+    let properties = |node: &mut Object| match node.remove("properties") {
+        Some(Value::Object(properties)) => properties,
+        _ => Object::new(),
+    };
+    let mut all = properties(a);
+    for (name, property) in properties(b) {
+        let merged = match (all.remove(&name), property) {
+            (Some(Value::Object(x)), Value::Object(y)) => {
+                Value::Object(rewriter.at(&format!(".{name}"), |this| union(this, x, y)))
+            }
+            (_, property) => property,
+        };
+        all.insert(name, merged);
+    }
+    let values = match (a.remove("additionalProperties"), b.remove("additionalProperties")) {
+        (Some(Value::Object(x)), Some(Value::Object(y))) => {
+            Some(rewriter.at("[*]", |this| union(this, x, y)))
+        }
+        (Some(Value::Object(one)), _) | (_, Some(Value::Object(one))) => Some(one),
+        _ => None,
+    };
+    match values {
+        Some(values) if all.is_empty() => {
+            whole.insert("additionalProperties".to_owned(), Value::Object(values));
+        }
+        Some(values) => {
+            if !is_anything(&values) {
+                rewriter.problem(
+                    "one variant is a map and another one a struct, so the map's values are not validated",
+                    "give the map a field of its own",
+                );
+            }
+            whole.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
+        }
+        None => {}
+    }
+    whole.insert("properties".to_owned(), Value::Object(all));
+    required(whole, a, b);
+}
+
+/// Only what both variants need is needed whatever the variant.
+fn required(whole: &mut Object, a: &Object, b: &Object) {
+    let list = |node: &Object| node.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    let other = list(b);
+    let both: Vec<Value> = list(a).into_iter().filter(|name| other.contains(name)).collect();
+    if both.is_empty() {
+        whole.remove("required");
+    } else {
+        whole.insert("required".to_owned(), Value::Array(both));
+    }
+}
+
+/// Rules are not allowed inside of `oneOf`, so a variant's own rules have nowhere to go.
+fn validations(rewriter: &mut Rewriter, whole: &Object, a: &Object, b: &Object) {
+    let key = "x-kubernetes-validations";
+    if !whole.contains_key(key) && (a.contains_key(key) || b.contains_key(key)) {
+        rewriter.problem(
+            "validation rules of one variant cannot be attached to all of them",
+            "move the rules to the enum, with a condition such as `!has(self.a) || ..`",
+        );
+    }
+}
