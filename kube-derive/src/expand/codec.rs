@@ -11,17 +11,18 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let (decode, encode) = if model.no_spec { ("decode_flat", "encode_flat") } else { ("decode", "encode") };
     let decode = Ident::new(decode, Span::call_site());
     let encode = Ident::new(encode, Span::call_site());
-    let (pattern, init, status) = match model.status {
-        Some(_) => (quote!(status), quote!(status,), quote!(::core::option::Option::as_ref(&self.status))),
-        None => (quote!(#support::NoStatus), TokenStream::new(), quote!(::core::option::Option::None::<&()>)),
+    let (init, read, written) = match model.status {
+        Some(_) => (quote!(status,), quote!(_), quote!(::core::option::Option::as_ref(&self.status))),
+        None => (TokenStream::new(), quote!(#support::NoStatus), quote!(::core::option::Option::None::<&()>)),
     };
+    let status = if model.status.is_some() { quote!(status) } else { quote!(_) };
     quote! {
         impl #serde::Serialize for #root {
             fn serialize<S>(&self, serializer: S) -> ::core::result::Result<S::Ok, S::Error>
             where
                 S: #serde::Serializer,
             {
-                #support::#encode(serializer, &DEFINITION, &self.metadata, &self.spec, #status)
+                #support::#encode(serializer, &DEFINITION, &self.metadata, &self.spec, #written)
             }
         }
 
@@ -30,7 +31,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             where
                 D: #serde::Deserializer<'de>,
             {
-                let (metadata, spec, #pattern) = #support::#decode(deserializer, &DEFINITION)?;
+                let (metadata, spec, #status): (_, _, #read) = #support::#decode(deserializer, &DEFINITION)?;
                 ::core::result::Result::Ok(Self { metadata, spec, #init })
             }
         }

@@ -35,6 +35,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         impl #root {
             #[doc = #new_doc]
             #[must_use]
+            #[allow(dead_code, reason = "a program may only read such objects")]
             #vis fn new(name: &str, spec: #spec) -> Self {
                 Self {
                     metadata: #k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {

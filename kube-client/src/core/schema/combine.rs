@@ -50,7 +50,7 @@ fn alternatives(rewriter: &mut Rewriter, node: &mut Object, one_of: bool, raw: V
     let mut whole = if variants.len() == 1 {
         variants.into_iter().next().unwrap_or_default()
     } else {
-        several(rewriter, one_of, null, &closed, variants)
+        several(rewriter, one_of, &closed, variants)
     };
     if null {
         nullable::set(&mut whole);
@@ -59,20 +59,13 @@ fn alternatives(rewriter: &mut Rewriter, node: &mut Object, one_of: bool, raw: V
 }
 
 /// Two or more variants: their union, what each needs, and what each is for.
-fn several(
-    rewriter: &mut Rewriter,
-    one_of: bool,
-    null: bool,
-    closed: &[bool],
-    mut variants: Vec<Object>,
-) -> Object {
+fn several(rewriter: &mut Rewriter, one_of: bool, closed: &[bool], mut variants: Vec<Object>) -> Object {
     let labels = exclusive::labels(&variants);
     let notes = describe(&mut variants, &labels);
     let mut whole = union_of(rewriter, variants.clone());
     let parts: Vec<Object> = variants.iter().map(|variant| strip(variant, &whole)).collect();
-    let nullable = null || nullable::is_nullable(&whole);
     if !is_anything(&whole) && parts.iter().all(|part| !part.is_empty()) && !says_nothing_new(&parts) {
-        let exclusive = one_of && !nullable && exclusive::are_exclusive(&variants, closed);
+        let exclusive = one_of && exclusive::are_exclusive(&variants, closed);
         whole.insert(if exclusive { "oneOf" } else { "anyOf" }.to_owned(), json!(parts));
     }
     if !notes.is_empty() {

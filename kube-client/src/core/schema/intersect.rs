@@ -26,12 +26,11 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Objec
     for (key, value) in other {
         match (key.as_str(), node.get_mut(&key)) {
             ("description", Some(Value::String(words))) => {
-                if let Value::String(more) = value
-                    && more.starts_with("- ")
+                if let Some(variants) = value.as_str().and_then(variants)
+                    && !words.contains(variants)
                 {
-                    // The list of variants of an enum whose own words come first.
                     words.push_str("\n\n");
-                    words.push_str(&more);
+                    words.push_str(variants);
                 }
             }
             ("properties", Some(Value::Object(own))) => {
@@ -82,6 +81,14 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Objec
     if type_of(node).is_some() && flag(node, "x-kubernetes-int-or-string") {
         node.remove("x-kubernetes-int-or-string");
     }
+}
+
+/// The list of an enum's variants in its description: it is kept where the rest of the words give way.
+fn variants(description: &str) -> Option<&str> {
+    if description.starts_with("- ") {
+        return Some(description);
+    }
+    description.find("\n\n- ").map(|start| &description[start + 2..])
 }
 
 fn tighten(own: &mut Value, other: Value, is_tighter: fn(&f64, &f64) -> bool) {

@@ -35,15 +35,24 @@ pub(super) fn only(node: &mut Object) {
     set(node);
 }
 
-/// A nullable enumeration has to list null, or null would not be one of its values.
+/// Puts a nullable enumeration where null passes: the server refuses null beside any `enum` that stands at the
+/// node itself, listed or not, but skips the ones inside of `allOf` for null.
 pub(super) fn settle(node: &mut Object) {
-    let listed =
-        node.get("enum").and_then(Value::as_array).is_some_and(|values| values.contains(&Value::Null));
-    if listed {
-        set(node);
-    } else if is_nullable(node)
-        && let Some(Value::Array(values)) = node.get_mut("enum")
-    {
+    let Some(Value::Array(values)) = node.get("enum") else { return };
+    let listed = values.contains(&Value::Null);
+    if !listed && !is_nullable(node) {
+        return;
+    }
+    let mut values = values.clone();
+    if !listed {
         values.push(Value::Null);
+    }
+    node.remove("enum");
+    set(node);
+    match node.get_mut("allOf") {
+        Some(Value::Array(all)) => all.push(json!({ "enum": values })),
+        _ => {
+            node.insert("allOf".to_owned(), json!([{ "enum": values }]));
+        }
     }
 }

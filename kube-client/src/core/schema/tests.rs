@@ -1,1 +1,291 @@
-//! Schemas of Rust types, before and after.
+//! Schemas of Rust types and hand-written ones, after rewriting.
+
+use schemars::{JsonSchema, Schema};
+use serde_json::{Value, json};
+
+use super::{StructuralSchemaRewriter, try_schema_for};
+
+#[track_caller]
+fn check(schema: Value, expected: &Value) {
+    let mut schema = Schema::try_from(schema).unwrap();
+    StructuralSchemaRewriter.try_transform(&mut schema).unwrap();
+    assert_eq!(schema.as_value(), expected);
+}
+
+#[track_caller]
+fn check_problem(schema: Value, path: &str, expected: &Value) {
+    let mut schema = Schema::try_from(schema).unwrap();
+    let error = StructuralSchemaRewriter.try_transform(&mut schema).unwrap_err();
+    assert_eq!(error.problems()[0].path, path, "{error}");
+    assert_eq!(schema.as_value(), expected);
+}
+
+#[track_caller]
+fn check_type<T: JsonSchema>(expected: &Value) {
+    let schema = try_schema_for::<T>().unwrap();
+    let mut schema = serde_json::to_value(schema).unwrap();
+    schema.as_object_mut().unwrap().remove("title");
+    assert_eq!(&schema, expected);
+}
+
+fn any() -> Value {
+    json!({ "x-kubernetes-preserve-unknown-fields": true })
+}
+
+#[test]
+fn documented_unit_variants_are_one_enumeration() {
+    /// Which way.
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    enum Way {
+        /// Towards the top.
+        Up,
+        Down,
+    }
+    check_type::<Way>(&json!({
+        "type": "string",
+        "enum": ["Down", "Up"],
+        "description": "Which way.\n\n- `Up`: Towards the top.",
+    }));
+}
+
+#[test]
+fn tagged_variants_share_one_object_and_validate_by_tag() {
+    #[derive(JsonSchema)]
+    #[serde(tag = "type")]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    enum Source {
+        Http { url: String },
+        File { path: String },
+    }
+    check_type::<Source>(&json!({
+        "type": "object",
+        "properties": {
+            "type": { "type": "string", "enum": ["Http", "File"] },
+            "url": { "type": "string" },
+            "path": { "type": "string" },
+        },
+        "required": ["type"],
+        "oneOf": [
+            { "properties": { "type": { "enum": ["Http"] } }, "required": ["url"] },
+            { "properties": { "type": { "enum": ["File"] } }, "required": ["path"] },
+        ],
+    }));
+}
+
+#[test]
+fn a_default_of_one_variant_is_not_given_to_another() {
+    #[derive(JsonSchema)]
+    #[serde(tag = "type")]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    enum Source {
+        Http {
+            #[serde(default)]
+            retries: bool,
+        },
+        Nothing,
+    }
+    let schema = serde_json::to_value(try_schema_for::<Source>().unwrap()).unwrap();
+    assert_eq!(schema["properties"]["retries"], json!({ "type": "boolean" }));
+}
+
+#[test]
+fn external_tags_require_exactly_one() {
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    enum Action {
+        /// Waits.
+        Wait(i64),
+        Run {
+            command: String,
+        },
+    }
+    check_type::<Action>(&json!({
+        "type": "object",
+        "properties": {
+            "Wait": { "type": "integer", "format": "int64", "description": "Waits." },
+            "Run": { "type": "object", "properties": { "command": { "type": "string" } }, "required": ["command"] },
+        },
+        "oneOf": [{ "required": ["Wait"] }, { "required": ["Run"] }],
+    }));
+}
+
+#[test]
+fn overlapping_variants_are_any_of() {
+    check(
+        json!({ "oneOf": [
+            { "type": "object", "properties": { "a": { "type": "string" } }, "required": ["a"] },
+            { "type": "object", "properties": { "b": { "type": "string" } }, "required": ["b"] },
+        ] }),
+        &json!({
+            "type": "object",
+            "properties": { "a": { "type": "string" }, "b": { "type": "string" } },
+            "anyOf": [{ "required": ["a"] }, { "required": ["b"] }],
+        }),
+    );
+}
+
+#[test]
+fn a_variant_without_conditions_leaves_nothing_to_validate() {
+    check(
+        json!({ "anyOf": [
+            { "type": "object", "properties": { "a": { "type": "string" } }, "required": ["a"] },
+            { "type": "object", "properties": { "b": { "type": "string" } } },
+        ] }),
+        &json!({ "type": "object", "properties": { "a": { "type": "string" }, "b": { "type": "string" } } }),
+    );
+}
+
+#[test]
+fn looser_bounds_win_and_each_variant_keeps_its_own() {
+    check(
+        json!({ "anyOf": [
+            { "type": "integer", "minimum": 1, "maximum": 5 },
+            { "type": "integer", "minimum": 10, "maximum": 20 },
+        ] }),
+        &json!({
+            "type": "integer", "minimum": 1, "maximum": 20,
+            "anyOf": [{ "maximum": 5 }, { "minimum": 10 }],
+        }),
+    );
+}
+
+#[test]
+fn null_becomes_a_flag() {
+    check(json!({ "type": ["string", "null"] }), &json!({ "type": "string", "nullable": true }));
+    check(
+        json!({ "anyOf": [{ "type": "integer" }, { "type": "null" }] }),
+        &json!({ "type": "integer", "nullable": true }),
+    );
+    check(
+        json!({ "anyOf": [{ "type": "string", "enum": ["A"] }, { "enum": [null], "nullable": true }] }),
+        &json!({ "type": "string", "nullable": true, "allOf": [{ "enum": ["A", null] }] }),
+    );
+    check(json!({ "type": "boolean", "default": null }), &json!({ "type": "boolean" }));
+}
+
+#[test]
+fn keywords_take_kubernetes_form() {
+    check(
+        json!({ "type": "integer", "format": "uint16", "exclusiveMinimum": 3 }),
+        &json!({ "type": "integer", "minimum": 3, "exclusiveMinimum": true, "maximum": 65535 }),
+    );
+    check(
+        json!({ "const": "a", "examples": ["a"], "readOnly": true }),
+        &json!({ "type": "string", "enum": ["a"] }),
+    );
+    check(json!(true), &any());
+    check(json!({}), &any());
+    check(
+        json!({ "type": "array", "uniqueItems": true, "items": { "type": "string" } }),
+        &json!({ "type": "array", "items": { "type": "string" }, "x-kubernetes-list-type": "set" }),
+    );
+    check(
+        json!({ "type": "object", "additionalProperties": false, "patternProperties": { "^\\d+$": { "type": "string" } } }),
+        &json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+    );
+    check(
+        json!({ "type": "array", "prefixItems": [{ "type": "string" }, { "type": "integer" }], "minItems": 2, "maxItems": 2 }),
+        &json!({ "type": "array", "items": { "x-kubernetes-int-or-string": true }, "minItems": 2, "maxItems": 2 }),
+    );
+    check(json!({ "type": ["integer", "string"] }), &json!({ "x-kubernetes-int-or-string": true }));
+}
+
+#[test]
+fn references_are_inlined_and_recursion_is_cut() {
+    check(
+        json!({
+            "$defs": { "Name": { "type": "string", "description": "A name." } },
+            "type": "object",
+            "properties": { "a": { "$ref": "#/$defs/Name", "description": "The name." } },
+        }),
+        &json!({ "type": "object", "properties": { "a": { "type": "string", "description": "The name." } } }),
+    );
+    check_problem(
+        json!({
+            "$defs": { "Node": { "type": "object", "properties": { "next": { "$ref": "#/$defs/Node" } } } },
+            "$ref": "#/$defs/Node",
+        }),
+        ".next",
+        &json!({ "type": "object", "properties": { "next": any() } }),
+    );
+    check_problem(json!({ "$ref": "https://example.com/schema" }), "", &any());
+}
+
+#[test]
+fn what_cannot_be_said_is_reported_where_it_is() {
+    let in_a = |schema: Value| json!({ "type": "object", "properties": { "a": schema } });
+    let mixed =
+        json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
+    check_problem(in_a(mixed), ".a", &in_a(any()));
+    check_problem(in_a(json!({ "type": ["string", "boolean"] })), ".a", &in_a(any()));
+    check_problem(in_a(json!(false)), ".a", &in_a(any()));
+    check_problem(in_a(json!({ "type": "string", "if": {} })), ".a", &in_a(json!({ "type": "string" })));
+    check_problem(
+        in_a(json!({ "type": "array", "uniqueItems": true, "items": { "type": "object" } })),
+        ".a",
+        &in_a(json!({ "type": "array", "items": { "type": "object" } })),
+    );
+    check_problem(
+        in_a(json!({ "type": "integer", "default": "three" })),
+        ".a",
+        &in_a(json!({ "type": "integer" })),
+    );
+    check_problem(
+        json!({
+            "type": "object",
+            "properties": { "a": { "type": "string" } },
+            "additionalProperties": { "type": "string" },
+        }),
+        "",
+        &json!({
+            "type": "object",
+            "properties": { "a": { "type": "string" } },
+            "x-kubernetes-preserve-unknown-fields": true,
+        }),
+    );
+}
+
+#[test]
+fn all_of_narrows() {
+    check(
+        json!({
+            "type": "object",
+            "properties": { "own": { "type": "string" } },
+            "allOf": [
+                { "oneOf": [
+                    { "type": "object", "properties": { "a": { "type": "string" } }, "required": ["a"] },
+                    { "type": "object", "properties": { "b": { "type": "string" } }, "required": ["b"] },
+                ] },
+                { "oneOf": [
+                    { "type": "object", "properties": { "c": { "type": "string" } }, "required": ["c"] },
+                    { "type": "object", "properties": { "d": { "type": "string" } }, "required": ["d"] },
+                ] },
+            ],
+        }),
+        &json!({
+            "type": "object",
+            "properties": {
+                "own": { "type": "string" },
+                "a": { "type": "string" }, "b": { "type": "string" },
+                "c": { "type": "string" }, "d": { "type": "string" },
+            },
+            "anyOf": [{ "required": ["a"] }, { "required": ["b"] }],
+            "allOf": [{ "anyOf": [{ "required": ["c"] }, { "required": ["d"] }] }],
+        }),
+    );
+}
+
+#[test]
+fn a_keyword_that_does_not_decode_never_panics() {
+    #[derive(JsonSchema)]
+    #[schemars(extend("x-kubernetes-validations" = ["not a rule"]))]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    struct Wrong {
+        a: String,
+    }
+    let error = try_schema_for::<Wrong>().unwrap_err();
+    assert!(error.to_string().contains("does not decode"), "{error}");
+    let schema = serde_json::to_value(super::schema_for::<Wrong>()).unwrap();
+    assert_eq!(schema, json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true }));
+}

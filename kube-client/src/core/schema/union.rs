@@ -45,7 +45,6 @@ pub(super) fn union(rewriter: &mut Rewriter, a: Object, b: Object) -> Object {
     };
     if nullable {
         nullable::set(&mut whole);
-        nullable::settle(&mut whole);
     }
     whole
 }
@@ -93,9 +92,6 @@ fn same_type(rewriter: &mut Rewriter, mut a: Object, mut b: Object, kind: &str) 
     }
     if flag(&a, "x-kubernetes-preserve-unknown-fields") || flag(&b, "x-kubernetes-preserve-unknown-fields") {
         whole.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
-    }
-    if let (None, Some(words)) | (Some(words), None) = (a.get("description"), b.get("description")) {
-        whole.insert("description".to_owned(), words.clone());
     }
     values(&mut whole, &a, &b);
     bounds(&mut whole, &a, &b);
@@ -160,14 +156,23 @@ fn objects(rewriter: &mut Rewriter, whole: &mut Object, a: &mut Object, b: &mut 
         _ => Object::new(),
     };
     let mut all = properties(a);
+    let mut in_both = Vec::new();
     for (name, property) in properties(b) {
+        if all.contains_key(&name) {
+            in_both.push(name.clone());
+        }
         let merged = match (all.remove(&name), property) {
             (Some(Value::Object(x)), Value::Object(y)) => {
                 Value::Object(rewriter.at(&format!(".{name}"), |this| union(this, x, y)))
             }
-            (_, property) => property,
+            (_, property) => without_default(property),
         };
         all.insert(name, merged);
+    }
+    for (name, property) in &mut all {
+        if !in_both.contains(name) {
+            *property = without_default(property.take());
+        }
     }
     let values = match (a.remove("additionalProperties"), b.remove("additionalProperties")) {
         (Some(Value::Object(x)), Some(Value::Object(y))) => {
@@ -193,6 +198,14 @@ fn objects(rewriter: &mut Rewriter, whole: &mut Object, a: &mut Object, b: &mut 
     }
     whole.insert("properties".to_owned(), Value::Object(all));
     required(whole, a, b);
+}
+
+/// A default of one variant's field must not appear in objects of another variant.
+fn without_default(mut property: Value) -> Value {
+    if let Value::Object(property) = &mut property {
+        property.remove("default");
+    }
+    property
 }
 
 /// Only what both variants need is needed whatever the variant.

@@ -1,0 +1,413 @@
+//! Derived kinds whose specs cover what Rust types can be, each with values that it must accept and refuse.
+//!
+//! Shared by the tests here and by whoever asks a real API server the same. Must not assert anything.
+
+use std::collections::{BTreeMap, HashSet};
+
+use k8s_openapi::{
+    api::core::v1::PodTemplateSpec,
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
+};
+use kube_client::{
+    CustomResourceExt,
+    core::schema::{SchemaError, StructuralSchemaRewriter},
+};
+use kube_derive::CustomResource;
+use schemars::{JsonSchema, Schema, generate::SchemaSettings};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// One row of the table.
+pub(crate) struct Row {
+    pub(crate) crd: CustomResourceDefinition,
+    pub(crate) strict: Result<CustomResourceDefinition, SchemaError>,
+    /// Specs that the Rust type reads, and the server must take and give back unchanged.
+    pub(crate) good: Vec<Value>,
+    /// Specs that the server must refuse.
+    pub(crate) bad: Vec<Value>,
+    /// The schema as other settings of schemars give it, with the rewriter as a transform.
+    pub(crate) transformed: fn(SchemaSettings) -> Schema,
+    /// Whether the Rust type reads this spec.
+    pub(crate) reads: fn(&Value) -> Result<(), String>,
+}
+
+/// A derived kind with one field `value` of the given type.
+macro_rules! kind {
+    ($spec:ident, $kind:literal, $root:ident, $type:ty) => {
+        #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+        #[kube(group = "schema.example.com", version = "v1", kind = $kind, namespaced)]
+        pub(crate) struct $spec {
+            /// The value under test.
+            pub(crate) value: $type,
+        }
+
+        impl $root {
+            fn row(good: Value, bad: Value) -> Row {
+                let specs = |list: Value| -> Vec<Value> {
+                    let list = list.as_array().expect("a list of values").clone();
+                    list.into_iter().map(|value| json!({ "value": value })).collect()
+                };
+                Row {
+                    crd: Self::crd(),
+                    strict: Self::try_crd(),
+                    good: specs(good),
+                    bad: specs(bad),
+                    transformed: |settings| {
+                        let settings = settings.with_transform(StructuralSchemaRewriter);
+                        settings.into_generator().into_root_schema_for::<$root>()
+                    },
+                    reads: |spec| {
+                        let object = json!({
+                            "apiVersion": "schema.example.com/v1",
+                            "kind": $kind,
+                            "metadata": { "name": "test" },
+                            "spec": spec,
+                        });
+                        let object: $root = serde_json::from_value(object).map_err(|e| e.to_string())?;
+                        serde_json::to_value(object).map(drop).map_err(|e| e.to_string())
+                    },
+                }
+            }
+        }
+    };
+}
+
+/// A point.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Point {
+    /// Left to right.
+    x_axis: i32,
+    y_axis: Option<i32>,
+}
+
+/// How loud.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) enum Level {
+    Debug,
+    Info,
+}
+
+/// Which way.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Way {
+    /// Towards the top.
+    Up,
+    /// Towards the bottom.
+    Down,
+    Sideways,
+}
+
+/// Externally tagged.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum External {
+    /// One of a point.
+    Point(Point),
+    Name(String),
+    Both {
+        first: u8,
+        second: Option<String>,
+    },
+}
+
+/// Internally tagged.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type")]
+pub(crate) enum Internal {
+    /// A web address.
+    Http {
+        url: String,
+        #[serde(default)]
+        retries: u32,
+    },
+    /// A file.
+    File {
+        path: String,
+    },
+    Nothing,
+    Point(Point),
+}
+
+/// Internally tagged, the same field of different types.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type")]
+pub(crate) enum Clash {
+    Text { value: String },
+    Count { value: i64 },
+}
+
+/// Adjacently tagged.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", content = "with")]
+pub(crate) enum Adjacent {
+    Point(Point),
+    Named { name: String },
+    Nothing,
+}
+
+/// Adjacently tagged with contents of different JSON types.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", content = "with")]
+pub(crate) enum AdjacentMixed {
+    Point(Point),
+    Names(Vec<String>),
+}
+
+/// Untagged objects.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Untagged {
+    ByName { name: String },
+    ByPoint(Point),
+}
+
+/// Untagged scalars.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Port {
+    Number(u16),
+    Name(String),
+}
+
+/// Untagged, an object or a string.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum ShortOrLong {
+    Short(String),
+    Long { name: String },
+}
+
+/// Unit, tuple and struct variants.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) enum Mixed {
+    Off,
+    On,
+    Level(i32),
+    Custom { command: String },
+    Pair(i32, String),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Flattened {
+    own: String,
+    #[serde(flatten)]
+    point: Point,
+    #[serde(flatten)]
+    choice: External,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct FlattenedTag {
+    own: String,
+    #[serde(flatten)]
+    choice: Internal,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct FlattenedMap {
+    own: String,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Tree {
+    name: String,
+    #[serde(default)]
+    children: Vec<Tree>,
+}
+
+fn three() -> u32 {
+    3
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Numbers {
+    #[serde(default = "three")]
+    #[schemars(range(min = 1, max = 9))]
+    replicas: u32,
+    byte: u8,
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    above_zero: f64,
+    signed: i64,
+    #[serde(default)]
+    point: Point,
+    #[serde(default)]
+    maybe: Option<bool>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Texts {
+    #[schemars(length(min = 2, max = 5))]
+    short: String,
+    #[schemars(regex(pattern = "^[a-z]+$"))]
+    lower: Option<String>,
+    list: Vec<String>,
+    set: HashSet<String>,
+    by_name: BTreeMap<String, Point>,
+    by_number: BTreeMap<u32, String>,
+    pair: (i32, i32),
+    letter: char,
+    nothing: (),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = [{ "rule": "self.min <= self.max", "message": "min above max" }]))]
+pub(crate) struct Ruled {
+    min: i32,
+    max: i32,
+}
+
+kind!(ScalarSpec, "NumbersKind", NumbersKind, Numbers);
+kind!(TextSpec, "TextsKind", TextsKind, Texts);
+kind!(LevelSpec, "LevelKind", LevelKind, Level);
+kind!(MaybeLevelSpec, "MaybeLevel", MaybeLevel, Option<Level>);
+kind!(WaySpec, "WayKind", WayKind, Way);
+kind!(MaybeWaySpec, "MaybeWay", MaybeWay, Option<Way>);
+kind!(ExternalSpec, "ExternalKind", ExternalKind, External);
+kind!(MaybeExternalSpec, "MaybeExternal", MaybeExternal, Option<External>);
+kind!(InternalSpec, "InternalKind", InternalKind, Internal);
+kind!(MaybeInternalSpec, "MaybeInternal", MaybeInternal, Option<Internal>);
+kind!(ClashSpec, "ClashKind", ClashKind, Clash);
+kind!(AdjacentSpec, "AdjacentKind", AdjacentKind, Adjacent);
+kind!(AdjacentMixedSpec, "AdjacentMixedKind", AdjacentMixedKind, AdjacentMixed);
+kind!(UntaggedSpec, "UntaggedKind", UntaggedKind, Untagged);
+kind!(PortSpec, "PortKind", PortKind, Option<Port>);
+kind!(ShortOrLongSpec, "ShortOrLongKind", ShortOrLongKind, ShortOrLong);
+kind!(MixedSpec, "MixedKind", MixedKind, Mixed);
+kind!(FlattenedSpec, "FlattenedKind", FlattenedKind, Flattened);
+kind!(FlattenedTagSpec, "FlattenedTagKind", FlattenedTagKind, FlattenedTag);
+kind!(FlattenedMapSpec, "FlattenedMapKind", FlattenedMapKind, FlattenedMap);
+kind!(TreeSpec, "TreeKind", TreeKind, Tree);
+kind!(RuledSpec, "RuledKind", RuledKind, Ruled);
+kind!(AnySpec, "AnyKind", AnyKind, Value);
+kind!(AnyMapSpec, "AnyMap", AnyMap, BTreeMap<String, Value>);
+kind!(QuantitySpec, "QuantityKind", QuantityKind, Option<Quantity>);
+kind!(IntOrStringSpec, "IntOrStringKind", IntOrStringKind, IntOrString);
+kind!(TemplateSpec, "TemplateKind", TemplateKind, PodTemplateSpec);
+
+/// Kinds whose types have a structural schema that says all of it.
+pub(crate) fn faithful() -> Vec<Row> {
+    let point = json!({ "xAxis": 1, "yAxis": 2 });
+    vec![
+        NumbersKind::row(
+            json!([
+                { "replicas": 9, "byte": 255, "above_zero": 0.1, "signed": -5, "point": point, "maybe": true },
+                { "replicas": 1, "byte": 0, "above_zero": 3, "signed": 0, "point": { "xAxis": 0, "yAxis": null }, "maybe": null },
+            ]),
+            json!([
+                { "replicas": 0, "byte": 0, "above_zero": 1, "signed": 0 },
+                { "replicas": 10, "byte": 0, "above_zero": 1, "signed": 0 },
+                { "byte": 256, "above_zero": 1, "signed": 0 },
+                { "byte": -1, "above_zero": 1, "signed": 0 },
+                { "byte": 0, "above_zero": 0, "signed": 0 },
+                { "above_zero": 1, "signed": 0 },
+                { "byte": 0, "above_zero": 1, "signed": "0" },
+            ]),
+        ),
+        TextsKind::row(
+            json!([{
+                "short": "abc", "lower": "abc", "list": ["a"], "set": ["a", "b"], "by_name": { "p": point },
+                "by_number": { "7": "seven" }, "pair": [1, 2], "letter": "x", "nothing": null,
+            }]),
+            json!([
+                { "short": "a", "list": [], "set": [], "by_name": {}, "by_number": {}, "pair": [1, 2], "letter": "x", "nothing": null },
+                { "short": "ab", "lower": "A", "list": [], "set": [], "by_name": {}, "by_number": {}, "pair": [1, 2], "letter": "x", "nothing": null },
+                { "short": "ab", "list": [], "set": ["a", "a"], "by_name": {}, "by_number": {}, "pair": [1, 2], "letter": "x", "nothing": null },
+                { "short": "ab", "list": [], "set": [], "by_name": { "p": {} }, "by_number": {}, "pair": [1, 2], "letter": "x", "nothing": null },
+                { "short": "ab", "list": [], "set": [], "by_name": {}, "by_number": { "7": 7 }, "pair": [1, 2], "letter": "x", "nothing": null },
+                { "short": "ab", "list": [], "set": [], "by_name": {}, "by_number": {}, "pair": [1], "letter": "x", "nothing": null },
+                { "short": "ab", "list": [], "set": [], "by_name": {}, "by_number": {}, "pair": [1, 2], "letter": "xy", "nothing": null },
+            ]),
+        ),
+        LevelKind::row(json!(["Debug", "Info"]), json!(["Loud", 1, null])),
+        MaybeLevel::row(json!(["Debug", null]), json!(["Loud", 1])),
+        WayKind::row(json!(["up", "down", "sideways"]), json!(["Up", {}])),
+        MaybeWay::row(json!(["up", null]), json!(["Up"])),
+        ExternalKind::row(
+            json!([{ "point": point }, { "name": "a" }, { "both": { "first": 1, "second": "b" } }]),
+            json!([{}, { "point": point, "name": "a" }, { "name": 1 }, { "both": {} }, { "point": {} }, "name"]),
+        ),
+        MaybeExternal::row(json!([{ "name": "a" }, null]), json!([{}, { "name": 1 }])),
+        InternalKind::row(
+            json!([
+                { "type": "Http", "url": "http://a", "retries": 2 },
+                { "type": "File", "path": "/a" },
+                { "type": "Nothing" },
+                { "type": "Point", "xAxis": 1 },
+            ]),
+            json!([
+                {}, { "type": "Other" }, { "type": "Http" }, { "type": "Http", "path": "/a" },
+                { "type": "File", "url": "http://a" }, { "url": "http://a" }, { "type": "Point" },
+                { "type": "File", "path": 1 },
+            ]),
+        ),
+        MaybeInternal::row(
+            json!([null, { "type": "File", "path": "/a" }]),
+            json!([{}, { "type": "File" }, { "type": "Http", "path": "/a" }]),
+        ),
+        ClashKind::row(
+            json!([{ "type": "Text", "value": "a" }, { "type": "Count", "value": 1 }]),
+            json!([{ "type": "Text" }, { "type": "Text", "value": {} }, { "type": "Text", "value": 1.5 }]),
+        ),
+        AdjacentKind::row(
+            json!([{ "kind": "Point", "with": point }, { "kind": "Named", "with": { "name": "a" } }, { "kind": "Nothing" }]),
+            json!([{ "kind": "Point" }, { "kind": "Point", "with": { "name": "a" } }, { "with": point }, { "kind": "Other" }]),
+        ),
+        UntaggedKind::row(json!([{ "name": "a" }, point]), json!([{}, { "name": 1 }, { "yAxis": 1 }, "a"])),
+        PortKind::row(json!([80, "http", null]), json!([1.5, {}, true])),
+        FlattenedKind::row(
+            json!([{ "own": "a", "xAxis": 1, "name": "b" }, { "own": "a", "xAxis": 1, "point": point }]),
+            json!([{ "own": "a", "name": "b" }, { "own": "a", "xAxis": 1 }, { "own": "a", "xAxis": 1, "name": 1 }]),
+        ),
+        FlattenedTagKind::row(
+            json!([{ "own": "a", "type": "File", "path": "/a" }]),
+            json!([{ "own": "a" }, { "own": "a", "type": "File" }, { "type": "File", "path": "/a" }]),
+        ),
+        FlattenedMapKind::row(
+            json!([{ "own": "a", "more": { "of": [1, "two"] } }]),
+            json!([{}, { "own": 1 }]),
+        ),
+        RuledKind::row(json!([{ "min": 1, "max": 2 }]), json!([{ "min": 2, "max": 1 }])),
+        AnyKind::row(json!([1, "a", [1], { "a": { "b": null } }, true]), json!([])),
+        AnyMap::row(json!([{ "a": 1, "b": { "c": [true] } }]), json!([1, "a"])),
+        QuantityKind::row(json!(["1Gi", 2]), json!([{}, true])),
+        IntOrStringKind::row(json!([1, "50%"]), json!([{}, true])),
+        TemplateKind::row(
+            json!([{ "metadata": { "labels": { "a": "b" } }, "spec": { "containers": [{ "name": "c", "image": "i" }] } }]),
+            json!([{ "spec": { "containers": "none" } }]),
+        ),
+    ]
+}
+
+/// Kinds where some value is accepted that the Rust type does not read, with the paths that are reported.
+pub(crate) fn lossy() -> Vec<(Row, Vec<&'static str>)> {
+    vec![
+        (
+            MixedKind::row(
+                json!(["Off", { "Level": 1 }, { "Custom": { "command": "a" } }, { "Pair": [1, "a"] }]),
+                json!([]),
+            ),
+            vec![".spec.value"],
+        ),
+        (ShortOrLongKind::row(json!(["a", { "name": "b" }]), json!([])), vec![".spec.value"]),
+        (
+            AdjacentMixedKind::row(
+                json!([{ "kind": "Names", "with": ["a"] }, { "kind": "Point", "with": { "xAxis": 1 } }]),
+                json!([{ "kind": "Names" }, { "kind": "Other", "with": [] }]),
+            ),
+            vec![".spec.value.with"],
+        ),
+        (
+            TreeKind::row(
+                json!([{ "name": "a", "children": [{ "name": "b", "children": [{ "name": "c", "children": [] }] }] }]),
+                json!([{ "children": [] }, { "name": "a", "children": [1] }]),
+            ),
+            vec![".spec.value.children[*].children[*]"],
+        ),
+    ]
+}

@@ -1,0 +1,70 @@
+//! Schemas of derived kinds: what crosses over from the Rust type, and what is reported when it cannot.
+
+#![cfg(feature = "schema")]
+
+mod kinds;
+mod structural;
+
+use kinds::Row;
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+fn all() -> Vec<Row> {
+    kinds::faithful().into_iter().chain(kinds::lossy().into_iter().map(|(row, _)| row)).collect()
+}
+
+fn schema_of(row: &Row) -> Value {
+    let schema = row.crd.spec.versions[0].schema.as_ref().and_then(|s| s.open_api_v3_schema.as_ref());
+    serde_json::to_value(schema.expect("a derived kind has a schema")).unwrap()
+}
+
+fn name(row: &Row) -> &str {
+    &row.crd.spec.names.kind
+}
+
+#[test]
+fn every_schema_is_structural() {
+    for row in all() {
+        assert_eq!(structural::breaches(&schema_of(&row)), [""; 0], "{}", name(&row));
+    }
+}
+
+#[test]
+fn the_rewriter_works_on_any_settings() {
+    for row in all() {
+        for settings in [SchemaSettings::openapi3, SchemaSettings::draft07, SchemaSettings::draft2020_12] {
+            for inline in [true, false] {
+                let schema = (row.transformed)(settings().with(|s| s.inline_subschemas = inline));
+                assert_eq!(structural::breaches(schema.as_value()), [""; 0], "{}: {schema:?}", name(&row));
+            }
+        }
+    }
+}
+
+#[test]
+fn types_with_a_structural_schema_report_nothing() {
+    for row in kinds::faithful() {
+        assert_eq!(row.strict.as_ref().map(|_| ()), Ok(()), "{}", name(&row));
+        assert_eq!(row.strict.as_ref(), Ok(&row.crd), "{}", name(&row));
+    }
+}
+
+#[test]
+fn types_without_one_report_where_and_why() {
+    for (row, expected) in kinds::lossy() {
+        let error = row.strict.as_ref().expect_err(name(&row));
+        let paths: Vec<_> = error.problems().iter().map(|problem| problem.path.as_str()).collect();
+        assert_eq!(paths, expected, "{}", name(&row));
+        assert!(error.to_string().contains(expected[0]), "{error}");
+        assert!(error.problems().iter().all(|problem| !problem.advice.is_empty()));
+    }
+}
+
+#[test]
+fn the_rust_types_read_the_good_values() {
+    for row in all() {
+        for good in &row.good {
+            assert_eq!((row.reads)(good), Ok(()), "{}: {good}", name(&row));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! An independent reading of Kubernetes' rules for structural schemas.
+//!
+//! Must not share code with the rewriter.
+
+use serde_json::{Map, Value};
+
+/// Keywords that a schema inside of `oneOf` and its like may have.
+const VALIDATING: &[&str] = &[
+    "enum",
+    "required",
+    "properties",
+    "items",
+    "pattern",
+    "format",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+    "oneOf",
+    "anyOf",
+    "allOf",
+    "not",
+];
+
+/// Keywords that only a schema outside of them may have.
+const STRUCTURAL: &[&str] = &[
+    "type",
+    "title",
+    "description",
+    "default",
+    "nullable",
+    "additionalProperties",
+    "x-kubernetes-int-or-string",
+    "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-map-type",
+    "x-kubernetes-embedded-resource",
+    "x-kubernetes-validations",
+];
+
+/// Lists every breach of the rules.
+pub(crate) fn breaches(schema: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    outside(schema, "", &mut found);
+    found
+}
+
+fn flag(node: &Map<String, Value>, key: &str) -> bool {
+    node.get(key) == Some(&Value::Bool(true))
+}
+
+fn outside(schema: &Value, path: &str, found: &mut Vec<String>) {
+    let Some(node) = schema.as_object() else {
+        found.push(format!("{path}: not an object"));
+        return;
+    };
+    for key in node.keys() {
+        if !VALIDATING.contains(&key.as_str()) && !STRUCTURAL.contains(&key.as_str()) {
+            found.push(format!("{path}: unknown keyword {key}"));
+        }
+    }
+    let open = flag(node, "x-kubernetes-preserve-unknown-fields") || flag(node, "x-kubernetes-int-or-string");
+    if node.get("type").is_none() && !open {
+        found.push(format!("{path}: no type"));
+    }
+    if node.get("type").is_some_and(|name| !name.is_string() || name == "null") {
+        found.push(format!("{path}: not one type"));
+    }
+    if node.get("type").is_some_and(|name| name == "array")
+        && !node.get("items").is_some_and(Value::is_object)
+    {
+        found.push(format!("{path}: an array without items"));
+    }
+    let properties = node.get("properties").and_then(Value::as_object);
+    if node.contains_key("additionalProperties") && properties.is_some_and(|p| !p.is_empty()) {
+        found.push(format!("{path}: properties beside additionalProperties"));
+    }
+    if node.get("enum").and_then(Value::as_array).is_some_and(|values| values.contains(&Value::Null)) {
+        found.push(format!("{path}: null enumerated at the node itself"));
+    }
+    for (name, property) in properties.into_iter().flatten() {
+        outside(property, &format!("{path}.{name}"), found);
+    }
+    for key in ["items", "additionalProperties"] {
+        if let Some(child) = node.get(key) {
+            outside(child, &format!("{path}[*]"), found);
+        }
+    }
+    junctors(node, node, path, found);
+}
+
+/// Checks the validating schemas of `node` against the structure `around` them.
+fn junctors(node: &Map<String, Value>, around: &Map<String, Value>, path: &str, found: &mut Vec<String>) {
+    for key in ["oneOf", "anyOf", "allOf"] {
+        for part in node.get(key).and_then(Value::as_array).into_iter().flatten() {
+            inside(part, around, &format!("{path}<{key}>"), found);
+        }
+    }
+    if let Some(part) = node.get("not") {
+        inside(part, around, &format!("{path}<not>"), found);
+    }
+}
+
+fn inside(part: &Value, around: &Map<String, Value>, path: &str, found: &mut Vec<String>) {
+    let Some(part) = part.as_object() else {
+        found.push(format!("{path}: not an object"));
+        return;
+    };
+    if part.is_empty() {
+        found.push(format!("{path}: validates nothing"));
+    }
+    for key in part.keys().filter(|key| !VALIDATING.contains(&key.as_str())) {
+        found.push(format!("{path}: {key} is not allowed here"));
+    }
+    for (name, property) in part.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        match around.get("properties").and_then(|all| all.get(name)).and_then(Value::as_object) {
+            Some(around) => inside(property, around, &path, found),
+            None => found.push(format!("{path}: is not described outside")),
+        }
+    }
+    if let Some(item) = part.get("items") {
+        match around.get("items").and_then(Value::as_object) {
+            Some(around) => inside(item, around, &format!("{path}[*]"), found),
+            None => found.push(format!("{path}[*]: is not described outside")),
+        }
+    }
+    junctors(part, around, path, found);
+}
