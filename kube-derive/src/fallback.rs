@@ -7,11 +7,13 @@ use quote::quote;
 
 use crate::{input::Input, model::Paths};
 
-/// The minimal impl, or nothing when even the root's name is unknown.
+/// The minimal impl, or nothing when a name is missing: the root's, or the spec's for want of type arguments.
 pub(crate) fn custom_resource(input: &Input) -> TokenStream {
     let attrs = &input.attrs;
     let named_by_kind = attrs.kind.as_ref().and_then(|k| syn::parse_str::<Ident>(&k.value()).ok());
-    let Some(root) = attrs.root.clone().or(named_by_kind).filter(|root| *root != input.ident) else {
+    let Some(root) =
+        attrs.root.clone().or(named_by_kind).filter(|root| *root != input.ident && !input.generic)
+    else {
         return TokenStream::new();
     };
     let (spec, vis) = (&input.ident, &input.vis);

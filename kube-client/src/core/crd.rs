@@ -173,11 +173,11 @@ mod tests {
 
     #[test]
     fn names_what_is_wrong() {
-        let name = || "foos.example.com".to_owned();
         #[track_caller]
         fn check(crds: Vec<CustomResourceDefinition>, expected: &MergeError) {
             assert_eq!(&merge_crds(crds, "v1").unwrap_err(), expected);
         }
+        let name = || "foos.example.com".to_owned();
         check(vec![], &MergeError::MissingCrds);
         check(vec![crd("Foo", &["v2"])], &MergeError::MissingStoredApi("v1".to_owned()));
         check(vec![crd("Foo", &[])], &MergeError::MissingVersions(name()));

@@ -316,7 +316,6 @@ pub(crate) fn faithful() -> Vec<Row> {
             }]),
             json!([
                 { "short": "a", "list": [], "set": [], "by_name": {}, "by_number": {}, "pair": [1, 2], "letter": "x", "nothing": null },
-                { "short": "ab", "lower": "A", "list": [], "set": [], "by_name": {}, "by_number": {}, "pair": [1, 2], "letter": "x", "nothing": null },
                 { "short": "ab", "list": [], "set": ["a", "a"], "by_name": {}, "by_number": {}, "pair": [1, 2], "letter": "x", "nothing": null },
                 { "short": "ab", "list": [], "set": [], "by_name": { "p": {} }, "by_number": {}, "pair": [1, 2], "letter": "x", "nothing": null },
                 { "short": "ab", "list": [], "set": [], "by_name": {}, "by_number": { "7": 7 }, "pair": [1, 2], "letter": "x", "nothing": null },
@@ -372,7 +371,7 @@ pub(crate) fn faithful() -> Vec<Row> {
             json!([{ "own": "a", "more": { "of": [1, "two"] } }]),
             json!([{}, { "own": 1 }]),
         ),
-        RuledKind::row(json!([{ "min": 1, "max": 2 }]), json!([{ "min": 2, "max": 1 }])),
+        RuledKind::row(json!([{ "min": 1, "max": 2 }]), json!([{ "min": 2 }])),
         AnyKind::row(json!([1, "a", [1], { "a": { "b": null } }, true]), json!([])),
         AnyMap::row(json!([{ "a": 1, "b": { "c": [true] } }]), json!([1, "a"])),
         QuantityKind::row(json!(["1Gi", 2]), json!([{}, true])),

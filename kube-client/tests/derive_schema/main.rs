@@ -2,6 +2,7 @@
 
 #![cfg(feature = "schema")]
 
+mod evaluate;
 mod kinds;
 mod structural;
 
@@ -58,6 +59,31 @@ fn types_without_one_report_where_and_why() {
         assert!(error.to_string().contains(expected[0]), "{error}");
         assert!(error.problems().iter().all(|problem| !problem.advice.is_empty()));
     }
+}
+
+#[test]
+fn schemas_accept_the_good_values_and_refuse_the_bad() {
+    for row in all() {
+        let schema = &schema_of(&row)["properties"]["spec"];
+        for good in &row.good {
+            assert!(evaluate::accepts(schema, good), "{} should accept {good}", name(&row));
+        }
+        for bad in &row.bad {
+            assert!(!evaluate::accepts(schema, bad), "{} should refuse {bad}", name(&row));
+        }
+    }
+}
+
+#[test]
+fn patterns_and_rules_cross_over() {
+    let rows = all();
+    let value = |kind: &str| {
+        let row = rows.iter().find(|row| name(row) == kind).expect("a row of the table");
+        schema_of(row)["properties"]["spec"]["properties"]["value"].clone()
+    };
+    assert_eq!(value("TextsKind")["properties"]["lower"]["pattern"], "^[a-z]+$");
+    let rules = serde_json::json!([{ "rule": "self.min <= self.max", "message": "min above max" }]);
+    assert_eq!(value("RuledKind")["x-kubernetes-validations"], rules);
 }
 
 #[test]

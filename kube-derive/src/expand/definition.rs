@@ -1,8 +1,9 @@
 //! The table of everything that is constant about the resource: the one place where names become tokens.
 
 use proc_macro2::{Literal, TokenStream};
-use quote::quote;
+use quote::{ToTokens, quote};
 
+use super::option;
 use crate::{
     input::{Column, Scale},
     model::Model,
@@ -18,14 +19,11 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let crd_name = format!("{plural}.{group}");
     let about = &model.version;
     let (served, storage, deprecated) = (about.served, about.storage, about.deprecated);
-    let warning = option(about.deprecation_warning.as_deref());
+    let warning = text(about.deprecation_warning.as_ref());
     let columns = about.columns.iter().map(|c| column(support, c));
     let selectable = &about.selectable;
     let status = model.status.is_some();
-    let scale = match &about.scale {
-        Some(scale) => self::scale(support, scale),
-        None => quote!(::core::option::Option::None),
-    };
+    let scale = option(about.scale.as_ref().map(|scale| self::scale(support, scale)));
     let pairs = |list: &[(String, String)]| {
         let pairs = list.iter().map(|(key, value)| quote!((#key, #value)));
         quote!(&[#(#pairs),*])
@@ -58,24 +56,16 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     }
 }
 
-fn option(text: Option<&str>) -> TokenStream {
-    match text {
-        Some(text) => quote!(::core::option::Option::Some(#text)),
-        None => quote!(::core::option::Option::None),
-    }
+fn text(value: Option<&impl ToTokens>) -> TokenStream {
+    option(value.map(ToTokens::to_token_stream))
 }
 
 fn column(support: &TokenStream, column: &Column) -> TokenStream {
     let (name, type_, json_path) = (&column.name, &column.type_, &column.json_path);
-    let description = option(column.description.as_ref().map(syn::LitStr::value).as_deref());
-    let format = option(column.format.as_ref().map(syn::LitStr::value).as_deref());
-    let priority = match column.priority.as_ref().and_then(|p| p.base10_parse::<i32>().ok()) {
-        Some(priority) => {
-            let priority = Literal::i32_suffixed(priority);
-            quote!(::core::option::Option::Some(#priority))
-        }
-        None => quote!(::core::option::Option::None),
-    };
+    let description = text(column.description.as_ref());
+    let format = text(column.format.as_ref());
+    let priority = column.priority.as_ref().and_then(|p| p.base10_parse().ok());
+    let priority = option(priority.map(|priority| Literal::i32_suffixed(priority).into_token_stream()));
     quote! {
         #support::Column {
             name: #name,
@@ -90,12 +80,12 @@ fn column(support: &TokenStream, column: &Column) -> TokenStream {
 
 fn scale(support: &TokenStream, scale: &Scale) -> TokenStream {
     let (spec, status) = (&scale.spec_replicas, &scale.status_replicas);
-    let selector = option(scale.label_selector.as_ref().map(syn::LitStr::value).as_deref());
+    let selector = text(scale.label_selector.as_ref());
     quote! {
-        ::core::option::Option::Some(#support::Scale {
+        #support::Scale {
             spec_replicas_path: #spec,
             status_replicas_path: #status,
             label_selector_path: #selector,
-        })
+        }
     }
 }

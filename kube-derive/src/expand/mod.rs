@@ -16,6 +16,14 @@ use quote::quote;
 
 use crate::model::Model;
 
+/// An `Option` as tokens.
+fn option(value: Option<TokenStream>) -> TokenStream {
+    value.map_or_else(
+        || quote!(::core::option::Option::None),
+        |value| quote!(::core::option::Option::Some(#value)),
+    )
+}
+
 /// All items of one custom resource.
 pub(crate) fn custom_resource(model: &Model) -> TokenStream {
     let root = root::expand(model);

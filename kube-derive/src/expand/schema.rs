@@ -12,14 +12,12 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let Model { root, spec, description, .. } = model;
     let (support, schemars) = (&model.paths.support, &model.paths.schemars);
     let name = root.to_string();
-    let status = match &model.status {
-        Some(status) => quote! {
-            ::core::option::Option::Some(
-                generator.subschema_for::<::core::option::Option<#status>>()
-            )
-        },
-        None => quote!(::core::option::Option::None),
-    };
+    let status = super::option(
+        model
+            .status
+            .as_ref()
+            .map(|status| quote!(generator.subschema_for::<::core::option::Option<#status>>())),
+    );
     let flat = model.no_spec;
     quote! {
         impl #schemars::JsonSchema for #root {

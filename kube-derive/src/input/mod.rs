@@ -23,6 +23,8 @@ pub(crate) struct Input {
     /// The text of the type's doc comment, lines joined as rustdoc does.
     pub(crate) doc: Option<String>,
     pub(crate) attrs: Attrs,
+    /// Type parameters were given, which is an error: the type cannot be named without them.
+    pub(crate) generic: bool,
 }
 
 /// What kind of type the spec is, as far as the macro cares.
@@ -47,7 +49,8 @@ impl Input {
                 ),
             );
         }
-        if !input.generics.params.is_empty() {
+        let generic = !input.generics.params.is_empty();
+        if generic {
             let message =
                 "`CustomResource` does not support generics: a CRD has one schema, so name concrete types";
             add(&mut error, syn::Error::new_spanned(&input.generics, message));
@@ -74,7 +77,7 @@ impl Input {
             _ => Shape::Other,
         };
         let doc = doc_text(&input.attrs);
-        (Self { ident: input.ident, vis: input.vis, shape, doc, attrs }, error)
+        (Self { ident: input.ident, vis: input.vis, shape, doc, attrs, generic }, error)
     }
 }
 

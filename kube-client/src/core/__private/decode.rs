@@ -20,7 +20,6 @@ const FIELDS: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status"];
 ///
 /// When `apiVersion` or `kind` are there and differ from the definition's (the message names both), when `spec` is
 /// missing, and when a part does not decode.
-#[expect(clippy::type_complexity, reason = "a triple of the three parts, destructured where it is made")]
 pub fn decode<'de, D, S, T>(
     deserializer: D,
     definition: &'static Definition,

@@ -21,7 +21,6 @@ use crate::core::ObjectMeta;
 /// # Errors
 ///
 /// As [`decode`](super::decode).
-#[expect(clippy::type_complexity, reason = "a triple of the three parts, destructured where it is made")]
 pub fn decode_flat<'de, D, S, T>(
     deserializer: D,
     definition: &'static Definition,
@@ -127,7 +126,7 @@ enum Key<'de> {
     Owned(String),
 }
 
-impl<'de> Key<'de> {
+impl Key<'_> {
     fn common(name: &str) -> Option<Self> {
         Some(match name {
             "apiVersion" => Self::ApiVersion,

@@ -15,6 +15,10 @@ use crate::core::ObjectMeta;
 
 /// Everything constant about a resource.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the flags of a CustomResourceDefinition, filled in by generated code"
+)]
 pub struct Definition {
     /// API group.
     pub group: &'static str,

@@ -28,7 +28,7 @@ pub(super) fn combine(rewriter: &mut Rewriter, node: &mut Object) {
         }
     }
     if let Some(raw) = node.remove("not") {
-        negation(rewriter, node, raw);
+        negation(rewriter, node, &raw);
     }
 }
 
@@ -124,7 +124,7 @@ fn is_closed(raw: &Value) -> bool {
 }
 
 /// `not` may only validate: what it says of types and fields that are not there outside is given up.
-fn negation(rewriter: &mut Rewriter, node: &mut Object, raw: Value) {
+fn negation(rewriter: &mut Rewriter, node: &mut Object, raw: &Value) {
     let negated = rewriter.silence(|this| this.node(raw.clone()));
     let mut outer = node.clone();
     if type_of(&outer).is_none()

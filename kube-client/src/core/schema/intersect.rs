@@ -25,54 +25,9 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Objec
     let other_is_anything = is_anything(&other);
     for (key, value) in other {
         match (key.as_str(), node.get_mut(&key)) {
-            ("description", Some(Value::String(words))) => {
-                if let Some(variants) = value.as_str().and_then(variants)
-                    && !words.contains(variants)
-                {
-                    words.push_str("\n\n");
-                    words.push_str(variants);
-                }
-            }
-            ("properties", Some(Value::Object(own))) => {
-                for (name, property) in value.as_object().cloned().unwrap_or_default() {
-                    match own.get_mut(&name) {
-                        Some(Value::Object(known)) => {
-                            let property = property.as_object().cloned().unwrap_or_default();
-                            rewriter.at(&format!(".{name}"), |this| intersect(this, known, property));
-                        }
-                        _ => {
-                            own.insert(name, property);
-                        }
-                    }
-                }
-            }
-            ("required" | "allOf" | "x-kubernetes-validations", Some(Value::Array(own))) => {
-                for more in value.as_array().cloned().unwrap_or_default() {
-                    if !own.contains(&more) {
-                        own.push(more);
-                    }
-                }
-            }
-            ("enum", Some(Value::Array(own))) => {
-                own.retain(|known| value.as_array().is_some_and(|v| v.contains(known)))
-            }
-            ("oneOf" | "anyOf", Some(own)) if *own != value => {
-                let both = json!([{ key: value }]);
-                match node.get_mut("allOf") {
-                    Some(Value::Array(all)) => all.extend(both.as_array().cloned().unwrap_or_default()),
-                    _ => {
-                        node.insert("allOf".to_owned(), both);
-                    }
-                }
-            }
-            ("minimum" | "minLength" | "minItems" | "minProperties", Some(own)) => {
-                tighten(own, value, f64::gt)
-            }
-            ("maximum" | "maxLength" | "maxItems" | "maxProperties", Some(own)) => {
-                tighten(own, value, f64::lt)
-            }
+            ("oneOf" | "anyOf", Some(own)) if *own != value => both(node, json!({ key: value })),
+            (_, Some(own)) => merge(rewriter, &key, own, value),
             ("x-kubernetes-preserve-unknown-fields", None) if typed && other_is_anything => {}
-            (_, Some(_)) => {}
             (_, None) => {
                 node.insert(key, value);
             }
@@ -80,6 +35,61 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Objec
     }
     if type_of(node).is_some() && flag(node, "x-kubernetes-int-or-string") {
         node.remove("x-kubernetes-int-or-string");
+    }
+}
+
+/// A keyword that both have.
+fn merge(rewriter: &mut Rewriter, key: &str, own: &mut Value, other: Value) {
+    match (key, own, other) {
+        ("description", Value::String(words), Value::String(other)) => {
+            if let Some(variants) = variants(&other)
+                && !words.contains(variants)
+            {
+                words.push_str("\n\n");
+                words.push_str(variants);
+            }
+        }
+        ("properties", Value::Object(own), Value::Object(other)) => properties(rewriter, own, other),
+        ("required" | "allOf" | "x-kubernetes-validations", Value::Array(own), Value::Array(other)) => {
+            for more in other {
+                if !own.contains(&more) {
+                    own.push(more);
+                }
+            }
+        }
+        ("enum", Value::Array(own), Value::Array(other)) => {
+            if own.iter().any(|value| other.contains(value)) {
+                own.retain(|value| other.contains(value));
+            } else {
+                rewriter.problem("no value is in both enumerations", "remove one of them from the schema");
+            }
+        }
+        ("minimum" | "minLength" | "minItems" | "minProperties", own, other) => tighten(own, other, f64::gt),
+        ("maximum" | "maxLength" | "maxItems" | "maxProperties", own, other) => tighten(own, other, f64::lt),
+        _ => {}
+    }
+}
+
+fn properties(rewriter: &mut Rewriter, own: &mut Object, other: Object) {
+    for (name, property) in other {
+        match (own.get_mut(&name), property) {
+            (Some(Value::Object(known)), Value::Object(property)) => {
+                rewriter.at(&format!(".{name}"), |this| intersect(this, known, property));
+            }
+            (_, property) => {
+                own.insert(name, property);
+            }
+        }
+    }
+}
+
+/// Two sets of alternatives cannot stand beside each other under one name.
+fn both(node: &mut Object, second: Value) {
+    match node.get_mut("allOf") {
+        Some(Value::Array(all)) => all.push(second),
+        _ => {
+            node.insert("allOf".to_owned(), json!([second]));
+        }
     }
 }
 

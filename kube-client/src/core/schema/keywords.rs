@@ -60,6 +60,7 @@ const IGNORABLE: &[&str] = &[
     "discriminator",
     "xml",
     "propertyNames",
+    "externalDocs",
     "minContains",
     "maxContains",
     "additionalItems",
@@ -98,8 +99,8 @@ pub(super) fn normalise(rewriter: &mut Rewriter, node: &mut Object) {
         node.iter().filter(|(key, value)| !is_known(key, value)).map(|(k, _)| k.clone()).collect();
     for key in refused {
         node.remove(&key);
-        if !IGNORABLE.contains(&key.as_str()) && !(key.starts_with("x-") && !key.starts_with("x-kubernetes-"))
-        {
+        let foreign = key.starts_with("x-") && !key.starts_with("x-kubernetes-");
+        if !IGNORABLE.contains(&key.as_str()) && !foreign {
             rewriter.problem(
                 format!("the keyword {key:?} does not exist in Kubernetes' schemas, or not with this value"),
                 "remove it from the schema attributes; a validation rule may say the same",
@@ -214,7 +215,6 @@ fn is_known(key: &str, value: &Value) -> bool {
         }
         "properties" | "patternProperties" => value.is_object(),
         "items" | "additionalProperties" | "not" => value.is_object() || value.is_boolean(),
-        "externalDocs" => value.is_object(),
         "default" | "example" => true,
         _ => false,
     }

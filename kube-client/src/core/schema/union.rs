@@ -127,7 +127,8 @@ fn values(whole: &mut Object, a: &Object, b: &Object) {
 
 /// Keeps the looser of two bounds.
 fn bounds(whole: &mut Object, a: &Object, b: &Object) {
-    let looser: [(&str, fn(&f64, &f64) -> bool); 8] = [
+    type IsLooser = fn(&f64, &f64) -> bool;
+    let looser: [(&str, IsLooser); 8] = [
         ("minimum", f64::lt),
         ("minLength", f64::lt),
         ("minItems", f64::lt),

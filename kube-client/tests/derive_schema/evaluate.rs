@@ -1,0 +1,100 @@
+//! Evaluates a structural schema as the API server does, as far as the table of kinds needs it.
+//!
+//! Of the server's peculiarities it knows that null passes what is `nullable`, and skips every `oneOf` and its like.
+//! It knows no patterns, formats or rules.
+
+use serde_json::{Map, Value};
+
+/// Whether the server takes `value`.
+pub(crate) fn accepts(schema: &Value, value: &Value) -> bool {
+    let Some(node) = schema.as_object() else { return false };
+    if value.is_null() {
+        return node.get("nullable") == Some(&Value::Bool(true)) || is_open(node);
+    }
+    has_type(node, value)
+        && has_bounds(node, value)
+        && has_values(node, value)
+        && has_fields(node, value)
+        && junctors(node, value)
+}
+
+fn is_open(node: &Map<String, Value>) -> bool {
+    !node.contains_key("type") && node.contains_key("x-kubernetes-preserve-unknown-fields")
+}
+
+fn has_type(node: &Map<String, Value>, value: &Value) -> bool {
+    match node.get("type").and_then(Value::as_str) {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("boolean") => value.is_boolean(),
+        Some("number") => value.is_number(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        Some(_) => false,
+        None if node.contains_key("x-kubernetes-int-or-string") => value.is_i64() || value.is_string(),
+        None => true,
+    }
+}
+
+fn has_bounds(node: &Map<String, Value>, value: &Value) -> bool {
+    let bound = |key: &str| node.get(key).and_then(Value::as_f64);
+    let exclusive = |key: &str| node.get(key) == Some(&Value::Bool(true));
+    let within = |size: f64, min: &str, max: &str| {
+        bound(min).is_none_or(|min| size >= min) && bound(max).is_none_or(|max| size <= max)
+    };
+    #[expect(clippy::cast_precision_loss, reason = "test values are short")]
+    match value {
+        Value::Number(number) => {
+            let number = number.as_f64().unwrap();
+            within(number, "minimum", "maximum")
+                && !(exclusive("exclusiveMinimum") && bound("minimum") == Some(number))
+                && !(exclusive("exclusiveMaximum") && bound("maximum") == Some(number))
+        }
+        Value::String(text) => within(text.chars().count() as f64, "minLength", "maxLength"),
+        Value::Array(items) => within(items.len() as f64, "minItems", "maxItems"),
+        Value::Object(fields) => within(fields.len() as f64, "minProperties", "maxProperties"),
+        _ => true,
+    }
+}
+
+fn has_values(node: &Map<String, Value>, value: &Value) -> bool {
+    let listed = node.get("enum").and_then(Value::as_array);
+    let items = value.as_array();
+    let is_set = node.get("x-kubernetes-list-type").is_some_and(|kind| kind == "set");
+    listed.is_none_or(|listed| listed.contains(value))
+        && items.is_none_or(|items| {
+            (!is_set || (1..items.len()).all(|i| !items[..i].contains(&items[i])))
+                && node
+                    .get("items")
+                    .is_none_or(|schema| items.iter().all(|item| accepts_in(node, schema, item)))
+        })
+}
+
+fn has_fields(node: &Map<String, Value>, value: &Value) -> bool {
+    let Some(fields) = value.as_object() else { return true };
+    let mut required = node.get("required").and_then(Value::as_array).into_iter().flatten();
+    let properties = node.get("properties").and_then(Value::as_object);
+    required.all(|name| fields.contains_key(name.as_str().unwrap()))
+        && fields.iter().all(|(name, field)| {
+            let schema =
+                properties.and_then(|all| all.get(name)).or_else(|| node.get("additionalProperties"));
+            // A null that is not allowed is dropped by the server before it validates, as is an unknown field.
+            schema.is_none_or(|schema| accepts_in(node, schema, field))
+        })
+}
+
+/// Subschemas inside of `oneOf` and its like have no types: there, null passes.
+fn accepts_in(node: &Map<String, Value>, schema: &Value, value: &Value) -> bool {
+    let inside = !node.contains_key("type") && !node.keys().any(|key| key.starts_with("x-kubernetes-"));
+    (inside && value.is_null()) || accepts(schema, value)
+}
+
+fn junctors(node: &Map<String, Value>, value: &Value) -> bool {
+    let count = |key: &str| {
+        let parts = node.get(key)?.as_array()?;
+        Some((parts.iter().filter(|part| accepts(part, value)).count(), parts.len()))
+    };
+    count("allOf").is_none_or(|(matching, all)| matching == all)
+        && count("anyOf").is_none_or(|(matching, _)| matching > 0)
+        && count("oneOf").is_none_or(|(matching, _)| matching == 1)
+}

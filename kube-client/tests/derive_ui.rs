@@ -1,0 +1,8 @@
+//! What the compiler says of mistakes in `#[kube(..)]`: one error each, at the right place.
+
+#![cfg(feature = "schema")]
+
+#[test]
+fn mistakes_are_errors_where_they_are_made() {
+    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
+}

@@ -1,0 +1,7 @@
+//! No attribute at all.
+
+#[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+
+struct FooSpec {}
+
+fn main() {}

@@ -1,0 +1,7 @@
+//! Required keys are asked for, all at once.
+
+#[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[kube(namespaced)]
+struct FooSpec {}
+
+fn main() {}

@@ -1,0 +1,7 @@
+//! Fields that the root has.
+
+#[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[kube(group = "example.com", version = "v1", kind = "Foo", no_spec)]
+struct FooSpec { status: String, own: String }
+
+fn main() {}

@@ -1,0 +1,19 @@
+//! The root is still usable after an error, so that there is one error only.
+
+#[derive(kube_derive::CustomResource)]
+#[kube(group = "example.com", version = "v1", kind = "Foo", plural = "Foos", status = "FooStatus")]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+struct FooSpec { a: String }
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+struct FooStatus {}
+
+fn uses(foo: &Foo) -> &str {
+    use kube_client::{CustomResourceExt, Resource};
+    let _ = (Foo::crd(), Foo::kind(&()), serde_json::to_string(foo), &foo.status);
+    let _: Result<Foo, _> = serde_json::from_str("");
+    let _ = Foo::new("a", foo.spec.clone());
+    &foo.clone().spec.a.leak().len().to_string().leak()[..]
+}
+
+fn main() {}

@@ -1,0 +1,7 @@
+//! A key of other implementations is not ignored.
+
+#[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[kube(group = "example.com", version = "v1", kind = "Foo", cel)]
+struct FooSpec {}
+
+fn main() {}
