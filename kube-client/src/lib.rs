@@ -20,7 +20,6 @@ pub use crate::config::Config;
 pub use crate::core::{CustomResourceExt, Resource, ResourceExt};
 pub use crate::error::{BoxError, Error, Result, TransportKind, Wait};
 
-
 #[cfg(all(doctest, feature = "schema"))]
 #[doc = include_str!("../../kube-derive/README.md")]
 mod derive_readme {}
