@@ -4,9 +4,11 @@ mod cycle;
 pub mod informer;
 mod random;
 pub mod reflector;
+pub mod watch_ext;
 pub mod watcher;
 
 pub use informer::Informer;
 pub use random::seed;
 pub use reflector::{Reflector, reflector};
+pub use watch_ext::{Predicate, PredicateConfig, WatchStreamExt, predicates};
 pub use watcher::watcher;

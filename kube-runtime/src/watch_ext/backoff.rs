@@ -1,0 +1,105 @@
+//! `StreamBackoff`: waits after errors.
+
+use crate::watcher::Backoff;
+use futures::Stream;
+use futures::TryStream;
+use pin_project_lite::pin_project;
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::time::{Sleep, sleep};
+
+pin_project! {
+    /// The stream of [`backoff`](super::WatchStreamExt::backoff): passes errors on, and polls no further until the wait is
+    /// over. A success resets the waits.
+    #[derive(Debug)]
+    #[must_use = "streams do nothing unless polled"]
+    pub struct StreamBackoff<S, B> {
+        #[pin]
+        stream: S,
+        backoff: B,
+        #[pin]
+        state: State,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = StateProj]
+    enum State {
+        Awake,
+        Waiting { #[pin] timer: Sleep },
+        GivenUp,
+    }
+}
+
+impl<S: TryStream, B: Backoff> StreamBackoff<S, B> {
+    pub(super) fn new(stream: S, backoff: B) -> Self {
+        Self { stream, backoff, state: State::Awake }
+    }
+}
+
+impl<S: TryStream, B: Backoff> Stream for StreamBackoff<S, B> {
+    type Item = Result<S::Ok, S::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        match this.state.as_mut().project() {
+            StateProj::Awake => {}
+            StateProj::Waiting { timer } => {
+                ready!(timer.poll(cx));
+                this.state.set(State::Awake);
+            }
+            StateProj::GivenUp => return Poll::Ready(None),
+        }
+        let item = ready!(this.stream.as_mut().try_poll_next(cx));
+        match &item {
+            Some(Ok(_)) => this.backoff.reset(),
+            Some(Err(_)) => this.state.set(match this.backoff.next() {
+                Some(wait) => State::Waiting { timer: sleep(wait) },
+                None => State::GivenUp,
+            }),
+            None => {}
+        }
+        Poll::Ready(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::WatchStreamExt;
+    use crate::watcher::ExponentialBackoff;
+    use futures::{StreamExt, stream};
+    use std::time::Duration;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_longer_after_each_error_until_a_success() {
+        let seconds = Duration::from_secs;
+        let items = [Err("a"), Err("b"), Ok(1), Err("c"), Ok(2)];
+        let backoff = ExponentialBackoff::new(seconds(1), seconds(9), 2.0, false);
+        let start = Instant::now();
+        let times: Vec<_> =
+            stream::iter(items).backoff(backoff).map(|_| start.elapsed().as_secs()).collect().await;
+        assert_eq!(times, [0, 1, 3, 3, 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ends_when_the_backoff_does() {
+        #[derive(Debug)]
+        struct Once(Option<Duration>);
+        impl Iterator for Once {
+            type Item = Duration;
+            fn next(&mut self) -> Option<Duration> {
+                self.0.take()
+            }
+        }
+        impl crate::watcher::Backoff for Once {
+            fn reset(&mut self) {}
+        }
+        let errors = stream::repeat_with(|| Err::<u8, _>("no"));
+        let backoff = Once(Some(Duration::from_secs(1)));
+        assert_eq!(errors.backoff(backoff).count().await, 2);
+    }
+}

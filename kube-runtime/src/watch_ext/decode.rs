@@ -1,0 +1,112 @@
+//! From events to objects, and changes to objects on their way.
+
+use crate::watcher::{Event, Result};
+use futures::Stream;
+use pin_project_lite::pin_project;
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+pin_project! {
+    /// The stream of [`applied_objects`](super::WatchStreamExt::applied_objects) and
+    /// [`touched_objects`](super::WatchStreamExt::touched_objects).
+    #[derive(Debug)]
+    #[must_use = "streams do nothing unless polled"]
+    pub struct EventDecode<S> {
+        #[pin]
+        stream: S,
+        deletions: Deletions,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deletions {
+    Skipped,
+    Passed,
+}
+
+impl<S> EventDecode<S> {
+    pub(super) fn applied(stream: S) -> Self {
+        Self { stream, deletions: Deletions::Skipped }
+    }
+
+    pub(super) fn touched(stream: S) -> Self {
+        Self { stream, deletions: Deletions::Passed }
+    }
+}
+
+impl<S: Stream<Item = Result<Event<K>>>, K> Stream for EventDecode<S> {
+    type Item = Result<K>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        loop {
+            return Poll::Ready(match ready!(this.stream.as_mut().poll_next(cx)) {
+                Some(Ok(Event::Apply(object) | Event::InitApply(object))) => Some(Ok(object)),
+                Some(Ok(Event::Delete(object))) if *this.deletions == Deletions::Passed => Some(Ok(object)),
+                Some(Ok(_)) => continue,
+                Some(Err(error)) => Some(Err(error)),
+                None => None,
+            });
+        }
+    }
+}
+
+pin_project! {
+    /// The stream of [`modify`](super::WatchStreamExt::modify).
+    #[derive(Debug)]
+    #[must_use = "streams do nothing unless polled"]
+    pub struct EventModify<S, F> {
+        #[pin]
+        stream: S,
+        f: F,
+    }
+}
+
+impl<S, F> EventModify<S, F> {
+    pub(super) fn new(stream: S, f: F) -> Self {
+        Self { stream, f }
+    }
+}
+
+impl<S, F, K> Stream for EventModify<S, F>
+where
+    S: Stream<Item = Result<Event<K>>>,
+    F: FnMut(&mut K),
+{
+    type Item = Result<Event<K>>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.project();
+        let item = ready!(this.stream.poll_next(cx));
+        Poll::Ready(item.map(|event| event.map(|event| event.modify(this.f))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::WatchStreamExt;
+    use crate::watcher::Event;
+    use futures::{StreamExt, stream};
+
+    fn events() -> impl futures::Stream<Item = crate::watcher::Result<Event<u8>>> {
+        stream::iter(
+            [Event::Init, Event::InitApply(1), Event::InitDone, Event::Delete(1), Event::Apply(2)].map(Ok),
+        )
+    }
+
+    #[tokio::test]
+    async fn applied_objects_skip_deletions_and_touched_objects_do_not() {
+        let applied: Vec<u8> = events().applied_objects().map(Result::unwrap).collect().await;
+        assert_eq!(applied, [1, 2]);
+        let touched: Vec<u8> = events().touched_objects().map(Result::unwrap).collect().await;
+        assert_eq!(touched, [1, 1, 2]);
+    }
+
+    #[tokio::test]
+    async fn modify_reaches_every_object() {
+        let modified = events().modify(|object| *object += 10).touched_objects().map(Result::unwrap);
+        assert_eq!(modified.collect::<Vec<u8>>().await, [11, 11, 12]);
+    }
+}

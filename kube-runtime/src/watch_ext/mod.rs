@@ -1,0 +1,124 @@
+//! `WatchStreamExt`: combinators on the streams of watchers and reflectors.
+
+mod backoff;
+mod decode;
+mod predicate;
+
+pub use backoff::StreamBackoff;
+pub use decode::{EventDecode, EventModify};
+pub use predicate::{
+    Combine, Fallback, Owned, Predicate, PredicateConfig, PredicateFilter, Shared, View, predicates,
+};
+
+use crate::reflector::{Reflect, Writer, reflector};
+use crate::watcher::{Backoff, DefaultBackoff, Event, Result};
+use futures::{Stream, TryStream};
+use kube_client::Resource;
+use std::sync::Arc;
+
+/// Combinators on the streams of [`watcher`](crate::watcher()) and [`reflector`](crate::reflector()).
+///
+/// ```
+/// use futures::{StreamExt, TryStreamExt};
+/// use k8s_openapi::api::core::v1::Namespace;
+/// use kube_client::{Api, Client, ResourceExt};
+/// use kube_runtime::{WatchStreamExt, reflector, watcher};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::new(kube_sim::Sim::new().service(), "default");
+/// let namespaces: Api<Namespace> = Api::all(client);
+/// let (reader, writer) = reflector::store();
+/// let mut changes = watcher(namespaces, watcher::Config::default())
+///     .modify(|namespace| namespace.metadata.annotations = None)
+///     .reflect(writer)
+///     .applied_objects()
+///     .boxed();
+/// let first = changes.try_next().await?.expect("the stream of a watcher does not end");
+/// println!("{}", first.name_any());
+/// # Ok(())
+/// # }
+/// ```
+pub trait WatchStreamExt: Stream {
+    /// Waits after errors as watchers do by default.
+    ///
+    /// A [`watcher`](crate::watcher()) does so by itself, and its own wait and this one do not add up. This is for streams of
+    /// other origin.
+    fn default_backoff(self) -> StreamBackoff<Self, DefaultBackoff>
+    where
+        Self: TryStream + Sized,
+    {
+        self.backoff(DefaultBackoff::default())
+    }
+
+    /// Waits after errors; the stream ends when the backoff does.
+    fn backoff<B: Backoff>(self, backoff: B) -> StreamBackoff<Self, B>
+    where
+        Self: TryStream + Sized,
+    {
+        StreamBackoff::new(self, backoff)
+    }
+
+    /// Objects that are new or have changed, those of the present state included.
+    fn applied_objects<K>(self) -> EventDecode<Self>
+    where
+        Self: Stream<Item = Result<Event<K>>> + Sized,
+    {
+        EventDecode::applied(self)
+    }
+
+    /// Objects that are new, have changed, or are gone.
+    fn touched_objects<K>(self) -> EventDecode<Self>
+    where
+        Self: Stream<Item = Result<Event<K>>> + Sized,
+    {
+        EventDecode::touched(self)
+    }
+
+    /// Changes every object; for instance to drop what is not needed before it is stored.
+    fn modify<F, K>(self, f: F) -> EventModify<Self, F>
+    where
+        Self: Stream<Item = Result<Event<K>>> + Sized,
+        F: FnMut(&mut K),
+    {
+        EventModify::new(self, f)
+    }
+
+    /// Passes on only objects for which the predicate's value differs from that of the last time.
+    ///
+    /// It sees objects and not events, so that the deletion of an object is passed on only where the predicate's value changes
+    /// with it: use it after [`applied_objects`](WatchStreamExt::applied_objects), and take deletions from another branch.
+    fn predicate_filter<K, P>(self, predicate: P, config: PredicateConfig) -> PredicateFilter<Self, P, Owned>
+    where
+        Self: Stream<Item = Result<K>> + Sized,
+        K: Resource,
+        P: Predicate<K>,
+    {
+        PredicateFilter::new(self, predicate, &config, Owned)
+    }
+
+    /// As [`predicate_filter`](WatchStreamExt::predicate_filter), for objects that are shared with a store.
+    fn predicate_filter_shared<K, P>(
+        self,
+        predicate: P,
+        config: PredicateConfig,
+    ) -> PredicateFilter<Self, P, Shared>
+    where
+        Self: Stream<Item = Result<Arc<K>>> + Sized,
+        K: Resource,
+        P: Predicate<K>,
+    {
+        PredicateFilter::new(self, predicate, &config, Shared)
+    }
+
+    /// Keeps the store of `writer` up to date and passes every event on; see [`reflector`](crate::reflector()).
+    fn reflect<K>(self, writer: Writer<K>) -> Reflect<Self, K>
+    where
+        Self: Stream<Item = Result<Event<K>>> + Sized,
+        K: Resource,
+    {
+        reflector(writer, self)
+    }
+}
+
+impl<S: Stream + ?Sized> WatchStreamExt for S {}

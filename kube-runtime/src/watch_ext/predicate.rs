@@ -1,0 +1,266 @@
+//! Predicates: passing on only the changes that matter.
+
+use crate::watcher::Result;
+use ahash::{AHashMap, RandomState};
+use futures::Stream;
+use kube_client::{Resource, ResourceExt};
+use pin_project_lite::pin_project;
+use std::{
+    hash::Hash,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// What of an object matters, as a number that changes with it.
+pub trait Predicate<K> {
+    /// The number; `None` where the object has nothing of the kind, which lets every change pass.
+    fn hash_property(&self, obj: &K) -> Option<u64>;
+
+    /// Another predicate where this one has no number.
+    fn fallback<F: Predicate<K>>(self, f: F) -> Fallback<Self, F>
+    where
+        Self: Sized,
+    {
+        Fallback(self, f)
+    }
+
+    /// Both: a change of either lets the object pass.
+    fn combine<F: Predicate<K>>(self, f: F) -> Combine<Self, F>
+    where
+        Self: Sized,
+    {
+        Combine(self, f)
+    }
+}
+
+impl<K, F: Fn(&K) -> Option<u64>> Predicate<K> for F {
+    fn hash_property(&self, obj: &K) -> Option<u64> {
+        self(obj)
+    }
+}
+
+/// See [`Predicate::fallback`].
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Fallback<A, B>(A, B);
+
+impl<A: Predicate<K>, B: Predicate<K>, K> Predicate<K> for Fallback<A, B> {
+    fn hash_property(&self, obj: &K) -> Option<u64> {
+        self.0.hash_property(obj).or_else(|| self.1.hash_property(obj))
+    }
+}
+
+/// See [`Predicate::combine`].
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Combine<A, B>(A, B);
+
+impl<A: Predicate<K>, B: Predicate<K>, K> Predicate<K> for Combine<A, B> {
+    fn hash_property(&self, obj: &K) -> Option<u64> {
+        match (self.0.hash_property(obj), self.1.hash_property(obj)) {
+            (None, None) => None,
+            both => Some(hash(&both)),
+        }
+    }
+}
+
+/// Predicates for what objects have in common.
+pub mod predicates {
+    use super::{Resource, ResourceExt, hash};
+
+    /// The generation, which servers raise when the spec changes.
+    pub fn generation<K: Resource>(obj: &K) -> Option<u64> {
+        obj.meta().generation.map(|generation| hash(&generation))
+    }
+
+    /// The resource version, which changes with everything.
+    pub fn resource_version<K: Resource>(obj: &K) -> Option<u64> {
+        obj.meta().resource_version.as_ref().map(hash)
+    }
+
+    /// The labels.
+    pub fn labels<K: Resource>(obj: &K) -> Option<u64> {
+        Some(hash(obj.labels()))
+    }
+
+    /// The annotations.
+    pub fn annotations<K: Resource>(obj: &K) -> Option<u64> {
+        Some(hash(obj.annotations()))
+    }
+
+    /// The finalizers.
+    pub fn finalizers<K: Resource>(obj: &K) -> Option<u64> {
+        Some(hash(obj.finalizers()))
+    }
+}
+
+/// The same numbers for the same content, in every thread of this process and in every run.
+fn hash<T: Hash + ?Sized>(content: &T) -> u64 {
+    RandomState::with_seeds(1, 2, 3, 4).hash_one(content)
+}
+
+/// How a predicate filter remembers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PredicateConfig {
+    /// After how long without a change an object is forgotten; its next change then passes, whatever it is. This bounds what is
+    /// remembered of objects that are gone.
+    pub ttl: Duration,
+}
+
+impl Default for PredicateConfig {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(3600) }
+    }
+}
+
+impl PredicateConfig {
+    /// Sets after how long without a change an object is forgotten.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+}
+
+/// What is remembered of an object: its namespace, name and uid lead to the predicate's number and when it was last seen.
+type Seen = AHashMap<(Option<String>, Option<String>, Option<String>), (u64, Instant)>;
+
+pin_project! {
+    /// The stream of [`predicate_filter`](super::WatchStreamExt::predicate_filter).
+    #[derive(Debug)]
+    #[must_use = "streams do nothing unless polled"]
+    pub struct PredicateFilter<S, P, V> {
+        #[pin]
+        stream: S,
+        predicate: P,
+        ttl: Duration,
+        seen: Seen,
+        swept: Option<Instant>,
+        view: V,
+    }
+}
+
+/// How an item of a stream shows its object.
+pub trait View<T> {
+    /// The object's type.
+    type Object: Resource;
+    /// The object.
+    fn object(item: &T) -> &Self::Object;
+}
+
+/// Items are objects.
+#[derive(Debug, Clone, Copy)]
+pub struct Owned;
+impl<K: Resource> View<K> for Owned {
+    type Object = K;
+    fn object(item: &K) -> &K {
+        item
+    }
+}
+
+/// Items are shared objects.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared;
+impl<K: Resource> View<Arc<K>> for Shared {
+    type Object = K;
+    fn object(item: &Arc<K>) -> &K {
+        item
+    }
+}
+
+impl<S, P, V> PredicateFilter<S, P, V> {
+    pub(super) fn new(stream: S, predicate: P, config: &PredicateConfig, view: V) -> Self {
+        Self { stream, predicate, ttl: config.ttl, seen: Seen::new(), swept: None, view }
+    }
+}
+
+impl<S, P, V, T> Stream for PredicateFilter<S, P, V>
+where
+    S: Stream<Item = Result<T>>,
+    V: View<T>,
+    P: Predicate<V::Object>,
+{
+    type Item = Result<T>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        loop {
+            let item = match ready!(this.stream.as_mut().poll_next(cx)) {
+                Some(Ok(item)) => item,
+                other => return Poll::Ready(other),
+            };
+            let now = Instant::now();
+            if this.swept.is_none_or(|swept| now >= swept + *this.ttl) {
+                this.seen.retain(|_, (_, last)| now < *last + *this.ttl);
+                *this.swept = Some(now);
+            }
+            let object = V::object(&item);
+            let Some(number) = this.predicate.hash_property(object) else {
+                return Poll::Ready(Some(Ok(item)));
+            };
+            let meta = object.meta();
+            let key = (meta.namespace.clone(), meta.name.clone(), meta.uid.clone());
+            let before = this.seen.insert(key, (number, now));
+            if before.is_none_or(|(before, last)| before != number || now >= last + *this.ttl) {
+                return Poll::Ready(Some(Ok(item)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::WatchStreamExt;
+    use futures::{StreamExt, stream};
+    use k8s_openapi::api::core::v1::Pod;
+
+    fn pod(name: &str, generation: Option<i64>, label: &str) -> Pod {
+        let mut pod = Pod::default();
+        pod.metadata.name = Some(name.into());
+        pod.metadata.generation = generation;
+        pod.labels_mut().insert("l".into(), label.into());
+        pod
+    }
+
+    async fn passed(pods: Vec<Pod>, predicate: impl Predicate<Pod>) -> Vec<usize> {
+        let numbered = pods.into_iter().enumerate().map(|(n, mut pod)| {
+            pod.annotations_mut().insert("n".into(), n.to_string());
+            Ok(Arc::new(pod))
+        });
+        let filtered = stream::iter(numbered).predicate_filter_shared(predicate, PredicateConfig::default());
+        filtered.map(|pod| pod.unwrap().annotations()["n"].parse::<usize>().unwrap()).collect().await
+    }
+
+    #[tokio::test]
+    async fn passes_changes_of_the_property_only() {
+        let pods = vec![
+            pod("a", Some(1), "x"),
+            pod("a", Some(1), "y"),
+            pod("b", Some(1), "x"),
+            pod("a", Some(2), "y"),
+        ];
+        assert_eq!(passed(pods.clone(), predicates::generation).await, [0, 2, 3]);
+        assert_eq!(passed(pods.clone(), predicates::labels).await, [0, 1, 2]);
+        assert_eq!(passed(pods, predicates::generation.combine(predicates::labels)).await, [0, 1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn passes_what_has_no_such_property() {
+        let pods = vec![pod("a", None, "x"), pod("a", None, "x")];
+        assert_eq!(passed(pods.clone(), predicates::generation).await, [0, 1]);
+        assert_eq!(passed(pods, predicates::generation.fallback(predicates::labels)).await, [0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn forgets_after_a_while() {
+        let pods = stream::iter([(0, "a"), (30, "a"), (100, "a")]).then(|(at, name)| async move {
+            tokio::time::sleep(Duration::from_secs(at)).await;
+            Ok(pod(name, Some(1), "x"))
+        });
+        let config = PredicateConfig::default().ttl(Duration::from_secs(60));
+        assert_eq!(pods.predicate_filter(predicates::generation, config).count().await, 2);
+    }
+}
