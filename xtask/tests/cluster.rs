@@ -1,0 +1,253 @@
+//! What `cargo xtask cluster` leaves behind when it is interrupted, killed, or let down by a component: nothing. With
+//! scripts in place of Go, etcd and kube-apiserver.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs;
+use std::process::Child;
+use std::time::Duration;
+
+use common::{World, finish, signal};
+use rustix::process::Signal;
+
+/// An etcd that comes up and never answers, with a process of its own beside it.
+const SILENT: &str = "sleep 1001 &\nexec sleep 1002";
+
+/// A Go that "builds" whatever script is in `component`, and writes down what it is asked.
+const GO: &str = r#"
+echo "$*" >> "$WORLD/go.log"
+case "$1 $2" in
+    "env "*) printf 'go1.99.0\nauto\n' ;;
+    "list -deps") printf 'a\nb\n' ;;
+    "list -m") echo "$WORLD/module" ;;
+    "build "*)
+        while [ "$1" != -o ]; do shift; done
+        test -f "$WORLD/during-build" && . "$WORLD/during-build"
+        cp "$WORLD/component" "$2" ;;
+esac
+"#;
+
+fn with_assets(etcd: &str) -> World {
+    let world = World::new();
+    world.script("assets/etcd", etcd);
+    world.script("assets/kube-apiserver", SILENT);
+    world
+}
+
+fn with_go() -> World {
+    let world = World::new();
+    world.script("bin/go", GO);
+    world.script("component", "echo I am no etcd; exit 5");
+    for (folder, names) in [
+        ("pod/fast", &["pod-ready.yaml", "pod-complete.yaml", "pod-delete.yaml"][..]),
+        ("node/fast", &["node-initialize.yaml"]),
+        ("node/heartbeat-with-lease", &["node-heartbeat-with-lease.yaml"]),
+    ] {
+        let folder = world.path("module/kustomize/stage").join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        for name in names {
+            fs::write(folder.join(name), "kind: Stage\n").unwrap();
+        }
+    }
+    world
+}
+
+fn cluster(world: &World) -> Child {
+    world.xtask(&["cluster"]).spawn().unwrap()
+}
+
+fn assets(world: &World) -> Child {
+    world.xtask(&["cluster", "--assets", world.path("assets").to_str().unwrap()]).spawn().unwrap()
+}
+
+#[test]
+fn an_interrupt_while_starting_leaves_nothing() {
+    for (how, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let world = with_assets(SILENT);
+        let xtask = assets(&world);
+        world.wait_for("sleep 100", 2);
+        signal(&xtask, how);
+        let (ended, text) = finish(xtask);
+        assert_eq!(ended, Some(code), "{text}");
+        // Nothing may have to be waited for: xtask itself has seen to it.
+        assert_eq!(world.processes(), []);
+        assert_eq!(world.leftovers(), Vec::<std::path::PathBuf>::new());
+    }
+}
+
+#[test]
+fn an_interrupt_at_any_moment_leaves_nothing() {
+    let world = with_assets(SILENT);
+    for wait in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
+        let xtask = assets(&world);
+        std::thread::sleep(Duration::from_millis(wait));
+        signal(&xtask, Signal::TERM);
+        finish(xtask);
+        world.is_clean();
+    }
+}
+
+#[test]
+fn a_kill_leaves_nothing() {
+    let world = with_assets(SILENT);
+    let xtask = assets(&world);
+    world.wait_for("sleep 100", 2);
+    signal(&xtask, Signal::KILL);
+    finish(xtask);
+    world.is_clean();
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps() {
+    let world = with_assets(SILENT);
+    for wait in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
+        let xtask = assets(&world);
+        std::thread::sleep(Duration::from_millis(wait));
+        signal(&xtask, Signal::KILL);
+        finish(xtask);
+        assert!(common::eventually(|| world.processes().is_empty()), "{:#?}", world.processes());
+    }
+    world.script("assets/etcd", "exit 1");
+    finish(assets(&world));
+    let unlocked = world.leftovers();
+    // What was killed between making a folder and locking it is swept when it is old.
+    assert!(
+        unlocked.iter().all(|path| path.display().to_string().contains(".kube-xtask-new-")),
+        "{unlocked:?}"
+    );
+}
+
+#[test]
+fn components_die_even_with_their_supervisors() {
+    let world = with_assets(SILENT);
+    let xtask = assets(&world);
+    world.wait_for("sleep 1002", 1);
+    let supervisors = world.processes().into_iter().filter(|(_, line)| line.contains("__supervise"));
+    for (id, _) in supervisors {
+        rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), Signal::KILL).unwrap();
+    }
+    let (_, text) = finish(xtask);
+    assert!(text.contains("etcd has died"), "{text}");
+    assert!(common::eventually(|| !world.processes().iter().any(|(_, line)| line.contains("sleep 1002"))));
+    // What the component had started is nobody's now; a component of Kubernetes starts nothing.
+    for (id, _) in world.processes() {
+        rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), Signal::KILL).unwrap();
+    }
+    world.is_clean();
+}
+
+#[test]
+fn a_dead_component_is_named_with_its_last_words() {
+    let world = with_assets("echo first; echo the disk is on fire >&2; exit 3");
+    let (code, text) = finish(assets(&world));
+    assert_eq!(code, Some(1));
+    assert!(
+        text.contains("error: etcd has died (exit code 3); its last lines were:\nfirst\nthe disk is on fire"),
+        "{text}"
+    );
+    world.is_clean();
+}
+
+#[test]
+fn a_lost_port_means_another_attempt() {
+    let world = with_assets(
+        "echo x >> \"$WORLD/attempts\"\n\
+         test $(wc -l < \"$WORLD/attempts\") = 3 && { echo enough; exit 1; }\n\
+         echo 'listen tcp 127.0.0.1:1: bind: address already in use'; exit 1",
+    );
+    let (_, text) = finish(assets(&world));
+    assert_eq!(text.matches("trying others").count(), 2, "{text}");
+    assert!(text.contains("enough"), "{text}");
+    world.is_clean();
+}
+
+#[test]
+fn an_interrupt_while_building_leaves_nothing() {
+    for how in [Signal::INT, Signal::KILL] {
+        let world = with_go();
+        fs::write(world.path("during-build"), "setsid sleep 1001 & sleep 1002").unwrap();
+        let xtask = cluster(&world);
+        world.wait_for("sleep 100", 2);
+        signal(&xtask, how);
+        finish(xtask);
+        world.is_clean();
+        assert!(!world.path("cache/etcd-3.7.3").exists());
+    }
+}
+
+#[test]
+fn what_is_built_is_kept_and_not_built_again() {
+    let world = with_go();
+    let (_, text) = finish(cluster(&world));
+    assert!(text.contains("for the first time") && text.contains("built kubernetes-1.37.2"), "{text}");
+    assert!(text.contains("etcd has died (exit code 5)") && text.contains("I am no etcd"), "{text}");
+    assert!(world.path("cache/kubernetes-1.37.2/kube-scheduler").is_file());
+    assert!(world.path("cache/kwok-0.8.0/kustomize/stage/node/fast/node-initialize.yaml").is_file());
+    fs::remove_file(world.path("go.log")).unwrap();
+    let (_, text) = finish(cluster(&world));
+    assert!(text.contains("I am no etcd") && !text.contains("first time"), "{text}");
+    assert!(!world.path("go.log").exists());
+    world.is_clean();
+}
+
+#[test]
+fn two_at_once_build_once() {
+    let world = with_go();
+    fs::write(world.path("during-build"), "sleep 0.3").unwrap();
+    let both = [cluster(&world), cluster(&world)];
+    for xtask in both {
+        let (_, text) = finish(xtask);
+        assert!(text.contains("I am no etcd"), "{text}");
+    }
+    let log = fs::read_to_string(world.path("go.log")).unwrap();
+    assert_eq!(log.lines().filter(|line| line.starts_with("build ")).count(), 6, "{log}");
+    world.is_clean();
+}
+
+#[test]
+fn a_failed_build_shows_what_go_said_and_keeps_nothing() {
+    let world = with_go();
+    fs::write(world.path("during-build"), "echo 'undefined: foo' >&2; exit 1").unwrap();
+    let (code, text) = finish(cluster(&world));
+    assert_eq!(code, Some(1));
+    assert!(text.contains("cannot build etcd-3.7.3") && text.contains("undefined: foo"), "{text}");
+    assert!(!world.path("cache/etcd-3.7.3").exists());
+    world.is_clean();
+}
+
+#[test]
+fn a_missing_go_is_explained() {
+    let world = World::new();
+    // As little of the system as the binary itself needs, so that no Go is found.
+    let xtask = world.xtask(&["cluster"]).env("PATH", world.path("bin")).spawn().unwrap();
+    let (code, text) = finish(xtask);
+    assert_eq!(code, Some(1));
+    for hint in ["there is no `go`", "https://go.dev/dl", "KUBEBUILDER_ASSETS", "KUBECONFIG"] {
+        assert!(text.contains(hint), "{hint} is missing in {text}");
+    }
+    world.is_clean();
+}
+
+#[test]
+fn a_go_that_is_too_old_is_explained() {
+    let world = World::new();
+    world.script("bin/go", "printf 'go1.20.1\\nlocal\\n'");
+    let (_, text) = finish(cluster(&world));
+    assert!(text.contains("this is go1.20.1") && text.contains("GOTOOLCHAIN=local"), "{text}");
+}
+
+#[test]
+fn bad_wishes_are_refused_by_name() {
+    let world = World::new();
+    for (args, expected) in [
+        (&["cluster", "--kubernetes", "1.2"][..], "there are 1.37.2 and 1.33.13"),
+        (&["cluster", "--api-servers", "0"], "1..=5"),
+        (&["cluster", "--feature-gate", "a b"], "not the name of a feature gate"),
+        (&["cluster", "--assets", "/nonexistent"], "/nonexistent/etcd is missing"),
+    ] {
+        let (code, text) = finish(world.xtask(args).spawn().unwrap());
+        assert_ne!(code, Some(0));
+        assert!(text.contains(expected), "{expected} is missing in {text}");
+    }
+}

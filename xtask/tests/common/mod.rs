@@ -1,0 +1,138 @@
+//! A world of its own for the xtask binary: its temporary folder, its cache, and programs that stand in for Go, etcd and
+//! kube-apiserver. Every process started in it can be found again by a variable in its environment.
+
+#![expect(dead_code, reason = "each test file uses another part")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub(crate) const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
+const MARK: &str = "KUBE_XTASK_TEST_WORLD";
+/// Long enough for a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct World {
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["tmp", "cache", "bin", "assets"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Puts a shell script into this world.
+    pub(crate) fn script(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        // A script that is still open for writing somewhere, by a fork of another test, cannot be run: it is written
+        // by a process of its own.
+        let mut cat = Command::new("sh");
+        cat.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(&path);
+        let mut child = cat.stdin(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(
+            &mut child.stdin.take().unwrap(),
+            format!("#!/bin/sh\n{text}\n").as_bytes(),
+        )
+        .unwrap();
+        assert!(child.wait().unwrap().success());
+        assert!(fs::metadata(&path).unwrap().permissions().mode() & 0o100 != 0);
+    }
+
+    /// The xtask binary in this world.
+    pub(crate) fn xtask(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(XTASK);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.place(&mut command);
+        command
+    }
+
+    /// Puts a command into this world.
+    pub(crate) fn place(&self, command: &mut Command) {
+        let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
+        command.env("PATH", path).env("TMPDIR", self.path("tmp")).env("KUBE_XTASK_CACHE", self.path("cache"));
+        command.env(MARK, self.mark()).env("WORLD", self.folder.path());
+    }
+
+    fn mark(&self) -> String {
+        self.folder.path().display().to_string()
+    }
+
+    pub(crate) fn environment(&self) -> (&'static str, String) {
+        (MARK, self.mark())
+    }
+
+    /// The command lines of all processes of this world that run.
+    pub(crate) fn processes(&self) -> Vec<(i32, String)> {
+        let mark = format!("{MARK}={}", self.mark());
+        let ids =
+            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        ids.filter_map(|id: i32| {
+            let environment = fs::read(format!("/proc/{id}/environ")).ok()?;
+            environment.split(|byte| *byte == 0).find(|entry| *entry == mark.as_bytes())?;
+            let line = fs::read(format!("/proc/{id}/cmdline")).ok()?;
+            Some((id, String::from_utf8_lossy(&line).replace('\0', " ")))
+        })
+        .collect()
+    }
+
+    /// Waits until `count` processes run whose command line holds `text`.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, text: &str, count: usize) {
+        let found = || self.processes().iter().filter(|(_, line)| line.contains(text)).count() >= count;
+        assert!(eventually(found), "no {count} of {text:?} among {:#?}", self.processes());
+    }
+
+    /// Checks that no process and no folder is left.
+    #[track_caller]
+    pub(crate) fn is_clean(&self) {
+        assert!(eventually(|| self.processes().is_empty()), "left running: {:#?}", self.processes());
+        assert!(eventually(|| self.leftovers().is_empty()), "left behind: {:#?}", self.leftovers());
+    }
+
+    /// The folders that a run has left.
+    pub(crate) fn leftovers(&self) -> Vec<PathBuf> {
+        let folders = ["tmp", "cache"].into_iter().flat_map(|name| list(&self.path(name)));
+        folders
+            .filter(|path| {
+                path.file_name().is_some_and(|name| name.to_string_lossy().contains("kube-xtask-"))
+            })
+            .collect()
+    }
+}
+
+fn list(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+pub(crate) fn eventually(condition: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if condition() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
+
+pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
+}
+
+/// Waits for the end of a process and gives its exit code and stderr.
+#[track_caller]
+pub(crate) fn finish(child: Child) -> (Option<i32>, String) {
+    let Output { status, stderr, stdout } = child.wait_with_output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    (status.code(), text)
+}

@@ -1,0 +1,143 @@
+//! What a supervised program's handle promises, with programs that stand in for components.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use common::{World, XTASK, eventually};
+use rustix::process::Signal;
+use xtask::process::supervised::{Launch, Streams, Supervised};
+
+fn launch(world: &World, program: &str, args: &[&str]) -> Launch {
+    let log = world.path("log");
+    let (name, value) = world.environment();
+    Launch::new(program, Streams::Files { stdout: log.clone(), stderr: log })
+        .args(args.iter().copied())
+        .env(name, value)
+        .supervisor(XTASK)
+}
+
+fn shell(world: &World, text: &str) -> Launch {
+    launch(world, "sh", &["-c", text])
+}
+
+fn log(world: &World) -> String {
+    fs::read_to_string(world.path("log")).unwrap_or_default()
+}
+
+#[test]
+fn dropping_ends_a_program_with_all_its_descendants() {
+    let world = World::new();
+    let family = "sleep 1001 & setsid sleep 1002 & (setsid sh -c 'sleep 1003' &) ; exec sleep 1004";
+    let process = Supervised::spawn(&shell(&world, family), |_| {}).unwrap();
+    for sleep in ["sleep 1001", "sleep 1002", "sleep 1003", "sleep 1004"] {
+        world.wait_for(sleep, 1);
+    }
+    drop(process);
+    assert_eq!(world.processes(), []);
+}
+
+#[tokio::test]
+async fn a_death_is_reported_with_its_exit_code() {
+    let world = World::new();
+    let (sender, receiver) = mpsc::channel();
+    let process = Supervised::spawn(&shell(&world, "echo last words; exit 7"), move |ended| {
+        sender.send(ended.code).unwrap();
+    })
+    .unwrap();
+    assert_eq!(process.wait().await.code, 7);
+    assert_eq!(receiver.recv_timeout(Duration::from_secs(5)), Ok(7));
+    assert_eq!(process.ended().unwrap().code, 7);
+    assert_eq!(log(&world), "last words\n");
+    assert!(process.signal(Signal::CONT).await.is_err());
+}
+
+#[tokio::test]
+async fn an_end_that_was_asked_for_is_no_death() {
+    let world = World::new();
+    let (sender, receiver) = mpsc::channel::<u8>();
+    let process = Supervised::spawn(&launch(&world, "sleep", &["1000"]), move |ended| {
+        sender.send(ended.code).unwrap();
+    })
+    .unwrap();
+    let ended = process.kill().await.unwrap();
+    assert_eq!(ended.to_string(), "killed by signal 9");
+    assert!(process.kill().await.is_err());
+    drop(process);
+    assert!(receiver.recv().is_err(), "the callback was called");
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_says_so() {
+    let world = World::new();
+    let process = Supervised::spawn(&launch(&world, "no-such-program", &[]), |_| {}).unwrap();
+    assert_eq!(process.wait().await.code, 127);
+    assert!(log(&world).contains("cannot run no-such-program"), "{}", log(&world));
+}
+
+#[test]
+fn grace_lets_a_program_end_by_itself() {
+    let world = World::new();
+    let text = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done";
+    let process = Supervised::spawn(&shell(&world, text).grace(Duration::from_secs(20)), |_| {}).unwrap();
+    assert!(eventually(|| log(&world) == "ready\n"));
+    drop(process);
+    // The shell may say in between that its `sleep` was ended as well.
+    assert!(log(&world).ends_with("bye\n"), "{}", log(&world));
+    assert_eq!(world.processes(), []);
+}
+
+#[test]
+fn grace_ends() {
+    let world = World::new();
+    let text = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    let process = Supervised::spawn(&shell(&world, text).grace(Duration::from_millis(300)), |_| {}).unwrap();
+    assert!(eventually(|| log(&world) == "ready\n"));
+    let start = Instant::now();
+    drop(process);
+    assert!(start.elapsed() >= Duration::from_millis(300));
+    assert_eq!(world.processes(), []);
+}
+
+#[tokio::test]
+async fn a_paused_program_stands_still_and_can_still_be_ended() {
+    let world = World::new();
+    let text = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done";
+    let process = Supervised::spawn(&shell(&world, text), |_| {}).unwrap();
+    assert!(eventually(|| log(&world).lines().count() > 3));
+    process.signal(Signal::STOP).await.unwrap();
+    // A signal takes effect in its own time; the count stops at the latest with the next line.
+    assert!(eventually(|| {
+        let before = log(&world);
+        std::thread::sleep(Duration::from_millis(200));
+        before == log(&world)
+    }));
+    let paused = log(&world);
+    process.signal(Signal::CONT).await.unwrap();
+    assert!(eventually(|| log(&world).len() > paused.len()));
+    process.signal(Signal::STOP).await.unwrap();
+    drop(process);
+    assert_eq!(world.processes(), []);
+}
+
+#[tokio::test]
+async fn a_terminated_program_ends_in_its_own_way() {
+    let world = World::new();
+    let text = "trap 'echo bye; exit 4' TERM; echo ready; while :; do sleep 0.05; done";
+    let process = Supervised::spawn(&shell(&world, text), |_| {}).unwrap();
+    assert!(eventually(|| log(&world) == "ready\n"));
+    let ended = process.terminate(Duration::from_secs(20)).await.unwrap();
+    assert!(ended.code == 4 && log(&world).ends_with("bye\n"), "{ended}: {}", log(&world));
+}
+
+#[test]
+fn a_missing_supervisor_is_an_error() {
+    let world = World::new();
+    let broken = launch(&world, "true", &[]).supervisor(PathBuf::from("/nonexistent/xtask"));
+    let error = Supervised::spawn(&broken, |_| {}).unwrap_err();
+    assert!(error.to_string().contains("cannot start a supervisor for true"), "{error:#}");
+}
