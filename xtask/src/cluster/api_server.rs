@@ -47,6 +47,14 @@ impl ApiServer {
         self.port
     }
 
+    /// Whether its process runs.
+    ///
+    /// # Cancel safety
+    /// Cancelling changes nothing.
+    pub async fn is_running(&self) -> bool {
+        self.process.lock().await.as_ref().is_some_and(|process| process.ended().is_none())
+    }
+
     /// Starts it after [`Self::kill`] or [`Self::stop`], and waits until it is ready.
     ///
     /// # Errors

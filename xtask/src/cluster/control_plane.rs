@@ -112,6 +112,25 @@ impl Cluster {
         Switch::listen(self.api_servers[0].port()).await
     }
 
+    /// Makes every list, page and watch from before now get 410 Gone: compacts etcd, then starts each API server again,
+    /// because they go on serving what they remember. Gives the oldest resource version that is still good.
+    ///
+    /// # Errors
+    /// When etcd does not answer, or an API server does not come up again.
+    ///
+    /// # Cancel safety
+    /// Some API servers may have been started again, and one may be down; calling this again puts that right.
+    pub async fn forget_history(&self) -> anyhow::Result<u64> {
+        let revision = self.etcd.compact().await?;
+        for server in &self.api_servers {
+            if server.is_running().await {
+                server.kill().await?;
+            }
+            server.start().await?;
+        }
+        Ok(revision)
+    }
+
     /// Where the components' logs are.
     pub fn logs(&self) -> &Path {
         &self.ward.logs

@@ -70,8 +70,9 @@ impl Etcd {
         revision.with_context(|| format!("etcd's status names no revision: {answer}"))
     }
 
-    /// Forgets all history before the present revision, which it gives: lists and watches that go back further get 410,
-    /// unless an API server still has the events in its watch cache.
+    /// Forgets all history before the present revision, which it gives. API servers may still serve what they remember
+    /// of it: watches in all versions, exact lists and pages from 1.34 on. See
+    /// [`forget_history`](super::Cluster::forget_history) for an end to that.
     ///
     /// # Errors
     /// When etcd does not answer, or refuses.

@@ -87,6 +87,7 @@ pub(super) fn controller_manager(files: &Files, gates: &[FeatureGate]) -> Vec<St
         flag("leader-elect", false),
         flag("secure-port", 0),
     ];
+    flags.extend(request_rate());
     flags.extend(feature_gates(gates));
     flags
 }
@@ -97,6 +98,7 @@ pub(super) fn scheduler(files: &Files, gates: &[FeatureGate]) -> Vec<String> {
         flag("leader-elect", false),
         flag("secure-port", 0),
     ];
+    flags.extend(request_rate());
     flags.extend(feature_gates(gates));
     flags
 }
@@ -114,6 +116,11 @@ pub(super) fn kwok(files: &Files, port: u16, config: &Path) -> Vec<String> {
         flag("cidr", POD_RANGE),
         flag("node-lease-duration-seconds", 40),
     ]
+}
+
+/// The usual limits make the controllers' start take seconds.
+fn request_rate() -> [String; 2] {
+    [flag("kube-api-qps", 500), flag("kube-api-burst", 1000)]
 }
 
 fn feature_gates(gates: &[FeatureGate]) -> Option<String> {

@@ -108,7 +108,8 @@ impl Launch {
 
     fn command(&self) -> anyhow::Result<Command> {
         let us = match &self.supervisor {
-            Some(binary) => binary.clone(),
+            // It may be started in another folder.
+            Some(binary) => std::path::absolute(binary).context("cannot find the supervisor")?,
             None => this_binary().context("cannot find this binary")?,
         };
         let mut command = Command::new(us);
