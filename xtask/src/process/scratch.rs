@@ -16,6 +16,9 @@ const UNBORN: &str = ".kube-xtask-new-";
 /// After this time one that never got its lock has been left by a run that was killed in that instant.
 const UNBORN_FOR_AT_MOST: Duration = Duration::from_secs(600);
 const LOCK: &str = "lock";
+/// How often, and at what intervals, someone who leaves looks whether the others have left too.
+const LEAVING: usize = 100;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// A folder that is removed when this is dropped.
 #[derive(Debug)]
@@ -98,12 +101,19 @@ impl Share {
         Ok(Self { path: path.to_owned(), lock })
     }
 
-    /// Gives the share back, and removes the folder if nobody else has one.
+    /// Gives the share back, and removes the folder unless others go on using it.
     pub(crate) fn leave(self) {
         drop(self.lock);
-        if is_unused(&self.path) {
-            // If this fails the next run's sweep does it.
-            let _ = fs::remove_dir_all(&self.path);
+        // The others may be leaving as well, each in the way of the others' attempts.
+        for _ in 0..LEAVING {
+            if is_unused(&self.path) {
+                // If this fails the next run's sweep does it.
+                let _ = fs::remove_dir_all(&self.path);
+            }
+            if !self.path.exists() {
+                return;
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 }

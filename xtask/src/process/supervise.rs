@@ -58,57 +58,92 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let share = args.scratch.as_deref().map(Share::join).transpose()?;
     let outcome = runtime.block_on(supervise(args));
     reap_descendants();
-    if let (Some(share), true) = (share, orphaned(args.parent)) {
+    let Outcome { status, orphaned } = outcome?;
+    if let (Some(share), true) = (share, orphaned) {
         share.leave();
     }
-    let code = match outcome? {
-        Some(status) => status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(1),
-        None => 1,
-    };
+    let code = status.and_then(|status| status.code().or_else(|| Some(128 + status.signal()?))).unwrap_or(1);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
-async fn supervise(args: &Args) -> anyhow::Result<Option<ExitStatus>> {
+struct Outcome {
+    /// How the program ended, if it was started.
+    status: Option<ExitStatus>,
+    /// Whether the process that asked for the program is gone.
+    orphaned: bool,
+}
+
+async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
     let mut term = signal(SignalKind::terminate())?;
     // The terminal sends these to the program as well; what they mean for us is the parent's decision.
     let _int = signal(SignalKind::interrupt())?;
     let _hangup = signal(SignalKind::hangup())?;
-    die_with_parent(Signal::TERM)?;
+    let mut parent = Parent::watch(args.parent)?;
     #[cfg(target_os = "linux")]
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    if orphaned(args.parent) {
-        return Ok(None);
+    if parent.has_changed() {
+        return Ok(Outcome { status: None, orphaned: true });
     }
     let mut child = spawn(args)?;
     let pid =
         child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("the program has no process id")?;
     if args.report {
         let mut stdout = std::io::stdout();
-        // Nobody may be listening any more; the parent check finds that out.
+        // Nobody may be listening any more; the watch over the parent finds that out.
         let _ = writeln!(stdout, "{}", pid.as_raw_pid()).and_then(|()| stdout.flush());
     }
-    let mut exited = tokio::select! {
-        status = child.wait() => Some(status?),
-        _ = term.recv() => None,
-        () = parent_gone(args.parent) => None,
+    let (mut status, mut orphaned) = tokio::select! {
+        status = child.wait() => (Some(status?), false),
+        _ = term.recv() => (None, false),
+        () = parent.gone() => (None, true),
     };
-    if exited.is_none() && !orphaned(args.parent) {
+    if status.is_none() && !orphaned {
         send(pid, Signal::TERM, args.foreground);
         // A paused program would not notice.
         send(pid, Signal::CONT, args.foreground);
-        exited = tokio::select! {
-            status = child.wait() => Some(status?),
-            () = tokio::time::sleep(Duration::from_millis(args.grace)) => None,
-            () = parent_gone(args.parent) => None,
+        (status, orphaned) = tokio::select! {
+            status = child.wait() => (Some(status?), false),
+            () = tokio::time::sleep(Duration::from_millis(args.grace)) => (None, false),
+            () = parent.gone() => (None, true),
         };
     }
     // Also when the program is gone: others of its group may be left.
-    if exited.is_none() || !args.foreground {
+    if status.is_none() || !args.foreground {
         send(pid, Signal::KILL, args.foreground);
     }
-    match exited {
-        Some(status) => Ok(Some(status)),
-        None => Ok(Some(child.wait().await?)),
+    let status = match status {
+        Some(status) => status,
+        None => child.wait().await?,
+    };
+    Ok(Outcome { status: Some(status), orphaned: orphaned || parent.has_changed() })
+}
+
+/// The process that asked for the program.
+struct Parent {
+    id: u32,
+    /// Sent by the kernel when the parent's thread ends that started us, which lives for as long as it wants us. At that
+    /// moment others of its threads may still be dying, so that the parent's id alone would not tell yet.
+    thread_ended: tokio::signal::unix::Signal,
+}
+
+impl Parent {
+    fn watch(id: u32) -> anyhow::Result<Self> {
+        let thread_ended = signal(SignalKind::user_defined1())?;
+        die_with_parent(Signal::USR1)?;
+        Ok(Self { id, thread_ended })
+    }
+
+    fn has_changed(&self) -> bool {
+        std::os::unix::process::parent_id() != self.id
+    }
+
+    async fn gone(&mut self) {
+        while !self.has_changed() {
+            tokio::select! {
+                _ = self.thread_ended.recv() => return,
+                () = tokio::time::sleep(PARENT_CHECK) => {}
+            }
+        }
     }
 }
 
@@ -146,16 +181,6 @@ fn send(pid: Pid, signal: Signal, single: bool) {
     } else {
         rustix::process::kill_process_group(pid, signal)
     };
-}
-
-fn orphaned(parent: u32) -> bool {
-    std::os::unix::process::parent_id() != parent
-}
-
-async fn parent_gone(parent: u32) {
-    while !orphaned(parent) {
-        tokio::time::sleep(PARENT_CHECK).await;
-    }
 }
 
 /// Kills and collects what the program has started and left, wherever it moved to: as the "subreaper" we have become the
