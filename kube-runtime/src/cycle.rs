@@ -52,18 +52,14 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
             Some(deadline) => tokio::time::timeout_at(deadline, self.driver.next()).await,
             None => Ok(self.driver.next().await),
         };
-        match event {
-            Ok(event) => {
-                if self.deadline.is_none() && matches!(event, Some(Ok(Event::InitDone))) {
-                    self.begin_watch();
-                }
-                event
-            }
-            Err(_) => {
-                self.driver.pause();
-                None
-            }
+        let Ok(event) = event else {
+            self.driver.pause();
+            return None;
+        };
+        if self.deadline.is_none() && matches!(event, Some(Ok(Event::InitDone))) {
+            self.begin_watch();
         }
+        event
     }
 
     /// The next event, without a limit of time.

@@ -1,12 +1,15 @@
 //! Watchers, reflectors, informers and controllers for Kubernetes.
 
+pub mod controller;
 mod cycle;
 pub mod informer;
+mod queue;
 mod random;
 pub mod reflector;
 pub mod watch_ext;
 pub mod watcher;
 
+pub use controller::Controller;
 pub use informer::Informer;
 pub use random::seed;
 pub use reflector::{Reflector, reflector};

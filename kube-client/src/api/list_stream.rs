@@ -93,7 +93,7 @@ impl<K> fmt::Debug for ListStream<K> {
         f.debug_struct("ListStream")
             .field("kind", &self.kind)
             .field("ended", &self.decoder.is_none())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

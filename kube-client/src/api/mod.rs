@@ -146,6 +146,17 @@ impl<K> Api<K> {
         self.namespace.as_deref()
     }
 
+    /// The same objects, of which only the metadata is asked for.
+    pub fn into_metadata(self) -> Api<PartialObjectMeta<K>> {
+        Api {
+            request: self.metadata_request(),
+            client: self.client,
+            namespace: self.namespace,
+            kind: self.kind,
+            object: PhantomData,
+        }
+    }
+
     /// The client behind it.
     pub fn into_client(self) -> Client {
         self.client

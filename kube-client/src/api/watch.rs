@@ -140,6 +140,6 @@ impl<K> fmt::Debug for EventStream<K> {
         f.debug_struct("EventStream")
             .field("kind", &self.kind)
             .field("ended", &self.decoder.is_none())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -92,7 +92,6 @@ impl Splitter {
             }
             let Some(byte) = self.peek() else { return Ok(None) };
             match (self.place, byte) {
-                (Place::Start, b'{') => self.advance(Place::KeyOrEnd),
                 (Place::KeyOrEnd, b'"') => {
                     let Some(text) = self.take_value()? else { return Ok(None) };
                     self.key = serde_json::from_slice(&text).map_err(WireError::ListHead)?;
@@ -102,7 +101,7 @@ impl Splitter {
                 (Place::Colon, b':') => self.advance(Place::ValueStart),
                 (Place::ValueStart, b'[') if self.key == "items" => self.advance(Place::ItemOrEnd),
                 (Place::ValueStart, _) => self.place = Place::Value,
-                (Place::CommaOrEnd, b',') => self.advance(Place::KeyOrEnd),
+                (Place::Start, b'{') | (Place::CommaOrEnd, b',') => self.advance(Place::KeyOrEnd),
                 (Place::ItemOrEnd | Place::ItemCommaOrEnd, b']') => self.advance(Place::CommaOrEnd),
                 (Place::ItemOrEnd, _) => self.place = Place::Item,
                 (Place::ItemCommaOrEnd, b',') => self.advance(Place::ItemOrEnd),
@@ -199,8 +198,11 @@ mod tests {
     }
     type Item = Object<Spec, NotUsed>;
 
-    /// Decodes `text` in pieces of `size`: names and `n` of the items, or what is wrong with one.
-    fn run(text: &str, size: usize) -> (Vec<Result<(String, u8), String>>, Result<ListHead, String>) {
+    /// The name and `n` of an item, or what is wrong with it.
+    type Short = Result<(String, u8), String>;
+
+    /// Decodes `text` in pieces of `size`.
+    fn run(text: &str, size: usize) -> (Vec<Short>, Result<ListHead, String>) {
         let mut decoder = ListDecoder::<Item>::new("Item");
         let mut items = Vec::new();
         for piece in text.as_bytes().chunks(size) {

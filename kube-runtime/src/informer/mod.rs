@@ -113,7 +113,9 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         self.cycle.begin();
         while let Some(event) = self.cycle.next().await {
             let (events, result) = self.take(event);
-            events.into_iter().for_each(|event| self.backlog.push(event));
+            for event in events {
+                self.backlog.push(event);
+            }
             result?;
         }
         Ok(())

@@ -1,0 +1,59 @@
+//! `Config`: how a controller runs reconciles.
+
+use crate::queue::FailureBackoff;
+use std::time::Duration;
+
+/// How reconciles are run.
+///
+/// ```
+/// use kube_runtime::controller::Config;
+/// use std::time::Duration;
+///
+/// let config = Config::default().concurrency(4).debounce(Duration::from_millis(100));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Config {
+    pub(super) debounce: Duration,
+    pub(super) concurrency: usize,
+    pub(super) failures: FailureBackoff,
+    pub(super) drain_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            debounce: Duration::ZERO,
+            concurrency: 32,
+            failures: FailureBackoff { base: Duration::from_millis(5), max: Duration::from_secs(1000) },
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Config {
+    /// How long an object waits after a change, so that further ones are taken along. The first change starts the wait and no
+    /// later one prolongs it. Zero by default.
+    pub fn debounce(mut self, debounce: Duration) -> Self {
+        self.debounce = debounce;
+        self
+    }
+
+    /// How many reconciles may run at once; 0 for no limit. 32 by default.
+    pub fn concurrency(mut self, concurrency: u16) -> Self {
+        self.concurrency = if concurrency == 0 { usize::MAX } else { usize::from(concurrency) };
+        self
+    }
+
+    /// The wait after the first failure of an object, and the longest; it doubles in between. 5 ms and 1000 s by default.
+    pub fn failure_backoff(mut self, base: Duration, max: Duration) -> Self {
+        self.failures = FailureBackoff { base, max: max.max(base) };
+        self
+    }
+
+    /// How long reconciles that run may go on after a shutdown has begun. 30 s by default.
+    pub fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.drain_timeout = limit;
+        self
+    }
+}

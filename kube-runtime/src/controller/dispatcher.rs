@@ -1,0 +1,201 @@
+//! `Dispatcher`: the one owner of a controller's state. It takes what sources name, decides what runs when, and tells how it
+//! ended.
+
+use super::action::Next;
+use super::executor::{Ended, Executor};
+use super::shutdown::{Phase, Shutdown};
+use super::source::Source;
+use super::{Action, Config, Error};
+use crate::queue::{Due, WorkQueue};
+use crate::reflector::{ObjectRef, Store};
+use crate::watcher;
+use futures::stream::SelectAll;
+use futures::{Stream, StreamExt, future::BoxFuture};
+use kube_client::Resource;
+use std::{
+    hash::Hash,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::time::{Instant, Sleep};
+
+/// How many names are taken from the sources before it is looked at what can run and what has ended.
+const BATCH: usize = 128;
+
+pub(super) struct Dispatcher<K: Resource, R, P, Ctx, E> {
+    sources: SelectAll<Source<K>>,
+    store: Store<K>,
+    /// Until the store is complete for the first time.
+    loading: Option<BoxFuture<'static, ()>>,
+    queue: WorkQueue<ObjectRef<K>>,
+    executor: Executor<K, R, P, Ctx, E>,
+    timer: Option<Pin<Box<Sleep>>>,
+    config: Config,
+    shutdown: Shutdown,
+    cancelled: bool,
+}
+
+impl<K, R, P, Ctx, E, Fut> Dispatcher<K, R, P, Ctx, E>
+where
+    K: Resource + Send + Sync + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+    R: FnMut(Arc<K>, Arc<Ctx>) -> Fut,
+    Fut: Future<Output = Result<Action, E>> + Send + 'static,
+    P: Fn(Arc<K>, &E, Arc<Ctx>) -> Action,
+    E: std::error::Error + Send + 'static,
+{
+    pub(super) fn new(
+        sources: Vec<Source<K>>,
+        store: Store<K>,
+        executor: Executor<K, R, P, Ctx, E>,
+        config: Config,
+        shutdown: Shutdown,
+    ) -> Self {
+        let loading = store.clone();
+        Self {
+            sources: sources.into_iter().collect(),
+            // A writer that is gone was dropped with the sources, at a shutdown.
+            loading: Some(Box::pin(async move { loading.wait_until_ready().await.unwrap_or_default() })),
+            store,
+            queue: WorkQueue::new(config.failures),
+            executor,
+            timer: None,
+            config,
+            shutdown,
+            cancelled: false,
+        }
+    }
+
+    /// Takes what the sources name; the first failure of one. `Pending`: none has anything at present.
+    fn poll_sources(&mut self, cx: &mut Context<'_>) -> Poll<Option<watcher::Error>> {
+        for _ in 0..BATCH {
+            match self.sources.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(key))) => {
+                    let due = match self.config.debounce {
+                        wait if wait.is_zero() => Due::Now,
+                        wait => Due::At(Instant::now() + wait),
+                    };
+                    self.queue.add(key, due);
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(error)),
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    /// Starts what may run.
+    fn start(&mut self, cx: &mut Context<'_>) {
+        if let Some(loading) = &mut self.loading {
+            if loading.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.loading = None;
+        }
+        while self.executor.running() < self.config.concurrency
+            && let Some(key) = self.queue.take(Instant::now())
+        {
+            match self.store.get(&key) {
+                Some(object) => self.executor.start(key, object),
+                // It is gone, and so is the need for work.
+                None => self.queue.done(&key, None),
+            }
+        }
+        self.wake_when_due(cx);
+    }
+
+    /// Arranges to be polled when the next delayed object is due.
+    fn wake_when_due(&mut self, cx: &mut Context<'_>) {
+        let Some(due) = self.queue.next_due() else {
+            self.timer = None;
+            return;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if timer.deadline() != due {
+            timer.as_mut().reset(due);
+        }
+        if timer.as_mut().poll(cx).is_ready() {
+            // Due already, and waiting for a place: the end of a reconcile will wake us. If there is a place, go on at once.
+            self.timer = None;
+            if self.executor.running() < self.config.concurrency {
+                cx.waker().wake_by_ref();
+            }
+        }
+    }
+
+    fn settle(&mut self, ended: Ended<K, E>) -> Result<(ObjectRef<K>, Action), Error<E>> {
+        let Ended { object, action, error } = ended;
+        match action.next {
+            Next::Change => self.queue.done(&object, None),
+            Next::After(wait) => self.queue.done(&object, Some(Due::At(Instant::now() + wait))),
+            Next::Backoff => {
+                let wait = self.queue.failed(&object, Instant::now());
+                tracing::debug!(object.ref = %object, ?wait, "trying again after a wait");
+            }
+        }
+        match error {
+            Some(error) => Err(error),
+            None => Ok((object, action)),
+        }
+    }
+
+    /// A shutdown's order: the sources, the queue, what runs.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Phase {
+        let phase = self.shutdown.poll_phase(self.config.drain_timeout, cx);
+        if phase != Phase::Running && !self.sources.is_empty() {
+            self.sources.clear();
+            self.timer = None;
+        }
+        if phase == Phase::Cancelling && !self.cancelled {
+            self.cancelled = true;
+            self.executor.cancel();
+        }
+        phase
+    }
+}
+
+impl<K: Resource, R, P, Ctx, E> Unpin for Dispatcher<K, R, P, Ctx, E> {}
+
+impl<K, R, P, Ctx, E, Fut> Stream for Dispatcher<K, R, P, Ctx, E>
+where
+    K: Resource + Send + Sync + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+    R: FnMut(Arc<K>, Arc<Ctx>) -> Fut,
+    Fut: Future<Output = Result<Action, E>> + Send + 'static,
+    P: Fn(Arc<K>, &E, Arc<Ctx>) -> Action,
+    E: std::error::Error + Send + 'static,
+{
+    type Item = Result<(ObjectRef<K>, Action), Error<E>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let running = this.poll_shutdown(cx) == Phase::Running;
+        // What has ended first: it makes room, and its memory is free again.
+        if let Poll::Ready(Some(ended)) = this.executor.poll_ended(cx) {
+            let item = this.settle(ended);
+            if running {
+                this.start(cx);
+            }
+            return Poll::Ready(Some(item));
+        }
+        if !running {
+            return if this.executor.running() == 0 { Poll::Ready(None) } else { Poll::Pending };
+        }
+        let taken = this.poll_sources(cx);
+        this.start(cx);
+        match taken {
+            Poll::Ready(Some(error)) => Poll::Ready(Some(Err(Error::QueueError(error)))),
+            // There is more: let others run in between.
+            Poll::Ready(None) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            // What was started has not been asked yet whether it has ended.
+            Poll::Pending => match this.executor.poll_ended(cx) {
+                Poll::Ready(Some(ended)) => Poll::Ready(Some(this.settle(ended))),
+                Poll::Ready(None) | Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `Shutdown`: when a controller is to end.
+
+use futures::future::{BoxFuture, FutureExt, select};
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::Sleep;
+
+/// What ends a controller, and how far that has come.
+#[derive(Default)]
+pub(super) struct Shutdown {
+    graceful: Option<BoxFuture<'static, ()>>,
+    forced: Option<BoxFuture<'static, ()>>,
+    drain: Option<Pin<Box<Sleep>>>,
+    phase: Phase,
+}
+
+/// How far a shutdown has come.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    #[default]
+    Running,
+    /// What runs may finish.
+    Draining,
+    /// What runs is cancelled.
+    Cancelling,
+}
+
+impl Shutdown {
+    pub(super) fn on(&mut self, trigger: impl Future<Output = ()> + Send + 'static) {
+        let trigger = trigger.boxed();
+        self.graceful = Some(match self.graceful.take() {
+            Some(other) => select(other, trigger).map(drop).boxed(),
+            None => trigger,
+        });
+    }
+
+    pub(super) fn on_signal(&mut self) {
+        self.on(signal());
+        self.forced = Some(
+            async {
+                signal().await;
+                signal().await;
+            }
+            .boxed(),
+        );
+    }
+
+    /// How far the shutdown has come by now.
+    pub(super) fn poll_phase(&mut self, limit: Duration, cx: &mut Context<'_>) -> Phase {
+        let is_ready = |future: &mut Option<BoxFuture<'static, ()>>, cx: &mut Context<'_>| {
+            let ready = future.as_mut().is_some_and(|future| future.poll_unpin(cx).is_ready());
+            if ready {
+                *future = None;
+            }
+            ready
+        };
+        if self.phase == Phase::Running && is_ready(&mut self.graceful, cx) {
+            tracing::debug!("shutting down: waiting for what runs");
+            self.phase = Phase::Draining;
+            self.drain = Some(Box::pin(tokio::time::sleep(limit)));
+        }
+        let drained = self.drain.as_mut().is_some_and(|drain| drain.poll_unpin(cx) == Poll::Ready(()));
+        if self.phase == Phase::Draining && (drained || is_ready(&mut self.forced, cx)) {
+            tracing::debug!("shutting down: cancelling what runs");
+            self.phase = Phase::Cancelling;
+            self.drain = None;
+        }
+        // Also while running, so that a first signal is not taken for the second.
+        if self.phase == Phase::Running && is_ready(&mut self.forced, cx) {
+            self.phase = Phase::Cancelling;
+        }
+        self.phase
+    }
+}
+
+/// An interrupt or a termination.
+async fn signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                let _ = select(Box::pin(interrupt), Box::pin(terminate.recv())).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot listen for the termination signal");
+                let _ = interrupt.await;
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = interrupt.await;
+}

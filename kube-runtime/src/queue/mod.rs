@@ -1,0 +1,161 @@
+//! `WorkQueue`: which keys are to be worked on, and when. It knows no clock: the time is handed in.
+//!
+//! A key is in one place only: waiting, delayed, or being worked on. A key that is added while it is being worked on is
+//! worked on once more afterwards. Ready keys come out in the order in which they became ready.
+
+use ahash::AHashMap;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    hash::Hash,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long a key waits after failures: doubling from `base` to `max`, as client-go's default limiter has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FailureBackoff {
+    pub(crate) base: Duration,
+    pub(crate) max: Duration,
+}
+
+impl FailureBackoff {
+    fn after(&self, failures: u32) -> Duration {
+        let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.base.saturating_mul(factor).min(self.max)
+    }
+}
+
+/// Keys to work on, each at most once at a time.
+#[derive(Debug)]
+pub(crate) struct WorkQueue<K> {
+    entries: AHashMap<K, Entry>,
+    ready: VecDeque<K>,
+    /// By time, then by order of arrival.
+    delayed: BTreeMap<(Instant, u64), K>,
+    sequence: u64,
+    backoff: FailureBackoff,
+}
+
+#[derive(Debug)]
+struct Entry {
+    place: Place,
+    failures: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Ready,
+    Delayed(Instant, u64),
+    /// Being worked on; when it is due again afterwards.
+    Running {
+        again: Option<Due>,
+    },
+}
+
+/// When a key is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Due {
+    Now,
+    At(Instant),
+}
+
+impl<K: Hash + Eq + Clone> WorkQueue<K> {
+    pub(crate) fn new(backoff: FailureBackoff) -> Self {
+        Self {
+            entries: AHashMap::new(),
+            ready: VecDeque::new(),
+            delayed: BTreeMap::new(),
+            sequence: 0,
+            backoff,
+        }
+    }
+
+    /// Makes a key due; it keeps the earlier of two times.
+    pub(crate) fn add(&mut self, key: K, due: Due) {
+        match self.entries.get_mut(&key) {
+            None => self.place(key, due, 0),
+            Some(Entry { place: Place::Ready, .. }) => {}
+            Some(Entry { place: Place::Running { again }, .. }) => {
+                *again = Some(again.map_or(due, |before| before.min(due)));
+            }
+            Some(&mut Entry { place: Place::Delayed(at, sequence), failures }) => {
+                if due < Due::At(at) {
+                    self.delayed.remove(&(at, sequence));
+                    self.place(key, due, failures);
+                }
+            }
+        }
+    }
+
+    /// The next key to work on. It is being worked on until [`done`](Self::done).
+    pub(crate) fn take(&mut self, now: Instant) -> Option<K> {
+        while let Some(first) = self.delayed.first_entry()
+            && first.key().0 <= now
+        {
+            let key = first.remove();
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.place = Place::Ready;
+            }
+            self.ready.push_back(key);
+        }
+        let key = self.ready.pop_front()?;
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.place = Place::Running { again: None };
+        }
+        Some(key)
+    }
+
+    /// Work on a key has ended well. It is due at `next`, or earlier if it was added meanwhile.
+    pub(crate) fn done(&mut self, key: &K, next: Option<Due>) {
+        if let Some((key, again)) = self.finish(key)
+            && let Some(due) = [again.0, next].into_iter().flatten().min()
+        {
+            self.place(key, due, 0);
+        }
+    }
+
+    /// Work on a key has failed. It is due after a wait that grows with each failure in a row, even if it was added meanwhile:
+    /// a key that changes often must not fail often. How long the wait is.
+    pub(crate) fn failed(&mut self, key: &K, now: Instant) -> Duration {
+        let Some((key, (_, failures))) = self.finish(key) else { return Duration::ZERO };
+        let failures = failures.saturating_add(1);
+        let wait = self.backoff.after(failures);
+        self.place(key, Due::At(now + wait), failures);
+        wait
+    }
+
+    /// When a delayed key becomes ready; `None` if none is delayed.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.delayed.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Takes a key out that is being worked on, with when it is due again and how often it has failed.
+    fn finish(&mut self, key: &K) -> Option<(K, (Option<Due>, u32))> {
+        match self.entries.remove_entry(key)? {
+            (key, Entry { place: Place::Running { again }, failures }) => Some((key, (again, failures))),
+            // Nobody works on it: leave it where it is.
+            (key, entry) => {
+                self.entries.insert(key, entry);
+                None
+            }
+        }
+    }
+
+    fn place(&mut self, key: K, due: Due, failures: u32) {
+        let place = match due {
+            Due::Now => {
+                self.ready.push_back(key.clone());
+                Place::Ready
+            }
+            Due::At(at) => {
+                self.sequence += 1;
+                self.delayed.insert((at, self.sequence), key.clone());
+                Place::Delayed(at, self.sequence)
+            }
+        };
+        self.entries.insert(key, Entry { place, failures });
+    }
+}
+
+#[cfg(test)]
+mod tests;
