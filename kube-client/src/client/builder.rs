@@ -110,7 +110,8 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
             Ok(())
         });
         let credentials = Credentials::new(&config.auth_info, on_certificate).map_err(Error::config)?;
-        check_plain(&config, credentials.is_secret() || has_certificate)?;
+        let own = config.headers.iter().any(|(name, _)| *name == header::AUTHORIZATION);
+        check_plain(&config, credentials.is_secret() || has_certificate || own)?;
 
         let timeouts = TimeoutLayer { response: config.response_timeout, idle: config.read_timeout };
         let service = timeouts.layer(transport);

@@ -73,7 +73,9 @@ impl Client {
     /// # Cancel safety
     /// Nothing but time is lost.
     pub async fn try_default() -> Result<Self> {
-        Self::try_from(Config::infer().await.map_err(Error::config)?)
+        let config = Config::infer().await.map_err(Error::config)?;
+        // Certificates are read from files.
+        tokio::task::spawn_blocking(|| Self::try_from(config)).await.map_err(Error::config)?
     }
 
     /// The namespace of requests that name none.

@@ -1,5 +1,6 @@
 //! The client against real servers on this machine: TLS and its failures, time limits, cancellation.
 
+mod logs;
 mod proxy;
 mod server;
 mod stack;

@@ -42,6 +42,13 @@ pub(super) fn certificates(loaded: &Loaded) -> Result<Vec<CertificateDer<'static
 }
 
 fn private_key(loaded: &Loaded) -> Result<PrivateKeyDer<'static>, FieldError> {
+    let text = String::from_utf8_lossy(loaded.bytes.expose_secret());
+    if text.contains("ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED") {
+        return Err(FieldError::Invalid(format!(
+            "{} is encrypted, and there is no one to ask for its password; decrypt it with `openssl pkey`",
+            loaded.from
+        )));
+    }
     PrivateKeyDer::from_pem_slice(loaded.bytes.expose_secret()).map_err(|source| match source {
         pem::Error::NoItemsFound => FieldError::NoPem { from: loaded.from.clone(), wanted: "private key" },
         source => bad_pem(loaded, source),

@@ -15,7 +15,7 @@ use tower::{Layer, Service};
 use crate::{
     client::{body::Body, response::retry_after_seconds},
     config::RetryPolicy,
-    error::{BoxError, Error, TransportKind, Wait},
+    error::{BoxError, Error, TransportKind},
 };
 
 /// Makes [`Retry`].
@@ -121,11 +121,8 @@ fn reason(method: &Method, outcome: &Result<Response<Body>, BoxError>) -> Option
 
 /// Whether a failed connection may come to be.
 fn may_pass(error: &Error) -> bool {
-    match error {
-        Error::Transport { kind, .. } => matches!(kind, TransportKind::Connect | TransportKind::Broken),
-        Error::Timeout { wait, .. } => matches!(wait, Wait::Connect | Wait::TlsHandshake),
-        _ => false,
-    }
+    // A limit that has passed has cost its time already.
+    matches!(error, Error::Transport { kind: TransportKind::Connect | TransportKind::Broken, .. })
 }
 
 /// The wait before the next try: what the server asks for, else a doubling one; with up to a quarter more at random, so
@@ -152,6 +149,7 @@ fn clone_request(request: &Request<Body>) -> Option<Request<Body>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Wait;
     use futures::stream;
     use std::sync::{
         Arc,

@@ -1,0 +1,68 @@
+//! Nothing secret reaches a log, at any level.
+
+use super::server::Server;
+use crate::client::Client;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Lines that were logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn tokens_and_bodies_are_not_logged() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(lines.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    // Another test's thread may have decided meanwhile that nobody listens.
+    tracing::callsite::rebuild_interest_cache();
+    let server = Server::http(|request| async move {
+        let code = if request.uri().path() == "/refused" { 401 } else { 200 };
+        Response::builder().status(code).body(Full::from(Bytes::from("s3cr3t-answer"))).unwrap()
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    std::fs::write(&path, "s3cr3t-token").unwrap();
+    let mut config = server.plain();
+    config.auth_info.token_file = Some(path.to_str().unwrap().to_owned());
+    let client = Client::try_from(config).unwrap();
+    for path in ["/done", "/refused"] {
+        let request = Request::put(path).body(b"s3cr3t-request".to_vec()).unwrap();
+        // Whether this succeeds is the matter of other tests.
+        let _ = client.request::<serde_json::Value>(request).await;
+    }
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("method=PUT path=\"/done\" status=200"), "{text}");
+    assert!(text.contains("status=401"), "{text}");
+    assert!(!text.contains("s3cr3t"), "{text}");
+}
