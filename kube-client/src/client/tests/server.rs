@@ -10,7 +10,15 @@ use k8s_openapi::apimachinery::pkg::version::Info;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::{RootCertStore, ServerConfig, crypto::ring, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -56,6 +64,8 @@ impl Authority {
 /// A server that lives as long as this value.
 pub(super) struct Server {
     pub(super) address: SocketAddr,
+    /// How many connections there have been.
+    pub(super) accepted: Arc<AtomicU32>,
     _connections: JoinSet<()>,
 }
 
@@ -99,10 +109,13 @@ impl Server {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let accepted = Arc::new(AtomicU32::new(0));
+        let counter = accepted.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                counter.fetch_add(1, SeqCst);
                 let (tls, answer) = (tls.clone(), answer.clone());
                 connections.spawn(async move {
                     match tls {
@@ -118,7 +131,7 @@ impl Server {
                 });
             }
         });
-        Self { address, _connections: tasks }
+        Self { address, accepted, _connections: tasks }
     }
 
     /// A configuration for this server that trusts an authority.
