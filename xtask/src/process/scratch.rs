@@ -121,8 +121,8 @@ impl Share {
 fn is_unused(folder: &Path) -> bool {
     match File::open(folder.join(LOCK)) {
         Ok(lock) => lock.try_lock().is_ok(),
-        // A removal that was itself interrupted.
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound && is_old(folder),
+        // A removal that was itself interrupted: no folder has this name before it has a lock.
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
 
@@ -166,6 +166,14 @@ mod tests {
         let mut scratch = Scratch::create(parent.path()).unwrap();
         // What the kernel does for a killed process.
         drop(scratch.lock.take());
+        assert_eq!(Scratch::sweep(parent.path()), 1);
+        assert_eq!(names(parent.path()), 0);
+    }
+
+    #[test]
+    fn a_sweep_finishes_what_another_began() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::create_dir(parent.path().join("kube-xtask-half")).unwrap();
         assert_eq!(Scratch::sweep(parent.path()), 1);
         assert_eq!(names(parent.path()), 0);
     }
