@@ -1,4 +1,5 @@
-//! A Kubernetes client: HTTP, configuration, authentication, typed and dynamic API access.
+//! The paved path of the crate; each module says what it owns.
+#![cfg_attr(feature = "client", doc = include_str!("../README.md"))]
 
 #[cfg(feature = "client")]
 pub mod api;

@@ -1,4 +1,5 @@
-//! Watchers, reflectors, informers and controllers for Kubernetes.
+//! The paved path of the crate; each module says what it owns.
+#![doc = include_str!("../README.md")]
 
 pub mod controller;
 mod cycle;
