@@ -154,7 +154,7 @@ impl SimError {
         let message = crate::schema::invalid_message(kind, group, name, errors);
         let causes = errors
             .iter()
-            .map(|e| json!({"reason": e.reason(), "message": e.message(), "field": e.field}))
+            .map(|e| json!({"reason": e.kind.reason(), "message": e.message(), "field": e.field}))
             .collect();
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
             .with_details(name, group, kind)

@@ -64,13 +64,6 @@ pub(crate) fn patch(
 fn apply_to(object: &mut Value, cx: &Cx<'_>, kind: Kind, body: &Bytes) -> Result<(), SimError> {
     let resource = &cx.target.resource;
     let change = parse_body(body, "application/json")?;
-    let named = |e: PatchError| match e {
-        PatchError::BadRequest(message) => SimError::bad_request(message),
-        PatchError::Unprocessable(message) => {
-            SimError::new(http::StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
-        }
-        PatchError::Internal(message) => SimError::internal(message),
-    };
     match kind {
         Kind::Merge if !change.is_object() => Err(SimError::bad_request(
             "error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}",
@@ -79,9 +72,23 @@ fn apply_to(object: &mut Value, cx: &Cx<'_>, kind: Kind, body: &Bytes) -> Result
             patch::merge(object, change);
             Ok(())
         }
-        Kind::Json => patch::json(object, &change).map_err(named),
-        Kind::Strategic => patch::strategic(&resource.schema(), object, change).map_err(named),
+        Kind::Json => patch::json(object, &change).map_err(refused),
+        Kind::Strategic => patch::strategic(&resource.schema(), object, change).map_err(refused),
         Kind::Apply => Ok(()),
+    }
+}
+
+/// A patch that does not apply, as its answer.
+pub(crate) fn refused(error: PatchError) -> SimError {
+    match error {
+        PatchError::BadRequest(message) => SimError::bad_request(message),
+        PatchError::Unprocessable(message) => {
+            SimError::new(http::StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+        }
+        PatchError::TooLarge(message) => {
+            SimError::new(http::StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+        }
+        PatchError::Internal(message) => SimError::new(http::StatusCode::INTERNAL_SERVER_ERROR, "", message),
     }
 }
 

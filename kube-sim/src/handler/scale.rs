@@ -37,13 +37,7 @@ fn patched(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Result<Val
     match kind {
         patch::Kind::Json => {
             let change = parse_body(body, "application/json")?;
-            patches::json(&mut scale, &change).map_err(|e| match e {
-                patches::PatchError::BadRequest(m) => SimError::bad_request(m),
-                patches::PatchError::Unprocessable(m) => {
-                    SimError::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", m)
-                }
-                patches::PatchError::Internal(m) => SimError::internal(m),
-            })?;
+            patches::json(&mut scale, &change).map_err(patch::refused)?;
         }
         // A scale holds no lists, so that a strategic merge is a merge; and applying it sets what it names.
         patch::Kind::Merge | patch::Kind::Strategic | patch::Kind::Apply => {

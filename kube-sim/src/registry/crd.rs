@@ -72,9 +72,7 @@ fn texts(list: &Value) -> Vec<String> {
 fn custom_of(version: &Value, group: &str) -> Custom {
     let open_api = version["schema"].get("openAPIV3Schema").filter(|s| s.is_object()).cloned();
     let schema = match &open_api {
-        // A definition that is stored has passed `validate_crd`; should its schema not parse all the same, everything
-        // is kept, as for a definition without a schema.
-        Some(schema) => Schema::of_custom_resource(schema).unwrap_or_else(|_| Schema::permissive()),
+        Some(schema) => Schema::of_custom_resource(schema),
         None => Schema::permissive(),
     };
     let name = version["name"].as_str().unwrap_or_default();

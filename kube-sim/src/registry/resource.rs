@@ -96,11 +96,11 @@ pub(crate) struct Resource {
 
 impl Resource {
     pub(crate) fn of_builtin(source: &'static builtin::Resource) -> Self {
-        let own = |list: &[&'static str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let own = |list: &Vec<&'static str>| list.iter().map(ToString::to_string).collect::<Vec<_>>();
         let served = builtin::resources()
             .iter()
             .filter(|r| {
-                r.plural == source.plural && r.kind == source.kind && r.storage_group == source.storage_group
+                r.plural == source.plural && r.kind == source.kind && storage_group(r) == storage_group(source)
             })
             .map(builtin::Resource::api_version)
             .collect();
@@ -117,10 +117,10 @@ impl Resource {
             list_kind: source.list_kind.to_owned(),
             plural: source.plural.to_owned(),
             singular: source.singular.to_owned(),
-            namespaced: matches!(source.scope, builtin::Scope::Namespaced),
-            short_names: own(source.short_names),
-            categories: own(source.categories),
-            verbs: own(source.verbs),
+            namespaced: matches!(source.scope(), builtin::Scope::Namespaced),
+            short_names: own(&source.short_names),
+            categories: own(&source.categories),
+            verbs: own(&source.verbs),
             subresources: source
                 .subresources
                 .iter()
@@ -129,13 +129,13 @@ impl Resource {
                     group: s.group.to_owned(),
                     version: s.version.to_owned(),
                     kind: s.kind.to_owned(),
-                    verbs: own(s.verbs),
+                    verbs: own(&s.verbs),
                 })
                 .collect(),
-            storage: Arc::from(format!("{}/{}", source.storage_group, source.plural)),
+            storage: Arc::from(format!("{}/{}", storage_group(source), source.plural)),
             served,
             conversion,
-            fields: super::fields::of_kind(source.storage_group, source.kind),
+            fields: super::fields::of_kind(storage_group(source), source.kind),
             origin: Origin::BuiltIn(source),
         }
     }
@@ -177,5 +177,13 @@ impl Resource {
     /// Are objects of this kind kept, rather than only answered (reviews, tokens)?
     pub(crate) fn is_stored(&self) -> bool {
         self.allows("list") && self.plural != "componentstatuses"
+    }
+}
+
+/// The group in which a kind is stored, whichever group it is served in.
+fn storage_group(source: &builtin::Resource) -> &'static str {
+    match (source.group, source.plural) {
+        ("events.k8s.io", "events") => "",
+        (group, _) => group,
     }
 }

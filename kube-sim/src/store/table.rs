@@ -39,10 +39,10 @@ pub(crate) struct Event {
 impl Event {
     /// The watch frame of this event, made once for all watchers of one version.
     pub(crate) fn frame(&self, api_version: &str, kind: &str) -> Bytes {
-        let (made_for, frame) =
-            self.frame.get_or_init(|| (api_version.into(), frame(self.change, &self.object, api_version, kind)));
+        let make = || (api_version.into(), frame(self.change, &self.object, api_version, kind));
+        let (made_for, made) = self.frame.get_or_init(make);
         if &**made_for == api_version {
-            return frame.clone();
+            return made.clone();
         }
         frame(self.change, &self.object, api_version, kind)
     }
