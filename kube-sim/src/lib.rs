@@ -1,8 +1,31 @@
-//! Skeleton.
+#![doc = include_str!("../README.md")]
+//!
+//! # Cancel safety
+//! Futures of [`SimService`] may be dropped at any time. A request is handled in one step once its body has arrived:
+//! dropping its future before that step leaves no trace, dropping it after leaves the change made and the answer
+//! unseen, as with any server.
 
-#[expect(dead_code, unused_imports, reason = "the handlers that call this are being written")]
+mod apply;
 mod builtin;
-#[expect(dead_code, unused_imports, reason = "the handlers that call this are being written")]
+mod clock;
+mod discovery;
+pub mod fault;
+mod handler;
+mod journal;
 mod patch;
-#[expect(dead_code, unused_imports, reason = "the handlers that call this are being written")]
+mod registry;
 mod schema;
+mod server;
+mod sim;
+mod status;
+mod store;
+mod table;
+mod watch;
+pub mod workload;
+
+pub use journal::{Entry, JOURNAL_LIMIT, Journal};
+pub use server::body::{SimBody, SimBodyError};
+pub use server::service::{BODY_LIMIT, SimService};
+pub use server::{ServeError, Server};
+pub use sim::{Sim, SimBuilder, WatchList};
+pub use status::SimError;

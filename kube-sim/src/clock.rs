@@ -1,0 +1,122 @@
+//! Time stamps and random names. Owns the one clock and the one generator of a `Sim`.
+//!
+//! Timers are tokio's and are not made here; nothing else in the crate reads a wall clock or draws a random number.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+/// Wall time as the simulation sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Clock {
+    /// The machine's clock.
+    Wall,
+    /// A fixed start that advances with tokio's clock, so that a run on a paused runtime replays exactly.
+    Fixed { start: Timestamp, since: Instant },
+}
+
+impl Clock {
+    pub(crate) fn fixed(start: Timestamp) -> Self {
+        Self::Fixed { start, since: Instant::now() }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        match self {
+            Self::Wall => Timestamp::now(),
+            Self::Fixed { start, since } => {
+                let passed = jiff::SignedDuration::try_from(since.elapsed()).unwrap_or_default();
+                start.checked_add(passed).unwrap_or(*start)
+            }
+        }
+    }
+
+    /// `metav1.Time`: RFC 3339 in whole seconds.
+    pub(crate) fn stamp(&self) -> String {
+        seconds(self.now())
+    }
+
+    /// `metav1.MicroTime`: RFC 3339 with six digits after the second.
+    pub(crate) fn micro_stamp(&self) -> String {
+        self.now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+    }
+
+    /// The stamp of a moment that lies `after` from now.
+    pub(crate) fn stamp_after(&self, after: Duration) -> String {
+        let passed = jiff::SignedDuration::try_from(after).unwrap_or_default();
+        seconds(self.now().checked_add(passed).unwrap_or(Timestamp::MAX))
+    }
+}
+
+pub(crate) fn seconds(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Uids, suffixes of generated names and jitter: all that is random in a simulation.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(fastrand::Rng);
+
+/// The letters of generated names: no vowels and no look-alikes, as in every cluster.
+const SAFE: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+impl Random {
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(fastrand::Rng::with_seed(seed))
+    }
+
+    pub(crate) fn uid(&mut self) -> String {
+        let bits = (self.0.u128(..) & !(0xf000 << 64) & !(0xc000 << 48)) | (0x4000 << 64) | (0x8000 << 48);
+        let hex = format!("{bits:032x}");
+        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    }
+
+    /// `length` letters as the server appends to `generateName`.
+    pub(crate) fn suffix(&mut self, length: usize) -> String {
+        (0..length).map(|_| char::from(SAFE[self.0.usize(..SAFE.len())])).collect()
+    }
+
+    /// A fresh generator whose draws do not disturb this one's later draws.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.0.fork())
+    }
+
+    /// A number below `end`; zero when `end` is zero.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        if end == 0 { 0 } else { self.0.u64(..end) }
+    }
+
+    /// True once in `n` draws on average.
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    pub(crate) fn jitter(&mut self, base: Duration) -> Duration {
+        base.mul_f64(1.0 + self.0.f64() * 0.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uids_are_version_four_and_follow_the_seed() {
+        let (mut a, mut b) = (Random::seeded(7), Random::seeded(7));
+        let uid = a.uid();
+        assert_eq!(uid, b.uid());
+        assert_ne!(uid, a.uid());
+        assert_eq!(uid.len(), 36);
+        assert_eq!(&uid[14..15], "4");
+        assert!("89ab".contains(&uid[19..20]), "{uid}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fixed_clock_moves_with_tokio() {
+        let clock = Clock::fixed("2026-01-01T00:00:00Z".parse().unwrap());
+        assert_eq!(clock.stamp(), "2026-01-01T00:00:00Z");
+        tokio::time::advance(Duration::from_millis(61_500)).await;
+        assert_eq!(clock.stamp(), "2026-01-01T00:01:01Z");
+        assert_eq!(clock.micro_stamp(), "2026-01-01T00:01:01.500000Z");
+        assert_eq!(clock.stamp_after(Duration::from_secs(30)), "2026-01-01T00:01:31Z");
+    }
+}

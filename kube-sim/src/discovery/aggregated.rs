@@ -1,0 +1,63 @@
+//! Aggregated discovery: all groups, versions and resources in one document.
+
+use serde_json::{Value, json};
+
+use crate::registry::{Registry, Resource};
+
+/// The document of `/api` (`core`) or of `/apis`.
+pub(crate) fn document(registry: &Registry, core: bool, beta: bool) -> Value {
+    let items: Vec<Value> = registry
+        .groups()
+        .iter()
+        .filter(|g| g.name.is_empty() == core)
+        .map(|group| {
+            let versions: Vec<Value> = group
+                .versions
+                .iter()
+                .map(|version| {
+                    let resources: Vec<Value> =
+                        registry.of_version(&group.name, version).iter().map(|r| resource(r)).collect();
+                    json!({"version": version, "resources": resources, "freshness": "Current"})
+                })
+                .collect();
+            let metadata = if core { json!({}) } else { json!({"name": group.name}) };
+            json!({"metadata": metadata, "versions": versions})
+        })
+        .collect();
+    json!({
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": if beta { "apidiscovery.k8s.io/v2beta1" } else { "apidiscovery.k8s.io/v2" },
+        "metadata": {},
+        "items": items,
+    })
+}
+
+fn resource(r: &Resource) -> Value {
+    let mut entry = json!({
+        "resource": r.plural,
+        "responseKind": {"group": r.group, "version": r.version, "kind": r.kind},
+        "scope": if r.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": r.singular,
+        "verbs": r.verbs,
+    });
+    for (key, list) in [("shortNames", &r.short_names), ("categories", &r.categories)] {
+        if !list.is_empty() {
+            entry[key] = list.clone().into();
+        }
+    }
+    let subresources: Vec<Value> = r
+        .subresources
+        .iter()
+        .map(|s| {
+            json!({
+                "subresource": s.name,
+                "responseKind": {"group": s.group, "version": s.version, "kind": s.kind},
+                "verbs": s.verbs,
+            })
+        })
+        .collect();
+    if !subresources.is_empty() {
+        entry["subresources"] = subresources.into();
+    }
+    entry
+}

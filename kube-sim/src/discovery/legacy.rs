@@ -1,0 +1,78 @@
+//! Discovery document by document: versions, groups, and the resources of a version.
+
+use serde_json::{Value, json};
+
+use crate::registry::{Group, Registry};
+
+/// `/api`.
+pub(crate) fn core_versions() -> Value {
+    json!({
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": "127.0.0.1:6443"}],
+    })
+}
+
+/// `/apis`.
+pub(crate) fn groups(registry: &Registry) -> Value {
+    let groups: Vec<Value> = registry.groups().iter().filter(|g| !g.name.is_empty()).map(entry).collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+/// `/apis/GROUP`.
+pub(crate) fn group(registry: &Registry, name: &str) -> Option<Value> {
+    let group = registry.groups().into_iter().find(|g| g.name == name && !name.is_empty())?;
+    let mut document = entry(&group);
+    document["kind"] = "APIGroup".into();
+    document["apiVersion"] = "v1".into();
+    Some(document)
+}
+
+fn entry(group: &Group) -> Value {
+    let version = |v: &String| json!({"groupVersion": format!("{}/{v}", group.name), "version": v});
+    json!({
+        "name": group.name,
+        "versions": group.versions.iter().map(version).collect::<Vec<_>>(),
+        "preferredVersion": version(&group.preferred),
+    })
+}
+
+/// `/api/v1` and `/apis/GROUP/VERSION`.
+pub(crate) fn resources(registry: &Registry, group: &str, version: &str) -> Option<Value> {
+    let resources = registry.of_version(group, version);
+    if resources.is_empty() {
+        return None;
+    }
+    let mut entries = Vec::new();
+    for r in &resources {
+        let mut entry = json!({
+            "name": r.plural,
+            "singularName": r.singular,
+            "namespaced": r.namespaced,
+            "kind": r.kind,
+            "verbs": r.verbs,
+        });
+        for (key, list) in [("shortNames", &r.short_names), ("categories", &r.categories)] {
+            if !list.is_empty() {
+                entry[key] = list.clone().into();
+            }
+        }
+        entries.push(entry);
+        for s in &r.subresources {
+            let mut entry = json!({
+                "name": format!("{}/{}", r.plural, s.name),
+                "singularName": "",
+                "namespaced": r.namespaced,
+                "kind": s.kind,
+                "verbs": s.verbs,
+            });
+            if (&s.group, &s.version) != (&r.group, &r.version) {
+                entry["group"] = s.group.as_str().into();
+                entry["version"] = s.version.as_str().into();
+            }
+            entries.push(entry);
+        }
+    }
+    let name = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": entries}))
+}

@@ -1,0 +1,115 @@
+//! What the server tells of itself: groups, resources, version, health, OpenAPI.
+
+mod aggregated;
+mod legacy;
+mod open_api;
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::handler::accept;
+use crate::handler::reply::{Reply, Request};
+use crate::sim::Inner;
+use crate::status::SimError;
+
+/// The Kubernetes release whose behaviour is followed.
+const MINOR: &str = "37";
+const RELEASE: &str = "v1.37.2";
+
+/// Answers a path that names no resource.
+pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimError> {
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        return Ok(match request.path.as_str() {
+            path if path.starts_with("/api") => Reply::error(&SimError::method_not_allowed()),
+            _ => Reply::no_page(),
+        });
+    }
+    let parts: Vec<&str> = request.path.split('/').filter(|p| !p.is_empty()).collect();
+    let state = inner.lock();
+    let registry = &state.registry;
+    Ok(match parts.as_slice() {
+        [] => Reply::json(&json!({"paths": [
+            "/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version",
+        ]})),
+        ["version"] => Reply::json(&version()),
+        ["healthz" | "readyz" | "livez", ..] => Reply::text(StatusCode::OK, "ok"),
+        [root @ ("api" | "apis")] => match wanted(&request.accept)? {
+            Wanted::Aggregated(content_type) => Reply::whole(
+                StatusCode::OK,
+                content_type,
+                aggregated::document(registry, *root == "api", content_type.contains("v2beta1")).to_string(),
+            ),
+            Wanted::Legacy if *root == "api" => Reply::json(&legacy::core_versions()),
+            Wanted::Legacy => Reply::json(&legacy::groups(registry)),
+        },
+        ["api", version] => of_version(legacy::resources(registry, "", version)),
+        ["apis", group] => match legacy::group(registry, group) {
+            Some(group) => Reply::json(&group),
+            None => Reply::no_page(),
+        },
+        ["apis", group, version] => of_version(legacy::resources(registry, group, version)),
+        ["openapi", "v2"] => open_api::version_two(&request.accept)?,
+        ["openapi", "v3"] => Reply::json(&open_api::index(registry)),
+        ["openapi", "v3", "api", version] => open_api(registry, "", version),
+        ["openapi", "v3", "apis", group, version] => open_api(registry, group, version),
+        _ => Reply::no_page(),
+    })
+}
+
+fn of_version(list: Option<Value>) -> Reply {
+    list.map_or_else(Reply::no_page, |list| Reply::json(&list))
+}
+
+fn open_api(registry: &crate::registry::Registry, group: &str, version: &str) -> Reply {
+    of_version(open_api::document(registry, group, version))
+}
+
+fn version() -> Value {
+    json!({
+        "major": "1",
+        "minor": MINOR,
+        "emulationMajor": "1",
+        "emulationMinor": MINOR,
+        "minCompatibilityMajor": "1",
+        "minCompatibilityMinor": "36",
+        "gitVersion": RELEASE,
+        "gitCommit": "0000000000000000000000000000000000000000",
+        "gitTreeState": "clean",
+        "buildDate": "2026-01-01T00:00:00Z",
+        "goVersion": "none",
+        "compiler": "rustc",
+        "platform": "linux/amd64",
+    })
+}
+
+enum Wanted {
+    Aggregated(&'static str),
+    Legacy,
+}
+
+fn wanted(header: &str) -> Result<Wanted, SimError> {
+    if header.trim().is_empty() {
+        return Ok(Wanted::Legacy);
+    }
+    for (media, parameters) in accept::entries(header) {
+        if !matches!(media.as_str(), "application/json" | "*/*" | "application/*") {
+            continue;
+        }
+        let find = |key: &str| parameters.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+        match (find("as"), find("g"), find("v")) {
+            (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => {
+                return Ok(Wanted::Aggregated("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"));
+            }
+            (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2beta1")) => {
+                return Ok(Wanted::Aggregated(
+                    "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
+                ));
+            }
+            (None, ..) => return Ok(Wanted::Legacy),
+            _ => {}
+        }
+    }
+    Err(SimError::not_acceptable("application/json"))
+}

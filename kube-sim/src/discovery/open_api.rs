@@ -1,0 +1,114 @@
+//! OpenAPI documents: enough of paths and schemas for what kubectl reads from them.
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::builtin;
+use crate::handler::reply::Reply;
+use crate::registry::{Registry, Resource};
+use crate::status::SimError;
+
+/// `/openapi/v3`: where the documents of the group versions are.
+pub(crate) fn index(registry: &Registry) -> Value {
+    let mut paths = Map::new();
+    for group in registry.groups() {
+        for version in &group.versions {
+            let path = if group.name.is_empty() {
+                format!("api/{version}")
+            } else {
+                format!("apis/{}/{version}", group.name)
+            };
+            let url = format!("/openapi/v3/{path}?hash={:016X}", registry.generation());
+            paths.insert(path, json!({"serverRelativeURL": url}));
+        }
+    }
+    json!({"paths": paths})
+}
+
+/// One group version.
+pub(crate) fn document(registry: &Registry, group: &str, version: &str) -> Option<Value> {
+    let resources = registry.of_version(group, version);
+    if resources.is_empty() {
+        return None;
+    }
+    let mut document = builtin::open_api(group, version).unwrap_or_else(|| json!({}));
+    document["openapi"] = "3.0.0".into();
+    document["info"] = json!({"title": "Kubernetes", "version": super::RELEASE});
+    let mut paths = Map::new();
+    for resource in &resources {
+        let (path, operations) = operations(resource);
+        paths.insert(path, operations);
+        if let Some(custom) = resource.custom() {
+            let schema = custom.open_api.clone().unwrap_or_else(|| json!({"type": "object"}));
+            add_schema(&mut document, resource, schema);
+        }
+    }
+    document["paths"] = paths.into();
+    Some(document)
+}
+
+/// The path of one object, with the operations that carry the kind and the parameters of writes.
+fn operations(resource: &Resource) -> (String, Value) {
+    let root = if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
+    let scope = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
+    let path = format!("{root}/{}{scope}/{}/{{name}}", resource.version, resource.plural);
+    let operation = |action: &str, parameters: &[&str]| {
+        let parameters: Vec<Value> = parameters
+            .iter()
+            .map(|name| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}}))
+            .collect();
+        json!({
+            "parameters": parameters,
+            "responses": {"200": {"description": "OK"}},
+            "x-kubernetes-action": action,
+            "x-kubernetes-group-version-kind":
+                {"group": resource.group, "version": resource.version, "kind": resource.kind},
+        })
+    };
+    let write = ["dryRun", "fieldManager", "fieldValidation"];
+    let operations = json!({
+        "get": operation("get", &[]),
+        "put": operation("put", &write),
+        "patch": operation("patch", &["dryRun", "fieldManager", "fieldValidation", "force"]),
+        "delete": operation("delete", &["dryRun", "gracePeriodSeconds", "propagationPolicy"]),
+    });
+    (path, operations)
+}
+
+fn add_schema(document: &mut Value, resource: &Resource, mut schema: Value) {
+    let mut reversed: Vec<&str> = resource.group.split('.').collect();
+    reversed.reverse();
+    let name = format!("{}.{}.{}", reversed.join("."), resource.version, resource.kind);
+    if schema.is_object() {
+        schema["x-kubernetes-group-version-kind"] =
+            json!([{"group": resource.group, "version": resource.version, "kind": resource.kind}]);
+        if !schema["properties"].is_object() {
+            schema["properties"] = json!({});
+        }
+        let properties = &mut schema["properties"];
+        properties["apiVersion"] = json!({"type": "string"});
+        properties["kind"] = json!({"type": "string"});
+        if !properties["metadata"].is_object() {
+            properties["metadata"] = json!({"type": "object"});
+        }
+    }
+    if !document["components"]["schemas"].is_object() {
+        document["components"] = json!({"schemas": {}});
+    }
+    document["components"]["schemas"][name] = schema;
+}
+
+/// `/openapi/v2` is there in JSON and without contents: its readers have turned to version 3.
+pub(crate) fn version_two(accept: &str) -> Result<Reply, SimError> {
+    let speaks_json = accept.is_empty() || accept.contains("json") && !accept.contains("protobuf") || accept.contains("*/*");
+    if !speaks_json {
+        return Err(SimError::not_acceptable("application/json"));
+    }
+    let document = json!({
+        "swagger": "2.0",
+        "info": {"title": "Kubernetes", "version": super::RELEASE},
+        "paths": {},
+        "definitions": {},
+    });
+    Ok(Reply::whole(StatusCode::OK, "application/json", document.to_string()))
+}

@@ -1,0 +1,131 @@
+//! What faults do to the body of an answer: frames replaced, the stream cut, ended or stalled.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::Action;
+
+/// How a body stops early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The connection breaks.
+    Cut,
+    /// The body ends as if it were complete.
+    Close,
+    /// Nothing more comes.
+    Hang,
+}
+
+/// The body faults of one answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BodyFaults {
+    cut_after_bytes: Option<usize>,
+    stop_after_events: Option<(usize, Stop)>,
+    events: Vec<(usize, Bytes)>,
+    objects: Vec<(String, Bytes)>,
+    bytes_sent: usize,
+    events_sent: usize,
+}
+
+impl BodyFaults {
+    /// The body faults among these actions; `None` when there are none.
+    pub(crate) fn of(actions: &[Action]) -> Option<Self> {
+        let mut faults = Self::default();
+        let mut any = false;
+        for action in actions {
+            any = true;
+            match action {
+                Action::Reset | Action::ResetAfterHandling => faults.cut_after_bytes = Some(0),
+                Action::CutAfterBytes(n) => faults.cut_after_bytes = Some(*n),
+                Action::CutAfterEvents(n) => faults.stop_after_events = Some((*n, Stop::Cut)),
+                Action::CloseAfterEvents(n) => faults.stop_after_events = Some((*n, Stop::Close)),
+                Action::HangAfterEvents(n) => faults.stop_after_events = Some((*n, Stop::Hang)),
+                Action::ReplaceEvent { index, bytes } => faults.events.push((*index, bytes.clone())),
+                Action::ReplaceObject { name, bytes } => faults.objects.push((name.clone(), bytes.clone())),
+                Action::Status { .. } | Action::Delay(_) | Action::Hang => any = faults.is_active(),
+            }
+        }
+        any.then_some(faults)
+    }
+
+    fn is_active(&self) -> bool {
+        self.cut_after_bytes.is_some()
+            || self.stop_after_events.is_some()
+            || !self.events.is_empty()
+            || !self.objects.is_empty()
+    }
+
+    /// Does the body have to be whole before it can be changed?
+    pub(crate) fn replaces_objects(&self) -> bool {
+        !self.objects.is_empty()
+    }
+
+    /// Is it time to stop, before the next frame of a watch?
+    pub(crate) fn stop_before_event(&self) -> Option<Stop> {
+        self.stop_after_events.filter(|(n, _)| self.events_sent >= *n).map(|(_, stop)| stop)
+    }
+
+    /// One frame of a watch, as it goes out.
+    pub(crate) fn event(&mut self, frame: Bytes) -> Bytes {
+        let index = self.events_sent;
+        self.events_sent += 1;
+        if let Some((_, bytes)) = self.events.iter().find(|(at, _)| *at == index) {
+            return bytes.clone();
+        }
+        if self.objects.is_empty() {
+            return frame;
+        }
+        let Ok(event) = serde_json::from_slice::<Value>(&frame) else { return frame };
+        match self.replacement(&event["object"]) {
+            Some(bytes) => {
+                let text = String::from_utf8_lossy(bytes);
+                Bytes::from(format!("{{\"type\":{},\"object\":{text}}}\n", event["type"]))
+            }
+            None => frame,
+        }
+    }
+
+    fn replacement(&self, object: &Value) -> Option<&Bytes> {
+        let name = object["metadata"]["name"].as_str()?;
+        self.objects.iter().find(|(wanted, _)| wanted == name).map(|(_, bytes)| bytes)
+    }
+
+    /// A whole body (an object or a list) with objects replaced.
+    pub(crate) fn whole(&self, body: Bytes) -> Bytes {
+        let Ok(value) = serde_json::from_slice::<Value>(&body) else { return body };
+        if let Some(bytes) = self.replacement(&value) {
+            return bytes.clone();
+        }
+        let Some(items) = value["items"].as_array() else { return body };
+        if items.iter().all(|i| self.replacement(i).is_none()) {
+            return body;
+        }
+        let items: Vec<String> = items
+            .iter()
+            .map(|i| match self.replacement(i) {
+                Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                None => i.to_string(),
+            })
+            .collect();
+        Bytes::from(format!(
+            "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[{}]}}\n",
+            value["kind"],
+            value["apiVersion"],
+            value["metadata"],
+            items.join(",")
+        ))
+    }
+
+    /// How much of this piece goes out, and whether the body breaks behind it.
+    pub(crate) fn cut(&mut self, piece: Bytes) -> (Bytes, bool) {
+        let Some(limit) = self.cut_after_bytes else { return (piece, false) };
+        let room = limit.saturating_sub(self.bytes_sent);
+        self.bytes_sent += piece.len();
+        if piece.len() > room { (piece.slice(..room), true) } else { (piece, false) }
+    }
+
+    /// Does the body break before its first byte?
+    pub(crate) fn cuts_at_once(&self) -> bool {
+        self.cut_after_bytes == Some(0)
+    }
+}

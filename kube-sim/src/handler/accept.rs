@@ -1,0 +1,103 @@
+//! Which representation a client wants, from its `Accept` header.
+
+use crate::status::SimError;
+
+/// How objects are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Plain,
+    /// Rows and columns, as `kubectl get` prints.
+    Table,
+    /// Only the metadata.
+    Partial,
+}
+
+/// How it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Json,
+    Yaml,
+}
+
+/// A negotiated representation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Accept {
+    pub(crate) shape: Shape,
+    pub(crate) encoding: Encoding,
+}
+
+pub(crate) const JSON: Accept = Accept { shape: Shape::Plain, encoding: Encoding::Json };
+
+const OFFERED: &str = "application/json, application/yaml";
+
+/// One entry of an `Accept` header: its media type and its parameters.
+pub(crate) fn entries(header: &str) -> impl Iterator<Item = (String, Vec<(String, String)>)> + '_ {
+    header.split(',').filter_map(|entry| {
+        let mut parts = entry.split(';').map(str::trim);
+        let media = parts.next()?.to_ascii_lowercase();
+        let parameters = parts
+            .filter_map(|p| p.split_once('='))
+            .map(|(k, v)| (k.trim().to_ascii_lowercase(), v.trim().trim_matches('"').to_owned()))
+            .collect();
+        (!media.is_empty()).then_some((media, parameters))
+    })
+}
+
+/// The first entry that can be served.
+///
+/// # Errors
+/// 406 when none can.
+pub(crate) fn negotiate(header: &str) -> Result<Accept, SimError> {
+    if header.trim().is_empty() {
+        return Ok(JSON);
+    }
+    for (media, parameters) in entries(header) {
+        let encoding = match media.as_str() {
+            "application/json" | "*/*" | "application/*" => Encoding::Json,
+            "application/yaml" => Encoding::Yaml,
+            _ => continue,
+        };
+        let find = |key: &str| parameters.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+        if find("stream").is_some_and(|s| s != "watch") {
+            continue;
+        }
+        let known_group = find("g").is_none_or(|g| g == "meta.k8s.io");
+        let known_version = find("v").is_none_or(|v| matches!(v, "v1" | "v1beta1"));
+        let shape = match find("as") {
+            None => Shape::Plain,
+            Some("Table") if known_group && known_version => Shape::Table,
+            Some("PartialObjectMetadata" | "PartialObjectMetadataList") if known_group && known_version => {
+                Shape::Partial
+            }
+            Some(_) => continue,
+        };
+        return Ok(Accept { shape, encoding });
+    }
+    Err(SimError::not_acceptable(OFFERED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(header: &str, expected: Option<(Shape, Encoding)>) {
+        let got = negotiate(header).ok().map(|a| (a.shape, a.encoding));
+        assert_eq!(got, expected, "{header}");
+    }
+
+    #[test]
+    fn takes_the_first_that_is_spoken() {
+        let json = |shape| Some((shape, Encoding::Json));
+        check("", json(Shape::Plain));
+        check("application/json", json(Shape::Plain));
+        check("*/*", json(Shape::Plain));
+        check("application/vnd.kubernetes.protobuf,application/json", json(Shape::Plain));
+        check("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", json(Shape::Table));
+        check("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", json(Shape::Plain));
+        check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", json(Shape::Partial));
+        check("application/yaml", Some((Shape::Plain, Encoding::Yaml)));
+        check("application/vnd.kubernetes.protobuf", None);
+        check("text/html", None);
+    }
+}

@@ -1,0 +1,116 @@
+//! Between the version that a request speaks and the version that is stored.
+//!
+//! Only kinds whose versions differ in shape take work: events and horizontal pod autoscalers.
+
+use serde_json::{Map, Value, json};
+
+use crate::registry::{Conversion, Resource};
+use crate::store::object::Stored;
+
+/// A stored object as the given version shows it.
+pub(crate) fn view(resource: &Resource, object: &Stored) -> Value {
+    from_storage(resource, object.typed_value(&resource.api_version, &resource.kind))
+}
+
+fn from_storage(resource: &Resource, object: Value) -> Value {
+    match (resource.conversion, object) {
+        (Conversion::Events, Value::Object(map)) => Value::Object(rename(map, &EVENTS, Way::Out)),
+        (Conversion::Autoscaler, Value::Object(map)) => Value::Object(autoscaler_out(map)),
+        (_, object) => object,
+    }
+}
+
+/// An object of the given version as it is stored.
+pub(crate) fn to_storage(resource: &Resource, object: Value) -> Value {
+    match (resource.conversion, object) {
+        (Conversion::Events, Value::Object(map)) => Value::Object(rename(map, &EVENTS, Way::In)),
+        (Conversion::Autoscaler, Value::Object(map)) => Value::Object(autoscaler_in(map)),
+        (_, object) => object,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    In,
+    Out,
+}
+
+/// Names in core `v1` and in `events.k8s.io/v1`.
+const EVENTS: [(&str, &str); 7] = [
+    ("involvedObject", "regarding"),
+    ("message", "note"),
+    ("source", "deprecatedSource"),
+    ("firstTimestamp", "deprecatedFirstTimestamp"),
+    ("lastTimestamp", "deprecatedLastTimestamp"),
+    ("count", "deprecatedCount"),
+    ("reportingComponent", "reportingController"),
+];
+
+fn rename(mut map: Map<String, Value>, names: &[(&str, &str)], way: Way) -> Map<String, Value> {
+    for (stored, shown) in names {
+        let (from, to) = if way == Way::In { (shown, stored) } else { (stored, shown) };
+        if let Some(value) = map.remove(*from) {
+            map.insert((*to).to_owned(), value);
+        }
+    }
+    map
+}
+
+/// The annotation that carries metrics which `autoscaling/v1` has no field for.
+const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
+
+fn is_cpu_utilization(metric: &Value) -> bool {
+    metric["type"] == "Resource"
+        && metric["resource"]["name"] == "cpu"
+        && metric["resource"]["target"]["averageUtilization"].is_number()
+}
+
+fn autoscaler_out(mut map: Map<String, Value>) -> Map<String, Value> {
+    let mut other = Vec::new();
+    if let Some(spec) = map.get_mut("spec").and_then(Value::as_object_mut) {
+        for metric in spec.remove("metrics").and_then(|m| m.as_array().cloned()).unwrap_or_default() {
+            if is_cpu_utilization(&metric) {
+                let percent = metric["resource"]["target"]["averageUtilization"].clone();
+                spec.insert("targetCPUUtilizationPercentage".into(), percent);
+            } else {
+                other.push(metric);
+            }
+        }
+        spec.remove("behavior");
+    }
+    if !other.is_empty()
+        && let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut)
+        && let Some(annotations) =
+            metadata.entry("annotations").or_insert_with(|| json!({})).as_object_mut()
+    {
+        annotations.insert(METRICS.into(), Value::Array(other).to_string().into());
+    }
+    if let Some(status) = map.get_mut("status").and_then(Value::as_object_mut) {
+        status.remove("conditions");
+        status.remove("currentMetrics");
+    }
+    map
+}
+
+fn autoscaler_in(mut map: Map<String, Value>) -> Map<String, Value> {
+    let carried = map
+        .get_mut("metadata")
+        .and_then(|m| m.get_mut("annotations"))
+        .and_then(Value::as_object_mut)
+        .and_then(|a| a.remove(METRICS))
+        .and_then(|text| serde_json::from_str::<Value>(text.as_str()?).ok());
+    let mut metrics = carried.and_then(|v| v.as_array().cloned()).unwrap_or_default();
+    if let Some(spec) = map.get_mut("spec").and_then(Value::as_object_mut) {
+        if let Some(percent) = spec.remove("targetCPUUtilizationPercentage").filter(Value::is_number) {
+            metrics.insert(
+                0,
+                json!({"type": "Resource", "resource": {"name": "cpu",
+                    "target": {"type": "Utilization", "averageUtilization": percent}}}),
+            );
+        }
+        if !metrics.is_empty() {
+            spec.insert("metrics".into(), metrics.into());
+        }
+    }
+    map
+}

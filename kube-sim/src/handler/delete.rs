@@ -1,0 +1,195 @@
+//! Deleting one object or a collection.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::gc::{self, Fate};
+use super::options::Options;
+use super::render::Page;
+use super::target::Target;
+use super::write::parse_body;
+use super::{convert, meta, read, rules};
+use crate::schema::FieldError;
+use crate::status::SimError;
+use crate::store::State;
+use crate::store::object::Stored;
+
+/// Options of a deletion, from its body and its query. The body wins.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Delete {
+    grace: Option<i64>,
+    propagation: Option<String>,
+    orphan: Option<bool>,
+    dry_run: bool,
+    uid: Option<String>,
+    version: Option<String>,
+}
+
+impl Delete {
+    /// # Errors
+    /// 400 for a body that is no `DeleteOptions`, 422 for values that are not allowed.
+    pub(crate) fn parse(options: &Options, body: &Bytes, content_type: &str) -> Result<Self, SimError> {
+        let mut delete = Self {
+            grace: options.grace,
+            propagation: options.propagation.clone(),
+            orphan: options.orphan,
+            dry_run: options.dry_run,
+            uid: None,
+            version: None,
+        };
+        if !body.is_empty() {
+            let given = parse_body(body, content_type)?;
+            delete.read(&given)?;
+        }
+        delete.check()?;
+        Ok(delete)
+    }
+
+    fn read(&mut self, given: &Value) -> Result<(), SimError> {
+        if !given.is_object() {
+            return Err(SimError::bad_request("the body of a deletion must be a DeleteOptions object"));
+        }
+        let kind = given["kind"].as_str().unwrap_or("DeleteOptions");
+        if kind != "DeleteOptions" && !kind.is_empty() {
+            return Err(SimError::bad_request(format!(
+                "decoded object cannot be converted to DeleteOptions: it is a {kind}"
+            )));
+        }
+        let text = |v: &Value| v.as_str().map(str::to_owned);
+        self.grace = given["gracePeriodSeconds"].as_i64().or(self.grace);
+        self.propagation = text(&given["propagationPolicy"]).or(self.propagation.take());
+        self.orphan = given["orphanDependents"].as_bool().or(self.orphan);
+        self.uid = text(&given["preconditions"]["uid"]);
+        self.version = text(&given["preconditions"]["resourceVersion"]);
+        let dry_run = given["dryRun"].as_array().into_iter().flatten();
+        for entry in dry_run {
+            if entry != "All" {
+                let error = FieldError::not_supported("dryRun", entry.clone(), &["All"]);
+                return Err(SimError::invalid("meta.k8s.io", "DeleteOptions", "", &[error]));
+            }
+            self.dry_run = true;
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), SimError> {
+        let mut errors = Vec::new();
+        if let Some(policy) = &self.propagation
+            && !matches!(policy.as_str(), "Foreground" | "Background" | "Orphan")
+        {
+            errors.push(FieldError::not_supported(
+                "propagationPolicy",
+                policy.as_str(),
+                &["Background", "Foreground", "Orphan", "nil"],
+            ));
+        }
+        if self.propagation.is_some() && self.orphan.is_some() {
+            errors.push(FieldError::invalid(
+                "propagationPolicy",
+                self.propagation.clone().unwrap_or_default(),
+                "orphanDependents and deletionPropagation cannot be both set",
+            ));
+        }
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(SimError::invalid("meta.k8s.io", "DeleteOptions", "", &errors))
+    }
+
+    fn check_preconditions(&self, target: &Target, object: &Stored) -> Result<(), SimError> {
+        let resource = &target.resource;
+        let refuse = |what: &str, wanted: &str, have: &str| {
+            let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {have}");
+            Err(SimError::conflict(&resource.group, &resource.plural, object.name(), &why))
+        };
+        if let Some(uid) = self.uid.as_deref().filter(|uid| *uid != &*object.uid) {
+            return refuse("UID", uid, &object.uid);
+        }
+        let have = object.version.to_string();
+        if let Some(version) = self.version.as_deref().filter(|v| *v != have) {
+            return refuse("ResourceVersion", version, &have);
+        }
+        Ok(())
+    }
+}
+
+/// What a deletion answers with.
+pub(crate) enum Deleted {
+    Object { object: Value, accepted: bool },
+    Status(Value),
+}
+
+/// Deletes one object.
+pub(crate) fn one(state: &mut State, target: &Target, delete: &Delete) -> Result<Deleted, SimError> {
+    let resource = &target.resource;
+    let object = read::find(state, target)?;
+    delete.check_preconditions(target, &object)?;
+    check_protected(target)?;
+    let place = (resource.storage.clone(), object.key.clone());
+    let value = object.value();
+    let propagation = gc::propagation(
+        resource,
+        delete.propagation.as_deref(),
+        delete.orphan,
+        &meta::finalizers(&value),
+    );
+    let fate = if delete.dry_run {
+        Fate::Gone
+    } else {
+        gc::delete(state, resource, &place, propagation, delete.grace)
+    };
+    let left = state.get(&place.0, &place.1).filter(|o| o.uid == object.uid).cloned();
+    match (fate, left) {
+        (Fate::Marked, Some(left)) => Ok(Deleted::Object {
+            object: convert::view(resource, &left),
+            accepted: delete.orphan == Some(false),
+        }),
+        _ if rules::returns_deleted(resource) => {
+            Ok(Deleted::Object { object: convert::view(resource, &object), accepted: false })
+        }
+        _ => Ok(Deleted::Status(success(target, &object))),
+    }
+}
+
+fn success(target: &Target, object: &Stored) -> Value {
+    let resource = &target.resource;
+    let mut details = json!({"name": object.name(), "kind": resource.plural, "uid": &*object.uid});
+    if !resource.group.is_empty() {
+        details["group"] = resource.group.as_str().into();
+    }
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+}
+
+/// A cluster does not part with these.
+fn check_protected(target: &Target) -> Result<(), SimError> {
+    let is_namespace = target.resource.kind == "Namespace" && target.resource.group.is_empty();
+    if is_namespace && matches!(target.name.as_str(), "default" | "kube-system" | "kube-public") {
+        return Err(SimError::forbidden("", "namespaces", &target.name, "this namespace may not be deleted"));
+    }
+    Ok(())
+}
+
+/// Deletes all objects that a list with the same options shows, and answers with them.
+pub(crate) fn collection(
+    state: &mut State,
+    target: &Target,
+    options: &Options,
+    delete: &Delete,
+) -> Result<Page, SimError> {
+    let page = read::list(state, target, options)?;
+    for object in &page.objects {
+        let one_target = Target {
+            resource: target.resource.clone(),
+            namespace: object.namespace().to_owned(),
+            name: object.name().to_owned(),
+            subresource: String::new(),
+        };
+        match one(state, &one_target, delete) {
+            Ok(_) => {}
+            // Gone already, by the deletion of its owner a moment ago.
+            Err(e) if e.is_not_found() => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(page)
+}

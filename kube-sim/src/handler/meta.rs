@@ -1,0 +1,288 @@
+//! Rules on `metadata` that hold for every kind: names, system fields, what an update may change.
+
+use serde_json::{Map, Value};
+
+use crate::clock::Clock;
+use crate::clock::Random;
+use crate::registry::Resource;
+use crate::schema::FieldError;
+use crate::status::SimError;
+use crate::store::selector::is_label_part;
+
+/// Room that a generated suffix leaves for the rest of a name.
+const GENERATED_PREFIX: usize = 58;
+
+/// `metadata` as a map, made if it was missing.
+///
+/// # Errors
+/// 400 when the object is no object, or its metadata is none.
+pub(crate) fn of(object: &mut Value) -> Result<&mut Map<String, Value>, SimError> {
+    let Some(map) = object.as_object_mut() else {
+        return Err(SimError::bad_request("the object provided is unrecognized: it is not a JSON object"));
+    };
+    let metadata = map.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    if metadata.is_null() {
+        *metadata = Value::Object(Map::new());
+    }
+    match metadata {
+        Value::Object(map) => Ok(map),
+        other => Err(SimError::bad_request(format!(
+            "metadata: Invalid value: {other}: metadata in body must be of type object"
+        ))),
+    }
+}
+
+pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    object["metadata"][field].as_str().unwrap_or_default()
+}
+
+pub(crate) fn finalizers(object: &Value) -> Vec<String> {
+    let list = object["metadata"]["finalizers"].as_array().into_iter().flatten();
+    list.filter_map(|f| f.as_str().map(str::to_owned)).collect()
+}
+
+pub(crate) fn set_finalizers(object: &mut Value, finalizers: &[String]) {
+    let Some(metadata) = object["metadata"].as_object_mut() else { return };
+    if finalizers.is_empty() {
+        metadata.remove("finalizers");
+    } else {
+        metadata.insert("finalizers".into(), finalizers.to_vec().into());
+    }
+}
+
+pub(crate) fn is_being_deleted(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_string()
+}
+
+/// Fills what the server owns in a new object: name from `generateName`, uid, creation time.
+pub(crate) fn prepare_new(
+    object: &mut Value,
+    namespace: &str,
+    random: &mut Random,
+    clock: Clock,
+) -> Result<(), SimError> {
+    let metadata = of(object)?;
+    for field in ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
+        metadata.remove(field);
+    }
+    let empty = |v: Option<&Value>| v.and_then(Value::as_str).is_none_or(str::is_empty);
+    if empty(metadata.get("name")) && !empty(metadata.get("generateName")) {
+        let prefix: String = metadata["generateName"]
+            .as_str()
+            .unwrap_or_default()
+            .chars()
+            .take(GENERATED_PREFIX)
+            .collect();
+        metadata.insert("name".into(), format!("{prefix}{}", random.suffix(5)).into());
+    }
+    if namespace.is_empty() {
+        metadata.remove("namespace");
+    } else {
+        metadata.insert("namespace".into(), namespace.into());
+    }
+    metadata.insert("uid".into(), random.uid().into());
+    metadata.insert("creationTimestamp".into(), clock.stamp().into());
+    drop_empty(metadata);
+    Ok(())
+}
+
+/// Servers never show these when they hold nothing.
+fn drop_empty(metadata: &mut Map<String, Value>) {
+    for field in ["labels", "annotations", "finalizers", "ownerReferences", "generateName", "managedFields"] {
+        let empty = metadata.get(field).is_some_and(|v| match v {
+            Value::Null => true,
+            Value::Object(map) => map.is_empty(),
+            Value::Array(list) => list.is_empty(),
+            Value::String(text) => text.is_empty(),
+            _ => false,
+        });
+        if empty {
+            metadata.remove(field);
+        }
+    }
+}
+
+/// Brings the system fields of an updated object back to what they were.
+pub(crate) fn prepare_update(old: &Value, new: &mut Value) -> Result<(), SimError> {
+    let metadata = of(new)?;
+    for field in ["name", "namespace", "creationTimestamp", "deletionTimestamp", "generation", "generateName"] {
+        match old["metadata"].get(field) {
+            Some(value) => metadata.insert(field.into(), value.clone()),
+            None => metadata.remove(field),
+        };
+    }
+    metadata.remove("selfLink");
+    if metadata.get("uid").and_then(Value::as_str).is_none_or(str::is_empty) {
+        metadata.insert("uid".into(), old["metadata"]["uid"].clone());
+    }
+    let grace = "deletionGracePeriodSeconds";
+    match old["metadata"].get(grace) {
+        Some(value) => metadata.insert(grace.into(), value.clone()),
+        None => metadata.remove(grace),
+    };
+    drop_empty(metadata);
+    Ok(())
+}
+
+/// What is wrong with the metadata of an object that is about to be stored.
+pub(crate) fn check(resource: &Resource, object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let name = text(object, "name");
+    if name.is_empty() {
+        errors.push(FieldError::required("metadata.name", "name or generateName is required"));
+    } else if let Some(why) = name_problem(resource, name) {
+        errors.push(FieldError::invalid("metadata.name", name, why));
+    }
+    check_labels(&object["metadata"]["labels"], "metadata.labels", true, &mut errors);
+    check_labels(&object["metadata"]["annotations"], "metadata.annotations", false, &mut errors);
+    let finalizers = finalizers(object);
+    if ["orphan", "foregroundDeletion"].iter().all(|f| finalizers.iter().any(|x| x == f)) {
+        errors.push(FieldError::invalid(
+            "metadata.finalizers",
+            finalizers.clone(),
+            "finalizer orphan and foregroundDeletion cannot be both set",
+        ));
+    }
+    for finalizer in &finalizers {
+        if !is_qualified_name(finalizer) {
+            errors.push(FieldError::invalid("metadata.finalizers", finalizer.as_str(), NAME_PART));
+        } else if resource.custom().is_none() && !finalizer.contains('/') && !STANDARD.contains(&finalizer.as_str()) {
+            errors.push(FieldError::invalid(
+                "metadata.finalizers",
+                finalizer.as_str(),
+                "name is neither a standard finalizer name nor is it fully qualified",
+            ));
+        }
+    }
+    check_owners(&object["metadata"]["ownerReferences"], &mut errors);
+    errors
+}
+
+/// Finalizer names that need no domain in front.
+const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+
+const NAME_PART: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+
+fn is_qualified_name(text: &str) -> bool {
+    match text.split_once('/') {
+        Some((prefix, name)) => subdomain_problem(prefix).is_none() && !name.is_empty() && is_label_part(name),
+        None => !text.is_empty() && is_label_part(text),
+    }
+}
+
+fn check_labels(map: &Value, field: &str, values: bool, errors: &mut Vec<FieldError>) {
+    let mut size = 0;
+    for (key, value) in map.as_object().into_iter().flatten() {
+        let text = value.as_str().unwrap_or_default();
+        size += key.len() + text.len();
+        let lower = key.to_lowercase();
+        if !is_qualified_name(if values { key } else { &lower }) {
+            errors.push(FieldError::invalid(field, key.as_str(), NAME_PART));
+        }
+        if values && !is_label_part(text) {
+            errors.push(FieldError::invalid(
+                field,
+                text,
+                "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
+            ));
+        }
+    }
+    if !values && size > 256 * 1024 {
+        errors.push(FieldError::too_long(field, 256 * 1024));
+    }
+}
+
+fn check_owners(owners: &Value, errors: &mut Vec<FieldError>) {
+    let mut controllers = Vec::new();
+    for (i, owner) in owners.as_array().into_iter().flatten().enumerate() {
+        for part in ["apiVersion", "kind", "name", "uid"] {
+            if owner[part].as_str().is_none_or(str::is_empty) {
+                let field = format!("metadata.ownerReferences[{i}].{part}");
+                errors.push(FieldError::required(field, "must not be empty"));
+            }
+        }
+        if owner["controller"] == true {
+            controllers.push(owner["name"].as_str().unwrap_or_default());
+        }
+    }
+    if controllers.len() > 1 {
+        errors.push(FieldError::invalid(
+            "metadata.ownerReferences",
+            owners.clone(),
+            format!(
+                "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
+                controllers[0], controllers[1]
+            ),
+        ));
+    }
+}
+
+/// What is wrong with how an update changes the metadata.
+pub(crate) fn check_update(old: &Value, new: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if text(new, "uid") != text(old, "uid") {
+        errors.push(FieldError::invalid("metadata.uid", text(new, "uid"), "field is immutable"));
+    }
+    if is_being_deleted(old) {
+        let before = finalizers(old);
+        let added: Vec<_> = finalizers(new).into_iter().filter(|f| !before.contains(f)).collect();
+        if !added.is_empty() {
+            let list = added.iter().map(|f| format!("\"{f}\"")).collect::<Vec<_>>().join(", ");
+            errors.push(FieldError::forbidden(
+                "metadata.finalizers",
+                format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"),
+            ));
+        }
+    }
+    errors
+}
+
+fn name_problem(resource: &Resource, name: &str) -> Option<String> {
+    let path_segment = || {
+        if name == "." || name == ".." {
+            return Some(format!("may not be '{name}'"));
+        }
+        let bad = ["/", "%"].into_iter().find(|c| name.contains(*c))?;
+        Some(format!("may not contain '{bad}'"))
+    };
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Namespace") => label_problem(name),
+        ("", "Service") => dns_1035_problem(name),
+        ("rbac.authorization.k8s.io", _) => path_segment(),
+        _ => subdomain_problem(name),
+    }
+}
+
+fn label_problem(name: &str) -> Option<String> {
+    if name.len() > 63 {
+        return Some("must be no more than 63 bytes".into());
+    }
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let good = name.chars().all(inner) && !name.starts_with('-') && !name.ends_with('-') && !name.is_empty();
+    (!good).then(|| {
+        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')".into()
+    })
+}
+
+fn dns_1035_problem(name: &str) -> Option<String> {
+    let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
+    if starts && label_problem(name).is_none() {
+        return None;
+    }
+    Some("a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')".into())
+}
+
+fn subdomain_problem(name: &str) -> Option<String> {
+    if name.len() > 253 {
+        return Some("must be no more than 253 bytes".into());
+    }
+    let part = |p: &str| {
+        !p.is_empty()
+            && p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && !p.starts_with('-')
+            && !p.ends_with('-')
+    };
+    (!name.split('.').all(part)).then(|| {
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')".into()
+    })
+}

@@ -1,0 +1,270 @@
+//! From a request to its answer: routing, and the verbs.
+//!
+//! Everything here runs under the state's lock and does not wait; streams and sockets are the server's.
+
+pub(crate) mod accept;
+pub(crate) mod convert;
+mod delete;
+pub(crate) mod gc;
+mod hooks;
+mod meta;
+pub(crate) mod options;
+mod patch;
+pub(crate) mod read;
+pub(crate) mod render;
+pub(crate) mod reply;
+mod review;
+mod rules;
+mod scale;
+mod subresource;
+pub(crate) mod target;
+mod write;
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+
+use crate::discovery;
+use crate::sim::Inner;
+use crate::status::SimError;
+use crate::store::State;
+use accept::{Accept, negotiate};
+use delete::{Delete, Deleted};
+use options::Options;
+use reply::{Content, Reply, Request};
+use target::{Path, Target};
+use write::{Cx, Part, Written};
+
+/// What a request does, in the words of RBAC.
+pub(crate) fn verb_of(method: &Method, path: &Path, query: &str) -> &'static str {
+    let collection = path.name.is_empty();
+    let watch = path.watch
+        || form_urlencoded::parse(query.as_bytes())
+            .any(|(k, v)| k == "watch" && !matches!(&*v, "false" | "0"));
+    match *method {
+        Method::GET if watch => "watch",
+        Method::GET if collection => "list",
+        Method::GET | Method::HEAD => "get",
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE if collection => "deletecollection",
+        Method::DELETE => "delete",
+        _ => "",
+    }
+}
+
+/// Answers a request. Failures come back as the error that becomes the `Status` of the answer.
+pub(crate) fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimError> {
+    let Some(path) = Path::parse(&request.path) else {
+        return discovery::serve(inner, request);
+    };
+    let mut state = inner.lock();
+    gc::run_due(&mut state);
+    if !state.registry.has_version(&path.group, &path.version) {
+        return Ok(Reply::no_page());
+    }
+    let verb = verb_of(&request.method, &path, &request.query);
+    let watch = path.watch;
+    let whole = path.resource.clone();
+    let Some(target) = path.resolve(&state.registry) else {
+        tracing::trace!(resource = whole, "no such resource");
+        return Ok(Reply::no_page());
+    };
+    let mut options = Options::parse(&request.query)?;
+    options.watch |= watch;
+    let mut call = Call { inner, state: &mut state, request, target: &target, options: &options };
+    call.run(verb)
+}
+
+/// One request about a resource.
+pub(crate) struct Call<'a> {
+    pub(crate) inner: &'a Arc<Inner>,
+    pub(crate) state: &'a mut State,
+    pub(crate) request: &'a Request,
+    pub(crate) target: &'a Target,
+    pub(crate) options: &'a Options,
+}
+
+impl Call<'_> {
+    fn run(&mut self, verb: &str) -> Result<Reply, SimError> {
+        let target = self.target;
+        let resource = &target.resource;
+        if !target.subresource.is_empty() {
+            return subresource::run(self, verb);
+        }
+        if !resource.allows(verb) {
+            return Err(SimError::method_not_allowed());
+        }
+        if !resource.is_stored() {
+            return review::run(self, verb);
+        }
+        let scoped = !resource.namespaced || !target.namespace.is_empty();
+        if matches!(verb, "create" | "deletecollection") && !scoped {
+            return Err(SimError::method_not_allowed());
+        }
+        match verb {
+            "get" => self.get(),
+            "list" => self.list(),
+            "watch" => self.watch(),
+            "create" if target.name.is_empty() => self.create(),
+            "update" if !target.name.is_empty() => self.update(Part::Main),
+            "patch" if !target.name.is_empty() => self.patch(Part::Main),
+            "delete" => self.delete(),
+            "deletecollection" => self.delete_collection(),
+            _ => Err(SimError::method_not_allowed()),
+        }
+    }
+
+    pub(crate) fn accept(&self) -> Result<Accept, SimError> {
+        negotiate(&self.request.accept)
+    }
+
+    fn object_reply(&self, object: &crate::store::object::Stored, accept: Accept) -> Reply {
+        let now = self.state.clock.now();
+        let body = render::object(&self.target.resource, object, accept, now);
+        Reply::whole(StatusCode::OK, content_type(accept), body)
+    }
+
+    pub(crate) fn get(&mut self) -> Result<Reply, SimError> {
+        let accept = self.accept()?;
+        let object = read::get(self.state, self.target, self.options)?;
+        let mut reply = self.object_reply(&object, accept);
+        self.add_deprecation(&mut reply);
+        Ok(reply)
+    }
+
+    fn add_deprecation(&self, reply: &mut Reply) {
+        if let Some(text) = self.target.resource.custom().and_then(|c| c.deprecation.clone()) {
+            reply.warnings.push(text);
+        }
+    }
+
+    fn list(&mut self) -> Result<Reply, SimError> {
+        let accept = self.accept()?;
+        let page = read::list(self.state, self.target, self.options)?;
+        let mut reply = self.page_reply(page, accept);
+        self.add_deprecation(&mut reply);
+        Ok(reply)
+    }
+
+    fn page_reply(&self, page: render::Page, accept: Accept) -> Reply {
+        let content = match render::list(&self.target.resource, page, accept, self.state.clock.now()) {
+            render::Text::Whole(bytes) => Content::Whole(bytes),
+            render::Text::Pieces(pieces, size) => Content::Pieces(pieces, size),
+        };
+        Reply {
+            code: StatusCode::OK,
+            content_type: content_type(accept),
+            warnings: Vec::new(),
+            retry_after: None,
+            content,
+        }
+    }
+
+    fn watch(&mut self) -> Result<Reply, SimError> {
+        let accept = self.accept()?;
+        let watch = crate::watch::open(self.inner, self.state, self.target, self.options, accept)?;
+        let mut reply = Reply::whole(StatusCode::OK, "application/json", "");
+        reply.content = Content::Watch(Box::new(watch));
+        self.add_deprecation(&mut reply);
+        Ok(reply)
+    }
+
+    fn create(&mut self) -> Result<Reply, SimError> {
+        let accept = self.accept()?;
+        let mut object = write::parse_body(&self.request.body, &self.request.content_type)?;
+        let duplicates = self.duplicates();
+        let Self { state, request, target, options, .. } = self;
+        let mut cx = cx_of(request, target, options, Vec::new());
+        cx.warn_of_deprecation();
+        cx.decode(&mut object, duplicates)?;
+        let written = cx.create(state, object)?;
+        let warnings = cx.warnings;
+        Ok(self.written_reply(&written, warnings, accept))
+    }
+
+    fn duplicates(&self) -> Vec<String> {
+        if self.request.content_type == "application/yaml" {
+            return Vec::new();
+        }
+        crate::schema::duplicates(&self.request.body)
+    }
+
+    pub(crate) fn written_reply(&self, written: &Written, warnings: Vec<String>, accept: Accept) -> Reply {
+        let mut reply = self.object_reply(&written.object, accept);
+        if written.created {
+            reply.code = StatusCode::CREATED;
+        }
+        reply.warnings = warnings;
+        reply
+    }
+
+    pub(crate) fn update(&mut self, part: Part) -> Result<Reply, SimError> {
+        let accept = self.accept()?;
+        let mut object = write::parse_body(&self.request.body, &self.request.content_type)?;
+        let duplicates = self.duplicates();
+        let Self { state, request, target, options, .. } = self;
+        let mut cx = cx_of(request, target, options, Vec::new());
+        cx.warn_of_deprecation();
+        cx.decode(&mut object, duplicates)?;
+        let written = match read::find(state, target) {
+            Ok(old) => cx.update(state, &old, object, part)?,
+            Err(_) if part == Part::Main && rules::creates_on_update(&target.resource) => {
+                cx.create(state, object)?
+            }
+            Err(e) => return Err(e),
+        };
+        let warnings = cx.warnings;
+        Ok(self.written_reply(&written, warnings, accept))
+    }
+
+    pub(crate) fn patch(&mut self, part: Part) -> Result<Reply, SimError> {
+        let accept = self.accept()?;
+        let Self { state, request, target, options, .. } = self;
+        let mut cx = cx_of(request, target, options, Vec::new());
+        cx.warn_of_deprecation();
+        let written = patch::patch(state, &mut cx, &request.body, &request.content_type, part)?;
+        let warnings = cx.warnings;
+        Ok(self.written_reply(&written, warnings, accept))
+    }
+
+    fn delete(&mut self) -> Result<Reply, SimError> {
+        self.accept()?;
+        let delete = Delete::parse(self.options, &self.request.body, &self.request.content_type)?;
+        Ok(match delete::one(self.state, self.target, &delete)? {
+            Deleted::Status(status) => Reply::json(&status),
+            Deleted::Object { object, accepted } => {
+                let mut reply = Reply::json(&object);
+                if accepted {
+                    reply.code = StatusCode::ACCEPTED;
+                }
+                reply
+            }
+        })
+    }
+
+    fn delete_collection(&mut self) -> Result<Reply, SimError> {
+        let accept = self.accept()?;
+        let delete = Delete::parse(self.options, &self.request.body, &self.request.content_type)?;
+        let page = delete::collection(self.state, self.target, self.options, &delete)?;
+        Ok(self.page_reply(page, accept))
+    }
+}
+
+pub(crate) fn cx_of<'a>(
+    request: &'a Request,
+    target: &'a Target,
+    options: &'a Options,
+    warnings: Vec<String>,
+) -> Cx<'a> {
+    let manager = options.manager.as_deref().unwrap_or(request.program());
+    Cx { target, options, manager, applying: false, warnings }
+}
+
+fn content_type(accept: Accept) -> &'static str {
+    match accept.encoding {
+        accept::Encoding::Json => "application/json",
+        accept::Encoding::Yaml => "application/yaml",
+    }
+}

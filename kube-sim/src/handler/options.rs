@@ -1,0 +1,230 @@
+//! The query parameters that requests share, parsed once.
+
+use std::time::Duration;
+
+use crate::schema::FieldError;
+use crate::status::SimError;
+
+/// What happens with fields that the schema does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum FieldValidation {
+    Ignore,
+    #[default]
+    Warn,
+    Strict,
+}
+
+/// Which state a list or watch may start from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VersionMatch {
+    Exact,
+    NotOlderThan,
+}
+
+/// Parsed query parameters; those that a verb does not know are ignored by it, as servers do.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) label_selector: String,
+    pub(crate) field_selector: String,
+    /// `None` for an unset or empty one.
+    pub(crate) version: Option<u64>,
+    pub(crate) version_match: Option<VersionMatch>,
+    version_match_text: String,
+    pub(crate) limit: usize,
+    pub(crate) continue_token: String,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) watch: bool,
+    pub(crate) bookmarks: bool,
+    pub(crate) send_initial: Option<bool>,
+    pub(crate) dry_run: bool,
+    pub(crate) manager: Option<String>,
+    pub(crate) validation: FieldValidation,
+    pub(crate) force: Option<bool>,
+    pub(crate) grace: Option<i64>,
+    pub(crate) propagation: Option<String>,
+    pub(crate) orphan: Option<bool>,
+    pub(crate) include_object: Option<String>,
+}
+
+impl Options {
+    /// # Errors
+    /// 400 for a value of the wrong type, 422 for one that is not allowed.
+    pub(crate) fn parse(query: &str) -> Result<Self, SimError> {
+        let mut o = Self::default();
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            let value = value.into_owned();
+            match &*key {
+                "labelSelector" => o.label_selector = value,
+                "fieldSelector" => o.field_selector = value,
+                "resourceVersion" if !value.is_empty() => o.version = Some(version(&value)?),
+                "resourceVersionMatch" => o.version_match_text = value,
+                "limit" => o.limit = usize::try_from(integer(&value)?).unwrap_or(0),
+                "continue" => o.continue_token = value,
+                "timeoutSeconds" if !value.is_empty() => {
+                    o.timeout = Some(Duration::from_secs(integer(&value)?.unsigned_abs()));
+                }
+                "watch" => o.watch = flag(&value),
+                "allowWatchBookmarks" => o.bookmarks = flag(&value),
+                "sendInitialEvents" => o.send_initial = Some(flag(&value)),
+                "dryRun" if !value.is_empty() => {
+                    if value != "All" {
+                        return Err(not_supported("dryRun", &value, &["All"], "CreateOptions"));
+                    }
+                    o.dry_run = true;
+                }
+                "fieldManager" if !value.is_empty() => o.manager = Some(value),
+                "fieldValidation" => {
+                    o.validation = match value.as_str() {
+                        "" | "Warn" => FieldValidation::Warn,
+                        "Ignore" => FieldValidation::Ignore,
+                        "Strict" => FieldValidation::Strict,
+                        _ => {
+                            let known = ["Ignore", "Strict", "Warn"];
+                            return Err(not_supported("fieldValidation", &value, &known, "CreateOptions"));
+                        }
+                    }
+                }
+                "force" => o.force = Some(flag(&value)),
+                "gracePeriodSeconds" if !value.is_empty() => o.grace = Some(integer(&value)?),
+                "propagationPolicy" if !value.is_empty() => o.propagation = Some(value),
+                "orphanDependents" => o.orphan = Some(flag(&value)),
+                "includeObject" => o.include_object = Some(value),
+                _ => {}
+            }
+        }
+        o.version_match = match o.version_match_text.as_str() {
+            "Exact" => Some(VersionMatch::Exact),
+            "NotOlderThan" => Some(VersionMatch::NotOlderThan),
+            _ => None,
+        };
+        if let Some(manager) = &o.manager {
+            check_manager(manager)?;
+        }
+        Ok(o)
+    }
+
+    /// As a server does that knows neither initial events nor the rule that comes with them.
+    pub(crate) fn forget_version_match(&mut self) {
+        self.version_match = None;
+        self.version_match_text.clear();
+    }
+
+    /// # Errors
+    /// 422 for combinations that a list refuses.
+    pub(crate) fn check_list(&self) -> Result<(), SimError> {
+        let mut errors = Vec::new();
+        let forbidden = |field: &str, why: &str| FieldError::forbidden(field, why);
+        let text = &self.version_match_text;
+        if !text.is_empty() {
+            if self.version.is_none() {
+                errors.push(forbidden(
+                    "resourceVersionMatch",
+                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
+                ));
+            }
+            if !self.continue_token.is_empty() {
+                errors.push(forbidden(
+                    "resourceVersionMatch",
+                    "resourceVersionMatch is forbidden when continue is provided",
+                ));
+            }
+            if self.version_match.is_none() {
+                errors.push(FieldError::not_supported(
+                    "resourceVersionMatch",
+                    text.as_str(),
+                    &["Exact", "NotOlderThan", ""],
+                ));
+            }
+            if self.version_match == Some(VersionMatch::Exact) && self.version == Some(0) {
+                errors.push(forbidden(
+                    "resourceVersionMatch",
+                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+                ));
+            }
+        }
+        if self.send_initial.is_some() {
+            errors.push(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+        }
+        refuse(&errors)
+    }
+
+    /// # Errors
+    /// 422 for combinations that a watch refuses; `watch_list` tells whether the server offers initial events.
+    pub(crate) fn check_watch(&self, watch_list: bool) -> Result<(), SimError> {
+        let mut errors = Vec::new();
+        let forbidden = |field: &str, why: &str| FieldError::forbidden(field, why);
+        if self.send_initial.is_some() {
+            if self.version_match != Some(VersionMatch::NotOlderThan) {
+                errors.push(forbidden(
+                    "resourceVersionMatch",
+                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+                ));
+            }
+            if !watch_list {
+                errors.push(forbidden(
+                    "sendInitialEvents",
+                    "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
+                ));
+            }
+        }
+        if !self.version_match_text.is_empty() {
+            if self.send_initial.is_none() {
+                errors.push(forbidden(
+                    "resourceVersionMatch",
+                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                ));
+            }
+            if self.version_match != Some(VersionMatch::NotOlderThan) {
+                errors.push(FieldError::not_supported(
+                    "resourceVersionMatch",
+                    self.version_match_text.as_str(),
+                    &["NotOlderThan"],
+                ));
+            }
+        }
+        refuse(&errors)
+    }
+}
+
+fn refuse(errors: &[FieldError]) -> Result<(), SimError> {
+    if errors.is_empty() { Ok(()) } else { Err(SimError::invalid("meta.k8s.io", "ListOptions", "", errors)) }
+}
+
+fn not_supported(field: &str, value: &str, known: &[&str], kind: &str) -> SimError {
+    let error = FieldError::not_supported(field, value, known);
+    SimError::invalid("meta.k8s.io", kind, "", &[error])
+}
+
+fn check_manager(manager: &str) -> Result<(), SimError> {
+    if manager.len() > 128 {
+        let error = FieldError::too_long("fieldManager", 128);
+        return Err(SimError::invalid("meta.k8s.io", "CreateOptions", "", &[error]));
+    }
+    if manager.chars().any(char::is_control) {
+        let error = FieldError::invalid("fieldManager", manager, "should only contain printable characters");
+        return Err(SimError::invalid("meta.k8s.io", "CreateOptions", "", &[error]));
+    }
+    Ok(())
+}
+
+fn version(text: &str) -> Result<u64, SimError> {
+    text.parse().map_err(|_| {
+        let why = format!("strconv.ParseUint: parsing \"{text}\": invalid syntax");
+        let error = FieldError::invalid("resourceVersion", text, why);
+        SimError::bad_request(format!("invalid resource version: {error}"))
+    })
+}
+
+fn integer(text: &str) -> Result<i64, SimError> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    text.parse().map_err(|_| {
+        SimError::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"))
+    })
+}
+
+/// As in Go's query conversion: everything but an explicit no is a yes.
+fn flag(text: &str) -> bool {
+    !matches!(text.to_ascii_lowercase().as_str(), "false" | "0")
+}

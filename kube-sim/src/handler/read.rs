@@ -1,0 +1,187 @@
+//! Getting and listing, with selectors, paging and the rules of resource versions.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use super::options::{Options, VersionMatch};
+use super::render::Page;
+use super::target::Target;
+use crate::registry::fields::FieldSelector;
+use crate::status::SimError;
+use crate::store::State;
+use crate::store::object::{Stored, key};
+use crate::store::selector::LabelSelector;
+
+const TOO_OLD_TOKEN: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
+
+/// What a list or watch lets through.
+#[derive(Clone, Debug)]
+pub(crate) struct Filter {
+    namespace: String,
+    name: Option<String>,
+    labels: LabelSelector,
+    fields: FieldSelector,
+}
+
+impl Filter {
+    /// # Errors
+    /// 400 for selectors that do not parse or that the kind does not know.
+    pub(crate) fn new(target: &Target, options: &Options) -> Result<Self, SimError> {
+        let labels = LabelSelector::parse(&options.label_selector).map_err(SimError::bad_request)?;
+        let fields = FieldSelector::parse(&options.field_selector, &target.resource)?;
+        let name = (!target.name.is_empty()).then(|| target.name.clone());
+        if let (Some(name), Some(selected)) = (&name, fields.exact_name())
+            && name != selected
+        {
+            return Err(SimError::bad_request("field metadata.name must match the name of the object in the URL"));
+        }
+        Ok(Self { namespace: target.namespace.clone(), name, labels, fields })
+    }
+
+    pub(crate) fn matches(&self, object: &Stored) -> bool {
+        (self.namespace.is_empty() || object.namespace() == self.namespace)
+            && self.name.as_deref().is_none_or(|name| object.name() == name)
+            && self.labels.matches(&object.labels)
+            && self.fields.matches(object)
+    }
+
+    fn is_selective(&self) -> bool {
+        !self.labels.is_empty() || !self.fields.is_empty()
+    }
+}
+
+/// One object.
+pub(crate) fn get(state: &State, target: &Target, options: &Options) -> Result<Arc<Stored>, SimError> {
+    check_reached(state, options.version)?;
+    find(state, target)
+}
+
+/// One object, as it is now.
+pub(crate) fn find(state: &State, target: &Target) -> Result<Arc<Stored>, SimError> {
+    let resource = &target.resource;
+    state
+        .get(&resource.storage, &key(&target.namespace, &target.name))
+        .cloned()
+        .ok_or_else(|| SimError::not_found(&resource.group, &resource.plural, &target.name))
+}
+
+/// Refuses a version that the store has not reached.
+pub(crate) fn check_reached(state: &State, version: Option<u64>) -> Result<(), SimError> {
+    match version {
+        Some(wanted) if wanted > state.version() => {
+            Err(SimError::too_large_resource_version(wanted, state.version()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where a list goes on: the version of its first page (`None` for a token that gave up consistency), and the key after
+/// which it continues.
+struct Token {
+    version: Option<u64>,
+    after: String,
+}
+
+impl Token {
+    fn parse(text: &str) -> Result<Self, SimError> {
+        let bad = || SimError::bad_request("continue key is not valid: encoded token does not parse");
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
+        let token: Value = serde_json::from_slice(&bytes).map_err(|_| bad())?;
+        if token["v"] != "meta.k8s.io/v1" {
+            return Err(SimError::bad_request("continue key is not valid: server does not recognize this encoded version"));
+        }
+        let after = token["start"].as_str().ok_or_else(bad)?.trim_end_matches('\0').to_owned();
+        let version = token["rv"].as_i64().ok_or_else(bad)?;
+        match u64::try_from(version) {
+            Ok(0) => Err(SimError::bad_request("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")),
+            version => Ok(Self { version: version.ok(), after }),
+        }
+    }
+
+    fn print(version: Option<u64>, after: &str) -> String {
+        let version = version.map_or(json!(-1), Value::from);
+        let start = format!("{after}\0");
+        URL_SAFE_NO_PAD.encode(json!({"v": "meta.k8s.io/v1", "rv": version, "start": start}).to_string())
+    }
+}
+
+/// One page of a list.
+pub(crate) fn list(state: &State, target: &Target, options: &Options) -> Result<Page, SimError> {
+    options.check_list()?;
+    let filter = Filter::new(target, options)?;
+    let token = match options.continue_token.as_str() {
+        "" => None,
+        _ if options.version.is_some_and(|v| v != 0) => {
+            return Err(SimError::bad_request("specifying resource version is not allowed when using continue"));
+        }
+        text => Some(Token::parse(text)?),
+    };
+    check_reached(state, options.version)?;
+    let at = match &token {
+        Some(token) => token.version,
+        None => exact_version(options),
+    };
+    let table = state.table(&target.resource.storage);
+    let now = state.version();
+    let (objects, version) = match (table, at) {
+        (Some(table), Some(version)) if version < now => {
+            let objects = table.objects_at(&target.namespace, version).map_err(|_| match &token {
+                Some(token) => {
+                    SimError::expired(TOO_OLD_TOKEN).with_continue(Token::print(None, &token.after))
+                }
+                None => SimError::expired("The resourceVersion for the provided list is too old."),
+            })?;
+            (objects, version)
+        }
+        (Some(_), Some(version)) if version > now => {
+            return Err(SimError::too_large_resource_version(version, now));
+        }
+        (Some(table), _) => (table.objects(&target.namespace), now),
+        (None, at) => (Vec::new(), at.unwrap_or(now)),
+    };
+    // A list from "any version" comes out of the cache whole, whatever limit it names.
+    let limit = if options.version == Some(0) { 0 } else { options.limit };
+    let after = token.as_ref().map_or("", |t| &t.after);
+    let mut page = cut(objects, after, limit, &filter, version);
+    page.next = page.next.map(|last| Token::print(at_or(version, token.as_ref()), &last));
+    Ok(page)
+}
+
+/// A list that went on inconsistently takes the version of the page it is at.
+fn at_or(version: u64, token: Option<&Token>) -> Option<u64> {
+    token.and_then(|t| t.version).or(Some(version))
+}
+
+fn exact_version(options: &Options) -> Option<u64> {
+    let version = options.version.filter(|v| *v != 0)?;
+    match options.version_match {
+        Some(VersionMatch::Exact) => Some(version),
+        Some(VersionMatch::NotOlderThan) => None,
+        // Without a match rule, a limit makes the version exact.
+        None => (options.limit > 0).then_some(version),
+    }
+}
+
+fn cut(objects: Vec<Arc<Stored>>, after: &str, limit: usize, filter: &Filter, version: u64) -> Page {
+    let from = if after.is_empty() { 0 } else { objects.partition_point(|o| &*o.key <= after) };
+    let total = objects.len();
+    let mut taken: Vec<Arc<Stored>> = Vec::new();
+    let mut position = from;
+    for object in objects.into_iter().skip(from) {
+        if !filter.matches(&object) {
+            position += 1;
+            continue;
+        }
+        if limit > 0 && taken.len() == limit {
+            let last = taken.last().map(|o| o.key.to_string());
+            let remaining = (!filter.is_selective()).then(|| total - position);
+            return Page { objects: taken, version, next: last, remaining };
+        }
+        position += 1;
+        taken.push(object);
+    }
+    Page { objects: taken, version, next: None, remaining: None }
+}

@@ -1,0 +1,171 @@
+//! Objects and lists as the bytes of an answer, in the shape that was asked for.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::{Value, json};
+
+use super::accept::{Accept, Encoding, Shape};
+use super::convert;
+use crate::registry::{Conversion, Resource};
+use crate::store::object::Stored;
+use crate::table;
+
+/// Text is handed out in pieces of about this many bytes.
+const PIECE: usize = 64 * 1024;
+
+/// One object.
+pub(crate) fn object(resource: &Resource, stored: &Stored, accept: Accept, now: jiff::Timestamp) -> Bytes {
+    match (accept.shape, accept.encoding) {
+        (Shape::Plain, Encoding::Json) => plain(resource, stored),
+        (Shape::Plain, Encoding::Yaml) => yaml(&convert::view(resource, stored)),
+        (Shape::Table, _) => {
+            let meta = json!({"resourceVersion": stored.version.to_string()});
+            Bytes::from(table::of(resource, std::slice::from_ref(&convert::view(resource, stored)), meta, true, now).to_string())
+        }
+        (Shape::Partial, _) => Bytes::from(partial(&stored.value()).to_string()),
+    }
+}
+
+/// The whole object as JSON.
+pub(crate) fn plain(resource: &Resource, stored: &Stored) -> Bytes {
+    if resource.conversion == Conversion::None {
+        stored.typed(&resource.api_version, &resource.kind)
+    } else {
+        Bytes::from(convert::view(resource, stored).to_string())
+    }
+}
+
+/// `PartialObjectMetadata` of an object.
+pub(crate) fn partial(object: &Value) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": object["metadata"],
+    })
+}
+
+pub(crate) fn yaml(value: &Value) -> Bytes {
+    // Every JSON value has a YAML form.
+    Bytes::from(yaml_serde::to_string(value).unwrap_or_default())
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) objects: Vec<Arc<Stored>>,
+    pub(crate) version: u64,
+    pub(crate) next: Option<String>,
+    pub(crate) remaining: Option<usize>,
+}
+
+impl Page {
+    pub(crate) fn metadata(&self) -> Value {
+        let mut metadata = json!({"resourceVersion": self.version.to_string()});
+        if let Some(next) = &self.next {
+            metadata["continue"] = next.as_str().into();
+        }
+        if let Some(remaining) = self.remaining {
+            metadata["remainingItemCount"] = remaining.into();
+        }
+        metadata
+    }
+
+    fn size(&self) -> usize {
+        self.objects.iter().map(|o| o.len() + 1).sum()
+    }
+}
+
+/// The text of a list, whole or piece by piece.
+pub(crate) enum Text {
+    Whole(Bytes),
+    /// Pieces, and about how many bytes they make together.
+    Pieces(Box<dyn Iterator<Item = Bytes> + Send>, usize),
+}
+
+/// A list in the shape that was asked for.
+pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: jiff::Timestamp) -> Text {
+    let metadata = page.metadata();
+    match (accept.shape, accept.encoding) {
+        (Shape::Plain, Encoding::Json) => plain_list(resource.clone(), page, &metadata),
+        (Shape::Plain, Encoding::Yaml) => {
+            let items: Vec<Value> = page.objects.iter().map(|o| convert::view(resource, o)).collect();
+            Text::Whole(yaml(&json!({
+                "kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata, "items": items,
+            })))
+        }
+        (Shape::Table, _) => {
+            let rows: Vec<Value> = page.objects.iter().map(|o| convert::view(resource, o)).collect();
+            Text::Whole(Bytes::from(table::of(resource, &rows, metadata, true, now).to_string()))
+        }
+        (Shape::Partial, _) => {
+            let items: Vec<Value> = page.objects.iter().map(|o| partial(&o.value())).collect();
+            Text::Whole(Bytes::from(
+                json!({
+                    "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+                    "metadata": metadata, "items": items,
+                })
+                .to_string(),
+            ))
+        }
+    }
+}
+
+fn plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> Text {
+    let size = page.size();
+    let head = if resource.custom().is_some() {
+        // Custom resources are maps to a server, written in alphabetical order.
+        format!("{{\"apiVersion\":\"{}\",\"items\":[", resource.api_version)
+    } else {
+        let (kind, version) = (&resource.list_kind, &resource.api_version);
+        format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{version}\",\"metadata\":{metadata},\"items\":[")
+    };
+    let tail = if resource.custom().is_some() {
+        format!("],\"kind\":\"{}\",\"metadata\":{metadata}}}\n", resource.list_kind)
+    } else {
+        "]}\n".to_owned()
+    };
+    let mut objects = page.objects.into_iter();
+    let mut head = Some(head);
+    let mut tail = Some(tail);
+    let mut first = true;
+    Text::Pieces(
+        Box::new(std::iter::from_fn(move || {
+            let mut piece = BytesMut::new();
+            if let Some(head) = head.take() {
+                piece.put_slice(head.as_bytes());
+            }
+            while piece.len() < PIECE {
+                let Some(object) = objects.next() else { break };
+                if !first {
+                    piece.put_u8(b',');
+                }
+                first = false;
+                write_item(&resource, &object, &mut piece);
+            }
+            if piece.len() < PIECE
+                && let Some(tail) = tail.take()
+            {
+                piece.put_slice(tail.as_bytes());
+            }
+            (!piece.is_empty()).then(|| piece.freeze())
+        })),
+        size,
+    )
+}
+
+/// Items of built-in kinds carry no kind of their own, those of custom resources do: as in a real server's lists.
+fn write_item(resource: &Resource, object: &Stored, out: &mut BytesMut) {
+    if resource.custom().is_some() {
+        object.write_typed(&resource.api_version, &resource.kind, out);
+    } else if resource.conversion == Conversion::None {
+        out.put_slice(object.bare());
+    } else {
+        let mut value = convert::view(resource, object);
+        if let Some(map) = value.as_object_mut() {
+            map.remove("apiVersion");
+            map.remove("kind");
+        }
+        out.put_slice(value.to_string().as_bytes());
+    }
+}

@@ -1,0 +1,75 @@
+//! Requests and answers as the handlers see them: no sockets, no streams of request bodies.
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::status::SimError;
+use crate::watch::Watch;
+
+/// A request whose body has arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) accept: String,
+    /// The media type alone, in lower case.
+    pub(crate) content_type: String,
+    pub(crate) user_agent: String,
+    pub(crate) user: String,
+    pub(crate) body: Bytes,
+}
+
+impl Request {
+    /// The program's name: what stands before the first slash of the user agent.
+    pub(crate) fn program(&self) -> &str {
+        match self.user_agent.split('/').next() {
+            Some(name) if !name.is_empty() => name,
+            _ => "unknown",
+        }
+    }
+}
+
+/// The body of an answer.
+pub(crate) enum Content {
+    Whole(Bytes),
+    /// Pieces made as they are read, and about how many bytes they make together.
+    Pieces(Box<dyn Iterator<Item = Bytes> + Send>, usize),
+    Watch(Box<Watch>),
+}
+
+/// An answer.
+pub(crate) struct Reply {
+    pub(crate) code: StatusCode,
+    pub(crate) content_type: &'static str,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) retry_after: Option<u32>,
+    pub(crate) content: Content,
+}
+
+impl Reply {
+    pub(crate) fn whole(code: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let content = Content::Whole(body.into());
+        Self { code, content_type, warnings: Vec::new(), retry_after: None, content }
+    }
+
+    pub(crate) fn json(value: &Value) -> Self {
+        Self::whole(StatusCode::OK, "application/json", value.to_string())
+    }
+
+    pub(crate) fn text(code: StatusCode, text: impl Into<String>) -> Self {
+        Self::whole(code, "text/plain; charset=utf-8", text.into())
+    }
+
+    /// What a server says of a path that it does not know at all.
+    pub(crate) fn no_page() -> Self {
+        Self::text(StatusCode::NOT_FOUND, "404 page not found\n")
+    }
+
+    pub(crate) fn error(error: &SimError) -> Self {
+        let mut reply = Self::whole(error.code(), "application/json", format!("{}\n", error.status()));
+        reply.retry_after = error.retry_after();
+        reply
+    }
+}

@@ -1,0 +1,71 @@
+//! Resources that are answered and not kept: access and token reviews, bindings, component statuses.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::reply::Reply;
+use super::write::parse_body;
+use super::{Call, subresource};
+use crate::status::SimError;
+
+pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
+    let resource = call.target.resource.clone();
+    match (resource.plural.as_str(), verb) {
+        ("componentstatuses", "list") => Ok(Reply::json(&json!({
+            "kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": [],
+        }))),
+        ("componentstatuses", "get") => Err(SimError::not_found("", "componentstatuses", &call.target.name)),
+        (_, "create") if resource.namespaced && call.target.namespace.is_empty() => Err(SimError::method_not_allowed()),
+        ("bindings", "create") => {
+            let body = parse_body(&call.request.body, &call.request.content_type)?;
+            let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            subresource::bind(call, &name)
+        }
+        (_, "create") => review(call),
+        _ => Err(SimError::method_not_allowed()),
+    }
+}
+
+fn review(call: &mut Call<'_>) -> Result<Reply, SimError> {
+    let mut body = parse_body(&call.request.body, &call.request.content_type)?;
+    let Some(map) = body.as_object_mut() else {
+        return Err(SimError::bad_request("the body must be an object"));
+    };
+    let resource = &call.target.resource;
+    map.insert("kind".into(), resource.kind.clone().into());
+    map.insert("apiVersion".into(), resource.api_version.clone().into());
+    let user = call.request.user.as_str();
+    let status: Value = match resource.kind.as_str() {
+        "TokenReview" => token_review(call, map.get("spec").unwrap_or(&Value::Null)),
+        "SelfSubjectReview" => json!({"userInfo": {"username": user, "groups": ["system:masters", "system:authenticated"]}}),
+        "SelfSubjectRulesReview" => json!({
+            "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
+            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+            "incomplete": false,
+        }),
+        // Everyone who gets in may do everything.
+        _ => json!({"allowed": true, "reason": "everything is allowed in a simulation"}),
+    };
+    map.insert("status".into(), status);
+    map.entry("metadata").or_insert_with(|| json!({}));
+    let mut reply = Reply::json(&body);
+    reply.code = StatusCode::CREATED;
+    Ok(reply)
+}
+
+/// Knows the tokens of the simulation's service accounts.
+fn token_review(call: &Call<'_>, spec: &Value) -> Value {
+    let token = spec["token"].as_str().unwrap_or_default();
+    let parts: Vec<&str> = token.splitn(4, '.').collect();
+    if let ["sim", namespace, name, _] = parts.as_slice() {
+        let key = crate::store::object::key(namespace, name);
+        if let Some(account) = call.state.get("/serviceaccounts", &key) {
+            return json!({"authenticated": true, "user": {
+                "username": format!("system:serviceaccount:{namespace}:{name}"),
+                "uid": &*account.uid,
+                "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{namespace}"), "system:authenticated"],
+            }});
+        }
+    }
+    json!({"authenticated": false, "user": {}, "error": "invalid bearer token"})
+}

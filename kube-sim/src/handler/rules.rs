@@ -1,0 +1,226 @@
+//! What single kinds do differently: first status, generation, deletion, defaults that depend on other objects.
+//!
+//! Plain defaults and validation of built-in kinds belong to `builtin`; this file holds what needs the store or concerns
+//! the life of an object.
+
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+use crate::registry::Resource;
+use crate::store::State;
+
+/// Built-in kinds whose `metadata.generation` the server counts.
+pub(crate) fn counts_generation(resource: &Resource) -> bool {
+    if resource.custom().is_some() {
+        return true;
+    }
+    match resource.group.as_str() {
+        "" => matches!(resource.kind.as_str(), "Pod" | "PodTemplate" | "ReplicationController"),
+        "apps" => resource.kind != "ControllerRevision",
+        "batch" | "policy" | "flowcontrol.apiserver.k8s.io" | "apiextensions.k8s.io"
+        | "admissionregistration.k8s.io" | "autoscaling" | "discovery.k8s.io" => true,
+        "networking.k8s.io" => matches!(resource.kind.as_str(), "Ingress" | "NetworkPolicy" | "IngressClass"),
+        "scheduling.k8s.io" => resource.kind == "PriorityClass",
+        "resource.k8s.io" => matches!(resource.kind.as_str(), "ResourceSlice" | "DeviceClass" | "DeviceTaintRule"),
+        _ => false,
+    }
+}
+
+/// Has anything changed that the generation counts?
+pub(crate) fn changes_generation(resource: &Resource, old: &Value, new: &Value) -> bool {
+    let ignored = |key: &str| {
+        matches!(key, "metadata" | "apiVersion" | "kind") || (key == "status" && resource.has_status())
+    };
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return false };
+    let differs = |a: &serde_json::Map<String, Value>, b: &serde_json::Map<String, Value>| {
+        a.iter().any(|(key, value)| !ignored(key) && b.get(key) != Some(value))
+    };
+    differs(old, new) || differs(new, old)
+}
+
+/// May an update create what is not there?
+pub(crate) fn creates_on_update(resource: &Resource) -> bool {
+    match resource.group.as_str() {
+        "" => matches!(resource.kind.as_str(), "LimitRange" | "Event" | "Service" | "Endpoints"),
+        "events.k8s.io" | "rbac.authorization.k8s.io" | "coordination.k8s.io" => true,
+        "node.k8s.io" => resource.kind == "RuntimeClass",
+        _ => false,
+    }
+}
+
+/// May an update leave the resource version out?
+pub(crate) fn allows_unconditional_update(resource: &Resource) -> bool {
+    if resource.custom().is_some() {
+        return false;
+    }
+    !matches!(
+        resource.kind.as_str(),
+        "CustomResourceDefinition"
+            | "Lease"
+            | "LeaseCandidate"
+            | "PodDisruptionBudget"
+            | "RuntimeClass"
+            | "CSIDriver"
+            | "CSINode"
+            | "CSIStorageCapacity"
+            | "VolumeAttachment"
+            | "MutatingWebhookConfiguration"
+            | "ValidatingWebhookConfiguration"
+            | "ValidatingAdmissionPolicy"
+            | "ValidatingAdmissionPolicyBinding"
+            | "MutatingAdmissionPolicy"
+            | "MutatingAdmissionPolicyBinding"
+            | "StorageVersionMigration"
+    )
+}
+
+/// Does a deletion answer with the object, rather than with a status?
+pub(crate) fn returns_deleted(resource: &Resource) -> bool {
+    match resource.group.as_str() {
+        "" => matches!(
+            resource.kind.as_str(),
+            "Pod" | "Service" | "ServiceAccount" | "PersistentVolume" | "PersistentVolumeClaim" | "PodTemplate"
+                | "ResourceQuota"
+        ),
+        "storage.k8s.io" => resource.kind != "CSIStorageCapacity",
+        "resource.k8s.io" => true,
+        _ => false,
+    }
+}
+
+/// Kinds whose dependents stay when a deletion does not say otherwise.
+pub(crate) fn orphans_by_default(resource: &Resource) -> bool {
+    (resource.group == "batch" && matches!(resource.kind.as_str(), "Job" | "CronJob"))
+        || (resource.group.is_empty() && resource.kind == "ReplicationController")
+}
+
+/// What a new object starts with beyond its defaults.
+pub(crate) fn start(state: &mut State, resource: &Resource, object: &mut Value) {
+    if !object.is_object() {
+        return;
+    }
+    if resource.has_status() {
+        match (resource.group.as_str(), resource.kind.as_str()) {
+            ("", "Node") | ("apiregistration.k8s.io", _) => {}
+            ("", "Pod") => object["status"] = json!({"phase": "Pending", "qosClass": qos_class(object)}),
+            ("", "Namespace") => object["status"] = json!({"phase": "Active"}),
+            ("", "PersistentVolume" | "PersistentVolumeClaim") => object["status"] = json!({"phase": "Pending"}),
+            ("", "Service") => object["status"] = json!({"loadBalancer": {}}),
+            ("apiextensions.k8s.io", _) => {
+                object["status"] = json!({
+                    "conditions": null,
+                    "acceptedNames": {"plural": "", "kind": ""},
+                    "storedVersions": stored_versions(object),
+                });
+            }
+            _ if resource.custom().is_some() => {
+                object.as_object_mut().map(|o| o.remove("status"));
+            }
+            _ => object["status"] = json!({}),
+        }
+    }
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Namespace") => start_namespace(object),
+        ("", "Service") => allocate_addresses(state, object),
+        _ => {}
+    }
+}
+
+fn stored_versions(crd: &Value) -> Vec<Value> {
+    let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
+    versions.filter(|v| v["storage"] == true).map(|v| v["name"].clone()).collect()
+}
+
+fn start_namespace(object: &mut Value) {
+    if object["spec"].is_null() {
+        object["spec"] = json!({});
+    }
+    if let Some(spec) = object["spec"].as_object_mut() {
+        let finalizers = spec.entry("finalizers").or_insert_with(|| json!([]));
+        if let Some(list) = finalizers.as_array_mut()
+            && !list.contains(&json!("kubernetes"))
+        {
+            list.push("kubernetes".into());
+        }
+    }
+    label_namespace(object);
+}
+
+/// The label that every namespace carries.
+pub(crate) fn label_namespace(object: &mut Value) {
+    let name = object["metadata"]["name"].clone();
+    if !object["metadata"]["labels"].is_object() {
+        object["metadata"]["labels"] = json!({});
+    }
+    object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
+}
+
+fn allocate_addresses(state: &mut State, object: &mut Value) {
+    let Some(spec) = object["spec"].as_object_mut() else { return };
+    let kind = spec.get("type").and_then(Value::as_str).unwrap_or("ClusterIP").to_owned();
+    if kind == "ExternalName" {
+        return;
+    }
+    let wanted = spec.get("clusterIP").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let address = if wanted.is_empty() {
+        let n = state.random.below(250 * 255);
+        format!("10.96.{}.{}", n / 250, n % 250 + 2)
+    } else {
+        wanted
+    };
+    spec.insert("clusterIPs".into(), json!([address]));
+    spec.insert("clusterIP".into(), address.into());
+    spec.entry("ipFamilies").or_insert_with(|| json!(["IPv4"]));
+    spec.entry("ipFamilyPolicy").or_insert_with(|| json!("SingleStack"));
+    if matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
+        for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+            if port["nodePort"].as_u64().unwrap_or(0) == 0 && port.is_object() {
+                port["nodePort"] = (30_000 + state.random.below(2_768)).into();
+            }
+        }
+    }
+}
+
+/// The pod's quality of service class, from its requests and limits.
+fn qos_class(pod: &Value) -> &'static str {
+    let containers = || {
+        let plain = pod["spec"]["containers"].as_array().into_iter().flatten();
+        plain.chain(pod["spec"]["initContainers"].as_array().into_iter().flatten())
+    };
+    let filled = |v: &Value| v.as_object().is_some_and(|m| m.contains_key("cpu") || m.contains_key("memory"));
+    if !containers().any(|c| filled(&c["resources"]["requests"]) || filled(&c["resources"]["limits"])) {
+        return "BestEffort";
+    }
+    let guaranteed = containers().all(|c| {
+        let limits = &c["resources"]["limits"];
+        let requests = &c["resources"]["requests"];
+        ["cpu", "memory"]
+            .iter()
+            .all(|r| limits[r].is_string() && (requests[r].is_null() || requests[r] == limits[r]))
+    });
+    if guaranteed { "Guaranteed" } else { "Burstable" }
+}
+
+/// What an update of the main resource brings back or recomputes for single kinds.
+pub(crate) fn carry_over(resource: &Resource, old: &Value, new: &mut Value) {
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Namespace") => {
+            // Only the finalize endpoint changes a namespace's own finalizers.
+            new["spec"]["finalizers"] = old["spec"]["finalizers"].clone();
+            label_namespace(new);
+        }
+        ("", "Service") => {
+            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+                if new["spec"].is_object() && new["spec"][field].is_null() && !old["spec"][field].is_null() {
+                    new["spec"][field] = old["spec"][field].clone();
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Condition times and the like that the server itself stamps.
+pub(crate) fn now_text(clock: Clock) -> String {
+    clock.stamp()
+}

@@ -1,0 +1,139 @@
+//! The scale subresource: one replica count behind one shape, whatever the kind calls it.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::reply::Reply;
+use super::write::{Part, parse_body, parse_yaml};
+use super::{Call, convert, cx_of, patch, read};
+use crate::patch as patches;
+use crate::registry::Resource;
+use crate::schema::FieldError;
+use crate::status::SimError;
+use crate::store::object::Stored;
+use crate::store::selector::LabelSelector;
+
+pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
+    let resource = call.target.resource.clone();
+    let old = read::find(call.state, call.target)?;
+    let current = scale_of(&resource, &old)?;
+    let wanted = match verb {
+        "get" => return Ok(Reply::json(&current)),
+        "update" => parse_body(&call.request.body, &call.request.content_type)?,
+        "patch" => patched(call, &resource, current)?,
+        _ => return Err(SimError::method_not_allowed()),
+    };
+    let updated = write(call, &old, &wanted)?;
+    let mut reply = Reply::json(&scale_of(&resource, &updated)?);
+    reply.code = StatusCode::OK;
+    Ok(reply)
+}
+
+fn patched(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Result<Value, SimError> {
+    let kind = patch::Kind::of(&call.request.content_type, resource.custom().is_some())?;
+    let body = &call.request.body;
+    match kind {
+        patch::Kind::Json => {
+            let change = parse_body(body, "application/json")?;
+            patches::json(&mut scale, &change).map_err(patch::refused)?;
+        }
+        // A scale holds no lists, so that a strategic merge is a merge; and applying it sets what it names.
+        patch::Kind::Merge | patch::Kind::Strategic | patch::Kind::Apply => {
+            patches::merge(&mut scale, parse_yaml(body)?);
+        }
+    }
+    Ok(scale)
+}
+
+/// Stores the replica count of a scale in its object.
+fn write(call: &mut Call<'_>, old: &Arc<Stored>, wanted: &Value) -> Result<Arc<Stored>, SimError> {
+    let resource = &call.target.resource;
+    let replicas = match &wanted["spec"]["replicas"] {
+        Value::Null => 0,
+        value => value
+            .as_i64()
+            .ok_or_else(|| SimError::bad_request("Scale in version \"v1\" cannot be handled as a Scale: spec.replicas must be an integer"))?,
+    };
+    if replicas < 0 {
+        let error = FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
+        return Err(SimError::invalid("autoscaling", "Scale", old.name(), &[error]));
+    }
+    let mut object = convert::view(resource, old);
+    set(&mut object, &replica_path(resource), replicas.into())?;
+    let version = wanted["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+    if !version.is_empty() {
+        object["metadata"]["resourceVersion"] = version.into();
+    }
+    let mut cx = cx_of(call.request, call.target, call.options, Vec::new());
+    Ok(cx.update(call.state, old, object, Part::Other)?.object)
+}
+
+fn replica_path(resource: &Resource) -> Vec<String> {
+    match resource.custom().and_then(|c| c.scale.as_ref()) {
+        Some(scale) => scale.replicas.clone(),
+        None => vec!["spec".into(), "replicas".into()],
+    }
+}
+
+fn set(object: &mut Value, path: &[String], value: Value) -> Result<(), SimError> {
+    let mut at = object;
+    for part in path {
+        if at.is_null() {
+            *at = json!({});
+        }
+        let Some(map) = at.as_object_mut() else {
+            return Err(SimError::internal(format!("the path {} leads through no object", path.join("."))));
+        };
+        at = map.entry(part.clone()).or_insert(Value::Null);
+    }
+    *at = value;
+    Ok(())
+}
+
+fn at<'a>(object: &'a Value, path: &[String]) -> &'a Value {
+    path.iter().fold(object, |at, part| &at[part.as_str()])
+}
+
+/// The `Scale` of an object.
+fn scale_of(resource: &Resource, stored: &Stored) -> Result<Value, SimError> {
+    let object = convert::view(resource, stored);
+    let custom = resource.custom().and_then(|c| c.scale.as_ref());
+    let (replicas, selector) = match custom {
+        Some(paths) => {
+            let selector = paths.selector.as_ref().map(|p| at(&object, p).as_str().unwrap_or_default().to_owned());
+            (at(&object, &paths.status_replicas).as_i64().unwrap_or(0), selector.unwrap_or_default())
+        }
+        None => (
+            object["status"]["replicas"].as_i64().unwrap_or(0),
+            LabelSelector::of_object(&object["spec"]["selector"]).to_string(),
+        ),
+    };
+    let spec = at(&object, &replica_path(resource));
+    if custom.is_some() && spec.is_null() {
+        return Err(SimError::internal(format!(
+            "the spec replicas field \".{}\" does not exist",
+            replica_path(resource).join(".")
+        )));
+    }
+    let meta = &object["metadata"];
+    let mut scale = json!({
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {
+            "name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"],
+            "resourceVersion": meta["resourceVersion"], "creationTimestamp": meta["creationTimestamp"],
+        },
+        "spec": {},
+        "status": {"replicas": replicas},
+    });
+    match spec.as_i64().unwrap_or(0) {
+        0 => {}
+        n => scale["spec"]["replicas"] = n.into(),
+    }
+    if !selector.is_empty() {
+        scale["status"]["selector"] = selector.into();
+    }
+    Ok(scale)
+}

@@ -1,0 +1,226 @@
+//! Requests about a part of an object: status, scale, eviction, binding, log, tokens.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::gc::{self, Propagation};
+use super::reply::Reply;
+use super::write::{Part, parse_body};
+use super::{Call, meta, read, scale};
+use crate::status::SimError;
+use crate::store::selector::LabelSelector;
+
+/// Answers a request about a subresource.
+pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
+    let resource = call.target.resource.clone();
+    let Some(sub) = resource.subresource(&call.target.subresource) else {
+        return Ok(Reply::no_page());
+    };
+    if !sub.verbs.iter().any(|v| v == verb) {
+        return Err(SimError::method_not_allowed());
+    }
+    match (resource.plural.as_str(), sub.name.as_str()) {
+        (_, "scale") => scale::run(call, verb),
+        ("pods", "log") => log(call),
+        ("pods", "eviction") => evict(call),
+        ("pods", "binding") => bind(call, &call.target.name.clone()),
+        ("pods", "exec" | "attach" | "portforward" | "proxy") | ("services" | "nodes", "proxy") => {
+            Err(SimError::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "NotImplemented",
+                format!("{} is not served: the simulation runs no containers", sub.name),
+            ))
+        }
+        ("serviceaccounts", "token") => token(call),
+        ("namespaces", "finalize") => finalize(call),
+        (_, "status" | "approval") => part(call, verb, Part::Status),
+        _ => part(call, verb, Part::Other),
+    }
+}
+
+fn part(call: &mut Call<'_>, verb: &str, part: Part) -> Result<Reply, SimError> {
+    match verb {
+        "get" => call.get(),
+        "update" => call.update(part),
+        "patch" => call.patch(part),
+        _ => Err(SimError::method_not_allowed()),
+    }
+}
+
+/// A few lines that follow from the pod's name and state, as no container runs.
+fn log(call: &mut Call<'_>) -> Result<Reply, SimError> {
+    let pod = read::find(call.state, call.target)?.value();
+    let query: Vec<(String, String)> =
+        form_urlencoded::parse(call.request.query.as_bytes()).into_owned().collect();
+    let find = |key: &str| query.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+    let name = &call.target.name;
+    let names: Vec<&str> = pod["spec"]["containers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|c| c["name"].as_str())
+        .collect();
+    let container = match find("container") {
+        Some(wanted) if !wanted.is_empty() => {
+            if !names.contains(&wanted) {
+                return Err(SimError::bad_request(format!("container {wanted} is not valid for pod {name}")));
+            }
+            wanted
+        }
+        _ if names.len() > 1 => {
+            return Err(SimError::bad_request(format!(
+                "a container name must be specified for pod {name}, choose one of: [{}]",
+                names.join(" ")
+            )));
+        }
+        _ => names.first().copied().unwrap_or_default(),
+    };
+    let created = meta::text(&pod, "creationTimestamp");
+    let stamp = if find("timestamps") == Some("true") { format!("{created} ") } else { String::new() };
+    let mut lines = vec![
+        format!("{stamp}{container} of {name} started"),
+        format!("{stamp}listening on :8080"),
+        format!("{stamp}ready"),
+    ];
+    if let Some(tail) = find("tailLines").and_then(|n| n.parse::<usize>().ok()) {
+        lines.drain(..lines.len().saturating_sub(tail));
+    }
+    let text: String = lines.iter().map(|l| format!("{l}\n")).collect();
+    Ok(Reply::whole(StatusCode::OK, "text/plain", text))
+}
+
+fn success(code: StatusCode) -> Reply {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code.as_u16(),
+    });
+    let mut reply = Reply::json(&status);
+    reply.code = code;
+    reply
+}
+
+/// Deletes a pod, unless a disruption budget forbids it.
+fn evict(call: &mut Call<'_>) -> Result<Reply, SimError> {
+    let pod = read::find(call.state, call.target)?;
+    let body = parse_body(&call.request.body, &call.request.content_type)?;
+    let named = body["metadata"]["name"].as_str().unwrap_or(&call.target.name);
+    if named != call.target.name {
+        return Err(SimError::bad_request("name in URL does not match name in Eviction object"));
+    }
+    let budgets = call
+        .state
+        .table("policy/poddisruptionbudgets")
+        .map(|t| t.objects(&call.target.namespace))
+        .unwrap_or_default();
+    for budget in budgets {
+        let value = budget.value();
+        let covers = value["spec"]["selector"].is_object()
+            && LabelSelector::of_object(&value["spec"]["selector"]).matches(&pod.labels);
+        if covers && value["status"]["disruptionsAllowed"].as_i64().unwrap_or(0) <= 0 {
+            let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+            let why = format!("The disruption budget {} does not allow evicting pods currently", budget.name());
+            return Err(SimError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
+                .with_causes(vec![json!({"reason": "DisruptionBudget", "message": why})]));
+        }
+    }
+    let grace = body["deleteOptions"]["gracePeriodSeconds"].as_i64();
+    let place = (call.target.resource.storage.clone(), pod.key.clone());
+    if !call.options.dry_run {
+        gc::delete(call.state, &call.target.resource, &place, Propagation::Background, grace);
+    }
+    Ok(success(StatusCode::CREATED))
+}
+
+/// Puts a pod on a node, as schedulers do.
+pub(crate) fn bind(call: &mut Call<'_>, pod_name: &str) -> Result<Reply, SimError> {
+    let body = parse_body(&call.request.body, &call.request.content_type)?;
+    let node = body["target"]["name"].as_str().unwrap_or_default();
+    if node.is_empty() {
+        let error = crate::schema::FieldError::required("target.name", "");
+        return Err(SimError::invalid("", "Binding", pod_name, &[error]));
+    }
+    let storage = "/pods";
+    let key = crate::store::object::key(&call.target.namespace, pod_name);
+    let Some(pod) = call.state.get(storage, &key).cloned() else {
+        return Err(SimError::not_found("", "pods", pod_name));
+    };
+    let mut value = pod.value();
+    let assigned = value["spec"]["nodeName"].as_str().unwrap_or_default();
+    let refuse = |why: String| Err(SimError::conflict("", "pods/binding", pod_name, &why));
+    if meta::is_being_deleted(&value) {
+        return refuse(format!("pod {pod_name} is being deleted, cannot be assigned to a host"));
+    }
+    if !assigned.is_empty() {
+        return refuse(format!("pod {pod_name} is already assigned to node \"{assigned}\""));
+    }
+    value["spec"]["nodeName"] = node.into();
+    let now = call.state.clock.stamp();
+    let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
+    if !value["status"]["conditions"].is_array() {
+        value["status"]["conditions"] = json!([]);
+    }
+    if let Some(conditions) = value["status"]["conditions"].as_array_mut() {
+        conditions.retain(|c| c["type"] != "PodScheduled");
+        conditions.push(condition);
+    }
+    if let Some(resource) = call.state.registry.by_storage(storage)
+        && !call.options.dry_run
+    {
+        call.state.commit(&resource, key, value)?;
+    }
+    Ok(success(StatusCode::CREATED))
+}
+
+/// A token that names its account. It opens nothing but this simulation.
+fn token(call: &mut Call<'_>) -> Result<Reply, SimError> {
+    let account = read::find(call.state, call.target)?;
+    let mut body = parse_body(&call.request.body, &call.request.content_type)?;
+    if !body.is_object() {
+        return Err(SimError::bad_request("the body must be a TokenRequest object"));
+    }
+    let seconds = body["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
+    if seconds < 600 {
+        let why = "may not specify a duration less than 10 minutes";
+        let error = crate::schema::FieldError::invalid("spec.expirationSeconds", seconds, why);
+        return Err(SimError::invalid("authentication.k8s.io", "TokenRequest", "", &[error]));
+    }
+    let (namespace, name) = (account.namespace(), account.name());
+    let clock = call.state.clock;
+    let after = std::time::Duration::from_secs(seconds.unsigned_abs());
+    body["kind"] = "TokenRequest".into();
+    body["apiVersion"] = "authentication.k8s.io/v1".into();
+    body["metadata"] =
+        json!({"name": name, "namespace": namespace, "creationTimestamp": clock.stamp()});
+    if !body["spec"].is_object() {
+        body["spec"] = json!({});
+    }
+    body["spec"]["expirationSeconds"] = seconds.into();
+    if !body["spec"]["audiences"].is_array() {
+        body["spec"]["audiences"] = json!(["https://kubernetes.default.svc"]);
+    }
+    let unique = call.state.random.uid();
+    body["status"] = json!({
+        "token": format!("sim.{namespace}.{name}.{unique}"),
+        "expirationTimestamp": clock.stamp_after(after),
+    });
+    let mut reply = Reply::json(&body);
+    reply.code = StatusCode::CREATED;
+    Ok(reply)
+}
+
+/// Replaces a namespace's own finalizers.
+fn finalize(call: &mut Call<'_>) -> Result<Reply, SimError> {
+    let accept = call.accept()?;
+    let body = parse_body(&call.request.body, &call.request.content_type)?;
+    let old = read::find(call.state, call.target)?;
+    let mut value: Value = old.value();
+    let wanted = body["spec"]["finalizers"].as_array().cloned().unwrap_or_default();
+    value["spec"] = if wanted.is_empty() { json!({}) } else { json!({"finalizers": wanted}) };
+    let resource = call.target.resource.clone();
+    let over = gc::ends_with_update(&resource, &old.value(), &value);
+    let object = call.state.commit(&resource, old.key.clone(), value)?;
+    if over {
+        gc::erase(call.state, &(resource.storage.clone(), object.key.clone()));
+    }
+    let written = super::write::Written { object, created: false };
+    Ok(call.written_reply(&written, Vec::new(), accept))
+}

@@ -1,0 +1,125 @@
+//! From a URL path to what it names.
+
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+
+use crate::registry::{Registry, Resource};
+
+/// A resource path, before it is known whether the resource exists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Path {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) resource: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) subresource: String,
+    /// What follows the subresource (paths that are proxied).
+    pub(crate) rest: String,
+    /// The path began with the old `watch/` prefix.
+    pub(crate) watch: bool,
+}
+
+impl Path {
+    /// `None` for paths that name no resource (`/version`, `/apis/apps`, ...).
+    pub(crate) fn parse(path: &str) -> Option<Self> {
+        let parts: Vec<String> = path
+            .split('/')
+            .filter(|p| !p.is_empty())
+            .map(|p| percent_decode_str(p).decode_utf8_lossy().into_owned())
+            .collect();
+        let mut rest = parts.as_slice();
+        let mut found = Self::default();
+        match rest {
+            [api, version, more @ ..] if api == "api" => {
+                found.version.clone_from(version);
+                rest = more;
+            }
+            [apis, group, version, more @ ..] if apis == "apis" => {
+                found.group.clone_from(group);
+                found.version.clone_from(version);
+                rest = more;
+            }
+            _ => return None,
+        }
+        if let [watch, more @ ..] = rest
+            && watch == "watch"
+        {
+            found.watch = true;
+            rest = more;
+        }
+        // `/namespaces/x/pods` lies in x, while `/namespaces/x/status` and `/namespaces/x/finalize` are x's own.
+        if let [namespaces, namespace, resource, more @ ..] = rest
+            && namespaces == "namespaces"
+            && !(found.group.is_empty() && matches!(resource.as_str(), "status" | "finalize"))
+        {
+            found.namespace.clone_from(namespace);
+            found.resource.clone_from(resource);
+            rest = more;
+        } else {
+            let (resource, more) = rest.split_first()?;
+            found.resource.clone_from(resource);
+            rest = more;
+        }
+        if let Some((name, more)) = rest.split_first() {
+            found.name.clone_from(name);
+            rest = more;
+        }
+        if let Some((subresource, more)) = rest.split_first() {
+            found.subresource.clone_from(subresource);
+            found.rest = more.join("/");
+        }
+        Some(found)
+    }
+
+    /// The served resource, if there is one of that name and scope.
+    pub(crate) fn resolve(self, registry: &Registry) -> Option<Target> {
+        let resource = registry.find(&self.group, &self.version, &self.resource)?.clone();
+        if !self.namespace.is_empty() && !resource.namespaced {
+            return None;
+        }
+        if !self.name.is_empty() && self.namespace.is_empty() && resource.namespaced {
+            return None;
+        }
+        Some(Target { resource, namespace: self.namespace, name: self.name, subresource: self.subresource })
+    }
+}
+
+/// What a request is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) resource: Arc<Resource>,
+    /// Empty for all namespaces and for cluster-scoped resources.
+    pub(crate) namespace: String,
+    /// Empty for collections.
+    pub(crate) name: String,
+    /// Empty for the object itself.
+    pub(crate) subresource: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &str, expected: [&str; 6]) {
+        let p = Path::parse(path).unwrap();
+        assert_eq!([&p.group, &p.version, &p.namespace, &p.resource, &p.name, &p.subresource], expected);
+    }
+
+    #[test]
+    fn paths_name_what_they_name() {
+        check("/api/v1/pods", ["", "v1", "", "pods", "", ""]);
+        check("/api/v1/namespaces", ["", "v1", "", "namespaces", "", ""]);
+        check("/api/v1/namespaces/x", ["", "v1", "", "namespaces", "x", ""]);
+        check("/api/v1/namespaces/x/status", ["", "v1", "", "namespaces", "x", "status"]);
+        check("/api/v1/namespaces/x/pods/p/log", ["", "v1", "x", "pods", "p", "log"]);
+        check("/apis/apps/v1/namespaces/x/deployments/d/scale", ["apps", "v1", "x", "deployments", "d", "scale"]);
+        check("/apis/a.b/v1/namespaces/x/status", ["a.b", "v1", "x", "status", "", ""]);
+        check("/api/v1/namespaces/x/pods/a%20b", ["", "v1", "x", "pods", "a b", ""]);
+        assert!(Path::parse("/api/v1/watch/pods").unwrap().watch);
+        assert_eq!(Path::parse("/version"), None);
+        assert_eq!(Path::parse("/apis/apps/v1"), None);
+    }
+}

@@ -1,0 +1,406 @@
+//! Creating and updating: the path that every write takes, whichever verb it came from.
+//!
+//! A write is decoded, defaulted, validated, given its managed fields and committed, in the order of a real server.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::convert;
+use super::options::{FieldValidation, Options};
+use super::target::Target;
+use super::{gc, meta, rules};
+use crate::apply;
+use crate::builtin;
+use crate::registry::Resource;
+use crate::schema::{self, FieldError};
+use crate::status::SimError;
+use crate::store::State;
+use crate::store::object::{Stored, key};
+
+/// What a write needs to know beyond the object.
+pub(crate) struct Cx<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) options: &'a Options,
+    /// The field manager: as asked for, or the program's name.
+    pub(crate) manager: &'a str,
+    /// The managed fields of the object are made already, by server-side apply.
+    pub(crate) applying: bool,
+    /// Texts for `Warning` headers.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Which part of the object a write is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Main,
+    Status,
+    /// Another subresource that writes to the main object (`scale`, `resize`, ...).
+    Other,
+}
+
+/// The result of a write.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) object: Arc<Stored>,
+    pub(crate) created: bool,
+}
+
+/// The body of a request as an object.
+///
+/// # Errors
+/// 400 for text that does not parse, 415 for a media type that is not spoken.
+pub(crate) fn parse_body(body: &Bytes, content_type: &str) -> Result<Value, SimError> {
+    match content_type {
+        "" | "application/json" | "*/*" => serde_json::from_slice(body)
+            .map_err(|e| SimError::bad_request(format!("the object provided is unrecognized: couldn't get version/kind; json parse error: {e}"))),
+        "application/yaml" | "application/apply-patch+yaml" => parse_yaml(body),
+        _ => Err(SimError::unsupported_media_type("application/json, application/yaml")),
+    }
+}
+
+/// YAML (of which JSON is a part).
+pub(crate) fn parse_yaml(body: &Bytes) -> Result<Value, SimError> {
+    if body.first() == Some(&b'{')
+        && let Ok(value) = serde_json::from_slice(body)
+    {
+        return Ok(value);
+    }
+    yaml_serde::from_slice(body).map_err(|e| SimError::bad_request(format!("error decoding YAML: {e}")))
+}
+
+impl<'a> Cx<'a> {
+    fn resource(&self) -> &'a Resource {
+        &self.target.resource
+    }
+
+    /// Drops or refuses what the schema does not know, and checks that the body is of the right kind.
+    pub(crate) fn decode(&mut self, object: &mut Value, duplicates: Vec<String>) -> Result<(), SimError> {
+        let resource = self.resource();
+        check_kind(resource, object)?;
+        meta::of(object)?;
+        let schema = resource.schema();
+        let mut problems = duplicates;
+        let mut unknown = object.clone();
+        problems.extend(schema::prune(&schema, &mut unknown));
+        *object = unknown;
+        if resource.builtin().is_some() {
+            schema::decode(&schema, &resource.kind, &resource.version, object).map_err(SimError::bad_request)?;
+            meta::of(object)?;
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        match self.options.validation {
+            FieldValidation::Ignore => {}
+            FieldValidation::Warn => self.warnings.extend(problems),
+            FieldValidation::Strict => {
+                let message = schema::strict_message(&resource.kind, &resource.version, &problems);
+                return Err(SimError::bad_request(message));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn warn_of_deprecation(&mut self) {
+        if let Some(text) = self.resource().custom().and_then(|c| c.deprecation.clone()) {
+            self.warnings.push(text);
+        }
+    }
+
+    fn track(&self, state: &State, live: Option<&Value>, object: &mut Value, subresource: &str) {
+        let resource = self.resource();
+        let schema = resource.schema();
+        let reset = apply::reset_fields(subresource, resource.has_status());
+        let now = state.clock.stamp();
+        let cx = apply::Context {
+            schema: &schema,
+            api_version: &resource.api_version,
+            kind: &resource.kind,
+            served: &resource.served,
+            subresource,
+            manager: self.manager,
+            now: &now,
+            reset: &reset,
+        };
+        apply::track(&cx, live, object);
+    }
+
+    /// Creates `object`, which was decoded already.
+    pub(crate) fn create(&mut self, state: &mut State, mut object: Value) -> Result<Written, SimError> {
+        let resource = self.resource();
+        settle_names(self.target, &mut object)?;
+        let namespace = self.target.namespace.as_str();
+        if resource.namespaced {
+            check_namespace(state, resource, namespace, meta::text(&object, "name"))?;
+        }
+        if !meta::text(&object, "resourceVersion").is_empty() {
+            return Err(SimError::new(
+                http::StatusCode::INTERNAL_SERVER_ERROR,
+                "",
+                "resourceVersion should not be set on objects to be created",
+            ));
+        }
+        let clock = state.clock;
+        meta::prepare_new(&mut object, namespace, &mut state.random, clock)?;
+        if rules::counts_generation(resource) {
+            object["metadata"]["generation"] = 1.into();
+        }
+        complete(resource, None, &mut object);
+        rules::start(state, resource, &mut object);
+        if !self.applying {
+            object["metadata"].as_object_mut().map(|m| m.remove("managedFields"));
+            self.track(state, None, &mut object, "");
+        }
+        let mut errors = validate(resource, None, &object);
+        errors.extend(meta::check(resource, &object));
+        let name = meta::text(&object, "name").to_owned();
+        if !errors.is_empty() {
+            return Err(SimError::invalid(&resource.group, &resource.kind, &name, &errors));
+        }
+        let key = key(namespace, &name);
+        if state.get(&resource.storage, &key).is_some() {
+            return Err(SimError::already_exists(&resource.group, &resource.plural, &name));
+        }
+        let object = convert::to_storage(resource, object);
+        if self.options.dry_run {
+            return Ok(Written { object: dry(resource, &key, 0, object), created: true });
+        }
+        let object = state.commit(resource, key, object)?;
+        super::hooks::after_create(state, resource, &object);
+        Ok(Written { object, created: true })
+    }
+
+    /// Replaces `old` by `new`.
+    pub(crate) fn update(
+        &mut self,
+        state: &mut State,
+        old: &Arc<Stored>,
+        mut new: Value,
+        part: Part,
+    ) -> Result<Written, SimError> {
+        let resource = self.resource();
+        let name = old.name().to_owned();
+        settle_names(self.target, &mut new)?;
+        let before = convert::view(resource, old);
+        self.check_version(old, &new)?;
+        if part == Part::Status {
+            keep_all_but_status(resource, &before, &mut new);
+        } else if resource.has_status() {
+            copy_field(&before, &mut new, "status");
+        }
+        meta::prepare_update(&before, &mut new)?;
+        complete(resource, Some(&before), &mut new);
+        if part != Part::Status {
+            rules::carry_over(resource, &before, &mut new);
+        }
+        if rules::counts_generation(resource) && part != Part::Status {
+            let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
+            let step = i64::from(rules::changes_generation(resource, &before, &new));
+            new["metadata"]["generation"] = (generation + step).into();
+        }
+        new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
+        if !self.applying {
+            self.track(state, Some(&before), &mut new, &self.target.subresource);
+        }
+        let mut errors = meta::check_update(&before, &new);
+        errors.extend(validate(resource, Some(&before), &new));
+        if errors.is_empty() {
+            errors.extend(meta::check(resource, &new));
+        }
+        if !errors.is_empty() {
+            return Err(SimError::invalid(&resource.group, &resource.kind, &name, &errors));
+        }
+        if new == before {
+            return Ok(Written { object: old.clone(), created: false });
+        }
+        let new = convert::to_storage(resource, new);
+        if self.options.dry_run {
+            return Ok(Written { object: dry(resource, &old.key, old.version, new), created: false });
+        }
+        if gc::ends_with_update(resource, &before, &new) {
+            let object = state.commit(resource, old.key.clone(), new)?;
+            gc::erase(state, &(resource.storage.clone(), object.key.clone()));
+            return Ok(Written { object, created: false });
+        }
+        let object = state.commit(resource, old.key.clone(), new)?;
+        super::hooks::after_update(state, resource, &object);
+        Ok(Written { object, created: false })
+    }
+
+    fn check_version(&self, old: &Stored, new: &Value) -> Result<(), SimError> {
+        let resource = self.resource();
+        let conflict = |why: &str| SimError::conflict(&resource.group, &resource.plural, old.name(), why);
+        let uid = meta::text(new, "uid");
+        if !uid.is_empty() && uid != &*old.uid {
+            return Err(conflict(&format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                old.uid
+            )));
+        }
+        let version = meta::text(new, "resourceVersion");
+        if version.is_empty() || version == "0" {
+            if rules::allows_unconditional_update(resource) {
+                return Ok(());
+            }
+            let shown = "0x0";
+            let why = format!("Invalid value: {shown}: must be specified for an update");
+            return Err(SimError::invalid_field(
+                &resource.group,
+                &resource.kind,
+                old.name(),
+                "metadata.resourceVersion",
+                &why,
+            ));
+        }
+        match version.parse::<u64>() {
+            Ok(version) if version == old.version => Ok(()),
+            Ok(_) => Err(conflict(
+                "the object has been modified; please apply your changes to the latest version and try again",
+            )),
+            Err(_) => {
+                let why = format!("strconv.ParseUint: parsing \"{version}\": invalid syntax");
+                let error = FieldError::invalid("metadata.resourceVersion", version, why);
+                Err(SimError::invalid(&resource.group, &resource.kind, old.name(), &[error]))
+            }
+        }
+    }
+}
+
+/// Names the kind that the URL stands for, when the body names another.
+fn check_kind(resource: &Resource, object: &mut Value) -> Result<(), SimError> {
+    let Some(map) = object.as_object_mut() else {
+        return Err(SimError::bad_request(
+            "the object provided is unrecognized: couldn't get version/kind; json: cannot unmarshal into Go value of type struct { APIVersion string; Kind string }",
+        ));
+    };
+    let given = |field: &str| map.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (kind, api_version) = (given("kind"), given("apiVersion"));
+    if resource.custom().is_some() {
+        for (field, label, value) in [("kind", "Kind", &kind), ("apiVersion", "apiVersion", &api_version)] {
+            if value.is_empty() && map.get(field).is_none_or(|v| v == "") {
+                let text = Value::Object(map.clone());
+                return Err(SimError::bad_request(format!("Object '{label}' is missing in '{text}'")));
+            }
+        }
+    }
+    if !api_version.is_empty() && api_version != resource.api_version {
+        return Err(SimError::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({})",
+            resource.api_version
+        )));
+    }
+    if !kind.is_empty() && kind != resource.kind {
+        return Err(SimError::bad_request(format!(
+            "{kind} in version \"{}\" cannot be handled as a {}: no kind \"{kind}\" is served at this path",
+            resource.version, resource.kind
+        )));
+    }
+    map.insert("apiVersion".into(), resource.api_version.clone().into());
+    map.insert("kind".into(), resource.kind.clone().into());
+    Ok(())
+}
+
+/// Brings name and namespace of the body in line with the URL.
+fn settle_names(target: &Target, object: &mut Value) -> Result<(), SimError> {
+    let metadata = meta::of(object)?;
+    let given = |field: &str| metadata.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (name, namespace) = (given("name"), given("namespace"));
+    if target.resource.namespaced {
+        if !namespace.is_empty() && namespace != target.namespace {
+            return Err(SimError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        metadata.insert("namespace".into(), target.namespace.clone().into());
+    } else {
+        metadata.remove("namespace");
+    }
+    if target.name.is_empty() {
+        return Ok(());
+    }
+    if name.is_empty() {
+        metadata.insert("name".into(), target.name.clone().into());
+    } else if name != target.name {
+        return Err(SimError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            target.name
+        )));
+    }
+    Ok(())
+}
+
+/// New objects need a namespace that is there and stays.
+fn check_namespace(state: &State, resource: &Resource, namespace: &str, name: &str) -> Result<(), SimError> {
+    let Some(found) = state.get("/namespaces", namespace) else {
+        return Err(SimError::not_found("", "namespaces", namespace));
+    };
+    // An object with a deletion time cannot get new content; its text is short, so it is read as it is.
+    if !meta::is_being_deleted(&found.value()) {
+        return Ok(());
+    }
+    let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+    Err(SimError::forbidden(&resource.group, &resource.plural, name, &why).with_causes(vec![serde_json::json!({
+        "reason": "NamespaceTerminating",
+        "message": format!("namespace {namespace} is being terminated"),
+        "field": "metadata.namespace",
+    })]))
+}
+
+/// Fills defaults: those of the schema, then those that take code.
+fn complete(resource: &Resource, old: Option<&Value>, object: &mut Value) {
+    schema::default(&resource.schema(), object);
+    if let Some(source) = resource.builtin() {
+        builtin::complete(source, old, object);
+    }
+    if resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition" {
+        crate::registry::crd::complete(object);
+    }
+}
+
+fn validate(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
+    let mut errors = match resource.builtin() {
+        Some(source) => builtin::check(source, old, object),
+        None => schema::validate(&resource.schema(), object),
+    };
+    if resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition" {
+        errors.extend(schema::validate_crd(object));
+    }
+    errors
+}
+
+fn copy_field(from: &Value, to: &mut Value, field: &str) {
+    let Some(map) = to.as_object_mut() else { return };
+    match from.get(field) {
+        Some(value) => map.insert(field.to_owned(), value.clone()),
+        None => map.remove(field),
+    };
+}
+
+/// A status write changes the status, and of the metadata what the kind lets through.
+fn keep_all_but_status(resource: &Resource, old: &Value, new: &mut Value) {
+    let mut kept = old.clone();
+    copy_field(new, &mut kept, "status");
+    let fields: &[&str] = if resource.custom().is_some() {
+        &["managedFields"]
+    } else {
+        &["managedFields", "annotations", "finalizers", "labels"]
+    };
+    let labels_stay = matches!(resource.group.as_str(), "apps" | "batch");
+    for field in fields.iter().filter(|f| !(labels_stay && **f == "labels")) {
+        if let (Some(from), Some(to)) = (new.get("metadata"), kept.get_mut("metadata")) {
+            copy_field(from, to, field);
+        }
+    }
+    *new = kept;
+}
+
+/// What a dry run would have stored.
+fn dry(resource: &Resource, key: &Arc<str>, version: u64, mut value: Value) -> Arc<Stored> {
+    if version == 0 {
+        value["metadata"].as_object_mut().map(|m| m.remove("resourceVersion"));
+    }
+    let fields = resource.fields.iter().map(|f| f.read(&value)).collect();
+    Arc::new(Stored::new(key.clone(), version, fields, value))
+}

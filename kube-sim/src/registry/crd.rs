@@ -1,0 +1,229 @@
+//! From a CustomResourceDefinition to the resources that it makes the server serve, and to its conditions.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::fields::Field;
+use super::resource::{Column, Conversion, Custom, Origin, Resource, ScalePaths, Sub};
+use crate::schema::Schema;
+
+const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+
+/// The served versions of a definition. Empty for one that is not accepted.
+pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
+    let spec = &crd["spec"];
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let group = text(&spec["group"]);
+    let names = &spec["names"];
+    let versions: Vec<&Value> =
+        spec["versions"].as_array().into_iter().flatten().filter(|v| v["served"] == true).collect();
+    let served: Vec<String> =
+        versions.iter().map(|v| format!("{group}/{}", v["name"].as_str().unwrap_or_default())).collect();
+    versions
+        .iter()
+        .map(|version| {
+            let custom = custom_of(version, &group);
+            let fields = version["selectableFields"].as_array().into_iter().flatten();
+            let name = text(&version["name"]);
+            Resource {
+                api_version: format!("{group}/{name}"),
+                kind: text(&names["kind"]),
+                list_kind: list_kind(names),
+                plural: text(&names["plural"]),
+                singular: singular(names),
+                namespaced: spec["scope"] == "Namespaced",
+                short_names: texts(&names["shortNames"]),
+                categories: texts(&names["categories"]),
+                verbs: VERBS.iter().map(ToString::to_string).collect(),
+                subresources: subresources(&custom, &group, &name, &text(&names["kind"])),
+                storage: Arc::from(format!("{group}/{}", text(&names["plural"]))),
+                served: served.clone(),
+                conversion: Conversion::None,
+                fields: fields.filter_map(|f| f["jsonPath"].as_str()).map(Field::of_json_path).collect(),
+                origin: Origin::Custom(custom),
+                version: name,
+                group: group.clone(),
+            }
+        })
+        .collect()
+}
+
+/// Defaulted `names.listKind`.
+pub(crate) fn list_kind(names: &Value) -> String {
+    match names["listKind"].as_str() {
+        Some(kind) if !kind.is_empty() => kind.to_owned(),
+        _ => format!("{}List", names["kind"].as_str().unwrap_or_default()),
+    }
+}
+
+/// Defaulted `names.singular`.
+pub(crate) fn singular(names: &Value) -> String {
+    match names["singular"].as_str() {
+        Some(name) if !name.is_empty() => name.to_owned(),
+        _ => names["kind"].as_str().unwrap_or_default().to_lowercase(),
+    }
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+}
+
+fn custom_of(version: &Value, group: &str) -> Custom {
+    let open_api = version["schema"].get("openAPIV3Schema").filter(|s| s.is_object()).cloned();
+    let schema = match &open_api {
+        Some(schema) => Schema::of_custom_resource(schema),
+        None => Schema::permissive(),
+    };
+    let name = version["name"].as_str().unwrap_or_default();
+    let deprecation = (version["deprecated"] == true).then(|| match version["deprecationWarning"].as_str() {
+        Some(text) => text.to_owned(),
+        None => format!("{group}/{name} is deprecated"),
+    });
+    Custom {
+        schema,
+        open_api,
+        status: version["subresources"]["status"].is_object(),
+        scale: scale_of(&version["subresources"]["scale"]),
+        columns: columns_of(&version["additionalPrinterColumns"]),
+        deprecation,
+    }
+}
+
+fn path(value: &Value) -> Option<Vec<String>> {
+    let text = value.as_str()?.trim_start_matches('.');
+    (!text.is_empty()).then(|| text.split('.').map(str::to_owned).collect())
+}
+
+fn scale_of(scale: &Value) -> Option<ScalePaths> {
+    Some(ScalePaths {
+        replicas: path(&scale["specReplicasPath"])?,
+        status_replicas: path(&scale["statusReplicasPath"])?,
+        selector: path(&scale["labelSelectorPath"]),
+    })
+}
+
+fn columns_of(columns: &Value) -> Vec<Column> {
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let all: Vec<Column> = columns
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|c| Column {
+            name: text(&c["name"]),
+            kind: text(&c["type"]),
+            format: text(&c["format"]),
+            description: text(&c["description"]),
+            priority: c["priority"].as_i64().unwrap_or(0),
+            json_path: text(&c["jsonPath"]),
+        })
+        .collect();
+    if !all.is_empty() {
+        return all;
+    }
+    vec![Column {
+        name: "Age".into(),
+        kind: "date".into(),
+        format: String::new(),
+        description: String::new(),
+        priority: 0,
+        json_path: ".metadata.creationTimestamp".into(),
+    }]
+}
+
+fn subresources(custom: &Custom, group: &str, version: &str, kind: &str) -> Vec<Sub> {
+    let verbs = || ["get", "patch", "update"].iter().map(ToString::to_string).collect();
+    let mut all = Vec::new();
+    if custom.status {
+        all.push(Sub {
+            name: "status".into(),
+            group: group.into(),
+            version: version.into(),
+            kind: kind.into(),
+            verbs: verbs(),
+        });
+    }
+    if custom.scale.is_some() {
+        all.push(Sub {
+            name: "scale".into(),
+            group: "autoscaling".into(),
+            version: "v1".into(),
+            kind: "Scale".into(),
+            verbs: verbs(),
+        });
+    }
+    all
+}
+
+/// Fills what the server defaults in a definition: names, conversion, stored versions. Conditions come from
+/// [`accept`], because they depend on the other definitions.
+pub(crate) fn complete(crd: &mut Value) {
+    let names = &mut crd["spec"]["names"];
+    if names.is_object() {
+        names["listKind"] = list_kind(names).into();
+        names["singular"] = singular(names).into();
+    }
+    if !crd["spec"]["conversion"].is_object() && crd["spec"].is_object() {
+        crd["spec"]["conversion"] = json!({"strategy": "None"});
+    }
+}
+
+/// Writes `status.acceptedNames`, the two conditions and `storedVersions`. `conflict` tells why the names cannot be
+/// accepted, if so.
+pub(crate) fn accept(crd: &mut Value, conflict: Option<&str>, now: &str) {
+    let storage = crd["spec"]["versions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|v| v["storage"] == true)
+        .and_then(|v| v["name"].as_str())
+        .map(str::to_owned);
+    let names = crd["spec"]["names"].clone();
+    let accepted = conflict.is_none();
+    let (names_reason, names_message) = conflict
+        .map_or(("NoConflicts", "no conflicts found"), |why| ("NameConflict", why));
+    let (reason, message) = if accepted {
+        ("InitialNamesAccepted", "the initial names have been accepted")
+    } else {
+        ("NotAccepted", "not all names are accepted")
+    };
+    if !crd["status"].is_object() {
+        crd["status"] = json!({});
+    }
+    let status = &mut crd["status"];
+    if accepted {
+        status["acceptedNames"] = names;
+    } else if !status["acceptedNames"].is_object() {
+        status["acceptedNames"] = json!({"kind": "", "plural": ""});
+    }
+    set_condition(status, "NamesAccepted", accepted, names_reason, names_message, now);
+    set_condition(status, "Established", accepted, reason, message, now);
+    let stored = status["storedVersions"].as_array().cloned().unwrap_or_default();
+    let mut stored: Vec<Value> = stored.into_iter().filter(Value::is_string).collect();
+    if let Some(storage) = storage.map(Value::from)
+        && !stored.contains(&storage)
+    {
+        stored.push(storage);
+    }
+    status["storedVersions"] = stored.into();
+}
+
+fn set_condition(status: &mut Value, kind: &str, on: bool, reason: &str, message: &str, now: &str) {
+    let value = if on { "True" } else { "False" };
+    if !status["conditions"].is_array() {
+        status["conditions"] = json!([]);
+    }
+    let Some(list) = status["conditions"].as_array_mut() else { return };
+    if let Some(have) = list.iter_mut().find(|c| c["type"] == kind) {
+        if have["status"] != value {
+            have["lastTransitionTime"] = now.into();
+            have["status"] = value.into();
+            have["reason"] = reason.into();
+            have["message"] = message.into();
+        }
+        return;
+    }
+    list.push(json!({
+        "type": kind, "status": value, "reason": reason, "message": message, "lastTransitionTime": now,
+    }));
+}

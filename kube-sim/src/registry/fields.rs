@@ -1,0 +1,182 @@
+//! Which fields of a kind a field selector may name, and how their values are read.
+
+use serde_json::Value;
+
+use crate::status::SimError;
+use crate::store::object::Stored;
+use crate::store::selector::{FieldTerm, field_terms};
+
+/// A selectable field beyond `metadata.name` and `metadata.namespace`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Field {
+    /// The name in selectors.
+    pub(crate) label: String,
+    path: Vec<String>,
+    /// The value of an object that leaves the field out.
+    absent: &'static str,
+}
+
+impl Field {
+    fn new(label: &str, absent: &'static str) -> Self {
+        Self { label: label.to_owned(), path: label.split('.').map(str::to_owned).collect(), absent }
+    }
+
+    fn at(label: &str, path: &str, absent: &'static str) -> Self {
+        Self { label: label.to_owned(), path: path.split('.').map(str::to_owned).collect(), absent }
+    }
+
+    /// One of a CRD's `selectableFields`, whose path is written `.spec.color`.
+    pub(crate) fn of_json_path(json_path: &str) -> Self {
+        Self::new(json_path.trim_start_matches('.'), "")
+    }
+
+    pub(crate) fn read(&self, object: &Value) -> String {
+        let mut at = object;
+        for part in &self.path {
+            at = &at[part.as_str()];
+        }
+        match at {
+            Value::String(text) => text.clone(),
+            Value::Bool(flag) => flag.to_string(),
+            Value::Number(number) => number.to_string(),
+            Value::Array(items) => {
+                let ips: Vec<_> = items.iter().filter_map(|i| i["ip"].as_str()).collect();
+                ips.join(",")
+            }
+            _ if self.label == "source" => {
+                object["reportingComponent"].as_str().unwrap_or_default().to_owned()
+            }
+            _ => self.absent.to_owned(),
+        }
+    }
+}
+
+/// The selectable fields of a built-in kind, in its storage version.
+pub(crate) fn of_kind(group: &str, kind: &str) -> Vec<Field> {
+    let list: &[(&str, &'static str)] = match (group, kind) {
+        ("", "Pod") => &[
+            ("spec.nodeName", ""),
+            ("spec.restartPolicy", ""),
+            ("spec.schedulerName", ""),
+            ("spec.serviceAccountName", ""),
+            ("spec.hostNetwork", "false"),
+            ("status.phase", ""),
+            ("status.podIP", ""),
+            ("status.podIPs", ""),
+            ("status.nominatedNodeName", ""),
+        ],
+        ("", "Node") => &[("spec.unschedulable", "false")],
+        ("", "ReplicationController") | ("apps", "ReplicaSet") => &[("status.replicas", "0")],
+        ("", "Namespace") => &[("status.phase", "")],
+        ("", "Secret") => &[("type", "")],
+        ("", "Service") => &[("spec.clusterIP", ""), ("spec.type", "")],
+        ("", "Event") => &[
+            ("involvedObject.kind", ""),
+            ("involvedObject.namespace", ""),
+            ("involvedObject.name", ""),
+            ("involvedObject.uid", ""),
+            ("involvedObject.apiVersion", ""),
+            ("involvedObject.resourceVersion", ""),
+            ("involvedObject.fieldPath", ""),
+            ("reason", ""),
+            ("reportingComponent", ""),
+            ("type", ""),
+        ],
+        ("certificates.k8s.io", "CertificateSigningRequest" | "ClusterTrustBundle") => {
+            &[("spec.signerName", "")]
+        }
+        ("coordination.k8s.io", "LeaseCandidate") => &[("spec.leaseName", "")],
+        ("resource.k8s.io", "ResourceSlice") => {
+            &[("spec.nodeName", ""), ("spec.driver", ""), ("spec.pool.name", "")]
+        }
+        _ => &[],
+    };
+    let mut fields: Vec<Field> = list.iter().map(|(label, absent)| Field::new(label, absent)).collect();
+    match (group, kind) {
+        ("", "Event") => fields.push(Field::at("source", "source.component", "")),
+        ("batch", "Job") => fields.push(Field::at("status.successful", "status.succeeded", "0")),
+        _ => {}
+    }
+    fields
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Name,
+    Namespace,
+    Field(usize),
+}
+
+/// A parsed field selector of one kind. The empty one matches everything.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FieldSelector(Vec<(Place, FieldTerm)>);
+
+impl FieldSelector {
+    /// # Errors
+    /// 400 for text that does not parse and for a field that the kind cannot be selected by.
+    pub(crate) fn parse(
+        text: &str,
+        resource: &super::Resource,
+    ) -> Result<Self, SimError> {
+        let mut all = Vec::new();
+        for mut term in field_terms(text).map_err(SimError::bad_request)? {
+            if resource.conversion == super::Conversion::Events {
+                rename_event_field(&mut term.field);
+            }
+            let label = if term.field == "spec.host" && resource.kind == "Pod" {
+                "spec.nodeName"
+            } else {
+                term.field.as_str()
+            };
+            let place = match label {
+                "metadata.name" => Place::Name,
+                "name" if matches!(resource.kind.as_str(), "Namespace" | "PersistentVolume" | "Node") => Place::Name,
+                "metadata.namespace" if resource.namespaced || resource.custom().is_none() => Place::Namespace,
+                _ => match resource.fields.iter().position(|f| f.label == label) {
+                    Some(at) => Place::Field(at),
+                    None => return Err(unknown(resource, label)),
+                },
+            };
+            all.push((place, term));
+        }
+        Ok(Self(all))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The name that the selector pins, if it pins one.
+    pub(crate) fn exact_name(&self) -> Option<&str> {
+        self.0.iter().find(|(place, term)| *place == Place::Name && term.equal).map(|(_, t)| t.value.as_str())
+    }
+
+    pub(crate) fn matches(&self, object: &Stored) -> bool {
+        self.0.iter().all(|(place, term)| {
+            let value = match place {
+                Place::Name => object.name(),
+                Place::Namespace => object.namespace(),
+                Place::Field(at) => object.fields.get(*at).map_or("", String::as_str),
+            };
+            (value == term.value) == term.equal
+        })
+    }
+}
+
+/// `events.k8s.io` names the same fields differently.
+fn rename_event_field(field: &mut String) {
+    if let Some(rest) = field.strip_prefix("regarding.") {
+        *field = format!("involvedObject.{rest}");
+    } else if field == "reportingController" {
+        *field = "reportingComponent".into();
+    }
+}
+
+fn unknown(resource: &super::Resource, label: &str) -> SimError {
+    let plain = resource.fields.is_empty() && resource.custom().is_none();
+    SimError::bad_request(if plain {
+        format!("\"{label}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+    } else {
+        format!("field label not supported: {label}")
+    })
+}

@@ -1,0 +1,194 @@
+//! The resources that are served at the moment: the built-in ones and those of established definitions.
+
+pub(crate) mod crd;
+pub(crate) mod fields;
+mod resource;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use serde_json::Value;
+
+pub(crate) use resource::{Column, Conversion, Custom, Resource};
+
+use crate::builtin;
+
+/// All built-in resources, made once for all simulations of the process.
+static BUILT_IN: LazyLock<Vec<Arc<Resource>>> =
+    LazyLock::new(|| builtin::resources().iter().map(|r| Arc::new(Resource::of_builtin(r))).collect());
+
+/// A group in discovery order: its name and its versions, the preferred one first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub(crate) name: String,
+    pub(crate) versions: Vec<String>,
+    pub(crate) preferred: String,
+}
+
+/// Routing table from group, version and plural name to the resource.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    by_path: BTreeMap<(String, String, String), Arc<Resource>>,
+    /// Served versions per definition name.
+    custom: BTreeMap<String, Vec<Arc<Resource>>>,
+    /// Grows with every change, for the caches of discovery.
+    generation: u64,
+}
+
+impl Registry {
+    pub(crate) fn new() -> Self {
+        let by_path = BUILT_IN
+            .iter()
+            .map(|r| ((r.group.clone(), r.version.clone(), r.plural.clone()), r.clone()))
+            .collect();
+        Self { by_path, custom: BTreeMap::new(), generation: 0 }
+    }
+
+    pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
+        self.by_path.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
+    }
+
+    /// The resource of a kind in the given `apiVersion`.
+    pub(crate) fn find_kind(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {
+        self.all().find(|r| r.api_version == api_version && r.kind == kind && r.is_stored()).cloned()
+    }
+
+    /// Any version of the resource that is stored in the table of that name.
+    pub(crate) fn by_storage(&self, storage: &str) -> Option<Arc<Resource>> {
+        self.all()
+            .filter(|r| &*r.storage == storage)
+            .find(|r| r.conversion == Conversion::None)
+            .cloned()
+    }
+
+    pub(crate) fn has_version(&self, group: &str, version: &str) -> bool {
+        self.by_path
+            .range((group.to_owned(), version.to_owned(), String::new())..)
+            .next()
+            .is_some_and(|((g, v, _), _)| g == group && v == version)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        BUILT_IN.iter().chain(self.custom.values().flatten())
+    }
+
+    pub(crate) fn of_version(&self, group: &str, version: &str) -> Vec<Arc<Resource>> {
+        self.all().filter(|r| r.group == group && r.version == version).cloned().collect()
+    }
+
+    /// Built-in groups in the server's order, then those of definitions by name; core comes first, named "".
+    pub(crate) fn groups(&self) -> Vec<Group> {
+        let mut groups: Vec<Group> = builtin::groups()
+            .iter()
+            .map(|g| Group {
+                name: g.name.to_string(),
+                versions: g.versions.iter().map(ToString::to_string).collect(),
+                preferred: g.preferred.to_string(),
+            })
+            .collect();
+        let mut custom: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for resource in self.custom.values().flatten() {
+            let versions = custom.entry(&resource.group).or_default();
+            if !versions.contains(&resource.version.as_str()) {
+                versions.push(&resource.version);
+            }
+        }
+        for (name, mut versions) in custom {
+            versions.sort_by(|a, b| version_order(b).cmp(&version_order(a)));
+            match groups.iter_mut().find(|g| g.name == name) {
+                Some(group) => {
+                    for version in versions {
+                        if !group.versions.iter().any(|v| v == version) {
+                            group.versions.push(version.to_owned());
+                        }
+                    }
+                }
+                None => groups.push(Group {
+                    name: name.to_owned(),
+                    preferred: versions[0].to_owned(),
+                    versions: versions.into_iter().map(str::to_owned).collect(),
+                }),
+            }
+        }
+        groups
+    }
+
+    /// Why the names of a definition cannot be served beside what is served already.
+    pub(crate) fn name_conflict(&self, crd: &Value) -> Option<String> {
+        let name = crd["metadata"]["name"].as_str().unwrap_or_default();
+        let spec = &crd["spec"];
+        let group = spec["group"].as_str().unwrap_or_default();
+        let names = &spec["names"];
+        let others = self
+            .custom
+            .iter()
+            .filter(|(other, _)| other.as_str() != name)
+            .flat_map(|(_, resources)| resources)
+            .filter(|r| r.group == group);
+        for other in others {
+            let taken = |n: &Value| {
+                n.as_str().is_some_and(|n| {
+                    n == other.plural || n == other.singular || other.short_names.iter().any(|s| s == n)
+                })
+            };
+            let wanted = [&names["plural"], &names["singular"]];
+            let short = names["shortNames"].as_array().into_iter().flatten();
+            if let Some(n) = wanted.into_iter().chain(short).find(|n| taken(n)) {
+                return Some(format!("{n} is already in use"));
+            }
+            if names["kind"] == other.kind.as_str() {
+                return Some(format!("{} is already in use", names["kind"]));
+            }
+            if names["listKind"] == other.list_kind.as_str() {
+                return Some(format!("{} is already in use", names["listKind"]));
+            }
+        }
+        None
+    }
+
+    /// Serves the versions of a definition, in place of those that it had before.
+    pub(crate) fn serve(&mut self, crd: &Value) {
+        let name = crd["metadata"]["name"].as_str().unwrap_or_default();
+        self.withdraw(name);
+        let resources: Vec<_> = crd::resources_of(crd).into_iter().map(Arc::new).collect();
+        for r in &resources {
+            self.by_path.insert((r.group.clone(), r.version.clone(), r.plural.clone()), r.clone());
+        }
+        self.custom.insert(name.to_owned(), resources);
+        self.generation += 1;
+    }
+
+    /// Stops serving what a definition added.
+    pub(crate) fn withdraw(&mut self, name: &str) -> Vec<Arc<Resource>> {
+        let gone = self.custom.remove(name).unwrap_or_default();
+        for r in &gone {
+            self.by_path.remove(&(r.group.clone(), r.version.clone(), r.plural.clone()));
+        }
+        self.generation += 1;
+        gone
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
+/// Kubernetes' order of version names: v2 > v1 > v2beta1 > v1alpha1 > anything else.
+fn version_order(version: &str) -> (u8, u64, u64, std::cmp::Reverse<String>) {
+    let other = (0, 0, 0, std::cmp::Reverse(version.to_owned()));
+    let Some(rest) = version.strip_prefix('v') else { return other };
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let Ok(major) = rest[..digits].parse::<u64>() else { return other };
+    let rest = &rest[digits..];
+    let level = |prefix: &str| rest.strip_prefix(prefix).and_then(|n| n.parse::<u64>().ok());
+    let none = || std::cmp::Reverse(String::new());
+    if rest.is_empty() {
+        (3, major, 0, none())
+    } else if let Some(minor) = level("beta") {
+        (2, major, minor, none())
+    } else if let Some(minor) = level("alpha") {
+        (1, major, minor, none())
+    } else {
+        other
+    }
+}

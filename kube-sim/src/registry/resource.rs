@@ -1,0 +1,189 @@
+//! One served resource at one version: what routing, discovery, validation and storage need to know of it.
+//!
+//! Hides whether the resource is built in (recorded data) or comes from a CustomResourceDefinition.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::fields::Field;
+use crate::builtin;
+use crate::schema::Schema;
+
+/// A subresource, with the kind that its bodies have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sub {
+    pub(crate) name: String,
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) kind: String,
+    pub(crate) verbs: Vec<String>,
+}
+
+/// Where a custom resource keeps what the scale subresource shows, as paths of field names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ScalePaths {
+    pub(crate) replicas: Vec<String>,
+    pub(crate) status_replicas: Vec<String>,
+    pub(crate) selector: Option<Vec<String>>,
+}
+
+/// One of `additionalPrinterColumns`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) format: String,
+    pub(crate) description: String,
+    pub(crate) priority: i64,
+    pub(crate) json_path: String,
+}
+
+/// What only custom resources have.
+#[derive(Debug)]
+pub(crate) struct Custom {
+    pub(crate) schema: Arc<Schema>,
+    /// `openAPIV3Schema` as it was written, for the OpenAPI documents.
+    pub(crate) open_api: Option<Value>,
+    pub(crate) status: bool,
+    pub(crate) scale: Option<ScalePaths>,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) deprecation: Option<String>,
+}
+
+/// Where the knowledge of a resource comes from.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    BuiltIn(&'static builtin::Resource),
+    Custom(Custom),
+}
+
+/// How the served version relates to the stored one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Conversion {
+    /// The same text under another `apiVersion`.
+    None,
+    /// `events.k8s.io/v1` over core `v1`.
+    Events,
+    /// `autoscaling/v1` over `autoscaling/v2`.
+    Autoscaler,
+}
+
+/// A resource at a version.
+#[derive(Debug)]
+pub(crate) struct Resource {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) api_version: String,
+    pub(crate) kind: String,
+    pub(crate) list_kind: String,
+    pub(crate) plural: String,
+    pub(crate) singular: String,
+    pub(crate) namespaced: bool,
+    pub(crate) short_names: Vec<String>,
+    pub(crate) categories: Vec<String>,
+    pub(crate) verbs: Vec<String>,
+    pub(crate) subresources: Vec<Sub>,
+    /// The table that holds the objects; versions of a kind share one.
+    pub(crate) storage: Arc<str>,
+    /// The `apiVersion`s under which the kind is served.
+    pub(crate) served: Vec<String>,
+    pub(crate) conversion: Conversion,
+    /// What field selectors may name.
+    pub(crate) fields: Vec<Field>,
+    pub(crate) origin: Origin,
+}
+
+impl Resource {
+    pub(crate) fn of_builtin(source: &'static builtin::Resource) -> Self {
+        let own = |list: &Vec<&'static str>| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let served = builtin::resources()
+            .iter()
+            .filter(|r| {
+                r.plural == source.plural && r.kind == source.kind && storage_group(r) == storage_group(source)
+            })
+            .map(builtin::Resource::api_version)
+            .collect();
+        let conversion = match (source.group, source.version, source.plural) {
+            ("events.k8s.io", _, "events") => Conversion::Events,
+            ("autoscaling", "v1", "horizontalpodautoscalers") => Conversion::Autoscaler,
+            _ => Conversion::None,
+        };
+        Self {
+            group: source.group.to_owned(),
+            version: source.version.to_owned(),
+            api_version: source.api_version(),
+            kind: source.kind.to_owned(),
+            list_kind: source.list_kind.to_owned(),
+            plural: source.plural.to_owned(),
+            singular: source.singular.to_owned(),
+            namespaced: matches!(source.scope(), builtin::Scope::Namespaced),
+            short_names: own(&source.short_names),
+            categories: own(&source.categories),
+            verbs: own(&source.verbs),
+            subresources: source
+                .subresources
+                .iter()
+                .map(|s| Sub {
+                    name: s.name.to_owned(),
+                    group: s.group.to_owned(),
+                    version: s.version.to_owned(),
+                    kind: s.kind.to_owned(),
+                    verbs: own(&s.verbs),
+                })
+                .collect(),
+            storage: Arc::from(format!("{}/{}", storage_group(source), source.plural)),
+            served,
+            conversion,
+            fields: super::fields::of_kind(storage_group(source), source.kind),
+            origin: Origin::BuiltIn(source),
+        }
+    }
+
+    pub(crate) fn custom(&self) -> Option<&Custom> {
+        match &self.origin {
+            Origin::Custom(custom) => Some(custom),
+            Origin::BuiltIn(_) => None,
+        }
+    }
+
+    pub(crate) fn builtin(&self) -> Option<&'static builtin::Resource> {
+        match &self.origin {
+            Origin::BuiltIn(source) => Some(source),
+            Origin::Custom(_) => None,
+        }
+    }
+
+    pub(crate) fn schema(&self) -> Arc<Schema> {
+        match &self.origin {
+            Origin::BuiltIn(source) => source.schema().unwrap_or_else(Schema::permissive),
+            Origin::Custom(custom) => custom.schema.clone(),
+        }
+    }
+
+    pub(crate) fn subresource(&self, name: &str) -> Option<&Sub> {
+        self.subresources.iter().find(|s| s.name == name)
+    }
+
+    /// Is `status` written through its own endpoint, and ignored by the main one?
+    pub(crate) fn has_status(&self) -> bool {
+        self.subresource("status").is_some()
+    }
+
+    pub(crate) fn allows(&self, verb: &str) -> bool {
+        self.verbs.iter().any(|v| v == verb)
+    }
+
+    /// Are objects of this kind kept, rather than only answered (reviews, tokens)?
+    pub(crate) fn is_stored(&self) -> bool {
+        self.allows("list") && self.plural != "componentstatuses"
+    }
+}
+
+/// The group in which a kind is stored, whichever group it is served in.
+fn storage_group(source: &builtin::Resource) -> &'static str {
+    match (source.group, source.plural) {
+        ("events.k8s.io", "events") => "",
+        (group, _) => group,
+    }
+}

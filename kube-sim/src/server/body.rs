@@ -1,0 +1,145 @@
+//! The body of an answer: whole, piece by piece, or a watch that goes on.
+
+use std::fmt;
+use std::io::Write as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::fault::BodyFaults;
+use crate::fault::body::Stop;
+use crate::handler::reply::Content;
+use crate::watch::Watch;
+
+/// Pieces of a body that is made as it is read.
+type Pieces = Box<dyn Iterator<Item = Bytes> + Send>;
+
+enum Source {
+    Whole(Option<Bytes>),
+    Pieces(Pieces),
+    Watch(Box<Watch>),
+}
+
+/// The body of a simulation's answer.
+///
+/// It is read as fast as the client takes it: nothing is made ahead. Dropping it closes the watch behind it.
+pub struct SimBody {
+    source: Source,
+    faults: Option<BodyFaults>,
+    /// The body ends by breaking, after what was handed out.
+    broken: bool,
+    ended: bool,
+}
+
+/// A fault broke the body off.
+#[derive(Debug, thiserror::Error)]
+#[error("connection reset by a fault rule")]
+#[non_exhaustive]
+pub struct SimBodyError {}
+
+impl SimBody {
+    pub(crate) fn new(content: Content, faults: Option<BodyFaults>) -> Self {
+        let source = match content {
+            Content::Whole(bytes) => Source::Whole(Some(bytes)),
+            Content::Pieces(pieces, _) => Source::Pieces(pieces),
+            Content::Watch(watch) => Source::Watch(watch),
+        };
+        Self { source, faults, broken: false, ended: false }
+    }
+
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match &mut self.source {
+            Source::Whole(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty())),
+            Source::Pieces(pieces) => Poll::Ready(pieces.next()),
+            Source::Watch(watch) => match self.faults.as_ref().and_then(BodyFaults::stop_before_event) {
+                Some(Stop::Hang) => Poll::Pending,
+                Some(Stop::Close) => Poll::Ready(None),
+                Some(Stop::Cut) => {
+                    self.broken = true;
+                    Poll::Ready(None)
+                }
+                None => watch.poll_frame(cx).map(|frame| match (frame, &mut self.faults) {
+                    (Some(frame), Some(faults)) => Some(faults.event(frame)),
+                    (frame, _) => frame,
+                }),
+            },
+        }
+    }
+}
+
+impl Body for SimBody {
+    type Data = Bytes;
+    type Error = SimBodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        if this.broken || this.faults.as_ref().is_some_and(BodyFaults::cuts_at_once) {
+            this.ended = true;
+            return Poll::Ready(Some(Err(SimBodyError {})));
+        }
+        let Poll::Ready(next) = this.next(cx) else { return Poll::Pending };
+        let Some(piece) = next else {
+            this.ended = true;
+            return Poll::Ready(this.broken.then_some(Err(SimBodyError {})));
+        };
+        let piece = match &mut this.faults {
+            Some(faults) => {
+                let (piece, broken) = faults.cut(piece);
+                this.broken = broken;
+                piece
+            }
+            None => piece,
+        };
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || (self.faults.is_none() && matches!(self.source, Source::Whole(None)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+impl fmt::Debug for SimBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.source {
+            Source::Whole(_) => "whole",
+            Source::Pieces(_) => "pieces",
+            Source::Watch(_) => "watch",
+        };
+        f.debug_tuple("SimBody").field(&what).finish()
+    }
+}
+
+/// Compresses pieces as they are read.
+pub(crate) fn gzip(mut pieces: Pieces) -> Pieces {
+    let mut encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
+    Box::new(std::iter::from_fn(move || {
+        loop {
+            let writer = encoder.as_mut()?;
+            let Some(piece) = pieces.next() else {
+                // Writing to memory does not fail.
+                return encoder.take()?.finish().ok().map(Bytes::from);
+            };
+            writer.write_all(&piece).ok()?;
+            if !writer.get_ref().is_empty() {
+                return Some(Bytes::from(std::mem::take(writer.get_mut())));
+            }
+        }
+    }))
+}

@@ -1,0 +1,253 @@
+//! The tower service: one HTTP request in, one answer out, with the faults that apply.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::time::Instant;
+
+use super::body::{SimBody, gzip};
+use crate::fault::{About, Action, BodyFaults};
+use crate::handler::reply::{Content, Reply, Request};
+use crate::handler::target::Path;
+use crate::handler::{self, verb_of};
+use crate::journal::Entry;
+use crate::sim::Inner;
+use crate::status::SimError;
+
+/// Bytes that the body of a request may have.
+pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// Lists larger than this are compressed for clients that ask for it.
+const GZIP_FROM: usize = 128 * 1024;
+
+/// How long a request waits for a version that the store has not reached.
+const VERSION_PATIENCE: Duration = Duration::from_secs(3);
+const VERSION_STEP: Duration = Duration::from_millis(50);
+
+/// Who sent a request; listeners with credentials put it into the request's extensions.
+#[derive(Clone, Debug)]
+pub(crate) enum Caller {
+    Anonymous,
+    User(String),
+}
+
+/// Marks an answer whose connection a listener has to break.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BreakConnection;
+
+/// A simulation as a `tower::Service`: clone it and use it as a client's transport.
+///
+/// It is always ready, keeps no state of its own, and does not fail: refusals are answers. The futures run on any
+/// executor, but watches and waits need tokio's timer.
+#[derive(Clone, Debug)]
+pub struct SimService {
+    inner: Arc<Inner>,
+}
+
+impl SimService {
+    pub(crate) fn new(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+}
+
+impl<B> tower::Service<http::Request<B>> for SimService
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Response = Response<SimBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let inner = self.inner.clone();
+        Box::pin(async move { Ok(respond(&inner, request).await) })
+    }
+}
+
+async fn respond<B>(inner: &Arc<Inner>, request: http::Request<B>) -> Response<SimBody>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let (parts, body) = request.into_parts();
+    let path = Path::parse(parts.uri.path());
+    let query = parts.uri.query().unwrap_or_default();
+    let verb = path.as_ref().map_or("", |p| verb_of(&parts.method, p, query));
+    let number = inner.journal.record(Entry {
+        method: parts.method.clone(),
+        path: parts.uri.path().to_owned(),
+        query: query.to_owned(),
+        verb,
+        resource: path.as_ref().map(|p| p.resource.clone()).unwrap_or_default(),
+        status: None,
+        user_agent: header_text(&parts.headers, &header::USER_AGENT).to_owned(),
+    });
+    let actions = inner.faults.actions_for(&about(verb, path.as_ref()));
+    let reply = match before(&actions).await {
+        Some(reply) => reply,
+        None => answer(inner, &parts, body).await,
+    };
+    inner.journal.answered(number, reply.code);
+    let gzip = header_text(&parts.headers, &header::ACCEPT_ENCODING).contains("gzip");
+    let mut response = build(reply, BodyFaults::of(&actions), gzip);
+    if actions.iter().any(|a| matches!(a, Action::Reset | Action::ResetAfterHandling)) {
+        response.extensions_mut().insert(BreakConnection);
+    }
+    response
+}
+
+fn about<'a>(verb: &'a str, path: Option<&'a Path>) -> About<'a> {
+    let Some(path) = path else { return About::default() };
+    About {
+        verb,
+        resource: &path.resource,
+        namespace: &path.namespace,
+        name: &path.name,
+        subresource: &path.subresource,
+    }
+}
+
+/// Faults that act before a request is handled; an answer is the whole of it.
+async fn before(actions: &[Action]) -> Option<Reply> {
+    for action in actions {
+        match action {
+            Action::Delay(time) => tokio::time::sleep(*time).await,
+            Action::Hang => std::future::pending::<()>().await,
+            Action::Reset => return Some(Reply::text(StatusCode::OK, "")),
+            Action::Status { code, message, retry_after } => {
+                let code = StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                let mut error = SimError::of_code(code, message.as_deref());
+                if let Some(seconds) = retry_after {
+                    error = error.with_retry_after(*seconds);
+                }
+                return Some(Reply::error(&error));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+async fn answer<B>(inner: &Arc<Inner>, parts: &Parts, body: B) -> Reply
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let user = match parts.extensions.get::<Caller>() {
+        Some(Caller::Anonymous) => return Reply::error(&SimError::unauthorized()),
+        Some(Caller::User(name)) => name.clone(),
+        None => "system:admin".to_owned(),
+    };
+    let body = match Limited::new(body, BODY_LIMIT).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(e) if e.is::<LengthLimitError>() => return Reply::error(&SimError::too_large_body(BODY_LIMIT)),
+        Err(e) => return Reply::error(&SimError::bad_request(format!("the body of the request broke off: {e}"))),
+    };
+    let content_type = header_text(&parts.headers, &header::CONTENT_TYPE);
+    let request = Request {
+        method: parts.method.clone(),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        accept: header_text(&parts.headers, &header::ACCEPT).to_owned(),
+        content_type: content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
+        user_agent: header_text(&parts.headers, &header::USER_AGENT).to_owned(),
+        user,
+        body,
+    };
+    let until = Instant::now() + VERSION_PATIENCE;
+    loop {
+        match handler::handle(inner, &request) {
+            Ok(reply) => return reply,
+            Err(e) if e.is_too_large_resource_version() && Instant::now() < until => {
+                tokio::time::sleep(VERSION_STEP).await;
+            }
+            Err(e) => return Reply::error(&e),
+        }
+    }
+}
+
+fn header_text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str {
+    headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+}
+
+fn build(reply: Reply, faults: Option<BodyFaults>, gzip_wanted: bool) -> Response<SimBody> {
+    let Reply { code, content_type, warnings, retry_after, mut content } = reply;
+    if let Some(faults) = faults.as_ref().filter(|f| f.replaces_objects()) {
+        content = match content {
+            Content::Whole(bytes) => Content::Whole(faults.whole(bytes)),
+            Content::Pieces(pieces, _) => {
+                let mut whole = BytesMut::new();
+                pieces.for_each(|piece| whole.extend_from_slice(&piece));
+                Content::Whole(faults.whole(whole.freeze()))
+            }
+            watch @ Content::Watch(_) => watch,
+        };
+    }
+    let mut compressed = false;
+    content = match content {
+        Content::Pieces(pieces, size) if gzip_wanted && size > GZIP_FROM => {
+            compressed = true;
+            Content::Pieces(gzip(pieces), size)
+        }
+        Content::Whole(bytes) if gzip_wanted && bytes.len() > GZIP_FROM => {
+            compressed = true;
+            let size = bytes.len();
+            Content::Pieces(gzip(Box::new(std::iter::once(bytes))), size)
+        }
+        other => other,
+    };
+    let mut response = Response::new(SimBody::new(content, faults));
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    if compressed {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    if let Some(seconds) = retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    for warning in warnings.iter().take(MOST_WARNINGS) {
+        if let Ok(value) = HeaderValue::from_str(&warning_text(warning)) {
+            headers.append(header::WARNING, value);
+        }
+    }
+    response
+}
+
+/// Warnings of one answer; more would only fill its header.
+const MOST_WARNINGS: usize = 50;
+
+/// RFC 7234's form, in ASCII.
+fn warning_text(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 10);
+    quoted.push_str("299 - \"");
+    for c in text.chars().take(1_000) {
+        match c {
+            '"' | '\\' => {
+                quoted.push('\\');
+                quoted.push(c);
+            }
+            ' '..='~' => quoted.push(c),
+            _ => quoted.push('?'),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,0 +1,94 @@
+//! Certificates and credentials of one listener, made for its run.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+
+use super::ServeError;
+
+/// What a client needs to be let in.
+pub(crate) struct Credentials {
+    pub(crate) ca_pem: String,
+    pub(crate) client_cert_pem: String,
+    pub(crate) client_key_pem: String,
+    pub(crate) token: String,
+}
+
+fn failed(e: impl std::error::Error + Send + Sync + 'static) -> ServeError {
+    ServeError::certificates(e)
+}
+
+/// A CA, and certificates for the server at `ip` and for the client.
+pub(crate) fn make(ip: IpAddr) -> Result<(Credentials, TlsAcceptor), ServeError> {
+    let ca_key = KeyPair::generate().map_err(failed)?;
+    let mut ca = CertificateParams::default();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    ca.distinguished_name.push(DnType::CommonName, "kube-sim-ca");
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    let ca_cert = ca.self_signed(&ca_key).map_err(failed)?;
+    let issuer = Issuer::new(ca, ca_key);
+
+    let mut names = vec!["localhost".to_owned(), "kubernetes".into(), "kubernetes.default.svc".into()];
+    names.extend(["127.0.0.1".to_owned(), "::1".into()]);
+    if !ip.is_unspecified() && !names.contains(&ip.to_string()) {
+        names.push(ip.to_string());
+    }
+    let server_key = KeyPair::generate().map_err(failed)?;
+    let mut server = CertificateParams::new(names).map_err(failed)?;
+    server.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let server_cert = server.signed_by(&server_key, &issuer).map_err(failed)?;
+
+    let client_key = KeyPair::generate().map_err(failed)?;
+    let mut client = CertificateParams::default();
+    client.distinguished_name.push(DnType::CommonName, "kubernetes-admin");
+    client.distinguished_name.push(DnType::OrganizationName, "system:masters");
+    client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let client_cert = client.signed_by(&client_key, &issuer).map_err(failed)?;
+
+    // A public point of a key that nobody keeps: 32 bytes that nobody can foresee.
+    let unforeseen = KeyPair::generate().map_err(failed)?;
+    let token = URL_SAFE_NO_PAD.encode(&unforeseen.public_key_raw()[1..33]);
+
+    let acceptor = acceptor(ca_cert.der(), server_cert.der(), &server_key)?;
+    let credentials = Credentials {
+        ca_pem: ca_cert.pem(),
+        client_cert_pem: client_cert.pem(),
+        client_key_pem: client_key.serialize_pem(),
+        token,
+    };
+    Ok((credentials, acceptor))
+}
+
+fn acceptor(
+    ca: &CertificateDer<'static>,
+    server: &CertificateDer<'static>,
+    key: &KeyPair,
+) -> Result<TlsAcceptor, ServeError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.clone()).map_err(failed)?;
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .allow_unauthenticated()
+        .build()
+        .map_err(failed)?;
+    let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).map_err(failed)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(failed)?
+        .with_client_cert_verifier(clients)
+        .with_single_cert(vec![server.clone()], key)
+        .map_err(failed)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

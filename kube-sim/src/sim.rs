@@ -1,0 +1,396 @@
+//! `Sim`: the handle on a simulation, its builder, and direct access for tests and workloads.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::clock::{Clock, Random};
+use crate::fault::Faults;
+use crate::handler;
+use crate::handler::reply::{Content, Request};
+use crate::journal::Journal;
+use crate::server::service::SimService;
+use crate::server::{ServeError, Server};
+use crate::status::SimError;
+use crate::store::State;
+use crate::workload::objects;
+
+/// How a simulation answers a watch that asks for the initial state (`sendInitialEvents`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WatchList {
+    /// It sends the state, and then the bookmark that marks its end.
+    #[default]
+    Offered,
+    /// It refuses with 422, as a server does whose feature gate is off.
+    Refused,
+    /// It ignores the parameter and never sends the marked bookmark, as a server does that does not know it.
+    Ignored,
+}
+
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) watch_list: WatchList,
+    pub(crate) bookmark_interval: Duration,
+}
+
+/// What all handles of a simulation share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    state: Mutex<State>,
+    pub(crate) settings: Settings,
+    pub(crate) journal: Journal,
+    pub(crate) faults: Faults,
+}
+
+impl Inner {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock is a defect of this crate; the state itself stays readable.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A Kubernetes API server inside the process. Clones are handles on the same server.
+///
+/// Everything is kept in memory and goes with the last handle, service and open watch.
+///
+/// # Examples
+/// ```
+/// use kube_sim::Sim;
+/// use serde_json::json;
+///
+/// let sim = Sim::new();
+/// sim.create(&json!({
+///     "apiVersion": "v1", "kind": "ConfigMap",
+///     "metadata": {"name": "hello"}, "data": {"a": "b"},
+/// }))?;
+/// let map = sim.get("v1", "ConfigMap", "default", "hello")?;
+/// assert_eq!(map["data"]["a"], "b");
+/// # Ok::<(), kube_sim::SimError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sim {
+    inner: Arc<Inner>,
+}
+
+impl Default for Sim {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Settings of a new simulation; see [`Sim::builder`].
+#[derive(Clone, Debug)]
+pub struct SimBuilder {
+    seed: u64,
+    history: usize,
+    bookmark_interval: Duration,
+    watch_list: WatchList,
+    start: Option<Timestamp>,
+    nodes: usize,
+    namespaces: Vec<String>,
+}
+
+impl SimBuilder {
+    /// The seed of everything random: uids, generated names, jitter. The default is 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// How many changes of each resource are remembered before the oldest are compacted away; 4096 by default.
+    pub fn history(mut self, changes: usize) -> Self {
+        self.history = changes;
+        self
+    }
+
+    /// How often a watch that asks for bookmarks gets one; a minute by default.
+    pub fn bookmark_interval(mut self, interval: Duration) -> Self {
+        self.bookmark_interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// What becomes of watches that ask for the initial state.
+    pub fn watch_list(mut self, watch_list: WatchList) -> Self {
+        self.watch_list = watch_list;
+        self
+    }
+
+    /// Time stamps begin at this instant and advance with tokio's clock, so that a run replays exactly. Without it they
+    /// are the machine's time.
+    pub fn start_time(mut self, start: Timestamp) -> Self {
+        self.start = Some(start);
+        self
+    }
+
+    /// Begins with so many ready nodes, `node-0` and on.
+    pub fn nodes(mut self, nodes: usize) -> Self {
+        self.nodes = nodes;
+        self
+    }
+
+    /// Begins with one more namespace.
+    pub fn namespace(mut self, name: &str) -> Self {
+        self.namespaces.push(name.to_owned());
+        self
+    }
+
+    /// Starts the simulation.
+    ///
+    /// # Panics
+    /// When a namespace that was asked for has a name that no namespace may have.
+    pub fn build(self) -> Sim {
+        let clock = self.start.map_or(Clock::Wall, Clock::fixed);
+        let state = State::new(clock, Random::seeded(self.seed), self.history);
+        let settings =
+            Settings { watch_list: self.watch_list, bookmark_interval: self.bookmark_interval };
+        let inner = Inner {
+            state: Mutex::new(state),
+            settings,
+            journal: Journal::default(),
+            faults: Faults::default(),
+        };
+        let sim = Sim { inner: Arc::new(inner) };
+        for name in STOCK.into_iter().chain(self.namespaces.iter().map(String::as_str)) {
+            let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+            match sim.create(&namespace) {
+                Err(e) if !e.is_already_exists() => panic!("namespace {name:?} cannot be made: {e}"),
+                _ => {}
+            }
+        }
+        sim.create(&kubernetes_service()).expect("the stock service is valid");
+        for i in 0..self.nodes {
+            let now = clock.stamp();
+            sim.create(&objects::node(&format!("node-{i}"), i, &now)).expect("a stock node is valid");
+        }
+        sim
+    }
+}
+
+/// The namespaces of every cluster.
+const STOCK: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+fn kubernetes_service() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "kubernetes", "namespace": "default",
+            "labels": {"component": "apiserver", "provider": "kubernetes"},
+        },
+        "spec": {
+            "clusterIP": "10.96.0.1",
+            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}],
+            "sessionAffinity": "None",
+            "type": "ClusterIP",
+        },
+    })
+}
+
+impl Sim {
+    /// A simulation with default settings: a stock cluster without nodes.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Settings for a simulation.
+    pub fn builder() -> SimBuilder {
+        SimBuilder {
+            seed: 0,
+            history: 4096,
+            bookmark_interval: Duration::from_secs(60),
+            watch_list: WatchList::Offered,
+            start: None,
+            nodes: 0,
+            namespaces: Vec::new(),
+        }
+    }
+
+    /// The simulation as a tower service, to be used as a client's transport. It asks for no credentials.
+    pub fn service(&self) -> SimService {
+        SimService::new(self.inner.clone())
+    }
+
+    /// Listens for plain HTTP, open to all who reach the address. Port 0 picks a free one.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind when the future is dropped.
+    pub async fn serve_http(&self, addr: SocketAddr) -> Result<Server, ServeError> {
+        Server::start(self.service(), addr, false).await
+    }
+
+    /// Listens for HTTPS with certificates made for this listener. A client certificate or the bearer token of the
+    /// returned [`Server`] is required; others are answered with 401.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on or certificates cannot be made.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind when the future is dropped.
+    pub async fn serve_https(&self, addr: SocketAddr) -> Result<Server, ServeError> {
+        Server::start(self.service(), addr, true).await
+    }
+
+    /// Forgets the changes up to this version: watches and lists from before it get 410.
+    pub fn compact(&self, version: u64) {
+        self.inner.lock().compact(version);
+    }
+
+    /// Forgets all changes so far.
+    pub fn compact_all(&self) {
+        self.compact(u64::MAX);
+    }
+
+    /// The version of the latest change.
+    pub fn resource_version(&self) -> u64 {
+        self.inner.lock().version()
+    }
+
+    /// The requests that came in so far.
+    pub fn journal(&self) -> Journal {
+        self.inner.journal.clone()
+    }
+
+    /// The rules that make it misbehave.
+    pub fn faults(&self) -> Faults {
+        self.inner.faults.clone()
+    }
+
+    /// The path of an object's collection, by its kind.
+    fn collection(&self, api_version: &str, kind: &str, namespace: &str) -> Result<String, SimError> {
+        let found = self.inner.lock().registry.find_kind(api_version, kind);
+        let resource = found.ok_or_else(|| {
+            SimError::bad_request(format!("no kind \"{kind}\" of apiVersion \"{api_version}\" is served"))
+        })?;
+        let root = if resource.group.is_empty() { "/api" } else { "/apis" };
+        let scope = match (resource.namespaced, namespace) {
+            (false, _) | (true, "") => String::new(),
+            (true, namespace) => format!("/namespaces/{namespace}"),
+        };
+        Ok(format!("{root}/{}{scope}/{}", resource.api_version, resource.plural))
+    }
+
+    fn path_of(&self, object: &Value, named: bool) -> Result<String, SimError> {
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        let meta = &object["metadata"];
+        let namespace = match meta["namespace"].as_str() {
+            Some(namespace) if !namespace.is_empty() => namespace,
+            _ => "default",
+        };
+        let mut path = self.collection(&text(&object["apiVersion"]), &text(&object["kind"]), namespace)?;
+        if named {
+            path.push('/');
+            path.push_str(meta["name"].as_str().unwrap_or_default());
+        }
+        Ok(path)
+    }
+
+    /// Sends one request through the same handlers that clients reach, without journal and faults. The answer's JSON
+    /// comes back; a text comes back as a string.
+    ///
+    /// `path` may have a query. A patch needs the media type of its kind as `content_type`.
+    ///
+    /// # Errors
+    /// The `Status` of the answer when it is none of 2xx; a watch is refused.
+    pub fn request(
+        &self,
+        method: &Method,
+        path: &str,
+        content_type: &str,
+        body: &Value,
+    ) -> Result<Value, SimError> {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let request = Request {
+            method: method.clone(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            accept: String::new(),
+            content_type: content_type.to_owned(),
+            user_agent: "kube-sim".into(),
+            user: "system:admin".into(),
+            body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
+        };
+        let reply = handler::handle(&self.inner, &request)?;
+        let mut text = Vec::new();
+        match reply.content {
+            Content::Whole(bytes) => text.extend_from_slice(&bytes),
+            Content::Pieces(pieces, _) => pieces.for_each(|p| text.extend_from_slice(&p)),
+            Content::Watch(_) => return Err(SimError::bad_request("a watch needs the service")),
+        }
+        let value = serde_json::from_slice(&text)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&text).into_owned()));
+        if reply.code.is_success() {
+            return Ok(value);
+        }
+        Err(SimError::new(reply.code, "", value.as_str().unwrap_or_default().trim()))
+    }
+
+    /// Creates an object; one without a namespace goes into `default`, where its kind has namespaces.
+    ///
+    /// # Errors
+    /// As a server refuses it.
+    pub fn create(&self, object: &Value) -> Result<Value, SimError> {
+        let path = self.path_of(object, false)?;
+        self.request(&Method::POST, &path, "application/json", object)
+    }
+
+    /// Replaces an object. Its resource version, if it has one, must be the present one.
+    ///
+    /// # Errors
+    /// As a server refuses it.
+    pub fn update(&self, object: &Value) -> Result<Value, SimError> {
+        let path = self.path_of(object, true)?;
+        self.request(&Method::PUT, &path, "application/json", object)
+    }
+
+    /// Replaces the status of an object.
+    ///
+    /// # Errors
+    /// As a server refuses it.
+    pub fn update_status(&self, object: &Value) -> Result<Value, SimError> {
+        let path = format!("{}/status", self.path_of(object, true)?);
+        self.request(&Method::PUT, &path, "application/json", object)
+    }
+
+    /// One object; `namespace` is empty for kinds without.
+    ///
+    /// # Errors
+    /// 404 when it is not there.
+    pub fn get(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Result<Value, SimError> {
+        let path = format!("{}/{name}", self.collection(api_version, kind, namespace)?);
+        self.request(&Method::GET, &path, "", &Value::Null)
+    }
+
+    /// The objects of a kind in a namespace, or in all for an empty one.
+    ///
+    /// # Errors
+    /// 400 when no such kind is served.
+    pub fn list(&self, api_version: &str, kind: &str, namespace: &str) -> Result<Vec<Value>, SimError> {
+        let path = self.collection(api_version, kind, namespace)?;
+        let mut list = self.request(&Method::GET, &path, "", &Value::Null)?;
+        match list["items"].take() {
+            Value::Array(items) => Ok(items),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Deletes one object, in the background of which its dependents go.
+    ///
+    /// # Errors
+    /// 404 when it is not there.
+    pub fn delete(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Result<Value, SimError> {
+        let path = format!("{}/{name}", self.collection(api_version, kind, namespace)?);
+        self.request(&Method::DELETE, &path, "", &Value::Null)
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+}

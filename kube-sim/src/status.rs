@@ -1,0 +1,291 @@
+//! `SimError`: a failed request as the `Status` object that the server answers with.
+//!
+//! Owns the reasons, codes and message texts that are the same for every resource. It knows nothing of the store.
+
+use std::fmt;
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::schema::FieldError;
+
+/// A request that was refused: the HTTP code and the whole `Status` object of the answer.
+///
+/// `Display` is the status' message. The predicates mirror the `reason` field, which is what clients act on.
+#[derive(Clone)]
+pub struct SimError {
+    code: StatusCode,
+    status: Box<Value>,
+    retry_after: Option<u32>,
+}
+
+impl SimError {
+    /// A status with the given code, machine readable reason and text.
+    pub fn new(code: StatusCode, reason: &str, message: impl Into<String>) -> Self {
+        let mut status = json!({
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": message.into(),
+            "code": code.as_u16(),
+        });
+        if !reason.is_empty() {
+            status["reason"] = reason.into();
+        }
+        Self { code, status: Box::new(status), retry_after: None }
+    }
+
+    /// The HTTP status code of the answer.
+    pub fn code(&self) -> StatusCode {
+        self.code
+    }
+
+    /// The machine readable reason, such as `NotFound`; empty where the server gives none.
+    pub fn reason(&self) -> &str {
+        self.status["reason"].as_str().unwrap_or_default()
+    }
+
+    /// The text for people.
+    pub fn message(&self) -> &str {
+        self.status["message"].as_str().unwrap_or_default()
+    }
+
+    /// The whole `Status` object.
+    pub fn status(&self) -> &Value {
+        &self.status
+    }
+
+    /// Seconds of the `Retry-After` header, where the answer has one.
+    pub fn retry_after(&self) -> Option<u32> {
+        self.retry_after
+    }
+
+    /// Is this the answer for an object, resource or path that is not there?
+    pub fn is_not_found(&self) -> bool {
+        self.code == StatusCode::NOT_FOUND
+    }
+
+    /// Is this a lost race on the resource version (or on a field owned by another applier)?
+    pub fn is_conflict(&self) -> bool {
+        self.reason() == "Conflict"
+    }
+
+    /// Was an object of that name there already?
+    pub fn is_already_exists(&self) -> bool {
+        self.reason() == "AlreadyExists"
+    }
+
+    /// Has the resource version or the continue token been compacted away?
+    pub fn is_expired(&self) -> bool {
+        self.code == StatusCode::GONE
+    }
+
+    pub(crate) fn with_retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self.details_mut().insert("retryAfterSeconds".into(), seconds.into());
+        self
+    }
+
+    pub(crate) fn with_details(mut self, name: &str, group: &str, kind: &str) -> Self {
+        let details = self.details_mut();
+        for (key, value) in [("name", name), ("group", group), ("kind", kind)] {
+            if !value.is_empty() {
+                details.insert(key.into(), value.into());
+            }
+        }
+        self
+    }
+
+    pub(crate) fn with_causes(mut self, causes: Vec<Value>) -> Self {
+        self.details_mut().insert("causes".into(), Value::Array(causes));
+        self
+    }
+
+    pub(crate) fn with_continue(mut self, token: String) -> Self {
+        self.status["metadata"]["continue"] = token.into();
+        self
+    }
+
+    fn details_mut(&mut self) -> &mut Map<String, Value> {
+        let details = &mut self.status["details"];
+        if !details.is_object() {
+            *details = json!({});
+        }
+        details.as_object_mut().expect("details was made an object above")
+    }
+
+    pub(crate) fn not_found(group: &str, resource: &str, name: &str) -> Self {
+        let message = format!("{} \"{name}\" not found", qualified(resource, group));
+        Self::new(StatusCode::NOT_FOUND, "NotFound", message).with_details(name, group, resource)
+    }
+
+    pub(crate) fn no_such_resource() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+            .with_causeless_details()
+    }
+
+    fn with_causeless_details(mut self) -> Self {
+        self.details_mut();
+        self
+    }
+
+    pub(crate) fn already_exists(group: &str, resource: &str, name: &str) -> Self {
+        let message = format!("{} \"{name}\" already exists", qualified(resource, group));
+        Self::new(StatusCode::CONFLICT, "AlreadyExists", message).with_details(name, group, resource)
+    }
+
+    pub(crate) fn conflict(group: &str, resource: &str, name: &str, why: &str) -> Self {
+        let message =
+            format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(resource, group));
+        Self::new(StatusCode::CONFLICT, "Conflict", message).with_details(name, group, resource)
+    }
+
+    pub(crate) fn forbidden(group: &str, resource: &str, name: &str, why: &str) -> Self {
+        let message = if name.is_empty() {
+            format!("{} is forbidden: {why}", qualified(resource, group))
+        } else {
+            format!("{} \"{name}\" is forbidden: {why}", qualified(resource, group))
+        };
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", message).with_details(name, group, resource)
+    }
+
+    pub(crate) fn invalid(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
+        let message = crate::schema::invalid_message(kind, group, name, errors);
+        let causes = errors
+            .iter()
+            .map(|e| json!({"reason": e.kind.reason(), "message": e.message(), "field": e.field}))
+            .collect();
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+            .with_details(name, group, kind)
+            .with_causes(causes)
+    }
+
+    /// 422 for one field, with the text that follows the field's name given whole.
+    pub(crate) fn invalid_field(group: &str, kind: &str, name: &str, field: &str, text: &str) -> Self {
+        let message = format!("{} \"{name}\" is invalid: {field}: {text}", qualified(kind, group));
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+            .with_details(name, group, kind)
+            .with_causes(vec![json!({"reason": "FieldValueInvalid", "message": text, "field": field})])
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
+    }
+
+    pub(crate) fn method_not_supported(group: &str, resource: &str, verb: &str) -> Self {
+        let message = format!("{verb} is not supported on resources of kind \"{}\"", qualified(resource, group));
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message).with_details("", group, resource)
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        )
+        .with_causeless_details()
+    }
+
+    pub(crate) fn expired(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, "Expired", message)
+    }
+
+    pub(crate) fn too_large_resource_version(wanted: u64, current: u64) -> Self {
+        let text = format!("Too large resource version: {wanted}, current: {current}");
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", format!("Timeout: {text}"))
+            .with_causes(vec![
+                json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}),
+            ])
+            .with_retry_after(1)
+    }
+
+    /// Does the answer say that the store has not reached the version that was asked for?
+    pub(crate) fn is_too_large_resource_version(&self) -> bool {
+        self.status["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+    }
+
+    pub(crate) fn not_acceptable(offered: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "NotAcceptable",
+            format!("only the following media types are accepted: {offered}"),
+        )
+    }
+
+    pub(crate) fn unsupported_media_type(offered: &str) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UnsupportedMediaType",
+            format!("the body of the request was in an unknown format - accepted media types include: {offered}"),
+        )
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
+    }
+
+    pub(crate) fn too_large_body(limit: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLarge",
+            format!("Request entity too large: limit is {limit}"),
+        )
+    }
+
+    pub(crate) fn internal(message: impl fmt::Display) -> Self {
+        let text = message.to_string();
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", format!("Internal error occurred: {text}"))
+            .with_causes(vec![json!({"message": text})])
+    }
+
+    pub(crate) fn too_many_requests(message: impl Into<String>, seconds: u32) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).with_retry_after(seconds)
+    }
+
+    /// A status for any code, with the reason and text that a server uses for it.
+    pub(crate) fn of_code(code: StatusCode, message: Option<&str>) -> Self {
+        let (reason, text) = match code.as_u16() {
+            400 => ("BadRequest", "the request was malformed"),
+            401 => ("Unauthorized", "Unauthorized"),
+            403 => ("Forbidden", "forbidden"),
+            404 => ("NotFound", "the server could not find the requested resource"),
+            405 => ("MethodNotAllowed", "the server does not allow this method on the requested resource"),
+            406 => ("NotAcceptable", "the server does not speak the media types that were asked for"),
+            409 => ("Conflict", "the object has been modified; please apply your changes to the latest version and try again"),
+            410 => ("Expired", "The resourceVersion for the provided watch is too old."),
+            413 => ("RequestEntityTooLarge", "Request entity too large"),
+            415 => ("UnsupportedMediaType", "the body of the request was in an unknown format"),
+            422 => ("Invalid", "the server rejected our request due to an error in our request"),
+            429 => ("TooManyRequests", "The server has received too many requests and has asked us to try again later"),
+            500 => ("InternalError", "Internal error occurred"),
+            503 => ("ServiceUnavailable", "the server is currently unable to handle the request"),
+            504 => ("Timeout", "the server was unable to return a response in the time allotted"),
+            _ => ("", "the server answered with a status that was asked for by a fault"),
+        };
+        Self::new(code, reason, message.unwrap_or(text))
+    }
+}
+
+/// `deployments.apps`, or only the resource for the core group.
+pub(crate) fn qualified(resource: &str, group: &str) -> String {
+    if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
+}
+
+impl fmt::Display for SimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+impl fmt::Debug for SimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimError")
+            .field("code", &self.code.as_u16())
+            .field("reason", &self.reason())
+            .field("message", &self.message())
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::error::Error for SimError {}

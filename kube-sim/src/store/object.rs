@@ -1,0 +1,104 @@
+//! One stored object: its bytes, and the few facts of it that selectors, paging and garbage collection ask for.
+//!
+//! An object is held as JSON text rather than as a tree: a pod's tree takes several times its text, most reads copy the
+//! text out as it is, and only writes need the tree.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::Value;
+
+use super::selector::Labels;
+
+/// An object as it was at one resource version. Immutable and shared.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    /// `namespace/name`, or the name alone: the order of lists.
+    pub(crate) key: Arc<str>,
+    pub(crate) version: u64,
+    pub(crate) uid: Arc<str>,
+    pub(crate) labels: Labels,
+    /// Values of the fields that field selectors of this kind may name, in the kind's order.
+    pub(crate) fields: Vec<String>,
+    /// Uids of the owners.
+    pub(crate) owners: Vec<Arc<str>>,
+    /// The object in its storage version, as JSON without `apiVersion` and `kind`.
+    body: Bytes,
+}
+
+impl Stored {
+    /// Takes the text and the facts out of `value`, whose `apiVersion` and `kind` are dropped.
+    pub(crate) fn new(key: Arc<str>, version: u64, fields: Vec<String>, mut value: Value) -> Self {
+        if let Some(object) = value.as_object_mut() {
+            object.remove("apiVersion");
+            object.remove("kind");
+        }
+        let meta = &value["metadata"];
+        let owners = meta["ownerReferences"]
+            .as_array()
+            .map(|refs| refs.iter().filter_map(|r| r["uid"].as_str()).map(Arc::from).collect())
+            .unwrap_or_default();
+        Self {
+            key,
+            version,
+            uid: Arc::from(meta["uid"].as_str().unwrap_or_default()),
+            labels: Labels::of(meta),
+            fields,
+            owners,
+            body: Bytes::from(value.to_string()),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.key.rsplit_once('/').map_or(&*self.key, |(_, name)| name)
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        self.key.rsplit_once('/').map_or("", |(namespace, _)| namespace)
+    }
+
+    /// The tree, without `apiVersion` and `kind`.
+    pub(crate) fn value(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("the store only holds text that it wrote itself")
+    }
+
+    /// The tree with `apiVersion` and `kind`.
+    pub(crate) fn typed_value(&self, api_version: &str, kind: &str) -> Value {
+        let mut value = self.value();
+        value["apiVersion"] = api_version.into();
+        value["kind"] = kind.into();
+        value
+    }
+
+    /// The text as lists of built-in kinds carry it: without `apiVersion` and `kind`.
+    pub(crate) fn bare(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Appends the text with `kind` and `apiVersion` in front.
+    pub(crate) fn write_typed(&self, api_version: &str, kind: &str, out: &mut BytesMut) {
+        out.reserve(self.body.len() + api_version.len() + kind.len() + 32);
+        out.put_slice(b"{\"kind\":\"");
+        out.put_slice(kind.as_bytes());
+        out.put_slice(b"\",\"apiVersion\":\"");
+        out.put_slice(api_version.as_bytes());
+        out.put_slice(b"\",");
+        out.put_slice(&self.body[1..]);
+    }
+
+    /// The text with `kind` and `apiVersion` in front.
+    pub(crate) fn typed(&self, api_version: &str, kind: &str) -> Bytes {
+        let mut out = BytesMut::new();
+        self.write_typed(api_version, kind, &mut out);
+        out.freeze()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.body.len()
+    }
+}
+
+/// The key of an object; cluster-scoped objects have an empty namespace.
+pub(crate) fn key(namespace: &str, name: &str) -> Arc<str> {
+    if namespace.is_empty() { Arc::from(name) } else { Arc::from(format!("{namespace}/{name}")) }
+}

@@ -1,0 +1,194 @@
+//! The objects of one resource, and the history of their changes that watches and old lists are served from.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::object::Stored;
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Added,
+    Modified,
+    Deleted,
+}
+
+impl Change {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+        }
+    }
+}
+
+/// One change. `object` is the state after it (for a deletion the last state, under the deletion's version).
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) version: u64,
+    pub(crate) change: Change,
+    pub(crate) object: Arc<Stored>,
+    pub(crate) previous: Option<Arc<Stored>>,
+    frame: OnceLock<(Box<str>, Bytes)>,
+}
+
+impl Event {
+    /// The watch frame of this event, made once for all watchers of one version.
+    pub(crate) fn frame(&self, api_version: &str, kind: &str) -> Bytes {
+        let make = || (api_version.into(), frame(self.change, &self.object, api_version, kind));
+        let (made_for, made) = self.frame.get_or_init(make);
+        if &**made_for == api_version {
+            return made.clone();
+        }
+        frame(self.change, &self.object, api_version, kind)
+    }
+}
+
+/// `{"type":"ADDED","object":{..}}` and a line feed.
+pub(crate) fn frame(change: Change, object: &Stored, api_version: &str, kind: &str) -> Bytes {
+    let mut out = BytesMut::with_capacity(object.len() + 96);
+    out.put_slice(b"{\"type\":\"");
+    out.put_slice(change.name().as_bytes());
+    out.put_slice(b"\",\"object\":");
+    object.write_typed(api_version, kind, &mut out);
+    out.put_slice(b"}\n");
+    out.freeze()
+}
+
+/// The version that was asked for is no longer in the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Compacted {
+    /// The oldest version that can still be served.
+    pub(crate) oldest: u64,
+}
+
+/// All objects of one resource.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    objects: BTreeMap<Arc<str>, Arc<Stored>>,
+    log: VecDeque<Arc<Event>>,
+    /// Changes up to and including this version are forgotten.
+    compacted: u64,
+    watchers: BTreeMap<u64, Option<Waker>>,
+}
+
+impl Table {
+    pub(crate) fn get(&self, key: &str) -> Option<&Arc<Stored>> {
+        self.objects.get(key)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// The objects of a namespace, or all for an empty one, in key order.
+    pub(crate) fn objects(&self, namespace: &str) -> Vec<Arc<Stored>> {
+        if namespace.is_empty() {
+            return self.objects.values().cloned().collect();
+        }
+        let prefix = format!("{namespace}/");
+        self.objects
+            .range::<str, _>((std::ops::Bound::Included(prefix.as_str()), std::ops::Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(&prefix))
+            .map(|(_, object)| object.clone())
+            .collect()
+    }
+
+    /// Does anything lie in that namespace?
+    pub(crate) fn has_namespace(&self, namespace: &str) -> bool {
+        let prefix = format!("{namespace}/");
+        self.objects
+            .range::<str, _>((std::ops::Bound::Included(prefix.as_str()), std::ops::Bound::Unbounded))
+            .next()
+            .is_some_and(|(key, _)| key.starts_with(&prefix))
+    }
+
+    /// The objects as they were at `version`, by undoing what came later.
+    pub(crate) fn objects_at(&self, namespace: &str, version: u64) -> Result<Vec<Arc<Stored>>, Compacted> {
+        if version < self.compacted {
+            return Err(Compacted { oldest: self.compacted });
+        }
+        let mut objects: BTreeMap<Arc<str>, Arc<Stored>> =
+            self.objects(namespace).into_iter().map(|o| (o.key.clone(), o)).collect();
+        for event in self.log.iter().rev().take_while(|e| e.version > version) {
+            if !namespace.is_empty() && event.object.namespace() != namespace {
+                continue;
+            }
+            match &event.previous {
+                Some(previous) => objects.insert(previous.key.clone(), previous.clone()),
+                None => objects.remove(&event.object.key),
+            };
+        }
+        Ok(objects.into_values().collect())
+    }
+
+    pub(crate) fn insert(&mut self, object: Arc<Stored>, limit: usize) {
+        let previous = self.objects.insert(object.key.clone(), object.clone());
+        let change = if previous.is_some() { Change::Modified } else { Change::Added };
+        self.record(change, object, previous, limit);
+    }
+
+    /// Takes the object of `last`'s key out; `last` is what watchers see of it.
+    pub(crate) fn remove(&mut self, last: Arc<Stored>, limit: usize) {
+        if let Some(previous) = self.objects.remove(&last.key) {
+            self.record(Change::Deleted, last, Some(previous), limit);
+        }
+    }
+
+    fn record(&mut self, change: Change, object: Arc<Stored>, previous: Option<Arc<Stored>>, limit: usize) {
+        let event = Event { version: object.version, change, object, previous, frame: OnceLock::new() };
+        self.log.push_back(Arc::new(event));
+        while self.log.len() > limit {
+            if let Some(gone) = self.log.pop_front() {
+                self.compacted = gone.version;
+            }
+        }
+        self.wake_all();
+    }
+
+    /// Forgets the changes up to and including `version`.
+    pub(crate) fn compact(&mut self, version: u64) {
+        while self.log.front().is_some_and(|e| e.version <= version) {
+            self.log.pop_front();
+        }
+        self.compacted = self.compacted.max(version);
+    }
+
+    /// Up to `most` changes after `version`, in order.
+    pub(crate) fn changes_after(&self, version: u64, most: usize) -> Result<Vec<Arc<Event>>, Compacted> {
+        if version < self.compacted {
+            return Err(Compacted { oldest: self.compacted });
+        }
+        let from = self.log.partition_point(|e| e.version <= version);
+        Ok(self.log.range(from..).take(most).cloned().collect())
+    }
+
+    pub(crate) fn watchers(&self) -> usize {
+        self.watchers.len()
+    }
+
+    /// Has `waker` woken at the next change; the same `watcher` replaces its earlier one.
+    pub(crate) fn wake_on_change(&mut self, watcher: u64, waker: &Waker) {
+        self.watchers.insert(watcher, Some(waker.clone()));
+    }
+
+    pub(crate) fn forget_watcher(&mut self, watcher: u64) {
+        self.watchers.remove(&watcher);
+    }
+
+    pub(crate) fn wake_all(&mut self) {
+        for waker in self.watchers.values_mut() {
+            if let Some(waker) = waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}

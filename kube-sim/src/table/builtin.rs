@@ -1,0 +1,211 @@
+//! Which columns the built-in kinds have.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{CellsOf, Head, list, or_none, since, text, workloads};
+use crate::registry::Resource;
+
+fn named(more: fn(&Value, Timestamp) -> Vec<Value>, now: Timestamp) -> CellsOf<'static> {
+    Box::new(move |object| {
+        let mut cells = vec![Value::from(text(&object["metadata"]["name"]))];
+        cells.extend(more(object, now));
+        cells
+    })
+}
+
+/// Columns after `Name`: those that start with `+` are only for `-o wide`, those that end in `#` hold numbers.
+fn heads(names: &[&str]) -> Vec<Head> {
+    let mut heads = vec![Head::shown("Name", "string")];
+    heads.extend(names.iter().map(|name| {
+        let kind = if name.ends_with('#') { "integer" } else { "string" };
+        let plain = name.trim_start_matches('+').trim_end_matches('#');
+        if name.starts_with('+') { Head::wide(plain, kind) } else { Head::shown(plain, kind) }
+    }));
+    heads
+}
+
+fn age(object: &Value, now: Timestamp) -> Value {
+    since(text(&object["metadata"]["creationTimestamp"]), now).into()
+}
+
+fn count(map: &Value) -> Value {
+    map.as_object().map_or(0, serde_json::Map::len).into()
+}
+
+/// The columns of a kind, and what fills them.
+pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<Head>, CellsOf<'static>) {
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Pod") => (
+            heads(&["Ready", "Status", "Restarts", "Age", "+IP", "+Node", "+Nominated Node", "+Readiness Gates"]),
+            named(workloads::pod, now),
+        ),
+        ("apps", "Deployment") => (
+            heads(&["Ready", "Up-to-date#", "Available#", "Age", "+Containers", "+Images", "+Selector"]),
+            named(workloads::deployment, now),
+        ),
+        ("apps", "ReplicaSet") | ("", "ReplicationController") => (
+            heads(&["Desired#", "Current#", "Ready#", "Age", "+Containers", "+Images", "+Selector"]),
+            named(workloads::replica_set, now),
+        ),
+        ("apps", "StatefulSet") => {
+            (heads(&["Ready", "Age", "+Containers", "+Images"]), named(workloads::stateful_set, now))
+        }
+        ("apps", "DaemonSet") => (
+            heads(&[
+                "Desired#", "Current#", "Ready#", "Up-to-date#", "Available#", "Node Selector", "Age",
+                "+Containers", "+Images", "+Selector",
+            ]),
+            named(workloads::daemon_set, now),
+        ),
+        ("batch", "Job") => (heads(&["Status", "Completions", "Duration", "Age"]), named(workloads::job, now)),
+        ("", "Node") => (
+            heads(&[
+                "Status", "Roles", "Age", "Version", "+Internal-IP", "+External-IP", "+OS-Image", "+Kernel-Version",
+                "+Container-Runtime",
+            ]),
+            named(node, now),
+        ),
+        ("", "Service") => (
+            heads(&["Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "+Selector"]),
+            named(service, now),
+        ),
+        ("", "Namespace") => {
+            (heads(&["Status", "Age"]), named(|o, now| vec![o["status"]["phase"].clone(), age(o, now)], now))
+        }
+        ("", "ConfigMap") => (heads(&["Data", "Age"]), named(config_map, now)),
+        ("", "Secret") => (
+            heads(&["Type", "Data#", "Age"]),
+            named(|o, now| vec![o["type"].clone(), count(&o["data"]), age(o, now)], now),
+        ),
+        ("" | "events.k8s.io", "Event") => event_table(resource, now),
+        ("", "ServiceAccount") => (
+            heads(&["Secrets#", "Age"]),
+            named(|o, now| vec![list(&o["secrets"]).count().into(), age(o, now)], now),
+        ),
+        ("coordination.k8s.io", "Lease") => (
+            heads(&["Holder", "Age"]),
+            named(|o, now| vec![text(&o["spec"]["holderIdentity"]).into(), age(o, now)], now),
+        ),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => (
+            heads(&["Created At"]),
+            named(|o, _| vec![o["metadata"]["creationTimestamp"].clone()], now),
+        ),
+        _ => (heads(&["Age"]), named(|o, now| vec![age(o, now)], now)),
+    }
+}
+
+fn config_map(object: &Value, now: Timestamp) -> Vec<Value> {
+    let keys = |field: &str| object[field].as_object().map_or(0, serde_json::Map::len);
+    vec![(keys("data") + keys("binaryData")).into(), age(object, now)]
+}
+
+fn node(object: &Value, now: Timestamp) -> Vec<Value> {
+    let status = &object["status"];
+    let ready = list(&status["conditions"]).find(|c| c["type"] == "Ready");
+    let mut state = match ready.map(|c| text(&c["status"])) {
+        Some("True") => "Ready".to_owned(),
+        Some(_) => "NotReady".to_owned(),
+        None => "Unknown".to_owned(),
+    };
+    if object["spec"]["unschedulable"] == true {
+        state.push_str(",SchedulingDisabled");
+    }
+    let mut roles: Vec<&str> = object["metadata"]["labels"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, _)| key.strip_prefix("node-role.kubernetes.io/"))
+        .collect();
+    roles.sort_unstable();
+    let address = |kind: &str| {
+        list(&status["addresses"]).find(|a| a["type"] == kind).map_or("", |a| text(&a["address"]))
+    };
+    let info = &status["nodeInfo"];
+    vec![
+        state.into(),
+        or_none(&roles.join(",")),
+        age(object, now),
+        text(&info["kubeletVersion"]).into(),
+        or_none(address("InternalIP")),
+        or_none(address("ExternalIP")),
+        or_none(text(&info["osImage"])),
+        or_none(text(&info["kernelVersion"])),
+        or_none(text(&info["containerRuntimeVersion"])),
+    ]
+}
+
+fn service(object: &Value, now: Timestamp) -> Vec<Value> {
+    let spec = &object["spec"];
+    let ports: Vec<String> = list(&spec["ports"])
+        .map(|p| {
+            let protocol = p["protocol"].as_str().unwrap_or("TCP");
+            match p["nodePort"].as_u64().unwrap_or(0) {
+                0 => format!("{}/{protocol}", p["port"]),
+                node => format!("{}:{node}/{protocol}", p["port"]),
+            }
+        })
+        .collect();
+    let external: Vec<&str> = list(&spec["externalIPs"]).map(text).collect();
+    let external = match (text(&spec["type"]), external.is_empty()) {
+        ("ExternalName", _) => text(&spec["externalName"]).to_owned(),
+        (_, false) => external.join(","),
+        ("LoadBalancer", true) => "<pending>".to_owned(),
+        _ => String::new(),
+    };
+    let selector = crate::store::selector::LabelSelector::of_object(&spec["selector"]).to_string();
+    vec![
+        text(&spec["type"]).into(),
+        or_none(text(&spec["clusterIP"])),
+        or_none(&external),
+        or_none(&ports.join(",")),
+        age(object, now),
+        or_none(&selector),
+    ]
+}
+
+/// Events are the one kind whose first column is not the name.
+fn event_table(resource: &Resource, now: Timestamp) -> (Vec<Head>, CellsOf<'static>) {
+    let modern = resource.group == "events.k8s.io";
+    let (about, note) = if modern { ("regarding", "note") } else { ("involvedObject", "message") };
+    let (last, first) = if modern {
+        ("deprecatedLastTimestamp", "deprecatedFirstTimestamp")
+    } else {
+        ("lastTimestamp", "firstTimestamp")
+    };
+    let mut heads: Vec<Head> =
+        ["Last Seen", "Type", "Reason", "Object"].iter().map(|n| Head::shown(n, "string")).collect();
+    heads.extend([Head::wide("Subobject", "string"), Head::wide("Source", "string"), Head::shown("Message", "string")]);
+    heads.extend([Head::wide("First Seen", "string"), Head::wide("Count", "string"), Head::wide("Name", "string")]);
+    let cells = move |o: &Value| {
+        let object = &o[about];
+        let stamp = |field: &str| match o[field].as_str().or(o["eventTime"].as_str()) {
+            Some(at) => since(at, now),
+            None => since(text(&o["metadata"]["creationTimestamp"]), now),
+        };
+        let source = text(&o[if modern { "reportingController" } else { "reportingComponent" }]);
+        let count = o["count"].as_i64().or(o["deprecatedCount"].as_i64()).unwrap_or(1);
+        vec![
+            stamp(last).into(),
+            text(&o["type"]).into(),
+            text(&o["reason"]).into(),
+            format!("{}/{}", text(&object["kind"]).to_lowercase(), text(&object["name"])).into(),
+            text(&object["fieldPath"]).into(),
+            or_source(source, &o["source"]).into(),
+            text(&o[note]).trim().into(),
+            stamp(first).into(),
+            count.to_string().into(),
+            text(&o["metadata"]["name"]).into(),
+        ]
+    };
+    (heads, Box::new(cells))
+}
+
+fn or_source(controller: &str, source: &Value) -> String {
+    let component = text(&source["component"]);
+    let who = if component.is_empty() { controller } else { component };
+    match text(&source["host"]) {
+        "" => who.to_owned(),
+        host => format!("{who}, {host}"),
+    }
+}

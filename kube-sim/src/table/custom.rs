@@ -1,0 +1,156 @@
+//! Tables of custom resources, from `additionalPrinterColumns`.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Head, since, text};
+use crate::registry::{Column, Custom};
+
+pub(crate) fn heads(custom: &Custom) -> Vec<Head> {
+    let mut heads = vec![Head::shown("Name", "string")];
+    heads.extend(custom.columns.iter().map(|c| Head {
+        name: c.name.clone(),
+        kind: c.kind.clone(),
+        format: c.format.clone(),
+        description: c.description.clone(),
+        priority: c.priority,
+    }));
+    heads
+}
+
+pub(crate) fn cells(custom: &Custom, object: &Value, now: Timestamp) -> Vec<Value> {
+    let mut cells = vec![Value::from(text(&object["metadata"]["name"]))];
+    cells.extend(custom.columns.iter().map(|c| cell(c, object, now)));
+    cells
+}
+
+fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
+    let found = select(object, &column.json_path);
+    let Some(first) = found.first() else { return Value::Null };
+    match (column.kind.as_str(), first) {
+        ("date", Value::String(stamp)) => since(stamp, now).into(),
+        ("integer", Value::Number(n)) => n.as_i64().map_or(Value::Null, Value::from),
+        ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) => (*first).clone(),
+        ("string", Value::String(_)) if found.len() == 1 => (*first).clone(),
+        ("string", _) => {
+            let shown: Vec<String> = found
+                .iter()
+                .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
+                .collect();
+            shown.join(" ").into()
+        }
+        _ => Value::Null,
+    }
+}
+
+/// The values at a simple JSON path: fields, `['quoted fields']`, indexes, `[*]` and `[?(@.a=="b")]`.
+pub(crate) fn select<'a>(object: &'a Value, path: &str) -> Vec<&'a Value> {
+    let mut at = vec![object];
+    let mut rest = path.trim().trim_start_matches('$');
+    while !rest.is_empty() && !at.is_empty() {
+        if let Some(after) = rest.strip_prefix('[') {
+            let Some(end) = closing(after) else { return Vec::new() };
+            at = index(&at, &after[..end]);
+            rest = &after[end + 1..];
+        } else {
+            rest = rest.trim_start_matches('.');
+            let end = field_end(rest);
+            let name = rest[..end].replace("\\.", ".");
+            rest = &rest[end..];
+            if name.is_empty() {
+                if rest.is_empty() {
+                    break;
+                }
+                continue;
+            }
+            at = at.into_iter().filter_map(|v| v.get(&name)).collect();
+        }
+    }
+    at.retain(|v| !v.is_null());
+    at
+}
+
+fn field_end(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '.' | '[' => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Where the bracket closes, quotes left alone.
+fn closing(text: &str) -> Option<usize> {
+    let mut quote = None;
+    for (at, c) in text.char_indices() {
+        match quote {
+            Some(q) if c == q => quote = None,
+            Some(_) => {}
+            None if c == '\'' || c == '"' => quote = Some(c),
+            None if c == ']' => return Some(at),
+            None => {}
+        }
+    }
+    None
+}
+
+fn index<'a>(at: &[&'a Value], inner: &str) -> Vec<&'a Value> {
+    let inner = inner.trim();
+    let quoted = |q: char| inner.strip_prefix(q).and_then(|t| t.strip_suffix(q));
+    if let Some(name) = quoted('\'').or_else(|| quoted('"')) {
+        return at.iter().filter_map(|v| v.get(name)).collect();
+    }
+    if inner == "*" {
+        return at.iter().flat_map(|v| v.as_array().into_iter().flatten()).collect();
+    }
+    if let Some(test) = inner.strip_prefix("?(").and_then(|t| t.strip_suffix(')')) {
+        let Some((path, wanted)) = test.split_once("==") else { return Vec::new() };
+        let wanted = wanted.trim().trim_matches(|c| c == '"' || c == '\'');
+        let path = path.trim().trim_start_matches('@');
+        return at
+            .iter()
+            .flat_map(|v| v.as_array().into_iter().flatten())
+            .filter(|v| select(v, path).first().is_some_and(|f| f.as_str().map_or_else(|| f.to_string(), str::to_owned) == wanted))
+            .collect();
+    }
+    let Ok(number) = inner.parse::<i64>() else { return Vec::new() };
+    at.iter()
+        .filter_map(|v| {
+            let list = v.as_array()?;
+            let from_end = usize::try_from(number.unsigned_abs()).ok()?;
+            list.get(if number < 0 { list.len().checked_sub(from_end)? } else { from_end })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn paths_select() {
+        let object = json!({
+            "spec": {"a.b": 1, "list": [{"n": "x", "v": 1}, {"n": "y", "v": 2}]},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        });
+        #[track_caller]
+        fn check(object: &Value, path: &str, expected: &[Value]) {
+            let got: Vec<Value> = select(object, path).into_iter().cloned().collect();
+            assert_eq!(got, expected, "{path}");
+        }
+        check(&object, ".spec.list[1].n", &[json!("y")]);
+        check(&object, ".spec.list[-1].v", &[json!(2)]);
+        check(&object, ".spec.list[*].v", &[json!(1), json!(2)]);
+        check(&object, ".status.conditions[?(@.type==\"Ready\")].status", &[json!("True")]);
+        check(&object, ".spec['a.b']", &[json!(1)]);
+        check(&object, ".spec.a\\.b", &[json!(1)]);
+        check(&object, ".nothing.here", &[]);
+        check(&object, ".spec.list[9]", &[]);
+        check(&object, ".spec.list[", &[]);
+    }
+}

@@ -1,0 +1,80 @@
+//! Server-side tables: the columns that `kubectl get` prints.
+
+mod age;
+mod builtin;
+mod custom;
+mod workloads;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::handler::render;
+use crate::registry::Resource;
+
+pub(crate) use age::since;
+
+/// A column of a table.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    name: String,
+    kind: String,
+    format: String,
+    description: String,
+    priority: i64,
+}
+
+impl Head {
+    /// A column that is always shown.
+    fn shown(name: &str, kind: &str) -> Self {
+        let format = if name == "Name" { "name" } else { "" };
+        Self { name: name.into(), kind: kind.into(), format: format.into(), description: String::new(), priority: 0 }
+    }
+
+    /// A column of `-o wide`.
+    fn wide(name: &str, kind: &str) -> Self {
+        Self { priority: 1, ..Self::shown(name, kind) }
+    }
+}
+
+/// A `Table` of these objects.
+pub(crate) fn of(resource: &Resource, objects: &[Value], metadata: Value, with_columns: bool, now: Timestamp) -> Value {
+    let (heads, cells): (Vec<Head>, CellsOf<'_>) = match resource.custom() {
+        Some(custom) => (custom::heads(custom), Box::new(move |o| custom::cells(custom, o, now))),
+        None => builtin::table(resource, now),
+    };
+    let rows: Vec<Value> = objects
+        .iter()
+        .map(|o| json!({"cells": cells(o), "object": render::partial(o)}))
+        .collect();
+    let columns: Vec<Value> = if with_columns { heads.iter().map(column).collect() } else { Vec::new() };
+    json!({
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata,
+        "columnDefinitions": columns,
+        "rows": rows,
+    })
+}
+
+/// Makes the cells of an object.
+type CellsOf<'a> = Box<dyn Fn(&Value) -> Vec<Value> + 'a>;
+
+fn column(head: &Head) -> Value {
+    json!({
+        "name": head.name, "type": head.kind, "format": head.format,
+        "description": head.description, "priority": head.priority,
+    })
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// What stands for nothing.
+fn or_none(text: &str) -> Value {
+    if text.is_empty() { "<none>".into() } else { text.into() }
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}

@@ -1,0 +1,166 @@
+//! Cells of pods and of what makes pods.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{list, or_none, since, text};
+use crate::store::selector::LabelSelector;
+
+fn number(value: &Value) -> i64 {
+    value.as_i64().unwrap_or(0)
+}
+
+/// Ready, status, restarts, age, IP, node, nominated node, readiness gates.
+pub(crate) fn pod(pod: &Value, now: Timestamp) -> Vec<Value> {
+    let status = &pod["status"];
+    let total = list(&pod["spec"]["containers"]).count();
+    let ready = list(&status["containerStatuses"]).filter(|c| c["ready"] == true).count();
+    let restarts: i64 = list(&status["containerStatuses"]).map(|c| number(&c["restartCount"])).sum();
+    let last = list(&status["containerStatuses"])
+        .filter_map(|c| c["lastState"]["terminated"]["finishedAt"].as_str())
+        .max();
+    let restarts = match last {
+        Some(at) if restarts > 0 => format!("{restarts} ({} ago)", since(at, now)),
+        _ => restarts.to_string(),
+    };
+    vec![
+        format!("{ready}/{total}").into(),
+        reason(pod).into(),
+        restarts.into(),
+        since(text(&pod["metadata"]["creationTimestamp"]), now).into(),
+        or_none(text(&status["podIP"])),
+        or_none(text(&pod["spec"]["nodeName"])),
+        or_none(text(&status["nominatedNodeName"])),
+        "<none>".into(),
+    ]
+}
+
+/// The word of the status column.
+fn reason(pod: &Value) -> String {
+    let status = &pod["status"];
+    let mut reason = match text(&status["reason"]) {
+        "" => text(&status["phase"]).to_owned(),
+        reason => reason.to_owned(),
+    };
+    let mut running = false;
+    for container in list(&status["containerStatuses"]) {
+        let state = &container["state"];
+        if let Some(waiting) = state["waiting"]["reason"].as_str().filter(|r| !r.is_empty()) {
+            waiting.clone_into(&mut reason);
+        } else if state["terminated"].is_object() {
+            reason = match (text(&state["terminated"]["reason"]), number(&state["terminated"]["signal"])) {
+                ("", 0) => format!("ExitCode:{}", number(&state["terminated"]["exitCode"])),
+                ("", signal) => format!("Signal:{signal}"),
+                (reason, _) => reason.to_owned(),
+            };
+        } else if container["ready"] == true && state["running"].is_object() {
+            running = true;
+        }
+    }
+    if reason == "Completed" && running {
+        reason = "Running".into();
+    }
+    if pod["metadata"]["deletionTimestamp"].is_string() {
+        let lost = text(&status["reason"]) == "NodeLost";
+        return if lost { "Unknown".into() } else { "Terminating".into() };
+    }
+    reason
+}
+
+fn containers(template: &Value) -> [Value; 2] {
+    let join = |field: &str| -> Value {
+        let all: Vec<&str> = list(&template["spec"]["containers"]).map(|c| text(&c[field])).collect();
+        all.join(",").into()
+    };
+    [join("name"), join("image")]
+}
+
+fn selector(object: &Value) -> Value {
+    or_none(&LabelSelector::of_object(&object["spec"]["selector"]).to_string())
+}
+
+/// Ready, up-to-date, available, age, containers, images, selector.
+pub(crate) fn deployment(object: &Value, now: Timestamp) -> Vec<Value> {
+    let status = &object["status"];
+    let wanted = object["spec"]["replicas"].as_i64().unwrap_or(1);
+    let [names, images] = containers(&object["spec"]["template"]);
+    vec![
+        format!("{}/{wanted}", number(&status["readyReplicas"])).into(),
+        number(&status["updatedReplicas"]).into(),
+        number(&status["availableReplicas"]).into(),
+        since(text(&object["metadata"]["creationTimestamp"]), now).into(),
+        names,
+        images,
+        selector(object),
+    ]
+}
+
+/// Desired, current, ready, age, containers, images, selector.
+pub(crate) fn replica_set(object: &Value, now: Timestamp) -> Vec<Value> {
+    let status = &object["status"];
+    let [names, images] = containers(&object["spec"]["template"]);
+    vec![
+        object["spec"]["replicas"].as_i64().unwrap_or(1).into(),
+        number(&status["replicas"]).into(),
+        number(&status["readyReplicas"]).into(),
+        since(text(&object["metadata"]["creationTimestamp"]), now).into(),
+        names,
+        images,
+        selector(object),
+    ]
+}
+
+/// Ready, age, containers, images.
+pub(crate) fn stateful_set(object: &Value, now: Timestamp) -> Vec<Value> {
+    let wanted = object["spec"]["replicas"].as_i64().unwrap_or(1);
+    let [names, images] = containers(&object["spec"]["template"]);
+    vec![
+        format!("{}/{wanted}", number(&object["status"]["readyReplicas"])).into(),
+        since(text(&object["metadata"]["creationTimestamp"]), now).into(),
+        names,
+        images,
+    ]
+}
+
+/// Desired, current, ready, up-to-date, available, node selector, age, containers, images, selector.
+pub(crate) fn daemon_set(object: &Value, now: Timestamp) -> Vec<Value> {
+    let status = &object["status"];
+    let [names, images] = containers(&object["spec"]["template"]);
+    let nodes = LabelSelector::of_object(&object["spec"]["template"]["spec"]["nodeSelector"]).to_string();
+    vec![
+        json!(number(&status["desiredNumberScheduled"])),
+        json!(number(&status["currentNumberScheduled"])),
+        json!(number(&status["numberReady"])),
+        json!(number(&status["updatedNumberScheduled"])),
+        json!(number(&status["numberAvailable"])),
+        or_none(&nodes),
+        since(text(&object["metadata"]["creationTimestamp"]), now).into(),
+        names,
+        images,
+        selector(object),
+    ]
+}
+
+/// Status, completions, duration, age.
+pub(crate) fn job(object: &Value, now: Timestamp) -> Vec<Value> {
+    let status = &object["status"];
+    let has = |kind: &str| list(&status["conditions"]).any(|c| c["type"] == kind && c["status"] == "True");
+    let state = if has("Complete") {
+        "Complete"
+    } else if has("Failed") {
+        "Failed"
+    } else if object["spec"]["suspend"] == true {
+        "Suspended"
+    } else {
+        "Running"
+    };
+    let wanted = object["spec"]["completions"].as_i64().unwrap_or(1);
+    let start = text(&status["startTime"]);
+    let end = status["completionTime"].as_str().and_then(|t| t.parse().ok()).unwrap_or(now);
+    vec![
+        state.into(),
+        format!("{}/{wanted}", number(&status["succeeded"])).into(),
+        if start.is_empty() { Value::from("") } else { since(start, end).into() },
+        since(text(&object["metadata"]["creationTimestamp"]), now).into(),
+    ]
+}

@@ -1,0 +1,122 @@
+//! Frames of a watch, in the shape that the client asked for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+use crate::handler::accept::{Accept, Shape};
+use crate::handler::{convert, render};
+use crate::registry::{Conversion, Resource};
+use crate::status::SimError;
+use crate::store::object::Stored;
+use crate::store::table::{self, Change, Event};
+
+/// Writes frames for one watch.
+#[derive(Debug)]
+pub(crate) struct Shaper {
+    resource: Arc<Resource>,
+    accept: Accept,
+    clock: Clock,
+    /// Only the first table of a watch names the columns.
+    columns_sent: bool,
+}
+
+impl Shaper {
+    pub(crate) fn new(resource: Arc<Resource>, accept: Accept, clock: Clock) -> Self {
+        Self { resource, accept, clock, columns_sent: false }
+    }
+
+    fn is_plain(&self) -> bool {
+        self.accept.shape == Shape::Plain && self.resource.conversion == Conversion::None
+    }
+
+    /// A change out of the history, seen as `change`. Its text is shared between watches where it can be.
+    pub(crate) fn event(&mut self, event: &Event, change: Change) -> Bytes {
+        if self.is_plain() && change == event.change {
+            return event.frame(&self.resource.api_version, &self.resource.kind);
+        }
+        self.object(change, &event.object)
+    }
+
+    pub(crate) fn object(&mut self, change: Change, object: &Stored) -> Bytes {
+        if self.is_plain() {
+            return table::frame(change, object, &self.resource.api_version, &self.resource.kind);
+        }
+        let value = convert::view(&self.resource, object);
+        self.value(change.name(), &value)
+    }
+
+    /// An earlier state under a later version.
+    pub(crate) fn object_at(&mut self, change: Change, object: &Stored, version: u64) -> Bytes {
+        let mut value = convert::view(&self.resource, object);
+        value["metadata"]["resourceVersion"] = version.to_string().into();
+        self.value(change.name(), &value)
+    }
+
+    fn value(&mut self, name: &str, object: &Value) -> Bytes {
+        let shown = match self.accept.shape {
+            Shape::Plain => object.clone(),
+            Shape::Partial => render::partial(object),
+            Shape::Table => {
+                let with_columns = !std::mem::replace(&mut self.columns_sent, true);
+                let meta = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
+                let rows = std::slice::from_ref(object);
+                crate::table::of(&self.resource, rows, meta, with_columns, self.clock.now())
+            }
+        };
+        line(name, &shown)
+    }
+
+    /// The position of the watch, without an object.
+    pub(crate) fn bookmark(&mut self, version: u64, annotations: Option<Value>) -> Bytes {
+        let mut object = json!({
+            "kind": self.resource.kind,
+            "apiVersion": self.resource.api_version,
+            "metadata": {"resourceVersion": version.to_string()},
+        });
+        if let Some(annotations) = annotations {
+            object["metadata"]["annotations"] = annotations;
+        }
+        if self.resource.builtin().is_some() {
+            fill_zero_value(&mut object);
+        }
+        self.value("BOOKMARK", &object)
+    }
+
+    /// The failure that ends a watch.
+    pub(crate) fn error(&mut self, error: &SimError) -> Bytes {
+        line("ERROR", error.status())
+    }
+}
+
+fn line(name: &str, object: &Value) -> Bytes {
+    Bytes::from(format!("{{\"type\":\"{name}\",\"object\":{object}}}\n"))
+}
+
+/// Bookmarks of built-in kinds are zero values of Go structs: required fields are there, and null.
+fn fill_zero_value(object: &mut Value) {
+    let template = || json!({"metadata": {}, "spec": {"containers": null}});
+    let (spec, status) = match object["kind"].as_str().unwrap_or_default() {
+        "Pod" => (json!({"containers": null}), json!({})),
+        "Node" => {
+            let status = json!({
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
+                "nodeInfo": {
+                    "machineID": "", "systemUUID": "", "bootID": "", "kernelVersion": "", "osImage": "",
+                    "containerRuntimeVersion": "", "kubeletVersion": "", "kubeProxyVersion": "",
+                    "operatingSystem": "", "architecture": "",
+                },
+            });
+            (json!({}), status)
+        }
+        "Deployment" => (json!({"selector": null, "template": template(), "strategy": {}}), json!({})),
+        "ReplicaSet" => (json!({"selector": null, "template": template()}), json!({"replicas": 0})),
+        "Namespace" => (json!({}), json!({})),
+        "Service" => (json!({}), json!({"loadBalancer": {}})),
+        _ => return,
+    };
+    object["spec"] = spec;
+    object["status"] = status;
+}

@@ -1,0 +1,3 @@
+//! A sample load.
+
+pub(crate) mod objects;
