@@ -36,11 +36,6 @@ impl Clock {
         seconds(self.now())
     }
 
-    /// `metav1.MicroTime`: RFC 3339 with six digits after the second.
-    pub(crate) fn micro_stamp(&self) -> String {
-        self.now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
-    }
-
     /// The stamp of a moment that lies `after` from now.
     pub(crate) fn stamp_after(&self, after: Duration) -> String {
         let passed = jiff::SignedDuration::try_from(after).unwrap_or_default();
@@ -75,23 +70,9 @@ impl Random {
         (0..length).map(|_| char::from(SAFE[self.0.usize(..SAFE.len())])).collect()
     }
 
-    /// A fresh generator whose draws do not disturb this one's later draws.
-    pub(crate) fn fork(&mut self) -> Self {
-        Self(self.0.fork())
-    }
-
     /// A number below `end`; zero when `end` is zero.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         if end == 0 { 0 } else { self.0.u64(..end) }
-    }
-
-    /// True once in `n` draws on average.
-    pub(crate) fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    pub(crate) fn jitter(&mut self, base: Duration) -> Duration {
-        base.mul_f64(1.0 + self.0.f64() * 0.1)
     }
 }
 
@@ -116,7 +97,6 @@ mod tests {
         assert_eq!(clock.stamp(), "2026-01-01T00:00:00Z");
         tokio::time::advance(Duration::from_millis(61_500)).await;
         assert_eq!(clock.stamp(), "2026-01-01T00:01:01Z");
-        assert_eq!(clock.micro_stamp(), "2026-01-01T00:01:01.500000Z");
         assert_eq!(clock.stamp_after(Duration::from_secs(30)), "2026-01-01T00:01:31Z");
     }
 }

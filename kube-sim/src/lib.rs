@@ -5,15 +5,17 @@
 //! dropping its future before that step leaves no trace, dropping it after leaves the change made and the answer
 //! unseen, as with any server.
 
-mod apply;
+#[expect(dead_code, unused_imports, reason = "server-side apply, which needs the rest, is on its way")]
 mod builtin;
 mod clock;
 mod discovery;
 pub mod fault;
 mod handler;
 mod journal;
+#[expect(unused_imports, reason = "server-side apply, which needs the rest, is on its way")]
 mod patch;
 mod registry;
+#[expect(dead_code, unused_imports, reason = "server-side apply, which needs the rest, is on its way")]
 mod schema;
 mod server;
 mod sim;

@@ -146,8 +146,7 @@ impl SimBuilder {
     pub fn build(self) -> Sim {
         let clock = self.start.map_or(Clock::Wall, Clock::fixed);
         let state = State::new(clock, Random::seeded(self.seed), self.history);
-        let settings =
-            Settings { watch_list: self.watch_list, bookmark_interval: self.bookmark_interval };
+        let settings = Settings { watch_list: self.watch_list, bookmark_interval: self.bookmark_interval };
         let inner = Inner {
             state: Mutex::new(state),
             settings,
@@ -385,12 +384,14 @@ impl Sim {
     ///
     /// # Errors
     /// 404 when it is not there.
-    pub fn delete(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Result<Value, SimError> {
+    pub fn delete(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Value, SimError> {
         let path = format!("{}/{name}", self.collection(api_version, kind, namespace)?);
         self.request(&Method::DELETE, &path, "", &Value::Null)
-    }
-
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
-        &self.inner
     }
 }

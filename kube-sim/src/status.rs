@@ -120,11 +120,6 @@ impl SimError {
         Self::new(StatusCode::NOT_FOUND, "NotFound", message).with_details(name, group, resource)
     }
 
-    pub(crate) fn no_such_resource() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
-            .with_causeless_details()
-    }
-
     fn with_causeless_details(mut self) -> Self {
         self.details_mut();
         self
@@ -173,11 +168,6 @@ impl SimError {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
     }
 
-    pub(crate) fn method_not_supported(group: &str, resource: &str, verb: &str) -> Self {
-        let message = format!("{verb} is not supported on resources of kind \"{}\"", qualified(resource, group));
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message).with_details("", group, resource)
-    }
-
     pub(crate) fn method_not_allowed() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -217,7 +207,9 @@ impl SimError {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "UnsupportedMediaType",
-            format!("the body of the request was in an unknown format - accepted media types include: {offered}"),
+            format!(
+                "the body of the request was in an unknown format - accepted media types include: {offered}"
+            ),
         )
     }
 
@@ -235,8 +227,12 @@ impl SimError {
 
     pub(crate) fn internal(message: impl fmt::Display) -> Self {
         let text = message.to_string();
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", format!("Internal error occurred: {text}"))
-            .with_causes(vec![json!({"message": text})])
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            format!("Internal error occurred: {text}"),
+        )
+        .with_causes(vec![json!({"message": text})])
     }
 
     pub(crate) fn too_many_requests(message: impl Into<String>, seconds: u32) -> Self {
@@ -252,12 +248,18 @@ impl SimError {
             404 => ("NotFound", "the server could not find the requested resource"),
             405 => ("MethodNotAllowed", "the server does not allow this method on the requested resource"),
             406 => ("NotAcceptable", "the server does not speak the media types that were asked for"),
-            409 => ("Conflict", "the object has been modified; please apply your changes to the latest version and try again"),
+            409 => (
+                "Conflict",
+                "the object has been modified; please apply your changes to the latest version and try again",
+            ),
             410 => ("Expired", "The resourceVersion for the provided watch is too old."),
             413 => ("RequestEntityTooLarge", "Request entity too large"),
             415 => ("UnsupportedMediaType", "the body of the request was in an unknown format"),
             422 => ("Invalid", "the server rejected our request due to an error in our request"),
-            429 => ("TooManyRequests", "The server has received too many requests and has asked us to try again later"),
+            429 => (
+                "TooManyRequests",
+                "The server has received too many requests and has asked us to try again later",
+            ),
             500 => ("InternalError", "Internal error occurred"),
             503 => ("ServiceUnavailable", "the server is currently unable to handle the request"),
             504 => ("Timeout", "the server was unable to return a response in the time allotted"),

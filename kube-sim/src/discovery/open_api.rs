@@ -31,25 +31,23 @@ pub(crate) fn document(registry: &Registry, group: &str, version: &str) -> Optio
     if resources.is_empty() {
         return None;
     }
-    let mut document = builtin::open_api(group, version).unwrap_or_else(|| json!({}));
+    let mut document = builtin::open_api(group, version).unwrap_or_else(|| json!({"paths": {}}));
     document["openapi"] = "3.0.0".into();
     document["info"] = json!({"title": "Kubernetes", "version": super::RELEASE});
-    let mut paths = Map::new();
     for resource in &resources {
+        let Some(custom) = resource.custom() else { continue };
         let (path, operations) = operations(resource);
-        paths.insert(path, operations);
-        if let Some(custom) = resource.custom() {
-            let schema = custom.open_api.clone().unwrap_or_else(|| json!({"type": "object"}));
-            add_schema(&mut document, resource, schema);
-        }
+        document["paths"][path] = operations;
+        let schema = custom.open_api.clone().unwrap_or_else(|| json!({"type": "object"}));
+        add_schema(&mut document, resource, schema);
     }
-    document["paths"] = paths.into();
     Some(document)
 }
 
 /// The path of one object, with the operations that carry the kind and the parameters of writes.
 fn operations(resource: &Resource) -> (String, Value) {
-    let root = if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
+    let root =
+        if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
     let scope = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
     let path = format!("{root}/{}{scope}/{}/{{name}}", resource.version, resource.plural);
     let operation = |action: &str, parameters: &[&str]| {
@@ -100,7 +98,9 @@ fn add_schema(document: &mut Value, resource: &Resource, mut schema: Value) {
 
 /// `/openapi/v2` is there in JSON and without contents: its readers have turned to version 3.
 pub(crate) fn version_two(accept: &str) -> Result<Reply, SimError> {
-    let speaks_json = accept.is_empty() || accept.contains("json") && !accept.contains("protobuf") || accept.contains("*/*");
+    let speaks_json = accept.is_empty()
+        || accept.contains("json") && !accept.contains("protobuf")
+        || accept.contains("*/*");
     if !speaks_json {
         return Err(SimError::not_acceptable("application/json"));
     }

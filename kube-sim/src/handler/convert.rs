@@ -80,8 +80,7 @@ fn autoscaler_out(mut map: Map<String, Value>) -> Map<String, Value> {
     }
     if !other.is_empty()
         && let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut)
-        && let Some(annotations) =
-            metadata.entry("annotations").or_insert_with(|| json!({})).as_object_mut()
+        && let Some(annotations) = metadata.entry("annotations").or_insert_with(|| json!({})).as_object_mut()
     {
         annotations.insert(METRICS.into(), Value::Array(other).to_string().into());
     }

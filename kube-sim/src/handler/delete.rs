@@ -99,7 +99,9 @@ impl Delete {
     fn check_preconditions(&self, target: &Target, object: &Stored) -> Result<(), SimError> {
         let resource = &target.resource;
         let refuse = |what: &str, wanted: &str, have: &str| {
-            let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {have}");
+            let why = format!(
+                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {have}"
+            );
             Err(SimError::conflict(&resource.group, &resource.plural, object.name(), &why))
         };
         if let Some(uid) = self.uid.as_deref().filter(|uid| *uid != &*object.uid) {
@@ -127,12 +129,8 @@ pub(crate) fn one(state: &mut State, target: &Target, delete: &Delete) -> Result
     check_protected(target)?;
     let place = (resource.storage.clone(), object.key.clone());
     let value = object.value();
-    let propagation = gc::propagation(
-        resource,
-        delete.propagation.as_deref(),
-        delete.orphan,
-        &meta::finalizers(&value),
-    );
+    let propagation =
+        gc::propagation(resource, delete.propagation.as_deref(), delete.orphan, &meta::finalizers(&value));
     let fate = if delete.dry_run {
         Fate::Gone
     } else {

@@ -98,7 +98,9 @@ fn delete_at(
         state.schedule_removal(Instant::now() + stop, uid.clone(), place.clone());
     }
     match propagation {
-        Propagation::Orphan if finalizers.iter().any(|f| f == ORPHAN) => release_dependents(state, &uid, place),
+        Propagation::Orphan if finalizers.iter().any(|f| f == ORPHAN) => {
+            release_dependents(state, &uid, place);
+        }
         Propagation::Foreground => delete_dependents_first(state, &uid, place, depth),
         _ => {}
     }
@@ -352,10 +354,9 @@ pub(crate) fn propagation(
     match (asked, orphan) {
         (Some("Foreground"), _) => Propagation::Foreground,
         (Some("Orphan"), _) | (None, Some(true)) => Propagation::Orphan,
-        (Some(_), _) | (None, Some(false)) => Propagation::Background,
         (None, None) if finalizers.iter().any(|f| f == ORPHAN) => Propagation::Orphan,
         (None, None) if finalizers.iter().any(|f| f == FOREGROUND) => Propagation::Foreground,
         (None, None) if rules::orphans_by_default(resource) => Propagation::Orphan,
-        (None, None) => Propagation::Background,
+        _ => Propagation::Background,
     }
 }

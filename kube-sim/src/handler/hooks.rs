@@ -42,7 +42,6 @@ fn establish(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
     }
 }
 
-
 pub(crate) fn after_erase(state: &mut State, place: &Place, gone: &Arc<Stored>) {
     if &*place.0 != DEFINITIONS {
         return;

@@ -67,12 +67,8 @@ pub(crate) fn prepare_new(
     }
     let empty = |v: Option<&Value>| v.and_then(Value::as_str).is_none_or(str::is_empty);
     if empty(metadata.get("name")) && !empty(metadata.get("generateName")) {
-        let prefix: String = metadata["generateName"]
-            .as_str()
-            .unwrap_or_default()
-            .chars()
-            .take(GENERATED_PREFIX)
-            .collect();
+        let prefix: String =
+            metadata["generateName"].as_str().unwrap_or_default().chars().take(GENERATED_PREFIX).collect();
         metadata.insert("name".into(), format!("{prefix}{}", random.suffix(5)).into());
     }
     if namespace.is_empty() {
@@ -105,7 +101,8 @@ fn drop_empty(metadata: &mut Map<String, Value>) {
 /// Brings the system fields of an updated object back to what they were.
 pub(crate) fn prepare_update(old: &Value, new: &mut Value) -> Result<(), SimError> {
     let metadata = of(new)?;
-    for field in ["name", "namespace", "creationTimestamp", "deletionTimestamp", "generation", "generateName"] {
+    for field in ["name", "namespace", "creationTimestamp", "deletionTimestamp", "generation", "generateName"]
+    {
         match old["metadata"].get(field) {
             Some(value) => metadata.insert(field.into(), value.clone()),
             None => metadata.remove(field),
@@ -146,7 +143,10 @@ pub(crate) fn check(resource: &Resource, object: &Value) -> Vec<FieldError> {
     for finalizer in &finalizers {
         if !is_qualified_name(finalizer) {
             errors.push(FieldError::invalid("metadata.finalizers", finalizer.as_str(), NAME_PART));
-        } else if resource.custom().is_none() && !finalizer.contains('/') && !STANDARD.contains(&finalizer.as_str()) {
+        } else if resource.custom().is_none()
+            && !finalizer.contains('/')
+            && !STANDARD.contains(&finalizer.as_str())
+        {
             errors.push(FieldError::invalid(
                 "metadata.finalizers",
                 finalizer.as_str(),
@@ -165,7 +165,9 @@ const NAME_PART: &str = "name part must consist of alphanumeric characters, '-',
 
 fn is_qualified_name(text: &str) -> bool {
     match text.split_once('/') {
-        Some((prefix, name)) => subdomain_problem(prefix).is_none() && !name.is_empty() && is_label_part(name),
+        Some((prefix, name)) => {
+            subdomain_problem(prefix).is_none() && !name.is_empty() && is_label_part(name)
+        }
         None => !text.is_empty() && is_label_part(text),
     }
 }

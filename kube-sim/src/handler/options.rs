@@ -219,9 +219,8 @@ fn integer(text: &str) -> Result<i64, SimError> {
     if text.is_empty() {
         return Ok(0);
     }
-    text.parse().map_err(|_| {
-        SimError::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"))
-    })
+    text.parse()
+        .map_err(|_| SimError::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax")))
 }
 
 /// As in Go's query conversion: everything but an explicit no is a yes.

@@ -36,7 +36,9 @@ impl Filter {
         if let (Some(name), Some(selected)) = (&name, fields.exact_name())
             && name != selected
         {
-            return Err(SimError::bad_request("field metadata.name must match the name of the object in the URL"));
+            return Err(SimError::bad_request(
+                "field metadata.name must match the name of the object in the URL",
+            ));
         }
         Ok(Self { namespace: target.namespace.clone(), name, labels, fields })
     }
@@ -91,12 +93,16 @@ impl Token {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
         let token: Value = serde_json::from_slice(&bytes).map_err(|_| bad())?;
         if token["v"] != "meta.k8s.io/v1" {
-            return Err(SimError::bad_request("continue key is not valid: server does not recognize this encoded version"));
+            return Err(SimError::bad_request(
+                "continue key is not valid: server does not recognize this encoded version",
+            ));
         }
         let after = token["start"].as_str().ok_or_else(bad)?.trim_end_matches('\0').to_owned();
         let version = token["rv"].as_i64().ok_or_else(bad)?;
         match u64::try_from(version) {
-            Ok(0) => Err(SimError::bad_request("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")),
+            Ok(0) => Err(SimError::bad_request(
+                "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+            )),
             version => Ok(Self { version: version.ok(), after }),
         }
     }
@@ -115,7 +121,9 @@ pub(crate) fn list(state: &State, target: &Target, options: &Options) -> Result<
     let token = match options.continue_token.as_str() {
         "" => None,
         _ if options.version.is_some_and(|v| v != 0) => {
-            return Err(SimError::bad_request("specifying resource version is not allowed when using continue"));
+            return Err(SimError::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
         }
         text => Some(Token::parse(text)?),
     };

@@ -21,7 +21,10 @@ pub(crate) fn object(resource: &Resource, stored: &Stored, accept: Accept, now: 
         (Shape::Plain, Encoding::Yaml) => yaml(&convert::view(resource, stored)),
         (Shape::Table, _) => {
             let meta = json!({"resourceVersion": stored.version.to_string()});
-            Bytes::from(table::of(resource, std::slice::from_ref(&convert::view(resource, stored)), meta, true, now).to_string())
+            Bytes::from(
+                table::of(resource, std::slice::from_ref(&convert::view(resource, stored)), &meta, true, now)
+                    .to_string(),
+            )
         }
         (Shape::Partial, _) => Bytes::from(partial(&stored.value()).to_string()),
     }
@@ -96,7 +99,7 @@ pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: ji
         }
         (Shape::Table, _) => {
             let rows: Vec<Value> = page.objects.iter().map(|o| convert::view(resource, o)).collect();
-            Text::Whole(Bytes::from(table::of(resource, &rows, metadata, true, now).to_string()))
+            Text::Whole(Bytes::from(table::of(resource, &rows, &metadata, true, now).to_string()))
         }
         (Shape::Partial, _) => {
             let items: Vec<Value> = page.objects.iter().map(|o| partial(&o.value())).collect();

@@ -15,7 +15,9 @@ pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
             "kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": [],
         }))),
         ("componentstatuses", "get") => Err(SimError::not_found("", "componentstatuses", &call.target.name)),
-        (_, "create") if resource.namespaced && call.target.namespace.is_empty() => Err(SimError::method_not_allowed()),
+        (_, "create") if resource.namespaced && call.target.namespace.is_empty() => {
+            Err(SimError::method_not_allowed())
+        }
         ("bindings", "create") => {
             let body = parse_body(&call.request.body, &call.request.content_type)?;
             let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
@@ -37,7 +39,9 @@ fn review(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let user = call.request.user.as_str();
     let status: Value = match resource.kind.as_str() {
         "TokenReview" => token_review(call, map.get("spec").unwrap_or(&Value::Null)),
-        "SelfSubjectReview" => json!({"userInfo": {"username": user, "groups": ["system:masters", "system:authenticated"]}}),
+        "SelfSubjectReview" => {
+            json!({"userInfo": {"username": user, "groups": ["system:masters", "system:authenticated"]}})
+        }
         "SelfSubjectRulesReview" => json!({
             "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
             "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],

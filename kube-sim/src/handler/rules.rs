@@ -5,7 +5,6 @@
 
 use serde_json::{Value, json};
 
-use crate::clock::Clock;
 use crate::registry::Resource;
 use crate::store::State;
 
@@ -17,11 +16,18 @@ pub(crate) fn counts_generation(resource: &Resource) -> bool {
     match resource.group.as_str() {
         "" => matches!(resource.kind.as_str(), "Pod" | "PodTemplate" | "ReplicationController"),
         "apps" => resource.kind != "ControllerRevision",
-        "batch" | "policy" | "flowcontrol.apiserver.k8s.io" | "apiextensions.k8s.io"
-        | "admissionregistration.k8s.io" | "autoscaling" | "discovery.k8s.io" => true,
+        "batch"
+        | "policy"
+        | "flowcontrol.apiserver.k8s.io"
+        | "apiextensions.k8s.io"
+        | "admissionregistration.k8s.io"
+        | "autoscaling"
+        | "discovery.k8s.io" => true,
         "networking.k8s.io" => matches!(resource.kind.as_str(), "Ingress" | "NetworkPolicy" | "IngressClass"),
         "scheduling.k8s.io" => resource.kind == "PriorityClass",
-        "resource.k8s.io" => matches!(resource.kind.as_str(), "ResourceSlice" | "DeviceClass" | "DeviceTaintRule"),
+        "resource.k8s.io" => {
+            matches!(resource.kind.as_str(), "ResourceSlice" | "DeviceClass" | "DeviceTaintRule")
+        }
         _ => false,
     }
 }
@@ -79,7 +85,12 @@ pub(crate) fn returns_deleted(resource: &Resource) -> bool {
     match resource.group.as_str() {
         "" => matches!(
             resource.kind.as_str(),
-            "Pod" | "Service" | "ServiceAccount" | "PersistentVolume" | "PersistentVolumeClaim" | "PodTemplate"
+            "Pod"
+                | "Service"
+                | "ServiceAccount"
+                | "PersistentVolume"
+                | "PersistentVolumeClaim"
+                | "PodTemplate"
                 | "ResourceQuota"
         ),
         "storage.k8s.io" => resource.kind != "CSIStorageCapacity",
@@ -104,7 +115,9 @@ pub(crate) fn start(state: &mut State, resource: &Resource, object: &mut Value) 
             ("", "Node") | ("apiregistration.k8s.io", _) => {}
             ("", "Pod") => object["status"] = json!({"phase": "Pending", "qosClass": qos_class(object)}),
             ("", "Namespace") => object["status"] = json!({"phase": "Active"}),
-            ("", "PersistentVolume" | "PersistentVolumeClaim") => object["status"] = json!({"phase": "Pending"}),
+            ("", "PersistentVolume" | "PersistentVolumeClaim") => {
+                object["status"] = json!({"phase": "Pending"});
+            }
             ("", "Service") => object["status"] = json!({"loadBalancer": {}}),
             ("apiextensions.k8s.io", _) => {
                 object["status"] = json!({
@@ -218,9 +231,4 @@ pub(crate) fn carry_over(resource: &Resource, old: &Value, new: &mut Value) {
         }
         _ => {}
     }
-}
-
-/// Condition times and the like that the server itself stamps.
-pub(crate) fn now_text(clock: Clock) -> String {
-    clock.stamp()
 }

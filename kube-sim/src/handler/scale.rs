@@ -41,7 +41,7 @@ fn patched(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Result<Val
         }
         // A scale holds no lists, so that a strategic merge is a merge; and applying it sets what it names.
         patch::Kind::Merge | patch::Kind::Strategic | patch::Kind::Apply => {
-            patches::merge(&mut scale, parse_yaml(body)?);
+            patches::merge(&mut scale, parse_yaml(body)?).map_err(patch::refused)?;
         }
     }
     Ok(scale)
@@ -52,9 +52,11 @@ fn write(call: &mut Call<'_>, old: &Arc<Stored>, wanted: &Value) -> Result<Arc<S
     let resource = &call.target.resource;
     let replicas = match &wanted["spec"]["replicas"] {
         Value::Null => 0,
-        value => value
-            .as_i64()
-            .ok_or_else(|| SimError::bad_request("Scale in version \"v1\" cannot be handled as a Scale: spec.replicas must be an integer"))?,
+        value => value.as_i64().ok_or_else(|| {
+            SimError::bad_request(
+                "Scale in version \"v1\" cannot be handled as a Scale: spec.replicas must be an integer",
+            )
+        })?,
     };
     if replicas < 0 {
         let error = FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
@@ -102,7 +104,8 @@ fn scale_of(resource: &Resource, stored: &Stored) -> Result<Value, SimError> {
     let custom = resource.custom().and_then(|c| c.scale.as_ref());
     let (replicas, selector) = match custom {
         Some(paths) => {
-            let selector = paths.selector.as_ref().map(|p| at(&object, p).as_str().unwrap_or_default().to_owned());
+            let selector =
+                paths.selector.as_ref().map(|p| at(&object, p).as_str().unwrap_or_default().to_owned());
             (at(&object, &paths.status_replicas).as_i64().unwrap_or(0), selector.unwrap_or_default())
         }
         None => (

@@ -85,7 +85,7 @@ fn log(call: &mut Call<'_>) -> Result<Reply, SimError> {
     if let Some(tail) = find("tailLines").and_then(|n| n.parse::<usize>().ok()) {
         lines.drain(..lines.len().saturating_sub(tail));
     }
-    let text: String = lines.iter().map(|l| format!("{l}\n")).collect();
+    let text = lines.join("\n") + "\n";
     Ok(Reply::whole(StatusCode::OK, "text/plain", text))
 }
 
@@ -117,7 +117,8 @@ fn evict(call: &mut Call<'_>) -> Result<Reply, SimError> {
             && LabelSelector::of_object(&value["spec"]["selector"]).matches(&pod.labels);
         if covers && value["status"]["disruptionsAllowed"].as_i64().unwrap_or(0) <= 0 {
             let message = "Cannot evict pod as it would violate the pod's disruption budget.";
-            let why = format!("The disruption budget {} does not allow evicting pods currently", budget.name());
+            let why =
+                format!("The disruption budget {} does not allow evicting pods currently", budget.name());
             return Err(SimError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
                 .with_causes(vec![json!({"reason": "DisruptionBudget", "message": why})]));
         }
@@ -154,7 +155,8 @@ pub(crate) fn bind(call: &mut Call<'_>, pod_name: &str) -> Result<Reply, SimErro
     }
     value["spec"]["nodeName"] = node.into();
     let now = call.state.clock.stamp();
-    let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
+    let condition =
+        json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
     if !value["status"]["conditions"].is_array() {
         value["status"]["conditions"] = json!([]);
     }
@@ -188,8 +190,7 @@ fn token(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let after = std::time::Duration::from_secs(seconds.unsigned_abs());
     body["kind"] = "TokenRequest".into();
     body["apiVersion"] = "authentication.k8s.io/v1".into();
-    body["metadata"] =
-        json!({"name": name, "namespace": namespace, "creationTimestamp": clock.stamp()});
+    body["metadata"] = json!({"name": name, "namespace": namespace, "creationTimestamp": clock.stamp()});
     if !body["spec"].is_object() {
         body["spec"] = json!({});
     }

@@ -115,7 +115,10 @@ mod tests {
         check("/api/v1/namespaces/x", ["", "v1", "", "namespaces", "x", ""]);
         check("/api/v1/namespaces/x/status", ["", "v1", "", "namespaces", "x", "status"]);
         check("/api/v1/namespaces/x/pods/p/log", ["", "v1", "x", "pods", "p", "log"]);
-        check("/apis/apps/v1/namespaces/x/deployments/d/scale", ["apps", "v1", "x", "deployments", "d", "scale"]);
+        check(
+            "/apis/apps/v1/namespaces/x/deployments/d/scale",
+            ["apps", "v1", "x", "deployments", "d", "scale"],
+        );
         check("/apis/a.b/v1/namespaces/x/status", ["a.b", "v1", "x", "status", "", ""]);
         check("/api/v1/namespaces/x/pods/a%20b", ["", "v1", "x", "pods", "a b", ""]);
         assert!(Path::parse("/api/v1/watch/pods").unwrap().watch);

@@ -180,8 +180,8 @@ pub(crate) fn accept(crd: &mut Value, conflict: Option<&str>, now: &str) {
         .map(str::to_owned);
     let names = crd["spec"]["names"].clone();
     let accepted = conflict.is_none();
-    let (names_reason, names_message) = conflict
-        .map_or(("NoConflicts", "no conflicts found"), |why| ("NameConflict", why));
+    let (names_reason, names_message) =
+        conflict.map_or(("NoConflicts", "no conflicts found"), |why| ("NameConflict", why));
     let (reason, message) = if accepted {
         ("InitialNamesAccepted", "the initial names have been accepted")
     } else {

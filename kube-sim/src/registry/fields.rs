@@ -114,10 +114,7 @@ pub(crate) struct FieldSelector(Vec<(Place, FieldTerm)>);
 impl FieldSelector {
     /// # Errors
     /// 400 for text that does not parse and for a field that the kind cannot be selected by.
-    pub(crate) fn parse(
-        text: &str,
-        resource: &super::Resource,
-    ) -> Result<Self, SimError> {
+    pub(crate) fn parse(text: &str, resource: &super::Resource) -> Result<Self, SimError> {
         let mut all = Vec::new();
         for mut term in field_terms(text).map_err(SimError::bad_request)? {
             if resource.conversion == super::Conversion::Events {
@@ -130,8 +127,12 @@ impl FieldSelector {
             };
             let place = match label {
                 "metadata.name" => Place::Name,
-                "name" if matches!(resource.kind.as_str(), "Namespace" | "PersistentVolume" | "Node") => Place::Name,
-                "metadata.namespace" if resource.namespaced || resource.custom().is_none() => Place::Namespace,
+                "name" if matches!(resource.kind.as_str(), "Namespace" | "PersistentVolume" | "Node") => {
+                    Place::Name
+                }
+                "metadata.namespace" if resource.namespaced || resource.custom().is_none() => {
+                    Place::Namespace
+                }
                 _ => match resource.fields.iter().position(|f| f.label == label) {
                     Some(at) => Place::Field(at),
                     None => return Err(unknown(resource, label)),

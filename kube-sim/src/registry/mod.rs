@@ -55,10 +55,7 @@ impl Registry {
 
     /// Any version of the resource that is stored in the table of that name.
     pub(crate) fn by_storage(&self, storage: &str) -> Option<Arc<Resource>> {
-        self.all()
-            .filter(|r| &*r.storage == storage)
-            .find(|r| r.conversion == Conversion::None)
-            .cloned()
+        self.all().filter(|r| &*r.storage == storage).find(|r| r.conversion == Conversion::None).cloned()
     }
 
     pub(crate) fn has_version(&self, group: &str, version: &str) -> bool {
@@ -94,7 +91,7 @@ impl Registry {
             }
         }
         for (name, mut versions) in custom {
-            versions.sort_by(|a, b| version_order(b).cmp(&version_order(a)));
+            versions.sort_by_key(|v| std::cmp::Reverse(version_order(v)));
             match groups.iter_mut().find(|g| g.name == name) {
                 Some(group) => {
                     for version in versions {

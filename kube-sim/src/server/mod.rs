@@ -66,7 +66,11 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    pub(crate) async fn start(service: SimService, addr: SocketAddr, secure: bool) -> Result<Self, ServeError> {
+    pub(crate) async fn start(
+        service: SimService,
+        addr: SocketAddr,
+        secure: bool,
+    ) -> Result<Self, ServeError> {
         let listener = TcpListener::bind(addr).await.map_err(|e| ServeError::listen(addr, e))?;
         let addr = listener.local_addr().map_err(|e| ServeError::listen(addr, e))?;
         let (credentials, acceptor) = if secure {
@@ -89,7 +93,11 @@ impl Server {
         let scheme = if self.credentials.is_some() { "https" } else { "http" };
         let mut addr = self.addr;
         if addr.ip().is_unspecified() {
-            addr.set_ip(if addr.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+            addr.set_ip(if addr.is_ipv4() {
+                [127, 0, 0, 1].into()
+            } else {
+                std::net::Ipv6Addr::LOCALHOST.into()
+            });
         }
         format!("{scheme}://{addr}")
     }
@@ -110,6 +118,7 @@ impl Server {
     }
 
     /// A kubeconfig for this listener as YAML; over HTTPS with the client certificate in it.
+    #[expect(clippy::missing_panics_doc, reason = "a tree of strings always has a YAML form")]
     pub fn kubeconfig(&self) -> String {
         let mut cluster = json!({"server": self.url()});
         let mut user = json!({});
@@ -180,7 +189,8 @@ async fn accept(
                 connections.spawn(async move {
                     match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
                         Ok(Ok(stream)) => {
-                            let certified = stream.get_ref().1.peer_certificates().is_some_and(|c| !c.is_empty());
+                            let certified =
+                                stream.get_ref().1.peer_certificates().is_some_and(|c| !c.is_empty());
                             serve(stream, service, Some(Gate { certified, credentials })).await;
                         }
                         Ok(Err(e)) => tracing::debug!(%peer, error = %e, "TLS handshake failed"),

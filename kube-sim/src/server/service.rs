@@ -157,7 +157,9 @@ where
     let body = match Limited::new(body, BODY_LIMIT).collect().await {
         Ok(body) => body.to_bytes(),
         Err(e) if e.is::<LengthLimitError>() => return Reply::error(&SimError::too_large_body(BODY_LIMIT)),
-        Err(e) => return Reply::error(&SimError::bad_request(format!("the body of the request broke off: {e}"))),
+        Err(e) => {
+            return Reply::error(&SimError::bad_request(format!("the body of the request broke off: {e}")));
+        }
     };
     let content_type = header_text(&parts.headers, &header::CONTENT_TYPE);
     let request = Request {

@@ -134,8 +134,7 @@ impl State {
         self.bytes -= object.len();
         let mut value = object.value();
         value["metadata"]["resourceVersion"] = self.version.to_string().into();
-        let last =
-            Arc::new(Stored::new(object.key.clone(), self.version, object.fields.clone(), value));
+        let last = Arc::new(Stored::new(object.key.clone(), self.version, object.fields.clone(), value));
         self.unlink(&object, place);
         self.places.remove(&object.uid);
         let history = self.history;

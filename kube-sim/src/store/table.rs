@@ -40,9 +40,9 @@ impl Event {
     /// The watch frame of this event, made once for all watchers of one version.
     pub(crate) fn frame(&self, api_version: &str, kind: &str) -> Bytes {
         let make = || (api_version.into(), frame(self.change, &self.object, api_version, kind));
-        let (made_for, made) = self.frame.get_or_init(make);
-        if &**made_for == api_version {
-            return made.clone();
+        let (version, text) = self.frame.get_or_init(make);
+        if &**version == api_version {
+            return text.clone();
         }
         frame(self.change, &self.object, api_version, kind)
     }
@@ -79,14 +79,6 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) fn get(&self, key: &str) -> Option<&Arc<Stored>> {
         self.objects.get(key)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.objects.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.objects.is_empty()
     }
 
     /// The objects of a namespace, or all for an empty one, in key order.

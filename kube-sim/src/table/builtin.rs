@@ -37,7 +37,16 @@ fn count(map: &Value) -> Value {
 pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<Head>, CellsOf<'static>) {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => (
-            heads(&["Ready", "Status", "Restarts", "Age", "+IP", "+Node", "+Nominated Node", "+Readiness Gates"]),
+            heads(&[
+                "Ready",
+                "Status",
+                "Restarts",
+                "Age",
+                "+IP",
+                "+Node",
+                "+Nominated Node",
+                "+Readiness Gates",
+            ]),
             named(workloads::pod, now),
         ),
         ("apps", "Deployment") => (
@@ -53,15 +62,32 @@ pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<Head>, CellsOf<
         }
         ("apps", "DaemonSet") => (
             heads(&[
-                "Desired#", "Current#", "Ready#", "Up-to-date#", "Available#", "Node Selector", "Age",
-                "+Containers", "+Images", "+Selector",
+                "Desired#",
+                "Current#",
+                "Ready#",
+                "Up-to-date#",
+                "Available#",
+                "Node Selector",
+                "Age",
+                "+Containers",
+                "+Images",
+                "+Selector",
             ]),
             named(workloads::daemon_set, now),
         ),
-        ("batch", "Job") => (heads(&["Status", "Completions", "Duration", "Age"]), named(workloads::job, now)),
+        ("batch", "Job") => {
+            (heads(&["Status", "Completions", "Duration", "Age"]), named(workloads::job, now))
+        }
         ("", "Node") => (
             heads(&[
-                "Status", "Roles", "Age", "Version", "+Internal-IP", "+External-IP", "+OS-Image", "+Kernel-Version",
+                "Status",
+                "Roles",
+                "Age",
+                "Version",
+                "+Internal-IP",
+                "+External-IP",
+                "+OS-Image",
+                "+Kernel-Version",
                 "+Container-Runtime",
             ]),
             named(node, now),
@@ -87,10 +113,9 @@ pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<Head>, CellsOf<
             heads(&["Holder", "Age"]),
             named(|o, now| vec![text(&o["spec"]["holderIdentity"]).into(), age(o, now)], now),
         ),
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => (
-            heads(&["Created At"]),
-            named(|o, _| vec![o["metadata"]["creationTimestamp"].clone()], now),
-        ),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            (heads(&["Created At"]), named(|o, _| vec![o["metadata"]["creationTimestamp"].clone()], now))
+        }
         _ => (heads(&["Age"]), named(|o, now| vec![age(o, now)], now)),
     }
 }
@@ -175,8 +200,16 @@ fn event_table(resource: &Resource, now: Timestamp) -> (Vec<Head>, CellsOf<'stat
     };
     let mut heads: Vec<Head> =
         ["Last Seen", "Type", "Reason", "Object"].iter().map(|n| Head::shown(n, "string")).collect();
-    heads.extend([Head::wide("Subobject", "string"), Head::wide("Source", "string"), Head::shown("Message", "string")]);
-    heads.extend([Head::wide("First Seen", "string"), Head::wide("Count", "string"), Head::wide("Name", "string")]);
+    heads.extend([
+        Head::wide("Subobject", "string"),
+        Head::wide("Source", "string"),
+        Head::shown("Message", "string"),
+    ]);
+    heads.extend([
+        Head::wide("First Seen", "string"),
+        Head::wide("Count", "string"),
+        Head::wide("Name", "string"),
+    ]);
     let cells = move |o: &Value| {
         let object = &o[about];
         let stamp = |field: &str| match o[field].as_str().or(o["eventTime"].as_str()) {

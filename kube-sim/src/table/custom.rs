@@ -33,10 +33,8 @@ fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
         ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) => (*first).clone(),
         ("string", Value::String(_)) if found.len() == 1 => (*first).clone(),
         ("string", _) => {
-            let shown: Vec<String> = found
-                .iter()
-                .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
-                .collect();
+            let shown: Vec<String> =
+                found.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect();
             shown.join(" ").into()
         }
         _ => Value::Null,
@@ -89,10 +87,9 @@ fn closing(text: &str) -> Option<usize> {
     for (at, c) in text.char_indices() {
         match quote {
             Some(q) if c == q => quote = None,
-            Some(_) => {}
             None if c == '\'' || c == '"' => quote = Some(c),
             None if c == ']' => return Some(at),
-            None => {}
+            _ => {}
         }
     }
     None
@@ -114,7 +111,11 @@ fn index<'a>(at: &[&'a Value], inner: &str) -> Vec<&'a Value> {
         return at
             .iter()
             .flat_map(|v| v.as_array().into_iter().flatten())
-            .filter(|v| select(v, path).first().is_some_and(|f| f.as_str().map_or_else(|| f.to_string(), str::to_owned) == wanted))
+            .filter(|v| {
+                select(v, path)
+                    .first()
+                    .is_some_and(|f| f.as_str().map_or_else(|| f.to_string(), str::to_owned) == wanted)
+            })
             .collect();
     }
     let Ok(number) = inner.parse::<i64>() else { return Vec::new() };
@@ -132,17 +133,18 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[track_caller]
+    fn check(object: &Value, path: &str, expected: &[Value]) {
+        let got: Vec<Value> = select(object, path).into_iter().cloned().collect();
+        assert_eq!(got, expected, "{path}");
+    }
+
     #[test]
     fn paths_select() {
         let object = json!({
             "spec": {"a.b": 1, "list": [{"n": "x", "v": 1}, {"n": "y", "v": 2}]},
             "status": {"conditions": [{"type": "Ready", "status": "True"}]},
         });
-        #[track_caller]
-        fn check(object: &Value, path: &str, expected: &[Value]) {
-            let got: Vec<Value> = select(object, path).into_iter().cloned().collect();
-            assert_eq!(got, expected, "{path}");
-        }
         check(&object, ".spec.list[1].n", &[json!("y")]);
         check(&object, ".spec.list[-1].v", &[json!(2)]);
         check(&object, ".spec.list[*].v", &[json!(1), json!(2)]);

@@ -27,7 +27,13 @@ impl Head {
     /// A column that is always shown.
     fn shown(name: &str, kind: &str) -> Self {
         let format = if name == "Name" { "name" } else { "" };
-        Self { name: name.into(), kind: kind.into(), format: format.into(), description: String::new(), priority: 0 }
+        Self {
+            name: name.into(),
+            kind: kind.into(),
+            format: format.into(),
+            description: String::new(),
+            priority: 0,
+        }
     }
 
     /// A column of `-o wide`.
@@ -37,15 +43,19 @@ impl Head {
 }
 
 /// A `Table` of these objects.
-pub(crate) fn of(resource: &Resource, objects: &[Value], metadata: Value, with_columns: bool, now: Timestamp) -> Value {
+pub(crate) fn of(
+    resource: &Resource,
+    objects: &[Value],
+    metadata: &Value,
+    with_columns: bool,
+    now: Timestamp,
+) -> Value {
     let (heads, cells): (Vec<Head>, CellsOf<'_>) = match resource.custom() {
         Some(custom) => (custom::heads(custom), Box::new(move |o| custom::cells(custom, o, now))),
         None => builtin::table(resource, now),
     };
-    let rows: Vec<Value> = objects
-        .iter()
-        .map(|o| json!({"cells": cells(o), "object": render::partial(o)}))
-        .collect();
+    let rows: Vec<Value> =
+        objects.iter().map(|o| json!({"cells": cells(o), "object": render::partial(o)})).collect();
     let columns: Vec<Value> = if with_columns { heads.iter().map(column).collect() } else { Vec::new() };
     json!({
         "kind": "Table",

@@ -38,6 +38,10 @@ const BATCH: usize = 64;
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 
 /// An open watch.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a stage that is passed once, independent of the others"
+)]
 pub(crate) struct Watch {
     inner: Arc<Inner>,
     id: u64,
@@ -93,7 +97,7 @@ pub(crate) fn open(
     let mut initial = VecDeque::new();
     let mut ready = VecDeque::new();
     let mut closed = false;
-    let mut shaper = Shaper::new(target.resource.clone(), accept, state.clock);
+    let shaper = Shaper::new(target.resource.clone(), accept, state.clock);
     if send_state {
         let objects = state.table(storage).map(|t| t.objects(&target.namespace)).unwrap_or_default();
         initial.extend(objects.into_iter().filter(|o| filter.matches(o)));
@@ -101,14 +105,15 @@ pub(crate) fn open(
         && let Some(Err(compacted)) = state.table(storage).map(|t| t.changes_after(from, 1))
     {
         let text = format!("too old resource version: {from} ({})", compacted.oldest);
-        ready.push_back(shaper.error(&SimError::expired(text)));
+        ready.push_back(Shaper::error(&SimError::expired(text)));
         closed = true;
     }
     let cursor = if send_state || from == 0 { state.version() } else { from };
     let now = Instant::now();
-    let patience = options.timeout.filter(|t| !t.is_zero()).unwrap_or_else(|| {
-        Duration::from_secs(1800 + state.random.below(1800))
-    });
+    let patience = options
+        .timeout
+        .filter(|t| !t.is_zero())
+        .unwrap_or_else(|| Duration::from_secs(1800 + state.random.below(1800)));
     let interval = inner.settings.bookmark_interval;
     let id = state.new_watcher();
     Ok(Watch {
@@ -224,7 +229,9 @@ impl Watch {
         match (now, before) {
             (true, Some(_)) => Some(self.shaper.event(event, Change::Modified)),
             (true, None) => Some(self.shaper.event(event, Change::Added)),
-            (false, Some(_)) if event.change == Change::Deleted => Some(self.shaper.event(event, Change::Deleted)),
+            (false, Some(_)) if event.change == Change::Deleted => {
+                Some(self.shaper.event(event, Change::Deleted))
+            }
             // It left the selection: gone for this watch, in the last state that it could see.
             (false, Some(before)) => Some(self.shaper.object_at(Change::Deleted, before, event.version)),
             (false, None) => None,

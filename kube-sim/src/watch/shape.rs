@@ -63,7 +63,7 @@ impl Shaper {
                 let with_columns = !std::mem::replace(&mut self.columns_sent, true);
                 let meta = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
                 let rows = std::slice::from_ref(object);
-                crate::table::of(&self.resource, rows, meta, with_columns, self.clock.now())
+                crate::table::of(&self.resource, rows, &meta, with_columns, self.clock.now())
             }
         };
         line(name, &shown)
@@ -86,7 +86,7 @@ impl Shaper {
     }
 
     /// The failure that ends a watch.
-    pub(crate) fn error(&mut self, error: &SimError) -> Bytes {
+    pub(crate) fn error(error: &SimError) -> Bytes {
         line("ERROR", error.status())
     }
 }

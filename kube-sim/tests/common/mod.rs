@@ -1,0 +1,134 @@
+//! A small client over the tower service, for the integration tests.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this")]
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use kube_sim::{Sim, SimBody};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+/// An answer that was read whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub code: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+    pub text: Bytes,
+}
+
+impl Answer {
+    /// The body, of an answer that has to be a success.
+    #[track_caller]
+    pub fn ok(self) -> Value {
+        assert!(self.code.is_success(), "{} {}", self.code, self.body);
+        self.body
+    }
+
+    /// The message, of an answer that has to be a failure with this code and reason.
+    #[track_caller]
+    pub fn fails(self, code: u16, reason: &str) -> String {
+        assert_eq!(self.code.as_u16(), code, "{}", self.body);
+        assert_eq!(self.body["kind"], "Status", "{}", self.body);
+        assert_eq!(self.body["reason"].as_str().unwrap_or_default(), reason, "{}", self.body);
+        assert_eq!(self.body["code"], code);
+        self.body["message"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+pub async fn send(sim: &Sim, request: Request<Full<Bytes>>) -> Answer {
+    let response = sim.service().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let text = body.collect().await.unwrap().to_bytes();
+    let body = serde_json::from_slice(&text).unwrap_or(Value::Null);
+    Answer { code: parts.status, headers: parts.headers, body, text }
+}
+
+pub async fn call(sim: &Sim, method: Method, path: &str, body: Value) -> Answer {
+    call_as(sim, method, path, "application/json", body).await
+}
+
+pub async fn call_as(sim: &Sim, method: Method, path: &str, content_type: &str, body: Value) -> Answer {
+    let bytes = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", content_type)
+        .header("user-agent", "tests/1.0")
+        .body(Full::new(bytes))
+        .unwrap();
+    send(sim, request).await
+}
+
+pub async fn get(sim: &Sim, path: &str) -> Answer {
+    call(sim, Method::GET, path, Value::Null).await
+}
+
+pub async fn get_accepting(sim: &Sim, path: &str, accept: &str) -> Answer {
+    let request = Request::get(path).header("accept", accept).body(Full::default()).unwrap();
+    send(sim, request).await
+}
+
+pub async fn post(sim: &Sim, path: &str, body: Value) -> Answer {
+    call(sim, Method::POST, path, body).await
+}
+
+pub async fn put(sim: &Sim, path: &str, body: Value) -> Answer {
+    call(sim, Method::PUT, path, body).await
+}
+
+pub async fn delete(sim: &Sim, path: &str) -> Answer {
+    call(sim, Method::DELETE, path, Value::Null).await
+}
+
+pub async fn merge(sim: &Sim, path: &str, body: Value) -> Answer {
+    call_as(sim, Method::PATCH, path, "application/merge-patch+json", body).await
+}
+
+/// An open watch, read frame by frame.
+pub struct Watch {
+    body: SimBody,
+    pub code: StatusCode,
+}
+
+impl Watch {
+    pub async fn open(sim: &Sim, path: &str) -> Self {
+        let request = Request::get(path).body(Full::<Bytes>::default()).unwrap();
+        let response = sim.service().oneshot(request).await.unwrap();
+        Self { code: response.status(), body: response.into_body() }
+    }
+
+    /// The bytes of the next frame; `None` at the end, `Err` where the connection broke.
+    pub async fn raw(&mut self) -> Option<Result<Bytes, ()>> {
+        let frame = self.body.frame().await?;
+        Some(frame.map(|f| f.into_data().unwrap()).map_err(drop))
+    }
+
+    /// The next event.
+    pub async fn next(&mut self) -> Option<Value> {
+        let bytes = self.raw().await?.expect("the connection broke");
+        Some(serde_json::from_slice(&bytes).expect("a frame is one JSON document"))
+    }
+
+    /// Type and name of the next event.
+    pub async fn step(&mut self) -> (String, String) {
+        let event = self.next().await.expect("the watch ended");
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        (text(&event["type"]), text(&event["object"]["metadata"]["name"]))
+    }
+}
+
+pub fn config_map(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"k": "v"}})
+}
+
+pub fn pod(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        "spec": {"containers": [{"name": "main", "image": "nginx"}]},
+    })
+}
+
+pub const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+pub const PODS: &str = "/api/v1/namespaces/default/pods";

@@ -1,0 +1,254 @@
+//! Creating, reading, updating and deleting over the service.
+
+mod common;
+
+use common::{MAPS, PODS, call, config_map, delete, get, merge, pod, post, put};
+use http::Method;
+use kube_sim::Sim;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_created_object_has_what_the_server_fills() {
+    let sim = Sim::new();
+    let answer = post(&sim, MAPS, config_map("a")).await;
+    assert_eq!(answer.code, 201);
+    let map = answer.ok();
+    assert_eq!(map["metadata"]["namespace"], "default");
+    assert_eq!(map["metadata"]["uid"].as_str().unwrap().len(), 36);
+    assert!(map["metadata"]["creationTimestamp"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(map["metadata"]["resourceVersion"], sim.resource_version().to_string());
+    assert_eq!(get(&sim, &format!("{MAPS}/a")).await.ok(), map);
+}
+
+#[tokio::test]
+async fn names_are_generated_and_judged() {
+    let sim = Sim::new();
+    let mut map = config_map("");
+    map["metadata"] = json!({"generateName": "x-"});
+    let made = post(&sim, MAPS, map.clone()).await.ok();
+    let name = made["metadata"]["name"].as_str().unwrap();
+    assert!(name.starts_with("x-") && name.len() == 7, "{name}");
+    map["metadata"] = json!({});
+    let message = post(&sim, MAPS, map.clone()).await.fails(422, "Invalid");
+    assert!(message.contains("metadata.name: Required value: name or generateName is required"), "{message}");
+    map["metadata"] = json!({"name": "No_Good"});
+    let message = post(&sim, MAPS, map).await.fails(422, "Invalid");
+    assert!(
+        message.starts_with("ConfigMap \"No_Good\" is invalid: metadata.name: Invalid value:"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn refusals_are_whole_statuses() {
+    let sim = Sim::new();
+    post(&sim, MAPS, config_map("a")).await.ok();
+    let again = post(&sim, MAPS, config_map("a")).await;
+    assert_eq!(again.body["details"], json!({"name": "a", "kind": "configmaps"}));
+    assert_eq!(again.fails(409, "AlreadyExists"), "configmaps \"a\" already exists");
+    let missing = get(&sim, &format!("{MAPS}/b")).await.fails(404, "NotFound");
+    assert_eq!(missing, "configmaps \"b\" not found");
+    let nowhere = post(&sim, "/api/v1/namespaces/nowhere/configmaps", config_map("a")).await;
+    assert_eq!(nowhere.fails(404, "NotFound"), "namespaces \"nowhere\" not found");
+    let mut elsewhere = config_map("c");
+    elsewhere["metadata"]["namespace"] = "kube-system".into();
+    post(&sim, MAPS, elsewhere).await.fails(400, "BadRequest");
+    let mut other = config_map("c");
+    other["kind"] = "Secret".into();
+    post(&sim, MAPS, other).await.fails(400, "BadRequest");
+    call(&sim, Method::POST, &format!("{MAPS}/a"), config_map("a")).await.fails(405, "MethodNotAllowed");
+    assert_eq!(get(&sim, "/apis/none/v1/things").await.text, "404 page not found\n");
+}
+
+#[tokio::test]
+async fn an_update_needs_the_present_version() {
+    let sim = Sim::new();
+    let path = format!("{MAPS}/a");
+    let first = post(&sim, MAPS, config_map("a")).await.ok();
+    let mut next = first.clone();
+    next["data"]["k"] = "w".into();
+    let second = put(&sim, &path, next.clone()).await.ok();
+    assert_ne!(second["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
+    assert_eq!(second["metadata"]["uid"], first["metadata"]["uid"]);
+    let message = put(&sim, &path, next).await.fails(409, "Conflict");
+    assert_eq!(
+        message,
+        "Operation cannot be fulfilled on configmaps \"a\": the object has been modified; please apply your changes to the latest version and try again"
+    );
+    // Without a version, and without a change, nothing happens.
+    let before = sim.resource_version();
+    let mut same = second.clone();
+    same["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    assert_eq!(put(&sim, &path, same).await.ok(), second);
+    assert_eq!(sim.resource_version(), before);
+    let mut renamed = second;
+    renamed["metadata"]["name"] = "b".into();
+    put(&sim, &path, renamed).await.fails(400, "BadRequest");
+}
+
+#[tokio::test]
+async fn generation_counts_the_spec_and_status_has_its_own_endpoint() {
+    let sim = Sim::new();
+    let path = "/apis/apps/v1/namespaces/default/deployments";
+    let deployment = json!({
+        "metadata": {"name": "web"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "c", "image": "i"}]},
+            },
+        },
+        "status": {"replicas": 7},
+    });
+    let made = post(&sim, path, deployment).await.ok();
+    assert_eq!(made["metadata"]["generation"], 1);
+    assert_eq!(made["status"], json!({}));
+    assert_eq!(made["apiVersion"], "apps/v1");
+    let one = format!("{path}/web");
+    let labelled = merge(&sim, &one, json!({"metadata": {"labels": {"a": "b"}}})).await.ok();
+    assert_eq!(labelled["metadata"]["generation"], 1);
+    let scaled = merge(&sim, &one, json!({"spec": {"replicas": 3}, "status": {"replicas": 9}})).await.ok();
+    assert_eq!(scaled["metadata"]["generation"], 2);
+    assert_eq!(scaled["status"], json!({}));
+    let status = json!({"spec": {"replicas": 5}, "status": {"replicas": 3}});
+    let reported = merge(&sim, &format!("{one}/status"), status).await.ok();
+    assert_eq!(reported["metadata"]["generation"], 2);
+    assert_eq!(reported["spec"]["replicas"], 3);
+    assert_eq!(reported["status"]["replicas"], 3);
+    let scale = get(&sim, &format!("{one}/scale")).await.ok();
+    assert_eq!(scale["spec"]["replicas"], 3);
+    assert_eq!(scale["status"], json!({"replicas": 3, "selector": "app=web"}));
+    merge(&sim, &format!("{one}/scale"), json!({"spec": {"replicas": 4}})).await.ok();
+    assert_eq!(get(&sim, &one).await.ok()["metadata"]["generation"], 3);
+}
+
+#[tokio::test]
+async fn finalizers_hold_an_object_until_they_are_gone() {
+    let sim = Sim::new();
+    let path = format!("{MAPS}/a");
+    let mut map = config_map("a");
+    map["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    post(&sim, MAPS, map).await.ok();
+    let marked = delete(&sim, &path).await.ok();
+    assert!(marked["metadata"]["deletionTimestamp"].is_string());
+    assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 0);
+    let message =
+        merge(&sim, &path, json!({"metadata": {"finalizers": ["example.com/hold", "example.com/b"]}}))
+            .await
+            .fails(422, "Invalid");
+    assert!(message.contains("no new finalizers can be added if the object is being deleted"), "{message}");
+    merge(&sim, &path, json!({"metadata": {"finalizers": null}})).await.ok();
+    get(&sim, &path).await.fails(404, "NotFound");
+}
+
+#[tokio::test]
+async fn deletion_respects_preconditions_and_dry_runs() {
+    let sim = Sim::new();
+    let path = format!("{MAPS}/a");
+    let map = post(&sim, MAPS, config_map("a")).await.ok();
+    let options = json!({"preconditions": {"uid": "other"}});
+    call(&sim, Method::DELETE, &path, options).await.fails(409, "Conflict");
+    delete(&sim, &format!("{path}?dryRun=All")).await.ok();
+    get(&sim, &path).await.ok();
+    let gone = delete(&sim, &path).await.ok();
+    assert_eq!(gone["status"], "Success");
+    assert_eq!(gone["details"]["uid"], map["metadata"]["uid"]);
+    delete(&sim, &path).await.fails(404, "NotFound");
+    let before = sim.resource_version();
+    assert_eq!(post(&sim, &format!("{MAPS}?dryRun=All"), config_map("b")).await.code, 201);
+    assert_eq!(sim.resource_version(), before);
+    get(&sim, &format!("{MAPS}/b")).await.fails(404, "NotFound");
+}
+
+#[tokio::test]
+async fn a_namespace_takes_its_contents_with_it() {
+    let sim = Sim::new();
+    post(&sim, "/api/v1/namespaces", json!({"metadata": {"name": "x"}})).await.ok();
+    let mut held = config_map("held");
+    held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    let maps = "/api/v1/namespaces/x/configmaps";
+    post(&sim, maps, held).await.ok();
+    post(&sim, maps, config_map("free")).await.ok();
+    let namespace = delete(&sim, "/api/v1/namespaces/x").await.ok();
+    assert_eq!(namespace["status"]["phase"], "Terminating");
+    get(&sim, &format!("{maps}/free")).await.fails(404, "NotFound");
+    let late = post(&sim, maps, config_map("late")).await;
+    assert_eq!(late.body["details"]["causes"][0]["reason"], "NamespaceTerminating");
+    late.fails(403, "Forbidden");
+    merge(&sim, &format!("{maps}/held"), json!({"metadata": {"finalizers": null}})).await.ok();
+    get(&sim, "/api/v1/namespaces/x").await.fails(404, "NotFound");
+}
+
+fn owned(name: &str, owner: &Value, blocks: bool) -> Value {
+    let mut map = config_map(name);
+    map["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "v1", "kind": "ConfigMap", "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"], "blockOwnerDeletion": blocks,
+    }]);
+    map
+}
+
+#[tokio::test]
+async fn dependents_follow_their_owner_as_the_policy_says() {
+    let sim = Sim::new();
+    for (policy, stays) in [("Background", false), ("Foreground", false), ("Orphan", true)] {
+        let owner = post(&sim, MAPS, config_map("owner")).await.ok();
+        let child = post(&sim, MAPS, owned("child", &owner, true)).await.ok();
+        post(&sim, MAPS, owned("grandchild", &child, true)).await.ok();
+        delete(&sim, &format!("{MAPS}/owner?propagationPolicy={policy}")).await.ok();
+        get(&sim, &format!("{MAPS}/owner")).await.fails(404, "NotFound");
+        let left = get(&sim, &format!("{MAPS}/child")).await;
+        if stays {
+            assert_eq!(left.ok()["metadata"].get("ownerReferences"), None);
+            delete(&sim, &format!("{MAPS}/child")).await.ok();
+        } else {
+            left.fails(404, "NotFound");
+        }
+        get(&sim, &format!("{MAPS}/grandchild")).await.fails(404, "NotFound");
+    }
+}
+
+#[tokio::test]
+async fn a_foreground_owner_waits_for_blocking_dependents() {
+    let sim = Sim::new();
+    let owner = post(&sim, MAPS, config_map("owner")).await.ok();
+    let mut child = owned("child", &owner, true);
+    child["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    post(&sim, MAPS, child).await.ok();
+    delete(&sim, &format!("{MAPS}/owner?propagationPolicy=Foreground")).await.ok();
+    let waiting = get(&sim, &format!("{MAPS}/owner")).await.ok();
+    assert_eq!(waiting["metadata"]["finalizers"], json!(["foregroundDeletion"]));
+    merge(&sim, &format!("{MAPS}/child"), json!({"metadata": {"finalizers": []}})).await.ok();
+    get(&sim, &format!("{MAPS}/owner")).await.fails(404, "NotFound");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_pod_is_marked_and_stops_a_little_later() {
+    let sim = Sim::new();
+    let mut placed = pod("placed");
+    placed["spec"]["nodeName"] = "node-0".into();
+    post(&sim, PODS, placed).await.ok();
+    post(&sim, PODS, pod("waiting")).await.ok();
+    delete(&sim, &format!("{PODS}/waiting")).await.ok();
+    get(&sim, &format!("{PODS}/waiting")).await.fails(404, "NotFound");
+    let marked = delete(&sim, &format!("{PODS}/placed")).await.ok();
+    assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 30);
+    get(&sim, &format!("{PODS}/placed")).await.ok();
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    get(&sim, &format!("{PODS}/placed")).await.fails(404, "NotFound");
+}
+
+#[tokio::test]
+async fn collections_are_deleted_by_selector() {
+    let sim = Sim::new();
+    for name in ["a", "b", "c"] {
+        let mut map = config_map(name);
+        map["metadata"]["labels"] = json!({"keep": (name == "b").to_string()});
+        post(&sim, MAPS, map).await.ok();
+    }
+    let gone = delete(&sim, &format!("{MAPS}?labelSelector=keep%3Dfalse")).await.ok();
+    assert_eq!(gone["items"].as_array().unwrap().len(), 2);
+    let left = get(&sim, MAPS).await.ok();
+    assert_eq!(left["items"].as_array().unwrap().len(), 1);
+}

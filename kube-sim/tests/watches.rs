@@ -1,0 +1,179 @@
+//! Watches: events, bookmarks, initial state, history, time limits.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{MAPS, PODS, Watch, config_map, delete, get, merge, pod, post};
+use kube_sim::{Sim, WatchList};
+use serde_json::json;
+
+fn event(kind: &str, name: &str) -> (String, String) {
+    (kind.to_owned(), name.to_owned())
+}
+
+#[tokio::test]
+async fn changes_come_in_order_after_the_state() {
+    let sim = Sim::new();
+    post(&sim, MAPS, config_map("a")).await.ok();
+    let mut watch = Watch::open(&sim, &format!("{MAPS}?watch=true")).await;
+    assert_eq!(watch.step().await, event("ADDED", "a"));
+    post(&sim, MAPS, config_map("b")).await.ok();
+    merge(&sim, &format!("{MAPS}/a"), json!({"data": {"k": "w"}})).await.ok();
+    delete(&sim, &format!("{MAPS}/a")).await.ok();
+    assert_eq!(watch.step().await, event("ADDED", "b"));
+    let changed = watch.next().await.unwrap();
+    assert_eq!((&changed["type"], &changed["object"]["data"]["k"]), (&json!("MODIFIED"), &json!("w")));
+    assert_eq!(changed["object"]["kind"], "ConfigMap");
+    let gone = watch.next().await.unwrap();
+    assert_eq!(gone["type"], "DELETED");
+    assert_eq!(gone["object"]["metadata"]["resourceVersion"], sim.resource_version().to_string());
+}
+
+#[tokio::test]
+async fn a_watch_resumes_where_it_is_told() {
+    let sim = Sim::new();
+    let first = post(&sim, MAPS, config_map("a")).await.ok();
+    let version = first["metadata"]["resourceVersion"].as_str().unwrap();
+    post(&sim, MAPS, config_map("b")).await.ok();
+    let mut watch = Watch::open(&sim, &format!("{MAPS}?watch=true&resourceVersion={version}")).await;
+    assert_eq!(watch.step().await, event("ADDED", "b"));
+}
+
+#[tokio::test]
+async fn what_leaves_the_selection_is_deleted_in_its_last_matching_state() {
+    let sim = Sim::new();
+    let mut map = config_map("a");
+    map["metadata"]["labels"] = json!({"in": "yes"});
+    post(&sim, MAPS, map).await.ok();
+    let from = sim.resource_version();
+    let mut watch =
+        Watch::open(&sim, &format!("{MAPS}?watch=1&labelSelector=in%3Dyes&resourceVersion={from}")).await;
+    let out = merge(&sim, &format!("{MAPS}/a"), json!({"metadata": {"labels": {"in": "no"}}})).await.ok();
+    merge(&sim, &format!("{MAPS}/a"), json!({"data": {"k": "unseen"}})).await.ok();
+    merge(&sim, &format!("{MAPS}/a"), json!({"metadata": {"labels": {"in": "yes"}}})).await.ok();
+    let gone = watch.next().await.unwrap();
+    assert_eq!(gone["type"], "DELETED");
+    assert_eq!(gone["object"]["metadata"]["labels"]["in"], "yes");
+    assert_eq!(gone["object"]["metadata"]["resourceVersion"], out["metadata"]["resourceVersion"]);
+    assert_eq!(watch.step().await, event("ADDED", "a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bookmarks_come_regularly_and_before_the_end() {
+    let sim = Sim::builder().bookmark_interval(Duration::from_secs(10)).build();
+    let from = sim.resource_version();
+    let path = format!("{PODS}?watch=1&allowWatchBookmarks=true&timeoutSeconds=25&resourceVersion={from}");
+    let mut watch = Watch::open(&sim, &path).await;
+    let begin = tokio::time::Instant::now();
+    post(&sim, MAPS, config_map("elsewhere")).await.ok();
+    let mut at = Vec::new();
+    while let Some(event) = watch.next().await {
+        assert_eq!(event["type"], "BOOKMARK");
+        assert_eq!(event["object"]["kind"], "Pod");
+        assert_eq!(event["object"]["metadata"]["resourceVersion"], sim.resource_version().to_string());
+        assert_eq!(event["object"]["spec"], json!({"containers": null}));
+        at.push(begin.elapsed().as_secs());
+    }
+    assert_eq!(at, [10, 20, 23]);
+    assert_eq!(begin.elapsed().as_secs(), 25);
+}
+
+#[tokio::test]
+async fn the_initial_state_ends_with_a_marked_bookmark() {
+    let sim = Sim::new();
+    post(&sim, MAPS, config_map("a")).await.ok();
+    let query = "watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan";
+    let mut watch = Watch::open(&sim, &format!("{MAPS}?{query}")).await;
+    assert_eq!(watch.step().await, event("ADDED", "a"));
+    let end = watch.next().await.unwrap();
+    assert_eq!(end["type"], "BOOKMARK");
+    assert_eq!(end["object"]["metadata"]["annotations"], json!({"k8s.io/initial-events-end": "true"}));
+    assert_eq!(end["object"]["metadata"]["resourceVersion"], sim.resource_version().to_string());
+    post(&sim, MAPS, config_map("b")).await.ok();
+    assert_eq!(watch.step().await, event("ADDED", "b"));
+    let message = get(&sim, &format!("{MAPS}?watch=1&sendInitialEvents=true")).await.fails(422, "Invalid");
+    assert!(
+        message.contains("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"),
+        "{message}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_without_initial_state_refuse_or_ignore_it() {
+    let query = "watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan";
+    let sim = Sim::builder().watch_list(WatchList::Refused).build();
+    let message = get(&sim, &format!("{MAPS}?{query}")).await.fails(422, "Invalid");
+    assert!(message.contains("sendInitialEvents is forbidden for watch"), "{message}");
+
+    let sim = Sim::builder().watch_list(WatchList::Ignored).build();
+    post(&sim, MAPS, config_map("a")).await.ok();
+    let mut watch = Watch::open(&sim, &format!("{MAPS}?{query}&timeoutSeconds=200")).await;
+    assert_eq!(watch.step().await, event("ADDED", "a"));
+    let mut bookmarks = 0;
+    while let Some(event) = watch.next().await {
+        assert_eq!(event["object"]["metadata"].get("annotations"), None);
+        bookmarks += 1;
+    }
+    assert_eq!(bookmarks, 4);
+}
+
+#[tokio::test]
+async fn a_compacted_version_ends_in_an_error_event() {
+    let sim = Sim::new();
+    let version = post(&sim, MAPS, config_map("a")).await.ok()["metadata"]["resourceVersion"].clone();
+    post(&sim, MAPS, config_map("b")).await.ok();
+    sim.compact_all();
+    let path = format!("{MAPS}?watch=1&resourceVersion={}", version.as_str().unwrap());
+    let mut watch = Watch::open(&sim, &path).await;
+    assert_eq!(watch.code, 200);
+    let error = watch.next().await.unwrap();
+    assert_eq!(error["type"], "ERROR");
+    assert_eq!((&error["object"]["code"], &error["object"]["reason"]), (&json!(410), &json!("Expired")));
+    assert!(watch.next().await.is_none());
+    let now = sim.resource_version();
+    let mut watch = Watch::open(&sim, &format!("{MAPS}?watch=1&resourceVersion={now}")).await;
+    post(&sim, MAPS, config_map("c")).await.ok();
+    assert_eq!(watch.step().await, event("ADDED", "c"));
+}
+
+#[tokio::test]
+async fn a_watch_that_falls_behind_is_cut_off() {
+    let sim = Sim::builder().history(10).build();
+    let from = sim.resource_version();
+    let mut watch = Watch::open(&sim, &format!("{MAPS}?watch=1&resourceVersion={from}")).await;
+    for i in 0..30 {
+        post(&sim, MAPS, config_map(&format!("m{i}"))).await.ok();
+    }
+    assert!(watch.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_sees_a_pod_stop() {
+    let sim = Sim::new();
+    let mut placed = pod("a");
+    placed["spec"]["nodeName"] = "n".into();
+    post(&sim, PODS, placed).await.ok();
+    let from = sim.resource_version();
+    let mut watch = Watch::open(&sim, &format!("{PODS}?watch=1&resourceVersion={from}")).await;
+    let path = format!("{PODS}/a");
+    let (first, _) = tokio::join!(watch.step(), delete(&sim, &path));
+    assert_eq!(first, event("MODIFIED", "a"));
+    assert_eq!(watch.step().await, event("DELETED", "a"));
+}
+
+#[tokio::test]
+async fn a_watch_can_show_metadata_or_tables_only() {
+    let sim = Sim::new();
+    post(&sim, PODS, pod("a")).await.ok();
+    for (accept, kind) in [
+        ("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", "PartialObjectMetadata"),
+        ("application/json;as=Table;g=meta.k8s.io;v=v1", "Table"),
+    ] {
+        let answer = common::get_accepting(&sim, &format!("{PODS}?watch=1&timeoutSeconds=1"), accept).await;
+        let line = answer.text.split(|b| *b == b'\n').next().unwrap();
+        let event: serde_json::Value = serde_json::from_slice(line).unwrap();
+        assert_eq!(event["type"], "ADDED");
+        assert_eq!(event["object"]["kind"], kind);
+    }
+}
