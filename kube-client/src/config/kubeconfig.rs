@@ -16,6 +16,30 @@ pub(super) type Unknown = BTreeMap<String, Value>;
 ///
 /// Read one with [`read`](Self::read), [`read_from`](Self::read_from) or [`from_yaml`](Self::from_yaml), and turn it into
 /// a [`Config`](crate::Config) with [`Config::from_custom_kubeconfig`](crate::Config::from_custom_kubeconfig).
+///
+/// ```
+/// use kube_client::{Config, config::{KubeConfigOptions, Kubeconfig}};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let kubeconfig = Kubeconfig::from_yaml(
+///     "
+/// contexts:
+/// - name: staging
+///   context: {cluster: east, user: ada, namespace: web}
+/// clusters:
+/// - name: east
+///   cluster: {server: 'https://10.0.0.1:6443'}
+/// users:
+/// - name: ada
+///   user: {token: abc}
+/// ",
+/// )?;
+/// let options = KubeConfigOptions { context: Some("staging".into()), ..Default::default() };
+/// let config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+/// assert_eq!(config.default_namespace, "web");
+/// # Ok::<_, Box<dyn std::error::Error>>(()) })?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Kubeconfig {
     /// `Config`, where it is given.

@@ -4,9 +4,12 @@ use super::server::{Authority, Server};
 use crate::{
     client::Client,
     config::{Config, RetryPolicy},
-    error::{Error, TransportKind},
+    error::{Error, TransportKind, Wait},
 };
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
@@ -84,6 +87,36 @@ async fn a_dead_proxy_is_named_beside_the_cluster() {
         let error = version(config, &format!("{scheme}://{proxy}")).await.unwrap_err();
         assert!(matches!(error, Error::Transport { kind: TransportKind::Connect, .. }), "{error:?}");
         assert_eq!(error.to_string(), format!("cannot connect to 10.0.0.1:6443 through the proxy {proxy}"));
+    }
+}
+
+#[tokio::test]
+async fn a_silent_proxy_ends_in_a_timeout_that_names_the_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = listener.local_addr().unwrap();
+    let mut config = Config::new("https://10.0.0.1:6443".parse().unwrap());
+    config.accept_invalid_certs = true;
+    config.connect_timeout = Some(Duration::from_millis(50));
+    for scheme in ["http", "socks5h"] {
+        let error = version(config.clone(), &format!("{scheme}://{proxy}")).await.unwrap_err();
+        assert!(matches!(error, Error::Timeout { wait: Wait::Connect, .. }), "{error:?}");
+        let wanted = format!("timed out after 50ms connecting (10.0.0.1:6443 through the proxy {proxy})");
+        assert_eq!(error.to_string(), wanted);
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_with_tls_of_its_own_is_checked_against_the_systems_authorities() {
+    let proxy = Server::https(&Authority::new("corporate").issue(&["127.0.0.1"], |_| {}), None).await;
+    let server = Server::http(|_| async { super::server::version() }).await;
+    match version(server.plain(), &format!("https://{}", proxy.address)).await {
+        Err(Error::Transport { kind: TransportKind::Proxy, what, .. }) => {
+            assert!(what.contains("no TLS connection with the proxy"), "{what}");
+            assert!(what.contains("unknown authority"), "{what}");
+        }
+        // A machine without any authority cannot trust a proxy at all.
+        Err(Error::Config(_)) => {}
+        other => panic!("{other:?}"),
     }
 }
 

@@ -170,7 +170,8 @@ impl Connector {
         match done {
             Ok(stream) => Ok(Box::new(stream)),
             Err(error) => {
-                let why = find::<rustls::Error>(&*error).map_or_else(String::new, |tls| self.explain(tls));
+                let why =
+                    find::<rustls::Error>(&*error).map_or_else(|| error.to_string(), |tls| self.explain(tls));
                 let what =
                     format!("no TLS connection with the proxy on the way to {}: {why}", self.via(host));
                 Err(ConnectFailure::failed(TransportKind::Proxy, what, error))
