@@ -232,7 +232,10 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         self.status().and_then(Status::retry_after)
     }
+}
 
+#[cfg(feature = "client")]
+impl Error {
     /// A configuration that cannot be used.
     pub(crate) fn config(source: impl Into<BoxError>) -> Self {
         Self::Config(source.into())
@@ -251,7 +254,7 @@ impl Error {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "client"))]
 mod tests {
     use super::*;
     use crate::core::reason;

@@ -170,10 +170,11 @@ impl Connector {
         match done {
             Ok(stream) => Ok(Box::new(stream)),
             Err(error) => {
-                let why =
-                    find::<rustls::Error>(&*error).map_or_else(|| error.to_string(), |tls| self.explain(tls));
-                let what =
-                    format!("no TLS connection with the proxy on the way to {}: {why}", self.via(host));
+                let what = format!(
+                    "no TLS connection with the proxy itself on the way to {}: its certificate must be for its name \
+                     and from an authority that this system trusts",
+                    self.via(host)
+                );
                 Err(ConnectFailure::failed(TransportKind::Proxy, what, error))
             }
         }
