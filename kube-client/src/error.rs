@@ -254,7 +254,7 @@ impl Error {
     }
 }
 
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::reason;
@@ -303,6 +303,7 @@ mod tests {
         assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("the cause"));
     }
 
+    #[cfg(feature = "client")]
     #[test]
     fn its_own_errors_come_back_out_of_a_box() {
         assert!(Error::from_box(Box::new(api(404, ""))).is_not_found());
