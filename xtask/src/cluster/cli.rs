@@ -1,21 +1,13 @@
 //! The `cluster` subcommand: its arguments, and what a person sees. Everything it does is [`Cluster`]'s work.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
-
-use anyhow::anyhow;
 
 use super::options::{FeatureGate, MOST_API_SERVERS, Options, Source};
 use super::{Cluster, KubernetesVersion};
-use crate::process::supervised::Streams;
-use crate::process::{Interrupt, Interrupts, Launch, Supervised};
+use crate::process::{Foreground, Interrupts};
 use crate::progress::Progress;
-
-/// How long COMMAND may take to end after it was asked to.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// Starts a real Kubernetes control plane, built from source without a container engine, and takes it down at the end.
 ///
@@ -66,7 +58,7 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
     // Whatever has been started when an interrupt comes goes down with the future that is dropped here.
     let cluster = tokio::select! {
         biased;
-        interrupt = interrupts.next() => return Ok(interrupted(interrupt)),
+        interrupt = interrupts.next() => return Ok(interrupt.announce()),
         cluster = Cluster::start(options) => cluster?,
     };
     let outcome = if args.command.is_empty() {
@@ -102,28 +94,11 @@ async fn execute(
     command: &[OsString],
     interrupts: &mut Interrupts,
 ) -> anyhow::Result<ExitCode> {
-    let (program, args) = command.split_first().ok_or_else(|| anyhow!("no command was given"))?;
-    let terminal = std::io::stdin().is_terminal();
-    let launch = Launch::new(program, if terminal { Streams::Terminal } else { Streams::Inherited })
-        .args(args)
-        .env("KUBECONFIG", cluster.kubeconfig())
-        .env("PATH", cluster.command_path())
-        .grace(GRACE);
-    let process = Supervised::spawn(&launch, |_| {})?;
+    let path = cluster.command_path();
+    let variables = [("KUBECONFIG", cluster.kubeconfig().as_os_str()), ("PATH", path.as_os_str())];
+    let command = Foreground::start(command, variables)?;
     tokio::select! {
-        ended = process.wait() => Ok(ExitCode::from(ended.code)),
+        code = command.finish(interrupts) => Ok(code),
         death = cluster.died() => Err(death.into()),
-        interrupt = interrupts.next() => {
-            // On a terminal Ctrl-C has reached the command as well, which may be ending in its own way.
-            if terminal && interrupt == Interrupt::Int {
-                let _ = tokio::time::timeout(GRACE, process.wait()).await;
-            }
-            Ok(interrupted(interrupt))
-        }
     }
-}
-
-fn interrupted(interrupt: Interrupt) -> ExitCode {
-    eprintln!("{interrupt}: taking everything down");
-    ExitCode::from(interrupt.exit_code())
 }

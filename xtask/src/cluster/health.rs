@@ -9,8 +9,7 @@ use anyhow::{Context, bail};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::process::supervised::Streams;
-use crate::process::{Ended, Launch, Supervised, log};
+use crate::process::{Ended, Launch, Streams, Supervised, log};
 
 /// How long anything may take to come up, also on a slow and busy machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);

@@ -139,3 +139,67 @@ async fn converse(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that gives one answer, and then what it was asked.
+    async fn answering(answer: &'static str) -> (u16, tokio::task::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let task = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                let mut piece = [0; 1024];
+                let length = stream.read(&mut piece).await.unwrap();
+                assert!(length > 0, "the request ends early");
+                request.extend_from_slice(&piece[..length]);
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(request).unwrap()
+        });
+        (port, task)
+    }
+
+    async fn ask(answer: &'static str) -> (anyhow::Result<Value>, String) {
+        let (port, server) = answering(answer).await;
+        let body = serde_json::json!({ "a": 1 });
+        let result = Requests::plain().json(Method::POST, port, "/path", Some(&body)).await;
+        (result, server.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_answer_comes_back() {
+        let (result, request) = ask("HTTP/1.1 201 Created\r\ncontent-length: 7\r\n\r\n{\"b\":2}").await;
+        assert_eq!(result.unwrap(), serde_json::json!({ "b": 2 }));
+        assert!(
+            request.starts_with("POST /path HTTP/1.1\r\n") && request.ends_with("{\"a\":1}"),
+            "{request}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_end_with_its_connection() {
+        let (result, _) = ask("HTTP/1.1 200 OK\r\n\r\n{\"b\":2}").await;
+        assert_eq!(result.unwrap(), serde_json::json!({ "b": 2 }));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_with_what_was_asked() {
+        let (result, _) = ask("HTTP/1.1 409 Conflict\r\ncontent-length: 6\r\n\r\nexists").await;
+        let error = format!("{:#}", result.unwrap_err());
+        assert!(error.contains("POST /path") && error.contains("409 Conflict: exists"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_an_error() {
+        let port = super::super::ports::free(1).unwrap()[0];
+        let error = Requests::plain().send(Method::GET, port, "/x", None).await.unwrap_err();
+        assert!(format!("{error:#}").contains(&format!("GET /x on port {port} failed")), "{error:#}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The signals by which a person or a CI system asks a task to end.
 
 use std::fmt;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,6 +25,12 @@ impl Interrupt {
             Self::Int => 2,
             Self::Term => 15,
         }
+    }
+
+    /// Says on stderr that the task ends because of this, and gives the exit code.
+    pub fn announce(self) -> ExitCode {
+        eprintln!("{self}: taking everything down");
+        ExitCode::from(self.exit_code())
     }
 }
 

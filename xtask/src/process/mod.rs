@@ -9,12 +9,16 @@
 //! next run should even that have failed.
 
 pub mod exec;
+pub mod foreground;
 pub mod interrupt;
+pub mod launch;
 pub mod log;
 pub mod scratch;
 pub mod supervise;
 pub mod supervised;
 
+pub use foreground::Foreground;
 pub use interrupt::{Interrupt, Interrupts};
+pub use launch::{Launch, Streams};
 pub use scratch::Scratch;
-pub use supervised::{Ended, Launch, Supervised};
+pub use supervised::{Ended, Supervised};

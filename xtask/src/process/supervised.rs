@@ -1,11 +1,9 @@
 //! The handle to a program that runs under a supervisor (see [`super`]). Owns starting, signalling and ending it; what
 //! the program is for is its caller's business.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,134 +12,10 @@ use anyhow::{Context, anyhow};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use tokio::sync::watch;
 
-use super::supervise::this_binary;
+use super::launch::Launch;
 
 /// How long a supervisor may take to end beyond the grace it gives its program before it is killed itself.
 const SUPERVISOR_GRACE: Duration = Duration::from_secs(10);
-
-/// Where a program's input comes from and its output goes.
-#[derive(Debug, Clone)]
-pub enum Streams {
-    /// No input; the output goes to files. Both may be the same file.
-    Files {
-        /// Where stdout is appended.
-        stdout: PathBuf,
-        /// Where stderr is appended, the supervisor's own troubles included.
-        stderr: PathBuf,
-    },
-    /// Ours, in our process group, as a command in a shell has them: Ctrl-C reaches it as well.
-    Terminal,
-    /// Ours, but in a process group of its own.
-    Inherited,
-}
-
-/// What to run, and how.
-#[derive(Debug, Clone)]
-pub struct Launch {
-    program: PathBuf,
-    args: Vec<OsString>,
-    env: Vec<(OsString, OsString)>,
-    folder: Option<PathBuf>,
-    streams: Streams,
-    grace: Duration,
-    scratch: Option<PathBuf>,
-    supervisor: Option<PathBuf>,
-}
-
-impl Launch {
-    /// Runs `program` with no grace: it is killed as soon as it is no longer wanted.
-    pub fn new(program: impl Into<PathBuf>, streams: Streams) -> Self {
-        Self {
-            program: program.into(),
-            args: Vec::new(),
-            env: Vec::new(),
-            folder: None,
-            streams,
-            grace: Duration::ZERO,
-            scratch: None,
-            supervisor: None,
-        }
-    }
-
-    /// Adds arguments.
-    #[must_use]
-    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
-        self.args.extend(args.into_iter().map(Into::into));
-        self
-    }
-
-    /// Sets an environment variable on top of ours.
-    #[must_use]
-    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        self.env.push((name.into(), value.into()));
-        self
-    }
-
-    /// Runs it in this folder instead of ours.
-    #[must_use]
-    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.folder = Some(folder.into());
-        self
-    }
-
-    /// How long it may take to end after SIGTERM before it is killed.
-    #[must_use]
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
-        self
-    }
-
-    /// The [`Scratch`](super::Scratch) folder that it uses: not swept while it runs, and removed with it should we be
-    /// killed.
-    #[must_use]
-    pub fn scratch(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.scratch = Some(folder.into());
-        self
-    }
-
-    /// The xtask binary to supervise with, where this process is another one, such as a test.
-    #[must_use]
-    pub fn supervisor(mut self, binary: impl Into<PathBuf>) -> Self {
-        self.supervisor = Some(binary.into());
-        self
-    }
-
-    fn command(&self) -> anyhow::Result<Command> {
-        let us = match &self.supervisor {
-            // It may be started in another folder.
-            Some(binary) => std::path::absolute(binary).context("cannot find the supervisor")?,
-            None => this_binary().context("cannot find this binary")?,
-        };
-        let mut command = Command::new(us);
-        command.arg("__supervise").args(["--parent", &std::process::id().to_string()]);
-        command.args(["--grace", &self.grace.as_millis().to_string()]);
-        match &self.streams {
-            Streams::Files { stdout, stderr } => {
-                command.arg("--report").arg("--stdout").arg(stdout).arg("--stderr").arg(stderr);
-                let log = std::fs::OpenOptions::new().create(true).append(true).open(stderr);
-                let log = log.with_context(|| format!("cannot write {}", stderr.display()))?;
-                command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-            }
-            Streams::Terminal => {
-                command.arg("--foreground");
-            }
-            Streams::Inherited => {}
-        }
-        if !matches!(self.streams, Streams::Terminal) {
-            // Out of the way of the terminal's Ctrl-C: when to end is our decision.
-            std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        }
-        if let Some(scratch) = &self.scratch {
-            command.arg("--scratch").arg(scratch);
-        }
-        if let Some(folder) = &self.folder {
-            command.current_dir(folder);
-        }
-        command.arg("--").arg(&self.program).args(&self.args);
-        command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        Ok(command)
-    }
-}
 
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,10 +90,9 @@ impl Supervised {
         });
         let thread = thread.context("cannot start a thread")?;
         match starting.recv() {
-            Ok(Ok(())) => Ok(Self { shared, thread: Some(thread), grace: launch.grace }),
+            Ok(Ok(())) => Ok(Self { shared, thread: Some(thread), grace: launch.grace_period() }),
             Ok(Err(error)) => {
-                Err(anyhow!(error)
-                    .context(format!("cannot start a supervisor for {}", launch.program.display())))
+                Err(anyhow!(error).context(format!("cannot start a supervisor for {}", launch.name())))
             }
             Err(mpsc::RecvError) => Err(anyhow!("the thread that starts a supervisor has gone")),
         }
@@ -367,9 +240,4 @@ fn reap(mut child: Child, pid: Pid, shared: &Shared) -> Ended {
     *supervisor = None;
     let code = child.wait().ok().and_then(|status| status.code()).and_then(|code| u8::try_from(code).ok());
     Ended { code: code.unwrap_or(128 + 9) }
-}
-
-/// The folder-independent name of a program, for messages.
-pub fn display_name(program: &Path) -> String {
-    program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned()
 }

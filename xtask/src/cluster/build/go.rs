@@ -8,8 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::recipe::Recipe;
-use crate::process::supervised::Streams;
-use crate::process::{Ended, Launch, Supervised, log};
+use crate::process::{Ended, Launch, Streams, Supervised, log};
 use crate::progress::Progress;
 
 const WHAT_TO_DO: &str = "Get Go from https://go.dev/dl (or your system's packages) and put `go` on the PATH; or do without it: \
@@ -41,6 +40,7 @@ impl Workshop<'_> {
         self.check_go().await?;
         let total = self.download().await?;
         for (package, binary) in &self.recipe.binaries {
+            self.progress.step(&format!("{}: compiling {binary}", self.recipe.name));
             self.compile(package, &out.join(binary), total).await?;
         }
         self.keep_files(&out).await?;
@@ -90,9 +90,6 @@ impl Workshop<'_> {
     }
 
     async fn compile(&self, package: &str, binary: &Path, total: u64) -> anyhow::Result<()> {
-        let step =
-            format!("{}: compiling {}", self.recipe.name, crate::process::supervised::display_name(binary));
-        self.progress.step(&step);
         let stderr = self.folder.join("compile.log");
         let go = self.go("compile").args(["build", "-v", "-trimpath", "-buildvcs=false", "-ldflags"]);
         let go = go.args([self.recipe.ldflags.as_str(), "-o"]).args([binary.as_os_str()]).args([package]);
