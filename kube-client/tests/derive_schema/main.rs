@@ -4,10 +4,13 @@
 
 mod evaluate;
 mod kinds;
+mod random;
 mod structural;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use kinds::Row;
-use schemars::generate::SchemaSettings;
+use kube_client::core::schema::StructuralSchemaRewriter;
+use schemars::{Schema, generate::SchemaSettings, transform::Transform};
 use serde_json::Value;
 
 fn all() -> Vec<Row> {
@@ -92,5 +95,17 @@ fn the_rust_types_read_the_good_values() {
         for good in &row.good {
             assert_eq!((row.reads)(good), Ok(()), "{}: {good}", name(&row));
         }
+    }
+}
+
+#[test]
+fn any_schema_becomes_structural() {
+    for seed in 0..5_000 {
+        let raw = random::schema(seed);
+        let mut schema = Schema::try_from(raw.clone()).unwrap();
+        StructuralSchemaRewriter.transform(&mut schema);
+        assert_eq!(structural::breaches(schema.as_value()), [""; 0], "seed {seed}: {raw} became {schema:?}");
+        let decoded = serde_json::from_value::<JSONSchemaProps>(schema.to_value());
+        assert!(decoded.is_ok(), "seed {seed}: {raw}: {decoded:?}");
     }
 }

@@ -79,6 +79,16 @@ fn outside(schema: &Value, path: &str, found: &mut Vec<String>) {
     {
         found.push(format!("{path}: an array without items"));
     }
+    if flag(node, "x-kubernetes-int-or-string")
+        && (node.contains_key("type") || flag(node, "x-kubernetes-preserve-unknown-fields"))
+    {
+        found.push(format!("{path}: int-or-string beside another type"));
+    }
+    if flag(node, "x-kubernetes-preserve-unknown-fields")
+        && node.get("type").is_some_and(|name| name != "object")
+    {
+        found.push(format!("{path}: only objects have unknown fields"));
+    }
     let properties = node.get("properties").and_then(Value::as_object);
     if node.contains_key("additionalProperties") && properties.is_some_and(|p| !p.is_empty()) {
         found.push(format!("{path}: properties beside additionalProperties"));

@@ -1,4 +1,7 @@
 //! Whether a default is a value of its schema: the server refuses a definition where it is not.
+//!
+//! Knows what a structural schema contains, but neither patterns nor formats nor rules: a default that breaks one
+//! of those is for the server to refuse.
 
 use serde_json::Value;
 
@@ -8,31 +11,24 @@ use super::{
     nullable,
 };
 
-/// Checks type, enumeration, required and unknown fields; says what is wrong.
+/// Checks a default against its node; says what is wrong.
 pub(super) fn check(value: &Value, node: &Object) -> Result<(), String> {
     if value.is_null() {
         return if nullable::is_nullable(node) { Ok(()) } else { Err("the default is null".to_owned()) };
-    }
-    if is_anything(node) {
-        return Ok(());
     }
     let found = type_of_value(value);
     let fits = match type_of(node) {
         Some("number") => matches!(found, "number" | "integer"),
         Some(expected) => found == expected,
-        None => matches!(found, "integer" | "string"),
+        None => is_anything(node) || matches!(found, "integer" | "string"),
     };
     if !fits {
         let expected = type_of(node).unwrap_or("integer or string");
         return Err(format!("the default is of type {found}, the schema says {expected}"));
     }
-    if let Some(Value::Array(values)) = node.get("enum")
-        && !values.contains(value)
-    {
-        return Err(format!("the default {value} is not one of the enumerated values"));
-    }
+    validate(value, node)?;
     match value {
-        Value::Object(fields) => object(fields, node),
+        Value::Object(fields) => known_fields(fields, node),
         Value::Array(items) => match node.get("items") {
             Some(Value::Object(schema)) => items.iter().try_for_each(|item| check(item, schema)),
             _ => Ok(()),
@@ -41,7 +37,8 @@ pub(super) fn check(value: &Value, node: &Object) -> Result<(), String> {
     }
 }
 
-fn object(fields: &Object, node: &Object) -> Result<(), String> {
+/// Every field has a schema, and is a value of it.
+fn known_fields(fields: &Object, node: &Object) -> Result<(), String> {
     let properties = node.get("properties").and_then(Value::as_object);
     let values = node.get("additionalProperties").and_then(Value::as_object);
     for (name, field) in fields {
@@ -51,11 +48,75 @@ fn object(fields: &Object, node: &Object) -> Result<(), String> {
             _ => return Err(format!("the default has a field {name:?} that the schema has not")),
         }
     }
-    let required = node.get("required").and_then(Value::as_array);
-    let missing =
-        required.into_iter().flatten().filter_map(Value::as_str).find(|name| !fields.contains_key(*name));
-    match missing {
-        Some(name) => Err(format!("the default lacks the required field {name:?}")),
-        None => Ok(()),
+    Ok(())
+}
+
+/// The keywords that only validate, which may stand inside of `oneOf` and its like too.
+fn validate(value: &Value, node: &Object) -> Result<(), String> {
+    if let Some(Value::Array(values)) = node.get("enum")
+        && !values.contains(value)
+    {
+        return Err(format!("the default {value} is not one of the enumerated values"));
     }
+    bounds(value, node)?;
+    if let Some(fields) = value.as_object() {
+        let mut required = node.get("required").and_then(Value::as_array).into_iter().flatten();
+        if let Some(name) = required.find(|name| name.as_str().is_some_and(|name| !fields.contains_key(name)))
+        {
+            return Err(format!("the default lacks the required field {name}"));
+        }
+    }
+    alternatives(value, node)
+}
+
+fn bounds(value: &Value, node: &Object) -> Result<(), String> {
+    let (size, min, max) = match value {
+        Value::Number(number) => (number.as_f64(), "minimum", "maximum"),
+        Value::String(text) => (length(text.chars().count()), "minLength", "maxLength"),
+        Value::Array(items) => (length(items.len()), "minItems", "maxItems"),
+        Value::Object(fields) => (length(fields.len()), "minProperties", "maxProperties"),
+        Value::Null | Value::Bool(_) => return Ok(()),
+    };
+    let Some(size) = size else { return Ok(()) };
+    let bound = |key: &str| node.get(key).and_then(Value::as_f64);
+    let low = bound(min).is_some_and(|min| size < min || (size <= min && flag(node, "exclusiveMinimum")));
+    let high = bound(max).is_some_and(|max| size > max || (size >= max && flag(node, "exclusiveMaximum")));
+    if low || high { Err(format!("the default {value} is out of bounds")) } else { Ok(()) }
+}
+
+fn length(count: usize) -> Option<f64> {
+    u32::try_from(count).ok().map(f64::from)
+}
+
+fn alternatives(value: &Value, node: &Object) -> Result<(), String> {
+    let count = |key: &str| {
+        let parts = node.get(key)?.as_array()?;
+        Some((parts.iter().filter(|part| matches(value, part)).count(), parts.len()))
+    };
+    let all = count("allOf").is_none_or(|(matching, all)| matching == all);
+    let any = count("anyOf").is_none_or(|(matching, _)| matching > 0);
+    let one = count("oneOf").is_none_or(|(matching, _)| matching == 1);
+    let not = node.get("not").is_none_or(|part| !matches(value, part));
+    if all && any && one && not {
+        Ok(())
+    } else {
+        Err(format!("the default {value} does not match any one variant"))
+    }
+}
+
+/// Whether a value passes a schema that only validates; null always does.
+fn matches(value: &Value, part: &Value) -> bool {
+    let Some(part) = part.as_object() else { return false };
+    if value.is_null() {
+        return true;
+    }
+    let fields = || {
+        let properties = part.get("properties").and_then(Value::as_object).into_iter().flatten();
+        properties.filter_map(|(name, schema)| Some((value.get(name)?, schema)))
+    };
+    let items = || match (value.as_array(), part.get("items")) {
+        (Some(items), Some(schema)) => items.iter().all(|item| matches(item, schema)),
+        _ => true,
+    };
+    validate(value, part).is_ok() && fields().all(|(field, schema)| matches(field, schema)) && items()
 }

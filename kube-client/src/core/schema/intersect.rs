@@ -74,7 +74,10 @@ fn properties(rewriter: &mut Rewriter, own: &mut Object, other: Object) {
     for (name, property) in other {
         match (own.get_mut(&name), property) {
             (Some(Value::Object(known)), Value::Object(property)) => {
-                rewriter.at(&format!(".{name}"), |this| intersect(this, known, property));
+                rewriter.at(&format!(".{name}"), |this| {
+                    intersect(this, known, property);
+                    this.finish(known);
+                });
             }
             (_, property) => {
                 own.insert(name, property);

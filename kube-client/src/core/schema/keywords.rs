@@ -238,8 +238,9 @@ pub(super) fn is_anything(node: &Object) -> bool {
 /// Gives a node without a type the one that its other keywords imply.
 pub(super) fn infer_type(node: &mut Object) {
     if flag(node, "x-kubernetes-int-or-string") {
-        node.remove("type");
-        node.remove("format");
+        for key in ["type", "format", "x-kubernetes-preserve-unknown-fields"] {
+            node.remove(key);
+        }
         return;
     }
     if type_of(node).is_some() {
@@ -267,6 +268,35 @@ pub(super) fn infer_type(node: &mut Object) {
             node.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
         }
     }
+}
+
+/// Drops keywords about values of other types than the node's: they say nothing, and the server refuses some.
+pub(super) fn drop_inapplicable(node: &mut Object) {
+    let Some(own) = type_of(node).map(str::to_owned) else { return };
+    node.retain(|key, _| {
+        let about = match key.as_str() {
+            "properties"
+            | "additionalProperties"
+            | "required"
+            | "minProperties"
+            | "maxProperties"
+            | "x-kubernetes-preserve-unknown-fields"
+            | "x-kubernetes-map-type"
+            | "x-kubernetes-embedded-resource" => "object",
+            "items"
+            | "minItems"
+            | "maxItems"
+            | "uniqueItems"
+            | "x-kubernetes-list-type"
+            | "x-kubernetes-list-map-keys" => "array",
+            "minLength" | "maxLength" | "pattern" => "string",
+            "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" => "number",
+            _ => return true,
+        };
+        own == about
+            || (about == "number" && own == "integer")
+            || about.contains(" or ") && about.contains(&own)
+    });
 }
 
 /// The one type that all values of an `enum` have.

@@ -111,6 +111,10 @@ impl Rewriter {
                 *property = Value::Object(self.at(&format!(".{name}"), |this| this.node(raw)));
             }
         }
+        if node.get("items") == Some(&Value::Bool(false)) {
+            node.remove("items");
+            node.insert("maxItems".to_owned(), json!(0));
+        }
         for key in ["items", "additionalProperties"] {
             if let Some(child) = node.get_mut(key)
                 && *child != Value::Bool(false)
@@ -132,7 +136,7 @@ impl Rewriter {
     }
 
     /// Makes one type of what is there, and settles keywords that exclude each other.
-    fn finish(&mut self, node: &mut Object) {
+    pub(super) fn finish(&mut self, node: &mut Object) {
         if node.get("additionalProperties") == Some(&Value::Bool(false)) {
             node.remove("additionalProperties");
         }
@@ -150,6 +154,7 @@ impl Rewriter {
             node.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
         }
         keywords::infer_type(node);
+        keywords::drop_inapplicable(node);
         self.unique_items(node);
         if keywords::type_of(node) == Some("array") && !node.contains_key("items") {
             node.insert("items".to_owned(), Value::Object(anything()));

@@ -1,0 +1,82 @@
+//! Schemas at random, from a seed: more shapes than anyone would write down.
+
+use serde_json::{Map, Value, json};
+
+const NAMES: &[&str] = &["a", "b", "type"];
+const TYPES: &[&str] = &["object", "array", "string", "integer", "number", "boolean", "null"];
+
+/// A schema whose references lead into `$defs` of its own.
+pub(crate) fn schema(seed: u64) -> Value {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut root = node(&mut random, 3);
+    let defs: Map<String, Value> =
+        NAMES.iter().map(|name| ((*name).to_owned(), Value::Object(node(&mut random, 2)))).collect();
+    root.insert("$defs".to_owned(), Value::Object(defs));
+    Value::Object(root)
+}
+
+fn pick<'l>(random: &mut fastrand::Rng, list: &[&'l str]) -> &'l str {
+    list[random.usize(..list.len())]
+}
+
+fn value(random: &mut fastrand::Rng) -> Value {
+    match random.u8(..6) {
+        0 => Value::Null,
+        1 => json!(random.bool()),
+        2 => json!(random.i64(-3..3)),
+        3 => json!({ pick(random, NAMES): random.i64(-3..3) }),
+        4 => json!([pick(random, NAMES)]),
+        _ => json!(pick(random, NAMES)),
+    }
+}
+
+fn below(random: &mut fastrand::Rng, depth: u8) -> Value {
+    match random.u8(..10) {
+        0 => Value::Bool(random.bool()),
+        1 => json!({ "$ref": format!("#/$defs/{}", pick(random, NAMES)), "description": "referred to" }),
+        _ => Value::Object(node(random, depth - 1)),
+    }
+}
+
+fn several(random: &mut fastrand::Rng, depth: u8) -> Value {
+    (0..random.usize(1..4)).map(|_| below(random, depth)).collect()
+}
+
+fn node(random: &mut fastrand::Rng, depth: u8) -> Map<String, Value> {
+    let mut node = Map::new();
+    let mut add = |key: &str, value: Value| node.insert(key.to_owned(), value);
+    match random.u8(..8) {
+        0 => {}
+        1 => drop(add("type", json!([pick(random, TYPES), pick(random, TYPES)]))),
+        _ => drop(add("type", json!(pick(random, TYPES)))),
+    }
+    for _ in 0..random.usize(..4) {
+        match random.u8(..18) {
+            0 => add("enum", (0..random.usize(1..4)).map(|_| value(random)).collect()),
+            1 => add("const", value(random)),
+            2 => add("default", value(random)),
+            3 => add("required", json!([pick(random, NAMES)])),
+            4 => add("exclusiveMinimum", json!(random.i64(-3..3))),
+            5 => add("maximum", json!(random.i64(-3..3))),
+            6 => add("minLength", json!(random.u8(..3))),
+            7 => add("uniqueItems", json!(true)),
+            8 => add("nullable", json!(random.bool())),
+            9 => add("description", json!("words")),
+            10 => add("format", json!(pick(random, &["uint8", "int32", "date-time", "odd"]))),
+            _ if depth == 0 => None,
+            11 => add("items", below(random, depth)),
+            12 => add("additionalProperties", below(random, depth)),
+            13 => add("prefixItems", several(random, depth)),
+            14 => add("not", below(random, depth)),
+            15 => add("allOf", several(random, depth)),
+            16 => add("anyOf", several(random, depth)),
+            _ => add("oneOf", several(random, depth)),
+        };
+    }
+    if depth > 0 && random.bool() {
+        let properties: Map<String, Value> =
+            (0..random.usize(1..3)).map(|_| (pick(random, NAMES).to_owned(), below(random, depth))).collect();
+        node.insert("properties".to_owned(), Value::Object(properties));
+    }
+    node
+}
