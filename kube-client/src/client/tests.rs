@@ -3,5 +3,6 @@
 mod logs;
 mod proxy;
 mod server;
+mod sim;
 mod stack;
 mod tls;

@@ -1,0 +1,126 @@
+//! The client, made from a kubeconfig, against the in-process API server over real TLS, with faults.
+
+use crate::{
+    client::Client,
+    config::{Config, KubeConfigOptions, Kubeconfig, RetryPolicy},
+    error::{Error, TransportKind, Wait},
+};
+use http::Request;
+use k8s_openapi::{List, api::core::v1::Node};
+use kube_sim::{
+    Server, Sim,
+    fault::{Action, Rule},
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+async fn start() -> (Sim, Server) {
+    let sim = Sim::builder().nodes(2).build();
+    let server = sim.serve_https(([127, 0, 0, 1], 0).into()).await.unwrap();
+    (sim, server)
+}
+
+async fn config(server: &Server) -> Config {
+    let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig()).unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    config.retry = RetryPolicy::default().initial(Duration::from_millis(5));
+    config
+}
+
+fn get(path: &str) -> Request<Vec<u8>> {
+    Request::get(path).body(Vec::new()).unwrap()
+}
+
+fn create(name: &str) -> Request<Vec<u8>> {
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+    let body = serde_json::to_vec(&object).unwrap();
+    Request::post(MAPS).header("content-type", "application/json").body(body).unwrap()
+}
+
+#[tokio::test]
+async fn a_kubeconfig_leads_to_the_server_by_certificate_and_by_token() {
+    let (_sim, server) = start().await;
+    let mut config = config(&server).await;
+    let nodes: List<Node> =
+        Client::try_from(config.clone()).unwrap().request(get("/api/v1/nodes")).await.unwrap();
+    assert_eq!(nodes.items.len(), 2);
+
+    config.auth_info = crate::config::AuthInfo::default();
+    config.auth_info.token = server.token().map(|token| token.to_owned().into());
+    let client = Client::try_from(config.clone()).unwrap();
+    assert!(!client.apiserver_version().await.unwrap().git_version.is_empty());
+    let error = client.request::<Value>(get(&format!("{MAPS}/none"))).await.unwrap_err();
+    assert!(error.is_not_found(), "{error}");
+
+    config.auth_info.token = Some("wrong".to_owned().into());
+    let client = Client::try_from(config).unwrap();
+    let error = client.request::<Value>(get("/api/v1/nodes")).await.unwrap_err();
+    assert!(error.is_unauthorized(), "{error}");
+}
+
+#[tokio::test]
+async fn reading_survives_resets_and_writing_is_never_repeated_blindly() {
+    let (sim, server) = start().await;
+    let client = Client::try_from(config(&server).await).unwrap();
+    let reads = sim.faults().add(Rule::new(Action::Reset).verb("list").times(2));
+    client.request::<Value>(get(MAPS)).await.unwrap();
+    assert_eq!(sim.faults().hits(reads), 2);
+
+    let writes = sim.faults().add(Rule::new(Action::ResetAfterHandling).verb("create").times(1));
+    let error = client.request::<Value>(create("once")).await.unwrap_err();
+    assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
+    assert_eq!(sim.faults().hits(writes), 1);
+    // It was carried out, and only once: a second try finds it there.
+    assert!(client.request::<Value>(create("once")).await.unwrap_err().is_already_exists());
+}
+
+#[tokio::test]
+async fn a_write_that_the_server_puts_off_is_repeated() {
+    let (sim, server) = start().await;
+    let client = Client::try_from(config(&server).await).unwrap();
+    sim.faults().add(Rule::new(Action::status_retry_after(429, 1)).verb("create").times(1));
+    client.request::<Value>(create("later")).await.unwrap();
+    let put_off = sim.faults().add(Rule::new(Action::status_retry_after(503, 60)).verb("create"));
+    // A minute is more than the policy has.
+    let error = client.request::<Value>(create("never")).await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(60)), "{error}");
+    assert_eq!(sim.faults().hits(put_off), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_ends_in_a_timeout_and_the_next_request_works() {
+    let (sim, server) = start().await;
+    let mut config = config(&server).await;
+    config.response_timeout = Some(Duration::from_millis(300));
+    let client = Client::try_from(config).unwrap();
+    sim.faults().add(Rule::new(Action::Hang).times(1));
+    let error = client.request::<Value>(get(MAPS)).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { wait: Wait::Response, .. }), "{error:?}");
+    client.request::<Value>(get(MAPS)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_with_another_authority_is_not_trusted() {
+    let (sim, server) = start().await;
+    let address = server.local_addr();
+    let client = Client::try_from(config(&server).await).unwrap();
+    client.request::<Value>(get(MAPS)).await.unwrap();
+    server.shutdown().await;
+    let error = client.request::<Value>(get(MAPS)).await.unwrap_err();
+    assert!(matches!(error, Error::Transport { kind: TransportKind::Connect, .. }), "{error:?}");
+    // A new listener has a new authority.
+    let _server = sim.serve_https(address).await.unwrap();
+    let error = client.request::<Value>(get(MAPS)).await.unwrap_err();
+    assert!(matches!(error, Error::Transport { kind: TransportKind::Tls, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_in_process_server_needs_no_configuration() {
+    let sim = Sim::new();
+    let client = Client::new(sim.service(), "apps");
+    assert_eq!(client.default_namespace(), "apps");
+    client.request::<Value>(create("direct")).await.unwrap();
+    assert!(sim.get("v1", "ConfigMap", "default", "direct").is_ok());
+}
