@@ -299,10 +299,8 @@ fn schemas(documents: &BTreeMap<String, Value>) -> anyhow::Result<String> {
             for gvk in own.as_ref().and_then(Value::as_array).into_iter().flatten() {
                 kinds.entry(name).or_default().insert(gvk.to_string());
             }
-            if let Some(known) = all.get(name.as_str()) {
-                if *known != schema {
-                    bail!("the schema {name} of {path} differs from the one of another group version");
-                }
+            if all.get(name.as_str()).is_some_and(|known| *known != schema) {
+                bail!("the schema {name} of {path} differs from the one of another group version");
             }
             all.insert(name, schema);
         }

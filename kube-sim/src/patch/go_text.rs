@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 /// `map[a:1 b:[x y]]`, `<nil>`, and scalars bare.
-pub(super) fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
         Value::String(text) => text.clone(),

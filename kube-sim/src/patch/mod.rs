@@ -8,6 +8,7 @@ mod json;
 mod merge;
 mod strategic;
 
+pub(crate) use self::go_text::text as go_text;
 pub(crate) use self::json::{MAX_OPERATIONS, json};
 pub(crate) use self::merge::merge;
 pub(crate) use self::strategic::strategic;

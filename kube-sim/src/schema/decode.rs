@@ -71,7 +71,11 @@ impl Decoder {
         if !is_struct && matches!(schema.additional(), Additional::Unset) {
             return Ok(());
         }
-        map.retain(|_, value| !value.is_null());
+        if is_struct {
+            map.retain(|_, value| !value.is_null());
+        } else {
+            entries_of_nulls(schema, map);
+        }
         let owner = match schema.component() {
             Some(component) if is_struct => std::mem::replace(&mut self.owner, short(component).to_owned()),
             _ => self.owner.clone(),
@@ -171,6 +175,21 @@ impl Decoder {
             "json: cannot unmarshal {found} into Go struct field {}.{path} of type {expected}",
             self.owner
         )
+    }
+}
+
+/// A null in a map stands for the zero value of the map's values; where those are no scalars, the entry goes.
+fn entries_of_nulls(schema: &Schema, map: &mut serde_json::Map<String, Value>) {
+    let Additional::Of(values) = schema.additional() else { return };
+    let zero = match values.kind() {
+        Kind::String => Some(Value::from("")),
+        Kind::Integer | Kind::Number => Some(Value::from(0)),
+        Kind::Boolean => Some(Value::from(false)),
+        _ => None,
+    };
+    map.retain(|_, value| !value.is_null() || zero.is_some());
+    for value in map.values_mut().filter(|value| value.is_null()) {
+        *value = zero.clone().unwrap_or_default();
     }
 }
 
@@ -339,7 +358,7 @@ mod tests {
     #[test]
     fn leaves_the_object_as_go_would_write_it() {
         let mut object = json!({
-            "metadata": {"name": "a", "labels": {}, "annotations": null},
+            "metadata": {"name": "a", "labels": {}, "annotations": {"a": null}},
             "spec": {"selector": {}, "template": {"spec": {
                 "containers": [{"name": "c", "env": [], "resources": {"limits": {"cpu": "1000m"}}}],
                 "volumes": [{"name": "v", "emptyDir": {}}],
@@ -347,7 +366,7 @@ mod tests {
         });
         decode(&deployment(), &mut object).unwrap();
         let expected = json!({
-            "metadata": {"name": "a"},
+            "metadata": {"name": "a", "annotations": {"a": ""}},
             "spec": {"selector": {}, "template": {"spec": {
                 "containers": [{"name": "c", "resources": {"limits": {"cpu": "1"}}}],
                 "volumes": [{"name": "v", "emptyDir": {}}],

@@ -1,0 +1,161 @@
+//! What differs between two values of one type.
+//!
+//! Owns the comparison that ownership follows: fields that one side adds, removes or changes.
+
+use serde_json::Value;
+
+use super::path::{Element, same};
+use super::set::FieldSet;
+use super::typed::{List, Shape, Type};
+
+/// The fields in which two values differ; no path is in more than one of the sets.
+#[derive(Debug, Default)]
+pub(super) struct Comparison {
+    pub(super) removed: FieldSet,
+    pub(super) modified: FieldSet,
+    pub(super) added: FieldSet,
+}
+
+impl Comparison {
+    /// Takes what lies at or below the paths of `ignored` out of the comparison.
+    pub(super) fn without(self, ignored: &FieldSet) -> Self {
+        Self {
+            removed: self.removed.recursive_difference(ignored),
+            modified: self.modified.recursive_difference(ignored),
+            added: self.added.recursive_difference(ignored),
+        }
+    }
+}
+
+/// Compares `old` with `new`.
+pub(super) fn compare(ty: Type<'_>, old: &Value, new: &Value) -> Comparison {
+    let mut walker = Walker { path: Vec::new(), found: Comparison::default() };
+    walker.visit(ty, Some(old), Some(new));
+    walker.found
+}
+
+struct Walker {
+    path: Vec<Element>,
+    found: Comparison,
+}
+
+impl Walker {
+    fn visit(&mut self, ty: Type<'_>, old: Option<&Value>, new: Option<&Value>) {
+        let (old_shape, new_shape) = (ty.shape(old), ty.shape(new));
+        let alike = std::mem::discriminant(&old_shape) == std::mem::discriminant(&new_shape);
+        let was_leaf = match (old, new) {
+            (_, None) => self.enter(old_shape, old, new),
+            (None, _) => self.enter(new_shape, old, new),
+            _ if alike => self.enter(new_shape, old, new),
+            _ => {
+                self.enter(old_shape, old, new);
+                self.enter(new_shape, old, new)
+            }
+        };
+        if !was_leaf {
+            match (old, new) {
+                (None, _) => self.found.added.insert(&self.path),
+                (_, None) => self.found.removed.insert(&self.path),
+                _ => {}
+            }
+        }
+    }
+
+    /// Looks inside; says whether the value counts as one piece.
+    fn enter(&mut self, shape: Shape<'_>, old: Option<&Value>, new: Option<&Value>) -> bool {
+        match shape {
+            Shape::Scalar(_) => self.leaf(old, new),
+            Shape::List(list) => {
+                let (before, after) = (items(old), items(new));
+                if list.atomic() || (before.is_empty() && after.is_empty()) {
+                    return self.leaf(old, new);
+                }
+                self.items(list, before, after);
+                false
+            }
+            Shape::Map(map) => {
+                let empty = serde_json::Map::new();
+                let before = old.and_then(Value::as_object).unwrap_or(&empty);
+                let after = new.and_then(Value::as_object).unwrap_or(&empty);
+                if map.atomic || (before.is_empty() && after.is_empty()) {
+                    return self.leaf(old, new);
+                }
+                let only_after = after.iter().filter(|(name, _)| !before.contains_key(*name));
+                for (name, _) in before.iter().chain(only_after) {
+                    let Some(ty) = map.field(name) else { continue };
+                    self.descend(Element::Field(name.clone()), ty, before.get(name), after.get(name));
+                }
+                false
+            }
+        }
+    }
+
+    fn leaf(&mut self, old: Option<&Value>, new: Option<&Value>) -> bool {
+        match (old, new) {
+            (None, _) => self.found.added.insert(&self.path),
+            (_, None) => self.found.removed.insert(&self.path),
+            (Some(old), Some(new)) if !same(old, new) => self.found.modified.insert(&self.path),
+            _ => {}
+        }
+        true
+    }
+
+    fn descend(&mut self, element: Element, ty: Type<'_>, old: Option<&Value>, new: Option<&Value>) {
+        self.path.push(element);
+        self.visit(ty, old, new);
+        self.path.pop();
+    }
+
+    fn items(&mut self, list: List<'_>, before: &[Value], after: &[Value]) {
+        let identify = |items: &[Value]| -> Vec<(Element, Value)> {
+            items.iter().filter_map(|item| Some((list.element(item).ok()?, item.clone()))).collect()
+        };
+        let (before, after) = (identify(before), identify(after));
+        let mut elements: Vec<&Element> = Vec::new();
+        for (element, _) in before.iter().chain(&after) {
+            if !elements.contains(&element) {
+                elements.push(element);
+            }
+        }
+        for element in elements {
+            let of = |items: &[(Element, Value)]| -> Vec<Value> {
+                items.iter().filter(|(other, _)| other == element).map(|(_, item)| item.clone()).collect()
+            };
+            self.item(list, element, &of(&before), &of(&after));
+        }
+    }
+
+    /// One identity. Items that share it count as one piece together.
+    fn item(&mut self, list: List<'_>, element: &Element, before: &[Value], after: &[Value]) {
+        let mut path = self.path.clone();
+        path.push(element.clone());
+        match (before, after) {
+            ([] | [_], [] | [_]) => {
+                self.descend(element.clone(), list.items, before.first(), after.first());
+            }
+            ([_, _, ..], [_, _, ..]) => {
+                let equal =
+                    before.len() == after.len() && before.iter().zip(after).all(|(old, new)| same(old, new));
+                if !equal {
+                    self.found.modified.insert(&path);
+                }
+            }
+            ([_, _, ..], _) => {
+                if let Some(new) = after.first() {
+                    self.descend(element.clone(), list.items, None, Some(new));
+                }
+                self.found.removed.insert(&path);
+            }
+            (_, [_, _, ..]) => {
+                if let Some(old) = before.first() {
+                    self.descend(element.clone(), list.items, Some(old), None);
+                }
+                self.found.added.insert(&path);
+            }
+        }
+    }
+}
+
+fn items(value: Option<&Value>) -> &[Value] {
+    value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}

@@ -1,0 +1,251 @@
+//! Who owns which fields: `metadata.managedFields`, read and written.
+//!
+//! Owns the identity of managers, the order of entries and the cap on old ones. What a manager owns after a write is
+//! decided in `ownership`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::set::FieldSet;
+
+/// How many entries of updates an object may have before the oldest are joined.
+const MAX_UPDATERS: usize = 10;
+/// The manager that joined entries are put down to.
+const ANCIENT: &str = "ancient-changes";
+
+/// Who wrote. Appliers keep one entry whatever version they speak; updaters have one for each.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Manager {
+    pub(super) name: String,
+    pub(super) operation: Operation,
+    /// Empty for appliers.
+    pub(super) api_version: String,
+    pub(super) subresource: String,
+}
+
+/// Whether fields are owned by apply or by any other write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Operation {
+    Apply,
+    Update,
+}
+
+impl Manager {
+    pub(super) fn new(name: &str, operation: Operation, api_version: &str, subresource: &str) -> Self {
+        let api_version = match operation {
+            Operation::Apply => String::new(),
+            Operation::Update => api_version.to_owned(),
+        };
+        let name = if name.is_empty() { "unknown" } else { name };
+        Self { name: name.to_owned(), operation, api_version, subresource: subresource.to_owned() }
+    }
+
+    /// As conflicts name it: `"kubectl" using apps/v1`.
+    pub(super) fn describe(&self) -> String {
+        let mut text = crate::schema::quote(&self.name);
+        if !self.subresource.is_empty() {
+            text.push_str(" with subresource ");
+            text.push_str(&crate::schema::quote(&self.subresource));
+        }
+        if self.operation == Operation::Update {
+            text.push_str(" using ");
+            text.push_str(&self.api_version);
+        }
+        text
+    }
+}
+
+/// What a manager owns, in the terms of one API version.
+#[derive(Debug, Clone)]
+pub(super) struct Owned {
+    pub(super) fields: FieldSet,
+    pub(super) api_version: String,
+    /// When it last changed; entries of appliers that changed nothing have none.
+    pub(super) time: Option<String>,
+}
+
+/// All managers of an object.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Managers(pub(super) BTreeMap<Manager, Owned>);
+
+impl Managers {
+    /// Reads `metadata.managedFields`.
+    ///
+    /// # Errors
+    /// What is wrong with an entry.
+    pub(super) fn read(entries: &Value) -> Result<Self, String> {
+        let mut managers = BTreeMap::new();
+        let empty = Vec::new();
+        let list = match entries {
+            Value::Null => &empty,
+            Value::Array(list) => list,
+            _ => return Err("managedFields must be a list".to_owned()),
+        };
+        for (index, entry) in list.iter().enumerate() {
+            let text = |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default();
+            let operation = match text("operation") {
+                "Apply" => Operation::Apply,
+                "Update" => Operation::Update,
+                _ => return Err("operation must be `Apply` or `Update`".to_owned()),
+            };
+            let api_version = text("apiVersion");
+            if api_version.is_empty() {
+                return Err("apiVersion must not be empty".to_owned());
+            }
+            match text("fieldsType") {
+                "FieldsV1" => {}
+                "" => return Err(format!("missing fieldsType in managed fields entry {index}")),
+                other => {
+                    return Err(format!("invalid fieldsType \"{other}\" in managed fields entry {index}"));
+                }
+            }
+            let empty = Value::Object(Map::new());
+            let fields = FieldSet::of_fields_v1(entry.get("fieldsV1").unwrap_or(&empty))
+                .map_err(|problem| format!("error decoding set: {problem}"))?;
+            let manager = Manager::new(text("manager"), operation, api_version, text("subresource"));
+            let manager = Manager { name: text("manager").to_owned(), ..manager };
+            let time = entry.get("time").and_then(Value::as_str).map(str::to_owned);
+            managers.insert(manager, Owned { fields, api_version: api_version.to_owned(), time });
+        }
+        Ok(Self(managers))
+    }
+
+    /// The managers of an object; those that cannot be read count as none.
+    pub(super) fn of(object: Option<&Value>) -> Self {
+        let entries = object.and_then(|object| object.get("metadata")?.get("managedFields"));
+        entries.map_or_else(Self::default, |entries| Self::read(entries).unwrap_or_default())
+    }
+
+    /// Writes `metadata.managedFields`, or removes it where nobody owns anything.
+    pub(super) fn write(&self, object: &mut Value) {
+        let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+        if self.0.is_empty() {
+            metadata.remove("managedFields");
+            return;
+        }
+        let mut entries: Vec<(&Manager, &Owned)> = self.0.iter().collect();
+        entries.sort_by_key(|(manager, owned)| {
+            (manager.operation, &owned.time, &manager.name, &owned.api_version, &manager.subresource)
+        });
+        let entries = entries.into_iter().map(|(manager, owned)| entry(manager, owned));
+        metadata.insert("managedFields".to_owned(), entries.collect());
+    }
+
+    /// Joins the oldest entries of updates where there are too many.
+    pub(super) fn cap_updaters(&mut self) {
+        let mut updaters: Vec<Manager> =
+            self.0.keys().filter(|manager| manager.operation == Operation::Update).cloned().collect();
+        let mut count = updaters.len();
+        if count <= MAX_UPDATERS {
+            return;
+        }
+        updaters.sort_by_key(|manager| (self.0[manager].time.clone(), manager.clone()));
+        let mut first_of_version: BTreeMap<String, Manager> = BTreeMap::new();
+        for manager in updaters {
+            if count <= MAX_UPDATERS {
+                break;
+            }
+            let version = self.0[&manager].api_version.clone();
+            let Some(first) = first_of_version.get(&version) else {
+                first_of_version.insert(version, manager);
+                continue;
+            };
+            let bucket = Manager::new(ANCIENT, Operation::Update, &version, "");
+            if let Some(first) = self.0.remove(first).filter(|_| !self.0.contains_key(&bucket)) {
+                self.0.insert(bucket.clone(), first);
+            }
+            if let (Some(owned), Some(joined)) = (self.0.remove(&manager), self.0.get_mut(&bucket)) {
+                joined.fields = joined.fields.union(&owned.fields);
+                joined.time = owned.time;
+            }
+            count -= 1;
+        }
+    }
+}
+
+fn entry(manager: &Manager, owned: &Owned) -> Value {
+    let operation = match manager.operation {
+        Operation::Apply => "Apply",
+        Operation::Update => "Update",
+    };
+    let mut entry = json!({
+        "operation": operation,
+        "apiVersion": owned.api_version,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": owned.fields.to_fields_v1(),
+    });
+    if let Value::Object(entry) = &mut entry {
+        let optional = [("manager", &manager.name), ("subresource", &manager.subresource)];
+        for (field, text) in optional.into_iter().filter(|(_, text)| !text.is_empty()) {
+            entry.insert(field.to_owned(), Value::from(text.as_str()));
+        }
+        if let Some(time) = &owned.time {
+            entry.insert("time".to_owned(), Value::from(time.as_str()));
+        }
+    }
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(entries: &Value) -> Value {
+        json!({"metadata": {"managedFields": entries}})
+    }
+
+    #[test]
+    fn reads_and_writes_the_same() {
+        let entries = json!([
+            {"manager": "a", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {}}},
+            {"manager": "b", "operation": "Apply", "apiVersion": "v1", "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {}}},
+            {"manager": "a", "operation": "Update", "apiVersion": "v1", "subresource": "status", "time": "2025-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": {"f:status": {}}},
+        ]);
+        let mut written = json!({"metadata": {}});
+        Managers::of(Some(&object(&entries))).write(&mut written);
+        assert_eq!(written, object(&entries));
+    }
+
+    #[test]
+    fn malformed_entries_are_refused() {
+        let entry = |change: &str, value: Value| {
+            let mut entry = json!({"manager": "a", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {}});
+            entry[change] = value;
+            Managers::read(&json!([entry])).err()
+        };
+        assert!(entry("operation", json!("Patch")).unwrap().contains("operation must be"));
+        assert!(entry("apiVersion", json!("")).unwrap().contains("apiVersion must not be empty"));
+        assert!(entry("fieldsType", json!("")).unwrap().contains("missing fieldsType"));
+        assert!(entry("fieldsType", json!("V2")).unwrap().contains("invalid fieldsType"));
+        assert!(entry("fieldsV1", json!({"f:a": 1})).unwrap().contains("error decoding set"));
+    }
+
+    #[test]
+    fn more_than_ten_updaters_are_joined_oldest_first() {
+        let mut managers = Managers::default();
+        for index in 0..12 {
+            let mut fields = FieldSet::default();
+            fields.insert(&[super::super::path::Element::Field(format!("f{index:02}"))]);
+            let time = Some(format!("2026-01-01T00:00:{index:02}Z"));
+            let manager = Manager::new(&format!("m{index:02}"), Operation::Update, "v1", "");
+            managers.0.insert(manager, Owned { fields, api_version: "v1".to_owned(), time });
+        }
+        managers.cap_updaters();
+        assert_eq!(managers.0.len(), 10);
+        let joined = &managers.0[&Manager::new(ANCIENT, Operation::Update, "v1", "")];
+        assert_eq!(joined.fields.paths(), [".f00", ".f01", ".f02"]);
+        assert_eq!(joined.time.as_deref(), Some("2026-01-01T00:00:02Z"));
+    }
+
+    #[test]
+    fn describes_managers_as_conflicts_do() {
+        assert_eq!(Manager::new("a", Operation::Apply, "v1", "").describe(), "\"a\"");
+        assert_eq!(
+            Manager::new("", Operation::Update, "apps/v1", "").describe(),
+            "\"unknown\" using apps/v1"
+        );
+        let status = Manager::new("a", Operation::Update, "apps/v1", "status");
+        assert_eq!(status.describe(), "\"a\" with subresource \"status\" using apps/v1");
+    }
+}

@@ -1,0 +1,144 @@
+//! The merge of an applied configuration into a live object.
+//!
+//! Owns what the result holds and how list items are ordered: those of the configuration in its order, the live ones where
+//! they were as far as that leaves a place. Ownership is not its business.
+
+use serde_json::{Map, Value};
+
+use super::path::Element;
+use super::typed::{List, Shape, Type};
+
+/// `live` with `config` on top; `None` if nothing remains.
+///
+/// # Errors
+/// A list item has no identity, or the configuration repeats one.
+pub(super) fn merge(ty: Type<'_>, live: &Value, config: &Value) -> Result<Option<Value>, String> {
+    visit(ty, Some(live), Some(config))
+}
+
+fn visit(ty: Type<'_>, live: Option<&Value>, config: Option<&Value>) -> Result<Option<Value>, String> {
+    let shape = match config {
+        Some(_) => ty.shape(config),
+        None => ty.shape(live),
+    };
+    let keep = || Ok(config.or(live).cloned());
+    match shape {
+        Shape::Scalar(_) => keep(),
+        Shape::List(list) => {
+            let (before, applied) = (items(live), items(config));
+            if list.atomic() || (before.is_empty() && applied.is_empty()) {
+                return keep();
+            }
+            let merged = merge_items(list, before, applied)?;
+            Ok((!merged.is_empty()).then_some(Value::Array(merged)))
+        }
+        Shape::Map(map) => {
+            let empty = Map::new();
+            let before = live.and_then(Value::as_object).unwrap_or(&empty);
+            let applied = config.and_then(Value::as_object).unwrap_or(&empty);
+            if map.atomic || (before.is_empty() && applied.is_empty()) {
+                return keep();
+            }
+            let mut merged = Map::new();
+            let only_applied = applied.iter().filter(|(name, _)| !before.contains_key(*name));
+            for (name, _) in before.iter().chain(only_applied) {
+                let value = match map.field(name) {
+                    Some(ty) => visit(ty, before.get(name), applied.get(name))
+                        .map_err(|problem| format!(".{name}{problem}"))?,
+                    None => applied.get(name).or(before.get(name)).cloned(),
+                };
+                if let Some(value) = value {
+                    merged.insert(name.clone(), value);
+                }
+            }
+            Ok((!merged.is_empty()).then_some(Value::Object(merged)))
+        }
+    }
+}
+
+fn items(value: Option<&Value>) -> &[Value] {
+    value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// The items of one side with their identities.
+struct Side<'a> {
+    elements: Vec<Element>,
+    items: &'a [Value],
+}
+
+impl<'a> Side<'a> {
+    fn read(list: List<'_>, items: &'a [Value], duplicates: bool) -> Result<Self, String> {
+        let mut elements: Vec<Element> = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let element = list.element(item).map_err(|problem| format!(": element {index}: {problem}"))?;
+            if !duplicates && elements.contains(&element) {
+                return Err(format!(": duplicate entries for key {element}"));
+            }
+            elements.push(element);
+        }
+        Ok(Self { elements, items })
+    }
+
+    fn has(&self, element: &Element) -> bool {
+        self.elements.contains(element)
+    }
+
+    /// The item of an identity; items that share one are not merged with anything, and count as null.
+    fn get(&self, element: &Element) -> Option<&'a Value> {
+        static NULL: Value = Value::Null;
+        let mut found = self.elements.iter().zip(self.items).filter(|(other, _)| *other == element);
+        let (_, first) = found.next()?;
+        Some(if found.next().is_some() { &NULL } else { first })
+    }
+}
+
+fn merge_items(list: List<'_>, before: &[Value], applied: &[Value]) -> Result<Vec<Value>, String> {
+    let config = Side::read(list, applied, false)?;
+    let live = Side::read(list, before, true)?;
+    let mut shared = config.elements.iter().filter(|element| live.has(element));
+    let mut next_shared = shared.next();
+    let mut done: Vec<&Element> = Vec::new();
+    let mut out = Vec::new();
+    let mut take = |element: &Element, old: Option<&Value>, new: Option<&Value>| -> Result<(), String> {
+        let merged = visit(list.items, old, new).map_err(|problem| format!("{element}{problem}"))?;
+        out.extend(merged);
+        Ok(())
+    };
+    let (mut l, mut r) = (0, 0);
+    while l < live.elements.len() || r < config.elements.len() {
+        if let (Some(ours), Some(theirs)) = (live.elements.get(l), config.elements.get(r)) {
+            if ours == theirs {
+                done.push(ours);
+                take(ours, live.get(ours), config.get(ours))?;
+                l += 1;
+                r += 1;
+                next_shared = shared.next();
+                continue;
+            }
+            if config.has(ours) && next_shared.is_some_and(|next| next != ours) {
+                // Both have it, but the configuration wants another one first.
+                l += 1;
+                continue;
+            }
+        }
+        if let Some(ours) = live.elements.get(l) {
+            if !config.has(ours) {
+                take(ours, Some(&live.items[l]), None)?;
+                l += 1;
+                continue;
+            }
+            if done.contains(&ours) {
+                l += 1;
+            }
+        }
+        if let Some(theirs) = config.elements.get(r) {
+            done.push(theirs);
+            take(theirs, live.get(theirs), config.get(theirs))?;
+            r += 1;
+            if next_shared == Some(theirs) {
+                next_shared = shared.next();
+            }
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,194 @@
+//! Who owns what after a write.
+//!
+//! Owns the two transitions: an update takes the fields that it changes, an apply owns exactly the fields that it names,
+//! gives up and removes those that it named before, and conflicts with others over fields that it changes.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Context;
+use super::compare::{Comparison, compare};
+use super::managers::{Manager, Managers, Operation, Owned};
+use super::merge::merge;
+use super::set::FieldSet;
+use super::typed::Type;
+use super::walk::{field_set, reconcile, remove, with_parents};
+
+/// Why an apply does not happen.
+pub(super) enum Refusal {
+    /// Others own fields that it changes.
+    Conflicts(BTreeMap<Manager, FieldSet>),
+    /// The configuration cannot be merged.
+    Unmergeable(String),
+}
+
+/// What a write needs to know of its request.
+pub(super) struct Write<'a> {
+    pub(super) cx: &'a Context<'a>,
+    pub(super) ty: Type<'a>,
+    pub(super) ignored: FieldSet,
+}
+
+impl Write<'_> {
+    /// Forgets managers whose version is no longer served, and adapts the others to changes of the schema.
+    fn reconciled(&self, managers: &Managers) -> Managers {
+        let served = |owned: &Owned| {
+            owned.api_version == self.cx.api_version || self.cx.served.contains(&owned.api_version)
+        };
+        let adapt = |(manager, owned): (&Manager, &Owned)| {
+            let mut owned = owned.clone();
+            if let Some(fields) = reconcile(self.ty, &owned.fields) {
+                owned.fields = fields;
+            }
+            (manager.clone(), owned)
+        };
+        Managers(managers.0.iter().filter(|(_, owned)| served(owned)).map(adapt).collect())
+    }
+
+    /// Takes the changed fields from all managers but `writer`.
+    ///
+    /// # Errors
+    /// The fields that others own, unless `force` takes them.
+    fn take(
+        &self,
+        live: &Value,
+        new: &Value,
+        managers: &mut Managers,
+        writer: Option<&Manager>,
+        force: bool,
+    ) -> Result<Comparison, BTreeMap<Manager, FieldSet>> {
+        let changes = compare(self.ty, live, new).without(&self.ignored);
+        let taken = changes.modified.union(&changes.added);
+        let mut conflicts = BTreeMap::new();
+        for (manager, owned) in managers.0.iter().filter(|(manager, _)| Some(*manager) != writer) {
+            let common = owned.fields.intersection(&taken);
+            if !common.is_empty() {
+                conflicts.insert(manager.clone(), common);
+            }
+        }
+        if !force && !conflicts.is_empty() {
+            return Err(conflicts);
+        }
+        for (manager, owned) in &mut managers.0 {
+            if Some(manager) != writer {
+                if let Some(lost) = conflicts.get(manager) {
+                    owned.fields = owned.fields.difference(lost);
+                }
+                owned.fields = owned.fields.difference(&changes.removed);
+            }
+        }
+        managers.0.retain(|_, owned| !owned.fields.is_empty());
+        Ok(changes)
+    }
+
+    /// An update: `writer` owns what it changed, beside what it owned.
+    pub(super) fn update(
+        &self,
+        live: &Value,
+        new: &Value,
+        managers: &Managers,
+        writer: &Manager,
+    ) -> Managers {
+        let mut managers = self.reconciled(managers);
+        let before = managers.clone();
+        let Ok(changes) = self.take(live, new, &mut managers, None, true) else { return before };
+        let taken = changes.modified.union(&changes.added).recursive_difference(&self.ignored);
+        let fields = taken.difference(&unowned());
+        if !fields.is_empty() {
+            let kept = managers.0.remove(writer).map(|owned| owned.fields).unwrap_or_default();
+            let owned = Owned {
+                fields: fields.union(&kept),
+                api_version: self.cx.api_version.to_owned(),
+                time: Some(self.cx.now.to_owned()),
+            };
+            managers.0.insert(writer.clone(), owned);
+        }
+        managers.cap_updaters();
+        managers
+    }
+
+    /// An apply: the merged object, if it differs from `live`, and who owns what in it.
+    ///
+    /// # Errors
+    /// Conflicts, unless `force`; a configuration that cannot be merged.
+    pub(super) fn apply(
+        &self,
+        live: &Value,
+        config: &Value,
+        managers: &Managers,
+        force: bool,
+    ) -> Result<(Option<Value>, Managers), Refusal> {
+        let writer =
+            Manager::new(self.cx.manager, Operation::Apply, self.cx.api_version, self.cx.subresource);
+        let mut managers = self.reconciled(managers);
+        let merged = merge(self.ty, live, config)
+            .map_err(|problem| Refusal::Unmergeable(format!("failed to merge config: {problem}")))?
+            .unwrap_or_else(empty);
+        let last = managers.0.get(&writer).cloned();
+        let owned = Owned {
+            fields: field_set(self.ty, config).recursive_difference(&self.ignored),
+            api_version: self.cx.api_version.to_owned(),
+            time: last.as_ref().and_then(|last| last.time.clone()),
+        };
+        managers.0.insert(writer.clone(), owned);
+        let merged = match last {
+            Some(last) if !last.fields.is_empty() => self.prune(&merged, &managers, &last.fields),
+            _ => merged,
+        };
+        self.take(live, &merged, &mut managers, Some(&writer), force).map_err(Refusal::Conflicts)?;
+        if let Some(owned) = managers.0.get_mut(&writer) {
+            owned.fields = owned.fields.difference(&unowned());
+        }
+        managers.0.retain(|_, owned| !owned.fields.is_empty());
+        let changed = !super::path::same(live, &merged);
+        if changed && let Some(owned) = managers.0.get_mut(&writer) {
+            owned.time = Some(self.cx.now.to_owned());
+        }
+        Ok((changed.then_some(merged), managers))
+    }
+
+    /// Removes what the applier named last time and nobody names now.
+    fn prune(&self, merged: &Value, managers: &Managers, last: &FieldSet) -> Value {
+        let ty = self.ty;
+        let parents = |set: &FieldSet| with_parents(ty, set);
+        let removed = |value: &Value, set: &FieldSet| remove(ty, value, set).unwrap_or_else(empty);
+        let all = parents(&field_set(ty, merged));
+        let last = parents(last);
+        // First without all that was named last time, then with what anyone owns back in place.
+        let pruned = removed(merged, &last);
+        let owned = managers.0.values().fold(FieldSet::default(), |all, owned| all.union(&owned.fields));
+        let kept = parents(&field_set(ty, &pruned)).union(&parents(&owned));
+        let pruned = removed(merged, &all.difference(&kept));
+        // And with what was never the applier's, although it went with something that was.
+        let gone = all.difference(&parents(&field_set(ty, &pruned)));
+        removed(merged, &gone.intersection(&last))
+    }
+}
+
+fn empty() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+/// The fields that nobody ever owns.
+fn unowned() -> FieldSet {
+    const METADATA: [&str; 9] = [
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "clusterName",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+    ];
+    let mut set = FieldSet::default();
+    for field in ["apiVersion", "kind", "metadata"] {
+        set.insert(&super::fields([field]));
+    }
+    for field in METADATA {
+        set.insert(&super::fields(["metadata", field]));
+    }
+    set
+}

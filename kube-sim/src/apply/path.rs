@@ -1,0 +1,199 @@
+//! One step of a path into an object, as field sets name it.
+//!
+//! Owns the four kinds of steps, their order, and their two spellings: in conflicts (`.spec`, `[name="a"]`) and in
+//! `FieldsV1` (`f:spec`, `k:{"name":"a"}`).
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+/// One step of a path.
+#[derive(Debug, Clone)]
+pub(crate) enum Element {
+    /// A field of an object.
+    Field(String),
+    /// The item of a list whose key fields have these values.
+    Key(Map<String, Value>),
+    /// The item of a set with this value.
+    Value(Value),
+    /// The item of a list at this place.
+    Index(i64),
+}
+
+impl Element {
+    /// The key that stands for this step in `FieldsV1`.
+    pub(crate) fn to_fields_v1(&self) -> String {
+        match self {
+            Self::Field(name) => format!("f:{name}"),
+            Self::Key(key) => format!("k:{}", Value::Object(key.clone())),
+            Self::Value(value) => format!("v:{value}"),
+            Self::Index(index) => format!("i:{index}"),
+        }
+    }
+
+    /// Reads a key of `FieldsV1`; `None` for kinds of steps that are not known, which are ignored.
+    ///
+    /// # Errors
+    /// What is wrong with a step of a known kind.
+    pub(crate) fn of_fields_v1(text: &str) -> Result<Option<Self>, String> {
+        let Some((kind, rest)) = text.split_once(':') else {
+            return Err(format!("missing colon: {text}"));
+        };
+        let malformed = |error: &dyn fmt::Display| format!("{text}: {error}");
+        Ok(Some(match kind {
+            "f" => Self::Field(rest.to_owned()),
+            "k" => match serde_json::from_str(rest).map_err(|error| malformed(&error))? {
+                Value::Object(key) => Self::Key(key),
+                _ => return Err(malformed(&"a key must be an object")),
+            },
+            "v" => Self::Value(serde_json::from_str(rest).map_err(|error| malformed(&error))?),
+            "i" => Self::Index(rest.parse().map_err(|error| malformed(&error))?),
+            _ => return Ok(None),
+        }))
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Field(_) => 0,
+            Self::Key(_) => 1,
+            Self::Value(_) => 2,
+            Self::Index(_) => 3,
+        }
+    }
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(name) => write!(f, ".{name}"),
+            Self::Key(key) => {
+                let fields: Vec<String> = key.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                write!(f, "[{}]", fields.join(","))
+            }
+            Self::Value(value) => write!(f, "[={value}]"),
+            Self::Index(index) => write!(f, "[{index}]"),
+        }
+    }
+}
+
+impl PartialEq for Element {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Element {}
+
+impl PartialOrd for Element {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Element {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Field(left), Self::Field(right)) => left.cmp(right),
+            (Self::Key(left), Self::Key(right)) => compare_maps(left, right),
+            (Self::Value(left), Self::Value(right)) => compare(left, right),
+            (Self::Index(left), Self::Index(right)) => left.cmp(right),
+            _ => self.rank().cmp(&other.rank()),
+        }
+    }
+}
+
+/// A total order of values: numbers by size, then texts, truth values, lists, maps and null.
+pub(super) fn compare(left: &Value, right: &Value) -> Ordering {
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => match (left.as_i64(), right.as_i64()) {
+            (Some(left), Some(right)) => left.cmp(&right),
+            _ => left.as_f64().unwrap_or(f64::NAN).total_cmp(&right.as_f64().unwrap_or(f64::NAN)),
+        },
+        (Value::String(left), Value::String(right)) => left.cmp(right),
+        (Value::Bool(left), Value::Bool(right)) => left.cmp(right),
+        (Value::Array(left), Value::Array(right)) => {
+            let mut pairs = left.iter().zip(right).map(|(left, right)| compare(left, right));
+            pairs.find(|order| order.is_ne()).unwrap_or_else(|| left.len().cmp(&right.len()))
+        }
+        (Value::Object(left), Value::Object(right)) => compare_maps(left, right),
+        _ => value_rank(left).cmp(&value_rank(right)),
+    }
+}
+
+fn compare_maps(left: &Map<String, Value>, right: &Map<String, Value>) -> Ordering {
+    let entry =
+        |((a, x), (b, y)): ((&String, &Value), (&String, &Value))| a.cmp(b).then_with(|| compare(x, y));
+    let mut pairs = left.iter().zip(right).map(entry);
+    pairs.find(|order| order.is_ne()).unwrap_or_else(|| left.len().cmp(&right.len()))
+}
+
+/// Whether two values are the same, numbers by size.
+pub(super) fn same(left: &Value, right: &Value) -> bool {
+    compare(left, right).is_eq()
+}
+
+fn value_rank(value: &Value) -> u8 {
+    match value {
+        Value::Number(_) => 0,
+        Value::String(_) => 1,
+        Value::Bool(_) => 2,
+        Value::Array(_) => 3,
+        Value::Object(_) => 4,
+        Value::Null => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn has_two_spellings() {
+        let key = json!({"protocol": "TCP", "containerPort": 80}).as_object().unwrap().clone();
+        let cases = [
+            (Element::Field("a.b".into()), "f:a.b", ".a.b"),
+            (
+                Element::Key(key),
+                r#"k:{"containerPort":80,"protocol":"TCP"}"#,
+                r#"[containerPort=80,protocol="TCP"]"#,
+            ),
+            (Element::Value(json!("x")), "v:\"x\"", "[=\"x\"]"),
+            (Element::Value(json!(1)), "v:1", "[=1]"),
+            (Element::Index(3), "i:3", "[3]"),
+        ];
+        for (element, fields, text) in cases {
+            assert_eq!(element.to_fields_v1(), fields);
+            assert_eq!(element.to_string(), text);
+            assert_eq!(Element::of_fields_v1(fields).unwrap(), Some(element));
+        }
+        assert_eq!(Element::of_fields_v1("z:future").unwrap(), None);
+        for bad in ["spec", "k:[1]", "v:", "i:x"] {
+            assert!(Element::of_fields_v1(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn fields_come_before_keys_values_and_indices() {
+        let mut elements = [
+            Element::Index(0),
+            Element::Value(json!("a")),
+            Element::Value(json!(2)),
+            Element::Key(Map::new()),
+            Element::Field("z".into()),
+            Element::Field("a".into()),
+        ];
+        elements.sort();
+        let text: Vec<String> = elements.iter().map(ToString::to_string).collect();
+        assert_eq!(text, [".a", ".z", "[]", "[=2]", "[=\"a\"]", "[0]"]);
+    }
+
+    #[test]
+    fn numbers_are_the_same_by_size() {
+        assert!(same(&json!({"a": [1, 2.0]}), &json!({"a": [1.0, 2]})));
+        assert!(!same(&json!(1), &json!("1")));
+        assert!(!same(&json!({"a": 1}), &json!({"a": 1, "b": 2})));
+    }
+}

@@ -1,0 +1,260 @@
+//! Sets of fields, the currency of ownership.
+//!
+//! Owns the tree form of a set, its algebra, and `FieldsV1`, the form in which `managedFields` carries it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::path::Element;
+
+/// A set of paths: at each level, the steps that are members themselves, and those that lead on to others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct FieldSet {
+    members: BTreeSet<Element>,
+    children: BTreeMap<Element, FieldSet>,
+}
+
+impl FieldSet {
+    /// Whether no path is in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.children.values().all(Self::is_empty)
+    }
+
+    /// Adds a path; the empty one is in no set.
+    pub(crate) fn insert(&mut self, path: &[Element]) {
+        match path {
+            [] => {}
+            [last] => {
+                self.members.insert(last.clone());
+            }
+            [first, rest @ ..] => self.children.entry(first.clone()).or_default().insert(rest),
+        }
+    }
+
+    /// Whether the single step is a member.
+    pub(crate) fn has(&self, element: &Element) -> bool {
+        self.members.contains(element)
+    }
+
+    /// The paths that go on after a step, if any.
+    pub(crate) fn below(&self, element: &Element) -> Option<&Self> {
+        self.children.get(element).filter(|set| !set.is_empty())
+    }
+
+    /// The steps that are members.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Element> {
+        self.members.iter()
+    }
+
+    /// The steps that lead on, with what they lead to.
+    pub(crate) fn children(&self) -> impl Iterator<Item = (&Element, &Self)> {
+        self.children.iter()
+    }
+
+    /// All paths of either.
+    pub(crate) fn union(&self, other: &Self) -> Self {
+        let mut children = self.children.clone();
+        for (element, set) in &other.children {
+            let merged = children.get(element).map_or_else(|| set.clone(), |own| own.union(set));
+            children.insert(element.clone(), merged);
+        }
+        Self { members: self.members.union(&other.members).cloned().collect(), children }
+    }
+
+    /// The paths of both.
+    pub(crate) fn intersection(&self, other: &Self) -> Self {
+        let common = |(element, set): (&Element, &Self)| {
+            let common = set.intersection(other.children.get(element)?);
+            (!common.is_empty()).then(|| (element.clone(), common))
+        };
+        Self {
+            members: self.members.intersection(&other.members).cloned().collect(),
+            children: self.children.iter().filter_map(common).collect(),
+        }
+    }
+
+    /// The paths that are not in `other`; what lies below a path of `other` stays.
+    pub(crate) fn difference(&self, other: &Self) -> Self {
+        self.subtract(other, false)
+    }
+
+    /// The paths that are neither in `other` nor below a path of it.
+    pub(crate) fn recursive_difference(&self, other: &Self) -> Self {
+        self.subtract(other, true)
+    }
+
+    fn subtract(&self, other: &Self, recursive: bool) -> Self {
+        let rest = |(element, set): (&Element, &Self)| {
+            if recursive && other.members.contains(element) {
+                return None;
+            }
+            let rest = match other.children.get(element) {
+                Some(other) => set.subtract(other, recursive),
+                None => set.clone(),
+            };
+            (!rest.is_empty()).then(|| (element.clone(), rest))
+        };
+        Self {
+            members: self.members.difference(&other.members).cloned().collect(),
+            children: self.children.iter().filter_map(rest).collect(),
+        }
+    }
+
+    /// The same set with every child that `keep` names made a member too.
+    pub(super) fn with_members(&self, keep: impl Fn(&Element) -> bool) -> Self {
+        let mut members = self.members.clone();
+        members.extend(self.children.keys().filter(|element| keep(element)).cloned());
+        Self { members, children: self.children.clone() }
+    }
+
+    /// Replaces what lies below each child.
+    pub(super) fn map_children(mut self, change: impl Fn(&Element, Self) -> Self) -> Self {
+        self.children = self
+            .children
+            .into_iter()
+            .map(|(element, set)| {
+                let changed = change(&element, set);
+                (element, changed)
+            })
+            .collect();
+        self
+    }
+
+    /// Every path as conflicts print it, a level's members before what lies deeper.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        self.collect("", &mut found);
+        found
+    }
+
+    fn collect(&self, prefix: &str, found: &mut Vec<String>) {
+        found.extend(self.members.iter().map(|element| format!("{prefix}{element}")));
+        for (element, set) in &self.children {
+            set.collect(&format!("{prefix}{element}"), found);
+        }
+    }
+
+    /// The `FieldsV1` form.
+    pub(crate) fn to_fields_v1(&self) -> Value {
+        let mut map = Map::new();
+        for element in &self.members {
+            map.insert(element.to_fields_v1(), Value::Object(Map::new()));
+        }
+        for (element, set) in &self.children {
+            let mut inner = set.to_fields_v1();
+            let is_member = self.members.contains(element);
+            if let (true, Some(inner)) = (is_member && !set.is_empty(), inner.as_object_mut()) {
+                inner.insert(".".to_owned(), Value::Object(Map::new()));
+            }
+            map.insert(element.to_fields_v1(), inner);
+        }
+        Value::Object(map)
+    }
+
+    /// Reads `FieldsV1`. Steps of kinds that are not known are left out.
+    ///
+    /// # Errors
+    /// Which part is no field set, and why.
+    pub(crate) fn of_fields_v1(fields: &Value) -> Result<Self, String> {
+        Self::read(fields).map(|(set, _)| set.unwrap_or_default())
+    }
+
+    /// The set, if anything is below, and whether the place itself is a member.
+    fn read(fields: &Value) -> Result<(Option<Self>, bool), String> {
+        let Value::Object(map) = fields else { return Err(format!("expected an object, found {fields}")) };
+        let mut set = Self::default();
+        let mut is_member = false;
+        for (key, value) in map {
+            if key == "." {
+                is_member = true;
+                continue;
+            }
+            let Some(element) = Element::of_fields_v1(key)? else { continue };
+            let (below, is_member) = Self::read(value)?;
+            if is_member {
+                set.members.insert(element.clone());
+            }
+            if let Some(below) = below {
+                set.children.insert(element, below);
+            }
+        }
+        let is_leaf = set.members.is_empty() && set.children.is_empty();
+        Ok((if is_leaf { None } else { Some(set) }, is_member || is_leaf))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn set(paths: &[&str]) -> FieldSet {
+        let mut set = FieldSet::default();
+        for path in paths {
+            let path: Vec<Element> = path.split('.').map(|step| Element::Field(step.to_owned())).collect();
+            set.insert(&path);
+        }
+        set
+    }
+
+    #[test]
+    fn fields_v1_marks_members_that_have_children() {
+        let fields = json!({"f:a": {".": {}, "f:b": {}}, "f:c": {"f:d": {}}, "k:{\"n\":1}": {}});
+        let set = FieldSet::of_fields_v1(&fields).unwrap();
+        assert_eq!(set.paths(), [".a", "[n=1]", ".a.b", ".c.d"]);
+        assert_eq!(set.to_fields_v1(), fields);
+    }
+
+    #[test]
+    fn what_is_no_field_set_is_refused() {
+        assert!(FieldSet::of_fields_v1(&json!([])).is_err());
+        assert!(FieldSet::of_fields_v1(&json!({"f:a": 1})).is_err());
+        assert!(FieldSet::of_fields_v1(&json!({"a": {}})).is_err());
+        assert!(FieldSet::of_fields_v1(&json!({})).unwrap().is_empty());
+    }
+
+    #[test]
+    fn difference_keeps_what_lies_below_and_the_recursive_one_does_not() {
+        let all = set(&["a", "a.b", "c"]);
+        assert_eq!(all.difference(&set(&["a"])).paths(), [".c", ".a.b"]);
+        assert_eq!(all.recursive_difference(&set(&["a"])).paths(), [".c"]);
+    }
+
+    fn any_set() -> impl Strategy<Value = FieldSet> {
+        let step = prop_oneof![
+            "[a-c]".prop_map(Element::Field),
+            (0..3_i64).prop_map(|n| Element::Value(json!(n))),
+            (0..2_i64).prop_map(|n| Element::Key(json!({"n": n}).as_object().unwrap().clone())),
+        ];
+        let path = prop::collection::vec(step, 1..4);
+        prop::collection::vec(path, 0..8).prop_map(|paths| {
+            let mut set = FieldSet::default();
+            for path in &paths {
+                set.insert(path);
+            }
+            set
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn fields_v1_and_back_is_the_same(set in any_set()) {
+            prop_assert_eq!(FieldSet::of_fields_v1(&set.to_fields_v1()).unwrap(), set);
+        }
+
+        #[test]
+        fn the_algebra_is_one_of_sets(a in any_set(), b in any_set()) {
+            let union: BTreeSet<String> = a.union(&b).paths().into_iter().collect();
+            let left: BTreeSet<String> = a.paths().into_iter().collect();
+            let right: BTreeSet<String> = b.paths().into_iter().collect();
+            prop_assert_eq!(union, left.union(&right).cloned().collect());
+            let common: BTreeSet<String> = a.intersection(&b).paths().into_iter().collect();
+            prop_assert_eq!(common, left.intersection(&right).cloned().collect());
+            let rest: BTreeSet<String> = a.difference(&b).paths().into_iter().collect();
+            prop_assert_eq!(rest, left.difference(&right).cloned().collect());
+        }
+    }
+}

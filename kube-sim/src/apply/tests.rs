@@ -1,0 +1,442 @@
+//! The rules of ownership, one table each. Expectations are what kube-apiserver 1.37.2 does.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// An object as the server would keep it, driven by applies and updates of one kind.
+struct Server {
+    schema: Arc<Schema>,
+    api_version: &'static str,
+    kind: &'static str,
+    served: Vec<String>,
+    live: Option<Value>,
+    second: u32,
+}
+
+impl Server {
+    fn of(schema: Arc<Schema>, api_version: &'static str, kind: &'static str) -> Self {
+        Self { schema, api_version, kind, served: vec![api_version.to_owned()], live: None, second: 0 }
+    }
+
+    fn config_maps() -> Self {
+        Self::of(crate::builtin::schema("io.k8s.api.core.v1.ConfigMap").unwrap(), "v1", "ConfigMap")
+    }
+
+    fn pods() -> Self {
+        Self::of(crate::builtin::schema("io.k8s.api.core.v1.Pod").unwrap(), "v1", "Pod")
+    }
+
+    fn custom(properties: &Value) -> Self {
+        let schema = json!({"type": "object", "properties": properties});
+        Self::of(Schema::of_custom_resource(&schema), "ex.com/v1", "Foo")
+    }
+
+    fn within<R>(
+        &mut self,
+        manager: &str,
+        subresource: &str,
+        reset: &[&str],
+        run: impl FnOnce(&Context<'_>, Option<&Value>) -> R,
+    ) -> R {
+        self.second += 1;
+        let now = format!("2026-01-01T00:00:{:02}Z", self.second);
+        let cx = Context {
+            schema: &self.schema,
+            api_version: self.api_version,
+            kind: self.kind,
+            served: &self.served,
+            subresource,
+            manager,
+            now: &now,
+            reset,
+        };
+        run(&cx, self.live.as_ref())
+    }
+
+    fn full(&self, mut object: Value) -> Value {
+        object["apiVersion"] = json!(self.api_version);
+        object["kind"] = json!(self.kind);
+        object["metadata"]["name"] = json!("x");
+        object
+    }
+
+    fn try_apply(&mut self, manager: &str, config: Value, force: bool) -> Result<(), ApplyError> {
+        let config = self.full(config);
+        let applied = self.within(manager, "", &[], |cx, live| apply(cx, live, &config, force))?;
+        self.live = Some(applied);
+        Ok(())
+    }
+
+    #[track_caller]
+    fn apply(&mut self, manager: &str, config: Value) {
+        self.try_apply(manager, config, false).unwrap();
+    }
+
+    fn update(&mut self, manager: &str, object: Value) {
+        let mut object = self.full(object);
+        self.within(manager, "", &[], |cx, live| track(cx, live, &mut object));
+        self.live = Some(object);
+    }
+
+    /// The object without what only the server sets.
+    fn object(&self) -> Value {
+        let mut object = self.live.clone().unwrap();
+        let map = object.as_object_mut().unwrap();
+        map.remove("apiVersion");
+        map.remove("kind");
+        let metadata = map["metadata"].as_object_mut().unwrap();
+        metadata.remove("name");
+        metadata.remove("managedFields");
+        if metadata.is_empty() {
+            map.remove("metadata");
+        }
+        object
+    }
+
+    /// `manager operation: fields` of every entry.
+    fn owners(&self) -> Vec<String> {
+        let entries = &self.live.as_ref().unwrap()["metadata"]["managedFields"];
+        let line = |entry: &Value| {
+            let fields = FieldSet::of_fields_v1(&entry["fieldsV1"]).unwrap().paths().join(" ");
+            let text = |field: &str| entry[field].as_str().unwrap_or("-").to_owned();
+            format!("{} {}: {fields}", text("manager"), text("operation"))
+        };
+        entries.as_array().into_iter().flatten().map(line).collect()
+    }
+
+    fn times(&self) -> Vec<Option<String>> {
+        let entries = &self.live.as_ref().unwrap()["metadata"]["managedFields"];
+        entries.as_array().unwrap().iter().map(|entry| entry["time"].as_str().map(str::to_owned)).collect()
+    }
+}
+
+#[test]
+fn an_applier_owns_what_it_names() {
+    let mut server = Server::config_maps();
+    server.apply("m1", json!({"data": {"a": "1"}, "metadata": {"labels": {"l": "v"}}}));
+    assert_eq!(server.owners(), ["m1 Apply: .data.a .metadata.labels.l"]);
+    assert_eq!(server.times(), [Some("2026-01-01T00:00:01Z".to_owned())]);
+}
+
+#[test]
+fn applying_the_same_again_changes_nothing() {
+    let mut server = Server::config_maps();
+    server.apply("m1", json!({"data": {"a": "1"}}));
+    let before = server.live.clone();
+    server.apply("m1", json!({"data": {"a": "1"}}));
+    assert_eq!(server.live, before);
+}
+
+#[test]
+fn what_is_no_longer_named_goes() {
+    let mut server = Server::config_maps();
+    server.apply("m1", json!({"data": {"a": "1", "b": "2"}}));
+    server.apply("m1", json!({"data": {"a": "1"}}));
+    assert_eq!(server.object(), json!({"data": {"a": "1"}}));
+    server.apply("m1", json!({}));
+    assert_eq!(server.object(), json!({}));
+    assert_eq!(server.owners(), Vec::<String>::new());
+}
+
+#[test]
+fn what_others_name_too_stays() {
+    let mut server = Server::config_maps();
+    server.apply("m1", json!({"data": {"a": "1", "b": "2"}}));
+    server.apply("m2", json!({"data": {"a": "1"}}));
+    // An owner that changed nothing has no time, and so comes first.
+    assert_eq!(server.owners(), ["m2 Apply: .data.a", "m1 Apply: .data.a .data.b"]);
+    assert_eq!(server.times()[0], None);
+    server.apply("m1", json!({}));
+    assert_eq!(server.object(), json!({"data": {"a": "1"}}));
+    assert_eq!(server.owners(), ["m2 Apply: .data.a"]);
+}
+
+#[test]
+fn changing_what_others_own_is_a_conflict_unless_forced() {
+    let mut server = Server::config_maps();
+    server.apply("m1", json!({"data": {"a": "1", "b": "1"}}));
+    server.update("m3", json!({"data": {"a": "1", "b": "2", "c": "3"}}));
+    let error = server.try_apply("m2", json!({"data": {"a": "9"}}), false).unwrap_err();
+    let cause = |message: &str, field: &str| Conflict { message: message.into(), field: field.into() };
+    assert_eq!(
+        error,
+        ApplyError::Conflict {
+            message: "Apply failed with 1 conflict: conflict with \"m1\": .data.a".into(),
+            causes: vec![cause("conflict with \"m1\"", ".data.a")],
+        }
+    );
+    let error = server.try_apply("m2", json!({"data": {"a": "9", "b": "9", "c": "9"}}), false).unwrap_err();
+    assert_eq!(error, ApplyError::Conflict {
+        message: "Apply failed with 3 conflicts: conflicts with \"m1\":\n- .data.a\nconflicts with \"m3\" using v1:\n- .data.b\n- .data.c".into(),
+        causes: vec![
+            cause("conflict with \"m1\"", ".data.a"),
+            cause("conflict with \"m3\" using v1", ".data.b"),
+            cause("conflict with \"m3\" using v1", ".data.c"),
+        ],
+    });
+    server.try_apply("m2", json!({"data": {"a": "9", "b": "9"}}), true).unwrap();
+    assert_eq!(server.object(), json!({"data": {"a": "9", "b": "9", "c": "3"}}));
+    assert_eq!(server.owners(), ["m2 Apply: .data.a .data.b", "m3 Update: .data.c"]);
+}
+
+#[test]
+fn an_update_takes_what_it_changes() {
+    let mut server = Server::config_maps();
+    server.update("u1", json!({"data": {"a": "1", "b": "1"}}));
+    assert_eq!(server.owners(), ["u1 Update: .data .data.a .data.b"]);
+    server.update("u2", json!({"data": {"a": "2", "b": "1"}}));
+    assert_eq!(server.owners(), ["u1 Update: .data .data.b", "u2 Update: .data.a"]);
+    server.update("u2", json!({"data": {"a": "2"}}));
+    assert_eq!(server.owners(), ["u1 Update: .data", "u2 Update: .data.a"]);
+    let before = server.live.clone();
+    server.update("u3", json!({"data": {"a": "2"}}));
+    assert_eq!(server.live, before, "an update that changes nothing owns nothing");
+}
+
+#[test]
+fn list_items_merge_by_their_keys() {
+    let mut server = Server::pods();
+    let pod = |containers: Value| json!({"spec": {"containers": containers}});
+    server.apply("m1", pod(json!([{"name": "a", "image": "1", "ports": [{"containerPort": 80}]}])));
+    assert_eq!(
+        server.owners(),
+        [concat!(
+            "m1 Apply: .spec.containers[name=\"a\"] .spec.containers[name=\"a\"].image .spec.containers[name=\"a\"].name ",
+            ".spec.containers[name=\"a\"].ports[containerPort=80,protocol=\"TCP\"] ",
+            ".spec.containers[name=\"a\"].ports[containerPort=80,protocol=\"TCP\"].containerPort"
+        )]
+    );
+    server.apply("m2", pod(json!([{"name": "b", "image": "2"}])));
+    let names = |server: &Server| -> Vec<String> {
+        let containers = server.object()["spec"]["containers"].as_array().unwrap().clone();
+        containers.iter().map(|container| container["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&server), ["a", "b"]);
+    server.apply("m2", pod(json!([])));
+    assert_eq!(names(&server), ["a"]);
+    let error = server.try_apply("m1", pod(json!([{"name": "a"}, {"name": "a"}])), false).unwrap_err();
+    let text = "failed to create typed patch object (/x; v1, Kind=Pod): .spec.containers: duplicate entries for key [name=\"a\"]";
+    assert_eq!(error, ApplyError::Schema(text.into()));
+}
+
+#[test]
+fn the_configuration_orders_its_items() {
+    let mut server = Server::pods();
+    let pod = |names: &[&str]| {
+        let containers: Vec<Value> = names.iter().map(|name| json!({"name": name, "image": "i"})).collect();
+        json!({"spec": {"containers": containers}})
+    };
+    let names = |server: &Server| -> String {
+        let containers = server.object()["spec"]["containers"].as_array().unwrap().clone();
+        containers.iter().map(|container| container["name"].as_str().unwrap().to_owned()).collect()
+    };
+    server.apply("m1", pod(&["a", "b", "c"]));
+    server.apply("m2", pod(&["d"]));
+    assert_eq!(names(&server), "abcd");
+    server.apply("m1", pod(&["c", "b", "a"]));
+    assert_eq!(names(&server), "cdba");
+    server.apply("m2", pod(&["d", "a"]));
+    assert_eq!(names(&server), "cdba");
+}
+
+#[test]
+fn atomic_sets_and_granular_lists_of_custom_resources() {
+    let list = |kind: Value| {
+        let mut list = json!({"type": "array", "items": {"type": "string"}});
+        list.as_object_mut().unwrap().extend(kind.as_object().unwrap().clone());
+        list
+    };
+    let cases = [
+        (list(json!({})), ".l", json!(["b"])),
+        (list(json!({"x-kubernetes-list-type": "atomic"})), ".l", json!(["b"])),
+        (list(json!({"x-kubernetes-list-type": "set"})), ".l[=\"a\"]", json!(["a", "b"])),
+    ];
+    for (schema, owned, merged) in cases {
+        let mut server = Server::custom(&json!({"l": schema}));
+        server.apply("m1", json!({"l": ["a"]}));
+        assert_eq!(server.owners(), [format!("m1 Apply: {owned}")]);
+        server.try_apply("m2", json!({"l": ["b"]}), true).unwrap();
+        assert_eq!(server.object(), json!({"l": merged}));
+    }
+}
+
+#[test]
+fn atomic_and_granular_maps() {
+    let map = |kind: &str| json!({"m": {"type": "object", "additionalProperties": {"type": "string"}, "x-kubernetes-map-type": kind}});
+    let mut server = Server::custom(&map("atomic"));
+    server.apply("m1", json!({"m": {"a": "1"}}));
+    assert_eq!(server.owners(), ["m1 Apply: .m"]);
+    assert!(matches!(
+        server.try_apply("m2", json!({"m": {"b": "1"}}), false),
+        Err(ApplyError::Conflict { causes, .. }) if causes[0].field == ".m"
+    ));
+    server.try_apply("m2", json!({"m": {"b": "1"}}), true).unwrap();
+    assert_eq!(server.object(), json!({"m": {"b": "1"}}));
+    let mut server = Server::custom(&map("granular"));
+    server.apply("m1", json!({"m": {"a": "1"}}));
+    server.apply("m2", json!({"m": {"b": "1"}}));
+    assert_eq!(server.object(), json!({"m": {"a": "1", "b": "1"}}));
+}
+
+#[test]
+fn an_atomic_struct_is_owned_as_one() {
+    let mut server =
+        Server::of(crate::builtin::schema("io.k8s.api.apps.v1.Deployment").unwrap(), "apps/v1", "Deployment");
+    server.apply("m1", json!({"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {}}}));
+    assert_eq!(server.owners(), ["m1 Apply: .spec.selector .spec.template"]);
+}
+
+#[test]
+fn free_form_fields_are_owned_field_by_field() {
+    let mut server =
+        Server::custom(&json!({"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}));
+    server.apply("m1", json!({"spec": {"a": {"b": 1}, "l": [1]}}));
+    server.apply("m2", json!({"spec": {"a": {"c": 2}}}));
+    assert_eq!(server.object(), json!({"spec": {"a": {"b": 1, "c": 2}, "l": [1]}}));
+    server.apply("m1", json!({"spec": {"l": [1]}}));
+    assert_eq!(server.object(), json!({"spec": {"a": {"c": 2}, "l": [1]}}));
+}
+
+#[test]
+fn what_does_not_fit_the_schema_is_refused() {
+    let refused = |config: Value| {
+        let mut server = Server::of(
+            crate::builtin::schema("io.k8s.api.apps.v1.Deployment").unwrap(),
+            "apps/v1",
+            "Deployment",
+        );
+        match server.try_apply("m", config, false).unwrap_err() {
+            ApplyError::Schema(text) => {
+                text.replace("failed to create typed patch object (/x; apps/v1, Kind=Deployment): ", "")
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refused(json!({"spec": {"foo": 1}})), ".spec.foo: field not declared in schema");
+    assert_eq!(
+        refused(json!({"spec": {"replicas": "a"}})),
+        ".spec.replicas: expected numeric (int or float), got string"
+    );
+    assert_eq!(
+        refused(json!({"spec": {"template": {"spec": {"containers": {"a": {"image": "x"}}}}}})),
+        ".spec.template.spec.containers: expected list, got &{map[a:map[image:x]]}"
+    );
+}
+
+#[test]
+fn a_configuration_for_something_else_is_refused() {
+    let mut server = Server::config_maps();
+    let mut apply_raw =
+        |config: Value| server.within("m", "", &[], |cx, live| apply(cx, live, &config, false));
+    let refuse = |text: &str| Err(ApplyError::BadRequest(text.into()));
+    assert_eq!(apply_raw(json!({})), refuse("invalid object type: /, Kind="));
+    assert_eq!(
+        apply_raw(json!({"apiVersion": "v1", "kind": "Secret"})),
+        refuse("invalid object type: v1, Kind=Secret")
+    );
+    assert_eq!(
+        apply_raw(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"managedFields": []}})),
+        refuse("metadata.managedFields must be nil")
+    );
+}
+
+#[test]
+fn the_first_apply_puts_what_is_there_down_to_whoever_was_before() {
+    let mut server = Server::config_maps();
+    let object = json!({"data": {"a": "1", "b": "1"}});
+    server.live = Some(server.full(object));
+    server.apply("m1", json!({"data": {"a": "1"}}));
+    assert_eq!(server.owners(), ["m1 Apply: .data.a", "before-first-apply Update: .data .data.a .data.b"]);
+}
+
+#[test]
+fn an_update_of_an_untracked_object_does_not_begin_to_track() {
+    let mut server = Server::config_maps();
+    server.update("u", json!({"data": {"a": "1"}}));
+    let mut cleared = server.live.clone().unwrap();
+    cleared["metadata"]["managedFields"] = json!([{}]);
+    server.update("u", cleared);
+    assert_eq!(server.owners(), Vec::<String>::new());
+    server.update("u", json!({"data": {"a": "2"}}));
+    assert_eq!(server.owners(), Vec::<String>::new());
+}
+
+#[test]
+fn an_update_may_hand_over_ownership() {
+    let mut server = Server::config_maps();
+    server.apply("m1", json!({"data": {"a": "1"}}));
+    let mut object = server.live.clone().unwrap();
+    object["metadata"]["managedFields"][0]["manager"] = json!("m2");
+    server.update("u", object);
+    assert_eq!(server.owners(), ["m2 Apply: .data.a"]);
+    let mut object = server.live.clone().unwrap();
+    object["metadata"]["managedFields"] = json!([{"manager": "broken"}]);
+    server.update("u", object);
+    assert_eq!(server.owners(), ["m2 Apply: .data.a"], "entries that cannot be read are ignored");
+}
+
+#[test]
+fn a_subresource_has_entries_of_its_own_and_owns_nothing_beyond_it() {
+    let mut server = Server::pods();
+    server.update("u", json!({"spec": {"nodeName": "n"}}));
+    let mut object = server.live.clone().unwrap();
+    object["status"] = json!({"phase": "Running"});
+    object["spec"]["nodeName"] = json!("m");
+    server.within("u", "status", &["spec"], |cx, live| track(cx, live, &mut object));
+    server.live = Some(object);
+    assert_eq!(server.owners(), ["u Update: .spec .spec.nodeName", "u Update: .status .status.phase"]);
+    let entries = server.live.as_ref().unwrap()["metadata"]["managedFields"].clone();
+    assert_eq!((&entries[0]["subresource"], &entries[1]["subresource"]), (&Value::Null, &json!("status")));
+}
+
+#[test]
+fn entries_of_versions_that_are_gone_are_dropped() {
+    let mut server = Server::config_maps();
+    server.apply("m1", json!({"data": {"a": "1"}}));
+    let mut object = server.live.clone().unwrap();
+    object["metadata"]["managedFields"][0]["apiVersion"] = json!("v0");
+    server.live = Some(object);
+    server.apply("m2", json!({"data": {"a": "2"}}));
+    assert_eq!(server.owners(), ["m2 Apply: .data.a"]);
+}
+
+#[test]
+fn kubectl_takes_over_what_it_applied_from_the_client() {
+    let annotation = "kubectl.kubernetes.io/last-applied-configuration";
+    let mut server = Server::config_maps();
+    let applied = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"a": "1", "b": "1"}});
+    server.update(
+        "kubectl-client-side-apply",
+        json!({
+            "metadata": {"annotations": {annotation: applied.to_string()}}, "data": {"a": "1", "b": "1"},
+        }),
+    );
+    server.update(
+        "other",
+        json!({
+            "metadata": {"annotations": {annotation: applied.to_string()}}, "data": {"a": "1", "b": "2"},
+        }),
+    );
+    let conflict = server.try_apply("kubectl", json!({"data": {"a": "9", "b": "9"}}), false).unwrap_err();
+    assert!(
+        matches!(conflict, ApplyError::Conflict { causes, .. } if causes.len() == 1 && causes[0].field == ".data.b")
+    );
+    server.apply("kubectl", json!({"data": {"a": "9"}}));
+    assert_eq!(server.object()["data"], json!({"a": "9", "b": "2"}));
+    let text = server.object()["metadata"]["annotations"][annotation].as_str().unwrap().to_owned();
+    assert!(text.ends_with("}\n") && text.contains("\"a\":\"9\""), "{text}");
+}
+
+#[test]
+fn reset_fields_follow_the_endpoint() {
+    let find = |group: &str, version: &str, plural: &str| crate::builtin::find(group, version, plural);
+    assert_eq!(reset_fields(find("apps", "v1", "deployments"), "", true), ["status"]);
+    assert_eq!(reset_fields(find("apps", "v1", "deployments"), "status", true), ["metadata.labels", "spec"]);
+    assert_eq!(reset_fields(find("", "v1", "nodes"), "status", true), ["spec"]);
+    assert_eq!(reset_fields(find("", "v1", "configmaps"), "", false), Vec::<&str>::new());
+    assert_eq!(reset_fields(None, "", true), ["status"]);
+    assert_eq!(reset_fields(None, "status", true), ["metadata", "spec"]);
+}

@@ -1,0 +1,343 @@
+//! How a value counts for ownership: as a scalar, a list or a map, and whether as one piece.
+//!
+//! Owns the reading of schemas for server-side apply, the identity of list items, and the check that a value fits. It must
+//! not compare or change values.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::path::Element;
+use crate::schema::{Additional, Kind, ListType, Schema};
+
+/// The type of a value.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Type<'a> {
+    /// What a schema says; `free` if an enclosing schema keeps unknown fields.
+    Schema { schema: &'a Schema, free: bool },
+    /// Nothing is declared: maps count field by field, lists as one piece.
+    Deduced,
+    /// Nothing is declared, and everything counts as one piece.
+    Untyped,
+}
+
+/// What a value is, seen through its type.
+#[derive(Clone, Copy)]
+pub(super) enum Shape<'a> {
+    Scalar(Scalar),
+    List(List<'a>),
+    Map(MapType<'a>),
+}
+
+/// The scalars that a type allows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Scalar {
+    Numeric,
+    String,
+    Boolean,
+    Any,
+}
+
+/// A list's type.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct List<'a> {
+    /// The fields that identify an item; `None` if the list counts as one piece, none for a set.
+    pub(super) keys: Option<&'a [Box<str>]>,
+    /// The one merge key that stands for list keys where only that is declared.
+    merge_key: Option<&'a str>,
+    /// The type of the items.
+    pub(super) items: Type<'a>,
+}
+
+/// A map's type.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MapType<'a> {
+    schema: Option<&'a Schema>,
+    free: bool,
+    /// Whether it counts as one piece.
+    pub(super) atomic: bool,
+    rest: Option<Type<'a>>,
+}
+
+impl<'a> Type<'a> {
+    /// The type that a schema declares.
+    pub(super) fn of(schema: &'a Schema) -> Self {
+        Self::Schema { schema, free: false }
+    }
+
+    /// What `value` is; an absent value or a null takes the form that the type prefers.
+    pub(super) fn shape(self, value: Option<&Value>) -> Shape<'a> {
+        let (scalar, list, map) = self.forms();
+        match value {
+            Some(Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+                if let Some(scalar) = scalar {
+                    return Shape::Scalar(scalar);
+                }
+            }
+            Some(Value::Array(_)) => {
+                if let Some(list) = list {
+                    return Shape::List(list);
+                }
+            }
+            Some(Value::Object(_)) => {
+                if let Some(map) = map {
+                    return Shape::Map(map);
+                }
+            }
+            Some(Value::Null) | None => {}
+        }
+        match (map, scalar, list) {
+            (Some(map), _, _) => Shape::Map(map),
+            (_, Some(scalar), _) => Shape::Scalar(scalar),
+            (_, _, Some(list)) => Shape::List(list),
+            _ => Shape::Scalar(Scalar::Any),
+        }
+    }
+
+    /// Every form that a value of this type may take.
+    fn forms(self) -> (Option<Scalar>, Option<List<'a>>, Option<MapType<'a>>) {
+        let Self::Schema { schema, free } = self else {
+            let (rest, atomic) = match self {
+                Self::Deduced => (Self::Deduced, false),
+                _ => (Self::Untyped, true),
+            };
+            let list = List { keys: None, merge_key: None, items: Self::Untyped };
+            let map = MapType { schema: None, free: true, atomic, rest: Some(rest) };
+            return (Some(Scalar::Any), Some(list), Some(map));
+        };
+        let shape = schema.shape();
+        let free = free || schema.preserve_unknown || shape.preserve_unknown;
+        match schema.component() {
+            Some(name) if name.ends_with("apimachinery.pkg.runtime.RawExtension") => {
+                return Self::Untyped.forms();
+            }
+            Some(name) if name.ends_with("apimachinery.pkg.api.resource.Quantity") => {
+                return (Some(Scalar::Any), None, None);
+            }
+            _ => {}
+        }
+        let list = || Some(list_type(schema, free));
+        let map = || Some(map_type(schema, free));
+        match schema.kind() {
+            Kind::Any | Kind::IntOrString => (Some(Scalar::Any), list(), map()),
+            Kind::Object => (None, None, map()),
+            Kind::Array => (None, list(), None),
+            Kind::Integer | Kind::Number => (Some(Scalar::Numeric), None, None),
+            Kind::Boolean => (Some(Scalar::Boolean), None, None),
+            Kind::String => {
+                let plain = shape.format.as_deref().or(schema.format.as_deref());
+                let scalar = if matches!(plain, None | Some("byte")) { Scalar::String } else { Scalar::Any };
+                (Some(scalar), None, None)
+            }
+        }
+    }
+}
+
+fn list_type(schema: &Schema, free: bool) -> List<'_> {
+    let items = match schema.items() {
+        Some(items) => Type::Schema { schema: items, free },
+        None => Type::Untyped,
+    };
+    let merges = schema.patch_strategies().any(|strategy| strategy == "merge");
+    let (keys, merge_key) = match schema.list_type {
+        Some(ListType::Set) => (Some(&[][..]), None),
+        Some(ListType::Map) => (Some(schema.list_keys()), None),
+        None if merges => (Some(&[][..]), schema.merge_key.as_deref()),
+        None | Some(ListType::Atomic) => (None, None),
+    };
+    List { keys, merge_key, items }
+}
+
+fn map_type(schema: &Schema, free: bool) -> MapType<'_> {
+    let rest = match schema.additional() {
+        Additional::Unset if free || !schema.has_properties() => Some(Type::Deduced),
+        Additional::Any => Some(Type::Deduced),
+        Additional::Of(values) => Some(Type::Schema { schema: values, free }),
+        Additional::Unset | Additional::Denied => None,
+    };
+    MapType { schema: Some(schema), free, atomic: schema.is_atomic_map(), rest }
+}
+
+impl<'a> MapType<'a> {
+    /// Whether a field is declared by name.
+    pub(super) fn declares(&self, name: &str) -> bool {
+        self.schema.is_some_and(|schema| schema.property(name).is_some())
+    }
+
+    /// The type of a field; `None` if the map must not have it.
+    pub(super) fn field(&self, name: &str) -> Option<Type<'a>> {
+        match self.schema.and_then(|schema| schema.property(name)) {
+            Some(field) => Some(Type::Schema { schema: field, free: self.free }),
+            None => self.rest,
+        }
+    }
+
+    /// Whether nothing is known of any field.
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self.rest, Some(Type::Deduced | Type::Untyped))
+            && self.schema.is_none_or(|schema| !schema.has_properties())
+    }
+}
+
+impl List<'_> {
+    /// Whether the list counts as one piece.
+    pub(super) fn atomic(&self) -> bool {
+        self.keys.is_none()
+    }
+
+    /// The step that leads to an item.
+    ///
+    /// # Errors
+    /// Why the item has no identity in this list.
+    pub(super) fn element(&self, item: &Value) -> Result<Element, String> {
+        let Some(keys) = self.keys else { return Err("invalid indexing of non-associative list".to_owned()) };
+        let merge_key = self.merge_key.as_slice().iter().copied();
+        let keys: Vec<&str> = keys.iter().map(|key| &**key).chain(merge_key).collect();
+        if keys.is_empty() {
+            return set_element(item);
+        }
+        let Value::Object(map) = item else {
+            let what = if item.is_null() { "a null element" } else { "non-map elements" };
+            return Err(format!("associative list with keys may not have {what}"));
+        };
+        let mut found = Map::new();
+        for key in &keys {
+            let value = map.get(*key).or_else(|| self.key_default(key));
+            if let Some(value) = value {
+                found.insert((*key).to_owned(), value.clone());
+            }
+        }
+        if found.is_empty() {
+            let names: Vec<String> = keys.iter().map(|key| format!("\"{key}\"")).collect();
+            return Err(format!(
+                "associative list with keys has an element that omits all key fields [{}] (and doesn't have default values for any key fields)",
+                names.join(" ")
+            ));
+        }
+        Ok(Element::Key(found))
+    }
+
+    fn key_default(&self, key: &str) -> Option<&Value> {
+        match self.items {
+            Type::Schema { schema, .. } => schema.property(key)?.key_default(),
+            _ => None,
+        }
+    }
+}
+
+fn set_element(item: &Value) -> Result<Element, String> {
+    match item {
+        Value::Object(_) => Err("associative list without keys has an element that's a map type".to_owned()),
+        Value::Array(_) => Err("not supported: associative list with lists as elements".to_owned()),
+        Value::Null => Err("associative list without keys has an element that's an explicit null".to_owned()),
+        scalar => Ok(Element::Value(scalar.clone())),
+    }
+}
+
+/// Checks that a value fits its type, and that no list repeats an item unless `duplicates` allows it.
+///
+/// # Errors
+/// The complaints as a server joins them: one alone, several on lines of their own.
+pub(super) fn check(ty: Type<'_>, value: &Value, duplicates: bool) -> Result<(), String> {
+    let mut errors = Vec::new();
+    visit(ty, value, "", duplicates, &mut errors);
+    match errors.as_slice() {
+        [] => Ok(()),
+        [only] => Err(only.clone()),
+        many => Err(format!("errors:\n  {}", many.join("\n  "))),
+    }
+}
+
+fn visit(ty: Type<'_>, value: &Value, path: &str, duplicates: bool, errors: &mut Vec<String>) {
+    match (ty.shape(Some(value)), value) {
+        (_, Value::Null) => {}
+        (Shape::Scalar(scalar), value) => {
+            if let Some(problem) = scalar.refusal(value) {
+                complain(path, problem, errors);
+            }
+        }
+        (Shape::List(list), Value::Array(items)) => visit_items(list, items, path, duplicates, errors),
+        (Shape::Map(map), Value::Object(fields)) => {
+            for (name, value) in fields {
+                let path = format!("{path}.{name}");
+                let Some(ty) = map.field(name) else {
+                    return complain(&path, "field not declared in schema".to_owned(), errors);
+                };
+                visit(ty, value, &path, duplicates, errors);
+            }
+        }
+        (Shape::List(_), value) => complain(path, format!("expected list, got {}", go_value(value)), errors),
+        (Shape::Map(_), value) => complain(path, format!("expected map, got {}", go_value(value)), errors),
+    }
+}
+
+fn visit_items(list: List<'_>, items: &[Value], path: &str, duplicates: bool, errors: &mut Vec<String>) {
+    let mut seen = BTreeSet::new();
+    for (index, item) in items.iter().enumerate() {
+        let element = if list.atomic() {
+            Element::Index(i64::try_from(index).unwrap_or(i64::MAX))
+        } else {
+            match list.element(item) {
+                Ok(element) => element,
+                Err(problem) => return complain(path, format!("element {index}: {problem}"), errors),
+            }
+        };
+        if !seen.insert(element.clone()) && !duplicates {
+            complain(path, format!("duplicate entries for key {element}"), errors);
+        }
+        visit(list.items, item, &format!("{path}{element}"), duplicates, errors);
+    }
+}
+
+fn complain(path: &str, problem: String, errors: &mut Vec<String>) {
+    errors.push(if path.is_empty() { problem } else { format!("{path}: {problem}") });
+}
+
+impl Scalar {
+    /// Why a value is none of these scalars.
+    fn refusal(self, value: &Value) -> Option<String> {
+        let go_type = match value {
+            Value::Bool(_) => "bool",
+            Value::Number(number) if number.is_f64() => "float64",
+            Value::Number(_) => "int64",
+            Value::String(_) => "string",
+            Value::Array(_) => "[]interface {}",
+            Value::Object(_) => "map[string]interface {}",
+            Value::Null => return None,
+        };
+        match (self, value) {
+            (Self::Numeric, Value::Number(_))
+            | (Self::String, Value::String(_))
+            | (Self::Boolean, Value::Bool(_))
+            | (Self::Any, Value::Number(_) | Value::String(_) | Value::Bool(_)) => None,
+            (Self::Numeric, _) => Some(format!("expected numeric (int or float), got {go_type}")),
+            (Self::String, _) => {
+                Some(format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(value)))
+            }
+            (Self::Boolean, _) => Some(format!("expected boolean, got {}", go_value(value))),
+            (Self::Any, _) => Some(format!("expected any scalar, got {}", go_value(value))),
+        }
+    }
+}
+
+/// A value as Go prints the struct around it with `%v`.
+fn go_value(value: &Value) -> String {
+    format!("&{{{}}}", crate::patch::go_text(value))
+}
+
+/// A value as Go writes it in source.
+fn go_syntax(value: &Value) -> String {
+    match value {
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(go_syntax).collect();
+            format!("[]interface {{}}{{{}}}", items.join(", "))
+        }
+        Value::Object(map) => {
+            let entries: Vec<String> =
+                map.iter().map(|(name, value)| format!("\"{name}\":{}", go_syntax(value))).collect();
+            format!("map[string]interface {{}}{{{}}}", entries.join(", "))
+        }
+        Value::Null => "interface {}(nil)".to_owned(),
+        scalar => scalar.to_string(),
+    }
+}

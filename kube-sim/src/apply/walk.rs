@@ -1,0 +1,162 @@
+//! The passes over typed values that server-side apply is made of: which fields there are, what differs, what remains.
+//!
+//! Owns [`field_set`], [`remove`] and [`members`], which look at one value; [`super::compare`] and [`super::merge`] look at
+//! two. All values have been checked against their type before.
+
+use serde_json::Value;
+
+use std::collections::BTreeSet;
+
+use super::path::Element;
+use super::set::FieldSet;
+use super::typed::{Shape, Type};
+
+/// The fields of a value: its scalars, what counts as one piece, list items, and map entries that no schema declares.
+pub(super) fn field_set(ty: Type<'_>, value: &Value) -> FieldSet {
+    let mut set = FieldSet::default();
+    fields(ty, value, &mut Vec::new(), &mut set);
+    set
+}
+
+fn fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mut FieldSet) {
+    match (ty.shape(Some(value)), value) {
+        (Shape::Scalar(_), _) => set.insert(path),
+        (Shape::List(list), _) if list.atomic() => set.insert(path),
+        (Shape::Map(map), _) if map.atomic => set.insert(path),
+        (Shape::List(list), Value::Array(items)) => {
+            let elements: Vec<Element> = items.iter().filter_map(|item| list.element(item).ok()).collect();
+            for (element, item) in elements.iter().zip(items) {
+                path.push(element.clone());
+                set.insert(path);
+                let repeated = elements.iter().filter(|other| *other == element).count() > 1;
+                if !repeated {
+                    fields(list.items, item, path, set);
+                }
+                path.pop();
+            }
+        }
+        (Shape::Map(map), Value::Object(entries)) => {
+            for (name, value) in entries {
+                let Some(ty) = map.field(name) else { continue };
+                path.push(Element::Field(name.clone()));
+                fields(ty, value, path, set);
+                let is_empty = value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
+                if is_empty || !map.declares(name) {
+                    set.insert(path);
+                }
+                path.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What remains of a value without the fields of a set; `None` if nothing does. What counts as one piece and is entered by
+/// the set vanishes as a whole.
+pub(super) fn remove(ty: Type<'_>, value: &Value, set: &FieldSet) -> Option<Value> {
+    match (ty.shape(Some(value)), value) {
+        (Shape::Scalar(_), value) => Some(value.clone()),
+        (Shape::List(list), Value::Array(items)) if !list.atomic() => {
+            let mut kept = Vec::new();
+            for item in items {
+                let Ok(element) = list.element(item) else { continue };
+                if set.has(&element) {
+                    continue;
+                }
+                match set.below(&element) {
+                    Some(below) => kept.push(remove(list.items, item, below).unwrap_or(Value::Null)),
+                    None => kept.push(item.clone()),
+                }
+            }
+            (!kept.is_empty()).then_some(Value::Array(kept))
+        }
+        (Shape::Map(map), Value::Object(entries)) if !map.atomic => {
+            let mut kept = serde_json::Map::new();
+            for (name, value) in entries {
+                let element = Element::Field(name.clone());
+                if set.has(&element) {
+                    continue;
+                }
+                let rest = match (set.below(&element), map.field(name)) {
+                    (Some(below), Some(ty)) => remove(ty, value, below).unwrap_or(Value::Null),
+                    _ => value.clone(),
+                };
+                kept.insert(name.clone(), rest);
+            }
+            (!kept.is_empty()).then_some(Value::Object(kept))
+        }
+        _ => None,
+    }
+}
+
+/// The set with every declared field on the way to another made a member, so that removing all of a struct's fields removes
+/// the struct.
+pub(super) fn with_parents(ty: Type<'_>, set: &FieldSet) -> FieldSet {
+    let shape = ty.shape(None);
+    let declares = |element: &Element| match (&shape, element) {
+        (Shape::Map(map), Element::Field(name)) => map.declares(name),
+        _ => false,
+    };
+    let below = |element: &Element, set: FieldSet| {
+        let ty = match (ty.shape(Some(&sample(element))), element) {
+            (Shape::Map(map), Element::Field(name)) => map.field(name),
+            (Shape::List(list), _) => Some(list.items),
+            _ => None,
+        };
+        match ty {
+            Some(ty) => with_parents(ty, &set),
+            None => set,
+        }
+    };
+    set.with_members(declares).map_children(below)
+}
+
+/// A value of the form that an element leads out of.
+fn sample(element: &Element) -> Value {
+    match element {
+        Element::Field(_) => Value::Object(serde_json::Map::new()),
+        _ => Value::Array(Vec::new()),
+    }
+}
+
+/// Brings a set that was written under an older schema up to date: what has become one piece since is owned as such.
+/// `None` if nothing changes.
+pub(super) fn reconcile(ty: Type<'_>, set: &FieldSet) -> Option<FieldSet> {
+    let mut pieces = FieldSet::default();
+    atomic_pieces(ty, set, &mut Vec::new(), false, &mut pieces);
+    (!pieces.is_empty()).then(|| set.recursive_difference(&pieces).union(&pieces))
+}
+
+fn atomic_pieces(
+    ty: Type<'_>,
+    set: &FieldSet,
+    path: &mut Vec<Element>,
+    is_leaf: bool,
+    pieces: &mut FieldSet,
+) {
+    let field = |element: &Element| match (ty.shape(Some(&sample(element))), element) {
+        (Shape::Map(map), Element::Field(name)) => map.field(name),
+        (Shape::List(list), _) => Some(list.items),
+        _ => None,
+    };
+    let became_one_piece = match ty.shape(None) {
+        Shape::Map(map) => map.atomic && !map.is_unknown(),
+        Shape::List(list) => list.atomic(),
+        Shape::Scalar(_) => false,
+    };
+    if became_one_piece {
+        if !is_leaf && !set.is_empty() {
+            pieces.insert(path);
+        }
+        return;
+    }
+    let empty = FieldSet::default();
+    let all: BTreeSet<&Element> = set.members().chain(set.children().map(|(element, _)| element)).collect();
+    for element in all {
+        let Some(ty) = field(element) else { continue };
+        let below = set.below(element);
+        path.push(element.clone());
+        atomic_pieces(ty, below.unwrap_or(&empty), path, below.is_none(), pieces);
+        path.pop();
+    }
+}
