@@ -19,6 +19,8 @@ use tokio::time::{Instant, Sleep};
 
 /// For how long a server may send nothing while it owes its present state: it sends one object after the other.
 const STALL: Duration = Duration::from_secs(15);
+/// What is left of a limited time that is not worth another watch.
+const NEARLY: Duration = Duration::from_millis(500);
 /// A watch that ends without an event and sooner than this was not worth opening.
 const BRIEF: Duration = Duration::from_secs(1);
 
@@ -34,6 +36,8 @@ pub(crate) struct Driver<K> {
     synced: bool,
     /// When the stream pauses; see [`pause_at`](Driver::pause_at).
     until: Option<Instant>,
+    /// Whether the server has just ended a watch.
+    ended: bool,
 }
 
 /// What is under way.
@@ -62,6 +66,7 @@ impl<K> Driver<K> {
             io: Io::Idle,
             synced: false,
             until: None,
+            ended: false,
         }
     }
 
@@ -91,9 +96,10 @@ impl<K> Driver<K> {
 
     /// Whether the stream pauses between two watches, rather than open one that would end at once.
     fn pauses_now(&self) -> bool {
-        matches!(self.io, Io::Idle)
+        self.ended
+            && matches!(self.io, Io::Idle)
             && matches!(self.state, State::Watching { .. })
-            && self.until.is_some_and(|until| Instant::now() + BRIEF >= until)
+            && self.until.is_some_and(|until| Instant::now() + NEARLY >= until)
     }
 
     /// The version up to which every change has been seen; `None` until the present state is complete.
@@ -127,6 +133,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         {
             self.backoff.reset();
         }
+        self.ended = matches!(input, Input::Ended { .. });
         // A server may know better than any backoff how long it needs.
         let asked = match &input {
             Input::Failed(_, error) => error.retry_after(),

@@ -1,0 +1,55 @@
+//! What the tests over the simulated server share.
+#![allow(dead_code, reason = "every test program uses a part of this")]
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::{Api, Client, ResourceExt};
+use kube_runtime::watcher::{self, Event};
+use kube_sim::Sim;
+use serde_json::json;
+
+pub(crate) fn client(sim: &Sim) -> Client {
+    Client::new(sim.service(), "default")
+}
+
+pub(crate) fn maps(sim: &Sim) -> Api<ConfigMap> {
+    Api::default_namespaced(client(sim))
+}
+
+/// A config map with one value, created or changed.
+pub(crate) fn put(sim: &Sim, name: &str, value: &str) {
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"},
+        "data": {"v": value}});
+    if sim.get("v1", "ConfigMap", "default", name).is_ok() {
+        sim.update(&object).unwrap();
+    } else {
+        sim.create(&object).unwrap();
+    }
+}
+
+pub(crate) fn remove(sim: &Sim, name: &str) {
+    sim.delete("v1", "ConfigMap", "default", name).unwrap();
+}
+
+/// `a=1`
+pub(crate) fn text(map: &ConfigMap) -> String {
+    let value = map.data.as_ref().and_then(|data| data.get("v")).map_or("", String::as_str);
+    format!("{}={value}", map.name_any())
+}
+
+/// An item of a watcher's stream in short: `[`, `*a=1` in a list, `]`, `+a=1`, `-a=1`, `!` and the error.
+pub(crate) fn short<O: std::borrow::Borrow<ConfigMap>>(item: watcher::Result<Event<O>>) -> String {
+    match item {
+        Ok(Event::Init) => "[".into(),
+        Ok(Event::InitDone) => "]".into(),
+        Ok(Event::InitApply(map)) => format!("*{}", text(map.borrow())),
+        Ok(Event::Apply(map)) => format!("+{}", text(map.borrow())),
+        Ok(Event::Delete(map)) => format!("-{}", text(map.borrow())),
+        Err(error) => format!("!{}", chain(&error)),
+    }
+}
+
+/// An error with its causes, in a line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

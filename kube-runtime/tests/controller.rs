@@ -1,0 +1,333 @@
+//! The controller over the simulated server.
+
+mod common;
+
+use common::{chain, maps, put, remove, text};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube_client::api::{Patch, PatchParams, PostParams};
+use kube_client::{Api, Resource, ResourceExt};
+use kube_runtime::controller::{self, Action, Config, Error};
+use kube_runtime::{Controller, watcher};
+use kube_sim::Sim;
+use kube_sim::fault::{Action as Fault, Rule};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+/// What the reconcilers of a test leave behind.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    running: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl Log {
+    fn note(&self, line: impl Into<String>) {
+        self.lines.lock().unwrap().push(line.into());
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.lines.lock().unwrap())
+    }
+
+    /// Takes time, and notes how many do so at once.
+    async fn work(&self, time: Duration) {
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.peak.fetch_max(running, Ordering::SeqCst);
+        sleep(time).await;
+        self.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("not today")]
+struct NotToday;
+
+fn controller(sim: &Sim) -> Controller<ConfigMap> {
+    Controller::new(maps(sim), watcher::Config::default())
+}
+
+/// Polls the controller for so many seconds of the paused clock; what it told.
+async fn run_for(seconds: u64, results: &mut (impl futures::Stream<Item = Told> + Unpin)) -> Vec<String> {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut told = Vec::new();
+    while let Ok(Some(item)) = tokio::time::timeout_at(end, results.next()).await {
+        told.push(match item {
+            Ok((object, _)) => object.name,
+            Err(error) => chain(&error),
+        });
+    }
+    told
+}
+
+type Told = Result<(kube_runtime::reflector::ObjectRef<ConfigMap>, Action), Error<NotToday>>;
+
+async fn simple(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+    log.note(text(&map));
+    Ok(Action::await_change())
+}
+
+#[tokio::test(start_paused = true)]
+async fn reconciles_what_is_there_and_what_changes_and_not_what_is_gone() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    put(&sim, "b", "1");
+    let log = Arc::new(Log::default());
+    let mut results = controller(&sim).run(simple, controller::backoff_on_error, log.clone()).boxed();
+    run_for(1, &mut results).await;
+    let mut first = log.take();
+    first.sort();
+    assert_eq!(first, ["a=1", "b=1"]);
+    put(&sim, "a", "2");
+    remove(&sim, "b");
+    run_for(1, &mut results).await;
+    assert_eq!(log.take(), ["a=2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_is_never_reconciled_twice_at_a_time_and_changes_meanwhile_count_once() {
+    let sim = Sim::new();
+    put(&sim, "a", "0");
+    let log = Arc::new(Log::default());
+    let reconcile = async |map: Arc<ConfigMap>, log: Arc<Log>| -> Result<Action, NotToday> {
+        log.note(text(&map));
+        log.work(Duration::from_secs(5)).await;
+        Ok(Action::await_change())
+    };
+    let mut results = controller(&sim)
+        .run(
+            move |map, log| Box::pin(reconcile(map, log)) as futures::future::BoxFuture<'static, _>,
+            controller::backoff_on_error,
+            log.clone(),
+        )
+        .boxed();
+    let changes = async {
+        for n in 1..=4 {
+            sleep(Duration::from_secs(1)).await;
+            put(&sim, "a", &n.to_string());
+        }
+    };
+    futures::join!(run_for(20, &mut results), changes);
+    assert_eq!(log.take(), ["a=0", "a=4"]);
+    assert_eq!(log.peak.load(Ordering::SeqCst), 1);
+}
+
+async fn slow(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+    log.note(text(&map));
+    log.work(Duration::from_secs(2)).await;
+    log.note(format!("{} done", text(&map)));
+    Ok(Action::await_change())
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_run_at_once_than_allowed() {
+    let sim = Sim::new();
+    for n in 0..10 {
+        put(&sim, &format!("m{n}"), "1");
+    }
+    let log = Arc::new(Log::default());
+    let limited = controller(&sim).with_config(Config::default().concurrency(3));
+    let mut results = limited.run(slow, controller::backoff_on_error, log.clone()).boxed();
+    let start = Instant::now();
+    for _ in 0..10 {
+        results.next().await.unwrap().unwrap();
+    }
+    assert_eq!(log.peak.load(Ordering::SeqCst), 3);
+    assert_eq!(start.elapsed().as_secs(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_wait_longer_each_time_and_only_for_their_object() {
+    async fn failing(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+        log.note(text(&map));
+        if map.name_any() == "bad" { Err(NotToday) } else { Ok(Action::await_change()) }
+    }
+    let sim = Sim::new();
+    put(&sim, "bad", "1");
+    put(&sim, "good", "1");
+    let config = Config::default().failure_backoff(Duration::from_secs(1), Duration::from_secs(60));
+    let log = Arc::new(Log::default());
+    let mut results =
+        controller(&sim).with_config(config).run(failing, controller::backoff_on_error, log.clone()).boxed();
+    let told = run_for(16, &mut results).await;
+    assert_eq!(log.take().iter().filter(|line| *line == "bad=1").count(), 5, "at 0, 1, 3, 7 and 15 seconds");
+    let failed = "reconcile ConfigMap default/bad: not today";
+    assert_eq!(told.iter().filter(|line| *line == failed).count(), 5, "{told:?}");
+    assert_eq!(told.iter().filter(|line| *line == "good").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_the_failure_of_its_object() {
+    async fn panicking(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+        log.note(text(&map));
+        assert!(map.name_any() != "bad" || log.take().len() > 2, "boom");
+        Ok(Action::await_change())
+    }
+    let sim = Sim::new();
+    put(&sim, "bad", "1");
+    let log = Arc::new(Log::default());
+    let mut results = controller(&sim).run(panicking, controller::backoff_on_error, log.clone()).boxed();
+    let error = results.next().await.unwrap().unwrap_err();
+    assert!(
+        matches!(&error, Error::ReconcilerPanicked(object, message) if object.name == "bad" && message == "boom")
+    );
+    put(&sim, "good", "1");
+    let told = run_for(1, &mut results).await;
+    assert!(told.contains(&"good".to_owned()), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requeues_after_the_time_asked_for_unless_something_changes_before() {
+    async fn hourly(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+        log.note(text(&map));
+        Ok(Action::requeue(Duration::from_secs(3600)))
+    }
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let log = Arc::new(Log::default());
+    let mut results = controller(&sim).run(hourly, controller::backoff_on_error, log.clone()).boxed();
+    run_for(3601, &mut results).await;
+    assert_eq!(log.take(), ["a=1", "a=1"]);
+    put(&sim, "a", "2");
+    run_for(60, &mut results).await;
+    assert_eq!(log.take(), ["a=2"]);
+}
+
+/// A secret that belongs to the config map `owner`.
+async fn own(sim: &Sim, secrets: &Api<Secret>, name: &str, owner: Option<&str>) {
+    let references = match owner {
+        None => serde_json::json!([]),
+        Some(owner) => {
+            let owner = maps(sim).get(owner).await.unwrap();
+            serde_json::json!([owner.controller_owner_ref(&()).unwrap()])
+        }
+    };
+    if secrets.get_opt(name).await.unwrap().is_none() {
+        let mut secret = Secret::default();
+        secret.metadata.name = Some(name.into());
+        secrets.create(&PostParams::default(), &secret).await.unwrap();
+    }
+    let patch = serde_json::json!({"metadata": {"ownerReferences": references}});
+    secrets.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn owners_are_reconciled_when_a_child_comes_changes_hands_or_goes() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    put(&sim, "b", "1");
+    let secrets: Api<Secret> = Api::default_namespaced(common::client(&sim));
+    let log = Arc::new(Log::default());
+    let mut results = controller(&sim)
+        .owns(secrets.clone(), watcher::Config::default())
+        .run(simple, controller::backoff_on_error, log.clone())
+        .boxed();
+    run_for(1, &mut results).await;
+    log.take();
+    own(&sim, &secrets, "child", Some("a")).await;
+    run_for(1, &mut results).await;
+    assert_eq!(log.take(), ["a=1"]);
+    own(&sim, &secrets, "child", Some("b")).await;
+    run_for(1, &mut results).await;
+    let mut both = log.take();
+    both.sort();
+    assert_eq!(both, ["a=1", "b=1"]);
+    own(&sim, &secrets, "child", None).await;
+    run_for(1, &mut results).await;
+    assert_eq!(log.take(), ["b=1"]);
+    own(&sim, &secrets, "child", Some("a")).await;
+    secrets.delete("child", &Default::default()).await.unwrap();
+    run_for(1, &mut results).await;
+    assert_eq!(log.take(), ["a=1"]);
+    let partial = sim.journal().count(|entry| entry.resource == "secrets" && entry.verb == "watch");
+    assert_eq!(partial, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_fails_is_told_and_heals() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    sim.faults().add(Rule::new(Fault::status(500)).verb("watch").times(1));
+    let log = Arc::new(Log::default());
+    let mut results = controller(&sim).run(simple, controller::backoff_on_error, log.clone()).boxed();
+    let told = run_for(5, &mut results).await;
+    assert!(told[0].starts_with("watch for changes to reconcile: open a watch of"), "{told:?}");
+    assert_eq!(log.take(), ["a=1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_lets_what_runs_finish_and_starts_nothing_more() {
+    let sim = Sim::new();
+    for name in ["a", "b", "c"] {
+        put(&sim, name, "1");
+    }
+    let log = Arc::new(Log::default());
+    let results = controller(&sim)
+        .with_config(Config::default().concurrency(1))
+        .graceful_shutdown_on(sleep(Duration::from_secs(1)))
+        .run(slow, controller::backoff_on_error, log.clone());
+    let start = Instant::now();
+    assert_eq!(results.count().await, 1);
+    assert_eq!(start.elapsed().as_secs(), 2);
+    assert_eq!(log.take().len(), 2, "one began and ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_ever() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let log = Arc::new(Log::default());
+    let config = Config::default().drain_timeout(Duration::from_millis(500));
+    let mut results = controller(&sim)
+        .with_config(config)
+        .graceful_shutdown_on(sleep(Duration::from_secs(1)))
+        .run(slow, controller::backoff_on_error, log.clone())
+        .boxed();
+    let error = results.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::ReconcilerCancelled(_)), "{error}");
+    assert!(results.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_stream_cancels_what_runs() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let log = Arc::new(Log::default());
+    let mut results = controller(&sim).run(slow, controller::backoff_on_error, log.clone()).boxed();
+    run_for(1, &mut results).await;
+    drop(results);
+    sleep(Duration::from_secs(9)).await;
+    assert_eq!(log.take(), ["a=1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_kinds_and_triggers_name_what_is_to_be_reconciled() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    put(&sim, "b", "1");
+    let log = Arc::new(Log::default());
+    let secrets: Api<Secret> = Api::default_namespaced(common::client(&sim));
+    let (send, all) = futures::channel::mpsc::unbounded();
+    let mut results = controller(&sim)
+        .watches(secrets.clone(), watcher::Config::default(), |secret| {
+            Some(kube_runtime::reflector::ObjectRef::new(&secret.name_any()).within("default"))
+        })
+        .reconcile_all_on(all)
+        .run(simple, controller::backoff_on_error, log.clone())
+        .boxed();
+    run_for(1, &mut results).await;
+    log.take();
+    own(&sim, &secrets, "b", None).await;
+    run_for(1, &mut results).await;
+    assert_eq!(log.take(), ["b=1"]);
+    send.unbounded_send(()).unwrap();
+    run_for(1, &mut results).await;
+    assert_eq!(log.take().len(), 2);
+}

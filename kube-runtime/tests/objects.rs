@@ -1,0 +1,225 @@
+//! `Reflector` and `Informer` over the simulated server.
+
+mod common;
+
+use common::{chain, maps, put, remove, text};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::api::WatchEvent;
+use kube_client::core::{ApiResource, GroupVersionKind, NotUsed, Object};
+use kube_client::{Api, ResourceExt};
+use kube_runtime::reflector::ObjectRef;
+use kube_runtime::{Informer, Reflector, watcher};
+use kube_sim::Sim;
+use kube_sim::fault::{Action, Rule};
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+fn state(reflector: &Reflector<ConfigMap>) -> String {
+    let mut state: Vec<_> = reflector.read().iter().map(|map| text(map)).collect();
+    state.sort();
+    state.join(" ")
+}
+
+fn short(event: &WatchEvent<Arc<ConfigMap>>) -> String {
+    match event {
+        WatchEvent::Added(map) => format!("+{}", text(map)),
+        WatchEvent::Modified(map) => format!("~{}", text(map)),
+        WatchEvent::Deleted(map) => format!("-{}", text(map)),
+        WatchEvent::Bookmark(_) => "bookmark".into(),
+        WatchEvent::Error(status) => format!("!{}", status.code),
+    }
+}
+
+fn drain(informer: &mut Informer<ConfigMap>) -> String {
+    let events: Vec<_> = std::iter::from_fn(|| informer.pop()).map(|event| short(&event)).collect();
+    events.join(" ")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_lists_then_watches_for_ten_seconds() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let mut reflector = Reflector::new(maps(&sim));
+    assert_eq!(state(&reflector), "");
+    for polled in 1..=3 {
+        let start = Instant::now();
+        reflector.poll().await.unwrap();
+        assert!((10..=11).contains(&start.elapsed().as_secs()), "poll {polled} took {:?}", start.elapsed());
+        assert_eq!(state(&reflector), format!("a={polled}"));
+        put(&sim, "a", &(polled + 1).to_string());
+    }
+    let journal = sim.journal();
+    assert_eq!((journal.count_of("list", "configmaps"), journal.count_of("watch", "configmaps")), (0, 3));
+    assert_eq!(reflector.resource_version().map(|v| v.parse::<u64>().is_ok()), Some(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_lasts_as_long_as_it_is_told_whatever_happens() {
+    let sim = Sim::new();
+    let mut reflector = Reflector::new(maps(&sim)).timeout(Duration::from_secs(3));
+    reflector.poll().await.unwrap();
+    let busy = async {
+        for n in 0..100 {
+            put(&sim, "a", &n.to_string());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let start = Instant::now();
+    tokio::select! {
+        () = busy => panic!("the poll went on for as long as things changed"),
+        result = reflector.poll() => result.unwrap(),
+    }
+    assert!(start.elapsed() <= Duration::from_secs(4), "{:?}", start.elapsed());
+    // A server that keeps the watch open for ever does not prolong it either.
+    sim.faults().add(Rule::new(Action::HangAfterEvents(0)).verb("watch"));
+    let start = Instant::now();
+    reflector.poll().await.unwrap();
+    assert!(start.elapsed() <= Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_poll_loses_nothing() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let mut reflector = Reflector::new(maps(&sim));
+    assert!(tokio::time::timeout(Duration::from_secs(1), reflector.poll()).await.is_err());
+    assert_eq!(state(&reflector), "a=1");
+    put(&sim, "a", "2");
+    remove(&sim, "a");
+    put(&sim, "b", "1");
+    assert!(tokio::time::timeout(Duration::from_secs(1), reflector.poll()).await.is_err());
+    assert_eq!(state(&reflector), "b=1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_poll_says_what_failed_and_the_next_goes_on_after_a_wait() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    sim.faults().add(Rule::new(Action::status(503)).verb("watch").times(2));
+    let mut reflector = Reflector::new(maps(&sim)).timeout(Duration::from_secs(1));
+    let start = Instant::now();
+    for _ in 0..2 {
+        let error = reflector.poll().await.unwrap_err();
+        assert!(chain(&error).contains("/api/v1/namespaces/default/configmaps"), "{}", chain(&error));
+    }
+    reflector.poll().await.unwrap();
+    assert!(start.elapsed() >= Duration::from_millis(800 + 1600 + 1000), "{:?}", start.elapsed());
+    assert_eq!(state(&reflector), "a=1");
+    let key = ObjectRef::new("a").within("default");
+    assert_eq!(reflector.get(&key).map(|map| map.name_any()), Some("a".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_does_not_decode_is_named_and_the_others_are_there() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    put(&sim, "bad", "1");
+    let mut reflector = Reflector::new(maps(&sim)).timeout(Duration::from_secs(1));
+    reflector.poll().await.unwrap();
+    let bytes = r#"{"metadata":{"name":"bad","namespace":"default"},"data":[]}"#;
+    let replace = Action::ReplaceObject { name: "bad".into(), bytes: bytes.into() };
+    let id = sim.faults().add(Rule::new(replace));
+    put(&sim, "bad", "2");
+    put(&sim, "a", "2");
+    let error = reflector.poll().await.unwrap_err();
+    assert_eq!(error.undecodable().and_then(|object| object.name.as_deref()), Some("bad"));
+    reflector.poll().await.unwrap();
+    assert_eq!(state(&reflector), "a=2 bad=1");
+    // It goes when it is deleted, even if that does not decode.
+    remove(&sim, "bad");
+    reflector.poll().await.unwrap_err();
+    assert_eq!(state(&reflector), "a=2");
+    sim.faults().remove(id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_informer_tells_every_event_once_and_in_order() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    put(&sim, "b", "1");
+    let mut informer = Informer::new(maps(&sim)).timeout(Duration::from_secs(1));
+    informer.poll().await.unwrap();
+    assert_eq!(drain(&mut informer), "+a=1 +b=1");
+    put(&sim, "a", "2");
+    put(&sim, "a", "3");
+    remove(&sim, "b");
+    put(&sim, "b", "4");
+    informer.poll().await.unwrap();
+    assert_eq!(informer.len(), 4);
+    assert_eq!(drain(&mut informer), "~a=2 ~a=3 -b=1 +b=4");
+    informer.poll().await.unwrap();
+    assert_eq!(drain(&mut informer), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_relist_an_informer_tells_only_what_is_different() {
+    let sim = Sim::new();
+    for name in ["a", "b", "c"] {
+        put(&sim, name, "1");
+    }
+    let mut informer = Informer::new(maps(&sim)).timeout(Duration::from_secs(1));
+    informer.poll().await.unwrap();
+    assert_eq!(drain(&mut informer), "+a=1 +b=1 +c=1");
+    put(&sim, "a", "2");
+    remove(&sim, "b");
+    put(&sim, "d", "1");
+    sim.compact_all();
+    informer.poll().await.unwrap();
+    let mut events: Vec<_> = drain(&mut informer).split(' ').map(ToOwned::to_owned).collect();
+    events.sort();
+    assert_eq!(events, ["+d=1", "-b=1", "~a=2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_breaks_half_way_is_told_once() {
+    let sim = Sim::new();
+    for name in ["a", "b", "c"] {
+        put(&sim, name, "1");
+    }
+    sim.faults().add(Rule::new(Action::CutAfterEvents(2)).verb("watch").nth(1));
+    let mut informer = Informer::new(maps(&sim)).timeout(Duration::from_secs(1));
+    informer.poll().await.unwrap_err();
+    assert_eq!(drain(&mut informer), "");
+    remove(&sim, "a");
+    informer.poll().await.unwrap();
+    assert_eq!(drain(&mut informer), "+b=1 +c=1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_informer_is_a_stream_that_heals_itself() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let mut informer = Informer::new(maps(&sim)).timeout(Duration::from_secs(1));
+    informer.poll().await.unwrap();
+    sim.faults().add(Rule::new(Action::status(500)).verb("watch").times(1));
+    let mut next = async || match informer.next().await.unwrap() {
+        Ok(event) => short(&event),
+        Err(error) => format!("! {}", chain(&error)),
+    };
+    assert_eq!(next().await, "+a=1");
+    put(&sim, "a", "2");
+    assert!(next().await.starts_with("! open a watch"));
+    assert_eq!(next().await, "~a=2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn incomplete_structs_will_do() {
+    #[derive(Clone, Debug, serde::Deserialize)]
+    struct Spec {
+        replicas: Option<i32>,
+    }
+    let sim = Sim::new();
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+    sim.create(&deployment).unwrap();
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
+    let api = Api::<Object<Spec, NotUsed>>::namespaced_with(common::client(&sim), "default", &resource);
+    let mut reflector =
+        Reflector::with_config(api, watcher::Config::default().timeout(Duration::from_secs(1)));
+    reflector.poll().await.unwrap();
+    let read = reflector.read();
+    assert_eq!((read[0].name_any(), read[0].spec.replicas), ("web".into(), Some(3)));
+}

@@ -1,0 +1,353 @@
+//! The watcher and the reflector over the simulated server, with faults.
+
+mod common;
+
+use common::{maps, put, remove, short, text};
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_runtime::watcher::{Config, Error, Event, InitialListStrategy, Result};
+use kube_runtime::{reflector, watcher};
+use kube_sim::fault::{Action, Rule};
+use kube_sim::{Sim, WatchList};
+use std::{pin::Pin, time::Duration};
+use tokio::time::Instant;
+
+type Items = Pin<Box<dyn Stream<Item = Result<Event<ConfigMap>>> + Send>>;
+
+fn watch(sim: &Sim, config: Config) -> Items {
+    watcher(maps(sim), config).boxed()
+}
+
+/// The next items must be these.
+async fn expect(items: &mut Items, expected: &[&str]) {
+    for (n, expected) in expected.iter().enumerate() {
+        let item = tokio::time::timeout(Duration::from_secs(600), items.next()).await;
+        let item = short(item.expect("an item within ten minutes").expect("no end"));
+        assert!(item.starts_with(expected), "item {n} is {item:?}, expected {expected:?}");
+    }
+}
+
+fn lists() -> Config {
+    Config::default().initial_list_strategy(InitialListStrategy::ListWatch)
+}
+
+fn count(sim: &Sim, verb: &str) -> usize {
+    sim.journal().count_of(verb, "configmaps")
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_the_present_state_then_changes_over_one_request() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let mut items = watch(&sim, Config::default());
+    expect(&mut items, &["[", "*a=1", "]"]).await;
+    put(&sim, "b", "2");
+    remove(&sim, "a");
+    expect(&mut items, &["+b=2", "-a=1"]).await;
+    assert_eq!((count(&sim, "list"), count(&sim, "watch")), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_by_pages_then_watches() {
+    let sim = Sim::new();
+    for name in ["a", "b", "c"] {
+        put(&sim, name, "1");
+    }
+    let mut items = watch(&sim, lists().page_size(2));
+    expect(&mut items, &["[", "*a=1", "*b=1", "*c=1", "]"]).await;
+    put(&sim, "b", "2");
+    expect(&mut items, &["+b=2"]).await;
+    assert_eq!((count(&sim, "list"), count(&sim, "watch")), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn falls_back_to_lists_for_good_where_streaming_is_refused() {
+    let sim = Sim::builder().watch_list(WatchList::Refused).build();
+    put(&sim, "a", "1");
+    let mut items = watch(&sim, Config::default().timeout(Duration::from_secs(5)));
+    expect(&mut items, &["[", "[", "*a=1", "]"]).await;
+    sim.compact_all();
+    put(&sim, "a", "2");
+    expect(&mut items, &["+a=2"]).await;
+    let refused = sim.journal().count(|entry| entry.query.contains("sendInitialEvents"));
+    assert_eq!(refused, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn falls_back_to_lists_where_the_present_state_is_never_completed() {
+    let sim = Sim::builder().watch_list(WatchList::Ignored).build();
+    put(&sim, "a", "1");
+    let start = Instant::now();
+    let mut items = watch(&sim, Config::default());
+    expect(&mut items, &["[", "*a=1", "[", "*a=1", "]"]).await;
+    assert!(start.elapsed() <= Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn resumes_after_the_server_ends_the_watch_without_losing_an_event() {
+    let sim = Sim::new();
+    let mut items = watch(&sim, lists().timeout(Duration::from_secs(3)));
+    expect(&mut items, &["[", "]"]).await;
+    let changes = async {
+        for n in 0..10 {
+            tokio::time::sleep(Duration::from_millis(1700)).await;
+            put(&sim, "a", &n.to_string());
+        }
+    };
+    let seen = async {
+        for n in 0..10 {
+            expect(&mut items, &[&format!("+a={n}")]).await;
+        }
+    };
+    futures::join!(changes, seen);
+    assert_eq!(count(&sim, "list"), 1);
+    assert!(count(&sim, "watch") >= 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_connection_is_an_error_and_the_watch_resumes() {
+    let sim = Sim::new();
+    sim.faults().add(Rule::new(Action::CutAfterEvents(1)).verb("watch").nth(1));
+    let mut items = watch(&sim, lists());
+    expect(&mut items, &["[", "]"]).await;
+    put(&sim, "a", "1");
+    put(&sim, "b", "2");
+    expect(&mut items, &["+a=1", "!watch /api/v1/namespaces/default/configmaps", "+b=2"]).await;
+    assert_eq!(count(&sim, "list"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn gone_as_a_status_leads_to_a_relist_and_no_error() {
+    let sim = Sim::new();
+    let mut items = watch(&sim, lists().timeout(Duration::from_secs(5)));
+    expect(&mut items, &["[", "]"]).await;
+    put(&sim, "a", "1");
+    expect(&mut items, &["+a=1"]).await;
+    sim.faults().add(Rule::new(Action::status(410)).verb("watch").times(1));
+    put(&sim, "b", "2");
+    expect(&mut items, &["+b=2", "[", "*a=1", "*b=2", "]"]).await;
+    put(&sim, "c", "3");
+    expect(&mut items, &["+c=3"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_was_compacted_leads_to_a_relist() {
+    let sim = Sim::new();
+    // Without bookmarks the watch's own version stays behind what happens to others.
+    let mut items =
+        watch(&sim, lists().disable_bookmarks().fields("metadata.name=a").timeout(Duration::from_secs(5)));
+    put(&sim, "a", "1");
+    expect(&mut items, &["[", "*a=1", "]"]).await;
+    let busy = async {
+        for n in 0..20 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            put(&sim, "other", &n.to_string());
+            sim.compact_all();
+        }
+        put(&sim, "a", "2");
+    };
+    let (seen, ()) = futures::join!(
+        async {
+            let mut seen = Vec::new();
+            loop {
+                seen.push(short(items.next().await.unwrap()));
+                if seen.last().unwrap().ends_with("a=2") {
+                    return seen;
+                }
+            }
+        },
+        busy
+    );
+    assert!(seen.starts_with(&["[".into(), "*a=1".into(), "]".into()]), "{seen:?}");
+    assert!(!seen.iter().any(|item| item.starts_with('!')), "{seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn gone_that_a_list_does_not_mend_is_told_and_waited_for() {
+    let sim = Sim::new();
+    sim.faults().add(Rule::new(Action::status(410)).verb("watch").times(4));
+    let mut items = watch(&sim, lists());
+    let start = Instant::now();
+    expect(
+        &mut items,
+        &["[", "]", "[", "]", "!open a watch", "[", "]", "!open", "[", "]", "!open", "[", "]"],
+    )
+    .await;
+    assert!(start.elapsed() >= Duration::from_millis(800 + 1600 + 3200), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_longer_after_each_failure_and_less_again_after_health() {
+    let sim = Sim::new();
+    let id = sim.faults().add(Rule::new(Action::status(500)).verb("list"));
+    let mut items = watch(&sim, lists());
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        let start = Instant::now();
+        expect(&mut items, &["[", "!list /api/v1/namespaces/default/configmaps"]).await;
+        waits.push(start.elapsed());
+    }
+    let seconds = Duration::from_secs_f64;
+    for (wait, least) in waits[1..].iter().zip([0.8, 1.6, 3.2, 6.4]) {
+        assert!(*wait >= seconds(least) && *wait <= seconds(least * 2.0 + 0.1), "{waits:?}");
+    }
+    sim.faults().remove(id);
+    expect(&mut items, &["[", "]"]).await;
+    put(&sim, "a", "1");
+    expect(&mut items, &["+a=1"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_as_long_as_the_server_asks() {
+    let sim = Sim::new();
+    sim.faults().add(Rule::new(Action::status_retry_after(429, 40)).verb("watch").nth(1));
+    let mut items = watch(&sim, lists());
+    let start = Instant::now();
+    put(&sim, "a", "1");
+    expect(&mut items, &["[", "*a=1", "]", "!open a watch"]).await;
+    put(&sim, "a", "2");
+    expect(&mut items, &["+a=2"]).await;
+    assert!(start.elapsed() >= Duration::from_secs(40));
+    assert_eq!(count(&sim, "list"), 1, "a server that is busy is not asked for lists");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_object_that_does_not_decode_stops_neither_list_nor_watch() {
+    for config in [lists(), Config::default()] {
+        let sim = Sim::new();
+        let replace = |name: &str| Action::ReplaceObject {
+            name: name.into(),
+            bytes: format!(
+                r#"{{"metadata":{{"name":"{name}","namespace":"default","resourceVersion":"1"}},"data":7}}"#
+            )
+            .into(),
+        };
+        sim.faults().add(Rule::new(replace("bad")).resource("configmaps"));
+        for name in ["a", "bad", "c"] {
+            put(&sim, name, "1");
+        }
+        let mut items = watch(&sim, config);
+        let start = Instant::now();
+        expect(&mut items, &["[", "*a=1", "!decode ConfigMap default/bad of a", "*c=1", "]"]).await;
+        put(&sim, "bad", "2");
+        put(&sim, "c", "2");
+        expect(&mut items, &["!decode ConfigMap default/bad of a MODIFIED event", "+c=2"]).await;
+        assert!(start.elapsed() < Duration::from_millis(100), "nothing waits");
+        assert!(count(&sim, "list") <= 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_is_not_json_is_told_and_the_watch_goes_on_after_a_wait() {
+    let sim = Sim::new();
+    sim.faults().add(
+        Rule::new(Action::ReplaceEvent { index: 0, bytes: "<html>proxy</html>\n".into() })
+            .verb("watch")
+            .nth(1),
+    );
+    let mut items = watch(&sim, lists());
+    expect(&mut items, &["[", "]"]).await;
+    put(&sim, "a", "1");
+    let item = short(items.next().await.unwrap());
+    assert!(item.contains("configmaps") && item.contains("<html>proxy</html>"), "{item}");
+    expect(&mut items, &["+a=1"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_goes_silent_is_given_up() {
+    let sim = Sim::new();
+    sim.faults().add(Rule::new(Action::HangAfterEvents(0)).verb("watch").nth(1));
+    let mut items = watch(&sim, lists().timeout(Duration::from_secs(5)));
+    expect(&mut items, &["[", "]"]).await;
+    let start = Instant::now();
+    put(&sim, "a", "1");
+    expect(&mut items, &["!watch /api/v1/namespaces/default/configmaps: timed out after 15s", "+a=1"]).await;
+    assert!(start.elapsed() < Duration::from_secs(18), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_swaps_as_a_whole_and_tells_what_vanished() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    put(&sim, "b", "1");
+    // The first watch says nothing of what happens, and the second cannot tell any more.
+    sim.faults().add(Rule::new(Action::HangAfterEvents(0)).verb("watch").nth(1));
+    sim.faults().add(Rule::new(Action::status(410)).verb("watch").nth(2));
+    let (reader, writer) = reflector::store();
+    let stream = watcher(maps(&sim), lists().timeout(Duration::from_secs(5)));
+    let mut items = reflector(writer, stream).boxed();
+    let state = || {
+        let mut state: Vec<_> = reader.state().iter().map(|map| text(map)).collect();
+        state.sort();
+        state.join(" ")
+    };
+    let mut steps = Vec::new();
+    for n in 0..10 {
+        let item = short(items.next().await.unwrap());
+        if n == 3 {
+            remove(&sim, "a");
+            put(&sim, "b", "2");
+            put(&sim, "c", "1");
+        }
+        steps.push(format!("{} | {}", item.split(':').next().unwrap(), state()));
+    }
+    let expected = [
+        "[ | ",
+        "*a=1 | ",
+        "*b=1 | ",
+        "] | a=1 b=1",
+        "!watch /api/v1/namespaces/default/configmaps | a=1 b=1",
+        "[ | a=1 b=1",
+        "*b=2 | a=1 b=1",
+        "*c=1 | a=1 b=1",
+        "] | b=2 c=1",
+        "-a=1 | b=2 c=1",
+    ];
+    assert_eq!(steps, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_seed_gives_the_same_run() {
+    let run = async || {
+        kube_runtime::seed(7);
+        let sim = Sim::builder().seed(1).build();
+        sim.faults().add(Rule::new(Action::status(503)).verb("list").times(4));
+        let mut items = watch(&sim, lists());
+        let start = Instant::now();
+        let mut log = Vec::new();
+        loop {
+            log.push((short(items.next().await.unwrap()), start.elapsed()));
+            if log.last().unwrap().0 == "]" {
+                return log;
+            }
+        }
+    };
+    assert_eq!(run().await, run().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_one_object_by_name() {
+    let sim = Sim::new();
+    put(&sim, "other", "1");
+    let mut items = watcher::watch_object(maps(&sim), "a").boxed();
+    let mut next = async || items.next().await.unwrap().unwrap().map(|map: ConfigMap| text(&map));
+    assert_eq!(next().await, None);
+    put(&sim, "a", "1");
+    assert_eq!(next().await, Some("a=1".into()));
+    remove(&sim, "a");
+    assert_eq!(next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_that_is_not_served_is_named() {
+    let sim = Sim::new();
+    let resource = kube_client::core::ApiResource::from_gvk(&kube_client::core::GroupVersionKind::gvk(
+        "clux.dev", "v1", "Foo",
+    ));
+    let api = kube_client::Api::<kube_client::core::DynamicObject>::all_with(common::client(&sim), &resource);
+    let mut items = watcher(api, Config::default()).boxed();
+    assert!(matches!(items.next().await, Some(Ok(Event::Init))));
+    let error = items.next().await.unwrap().unwrap_err();
+    assert!(matches!(&error, Error::WatchStartFailed { source, .. } if source.is_not_found()), "{error:?}");
+    assert!(common::chain(&error).contains("foos"), "{}", common::chain(&error));
+}
