@@ -5,7 +5,7 @@ mod common;
 use common::{chain, maps, put, remove, text};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube_client::api::{Patch, PatchParams, PostParams};
+use kube_client::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube_client::{Api, Resource, ResourceExt};
 use kube_runtime::controller::{self, Action, Config, Error};
 use kube_runtime::{Controller, watcher};
@@ -243,7 +243,7 @@ async fn owners_are_reconciled_when_a_child_comes_changes_hands_or_goes() {
     run_for(1, &mut results).await;
     assert_eq!(log.take(), ["b=1"]);
     own(&sim, &secrets, "child", Some("a")).await;
-    secrets.delete("child", &Default::default()).await.unwrap();
+    secrets.delete("child", &DeleteParams::default()).await.unwrap();
     run_for(1, &mut results).await;
     assert_eq!(log.take(), ["a=1"]);
     let partial = sim.journal().count(|entry| entry.resource == "secrets" && entry.verb == "watch");
