@@ -16,6 +16,7 @@ mod handler;
 mod journal;
 #[expect(unused_imports, reason = "server-side apply, which needs the rest, is on its way")]
 mod patch;
+mod protobuf;
 mod registry;
 #[expect(dead_code, unused_imports, reason = "server-side apply, which needs the rest, is on its way")]
 mod schema;

@@ -252,3 +252,48 @@ async fn collections_are_deleted_by_selector() {
     let left = get(&sim, MAPS).await.ok();
     assert_eq!(left["items"].as_array().unwrap().len(), 1);
 }
+
+/// A field of type bytes on the Protobuf wire.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2, u8::try_from(content.len()).unwrap()];
+    out.extend_from_slice(content);
+    out
+}
+
+#[tokio::test]
+async fn typed_go_clients_may_send_protobuf() {
+    let sim = Sim::new();
+    let meta = [field(1, b"v1"), field(2, b"Namespace")].concat();
+    let body = [b"k8s\0".to_vec(), field(1, &meta), field(2, &field(1, &field(1, b"made")))].concat();
+    let request = http::Request::post("/api/v1/namespaces")
+        .header("content-type", "application/vnd.kubernetes.protobuf")
+        .header("accept", "application/vnd.kubernetes.protobuf,application/json")
+        .body(http_body_util::Full::from(body))
+        .unwrap();
+    let answer = common::send(&sim, request).await;
+    assert_eq!(answer.headers["content-type"], "application/json");
+    assert_eq!(answer.ok()["metadata"]["name"], "made");
+    assert_eq!(get(&sim, "/api/v1/namespaces/made").await.ok()["status"]["phase"], "Active");
+}
+
+#[tokio::test]
+async fn bodies_are_bounded_and_have_to_parse() {
+    let sim = Sim::new();
+    let mut large = config_map("a");
+    large["data"]["k"] = "x".repeat(4 << 20).into();
+    post(&sim, MAPS, large).await.fails(413, "RequestEntityTooLarge");
+    for body in
+        ["{", "[]", "7", "{\"metadata\": 7}", "{\"metadata\": {\"name\": 7}}", "{\"data\": {\"k\": 7}}"]
+    {
+        let request = http::Request::post(MAPS).body(http_body_util::Full::from(body)).unwrap();
+        common::send(&sim, request).await.fails(400, "BadRequest");
+    }
+    let deep = format!("{{\"data\": {}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+    let request = http::Request::post(MAPS).body(http_body_util::Full::from(deep)).unwrap();
+    common::send(&sim, request).await.fails(400, "BadRequest");
+    let request = http::Request::post(MAPS)
+        .header("content-type", "text/csv")
+        .body(http_body_util::Full::from("a"))
+        .unwrap();
+    common::send(&sim, request).await.fails(415, "UnsupportedMediaType");
+}

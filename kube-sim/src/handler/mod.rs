@@ -185,7 +185,7 @@ impl Call<'_> {
     }
 
     fn duplicates(&self) -> Vec<String> {
-        if self.request.content_type == "application/yaml" {
+        if matches!(self.request.content_type.as_str(), "application/yaml" | crate::protobuf::MEDIA_TYPE) {
             return Vec::new();
         }
         crate::schema::duplicates(&self.request.body)

@@ -12,6 +12,7 @@ use super::options::{FieldValidation, Options};
 use super::target::Target;
 use super::{gc, meta, rules};
 use crate::patch;
+use crate::protobuf;
 use crate::registry::Resource;
 use crate::schema::{self, FieldError};
 use crate::status::SimError;
@@ -59,7 +60,14 @@ pub(crate) fn parse_body(body: &Bytes, content_type: &str) -> Result<Value, SimE
             ))
         }),
         "application/yaml" | "application/apply-patch+yaml" => parse_yaml(body),
-        _ => Err(SimError::unsupported_media_type("application/json, application/yaml")),
+        protobuf::MEDIA_TYPE => {
+            let refused = |e| SimError::bad_request(format!("the object provided is unrecognized: {e}"));
+            protobuf::decode(body).map_err(refused)
+        }
+        _ => Err(SimError::unsupported_media_type(&format!(
+            "application/json, application/yaml, {}",
+            protobuf::MEDIA_TYPE
+        ))),
     }
 }
 

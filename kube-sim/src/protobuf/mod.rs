@@ -1,0 +1,278 @@
+//! Requests in Protobuf, as typed Go clients and `kubectl create` send them: decoded into the same tree as JSON.
+//!
+//! Only requests: answers are JSON, which every client accepts that sends Protobuf.
+
+mod messages;
+mod wire;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use messages::{Field, Holds, Label, Message};
+use wire::{Reader, Wire};
+
+/// The media type.
+pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
+
+/// What every body in this format begins with.
+const MAGIC: &[u8] = b"k8s\0";
+
+/// Messages nest at most so deep, like JSON.
+const DEEPEST: usize = 128;
+
+/// Decodes a body into an object with `apiVersion` and `kind`.
+///
+/// # Errors
+/// A text that says what is wrong with the body.
+pub(crate) fn decode(body: &[u8]) -> Result<Value, String> {
+    let envelope =
+        body.strip_prefix(MAGIC).ok_or("the body does not begin with the bytes of Kubernetes' Protobuf")?;
+    let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
+    let mut reader = Reader::new(envelope);
+    while let Some((number, wire)) = reader.next()? {
+        match (number, wire) {
+            (1, Wire::Bytes(meta)) => {
+                let mut reader = Reader::new(meta);
+                while let Some((number, wire)) = reader.next()? {
+                    match (number, wire) {
+                        (1, Wire::Bytes(text)) => api_version = utf8(text)?,
+                        (2, Wire::Bytes(text)) => kind = utf8(text)?,
+                        _ => {}
+                    }
+                }
+            }
+            (2, Wire::Bytes(bytes)) => raw = bytes,
+            _ => {}
+        }
+    }
+    let message = messages::of_kind(&api_version, &kind).ok_or_else(|| {
+        format!("no kind \"{kind}\" is registered for version \"{api_version}\" in Protobuf")
+    })?;
+    let mut object = object(message, raw, 0)?;
+    object.insert("apiVersion".into(), api_version.into());
+    object.insert("kind".into(), kind.into());
+    Ok(Value::Object(object))
+}
+
+fn utf8(bytes: &[u8]) -> Result<String, String> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| "a text is not valid UTF-8".to_owned())
+}
+
+fn object(message: &Message, bytes: &[u8], depth: usize) -> Result<Map<String, Value>, String> {
+    if depth > DEEPEST {
+        return Err(format!("messages nest deeper than {DEEPEST} levels"));
+    }
+    let mut object = Map::new();
+    let mut reader = Reader::new(bytes);
+    while let Some((number, wire)) = reader.next()? {
+        // Fields that are not known belong to a newer client.
+        let Some(field) = message.fields.iter().find(|f| f.number == number) else { continue };
+        set(&mut object, field, wire, depth).map_err(|e| format!("{}.{}: {e}", message.name, field.name))?;
+    }
+    Ok(object)
+}
+
+fn set(object: &mut Map<String, Value>, field: &Field, wire: Wire<'_>, depth: usize) -> Result<(), String> {
+    match field.label {
+        Label::Once => {
+            let value = value(field.holds, wire, depth)?;
+            // Go writes zero values of plain fields, which its JSON leaves out.
+            if field.shows_zero || !is_zero(&value) {
+                object.insert(field.name.to_owned(), value);
+            }
+        }
+        Label::Repeated => {
+            let value = value(field.holds, wire, depth)?;
+            let list = object.entry(field.name).or_insert_with(|| Value::Array(Vec::new()));
+            if let Some(list) = list.as_array_mut() {
+                list.push(value);
+            }
+        }
+        Label::Map => {
+            let Wire::Bytes(entry) = wire else { return Err("a map entry must be a message".into()) };
+            let (mut key, mut held) = (String::new(), empty(field.holds));
+            let mut reader = Reader::new(entry);
+            while let Some((number, wire)) = reader.next()? {
+                match (number, wire) {
+                    (1, Wire::Bytes(text)) => key = utf8(text)?,
+                    (2, wire) => held = value(field.holds, wire, depth)?,
+                    _ => {}
+                }
+            }
+            let map = object.entry(field.name).or_insert_with(|| Value::Object(Map::new()));
+            if let Some(map) = map.as_object_mut() {
+                map.insert(key, held);
+            }
+        }
+        Label::Inline => {
+            let (Holds::Message(at), Wire::Bytes(bytes)) = (field.holds, wire) else {
+                return Err("an inline field must be a message".into());
+            };
+            object.extend(self::object(messages::message(at), bytes, depth + 1)?);
+        }
+    }
+    Ok(())
+}
+
+fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.is_empty(),
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        _ => false,
+    }
+}
+
+/// What a map entry without a value holds.
+fn empty(holds: Holds) -> Value {
+    match holds {
+        Holds::Text | Holds::Bytes => "".into(),
+        Holds::Flag => false.into(),
+        Holds::Message(_) => Value::Object(Map::new()),
+        Holds::Double | Holds::Signed | Holds::Unsigned => 0.into(),
+    }
+}
+
+fn value(holds: Holds, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
+    Ok(match (holds, wire) {
+        (Holds::Text, Wire::Bytes(bytes)) => utf8(bytes)?.into(),
+        (Holds::Bytes, Wire::Bytes(bytes)) => STANDARD.encode(bytes).into(),
+        (Holds::Flag, Wire::Number(n)) => (n != 0).into(),
+        (Holds::Signed, Wire::Number(n)) => n.cast_signed().into(),
+        (Holds::Unsigned, Wire::Number(n)) => n.into(),
+        (Holds::Double, Wire::Fixed(bits)) => f64::from_bits(bits).into(),
+        (Holds::Message(at), Wire::Bytes(bytes)) => special(messages::message(at), bytes, depth)?,
+        _ => return Err("the value is of another type than the field".into()),
+    })
+}
+
+/// Messages that JSON writes as something other than an object of their fields.
+fn special(message: &Message, bytes: &[u8], depth: usize) -> Result<Value, String> {
+    let name = message.name.rsplit('.').next().unwrap_or_default();
+    match name {
+        "Time" | "MicroTime" => return time(bytes, name == "MicroTime"),
+        "Quantity" => return Ok(first(bytes)?.map_or(Ok("0".to_owned()), utf8)?.into()),
+        "FieldsV1" | "RawExtension" | "JSON" => {
+            let Some(raw) = first(bytes)? else { return Ok(Value::Null) };
+            return serde_json::from_slice(raw).map_err(|e| format!("the embedded JSON does not parse: {e}"));
+        }
+        _ => {}
+    }
+    let mut fields = object(message, bytes, depth + 1)?;
+    Ok(match name {
+        "IntOrString" if fields.get("type").and_then(Value::as_i64) == Some(1) => {
+            fields.remove("strVal").unwrap_or_else(|| "".into())
+        }
+        "IntOrString" => fields.remove("intVal").unwrap_or_else(|| 0.into()),
+        "ExtraValue" | "Verbs" => fields.remove("items").unwrap_or_else(|| Value::Array(Vec::new())),
+        "JSONSchemaPropsOrBool" => {
+            let allows = fields.remove("allows").unwrap_or_else(|| false.into());
+            fields.remove("schema").unwrap_or(allows)
+        }
+        "JSONSchemaPropsOrArray" => {
+            let list = fields.remove("jSONSchemas").unwrap_or(Value::Null);
+            fields.remove("schema").unwrap_or(list)
+        }
+        "JSONSchemaPropsOrStringArray" => {
+            let list = fields.remove("property").unwrap_or(Value::Null);
+            fields.remove("schema").unwrap_or(list)
+        }
+        _ => Value::Object(fields),
+    })
+}
+
+/// The bytes of field 1.
+fn first(bytes: &[u8]) -> Result<Option<&[u8]>, String> {
+    let mut reader = Reader::new(bytes);
+    while let Some((number, wire)) = reader.next()? {
+        if let (1, Wire::Bytes(bytes)) = (number, wire) {
+            return Ok(Some(bytes));
+        }
+    }
+    Ok(None)
+}
+
+fn time(bytes: &[u8], micro: bool) -> Result<Value, String> {
+    let (mut seconds, mut nanos) = (None, 0);
+    let mut reader = Reader::new(bytes);
+    while let Some((number, wire)) = reader.next()? {
+        match (number, wire) {
+            (1, Wire::Number(n)) => seconds = Some(n.cast_signed()),
+            (2, Wire::Number(n)) => nanos = i32::try_from(n.cast_signed()).unwrap_or(0),
+            _ => {}
+        }
+    }
+    // Go's zero time, which JSON writes as null, is a message without a value or one from the year 1.
+    let Some(seconds) = seconds.filter(|s| *s > -62_135_596_800) else { return Ok(Value::Null) };
+    let at = Timestamp::new(seconds, nanos).map_err(|_| "a time is out of range".to_owned())?;
+    let format = if micro { "%Y-%m-%dT%H:%M:%S.%6fZ" } else { "%Y-%m-%dT%H:%M:%SZ" };
+    Ok(at.strftime(format).to_string().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn bytes(number: u8, content: &[u8]) -> Vec<u8> {
+        let mut out = vec![number << 3 | 2, u8::try_from(content.len()).unwrap()];
+        out.extend_from_slice(content);
+        out
+    }
+
+    fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
+        let meta = [bytes(1, api_version.as_bytes()), bytes(2, kind.as_bytes())].concat();
+        [MAGIC.to_vec(), bytes(1, &meta), bytes(2, raw)].concat()
+    }
+
+    #[test]
+    fn objects_become_what_json_says() {
+        let label = bytes(11, &[bytes(1, b"app"), bytes(2, b"web")].concat());
+        let metadata = bytes(1, &[bytes(1, b"a"), bytes(3, b"default"), label].concat());
+        let data = bytes(2, &[bytes(1, b"k"), bytes(2, b"v")].concat());
+        let binary = bytes(3, &[bytes(1, b"b"), bytes(2, &[0xff])].concat());
+        let body = envelope("v1", "ConfigMap", &[metadata, data, binary, vec![4 << 3, 1]].concat());
+        assert_eq!(
+            decode(&body).unwrap(),
+            json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "immutable": true,
+                "metadata": {"name": "a", "namespace": "default", "labels": {"app": "web"}},
+                "data": {"k": "v"}, "binaryData": {"b": "/w=="},
+            })
+        );
+    }
+
+    #[test]
+    fn special_types_take_their_json_form() {
+        let port =
+            [bytes(1, b"http"), vec![3 << 3, 80], bytes(4, &[1 << 3, 1, 3 << 3 | 2, 1, b'x'])].concat();
+        let service = bytes(2, &bytes(1, &port));
+        let object = decode(&envelope("v1", "Service", &service)).unwrap();
+        assert_eq!(object["spec"]["ports"][0], json!({"name": "http", "port": 80, "targetPort": "x"}));
+        let created = bytes(1, &bytes(8, &[1 << 3, 60]));
+        let object = decode(&envelope("v1", "Pod", &created)).unwrap();
+        assert_eq!(object["metadata"]["creationTimestamp"], "1970-01-01T00:01:00Z");
+        let object = decode(&envelope("v1", "Pod", &bytes(1, &bytes(8, &[])))).unwrap();
+        assert_eq!(object["metadata"]["creationTimestamp"], Value::Null);
+    }
+
+    #[test]
+    fn zero_is_shown_where_go_shows_it() {
+        let spec = bytes(2, &[1 << 3, 0, 5 << 3, 0]);
+        let object = decode(&envelope("apps/v1", "Deployment", &spec)).unwrap();
+        assert_eq!(object["spec"], json!({"replicas": 0}), "replicas is a pointer, minReadySeconds is not");
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_reason() {
+        assert!(decode(b"{}").unwrap_err().contains("does not begin"));
+        assert!(decode(&envelope("v1", "Nothing", b"")).unwrap_err().contains("no kind \"Nothing\""));
+        let torn = envelope("v1", "Pod", &[10, 200]);
+        assert!(decode(&torn).is_err());
+        for end in 0..torn.len() {
+            let _ = decode(&torn[..end]);
+        }
+    }
+}
