@@ -5,20 +5,20 @@
 //! dropping its future before that step leaves no trace, dropping it after leaves the change made and the answer
 //! unseen, as with any server.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the handlers that call this are being written"))]
 mod apply;
-#[expect(dead_code, unused_imports, reason = "server-side apply, which needs the rest, is on its way")]
+#[cfg_attr(not(test), expect(dead_code, reason = "parts that only tests or coming endpoints use"))]
+#[expect(unused_imports, reason = "parts that only tests or coming endpoints use")]
 mod builtin;
 mod clock;
 mod discovery;
 pub mod fault;
 mod handler;
 mod journal;
-#[expect(unused_imports, reason = "server-side apply, which needs the rest, is on its way")]
+#[expect(unused_imports, reason = "parts that only tests or coming endpoints use")]
 mod patch;
 mod protobuf;
 mod registry;
-#[expect(dead_code, unused_imports, reason = "server-side apply, which needs the rest, is on its way")]
+#[expect(dead_code, unused_imports, reason = "parts that only tests or coming endpoints use")]
 mod schema;
 mod server;
 mod sim;

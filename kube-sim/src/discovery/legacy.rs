@@ -57,6 +57,9 @@ pub(crate) fn resources(registry: &Registry, group: &str, version: &str) -> Opti
                 entry[key] = list.clone().into();
             }
         }
+        if let Some(source) = r.builtin().filter(|s| !s.storage_version_hash.is_empty()) {
+            entry["storageVersionHash"] = source.storage_version_hash.into();
+        }
         entries.push(entry);
         for s in &r.subresources {
             let mut entry = json!({

@@ -84,7 +84,7 @@ pub(crate) fn prepare_new(
 
 /// Servers never show these when they hold nothing.
 fn drop_empty(metadata: &mut Map<String, Value>) {
-    for field in ["labels", "annotations", "finalizers", "ownerReferences", "generateName", "managedFields"] {
+    for field in ["labels", "annotations", "finalizers", "ownerReferences", "generateName"] {
         let empty = metadata.get(field).is_some_and(|v| match v {
             Value::Null => true,
             Value::Object(map) => map.is_empty(),

@@ -259,7 +259,7 @@ pub(crate) fn cx_of<'a>(
     warnings: Vec<String>,
 ) -> Cx<'a> {
     let manager = options.manager.as_deref().unwrap_or(request.program());
-    Cx { target, options, manager, patching: false, warnings }
+    Cx { target, options, manager, applying: false, patching: false, warnings }
 }
 
 fn content_type(accept: Accept) -> &'static str {

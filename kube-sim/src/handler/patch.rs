@@ -1,10 +1,11 @@
 //! The four kinds of patches, and server-side apply.
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::write::{Cx, Part, Written, parse_body};
-use super::{convert, read};
+use super::write::{Cx, Part, Written, parse_body, parse_yaml};
+use super::{convert, meta, read};
+use crate::apply::{self, ApplyError};
 use crate::patch::{self, PatchError};
 use crate::schema::FieldError;
 use crate::status::SimError;
@@ -47,11 +48,7 @@ pub(crate) fn patch(
 ) -> Result<Written, SimError> {
     let kind = Kind::of(content_type, cx.target.resource.custom().is_some())?;
     if kind == Kind::Apply {
-        return Err(SimError::new(
-            http::StatusCode::NOT_IMPLEMENTED,
-            "",
-            "server-side apply is not served yet",
-        ));
+        return apply(state, cx, body, part);
     }
     if cx.options.force.is_some() {
         let error = FieldError::forbidden("force", "may not be specified for non-apply patch");
@@ -87,5 +84,74 @@ pub(crate) fn refused(error: PatchError) -> SimError {
             SimError::new(http::StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
         }
         PatchError::Internal(message) => SimError::new(http::StatusCode::INTERNAL_SERVER_ERROR, "", message),
+    }
+}
+/// Server-side apply.
+fn apply(state: &mut State, cx: &mut Cx<'_>, body: &Bytes, part: Part) -> Result<Written, SimError> {
+    let resource = cx.target.resource.clone();
+    if cx.options.manager.is_none() {
+        let error = FieldError::required("fieldManager", "is required for apply patch");
+        return Err(SimError::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
+    }
+    let mut wanted = parse_yaml(body)?;
+    check_applied(cx, &mut wanted)?;
+    let duplicates = crate::schema::duplicates(body);
+    let mut decoded = wanted.clone();
+    cx.decode(&mut decoded, duplicates)?;
+    let old = match read::find(state, cx.target) {
+        Ok(old) => Some(old),
+        Err(_) if cx.target.subresource.is_empty() => None,
+        Err(e) => return Err(e),
+    };
+    let live = old.as_ref().map(|o| convert::view(&resource, o));
+    let force = cx.options.force == Some(true);
+    let merged = cx
+        .with_apply(state, |context| apply::apply(context, live.as_ref(), &decoded, force))
+        .map_err(|e| apply_error(cx, e))?;
+    cx.applying = true;
+    match old {
+        Some(old) => cx.update(state, &old, merged, part),
+        None => cx.create(state, merged),
+    }
+}
+
+fn check_applied(cx: &Cx<'_>, wanted: &mut Value) -> Result<(), SimError> {
+    let resource = &cx.target.resource;
+    for (field, label) in [("kind", "Kind"), ("apiVersion", "apiVersion")] {
+        if wanted[field].as_str().is_none_or(str::is_empty) {
+            return Err(SimError::bad_request(format!("Object '{label}' is missing in '{wanted}'")));
+        }
+    }
+    let metadata = meta::of(wanted)?;
+    if metadata.get("managedFields").is_some_and(|m| !m.is_null()) {
+        return Err(SimError::bad_request("metadata.managedFields must be nil"));
+    }
+    let name = metadata.entry("name").or_insert_with(|| json!(cx.target.name));
+    if name != cx.target.name.as_str() {
+        return Err(SimError::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({})",
+            name.as_str().unwrap_or_default(),
+            cx.target.name
+        )));
+    }
+    if resource.namespaced && metadata.get("namespace").is_none_or(Value::is_null) {
+        metadata.insert("namespace".into(), cx.target.namespace.clone().into());
+    }
+    Ok(())
+}
+
+fn apply_error(cx: &Cx<'_>, error: ApplyError) -> SimError {
+    let resource = &cx.target.resource;
+    match error {
+        ApplyError::BadRequest(message) => SimError::bad_request(message),
+        ApplyError::Schema(message) => SimError::new(http::StatusCode::INTERNAL_SERVER_ERROR, "", message)
+            .with_details(&cx.target.name, &resource.group, &resource.plural),
+        ApplyError::Conflict { message, causes } => {
+            let causes = causes
+                .into_iter()
+                .map(|c| json!({"reason": "FieldManagerConflict", "message": c.message, "field": c.field}))
+                .collect();
+            SimError::new(http::StatusCode::CONFLICT, "Conflict", message).with_causes(causes)
+        }
     }
 }

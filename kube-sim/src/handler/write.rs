@@ -11,6 +11,7 @@ use super::convert;
 use super::options::{FieldValidation, Options};
 use super::target::Target;
 use super::{gc, meta, rules};
+use crate::apply;
 use crate::patch;
 use crate::protobuf;
 use crate::registry::Resource;
@@ -24,8 +25,9 @@ pub(crate) struct Cx<'a> {
     pub(crate) target: &'a Target,
     pub(crate) options: &'a Options,
     /// The field manager: as asked for, or the program's name.
-    #[expect(dead_code, reason = "managed fields are on their way")]
     pub(crate) manager: &'a str,
+    /// The managed fields of the object are made already, by server-side apply.
+    pub(crate) applying: bool,
     /// The object is the result of a patch.
     pub(crate) patching: bool,
     /// Texts for `Warning` headers.
@@ -128,6 +130,30 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// What server-side apply and the upkeep of managed fields need to know, handed to `run`.
+    pub(crate) fn with_apply<T>(&self, state: &State, run: impl FnOnce(&apply::Context<'_>) -> T) -> T {
+        let resource = self.resource();
+        let schema = resource.schema();
+        let subresource = self.target.subresource.as_str();
+        let now = state.clock.stamp();
+        run(&apply::Context {
+            schema: &schema,
+            api_version: &resource.api_version,
+            kind: &resource.kind,
+            served: &resource.served,
+            subresource,
+            manager: self.manager,
+            now: &now,
+            reset: apply::reset_fields(resource.builtin(), subresource, resource.has_status()),
+        })
+    }
+
+    fn track(&self, state: &State, live: Option<&Value>, object: &mut Value) {
+        if !self.applying {
+            self.with_apply(state, |cx| apply::track(cx, live, object));
+        }
+    }
+
     /// Creates `object`, which was decoded already.
     pub(crate) fn create(&mut self, state: &mut State, mut object: Value) -> Result<Written, SimError> {
         let resource = self.resource();
@@ -150,6 +176,7 @@ impl<'a> Cx<'a> {
         }
         complete(resource, &mut object);
         rules::start(state, resource, &mut object);
+        self.track(state, None, &mut object);
         let mut errors = validate(resource, &object);
         errors.extend(meta::check(resource, &object));
         let name = meta::text(&object, "name").to_owned();
@@ -198,6 +225,7 @@ impl<'a> Cx<'a> {
             new["metadata"]["generation"] = (generation + step).into();
         }
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
+        self.track(state, Some(&before), &mut new);
         let mut errors = meta::check_update(&before, &new);
         errors.extend(validate(resource, &new));
         if errors.is_empty() {

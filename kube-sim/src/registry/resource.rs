@@ -87,7 +87,6 @@ pub(crate) struct Resource {
     /// The table that holds the objects; versions of a kind share one.
     pub(crate) storage: Arc<str>,
     /// The `apiVersion`s under which the kind is served.
-    #[expect(dead_code, reason = "managed fields are on their way")]
     pub(crate) served: Vec<String>,
     pub(crate) conversion: Conversion,
     /// What field selectors may name.
@@ -98,13 +97,11 @@ pub(crate) struct Resource {
 impl Resource {
     pub(crate) fn of_builtin(source: &'static builtin::Resource) -> Self {
         let own = |list: &Vec<&'static str>| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let stored_in = source.storage_api_version();
+        let storage_group = stored_in.rsplit_once('/').map_or("", |(group, _)| group);
         let served = builtin::resources()
             .iter()
-            .filter(|r| {
-                r.plural == source.plural
-                    && r.kind == source.kind
-                    && storage_group(r) == storage_group(source)
-            })
+            .filter(|r| r.plural == source.plural && r.storage_api_version() == stored_in)
             .map(builtin::Resource::api_version)
             .collect();
         let conversion = match (source.group, source.version, source.plural) {
@@ -135,10 +132,10 @@ impl Resource {
                     verbs: own(&s.verbs),
                 })
                 .collect(),
-            storage: Arc::from(format!("{}/{}", storage_group(source), source.plural)),
+            storage: Arc::from(format!("{}/{}", storage_group, source.plural)),
             served,
             conversion,
-            fields: super::fields::of_kind(storage_group(source), source.kind),
+            fields: super::fields::of_kind(storage_group, source.kind),
             origin: Origin::BuiltIn(source),
         }
     }
@@ -180,13 +177,5 @@ impl Resource {
     /// Are objects of this kind kept, rather than only answered (reviews, tokens)?
     pub(crate) fn is_stored(&self) -> bool {
         self.allows("list") && self.plural != "componentstatuses"
-    }
-}
-
-/// The group in which a kind is stored, whichever group it is served in.
-fn storage_group(source: &builtin::Resource) -> &'static str {
-    match (source.group, source.plural) {
-        ("events.k8s.io", "events") => "",
-        (group, _) => group,
     }
 }

@@ -1,0 +1,67 @@
+//! Server-side apply and managed fields over the service.
+
+mod common;
+
+use common::{Answer, MAPS, call_as, get, merge, post};
+use http::Method;
+use kube_sim::Sim;
+use serde_json::{Value, json};
+
+async fn apply(sim: &Sim, manager: &str, more: &str, body: Value) -> Answer {
+    let path = format!("{MAPS}/a?fieldManager={manager}{more}");
+    call_as(sim, Method::PATCH, &path, "application/apply-patch+yaml", body).await
+}
+
+fn map(data: &Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data})
+}
+
+#[tokio::test]
+async fn appliers_own_what_they_apply() {
+    let sim = Sim::new();
+    let made = apply(&sim, "one", "", map(&json!({"k": "1", "l": "1"}))).await;
+    assert_eq!(made.code, 201);
+    let made = made.ok();
+    assert_eq!(made["metadata"]["managedFields"][0]["manager"], "one");
+    assert_eq!(made["metadata"]["managedFields"][0]["operation"], "Apply");
+    let before = sim.resource_version();
+    assert_eq!(apply(&sim, "one", "", map(&json!({"k": "1", "l": "1"}))).await.ok(), made);
+    assert_eq!(sim.resource_version(), before, "applying the same again changes nothing");
+
+    let conflict = apply(&sim, "two", "", map(&json!({"k": "2"}))).await;
+    assert_eq!(conflict.body["details"]["causes"][0]["field"], ".data.k");
+    assert_eq!(conflict.body["details"]["causes"][0]["reason"], "FieldManagerConflict");
+    let message = conflict.fails(409, "Conflict");
+    assert_eq!(message, "Apply failed with 1 conflict: conflict with \"one\": .data.k");
+    let forced = apply(&sim, "two", "&force=true", map(&json!({"k": "2"}))).await.ok();
+    assert_eq!(forced["data"], json!({"k": "2", "l": "1"}));
+
+    let dropped = apply(&sim, "one", "", map(&json!({}))).await.ok();
+    assert_eq!(dropped["data"], json!({"k": "2"}));
+}
+
+#[tokio::test]
+async fn every_write_is_tracked() {
+    let sim = Sim::new();
+    let made = post(&sim, MAPS, map(&json!({"k": "1"}))).await.ok();
+    let entry = &made["metadata"]["managedFields"][0];
+    assert_eq!((&entry["manager"], &entry["operation"]), (&json!("tests"), &json!("Update")));
+    assert_eq!(entry["fieldsV1"], json!({"f:data": {".": {}, "f:k": {}}}));
+    merge(&sim, &format!("{MAPS}/a?fieldManager=other"), json!({"data": {"l": "2"}})).await.ok();
+    let fields = get(&sim, &format!("{MAPS}/a")).await.ok()["metadata"]["managedFields"].take();
+    let managers: Vec<_> = fields.as_array().unwrap().iter().map(|f| f["manager"].clone()).collect();
+    assert_eq!(managers, [json!("other"), json!("tests")]);
+}
+
+#[tokio::test]
+async fn apply_needs_a_manager_and_a_whole_object() {
+    let sim = Sim::new();
+    let path = format!("{MAPS}/a");
+    let kind = "application/apply-patch+yaml";
+    let message = call_as(&sim, Method::PATCH, &path, kind, map(&json!({}))).await.fails(422, "Invalid");
+    assert!(message.contains("fieldManager: Required value: is required for apply patch"), "{message}");
+    apply(&sim, "one", "", json!({"metadata": {"name": "a"}})).await.fails(400, "BadRequest");
+    let mut other = map(&json!({}));
+    other["metadata"]["name"] = "b".into();
+    apply(&sim, "one", "", other).await.fails(400, "BadRequest");
+}
