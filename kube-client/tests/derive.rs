@@ -151,7 +151,7 @@ fn website() -> Website {
 }
 
 #[track_caller]
-fn refused<T: DeserializeOwned + std::fmt::Debug>(object: Value) -> String {
+fn refused<T: DeserializeOwned + std::fmt::Debug>(object: &Value) -> String {
     let from_value = serde_json::from_value::<T>(object.clone()).unwrap_err().to_string();
     let from_text = serde_json::from_str::<T>(&object.to_string()).unwrap_err().to_string();
     assert!(from_text.starts_with(&from_value), "{from_text} should start with {from_value}");
@@ -178,11 +178,11 @@ fn objects_carry_their_kind_on_the_wire() {
 #[test]
 fn another_kind_or_version_is_refused_by_name() {
     let object = |api_version: Value, kind: Value| json!({ "apiVersion": api_version, "kind": kind, "metadata": {}, "spec": { "url": "a" } });
-    let error = refused::<Website>(object(json!("web.example.com/v1"), json!("Webpage")));
+    let error = refused::<Website>(&object(json!("web.example.com/v1"), json!("Webpage")));
     assert!(error.contains("\"Website\"") && error.contains("\"Webpage\""), "{error}");
-    let error = refused::<Website>(object(json!("web.example.com/v2"), json!("Website")));
+    let error = refused::<Website>(&object(json!("web.example.com/v2"), json!("Website")));
     assert!(error.contains("\"web.example.com/v1\"") && error.contains("\"web.example.com/v2\""), "{error}");
-    let error = refused::<Website>(object(json!("web.example.com/v1"), json!(7)));
+    let error = refused::<Website>(&object(json!("web.example.com/v1"), json!(7)));
     assert!(error.contains("kind \"Website\""), "{error}");
 }
 
@@ -198,9 +198,9 @@ fn items_of_a_list_may_lack_their_kind() {
 
 #[test]
 fn what_is_missing_or_twice_is_named() {
-    assert!(refused::<Website>(json!({ "metadata": {} })).contains("`spec`"));
-    assert!(refused::<Website>(json!({ "spec": {} })).contains("`url`"));
-    assert!(refused::<Website>(json!([])).contains("an object of kind Website"));
+    assert!(refused::<Website>(&json!({ "metadata": {} })).contains("`spec`"));
+    assert!(refused::<Website>(&json!({ "spec": {} })).contains("`url`"));
+    assert!(refused::<Website>(&json!([])).contains("an object of kind Website"));
     let twice = serde_json::from_str::<Website>(r#"{"spec":{"url":"a"},"spec":{"url":"b"}}"#).unwrap_err();
     assert!(twice.to_string().contains("`spec`"), "{twice}");
 }
@@ -382,9 +382,9 @@ fn without_a_spec_the_fields_stand_beside_metadata() {
     assert_eq!(serde_json::from_str::<Bucket>(&text).unwrap().spec, bucket.spec);
     assert_eq!(serde_json::from_reader::<_, Bucket>(text.as_bytes()).unwrap().spec, bucket.spec);
 
-    let error = refused::<Bucket>(json!({ "kind": "Basket", "regionName": "a" }));
+    let error = refused::<Bucket>(&json!({ "kind": "Basket", "regionName": "a" }));
     assert!(error.contains("\"Bucket\"") && error.contains("\"Basket\""), "{error}");
-    assert!(refused::<Bucket>(json!({ "metadata": {} })).contains("regionName"));
+    assert!(refused::<Bucket>(&json!({ "metadata": {} })).contains("regionName"));
 
     let crd = serde_json::to_value(Bucket::try_crd().unwrap()).unwrap();
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
