@@ -6,3 +6,4 @@ pub mod cluster;
 pub mod process;
 pub mod progress;
 pub mod record;
+pub mod tidy;
