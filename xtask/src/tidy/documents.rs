@@ -73,12 +73,11 @@ fn leads_somewhere(file: &str, target: &str, repository: &Repository) -> bool {
     if target.starts_with('/') {
         parts.clear();
     }
-    for part in target.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.pop().is_none() => return false,
-            ".." => {}
-            name => parts.push(name),
+    for part in target.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        if part != ".." {
+            parts.push(part);
+        } else if parts.pop().is_none() {
+            return false;
         }
     }
     repository.has(&parts.join("/"))

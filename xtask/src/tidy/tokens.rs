@@ -55,7 +55,7 @@ fn flatten(stream: TokenStream, flat: &mut Vec<Token>) {
             TokenTree::Ident(name) => flat.push(Token { kind: Kind::Name(name.to_string()), line }),
             TokenTree::Punct(sign) => flat.push(Token { kind: Kind::Sign(sign.as_char()), line }),
             TokenTree::Literal(literal) => {
-                flat.push(Token { kind: Kind::Literal(literal.to_string()), line })
+                flat.push(Token { kind: Kind::Literal(literal.to_string()), line });
             }
             TokenTree::Group(group) => {
                 let (open, close) = match group.delimiter() {
