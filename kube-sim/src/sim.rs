@@ -394,4 +394,13 @@ impl Sim {
         let path = format!("{}/{name}", self.collection(api_version, kind, namespace)?);
         self.request(&Method::DELETE, &path, "", &Value::Null)
     }
+
+    /// Tells whether somebody outside stops pods that were asked to.
+    pub(crate) fn run_kubelets(&self, on: bool) {
+        self.inner.lock().kubelet = on;
+    }
+
+    pub(crate) fn stamp(&self) -> String {
+        self.inner.lock().clock.stamp()
+    }
 }

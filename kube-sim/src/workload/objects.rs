@@ -63,3 +63,94 @@ pub(crate) fn node(name: &str, number: usize, now: &str) -> Value {
         },
     })
 }
+
+/// The namespaces of the load.
+pub(super) const NAMESPACES: [&str; 3] = ["shop", "media", "platform"];
+
+/// Names of the deployments; more of them get a number.
+const NAMES: [&str; 8] =
+    ["frontend", "encoder", "gateway", "cart", "thumbnails", "search", "checkout", "catalogue"];
+
+/// The load's i-th deployment.
+pub(super) fn deployment(i: usize) -> Value {
+    let base = NAMES[i % NAMES.len()];
+    let name = if i < NAMES.len() { base.to_owned() } else { format!("{base}-{}", i / NAMES.len()) };
+    let flaky = i % 5 == 4;
+    let labels = json!({
+        "app.kubernetes.io/name": name,
+        "app.kubernetes.io/managed-by": "kube-sim",
+        "stability": if flaky { "flaky" } else { "steady" },
+    });
+    let image = format!("registry.example.com/{name}:1.0.0");
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": name,
+            "labels": labels,
+            "annotations": {"deployment.kubernetes.io/revision": "1"},
+        },
+        "spec": {
+            "replicas": 2 + i % 3,
+            "selector": {"matchLabels": {"app.kubernetes.io/name": name}},
+            "template": {
+                "metadata": {
+                    "labels": labels,
+                    "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"},
+                },
+                "spec": pod_spec(&name, &image),
+            },
+        },
+    })
+}
+
+fn pod_spec(name: &str, image: &str) -> Value {
+    let probe = |path: &str| json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": 10});
+    json!({
+        "serviceAccountName": name,
+        "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{
+            "name": name,
+            "image": image,
+            "args": ["--listen=:8080", "--log-format=json"],
+            "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
+            "env": [
+                {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+                {"name": "LOG_LEVEL", "value": "info"},
+            ],
+            "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}},
+            "livenessProbe": probe("/livez"),
+            "readinessProbe": probe("/readyz"),
+            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+            "volumeMounts": [
+                {"name": "config", "mountPath": "/etc/app", "readOnly": true},
+                {"name": "kube-api-access", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true},
+            ],
+        }],
+        "volumes": [
+            {"name": "config", "configMap": {"name": name, "optional": true}},
+            {"name": "kube-api-access", "projected": {"sources": [
+                {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+            ]}},
+        ],
+        "tolerations": [
+            {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
+            {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
+        ],
+    })
+}
+
+/// A pod that runs to its end.
+pub(super) fn batch_pod() -> Value {
+    let mut spec = pod_spec("report", "registry.example.com/report:2.1.0");
+    spec["restartPolicy"] = "Never".into();
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"generateName": "report-", "namespace": "batch", "labels": {"app.kubernetes.io/name": "report"}},
+        "spec": spec,
+    })
+}

@@ -1,0 +1,156 @@
+//! What happens by chance: nodes break and recover, come and go; deployments roll and scale; batch pods appear.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::engine::{CONTROLLER, Engine, KUBELET, PERSON, place};
+use super::kubelet::is_true;
+use super::objects;
+
+/// The deployments of the load are made out by this label; others are left to those who made them.
+const OURS: &str = "app.kubernetes.io/managed-by";
+
+/// One step of chance.
+pub(super) fn step(engine: &mut Engine) {
+    let nodes = engine.list("v1", "Node");
+    heartbeat(engine, &nodes);
+    for node in nodes.iter().filter(|n| !is_true(n, "Ready")) {
+        if engine.random.below(12) == 0 {
+            set_ready(engine, node, "True");
+        }
+    }
+    if engine.steps % 8 == 5 {
+        break_one(engine, &nodes);
+    }
+    if engine.steps % 40 == 20 {
+        change_nodes(engine, &nodes);
+    }
+    if engine.steps % 15 == 7 {
+        change_deployment(engine);
+    }
+    if engine.steps % 12 == 3 {
+        let path = "/api/v1/namespaces/batch/pods";
+        let made = json!({"metadata": {"name": "batch"}});
+        if engine.sim.get("v1", "Namespace", "", "batch").is_err() {
+            engine.write(&Method::POST, "/api/v1/namespaces", PERSON, &made);
+        }
+        engine.write(&Method::POST, path, "cronjob-controller", &objects::batch_pod());
+    }
+}
+
+fn pick<'a>(engine: &mut Engine, from: &'a [Value]) -> Option<&'a Value> {
+    let at = engine.random.below(from.len() as u64);
+    from.get(usize::try_from(at).unwrap_or(0))
+}
+
+/// A ready node tells that it is alive.
+fn heartbeat(engine: &mut Engine, nodes: &[Value]) {
+    let Some(node) = pick(engine, nodes) else { return };
+    if !is_true(node, "Ready") {
+        return;
+    }
+    let now = engine.now();
+    let mut conditions = node["status"]["conditions"].clone();
+    for condition in conditions.as_array_mut().into_iter().flatten() {
+        condition["lastHeartbeatTime"] = now.as_str().into();
+    }
+    let path = format!("/api/v1/nodes/{}/status", place(node).1);
+    engine.patch(&path, KUBELET, &json!({"status": {"conditions": conditions}}));
+}
+
+/// Breaks a node, as long as most of them work.
+fn break_one(engine: &mut Engine, nodes: &[Value]) {
+    let broken = nodes.iter().filter(|n| !is_true(n, "Ready")).count();
+    if broken * 3 >= nodes.len() {
+        return;
+    }
+    let Some(node) = pick(engine, nodes) else { return };
+    if is_true(node, "Ready") {
+        let silent = engine.random.below(2) == 0;
+        set_ready(engine, node, if silent { "Unknown" } else { "False" });
+    }
+}
+
+fn set_ready(engine: &mut Engine, node: &Value, status: &str) {
+    let now = engine.now();
+    let (reason, message, taint) = match status {
+        "True" => ("KubeletReady", "kubelet is posting ready status", None),
+        "False" => (
+            "KubeletNotReady",
+            "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized",
+            Some("node.kubernetes.io/not-ready"),
+        ),
+        _ => (
+            "NodeStatusUnknown",
+            "Kubelet stopped posting node status.",
+            Some("node.kubernetes.io/unreachable"),
+        ),
+    };
+    let mut conditions = node["status"]["conditions"].clone();
+    for condition in conditions.as_array_mut().into_iter().flatten() {
+        let is_ready = condition["type"] == "Ready";
+        if is_ready || status == "Unknown" {
+            condition["status"] =
+                if is_ready || status == "Unknown" { status.into() } else { json!("False") };
+            condition["reason"] = reason.into();
+            condition["message"] = message.into();
+            condition["lastTransitionTime"] = now.as_str().into();
+        } else if status == "True" && condition["status"] == "Unknown" {
+            condition["status"] = "False".into();
+            condition["reason"] = "KubeletHasSufficientMemory".into();
+            condition["message"] = "kubelet has sufficient memory available".into();
+            condition["lastTransitionTime"] = now.as_str().into();
+        }
+    }
+    let name = place(node).1;
+    let path = format!("/api/v1/nodes/{name}");
+    let manager = if status == "Unknown" { CONTROLLER } else { KUBELET };
+    engine.patch(&format!("{path}/status"), manager, &json!({"status": {"conditions": conditions}}));
+    let taints = match taint {
+        Some(key) => json!([
+            {"key": key, "effect": "NoSchedule", "timeAdded": now},
+            {"key": key, "effect": "NoExecute", "timeAdded": now},
+        ]),
+        None => Value::Null,
+    };
+    engine.patch(&path, CONTROLLER, &json!({"spec": {"taints": taints}}));
+    let about = json!({"kind": "Node", "name": name, "uid": node["metadata"]["uid"]});
+    let (kind, reason) = if status == "True" { ("Normal", "NodeReady") } else { ("Warning", "NodeNotReady") };
+    let text = format!("Node {name} status is now: {reason}");
+    engine.event(&about, "default", kind, reason, &text, "node-controller");
+}
+
+/// A node leaves or joins.
+fn change_nodes(engine: &mut Engine, nodes: &[Value]) {
+    if nodes.len() < engine.wanted_nodes.max(1) {
+        engine.add_node();
+    } else if let Some(node) = pick(engine, nodes).filter(|_| nodes.len() > 1) {
+        let name = place(node).1;
+        engine.kill(&format!("/api/v1/nodes/{name}"));
+        let about = json!({"kind": "Node", "name": name, "uid": node["metadata"]["uid"]});
+        let text = format!("Node {name} event: Removing Node {name} from Controller");
+        engine.event(&about, "default", "Normal", "RemovingNode", &text, "node-controller");
+    }
+}
+
+/// A deployment of the load gets a new image or another size.
+fn change_deployment(engine: &mut Engine) {
+    let ours: Vec<Value> = engine
+        .list("apps/v1", "Deployment")
+        .into_iter()
+        .filter(|d| d["metadata"]["labels"][OURS] == "kube-sim")
+        .collect();
+    let Some(deployment) = pick(engine, &ours) else { return };
+    let (namespace, name) = place(deployment);
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
+    if engine.random.below(3) == 0 {
+        let replicas = 2 + engine.random.below(5);
+        engine.patch(&path, PERSON, &json!({"spec": {"replicas": replicas}}));
+        return;
+    }
+    let mut containers = deployment["spec"]["template"]["spec"]["containers"].clone();
+    let version = format!("registry.example.com/{name}:1.{}.{}", engine.steps, engine.random.below(10));
+    containers[0]["image"] = version.into();
+    let body = json!({"spec": {"template": {"spec": {"containers": containers}}}});
+    engine.patch(&path, PERSON, &body);
+}

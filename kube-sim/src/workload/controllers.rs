@@ -1,0 +1,295 @@
+//! The deployment and the replica set controller of the load, in their outlines.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::engine::{CONTROLLER, Engine, place, reference};
+
+/// The label that ties pods to their replica set.
+const HASH: &str = "pod-template-hash";
+
+const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// FNV-1a, printed in the letters of generated names.
+fn hash(template: &Value) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in template.to_string().bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    (0..10)
+        .map(|i| char::from(LETTERS[usize::try_from(hash >> (i * 6) & 63).unwrap_or(0) % LETTERS.len()]))
+        .collect()
+}
+
+fn number(value: &Value) -> i64 {
+    value.as_i64().unwrap_or(0)
+}
+
+fn is_owned_by(object: &Value, owner: &Value) -> bool {
+    let refs = object["metadata"]["ownerReferences"].as_array();
+    refs.is_some_and(|r| r.iter().any(|r| r["uid"] == owner["metadata"]["uid"] && r["controller"] == true))
+}
+
+fn owner_reference(owner: &Value, kind: &str) -> Value {
+    json!([{
+        "apiVersion": "apps/v1", "kind": kind, "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"],
+        "controller": true, "blockOwnerDeletion": true,
+    }])
+}
+
+fn is_deleted(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_string()
+}
+
+/// Brings every deployment's replica sets and status in line with its spec.
+pub(super) fn deployments(engine: &mut Engine) {
+    let sets = engine.list("apps/v1", "ReplicaSet");
+    for deployment in engine.list("apps/v1", "Deployment") {
+        if is_deleted(&deployment) || deployment["spec"]["paused"] == true {
+            continue;
+        }
+        let owned: Vec<&Value> = sets.iter().filter(|s| is_owned_by(s, &deployment)).collect();
+        roll(engine, &deployment, &owned);
+    }
+}
+
+fn roll(engine: &mut Engine, deployment: &Value, owned: &[&Value]) {
+    let (namespace, name) = place(deployment);
+    let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
+    let hash = hash(&deployment["spec"]["template"]);
+    let current = owned.iter().find(|s| s["metadata"]["labels"][HASH] == hash.as_str()).copied();
+    let old: Vec<&Value> =
+        owned.iter().filter(|s| s["metadata"]["labels"][HASH] != hash.as_str()).copied().collect();
+    let old_size: i64 = old.iter().map(|s| number(&s["spec"]["replicas"])).sum();
+    let Some(current) = current else {
+        let first = if old_size == 0 { wanted } else { wanted.min(1) };
+        create_set(engine, deployment, &hash, first, owned.len() + 1);
+        return;
+    };
+    // One more than wanted at a time, and never fewer ready ones than all but one.
+    let size = number(&current["spec"]["replicas"]);
+    let target = if old_size == 0 { wanted } else { wanted.min((wanted + 1 - old_size).max(size)) };
+    if target != size {
+        scale_set(engine, deployment, current, target);
+    }
+    let ready = number(&current["status"]["readyReplicas"]);
+    let spare = (ready + old_size - (wanted - 1).max(0)).max(0);
+    let mut to_go = spare.min(old_size);
+    for set in &old {
+        let have = number(&set["spec"]["replicas"]);
+        let less = have.min(to_go);
+        if less > 0 {
+            scale_set(engine, deployment, set, have - less);
+            to_go -= less;
+        }
+    }
+    // As many old sets are kept as the revision history allows; the load keeps two.
+    let mut empty: Vec<&&Value> = old
+        .iter()
+        .filter(|s| number(&s["spec"]["replicas"]) == 0 && number(&s["status"]["replicas"]) == 0)
+        .collect();
+    empty.sort_by_key(|s| number(&s["metadata"]["generation"]));
+    for set in empty.iter().skip(2) {
+        engine.kill(&format!("/apis/apps/v1/namespaces/{namespace}/replicasets/{}", place(set).1));
+    }
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}/status");
+    let status = deployment_status(&engine.now(), deployment, current, owned, wanted);
+    if would_change(deployment, &status) {
+        engine.patch(&path, CONTROLLER, &status);
+    }
+}
+
+fn create_set(engine: &mut Engine, deployment: &Value, hash: &str, replicas: i64, revision: usize) {
+    let (namespace, name) = place(deployment);
+    let mut template = deployment["spec"]["template"].clone();
+    let mut selector = deployment["spec"]["selector"].clone();
+    if !template["metadata"]["labels"].is_object() || !selector["matchLabels"].is_object() {
+        return;
+    }
+    template["metadata"]["labels"][HASH] = hash.into();
+    selector["matchLabels"][HASH] = hash.into();
+    let set_name = format!("{name}-{hash}");
+    let set = json!({
+        "metadata": {
+            "name": set_name,
+            "namespace": namespace,
+            "labels": template["metadata"]["labels"],
+            "annotations": {
+                "deployment.kubernetes.io/desired-replicas": deployment["spec"]["replicas"].as_i64().unwrap_or(1).to_string(),
+                "deployment.kubernetes.io/revision": revision.to_string(),
+            },
+            "ownerReferences": owner_reference(deployment, "Deployment"),
+        },
+        "spec": {"replicas": replicas, "selector": selector, "template": template},
+    });
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/replicasets");
+    if engine.write(&Method::POST, &path, CONTROLLER, &set).is_some() {
+        tell_scaling(engine, deployment, &set_name, 0, replicas);
+    }
+}
+
+fn scale_set(engine: &mut Engine, deployment: &Value, set: &Value, replicas: i64) {
+    let (namespace, name) = place(set);
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/replicasets/{name}");
+    if engine.patch(&path, CONTROLLER, &json!({"spec": {"replicas": replicas}})).is_some() {
+        tell_scaling(engine, deployment, name, number(&set["spec"]["replicas"]), replicas);
+    }
+}
+
+fn tell_scaling(engine: &mut Engine, deployment: &Value, set: &str, from: i64, to: i64) {
+    let way = if to >= from { "up" } else { "down" };
+    let message = format!("Scaled {way} replica set {set} from {from} to {to}");
+    let about = reference(deployment, "apps/v1", "Deployment");
+    let namespace = place(deployment).0.to_owned();
+    engine.event(&about, &namespace, "Normal", "ScalingReplicaSet", &message, "deployment-controller");
+}
+
+/// The status of a deployment, as the body of a patch.
+fn deployment_status(now: &str, deployment: &Value, current: &Value, owned: &[&Value], wanted: i64) -> Value {
+    let sum = |field: &str| -> i64 { owned.iter().map(|s| number(&s["status"][field])).sum() };
+    let (total, ready) = (sum("replicas"), sum("readyReplicas"));
+    let updated = number(&current["status"]["replicas"]);
+    let available = ready >= wanted - wanted / 4;
+    let done = updated >= wanted && ready >= wanted && total == updated;
+    let set = place(current).1;
+    let condition = |kind: &str, on: bool, reason: &str, message: String| {
+        let status = if on { "True" } else { "False" };
+        let before =
+            deployment["status"]["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == kind);
+        if let Some(before) =
+            before.filter(|c| c["status"] == status && c["reason"] == reason && c["message"] == *message)
+        {
+            return before.clone();
+        }
+        let since =
+            before.filter(|c| c["status"] == status).map_or(json!(now), |c| c["lastTransitionTime"].clone());
+        json!({
+            "type": kind, "status": status, "reason": reason, "message": message,
+            "lastTransitionTime": since, "lastUpdateTime": now,
+        })
+    };
+    let conditions = [
+        if available {
+            condition(
+                "Available",
+                true,
+                "MinimumReplicasAvailable",
+                "Deployment has minimum availability.".into(),
+            )
+        } else {
+            condition(
+                "Available",
+                false,
+                "MinimumReplicasUnavailable",
+                "Deployment does not have minimum availability.".into(),
+            )
+        },
+        if done {
+            condition(
+                "Progressing",
+                true,
+                "NewReplicaSetAvailable",
+                format!("ReplicaSet \"{set}\" has successfully progressed."),
+            )
+        } else {
+            condition(
+                "Progressing",
+                true,
+                "ReplicaSetUpdated",
+                format!("ReplicaSet \"{set}\" is progressing."),
+            )
+        },
+    ];
+    // What is zero is left out; in a patch that takes null.
+    let count = |n: i64| if n == 0 { Value::Null } else { n.into() };
+    json!({"status": {
+        "observedGeneration": deployment["metadata"]["generation"],
+        "replicas": count(total),
+        "updatedReplicas": count(updated),
+        "readyReplicas": count(ready),
+        "availableReplicas": count(ready),
+        "unavailableReplicas": count((wanted - ready).max(0)),
+        "conditions": conditions,
+    }})
+}
+
+/// Would this merge patch of the status change the object? A write that changes nothing costs the most.
+fn would_change(object: &Value, patch: &Value) -> bool {
+    let wanted = patch["status"].as_object();
+    wanted.is_some_and(|w| w.iter().any(|(field, value)| &object["status"][field.as_str()] != value))
+}
+
+/// Brings every replica set's pods and status in line with its spec.
+pub(super) fn replica_sets(engine: &mut Engine) {
+    let pods = engine.list("v1", "Pod");
+    for set in engine.list("apps/v1", "ReplicaSet") {
+        if is_deleted(&set) {
+            continue;
+        }
+        let active = |p: &&Value| {
+            !is_deleted(p) && !matches!(p["status"]["phase"].as_str(), Some("Failed" | "Succeeded"))
+        };
+        let mut owned: Vec<&Value> = pods.iter().filter(|p| is_owned_by(p, &set)).filter(active).collect();
+        let wanted = usize::try_from(set["spec"]["replicas"].as_i64().unwrap_or(1)).unwrap_or(0);
+        for _ in owned.len()..wanted {
+            create_pod(engine, &set);
+        }
+        owned.sort_by_key(|p| super::kubelet::is_ready(p));
+        let surplus = owned.len().saturating_sub(wanted);
+        for pod in &owned[..surplus] {
+            let (namespace, name) = place(pod);
+            let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+            let about = reference(&set, "apps/v1", "ReplicaSet");
+            // A pod that is gone already is no loss.
+            if engine.sim.request(&Method::DELETE, &path, "", &Value::Null).is_ok() {
+                engine.event(
+                    &about,
+                    namespace,
+                    "Normal",
+                    "SuccessfulDelete",
+                    &format!("Deleted pod: {name}"),
+                    "replicaset-controller",
+                );
+            }
+        }
+        let ready = owned[surplus..].iter().filter(|p| super::kubelet::is_ready(p)).count();
+        report(engine, &set, owned.len() - surplus, ready);
+    }
+}
+
+fn report(engine: &Engine, set: &Value, total: usize, ready: usize) {
+    let (namespace, name) = place(set);
+    let count = |n: usize| if n == 0 { Value::Null } else { n.into() };
+    let status = json!({"status": {
+        "observedGeneration": set["metadata"]["generation"],
+        "replicas": total,
+        "fullyLabeledReplicas": count(total),
+        "readyReplicas": count(ready),
+        "availableReplicas": count(ready),
+    }});
+    if would_change(set, &status) {
+        let path = format!("/apis/apps/v1/namespaces/{namespace}/replicasets/{name}/status");
+        engine.patch(&path, CONTROLLER, &status);
+    }
+}
+
+fn create_pod(engine: &mut Engine, set: &Value) {
+    let (namespace, name) = place(set);
+    let template = &set["spec"]["template"];
+    let pod = json!({
+        "metadata": {
+            "generateName": format!("{name}-"),
+            "namespace": namespace,
+            "labels": template["metadata"]["labels"],
+            "annotations": template["metadata"]["annotations"],
+            "ownerReferences": owner_reference(set, "ReplicaSet"),
+        },
+        "spec": template["spec"],
+    });
+    let made = engine.write(&Method::POST, &format!("/api/v1/namespaces/{namespace}/pods"), CONTROLLER, &pod);
+    if let Some(made) = made {
+        let about = reference(set, "apps/v1", "ReplicaSet");
+        let message = format!("Created pod: {}", place(&made).1);
+        engine.event(&about, namespace, "Normal", "SuccessfulCreate", &message, "replicaset-controller");
+    }
+}

@@ -1,0 +1,188 @@
+//! The steps of the load: what is there is read, and each part does what is due.
+
+use std::collections::VecDeque;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{chaos, controllers, kubelet, objects};
+use crate::Sim;
+use crate::clock::Random;
+
+/// Events that are kept; older ones are deleted, as a cluster forgets them after an hour.
+const MOST_EVENTS: usize = 300;
+
+/// The actors of the load, as their field managers are named.
+pub(super) const CONTROLLER: &str = "kube-controller-manager";
+pub(super) const SCHEDULER: &str = "kube-scheduler";
+pub(super) const KUBELET: &str = "kubelet";
+pub(super) const PERSON: &str = "kubectl-client-side-apply";
+
+/// Everything that a step works with.
+pub(super) struct Engine {
+    pub(super) sim: Sim,
+    pub(super) random: Random,
+    pub(super) chaos: bool,
+    pub(super) wanted_nodes: usize,
+    /// Nodes ever made, for their names.
+    pub(super) made_nodes: usize,
+    deployments: usize,
+    events: VecDeque<(String, String)>,
+    pub(super) steps: u64,
+}
+
+impl Engine {
+    pub(super) fn new(sim: Sim, seed: u64, nodes: usize, deployments: usize, chaos: bool) -> Self {
+        Self {
+            sim,
+            random: Random::seeded(seed),
+            chaos,
+            wanted_nodes: nodes,
+            made_nodes: 0,
+            deployments,
+            events: VecDeque::new(),
+            steps: 0,
+        }
+    }
+
+    /// The first nodes and deployments.
+    pub(super) fn set_up(&mut self) {
+        let have = self.list("v1", "Node").len();
+        self.made_nodes = have;
+        for _ in have..self.wanted_nodes {
+            self.add_node();
+        }
+        for i in 0..self.deployments {
+            let namespace = objects::NAMESPACES[i % objects::NAMESPACES.len()];
+            let made = json!({"metadata": {"name": namespace}});
+            self.write(&Method::POST, "/api/v1/namespaces", PERSON, &made);
+            let deployment = objects::deployment(i);
+            self.write(
+                &Method::POST,
+                &format!("/apis/apps/v1/namespaces/{namespace}/deployments"),
+                PERSON,
+                &deployment,
+            );
+        }
+    }
+
+    /// One step of everything.
+    pub(super) fn step(&mut self) {
+        self.steps += 1;
+        if self.chaos {
+            chaos::step(self);
+        }
+        controllers::deployments(self);
+        controllers::replica_sets(self);
+        kubelet::step(self);
+    }
+
+    pub(super) fn add_node(&mut self) {
+        let number = self.made_nodes;
+        self.made_nodes += 1;
+        let name = format!("node-{number}");
+        let node = objects::node(&name, number, &self.now());
+        self.write(&Method::POST, "/api/v1/nodes", KUBELET, &node);
+        self.event(
+            &json!({"kind": "Node", "name": name}),
+            "default",
+            "Normal",
+            "RegisteredNode",
+            &format!("Node {name} event: Registered Node {name} in Controller"),
+            "node-controller",
+        );
+    }
+
+    pub(super) fn now(&self) -> String {
+        self.sim.stamp()
+    }
+
+    pub(super) fn list(&self, api_version: &str, kind: &str) -> Vec<Value> {
+        self.sim.list(api_version, kind, "").unwrap_or_default()
+    }
+
+    /// Sends a write in an actor's name. Others write too, so that losing a race is normal: the next step sees to it.
+    pub(super) fn write(&self, method: &Method, path: &str, manager: &str, body: &Value) -> Option<Value> {
+        let content_type =
+            if *method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
+        let path = format!("{path}?fieldManager={manager}");
+        match self.sim.request(method, &path, content_type, body) {
+            Ok(value) => Some(value),
+            Err(e) => {
+                tracing::debug!(%path, error = %e, "the load's write was refused");
+                None
+            }
+        }
+    }
+
+    pub(super) fn patch(&self, path: &str, manager: &str, body: &Value) -> Option<Value> {
+        self.write(&Method::PATCH, path, manager, body)
+    }
+
+    /// Deletes at once, without waiting for anything.
+    pub(super) fn kill(&self, path: &str) {
+        let path = format!("{path}?gracePeriodSeconds=0");
+        if let Err(e) = self.sim.request(&Method::DELETE, &path, "", &Value::Null) {
+            tracing::debug!(%path, error = %e, "the load's deletion was refused");
+        }
+    }
+
+    /// Tells what happened to an object, as an event.
+    pub(super) fn event(
+        &mut self,
+        about: &Value,
+        namespace: &str,
+        kind: &str,
+        reason: &str,
+        message: &str,
+        source: &str,
+    ) {
+        let now = self.now();
+        let object = about["name"].as_str().unwrap_or_default();
+        let name = format!("{object}.{}", &self.random.uid()[..13].replace('-', ""));
+        let mut involved = about.clone();
+        if involved["apiVersion"].is_null() {
+            involved["apiVersion"] = "v1".into();
+        }
+        if namespace != "default" || involved["kind"] != "Node" {
+            involved["namespace"] = namespace.into();
+        }
+        let event = json!({
+            "metadata": {"name": name, "namespace": namespace},
+            "involvedObject": involved,
+            "reason": reason,
+            "message": message,
+            "type": kind,
+            "source": {"component": source},
+            "reportingComponent": source,
+            "reportingInstance": "",
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        });
+        let path = format!("/api/v1/namespaces/{namespace}/events");
+        if self.write(&Method::POST, &path, source, &event).is_some() {
+            self.events.push_back((namespace.to_owned(), name));
+        }
+        if self.events.len() > MOST_EVENTS
+            && let Some((namespace, name)) = self.events.pop_front()
+        {
+            self.kill(&format!("/api/v1/namespaces/{namespace}/events/{name}"));
+        }
+    }
+}
+
+/// What events say of an object.
+pub(super) fn reference(object: &Value, api_version: &str, kind: &str) -> Value {
+    let meta = &object["metadata"];
+    json!({
+        "apiVersion": api_version, "kind": kind, "name": meta["name"], "uid": meta["uid"],
+        "resourceVersion": meta["resourceVersion"],
+    })
+}
+
+/// Name and namespace of an object.
+pub(super) fn place(object: &Value) -> (&str, &str) {
+    let meta = &object["metadata"];
+    (meta["namespace"].as_str().unwrap_or_default(), meta["name"].as_str().unwrap_or_default())
+}

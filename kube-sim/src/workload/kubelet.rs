@@ -1,0 +1,233 @@
+//! The scheduler and the kubelets of the load: pods get a node, start, run and stop.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::engine::{Engine, KUBELET, SCHEDULER, place, reference};
+
+/// Is the pod's `Ready` condition true?
+pub(super) fn is_ready(pod: &Value) -> bool {
+    is_true(pod, "Ready")
+}
+
+/// Is a condition of the object true?
+pub(super) fn is_true(object: &Value, kind: &str) -> bool {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions.is_some_and(|c| c.iter().any(|c| c["type"] == kind && c["status"] == "True"))
+}
+
+/// Moves every pod on by one stage, where it is time.
+pub(super) fn step(engine: &mut Engine) {
+    let nodes: BTreeMap<String, bool> = engine
+        .list("v1", "Node")
+        .iter()
+        .map(|n| (place(n).1.to_owned(), is_true(n, "Ready") && n["spec"]["unschedulable"] != true))
+        .collect();
+    for pod in engine.list("v1", "Pod") {
+        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+        let (namespace, name) = place(&pod);
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+        if pod["metadata"]["deletionTimestamp"].is_string() {
+            if engine.random.below(2) == 0 || !nodes.contains_key(node) {
+                tell(engine, &pod, "Normal", "Killing", "Stopping container");
+                engine.kill(&path);
+            }
+            continue;
+        }
+        if node.is_empty() {
+            schedule(engine, &pod, &path, &nodes);
+            continue;
+        }
+        match nodes.get(node) {
+            None => engine.kill(&path),
+            // The kubelet of a broken node reports nothing; its pods are moved off after a while.
+            Some(false) => abandon(engine, &pod, &path),
+            Some(true) => live(engine, &pod, &path),
+        }
+    }
+}
+
+fn tell(engine: &mut Engine, pod: &Value, kind: &str, reason: &str, message: &str) {
+    let mut about = reference(pod, "v1", "Pod");
+    let container = pod["spec"]["containers"][0]["name"].as_str().unwrap_or_default();
+    about["fieldPath"] = format!("spec.containers{{{container}}}").into();
+    let namespace = place(pod).0.to_owned();
+    engine.event(&about, &namespace, kind, reason, message, "kubelet");
+}
+
+fn schedule(engine: &mut Engine, pod: &Value, path: &str, nodes: &BTreeMap<String, bool>) {
+    let (namespace, name) = place(pod);
+    let fit: Vec<&String> = nodes.iter().filter(|(_, ready)| **ready).map(|(name, _)| name).collect();
+    let about = reference(pod, "v1", "Pod");
+    if fit.is_empty() {
+        if pod["status"]["conditions"].is_null() {
+            let message = format!("0/{} nodes are available.", nodes.len());
+            let now = engine.now();
+            let status = json!({"status": {"conditions": [{
+                "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
+                "lastProbeTime": null, "lastTransitionTime": now,
+            }]}});
+            engine.patch(&format!("{path}/status"), SCHEDULER, &status);
+            engine.event(&about, namespace, "Warning", "FailedScheduling", &message, "default-scheduler");
+        }
+        return;
+    }
+    let at = usize::try_from(engine.random.below(fit.len() as u64)).unwrap_or(0);
+    let node = fit[at];
+    let binding =
+        json!({"target": {"apiVersion": "v1", "kind": "Node", "name": node}, "metadata": {"name": name}});
+    if engine.write(&Method::POST, &format!("{path}/binding"), SCHEDULER, &binding).is_some() {
+        let message = format!("Successfully assigned {namespace}/{name} to {node}");
+        engine.event(&about, namespace, "Normal", "Scheduled", &message, "default-scheduler");
+    }
+}
+
+/// A pod on a node that does not answer.
+fn abandon(engine: &mut Engine, pod: &Value, path: &str) {
+    if is_ready(pod) {
+        let status = status(engine, pod, "Running", false, &json!({"running": {"startedAt": engine.now()}}));
+        engine.patch(&format!("{path}/status"), super::engine::CONTROLLER, &status);
+        let about = reference(pod, "v1", "Pod");
+        let namespace = place(pod).0.to_owned();
+        engine.event(&about, &namespace, "Warning", "NodeNotReady", "Node is not ready", "node-controller");
+    } else if engine.random.below(10) == 0 {
+        engine.kill(path);
+    }
+}
+
+/// A pod on a node that works.
+fn live(engine: &mut Engine, pod: &Value, path: &str) {
+    let phase = pod["status"]["phase"].as_str().unwrap_or("Pending");
+    if matches!(phase, "Succeeded" | "Failed") {
+        if engine.random.below(40) == 0 {
+            engine.kill(path);
+        }
+        return;
+    }
+    let state = &pod["status"]["containerStatuses"][0]["state"];
+    let waiting = state["waiting"]["reason"].as_str().unwrap_or_default();
+    let now = engine.now();
+    let image = pod["spec"]["containers"][0]["image"].as_str().unwrap_or_default().to_owned();
+    let (phase, ready, state, reason, message) = if state.is_null() {
+        let creating = json!({"waiting": {"reason": "ContainerCreating"}});
+        ("Pending", false, creating, "Pulling", format!("Pulling image \"{image}\""))
+    } else if waiting == "ContainerCreating" || (waiting == "CrashLoopBackOff" && engine.random.below(6) == 0)
+    {
+        ("Running", true, json!({"running": {"startedAt": now}}), "Started", "Container started".to_owned())
+    } else if state["running"].is_object() {
+        return keep_running(engine, pod, path);
+    } else {
+        return;
+    };
+    let body = status(engine, pod, phase, ready, &state);
+    engine.patch(&format!("{path}/status"), KUBELET, &body);
+    tell(engine, pod, "Normal", reason, &message);
+}
+
+fn keep_running(engine: &mut Engine, pod: &Value, path: &str) {
+    let now = engine.now();
+    let started = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"].clone();
+    if !is_ready(pod) {
+        let body = status(engine, pod, "Running", true, &json!({"running": {"startedAt": started}}));
+        engine.patch(&format!("{path}/status"), KUBELET, &body);
+        return;
+    }
+    if matches!(pod["spec"]["restartPolicy"].as_str(), Some("Never" | "OnFailure")) {
+        if engine.random.below(12) == 0 {
+            let ended = json!({"terminated": {
+                "exitCode": 0, "reason": "Completed", "startedAt": started, "finishedAt": now,
+            }});
+            let body = status(engine, pod, "Succeeded", false, &ended);
+            engine.patch(&format!("{path}/status"), KUBELET, &body);
+        }
+        return;
+    }
+    let flaky = pod["metadata"]["labels"]["stability"] == "flaky";
+    if !engine.chaos || engine.random.below(if flaky { 30 } else { 600 }) != 0 {
+        return;
+    }
+    let name = pod["spec"]["containers"][0]["name"].as_str().unwrap_or_default();
+    let back_off = json!({"waiting": {
+        "reason": "CrashLoopBackOff",
+        "message": format!("back-off 10s restarting failed container={name} pod={}", place(pod).1),
+    }});
+    let mut body = status(engine, pod, "Running", false, &back_off);
+    let container = &mut body["status"]["containerStatuses"][0];
+    let restarts = container["restartCount"].as_i64().unwrap_or(0);
+    container["restartCount"] = (restarts + 1).into();
+    container["lastState"] = json!({"terminated": {
+        "exitCode": 1, "reason": "Error", "startedAt": started, "finishedAt": now,
+    }});
+    engine.patch(&format!("{path}/status"), KUBELET, &body);
+    let message = format!("Back-off restarting failed container {name}");
+    tell(engine, pod, "Warning", "BackOff", &message);
+}
+
+/// A pod's whole status, as the body of a patch.
+fn status(engine: &mut Engine, pod: &Value, phase: &str, ready: bool, state: &Value) -> Value {
+    let now = engine.now();
+    let done = phase == "Succeeded";
+    let begun = state["waiting"]["reason"] != "ContainerCreating";
+    let condition = |kind: &str, on: bool, reason: &str| {
+        let status = if on { "True" } else { "False" };
+        let before = pod["status"]["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == kind);
+        let since =
+            before.filter(|c| c["status"] == status).map_or(json!(now), |c| c["lastTransitionTime"].clone());
+        let mut condition = json!({
+            "type": kind, "status": status, "observedGeneration": pod["metadata"]["generation"],
+            "lastProbeTime": null, "lastTransitionTime": since,
+        });
+        if !on {
+            condition["reason"] = reason.into();
+        }
+        condition
+    };
+    let unready = if done { "PodCompleted" } else { "ContainersNotReady" };
+    let containers: Vec<Value> = pod["spec"]["containers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .map(|(i, c)| {
+            let before = &pod["status"]["containerStatuses"][i];
+            let mut container = json!({
+                "name": c["name"], "image": c["image"], "ready": ready, "started": ready,
+                "restartCount": before["restartCount"].as_i64().unwrap_or(0),
+                "imageID": if begun { format!("sim@sha256:{}", "5".repeat(64)) } else { String::new() },
+                "state": state,
+                "lastState": before.get("lastState").cloned().unwrap_or_else(|| json!({})),
+            });
+            if begun {
+                let id = pod["metadata"]["uid"].as_str().unwrap_or_default().replace('-', "");
+                container["containerID"] = format!("containerd://{id}{id}").into();
+            }
+            container
+        })
+        .collect();
+    let mut status = json!({
+        "phase": phase,
+        "observedGeneration": pod["metadata"]["generation"],
+        "hostIP": "172.18.0.2",
+        "hostIPs": [{"ip": "172.18.0.2"}],
+        "startTime": pod["status"]["startTime"].as_str().unwrap_or(&now),
+        "conditions": [
+            condition("PodReadyToStartContainers", begun && !done, ""),
+            condition("Initialized", true, ""),
+            condition("Ready", ready, unready),
+            condition("ContainersReady", ready, unready),
+            condition("PodScheduled", true, ""),
+        ],
+        "containerStatuses": containers,
+    });
+    if begun {
+        let ip = match pod["status"]["podIP"].as_str() {
+            Some(ip) => ip.to_owned(),
+            None => format!("10.244.{}.{}", engine.random.below(250), engine.random.below(250) + 2),
+        };
+        status["podIPs"] = json!([{"ip": ip}]);
+        status["podIP"] = ip.into();
+    }
+    json!({ "status": status })
+}
