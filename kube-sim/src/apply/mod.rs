@@ -89,7 +89,7 @@ pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
     if managers.0.is_empty() && live.is_some() {
         return;
     }
-    let before = live.map_or_else(|| blank(cx), without_managers);
+    let before = live.map_or_else(|| unset(cx), without_managers);
     let write = write(cx);
     let writer = Manager::new(cx.manager, Operation::Update, cx.api_version, cx.subresource);
     write.update(&before, new, &managers, &writer).write(new);
@@ -122,7 +122,7 @@ pub(crate) fn apply(
     if let (true, Some(_)) = (managers.0.is_empty(), live) {
         // What is there belongs to whoever wrote it before anyone applied.
         let writer = Manager::new("before-first-apply", Operation::Update, cx.api_version, cx.subresource);
-        managers = write.update(&blank(cx), &before, &managers, &writer);
+        managers = write.update(&unset(cx), &before, &managers, &writer);
     }
     let (merged, managers) = match write.apply(&before, config, &managers, force) {
         Err(Refusal::Conflicts(conflicts)) if cx.manager == "kubectl" => {
@@ -177,6 +177,12 @@ fn write<'a>(cx: &'a Context<'a>) -> Write<'a> {
 
 fn fields<'a>(path: impl IntoIterator<Item = &'a str>) -> Vec<Element> {
     path.into_iter().map(|step| Element::Field(step.to_owned())).collect()
+}
+
+/// The object before anything in it is set: what is written always, and so owned by nobody.
+fn unset(cx: &Context<'_>) -> Value {
+    let is_built_in = cx.schema.component().is_some();
+    if is_built_in { crate::schema::zero(cx.schema) } else { blank(cx) }
 }
 
 /// The object before it exists.

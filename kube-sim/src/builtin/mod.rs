@@ -5,9 +5,13 @@
 //! are the small functions of `complete` and `check`. This module must not know about requests or stores.
 
 mod catalog;
+mod check;
+mod complete;
 mod components;
 mod open_api;
 
 pub(crate) use self::catalog::{Group, Resource, Scope, Subresource, find, groups, resources};
+pub(crate) use self::check::check;
+pub(crate) use self::complete::complete;
 pub(crate) use self::components::schema;
 pub(crate) use self::open_api::open_api;

@@ -17,6 +17,8 @@ pub(crate) enum FieldErrorKind {
     TypeInvalid,
     /// The value is none of an enumeration.
     NotSupported,
+    /// What the value names is not there.
+    NotFound,
     /// The value occurs twice where it must be unique.
     Duplicate,
     /// The field must not be set here.
@@ -35,6 +37,7 @@ impl FieldErrorKind {
             Self::Invalid => "FieldValueInvalid",
             Self::TypeInvalid => "FieldValueTypeInvalid",
             Self::NotSupported => "FieldValueNotSupported",
+            Self::NotFound => "FieldValueNotFound",
             Self::Duplicate => "FieldValueDuplicate",
             Self::Forbidden => "FieldValueForbidden",
             Self::TooLong => "FieldValueTooLong",
@@ -47,6 +50,7 @@ impl FieldErrorKind {
             Self::Required => "Required value",
             Self::Invalid | Self::TypeInvalid => "Invalid value",
             Self::NotSupported => "Unsupported value",
+            Self::NotFound => "Not found",
             Self::Duplicate => "Duplicate value",
             Self::Forbidden => "Forbidden",
             Self::TooLong => "Too long",
@@ -55,10 +59,7 @@ impl FieldErrorKind {
     }
 
     fn shows_value(self) -> bool {
-        matches!(
-            self,
-            Self::Invalid | Self::TypeInvalid | Self::NotSupported | Self::Duplicate | Self::TooMany
-        )
+        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong)
     }
 }
 
@@ -127,6 +128,11 @@ impl FieldError {
             detail = format!("supported values: {}", quoted.join(", "));
         }
         Self::new(FieldErrorKind::NotSupported, field, value, detail)
+    }
+
+    /// What the value names is not there.
+    pub(crate) fn not_found(field: impl Into<String>, value: impl Into<Value>) -> Self {
+        Self::new(FieldErrorKind::NotFound, field, value, "")
     }
 
     /// The value occurs twice.
@@ -253,6 +259,7 @@ mod tests {
                 "spec.p: Unsupported value: \"x\": supported values: \"A\", \"B\"",
             ),
             (FieldError::duplicate("l[1]", json!({"name": "a"})), "l[1]: Duplicate value: {\"name\":\"a\"}"),
+            (FieldError::not_found("v", "x"), "v: Not found: \"x\""),
             (FieldError::forbidden("", "no"), "<nil>: Forbidden: no"),
             (FieldError::too_long("s", 1), "s: Too long: may not be more than 1 byte"),
             (FieldError::too_many("l", 3, 2), "l: Too many: 3: must have at most 2 items"),

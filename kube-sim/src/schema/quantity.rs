@@ -53,6 +53,25 @@ pub(super) fn canonical(text: &str) -> Result<String, String> {
     Ok(print(negative, nanos, &format))
 }
 
+/// Whether one quantity is larger than another; what is no quantity, or too large to be kept exactly, is not.
+pub(crate) fn exceeds(left: &str, right: &str) -> bool {
+    match (magnitude(left), magnitude(right)) {
+        (Some(left), Some(right)) => left > right,
+        _ => false,
+    }
+}
+
+/// The number of nano-units, negative ones below zero.
+fn magnitude(text: &str) -> Option<i128> {
+    let (negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
+    let (number, suffix) = rest.split_at(end);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let (format, power) = suffix_of(suffix)?;
+    let nanos = i128::try_from(nanos(whole, fraction, &format, power)?).ok()?;
+    Some(if negative { -nanos } else { nanos })
+}
+
 fn suffix_of(suffix: &str) -> Option<(Format, i32)> {
     if let Some((_, power)) = BINARY.iter().find(|(name, _)| *name == suffix) {
         return Some((Format::Binary, i32::try_from(*power).ok()?));
@@ -166,6 +185,15 @@ mod tests {
             assert!(canonical(text).is_err(), "{text}");
         }
         assert_eq!(canonical("1Kib"), canonical("abc"));
+    }
+
+    #[test]
+    fn compares_across_suffixes() {
+        assert!(exceeds("2", "1500m"));
+        assert!(exceeds("1Gi", "1G"));
+        assert!(!exceeds("1", "1000m"));
+        assert!(!exceeds("-1", "0"));
+        assert!(!exceeds("x", "1"));
     }
 
     proptest! {

@@ -196,42 +196,50 @@ fn rank(order: &[Value], item: &Value, merge_key: &str, kind: Elements) -> Optio
     }
 }
 
-/// The items of a patch must come in the order that `$setElementOrder` gives, and all be in it.
+/// The items of a patch must come in the order that `$setElementOrder` gives, and all be in it. Items to delete do not
+/// count; other directives count only once the order is exhausted, as it is with the server.
 pub(super) fn check_order(patch: &[Value], order: &[Value], merge_key: &str) -> Result<(), PatchError> {
     if patch.is_empty() || order.is_empty() {
         return Ok(());
     }
-    let mut wanted = order.iter();
+    let mut items = Vec::new();
     for item in patch {
-        let same = |known: &Value| -> Result<bool, PatchError> {
-            if merge_key.is_empty() {
-                return Ok(known == item);
-            }
-            let (known, item) = (as_map(known)?, as_map(item)?);
-            let key = |map: &Map<String, Value>| {
-                map.get(merge_key).cloned().ok_or_else(|| no_merge_key(map, merge_key))
-            };
-            Ok(key(item)? == key(known)?)
-        };
-        if !merge_key.is_empty() && as_map(item)?.contains_key(DIRECTIVE) {
-            continue;
-        }
-        loop {
-            match wanted.next() {
-                Some(known) if same(known)? => break,
-                Some(_) => {}
-                None => {
-                    let show = |list: &[Value]| go_text::text(&Value::Array(list.to_vec()));
-                    return Err(PatchError::Internal(format!(
-                        "The order in patch list:\n{}\n doesn't match $setElementOrder list:\n{}\n",
-                        show(patch),
-                        show(order)
-                    )));
-                }
-            }
+        let deletes = !merge_key.is_empty()
+            && as_map(item)?.get(DIRECTIVE).is_some_and(|directive| directive == "delete");
+        if !deletes {
+            items.push(item);
         }
     }
-    Ok(())
+    let (mut at, mut rank) = (0, 0);
+    while let (Some(item), Some(wanted)) = (items.get(at), order.get(rank)) {
+        if item.get(DIRECTIVE).is_some() {
+            at += 1;
+            continue;
+        }
+        if same_identity(item, wanted, merge_key)? {
+            at += 1;
+        }
+        rank += 1;
+    }
+    if at == items.len() {
+        return Ok(());
+    }
+    let show = |list: &[Value]| go_text::text(&Value::Array(list.to_vec()));
+    let (patch, order) = (show(patch), show(order));
+    let message =
+        format!("The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n");
+    Err(PatchError::Internal(message))
+}
+
+fn same_identity(left: &Value, right: &Value, merge_key: &str) -> Result<bool, PatchError> {
+    if merge_key.is_empty() {
+        return Ok(left == right);
+    }
+    let key = |item| {
+        let map = as_map(item)?;
+        map.get(merge_key).ok_or_else(|| no_merge_key(map, merge_key))
+    };
+    Ok(key(left)? == key(right)?)
 }
 
 fn position(list: &[Value], merge_key: &str, key: &Value) -> Result<Option<usize>, PatchError> {

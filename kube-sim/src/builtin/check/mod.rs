@@ -1,0 +1,118 @@
+//! The validation of built-in kinds that Kubernetes keeps in Go code, as far as users meet it.
+//!
+//! Owns one small function a kind, listed in [`check`], with the server's own texts. It sees completed objects, must not
+//! change them, and must not look at others. What is not checked here is accepted.
+
+mod pods;
+mod rest;
+mod workloads;
+
+use serde_json::Value;
+
+use super::Resource;
+use crate::schema::{FieldError, enumerations};
+
+/// Everything against an object of a built-in kind; `old` is what it was, for an update. Metadata is checked elsewhere.
+pub(crate) fn check(resource: &Resource, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
+    let mut errors = Errors(Vec::new());
+    let out = &mut errors;
+    match (resource.group, resource.kind) {
+        ("", "Pod") => pods::pod(old, new, out),
+        ("", "PodTemplate") => pods::spec("template.spec", &new["template"]["spec"], out),
+        ("", "ReplicationController") => workloads::replication_controller(new, out),
+        ("apps", "Deployment") => workloads::deployment(old, new, out),
+        ("apps", "ReplicaSet" | "DaemonSet" | "StatefulSet") => workloads::replicated(old, new, out),
+        ("batch", "Job") => workloads::job(old, new, out),
+        ("batch", "CronJob") => workloads::cron_job(new, out),
+        ("", "Service") => rest::service(old, new, out),
+        ("", "ConfigMap") => rest::config_map(old, new, out),
+        ("", "Secret") => rest::secret(old, new, out),
+        ("", "PersistentVolumeClaim") => rest::persistent_volume_claim(old, new, out),
+        ("storage.k8s.io", "StorageClass") => rest::storage_class(old, new, out),
+        ("scheduling.k8s.io", "PriorityClass") => rest::priority_class(old, new, out),
+        ("autoscaling", "HorizontalPodAutoscaler") => rest::autoscaler(new, out),
+        ("coordination.k8s.io", "Lease") => rest::lease(new, out),
+        ("networking.k8s.io", "Ingress") => rest::ingress(new, out),
+        ("policy", "PodDisruptionBudget") => rest::disruption_budget(new, out),
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => rest::role(new, out),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
+            rest::role_binding(old, new, out);
+        }
+        _ => {}
+    }
+    if let Some(schema) = resource.schema() {
+        // What a function above has said about a field is said better there.
+        let known: Vec<String> = errors.0.iter().map(|error| error.field.clone()).collect();
+        let more = enumerations(&schema, new).into_iter().filter(|error| !known.contains(&error.field));
+        errors.0.extend(more);
+    }
+    errors.0
+}
+
+/// The complaints so far.
+struct Errors(Vec<FieldError>);
+
+impl Errors {
+    fn push(&mut self, error: FieldError) {
+        self.0.push(error);
+    }
+
+    /// A field that must hold a text.
+    fn need(&mut self, path: &str, object: &Value, field: &str) {
+        if text(object, field).is_empty() {
+            self.push(FieldError::required(join(path, field), ""));
+        }
+    }
+
+    /// A number that must not be below a limit, if it is there.
+    fn at_least(&mut self, path: &str, object: &Value, field: &str, limit: i64) {
+        if let Some(number) = object[field].as_i64().filter(|number| *number < limit) {
+            let why = match limit {
+                1 => "must be greater than 0".to_owned(),
+                limit => format!("must be greater than or equal to {limit}"),
+            };
+            self.push(FieldError::invalid(join(path, field), number, why));
+        }
+    }
+
+    /// A field that an update must not change.
+    fn immutable(&mut self, field: &str, old: Option<&Value>, new: &Value) {
+        let pointer = format!("/{}", field.replace('.', "/"));
+        let Some(old) = old else { return };
+        let now = new.pointer(&pointer).cloned().unwrap_or_default();
+        if old.pointer(&pointer).cloned().unwrap_or_default() != now {
+            self.push(FieldError::invalid(field, now, "field is immutable"));
+        }
+    }
+}
+
+fn join(path: &str, field: &str) -> String {
+    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
+}
+
+fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    object[field].as_str().unwrap_or_default()
+}
+
+/// The items of a list with their paths.
+fn items<'a>(path: &str, object: &'a Value, field: &str) -> impl Iterator<Item = (String, &'a Value)> {
+    let path = join(path, field);
+    let list = object[field].as_array().map_or(&[][..], Vec::as_slice);
+    list.iter().enumerate().map(move |(index, item)| (format!("{path}[{index}]"), item))
+}
+
+const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
+    end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
+    '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+
+/// A DNS-1123 label.
+fn is_label(name: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 63
+        && name.starts_with(alphanumeric)
+        && name.ends_with(alphanumeric)
+        && name.chars().all(|c| alphanumeric(c) || c == '-')
+}
+
+#[cfg(test)]
+mod tests;

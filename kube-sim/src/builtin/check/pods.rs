@@ -1,0 +1,146 @@
+//! What is wrong with pods and their templates.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::{Errors, LABEL, is_label, items, text};
+use crate::schema::FieldError;
+
+/// What an update of a pod may change.
+const MUTABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
+    `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
+    `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+const PORT: &str = "must be between 1 and 65535, inclusive";
+
+pub(super) fn pod(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    spec("spec", &new["spec"], out);
+    if let Some(old) = old
+        && without_mutable(&old["spec"], &new["spec"]) != without_mutable(&new["spec"], &new["spec"])
+    {
+        out.push(FieldError::forbidden("spec", MUTABLE));
+    }
+}
+
+/// A pod spec in the form in which two of them must be equal: what an update may change is taken from `from`.
+fn without_mutable(spec: &Value, from: &Value) -> Value {
+    let mut fixed = spec.clone();
+    let Some(map) = fixed.as_object_mut() else { return fixed };
+    for field in ["activeDeadlineSeconds", "nodeName", "schedulingGates", "terminationGracePeriodSeconds"] {
+        map.remove(field);
+    }
+    for list in ["containers", "initContainers"] {
+        for container in map.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            container.as_object_mut().map(|container| container.remove("image"));
+        }
+    }
+    // Tolerations may be added, not taken away.
+    let (old, new) = (&spec["tolerations"], &from["tolerations"]);
+    let kept = old.as_array().is_none_or(|old| {
+        let new = new.as_array().map_or(&[][..], Vec::as_slice);
+        old.iter().all(|toleration| new.contains(toleration))
+    });
+    if kept {
+        map.remove("tolerations");
+    }
+    fixed
+}
+
+/// A pod spec at `path`.
+pub(super) fn spec(path: &str, spec: &Value, out: &mut Errors) {
+    let volumes = volumes(path, spec, out);
+    let mut names = HashSet::new();
+    if spec["containers"].as_array().is_none_or(Vec::is_empty) {
+        out.push(FieldError::required(format!("{path}.containers"), ""));
+    }
+    for list in ["initContainers", "containers"] {
+        for (path, item) in items(path, spec, list) {
+            container(&path, item, &volumes, out);
+            let name = text(item, "name");
+            if !name.is_empty() && !names.insert(name) {
+                out.push(FieldError::duplicate(format!("{path}.name"), name));
+            }
+        }
+    }
+    if let Some(seconds) = spec["activeDeadlineSeconds"].as_i64().filter(|seconds| *seconds < 1) {
+        let why = "must be between 1 and 2147483647, inclusive";
+        out.push(FieldError::invalid(format!("{path}.activeDeadlineSeconds"), seconds, why));
+    }
+}
+
+fn volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&'a str> {
+    let mut names = HashSet::new();
+    for (path, volume) in items(path, spec, "volumes") {
+        let name = text(volume, "name");
+        let sources: Vec<&String> = volume
+            .as_object()
+            .into_iter()
+            .flat_map(|map| map.keys())
+            .filter(|field| *field != "name")
+            .collect();
+        for extra in sources.iter().skip(1) {
+            let why = "may not specify more than 1 volume type";
+            out.push(FieldError::forbidden(format!("{path}.{extra}"), why));
+        }
+        if name.is_empty() {
+            out.push(FieldError::required(format!("{path}.name"), ""));
+        } else if !is_label(name) {
+            out.push(FieldError::invalid(format!("{path}.name"), name, LABEL));
+        } else if !names.insert(name) {
+            out.push(FieldError::duplicate(format!("{path}.name"), name));
+        }
+    }
+    names
+}
+
+fn container(path: &str, container: &Value, volumes: &HashSet<&str>, out: &mut Errors) {
+    let name = text(container, "name");
+    if name.is_empty() {
+        out.push(FieldError::required(format!("{path}.name"), ""));
+    } else if !is_label(name) {
+        out.push(FieldError::invalid(format!("{path}.name"), name, LABEL));
+    }
+    out.need(path, container, "image");
+    for (path, port) in items(path, container, "ports") {
+        match port["containerPort"].as_i64().unwrap_or(0) {
+            0 => out.push(FieldError::required(format!("{path}.containerPort"), "")),
+            1..=65535 => {}
+            other => out.push(FieldError::invalid(format!("{path}.containerPort"), other, PORT)),
+        }
+        if let Some(port) = port["hostPort"].as_i64().filter(|port| !(0..=65535).contains(port)) {
+            out.push(FieldError::invalid(format!("{path}.hostPort"), port, PORT));
+        }
+    }
+    for (path, variable) in items(path, container, "env") {
+        out.need(&path, variable, "name");
+        let has_value = !text(variable, "value").is_empty();
+        if has_value && variable["valueFrom"].is_object() {
+            let why = "may not be specified when `value` is not empty";
+            out.push(FieldError::invalid(format!("{path}.valueFrom"), "", why));
+        }
+    }
+    for (path, mount) in items(path, container, "volumeMounts") {
+        let name = text(mount, "name");
+        if name.is_empty() {
+            out.push(FieldError::required(format!("{path}.name"), ""));
+        } else if !volumes.contains(name) {
+            out.push(FieldError::not_found(format!("{path}.name"), name));
+        }
+        out.need(&path, mount, "mountPath");
+    }
+    resources(&format!("{path}.resources"), &container["resources"], out);
+}
+
+/// Nothing may be requested beyond its limit; quantities are canonical, so only equal ones are known to fit without
+/// arithmetic, and those of one suffix compare as numbers.
+fn resources(path: &str, resources: &Value, out: &mut Errors) {
+    for (name, request) in resources["requests"].as_object().into_iter().flatten() {
+        let (Some(request), Some(limit)) = (request.as_str(), resources["limits"][name].as_str()) else {
+            continue;
+        };
+        if crate::schema::quantity_exceeds(request, limit) {
+            let why = format!("must be less than or equal to {name} limit of {limit}");
+            out.push(FieldError::invalid(format!("{path}.requests"), request, why));
+        }
+    }
+}

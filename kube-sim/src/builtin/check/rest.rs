@@ -1,0 +1,241 @@
+//! What is wrong with services, configuration, storage, autoscaling, leases, ingresses, budgets and roles.
+
+use serde_json::Value;
+
+use super::{Errors, items, text};
+use crate::schema::FieldError;
+
+const PORT: &str = "must be between 1 and 65535, inclusive";
+const CONFIG_KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or \
+    'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
+const WHEN_IMMUTABLE: &str = "field is immutable when `immutable` is set";
+
+pub(super) fn service(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    let spec = &new["spec"];
+    let kind = text(spec, "type");
+    let is_headless = text(spec, "clusterIP") == "None";
+    let ports = spec["ports"].as_array().map_or(0, Vec::len);
+    if ports == 0 && !is_headless && kind != "ExternalName" {
+        out.push(FieldError::required("spec.ports", ""));
+    }
+    for (path, port) in items("spec", spec, "ports") {
+        if ports > 1 {
+            out.need(&path, port, "name");
+        }
+        for field in ["port", "targetPort"] {
+            let number = port[field].as_i64();
+            if let Some(number) = number.filter(|number| !(1..=65535).contains(number)) {
+                out.push(FieldError::invalid(format!("{path}.{field}"), number, PORT));
+            }
+        }
+    }
+    if kind == "ExternalName" && text(spec, "externalName").is_empty() {
+        out.push(FieldError::required("spec.externalName", ""));
+    }
+    let Some(old) = old else { return };
+    let stays = text(&old["spec"], "type") != "ExternalName" && kind != "ExternalName";
+    let (before, now) = (&old["spec"]["clusterIPs"], &spec["clusterIPs"]);
+    let (before, now) = (before.get(0).unwrap_or(before), now);
+    if stays && before.is_string() && now.get(0).is_some_and(|now| now != before) {
+        out.push(FieldError::invalid("spec.clusterIPs[0]", now.clone(), "may not change once set"));
+    }
+}
+
+pub(super) fn config_map(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    keys("data", &new["data"], out);
+    keys("binaryData", &new["binaryData"], out);
+    for key in new["binaryData"].as_object().into_iter().flat_map(|map| map.keys()) {
+        if new["data"].get(key).is_some() {
+            let why = "duplicate of key present in data";
+            out.push(FieldError::invalid(format!("data[{key}]"), key.as_str(), why));
+        }
+    }
+    stays(old, new, &["data", "binaryData"], out);
+}
+
+pub(super) fn secret(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    keys("data", &new["data"], out);
+    let needed: &[&str] = match text(new, "type") {
+        "kubernetes.io/tls" => &["tls.crt", "tls.key"],
+        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
+        "kubernetes.io/dockercfg" => &[".dockercfg"],
+        "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
+        _ => &[],
+    };
+    for key in needed.iter().filter(|key| new["data"].get(**key).is_none()) {
+        out.push(FieldError::required(format!("data[{key}]"), ""));
+    }
+    out.immutable("type", old, new);
+    stays(old, new, &["data"], out);
+}
+
+/// An object that has been declared immutable stays as it is.
+fn stays(old: Option<&Value>, new: &Value, fields: &[&str], out: &mut Errors) {
+    let Some(old) = old.filter(|old| old["immutable"] == true) else { return };
+    if new["immutable"] != true {
+        out.push(FieldError::forbidden("immutable", WHEN_IMMUTABLE));
+    }
+    for field in fields.iter().filter(|field| old[**field] != new[**field]) {
+        out.push(FieldError::forbidden(*field, WHEN_IMMUTABLE));
+    }
+}
+
+fn keys(field: &str, data: &Value, out: &mut Errors) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    for key in data.as_object().into_iter().flat_map(|map| map.keys()) {
+        let path = format!("{field}[{key}]");
+        if key.is_empty() || !key.chars().all(plain) {
+            out.push(FieldError::invalid(path, key.as_str(), CONFIG_KEY));
+        } else if key == "." || key == ".." {
+            out.push(FieldError::invalid(path, key.as_str(), format!("must not be '{key}'")));
+        }
+    }
+}
+
+pub(super) fn persistent_volume_claim(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    let spec = &new["spec"];
+    if spec["accessModes"].as_array().is_none_or(Vec::is_empty) {
+        out.push(FieldError::required("spec.accessModes", "at least 1 access mode is required"));
+    }
+    if spec["resources"]["requests"].get("storage").is_none() {
+        out.push(FieldError::required("spec.resources[storage]", ""));
+    }
+    let fixed = |spec: &Value| {
+        let mut spec = spec.clone();
+        if let Some(map) = spec.as_object_mut() {
+            for field in ["resources", "volumeAttributesClassName", "volumeName"] {
+                map.remove(field);
+            }
+        }
+        spec
+    };
+    if old.is_some_and(|old| fixed(&old["spec"]) != fixed(spec)) {
+        let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+        out.push(FieldError::forbidden("spec", why));
+    }
+}
+
+pub(super) fn storage_class(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    out.need("", new, "provisioner");
+    let Some(old) = old else { return };
+    for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
+        if old[field] != new[field] {
+            let why = match field {
+                "reclaimPolicy" | "volumeBindingMode" => {
+                    out.immutable(field, Some(old), new);
+                    continue;
+                }
+                field => format!("updates to {field} are forbidden."),
+            };
+            out.push(FieldError::forbidden(field, why));
+        }
+    }
+}
+
+pub(super) fn priority_class(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    let Some(old) = old else { return };
+    for field in ["value", "preemptionPolicy"] {
+        if old[field] != new[field] {
+            out.push(FieldError::forbidden(field, "may not be changed in an update."));
+        }
+    }
+}
+
+pub(super) fn autoscaler(new: &Value, out: &mut Errors) {
+    let spec = &new["spec"];
+    let (least, most) =
+        (spec["minReplicas"].as_i64().unwrap_or(1), spec["maxReplicas"].as_i64().unwrap_or(0));
+    if least < 1 {
+        out.push(FieldError::invalid("spec.minReplicas", least, "must be greater than or equal to 1"));
+    }
+    if most < 1 {
+        out.push(FieldError::invalid("spec.maxReplicas", most, "must be greater than 0"));
+    }
+    if most < least {
+        let why = "must be greater than or equal to `minReplicas`";
+        out.push(FieldError::invalid("spec.maxReplicas", most, why));
+    }
+    for field in ["kind", "name"] {
+        out.need("spec.scaleTargetRef", &spec["scaleTargetRef"], field);
+    }
+}
+
+pub(super) fn lease(new: &Value, out: &mut Errors) {
+    let spec = &new["spec"];
+    out.at_least("spec", spec, "leaseDurationSeconds", 1);
+    out.at_least("spec", spec, "leaseTransitions", 0);
+    if spec["holderIdentity"] == "" {
+        out.push(FieldError::invalid("spec.holderIdentity", "", "must not be empty"));
+    }
+}
+
+pub(super) fn ingress(new: &Value, out: &mut Errors) {
+    let spec = &new["spec"];
+    if spec["rules"].as_array().is_none_or(Vec::is_empty) && spec["defaultBackend"].is_null() {
+        out.push(FieldError::invalid(
+            "spec",
+            spec.clone(),
+            "either `defaultBackend` or `rules` must be specified",
+        ));
+    }
+    for (path, rule) in items("spec", spec, "rules") {
+        for (path, entry) in items(&format!("{path}.http"), &rule["http"], "paths") {
+            let field = format!("{path}.pathType");
+            match text(entry, "pathType") {
+                "" => out.push(FieldError::required(field, "pathType must be specified")),
+                "Exact" | "Prefix" if !text(entry, "path").starts_with('/') => {
+                    out.push(FieldError::invalid(
+                        format!("{path}.path"),
+                        text(entry, "path"),
+                        "must be an absolute path",
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+pub(super) fn disruption_budget(new: &Value, out: &mut Errors) {
+    let spec = &new["spec"];
+    if !spec["minAvailable"].is_null() && !spec["maxUnavailable"].is_null() {
+        let why = "minAvailable and maxUnavailable cannot be both set";
+        out.push(FieldError::invalid("spec", spec.clone(), why));
+    }
+    for field in ["minAvailable", "maxUnavailable"] {
+        out.at_least("spec", spec, field, 0);
+    }
+}
+
+pub(super) fn role(new: &Value, out: &mut Errors) {
+    for (path, rule) in items("", new, "rules") {
+        if rule["verbs"].as_array().is_none_or(Vec::is_empty) {
+            out.push(FieldError::required(format!("{path}.verbs"), ""));
+        }
+        let is_for_urls = rule["nonResourceURLs"].as_array().is_some_and(|urls| !urls.is_empty());
+        for (field, why) in [
+            ("apiGroups", "resource rules must supply at least one api group"),
+            ("resources", "resource rules must supply at least one resource"),
+        ] {
+            if !is_for_urls && rule[field].as_array().is_none_or(Vec::is_empty) {
+                out.push(FieldError::required(format!("{path}.{field}"), why));
+            }
+        }
+    }
+}
+
+pub(super) fn role_binding(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    for (path, subject) in items("", new, "subjects") {
+        out.need(&path, subject, "name");
+        match text(subject, "kind") {
+            "User" | "Group" => {}
+            "ServiceAccount" => out.need(&path, subject, "namespace"),
+            other => {
+                let known = ["ServiceAccount", "User", "Group"];
+                out.push(FieldError::not_supported(format!("{path}.kind"), other, &known));
+            }
+        }
+    }
+    out.need("roleRef", &new["roleRef"], "name");
+    out.immutable("roleRef", old, new);
+}

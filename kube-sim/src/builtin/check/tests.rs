@@ -1,0 +1,356 @@
+//! The expected texts are those of kube-apiserver 1.37.2.
+
+use serde_json::{Value, json};
+
+use super::check;
+use crate::builtin::{complete, find};
+
+fn completed(group: &str, plural: &str, mut object: Value) -> Value {
+    let versions = ["v2", "v1"];
+    let resource = versions.iter().find_map(|version| find(group, version, plural)).unwrap();
+    let schema = resource.schema().unwrap();
+    object["kind"] = json!(resource.kind);
+    crate::schema::decode(&schema, &mut object).unwrap();
+    crate::schema::default(&schema, &mut object);
+    complete(resource, None, &mut object);
+    object
+}
+
+#[track_caller]
+fn updates(group: &str, plural: &str, old: Option<Value>, new: Value, expected: &[&str]) {
+    let versions = ["v2", "v1"];
+    let resource = versions.iter().find_map(|version| find(group, version, plural)).unwrap();
+    let old = old.map(|old| completed(group, plural, old));
+    let new = completed(group, plural, new);
+    let found: Vec<String> = check(resource, old.as_ref(), &new).iter().map(ToString::to_string).collect();
+    assert_eq!(found, expected);
+}
+
+#[track_caller]
+fn creates(group: &str, plural: &str, new: Value, expected: &[&str]) {
+    updates(group, plural, None, new, expected);
+}
+
+fn template(labels: &Value) -> Value {
+    json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "x"}]}})
+}
+
+fn deployment(change: impl FnOnce(&mut Value)) -> Value {
+    let mut object =
+        json!({"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template(&json!({"a": "b"}))}});
+    change(&mut object["spec"]);
+    object
+}
+
+#[test]
+fn a_sound_object_passes() {
+    creates("apps", "deployments", deployment(|_| {}), &[]);
+    creates("apps", "statefulsets", deployment(|_| {}), &[]);
+    creates("apps", "daemonsets", deployment(|_| {}), &[]);
+    creates("", "pods", json!({"spec": {"containers": [{"name": "c", "image": "x"}]}}), &[]);
+    creates("", "services", json!({"spec": {"ports": [{"port": 80}]}}), &[]);
+    creates("", "configmaps", json!({"data": {"a.b-c_d": "x"}}), &[]);
+    creates(
+        "batch",
+        "cronjobs",
+        json!({"spec": {"schedule": "*/5 * * * 1-5", "jobTemplate": {"spec": {"template": {
+            "spec": {"containers": [{"name": "c", "image": "x"}], "restartPolicy": "Never"},
+        }}}}}),
+        &[],
+    );
+}
+
+#[test]
+fn deployments() {
+    creates(
+        "apps",
+        "deployments",
+        json!({"spec": {}}),
+        &[
+            "spec.selector: Required value",
+            "spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`",
+            "spec.template.spec.containers: Required value",
+        ],
+    );
+    creates(
+        "apps",
+        "deployments",
+        deployment(|spec| {
+            spec["replicas"] = json!(-1);
+            spec["strategy"] = json!({"type": "Recreate", "rollingUpdate": {"maxSurge": 1}});
+        }),
+        &[
+            "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+            "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'",
+        ],
+    );
+    creates(
+        "apps",
+        "deployments",
+        deployment(|spec| spec["selector"] = json!({})),
+        &["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
+    );
+    creates(
+        "apps",
+        "deployments",
+        deployment(|spec| spec["selector"] = json!({"matchExpressions": [{"key": "a", "operator": "In"}]})),
+        &[
+            "spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+            "spec.selector: Invalid value: {\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"In\"}]}: invalid label selector",
+        ],
+    );
+    updates(
+        "apps",
+        "deployments",
+        Some(deployment(|_| {})),
+        deployment(|spec| {
+            spec["selector"]["matchLabels"] = json!({"a": "c"});
+            spec["template"] = template(&json!({"a": "c"}));
+        }),
+        &["spec.selector: Invalid value: {\"matchLabels\":{\"a\":\"c\"}}: field is immutable"],
+    );
+}
+
+#[test]
+fn other_workloads() {
+    let wrong = |spec: &mut Value| {
+        spec["replicas"] = json!(-2);
+        spec["selector"]["matchLabels"] = json!({"a": "c"});
+        spec["template"]["spec"]["restartPolicy"] = json!("OnFailure");
+    };
+    creates(
+        "apps",
+        "replicasets",
+        deployment(wrong),
+        &[
+            "spec.replicas: Invalid value: -2: must be greater than or equal to 0",
+            "spec.template.metadata.labels: Invalid value: {\"a\":\"b\"}: `selector` does not match template `labels`",
+            "spec.template.spec.restartPolicy: Unsupported value: \"OnFailure\": supported values: \"Always\"",
+        ],
+    );
+    updates(
+        "apps",
+        "statefulsets",
+        Some(deployment(|spec| spec["serviceName"] = json!("x"))),
+        deployment(|spec| spec["serviceName"] = json!("y")),
+        &["spec.serviceName: Invalid value: \"y\": field is immutable"],
+    );
+    let job = |policy: &str| json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "x"}], "restartPolicy": policy}}}});
+    creates(
+        "batch",
+        "jobs",
+        job("Always"),
+        &["spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\""],
+    );
+    let mut changed = job("Never");
+    changed["spec"]["completions"] = json!(5);
+    updates(
+        "batch",
+        "jobs",
+        Some(job("Never")),
+        changed,
+        &["spec.completions: Invalid value: 5: field is immutable"],
+    );
+    let cron = |schedule: &str| json!({"spec": {"schedule": schedule, "concurrencyPolicy": "x", "jobTemplate": job("Never")}});
+    creates(
+        "batch",
+        "cronjobs",
+        cron("x"),
+        &[
+            "spec.schedule: Invalid value: \"x\": expected exactly 5 fields, found 1: [x]",
+            "spec.concurrencyPolicy: Unsupported value: \"x\": supported values: \"Allow\", \"Forbid\", \"Replace\"",
+        ],
+    );
+}
+
+#[test]
+fn pods() {
+    creates("", "pods", json!({"spec": {}}), &["spec.containers: Required value"]);
+    creates(
+        "",
+        "pods",
+        json!({"spec": {
+            "containers": [
+                {"name": "C_", "image": "x", "ports": [{"containerPort": 99999}, {"name": "a"}], "env": [{"name": ""}],
+                 "volumeMounts": [{"name": "zz", "mountPath": ""}], "imagePullPolicy": "No"},
+                {"name": "c"}, {"name": "c", "image": "x"},
+            ],
+            "volumes": [{"name": "v", "secret": {}, "emptyDir": {}}, {"name": ""}, {"name": "v"}],
+            "restartPolicy": "Foo", "activeDeadlineSeconds": 0,
+        }}),
+        &[
+            "spec.volumes[0].secret: Forbidden: may not specify more than 1 volume type",
+            "spec.volumes[1].name: Required value",
+            "spec.volumes[2].name: Duplicate value: \"v\"",
+            "spec.containers[0].name: Invalid value: \"C_\": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+            "spec.containers[0].ports[0].containerPort: Invalid value: 99999: must be between 1 and 65535, inclusive",
+            "spec.containers[0].ports[1].containerPort: Required value",
+            "spec.containers[0].env[0].name: Required value",
+            "spec.containers[0].volumeMounts[0].name: Not found: \"zz\"",
+            "spec.containers[0].volumeMounts[0].mountPath: Required value",
+            "spec.containers[1].image: Required value",
+            "spec.containers[2].name: Duplicate value: \"c\"",
+            "spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive",
+            "spec.containers[0].imagePullPolicy: Unsupported value: \"No\": supported values: \"Always\", \"IfNotPresent\", \"Never\"",
+            "spec.restartPolicy: Unsupported value: \"Foo\": supported values: \"Always\", \"Never\", \"OnFailure\"",
+        ],
+    );
+    creates(
+        "",
+        "pods",
+        json!({"spec": {"containers": [{"name": "c", "image": "x", "resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}}}]}}),
+        &[
+            "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1500m",
+        ],
+    );
+}
+
+#[test]
+fn a_pod_may_change_its_images_and_little_else() {
+    let pod = |image: &str, more: Value| {
+        let mut spec = json!({"containers": [{"name": "c", "image": image}]});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"spec": spec})
+    };
+    updates("", "pods", Some(pod("x:1", json!({}))), pod("y:1", json!({"activeDeadlineSeconds": 5})), &[]);
+    updates(
+        "",
+        "pods",
+        Some(pod("x:1", json!({}))),
+        pod("x:1", json!({"tolerations": [{"key": "a", "operator": "Exists"}]})),
+        &[],
+    );
+    let old = Some(pod("x:1", json!({})));
+    let new = pod("x:1", json!({"hostNetwork": true}));
+    let text = concat!(
+        "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,",
+        "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),",
+        "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
+    );
+    updates("", "pods", old, new, &[text]);
+}
+
+#[test]
+fn services() {
+    creates("", "services", json!({"spec": {}}), &["spec.ports: Required value"]);
+    creates("", "services", json!({"spec": {"clusterIP": "None"}}), &[]);
+    creates(
+        "",
+        "services",
+        json!({"spec": {"type": "Foo", "ports": [{"port": 0}, {"port": 80}]}}),
+        &[
+            "spec.ports[0].name: Required value",
+            "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive",
+            "spec.ports[0].targetPort: Invalid value: 0: must be between 1 and 65535, inclusive",
+            "spec.ports[1].name: Required value",
+            "spec.type: Unsupported value: \"Foo\": supported values: \"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \"NodePort\"",
+        ],
+    );
+    let service = |address: &str| json!({"spec": {"clusterIP": address, "clusterIPs": [address], "ports": [{"port": 80}]}});
+    updates(
+        "",
+        "services",
+        Some(service("10.0.0.1")),
+        service("10.0.0.77"),
+        &["spec.clusterIPs[0]: Invalid value: [\"10.0.0.77\"]: may not change once set"],
+    );
+}
+
+#[test]
+fn configuration() {
+    let key = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
+    creates(
+        "",
+        "secrets",
+        json!({"data": {"c d": "ZA=="}}),
+        &[&format!("data[c d]: Invalid value: \"c d\": {key}")],
+    );
+    creates(
+        "",
+        "secrets",
+        json!({"type": "kubernetes.io/tls"}),
+        &["data[tls.crt]: Required value", "data[tls.key]: Required value"],
+    );
+    updates(
+        "",
+        "secrets",
+        Some(json!({"immutable": true, "data": {"c": "ZA=="}})),
+        json!({"type": "x", "data": {"c": "ZA=="}}),
+        &[
+            "type: Invalid value: \"x\": field is immutable",
+            "immutable: Forbidden: field is immutable when `immutable` is set",
+        ],
+    );
+    updates(
+        "",
+        "configmaps",
+        Some(json!({"immutable": true, "data": {"c": "1"}})),
+        json!({"data": {"c": "2"}}),
+        &[
+            "immutable: Forbidden: field is immutable when `immutable` is set",
+            "data: Forbidden: field is immutable when `immutable` is set",
+        ],
+    );
+}
+
+#[test]
+fn the_other_kinds() {
+    creates(
+        "coordination.k8s.io",
+        "leases",
+        json!({"spec": {"leaseDurationSeconds": 0, "leaseTransitions": -1}}),
+        &[
+            "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",
+            "spec.leaseTransitions: Invalid value: -1: must be greater than or equal to 0",
+        ],
+    );
+    creates(
+        "rbac.authorization.k8s.io",
+        "clusterroles",
+        json!({"rules": [{"apiGroups": [""], "resources": ["pods"]}]}),
+        &["rules[0].verbs: Required value"],
+    );
+    let binding = |role: &str| json!({"roleRef": {"kind": "Role", "name": role}});
+    updates(
+        "rbac.authorization.k8s.io",
+        "rolebindings",
+        Some(binding("x")),
+        binding("y"),
+        &[
+            "roleRef: Invalid value: {\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"Role\",\"name\":\"y\"}: field is immutable",
+        ],
+    );
+    creates(
+        "",
+        "persistentvolumeclaims",
+        json!({"spec": {}}),
+        &[
+            "spec.accessModes: Required value: at least 1 access mode is required",
+            "spec.resources[storage]: Required value",
+        ],
+    );
+    creates(
+        "autoscaling",
+        "horizontalpodautoscalers",
+        json!({"spec": {"minReplicas": 5, "maxReplicas": 3, "scaleTargetRef": {"kind": "", "name": "", "apiVersion": "apps/v1"}}}),
+        &[
+            "spec.maxReplicas: Invalid value: 3: must be greater than or equal to `minReplicas`",
+            "spec.scaleTargetRef.kind: Required value",
+            "spec.scaleTargetRef.name: Required value",
+        ],
+    );
+    creates("storage.k8s.io", "storageclasses", json!({}), &["provisioner: Required value"]);
+    updates(
+        "scheduling.k8s.io",
+        "priorityclasses",
+        Some(json!({"value": 5})),
+        json!({"value": 6}),
+        &["value: Forbidden: may not be changed in an update."],
+    );
+    creates(
+        "networking.k8s.io",
+        "ingresses",
+        json!({"spec": {"rules": [{"http": {"paths": [{"path": "/", "backend": {"service": {"name": "s", "port": {"number": 80}}}}]}}]}}),
+        &["spec.rules[0].http.paths[0].pathType: Required value: pathType must be specified"],
+    );
+}

@@ -1,0 +1,195 @@
+//! What is wrong with the kinds that make pods.
+
+use serde_json::Value;
+
+use super::{Errors, items, join, pods, text};
+use crate::schema::FieldError;
+
+pub(super) fn deployment(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    let before = out.0.len();
+    replicated(old, new, out);
+    // Only deployments speak of themselves when the selector is empty.
+    for error in &mut out.0[before..] {
+        if error.field == "spec.selector" && error.detail.starts_with("empty selector is invalid") {
+            "empty selector is invalid for deployment".clone_into(&mut error.detail);
+        }
+    }
+    let strategy = &new["spec"]["strategy"];
+    if text(strategy, "type") == "Recreate" && strategy["rollingUpdate"].is_object() {
+        let why = "may not be specified when strategy `type` is 'Recreate'";
+        out.push(FieldError::forbidden("spec.strategy.rollingUpdate", why));
+    }
+}
+
+/// A replica set, stateful set, daemon set, or what they have in common with a deployment.
+pub(super) fn replicated(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    let spec = &new["spec"];
+    out.at_least("spec", spec, "replicas", 0);
+    let selector = &spec["selector"];
+    let before = out.0.len();
+    label_selector("spec.selector", selector, out);
+    if selector.is_null() {
+        out.push(FieldError::required("spec.selector", ""));
+    } else if is_empty(selector) {
+        out.push(FieldError::invalid("spec.selector", selector.clone(), "empty selector is invalid"));
+    }
+    let is_valid = selector.is_null() || out.0.len() == before;
+    if is_valid && !selects(selector, &spec["template"]["metadata"]["labels"]) {
+        mismatch(&spec["template"], out);
+    } else if !is_valid && !is_empty(selector) {
+        out.push(FieldError::invalid("spec.selector", selector.clone(), "invalid label selector"));
+    }
+    pods::spec("spec.template.spec", &spec["template"]["spec"], out);
+    always_restarts(spec, out);
+    out.immutable("spec.selector", old, new);
+    if new["kind"] == "StatefulSet" {
+        for field in ["spec.serviceName", "spec.podManagementPolicy", "spec.volumeClaimTemplates"] {
+            out.immutable(field, old, new);
+        }
+    }
+}
+
+pub(super) fn replication_controller(new: &Value, out: &mut Errors) {
+    let spec = &new["spec"];
+    out.at_least("spec", spec, "replicas", 0);
+    let selector = serde_json::json!({"matchLabels": spec["selector"]});
+    if spec["selector"].as_object().is_none_or(serde_json::Map::is_empty) {
+        out.push(FieldError::required("spec.selector", ""));
+    } else if !selects(&selector, &spec["template"]["metadata"]["labels"]) {
+        mismatch(&spec["template"], out);
+    }
+    pods::spec("spec.template.spec", &spec["template"]["spec"], out);
+    always_restarts(spec, out);
+}
+
+fn mismatch(template: &Value, out: &mut Errors) {
+    let labels = template["metadata"]["labels"].clone();
+    let why = "`selector` does not match template `labels`";
+    out.push(FieldError::invalid("spec.template.metadata.labels", labels, why));
+}
+
+fn always_restarts(spec: &Value, out: &mut Errors) {
+    let policy = text(&spec["template"]["spec"], "restartPolicy");
+    if !matches!(policy, "Always" | "") {
+        out.push(FieldError::not_supported("spec.template.spec.restartPolicy", policy, &["Always"]));
+    }
+}
+
+pub(super) fn job(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    job_spec("spec", &new["spec"], out);
+    if new["spec"]["completionMode"] != "Indexed" {
+        out.immutable("spec.completions", old, new);
+    }
+    for field in
+        ["spec.selector", "spec.completionMode", "spec.podFailurePolicy", "spec.backoffLimitPerIndex"]
+    {
+        out.immutable(field, old, new);
+    }
+    // A suspended job that has not begun may still be told where its pods run.
+    let suspended =
+        old.is_some_and(|old| old["spec"]["suspend"] == true && old["status"]["startTime"].is_null());
+    if !suspended {
+        out.immutable("spec.template", old, new);
+    }
+}
+
+pub(super) fn cron_job(new: &Value, out: &mut Errors) {
+    let schedule = text(&new["spec"], "schedule");
+    if schedule.is_empty() {
+        out.push(FieldError::required("spec.schedule", ""));
+    } else if let Err(why) = check_schedule(schedule) {
+        out.push(FieldError::invalid("spec.schedule", schedule, why));
+    }
+    out.at_least("spec", &new["spec"], "startingDeadlineSeconds", 0);
+    out.at_least("spec", &new["spec"], "successfulJobsHistoryLimit", 0);
+    out.at_least("spec", &new["spec"], "failedJobsHistoryLimit", 0);
+    job_spec("spec.jobTemplate.spec", &new["spec"]["jobTemplate"]["spec"], out);
+}
+
+fn job_spec(path: &str, spec: &Value, out: &mut Errors) {
+    for field in ["parallelism", "completions", "backoffLimit", "ttlSecondsAfterFinished"] {
+        out.at_least(path, spec, field, 0);
+    }
+    out.at_least(path, spec, "activeDeadlineSeconds", 0);
+    let template = format!("{path}.template.spec");
+    pods::spec(&template, &spec["template"]["spec"], out);
+    if matches!(text(&spec["template"]["spec"], "restartPolicy"), "Always" | "") {
+        let why = "valid values: \"OnFailure\", \"Never\"";
+        out.push(FieldError::required(format!("{template}.restartPolicy"), why));
+    }
+}
+
+/// Five fields, or one of the names for a common schedule.
+fn check_schedule(schedule: &str) -> Result<(), String> {
+    if let Some(name) = schedule.strip_prefix('@') {
+        let known = ["yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly"];
+        if known.contains(&name) || name.starts_with("every ") {
+            return Ok(());
+        }
+        return Err(format!("unrecognized descriptor: @{name}"));
+    }
+    let fields: Vec<&str> = schedule.split_whitespace().collect();
+    if fields.len() != 5 {
+        return Err(format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" ")));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "*/,-?".contains(c);
+    match fields.iter().find(|field| !field.chars().all(plain)) {
+        Some(field) => Err(format!(
+            "failed to parse int from {field}: strconv.Atoi: parsing \"{field}\": invalid syntax"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The expressions of a label selector.
+pub(super) fn label_selector(path: &str, selector: &Value, out: &mut Errors) {
+    for (path, expression) in items(path, selector, "matchExpressions") {
+        let values = expression["values"].as_array().map_or(0, Vec::len);
+        let field = join(&path, "values");
+        match (text(expression, "operator"), values) {
+            ("In" | "NotIn", 0) => {
+                let why = "must be specified when `operator` is 'In' or 'NotIn'";
+                out.push(FieldError::required(field, why));
+            }
+            ("Exists" | "DoesNotExist", 1..) => {
+                let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+                out.push(FieldError::forbidden(field, why));
+            }
+            ("In" | "NotIn" | "Exists" | "DoesNotExist", _) => {}
+            (operator, _) => {
+                out.push(FieldError::invalid(
+                    join(&path, "operator"),
+                    operator,
+                    "not a valid selector operator",
+                ));
+            }
+        }
+    }
+}
+
+fn is_empty(selector: &Value) -> bool {
+    let no_labels = selector["matchLabels"].as_object().is_none_or(serde_json::Map::is_empty);
+    no_labels && selector["matchExpressions"].as_array().is_none_or(Vec::is_empty)
+}
+
+/// Whether labels match a selector; none at all matches nothing.
+fn selects(selector: &Value, labels: &Value) -> bool {
+    if selector.is_null() {
+        return false;
+    }
+    let equal = |(key, value): (&String, &Value)| labels.get(key) == Some(value);
+    let holds = |expression: &Value| {
+        let value = labels.get(text(expression, "key"));
+        let listed = value.is_some_and(|value| {
+            expression["values"].as_array().is_some_and(|values| values.contains(value))
+        });
+        match text(expression, "operator") {
+            "In" => listed,
+            "NotIn" => !listed,
+            "Exists" => value.is_some(),
+            _ => value.is_none(),
+        }
+    };
+    selector["matchLabels"].as_object().into_iter().flatten().all(equal)
+        && selector["matchExpressions"].as_array().into_iter().flatten().all(holds)
+}

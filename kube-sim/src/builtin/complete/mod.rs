@@ -1,0 +1,84 @@
+//! The defaults of built-in kinds that Kubernetes keeps in Go code.
+//!
+//! Owns one small function a kind, listed in [`complete`]; what the schema says itself has been filled in before. It must
+//! not look at other objects, and what needs a random choice (addresses, ports, names) is not its business.
+
+mod pods;
+mod rest;
+mod workloads;
+
+use serde_json::{Map, Value};
+
+use super::Resource;
+
+/// Fills in what Go code would add to an object of a built-in kind. `old` is what the object was, for an update.
+///
+/// Calling it again changes nothing. Kinds that are not listed have no such defaults, or none that a client meets.
+pub(crate) fn complete(resource: &Resource, old: Option<&Value>, new: &mut Value) {
+    match (resource.group, resource.kind) {
+        ("", "Pod") => pods::pod(new, old.is_none()),
+        ("", "PodTemplate") => pods::template(new),
+        ("", "ReplicationController") => workloads::replication_controller(new),
+        ("apps", "Deployment") => workloads::deployment(new),
+        ("apps", "ReplicaSet") => workloads::replica_set(new),
+        ("apps", "StatefulSet") => workloads::stateful_set(new),
+        ("apps", "DaemonSet") => workloads::daemon_set(old, new),
+        ("batch", "Job") => workloads::job(new, old.is_none()),
+        ("batch", "CronJob") => workloads::cron_job(new),
+        ("", "Service") => rest::service(new),
+        ("", "Secret") => rest::secret(new),
+        ("", "PersistentVolume") => rest::persistent_volume(new),
+        ("", "PersistentVolumeClaim") => rest::persistent_volume_claim(new),
+        ("storage.k8s.io", "StorageClass") => rest::storage_class(new),
+        ("storage.k8s.io", "CSIDriver") => rest::csi_driver(new),
+        ("scheduling.k8s.io", "PriorityClass") => put(new, "preemptionPolicy", "PreemptLowerPriority"),
+        ("autoscaling", "HorizontalPodAutoscaler") => rest::autoscaler(resource.version, new),
+        ("networking.k8s.io", "NetworkPolicy") => rest::network_policy(new),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => rest::role_binding(new),
+        ("discovery.k8s.io", "EndpointSlice") => rest::endpoint_slice(new),
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => rest::webhooks(new, false),
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => rest::webhooks(new, true),
+        _ => {}
+    }
+}
+
+/// Sets a field of an object that has none, or a null.
+fn put(object: &mut Value, field: &str, value: impl Into<Value>) {
+    if let Value::Object(map) = object {
+        let present = map.entry(field).or_insert(Value::Null);
+        if present.is_null() {
+            *present = value.into();
+        }
+    }
+}
+
+/// Sets a field of an object that has none, or an empty text.
+fn put_text(object: &mut Value, field: &str, value: &str) {
+    if object.get(field).is_some_and(|present| present == "") {
+        object[field] = Value::from(value);
+    }
+    put(object, field, value);
+}
+
+/// The object in a field; none is made where there is none.
+fn inner<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Value> {
+    object.get_mut(field).filter(|value| value.is_object())
+}
+
+/// The object in a field, made where there is none.
+fn ensured<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Value> {
+    put(object, field, Map::new());
+    inner(object, field)
+}
+
+/// The objects in a list.
+fn items<'a>(object: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut Value> {
+    object.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten().filter(|item| item.is_object())
+}
+
+fn is(object: &Value, field: &str, text: &str) -> bool {
+    object.get(field).and_then(Value::as_str) == Some(text)
+}
+
+#[cfg(test)]
+mod tests;

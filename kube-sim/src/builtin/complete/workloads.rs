@@ -1,0 +1,157 @@
+//! Defaults of the kinds that make pods.
+
+use serde_json::{Map, Value, json};
+
+use super::{ensured, inner, is, items, pods, put, put_text};
+
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+pub(super) fn deployment(object: &mut Value) {
+    let Some(spec) = inner(object, "spec") else { return };
+    put(spec, "replicas", 1);
+    put(spec, "revisionHistoryLimit", 10);
+    put(spec, "progressDeadlineSeconds", 600);
+    rolling(spec, "strategy", &[("maxUnavailable", json!("25%")), ("maxSurge", json!("25%"))]);
+    pods::template(spec);
+}
+
+pub(super) fn replica_set(object: &mut Value) {
+    let Some(spec) = inner(object, "spec") else { return };
+    put(spec, "replicas", 1);
+    pods::template(spec);
+}
+
+pub(super) fn stateful_set(object: &mut Value) {
+    let Some(spec) = inner(object, "spec") else { return };
+    put(spec, "replicas", 1);
+    put(spec, "revisionHistoryLimit", 10);
+    put_text(spec, "podManagementPolicy", "OrderedReady");
+    rolling(spec, "updateStrategy", &[("partition", json!(0)), ("maxUnavailable", json!(1))]);
+    if let Some(policy) = ensured(spec, "persistentVolumeClaimRetentionPolicy") {
+        put_text(policy, "whenDeleted", "Retain");
+        put_text(policy, "whenScaled", "Retain");
+    }
+    for claim in items(spec, "volumeClaimTemplates") {
+        put_text(claim, "apiVersion", "v1");
+        put_text(claim, "kind", "PersistentVolumeClaim");
+        if let Some(spec) = inner(claim, "spec") {
+            put_text(spec, "volumeMode", "Filesystem");
+        }
+        if let Some(status) = ensured(claim, "status") {
+            put_text(status, "phase", "Pending");
+        }
+    }
+    pods::template(spec);
+}
+
+/// A daemon set counts the changes of its template in an annotation.
+pub(super) fn daemon_set(old: Option<&Value>, object: &mut Value) {
+    let Some(spec) = inner(object, "spec") else { return };
+    put(spec, "revisionHistoryLimit", 10);
+    rolling(spec, "updateStrategy", &[("maxUnavailable", json!(1)), ("maxSurge", json!(0))]);
+    pods::template(spec);
+    let template = |object: &Value| object.get("spec").and_then(|spec| spec.get("template")).cloned();
+    let count = |object: &Value| {
+        let text = object.get("metadata")?.get("annotations")?.get(TEMPLATE_GENERATION)?.as_str()?;
+        text.parse::<u64>().ok()
+    };
+    let generation = match old {
+        None => 1,
+        Some(old) => count(old).unwrap_or(1) + u64::from(template(old) != template(object)),
+    };
+    if let Some(annotations) = inner(object, "metadata").and_then(|metadata| ensured(metadata, "annotations"))
+    {
+        annotations[TEMPLATE_GENERATION] = Value::from(generation.to_string());
+    }
+}
+
+pub(super) fn replication_controller(object: &mut Value) {
+    let Some(spec) = inner(object, "spec") else { return };
+    put(spec, "replicas", 1);
+    pods::template(spec);
+    let Some(labels) = spec.pointer("/template/metadata/labels").filter(|labels| labels.is_object()).cloned()
+    else {
+        return;
+    };
+    put(spec, "selector", labels.clone());
+    if let Some(metadata) = inner(object, "metadata") {
+        put(metadata, "labels", labels);
+    }
+}
+
+/// A new job selects its pods by its own uid, unless told otherwise.
+pub(super) fn job(object: &mut Value, is_new: bool) {
+    let metadata = |field: &str| {
+        object
+            .get("metadata")
+            .and_then(|metadata| metadata.get(field))
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    let (uid, name) = (metadata("uid"), metadata("name"));
+    let Some(spec) = inner(object, "spec") else { return };
+    job_spec(spec);
+    let (Some(uid), Some(name), true) = (uid, name, is_new) else { return };
+    put(spec, "manualSelector", false);
+    if spec["manualSelector"] == true {
+        return;
+    }
+    let own = [
+        ("batch.kubernetes.io/controller-uid", &uid),
+        ("batch.kubernetes.io/job-name", &name),
+        ("controller-uid", &uid),
+        ("job-name", &name),
+    ];
+    let labels: Map<String, Value> =
+        own.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    put(spec, "selector", json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}));
+    let template = ensured(spec, "template").and_then(|template| ensured(template, "metadata"));
+    if let Some(present) = template.and_then(|metadata| ensured(metadata, "labels")) {
+        for (key, value) in &labels {
+            present[key] = value.clone();
+        }
+    }
+    if let Some(present) = inner(object, "metadata").and_then(|metadata| ensured(metadata, "labels")) {
+        for (key, value) in labels {
+            put(present, &key, value);
+        }
+    }
+}
+
+pub(super) fn cron_job(object: &mut Value) {
+    let Some(spec) = inner(object, "spec") else { return };
+    put_text(spec, "concurrencyPolicy", "Allow");
+    put(spec, "suspend", false);
+    put(spec, "successfulJobsHistoryLimit", 3);
+    put(spec, "failedJobsHistoryLimit", 1);
+    if let Some(job) = inner(spec, "jobTemplate").and_then(|template| inner(template, "spec")) {
+        pods::template(job);
+    }
+}
+
+fn job_spec(spec: &mut Value) {
+    if spec.get("parallelism").is_none() && spec.get("completions").is_none() {
+        put(spec, "completions", 1);
+    }
+    put(spec, "parallelism", 1);
+    put(spec, "backoffLimit", 6);
+    put_text(spec, "completionMode", "NonIndexed");
+    put(spec, "suspend", false);
+    let fails = spec.get("podFailurePolicy").is_some_and(|policy| !policy.is_null());
+    put_text(spec, "podReplacementPolicy", if fails { "Failed" } else { "TerminatingOrFailed" });
+    pods::template(spec);
+}
+
+/// The strategy in a field: rolling unless another one is named, with its limits.
+fn rolling(spec: &mut Value, field: &str, limits: &[(&str, Value)]) {
+    let Some(strategy) = ensured(spec, field) else { return };
+    put_text(strategy, "type", "RollingUpdate");
+    if !is(strategy, "type", "RollingUpdate") {
+        return;
+    }
+    if let Some(rolling) = ensured(strategy, "rollingUpdate") {
+        for (limit, value) in limits {
+            put(rolling, limit, value.clone());
+        }
+    }
+}

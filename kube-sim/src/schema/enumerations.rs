@@ -1,0 +1,68 @@
+//! The enumerations that the schemas of built-in kinds carry.
+//!
+//! Owns the check of an object of a built-in kind against them; that of custom resources is part of `validate`.
+
+use serde_json::Value;
+
+use super::field_error::FieldError;
+use super::node::Schema;
+
+/// Every text outside of the status that is none of its enumeration. Empty texts count as absent, as Go takes them.
+pub(crate) fn enumerations(schema: &Schema, object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    visit(schema, object, "", &mut errors);
+    errors
+}
+
+fn visit(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map.iter().filter(|(name, _)| !(path.is_empty() && *name == "status")) {
+                let Some(entry) = schema.entry(name) else { continue };
+                let path = match (path.is_empty(), schema.property(name)) {
+                    (true, _) => name.clone(),
+                    (false, Some(_)) => format!("{path}.{name}"),
+                    (false, None) => format!("{path}[{name}]"),
+                };
+                visit(entry, value, &path, errors);
+            }
+        }
+        Value::Array(items) => {
+            let Some(schema) = schema.items() else { return };
+            for (index, item) in items.iter().enumerate() {
+                visit(schema, item, &format!("{path}[{index}]"), errors);
+            }
+        }
+        Value::String(text) if !text.is_empty() => {
+            let allowed: Vec<&str> = schema.rules.enumeration.iter().filter_map(Value::as_str).collect();
+            if !allowed.is_empty() && !allowed.contains(&text.as_str()) {
+                errors.push(FieldError::not_supported(path, text.as_str(), &allowed));
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn reaches_every_depth_but_not_the_status() {
+        let pod = crate::builtin::schema("io.k8s.api.core.v1.Pod").unwrap();
+        let object = json!({
+            "spec": {"restartPolicy": "Foo", "dnsPolicy": "", "containers": [{"imagePullPolicy": "No"}, {"imagePullPolicy": "Never"}]},
+            "status": {"phase": "Odd"},
+        });
+        let texts: Vec<String> = enumerations(&pod, &object).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "spec.containers[0].imagePullPolicy: Unsupported value: \"No\": supported values: \"Always\", \"IfNotPresent\", \"Never\"",
+                "spec.restartPolicy: Unsupported value: \"Foo\": supported values: \"Always\", \"Never\", \"OnFailure\"",
+            ]
+        );
+    }
+}
