@@ -351,3 +351,45 @@ async fn a_resource_that_is_not_served_is_named() {
     assert!(matches!(&error, Error::WatchStartFailed { source, .. } if source.is_not_found()), "{error:?}");
     assert!(common::chain(&error).contains("foos"), "{}", common::chain(&error));
 }
+
+#[tokio::test(start_paused = true)]
+async fn managed_fields_are_skipped_unless_they_are_wanted() {
+    let sim = Sim::new();
+    let mut map = ConfigMap::default();
+    map.metadata.name = Some("a".into());
+    map.data = Some([("v".into(), "1".into())].into());
+    maps(&sim).create(&kube_client::api::PostParams::default(), &map).await.unwrap();
+    for (config, wanted) in [
+        (Config::default(), false),
+        (Config::default().skip_fields(kube_client::core::FieldSet::none()), true),
+    ] {
+        let mut items = watch(&sim, config);
+        expect(&mut items, &["["]).await;
+        let Some(Ok(Event::InitApply(map))) = items.next().await else { panic!("an object comes first") };
+        assert_eq!(map.metadata.managed_fields.is_some(), wanted);
+        assert!(map.metadata.uid.is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn order_is_kept_where_objects_are_decoded_on_several_threads() {
+    let sim = Sim::new();
+    let padding = "x".repeat(2_000);
+    for n in 0..1_000 {
+        put(&sim, &format!("m{n:04}"), &padding);
+    }
+    for config in [lists(), Config::default()] {
+        let mut items = watch(&sim, config);
+        expect(&mut items, &["["]).await;
+        for n in 0..1_000 {
+            expect(&mut items, &[&format!("*m{n:04}=")]).await;
+        }
+        expect(&mut items, &["]"]).await;
+        for n in 0..1_000 {
+            put(&sim, &format!("m{:04}", n % 7), &format!("{n}{padding}"));
+        }
+        for n in 0..1_000 {
+            expect(&mut items, &[&format!("+m{:04}={n}x", n % 7)]).await;
+        }
+    }
+}

@@ -1,7 +1,9 @@
 //! `Api<K>`: the verbs of one kind in one scope.
 
 mod delete;
+mod items;
 mod list_stream;
+mod pipeline;
 mod read;
 mod subresource;
 mod watch;
@@ -18,7 +20,8 @@ pub use crate::core::{
 };
 pub use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec, ScaleStatus};
 
-use crate::core::{NamespaceResourceScope, NamespaceScope, Request, request};
+use crate::core::{FieldSet, NamespaceResourceScope, NamespaceScope, Request, request};
+use crate::wire::Shape;
 use crate::{Client, Error};
 use std::{fmt, marker::PhantomData};
 
@@ -53,6 +56,8 @@ pub struct Api<K> {
     namespace: Option<String>,
     /// What errors call the kind.
     kind: String,
+    /// Fields that are not wanted when objects are read.
+    skipped: FieldSet,
     object: PhantomData<fn() -> K>,
 }
 
@@ -63,6 +68,7 @@ impl<K> Clone for Api<K> {
             request: self.request.clone(),
             namespace: self.namespace.clone(),
             kind: self.kind.clone(),
+            skipped: self.skipped.clone(),
             object: PhantomData,
         }
     }
@@ -103,6 +109,7 @@ impl<K: Resource> Api<K> {
             request: Request::new(K::url_path(dyntype, namespace)).representation(K::representation()),
             namespace: namespace.map(ToOwned::to_owned),
             kind: K::kind(dyntype).into_owned(),
+            skipped: FieldSet::none(),
             object: PhantomData,
         }
     }
@@ -146,6 +153,33 @@ impl<K> Api<K> {
         self.namespace.as_deref()
     }
 
+    /// Skips these fields, beside those that were named before, while objects are read by get, list or watch.
+    ///
+    /// They cost neither memory nor the time to build them, and are as if the object had none. An object that was read like this
+    /// must not be written back by replace, which would drop them on the server.
+    ///
+    /// ```
+    /// use k8s_openapi::api::core::v1::Pod;
+    /// use kube_client::{Api, Client, core::FieldSet};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// let pods = Api::<Pod>::all(client).skip_fields(FieldSet::managed_fields().and("spec.volumes".parse()?));
+    /// # pods.list(&Default::default()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn skip_fields(mut self, fields: FieldSet) -> Self {
+        self.skipped = self.skipped.and(fields);
+        self
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::new(&self.kind, &self.skipped)
+    }
+
     /// The same objects, of which only the metadata is asked for.
     pub fn into_metadata(self) -> Api<PartialObjectMeta<K>> {
         Api {
@@ -153,6 +187,7 @@ impl<K> Api<K> {
             client: self.client,
             namespace: self.namespace,
             kind: self.kind,
+            skipped: self.skipped,
             object: PhantomData,
         }
     }

@@ -1,18 +1,16 @@
 //! Watching: `EventStream`, one watch request as it runs.
 
-use super::list_stream::from_wire;
+use super::items::Items;
 use super::{Api, PartialObjectMeta, WatchEvent, WatchParams};
-use crate::client::Body;
 use crate::core::Request;
-use crate::wire::{EventDecoder, WireError};
+use crate::wire::EventSplitter;
 use crate::{Error, Result, Wait};
 use futures::Stream;
-use http_body::Body as _;
 use serde::de::DeserializeOwned;
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::time::Sleep;
@@ -20,7 +18,7 @@ use tokio::time::Sleep;
 /// How much longer than asked for a server may keep a watch open before the client gives it up.
 const GRACE: Duration = Duration::from_secs(10);
 
-impl<K: DeserializeOwned> Api<K> {
+impl<K: DeserializeOwned + Send + 'static> Api<K> {
     /// Watches the objects from a resource version on: one request, without any healing.
     ///
     /// `version` is that of a list, an object or a bookmark; `"0"` starts with whatever the server has at hand, `""` with
@@ -34,7 +32,7 @@ impl<K: DeserializeOwned> Api<K> {
     }
 }
 
-impl<K> Api<K> {
+impl<K: 'static> Api<K> {
     /// Watches the metadata of the objects; see [`watch`](Api::watch).
     ///
     /// # Errors
@@ -48,7 +46,7 @@ impl<K> Api<K> {
         self.open_watch(&self.metadata_request(), wp, version).await
     }
 
-    async fn open_watch<T: DeserializeOwned>(
+    async fn open_watch<T: DeserializeOwned + Send + 'static>(
         &self,
         request: &Request,
         wp: &WatchParams,
@@ -56,13 +54,11 @@ impl<K> Api<K> {
     ) -> Result<EventStream<T>> {
         let response = self.client.open(request.watch(wp, version)?).await?;
         let limit = wp.effective_timeout() + GRACE;
-        Ok(EventStream {
-            body: response.into_body(),
-            kind: self.kind().to_owned(),
-            decoder: Some(EventDecoder::new(self.kind())),
-            limit,
-            deadline: Box::pin(tokio::time::sleep(limit)),
-        })
+        let shape = self.shape();
+        let events = Items::new(response.into_body(), EventSplitter::default(), self.kind(), move |text| {
+            shape.event(text)
+        });
+        Ok(EventStream { events, limit, deadline: Box::pin(tokio::time::sleep(limit)) })
     }
 }
 
@@ -74,72 +70,30 @@ impl<K> Api<K> {
 ///
 /// Dropping the stream cancels the request.
 pub struct EventStream<K> {
-    body: Body,
-    kind: String,
-    decoder: Option<EventDecoder<K>>,
+    events: Items<EventSplitter, WatchEvent<K>>,
     limit: Duration,
     deadline: Pin<Box<Sleep>>,
 }
 
-impl<K: DeserializeOwned> EventStream<K> {
-    fn item(&mut self, item: Result<WatchEvent<K>, WireError>) -> Result<WatchEvent<K>> {
-        item.map_err(|error| {
-            if !matches!(error, WireError::Object(_)) {
-                self.decoder = None;
-            }
-            from_wire(error, &self.kind)
-        })
-    }
-}
-
-impl<K: DeserializeOwned> Stream for EventStream<K> {
+impl<K: DeserializeOwned + Send + 'static> Stream for EventStream<K> {
     type Item = Result<WatchEvent<K>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        loop {
-            let Some(decoder) = &mut this.decoder else { return Poll::Ready(None) };
-            if let Some(event) = decoder.next() {
-                return Poll::Ready(Some(this.item(event)));
-            }
-            match Pin::new(&mut this.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Some(data) = frame.data_ref() {
-                        decoder.push(data);
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    this.decoder = None;
-                    return Poll::Ready(Some(Err(Error::from_box(error.into()))));
-                }
-                Poll::Ready(None) => {
-                    let last = decoder.finish();
-                    let last = last.map(|event| this.item(event));
-                    this.decoder = None;
-                    return Poll::Ready(last);
-                }
-                Poll::Pending => {
-                    if this.deadline.as_mut().poll(cx).is_pending() {
-                        return Poll::Pending;
-                    }
-                    this.decoder = None;
-                    let what = format!("a watch of {} objects that the server does not end", this.kind);
-                    return Poll::Ready(Some(Err(Error::Timeout {
-                        wait: Wait::Body,
-                        after: this.limit,
-                        what,
-                    })));
-                }
-            }
+        if let Poll::Ready(event) = self.events.poll_item(cx) {
+            return Poll::Ready(event);
         }
+        ready!(self.deadline.as_mut().poll(cx));
+        self.events.stop();
+        let what = format!("a watch of {} objects that the server does not end", self.events.kind());
+        Poll::Ready(Some(Err(Error::Timeout { wait: Wait::Body, after: self.limit, what })))
     }
 }
 
 impl<K> fmt::Debug for EventStream<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventStream")
-            .field("kind", &self.kind)
-            .field("ended", &self.decoder.is_none())
+            .field("kind", &self.events.kind())
+            .field("limit", &self.limit)
             .finish_non_exhaustive()
     }
 }

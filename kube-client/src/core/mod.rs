@@ -7,6 +7,7 @@
 pub mod __private;
 mod cel;
 pub mod crd;
+mod field_set;
 mod gvk;
 mod metadata;
 mod object;
@@ -23,6 +24,9 @@ mod watch_event;
 
 pub use cel::{Message, Reason, Rule};
 pub use crd::CustomResourceExt;
+#[cfg(feature = "client")]
+pub(crate) use field_set::FieldNode;
+pub use field_set::{FieldSet, ParseFieldPathError};
 pub use gvk::{GroupVersion, GroupVersionKind, GroupVersionResource, ParseGroupVersionError};
 pub use metadata::{ListMeta, ObjectMeta, TypeMeta};
 pub use object::{

@@ -1,41 +1,27 @@
-//! Takes the events out of a watch as its body arrives.
+//! Splits a watch into its events as its body arrives, and decodes them.
 
-use super::{MAX_OBJECT_BYTES, WireError};
-use crate::core::{ObjectOrigin, UndecodableObject, WatchEvent};
-use bytes::{Buf, BytesMut};
+use super::{MAX_OBJECT_BYTES, Shape, Split, WireError, prune::prune};
+use crate::core::{ObjectOrigin, WatchEvent};
+use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
-use std::marker::PhantomData;
 
-/// Decodes the events of a watch, which a server sends as one line of JSON each.
-pub(crate) struct EventDecoder<K> {
+/// Splits a watch into its events, which a server sends as one line of JSON each.
+#[derive(Default)]
+pub(crate) struct EventSplitter {
     buffer: BytesMut,
     /// Bytes of `buffer` in which there is no line end.
     scanned: usize,
-    consumed: u64,
-    expected: String,
-    object: PhantomData<fn() -> K>,
 }
 
-impl<K: DeserializeOwned> EventDecoder<K> {
-    /// For objects of the kind `expected`, which errors name.
-    pub(crate) fn new(expected: impl Into<String>) -> Self {
-        Self {
-            buffer: BytesMut::new(),
-            scanned: 0,
-            consumed: 0,
-            expected: expected.into(),
-            object: PhantomData,
-        }
-    }
+impl Split for EventSplitter {
+    type End = ();
 
-    /// Takes the next piece of the body.
-    pub(crate) fn push(&mut self, frame: &[u8]) {
+    fn push(&mut self, frame: &[u8]) {
         self.buffer.extend_from_slice(frame);
     }
 
-    /// The next event that is complete; `None` until more of the body has been pushed.
-    pub(crate) fn next(&mut self) -> Option<Result<WatchEvent<K>, WireError>> {
+    fn next(&mut self) -> Option<Result<Bytes, WireError>> {
         loop {
             let Some(offset) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) else {
                 self.scanned = self.buffer.len();
@@ -45,34 +31,26 @@ impl<K: DeserializeOwned> EventDecoder<K> {
             let line = self.buffer.split_to(self.scanned + offset);
             self.buffer.advance(1);
             self.scanned = 0;
-            self.consumed += line.len() as u64 + 1;
             if !line.trim_ascii().is_empty() {
-                return Some(self.decode(&line));
+                return Some(Ok(line.freeze()));
             }
         }
     }
 
-    /// After the last piece: the last event, where the server did not end its line.
-    pub(crate) fn finish(&mut self) -> Option<Result<WatchEvent<K>, WireError>> {
-        let rest = std::mem::take(&mut self.buffer);
-        self.scanned = 0;
-        if rest.trim_ascii().is_empty() {
-            return None;
-        }
-        let after = self.consumed + rest.len() as u64;
-        let cut = |error: &serde_json::Error| error.is_eof();
-        Some(match self.decode(&rest) {
-            Err(WireError::Frame { source, .. }) if cut(&source) => Err(WireError::Truncated { after }),
-            decoded => decoded,
-        })
+    /// The server may not have ended the last line.
+    fn finish(self) -> Result<(Option<Bytes>, ()), WireError> {
+        let rest = (!self.buffer.trim_ascii().is_empty()).then(|| self.buffer.freeze());
+        Ok((rest, ()))
+    }
+}
+
+impl Shape {
+    /// Decodes an event, in one pass over the text; only where that fails is the text read again, to tell what is wrong.
+    pub(crate) fn event<K: DeserializeOwned>(&self, line: &[u8]) -> Result<WatchEvent<K>, WireError> {
+        serde_json::from_slice(&prune(line, &self.event)).map_err(|error| self.explain::<K>(line, error))
     }
 
-    /// One pass over the text; only where it fails is the text read again, to tell what is wrong.
-    fn decode(&self, line: &[u8]) -> Result<WatchEvent<K>, WireError> {
-        serde_json::from_slice(line).map_err(|error| self.explain(line, error))
-    }
-
-    fn explain(&self, line: &[u8], error: serde_json::Error) -> WireError {
+    fn explain<K: DeserializeOwned>(&self, line: &[u8], error: serde_json::Error) -> WireError {
         #[derive(Deserialize)]
         struct Envelope<'a> {
             #[serde(rename = "type")]
@@ -90,8 +68,7 @@ impl<K: DeserializeOwned> EventDecoder<K> {
         };
         // Read again without the envelope, so that the position in the message is one in the object.
         let text = envelope.object.get().as_bytes();
-        let source = serde_json::from_slice::<K>(text).err().unwrap_or(error);
-        Box::new(UndecodableObject::new(&self.expected, origin, source).identified_by(text)).into()
+        self.undecodable(text, origin, self.object::<K>(text).err().unwrap_or(error))
     }
 }
 
@@ -108,7 +85,7 @@ fn excerpt(line: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{NotUsed, Object, ResourceExt};
+    use crate::core::{FieldSet, NotUsed, Object, ResourceExt};
 
     #[derive(Clone, Debug, Deserialize)]
     struct Spec {
@@ -120,13 +97,15 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         for size in 1..=text.len() {
-            let mut decoder = EventDecoder::<Item>::new("Item");
+            let (mut splitter, shape) = (EventSplitter::default(), Shape::new("Item", &FieldSet::none()));
             let mut found = Vec::new();
             for piece in text.as_bytes().chunks(size) {
-                decoder.push(piece);
-                found.extend(std::iter::from_fn(|| decoder.next()).map(short));
+                splitter.push(piece);
+                let events = std::iter::from_fn(|| splitter.next());
+                found.extend(events.map(|line| short(line.and_then(|line| shape.event(&line)))));
             }
-            found.extend(decoder.finish().map(short));
+            let (rest, ()) = splitter.finish().unwrap();
+            found.extend(rest.map(|line| short(shape.event(&line))));
             assert_eq!(found, expected, "in pieces of {size}");
         }
     }
@@ -169,6 +148,6 @@ mod tests {
             "{\"type\":\"NEW\",\"object\":{}}\n",
             &["read an event of a watch: 26 bytes that begin like an object"],
         );
-        check("{\"type\":\"ADDED\",\"obj", &["the body ended early, after 20 bytes"]);
+        check("{\"type\":\"ADDED\",\"obj", &["read an event of a watch: 20 bytes that begin like an object"]);
     }
 }

@@ -1,10 +1,9 @@
-//! Takes the items out of a list as its body arrives.
+//! Splits a list into its items as its body arrives.
 
-use super::{MAX_OBJECT_BYTES, WireError, decode, scan::ValueScan};
-use crate::core::{ListMeta, ObjectOrigin, TypeMeta};
+use super::{MAX_OBJECT_BYTES, Split, WireError, scan::ValueScan};
+use crate::core::{ListMeta, TypeMeta};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
-use std::marker::PhantomData;
 
 /// What a list says about itself.
 #[derive(Debug, Default, Clone)]
@@ -13,42 +12,11 @@ pub(crate) struct ListHead {
     pub(crate) metadata: ListMeta,
 }
 
-/// Decodes the items of a list, one after the other, in the order of the body.
+/// Splits the text of `{"kind": .., "metadata": .., "items": [..]}` into its items, in the order of the body.
 ///
-/// Push frames, take items until there is none, and so on; [`finish`](ListDecoder::finish) gives the list's head, which a
-/// server may send before or after the items.
-pub(crate) struct ListDecoder<K> {
-    splitter: Splitter,
-    expected: String,
-    item: PhantomData<fn() -> K>,
-}
-
-impl<K: DeserializeOwned> ListDecoder<K> {
-    /// For items of the kind `expected`, which errors name.
-    pub(crate) fn new(expected: impl Into<String>) -> Self {
-        Self { splitter: Splitter::default(), expected: expected.into(), item: PhantomData }
-    }
-
-    /// Takes the next piece of the body.
-    pub(crate) fn push(&mut self, frame: &[u8]) {
-        self.splitter.buffer.extend_from_slice(frame);
-    }
-
-    /// The next item that is complete; `None` until more of the body has been pushed.
-    pub(crate) fn next(&mut self) -> Option<Result<K, WireError>> {
-        let item = self.splitter.next_item().transpose()?;
-        Some(item.and_then(|text| decode(&text, ObjectOrigin::List, &self.expected)))
-    }
-
-    /// After the last piece.
-    pub(crate) fn finish(self) -> Result<ListHead, WireError> {
-        self.splitter.finish()
-    }
-}
-
-/// Splits the text of `{"kind": .., "metadata": .., "items": [..]}`.
+/// The list's head may come before or after the items.
 #[derive(Default)]
-struct Splitter {
+pub(crate) struct ListSplitter {
     buffer: BytesMut,
     /// Bytes of the body before `buffer`.
     consumed: u64,
@@ -58,6 +26,29 @@ struct Splitter {
     place: Place,
     key: String,
     head: ListHead,
+}
+
+impl Split for ListSplitter {
+    type End = ListHead;
+
+    fn push(&mut self, frame: &[u8]) {
+        self.buffer.extend_from_slice(frame);
+    }
+
+    fn next(&mut self) -> Option<Result<Bytes, WireError>> {
+        self.next_item().transpose()
+    }
+
+    fn finish(mut self) -> Result<(Option<Bytes>, ListHead), WireError> {
+        match (self.peek(), self.place) {
+            (None, Place::End) => Ok((None, self.head)),
+            (None, _) => Err(WireError::Truncated { after: self.consumed }),
+            (Some(_), Place::End) => {
+                Err(WireError::List { problem: "text after its end", at: self.consumed })
+            }
+            (Some(_), _) => Err(WireError::Truncated { after: self.consumed + self.buffer.len() as u64 }),
+        }
+    }
 }
 
 /// What is expected next.
@@ -76,7 +67,12 @@ enum Place {
     End,
 }
 
-impl Splitter {
+impl ListSplitter {
+    /// What is known of the list's head so far: servers usually send it before the items.
+    pub(crate) fn head(&self) -> &ListHead {
+        &self.head
+    }
+
     /// The text of the next item; `Ok(None)` until more of the body is there.
     fn next_item(&mut self) -> Result<Option<Bytes>, WireError> {
         loop {
@@ -154,17 +150,6 @@ impl Splitter {
             _ => Ok(()),
         }
     }
-
-    fn finish(mut self) -> Result<ListHead, WireError> {
-        match (self.peek(), self.place) {
-            (None, Place::End) => Ok(self.head),
-            (None, _) => Err(WireError::Truncated { after: self.consumed }),
-            (Some(_), Place::End) => {
-                Err(WireError::List { problem: "text after its end", at: self.consumed })
-            }
-            (Some(_), _) => Err(WireError::Truncated { after: self.consumed + self.buffer.len() as u64 }),
-        }
-    }
 }
 
 impl Place {
@@ -189,7 +174,8 @@ fn read<T: DeserializeOwned + Default>(text: &[u8]) -> Result<T, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{NotUsed, Object, ResourceExt};
+    use crate::core::{FieldSet, NotUsed, Object, ResourceExt};
+    use crate::wire::Shape;
     use serde::Deserialize;
 
     #[derive(Clone, Debug, Deserialize)]
@@ -203,11 +189,12 @@ mod tests {
 
     /// Decodes `text` in pieces of `size`.
     fn run(text: &str, size: usize) -> (Vec<Short>, Result<ListHead, String>) {
-        let mut decoder = ListDecoder::<Item>::new("Item");
+        let (mut splitter, shape) = (ListSplitter::default(), Shape::new("Item", &FieldSet::none()));
         let mut items = Vec::new();
         for piece in text.as_bytes().chunks(size) {
-            decoder.push(piece);
-            while let Some(item) = decoder.next() {
+            splitter.push(piece);
+            while let Some(item) = splitter.next() {
+                let item = item.and_then(|text| shape.item::<Item>(&text));
                 let broken = matches!(item, Err(ref e) if !matches!(e, WireError::Object(_)));
                 items.push(item.map(|o| (o.name_any(), o.spec.n)).map_err(|e| e.to_string()));
                 if broken {
@@ -215,7 +202,7 @@ mod tests {
                 }
             }
         }
-        (items, decoder.finish().map_err(|e| e.to_string()))
+        (items, splitter.finish().map(|(_, head)| head).map_err(|e| e.to_string()))
     }
 
     #[track_caller]
@@ -271,7 +258,7 @@ mod tests {
         assert_eq!(broken(r#"{"items":[]}x"#), "read a list: text after its end at byte 12");
         for cut in [r#"{"items":["#, r#"{"items":[{"metadata""#, "", r#"{"items":[]"#] {
             let end = if cut.is_empty() {
-                ListDecoder::<Item>::new("Item").finish().map_err(|e| e.to_string())
+                ListSplitter::default().finish().map(|(_, head)| head).map_err(|e| e.to_string())
             } else {
                 run(cut, 3).1
             };

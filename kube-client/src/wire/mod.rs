@@ -1,17 +1,20 @@
 //! From bytes to objects: splitting the bodies of lists and watches, and decoding what they hold.
 //!
 //! A body is split as it arrives, so that neither the text nor the raw items of a whole list are ever held at once. The
-//! format (JSON today) stays behind [`ListDecoder`] and [`EventDecoder`]. Nothing in here performs IO.
+//! format (JSON today) stays behind [`Split`] and [`Shape`]. Nothing in here performs IO.
 
 mod event;
 mod list;
+mod prune;
 mod scan;
 
-pub(crate) use event::EventDecoder;
-pub(crate) use list::{ListDecoder, ListHead};
+pub(crate) use event::EventSplitter;
+pub(crate) use list::ListSplitter;
 
-use crate::core::{ObjectOrigin, UndecodableObject};
+use crate::core::{FieldSet, ObjectOrigin, UndecodableObject};
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use thiserror::Error as ThisError;
 
 /// The largest single object that is taken from a server: etcd's own limit is about 1.5 MiB, aggregated API servers may
@@ -42,9 +45,54 @@ pub(crate) enum WireError {
     TooLarge { limit: usize },
 }
 
-/// Decodes one object, or tells which one does not decode.
-fn decode<K: DeserializeOwned>(text: &[u8], origin: ObjectOrigin, expected: &str) -> Result<K, WireError> {
-    serde_json::from_slice(text).map_err(|source| {
-        Box::new(UndecodableObject::new(expected, origin, source).identified_by(text)).into()
-    })
+/// Takes pieces out of a body as it arrives: the items of a list, or the events of a watch.
+pub(crate) trait Split {
+    /// What is known once the body has ended.
+    type End;
+    /// Takes the next part of the body.
+    fn push(&mut self, frame: &[u8]);
+    /// The text of the next piece that is complete; `None` until more of the body has been pushed.
+    fn next(&mut self) -> Option<Result<Bytes, WireError>>;
+    /// After the last part: a last piece, if there is one, and what there is to know.
+    fn finish(self) -> Result<(Option<Bytes>, Self::End), WireError>;
+}
+
+/// What objects are decoded into, and how. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Shape {
+    /// The kind that the program asked for, which errors name.
+    expected: Arc<str>,
+    /// Fields that are not wanted, of an object.
+    object: Arc<FieldSet>,
+    /// The same, of an event around an object.
+    event: Arc<FieldSet>,
+}
+
+impl Shape {
+    pub(crate) fn new(expected: &str, skipped: &FieldSet) -> Self {
+        Self {
+            expected: expected.into(),
+            object: Arc::new(skipped.clone()),
+            event: Arc::new(skipped.clone().within("object")),
+        }
+    }
+
+    /// The kind that the program asked for.
+    pub(crate) fn expected(&self) -> &str {
+        &self.expected
+    }
+
+    /// Decodes an object that was asked for by itself.
+    pub(crate) fn object<K: DeserializeOwned>(&self, text: &[u8]) -> serde_json::Result<K> {
+        serde_json::from_slice(&prune::prune(text, &self.object))
+    }
+
+    /// Decodes an item of a list, or tells which one does not decode.
+    pub(crate) fn item<K: DeserializeOwned>(&self, text: &[u8]) -> Result<K, WireError> {
+        self.object(text).map_err(|source| self.undecodable(text, ObjectOrigin::List, source))
+    }
+
+    fn undecodable(&self, text: &[u8], origin: ObjectOrigin, source: serde_json::Error) -> WireError {
+        Box::new(UndecodableObject::new(&self.expected, origin, source).identified_by(text)).into()
+    }
 }

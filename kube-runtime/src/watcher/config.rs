@@ -2,7 +2,7 @@
 
 use super::backoff::ExponentialBackoff;
 use kube_client::api::{ListParams, WatchParams};
-use kube_client::core::{Selector, VersionMatch};
+use kube_client::core::{FieldSet, Selector, VersionMatch};
 use std::time::Duration;
 
 /// How fresh the present state has to be.
@@ -57,6 +57,8 @@ pub struct Config {
     pub bookmarks: bool,
     /// The waits after failures.
     pub backoff: ExponentialBackoff,
+    /// Fields that are skipped while objects are decoded; `metadata.managedFields` unless something else is said.
+    pub skip_fields: FieldSet,
 }
 
 impl Default for Config {
@@ -70,6 +72,7 @@ impl Default for Config {
             page_size: Some(500),
             bookmarks: true,
             backoff: ExponentialBackoff::default(),
+            skip_fields: FieldSet::managed_fields(),
         }
     }
 }
@@ -147,6 +150,24 @@ impl Config {
     #[must_use]
     pub fn backoff(mut self, backoff: ExponentialBackoff) -> Self {
         self.backoff = backoff;
+        self
+    }
+
+    /// Which fields are skipped while objects are decoded, in place of `metadata.managedFields`.
+    ///
+    /// What is skipped costs neither memory nor the time to build it.
+    ///
+    /// ```
+    /// use kube_client::core::FieldSet;
+    /// use kube_runtime::watcher::Config;
+    ///
+    /// let whole = Config::default().skip_fields(FieldSet::none());
+    /// let lean = Config::default().skip_fields(FieldSet::managed_fields().and("status".parse()?));
+    /// # Ok::<(), kube_client::core::ParseFieldPathError>(())
+    /// ```
+    #[must_use]
+    pub fn skip_fields(mut self, fields: FieldSet) -> Self {
+        self.skip_fields = fields;
         self
     }
 

@@ -58,7 +58,7 @@ impl<K> Driver<K> {
     pub(crate) fn new(api: Api<K>, config: Config) -> Self {
         let wanted = config.initial_list_strategy == InitialListStrategy::StreamingList;
         Self {
-            api,
+            api: api.skip_fields(config.skip_fields.clone()),
             backoff: config.backoff.clone(),
             abilities: Abilities { streaming_lists: wanted && config.bookmarks },
             config,
@@ -194,7 +194,7 @@ impl<K> Body<K> {
     }
 }
 
-impl<K: DeserializeOwned> Body<K> {
+impl<K: DeserializeOwned + Send + 'static> Body<K> {
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Input<K>> {
         match self {
             Self::List(stream) => Poll::Ready(match ready!(Pin::new(&mut **stream).poll_next(cx)) {

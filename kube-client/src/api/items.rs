@@ -1,0 +1,142 @@
+//! `Items`: reads a body, splits it, and decodes its pieces in order. What lists and watches share.
+
+use super::pipeline::Pipeline;
+use crate::client::Body;
+use crate::wire::{Split, WireError};
+use crate::{Error, Result};
+use http_body::Body as _;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// The pieces of a body, decoded.
+pub(super) struct Items<S: Split, T> {
+    body: Body,
+    /// Until the body has ended.
+    splitter: Option<S>,
+    pipeline: Pipeline<Result<T, WireError>>,
+    end: Option<S::End>,
+    /// What ends the stream, after the pieces before it.
+    error: Option<Error>,
+    kind: String,
+}
+
+/// No piece is ever pinned.
+impl<S: Split, T> Unpin for Items<S, T> {}
+
+impl<S: Split, T: Send + 'static> Items<S, T> {
+    /// Pieces of `body` about objects of `kind`, which errors name.
+    pub(super) fn new(
+        body: Body,
+        splitter: S,
+        kind: &str,
+        decode: impl Fn(&[u8]) -> Result<T, WireError> + Send + Sync + 'static,
+    ) -> Self {
+        let pipeline = Pipeline::new(decode);
+        Self { body, splitter: Some(splitter), pipeline, end: None, error: None, kind: kind.to_owned() }
+    }
+
+    /// The next piece. An object that does not decode is an error after which others follow; any other error is the last item.
+    pub(super) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        self.fill(cx);
+        match self.pipeline.poll_next(cx) {
+            Poll::Ready(Some(Ok(item))) => Poll::Ready(Some(Ok(item))),
+            Poll::Ready(Some(Err(WireError::Object(object)))) => {
+                Poll::Ready(Some(Err(Error::Object(object))))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.stop();
+                Poll::Ready(Some(Err(self.decode_error(error))))
+            }
+            // `fill` has come to the end of what has arrived, and has arranged to be woken.
+            Poll::Ready(None) if self.splitter.is_some() => Poll::Pending,
+            Poll::Ready(None) => Poll::Ready(self.error.take().map(Err)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Ends the stream here, whatever is still to come.
+    pub(super) fn stop(&mut self) {
+        self.splitter = None;
+        self.error = None;
+        self.pipeline.clear();
+    }
+
+    /// Reads and splits as much as there is room and text for.
+    fn fill(&mut self, cx: &mut Context<'_>) {
+        while let Some(splitter) = &mut self.splitter
+            && self.pipeline.has_room()
+        {
+            match splitter.next() {
+                Some(Ok(piece)) => {
+                    self.pipeline.push(piece);
+                    continue;
+                }
+                Some(Err(error)) => {
+                    let error = self.decode_error(error);
+                    return self.fail(error);
+                }
+                None => {}
+            }
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Some(data) = frame.data_ref() {
+                        splitter.push(data);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return self.fail(Error::from_box(error.into())),
+                Poll::Ready(None) => return self.finish(),
+                Poll::Pending => return self.pipeline.flush(),
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        match self.splitter.take().map(Split::finish) {
+            Some(Ok((rest, end))) => {
+                if let Some(piece) = rest {
+                    self.pipeline.push(piece);
+                }
+                self.end = Some(end);
+                self.pipeline.flush();
+            }
+            Some(Err(error)) => {
+                let error = self.decode_error(error);
+                self.fail(error);
+            }
+            None => {}
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.splitter = None;
+        self.error = Some(error);
+        self.pipeline.flush();
+    }
+
+    fn decode_error(&self, error: WireError) -> Error {
+        Error::Decode { what: format!("an answer about {} objects", self.kind), source: error.into() }
+    }
+}
+
+impl<S: Split, T> Items<S, T> {
+    /// What there is to know once the body has ended well.
+    pub(super) fn end(&self) -> Option<&S::End> {
+        self.end.as_ref()
+    }
+
+    pub(super) fn into_end(self) -> Option<S::End> {
+        self.end
+    }
+
+    /// The splitter, until the body has ended.
+    pub(super) fn splitter(&self) -> Option<&S> {
+        self.splitter.as_ref()
+    }
+
+    /// The kind that errors name.
+    pub(super) fn kind(&self) -> &str {
+        &self.kind
+    }
+}

@@ -1,0 +1,185 @@
+//! `Pipeline`: decodes the pieces of a body in order, on several cores where there are.
+//!
+//! It only decodes. Reading and splitting the body is the business of the streams around it.
+
+use bytes::Bytes;
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    vec,
+};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::JoinHandle;
+
+/// How much text is worth the way to another core.
+const WORTHWHILE: usize = 16 << 10;
+/// How much text is decoded in one go.
+const CHUNK: usize = 128 << 10;
+
+type Decode<T> = Arc<dyn Fn(&[u8]) -> T + Send + Sync>;
+
+/// Pieces on their way to becoming values.
+pub(super) struct Pipeline<T> {
+    decode: Decode<T>,
+    /// Pieces that have not been handed out to be decoded.
+    chunk: Vec<Bytes>,
+    chunk_bytes: usize,
+    /// Chunks in order.
+    stages: VecDeque<Stage<T>>,
+    /// How many chunks may be on their way; 0 where all is decoded on the spot, one piece at a time.
+    depth: usize,
+}
+
+enum Stage<T> {
+    /// To be decoded on the spot.
+    Raw(vec::IntoIter<Bytes>),
+    /// Being decoded elsewhere.
+    Running(Task<Vec<T>>),
+    Done(vec::IntoIter<T>),
+}
+
+/// A task that ends with its owner.
+struct Task<T>(JoinHandle<T>);
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<T: Send + 'static> Pipeline<T> {
+    /// On as many cores as the runtime has threads for.
+    pub(super) fn new(decode: impl Fn(&[u8]) -> T + Send + Sync + 'static) -> Self {
+        let depth = Handle::try_current().map_or(0, |runtime| match runtime.runtime_flavor() {
+            RuntimeFlavor::CurrentThread => 0,
+            _ => match runtime.metrics().num_workers() {
+                1 => 0,
+                workers => workers + 1,
+            },
+        });
+        Self { decode: Arc::new(decode), chunk: Vec::new(), chunk_bytes: 0, stages: VecDeque::new(), depth }
+    }
+
+    /// Whether another piece is wanted. Without this bound a slow reader would have the whole body in memory.
+    pub(super) fn has_room(&self) -> bool {
+        if self.depth == 0 { self.is_empty() } else { self.stages.len() < self.depth }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.stages.is_empty() && self.chunk.is_empty()
+    }
+
+    /// Takes the next piece.
+    pub(super) fn push(&mut self, piece: Bytes) {
+        self.chunk_bytes += piece.len();
+        self.chunk.push(piece);
+        if self.depth == 0 || self.chunk_bytes >= CHUNK {
+            self.flush();
+        }
+    }
+
+    /// There is no further piece for now: decode what there is.
+    pub(super) fn flush(&mut self) {
+        if self.chunk.is_empty() {
+            return;
+        }
+        let pieces = std::mem::take(&mut self.chunk);
+        let bytes = std::mem::take(&mut self.chunk_bytes);
+        self.stages.push_back(if self.depth > 0 && bytes >= WORTHWHILE && pieces.len() > 1 {
+            let decode = self.decode.clone();
+            Stage::Running(Task(tokio::spawn(
+                async move { pieces.iter().map(|piece| decode(piece)).collect() },
+            )))
+        } else {
+            Stage::Raw(pieces.into_iter())
+        });
+    }
+
+    /// Drops all that is on its way.
+    pub(super) fn clear(&mut self) {
+        self.stages.clear();
+        self.chunk.clear();
+        self.chunk_bytes = 0;
+    }
+
+    /// The next value; `None` if nothing is on its way.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        loop {
+            let Some(stage) = self.stages.front_mut() else { return Poll::Ready(None) };
+            let (value, left) = match stage {
+                Stage::Raw(pieces) => (pieces.next().map(|piece| (self.decode)(&piece)), pieces.len()),
+                Stage::Done(values) => (values.next(), values.len()),
+                Stage::Running(task) => match ready!(Pin::new(&mut task.0).poll(cx)) {
+                    Ok(values) => {
+                        *stage = Stage::Done(values.into_iter());
+                        continue;
+                    }
+                    // The type's own code panicked, or the runtime is shutting down.
+                    Err(error) => match error.try_into_panic() {
+                        Ok(panic) => std::panic::resume_unwind(panic),
+                        Err(_) => return Poll::Pending,
+                    },
+                },
+            };
+            // At once, so that the room it took is seen.
+            if left == 0 {
+                self.stages.pop_front();
+            }
+            if value.is_some() {
+                return Poll::Ready(value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    /// Numbers as text, padded so that chunks are worth their way; a number comes out as itself.
+    async fn run(count: usize) -> (Vec<usize>, usize) {
+        let mut pipeline = Pipeline::new(|text| std::str::from_utf8(text).unwrap().trim().parse().unwrap());
+        let (mut next, mut most, mut out) = (0, 0, Vec::new());
+        loop {
+            while next < count && pipeline.has_room() {
+                pipeline.push(Bytes::from(format!("{next:>9000}")));
+                next += 1;
+            }
+            if next == count {
+                pipeline.flush();
+            }
+            most = most.max(next - out.len());
+            match poll_fn(|cx| pipeline.poll_next(cx)).await {
+                Some(number) => out.push(number),
+                None if next == count => return (out, most),
+                None => {}
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn keeps_the_order_and_a_bound_over_several_threads() {
+        let (numbers, most) = run(500).await;
+        assert_eq!(numbers, (0..500).collect::<Vec<_>>());
+        assert!(most <= 4 * (CHUNK / 9000 + 1), "{most} were on their way");
+    }
+
+    #[tokio::test]
+    async fn decodes_one_at_a_time_on_a_single_thread() {
+        assert_eq!(run(20).await, ((0..20).collect(), 1));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[should_panic(expected = "boom")]
+    async fn a_panic_of_the_types_own_code_is_passed_on() {
+        let mut pipeline = Pipeline::new(|_| -> u8 { panic!("boom") });
+        for _ in 0..4 {
+            pipeline.push(Bytes::from(vec![b' '; WORTHWHILE]));
+        }
+        pipeline.flush();
+        poll_fn(|cx| pipeline.poll_next(cx)).await;
+    }
+}

@@ -1,0 +1,256 @@
+//! `FieldSet`: fields of objects that are not wanted.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+use thiserror::Error;
+
+/// A path of a [`FieldSet`] that cannot be read.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[error("cannot read the field path {path:?}: {problem}")]
+pub struct ParseFieldPathError {
+    path: String,
+    problem: &'static str,
+}
+
+/// Fields to skip while objects are decoded: they cost neither memory nor the time to build them.
+///
+/// A path names fields from the object's root, `[*]` every element of a list, and `*` every value of a map. Values whose keys
+/// hold a dot are written in brackets: `metadata.annotations["example.com/big"]`.
+///
+/// ```
+/// use kube_client::core::FieldSet;
+///
+/// let paths = ["metadata.managedFields", "status.conditions[*].message"];
+/// let skipped = paths.into_iter().map(str::parse).collect::<Result<FieldSet, _>>()?;
+/// assert_eq!(skipped.to_string(), "metadata.managedFields,status.conditions[*].message");
+/// # Ok::<(), kube_client::core::ParseFieldPathError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldSet {
+    root: FieldNode,
+}
+
+/// What becomes of a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FieldNode {
+    skip: bool,
+    fields: BTreeMap<String, FieldNode>,
+    /// Every value of a map.
+    values: Option<Box<FieldNode>>,
+    /// Every element of a list.
+    elements: Option<Box<FieldNode>>,
+}
+
+impl FieldSet {
+    /// No fields: objects are decoded whole.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// `metadata.managedFields`: who set which field, often a third of an object, and of use to few.
+    pub fn managed_fields() -> Self {
+        let mut root = FieldNode::default();
+        root.fields
+            .entry("metadata".into())
+            .or_default()
+            .fields
+            .entry("managedFields".into())
+            .or_default()
+            .skip = true;
+        Self { root }
+    }
+
+    /// The same fields of objects that are themselves the field `name` of something.
+    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only the client decodes"))]
+    pub(crate) fn within(self, name: &str) -> Self {
+        let fields =
+            if self.is_empty() { BTreeMap::new() } else { BTreeMap::from([(name.to_owned(), self.root)]) };
+        Self { root: FieldNode { fields, ..FieldNode::default() } }
+    }
+
+    /// These fields as well.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.root.merge(other.root);
+        self
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.root == FieldNode::default()
+    }
+
+    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only the client decodes"))]
+    pub(crate) fn root(&self) -> &FieldNode {
+        &self.root
+    }
+}
+
+#[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only the client decodes"))]
+impl FieldNode {
+    pub(crate) fn skips(&self) -> bool {
+        self.skip
+    }
+
+    /// What is said of a field; `None`: it is kept whole.
+    pub(crate) fn field(&self, name: &str) -> Option<&FieldNode> {
+        self.fields.get(name).or(self.values.as_deref())
+    }
+
+    pub(crate) fn elements(&self) -> Option<&FieldNode> {
+        self.elements.as_deref()
+    }
+
+    /// How many fields are named; `None` if every field is concerned.
+    pub(crate) fn named_fields(&self) -> Option<usize> {
+        self.values.is_none().then_some(self.fields.len())
+    }
+}
+
+impl FieldNode {
+    fn merge(&mut self, other: Self) {
+        self.skip |= other.skip;
+        for (name, node) in other.fields {
+            self.fields.entry(name).or_default().merge(node);
+        }
+        for (mine, others) in [(&mut self.values, other.values), (&mut self.elements, other.elements)] {
+            if let Some(others) = others {
+                mine.get_or_insert_default().merge(*others);
+            }
+        }
+    }
+
+    fn write(&self, path: &str, paths: &mut Vec<String>) {
+        if self.skip {
+            paths.push(path.to_owned());
+            return;
+        }
+        for (name, node) in &self.fields {
+            let plain =
+                !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+            let dot = if path.is_empty() { "" } else { "." };
+            let step = if plain { format!("{path}{dot}{name}") } else { format!("{path}[{name:?}]") };
+            node.write(&step, paths);
+        }
+        if let Some(values) = &self.values {
+            let dot = if path.is_empty() { "" } else { "." };
+            values.write(&format!("{path}{dot}*"), paths);
+        }
+        if let Some(elements) = &self.elements {
+            elements.write(&format!("{path}[*]"), paths);
+        }
+    }
+}
+
+impl fmt::Display for FieldSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut paths = Vec::new();
+        self.root.write("", &mut paths);
+        f.write_str(&paths.join(","))
+    }
+}
+
+impl FromStr for FieldSet {
+    type Err = ParseFieldPathError;
+
+    /// Reads one path.
+    fn from_str(path: &str) -> Result<Self, Self::Err> {
+        let error = |problem| ParseFieldPathError { path: path.to_owned(), problem };
+        let mut set = Self::default();
+        let mut node = &mut set.root;
+        let mut rest = path;
+        while !rest.is_empty() {
+            let (step, after) = step(rest).map_err(error)?;
+            node = match step {
+                Step::Field(name) => node.fields.entry(name).or_default(),
+                Step::Values => node.values.get_or_insert_default(),
+                Step::Elements => node.elements.get_or_insert_default(),
+            };
+            rest = match after.strip_prefix('.') {
+                Some("") => return Err(error("it ends with a dot")),
+                Some(rest) => rest,
+                None if after.is_empty() || after.starts_with('[') => after,
+                None => return Err(error("after ']' comes '.' or '[', or the end")),
+            };
+        }
+        if path.is_empty() {
+            return Err(error("it is empty"));
+        }
+        node.skip = true;
+        Ok(set)
+    }
+}
+
+enum Step {
+    Field(String),
+    Values,
+    Elements,
+}
+
+/// The first step of a path, and what follows.
+fn step(path: &str) -> Result<(Step, &str), &'static str> {
+    if let Some(rest) = path.strip_prefix("[*]") {
+        return Ok((Step::Elements, rest));
+    }
+    if let Some(rest) = path.strip_prefix('[') {
+        // A JSON string, so that any key can be written.
+        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+        let Some(Ok(name)) = stream.next() else { return Err("in brackets stands '*' or a quoted key") };
+        let rest = &rest[stream.byte_offset()..];
+        return rest.strip_prefix(']').map(|rest| (Step::Field(name), rest)).ok_or("a ']' is missing");
+    }
+    let end = path.find(['.', '[']).unwrap_or(path.len());
+    let (name, rest) = path.split_at(end);
+    match name {
+        "" => Err("a name is missing"),
+        "*" => Ok((Step::Values, rest)),
+        _ => Ok((Step::Field(name.to_owned()), rest)),
+    }
+}
+
+impl FromIterator<FieldSet> for FieldSet {
+    fn from_iter<T: IntoIterator<Item = Self>>(sets: T) -> Self {
+        sets.into_iter().fold(Self::none(), Self::and)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_writes_paths() {
+        for path in [
+            "metadata.managedFields",
+            "spec",
+            "status.conditions[*].message",
+            "data.*",
+            "metadata.annotations[\"example.com/a\\\"b\"]",
+            "a[*][*].b",
+        ] {
+            assert_eq!(path.parse::<FieldSet>().unwrap().to_string(), path);
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_path() {
+        for (path, problem) in [
+            ("", "empty"),
+            (".a", "name is missing"),
+            ("a.", "dot"),
+            ("a..b", "name is missing"),
+            ("a[0]", "brackets"),
+            ("a[*]b", "after ']'"),
+            ("a[\"b\"", "']' is missing"),
+        ] {
+            let error = path.parse::<FieldSet>().unwrap_err().to_string();
+            assert!(error.contains(problem), "{path}: {error}");
+        }
+    }
+
+    #[test]
+    fn joins_sets() {
+        let both = FieldSet::managed_fields().and("metadata.labels".parse().unwrap()).and(FieldSet::none());
+        assert_eq!(both.to_string(), "metadata.labels,metadata.managedFields");
+        assert!(FieldSet::none().is_empty() && !both.is_empty());
+    }
+}
