@@ -1,15 +1,15 @@
 //! Whether the schema of a custom resource is one that a server accepts.
 //!
-//! Owns the rules of structural schemas: every part has a type, nothing is decided inside logical junctors, extensions are
-//! used where they belong, defaults fit. It works on the schema as written, so that it can name what is wrong where.
+//! Owns the rules of structural schemas: every part has a type, nothing is decided inside logical junctors, defaults fit.
+//! It works on the schema as written, so that it can name what is wrong where.
+
+mod open_api;
 
 use serde_json::{Map, Value};
 
 use super::field_error::FieldError;
 use super::node::Schema;
 use super::{default, prune, validate};
-
-const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 
 /// Everything that a server has against `schema`, whose place in its CRD is `path`.
 pub(super) fn check(path: &str, schema: &Value) -> Vec<FieldError> {
@@ -19,14 +19,14 @@ pub(super) fn check(path: &str, schema: &Value) -> Vec<FieldError> {
     }
     let mut structural = Vec::new();
     if mentions(schema, "$ref") {
-        forbidden_constructs(path, schema, &mut errors);
+        open_api::forbidden_constructs(path, schema, &mut errors);
     } else {
         invariants(path, schema, Level::Root, &mut structural);
         completeness(path, path, schema, schema, &mut structural);
         structural.sort_by_key(ToString::to_string);
         errors.extend(structural);
     }
-    open_api(path, schema, &mut errors);
+    open_api::check(path, schema, &mut errors);
     if errors.is_empty() {
         defaults(path, schema, &mut errors);
     }
@@ -267,211 +267,6 @@ fn declared(
                 error.detail = error.detail.replacen(&format!("{mentioned}.allOf[0]"), mentioned, 1);
                 errors.push(error);
             }
-        }
-    }
-}
-
-/// The rules of OpenAPI v3 as CRDs use it, and of the extensions for lists and maps.
-fn open_api(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
-    let kind = text(schema, "type");
-    if flag(schema, "uniqueItems") {
-        let why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
-        errors.push(FieldError::forbidden(format!("{path}.uniqueItems"), why));
-    }
-    let additional = schema.get("additionalProperties");
-    if let Some(additional) = additional.filter(|additional| additional.is_object()) {
-        if entries(schema, "properties").next().is_some() {
-            let why = "additionalProperties and properties are mutual exclusive";
-            errors.push(FieldError::forbidden(format!("{path}.additionalProperties"), why));
-        }
-        open_api(&format!("{path}.additionalProperties"), additional, errors);
-    }
-    for (name, property) in entries(schema, "properties") {
-        open_api(&format!("{path}.properties[{name}]"), property, errors);
-    }
-    for key in ["allOf", "oneOf", "anyOf"] {
-        for (index, nested) in list(schema, key).iter().enumerate() {
-            open_api(&format!("{path}.{key}[{index}]"), nested, errors);
-        }
-    }
-    for key in ["not", "items"] {
-        if let Some(nested) = schema.get(key).filter(|nested| nested.is_object()) {
-            open_api(&format!("{path}.{key}"), nested, errors);
-        }
-    }
-    if schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
-        let field = format!("{path}.x-kubernetes-preserve-unknown-fields");
-        errors.push(FieldError::invalid(field, false, "must be true or undefined"));
-    }
-    extensions(path, schema, kind, errors);
-    if !kind.is_empty() && !TYPES.contains(&kind) {
-        errors.push(FieldError::not_supported(format!("{path}.type"), kind, &TYPES));
-    }
-    if !mentions(schema, "$ref") {
-        forbidden_constructs(path, schema, errors);
-    }
-    rules(path, schema, errors);
-}
-
-fn extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<FieldError>) {
-    let uses = [("x-kubernetes-map-type", "object"), ("x-kubernetes-list-type", "array")];
-    for (extension, expected) in uses {
-        if schema.get(extension).is_none() || kind == expected {
-            continue;
-        }
-        let why = format!("must be {expected} if {extension} is specified");
-        let field = format!("{path}.type");
-        errors.push(match kind {
-            "" => FieldError::required(field, why),
-            kind => FieldError::invalid(field, kind, why),
-        });
-    }
-    let one_of = |key: &str, allowed: &[&str], errors: &mut Vec<FieldError>| {
-        if let Some(value) = schema.get(key).and_then(Value::as_str).filter(|value| !allowed.contains(value))
-        {
-            errors.push(FieldError::not_supported(format!("{path}.{key}"), value, allowed));
-        }
-    };
-    one_of("x-kubernetes-map-type", &["atomic", "granular"], errors);
-    one_of("x-kubernetes-list-type", &["atomic", "set", "map"], errors);
-    let keys = list(schema, "x-kubernetes-list-map-keys");
-    match text(schema, "x-kubernetes-list-type") {
-        "map" => list_of_maps(path, schema, keys, errors),
-        other if !keys.is_empty() => {
-            let why = "must be map if x-kubernetes-list-map-keys is non-empty";
-            let field = format!("{path}.x-kubernetes-list-type");
-            errors.push(match other {
-                "" => FieldError::required(field, why),
-                other => FieldError::invalid(field, other, why),
-            });
-        }
-        "set" => set_of_atoms(path, schema, errors),
-        _ => {}
-    }
-}
-
-/// The items of a set count as one value each.
-fn set_of_atoms(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
-    let Some(items) = schema.get("items") else { return };
-    let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
-    let key = match text(items, "type") {
-        "object" => "x-kubernetes-map-type",
-        "array" => "x-kubernetes-list-type",
-        _ => return,
-    };
-    let found = items.get(key).cloned().unwrap_or(Value::Null);
-    let fits = found == "atomic" || (found.is_null() && key == "x-kubernetes-list-type");
-    if !fits {
-        errors.push(FieldError::invalid(format!("{path}.items.{key}"), found, why));
-    }
-    if flag(items, "nullable") {
-        let why = "cannot be nullable when x-kubernetes-list-type is set";
-        errors.push(FieldError::forbidden(format!("{path}.items.nullable"), why));
-    }
-}
-
-fn list_of_maps(path: &str, schema: &Value, keys: &[Value], errors: &mut Vec<FieldError>) {
-    let keys_field = format!("{path}.x-kubernetes-list-map-keys");
-    if keys.is_empty() {
-        errors.push(FieldError::required(
-            keys_field.as_str(),
-            "must not be empty if x-kubernetes-list-type is map",
-        ));
-    }
-    let Some(items) = schema.get("items") else {
-        let why = "must have a schema if x-kubernetes-list-type is map";
-        errors.push(FieldError::required(format!("{path}.items"), why));
-        return;
-    };
-    if text(items, "type") != "object" {
-        let why = "must be object if parent array's x-kubernetes-list-type is map";
-        errors.push(FieldError::invalid(format!("{path}.items.type"), text(items, "type"), why));
-    }
-    if flag(items, "nullable") {
-        let why = "cannot be nullable when x-kubernetes-list-type is map";
-        errors.push(FieldError::forbidden(format!("{path}.items.nullable"), why));
-    }
-    let all = || Value::Array(keys.to_vec());
-    let mut needing = Vec::new();
-    for (index, key) in keys.iter().enumerate() {
-        let name = key.as_str().unwrap_or_default();
-        if keys[..index].contains(key) {
-            errors.push(FieldError::invalid(
-                keys_field.as_str(),
-                all(),
-                "must not contain duplicate entries",
-            ));
-            continue;
-        }
-        let Some(property) = items.get("properties").and_then(|properties| properties.get(name)) else {
-            let why = "entries must all be names of item properties";
-            errors.push(FieldError::invalid(keys_field.as_str(), all(), why));
-            continue;
-        };
-        let field = format!("{path}.items.properties[{name}]");
-        if matches!(text(property, "type"), "object" | "array") {
-            let why = "must be a scalar type if parent array's x-kubernetes-list-type is map";
-            errors.push(FieldError::invalid(format!("{field}.type"), text(items, "type"), why));
-        }
-        let required = list(items, "required").contains(key);
-        if !required && property.get("default").is_none() {
-            let why = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
-            needing.push(FieldError::required(format!("{field}.default"), why));
-        }
-        if flag(property, "nullable") {
-            let why = "this property is in x-kubernetes-list-map-keys, so it cannot be nullable";
-            needing.push(FieldError::forbidden(format!("{field}.nullable"), why));
-        }
-    }
-    errors.extend(needing);
-}
-
-fn forbidden_constructs(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
-    if text(schema, "type") == "null" {
-        let why = "type cannot be set to null, use nullable as an alternative";
-        errors.push(FieldError::forbidden(format!("{path}.type"), why));
-    }
-    for key in ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"] {
-        if schema.get(key).is_some() {
-            errors.push(FieldError::forbidden(format!("{path}.{key}"), format!("{key} is not supported")));
-        }
-    }
-    if schema.get("items").is_some_and(Value::is_array) {
-        let why = "items must be a schema object and not an array";
-        errors.push(FieldError::forbidden(format!("{path}.items"), why));
-    }
-    if mentions(schema, "$ref") {
-        for (name, property) in entries(schema, "properties") {
-            forbidden_constructs(&format!("{path}.properties[{name}]"), property, errors);
-        }
-        for key in ["items", "additionalProperties", "not"] {
-            if let Some(nested) = schema.get(key).filter(|nested| nested.is_object()) {
-                forbidden_constructs(&format!("{path}.{key}"), nested, errors);
-            }
-        }
-    }
-}
-
-/// What can be said of CEL rules without compiling them.
-fn rules(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
-    for (index, rule) in list(schema, "x-kubernetes-validations").iter().enumerate() {
-        let path = format!("{path}.x-kubernetes-validations[{index}]");
-        let message = rule.get("message").and_then(Value::as_str);
-        if text(rule, "rule").trim().is_empty() {
-            errors.push(FieldError::required(format!("{path}.rule"), "rule is not specified"));
-        } else if text(rule, "rule").trim().contains('\n') && message.is_none_or(str::is_empty) {
-            let why = "message must be specified if rule contains line breaks";
-            errors.push(FieldError::required(format!("{path}.message"), why));
-        } else if message.is_some_and(|message| message.trim().contains('\n')) {
-            let why = "must not contain line breaks";
-            errors.push(FieldError::invalid(format!("{path}.message"), message.unwrap_or_default(), why));
-        }
-        let reasons =
-            ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
-        if let Some(reason) =
-            rule.get("reason").and_then(Value::as_str).filter(|reason| !reasons.contains(reason))
-        {
-            errors.push(FieldError::not_supported(format!("{path}.reason"), reason, &reasons));
         }
     }
 }
