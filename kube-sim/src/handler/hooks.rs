@@ -55,5 +55,5 @@ pub(crate) fn after_erase(state: &mut State, place: &Place, gone: &Arc<Stored>) 
     for instance in instances {
         gc::erase(state, &instance);
     }
-    state.drop_table(&storage);
+    state.wake_watches(&storage);
 }

@@ -161,13 +161,9 @@ impl State {
         }
     }
 
-    /// Forgets a table once its definition is gone, so that a definition of the same name starts afresh.
-    pub(crate) fn drop_table(&mut self, storage: &Arc<str>) {
-        let version = self.version;
-        if let Some(table) = self.tables.get_mut(storage) {
-            table.compact(version);
-            table.wake_all();
-        }
+    /// Has the watches of a table look again, because its resource is no longer served.
+    pub(crate) fn wake_watches(&mut self, storage: &Arc<str>) {
+        self.table_mut(storage).wake_all();
     }
 
     pub(crate) fn new_watcher(&mut self) -> u64 {

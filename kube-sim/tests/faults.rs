@@ -1,0 +1,117 @@
+//! Fault rules, over the service and over sockets.
+
+mod common;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{MAPS, Watch, config_map, get, post};
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use kube_sim::Sim;
+use kube_sim::fault::{Action, Rule};
+use serde_json::json;
+use tower::ServiceExt as _;
+
+#[tokio::test]
+async fn a_status_takes_the_place_of_the_answer() {
+    let sim = Sim::new();
+    sim.faults().add(Rule::new(Action::status_retry_after(429, 7)).verb("create").times(1));
+    let refused = post(&sim, MAPS, config_map("a")).await;
+    assert_eq!(refused.headers["retry-after"], "7");
+    refused.fails(429, "TooManyRequests");
+    get(&sim, &format!("{MAPS}/a")).await.fails(404, "NotFound");
+    post(&sim, MAPS, config_map("a")).await.ok();
+    let rule = sim.faults().add(Rule::new(Action::status(410)).verb("watch").resource("configmaps"));
+    get(&sim, &format!("{MAPS}?watch=1")).await.fails(410, "Expired");
+    assert_eq!(sim.faults().hits(rule), 1);
+    sim.faults().remove(rule);
+    assert_eq!(sim.journal().count_of("create", "configmaps"), 2);
+    let statuses: Vec<_> = sim.journal().entries().iter().map(|e| e.status.unwrap().as_u16()).collect();
+    assert_eq!(statuses, [429, 404, 201, 410]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_delayed_or_never_answered() {
+    let sim = Sim::new();
+    sim.faults().add(Rule::new(Action::Delay(Duration::from_secs(5))).verb("get").nth(1));
+    sim.faults().add(Rule::new(Action::Hang).verb("get").nth(2));
+    let begin = tokio::time::Instant::now();
+    get(&sim, &format!("{MAPS}/a")).await;
+    assert_eq!(begin.elapsed(), Duration::from_secs(5));
+    let hung =
+        tokio::time::timeout(Duration::from_secs(3600), async { get(&sim, &format!("{MAPS}/a")).await })
+            .await;
+    assert!(hung.is_err());
+    assert_eq!(sim.journal().entries()[1].status, None);
+}
+
+#[tokio::test]
+async fn bodies_break_where_they_are_told() {
+    let sim = Sim::new();
+    post(&sim, MAPS, config_map("a")).await.ok();
+    sim.faults().add(Rule::new(Action::CutAfterBytes(10)).verb("list").nth(1));
+    let request = Request::get(MAPS).body(Full::<Bytes>::default()).unwrap();
+    let mut body = sim.service().oneshot(request).await.unwrap().into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), 10);
+    assert!(body.frame().await.unwrap().is_err());
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn watches_break_end_or_lie() {
+    let sim = Sim::new();
+    for name in ["a", "b", "c"] {
+        post(&sim, MAPS, config_map(name)).await.ok();
+    }
+    let open = async || Watch::open(&sim, &format!("{MAPS}?watch=1")).await;
+    let faults = sim.faults();
+
+    faults.add(Rule::new(Action::CutAfterEvents(1)).verb("watch").nth(1));
+    let mut watch = open().await;
+    watch.step().await;
+    assert!(watch.raw().await.unwrap().is_err());
+
+    faults.clear();
+    faults.add(Rule::new(Action::CloseAfterEvents(2)));
+    let mut watch = open().await;
+    watch.step().await;
+    watch.step().await;
+    assert!(watch.raw().await.is_none());
+
+    faults.clear();
+    faults.add(Rule::new(Action::ReplaceEvent { index: 1, bytes: Bytes::from("not json\n") }));
+    faults.add(Rule::new(Action::ReplaceObject { name: "c".into(), bytes: Bytes::from("{\"metadata\":7}") }));
+    let mut watch = open().await;
+    watch.step().await;
+    assert_eq!(watch.raw().await.unwrap().unwrap(), "not json\n");
+    let lie = watch.next().await.unwrap();
+    assert_eq!((&lie["type"], &lie["object"]), (&json!("ADDED"), &json!({"metadata": 7})));
+    let list = get(&sim, MAPS).await.ok();
+    assert_eq!(list["items"][2], json!({"metadata": 7}));
+    assert_eq!(list["items"][0]["metadata"]["name"], "a");
+    assert_eq!(get(&sim, &format!("{MAPS}/c")).await.ok(), json!({"metadata": 7}));
+}
+
+#[tokio::test]
+async fn a_reset_before_handling_leaves_no_trace_and_one_after_does() {
+    let sim = Sim::new();
+    let server = sim.serve_http("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    sim.faults().add(Rule::new(Action::Reset).verb("create").nth(1));
+    sim.faults().add(Rule::new(Action::ResetAfterHandling).verb("create").nth(2));
+    for stays in [false, true] {
+        let mut stream = tokio::net::TcpStream::connect(server.local_addr()).await.unwrap();
+        let body = config_map("a").to_string();
+        let head = format!(
+            "POST {MAPS} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // The end of the connection, clean or not, is all that comes.
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await;
+        assert_eq!(answer, b"");
+        assert_eq!(sim.get("v1", "ConfigMap", "default", "a").is_ok(), stays);
+    }
+    server.shutdown().await;
+}

@@ -1,0 +1,110 @@
+//! The HTTPS listener: who gets in, over which protocol, and that it ends.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use kube_sim::{Server, Sim};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+
+/// Asks for the namespaces: with the client certificate or without, with a token or without, over the given protocol.
+async fn ask(
+    server: &Server,
+    certificate: bool,
+    token: Option<&str>,
+    protocol: &str,
+) -> (StatusCode, String) {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(server.ca_pem().unwrap().as_bytes()).unwrap()).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = if certificate {
+        let (cert, key) = server.client_pem().unwrap();
+        let cert = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        builder.with_client_auth_cert(vec![cert], key).unwrap()
+    } else {
+        builder.with_no_client_auth()
+    };
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    let stream = TcpStream::connect(server.local_addr()).await.unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
+    let url = format!("{}/api/v1/namespaces", server.url());
+    let mut request = Request::get(url).header("host", "x");
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let request = request.body(Full::<Bytes>::default()).unwrap();
+    let response = if protocol == "h2" {
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await.unwrap()
+    } else {
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await.unwrap()
+    };
+    let code = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (code, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_certificate_or_the_token_opens_and_nothing_else_does() {
+    let sim = Sim::new();
+    let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let token = server.token().unwrap().to_owned();
+    for protocol in ["http/1.1", "h2"] {
+        for (certificate, token, opens) in [
+            (true, None, true),
+            (false, Some(&*token), true),
+            (false, None, false),
+            (false, Some("wrong"), false),
+        ] {
+            let (code, body) = ask(&server, certificate, token, protocol).await;
+            if opens {
+                assert_eq!(code, 200);
+                assert!(body.contains("kube-system"), "{body}");
+            } else {
+                assert_eq!(code, 401);
+                assert!(body.contains("\"reason\":\"Unauthorized\""), "{body}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kubeconfig_names_all_that_is_needed() {
+    let sim = Sim::new();
+    let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let config = server.kubeconfig();
+    for part in [&*server.url(), "certificate-authority-data", "client-certificate-data", "client-key-data"] {
+        assert!(config.contains(part), "{part} in {config}");
+    }
+    let text = format!("{server:?}");
+    assert!(!text.contains(server.token().unwrap()) && !text.contains("PRIVATE"), "{text}");
+}
+
+#[tokio::test]
+async fn a_listener_ends_with_its_handle() {
+    let sim = Sim::new();
+    let first = sim.serve_http("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let addr = first.local_addr();
+    let error = sim.serve_http(addr).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("listening on {addr}"));
+    first.shutdown().await;
+    assert!(TcpStream::connect(addr).await.is_err());
+    sim.serve_http(addr).await.unwrap().shutdown().await;
+}
