@@ -40,9 +40,9 @@ fn definition() -> Value {
 }
 
 fn foo(name: &str, spec: Value) -> Value {
-    let mut foo = json!({"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": name}});
-    foo["spec"] = spec;
-    foo
+    let mut object = json!({"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": name}});
+    object["spec"] = spec;
+    object
 }
 
 async fn defined() -> Sim {

@@ -95,9 +95,7 @@ fn apply(state: &mut State, cx: &mut Cx<'_>, body: &Bytes, part: Part) -> Result
     }
     let mut wanted = parse_yaml(body)?;
     check_applied(cx, &mut wanted)?;
-    let duplicates = crate::schema::duplicates(body);
-    let mut decoded = wanted.clone();
-    cx.decode(&mut decoded, duplicates)?;
+    cx.patching = true;
     let old = match read::find(state, cx.target) {
         Ok(old) => Some(old),
         Err(_) if cx.target.subresource.is_empty() => None,
@@ -105,9 +103,10 @@ fn apply(state: &mut State, cx: &mut Cx<'_>, body: &Bytes, part: Part) -> Result
     };
     let live = old.as_ref().map(|o| convert::view(&resource, o));
     let force = cx.options.force == Some(true);
-    let merged = cx
-        .with_apply(state, |context| apply::apply(context, live.as_ref(), &decoded, force))
+    let mut merged = cx
+        .with_apply(state, |context| apply::apply(context, live.as_ref(), &wanted, force))
         .map_err(|e| apply_error(cx, e))?;
+    cx.decode(&mut merged, crate::schema::duplicates(body))?;
     cx.applying = true;
     match old {
         Some(old) => cx.update(state, &old, merged, part),

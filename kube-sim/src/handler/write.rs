@@ -174,10 +174,10 @@ impl<'a> Cx<'a> {
         if rules::counts_generation(resource) {
             object["metadata"]["generation"] = 1.into();
         }
-        complete(resource, &mut object);
+        complete(resource, None, &mut object);
         rules::start(state, resource, &mut object);
         self.track(state, None, &mut object);
-        let mut errors = validate(resource, &object);
+        let mut errors = validate(resource, None, &object);
         errors.extend(meta::check(resource, &object));
         let name = meta::text(&object, "name").to_owned();
         if !errors.is_empty() {
@@ -215,7 +215,7 @@ impl<'a> Cx<'a> {
             copy_field(&before, &mut new, "status");
         }
         meta::prepare_update(&before, &mut new)?;
-        complete(resource, &mut new);
+        complete(resource, Some(&before), &mut new);
         if part != Part::Status {
             rules::carry_over(resource, &before, &mut new);
         }
@@ -227,7 +227,7 @@ impl<'a> Cx<'a> {
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
         self.track(state, Some(&before), &mut new);
         let mut errors = meta::check_update(&before, &new);
-        errors.extend(validate(resource, &new));
+        errors.extend(validate(resource, Some(&before), &new));
         if errors.is_empty() {
             errors.extend(meta::check(resource, &new));
         }
@@ -373,16 +373,19 @@ fn check_namespace(state: &State, resource: &Resource, namespace: &str, name: &s
 }
 
 /// Fills defaults: those of the schema, then those that take code.
-fn complete(resource: &Resource, object: &mut Value) {
+fn complete(resource: &Resource, old: Option<&Value>, object: &mut Value) {
     schema::default(&resource.schema(), object);
+    if let Some(source) = resource.builtin() {
+        crate::builtin::complete(source, old, object);
+    }
     if resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition" {
         crate::registry::crd::complete(object);
     }
 }
 
-fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
+fn validate(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
     let mut errors = match resource.builtin() {
-        Some(_) => Vec::new(),
+        Some(source) => crate::builtin::check(source, old, object),
         None => schema::validate(&resource.schema(), object),
     };
     if resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition" {
