@@ -2,8 +2,10 @@
 //!
 //! This is a library so that the end-to-end suites can start a [`cluster::Cluster`] of their own.
 
+pub mod cargo;
 pub mod cluster;
 pub mod process;
 pub mod progress;
 pub mod record;
+pub mod test;
 pub mod tidy;

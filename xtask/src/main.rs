@@ -18,6 +18,7 @@ enum Task {
     Cluster(xtask::cluster::Args),
     /// Record what a stock API server serves into kube-sim's data files
     Record(xtask::record::Args),
+    Test(xtask::test::Args),
     Tidy(xtask::tidy::Args),
     #[command(name = "__supervise", hide = true)]
     Supervise(xtask::process::supervise::Args),
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Cluster(args) => xtask::cluster::run(args),
         Task::Record(args) => xtask::record::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Test(args) => xtask::test::run(&args),
         Task::Tidy(args) => xtask::tidy::run(&args),
         Task::Supervise(args) => xtask::process::supervise::run(&args),
         Task::Exec(args) => xtask::process::exec::run(&args),
