@@ -4,8 +4,11 @@
 
 pub mod cargo;
 pub mod cluster;
+pub mod demo;
+pub mod logging;
 pub mod process;
 pub mod progress;
 pub mod record;
+pub mod sim;
 pub mod test;
 pub mod tidy;

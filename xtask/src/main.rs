@@ -16,8 +16,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     Cluster(xtask::cluster::Args),
+    Demo(xtask::demo::Args),
     /// Record what a stock API server serves into kube-sim's data files
     Record(xtask::record::Args),
+    Sim(xtask::sim::Args),
     Test(xtask::test::Args),
     Tidy(xtask::tidy::Args),
     #[command(name = "__supervise", hide = true)]
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Cluster(args) => xtask::cluster::run(args),
         Task::Record(args) => xtask::record::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Demo(args) => xtask::demo::run(&args),
+        Task::Sim(args) => xtask::sim::run(args),
         Task::Test(args) => xtask::test::run(&args),
         Task::Tidy(args) => xtask::tidy::run(&args),
         Task::Supervise(args) => xtask::process::supervise::run(&args),

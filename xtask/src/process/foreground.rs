@@ -35,6 +35,8 @@ impl Foreground {
         let terminal = std::io::stdin().is_terminal();
         let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
         let mut launch = Launch::new(program, streams).args(args).grace(GRACE);
+        // The command may be cargo.
+        launch = launch.env_remove(crate::cargo::inherited());
         for (name, value) in variables {
             launch = launch.env(name.as_ref(), value.as_ref());
         }

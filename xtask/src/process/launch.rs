@@ -32,6 +32,7 @@ pub struct Launch {
     program: PathBuf,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
+    env_removed: Vec<OsString>,
     folder: Option<PathBuf>,
     streams: Streams,
     grace: Duration,
@@ -46,6 +47,7 @@ impl Launch {
             program: program.into(),
             args: Vec::new(),
             env: Vec::new(),
+            env_removed: Vec::new(),
             folder: None,
             streams,
             grace: Duration::ZERO,
@@ -65,6 +67,13 @@ impl Launch {
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Takes these variables out of the environment that it gets from us.
+    #[must_use]
+    pub fn env_remove(mut self, names: impl IntoIterator<Item = OsString>) -> Self {
+        self.env_removed.extend(names);
         self
     }
 
@@ -130,6 +139,9 @@ impl Launch {
             command.current_dir(folder);
         }
         command.arg("--").arg(&self.program).args(&self.args);
+        for name in &self.env_removed {
+            command.env_remove(name);
+        }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }

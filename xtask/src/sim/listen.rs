@@ -1,0 +1,54 @@
+//! `Listen`: the address of `--listen`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+/// An address to listen on; a port of 0 is a free one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen(SocketAddr);
+
+impl From<Listen> for SocketAddr {
+    fn from(listen: Listen) -> Self {
+        listen.0
+    }
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = match text.strip_prefix("localhost") {
+            Some(port) if port.is_empty() || port.starts_with(':') => format!("127.0.0.1{port}"),
+            _ => text.to_owned(),
+        };
+        let alone = || text.trim_matches(['[', ']']).parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0));
+        text.parse().or_else(|_| alone()).map(Self).map_err(|_| {
+            "it is an IP address, with a port or without one, such as 127.0.0.1:6443, 0.0.0.0 or [::1]:0".to_owned()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        let parsed = text.parse::<Listen>().ok().map(|listen| SocketAddr::from(listen).to_string());
+        assert_eq!(parsed.as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn addresses_with_and_without_a_port() {
+        check("127.0.0.1:6443", Some("127.0.0.1:6443"));
+        check("0.0.0.0", Some("0.0.0.0:0"));
+        check("[::1]:1", Some("[::1]:1"));
+        check("::1", Some("[::1]:0"));
+        check("localhost:80", Some("127.0.0.1:80"));
+        check("localhost", Some("127.0.0.1:0"));
+        check("localhost.example", None);
+        check("6443", None);
+        check("127.0.0.1:99999", None);
+        check("", None);
+    }
+}
