@@ -23,7 +23,8 @@ impl FromStr for Listen {
         };
         let alone = || text.trim_matches(['[', ']']).parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0));
         text.parse().or_else(|_| alone()).map(Self).map_err(|_| {
-            "it is an IP address, with a port or without one, such as 127.0.0.1:6443, 0.0.0.0 or [::1]:0".to_owned()
+            "it is an IP address, with a port or without one, such as 127.0.0.1:6443, 0.0.0.0 or [::1]:0"
+                .to_owned()
         })
     }
 }

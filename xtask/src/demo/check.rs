@@ -1,0 +1,57 @@
+//! In the end, what the clients hold is what the server has. Compares; repairs nothing.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use kube_sim::Sim;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::snapshot::{Snapshot, Versions};
+
+/// How long the last changes may take to arrive everywhere.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Waits until the caches agree with the server, and the controller has nothing left to do.
+pub(super) async fn agreement(sim: &Sim, snapshot: &mut Snapshot) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    loop {
+        snapshot.take();
+        match disagreement(sim, snapshot) {
+            None => return Ok(()),
+            Some(text) if begin.elapsed() >= WITHIN => bail!("{text}, {WITHIN:?} after the last change"),
+            Some(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+fn disagreement(sim: &Sim, snapshot: &Snapshot) -> Option<String> {
+    let compare = |what: &str, held: &Versions, version: &str, kind: &str| {
+        let has = versions(&sim.list(version, kind, "").unwrap_or_default());
+        (*held != has)
+            .then(|| format!("{what} differ: {} are held, {} are on the server", held.len(), has.len()))
+    };
+    compare("pods", &snapshot.pod_versions, "v1", "Pod")
+        .or_else(|| compare("nodes", &snapshot.node_versions(), "v1", "Node"))
+        .or_else(|| compare("sites", &snapshot.site_versions(), "demo.example.com/v1", "Site"))
+        .or_else(|| {
+            let (pages, wanted) = (pages(sim), snapshot.pages_wanted);
+            (u32::try_from(pages) != Ok(wanted) || snapshot.pages_done != wanted)
+                .then(|| format!("{wanted} pages are wanted, {pages} are there"))
+        })
+}
+
+/// How many pages of sites the server has.
+pub(super) fn pages(sim: &Sim) -> usize {
+    let maps = sim.list("v1", "ConfigMap", "").unwrap_or_default();
+    maps.iter().filter(|map| map["metadata"]["ownerReferences"][0]["kind"] == "Site").count()
+}
+
+fn versions(objects: &[Value]) -> Versions {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let of = |object: &Value| {
+        let meta = &object["metadata"];
+        ((text(&meta["namespace"]), text(&meta["name"])), text(&meta["resourceVersion"]))
+    };
+    objects.iter().map(of).collect()
+}

@@ -1,0 +1,116 @@
+//! The node informer: it finds nodes that break, and asks the server for the pods on them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
+use kube_client::api::{ListParams, WatchEvent};
+use kube_client::{Api, Client, ResourceExt};
+use kube_runtime::Informer;
+use kube_runtime::reflector::Store;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::tally::Tally;
+
+/// Starts to look after all nodes, and gives the informer's own cache of them.
+pub(super) fn start(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) -> Store<Node> {
+    let mut informer = Informer::new(Api::<Node>::all(client.clone()));
+    let store = informer.store();
+    tasks.spawn(async move {
+        let mut ward = Ward { pods: Api::all(client), broken: HashMap::new(), tally };
+        while let Some(event) = informer.next().await {
+            match event {
+                Ok(event) => ward.handle(event).await,
+                Err(error) => ward.tally.watch_failed("nodes", error),
+            }
+        }
+    });
+    store
+}
+
+/// Why a node cannot run pods, if so: its `Ready` condition is there and not true.
+pub(super) fn trouble(node: &Node) -> Option<&NodeCondition> {
+    let conditions = node.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status != "True")
+}
+
+struct Ward {
+    pods: Api<Pod>,
+    /// The nodes that are broken, and since when.
+    broken: HashMap<String, Instant>,
+    tally: Arc<Tally>,
+}
+
+impl Ward {
+    async fn handle(&mut self, event: WatchEvent<Arc<Node>>) {
+        match event {
+            WatchEvent::Added(node) => {
+                self.tally.nodes_added.add();
+                self.examine(&node).await;
+            }
+            WatchEvent::Modified(node) => {
+                self.tally.nodes_modified.add();
+                self.examine(&node).await;
+            }
+            WatchEvent::Deleted(node) => {
+                self.tally.nodes_deleted.add();
+                self.broken.remove(&node.name_any());
+                self.tally.tell(format!("{} left the cluster", node.name_any()));
+            }
+            // The stream gives the failure of a watch as an error, too.
+            WatchEvent::Bookmark(_) | WatchEvent::Error(_) => {}
+        }
+    }
+
+    async fn examine(&mut self, node: &Node) {
+        let name = node.name_any();
+        match (trouble(node), self.broken.contains_key(&name)) {
+            (Some(condition), false) => {
+                self.broken.insert(name.clone(), Instant::now());
+                self.tally.nodes_broken.add();
+                let reason = condition.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
+                let pods = self.pods_on(&name).await;
+                self.tally.tell(format!("{name} broke: {reason}; {pods}"));
+            }
+            (None, true) => {
+                self.tally.nodes_healed.add();
+                let since = self.broken.remove(&name);
+                let took = since.map(|since| since.elapsed().as_secs_f32()).unwrap_or_default();
+                self.tally.tell(format!("{name} is ready again after {took:.1} s"));
+            }
+            _ => {}
+        }
+    }
+
+    /// What the server says about the pods on a node.
+    async fn pods_on(&self, node: &str) -> String {
+        let params = ListParams::default().fields(&format!("spec.nodeName={node}"));
+        match self.pods.list(&params).await {
+            Ok(list) => format!("{} pods are on it", list.items.len()),
+            Err(error) => format!("its pods cannot be listed: {:#}", anyhow::Error::from(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(conditions: &serde_json::Value, expected: Option<&str>) {
+        let node = serde_json::json!({ "metadata": {}, "status": { "conditions": conditions } });
+        let node: Node = serde_json::from_value(node).unwrap();
+        assert_eq!(trouble(&node).and_then(|condition| condition.reason.as_deref()), expected);
+    }
+
+    #[test]
+    fn a_node_is_broken_unless_it_says_that_it_is_ready() {
+        let condition = |kind: &str, status: &str| serde_json::json!({ "type": kind, "status": status, "reason": format!("{kind}{status}") });
+        check(&serde_json::json!([condition("DiskPressure", "True"), condition("Ready", "True")]), None);
+        check(&serde_json::json!([condition("Ready", "False")]), Some("ReadyFalse"));
+        check(&serde_json::json!([condition("Ready", "Unknown")]), Some("ReadyUnknown"));
+        check(&serde_json::json!([]), None);
+    }
+}

@@ -1,0 +1,181 @@
+//! The custom resource of the demo, and its controller: a site has so many pages, each a config map that it owns.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube_client::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube_client::{Api, Client, CustomResourceExt, Resource, ResourceExt};
+use kube_derive::CustomResource;
+use kube_runtime::controller::{self, Action, Controller};
+use kube_runtime::reflector::Store;
+use kube_runtime::watcher;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::tally::Tally;
+
+/// The field manager of the controller's writes.
+const MANAGER: &str = "site-controller";
+/// The label of a page's config map, with the name of its site.
+const SITE: &str = "demo.example.com/site";
+/// How long the server may take to serve the new kind.
+const ESTABLISHED_WITHIN: Duration = Duration::from_secs(10);
+
+/// A site of several pages.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "demo.example.com",
+    version = "v1",
+    kind = "Site",
+    namespaced,
+    status = "SiteStatus",
+    printcolumn(name = "Pages", type_ = "integer", json_path = ".status.pages")
+)]
+pub(super) struct SiteSpec {
+    /// What stands on top of each page.
+    pub(super) title: String,
+    /// How many pages there are.
+    #[schemars(range(min = 0, max = 20))]
+    pub(super) pages: u32,
+}
+
+/// What the controller has brought about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(super) struct SiteStatus {
+    /// How many pages are up to date.
+    pub(super) pages: u32,
+}
+
+/// Applies the definition, and waits until it is served.
+pub(super) async fn install(client: &Client) -> anyhow::Result<()> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let definition = Site::crd();
+    let name = definition.name_any();
+    definitions.create(&PostParams::default(), &definition).await.context("cannot create the definition")?;
+    let established = async {
+        loop {
+            let found = definitions.get(&name).await?;
+            let conditions = found.status.and_then(|status| status.conditions).unwrap_or_default();
+            if conditions.iter().any(|one| one.type_ == "Established" && one.status == "True") {
+                return anyhow::Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match tokio::time::timeout(ESTABLISHED_WITHIN, established).await {
+        Ok(outcome) => outcome.context("cannot see whether the definition is established"),
+        Err(_) => bail!("{name} is not established after {ESTABLISHED_WITHIN:?}"),
+    }
+}
+
+/// The handle to the controller that runs.
+pub(super) struct Running {
+    stop: oneshot::Sender<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Running {
+    /// Lets the reconciles that run come to their end.
+    pub(super) async fn stop(self, patience: Duration) -> anyhow::Result<()> {
+        // It fails where the controller has ended already.
+        let _ = self.stop.send(());
+        match tokio::time::timeout(patience + Duration::from_secs(1), self.ended).await {
+            Ok(_) => Ok(()),
+            Err(_) => bail!("the controller did not shut down within {patience:?}"),
+        }
+    }
+}
+
+/// Starts the controller, and gives its own cache of sites.
+pub(super) fn start(tasks: &mut JoinSet<()>, client: &Client, tally: Arc<Tally>) -> (Store<Site>, Running) {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (end, ended) = oneshot::channel();
+    let owned = watcher::Config::default().labels(SITE);
+    let controller = Controller::new(Api::<Site>::all(client.clone()), watcher::Config::default())
+        .owns(Api::<ConfigMap>::all(client.clone()), owned)
+        .with_config(controller::Config::default().drain_timeout(super::DRAIN))
+        .graceful_shutdown_on(async {
+            // A handle that was dropped wants the end as well.
+            let _ = stopped.await;
+        });
+    let sites = controller.store();
+    let context = Arc::new(Reconciler { client: client.clone(), tally: tally.clone() });
+    let mut results = controller.run(reconcile, controller::backoff_on_error, context).boxed();
+    tasks.spawn(async move {
+        while let Some(result) = results.next().await {
+            match result {
+                Ok(_) => tally.reconciles.add(),
+                Err(error @ controller::Error::QueueError(_)) => tally.watch_failed("sites", error),
+                Err(error) => {
+                    tally.reconciles.add();
+                    tally.failures.add();
+                    tally.tell(format!("{:#}", anyhow::Error::from(error)));
+                }
+            }
+        }
+        // Nobody may be waiting.
+        let _ = end.send(());
+    });
+    (sites, Running { stop, ended })
+}
+
+/// What a reconcile works with.
+struct Reconciler {
+    client: Client,
+    tally: Arc<Tally>,
+}
+
+async fn reconcile(site: Arc<Site>, context: Arc<Reconciler>) -> Result<Action, kube_client::Error> {
+    if site.metadata.deletion_timestamp.is_some() {
+        // The garbage collector takes the pages.
+        return Ok(Action::await_change());
+    }
+    let (name, namespace) = (site.name_any(), site.namespace().unwrap_or_default());
+    let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
+    let params = ListParams::default().labels(&format!("{SITE}={name}"));
+    let found: BTreeMap<String, ConfigMap> =
+        maps.list(&params).await?.items.into_iter().map(|map| (map.name_any(), map)).collect();
+    let wanted: BTreeMap<String, ConfigMap> =
+        (0..site.spec.pages).map(|number| page(&site, number)).map(|map| (map.name_any(), map)).collect();
+    for (name, page) in &wanted {
+        if found.get(name).is_none_or(|found| found.data != page.data) {
+            maps.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(page)).await?;
+            context.tally.pages_written.add();
+        }
+    }
+    for name in found.keys().filter(|name| !wanted.contains_key(*name)) {
+        match maps.delete(name, &DeleteParams::default()).await {
+            Ok(_) => context.tally.pages_deleted.add(),
+            // Someone was faster.
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let status = SiteStatus { pages: site.spec.pages };
+    if site.status.as_ref() != Some(&status) {
+        let sites: Api<Site> = Api::namespaced(context.client.clone(), &namespace);
+        let patch = Patch::Merge(json!({ "status": status }));
+        sites.patch_status(&name, &PatchParams::default(), &patch).await?;
+    }
+    Ok(Action::await_change())
+}
+
+/// The config map of a page, as it should be.
+fn page(site: &Site, number: u32) -> ConfigMap {
+    let mut map = ConfigMap::default();
+    map.metadata.name = Some(format!("{}-page-{number}", site.name_any()));
+    map.metadata.namespace = site.namespace();
+    map.labels_mut().insert(SITE.to_owned(), site.name_any());
+    map.owner_references_mut().extend(site.controller_owner_ref(&()));
+    let html = format!("<h1>{}</h1><p>Page {} of {}</p>", site.spec.title, number + 1, site.spec.pages);
+    map.data = Some([("index.html".to_owned(), html)].into());
+    map
+}

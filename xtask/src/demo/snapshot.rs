@@ -1,0 +1,163 @@
+//! `Snapshot`: a look at the caches of the reflector, the informer and the controller. Asks the server nothing.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube_client::ResourceExt;
+use kube_runtime::reflector::Store;
+
+use super::nodes::trouble;
+use super::site::Site;
+
+/// A namespace and name, with the version that was seen.
+pub(super) type Versions = BTreeMap<(String, String), String>;
+
+/// What the caches hold, as of the last look.
+pub(super) struct Snapshot {
+    pod_store: Store<Pod>,
+    node_store: Store<Node>,
+    site_store: Store<Site>,
+    /// How many pods are in each state, by its name.
+    pub(super) pods: BTreeMap<&'static str, usize>,
+    pub(super) pod_versions: Versions,
+    /// How many states of pods have been seen: new ones, changed ones, and that they were gone.
+    pub(super) pod_changes: u64,
+    pub(super) nodes: usize,
+    /// The names of the nodes that are not ready.
+    pub(super) broken: Vec<String>,
+    pub(super) sites: usize,
+    /// Pages that are wanted, and those that the controller says it has brought about.
+    pub(super) pages_wanted: u32,
+    pub(super) pages_done: u32,
+}
+
+impl Snapshot {
+    pub(super) fn new(pod_store: Store<Pod>, node_store: Store<Node>, site_store: Store<Site>) -> Self {
+        Self {
+            pod_store,
+            node_store,
+            site_store,
+            pods: BTreeMap::new(),
+            pod_versions: Versions::new(),
+            pod_changes: 0,
+            nodes: 0,
+            broken: Vec::new(),
+            sites: 0,
+            pages_wanted: 0,
+            pages_done: 0,
+        }
+    }
+
+    /// Looks anew.
+    pub(super) fn take(&mut self) {
+        let pods = self.pod_store.state();
+        self.pods.clear();
+        for pod in &pods {
+            *self.pods.entry(state(pod)).or_default() += 1;
+        }
+        let versions: Versions = pods.iter().map(|pod| version(&**pod)).collect();
+        self.pod_changes += changes(&self.pod_versions, &versions);
+        self.pod_versions = versions;
+
+        let nodes = self.node_store.state();
+        self.nodes = nodes.len();
+        self.broken =
+            nodes.iter().filter(|node| trouble(node).is_some()).map(|node| node.name_any()).collect();
+        self.broken.sort();
+
+        let sites = self.site_store.state();
+        self.sites = sites.len();
+        self.pages_wanted = sites.iter().map(|site| site.spec.pages).sum();
+        self.pages_done =
+            sites.iter().filter_map(|site| site.status.as_ref()).map(|status| status.pages).sum();
+    }
+
+    /// How many pods there are in all states.
+    pub(super) fn pod_count(&self) -> usize {
+        self.pod_versions.len()
+    }
+
+    /// How many of these pods run.
+    pub(super) fn running(&self) -> usize {
+        self.pods.get(RUNNING).copied().unwrap_or_default()
+    }
+
+    /// The sites with the versions that the controller has seen.
+    pub(super) fn site_versions(&self) -> Versions {
+        self.site_store.state().iter().map(|site| version(&**site)).collect()
+    }
+
+    /// The nodes with the versions that the informer has seen.
+    pub(super) fn node_versions(&self) -> Versions {
+        self.node_store.state().iter().map(|node| version(&**node)).collect()
+    }
+}
+
+pub(super) const RUNNING: &str = "running";
+
+/// The state of a pod in a word.
+fn state(pod: &Pod) -> &'static str {
+    let status = pod.status.as_ref();
+    let ready = status.and_then(|status| status.conditions.as_ref()).is_some_and(|conditions| {
+        conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    });
+    match status.and_then(|status| status.phase.as_deref()) {
+        _ if pod.metadata.deletion_timestamp.is_some() => "stopping",
+        Some("Running") if ready => RUNNING,
+        Some("Running") => "not ready",
+        Some("Succeeded") => "completed",
+        Some("Failed") => "failed",
+        _ => "pending",
+    }
+}
+
+fn version(object: &impl ResourceExt) -> ((String, String), String) {
+    let place = (object.namespace().unwrap_or_default(), object.name_any());
+    (place, object.resource_version().unwrap_or_default())
+}
+
+/// How many objects are new, different or gone.
+fn changes(before: &Versions, now: &Versions) -> u64 {
+    let different = now.iter().filter(|(place, version)| before.get(*place) != Some(*version)).count();
+    let gone = before.keys().filter(|place| !now.contains_key(*place)).count();
+    u64::try_from(different + gone).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn versions(of: &[(&str, &str)]) -> Versions {
+        of.iter()
+            .map(|(name, version)| ((String::new(), (*name).to_owned()), (*version).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn counts_what_is_new_changed_and_gone() {
+        let before = versions(&[("same", "1"), ("changed", "2"), ("gone", "3")]);
+        let now = versions(&[("same", "1"), ("changed", "4"), ("new", "5")]);
+        assert_eq!(changes(&before, &now), 3);
+        assert_eq!(changes(&now, &now), 0);
+    }
+
+    #[track_caller]
+    fn check_state(pod: serde_json::Value, expected: &str) {
+        assert_eq!(state(&serde_json::from_value(pod).unwrap()), expected);
+    }
+
+    #[test]
+    fn a_pods_state_is_what_a_person_would_call_it() {
+        use serde_json::json;
+        let ready = json!([{ "type": "Ready", "status": "True" }]);
+        check_state(json!({ "metadata": {} }), "pending");
+        check_state(json!({ "metadata": {}, "status": { "phase": "Running" } }), "not ready");
+        check_state(
+            json!({ "metadata": {}, "status": { "phase": "Running", "conditions": ready } }),
+            RUNNING,
+        );
+        check_state(json!({ "metadata": {}, "status": { "phase": "Succeeded" } }), "completed");
+        let deleted = json!({ "deletionTimestamp": "2026-01-01T00:00:00Z" });
+        check_state(json!({ "metadata": deleted, "status": { "phase": "Running" } }), "stopping");
+    }
+}

@@ -1,0 +1,63 @@
+//! `Summary`: what came of the demo, in a few lines.
+
+use std::fmt;
+use std::time::Duration;
+
+use kube_sim::Sim;
+
+use super::check::pages;
+use super::snapshot::Snapshot;
+use super::tally::Tally;
+
+pub(super) struct Summary<'a> {
+    pub(super) took: Duration,
+    pub(super) sim: &'a Sim,
+    pub(super) tally: &'a Tally,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) agreement: &'a anyhow::Result<()>,
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tally, snapshot, .. } = self;
+        writeln!(f, "summary of {:.1} s", self.took.as_secs_f32())?;
+        writeln!(
+            f,
+            "  objects     {} pods, {} nodes, {} sites, {} pages",
+            snapshot.pod_count(),
+            snapshot.nodes,
+            snapshot.sites,
+            pages(self.sim)
+        )?;
+        writeln!(
+            f,
+            "  events      {} of nodes ({} added, {} modified, {} deleted), {} changes of pods in the cache",
+            tally.node_events(),
+            tally.nodes_added.get(),
+            tally.nodes_modified.get(),
+            tally.nodes_deleted.get(),
+            snapshot.pod_changes
+        )?;
+        writeln!(f, "  nodes       {} broke, {} healed", tally.nodes_broken.get(), tally.nodes_healed.get())?;
+        writeln!(
+            f,
+            "  reconciles  {} ({} failed) after {} visits: {} pages written, {} deleted",
+            tally.reconciles.get(),
+            tally.failures.get(),
+            tally.visits.get(),
+            tally.pages_written.get(),
+            tally.pages_deleted.get()
+        )?;
+        writeln!(
+            f,
+            "  server      {} requests, resource version {}, {} watch errors",
+            self.sim.journal().total(),
+            self.sim.resource_version(),
+            tally.watch_errors.get()
+        )?;
+        match self.agreement {
+            Ok(()) => writeln!(f, "  in the end  every cache agrees with the server"),
+            Err(error) => writeln!(f, "  in the end  {error}"),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `View`: the demo on the screen. Rows that are redrawn on a terminal, with the news scrolling above them; plain lines
+//! elsewhere.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kube_sim::Sim;
+use tokio::time::Instant;
+
+use super::snapshot::{RUNNING, Snapshot};
+use super::tally::Tally;
+
+/// How often a line tells of the state where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(2);
+/// Redraws a second.
+const RATE: u8 = 10;
+
+/// Where the demo is shown.
+pub(super) struct View {
+    begin: Instant,
+    kind: Kind,
+}
+
+enum Kind {
+    Terminal(Box<Rows>),
+    Lines { next: Instant },
+}
+
+struct Rows {
+    all: MultiProgress,
+    title: ProgressBar,
+    pods: ProgressBar,
+    nodes: ProgressBar,
+    sites: ProgressBar,
+    total: ProgressBar,
+}
+
+impl View {
+    /// On the terminal if stdout is one, else as lines.
+    pub(super) fn new(title: &str, begin: Instant) -> Self {
+        let kind = if std::io::stdout().is_terminal() {
+            Kind::Terminal(Box::new(Rows::new(title)))
+        } else {
+            println!("{title}");
+            Kind::Lines { next: begin + LINE_EVERY }
+        };
+        Self { begin, kind }
+    }
+
+    /// Something has happened.
+    pub(super) fn news(&self, line: &str) {
+        let line = format!("{:>7.1} s  {line}", self.begin.elapsed().as_secs_f32());
+        match &self.kind {
+            Kind::Terminal(rows) => rows.all.suspend(|| println!("{line}")),
+            Kind::Lines { .. } => println!("{line}"),
+        }
+    }
+
+    /// Shows the present state.
+    pub(super) fn show(&mut self, sim: &Sim, tally: &Tally, snapshot: &Snapshot) {
+        let texts = Texts::of(sim, tally, snapshot);
+        match &mut self.kind {
+            Kind::Terminal(rows) => rows.show(&texts, snapshot),
+            Kind::Lines { next } if Instant::now() >= *next => {
+                *next += LINE_EVERY;
+                self.news(&texts.line());
+            }
+            Kind::Lines { .. } => {}
+        }
+    }
+
+    /// Takes the rows off the screen.
+    pub(super) fn finish(&self) {
+        if let Kind::Terminal(rows) = &self.kind {
+            // Each by itself, since one that is not finished draws once more when it is dropped.
+            for row in [&rows.title, &rows.pods, &rows.nodes, &rows.sites, &rows.total] {
+                row.finish_and_clear();
+            }
+        }
+    }
+}
+
+impl Rows {
+    fn new(title: &str) -> Self {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(RATE));
+        let add = |prefix: &str, template: &str| {
+            let bar = all.add(ProgressBar::new(1).with_style(style(template)));
+            bar.set_prefix(prefix.to_owned());
+            bar
+        };
+        let row = |prefix: &str, colours: &str| {
+            add(prefix, &format!("  {{prefix:6.bold}} {{bar:24.{colours}}} {{wide_msg}}"))
+        };
+        let rows = Self {
+            title: add("", "{spinner:.cyan} {msg:.bold}  {elapsed:.dim}"),
+            pods: row("pods", "green/black.bright"),
+            nodes: row("nodes", "green/red"),
+            sites: row("sites", "cyan/yellow"),
+            total: add("", "  {wide_msg:.dim}"),
+            all,
+        };
+        rows.title.set_message(title.to_owned());
+        rows
+    }
+
+    fn show(&self, texts: &Texts, snapshot: &Snapshot) {
+        let set = |bar: &ProgressBar, done: usize, of: usize, text: &str| {
+            bar.set_length(u64::try_from(of.max(1)).unwrap_or(1));
+            bar.set_position(u64::try_from(done).unwrap_or(0));
+            bar.set_message(text.to_owned());
+        };
+        let done = usize::try_from(snapshot.pages_done.min(snapshot.pages_wanted)).unwrap_or(0);
+        let wanted = usize::try_from(snapshot.pages_wanted).unwrap_or(0);
+        set(&self.pods, snapshot.running(), snapshot.pod_count(), &texts.pods);
+        set(&self.nodes, snapshot.nodes - snapshot.broken.len(), snapshot.nodes, &texts.nodes);
+        set(&self.sites, done, wanted, &texts.sites);
+        self.total.set_message(texts.total.clone());
+        self.title.tick();
+        self.total.tick();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("━━━")
+}
+
+/// The state in words.
+struct Texts {
+    pods: String,
+    nodes: String,
+    sites: String,
+    total: String,
+}
+
+impl Texts {
+    fn of(sim: &Sim, tally: &Tally, snapshot: &Snapshot) -> Self {
+        let mut states = vec![format!("{} {RUNNING}", snapshot.running())];
+        states.extend(
+            snapshot
+                .pods
+                .iter()
+                .filter(|(state, _)| **state != RUNNING)
+                .map(|(state, n)| format!("{n} {state}")),
+        );
+        let broken = match snapshot.broken.as_slice() {
+            [] => "all ready".to_owned(),
+            names => format!("broken: {}", names.join(", ")),
+        };
+        Self {
+            pods: format!("{}: {}", snapshot.pod_count(), states.join(", ")),
+            nodes: format!("{}: {broken}", snapshot.nodes),
+            sites: format!(
+                "{}: {} of {} pages, {} reconciles, {} failed",
+                snapshot.sites,
+                snapshot.pages_done,
+                snapshot.pages_wanted,
+                tally.reconciles.get(),
+                tally.failures.get()
+            ),
+            total: format!(
+                "{} changes of pods, {} events of nodes, {} requests, resource version {}",
+                snapshot.pod_changes,
+                tally.node_events(),
+                sim.journal().total(),
+                sim.resource_version()
+            ),
+        }
+    }
+
+    fn line(&self) -> String {
+        format!("[pods {} | nodes {} | sites {}]", self.pods, self.nodes, self.sites)
+    }
+}

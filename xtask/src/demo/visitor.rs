@@ -1,0 +1,115 @@
+//! Someone who changes the sites now and then, and sometimes breaks them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube_client::{Api, Client, ResourceExt};
+use serde_json::json;
+
+use super::site::{Site, SiteSpec};
+use super::tally::Tally;
+
+const NAMESPACE: &str = "default";
+/// The time between two visits, in milliseconds.
+const PAUSE: std::ops::Range<u64> = 500..1_600;
+const NAMES: [&str; 5] = ["blog", "docs", "news", "wiki", "shop"];
+const TITLES: [&str; 6] = ["Welcome", "Hello", "Opening soon", "Sale", "All new", "Moved"];
+const MOST_PAGES: u32 = 6;
+
+/// Visits without end. What fails is told and left to the next visit.
+pub(super) async fn visit(client: Client, tally: Arc<Tally>, seed: u64) {
+    let mut visitor = Visitor {
+        sites: Api::namespaced(client.clone(), NAMESPACE),
+        maps: Api::namespaced(client, NAMESPACE),
+        random: fastrand::Rng::with_seed(seed),
+    };
+    loop {
+        match visitor.change().await {
+            Ok(Some(line)) => {
+                tally.visits.add();
+                tally.tell(line);
+            }
+            Ok(None) => {}
+            Err(error) => tally.tell(format!("visitor: {:#}", anyhow::Error::from(error))),
+        }
+        tokio::time::sleep(Duration::from_millis(visitor.random.u64(PAUSE))).await;
+    }
+}
+
+struct Visitor {
+    sites: Api<Site>,
+    maps: Api<ConfigMap>,
+    random: fastrand::Rng,
+}
+
+impl Visitor {
+    /// Changes something, and says what.
+    async fn change(&mut self) -> Result<Option<String>, kube_client::Error> {
+        let sites = self.sites.list(&ListParams::default()).await?.items;
+        let Some(site) = (sites.len() > 1).then(|| &sites[self.random.usize(..sites.len())]) else {
+            return self.open(&sites).await;
+        };
+        match self.random.u8(..10) {
+            0 | 1 => self.open(&sites).await,
+            2 if sites.len() > 2 => self.close(site).await,
+            3 | 4 => self.tear_out(site).await,
+            5 | 6 => self.rename(site).await,
+            _ => self.resize(site).await,
+        }
+    }
+
+    async fn open(&mut self, sites: &[Site]) -> Result<Option<String>, kube_client::Error> {
+        let free = NAMES.iter().find(|name| !sites.iter().any(|site| site.name_any() == **name));
+        let Some(name) = free else { return Ok(None) };
+        let title = TITLES[self.random.usize(..TITLES.len())].to_owned();
+        let pages = self.random.u32(2..=MOST_PAGES);
+        let site = Site::new(name, SiteSpec { title, pages });
+        self.sites.create(&PostParams::default(), &site).await?;
+        Ok(Some(format!("site {name} opened with {pages} pages")))
+    }
+
+    async fn close(&self, site: &Site) -> Result<Option<String>, kube_client::Error> {
+        let name = site.name_any();
+        self.sites.delete(&name, &DeleteParams::default()).await?;
+        Ok(Some(format!("site {name} closed; its pages are garbage now")))
+    }
+
+    /// Deletes a page behind the controller's back.
+    async fn tear_out(&mut self, site: &Site) -> Result<Option<String>, kube_client::Error> {
+        let name = site.name_any();
+        let Some(number) = site.spec.pages.checked_sub(1).map(|last| self.random.u32(..=last)) else {
+            return Ok(None);
+        };
+        match self.maps.delete(&format!("{name}-page-{number}"), &DeleteParams::default()).await {
+            Ok(_) => Ok(Some(format!("site {name} lost page {}: torn out", number + 1))),
+            // The controller has not written it yet.
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn rename(&mut self, site: &Site) -> Result<Option<String>, kube_client::Error> {
+        let title = TITLES[self.random.usize(..TITLES.len())];
+        if title == site.spec.title {
+            return Ok(None);
+        }
+        self.patch(site, &json!({ "title": title })).await?;
+        Ok(Some(format!("site {} is now called \"{title}\"", site.name_any())))
+    }
+
+    async fn resize(&mut self, site: &Site) -> Result<Option<String>, kube_client::Error> {
+        let pages = self.random.u32(1..=MOST_PAGES);
+        if pages == site.spec.pages {
+            return Ok(None);
+        }
+        self.patch(site, &json!({ "pages": pages })).await?;
+        Ok(Some(format!("site {} goes from {} to {pages} pages", site.name_any(), site.spec.pages)))
+    }
+
+    async fn patch(&self, site: &Site, spec: &serde_json::Value) -> Result<(), kube_client::Error> {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        self.sites.patch(&site.name_any(), &PatchParams::default(), &patch).await.map(drop)
+    }
+}

@@ -1,0 +1,76 @@
+//! `cargo xtask demo` to its end, where there is no terminal.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::time::{Duration, Instant};
+
+use common::{World, finish, signal};
+use rustix::process::Signal;
+
+/// The number in front of a word on the summary's line that begins with `line`.
+#[track_caller]
+fn number(text: &str, line: &str, word: &str) -> u64 {
+    let found = text.lines().map(str::trim).find(|found| found.starts_with(line));
+    let words: Vec<_> =
+        found.unwrap_or_else(|| panic!("no {line} in {text}")).split([' ', ',', '(', ')']).collect();
+    let at = words.iter().position(|other| *other == word);
+    let at = at.unwrap_or_else(|| panic!("no {word} in {words:?}"));
+    words[..at].iter().rev().find(|word| !word.is_empty()).and_then(|number| number.parse().ok()).unwrap()
+}
+
+#[test]
+fn reflector_informer_and_controller_are_at_work_and_agree_with_the_server() {
+    let world = World::new();
+    let start = Instant::now();
+    let (code, text) = finish(world.xtask(&["demo", "--seconds", "6", "--seed", "1"]).spawn().unwrap());
+    assert_eq!(code, Some(0), "{text}");
+    assert!(start.elapsed() >= Duration::from_secs(6));
+    assert!(text.contains("over TLS, seed 1"), "{text}");
+    assert!(text.lines().filter(|line| line.contains("[pods ")).count() >= 2, "{text}");
+    for (line, word) in [
+        ("objects", "pods"),
+        ("objects", "nodes"),
+        ("objects", "sites"),
+        ("objects", "pages"),
+        ("events", "of"),
+        ("events", "changes"),
+        ("nodes", "broke"),
+    ] {
+        assert!(number(&text, line, word) > 0, "no {word}: {text}");
+    }
+    let reconciles = text.lines().find_map(|line| line.trim().strip_prefix("reconciles")).unwrap();
+    assert!(reconciles.trim().split(' ').next().unwrap().parse::<u64>().unwrap() > 0, "{text}");
+    assert!(text.contains("(0 failed)") && text.contains(" 0 watch errors"), "{text}");
+    assert!(text.contains("every cache agrees with the server"), "{text}");
+    assert!(text.contains("pods are on it"), "{text}");
+    world.is_clean();
+}
+
+#[test]
+fn an_interrupt_ends_it_early_with_the_summary() {
+    let world = World::new();
+    let mut child = world.xtask(&["demo"]).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("opened with") {
+        line.clear();
+        assert!(stdout.read_line(&mut line).unwrap() > 0, "it ended by itself");
+    }
+    signal(&child, Signal::INT);
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!(finish(child).0, Some(0), "{rest}");
+    assert!(rest.contains("summary of") && rest.contains("every cache agrees"), "{rest}");
+    world.is_clean();
+}
+
+#[test]
+fn bad_arguments_are_refused() {
+    let world = World::new();
+    for args in [["demo", "--seconds", "0"], ["demo", "--seconds", "soon"], ["demo", "--seed", "-1"]] {
+        let (code, text) = finish(world.xtask(&args).spawn().unwrap());
+        assert_eq!(code, Some(2), "{text}");
+    }
+}

@@ -1,0 +1,153 @@
+//! `cargo xtask sim` as a person or a script uses it: exit codes, interrupts, what is left behind, and kubectl.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command};
+
+use common::{World, finish, signal};
+use rustix::process::Signal;
+
+/// Runs `sim` with these arguments to its end.
+fn sim(world: &World, args: &[&str]) -> (Option<i32>, String) {
+    let all: Vec<_> = ["sim"].iter().chain(args).copied().collect();
+    finish(world.xtask(&all).spawn().unwrap())
+}
+
+/// The first lines that `sim` without a command prints, up to the one that says how it ends.
+fn lines(child: &mut Child) -> Vec<String> {
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut lines = Vec::new();
+    for line in stdout.lines() {
+        lines.push(line.unwrap());
+        if lines.last().unwrap().contains("Ctrl-C") {
+            break;
+        }
+    }
+    lines
+}
+
+/// Whether tests with kubectl can run here; says so if not.
+fn kubectl(world: &World) -> bool {
+    let mut command = Command::new("kubectl");
+    world.place(&mut command);
+    let found = command.args(["version", "--client"]).output().is_ok_and(|output| output.status.success());
+    if !found {
+        eprintln!("skipped: there is no kubectl on the PATH");
+    }
+    found
+}
+
+#[test]
+fn the_exit_code_is_the_commands() {
+    let world = World::new();
+    assert_eq!(sim(&world, &["--", "sh", "-c", "exit 7"]).0, Some(7));
+    assert_eq!(sim(&world, &["--", "true"]).0, Some(0));
+    let (code, text) = sim(&world, &["--", "no-such-program"]);
+    assert_eq!(code, Some(127), "{text}");
+    assert!(text.contains("cannot run no-such-program"), "{text}");
+    world.is_clean();
+}
+
+#[test]
+fn the_kubeconfig_is_private_and_goes() {
+    let world = World::new();
+    let script = "stat -c %a $KUBECONFIG; echo $KUBECONFIG; grep -c client-key-data $KUBECONFIG; env";
+    let (code, text) = sim(&world, &["--", "sh", "-c", script]);
+    assert_eq!(code, Some(0), "{text}");
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!((lines[0], lines[2]), ("600", "1"), "{text}");
+    assert!(!Path::new(lines[1]).exists());
+    assert!(!text.contains("CARGO_PKG_NAME"), "{text}");
+    world.is_clean();
+}
+
+#[test]
+fn without_a_command_it_stays_until_interrupted() {
+    let world = World::new();
+    for (how, code) in [(Signal::INT, 0), (Signal::TERM, 0)] {
+        let mut child = world.xtask(&["sim", "--http", "--nodes", "1"]).spawn().unwrap();
+        let said = lines(&mut child);
+        assert!(said[0].starts_with("kube-sim at http://127.0.0.1:"), "{said:?}");
+        let kubeconfig = said[1].strip_prefix("export KUBECONFIG=").unwrap();
+        assert_eq!(fs::metadata(kubeconfig).unwrap().permissions().mode() & 0o777, 0o600);
+        signal(&child, how);
+        assert_eq!(finish(child).0, Some(code));
+        assert!(!Path::new(kubeconfig).exists());
+    }
+    world.is_clean();
+}
+
+#[test]
+fn an_interrupt_ends_the_command_and_all_else() {
+    let world = World::new();
+    let script =
+        "trap 'echo told > $WORLD/told; exit 3' TERM; echo up > $WORLD/up; while :; do sleep 0.1; done";
+    let child = world.xtask(&["sim", "--", "sh", "-c", script]).spawn().unwrap();
+    assert!(common::eventually(|| world.path("up").exists()));
+    signal(&child, Signal::INT);
+    assert_eq!(finish(child).0, Some(130));
+    assert!(world.path("told").exists(), "the command was not asked to end");
+    world.is_clean();
+}
+
+#[test]
+fn what_cannot_be_done_is_refused() {
+    let world = World::new();
+    let check = |args: &[&str], expected: &str| {
+        let (code, text) = sim(&world, args);
+        assert!(code != Some(0) && text.contains(expected), "{args:?}: {code:?}: {text}");
+    };
+    check(&["--listen", "here"], "IP address");
+    check(&["--nodes", "1000000"], "1000");
+    check(&["--frobnicate"], "--frobnicate");
+    check(&["--no-workload", "--calm"], "cannot be used with");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    check(&["--listen", &address], &format!("listening on {address}"));
+    world.is_clean();
+}
+
+#[test]
+fn kubectl_sees_a_cluster_at_work() {
+    let world = World::new();
+    if !kubectl(&world) {
+        return;
+    }
+    let (code, text) = sim(&world, &["--", "kubectl", "get", "nodes,pods", "-A"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("node/node-0") && text.contains("Ready"), "{text}");
+    assert!(
+        text.lines().filter(|line| line.contains("pod/") && line.contains("Running")).count() > 5,
+        "{text}"
+    );
+    let (code, text) =
+        sim(&world, &["--no-workload", "--nodes", "2", "--", "kubectl", "get", "nodes,pods", "-A"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(text.matches("node/").count(), 2, "{text}");
+    assert_eq!(text.matches("pod/").count(), 0, "{text}");
+    world.is_clean();
+}
+
+#[test]
+fn what_kubectl_asks_for_happens() {
+    let world = World::new();
+    if !kubectl(&world) {
+        return;
+    }
+    let script = "set -e
+        kubectl create deployment web --image=registry.example.com/web:1 --replicas=2
+        kubectl rollout status deployment web --timeout=60s
+        kubectl get pods -l app=web --no-headers | wc -l";
+    let (code, text) = sim(&world, &["--calm", "--pace", "20", "--", "sh", "-c", script]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("successfully rolled out") && text.lines().any(|line| line.trim() == "2"),
+        "{text}"
+    );
+    world.is_clean();
+}
