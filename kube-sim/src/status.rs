@@ -115,12 +115,17 @@ impl SimError {
         details.as_object_mut().expect("details was made an object above")
     }
 
+    pub(crate) fn no_such_resource() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+            .with_empty_details()
+    }
+
     pub(crate) fn not_found(group: &str, resource: &str, name: &str) -> Self {
         let message = format!("{} \"{name}\" not found", qualified(resource, group));
         Self::new(StatusCode::NOT_FOUND, "NotFound", message).with_details(name, group, resource)
     }
 
-    fn with_causeless_details(mut self) -> Self {
+    pub(crate) fn with_empty_details(mut self) -> Self {
         self.details_mut();
         self
     }
@@ -174,7 +179,7 @@ impl SimError {
             "MethodNotAllowed",
             "the server does not allow this method on the requested resource",
         )
-        .with_causeless_details()
+        .with_empty_details()
     }
 
     pub(crate) fn expired(message: impl Into<String>) -> Self {
@@ -199,8 +204,9 @@ impl SimError {
         Self::new(
             StatusCode::NOT_ACCEPTABLE,
             "NotAcceptable",
-            format!("only the following media types are accepted: {offered}"),
+            format!("406: Not Acceptable\n\nAvailable representations: {offered}"),
         )
+        .with_empty_details()
     }
 
     pub(crate) fn unsupported_media_type(offered: &str) -> Self {

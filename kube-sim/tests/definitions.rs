@@ -92,7 +92,7 @@ async fn instances_are_defaulted_pruned_and_validated() {
     assert_eq!(message, "Foo.example.com \"b\" is invalid: spec.info: Required value");
     let message = put(&sim, &format!("{FOOS}/a"), foo("a", json!({"info": "y"}))).await.fails(422, "Invalid");
     assert!(
-        message.contains("metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"),
+        message.contains("metadata.resourceVersion: Invalid value: 0: must be specified for an update"),
         "{message}"
     );
     let kind = "application/strategic-merge-patch+json";

@@ -77,5 +77,10 @@ pub(crate) fn resources(registry: &Registry, group: &str, version: &str) -> Opti
         }
     }
     let name = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": entries}))
+    let mut list = json!({"kind": "APIResourceList", "groupVersion": name, "resources": entries});
+    // The oldest group has the oldest form.
+    if !group.is_empty() {
+        list["apiVersion"] = "v1".into();
+    }
+    Some(list)
 }

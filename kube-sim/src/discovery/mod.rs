@@ -18,13 +18,21 @@ use crate::status::SimError;
 const MINOR: &str = "37";
 const RELEASE: &str = "v1.37.2";
 
+/// What is said of a resource or version that is not there: built-in groups answer with a status, others, which are known
+/// to nobody, with a text.
+pub(crate) fn unknown(group: &str) -> Result<Reply, SimError> {
+    if crate::builtin::groups().iter().any(|g| g.name == group) {
+        return Err(SimError::no_such_resource());
+    }
+    Ok(Reply::no_page())
+}
+
 /// Answers a path that names no resource.
 pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimError> {
     if !matches!(request.method, Method::GET | Method::HEAD) {
-        return Ok(match request.path.as_str() {
-            path if path.starts_with("/api") => Reply::error(&SimError::method_not_allowed()),
-            _ => Reply::no_page(),
-        });
+        let first = request.path.split('/').nth(1).unwrap_or_default();
+        let known = ["api", "apis", "version", "healthz", "livez", "readyz", "openapi", ""].contains(&first);
+        return if known { Err(SimError::method_not_allowed()) } else { Ok(Reply::no_page()) };
     }
     let parts: Vec<&str> = request.path.split('/').filter(|p| !p.is_empty()).collect();
     let state = inner.lock();
@@ -44,12 +52,18 @@ pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimE
             Wanted::Legacy if *root == "api" => Reply::json(&legacy::core_versions()),
             Wanted::Legacy => Reply::json(&legacy::groups(registry)),
         },
-        ["api", version] => of_version(legacy::resources(registry, "", version)),
+        ["api", version] => match legacy::resources(registry, "", version) {
+            Some(list) => Reply::json(&list),
+            None => unknown("")?,
+        },
         ["apis", group] => match legacy::group(registry, group) {
             Some(group) => Reply::json(&group),
             None => Reply::no_page(),
         },
-        ["apis", group, version] => of_version(legacy::resources(registry, group, version)),
+        ["apis", group, version] => match legacy::resources(registry, group, version) {
+            Some(list) => Reply::json(&list),
+            None => unknown(group)?,
+        },
         ["openapi", "v2"] => open_api::version_two(&request.accept)?,
         ["openapi", "v3"] => Reply::json(&open_api::index(registry)),
         ["openapi", "v3", "api", version] => open_api(registry, "", version),

@@ -28,7 +28,7 @@ pub(crate) struct Accept {
 
 pub(crate) const JSON: Accept = Accept { shape: Shape::Plain, encoding: Encoding::Json };
 
-const OFFERED: &str = "application/json, application/yaml";
+const OFFERED: &str = "application/json, application/yaml, application/json;stream=watch";
 
 /// One entry of an `Accept` header: its media type and its parameters.
 pub(crate) fn entries(header: &str) -> impl Iterator<Item = (String, Vec<(String, String)>)> + '_ {

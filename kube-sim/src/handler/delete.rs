@@ -80,7 +80,7 @@ impl Delete {
             errors.push(FieldError::not_supported(
                 "propagationPolicy",
                 policy.as_str(),
-                &["Background", "Foreground", "Orphan", "nil"],
+                &["Foreground", "Background", "Orphan", "nil"],
             ));
         }
         if self.propagation.is_some() && self.orphan.is_some() {
@@ -98,18 +98,19 @@ impl Delete {
 
     fn check_preconditions(&self, target: &Target, object: &Stored) -> Result<(), SimError> {
         let resource = &target.resource;
-        let refuse = |what: &str, wanted: &str, have: &str| {
+        let refuse = |what: &str, wanted: &str, have: &str, hint: &str| {
             let why = format!(
-                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {have}"
+                "the {what} in the precondition ({wanted}) does not match the {what} in record ({have}). The object might have been {hint}"
             );
-            Err(SimError::conflict(&resource.group, &resource.plural, object.name(), &why))
+            // The kind stands here where other conflicts name the resource.
+            Err(SimError::conflict(&resource.group, &resource.kind, object.name(), &why))
         };
         if let Some(uid) = self.uid.as_deref().filter(|uid| *uid != &*object.uid) {
-            return refuse("UID", uid, &object.uid);
+            return refuse("UID", uid, &object.uid, "deleted and then recreated");
         }
         let have = object.version.to_string();
         if let Some(version) = self.version.as_deref().filter(|v| *v != have) {
-            return refuse("ResourceVersion", version, &have);
+            return refuse("ResourceVersion", version, &have, "modified");
         }
         Ok(())
     }
@@ -143,7 +144,12 @@ pub(crate) fn one(state: &mut State, target: &Target, delete: &Delete) -> Result
             accepted: delete.orphan == Some(false),
         }),
         _ if rules::returns_deleted(resource) => {
-            Ok(Deleted::Object { object: convert::view(resource, &object), accepted: false })
+            let mut last = convert::view(resource, &object);
+            if resource.kind == "Pod" {
+                // Pods go through a grace period, also through one of no length.
+                gc::mark(state, resource, &object.value(), &mut last, 0);
+            }
+            Ok(Deleted::Object { object: last, accepted: false })
         }
         _ => Ok(Deleted::Status(success(target, &object))),
     }

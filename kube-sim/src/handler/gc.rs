@@ -134,7 +134,8 @@ fn pod_grace(pod: &Value, asked: Option<i64>) -> i64 {
     }
 }
 
-fn mark(state: &State, resource: &Resource, old: &Value, new: &mut Value, grace: i64) {
+/// Writes the marks of a deletion into `new`.
+pub(crate) fn mark(state: &State, resource: &Resource, old: &Value, new: &mut Value, grace: i64) {
     let first = !meta::is_being_deleted(old);
     if first || old["metadata"]["deletionGracePeriodSeconds"] != grace {
         let after = Duration::from_secs(grace.unsigned_abs());

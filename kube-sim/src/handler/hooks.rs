@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::gc;
+use crate::apply;
 use crate::registry::{Resource, crd};
 use crate::store::object::Stored;
 use crate::store::{Place, State};
@@ -28,7 +29,7 @@ pub(crate) fn after_update(state: &mut State, resource: &Resource, object: &Arc<
 
 /// Accepts a definition's names and serves it at once.
 fn establish(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
-    let before = object.value();
+    let before = object.typed_value(&resource.api_version, &resource.kind);
     let mut crd = before.clone();
     let conflict = state.registry.name_conflict(&crd);
     let now = state.clock.stamp();
@@ -37,6 +38,18 @@ fn establish(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
         state.registry.serve(&crd);
     }
     if crd != before {
+        let schema = resource.schema();
+        let cx = apply::Context {
+            schema: &schema,
+            api_version: &resource.api_version,
+            kind: &resource.kind,
+            served: &resource.served,
+            subresource: "status",
+            manager: "kube-apiserver",
+            now: &now,
+            reset: apply::reset_fields(resource.builtin(), "status", true),
+        };
+        apply::track(&cx, Some(&before), &mut crd);
         // Without room for the conditions the definition is served all the same.
         let _ = state.commit(resource, object.key.clone(), crd);
     }

@@ -140,15 +140,16 @@ pub(crate) fn check(resource: &Resource, object: &Value) -> Vec<FieldError> {
             "finalizer orphan and foregroundDeletion cannot be both set",
         ));
     }
-    for finalizer in &finalizers {
+    for (i, finalizer) in finalizers.iter().enumerate() {
+        let field = format!("metadata.finalizers[{i}]");
         if !is_qualified_name(finalizer) {
-            errors.push(FieldError::invalid("metadata.finalizers", finalizer.as_str(), NAME_PART));
+            errors.push(FieldError::invalid(field, finalizer.as_str(), NAME_PART));
         } else if resource.custom().is_none()
             && !finalizer.contains('/')
             && !STANDARD.contains(&finalizer.as_str())
         {
             errors.push(FieldError::invalid(
-                "metadata.finalizers",
+                field,
                 finalizer.as_str(),
                 "name is neither a standard finalizer name nor is it fully qualified",
             ));

@@ -61,17 +61,13 @@ pub(crate) fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Reply, Sim
     };
     let mut state = inner.lock();
     gc::run_due(&mut state);
-    if !state.registry.has_version(&path.group, &path.version) {
-        return Ok(Reply::no_page());
-    }
     let verb = verb_of(&request.method, &path, &request.query);
     let watch = path.watch;
-    let whole = path.resource.clone();
+    let group = path.group.clone();
     let Some(target) = path.resolve(&state.registry) else {
-        tracing::trace!(resource = whole, "no such resource");
-        return Ok(Reply::no_page());
+        return discovery::unknown(&group);
     };
-    let mut options = Options::parse(&request.query)?;
+    let mut options = Options::parse(&request.method, &request.query)?;
     options.watch |= watch;
     let mut call = Call { inner, state: &mut state, request, target: &target, options: &options };
     call.run(verb)

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use http::{Method, StatusCode};
+use serde_json::Value;
+
 use crate::schema::FieldError;
 use crate::status::SimError;
 
@@ -49,14 +52,21 @@ pub(crate) struct Options {
 impl Options {
     /// # Errors
     /// 400 for a value of the wrong type, 422 for one that is not allowed.
-    pub(crate) fn parse(query: &str) -> Result<Self, SimError> {
+    pub(crate) fn parse(method: &Method, query: &str) -> Result<Self, SimError> {
         let mut o = Self::default();
+        let mut version_text = None;
+        let kind = match *method {
+            Method::PUT => "UpdateOptions",
+            Method::PATCH => "PatchOptions",
+            Method::DELETE => "DeleteOptions",
+            _ => "CreateOptions",
+        };
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let value = value.into_owned();
             match &*key {
                 "labelSelector" => o.label_selector = value,
                 "fieldSelector" => o.field_selector = value,
-                "resourceVersion" if !value.is_empty() => o.version = Some(version(&value)?),
+                "resourceVersion" if !value.is_empty() => version_text = Some(value),
                 "resourceVersionMatch" => o.version_match_text = value,
                 "limit" => o.limit = usize::try_from(integer(&value)?).unwrap_or(0),
                 "continue" => o.continue_token = value,
@@ -68,7 +78,7 @@ impl Options {
                 "sendInitialEvents" => o.send_initial = Some(flag(&value)),
                 "dryRun" if !value.is_empty() => {
                     if value != "All" {
-                        return Err(not_supported("dryRun", &value, &["All"], "CreateOptions"));
+                        return Err(not_supported("dryRun", vec![value], &["All"], kind));
                     }
                     o.dry_run = true;
                 }
@@ -79,8 +89,8 @@ impl Options {
                         "Ignore" => FieldValidation::Ignore,
                         "Strict" => FieldValidation::Strict,
                         _ => {
-                            let known = ["Ignore", "Strict", "Warn"];
-                            return Err(not_supported("fieldValidation", &value, &known, "CreateOptions"));
+                            let known = ["", "Ignore", "Strict", "Warn"];
+                            return Err(not_supported("fieldValidation", value, &known, kind));
                         }
                     }
                 }
@@ -92,13 +102,16 @@ impl Options {
                 _ => {}
             }
         }
+        if let Some(text) = version_text {
+            o.version = Some(version(&text, o.watch)?);
+        }
         o.version_match = match o.version_match_text.as_str() {
             "Exact" => Some(VersionMatch::Exact),
             "NotOlderThan" => Some(VersionMatch::NotOlderThan),
             _ => None,
         };
         if let Some(manager) = &o.manager {
-            check_manager(manager)?;
+            check_manager(manager, kind)?;
         }
         Ok(o)
     }
@@ -190,27 +203,30 @@ fn refuse(errors: &[FieldError]) -> Result<(), SimError> {
     if errors.is_empty() { Ok(()) } else { Err(SimError::invalid("meta.k8s.io", "ListOptions", "", errors)) }
 }
 
-fn not_supported(field: &str, value: &str, known: &[&str], kind: &str) -> SimError {
+fn not_supported(field: &str, value: impl Into<Value>, known: &[&str], kind: &str) -> SimError {
     let error = FieldError::not_supported(field, value, known);
     SimError::invalid("meta.k8s.io", kind, "", &[error])
 }
 
-fn check_manager(manager: &str) -> Result<(), SimError> {
+fn check_manager(manager: &str, kind: &str) -> Result<(), SimError> {
     if manager.len() > 128 {
         let error = FieldError::too_long("fieldManager", 128);
-        return Err(SimError::invalid("meta.k8s.io", "CreateOptions", "", &[error]));
+        return Err(SimError::invalid("meta.k8s.io", kind, "", &[error]));
     }
     if manager.chars().any(char::is_control) {
         let error = FieldError::invalid("fieldManager", manager, "should only contain printable characters");
-        return Err(SimError::invalid("meta.k8s.io", "CreateOptions", "", &[error]));
+        return Err(SimError::invalid("meta.k8s.io", kind, "", &[error]));
     }
     Ok(())
 }
 
-fn version(text: &str) -> Result<u64, SimError> {
+fn version(text: &str, watch: bool) -> Result<u64, SimError> {
     text.parse().map_err(|_| {
         let why = format!("strconv.ParseUint: parsing \"{text}\": invalid syntax");
-        let error = FieldError::invalid("resourceVersion", text, why);
+        let error = FieldError::invalid("resourceVersion", text, why).to_string();
+        if watch {
+            return SimError::new(StatusCode::INTERNAL_SERVER_ERROR, "", error);
+        }
         SimError::bad_request(format!("invalid resource version: {error}"))
     })
 }

@@ -29,11 +29,15 @@ impl Kind {
             "application/merge-patch+json" => Ok(Self::Merge),
             "application/strategic-merge-patch+json" if !custom => Ok(Self::Strategic),
             "application/apply-patch+yaml" => Ok(Self::Apply),
-            _ => Err(SimError::unsupported_media_type(if custom {
-                "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
-            } else {
-                "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
-            })),
+            "application/strategic-merge-patch+json" => Err(SimError::unsupported_media_type(
+                "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+            )),
+            _ => Err(SimError::new(
+                http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UnsupportedMediaType",
+                "415: Unsupported Media Type",
+            )
+            .with_empty_details()),
         }
     }
 }
@@ -78,7 +82,7 @@ pub(crate) fn refused(error: PatchError) -> SimError {
     match error {
         PatchError::BadRequest(message) => SimError::bad_request(message),
         PatchError::Unprocessable(message) => {
-            SimError::new(http::StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+            SimError::new(http::StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).with_empty_details()
         }
         PatchError::TooLarge(message) => {
             SimError::new(http::StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
@@ -105,7 +109,7 @@ fn apply(state: &mut State, cx: &mut Cx<'_>, body: &Bytes, part: Part) -> Result
     let force = cx.options.force == Some(true);
     let mut merged = cx
         .with_apply(state, |context| apply::apply(context, live.as_ref(), &wanted, force))
-        .map_err(|e| apply_error(cx, e))?;
+        .map_err(apply_error)?;
     cx.decode(&mut merged, crate::schema::duplicates(body))?;
     cx.applying = true;
     match old {
@@ -115,10 +119,9 @@ fn apply(state: &mut State, cx: &mut Cx<'_>, body: &Bytes, part: Part) -> Result
 }
 
 fn check_applied(cx: &Cx<'_>, wanted: &mut Value) -> Result<(), SimError> {
-    let resource = &cx.target.resource;
-    for (field, label) in [("kind", "Kind"), ("apiVersion", "apiVersion")] {
+    for field in ["kind", "apiVersion"] {
         if wanted[field].as_str().is_none_or(str::is_empty) {
-            return Err(SimError::bad_request(format!("Object '{label}' is missing in '{wanted}'")));
+            return Err(SimError::bad_request("invalid object type: /, Kind="));
         }
     }
     let metadata = meta::of(wanted)?;
@@ -133,18 +136,13 @@ fn check_applied(cx: &Cx<'_>, wanted: &mut Value) -> Result<(), SimError> {
             cx.target.name
         )));
     }
-    if resource.namespaced && metadata.get("namespace").is_none_or(Value::is_null) {
-        metadata.insert("namespace".into(), cx.target.namespace.clone().into());
-    }
     Ok(())
 }
 
-fn apply_error(cx: &Cx<'_>, error: ApplyError) -> SimError {
-    let resource = &cx.target.resource;
+fn apply_error(error: ApplyError) -> SimError {
     match error {
         ApplyError::BadRequest(message) => SimError::bad_request(message),
-        ApplyError::Schema(message) => SimError::new(http::StatusCode::INTERNAL_SERVER_ERROR, "", message)
-            .with_details(&cx.target.name, &resource.group, &resource.plural),
+        ApplyError::Schema(message) => SimError::new(http::StatusCode::INTERNAL_SERVER_ERROR, "", message),
         ApplyError::Conflict { message, causes } => {
             let causes = causes
                 .into_iter()

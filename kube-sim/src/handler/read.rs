@@ -89,19 +89,20 @@ struct Token {
 
 impl Token {
     fn parse(text: &str) -> Result<Self, SimError> {
-        let bad = || SimError::bad_request("continue key is not valid: encoded token does not parse");
+        let bad =
+            || SimError::bad_request("invalid continue token: continue key is not valid: it does not parse");
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
         let token: Value = serde_json::from_slice(&bytes).map_err(|_| bad())?;
         if token["v"] != "meta.k8s.io/v1" {
             return Err(SimError::bad_request(
-                "continue key is not valid: server does not recognize this encoded version",
+                "invalid continue token: continue key is not valid: server does not recognize this encoded version",
             ));
         }
         let after = token["start"].as_str().ok_or_else(bad)?.trim_end_matches('\0').to_owned();
         let version = token["rv"].as_i64().ok_or_else(bad)?;
         match u64::try_from(version) {
             Ok(0) => Err(SimError::bad_request(
-                "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+                "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
             )),
             version => Ok(Self { version: version.ok(), after }),
         }

@@ -116,6 +116,11 @@ pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: ji
 
 fn plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> Text {
     let size = page.size();
+    let mut metadata = metadata.clone();
+    if resource.custom().is_some() && metadata.get("continue").is_none() {
+        // As maps, they say also that nothing follows.
+        metadata["continue"] = "".into();
+    }
     let head = if resource.custom().is_some() {
         // Custom resources are maps to a server, written in alphabetical order.
         format!("{{\"apiVersion\":\"{}\",\"items\":[", resource.api_version)

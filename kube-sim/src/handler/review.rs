@@ -48,7 +48,7 @@ fn review(call: &mut Call<'_>) -> Result<Reply, SimError> {
             "incomplete": false,
         }),
         // Everyone who gets in may do everything.
-        _ => json!({"allowed": true, "reason": "everything is allowed in a simulation"}),
+        _ => json!({"allowed": true}),
     };
     map.insert("status".into(), status);
     map.entry("metadata").or_insert_with(|| json!({}));

@@ -14,7 +14,7 @@ use crate::store::selector::LabelSelector;
 pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     let Some(sub) = resource.subresource(&call.target.subresource) else {
-        return Ok(Reply::no_page());
+        return crate::discovery::unknown(&resource.group);
     };
     if !sub.verbs.iter().any(|v| v == verb) {
         return Err(SimError::method_not_allowed());

@@ -12,6 +12,7 @@ use super::options::{FieldValidation, Options};
 use super::target::Target;
 use super::{gc, meta, rules};
 use crate::apply;
+use crate::builtin;
 use crate::patch;
 use crate::protobuf;
 use crate::registry::Resource;
@@ -92,7 +93,9 @@ impl<'a> Cx<'a> {
     pub(crate) fn decode(&mut self, object: &mut Value, duplicates: Vec<String>) -> Result<(), SimError> {
         let resource = self.resource();
         check_kind(resource, object)?;
-        meta::of(object)?;
+        if resource.custom().is_some() {
+            meta::of(object)?;
+        }
         let schema = resource.schema();
         let mut problems = duplicates;
         let mut unknown = object.clone();
@@ -175,8 +178,12 @@ impl<'a> Cx<'a> {
             object["metadata"]["generation"] = 1.into();
         }
         complete(resource, None, &mut object);
-        rules::start(state, resource, &mut object);
+        if resource.kind == "Namespace" && resource.builtin().is_some() {
+            rules::label_namespace(&mut object);
+        }
+        // What the server adds on its own account from here on belongs to no manager.
         self.track(state, None, &mut object);
+        rules::start(state, resource, &mut object);
         let mut errors = validate(resource, None, &object);
         errors.extend(meta::check(resource, &object));
         let name = meta::text(&object, "name").to_owned();
@@ -256,8 +263,12 @@ impl<'a> Cx<'a> {
         let conflict = |why: &str| SimError::conflict(&resource.group, &resource.plural, old.name(), why);
         let uid = meta::text(new, "uid");
         if !uid.is_empty() && uid != &*old.uid {
+            let key = match resource.custom() {
+                Some(_) => format!("{}/{}/{}", resource.group, resource.plural, old.key),
+                None => format!("{}/{}", resource.plural, old.key),
+            };
             return Err(conflict(&format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                "StorageError: invalid object, Code: 4, Key: /registry/{key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
                 old.uid
             )));
         }
@@ -266,14 +277,12 @@ impl<'a> Cx<'a> {
             if rules::allows_unconditional_update(resource) {
                 return Ok(());
             }
-            let shown = "0x0";
-            let why = format!("Invalid value: {shown}: must be specified for an update");
             return Err(SimError::invalid_field(
                 &resource.group,
-                &resource.kind,
+                &resource.plural,
                 old.name(),
                 "metadata.resourceVersion",
-                &why,
+                "Invalid value: 0: must be specified for an update",
             ));
         }
         match version.parse::<u64>() {
@@ -281,11 +290,11 @@ impl<'a> Cx<'a> {
             Ok(_) => Err(conflict(
                 "the object has been modified; please apply your changes to the latest version and try again",
             )),
-            Err(_) => {
-                let why = format!("strconv.ParseUint: parsing \"{version}\": invalid syntax");
-                let error = FieldError::invalid("metadata.resourceVersion", version, why);
-                Err(SimError::invalid(&resource.group, &resource.kind, old.name(), &[error]))
-            }
+            Err(_) => Err(SimError::new(
+                http::StatusCode::INTERNAL_SERVER_ERROR,
+                "",
+                format!("strconv.ParseUint: parsing \"{version}\": invalid syntax"),
+            )),
         }
     }
 }
@@ -303,11 +312,24 @@ fn check_kind(resource: &Resource, object: &mut Value) -> Result<(), SimError> {
         for (field, label, value) in [("kind", "Kind", &kind), ("apiVersion", "apiVersion", &api_version)] {
             if value.is_empty() && map.get(field).is_none_or(|v| v == "") {
                 let text = Value::Object(map.clone());
-                return Err(SimError::bad_request(format!("Object '{label}' is missing in '{text}'")));
+                return Err(SimError::bad_request(format!(
+                    "the object provided is unrecognized (must be of type {}): Object '{label}' is missing in '{text}' ({text})",
+                    resource.kind
+                )));
             }
         }
     }
     if !api_version.is_empty() && api_version != resource.api_version {
+        let kind = if kind.is_empty() { &resource.kind } else { &kind };
+        if resource.builtin().is_some()
+            && !builtin::resources().iter().any(|r| r.kind == kind && r.api_version() == api_version)
+        {
+            let version = api_version.rsplit('/').next().unwrap_or_default();
+            return Err(SimError::bad_request(format!(
+                "{kind} in version \"{version}\" cannot be handled as a {}: no kind \"{kind}\" is registered for version \"{api_version}\" in scheme \"pkg/runtime/scheme.go:111\"",
+                resource.kind
+            )));
+        }
         return Err(SimError::bad_request(format!(
             "the API version in the data ({api_version}) does not match the expected API version ({})",
             resource.api_version
@@ -376,7 +398,7 @@ fn check_namespace(state: &State, resource: &Resource, namespace: &str, name: &s
 fn complete(resource: &Resource, old: Option<&Value>, object: &mut Value) {
     schema::default(&resource.schema(), object);
     if let Some(source) = resource.builtin() {
-        crate::builtin::complete(source, old, object);
+        builtin::complete(source, old, object);
     }
     if resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition" {
         crate::registry::crd::complete(object);
@@ -385,7 +407,7 @@ fn complete(resource: &Resource, old: Option<&Value>, object: &mut Value) {
 
 fn validate(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
     let mut errors = match resource.builtin() {
-        Some(source) => crate::builtin::check(source, old, object),
+        Some(source) => builtin::check(source, old, object),
         None => schema::validate(&resource.schema(), object),
     };
     if resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition" {

@@ -58,13 +58,6 @@ impl Registry {
         self.all().filter(|r| &*r.storage == storage).find(|r| r.conversion == Conversion::None).cloned()
     }
 
-    pub(crate) fn has_version(&self, group: &str, version: &str) -> bool {
-        self.by_path
-            .range((group.to_owned(), version.to_owned(), String::new())..)
-            .next()
-            .is_some_and(|((g, v, _), _)| g == group && v == version)
-    }
-
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
         BUILT_IN.iter().chain(self.custom.values().flatten())
     }

@@ -267,8 +267,9 @@ impl Parser {
     }
 
     fn values(&mut self) -> Result<Vec<String>, String> {
-        if self.next() != Token::Open {
-            return Err("found something else, expected: '('".into());
+        match self.next() {
+            Token::Open => {}
+            other => return Err(format!("found '{other}' expected: '('")),
         }
         let mut all = Vec::new();
         loop {
@@ -297,7 +298,7 @@ fn check_key(key: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "key: Invalid value: \"{key}\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+        "<nil>: Invalid value: \"{key}\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
     ))
 }
 
