@@ -3,7 +3,7 @@
 use super::owners::Owners;
 use crate::reflector::{ObjectRef, Store, Writer, reflector};
 use crate::watch_ext::WatchStreamExt;
-use crate::watcher::{self, watcher};
+use crate::watcher::{self, Event, watcher};
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use kube_client::api::PartialObjectMeta;
 use kube_client::{Api, Resource};
@@ -13,6 +13,9 @@ use serde::de::DeserializeOwned;
 pub(super) type Source<K> = BoxStream<'static, watcher::Result<ObjectRef<K>>>;
 
 /// The controller's own objects: kept in the store, and named when they are new or change. One that is gone needs no work.
+///
+/// Whoever is named is looked up in the store. It has the present state only once that is complete, so that the objects of a
+/// list are named then and not as they come.
 pub(super) fn primary<K>(
     api: Api<K>,
     wc: watcher::Config,
@@ -23,10 +26,25 @@ where
     K: Resource + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Clone,
 {
-    let changes = reflector(writer, watcher(api, wc)).applied_objects();
-    changes
-        .map(move |object| object.map(|object| ObjectRef::from_obj_with(&*object, dyntype.clone())))
-        .boxed()
+    let mut listed = Vec::new();
+    let named = reflector(writer, watcher(api, wc)).flat_map(move |event| {
+        let name = |object: &K| Ok(ObjectRef::from_obj_with(object, dyntype.clone()));
+        stream::iter(match event {
+            Ok(Event::Init) => {
+                listed.clear();
+                Vec::new()
+            }
+            Ok(Event::InitApply(object)) => {
+                listed.push(name(&object));
+                Vec::new()
+            }
+            Ok(Event::InitDone) => std::mem::take(&mut listed),
+            Ok(Event::Apply(object)) => vec![name(&object)],
+            Ok(Event::Delete(_)) => Vec::new(),
+            Err(error) => vec![Err(error)],
+        })
+    });
+    named.boxed()
 }
 
 /// The owners of objects that are new, change or go.

@@ -1,0 +1,55 @@
+//! What a controller makes of a relist: whatever changed while nobody watched is reconciled, and as it is now.
+
+mod common;
+
+use common::{maps, put, text};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_runtime::controller::{self, Action};
+use kube_runtime::watcher::{Config, InitialListStrategy};
+use kube_runtime::{Controller, watcher};
+use kube_sim::Sim;
+use kube_sim::fault::{Action as Fault, Rule};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+type Log = Mutex<Vec<String>>;
+
+async fn note(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infallible> {
+    log.lock().unwrap().push(text(&map));
+    Ok(Action::await_change())
+}
+
+/// The pages of the second list come slowly, so that the controller is at work between them.
+async fn reconciled_after_a_relist(config: watcher::Config) -> Vec<String> {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    put(&sim, "b", "1");
+    // The first watch says nothing of what happens, and the second cannot tell any more.
+    sim.faults().add(Rule::new(Fault::HangAfterEvents(0)).verb("watch").nth(1));
+    sim.faults().add(Rule::new(Fault::status(410)).verb("watch").nth(2));
+    let log = Arc::new(Log::default());
+    let controller = Controller::new(maps(&sim), config.timeout(Duration::from_secs(5)));
+    let mut results = controller.run(note, controller::backoff_on_error, log.clone()).boxed();
+    for _ in 0..2 {
+        results.next().await.unwrap().unwrap();
+    }
+    log.lock().unwrap().clear();
+    put(&sim, "a", "2");
+    put(&sim, "c", "1");
+    sim.faults().add(Rule::new(Fault::Delay(Duration::from_secs(1))).verb("list"));
+    let all = async { while results.next().await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(120), all).await.unwrap_err();
+    let mut seen = std::mem::take(&mut *log.lock().unwrap());
+    seen.sort();
+    seen
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changed_and_what_is_new_is_reconciled_as_it_is_now() {
+    let lists = Config::default().initial_list_strategy(InitialListStrategy::ListWatch);
+    assert_eq!(reconciled_after_a_relist(lists.page_size(1)).await, ["a=2", "b=1", "c=1"]);
+}
