@@ -25,6 +25,8 @@ pub(crate) struct ListSplitter {
     scan: ValueScan,
     place: Place,
     key: String,
+    /// Whether `items` has come: a body without it is no list, and must not pass for an empty one.
+    items: bool,
     head: ListHead,
 }
 
@@ -41,7 +43,8 @@ impl Split for ListSplitter {
 
     fn finish(mut self) -> Result<(Option<Bytes>, ListHead), WireError> {
         match (self.peek(), self.place) {
-            (None, Place::End) => Ok((None, self.head)),
+            (None, Place::End) if self.items => Ok((None, self.head)),
+            (None, Place::End) => Err(WireError::List { problem: "it has no \"items\"", at: self.consumed }),
             (None, _) => Err(WireError::Truncated { after: self.consumed }),
             (Some(_), Place::End) => {
                 Err(WireError::List { problem: "text after its end", at: self.consumed })
@@ -95,7 +98,11 @@ impl ListSplitter {
                 }
                 (Place::KeyOrEnd | Place::CommaOrEnd, b'}') => self.advance(Place::End),
                 (Place::Colon, b':') => self.advance(Place::ValueStart),
-                (Place::ValueStart, b'[') if self.key == "items" => self.advance(Place::ItemOrEnd),
+                (Place::ValueStart, b'[') if self.key == "items" => {
+                    self.items = true;
+                    self.advance(Place::ItemOrEnd);
+                }
+                (Place::ValueStart, _) if self.key == "items" && byte != b'n' => return Err(self.no_items()),
                 (Place::ValueStart, _) => self.place = Place::Value,
                 (Place::Start, b'{') | (Place::CommaOrEnd, b',') => self.advance(Place::KeyOrEnd),
                 (Place::ItemOrEnd | Place::ItemCommaOrEnd, b']') => self.advance(Place::CommaOrEnd),
@@ -140,13 +147,22 @@ impl ListSplitter {
         Ok(Some(self.buffer.split_to(end).freeze()))
     }
 
-    /// Keeps a value that belongs to the list's head. Every other one is dropped, `"items": null` included.
+    fn no_items(&self) -> WireError {
+        WireError::List { problem: "its \"items\" are neither a list nor null", at: self.consumed }
+    }
+
+    /// Keeps a value that belongs to the list's head. Every other one is dropped; `"items": null` is an empty list.
     fn keep(&mut self, text: &[u8]) -> Result<(), WireError> {
         let head = &mut self.head;
         match self.key.as_str() {
             "kind" => read(text).map(|kind| head.types.kind = kind),
             "apiVersion" => read(text).map(|version| head.types.api_version = version),
             "metadata" => read(text).map(|metadata| head.metadata = metadata),
+            "items" if text == b"null" => {
+                self.items = true;
+                Ok(())
+            }
+            "items" => Err(self.no_items()),
             _ => Ok(()),
         }
     }
@@ -248,6 +264,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_list_does_not_pass_for_an_empty_one() {
+        for text in ["{}", r#"{"kind":"Status","apiVersion":"v1","metadata":{}}"#] {
+            let end = run(text, 3).1.unwrap_err();
+            assert!(end.starts_with("read a list: it has no \"items\""), "{end}");
+        }
+    }
+
+    #[test]
     fn says_where_a_list_breaks() {
         let broken = |text: &str| run(text, 7).0.last().cloned().unwrap().unwrap_err();
         assert_eq!(broken("<html>"), "read a list: it does not begin with '{' at byte 0");
@@ -256,6 +280,10 @@ mod tests {
             "read a list: ',' or ']' is missing after an item at byte 13"
         );
         assert_eq!(broken(r#"{"items":[]}x"#), "read a list: text after its end at byte 12");
+        assert_eq!(
+            broken(r#"{"items":{"a":1}}"#),
+            "read a list: its \"items\" are neither a list nor null at byte 9"
+        );
         for cut in [r#"{"items":["#, r#"{"items":[{"metadata""#, "", r#"{"items":[]"#] {
             let end = if cut.is_empty() {
                 ListSplitter::default().finish().map(|(_, head)| head).map_err(|e| e.to_string())
