@@ -59,16 +59,18 @@ impl Shape {
             object: &'a RawValue,
         }
         let frame = |source| WireError::Frame { text: excerpt(line), source };
-        let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(line) else { return frame(error) };
+        // Bytes that are no text stand inside one object, and must not hide which one.
+        let text = String::from_utf8_lossy(line);
+        let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(&text) else { return frame(error) };
         let origin = match envelope.kind {
             "ADDED" => ObjectOrigin::Added,
             "MODIFIED" => ObjectOrigin::Modified,
             "DELETED" => ObjectOrigin::Deleted,
             _ => return frame(error),
         };
+        let object = envelope.object.get().as_bytes();
         // Read again without the envelope, so that the position in the message is one in the object.
-        let text = envelope.object.get().as_bytes();
-        self.undecodable(text, origin, self.object::<K>(text).err().unwrap_or(error))
+        self.undecodable(object, origin, self.object::<K>(object).err().unwrap_or(error))
     }
 }
 
@@ -139,6 +141,20 @@ mod tests {
              {\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"b\"},\"spec\":{\"n\":2}}}\n",
             &["decode Item ns/a of a MODIFIED event", "+b2"],
         );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_concern_their_object_alone() {
+        let shape = Shape::new("ConfigMap", &FieldSet::managed_fields());
+        let event = |value: &[u8]| {
+            let before = br#"{"type":"ADDED","object":{"metadata":{"name":"a"},"data":{"k":""#;
+            [before, value, br#""}}}"#.as_slice()].concat()
+        };
+        let good = shape.event::<k8s_openapi::api::core::v1::ConfigMap>(&event(b"ok"));
+        assert!(matches!(good, Ok(WatchEvent::Added(_))));
+        let bad = shape.event::<k8s_openapi::api::core::v1::ConfigMap>(&event(b"\xff\xfe")).unwrap_err();
+        assert!(matches!(bad, WireError::Object(_)), "{bad}");
+        assert_eq!(bad.to_string(), "decode ConfigMap a of an ADDED event");
     }
 
     #[test]
