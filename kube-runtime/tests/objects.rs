@@ -205,6 +205,34 @@ async fn an_informer_is_a_stream_that_heals_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_stream_has_not_given_yet_can_be_popped() {
+    let sim = Sim::new();
+    for name in ["a", "b", "c"] {
+        put(&sim, name, "1");
+    }
+    let mut informer = Informer::new(maps(&sim)).timeout(Duration::from_secs(1));
+    assert_eq!(short(&informer.next().await.unwrap().unwrap()), "+a=1");
+    assert_eq!(informer.len(), 2);
+    put(&sim, "b", "2");
+    informer.poll().await.unwrap();
+    assert_eq!(drain(&mut informer), "+b=1 +c=1 ~b=2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_was_replaced_while_nobody_watched_is_told_as_gone() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let mut informer = Informer::new(maps(&sim)).timeout(Duration::from_secs(1));
+    informer.poll().await.unwrap();
+    assert_eq!(drain(&mut informer), "+a=1");
+    remove(&sim, "a");
+    put(&sim, "a", "2");
+    sim.compact_all();
+    informer.poll().await.unwrap();
+    assert_eq!(drain(&mut informer), "-a=1 +a=2");
+}
+
+#[tokio::test(start_paused = true)]
 async fn incomplete_structs_will_do() {
     #[derive(Clone, Debug, serde::Deserialize)]
     struct Spec {

@@ -64,7 +64,7 @@ pub struct Informer<K> {
     backlog: Backlog<K>,
     /// What the state that is being listed means, told only once it is complete: a list that breaks begins anew.
     listed: Option<Vec<WatchEvent<Arc<K>>>>,
-    /// What the stream still has to give, of an event that means more than one.
+    /// What the stream has still to give, of an event that means more than one. All of it came before what is in the backlog.
     pending: VecDeque<WatchEvent<Arc<K>>>,
 }
 
@@ -123,12 +123,13 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
 
     /// Takes the next event out of the queue.
     pub fn pop(&mut self) -> Option<WatchEvent<Arc<K>>> {
-        self.backlog.pop()
+        // What the stream has not given yet came first.
+        self.pending.pop_front().or_else(|| self.backlog.pop())
     }
 
     /// How many events wait.
     pub fn len(&self) -> usize {
-        self.backlog.len()
+        self.pending.len() + self.backlog.len()
     }
 
     /// Whether no event waits.
@@ -154,8 +155,9 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
                 (self.told(event, previous, vanished), Ok(()))
             }
             Err(Error::Object(object)) => {
-                let deleted = self.writer.apply_undecodable(&object).and_then(|change| change.previous);
-                (deleted.map(WatchEvent::Deleted).into_iter().collect(), Err(Error::Object(object)))
+                let change = self.writer.apply_undecodable(&object);
+                let told = change.map(|change| self.told(change.event, change.previous, change.vanished));
+                (told.unwrap_or_default(), Err(Error::Object(object)))
             }
             Err(error) => {
                 let sent =
@@ -176,7 +178,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
             // It has not changed while nobody watched.
             (Event::InitApply(object), _, Some(previous)) if Arc::ptr_eq(&object, &previous) => {}
             (Event::InitApply(object), listed, previous) => {
-                listed.get_or_insert_default().push(changed(object, previous.is_some()));
+                listed.get_or_insert_default().extend(changed(object, previous));
             }
             (Event::InitDone, listed, _) => {
                 let mut events = listed.take().unwrap_or_default();
@@ -188,15 +190,25 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
                 let gone = place(&*object);
                 listed.retain(|event| event.object().is_none_or(|listed| place(&**listed) != gone));
             }
-            (Event::Apply(object), _, previous) => return vec![changed(object, previous.is_some())],
+            (Event::Apply(object), _, previous) => return changed(object, previous),
             (Event::Delete(object), None, _) => return vec![WatchEvent::Deleted(object)],
         }
         Vec::new()
     }
 }
 
-fn changed<K>(object: Arc<K>, known: bool) -> WatchEvent<Arc<K>> {
-    if known { WatchEvent::Modified(object) } else { WatchEvent::Added(object) }
+/// What it means that there is this object where that one was known. One of another uid is another object: that the first is
+/// gone was not seen, and is told now.
+fn changed<K: Resource>(object: Arc<K>, previous: Option<Arc<K>>) -> Vec<WatchEvent<Arc<K>>> {
+    match previous {
+        None => vec![WatchEvent::Added(object)],
+        Some(previous) => match (&previous.meta().uid, &object.meta().uid) {
+            (Some(before), Some(now)) if before != now => {
+                vec![WatchEvent::Deleted(previous), WatchEvent::Added(object)]
+            }
+            _ => vec![WatchEvent::Modified(object)],
+        },
+    }
 }
 
 /// What an object is called.
@@ -206,13 +218,13 @@ fn place<K: Resource>(object: &K) -> (&str, &str) {
 }
 
 /// Events as they come, those that wait first. Errors are items: the stream heals itself and never ends.
-impl<K: Resource + DeserializeOwned + Send + Unpin + 'static> Stream for Informer<K> {
+impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Informer<K> {
     type Item = Result<WatchEvent<Arc<K>>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         loop {
-            if let Some(event) = this.backlog.pop().or_else(|| this.pending.pop_front()) {
+            if let Some(event) = this.pop() {
                 return Poll::Ready(Some(Ok(event)));
             }
             let Some(event) = ready!(this.cycle.poll_event(cx)) else { continue };
@@ -228,5 +240,55 @@ impl<K: Resource + DeserializeOwned + Send + Unpin + 'static> Stream for Informe
 impl<K> fmt::Debug for Informer<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Informer").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube_client::Client;
+    use kube_client::core::{ObjectOrigin, UndecodableObject};
+
+    fn map(version: &str) -> ConfigMap {
+        let mut map = ConfigMap::default();
+        map.metadata.name = Some("a".into());
+        map.metadata.resource_version = Some(version.into());
+        map
+    }
+
+    fn undecodable(origin: ObjectOrigin) -> Error {
+        let source = serde_json::from_str::<u8>("{}").unwrap_err();
+        let mut object = UndecodableObject::new("ConfigMap", origin, source);
+        object.name = Some("a".into());
+        Error::Object(object.into())
+    }
+
+    /// What is told of events in the middle of a list, at its end.
+    fn told(events: Vec<Result<Event<ConfigMap>>>) -> Vec<String> {
+        let client = Client::new(kube_sim::Sim::new().service(), "default");
+        let mut informer = Informer::<ConfigMap>::new(Api::all(client));
+        let all = [Ok(Event::Init)].into_iter().chain(events).chain([Ok(Event::InitDone)]);
+        let told = all.flat_map(|event| informer.take(event).0);
+        let short = |event: &WatchEvent<Arc<ConfigMap>>| {
+            format!(
+                "{event:?} {}",
+                event.object().and_then(|map| map.meta().resource_version.clone()).unwrap()
+            )
+        };
+        told.map(|event| short(&event)).collect()
+    }
+
+    #[test]
+    fn an_object_that_comes_twice_in_a_list_is_added_once() {
+        let events = vec![Ok(Event::InitApply(map("1"))), Ok(Event::InitApply(map("2")))];
+        assert_eq!(told(events), ["Added event 1", "Modified event 2"]);
+    }
+
+    #[test]
+    fn an_object_that_goes_during_a_list_was_never_there_even_if_its_end_does_not_decode() {
+        assert!(told(vec![Ok(Event::InitApply(map("1"))), Ok(Event::Delete(map("2")))]).is_empty());
+        let end = Err(undecodable(ObjectOrigin::Deleted));
+        assert!(told(vec![Ok(Event::InitApply(map("1"))), end]).is_empty());
     }
 }

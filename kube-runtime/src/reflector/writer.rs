@@ -102,6 +102,8 @@ impl<K: Resource> Writer<K> {
     }
 
     /// Adds to the state under construction. An object that has not changed stays the one that readers have already.
+    ///
+    /// What was there before is what this state has held of it so far, else what readers have.
     fn add(&mut self, object: K) -> (Arc<K>, Option<Arc<K>>) {
         let previous = self.shared.read().get(place(object.meta())).cloned();
         let version = |object: &K| object.meta().resource_version.clone();
@@ -117,8 +119,8 @@ impl<K: Resource> Writer<K> {
             _ => Arc::new(object),
         };
         // An `InitApply` without an `Init` begins a state, too.
-        self.next.get_or_insert_default().insert(place(object.meta()), object.clone());
-        (object, previous)
+        let again = self.next.get_or_insert_default().insert(place(object.meta()), object.clone());
+        (object, again.or(previous))
     }
 
     fn remove(&mut self, place: (&str, &str)) -> Option<Arc<K>> {
