@@ -55,8 +55,8 @@ use std::{
 ///
 /// # When nothing is popped
 ///
-/// Up to 1024 events wait in order. Beyond that, an object that has changes waiting keeps the latest of them only; that it is
-/// gone is never lost, nor is its last state. So what waits is bounded by what happens to distinct objects.
+/// Up to 1024 events wait in order. Beyond that, an object that has changes waiting keeps the latest of them only; that an
+/// object is gone which was told of before is never lost, nor is the last state. No more than three events wait of any name.
 pub struct Informer<K> {
     cycle: Cycle<K>,
     writer: Writer<K>,
