@@ -36,6 +36,7 @@ enum Listed<K> {
 
 impl<K: Resource> Listed<K> {
     /// What an event tells about the object of that name; the outer `None`: nothing.
+    #[expect(clippy::option_option, reason = "the inner one is what the stream's items are")]
     fn take(&mut self, event: Event<K>, name: &str) -> Option<Option<K>> {
         match event {
             Event::Init => {
