@@ -21,7 +21,7 @@ use tokio::time::{Instant, Sleep};
 const STALL: Duration = Duration::from_secs(15);
 /// What is left of a limited time that is not worth another watch.
 const NEARLY: Duration = Duration::from_millis(500);
-/// A watch that ends without an event and sooner than this was not worth opening.
+/// A watch that ends without an event and sooner than this after it was asked for was not worth opening.
 const BRIEF: Duration = Duration::from_secs(1);
 
 /// A watcher at work.
@@ -51,7 +51,7 @@ enum Io<K> {
 /// An answer that is arriving.
 enum Body<K> {
     List(Box<ListStream<K>>),
-    Events { stream: Box<EventStream<K>>, opened: Instant, seen: bool, stall: Option<Pin<Box<Sleep>>> },
+    Events { stream: Box<EventStream<K>>, asked_at: Instant, seen: bool, stall: Option<Pin<Box<Sleep>>> },
 }
 
 impl<K> Driver<K> {
@@ -83,12 +83,16 @@ impl<K> Driver<K> {
     /// Lets the stream end, once, when the server ends a watch at about that time; opening the next would not be worth it.
     pub(crate) fn pause_at(&mut self, until: Instant) {
         self.until = Some(until);
+        // What has ended was the watch of an earlier time: however short this one is, there is a watch in it.
+        self.ended = false;
     }
 
     /// Ends an open watch, to be resumed where it stands when the stream is polled again. A list goes on, as does a wait.
+    ///
+    /// So does a watch that the server has not answered yet: asking anew each time would hide that it never answers.
     pub(crate) fn pause(&mut self) {
         let watching = matches!(self.state, State::Watching { .. });
-        if watching && matches!(self.io, Io::Opening(_) | Io::Open(_)) {
+        if watching && matches!(self.io, Io::Open(_)) {
             self.io = Io::Idle;
         }
         self.until = None;
@@ -168,14 +172,16 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
     fn open(&self, request: Request) -> BoxFuture<'static, Result<Body<K>, ClientError>> {
         let api = self.api.clone();
         let wp = self.config.watch_params();
+        // Counted from the request: whoever pauses may come for the answer long after the server has ended it.
+        let asked_at = Instant::now();
         match request {
             Request::List(page) => self.open_list(&page),
             Request::StreamingList => Box::pin(async move {
                 let stream = api.watch(&wp.initial_events(), "").await?;
-                Ok(Body::events(stream, Some(STALL)))
+                Ok(Body::events(stream, asked_at, Some(STALL)))
             }),
             Request::Watch { version } => {
-                Box::pin(async move { Ok(Body::events(api.watch(&wp, &version).await?, None)) })
+                Box::pin(async move { Ok(Body::events(api.watch(&wp, &version).await?, asked_at, None)) })
             }
         }
     }
@@ -188,9 +194,9 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
 }
 
 impl<K> Body<K> {
-    fn events(stream: EventStream<K>, stall: Option<Duration>) -> Self {
+    fn events(stream: EventStream<K>, asked_at: Instant, stall: Option<Duration>) -> Self {
         let stall = stall.map(|limit| Box::pin(tokio::time::sleep(limit)));
-        Self::Events { stream: Box::new(stream), opened: Instant::now(), seen: false, stall }
+        Self::Events { stream: Box::new(stream), asked_at, seen: false, stall }
     }
 }
 
@@ -208,7 +214,7 @@ impl<K: DeserializeOwned + Send + 'static> Body<K> {
                     }
                 }
             }),
-            Self::Events { stream, opened, seen, stall } => match Pin::new(&mut **stream).poll_next(cx) {
+            Self::Events { stream, asked_at, seen, stall } => match Pin::new(&mut **stream).poll_next(cx) {
                 Poll::Ready(Some(Ok(event))) => {
                     *seen = true;
                     if matches!(&event, WatchEvent::Bookmark(bookmark) if bookmark.ends_initial_events()) {
@@ -219,7 +225,7 @@ impl<K: DeserializeOwned + Send + 'static> Body<K> {
                     Poll::Ready(Input::Event(event))
                 }
                 Poll::Ready(Some(Err(error))) => Poll::Ready(broken(error)),
-                Poll::Ready(None) => Poll::Ready(Input::Ended { brief: !*seen && opened.elapsed() < BRIEF }),
+                Poll::Ready(None) => Poll::Ready(Input::Ended { brief: !*seen && asked_at.elapsed() < BRIEF }),
                 Poll::Pending => {
                     let Some(timer) = stall else { return Poll::Pending };
                     ready!(timer.as_mut().poll(cx));

@@ -1,0 +1,78 @@
+//! What `poll` of `Reflector` and `Informer` promises about time: it watches for as long as it was told, and a server that
+//! does not answer is noticed.
+
+use futures::TryFutureExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::{Api, BoxError, Client};
+use kube_runtime::Reflector;
+use kube_sim::{
+    Sim,
+    fault::{Action, Rule},
+};
+use serde_json::json;
+use std::{convert::Infallible, time::Duration};
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+/// A client in the same process that waits for an answer as long as an ordinary one.
+fn client(sim: &Sim) -> Client {
+    let service = sim.service();
+    let service = tower::service_fn(move |request| {
+        let answer =
+            service.clone().oneshot(request).map_err(|never: Infallible| -> BoxError { match never {} });
+        async { tokio::time::timeout(Duration::from_secs(65), answer).await? }
+    });
+    Client::new(service, "default")
+}
+
+fn create(sim: &Sim, name: &str) {
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+    sim.create(&map).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_of_any_length_watches() {
+    for timeout in [200, 1_000, 2_000, 10_000].map(Duration::from_millis) {
+        let sim = Sim::new();
+        let maps: Api<ConfigMap> = Api::all(client(&sim));
+        let mut reflector = Reflector::new(maps).timeout(timeout);
+        for (known, name) in ["one", "two", "three"].into_iter().enumerate() {
+            let begun = Instant::now();
+            let change = async {
+                tokio::time::sleep(timeout / 2).await;
+                create(&sim, name);
+            };
+            tokio::join!(reflector.poll(), change).0.unwrap();
+            assert_eq!(
+                reflector.read().len(),
+                known + 1,
+                "a change during a poll of {timeout:?} is not seen"
+            );
+            let (took, second) = (begun.elapsed(), Duration::from_secs(1));
+            assert!(took + second >= timeout && took <= timeout + second, "{timeout:?}: {took:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_answering_is_an_error() {
+    let sim = Sim::new();
+    let maps: Api<ConfigMap> = Api::all(client(&sim));
+    let mut reflector = Reflector::new(maps);
+    reflector.poll().await.unwrap();
+    sim.faults().add(Rule::new(Action::Hang));
+    let begun = Instant::now();
+    let error = loop {
+        match reflector.poll().await {
+            Ok(()) => assert!(begun.elapsed() < Duration::from_secs(90), "polls go on as if all were well"),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("open a watch of /api/v1/configmaps"), "{error}");
+    sim.faults().clear();
+    create(&sim, "one");
+    while reflector.read().is_empty() {
+        reflector.poll().await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(120), "the reflector has not recovered");
+    }
+}
