@@ -1,0 +1,118 @@
+//! Prints the objects of a custom resource, again and again.
+//!
+//! The resource, `foos` in the group `clux.dev`, is derived from a Rust struct. Its definition is installed unless it is
+//! there already; with `--no-install` it has to be there: `kubectl apply -f examples/foo.yaml`.
+//!
+//! ```sh
+//! cargo run -p examples --example crd_reflector
+//! kubectl apply -f examples/crd-baz.yaml -n kube-system
+//! kubectl edit foos baz -n kube-system
+//! kubectl delete -f examples/crd-baz.yaml -n kube-system
+//! ```
+
+use anyhow::{Context, bail};
+use examples::Polls;
+use futures::TryStreamExt;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube_client::{Api, Client, CustomResourceExt, ResourceExt, api::PostParams};
+use kube_derive::CustomResource;
+use kube_runtime::{Informer, Reflector, watcher};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+use tracing::info;
+
+/// A thing with a name and a text about it.
+#[derive(CustomResource, Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[kube(group = "clux.dev", version = "v1", kind = "Foo", namespaced)]
+struct FooSpec {
+    /// What it is called.
+    name: String,
+    /// What is to be known of it.
+    info: Option<String>,
+}
+
+fn main() -> ExitCode {
+    examples::run(reflect())
+}
+
+async fn reflect() -> anyhow::Result<()> {
+    let install_missing = wants_install(std::env::args().skip(1))?;
+    let client = Client::try_default().await?;
+    if install_missing {
+        install(&client).await?;
+    }
+    let foos: Api<Foo> = Api::all(client);
+    // A poll lasts ten seconds unless told otherwise.
+    let mut reflector = Reflector::new(foos).timeout(Duration::from_secs(2));
+    let mut polls = Polls::default();
+    info!("watching foos");
+    loop {
+        let poll = polls.check(reflector.poll().await);
+        if let Err(error) = poll {
+            let missing = error.status().is_some_and(|status| status.is_not_found());
+            let advice = "foos.clux.dev is not installed: run `kubectl apply -f examples/foo.yaml` first";
+            let error = anyhow::Error::new(error);
+            return Err(if missing { error.context(advice) } else { error });
+        }
+        // An object that does not decode ends a poll early, perhaps before the first list is complete.
+        if reflector.store().is_ready() {
+            print(reflector.read())?;
+        }
+    }
+}
+
+fn wants_install(mut args: impl Iterator<Item = String>) -> anyhow::Result<bool> {
+    match (args.next().as_deref(), args.next()) {
+        (None, _) => Ok(true),
+        (Some("--no-install"), None) => Ok(false),
+        _ => bail!("the only argument is --no-install, which leaves the definition of foos to kubectl"),
+    }
+}
+
+/// Makes the definition unless it is there, and waits until the server serves it.
+async fn install(client: &Client) -> anyhow::Result<()> {
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    match crds.create(&PostParams::default(), &Foo::crd()).await {
+        Ok(_) => info!("installed {}", Foo::crd_name()),
+        Err(error) if error.is_already_exists() => info!("{} is installed", Foo::crd_name()),
+        Err(error) => {
+            let advice = "run `kubectl apply -f examples/foo.yaml` as someone who may, then use --no-install";
+            return Err(error).with_context(|| format!("cannot install {}; {advice}", Foo::crd_name()));
+        }
+    }
+    let only_it = watcher::Config::default().fields(&format!("metadata.name={}", Foo::crd_name()));
+    let mut informer = Informer::with_config(crds, only_it);
+    let established = async {
+        while let Some(event) = informer.try_next().await? {
+            if event.object().is_some_and(|crd| is_established(crd)) {
+                break;
+            }
+        }
+        anyhow::Ok(())
+    };
+    let late = || format!("the server did not accept {} within 30 s", Foo::crd_name());
+    tokio::time::timeout(Duration::from_secs(30), established).await.with_context(late)?
+}
+
+fn is_established(crd: &CustomResourceDefinition) -> bool {
+    let mut conditions = crd.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.any(|condition| condition.type_ == "Established" && condition.status == "True")
+}
+
+fn print(mut foos: Vec<Arc<Foo>>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    foos.sort_by_key(|foo| (foo.namespace(), foo.name_any()));
+    writeln!(out, "{} foos", foos.len())?;
+    for foo in foos {
+        let namespace = foo.namespace().unwrap_or_default();
+        let info = foo.spec.info.as_deref().unwrap_or("nothing known");
+        writeln!(out, "  {namespace}/{}: {}, {info}", foo.name_any(), foo.spec.name)?;
+    }
+    Ok(())
+}

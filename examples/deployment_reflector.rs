@@ -1,0 +1,86 @@
+//! Prints how far the deployments of all namespaces have come, again and again.
+//!
+//! Deployments are large, and this program looks at six of their fields. So it names these in a spec and a status of its
+//! own: whatever else a deployment holds is skipped while it is read, and takes no memory.
+//!
+//! ```sh
+//! cargo run -p examples --example deployment_reflector
+//! ```
+
+use examples::Polls;
+use k8s_openapi::api::apps::v1;
+use kube_client::{
+    Api, Client, ResourceExt,
+    api::{ApiResource, Object},
+};
+use kube_runtime::Reflector;
+use serde::Deserialize;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+};
+use tracing::info;
+
+/// What is wanted of a deployment. A field that is not there in every object is an `Option`, or has a default.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    replicas: i32,
+    #[serde(default)]
+    paused: bool,
+    #[serde(default)]
+    min_ready_seconds: i32,
+}
+
+/// What has become of it. Kubernetes leaves out numbers that are zero.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    updated_replicas: i32,
+    ready_replicas: i32,
+    available_replicas: i32,
+}
+
+type Deployment = Object<Spec, Status>;
+
+fn main() -> ExitCode {
+    examples::run(reflect())
+}
+
+async fn reflect() -> anyhow::Result<()> {
+    let client = Client::try_default().await?;
+    // `Object` can be of any kind, so it has to be told which: here that of a type, else `ApiResource::from_gvk`.
+    let resource = ApiResource::erase::<v1::Deployment>(&());
+    let deployments: Api<Deployment> = Api::all_with(client, &resource);
+    let mut reflector = Reflector::new(deployments);
+    let mut polls = Polls::default();
+    info!("watching deployments");
+    loop {
+        polls.check(reflector.poll().await)?;
+        // A deployment that does not decode ends a poll early, perhaps before the first list is complete.
+        if reflector.store().is_ready() {
+            print(reflector.read())?;
+        }
+    }
+}
+
+fn print(mut deployments: Vec<Arc<Deployment>>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    deployments.sort_by_key(|deployment| (deployment.namespace(), deployment.name_any()));
+    writeln!(out, "{} deployments", deployments.len())?;
+    for deployment in deployments {
+        let namespace = deployment.namespace().unwrap_or_default();
+        let name = deployment.name_any();
+        let Spec { replicas, paused, min_ready_seconds } = deployment.spec;
+        let Status { updated_replicas, ready_replicas, available_replicas } =
+            deployment.status.clone().unwrap_or_default();
+        let paused = if paused { ", paused" } else { "" };
+        writeln!(
+            out,
+            "  {namespace}/{name}: {replicas} wanted, {updated_replicas} updated, {ready_replicas} ready, \
+             {available_replicas} available after {min_ready_seconds} s{paused}",
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Prints the nodes of the cluster, again and again, with what they are made of.
+//!
+//! As `pod_reflector`, for a kind that lives in the cluster and not in a namespace, with a label selector: only nodes that
+//! run Linux are asked for.
+//!
+//! ```sh
+//! cargo run -p examples --example node_reflector
+//! ```
+
+use examples::Polls;
+use k8s_openapi::api::core::v1::Node;
+use kube_client::{Api, Client, ResourceExt};
+use kube_runtime::{Reflector, watcher};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+};
+use tracing::info;
+
+fn main() -> ExitCode {
+    examples::run(reflect())
+}
+
+async fn reflect() -> anyhow::Result<()> {
+    let client = Client::try_default().await?;
+    let nodes: Api<Node> = Api::all(client);
+    let linux = watcher::Config::default().labels("kubernetes.io/os=linux");
+    let mut reflector = Reflector::with_config(nodes, linux);
+    let mut polls = Polls::default();
+    info!("watching nodes that run Linux");
+    loop {
+        polls.check(reflector.poll().await)?;
+        // A node that does not decode ends a poll early, perhaps before the first list is complete.
+        if reflector.store().is_ready() {
+            print(reflector.read())?;
+        }
+    }
+}
+
+fn print(mut nodes: Vec<Arc<Node>>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    nodes.sort_by_key(|node| node.name_any());
+    writeln!(out, "{} nodes", nodes.len())?;
+    for node in nodes {
+        let status = node.status.as_ref();
+        let capacity = |resource| {
+            let quantity = status?.capacity.as_ref()?.get(resource)?;
+            Some(quantity.0.as_str())
+        };
+        let kubelet = status.and_then(|status| status.node_info.as_ref()).map(|info| &*info.kubelet_version);
+        writeln!(
+            out,
+            "  {}: {} cpu, {} memory, kubelet {}",
+            node.name_any(),
+            capacity("cpu").unwrap_or("?"),
+            capacity("memory").unwrap_or("?"),
+            kubelet.unwrap_or("?"),
+        )?;
+    }
+    Ok(())
+}

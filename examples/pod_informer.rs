@@ -1,0 +1,56 @@
+//! Prints what happens to the pods of all namespaces.
+//!
+//! An [`Informer`] is a queue of events: `poll` watches for ten seconds and fills it, `pop` empties it. The pods that are
+//! there at the start come as `Added`.
+//!
+//! ```sh
+//! cargo run -p examples --example pod_informer
+//! ```
+
+use examples::Polls;
+use k8s_openapi::api::core::v1::Pod;
+use kube_client::{Api, Client, ResourceExt, api::WatchEvent};
+use kube_runtime::Informer;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+};
+use tracing::info;
+
+fn main() -> ExitCode {
+    examples::run(inform())
+}
+
+async fn inform() -> anyhow::Result<()> {
+    let client = Client::try_default().await?;
+    let pods: Api<Pod> = Api::all(client);
+    let mut informer = Informer::new(pods);
+    let mut polls = Polls::default();
+    info!("watching pods");
+    loop {
+        polls.check(informer.poll().await)?;
+        while let Some(event) = informer.pop() {
+            print(&event)?;
+        }
+    }
+}
+
+fn print(event: &WatchEvent<Arc<Pod>>) -> io::Result<()> {
+    let mut out = io::stdout();
+    match event {
+        WatchEvent::Added(pod) => writeln!(out, "added    {}", describe(pod)),
+        WatchEvent::Modified(pod) => writeln!(out, "modified {}", describe(pod)),
+        WatchEvent::Deleted(pod) => writeln!(out, "deleted  {}", describe(pod)),
+        // A bookmark only says how far the server has come; an error is what the next `poll` returns as well.
+        WatchEvent::Bookmark(_) | WatchEvent::Error(_) => Ok(()),
+    }
+}
+
+/// Such as `default/web-1: Running on node-3`.
+fn describe(pod: &Pod) -> String {
+    let namespace = pod.namespace().unwrap_or_default();
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Unknown");
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or("no node");
+    format!("{namespace}/{}: {phase} on {node}", pod.name_any())
+}

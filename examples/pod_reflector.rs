@@ -1,0 +1,51 @@
+//! Prints the pods of all namespaces, again and again.
+//!
+//! A [`Reflector`] is a cache that mirrors the server: `poll` lists once, then watches for ten seconds at a time, and
+//! `read` gives the present state.
+//!
+//! ```sh
+//! cargo run -p examples --example pod_reflector
+//! ```
+
+use examples::Polls;
+use k8s_openapi::api::core::v1::Pod;
+use kube_client::{Api, Client, ResourceExt};
+use kube_runtime::Reflector;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+};
+use tracing::info;
+
+fn main() -> ExitCode {
+    examples::run(reflect())
+}
+
+async fn reflect() -> anyhow::Result<()> {
+    let client = Client::try_default().await?;
+    let pods: Api<Pod> = Api::all(client);
+    let mut reflector = Reflector::new(pods);
+    let mut polls = Polls::default();
+    info!("watching pods");
+    loop {
+        polls.check(reflector.poll().await)?;
+        // A pod that does not decode ends a poll early, perhaps before the first list is complete.
+        if reflector.store().is_ready() {
+            print(reflector.read())?;
+        }
+    }
+}
+
+fn print(mut pods: Vec<Arc<Pod>>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    pods.sort_by_key(|pod| (pod.namespace(), pod.name_any()));
+    writeln!(out, "{} pods", pods.len())?;
+    for pod in pods {
+        let namespace = pod.namespace().unwrap_or_default();
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Unknown");
+        let containers = pod.spec.as_ref().map_or(0, |spec| spec.containers.len());
+        writeln!(out, "  {namespace}/{}: {phase}, {containers} containers", pod.name_any())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! Servers that cannot be reached, or not trusted, or that do not trust. Each is one error that names the address and says
+//! what to do.
+
+use crate::support::{Cluster, Home, Running, assert_says};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
+use rustls_pki_types::PrivateKeyDer;
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use tokio::{io::AsyncReadExt, net::TcpListener, task::JoinHandle};
+use tokio_rustls::TlsAcceptor;
+
+async fn failure(home: &Home, kubeconfig: PathBuf) -> String {
+    Running::new(home.example("pod_reflector", &kubeconfig)).failure().await
+}
+
+#[tokio::test]
+async fn an_address_that_nobody_listens_on_is_named() {
+    let cluster = Cluster::new().await;
+    let address = cluster.server.local_addr().to_string();
+    let home = cluster.home;
+    cluster.server.shutdown().await;
+    let error = failure(&home, cluster.kubeconfig).await;
+    assert_says(&error, &[&address, "refused", "is the server running"]);
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_exist_is_named() {
+    let cluster = Cluster::new().await;
+    // A name that is reserved for not being there.
+    let changed = cluster.server.kubeconfig().replace(&cluster.server.url(), "https://cluster.invalid:6443");
+    let error = failure(&cluster.home, cluster.home.write("host.yaml", &changed)).await;
+    assert_says(&error, &["cluster.invalid", "address"]);
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_given_up() {
+    let cluster = Cluster::new().await;
+    // Connections are taken by the system, and nobody ever reads from them.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let changed = cluster.server.kubeconfig().replace(&cluster.server.local_addr().to_string(), &address);
+    let error = failure(&cluster.home, cluster.home.write("silent.yaml", &changed)).await;
+    assert_says(&error, &["timed out after 10s", &address]);
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_recognised() {
+    let cluster = Cluster::new().await;
+    let plain = cluster.sim.serve_http("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = plain.local_addr().to_string();
+    let changed = cluster.server.kubeconfig().replace(&cluster.server.local_addr().to_string(), &address);
+    let error = failure(&cluster.home, cluster.home.write("plain.yaml", &changed)).await;
+    assert_says(&error, &[&address, "does not speak TLS", "http://"]);
+}
+
+#[tokio::test]
+async fn a_server_of_another_authority_is_not_trusted() {
+    let (cluster, other) = (Cluster::new().await, Cluster::new().await);
+    let (address, wrong) = (cluster.server.local_addr().to_string(), other.server.local_addr().to_string());
+    let changed = other.server.kubeconfig().replace(&wrong, &address);
+    let error = failure(&cluster.home, cluster.home.write("authority.yaml", &changed)).await;
+    assert_says(&error, &[&address, "certificate", "certificate-authority"]);
+}
+
+#[tokio::test]
+async fn a_client_without_credentials_is_told_so() {
+    let cluster = Cluster::new().await;
+    let good = cluster.server.kubeconfig();
+    let changed = good.replace("client-certificate-data:", "a:").replace("client-key-data:", "b:");
+    let error = failure(&cluster.home, cluster.home.write("anonymous.yaml", &changed)).await;
+    assert_says(&error, &["401", "/api/v1/pods", "credentials"]);
+}
+
+#[tokio::test]
+async fn an_expired_certificate_of_the_server_is_recognised() {
+    let authority = Authority::new();
+    let (server, address) = authority.serve(EXPIRED).await;
+    let home = Home::new();
+    let error = failure(&home, authority.kubeconfig(&home, address, VALID)).await;
+    assert_says(&error, &[&address.to_string(), "server's certificate has expired", "renew it"]);
+    server.abort();
+}
+
+#[tokio::test]
+async fn an_expired_certificate_of_the_client_is_recognised() {
+    let authority = Authority::new();
+    let (server, address) = authority.serve(VALID).await;
+    let home = Home::new();
+    let error = failure(&home, authority.kubeconfig(&home, address, EXPIRED)).await;
+    assert_says(&error, &[&address.to_string(), "client-certificate", "expired"]);
+    server.abort();
+}
+
+/// The year in which a certificate ends to be valid.
+type LastYear = i32;
+const EXPIRED: LastYear = 2021;
+const VALID: LastYear = 4000;
+
+/// A certificate authority, with certificates that are valid or have expired.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: rcgen::Certificate,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
+        Self { issuer: Issuer::new(params, key), certificate }
+    }
+
+    fn sign(&self, last: LastYear) -> (rcgen::Certificate, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(last, 1, 1);
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
+    }
+
+    /// A server that shakes hands and asks for a certificate of this authority; it says nothing more.
+    async fn serve(&self, last: LastYear) -> (JoinHandle<()>, SocketAddr) {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.der().clone()).unwrap();
+        let clients =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
+        let (certificate, key) = self.sign(last);
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let config =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_client_cert_verifier(clients);
+        let config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                // A handshake that fails is what the client has to tell.
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    let _ = stream.read_to_end(&mut Vec::new()).await;
+                }
+            }
+        });
+        (task, address)
+    }
+
+    fn kubeconfig(&self, home: &Home, server: SocketAddr, last: LastYear) -> PathBuf {
+        let (certificate, key) = self.sign(last);
+        home.write("ca.pem", &self.certificate.pem());
+        home.write("client.pem", &certificate.pem());
+        home.write("client.key", &key.serialize_pem());
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
+             contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n\
+             clusters: [{{name: test, cluster: {{server: 'https://{server}', certificate-authority: ca.pem}}}}]\n\
+             users: [{{name: test, user: {{client-certificate: client.pem, client-key: client.key}}}}]\n"
+        );
+        home.write("kubeconfig", &text)
+    }
+}

@@ -1,0 +1,267 @@
+//! A cluster for examples to run against, and an example that runs. It asserts nothing about what an example says.
+
+use kube_sim::{Server, Sim};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::{
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::Notify,
+    task::JoinHandle,
+    time::timeout,
+};
+
+/// How long anything is waited for. It is reached only when something is wrong.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A folder for a test's files, and the home of its programs.
+pub(crate) struct Home(TempDir);
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a file; its path.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A program whose environment is this folder and nothing else of the tester's: no proxy, no kubeconfig of theirs.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("HOME", self.0.path()).env("RUST_BACKTRACE", "1");
+        if let Some(path) = std::env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+
+    /// An example with this kubeconfig.
+    pub(crate) fn example(&self, name: &str, kubeconfig: &Path) -> Command {
+        let mut command = self.command(&built(name));
+        command.env("KUBECONFIG", kubeconfig);
+        command
+    }
+}
+
+/// Where cargo puts the examples: `target/debug/examples`, beside the `deps` that this test is in.
+fn built(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let target = test.parent().and_then(Path::parent).unwrap();
+    let path = target.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    assert!(
+        path.exists(),
+        "{} is not built; `cargo test -p examples` builds it, with `--test` add `--examples`",
+        path.display()
+    );
+    path
+}
+
+/// A simulated cluster behind HTTPS, with a kubeconfig.
+pub(crate) struct Cluster {
+    pub(crate) sim: Sim,
+    pub(crate) server: Server,
+    pub(crate) home: Home,
+    pub(crate) kubeconfig: PathBuf,
+}
+
+impl Cluster {
+    pub(crate) async fn new() -> Self {
+        Self::of(Sim::new()).await
+    }
+
+    pub(crate) async fn of(sim: Sim) -> Self {
+        let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let home = Home::new();
+        let kubeconfig = home.write("kubeconfig", &server.kubeconfig());
+        Self { sim, server, home, kubeconfig }
+    }
+
+    pub(crate) fn start(&self, example: &str) -> Running {
+        Running::new(self.home.example(example, &self.kubeconfig))
+    }
+
+    pub(crate) fn create(&self, object: &Value) {
+        self.sim.create(object).unwrap();
+    }
+
+    /// Changes an object through a function of its JSON.
+    pub(crate) fn change(
+        &self,
+        (api_version, kind, namespace, name): Key<'_>,
+        change: impl FnOnce(&mut Value),
+    ) {
+        let mut object = self.sim.get(api_version, kind, namespace, name).unwrap();
+        let status = object["status"].clone();
+        change(&mut object);
+        if object["status"] == status { self.sim.update(&object) } else { self.sim.update_status(&object) }
+            .unwrap();
+    }
+
+    pub(crate) fn delete(&self, (api_version, kind, namespace, name): Key<'_>) {
+        self.sim.delete(api_version, kind, namespace, name).unwrap();
+    }
+}
+
+/// API version, kind, namespace and name.
+pub(crate) type Key<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+pub(crate) fn pod(name: &str, node: &str) -> Value {
+    let container = json!({"name": "main", "image": "registry.example/web:1"});
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"},
+        "spec": {"nodeName": node, "containers": [container], "terminationGracePeriodSeconds": 0},
+    })
+}
+
+/// A program that runs. It is killed when this is dropped.
+pub(crate) struct Running {
+    child: Child,
+    output: Arc<Output>,
+    readers: [JoinHandle<()>; 2],
+    /// How many lines of stdout and of stderr have been looked at.
+    read: [usize; 2],
+}
+
+#[derive(Default)]
+struct Output {
+    lines: Mutex<[Vec<String>; 2]>,
+    more: Notify,
+}
+
+impl Output {
+    /// The next line from `from` on that contains `text`, and the number of the one after it.
+    fn find(&self, stream: usize, from: usize, text: &str) -> Option<(String, usize)> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rest = lines[stream].iter().enumerate().skip(from);
+        rest.find(|(_, line)| line.contains(text)).map(|(at, line)| (line.clone(), at + 1))
+    }
+
+    fn text(&self, stream: usize) -> String {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)[stream].join("\n")
+    }
+
+    async fn collect(self: Arc<Self>, stream: usize, pipe: impl AsyncRead + Unpin) {
+        let mut lines = BufReader::new(pipe).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            self.lines.lock().unwrap_or_else(PoisonError::into_inner)[stream].push(line);
+            self.more.notify_one();
+        }
+    }
+}
+
+impl Running {
+    pub(crate) fn new(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let output = Arc::new(Output::default());
+        let readers = [
+            tokio::spawn(output.clone().collect(0, child.stdout.take().unwrap())),
+            tokio::spawn(output.clone().collect(1, child.stderr.take().unwrap())),
+        ];
+        Self { child, output, readers, read: [0; 2] }
+    }
+
+    /// The next line of stdout that contains `text`.
+    pub(crate) async fn says(&mut self, text: &str) -> String {
+        self.wait_for(0, text).await
+    }
+
+    /// The next line of stderr that contains `text`.
+    pub(crate) async fn logs(&mut self, text: &str) -> String {
+        self.wait_for(1, text).await
+    }
+
+    async fn wait_for(&mut self, stream: usize, text: &str) -> String {
+        let output = self.output.clone();
+        let found = async {
+            loop {
+                match output.find(stream, self.read[stream], text) {
+                    Some((line, next)) => {
+                        self.read[stream] = next;
+                        return line;
+                    }
+                    None => output.more.notified().await,
+                }
+            }
+        };
+        match timeout(PATIENCE, found).await {
+            Ok(line) => line,
+            Err(_) => panic!("no line with `{text}`\n{}", self.transcript()),
+        }
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        self.output.text(0)
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        self.output.text(1)
+    }
+
+    fn transcript(&self) -> String {
+        format!("--- stdout\n{}\n--- stderr\n{}", self.stdout(), self.stderr())
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().unwrap())).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits until it has ended by itself, and all its output is there.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        match timeout(PATIENCE, self.child.wait()).await {
+            Ok(status) => {
+                for reader in &mut self.readers {
+                    reader.await.unwrap();
+                }
+                status.unwrap()
+            }
+            Err(_) => panic!("it does not end\n{}", self.transcript()),
+        }
+    }
+
+    /// Asks it to end, which is a success.
+    pub(crate) async fn stop(mut self) {
+        self.signal(Signal::TERM);
+        let status = self.ended().await;
+        assert!(status.success(), "{status}\n{}", self.transcript());
+    }
+
+    /// Waits for it to fail by itself, in the way an example has to; what it says.
+    pub(crate) async fn failure(mut self) -> String {
+        let status = self.ended().await;
+        let transcript = self.transcript();
+        assert_eq!(status.code(), Some(1), "{status}\n{transcript}");
+        let stderr = self.stderr();
+        let errors: Vec<_> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), 1, "not one error\n{transcript}");
+        for unwanted in ["panicked", "stack backtrace", "WARN", "ERROR"] {
+            assert!(!stderr.contains(unwanted), "{unwanted}\n{transcript}");
+        }
+        assert!(stderr.ends_with(errors[0]), "the error is not the last line\n{transcript}");
+        errors[0].to_owned()
+    }
+}
+
+/// That an error message has all of these parts.
+#[track_caller]
+pub(crate) fn assert_says(message: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(message.contains(part), "`{part}` is not in\n{message}");
+    }
+}
