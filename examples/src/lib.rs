@@ -2,6 +2,7 @@
 //!
 //! It must not speak to a cluster: whatever an example shows of the libraries stands in its own file.
 
+use anyhow::Context;
 use kube_runtime::watcher;
 use std::{
     future::Future,
@@ -28,7 +29,10 @@ pub fn run(example: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
 
 fn try_run(example: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env();
-    let filter = filter.map_err(|error| anyhow::anyhow!("RUST_LOG is not a list of filters: {error}"))?;
+    let filter = filter.with_context(|| {
+        let value = std::env::var_os("RUST_LOG").unwrap_or_default();
+        format!("RUST_LOG={} is not a list of filters such as info,kube_runtime=debug", value.display())
+    })?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

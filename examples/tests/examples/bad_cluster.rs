@@ -31,8 +31,14 @@ async fn a_watch_that_is_no_json_from_the_start_is_an_error() {
     }
 }
 
+/// Together, since each mostly waits for polls of ten seconds.
 #[tokio::test]
-async fn a_watch_that_turns_into_something_else_is_reported_and_healed() {
+async fn what_goes_wrong_later_is_reported_and_healed() {
+    tokio::join!(turns_into_something_else(), away_for_a_while(), history_is_gone());
+}
+
+/// A watch that is no JSON from some time on.
+async fn turns_into_something_else() {
     let cluster = Cluster::new().await;
     cluster.create(&pod("web", "node-0"));
     let mut example = cluster.start("pod_informer");
@@ -96,8 +102,8 @@ async fn node_informer_survives_a_node_that_does_not_decode() {
     example.stop().await;
 }
 
-#[tokio::test]
-async fn a_server_that_is_away_for_a_while_is_reported_and_found_again() {
+/// A server that fails for a while.
+async fn away_for_a_while() {
     let cluster = Cluster::new().await;
     let mut example = cluster.start("pod_informer");
     cluster.create(&pod("web", "node-0"));
@@ -111,8 +117,8 @@ async fn a_server_that_is_away_for_a_while_is_reported_and_found_again() {
     example.stop().await;
 }
 
-#[tokio::test]
-async fn a_history_that_is_gone_costs_no_change() {
+/// A server that has forgotten what happened, which nobody needs to be told.
+async fn history_is_gone() {
     let cluster = Cluster::new().await;
     cluster.create(&pod("web", "node-0"));
     let mut example = cluster.start("pod_informer");

@@ -13,10 +13,10 @@ async fn pod_informer_prints_what_happens_to_a_pod() {
     let mut example = cluster.start("pod_informer");
     assert_eq!(example.says("added").await, "added    default/web: Pending on node-0");
     cluster.change(WEB, |pod| pod["status"]["phase"] = "Running".into());
-    assert_eq!(example.says("modified").await, "modified default/web: Running on node-0");
     cluster.delete(WEB);
-    assert_eq!(example.says("deleted").await, "deleted  default/web: Running on node-0");
     cluster.create(&pod("late", "node-7"));
+    assert_eq!(example.says("modified").await, "modified default/web: Running on node-0");
+    assert_eq!(example.says("deleted").await, "deleted  default/web: Running on node-0");
     assert_eq!(example.says("added").await, "added    default/late: Pending on node-7");
     example.stop().await;
 }

@@ -4,8 +4,13 @@ use crate::support::{Cluster, pod};
 use kube_sim::Sim;
 use serde_json::{Value, json};
 
+/// Together, since each mostly waits for polls of ten seconds.
 #[tokio::test]
-async fn pod_reflector_prints_the_pods_that_are_there() {
+async fn reflectors_print_what_is_there() {
+    tokio::join!(pods(), nodes(), deployments());
+}
+
+async fn pods() {
     let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
     cluster.create(&pod("web", "node-0"));
     let mut example = cluster.start("pod_reflector");
@@ -22,8 +27,7 @@ async fn pod_reflector_prints_the_pods_that_are_there() {
     example.stop().await;
 }
 
-#[tokio::test]
-async fn node_reflector_prints_the_nodes_that_are_there() {
+async fn nodes() {
     let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
     let node = cluster.sim.get("v1", "Node", "", "node-0").unwrap();
     let new = |name: &str, os: &str| {
@@ -56,8 +60,7 @@ fn deployment(name: &str, replicas: i32) -> Value {
     })
 }
 
-#[tokio::test]
-async fn deployment_reflector_prints_how_far_deployments_have_come() {
+async fn deployments() {
     let cluster = Cluster::new().await;
     cluster.create(&deployment("web", 3));
     let mut example = cluster.start("deployment_reflector");

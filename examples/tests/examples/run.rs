@@ -17,15 +17,15 @@ const ALL: [&str; 6] = [
 #[tokio::test]
 async fn an_interrupt_and_a_termination_are_a_success() {
     let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
-    for signal in [Signal::INT, Signal::TERM] {
-        for name in ALL {
-            let mut example = cluster.start(name);
-            example.logs("watching").await;
-            example.signal(signal);
-            assert!(example.ended().await.success(), "{name}\n{}", example.stderr());
-            let told = if signal == Signal::INT { "interrupted" } else { "terminated" };
-            assert_says(&example.stderr(), &[told]);
-        }
+    let end = async |name: &str, signal, told: &str| {
+        let mut example = cluster.start(name);
+        example.logs("watching").await;
+        example.signal(signal);
+        assert!(example.ended().await.success(), "{name}\n{}", example.stderr());
+        assert_says(&example.stderr(), &[told]);
+    };
+    for name in ALL {
+        tokio::join!(end(name, Signal::INT, "interrupted"), end(name, Signal::TERM, "terminated"));
     }
 }
 
@@ -43,16 +43,27 @@ async fn an_interrupt_ends_a_wait() {
 #[tokio::test]
 async fn rust_log_makes_it_quiet_or_loud() {
     let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
-    for (filter, is_quiet) in [("off", true), ("warn", true), ("debug", false)] {
+    let run = async |filter, is_quiet| {
         let mut command = cluster.home.example("node_reflector", &cluster.kubeconfig);
         command.env("RUST_LOG", filter);
         let mut example = Running::new(command);
         example.says("1 nodes").await;
         let stderr = example.stderr();
-        assert_eq!(stderr.is_empty(), is_quiet, "RUST_LOG={filter}\n{stderr}");
-        assert_eq!(stderr.contains("DEBUG"), !is_quiet, "RUST_LOG={filter}\n{stderr}");
+        assert_eq!(
+            stderr.is_empty(),
+            is_quiet,
+            "RUST_LOG={filter}
+{stderr}"
+        );
+        assert_eq!(
+            stderr.contains("DEBUG"),
+            !is_quiet,
+            "RUST_LOG={filter}
+{stderr}"
+        );
         example.stop().await;
-    }
+    };
+    tokio::join!(run("off", true), run("warn", true), run("debug", false));
     let mut command = cluster.home.example("node_reflector", &cluster.kubeconfig);
     command.env("RUST_LOG", "kube_client=loud");
     assert_says(&Running::new(command).failure().await, &["RUST_LOG", "kube_client=loud"]);
@@ -66,7 +77,7 @@ async fn a_reader_who_leaves_ends_it_quietly() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     command.stdout(Stdio::from(writer));
-    let mut example = command.spawn().unwrap();
+    let example = command.spawn().unwrap();
     // The command holds the writer, too.
     drop(command);
     let output = example.wait_with_output().await.unwrap();
