@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use examples::Polls;
 use futures::TryStreamExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube_client::{Api, Client, CustomResourceExt, ResourceExt, api::PostParams};
+use kube_client::{Api, Client, CustomResourceExt, ResourceExt, api::PostParams, core::Status};
 use kube_derive::CustomResource;
 use kube_runtime::{Informer, Reflector, watcher};
 use schemars::JsonSchema;
@@ -55,7 +55,7 @@ async fn reflect() -> anyhow::Result<()> {
     loop {
         let poll = polls.check(reflector.poll().await);
         if let Err(error) = poll {
-            let missing = error.status().is_some_and(|status| status.is_not_found());
+            let missing = error.status().is_some_and(Status::is_not_found);
             let advice = "foos.clux.dev is not installed: run `kubectl apply -f examples/foo.yaml` first";
             let error = anyhow::Error::new(error);
             return Err(if missing { error.context(advice) } else { error });
@@ -107,12 +107,13 @@ fn is_established(crd: &CustomResourceDefinition) -> bool {
 
 fn print(mut foos: Vec<Arc<Foo>>) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    foos.sort_by_key(|foo| (foo.namespace(), foo.name_any()));
+    foos.sort_by_key(|object| (object.namespace(), object.name_any()));
     writeln!(out, "{} foos", foos.len())?;
-    for foo in foos {
-        let namespace = foo.namespace().unwrap_or_default();
-        let info = foo.spec.info.as_deref().unwrap_or("nothing known");
-        writeln!(out, "  {namespace}/{}: {}, {info}", foo.name_any(), foo.spec.name)?;
+    for object in foos {
+        let namespace = object.namespace().unwrap_or_default();
+        let FooSpec { name, info } = &object.spec;
+        let info = info.as_deref().unwrap_or("nothing known");
+        writeln!(out, "  {namespace}/{}: {name}, {info}", object.name_any())?;
     }
     Ok(())
 }

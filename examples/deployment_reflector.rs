@@ -37,9 +37,9 @@ struct Spec {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Status {
+    observed_generation: i64,
     updated_replicas: i32,
     ready_replicas: i32,
-    available_replicas: i32,
 }
 
 type Deployment = Object<Spec, Status>;
@@ -73,14 +73,22 @@ fn print(mut deployments: Vec<Arc<Deployment>>) -> io::Result<()> {
         let namespace = deployment.namespace().unwrap_or_default();
         let name = deployment.name_any();
         let Spec { replicas, paused, min_ready_seconds } = deployment.spec;
-        let Status { updated_replicas, ready_replicas, available_replicas } =
-            deployment.status.clone().unwrap_or_default();
-        let paused = if paused { ", paused" } else { "" };
-        writeln!(
+        let status = deployment.status.clone().unwrap_or_default();
+        let Status { observed_generation, updated_replicas, ready_replicas } = status;
+        write!(
             out,
-            "  {namespace}/{name}: {replicas} wanted, {updated_replicas} updated, {ready_replicas} ready, \
-             {available_replicas} available after {min_ready_seconds} s{paused}",
+            "  {namespace}/{name}: {replicas} wanted, {updated_replicas} updated, {ready_replicas} ready"
         )?;
+        if min_ready_seconds > 0 {
+            write!(out, " (to be so for {min_ready_seconds} s)")?;
+        }
+        if paused {
+            write!(out, ", paused")?;
+        }
+        if deployment.metadata.generation.is_some_and(|generation| generation > observed_generation) {
+            write!(out, ", change not noticed yet")?;
+        }
+        writeln!(out)?;
     }
     Ok(())
 }

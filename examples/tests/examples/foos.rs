@@ -13,9 +13,9 @@ fn file(name: &str) -> Value {
 }
 
 fn baz() -> Value {
-    let mut baz = file("crd-baz.yaml");
-    baz["metadata"]["namespace"] = "kube-system".into();
-    baz
+    let mut object = file("crd-baz.yaml");
+    object["metadata"]["namespace"] = "kube-system".into();
+    object
 }
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn crd_reflector_installs_its_definition_and_prints_what_is_there() {
     example.says("1 foos").await;
     let line = example.says("kube-system/baz").await;
     assert_eq!(line, "  kube-system/baz: baz, a thing that is there for others to look at");
-    cluster.change(BAZ, |baz| baz["spec"] = serde_json::json!({"name": "renamed"}));
+    cluster.change(BAZ, |object| object["spec"] = serde_json::json!({"name": "renamed"}));
     assert_eq!(example.says("renamed").await, "  kube-system/baz: renamed, nothing known");
     cluster.delete(BAZ);
     example.says("0 foos").await;

@@ -43,7 +43,7 @@ async fn an_interrupt_ends_a_wait() {
 #[tokio::test]
 async fn rust_log_makes_it_quiet_or_loud() {
     let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
-    let run = async |filter, is_quiet| {
+    let run = async |filter: &str, is_quiet: bool| {
         let mut command = cluster.home.example("node_reflector", &cluster.kubeconfig);
         command.env("RUST_LOG", filter);
         let mut example = Running::new(command);

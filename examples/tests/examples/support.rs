@@ -201,7 +201,7 @@ impl Running {
         };
         match timeout(PATIENCE, found).await {
             Ok(line) => line,
-            Err(_) => panic!("no line with `{text}`\n{}", self.transcript()),
+            Err(elapsed) => panic!("no line with `{text}`: {elapsed}\n{}", self.transcript()),
         }
     }
 
@@ -231,7 +231,7 @@ impl Running {
                 }
                 status.unwrap()
             }
-            Err(_) => panic!("it does not end\n{}", self.transcript()),
+            Err(elapsed) => panic!("it does not end: {elapsed}\n{}", self.transcript()),
         }
     }
 
