@@ -66,7 +66,7 @@ pub enum Error {
     },
 
     /// A wait took longer than its limit.
-    #[error("timed out after {after:?} {wait} ({what})")]
+    #[error("timed out after {after:?} {wait} ({what}){}", wait.advice())]
     Timeout {
         /// What was waited for.
         wait: Wait,
@@ -124,6 +124,17 @@ pub enum Wait {
     Write,
     /// Credentials from a plugin or a file.
     Credentials,
+}
+
+impl Wait {
+    /// What to do about it, where that is known.
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Connect => ": check the address, and that the network lets connections pass",
+            Self::TlsHandshake => ": check that it is an API server that listens there, and not overloaded",
+            Self::Response | Self::Body | Self::Write | Self::Credentials => "",
+        }
+    }
 }
 
 impl fmt::Display for Wait {
@@ -291,7 +302,10 @@ mod tests {
             after: Duration::from_secs(10),
             what: "10.0.0.1:6443".into(),
         };
-        assert_eq!(error.to_string(), "timed out after 10s in the TLS handshake (10.0.0.1:6443)");
+        assert!(
+            error.to_string().starts_with("timed out after 10s in the TLS handshake (10.0.0.1:6443): check"),
+            "{error}"
+        );
         assert!(error.is_timeout() && error.is_retryable());
     }
 

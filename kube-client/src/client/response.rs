@@ -3,7 +3,7 @@
 //! Bodies of failures are read up to a limit; no body is ever logged.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, Response, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Response, StatusCode, Uri, header, uri::Authority};
 use http_body_util::BodyExt;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::borrow::Cow;
@@ -46,7 +46,9 @@ pub(super) async fn check(asked: &Asked, response: Response<Body>) -> Result<Res
     }
     let (head, body) = response.into_parts();
     let body = collect_start(body).await;
-    Err(Error::Api(status_of(asked, code, &head.headers, &body).boxed()))
+    // Left there by the transport; another service in its place need not have an address.
+    let server = head.extensions.get::<Authority>();
+    Err(Error::Api(status_of(asked, code, &head.headers, &body, server).boxed()))
 }
 
 /// As much of a failure's body as arrives: a connection that breaks here must not hide the failure itself.
@@ -65,7 +67,13 @@ async fn collect_start(mut body: Body) -> Bytes {
 }
 
 /// The server's `Status`, completed from the response's head, or one made up for another kind of answer.
-fn status_of(asked: &Asked, code: StatusCode, headers: &HeaderMap, body: &[u8]) -> Status {
+fn status_of(
+    asked: &Asked,
+    code: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    server: Option<&Authority>,
+) -> Status {
     let mut status = parse_status(body).unwrap_or_else(|| {
         let code = code.as_u16();
         Status::failure(&describe(asked, code, headers, body), reason::from_code(code))
@@ -76,6 +84,15 @@ fn status_of(asked: &Asked, code: StatusCode, headers: &HeaderMap, body: &[u8]) 
     }
     if status.message.is_empty() {
         status.message = format!("the server refused {asked}");
+    }
+    // What a server says here is one word, so that it cannot help who does not know which server and credentials are used.
+    if code == StatusCode::UNAUTHORIZED
+        && let Some(server) = server
+    {
+        status.message += &format!(
+            ": {server} does not accept the credentials: check that the user's certificate or token is for this cluster, \
+             and that it has not expired"
+        );
     }
     if status.retry_after().is_none()
         && let Some(seconds) = retry_after_seconds(headers)
@@ -96,6 +113,10 @@ fn describe(asked: &Asked, code: u16, headers: &HeaderMap, body: &[u8]) -> Strin
     let excerpt: String = line.chars().take(EXCERPT).collect();
     match (excerpt.is_empty(), code) {
         (true, _) => format!("the server answered {asked} with an empty body"),
+        (false, 404) if asked.uri.path().starts_with("/apis/") => format!(
+            "the server does not know {asked}: check group, version and plural, and for a custom resource that its \
+             CustomResourceDefinition is installed: {excerpt}"
+        ),
         (false, 404) => format!("the server does not know {asked}: {excerpt}"),
         (false, _) => format!("the server answered {asked} with: {excerpt}"),
     }
@@ -155,7 +176,8 @@ mod tests {
     #[tokio::test]
     async fn other_bodies_become_a_status_with_a_useful_message() {
         for (code, headers, body, part) in [
-            (404, &[][..], "404 page not found\n", "does not know GET /apis/x/v1/foos: 404 page not found"),
+            (404, &[][..], "404 page not found\n", "does not know GET /apis/x/v1/foos: check group"),
+            (404, &[], "404 page not found\n", "CustomResourceDefinition is installed: 404 page not found"),
             (502, &[], "<html>\n<h1>bad\u{7} gateway</h1>", "with: <html> <h1>bad gateway</h1>"),
             (503, &[], "", "empty body"),
             (302, &[("location", "https://login")], "", "redirects GET /apis/x/v1/foos to https://login"),

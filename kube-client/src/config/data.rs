@@ -18,7 +18,7 @@ pub(super) struct Loaded {
 
 /// Loads a field that may be given inline or as a file. Inline wins; empty counts as absent.
 pub(super) fn load(data: Option<&str>, file: Option<&str>) -> Result<Option<Loaded>, FieldError> {
-    if let Some(data) = data.filter(|data| !data.trim().is_empty()) {
+    if let Some(data) = data.filter(|data| is_inline(Some(data))) {
         // YAML block scalars leave line breaks in the value.
         let compact: String = data.split_ascii_whitespace().collect();
         let bytes = STANDARD.decode(compact).map_err(|error| FieldError::Base64(error.into()))?;
@@ -28,6 +28,11 @@ pub(super) fn load(data: Option<&str>, file: Option<&str>) -> Result<Option<Load
     let bytes =
         std::fs::read(path).map_err(|source| FieldError::ReadFile { path: path.to_owned(), source })?;
     Ok(Some(Loaded { from: path.display().to_string(), bytes: bytes.into() }))
+}
+
+/// Whether a field has a value of its own, which makes that of a file unimportant.
+fn is_inline(data: Option<&str>) -> bool {
+    data.is_some_and(|data| !data.trim().is_empty())
 }
 
 /// All certificates of a bundle.
@@ -64,17 +69,20 @@ impl AuthInfo {
     pub(crate) fn identity(&self) -> Result<Option<Identity>, (&'static str, FieldError)> {
         const CERTIFICATE: &str = "client-certificate";
         const KEY: &str = "client-key";
-        let certificate = load(self.client_certificate_data.as_deref(), self.client_certificate.as_deref())
-            .map_err(|error| (CERTIFICATE, error))?;
+        let certificate = self.client_certificate_data.as_deref();
+        let certificate_field = if is_inline(certificate) { "client-certificate-data" } else { CERTIFICATE };
         let key = self.client_key_data.as_ref().map(ExposeSecret::expose_secret);
-        let key = load(key, self.client_key.as_deref()).map_err(|error| (KEY, error))?;
+        let key_field = if is_inline(key) { "client-key-data" } else { KEY };
+        let certificate = load(certificate, self.client_certificate.as_deref())
+            .map_err(|error| (certificate_field, error))?;
+        let key = load(key, self.client_key.as_deref()).map_err(|error| (key_field, error))?;
         match (certificate, key) {
             (None, None) => Ok(None),
-            (Some(_), None) => Err((CERTIFICATE, FieldError::Needs(KEY))),
-            (None, Some(_)) => Err((KEY, FieldError::Needs(CERTIFICATE))),
+            (Some(_), None) => Err((certificate_field, FieldError::Needs(KEY))),
+            (None, Some(_)) => Err((key_field, FieldError::Needs(CERTIFICATE))),
             (Some(certificate), Some(key)) => Ok(Some((
-                certificates(&certificate).map_err(|error| (CERTIFICATE, error))?,
-                private_key(&key).map_err(|error| (KEY, error))?,
+                certificates(&certificate).map_err(|error| (certificate_field, error))?,
+                private_key(&key).map_err(|error| (key_field, error))?,
             ))),
         }
     }

@@ -135,7 +135,11 @@ fn bad_fields_are_named() {
     let cluster = format!("{{{at}}}");
     check_field(&cluster, "{client-certificate: /no/such.crt, client-key: k}", &["user `u`", "/no/such.crt"]);
     let some = "client-certificate-data: aGVsbG8=";
-    check_field(&cluster, &format!("{{{some}}}"), &["client-certificate of user `u`", "needs client-key"]);
+    check_field(
+        &cluster,
+        &format!("{{{some}}}"),
+        &["client-certificate-data of user `u`", "needs client-key"],
+    );
     let sealed = "-----BEGIN ENCRYPTED PRIVATE KEY-----\ns3cr3t\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let pair = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
     let encode = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
@@ -144,8 +148,8 @@ fn bad_fields_are_named() {
         encode(&pair.cert.pem()),
         encode(sealed)
     );
-    check_field(&cluster, &user, &["client-key of user `u`", "is encrypted"]);
-    check_field(&cluster, "{client-key-data: s3cr3t}", &["client-key of user `u`", "base64"]);
+    check_field(&cluster, &user, &["client-key-data of user `u`", "is encrypted"]);
+    check_field(&cluster, "{client-key-data: s3cr3t}", &["client-key-data of user `u`", "base64"]);
     check_field(&cluster, "{client-key-data: aGVsbG8=}", &["needs client-certificate"]);
 }
 

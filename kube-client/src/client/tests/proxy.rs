@@ -86,7 +86,8 @@ async fn a_dead_proxy_is_named_beside_the_cluster() {
         config.accept_invalid_certs = true;
         let error = version(config, &format!("{scheme}://{proxy}")).await.unwrap_err();
         assert!(matches!(error, Error::Transport { kind: TransportKind::Connect, .. }), "{error:?}");
-        assert_eq!(error.to_string(), format!("cannot connect to 10.0.0.1:6443 through the proxy {proxy}"));
+        let names = format!("cannot connect to 10.0.0.1:6443 through the proxy {proxy}: check");
+        assert!(error.to_string().starts_with(&names), "{error}");
     }
 }
 
@@ -100,8 +101,9 @@ async fn a_silent_proxy_ends_in_a_timeout_that_names_the_connection() {
     for scheme in ["http", "socks5h"] {
         let error = version(config.clone(), &format!("{scheme}://{proxy}")).await.unwrap_err();
         assert!(matches!(error, Error::Timeout { wait: Wait::Connect, .. }), "{error:?}");
-        let wanted = format!("timed out after 50ms connecting (10.0.0.1:6443 through the proxy {proxy})");
-        assert_eq!(error.to_string(), wanted);
+        let wanted =
+            format!("timed out after 50ms connecting (10.0.0.1:6443 through the proxy {proxy}): check");
+        assert!(error.to_string().starts_with(&wanted), "{error}");
     }
 }
 

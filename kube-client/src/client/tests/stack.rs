@@ -123,6 +123,19 @@ async fn layers_of_ones_own_see_requests_first() {
 }
 
 #[tokio::test]
+async fn refused_credentials_are_told_with_the_server_and_what_to_do() {
+    let refuse = |_| async { Response::builder().status(401).body(Full::default()).unwrap() };
+    let server = Server::http(refuse).await;
+    let config = server.plain();
+    let address = config.cluster_url.authority().unwrap().to_string();
+    let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
+    assert!(error.is_unauthorized());
+    for part in [address.as_str(), "does not accept the credentials", "expired"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_dead_address_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -130,7 +143,8 @@ async fn a_dead_address_is_named() {
     let mut config = Config::new(format!("http://{address}").parse().unwrap());
     config.retry = RetryPolicy::default().initial(Duration::from_millis(1));
     let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
-    assert_eq!(error.to_string(), format!("cannot connect to {address}"));
+    let advice = "check the address, and that the server is running";
+    assert_eq!(error.to_string(), format!("cannot connect to {address}: {advice}"));
     assert!(matches!(error, Error::Transport { kind: TransportKind::Connect, .. }));
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("refused"));
 }
@@ -140,7 +154,10 @@ async fn an_unknown_host_is_named() {
     let config = Config::new("http://no-such-host.invalid:6443".parse().unwrap());
     let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Resolve, .. }), "{error:?}");
-    assert_eq!(error.to_string(), "cannot find the address of no-such-host.invalid:6443");
+    assert_eq!(
+        error.to_string(),
+        "cannot find the address of no-such-host.invalid:6443: check the host name"
+    );
 }
 
 /// A server that reads a request and then does what it is told.

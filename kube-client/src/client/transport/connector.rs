@@ -220,7 +220,7 @@ impl Connector {
 
     fn not_connected(&self, host: &str, error: &(dyn StdError + 'static)) -> ConnectFailure {
         if let Some(ResolveFailure(cause)) = find::<ResolveFailure>(error) {
-            let what = format!("cannot find the address of {}", self.via(host));
+            let what = format!("cannot find the address of {}: check the host name", self.via(host));
             return ConnectFailure::failed(TransportKind::Resolve, what, copy(cause));
         }
         let cause = find::<io::Error>(error).map_or_else(|| io::Error::other(error.to_string()), copy);
@@ -229,7 +229,8 @@ impl Connector {
                 ConnectFailure::late(Wait::Connect, after, self.via(host))
             }
             _ => {
-                let what = format!("cannot connect to {}", self.via(host));
+                let advice = "check the address, and that the server is running";
+                let what = format!("cannot connect to {}: {advice}", self.via(host));
                 ConnectFailure::failed(TransportKind::Connect, what, cause)
             }
         }

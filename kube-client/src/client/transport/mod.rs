@@ -70,7 +70,13 @@ impl Service<Request<Body>> for Transport {
         let response = shared.client.read().unwrap_or_else(PoisonError::into_inner).request(request);
         Box::pin(async move {
             match response.await {
-                Ok(response) => Ok(response.map(Body::wrap_body)),
+                Ok(mut response) => {
+                    // For errors, which name the server.
+                    if let (true, Some(server)) = (response.status().is_client_error(), uri.authority()) {
+                        response.extensions_mut().insert(server.clone());
+                    }
+                    Ok(response.map(Body::wrap_body))
+                }
                 Err(error) => Err(failure::classify(error, &method, &uri, &shared.connector).into()),
             }
         })
