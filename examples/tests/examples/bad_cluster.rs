@@ -5,6 +5,7 @@ use kube_sim::{
     Sim,
     fault::{Action, Rule},
 };
+use std::time::Duration;
 
 const WEB: Key<'static> = ("v1", "Pod", "default", "web");
 
@@ -44,14 +45,15 @@ async fn turns_into_something_else() {
     let mut example = cluster.start("pod_informer");
     example.says("added    default/web").await;
     let rule = cluster.sim.faults().add(not_json(0).times(1));
-    // The watch of the next poll has it.
+    cluster.change(WEB, |pod| pod["status"]["phase"] = "Running".into());
+    example.says("modified default/web").await;
+    // The watch of the next poll is the one that breaks at its first event.
     while cluster.sim.faults().hits(rule) == 0 {
-        tokio::task::yield_now().await;
-        cluster.change(WEB, |pod| pod["metadata"]["labels"]["seen"] = "again".into());
-        example.says("modified").await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    example.logs("trying again: watch /api/v1/pods").await;
     cluster.delete(WEB);
+    let line = example.logs("trying again: watch /api/v1/pods").await;
+    assert_says(&line, &["WARN", "<html>"]);
     example.says("deleted  default/web").await;
     example.stop().await;
 }

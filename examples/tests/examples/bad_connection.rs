@@ -20,7 +20,7 @@ async fn an_address_that_nobody_listens_on_is_named() {
     let home = cluster.home;
     cluster.server.shutdown().await;
     let error = failure(&home, cluster.kubeconfig).await;
-    assert_says(&error, &[&address, "refused", "is the server running"]);
+    assert_says(&error, &[&address, "refused", "check the address"]);
 }
 
 #[tokio::test]

@@ -89,8 +89,9 @@ fn status_of(
     if code == StatusCode::UNAUTHORIZED
         && let Some(server) = server
     {
-        status.message += &format!(
-            ": {server} does not accept the credentials: check that the user's certificate or token is for this cluster, \
+        let said = status.message;
+        status.message = format!(
+            "{said}: {server} does not accept the credentials: check that the user's certificate or token is for this cluster, \
              and that it has not expired"
         );
     }
