@@ -225,7 +225,9 @@ impl<K: DeserializeOwned + Send + 'static> Body<K> {
                     Poll::Ready(Input::Event(event))
                 }
                 Poll::Ready(Some(Err(error))) => Poll::Ready(broken(error)),
-                Poll::Ready(None) => Poll::Ready(Input::Ended { brief: !*seen && asked_at.elapsed() < BRIEF }),
+                Poll::Ready(None) => {
+                    Poll::Ready(Input::Ended { brief: !*seen && asked_at.elapsed() < BRIEF })
+                }
                 Poll::Pending => {
                     let Some(timer) = stall else { return Poll::Pending };
                     ready!(timer.as_mut().poll(cx));
