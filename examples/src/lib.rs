@@ -108,3 +108,8 @@ impl Polls {
 pub fn chain(error: impl Into<anyhow::Error>) -> String {
     format!("{:#}", error.into())
 }
+
+/// The README of the repository, whose code runs with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
