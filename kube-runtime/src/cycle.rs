@@ -48,11 +48,16 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
 
     /// The next event of the cycle; `None` when its time is over. Cancelling loses nothing.
     pub(crate) async fn next(&mut self) -> Option<Result<Event<K>>> {
+        // Where events never cease nothing else would let other tasks run, or see that the time is over.
+        tokio::task::coop::consume_budget().await;
         let event = match self.deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline, self.driver.next()).await,
-            None => Ok(self.driver.next().await),
+            Some(deadline) if Instant::now() < deadline => {
+                tokio::time::timeout_at(deadline, self.driver.next()).await.ok()
+            }
+            Some(_) => None,
+            None => Some(self.driver.next().await),
         };
-        let Ok(event) = event else {
+        let Some(event) = event else {
             self.driver.pause();
             return None;
         };
