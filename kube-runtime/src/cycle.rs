@@ -41,9 +41,10 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
     }
 
     fn begin_watch(&mut self) {
-        let end = Instant::now() + self.timeout;
+        // A time that no clock reaches is no limit.
+        let Some(end) = Instant::now().checked_add(self.timeout) else { return };
         self.driver.pause_at(end);
-        self.deadline = Some(end + GRACE);
+        self.deadline = end.checked_add(GRACE);
     }
 
     /// The next event of the cycle; `None` when its time is over. Cancelling loses nothing.

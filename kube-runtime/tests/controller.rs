@@ -200,6 +200,25 @@ async fn requeues_after_the_time_asked_for_unless_something_changes_before() {
     assert_eq!(log.take(), ["a=2"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn times_may_be_of_any_length() {
+    async fn never_again(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+        log.note(text(&map));
+        Ok(Action::requeue(Duration::MAX))
+    }
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let log = Arc::new(Log::default());
+    let config = Config::default().drain_timeout(Duration::MAX);
+    let wc = watcher::Config::default().timeout(Duration::MAX);
+    let controller = Controller::new(maps(&sim), wc).with_config(config);
+    let mut results = controller.run(never_again, controller::backoff_on_error, log.clone()).boxed();
+    run_for(3600, &mut results).await;
+    put(&sim, "a", "2");
+    run_for(60, &mut results).await;
+    assert_eq!(log.take(), ["a=1", "a=2"]);
+}
+
 /// A secret that belongs to the config map `owner`.
 async fn own(sim: &Sim, secrets: &Api<Secret>, name: &str, owner: Option<&str>) {
     let references = match owner {

@@ -233,6 +233,15 @@ async fn an_object_that_was_replaced_while_nobody_watched_is_told_as_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_poll_without_a_limit_of_time_goes_on() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let mut reflector = Reflector::new(maps(&sim)).timeout(Duration::MAX);
+    tokio::time::timeout(Duration::from_secs(3600), reflector.poll()).await.unwrap_err();
+    assert_eq!(state(&reflector), "a=1");
+}
+
+#[tokio::test(start_paused = true)]
 async fn incomplete_structs_will_do() {
     #[derive(Clone, Debug, serde::Deserialize)]
     struct Spec {

@@ -53,7 +53,7 @@ impl<K: 'static> Api<K> {
         version: &str,
     ) -> Result<EventStream<T>> {
         let response = self.client.open(request.watch(wp, version)?).await?;
-        let limit = wp.effective_timeout() + GRACE;
+        let limit = wp.effective_timeout().saturating_add(GRACE);
         let shape = self.shape();
         let events = Items::new(response.into_body(), EventSplitter::default(), self.kind(), move |text| {
             shape.event(text)

@@ -74,7 +74,7 @@ where
                 Poll::Ready(Some(Ok(key))) => {
                     let due = match self.config.debounce {
                         wait if wait.is_zero() => Due::Now,
-                        wait => Due::At(Instant::now() + wait),
+                        wait => Due::after(Instant::now(), wait),
                     };
                     self.queue.add(key, due);
                 }
@@ -128,7 +128,7 @@ where
         let Ended { object, action, error } = ended;
         match action.next {
             Next::Change => self.queue.done(&object, None),
-            Next::After(wait) => self.queue.done(&object, Some(Due::At(Instant::now() + wait))),
+            Next::After(wait) => self.queue.done(&object, Some(Due::after(Instant::now(), wait))),
             Next::Backoff => {
                 let wait = self.queue.failed(&object, Instant::now());
                 tracing::debug!(object.ref = %object, ?wait, "trying again after a wait");

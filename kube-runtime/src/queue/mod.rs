@@ -59,6 +59,14 @@ pub(crate) enum Due {
     At(Instant),
 }
 
+impl Due {
+    /// After a wait, however long.
+    pub(crate) fn after(now: Instant, wait: Duration) -> Self {
+        const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+        Self::At(now.checked_add(wait).unwrap_or_else(|| now + FAR))
+    }
+}
+
 impl<K: Hash + Eq + Clone> WorkQueue<K> {
     pub(crate) fn new(backoff: FailureBackoff) -> Self {
         Self {
@@ -120,7 +128,7 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
         let Some((key, (_, failures))) = self.finish(key) else { return Duration::ZERO };
         let failures = failures.saturating_add(1);
         let wait = self.backoff.after(failures);
-        self.place(key, Due::At(now + wait), failures);
+        self.place(key, Due::after(now, wait), failures);
         wait
     }
 

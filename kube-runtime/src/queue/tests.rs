@@ -133,6 +133,19 @@ fn a_key_that_changes_while_it_fails_waits_all_the_same() {
 }
 
 #[test]
+fn waits_may_be_of_any_length() {
+    let backoff = FailureBackoff { base: Duration::MAX, max: Duration::MAX };
+    let mut queue = WorkQueue::new(backoff);
+    let now = Instant::now();
+    queue.add("a", Due::after(now, Duration::MAX));
+    assert_eq!(queue.take(now), None);
+    queue.add("a", Due::Now);
+    assert_eq!(queue.take(now), Some("a"));
+    assert_eq!(queue.failed(&"a", now), Duration::MAX);
+    assert_eq!(queue.take(now + Duration::from_secs(365 * 24 * 3600)), None);
+}
+
+#[test]
 fn many_failures_do_not_overflow() {
     let backoff = FailureBackoff { base: Duration::from_millis(5), max: Duration::from_secs(1000) };
     assert_eq!(backoff.after(1), Duration::from_millis(5));

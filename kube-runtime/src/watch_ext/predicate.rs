@@ -192,8 +192,8 @@ where
                 other => return Poll::Ready(other),
             };
             let now = Instant::now();
-            if this.swept.is_none_or(|swept| now >= swept + *this.ttl) {
-                this.seen.retain(|_, (_, last)| now < *last + *this.ttl);
+            if this.swept.is_none_or(|swept| now - swept >= *this.ttl) {
+                this.seen.retain(|_, (_, last)| now - *last < *this.ttl);
                 *this.swept = Some(now);
             }
             let object = V::object(&item);
@@ -203,7 +203,7 @@ where
             let meta = object.meta();
             let key = (meta.namespace.clone(), meta.name.clone(), meta.uid.clone());
             let before = this.seen.insert(key, (number, now));
-            if before.is_none_or(|(before, last)| before != number || now >= last + *this.ttl) {
+            if before.is_none_or(|(before, last)| before != number || now - last >= *this.ttl) {
                 return Poll::Ready(Some(Ok(item)));
             }
         }

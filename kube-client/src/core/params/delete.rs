@@ -22,7 +22,7 @@ pub struct DeleteParams {
     #[serde(
         rename = "gracePeriodSeconds",
         skip_serializing_if = "Option::is_none",
-        serialize_with = "whole_seconds"
+        serialize_with = "in_whole_seconds"
     )]
     pub grace_period: Option<Duration>,
     /// What becomes of the objects that this one owns; `None` for the kind's default.
@@ -107,8 +107,8 @@ fn all<S: Serializer>(_: &bool, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 #[expect(clippy::ref_option, reason = "serde hands serialize_with a reference")]
-fn whole_seconds<S: Serializer>(period: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    period.map(|d| d.as_secs() + u64::from(d.subsec_nanos() > 0)).serialize(serializer)
+fn in_whole_seconds<S: Serializer>(period: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    period.map(super::whole_seconds).serialize(serializer)
 }
 
 #[cfg(test)]
@@ -126,5 +126,7 @@ mod tests {
             "preconditions": {"uid": "u"}});
         assert_eq!(serde_json::to_value(dp).unwrap(), expected);
         assert_eq!(serde_json::to_value(DeleteParams::default()).unwrap(), json!({}));
+        let longest = serde_json::to_value(DeleteParams::default().grace_period(Duration::MAX)).unwrap();
+        assert_eq!(longest, json!({"gracePeriodSeconds": u32::MAX}));
     }
 }

@@ -42,7 +42,7 @@ impl Query {
 
     /// Whole seconds, rounded up, so that a short time does not become "no limit".
     pub(crate) fn seconds(&mut self, key: &str, value: Option<Duration>) -> &mut Self {
-        let seconds = value.map(|d| (d.as_secs() + u64::from(d.subsec_nanos() > 0)).to_string());
+        let seconds = value.map(|d| whole_seconds(d).to_string());
         self.optional(key, seconds.as_deref())
     }
 
@@ -50,6 +50,11 @@ impl Query {
         let query = self.0.finish();
         if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
     }
+}
+
+/// Whole seconds, rounded up. Servers count them in nanoseconds of 64 bits: what does not fit there is as good as for ever.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)).min(u64::from(u32::MAX))
 }
 
 fn invalid<T>(message: &str) -> Result<T, Error> {
