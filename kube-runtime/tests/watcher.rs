@@ -84,6 +84,40 @@ async fn falls_back_to_lists_where_the_present_state_is_never_completed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn changes_do_not_pass_for_the_present_state() {
+    let sim = Sim::builder().watch_list(WatchList::Ignored).build();
+    put(&sim, "a", "0");
+    let start = Instant::now();
+    let mut items = watch(&sim, Config::default());
+    let complete = async {
+        while short(items.next().await.unwrap()) != "]" {}
+        start.elapsed()
+    };
+    let changes = async {
+        for n in 1.. {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            put(&sim, "a", &n.to_string());
+        }
+    };
+    let took = tokio::select! { took = complete => took, () = changes => unreachable!("they go on") };
+    assert!(took <= Duration::from_secs(20), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_longer_each_time_the_present_state_breaks() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    put(&sim, "b", "1");
+    // Two streams and a list break half-way.
+    sim.faults().add(Rule::new(Action::CutAfterEvents(1)).verb("watch").times(2));
+    sim.faults().add(Rule::new(Action::CutAfterBytes(100)).verb("list").times(1));
+    let mut items = watch(&sim, Config::default());
+    let start = Instant::now();
+    while short(items.next().await.unwrap()) != "]" {}
+    assert!(start.elapsed() >= Duration::from_millis(800 + 1600 + 3200), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn resumes_after_the_server_ends_the_watch_without_losing_an_event() {
     let sim = Sim::new();
     let mut items = watch(&sim, lists().timeout(Duration::from_secs(3)));

@@ -3,7 +3,9 @@
 //! It decides nothing: every answer becomes an input of `step`, and every wait on failure happens here.
 
 use super::config::{Config, InitialListStrategy};
-use super::step::{Abilities, Failure, Input, Output, Page, Phase, Progress, Request, State, Then, step};
+use super::step::{
+    Abilities, Ending, Failure, Input, Output, Page, Phase, Progress, Request, State, Then, step,
+};
 use super::{Backoff, Error, Event, ExponentialBackoff, Result};
 use futures::{Stream, future::BoxFuture};
 use kube_client::api::{EventStream, ListStream};
@@ -51,7 +53,15 @@ enum Io<K> {
 /// An answer that is arriving.
 enum Body<K> {
     List(Box<ListStream<K>>),
-    Events { stream: Box<EventStream<K>>, asked_at: Instant, seen: bool, stall: Option<Pin<Box<Sleep>>> },
+    Events {
+        stream: Box<EventStream<K>>,
+        /// When it was asked for, or when the present state was complete.
+        since: Instant,
+        /// What it would be if the server ended it now; with time, it has worked.
+        ending: Ending,
+        /// For how long the server may still be silent, while it owes its present state.
+        stall: Option<Pin<Box<Sleep>>>,
+    },
 }
 
 impl<K> Driver<K> {
@@ -131,13 +141,14 @@ impl<K> Driver<K> {
 impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
     /// Hands `input` to `step` and does what it says; what there is to tell the user.
     fn advance(&mut self, input: Input<K>) -> Option<Result<Event<K>>> {
-        // Proof of health, whatever it says.
-        if matches!(input, Input::Event(ref event) if !matches!(event, WatchEvent::Error(_)))
-            || matches!(input, Input::Ended { brief: false })
-        {
-            self.backoff.reset();
-        }
-        self.ended = matches!(input, Input::Ended { .. });
+        // Proof of health, whatever it says. The present state is none: fetching it over and over may be the trouble.
+        let healthy = matches!(self.state, State::Watching { .. })
+            && match &input {
+                Input::Event(event) => !matches!(event, WatchEvent::Error(_)),
+                Input::Ended(ending) => *ending == Ending::Worked,
+                _ => false,
+            };
+        self.ended = matches!(input, Input::Ended(_));
         // A server may know better than any backoff how long it needs.
         let asked = match &input {
             Input::Failed(_, error) => error.retry_after(),
@@ -147,6 +158,9 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         let state = std::mem::replace(&mut self.state, State::Start { progress: Progress::Fresh });
         let (state, Output { event, then }) = step(self.abilities, state, input);
         self.state = state;
+        if healthy && matches!(self.state, State::Watching { .. }) {
+            self.backoff.reset();
+        }
         match then {
             Then::Read => {}
             Then::Send(request) => self.io = Io::Opening(self.open(request)),
@@ -196,7 +210,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
 impl<K> Body<K> {
     fn events(stream: EventStream<K>, asked_at: Instant, stall: Option<Duration>) -> Self {
         let stall = stall.map(|limit| Box::pin(tokio::time::sleep(limit)));
-        Self::Events { stream: Box::new(stream), asked_at, seen: false, stall }
+        Self::Events { stream: Box::new(stream), since: asked_at, ending: Ending::Brief, stall }
     }
 }
 
@@ -214,19 +228,27 @@ impl<K: DeserializeOwned + Send + 'static> Body<K> {
                     }
                 }
             }),
-            Self::Events { stream, asked_at, seen, stall } => match Pin::new(&mut **stream).poll_next(cx) {
+            Self::Events { stream, since, ending, stall } => match Pin::new(&mut **stream).poll_next(cx) {
                 Poll::Ready(Some(Ok(event))) => {
-                    *seen = true;
-                    if matches!(&event, WatchEvent::Bookmark(bookmark) if bookmark.ends_initial_events()) {
-                        *stall = None;
-                    } else if let Some(timer) = stall {
-                        timer.as_mut().reset(Instant::now() + STALL);
+                    *ending = Ending::Worked;
+                    match &event {
+                        WatchEvent::Bookmark(bookmark) if bookmark.ends_initial_events() => {
+                            (*stall, *since, *ending) = (None, Instant::now(), Ending::AfterState);
+                        }
+                        // Only these make up the present state: a server that does not know of it sends changes all the same.
+                        WatchEvent::Added(_) => {
+                            if let Some(timer) = stall {
+                                timer.as_mut().reset(Instant::now() + STALL);
+                            }
+                        }
+                        _ => {}
                     }
                     Poll::Ready(Input::Event(event))
                 }
                 Poll::Ready(Some(Err(error))) => Poll::Ready(broken(error)),
                 Poll::Ready(None) => {
-                    Poll::Ready(Input::Ended { brief: !*seen && asked_at.elapsed() < BRIEF })
+                    let worked = since.elapsed() >= BRIEF;
+                    Poll::Ready(Input::Ended(if worked { Ending::Worked } else { *ending }))
                 }
                 Poll::Pending => {
                     let Some(timer) = stall else { return Poll::Pending };

@@ -3,7 +3,7 @@
 //! It performs no IO and knows no clock. Whatever comes, there is an answer: the function is total.
 
 use super::Event;
-use kube_client::core::{ObjectOrigin, ResourceVersion, Status, UndecodableObject, WatchEvent};
+use kube_client::core::{ObjectOrigin, ResourceVersion, Status, UndecodableObject, WatchEvent, reason};
 use kube_client::{Error as ClientError, Resource};
 
 /// Where a watcher stands.
@@ -13,8 +13,8 @@ pub(super) enum State {
     Start { progress: Progress },
     /// A page of a list is asked for or arriving.
     Listing { page: Page, progress: Progress },
-    /// The present state is arriving as events of a watch.
-    Streaming,
+    /// The present state is asked for, or arriving, as events of a watch.
+    Streaming { progress: Progress },
     /// Changes after `version` are asked for or arriving. `proven`: since the last list, this watch has shown that it works.
     Watching { version: String, proven: bool },
 }
@@ -56,10 +56,21 @@ pub(super) enum Input<K> {
     Undecodable(Box<UndecodableObject>),
     /// The request could not be opened, or its body broke.
     Failed(Phase, ClientError),
-    /// The server has ended a watch. `brief`: at once, and without an event.
-    Ended { brief: bool },
+    /// The server has ended a watch.
+    Ended(Ending),
     /// Nothing has come for longer than a healthy server needs to send its present state.
     Stalled,
+}
+
+/// What there was of a watch before the server ended it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Nothing: it ended at once, and without an event.
+    Brief,
+    /// The present state and nothing after it, which does not show that changes would come.
+    AfterState,
+    /// Changes, or enough time for them.
+    Worked,
 }
 
 /// How far a request had come when it failed.
@@ -117,7 +128,7 @@ pub(super) fn step<K: Resource>(abilities: Abilities, state: State, input: Input
         (state, Input::Ready) => ready(abilities, state),
         (state, Input::Undecodable(object)) => undecodable(state, object),
         (State::Listing { page, progress }, input) => listing(page, progress, input),
-        (State::Streaming, input) => streaming(input),
+        (State::Streaming { progress }, input) => streaming(progress, input),
         (State::Watching { version, proven }, input) => watching(version, proven, input),
         // Nothing has been sent, so that nothing can arrive.
         (state @ State::Start { .. }, _) => (state, quiet(Then::Next)),
@@ -127,11 +138,10 @@ pub(super) fn step<K: Resource>(abilities: Abilities, state: State, input: Input
 /// Which request comes next.
 fn ready<K>(abilities: Abilities, state: State) -> (State, Output<K>) {
     match state {
-        State::Start { .. } | State::Streaming if abilities.streaming_lists => {
-            (State::Streaming, said(Event::Init, Then::Send(Request::StreamingList)))
+        State::Start { progress } | State::Streaming { progress } if abilities.streaming_lists => {
+            (State::Streaming { progress }, said(Event::Init, Then::Send(Request::StreamingList)))
         }
-        State::Start { progress } => begin_list(Page::default(), progress),
-        State::Streaming => begin_list(Page::default(), Progress::Fresh),
+        State::Start { progress } | State::Streaming { progress } => begin_list(Page::default(), progress),
         State::Listing { page, progress } if page.token.is_none() => begin_list(page, progress),
         State::Listing { page, progress } => {
             let request = Request::List(page.clone());
@@ -171,41 +181,57 @@ fn listing<K>(page: Page, progress: Progress, input: Input<K>) -> (State, Output
             (State::Listing { page: Page { token: None, whole: true }, progress }, quiet(Then::Next))
         }
         Input::Failed(_, error) => (State::Start { progress }, failed(Failure::List(error))),
-        Input::Event(_) | Input::Ended { .. } | Input::Stalled | Input::Ready | Input::Undecodable(_) => {
+        Input::Event(_) | Input::Ended(_) | Input::Stalled | Input::Ready | Input::Undecodable(_) => {
             (State::Start { progress }, quiet(Then::Wait))
         }
     }
 }
 
-fn streaming<K: Resource>(input: Input<K>) -> (State, Output<K>) {
+fn streaming<K: Resource>(progress: Progress, input: Input<K>) -> (State, Output<K>) {
+    let state = State::Streaming { progress };
     match input {
         // The objects come in any order: their versions say nothing about what is complete.
         Input::Event(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
-            (State::Streaming, said(Event::InitApply(object), Then::Read))
+            (state, said(Event::InitApply(object), Then::Read))
         }
         // It was sent before, and went away before the state was complete.
-        Input::Event(WatchEvent::Deleted(object)) => {
-            (State::Streaming, said(Event::Delete(object), Then::Read))
-        }
+        Input::Event(WatchEvent::Deleted(object)) => (state, said(Event::Delete(object), Then::Read)),
         Input::Event(WatchEvent::Bookmark(bookmark)) if bookmark.ends_initial_events() => {
             let version = bookmark.metadata.resource_version;
-            (State::Watching { version, proven: true }, said(Event::InitDone, Then::Read))
+            if version.is_empty() {
+                return (State::Start { progress }, failed(Failure::NoResourceVersion));
+            }
+            let proven = progress == Progress::Fresh;
+            (State::Watching { version, proven }, said(Event::InitDone, Then::Read))
         }
-        Input::Event(WatchEvent::Bookmark(_)) => (State::Streaming, quiet(Then::Read)),
+        Input::Event(WatchEvent::Bookmark(_)) => (state, quiet(Then::Read)),
         Input::Event(WatchEvent::Error(status)) if refuses_streaming(&status) => {
             (START, quiet(Then::GiveUpStreaming))
         }
-        Input::Event(WatchEvent::Error(status)) => (START, failed(Failure::WatchStatus(status))),
+        Input::Event(WatchEvent::Error(status)) => {
+            (interrupted(progress), failed(Failure::WatchStatus(status)))
+        }
         Input::Failed(Phase::Opening, error) if error.status().is_some_and(refuses_streaming) => {
             (START, quiet(Then::GiveUpStreaming))
         }
-        Input::Failed(Phase::Opening, error) => (START, failed(Failure::WatchStart(error))),
-        Input::Failed(Phase::Open, error) => (START, failed(Failure::Watch(error))),
+        Input::Failed(Phase::Opening, error) => {
+            (State::Start { progress }, failed(Failure::WatchStart(error)))
+        }
+        Input::Failed(Phase::Open, error) => (interrupted(progress), failed(Failure::Watch(error))),
         // The state was never completed: a server that does not know the parameter, or a proxy that drops bookmarks.
-        Input::Ended { .. } | Input::Stalled => (START, quiet(Then::GiveUpStreaming)),
+        Input::Ended(_) | Input::Stalled => (START, quiet(Then::GiveUpStreaming)),
         Input::Item(_) | Input::PageDone { .. } | Input::Ready | Input::Undecodable(_) => {
             (START, quiet(Then::Wait))
         }
+    }
+}
+
+/// What comes after a stream that broke: another, and where that has broken too, a list, whose pages are each less to get
+/// through.
+fn interrupted(progress: Progress) -> State {
+    match progress {
+        Progress::Fresh => State::Start { progress: Progress::Repeated },
+        Progress::Repeated => State::Listing { page: Page::default(), progress },
     }
 }
 
@@ -221,11 +247,14 @@ fn watching<K: Resource>(version: String, proven: bool, input: Input<K>) -> (Sta
         Input::Event(WatchEvent::Bookmark(bookmark))
             if is_older(&bookmark.metadata.resource_version, &version) =>
         {
-            (START, quiet(Then::Next))
+            let problem =
+                format!("a bookmark at {}, older than {version}", bookmark.metadata.resource_version);
+            let status = Status::failure(&problem, reason::EXPIRED).with_code(410);
+            relist(proven, Failure::WatchStatus(status.boxed()))
         }
         Input::Event(WatchEvent::Bookmark(bookmark)) => {
-            let version = bookmark.metadata.resource_version;
-            (State::Watching { version, proven: true }, quiet(Then::Read))
+            let seen = Some(bookmark.metadata.resource_version).filter(|seen| !seen.is_empty());
+            (State::Watching { version: seen.unwrap_or(version), proven: true }, quiet(Then::Read))
         }
         Input::Event(WatchEvent::Error(status)) if needs_list(&status) => {
             relist(proven, Failure::WatchStatus(status))
@@ -241,8 +270,9 @@ fn watching<K: Resource>(version: String, proven: bool, input: Input<K>) -> (Sta
                 if phase == Phase::Opening { Failure::WatchStart(error) } else { Failure::Watch(error) };
             (State::Watching { version, proven }, failed(failure))
         }
-        Input::Ended { brief: true } => (State::Watching { version, proven }, failed(Failure::TooShort)),
-        Input::Ended { brief: false } => (State::Watching { version, proven: true }, quiet(Then::Next)),
+        Input::Ended(Ending::Brief) => (State::Watching { version, proven }, failed(Failure::TooShort)),
+        Input::Ended(Ending::AfterState) => (State::Watching { version, proven }, quiet(Then::Next)),
+        Input::Ended(Ending::Worked) => (State::Watching { version, proven: true }, quiet(Then::Next)),
         Input::Stalled | Input::Item(_) | Input::PageDone { .. } | Input::Ready | Input::Undecodable(_) => {
             (State::Watching { version, proven }, quiet(Then::Read))
         }
@@ -262,7 +292,9 @@ fn relist<K>(proven: bool, failure: Failure) -> (State, Output<K>) {
 fn undecodable<K>(state: State, object: Box<UndecodableObject>) -> (State, Output<K>) {
     // It has been seen, so that a watch that resumes need not see it again.
     let state = match (state, &object.resource_version) {
-        (State::Watching { .. }, Some(version)) if object.origin != ObjectOrigin::List => {
+        (State::Watching { .. }, Some(version))
+            if object.origin != ObjectOrigin::List && !version.is_empty() =>
+        {
             State::Watching { version: version.clone(), proven: true }
         }
         (state, _) => state,
@@ -273,7 +305,8 @@ fn undecodable<K>(state: State, object: Box<UndecodableObject>) -> (State, Outpu
 const START: State = State::Start { progress: Progress::Fresh };
 
 fn advanced<K: Resource>(version: String, object: &K) -> State {
-    State::Watching { version: object.meta().resource_version.clone().unwrap_or(version), proven: true }
+    let seen = object.meta().resource_version.clone().filter(|seen| !seen.is_empty());
+    State::Watching { version: seen.unwrap_or(version), proven: true }
 }
 
 /// Whether a server says that it cannot send its present state as a stream, rather than that the caller may not watch or

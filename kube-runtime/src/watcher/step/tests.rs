@@ -98,7 +98,7 @@ fn lists_page_by_page_then_watches() {
             (Input::Ready, "watch 5"),
             (Input::Event(WatchEvent::Modified(object("a", "6"))), "+a read"),
             (Input::Event(WatchEvent::Deleted(object("b", "7"))), "-b read"),
-            (Input::Ended { brief: false }, "next"),
+            (Input::Ended(Ending::Worked), "next"),
             (Input::Ready, "watch 7"),
         ],
     );
@@ -115,7 +115,7 @@ fn streams_the_present_state_where_the_server_offers_it() {
             (Input::Event(WatchEvent::Deleted(object("a", "10"))), "-a read"),
             (bookmark("10", true), "] read"),
             (Input::Event(WatchEvent::Added(object("b", "11"))), "+b read"),
-            (Input::Ended { brief: false }, "next"),
+            (Input::Ended(Ending::Worked), "next"),
             (Input::Ready, "watch 11"),
         ],
     );
@@ -127,8 +127,8 @@ fn falls_back_to_lists_where_streaming_is_refused_or_never_completes() {
         refused(Phase::Opening, 422, reason::INVALID),
         refused(Phase::Opening, 400, reason::BAD_REQUEST),
         in_stream(422, reason::INVALID),
-        Input::Ended { brief: true },
-        Input::Ended { brief: false },
+        Input::Ended(Ending::Brief),
+        Input::Ended(Ending::Worked),
         Input::Stalled,
     ];
     for input in fallbacks {
@@ -195,11 +195,71 @@ fn resumes_and_never_relists_after_other_failures() {
         refused(Phase::Opening, 500, reason::INTERNAL_ERROR),
         refused(Phase::Open, 0, ""),
         in_stream(500, reason::INTERNAL_ERROR),
-        Input::Ended { brief: true },
+        Input::Ended(Ending::Brief),
     ];
     for input in failures {
         check_watching(vec![(bookmark("6", false), "read"), (input, "! wait"), (Input::Ready, "watch 6")]);
     }
+}
+
+#[test]
+fn a_stream_that_keeps_breaking_gives_way_to_pages() {
+    for broken in [|| refused(Phase::Open, 0, ""), || in_stream(500, reason::INTERNAL_ERROR)] {
+        check(
+            STREAMING,
+            vec![
+                (Input::Ready, "[ stream"),
+                (Input::Event(WatchEvent::Added(object("a", "9"))), "=a read"),
+                (broken(), "! wait"),
+                (Input::Ready, "[ stream"),
+                (broken(), "! wait"),
+                (Input::Ready, "[ list first"),
+                (page(None, Some("5")), "] next"),
+                (Input::Ready, "watch 5"),
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_server_that_ends_every_watch_after_the_state_and_cannot_resume_is_waited_for() {
+    check(
+        STREAMING,
+        vec![
+            (Input::Ready, "[ stream"),
+            (bookmark("5", true), "] read"),
+            (Input::Ended(Ending::AfterState), "next"),
+            (Input::Ready, "watch 5"),
+            (refused(Phase::Opening, 410, reason::EXPIRED), "next"),
+            (Input::Ready, "[ stream"),
+            (bookmark("6", true), "] read"),
+            (Input::Ended(Ending::AfterState), "next"),
+            (Input::Ready, "watch 6"),
+            (refused(Phase::Opening, 410, reason::EXPIRED), "! wait"),
+        ],
+    );
+}
+
+#[test]
+fn bookmarks_that_always_lie_back_are_told_and_waited_for() {
+    check_watching(vec![
+        (bookmark("4", false), "next"),
+        (Input::Ready, "[ list first"),
+        (page(None, Some("5")), "] next"),
+        (Input::Ready, "watch 5"),
+        (bookmark("4", false), "! wait"),
+    ]);
+}
+
+#[test]
+fn an_empty_version_is_none() {
+    check_watching(vec![
+        (bookmark("", false), "read"),
+        (Input::Event(WatchEvent::Added(object("a", ""))), "+a read"),
+        (Input::Ended(Ending::Worked), "next"),
+        (Input::Ready, "watch 5"),
+    ]);
+    check(STREAMING, vec![(Input::Ready, "[ stream"), (bookmark("", true), "! wait")]);
 }
 
 #[test]
