@@ -1,7 +1,7 @@
 //! `Controller`: brings what is to what is wanted, object by object.
 //!
-//! [`source`] turns changes into names of objects; the [`dispatcher`] owns all state and decides what runs when; the
-//! [`executor`] runs reconciles. Only this layer uses the queue.
+//! `source` turns changes into names of objects; the `dispatcher` owns all state and decides what runs when; the
+//! `executor` runs reconciles. Only this layer uses the queue.
 
 mod action;
 mod config;

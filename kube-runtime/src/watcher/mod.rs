@@ -1,6 +1,6 @@
 //! `watcher`: the changes of a collection as a stream that heals itself.
 //!
-//! [`step`] decides, without IO and without a clock; [`driver`] carries out what it asks for. What becomes of the events
+//! `step` decides, without IO and without a clock; `driver` carries out what it asks for. What becomes of the events
 //! is the business of the layers above.
 
 mod backoff;

@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: the libraries at their main job, on a simulated cluster that changes all the time.
 //!
-//! Over real TLS, a pod reflector ([`pods`]), a node informer ([`nodes`]) and a controller of a derived resource
-//! ([`site`]) do what they are for, while someone ([`visitor`]) changes that resource. [`view`] shows it, [`summary`]
+//! Over real TLS, a pod reflector (`pods`), a node informer (`nodes`) and a controller of a derived resource
+//! (`site`) do what they are for, while someone (`visitor`) changes that resource. `view` shows it, `summary`
 //! tells what came of it. Every number is read from the objects and counters that the libraries themselves fill.
 
 mod check;

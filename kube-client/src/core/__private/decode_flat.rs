@@ -20,7 +20,7 @@ use crate::core::ObjectMeta;
 ///
 /// # Errors
 ///
-/// As [`decode`](super::decode).
+/// As `decode`.
 pub fn decode_flat<'de, D, S, T>(
     deserializer: D,
     definition: &'static Definition,
