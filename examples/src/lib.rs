@@ -6,7 +6,7 @@ use anyhow::Context;
 use kube_runtime::watcher;
 use std::{
     future::Future,
-    io::{self, ErrorKind, Write as _},
+    io::{self, ErrorKind, IsTerminal, Write as _},
     process::ExitCode,
 };
 use tracing::{info, warn};
@@ -33,7 +33,8 @@ fn try_run(example: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
         let value = std::env::var_os("RUST_LOG").unwrap_or_default();
         format!("RUST_LOG={} is not a list of filters such as info,kube_runtime=debug", value.display())
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
