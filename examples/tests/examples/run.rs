@@ -49,6 +49,7 @@ async fn rust_log_makes_it_quiet_or_loud() {
         let mut example = Running::new(command);
         example.says("1 nodes").await;
         let stderr = example.stderr();
+        assert!(!stderr.contains('\u{1b}'), "colours where there is no terminal\n{stderr}");
         assert_eq!(
             stderr.is_empty(),
             is_quiet,
