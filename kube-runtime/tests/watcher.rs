@@ -61,6 +61,19 @@ async fn lists_by_pages_then_watches() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn asks_for_the_next_page_while_the_one_before_is_read() {
+    let sim = Sim::new();
+    for name in ["a", "b", "c", "d"] {
+        put(&sim, name, "1");
+    }
+    let mut items = watch(&sim, lists().page_size(2));
+    expect(&mut items, &["[", "*a=1", "*b=1"]).await;
+    assert_eq!(count(&sim, "list"), 2);
+    expect(&mut items, &["*c=1", "*d=1", "]"]).await;
+    assert_eq!(count(&sim, "list"), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn falls_back_to_lists_for_good_where_streaming_is_refused() {
     let sim = Sim::builder().watch_list(WatchList::Refused).build();
     put(&sim, "a", "1");

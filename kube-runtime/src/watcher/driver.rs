@@ -40,13 +40,29 @@ pub(crate) struct Driver<K> {
     until: Option<Instant>,
     /// Whether the server has just ended a watch.
     ended: bool,
+    /// The next page of a list, asked for while the one before is arriving.
+    ahead: Option<Ahead<K>>,
 }
+
+/// A page that is asked for before it is needed, so that the server prepares it while this side decodes.
+struct Ahead<K> {
+    token: String,
+    answer: Answer<K>,
+}
+
+enum Answer<K> {
+    Awaited(Opening<K>),
+    Arrived(Box<Result<Body<K>, ClientError>>),
+}
+
+/// A request whose answer has not begun to arrive.
+type Opening<K> = BoxFuture<'static, Result<Body<K>, ClientError>>;
 
 /// What is under way.
 enum Io<K> {
     Idle,
     Waiting(Pin<Box<Sleep>>),
-    Opening(BoxFuture<'static, Result<Body<K>, ClientError>>),
+    Opening(Opening<K>),
     Open(Body<K>),
 }
 
@@ -77,6 +93,7 @@ impl<K> Driver<K> {
             synced: false,
             until: None,
             ended: false,
+            ahead: None,
         }
     }
 
@@ -163,7 +180,10 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         }
         match then {
             Then::Read => {}
-            Then::Send(request) => self.io = Io::Opening(self.open(request)),
+            Then::Send(request) => {
+                let opening = self.take_ahead(&request);
+                self.io = Io::Opening(opening.unwrap_or_else(|| self.open(request)));
+            }
             Then::Next => self.io = Io::Idle,
             Then::Wait => {
                 let wait = self.backoff.next().unwrap_or_default().max(asked.unwrap_or_default());
@@ -183,7 +203,39 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         event.map(|event| event.map_err(|failure| self.name(failure)))
     }
 
-    fn open(&self, request: Request) -> BoxFuture<'static, Result<Body<K>, ClientError>> {
+    /// Asks for the next page as soon as its token is known, and hears whether the answer is there.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) {
+        let Io::Open(Body::List(stream)) = &self.io else { return };
+        if self.ahead.is_none()
+            && let Some(token) = stream.continue_token()
+        {
+            let token = token.to_owned();
+            let page = Page { token: Some(token.clone()), whole: false };
+            self.ahead = Some(Ahead { token, answer: Answer::Awaited(self.open_list(&page)) });
+        }
+        if let Some(Ahead { answer, .. }) = &mut self.ahead
+            && let Answer::Awaited(opening) = answer
+            && let Poll::Ready(arrived) = opening.as_mut().poll(cx)
+        {
+            *answer = Answer::Arrived(Box::new(arrived));
+        }
+    }
+
+    /// The answer to a request that was sent ahead; one to any other page is of no use any more.
+    fn take_ahead(&mut self, request: &Request) -> Option<Opening<K>> {
+        let Ahead { token, answer } = self.ahead.take()?;
+        match request {
+            Request::List(Page { token: Some(wanted), whole: false }) if *wanted == token => {
+                Some(match answer {
+                    Answer::Awaited(opening) => opening,
+                    Answer::Arrived(answer) => Box::pin(std::future::ready(*answer)),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn open(&self, request: Request) -> Opening<K> {
         let api = self.api.clone();
         let wp = self.config.watch_params();
         // Counted from the request: whoever pauses may come for the answer long after the server has ended it.
@@ -200,7 +252,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         }
     }
 
-    fn open_list(&self, page: &Page) -> BoxFuture<'static, Result<Body<K>, ClientError>> {
+    fn open_list(&self, page: &Page) -> Opening<K> {
         let api = self.api.clone();
         let lp = self.config.list_params(page);
         Box::pin(async move { Ok(Body::List(Box::new(api.list_stream(&lp).await?))) })
@@ -277,6 +329,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
                 this.until = None;
                 return Poll::Ready(None);
             }
+            this.look_ahead(cx);
             let input = match &mut this.io {
                 Io::Idle => Input::Ready,
                 Io::Waiting(timer) => {
