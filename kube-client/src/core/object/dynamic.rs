@@ -190,6 +190,15 @@ mod tests {
     }
 
     #[test]
+    fn numbers_stay_as_they_are() {
+        let text =
+            r#"{"metadata":{},"n":[3.3057426499100186e299,9007199254740993,-9223372036854775808,0.1]}"#;
+        let object: DynamicObject = serde_json::from_str(text).unwrap();
+        let written = serde_json::to_string(&object).unwrap();
+        assert_eq!(written.replace("e+299", "e299"), text);
+    }
+
+    #[test]
     fn says_which_object_does_not_parse() {
         let pod = ApiResource::erase::<Pod>(&());
         let object = DynamicObject::new("web", &pod).data(json!({"spec": {"containers": 1}}));
