@@ -96,3 +96,6 @@ impl Shape {
         Box::new(UndecodableObject::new(&self.expected, origin, source).identified_by(text)).into()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Random bodies, cut and spoiled at random, against `serde_json`.
+
+use super::{EventSplitter, ListSplitter, Shape, Split, prune::prune};
+use crate::core::{DynamicObject, FieldSet};
+use fastrand::Rng;
+use serde_json::{Map, Number, Value, json};
+
+const RUNS: usize = 3_000;
+
+/// A value of whatever a body may hold.
+fn value(random: &mut Rng, depth: usize) -> Value {
+    match random.u8(..if depth == 0 { 6 } else { 9 }) {
+        0 => Value::Null,
+        1 => json!(random.bool()),
+        2 => json!(random.i64(..)),
+        3 => Number::from_f64(random.f64() * 1e300).map_or(Value::Null, Value::Number),
+        4 => json!(
+            ["", "\"", "\\", "\\\"", "}]", "{[,:", "\u{0}\n\t", "é\u{1f600}\u{2028}"][random.usize(..8)]
+        ),
+        5 => json!("x".repeat(random.usize(..40))),
+        6 => (0..random.usize(..4)).map(|_| value(random, depth - 1)).collect(),
+        _ => Value::Object(object(random, depth - 1)),
+    }
+}
+
+fn object(random: &mut Rng, depth: usize) -> Map<String, Value> {
+    let key =
+        |random: &mut Rng| ["metadata", "managedFields", "a", "b", "é\"", ""][random.usize(..6)].to_owned();
+    (0..random.usize(..5)).map(|_| (key(random), value(random, depth))).collect()
+}
+
+/// The same value, with white space and escapes as another writer would have them.
+fn write(random: &mut Rng, value: &Value) -> Vec<u8> {
+    if random.bool() { serde_json::to_vec_pretty(value) } else { serde_json::to_vec(value) }.unwrap()
+}
+
+/// Changes, drops or adds a few bytes.
+fn spoil(random: &mut Rng, text: &mut Vec<u8>) {
+    for _ in 0..random.usize(1..4) {
+        let at = random.usize(..=text.len());
+        let byte = *random.choice(b"{}[]\",:\\ \n0-1nx\xff\x00").unwrap();
+        match random.u8(..4) {
+            0 => text.truncate(at),
+            1 if at < text.len() => drop(text.remove(at)),
+            2 if at < text.len() => text[at] = byte,
+            _ => text.insert(at, byte),
+        }
+    }
+}
+
+/// The pieces of a body that comes in random parts, and whether it ended well.
+fn split<S: Split + Default>(random: &mut Rng, mut text: &[u8]) -> (Vec<Vec<u8>>, bool) {
+    let (mut splitter, mut pieces) = (S::default(), Vec::new());
+    while !text.is_empty() {
+        let (part, rest) = text.split_at(random.usize(1..=text.len().min(50)));
+        splitter.push(part);
+        while let Some(piece) = splitter.next() {
+            match piece {
+                Ok(piece) => pieces.push(piece.to_vec()),
+                Err(_) => return (pieces, false),
+            }
+        }
+        text = rest;
+    }
+    match splitter.finish() {
+        Ok((rest, _)) => {
+            pieces.extend(rest.map(|piece| piece.to_vec()));
+            (pieces, true)
+        }
+        Err(_) => (pieces, false),
+    }
+}
+
+#[test]
+fn lists_come_apart_into_what_was_put_in() {
+    let mut random = Rng::with_seed(1);
+    for _ in 0..RUNS {
+        let items: Vec<Value> =
+            (0..random.usize(..5)).map(|_| Value::Object(object(&mut random, 3))).collect();
+        let mut list = object(&mut random, 2);
+        list.remove("metadata");
+        list.insert("items".into(), items.clone().into());
+        let text = write(&mut random, &list.into());
+        let (pieces, well) = split::<ListSplitter>(&mut random, &text);
+        let read: Vec<Value> = pieces.iter().map(|piece| serde_json::from_slice(piece).unwrap()).collect();
+        assert!(well && read == items, "{}", String::from_utf8_lossy(&text));
+    }
+}
+
+#[test]
+fn spoiled_lists_are_the_same_however_they_are_cut_and_never_lose_what_is_valid() {
+    let mut random = Rng::with_seed(2);
+    for _ in 0..RUNS {
+        let mut list = object(&mut random, 2);
+        list.remove("metadata");
+        list.insert("items".into(), (0..3).map(|_| Value::Object(object(&mut random, 2))).collect());
+        let mut text = write(&mut random, &list.into());
+        spoil(&mut random, &mut text);
+        let shown = String::from_utf8_lossy(&text).into_owned();
+        let one = split::<ListSplitter>(&mut random, &text);
+        assert_eq!(one, split::<ListSplitter>(&mut random, &text), "{shown}");
+        let shape = Shape::new("Item", &FieldSet::managed_fields());
+        let decoded: Vec<_> = one.0.iter().map(|piece| shape.item::<DynamicObject>(piece)).collect();
+        // What serde_json takes for a list is taken for one here.
+        if let Ok(Value::Object(list)) = serde_json::from_slice::<Value>(&text)
+            && let Some(Value::Array(items)) = list.get("items")
+        {
+            assert!(one.1 && decoded.len() == items.len(), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn events_come_one_a_line_and_spoil_no_other() {
+    let mut random = Rng::with_seed(3);
+    let shape = Shape::new("Item", &FieldSet::managed_fields());
+    for _ in 0..RUNS {
+        let line = |name: usize| json!({"type": "ADDED", "object": {"metadata": {"name": name.to_string()}}});
+        let mut spoiled = serde_json::to_vec(&line(1)).unwrap();
+        spoil(&mut random, &mut spoiled);
+        spoiled.retain(|byte| *byte != b'\n');
+        let body =
+            [line(0).to_string().as_bytes(), b"\n", &spoiled, b"\n", line(2).to_string().as_bytes()].concat();
+        let (pieces, well) = split::<EventSplitter>(&mut random, &body);
+        let events: Vec<_> = pieces.iter().map(|piece| shape.event::<DynamicObject>(piece)).collect();
+        assert!(well && events.first().unwrap().is_ok() && events.last().unwrap().is_ok(), "{spoiled:?}");
+    }
+}
+
+#[test]
+fn pruning_takes_what_is_named_and_nothing_else() {
+    fn remove(value: &mut Value, path: &[&str]) {
+        match (value, path) {
+            (Value::Array(items), ["[*]", rest @ ..]) => items.iter_mut().for_each(|item| remove(item, rest)),
+            (Value::Object(fields), [last]) => drop(fields.remove(*last)),
+            (Value::Object(fields), [first, rest @ ..]) => {
+                fields.get_mut(*first).into_iter().for_each(|field| remove(field, rest));
+            }
+            _ => {}
+        }
+    }
+    let paths =
+        [vec!["metadata", "managedFields"], vec!["a", "b"], vec!["b", "[*]", "a"], vec!["b", "b"], vec![""]];
+    let fields = ["metadata.managedFields", "a.b", "b[*].a", "b.b", "[\"\"]"];
+    let fields = fields.into_iter().map(|path| path.parse::<FieldSet>().unwrap()).collect();
+    let mut random = Rng::with_seed(4);
+    for _ in 0..RUNS {
+        let mut expected = Value::Object(object(&mut random, 4));
+        let mut text = write(&mut random, &expected);
+        let pruned: Value = serde_json::from_slice(&prune(&text, &fields)).unwrap();
+        paths.iter().for_each(|path| remove(&mut expected, path));
+        assert_eq!(pruned, expected, "{}", String::from_utf8_lossy(&text));
+        // Whatever comes, it comes to an end.
+        spoil(&mut random, &mut text);
+        assert!(prune(&text, &fields).len() <= text.len());
+    }
+}
+
+#[test]
+fn endless_nesting_is_an_error_of_its_object() {
+    let deep = |open: &str, close: &str| {
+        format!(r#"{{"metadata":{{"name":"deep"}},"a":{}1{}}}"#, open.repeat(200_000), close.repeat(200_000))
+    };
+    let shape = Shape::new("Item", &"a[*][*].b".parse().unwrap());
+    for object in [deep("[", "]"), deep("{\"a\":", "}"), deep("[", "")] {
+        let list = format!(r#"{{"items":[{object},{{}}]}}"#);
+        let (pieces, _) = split::<ListSplitter>(&mut Rng::with_seed(5), list.as_bytes());
+        if let [deep, _] = pieces.as_slice() {
+            let error = shape.item::<DynamicObject>(deep).unwrap_err();
+            assert_eq!(error.to_string(), "decode Item deep of a list");
+        } else {
+            assert!(pieces.is_empty(), "what is never closed goes on");
+        }
+        let event = format!(r#"{{"type":"ADDED","object":{object}}}"#);
+        let error = shape.event::<DynamicObject>(event.as_bytes()).unwrap_err();
+        assert!(error.to_string().starts_with(if pieces.is_empty() {
+            "read an event"
+        } else {
+            "decode Item deep"
+        }));
+    }
+}
