@@ -1,5 +1,6 @@
 //! `ListStream`: the items of a list as they arrive.
 
+use super::complete::Complete;
 use super::items::Items;
 use crate::Result;
 use crate::client::Body;
@@ -25,9 +26,11 @@ pub struct ListStream<K> {
 }
 
 impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
-    pub(super) fn new(body: Body, shape: Shape) -> Self {
+    pub(super) fn new(body: Body, shape: Shape, complete: Complete<K>) -> Self {
         let kind = shape.expected().to_owned();
-        let items = Items::new(body, ListSplitter::default(), &kind, move |text| shape.item(text));
+        let items = Items::new(body, ListSplitter::default(), &kind, move |text| {
+            shape.item(text).map(|item| complete.object(item))
+        });
         Self { items }
     }
 }

@@ -1,5 +1,6 @@
 //! `Api<K>`: the verbs of one kind in one scope.
 
+mod complete;
 mod delete;
 mod items;
 mod list_stream;
@@ -23,6 +24,7 @@ pub use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec, ScaleStatus};
 use crate::core::{FieldSet, NamespaceResourceScope, NamespaceScope, Request, request};
 use crate::wire::Shape;
 use crate::{Client, Error};
+use complete::Complete;
 use std::{fmt, marker::PhantomData};
 
 /// Access to the objects of kind `K` in one scope: a namespace, all namespaces, or the cluster.
@@ -58,6 +60,8 @@ pub struct Api<K> {
     kind: String,
     /// Fields that are not wanted when objects are read.
     skipped: FieldSet,
+    /// Tells an item of a list its type.
+    complete: Complete<K>,
     object: PhantomData<fn() -> K>,
 }
 
@@ -69,6 +73,7 @@ impl<K> Clone for Api<K> {
             namespace: self.namespace.clone(),
             kind: self.kind.clone(),
             skipped: self.skipped.clone(),
+            complete: self.complete.clone(),
             object: PhantomData,
         }
     }
@@ -110,6 +115,7 @@ impl<K: Resource> Api<K> {
             namespace: namespace.map(ToOwned::to_owned),
             kind: K::kind(dyntype).into_owned(),
             skipped: FieldSet::none(),
+            complete: Complete::new(dyntype),
             object: PhantomData,
         }
     }
@@ -188,6 +194,7 @@ impl<K> Api<K> {
             namespace: self.namespace,
             kind: self.kind,
             skipped: self.skipped,
+            complete: Complete::nothing(),
             object: PhantomData,
         }
     }

@@ -1,5 +1,6 @@
 //! Reading: get and list.
 
+use super::complete::Complete;
 use super::{Api, GetParams, ListParams, ListStream, ObjectList, PartialObjectMeta};
 use crate::core::{Request, TypeMeta};
 use crate::{Error, Result};
@@ -55,7 +56,7 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     ///
     /// If the request fails; failures after that come out of the stream.
     pub async fn list_stream(&self, lp: &ListParams) -> Result<ListStream<K>> {
-        self.open_list(&self.request, lp).await
+        self.open_list(&self.request, lp, self.complete.clone()).await
     }
 }
 
@@ -88,7 +89,7 @@ impl<K: 'static> Api<K> {
     ///
     /// As [`list`](Api::list).
     pub async fn list_metadata(&self, lp: &ListParams) -> Result<ObjectList<PartialObjectMeta<K>>> {
-        collect(self.open_list(&self.metadata_request(), lp).await?).await
+        collect(self.open_list(&self.metadata_request(), lp, Complete::nothing()).await?).await
     }
 
     /// Sends a request whose answer is one object.
@@ -108,9 +109,10 @@ impl<K: 'static> Api<K> {
         &self,
         request: &Request,
         lp: &ListParams,
+        complete: Complete<T>,
     ) -> Result<ListStream<T>> {
         let response = self.client.open(request.list(lp)?).await?;
-        Ok(ListStream::new(response.into_body(), self.shape()))
+        Ok(ListStream::new(response.into_body(), self.shape(), complete))
     }
 }
 

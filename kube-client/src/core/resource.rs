@@ -1,6 +1,6 @@
 //! `Resource` and `ResourceExt`: what every kind of object can tell about itself.
 
-use super::{gvk::join_api_version, metadata::ObjectMeta};
+use super::{TypeMeta, gvk::join_api_version, metadata::ObjectMeta};
 use k8s_openapi::{
     api::core::v1::ObjectReference,
     apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, OwnerReference, Time},
@@ -79,6 +79,12 @@ pub trait Resource {
             Some(ns) => format!("/{root}/{group}{slash}{version}/namespaces/{ns}/{plural}"),
             None => format!("/{root}/{group}{slash}{version}/{plural}"),
         }
+    }
+
+    /// Tells an object its type where it does not say so itself: servers leave `apiVersion` and `kind` out of the items of
+    /// lists. For types that carry it as a value; the others know it anyway.
+    fn complete_types(&mut self, types: &TypeMeta) {
+        let _ = types;
     }
 
     /// The object's metadata.

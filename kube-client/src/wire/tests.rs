@@ -148,7 +148,9 @@ fn pruning_takes_what_is_named_and_nothing_else() {
         let mut expected = Value::Object(object(&mut random, 4));
         let mut text = write(&mut random, &expected);
         let pruned: Value = serde_json::from_slice(&prune(&text, &fields)).unwrap();
-        paths.iter().for_each(|path| remove(&mut expected, path));
+        for path in &paths {
+            remove(&mut expected, path);
+        }
         assert_eq!(pruned, expected, "{}", String::from_utf8_lossy(&text));
         // Whatever comes, it comes to an end.
         spoil(&mut random, &mut text);

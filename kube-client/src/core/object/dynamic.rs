@@ -32,7 +32,7 @@ pub struct ParseDynamicObjectError {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DynamicObject {
-    /// `apiVersion` and `kind`, where the server sent them.
+    /// `apiVersion` and `kind`; where a server leaves them out, in lists, an `Api` fills them in.
     pub types: Option<TypeMeta>,
     /// The object's metadata.
     pub metadata: ObjectMeta,
@@ -101,6 +101,10 @@ impl Resource for DynamicObject {
 
     fn api_version(dt: &ApiResource) -> Cow<'_, str> {
         dt.api_version.as_str().into()
+    }
+
+    fn complete_types(&mut self, types: &TypeMeta) {
+        self.types.get_or_insert_with(|| types.clone());
     }
 
     fn meta(&self) -> &ObjectMeta {

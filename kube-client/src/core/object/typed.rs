@@ -51,7 +51,7 @@ pub trait HasStatus {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object<P, U> {
-    /// `apiVersion` and `kind`, where the server sent them: it leaves them out inside lists.
+    /// `apiVersion` and `kind`; where a server leaves them out, in lists, an `Api` fills them in.
     pub types: Option<TypeMeta>,
     /// The object's metadata.
     pub metadata: ObjectMeta,
@@ -102,6 +102,10 @@ impl<P, U> Resource for Object<P, U> {
 
     fn api_version(dt: &ApiResource) -> Cow<'_, str> {
         dt.api_version.as_str().into()
+    }
+
+    fn complete_types(&mut self, types: &TypeMeta) {
+        self.types.get_or_insert_with(|| types.clone());
     }
 
     fn meta(&self) -> &ObjectMeta {
