@@ -5,6 +5,7 @@
 pub mod cargo;
 pub mod cluster;
 pub mod demo;
+pub mod e2e;
 pub mod logging;
 pub mod process;
 pub mod progress;

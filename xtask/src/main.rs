@@ -17,6 +17,7 @@ struct Cli {
 enum Task {
     Cluster(xtask::cluster::Args),
     Demo(xtask::demo::Args),
+    E2e(xtask::e2e::Args),
     /// Record what a stock API server serves into kube-sim's data files
     Record(xtask::record::Args),
     Sim(xtask::sim::Args),
@@ -31,6 +32,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Cluster(args) => xtask::cluster::run(args),
+        Task::E2e(args) => xtask::e2e::run(&args),
         Task::Record(args) => xtask::record::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Demo(args) => xtask::demo::run(&args),
         Task::Sim(args) => xtask::sim::run(args),

@@ -62,7 +62,9 @@ impl<K: DeserializeOwned> Api<K> {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let client = Client::new(kube_sim::Sim::new().service(), "default");
     /// # let maps: Api<ConfigMap> = Api::default_namespaced(client);
-    /// let patch = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"level": "3"}});
+    /// let patch = serde_json::json!({
+    ///     "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"level": "3"},
+    /// });
     /// let map = maps.patch("settings", &PatchParams::apply("docs"), &Patch::Apply(patch)).await?;
     /// assert_eq!(map.data.unwrap()["level"], "3");
     /// # Ok(())

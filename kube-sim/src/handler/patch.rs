@@ -98,10 +98,18 @@ fn apply(state: &mut State, cx: &mut Cx<'_>, body: &Bytes, part: Part) -> Result
         return Err(SimError::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
     }
     let mut wanted = parse_yaml(body)?;
+    let nameless = wanted["metadata"]["name"].as_str().is_none_or(str::is_empty);
     check_applied(cx, &mut wanted)?;
     cx.patching = true;
     let old = match read::find(state, cx.target) {
         Ok(old) => Some(old),
+        // What is there lends its name; what is to be made has to say it.
+        Err(_) if cx.target.subresource.is_empty() && nameless => {
+            return Err(SimError::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                cx.target.name
+            )));
+        }
         Err(_) if cx.target.subresource.is_empty() => None,
         Err(e) => return Err(e),
     };

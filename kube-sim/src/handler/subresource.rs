@@ -1,5 +1,7 @@
 //! Requests about a part of an object: status, scale, eviction, binding, log, tokens.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -172,7 +174,8 @@ pub(crate) fn bind(call: &mut Call<'_>, pod_name: &str) -> Result<Reply, SimErro
     Ok(success(StatusCode::CREATED))
 }
 
-/// A token that names its account. It opens nothing but this simulation.
+/// A token that names its account, in the form of a JSON web token without a signature. It opens nothing but this
+/// simulation.
 fn token(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let account = read::find(call.state, call.target)?;
     let mut body = parse_body(&call.request.body, &call.request.content_type)?;
@@ -200,12 +203,18 @@ fn token(call: &mut Call<'_>) -> Result<Reply, SimError> {
     }
     let unique = call.state.random.uid();
     body["status"] = json!({
-        "token": format!("sim.{namespace}.{name}.{unique}"),
+        "token": web_token(&json!({"sub": format!("system:serviceaccount:{namespace}:{name}"), "jti": unique})),
         "expirationTimestamp": clock.stamp_after(after),
     });
     let mut reply = Reply::json(&body);
     reply.code = StatusCode::CREATED;
     Ok(reply)
+}
+
+fn web_token(claims: &Value) -> String {
+    let [head, claims] = [json!({"alg": "none", "typ": "JWT"}), claims.clone()]
+        .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+    format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode("kube-sim"))
 }
 
 /// Replaces a namespace's own finalizers.

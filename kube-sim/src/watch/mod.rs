@@ -129,7 +129,7 @@ pub(crate) fn open(
         bookmarks: options.bookmarks,
         next_bookmark: now + interval,
         end: now + patience.min(MOST_PATIENCE),
-        last_bookmark_sent: !options.bookmarks || patience <= LAST_BOOKMARK * 2,
+        last_bookmark_sent: !options.bookmarks || patience <= LAST_BOOKMARK,
         timer: Box::pin(tokio::time::sleep_until(now)),
         closed,
     })

@@ -1,0 +1,120 @@
+//! `Failure`: why a case failed, and the line of the suite where it did. Knows no server.
+
+use std::fmt;
+use std::panic::Location;
+
+/// What a case ends with.
+pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+
+/// An error with the place in a suite at which it came up: that of the `?` or of the check.
+pub(crate) struct Failure {
+    at: &'static Location<'static>,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// An error that came up on behalf of a line elsewhere.
+    pub(crate) fn at(at: &'static Location<'static>, error: anyhow::Error) -> Self {
+        Self { at, error }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    #[track_caller]
+    fn from(error: E) -> Self {
+        Self { at: Location::caller(), error: error.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {:#}", self.at.file(), self.at.line(), self.error)
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Fails the case unless the condition holds; what follows it says what was seen instead.
+macro_rules! check {
+    ($condition:expr $(,)?) => {
+        if !$condition {
+            return Err(anyhow::anyhow!("`{}` does not hold", stringify!($condition)).into());
+        }
+    };
+    ($condition:expr, $($seen:tt)+) => {
+        if !$condition {
+            return Err(anyhow::anyhow!(
+                "`{}` does not hold: {}", stringify!($condition), format_args!($($seen)+)
+            ).into());
+        }
+    };
+}
+
+/// Fails the case unless both are equal.
+macro_rules! check_eq {
+    ($left:expr, $right:expr $(,)?) => {
+        match (&$left, &$right) {
+            (left, right) => {
+                if *left != *right {
+                    return Err(
+                        anyhow::anyhow!("`{}` is {left:?}, expected {right:?}", stringify!($left)).into()
+                    );
+                }
+            }
+        }
+    };
+}
+
+/// The error of a result that must not be a success; fails the case if it is one.
+macro_rules! refused {
+    ($result:expr) => {
+        match $result {
+            Err(error) => error,
+            Ok(_) => return Err(anyhow::anyhow!("`{}` succeeded", stringify!($result)).into()),
+        }
+    };
+}
+
+pub(crate) use {check, check_eq, refused};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inner(n: u8) -> Outcome<u8> {
+        check!(n > 0);
+        check!(n > 1, "it is {n}");
+        check_eq!(n, 3);
+        let _: u8 = "256".parse()?;
+        Ok(n)
+    }
+
+    #[track_caller]
+    fn check_text(n: u8, expected: &str) {
+        let text = inner(n).unwrap_err().to_string();
+        let (place, message) = text.split_once(": ").unwrap();
+        assert!(place.starts_with(file!()), "{text}");
+        assert_eq!(message, expected);
+    }
+
+    #[test]
+    fn a_failure_says_what_and_where() {
+        check_text(0, "`n > 0` does not hold");
+        check_text(1, "`n > 1` does not hold: it is 1");
+        check_text(2, "`n` is 2, expected 3");
+        check_text(3, "number too large to fit in target type");
+    }
+
+    #[test]
+    fn passing_a_failure_on_keeps_its_place() {
+        fn outer() -> Outcome {
+            inner(0)?;
+            Ok(())
+        }
+        assert_eq!(outer().unwrap_err().to_string(), inner(0).unwrap_err().to_string());
+    }
+}

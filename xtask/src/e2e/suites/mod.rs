@@ -1,0 +1,29 @@
+//! The suites: what holds for every API server. A file holds one topic.
+
+mod conflict;
+mod crd;
+mod finalizers;
+mod gone;
+mod paging;
+mod patch;
+mod select;
+mod verbs;
+mod watch;
+mod watch_list;
+mod widget;
+
+use super::case::Suite;
+
+/// All of them.
+pub(super) const ALL: &[Suite] = &[
+    conflict::SUITE,
+    crd::SUITE,
+    finalizers::SUITE,
+    gone::SUITE,
+    paging::SUITE,
+    patch::SUITE,
+    select::SUITE,
+    verbs::SUITE,
+    watch::SUITE,
+    watch_list::SUITE,
+];

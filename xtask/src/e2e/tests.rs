@@ -1,0 +1,46 @@
+//! The suites over `kube-sim`: one test for each, named as the suite is.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::report::Report;
+use super::server::Server;
+use super::{runner, suites};
+
+/// Runs one suite; what is skipped is printed with its reason.
+fn passes(suite: &str) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let server = Arc::new(Server::simulated().await.unwrap());
+        let suites: Vec<_> = suites::ALL.iter().copied().filter(|known| known.name == suite).collect();
+        assert_eq!(suites.len(), 1, "there is no suite {suite}");
+        let report = Report::default();
+        let (_stop, stopped) = watch::channel(false);
+        runner::run(&server, runner::select(&suites, &[]), &report, stopped).await.unwrap();
+        let failures = report.failures();
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+        assert!(report.summary().passed > 0);
+    });
+}
+
+macro_rules! suites {
+    ($($suite:ident),+ $(,)?) => {
+        $(#[test]
+        fn $suite() {
+            passes(stringify!($suite));
+        })+
+
+        #[test]
+        fn every_suite_is_run() {
+            let all: Vec<_> = suites::ALL.iter().map(|suite| suite.name).collect();
+            let real_only = ["auth_real", "disruption", "workloads", "examples"];
+            let tested = [$(stringify!($suite)),+];
+            for suite in all {
+                assert!(tested.contains(&suite) || real_only.contains(&suite), "{suite} has no test");
+            }
+        }
+    };
+}
+
+suites!(conflict, crd, finalizers, gone, paging, patch, select, verbs, watch, watch_list);
