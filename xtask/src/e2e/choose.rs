@@ -91,8 +91,7 @@ struct Target {
 /// # Cancel safety
 /// Cancelling ends cargo.
 pub(crate) async fn build_examples() -> anyhow::Result<BTreeMap<String, PathBuf>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let child = Command::new(cargo)
+    let child = Command::from(crate::cargo::cargo())
         .args(["build", "--quiet", "--package", "examples", "--examples", "--message-format"])
         .arg("json-render-diagnostics")
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))

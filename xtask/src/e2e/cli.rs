@@ -84,13 +84,13 @@ async fn main(choice: Choice, selected: Vec<Selected>) -> anyhow::Result<ExitCod
         let run = runner::run(&server, selected, &report, stopped);
         tokio::pin!(run);
         tokio::select! {
-            outcome = &mut run => outcome.map(|()| None),
+            () = &mut run => Ok(None),
             death = server.died() => Err(death),
             interrupt = interrupts.next() => {
                 eprintln!("{interrupt}: cleaning up; once more to end at once");
                 stop.send_replace(true);
                 tokio::select! {
-                    outcome = run => outcome.map(|()| Some(interrupt)),
+                    () = run => Ok(Some(interrupt)),
                     again = interrupts.next() => Ok(Some(again)),
                 }
             }

@@ -64,7 +64,7 @@ pub(crate) async fn run(
     selected: Vec<Selected>,
     report: &Report,
     stop: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
+) {
     let id = run_id();
     let run = Run { server, id: &id, report, stop };
     let numbered = selected.into_iter().enumerate();
@@ -73,7 +73,6 @@ pub(crate) async fn run(
     futures::stream::iter(together).for_each_concurrent(TOGETHER, |(n, selected)| run.one(n, selected)).await;
     for (n, selected) in alone {
         run.one(n, selected).await;
-        server.settle().await.context("the cluster does not come up again")?;
     }
     let begun = Instant::now();
     let verdict = match leftovers::none(server, &id).await {
@@ -81,7 +80,6 @@ pub(crate) async fn run(
         Err(failure) => Verdict::Failed(format!("{failure:#}")),
     };
     report.tell("all: nothing_is_left_behind", verdict);
-    Ok(())
 }
 
 /// A part of every name that a run makes up: no two runs on a cluster have the same.
@@ -121,8 +119,10 @@ impl Run<'_> {
         make_namespace(&client, &namespace).await?;
         let env = Env::new(self.server.clone(), client, namespace);
         let outcome = self.limited(case, env.clone()).await;
+        let settled = if case.is_exclusive() { self.server.settle().await } else { Ok(()) };
         let cleaned = tokio::time::timeout(CLEAN_UP_LIMIT, clean_up(&env)).await;
         outcome?;
+        settled.context("the cluster does not come up again")?;
         cleaned.context("cleaning up took too long")?
     }
 

@@ -156,7 +156,7 @@ where
 /// When that does not happen within the time: what is missing, left over or outdated.
 pub(crate) async fn converges<K>(store: &Store<K>, api: &Api<K>, lp: &ListParams, within: Duration) -> Outcome
 where
-    K: Resource + DeserializeOwned,
+    K: Resource + DeserializeOwned + Send + 'static,
 {
     eventually("the store equals the server's list", within, async || {
         let list = api.list(lp).await?;

@@ -40,7 +40,10 @@ fn short(event: &WatchEvent<ConfigMap>) -> String {
 }
 
 /// The next events about objects.
-async fn next<K: DeserializeOwned>(events: &mut EventStream<K>, count: usize) -> Outcome<Vec<WatchEvent<K>>> {
+async fn next<K: DeserializeOwned + Send + 'static>(
+    events: &mut EventStream<K>,
+    count: usize,
+) -> Outcome<Vec<WatchEvent<K>>> {
     let mut seen = Vec::new();
     while seen.len() < count {
         match timeout(Duration::from_secs(20), events.try_next()).await?? {
