@@ -224,6 +224,25 @@ async fn a_foreground_owner_waits_for_blocking_dependents() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_no_owner_left_goes_a_little_later() {
+    let sim = Sim::new();
+    let owner = post(&sim, MAPS, config_map("owner")).await.ok();
+    let gone = post(&sim, MAPS, config_map("gone")).await.ok();
+    delete(&sim, &format!("{MAPS}/gone")).await.ok();
+    post(&sim, MAPS, owned("late", &gone, true)).await.ok();
+    post(&sim, MAPS, owned("adopted", &gone, true)).await.ok();
+    post(&sim, MAPS, owned("child", &owner, true)).await.ok();
+    let reference = owned("adopted", &owner, true)["metadata"]["ownerReferences"].take();
+    let adopt = json!({"metadata": {"ownerReferences": reference}});
+    merge(&sim, &format!("{MAPS}/adopted"), adopt).await.ok();
+    get(&sim, &format!("{MAPS}/late")).await.ok();
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    get(&sim, &format!("{MAPS}/late")).await.fails(404, "NotFound");
+    get(&sim, &format!("{MAPS}/adopted")).await.ok();
+    get(&sim, &format!("{MAPS}/child")).await.ok();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_running_pod_is_marked_and_stops_a_little_later() {
     let sim = Sim::new();
     let mut placed = pod("placed");

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{meta, rules};
 use crate::registry::Resource;
+use crate::store::object::Stored;
 use crate::store::{Place, State};
 
 /// What becomes of the objects that a deleted one owns.
@@ -23,6 +24,9 @@ pub(crate) enum Propagation {
 
 /// How long a pod on a node takes to stop, when no workload plays the kubelet.
 const STOP_TIME: Duration = Duration::from_secs(1);
+
+/// How long an object may be there without any of its owners.
+const OWNERLESS_TIME: Duration = Duration::from_secs(1);
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
@@ -334,12 +338,32 @@ fn finish_namespace(state: &mut State, namespace: &str, queue: &mut VecDeque<Pla
     }
 }
 
+/// An object was written: if none of its owners is there, it goes a moment later.
+pub(crate) fn look_for_owners(state: &mut State, resource: &Resource, object: &Stored) {
+    if is_ownerless(state, object) {
+        let place = (resource.storage.clone(), object.key.clone());
+        state.schedule_removal(Instant::now() + OWNERLESS_TIME, object.uid.clone(), place);
+    }
+}
+
+fn is_ownerless(state: &State, object: &Stored) -> bool {
+    !object.owners.is_empty() && object.owners.iter().all(|owner| state.place_of(owner).is_none())
+}
+
 /// Takes out what has fallen due by now.
 pub(crate) fn run_due(state: &mut State) {
     let now = Instant::now();
     while let Some(place) = state.take_due(now) {
-        let Some(object) = state.get(&place.0, &place.1) else { continue };
-        if meta::finalizers(&object.value()).is_empty() {
+        let Some(object) = state.get(&place.0, &place.1).cloned() else { continue };
+        let value = object.value();
+        if !meta::is_being_deleted(&value) {
+            // It was due for want of owners, and may have got one since.
+            if is_ownerless(state, &object)
+                && let Some(resource) = state.registry.by_storage(&place.0)
+            {
+                delete(state, &resource, &place, Propagation::Background, None);
+            }
+        } else if meta::finalizers(&value).is_empty() {
             erase(state, &place);
         }
     }

@@ -19,12 +19,14 @@ pub(crate) fn after_create(state: &mut State, resource: &Resource, object: &Arc<
     if is_definition(resource) {
         establish(state, resource, object);
     }
+    gc::look_for_owners(state, resource, object);
 }
 
 pub(crate) fn after_update(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
     if is_definition(resource) {
         establish(state, resource, object);
     }
+    gc::look_for_owners(state, resource, object);
 }
 
 /// Accepts a definition's names and serves it at once.

@@ -9,6 +9,7 @@ pub(crate) mod gc;
 mod hooks;
 mod meta;
 pub(crate) mod options;
+mod part;
 mod patch;
 pub(crate) mod read;
 pub(crate) mod render;

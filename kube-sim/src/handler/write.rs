@@ -216,6 +216,10 @@ impl<'a> Cx<'a> {
         settle_names(self.target, &mut new)?;
         let before = convert::view(resource, old);
         self.check_version(old, &new)?;
+        let part_of_pod = part == Part::Other && resource.kind == "Pod";
+        if part_of_pod {
+            super::part::restrict(&self.target.subresource, &before, &mut new);
+        }
         if part == Part::Status {
             keep_all_but_status(resource, &before, &mut new);
         } else if resource.has_status() {
@@ -234,7 +238,13 @@ impl<'a> Cx<'a> {
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
         self.track(state, Some(&before), &mut new);
         let mut errors = meta::check_update(&before, &new);
-        errors.extend(validate(resource, Some(&before), &new));
+        // What a subresource may change is no change of the pod as a whole.
+        let counterpart = part_of_pod.then(|| {
+            let mut kept = before.clone();
+            super::part::take_over(&self.target.subresource, &mut kept, &new);
+            kept
+        });
+        errors.extend(validate(resource, Some(counterpart.as_ref().unwrap_or(&before)), &new));
         if errors.is_empty() {
             errors.extend(meta::check(resource, &new));
         }

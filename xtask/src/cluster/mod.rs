@@ -29,6 +29,7 @@ pub use etcd::Etcd;
 pub use health::Death;
 pub use kubeconfig::Credentials;
 pub use options::{FeatureGate, MOST_API_SERVERS, Options, Source, User};
+pub(crate) use pki::Authority;
 pub use pki::Identity;
 pub use switch::Switch;
 pub use version::KubernetesVersion;

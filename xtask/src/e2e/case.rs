@@ -18,6 +18,10 @@ pub(crate) enum Need {
     Parts,
     /// New users with client certificates.
     Certificates,
+    /// A token of the administrator.
+    Token,
+    /// Nodes may be added.
+    NewNodes,
     /// Role-based access control, and tokens of service accounts.
     Authorization,
     /// Watches that begin with the present state (WatchList).

@@ -30,8 +30,8 @@ pub struct Args {
     #[arg(long, value_name = "VERSION")]
     kubernetes: Option<KubernetesVersion>,
     /// Use the cluster of this kubeconfig, or that of $KUBECONFIG if no file follows
-    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "kubernetes")]
-    kubeconfig: Option<Option<PathBuf>>,
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "", conflicts_with = "kubernetes")]
+    kubeconfig: Option<PathBuf>,
     /// Use kube-sim instead of a real server, as `cargo xtask test` does
     #[arg(long, conflicts_with_all = ["kubernetes", "kubeconfig"])]
     sim: bool,
@@ -44,7 +44,7 @@ impl Args {
     fn choice(&self) -> Choice {
         match (&self.kubeconfig, self.kubernetes) {
             _ if self.sim => Choice::Simulation,
-            (Some(path), _) => Choice::Kubeconfig(path.clone()),
+            (Some(path), _) => Choice::Kubeconfig(Some(path.clone()).filter(|path| !path.as_os_str().is_empty())),
             (None, Some(version)) => Choice::Build(version),
             (None, None) => Choice::by_environment(Choice::assets()),
         }

@@ -10,8 +10,7 @@ use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube_client::api::DeleteParams;
 use kube_client::core::NamespaceResourceScope;
-use kube_client::{Api, Client, Resource};
-use kube_sim::Sim;
+use kube_client::{Api, Client, Config, Resource};
 use serde::de::DeserializeOwned;
 
 use super::failure::Outcome;
@@ -122,12 +121,14 @@ impl Env {
         Ok(self.inner.server.cluster().context("the case does not say that it needs the cluster's parts")?)
     }
 
-    /// The simulation, if this is one.
-    pub(crate) fn simulation(&self) -> Option<&Sim> {
-        self.inner.server.simulation()
+    /// How the administrator reaches the server, with the case's namespace for default; to be changed.
+    pub(crate) fn config(&self) -> Config {
+        let mut config = self.inner.server.config().clone();
+        self.namespace().clone_into(&mut config.default_namespace);
+        config
     }
 
-    /// The folder with the built examples. Needs [`Examples`](super::case::Need::Examples).
+    /// The program of an example. Needs [`Examples`](super::case::Need::Examples).
     pub(crate) fn example(&self, name: &str) -> Outcome<PathBuf> {
         Ok(self.inner.server.example(name).with_context(|| format!("no example {name} has been built"))?)
     }

@@ -20,6 +20,7 @@ pub(crate) struct Server {
     place: Place,
     name: String,
     config: Config,
+    token: Option<String>,
     lacks: Vec<(Need, String)>,
     examples: Result<BTreeMap<String, PathBuf>, String>,
 }
@@ -29,7 +30,7 @@ enum Place {
     /// In this process. The listener and the folder with its kubeconfig are held to be ended.
     Simulation { sim: Sim, _listener: kube_sim::Server, folder: tempfile::TempDir },
     /// On this machine, started for this run.
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
     /// Somebody else's.
     Foreign { kubeconfig: Option<PathBuf> },
 }
@@ -47,8 +48,10 @@ impl Server {
         std::fs::write(&path, listener.kubeconfig())
             .with_context(|| format!("cannot write {}", path.display()))?;
         let config = read(Some(&path)).await?;
+        let token = listener.token().map(ToOwned::to_owned);
         let mut server = Self::new(Place::Simulation { sim, _listener: listener, folder }, config);
-        server.name = "kube-sim, in this process".to_owned();
+        server.name.push_str("kube-sim, in this process");
+        server.token = token;
         server.lack(&[Need::Pods], "kube-sim has no scheduler and no workload controllers");
         server.lack(&[Need::Parts], "kube-sim is one piece");
         server.lack(&[Need::Certificates, Need::Authorization], "kube-sim lets everyone who gets in do all");
@@ -62,7 +65,9 @@ impl Server {
     pub(crate) async fn started(cluster: Cluster) -> anyhow::Result<Self> {
         let config = read(Some(cluster.kubeconfig())).await?;
         let controllers = cluster.runs_pods();
-        let mut server = Self::new(Place::Cluster(cluster), config);
+        let token = cluster.token("admin").map(ToOwned::to_owned);
+        let mut server = Self::new(Place::Cluster(Box::new(cluster)), config);
+        server.token = token;
         let origin = if controllers { "started for this run" } else { "etcd and kube-apiserver alone" };
         server.name = format!("Kubernetes {}, {origin}", server.version().await?);
         if !controllers {
@@ -85,7 +90,7 @@ impl Server {
         let version = server.version().await?;
         server.name = format!("Kubernetes {version} at {}", server.config.cluster_url);
         let ours = "only a cluster that was started for this run is treated like that";
-        server.lack(&[Need::History, Need::Parts, Need::Certificates], ours);
+        server.lack(&[Need::History, Need::Parts, Need::Certificates, Need::Token, Need::NewNodes], ours);
         server.probe_watch_list().await?;
         let client = server.client("default")?;
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
@@ -105,7 +110,7 @@ impl Server {
 
     fn new(place: Place, config: Config) -> Self {
         let examples = Err("the examples have not been built for this run".to_owned());
-        Self { place, name: String::new(), config, lacks: Vec::new(), examples }
+        Self { place, name: String::new(), config, token: None, lacks: Vec::new(), examples }
     }
 
     fn lack(&mut self, needs: &[Need], why: &str) {
@@ -154,6 +159,11 @@ impl Server {
         &self.config
     }
 
+    /// A token of the administrator. Needs [`Token`](Need::Token).
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// A client of the administrator with connections of its own.
     ///
     /// # Errors
@@ -180,7 +190,7 @@ impl Server {
 
     /// The cluster, if it was started for this run.
     pub(crate) fn cluster(&self) -> Option<&Cluster> {
-        if let Place::Cluster(cluster) = &self.place { Some(cluster) } else { None }
+        if let Place::Cluster(cluster) = &self.place { Some(&**cluster) } else { None }
     }
 
     /// The simulation, if it is one.

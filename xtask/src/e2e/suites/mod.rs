@@ -1,8 +1,11 @@
 //! The suites: what holds for every API server. A file holds one topic.
 
+mod auth;
 mod conflict;
 mod controller;
 mod crd;
+mod disruption;
+mod examples;
 mod finalizers;
 mod gone;
 mod objects;
@@ -14,22 +17,27 @@ mod verbs;
 mod watch;
 mod watch_list;
 mod widget;
+mod workloads;
 
 use super::case::Suite;
 
 /// All of them.
 pub(super) const ALL: &[Suite] = &[
-    conflict::SUITE,
-    controller::SUITE,
-    crd::SUITE,
-    finalizers::SUITE,
-    gone::SUITE,
-    objects::SUITE,
-    paging::SUITE,
+    verbs::SUITE,
     patch::SUITE,
     select::SUITE,
-    streams::SUITE,
-    verbs::SUITE,
+    paging::SUITE,
     watch::SUITE,
     watch_list::SUITE,
+    gone::SUITE,
+    conflict::SUITE,
+    finalizers::SUITE,
+    crd::SUITE,
+    objects::SUITE,
+    streams::SUITE,
+    controller::SUITE,
+    auth::SUITE,
+    workloads::SUITE,
+    disruption::SUITE,
+    examples::SUITE,
 ];
