@@ -44,7 +44,9 @@ impl Args {
     fn choice(&self) -> Choice {
         match (&self.kubeconfig, self.kubernetes) {
             _ if self.sim => Choice::Simulation,
-            (Some(path), _) => Choice::Kubeconfig(Some(path.clone()).filter(|path| !path.as_os_str().is_empty())),
+            (Some(path), _) => {
+                Choice::Kubeconfig(Some(path.clone()).filter(|path| !path.as_os_str().is_empty()))
+            }
             (None, Some(version)) => Choice::Build(version),
             (None, None) => Choice::by_environment(Choice::assets()),
         }

@@ -43,4 +43,7 @@ macro_rules! suites {
     };
 }
 
-suites!(verbs, patch, select, paging, watch, watch_list, gone, conflict, finalizers, crd, objects, streams, controller, auth);
+suites!(
+    verbs, patch, select, paging, watch, watch_list, gone, conflict, finalizers, crd, objects, streams,
+    controller, auth
+);

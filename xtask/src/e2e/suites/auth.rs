@@ -130,8 +130,9 @@ pub(super) async fn robot(env: &Env) -> Outcome<Client> {
 /// Lets the robot read config maps.
 pub(super) async fn allow(env: &Env) -> Outcome {
     let roles: Api<Role> = env.api();
-    let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}]);
-    match roles.create(&PostParams::default(), &object(json!({"metadata": {"name": "reader"}, "rules": rules}))?).await {
+    let reads = json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]});
+    let role = object(json!({"metadata": {"name": "reader"}, "rules": [reads]}))?;
+    match roles.create(&PostParams::default(), &role).await {
         Err(error) if !error.is_already_exists() => return Err(error.into()),
         _ => {}
     }

@@ -53,7 +53,8 @@ impl Running {
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().with_context(|| format!("cannot start the example {name}"))?;
-        let (stdout, stderr) = (child.stdout.take().context("no stdout")?, child.stderr.take().context("no stderr")?);
+        let (stdout, stderr) =
+            (child.stdout.take().context("no stdout")?, child.stderr.take().context("no stderr")?);
         let (out, err) = (Lines::default(), Lines::default());
         let readers = [read(stdout, out.clone()), read(stderr, err.clone())];
         Ok(Self { child, out, err, readers })
@@ -134,8 +135,8 @@ async fn crd_reflector_follows_its_objects(env: Env) -> Outcome {
     running.says(&["0 foos"]).await?;
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("clux.dev", "v1", "Foo"), "foos");
     let foos: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
-    let baz = DynamicObject::new("baz", &resource).data(json!({"spec": {"name": "baz", "info": "first"}}));
-    foos.create(&PostParams::default(), &baz).await?;
+    let object = DynamicObject::new("baz", &resource).data(json!({"spec": {"name": "baz", "info": "first"}}));
+    foos.create(&PostParams::default(), &object).await?;
     let name = format!("{}/baz", env.namespace());
     running.says(&[&name, "first"]).await?;
     let edited = Patch::Merge(json!({"spec": {"info": "second"}}));
@@ -179,8 +180,9 @@ async fn node_informer_finds_a_broken_node(env: Env) -> Outcome {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };
+    let parts = [name.as_str(), "is broken", "DiskPressure is True (Full)"];
     tokio::select! {
-        said = running.says(&[&name, "is broken", "DiskPressure is True (Full)"]) => said?,
+        said = running.says(&parts) => said?,
         () = breaking => {}
     }
     running.ends().await

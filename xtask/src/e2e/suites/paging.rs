@@ -3,7 +3,8 @@
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::api::{DeleteParams, ListParams, PostParams, VersionMatch};
-use kube_client::{Api, ResourceExt};
+use kube_client::config::RetryPolicy;
+use kube_client::{Api, Client, ResourceExt};
 use kube_runtime::watcher::{self, Event, InitialListStrategy};
 
 use crate::e2e::case::suite;
@@ -80,7 +81,10 @@ async fn a_list_can_be_of_a_version(env: Env) -> Outcome {
 }
 
 async fn a_version_that_is_yet_to_come_is_refused(env: Env) -> Outcome {
-    let maps: Api<ConfigMap> = env.api();
+    // The client would ask again for a while: the server may only be late.
+    let mut config = env.config();
+    config.retry = RetryPolicy::never();
+    let maps: Api<ConfigMap> = Api::default_namespaced(Client::try_from(config)?);
     let now: u64 =
         maps.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default().parse()?;
     let future =

@@ -46,11 +46,13 @@ async fn a_reflector_follows_a_rollout(env: Env) -> Outcome {
         let one = Patch::Merge(json!({"spec": {"replicas": 1}}));
         deployments.patch_scale("web", &PatchParams::default(), &one).await?;
         eventually("one pod is left", PATIENCE, async || Ok((reader.len() == 1).then_some(()))).await?;
-        let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "other"}]}}}});
+        let image =
+            json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "other"}]}}}});
         let before = reader.state()[0].uid();
         deployments.patch("web", &PatchParams::default(), &Patch::Strategic(image)).await?;
         eventually("the pod is replaced", PATIENCE, async || {
-            let new = reader.len() == 1 && reader.state().iter().all(|pod| pod.uid() != before && is_ready(pod));
+            let new =
+                reader.len() == 1 && reader.state().iter().all(|pod| pod.uid() != before && is_ready(pod));
             Ok(new.then_some(()))
         })
         .await?;
@@ -65,16 +67,16 @@ async fn a_pod_runs_and_ends(env: Env) -> Outcome {
     env.until_pods_can_be_made().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &pod("a")?).await?;
-    let running = eventually("the pod runs", PATIENCE, async || {
-        Ok(Some(pods.get("a").await?).filter(is_ready))
-    })
-    .await?;
+    let running =
+        eventually("the pod runs", PATIENCE, async || Ok(Some(pods.get("a").await?).filter(is_ready)))
+            .await?;
     check!(running.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_some());
     let marked = pods.delete("a", &DeleteParams::default().grace_period(Duration::from_secs(5))).await?;
     if let either::Either::Left(pod) = marked {
         check_eq!(pod.metadata.deletion_grace_period_seconds, Some(5));
     }
-    eventually("the pod is gone", PATIENCE, async || Ok(pods.get_opt("a").await?.is_none().then_some(()))).await
+    eventually("the pod is gone", PATIENCE, async || Ok(pods.get_opt("a").await?.is_none().then_some(())))
+        .await
 }
 
 async fn an_eviction_waits_for_a_budget(env: Env) -> Outcome {
@@ -94,7 +96,7 @@ async fn an_eviction_waits_for_a_budget(env: Env) -> Outcome {
     budgets.create(&PostParams::default(), &budget).await?;
     eventually("the budget knows the pod", PATIENCE, async || {
         let status = budgets.get("all").await?.status;
-        Ok(status.is_some_and(|status| status.current_healthy == 1).then_some(()))
+        Ok(status.is_some_and(|status| status.current_healthy == Some(1)).then_some(()))
     })
     .await?;
     let eviction = Eviction { metadata: named("a"), ..Eviction::default() };
@@ -110,7 +112,8 @@ async fn an_eviction_waits_for_a_budget(env: Env) -> Outcome {
         other => Ok(Some(other?)),
     })
     .await?;
-    eventually("the pod is gone", PATIENCE, async || Ok(pods.get_opt("a").await?.is_none().then_some(()))).await
+    eventually("the pod is gone", PATIENCE, async || Ok(pods.get_opt("a").await?.is_none().then_some(())))
+        .await
 }
 
 async fn nodes_are_ready(env: Env) -> Outcome {
