@@ -1,0 +1,189 @@
+//! What happens to the pods: the events of a watch, and the state after a time in which nobody watched.
+
+use fastrand::Rng;
+
+use crate::pods::{Pod, Pods, SELECTED_SHARD};
+
+/// The version of the first list.
+pub(crate) const LISTED: u64 = 1_000_000;
+/// The version of the list after the time in which nobody watched.
+pub(crate) const RELISTED: u64 = 3_000_000;
+/// The versions that events carry begin after this one.
+const EVENTS: u64 = 2_000_000;
+
+/// The pods of the first list; the last is the sentinel.
+pub(crate) fn initial(count: usize) -> Vec<Pod> {
+    (0..count)
+        .map(|index| Pod {
+            index,
+            sentinel: index + 1 == count,
+            version: LISTED - (index as u64 % 1000),
+            generation: 1,
+            restarts: 0,
+        })
+        .collect()
+}
+
+/// Events, ready to be sent.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    /// The pods after all of them.
+    pub(crate) after: Vec<Pod>,
+    /// The states that a predicate on the generation lets pass: a hundredth of them.
+    pub(crate) new_generation: Vec<Pod>,
+    /// The states whose labels the bench selects: a hundredth of them.
+    pub(crate) selected: Vec<Pod>,
+}
+
+impl Events {
+    /// So many events: most of them are changes of a status; in two hundred, one pod goes, one comes and one has a new
+    /// generation. The last is a change of the sentinel, which passes every filter.
+    pub(crate) fn new(pods: &Pods, count: usize, events: usize, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let mut live = initial(count);
+        let mut sentinel = live.pop();
+        let mut all = Self::default();
+        let mut next = count;
+        for number in 1..events {
+            let version = EVENTS + number as u64;
+            match number % 200 {
+                37 if live.len() > 1 => {
+                    let mut pod = live.swap_remove(rng.usize(..live.len()));
+                    pod.version = version;
+                    all.push(pods, "DELETED", &pod);
+                }
+                137 => {
+                    let pod = Pod { index: next, sentinel: false, version, generation: 1, restarts: 0 };
+                    next += 1;
+                    live.push(pod);
+                    all.push(pods, "ADDED", &pod);
+                    all.new_generation.push(pod);
+                    all.note_selected(&pod);
+                }
+                place if !live.is_empty() => {
+                    let at = rng.usize(..live.len());
+                    let pod = &mut live[at];
+                    pod.version = version;
+                    pod.restarts += 1;
+                    pod.generation += u32::from(place == 87);
+                    let pod = *pod;
+                    all.push(pods, "MODIFIED", &pod);
+                    if place == 87 {
+                        all.new_generation.push(pod);
+                    }
+                    all.note_selected(&pod);
+                }
+                _ => {}
+            }
+        }
+        if let Some(pod) = &mut sentinel {
+            pod.version = EVENTS + events as u64;
+            pod.generation += 1;
+            all.push(pods, "MODIFIED", pod);
+            all.new_generation.push(*pod);
+            all.note_selected(pod);
+            live.push(*pod);
+        }
+        all.after = live;
+        all
+    }
+
+    fn note_selected(&mut self, pod: &Pod) {
+        if pod.shard() == SELECTED_SHARD {
+            self.selected.push(*pod);
+        }
+    }
+
+    fn push(&mut self, pods: &Pods, what: &str, pod: &Pod) {
+        self.bytes.extend_from_slice(format!(r#"{{"type":"{what}","object":{{"kind":"Pod","apiVersion":"v1","#).as_bytes());
+        let start = self.bytes.len();
+        pods.write(pod, &mut self.bytes);
+        // What was written opens with a brace of its own.
+        self.bytes.remove(start);
+        self.bytes.extend_from_slice(b"}\n");
+        self.ends.push(self.bytes.len());
+    }
+
+    /// The frames, one after the other.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
+}
+
+/// The pods after a time in which nobody watched: a tenth has changed, and of two hundred one is gone and one is new. The
+/// sentinel has changed, too.
+pub(crate) fn relisted(count: usize) -> Vec<Pod> {
+    let mut pods = initial(count);
+    let sentinel = pods.pop();
+    pods.retain(|pod| pod.index % 200 != 99);
+    for pod in &mut pods {
+        if pod.index % 10 == 3 {
+            pod.version = RELISTED - (pod.index as u64 % 1000);
+            pod.restarts += 1;
+        }
+    }
+    let new = (0..count / 200).map(|number| Pod {
+        index: count + number,
+        sentinel: false,
+        version: RELISTED - 1,
+        generation: 1,
+        restarts: 0,
+    });
+    pods.extend(new);
+    pods.extend(sentinel.map(|pod| Pod { version: RELISTED, generation: pod.generation + 1, ..pod }));
+    pods
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn events_lead_from_the_first_state_to_the_last() {
+        let pods = Pods::new(300, 1);
+        let events = Events::new(&pods, 300, 1000, 2);
+        let mut state: BTreeMap<_, _> =
+            initial(300).iter().map(|pod| (pods.place(pod), pod.version.to_string())).collect();
+        let mut last = 0;
+        for frame in events.frames() {
+            let event: Value = serde_json::from_slice(frame).unwrap();
+            let text = |pointer: &str| event.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+            let place = (text("/object/metadata/namespace"), text("/object/metadata/name"));
+            let version = text("/object/metadata/resourceVersion");
+            assert!(version.parse::<u64>().unwrap() > last);
+            last = version.parse().unwrap();
+            match text("/type").as_str() {
+                "DELETED" => assert!(state.remove(&place).is_some()),
+                "ADDED" => assert!(state.insert(place, version).is_none()),
+                _ => assert!(state.insert(place, version).is_some()),
+            }
+        }
+        let after: BTreeMap<_, _> =
+            events.after.iter().map(|pod| (pods.place(pod), pod.version.to_string())).collect();
+        assert_eq!(state, after);
+        assert_eq!(events.frames().count(), 1000);
+    }
+
+    #[test]
+    fn filters_let_a_hundredth_pass() {
+        let pods = Pods::new(2_000, 1);
+        let events = Events::new(&pods, 2_000, 10_000, 2);
+        assert_eq!(events.new_generation.len(), 101);
+        assert!((60..140).contains(&events.selected.len()), "{}", events.selected.len());
+    }
+
+    #[test]
+    fn a_relist_changes_a_tenth() {
+        let before = initial(2_000);
+        let after = relisted(2_000);
+        assert_eq!(after.len(), before.len());
+        let same = after.iter().filter(|pod| pod.version <= LISTED).count();
+        assert_eq!(same, 2_000 - 200 - 10 - 1);
+        assert!(after.last().unwrap().sentinel);
+    }
+}

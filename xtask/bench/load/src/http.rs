@@ -1,0 +1,105 @@
+//! HTTP/1.1 as far as the bench needs it: a request is its target, an answer is bytes that exist already.
+
+use std::io::{self, BufRead, Write};
+
+/// The longest line of a request that is read.
+const LONGEST_LINE: u64 = 64 << 10;
+/// How much is gathered before it is written.
+const FLUSH_AT: usize = 128 << 10;
+
+/// The path and query of the next request; `None` when the peer has left. A body is read and dropped.
+pub(crate) fn next_target(reader: &mut impl BufRead) -> io::Result<Option<String>> {
+    let Some(first) = line(reader)? else { return Ok(None) };
+    let bad = |problem: &str| io::Error::new(io::ErrorKind::InvalidData, problem.to_owned());
+    let target = first.split(' ').nth(1).ok_or_else(|| bad("a request line without a target"))?.to_owned();
+    let mut body = 0;
+    while let Some(header) = line(reader)?.filter(|line| !line.is_empty()) {
+        if let Some((name, value)) = header.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            body = value.trim().parse().map_err(|_| bad("a content length that is no number"))?;
+        }
+    }
+    io::copy(&mut io::Read::take(&mut *reader, body), &mut io::sink())?;
+    Ok(Some(target))
+}
+
+fn line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
+    let mut line = String::new();
+    let read = io::Read::take(&mut *reader, LONGEST_LINE).read_line(&mut line)?;
+    Ok((read > 0).then(|| line.trim_end().to_owned()))
+}
+
+/// Answers with the parts of a JSON text.
+pub(crate) fn answer(out: &mut impl Write, status: &str, parts: &[&[u8]]) -> io::Result<()> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+    // Small answers in one piece: two would be two packets.
+    if length < FLUSH_AT {
+        return out.write_all(&[&[head.as_bytes()], parts].concat().concat());
+    }
+    out.write_all(head.as_bytes())?;
+    parts.iter().try_for_each(|part| out.write_all(part))
+}
+
+/// An answer that goes on: each frame is a chunk of its own, as API servers send them.
+#[derive(Debug)]
+pub(crate) struct Chunks<'a, W: Write> {
+    out: &'a mut W,
+    buffer: Vec<u8>,
+}
+
+impl<'a, W: Write> Chunks<'a, W> {
+    /// Sends the head.
+    pub(crate) fn begin(out: &'a mut W) -> io::Result<Self> {
+        out.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        Ok(Self { out, buffer: Vec::with_capacity(2 * FLUSH_AT) })
+    }
+
+    /// Adds a frame, made of parts.
+    pub(crate) fn frame(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        write!(self.buffer, "{length:x}\r\n")?;
+        parts.iter().for_each(|part| self.buffer.extend_from_slice(part));
+        self.buffer.extend_from_slice(b"\r\n");
+        if self.buffer.len() >= FLUSH_AT { self.flush() } else { Ok(()) }
+    }
+
+    /// Sends what is gathered.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Ends the answer.
+    pub(crate) fn end(mut self) -> io::Result<()> {
+        self.buffer.extend_from_slice(b"0\r\n\r\n");
+        self.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_requests_one_after_the_other() {
+        let text = "GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\nPOST /d HTTP/1.1\r\ncontent-length: 3\r\n\r\nxyzGET /e HTTP/1.1\r\n\r\n";
+        let mut reader = text.as_bytes();
+        let mut targets = Vec::new();
+        while let Some(target) = next_target(&mut reader).unwrap() {
+            targets.push(target);
+        }
+        assert_eq!(targets, ["/a?b=c", "/d", "/e"]);
+    }
+
+    #[test]
+    fn frames_are_chunks() {
+        let mut out = Vec::new();
+        let mut chunks = Chunks::begin(&mut out).unwrap();
+        chunks.frame(&[b"ab", b"c"]).unwrap();
+        chunks.end().unwrap();
+        assert!(out.ends_with(b"\r\n\r\n3\r\nabc\r\n0\r\n\r\n"));
+    }
+}

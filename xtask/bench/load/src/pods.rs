@@ -1,0 +1,212 @@
+//! Pods as a cluster has them: some forty of each application, alike in all but what makes them one of their own.
+
+use std::fmt::Write;
+
+use fastrand::Rng;
+
+use crate::template::Template;
+
+/// How many pods an application has.
+const REPLICAS: usize = 40;
+/// The shard that a selector of the bench asks for.
+pub(crate) const SELECTED_SHARD: usize = 17;
+const SHARDS: usize = 100;
+/// The letters that the names of pods end in.
+const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// What changes in a pod's life.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pod {
+    /// Which pod it is; all that never changes in it follows from this.
+    pub(crate) index: usize,
+    /// Whether it is the last of all, by which a contender knows that it has seen everything.
+    pub(crate) sentinel: bool,
+    /// The resource version.
+    pub(crate) version: u64,
+    /// The generation.
+    pub(crate) generation: u32,
+    /// How often its container has been restarted.
+    pub(crate) restarts: u32,
+}
+
+impl Pod {
+    /// Its shard; a hundredth of all pods share it.
+    pub(crate) fn shard(&self) -> usize {
+        if self.sentinel { SELECTED_SHARD } else { self.index % SHARDS }
+    }
+}
+
+/// Writes pods.
+#[derive(Debug)]
+pub(crate) struct Pods {
+    apps: Vec<App>,
+    seed: u64,
+}
+
+#[derive(Debug)]
+struct App {
+    template: Template,
+    name: String,
+    namespace: String,
+    hash: String,
+}
+
+impl Pods {
+    /// Thinks up the applications of so many pods.
+    pub(crate) fn new(count: usize, seed: u64) -> Self {
+        let template = Template::parse(include_str!("../data/pod.json"));
+        let apps = (0..count.div_ceil(REPLICAS)).map(|index| App::new(&template, index, seed)).collect();
+        Self { apps, seed }
+    }
+
+    /// The pod's namespace and name.
+    pub(crate) fn place(&self, pod: &Pod) -> (String, String) {
+        if pod.sentinel {
+            return ("zz-sentinel".to_owned(), "sentinel".to_owned());
+        }
+        let app = self.app(pod.index);
+        (app.namespace.clone(), format!("{}-{}-{}", app.name, app.hash, suffix(pod.index)))
+    }
+
+    /// Appends the pod's text.
+    pub(crate) fn write(&self, pod: &Pod, out: &mut Vec<u8>) {
+        let app = self.app(pod.index);
+        let mut rng = Rng::with_seed(self.seed ^ (pod.index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let (namespace, name) = self.place(pod);
+        let node = rng.u32(0..1 + u32::try_from(self.apps.len()).unwrap_or(u32::MAX));
+        let (created, started) = (time(pod.index as u64 * 7), time(pod.index as u64 * 7 + 9));
+        app.template.render(
+            &[
+                ("name", &name),
+                ("namespace", &namespace),
+                ("uid", &uid(&mut rng)),
+                ("version", &pod.version.to_string()),
+                ("generation", &pod.generation.to_string()),
+                ("created", &created),
+                ("started", &started),
+                ("changed", &if pod.restarts == 0 { started.clone() } else { time(pod.version) }),
+                ("shard", &pod.shard().to_string()),
+                ("zone", ["zone-a", "zone-b", "zone-c"][pod.index % 3]),
+                ("sandbox", &hex(&mut rng, 64)),
+                ("podip", &format!("10.{}.{}.{}", 64 + node % 64, rng.u8(..), rng.u8(1..))),
+                ("hostip", &format!("192.168.{}.{}", node / 250, 1 + node % 250)),
+                ("node", &format!("node-{node:04}")),
+                ("suffix", &suffix(pod.index)),
+                ("restarts", &pod.restarts.to_string()),
+                ("ready", if pod.restarts % 2 == 0 { "True" } else { "False" }),
+                ("container", &hex(&mut rng, 64)),
+            ],
+            out,
+        );
+    }
+
+    fn app(&self, index: usize) -> &App {
+        &self.apps[index / REPLICAS % self.apps.len()]
+    }
+}
+
+impl App {
+    fn new(template: &Template, index: usize, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed.wrapping_add(index as u64 * 2_654_435_761));
+        let words = ["billing", "catalog", "checkout", "identity", "ledger", "orders", "search", "shipping"];
+        let roles = ["api", "gateway", "indexer", "scheduler", "worker"];
+        let system = words[rng.usize(..words.len())];
+        let name = format!("{system}-{}-{index}", roles[rng.usize(..roles.len())]);
+        let hash = hex(&mut rng, 10);
+        let mut env = String::new();
+        for number in 0..rng.usize(1..5) {
+            // Cannot fail: it writes to a string.
+            let _ = write!(env, r#",{{"name":"FEATURE_{number}_ENDPOINT","value":"https://{system}-{number}.internal.example.com/v1"}}"#);
+        }
+        let values = [
+            ("app", name.clone()),
+            ("at", "@".to_owned()),
+            ("args", format!(r#"["--config=/etc/{name}/config.yaml","--workers={}","--listen=:8080"]"#, rng.u8(1..33))),
+            ("checksum", hex(&mut rng, 64)),
+            ("component", roles[rng.usize(..roles.len())].to_owned()),
+            ("cpu", (50 * rng.u32(1..40)).to_string()),
+            ("digest", hex(&mut rng, 64)),
+            ("env", "production".to_owned()),
+            ("extra_env", env),
+            ("hash", hash.clone()),
+            ("memory", (64 * rng.u32(1..60)).to_string()),
+            ("owner", uid(&mut rng)),
+            ("priority", (1000 * rng.u32(1..4)).to_string()),
+            ("restarted", time(rng.u64(..2_000_000))),
+            ("system", system.to_owned()),
+            ("tag", format!("v{}.{}.{}", rng.u8(1..5), rng.u8(..30), rng.u8(..10))),
+        ];
+        Self { template: template.bind(&values), name, namespace: format!("team-{:04}", index / 10), hash }
+    }
+}
+
+/// A second of May 2026 or after, as servers write it.
+pub(crate) fn time(second: u64) -> String {
+    let (minute, hour, day) = (second / 60, second / 3600, second / 86400);
+    format!("2026-{:02}-{:02}T{:02}:{:02}:{:02}Z", 5 + day / 28 % 8, 1 + day % 28, hour % 24, minute % 60, second % 60)
+}
+
+/// So many random hexadecimal digits.
+pub(crate) fn hex(rng: &mut Rng, digits: usize) -> String {
+    (0..digits).map(|_| char::from_digit(rng.u32(..16), 16).unwrap_or('0')).collect()
+}
+
+/// A random uid.
+pub(crate) fn uid(rng: &mut Rng) -> String {
+    let parts = [8, 4, 4, 4, 12].map(|digits| hex(rng, digits));
+    parts.join("-")
+}
+
+/// Five letters that no other index below fourteen million has.
+fn suffix(mut index: usize) -> String {
+    (0..5)
+        .map(|_| {
+            let letter = LETTERS[index % LETTERS.len()];
+            index /= LETTERS.len();
+            char::from(letter)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::set::Set;
+    use serde_json::Value;
+
+    fn some(count: usize, seed: u64) -> Set {
+        let pods = Pods::new(count, seed);
+        let mut set = Set::default();
+        for index in 0..count {
+            let pod = Pod { index, sentinel: false, version: 1_000_000, generation: 1, restarts: 0 };
+            set.push(|out| pods.write(&pod, out));
+        }
+        set
+    }
+
+    #[test]
+    fn pods_are_of_a_realistic_size() {
+        let set = some(400, 1);
+        let mean = set.bytes() / set.len();
+        assert!((8_200..8_800).contains(&mean), "{mean} bytes");
+        let pod: Value = serde_json::from_slice(set.item(7)).unwrap();
+        let managed = pod["metadata"]["managedFields"].to_string().len();
+        let share = managed * 100 / set.item(7).len();
+        assert!((34..38).contains(&share), "{share} %");
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_bytes() {
+        assert_eq!(some(100, 5).span(0..100), some(100, 5).span(0..100));
+        assert_ne!(some(100, 5).span(0..100), some(100, 6).span(0..100));
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let pods = Pods::new(5_000, 1);
+        let names: std::collections::BTreeSet<_> = (0..5_000)
+            .map(|index| pods.place(&Pod { index, sentinel: false, version: 1, generation: 1, restarts: 0 }))
+            .collect();
+        assert_eq!(names.len(), 5_000);
+    }
+}

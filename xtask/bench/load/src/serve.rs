@@ -1,0 +1,249 @@
+//! What is answered to which request. A thread serves a connection; nothing but system calls is done for a list.
+
+use std::io::{self, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::changes::{LISTED, RELISTED};
+use crate::http::{Chunks, answer, next_target};
+use crate::session::{Gate, Session, Sessions};
+use crate::set::Set;
+use crate::world::World;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Source {
+    world: World,
+    sessions: Sessions,
+}
+
+impl Source {
+    /// Serves a world.
+    pub(crate) fn new(world: World) -> Self {
+        Self { world, sessions: Sessions::default() }
+    }
+
+    /// Serves every connection, for good.
+    ///
+    /// # Errors
+    /// When no thread can be started for one.
+    pub(crate) fn serve(self, listener: &TcpListener) -> io::Result<()> {
+        let source = Arc::new(self);
+        for connection in listener.incoming() {
+            let Ok(connection) = connection else { continue };
+            let source = source.clone();
+            std::thread::Builder::new().name("connection".to_owned()).spawn(move || {
+                // A contender that has what it came for drops its connections.
+                let _ = source.connection(connection);
+            })?;
+        }
+        Ok(())
+    }
+
+    fn connection(&self, connection: TcpStream) -> io::Result<()> {
+        connection.set_nodelay(true)?;
+        let mut out = connection.try_clone()?;
+        let mut reader = BufReader::new(connection);
+        while let Some(target) = next_target(&mut reader)? {
+            let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+            let mut path = path.trim_start_matches('/').split('/');
+            let session = path.next().unwrap_or_default();
+            let path: Vec<_> = path.collect();
+            match path.as_slice() {
+                ["-", action] => self.control(&mut out, session, action, &Query(query))?,
+                path => self.api(&mut out, &self.sessions.get(session), path, &Query(query))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What the contenders, and who compares them, ask the source itself.
+    fn control(&self, out: &mut impl Write, name: &str, action: &str, query: &Query<'_>) -> io::Result<()> {
+        let session = self.sessions.get(name);
+        let text = match action {
+            "events" => {
+                self.world.events();
+                session.open(Gate::Events);
+                String::new()
+            }
+            "gone" => {
+                self.world.relisted();
+                session.open(Gate::Gone);
+                String::new()
+            }
+            // Made beforehand, so that nobody's time is spent on it.
+            "prepare" => {
+                self.world.events();
+                self.world.relisted();
+                String::new()
+            }
+            "end" => {
+                self.sessions.end(name);
+                String::new()
+            }
+            "held" if !session.wait_for_watches(query.number("count").unwrap_or(1)) => {
+                return answer(out, "504 Gateway Timeout", &[b"no watch came"]);
+            }
+            "held" => String::new(),
+            "since-relist" => session.since_relist().as_ref().map(Duration::as_nanos).unwrap_or_default().to_string(),
+            "names" => {
+                let names = self.world.names(query.number("count").unwrap_or(1));
+                serde_json::to_string(&names)?
+            }
+            "digest" => match query.get("of").and_then(|of| self.world.digest(of)) {
+                Some(digest) => serde_json::to_string(&digest)?,
+                None => return answer(out, "404 Not Found", &[b"no such digest"]),
+            },
+            _ => return answer(out, "404 Not Found", &[b"no such action"]),
+        };
+        answer(out, "200 OK", &[text.as_bytes()])
+    }
+
+    fn api(&self, out: &mut impl Write, session: &Session, path: &[&str], query: &Query<'_>) -> io::Result<()> {
+        if query.get("labelSelector").or(query.get("fieldSelector")).is_some() {
+            return refuse(out, 400, "BadRequest", "the load source selects nothing");
+        }
+        match path {
+            ["api", "v1", "namespaces", namespace, "pods", name] => {
+                match self.world.find_pod(namespace, name) {
+                    Some(index) => {
+                        let item = self.world.pods().item(index);
+                        answer(out, "200 OK", &[br#"{"kind":"Pod","apiVersion":"v1","#, &item[1..]])
+                    }
+                    None => refuse(out, 404, "NotFound", "no such pod"),
+                }
+            }
+            ["api", "v1", "configmaps", index] => match index.parse::<usize>() {
+                Ok(index) if index < self.world.config_maps().len() => {
+                    let item = self.world.config_maps().item(index);
+                    answer(out, "200 OK", &[br#"{"kind":"ConfigMap","apiVersion":"v1","#, &item[1..]])
+                }
+                _ => refuse(out, 404, "NotFound", "no such config map"),
+            },
+            [.., resource] => match self.collection(session, resource, query) {
+                Some(collection) if query.get("watch").is_some_and(|watch| watch != "false") => {
+                    self.watch(out, session, &collection, query)
+                }
+                Some(collection) => collection.list(out, query),
+                None => refuse(out, 404, "NotFound", "no such resource"),
+            },
+            [] => refuse(out, 404, "NotFound", "no such path"),
+        }
+    }
+
+    fn collection(&self, session: &Session, resource: &str, query: &Query<'_>) -> Option<Collection<'_>> {
+        let later = || query.get("watch").is_none() && session.lists_later_state();
+        let (set, kind, version) = match resource {
+            "pods" if later() => (self.world.relisted(), "Pod", RELISTED),
+            "pods" => (self.world.pods(), "Pod", LISTED),
+            "nodes" => (self.world.nodes(), "Node", LISTED),
+            "configmaps" => (self.world.config_maps(), "ConfigMap", LISTED),
+            "widgets" => (self.world.widgets(), "Widget", LISTED),
+            _ => return None,
+        };
+        // Servers write the type of built-in objects only where they are alone.
+        let custom = kind == "Widget";
+        Some(Collection { set, kind, api_version: if custom { "bench.example/v1" } else { "v1" }, custom, version })
+    }
+
+    fn watch(
+        &self,
+        out: &mut impl Write,
+        session: &Session,
+        collection: &Collection<'_>,
+        query: &Query<'_>,
+    ) -> io::Result<()> {
+        let mut chunks = Chunks::begin(out)?;
+        if query.get("sendInitialEvents").is_some_and(|wanted| wanted == "true") {
+            collection.initial_events(&mut chunks)?;
+        }
+        chunks.flush()?;
+        // The first state of pods is the only one that anything follows.
+        let version = query.number("resourceVersion");
+        let fresh = collection.kind != "Pod" || version.is_some_and(|version| version as u64 > LISTED);
+        match session.wait_at_gate(fresh) {
+            Gate::Events => {
+                for frame in self.world.events().frames() {
+                    chunks.frame(&[frame])?;
+                }
+                chunks.flush()?;
+                session.wait_at_gate(true);
+            }
+            Gate::Gone => {
+                let gone = status(410, "Expired", "too old resource version");
+                chunks.frame(&[br#"{"type":"ERROR","object":"#, gone.as_bytes(), b"}\n"])?;
+            }
+            Gate::Closed | Gate::Over => {}
+        }
+        chunks.end()
+    }
+}
+
+/// The objects that a list or a watch is about.
+struct Collection<'a> {
+    set: &'a Set,
+    kind: &'static str,
+    api_version: &'static str,
+    /// Whether each item of a list says what it is, as those of custom resources do.
+    custom: bool,
+    version: u64,
+}
+
+impl Collection<'_> {
+    fn list(&self, out: &mut impl Write, query: &Query<'_>) -> io::Result<()> {
+        let Self { set, kind, api_version, version, .. } = self;
+        let start = query.number("continue").unwrap_or(0);
+        let end = match query.number("limit") {
+            None | Some(0) => set.len(),
+            Some(limit) => (start + limit).min(set.len()),
+        };
+        let left = set.len().saturating_sub(end);
+        let next = if left == 0 {
+            String::new()
+        } else {
+            format!(r#","continue":"{end}","remainingItemCount":{left}"#)
+        };
+        let head = format!(
+            r#"{{"kind":"{kind}List","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{version}"{next}}},"items":["#
+        );
+        answer(out, "200 OK", &[head.as_bytes(), set.span(start..end), b"]}\n"])
+    }
+
+    fn initial_events<W: Write>(&self, chunks: &mut Chunks<'_, W>) -> io::Result<()> {
+        let Self { set, kind, api_version, custom, version } = self;
+        let types = format!(r#""kind":"{kind}","apiVersion":"{api_version}","#);
+        let types = if *custom { &[] } else { types.as_bytes() };
+        for index in 0..set.len() {
+            chunks.frame(&[br#"{"type":"ADDED","object":{"#, types, &set.item(index)[1..], b"}\n"])?;
+        }
+        let end = format!(
+            r#"{{"type":"BOOKMARK","object":{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{version}","creationTimestamp":null,"annotations":{{"k8s.io/initial-events-end":"true"}}}}}}}}"#
+        );
+        chunks.frame(&[end.as_bytes(), b"\n"])
+    }
+}
+
+/// The parameters of a request. No value that the bench sends needs decoding.
+struct Query<'a>(&'a str);
+
+impl Query<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    fn number(&self, name: &str) -> Option<usize> {
+        self.get(name)?.parse().ok()
+    }
+}
+
+fn refuse(out: &mut impl Write, code: u16, reason: &str, message: &str) -> io::Result<()> {
+    answer(out, &format!("{code} {reason}"), &[status(code, reason, message).as_bytes()])
+}
+
+fn status(code: u16, reason: &str, message: &str) -> String {
+    format!(
+        r#"{{"kind":"Status","apiVersion":"v1","metadata":{{}},"status":"Failure","message":"{message}","reason":"{reason}","code":{code}}}"#
+    )
+}

@@ -1,0 +1,65 @@
+//! `Set`: objects of one kind, as the bytes that a server would send.
+
+use std::ops::Range;
+
+/// The texts of objects in one piece, separated by commas, so that any range of them is the inside of a list.
+#[derive(Debug, Default)]
+pub(crate) struct Set {
+    bytes: Vec<u8>,
+    /// Where each object ends.
+    ends: Vec<usize>,
+}
+
+impl Set {
+    /// Takes in one object, which `write` appends to the bytes.
+    pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if !self.ends.is_empty() {
+            self.bytes.push(b',');
+        }
+        write(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// How many objects there are.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// One object.
+    pub(crate) fn item(&self, index: usize) -> &[u8] {
+        self.span(index..index + 1)
+    }
+
+    /// The objects of a range with commas between them; what is beyond the end is not there.
+    pub(crate) fn span(&self, range: Range<usize>) -> &[u8] {
+        let end = range.end.min(self.len());
+        if range.start >= end {
+            return &[];
+        }
+        let start = if range.start == 0 { 0 } else { self.ends[range.start - 1] + 1 };
+        &self.bytes[start..self.ends[end - 1]]
+    }
+
+    /// The bytes of all objects together.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_lists_and_items() {
+        let mut set = Set::default();
+        for text in ["1", "22", "333"] {
+            set.push(|out| out.extend_from_slice(text.as_bytes()));
+        }
+        assert_eq!(set.span(0..9), b"1,22,333");
+        assert_eq!(set.span(1..2), b"22");
+        assert_eq!(set.item(2), b"333");
+        assert!(set.span(3..4).is_empty());
+    }
+}

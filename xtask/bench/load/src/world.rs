@@ -1,0 +1,143 @@
+//! Everything that can be served, each part made when it is first asked for, and the digests of what it is.
+
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::changes::{self, Events};
+use crate::digest::{Digest, five_fields};
+use crate::others;
+use crate::pods::{Pod, Pods};
+use crate::set::Set;
+
+/// All objects and events, made from a seed.
+#[derive(Debug)]
+pub(crate) struct World {
+    count: usize,
+    seed: u64,
+    pods: Pods,
+    listed: OnceLock<Set>,
+    relisted: OnceLock<Set>,
+    events: OnceLock<Events>,
+    nodes: OnceLock<Set>,
+    config_maps: OnceLock<Set>,
+    widgets: OnceLock<Set>,
+}
+
+impl World {
+    /// A world of so many pods.
+    pub(crate) fn new(count: usize, seed: u64) -> Self {
+        Self {
+            count,
+            seed,
+            pods: Pods::new(count, seed),
+            listed: OnceLock::new(),
+            relisted: OnceLock::new(),
+            events: OnceLock::new(),
+            nodes: OnceLock::new(),
+            config_maps: OnceLock::new(),
+            widgets: OnceLock::new(),
+        }
+    }
+
+    /// The pods at first.
+    pub(crate) fn pods(&self) -> &Set {
+        self.listed.get_or_init(|| self.write(&changes::initial(self.count)))
+    }
+
+    /// The pods after a time in which nobody watched.
+    pub(crate) fn relisted(&self) -> &Set {
+        self.relisted.get_or_init(|| self.write(&changes::relisted(self.count)))
+    }
+
+    /// The events of a watch: as many as there are pods.
+    pub(crate) fn events(&self) -> &Events {
+        self.events.get_or_init(|| Events::new(&self.pods, self.count, self.count, self.seed + 1))
+    }
+
+    /// The nodes, a twentieth of the number of pods.
+    pub(crate) fn nodes(&self) -> &Set {
+        self.nodes.get_or_init(|| others::nodes(self.count.div_ceil(20), self.seed + 2))
+    }
+
+    /// The config maps, as many as there are pods.
+    pub(crate) fn config_maps(&self) -> &Set {
+        self.config_maps.get_or_init(|| others::config_maps(self.count, self.seed + 3))
+    }
+
+    /// The objects of the kind with thirty fields, as many as there are pods.
+    pub(crate) fn widgets(&self) -> &Set {
+        self.widgets.get_or_init(|| others::widgets(self.count, self.seed + 4))
+    }
+
+    /// Namespaces and names of so many pods, spread over all of them.
+    pub(crate) fn names(&self, count: usize) -> Vec<(String, String)> {
+        let all = changes::initial(self.count);
+        let step = (all.len() / count.max(1)).max(1);
+        all.iter().step_by(step).take(count).map(|pod| self.pods.place(pod)).collect()
+    }
+
+    /// Which of [`pods`](Self::pods) has this name.
+    pub(crate) fn find_pod(&self, namespace: &str, name: &str) -> Option<usize> {
+        static PLACES: OnceLock<std::collections::HashMap<(String, String), usize>> = OnceLock::new();
+        let places = PLACES.get_or_init(|| {
+            let all = changes::initial(self.count);
+            all.iter().map(|pod| (self.pods.place(pod), pod.index)).collect()
+        });
+        places.get(&(namespace.to_owned(), name.to_owned())).copied()
+    }
+
+    /// What a contender's objects must add up to; `None` for a name that means nothing.
+    pub(crate) fn digest(&self, of: &str) -> Option<Digest> {
+        Some(match of {
+            "pods" => digest(self.pods(), Value::clone),
+            "five-fields" => digest(self.pods(), five_fields),
+            "relisted" => digest(self.relisted(), Value::clone),
+            "after-events" => digest(&self.write(&self.events().after), Value::clone),
+            "new-generation" => digest(&self.write(&self.events().new_generation), Value::clone),
+            "selected" => digest(&self.write(&self.events().selected), Value::clone),
+            "widgets" => digest(self.widgets(), Value::clone),
+            "kinds" => {
+                let mut sum = digest(self.nodes(), Value::clone);
+                sum.merge(digest(self.config_maps(), Value::clone));
+                sum.merge(digest(self.widgets(), Value::clone));
+                sum
+            }
+            _ => return None,
+        })
+    }
+
+    fn write(&self, pods: &[Pod]) -> Set {
+        let mut set = Set::default();
+        for pod in pods {
+            set.push(|out| self.pods.write(pod, out));
+        }
+        set
+    }
+}
+
+/// The digest of a set, of each object what `view` shows of it.
+fn digest(set: &Set, view: impl Fn(&Value) -> Value + Sync) -> Digest {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let part = |worker: usize| {
+        let mut sum = Digest::default();
+        for index in (worker..set.len()).step_by(workers) {
+            // What cannot be read counts as nothing, so that no contender can have the same.
+            let object = serde_json::from_slice::<Value>(set.item(index)).unwrap_or_default();
+            sum.add(view(&object));
+        }
+        sum
+    };
+    std::thread::scope(|scope| {
+        let part = &part;
+        let parts: Vec<_> = (0..workers).map(|worker| scope.spawn(move || part(worker))).collect();
+        let mut sum = Digest::default();
+        for handle in parts {
+            match handle.join() {
+                Ok(part) => sum.merge(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        sum
+    })
+}
