@@ -1,1 +1,9 @@
-fn main(){}
+//! The contender of `cargo xtask bench` that is this project.
+
+mod peer;
+#[path = "../../shared/mod.rs"]
+mod shared;
+
+fn main() -> std::process::ExitCode {
+    shared::main()
+}

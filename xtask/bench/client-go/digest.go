@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"hash/fnv"
+)
+
+// digest is what objects are compared by; see shared/digest.rs, which does the same.
+type digest struct {
+	Count uint64 `json:"count"`
+	Sum   uint64 `json:"sum"`
+}
+
+func (d *digest) add(object any) error {
+	text, err := json.Marshal(object)
+	if err != nil {
+		return err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var fields map[string]any
+	if err := decoder.Decode(&fields); err != nil {
+		return err
+	}
+	delete(fields, "apiVersion")
+	delete(fields, "kind")
+	if metadata, ok := fields["metadata"].(map[string]any); ok {
+		delete(metadata, "managedFields")
+	}
+	dropNulls(fields)
+	var canonical bytes.Buffer
+	encoder := json.NewEncoder(&canonical)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(fields); err != nil {
+		return err
+	}
+	hash := fnv.New64a()
+	hash.Write(bytes.TrimSuffix(canonical.Bytes(), []byte("\n")))
+	d.Count++
+	d.Sum += hash.Sum64()
+	return nil
+}
+
+func dropNulls(value any) {
+	switch value := value.(type) {
+	case map[string]any:
+		for name, field := range value {
+			if field == nil {
+				delete(value, name)
+			} else {
+				dropNulls(field)
+			}
+		}
+	case []any:
+		for _, item := range value {
+			dropNulls(item)
+		}
+	}
+}
+
+// digestOf reads back everything in a list of objects.
+func digestOf[T any](objects []T) (*digest, error) {
+	sum := &digest{}
+	for _, object := range objects {
+		if err := sum.add(object); err != nil {
+			return nil, err
+		}
+	}
+	return sum, nil
+}

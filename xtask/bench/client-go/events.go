@@ -1,0 +1,106 @@
+package main
+
+import (
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/tools/cache"
+)
+
+// watching has a full store whose watch is open, and measures from when the events are sent until the sentinel is seen.
+//
+// Informers hold all objects whatever the handler wants, so that rows on filters have a full store, too.
+func watching(j *job, handler func(passed func(*corev1.Pod)) cache.ResourceEventHandler, passes bool) (*outcome, error) {
+	informer, err := podInformer(j)
+	if err != nil {
+		return nil, err
+	}
+	var measuring atomic.Bool
+	var kept []*corev1.Pod
+	done := make(chan struct{})
+	passed := func(pod *corev1.Pod) {
+		if !measuring.Load() {
+			return
+		}
+		if passes {
+			kept = append(kept, pod)
+		}
+		if pod.Name == "sentinel" {
+			close(done)
+		}
+	}
+	registration, err := informer.AddEventHandler(handler(passed))
+	if err != nil {
+		return nil, err
+	}
+	if err := fill(informer); err != nil {
+		return nil, err
+	}
+	for !registration.HasSynced() {
+		time.Sleep(200 * time.Microsecond)
+	}
+	if err := j.held(1); err != nil {
+		return nil, err
+	}
+	running, err := start()
+	if err != nil {
+		return nil, err
+	}
+	measuring.Store(true)
+	if _, err := j.ask("-/events"); err != nil {
+		return nil, err
+	}
+	<-done
+	if !passes {
+		return finish(running, j.Calls, informer)
+	}
+	result, err := running.stop(j.Calls)
+	if err != nil {
+		return nil, err
+	}
+	result.Digest, err = digestOf(kept)
+	return result, err
+}
+
+func eventsIntoStore(j *job) (*outcome, error) {
+	return watching(j, func(passed func(*corev1.Pod)) cache.ResourceEventHandler {
+		return cache.ResourceEventHandlerFuncs{
+			UpdateFunc: func(_, object any) {
+				if pod := object.(*corev1.Pod); pod.Name == "sentinel" {
+					passed(pod)
+				}
+			},
+		}
+	}, false)
+}
+
+func eventsByGeneration(j *job) (*outcome, error) {
+	return watching(j, func(passed func(*corev1.Pod)) cache.ResourceEventHandler {
+		return cache.ResourceEventHandlerFuncs{
+			AddFunc: func(object any) { passed(object.(*corev1.Pod)) },
+			UpdateFunc: func(before, object any) {
+				if pod := object.(*corev1.Pod); pod.Generation != before.(*corev1.Pod).Generation {
+					passed(pod)
+				}
+			},
+		}
+	}, true)
+}
+
+func eventsByLabels(j *job) (*outcome, error) {
+	selector := labels.SelectorFromSet(labels.Set{"bench.example/shard": "17"})
+	return watching(j, func(passed func(*corev1.Pod)) cache.ResourceEventHandler {
+		return cache.FilteringResourceEventHandler{
+			FilterFunc: func(object any) bool {
+				pod, ok := object.(*corev1.Pod)
+				return ok && selector.Matches(labels.Set(pod.Labels))
+			},
+			Handler: cache.ResourceEventHandlerFuncs{
+				AddFunc:    func(object any) { passed(object.(*corev1.Pod)) },
+				UpdateFunc: func(_, object any) { passed(object.(*corev1.Pod)) },
+			},
+		}
+	}, true)
+}

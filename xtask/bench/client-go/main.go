@@ -1,0 +1,120 @@
+// The contender of `cargo xtask bench` that is client-go: shared informers over JSON, as operators written in Go use them.
+//
+// It takes one argument, a job as JSON, does the work of one row, and prints the outcome as its only line.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+// job is one run of one row.
+type job struct {
+	Row     string `json:"row"`
+	Source  string `json:"source"`
+	Session string `json:"session"`
+	Calls   int    `json:"calls"`
+}
+
+// outcome is what the work has cost.
+type outcome struct {
+	Units     int     `json:"units"`
+	WallNs    int64   `json:"wall_ns"`
+	CPUNs     int64   `json:"cpu_ns"`
+	BeforeKiB uint64  `json:"before_kib"`
+	PeakKiB   uint64  `json:"peak_kib"`
+	AfterKiB  uint64  `json:"after_kib"`
+	Digest    *digest `json:"digest"`
+}
+
+// absent says that there is nothing of the kind, and why.
+type absent struct{ reason string }
+
+func (a absent) Error() string { return a.reason }
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	if len(os.Args) != 2 {
+		return fmt.Errorf("one argument is needed: the job as JSON. `cargo xtask bench` starts this program")
+	}
+	var j job
+	if err := json.Unmarshal([]byte(os.Args[1]), &j); err != nil {
+		return fmt.Errorf("read the job: %w", err)
+	}
+	// Read once, when the first informer starts.
+	watchList := "false"
+	if j.Row == "store-watchlist" {
+		watchList = "true"
+	}
+	if err := os.Setenv("KUBE_FEATURE_WatchListClient", watchList); err != nil {
+		return err
+	}
+	done, err := row(&j)
+	report := map[string]any{"done": done}
+	if a, ok := err.(absent); ok {
+		report = map[string]any{"absent": map[string]string{"reason": a.reason}}
+	} else if err != nil {
+		return fmt.Errorf("the row %s: %w", j.Row, err)
+	}
+	return json.NewEncoder(os.Stdout).Encode(report)
+}
+
+func row(j *job) (*outcome, error) {
+	switch j.Row {
+	case "list":
+		return list(j)
+	case "store-list", "store-watchlist":
+		return storePods(j)
+	case "store-compact":
+		return nil, absent{"client-go has no compact store"}
+	case "store-incomplete":
+		return nil, absent{"client-go's informers of pods decode all of them"}
+	case "store-kinds":
+		return storeKinds(j)
+	case "events":
+		return eventsIntoStore(j)
+	case "filter-generation":
+		return eventsByGeneration(j)
+	case "filter-labels":
+		return eventsByLabels(j)
+	case "get":
+		return getSequential(j)
+	case "get-32":
+		return getConcurrent(j)
+	case "get-in-process":
+		return getInProcess(j)
+	case "relist":
+		return relist(j)
+	case "first-reconcile":
+		return firstReconcile(j)
+	case "reconcile":
+		return reconcile(j)
+	}
+	return nil, fmt.Errorf("there is no such row")
+}
+
+// config has the address set, JSON, and no limit on the client's side; all else is as it comes.
+func (j *job) config() *rest.Config {
+	return &rest.Config{
+		Host: "http://" + j.Source + "/" + j.Session,
+		QPS:  -1,
+		ContentConfig: rest.ContentConfig{
+			ContentType:        "application/json",
+			AcceptContentTypes: "application/json",
+		},
+	}
+}
+
+func (j *job) clientset() (*kubernetes.Clientset, error) {
+	return kubernetes.NewForConfig(j.config())
+}

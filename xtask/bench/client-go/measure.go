@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// running is a measurement under way.
+type running struct {
+	wall   time.Time
+	cpu    int64
+	before uint64
+}
+
+// start begins; the peak of memory counts from here.
+func start() (*running, error) {
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
+		return nil, fmt.Errorf("reset the peak of this process's memory: %w", err)
+	}
+	before, err := memory("VmRSS")
+	if err != nil {
+		return nil, err
+	}
+	return &running{before: before, cpu: processorTime(), wall: time.Now()}, nil
+}
+
+// stop ends. What is resident counts after a collection that gives everything back that can be.
+func (r *running) stop(units int) (*outcome, error) {
+	wall, cpu := time.Since(r.wall), processorTime()-r.cpu
+	peak, err := memory("VmHWM")
+	if err != nil {
+		return nil, err
+	}
+	runtime.GC()
+	debug.FreeOSMemory()
+	after, err := memory("VmRSS")
+	if err != nil {
+		return nil, err
+	}
+	return &outcome{
+		Units: units, WallNs: wall.Nanoseconds(), CPUNs: cpu,
+		BeforeKiB: r.before, PeakKiB: peak, AfterKiB: after,
+	}, nil
+}
+
+// memory is a field of /proc/self/status, in KiB.
+func memory(name string) (uint64, error) {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		if rest, ok := strings.CutPrefix(line, name+":"); ok {
+			return strconv.ParseUint(strings.Fields(rest)[0], 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("no %s in /proc/self/status", name)
+}
+
+func processorTime() int64 {
+	var usage syscall.Rusage
+	// Cannot fail for the process itself.
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+	return usage.Utime.Nano() + usage.Stime.Nano()
+}

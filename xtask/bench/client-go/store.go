@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	informers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+)
+
+const sentinel = "zz-sentinel/sentinel"
+
+var byNamespace = cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
+
+func list(j *job) (*outcome, error) {
+	client, err := j.clientset()
+	if err != nil {
+		return nil, err
+	}
+	running, err := start()
+	if err != nil {
+		return nil, err
+	}
+	pods, err := client.CoreV1().Pods("").List(context.Background(), metav1.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		return nil, err
+	}
+	done, err := running.stop(len(pods.Items))
+	if err != nil {
+		return nil, err
+	}
+	sum := &digest{}
+	for index := range pods.Items {
+		if err := sum.add(&pods.Items[index]); err != nil {
+			return nil, err
+		}
+	}
+	done.Digest = sum
+	return done, nil
+}
+
+// podInformer is not started yet.
+func podInformer(j *job) (cache.SharedIndexInformer, error) {
+	client, err := j.clientset()
+	if err != nil {
+		return nil, err
+	}
+	return informers.NewPodInformer(client, "", 0, byNamespace), nil
+}
+
+// fill starts informers and waits until they know the present state.
+func fill(all ...cache.SharedIndexInformer) error {
+	synced := make([]cache.InformerSynced, 0, len(all))
+	for _, informer := range all {
+		go informer.Run(make(chan struct{}))
+		synced = append(synced, informer.HasSynced)
+	}
+	deadline := time.Now().Add(5 * time.Minute)
+	for _, done := range synced {
+		// client-go's own wait looks ten times a second, which is too coarse here.
+		for !done() {
+			if time.Now().After(deadline) {
+				return fmt.Errorf("an informer does not get ready")
+			}
+			time.Sleep(200 * time.Microsecond)
+		}
+	}
+	return nil
+}
+
+// finish ends a measurement and reads back what the informers hold.
+func finish(running *running, units int, all ...cache.SharedIndexInformer) (*outcome, error) {
+	done, err := running.stop(units)
+	if err != nil {
+		return nil, err
+	}
+	sum := &digest{}
+	for _, informer := range all {
+		for _, object := range informer.GetStore().List() {
+			if err := sum.add(object); err != nil {
+				return nil, err
+			}
+		}
+	}
+	done.Digest = sum
+	return done, nil
+}
+
+func storePods(j *job) (*outcome, error) {
+	informer, err := podInformer(j)
+	if err != nil {
+		return nil, err
+	}
+	running, err := start()
+	if err != nil {
+		return nil, err
+	}
+	if err := fill(informer); err != nil {
+		return nil, err
+	}
+	return finish(running, len(informer.GetStore().ListKeys()), informer)
+}
+
+func storeKinds(j *job) (*outcome, error) {
+	client, err := kubernetes.NewForConfig(j.config())
+	if err != nil {
+		return nil, err
+	}
+	widgets, err := widgetInformer(j)
+	if err != nil {
+		return nil, err
+	}
+	nodes := informers.NewNodeInformer(client, 0, cache.Indexers{})
+	maps := informers.NewConfigMapInformer(client, "", 0, byNamespace)
+	running, err := start()
+	if err != nil {
+		return nil, err
+	}
+	if err := fill(nodes, maps, widgets); err != nil {
+		return nil, err
+	}
+	count := 0
+	for _, informer := range []cache.SharedIndexInformer{nodes, maps, widgets} {
+		count += len(informer.GetStore().ListKeys())
+	}
+	return finish(running, count, nodes, maps, widgets)
+}
+
+// relist measures from the request for the list, so that no wait before it counts.
+func relist(j *job) (*outcome, error) {
+	informer, err := podInformer(j)
+	if err != nil {
+		return nil, err
+	}
+	if err := fill(informer); err != nil {
+		return nil, err
+	}
+	if err := j.held(1); err != nil {
+		return nil, err
+	}
+	running, err := start()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := j.ask("-/gone"); err != nil {
+		return nil, err
+	}
+	// The sentinel is the last of the list, and has changed.
+	for {
+		object, known, err := informer.GetStore().GetByKey(sentinel)
+		if err != nil {
+			return nil, err
+		}
+		if known && object.(*corev1.Pod).Generation > 1 {
+			break
+		}
+		time.Sleep(200 * time.Microsecond)
+	}
+	wall, err := j.sinceRelist()
+	if err != nil {
+		return nil, err
+	}
+	done, err := finish(running, len(informer.GetStore().ListKeys()), informer)
+	if err != nil {
+		return nil, err
+	}
+	done.WallNs = wall.Nanoseconds()
+	return done, nil
+}

@@ -1,0 +1,1 @@
+//! Nothing: what `cargo xtask bench build` builds is what this depends on.

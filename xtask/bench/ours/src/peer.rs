@@ -1,0 +1,59 @@
+//! This project under the names that the rows use, and what it does in a way of its own. Public API only.
+
+use futures::{Stream, TryStreamExt};
+use k8s_openapi::api::core::v1::Pod;
+
+pub(crate) use kube_client::api::{ApiResource, ListParams, Object};
+pub(crate) use kube_client::client::Body;
+pub(crate) use kube_client::core::{Selector, SelectorExt};
+pub(crate) use kube_client::{Api, Client, Config, Resource, ResourceExt};
+pub(crate) use kube_derive::CustomResource;
+pub(crate) use kube_runtime::controller::Action;
+pub(crate) use kube_runtime::reflector::{Store, Writer};
+pub(crate) use kube_runtime::watcher::Event;
+pub(crate) use kube_runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, reflector, watcher};
+
+use crate::shared::{Job, Outcome};
+
+/// Why there is no row on a compact store.
+pub(crate) const NO_COMPACT_STORE: &str = "there is no compact store yet";
+
+/// A store that keeps its objects as bytes.
+pub(crate) async fn compact(_job: &Job) -> anyhow::Result<Option<Outcome>> {
+    std::future::ready(Ok(None)).await
+}
+
+/// A store and its writer.
+pub(crate) fn store<K: Resource>(_: K::DynamicType) -> (Store<K>, Writer<K>) {
+    kube_runtime::reflector::store()
+}
+
+/// A watcher that lists by pages, all else as it comes.
+pub(crate) fn list_config() -> watcher::Config {
+    watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch)
+}
+
+/// Of the metadata, who an object is and nothing else. There is no way yet to say so.
+pub(crate) fn only_identity(config: watcher::Config) -> watcher::Config {
+    config
+}
+
+/// Pods whenever they have a new generation.
+pub(crate) fn new_generations(
+    pods: Api<Pod>,
+    config: watcher::Config,
+) -> impl Stream<Item = watcher::Result<Pod>> + Send {
+    watcher(pods, config).applied_objects().predicate_filter(predicates::generation, PredicateConfig::default())
+}
+
+/// Pods that carry a label.
+pub(crate) fn labelled(
+    pods: Api<Pod>,
+    config: watcher::Config,
+    label: (&'static str, &'static str),
+) -> impl Stream<Item = watcher::Result<Pod>> + Send {
+    let selector = Selector::from_iter([label]);
+    watcher(pods, config)
+        .applied_objects()
+        .try_filter(move |pod| std::future::ready(selector.matches(pod.labels())))
+}

@@ -1,0 +1,96 @@
+//! Rows on controllers of the derived kind: from the start to the first reconcile, and reconciles that do nothing.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::StreamExt;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+
+use super::store::{Strategy, read_back};
+use super::widget::Widget;
+use super::{Control, Job, Measure, Outcome};
+use crate::peer::{Action, Api, Controller, Store};
+
+/// What the reconciler counts.
+#[derive(Debug, Default)]
+struct Counter {
+    reconciled: AtomicUsize,
+    /// How many there have to be until someone is told.
+    goal: AtomicUsize,
+    reached: Notify,
+}
+
+impl Counter {
+    async fn wait_for(&self, goal: usize) {
+        self.goal.store(goal, Ordering::SeqCst);
+        while self.reconciled.load(Ordering::SeqCst) < goal {
+            self.reached.notified().await;
+        }
+    }
+}
+
+/// A controller at work.
+struct Running {
+    counter: Arc<Counter>,
+    store: Store<Widget>,
+    again: mpsc::UnboundedSender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Starts a controller that counts, configured as it comes.
+fn start(job: &Job) -> anyhow::Result<Running> {
+    let widgets: Api<Widget> = Api::all(job.client()?);
+    let (again, mut requests) = mpsc::unbounded_channel();
+    let requests = futures::stream::poll_fn(move |context| requests.poll_recv(context));
+    let controller = Controller::new(widgets, Strategy::List.config()).reconcile_all_on(requests);
+    let store = controller.store();
+    let counter = Arc::new(Counter::default());
+    let reconcile = |_: Arc<Widget>, counter: Arc<Counter>| async move {
+        let done = counter.reconciled.fetch_add(1, Ordering::SeqCst) + 1;
+        if done == counter.goal.load(Ordering::SeqCst) {
+            counter.reached.notify_one();
+        }
+        Ok::<_, Infallible>(Action::await_change())
+    };
+    let results = controller.run(reconcile, |_, never: &Infallible, _| match *never {}, counter.clone());
+    let task = tokio::spawn(results.for_each(|_| std::future::ready(())));
+    Ok(Running { counter, store, again, task })
+}
+
+/// Until the first object is reconciled.
+pub(crate) async fn first_reconcile(job: &Job) -> anyhow::Result<Outcome> {
+    let measured = Measure::start()?;
+    let running = start(job)?;
+    running.counter.wait_for(1).await;
+    let measure = measured.stop()?;
+    let digest = read_back(&running.store)?;
+    Ok(Outcome::new(1, &measure).digest(digest))
+}
+
+/// Reconciles of all objects, over and over; the objects are all known before.
+pub(crate) async fn reconcile(job: &Job) -> anyhow::Result<Outcome> {
+    let running = start(job)?;
+    Control::of(job).held(1).await?;
+    let objects = running.store.state().len();
+    let mut goal = objects;
+    running.counter.wait_for(goal).await;
+    let rounds = job.calls.div_ceil(objects.max(1));
+    let measured = Measure::start()?;
+    for _ in 0..rounds {
+        goal += objects;
+        running.again.send(())?;
+        running.counter.wait_for(goal).await;
+    }
+    let measure = measured.stop()?;
+    let done = running.counter.reconciled.load(Ordering::SeqCst);
+    anyhow::ensure!(done == goal, "{done} reconciles instead of {goal}");
+    Ok(Outcome::new(rounds * objects, &measure).digest(read_back(&running.store)?))
+}

@@ -1,0 +1,90 @@
+//! Rows on events: into a full store, and past filters that let a hundredth pass. Nothing is measured before the watch is
+//! open; the last event, of the pod called `sentinel`, ends the row.
+
+use std::pin::pin;
+
+use futures::Stream;
+use k8s_openapi::api::core::v1::Pod;
+use tokio::sync::{mpsc, oneshot};
+
+use super::store::{Sight, Strategy, fill, next, read_back};
+use super::{Control, Digest, Job, Measure, Outcome};
+use crate::peer::{self, Api, ResourceExt};
+
+/// The name of the pod that changes last.
+pub(crate) const SENTINEL: &str = "sentinel";
+
+/// All events, into a store that is full already.
+pub(crate) async fn into_store(job: &Job) -> anyhow::Result<Outcome> {
+    let control = Control::of(job);
+    let pods: Api<Pod> = Api::all(job.client()?);
+    let (done, seen) = oneshot::channel();
+    let mut done = Some(done);
+    let filled = fill(pods, (), Strategy::List.config(), move |sight| {
+        if let Sight::Applied(pod) = sight
+            && pod.name_any() == SENTINEL
+            && let Some(done) = done.take()
+        {
+            // Whoever waits has gone only if the row has failed.
+            let _ = done.send(());
+        }
+    });
+    filled.store.wait_until_ready().await?;
+    control.held(1).await?;
+    let running = Measure::start()?;
+    control.send_events()?;
+    seen.await?;
+    let measure = running.stop()?;
+    Ok(Outcome::new(job.calls, &measure).digest(read_back(&filled.store)?))
+}
+
+/// Those that come with a new generation.
+pub(crate) async fn by_generation(job: &Job) -> anyhow::Result<Outcome> {
+    let pods: Api<Pod> = Api::all(job.client()?);
+    filtered(job, peer::new_generations(pods, Strategy::List.config())).await
+}
+
+/// Those whose labels a selector matches, which the client applies.
+pub(crate) async fn by_labels(job: &Job) -> anyhow::Result<Outcome> {
+    let pods: Api<Pod> = Api::all(job.client()?);
+    filtered(job, peer::labelled(pods, Strategy::List.config(), ("bench.example/shard", "17"))).await
+}
+
+async fn filtered<E>(
+    job: &Job,
+    stream: impl Stream<Item = Result<Pod, E>> + Send + 'static,
+) -> anyhow::Result<Outcome>
+where
+    E: std::fmt::Display + Send + 'static,
+{
+    let control = Control::of(job);
+    let (passed, mut receiver) = mpsc::unbounded_channel();
+    let task = tokio::spawn(async move {
+        let mut stream = pin!(stream);
+        while let Some(pod) = next(&mut stream).await {
+            if passed.send(pod).is_err() {
+                break;
+            }
+        }
+    });
+    // What passes of the first list does not count.
+    control.held(1).await?;
+    while receiver.try_recv().is_ok() {}
+    let running = Measure::start()?;
+    control.send_events()?;
+    let mut kept = Vec::new();
+    while let Some(pod) = receiver.recv().await {
+        let last = pod.name_any() == SENTINEL;
+        kept.push(pod);
+        if last {
+            break;
+        }
+    }
+    let measure = running.stop()?;
+    task.abort();
+    let mut digest = Digest::default();
+    for pod in &kept {
+        digest.add(serde_json::to_value(pod)?);
+    }
+    Ok(Outcome::new(job.calls, &measure).digest(digest))
+}

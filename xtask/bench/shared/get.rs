@@ -1,0 +1,93 @@
+//! Single objects: over TCP one after the other and 32 at once, and from a service in the same process.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use tower::service_fn;
+
+use super::{Control, Digest, Job, Measure, Outcome};
+use crate::peer::{Api, Body, Client, ResourceExt};
+
+/// How many different pods are asked for.
+const DIFFERENT: usize = 64;
+/// How many tasks ask at once.
+const TASKS: usize = 32;
+
+/// One after the other.
+pub(crate) async fn sequential(job: &Job) -> anyhow::Result<Outcome> {
+    let names = names(job)?;
+    let client = job.client()?;
+    get_all(&client, &names, names.len()).await?;
+    let running = Measure::start()?;
+    get_all(&client, &names, job.calls).await?;
+    finish(job.calls, &running.stop()?, &client, &names).await
+}
+
+/// In 32 tasks, each one after the other.
+pub(crate) async fn concurrent(job: &Job) -> anyhow::Result<Outcome> {
+    let names = names(job)?;
+    let client = job.client()?;
+    get_all(&client, &names, names.len()).await?;
+    let running = Measure::start()?;
+    let each = job.calls / TASKS;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..TASKS {
+        let (client, names) = (client.clone(), names.clone());
+        tasks.spawn(async move { get_all(&client, &names, each).await });
+    }
+    for result in tasks.join_all().await {
+        result?;
+    }
+    finish(each * TASKS, &running.stop()?, &client, &names).await
+}
+
+/// A small object, so that the client's own work is what counts.
+pub(crate) async fn in_process(job: &Job) -> anyhow::Result<Outcome> {
+    let text = Bytes::from(Control::of(job).ask("api/v1/configmaps/0")?);
+    let expected = "settings-0";
+    let service = service_fn(move |request: Request<Body>| {
+        let text = text.clone();
+        async move {
+            let known = request.uri().path().ends_with(expected);
+            let response = Response::builder().status(if known { 200 } else { 404 });
+            response.header("content-type", "application/json").body(Full::new(text))
+        }
+    });
+    let maps: Api<ConfigMap> = Api::namespaced(Client::new(service, "default"), "team-0000");
+    maps.get(expected).await?;
+    let running = Measure::start()?;
+    for _ in 0..job.calls {
+        let map = maps.get(expected).await?;
+        anyhow::ensure!(map.name_any() == expected, "another object came: {}", map.name_any());
+    }
+    Ok(Outcome::new(job.calls, &running.stop()?))
+}
+
+fn names(job: &Job) -> anyhow::Result<Vec<(String, String)>> {
+    Control::of(job).json(&format!("-/names?count={DIFFERENT}"))
+}
+
+/// Gets so many, over and over the same names.
+async fn get_all(client: &Client, names: &[(String, String)], count: usize) -> anyhow::Result<()> {
+    for (namespace, name) in names.iter().cycle().take(count) {
+        let pod = Api::<Pod>::namespaced(client.clone(), namespace).get(name).await?;
+        anyhow::ensure!(pod.name_any() == *name, "another object came: {}", pod.name_any());
+    }
+    Ok(())
+}
+
+/// Reads each of them back once, unmeasured.
+async fn finish(
+    calls: usize,
+    measure: &Measure,
+    client: &Client,
+    names: &[(String, String)],
+) -> anyhow::Result<Outcome> {
+    let mut digest = Digest::default();
+    for (namespace, name) in names {
+        let pod = Api::<Pod>::namespaced(client.clone(), namespace).get(name).await?;
+        digest.add(serde_json::to_value(&pod)?);
+    }
+    Ok(Outcome::new(calls, measure).digest(digest))
+}

@@ -1,0 +1,73 @@
+//! What the contenders that are written in Rust do: the same file is compiled against this project and against kube, and
+//! only `crate::peer` differs.
+//!
+//! A contender takes one argument, a [`Job`] as JSON, does the work of one row, and prints an [`Outcome`] as its only line.
+//! Nothing in here knows what is expected of a row: that is for who compares.
+
+mod control;
+mod controller;
+mod digest;
+mod events;
+mod get;
+mod job;
+mod list;
+mod measure;
+mod relist;
+mod store;
+mod widget;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+pub(crate) use self::control::Control;
+pub(crate) use self::digest::Digest;
+pub(crate) use self::job::{Job, Outcome, Report};
+pub(crate) use self::measure::Measure;
+
+/// Does what the command line says.
+pub(crate) fn main() -> ExitCode {
+    match run() {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<String> {
+    let usage = "one argument is needed: the job as JSON. `cargo xtask bench` starts this program";
+    let job: Job = serde_json::from_str(&std::env::args().nth(1).context(usage)?).context(usage)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(row(&job)).with_context(|| format!("the row {}", job.row))?;
+    Ok(serde_json::to_string(&report)?)
+}
+
+async fn row(job: &Job) -> anyhow::Result<Report> {
+    let outcome = match job.row.as_str() {
+        "list" => list::list(job).await?,
+        "store-list" => store::typed(job, store::Strategy::List).await?,
+        "store-watchlist" => store::typed(job, store::Strategy::WatchList).await?,
+        "store-compact" => match crate::peer::compact(job).await? {
+            Some(outcome) => outcome,
+            None => return Ok(Report::Absent { reason: crate::peer::NO_COMPACT_STORE.to_owned() }),
+        },
+        "store-incomplete" => store::incomplete(job).await?,
+        "store-kinds" => store::kinds(job).await?,
+        "events" => events::into_store(job).await?,
+        "filter-generation" => events::by_generation(job).await?,
+        "filter-labels" => events::by_labels(job).await?,
+        "get" => get::sequential(job).await?,
+        "get-32" => get::concurrent(job).await?,
+        "get-in-process" => get::in_process(job).await?,
+        "relist" => relist::relist(job).await?,
+        "first-reconcile" => controller::first_reconcile(job).await?,
+        "reconcile" => controller::reconcile(job).await?,
+        row => anyhow::bail!("there is no row {row:?}"),
+    };
+    Ok(Report::Done(outcome))
+}

@@ -1,0 +1,189 @@
+//! Rows that fill stores: from nothing to the whole present state.
+
+use std::sync::Arc;
+
+use futures::{Stream, TryStreamExt};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use super::digest::five_fields;
+use super::widget::Widget;
+use super::{Digest, Job, Measure, Outcome};
+use crate::peer::{Api, ApiResource, Client, Event, Object, Resource, Store, WatchStreamExt, reflector, watcher};
+
+/// How the present state is fetched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Strategy {
+    /// By pages of a list.
+    List,
+    /// As events of a watch.
+    WatchList,
+}
+
+impl Strategy {
+    /// A watcher's configuration, all else as it comes.
+    pub(crate) fn config(self) -> watcher::Config {
+        match self {
+            Self::List => crate::peer::list_config(),
+            Self::WatchList => watcher::Config::default().streaming_lists(),
+        }
+    }
+}
+
+/// A store that a task keeps up to date.
+pub(crate) struct Filled<S> {
+    pub(crate) store: S,
+    task: JoinHandle<()>,
+}
+
+impl<S> Drop for Filled<S> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Begins to fill a store; `see` is shown every event after it is in the store.
+pub(crate) fn fill<K>(
+    api: Api<K>,
+    dyntype: K::DynamicType,
+    config: watcher::Config,
+    mut see: impl FnMut(Sight<'_, K>) + Send + 'static,
+) -> Filled<Store<K>>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+    K::DynamicType: Eq + std::hash::Hash + Clone + Send + Sync + Unpin + 'static,
+{
+    let (store, writer) = crate::peer::store(dyntype);
+    let events = reflector(writer, watcher(api, config)).default_backoff();
+    let task = tokio::spawn(async move {
+        let mut events = std::pin::pin!(events);
+        loop {
+            match events.try_next().await {
+                Ok(Some(Event::InitDone)) => see(Sight::Complete),
+                Ok(Some(Event::Apply(object))) => see(Sight::Applied(&object)),
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                // The row on relists breaks the watch; anything else shows as objects that are missing.
+                Err(error) => eprintln!("note: {error}"),
+            }
+        }
+    });
+    Filled { store, task }
+}
+
+/// What of a store's events the rows look at.
+pub(crate) enum Sight<'a, K> {
+    /// The present state is complete.
+    Complete,
+    /// An object is new or has changed.
+    Applied(&'a K),
+}
+
+/// What a store's objects add up to, each as JSON.
+pub(crate) fn read_back<K: Resource + Clone + Serialize + 'static>(store: &Store<K>) -> anyhow::Result<Digest>
+where
+    K::DynamicType: Eq + std::hash::Hash + Clone,
+{
+    let mut digest = Digest::default();
+    for object in store.state() {
+        digest.add(serde_json::to_value(&*object)?);
+    }
+    Ok(digest)
+}
+
+/// A store of pods.
+pub(crate) async fn typed(job: &Job, strategy: Strategy) -> anyhow::Result<Outcome> {
+    let pods: Api<Pod> = Api::all(job.client()?);
+    let running = Measure::start()?;
+    let filled = fill(pods, (), strategy.config(), |_| {});
+    filled.store.wait_until_ready().await?;
+    let measure = running.stop()?;
+    Ok(Outcome::new(filled.store.state().len(), &measure).digest(read_back(&filled.store)?))
+}
+
+/// Two of the five fields that matter to the program.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FewOfSpec {
+    pub(crate) node_name: Option<String>,
+    pub(crate) priority: Option<i32>,
+}
+
+/// The other three.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FewOfStatus {
+    pub(crate) phase: Option<String>,
+    #[serde(rename = "podIP")]
+    pub(crate) pod_ip: Option<String>,
+    pub(crate) start_time: Option<Time>,
+}
+
+/// A pod of which five fields matter.
+pub(crate) type FewOfPod = Object<FewOfSpec, FewOfStatus>;
+
+/// A store of incomplete pods.
+pub(crate) async fn incomplete(job: &Job) -> anyhow::Result<Outcome> {
+    let resource = ApiResource::erase::<Pod>(&());
+    let pods: Api<FewOfPod> = Api::all_with(job.client()?, &resource);
+    let running = Measure::start()?;
+    let filled = fill(pods, resource, crate::peer::only_identity(Strategy::List.config()), |_| {});
+    filled.store.wait_until_ready().await?;
+    let measure = running.stop()?;
+    let mut digest = Digest::default();
+    let objects = filled.store.state();
+    for pod in &objects {
+        digest.add(five_fields(&few_of_pod(pod)?));
+    }
+    Ok(Outcome::new(objects.len(), &measure).digest(digest))
+}
+
+fn few_of_pod(pod: &Arc<FewOfPod>) -> anyhow::Result<Value> {
+    Ok(json!({
+        "metadata": serde_json::to_value(&pod.metadata)?,
+        "spec": serde_json::to_value(&pod.spec)?,
+        "status": serde_json::to_value(&pod.status)?,
+    }))
+}
+
+/// Stores of three other kinds at once: nodes, config maps, and a derived kind.
+pub(crate) async fn kinds(job: &Job) -> anyhow::Result<Outcome> {
+    let client = job.client()?;
+    let running = Measure::start()?;
+    let nodes = begin::<Node>(&client);
+    let maps = begin::<ConfigMap>(&client);
+    let widgets = begin::<Widget>(&client);
+    nodes.store.wait_until_ready().await?;
+    maps.store.wait_until_ready().await?;
+    widgets.store.wait_until_ready().await?;
+    let measure = running.stop()?;
+    let mut digest = read_back(&nodes.store)?;
+    digest.merge(read_back(&maps.store)?);
+    digest.merge(read_back(&widgets.store)?);
+    Ok(Outcome::new(usize::try_from(digest.count)?, &measure).digest(digest))
+}
+
+fn begin<K>(client: &Client) -> Filled<Store<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    fill(Api::<K>::all(client.clone()), (), Strategy::List.config(), |_| {})
+}
+
+/// The first item of a stream that is not an error, for as long as there is one.
+pub(crate) async fn next<S, T, E>(stream: &mut S) -> Option<T>
+where
+    S: Stream<Item = Result<T, E>> + Unpin,
+    E: std::fmt::Display,
+{
+    loop {
+        match stream.try_next().await {
+            Ok(item) => return item,
+            Err(error) => eprintln!("note: {error}"),
+        }
+    }
+}
