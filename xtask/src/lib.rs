@@ -2,6 +2,7 @@
 //!
 //! This is a library so that the end-to-end suites can start a [`cluster::Cluster`] of their own.
 
+pub mod bench;
 pub mod cargo;
 pub mod cluster;
 pub mod demo;

@@ -15,6 +15,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    Bench(xtask::bench::Args),
     Cluster(xtask::cluster::Args),
     Demo(xtask::demo::Args),
     E2e(xtask::e2e::Args),
@@ -31,6 +32,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
+        Task::Bench(args) => xtask::bench::run(&args),
         Task::Cluster(args) => xtask::cluster::run(args),
         Task::E2e(args) => xtask::e2e::run(&args),
         Task::Record(args) => xtask::record::run(&args).map(|()| ExitCode::SUCCESS),

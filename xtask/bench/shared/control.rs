@@ -41,7 +41,8 @@ impl Control {
 
     /// How long ago the list after that was asked for.
     pub(crate) fn since_relist(&self) -> anyhow::Result<Duration> {
-        let nanoseconds = self.ask("-/since-relist")?.parse().context("the load source's answer is no number")?;
+        let nanoseconds =
+            self.ask("-/since-relist")?.parse().context("the load source's answer is no number")?;
         Ok(Duration::from_nanos(nanoseconds))
     }
 

@@ -55,7 +55,7 @@ async fn filtered<E>(
     stream: impl Stream<Item = Result<Pod, E>> + Send + 'static,
 ) -> anyhow::Result<Outcome>
 where
-    E: std::fmt::Display + Send + 'static,
+    E: std::fmt::Debug + Send + 'static,
 {
     let control = Control::of(job);
     let (passed, mut receiver) = mpsc::unbounded_channel();

@@ -21,7 +21,9 @@ impl Memory {
         let field = |name: &str| -> anyhow::Result<u64> {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             let number = line.and_then(|rest| rest.trim_start_matches(':').split_whitespace().next());
-            number.and_then(|number| number.parse().ok()).with_context(|| format!("no {name} in /proc/self/status"))
+            number
+                .and_then(|number| number.parse().ok())
+                .with_context(|| format!("no {name} in /proc/self/status"))
         };
         Ok(Self { resident_kib: field("VmRSS")?, peak_kib: field("VmHWM")? })
     }

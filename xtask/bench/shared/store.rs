@@ -13,7 +13,9 @@ use tokio::task::JoinHandle;
 use super::digest::five_fields;
 use super::widget::Widget;
 use super::{Digest, Job, Measure, Outcome};
-use crate::peer::{Api, ApiResource, Client, Event, Object, Resource, Store, WatchStreamExt, reflector, watcher};
+use crate::peer::{
+    Api, ApiResource, Client, Event, Object, Resource, Store, WatchStreamExt, reflector, watcher,
+};
 
 /// How the present state is fetched.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +70,7 @@ where
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 // The row on relists breaks the watch; anything else shows as objects that are missing.
-                Err(error) => eprintln!("note: {error}"),
+                Err(error) => eprintln!("note: {error:?}"),
             }
         }
     });
@@ -178,12 +180,12 @@ where
 pub(crate) async fn next<S, T, E>(stream: &mut S) -> Option<T>
 where
     S: Stream<Item = Result<T, E>> + Unpin,
-    E: std::fmt::Display,
+    E: std::fmt::Debug,
 {
     loop {
         match stream.try_next().await {
             Ok(item) => return item,
-            Err(error) => eprintln!("note: {error}"),
+            Err(error) => eprintln!("note: {error:?}"),
         }
     }
 }

@@ -97,7 +97,9 @@ impl Events {
     }
 
     fn push(&mut self, pods: &Pods, what: &str, pod: &Pod) {
-        self.bytes.extend_from_slice(format!(r#"{{"type":"{what}","object":{{"kind":"Pod","apiVersion":"v1","#).as_bytes());
+        self.bytes.extend_from_slice(
+            format!(r#"{{"type":"{what}","object":{{"kind":"Pod","apiVersion":"v1","#).as_bytes(),
+        );
         let start = self.bytes.len();
         pods.write(pod, &mut self.bytes);
         // What was written opens with a brace of its own.

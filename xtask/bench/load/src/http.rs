@@ -33,7 +33,8 @@ fn line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
 /// Answers with the parts of a JSON text.
 pub(crate) fn answer(out: &mut impl Write, status: &str, parts: &[&[u8]]) -> io::Result<()> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
-    let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
     // Small answers in one piece: two would be two packets.
     if length < FLUSH_AT {
         return out.write_all(&[&[head.as_bytes()], parts].concat().concat());
@@ -52,7 +53,9 @@ pub(crate) struct Chunks<'a, W: Write> {
 impl<'a, W: Write> Chunks<'a, W> {
     /// Sends the head.
     pub(crate) fn begin(out: &'a mut W) -> io::Result<Self> {
-        out.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        out.write_all(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+        )?;
         Ok(Self { out, buffer: Vec::with_capacity(2 * FLUSH_AT) })
     }
 
@@ -60,7 +63,9 @@ impl<'a, W: Write> Chunks<'a, W> {
     pub(crate) fn frame(&mut self, parts: &[&[u8]]) -> io::Result<()> {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         write!(self.buffer, "{length:x}\r\n")?;
-        parts.iter().for_each(|part| self.buffer.extend_from_slice(part));
+        for part in parts {
+            self.buffer.extend_from_slice(part);
+        }
         self.buffer.extend_from_slice(b"\r\n");
         if self.buffer.len() >= FLUSH_AT { self.flush() } else { Ok(()) }
     }

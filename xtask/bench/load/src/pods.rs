@@ -73,7 +73,7 @@ impl Pods {
         let app = self.app(pod.index);
         let mut rng = Rng::with_seed(self.seed ^ (pod.index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let (namespace, name) = self.place(pod);
-        let node = rng.u32(0..1 + u32::try_from(self.apps.len()).unwrap_or(u32::MAX));
+        let node = rng.u32(..u32::try_from(self.apps.len() + 1).unwrap_or(u32::MAX));
         let (created, started) = (time(pod.index as u64 * 7), time(pod.index as u64 * 7 + 9));
         app.template.render(
             &[
@@ -93,7 +93,7 @@ impl Pods {
                 ("node", &format!("node-{node:04}")),
                 ("suffix", &suffix(pod.index)),
                 ("restarts", &pod.restarts.to_string()),
-                ("ready", if pod.restarts % 2 == 0 { "True" } else { "False" }),
+                ("ready", if pod.restarts.is_multiple_of(2) { "True" } else { "False" }),
                 ("container", &hex(&mut rng, 64)),
             ],
             out,
@@ -116,20 +116,29 @@ impl App {
         let mut env = String::new();
         for number in 0..rng.usize(1..5) {
             // Cannot fail: it writes to a string.
-            let _ = write!(env, r#",{{"name":"FEATURE_{number}_ENDPOINT","value":"https://{system}-{number}.internal.example.com/v1"}}"#);
+            let _ = write!(
+                env,
+                r#",{{"name":"FEATURE_{number}_ENDPOINT","value":"https://{system}-{number}.internal.example.com/v1"}}"#
+            );
         }
         let values = [
             ("app", name.clone()),
             ("at", "@".to_owned()),
-            ("args", format!(r#"["--config=/etc/{name}/config.yaml","--workers={}","--listen=:8080"]"#, rng.u8(1..33))),
+            (
+                "args",
+                format!(
+                    r#"["--config=/etc/{name}/config.yaml","--workers={}","--listen=:8080"]"#,
+                    rng.u8(1..33)
+                ),
+            ),
             ("checksum", hex(&mut rng, 64)),
             ("component", roles[rng.usize(..roles.len())].to_owned()),
-            ("cpu", (50 * rng.u32(1..40)).to_string()),
+            ("cpu", (50 * rng.u32(1..20)).to_string()),
             ("digest", hex(&mut rng, 64)),
             ("env", "production".to_owned()),
             ("extra_env", env),
             ("hash", hash.clone()),
-            ("memory", (64 * rng.u32(1..60)).to_string()),
+            ("memory", (64 * rng.u32(1..16)).to_string()),
             ("owner", uid(&mut rng)),
             ("priority", (1000 * rng.u32(1..4)).to_string()),
             ("restarted", time(rng.u64(..2_000_000))),
@@ -143,7 +152,14 @@ impl App {
 /// A second of May 2026 or after, as servers write it.
 pub(crate) fn time(second: u64) -> String {
     let (minute, hour, day) = (second / 60, second / 3600, second / 86400);
-    format!("2026-{:02}-{:02}T{:02}:{:02}:{:02}Z", 5 + day / 28 % 8, 1 + day % 28, hour % 24, minute % 60, second % 60)
+    format!(
+        "2026-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+        5 + day / 28 % 8,
+        1 + day % 28,
+        hour % 24,
+        minute % 60,
+        second % 60
+    )
 }
 
 /// So many random hexadecimal digits.

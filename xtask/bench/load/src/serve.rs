@@ -86,7 +86,9 @@ impl Source {
                 return answer(out, "504 Gateway Timeout", &[b"no watch came"]);
             }
             "held" => String::new(),
-            "since-relist" => session.since_relist().as_ref().map(Duration::as_nanos).unwrap_or_default().to_string(),
+            "since-relist" => {
+                session.since_relist().as_ref().map(Duration::as_nanos).unwrap_or_default().to_string()
+            }
             "names" => {
                 let names = self.world.names(query.number("count").unwrap_or(1));
                 serde_json::to_string(&names)?
@@ -100,7 +102,13 @@ impl Source {
         answer(out, "200 OK", &[text.as_bytes()])
     }
 
-    fn api(&self, out: &mut impl Write, session: &Session, path: &[&str], query: &Query<'_>) -> io::Result<()> {
+    fn api(
+        &self,
+        out: &mut impl Write,
+        session: &Session,
+        path: &[&str],
+        query: &Query<'_>,
+    ) -> io::Result<()> {
         if query.get("labelSelector").or(query.get("fieldSelector")).is_some() {
             return refuse(out, 400, "BadRequest", "the load source selects nothing");
         }
@@ -144,7 +152,13 @@ impl Source {
         };
         // Servers write the type of built-in objects only where they are alone.
         let custom = kind == "Widget";
-        Some(Collection { set, kind, api_version: if custom { "bench.example/v1" } else { "v1" }, custom, version })
+        Some(Collection {
+            set,
+            kind,
+            api_version: if custom { "bench.example/v1" } else { "v1" },
+            custom,
+            version,
+        })
     }
 
     fn watch(

@@ -39,7 +39,10 @@ struct State {
 
 impl Session {
     fn new() -> Self {
-        Self { state: Mutex::new(State { gate: Gate::Closed, waiting: 0, relist: None }), changed: Condvar::new() }
+        Self {
+            state: Mutex::new(State { gate: Gate::Closed, waiting: 0, relist: None }),
+            changed: Condvar::new(),
+        }
     }
 
     /// Nothing that holds the lock can leave the state half-changed.

@@ -28,14 +28,12 @@ impl Template {
         let mut pieces: Vec<Piece> = Vec::new();
         for piece in &self.pieces {
             let text = match piece {
-                Piece::Text(text) => text,
-                Piece::Gap(name) => match values.iter().find(|(known, _)| known == name) {
-                    Some((_, value)) => value,
-                    None => {
-                        pieces.push(piece.clone());
-                        continue;
-                    }
-                },
+                Piece::Text(text) => Some(text),
+                Piece::Gap(name) => values.iter().find(|(known, _)| known == name).map(|(_, value)| value),
+            };
+            let Some(text) = text else {
+                pieces.push(piece.clone());
+                continue;
             };
             match pieces.last_mut() {
                 Some(Piece::Text(before)) => before.push_str(text),

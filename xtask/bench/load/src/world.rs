@@ -1,5 +1,6 @@
 //! Everything that can be served, each part made when it is first asked for, and the digests of what it is.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -16,6 +17,7 @@ pub(crate) struct World {
     count: usize,
     seed: u64,
     pods: Pods,
+    places: OnceLock<HashMap<(String, String), usize>>,
     listed: OnceLock<Set>,
     relisted: OnceLock<Set>,
     events: OnceLock<Events>,
@@ -31,6 +33,7 @@ impl World {
             count,
             seed,
             pods: Pods::new(count, seed),
+            places: OnceLock::new(),
             listed: OnceLock::new(),
             relisted: OnceLock::new(),
             events: OnceLock::new(),
@@ -79,8 +82,7 @@ impl World {
 
     /// Which of [`pods`](Self::pods) has this name.
     pub(crate) fn find_pod(&self, namespace: &str, name: &str) -> Option<usize> {
-        static PLACES: OnceLock<std::collections::HashMap<(String, String), usize>> = OnceLock::new();
-        let places = PLACES.get_or_init(|| {
+        let places = self.places.get_or_init(|| {
             let all = changes::initial(self.count);
             all.iter().map(|pod| (self.pods.place(pod), pod.index)).collect()
         });

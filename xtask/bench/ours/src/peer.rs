@@ -43,7 +43,9 @@ pub(crate) fn new_generations(
     pods: Api<Pod>,
     config: watcher::Config,
 ) -> impl Stream<Item = watcher::Result<Pod>> + Send {
-    watcher(pods, config).applied_objects().predicate_filter(predicates::generation, PredicateConfig::default())
+    watcher(pods, config)
+        .applied_objects()
+        .predicate_filter(predicates::generation, PredicateConfig::default())
 }
 
 /// Pods that carry a label.

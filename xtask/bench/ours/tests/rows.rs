@@ -1,0 +1,99 @@
+//! Every row does its work on a small world and keeps what it was sent, so that the bench works whenever it is needed.
+//! Nothing here looks at a time.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use bench_load::{Plan, Source};
+use serde_json::{Value, json};
+
+const PODS: usize = 250;
+
+/// Where a small world is served, for as long as the tests run.
+fn source() -> SocketAddr {
+    static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
+    *ADDRESS.get_or_init(|| {
+        let source = Source::new(Plan { pods: PODS, seed: 1 }).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || source.serve(&listener).unwrap());
+        address
+    })
+}
+
+/// What the load source says of one of its sets.
+fn expected(of: &str) -> Value {
+    let mut connection = TcpStream::connect(source()).unwrap();
+    write!(connection, "GET /test/-/digest?of={of} HTTP/1.1\r\n\r\n").unwrap();
+    connection.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+/// Runs the contender.
+fn run(row: &str) -> Result<Value, String> {
+    let job = json!({"row": row, "source": source().to_string(), "session": row, "calls": PODS});
+    let output = Command::new(env!("CARGO_BIN_EXE_bench-ours")).arg(job.to_string()).output().unwrap();
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    Ok(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// The row has so many units, and its objects are those of the source.
+#[track_caller]
+fn check(row: &str, units: usize, of: Option<&str>) {
+    let report = run(row).unwrap();
+    let outcome = &report["done"];
+    assert_eq!(outcome["units"], units, "{report}");
+    for cost in ["wall_ns", "cpu_ns", "peak_kib", "after_kib"] {
+        assert!(outcome[cost].as_u64().unwrap() > 0, "{cost} in {report}");
+    }
+    if let Some(of) = of {
+        assert_eq!(outcome["digest"], expected(of), "{report}");
+        assert!(outcome["digest"]["count"].as_u64().unwrap() > 0, "{report}");
+    }
+}
+
+#[test]
+fn lists_and_stores_keep_everything() {
+    check("list", PODS, Some("pods"));
+    check("store-list", PODS, Some("pods"));
+    check("store-watchlist", PODS, Some("pods"));
+    check("store-incomplete", PODS, Some("five-fields"));
+    check("store-kinds", PODS * 2 + PODS.div_ceil(20), Some("kinds"));
+}
+
+#[test]
+fn events_lead_to_the_last_state() {
+    check("events", PODS, Some("after-events"));
+    check("relist", PODS, Some("relisted"));
+}
+
+#[test]
+fn filters_pass_what_they_should() {
+    check("filter-generation", PODS, Some("new-generation"));
+    check("filter-labels", PODS, Some("selected"));
+}
+
+#[test]
+fn gets_are_answered() {
+    check("get", PODS, None);
+    check("get-32", PODS / 32 * 32, None);
+    check("get-in-process", PODS, None);
+}
+
+#[test]
+fn controllers_reconcile() {
+    check("first-reconcile", 1, Some("widgets"));
+    check("reconcile", PODS, Some("widgets"));
+}
+
+#[test]
+fn a_row_that_is_not_there_is_an_error() {
+    let error = run("lost").unwrap_err();
+    assert!(error.contains("there is no row \"lost\""), "{error}");
+}

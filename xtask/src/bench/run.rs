@@ -1,0 +1,135 @@
+//! Has contenders do rows, each time in a new process, and checks what they say.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::json;
+
+use super::contender::Contender;
+use super::figures::{Digest, Figures, Outcome, Report};
+use super::process;
+use super::report::{Cell, Table};
+use super::rows::Row;
+use super::source::Source;
+use crate::process::Scratch;
+use crate::progress::Progress;
+
+/// A run that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What is needed to run contenders.
+#[derive(Debug)]
+pub(super) struct Runner<'a> {
+    pub(super) scratch: &'a Scratch,
+    pub(super) source: &'a Source,
+    pub(super) progress: &'a Progress,
+    pub(super) rounds: usize,
+    digests: BTreeMap<&'static str, Digest>,
+    sessions: usize,
+}
+
+impl<'a> Runner<'a> {
+    /// Nothing has been run yet.
+    pub(super) fn new(
+        scratch: &'a Scratch,
+        source: &'a Source,
+        progress: &'a Progress,
+        rounds: usize,
+    ) -> Self {
+        Self { scratch, source, progress, rounds, digests: BTreeMap::new(), sessions: 0 }
+    }
+
+    /// Does a row: in each round every contender once, another one first each time.
+    ///
+    /// # Errors
+    /// When the load source fails. A contender that fails is a cell of the table.
+    ///
+    /// # Cancel safety
+    /// Cancelling ends the contender that runs.
+    pub(super) async fn row(
+        &mut self,
+        table: &mut Table,
+        row: &'static Row,
+        contenders: &[(Contender, Result<PathBuf, String>)],
+    ) -> anyhow::Result<()> {
+        if row.prepared {
+            self.source.prepare()?;
+        }
+        self.progress.step(&format!("{}: {}", row.name, row.title));
+        let mut rounds: BTreeMap<Contender, Vec<Outcome>> = BTreeMap::new();
+        let mut failed: BTreeMap<Contender, Cell> = BTreeMap::new();
+        for round in 0..self.rounds {
+            for turn in 0..contenders.len() {
+                let (contender, program) = &contenders[(round + turn) % contenders.len()];
+                if failed.contains_key(contender) {
+                    continue;
+                }
+                match self.once(row, program.as_deref()).await? {
+                    Ok(outcome) => rounds.entry(*contender).or_default().push(outcome),
+                    Err(cell) => drop(failed.insert(*contender, cell)),
+                }
+            }
+        }
+        for (contender, outcomes) in rounds {
+            if let Some(figures) = Figures::of(&outcomes) {
+                table.set(row.name, contender, Cell::Measured(figures));
+            }
+        }
+        for (contender, cell) in failed {
+            table.set(row.name, contender, cell);
+        }
+        Ok(())
+    }
+
+    async fn once(
+        &mut self,
+        row: &'static Row,
+        program: Result<&Path, &String>,
+    ) -> anyhow::Result<Result<Outcome, Cell>> {
+        let program = match program {
+            Ok(program) => program,
+            Err(reason) => return Ok(Err(Cell::Absent(reason.clone()))),
+        };
+        self.sessions += 1;
+        let session = format!("{}-{}", row.name, self.sessions);
+        let job = json!({
+            "row": row.name,
+            "source": self.source.address(),
+            "session": session,
+            "calls": row.amount.of(self.source.pods()),
+        });
+        let output =
+            process::output(self.scratch, program, PATIENCE, |launch| launch.args([job.to_string()])).await;
+        self.source.end(&session)?;
+        let report = output.and_then(|output| {
+            serde_json::from_str(&output.stdout).context("cannot read what the contender printed")
+        });
+        Ok(match report {
+            Ok(Report::Done(outcome)) => self.checked(row, outcome)?,
+            Ok(Report::Absent { reason }) => Err(Cell::Absent(reason)),
+            Err(error) => Err(Cell::Wrong(format!("{error:#}"))),
+        })
+    }
+
+    /// Compares what a contender has read back with what was sent.
+    fn checked(&mut self, row: &'static Row, outcome: Outcome) -> anyhow::Result<Result<Outcome, Cell>> {
+        let Some(of) = row.digest else { return Ok(Ok(outcome)) };
+        let expected = match self.digests.get(of) {
+            Some(expected) => *expected,
+            None => *self.digests.entry(of).or_insert(self.source.digest(of)?),
+        };
+        Ok(match outcome.digest {
+            Some(digest) if digest == expected => Ok(outcome),
+            Some(digest) if digest.count != expected.count => Err(Cell::Wrong(format!(
+                "{} objects were read back instead of {}",
+                digest.count, expected.count
+            ))),
+            Some(_) => {
+                Err(Cell::Wrong("the objects that were read back are not those of the source".to_owned()))
+            }
+            None => Err(Cell::Wrong("nothing was read back".to_owned())),
+        })
+    }
+}

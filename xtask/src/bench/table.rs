@@ -1,0 +1,162 @@
+//! The figures and targets as tables for people.
+
+use std::fmt::Write;
+
+use comfy_table::{Cell as Shown, CellAlignment, Table as Text, presets};
+
+use super::contender::Contender;
+use super::figures::Figures;
+use super::report::{Cell, Table};
+use super::rows::Row;
+use super::targets::{Target, Verdict};
+
+const MIB: f64 = 1_048_576.0;
+
+/// Everything that was measured.
+pub(super) fn figures(table: &Table, rows: &[&Row]) -> String {
+    let mut text = new(&["row", "", "a second", "wall", "CPU", "peak", "resident", "each", "ours is"]);
+    for row in rows {
+        let ours = table.figures(row.name, Contender::Ours).ok();
+        let mut name = row.name;
+        for contender in Contender::ALL {
+            let Some(cell) = table.cell(row.name, contender) else { continue };
+            let mut line = vec![Shown::new(std::mem::take(&mut name)), Shown::new(contender)];
+            match cell {
+                Cell::Measured(figures) => {
+                    line.extend(measured(figures, row).into_iter().map(right));
+                    let ratio =
+                        ours.filter(|_| contender != Contender::Ours).map(|ours| factor(ours, figures));
+                    line.push(Shown::new(ratio.unwrap_or_default()));
+                }
+                Cell::Absent(_) => line.push(right("none".to_owned())),
+                Cell::Wrong(_) => line.push(right("WRONG".to_owned())),
+            }
+            text.add_row(line);
+        }
+    }
+    text.to_string()
+}
+
+/// What the rows are, and why figures are missing.
+pub(super) fn legend(table: &Table, rows: &[&Row]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {:<18} {} ({})", row.name, row.title, row.unit);
+        for contender in Contender::ALL {
+            let _ = match table.cell(row.name, contender) {
+                Some(Cell::Absent(reason)) => writeln!(text, "  {:<18}   {contender}: none: {reason}", ""),
+                Some(Cell::Wrong(reason)) => writeln!(text, "  {:<18}   {contender}: WRONG: {reason}", ""),
+                _ => Ok(()),
+            };
+        }
+    }
+    text
+}
+
+/// The figures of a row, in the order of the head.
+pub(super) fn measured(figures: &Figures, row: &Row) -> [String; 6] {
+    [
+        if figures.units > 1.0 { format!("{:.0}", figures.rate()) } else { String::new() },
+        time(figures.wall_s),
+        time(figures.cpu_s),
+        format!("{:.0} MiB", figures.peak_bytes / MIB),
+        format!("{:.0} MiB", figures.after_bytes / MIB),
+        match (row.keeps, figures.units > 1.0) {
+            (true, _) => format!("{:.2} KiB", figures.kept() / 1024.0),
+            (false, true) => time(figures.time()),
+            (false, false) => String::new(),
+        },
+    ]
+}
+
+/// How this project relates to a peer in time.
+fn factor(ours: &Figures, peer: &Figures) -> String {
+    let speed = peer.time() / ours.time();
+    if speed >= 1.0 { format!("{speed:.2} x as fast") } else { format!("{:.2} x as slow", 1.0 / speed) }
+}
+
+/// Every target and whether it is met.
+pub(super) fn targets(targets: &[(&Target, Verdict)]) -> String {
+    let mut text = new(&["row", "target", "is", ""]);
+    for (target, verdict) in targets {
+        let (value, word) = match verdict {
+            Verdict::Met(value) => (number(*value), "met".to_owned()),
+            Verdict::Missed(value) => (number(*value), "MISSED".to_owned()),
+            Verdict::NotThere(reason) => (String::new(), format!("not there yet: {reason}")),
+            Verdict::NotCompared(reason) => (String::new(), format!("not compared: {reason}")),
+        };
+        text.add_row([Shown::new(target.row), Shown::new(target.text()), right(value), Shown::new(word)]);
+    }
+    text.to_string()
+}
+
+/// An empty table with a head.
+pub(super) fn new(head: &[&str]) -> Text {
+    let mut text = Text::new();
+    text.load_style(presets::ASCII_MARKDOWN).set_header(head.iter().copied());
+    text
+}
+
+/// A cell for a number.
+pub(super) fn right(text: String) -> Shown {
+    Shown::new(text).set_alignment(CellAlignment::Right)
+}
+
+fn number(value: f64) -> String {
+    if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+}
+
+/// A duration in the unit that suits it.
+pub(super) fn time(seconds: f64) -> String {
+    match seconds {
+        s if s >= 10.0 => format!("{s:.1} s"),
+        s if s >= 1.0 => format!("{s:.2} s"),
+        s if s >= 1e-3 => format!("{:.1} ms", s * 1e3),
+        s => format!("{:.2} us", s * 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::ROWS;
+    use super::super::targets::TARGETS;
+    use super::*;
+
+    #[test]
+    fn shows_every_contender_and_what_is_missing() {
+        let figures_of = |wall_s| {
+            Cell::Measured(Figures {
+                units: 20_000.0,
+                wall_s,
+                cpu_s: 1.5,
+                before_bytes: 0.0,
+                peak_bytes: 2e9,
+                after_bytes: 1e9,
+            })
+        };
+        let mut table = Table::default();
+        table.set("list", Contender::Ours, figures_of(0.5));
+        table.set("list", Contender::Kube, figures_of(2.0));
+        table.set("list", Contender::ClientGo, Cell::Absent("no Go here".to_owned()));
+        let rows: Vec<_> = ROWS.iter().filter(|row| row.name == "list").collect();
+        let text = figures(&table, &rows);
+        for part in ["40000", "4.00 x as fast", "none", "1907 MiB"] {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+        let text = legend(&table, &rows);
+        assert!(text.contains("list of all pods") && text.contains("client-go: none: no Go here"), "{text}");
+        let verdicts: Vec<_> = TARGETS.iter().map(|target| (target, target.verdict(&table))).collect();
+        let text = targets(&verdicts);
+        assert!(text.contains("met") && text.contains("not compared: no Go here"), "{text}");
+    }
+
+    #[test]
+    fn durations_have_a_fitting_unit() {
+        for (seconds, expected) in
+            [(12.34, "12.3 s"), (1.5, "1.50 s"), (0.0123, "12.3 ms"), (4.2e-6, "4.20 us")]
+        {
+            assert_eq!(time(seconds), expected);
+        }
+    }
+}

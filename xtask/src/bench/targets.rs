@@ -1,0 +1,216 @@
+//! What is to be reached: the table "Hot paths" of the design, and whether the figures reach it.
+
+use serde::Serialize;
+
+use super::contender::Contender;
+use super::figures::Figures;
+use super::report::Table;
+
+/// Something to be reached.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// The row of this project that it is about.
+    pub(super) row: &'static str,
+    metric: Metric,
+    against: Against,
+    bound: Bound,
+}
+
+/// Which figure counts.
+#[derive(Debug, Clone, Copy)]
+enum Metric {
+    Rate,
+    Time,
+    Kept,
+    Peak,
+    /// The peak in relation to what stays; always against the row itself.
+    PeakOverKept,
+}
+
+/// What it is compared with.
+#[derive(Debug, Clone, Copy)]
+enum Against {
+    /// A peer's figure of a row.
+    Peer(Contender, &'static str),
+    /// A number.
+    Number,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+use Against::{Number, Peer};
+use Bound::{AtLeast, AtMost};
+use Contender::{ClientGo, Kube};
+
+const fn target(row: &'static str, metric: Metric, against: Against, bound: Bound) -> Target {
+    Target { row, metric, against, bound }
+}
+
+const fn peer(contender: Contender, row: &'static str) -> Against {
+    Peer(contender, row)
+}
+
+/// All targets. Where the design has no figure for a row, the aim is to be ahead.
+pub(super) static TARGETS: &[Target] = &[
+    target("list", Metric::Rate, peer(Kube, "list"), AtLeast(1.0)),
+    target("list", Metric::Rate, peer(ClientGo, "list"), AtLeast(1.0)),
+    target("store-list", Metric::Rate, peer(Kube, "store-list"), AtLeast(5.0)),
+    target("store-list", Metric::PeakOverKept, Number, AtMost(1.1)),
+    target("store-list", Metric::Kept, peer(Kube, "store-list"), AtMost(0.5)),
+    target("store-watchlist", Metric::Rate, peer(Kube, "store-watchlist"), AtLeast(5.0)),
+    target("store-watchlist", Metric::PeakOverKept, Number, AtMost(1.1)),
+    target("store-compact", Metric::Kept, peer(Kube, "store-list"), AtMost(0.1)),
+    target("store-compact", Metric::Kept, peer(ClientGo, "store-list"), AtMost(0.25)),
+    target("store-incomplete", Metric::Rate, peer(Kube, "store-list"), AtLeast(10.0)),
+    target("store-incomplete", Metric::Kept, Number, AtMost(1024.0)),
+    target("store-kinds", Metric::Rate, peer(Kube, "store-kinds"), AtLeast(1.0)),
+    target("store-kinds", Metric::Rate, peer(ClientGo, "store-kinds"), AtLeast(1.0)),
+    target("events", Metric::Rate, peer(Kube, "events"), AtLeast(3.0)),
+    target("events", Metric::Rate, peer(ClientGo, "events"), AtLeast(1.0)),
+    target("filter-generation", Metric::Rate, peer(Kube, "filter-generation"), AtLeast(10.0)),
+    target("filter-labels", Metric::Rate, peer(Kube, "filter-labels"), AtLeast(10.0)),
+    target("relist", Metric::Time, peer(Kube, "relist"), AtMost(1.0)),
+    target("relist", Metric::Time, peer(ClientGo, "relist"), AtMost(1.0)),
+    target("relist", Metric::Peak, peer(Kube, "relist"), AtMost(1.0)),
+    target("relist", Metric::Peak, peer(ClientGo, "relist"), AtMost(1.0)),
+    target("get", Metric::Rate, peer(Kube, "get"), AtLeast(1.0)),
+    target("get", Metric::Rate, peer(ClientGo, "get"), AtLeast(1.0)),
+    target("get-32", Metric::Rate, peer(Kube, "get-32"), AtLeast(1.0)),
+    target("get-32", Metric::Rate, peer(ClientGo, "get-32"), AtLeast(1.0)),
+    target("get-in-process", Metric::Time, peer(Kube, "get-in-process"), AtMost(0.2)),
+    target("first-reconcile", Metric::Time, peer(Kube, "first-reconcile"), AtMost(1.0)),
+    target("first-reconcile", Metric::Time, peer(ClientGo, "first-reconcile"), AtMost(1.0)),
+    target("reconcile", Metric::Time, peer(Kube, "reconcile"), AtMost(0.33)),
+];
+
+/// Whether a target is met.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Verdict {
+    /// By this figure.
+    Met(f64),
+    /// By this figure.
+    Missed(f64),
+    /// This project has no figure.
+    NotThere(String),
+    /// The peer has no figure, so that there is nothing to compare with.
+    NotCompared(String),
+}
+
+impl Target {
+    /// The row of a peer that it needs.
+    pub(super) fn peer_row(&self) -> Option<(Contender, &'static str)> {
+        match self.against {
+            Peer(contender, row) => Some((contender, row)),
+            Number => None,
+        }
+    }
+
+    /// What is asked, for people.
+    pub(super) fn text(&self) -> String {
+        let what = match self.metric {
+            Metric::Rate => "rate",
+            Metric::Time => "time",
+            Metric::Kept => "bytes that stay for each object",
+            Metric::Peak => "peak memory",
+            Metric::PeakOverKept => "peak memory, in relation to the full store",
+        };
+        let (relation, bound) = match self.bound {
+            AtLeast(bound) => (">=", bound),
+            AtMost(bound) => ("<=", bound),
+        };
+        match self.against {
+            Peer(contender, row) if row == self.row => format!("{what} {relation} {bound} x {contender}'s"),
+            Peer(contender, row) => format!("{what} {relation} {bound} x {contender}'s of {row}"),
+            Number => format!("{what} {relation} {bound}"),
+        }
+    }
+
+    /// Whether the figures reach it.
+    pub(super) fn verdict(&self, table: &Table) -> Verdict {
+        let ours = match table.figures(self.row, Contender::Ours) {
+            Ok(figures) => self.metric.of(figures),
+            Err(reason) => return Verdict::NotThere(reason),
+        };
+        let value = match self.against {
+            Number => ours,
+            Peer(contender, row) => match table.figures(row, contender) {
+                Ok(figures) => ours / self.metric.of(figures),
+                Err(reason) => return Verdict::NotCompared(reason),
+            },
+        };
+        let met = match self.bound {
+            AtLeast(bound) => value >= bound,
+            AtMost(bound) => value <= bound,
+        };
+        if met { Verdict::Met(value) } else { Verdict::Missed(value) }
+    }
+}
+
+impl Metric {
+    fn of(self, figures: &Figures) -> f64 {
+        match self {
+            Self::Rate => figures.rate(),
+            Self::Time => figures.time(),
+            Self::Kept => figures.kept(),
+            Self::Peak => figures.peak_bytes,
+            Self::PeakOverKept => figures.peak_over_kept(),
+        }
+    }
+}
+
+/// How many are met, and of how many: those without anything to compare with do not count.
+pub(super) fn count(verdicts: &[Verdict]) -> (usize, usize) {
+    let met = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Met(_))).count();
+    let compared = verdicts.iter().filter(|verdict| !matches!(verdict, Verdict::NotCompared(_))).count();
+    (met, compared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Cell;
+    use super::super::rows::ROWS;
+    use super::*;
+
+    fn figures(wall_s: f64, kept: f64, peak: f64) -> Cell {
+        Cell::Measured(Figures {
+            units: 1000.0,
+            wall_s,
+            cpu_s: 1.0,
+            before_bytes: 0.0,
+            peak_bytes: peak,
+            after_bytes: kept * 1000.0,
+        })
+    }
+
+    #[test]
+    fn every_target_is_about_a_row() {
+        for target in TARGETS {
+            let rows = [Some(target.row), target.peer_row().map(|(_, row)| row)];
+            for name in rows.into_iter().flatten() {
+                assert!(ROWS.iter().any(|row| row.name == name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn tells_met_from_missed_and_from_what_is_not_there() {
+        let mut table = Table::default();
+        table.set("store-list", Contender::Ours, figures(1.0, 60.0, 66_000.0));
+        table.set("store-list", Contender::Kube, figures(6.0, 100.0, 150_000.0));
+        let of: Vec<_> = TARGETS.iter().filter(|target| target.row == "store-list").collect();
+        let verdicts: Vec<_> = of.iter().map(|target| target.verdict(&table)).collect();
+        assert_eq!(verdicts, [Verdict::Met(6.0), Verdict::Met(1.1), Verdict::Missed(0.6)]);
+        assert_eq!(count(&verdicts), (2, 3));
+        let compact: Vec<_> = TARGETS.iter().filter(|target| target.row == "store-compact").collect();
+        table.set("store-compact", Contender::Ours, Cell::Absent("not yet".to_owned()));
+        assert_eq!(compact[0].verdict(&table), Verdict::NotThere("not yet".to_owned()));
+        table.set("store-compact", Contender::Ours, figures(1.0, 5.0, 1.0));
+        assert_eq!(compact[0].verdict(&table), Verdict::Met(0.05));
+        assert!(matches!(compact[1].verdict(&table), Verdict::NotCompared(_)));
+    }
+}
