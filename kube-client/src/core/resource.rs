@@ -19,6 +19,10 @@ pub trait NamespaceScope: ResourceScope {}
 impl NamespaceScope for NamespaceResourceScope {}
 impl NamespaceScope for DynamicResourceScope {}
 
+/// What would lead from one place in a path to another.
+const NO_NAME: &percent_encoding::AsciiSet =
+    &percent_encoding::CONTROLS.add(b'/').add(b'%').add(b'?').add(b'#').add(b' ');
+
 /// In which form the server is to send objects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -76,7 +80,11 @@ pub trait Resource {
         let root = if group.is_empty() { "api" } else { "apis" };
         let slash = if group.is_empty() { "" } else { "/" };
         match namespace {
-            Some(ns) => format!("/{root}/{group}{slash}{version}/namespaces/{ns}/{plural}"),
+            Some(ns) => {
+                // What is no name stays in its place, escaped: a request says what is wrong with it.
+                let ns = percent_encoding::utf8_percent_encode(ns, NO_NAME);
+                format!("/{root}/{group}{slash}{version}/namespaces/{ns}/{plural}")
+            }
             None => format!("/{root}/{group}{slash}{version}/{plural}"),
         }
     }

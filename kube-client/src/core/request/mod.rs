@@ -55,15 +55,24 @@ impl Request {
         self
     }
 
+    /// The path of the collection, in which a namespace stands as its caller gave it.
+    fn collection_path(&self) -> Result<&str, Error> {
+        for part in self.url_path.strip_prefix('/').unwrap_or(&self.url_path).split('/') {
+            check_segment(&format!("part of the path {:?}", self.url_path), part)?;
+        }
+        Ok(&self.url_path)
+    }
+
     /// The path of one object, or of one of its subresources.
     fn object_path(&self, name: &str, subresource: Option<&str>) -> Result<String, Error> {
+        let collection = self.collection_path()?;
         check_segment("name of an object", name)?;
         let name = percent_encoding::utf8_percent_encode(name, PATH_SEGMENT);
         match subresource {
-            None => Ok(format!("{}/{name}", self.url_path)),
+            None => Ok(format!("{collection}/{name}")),
             Some(subresource) => {
                 check_segment("name of a subresource", subresource)?;
-                Ok(format!("{}/{name}/{subresource}", self.url_path))
+                Ok(format!("{collection}/{name}/{subresource}"))
             }
         }
     }

@@ -40,6 +40,17 @@ fn lists_with_what_is_set() {
 }
 
 #[test]
+fn a_namespace_leads_nowhere_else() {
+    for namespace in ["", ".", "..", "a/secrets", "a%2fb", "a?watch=true", "a#", "a b"] {
+        let pods = Request::new(Pod::url_path(&(), Some(namespace)));
+        check_error(pods.list(&ListParams::default()), "/api/v1/namespaces/");
+        check_error(pods.get("web", &GetParams::default()), "part of the path");
+        check_error(pods.create(&PostParams::default(), Vec::new()), "part of the path");
+        check_error(pods.watch(&WatchParams::default(), ""), "part of the path");
+    }
+}
+
+#[test]
 fn refuses_version_matches_that_servers_refuse() {
     check_error(
         pods().list(&ListParams::default().matching(VersionMatch::Exact)),

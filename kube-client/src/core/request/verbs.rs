@@ -19,7 +19,7 @@ impl Request {
     pub fn list(&self, lp: &ListParams) -> Built {
         let mut query = Query::new();
         lp.populate(&mut query)?;
-        self.read(&self.url_path, query, true)
+        self.read(self.collection_path()?, query, true)
     }
 
     /// Watches the collection from the version `version`; `"0"` for whatever the server has, `""` for the most recent.
@@ -32,7 +32,7 @@ impl Request {
         query.flag("watch", true);
         wp.populate(&mut query)?;
         query.pair("resourceVersion", version);
-        self.read(&self.url_path, query, false)
+        self.read(self.collection_path()?, query, false)
     }
 
     /// Reads one object.
@@ -54,7 +54,7 @@ impl Request {
     pub fn create(&self, pp: &PostParams, data: Vec<u8>) -> Built {
         let mut query = Query::new();
         pp.populate(&mut query);
-        self.write(Method::POST, &self.url_path, query, JSON, data)
+        self.write(Method::POST, self.collection_path()?, query, JSON, data)
     }
 
     /// Replaces an object by its JSON.
@@ -92,7 +92,7 @@ impl Request {
     pub fn delete_collection(&self, dp: &DeleteParams, lp: &ListParams) -> Built {
         let mut query = Query::new();
         lp.populate(&mut query)?;
-        self.write(Method::DELETE, &self.url_path, query, JSON, delete_body(dp)?)
+        self.write(Method::DELETE, self.collection_path()?, query, JSON, delete_body(dp)?)
     }
 
     /// Reads a subresource of an object, such as `status`.
