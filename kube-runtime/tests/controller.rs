@@ -184,6 +184,24 @@ async fn a_panic_is_the_failure_of_its_object() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_of_the_error_policy_is_the_failure_of_its_object() {
+    async fn failing(map: Arc<ConfigMap>, _: Arc<()>) -> Result<Action, NotToday> {
+        if map.name_any() == "bad" { Err(NotToday) } else { Ok(Action::await_change()) }
+    }
+    let sim = Sim::new();
+    put(&sim, "bad", "1");
+    let policy = |_: Arc<ConfigMap>, _: &NotToday, _: Arc<()>| -> Action { panic!("boom") };
+    let mut results = controller(&sim).run(failing, policy, Arc::new(())).boxed();
+    let error = results.next().await.unwrap().unwrap_err();
+    assert!(
+        matches!(&error, Error::ReconcilerPanicked(object, message) if object.name == "bad" && message == "boom")
+    );
+    put(&sim, "good", "1");
+    let told = run_for(1, &mut results).await;
+    assert!(told.contains(&"good".to_owned()), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn requeues_after_the_time_asked_for_unless_something_changes_before() {
     async fn hourly(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
         log.note(text(&map));

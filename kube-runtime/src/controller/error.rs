@@ -11,7 +11,7 @@ pub enum Error<E: std::error::Error + 'static> {
     /// The reconciler returned an error.
     #[error("reconcile {1}")]
     ReconcilerFailed(#[source] E, Box<ObjectRef<DynamicObject>>),
-    /// The reconciler panicked; the object is tried again after a wait.
+    /// The reconciler, or the error policy, panicked; the object is tried again after a wait.
     #[error("reconcile {0}: the reconciler panicked: {1}")]
     ReconcilerPanicked(Box<ObjectRef<DynamicObject>>, String),
     /// A shutdown did not wait any longer for a reconcile, and cancelled it.

@@ -77,8 +77,16 @@ where
         match result {
             Ok(action) => Ended { object: key, action, error: None },
             Err(error) => {
-                let action = (self.error_policy)(object, &error, self.context.clone());
-                let error = Error::ReconcilerFailed(error, Box::new(key.clone().erase()));
+                // It runs on the controller's own task: a panic in it is the object's failure, too.
+                let policy = AssertUnwindSafe(|| (self.error_policy)(object, &error, self.context.clone()));
+                let action = catch_unwind(policy);
+                let named = Box::new(key.clone().erase());
+                let (action, error) = match action {
+                    Ok(action) => (action, Error::ReconcilerFailed(error, named)),
+                    Err(panic) => {
+                        (Action::requeue_with_backoff(), Error::ReconcilerPanicked(named, message(&*panic)))
+                    }
+                };
                 Ended { object: key, action, error: Some(error) }
             }
         }
