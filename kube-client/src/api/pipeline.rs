@@ -30,6 +30,8 @@ pub(super) struct Pipeline<T> {
     stages: VecDeque<Stage<T>>,
     /// How many chunks may be on their way; 0 where all is decoded on the spot, one piece at a time.
     depth: usize,
+    /// Where tasks run. Whoever polls may do so outside of a runtime.
+    runtime: Option<Handle>,
 }
 
 enum Stage<T> {
@@ -52,14 +54,22 @@ impl<T> Drop for Task<T> {
 impl<T: Send + 'static> Pipeline<T> {
     /// On as many cores as the runtime has threads for.
     pub(super) fn new(decode: impl Fn(&[u8]) -> T + Send + Sync + 'static) -> Self {
-        let depth = Handle::try_current().map_or(0, |runtime| match runtime.runtime_flavor() {
+        let runtime = Handle::try_current().ok();
+        let depth = runtime.as_ref().map_or(0, |runtime| match runtime.runtime_flavor() {
             RuntimeFlavor::CurrentThread => 0,
             _ => match runtime.metrics().num_workers() {
                 1 => 0,
                 workers => workers + 1,
             },
         });
-        Self { decode: Arc::new(decode), chunk: Vec::new(), chunk_bytes: 0, stages: VecDeque::new(), depth }
+        Self {
+            decode: Arc::new(decode),
+            chunk: Vec::new(),
+            chunk_bytes: 0,
+            stages: VecDeque::new(),
+            depth,
+            runtime,
+        }
     }
 
     /// Whether another piece is wanted. Without this bound a slow reader would have the whole body in memory.
@@ -87,13 +97,14 @@ impl<T: Send + 'static> Pipeline<T> {
         }
         let pieces = std::mem::take(&mut self.chunk);
         let bytes = std::mem::take(&mut self.chunk_bytes);
-        self.stages.push_back(if self.depth > 0 && bytes >= WORTHWHILE && pieces.len() > 1 {
-            let decode = self.decode.clone();
-            Stage::Running(Task(tokio::spawn(
-                async move { pieces.iter().map(|piece| decode(piece)).collect() },
-            )))
-        } else {
-            Stage::Raw(pieces.into_iter())
+        self.stages.push_back(match &self.runtime {
+            Some(runtime) if self.depth > 0 && bytes >= WORTHWHILE && pieces.len() > 1 => {
+                let decode = self.decode.clone();
+                Stage::Running(Task(
+                    runtime.spawn(async move { pieces.iter().map(|piece| decode(piece)).collect() }),
+                ))
+            }
+            _ => Stage::Raw(pieces.into_iter()),
         });
     }
 
@@ -165,6 +176,24 @@ mod tests {
         let (numbers, most) = run(500).await;
         assert_eq!(numbers, (0..500).collect::<Vec<_>>());
         assert!(most <= 4 * (CHUNK / 9000 + 1), "{most} were on their way");
+    }
+
+    #[test]
+    fn may_be_polled_outside_of_its_runtime() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let mut pipeline = runtime.block_on(async { Pipeline::new(<[u8]>::len) });
+        for _ in 0..4 {
+            pipeline.push(Bytes::from(vec![b' '; WORTHWHILE]));
+        }
+        pipeline.flush();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let first = loop {
+            match pipeline.poll_next(&mut cx) {
+                Poll::Ready(first) => break first,
+                Poll::Pending => std::thread::yield_now(),
+            }
+        };
+        assert_eq!(first, Some(WORTHWHILE));
     }
 
     #[tokio::test]
