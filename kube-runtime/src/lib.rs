@@ -15,4 +15,4 @@ pub use informer::Informer;
 pub use random::seed;
 pub use reflector::{Reflector, reflector};
 pub use watch_ext::{Predicate, PredicateConfig, WatchStreamExt, predicates};
-pub use watcher::watcher;
+pub use watcher::{metadata_watcher, watcher};

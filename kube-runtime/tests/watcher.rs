@@ -48,6 +48,24 @@ async fn streams_the_present_state_then_changes_over_one_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn metadata_is_watched_without_the_rest() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    for (config, value) in [(Config::default(), "2"), (lists(), "3")] {
+        let mut items = kube_runtime::metadata_watcher(maps(&sim), config).boxed();
+        let mut name = async || loop {
+            if let Event::InitApply(map) | Event::Apply(map) = items.next().await.unwrap().unwrap() {
+                assert_eq!(serde_json::to_value(&map).unwrap()["kind"], "PartialObjectMetadata");
+                return map.metadata.name.unwrap();
+            }
+        };
+        assert_eq!(name().await, "a");
+        put(&sim, "a", value);
+        assert_eq!(name().await, "a");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn lists_by_pages_then_watches() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {

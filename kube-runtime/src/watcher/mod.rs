@@ -19,6 +19,7 @@ pub use single::watch_object;
 
 use driver::Driver;
 use futures::Stream;
+use kube_client::api::PartialObjectMeta;
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
 
@@ -59,4 +60,19 @@ where
     K: Resource + DeserializeOwned + Send + 'static,
 {
     Driver::new(api, config)
+}
+
+/// As [`watcher`](watcher()), for the metadata of the objects only: far less to send, decode and keep.
+///
+/// # Cancel safety
+///
+/// The stream may be polled inside `select!`: no event is lost when another branch wins.
+pub fn metadata_watcher<K>(
+    api: Api<K>,
+    config: Config,
+) -> impl Stream<Item = Result<Event<PartialObjectMeta<K>>>> + Send
+where
+    K: Resource + 'static,
+{
+    watcher(api.into_metadata(), config)
 }
