@@ -1,6 +1,6 @@
 //! `cargo xtask e2e`: behaviour tests that are written once and run on any API server.
 //!
-//! [`suites`] holds the cases; each gets an [`env::Env`] and knows nothing of how it is run. [`server`] is what they run on:
+//! `suites` holds the cases; each gets an `env::Env` and knows nothing of how it is run. `server` is what they run on:
 //! a real control plane in `cargo xtask e2e`, `kube-sim` in `cargo test`. Where the two differ, the real one is right.
 
 mod case;
