@@ -27,8 +27,7 @@ impl Action {
     }
 
     /// Again after a wait that doubles each time in a row, as [`Config::failure_backoff`](super::Config::failure_backoff) says;
-    /// changes that came while it ran wait as well, and one that comes later counts at once. Any other action of a later
-    /// reconcile ends the row.
+    /// a change counts at once, as always. Any other action of a later reconcile ends the row.
     pub const fn requeue_with_backoff() -> Self {
         Self { next: Next::Backoff }
     }

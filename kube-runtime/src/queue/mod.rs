@@ -122,13 +122,14 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
         }
     }
 
-    /// Work on a key has failed. It is due after a wait that grows with each failure in a row, even if it was added meanwhile:
-    /// a key that changes often must not fail often. How long the wait is.
+    /// Work on a key has failed. It is due after a wait that grows with each failure in a row, or earlier if it was added
+    /// meanwhile: what was added may be the remedy. How long the wait is.
     pub(crate) fn failed(&mut self, key: &K, now: Instant) -> Duration {
-        let Some((key, (_, failures))) = self.finish(key) else { return Duration::ZERO };
+        let Some((key, (again, failures))) = self.finish(key) else { return Duration::ZERO };
         let failures = failures.saturating_add(1);
         let wait = self.backoff.after(failures);
-        self.place(key, Due::after(now, wait), failures);
+        let due = Due::after(now, wait);
+        self.place(key, again.map_or(due, |again| again.min(due)), failures);
         wait
     }
 
