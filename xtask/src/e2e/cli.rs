@@ -30,8 +30,9 @@ pub struct Args {
     #[arg(long, value_name = "VERSION")]
     kubernetes: Option<KubernetesVersion>,
     /// Use the cluster of this kubeconfig, or that of $KUBECONFIG if no file follows
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "", conflicts_with = "kubernetes")]
-    kubeconfig: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "", conflicts_with = "kubernetes",
+          value_parser = Kubeconfig::parse)]
+    kubeconfig: Option<Kubeconfig>,
     /// Use kube-sim instead of a real server, as `cargo xtask test` does
     #[arg(long, conflicts_with_all = ["kubernetes", "kubeconfig"])]
     sim: bool,
@@ -40,13 +41,22 @@ pub struct Args {
     list: bool,
 }
 
+/// A file, or none for what the environment names.
+#[derive(Debug, Clone)]
+struct Kubeconfig(Option<PathBuf>);
+
+impl Kubeconfig {
+    #[expect(clippy::unnecessary_wraps, reason = "clap wants a parser that may fail")]
+    fn parse(text: &str) -> Result<Self, std::convert::Infallible> {
+        Ok(Self((!text.is_empty()).then(|| text.into())))
+    }
+}
+
 impl Args {
     fn choice(&self) -> Choice {
         match (&self.kubeconfig, self.kubernetes) {
             _ if self.sim => Choice::Simulation,
-            (Some(path), _) => {
-                Choice::Kubeconfig(Some(path.clone()).filter(|path| !path.as_os_str().is_empty()))
-            }
+            (Some(kubeconfig), _) => Choice::Kubeconfig(kubeconfig.0.clone()),
             (None, Some(version)) => Choice::Build(version),
             (None, None) => Choice::by_environment(Choice::assets()),
         }
@@ -88,7 +98,11 @@ async fn main(choice: Choice, selected: Vec<Selected>) -> anyhow::Result<ExitCod
         tokio::select! {
             () = &mut run => Ok(None),
             death = server.died() => Err(death),
-            interrupt = interrupts.next() => {
+            // What was started for this run goes with all that is in it.
+            interrupt = interrupts.next() => if server.is_ours() {
+                let _ = interrupt.announce();
+                Ok(Some(interrupt))
+            } else {
                 eprintln!("{interrupt}: cleaning up; once more to end at once");
                 stop.send_replace(true);
                 tokio::select! {
@@ -129,4 +143,37 @@ async fn prepare(choice: Choice, selected: &[Selected]) -> anyhow::Result<Server
         server.set_examples(Ok(examples));
     }
     Ok(server)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[track_caller]
+    fn check(line: &str, expected: &Choice) {
+        let args = Cli::try_parse_from(std::iter::once("e2e").chain(line.split_whitespace())).unwrap().args;
+        assert_eq!(args.choice(), *expected);
+    }
+
+    #[test]
+    fn what_is_said_goes_before_the_environment() {
+        check("--sim", &Choice::Simulation);
+        check("verbs --kubeconfig", &Choice::Kubeconfig(None));
+        check("verbs --kubeconfig some/file", &Choice::Kubeconfig(Some("some/file".into())));
+        check("--kubernetes 1.33", &Choice::Build("1.33".parse().unwrap()));
+        assert!(Cli::try_parse_from(["e2e", "--sim", "--kubeconfig"]).is_err());
+    }
+
+    #[test]
+    fn a_filter_that_matches_nothing_is_an_error() {
+        let args = Cli::try_parse_from(["e2e", "no-such-case", "--list"]).unwrap().args;
+        assert!(run(&args).unwrap_err().to_string().contains("no case has no-such-case"));
+    }
 }

@@ -198,6 +198,11 @@ impl Server {
         if let Place::Simulation { sim, .. } = &self.place { Some(sim) } else { None }
     }
 
+    /// Whether it was started for this run, and ends with it.
+    pub(crate) fn is_ours(&self) -> bool {
+        !matches!(self.place, Place::Foreign { .. })
+    }
+
     /// Puts right what a case has taken down.
     pub(crate) async fn settle(&self) -> anyhow::Result<()> {
         let Some(cluster) = self.cluster() else { return Ok(()) };
