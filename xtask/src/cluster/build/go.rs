@@ -12,8 +12,8 @@ use crate::process::{Ended, Launch, Streams, Supervised, log};
 use crate::progress::Progress;
 
 const WHAT_TO_DO: &str = "Get Go from https://go.dev/dl (or your system's packages) and put `go` on the PATH; or do without it: \
-     set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver and pass --assets, or use a cluster of your own \
-     through its KUBECONFIG";
+     `e2e` runs on the etcd and kube-apiserver of the folder that KUBEBUILDER_ASSETS names (`cluster` takes it by --assets), \
+     and with --kubeconfig on a cluster of your own, which KUBECONFIG names";
 
 /// How long Go may take to clean up after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
