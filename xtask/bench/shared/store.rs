@@ -132,8 +132,9 @@ pub(crate) type FewOfPod = Object<FewOfSpec, FewOfStatus>;
 pub(crate) async fn incomplete(job: &Job) -> anyhow::Result<Outcome> {
     let resource = ApiResource::erase::<Pod>(&());
     let pods: Api<FewOfPod> = Api::all_with(job.client()?, &resource);
+    let config = crate::peer::only_identity(Strategy::List.config())?;
     let running = Measure::start()?;
-    let filled = fill(pods, resource, crate::peer::only_identity(Strategy::List.config()), |_| {});
+    let filled = fill(pods, resource, config, |_| {});
     filled.store.wait_until_ready().await?;
     let measure = running.stop()?;
     let mut digest = Digest::default();

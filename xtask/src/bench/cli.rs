@@ -107,10 +107,11 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
         }
         if asked("growth") {
             let most = args.pods.map(|pods| pods as usize);
-            let (text, all_right) = growth::run(&built, &scratch, &progress, args.rounds(), most).await?;
+            let growth = growth::run(&built, &scratch, &progress, args.rounds(), most).await?;
             progress.finish();
-            println!("{text}");
-            right &= all_right;
+            println!("{}", growth.text);
+            right &= growth.right;
+            json["growth"] = growth.json;
         }
     }
     if asked("build") {

@@ -1,6 +1,8 @@
 //! The growth table: the same work on 2,000, 20,000 and 150,000 pods. Rates must not fall, and what an object takes must
 //! not grow.
 
+use serde_json::{Value, json};
+
 use super::build::Built;
 use super::contender::Contender;
 use super::report::{Cell, Table};
@@ -16,7 +18,18 @@ const SIZES: [usize; 3] = [2_000, 20_000, 150_000];
 /// What is done on each.
 const WORK: [&str; 3] = ["store-list", "store-compact", "store-incomplete"];
 
-/// Measures this project on clusters of every size; gives the table, and whether everything was right.
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Growth {
+    /// The table for people.
+    pub(super) text: String,
+    /// Everything, for programs.
+    pub(super) json: Value,
+    /// Whether the objects of every store were those of the source.
+    pub(super) right: bool,
+}
+
+/// Measures this project on clusters of every size, but of none with more than `most` pods.
 ///
 /// # Errors
 /// When the load source fails.
@@ -28,14 +41,14 @@ pub(super) async fn run(
     scratch: &Scratch,
     progress: &Progress,
     rounds: usize,
-    sizes: Option<usize>,
-) -> anyhow::Result<(String, bool)> {
+    most: Option<usize>,
+) -> anyhow::Result<Growth> {
     let ours: Vec<_> =
         built.contenders.iter().filter(|(contender, _)| *contender == Contender::Ours).cloned().collect();
     let rows: Vec<&'static Row> = ROWS.iter().filter(|row| WORK.contains(&row.name)).collect();
     let mut text = table::new(&["row", "pods", "a second", "wall", "CPU", "peak", "resident", "each"]);
-    let mut right = true;
-    for size in SIZES.into_iter().filter(|size| sizes.is_none_or(|most| *size <= most)) {
+    let (mut right, mut legend, mut sizes) = (true, String::new(), Vec::new());
+    for size in SIZES.into_iter().filter(|size| most.is_none_or(|most| *size <= most)) {
         progress.step(&format!("preparing {size} pods"));
         let source = Source::start(&built.source, scratch, size).await?;
         super::cli::touch_memory(size);
@@ -46,15 +59,15 @@ pub(super) async fn run(
             let mut line = vec![row.name.into(), table::right(size.to_string())];
             match figures.cell(row.name, Contender::Ours) {
                 Some(Cell::Measured(figures)) => line.extend(table::measured(figures, row).map(table::right)),
-                Some(Cell::Absent(reason)) => line.push(reason.into()),
-                Some(Cell::Wrong(reason)) => {
-                    right = false;
-                    line.push(format!("WRONG: {reason}").into());
-                }
+                Some(Cell::Absent(_)) => line.push(table::right("none".to_owned())),
+                Some(Cell::Wrong(_)) => line.push(table::right("WRONG".to_owned())),
                 None => {}
             }
             text.add_row(line);
         }
+        legend = table::legend(&figures, &rows);
+        right &= figures.is_right();
+        sizes.push(json!({"pods": size, "rows": figures.json_rows(&rows)}));
     }
-    Ok((text.to_string(), right))
+    Ok(Growth { text: format!("{text}\n\n{legend}"), json: json!(sizes), right })
 }

@@ -53,24 +53,26 @@ impl Table {
         !self.cells.values().any(|cell| matches!(cell, Cell::Wrong(_)))
     }
 
+    /// The rows, for programs.
+    pub(super) fn json_rows(&self, rows: &[&Row]) -> Value {
+        let rows = rows.iter().map(|row| {
+            let cells: BTreeMap<_, _> = Contender::ALL
+                .iter()
+                .filter_map(|contender| Some((contender.to_string(), self.cell(row.name, *contender)?)))
+                .collect();
+            json!({"name": row.name, "title": row.title, "unit": row.unit, "contenders": cells})
+        });
+        rows.collect()
+    }
+
     /// Everything, for programs.
     pub(super) fn json(&self, run: &Value, rows: &[&Row], targets: &[(&Target, Verdict)]) -> Value {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|row| {
-                let cells: BTreeMap<_, _> = Contender::ALL
-                    .iter()
-                    .filter_map(|contender| Some((contender.to_string(), self.cell(row.name, *contender)?)))
-                    .collect();
-                json!({"name": row.name, "title": row.title, "unit": row.unit, "contenders": cells})
-            })
-            .collect();
         let verdicts: Vec<_> = targets.iter().map(|(_, verdict)| verdict.clone()).collect();
         let (met, of) = count(&verdicts);
         let targets: Vec<_> = targets
             .iter()
             .map(|(target, verdict)| json!({"row": target.row, "target": target.text(), "verdict": verdict}))
             .collect();
-        json!({"run": run, "rows": rows, "targets": targets, "met": met, "of": of})
+        json!({"run": run, "rows": self.json_rows(rows), "targets": targets, "met": met, "of": of})
     }
 }

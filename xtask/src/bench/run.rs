@@ -120,16 +120,48 @@ impl<'a> Runner<'a> {
             Some(expected) => *expected,
             None => *self.digests.entry(of).or_insert(self.source.digest(of)?),
         };
-        Ok(match outcome.digest {
-            Some(digest) if digest == expected => Ok(outcome),
-            Some(digest) if digest.count != expected.count => Err(Cell::Wrong(format!(
-                "{} objects were read back instead of {}",
-                digest.count, expected.count
-            ))),
-            Some(_) => {
-                Err(Cell::Wrong("the objects that were read back are not those of the source".to_owned()))
+        Ok(judge(outcome, expected))
+    }
+}
+
+/// Takes figures only from a contender that has kept what it was sent.
+fn judge(outcome: Outcome, expected: Digest) -> Result<Outcome, Cell> {
+    match outcome.digest {
+        Some(digest) if digest == expected => Ok(outcome),
+        Some(digest) if digest.count != expected.count => {
+            Err(Cell::Wrong(format!("{} objects were read back instead of {}", digest.count, expected.count)))
+        }
+        Some(_) => Err(Cell::Wrong("the objects that were read back are not those of the source".to_owned())),
+        None => Err(Cell::Wrong("nothing was read back".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_row_is_won_by_leaving_work_out() {
+        let outcome = |digest| Outcome {
+            units: 2,
+            wall_ns: 1,
+            cpu_ns: 1,
+            before_kib: 1,
+            peak_kib: 1,
+            after_kib: 1,
+            digest,
+        };
+        let expected = Digest { count: 2, sum: 99 };
+        assert!(judge(outcome(Some(expected)), expected).is_ok());
+        for (digest, reason) in [
+            (None, "nothing was read back"),
+            (Some(Digest { count: 1, sum: 99 }), "1 objects were read back instead of 2"),
+            (Some(Digest { count: 2, sum: 98 }), "not those of the source"),
+        ] {
+            match judge(outcome(digest), expected) {
+                Err(Cell::Wrong(text)) => assert!(text.contains(reason), "{text}"),
+                other => panic!("{other:?}"),
             }
-            None => Err(Cell::Wrong("nothing was read back".to_owned())),
-        })
+        }
     }
 }

@@ -2,9 +2,11 @@
 
 use futures::{Stream, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
+use kube_client::core::FieldSet;
 
 pub(crate) use kube_client::api::{ApiResource, ListParams, Object};
 pub(crate) use kube_client::client::Body;
+
 pub(crate) use kube_client::core::{Selector, SelectorExt};
 pub(crate) use kube_client::{Api, Client, Config, Resource, ResourceExt};
 pub(crate) use kube_derive::CustomResource;
@@ -33,9 +35,12 @@ pub(crate) fn list_config() -> watcher::Config {
     watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch)
 }
 
-/// Of the metadata, who an object is and nothing else. There is no way yet to say so.
-pub(crate) fn only_identity(config: watcher::Config) -> watcher::Config {
-    config
+/// Of the metadata, who an object is and nothing else: the rest is skipped before anything is decoded.
+pub(crate) fn only_identity(config: watcher::Config) -> anyhow::Result<watcher::Config> {
+    let unwanted =
+        ["metadata.labels", "metadata.annotations", "metadata.ownerReferences", "metadata.generateName"];
+    let unwanted = unwanted.into_iter().map(str::parse).collect::<Result<FieldSet, _>>()?;
+    Ok(config.skip_fields(FieldSet::managed_fields().and(unwanted)))
 }
 
 /// Pods whenever they have a new generation.

@@ -39,8 +39,8 @@ pub(crate) fn list_config() -> watcher::Config {
 }
 
 /// Of the metadata, who an object is and nothing else. kube has no way to say so.
-pub(crate) fn only_identity(config: watcher::Config) -> watcher::Config {
-    config
+pub(crate) fn only_identity(config: watcher::Config) -> anyhow::Result<watcher::Config> {
+    Ok(config)
 }
 
 /// Pods whenever they have a new generation.
