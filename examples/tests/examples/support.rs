@@ -66,7 +66,7 @@ fn built(name: &str) -> PathBuf {
     let path = target.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(
         path.exists(),
-        "{} is not built; `cargo test -p examples` builds it, with `--test` add `--examples`",
+        "{} is not built: run `cargo build -p examples --examples` first, or all of `cargo test -p examples`",
         path.display()
     );
     path

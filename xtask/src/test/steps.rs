@@ -90,8 +90,12 @@ impl Step {
                 FEATURES.iter().map(|features| Invocation::new(&fixed).and(&[features]).and(&deny)).collect()
             }
             Self::Test => {
-                let targets = ["--lib", "--bins", "--tests", "--examples"];
-                vec![Invocation::new(&["test", "--workspace"]).and(&targets)]
+                // The tests of the examples run their programs, which `cargo test` would build as tests in their place.
+                let targets = ["--lib", "--bins", "--tests"];
+                vec![
+                    Invocation::new(&["build", "--workspace", "--examples"]),
+                    Invocation::new(&["test", "--workspace"]).and(&targets),
+                ]
             }
             Self::Doctest => vec![Invocation::new(&["test", "--workspace", "--doc"])],
         }
