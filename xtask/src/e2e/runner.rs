@@ -17,7 +17,7 @@ use super::env::Env;
 use super::leftovers;
 use super::report::{Report, Verdict};
 use super::server::Server;
-use super::support::named;
+use super::support::{LABEL, named};
 
 /// How many cases run side by side. They wait for the server most of the time.
 const TOGETHER: usize = 8;
@@ -25,8 +25,6 @@ const TOGETHER: usize = 8;
 const LIMIT: Duration = Duration::from_secs(180);
 /// The longest that cleaning up after one case may take.
 const CLEAN_UP_LIMIT: Duration = Duration::from_secs(30);
-/// A label on every namespace of the suites, so that those of a run that was killed can be found.
-const LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "kube-xtask-e2e");
 
 /// A case that is to be run, by its full name.
 pub(crate) struct Selected {

@@ -21,6 +21,9 @@ use super::failure::{Failure, Outcome};
 /// How often something is looked at again.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// A label on what a run makes outside of namespaces, so that what a killed run has left can be found.
+pub(crate) const LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "kube-xtask-e2e");
+
 /// Metadata with a name.
 pub(crate) fn named(name: &str) -> ObjectMeta {
     ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }

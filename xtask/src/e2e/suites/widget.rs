@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::e2e::env::Env;
 use crate::e2e::failure::Outcome;
-use crate::e2e::support::eventually;
+use crate::e2e::support::{LABEL, eventually};
 
 /// What a widget is to be.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -66,6 +66,7 @@ pub(crate) fn definition(env: &Env) -> CustomResourceDefinition {
     let resource = resource(env);
     crd.metadata.name = Some(format!("widgets.{}", resource.group));
     crd.spec.group = resource.group;
+    crd.metadata.labels.get_or_insert_default().insert(LABEL.0.to_owned(), LABEL.1.to_owned());
     crd
 }
 
