@@ -2,6 +2,8 @@
 //! open; the last event, of the pod called `sentinel`, ends the row.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::Stream;
 use k8s_openapi::api::core::v1::Pod;
@@ -59,17 +61,21 @@ where
 {
     let control = Control::of(job);
     let (passed, mut receiver) = mpsc::unbounded_channel();
-    let task = tokio::spawn(async move {
-        let mut stream = pin!(stream);
-        while let Some(pod) = next(&mut stream).await {
-            if passed.send(pod).is_err() {
-                break;
+    // What passes of the first list does not count, and is not kept.
+    let measuring = Arc::new(AtomicBool::new(false));
+    let task = tokio::spawn({
+        let measuring = measuring.clone();
+        async move {
+            let mut stream = pin!(stream);
+            while let Some(pod) = next(&mut stream).await {
+                if measuring.load(Ordering::SeqCst) && passed.send(pod).is_err() {
+                    break;
+                }
             }
         }
     });
-    // What passes of the first list does not count.
     control.held(1).await?;
-    while receiver.try_recv().is_ok() {}
+    measuring.store(true, Ordering::SeqCst);
     let running = Measure::start()?;
     control.send_events()?;
     let mut kept = Vec::new();
