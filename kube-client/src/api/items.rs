@@ -10,6 +10,11 @@ use std::{
     task::{Context, Poll},
 };
 
+/// How often the tasks of the runtime may run, that of the connection among them, to bring more of a body before what there is
+/// gets decoded. A connection hands over one frame at a time, and the events of a watch are a frame each: without this, no two
+/// of them would ever be decoded at the same time.
+const PATIENCE: u8 = 2;
+
 /// The pieces of a body, decoded.
 pub(super) struct Items<S: Split, T> {
     body: Body,
@@ -19,6 +24,8 @@ pub(super) struct Items<S: Split, T> {
     end: Option<S::End>,
     /// What ends the stream, after the pieces before it.
     error: Option<Error>,
+    /// How often others may still run before what has arrived is decoded.
+    patience: u8,
     kind: String,
 }
 
@@ -34,13 +41,31 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         decode: impl Fn(&[u8]) -> Result<T, WireError> + Send + Sync + 'static,
     ) -> Self {
         let pipeline = Pipeline::new(decode);
-        Self { body, splitter: Some(splitter), pipeline, end: None, error: None, kind: kind.to_owned() }
+        Self {
+            body,
+            splitter: Some(splitter),
+            pipeline,
+            end: None,
+            error: None,
+            patience: 0,
+            kind: kind.to_owned(),
+        }
     }
 
     /// The next piece. An object that does not decode is an error after which others follow; any other error is the last item.
     pub(super) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
         self.fill(cx);
-        match self.pipeline.poll_next(cx) {
+        let mut next = self.pipeline.poll_next(cx);
+        if self.pipeline.holds_back() && !matches!(next, Poll::Ready(Some(_))) {
+            if self.patience > 0 {
+                self.patience -= 1;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.pipeline.flush();
+            next = self.pipeline.poll_next(cx);
+        }
+        match next {
             Poll::Ready(Some(Ok(item))) => Poll::Ready(Some(Ok(item))),
             Poll::Ready(Some(Err(WireError::Object(object)))) => {
                 Poll::Ready(Some(Err(Error::Object(object))))
@@ -81,13 +106,15 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
+                    self.patience = PATIENCE;
                     if let Some(data) = frame.data_ref() {
                         splitter.push(data);
                     }
                 }
                 Poll::Ready(Some(Err(error))) => return self.fail(Error::from_box(error.into())),
                 Poll::Ready(None) => return self.finish(),
-                Poll::Pending => return self.pipeline.flush(),
+                // What there is may be too little to be worth its way to another core; see `poll_item`.
+                Poll::Pending => return,
             }
         }
     }

@@ -81,6 +81,11 @@ impl<T: Send + 'static> Pipeline<T> {
         self.stages.is_empty() && self.chunk.is_empty()
     }
 
+    /// Whether pieces wait for more to come, so that decoding them is worth the way to another core.
+    pub(super) fn holds_back(&self) -> bool {
+        !self.chunk.is_empty()
+    }
+
     /// Takes the next piece.
     pub(super) fn push(&mut self, piece: Bytes) {
         self.chunk_bytes += piece.len();

@@ -99,11 +99,6 @@ impl FieldNode {
     pub(crate) fn elements(&self) -> Option<&FieldNode> {
         self.elements.as_deref()
     }
-
-    /// How many fields are named; `None` if every field is concerned.
-    pub(crate) fn named_fields(&self) -> Option<usize> {
-        self.values.is_none().then_some(self.fields.len())
-    }
 }
 
 impl FieldNode {

@@ -1,6 +1,6 @@
 //! Splits a watch into its events as its body arrives, and decodes them.
 
-use super::{MAX_OBJECT_BYTES, Shape, Split, WireError, prune::prune};
+use super::{MAX_OBJECT_BYTES, Shape, Split, WireError, json};
 use crate::core::{ObjectOrigin, WatchEvent};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -47,7 +47,7 @@ impl Split for EventSplitter {
 impl Shape {
     /// Decodes an event, in one pass over the text; only where that fails is the text read again, to tell what is wrong.
     pub(crate) fn event<K: DeserializeOwned>(&self, line: &[u8]) -> Result<WatchEvent<K>, WireError> {
-        serde_json::from_slice(&prune(line, &self.event)).map_err(|error| self.explain::<K>(line, error))
+        json::decode(line, &self.event).map_err(|error| self.explain::<K>(line, error))
     }
 
     fn explain<K: DeserializeOwned>(&self, line: &[u8], error: serde_json::Error) -> WireError {

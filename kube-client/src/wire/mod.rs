@@ -3,9 +3,10 @@
 //! A body is split as it arrives, so that neither the text nor the raw items of a whole list are ever held at once. The
 //! format (JSON today) stays behind [`Split`] and [`Shape`]. Nothing in here performs IO.
 
+mod block;
 mod event;
+mod json;
 mod list;
-mod prune;
 mod scan;
 
 pub(crate) use event::EventSplitter;
@@ -84,7 +85,7 @@ impl Shape {
 
     /// Decodes an object that was asked for by itself.
     pub(crate) fn object<K: DeserializeOwned>(&self, text: &[u8]) -> serde_json::Result<K> {
-        serde_json::from_slice(&prune::prune(text, &self.object))
+        json::decode(text, &self.object)
     }
 
     /// Decodes an item of a list, or tells which one does not decode.

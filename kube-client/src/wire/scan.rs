@@ -1,12 +1,15 @@
-//! Finds where one JSON value ends, in pieces as they arrive, without building anything.
+//! Finds where one JSON value ends, in pieces as they arrive, without building anything; and how many elements a list has.
 //!
 //! Nesting is only counted: whether brackets pair up is left to the decoder that reads the value afterwards.
+
+use super::block::{BLOCK, Block};
 
 /// The progress within one value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ValueScan {
-    depth: usize,
     state: State,
+    strings: Strings,
+    depth: usize,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,9 +17,8 @@ enum State {
     #[default]
     Start,
     Scalar,
-    Between,
-    InString,
-    Escaped,
+    String,
+    Container,
 }
 
 impl ValueScan {
@@ -24,59 +26,193 @@ impl ValueScan {
     ///
     /// The first byte of a value is the first that is handed in; white space before it is not skipped.
     pub(super) fn feed(&mut self, text: &[u8]) -> Option<usize> {
+        match self.state {
+            State::Start => match text.first()? {
+                b'{' | b'[' => {
+                    self.state = State::Container;
+                    self.container(text)
+                }
+                b'"' => {
+                    self.state = State::String;
+                    self.string(&text[1..]).map(|end| 1 + end)
+                }
+                _ => {
+                    self.state = State::Scalar;
+                    scalar(text)
+                }
+            },
+            State::Scalar => scalar(text),
+            State::String => self.string(text),
+            State::Container => self.container(text),
+        }
+    }
+
+    fn container(&mut self, text: &[u8]) -> Option<usize> {
+        let (strings, depth) = (&mut self.strings, &mut self.depth);
+        let last = blocks(text, |block, length| {
+            let outside = strings.outside(block, length);
+            let (open, close) = block.brackets();
+            let (open, close) = (open & outside, close & outside);
+            if *depth > ones(close) {
+                *depth = *depth + ones(open) - ones(close);
+                return None;
+            }
+            let mut marks = open | close;
+            while let Some(mark) = take_first(&mut marks) {
+                if open & mark != 0 {
+                    *depth += 1;
+                } else {
+                    *depth = depth.saturating_sub(1);
+                    if *depth == 0 {
+                        return Some(mark.trailing_zeros() as usize);
+                    }
+                }
+            }
+            None
+        });
+        last.map(|last| last + 1)
+    }
+
+    /// Behind the quote that opens it.
+    fn string(&mut self, text: &[u8]) -> Option<usize> {
         let mut at = 0;
-        while at < text.len() {
-            match self.state {
-                State::InString => match memchr::memchr2(b'"', b'\\', &text[at..]) {
-                    None => return None,
-                    Some(offset) => {
-                        at += offset + 1;
-                        if text[at - 1] == b'\\' {
-                            self.state = State::Escaped;
-                        } else if self.depth == 0 {
-                            return Some(at);
-                        } else {
-                            self.state = State::Between;
-                        }
-                    }
-                },
-                State::Escaped => {
-                    at += 1;
-                    self.state = State::InString;
-                }
-                State::Start | State::Between => {
-                    let byte = text[at];
-                    at += 1;
-                    if self.step(byte) {
-                        return Some(at);
-                    }
-                }
-                State::Scalar => {
-                    let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t');
-                    return text[at..].iter().position(ends).map(|offset| at + offset);
+        if self.strings.escaped && !text.is_empty() {
+            (self.strings.escaped, at) = (false, 1);
+        }
+        loop {
+            at += memchr::memchr2(b'"', b'\\', text.get(at..)?)? + 1;
+            if text[at - 1] == b'"' {
+                return Some(at);
+            }
+            if at == text.len() {
+                self.strings.escaped = true;
+                return None;
+            }
+            at += 1;
+        }
+    }
+}
+
+fn scalar(text: &[u8]) -> Option<usize> {
+    text.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t'))
+}
+
+/// How many elements a list has. `text` begins behind its bracket; `None` where the list does not end in it.
+pub(super) fn count_elements(text: &[u8]) -> Option<usize> {
+    let first = text.iter().find(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'))?;
+    if *first == b']' {
+        return Some(0);
+    }
+    let (mut strings, mut depth, mut elements) = (Strings::default(), 1, 1);
+    blocks(text, |block, length| {
+        let outside = strings.outside(block, length);
+        let (open, close) = block.brackets();
+        let (open, close) = (open & outside, close & outside);
+        // No comma in here stands between two elements.
+        if depth > 1 + ones(close) {
+            depth = depth + ones(open) - ones(close);
+            return None;
+        }
+        let comma = block.equal(b',') & outside;
+        let mut marks = open | close | comma;
+        while let Some(mark) = take_first(&mut marks) {
+            if comma & mark != 0 {
+                elements += usize::from(depth == 1);
+            } else if open & mark != 0 {
+                depth += 1;
+            } else {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(());
                 }
             }
         }
         None
-    }
+    })
+    .map(|()| elements)
+}
 
-    /// One byte outside strings; whether the value ends with it.
-    fn step(&mut self, byte: u8) -> bool {
-        match byte {
-            b'"' => self.state = State::InString,
-            b'{' | b'[' => {
-                self.depth += 1;
-                self.state = State::Between;
-            }
-            b'}' | b']' => {
-                self.depth = self.depth.saturating_sub(1);
-                return self.depth == 0;
-            }
-            _ if self.state == State::Start => self.state = State::Scalar,
-            _ => {}
+/// Hands the text out block by block, the last one filled up with zeroes, each with how many of its bytes are text; the first
+/// answer, an offset within its block, as one within the text.
+fn blocks<T: Within>(text: &[u8], mut f: impl FnMut(&Block, usize) -> Option<T>) -> Option<T> {
+    let (whole, rest) = text.as_chunks::<BLOCK>();
+    for (index, bytes) in whole.iter().enumerate() {
+        if let Some(found) = f(&Block::new(bytes), BLOCK) {
+            return Some(found.behind(index * BLOCK));
         }
-        false
     }
+    if rest.is_empty() {
+        return None;
+    }
+    let mut bytes = [0; BLOCK];
+    bytes[..rest.len()].copy_from_slice(rest);
+    f(&Block::new(&bytes), rest.len()).map(|found| found.behind(whole.len() * BLOCK))
+}
+
+/// What is found within a block.
+trait Within {
+    /// The same within the text, of which so many bytes come before the block.
+    fn behind(self, before: usize) -> Self;
+}
+
+impl Within for usize {
+    fn behind(self, before: usize) -> Self {
+        self + before
+    }
+}
+
+impl Within for () {
+    fn behind(self, _: usize) {}
+}
+
+/// Which bytes are inside strings, block after block.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Strings {
+    /// Whether the next block begins inside of one.
+    inside: bool,
+    /// Whether the next block's first byte comes behind a backslash.
+    escaped: bool,
+}
+
+impl Strings {
+    /// The bytes of the next block that are outside of strings, those behind its end included.
+    fn outside(&mut self, block: &Block, length: usize) -> u64 {
+        let mut backslashes = block.equal(b'\\');
+        let mut quotes = block.equal(b'"');
+        if backslashes != 0 || self.escaped {
+            let mut escaped = u64::from(std::mem::take(&mut self.escaped));
+            backslashes &= !escaped;
+            while let Some(backslash) = take_first(&mut backslashes) {
+                let next = backslash << 1;
+                self.escaped = backslash.trailing_zeros() as usize + 1 == length;
+                escaped |= next;
+                backslashes &= !next;
+            }
+            quotes &= !escaped;
+        }
+        let inside = parity(quotes) ^ if self.inside { u64::MAX } else { 0 };
+        self.inside = inside >> (BLOCK - 1) != 0;
+        !inside
+    }
+}
+
+/// Each bit tells whether an odd number of bits is set up to it.
+fn parity(mut bits: u64) -> u64 {
+    for shift in [1, 2, 4, 8, 16, 32] {
+        bits ^= bits << shift;
+    }
+    bits
+}
+
+/// The lowest bit that is set, which is cleared.
+fn take_first(bits: &mut u64) -> Option<u64> {
+    let first = *bits & bits.wrapping_neg();
+    *bits ^= first;
+    (first != 0).then_some(first)
+}
+
+fn ones(bits: u64) -> usize {
+    bits.count_ones() as usize
 }
 
 #[cfg(test)]
@@ -108,5 +244,35 @@ mod tests {
         check("null}", Some(4));
         check(r#"{"a":"\\\""#, None);
         check("12", None);
+    }
+
+    #[test]
+    fn finds_ends_beyond_a_block() {
+        let quoted = |n: usize| format!("\\\"{}]}}", "x".repeat(n));
+        for n in 0..150 {
+            let value = format!(r#"{{"a":[{{"b":"{}"}},"{}\\"],"c":{{}}}}"#, quoted(n), quoted(n / 2));
+            check(&value.replace('\u{20}', ""), Some(value.len()));
+            check(&format!("{value},{value}"), Some(value.len()));
+            check(&format!("[{}", &value[1..]), Some(value.len()));
+        }
+    }
+
+    #[test]
+    fn counts_elements() {
+        for (text, expected) in [
+            ("]", Some(0)),
+            (" \n]", Some(0)),
+            ("1]", Some(1)),
+            (r#""a,\"]",2]"#, Some(2)),
+            ("[1,2,[3,4]],{\"a\":[5,6],\"b\":7},8],9", Some(3)),
+            ("1,2", None),
+            ("", None),
+        ] {
+            assert_eq!(count_elements(text.as_bytes()), expected, "{text}");
+        }
+        for n in 1..200 {
+            let elements: Vec<_> = (0..n).map(|i| format!(r#"{{"k{i}":[{i},"]"]}}"#)).collect();
+            assert_eq!(count_elements(format!("{}],[]", elements.join(",")).as_bytes()), Some(n));
+        }
     }
 }

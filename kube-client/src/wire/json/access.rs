@@ -1,0 +1,194 @@
+//! What is inside of containers: members of objects, elements of lists, and the variant of an enum.
+
+use super::super::scan::count_elements;
+use super::Result;
+use super::key::Key;
+use super::reader::{Reader, error};
+use super::value::Value;
+use crate::core::FieldNode;
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
+
+/// How deep lists are counted ahead: each level looks at its text once more.
+const COUNTED_DEPTH: u8 = 16;
+
+/// The members of an object, but for those that are not wanted.
+pub(super) struct Members<'r, 'de, 'f> {
+    reader: &'r mut Reader<'de>,
+    fields: Option<&'f FieldNode>,
+    /// What is said of the present member.
+    member: Option<&'f FieldNode>,
+    first: bool,
+}
+
+impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
+    #[inline]
+    pub(super) fn new(reader: &'r mut Reader<'de>, fields: Option<&'f FieldNode>) -> Self {
+        Self { reader, fields, member: None, first: true }
+    }
+
+    /// Goes to the next member's key, whose quote it has looked at; whether there is one.
+    #[inline]
+    fn next(&mut self) -> Result<bool> {
+        match self.reader.need("an object")? {
+            b'}' => return Ok(false),
+            b'"' if self.first => {
+                self.first = false;
+                return Ok(true);
+            }
+            b',' if !self.first => self.reader.bump(),
+            _ if self.first => return error("key must be a string"),
+            _ => return error("expected `,` or `}`"),
+        }
+        match self.reader.need("an object")? {
+            b'"' => Ok(true),
+            b'}' => error("trailing comma"),
+            _ => error("key must be a string"),
+        }
+    }
+
+    #[inline]
+    fn colon(&mut self) -> Result<()> {
+        match self.reader.need("an object")? {
+            b':' => {
+                self.reader.bump();
+                Ok(())
+            }
+            _ => error("expected `:`"),
+        }
+    }
+}
+
+impl<'de> MapAccess<'de> for Members<'_, 'de, '_> {
+    type Error = serde_json::Error;
+
+    #[inline]
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        while self.next()? {
+            let key = self.reader.string()?;
+            if let Some(fields) = self.fields {
+                self.member = fields.field(&key);
+                if self.member.is_some_and(FieldNode::skips) {
+                    self.colon()?;
+                    self.reader.skip()?;
+                    continue;
+                }
+            }
+            return seed.deserialize(Key::new(key)).map(Some);
+        }
+        Ok(None)
+    }
+
+    #[inline]
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
+        self.colon()?;
+        seed.deserialize(Value::new(self.reader, self.member))
+    }
+}
+
+/// The elements of a list, which knows how many there are.
+pub(super) struct Elements<'r, 'de, 'f> {
+    reader: &'r mut Reader<'de>,
+    element: Option<&'f FieldNode>,
+    /// How many are left, as far as that is known.
+    left: Option<usize>,
+    first: bool,
+}
+
+impl<'r, 'de, 'f> Elements<'r, 'de, 'f> {
+    pub(super) fn new(reader: &'r mut Reader<'de>, fields: Option<&'f FieldNode>) -> Self {
+        let element = fields.and_then(FieldNode::elements);
+        let left = if reader.depth() > COUNTED_DEPTH { None } else { count_elements(reader.rest()) };
+        Self { reader, element, left, first: true }
+    }
+
+    /// Goes to the next element; whether there is one.
+    #[inline]
+    fn next(&mut self) -> Result<bool> {
+        loop {
+            match self.reader.need("a list")? {
+                b']' => return Ok(false),
+                b',' if !self.first => {
+                    self.reader.bump();
+                    if self.reader.need("a list")? == b']' {
+                        return error("trailing comma");
+                    }
+                }
+                _ if self.first => self.first = false,
+                _ => return error("expected `,` or `]`"),
+            }
+            if !self.element.is_some_and(FieldNode::skips) {
+                return Ok(true);
+            }
+            self.reader.skip()?;
+        }
+    }
+}
+
+impl<'de> SeqAccess<'de> for Elements<'_, 'de, '_> {
+    type Error = serde_json::Error;
+
+    #[inline]
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
+        if !self.next()? {
+            return Ok(None);
+        }
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        seed.deserialize(Value::new(self.reader, self.element)).map(Some)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        match self.element {
+            Some(element) if element.skips() => Some(0),
+            _ => self.left,
+        }
+    }
+}
+
+/// A variant with a value: the one member of an object.
+pub(super) struct Variant<'r, 'de, 'f> {
+    members: Members<'r, 'de, 'f>,
+}
+
+impl<'r, 'de, 'f> Variant<'r, 'de, 'f> {
+    pub(super) fn new(reader: &'r mut Reader<'de>, fields: Option<&'f FieldNode>) -> Self {
+        Self { members: Members::new(reader, fields) }
+    }
+}
+
+impl<'de> EnumAccess<'de> for Variant<'_, 'de, '_> {
+    type Error = serde_json::Error;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(mut self, seed: V) -> Result<(V::Value, Self)> {
+        match self.members.next_key_seed(seed)? {
+            Some(variant) => Ok((variant, self)),
+            None => error("expected value"),
+        }
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant<'_, 'de, '_> {
+    type Error = serde_json::Error;
+
+    fn unit_variant(mut self) -> Result<()> {
+        self.members.next_value()
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(mut self, seed: T) -> Result<T::Value> {
+        self.members.next_value_seed(seed)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(mut self, _: usize, visitor: V) -> Result<V::Value> {
+        self.members.colon()?;
+        Value::new(self.members.reader, self.members.member).deserialize_seq(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        mut self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        self.members.colon()?;
+        Value::new(self.members.reader, self.members.member).deserialize_struct("", fields, visitor)
+    }
+}

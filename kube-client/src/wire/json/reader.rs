@@ -1,0 +1,194 @@
+//! `Reader`: a place in a text, and the steps that lead on from it.
+
+use super::super::block::{SMALL, first_special};
+use super::super::scan::ValueScan;
+use super::Result;
+use serde::de::Error as _;
+use std::borrow::Cow;
+
+/// How deep values may be nested: as deep as serde_json lets them.
+const MAX_DEPTH: u8 = 128;
+
+pub(super) struct Reader<'de> {
+    text: &'de str,
+    at: usize,
+    depth: u8,
+}
+
+pub(super) fn error<T>(problem: &str) -> Result<T> {
+    Err(serde_json::Error::custom(problem))
+}
+
+impl<'de> Reader<'de> {
+    pub(super) fn new(text: &'de str) -> Self {
+        Self { text, at: 0, depth: 0 }
+    }
+
+    /// What has been read.
+    pub(super) fn before(&self) -> &'de [u8] {
+        &self.text.as_bytes()[..self.at.min(self.text.len())]
+    }
+
+    /// What has not been read.
+    pub(super) fn rest(&self) -> &'de [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    /// The next byte that is not white space, which is left behind; `None` at the end.
+    #[inline]
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        loop {
+            let byte = *self.text.as_bytes().get(self.at)?;
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
+    }
+
+    /// The next byte that is not white space, or an error that says what ends too early.
+    #[inline]
+    pub(super) fn need(&mut self, what: &str) -> Result<u8> {
+        match self.peek() {
+            Some(byte) => Ok(byte),
+            None => error(&format!("EOF while parsing {what}")),
+        }
+    }
+
+    /// Goes behind the byte that was looked at.
+    #[inline]
+    pub(super) fn bump(&mut self) {
+        self.at += 1;
+    }
+
+    /// Nothing but white space may follow.
+    pub(super) fn end(&mut self) -> Result<()> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => error("trailing characters"),
+        }
+    }
+
+    /// Goes into a container, whose bracket was looked at.
+    pub(super) fn enter(&mut self) -> Result<()> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return error("recursion limit exceeded");
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// How deep this is.
+    pub(super) fn depth(&self) -> u8 {
+        self.depth
+    }
+
+    /// Comes out of a container, at whose end this should stand.
+    pub(super) fn leave(&mut self, bracket: u8) -> Result<()> {
+        self.depth -= 1;
+        match self.peek() {
+            Some(byte) if byte == bracket => {
+                self.at += 1;
+                Ok(())
+            }
+            Some(b',') => error("trailing comma"),
+            Some(_) => error("trailing characters"),
+            None => error("EOF while parsing a value"),
+        }
+    }
+
+    /// Reads `true`, `false` or `null`, whose first letter was looked at.
+    pub(super) fn literal(&mut self, literal: &str) -> Result<()> {
+        if self.rest().starts_with(literal.as_bytes()) {
+            self.at += literal.len();
+            return Ok(());
+        }
+        self.bump();
+        error("expected ident")
+    }
+
+    /// Reads a string, whose quote was looked at.
+    #[inline]
+    pub(super) fn string(&mut self) -> Result<Cow<'de, str>> {
+        let start = self.at + 1;
+        let end = self.plain_end(start)?;
+        if self.text.as_bytes().get(end) == Some(&b'"')
+            && let Some(plain) = self.text.get(start..end)
+        {
+            self.at = end + 1;
+            return Ok(Cow::Borrowed(plain));
+        }
+        self.escaped_string().map(Cow::Owned)
+    }
+
+    /// Where the part of a string ends that stands for itself.
+    #[inline]
+    fn plain_end(&mut self, mut at: usize) -> Result<usize> {
+        let bytes = self.text.as_bytes();
+        while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<SMALL>()) {
+            match first_special(chunk) {
+                Some(offset) => return Ok(at + offset),
+                None => at += SMALL,
+            }
+        }
+        let special = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');
+        if let Some(offset) = bytes.get(at..).unwrap_or_default().iter().position(special) {
+            return Ok(at + offset);
+        }
+        self.at = bytes.len();
+        error("EOF while parsing a string")
+    }
+
+    #[cold]
+    fn escaped_string(&mut self) -> Result<String> {
+        // Reads one value and leaves what follows alone.
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+        let string = values.next().unwrap_or_else(|| error("EOF while parsing a string"));
+        self.at += values.byte_offset();
+        string
+    }
+
+    /// The text of the next value, which is gone behind.
+    pub(super) fn raw(&mut self) -> Result<&'de str> {
+        self.need("a value")?;
+        let start = self.at;
+        self.skip()?;
+        Ok(self.text.get(start..self.at).unwrap_or_default())
+    }
+
+    /// Goes behind the next value. Of containers only the brackets are looked at.
+    pub(super) fn skip(&mut self) -> Result<()> {
+        let first = self.need("a value")?;
+        match first {
+            b'n' => return self.literal("null"),
+            b't' => return self.literal("true"),
+            b'f' => return self.literal("false"),
+            b'"' => {
+                self.string()?;
+                return Ok(());
+            }
+            b'-' | b'0'..=b'9' => {
+                self.number()?;
+                return Ok(());
+            }
+            b'{' | b'[' => {}
+            _ => return error("expected value"),
+        }
+        if let Some(length) = ValueScan::default().feed(self.rest()) {
+            self.at += length;
+            return Ok(());
+        }
+        self.at = self.text.len();
+        error(if first == b'{' { "EOF while parsing an object" } else { "EOF while parsing a list" })
+    }
+
+    /// The bytes that come next and belong together, which are gone behind.
+    pub(super) fn take_while(&mut self, belongs: impl Fn(u8) -> bool) -> &'de str {
+        let length = self.rest().iter().position(|byte| !belongs(*byte)).unwrap_or(self.rest().len());
+        let taken = self.text.get(self.at..self.at + length).unwrap_or_default();
+        self.at += length;
+        taken
+    }
+}

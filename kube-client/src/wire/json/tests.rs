@@ -1,0 +1,263 @@
+//! The decoder against serde_json, which reads the same texts.
+
+use super::decode;
+use crate::core::FieldSet;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json, value::RawValue};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+
+fn fields(paths: &[&str]) -> FieldSet {
+    paths.iter().map(|path| path.parse::<FieldSet>().unwrap()).collect()
+}
+
+/// Both decoders give the same value, or both refuse the text.
+#[track_caller]
+fn check<T: DeserializeOwned + Debug + PartialEq>(text: &str) {
+    let expected = serde_json::from_str::<T>(text);
+    let found = decode::<T>(text.as_bytes(), &FieldSet::none());
+    match (found, expected) {
+        (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{text}"),
+        (Err(_), Err(_)) => {}
+        (found, expected) => panic!("{text}: {found:?} instead of {expected:?}"),
+    }
+}
+
+#[test]
+fn reads_values_as_serde_json_does() {
+    for text in [
+        "null",
+        "true",
+        "false",
+        " [ ] ",
+        "{}",
+        "[1,2]",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "{\"a\":1,}",
+        "{,}",
+        "{\"a\" 1}",
+        "{a:1}",
+        "{\"a\":1 \"b\":2}",
+        "nul",
+        "truee",
+        "",
+        " ",
+        "1 2",
+        "\"a\\u00e9\\ud83d\\ude00\\n\"",
+        "\"\\ud800\"",
+        "\"\\x\"",
+        "\"a\nb\"",
+        "\"a",
+        "\"a\\",
+        "{\"a\\\"b\":{\"c\":[{}]}}",
+        "[[[]]]",
+        "{\"a\":}",
+        "[}",
+        "]",
+        "{\"a\":1}}",
+        "\"0123456789abcdef0123456789abcdef\"",
+        "\"0123456789abcde\\\"f0123456789\"",
+        "{\"k\":\"é\u{1f600}\"}",
+    ] {
+        check::<Value>(text);
+    }
+}
+
+#[test]
+fn reads_numbers_as_serde_json_does() {
+    for text in [
+        "0",
+        "-0",
+        "7",
+        "-7",
+        "18446744073709551615",
+        "18446744073709551616",
+        "-9223372036854775808",
+        "-9223372036854775809",
+        "1.5",
+        "-1.5e3",
+        "1E+2",
+        "1e-2",
+        "0.1",
+        "123456789.987654321",
+        "01",
+        "-",
+        "+1",
+        ".5",
+        "1.",
+        "1e",
+        "1e+",
+        "1e999",
+        "--1",
+        "1-1",
+        "0x1",
+        "1.2.3",
+        "4.35",
+        "9007199254740993",
+        "2.2250738585072014e-308",
+    ] {
+        check::<Value>(text);
+        check::<f64>(text);
+        check::<u8>(text);
+        check::<i32>(text);
+        check::<i64>(text);
+    }
+    check::<i128>("-170141183460469231731687303715884105728");
+    check::<u128>("340282366920938463463374607431768211455");
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+enum Choice {
+    Unit,
+    One(u8),
+    Two(u8, String),
+    Named { a: Option<u8> },
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+enum Tagged {
+    First { value: Vec<u8> },
+    Second(Inner),
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Inner {
+    #[serde(default)]
+    name: String,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+enum Letter {
+    A,
+    B,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Everything {
+    unit: (),
+    flag: Option<bool>,
+    letter: char,
+    tuple: (i8, f32),
+    choices: Vec<Choice>,
+    tagged: Option<Tagged>,
+    by_number: BTreeMap<i16, bool>,
+    by_letter: BTreeMap<Letter, u8>,
+    by_flag: HashMap<bool, u8>,
+    boxed: Box<[String]>,
+}
+
+#[test]
+fn reads_all_of_serdes_model() {
+    let text = json!({
+        "unit": null, "flag": true, "letter": "x", "tuple": [-1, 2.5], "unknown": {"a": ["]}\"", {}]},
+        "choices": ["Unit", {"One": 1}, {"Two": [2, "b"]}, {"Named": {"a": null}}],
+        "tagged": {"value": [1, 2], "kind": "first"},
+        "by_number": {"-3": true}, "by_letter": {"B": 2, "A": 1}, "by_flag": {"true": 1},
+        "boxed": ["a", "b\n"],
+    });
+    check::<Everything>(&text.to_string());
+    check::<Everything>(&format!("{text:#}"));
+    for (field, wrong) in [
+        ("unit", json!(1)),
+        ("letter", json!("xy")),
+        ("tuple", json!([1])),
+        ("tuple", json!([1, 2, 3])),
+        ("choices", json!(["None"])),
+        ("choices", json!([{"One": 1, "Two": 2}])),
+        ("choices", json!([{"Unit": 1}])),
+        ("choices", json!([{}])),
+        ("tagged", json!({"kind": "third"})),
+        ("tagged", json!({"kind": "second", "name": "n", "more": [1]})),
+        ("by_number", json!({"x": true})),
+        ("by_letter", json!({"C": 1})),
+        ("boxed", json!({})),
+        ("boxed", json!(null)),
+    ] {
+        let mut text = text.clone();
+        text[field] = wrong;
+        check::<Everything>(&text.to_string());
+    }
+}
+
+#[test]
+fn gives_a_text_as_it_is() {
+    #[derive(Deserialize)]
+    struct Raw {
+        a: Box<RawValue>,
+    }
+    let raw: Raw = decode(br#"{"a": {"b" : [1 ]} }"#, &FieldSet::none()).unwrap();
+    assert_eq!(raw.a.get(), r#"{"b" : [1 ]}"#);
+}
+
+#[test]
+fn errors_say_what_and_where() {
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "it never gets that far")]
+    struct Small {
+        n: u8,
+    }
+    for (text, expected) in [
+        ("{\"n\":\n \"x\"}", "invalid type: string \"x\", expected u8 at line 2 column 4"),
+        ("{\"n\":300}", "invalid value: integer `300`, expected u8 at line 1 column 8"),
+        ("{}", "missing field `n` at line 1 column 1"),
+        ("{\"n\":1", "EOF while parsing an object at line 1 column 6"),
+        ("{\"n\":1}x", "trailing characters at line 1 column 7"),
+    ] {
+        let error = decode::<Small>(text.as_bytes(), &FieldSet::none()).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{text}");
+    }
+    let error = decode::<Value>(b"[\"a\", \"\xff\"]", &FieldSet::none()).unwrap_err();
+    assert_eq!(error.to_string(), "bytes that are not UTF-8 at line 1 column 7");
+}
+
+#[test]
+fn what_is_nested_too_deep_is_an_error() {
+    check::<Value>(&format!("{}{}", "[".repeat(127), "]".repeat(127)));
+    check::<Value>(&format!("{}{}", "[".repeat(200), "]".repeat(200)));
+    let deep = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
+    assert!(decode::<Value>(deep.as_bytes(), &FieldSet::none()).is_err());
+}
+
+#[test]
+fn vectors_have_their_final_size() {
+    let check = |text: &str, capacity: usize| {
+        let list: Vec<String> = decode(text.as_bytes(), &FieldSet::none()).unwrap();
+        assert_eq!(list.capacity(), capacity, "{text}");
+    };
+    check("[]", 0);
+    check(r#"["a"]"#, 1);
+    check(r#"["a", "]", "[,\"", "b", "c"]"#, 5);
+}
+
+#[track_caller]
+fn check_skipped(paths: &[&str], text: &str, expected: &Value) {
+    let found: Value = decode(text.as_bytes(), &fields(paths)).unwrap();
+    assert_eq!(found, *expected, "{paths:?}");
+}
+
+#[test]
+fn skips_fields_wherever_they_stand() {
+    let text = r#"{"a":1, "b":{"c":[1,{"d":"}"}]},"\u0065":"x"}"#;
+    check_skipped(&["a"], text, &json!({"b": {"c": [1, {"d": "}"}]}, "e": "x"}));
+    check_skipped(&["e"], text, &json!({"a": 1, "b": {"c": [1, {"d": "}"}]}}));
+    check_skipped(&["a", "b", "e"], text, &json!({}));
+    check_skipped(&["b.c"], text, &json!({"a": 1, "b": {}, "e": "x"}));
+    check_skipped(&["b.c[*].d"], text, &json!({"a": 1, "b": {"c": [1, {}]}, "e": "x"}));
+    check_skipped(&["x", "b.x"], text, &serde_json::from_str(text).unwrap());
+}
+
+#[test]
+fn skips_in_lists_and_maps() {
+    let text = r#"{"l":[{"m":1,"n":2},{"n":3},4],"k":{"p":{"m":5},"q":{"n":6}}}"#;
+    let (l, k) = (json!([{"m": 1, "n": 2}, {"n": 3}, 4]), json!({"p": {"m": 5}, "q": {"n": 6}}));
+    check_skipped(&["l[*].m"], text, &json!({"l": [{"n": 2}, {"n": 3}, 4], "k": k}));
+    check_skipped(&["k.*.m"], text, &json!({"l": l, "k": {"p": {}, "q": {"n": 6}}}));
+    check_skipped(&["l[*]"], text, &json!({"l": [], "k": k}));
+    check_skipped(&["k.*"], text, &json!({"l": l, "k": {}}));
+}

@@ -1,0 +1,269 @@
+//! `Value`: the next value of a text, as serde asks for it.
+
+use super::Result;
+use super::access::{Elements, Members, Variant};
+use super::reader::{Reader, error};
+use crate::core::FieldNode;
+use serde::de::{Deserializer, Error as _, Expected, IntoDeserializer, Unexpected, Visitor};
+use std::borrow::Cow;
+
+/// The name under which serde_json's `RawValue` asks for a text as it is.
+const RAW_VALUE: &str = "$serde_json::private::RawValue";
+
+/// The next value.
+pub(super) struct Value<'r, 'de, 'f> {
+    reader: &'r mut Reader<'de>,
+    /// What is said of the value's fields.
+    fields: Option<&'f FieldNode>,
+}
+
+impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
+    #[inline]
+    pub(super) fn new(reader: &'r mut Reader<'de>, fields: Option<&'f FieldNode>) -> Self {
+        Self { reader, fields }
+    }
+
+    #[inline]
+    fn first(&mut self) -> Result<u8> {
+        self.reader.need("a value")
+    }
+
+    /// The error for a value of another type than the one that is expected.
+    #[cold]
+    fn unexpected(self, expected: &dyn Expected) -> serde_json::Error {
+        let mistaken = |found| serde_json::Error::invalid_type(found, expected);
+        match self.reader.peek() {
+            Some(b'n') => self.reader.literal("null").err().unwrap_or_else(|| mistaken(Unexpected::Unit)),
+            Some(b't') => {
+                self.reader.literal("true").err().unwrap_or_else(|| mistaken(Unexpected::Bool(true)))
+            }
+            Some(b'f') => {
+                self.reader.literal("false").err().unwrap_or_else(|| mistaken(Unexpected::Bool(false)))
+            }
+            Some(b'"') => match self.reader.string() {
+                Ok(string) => mistaken(Unexpected::Str(&string)),
+                Err(error) => error,
+            },
+            Some(b'[') => mistaken(Unexpected::Seq),
+            Some(b'{') => mistaken(Unexpected::Map),
+            Some(b'-' | b'0'..=b'9') => match self.reader.number() {
+                Ok(number) => mistaken(number.unexpected()),
+                Err(error) => error,
+            },
+            Some(_) => serde_json::Error::custom("expected value"),
+            None => serde_json::Error::custom("EOF while parsing a value"),
+        }
+    }
+
+    fn map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.reader.enter()?;
+        let value = visitor.visit_map(Members::new(self.reader, self.fields))?;
+        self.reader.leave(b'}')?;
+        Ok(value)
+    }
+
+    fn list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.reader.enter()?;
+        let value = visitor.visit_seq(Elements::new(self.reader, self.fields))?;
+        self.reader.leave(b']')?;
+        Ok(value)
+    }
+
+    #[inline]
+    fn string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.reader.string()? {
+            Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
+            Cow::Owned(text) => visitor.visit_string(text),
+        }
+    }
+
+    #[inline]
+    fn number<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        match self.first()? {
+            b'-' | b'0'..=b'9' => self.reader.number()?.visit(visitor),
+            _ => Err(self.unexpected(&visitor)),
+        }
+    }
+
+    /// The digits of a whole number, however many.
+    fn digits<T: std::str::FromStr>(mut self, expected: &dyn Expected) -> Result<T> {
+        match self.first()? {
+            b'-' | b'0'..=b'9' => {
+                let text = self.reader.take_while(|byte| byte.is_ascii_digit() || byte == b'-');
+                text.parse().or_else(|_| error("number out of range"))
+            }
+            _ => Err(self.unexpected(expected)),
+        }
+    }
+}
+
+/// Methods for types that numbers are read into.
+macro_rules! numbers {
+    ($($method:ident)*) => {$(
+        #[inline]
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+            self.number(visitor)
+        }
+    )*};
+}
+
+/// Methods that do what another one does.
+macro_rules! alike {
+    ($($method:ident($($name:ident: $type:ty),*) $other:ident)*) => {$(
+        #[inline]
+        fn $method<V: Visitor<'de>>(self, $($name: $type,)* visitor: V) -> Result<V::Value> {
+            $(let _ = $name;)*
+            self.$other(visitor)
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        match self.first()? {
+            b'{' => self.map(visitor),
+            b'[' => self.list(visitor),
+            b'"' => self.string(visitor),
+            b'n' => self.reader.literal("null").and_then(|()| visitor.visit_unit()),
+            b't' => self.reader.literal("true").and_then(|()| visitor.visit_bool(true)),
+            b'f' => self.reader.literal("false").and_then(|()| visitor.visit_bool(false)),
+            b'-' | b'0'..=b'9' => self.reader.number()?.visit(visitor),
+            _ => error("expected value"),
+        }
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        match self.first()? {
+            b't' => self.reader.literal("true").and_then(|()| visitor.visit_bool(true)),
+            b'f' => self.reader.literal("false").and_then(|()| visitor.visit_bool(false)),
+            _ => Err(self.unexpected(&visitor)),
+        }
+    }
+
+    numbers! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
+        deserialize_f32 deserialize_f64
+    }
+
+    fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let number = self.digits(&visitor)?;
+        visitor.visit_i128(number)
+    }
+
+    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let number = self.digits(&visitor)?;
+        visitor.visit_u128(number)
+    }
+
+    #[inline]
+    fn deserialize_str<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        match self.first()? {
+            b'"' => self.string(visitor),
+            _ => Err(self.unexpected(&visitor)),
+        }
+    }
+
+    alike! {
+        deserialize_char() deserialize_str
+        deserialize_string() deserialize_str
+        deserialize_identifier() deserialize_str
+        deserialize_byte_buf() deserialize_bytes
+        deserialize_tuple(len: usize) deserialize_seq
+        deserialize_tuple_struct(name: &'static str, len: usize) deserialize_seq
+        deserialize_unit_struct(name: &'static str) deserialize_unit
+        deserialize_struct(name: &'static str, fields: &'static [&'static str]) deserialize_struct_or_list
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        match self.first()? {
+            b'"' => match self.reader.string()? {
+                Cow::Borrowed(text) => visitor.visit_borrowed_bytes(text.as_bytes()),
+                Cow::Owned(text) => visitor.visit_byte_buf(text.into_bytes()),
+            },
+            b'[' => self.list(visitor),
+            _ => Err(self.unexpected(&visitor)),
+        }
+    }
+
+    #[inline]
+    fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        match self.first()? {
+            b'n' => self.reader.literal("null").and_then(|()| visitor.visit_none()),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        match self.first()? {
+            b'n' => self.reader.literal("null").and_then(|()| visitor.visit_unit()),
+            _ => Err(self.unexpected(&visitor)),
+        }
+    }
+
+    #[inline]
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
+        if name == RAW_VALUE {
+            // What this is handed over as is between serde_json and its type.
+            let raw = self.reader.raw()?;
+            return serde_json::Deserializer::from_str(raw).deserialize_newtype_struct(name, visitor);
+        }
+        visitor.visit_newtype_struct(self)
+    }
+
+    #[inline]
+    fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        match self.first()? {
+            b'[' => self.list(visitor),
+            _ => Err(self.unexpected(&visitor)),
+        }
+    }
+
+    #[inline]
+    fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        match self.first()? {
+            b'{' => self.map(visitor),
+            _ => Err(self.unexpected(&visitor)),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        mut self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        match self.first()? {
+            b'"' => {
+                let name = self.reader.string()?;
+                visitor.visit_enum(name.into_deserializer())
+            }
+            b'{' => {
+                self.reader.enter()?;
+                let value = visitor.visit_enum(Variant::new(self.reader, self.fields))?;
+                self.reader.leave(b'}')?;
+                Ok(value)
+            }
+            _ => error("expected value"),
+        }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.reader.skip()?;
+        visitor.visit_unit()
+    }
+}
+
+impl<'de> Value<'_, 'de, '_> {
+    /// Structs may be written as lists of their fields.
+    #[inline]
+    fn deserialize_struct_or_list<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        match self.first()? {
+            b'{' => self.map(visitor),
+            b'[' => self.list(visitor),
+            _ => Err(self.unexpected(&visitor)),
+        }
+    }
+}
