@@ -151,12 +151,12 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     fn take(&mut self, event: Result<Event<K>>) -> (Vec<WatchEvent<Arc<K>>>, Result<()>) {
         match event {
             Ok(event) => {
-                let Change { event, previous, vanished, .. } = self.writer.apply_watcher_event(event);
-                (self.told(event, previous, vanished), Ok(()))
+                let change = self.writer.apply_watcher_event(event);
+                (self.told(change), Ok(()))
             }
             Err(Error::Object(object)) => {
                 let change = self.writer.apply_undecodable(&object);
-                let told = change.map(|change| self.told(change.event, change.previous, change.vanished));
+                let told = change.map(|change| self.told(change));
                 (told.unwrap_or_default(), Err(Error::Object(object)))
             }
             Err(error) => {
@@ -167,12 +167,9 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         }
     }
 
-    fn told(
-        &mut self,
-        event: Event<Arc<K>>,
-        previous: Option<Arc<K>>,
-        vanished: Vec<Arc<K>>,
-    ) -> Vec<WatchEvent<Arc<K>>> {
+    fn told(&mut self, change: Change<K>) -> Vec<WatchEvent<Arc<K>>> {
+        let previous = change.previous();
+        let Change { event, vanished, .. } = change;
         match (event, &mut self.listed, previous) {
             (Event::Init, listed, _) => *listed = Some(Vec::new()),
             // It has not changed while nobody watched.

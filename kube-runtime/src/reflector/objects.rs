@@ -2,17 +2,16 @@
 
 use ahash::AHashMap;
 use kube_client::core::ObjectMeta;
-use std::sync::Arc;
 
-/// Objects of one kind. Names are looked up without being copied, and a namespace's name is held once.
+/// Objects of one kind, in whatever form they are kept. Names are looked up without being copied, and a namespace's name is held once.
 #[derive(Debug)]
-pub(super) struct Objects<K> {
+pub(super) struct Objects<T> {
     /// Objects of the cluster are under the empty namespace, which no namespace is called.
-    namespaces: AHashMap<Box<str>, AHashMap<Box<str>, Arc<K>>>,
+    namespaces: AHashMap<Box<str>, AHashMap<Box<str>, T>>,
     len: usize,
 }
 
-impl<K> Default for Objects<K> {
+impl<T> Default for Objects<T> {
     fn default() -> Self {
         Self { namespaces: AHashMap::new(), len: 0 }
     }
@@ -23,13 +22,13 @@ pub(super) fn place(meta: &ObjectMeta) -> (&str, &str) {
     (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
 }
 
-impl<K> Objects<K> {
-    pub(super) fn get(&self, (namespace, name): (&str, &str)) -> Option<&Arc<K>> {
+impl<T> Objects<T> {
+    pub(super) fn get(&self, (namespace, name): (&str, &str)) -> Option<&T> {
         self.namespaces.get(namespace)?.get(name)
     }
 
     /// Puts an object in its place; what was there before.
-    pub(super) fn insert(&mut self, (namespace, name): (&str, &str), object: Arc<K>) -> Option<Arc<K>> {
+    pub(super) fn insert(&mut self, (namespace, name): (&str, &str), object: T) -> Option<T> {
         if !self.namespaces.contains_key(namespace) {
             self.namespaces.insert(namespace.into(), AHashMap::new());
         }
@@ -42,7 +41,7 @@ impl<K> Objects<K> {
         None
     }
 
-    pub(super) fn remove(&mut self, (namespace, name): (&str, &str)) -> Option<Arc<K>> {
+    pub(super) fn remove(&mut self, (namespace, name): (&str, &str)) -> Option<T> {
         let objects = self.namespaces.get_mut(namespace)?;
         let removed = objects.remove(name)?;
         if objects.is_empty() {
@@ -56,12 +55,12 @@ impl<K> Objects<K> {
         self.len
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<K>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.namespaces.values().flat_map(|objects| objects.values())
     }
 
     /// The objects that `other` has nothing in the place of.
-    pub(super) fn missing_from(self, other: &Self) -> Vec<Arc<K>> {
+    pub(super) fn missing_from(self, other: &Self) -> Vec<T> {
         let mut missing = Vec::new();
         for (namespace, objects) in self.namespaces {
             let others = other.namespaces.get(&namespace);
@@ -75,6 +74,7 @@ impl<K> Objects<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[test]
     fn counts_what_it_holds_and_forgets_empty_namespaces() {

@@ -80,7 +80,7 @@ where
             }
             Err(Error::Object(object)) => {
                 if let Some(change) = this.writer.apply_undecodable(&object)
-                    && let Some(last) = change.previous
+                    && let Some(last) = change.previous()
                 {
                     this.vanished.push_back(last);
                 }

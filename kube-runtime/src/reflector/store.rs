@@ -1,6 +1,7 @@
 //! `Store`: the readers' side of a reflector.
 
 use super::ObjectRef;
+use super::compact::{Codec, Held};
 use super::objects::Objects;
 use kube_client::Resource;
 use kube_client::core::{Selector, SelectorExt};
@@ -12,20 +13,47 @@ use tokio::sync::watch;
 
 /// What a [`Writer`](super::Writer) and its readers share.
 pub(super) struct Shared<K> {
-    objects: RwLock<Objects<K>>,
+    objects: RwLock<Objects<Held<K>>>,
+    /// Where objects are kept as text.
+    codec: Option<Arc<Codec<K>>>,
 }
 
 impl<K> Shared<K> {
-    pub(super) fn new() -> Self {
-        Self { objects: RwLock::new(Objects::default()) }
+    pub(super) fn new(codec: Option<Codec<K>>) -> Self {
+        Self { objects: RwLock::new(Objects::default()), codec: codec.map(Arc::new) }
+    }
+
+    pub(super) fn codec(&self) -> Option<&Arc<Codec<K>>> {
+        self.codec.as_ref()
+    }
+
+    /// An object that is held, as it is.
+    pub(super) fn unpack(&self, held: Held<K>) -> Option<Arc<K>> {
+        match held {
+            Held::Typed(object) => Some(object),
+            Held::Packed(packed) => self.codec.as_ref()?.unpack(&packed),
+        }
+    }
+
+    /// Shows every object until one is chosen enough; objects kept as text are decoded without holding the lock.
+    fn visit<T>(&self, mut f: impl FnMut(&Arc<K>) -> Option<T>) -> Option<T> {
+        if self.codec.is_none() {
+            let objects = self.read();
+            return objects.iter().find_map(|held| match held {
+                Held::Typed(object) => f(object),
+                Held::Packed(_) => None,
+            });
+        }
+        let held: Vec<_> = self.read().iter().cloned().collect();
+        held.into_iter().filter_map(|held| self.unpack(held)).find_map(|object| f(&object))
     }
 
     /// Nothing that runs under the lock can leave it half-changed, so that a panic in a reader's closure does no harm.
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Objects<K>> {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Objects<Held<K>>> {
         self.objects.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn write<T>(&self, f: impl FnOnce(&mut Objects<K>) -> T) -> T {
+    pub(super) fn write<T>(&self, f: impl FnOnce(&mut Objects<Held<K>>) -> T) -> T {
         f(&mut self.objects.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -39,6 +67,9 @@ pub struct WriterDropped;
 ///
 /// What is read is consistent: during a relist the old state stays until the new one is complete. Objects are shared, never
 /// copied. No reader blocks another, and no lock outlives a call.
+///
+/// With [compact storage](super::Storage::compact) an object is decoded when it is read: `get` decodes one, and whatever looks
+/// at all objects decodes all of them, one at a time.
 pub struct Store<K> {
     pub(super) shared: Arc<Shared<K>>,
     pub(super) ready: watch::Receiver<bool>,
@@ -78,17 +109,24 @@ impl<K> Store<K> {
 
     /// All objects, in no particular order.
     pub fn state(&self) -> Vec<Arc<K>> {
-        self.shared.read().iter().cloned().collect()
+        self.state_filter(|_| true)
     }
 
     /// The first object found for which `predicate` holds. It must not touch the store.
     pub fn find(&self, predicate: impl Fn(&K) -> bool) -> Option<Arc<K>> {
-        self.shared.read().iter().find(|object| predicate(object)).cloned()
+        self.shared.visit(|object| predicate(object).then(|| object.clone()))
     }
 
     /// All objects for which `predicate` holds. It must not touch the store.
     pub fn state_filter(&self, predicate: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
-        self.shared.read().iter().filter(|object| predicate(object)).cloned().collect()
+        let mut found = Vec::new();
+        self.shared.visit(|object| {
+            if predicate(object) {
+                found.push(object.clone());
+            }
+            None::<()>
+        });
+        found
     }
 
     /// How many objects there are.
@@ -106,7 +144,8 @@ impl<K: Resource> Store<K> {
     /// The object of that name.
     pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
         let place = (key.namespace.as_deref().unwrap_or_default(), key.name.as_str());
-        self.shared.read().get(place).cloned()
+        let held = self.shared.read().get(place).cloned()?;
+        self.shared.unpack(held)
     }
 
     /// All objects whose labels are selected.

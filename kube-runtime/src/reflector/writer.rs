@@ -1,5 +1,6 @@
 //! `Writer`: the one that changes a store.
 
+use super::compact::{Codec, Held, Storage};
 use super::objects::{Objects, place};
 use super::store::{Shared, Store};
 use crate::watcher::Event;
@@ -12,7 +13,9 @@ use tokio::sync::watch;
 pub struct Writer<K> {
     shared: Arc<Shared<K>>,
     /// The new state, between `Init` and `InitDone`.
-    next: Option<Objects<K>>,
+    next: Option<Objects<Held<K>>>,
+    /// Text of the first objects, until there is enough of it.
+    sample: Vec<u8>,
     ready: watch::Sender<bool>,
 }
 
@@ -29,20 +32,55 @@ pub struct Writer<K> {
 /// assert_eq!(reader.len(), 1);
 /// ```
 pub fn store<K>() -> (Store<K>, Writer<K>) {
-    let writer = Writer { shared: Arc::new(Shared::new()), next: None, ready: watch::Sender::new(false) };
+    store_with(Storage::typed())
+}
+
+/// As [`store()`], and says how objects are kept.
+///
+/// ```
+/// use k8s_openapi::api::core::v1::ConfigMap;
+/// use kube_runtime::{reflector::{self, Storage}, watcher::Event};
+///
+/// let (reader, mut writer) = reflector::store_with::<ConfigMap>(Storage::compact());
+/// let mut map = ConfigMap::default();
+/// map.metadata.name = Some("settings".into());
+/// writer.apply_watcher_event(Event::Apply(map.clone()));
+/// assert_eq!(*reader.state()[0], map);
+/// ```
+pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
+    let shared = Arc::new(Shared::new(storage.codec));
+    let writer = Writer { shared, next: None, sample: Vec::new(), ready: watch::Sender::new(false) };
     (writer.as_reader(), writer)
 }
 
 /// What has become of an event in the store.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct Change<K> {
-    /// The event, its object shared with the store.
+    /// The event, its object shared with a store that keeps objects as they are.
     pub event: Event<Arc<K>>,
-    /// What the event took the place of: the object's state before.
-    pub previous: Option<Arc<K>>,
     /// After `InitDone`: the objects that were there before and are no longer.
     pub vanished: Vec<Arc<K>>,
+    previous: Option<Held<K>>,
+    codec: Option<Arc<Codec<K>>>,
+}
+
+impl<K> Change<K> {
+    /// What the event took the place of: the object's state before.
+    pub fn previous(&self) -> Option<Arc<K>> {
+        match self.previous.as_ref()? {
+            Held::Typed(object) => Some(object.clone()),
+            Held::Packed(packed) => self.codec.as_ref()?.unpack(packed),
+        }
+    }
+}
+
+impl<K> fmt::Debug for Change<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change")
+            .field("replaces", &self.previous.is_some())
+            .field("vanished", &self.vanished.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<K> Writer<K> {
@@ -69,8 +107,8 @@ impl<K: Resource> Writer<K> {
             Event::InitDone => return self.swap(),
             Event::Apply(object) => {
                 let object = Arc::new(object);
-                let place = place(object.meta());
-                let previous = self.shared.write(|objects| objects.insert(place, object.clone()));
+                let held = self.hold(&object);
+                let previous = self.shared.write(|objects| objects.insert(place(object.meta()), held));
                 (Event::Apply(object), previous)
             }
             Event::Delete(object) => {
@@ -78,7 +116,20 @@ impl<K: Resource> Writer<K> {
                 (Event::Delete(Arc::new(object)), previous)
             }
         };
-        Change { event, previous, vanished: Vec::new() }
+        self.change(event, previous)
+    }
+
+    fn change(&self, event: Event<Arc<K>>, previous: Option<Held<K>>) -> Change<K> {
+        let codec = previous.as_ref().and_then(|_| self.shared.codec().cloned());
+        Change { event, previous, vanished: Vec::new(), codec }
+    }
+
+    /// The form in which the store keeps an object.
+    fn hold(&mut self, object: &Arc<K>) -> Held<K> {
+        match self.shared.codec() {
+            Some(codec) => codec.pack(object, &mut self.sample),
+            None => Held::Typed(object.clone()),
+        }
     }
 
     /// Takes note of an object that does not decode: what is known of it stays, and goes only when it is deleted, which
@@ -87,11 +138,8 @@ impl<K: Resource> Writer<K> {
         let place = (object.namespace.as_deref().unwrap_or_default(), object.name.as_deref()?);
         if object.origin == ObjectOrigin::Deleted {
             let previous = self.remove(place)?;
-            return Some(Change {
-                event: Event::Delete(previous.clone()),
-                previous: Some(previous),
-                vanished: Vec::new(),
-            });
+            let last = self.shared.unpack(previous.clone())?;
+            return Some(self.change(Event::Delete(last), Some(previous)));
         }
         if let Some(next) = &mut self.next
             && let Some(known) = self.shared.read().get(place)
@@ -104,26 +152,36 @@ impl<K: Resource> Writer<K> {
     /// Adds to the state under construction. An object that has not changed stays the one that readers have already.
     ///
     /// What was there before is what this state has held of it so far, else what readers have.
-    fn add(&mut self, object: K) -> (Arc<K>, Option<Arc<K>>) {
+    fn add(&mut self, object: K) -> (Arc<K>, Option<Held<K>>) {
         let previous = self.shared.read().get(place(object.meta())).cloned();
         let version = |object: &K| object.meta().resource_version.clone();
         let uid = |object: &K| object.meta().uid.clone();
-        let object = match &previous {
-            Some(known)
+        let (object, held) = match &previous {
+            Some(Held::Typed(known))
                 if version(known).is_some()
                     && version(known) == version(&object)
                     && uid(known) == uid(&object) =>
             {
-                known.clone()
+                (known.clone(), Held::Typed(known.clone()))
             }
-            _ => Arc::new(object),
+            Some(Held::Packed(known))
+                if version(&object).is_some()
+                    && self.shared.codec().is_some_and(|codec| codec.is_same(known, &object)) =>
+            {
+                (Arc::new(object), Held::Packed(known.clone()))
+            }
+            _ => {
+                let object = Arc::new(object);
+                let held = self.hold(&object);
+                (object, held)
+            }
         };
         // An `InitApply` without an `Init` begins a state, too.
-        let again = self.next.get_or_insert_default().insert(place(object.meta()), object.clone());
+        let again = self.next.get_or_insert_default().insert(place(object.meta()), held);
         (object, again.or(previous))
     }
 
-    fn remove(&mut self, place: (&str, &str)) -> Option<Arc<K>> {
+    fn remove(&mut self, place: (&str, &str)) -> Option<Held<K>> {
         match &mut self.next {
             // The old state stays whole until the new one is.
             Some(next) => next.remove(place),
@@ -136,10 +194,11 @@ impl<K: Resource> Writer<K> {
         if let Some(next) = self.next.take() {
             let old = self.shared.write(|objects| std::mem::replace(objects, next));
             // Outside the writer's lock: readers may go on while the two states are compared.
-            vanished = old.missing_from(&self.shared.read());
+            let missing = old.missing_from(&self.shared.read());
+            vanished = missing.into_iter().filter_map(|held| self.shared.unpack(held)).collect();
         }
         self.ready.send_replace(true);
-        Change { event: Event::InitDone, previous: None, vanished }
+        Change { vanished, ..self.change(Event::InitDone, None) }
     }
 }
 

@@ -52,7 +52,7 @@ async fn row(job: &Job) -> anyhow::Result<Report> {
         "list" => list::list(job).await?,
         "store-list" => store::typed(job, store::Strategy::List).await?,
         "store-watchlist" => store::typed(job, store::Strategy::WatchList).await?,
-        "store-compact" => match crate::peer::compact(job).await? {
+        "store-compact" => match store::compact(job).await? {
             Some(outcome) => outcome,
             None => return Ok(Report::Absent { reason: crate::peer::NO_COMPACT_STORE.to_owned() }),
         },

@@ -14,7 +14,7 @@ use super::digest::five_fields;
 use super::widget::Widget;
 use super::{Digest, Job, Measure, Outcome};
 use crate::peer::{
-    Api, ApiResource, Client, Event, Object, Resource, Store, WatchStreamExt, reflector, watcher,
+    Api, ApiResource, Client, Event, Object, Resource, Store, WatchStreamExt, Writer, reflector, watcher,
 };
 
 /// How the present state is fetched.
@@ -53,13 +53,26 @@ pub(crate) fn fill<K>(
     api: Api<K>,
     dyntype: K::DynamicType,
     config: watcher::Config,
+    see: impl FnMut(Sight<'_, K>) + Send + 'static,
+) -> Filled<Store<K>>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+    K::DynamicType: Eq + std::hash::Hash + Clone + Send + Sync + Unpin + 'static,
+{
+    fill_into(crate::peer::store(dyntype), api, config, see)
+}
+
+/// As [`fill`], into a store that is there already.
+fn fill_into<K>(
+    (store, writer): (Store<K>, Writer<K>),
+    api: Api<K>,
+    config: watcher::Config,
     mut see: impl FnMut(Sight<'_, K>) + Send + 'static,
 ) -> Filled<Store<K>>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
     K::DynamicType: Eq + std::hash::Hash + Clone + Send + Sync + Unpin + 'static,
 {
-    let (store, writer) = crate::peer::store(dyntype);
     let events = reflector(writer, watcher(api, config)).default_backoff();
     let task = tokio::spawn(async move {
         let mut events = std::pin::pin!(events);
@@ -99,9 +112,21 @@ where
 
 /// A store of pods.
 pub(crate) async fn typed(job: &Job, strategy: Strategy) -> anyhow::Result<Outcome> {
+    pods(job, strategy, crate::peer::store(())).await
+}
+
+/// A store of pods that keeps them as text; `None` where the contender has no such store.
+pub(crate) async fn compact(job: &Job) -> anyhow::Result<Option<Outcome>> {
+    match crate::peer::compact_store() {
+        Some(store) => pods(job, Strategy::List, store).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn pods(job: &Job, strategy: Strategy, store: (Store<Pod>, Writer<Pod>)) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
     let running = Measure::start()?;
-    let filled = fill(pods, (), strategy.config(), |_| {});
+    let filled = fill_into(store, pods, strategy.config(), |_| {});
     filled.store.wait_until_ready().await?;
     let measure = running.stop()?;
     Ok(Outcome::new(filled.store.state().len(), &measure).digest(read_back(&filled.store)?))

@@ -92,7 +92,7 @@ fn objects_that_have_not_changed_are_not_held_twice() {
 fn changes_tell_the_state_before() {
     let (reader, mut writer) = filled();
     let change = writer.apply_watcher_event(Event::Apply(object("a", "5")));
-    assert_eq!(change.previous.unwrap().metadata.resource_version.as_deref(), Some("1"));
+    assert_eq!(change.previous().unwrap().metadata.resource_version.as_deref(), Some("1"));
     assert!(writer.apply_watcher_event(Event::Apply(object("new", "6"))).previous.is_none());
     writer.apply_watcher_event(Event::Delete(object("b", "7")));
     assert_eq!(names(&reader), ["a@5", "new@6"]);

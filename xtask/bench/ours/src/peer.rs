@@ -11,18 +11,18 @@ pub(crate) use kube_client::core::{Selector, SelectorExt};
 pub(crate) use kube_client::{Api, Client, Config, Resource, ResourceExt};
 pub(crate) use kube_derive::CustomResource;
 pub(crate) use kube_runtime::controller::Action;
+use kube_runtime::reflector::Storage;
 pub(crate) use kube_runtime::reflector::{Store, Writer};
 pub(crate) use kube_runtime::watcher::Event;
 pub(crate) use kube_runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, reflector, watcher};
 
-use crate::shared::{Job, Outcome};
+/// Why there would be no row on a compact store.
+pub(crate) const NO_COMPACT_STORE: &str = "there is no compact store";
 
-/// Why there is no row on a compact store.
-pub(crate) const NO_COMPACT_STORE: &str = "there is no compact store yet";
-
-/// A store that keeps its objects as bytes.
-pub(crate) async fn compact(_job: &Job) -> anyhow::Result<Option<Outcome>> {
-    std::future::ready(Ok(None)).await
+/// A store that keeps its objects as text, and its writer.
+#[expect(clippy::unnecessary_wraps, reason = "other contenders have none")]
+pub(crate) fn compact_store() -> Option<(Store<Pod>, Writer<Pod>)> {
+    Some(kube_runtime::reflector::store_with(Storage::compact()))
 }
 
 /// A store and its writer.

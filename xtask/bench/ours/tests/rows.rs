@@ -63,6 +63,7 @@ fn lists_and_stores_keep_everything() {
     check("list", PODS, Some("pods"));
     check("store-list", PODS, Some("pods"));
     check("store-watchlist", PODS, Some("pods"));
+    check("store-compact", PODS, Some("pods"));
     check("store-incomplete", PODS, Some("five-fields"));
     check("store-kinds", PODS * 2 + PODS.div_ceil(20), Some("kinds"));
 }

@@ -13,14 +13,12 @@ pub(crate) use kube::runtime::watcher::Event;
 pub(crate) use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, reflector, watcher};
 pub(crate) use kube::{Api, Client, Config, CustomResource, Resource, ResourceExt};
 
-use crate::shared::{Job, Outcome};
-
 /// Why there is no row on a compact store.
 pub(crate) const NO_COMPACT_STORE: &str = "kube has no compact store";
 
-/// A store that keeps its objects as bytes.
-pub(crate) async fn compact(_job: &Job) -> anyhow::Result<Option<Outcome>> {
-    std::future::ready(Ok(None)).await
+/// kube has none.
+pub(crate) fn compact_store() -> Option<(Store<Pod>, Writer<Pod>)> {
+    None
 }
 
 /// A store and its writer.
