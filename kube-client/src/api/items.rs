@@ -1,9 +1,11 @@
 //! `Items`: reads a body, splits it, and decodes its pieces in order. What lists and watches share.
 
 use super::pipeline::Pipeline;
+use super::screen::{Screen, Verdict};
 use crate::client::Body;
 use crate::wire::{Split, WireError};
 use crate::{Error, Result};
+use bytes::Bytes;
 use http_body::Body as _;
 use std::{
     pin::Pin,
@@ -14,6 +16,16 @@ use std::{
 /// gets decoded. A connection hands over one frame at a time, and the events of a watch are a frame each: without this, no two
 /// of them would ever be decoded at the same time.
 const PATIENCE: u8 = 2;
+
+/// How many pieces may be dropped before other tasks run.
+const DROPPED_AT_ONCE: usize = 256;
+
+/// What has become of a piece.
+#[derive(PartialEq, Eq)]
+enum Taken {
+    Kept,
+    Dropped,
+}
 
 /// The pieces of a body, decoded.
 pub(super) struct Items<S: Split, T> {
@@ -26,6 +38,12 @@ pub(super) struct Items<S: Split, T> {
     error: Option<Error>,
     /// How often others may still run before what has arrived is decoded.
     patience: u8,
+    /// Decides which pieces are decoded.
+    screen: Option<Screen<T>>,
+    /// Tells the version of what was dropped.
+    tell: Option<fn(String) -> T>,
+    /// That version, until it is told.
+    dropped: Option<String>,
     kind: String,
 }
 
@@ -48,8 +66,18 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
             end: None,
             error: None,
             patience: 0,
+            screen: None,
+            tell: None,
+            dropped: None,
             kind: kind.to_owned(),
         }
+    }
+
+    /// Decodes only what `screen` lets pass. Where `tell` is there, the version of what was dropped comes out in its place, the
+    /// last of several in a row.
+    pub(super) fn screened(&mut self, screen: Screen<T>, tell: Option<fn(String) -> T>) {
+        self.screen = Some(screen);
+        self.tell = tell;
     }
 
     /// The next piece. An object that does not decode is an error after which others follow; any other error is the last item.
@@ -90,12 +118,19 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
 
     /// Reads and splits as much as there is room and text for.
     fn fill(&mut self, cx: &mut Context<'_>) {
+        let mut dropped = 0;
         while let Some(splitter) = &mut self.splitter
             && self.pipeline.has_room()
         {
             match splitter.next() {
                 Some(Ok(piece)) => {
-                    self.pipeline.push(piece);
+                    dropped += usize::from(self.take(piece) == Taken::Dropped);
+                    // Others want to run, too.
+                    if dropped == DROPPED_AT_ONCE {
+                        self.tell_dropped();
+                        cx.waker().wake_by_ref();
+                        return;
+                    }
                     continue;
                 }
                 Some(Err(error)) => {
@@ -107,15 +142,42 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.patience = PATIENCE;
-                    if let Some(data) = frame.data_ref() {
+                    if let Ok(data) = frame.into_data() {
                         splitter.push(data);
                     }
                 }
                 Poll::Ready(Some(Err(error))) => return self.fail(Error::from_box(error.into())),
                 Poll::Ready(None) => return self.finish(),
                 // What there is may be too little to be worth its way to another core; see `poll_item`.
-                Poll::Pending => return,
+                Poll::Pending => return self.tell_dropped(),
             }
+        }
+    }
+
+    /// Has a piece decoded, unless the screen says otherwise.
+    fn take(&mut self, piece: Bytes) -> Taken {
+        match self.screen.as_mut().map_or(Verdict::Decode, |screen| screen(&piece)) {
+            Verdict::Drop(version) => {
+                self.dropped = version.or(self.dropped.take());
+                return Taken::Dropped;
+            }
+            Verdict::Decode => {
+                self.tell_dropped();
+                self.pipeline.push(piece);
+            }
+            Verdict::Ready(value) => {
+                self.tell_dropped();
+                self.pipeline.push_value(value);
+            }
+        }
+        Taken::Kept
+    }
+
+    fn tell_dropped(&mut self) {
+        if let Some(tell) = self.tell
+            && let Some(version) = self.dropped.take()
+        {
+            self.pipeline.push_value(Ok(tell(version)));
         }
     }
 
@@ -123,8 +185,9 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         match self.splitter.take().map(Split::finish) {
             Some(Ok((rest, end))) => {
                 if let Some(piece) = rest {
-                    self.pipeline.push(piece);
+                    self.take(piece);
                 }
+                self.tell_dropped();
                 self.end = Some(end);
                 self.pipeline.flush();
             }
@@ -137,6 +200,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
     }
 
     fn fail(&mut self, error: Error) {
+        self.tell_dropped();
         self.splitter = None;
         self.error = Some(error);
         self.pipeline.flush();

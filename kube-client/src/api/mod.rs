@@ -6,11 +6,13 @@ mod items;
 mod list_stream;
 mod pipeline;
 mod read;
+mod screen;
 mod subresource;
 mod watch;
 mod write;
 
 pub use list_stream::ListStream;
+pub use screen::Look;
 pub use watch::EventStream;
 
 pub use crate::core::{

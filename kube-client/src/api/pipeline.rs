@@ -95,6 +95,12 @@ impl<T: Send + 'static> Pipeline<T> {
         }
     }
 
+    /// Takes a value that is there already; it comes out in its turn.
+    pub(super) fn push_value(&mut self, value: T) {
+        self.flush();
+        self.stages.push_back(Stage::Done(vec![value].into_iter()));
+    }
+
     /// There is no further piece for now: decode what there is.
     pub(super) fn flush(&mut self) {
         if self.chunk.is_empty() {

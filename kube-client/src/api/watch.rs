@@ -1,9 +1,10 @@
 //! Watching: `EventStream`, one watch request as it runs.
 
 use super::items::Items;
+use super::screen::{self, Look};
 use super::{Api, PartialObjectMeta, WatchEvent, WatchParams};
-use crate::core::Request;
-use crate::wire::EventSplitter;
+use crate::core::{ObjectOrigin, Request};
+use crate::wire::{EventSplitter, Shape};
 use crate::{Error, Result, Wait};
 use futures::Stream;
 use serde::de::DeserializeOwned;
@@ -55,10 +56,11 @@ impl<K: 'static> Api<K> {
         let response = self.client.open(request.watch(wp, version)?).await?;
         let limit = wp.effective_timeout().saturating_add(GRACE);
         let shape = self.shape();
+        let whole = shape.clone();
         let events = Items::new(response.into_body(), EventSplitter::default(), self.kind(), move |text| {
             shape.event(text)
         });
-        Ok(EventStream { events, limit, deadline: Box::pin(tokio::time::sleep(limit)) })
+        Ok(EventStream { events, shape: whole, limit, deadline: Box::pin(tokio::time::sleep(limit)) })
     }
 }
 
@@ -71,8 +73,48 @@ impl<K: 'static> Api<K> {
 /// Dropping the stream cancels the request.
 pub struct EventStream<K> {
     events: Items<EventSplitter, WatchEvent<K>>,
+    shape: Shape,
     limit: Duration,
     deadline: Pin<Box<Sleep>>,
+}
+
+impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
+    /// Shows the metadata of each object to `look` before the object is decoded, in the order of the events. What is dropped is
+    /// never decoded, which costs about a tenth of decoding it; in its place comes a bookmark with its version, one for several
+    /// in a row.
+    ///
+    /// The metadata comes without `managedFields`. An object whose metadata cannot be read is not shown; decoding it fails.
+    ///
+    /// ```
+    /// use futures::TryStreamExt;
+    /// use k8s_openapi::api::core::v1::Namespace;
+    /// use kube_client::{Api, Client, ResourceExt, api::{Look, WatchEvent, WatchParams}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let namespaces: Api<Namespace> = Api::all(Client::new(kube_sim::Sim::new().service(), "default"));
+    /// let watch = namespaces.watch(&WatchParams::default(), "").await?;
+    /// let mut watch = watch.screened(|_, namespace| match namespace.name_any().as_str() {
+    ///     "kube-system" => Look::Keep,
+    ///     _ => Look::Drop,
+    /// });
+    /// while let Some(event) = watch.try_next().await? {
+    ///     if let WatchEvent::Added(namespace) = event {
+    ///         assert_eq!(namespace.name_any(), "kube-system");
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn screened(
+        mut self,
+        look: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Look + Send + 'static,
+    ) -> Self {
+        self.events.screened(screen::of_events(self.shape.clone(), look), Some(screen::seen));
+        self
+    }
 }
 
 impl<K: DeserializeOwned + Send + 'static> Stream for EventStream<K> {

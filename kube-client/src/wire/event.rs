@@ -1,47 +1,81 @@
 //! Splits a watch into its events as its body arrives, and decodes them.
 
 use super::{MAX_OBJECT_BYTES, Shape, Split, WireError, json};
-use crate::core::{ObjectOrigin, WatchEvent};
+use crate::core::{ObjectOrigin, PartialObjectMeta, WatchEvent};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 /// Splits a watch into its events, which a server sends as one line of JSON each.
+///
+/// An event that lies within a frame is a part of that frame, without a copy.
 #[derive(Default)]
 pub(crate) struct EventSplitter {
-    buffer: BytesMut,
-    /// Bytes of `buffer` in which there is no line end.
-    scanned: usize,
+    frame: Bytes,
+    /// Where the line begins that `frame` goes on with; without a line end.
+    begun: BytesMut,
+}
+
+impl EventSplitter {
+    /// The line that `rest` ends, with what was there of it before.
+    fn line(&mut self, rest: Bytes) -> Bytes {
+        if self.begun.is_empty() {
+            return rest;
+        }
+        self.begun.extend_from_slice(&rest);
+        self.begun.split().freeze()
+    }
 }
 
 impl Split for EventSplitter {
     type End = ();
 
-    fn push(&mut self, frame: &[u8]) {
-        self.buffer.extend_from_slice(frame);
+    fn push(&mut self, frame: Bytes) {
+        // Nothing is left of the frame before once `next` has had nothing more.
+        self.begun.extend_from_slice(&std::mem::replace(&mut self.frame, frame));
     }
 
     fn next(&mut self) -> Option<Result<Bytes, WireError>> {
         loop {
-            let Some(offset) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) else {
-                self.scanned = self.buffer.len();
-                let too_large = self.scanned > MAX_OBJECT_BYTES;
+            let Some(length) = memchr::memchr(b'\n', &self.frame) else {
+                self.begun.extend_from_slice(&std::mem::take(&mut self.frame));
+                let too_large = self.begun.len() > MAX_OBJECT_BYTES;
                 return too_large.then_some(Err(WireError::TooLarge { limit: MAX_OBJECT_BYTES }));
             };
-            let line = self.buffer.split_to(self.scanned + offset);
-            self.buffer.advance(1);
-            self.scanned = 0;
+            let rest = self.frame.split_to(length);
+            self.frame.advance(1);
+            let line = self.line(rest);
             if !line.trim_ascii().is_empty() {
-                return Some(Ok(line.freeze()));
+                return Some(Ok(line));
             }
         }
     }
 
     /// The server may not have ended the last line.
-    fn finish(self) -> Result<(Option<Bytes>, ()), WireError> {
-        let rest = (!self.buffer.trim_ascii().is_empty()).then(|| self.buffer.freeze());
-        Ok((rest, ()))
+    fn finish(mut self) -> Result<(Option<Bytes>, ()), WireError> {
+        let rest = std::mem::take(&mut self.frame);
+        let line = self.line(rest);
+        Ok(((!line.trim_ascii().is_empty()).then_some(line), ()))
     }
+}
+
+/// An event around the text of its object.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+/// How the object of an event of this type has come; `None` where it is about no object.
+fn origin(kind: &str) -> Option<ObjectOrigin> {
+    Some(match kind {
+        "ADDED" => ObjectOrigin::Added,
+        "MODIFIED" => ObjectOrigin::Modified,
+        "DELETED" => ObjectOrigin::Deleted,
+        _ => return None,
+    })
 }
 
 impl Shape {
@@ -50,24 +84,26 @@ impl Shape {
         json::decode(line, &self.event).map_err(|error| self.explain::<K>(line, error))
     }
 
-    fn explain<K: DeserializeOwned>(&self, line: &[u8], error: serde_json::Error) -> WireError {
+    /// How an object has come, and its metadata without managed fields; `None` for events about no object, and where that
+    /// cannot be read.
+    pub(crate) fn peek_event<K>(&self, line: &[u8]) -> Option<(ObjectOrigin, PartialObjectMeta<K>)> {
         #[derive(Deserialize)]
-        struct Envelope<'a> {
+        #[serde(bound = "")]
+        struct Peeked<'a, K> {
             #[serde(rename = "type")]
             kind: &'a str,
-            #[serde(borrow)]
-            object: &'a RawValue,
+            object: PartialObjectMeta<K>,
         }
+        let Peeked { kind, object } = json::decode(line, &self.peeked.1).ok()?;
+        Some((origin(kind)?, object))
+    }
+
+    fn explain<K: DeserializeOwned>(&self, line: &[u8], error: serde_json::Error) -> WireError {
         let frame = |source| WireError::Frame { text: excerpt(line), source };
         // Bytes that are no text stand inside one object, and must not hide which one.
         let text = String::from_utf8_lossy(line);
         let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(&text) else { return frame(error) };
-        let origin = match envelope.kind {
-            "ADDED" => ObjectOrigin::Added,
-            "MODIFIED" => ObjectOrigin::Modified,
-            "DELETED" => ObjectOrigin::Deleted,
-            _ => return frame(error),
-        };
+        let Some(origin) = origin(envelope.kind) else { return frame(error) };
         let object = envelope.object.get().as_bytes();
         // Read again without the envelope, so that the position in the message is one in the object.
         self.undecodable(object, origin, self.object::<K>(object).err().unwrap_or(error))
@@ -102,7 +138,7 @@ mod tests {
             let (mut splitter, shape) = (EventSplitter::default(), Shape::new("Item", &FieldSet::none()));
             let mut found = Vec::new();
             for piece in text.as_bytes().chunks(size) {
-                splitter.push(piece);
+                splitter.push(Bytes::copy_from_slice(piece));
                 let events = std::iter::from_fn(|| splitter.next());
                 found.extend(events.map(|line| short(line.and_then(|line| shape.event(&line)))));
             }

@@ -33,8 +33,8 @@ pub(crate) struct ListSplitter {
 impl Split for ListSplitter {
     type End = ListHead;
 
-    fn push(&mut self, frame: &[u8]) {
-        self.buffer.extend_from_slice(frame);
+    fn push(&mut self, frame: Bytes) {
+        self.buffer.extend_from_slice(&frame);
     }
 
     fn next(&mut self) -> Option<Result<Bytes, WireError>> {
@@ -208,7 +208,7 @@ mod tests {
         let (mut splitter, shape) = (ListSplitter::default(), Shape::new("Item", &FieldSet::none()));
         let mut items = Vec::new();
         for piece in text.as_bytes().chunks(size) {
-            splitter.push(piece);
+            splitter.push(Bytes::copy_from_slice(piece));
             while let Some(item) = splitter.next() {
                 let item = item.and_then(|text| shape.item::<Item>(&text));
                 let broken = matches!(item, Err(ref e) if !matches!(e, WireError::Object(_)));

@@ -12,7 +12,7 @@ mod scan;
 pub(crate) use event::EventSplitter;
 pub(crate) use list::ListSplitter;
 
-use crate::core::{FieldSet, ObjectOrigin, UndecodableObject};
+use crate::core::{FieldSet, ObjectOrigin, PartialObjectMeta, UndecodableObject};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub(crate) trait Split {
     /// What is known once the body has ended.
     type End;
     /// Takes the next part of the body.
-    fn push(&mut self, frame: &[u8]);
+    fn push(&mut self, frame: Bytes);
     /// The text of the next piece that is complete; `None` until more of the body has been pushed.
     fn next(&mut self) -> Option<Result<Bytes, WireError>>;
     /// After the last part: a last piece, if there is one, and what there is to know.
@@ -67,6 +67,8 @@ pub(crate) struct Shape {
     object: Arc<FieldSet>,
     /// The same, of an event around an object.
     event: Arc<FieldSet>,
+    /// What is of no interest where only the metadata of an object is looked at, and of one in an event.
+    peeked: Arc<(FieldSet, FieldSet)>,
 }
 
 impl Shape {
@@ -75,6 +77,7 @@ impl Shape {
             expected: expected.into(),
             object: Arc::new(skipped.clone()),
             event: Arc::new(skipped.clone().within("object")),
+            peeked: Arc::new((FieldSet::managed_fields(), FieldSet::managed_fields().within("object"))),
         }
     }
 
@@ -91,6 +94,11 @@ impl Shape {
     /// Decodes an item of a list, or tells which one does not decode.
     pub(crate) fn item<K: DeserializeOwned>(&self, text: &[u8]) -> Result<K, WireError> {
         self.object(text).map_err(|source| self.undecodable(text, ObjectOrigin::List, source))
+    }
+
+    /// The metadata of an item of a list, without managed fields; `None` where it cannot be read.
+    pub(crate) fn peek_item<K>(&self, text: &[u8]) -> Option<PartialObjectMeta<K>> {
+        json::decode(text, &self.peeked.0).ok()
     }
 
     fn undecodable(&self, text: &[u8], origin: ObjectOrigin, source: serde_json::Error) -> WireError {

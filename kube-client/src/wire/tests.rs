@@ -2,6 +2,7 @@
 
 use super::{EventSplitter, ListSplitter, Shape, Split, json::decode};
 use crate::core::{DynamicObject, FieldSet};
+use bytes::Bytes;
 use fastrand::Rng;
 use serde_json::{Map, Number, Value, json};
 
@@ -53,7 +54,7 @@ fn split<S: Split + Default>(random: &mut Rng, mut text: &[u8]) -> (Vec<Vec<u8>>
     let (mut splitter, mut pieces) = (S::default(), Vec::new());
     while !text.is_empty() {
         let (part, rest) = text.split_at(random.usize(1..=text.len().min(50)));
-        splitter.push(part);
+        splitter.push(Bytes::copy_from_slice(part));
         while let Some(piece) = splitter.next() {
             match piece {
                 Ok(piece) => pieces.push(piece.to_vec()),

@@ -2,6 +2,7 @@
 
 mod backoff;
 mod decode;
+mod early;
 mod predicate;
 
 pub use backoff::StreamBackoff;

@@ -3,6 +3,7 @@
 //! It decides nothing: every answer becomes an input of `step`, and every wait on failure happens here.
 
 use super::config::{Config, InitialListStrategy};
+use super::screen::{Screen, Screens};
 use super::step::{
     Abilities, Ending, Failure, Input, Output, Page, Phase, Progress, Request, State, Then, step,
 };
@@ -42,6 +43,8 @@ pub(crate) struct Driver<K> {
     ended: bool,
     /// The next page of a list, asked for while the one before is arriving.
     ahead: Option<Ahead<K>>,
+    /// What is looked at before objects are decoded.
+    screens: Screens<K>,
 }
 
 /// A page that is asked for before it is needed, so that the server prepares it while this side decodes.
@@ -94,7 +97,13 @@ impl<K> Driver<K> {
             until: None,
             ended: false,
             ahead: None,
+            screens: Screens::default(),
         }
+    }
+
+    /// Shows objects to a screen before they are decoded.
+    pub(crate) fn add_screen(&self, screen: Box<dyn Screen<K>>) {
+        self.screens.add(screen);
     }
 
     /// How long the server keeps one watch open, from the next one on.
@@ -200,6 +209,9 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             }
         }
         self.synced |= matches!(event, Some(Ok(Event::InitDone)));
+        if matches!(event, Some(Ok(Event::Init))) {
+            self.screens.start_over();
+        }
         event.map(|event| event.map_err(|failure| self.name(failure)))
     }
 
@@ -240,23 +252,43 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         let wp = self.config.watch_params();
         // Counted from the request: whoever pauses may come for the answer long after the server has ended it.
         let asked_at = Instant::now();
+        let screens = self.screens.clone();
         match request {
             Request::List(page) => self.open_list(&page),
             Request::StreamingList => Box::pin(async move {
                 let stream = api.watch(&wp.initial_events(), "").await?;
-                Ok(Body::events(stream, asked_at, Some(STALL)))
+                Ok(Body::events(screened(stream, screens), asked_at, Some(STALL)))
             }),
-            Request::Watch { version } => {
-                Box::pin(async move { Ok(Body::events(api.watch(&wp, &version).await?, asked_at, None)) })
-            }
+            Request::Watch { version } => Box::pin(async move {
+                let stream = api.watch(&wp, &version).await?;
+                Ok(Body::events(screened(stream, screens), asked_at, None))
+            }),
         }
     }
 
     fn open_list(&self, page: &Page) -> Opening<K> {
         let api = self.api.clone();
         let lp = self.config.list_params(page);
-        Box::pin(async move { Ok(Body::List(Box::new(api.list_stream(&lp).await?))) })
+        let screens = self.screens.clone();
+        Box::pin(async move {
+            let stream = api.list_stream(&lp).await?;
+            Ok(Body::List(Box::new(if screens.is_empty() {
+                stream
+            } else {
+                stream.screened(move |origin, object| screens.look(origin, object))
+            })))
+        })
     }
+}
+
+fn screened<K>(stream: EventStream<K>, screens: Screens<K>) -> EventStream<K>
+where
+    K: DeserializeOwned + Send + 'static,
+{
+    if screens.is_empty() {
+        return stream;
+    }
+    stream.screened(move |origin, object| screens.look(origin, object))
 }
 
 impl<K> Body<K> {
@@ -289,6 +321,12 @@ impl<K: DeserializeOwned + Send + 'static> Body<K> {
                         }
                         // Only these make up the present state: a server that does not know of it sends changes all the same.
                         WatchEvent::Added(_) => {
+                            if let Some(timer) = stall {
+                                timer.as_mut().reset(Instant::now() + STALL);
+                            }
+                        }
+                        // What a screen has dropped of it comes as a bookmark without a type.
+                        WatchEvent::Bookmark(bookmark) if bookmark.types.kind.is_empty() => {
                             if let Some(timer) = stall {
                                 timer.as_mut().reset(Instant::now() + STALL);
                             }

@@ -8,6 +8,7 @@ mod config;
 pub(crate) mod driver;
 mod error;
 mod event;
+mod screen;
 mod single;
 mod step;
 
@@ -15,13 +16,19 @@ pub use backoff::{Backoff, DefaultBackoff, ExponentialBackoff};
 pub use config::{Config, InitialListStrategy, ListSemantic};
 pub use error::{Error, Result};
 pub use event::Event;
+pub(crate) use screen::Screen;
 pub use single::watch_object;
 
 use driver::Driver;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use kube_client::api::PartialObjectMeta;
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 /// Watches a collection: its present state first, then every change, for as long as the stream is polled.
 ///
@@ -55,11 +62,39 @@ use serde::de::DeserializeOwned;
 /// # Cancel safety
 ///
 /// The stream may be polled inside `select!`: no event is lost when another branch wins.
-pub fn watcher<K>(api: Api<K>, config: Config) -> impl Stream<Item = Result<Event<K>>> + Send
+pub fn watcher<K>(api: Api<K>, config: Config) -> Watcher<K>
 where
     K: Resource + DeserializeOwned + Send + 'static,
 {
-    Driver::new(api, config)
+    Watcher { driver: Driver::new(api, config) }
+}
+
+/// The stream that [`watcher`](watcher()) returns.
+#[must_use = "streams do nothing unless polled"]
+pub struct Watcher<K> {
+    driver: Driver<K>,
+}
+
+impl<K> Watcher<K> {
+    /// Shows objects to a screen before they are decoded.
+    pub(crate) fn screened(self, screen: Box<dyn Screen<K>>) -> Self {
+        self.driver.add_screen(screen);
+        self
+    }
+}
+
+impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Watcher<K> {
+    type Item = Result<Event<K>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.driver.poll_next_unpin(cx)
+    }
+}
+
+impl<K> fmt::Debug for Watcher<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher").field("version", &self.driver.resource_version()).finish_non_exhaustive()
+    }
 }
 
 /// As [`watcher`](watcher()), for the metadata of the objects only: far less to send, decode and keep.
@@ -67,10 +102,7 @@ where
 /// # Cancel safety
 ///
 /// The stream may be polled inside `select!`: no event is lost when another branch wins.
-pub fn metadata_watcher<K>(
-    api: Api<K>,
-    config: Config,
-) -> impl Stream<Item = Result<Event<PartialObjectMeta<K>>>> + Send
+pub fn metadata_watcher<K>(api: Api<K>, config: Config) -> Watcher<PartialObjectMeta<K>>
 where
     K: Resource + 'static,
 {

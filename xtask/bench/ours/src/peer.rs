@@ -1,20 +1,20 @@
 //! This project under the names that the rows use, and what it does in a way of its own. Public API only.
 
-use futures::{Stream, TryStreamExt};
+use futures::Stream;
 use k8s_openapi::api::core::v1::Pod;
 use kube_client::core::FieldSet;
 
 pub(crate) use kube_client::api::{ApiResource, ListParams, Object};
 pub(crate) use kube_client::client::Body;
 
-pub(crate) use kube_client::core::{Selector, SelectorExt};
+pub(crate) use kube_client::core::Selector;
 pub(crate) use kube_client::{Api, Client, Config, Resource, ResourceExt};
 pub(crate) use kube_derive::CustomResource;
 pub(crate) use kube_runtime::controller::Action;
 use kube_runtime::reflector::Storage;
 pub(crate) use kube_runtime::reflector::{Store, Writer};
 pub(crate) use kube_runtime::watcher::Event;
-pub(crate) use kube_runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, reflector, watcher};
+pub(crate) use kube_runtime::{Controller, WatchStreamExt, predicates, reflector, watcher};
 
 /// Why there would be no row on a compact store.
 pub(crate) const NO_COMPACT_STORE: &str = "there is no compact store";
@@ -48,9 +48,7 @@ pub(crate) fn new_generations(
     pods: Api<Pod>,
     config: watcher::Config,
 ) -> impl Stream<Item = watcher::Result<Pod>> + Send {
-    watcher(pods, config)
-        .applied_objects()
-        .predicate_filter(predicates::generation, PredicateConfig::default())
+    watcher(pods, config).only_changes_of(predicates::generation).applied_objects()
 }
 
 /// Pods that carry a label.
@@ -59,8 +57,5 @@ pub(crate) fn labelled(
     config: watcher::Config,
     label: (&'static str, &'static str),
 ) -> impl Stream<Item = watcher::Result<Pod>> + Send {
-    let selector = Selector::from_iter([label]);
-    watcher(pods, config)
-        .applied_objects()
-        .try_filter(move |pod| std::future::ready(selector.matches(pod.labels())))
+    watcher(pods, config).only_labelled(Selector::from_iter([label])).applied_objects()
 }

@@ -1,0 +1,108 @@
+//! Filters that are applied before objects are decoded, over the simulated server.
+
+mod common;
+
+use common::{client, short};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::api::{ListParams, Look, WatchEvent, WatchParams};
+use kube_client::core::Selector;
+use kube_client::{Api, ResourceExt};
+use kube_runtime::watcher::{Config, InitialListStrategy};
+use kube_runtime::{predicates, watcher};
+use kube_sim::Sim;
+use serde_json::{Value, json};
+
+fn object(name: &str, value: &str, label: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default",
+        "labels": {"l": label}}, "data": {"v": value}})
+}
+
+/// Both ways to fetch the present state.
+const STRATEGIES: [InitialListStrategy; 2] =
+    [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList];
+
+async fn take(
+    stream: &mut (impl futures::Stream<Item = watcher::Result<watcher::Event<ConfigMap>>> + Unpin),
+    count: usize,
+) -> Vec<String> {
+    stream.take(count).map(short).collect().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_changes_of_what_the_predicate_looks_at_come() {
+    for strategy in STRATEGIES {
+        let sim = Sim::new();
+        sim.create(&object("a", "1", "x")).unwrap();
+        let maps: Api<ConfigMap> = Api::default_namespaced(client(&sim));
+        let config =
+            Config::default().initial_list_strategy(strategy).fields("metadata.name!=kube-root-ca.crt");
+        let mut stream = watcher(maps, config).only_changes_of(predicates::labels::<_>).boxed();
+        assert_eq!(take(&mut stream, 3).await, ["[", "*a=1", "]"], "{strategy:?}");
+        sim.update(&object("a", "2", "x")).unwrap();
+        sim.create(&object("b", "3", "x")).unwrap();
+        sim.update(&object("b", "4", "x")).unwrap();
+        sim.update(&object("a", "5", "y")).unwrap();
+        sim.delete("v1", "ConfigMap", "default", "b").unwrap();
+        sim.create(&object("b", "6", "x")).unwrap();
+        assert_eq!(take(&mut stream, 4).await, ["+b=3", "+a=5", "-b=4", "+b=6"], "{strategy:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_longer_selected_is_gone() {
+    for strategy in STRATEGIES {
+        let sim = Sim::new();
+        sim.create(&object("a", "1", "x")).unwrap();
+        sim.create(&object("b", "1", "y")).unwrap();
+        let maps: Api<ConfigMap> = Api::default_namespaced(client(&sim));
+        let config = Config::default().initial_list_strategy(strategy);
+        let selector = Selector::from_iter([("l", "x")]);
+        let mut stream =
+            watcher(maps, config).only_labelled(selector).only_changes_of(predicates::labels::<_>).boxed();
+        assert_eq!(take(&mut stream, 3).await, ["[", "*a=1", "]"], "{strategy:?}");
+        sim.update(&object("b", "2", "y")).unwrap();
+        sim.update(&object("a", "3", "y")).unwrap();
+        sim.update(&object("a", "4", "y")).unwrap();
+        sim.update(&object("a", "5", "x")).unwrap();
+        sim.delete("v1", "ConfigMap", "default", "b").unwrap();
+        sim.delete("v1", "ConfigMap", "default", "a").unwrap();
+        assert_eq!(take(&mut stream, 3).await, ["-a=3", "+a=5", "-a=5"], "{strategy:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_dropped_is_not_decoded_and_counts_as_seen() {
+    let sim = Sim::new();
+    let maps: Api<ConfigMap> = Api::default_namespaced(client(&sim));
+    let listed = maps.list(&ListParams::default()).await.unwrap();
+    let watch = maps
+        .watch(&WatchParams::default(), listed.metadata.resource_version.as_deref().unwrap())
+        .await
+        .unwrap();
+    let mut watch = watch.screened(|_, _| Look::Drop);
+    let mut last = String::new();
+    for n in 0..3 {
+        last = sim.create(&object(&format!("m{n}"), "1", "x")).unwrap()["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+    }
+    let mut seen = String::new();
+    while seen != last {
+        match watch.next().await.unwrap().unwrap() {
+            WatchEvent::Bookmark(bookmark) => seen = bookmark.metadata.resource_version,
+            other => panic!("{other:?}"),
+        }
+    }
+    let stream = maps.list_stream(&ListParams::default()).await.unwrap();
+    let kept: Vec<_> = stream
+        .screened(|_, object| match object.name_any().as_str() {
+            "m1" => Look::Keep,
+            _ => Look::Drop,
+        })
+        .map(|object| object.unwrap().name_any())
+        .collect()
+        .await;
+    assert_eq!(kept, ["m1"]);
+}
