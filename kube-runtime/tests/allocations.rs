@@ -1,0 +1,130 @@
+//! How much is allocated on the hot paths: counts and bytes, which are the same on every machine. Nothing here looks at a time.
+
+use allocation_counter::{AllocationInfo, measure};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube_client::api::{ListParams, Look, WatchParams};
+use kube_client::client::Body;
+use kube_client::core::FieldSet;
+use kube_client::{Api, Client};
+use kube_runtime::reflector::{Storage, Store, store_with};
+use kube_runtime::watcher::Event;
+use serde_json::{Value, json};
+use std::convert::Infallible;
+
+const PODS: usize = 200;
+
+/// A pod with a good part of everything that pods have.
+fn pod(n: usize) -> Value {
+    let labels: Value =
+        (0..8).map(|label| (format!("example.com/label-{label}"), json!(format!("{n}")))).collect();
+    let managed: Value =
+        (0..40).map(|field| (format!("f:field-{field}"), json!({".": {}, "f:a": {}}))).collect();
+    let volume =
+        |name: &str| json!({"name": name, "configMap": {"name": format!("{name}-{n}"), "defaultMode": 420}});
+    let condition =
+        |name: &str| json!({"type": name, "status": "True", "lastTransitionTime": "2026-05-01T10:00:00Z"});
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": format!("pod-{n}"), "namespace": "team", "uid": format!("uid-{n}"),
+            "resourceVersion": format!("{}", 1000 + n), "labels": labels, "annotations": {"checksum": "0".repeat(64)},
+            "managedFields": [{"manager": "kubelet", "operation": "Update", "apiVersion": "v1",
+                "fieldsType": "FieldsV1", "fieldsV1": managed}]},
+        "spec": {"nodeName": format!("node-{}", n % 10), "volumes": [volume("config"), volume("token"), volume("cache")],
+            "containers": [{"name": "app", "image": format!("registry.example/app@sha256:{}", "a".repeat(64)),
+                "args": ["--listen=:8080", "--workers=4"], "env": [{"name": "LEVEL", "value": "info"}],
+                "ports": [{"containerPort": 8080, "name": "http"}, {"containerPort": 9090, "name": "metrics"}],
+                "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}}}]},
+        "status": {"phase": "Running", "podIP": format!("10.0.0.{}", n % 250),
+            "conditions": [condition("Ready"), condition("Initialized"), condition("PodScheduled")],
+            "containerStatuses": [{"name": "app", "ready": true, "restartCount": 0, "image": "app", "imageID": "id"}]},
+    })
+}
+
+/// Pods over a service that answers every request with the same bytes.
+fn pods(body: Vec<u8>) -> Api<Pod> {
+    let service = tower::service_fn(move |_: http::Request<Body>| {
+        let response = http::Response::new(Body::from(body.clone()));
+        async move { Ok::<_, Infallible>(response) }
+    });
+    Api::<Pod>::all(Client::new(service, "default")).skip_fields(FieldSet::managed_fields())
+}
+
+fn list() -> Vec<u8> {
+    let items: Vec<_> = (0..PODS).map(pod).collect();
+    let list =
+        json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "9"}, "items": items});
+    list.to_string().into_bytes()
+}
+
+/// Runs on a single thread, which is the one that is counted.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// What filling a store allocates, and what of it stays.
+fn fill(storage: Storage<Pod>) -> (AllocationInfo, Store<Pod>) {
+    let (pods, (store, mut writer)) = (pods(list()), store_with(storage));
+    let info = measure(|| {
+        block_on(async {
+            let mut items = pods.list_stream(&ListParams::default()).await.unwrap();
+            while let Some(pod) = items.next().await {
+                writer.apply_watcher_event(Event::Apply(pod.unwrap()));
+            }
+        });
+    });
+    assert_eq!(store.len(), PODS);
+    (info, store)
+}
+
+fn per_pod(total: u64) -> u64 {
+    total / PODS as u64
+}
+
+#[test]
+fn a_typed_pod_takes_what_its_type_takes_and_little_else() {
+    let (info, store) = fill(Storage::typed());
+    let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
+    assert!(bytes < 20_000, "{bytes} bytes stay for each pod");
+    let allocations = per_pod(info.count_total);
+    assert!(allocations < 75, "{allocations} allocations for each pod");
+    drop(store);
+}
+
+#[test]
+fn a_compact_pod_takes_a_fraction() {
+    let (info, store) = fill(Storage::compact());
+    let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
+    assert!(bytes < 450, "{bytes} bytes stay for each pod");
+    drop(store);
+}
+
+#[test]
+fn the_list_itself_is_never_held_whole() {
+    let (pods, whole) = (pods(list()), list().len() as u64);
+    let info = measure(|| {
+        block_on(async {
+            let mut items = pods.list_stream(&ListParams::default()).await.unwrap();
+            while let Some(pod) = items.next().await {
+                drop(pod.unwrap());
+            }
+        });
+    });
+    // The service's own copy, and the part that is being split.
+    assert!(info.bytes_max < 2 * whole + 200_000, "{} bytes at most, for a body of {whole}", info.bytes_max);
+}
+
+#[test]
+fn an_event_that_is_dropped_costs_its_metadata() {
+    let lines = (0..PODS).map(|n| json!({"type": "MODIFIED", "object": pod(n)}).to_string() + "\n");
+    let pods = pods(lines.collect::<String>().into_bytes());
+    let info = measure(|| {
+        block_on(async {
+            let watch = pods.watch(&WatchParams::default(), "1").await.unwrap();
+            let left = watch.screened(|_, _| Look::Drop).count().await;
+            assert!(left <= 2, "{left} events came out");
+        });
+    });
+    let allocations = per_pod(info.count_total);
+    assert!(allocations < 30, "{allocations} allocations for each event");
+}
