@@ -18,6 +18,11 @@ const WORTHWHILE: usize = 16 << 10;
 /// How much text is decoded in one go.
 const CHUNK: usize = 128 << 10;
 
+/// How much memory is made ready at once: less than what allocators ask the system for by itself, and give back at once.
+const ROOM: usize = 100 << 10;
+/// How many times as large as its text a decoded object may be expected to be.
+const GROWTH: usize = 4;
+
 type Decode<T> = Arc<dyn Fn(&[u8]) -> T + Send + Sync>;
 
 /// Pieces on their way to becoming values.
@@ -111,9 +116,7 @@ impl<T: Send + 'static> Pipeline<T> {
         self.stages.push_back(match &self.runtime {
             Some(runtime) if self.depth > 0 && bytes >= WORTHWHILE && pieces.len() > 1 => {
                 let decode = self.decode.clone();
-                Stage::Running(Task(
-                    runtime.spawn(async move { pieces.iter().map(|piece| decode(piece)).collect() }),
-                ))
+                Stage::Running(Task(runtime.spawn(async move { decode_all(&pieces, &*decode) })))
             }
             _ => Stage::Raw(pieces.into_iter()),
         });
@@ -154,6 +157,25 @@ impl<T: Send + 'static> Pipeline<T> {
             }
         }
     }
+}
+
+fn decode_all<T>(pieces: &[Bytes], decode: &dyn Fn(&[u8]) -> T) -> Vec<T> {
+    let mut room = 0;
+    let decode = |piece: &Bytes| {
+        if piece.len() > room {
+            make_room();
+            room = ROOM / GROWTH;
+        }
+        room = room.saturating_sub(piece.len());
+        decode(piece)
+    };
+    pieces.iter().map(decode).collect()
+}
+
+/// Has the allocator make room for what is about to be decoded. The heaps that glibc gives to threads grow by a page at a time
+/// otherwise, each time with a system call that holds up the page faults of all other threads.
+fn make_room() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(ROOM)));
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ impl Block {
 
 /// The first byte of a small block that does not belong into the plain part of a JSON string: a quote, a backslash, or a
 /// control character.
+#[inline]
 pub(super) fn first_special(bytes: &[u8; SMALL]) -> Option<usize> {
     let lanes = u8x16::new(*bytes);
     let control = lanes.min(u8x16::splat(0x1f)).simd_eq(lanes);

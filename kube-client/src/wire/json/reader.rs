@@ -15,8 +15,16 @@ pub(super) struct Reader<'de> {
     depth: u8,
 }
 
+#[cold]
+#[inline(never)]
 pub(super) fn error<T>(problem: &str) -> Result<T> {
     Err(serde_json::Error::custom(problem))
+}
+
+#[cold]
+#[inline(never)]
+fn too_early<T>(what: &str) -> Result<T> {
+    Err(serde_json::Error::custom(format_args!("EOF while parsing {what}")))
 }
 
 impl<'de> Reader<'de> {
@@ -51,7 +59,7 @@ impl<'de> Reader<'de> {
     pub(super) fn need(&mut self, what: &str) -> Result<u8> {
         match self.peek() {
             Some(byte) => Ok(byte),
-            None => error(&format!("EOF while parsing {what}")),
+            None => too_early(what),
         }
     }
 
@@ -70,6 +78,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Goes into a container, whose bracket was looked at.
+    #[inline]
     pub(super) fn enter(&mut self) -> Result<()> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
@@ -80,11 +89,13 @@ impl<'de> Reader<'de> {
     }
 
     /// How deep this is.
+    #[inline]
     pub(super) fn depth(&self) -> u8 {
         self.depth
     }
 
     /// Comes out of a container, at whose end this should stand.
+    #[inline]
     pub(super) fn leave(&mut self, bracket: u8) -> Result<()> {
         self.depth -= 1;
         match self.peek() {
@@ -92,13 +103,12 @@ impl<'de> Reader<'de> {
                 self.at += 1;
                 Ok(())
             }
-            Some(b',') => error("trailing comma"),
-            Some(_) => error("trailing characters"),
-            None => error("EOF while parsing a value"),
+            other => not_left(other),
         }
     }
 
     /// Reads `true`, `false` or `null`, whose first letter was looked at.
+    #[inline]
     pub(super) fn literal(&mut self, literal: &str) -> Result<()> {
         if self.rest().starts_with(literal.as_bytes()) {
             self.at += literal.len();
@@ -112,42 +122,36 @@ impl<'de> Reader<'de> {
     #[inline]
     pub(super) fn string(&mut self) -> Result<Cow<'de, str>> {
         let start = self.at + 1;
-        let end = self.plain_end(start)?;
-        if self.text.as_bytes().get(end) == Some(&b'"')
+        let bytes = self.text.as_bytes();
+        // Most strings are short, and all keys are.
+        let short = bytes.get(start..).and_then(|rest| rest.first_chunk()).and_then(first_special);
+        let end = match short {
+            Some(offset) => start + offset,
+            None => plain_end(bytes, start),
+        };
+        if bytes.get(end) == Some(&b'"')
             && let Some(plain) = self.text.get(start..end)
         {
             self.at = end + 1;
             return Ok(Cow::Borrowed(plain));
         }
-        self.escaped_string().map(Cow::Owned)
+        self.other_string(end)
     }
 
-    /// Where the part of a string ends that stands for itself.
-    #[inline]
-    fn plain_end(&mut self, mut at: usize) -> Result<usize> {
-        let bytes = self.text.as_bytes();
-        while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<SMALL>()) {
-            match first_special(chunk) {
-                Some(offset) => return Ok(at + offset),
-                None => at += SMALL,
-            }
-        }
-        let special = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');
-        if let Some(offset) = bytes.get(at..).unwrap_or_default().iter().position(special) {
-            return Ok(at + offset);
-        }
-        self.at = bytes.len();
-        error("EOF while parsing a string")
-    }
-
+    /// Reads a string that does not stand for itself, or that does not end.
     #[cold]
-    fn escaped_string(&mut self) -> Result<String> {
+    #[inline(never)]
+    fn other_string(&mut self, end: usize) -> Result<Cow<'de, str>> {
+        if end >= self.text.len() {
+            self.at = self.text.len();
+            return too_early("a string");
+        }
         // Reads one value and leaves what follows alone.
         let rest = self.text.get(self.at..).unwrap_or_default();
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<String>();
         let string = values.next().unwrap_or_else(|| error("EOF while parsing a string"));
         self.at += values.byte_offset();
-        string
+        string.map(Cow::Owned)
     }
 
     /// The text of the next value, which is gone behind.
@@ -190,5 +194,30 @@ impl<'de> Reader<'de> {
         let taken = self.text.get(self.at..self.at + length).unwrap_or_default();
         self.at += length;
         taken
+    }
+}
+
+/// Where the part of a string ends that stands for itself; the text's end where the string does not end.
+#[inline(never)]
+fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<SMALL>()) {
+        match first_special(chunk) {
+            Some(offset) => return at + offset,
+            None => at += SMALL,
+        }
+    }
+    let special = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');
+    let rest = bytes.get(at..).unwrap_or_default();
+    rest.iter().position(special).map_or(bytes.len(), |offset| at + offset)
+}
+
+/// What stands where a container should end.
+#[cold]
+#[inline(never)]
+fn not_left(byte: Option<u8>) -> Result<()> {
+    match byte {
+        Some(b',') => error("trailing comma"),
+        Some(_) => error("trailing characters"),
+        None => too_early("a value"),
     }
 }

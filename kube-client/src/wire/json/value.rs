@@ -55,18 +55,24 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
         }
     }
 
+    // In these two the result is never taken apart, so that it is made where it belongs and not moved there.
+
     fn map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.reader.enter()?;
-        let value = visitor.visit_map(Members::new(self.reader, self.fields))?;
-        self.reader.leave(b'}')?;
-        Ok(value)
+        let value = visitor.visit_map(Members::new(self.reader, self.fields));
+        if value.is_ok() {
+            self.reader.leave(b'}')?;
+        }
+        value
     }
 
     fn list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.reader.enter()?;
-        let value = visitor.visit_seq(Elements::new(self.reader, self.fields))?;
-        self.reader.leave(b']')?;
-        Ok(value)
+        let value = visitor.visit_seq(Elements::new(self.reader, self.fields));
+        if value.is_ok() {
+            self.reader.leave(b']')?;
+        }
+        value
     }
 
     #[inline]
