@@ -48,19 +48,16 @@ impl FieldSet {
 
     /// `metadata.managedFields`: who set which field, often a third of an object, and of use to few.
     pub fn managed_fields() -> Self {
-        let mut root = FieldNode::default();
-        root.fields
-            .entry("metadata".into())
-            .or_default()
-            .fields
-            .entry("managedFields".into())
-            .or_default()
-            .skip = true;
-        Self { root }
+        Self::field("managedFields").within("metadata")
+    }
+
+    /// A field at the root.
+    pub(crate) fn field(name: &str) -> Self {
+        let node = FieldNode { skip: true, ..FieldNode::default() };
+        Self { root: FieldNode { fields: BTreeMap::from([(name.to_owned(), node)]), ..FieldNode::default() } }
     }
 
     /// The same fields of objects that are themselves the field `name` of something.
-    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only the client decodes"))]
     pub(crate) fn within(self, name: &str) -> Self {
         let fields =
             if self.is_empty() { BTreeMap::new() } else { BTreeMap::from([(name.to_owned(), self.root)]) };

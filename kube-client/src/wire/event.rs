@@ -1,6 +1,6 @@
 //! Splits a watch into its events as its body arrives, and decodes them.
 
-use super::{MAX_OBJECT_BYTES, Shape, Split, WireError, json};
+use super::{MAX_OBJECT_BYTES, Shape, Split, WireError, json, partial};
 use crate::core::{ObjectOrigin, PartialObjectMeta, WatchEvent};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -87,15 +87,8 @@ impl Shape {
     /// How an object has come, and its metadata without managed fields; `None` for events about no object, and where that
     /// cannot be read.
     pub(crate) fn peek_event<K>(&self, line: &[u8]) -> Option<(ObjectOrigin, PartialObjectMeta<K>)> {
-        #[derive(Deserialize)]
-        #[serde(bound = "")]
-        struct Peeked<'a, K> {
-            #[serde(rename = "type")]
-            kind: &'a str,
-            object: PartialObjectMeta<K>,
-        }
-        let Peeked { kind, object } = json::decode(line, &self.peeked.1).ok()?;
-        Some((origin(kind)?, object))
+        let (kind, head) = json::event_head(line, &self.peeked).ok()?;
+        Some((origin(&kind)?, partial(head)))
     }
 
     fn explain<K: DeserializeOwned>(&self, line: &[u8], error: serde_json::Error) -> WireError {

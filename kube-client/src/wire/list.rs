@@ -14,14 +14,16 @@ pub(crate) struct ListHead {
 
 /// Splits the text of `{"kind": .., "metadata": .., "items": [..]}` into its items, in the order of the body.
 ///
-/// The list's head may come before or after the items.
+/// The list's head may come before or after the items. An item that lies within a frame is a part of that frame, without a
+/// copy.
 #[derive(Default)]
 pub(crate) struct ListSplitter {
-    buffer: BytesMut,
-    /// Bytes of the body before `buffer`.
+    /// What has arrived and has not been looked at.
+    frame: Bytes,
+    /// Where the value begins that `frame` goes on with; `scan` has seen it.
+    begun: BytesMut,
+    /// Bytes of the body before `begun` and `frame`.
     consumed: u64,
-    /// Bytes of `buffer` that `scan` has seen already.
-    scanned: usize,
     scan: ValueScan,
     place: Place,
     key: String,
@@ -34,7 +36,8 @@ impl Split for ListSplitter {
     type End = ListHead;
 
     fn push(&mut self, frame: Bytes) {
-        self.buffer.extend_from_slice(&frame);
+        // Nothing is left of the frame before once `next` has had nothing more.
+        self.begun.extend_from_slice(&std::mem::replace(&mut self.frame, frame));
     }
 
     fn next(&mut self) -> Option<Result<Bytes, WireError>> {
@@ -42,6 +45,9 @@ impl Split for ListSplitter {
     }
 
     fn finish(mut self) -> Result<(Option<Bytes>, ListHead), WireError> {
+        if !self.begun.is_empty() {
+            return Err(WireError::Truncated { after: self.consumed + self.begun.len() as u64 });
+        }
         match (self.peek(), self.place) {
             (None, Place::End) if self.items => Ok((None, self.head)),
             (None, Place::End) => Err(WireError::List { problem: "it has no \"items\"", at: self.consumed }),
@@ -49,7 +55,7 @@ impl Split for ListSplitter {
             (Some(_), Place::End) => {
                 Err(WireError::List { problem: "text after its end", at: self.consumed })
             }
-            (Some(_), _) => Err(WireError::Truncated { after: self.consumed + self.buffer.len() as u64 }),
+            (Some(_), _) => Err(WireError::Truncated { after: self.consumed + self.frame.len() as u64 }),
         }
     }
 }
@@ -60,6 +66,7 @@ enum Place {
     #[default]
     Start,
     KeyOrEnd,
+    Key,
     Colon,
     ValueStart,
     Value,
@@ -79,23 +86,27 @@ impl ListSplitter {
     /// The text of the next item; `Ok(None)` until more of the body is there.
     fn next_item(&mut self) -> Result<Option<Bytes>, WireError> {
         loop {
-            if matches!(self.place, Place::Value | Place::Item) {
+            if matches!(self.place, Place::Key | Place::Value | Place::Item) {
                 let Some(text) = self.take_value()? else { return Ok(None) };
-                if self.place == Place::Item {
-                    self.place = Place::ItemCommaOrEnd;
-                    return Ok(Some(text));
+                match self.place {
+                    Place::Item => {
+                        self.place = Place::ItemCommaOrEnd;
+                        return Ok(Some(text));
+                    }
+                    Place::Key => {
+                        self.key = serde_json::from_slice(&text).map_err(WireError::ListHead)?;
+                        self.place = Place::Colon;
+                    }
+                    _ => {
+                        self.place = Place::CommaOrEnd;
+                        self.keep(&text)?;
+                    }
                 }
-                self.place = Place::CommaOrEnd;
-                self.keep(&text)?;
                 continue;
             }
             let Some(byte) = self.peek() else { return Ok(None) };
             match (self.place, byte) {
-                (Place::KeyOrEnd, b'"') => {
-                    let Some(text) = self.take_value()? else { return Ok(None) };
-                    self.key = serde_json::from_slice(&text).map_err(WireError::ListHead)?;
-                    self.place = Place::Colon;
-                }
+                (Place::KeyOrEnd, b'"') => self.place = Place::Key,
                 (Place::KeyOrEnd | Place::CommaOrEnd, b'}') => self.advance(Place::End),
                 (Place::Colon, b':') => self.advance(Place::ValueStart),
                 (Place::ValueStart, b'[') if self.key == "items" => {
@@ -116,9 +127,9 @@ impl ListSplitter {
     /// The first byte that is not white space, which is dropped.
     fn peek(&mut self) -> Option<u8> {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-        let skip = self.buffer.iter().position(|byte| !blank(byte)).unwrap_or(self.buffer.len());
+        let skip = self.frame.iter().position(|byte| !blank(byte)).unwrap_or(self.frame.len());
         self.drop_front(skip);
-        self.buffer.first().copied()
+        self.frame.first().copied()
     }
 
     fn advance(&mut self, place: Place) {
@@ -127,24 +138,29 @@ impl ListSplitter {
     }
 
     fn drop_front(&mut self, count: usize) {
-        self.buffer.advance(count);
+        self.frame.advance(count);
         self.consumed += count as u64;
     }
 
-    /// The value at the front of the buffer, once it is complete.
+    /// The value that comes next, once it is complete.
     fn take_value(&mut self) -> Result<Option<Bytes>, WireError> {
-        let Some(end) = self.scan.feed(&self.buffer[self.scanned..]) else {
-            self.scanned = self.buffer.len();
-            if self.scanned > MAX_OBJECT_BYTES {
+        let Some(end) = self.scan.feed(&self.frame) else {
+            self.begun.extend_from_slice(&std::mem::take(&mut self.frame));
+            if self.begun.len() > MAX_OBJECT_BYTES {
                 return Err(WireError::TooLarge { limit: MAX_OBJECT_BYTES });
             }
             return Ok(None);
         };
-        let end = self.scanned + end;
-        self.scanned = 0;
         self.scan = ValueScan::default();
-        self.consumed += end as u64;
-        Ok(Some(self.buffer.split_to(end).freeze()))
+        let rest = self.frame.split_to(end);
+        let value = if self.begun.is_empty() {
+            rest
+        } else {
+            self.begun.extend_from_slice(&rest);
+            self.begun.split().freeze()
+        };
+        self.consumed += value.len() as u64;
+        Ok(Some(value))
     }
 
     fn no_items(&self) -> WireError {
@@ -172,7 +188,7 @@ impl Place {
     fn problem(self) -> &'static str {
         match self {
             Self::Start => "it does not begin with '{'",
-            Self::KeyOrEnd => "a key or '}' is missing",
+            Self::KeyOrEnd | Self::Key => "a key or '}' is missing",
             Self::Colon => "':' is missing after a key",
             Self::CommaOrEnd => "',' or '}' is missing after a value",
             Self::ItemCommaOrEnd => "',' or ']' is missing after an item",

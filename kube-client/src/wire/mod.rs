@@ -12,7 +12,7 @@ mod scan;
 pub(crate) use event::EventSplitter;
 pub(crate) use list::ListSplitter;
 
-use crate::core::{FieldSet, ObjectOrigin, PartialObjectMeta, UndecodableObject};
+use crate::core::{FieldSet, ObjectMeta, ObjectOrigin, PartialObjectMeta, UndecodableObject};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -67,8 +67,8 @@ pub(crate) struct Shape {
     object: Arc<FieldSet>,
     /// The same, of an event around an object.
     event: Arc<FieldSet>,
-    /// What is of no interest where only the metadata of an object is looked at, and of one in an event.
-    peeked: Arc<(FieldSet, FieldSet)>,
+    /// What of the metadata is of no interest where only that is looked at.
+    peeked: Arc<FieldSet>,
 }
 
 impl Shape {
@@ -77,7 +77,7 @@ impl Shape {
             expected: expected.into(),
             object: Arc::new(skipped.clone()),
             event: Arc::new(skipped.clone().within("object")),
-            peeked: Arc::new((FieldSet::managed_fields(), FieldSet::managed_fields().within("object"))),
+            peeked: Arc::new(FieldSet::field("managedFields")),
         }
     }
 
@@ -98,12 +98,17 @@ impl Shape {
 
     /// The metadata of an item of a list, without managed fields; `None` where it cannot be read.
     pub(crate) fn peek_item<K>(&self, text: &[u8]) -> Option<PartialObjectMeta<K>> {
-        json::decode(text, &self.peeked.0).ok()
+        json::head(text, &self.peeked).ok().map(partial)
     }
 
     fn undecodable(&self, text: &[u8], origin: ObjectOrigin, source: serde_json::Error) -> WireError {
         Box::new(UndecodableObject::new(&self.expected, origin, source).identified_by(text)).into()
     }
+}
+
+/// The metadata at the beginning of an object.
+fn partial<K>(head: json::Head<ObjectMeta>) -> PartialObjectMeta<K> {
+    PartialObjectMeta::from_parts(head.api_version, head.kind, head.metadata)
 }
 
 #[cfg(test)]

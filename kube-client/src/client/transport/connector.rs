@@ -107,9 +107,10 @@ impl Connector {
         self.tls.as_ref().map_or_else(|| error.to_string(), |tls| (tls.explain)(error))
     }
 
-    async fn connect(self, target: Uri) -> Result<TokioIo<Stream>, ConnectFailure> {
+    /// Opens a connection to what a URI names.
+    pub(super) async fn connect(&self, target: &Uri) -> Result<Stream, ConnectFailure> {
         let host = target.authority().map_or("", |authority| authority.as_str()).to_owned();
-        let dialling = self.dial(&target, &host);
+        let dialling = self.dial(target, &host);
         let raw = match self.limits.connect {
             None => dialling.await?,
             Some(after) => timeout(after, dialling)
@@ -117,11 +118,11 @@ impl Connector {
                 .map_err(|_| ConnectFailure::late(Wait::Connect, after, self.via(&host)))??,
         };
         let stream = if target.scheme() == Some(&Scheme::HTTPS) {
-            self.handshake(raw, &target, &host).await?
+            self.handshake(raw, target, &host).await?
         } else {
             raw
         };
-        Ok(TokioIo::new(Stream::new(stream, self.limits.write)))
+        Ok(Stream::new(stream, self.limits.write))
     }
 
     /// Opens the way to the server, as far as its TLS.
@@ -249,20 +250,6 @@ impl Connector {
         };
         let port = proxy.port().map(|port| format!(":{port}")).unwrap_or_default();
         format!("{host} through the proxy {}{port}", proxy.host().unwrap_or_default())
-    }
-}
-
-impl Service<Uri> for Connector {
-    type Response = TokioIo<Stream>;
-    type Error = ConnectFailure;
-    type Future = BoxFuture<'static, Result<TokioIo<Stream>, ConnectFailure>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectFailure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, target: Uri) -> Self::Future {
-        Box::pin(self.clone().connect(target))
     }
 }
 

@@ -1,19 +1,19 @@
 //! What a failed connection means, and how to say it.
 //!
-//! The HTTP library wraps what the connector reports; a [`ConnectFailure`] travels inside and comes out here whole.
+//! Errors of the stream travel inside of those of the HTTP library, and come out here.
 
 use http::{Method, Uri};
-use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use super::connector::Connector;
 use crate::error::{BoxError, Error, TransportKind, Wait};
 
-/// Why a connection was not made. Cloned out of whatever is wrapped around it.
-#[derive(Clone, Debug)]
+/// Why a connection was not made.
+#[derive(Debug)]
 pub(crate) struct ConnectFailure {
     stage: Stage,
     what: String,
-    source: Option<Shared>,
+    source: Option<BoxError>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ enum Stage {
 
 impl ConnectFailure {
     pub(super) fn failed(kind: TransportKind, what: String, source: impl Into<BoxError>) -> Self {
-        Self { stage: Stage::Failed(kind), what, source: Some(Shared(Arc::from(source.into()))) }
+        Self { stage: Stage::Failed(kind), what, source: Some(source.into()) }
     }
 
     pub(super) fn late(wait: Wait, after: Duration, what: String) -> Self {
@@ -33,11 +33,7 @@ impl ConnectFailure {
 
     fn into_error(self) -> Error {
         match self.stage {
-            Stage::Failed(kind) => Error::Transport {
-                kind,
-                what: self.what,
-                source: self.source.map(|source| Box::new(source) as BoxError),
-            },
+            Stage::Failed(kind) => Error::Transport { kind, what: self.what, source: self.source },
             Stage::Late(wait, after) => Error::Timeout { wait, after, what: self.what },
         }
     }
@@ -50,28 +46,6 @@ impl fmt::Display for ConnectFailure {
 }
 
 impl StdError for ConnectFailure {}
-
-/// An error that several owners hold.
-#[derive(Clone)]
-struct Shared(Arc<dyn StdError + Send + Sync>);
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Display for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl StdError for Shared {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source()
-    }
-}
 
 /// A host name without an address.
 #[derive(Debug)]
@@ -113,33 +87,29 @@ pub(super) fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static
     None
 }
 
-/// What the HTTP library's error about a request means.
-pub(super) fn classify(
-    error: hyper_util::client::legacy::Error,
-    method: &Method,
-    uri: &Uri,
-    connector: &Connector,
-) -> Error {
-    if let Some(failure) = find::<ConnectFailure>(&error) {
-        return failure.clone().into_error();
-    }
+/// What an error about a request means.
+pub(super) fn classify(error: BoxError, method: &Method, uri: &Uri, connector: &Connector) -> Error {
+    let error = match error.downcast::<ConnectFailure>() {
+        Ok(failure) => return failure.into_error(),
+        Err(error) => error,
+    };
     // The request's own body may fail, with an error of this crate.
-    if find::<Error>(&error).is_some() {
+    if find::<Error>(&*error).is_some() {
         return Error::Request {
             what: format!("the body of {method} {} failed", uri.path()),
-            source: Some(error.into()),
+            source: Some(error),
         };
     }
     let host = uri.authority().map_or("", |authority| authority.as_str());
-    if let Some(stalled) = find::<WriteStalled>(&error) {
+    if let Some(stalled) = find::<WriteStalled>(&*error) {
         let what = format!("{method} {host}{}", uri.path());
         return Error::Timeout { wait: Wait::Write, after: stalled.0, what };
     }
     // With TLS 1.3 a server judges the client's certificate only after the client believes the handshake done.
-    if let Some(tls) = find::<rustls::Error>(&error) {
+    if let Some(tls) = find::<rustls::Error>(&*error) {
         let what = format!("no TLS connection to {host}: {}", connector.explain(tls));
         return Error::Transport { kind: TransportKind::Tls, what, source: Some(tls.clone().into()) };
     }
     let what = format!("the connection to {host} broke during {method} {}", uri.path());
-    Error::Transport { kind: TransportKind::Broken, what, source: Some(error.into()) }
+    Error::Transport { kind: TransportKind::Broken, what, source: Some(error) }
 }

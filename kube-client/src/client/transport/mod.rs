@@ -4,23 +4,28 @@
 
 mod connector;
 mod failure;
+mod link;
+mod pool;
 mod stall;
 
 pub(super) use connector::{Connector, Dial, Limits, Tls};
 
 use futures::future::BoxFuture;
-use http::{Request, Response};
-use hyper_util::{
-    client::legacy,
-    rt::{TokioExecutor, TokioTimer},
-};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery, uri::Scheme};
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 use tower::Service;
 
+use self::{
+    link::Link,
+    pool::{Pool, Pooled, Way},
+};
 use super::body::Body;
 use crate::error::BoxError;
 
@@ -30,29 +35,92 @@ pub(super) struct Transport(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    connector: Connector,
-    pool_idle: Option<Duration>,
-    client: RwLock<legacy::Client<Connector, Body>>,
+    connector: RwLock<Connector>,
+    pool: Arc<Pool>,
+    /// How many requests wait for their answers.
+    waiting: AtomicUsize,
 }
 
 impl Transport {
     pub(super) fn new(connector: Connector, pool_idle: Option<Duration>) -> Self {
-        let client = RwLock::new(pool(connector.clone(), pool_idle));
-        Self(Arc::new(Shared { connector, pool_idle, client }))
+        Self(Arc::new(Shared {
+            connector: RwLock::new(connector),
+            pool: Arc::new(Pool::new(pool_idle)),
+            waiting: AtomicUsize::new(0),
+        }))
     }
 
     /// Uses new connections from now on, for a client certificate that has changed. What is under way goes on.
     pub(super) fn renew(&self) {
-        let fresh = pool(self.0.connector.without_sessions(), self.0.pool_idle);
-        *self.0.client.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        let fresh = self.0.connector().without_sessions();
+        *self.0.connector.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        self.0.pool.renew();
     }
 }
 
-fn pool(connector: Connector, idle: Option<Duration>) -> legacy::Client<Connector, Body> {
-    legacy::Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(idle)
-        .build(connector)
+impl Shared {
+    fn connector(&self) -> Connector {
+        self.connector.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends a request over a connection that is there, or over a new one.
+    async fn send(&self, target: &Uri, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
+        let waiting = Waiting::new(&self.waiting);
+        if waiting.others() {
+            tokio::task::yield_now().await;
+        }
+        let way = self.pool.way(target);
+        while let Some(mut link) = self.pool.take(&way) {
+            match link.send(request).await {
+                Ok(response) => return Ok(self.received(response, link, way).await),
+                // The server has closed the connection before anything was sent over it.
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(error.into_error().into()),
+                },
+            }
+        }
+        let mut link = Link::new(self.connector().connect(target).await?).await?;
+        match link.send(request).await {
+            Ok(response) => Ok(self.received(response, link, way).await),
+            Err(error) => Err(error.into_error().into()),
+        }
+    }
+
+    async fn received(
+        &self,
+        response: Response<hyper::body::Incoming>,
+        mut link: Link,
+        way: Way,
+    ) -> Response<Body> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            link.ended().await;
+        }
+        response.map(|incoming| Body::wrap_body(Pooled::new(incoming, link, way, self.pool.clone())))
+    }
+}
+
+/// A request that waits for its answer.
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+    before: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        Self { count, before: count.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Whether there were others at its beginning.
+    fn others(&self) -> bool {
+        self.before > 0
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Service<Request<Body>> for Transport {
@@ -64,21 +132,45 @@ impl Service<Request<Body>> for Transport {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (method, uri) = (request.method().clone(), request.uri().clone());
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let shared = self.0.clone();
-        let response = shared.client.read().unwrap_or_else(PoisonError::into_inner).request(request);
         Box::pin(async move {
-            match response.await {
+            let (method, uri) = (request.method().clone(), request.uri().clone());
+            let sent = match to_origin_form(&mut request) {
+                Ok(()) => shared.send(&uri, request).await,
+                Err(error) => Err(error),
+            };
+            match sent {
                 Ok(mut response) => {
                     // For errors, which name the server.
                     if let (true, Some(server)) = (response.status().is_client_error(), uri.authority()) {
                         response.extensions_mut().insert(server.clone());
                     }
-                    Ok(response.map(Body::wrap_body))
+                    Ok(response)
                 }
-                Err(error) => Err(failure::classify(error, &method, &uri, &shared.connector).into()),
+                Err(error) => Err(failure::classify(error, &method, &uri, &shared.connector()).into()),
             }
         })
     }
+}
+
+/// Servers are sent the path alone, and the host in a header.
+fn to_origin_form(request: &mut Request<Body>) -> Result<(), BoxError> {
+    if !request.headers().contains_key(header::HOST) {
+        let host = host(request.uri())?;
+        request.headers_mut().insert(header::HOST, host);
+    }
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = path.unwrap_or_else(|| PathAndQuery::from_static("/")).into();
+    Ok(())
+}
+
+/// The host, and the port where it is not the scheme's own.
+fn host(uri: &Uri) -> Result<HeaderValue, BoxError> {
+    let host = uri.host().ok_or("the address names no host")?;
+    let usual = if uri.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
+    Ok(match uri.port_u16() {
+        Some(port) if port != usual => HeaderValue::try_from(format!("{host}:{port}"))?,
+        _ => HeaderValue::from_str(host)?,
+    })
 }

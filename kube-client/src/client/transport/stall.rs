@@ -1,6 +1,5 @@
 //! A connection on which a write that makes no progress fails after a while.
 
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use std::{
     io,
     pin::Pin,
@@ -79,12 +78,6 @@ impl AsyncWrite for Stream {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.get_mut().bounded(cx, |inner, cx| inner.poll_write_vectored(cx, pieces))
-    }
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        Connected::new()
     }
 }
 

@@ -43,7 +43,17 @@ impl<'de, K> Deserialize<'de> for PartialObjectMeta<K> {
             metadata: ObjectMeta,
         }
         let raw = Raw::deserialize(deserializer)?;
-        Ok(Self { types: join_types(raw.api_version, raw.kind), metadata: raw.metadata, kind: PhantomData })
+        Ok(Self::from_parts(raw.api_version, raw.kind, raw.metadata))
+    }
+}
+
+impl<K> PartialObjectMeta<K> {
+    pub(crate) fn from_parts(
+        api_version: Option<String>,
+        kind: Option<String>,
+        metadata: ObjectMeta,
+    ) -> Self {
+        Self { types: join_types(api_version, kind), metadata, kind: PhantomData }
     }
 }
 

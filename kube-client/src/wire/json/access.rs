@@ -7,6 +7,7 @@ use super::reader::{Reader, error};
 use super::value::Value;
 use crate::core::FieldNode;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
+use std::ops::ControlFlow;
 
 /// How deep lists are counted ahead: each level looks at its text once more.
 const COUNTED_DEPTH: u8 = 16;
@@ -58,6 +59,23 @@ impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
     }
 }
 
+impl<'de> Members<'_, 'de, '_> {
+    /// Shows each member's key, and the reader at its value, which has to be gone behind; until that is enough.
+    pub(super) fn each(
+        mut self,
+        mut see: impl FnMut(&str, &mut Reader<'de>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        while self.next()? {
+            let key = self.reader.string()?;
+            self.colon()?;
+            if see(&key, self.reader)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl<'de> MapAccess<'de> for Members<'_, 'de, '_> {
     type Error = serde_json::Error;
 
@@ -85,20 +103,17 @@ impl<'de> MapAccess<'de> for Members<'_, 'de, '_> {
     }
 }
 
-/// The elements of a list, which knows how many there are.
+/// The elements of a list, which can tell how many there are.
 pub(super) struct Elements<'r, 'de, 'f> {
     reader: &'r mut Reader<'de>,
     element: Option<&'f FieldNode>,
-    /// How many are left, as far as that is known.
-    left: Option<usize>,
     first: bool,
 }
 
 impl<'r, 'de, 'f> Elements<'r, 'de, 'f> {
     pub(super) fn new(reader: &'r mut Reader<'de>, fields: Option<&'f FieldNode>) -> Self {
         let element = fields.and_then(FieldNode::elements);
-        let left = if reader.depth() > COUNTED_DEPTH { None } else { count_elements(reader.rest()) };
-        Self { reader, element, left, first: true }
+        Self { reader, element, first: true }
     }
 
     /// Goes to the next element; whether there is one.
@@ -132,14 +147,15 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de, '_> {
         if !self.next()? {
             return Ok(None);
         }
-        self.left = self.left.map(|left| left.saturating_sub(1));
         seed.deserialize(Value::new(self.reader, self.element)).map(Some)
     }
 
+    /// Counted when it is asked for, which is before the first element.
     fn size_hint(&self) -> Option<usize> {
         match self.element {
             Some(element) if element.skips() => Some(0),
-            _ => self.left,
+            _ if !self.first || self.reader.depth() > COUNTED_DEPTH => None,
+            _ => count_elements(self.reader.rest()),
         }
     }
 }

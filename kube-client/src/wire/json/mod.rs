@@ -10,8 +10,11 @@
 mod access;
 mod key;
 mod number;
+mod peek;
 mod reader;
 mod value;
+
+pub(crate) use peek::{Head, event_head, head};
 
 use crate::core::FieldSet;
 use reader::Reader;
@@ -26,11 +29,7 @@ type Result<T, E = serde_json::Error> = std::result::Result<T, E>;
 ///
 /// When the text is not JSON, or not a `T`; the error tells where.
 pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldSet) -> Result<T> {
-    let text = std::str::from_utf8(text).map_err(|error| {
-        let before = &text[..error.valid_up_to()];
-        at_position("bytes that are not UTF-8", before)
-    })?;
-    let mut reader = Reader::new(text);
+    let mut reader = Reader::new(utf8(text)?);
     let fields = (!skipped.is_empty()).then(|| skipped.root());
     let value = T::deserialize(Value::new(&mut reader, fields));
     value.and_then(|value| reader.end().map(|()| value)).map_err(|error| {
@@ -38,6 +37,13 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldS
         let error = error.to_string();
         let problem = error.split(" at line ").next().unwrap_or_default();
         at_position(problem, reader.before())
+    })
+}
+
+fn utf8(text: &[u8]) -> Result<&str> {
+    std::str::from_utf8(text).map_err(|error| {
+        let before = &text[..error.valid_up_to()];
+        at_position("bytes that are not UTF-8", before)
     })
 }
 

@@ -1,0 +1,115 @@
+//! Reading the beginning of a text: who an object is, without a look at what comes behind its metadata.
+
+use super::access::Members;
+use super::reader::Reader;
+use super::value::Value;
+use super::{Result, utf8};
+use crate::core::FieldSet;
+use serde::de::{Deserialize, Error as _};
+use std::borrow::Cow;
+use std::ops::ControlFlow::{Break, Continue};
+
+/// The beginning of an object.
+#[derive(Debug)]
+pub(crate) struct Head<M> {
+    pub(crate) api_version: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) metadata: M,
+}
+
+/// Reads an object up to its metadata, of which the fields in `skipped` are left out. An object may hold its type behind its
+/// metadata, though servers do not write it there: then it is not seen.
+pub(crate) fn head<'de, M: Deserialize<'de>>(text: &'de [u8], skipped: &FieldSet) -> Result<Head<M>> {
+    head_of(&mut Reader::new(utf8(text)?), skipped)
+}
+
+/// Reads an event up to the metadata of its object; the event's type comes first.
+pub(crate) fn event_head<'de, M: Deserialize<'de>>(
+    line: &'de [u8],
+    skipped: &FieldSet,
+) -> Result<(Cow<'de, str>, Head<M>)> {
+    let (mut kind, mut object) = (None, None);
+    members(&mut Reader::new(utf8(line)?), |key, reader| {
+        match key {
+            "type" => kind = Some(Cow::deserialize(Value::new(reader, None))?),
+            "object" => object = Some(head_of(reader, skipped)?),
+            _ => reader.skip()?,
+        }
+        Ok(if object.is_some() { Break(()) } else { Continue(()) })
+    })?;
+    kind.zip(object).ok_or_else(|| serde_json::Error::custom("no event begins with this"))
+}
+
+fn head_of<'de, M: Deserialize<'de>>(reader: &mut Reader<'de>, skipped: &FieldSet) -> Result<Head<M>> {
+    let (mut api_version, mut kind, mut metadata) = (None, None, None);
+    members(reader, |key, reader| {
+        match key {
+            "apiVersion" => api_version = Deserialize::deserialize(Value::new(reader, None))?,
+            "kind" => kind = Deserialize::deserialize(Value::new(reader, None))?,
+            "metadata" => metadata = Some(M::deserialize(Value::new(reader, Some(skipped.root())))?),
+            _ => reader.skip()?,
+        }
+        Ok(if metadata.is_some() { Break(()) } else { Continue(()) })
+    })?;
+    match metadata {
+        Some(metadata) => Ok(Head { api_version, kind, metadata }),
+        None => Err(serde_json::Error::missing_field("metadata")),
+    }
+}
+
+/// Shows each member of the object that comes next, until it is enough.
+fn members<'de>(
+    reader: &mut Reader<'de>,
+    see: impl FnMut(&str, &mut Reader<'de>) -> Result<std::ops::ControlFlow<()>>,
+) -> Result<()> {
+    if reader.need("an object")? != b'{' {
+        return super::reader::error("expected an object");
+    }
+    reader.enter()?;
+    Members::new(reader, None).each(see)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::ObjectMeta;
+
+    fn name(head: Head<ObjectMeta>) -> Option<String> {
+        assert_eq!(head.metadata.managed_fields, None);
+        head.metadata.name
+    }
+
+    #[test]
+    fn what_comes_behind_the_metadata_is_not_looked_at() {
+        let text =
+            br#"{"kind":"Pod","spec":{"a":[1]},"metadata":{"managedFields":[{}],"name":"x"},"status":{]"#;
+        let head = head::<ObjectMeta>(text, &FieldSet::field("managedFields")).unwrap();
+        assert_eq!((head.kind.as_deref(), head.api_version.as_deref()), (Some("Pod"), None));
+        assert_eq!(name(head).as_deref(), Some("x"));
+        let line = br#"{"type":"ADDED","object":{"apiVersion":"v1","metadata":{"name":"y","managedFields":1},"spec":["#;
+        let (kind, head) = event_head::<ObjectMeta>(line, &FieldSet::field("managedFields")).unwrap();
+        assert_eq!((&*kind, name(head).as_deref()), ("ADDED", Some("y")));
+    }
+
+    #[test]
+    fn what_has_no_such_beginning_is_an_error() {
+        for text in [
+            "",
+            "7",
+            "{}",
+            r#"{"kind":"Pod"}"#,
+            r#"{"metadata":7}"#,
+            r#"{"spec":"#,
+            r#"{"kind":[],"metadata":{}}"#,
+        ] {
+            assert!(head::<ObjectMeta>(text.as_bytes(), &FieldSet::none()).is_err(), "{text}");
+        }
+        for line in [
+            r#"{"type":"ADDED"}"#,
+            r#"{"object":{"metadata":{}},"type":"ADDED"}"#,
+            r#"{"type":"ADDED","object":7}"#,
+        ] {
+            assert!(event_head::<ObjectMeta>(line.as_bytes(), &FieldSet::none()).is_err(), "{line}");
+        }
+    }
+}
