@@ -64,7 +64,7 @@ impl<T: Send + 'static> Pipeline<T> {
             RuntimeFlavor::CurrentThread => 0,
             _ => match runtime.metrics().num_workers() {
                 1 => 0,
-                workers => workers + 1,
+                workers => 2 * workers,
             },
         });
         Self {
