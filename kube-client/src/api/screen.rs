@@ -1,7 +1,7 @@
 //! Screens: looking at an object's metadata before the object is decoded.
 
 use super::{PartialObjectMeta, WatchEvent};
-use crate::core::{Bookmark, BookmarkMeta, ObjectOrigin, TypeMeta};
+use crate::core::{Bookmark, BookmarkMeta, FieldSet, ObjectOrigin, TypeMeta};
 use crate::wire::{Shape, WireError};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -30,13 +30,13 @@ pub(super) type Screen<T> = Box<dyn FnMut(&[u8]) -> Verdict<T> + Send>;
 
 /// For the items of a list.
 pub(super) fn of_items<K, T>(
-    shape: Shape,
+    skipped: FieldSet,
     mut look: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Look + Send + 'static,
 ) -> Screen<T>
 where
     K: 'static,
 {
-    Box::new(move |text| match shape.peek_item(text) {
+    Box::new(move |text| match Shape::peek_item(text, &skipped) {
         // The decoder says what is wrong with it.
         None => Verdict::Decode,
         Some(metadata) => match look(ObjectOrigin::List, &metadata) {
@@ -49,12 +49,13 @@ where
 /// For the events of a watch.
 pub(super) fn of_events<K>(
     shape: Shape,
+    skipped: FieldSet,
     mut look: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Look + Send + 'static,
 ) -> Screen<WatchEvent<K>>
 where
     K: DeserializeOwned + 'static,
 {
-    Box::new(move |line| match shape.peek_event(line) {
+    Box::new(move |line| match Shape::peek_event(line, &skipped) {
         None => Verdict::Decode,
         Some((origin, metadata)) => match look(origin, &metadata) {
             Look::Keep => Verdict::Decode,

@@ -48,13 +48,9 @@ impl FieldSet {
 
     /// `metadata.managedFields`: who set which field, often a third of an object, and of use to few.
     pub fn managed_fields() -> Self {
-        Self::field("managedFields").within("metadata")
-    }
-
-    /// A field at the root.
-    pub(crate) fn field(name: &str) -> Self {
         let node = FieldNode { skip: true, ..FieldNode::default() };
-        Self { root: FieldNode { fields: BTreeMap::from([(name.to_owned(), node)]), ..FieldNode::default() } }
+        let fields = BTreeMap::from([("managedFields".to_owned(), node)]);
+        Self { root: FieldNode { fields, ..FieldNode::default() } }.within("metadata")
     }
 
     /// The same fields of objects that are themselves the field `name` of something.

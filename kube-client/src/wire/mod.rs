@@ -67,8 +67,6 @@ pub(crate) struct Shape {
     object: Arc<FieldSet>,
     /// The same, of an event around an object.
     event: Arc<FieldSet>,
-    /// What of the metadata is of no interest where only that is looked at.
-    peeked: Arc<FieldSet>,
 }
 
 impl Shape {
@@ -77,7 +75,6 @@ impl Shape {
             expected: expected.into(),
             object: Arc::new(skipped.clone()),
             event: Arc::new(skipped.clone().within("object")),
-            peeked: Arc::new(FieldSet::field("managedFields")),
         }
     }
 
@@ -96,9 +93,9 @@ impl Shape {
         self.object(text).map_err(|source| self.undecodable(text, ObjectOrigin::List, source))
     }
 
-    /// The metadata of an item of a list, without managed fields; `None` where it cannot be read.
-    pub(crate) fn peek_item<K>(&self, text: &[u8]) -> Option<PartialObjectMeta<K>> {
-        json::head(text, &self.peeked).ok().map(partial)
+    /// The metadata of an item of a list, without the fields in `skipped`; `None` where it cannot be read.
+    pub(crate) fn peek_item<K>(text: &[u8], skipped: &FieldSet) -> Option<PartialObjectMeta<K>> {
+        json::head(text, skipped).ok().map(partial)
     }
 
     fn undecodable(&self, text: &[u8], origin: ObjectOrigin, source: serde_json::Error) -> WireError {

@@ -51,7 +51,8 @@ impl ValueScan {
         let (strings, depth) = (&mut self.strings, &mut self.depth);
         let last = blocks(text, |block, length| {
             let outside = strings.outside(block, length);
-            let (open, close) = if *depth == 0 { all_brackets(block, outside) } else { brackets(block, outside) };
+            let (open, close) =
+                if *depth == 0 { all_brackets(block, outside) } else { brackets(block, outside) };
             if *depth > ones(close) {
                 *depth = *depth + ones(open) - ones(close);
                 return None;

@@ -1,7 +1,7 @@
 //! Filters that a watcher applies before it decodes an object.
 
 use super::predicate::Predicate;
-use crate::watcher::{Screen, Watcher};
+use crate::watcher::{Screen, Sight, Watcher};
 use ahash::{AHashMap, AHashSet, RandomState};
 use kube_client::Resource;
 use kube_client::api::{Look, PartialObjectMeta};
@@ -59,6 +59,10 @@ struct Changes<P> {
 }
 
 impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> Screen<K> for Changes<P> {
+    fn sight(&self) -> Sight {
+        Sight::Metadata
+    }
+
     fn start_over(&mut self) {
         self.numbers.clear();
     }
@@ -89,6 +93,10 @@ struct Labelled {
 }
 
 impl<K> Screen<K> for Labelled {
+    fn sight(&self) -> Sight {
+        Sight::Labels
+    }
+
     fn start_over(&mut self) {
         self.passed.clear();
     }

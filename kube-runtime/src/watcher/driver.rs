@@ -257,11 +257,11 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             Request::List(page) => self.open_list(&page),
             Request::StreamingList => Box::pin(async move {
                 let stream = api.watch(&wp.initial_events(), "").await?;
-                Ok(Body::events(screened(stream, screens), asked_at, Some(STALL)))
+                Ok(Body::events(screens.over_events(stream), asked_at, Some(STALL)))
             }),
             Request::Watch { version } => Box::pin(async move {
                 let stream = api.watch(&wp, &version).await?;
-                Ok(Body::events(screened(stream, screens), asked_at, None))
+                Ok(Body::events(screens.over_events(stream), asked_at, None))
             }),
         }
     }
@@ -270,25 +270,18 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         let api = self.api.clone();
         let lp = self.config.list_params(page);
         let screens = self.screens.clone();
-        Box::pin(async move {
-            let stream = api.list_stream(&lp).await?;
-            Ok(Body::List(Box::new(if screens.is_empty() {
-                stream
-            } else {
-                stream.screened(move |origin, object| screens.look(origin, object))
-            })))
-        })
+        Box::pin(async move { Ok(Body::List(Box::new(screens.over_list(api.list_stream(&lp).await?)))) })
     }
 }
 
-fn screened<K>(stream: EventStream<K>, screens: Screens<K>) -> EventStream<K>
-where
-    K: DeserializeOwned + Send + 'static,
-{
-    if screens.is_empty() {
-        return stream;
+/// A server that does not know of the present state sends changes all the same. What a screen has dropped of it comes as a
+/// bookmark without a type.
+fn is_of_present_state<K>(event: &WatchEvent<K>) -> bool {
+    match event {
+        WatchEvent::Added(_) => true,
+        WatchEvent::Bookmark(bookmark) => bookmark.types.kind.is_empty(),
+        _ => false,
     }
-    stream.screened(move |origin, object| screens.look(origin, object))
 }
 
 impl<K> Body<K> {
@@ -319,14 +312,7 @@ impl<K: DeserializeOwned + Send + 'static> Body<K> {
                         WatchEvent::Bookmark(bookmark) if bookmark.ends_initial_events() => {
                             (*stall, *since, *ending) = (None, Instant::now(), Ending::AfterState);
                         }
-                        // Only these make up the present state: a server that does not know of it sends changes all the same.
-                        WatchEvent::Added(_) => {
-                            if let Some(timer) = stall {
-                                timer.as_mut().reset(Instant::now() + STALL);
-                            }
-                        }
-                        // What a screen has dropped of it comes as a bookmark without a type.
-                        WatchEvent::Bookmark(bookmark) if bookmark.types.kind.is_empty() => {
+                        event if is_of_present_state(event) => {
                             if let Some(timer) = stall {
                                 timer.as_mut().reset(Instant::now() + STALL);
                             }

@@ -2,12 +2,24 @@
 //!
 //! The state lives here, across the watches and lists of one watcher; what is looked at is for the layers above.
 
-use kube_client::api::{Look, PartialObjectMeta};
-use kube_client::core::ObjectOrigin;
+use kube_client::api::{EventStream, ListStream, Look, PartialObjectMeta};
+use kube_client::core::{FieldSet, ObjectOrigin};
+use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// What of an object a screen looks at, besides who it is and its version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    Labels,
+    /// All of the metadata but `managedFields`.
+    Metadata,
+}
 
 /// Decides about objects by their metadata.
 pub(crate) trait Screen<K>: Send {
+    /// What it looks at.
+    fn sight(&self) -> Sight;
+
     /// The present state comes anew: whatever is known of objects is void.
     fn start_over(&mut self);
     /// What becomes of an object. Those of the present state come from a list or as added, as new ones do: they must not be
@@ -35,8 +47,41 @@ impl<K> Screens<K> {
         self.with(|screens| screens.push(screen));
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.with(|screens| screens.is_empty())
+    /// The items of a list that pass.
+    pub(super) fn over_list(self, list: ListStream<K>) -> ListStream<K>
+    where
+        K: DeserializeOwned + Send + 'static,
+    {
+        match self.skipped() {
+            Some(skipped) => list.screened(skipped, move |origin, object| self.look(origin, object)),
+            None => list,
+        }
+    }
+
+    /// The events of a watch that pass.
+    pub(super) fn over_events(self, events: EventStream<K>) -> EventStream<K>
+    where
+        K: DeserializeOwned + Send + 'static,
+    {
+        match self.skipped() {
+            Some(skipped) => events.screened(skipped, move |origin, object| self.look(origin, object)),
+            None => events,
+        }
+    }
+
+    /// The fields that nobody looks at; `None` where nobody looks.
+    fn skipped(&self) -> Option<FieldSet> {
+        let sights: Vec<_> = self.with(|screens| screens.iter().map(|screen| screen.sight()).collect());
+        if sights.is_empty() {
+            return None;
+        }
+        let unseen: &[&str] = if sights.contains(&Sight::Metadata) {
+            &[]
+        } else {
+            &["annotations", "creationTimestamp", "finalizers", "generateName", "ownerReferences", "selfLink"]
+        };
+        let unseen = unseen.iter().filter_map(|field| format!("metadata.{field}").parse().ok());
+        Some(unseen.fold(FieldSet::managed_fields(), FieldSet::and))
     }
 
     pub(super) fn start_over(&self) {
@@ -44,7 +89,7 @@ impl<K> Screens<K> {
     }
 
     /// What all of them together make of an object.
-    pub(super) fn look(&self, mut origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Look {
+    fn look(&self, mut origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Look {
         self.with(|screens| {
             let mut result = Look::Keep;
             for screen in screens {

@@ -17,7 +17,7 @@ pub(crate) struct Head<M> {
     pub(crate) metadata: M,
 }
 
-/// Reads an object up to its metadata, of which the fields in `skipped` are left out. An object may hold its type behind its
+/// Reads an object up to its metadata, without the fields in `skipped`. An object may hold its type behind its
 /// metadata, though servers do not write it there: then it is not seen.
 pub(crate) fn head<'de, M: Deserialize<'de>>(text: &'de [u8], skipped: &FieldSet) -> Result<Head<M>> {
     head_of(&mut Reader::new(utf8(text)?), skipped)
@@ -46,7 +46,7 @@ fn head_of<'de, M: Deserialize<'de>>(reader: &mut Reader<'de>, skipped: &FieldSe
         match key {
             "apiVersion" => api_version = Deserialize::deserialize(Value::new(reader, None))?,
             "kind" => kind = Deserialize::deserialize(Value::new(reader, None))?,
-            "metadata" => metadata = Some(M::deserialize(Value::new(reader, Some(skipped.root())))?),
+            "metadata" => metadata = Some(M::deserialize(Value::new(reader, skipped.root().field(key)))?),
             _ => reader.skip()?,
         }
         Ok(if metadata.is_some() { Break(()) } else { Continue(()) })
@@ -83,11 +83,11 @@ mod tests {
     fn what_comes_behind_the_metadata_is_not_looked_at() {
         let text =
             br#"{"kind":"Pod","spec":{"a":[1]},"metadata":{"managedFields":[{}],"name":"x"},"status":{]"#;
-        let head = head::<ObjectMeta>(text, &FieldSet::field("managedFields")).unwrap();
+        let head = head::<ObjectMeta>(text, &FieldSet::managed_fields()).unwrap();
         assert_eq!((head.kind.as_deref(), head.api_version.as_deref()), (Some("Pod"), None));
         assert_eq!(name(head).as_deref(), Some("x"));
         let line = br#"{"type":"ADDED","object":{"apiVersion":"v1","metadata":{"name":"y","managedFields":1},"spec":["#;
-        let (kind, head) = event_head::<ObjectMeta>(line, &FieldSet::field("managedFields")).unwrap();
+        let (kind, head) = event_head::<ObjectMeta>(line, &FieldSet::managed_fields()).unwrap();
         assert_eq!((&*kind, name(head).as_deref()), ("ADDED", Some("y")));
     }
 
