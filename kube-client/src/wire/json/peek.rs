@@ -23,7 +23,7 @@ pub(crate) fn head<'de, M: Deserialize<'de>>(text: &'de [u8], skipped: &FieldSet
     head_of(&mut Reader::new(utf8(text)?), skipped)
 }
 
-/// Reads an event up to the metadata of its object; the event's type comes first.
+/// Reads an event up to the metadata of its object, where its type comes first, as servers write it; else all of it.
 pub(crate) fn event_head<'de, M: Deserialize<'de>>(
     line: &'de [u8],
     skipped: &FieldSet,
@@ -32,10 +32,17 @@ pub(crate) fn event_head<'de, M: Deserialize<'de>>(
     members(&mut Reader::new(utf8(line)?), |key, reader| {
         match key {
             "type" => kind = Some(Cow::deserialize(Value::new(reader, None))?),
-            "object" => object = Some(head_of(reader, skipped)?),
+            "object" => {
+                let begin = reader.clone();
+                object = Some(head_of(reader, skipped)?);
+                if kind.is_none() {
+                    *reader = begin;
+                    reader.skip()?;
+                }
+            }
             _ => reader.skip()?,
         }
-        Ok(if object.is_some() { Break(()) } else { Continue(()) })
+        Ok(if kind.is_some() && object.is_some() { Break(()) } else { Continue(()) })
     })?;
     kind.zip(object).ok_or_else(|| serde_json::Error::custom("no event begins with this"))
 }
@@ -89,6 +96,9 @@ mod tests {
         let line = br#"{"type":"ADDED","object":{"apiVersion":"v1","metadata":{"name":"y","managedFields":1},"spec":["#;
         let (kind, head) = event_head::<ObjectMeta>(line, &FieldSet::managed_fields()).unwrap();
         assert_eq!((&*kind, name(head).as_deref()), ("ADDED", Some("y")));
+        let line = br#"{"object":{"metadata":{"name":"z"},"spec":{"type":"x"}},"type":"DELETED"}"#;
+        let (kind, head) = event_head::<ObjectMeta>(line, &FieldSet::none()).unwrap();
+        assert_eq!((&*kind, name(head).as_deref()), ("DELETED", Some("z")));
     }
 
     #[test]
@@ -104,11 +114,8 @@ mod tests {
         ] {
             assert!(head::<ObjectMeta>(text.as_bytes(), &FieldSet::none()).is_err(), "{text}");
         }
-        for line in [
-            r#"{"type":"ADDED"}"#,
-            r#"{"object":{"metadata":{}},"type":"ADDED"}"#,
-            r#"{"type":"ADDED","object":7}"#,
-        ] {
+        for line in [r#"{"type":"ADDED"}"#, r#"{"object":{"metadata":{}}}"#, r#"{"type":"ADDED","object":7}"#]
+        {
             assert!(event_head::<ObjectMeta>(line.as_bytes(), &FieldSet::none()).is_err(), "{line}");
         }
     }

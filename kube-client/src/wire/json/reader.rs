@@ -9,6 +9,7 @@ use std::borrow::Cow;
 /// How deep values may be nested: as deep as serde_json lets them.
 const MAX_DEPTH: u8 = 128;
 
+#[derive(Clone)]
 pub(super) struct Reader<'de> {
     text: &'de str,
     at: usize,
