@@ -184,6 +184,75 @@ async fn a_panic_is_the_failure_of_its_object() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_after_a_wait_is_the_failure_of_its_object_too() {
+    async fn panicking(_: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+        log.work(Duration::from_secs(1)).await;
+        panic!("boom");
+    }
+    let sim = Sim::new();
+    put(&sim, "bad", "1");
+    let mut results =
+        controller(&sim).run(panicking, controller::backoff_on_error, Arc::new(Log::default())).boxed();
+    let error = results.next().await.unwrap().unwrap_err();
+    assert!(
+        matches!(&error, Error::ReconcilerPanicked(object, message) if object.name == "bad" && message == "boom")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reconcile_is_a_task_of_its_own_once_it_waits_and_no_sooner() {
+    async fn noting(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+        log.note(format!("{} begins in {}", map.name_any(), tokio::task::id()));
+        if map.name_any() == "waiting" {
+            log.work(Duration::from_secs(1)).await;
+            log.note(format!("{} ends in {}", map.name_any(), tokio::task::id()));
+        }
+        Ok(Action::await_change())
+    }
+    let sim = Sim::new();
+    put(&sim, "waiting", "1");
+    put(&sim, "still", "1");
+    let log = Arc::new(Log::default());
+    let mut results = controller(&sim).run(noting, controller::backoff_on_error, log.clone()).boxed();
+    let own = tokio::spawn(async move {
+        run_for(5, &mut results).await;
+        tokio::task::id()
+    });
+    let own = own.await.unwrap();
+    let lines = log.take();
+    for begun in ["still", "waiting"] {
+        assert!(lines.contains(&format!("{begun} begins in {own}")), "{own} in {lines:?}");
+    }
+    let end = lines.iter().find(|line| line.starts_with("waiting ends")).unwrap();
+    assert_ne!(*end, format!("waiting ends in {own}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_reconciles_that_do_nothing_let_others_run() {
+    let sim = Sim::new();
+    for n in 0..500 {
+        put(&sim, &format!("map-{n}"), "1");
+    }
+    let log = Arc::new(Log::default());
+    let mut results = controller(&sim).run(simple, controller::backoff_on_error, log.clone()).boxed();
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counter = turns.clone();
+    let other = tokio::spawn(async move {
+        loop {
+            counter.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+        }
+    });
+    results.next().await.unwrap().unwrap();
+    let before = turns.load(Ordering::SeqCst);
+    for _ in 1..500 {
+        results.next().await.unwrap().unwrap();
+    }
+    assert!(turns.load(Ordering::SeqCst) >= before + 3, "{turns:?} after {before}");
+    other.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_of_the_error_policy_is_the_failure_of_its_object() {
     async fn failing(map: Arc<ConfigMap>, _: Arc<()>) -> Result<Action, NotToday> {
         if map.name_any() == "bad" { Err(NotToday) } else { Ok(Action::await_change()) }

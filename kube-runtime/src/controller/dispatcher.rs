@@ -23,7 +23,7 @@ use tokio::time::{Instant, Sleep};
 /// How many names are taken from the sources before it is looked at what can run and what has ended.
 const BATCH: usize = 128;
 
-pub(super) struct Dispatcher<K: Resource, R, P, Ctx, E> {
+pub(super) struct Dispatcher<K: Resource, R, P, Ctx, E: std::error::Error + 'static> {
     sources: SelectAll<Source<K>>,
     store: Store<K>,
     /// Until the store is complete for the first time.
@@ -93,7 +93,9 @@ where
             }
             self.loading = None;
         }
-        while self.executor.running() < self.config.concurrency
+        // What has ended comes out before anything else is started: whoever takes it polls again.
+        while !self.executor.has_ended()
+            && self.executor.running() < self.config.concurrency
             && let Some(key) = self.queue.take(Instant::now())
         {
             match self.store.get(&key) {
@@ -155,7 +157,7 @@ where
     }
 }
 
-impl<K: Resource, R, P, Ctx, E> Unpin for Dispatcher<K, R, P, Ctx, E> {}
+impl<K: Resource, R, P, Ctx, E: std::error::Error + 'static> Unpin for Dispatcher<K, R, P, Ctx, E> {}
 
 impl<K, R, P, Ctx, E, Fut> Stream for Dispatcher<K, R, P, Ctx, E>
 where
@@ -180,7 +182,8 @@ where
             return Poll::Ready(Some(item));
         }
         if !running {
-            return if this.executor.running() == 0 { Poll::Ready(None) } else { Poll::Pending };
+            let idle = this.executor.running() == 0 && !this.executor.has_ended();
+            return if idle { Poll::Ready(None) } else { Poll::Pending };
         }
         let taken = this.poll_sources(cx);
         this.start(cx);

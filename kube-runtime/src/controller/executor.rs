@@ -1,4 +1,7 @@
-//! `Executor`: runs reconciles as tasks, and tells how each has ended.
+//! `Executor`: runs reconciles, and tells how each has ended.
+//!
+//! A reconcile that has nothing to wait for, as most have when nothing is to be done, ends where it is started. Any other one
+//! goes on as a task.
 
 use super::{Action, Error};
 use crate::reflector::ObjectRef;
@@ -6,20 +9,34 @@ use ahash::AHashMap;
 use kube_client::Resource;
 use std::{
     any::Any,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
+    thread,
+    time::Duration,
 };
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet, coop};
+use tokio::time::Instant;
 use tracing::Instrument;
 
+/// How long a reconcile may compute before it waits for something, and still be begun where it is started.
+const SHORT: Duration = Duration::from_micros(50);
+/// How many reconciles are left to tasks from the beginning after one that has computed for longer.
+const LEFT_TO_TASKS: u32 = 100;
+
 /// The user's functions, and what they are working on. Dropping it cancels every task.
-pub(super) struct Executor<K: Resource, R, P, Ctx, E> {
+pub(super) struct Executor<K: Resource, R, P, Ctx, E: std::error::Error + 'static> {
     reconciler: R,
     error_policy: P,
     context: Arc<Ctx>,
     tasks: JoinSet<(Arc<K>, Result<Action, E>)>,
     running: AHashMap<Id, ObjectRef<K>>,
+    /// What has ended where it was started.
+    ended: VecDeque<Ended<K, E>>,
+    /// How many reconciles are still to be tasks from the beginning.
+    left_to_tasks: u32,
 }
 
 /// How a reconcile has ended.
@@ -39,26 +56,71 @@ where
     E: std::error::Error + Send + 'static,
 {
     pub(super) fn new(reconciler: R, error_policy: P, context: Arc<Ctx>) -> Self {
-        Self { reconciler, error_policy, context, tasks: JoinSet::new(), running: AHashMap::new() }
+        Self {
+            reconciler,
+            error_policy,
+            context,
+            tasks: JoinSet::new(),
+            running: AHashMap::new(),
+            ended: VecDeque::new(),
+            left_to_tasks: 0,
+        }
     }
 
     pub(super) fn start(&mut self, key: ObjectRef<K>, object: Arc<K>) {
         let span = tracing::info_span!("reconciling object", object.ref = %key);
         let call = AssertUnwindSafe(|| (self.reconciler)(object.clone(), self.context.clone()));
-        let handle = match catch_unwind(call) {
-            Ok(reconcile) => self.tasks.spawn(async move { (object, reconcile.await) }.instrument(span)),
-            // It panicked before there was a future: let a task fail in its place, as for every other panic.
-            Err(panic) => self.tasks.spawn(async move { resume_unwind(panic) }),
+        let mut reconcile = match catch_unwind(call) {
+            Ok(reconcile) => Box::pin(reconcile.instrument(span)),
+            Err(panic) => return self.ended.push_back(panicked(key, &*panic)),
         };
-        self.running.insert(handle.id(), key);
+        match self.begin(reconcile.as_mut()) {
+            Ok(Poll::Ready(result)) => {
+                let ended = self.returned(key, object, result);
+                self.ended.push_back(ended);
+            }
+            Ok(Poll::Pending) => {
+                let handle = self.tasks.spawn(async move { (object, reconcile.await) });
+                self.running.insert(handle.id(), key);
+            }
+            Err(panic) => self.ended.push_back(panicked(key, &*panic)),
+        }
     }
 
+    /// Polls a reconcile for the first time, unless such take long. Nobody is woken for it: as a task it is polled again.
+    fn begin<F: Future>(&mut self, reconcile: Pin<&mut F>) -> thread::Result<Poll<F::Output>> {
+        if self.left_to_tasks > 0 {
+            self.left_to_tasks -= 1;
+            return Ok(Poll::Pending);
+        }
+        let begun = Instant::now();
+        // What it uses up must not count as the controller's own.
+        let mut reconcile = coop::unconstrained(reconcile);
+        let poll = || Pin::new(&mut reconcile).poll(&mut Context::from_waker(Waker::noop()));
+        let polled = catch_unwind(AssertUnwindSafe(poll));
+        if begun.elapsed() > SHORT {
+            self.left_to_tasks = LEFT_TO_TASKS;
+        }
+        polled
+    }
+
+    /// How many reconciles go on as tasks.
     pub(super) fn running(&self) -> usize {
         self.running.len()
     }
 
+    /// Whether one has ended where it was started.
+    pub(super) fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
     /// The next reconcile that has ended; `None` if none is running.
     pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended<K, E>>> {
+        if !self.ended.is_empty() {
+            // Others have to run at times, however much there is to do.
+            ready!(coop::poll_proceed(cx)).made_progress();
+            return Poll::Ready(self.ended.pop_front());
+        }
         Poll::Ready(match ready!(self.tasks.poll_join_next_with_id(cx)) {
             None => None,
             Some(Ok((id, (object, result)))) => {
@@ -98,11 +160,18 @@ fn lost<K: Resource, E: std::error::Error>(key: ObjectRef<K>, error: JoinError) 
 where
     K::DynamicType: Clone,
 {
-    let object = Box::new(key.clone().erase());
-    let error = match error.try_into_panic() {
-        Ok(panic) => Error::ReconcilerPanicked(object, message(&*panic)),
-        Err(_) => Error::ReconcilerCancelled(object),
-    };
+    if let Ok(panic) = error.try_into_panic() {
+        return panicked(key, &*panic);
+    }
+    let error = Error::ReconcilerCancelled(Box::new(key.clone().erase()));
+    Ended { object: key, action: Action::requeue_with_backoff(), error: Some(error) }
+}
+
+fn panicked<K: Resource, E: std::error::Error>(key: ObjectRef<K>, panic: &(dyn Any + Send)) -> Ended<K, E>
+where
+    K::DynamicType: Clone,
+{
+    let error = Error::ReconcilerPanicked(Box::new(key.clone().erase()), message(panic));
     Ended { object: key, action: Action::requeue_with_backoff(), error: Some(error) }
 }
 

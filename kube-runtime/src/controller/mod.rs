@@ -38,6 +38,8 @@ use std::{fmt, hash::Hash, sync::Arc};
 ///   afterwards, however many changes there were.
 /// - No more reconciles run at once than [`Config::concurrency`] says.
 /// - Nothing runs before the present state of the kind is known.
+/// - A reconciler begins on the controller's own task, and goes on as a task of its own when it first waits for something.
+///   Where reconcilers compute for long before that, they are tasks from the beginning, and run in parallel.
 /// - A reconciler that panics has failed: its object is tried again, and no other one is affected.
 /// - Dropping the stream of [`run`](Controller::run) cancels everything that runs.
 ///
