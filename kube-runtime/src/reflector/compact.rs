@@ -2,6 +2,7 @@
 //!
 //! Owns the encoding, the dictionary and the cache of decoded objects. What is stored when is the writer's business.
 
+use super::objects::{Placed, place};
 use ahash::RandomState;
 use kube_client::Resource;
 use lz4_flex::block::{compress_with_dict, decompress_with_dict};
@@ -95,14 +96,47 @@ impl<K> Clone for Held<K> {
     }
 }
 
+impl<K: Resource> Held<K> {
+    /// Whether it is this very version of an object, which does not have to be kept anew then.
+    pub(super) fn is_that_version_of(&self, object: &K, codec: Option<&Codec<K>>) -> bool {
+        let version = |object: &K| (object.meta().resource_version.clone(), object.meta().uid.clone());
+        if object.meta().resource_version.is_none() {
+            return false;
+        }
+        match self {
+            Self::Typed(known) => version(known) == version(object),
+            Self::Packed(known) => codec.is_some_and(|codec| codec.identify(object) == known.identity),
+        }
+    }
+}
+
+impl<K: Resource> Placed for Held<K> {
+    fn place(&self) -> (&str, &str) {
+        match self {
+            Self::Typed(object) => place(object.meta()),
+            Self::Packed(packed) => packed.place(),
+        }
+    }
+}
+
 /// An object as text.
 #[derive(Debug)]
 pub(super) struct Packed {
+    /// Namespace and name, one behind the other.
+    names: Box<str>,
+    /// Where the name begins.
+    name: u32,
     /// Stands for uid and resource version.
     identity: u64,
     /// The length of the text where it is compressed; `None` where it is stored as it is.
     length: Option<u32>,
     bytes: Box<[u8]>,
+}
+
+impl Packed {
+    fn place(&self) -> (&str, &str) {
+        self.names.split_at_checked(self.name as usize).unwrap_or_default()
+    }
 }
 
 /// Turns objects into text and back.
@@ -132,30 +166,27 @@ impl<K: Resource> Codec<K> {
             return None;
         }
         let identity = self.identify(object);
+        let (namespace, name) = place(object.meta());
+        let (names, name) = ([namespace, name].concat().into(), u32::try_from(namespace.len()).ok()?);
         let Some(dictionary) = self.dictionary.get() else {
             sample.extend_from_slice(&text);
             if sample.len() >= DICTIONARY {
                 let _ = self.dictionary.set(std::mem::take(sample).into());
             }
-            return Some(Packed { identity, length: None, bytes: text.into() });
+            return Some(Packed { names, name, identity, length: None, bytes: text.into() });
         };
         let length = u32::try_from(text.len()).ok();
         let bytes = match length {
             Some(_) => compress_with_dict(&text, dictionary),
             None => text,
         };
-        Some(Packed { identity, length, bytes: bytes.into() })
+        Some(Packed { names, name, identity, length, bytes: bytes.into() })
     }
 
     /// A number for uid and resource version.
     fn identify(&self, object: &K) -> u64 {
         let meta = object.meta();
         self.identity.hash_one((&meta.uid, &meta.resource_version))
-    }
-
-    /// Whether it is that very version of the object.
-    pub(super) fn is_same(&self, packed: &Packed, object: &K) -> bool {
-        packed.identity == self.identify(object)
     }
 }
 

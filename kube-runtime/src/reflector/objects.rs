@@ -1,19 +1,25 @@
 //! `Objects`: objects by namespace and name.
 
-use ahash::AHashMap;
+use ahash::RandomState;
+use hashbrown::HashTable;
 use kube_client::core::ObjectMeta;
 
-/// Objects of one kind, in whatever form they are kept. Names are looked up without being copied, and a namespace's name is held once.
+/// What has a place.
+pub(super) trait Placed {
+    /// Namespace and name. Objects of the cluster are in the empty namespace, which no namespace is called.
+    fn place(&self) -> (&str, &str);
+}
+
+/// Objects of one kind, in whatever form they are kept. Their places are read from the objects, and not held twice.
 #[derive(Debug)]
 pub(super) struct Objects<T> {
-    /// Objects of the cluster are under the empty namespace, which no namespace is called.
-    namespaces: AHashMap<Box<str>, AHashMap<Box<str>, T>>,
-    len: usize,
+    table: HashTable<T>,
+    hasher: RandomState,
 }
 
 impl<T> Default for Objects<T> {
     fn default() -> Self {
-        Self { namespaces: AHashMap::new(), len: 0 }
+        Self { table: HashTable::new(), hasher: RandomState::new() }
     }
 }
 
@@ -23,83 +29,109 @@ pub(super) fn place(meta: &ObjectMeta) -> (&str, &str) {
 }
 
 impl<T> Objects<T> {
-    pub(super) fn get(&self, (namespace, name): (&str, &str)) -> Option<&T> {
-        self.namespaces.get(namespace)?.get(name)
-    }
-
-    /// Puts an object in its place; what was there before.
-    pub(super) fn insert(&mut self, (namespace, name): (&str, &str), object: T) -> Option<T> {
-        if !self.namespaces.contains_key(namespace) {
-            self.namespaces.insert(namespace.into(), AHashMap::new());
-        }
-        let objects = self.namespaces.get_mut(namespace)?;
-        if let Some(slot) = objects.get_mut(name) {
-            return Some(std::mem::replace(slot, object));
-        }
-        objects.insert(name.into(), object);
-        self.len += 1;
-        None
-    }
-
-    pub(super) fn remove(&mut self, (namespace, name): (&str, &str)) -> Option<T> {
-        let objects = self.namespaces.get_mut(namespace)?;
-        let removed = objects.remove(name)?;
-        if objects.is_empty() {
-            self.namespaces.remove(namespace);
-        }
-        self.len -= 1;
-        Some(removed)
-    }
-
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.table.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.namespaces.values().flat_map(|objects| objects.values())
+        self.table.iter()
+    }
+}
+
+impl<T: Placed> Objects<T> {
+    pub(super) fn get(&self, place: (&str, &str)) -> Option<&T> {
+        self.table.find(self.hasher.hash_one(place), |object| object.place() == place)
+    }
+
+    /// Puts an object in its place; what was there before.
+    pub(super) fn insert(&mut self, object: T) -> Option<T> {
+        let Self { table, hasher } = self;
+        let place = object.place();
+        let hash = hasher.hash_one(place);
+        if let Some(slot) = table.find_mut(hash, |known| known.place() == place) {
+            return Some(std::mem::replace(slot, object));
+        }
+        table.insert_unique(hash, object, |known| hasher.hash_one(known.place()));
+        None
+    }
+
+    pub(super) fn remove(&mut self, place: (&str, &str)) -> Option<T> {
+        let Self { table, hasher } = self;
+        let found = table.find_entry(hasher.hash_one(place), |object| object.place() == place).ok()?;
+        let removed = found.remove().0;
+        // Room for many more objects than there are is given back, but not so soon that it would come and go.
+        if table.capacity() > 64 && table.len() < table.capacity() / 8 {
+            table.shrink_to(2 * table.len(), |known| hasher.hash_one(known.place()));
+        }
+        Some(removed)
     }
 
     /// The objects that `other` has nothing in the place of.
     pub(super) fn missing_from(self, other: &Self) -> Vec<T> {
-        let mut missing = Vec::new();
-        for (namespace, objects) in self.namespaces {
-            let others = other.namespaces.get(&namespace);
-            let gone = |name: &str| others.is_none_or(|others| !others.contains_key(name));
-            missing.extend(objects.into_iter().filter(|(name, _)| gone(name)).map(|(_, object)| object));
-        }
-        missing
+        self.table.into_iter().filter(|object| other.get(object.place()).is_none()).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
+
+    /// A place, and a value there.
+    #[derive(Debug, PartialEq)]
+    struct Item(&'static str, String, u8);
+
+    impl Placed for Item {
+        fn place(&self) -> (&str, &str) {
+            (self.0, &self.1)
+        }
+    }
+
+    fn item(namespace: &'static str, name: &str, value: u8) -> Item {
+        Item(namespace, name.to_owned(), value)
+    }
 
     #[test]
-    fn counts_what_it_holds_and_forgets_empty_namespaces() {
+    fn an_object_has_one_place() {
         let mut objects = Objects::default();
-        assert!(objects.insert(("a", "x"), Arc::new(1)).is_none());
-        assert_eq!(objects.insert(("a", "x"), Arc::new(2)).as_deref(), Some(&1));
-        objects.insert(("", "x"), Arc::new(3));
+        assert_eq!(objects.insert(item("a", "x", 1)), None);
+        assert_eq!(objects.insert(item("a", "x", 2)), Some(item("a", "x", 1)));
+        objects.insert(item("", "x", 3));
         assert_eq!((objects.len(), objects.iter().count()), (2, 2));
-        assert_eq!(objects.remove(("a", "x")).as_deref(), Some(&2));
+        assert_eq!(objects.get(("", "x")), Some(&item("", "x", 3)));
+        assert_eq!(objects.remove(("a", "x")), Some(item("a", "x", 2)));
         assert_eq!(objects.remove(("a", "x")), None);
-        assert_eq!((objects.len(), objects.namespaces.len()), (1, 1));
+        assert_eq!((objects.len(), objects.get(("a", "x"))), (1, None));
+    }
+
+    #[test]
+    fn many_come_and_go_and_their_room_with_them() {
+        let mut objects = Objects::default();
+        for n in 0..10_000 {
+            objects.insert(item("a", &n.to_string(), 0));
+        }
+        for n in 0..9_990 {
+            assert!(objects.remove(("a", &n.to_string())).is_some());
+        }
+        assert!(objects.table.capacity() < 200, "room for {}", objects.table.capacity());
+        assert_eq!(objects.len(), 10);
+        for n in 9_990..10_000 {
+            assert!(objects.get(("a", &n.to_string())).is_some());
+        }
     }
 
     #[test]
     fn finds_what_another_set_lacks() {
-        let set = |places: &[(&'static str, &'static str)]| {
+        let set = |places: &[(&'static str, &str)]| {
             let mut objects = Objects::default();
-            for place in places {
-                objects.insert(*place, Arc::new(*place));
+            for (namespace, name) in places {
+                objects.insert(item(namespace, name, 0));
             }
             objects
         };
-        let mut missing =
+        let missing =
             set(&[("a", "x"), ("a", "y"), ("b", "x")]).missing_from(&set(&[("a", "y"), ("c", "x")]));
-        missing.sort();
-        assert_eq!(missing.iter().map(|object| **object).collect::<Vec<_>>(), [("a", "x"), ("b", "x")]);
+        let mut missing: Vec<_> = missing.iter().map(Placed::place).collect();
+        missing.sort_unstable();
+        assert_eq!(missing, [("a", "x"), ("b", "x")]);
     }
 }

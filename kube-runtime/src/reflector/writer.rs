@@ -108,7 +108,7 @@ impl<K: Resource> Writer<K> {
             Event::Apply(object) => {
                 let object = Arc::new(object);
                 let held = self.hold(&object);
-                let previous = self.shared.write(|objects| objects.insert(place(object.meta()), held));
+                let previous = self.shared.write(|objects| objects.insert(held));
                 (Event::Apply(object), previous)
             }
             Event::Delete(object) => {
@@ -144,7 +144,7 @@ impl<K: Resource> Writer<K> {
         if let Some(next) = &mut self.next
             && let Some(known) = self.shared.read().get(place)
         {
-            next.insert(place, known.clone());
+            next.insert(known.clone());
         }
         None
     }
@@ -154,22 +154,12 @@ impl<K: Resource> Writer<K> {
     /// What was there before is what this state has held of it so far, else what readers have.
     fn add(&mut self, object: K) -> (Arc<K>, Option<Held<K>>) {
         let previous = self.shared.read().get(place(object.meta())).cloned();
-        let version = |object: &K| object.meta().resource_version.clone();
-        let uid = |object: &K| object.meta().uid.clone();
+        let codec = self.shared.codec().map(|codec| &**codec);
         let (object, held) = match &previous {
-            Some(Held::Typed(known))
-                if version(known).is_some()
-                    && version(known) == version(&object)
-                    && uid(known) == uid(&object) =>
-            {
-                (known.clone(), Held::Typed(known.clone()))
-            }
-            Some(Held::Packed(known))
-                if version(&object).is_some()
-                    && self.shared.codec().is_some_and(|codec| codec.is_same(known, &object)) =>
-            {
-                (Arc::new(object), Held::Packed(known.clone()))
-            }
+            Some(known) if known.is_that_version_of(&object, codec) => match known {
+                Held::Typed(known) => (known.clone(), Held::Typed(known.clone())),
+                Held::Packed(known) => (Arc::new(object), Held::Packed(known.clone())),
+            },
             _ => {
                 let object = Arc::new(object);
                 let held = self.hold(&object);
@@ -177,7 +167,7 @@ impl<K: Resource> Writer<K> {
             }
         };
         // An `InitApply` without an `Init` begins a state, too.
-        let again = self.next.get_or_insert_default().insert(place(object.meta()), held);
+        let again = self.next.get_or_insert_default().insert(held);
         (object, again.or(previous))
     }
 
