@@ -5,10 +5,11 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube_client::api::{ListParams, Look, WatchParams};
 use kube_client::client::Body;
-use kube_client::core::FieldSet;
-use kube_client::{Api, Client};
+use kube_client::core::{ApiResource, FieldSet, Object};
+use kube_client::{Api, Client, Resource};
 use kube_runtime::reflector::{Storage, Store, store_with};
 use kube_runtime::watcher::Event;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::convert::Infallible;
 
@@ -41,13 +42,17 @@ fn pod(n: usize) -> Value {
     })
 }
 
-/// Pods over a service that answers every request with the same bytes.
-fn pods(body: Vec<u8>) -> Api<Pod> {
+/// A client of a service that answers every request with the same bytes.
+fn client(body: Vec<u8>) -> Client {
     let service = tower::service_fn(move |_: http::Request<Body>| {
         let response = http::Response::new(Body::from(body.clone()));
         async move { Ok::<_, Infallible>(response) }
     });
-    Api::<Pod>::all(Client::new(service, "default")).skip_fields(FieldSet::managed_fields())
+    Client::new(service, "default")
+}
+
+fn pods(body: Vec<u8>) -> Api<Pod> {
+    Api::<Pod>::all(client(body)).skip_fields(FieldSet::managed_fields())
 }
 
 fn list() -> Vec<u8> {
@@ -63,17 +68,23 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// What filling a store allocates, and what of it stays.
-fn fill(storage: fn() -> Storage<Pod>) -> (AllocationInfo, Store<Pod>) {
+fn fill<K>(api: &Api<K>, storage: fn() -> Storage<K>) -> (AllocationInfo, Store<K>)
+where
+    K: Resource + DeserializeOwned + Send + Sync + 'static,
+{
     // Once for what a thread and a process allocate at their first use of a thing and then keep.
-    fill_once(storage());
-    fill_once(storage())
+    fill_once(api, storage());
+    fill_once(api, storage())
 }
 
-fn fill_once(storage: Storage<Pod>) -> (AllocationInfo, Store<Pod>) {
-    let (pods, (store, mut writer)) = (pods(list()), store_with(storage));
+fn fill_once<K>(api: &Api<K>, storage: Storage<K>) -> (AllocationInfo, Store<K>)
+where
+    K: Resource + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, mut writer) = store_with(storage);
     let info = measure(|| {
         block_on(async {
-            let mut items = pods.list_stream(&ListParams::default()).await.unwrap();
+            let mut items = api.list_stream(&ListParams::default()).await.unwrap();
             while let Some(pod) = items.next().await {
                 writer.apply_watcher_event(Event::Apply(pod.unwrap()));
             }
@@ -89,7 +100,7 @@ fn per_pod(total: u64) -> u64 {
 
 #[test]
 fn a_typed_pod_takes_what_its_type_takes_and_little_else() {
-    let (info, store) = fill(Storage::typed);
+    let (info, store) = fill(&pods(list()), Storage::typed);
     let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
     assert!(bytes < 20_000, "{bytes} bytes stay for each pod");
     let allocations = per_pod(info.count_total);
@@ -99,10 +110,38 @@ fn a_typed_pod_takes_what_its_type_takes_and_little_else() {
 
 #[test]
 fn a_compact_pod_takes_a_fraction() {
-    let (info, store) = fill(Storage::compact);
+    let (info, store) = fill(&pods(list()), Storage::compact);
     let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
     assert!(bytes < 450, "{bytes} bytes stay for each pod");
     drop(store);
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FewOfSpec {
+    node_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct FewOfStatus {
+    phase: Option<String>,
+}
+
+#[test]
+fn an_incomplete_pod_takes_what_it_names() {
+    type FewOfPod = Object<FewOfSpec, FewOfStatus>;
+    let unwanted = ["metadata.managedFields", "metadata.labels", "metadata.annotations"];
+    let unwanted = unwanted.into_iter().map(|path| path.parse::<FieldSet>().unwrap()).collect();
+    let api =
+        Api::<FewOfPod>::all_with(client(list()), &ApiResource::erase::<Pod>(&())).skip_fields(unwanted);
+    let (info, store) = fill(&api, Storage::typed);
+    let pod = &store.state()[0];
+    assert_eq!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Running"));
+    assert!(pod.spec.node_name.is_some());
+    let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
+    assert!(bytes < 700, "{bytes} bytes stay for each pod, {}", size_of::<FewOfPod>());
+    let allocations = per_pod(info.count_total);
+    assert!(allocations < 12, "{allocations} allocations for each pod");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 /// How much text is worth the way to another core.
 const WORTHWHILE: usize = 16 << 10;
 /// How much text is decoded in one go.
-const CHUNK: usize = 128 << 10;
+const CHUNK: usize = 64 << 10;
 
 /// How much memory is made ready at once: less than what allocators ask the system for by itself, and give back at once.
 const ROOM: usize = 100 << 10;

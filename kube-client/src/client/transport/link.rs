@@ -20,6 +20,10 @@ use std::{
 use super::stall::Stream;
 use crate::client::body::Body;
 
+/// How much is read at once at most, and how large a response's head may be. What is read stays until the last of it is
+/// decoded.
+const BUFFER: usize = 128 << 10;
+
 /// What reads and writes; it is done when the connection has ended.
 type Running = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
@@ -33,7 +37,8 @@ pub(super) struct Link {
 impl Link {
     /// Over bytes that go to the server and come from it.
     pub(super) async fn new(stream: Stream) -> hyper::Result<Self> {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let stream = TokioIo::new(stream);
+        let (sender, connection) = http1::Builder::new().max_buf_size(BUFFER).handshake(stream).await?;
         Ok(Self { sender, connection: Some(Box::pin(connection.with_upgrades())) })
     }
 
