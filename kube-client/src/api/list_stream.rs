@@ -37,7 +37,7 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
     }
 
     /// Shows the metadata of each item to `look` before the item is decoded, in the order of the list. What is not kept is
-    /// never decoded, which costs about a tenth of decoding it.
+    /// never decoded, which costs a small part of decoding it.
     ///
     /// The metadata comes without the fields in `skipped`, of which `metadata.managedFields` saves most. An item whose metadata cannot be read is not shown; decoding it fails.
     #[must_use]

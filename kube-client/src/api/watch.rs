@@ -80,7 +80,7 @@ pub struct EventStream<K> {
 
 impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     /// Shows the metadata of each object to `look` before the object is decoded, in the order of the events. What is dropped is
-    /// never decoded, which costs about a tenth of decoding it; in its place comes a bookmark with its version, one for several
+    /// never decoded, which costs a small part of decoding it; in its place comes a bookmark with its version, one for several
     /// in a row.
     ///
     /// The metadata comes without the fields in `skipped`, of which `metadata.managedFields` saves most. An object whose metadata cannot be read is not shown; decoding it fails.

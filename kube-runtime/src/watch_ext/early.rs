@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 impl<K: Resource + 'static> Watcher<K> {
     /// Passes on only changes of what `predicate` looks at, and does not decode the others at all.
     ///
-    /// Only the metadata is read beforehand, for about a tenth of the price of a decoded object. Every object of the present state,
+    /// Only the metadata is read beforehand, for a small part of the price of a decoded object. Every object of the present state,
     /// every new one and every deletion is passed on; so is a change of an object of which the predicate has no number. The
     /// resource version of what is dropped counts as seen.
     ///

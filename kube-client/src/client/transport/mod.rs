@@ -38,7 +38,7 @@ struct Shared {
     connector: RwLock<Connector>,
     pool: Arc<Pool>,
     /// How many requests wait for their answers.
-    waiting: AtomicUsize,
+    in_flight: AtomicUsize,
 }
 
 impl Transport {
@@ -46,7 +46,7 @@ impl Transport {
         Self(Arc::new(Shared {
             connector: RwLock::new(connector),
             pool: Arc::new(Pool::new(pool_idle)),
-            waiting: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
         }))
     }
 
@@ -65,8 +65,10 @@ impl Shared {
 
     /// Sends a request over a connection that is there, or over a new one.
     async fn send(&self, target: &Uri, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
-        let waiting = Waiting::new(&self.waiting);
-        if waiting.others() {
+        let in_flight = InFlight::new(&self.in_flight);
+        if in_flight.has_company() {
+            // What has arrived for others is decoded first, in one go, and the requests that come of it leave in one go: the
+            // server is woken once, and neither work is torn apart by the other.
             tokio::task::yield_now().await;
         }
         let way = self.pool.way(target);
@@ -101,23 +103,23 @@ impl Shared {
 }
 
 /// A request that waits for its answer.
-struct Waiting<'a> {
+struct InFlight<'a> {
     count: &'a AtomicUsize,
     before: usize,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> InFlight<'a> {
     fn new(count: &'a AtomicUsize) -> Self {
         Self { count, before: count.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Whether there were others at its beginning.
-    fn others(&self) -> bool {
+    fn has_company(&self) -> bool {
         self.before > 0
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
