@@ -12,9 +12,8 @@ use std::{
     task::{Context, Poll},
 };
 
-/// How often the tasks of the runtime may run, that of the connection among them, to bring more of a body before what there is
-/// gets decoded. A connection hands over one frame at a time, and the events of a watch are a frame each: without this, no two
-/// of them would ever be decoded at the same time.
+/// How often other tasks of the runtime may run, in which time more of a body may arrive, before what there is gets decoded: a
+/// few events are not worth the way to another core, and many are.
 const PATIENCE: u8 = 2;
 
 /// How many pieces may be dropped before other tasks run.

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 /// How much text is worth the way to another core.
 const WORTHWHILE: usize = 16 << 10;
 /// How much text is decoded in one go.
-const CHUNK: usize = 64 << 10;
+const CHUNK: usize = 256 << 10;
 
 /// How much memory is made ready at once: less than what allocators ask the system for by itself, and give back at once.
 const ROOM: usize = 100 << 10;
@@ -133,27 +133,34 @@ impl<T: Send + 'static> Pipeline<T> {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
             let Some(stage) = self.stages.front_mut() else { return Poll::Ready(None) };
-            let (value, left) = match stage {
-                Stage::Raw(pieces) => (pieces.next().map(|piece| (self.decode)(&piece)), pieces.len()),
-                Stage::Done(values) => (values.next(), values.len()),
-                Stage::Running(task) => match ready!(Pin::new(&mut task.0).poll(cx)) {
-                    Ok(values) => {
-                        *stage = Stage::Done(values.into_iter());
-                        continue;
+            // A stage that is used up goes at once, so that the room it took is seen. Values are large: they are not moved about.
+            match stage {
+                Stage::Raw(pieces) => {
+                    let piece = pieces.next();
+                    if pieces.len() == 0 {
+                        self.stages.pop_front();
                     }
+                    if let Some(piece) = piece {
+                        return Poll::Ready(Some((self.decode)(&piece)));
+                    }
+                }
+                Stage::Done(values) => {
+                    let value = values.next();
+                    if values.len() == 0 {
+                        self.stages.pop_front();
+                    }
+                    if value.is_some() {
+                        return Poll::Ready(value);
+                    }
+                }
+                Stage::Running(task) => match ready!(Pin::new(&mut task.0).poll(cx)) {
+                    Ok(values) => *stage = Stage::Done(values.into_iter()),
                     // The type's own code panicked, or the runtime is shutting down.
                     Err(error) => match error.try_into_panic() {
                         Ok(panic) => std::panic::resume_unwind(panic),
                         Err(_) => return Poll::Pending,
                     },
                 },
-            };
-            // At once, so that the room it took is seen.
-            if left == 0 {
-                self.stages.pop_front();
-            }
-            if value.is_some() {
-                return Poll::Ready(value);
             }
         }
     }

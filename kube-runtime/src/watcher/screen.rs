@@ -7,7 +7,7 @@ use kube_client::core::{FieldSet, ObjectOrigin};
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What of an object a screen looks at, besides who it is and its version.
+/// What of an object a screen looks at, besides its name, namespace and version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
     Labels,
@@ -78,7 +78,18 @@ impl<K> Screens<K> {
         let unseen: &[&str] = if sights.contains(&Sight::Metadata) {
             &[]
         } else {
-            &["annotations", "creationTimestamp", "finalizers", "generateName", "ownerReferences", "selfLink"]
+            &[
+                "annotations",
+                "creationTimestamp",
+                "deletionGracePeriodSeconds",
+                "deletionTimestamp",
+                "finalizers",
+                "generateName",
+                "generation",
+                "ownerReferences",
+                "selfLink",
+                "uid",
+            ]
         };
         let unseen = unseen.iter().filter_map(|field| format!("metadata.{field}").parse().ok());
         Some(unseen.fold(FieldSet::managed_fields(), FieldSet::and))

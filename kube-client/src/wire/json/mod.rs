@@ -31,13 +31,19 @@ type Result<T, E = serde_json::Error> = std::result::Result<T, E>;
 pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldSet) -> Result<T> {
     let mut reader = Reader::new(utf8(text)?);
     let fields = (!skipped.is_empty()).then(|| skipped.root());
+    // Not taken apart when all is well, so that it need not be moved.
     let value = T::deserialize(Value::new(&mut reader, fields));
-    value.and_then(|value| reader.end().map(|()| value)).map_err(|error| {
+    let error = match &value {
+        Ok(_) => match reader.end() {
+            Ok(()) => return value,
+            Err(error) => error,
+        },
         // Errors of values that serde_json has read know a position within that value.
-        let error = error.to_string();
-        let problem = error.split(" at line ").next().unwrap_or_default();
-        at_position(problem, reader.before())
-    })
+        Err(error) => serde_json::Error::custom(error),
+    };
+    let error = error.to_string();
+    let problem = error.split(" at line ").next().unwrap_or_default();
+    Err(at_position(problem, reader.before()))
 }
 
 fn utf8(text: &[u8]) -> Result<&str> {
