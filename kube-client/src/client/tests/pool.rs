@@ -23,7 +23,7 @@ use crate::{
 struct Polite {
     config: Config,
     accepted: Arc<AtomicU32>,
-    /// Each connection that the client has closed.
+    /// Each connection that has ended.
     closed: mpsc::UnboundedReceiver<()>,
 }
 
@@ -43,11 +43,12 @@ async fn polite(answers: usize, answer: &'static [u8]) -> Polite {
                 for _ in 0..answers {
                     // The requests of these tests come in one piece.
                     if stream.read(&mut head).await.unwrap_or(0) == 0 {
-                        let _ = tell.send(());
-                        return;
+                        break;
                     }
                     stream.write_all(answer).await.unwrap();
                 }
+                drop(stream);
+                let _ = tell.send(());
             });
         }
     });
@@ -62,13 +63,16 @@ async fn post(client: &Client) -> String {
 
 #[tokio::test]
 async fn a_connection_that_the_server_has_closed_is_not_used_again() {
-    let server = polite(2, OK).await;
+    let mut server = polite(2, OK).await;
     let client = Client::try_from(server.config).unwrap();
-    for connections in [1, 1, 2, 2, 3] {
-        assert_eq!(post(&client).await, "ok");
-        assert_eq!(server.accepted.load(SeqCst), connections);
-        // Until the end of the connection has come through.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    for connections in 1..4 {
+        for _ in 0..2 {
+            assert_eq!(post(&client).await, "ok");
+            assert_eq!(server.accepted.load(SeqCst), connections);
+        }
+        server.closed.recv().await.unwrap();
+        // So that the runtime looks at its sockets.
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
