@@ -39,7 +39,8 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
     /// Shows the metadata of each item to `look` before the item is decoded, in the order of the list. What is not kept is
     /// never decoded, which costs a small part of decoding it.
     ///
-    /// The metadata comes without the fields in `skipped`, of which `metadata.managedFields` saves most. An item whose metadata cannot be read is not shown; decoding it fails.
+    /// The metadata comes without the fields in `skipped`, of which `metadata.managedFields` saves most. An item whose
+    /// metadata cannot be read is not shown; decoding it fails.
     #[must_use]
     pub fn screened(
         mut self,

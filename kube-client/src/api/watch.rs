@@ -83,7 +83,8 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     /// never decoded, which costs a small part of decoding it; in its place comes a bookmark with its version, one for several
     /// in a row.
     ///
-    /// The metadata comes without the fields in `skipped`, of which `metadata.managedFields` saves most. An object whose metadata cannot be read is not shown; decoding it fails.
+    /// The metadata comes without the fields in `skipped`, of which `metadata.managedFields` saves most. An object whose
+    /// metadata cannot be read is not shown; decoding it fails.
     ///
     /// ```
     /// use futures::TryStreamExt;

@@ -12,7 +12,7 @@ mod scan;
 pub(crate) use event::EventSplitter;
 pub(crate) use list::ListSplitter;
 
-use crate::core::{FieldSet, ObjectMeta, ObjectOrigin, PartialObjectMeta, UndecodableObject};
+use crate::core::{FieldSet, ObjectOrigin, PartialObjectMeta, UndecodableObject};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -104,7 +104,7 @@ impl Shape {
 }
 
 /// The metadata at the beginning of an object.
-fn partial<K>(head: json::Head<ObjectMeta>) -> PartialObjectMeta<K> {
+fn partial<K>(head: json::Head) -> PartialObjectMeta<K> {
     PartialObjectMeta::from_parts(head.api_version, head.kind, head.metadata)
 }
 

@@ -51,8 +51,8 @@ impl ValueScan {
         let (strings, depth) = (&mut self.strings, &mut self.depth);
         let last = blocks(text, |block, length| {
             let outside = strings.outside(block, length);
-            let (open, close) =
-                if *depth == 0 { all_brackets(block, outside) } else { brackets(block, outside) };
+            let (open, close) = block.brackets();
+            let (open, close) = (open & outside, close & outside);
             if *depth > ones(close) {
                 *depth = *depth + ones(open) - ones(close);
                 return None;
@@ -106,7 +106,8 @@ pub(super) fn count_elements(text: &[u8]) -> Option<usize> {
     let (mut strings, mut depth, mut elements) = (Strings::default(), 1, 1);
     blocks(text, |block, length| {
         let outside = strings.outside(block, length);
-        let (open, close) = brackets(block, outside);
+        let (open, close) = block.brackets();
+        let (open, close) = (open & outside, close & outside);
         // No comma in here stands between two elements.
         if depth > 1 + ones(close) {
             depth = depth + ones(open) - ones(close);
@@ -129,20 +130,6 @@ pub(super) fn count_elements(text: &[u8]) -> Option<usize> {
         None
     })
     .map(|()| elements)
-}
-
-/// The brackets outside of strings.
-fn all_brackets(block: &Block, outside: u64) -> (u64, u64) {
-    let (open, close) = block.brackets();
-    (open & outside, close & outside)
-}
-
-/// The same without pairs that have nothing between them: inside of a container such change nothing, and there are many where
-/// objects list which fields they have.
-fn brackets(block: &Block, outside: u64) -> (u64, u64) {
-    let (open, close) = all_brackets(block, outside);
-    let empty = open & (close >> 1);
-    (open ^ empty, close ^ (empty << 1))
 }
 
 /// Hands the text out block by block, the last one filled up with zeroes, each with how many of its bytes are text; the first

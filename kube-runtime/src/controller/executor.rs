@@ -141,15 +141,13 @@ where
             Err(error) => {
                 // It runs on the controller's own task: a panic in it is the object's failure, too.
                 let policy = AssertUnwindSafe(|| (self.error_policy)(object, &error, self.context.clone()));
-                let action = catch_unwind(policy);
-                let named = Box::new(key.clone().erase());
-                let (action, error) = match action {
-                    Ok(action) => (action, Error::ReconcilerFailed(error, named)),
-                    Err(panic) => {
-                        (Action::requeue_with_backoff(), Error::ReconcilerPanicked(named, message(&*panic)))
+                match catch_unwind(policy) {
+                    Ok(action) => {
+                        let error = Error::ReconcilerFailed(error, Box::new(key.clone().erase()));
+                        Ended { object: key, action, error: Some(error) }
                     }
-                };
-                Ended { object: key, action, error: Some(error) }
+                    Err(panic) => panicked(key, &*panic),
+                }
             }
         }
     }

@@ -99,12 +99,15 @@ impl<K> Clone for Held<K> {
 impl<K: Resource> Held<K> {
     /// Whether it is this very version of an object, which does not have to be kept anew then.
     pub(super) fn is_that_version_of(&self, object: &K, codec: Option<&Codec<K>>) -> bool {
-        let version = |object: &K| (object.meta().resource_version.clone(), object.meta().uid.clone());
-        if object.meta().resource_version.is_none() {
+        let meta = object.meta();
+        if meta.resource_version.is_none() {
             return false;
         }
         match self {
-            Self::Typed(known) => version(known) == version(object),
+            Self::Typed(known) => {
+                let known = known.meta();
+                known.resource_version == meta.resource_version && known.uid == meta.uid
+            }
             Self::Packed(known) => codec.is_some_and(|codec| codec.identify(object) == known.identity),
         }
     }

@@ -36,12 +36,11 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldS
     let error = match &value {
         Ok(_) => match reader.end() {
             Ok(()) => return value,
-            Err(error) => error,
+            Err(error) => error.to_string(),
         },
-        // Errors of values that serde_json has read know a position within that value.
-        Err(error) => serde_json::Error::custom(error),
+        Err(error) => error.to_string(),
     };
-    let error = error.to_string();
+    // Errors of values that serde_json has read know a position within that value.
     let problem = error.split(" at line ").next().unwrap_or_default();
     Err(at_position(problem, reader.before()))
 }

@@ -1,33 +1,30 @@
 //! Reading the beginning of a text: who an object is, without a look at what comes behind its metadata.
 
 use super::access::Members;
-use super::reader::Reader;
+use super::reader::{Reader, error};
 use super::value::Value;
 use super::{Result, utf8};
-use crate::core::FieldSet;
+use crate::core::{FieldSet, ObjectMeta};
 use serde::de::{Deserialize, Error as _};
 use std::borrow::Cow;
-use std::ops::ControlFlow::{Break, Continue};
+use std::ops::ControlFlow::{self, Break, Continue};
 
 /// The beginning of an object.
 #[derive(Debug)]
-pub(crate) struct Head<M> {
+pub(crate) struct Head {
     pub(crate) api_version: Option<String>,
     pub(crate) kind: Option<String>,
-    pub(crate) metadata: M,
+    pub(crate) metadata: ObjectMeta,
 }
 
 /// Reads an object up to its metadata, without the fields in `skipped`. An object may hold its type behind its
 /// metadata, though servers do not write it there: then it is not seen.
-pub(crate) fn head<'de, M: Deserialize<'de>>(text: &'de [u8], skipped: &FieldSet) -> Result<Head<M>> {
+pub(crate) fn head(text: &[u8], skipped: &FieldSet) -> Result<Head> {
     head_of(&mut Reader::new(utf8(text)?), skipped)
 }
 
 /// Reads an event up to the metadata of its object, where its type comes first, as servers write it; else all of it.
-pub(crate) fn event_head<'de, M: Deserialize<'de>>(
-    line: &'de [u8],
-    skipped: &FieldSet,
-) -> Result<(Cow<'de, str>, Head<M>)> {
+pub(crate) fn event_head<'de>(line: &'de [u8], skipped: &FieldSet) -> Result<(Cow<'de, str>, Head)> {
     let (mut kind, mut object) = (None, None);
     members(&mut Reader::new(utf8(line)?), |key, reader| {
         match key {
@@ -47,13 +44,15 @@ pub(crate) fn event_head<'de, M: Deserialize<'de>>(
     kind.zip(object).ok_or_else(|| serde_json::Error::custom("no event begins with this"))
 }
 
-fn head_of<'de, M: Deserialize<'de>>(reader: &mut Reader<'de>, skipped: &FieldSet) -> Result<Head<M>> {
+fn head_of(reader: &mut Reader<'_>, skipped: &FieldSet) -> Result<Head> {
     let (mut api_version, mut kind, mut metadata) = (None, None, None);
     members(reader, |key, reader| {
         match key {
             "apiVersion" => api_version = Deserialize::deserialize(Value::new(reader, None))?,
             "kind" => kind = Deserialize::deserialize(Value::new(reader, None))?,
-            "metadata" => metadata = Some(M::deserialize(Value::new(reader, skipped.root().field(key)))?),
+            "metadata" => {
+                metadata = Some(ObjectMeta::deserialize(Value::new(reader, skipped.root().field(key)))?);
+            }
             _ => reader.skip()?,
         }
         Ok(if metadata.is_some() { Break(()) } else { Continue(()) })
@@ -67,10 +66,10 @@ fn head_of<'de, M: Deserialize<'de>>(reader: &mut Reader<'de>, skipped: &FieldSe
 /// Shows each member of the object that comes next, until it is enough.
 fn members<'de>(
     reader: &mut Reader<'de>,
-    see: impl FnMut(&str, &mut Reader<'de>) -> Result<std::ops::ControlFlow<()>>,
+    see: impl FnMut(&str, &mut Reader<'de>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     if reader.need("an object")? != b'{' {
-        return super::reader::error("expected an object");
+        return error("expected an object");
     }
     reader.enter()?;
     Members::new(reader, None).each(see)
@@ -79,9 +78,8 @@ fn members<'de>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::ObjectMeta;
 
-    fn name(head: Head<ObjectMeta>) -> Option<String> {
+    fn name(head: Head) -> Option<String> {
         assert_eq!(head.metadata.managed_fields, None);
         head.metadata.name
     }
@@ -90,14 +88,14 @@ mod tests {
     fn what_comes_behind_the_metadata_is_not_looked_at() {
         let text =
             br#"{"kind":"Pod","spec":{"a":[1]},"metadata":{"managedFields":[{}],"name":"x"},"status":{]"#;
-        let head = head::<ObjectMeta>(text, &FieldSet::managed_fields()).unwrap();
+        let head = head(text, &FieldSet::managed_fields()).unwrap();
         assert_eq!((head.kind.as_deref(), head.api_version.as_deref()), (Some("Pod"), None));
         assert_eq!(name(head).as_deref(), Some("x"));
         let line = br#"{"type":"ADDED","object":{"apiVersion":"v1","metadata":{"name":"y","managedFields":1},"spec":["#;
-        let (kind, head) = event_head::<ObjectMeta>(line, &FieldSet::managed_fields()).unwrap();
+        let (kind, head) = event_head(line, &FieldSet::managed_fields()).unwrap();
         assert_eq!((&*kind, name(head).as_deref()), ("ADDED", Some("y")));
         let line = br#"{"object":{"metadata":{"name":"z"},"spec":{"type":"x"}},"type":"DELETED"}"#;
-        let (kind, head) = event_head::<ObjectMeta>(line, &FieldSet::none()).unwrap();
+        let (kind, head) = event_head(line, &FieldSet::none()).unwrap();
         assert_eq!((&*kind, name(head).as_deref()), ("DELETED", Some("z")));
     }
 
@@ -112,11 +110,11 @@ mod tests {
             r#"{"spec":"#,
             r#"{"kind":[],"metadata":{}}"#,
         ] {
-            assert!(head::<ObjectMeta>(text.as_bytes(), &FieldSet::none()).is_err(), "{text}");
+            assert!(head(text.as_bytes(), &FieldSet::none()).is_err(), "{text}");
         }
         for line in [r#"{"type":"ADDED"}"#, r#"{"object":{"metadata":{}}}"#, r#"{"type":"ADDED","object":7}"#]
         {
-            assert!(event_head::<ObjectMeta>(line.as_bytes(), &FieldSet::none()).is_err(), "{line}");
+            assert!(event_head(line.as_bytes(), &FieldSet::none()).is_err(), "{line}");
         }
     }
 }
