@@ -111,9 +111,15 @@ async fn an_answer_without_a_body_need_not_be_read() {
 fn a_client_outlives_a_runtime() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let serving = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let server = serving.block_on(polite(usize::MAX, OK));
+    let mut server = serving.block_on(polite(usize::MAX, OK));
+    server.config.pool_idle_timeout = Some(Duration::from_millis(50));
     let client = runtime().block_on(async { Client::try_from(server.config).unwrap() });
-    for _ in 0..2 {
-        assert_eq!(runtime().block_on(post(&client)), "ok");
-    }
+    assert_eq!(runtime().block_on(post(&client)), "ok");
+    runtime().block_on(async {
+        assert_eq!(post(&client).await, "ok");
+        // The connection of the runtime before, and then that of this one, which nobody uses.
+        for _ in 0..2 {
+            tokio::time::timeout(Duration::from_secs(5), server.closed.recv()).await.unwrap().unwrap();
+        }
+    });
 }

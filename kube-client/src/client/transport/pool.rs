@@ -97,7 +97,9 @@ impl Pool {
             return;
         }
         waiting.links.push(Idle { since: Instant::now(), way, link });
-        if let (Some(keep), None, Ok(runtime)) = (self.keep, &waiting.reaper, Handle::try_current()) {
+        // One that went with its runtime is no reaper any more.
+        let at_work = waiting.reaper.as_ref().is_some_and(|reaper| !reaper.is_finished());
+        if let (Some(keep), false, Ok(runtime)) = (self.keep, at_work, Handle::try_current()) {
             let reaper = runtime.spawn(reap(Arc::downgrade(self), keep));
             waiting.reaper = Some(reaper.abort_handle());
         }
