@@ -108,6 +108,11 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         }
     }
 
+    /// Reads and decodes as far as there is room, for pieces that are asked for later.
+    pub(super) fn read_ahead(&mut self, cx: &mut Context<'_>) {
+        self.fill(cx);
+    }
+
     /// Ends the stream here, whatever is still to come.
     pub(super) fn stop(&mut self) {
         self.splitter = None;

@@ -50,6 +50,35 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
         self.items.screened(screen::of_items(skipped, look), None);
         self
     }
+
+    /// Reads and decodes as much as is kept for later, so that items are there when they are asked for; `cx` is woken when there
+    /// is more to do. What goes wrong meanwhile comes out of the stream, in its turn.
+    ///
+    /// For whoever asks for the next page of a list while the one before is still being decoded.
+    ///
+    /// ```
+    /// use futures::{TryStreamExt, future::poll_fn};
+    /// use k8s_openapi::api::core::v1::Namespace;
+    /// use kube_client::{Api, Client, api::ListParams};
+    /// use std::task::Poll;
+    ///
+    /// # #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let namespaces: Api<Namespace> = Api::all(Client::new(kube_sim::Sim::new().service(), "default"));
+    /// let mut page = namespaces.list_stream(&ListParams::default()).await?;
+    /// poll_fn(|cx| {
+    ///     page.read_ahead(cx);
+    ///     if page.metadata().is_some() { Poll::Ready(()) } else { Poll::Pending }
+    /// })
+    /// .await;
+    /// // The whole page has been read; its items are still there.
+    /// assert!(!page.try_collect::<Vec<_>>().await?.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn read_ahead(&mut self, cx: &mut Context<'_>) {
+        self.items.read_ahead(cx);
+    }
 }
 
 impl<K> ListStream<K> {

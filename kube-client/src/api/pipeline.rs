@@ -18,8 +18,12 @@ const WORTHWHILE: usize = 16 << 10;
 /// How much text is decoded in one go.
 const CHUNK: usize = 256 << 10;
 
-/// How much memory is made ready at once: less than what allocators ask the system for by itself, and give back at once.
-const ROOM: usize = 100 << 10;
+/// How many chunks are on their way besides those that are decoded or wait for their turn: what has arrived is noticed late while
+/// all cores decode.
+const AHEAD: usize = 4;
+/// More cores than that have to wait for the one that reads and splits.
+const MOST: usize = 16;
+
 /// How many times as large as its text a decoded object may be expected to be.
 const GROWTH: usize = 4;
 
@@ -64,7 +68,7 @@ impl<T: Send + 'static> Pipeline<T> {
             RuntimeFlavor::CurrentThread => 0,
             _ => match runtime.metrics().num_workers() {
                 1 => 0,
-                workers => 2 * workers,
+                workers => AHEAD + 2 * workers.min(MOST),
             },
         });
         Self {
@@ -116,7 +120,7 @@ impl<T: Send + 'static> Pipeline<T> {
         self.stages.push_back(match &self.runtime {
             Some(runtime) if self.depth > 0 && bytes >= WORTHWHILE && pieces.len() > 1 => {
                 let decode = self.decode.clone();
-                Stage::Running(Task(runtime.spawn(async move { decode_all(&pieces, &*decode) })))
+                Stage::Running(Task(runtime.spawn(async move { decode_all(&pieces, bytes, &*decode) })))
             }
             _ => Stage::Raw(pieces.into_iter()),
         });
@@ -166,23 +170,15 @@ impl<T: Send + 'static> Pipeline<T> {
     }
 }
 
-fn decode_all<T>(pieces: &[Bytes], decode: &dyn Fn(&[u8]) -> T) -> Vec<T> {
-    let mut room = 0;
-    let decode = |piece: &Bytes| {
-        if piece.len() > room {
-            make_room();
-            room = ROOM / GROWTH;
-        }
-        room = room.saturating_sub(piece.len());
-        decode(piece)
-    };
-    pieces.iter().map(decode).collect()
+fn decode_all<T>(pieces: &[Bytes], bytes: usize, decode: &dyn Fn(&[u8]) -> T) -> Vec<T> {
+    make_room(bytes * GROWTH);
+    pieces.iter().map(|piece| decode(piece)).collect()
 }
 
 /// Has the allocator make room for what is about to be decoded. The heaps that glibc gives to threads grow by a page at a time
 /// otherwise, each time with a system call that holds up the page faults of all other threads.
-fn make_room() {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(ROOM)));
+fn make_room(bytes: usize) {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(bytes)));
 }
 
 #[cfg(test)]
@@ -215,7 +211,7 @@ mod tests {
     async fn keeps_the_order_and_a_bound_over_several_threads() {
         let (numbers, most) = run(500).await;
         assert_eq!(numbers, (0..500).collect::<Vec<_>>());
-        assert!(most <= 4 * (CHUNK / 9000 + 1), "{most} were on their way");
+        assert!(most <= (AHEAD + 4) * (CHUNK / 9000 + 1), "{most} were on their way");
     }
 
     #[test]

@@ -215,7 +215,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         event.map(|event| event.map_err(|failure| self.name(failure)))
     }
 
-    /// Asks for the next page as soon as its token is known, and hears whether the answer is there.
+    /// Asks for the next page as soon as its token is known, and hears whether the answer is there. It is read once the page
+    /// before has been, so that decoding does not pause between two pages.
     fn look_ahead(&mut self, cx: &mut Context<'_>) {
         let Io::Open(Body::List(stream)) = &self.io else { return };
         if self.ahead.is_none()
@@ -230,6 +231,12 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             && let Poll::Ready(arrived) = opening.as_mut().poll(cx)
         {
             *answer = Answer::Arrived(Box::new(arrived));
+        }
+        if stream.metadata().is_some()
+            && let Some(Ahead { answer: Answer::Arrived(arrived), .. }) = &mut self.ahead
+            && let Ok(Body::List(next)) = &mut **arrived
+        {
+            next.read_ahead(cx);
         }
     }
 
