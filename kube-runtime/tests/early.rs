@@ -5,8 +5,7 @@ mod common;
 use common::{client, short};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube_client::api::{ListParams, Look, WatchEvent, WatchParams};
-use kube_client::core::FieldSet;
+use kube_client::api::{ListParams, Look, Sight, WatchEvent, WatchParams};
 use kube_client::core::Selector;
 use kube_client::{Api, ResourceExt};
 use kube_runtime::watcher::{Config, InitialListStrategy};
@@ -81,7 +80,7 @@ async fn what_is_dropped_is_not_decoded_and_counts_as_seen() {
         .watch(&WatchParams::default(), listed.metadata.resource_version.as_deref().unwrap())
         .await
         .unwrap();
-    let mut watch = watch.screened(FieldSet::managed_fields(), |_, _| Look::Drop);
+    let mut watch = watch.screened(Sight::Labels, |_, _| Look::Drop);
     let mut last = String::new();
     for n in 0..3 {
         last = sim.create(&object(&format!("m{n}"), "1", "x")).unwrap()["metadata"]["resourceVersion"]
@@ -98,7 +97,7 @@ async fn what_is_dropped_is_not_decoded_and_counts_as_seen() {
     }
     let stream = maps.list_stream(&ListParams::default()).await.unwrap();
     let kept: Vec<_> = stream
-        .screened(FieldSet::managed_fields(), |_, object| match object.name_any().as_str() {
+        .screened(Sight::Metadata, |_, object| match object.name_any().as_str() {
             "m1" => Look::Keep,
             _ => Look::Drop,
         })

@@ -6,8 +6,8 @@ use super::items::Items;
 use super::screen::{self, Look};
 use crate::Result;
 use crate::client::Body;
-use crate::core::{FieldSet, ListMeta, ObjectOrigin, TypeMeta};
-use crate::wire::{ListSplitter, Shape};
+use crate::core::{ListMeta, ObjectOrigin, TypeMeta};
+use crate::wire::{ListSplitter, Shape, Sight};
 use futures::Stream;
 use serde::de::DeserializeOwned;
 use std::{
@@ -39,15 +39,14 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
     /// Shows the metadata of each item to `look` before the item is decoded, in the order of the list. What is not kept is
     /// never decoded, which costs a small part of decoding it.
     ///
-    /// The metadata comes without the fields in `skipped`, of which `metadata.managedFields` saves most. An item whose
-    /// metadata cannot be read is not shown; decoding it fails.
+    /// `sight` says what there is to look at. An item whose metadata cannot be read is not shown; decoding it fails.
     #[must_use]
     pub fn screened(
         mut self,
-        skipped: FieldSet,
+        sight: Sight,
         look: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Look + Send + 'static,
     ) -> Self {
-        self.items.screened(screen::of_items(skipped, look), None);
+        self.items.screened(screen::of_items(sight, look), None);
         self
     }
 

@@ -11,6 +11,7 @@ mod subresource;
 mod watch;
 mod write;
 
+pub use crate::wire::Sight;
 pub use list_stream::ListStream;
 pub use screen::Look;
 pub use watch::EventStream;

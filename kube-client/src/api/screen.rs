@@ -1,8 +1,8 @@
 //! Screens: looking at an object's metadata before the object is decoded.
 
 use super::{PartialObjectMeta, WatchEvent};
-use crate::core::{Bookmark, BookmarkMeta, FieldSet, ObjectOrigin, TypeMeta};
-use crate::wire::{Shape, WireError};
+use crate::core::{Bookmark, BookmarkMeta, ObjectOrigin, TypeMeta};
+use crate::wire::{Shape, Sight, WireError};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
@@ -30,13 +30,13 @@ pub(super) type Screen<T> = Box<dyn FnMut(&[u8]) -> Verdict<T> + Send>;
 
 /// For the items of a list.
 pub(super) fn of_items<K, T>(
-    skipped: FieldSet,
+    sight: Sight,
     mut look: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Look + Send + 'static,
 ) -> Screen<T>
 where
     K: 'static,
 {
-    Box::new(move |text| match Shape::peek_item(text, &skipped) {
+    Box::new(move |text| match Shape::peek_item(text, sight) {
         // The decoder says what is wrong with it.
         None => Verdict::Decode,
         Some(metadata) => match look(ObjectOrigin::List, &metadata) {
@@ -49,13 +49,13 @@ where
 /// For the events of a watch.
 pub(super) fn of_events<K>(
     shape: Shape,
-    skipped: FieldSet,
+    sight: Sight,
     mut look: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Look + Send + 'static,
 ) -> Screen<WatchEvent<K>>
 where
     K: DeserializeOwned + 'static,
 {
-    Box::new(move |line| match Shape::peek_event(line, &skipped) {
+    Box::new(move |line| match Shape::peek_event(line, sight) {
         None => Verdict::Decode,
         Some((origin, metadata)) => match look(origin, &metadata) {
             Look::Keep => Verdict::Decode,

@@ -3,8 +3,8 @@
 use super::items::Items;
 use super::screen::{self, Look};
 use super::{Api, PartialObjectMeta, WatchEvent, WatchParams};
-use crate::core::{FieldSet, ObjectOrigin, Request};
-use crate::wire::{EventSplitter, Shape};
+use crate::core::{ObjectOrigin, Request};
+use crate::wire::{EventSplitter, Shape, Sight};
 use crate::{Error, Result, Wait};
 use futures::Stream;
 use serde::de::DeserializeOwned;
@@ -83,19 +83,18 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     /// never decoded, which costs a small part of decoding it; in its place comes a bookmark with its version, one for several
     /// in a row.
     ///
-    /// The metadata comes without the fields in `skipped`, of which `metadata.managedFields` saves most. An object whose
-    /// metadata cannot be read is not shown; decoding it fails.
+    /// `sight` says what there is to look at. An object whose metadata cannot be read is not shown; decoding it fails.
     ///
     /// ```
     /// use futures::TryStreamExt;
     /// use k8s_openapi::api::core::v1::Namespace;
-    /// use kube_client::{Api, Client, ResourceExt, api::{Look, WatchEvent, WatchParams}, core::FieldSet};
+    /// use kube_client::{Api, Client, ResourceExt, api::{Look, Sight, WatchEvent, WatchParams}};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let namespaces: Api<Namespace> = Api::all(Client::new(kube_sim::Sim::new().service(), "default"));
     /// let watch = namespaces.watch(&WatchParams::default(), "").await?;
-    /// let mut watch = watch.screened(FieldSet::managed_fields(), |_, namespace| match namespace.name_any().as_str() {
+    /// let mut watch = watch.screened(Sight::Labels, |_, namespace| match namespace.name_any().as_str() {
     ///     "kube-system" => Look::Keep,
     ///     _ => Look::Drop,
     /// });
@@ -111,10 +110,10 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     #[must_use]
     pub fn screened(
         mut self,
-        skipped: FieldSet,
+        sight: Sight,
         look: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Look + Send + 'static,
     ) -> Self {
-        self.events.screened(screen::of_events(self.shape.clone(), skipped, look), Some(screen::seen));
+        self.events.screened(screen::of_events(self.shape.clone(), sight, look), Some(screen::seen));
         self
     }
 }

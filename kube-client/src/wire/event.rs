@@ -1,7 +1,7 @@
 //! Splits a watch into its events as its body arrives, and decodes them.
 
-use super::{MAX_OBJECT_BYTES, Shape, Split, WireError, json, partial};
-use crate::core::{FieldSet, ObjectOrigin, PartialObjectMeta, WatchEvent};
+use super::{MAX_OBJECT_BYTES, Shape, Sight, Split, WireError, json, partial};
+use crate::core::{ObjectOrigin, PartialObjectMeta, WatchEvent};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -84,13 +84,9 @@ impl Shape {
         json::decode(line, &self.event).map_err(|error| self.explain::<K>(line, error))
     }
 
-    /// How an object has come, and its metadata without the fields in `skipped`; `None` for events about no object, and where
-    /// that cannot be read.
-    pub(crate) fn peek_event<K>(
-        line: &[u8],
-        skipped: &FieldSet,
-    ) -> Option<(ObjectOrigin, PartialObjectMeta<K>)> {
-        let (kind, head) = json::event_head(line, skipped).ok()?;
+    /// How an object has come, and its metadata; `None` for events about no object, and where that cannot be read.
+    pub(crate) fn peek_event<K>(line: &[u8], sight: Sight) -> Option<(ObjectOrigin, PartialObjectMeta<K>)> {
+        let (kind, head) = json::event_head(line, sight).ok()?;
         Some((origin(&kind)?, partial(head)))
     }
 
@@ -119,7 +115,7 @@ fn excerpt(line: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{NotUsed, Object, ResourceExt};
+    use crate::core::{FieldSet, NotUsed, Object, ResourceExt};
 
     #[derive(Clone, Debug, Deserialize)]
     struct Spec {

@@ -10,6 +10,7 @@ mod list;
 mod scan;
 
 pub(crate) use event::EventSplitter;
+pub use json::Sight;
 pub(crate) use list::ListSplitter;
 
 use crate::core::{FieldSet, ObjectOrigin, PartialObjectMeta, UndecodableObject};
@@ -93,9 +94,9 @@ impl Shape {
         self.object(text).map_err(|source| self.undecodable(text, ObjectOrigin::List, source))
     }
 
-    /// The metadata of an item of a list, without the fields in `skipped`; `None` where it cannot be read.
-    pub(crate) fn peek_item<K>(text: &[u8], skipped: &FieldSet) -> Option<PartialObjectMeta<K>> {
-        json::head(text, skipped).ok().map(partial)
+    /// The metadata of an item of a list; `None` where it cannot be read.
+    pub(crate) fn peek_item<K>(text: &[u8], sight: Sight) -> Option<PartialObjectMeta<K>> {
+        json::head(text, sight).ok().map(partial)
     }
 
     fn undecodable(&self, text: &[u8], origin: ObjectOrigin, source: serde_json::Error) -> WireError {

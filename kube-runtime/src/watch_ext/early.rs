@@ -1,10 +1,10 @@
 //! Filters that a watcher applies before it decodes an object.
 
 use super::predicate::Predicate;
-use crate::watcher::{Screen, Sight, Watcher};
+use crate::watcher::{Screen, Watcher};
 use ahash::{AHashMap, AHashSet, RandomState};
 use kube_client::Resource;
-use kube_client::api::{Look, PartialObjectMeta};
+use kube_client::api::{Look, PartialObjectMeta, Sight};
 use kube_client::core::{ObjectMeta, ObjectOrigin, Selector, SelectorExt};
 use std::collections::BTreeMap;
 

@@ -16,7 +16,7 @@ pub use backoff::{Backoff, DefaultBackoff, ExponentialBackoff};
 pub use config::{Config, InitialListStrategy, ListSemantic};
 pub use error::{Error, Result};
 pub use event::Event;
-pub(crate) use screen::{Screen, Sight};
+pub(crate) use screen::Screen;
 pub use single::watch_object;
 
 use driver::Driver;

@@ -2,18 +2,10 @@
 //!
 //! The state lives here, across the watches and lists of one watcher; what is looked at is for the layers above.
 
-use kube_client::api::{EventStream, ListStream, Look, PartialObjectMeta};
-use kube_client::core::{FieldSet, ObjectOrigin};
+use kube_client::api::{EventStream, ListStream, Look, PartialObjectMeta, Sight};
+use kube_client::core::ObjectOrigin;
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// What of an object a screen looks at, besides its name, namespace and version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sight {
-    Labels,
-    /// All of the metadata but `managedFields`.
-    Metadata,
-}
 
 /// Decides about objects by their metadata.
 pub(crate) trait Screen<K>: Send {
@@ -52,8 +44,8 @@ impl<K> Screens<K> {
     where
         K: DeserializeOwned + Send + 'static,
     {
-        match self.skipped() {
-            Some(skipped) => list.screened(skipped, move |origin, object| self.look(origin, object)),
+        match self.sight() {
+            Some(sight) => list.screened(sight, move |origin, object| self.look(origin, object)),
             None => list,
         }
     }
@@ -63,36 +55,19 @@ impl<K> Screens<K> {
     where
         K: DeserializeOwned + Send + 'static,
     {
-        match self.skipped() {
-            Some(skipped) => events.screened(skipped, move |origin, object| self.look(origin, object)),
+        match self.sight() {
+            Some(sight) => events.screened(sight, move |origin, object| self.look(origin, object)),
             None => events,
         }
     }
 
-    /// The fields that nobody looks at; `None` where nobody looks.
-    fn skipped(&self) -> Option<FieldSet> {
-        let sights: Vec<_> = self.with(|screens| screens.iter().map(|screen| screen.sight()).collect());
-        if sights.is_empty() {
-            return None;
-        }
-        let unseen: &[&str] = if sights.contains(&Sight::Metadata) {
-            &[]
-        } else {
-            &[
-                "annotations",
-                "creationTimestamp",
-                "deletionGracePeriodSeconds",
-                "deletionTimestamp",
-                "finalizers",
-                "generateName",
-                "generation",
-                "ownerReferences",
-                "selfLink",
-                "uid",
-            ]
-        };
-        let unseen = unseen.iter().filter_map(|field| format!("metadata.{field}").parse().ok());
-        Some(unseen.fold(FieldSet::managed_fields(), FieldSet::and))
+    /// What all of them together look at; `None` where nobody looks.
+    fn sight(&self) -> Option<Sight> {
+        self.with(|screens| {
+            let mut sights = screens.iter().map(|screen| screen.sight());
+            let first = sights.next()?;
+            Some(if sights.all(|sight| sight == first) { first } else { Sight::Metadata })
+        })
     }
 
     pub(super) fn start_over(&self) {

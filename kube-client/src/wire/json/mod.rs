@@ -14,6 +14,7 @@ mod peek;
 mod reader;
 mod value;
 
+pub use peek::Sight;
 pub(crate) use peek::{Head, event_head, head};
 
 use crate::core::FieldSet;

@@ -8,6 +8,17 @@ use crate::core::{FieldSet, ObjectMeta};
 use serde::de::{Deserialize, Error as _};
 use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
+use std::sync::LazyLock;
+
+/// What is read of an object before it is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// Name, namespace, resource version and labels. What comes behind the last of them is not looked at, which with most
+    /// objects is nearly everything: the cheapest.
+    Labels,
+    /// All of the metadata but `managedFields`.
+    Metadata,
+}
 
 /// The beginning of an object.
 #[derive(Debug)]
@@ -17,21 +28,21 @@ pub(crate) struct Head {
     pub(crate) metadata: ObjectMeta,
 }
 
-/// Reads an object up to its metadata, without the fields in `skipped`. An object may hold its type behind its
-/// metadata, though servers do not write it there: then it is not seen.
-pub(crate) fn head(text: &[u8], skipped: &FieldSet) -> Result<Head> {
-    head_of(&mut Reader::new(utf8(text)?), skipped)
+/// Reads an object up to its metadata. An object may hold its type behind its metadata, though servers do not write it there:
+/// then it is not seen.
+pub(crate) fn head(text: &[u8], sight: Sight) -> Result<Head> {
+    head_of(&mut Reader::new(utf8(text)?), sight)
 }
 
 /// Reads an event up to the metadata of its object, where its type comes first, as servers write it; else all of it.
-pub(crate) fn event_head<'de>(line: &'de [u8], skipped: &FieldSet) -> Result<(Cow<'de, str>, Head)> {
+pub(crate) fn event_head(line: &[u8], sight: Sight) -> Result<(Cow<'_, str>, Head)> {
     let (mut kind, mut object) = (None, None);
     members(&mut Reader::new(utf8(line)?), |key, reader| {
         match key {
             "type" => kind = Some(Cow::deserialize(Value::new(reader, None))?),
             "object" => {
                 let begin = reader.clone();
-                object = Some(head_of(reader, skipped)?);
+                object = Some(head_of(reader, sight)?);
                 if kind.is_none() {
                     *reader = begin;
                     reader.skip()?;
@@ -44,15 +55,13 @@ pub(crate) fn event_head<'de>(line: &'de [u8], skipped: &FieldSet) -> Result<(Co
     kind.zip(object).ok_or_else(|| serde_json::Error::custom("no event begins with this"))
 }
 
-fn head_of(reader: &mut Reader<'_>, skipped: &FieldSet) -> Result<Head> {
+fn head_of(reader: &mut Reader<'_>, sight: Sight) -> Result<Head> {
     let (mut api_version, mut kind, mut metadata) = (None, None, None);
     members(reader, |key, reader| {
         match key {
             "apiVersion" => api_version = Deserialize::deserialize(Value::new(reader, None))?,
             "kind" => kind = Deserialize::deserialize(Value::new(reader, None))?,
-            "metadata" => {
-                metadata = Some(ObjectMeta::deserialize(Value::new(reader, skipped.root().field(key)))?);
-            }
+            "metadata" => metadata = Some(metadata_of(reader, sight)?),
             _ => reader.skip()?,
         }
         Ok(if metadata.is_some() { Break(()) } else { Continue(()) })
@@ -61,6 +70,26 @@ fn head_of(reader: &mut Reader<'_>, skipped: &FieldSet) -> Result<Head> {
         Some(metadata) => Ok(Head { api_version, kind, metadata }),
         None => Err(serde_json::Error::missing_field("metadata")),
     }
+}
+
+fn metadata_of(reader: &mut Reader<'_>, sight: Sight) -> Result<ObjectMeta> {
+    static UNSEEN: LazyLock<FieldSet> = LazyLock::new(FieldSet::managed_fields);
+    if sight == Sight::Metadata {
+        return ObjectMeta::deserialize(Value::new(reader, UNSEEN.root().field("metadata")));
+    }
+    let (mut name, mut namespace, mut resource_version, mut labels) = (None, None, None, None);
+    members(reader, |key, reader| {
+        match key {
+            "name" => name = Deserialize::deserialize(Value::new(reader, None))?,
+            "namespace" => namespace = Deserialize::deserialize(Value::new(reader, None))?,
+            "resourceVersion" => resource_version = Deserialize::deserialize(Value::new(reader, None))?,
+            "labels" => labels = Deserialize::deserialize(Value::new(reader, None))?,
+            _ => reader.skip()?,
+        }
+        let all = name.is_some() && namespace.is_some() && resource_version.is_some() && labels.is_some();
+        Ok(if all { Break(()) } else { Continue(()) })
+    })?;
+    Ok(ObjectMeta { name, namespace, resource_version, labels, ..ObjectMeta::default() })
 }
 
 /// Shows each member of the object that comes next, until it is enough.
@@ -88,15 +117,31 @@ mod tests {
     fn what_comes_behind_the_metadata_is_not_looked_at() {
         let text =
             br#"{"kind":"Pod","spec":{"a":[1]},"metadata":{"managedFields":[{}],"name":"x"},"status":{]"#;
-        let head = head(text, &FieldSet::managed_fields()).unwrap();
+        let head = head(text, Sight::Metadata).unwrap();
         assert_eq!((head.kind.as_deref(), head.api_version.as_deref()), (Some("Pod"), None));
         assert_eq!(name(head).as_deref(), Some("x"));
         let line = br#"{"type":"ADDED","object":{"apiVersion":"v1","metadata":{"name":"y","managedFields":1},"spec":["#;
-        let (kind, head) = event_head(line, &FieldSet::managed_fields()).unwrap();
+        let (kind, head) = event_head(line, Sight::Metadata).unwrap();
         assert_eq!((&*kind, name(head).as_deref()), ("ADDED", Some("y")));
         let line = br#"{"object":{"metadata":{"name":"z"},"spec":{"type":"x"}},"type":"DELETED"}"#;
-        let (kind, head) = event_head(line, &FieldSet::none()).unwrap();
+        let (kind, head) = event_head(line, Sight::Metadata).unwrap();
         assert_eq!((&*kind, name(head).as_deref()), ("DELETED", Some("z")));
+    }
+
+    #[test]
+    fn labels_are_read_no_further_than_they_have_to_be() {
+        let text = br#"{"metadata":{"uid":"u","name":"x","namespace":"ns","labels":{"a":"b"},"resourceVersion":"7",]"#;
+        let meta = head(text, Sight::Labels).unwrap().metadata;
+        assert_eq!(meta.labels.unwrap()["a"], "b");
+        assert_eq!(
+            (meta.name.as_deref(), meta.namespace.as_deref(), meta.resource_version.as_deref(), meta.uid),
+            (Some("x"), Some("ns"), Some("7"), None)
+        );
+        // What is missing may still come.
+        let text = br#"{"metadata":{"name":"x","managedFields":[{}],"labels":{"a":"b"}},"spec":]"#;
+        let meta = head(text, Sight::Labels).unwrap().metadata;
+        assert_eq!((meta.labels.unwrap().len(), meta.namespace), (1, None));
+        assert!(head(br#"{"metadata":{"name":"x","namespace":"ns",]"#, Sight::Labels).is_err());
     }
 
     #[test]
@@ -110,11 +155,11 @@ mod tests {
             r#"{"spec":"#,
             r#"{"kind":[],"metadata":{}}"#,
         ] {
-            assert!(head(text.as_bytes(), &FieldSet::none()).is_err(), "{text}");
+            assert!(head(text.as_bytes(), Sight::Metadata).is_err(), "{text}");
         }
         for line in [r#"{"type":"ADDED"}"#, r#"{"object":{"metadata":{}}}"#, r#"{"type":"ADDED","object":7}"#]
         {
-            assert!(event_head(line.as_bytes(), &FieldSet::none()).is_err(), "{line}");
+            assert!(event_head(line.as_bytes(), Sight::Metadata).is_err(), "{line}");
         }
     }
 }
