@@ -21,12 +21,11 @@ impl<K> Complete<K> {
         Self { types: None, tell: |_, _| {} }
     }
 
-    /// The same object, with its type.
-    pub(super) fn object(&self, mut object: K) -> K {
+    /// Tells an object its type. In place: objects are large.
+    pub(super) fn object(&self, object: &mut K) {
         if let Some(types) = &self.types {
-            (self.tell)(&mut object, types);
+            (self.tell)(object, types);
         }
-        object
     }
 }
 

@@ -160,18 +160,19 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
 
     /// Has a piece decoded, unless the screen says otherwise.
     fn take(&mut self, piece: Bytes) -> Taken {
-        match self.screen.as_mut().map_or(Verdict::Decode, |screen| screen(&piece)) {
-            Verdict::Drop(version) => {
-                self.dropped = version.or(self.dropped.take());
-                return Taken::Dropped;
-            }
-            Verdict::Decode => {
+        match self.screen.as_mut().map(|screen| screen(&piece)) {
+            None => self.pipeline.push(piece),
+            Some(Verdict::Decode) => {
                 self.tell_dropped();
                 self.pipeline.push(piece);
             }
-            Verdict::Ready(value) => {
+            Some(Verdict::Ready(value)) => {
                 self.tell_dropped();
-                self.pipeline.push_value(value);
+                self.pipeline.push_value(*value);
+            }
+            Some(Verdict::Drop(version)) => {
+                self.dropped = version.or(self.dropped.take());
+                return Taken::Dropped;
             }
         }
         Taken::Kept

@@ -31,7 +31,7 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
     pub(super) fn new(body: Body, shape: Shape, complete: Complete<K>) -> Self {
         let kind = shape.expected().to_owned();
         let items = Items::new(body, ListSplitter::default(), &kind, move |text| {
-            shape.item(text).map(|item| complete.object(item))
+            shape.item(text, |item| complete.object(item))
         });
         Self { items }
     }

@@ -22,7 +22,7 @@ pub(super) enum Verdict<T> {
     Decode,
     /// Of an event: the version that has been seen with it.
     Drop(Option<String>),
-    Ready(Result<T, WireError>),
+    Ready(Box<Result<T, WireError>>),
 }
 
 /// Decides about pieces in the order in which they come.
@@ -60,10 +60,10 @@ where
         Some((origin, metadata)) => match look(origin, &metadata) {
             Look::Keep => Verdict::Decode,
             Look::Drop => Verdict::Drop(metadata.metadata.resource_version),
-            Look::Gone => Verdict::Ready(shape.event(line).map(|event| match event {
+            Look::Gone => Verdict::Ready(Box::new(shape.event(line).map(|event| match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => WatchEvent::Deleted(object),
                 other => other,
-            })),
+            }))),
         },
     })
 }

@@ -226,7 +226,7 @@ mod tests {
         for piece in text.as_bytes().chunks(size) {
             splitter.push(Bytes::copy_from_slice(piece));
             while let Some(item) = splitter.next() {
-                let item = item.and_then(|text| shape.item::<Item>(&text));
+                let item = item.and_then(|text| shape.item::<Item>(&text, |_| {}));
                 let broken = matches!(item, Err(ref e) if !matches!(e, WireError::Object(_)));
                 items.push(item.map(|o| (o.name_any(), o.spec.n)).map_err(|e| e.to_string()));
                 if broken {

@@ -89,9 +89,17 @@ impl Shape {
         json::decode(text, &self.object)
     }
 
-    /// Decodes an item of a list, or tells which one does not decode.
-    pub(crate) fn item<K: DeserializeOwned>(&self, text: &[u8]) -> Result<K, WireError> {
-        self.object(text).map_err(|source| self.undecodable(text, ObjectOrigin::List, source))
+    /// Decodes an item of a list and has `complete` add what is left out there, or tells which one does not decode.
+    pub(crate) fn item<K: DeserializeOwned>(
+        &self,
+        text: &[u8],
+        complete: impl FnOnce(&mut K),
+    ) -> Result<K, WireError> {
+        let mut decoded = self.object(text);
+        if let Ok(object) = &mut decoded {
+            complete(object);
+        }
+        decoded.map_err(|source| self.undecodable(text, ObjectOrigin::List, source))
     }
 
     /// The metadata of an item of a list; `None` where it cannot be read.

@@ -101,7 +101,7 @@ fn spoiled_lists_are_the_same_however_they_are_cut_and_never_lose_what_is_valid(
         let one = split::<ListSplitter>(&mut random, &text);
         assert_eq!(one, split::<ListSplitter>(&mut random, &text), "{shown}");
         let shape = Shape::new("Item", &FieldSet::managed_fields());
-        let decoded: Vec<_> = one.0.iter().map(|piece| shape.item::<DynamicObject>(piece)).collect();
+        let decoded: Vec<_> = one.0.iter().map(|piece| shape.item::<DynamicObject>(piece, |_| {})).collect();
         // What serde_json takes for a list is taken for one here.
         if let Ok(Value::Object(list)) = serde_json::from_slice::<Value>(&text)
             && let Some(Value::Array(items)) = list.get("items")
@@ -171,7 +171,7 @@ fn endless_nesting_is_an_error_of_its_object() {
         let list = format!(r#"{{"items":[{object},{{}}]}}"#);
         let (pieces, _) = split::<ListSplitter>(&mut Rng::with_seed(5), list.as_bytes());
         if let [deep, _] = pieces.as_slice() {
-            let error = shape.item::<DynamicObject>(deep).unwrap_err();
+            let error = shape.item::<DynamicObject>(deep, |_| {}).unwrap_err();
             assert_eq!(error.to_string(), "decode Item deep of a list");
         } else {
             assert!(pieces.is_empty(), "what is never closed goes on");

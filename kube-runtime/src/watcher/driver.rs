@@ -72,15 +72,18 @@ enum Io<K> {
 /// An answer that is arriving.
 enum Body<K> {
     List(Box<ListStream<K>>),
-    Events {
-        stream: Box<EventStream<K>>,
-        /// When it was asked for, or when the present state was complete.
-        since: Instant,
-        /// What it would be if the server ended it now; with time, it has worked.
-        ending: Ending,
-        /// For how long the server may still be silent, while it owes its present state.
-        stall: Option<Pin<Box<Sleep>>>,
-    },
+    Events(Box<Events<K>>),
+}
+
+/// The events of a watch that is open.
+struct Events<K> {
+    stream: EventStream<K>,
+    /// When it was asked for, or when the present state was complete.
+    since: Instant,
+    /// What it would be if the server ended it now; with time, it has worked.
+    ending: Ending,
+    /// For how long the server may still be silent, while it owes its present state.
+    stall: Option<Pin<Box<Sleep>>>,
 }
 
 impl<K> Driver<K> {
@@ -165,20 +168,19 @@ impl<K> Driver<K> {
 }
 
 impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
-    /// Hands `input` to `step` and does what it says; what there is to tell the user.
-    fn advance(&mut self, input: Input<K>) -> Option<Result<Event<K>>> {
+    /// Hands `input` to `step` and does what it says; what there is to tell the user about the object that it is about.
+    fn advance(&mut self, input: Input) -> Option<Result<Event<()>>> {
         // Proof of health, whatever it says. The present state is none: fetching it over and over may be the trouble.
         let healthy = matches!(self.state, State::Watching { .. })
-            && match &input {
-                Input::Event(event) => !matches!(event, WatchEvent::Error(_)),
-                Input::Ended(ending) => *ending == Ending::Worked,
-                _ => false,
-            };
+            && matches!(
+                input,
+                Input::Changed(_) | Input::Gone(_) | Input::Bookmark(_) | Input::Ended(Ending::Worked)
+            );
         self.ended = matches!(input, Input::Ended(_));
         // A server may know better than any backoff how long it needs.
         let asked = match &input {
             Input::Failed(_, error) => error.retry_after(),
-            Input::Event(WatchEvent::Error(status)) => status.retry_after(),
+            Input::Error(status) => status.retry_after(),
             _ => None,
         };
         let state = std::mem::replace(&mut self.state, State::Start { progress: Progress::Fresh });
@@ -294,60 +296,62 @@ fn is_of_present_state<K>(event: &WatchEvent<K>) -> bool {
 impl<K> Body<K> {
     fn events(stream: EventStream<K>, asked_at: Instant, stall: Option<Duration>) -> Self {
         let stall = stall.map(|limit| Box::pin(tokio::time::sleep(limit)));
-        Self::Events { stream: Box::new(stream), since: asked_at, ending: Ending::Brief, stall }
+        Self::Events(Box::new(Events { stream, since: asked_at, ending: Ending::Brief, stall }))
     }
 }
 
-impl<K: DeserializeOwned + Send + 'static> Body<K> {
-    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Input<K>> {
-        match self {
-            Self::List(stream) => Poll::Ready(match ready!(Pin::new(&mut **stream).poll_next(cx)) {
-                Some(Ok(item)) => Input::Item(item),
-                Some(Err(error)) => broken(error),
-                None => {
-                    let metadata = stream.metadata();
-                    Input::PageDone {
-                        continue_token: metadata.and_then(|m| m.continue_.clone()),
-                        version: metadata.and_then(|m| m.resource_version.clone()),
-                    }
+impl<K> Events<K> {
+    /// Takes note of an event.
+    fn note(&mut self, event: &WatchEvent<K>) {
+        self.ending = Ending::Worked;
+        match event {
+            WatchEvent::Bookmark(bookmark) if bookmark.ends_initial_events() => {
+                (self.stall, self.since, self.ending) = (None, Instant::now(), Ending::AfterState);
+            }
+            event if is_of_present_state(event) => {
+                if let Some(timer) = &mut self.stall {
+                    timer.as_mut().reset(Instant::now() + STALL);
                 }
-            }),
-            Self::Events { stream, since, ending, stall } => match Pin::new(&mut **stream).poll_next(cx) {
-                Poll::Ready(Some(Ok(event))) => {
-                    *ending = Ending::Worked;
-                    match &event {
-                        WatchEvent::Bookmark(bookmark) if bookmark.ends_initial_events() => {
-                            (*stall, *since, *ending) = (None, Instant::now(), Ending::AfterState);
-                        }
-                        event if is_of_present_state(event) => {
-                            if let Some(timer) = stall {
-                                timer.as_mut().reset(Instant::now() + STALL);
-                            }
-                        }
-                        _ => {}
-                    }
-                    Poll::Ready(Input::Event(event))
-                }
-                Poll::Ready(Some(Err(error))) => Poll::Ready(broken(error)),
-                Poll::Ready(None) => {
-                    let worked = since.elapsed() >= BRIEF;
-                    Poll::Ready(Input::Ended(if worked { Ending::Worked } else { *ending }))
-                }
-                Poll::Pending => {
-                    let Some(timer) = stall else { return Poll::Pending };
-                    ready!(timer.as_mut().poll(cx));
-                    Poll::Ready(Input::Stalled)
-                }
-            },
+            }
+            _ => {}
         }
     }
+
+    /// What it comes to if the server ends it now.
+    fn ended(&self) -> Input {
+        let worked = self.since.elapsed() >= BRIEF;
+        Input::Ended(if worked { Ending::Worked } else { self.ending })
+    }
+
+    /// Waits until the server has been silent for too long.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        let Some(timer) = &mut self.stall else { return Poll::Pending };
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Input::Stalled)
+    }
 }
 
-fn broken<K>(error: ClientError) -> Input<K> {
+/// What a page says at its end.
+fn page_done<K>(page: &ListStream<K>) -> Input {
+    let metadata = page.metadata();
+    Input::PageDone {
+        continue_token: metadata.and_then(|m| m.continue_.clone()),
+        version: metadata.and_then(|m| m.resource_version.clone()),
+    }
+}
+
+fn broken(error: ClientError) -> Input {
     match error {
         ClientError::Object(object) => Input::Undecodable(object),
         error => Input::Failed(Phase::Open, error),
     }
+}
+
+/// What happened to the object of an event; `None` where it is about none.
+fn change<K: Resource>(event: &WatchEvent<K>) -> Option<Input> {
+    let version = event.object()?.meta().resource_version.clone();
+    let gone = matches!(event, WatchEvent::Deleted(_));
+    Some(if gone { Input::Gone(version) } else { Input::Changed(version) })
 }
 
 impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
@@ -361,6 +365,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
                 return Poll::Ready(None);
             }
             this.look_ahead(cx);
+            // Objects are large, and decisions need only their versions: they go from here to the user as they come.
             let input = match &mut this.io {
                 Io::Idle => Input::Ready,
                 Io::Waiting(timer) => {
@@ -375,10 +380,44 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
                     }
                     Err(error) => Input::Failed(Phase::Opening, error),
                 },
-                Io::Open(body) => ready!(body.poll_input(cx)),
+                Io::Open(Body::List(page)) => match ready!(Pin::new(&mut **page).poll_next(cx)) {
+                    Some(Ok(object)) => match this.advance(Input::Item) {
+                        Some(said) => {
+                            return Poll::Ready(Some(said.map(|event| event.map(|()| object))));
+                        }
+                        None => continue,
+                    },
+                    Some(Err(error)) => broken(error),
+                    None => page_done(page),
+                },
+                Io::Open(Body::Events(events)) => match Pin::new(&mut events.stream).poll_next(cx) {
+                    Poll::Ready(Some(Ok(event))) => {
+                        events.note(&event);
+                        let said = change(&event).and_then(|input| this.advance(input));
+                        match event {
+                            WatchEvent::Added(object)
+                            | WatchEvent::Modified(object)
+                            | WatchEvent::Deleted(object) => match said {
+                                Some(said) => {
+                                    return Poll::Ready(Some(said.map(|event| event.map(|()| object))));
+                                }
+                                None => continue,
+                            },
+                            WatchEvent::Bookmark(bookmark) => Input::Bookmark(bookmark),
+                            WatchEvent::Error(status) => Input::Error(status),
+                        }
+                    }
+                    Poll::Ready(Some(Err(error))) => broken(error),
+                    Poll::Ready(None) => events.ended(),
+                    Poll::Pending => ready!(events.poll_stalled(cx)),
+                },
             };
-            if let Some(event) = this.advance(input) {
-                return Poll::Ready(Some(event));
+            match this.advance(input) {
+                Some(Ok(Event::Init)) => return Poll::Ready(Some(Ok(Event::Init))),
+                Some(Ok(Event::InitDone)) => return Poll::Ready(Some(Ok(Event::InitDone))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                // Of objects there is something to say only where one has come.
+                Some(Ok(Event::Apply(()) | Event::InitApply(()) | Event::Delete(()))) | None => {}
             }
         }
     }

@@ -1,10 +1,11 @@
 //! The decisions of a watcher as a pure function: `(State, Input) -> (State, Output)`.
 //!
-//! It performs no IO and knows no clock. Whatever comes, there is an answer: the function is total.
+//! It performs no IO and knows no clock, and sees of objects only their versions. Whatever comes, there is an answer: the
+//! function is total.
 
 use super::Event;
-use kube_client::core::{ObjectOrigin, ResourceVersion, Status, UndecodableObject, WatchEvent, reason};
-use kube_client::{Error as ClientError, Resource};
+use kube_client::Error as ClientError;
+use kube_client::core::{Bookmark, ObjectOrigin, ResourceVersion, Status, UndecodableObject, reason};
 
 /// Where a watcher stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,15 +44,21 @@ pub(super) struct Abilities {
 }
 
 /// What has happened.
-pub(super) enum Input<K> {
+pub(super) enum Input {
     /// The driver is ready to send a request.
     Ready,
     /// An item of a list.
-    Item(K),
+    Item,
     /// A page is complete.
     PageDone { continue_token: Option<String>, version: Option<String> },
-    /// An event of a watch.
-    Event(WatchEvent<K>),
+    /// An object is new or has changed; its version.
+    Changed(Option<String>),
+    /// An object is gone; the version at which it went.
+    Gone(Option<String>),
+    /// Nothing has happened up to a version.
+    Bookmark(Bookmark),
+    /// The server ends a watch with an error.
+    Error(Box<Status>),
     /// An object of a list or a watch does not decode.
     Undecodable(Box<UndecodableObject>),
     /// The request could not be opened, or its body broke.
@@ -82,8 +89,9 @@ pub(super) enum Phase {
 
 /// What to tell the user, and what to do next.
 #[derive(Debug)]
-pub(super) struct Output<K> {
-    pub(super) event: Option<Result<Event<K>, Failure>>,
+pub(super) struct Output {
+    /// About the object that the input was about.
+    pub(super) event: Option<Result<Event<()>, Failure>>,
     pub(super) then: Then,
 }
 
@@ -123,7 +131,7 @@ pub(super) enum Failure {
 }
 
 /// The next state, and what follows from the input.
-pub(super) fn step<K: Resource>(abilities: Abilities, state: State, input: Input<K>) -> (State, Output<K>) {
+pub(super) fn step(abilities: Abilities, state: State, input: Input) -> (State, Output) {
     match (state, input) {
         (state, Input::Ready) => ready(abilities, state),
         (state, Input::Undecodable(object)) => undecodable(state, object),
@@ -136,7 +144,7 @@ pub(super) fn step<K: Resource>(abilities: Abilities, state: State, input: Input
 }
 
 /// Which request comes next.
-fn ready<K>(abilities: Abilities, state: State) -> (State, Output<K>) {
+fn ready(abilities: Abilities, state: State) -> (State, Output) {
     match state {
         State::Start { progress } | State::Streaming { progress } if abilities.streaming_lists => {
             (State::Streaming { progress }, said(Event::Init, Then::Send(Request::StreamingList)))
@@ -155,16 +163,14 @@ fn ready<K>(abilities: Abilities, state: State) -> (State, Output<K>) {
 }
 
 /// The first page of a list begins the present state anew.
-fn begin_list<K>(page: Page, progress: Progress) -> (State, Output<K>) {
+fn begin_list(page: Page, progress: Progress) -> (State, Output) {
     let request = Request::List(page.clone());
     (State::Listing { page, progress }, said(Event::Init, Then::Send(request)))
 }
 
-fn listing<K>(page: Page, progress: Progress, input: Input<K>) -> (State, Output<K>) {
+fn listing(page: Page, progress: Progress, input: Input) -> (State, Output) {
     match input {
-        Input::Item(object) => {
-            (State::Listing { page, progress }, said(Event::InitApply(object), Then::Read))
-        }
+        Input::Item => (State::Listing { page, progress }, said(Event::InitApply(()), Then::Read)),
         Input::PageDone { continue_token: Some(token), .. } if !token.is_empty() => {
             let page = Page { token: Some(token), whole: page.whole };
             (State::Listing { page, progress }, quiet(Then::Next))
@@ -181,22 +187,26 @@ fn listing<K>(page: Page, progress: Progress, input: Input<K>) -> (State, Output
             (State::Listing { page: Page { token: None, whole: true }, progress }, quiet(Then::Next))
         }
         Input::Failed(_, error) => (State::Start { progress }, failed(Failure::List(error))),
-        Input::Event(_) | Input::Ended(_) | Input::Stalled | Input::Ready | Input::Undecodable(_) => {
-            (State::Start { progress }, quiet(Then::Wait))
-        }
+        // No list brings these.
+        Input::Changed(_)
+        | Input::Gone(_)
+        | Input::Bookmark(_)
+        | Input::Error(_)
+        | Input::Ended(_)
+        | Input::Stalled
+        | Input::Ready
+        | Input::Undecodable(_) => (State::Start { progress }, quiet(Then::Wait)),
     }
 }
 
-fn streaming<K: Resource>(progress: Progress, input: Input<K>) -> (State, Output<K>) {
+fn streaming(progress: Progress, input: Input) -> (State, Output) {
     let state = State::Streaming { progress };
     match input {
         // The objects come in any order: their versions say nothing about what is complete.
-        Input::Event(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
-            (state, said(Event::InitApply(object), Then::Read))
-        }
+        Input::Changed(_) => (state, said(Event::InitApply(()), Then::Read)),
         // It was sent before, and went away before the state was complete.
-        Input::Event(WatchEvent::Deleted(object)) => (state, said(Event::Delete(object), Then::Read)),
-        Input::Event(WatchEvent::Bookmark(bookmark)) if bookmark.ends_initial_events() => {
+        Input::Gone(_) => (state, said(Event::Delete(()), Then::Read)),
+        Input::Bookmark(bookmark) if bookmark.ends_initial_events() => {
             let version = bookmark.metadata.resource_version;
             if version.is_empty() {
                 return (State::Start { progress }, failed(Failure::NoResourceVersion));
@@ -204,13 +214,9 @@ fn streaming<K: Resource>(progress: Progress, input: Input<K>) -> (State, Output
             let proven = progress == Progress::Fresh;
             (State::Watching { version, proven }, said(Event::InitDone, Then::Read))
         }
-        Input::Event(WatchEvent::Bookmark(_)) => (state, quiet(Then::Read)),
-        Input::Event(WatchEvent::Error(status)) if refuses_streaming(&status) => {
-            (START, quiet(Then::GiveUpStreaming))
-        }
-        Input::Event(WatchEvent::Error(status)) => {
-            (interrupted(progress), failed(Failure::WatchStatus(status)))
-        }
+        Input::Bookmark(_) => (state, quiet(Then::Read)),
+        Input::Error(status) if refuses_streaming(&status) => (START, quiet(Then::GiveUpStreaming)),
+        Input::Error(status) => (interrupted(progress), failed(Failure::WatchStatus(status))),
         Input::Failed(Phase::Opening, error) if error.status().is_some_and(refuses_streaming) => {
             (START, quiet(Then::GiveUpStreaming))
         }
@@ -220,7 +226,7 @@ fn streaming<K: Resource>(progress: Progress, input: Input<K>) -> (State, Output
         Input::Failed(Phase::Open, error) => (interrupted(progress), failed(Failure::Watch(error))),
         // The state was never completed: a server that does not know the parameter, or a proxy that drops bookmarks.
         Input::Ended(_) | Input::Stalled => (START, quiet(Then::GiveUpStreaming)),
-        Input::Item(_) | Input::PageDone { .. } | Input::Ready | Input::Undecodable(_) => {
+        Input::Item | Input::PageDone { .. } | Input::Ready | Input::Undecodable(_) => {
             (START, quiet(Then::Wait))
         }
     }
@@ -235,33 +241,22 @@ fn interrupted(progress: Progress) -> State {
     }
 }
 
-fn watching<K: Resource>(version: String, proven: bool, input: Input<K>) -> (State, Output<K>) {
+fn watching(version: String, proven: bool, input: Input) -> (State, Output) {
     match input {
-        Input::Event(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
-            (advanced(version, &object), said(Event::Apply(object), Then::Read))
-        }
-        Input::Event(WatchEvent::Deleted(object)) => {
-            (advanced(version, &object), said(Event::Delete(object), Then::Read))
-        }
+        Input::Changed(seen) => (advanced(version, seen), said(Event::Apply(()), Then::Read)),
+        Input::Gone(seen) => (advanced(version, seen), said(Event::Delete(()), Then::Read)),
         // A storage that was put back to an older state: what we hold has not happened.
-        Input::Event(WatchEvent::Bookmark(bookmark))
-            if is_older(&bookmark.metadata.resource_version, &version) =>
-        {
+        Input::Bookmark(bookmark) if is_older(&bookmark.metadata.resource_version, &version) => {
             let problem =
                 format!("a bookmark at {}, older than {version}", bookmark.metadata.resource_version);
             let status = Status::failure(&problem, reason::EXPIRED).with_code(410);
             relist(proven, Failure::WatchStatus(status.boxed()))
         }
-        Input::Event(WatchEvent::Bookmark(bookmark)) => {
-            let seen = Some(bookmark.metadata.resource_version).filter(|seen| !seen.is_empty());
-            (State::Watching { version: seen.unwrap_or(version), proven: true }, quiet(Then::Read))
+        Input::Bookmark(bookmark) => {
+            (advanced(version, Some(bookmark.metadata.resource_version)), quiet(Then::Read))
         }
-        Input::Event(WatchEvent::Error(status)) if needs_list(&status) => {
-            relist(proven, Failure::WatchStatus(status))
-        }
-        Input::Event(WatchEvent::Error(status)) => {
-            (State::Watching { version, proven }, failed(Failure::WatchStatus(status)))
-        }
+        Input::Error(status) if needs_list(&status) => relist(proven, Failure::WatchStatus(status)),
+        Input::Error(status) => (State::Watching { version, proven }, failed(Failure::WatchStatus(status))),
         Input::Failed(Phase::Opening, error) if error.status().is_some_and(needs_list) => {
             relist(proven, Failure::WatchStart(error))
         }
@@ -273,7 +268,7 @@ fn watching<K: Resource>(version: String, proven: bool, input: Input<K>) -> (Sta
         Input::Ended(Ending::Brief) => (State::Watching { version, proven }, failed(Failure::TooShort)),
         Input::Ended(Ending::AfterState) => (State::Watching { version, proven }, quiet(Then::Next)),
         Input::Ended(Ending::Worked) => (State::Watching { version, proven: true }, quiet(Then::Next)),
-        Input::Stalled | Input::Item(_) | Input::PageDone { .. } | Input::Ready | Input::Undecodable(_) => {
+        Input::Stalled | Input::Item | Input::PageDone { .. } | Input::Ready | Input::Undecodable(_) => {
             (State::Watching { version, proven }, quiet(Then::Read))
         }
     }
@@ -281,7 +276,7 @@ fn watching<K: Resource>(version: String, proven: bool, input: Input<K>) -> (Sta
 
 /// The version is too old, or not one of this server's. That happens to every watch that was away for a while, and a list
 /// mends it; where the list before has not, the server is in trouble, and its user is told.
-fn relist<K>(proven: bool, failure: Failure) -> (State, Output<K>) {
+fn relist(proven: bool, failure: Failure) -> (State, Output) {
     if proven {
         (State::Start { progress: Progress::Repeated }, quiet(Then::Next))
     } else {
@@ -289,7 +284,7 @@ fn relist<K>(proven: bool, failure: Failure) -> (State, Output<K>) {
     }
 }
 
-fn undecodable<K>(state: State, object: Box<UndecodableObject>) -> (State, Output<K>) {
+fn undecodable(state: State, object: Box<UndecodableObject>) -> (State, Output) {
     // It has been seen, so that a watch that resumes need not see it again.
     let state = match (state, &object.resource_version) {
         (State::Watching { .. }, Some(version))
@@ -304,8 +299,8 @@ fn undecodable<K>(state: State, object: Box<UndecodableObject>) -> (State, Outpu
 
 const START: State = State::Start { progress: Progress::Fresh };
 
-fn advanced<K: Resource>(version: String, object: &K) -> State {
-    let seen = object.meta().resource_version.clone().filter(|seen| !seen.is_empty());
+fn advanced(version: String, seen: Option<String>) -> State {
+    let seen = seen.filter(|seen| !seen.is_empty());
     State::Watching { version: seen.unwrap_or(version), proven: true }
 }
 
@@ -324,15 +319,15 @@ fn is_older(version: &str, than: &str) -> bool {
     matches!((parse(version), parse(than)), (Ok(version), Ok(than)) if version < than)
 }
 
-fn said<K>(event: Event<K>, then: Then) -> Output<K> {
+fn said(event: Event<()>, then: Then) -> Output {
     Output { event: Some(Ok(event)), then }
 }
 
-fn quiet<K>(then: Then) -> Output<K> {
+fn quiet(then: Then) -> Output {
     Output { event: None, then }
 }
 
-fn failed<K>(failure: Failure) -> Output<K> {
+fn failed(failure: Failure) -> Output {
     Output { event: Some(Err(failure)), then: Then::Wait }
 }
 

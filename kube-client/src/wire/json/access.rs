@@ -18,20 +18,30 @@ pub(super) struct Members<'r, 'de, 'f> {
     fields: Option<&'f FieldNode>,
     /// What is said of the present member.
     member: Option<&'f FieldNode>,
+    /// Where the reader is between two members, unless the last one was not read to its end.
+    depth: u8,
     first: bool,
 }
 
 impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
     #[inline]
     pub(super) fn new(reader: &'r mut Reader<'de>, fields: Option<&'f FieldNode>) -> Self {
-        Self { reader, fields, member: None, first: true }
+        let depth = reader.depth();
+        Self { reader, fields, member: None, depth, first: true }
     }
 
-    /// Goes to the next member's key, whose quote it has looked at; whether there is one.
+    /// Goes to the next member's key, whose quote it has looked at, or behind the object's end; whether there is a member.
     #[inline]
     fn next(&mut self) -> Result<bool> {
+        if self.reader.depth() < self.depth {
+            return Ok(false);
+        }
+        self.reader.come_up_to(self.depth)?;
         match self.reader.need("an object")? {
-            b'}' => return Ok(false),
+            b'}' => {
+                self.reader.close();
+                return Ok(false);
+            }
             b'"' if self.first => {
                 self.first = false;
                 return Ok(true);
@@ -107,19 +117,23 @@ impl<'de> MapAccess<'de> for Members<'_, 'de, '_> {
 pub(super) struct Elements<'r, 'de, 'f> {
     reader: &'r mut Reader<'de>,
     element: Option<&'f FieldNode>,
+    /// Where the reader is between two elements, unless the last one was not read to its end.
+    depth: u8,
     first: bool,
 }
 
 impl<'r, 'de, 'f> Elements<'r, 'de, 'f> {
     pub(super) fn new(reader: &'r mut Reader<'de>, fields: Option<&'f FieldNode>) -> Self {
         let element = fields.and_then(FieldNode::elements);
-        Self { reader, element, first: true }
+        let depth = reader.depth();
+        Self { reader, element, depth, first: true }
     }
 
     /// Goes to the next element; whether there is one.
     #[inline]
     fn next(&mut self) -> Result<bool> {
         loop {
+            self.reader.come_up_to(self.depth)?;
             match self.reader.need("a list")? {
                 b']' => return Ok(false),
                 b',' if !self.first => {

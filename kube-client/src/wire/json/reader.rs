@@ -72,6 +72,7 @@ impl<'de> Reader<'de> {
 
     /// Nothing but white space may follow.
     pub(super) fn end(&mut self) -> Result<()> {
+        self.come_up_to(0)?;
         match self.peek() {
             None => Ok(()),
             Some(_) => error("trailing characters"),
@@ -95,13 +96,37 @@ impl<'de> Reader<'de> {
         self.depth
     }
 
-    /// Comes out of a container, at whose end this should stand.
+    /// Comes out of a container, whose end was looked at.
     #[inline]
-    pub(super) fn leave(&mut self, bracket: u8) -> Result<()> {
+    pub(super) fn close(&mut self) {
         self.depth -= 1;
+        self.at += 1;
+    }
+
+    /// Comes out of objects deeper than `depth`, which their visitors have left without looking for their end.
+    #[inline]
+    pub(super) fn come_up_to(&mut self, depth: u8) -> Result<()> {
+        if self.depth > depth { self.come_up(depth) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn come_up(&mut self, depth: u8) -> Result<()> {
+        while self.depth > depth {
+            match self.peek() {
+                Some(b'}') => self.close(),
+                other => return not_left(other),
+            }
+        }
+        Ok(())
+    }
+
+    /// Comes out of the container at `depth`, at whose end this should stand.
+    #[inline]
+    pub(super) fn leave(&mut self, depth: u8, bracket: u8) -> Result<()> {
+        self.come_up_to(depth)?;
         match self.peek() {
             Some(byte) if byte == bracket => {
-                self.at += 1;
+                self.close();
                 Ok(())
             }
             other => not_left(other),

@@ -205,7 +205,7 @@ fn errors_say_what_and_where() {
     for (text, expected) in [
         ("{\"n\":\n \"x\"}", "invalid type: string \"x\", expected u8 at line 2 column 4"),
         ("{\"n\":300}", "invalid value: integer `300`, expected u8 at line 1 column 8"),
-        ("{}", "missing field `n` at line 1 column 1"),
+        ("{}", "missing field `n` at line 1 column 2"),
         ("{\"n\":1", "EOF while parsing an object at line 1 column 6"),
         ("{\"n\":1}x", "trailing characters at line 1 column 7"),
     ] {
@@ -214,6 +214,39 @@ fn errors_say_what_and_where() {
     }
     let error = decode::<Value>(b"[\"a\", \"\xff\"]", &FieldSet::none()).unwrap_err();
     assert_eq!(error.to_string(), "bytes that are not UTF-8 at line 1 column 7");
+}
+
+/// A map of which only the first member is read.
+#[derive(Debug, PartialEq)]
+struct First(Value);
+
+impl<'de> Deserialize<'de> for First {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = First;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a map")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<First, A::Error> {
+                map.next_key::<String>()?;
+                map.next_value().map(First)
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+#[test]
+fn maps_that_are_not_read_to_their_end_must_have_ended() {
+    for text in [r#"{"a":1}"#, r#"{"a":1,"b":2}"#, r#"{"a":1]"#, r#"{"a":1}}"#, r#"{"a":1"#, r#"{"a":1 } "#] {
+        check::<First>(text);
+        check::<Vec<First>>(&format!("[{text}]"));
+        check::<Vec<First>>(&format!("[{text},{text}]"));
+        check::<(First, u8)>(&format!("[{text},7]"));
+        check::<BTreeMap<String, First>>(&format!(r#"{{"x":{text},"y":{text}}}"#));
+        check::<BTreeMap<String, Option<First>>>(&format!(r#"{{"x":{text}}}"#));
+    }
 }
 
 #[test]

@@ -55,22 +55,20 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
         }
     }
 
-    // In these two the result is never taken apart, so that it is made where it belongs and not moved there.
-
+    /// The visitor's answer is not looked at, so that it is made where it belongs: structs are large, and would be moved once
+    /// more at every level. Whether all members were read is seen by what reads on ([`Reader::come_up_to`]).
     fn map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.reader.enter()?;
-        let value = visitor.visit_map(Members::new(self.reader, self.fields));
-        if value.is_ok() {
-            self.reader.leave(b'}')?;
-        }
-        value
+        visitor.visit_map(Members::new(self.reader, self.fields))
     }
 
+    /// A visitor of a tuple does not look whether there are more elements.
     fn list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.reader.enter()?;
+        let depth = self.reader.depth();
         let value = visitor.visit_seq(Elements::new(self.reader, self.fields));
         if value.is_ok() {
-            self.reader.leave(b']')?;
+            self.reader.leave(depth, b']')?;
         }
         value
     }
@@ -248,8 +246,9 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
             }
             b'{' => {
                 self.reader.enter()?;
+                let depth = self.reader.depth();
                 let value = visitor.visit_enum(Variant::new(self.reader, self.fields))?;
-                self.reader.leave(b'}')?;
+                self.reader.leave(depth, b'}')?;
                 Ok(value)
             }
             _ => error("expected value"),
