@@ -1,8 +1,12 @@
 //! `Block`: many bytes of a JSON text at once, asked which of them are of a kind.
 //!
-//! With the processor's vector instructions, where `wide` knows them. It knows bytes and not JSON.
+//! With the vector instructions that the processor has, found out at run time. It knows bytes and not JSON.
+#![expect(
+    clippy::inline_always,
+    reason = "vector instructions are known only within the function that was dispatched to"
+)]
 
-use wide::u8x16;
+use fearless_simd::{Level, dispatch, prelude::*, u8x16, u8x64};
 
 /// How many bytes a block has: as many as an answer has bits.
 pub(super) const BLOCK: usize = 64;
@@ -11,43 +15,43 @@ pub(super) const SMALL: usize = 16;
 
 /// A block of bytes. Bit `n` of each answer is about byte `n`.
 #[derive(Clone, Copy)]
-pub(super) struct Block([u8x16; BLOCK / SMALL]);
+pub(super) struct Block<S: Simd>(u8x64<S>);
 
-impl Block {
-    pub(super) fn new(bytes: &[u8; BLOCK]) -> Self {
-        let (pieces, _) = bytes.as_chunks::<SMALL>();
-        Self(std::array::from_fn(|piece| u8x16::new(pieces[piece])))
+impl<S: Simd> Block<S> {
+    #[inline(always)]
+    pub(super) fn new(simd: S, bytes: &[u8; BLOCK]) -> Self {
+        Self(u8x64::simd_from(simd, *bytes))
     }
 
     /// Which bytes are this one.
-    pub(super) fn equal(&self, byte: u8) -> u64 {
-        self.gather(|lanes| lanes.simd_eq(u8x16::splat(byte)))
+    #[inline(always)]
+    pub(super) fn equal(self, byte: u8) -> u64 {
+        self.0.simd_eq(byte).to_bitmask()
     }
 
     /// Which bytes are `[` or `{`, and which are `]` or `}`: each pair differs in one bit only.
-    pub(super) fn brackets(&self) -> (u64, u64) {
+    #[inline(always)]
+    pub(super) fn brackets(self) -> (u64, u64) {
         const BIT: u8 = b'{' ^ b'[';
-        let bit = u8x16::splat(BIT);
-        let open = self.gather(|lanes| (lanes | bit).simd_eq(u8x16::splat(b'{')));
-        let close = self.gather(|lanes| (lanes | bit).simd_eq(u8x16::splat(b'}')));
-        (open, close)
-    }
-
-    fn gather(&self, of: impl Fn(u8x16) -> u8x16) -> u64 {
-        let bits = |piece: usize| u64::from(of(self.0[piece]).to_bitmask());
-        bits(0) | bits(1) << 16 | bits(2) << 32 | bits(3) << 48
+        let either = Self(self.0 | BIT);
+        (either.equal(b'{'), either.equal(b'}'))
     }
 }
 
 /// The first byte of a small block that does not belong into the plain part of a JSON string: a quote, a backslash, or a
 /// control character.
+///
+/// With what every processor of the architecture has, since a string is too short for a choice.
 #[inline]
 pub(super) fn first_special(bytes: &[u8; SMALL]) -> Option<usize> {
-    let lanes = u8x16::new(*bytes);
-    let control = lanes.min(u8x16::splat(0x1f)).simd_eq(lanes);
-    let special = control | lanes.simd_eq(u8x16::splat(b'"')) | lanes.simd_eq(u8x16::splat(b'\\'));
-    let special = special.to_bitmask();
+    let special = dispatch!(Level::baseline(), simd => special(simd, bytes));
     (special != 0).then(|| special.trailing_zeros() as usize)
+}
+
+#[inline(always)]
+fn special<S: Simd>(simd: S, bytes: &[u8; SMALL]) -> u64 {
+    let lanes = u8x16::simd_from(simd, *bytes);
+    (lanes.simd_lt(b' ') | lanes.simd_eq(b'"') | lanes.simd_eq(b'\\')).to_bitmask()
 }
 
 #[cfg(test)]
@@ -60,9 +64,14 @@ mod tests {
         for (at, byte) in [(0, b'{'), (1, b'['), (2, b'}'), (17, b']'), (33, b'"'), (63, b'"')] {
             bytes[at] = byte;
         }
-        let block = Block::new(&bytes);
-        assert_eq!(block.equal(b'"'), 1 << 33 | 1 << 63);
-        assert_eq!(block.brackets(), (0b11, 1 << 2 | 1 << 17));
+        for level in [Level::new(), Level::baseline()] {
+            let (quotes, brackets) = dispatch!(level, simd => {
+                let block = Block::new(simd, &bytes);
+                (block.equal(b'"'), block.brackets())
+            });
+            assert_eq!(quotes, 1 << 33 | 1 << 63, "{level:?}");
+            assert_eq!(brackets, (0b11, 1 << 2 | 1 << 17), "{level:?}");
+        }
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! Finds where one JSON value ends, in pieces as they arrive, without building anything; and how many elements a list has.
 //!
 //! Nesting is only counted: whether brackets pair up is left to the decoder that reads the value afterwards.
+#![expect(
+    clippy::inline_always,
+    reason = "vector instructions are known only within the function that was dispatched to"
+)]
 
 use super::block::{BLOCK, Block};
+use fearless_simd::{Level, Simd, dispatch};
 
 /// The progress within one value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,7 +35,7 @@ impl ValueScan {
             State::Start => match text.first()? {
                 b'{' | b'[' => {
                     self.state = State::Container;
-                    self.container(text)
+                    dispatch!(Level::new(), simd => self.container(simd, text))
                 }
                 b'"' => {
                     self.state = State::String;
@@ -43,33 +48,39 @@ impl ValueScan {
             },
             State::Scalar => scalar(text),
             State::String => self.string(text),
-            State::Container => self.container(text),
+            State::Container => dispatch!(Level::new(), simd => self.container(simd, text)),
         }
     }
 
-    fn container(&mut self, text: &[u8]) -> Option<usize> {
+    #[inline(always)]
+    fn container<S: Simd>(&mut self, simd: S, text: &[u8]) -> Option<usize> {
         let (strings, depth) = (&mut self.strings, &mut self.depth);
-        let last = blocks(text, |block, length| {
-            let outside = strings.outside(block, length);
-            let (open, close) = block.brackets();
-            let (open, close) = (open & outside, close & outside);
-            if *depth > ones(close) {
-                *depth = *depth + ones(open) - ones(close);
-                return None;
-            }
-            let mut marks = open | close;
-            while let Some(mark) = take_first(&mut marks) {
-                if open & mark != 0 {
-                    *depth += 1;
-                } else {
-                    *depth = depth.saturating_sub(1);
-                    if *depth == 0 {
-                        return Some(mark.trailing_zeros() as usize);
+        let last = blocks(
+            simd,
+            text,
+            #[inline(always)]
+            |block, length| {
+                let outside = strings.outside(block, length);
+                let (open, close) = block.brackets();
+                let (open, close) = (open & outside, close & outside);
+                if *depth > ones(close) {
+                    *depth = *depth + ones(open) - ones(close);
+                    return None;
+                }
+                let mut marks = open | close;
+                while let Some(mark) = take_first(&mut marks) {
+                    if open & mark != 0 {
+                        *depth += 1;
+                    } else {
+                        *depth = depth.saturating_sub(1);
+                        if *depth == 0 {
+                            return Some(mark.trailing_zeros() as usize);
+                        }
                     }
                 }
-            }
-            None
-        });
+                None
+            },
+        );
         last.map(|last| last + 1)
     }
 
@@ -103,41 +114,56 @@ pub(super) fn count_elements(text: &[u8]) -> Option<usize> {
     if *first == b']' {
         return Some(0);
     }
+    dispatch!(Level::new(), simd => count(simd, text))
+}
+
+#[inline(always)]
+fn count<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
     let (mut strings, mut depth, mut elements) = (Strings::default(), 1, 1);
-    blocks(text, |block, length| {
-        let outside = strings.outside(block, length);
-        let (open, close) = block.brackets();
-        let (open, close) = (open & outside, close & outside);
-        // No comma in here stands between two elements.
-        if depth > 1 + ones(close) {
-            depth = depth + ones(open) - ones(close);
-            return None;
-        }
-        let comma = block.equal(b',') & outside;
-        let mut marks = open | close | comma;
-        while let Some(mark) = take_first(&mut marks) {
-            if comma & mark != 0 {
-                elements += usize::from(depth == 1);
-            } else if open & mark != 0 {
-                depth += 1;
-            } else {
-                depth -= 1;
-                if depth == 0 {
-                    return Some(());
+    blocks(
+        simd,
+        text,
+        #[inline(always)]
+        |block, length| {
+            let outside = strings.outside(block, length);
+            let (open, close) = block.brackets();
+            let (open, close) = (open & outside, close & outside);
+            // No comma in here stands between two elements.
+            if depth > 1 + ones(close) {
+                depth = depth + ones(open) - ones(close);
+                return None;
+            }
+            let comma = block.equal(b',') & outside;
+            let mut marks = open | close | comma;
+            while let Some(mark) = take_first(&mut marks) {
+                if comma & mark != 0 {
+                    elements += usize::from(depth == 1);
+                } else if open & mark != 0 {
+                    depth += 1;
+                } else {
+                    depth -= 1;
+                    if depth == 0 {
+                        return Some(());
+                    }
                 }
             }
-        }
-        None
-    })
+            None
+        },
+    )
     .map(|()| elements)
 }
 
 /// Hands the text out block by block, the last one filled up with zeroes, each with how many of its bytes are text; the first
 /// answer, an offset within its block, as one within the text.
-fn blocks<T: Within>(text: &[u8], mut f: impl FnMut(&Block, usize) -> Option<T>) -> Option<T> {
+#[inline(always)]
+fn blocks<S: Simd, T: Within>(
+    simd: S,
+    text: &[u8],
+    mut f: impl FnMut(Block<S>, usize) -> Option<T>,
+) -> Option<T> {
     let (whole, rest) = text.as_chunks::<BLOCK>();
     for (index, bytes) in whole.iter().enumerate() {
-        if let Some(found) = f(&Block::new(bytes), BLOCK) {
+        if let Some(found) = f(Block::new(simd, bytes), BLOCK) {
             return Some(found.behind(index * BLOCK));
         }
     }
@@ -146,7 +172,7 @@ fn blocks<T: Within>(text: &[u8], mut f: impl FnMut(&Block, usize) -> Option<T>)
     }
     let mut bytes = [0; BLOCK];
     bytes[..rest.len()].copy_from_slice(rest);
-    f(&Block::new(&bytes), rest.len()).map(|found| found.behind(whole.len() * BLOCK))
+    f(Block::new(simd, &bytes), rest.len()).map(|found| found.behind(whole.len() * BLOCK))
 }
 
 /// What is found within a block.
@@ -176,7 +202,8 @@ struct Strings {
 
 impl Strings {
     /// The bytes of the next block that are outside of strings, those behind its end included.
-    fn outside(&mut self, block: &Block, length: usize) -> u64 {
+    #[inline(always)]
+    fn outside<S: Simd>(&mut self, block: Block<S>, length: usize) -> u64 {
         let mut backslashes = block.equal(b'\\');
         let mut quotes = block.equal(b'"');
         if backslashes != 0 || self.escaped {
@@ -197,6 +224,7 @@ impl Strings {
 }
 
 /// Each bit tells whether an odd number of bits is set up to it.
+#[inline(always)]
 fn parity(mut bits: u64) -> u64 {
     for shift in [1, 2, 4, 8, 16, 32] {
         bits ^= bits << shift;
@@ -205,12 +233,14 @@ fn parity(mut bits: u64) -> u64 {
 }
 
 /// The lowest bit that is set, which is cleared.
+#[inline(always)]
 fn take_first(bits: &mut u64) -> Option<u64> {
     let first = *bits & bits.wrapping_neg();
     *bits ^= first;
     (first != 0).then_some(first)
 }
 
+#[inline(always)]
 fn ones(bits: u64) -> usize {
     bits.count_ones() as usize
 }

@@ -47,9 +47,9 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldS
 }
 
 fn utf8(text: &[u8]) -> Result<&str> {
-    std::str::from_utf8(text).map_err(|error| {
-        let before = &text[..error.valid_up_to()];
-        at_position("bytes that are not UTF-8", before)
+    simdutf8::basic::from_utf8(text).map_err(|_| {
+        let valid = std::str::from_utf8(text).err().map_or(text.len(), |error| error.valid_up_to());
+        at_position("bytes that are not UTF-8", &text[..valid])
     })
 }
 
