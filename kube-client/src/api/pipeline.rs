@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 /// How much text is worth the way to another core.
 const WORTHWHILE: usize = 16 << 10;
 /// How much text is decoded in one go.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 128 << 10;
 
 /// How many chunks are on their way besides those that are decoded or wait for their turn: what has arrived is noticed late while
 /// all cores decode.
