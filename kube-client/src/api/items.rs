@@ -108,11 +108,6 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         }
     }
 
-    /// Reads and decodes as far as there is room, for pieces that are asked for later.
-    pub(super) fn read_ahead(&mut self, cx: &mut Context<'_>) {
-        self.fill(cx);
-    }
-
     /// Ends the stream here, whatever is still to come.
     pub(super) fn stop(&mut self) {
         self.splitter = None;
@@ -120,8 +115,8 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         self.pipeline.clear();
     }
 
-    /// Reads and splits as much as there is room and text for.
-    fn fill(&mut self, cx: &mut Context<'_>) {
+    /// Reads and splits as much as there is room and text for, and has it decoded.
+    pub(super) fn fill(&mut self, cx: &mut Context<'_>) {
         let mut dropped = 0;
         while let Some(splitter) = &mut self.splitter
             && self.pipeline.has_room()
@@ -161,8 +156,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
     /// Has a piece decoded, unless the screen says otherwise.
     fn take(&mut self, piece: Bytes) -> Taken {
         match self.screen.as_mut().map(|screen| screen(&piece)) {
-            None => self.pipeline.push(piece),
-            Some(Verdict::Decode) => {
+            None | Some(Verdict::Decode) => {
                 self.tell_dropped();
                 self.pipeline.push(piece);
             }

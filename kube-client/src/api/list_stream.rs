@@ -76,7 +76,7 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
     /// # }
     /// ```
     pub fn read_ahead(&mut self, cx: &mut Context<'_>) {
-        self.items.read_ahead(cx);
+        self.items.fill(cx);
     }
 }
 

@@ -60,9 +60,7 @@ impl ValueScan {
             text,
             #[inline(always)]
             |block, length| {
-                let outside = strings.outside(block, length);
-                let (open, close) = block.brackets();
-                let (open, close) = (open & outside, close & outside);
+                let Outside { open, close, .. } = strings.outside(block, length);
                 if *depth > ones(close) {
                     *depth = *depth + ones(open) - ones(close);
                     return None;
@@ -125,15 +123,13 @@ fn count<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
         text,
         #[inline(always)]
         |block, length| {
-            let outside = strings.outside(block, length);
-            let (open, close) = block.brackets();
-            let (open, close) = (open & outside, close & outside);
+            let Outside { bytes, open, close } = strings.outside(block, length);
             // No comma in here stands between two elements.
             if depth > 1 + ones(close) {
                 depth = depth + ones(open) - ones(close);
                 return None;
             }
-            let comma = block.equal(b',') & outside;
+            let comma = block.equal(b',') & bytes;
             let mut marks = open | close | comma;
             while let Some(mark) = take_first(&mut marks) {
                 if comma & mark != 0 {
@@ -200,10 +196,17 @@ struct Strings {
     escaped: bool,
 }
 
+/// The bytes of a block that are outside of strings, those behind its end included, and the brackets among them.
+struct Outside {
+    bytes: u64,
+    open: u64,
+    close: u64,
+}
+
 impl Strings {
-    /// The bytes of the next block that are outside of strings, those behind its end included.
+    /// What of the next block is outside of strings.
     #[inline(always)]
-    fn outside<S: Simd>(&mut self, block: Block<S>, length: usize) -> u64 {
+    fn outside<S: Simd>(&mut self, block: Block<S>, length: usize) -> Outside {
         let mut backslashes = block.equal(b'\\');
         let mut quotes = block.equal(b'"');
         if backslashes != 0 || self.escaped {
@@ -219,7 +222,8 @@ impl Strings {
         }
         let inside = parity(quotes) ^ if self.inside { u64::MAX } else { 0 };
         self.inside = inside >> (BLOCK - 1) != 0;
-        !inside
+        let (open, close) = block.brackets();
+        Outside { bytes: !inside, open: open & !inside, close: close & !inside }
     }
 }
 

@@ -381,12 +381,10 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
                     Err(error) => Input::Failed(Phase::Opening, error),
                 },
                 Io::Open(Body::List(page)) => match ready!(Pin::new(&mut **page).poll_next(cx)) {
-                    Some(Ok(object)) => match this.advance(Input::Item) {
-                        Some(said) => {
-                            return Poll::Ready(Some(said.map(|event| event.map(|()| object))));
-                        }
-                        None => continue,
-                    },
+                    Some(Ok(object)) => {
+                        let Some(said) = this.advance(Input::Item) else { continue };
+                        return Poll::Ready(Some(said.map(|event| event.map(|()| object))));
+                    }
                     Some(Err(error)) => broken(error),
                     None => page_done(page),
                 },
@@ -397,12 +395,10 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
                         match event {
                             WatchEvent::Added(object)
                             | WatchEvent::Modified(object)
-                            | WatchEvent::Deleted(object) => match said {
-                                Some(said) => {
-                                    return Poll::Ready(Some(said.map(|event| event.map(|()| object))));
-                                }
-                                None => continue,
-                            },
+                            | WatchEvent::Deleted(object) => {
+                                let Some(said) = said else { continue };
+                                return Poll::Ready(Some(said.map(|event| event.map(|()| object))));
+                            }
                             WatchEvent::Bookmark(bookmark) => Input::Bookmark(bookmark),
                             WatchEvent::Error(status) => Input::Error(status),
                         }

@@ -132,8 +132,8 @@ impl<'r, 'de, 'f> Elements<'r, 'de, 'f> {
     /// Goes to the next element; whether there is one.
     #[inline]
     fn next(&mut self) -> Result<bool> {
+        self.reader.come_up_to(self.depth)?;
         loop {
-            self.reader.come_up_to(self.depth)?;
             match self.reader.need("a list")? {
                 b']' => return Ok(false),
                 b',' if !self.first => {
