@@ -5,7 +5,7 @@
 use super::objects::{Placed, place};
 use ahash::RandomState;
 use kube_client::Resource;
-use lz4_flex::block::{compress_with_dict, decompress_with_dict};
+use lz4_flex::block::{compress_into_with_dict, decompress_with_dict, get_maximum_output_size};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt,
@@ -48,7 +48,7 @@ impl<K> Storage<K> {
     {
         Self {
             codec: Some(Codec {
-                encode: |object| serde_json::to_vec(object),
+                encode: |object, text| serde_json::to_writer(text, object),
                 decode: |text| serde_json::from_slice(text),
                 dictionary: OnceLock::new(),
                 cache: Mutex::new(Cache::new(256)),
@@ -142,9 +142,20 @@ impl Packed {
     }
 }
 
+/// What a writer needs while it packs, kept from one object to the next: large pieces of memory that come and go between the
+/// small ones that stay would leave a heap in which room is hard to find.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// Text of the first objects, until there is enough of it for a dictionary.
+    sample: Vec<u8>,
+    text: Vec<u8>,
+    again: Vec<u8>,
+    compressed: Vec<u8>,
+}
+
 /// Turns objects into text and back.
 pub(super) struct Codec<K> {
-    encode: fn(&K) -> serde_json::Result<Vec<u8>>,
+    encode: fn(&K, &mut Vec<u8>) -> serde_json::Result<()>,
     decode: fn(&[u8]) -> serde_json::Result<K>,
     /// Set once enough objects were seen; those before are not compressed.
     dictionary: OnceLock<Box<[u8]>>,
@@ -153,34 +164,46 @@ pub(super) struct Codec<K> {
 }
 
 impl<K: Resource> Codec<K> {
-    /// The object as text. `sample` gathers what becomes the dictionary.
-    pub(super) fn pack(&self, object: &Arc<K>, sample: &mut Vec<u8>) -> Held<K> {
-        match self.try_pack(object, sample) {
+    /// The object as text.
+    pub(super) fn pack(&self, object: &Arc<K>, scratch: &mut Scratch) -> Held<K> {
+        match self.try_pack(object, scratch) {
             Some(packed) => Held::Packed(Arc::new(packed)),
             None => Held::Typed(object.clone()),
         }
     }
 
-    fn try_pack(&self, object: &K, sample: &mut Vec<u8>) -> Option<Packed> {
-        let text = (self.encode)(object).ok()?;
+    fn try_pack(&self, object: &K, scratch: &mut Scratch) -> Option<Packed> {
+        let Scratch { sample, text, again, compressed } = scratch;
+        text.clear();
+        (self.encode)(object, text).ok()?;
         // What a store cannot give back must not go into it.
-        let read = (self.decode)(&text).ok()?;
-        if (self.encode)(&read).ok()? != text {
+        let read = (self.decode)(text).ok()?;
+        again.clear();
+        (self.encode)(&read, again).ok()?;
+        if again != text {
             return None;
         }
+        drop(read);
         let identity = self.identify(object);
         let (namespace, name) = place(object.meta());
         let (names, name) = ([namespace, name].concat().into(), u32::try_from(namespace.len()).ok()?);
         let Some(dictionary) = self.dictionary.get() else {
-            sample.extend_from_slice(&text);
+            sample.extend_from_slice(text);
             if sample.len() >= DICTIONARY {
                 let _ = self.dictionary.set(std::mem::take(sample).into());
             }
-            return Some(Packed { names, name, identity, length: None, bytes: text.into() });
+            return Some(Packed { names, name, identity, length: None, bytes: text.as_slice().into() });
         };
         let length = u32::try_from(text.len()).ok();
         let bytes = match length {
-            Some(_) => compress_with_dict(&text, dictionary),
+            Some(_) => {
+                let room = get_maximum_output_size(text.len());
+                if compressed.len() < room {
+                    compressed.resize(room, 0);
+                }
+                let length = compress_into_with_dict(text, compressed, dictionary).ok()?;
+                compressed.get(..length)?
+            }
             None => text,
         };
         Some(Packed { names, name, identity, length, bytes: bytes.into() })
@@ -299,13 +322,13 @@ mod tests {
     fn takes_a_fraction_of_the_text() {
         let storage = Storage::<ConfigMap>::compact();
         let codec = storage.codec.unwrap();
-        let mut sample = Vec::new();
+        let mut scratch = Scratch::default();
         for n in 0..50 {
-            codec.pack(&Arc::new(map(n, "1")), &mut sample);
+            codec.pack(&Arc::new(map(n, "1")), &mut scratch);
         }
         let object = Arc::new(map(77, "1"));
         let text = serde_json::to_vec(&*object).unwrap().len();
-        let Held::Packed(packed) = codec.pack(&object, &mut sample) else { panic!("it was kept as it is") };
+        let Held::Packed(packed) = codec.pack(&object, &mut scratch) else { panic!("it was kept as it is") };
         assert!(packed.bytes.len() * 8 < text, "{} of {text} bytes", packed.bytes.len());
         assert_eq!(codec.unpack(&packed), Some(object));
     }

@@ -1,6 +1,6 @@
 //! `Writer`: the one that changes a store.
 
-use super::compact::{Codec, Held, Storage};
+use super::compact::{Codec, Held, Scratch, Storage};
 use super::objects::{Objects, place};
 use super::store::{Shared, Store};
 use crate::watcher::Event;
@@ -14,8 +14,7 @@ pub struct Writer<K> {
     shared: Arc<Shared<K>>,
     /// The new state, between `Init` and `InitDone`.
     next: Option<Objects<Held<K>>>,
-    /// Text of the first objects, until there is enough of it.
-    sample: Vec<u8>,
+    scratch: Scratch,
     ready: watch::Sender<bool>,
 }
 
@@ -49,7 +48,7 @@ pub fn store<K>() -> (Store<K>, Writer<K>) {
 /// ```
 pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
     let shared = Arc::new(Shared::new(storage.codec));
-    let writer = Writer { shared, next: None, sample: Vec::new(), ready: watch::Sender::new(false) };
+    let writer = Writer { shared, next: None, scratch: Scratch::default(), ready: watch::Sender::new(false) };
     (writer.as_reader(), writer)
 }
 
@@ -127,7 +126,7 @@ impl<K: Resource> Writer<K> {
     /// The form in which the store keeps an object.
     fn hold(&mut self, object: &Arc<K>) -> Held<K> {
         match self.shared.codec() {
-            Some(codec) => codec.pack(object, &mut self.sample),
+            Some(codec) => codec.pack(object, &mut self.scratch),
             None => Held::Typed(object.clone()),
         }
     }
