@@ -1,8 +1,10 @@
 //! Compact storage: objects as compressed text, decoded when they are read.
 //!
-//! Owns the encoding, the dictionary and the cache of decoded objects. What is stored when is the writer's business.
+//! Owns the encoding, the dictionary and the cache of decoded objects. What is stored when is the writer's business, and where
+//! it is in memory that of `page`.
 
 use super::objects::{Placed, place};
+use super::page::{Mark, Packed, Text};
 use ahash::RandomState;
 use kube_client::Resource;
 use lz4_flex::block::{compress_into_with_dict, decompress_with_dict, get_maximum_output_size};
@@ -84,7 +86,7 @@ impl<K> fmt::Debug for Storage<K> {
 #[derive(Debug)]
 pub(super) enum Held<K> {
     Typed(Arc<K>),
-    Packed(Arc<Packed>),
+    Packed(Packed),
 }
 
 impl<K> Clone for Held<K> {
@@ -108,8 +110,15 @@ impl<K: Resource> Held<K> {
                 let known = known.meta();
                 known.resource_version == meta.resource_version && known.uid == meta.uid
             }
-            Self::Packed(known) => codec.is_some_and(|codec| codec.identify(object) == known.identity),
+            Self::Packed(known) => codec.is_some_and(|codec| codec.identify(object) == known.text().identity),
         }
+    }
+}
+
+impl<K> Held<K> {
+    /// Whether it is held as this very text.
+    pub(super) fn is(&self, packed: &Packed) -> bool {
+        matches!(self, Self::Packed(known) if known.is(packed))
     }
 }
 
@@ -119,26 +128,6 @@ impl<K: Resource> Placed for Held<K> {
             Self::Typed(object) => place(object.meta()),
             Self::Packed(packed) => packed.place(),
         }
-    }
-}
-
-/// An object as text.
-#[derive(Debug)]
-pub(super) struct Packed {
-    /// Namespace and name, one behind the other.
-    names: Box<str>,
-    /// Where the name begins.
-    name: u32,
-    /// Stands for uid and resource version.
-    identity: u64,
-    /// The length of the text where it is compressed; `None` where it is stored as it is.
-    length: Option<u32>,
-    bytes: Box<[u8]>,
-}
-
-impl Packed {
-    fn place(&self) -> (&str, &str) {
-        self.names.split_at_checked(self.name as usize).unwrap_or_default()
     }
 }
 
@@ -167,7 +156,7 @@ impl<K: Resource> Codec<K> {
     /// The object as text.
     pub(super) fn pack(&self, object: &Arc<K>, scratch: &mut Scratch) -> Held<K> {
         match self.try_pack(object, scratch) {
-            Some(packed) => Held::Packed(Arc::new(packed)),
+            Some(packed) => Held::Packed(packed),
             None => Held::Typed(object.clone()),
         }
     }
@@ -185,14 +174,13 @@ impl<K: Resource> Codec<K> {
         }
         drop(read);
         let identity = self.identify(object);
-        let (namespace, name) = place(object.meta());
-        let (names, name) = ([namespace, name].concat().into(), u32::try_from(namespace.len()).ok()?);
+        let place = place(object.meta());
         let Some(dictionary) = self.dictionary.get() else {
             sample.extend_from_slice(text);
             if sample.len() >= DICTIONARY {
                 let _ = self.dictionary.set(std::mem::take(sample).into());
             }
-            return Some(Packed { names, name, identity, length: None, bytes: text.as_slice().into() });
+            return Packed::alone(place, Text { bytes: text, length: None, identity });
         };
         let length = u32::try_from(text.len()).ok();
         let bytes = match length {
@@ -206,7 +194,7 @@ impl<K: Resource> Codec<K> {
             }
             None => text,
         };
-        Some(Packed { names, name, identity, length, bytes: bytes.into() })
+        Packed::alone(place, Text { bytes, length, identity })
     }
 
     /// A number for uid and resource version.
@@ -218,15 +206,15 @@ impl<K: Resource> Codec<K> {
 
 impl<K> Codec<K> {
     /// The object; `None` would be one that did not come out as it went in, and such were not packed.
-    pub(super) fn unpack(&self, packed: &Arc<Packed>) -> Option<Arc<K>> {
+    pub(super) fn unpack(&self, packed: &Packed) -> Option<Arc<K>> {
         if let Some(known) = self.cache().get(packed) {
             return Some(known);
         }
-        let object = match packed.length {
-            None => (self.decode)(&packed.bytes),
+        let Text { bytes, length, .. } = packed.text();
+        let object = match length {
+            None => (self.decode)(bytes),
             Some(length) => {
-                let text =
-                    decompress_with_dict(&packed.bytes, length as usize, self.dictionary.get()?).ok()?;
+                let text = decompress_with_dict(bytes, length as usize, self.dictionary.get()?).ok()?;
                 (self.decode)(&text)
             }
         };
@@ -243,7 +231,7 @@ impl<K> Codec<K> {
 
 /// The decoded form of a few objects: each has one place, which it shares with others.
 struct Cache<K> {
-    slots: Vec<Option<(Arc<Packed>, Arc<K>)>>,
+    slots: Vec<Option<(Mark, Arc<K>)>>,
 }
 
 impl<K> Cache<K> {
@@ -252,20 +240,20 @@ impl<K> Cache<K> {
     }
 
     /// An object is known by where its text is: for as long as it is in here, nothing else can be there.
-    fn slot(&mut self, packed: &Arc<Packed>) -> Option<&mut Option<(Arc<Packed>, Arc<K>)>> {
+    fn slot(&mut self, packed: &Packed) -> Option<&mut Option<(Mark, Arc<K>)>> {
         let count = self.slots.len();
-        let place = RandomState::with_seeds(1, 2, 3, 4).hash_one(Arc::as_ptr(packed).addr());
+        let place = RandomState::with_seeds(1, 2, 3, 4).hash_one(packed.address());
         self.slots.get_mut(usize::try_from(place).unwrap_or(usize::MAX).checked_rem(count)?)
     }
 
-    fn get(&mut self, packed: &Arc<Packed>) -> Option<Arc<K>> {
+    fn get(&mut self, packed: &Packed) -> Option<Arc<K>> {
         let (known, object) = self.slot(packed)?.as_ref()?;
-        Arc::ptr_eq(known, packed).then(|| object.clone())
+        known.is_of(packed).then(|| object.clone())
     }
 
-    fn insert(&mut self, packed: &Arc<Packed>, object: &Arc<K>) {
+    fn insert(&mut self, packed: &Packed, object: &Arc<K>) {
         if let Some(slot) = self.slot(packed) {
-            *slot = Some((packed.clone(), object.clone()));
+            *slot = Some((packed.mark(), object.clone()));
         }
     }
 }
@@ -273,10 +261,11 @@ impl<K> Cache<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reflector::{ObjectRef, store_with};
+    use crate::reflector::{ObjectRef, Store, store_with};
     use crate::watcher::Event;
     use k8s_openapi::api::core::v1::ConfigMap;
     use serde::Deserialize;
+    use std::collections::HashSet;
 
     fn map(n: usize, value: &str) -> ConfigMap {
         let mut map = ConfigMap::default();
@@ -329,8 +318,61 @@ mod tests {
         let object = Arc::new(map(77, "1"));
         let text = serde_json::to_vec(&*object).unwrap().len();
         let Held::Packed(packed) = codec.pack(&object, &mut scratch) else { panic!("it was kept as it is") };
-        assert!(packed.bytes.len() * 8 < text, "{} of {text} bytes", packed.bytes.len());
+        let bytes = packed.text().bytes.len();
+        assert!(bytes * 8 < text, "{bytes} of {text} bytes");
         assert_eq!(codec.unpack(&packed), Some(object));
+    }
+
+    #[test]
+    fn objects_share_pages_and_leave_those_that_little_is_left_of() {
+        let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
+        // With something in it that no other one has.
+        let map = |n: usize, value: &str| {
+            let own = |part: usize| RandomState::with_seeds(n as u64, 0, 0, 0).hash_one(part).to_string();
+            let mut map = map(n, value);
+            map.data = Some([("own".to_owned(), (0..50).map(own).collect())].into());
+            map
+        };
+        let pages = |reader: &Store<ConfigMap>| {
+            let held = reader.shared.read();
+            let pages = held.iter().map(|held| match held {
+                Held::Packed(packed) => packed.address().0,
+                Held::Typed(_) => panic!("it was kept as it is"),
+            });
+            pages.collect::<HashSet<_>>().len()
+        };
+        let all_are = |reader: &Store<ConfigMap>, value: &dyn Fn(usize) -> Option<&'static str>| {
+            for n in 0..2000 {
+                let found = reader.get(&ObjectRef::new(&format!("map-{n}")).within("ns"));
+                assert_eq!(found.as_deref(), value(n).map(|value| map(n, value)).as_ref());
+            }
+        };
+        writer.apply_watcher_event(Event::Init);
+        for n in 0..2000 {
+            writer.apply_watcher_event(Event::InitApply(map(n, "1")));
+        }
+        writer.apply_watcher_event(Event::InitDone);
+        let filled = pages(&reader);
+        assert!(filled < 150, "{filled} pages");
+        all_are(&reader, &|_| Some("1"));
+        for n in (0..2000).filter(|n| n % 10 != 0) {
+            writer.apply_watcher_event(Event::Delete(map(n, "1")));
+        }
+        assert!(pages(&reader) < filled / 3, "{} of {filled} pages are left", pages(&reader));
+        all_are(&reader, &|n| (n % 10 == 0).then_some("1"));
+        // A relist in which most objects are other ones, and those in use are spread over all pages again.
+        writer.apply_watcher_event(Event::Init);
+        for n in 0..2000 {
+            writer.apply_watcher_event(Event::InitApply(map(n, if n % 20 == 0 { "1" } else { "2" })));
+        }
+        writer.apply_watcher_event(Event::InitDone);
+        assert!(pages(&reader) < 2 * filled, "{} pages", pages(&reader));
+        all_are(&reader, &|n| Some(if n % 20 == 0 { "1" } else { "2" }));
+        for n in 0..2000 {
+            writer.apply_watcher_event(Event::Apply(map(n, "3")));
+        }
+        assert!(pages(&reader) < 2 * filled, "{} pages", pages(&reader));
+        all_are(&reader, &|_| Some("3"));
     }
 
     #[test]

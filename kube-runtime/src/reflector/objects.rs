@@ -43,6 +43,11 @@ impl<T: Placed> Objects<T> {
         self.table.find(self.hasher.hash_one(place), |object| object.place() == place)
     }
 
+    /// The object there, to be replaced by one with the same place.
+    pub(super) fn get_mut(&mut self, place: (&str, &str)) -> Option<&mut T> {
+        self.table.find_mut(self.hasher.hash_one(place), |object| object.place() == place)
+    }
+
     /// Puts an object in its place; what was there before.
     pub(super) fn insert(&mut self, object: T) -> Option<T> {
         let Self { table, hasher } = self;

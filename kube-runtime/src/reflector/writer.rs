@@ -2,6 +2,7 @@
 
 use super::compact::{Codec, Held, Scratch, Storage};
 use super::objects::{Objects, place};
+use super::page::{Loose, Move, Packed};
 use super::store::{Shared, Store};
 use crate::watcher::Event;
 use kube_client::Resource;
@@ -15,6 +16,7 @@ pub struct Writer<K> {
     /// The new state, between `Init` and `InitDone`.
     next: Option<Objects<Held<K>>>,
     scratch: Scratch,
+    loose: Loose,
     ready: watch::Sender<bool>,
 }
 
@@ -48,7 +50,8 @@ pub fn store<K>() -> (Store<K>, Writer<K>) {
 /// ```
 pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
     let shared = Arc::new(Shared::new(storage.codec));
-    let writer = Writer { shared, next: None, scratch: Scratch::default(), ready: watch::Sender::new(false) };
+    let (scratch, loose, ready) = (Scratch::default(), Loose::default(), watch::Sender::new(false));
+    let writer = Writer { shared, next: None, scratch, loose, ready };
     (writer.as_reader(), writer)
 }
 
@@ -115,6 +118,7 @@ impl<K: Resource> Writer<K> {
                 (Event::Delete(Arc::new(object)), previous)
             }
         };
+        self.settle(previous.as_ref());
         self.change(event, previous)
     }
 
@@ -125,10 +129,42 @@ impl<K: Resource> Writer<K> {
 
     /// The form in which the store keeps an object.
     fn hold(&mut self, object: &Arc<K>) -> Held<K> {
-        match self.shared.codec() {
-            Some(codec) => codec.pack(object, &mut self.scratch),
-            None => Held::Typed(object.clone()),
+        let Some(codec) = self.shared.codec() else { return Held::Typed(object.clone()) };
+        let held = codec.pack(object, &mut self.scratch);
+        if let Held::Packed(packed) = &held {
+            self.loose.add(packed);
         }
+        held
+    }
+
+    /// Once there are enough of them, moves objects that came alone to a page that they share, and those that are left on a
+    /// page from which most are `gone`.
+    fn settle(&mut self, gone: Option<&Held<K>>) {
+        if let Some(Held::Packed(gone)) = gone {
+            self.loose.add_rest(gone);
+        }
+        if !self.loose.is_enough() {
+            return;
+        }
+        let Self { shared, next, loose, .. } = self;
+        let holds = |objects: &Objects<Held<K>>, packed: &Packed| {
+            objects.get(packed.place()).is_some_and(|held| held.is(packed))
+        };
+        let moves = {
+            let objects = shared.read();
+            loose.settle(|packed| {
+                holds(&objects, packed) || next.as_ref().is_some_and(|next| holds(next, packed))
+            })
+        };
+        let apply = |objects: &mut Objects<Held<K>>| {
+            for Move { from, to } in &moves {
+                if let Some(held) = objects.get_mut(from.place()).filter(|held| held.is(from)) {
+                    *held = Held::Packed(to.clone());
+                }
+            }
+        };
+        next.iter_mut().for_each(apply);
+        shared.write(apply);
     }
 
     /// Takes note of an object that does not decode: what is known of it stays, and goes only when it is deleted, which
@@ -137,6 +173,7 @@ impl<K: Resource> Writer<K> {
         let place = (object.namespace.as_deref().unwrap_or_default(), object.name.as_deref()?);
         if object.origin == ObjectOrigin::Deleted {
             let previous = self.remove(place)?;
+            self.settle(Some(&previous));
             let last = self.shared.unpack(previous.clone())?;
             return Some(self.change(Event::Delete(last), Some(previous)));
         }
@@ -185,6 +222,13 @@ impl<K: Resource> Writer<K> {
             // Outside the writer's lock: readers may go on while the two states are compared.
             let missing = old.missing_from(&self.shared.read());
             vanished = missing.into_iter().filter_map(|held| self.shared.unpack(held)).collect();
+            // The old state was the last to hold much of what was on its pages.
+            for held in self.shared.read().iter() {
+                if let Held::Packed(packed) = held {
+                    self.loose.add_rest(packed);
+                }
+            }
+            self.settle(None);
         }
         self.ready.send_replace(true);
         Change { vanished, ..self.change(Event::InitDone, None) }

@@ -1,0 +1,295 @@
+//! `Page`: objects as text, many to a piece of memory.
+//!
+//! Pieces of a kilobyte that stay, each between others that come and go, would spread the heap over more memory than it holds,
+//! and whoever asks it for room would walk through all of it. So an object has a page of its own only until there are enough
+//! of them for one that they share. Owns the layout, and which pages are worth leaving; which objects are in use is the
+//! writer's to say.
+
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// How much is gathered before it moves to a page that it shares: small beside a store, large beside an object.
+const PAGE: usize = 32 << 10;
+
+/// Objects as text, never changed.
+#[derive(Debug)]
+struct Page {
+    entries: Box<[Entry]>,
+    /// Namespaces and names of all, one behind the other.
+    names: Box<str>,
+    texts: Box<[u8]>,
+    /// Whether what is left of it is on its way to another page.
+    left: AtomicBool,
+}
+
+/// Where on its page an object begins. It ends where the next one begins.
+#[derive(Debug)]
+struct Entry {
+    identity: u64,
+    namespace: u32,
+    name: u32,
+    text: u32,
+    length: Option<u32>,
+}
+
+impl Page {
+    /// A page of these; `None` if they are more than one can hold.
+    fn of<'a>(objects: impl Iterator<Item = ((&'a str, &'a str), Text<'a>)> + Clone) -> Option<Self> {
+        let (mut count, mut letters, mut bytes) = (0, 0, 0);
+        for ((namespace, name), text) in objects.clone() {
+            (count, letters, bytes) =
+                (count + 1, letters + namespace.len() + name.len(), bytes + text.bytes.len());
+        }
+        let (mut entries, mut names, mut texts) =
+            (Vec::with_capacity(count), String::with_capacity(letters), Vec::with_capacity(bytes));
+        for ((namespace, name), Text { bytes, length, identity }) in objects {
+            let text = u32::try_from(texts.len()).ok()?;
+            let [namespace, name] = [namespace, name].map(|part| {
+                let begin = u32::try_from(names.len()).ok();
+                names.push_str(part);
+                begin
+            });
+            entries.push(Entry { identity, namespace: namespace?, name: name?, text, length });
+            texts.extend_from_slice(bytes);
+        }
+        Some(Self {
+            entries: entries.into(),
+            names: names.into(),
+            texts: texts.into(),
+            left: AtomicBool::new(false),
+        })
+    }
+}
+
+/// What is known of an object's text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text<'a> {
+    pub(super) bytes: &'a [u8],
+    /// The length of the text where it is compressed; `None` where it is stored as it is.
+    pub(super) length: Option<u32>,
+    /// Stands for uid and resource version.
+    pub(super) identity: u64,
+}
+
+/// An object as text, cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Packed {
+    page: Arc<Page>,
+    entry: u32,
+}
+
+impl Packed {
+    /// An object with a page of its own; `None` if it is larger than a page can be.
+    pub(super) fn alone(place: (&str, &str), text: Text<'_>) -> Option<Self> {
+        Some(Self { page: Arc::new(Page::of([(place, text)].into_iter())?), entry: 0 })
+    }
+
+    /// Namespace and name.
+    pub(super) fn place(&self) -> (&str, &str) {
+        let Page { entries, names, .. } = &*self.page;
+        let Some(Entry { namespace, name, .. }) = entries.get(self.entry as usize) else { return ("", "") };
+        let end = entries.get(self.entry as usize + 1).map_or(names.len(), |next| next.namespace as usize);
+        let part = |from: u32, to: usize| names.get(from as usize..to).unwrap_or_default();
+        (part(*namespace, *name as usize), part(*name, end))
+    }
+
+    pub(super) fn text(&self) -> Text<'_> {
+        let Page { entries, texts, .. } = &*self.page;
+        let Some(Entry { identity, text, length, .. }) = entries.get(self.entry as usize) else {
+            return Text { bytes: &[], length: None, identity: 0 };
+        };
+        let end = entries.get(self.entry as usize + 1).map_or(texts.len(), |next| next.text as usize);
+        Text {
+            bytes: texts.get(*text as usize..end).unwrap_or_default(),
+            length: *length,
+            identity: *identity,
+        }
+    }
+
+    /// How much of a page it takes.
+    fn size(&self) -> usize {
+        let (namespace, name) = self.place();
+        size_of::<Entry>() + namespace.len() + name.len() + self.text().bytes.len()
+    }
+
+    /// Whether it is this very one, and not one that is equal.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.page, &other.page) && self.entry == other.entry
+    }
+
+    /// Where it is in memory; no other one is there for as long as this one or a mark of it exists.
+    pub(super) fn address(&self) -> (usize, u32) {
+        (Arc::as_ptr(&self.page).addr(), self.entry)
+    }
+
+    /// What knows it again and does not keep its page.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { page: Arc::downgrade(&self.page), entry: self.entry }
+    }
+
+    /// All that is or was on its page, if that is not worth keeping for the few that are in use; once for each page.
+    fn leave(&self) -> Option<impl Iterator<Item = Self>> {
+        let Page { entries, left, .. } = &*self.page;
+        let thin = Arc::strong_count(&self.page) * 2 < entries.len();
+        (thin && !left.swap(true, Ordering::Relaxed))
+            .then(|| (0..).take(entries.len()).map(|entry| Self { page: self.page.clone(), entry }))
+    }
+}
+
+/// A [`Packed`] that is known again, but not kept.
+#[derive(Debug)]
+pub(super) struct Mark {
+    page: Weak<Page>,
+    entry: u32,
+}
+
+impl Mark {
+    pub(super) fn is_of(&self, packed: &Packed) -> bool {
+        std::ptr::eq(self.page.as_ptr(), Arc::as_ptr(&packed.page)) && self.entry == packed.entry
+    }
+}
+
+/// Objects that wait for a page that they share.
+#[derive(Debug, Default)]
+pub(super) struct Loose {
+    objects: Vec<Packed>,
+    size: usize,
+}
+
+/// An object that moves from one page to another.
+#[derive(Debug)]
+pub(super) struct Move {
+    pub(super) from: Packed,
+    pub(super) to: Packed,
+}
+
+impl Loose {
+    /// Takes note of an object with a page of its own. One that would fill half of a page stays where it is.
+    pub(super) fn add(&mut self, packed: &Packed) {
+        let size = packed.size();
+        if size < PAGE / 2 {
+            self.size += size;
+            self.objects.push(packed.clone());
+        }
+    }
+
+    /// Takes note of all that is on the page of this object, if too little there is in use.
+    pub(super) fn add_rest(&mut self, of: &Packed) {
+        for packed in of.leave().into_iter().flatten() {
+            self.add(&packed);
+        }
+    }
+
+    /// Whether there is enough for a page.
+    pub(super) fn is_enough(&self) -> bool {
+        self.size >= PAGE
+    }
+
+    /// Moves those that are in use to pages that they share.
+    pub(super) fn settle(&mut self, in_use: impl Fn(&Packed) -> bool) -> Vec<Move> {
+        self.size = 0;
+        let mut objects = std::mem::take(&mut self.objects);
+        objects.retain(in_use);
+        let mut moves = Vec::with_capacity(objects.len());
+        let mut rest = objects.as_slice();
+        while !rest.is_empty() {
+            let mut size = 0;
+            let fits = rest.iter().take_while(|packed| {
+                let before = size;
+                size += packed.size();
+                before < PAGE
+            });
+            let (group, behind) = rest.split_at(fits.count());
+            rest = behind;
+            let Some(page) = Page::of(group.iter().map(|packed| (packed.place(), packed.text()))) else {
+                continue;
+            };
+            let page = Arc::new(page);
+            moves.extend(
+                group.iter().zip(0..).map(|(from, entry)| Move {
+                    from: from.clone(),
+                    to: Packed { page: page.clone(), entry },
+                }),
+            );
+        }
+        moves
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed(name: &str, bytes: &[u8], length: Option<u32>) -> Packed {
+        Packed::alone(("ns", name), Text { bytes, length, identity: bytes.len() as u64 }).unwrap()
+    }
+
+    fn settled(objects: &[Packed]) -> Vec<Packed> {
+        let mut loose = Loose::default();
+        for packed in objects {
+            loose.add(packed);
+        }
+        loose.settle(|_| true).into_iter().map(|Move { to, .. }| to).collect()
+    }
+
+    #[test]
+    fn objects_are_the_same_on_a_page_that_they_share() {
+        let objects =
+            [packed("a", b"one", None), packed("", b"", Some(9)), packed("long", &[7; 300], Some(1000))];
+        let settled = settled(&objects);
+        assert_eq!(settled.len(), 3);
+        for (alone, settled) in objects.iter().zip(&settled) {
+            assert_eq!(alone.place(), settled.place());
+            let (a, b) = (alone.text(), settled.text());
+            assert_eq!((a.bytes, a.length, a.identity), (b.bytes, b.length, b.identity));
+            assert!(!settled.is(alone) && settled.is(&settled.clone()));
+        }
+        assert!(settled.iter().all(|packed| Arc::ptr_eq(&packed.page, &settled[0].page)));
+    }
+
+    #[test]
+    fn a_page_is_filled_and_not_much_more() {
+        let objects: Vec<_> = (0..200).map(|n| packed(&n.to_string(), &[0; 1000], None)).collect();
+        let settled = settled(&objects);
+        let mut pages: Vec<_> = settled.iter().map(|packed| &packed.page).collect();
+        pages.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        assert_eq!(pages.len(), (200 * 1030_usize).div_ceil(PAGE), "{pages:?}");
+        assert!(pages.iter().all(|page| page.texts.len() < PAGE + 1000));
+    }
+
+    #[test]
+    fn what_is_not_in_use_and_what_fills_a_page_alone_does_not_move() {
+        let mut loose = Loose::default();
+        let (large, gone, kept) =
+            (packed("large", &vec![0; PAGE], None), packed("gone", b"1", None), packed("kept", b"2", None));
+        for packed in [&large, &gone, &kept] {
+            loose.add(packed);
+        }
+        let moves = loose.settle(|packed| !packed.is(&gone));
+        assert_eq!(moves.iter().map(|Move { to, .. }| to.place().1).collect::<Vec<_>>(), ["kept"]);
+        assert!(loose.settle(|_| true).is_empty());
+    }
+
+    #[test]
+    fn a_page_is_left_once_and_only_when_less_than_half_of_it_is_in_use() {
+        let objects: Vec<_> = (0..10).map(|n| packed(&n.to_string(), b"text", None)).collect();
+        let mut settled = settled(&objects);
+        settled.truncate(5);
+        assert!(settled[0].leave().is_none(), "half of it is in use");
+        settled.truncate(4);
+        assert_eq!(settled[0].leave().map(Iterator::count), Some(10));
+        assert!(settled[0].leave().is_none());
+        assert!(objects[0].leave().is_none(), "it is alone");
+    }
+
+    #[test]
+    fn a_mark_knows_its_object_and_keeps_nothing() {
+        let objects = settled(&[packed("a", b"1", None), packed("b", b"2", None)]);
+        let mark = objects[1].mark();
+        assert!(mark.is_of(&objects[1]) && !mark.is_of(&objects[0]));
+        drop(objects);
+        assert!(mark.page.upgrade().is_none());
+    }
+}
