@@ -28,6 +28,7 @@ type outcome struct {
 	BeforeKiB uint64  `json:"before_kib"`
 	PeakKiB   uint64  `json:"peak_kib"`
 	AfterKiB  uint64  `json:"after_kib"`
+	KeptKiB   uint64  `json:"kept_kib"`
 	Digest    *digest `json:"digest"`
 }
 

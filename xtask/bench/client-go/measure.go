@@ -11,11 +11,15 @@ import (
 	"time"
 )
 
+// data is what of the resident memory is not the program's own code, of which more counts the more of it has run.
+const data = "RssAnon"
+
 // running is a measurement under way.
 type running struct {
-	wall   time.Time
-	cpu    int64
-	before uint64
+	wall       time.Time
+	cpu        int64
+	before     uint64
+	beforeData uint64
 }
 
 // start begins; the peak of memory counts from here.
@@ -27,7 +31,11 @@ func start() (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &running{before: before, cpu: processorTime(), wall: time.Now()}, nil
+	beforeData, err := memory(data)
+	if err != nil {
+		return nil, err
+	}
+	return &running{before: before, beforeData: beforeData, cpu: processorTime(), wall: time.Now()}, nil
 }
 
 // stop ends. What is resident counts after a collection that gives everything back that can be.
@@ -43,9 +51,14 @@ func (r *running) stop(units int) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	afterData, err := memory(data)
+	if err != nil {
+		return nil, err
+	}
 	return &outcome{
 		Units: units, WallNs: wall.Nanoseconds(), CPUNs: cpu,
 		BeforeKiB: r.before, PeakKiB: peak, AfterKiB: after,
+		KeptKiB: afterData - min(afterData, r.beforeData),
 	}, nil
 }
 

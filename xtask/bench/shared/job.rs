@@ -54,6 +54,8 @@ pub(crate) struct Outcome {
     pub(crate) peak_kib: u64,
     /// Resident memory after the work, with its result still held.
     pub(crate) after_kib: u64,
+    /// By how much the process's data has grown.
+    pub(crate) kept_kib: u64,
     /// What the objects add up to that were read back afterwards.
     pub(crate) digest: Option<Digest>,
 }
@@ -65,9 +67,10 @@ impl Outcome {
             units: units as u64,
             wall_ns: nanoseconds(measure.wall),
             cpu_ns: nanoseconds(measure.cpu),
-            before_kib: measure.before.resident_kib,
-            peak_kib: measure.after.peak_kib,
-            after_kib: measure.after.resident_kib,
+            before_kib: measure.before.resident,
+            peak_kib: measure.after.peak,
+            after_kib: measure.after.resident,
+            kept_kib: measure.after.data.saturating_sub(measure.before.data),
             digest: None,
         }
     }

@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use rustix::time::{ClockId, clock_gettime};
 
-/// Memory of this process.
+/// Memory of this process, in KiB.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
     /// What is resident now.
-    pub(crate) resident_kib: u64,
+    pub(crate) resident: u64,
     /// The most that was.
-    pub(crate) peak_kib: u64,
+    pub(crate) peak: u64,
+    /// What of it is data: without the program's own code, which is read from its file, and of which more counts the more of it
+    /// has run.
+    pub(crate) data: u64,
 }
 
 impl Memory {
@@ -25,7 +28,7 @@ impl Memory {
                 .and_then(|number| number.parse().ok())
                 .with_context(|| format!("no {name} in /proc/self/status"))
         };
-        Ok(Self { resident_kib: field("VmRSS")?, peak_kib: field("VmHWM")? })
+        Ok(Self { resident: field("VmRSS")?, peak: field("VmHWM")?, data: field("RssAnon")? })
     }
 
     /// Forgets the peak so far.

@@ -149,6 +149,7 @@ mod tests {
             before_kib: 1,
             peak_kib: 1,
             after_kib: 1,
+            kept_kib: 1,
             digest,
         };
         let expected = Digest { count: 2, sum: 99 };

@@ -133,6 +133,7 @@ mod tests {
                 before_bytes: 0.0,
                 peak_bytes: 2e9,
                 after_bytes: 1e9,
+                kept_bytes: 1e9,
             })
         };
         let mut table = Table::default();

@@ -184,6 +184,7 @@ mod tests {
             before_bytes: 0.0,
             peak_bytes: peak,
             after_bytes: kept * 1000.0,
+            kept_bytes: kept * 1000.0,
         })
     }
 

@@ -55,6 +55,7 @@ fn check(row: &str, units: usize, of: Option<&str>) {
     if let Some(of) = of {
         assert_eq!(outcome["digest"], expected(of), "{report}");
         assert!(outcome["digest"]["count"].as_u64().unwrap() > 0, "{report}");
+        assert!(outcome["kept_kib"].is_u64(), "{report}");
     }
 }
 
