@@ -2,6 +2,7 @@
 
 use fastrand::Rng;
 
+use crate::http::chunk;
 use crate::pods::{Pod, Pods, SELECTED_SHARD};
 
 /// The version of the first list.
@@ -27,8 +28,9 @@ pub(crate) fn initial(count: usize) -> Vec<Pod> {
 /// Events, ready to be sent.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
+    chunks: Vec<u8>,
+    /// The text of one pod, while it becomes a chunk.
+    pod: Vec<u8>,
     /// The pods after all of them.
     pub(crate) after: Vec<Pod>,
     /// The states that a predicate on the generation lets pass: a hundredth of them.
@@ -97,21 +99,16 @@ impl Events {
     }
 
     fn push(&mut self, pods: &Pods, what: &str, pod: &Pod) {
-        self.bytes.extend_from_slice(
-            format!(r#"{{"type":"{what}","object":{{"kind":"Pod","apiVersion":"v1","#).as_bytes(),
-        );
-        let start = self.bytes.len();
-        pods.write(pod, &mut self.bytes);
+        let head = format!(r#"{{"type":"{what}","object":{{"kind":"Pod","apiVersion":"v1","#);
+        self.pod.clear();
+        pods.write(pod, &mut self.pod);
         // What was written opens with a brace of its own.
-        self.bytes.remove(start);
-        self.bytes.extend_from_slice(b"}\n");
-        self.ends.push(self.bytes.len());
+        chunk(&mut self.chunks, &[head.as_bytes(), &self.pod[1..], b"}\n"]);
     }
 
-    /// The frames, one after the other.
-    pub(crate) fn frames(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    /// All of them in order, each a chunk of its own.
+    pub(crate) fn chunks(&self) -> &[u8] {
+        &self.chunks
     }
 }
 
@@ -152,7 +149,13 @@ mod tests {
         let mut state: BTreeMap<_, _> =
             initial(300).iter().map(|pod| (pods.place(pod), pod.version.to_string())).collect();
         let mut last = 0;
-        for frame in events.frames() {
+        let (mut rest, mut count) = (events.chunks(), 0);
+        while !rest.is_empty() {
+            let end = rest.windows(2).position(|two| two == b"\r\n").unwrap();
+            let length = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+            let frame = &rest[end + 2..][..length];
+            assert_eq!(&rest[end + 2 + length..][..2], b"\r\n");
+            (rest, count) = (&rest[end + 2 + length + 2..], count + 1);
             let event: Value = serde_json::from_slice(frame).unwrap();
             let text = |pointer: &str| event.pointer(pointer).unwrap().as_str().unwrap().to_owned();
             let place = (text("/object/metadata/namespace"), text("/object/metadata/name"));
@@ -168,7 +171,7 @@ mod tests {
         let after: BTreeMap<_, _> =
             events.after.iter().map(|pod| (pods.place(pod), pod.version.to_string())).collect();
         assert_eq!(state, after);
-        assert_eq!(events.frames().count(), 1000);
+        assert_eq!(count, 1000);
     }
 
     #[test]

@@ -43,6 +43,16 @@ pub(crate) fn answer(out: &mut impl Write, status: &str, parts: &[&[u8]]) -> io:
     parts.iter().try_for_each(|part| out.write_all(part))
 }
 
+/// Adds a chunk, made of parts.
+pub(crate) fn chunk(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    out.extend_from_slice(format!("{length:x}\r\n").as_bytes());
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 /// An answer that goes on: each frame is a chunk of its own, as API servers send them.
 #[derive(Debug)]
 pub(crate) struct Chunks<'a, W: Write> {
@@ -61,13 +71,14 @@ impl<'a, W: Write> Chunks<'a, W> {
 
     /// Adds a frame, made of parts.
     pub(crate) fn frame(&mut self, parts: &[&[u8]]) -> io::Result<()> {
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        write!(self.buffer, "{length:x}\r\n")?;
-        for part in parts {
-            self.buffer.extend_from_slice(part);
-        }
-        self.buffer.extend_from_slice(b"\r\n");
+        chunk(&mut self.buffer, parts);
         if self.buffer.len() >= FLUSH_AT { self.flush() } else { Ok(()) }
+    }
+
+    /// Sends chunks that were made before, after what is gathered.
+    pub(crate) fn made(&mut self, chunks: &[u8]) -> io::Result<()> {
+        self.flush()?;
+        self.out.write_all(chunks)
     }
 
     /// Sends what is gathered.
@@ -104,7 +115,8 @@ mod tests {
         let mut out = Vec::new();
         let mut chunks = Chunks::begin(&mut out).unwrap();
         chunks.frame(&[b"ab", b"c"]).unwrap();
+        chunks.made(b"1\r\nd\r\n").unwrap();
         chunks.end().unwrap();
-        assert!(out.ends_with(b"\r\n\r\n3\r\nabc\r\n0\r\n\r\n"));
+        assert!(out.ends_with(b"\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n"));
     }
 }

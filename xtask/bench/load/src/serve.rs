@@ -178,10 +178,7 @@ impl Source {
         let fresh = collection.kind != "Pod" || version.is_some_and(|version| version as u64 > LISTED);
         match session.wait_at_gate(fresh) {
             Gate::Events => {
-                for frame in self.world.events().frames() {
-                    chunks.frame(&[frame])?;
-                }
-                chunks.flush()?;
+                chunks.made(self.world.events().chunks())?;
                 session.wait_at_gate(true);
             }
             Gate::Gone => {
