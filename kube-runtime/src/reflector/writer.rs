@@ -10,6 +10,9 @@ use kube_client::core::{ObjectOrigin, UndecodableObject};
 use std::{fmt, sync::Arc};
 use tokio::sync::watch;
 
+/// How many objects move to other pages while readers wait.
+const MOVES_AT_ONCE: usize = 256;
+
 /// The one that changes a store. Dropping it leaves readers with the last state.
 pub struct Writer<K> {
     shared: Arc<Shared<K>>,
@@ -156,15 +159,20 @@ impl<K: Resource> Writer<K> {
                 holds(&objects, packed) || next.as_ref().is_some_and(|next| holds(next, packed))
             })
         };
-        let apply = |objects: &mut Objects<Held<K>>| {
-            for Move { from, to } in &moves {
+        let apply = |moves: &[Move], objects: &mut Objects<Held<K>>| {
+            for Move { from, to } in moves {
                 if let Some(held) = objects.get_mut(from.place()).filter(|held| held.is(from)) {
                     *held = Held::Packed(to.clone());
                 }
             }
         };
-        next.iter_mut().for_each(apply);
-        shared.write(apply);
+        if let Some(next) = next {
+            apply(&moves, next);
+        }
+        // After a relist there may be many, and readers need not wait for all.
+        for moves in moves.chunks(MOVES_AT_ONCE) {
+            shared.write(|objects| apply(moves, objects));
+        }
     }
 
     /// Takes note of an object that does not decode: what is known of it stays, and goes only when it is deleted, which

@@ -142,8 +142,8 @@ async fn compare(
     }
     progress.step("preparing what is served");
     let source = Source::start(&built.source, scratch, args.pods()).await?;
-    let touched = touch_memory(args.pods());
-    let mut runner = Runner::new(scratch, &source, progress, args.rounds());
+    let mut runner = Runner::new(scratch, &source, progress, args.rounds(), args.pods());
+    let touched = runner.memory;
     let mut table = Table::default();
     for row in selected {
         runner.row(&mut table, row, &built.contenders).await?;
@@ -179,7 +179,7 @@ fn missing(targets: &[&Target], selected: &[&Row]) -> Vec<(Contender, &'static s
 fn print(args: &Args, table: &Table, rows: &[&Row], verdicts: &[(&Target, Verdict)], touched: usize) {
     println!(
         "{} pods of about 8.5 KB of JSON, a third of it managedFields; medians of {} rounds; {touched} MiB of memory \
-         touched before",
+         touched before each row",
         args.pods(),
         args.rounds()
     );
@@ -191,19 +191,4 @@ fn print(args: &Args, table: &Table, rows: &[&Row], verdicts: &[(&Target, Verdic
     let left = only.len() - of;
     let rest = if left == 0 { String::new() } else { format!("; {left} have nothing to be compared with") };
     println!("{met} of {of} targets met{rest}");
-}
-
-/// Touches as much memory as the hungriest contender needs, and gives it back: on a virtual machine a page costs
-/// microseconds the first time that anyone touches it, and whoever comes first would pay for all. Says how many MiB.
-pub(super) fn touch_memory(pods: usize) -> usize {
-    let wanted = 512 + pods / 10;
-    let available = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-        line.split_whitespace().next()?.parse::<usize>().ok()
-    });
-    let mib = wanted.min(available.unwrap_or(0) / 1024 / 2);
-    let mut memory = vec![0_u8; mib << 20];
-    memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
-    std::hint::black_box(&memory);
-    mib
 }

@@ -51,8 +51,7 @@ pub(super) async fn run(
     for size in SIZES.into_iter().filter(|size| most.is_none_or(|most| *size <= most)) {
         progress.step(&format!("preparing {size} pods"));
         let source = Source::start(&built.source, scratch, size).await?;
-        super::cli::touch_memory(size);
-        let mut runner = Runner::new(scratch, &source, progress, rounds);
+        let mut runner = Runner::new(scratch, &source, progress, rounds, size);
         let mut figures = Table::default();
         for row in &rows {
             runner.row(&mut figures, row, &ours).await?;

@@ -17,5 +17,6 @@ mod run;
 mod source;
 mod table;
 mod targets;
+mod touch;
 
 pub use cli::{Args, run};

@@ -26,6 +26,8 @@ pub(super) struct Runner<'a> {
     pub(super) source: &'a Source,
     pub(super) progress: &'a Progress,
     pub(super) rounds: usize,
+    /// How many MiB are touched before a row.
+    pub(super) memory: usize,
     digests: BTreeMap<&'static str, Digest>,
     sessions: usize,
 }
@@ -37,8 +39,10 @@ impl<'a> Runner<'a> {
         source: &'a Source,
         progress: &'a Progress,
         rounds: usize,
+        pods: usize,
     ) -> Self {
-        Self { scratch, source, progress, rounds, digests: BTreeMap::new(), sessions: 0 }
+        let memory = super::touch::needed(pods);
+        Self { scratch, source, progress, rounds, memory, digests: BTreeMap::new(), sessions: 0 }
     }
 
     /// Does a row: in each round every contender once, another one first each time.
@@ -58,6 +62,7 @@ impl<'a> Runner<'a> {
             self.source.prepare()?;
         }
         self.progress.step(&format!("{}: {}", row.name, row.title));
+        super::touch::touch(self.memory);
         let mut rounds: BTreeMap<Contender, Vec<Outcome>> = BTreeMap::new();
         let mut failed: BTreeMap<Contender, Cell> = BTreeMap::new();
         for round in 0..self.rounds {
