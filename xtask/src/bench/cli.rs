@@ -179,7 +179,7 @@ fn missing(targets: &[&Target], selected: &[&Row]) -> Vec<(Contender, &'static s
 fn print(args: &Args, table: &Table, rows: &[&Row], verdicts: &[(&Target, Verdict)], touched: usize) {
     println!(
         "{} pods of about 8.5 KB of JSON, a third of it managedFields; medians of {} rounds; {touched} MiB of memory \
-         touched before each row",
+         touched before each run",
         args.pods(),
         args.rounds()
     );

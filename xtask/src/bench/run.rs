@@ -26,7 +26,7 @@ pub(super) struct Runner<'a> {
     pub(super) source: &'a Source,
     pub(super) progress: &'a Progress,
     pub(super) rounds: usize,
-    /// How many MiB are touched before a row.
+    /// How many MiB are touched before each run.
     pub(super) memory: usize,
     digests: BTreeMap<&'static str, Digest>,
     sessions: usize,
@@ -62,7 +62,6 @@ impl<'a> Runner<'a> {
             self.source.prepare()?;
         }
         self.progress.step(&format!("{}: {}", row.name, row.title));
-        super::touch::touch(self.memory);
         let mut rounds: BTreeMap<Contender, Vec<Outcome>> = BTreeMap::new();
         let mut failed: BTreeMap<Contender, Cell> = BTreeMap::new();
         for round in 0..self.rounds {
@@ -71,6 +70,7 @@ impl<'a> Runner<'a> {
                 if failed.contains_key(contender) {
                     continue;
                 }
+                super::touch::touch(self.memory);
                 match self.once(row, program.as_deref()).await? {
                     Ok(outcome) => rounds.entry(*contender).or_default().push(outcome),
                     Err(cell) => drop(failed.insert(*contender, cell)),
