@@ -5,7 +5,7 @@
 
 use super::{Action, Error};
 use crate::reflector::ObjectRef;
-use ahash::AHashMap;
+use foldhash::HashMap;
 use kube_client::Resource;
 use std::{
     any::Any,
@@ -32,7 +32,7 @@ pub(super) struct Executor<K: Resource, R, P, Ctx, E: std::error::Error + 'stati
     error_policy: P,
     context: Arc<Ctx>,
     tasks: JoinSet<(Arc<K>, Result<Action, E>)>,
-    running: AHashMap<Id, ObjectRef<K>>,
+    running: HashMap<Id, ObjectRef<K>>,
     /// What has ended where it was started.
     ended: VecDeque<Ended<K, E>>,
     /// How many reconciles are still to be tasks from the beginning.
@@ -61,7 +61,7 @@ where
             error_policy,
             context,
             tasks: JoinSet::new(),
-            running: AHashMap::new(),
+            running: HashMap::default(),
             ended: VecDeque::new(),
             left_to_tasks: 0,
         }

@@ -2,7 +2,7 @@
 
 use crate::reflector::ObjectRef;
 use crate::watcher::Event;
-use ahash::{AHashMap, AHashSet};
+use foldhash::{HashMap, HashSet};
 use kube_client::Resource;
 use kube_client::core::ObjectMeta;
 
@@ -12,9 +12,9 @@ type Child = (Option<String>, Option<String>);
 /// The owners of kind `K` of every child. Children without one are not kept.
 pub(super) struct Owners<K: Resource> {
     dyntype: K::DynamicType,
-    by_child: AHashMap<Child, Vec<ObjectRef<K>>>,
+    by_child: HashMap<Child, Vec<ObjectRef<K>>>,
     /// Children that a relist has not brought again yet.
-    missing: Option<AHashSet<Child>>,
+    missing: Option<HashSet<Child>>,
 }
 
 impl<K: Resource> Owners<K>
@@ -22,7 +22,7 @@ where
     K::DynamicType: Clone,
 {
     pub(super) fn new(dyntype: K::DynamicType) -> Self {
-        Self { dyntype, by_child: AHashMap::new(), missing: None }
+        Self { dyntype, by_child: HashMap::default(), missing: None }
     }
 
     /// The owners that are concerned by an event about a child.

@@ -1,6 +1,6 @@
 //! `Backlog`: events that wait to be taken, merged per object where they are many.
 
-use ahash::AHashMap;
+use foldhash::HashMap;
 use kube_client::Resource;
 use kube_client::core::WatchEvent;
 use std::{collections::VecDeque, sync::Arc};
@@ -18,7 +18,7 @@ pub(super) struct Backlog<K> {
     /// Events taken so far: the number of the first in the queue.
     taken: u64,
     /// What waits of a name.
-    waiting: AHashMap<(String, String), Waiting>,
+    waiting: HashMap<(String, String), Waiting>,
     limit: usize,
 }
 
@@ -32,7 +32,7 @@ struct Waiting {
 
 impl<K> Default for Backlog<K> {
     fn default() -> Self {
-        Self { events: VecDeque::new(), taken: 0, waiting: AHashMap::new(), limit: LIMIT }
+        Self { events: VecDeque::new(), taken: 0, waiting: HashMap::default(), limit: LIMIT }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A key is in one place only: waiting, delayed, or being worked on. A key that is added while it is being worked on is
 //! worked on once more afterwards. Ready keys come out in the order in which they became ready.
 
-use ahash::AHashMap;
+use foldhash::HashMap;
 use std::{
     collections::{BTreeMap, VecDeque},
     hash::Hash,
@@ -28,7 +28,7 @@ impl FailureBackoff {
 /// Keys to work on, each at most once at a time.
 #[derive(Debug)]
 pub(crate) struct WorkQueue<K> {
-    entries: AHashMap<K, Entry>,
+    entries: HashMap<K, Entry>,
     ready: VecDeque<K>,
     /// By time, then by order of arrival.
     delayed: BTreeMap<(Instant, u64), K>,
@@ -70,7 +70,7 @@ impl Due {
 impl<K: Hash + Eq + Clone> WorkQueue<K> {
     pub(crate) fn new(backoff: FailureBackoff) -> Self {
         Self {
-            entries: AHashMap::new(),
+            entries: HashMap::default(),
             ready: VecDeque::new(),
             delayed: BTreeMap::new(),
             sequence: 0,

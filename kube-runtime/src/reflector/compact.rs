@@ -5,12 +5,13 @@
 
 use super::objects::{Placed, place};
 use super::page::{Mark, Packed, Text};
-use ahash::RandomState;
+use foldhash::quality::{FixedState, RandomState};
 use kube_client::Resource;
 use lz4_flex::block::{compress_into_with_dict, decompress_with_dict, get_maximum_output_size};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt,
+    hash::BuildHasher,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -54,7 +55,7 @@ impl<K> Storage<K> {
                 decode: |text| serde_json::from_slice(text),
                 dictionary: OnceLock::new(),
                 cache: Mutex::new(Cache::new(256)),
-                identity: RandomState::new(),
+                identity: RandomState::default(),
             }),
         }
     }
@@ -242,7 +243,7 @@ impl<K> Cache<K> {
     /// An object is known by where its text is: for as long as it is in here, nothing else can be there.
     fn slot(&mut self, packed: &Packed) -> Option<&mut Option<(Mark, Arc<K>)>> {
         let count = self.slots.len();
-        let place = RandomState::with_seeds(1, 2, 3, 4).hash_one(packed.address());
+        let place = FixedState::default().hash_one(packed.address());
         self.slots.get_mut(usize::try_from(place).unwrap_or(usize::MAX).checked_rem(count)?)
     }
 
@@ -328,7 +329,7 @@ mod tests {
         let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
         // With something in it that no other one has.
         let map = |n: usize, value: &str| {
-            let own = |part: usize| RandomState::with_seeds(n as u64, 0, 0, 0).hash_one(part).to_string();
+            let own = |part: usize| FixedState::with_seed(n as u64).hash_one(part).to_string();
             let mut map = map(n, value);
             map.data = Some([("own".to_owned(), (0..50).map(own).collect())].into());
             map

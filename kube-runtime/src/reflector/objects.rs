@@ -1,8 +1,9 @@
 //! `Objects`: objects by namespace and name.
 
-use ahash::RandomState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use kube_client::core::ObjectMeta;
+use std::hash::BuildHasher;
 
 /// What has a place.
 pub(super) trait Placed {
@@ -19,7 +20,7 @@ pub(super) struct Objects<T> {
 
 impl<T> Default for Objects<T> {
     fn default() -> Self {
-        Self { table: HashTable::new(), hasher: RandomState::new() }
+        Self { table: HashTable::new(), hasher: RandomState::default() }
     }
 }
 

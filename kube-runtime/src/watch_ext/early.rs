@@ -2,11 +2,11 @@
 
 use super::predicate::Predicate;
 use crate::watcher::{Screen, Watcher};
-use ahash::{AHashMap, AHashSet, RandomState};
+use foldhash::{HashMap, HashSet, quality::RandomState};
 use kube_client::Resource;
 use kube_client::api::{Look, PartialObjectMeta, Sight};
 use kube_client::core::{ObjectMeta, ObjectOrigin, Selector, SelectorExt};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, hash::BuildHasher};
 
 impl<K: Resource + 'static> Watcher<K> {
     /// Passes on only changes of what `predicate` looks at, and does not decode the others at all.
@@ -37,7 +37,11 @@ impl<K: Resource + 'static> Watcher<K> {
     /// # }
     /// ```
     pub fn only_changes_of(self, predicate: impl Predicate<PartialObjectMeta<K>> + Send + 'static) -> Self {
-        self.screened(Box::new(Changes { predicate, numbers: AHashMap::new(), identity: RandomState::new() }))
+        self.screened(Box::new(Changes {
+            predicate,
+            numbers: HashMap::default(),
+            identity: RandomState::default(),
+        }))
     }
 
     /// Passes on only objects whose labels `selector` selects, and does not decode the others at all.
@@ -46,7 +50,11 @@ impl<K: Resource + 'static> Watcher<K> {
     /// [`Config::labels_from`](crate::watcher::Config::labels_from) has the server do it. As there, an object that is no longer
     /// selected comes out as a deletion.
     pub fn only_labelled(self, selector: Selector) -> Self {
-        self.screened(Box::new(Labelled { selector, passed: AHashSet::new(), identity: RandomState::new() }))
+        self.screened(Box::new(Labelled {
+            selector,
+            passed: HashSet::default(),
+            identity: RandomState::default(),
+        }))
     }
 }
 
@@ -54,7 +62,7 @@ impl<K: Resource + 'static> Watcher<K> {
 struct Changes<P> {
     predicate: P,
     /// By object; the number that was last seen, where there was one.
-    numbers: AHashMap<u64, Option<u64>>,
+    numbers: HashMap<u64, Option<u64>>,
     identity: RandomState,
 }
 
@@ -88,7 +96,7 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> Screen<K>
 struct Labelled {
     selector: Selector,
     /// Objects that were passed on and are not gone.
-    passed: AHashSet<u64>,
+    passed: HashSet<u64>,
     identity: RandomState,
 }
 

@@ -1,12 +1,12 @@
 //! Predicates: passing on only the changes that matter.
 
 use crate::watcher::Result;
-use ahash::{AHashMap, RandomState};
+use foldhash::{HashMap, quality::FixedState};
 use futures::Stream;
 use kube_client::{Resource, ResourceExt};
 use pin_project_lite::pin_project;
 use std::{
-    hash::Hash,
+    hash::{BuildHasher, Hash},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -97,7 +97,7 @@ pub mod predicates {
 
 /// The same numbers for the same content, in every thread of this process and in every run.
 fn hash<T: Hash + ?Sized>(content: &T) -> u64 {
-    RandomState::with_seeds(1, 2, 3, 4).hash_one(content)
+    FixedState::default().hash_one(content)
 }
 
 /// How a predicate filter remembers.
@@ -125,7 +125,7 @@ impl PredicateConfig {
 }
 
 /// What is remembered of an object: its namespace, name and uid lead to the predicate's number and when it was last seen.
-type Seen = AHashMap<(Option<String>, Option<String>, Option<String>), (u64, Instant)>;
+type Seen = HashMap<(Option<String>, Option<String>, Option<String>), (u64, Instant)>;
 
 pin_project! {
     /// The stream of [`predicate_filter`](super::WatchStreamExt::predicate_filter).
@@ -172,7 +172,7 @@ impl<K: Resource> View<Arc<K>> for Shared {
 
 impl<S, P, V> PredicateFilter<S, P, V> {
     pub(super) fn new(stream: S, predicate: P, config: &PredicateConfig, view: V) -> Self {
-        Self { stream, predicate, ttl: config.ttl, seen: Seen::new(), swept: None, view }
+        Self { stream, predicate, ttl: config.ttl, seen: Seen::default(), swept: None, view }
     }
 }
 
