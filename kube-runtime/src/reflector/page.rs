@@ -88,24 +88,30 @@ impl Packed {
 
     /// Namespace and name.
     pub(super) fn place(&self) -> (&str, &str) {
-        let Page { entries, names, .. } = &*self.page;
-        let Some(Entry { namespace, name, .. }) = entries.get(self.entry as usize) else { return ("", "") };
-        let end = entries.get(self.entry as usize + 1).map_or(names.len(), |next| next.namespace as usize);
+        let names = &self.page.names;
+        let Some((Entry { namespace, name, .. }, next)) = self.entry() else { return ("", "") };
+        let end = next.map_or(names.len(), |next| next.namespace as usize);
         let part = |from: u32, to: usize| names.get(from as usize..to).unwrap_or_default();
         (part(*namespace, *name as usize), part(*name, end))
     }
 
     pub(super) fn text(&self) -> Text<'_> {
-        let Page { entries, texts, .. } = &*self.page;
-        let Some(Entry { identity, text, length, .. }) = entries.get(self.entry as usize) else {
+        let texts = &self.page.texts;
+        let Some((Entry { identity, text, length, .. }, next)) = self.entry() else {
             return Text { bytes: &[], length: None, identity: 0 };
         };
-        let end = entries.get(self.entry as usize + 1).map_or(texts.len(), |next| next.text as usize);
+        let end = next.map_or(texts.len(), |next| next.text as usize);
         Text {
             bytes: texts.get(*text as usize..end).unwrap_or_default(),
             length: *length,
             identity: *identity,
         }
+    }
+
+    /// Where it is on its page, and what comes behind it.
+    fn entry(&self) -> Option<(&Entry, Option<&Entry>)> {
+        let (this, behind) = self.page.entries.get(self.entry as usize..)?.split_first()?;
+        Some((this, behind.first()))
     }
 
     /// How much of a page it takes.

@@ -175,6 +175,20 @@ impl<K: Resource> Writer<K> {
         }
     }
 
+    /// As [`settle`](Self::settle), after a state has gone that may have been the last to hold much of what is on its pages. Typed
+    /// objects have none, and are not looked through.
+    fn settle_all(&mut self) {
+        if self.shared.codec().is_none() {
+            return;
+        }
+        for held in self.shared.read().iter() {
+            if let Held::Packed(packed) = held {
+                self.loose.add_rest(packed);
+            }
+        }
+        self.settle(None);
+    }
+
     /// Takes note of an object that does not decode: what is known of it stays, and goes only when it is deleted, which
     /// comes out as a deletion of the last state that was known.
     pub fn apply_undecodable(&mut self, object: &UndecodableObject) -> Option<Change<K>> {
@@ -230,13 +244,7 @@ impl<K: Resource> Writer<K> {
             // Outside the writer's lock: readers may go on while the two states are compared.
             let missing = old.missing_from(&self.shared.read());
             vanished = missing.into_iter().filter_map(|held| self.shared.unpack(held)).collect();
-            // The old state was the last to hold much of what was on its pages.
-            for held in self.shared.read().iter() {
-                if let Held::Packed(packed) = held {
-                    self.loose.add_rest(packed);
-                }
-            }
-            self.settle(None);
+            self.settle_all();
         }
         self.ready.send_replace(true);
         Change { vanished, ..self.change(Event::InitDone, None) }
