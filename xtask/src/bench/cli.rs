@@ -13,8 +13,8 @@ use super::report::Table;
 use super::rows::{self, ROWS, Row};
 use super::run::Runner;
 use super::source::Source;
-use super::targets::{TARGETS, Target, Verdict, count};
-use super::{cold, growth, table};
+use super::targets::{TARGETS, Target, Verdict};
+use super::{cold, growth, table, touch};
 use crate::process::{Interrupts, Scratch};
 use crate::progress::Progress;
 
@@ -142,11 +142,12 @@ async fn compare(
     }
     progress.step("preparing what is served");
     let source = Source::start(&built.source, scratch, args.pods()).await?;
-    let mut runner = Runner::new(scratch, &source, progress, args.rounds(), args.pods());
-    let touched = runner.memory;
+    let touched = touch::needed(args.pods());
+    let mut runner = Runner::new(scratch, &source, touched);
     let mut table = Table::default();
     for row in selected {
-        runner.row(&mut table, row, &built.contenders).await?;
+        progress.step(&row.label());
+        runner.row(&mut table, row, &built.contenders, args.rounds()).await?;
     }
     let targets: Vec<_> =
         TARGETS.iter().filter(|target| selected.iter().any(|row| row.name == target.row)).collect();
@@ -154,7 +155,8 @@ async fn compare(
         let only: Vec<_> =
             built.contenders.iter().filter(|(known, _)| *known == contender).cloned().collect();
         if let Some(row) = ROWS.iter().find(|known| known.name == row).filter(|_| !only.is_empty()) {
-            runner.row(&mut table, row, &only).await?;
+            progress.step(&row.label());
+            runner.row(&mut table, row, &only, args.rounds()).await?;
         }
     }
     progress.finish();
@@ -185,10 +187,7 @@ fn print(args: &Args, table: &Table, rows: &[&Row], verdicts: &[(&Target, Verdic
     );
     println!("{}", self::table::figures(table, rows));
     println!("\n{}", self::table::legend(table, rows));
-    println!("{}", self::table::targets(verdicts));
+    println!("{}", self::table::targets(verdicts.iter().map(|(target, is)| (target.row, target.text(), is))));
     let only: Vec<_> = verdicts.iter().map(|(_, verdict)| verdict.clone()).collect();
-    let (met, of) = count(&only);
-    let left = only.len() - of;
-    let rest = if left == 0 { String::new() } else { format!("; {left} have nothing to be compared with") };
-    println!("{met} of {of} targets met{rest}");
+    println!("{}", self::table::summary(&only));
 }

@@ -21,6 +21,13 @@ pub(super) struct Row {
     pub(super) prepared: bool,
 }
 
+impl Row {
+    /// Its name and what it is.
+    pub(super) fn label(&self) -> String {
+        format!("{}: {}", self.name, self.title)
+    }
+}
+
 /// How many units a contender does, beyond what the load source has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Amount {

@@ -14,7 +14,6 @@ use super::report::{Cell, Table};
 use super::rows::Row;
 use super::source::Source;
 use crate::process::Scratch;
-use crate::progress::Progress;
 
 /// A run that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -22,27 +21,40 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// What is needed to run contenders.
 #[derive(Debug)]
 pub(super) struct Runner<'a> {
-    pub(super) scratch: &'a Scratch,
-    pub(super) source: &'a Source,
-    pub(super) progress: &'a Progress,
-    pub(super) rounds: usize,
+    scratch: &'a Scratch,
+    source: &'a Source,
     /// How many MiB are touched before each run.
-    pub(super) memory: usize,
+    memory: usize,
     digests: BTreeMap<&'static str, Digest>,
     sessions: usize,
 }
 
+/// What came of a row so far.
+#[derive(Debug, Default)]
+pub(super) struct Outcomes {
+    done: BTreeMap<Contender, Vec<Outcome>>,
+    /// Who has failed is not asked again.
+    failed: BTreeMap<Contender, Cell>,
+}
+
+impl Outcomes {
+    /// Puts the medians into a table.
+    pub(super) fn settle(self, table: &mut Table, row: &'static Row) {
+        for (contender, outcomes) in self.done {
+            if let Some(figures) = Figures::of(&outcomes) {
+                table.set(row.name, contender, Cell::Measured(figures));
+            }
+        }
+        for (contender, cell) in self.failed {
+            table.set(row.name, contender, cell);
+        }
+    }
+}
+
 impl<'a> Runner<'a> {
     /// Nothing has been run yet.
-    pub(super) fn new(
-        scratch: &'a Scratch,
-        source: &'a Source,
-        progress: &'a Progress,
-        rounds: usize,
-        pods: usize,
-    ) -> Self {
-        let memory = super::touch::needed(pods);
-        Self { scratch, source, progress, rounds, memory, digests: BTreeMap::new(), sessions: 0 }
+    pub(super) fn new(scratch: &'a Scratch, source: &'a Source, memory: usize) -> Self {
+        Self { scratch, source, memory, digests: BTreeMap::new(), sessions: 0 }
     }
 
     /// Does a row: in each round every contender once, another one first each time.
@@ -57,33 +69,43 @@ impl<'a> Runner<'a> {
         table: &mut Table,
         row: &'static Row,
         contenders: &[(Contender, Result<PathBuf, String>)],
+        rounds: usize,
+    ) -> anyhow::Result<()> {
+        let mut outcomes = Outcomes::default();
+        for round in 0..rounds {
+            self.round(&mut outcomes, row, contenders, round).await?;
+        }
+        outcomes.settle(table, row);
+        Ok(())
+    }
+
+    /// Does a row once with every contender; which one comes first depends on the number of the round.
+    ///
+    /// # Errors
+    /// When the load source fails.
+    ///
+    /// # Cancel safety
+    /// Cancelling ends the contender that runs.
+    pub(super) async fn round(
+        &mut self,
+        outcomes: &mut Outcomes,
+        row: &'static Row,
+        contenders: &[(Contender, Result<PathBuf, String>)],
+        round: usize,
     ) -> anyhow::Result<()> {
         if row.prepared {
             self.source.prepare()?;
         }
-        self.progress.step(&format!("{}: {}", row.name, row.title));
-        let mut rounds: BTreeMap<Contender, Vec<Outcome>> = BTreeMap::new();
-        let mut failed: BTreeMap<Contender, Cell> = BTreeMap::new();
-        for round in 0..self.rounds {
-            for turn in 0..contenders.len() {
-                let (contender, program) = &contenders[(round + turn) % contenders.len()];
-                if failed.contains_key(contender) {
-                    continue;
-                }
-                super::touch::touch(self.memory);
-                match self.once(row, program.as_deref()).await? {
-                    Ok(outcome) => rounds.entry(*contender).or_default().push(outcome),
-                    Err(cell) => drop(failed.insert(*contender, cell)),
-                }
+        for turn in 0..contenders.len() {
+            let (contender, program) = &contenders[(round + turn) % contenders.len()];
+            if outcomes.failed.contains_key(contender) {
+                continue;
             }
-        }
-        for (contender, outcomes) in rounds {
-            if let Some(figures) = Figures::of(&outcomes) {
-                table.set(row.name, contender, Cell::Measured(figures));
+            super::touch::touch(self.memory);
+            match self.once(row, program.as_deref()).await? {
+                Ok(outcome) => outcomes.done.entry(*contender).or_default().push(outcome),
+                Err(cell) => drop(outcomes.failed.insert(*contender, cell)),
             }
-        }
-        for (contender, cell) in failed {
-            table.set(row.name, contender, cell);
         }
         Ok(())
     }

@@ -34,8 +34,9 @@ impl Source {
     /// # Cancel safety
     /// Cancelling ends it.
     pub(super) async fn start(binary: &Path, scratch: &Scratch, pods: usize) -> anyhow::Result<Self> {
-        let (stdout, stderr) = (scratch.path().join("source.out"), scratch.path().join("source.log"));
-        // An earlier one has left its address there.
+        let file = |end: &str| scratch.path().join(format!("source-{pods}.{end}"));
+        let (stdout, stderr) = (file("out"), file("log"));
+        // An earlier one may have left its address there.
         let _ = fs::remove_file(&stdout);
         let streams = Streams::Files { stdout: stdout.clone(), stderr: stderr.clone() };
         let plan = json!({"pods": pods, "seed": SEED}).to_string();

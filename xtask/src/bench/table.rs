@@ -8,7 +8,7 @@ use super::contender::Contender;
 use super::figures::Figures;
 use super::report::{Cell, Table};
 use super::rows::Row;
-use super::targets::{Target, Verdict};
+use super::targets::{Verdict, count};
 
 const MIB: f64 = 1_048_576.0;
 
@@ -77,18 +77,26 @@ fn factor(ours: &Figures, peer: &Figures) -> String {
 }
 
 /// Every target and whether it is met.
-pub(super) fn targets(targets: &[(&Target, Verdict)]) -> String {
+pub(super) fn targets<'a>(targets: impl Iterator<Item = (&'static str, String, &'a Verdict)>) -> String {
     let mut text = new(&["row", "target", "is", ""]);
-    for (target, verdict) in targets {
+    for (row, target, verdict) in targets {
         let (value, word) = match verdict {
             Verdict::Met(value) => (number(*value), "met".to_owned()),
             Verdict::Missed(value) => (number(*value), "MISSED".to_owned()),
             Verdict::NotThere(reason) => (String::new(), format!("not there yet: {reason}")),
             Verdict::NotCompared(reason) => (String::new(), format!("not compared: {reason}")),
         };
-        text.add_row([Shown::new(target.row), Shown::new(target.text()), right(value), Shown::new(word)]);
+        text.add_row([Shown::new(row), Shown::new(target), right(value), Shown::new(word)]);
     }
     text.to_string()
+}
+
+/// How many targets are met, in one line.
+pub(super) fn summary(verdicts: &[Verdict]) -> String {
+    let (met, of) = count(verdicts);
+    let left = verdicts.len() - of;
+    let rest = if left == 0 { String::new() } else { format!("; {left} have nothing to be compared with") };
+    format!("{met} of {of} targets met{rest}")
 }
 
 /// An empty table with a head.
@@ -148,8 +156,11 @@ mod tests {
         let text = legend(&table, &rows);
         assert!(text.contains("list of all pods") && text.contains("client-go: none: no Go here"), "{text}");
         let verdicts: Vec<_> = TARGETS.iter().map(|target| (target, target.verdict(&table))).collect();
-        let text = targets(&verdicts);
+        let text = targets(verdicts.iter().map(|(target, is)| (target.row, target.text(), is)));
         assert!(text.contains("met") && text.contains("not compared: no Go here"), "{text}");
+        let only = [Verdict::Met(1.0), Verdict::Missed(1.0), Verdict::NotCompared(String::new())];
+        assert_eq!(summary(&only), "1 of 2 targets met; 1 have nothing to be compared with");
+        assert_eq!(summary(&only[..1]), "1 of 1 targets met");
     }
 
     #[test]
