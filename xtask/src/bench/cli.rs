@@ -14,7 +14,7 @@ use super::rows::{self, ROWS, Row};
 use super::run::Runner;
 use super::source::Source;
 use super::targets::{TARGETS, Target, Verdict};
-use super::{cold, growth, table, touch};
+use super::{cold, growth, table};
 use crate::process::{Interrupts, Scratch};
 use crate::progress::Progress;
 
@@ -142,8 +142,7 @@ async fn compare(
     }
     progress.step("preparing what is served");
     let source = Source::start(&built.source, scratch, args.pods()).await?;
-    let touched = touch::needed(args.pods());
-    let mut runner = Runner::new(scratch, &source, touched);
+    let mut runner = Runner::new(scratch, &source);
     let mut table = Table::default();
     for row in selected {
         progress.step(&row.label());
@@ -161,7 +160,7 @@ async fn compare(
     }
     progress.finish();
     let verdicts: Vec<_> = targets.into_iter().map(|target| (target, target.verdict(&table))).collect();
-    print(args, &table, selected, &verdicts, touched);
+    print(args, &table, selected, &verdicts);
     let run = json!({"pods": args.pods(), "rounds": args.rounds()});
     Ok((table.json(&run, selected, &verdicts), table.is_right()))
 }
@@ -178,10 +177,9 @@ fn missing(targets: &[&Target], selected: &[&Row]) -> Vec<(Contender, &'static s
     missing
 }
 
-fn print(args: &Args, table: &Table, rows: &[&Row], verdicts: &[(&Target, Verdict)], touched: usize) {
+fn print(args: &Args, table: &Table, rows: &[&Row], verdicts: &[(&Target, Verdict)]) {
     println!(
-        "{} pods of about 8.5 KB of JSON, a third of it managedFields; medians of {} rounds; {touched} MiB of memory \
-         touched before each run",
+        "{} pods of about 8.5 KB of JSON, a third of it managedFields; medians of {} rounds",
         args.pods(),
         args.rounds()
     );

@@ -1,8 +1,7 @@
 //! The growth table: the same work on 2,000, 20,000 and 150,000 pods. Rates must not fall, and what an object takes must
 //! not grow.
 //!
-//! The sizes take turns within each round, and the same memory is touched before each run, so that a machine that becomes
-//! slower or faster meanwhile does so for all of them.
+//! The sizes take turns within each round, so that a machine that becomes slower or faster meanwhile does so for all.
 
 use serde_json::{Value, json};
 
@@ -13,8 +12,8 @@ use super::report::{Cell, Table};
 use super::rows::{ROWS, Row};
 use super::run::{Outcomes, Runner};
 use super::source::Source;
+use super::table;
 use super::targets::Verdict;
-use super::{table, touch};
 use crate::process::Scratch;
 use crate::progress::Progress;
 
@@ -62,8 +61,7 @@ pub(super) async fn run(
         progress.step(&format!("preparing {size} pods"));
         sources.push(Source::start(&built.source, scratch, *size).await?);
     }
-    let memory = sizes.last().map_or(0, |size| touch::needed(*size));
-    let mut runners: Vec<_> = sources.iter().map(|source| Runner::new(scratch, source, memory)).collect();
+    let mut runners: Vec<_> = sources.iter().map(|source| Runner::new(scratch, source)).collect();
     let mut tables: Vec<_> = sizes.iter().map(|size| (*size, Table::default())).collect();
     for row in &rows {
         progress.step(&row.label());
@@ -81,7 +79,7 @@ pub(super) async fn run(
     let aims = aims(&rows, &tables);
     let verdicts: Vec<_> = aims.iter().map(|aim| aim.verdict.clone()).collect();
     let text = format!(
-        "medians of {rounds} rounds; {memory} MiB of memory touched before each run\n{}\n\n{}\n{}\n{}",
+        "medians of {rounds} rounds\n{}\n\n{}\n{}\n{}",
         figures(&rows, &tables),
         tables.first().map(|(_, table)| table::legend(table, &rows)).unwrap_or_default(),
         table::targets(aims.iter().map(|aim| (aim.row, aim.text.clone(), &aim.verdict))),

@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::contender::Contender;
 use super::figures::{Digest, Figures, Outcome, Report};
-use super::process;
 use super::report::{Cell, Table};
 use super::rows::Row;
 use super::source::Source;
+use super::{process, touch};
 use crate::process::Scratch;
 
 /// A run that takes longer hangs.
@@ -23,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub(super) struct Runner<'a> {
     scratch: &'a Scratch,
     source: &'a Source,
-    /// How many MiB are touched before each run.
-    memory: usize,
+    /// How many MiB each contender's last run of a row took at its peak.
+    peaks: BTreeMap<(&'static str, Contender), usize>,
     digests: BTreeMap<&'static str, Digest>,
     sessions: usize,
 }
@@ -53,8 +53,8 @@ impl Outcomes {
 
 impl<'a> Runner<'a> {
     /// Nothing has been run yet.
-    pub(super) fn new(scratch: &'a Scratch, source: &'a Source, memory: usize) -> Self {
-        Self { scratch, source, memory, digests: BTreeMap::new(), sessions: 0 }
+    pub(super) fn new(scratch: &'a Scratch, source: &'a Source) -> Self {
+        Self { scratch, source, peaks: BTreeMap::new(), digests: BTreeMap::new(), sessions: 0 }
     }
 
     /// Does a row: in each round every contender once, another one first each time.
@@ -101,9 +101,13 @@ impl<'a> Runner<'a> {
             if outcomes.failed.contains_key(contender) {
                 continue;
             }
-            super::touch::touch(self.memory);
+            let peak = self.peaks.get(&(row.name, *contender)).copied();
+            touch::touch(peak.unwrap_or_else(|| touch::guess(self.source.pods())));
             match self.once(row, program.as_deref()).await? {
-                Ok(outcome) => outcomes.done.entry(*contender).or_default().push(outcome),
+                Ok(outcome) => {
+                    self.peaks.insert((row.name, *contender), touch::mib(outcome.peak_kib));
+                    outcomes.done.entry(*contender).or_default().push(outcome);
+                }
                 Err(cell) => drop(outcomes.failed.insert(*contender, cell)),
             }
         }
