@@ -4,6 +4,7 @@
 //! it is in memory that of `page`.
 
 use super::objects::{Placed, place};
+use super::packing::Batch;
 use super::page::{Mark, Packed, Text};
 use foldhash::quality::{FixedState, RandomState};
 use kube_client::Resource;
@@ -14,6 +15,8 @@ use std::{
     hash::BuildHasher,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 /// How much of the first objects becomes the dictionary that all others are compressed with. Objects of one kind repeat each
 /// other's field names and much of their values; a larger dictionary costs time at each write.
@@ -44,15 +47,21 @@ impl<K> Storage<K> {
     ///
     /// What `K` does not know of an object is not stored. An object that does not come out of its own JSON as it went in,
     /// because its type is written otherwise than it is read, is kept as it is.
+    ///
+    /// The objects of a list become text on the threads of a tokio runtime that has several, and are held as they are until
+    /// then: a few dozen at a time, the last ones until the stream is polled again, or the writer gets its next event.
     #[must_use]
     pub fn compact() -> Self
     where
-        K: Serialize + DeserializeOwned,
+        K: Resource + Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         Self {
             codec: Some(Codec {
                 encode: |object, text| serde_json::to_writer(text, object),
                 decode: |text| serde_json::from_slice(text),
+                spawn: |runtime, codec, batch| {
+                    runtime.spawn(async move { batch.pack(|object, scratch| codec.pack(object, scratch)) })
+                },
                 dictionary: OnceLock::new(),
                 cache: Mutex::new(Cache::new(256)),
                 identity: RandomState::default(),
@@ -117,6 +126,11 @@ impl<K: Resource> Held<K> {
 }
 
 impl<K> Held<K> {
+    /// Whether it is held as this very object.
+    pub(super) fn is_object(&self, object: &Arc<K>) -> bool {
+        matches!(self, Self::Typed(known) if Arc::ptr_eq(known, object))
+    }
+
     /// Whether it is held as this very text.
     pub(super) fn is(&self, packed: &Packed) -> bool {
         matches!(self, Self::Packed(known) if known.is(packed))
@@ -143,10 +157,14 @@ pub(super) struct Scratch {
     compressed: Vec<u8>,
 }
 
+/// Packs a batch on another thread.
+type Spawn<K> = fn(&Handle, Arc<Codec<K>>, Batch<K>) -> JoinHandle<Batch<K>>;
+
 /// Turns objects into text and back.
 pub(super) struct Codec<K> {
     encode: fn(&K, &mut Vec<u8>) -> serde_json::Result<()>,
     decode: fn(&[u8]) -> serde_json::Result<K>,
+    spawn: Spawn<K>,
     /// Set once enough objects were seen; those before are not compressed.
     dictionary: OnceLock<Box<[u8]>>,
     cache: Mutex<Cache<K>>,
@@ -154,15 +172,8 @@ pub(super) struct Codec<K> {
 }
 
 impl<K: Resource> Codec<K> {
-    /// The object as text.
-    pub(super) fn pack(&self, object: &Arc<K>, scratch: &mut Scratch) -> Held<K> {
-        match self.try_pack(object, scratch) {
-            Some(packed) => Held::Packed(packed),
-            None => Held::Typed(object.clone()),
-        }
-    }
-
-    fn try_pack(&self, object: &K, scratch: &mut Scratch) -> Option<Packed> {
+    /// The object as text; `None` if it would not come out of it as it went in.
+    pub(super) fn pack(&self, object: &K, scratch: &mut Scratch) -> Option<Packed> {
         let Scratch { sample, text, again, compressed } = scratch;
         text.clear();
         (self.encode)(object, text).ok()?;
@@ -206,6 +217,16 @@ impl<K: Resource> Codec<K> {
 }
 
 impl<K> Codec<K> {
+    /// Packs a batch elsewhere.
+    pub(super) fn start(self: &Arc<Self>, runtime: &Handle, batch: Batch<K>) -> JoinHandle<Batch<K>> {
+        (self.spawn)(runtime, self.clone(), batch)
+    }
+
+    /// Whether it has seen enough objects for others to be packed in any order.
+    pub(super) fn is_settled(&self) -> bool {
+        self.dictionary.get().is_some()
+    }
+
     /// The object; `None` would be one that did not come out as it went in, and such were not packed.
     pub(super) fn unpack(&self, packed: &Packed) -> Option<Arc<K>> {
         if let Some(known) = self.cache().get(packed) {
@@ -264,6 +285,7 @@ mod tests {
     use super::*;
     use crate::reflector::{ObjectRef, Store, store_with};
     use crate::watcher::Event;
+    use futures::{StreamExt, stream};
     use k8s_openapi::api::core::v1::ConfigMap;
     use serde::Deserialize;
     use std::collections::HashSet;
@@ -314,11 +336,11 @@ mod tests {
         let codec = storage.codec.unwrap();
         let mut scratch = Scratch::default();
         for n in 0..50 {
-            codec.pack(&Arc::new(map(n, "1")), &mut scratch);
+            codec.pack(&map(n, "1"), &mut scratch);
         }
         let object = Arc::new(map(77, "1"));
         let text = serde_json::to_vec(&*object).unwrap().len();
-        let Held::Packed(packed) = codec.pack(&object, &mut scratch) else { panic!("it was kept as it is") };
+        let packed = codec.pack(&object, &mut scratch).expect("it was kept as it is");
         let bytes = packed.text().bytes.len();
         assert!(bytes * 8 < text, "{bytes} of {text} bytes");
         assert_eq!(codec.unpack(&packed), Some(object));
@@ -374,6 +396,110 @@ mod tests {
         }
         assert!(pages(&reader) < 2 * filled, "{} pages", pages(&reader));
         all_are(&reader, &|_| Some("3"));
+    }
+
+    /// How many objects are held as they are.
+    fn typed(reader: &Store<ConfigMap>) -> usize {
+        reader.shared.read().iter().filter(|held| matches!(held, Held::Typed(_))).count()
+    }
+
+    fn listed(value: &'static str) -> impl Iterator<Item = Event<ConfigMap>> {
+        let objects = (0..1000).map(move |n| Event::InitApply(map(n, value)));
+        std::iter::once(Event::Init).chain(objects).chain([Event::InitDone])
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_list_becomes_text_on_other_threads_and_the_rest_of_it_once_the_stream_waits() {
+        let (reader, writer) = store_with::<ConfigMap>(Storage::compact());
+        let events = stream::iter(listed("1").map(Ok)).chain(stream::pending());
+        let mut events = std::pin::pin!(crate::reflector::reflector(writer, events));
+        while !matches!(events.next().await, Some(Ok(Event::InitDone))) {}
+        let late = typed(&reader);
+        assert!(late < 200, "{late} objects were still on their way");
+        for n in 0..1000 {
+            let key = ObjectRef::new(&format!("map-{n}")).within("ns");
+            assert_eq!(reader.get(&key).as_deref(), Some(&map(n, "1")));
+        }
+        // Nothing else comes: it is the texts that wake the stream.
+        let tidied = async {
+            while typed(&reader) > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            event = events.next() => panic!("{event:?}"),
+            () = tidied => {}
+        }
+        assert_eq!(reader.state().len(), 1000);
+    }
+
+    /// Tells which threads write it.
+    #[derive(Debug, Clone, Deserialize)]
+    struct Traced;
+
+    static THREADS: Mutex<Vec<std::thread::ThreadId>> = Mutex::new(Vec::new());
+
+    impl Serialize for Traced {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            THREADS.lock().unwrap().push(std::thread::current().id());
+            serializer.serialize_unit()
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn most_of_a_list_is_written_by_other_threads() {
+        type Object = kube_client::core::Object<Traced, ()>;
+        let resource = kube_client::core::ApiResource::erase::<ConfigMap>(&());
+        let (_reader, mut writer) = store_with::<Object>(Storage::compact());
+        for n in 0..2000 {
+            let object = Object::new(&format!("object-{n}"), &resource, Traced);
+            writer.apply_watcher_event(Event::InitApply(object));
+            tokio::task::yield_now().await;
+        }
+        writer.apply_watcher_event(Event::InitDone);
+        std::future::poll_fn(|cx| writer.poll_packed(cx)).await;
+        let here = std::thread::current().id();
+        let elsewhere = THREADS.lock().unwrap().iter().filter(|thread| **thread != here).count();
+        // Each is written twice, the second time to see whether it comes out as it went in.
+        assert!(elsewhere > 400, "{elsewhere} of 4000");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_text_that_comes_late_does_not_take_the_place_of_what_is_newer() {
+        let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
+        for event in listed("1") {
+            writer.apply_watcher_event(event);
+        }
+        for n in 900..1000 {
+            writer.apply_watcher_event(Event::Delete(map(n, "1")));
+        }
+        // The last of the first 900 are on their way, or were.
+        for n in 850..900 {
+            writer.apply_watcher_event(Event::Apply(map(n, "2")));
+        }
+        std::future::poll_fn(|cx| writer.poll_packed(cx)).await;
+        assert_eq!((reader.len(), typed(&reader)), (900, 0));
+        for n in 0..900 {
+            let key = ObjectRef::new(&format!("map-{n}")).within("ns");
+            assert_eq!(reader.get(&key), Some(Arc::new(map(n, if n < 850 { "1" } else { "2" }))));
+        }
+        // A relist finds some of them while they are on their way, as it finds those that are text.
+        for event in listed("1").chain(listed("1")) {
+            writer.apply_watcher_event(event);
+        }
+        std::future::poll_fn(|cx| writer.poll_packed(cx)).await;
+        assert_eq!((reader.len(), typed(&reader)), (1000, 0));
+    }
+
+    #[test]
+    fn on_a_single_thread_objects_are_text_at_once() {
+        let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _guard = runtime.enter();
+        for event in listed("1") {
+            writer.apply_watcher_event(event);
+        }
+        assert_eq!((reader.len(), typed(&reader)), (1000, 0));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod compact;
 mod object;
 mod object_ref;
 mod objects;
+mod packing;
 mod page;
 mod reflect;
 mod store;

@@ -9,7 +9,7 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 /// Keeps the store of `writer` up to date from `stream`, and passes every event on, its object shared with the store.
@@ -72,7 +72,12 @@ where
         if let Some(object) = this.vanished.pop_front() {
             return Poll::Ready(Some(Ok(Event::Delete(object))));
         }
-        Poll::Ready(ready!(this.stream.poll_next(cx)).map(|item| match item {
+        let Poll::Ready(item) = this.stream.poll_next(cx) else {
+            // Nothing else happens, so that the store can be tidied.
+            let _ = this.writer.poll_packed(cx);
+            return Poll::Pending;
+        };
+        Poll::Ready(item.map(|item| match item {
             Ok(event) => {
                 let change = this.writer.apply_watcher_event(event);
                 this.vanished.extend(change.vanished);

@@ -2,12 +2,17 @@
 
 use super::compact::{Codec, Held, Scratch, Storage};
 use super::objects::{Objects, place};
+use super::packing::{Batch, Packing};
 use super::page::{Loose, Move, Packed};
 use super::store::{Shared, Store};
 use crate::watcher::Event;
 use kube_client::Resource;
 use kube_client::core::{ObjectOrigin, UndecodableObject};
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 use tokio::sync::watch;
 
 /// How many objects move to other pages while readers wait.
@@ -20,6 +25,7 @@ pub struct Writer<K> {
     next: Option<Objects<Held<K>>>,
     scratch: Scratch,
     loose: Loose,
+    packing: Packing<K>,
     ready: watch::Sender<bool>,
 }
 
@@ -53,8 +59,8 @@ pub fn store<K>() -> (Store<K>, Writer<K>) {
 /// ```
 pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
     let shared = Arc::new(Shared::new(storage.codec));
-    let (scratch, loose, ready) = (Scratch::default(), Loose::default(), watch::Sender::new(false));
-    let writer = Writer { shared, next: None, scratch, loose, ready };
+    let (scratch, loose, packing) = (Scratch::default(), Loose::default(), Packing::default());
+    let writer = Writer { shared, next: None, scratch, loose, packing, ready: watch::Sender::new(false) };
     (writer.as_reader(), writer)
 }
 
@@ -100,6 +106,9 @@ impl<K: Resource> Writer<K> {
     ///
     /// Between [`Event::Init`] and [`Event::InitDone`] readers keep the state before; the new one is swapped in at the end.
     pub fn apply_watcher_event(&mut self, event: Event<K>) -> Change<K> {
+        while let Some(batch) = self.packing.next_done() {
+            self.take_packed(batch);
+        }
         let (event, previous) = match event {
             Event::Init => {
                 self.next = Some(Objects::default());
@@ -133,11 +142,45 @@ impl<K: Resource> Writer<K> {
     /// The form in which the store keeps an object.
     fn hold(&mut self, object: &Arc<K>) -> Held<K> {
         let Some(codec) = self.shared.codec() else { return Held::Typed(object.clone()) };
-        let held = codec.pack(object, &mut self.scratch);
-        if let Held::Packed(packed) = &held {
-            self.loose.add(packed);
+        let Some(packed) = codec.pack(object, &mut self.scratch) else { return Held::Typed(object.clone()) };
+        self.loose.add(&packed);
+        Held::Packed(packed)
+    }
+
+    /// The form in which the store keeps one of many objects for now: it may get another one soon.
+    fn hold_for_now(&mut self, object: &Arc<K>) -> Held<K> {
+        match self.shared.codec() {
+            Some(codec) if codec.is_settled() && self.packing.take(codec, object) => {
+                Held::Typed(object.clone())
+            }
+            _ => self.hold(object),
         }
-        held
+    }
+
+    /// Waits until all that is on its way to becoming text has become it.
+    pub(super) fn poll_packed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(batch) = ready!(self.packing.poll_next(cx)) {
+            self.take_packed(batch);
+        }
+        Poll::Ready(())
+    }
+
+    /// Puts texts in the place of objects that are there still.
+    fn take_packed(&mut self, batch: Batch<K>) {
+        let Self { shared, next, loose, .. } = self;
+        for (object, packed) in batch.packed() {
+            let put = |objects: &mut Objects<Held<K>>| {
+                let held = objects.get_mut(packed.place()).filter(|held| held.is_object(object));
+                held.map(|held| *held = Held::Packed(packed.clone())).is_some()
+            };
+            // In both where a relist has found the object again.
+            let (new, old) = (next.as_mut().is_some_and(put), shared.write(put));
+            if new || old {
+                loose.add(packed);
+            }
+        }
+        self.packing.reuse(batch);
+        self.settle(None);
     }
 
     /// Once there are enough of them, moves objects that came alone to a page that they share, and those that are left on a
@@ -220,7 +263,7 @@ impl<K: Resource> Writer<K> {
             },
             _ => {
                 let object = Arc::new(object);
-                let held = self.hold(&object);
+                let held = self.hold_for_now(&object);
                 (object, held)
             }
         };
@@ -239,6 +282,9 @@ impl<K: Resource> Writer<K> {
 
     fn swap(&mut self) -> Change<K> {
         let mut vanished = Vec::new();
+        if let Some(codec) = self.shared.codec() {
+            self.packing.flush(codec);
+        }
         if let Some(next) = self.next.take() {
             let old = self.shared.write(|objects| std::mem::replace(objects, next));
             // Outside the writer's lock: readers may go on while the two states are compared.
