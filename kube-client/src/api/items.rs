@@ -11,6 +11,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll},
 };
+use tokio::time::Instant;
 
 /// How often other tasks of the runtime may run, in which time more of a body may arrive, before what there is gets decoded: a
 /// few events are not worth the way to another core, and many are.
@@ -18,6 +19,14 @@ const PATIENCE: u8 = 2;
 
 /// How many pieces may be dropped before other tasks run.
 const DROPPED_AT_ONCE: usize = 256;
+
+/// How much text may wait for whoever takes items slowly.
+const WAITING: usize = 16 << 20;
+
+/// Whether a body is read that nobody wants more of yet.
+fn overdue<T: Send + 'static>(hurry: Option<Instant>, pipeline: &Pipeline<T>) -> bool {
+    hurry.is_some_and(|then| pipeline.waiting() < WAITING && Instant::now() >= then)
+}
 
 /// What has become of a piece.
 #[derive(PartialEq, Eq)]
@@ -35,6 +44,8 @@ pub(super) struct Items<S: Split, T> {
     end: Option<S::End>,
     /// What ends the stream, after the pieces before it.
     error: Option<Error>,
+    /// From when on the body is read whether or not what came before is wanted.
+    hurry: Option<Instant>,
     /// How often others may still run before what has arrived is decoded.
     patience: u8,
     /// Decides which pieces are decoded.
@@ -64,6 +75,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
             pipeline,
             end: None,
             error: None,
+            hurry: None,
             patience: 0,
             screen: None,
             tell: None,
@@ -109,17 +121,23 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
     }
 
     /// Ends the stream here, whatever is still to come.
-    pub(super) fn stop(&mut self) {
+    fn stop(&mut self) {
         self.splitter = None;
+        self.body = Body::empty();
         self.error = None;
         self.pipeline.clear();
+    }
+
+    /// From then on the body is read as it comes, up to a bound, however slowly its items are taken.
+    pub(super) fn hurry_from(&mut self, then: Instant) {
+        self.hurry = Some(then);
     }
 
     /// Reads and splits as much as there is room and text for, and has it decoded.
     pub(super) fn fill(&mut self, cx: &mut Context<'_>) {
         let mut dropped = 0;
         while let Some(splitter) = &mut self.splitter
-            && self.pipeline.has_room()
+            && (self.pipeline.has_room() || overdue(self.hurry, &self.pipeline))
         {
             match splitter.next() {
                 Some(Ok(piece)) => {
@@ -198,9 +216,12 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         }
     }
 
-    fn fail(&mut self, error: Error) {
+    /// Ends the stream with this error, after what has been split.
+    pub(super) fn fail(&mut self, error: Error) {
         self.tell_dropped();
         self.splitter = None;
+        // The connection is not to wait for a stream that nobody may drop for long.
+        self.body = Body::empty();
         self.error = Some(error);
         self.pipeline.flush();
     }
@@ -228,5 +249,69 @@ impl<S: Split, T> Items<S, T> {
     /// The kind that errors name.
     pub(super) fn kind(&self) -> &str {
         &self.kind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::ListSplitter;
+    use futures::{StreamExt, stream};
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    /// A list of so many items of so many bytes, each in a frame of its own; how many frames have been read.
+    fn list(count: usize, bytes: usize) -> (Items<ListSplitter, usize>, Arc<AtomicUsize>) {
+        let read = Arc::new(AtomicUsize::new(0));
+        let counter = read.clone();
+        let item = move |n: usize| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            let text = format!("\"{}{n}\"", " ".repeat(bytes));
+            Ok::<_, std::io::Error>(if n == 0 { format!("{{\"items\":[{text}") } else { format!(",{text}") })
+        };
+        let end = stream::iter([Ok("]}".to_owned())]);
+        let body = Body::wrap_stream(stream::iter((0..count).map(item)).chain(end));
+        let decode = |text: &[u8]| {
+            let text = std::str::from_utf8(text).unwrap();
+            Ok(text.trim_matches('"').trim().parse().unwrap())
+        };
+        let mut items = Items::new(body, ListSplitter::default(), "A", decode);
+        items.hurry_from(Instant::now() + Duration::from_secs(20));
+        (items, read)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_whose_items_are_taken_slowly_is_read_all_the_same() {
+        let (mut items, read) = list(100, 1000);
+        let mut taken = Vec::new();
+        while let Some(item) = poll_fn(|cx| items.poll_item(cx)).await {
+            taken.push(item.unwrap());
+            let read = read.load(Ordering::Relaxed);
+            if taken.len() <= 19 {
+                assert!(read <= taken.len() + 2, "{read} of {taken:?}");
+            } else if taken.len() > 22 {
+                assert_eq!(read, 100);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(taken, (0..100).collect::<Vec<_>>());
+        assert!(items.end().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_of_it_waits_than_there_is_memory_for() {
+        let (mut items, read) = list(60, 1 << 20);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(poll_fn(|cx| items.poll_item(cx)).await.unwrap().unwrap(), 0);
+        let first = read.load(Ordering::Relaxed);
+        assert!((10..20).contains(&first), "{first} items were read");
+        let mut count = 1;
+        while let Some(item) = poll_fn(|cx| items.poll_item(cx)).await {
+            assert_eq!(item.unwrap(), count);
+            count += 1;
+        }
+        assert_eq!(count, 60);
     }
 }

@@ -35,8 +35,10 @@ pub(super) struct Pipeline<T> {
     /// Pieces that have not been handed out to be decoded.
     chunk: Vec<Bytes>,
     chunk_bytes: usize,
-    /// Chunks in order.
-    stages: VecDeque<Stage<T>>,
+    /// Chunks in order, each with the length of its text.
+    stages: VecDeque<(Stage<T>, usize)>,
+    /// The length of all of them.
+    waiting: usize,
     /// How many chunks may be on their way; 0 where all is decoded on the spot, one piece at a time.
     depth: usize,
     /// Where tasks run. Whoever polls may do so outside of a runtime.
@@ -76,6 +78,7 @@ impl<T: Send + 'static> Pipeline<T> {
             chunk: Vec::new(),
             chunk_bytes: 0,
             stages: VecDeque::new(),
+            waiting: 0,
             depth,
             runtime,
         }
@@ -84,6 +87,11 @@ impl<T: Send + 'static> Pipeline<T> {
     /// Whether another piece is wanted. Without this bound a slow reader would have the whole body in memory.
     pub(super) fn has_room(&self) -> bool {
         if self.depth == 0 { self.is_empty() } else { self.stages.len() < self.depth }
+    }
+
+    /// How much text was pushed of which not all values have been taken.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting + self.chunk_bytes
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -107,7 +115,7 @@ impl<T: Send + 'static> Pipeline<T> {
     /// Takes a value that is there already; it comes out in its turn.
     pub(super) fn push_value(&mut self, value: T) {
         self.flush();
-        self.stages.push_back(Stage::Done(vec![value].into_iter()));
+        self.stage(Stage::Done(vec![value].into_iter()), 0);
     }
 
     /// There is no further piece for now: decode what there is.
@@ -117,18 +125,33 @@ impl<T: Send + 'static> Pipeline<T> {
         }
         let pieces = std::mem::take(&mut self.chunk);
         let bytes = std::mem::take(&mut self.chunk_bytes);
-        self.stages.push_back(match &self.runtime {
-            Some(runtime) if self.depth > 0 && bytes >= WORTHWHILE && pieces.len() > 1 => {
+        let stage = match &self.runtime {
+            // What is more than there is room for stays text, which takes less memory.
+            Some(runtime) if self.stages.len() < self.depth && bytes >= WORTHWHILE && pieces.len() > 1 => {
                 let decode = self.decode.clone();
                 Stage::Running(Task(runtime.spawn(async move { decode_all(&pieces, bytes, &*decode) })))
             }
             _ => Stage::Raw(pieces.into_iter()),
-        });
+        };
+        self.stage(stage, bytes);
+    }
+
+    fn stage(&mut self, stage: Stage<T>, bytes: usize) {
+        self.waiting += bytes;
+        self.stages.push_back((stage, bytes));
+    }
+
+    /// The front stage is used up.
+    fn leave_stage(&mut self) {
+        if let Some((_, bytes)) = self.stages.pop_front() {
+            self.waiting -= bytes;
+        }
     }
 
     /// Drops all that is on its way.
     pub(super) fn clear(&mut self) {
         self.stages.clear();
+        self.waiting = 0;
         self.chunk.clear();
         self.chunk_bytes = 0;
     }
@@ -136,13 +159,13 @@ impl<T: Send + 'static> Pipeline<T> {
     /// The next value; `None` if nothing is on its way.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
-            let Some(stage) = self.stages.front_mut() else { return Poll::Ready(None) };
+            let Some((stage, _)) = self.stages.front_mut() else { return Poll::Ready(None) };
             // A stage that is used up goes at once, so that the room it took is seen. Values are large: they are not moved about.
             match stage {
                 Stage::Raw(pieces) => {
                     let piece = pieces.next();
                     if pieces.len() == 0 {
-                        self.stages.pop_front();
+                        self.leave_stage();
                     }
                     if let Some(piece) = piece {
                         return Poll::Ready(Some((self.decode)(&piece)));
@@ -151,7 +174,7 @@ impl<T: Send + 'static> Pipeline<T> {
                 Stage::Done(values) => {
                     let value = values.next();
                     if values.len() == 0 {
-                        self.stages.pop_front();
+                        self.leave_stage();
                     }
                     if value.is_some() {
                         return Poll::Ready(value);

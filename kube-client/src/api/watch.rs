@@ -121,14 +121,20 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
 impl<K: DeserializeOwned + Send + 'static> Stream for EventStream<K> {
     type Item = Result<WatchEvent<K>>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Poll::Ready(event) = self.events.poll_item(cx) {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Self { events, deadline, limit, .. } = self.get_mut();
+        if let Poll::Ready(event) = events.poll_item(cx) {
             return Poll::Ready(event);
         }
-        ready!(self.deadline.as_mut().poll(cx));
-        self.events.stop();
-        let what = format!("a watch of {} objects that the server does not end", self.events.kind());
-        Poll::Ready(Some(Err(Error::Timeout { wait: Wait::Body, after: self.limit, what })))
+        if events.splitter().is_none() {
+            // The server has ended it in time, and what is left is being decoded.
+            return Poll::Pending;
+        }
+        ready!(deadline.as_mut().poll(cx));
+        let what = format!("a watch of {} objects that the server does not end", events.kind());
+        // What has been looked at comes out first: a screen that has seen it would not let it pass again.
+        events.fail(Error::Timeout { wait: Wait::Body, after: *limit, what });
+        events.poll_item(cx)
     }
 }
 
@@ -138,5 +144,51 @@ impl<K> fmt::Debug for EventStream<K> {
             .field("kind", &self.events.kind())
             .field("limit", &self.limit)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Body;
+    use crate::core::DynamicObject;
+    use futures::{StreamExt, stream};
+
+    /// Three events, and then either nothing for ever or the end.
+    fn watch(ends: bool) -> EventStream<DynamicObject> {
+        let event = |n: usize| {
+            let object = format!(r#"{{"kind":"A","apiVersion":"v1","metadata":{{"name":"{n}"}}}}"#);
+            Ok::<_, std::io::Error>(format!("{{\"type\":\"ADDED\",\"object\":{object}}}\n"))
+        };
+        let events = stream::iter((0..3).map(event));
+        let body =
+            if ends { Body::wrap_stream(events) } else { Body::wrap_stream(events.chain(stream::pending())) };
+        let shape = Shape::new("A", &crate::core::FieldSet::default());
+        let whole = shape.clone();
+        let events = Items::new(body, EventSplitter::default(), "A", move |text| shape.event(text));
+        let deadline = Box::pin(tokio::time::sleep(Duration::ZERO));
+        EventStream { events, shape: whole, limit: Duration::ZERO, deadline }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_was_looked_at_comes_out_although_time_is_over() {
+        for ends in [false, true] {
+            let looked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let counter = looked.clone();
+            let events = watch(ends).screened(Sight::Labels, move |_, _| {
+                counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Look::Keep
+            });
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let events: Vec<_> = events.collect().await;
+            let (good, bad) = events.split_at(looked.load(std::sync::atomic::Ordering::Relaxed));
+            assert_eq!(good.len(), 3);
+            assert!(good.iter().all(Result::is_ok), "{good:?}");
+            match bad {
+                [] => assert!(ends),
+                [Err(Error::Timeout { .. })] => assert!(!ends),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }
