@@ -6,12 +6,14 @@ use common::{client, short};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::api::{ListParams, Look, Sight, WatchEvent, WatchParams};
-use kube_client::core::Selector;
+use kube_client::core::{ApiResource, NotUsed, Object, Selector};
 use kube_client::{Api, ResourceExt};
-use kube_runtime::watcher::{Config, InitialListStrategy};
-use kube_runtime::{predicates, watcher};
+use kube_runtime::watcher::{Config, Event, InitialListStrategy};
+use kube_runtime::{predicates, reflector, watcher};
 use kube_sim::Sim;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use std::borrow::Borrow;
 
 fn object(name: &str, value: &str, label: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default",
@@ -105,4 +107,97 @@ async fn what_is_dropped_is_not_decoded_and_counts_as_seen() {
         .collect()
         .await;
     assert_eq!(kept, ["m1"]);
+}
+
+/// Of deployments, and reads only small numbers.
+#[derive(Debug, Clone, Deserialize)]
+struct Spec {
+    replicas: u8,
+}
+
+type Deployment = Object<Spec, NotUsed>;
+
+fn deployments(sim: &Sim) -> Api<Deployment> {
+    let resource = ApiResource::erase::<k8s_openapi::api::apps::v1::Deployment>(&());
+    Api::default_namespaced_with(client(sim), &resource)
+}
+
+/// One of more than 255 replicas does not decode.
+fn deployment(name: &str, replicas: u32, label: &str) -> Value {
+    let labels = json!({"app": name});
+    json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "default", "labels": {"l": label}},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": {
+            "metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "i"}]}}}})
+}
+
+fn of_deployment<D: Borrow<Deployment>>(item: watcher::Result<Event<D>>) -> String {
+    let text = |object: D| format!("{}={}", object.borrow().name_any(), object.borrow().spec.replicas);
+    match item {
+        Ok(Event::Init) => "[".into(),
+        Ok(Event::InitDone) => "]".into(),
+        Ok(Event::InitApply(object)) => format!("*{}", text(object)),
+        Ok(Event::Apply(object)) => format!("+{}", text(object)),
+        Ok(Event::Delete(object)) => format!("-{}", text(object)),
+        Err(error) => format!("!{}", error.undecodable().and_then(|object| object.name.as_deref()).unwrap()),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn labels_are_looked_at_first_in_whatever_order_filters_are_named() {
+    let sim = Sim::new();
+    sim.create(&object("a", "1", "x")).unwrap();
+    let maps: Api<ConfigMap> = Api::default_namespaced(client(&sim));
+    let selector = Selector::from_iter([("l", "x")]);
+    let mut stream = watcher(maps, Config::default())
+        .only_changes_of(predicates::annotations::<_>)
+        .only_labelled(selector)
+        .boxed();
+    assert_eq!(take(&mut stream, 3).await, ["[", "*a=1", "]"]);
+    let mut annotated = object("a", "1", "x");
+    annotated["metadata"]["annotations"] = json!({"n": "1"});
+    sim.update(&annotated).unwrap();
+    // No annotation changes with the labels.
+    annotated["metadata"]["labels"]["l"] = json!("y");
+    sim.update(&annotated).unwrap();
+    assert_eq!(take(&mut stream, 2).await, ["+a=1", "-a=1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_longer_selected_goes_from_a_store_although_it_does_not_decode() {
+    for strategy in STRATEGIES {
+        let sim = Sim::new();
+        sim.create(&deployment("a", 1, "x")).unwrap();
+        let (reader, writer) = reflector::store();
+        let config = Config::default().initial_list_strategy(strategy);
+        let events = watcher(deployments(&sim), config).only_labelled(Selector::from_iter([("l", "x")]));
+        let mut stream = reflector(writer, events).map(of_deployment);
+        assert_eq!(stream.by_ref().take(3).collect::<Vec<_>>().await, ["[", "*a=1", "]"], "{strategy:?}");
+        assert_eq!(reader.len(), 1);
+        sim.update(&deployment("a", 300, "y")).unwrap();
+        assert_eq!(stream.by_ref().take(2).collect::<Vec<_>>().await, ["!a", "-a=1"], "{strategy:?}");
+        assert!(reader.is_empty(), "{strategy:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_decodes_again_comes_although_nothing_else_has_changed() {
+    for strategy in STRATEGIES {
+        let sim = Sim::new();
+        sim.create(&deployment("a", 1, "x")).unwrap();
+        sim.create(&deployment("b", 300, "x")).unwrap();
+        let config = Config::default().initial_list_strategy(strategy);
+        let mut stream =
+            watcher(deployments(&sim), config).only_changes_of(predicates::labels::<_>).map(of_deployment);
+        let known: Vec<_> = stream.by_ref().take(4).collect().await;
+        assert_eq!(known, ["[", "*a=1", "!b", "]"], "{strategy:?}");
+        sim.update(&deployment("b", 2, "x")).unwrap();
+        assert_eq!(stream.next().await.unwrap(), "+b=2", "{strategy:?}");
+        sim.update(&deployment("a", 300, "y")).unwrap();
+        assert_eq!(stream.next().await.unwrap(), "!a", "{strategy:?}");
+        sim.update(&deployment("a", 3, "y")).unwrap();
+        sim.update(&deployment("a", 4, "y")).unwrap();
+        sim.update(&deployment("b", 5, "z")).unwrap();
+        assert_eq!(stream.by_ref().take(2).collect::<Vec<_>>().await, ["+a=3", "+b=5"], "{strategy:?}");
+    }
 }

@@ -13,7 +13,7 @@ pub enum Look {
     Keep,
     /// It is never decoded.
     Drop,
-    /// It is decoded and comes out as if it had been deleted. In a list, where nothing is, it is dropped.
+    /// It is decoded and comes out as if it had been deleted, or as an error that says so. In a list, where nothing is, it is dropped.
     Gone,
 }
 
@@ -60,12 +60,21 @@ where
         Some((origin, metadata)) => match look(origin, &metadata) {
             Look::Keep => Verdict::Decode,
             Look::Drop => Verdict::Drop(metadata.metadata.resource_version),
-            Look::Gone => Verdict::Ready(Box::new(shape.event(line).map(|event| match event {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => WatchEvent::Deleted(object),
-                other => other,
-            }))),
+            Look::Gone => Verdict::Ready(Box::new(gone(shape.event(line)))),
         },
     })
+}
+
+/// An event as a deletion, also where its object does not decode: whoever knows the object has to forget it.
+fn gone<K>(event: Result<WatchEvent<K>, WireError>) -> Result<WatchEvent<K>, WireError> {
+    match event {
+        Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => Ok(WatchEvent::Deleted(object)),
+        Err(WireError::Object(mut object)) => {
+            object.origin = ObjectOrigin::Deleted;
+            Err(WireError::Object(object))
+        }
+        other => other,
+    }
 }
 
 /// Tells up to which version nothing is missing, where the events before were dropped.

@@ -242,7 +242,9 @@ impl<K: Resource> Writer<K> {
             let last = self.shared.unpack(previous.clone())?;
             return Some(self.change(Event::Delete(last), Some(previous)));
         }
+        // The new state may know a later version than readers do.
         if let Some(next) = &mut self.next
+            && next.get(place).is_none()
             && let Some(known) = self.shared.read().get(place)
         {
             next.insert(known.clone());

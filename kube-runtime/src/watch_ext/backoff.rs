@@ -5,6 +5,7 @@ use futures::Stream;
 use futures::TryStream;
 use pin_project_lite::pin_project;
 use std::{
+    any::Any,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -12,7 +13,7 @@ use tokio::time::{Sleep, sleep};
 
 pin_project! {
     /// The stream of [`backoff`](super::WatchStreamExt::backoff): passes errors on, and polls no further until the wait is
-    /// over. A success resets the waits.
+    /// over. A success resets the waits. Nothing waits after an object that does not decode, which the next one follows.
     #[derive(Debug)]
     #[must_use = "streams do nothing unless polled"]
     pub struct StreamBackoff<S, B> {
@@ -40,7 +41,7 @@ impl<S: TryStream, B: Backoff> StreamBackoff<S, B> {
     }
 }
 
-impl<S: TryStream, B: Backoff> Stream for StreamBackoff<S, B> {
+impl<S: TryStream<Error: 'static>, B: Backoff> Stream for StreamBackoff<S, B> {
     type Item = Result<S::Ok, S::Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -56,6 +57,7 @@ impl<S: TryStream, B: Backoff> Stream for StreamBackoff<S, B> {
         let item = ready!(this.stream.as_mut().try_poll_next(cx));
         match &item {
             Some(Ok(_)) => this.backoff.reset(),
+            Some(Err(error)) if is_about_an_object(error) => {}
             Some(Err(_)) => this.state.set(match this.backoff.next() {
                 Some(wait) => State::Waiting { timer: sleep(wait) },
                 None => State::GivenUp,
@@ -66,11 +68,17 @@ impl<S: TryStream, B: Backoff> Stream for StreamBackoff<S, B> {
     }
 }
 
+/// Whether the watch goes on behind the error, which only says that an object does not decode.
+fn is_about_an_object<E: 'static>(error: &E) -> bool {
+    matches!((error as &dyn Any).downcast_ref(), Some(crate::watcher::Error::Object(_)))
+}
+
 #[cfg(test)]
 mod tests {
     use crate::WatchStreamExt;
-    use crate::watcher::ExponentialBackoff;
+    use crate::watcher::{Error, ExponentialBackoff};
     use futures::{StreamExt, stream};
+    use kube_client::core::{ObjectOrigin, UndecodableObject};
     use std::time::Duration;
     use tokio::time::Instant;
 
@@ -83,6 +91,23 @@ mod tests {
         let times: Vec<_> =
             stream::iter(items).backoff(backoff).map(|_| start.elapsed().as_secs()).collect().await;
         assert_eq!(times, [0, 1, 3, 3, 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn does_not_wait_after_an_object_that_does_not_decode() {
+        let undecodable = |_| {
+            let source = serde_json::from_str::<u8>("x").unwrap_err();
+            let object = UndecodableObject::new("ConfigMap", ObjectOrigin::List, source);
+            Err::<u8, _>(Error::Object(object.into()))
+        };
+        let failure = Err(Error::WatchTooShort { resource: "/api/v1/pods".into() });
+        let items = (0..50).map(undecodable).chain([failure, Ok(1)]);
+        let start = Instant::now();
+        let waits = ExponentialBackoff::new(Duration::from_secs(1), Duration::from_secs(9), 2.0, false);
+        let times: Vec<_> =
+            stream::iter(items).backoff(waits).map(|_| start.elapsed().as_secs()).collect().await;
+        assert_eq!(times.iter().filter(|time| **time == 0).count(), 51);
+        assert_eq!(times[51], 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use crate::watcher::{Screen, Watcher};
 use foldhash::{HashMap, HashSet, quality::RandomState};
 use kube_client::Resource;
 use kube_client::api::{Look, PartialObjectMeta, Sight};
-use kube_client::core::{ObjectMeta, ObjectOrigin, Selector, SelectorExt};
+use kube_client::core::{ObjectMeta, ObjectOrigin, Selector, SelectorExt, UndecodableObject};
 use std::{collections::BTreeMap, hash::BuildHasher};
 
 impl<K: Resource + 'static> Watcher<K> {
@@ -48,7 +48,7 @@ impl<K: Resource + 'static> Watcher<K> {
     ///
     /// It is for what a server cannot select, for instance where several parts of a program share one watch; otherwise
     /// [`Config::labels_from`](crate::watcher::Config::labels_from) has the server do it. As there, an object that is no longer
-    /// selected comes out as a deletion.
+    /// selected comes out as a deletion, whatever else the watcher filters by.
     pub fn only_labelled(self, selector: Selector) -> Self {
         self.screened(Box::new(Labelled {
             selector,
@@ -71,8 +71,17 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> Screen<K>
         Sight::Metadata
     }
 
+    fn selects(&self) -> bool {
+        false
+    }
+
     fn start_over(&mut self) {
         self.numbers.clear();
+    }
+
+    /// What follows is news, even if the number is the same.
+    fn forget(&mut self, object: &UndecodableObject) {
+        self.numbers.remove(&self.identity.hash_one((&object.namespace, &object.name, &object.uid)));
     }
 
     fn look(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Look {
@@ -105,9 +114,16 @@ impl<K> Screen<K> for Labelled {
         Sight::Labels
     }
 
+    fn selects(&self) -> bool {
+        true
+    }
+
     fn start_over(&mut self) {
         self.passed.clear();
     }
+
+    /// A store behind this may have an earlier state of it, which is still selected.
+    fn forget(&mut self, _: &UndecodableObject) {}
 
     fn look(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Look {
         let ObjectMeta { namespace, name, labels, .. } = &object.metadata;

@@ -52,7 +52,7 @@ pub trait WatchStreamExt: Stream {
         self.backoff(DefaultBackoff::default())
     }
 
-    /// Waits after errors; the stream ends when the backoff does.
+    /// Waits after errors, but not after an object that does not decode; the stream ends when the backoff does.
     fn backoff<B: Backoff>(self, backoff: B) -> StreamBackoff<Self, B>
     where
         Self: TryStream + Sized,

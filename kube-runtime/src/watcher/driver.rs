@@ -10,7 +10,7 @@ use super::step::{
 use super::{Backoff, Error, Event, ExponentialBackoff, Result};
 use futures::{Stream, future::BoxFuture};
 use kube_client::api::{EventStream, ListStream};
-use kube_client::core::WatchEvent;
+use kube_client::core::{ObjectOrigin, WatchEvent};
 use kube_client::{Api, Error as ClientError, Resource};
 use serde::de::DeserializeOwned;
 use std::{
@@ -22,6 +22,8 @@ use tokio::time::{Instant, Sleep};
 
 /// For how long a server may send nothing while it owes its present state: it sends one object after the other.
 const STALL: Duration = Duration::from_secs(15);
+/// For how long the server is asked to keep a watch open that begins with the present state, which may be large.
+const STATE: Duration = Duration::from_secs(60);
 /// What is left of a limited time that is not worth another watch.
 const NEARLY: Duration = Duration::from_millis(500);
 /// A watch that ends without an event and sooner than this after it was asked for was not worth opening.
@@ -84,6 +86,8 @@ struct Events<K> {
     ending: Ending,
     /// For how long the server may still be silent, while it owes its present state.
     stall: Option<Pin<Box<Sleep>>>,
+    /// Since when nobody has asked for an event, while the server owes its state.
+    unasked: Option<Instant>,
 }
 
 impl<K> Driver<K> {
@@ -265,7 +269,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         match request {
             Request::List(page) => self.open_list(&page),
             Request::StreamingList => Box::pin(async move {
-                let stream = api.watch(&wp.initial_events(), "").await?;
+                let timeout = wp.effective_timeout().max(STATE);
+                let stream = api.watch(&wp.timeout(timeout).initial_events(), "").await?;
                 Ok(Body::events(screens.over_events(stream), asked_at, Some(STALL)))
             }),
             Request::Watch { version } => Box::pin(async move {
@@ -296,7 +301,13 @@ fn is_of_present_state<K>(event: &WatchEvent<K>) -> bool {
 impl<K> Body<K> {
     fn events(stream: EventStream<K>, asked_at: Instant, stall: Option<Duration>) -> Self {
         let stall = stall.map(|limit| Box::pin(tokio::time::sleep(limit)));
-        Self::Events(Box::new(Events { stream, since: asked_at, ending: Ending::Brief, stall }))
+        Self::Events(Box::new(Events {
+            stream,
+            since: asked_at,
+            ending: Ending::Brief,
+            stall,
+            unasked: None,
+        }))
     }
 }
 
@@ -308,12 +319,38 @@ impl<K> Events<K> {
             WatchEvent::Bookmark(bookmark) if bookmark.ends_initial_events() => {
                 (self.stall, self.since, self.ending) = (None, Instant::now(), Ending::AfterState);
             }
-            event if is_of_present_state(event) => {
-                if let Some(timer) = &mut self.stall {
-                    timer.as_mut().reset(Instant::now() + STALL);
-                }
-            }
+            event if is_of_present_state(event) => self.restart_stall(),
             _ => {}
+        }
+    }
+
+    /// Takes note of an error.
+    fn note_error(&mut self, error: &ClientError) {
+        if let ClientError::Object(object) = error
+            && object.origin == ObjectOrigin::Added
+        {
+            self.restart_stall();
+        }
+    }
+
+    fn restart_stall(&mut self) {
+        if let Some(timer) = &mut self.stall {
+            timer.as_mut().reset(Instant::now() + STALL);
+        }
+    }
+
+    /// Whoever is told something takes a while for it.
+    fn leave(&mut self) {
+        self.unasked = self.stall.is_some().then(Instant::now);
+    }
+
+    /// That while does not count as silence of the server.
+    fn resume(&mut self) {
+        if let Some(since) = self.unasked.take()
+            && let Some(timer) = &mut self.stall
+        {
+            let end = timer.deadline() + since.elapsed();
+            timer.as_mut().reset(end);
         }
     }
 
@@ -340,9 +377,12 @@ fn page_done<K>(page: &ListStream<K>) -> Input {
     }
 }
 
-fn broken(error: ClientError) -> Input {
+fn broken<K>(error: ClientError, screens: &Screens<K>) -> Input {
     match error {
-        ClientError::Object(object) => Input::Undecodable(object),
+        ClientError::Object(object) => {
+            screens.forget(&object);
+            Input::Undecodable(object)
+        }
         error => Input::Failed(Phase::Open, error),
     }
 }
@@ -359,6 +399,24 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        if let Io::Open(Body::Events(events)) = &mut this.io {
+            events.resume();
+        }
+        // Objects are large: it is not taken apart.
+        let said = this.poll_said(cx);
+        if said.is_ready()
+            && let Io::Open(Body::Events(events)) = &mut this.io
+        {
+            events.leave();
+        }
+        said
+    }
+}
+
+impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
+    /// The next item, however long nobody has asked for it.
+    fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event<K>>>> {
+        let this = self;
         loop {
             if this.pauses_now() {
                 this.until = None;
@@ -385,7 +443,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
                         let Some(said) = this.advance(Input::Item) else { continue };
                         return Poll::Ready(Some(said.map(|event| event.map(|()| object))));
                     }
-                    Some(Err(error)) => broken(error),
+                    Some(Err(error)) => broken(error, &this.screens),
                     None => page_done(page),
                 },
                 Io::Open(Body::Events(events)) => match Pin::new(&mut events.stream).poll_next(cx) {
@@ -403,7 +461,10 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
                             WatchEvent::Error(status) => Input::Error(status),
                         }
                     }
-                    Poll::Ready(Some(Err(error))) => broken(error),
+                    Poll::Ready(Some(Err(error))) => {
+                        events.note_error(&error);
+                        broken(error, &this.screens)
+                    }
                     Poll::Ready(None) => events.ended(),
                     Poll::Pending => ready!(events.poll_stalled(cx)),
                 },

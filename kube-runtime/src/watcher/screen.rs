@@ -3,7 +3,7 @@
 //! The state lives here, across the watches and lists of one watcher; what is looked at is for the layers above.
 
 use kube_client::api::{EventStream, ListStream, Look, PartialObjectMeta, Sight};
-use kube_client::core::ObjectOrigin;
+use kube_client::core::{ObjectOrigin, UndecodableObject};
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,8 +12,16 @@ pub(crate) trait Screen<K>: Send {
     /// What it looks at.
     fn sight(&self) -> Sight;
 
+    /// Whether it says which objects there are, rather than which changes matter. Such ones look first: they have to see every
+    /// change.
+    fn selects(&self) -> bool;
+
     /// The present state comes anew: whatever is known of objects is void.
     fn start_over(&mut self);
+
+    /// An object that was to pass could not be decoded, so that nobody has it.
+    fn forget(&mut self, object: &UndecodableObject);
+
     /// What becomes of an object. Those of the present state come from a list or as added, as new ones do: they must not be
     /// dropped for being known.
     fn look(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Look;
@@ -36,7 +44,10 @@ impl<K> Default for Screens<K> {
 
 impl<K> Screens<K> {
     pub(crate) fn add(&self, screen: Box<dyn Screen<K>>) {
-        self.with(|screens| screens.push(screen));
+        self.with(|screens| {
+            let at = screens.iter().position(|known| screen.selects() && !known.selects());
+            screens.insert(at.unwrap_or(screens.len()), screen);
+        });
     }
 
     /// The items of a list that pass.
@@ -68,6 +79,10 @@ impl<K> Screens<K> {
             let first = sights.next()?;
             Some(if sights.all(|sight| sight == first) { first } else { Sight::Metadata })
         })
+    }
+
+    pub(super) fn forget(&self, object: &UndecodableObject) {
+        self.with(|screens| screens.iter_mut().for_each(|screen| screen.forget(object)));
     }
 
     pub(super) fn start_over(&self) {

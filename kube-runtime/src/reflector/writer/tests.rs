@@ -55,6 +55,18 @@ fn readers_see_a_new_state_only_once_it_is_complete() {
 }
 
 #[test]
+fn a_change_that_does_not_decode_does_not_bring_an_older_state_back() {
+    let (reader, mut writer) = filled();
+    writer.apply_watcher_event(Event::Init);
+    writer.apply_watcher_event(Event::InitApply(object("a", "5")));
+    // While the new state streams in, both have changed.
+    writer.apply_undecodable(&undecodable("a", ObjectOrigin::Modified));
+    writer.apply_undecodable(&undecodable("b", ObjectOrigin::Modified));
+    writer.apply_watcher_event(Event::InitDone);
+    assert_eq!(names(&reader), ["a@5", "b@2"]);
+}
+
+#[test]
 fn reports_what_vanished_during_a_relist() {
     let (_reader, mut writer) = filled();
     writer.apply_watcher_event(Event::Init);

@@ -1,0 +1,250 @@
+//! What goes into a compact store, and what comes out of it.
+
+use super::*;
+use crate::reflector::{ObjectRef, Store, store_with};
+use crate::watcher::Event;
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde::Deserialize;
+use std::collections::HashSet;
+
+fn map(n: usize, value: &str) -> ConfigMap {
+    let mut map = ConfigMap::default();
+    map.metadata.name = Some(format!("map-{n}"));
+    map.metadata.namespace = Some("ns".into());
+    map.metadata.uid = Some(format!("uid-{n}"));
+    map.metadata.resource_version = Some(value.into());
+    let lines = (0..40).map(|line| (format!("settings-{line}"), format!("{value} of line {line}")));
+    map.data = Some(lines.collect());
+    map
+}
+
+#[test]
+fn gives_back_what_was_put_in_also_after_changes_and_relists() {
+    let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact().cached(8));
+    let key = |n: usize| ObjectRef::new(&format!("map-{n}")).within("ns");
+    for n in 0..100 {
+        writer.apply_watcher_event(Event::Apply(map(n, "1")));
+    }
+    let change = writer.apply_watcher_event(Event::Apply(map(7, "2")));
+    assert_eq!(change.previous().as_deref(), Some(&map(7, "1")));
+    assert_eq!(reader.len(), 100);
+    for n in 0..100 {
+        let expected = map(n, if n == 7 { "2" } else { "1" });
+        assert_eq!(reader.get(&key(n)).as_deref(), Some(&expected));
+        assert_eq!(reader.get(&key(n)).as_deref(), Some(&expected));
+    }
+    assert_eq!(reader.state_filter(|map| map.metadata.resource_version.as_deref() == Some("2")).len(), 1);
+    writer.apply_watcher_event(Event::Init);
+    for n in 1..100 {
+        writer.apply_watcher_event(Event::InitApply(map(n, "3")));
+    }
+    let change = writer.apply_watcher_event(Event::InitDone);
+    assert_eq!(change.vanished.iter().map(|gone| &**gone).collect::<Vec<_>>(), [&map(0, "1")]);
+    assert_eq!(
+        reader.find(|map| map.metadata.name.as_deref() == Some("map-9")).as_deref(),
+        Some(&map(9, "3"))
+    );
+    assert_eq!(reader.get(&key(0)), None);
+}
+
+#[test]
+fn takes_a_fraction_of_the_text() {
+    let storage = Storage::<ConfigMap>::compact();
+    let codec = storage.codec.unwrap();
+    let mut scratch = Scratch::default();
+    for n in 0..50 {
+        codec.pack(&map(n, "1"), &mut scratch);
+    }
+    let object = Arc::new(map(77, "1"));
+    let text = serde_json::to_vec(&*object).unwrap().len();
+    let packed = codec.pack(&object, &mut scratch).expect("it was kept as it is");
+    let bytes = packed.text().bytes.len();
+    assert!(bytes * 8 < text, "{bytes} of {text} bytes");
+    assert_eq!(codec.unpack(&packed), Some(object));
+}
+
+#[test]
+fn objects_share_pages_and_leave_those_that_little_is_left_of() {
+    let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
+    // With something in it that no other one has.
+    let map = |n: usize, value: &str| {
+        let own = |part: usize| FixedState::with_seed(n as u64).hash_one(part).to_string();
+        let mut map = map(n, value);
+        map.data = Some([("own".to_owned(), (0..50).map(own).collect())].into());
+        map
+    };
+    let pages = |reader: &Store<ConfigMap>| {
+        let held = reader.shared.read();
+        let pages = held.iter().map(|held| match held {
+            Held::Packed(packed) => packed.address().0,
+            Held::Typed(_) => panic!("it was kept as it is"),
+        });
+        pages.collect::<HashSet<_>>().len()
+    };
+    let all_are = |reader: &Store<ConfigMap>, value: &dyn Fn(usize) -> Option<&'static str>| {
+        for n in 0..2000 {
+            let found = reader.get(&ObjectRef::new(&format!("map-{n}")).within("ns"));
+            assert_eq!(found.as_deref(), value(n).map(|value| map(n, value)).as_ref());
+        }
+    };
+    writer.apply_watcher_event(Event::Init);
+    for n in 0..2000 {
+        writer.apply_watcher_event(Event::InitApply(map(n, "1")));
+    }
+    writer.apply_watcher_event(Event::InitDone);
+    let filled = pages(&reader);
+    assert!(filled < 150, "{filled} pages");
+    all_are(&reader, &|_| Some("1"));
+    for n in (0..2000).filter(|n| n % 10 != 0) {
+        writer.apply_watcher_event(Event::Delete(map(n, "1")));
+    }
+    assert!(pages(&reader) < filled / 3, "{} of {filled} pages are left", pages(&reader));
+    all_are(&reader, &|n| (n % 10 == 0).then_some("1"));
+    // A relist in which most objects are other ones, and those in use are spread over all pages again.
+    writer.apply_watcher_event(Event::Init);
+    for n in 0..2000 {
+        writer.apply_watcher_event(Event::InitApply(map(n, if n % 20 == 0 { "1" } else { "2" })));
+    }
+    writer.apply_watcher_event(Event::InitDone);
+    assert!(pages(&reader) < 2 * filled, "{} pages", pages(&reader));
+    all_are(&reader, &|n| Some(if n % 20 == 0 { "1" } else { "2" }));
+    for n in 0..2000 {
+        writer.apply_watcher_event(Event::Apply(map(n, "3")));
+    }
+    assert!(pages(&reader) < 2 * filled, "{} pages", pages(&reader));
+    all_are(&reader, &|_| Some("3"));
+}
+
+/// How many objects are held as they are.
+fn typed(reader: &Store<ConfigMap>) -> usize {
+    reader.shared.read().iter().filter(|held| matches!(held, Held::Typed(_))).count()
+}
+
+fn listed(value: &'static str) -> impl Iterator<Item = Event<ConfigMap>> {
+    let objects = (0..1000).map(move |n| Event::InitApply(map(n, value)));
+    std::iter::once(Event::Init).chain(objects).chain([Event::InitDone])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_becomes_text_on_other_threads_and_the_rest_of_it_once_the_stream_waits() {
+    let (reader, writer) = store_with::<ConfigMap>(Storage::compact());
+    let events = stream::iter(listed("1").map(Ok)).chain(stream::pending());
+    let mut events = std::pin::pin!(crate::reflector::reflector(writer, events));
+    while !matches!(events.next().await, Some(Ok(Event::InitDone))) {}
+    let late = typed(&reader);
+    assert!(late < 200, "{late} objects were still on their way");
+    for n in 0..1000 {
+        let key = ObjectRef::new(&format!("map-{n}")).within("ns");
+        assert_eq!(reader.get(&key).as_deref(), Some(&map(n, "1")));
+    }
+    // Nothing else comes: it is the texts that wake the stream.
+    let tidied = async {
+        while typed(&reader) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        event = events.next() => panic!("{event:?}"),
+        () = tidied => {}
+    }
+    assert_eq!(reader.state().len(), 1000);
+}
+
+/// Tells which threads write it.
+#[derive(Debug, Clone, Deserialize)]
+struct Traced;
+
+static THREADS: Mutex<Vec<std::thread::ThreadId>> = Mutex::new(Vec::new());
+
+impl Serialize for Traced {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        THREADS.lock().unwrap().push(std::thread::current().id());
+        serializer.serialize_unit()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn most_of_a_list_is_written_by_other_threads() {
+    type Object = kube_client::core::Object<Traced, ()>;
+    let resource = kube_client::core::ApiResource::erase::<ConfigMap>(&());
+    let (_reader, mut writer) = store_with::<Object>(Storage::compact());
+    for n in 0..2000 {
+        let object = Object::new(&format!("object-{n}"), &resource, Traced);
+        writer.apply_watcher_event(Event::InitApply(object));
+        tokio::task::yield_now().await;
+    }
+    writer.apply_watcher_event(Event::InitDone);
+    std::future::poll_fn(|cx| writer.poll_packed(cx)).await;
+    let here = std::thread::current().id();
+    let elsewhere = THREADS.lock().unwrap().iter().filter(|thread| **thread != here).count();
+    // Each is written twice, the second time to see whether it comes out as it went in.
+    assert!(elsewhere > 400, "{elsewhere} of 4000");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_comes_late_does_not_take_the_place_of_what_is_newer() {
+    let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
+    for event in listed("1") {
+        writer.apply_watcher_event(event);
+    }
+    for n in 900..1000 {
+        writer.apply_watcher_event(Event::Delete(map(n, "1")));
+    }
+    // The last of the first 900 are on their way, or were.
+    for n in 850..900 {
+        writer.apply_watcher_event(Event::Apply(map(n, "2")));
+    }
+    std::future::poll_fn(|cx| writer.poll_packed(cx)).await;
+    assert_eq!((reader.len(), typed(&reader)), (900, 0));
+    for n in 0..900 {
+        let key = ObjectRef::new(&format!("map-{n}")).within("ns");
+        assert_eq!(reader.get(&key), Some(Arc::new(map(n, if n < 850 { "1" } else { "2" }))));
+    }
+    // A relist finds some of them while they are on their way, as it finds those that are text.
+    for event in listed("1").chain(listed("1")) {
+        writer.apply_watcher_event(event);
+    }
+    std::future::poll_fn(|cx| writer.poll_packed(cx)).await;
+    assert_eq!((reader.len(), typed(&reader)), (1000, 0));
+}
+
+#[test]
+fn on_a_single_thread_objects_are_text_at_once() {
+    let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let _guard = runtime.enter();
+    for event in listed("1") {
+        writer.apply_watcher_event(event);
+    }
+    assert_eq!((reader.len(), typed(&reader)), (1000, 0));
+}
+
+#[test]
+fn an_object_that_was_read_is_decoded_once_while_it_is_in_the_cache() {
+    let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact().cached(1));
+    writer.apply_watcher_event(Event::Apply(map(1, "1")));
+    let key = ObjectRef::new("map-1").within("ns");
+    assert!(Arc::ptr_eq(&reader.get(&key).unwrap(), &reader.get(&key).unwrap()));
+    let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact().cached(0));
+    writer.apply_watcher_event(Event::Apply(map(1, "1")));
+    assert!(!Arc::ptr_eq(&reader.get(&key).unwrap(), &reader.get(&key).unwrap()));
+}
+
+/// Is read as something else than it is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Odd {
+    metadata: kube_client::core::ObjectMeta,
+    #[serde(rename(serialize = "a", deserialize = "b"), default)]
+    value: u8,
+}
+
+#[test]
+fn what_does_not_come_out_as_it_went_in_is_kept_as_it_is() {
+    type Object = kube_client::core::Object<Odd, ()>;
+    let resource = kube_client::core::ApiResource::erase::<ConfigMap>(&());
+    let odd = |value| Odd { metadata: kube_client::core::ObjectMeta::default(), value };
+    let (reader, mut writer) = store_with::<Object>(Storage::compact());
+    writer.apply_watcher_event(Event::Apply(Object::new("odd", &resource, odd(7))));
+    assert_eq!(reader.state()[0].spec, odd(7));
+}

@@ -1,0 +1,66 @@
+//! The present state as a stream of events, where the server or whoever reads takes a while.
+
+mod common;
+
+use common::short;
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::{Api, Client, client::Body};
+use kube_runtime::Reflector;
+use kube_runtime::watcher::{Config, watcher};
+use serde_json::json;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The queries of what was asked.
+type Queries = Arc<Mutex<Vec<String>>>;
+
+/// A server that takes a second for each of two objects, and then has no changes.
+fn server() -> (Client, Queries) {
+    let queries = Queries::default();
+    let asked = queries.clone();
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let whole = query.contains("sendInitialEvents=true");
+        asked.lock().unwrap().push(query);
+        async move {
+            let meta = |name: &str| json!({"name": name, "namespace": "default", "resourceVersion": "7"});
+            let added = |name| json!({"type": "ADDED", "object": {"metadata": meta(name)}});
+            let end = json!({"type": "BOOKMARK", "object": {"kind": "ConfigMap", "apiVersion": "v1", "metadata":
+                {"resourceVersion": "7", "annotations": {"k8s.io/initial-events-end": "true"}}}});
+            let events = if whole { vec![added("a"), added("b"), end] } else { Vec::new() };
+            let events = stream::iter(events).then(|event| async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok::<_, Infallible>(format!("{event}\n"))
+            });
+            Ok::<_, Infallible>(http::Response::new(Body::wrap_stream(events.chain(stream::pending()))))
+        }
+    });
+    (Client::new(service, "default"), queries)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_that_a_reader_takes_is_no_silence_of_the_server() {
+    let (client, queries) = server();
+    let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
+    for expected in ["[", "*a=", "*b=", "]"] {
+        assert_eq!(short(items.next().await.unwrap()), expected);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
+    assert_eq!(queries.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_poll_leaves_the_server_time_for_its_state() {
+    let (client, queries) = server();
+    let mut reflector = Reflector::<ConfigMap>::new(Api::all(client)).timeout(Duration::from_secs(5));
+    for _ in 0..2 {
+        reflector.poll().await.unwrap();
+        assert_eq!(reflector.read().len(), 2);
+    }
+    let queries = queries.lock().unwrap();
+    assert_eq!(queries.len(), 2);
+    assert!(queries[0].contains("timeoutSeconds=60"), "{queries:?}");
+    assert!(queries[1].contains("timeoutSeconds=5"), "{queries:?}");
+}
