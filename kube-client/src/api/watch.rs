@@ -83,6 +83,9 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     /// never decoded, which costs a small part of decoding it; in its place comes a bookmark with its version, one for several
     /// in a row.
     ///
+    /// Such a bookmark has no kind. In a watch that begins with the present state (from `""`, `"0"`, or with initial events) it is
+    /// nothing to resume from until the server's own bookmark or a change has come: that state is sent in any order.
+    ///
     /// `sight` says what there is to look at. An object whose metadata cannot be read is not shown; decoding it fails.
     ///
     /// ```
