@@ -3,10 +3,12 @@
 //! Bodies of failures are read up to a limit; no body is ever logged.
 
 use bytes::{Bytes, BytesMut};
+use futures::poll;
 use http::{HeaderMap, Method, Response, StatusCode, Uri, header, uri::Authority};
 use http_body_util::BodyExt;
 use serde::{Deserialize, de::DeserializeOwned};
-use std::borrow::Cow;
+use std::{borrow::Cow, pin::pin, time::Duration};
+use tokio::time::timeout;
 
 use super::body::Body;
 use crate::{
@@ -16,6 +18,8 @@ use crate::{
 
 /// How much of a failure's body is read; a `Status` is far smaller.
 const FAILURE_LIMIT: usize = 1 << 20;
+/// How long it may take. A watch may pause for as long as it likes, but one that was refused is no watch.
+const FAILURE_WAIT: Duration = Duration::from_secs(10);
 /// How much of a body that is no `Status` goes into the message.
 const EXCERPT: usize = 256;
 
@@ -51,9 +55,21 @@ pub(super) async fn check(asked: &Asked, response: Response<Body>) -> Result<Res
     Err(Error::Api(status_of(asked, code, &head.headers, &body, server).boxed()))
 }
 
-/// As much of a failure's body as arrives: a connection that breaks here must not hide the failure itself.
-async fn collect_start(mut body: Body) -> Bytes {
+/// As much of a failure's body as arrives in time: a connection that breaks or stalls here must not hide the failure itself.
+async fn collect_start(body: Body) -> Bytes {
     let mut start = BytesMut::new();
+    {
+        let mut collecting = pin!(collect_into(&mut start, body));
+        // Where all is there already, no timer is needed, nor a runtime that has one.
+        if poll!(&mut collecting).is_pending() {
+            // What came before the end of the wait is kept all the same.
+            let _ = timeout(FAILURE_WAIT, collecting).await;
+        }
+    }
+    start.freeze()
+}
+
+async fn collect_into(start: &mut BytesMut, mut body: Body) {
     while let Some(Ok(frame)) = body.frame().await {
         if let Ok(data) = frame.into_data() {
             let room = FAILURE_LIMIT - start.len();
@@ -63,7 +79,6 @@ async fn collect_start(mut body: Body) -> Bytes {
             }
         }
     }
-    start.freeze()
 }
 
 /// The server's `Status`, completed from the response's head, or one made up for another kind of answer.
@@ -199,5 +214,20 @@ mod tests {
         assert!(error.to_string().len() < 1000, "{error}");
         let broken = stream::iter([Ok("half"), Err("reset")]);
         assert!(fail(500, &[], Body::wrap_stream(broken)).await.to_string().contains("half"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_stops_halfway_is_given_as_far_as_it_came() {
+        let stopped = stream::iter([Ok::<_, Error>("half")]).chain(stream::pending());
+        let dripping = stream::repeat("x").then(|piece| async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok::<_, Error>(piece)
+        });
+        for (body, part) in [(Body::wrap_stream(stopped), "with: half"), (Body::wrap_stream(dripping), "xxx")]
+        {
+            let error = tokio::time::timeout(Duration::from_secs(3600), fail(503, &[], body)).await.unwrap();
+            assert!(error.to_string().contains(part), "{error}");
+            assert_eq!(error.status().map(|status| status.code), Some(503));
+        }
     }
 }
