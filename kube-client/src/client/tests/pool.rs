@@ -123,3 +123,40 @@ fn a_client_outlives_a_runtime() {
         }
     });
 }
+
+#[test]
+fn a_connection_stays_with_the_runtime_that_watches_it() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let serving = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let server = serving.block_on(polite(usize::MAX, OK));
+    let client = Client::try_from(server.config).unwrap();
+    // Neither notices what arrives while the other one runs.
+    let (one, other) = (runtime(), runtime());
+    for _ in 0..2 {
+        for runtime in [&one, &other] {
+            let answer = async { tokio::time::timeout(Duration::from_secs(5), post(&client)).await };
+            assert_eq!(runtime.block_on(answer).unwrap(), "ok");
+        }
+    }
+    assert_eq!(server.accepted.load(SeqCst), 2);
+}
+
+#[test]
+fn connections_of_a_runtime_that_has_gone_are_closed() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let serving = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let mut server = serving.block_on(polite(usize::MAX, OK));
+    server.config.pool_idle_timeout = None;
+    let client = Client::try_from(server.config).unwrap();
+    // Alive to the end, so that the next one is known from it.
+    let first = runtime();
+    assert_eq!(first.block_on(post(&client)), "ok");
+    assert_eq!(runtime().block_on(post(&client)), "ok");
+    let last = runtime();
+    last.block_on(async {
+        assert_eq!(post(&client).await, "ok");
+        tokio::time::timeout(Duration::from_secs(5), server.closed.recv()).await.unwrap().unwrap();
+    });
+    assert_eq!(first.block_on(post(&client)), "ok");
+    assert_eq!(server.accepted.load(SeqCst), 3);
+}

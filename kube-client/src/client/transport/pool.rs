@@ -11,19 +11,21 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    runtime::Handle,
+    runtime::{Handle, Id},
     task::AbortHandle,
     time::{Instant, sleep_until},
 };
 
 use super::link::Link;
 
-/// Where a connection leads, and since which change of certificates: only equal ones stand in for each other.
+/// Where a connection leads, since which change of certificates, and who watches it: only equal ones stand in for each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Way {
     scheme: Option<Scheme>,
     authority: Option<Authority>,
     generation: u64,
+    /// The runtime that notices what arrives. Another one's tasks would wait for ever while nobody runs it.
+    runtime: Option<Id>,
 }
 
 /// Connections that nobody uses.
@@ -49,6 +51,14 @@ struct Idle {
     link: Link,
 }
 
+impl Waiting {
+    /// Drops what has ended with its runtime, which is never asked for again. Done when a new connection is needed, which
+    /// takes longer than a look at all the others.
+    fn forget_orphans(&mut self, way: &Way) {
+        self.links.retain_mut(|idle| idle.way.runtime == way.runtime || idle.link.is_ready());
+    }
+}
+
 impl std::fmt::Debug for Waiting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} connections", self.links.len())
@@ -63,7 +73,8 @@ impl Pool {
     /// The way to what a URI names.
     pub(super) fn way(&self, uri: &Uri) -> Way {
         let generation = self.waiting().generation;
-        Way { scheme: uri.scheme().cloned(), authority: uri.authority().cloned(), generation }
+        let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
+        Way { scheme: uri.scheme().cloned(), authority: uri.authority().cloned(), generation, runtime }
     }
 
     /// A connection that can be used at once: the one that was used last, so that spare ones grow old.
@@ -71,7 +82,10 @@ impl Pool {
         loop {
             let mut idle = {
                 let mut waiting = self.waiting();
-                let at = waiting.links.iter().rposition(|idle| idle.way == *way)?;
+                let Some(at) = waiting.links.iter().rposition(|idle| idle.way == *way) else {
+                    waiting.forget_orphans(way);
+                    return None;
+                };
                 waiting.links.remove(at)
             };
             let fresh = self.keep.is_none_or(|keep| idle.since.elapsed() < keep);
