@@ -6,7 +6,7 @@ use bytes::Bytes;
 use std::{
     collections::VecDeque,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     vec,
 };
@@ -48,9 +48,24 @@ pub(super) struct Pipeline<T> {
 enum Stage<T> {
     /// To be decoded on the spot.
     Raw(vec::IntoIter<Bytes>),
-    /// Being decoded elsewhere.
-    Running(Task<Vec<T>>),
+    /// Being decoded elsewhere. Until that has begun, the pieces are here.
+    Running(Task<Vec<T>>, Pieces),
     Done(vec::IntoIter<T>),
+}
+
+/// Pieces that belong to whoever takes them: the task that decodes them and drops them after that, or, where that is never
+/// run, the pipeline.
+#[derive(Clone)]
+struct Pieces(Arc<Mutex<Vec<Bytes>>>);
+
+impl Pieces {
+    fn new(pieces: Vec<Bytes>) -> Self {
+        Self(Arc::new(Mutex::new(pieces)))
+    }
+
+    fn take(&self) -> Vec<Bytes> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// A task that ends with its owner.
@@ -129,7 +144,10 @@ impl<T: Send + 'static> Pipeline<T> {
             // What is more than there is room for stays text, which takes less memory.
             Some(runtime) if self.stages.len() < self.depth && bytes >= WORTHWHILE && pieces.len() > 1 => {
                 let decode = self.decode.clone();
-                Stage::Running(Task(runtime.spawn(async move { decode_all(&pieces, bytes, &*decode) })))
+                let pieces = Pieces::new(pieces);
+                let shared = pieces.clone();
+                let task = runtime.spawn(async move { decode_all(&shared.take(), bytes, &*decode) });
+                Stage::Running(Task(task), pieces)
             }
             _ => Stage::Raw(pieces.into_iter()),
         };
@@ -180,12 +198,13 @@ impl<T: Send + 'static> Pipeline<T> {
                         return Poll::Ready(value);
                     }
                 }
-                Stage::Running(task) => match ready!(Pin::new(&mut task.0).poll(cx)) {
+                Stage::Running(task, pieces) => match ready!(Pin::new(&mut task.0).poll(cx)) {
                     Ok(values) => *stage = Stage::Done(values.into_iter()),
-                    // The type's own code panicked, or the runtime is shutting down.
                     Err(error) => match error.try_into_panic() {
+                        // The type's own code panicked.
                         Ok(panic) => std::panic::resume_unwind(panic),
-                        Err(_) => return Poll::Pending,
+                        // The runtime has shut down. A task without an await either runs to its end or never begins.
+                        Err(_) => *stage = Stage::Raw(pieces.take().into_iter()),
                     },
                 },
             }
@@ -253,6 +272,24 @@ mod tests {
             }
         };
         assert_eq!(first, Some(WORTHWHILE));
+    }
+
+    #[test]
+    fn what_a_runtime_leaves_undone_is_decoded_on_the_spot() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let mut pipeline = runtime.block_on(async { Pipeline::new(<[u8]>::len) });
+        drop(runtime);
+        for chunk in 0..2 {
+            for piece in 0..3 {
+                pipeline.push(Bytes::from(vec![b' '; WORTHWHILE + 3 * chunk + piece]));
+            }
+            pipeline.flush();
+        }
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for more in 0..6 {
+            assert_eq!(pipeline.poll_next(&mut cx), Poll::Ready(Some(WORTHWHILE + more)));
+        }
+        assert_eq!(pipeline.poll_next(&mut cx), Poll::Ready(None));
     }
 
     #[tokio::test]
