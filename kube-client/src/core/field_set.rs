@@ -32,7 +32,9 @@ pub struct FieldSet {
 /// What becomes of a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FieldNode {
+    /// Nothing more is said then.
     skip: bool,
+    /// What is said of all values is said of each of these as well, so that one look at a field is enough.
     fields: BTreeMap<String, FieldNode>,
     /// Every value of a map.
     values: Option<Box<FieldNode>>,
@@ -96,14 +98,26 @@ impl FieldNode {
 
 impl FieldNode {
     fn merge(&mut self, other: Self) {
-        self.skip |= other.skip;
-        for (name, node) in other.fields {
-            self.fields.entry(name).or_default().merge(node);
+        if self.skip || other.skip {
+            *self = Self { skip: true, ..Self::default() };
+            return;
         }
-        for (mine, others) in [(&mut self.values, other.values), (&mut self.elements, other.elements)] {
-            if let Some(others) = others {
-                mine.get_or_insert_default().merge(*others);
+        if let Some(values) = other.values {
+            for node in self.fields.values_mut() {
+                node.merge(FieldNode::clone(&values));
             }
+            self.values.get_or_insert_default().merge(*values);
+        }
+        for (name, node) in other.fields {
+            let said = || self.values.as_deref().cloned().unwrap_or_default();
+            self.fields.entry(name).or_insert_with(said).merge(node);
+        }
+        // A field of which no more is said than of all need not be named.
+        if let Some(values) = &self.values {
+            self.fields.retain(|_, node| *node != **values);
+        }
+        if let Some(elements) = other.elements {
+            self.elements.get_or_insert_default().merge(*elements);
         }
     }
 
@@ -240,5 +254,27 @@ mod tests {
         let both = FieldSet::managed_fields().and("metadata.labels".parse().unwrap()).and(FieldSet::none());
         assert_eq!(both.to_string(), "metadata.labels,metadata.managedFields");
         assert!(FieldSet::none().is_empty() && !both.is_empty());
+    }
+
+    #[test]
+    fn what_is_said_of_all_values_holds_for_those_that_are_named_as_well() {
+        for (paths, expected) in [
+            (&["data.*", "data.keep.x"][..], "data.*"),
+            (&["data.*.a", "data.keep.b"], "data.keep.a,data.keep.b,data.*.a"),
+            (&["data.*.a", "data.keep.a"], "data.*.a"),
+            (&["data.*.a", "data.keep", "data.*.b"], "data.keep,data.*.a,data.*.b"),
+            (&["a.*.*", "a.b.c.d", "a.*.e.f"], "a.*.*"),
+            (&["a.*.b[*].c", "a.x.b[*].d"], "a.x.b[*].c,a.x.b[*].d,a.*.b[*].c"),
+            (&["*.x", "metadata.y"], "metadata.x,metadata.y,*.x"),
+        ] {
+            let sets = || paths.iter().map(|path| path.parse::<FieldSet>().unwrap());
+            let set: FieldSet = sets().collect();
+            assert_eq!(set.to_string(), expected);
+            assert_eq!(sets().rev().collect::<FieldSet>(), set, "{paths:?}");
+            // What is written is what was meant.
+            let again: FieldSet = expected.split(',').map(|path| path.parse::<FieldSet>().unwrap()).collect();
+            assert_eq!(again, set);
+            assert_eq!(set.clone().and(set.clone()), set);
+        }
     }
 }

@@ -293,4 +293,6 @@ fn skips_in_lists_and_maps() {
     check_skipped(&["k.*.m"], text, &json!({"l": l, "k": {"p": {}, "q": {"n": 6}}}));
     check_skipped(&["l[*]"], text, &json!({"l": [], "k": k}));
     check_skipped(&["k.*"], text, &json!({"l": l, "k": {}}));
+    check_skipped(&["k.*", "k.p.x"], text, &json!({"l": l, "k": {}}));
+    check_skipped(&["k.q.x", "k.*.m"], text, &json!({"l": l, "k": {"p": {}, "q": {"n": 6}}}));
 }
