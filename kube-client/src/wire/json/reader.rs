@@ -14,6 +14,8 @@ pub(super) struct Reader<'de> {
     text: &'de str,
     at: usize,
     depth: u8,
+    /// A bit for each depth at which a list was not left, because of an error in it.
+    lists: u128,
 }
 
 #[cold]
@@ -30,7 +32,7 @@ fn too_early<T>(what: &str) -> Result<T> {
 
 impl<'de> Reader<'de> {
     pub(super) fn new(text: &'de str) -> Self {
-        Self { text, at: 0, depth: 0 }
+        Self { text, at: 0, depth: 0, lists: 0 }
     }
 
     /// What has been read.
@@ -103,7 +105,8 @@ impl<'de> Reader<'de> {
         self.at += 1;
     }
 
-    /// Comes out of objects deeper than `depth`, which their visitors have left without looking for their end.
+    /// Comes out of containers deeper than `depth`: objects, which their visitors have left without looking for their end, and
+    /// lists that hold an error.
     #[inline]
     pub(super) fn come_up_to(&mut self, depth: u8) -> Result<()> {
         if self.depth > depth { self.come_up(depth) } else { Ok(()) }
@@ -112,12 +115,21 @@ impl<'de> Reader<'de> {
     #[cold]
     fn come_up(&mut self, depth: u8) -> Result<()> {
         while self.depth > depth {
+            let list = list_at(self.depth);
+            let bracket = if self.lists & list == 0 { b'}' } else { b']' };
             match self.peek() {
-                Some(b'}') => self.close(),
+                Some(byte) if byte == bracket => self.close(),
                 other => return not_left(other),
             }
+            self.lists &= !list;
         }
         Ok(())
+    }
+
+    /// Notes that the list at `depth` was not left: its end has to come before anything else.
+    #[cold]
+    pub(super) fn stay_in_list(&mut self, depth: u8) {
+        self.lists |= list_at(depth);
     }
 
     /// Comes out of the container at `depth`, at whose end this should stand.
@@ -129,7 +141,12 @@ impl<'de> Reader<'de> {
                 self.close();
                 Ok(())
             }
-            other => not_left(other),
+            other => {
+                if bracket == b']' {
+                    self.stay_in_list(depth);
+                }
+                not_left(other)
+            }
         }
     }
 
@@ -221,6 +238,11 @@ impl<'de> Reader<'de> {
         self.at += length;
         taken
     }
+}
+
+/// The bit of a list at a depth, which is at least 1 and at most [`MAX_DEPTH`].
+fn list_at(depth: u8) -> u128 {
+    1u128.checked_shl(u32::from(depth) - 1).unwrap_or_default()
 }
 
 /// Where the part of a string ends that stands for itself; the text's end where the string does not end.

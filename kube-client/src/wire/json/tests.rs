@@ -208,10 +208,13 @@ fn errors_say_what_and_where() {
         ("{}", "missing field `n` at line 1 column 2"),
         ("{\"n\":1", "EOF while parsing an object at line 1 column 6"),
         ("{\"n\":1}x", "trailing characters at line 1 column 7"),
+        ("{\"n\":[\n]}", "invalid type: sequence, expected u8 at line 1 column 5"),
     ] {
         let error = decode::<Small>(text.as_bytes(), &FieldSet::none()).unwrap_err();
         assert_eq!(error.to_string(), expected, "{text}");
     }
+    let error = decode::<Vec<Vec<u8>>>(b"[[1,\n\"x\"\n]\n]", &FieldSet::none()).unwrap_err();
+    assert_eq!(error.to_string(), "invalid type: string \"x\", expected u8 at line 2 column 3");
     let error = decode::<Value>(b"[\"a\", \"\xff\"]", &FieldSet::none()).unwrap_err();
     assert_eq!(error.to_string(), "bytes that are not UTF-8 at line 1 column 7");
 }
@@ -247,6 +250,89 @@ fn maps_that_are_not_read_to_their_end_must_have_ended() {
         check::<BTreeMap<String, First>>(&format!(r#"{{"x":{text},"y":{text}}}"#));
         check::<BTreeMap<String, Option<First>>>(&format!(r#"{{"x":{text}}}"#));
     }
+}
+
+/// Any value that is no `T` counts as none.
+#[derive(Debug, PartialEq)]
+struct Lenient<T>(Option<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(T::deserialize(deserializer).ok()))
+    }
+}
+
+/// What is JSON is read alike. What is not is read alike or refused: serde_json takes brackets that are missing for a part of
+/// the error that it is told to make do with.
+#[track_caller]
+fn check_json<T: DeserializeOwned + Debug + PartialEq>(text: &str) {
+    let is_json = serde_json::from_str::<Value>(text).is_ok();
+    if is_json || decode::<T>(text.as_bytes(), &FieldSet::none()).is_ok() {
+        check::<T>(text);
+    }
+}
+
+/// A part that may be wrong, in a text that goes on behind it.
+#[track_caller]
+fn check_lenient<T: DeserializeOwned + Debug + PartialEq>(wrong: &str) {
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Lists<T> {
+        before: Vec<Lenient<T>>,
+        after: u8,
+    }
+    check_json::<Lenient<T>>(wrong);
+    for text in [
+        format!(r#"{{"x":{wrong}}}"#),
+        format!(r#"{{"x":{wrong},"y":{wrong}}}"#),
+        format!(r#"{{"x" : {wrong} , "y":null}}"#),
+        format!(r#"{{"x":{wrong}]"#),
+        format!(r#"{{"x":{wrong}"#),
+    ] {
+        check_json::<BTreeMap<String, Lenient<T>>>(&text);
+        check_json::<Vec<BTreeMap<String, Lenient<T>>>>(&format!("[{text},{text}]"));
+    }
+    check_json::<Vec<Lenient<T>>>(&format!("[{wrong},{wrong}, {wrong} ]"));
+    check_json::<(Lenient<T>, u8)>(&format!("[{wrong},7]"));
+    check_json::<Lists<T>>(&format!(r#"{{"before":[{wrong},{wrong}],"after":1}}"#));
+    check_json::<Lists<T>>(&format!(r#"{{"before":[{wrong}}},"after":1}}"#));
+    check_json::<Lenient<Vec<T>>>(&format!("[{wrong}]"));
+    check_json::<Vec<Lenient<Vec<T>>>>(&format!("[[{wrong}],[{wrong}]]"));
+}
+
+#[test]
+fn what_is_wrong_in_a_list_or_a_map_is_left_where_serde_json_leaves_it() {
+    type Map<T> = BTreeMap<String, T>;
+    for text in
+        [r#"["x"]"#, r#"[ "x" ]"#, r#"[1,"x"]"#, r#"["x",1]"#, "[[]]", "[{}]", "[1,]", "[1", "[]", "[300]"]
+    {
+        check_lenient::<Vec<u8>>(text);
+        check_lenient::<(u8, u8)>(text);
+    }
+    for text in [r#"[["x"]]"#, r#"[[1],["x"]]"#, r#"[["x"],[1]]"#, "[[1]]", "[7]", r#"[["x"],]"#] {
+        check_lenient::<Vec<Vec<u8>>>(text);
+        check_lenient::<Vec<Lenient<Vec<u8>>>>(text);
+    }
+    for text in
+        [r#"{"a":["x"]}"#, r#"{"a":["x"],"b":[1]}"#, r#"{"a":[1],"b":["x"] }"#, r#"{"a":[1]}"#, r#"{"a":7}"#]
+    {
+        check_lenient::<Map<Vec<u8>>>(text);
+        check_lenient::<Map<Lenient<Vec<u8>>>>(text);
+    }
+    for text in
+        [r#"[{"a":"x"}]"#, r#"[{"a":1},{"a":"x" } ]"#, r#"[{"a":"x"},{"a":1}]"#, r#"[{"a":"x","b":1}]"#]
+    {
+        check_lenient::<Vec<Map<u8>>>(text);
+        check_lenient::<Vec<Lenient<Map<u8>>>>(text);
+    }
+    for text in
+        [r#"{"a":[{"b":["x"]}]}"#, r#"{"a":[{"b":[1]},{"b":["x"]}]}"#, r#"{"a":[{"b":["x"]},{"b":[1]}]}"#]
+    {
+        check_lenient::<Map<Vec<Map<Vec<u8>>>>>(text);
+        check_lenient::<Map<Lenient<Vec<Map<Vec<u8>>>>>>(text);
+        check_lenient::<Map<Vec<Lenient<Map<Vec<u8>>>>>>(text);
+    }
+    let deep = format!(r#"{}"x"{}"#, "[".repeat(8), "]".repeat(8));
+    check_lenient::<Vec<Vec<Vec<Vec<Vec<Vec<Vec<Vec<u8>>>>>>>>>(&deep);
 }
 
 #[test]

@@ -62,13 +62,16 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
         visitor.visit_map(Members::new(self.reader, self.fields))
     }
 
-    /// A visitor of a tuple does not look whether there are more elements.
+    /// A visitor of a tuple does not look whether there are more elements. Where one fails, the reader stays, so that the error
+    /// tells where; who makes do with the error and reads on comes out of the list.
     fn list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.reader.enter()?;
         let depth = self.reader.depth();
         let value = visitor.visit_seq(Elements::new(self.reader, self.fields));
         if value.is_ok() {
             self.reader.leave(depth, b']')?;
+        } else {
+            self.reader.stay_in_list(depth);
         }
         value
     }
