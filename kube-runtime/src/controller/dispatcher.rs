@@ -99,6 +99,12 @@ where
             && let Some(key) = self.queue.take(Instant::now())
         {
             match self.store.get(&key) {
+                // An object of the cluster is found by a name within a namespace, too: whoever owns a child is taken to live
+                // where that does. It has one key all the same, or else it could be reconciled twice at a time.
+                Some(object) if object.meta().namespace != key.namespace => {
+                    self.queue.done(&key, None);
+                    self.queue.add(ObjectRef::from_obj_with(&*object, key.dyntype), Due::Now);
+                }
                 Some(object) => self.executor.start(key, object),
                 // It is gone, and so is the need for work.
                 None => self.queue.done(&key, None),

@@ -117,7 +117,7 @@ where
     /// Reconciles an object also when something changes that it owns: an object of kind `Child` with an owner reference to it.
     ///
     /// Only the metadata of the children is asked for and kept. An owner is told, too, when it is taken off a child, and when
-    /// a child vanished while the watch was interrupted.
+    /// a child vanished while the watch was interrupted. It may live in the child's namespace or in the cluster.
     #[must_use]
     pub fn owns<Child>(self, api: Api<Child>, wc: watcher::Config) -> Self
     where
@@ -147,7 +147,10 @@ where
     /// Reconciles the objects that the stream names.
     #[must_use]
     pub fn reconcile_on(self, trigger: impl Stream<Item = ObjectRef<K>> + Send + 'static) -> Self {
-        self.with_source(trigger.map(Ok).boxed())
+        // Told with another version of the kind, an object would have a second key.
+        let dyntype = self.dyntype.clone();
+        let source = trigger.map(move |object| Ok(object.into_kind_unchecked(dyntype.clone())));
+        self.with_source(source.boxed())
     }
 
     /// Reconciles all objects whenever the stream has an item.

@@ -141,10 +141,15 @@ impl<K> Store<K> {
 }
 
 impl<K: Resource> Store<K> {
-    /// The object of that name.
+    /// The object of that name. Objects of the cluster are found whatever namespace the key has.
     pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
-        let place = (key.namespace.as_deref().unwrap_or_default(), key.name.as_str());
-        let held = self.shared.read().get(place).cloned()?;
+        let namespace = key.namespace.as_deref().unwrap_or_default();
+        let held = {
+            let objects = self.shared.read();
+            // A kind has objects in namespaces or in the cluster, and never both.
+            let held = objects.get((namespace, &key.name)).or_else(|| objects.get(("", &key.name)));
+            held.cloned()?
+        };
         self.shared.unpack(held)
     }
 
@@ -152,5 +157,34 @@ impl<K: Resource> Store<K> {
     pub fn state_filter_selector(&self, selector: &Selector) -> Vec<Arc<K>> {
         let none = std::collections::BTreeMap::new();
         self.state_filter(|object| selector.matches(object.meta().labels.as_ref().unwrap_or(&none)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::reflector::{ObjectRef, store};
+    use crate::watcher::Event;
+    use k8s_openapi::api::core::v1::{ConfigMap, Node};
+    use kube_client::Resource;
+
+    fn named<K: Resource + Default>(namespace: Option<&str>) -> K {
+        let mut object = K::default();
+        object.meta_mut().name = Some("x".into());
+        object.meta_mut().namespace = namespace.map(Into::into);
+        object
+    }
+
+    #[test]
+    fn the_namespace_of_a_key_counts_only_for_objects_that_live_in_one() {
+        let (nodes, mut writer) = store();
+        writer.apply_watcher_event(Event::Apply(named::<Node>(None)));
+        assert!(nodes.get(&ObjectRef::new("x")).is_some());
+        assert!(nodes.get(&ObjectRef::new("x").within("ns")).is_some());
+        assert!(nodes.get(&ObjectRef::new("y").within("ns")).is_none());
+        let (maps, mut writer) = store();
+        writer.apply_watcher_event(Event::Apply(named::<ConfigMap>(Some("ns"))));
+        assert!(maps.get(&ObjectRef::new("x").within("ns")).is_some());
+        assert!(maps.get(&ObjectRef::new("x").within("other")).is_none());
+        assert!(maps.get(&ObjectRef::new("x")).is_none());
     }
 }
