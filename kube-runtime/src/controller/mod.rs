@@ -8,7 +8,7 @@ mod config;
 mod dispatcher;
 mod error;
 mod executor;
-mod owners;
+mod named;
 mod shutdown;
 mod source;
 

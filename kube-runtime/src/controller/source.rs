@@ -1,6 +1,6 @@
 //! Sources: what tells a controller that an object may need work.
 
-use super::owners::Owners;
+use super::named::Owners;
 use crate::reflector::{ObjectRef, Store, Writer, reflector};
 use crate::watch_ext::WatchStreamExt;
 use crate::watcher::{self, Event, watcher};
