@@ -4,7 +4,7 @@ mod common;
 
 use common::client;
 use futures::{Stream, StreamExt, channel::mpsc};
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube_client::core::{ApiResource, DynamicObject};
 use kube_client::{Api, Resource, ResourceExt};
@@ -12,6 +12,7 @@ use kube_runtime::controller::{self, Action};
 use kube_runtime::reflector::ObjectRef;
 use kube_runtime::{Controller, watcher};
 use kube_sim::Sim;
+use kube_sim::fault::{Action as Fault, Rule};
 use serde_json::json;
 use std::{
     convert::Infallible,
@@ -130,4 +131,101 @@ async fn an_object_is_not_reconciled_twice_at_a_time_when_it_is_named_in_another
     run_for(9, &mut results).await;
     assert_eq!(log.take(), ["a", "a"]);
     assert_eq!(log.peak.load(Ordering::SeqCst), 1);
+}
+
+/// A secret that names config maps in an annotation, created or changed.
+fn secret(sim: &Sim, name: &str, names: &str) {
+    let meta = json!({"name": name, "namespace": "default", "annotations": {"maps": names}});
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": meta});
+    if sim.get("v1", "Secret", "default", name).is_ok() {
+        sim.update(&secret).unwrap();
+    } else {
+        sim.create(&secret).unwrap();
+    }
+}
+
+/// A controller of config maps that are named by secrets.
+fn named_by_secrets(
+    sim: &Sim,
+    wc: watcher::Config,
+    log: &Arc<Log>,
+) -> impl Stream<Item = Result<(ObjectRef<ConfigMap>, Action), controller::Error<Infallible>>> + Unpin {
+    let mapper = |secret: Secret| -> Vec<ObjectRef<ConfigMap>> {
+        let names = secret.annotations()["maps"].split(' ');
+        names.map(|name| ObjectRef::new(name).within("default")).collect()
+    };
+    Controller::new(common::maps(sim), watcher::Config::default())
+        .watches(Api::<Secret>::all(client(sim)), wc, mapper)
+        .run(note, controller::backoff_on_error, log.clone())
+        .boxed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_an_object_named_before_its_change_is_reconciled_too() {
+    let sim = Sim::new();
+    common::put(&sim, "a", "1");
+    common::put(&sim, "b", "1");
+    let log = Arc::new(Log::default());
+    secret(&sim, "s", "a");
+    let mut results = named_by_secrets(&sim, watcher::Config::default(), &log);
+    run_for(1, &mut results).await;
+    log.take();
+    secret(&sim, "s", "b");
+    run_for(1, &mut results).await;
+    let mut both = log.take();
+    both.sort();
+    assert_eq!(both, ["a", "b"]);
+    secret(&sim, "s", "b nobody");
+    run_for(1, &mut results).await;
+    assert_eq!(log.take(), ["b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_an_object_named_that_vanished_unseen_is_reconciled() {
+    let sim = Sim::new();
+    common::put(&sim, "a", "1");
+    common::put(&sim, "b", "1");
+    secret(&sim, "s", "a");
+    secret(&sim, "t", "b");
+    // The first watch says nothing of what happens, and the second cannot tell any more.
+    let watch = |fault| Rule::new(fault).resource("secrets").verb("watch");
+    sim.faults().add(watch(Fault::HangAfterEvents(0)).nth(1));
+    sim.faults().add(watch(Fault::status(410)).nth(2));
+    let log = Arc::new(Log::default());
+    let lists = watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch);
+    let mut results = named_by_secrets(&sim, lists.timeout(Duration::from_secs(5)), &log);
+    run_for(1, &mut results).await;
+    log.take();
+    sim.delete("v1", "Secret", "default", "s").unwrap();
+    run_for(60, &mut results).await;
+    let mut named = log.take();
+    named.sort();
+    assert_eq!(named, ["a", "b"], "what is there still is told by the list");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_an_object_named_is_reconciled_when_its_deletion_does_not_decode() {
+    let sim = Sim::new();
+    common::put(&sim, "a", "1");
+    secret(&sim, "s", "a");
+    let log = Arc::new(Log::default());
+    let config = watcher::Config::default().timeout(Duration::from_secs(5));
+    let mut results = named_by_secrets(&sim, config, &log);
+    run_for(1, &mut results).await;
+    let bytes = r#"{"metadata":{"name":"s","namespace":"default"},"data":[]}"#;
+    sim.faults().add(Rule::new(Fault::ReplaceObject { name: "s".into(), bytes: bytes.into() }));
+    // A watch that is opened now is concerned.
+    run_for(10, &mut results).await;
+    log.take();
+    sim.delete("v1", "Secret", "default", "s").unwrap();
+    let mut told = Vec::new();
+    while let Ok(Some(item)) = tokio::time::timeout(Duration::from_secs(1), results.next()).await {
+        told.push(item.map(|(object, _)| object.name).map_err(|error| common::chain(&error)));
+    }
+    assert_eq!(log.take(), ["a"]);
+    assert!(told.contains(&Ok("a".into())), "{told:?}");
+    assert!(
+        matches!(&told[..], [.., Err(error)] | [Err(error), ..] if error.contains("default/s")),
+        "{told:?}"
+    );
 }

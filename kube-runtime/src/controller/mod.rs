@@ -129,6 +129,9 @@ where
     }
 
     /// Reconciles the objects that `mapper` names whenever an object of kind `Other` is new, changes or goes.
+    ///
+    /// The names are kept for as long as there is the object that they were given for: those are reconciled, too, whom it
+    /// named before it changed, or before it vanished while the watch was interrupted.
     #[must_use]
     pub fn watches<Other, I>(
         self,
@@ -141,7 +144,8 @@ where
         I: IntoIterator<Item = ObjectRef<K>> + 'static,
         I::IntoIter: Send,
     {
-        self.with_source(source::related(api, wc, mapper))
+        let dyntype = self.dyntype.clone();
+        self.with_source(source::related(api, wc, dyntype, mapper))
     }
 
     /// Reconciles the objects that the stream names.

@@ -1,147 +1,240 @@
-//! `Owners`: who owns which child, so that an owner that loses one is told, too.
+//! `Named`: whom each watched object names, so that those are told, too, whom it names no longer.
 
 use crate::reflector::ObjectRef;
 use crate::watcher::Event;
-use foldhash::{HashMap, HashSet};
+use foldhash::HashMap;
 use kube_client::Resource;
-use kube_client::core::ObjectMeta;
+use kube_client::core::{ObjectMeta, ObjectOrigin, UndecodableObject};
+use std::sync::Arc;
 
-/// A child's namespace and name.
-type Child = (Option<String>, Option<String>);
-
-/// The owners of kind `K` of every child. Children without one are not kept.
-pub(super) struct Owners<K: Resource> {
-    dyntype: K::DynamicType,
-    by_child: HashMap<Child, Vec<ObjectRef<K>>>,
-    /// Children that a relist has not brought again yet.
-    missing: Option<HashSet<Child>>,
+/// A namespace and a name. Objects of the cluster are in the empty namespace, which no namespace is called.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Name {
+    namespace: Box<str>,
+    name: Box<str>,
 }
 
-impl<K: Resource> Owners<K>
+impl Name {
+    fn new(namespace: Option<&str>, name: Option<&str>) -> Self {
+        Self { namespace: namespace.unwrap_or_default().into(), name: name.unwrap_or_default().into() }
+    }
+
+    pub(super) fn of(meta: &ObjectMeta) -> Self {
+        Self::new(meta.namespace.as_deref(), meta.name.as_deref())
+    }
+}
+
+/// The objects of kind `K` that every watched object names. Of both, nothing but their names is kept, and nothing of watched
+/// objects that name nobody.
+pub(super) struct Named<K: Resource> {
+    dyntype: K::DynamicType,
+    by_object: HashMap<Name, Entry>,
+    /// Whom the object before named: where all name the same ones, those are kept once.
+    last: Arc<[Name]>,
+}
+
+/// Whom an object names, in order and each once.
+struct Entry {
+    names: Arc<[Name]>,
+    /// Not yet, while a relist has not brought the object again.
+    seen: bool,
+}
+
+impl<K: Resource> Named<K>
 where
     K::DynamicType: Clone,
 {
     pub(super) fn new(dyntype: K::DynamicType) -> Self {
-        Self { dyntype, by_child: HashMap::default(), missing: None }
+        Self { dyntype, by_object: HashMap::default(), last: Arc::default() }
     }
 
-    /// The owners that are concerned by an event about a child.
-    pub(super) fn touched_by(&mut self, event: &Event<ObjectMeta>) -> Vec<ObjectRef<K>> {
+    /// Who is concerned by an event about an object, which comes with those whom it names.
+    pub(super) fn touched_by(&mut self, event: Event<(Name, Vec<ObjectRef<K>>)>) -> Vec<ObjectRef<K>> {
         match event {
             Event::Init => {
-                self.missing = Some(self.by_child.keys().cloned().collect());
+                self.by_object.values_mut().for_each(|entry| entry.seen = false);
                 Vec::new()
             }
-            Event::InitApply(child) | Event::Apply(child) => self.applied(child),
-            Event::Delete(child) => {
-                let before = self.forget(&place(child));
-                join(before, self.owners_of(child))
+            Event::InitApply((object, named)) | Event::Apply((object, named)) => self.applied(object, named),
+            Event::Delete((object, named)) => {
+                let before = self.forget(&object);
+                self.told(&sorted(named), &before)
             }
             Event::InitDone => {
-                let missing = self.missing.take().unwrap_or_default();
-                missing.iter().flat_map(|child| self.forget(child)).collect()
+                let mut vanished = Vec::new();
+                self.by_object.retain(|_, entry| {
+                    if !entry.seen {
+                        vanished.extend(entry.names.iter().cloned());
+                    }
+                    entry.seen
+                });
+                vanished.sort_unstable();
+                vanished.dedup();
+                self.told(&vanished, &[])
             }
         }
     }
 
-    fn applied(&mut self, child: &ObjectMeta) -> Vec<ObjectRef<K>> {
-        let place = place(child);
-        if let Some(missing) = &mut self.missing {
-            missing.remove(&place);
+    /// Who is concerned by an object that does not decode. What is known of it stays, and goes only when it is deleted.
+    pub(super) fn touched_by_undecodable(&mut self, object: &UndecodableObject) -> Vec<ObjectRef<K>> {
+        let name = Name::new(object.namespace.as_deref(), object.name.as_deref());
+        if object.origin == ObjectOrigin::Deleted {
+            let before = self.forget(&name);
+            return self.told(&before, &[]);
         }
-        let now = self.owners_of(child);
-        let before = if now.is_empty() {
-            self.by_child.remove(&place).unwrap_or_default()
-        } else {
-            self.by_child.insert(place, now.clone()).unwrap_or_default()
-        };
-        join(now, before)
+        if let Some(entry) = self.by_object.get_mut(&name) {
+            entry.seen = true;
+        }
+        Vec::new()
     }
 
-    fn forget(&mut self, child: &Child) -> Vec<ObjectRef<K>> {
-        self.by_child.remove(child).unwrap_or_default()
+    fn applied(&mut self, object: Name, named: Vec<ObjectRef<K>>) -> Vec<ObjectRef<K>> {
+        let now = sorted(named);
+        if now.is_empty() {
+            let before = self.forget(&object);
+            return self.told(&before, &[]);
+        }
+        let before = self.by_object.get(&object).map(|entry| entry.names.clone()).unwrap_or_default();
+        let same = [&before, &self.last].into_iter().find(|known| ***known == *now).cloned();
+        self.last = same.unwrap_or_else(|| now.into());
+        self.by_object.insert(object, Entry { names: self.last.clone(), seen: true });
+        self.told(&self.last, &before)
     }
 
-    fn owners_of(&self, child: &ObjectMeta) -> Vec<ObjectRef<K>> {
-        let references = child.owner_references.iter().flatten();
-        let owner = |reference| {
-            ObjectRef::from_owner_ref(child.namespace.as_deref(), reference, self.dyntype.clone())
-        };
-        references.filter_map(owner).collect()
+    fn forget(&mut self, object: &Name) -> Arc<[Name]> {
+        self.by_object.remove(object).map(|entry| entry.names).unwrap_or_default()
+    }
+
+    /// Those of now, and those of before that are not among them.
+    fn told(&self, now: &[Name], before: &[Name]) -> Vec<ObjectRef<K>> {
+        let before = if now == before { &[] } else { before };
+        let gone = before.iter().filter(|name| now.binary_search(name).is_err());
+        now.iter().chain(gone).map(|name| self.reference(name)).collect()
+    }
+
+    fn reference(&self, Name { namespace, name }: &Name) -> ObjectRef<K> {
+        let reference = ObjectRef::new_with(name, self.dyntype.clone());
+        if namespace.is_empty() { reference } else { reference.within(namespace) }
     }
 }
 
-fn place(child: &ObjectMeta) -> Child {
-    (child.namespace.clone(), child.name.clone())
-}
-
-/// Both, without the second's that are in the first.
-fn join<K: Resource>(mut first: Vec<ObjectRef<K>>, second: Vec<ObjectRef<K>>) -> Vec<ObjectRef<K>> {
-    for owner in second {
-        let same = |other: &ObjectRef<K>| other.name == owner.name && other.namespace == owner.namespace;
-        if !first.iter().any(same) {
-            first.push(owner);
-        }
-    }
-    first
+fn sorted<K: Resource>(objects: Vec<ObjectRef<K>>) -> Vec<Name> {
+    let name = |object: ObjectRef<K>| Name::new(object.namespace.as_deref(), Some(&object.name));
+    let mut names: Vec<_> = objects.into_iter().map(name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use k8s_openapi::api::apps::v1::ReplicaSet;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+    use Event::{Apply, Delete, Init, InitApply, InitDone};
+    use k8s_openapi::api::core::v1::ConfigMap;
 
-    fn child(name: &str, owners: &[&str]) -> ObjectMeta {
-        let reference = |owner: &&str| OwnerReference {
-            api_version: "apps/v1".into(),
-            kind: "ReplicaSet".into(),
-            name: (*owner).into(),
-            ..OwnerReference::default()
-        };
-        ObjectMeta {
-            name: Some(name.into()),
-            namespace: Some("ns".into()),
-            owner_references: Some(owners.iter().map(reference).collect()),
-            ..ObjectMeta::default()
-        }
+    type Naming = (Name, Vec<ObjectRef<ConfigMap>>);
+
+    fn object(name: &str) -> Name {
+        Name::new(Some("ns"), Some(name))
+    }
+
+    /// What comes, and who is told.
+    type Step<'a> = (Result<Event<Naming>, UndecodableObject>, &'a [&'a str]);
+
+    /// An object, and whom it names.
+    fn naming(name: &str, names: &[&str]) -> Naming {
+        (object(name), names.iter().map(|name| ObjectRef::new(name).within("ns")).collect())
+    }
+
+    fn undecodable(name: &str, origin: ObjectOrigin) -> UndecodableObject {
+        let source = serde_json::from_str::<()>("[]").unwrap_err();
+        let mut object = UndecodableObject::new("Secret", origin, source);
+        object.namespace = Some("ns".into());
+        object.name = Some(name.into());
+        object
     }
 
     #[track_caller]
-    fn check(events: Vec<(Event<ObjectMeta>, &[&str])>) {
-        let mut owners = Owners::<ReplicaSet>::new(());
-        for (n, (event, expected)) in events.into_iter().enumerate() {
-            let mut touched: Vec<_> = owners.touched_by(&event).into_iter().map(|owner| owner.name).collect();
+    fn check(steps: Vec<Step<'_>>) -> Named<ConfigMap> {
+        let mut named = Named::new(());
+        for (n, (event, expected)) in steps.into_iter().enumerate() {
+            let touched = match event {
+                Ok(event) => named.touched_by(event),
+                Err(object) => named.touched_by_undecodable(&object),
+            };
+            let mut touched: Vec<_> = touched.iter().map(ToString::to_string).collect();
             touched.sort();
+            let expected: Vec<_> = expected.iter().map(|name| format!("ConfigMap ns/{name}")).collect();
             assert_eq!(touched, expected, "event {n}");
         }
+        named
     }
 
     #[test]
-    fn tells_the_owners_of_before_and_now() {
+    fn tells_those_of_before_and_now_and_keeps_nothing_of_who_names_nobody() {
+        let named = check(vec![
+            (Ok(Apply(naming("a", &["x"]))), &["x"]),
+            (Ok(Apply(naming("a", &["y", "y"]))), &["x", "y"]),
+            (Ok(Apply(naming("a", &[]))), &["y"]),
+            (Ok(Apply(naming("a", &[]))), &[]),
+            (Ok(Apply(naming("a", &["z"]))), &["z"]),
+            (Ok(Delete(naming("a", &[]))), &["z"]),
+            (Ok(Delete(naming("b", &["w"]))), &["w"]),
+            (Ok(InitApply(naming("c", &[]))), &[]),
+        ]);
+        assert!(named.by_object.is_empty());
+    }
+
+    #[test]
+    fn tells_whom_those_named_that_vanished_during_a_relist() {
         check(vec![
-            (Event::Apply(child("a", &["x"])), &["x"]),
-            (Event::Apply(child("a", &["y"])), &["x", "y"]),
-            (Event::Apply(child("a", &[])), &["y"]),
-            (Event::Apply(child("a", &[])), &[]),
-            (Event::Apply(child("a", &["z"])), &["z"]),
-            (Event::Delete(child("a", &[])), &["z"]),
-            (Event::Delete(child("b", &["w"])), &["w"]),
+            (Ok(Init), &[]),
+            (Ok(InitApply(naming("a", &["x", "z"]))), &["x", "z"]),
+            (Ok(InitApply(naming("b", &["y"]))), &["y"]),
+            (Ok(InitApply(naming("c", &["z"]))), &["z"]),
+            (Ok(InitDone), &[]),
+            (Ok(Init), &[]),
+            (Ok(InitApply(naming("b", &["y"]))), &["y"]),
+            // One that has not ended says nothing about what is missing.
+            (Ok(Init), &[]),
+            (Ok(InitApply(naming("b", &["y"]))), &["y"]),
+            (Ok(InitDone), &["x", "z"]),
+            (Ok(Apply(naming("d", &["x"]))), &["x"]),
+            (Ok(Init), &[]),
+            (Ok(InitDone), &["x", "y"]),
         ]);
     }
 
     #[test]
-    fn tells_the_owners_of_what_vanished_during_a_relist() {
+    fn what_does_not_decode_is_as_it_was_until_it_is_deleted() {
         check(vec![
-            (Event::Init, &[]),
-            (Event::InitApply(child("a", &["x"])), &["x"]),
-            (Event::InitApply(child("b", &["y"])), &["y"]),
-            (Event::InitDone, &[]),
-            (Event::Init, &[]),
-            (Event::InitApply(child("b", &["y"])), &["y"]),
-            (Event::InitDone, &["x"]),
-            (Event::Init, &[]),
-            (Event::InitDone, &["y"]),
+            (Ok(Apply(naming("a", &["x"]))), &["x"]),
+            (Err(undecodable("a", ObjectOrigin::Modified)), &[]),
+            (Ok(Init), &[]),
+            (Err(undecodable("a", ObjectOrigin::List)), &[]),
+            (Err(undecodable("b", ObjectOrigin::List)), &[]),
+            (Ok(InitDone), &[]),
+            (Err(undecodable("a", ObjectOrigin::Deleted)), &["x"]),
+            (Err(undecodable("a", ObjectOrigin::Deleted)), &[]),
         ]);
+    }
+
+    #[test]
+    fn objects_of_the_cluster_are_named_without_a_namespace() {
+        let mut named = Named::<ConfigMap>::new(());
+        let touched = named.touched_by(Apply((object("a"), vec![ObjectRef::new("x").within("")])));
+        assert_eq!(touched, [ObjectRef::new("x")]);
+    }
+
+    #[test]
+    fn names_that_are_the_same_for_many_are_kept_once() {
+        let named = check(vec![
+            (Ok(InitApply(naming("a", &["x", "y"]))), &["x", "y"]),
+            (Ok(InitApply(naming("b", &["y", "x"]))), &["x", "y"]),
+            (Ok(Apply(naming("c", &["z"]))), &["z"]),
+            (Ok(Apply(naming("b", &["x", "y"]))), &["x", "y"]),
+        ]);
+        let [a, b] = ["a", "b"].map(|name| &named.by_object[&object(name)].names);
+        assert!(Arc::ptr_eq(a, b));
     }
 }

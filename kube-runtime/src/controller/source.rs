@@ -1,11 +1,11 @@
 //! Sources: what tells a controller that an object may need work.
 
-use super::named::Owners;
+use super::named::{Name, Named};
 use crate::reflector::{ObjectRef, Store, Writer, reflector};
-use crate::watch_ext::WatchStreamExt;
 use crate::watcher::{self, Event, watcher};
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use kube_client::api::PartialObjectMeta;
+use kube_client::core::ObjectMeta;
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
 
@@ -58,35 +58,43 @@ where
     K::DynamicType: Clone,
     Child: Resource + 'static,
 {
-    let mut owners = Owners::new(dyntype);
-    let named = watcher(api, wc).flat_map(move |event| {
-        let named = match event {
-            Ok(event) => owners.touched_by(&event.map(|child| child.metadata)).into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error)],
-        };
-        stream::iter(named)
-    });
-    named.boxed()
+    let kind = dyntype.clone();
+    related(api, wc, dyntype, move |child| {
+        let ObjectMeta { namespace, owner_references, .. } = child.metadata;
+        let owner = |owner| ObjectRef::from_owner_ref(namespace.as_deref(), owner, kind.clone());
+        owner_references.iter().flatten().filter_map(owner).collect::<Vec<_>>()
+    })
 }
 
-/// What `mapper` names for objects that are new, change or go.
+/// What `mapper` names for objects that are new, change or go, and what it named for their state before.
 pub(super) fn related<K, Other, I>(
     api: Api<Other>,
     wc: watcher::Config,
+    dyntype: K::DynamicType,
     mapper: impl Fn(Other) -> I + Send + 'static,
 ) -> Source<K>
 where
     K: Resource + 'static,
+    K::DynamicType: Clone,
     Other: Resource + DeserializeOwned + Send + 'static,
     I: IntoIterator<Item = ObjectRef<K>>,
 {
-    let named = watcher(api, wc).touched_objects().flat_map(move |object| {
-        stream::iter(match object {
-            Ok(object) => mapper(object).into_iter().map(Ok).collect::<Vec<_>>(),
-            Err(error) => vec![Err(error)],
-        })
+    let mut named = Named::new(dyntype);
+    let touched = watcher(api, wc).flat_map(move |event| {
+        let (touched, error) = match event {
+            Ok(event) => {
+                let event =
+                    event.map(|object| (Name::of(object.meta()), mapper(object).into_iter().collect()));
+                (named.touched_by(event), None)
+            }
+            Err(error) => {
+                let touched = error.undecodable().map(|object| named.touched_by_undecodable(object));
+                (touched.unwrap_or_default(), Some(error))
+            }
+        };
+        stream::iter(touched.into_iter().map(Ok).chain(error.map(Err)))
     });
-    named.boxed()
+    touched.boxed()
 }
 
 /// All objects, whenever the stream has an item.
