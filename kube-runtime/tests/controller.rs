@@ -252,6 +252,50 @@ async fn many_reconciles_that_do_nothing_let_others_run() {
     other.abort();
 }
 
+/// A controller with one object that is reconciled again and again, without a wait, and another one that is told, too.
+async fn restless_and_waiting() {
+    async fn reconcile(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+        if map.name_any() == "restless" {
+            return Ok(Action::requeue(Duration::ZERO));
+        }
+        log.note(text(&map));
+        tokio::task::yield_now().await;
+        Ok(Action::await_change())
+    }
+    let sim = Sim::new();
+    put(&sim, "restless", "1");
+    let (send, mut named) = tokio::sync::mpsc::unbounded_channel();
+    let log = Arc::new(Log::default());
+    let mut results = controller(&sim)
+        .reconcile_on(futures::stream::poll_fn(move |cx| named.poll_recv(cx)))
+        .run(reconcile, controller::backoff_on_error, log.clone())
+        .boxed();
+    // It is new, it changes, and it is named by somebody.
+    for (step, value) in ["1", "2", "2"].into_iter().enumerate() {
+        if step < 2 {
+            put(&sim, "waiting", value);
+        } else {
+            send.send(kube_runtime::reflector::ObjectRef::new("waiting").within("default")).unwrap();
+        }
+        let mut told = 0;
+        while results.next().await.unwrap().unwrap().0.name != "waiting" {
+            told += 1;
+            assert!(told < 10_000, "only the restless one is told in step {step}");
+        }
+        assert_eq!(log.take(), [format!("waiting={value}")]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reconciles_that_never_cease_let_others_end_and_changes_come() {
+    restless_and_waiting().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn reconciles_that_never_cease_let_others_end_where_tokio_does_not_limit_a_task() {
+    tokio::task::coop::unconstrained(restless_and_waiting()).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_error_policy_is_the_failure_of_its_object() {
     async fn failing(map: Arc<ConfigMap>, _: Arc<()>) -> Result<Action, NotToday> {

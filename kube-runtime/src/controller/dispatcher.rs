@@ -18,10 +18,23 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
+use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
 
 /// How many names are taken from the sources before it is looked at what can run and what has ended.
 const BATCH: usize = 128;
+/// How many reconciles may come out in a row before others run, and then the sources and the tasks have their turn. As many as
+/// tokio lets a task take in one go, so that nothing is interrupted more often than it would be anyway.
+const IN_A_ROW: u32 = 128;
+
+/// Who is asked first. While something has always ended, nobody else would ever be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// What has ended: it makes room, and its memory is free again. So many came out in a row.
+    Ended(u32),
+    /// The sources, and the tasks behind what has ended where it was started.
+    Others,
+}
 
 pub(super) struct Dispatcher<K: Resource, R, P, Ctx, E: std::error::Error + 'static> {
     sources: SelectAll<Source<K>>,
@@ -31,6 +44,7 @@ pub(super) struct Dispatcher<K: Resource, R, P, Ctx, E: std::error::Error + 'sta
     queue: WorkQueue<ObjectRef<K>>,
     executor: Executor<K, R, P, Ctx, E>,
     timer: Option<Pin<Box<Sleep>>>,
+    turn: Turn,
     config: Config,
     shutdown: Shutdown,
     cancelled: bool,
@@ -61,6 +75,7 @@ where
             queue: WorkQueue::new(config.failures),
             executor,
             timer: None,
+            turn: Turn::Ended(0),
             config,
             shutdown,
             cancelled: false,
@@ -148,6 +163,19 @@ where
         }
     }
 
+    /// What to tell of a reconcile that has ended. It makes room for others.
+    fn come_out(
+        &mut self,
+        ended: Ended<K, E>,
+        in_a_row: u32,
+        cx: &mut Context<'_>,
+    ) -> <Self as Stream>::Item {
+        self.turn = Turn::Ended(in_a_row);
+        let item = self.settle(ended);
+        self.start(cx);
+        item
+    }
+
     /// A shutdown's order: the sources, the queue, what runs.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Phase {
         let phase = self.shutdown.poll_phase(self.config.drain_timeout, cx);
@@ -160,6 +188,15 @@ where
             self.executor.cancel();
         }
         phase
+    }
+
+    /// What still runs when nothing more is started.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<<Self as Stream>::Item>> {
+        if let Poll::Ready(Some(ended)) = self.executor.poll_ended(cx) {
+            return Poll::Ready(Some(self.settle(ended)));
+        }
+        let idle = self.executor.running() == 0 && !self.executor.has_ended();
+        if idle { Poll::Ready(None) } else { Poll::Pending }
     }
 }
 
@@ -178,33 +215,43 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        let running = this.poll_shutdown(cx) == Phase::Running;
-        // What has ended first: it makes room, and its memory is free again.
-        if let Poll::Ready(Some(ended)) = this.executor.poll_ended(cx) {
-            let item = this.settle(ended);
-            if running {
-                this.start(cx);
+        if this.poll_shutdown(cx) != Phase::Running {
+            return this.poll_rest(cx);
+        }
+        if let Turn::Ended(n) = this.turn
+            && n < IN_A_ROW
+            && let Poll::Ready(Some(ended)) = this.executor.poll_ended(cx)
+        {
+            return Poll::Ready(Some(this.come_out(ended, n + 1, cx)));
+        }
+        // Sources and tasks are asked after others have run: to a task that has done its share, all that is tokio's pretends to
+        // have nothing.
+        if this.turn == Turn::Ended(IN_A_ROW) || !coop::has_budget_remaining() {
+            this.turn = Turn::Others;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let in_a_row = match std::mem::replace(&mut this.turn, Turn::Ended(0)) {
+            Turn::Ended(n) => n,
+            Turn::Others => {
+                this.executor.reap(cx);
+                0
             }
-            return Poll::Ready(Some(item));
-        }
-        if !running {
-            let idle = this.executor.running() == 0 && !this.executor.has_ended();
-            return if idle { Poll::Ready(None) } else { Poll::Pending };
-        }
+        };
         let taken = this.poll_sources(cx);
         this.start(cx);
-        match taken {
-            Poll::Ready(Some(error)) => Poll::Ready(Some(Err(Error::QueueError(error)))),
-            // There is more: let others run in between.
-            Poll::Ready(None) => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            // What was started has not been asked yet whether it has ended.
-            Poll::Pending => match this.executor.poll_ended(cx) {
-                Poll::Ready(Some(ended)) => Poll::Ready(Some(this.settle(ended))),
-                Poll::Ready(None) | Poll::Pending => Poll::Pending,
-            },
+        if let Poll::Ready(Some(error)) = taken {
+            return Poll::Ready(Some(Err(Error::QueueError(error))));
         }
+        // What was started has not been asked yet whether it has ended.
+        if let Poll::Ready(Some(ended)) = this.executor.poll_ended(cx) {
+            // One more, since nobody else has run in between.
+            return Poll::Ready(Some(this.come_out(ended, in_a_row + 1, cx)));
+        }
+        if taken.is_ready() {
+            // There is more: let others run in between.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 }

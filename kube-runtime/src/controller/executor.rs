@@ -25,6 +25,8 @@ use tracing::Instrument;
 const SHORT: Duration = Duration::from_micros(50);
 /// How many reconciles are left to tasks from the beginning after one that has computed for longer.
 const LEFT_TO_TASKS: u32 = 100;
+/// How many tasks are reaped at once: a part of what tokio lets a task take in one go, which is 128.
+const REAPED: usize = 32;
 
 /// The user's functions, and what they are working on. Dropping it cancels every task.
 pub(super) struct Executor<K: Resource, R, P, Ctx, E: std::error::Error + 'static> {
@@ -33,7 +35,7 @@ pub(super) struct Executor<K: Resource, R, P, Ctx, E: std::error::Error + 'stati
     context: Arc<Ctx>,
     tasks: JoinSet<(Arc<K>, Result<Action, E>)>,
     running: HashMap<Id, ObjectRef<K>>,
-    /// What has ended where it was started.
+    /// What has ended where it was started, and what was reaped.
     ended: VecDeque<Ended<K, E>>,
     /// How many reconciles are still to be tasks from the beginning.
     left_to_tasks: u32,
@@ -109,7 +111,7 @@ where
         self.running.len()
     }
 
-    /// Whether one has ended where it was started.
+    /// Whether one has ended and waits to be taken.
     pub(super) fn has_ended(&self) -> bool {
         !self.ended.is_empty()
     }
@@ -121,6 +123,18 @@ where
             ready!(coop::poll_proceed(cx)).made_progress();
             return Poll::Ready(self.ended.pop_front());
         }
+        self.poll_tasks(cx)
+    }
+
+    /// Takes tasks that have ended, also while there is something that has ended where it was started: they come out behind it.
+    pub(super) fn reap(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..REAPED {
+            let Poll::Ready(Some(ended)) = self.poll_tasks(cx) else { return };
+            self.ended.push_back(ended);
+        }
+    }
+
+    fn poll_tasks(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended<K, E>>> {
         Poll::Ready(match ready!(self.tasks.poll_join_next_with_id(cx)) {
             None => None,
             Some(Ok((id, (object, result)))) => {
