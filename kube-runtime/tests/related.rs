@@ -209,8 +209,8 @@ async fn whom_an_object_named_is_reconciled_when_its_deletion_does_not_decode() 
     common::put(&sim, "a", "1");
     secret(&sim, "s", "a");
     let log = Arc::new(Log::default());
-    let config = watcher::Config::default().timeout(Duration::from_secs(5));
-    let mut results = named_by_secrets(&sim, config, &log);
+    let lists = watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch);
+    let mut results = named_by_secrets(&sim, lists.timeout(Duration::from_secs(5)), &log);
     run_for(1, &mut results).await;
     let bytes = r#"{"metadata":{"name":"s","namespace":"default"},"data":[]}"#;
     sim.faults().add(Rule::new(Fault::ReplaceObject { name: "s".into(), bytes: bytes.into() }));
