@@ -32,12 +32,10 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
         self.driver.set_timeout(timeout);
     }
 
-    /// Begins a cycle: its watch lasts for the timeout from now, or from when the first list is complete.
+    /// Begins a cycle: its watch lasts for the timeout from now, from the end of the wait after a failure, or from when the first
+    /// list is complete.
     pub(crate) fn begin(&mut self) {
         self.deadline = None;
-        if self.driver.is_synced() {
-            self.begin_watch();
-        }
     }
 
     fn begin_watch(&mut self) {
@@ -51,6 +49,11 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
     pub(crate) async fn next(&mut self) -> Option<Result<Event<K>>> {
         // Where events never cease nothing else would let other tasks run, or see that the time is over.
         tokio::task::coop::consume_budget().await;
+        if self.deadline.is_none() && self.driver.is_synced() {
+            // A cycle that did nothing but wait would pass for one in which nothing has happened.
+            self.driver.waited().await;
+            self.begin_watch();
+        }
         let event = match self.deadline {
             Some(deadline) if Instant::now() < deadline => {
                 tokio::time::timeout_at(deadline, self.driver.next()).await.ok()

@@ -76,3 +76,30 @@ async fn a_server_that_stops_answering_is_an_error() {
         assert!(begun.elapsed() < Duration::from_secs(120), "the reflector has not recovered");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_has_reached_no_server_does_not_pass_for_one_without_news() {
+    let sim = Sim::new();
+    let mut reflector = Reflector::<ConfigMap>::new(Api::all(client(&sim))).timeout(Duration::from_secs(1));
+    reflector.poll().await.unwrap();
+    sim.faults().add(Rule::new(Action::status(503)));
+    create(&sim, "one");
+    for poll in 0..8 {
+        assert!(reflector.poll().await.is_err(), "poll {poll} has asked nobody");
+    }
+    sim.faults().clear();
+    let begun = Instant::now();
+    reflector.poll().await.unwrap();
+    assert_eq!(reflector.read().len(), 1);
+    assert!(begun.elapsed() < Duration::from_secs(90), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_time_at_all_is_a_second_to_a_server() {
+    let sim = Sim::new();
+    let mut reflector = Reflector::<ConfigMap>::new(Api::all(client(&sim))).timeout(Duration::ZERO);
+    for poll in 0..200 {
+        reflector.poll().await.unwrap_or_else(|error| panic!("poll {poll}: {error}"));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

@@ -14,7 +14,8 @@ pub struct ParseFieldPathError {
 /// Fields to skip while objects are decoded: they cost neither memory nor the time to build them.
 ///
 /// A path names fields from the object's root, `[*]` every element of a list, and `*` every value of a map. Values whose keys
-/// hold a dot are written in brackets: `metadata.annotations["example.com/big"]`.
+/// hold a dot are written in brackets: `metadata.annotations["example.com/big"]`. What tells objects apart cannot be skipped: name,
+/// namespace, uid and resource version. A path to a field that objects do not have skips nothing.
 ///
 /// ```
 /// use kube_client::core::FieldSet;
@@ -28,6 +29,9 @@ pub struct ParseFieldPathError {
 pub struct FieldSet {
     root: FieldNode,
 }
+
+/// Fields of the metadata that are never skipped.
+const IDENTITY: [&str; 4] = ["name", "namespace", "uid", "resourceVersion"];
 
 /// What becomes of a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,6 +71,15 @@ impl FieldSet {
     pub fn and(mut self, other: Self) -> Self {
         self.root.merge(other.root);
         self
+    }
+
+    /// Whether something would be skipped that tells which object it is, and in which state.
+    fn takes_identity(&self) -> bool {
+        let named = |node: &FieldNode, name: &str| {
+            node.fields.get(name).or(node.values.as_deref()).is_some_and(|node| node.skip)
+        };
+        let metadata = self.root.fields.get("metadata").or(self.root.values.as_deref());
+        metadata.is_some_and(|node| node.skip || IDENTITY.iter().any(|name| named(node, name)))
     }
 
     /// Whether there are none.
@@ -178,6 +191,11 @@ impl FromStr for FieldSet {
             return Err(error("it is empty"));
         }
         node.skip = true;
+        if set.takes_identity() {
+            return Err(error(
+                "without metadata.name, namespace, uid and resourceVersion objects could not be told apart",
+            ));
+        }
         Ok(set)
     }
 }
@@ -243,6 +261,11 @@ mod tests {
             ("a[0]", "brackets"),
             ("a[*]b", "after ']'"),
             ("a[\"b\"", "']' is missing"),
+            ("metadata", "told apart"),
+            ("metadata.name", "told apart"),
+            ("metadata.*", "told apart"),
+            ("*", "told apart"),
+            ("*.uid", "told apart"),
         ] {
             let error = path.parse::<FieldSet>().unwrap_err().to_string();
             assert!(error.contains(problem), "{path}: {error}");

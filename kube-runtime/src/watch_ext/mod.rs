@@ -40,6 +40,10 @@ use std::sync::Arc;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// What can be decided by an object's labels or metadata is cheaper before it is decoded:
+/// [`Watcher::only_labelled`](crate::watcher::Watcher::only_labelled) and
+/// [`only_changes_of`](crate::watcher::Watcher::only_changes_of).
 pub trait WatchStreamExt: Stream {
     /// Waits after errors as watchers do by default.
     ///

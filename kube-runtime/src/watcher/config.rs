@@ -78,7 +78,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long the server keeps one watch open; rounded up to whole seconds.
+    /// How long the server keeps one watch open; rounded up to whole seconds, of which it is at least one. One that begins with
+    /// the present state is kept open for at least a minute, so that this may arrive.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -126,7 +127,7 @@ impl Config {
         self
     }
 
-    /// The number of objects in a page of a list.
+    /// The number of objects in a page of a list; 0 asks for all of them at once.
     #[must_use]
     pub fn page_size(mut self, page_size: u32) -> Self {
         self.page_size = Some(page_size);
@@ -190,7 +191,7 @@ impl Config {
         WatchParams {
             label_selector: self.label_selector.clone(),
             field_selector: self.field_selector.clone(),
-            timeout: self.timeout,
+            timeout: self.timeout.map(|timeout| timeout.max(Duration::from_secs(1))),
             bookmarks: self.bookmarks,
             send_initial_events: false,
         }

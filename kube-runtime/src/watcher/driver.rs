@@ -141,6 +141,16 @@ impl<K> Driver<K> {
         self.until = None;
     }
 
+    /// Waits for as long as the last failure asks for.
+    ///
+    /// Cancelling loses nothing.
+    pub(crate) async fn waited(&mut self) {
+        if let Io::Waiting(timer) = &mut self.io {
+            timer.await;
+            self.io = Io::Idle;
+        }
+    }
+
     /// Whether the stream pauses between two watches, rather than open one that would end at once.
     fn pauses_now(&self) -> bool {
         self.ended

@@ -60,7 +60,7 @@ impl ListParams {
         self
     }
 
-    /// At most so many objects in one answer; the rest follows by [`continue_token`](Self::continue_token).
+    /// At most so many objects in one answer, where 0 sets no limit; the rest follows by [`continue_token`](Self::continue_token).
     #[must_use]
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = Some(limit);
