@@ -56,11 +56,13 @@ pub(super) struct Packing<K> {
     tasks: VecDeque<Task<K>>,
     /// Of batches that are done.
     spare: Vec<Scratch>,
+    /// Whether more objects are expected.
+    more: bool,
 }
 
 impl<K> Default for Packing<K> {
     fn default() -> Self {
-        Self { filling: None, tasks: VecDeque::new(), spare: Vec::new() }
+        Self { filling: None, tasks: VecDeque::new(), spare: Vec::new(), more: false }
     }
 }
 
@@ -75,11 +77,12 @@ impl<K> Packing<K> {
             let scratch = self.spare.pop().unwrap_or_default();
             let (objects, texts) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
             self.filling = Some((runtime, Batch { objects, texts, scratch }));
+            self.more = true;
         }
         if let Some((_, batch)) = &mut self.filling {
             batch.objects.push(object.clone());
             if batch.objects.len() == BATCH {
-                self.flush(codec);
+                self.send(codec);
             }
         }
         true
@@ -87,6 +90,11 @@ impl<K> Packing<K> {
 
     /// There is no further object for now.
     pub(super) fn flush(&mut self, codec: &Arc<Codec<K>>) {
+        self.send(codec);
+        self.more = false;
+    }
+
+    fn send(&mut self, codec: &Arc<Codec<K>>) {
         if let Some((runtime, batch)) = self.filling.take() {
             self.tasks.push_back(Task(codec.start(&runtime, batch)));
         }
@@ -121,9 +129,10 @@ impl<K> Packing<K> {
         }
     }
 
-    /// Takes back what the next batch can use of one that is done with. Where there is none, it is given up: it may be large.
+    /// Takes back what the next batch can use of one that is done with. After the last one it is given up, since it may be
+    /// large, and not before: pieces that come and go while a store is filled leave a heap in which room is hard to find.
     pub(super) fn reuse(&mut self, batch: Batch<K>) {
-        if self.filling.is_none() && self.tasks.is_empty() {
+        if !self.more && self.tasks.is_empty() {
             self.spare.clear();
         } else {
             self.spare.push(batch.scratch);
