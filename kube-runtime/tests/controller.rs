@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{chain, maps, put, remove, text};
+use common::{Log, chain, maps, put, remove, text};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube_client::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -13,38 +13,12 @@ use kube_sim::Sim;
 use kube_sim::fault::{Action as Fault, Rule};
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 use tokio::time::{Instant, sleep};
-
-/// What the reconcilers of a test leave behind.
-#[derive(Default)]
-struct Log {
-    lines: Mutex<Vec<String>>,
-    running: AtomicUsize,
-    peak: AtomicUsize,
-}
-
-impl Log {
-    fn note(&self, line: impl Into<String>) {
-        self.lines.lock().unwrap().push(line.into());
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.lines.lock().unwrap())
-    }
-
-    /// Takes time, and notes how many do so at once.
-    async fn work(&self, time: Duration) {
-        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
-        self.peak.fetch_max(running, Ordering::SeqCst);
-        sleep(time).await;
-        self.running.fetch_sub(1, Ordering::SeqCst);
-    }
-}
 
 #[derive(Debug, thiserror::Error)]
 #[error("not today")]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::client;
+use common::{Log, client};
 use futures::{Stream, StreamExt, channel::mpsc};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::rbac::v1::ClusterRole;
@@ -16,38 +16,18 @@ use kube_sim::fault::{Action as Fault, Rule};
 use serde_json::json;
 use std::{
     convert::Infallible,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::time::{Instant, sleep};
-
-/// What was reconciled, and how many reconciles ran at once.
-#[derive(Default)]
-struct Log {
-    names: Mutex<Vec<String>>,
-    running: AtomicUsize,
-    peak: AtomicUsize,
-}
-
-impl Log {
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.names.lock().unwrap())
-    }
-}
+use tokio::time::Instant;
 
 async fn note<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Action, Infallible> {
-    log.names.lock().unwrap().push(object.name_any());
+    log.note(object.name_any());
     Ok(Action::await_change())
 }
 
 async fn note_slowly<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Action, Infallible> {
-    let running = log.running.fetch_add(1, Ordering::SeqCst) + 1;
-    log.peak.fetch_max(running, Ordering::SeqCst);
-    sleep(Duration::from_secs(2)).await;
-    log.running.fetch_sub(1, Ordering::SeqCst);
+    log.work(Duration::from_secs(2)).await;
     note(object, log).await
 }
 

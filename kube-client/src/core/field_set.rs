@@ -75,11 +75,10 @@ impl FieldSet {
 
     /// Whether something would be skipped that tells which object it is, and in which state.
     fn takes_identity(&self) -> bool {
-        let named = |node: &FieldNode, name: &str| {
-            node.fields.get(name).or(node.values.as_deref()).is_some_and(|node| node.skip)
-        };
-        let metadata = self.root.fields.get("metadata").or(self.root.values.as_deref());
-        metadata.is_some_and(|node| node.skip || IDENTITY.iter().any(|name| named(node, name)))
+        self.root.field("metadata").is_some_and(|metadata| {
+            let skipped = |name: &&str| metadata.field(name).is_some_and(FieldNode::skips);
+            metadata.skips() || IDENTITY.iter().any(skipped)
+        })
     }
 
     /// Whether there are none.

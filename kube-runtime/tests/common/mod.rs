@@ -6,6 +6,13 @@ use kube_client::{Api, Client, ResourceExt};
 use kube_runtime::watcher::{self, Event};
 use kube_sim::Sim;
 use serde_json::json;
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 pub(crate) fn client(sim: &Sim) -> Client {
     Client::new(sim.service(), "default")
@@ -52,4 +59,30 @@ pub(crate) fn short<O: std::borrow::Borrow<ConfigMap>>(item: watcher::Result<Eve
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// What the reconcilers of a test leave behind.
+#[derive(Default)]
+pub(crate) struct Log {
+    lines: Mutex<Vec<String>>,
+    pub(crate) running: AtomicUsize,
+    pub(crate) peak: AtomicUsize,
+}
+
+impl Log {
+    pub(crate) fn note(&self, line: impl Into<String>) {
+        self.lines.lock().unwrap().push(line.into());
+    }
+
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.lines.lock().unwrap())
+    }
+
+    /// Takes time, and notes how many do so at once.
+    pub(crate) async fn work(&self, time: Duration) {
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.peak.fetch_max(running, Ordering::SeqCst);
+        tokio::time::sleep(time).await;
+        self.running.fetch_sub(1, Ordering::SeqCst);
+    }
 }

@@ -11,6 +11,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
+    runtime::Runtime,
     sync::mpsc,
 };
 
@@ -56,6 +57,16 @@ async fn polite(answers: usize, answer: &'static [u8]) -> Polite {
 }
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// A runtime that does nothing unless someone runs it.
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// One for a server, which goes on by itself.
+fn serving() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
 
 async fn post(client: &Client) -> String {
     client.request_text(Request::post("/x").body(b"once".to_vec()).unwrap()).await.unwrap()
@@ -109,8 +120,7 @@ async fn an_answer_without_a_body_need_not_be_read() {
 
 #[test]
 fn a_client_outlives_a_runtime() {
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let serving = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let serving = serving();
     let mut server = serving.block_on(polite(usize::MAX, OK));
     server.config.pool_idle_timeout = Some(Duration::from_millis(50));
     let client = runtime().block_on(async { Client::try_from(server.config).unwrap() });
@@ -126,8 +136,7 @@ fn a_client_outlives_a_runtime() {
 
 #[test]
 fn a_connection_stays_with_the_runtime_that_watches_it() {
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let serving = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let serving = serving();
     let server = serving.block_on(polite(usize::MAX, OK));
     let client = Client::try_from(server.config).unwrap();
     // Neither notices what arrives while the other one runs.
@@ -143,8 +152,7 @@ fn a_connection_stays_with_the_runtime_that_watches_it() {
 
 #[test]
 fn connections_of_a_runtime_that_has_gone_are_closed() {
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let serving = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let serving = serving();
     let mut server = serving.block_on(polite(usize::MAX, OK));
     server.config.pool_idle_timeout = None;
     let client = Client::try_from(server.config).unwrap();
