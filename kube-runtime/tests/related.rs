@@ -209,3 +209,37 @@ async fn whom_an_object_named_is_reconciled_when_its_deletion_does_not_decode() 
         "{told:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_mapper_fails_for_its_object_alone() {
+    let sim = Sim::new();
+    common::put(&sim, "a", "1");
+    common::put(&sim, "b", "1");
+    secret(&sim, "s", "a");
+    let mapper = |secret: Secret| {
+        let names = &secret.annotations()["maps"];
+        assert!(names != "poison", "the mapper met its poison");
+        Some(ObjectRef::new(names).within("default"))
+    };
+    let log = Arc::new(Log::default());
+    let mut results = Controller::new(common::maps(&sim), watcher::Config::default())
+        .watches(Api::<Secret>::all(client(&sim)), watcher::Config::default(), mapper)
+        .run(note, controller::backoff_on_error, log.clone())
+        .boxed();
+    run_for(1, &mut results).await;
+    log.take();
+
+    secret(&sim, "s", "poison");
+    secret(&sim, "t", "b");
+    let mut errors = Vec::new();
+    while let Ok(Some(item)) = tokio::time::timeout(Duration::from_secs(1), results.next()).await {
+        errors.extend(item.err().map(|error| error.to_string()));
+    }
+    let error = "map default/s of /api/v1/secrets to the objects to reconcile: the mapper panicked: the mapper met its poison";
+    assert_eq!(errors, [error]);
+    assert_eq!(log.take(), ["b"], "the watch goes on after the panic");
+
+    sim.delete("v1", "Secret", "default", "s").unwrap();
+    run_for(1, &mut results).await;
+    assert_eq!(log.take(), ["a"], "the last names that the mapper returned are reconciled after a deletion");
+}

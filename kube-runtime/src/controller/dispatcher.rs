@@ -2,13 +2,13 @@
 //! ended.
 
 use super::action::Next;
+use super::error::SourceError;
 use super::executor::{Ended, Executor};
 use super::shutdown::{Phase, Shutdown};
 use super::source::Source;
 use super::{Action, Config, Error};
 use crate::queue::{Due, WorkQueue};
 use crate::reflector::{ObjectRef, Store};
-use crate::watcher;
 use futures::stream::SelectAll;
 use futures::{Stream, StreamExt, future::BoxFuture};
 use kube_client::Resource;
@@ -83,7 +83,7 @@ where
     }
 
     /// Takes what the sources name; the first failure of one. `Pending`: none has anything at present.
-    fn poll_sources(&mut self, cx: &mut Context<'_>) -> Poll<Option<watcher::Error>> {
+    fn poll_sources(&mut self, cx: &mut Context<'_>) -> Poll<Option<SourceError>> {
         for _ in 0..BATCH {
             match self.sources.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(key))) => {
@@ -241,7 +241,7 @@ where
         let taken = this.poll_sources(cx);
         this.start(cx);
         if let Poll::Ready(Some(error)) = taken {
-            return Poll::Ready(Some(Err(Error::QueueError(error))));
+            return Poll::Ready(Some(Err(error.into())));
         }
         // What was started has not been asked yet whether it has ended.
         if let Poll::Ready(Some(ended)) = this.executor.poll_ended(cx) {

@@ -17,7 +17,41 @@ pub enum Error<E: std::error::Error + 'static> {
     /// A shutdown did not wait any longer for a reconcile, and cancelled it.
     #[error("reconcile {0}: cancelled, since it did not end in time for the shutdown")]
     ReconcilerCancelled(Box<ObjectRef<DynamicObject>>),
+    /// The mapper of [`Controller::watches`](crate::Controller::watches) panicked for this object. The watch goes on.
+    #[error("map {object} of {resource} to the objects to reconcile: the mapper panicked: {message}")]
+    MapperPanicked {
+        /// The path of the watched collection.
+        resource: String,
+        /// The watched object, as `namespace/name` or `name`.
+        object: String,
+        /// The message of the panic.
+        message: String,
+    },
     /// A watch has failed; it heals itself.
     #[error("watch for changes to reconcile")]
     QueueError(#[source] watcher::Error),
+}
+
+impl<E: std::error::Error + 'static> From<SourceError> for Error<E> {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Watch(error) => Self::QueueError(error),
+            SourceError::MapperPanicked { resource, object, message } => {
+                Self::MapperPanicked { resource, object, message }
+            }
+        }
+    }
+}
+
+/// A failure of a source, before the type of the reconciler's error is known.
+#[derive(Debug)]
+pub(super) enum SourceError {
+    Watch(watcher::Error),
+    MapperPanicked { resource: String, object: String, message: String },
+}
+
+impl From<watcher::Error> for SourceError {
+    fn from(error: watcher::Error) -> Self {
+        Self::Watch(error)
+    }
 }

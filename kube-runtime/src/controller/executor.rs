@@ -3,18 +3,15 @@
 //! A reconcile that has nothing to wait for, as most have when nothing is to be done, ends where it is started. Any other one
 //! goes on as a task.
 
-use super::{Action, Error};
+use super::{Action, Error, panic};
 use crate::reflector::ObjectRef;
 use foldhash::HashMap;
 use kube_client::Resource;
 use std::{
-    any::Any,
     collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
-    thread,
     time::Duration,
 };
 use tokio::task::{Id, JoinError, JoinSet, coop};
@@ -71,10 +68,10 @@ where
 
     pub(super) fn start(&mut self, key: ObjectRef<K>, object: Arc<K>) {
         let span = tracing::info_span!("reconciling object", object.ref = %key);
-        let call = AssertUnwindSafe(|| (self.reconciler)(object.clone(), self.context.clone()));
-        let mut reconcile = match catch_unwind(call) {
+        let call = || (self.reconciler)(object.clone(), self.context.clone());
+        let mut reconcile = match panic::catch(call) {
             Ok(reconcile) => Box::pin(reconcile.instrument(span)),
-            Err(panic) => return self.ended.push_back(panicked(key, &*panic)),
+            Err(message) => return self.ended.push_back(panicked(key, message)),
         };
         match self.begin(reconcile.as_mut()) {
             Ok(Poll::Ready(result)) => {
@@ -85,12 +82,12 @@ where
                 let handle = self.tasks.spawn(async move { (object, reconcile.await) });
                 self.running.insert(handle.id(), key);
             }
-            Err(panic) => self.ended.push_back(panicked(key, &*panic)),
+            Err(message) => self.ended.push_back(panicked(key, message)),
         }
     }
 
     /// Polls a reconcile for the first time, unless such take long. Nobody is woken for it: as a task it is polled again.
-    fn begin<F: Future>(&mut self, reconcile: Pin<&mut F>) -> thread::Result<Poll<F::Output>> {
+    fn begin<F: Future>(&mut self, reconcile: Pin<&mut F>) -> Result<Poll<F::Output>, String> {
         if self.left_to_tasks > 0 {
             self.left_to_tasks -= 1;
             return Ok(Poll::Pending);
@@ -99,7 +96,7 @@ where
         // What it uses up must not count as the controller's own.
         let mut reconcile = coop::unconstrained(reconcile);
         let poll = || Pin::new(&mut reconcile).poll(&mut Context::from_waker(Waker::noop()));
-        let polled = catch_unwind(AssertUnwindSafe(poll));
+        let polled = panic::catch(poll);
         if begun.elapsed() > SHORT {
             self.left_to_tasks = LEFT_TO_TASKS;
         }
@@ -154,13 +151,13 @@ where
             Ok(action) => Ended { object: key, action, error: None },
             Err(error) => {
                 // It runs on the controller's own task: a panic in it is the object's failure, too.
-                let policy = AssertUnwindSafe(|| (self.error_policy)(object, &error, self.context.clone()));
-                match catch_unwind(policy) {
+                let policy = || (self.error_policy)(object, &error, self.context.clone());
+                match panic::catch(policy) {
                     Ok(action) => {
                         let error = Error::ReconcilerFailed(error, Box::new(key.clone().erase()));
                         Ended { object: key, action, error: Some(error) }
                     }
-                    Err(panic) => panicked(key, &*panic),
+                    Err(message) => panicked(key, message),
                 }
             }
         }
@@ -173,21 +170,16 @@ where
     K::DynamicType: Clone,
 {
     if let Ok(panic) = error.try_into_panic() {
-        return panicked(key, &*panic);
+        return panicked(key, panic::message(&*panic));
     }
     let error = Error::ReconcilerCancelled(Box::new(key.clone().erase()));
     Ended { object: key, action: Action::requeue_with_backoff(), error: Some(error) }
 }
 
-fn panicked<K: Resource, E: std::error::Error>(key: ObjectRef<K>, panic: &(dyn Any + Send)) -> Ended<K, E>
+fn panicked<K: Resource, E: std::error::Error>(key: ObjectRef<K>, message: String) -> Ended<K, E>
 where
     K::DynamicType: Clone,
 {
-    let error = Error::ReconcilerPanicked(Box::new(key.clone().erase()), message(panic));
+    let error = Error::ReconcilerPanicked(Box::new(key.clone().erase()), message);
     Ended { object: key, action: Action::requeue_with_backoff(), error: Some(error) }
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
 }

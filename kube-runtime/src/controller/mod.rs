@@ -9,6 +9,7 @@ mod dispatcher;
 mod error;
 mod executor;
 mod named;
+mod panic;
 mod shutdown;
 mod source;
 
@@ -132,6 +133,10 @@ where
     ///
     /// The names are kept for as long as there is the object that they were given for: those are reconciled, too, whom it
     /// named before it changed, or before it vanished while the watch was interrupted.
+    ///
+    /// A mapper that panics fails for this object alone: the stream of [`run`](Controller::run) yields
+    /// [`Error::MapperPanicked`]. The names that the mapper returned for the object before stay in force until it changes
+    /// again or is deleted.
     #[must_use]
     pub fn watches<Other, I>(
         self,

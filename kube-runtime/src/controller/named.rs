@@ -5,7 +5,7 @@ use crate::watcher::Event;
 use foldhash::HashMap;
 use kube_client::Resource;
 use kube_client::core::{ObjectMeta, ObjectOrigin, UndecodableObject};
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// A namespace and a name. Objects of the cluster are in the empty namespace, which no namespace is called.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +21,15 @@ impl Name {
 
     pub(super) fn of(meta: &ObjectMeta) -> Self {
         Self::new(meta.namespace.as_deref(), meta.name.as_deref())
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.namespace.is_empty() {
+            write!(f, "{}/", self.namespace)?;
+        }
+        f.write_str(&self.name)
     }
 }
 
@@ -48,17 +57,27 @@ where
         Self { dyntype, by_object: HashMap::default(), last: Arc::default() }
     }
 
-    /// Who is concerned by an event about an object, which comes with those whom it names.
-    pub(super) fn touched_by(&mut self, event: Event<(Name, Vec<ObjectRef<K>>)>) -> Vec<ObjectRef<K>> {
+    /// The objects to reconcile after an event. The event carries an object and the objects that the mapper returned for it;
+    /// `None` means that the mapper failed.
+    pub(super) fn touched_by(
+        &mut self,
+        event: Event<(Name, Option<Vec<ObjectRef<K>>>)>,
+    ) -> Vec<ObjectRef<K>> {
         match event {
             Event::Init => {
                 self.by_object.values_mut().for_each(|entry| entry.seen = false);
                 Vec::new()
             }
-            Event::InitApply((object, named)) | Event::Apply((object, named)) => self.applied(object, named),
+            Event::InitApply((object, Some(named))) | Event::Apply((object, Some(named))) => {
+                self.applied(object, named)
+            }
+            Event::InitApply((object, None)) | Event::Apply((object, None)) => {
+                self.keep(&object);
+                Vec::new()
+            }
             Event::Delete((object, named)) => {
                 let before = self.forget(&object);
-                self.told(&sorted(named), &before)
+                self.told(&sorted(named.unwrap_or_default()), &before)
             }
             Event::InitDone => {
                 let mut vanished = Vec::new();
@@ -82,10 +101,15 @@ where
             let before = self.forget(&name);
             return self.told(&before, &[]);
         }
-        if let Some(entry) = self.by_object.get_mut(&name) {
+        self.keep(&name);
+        Vec::new()
+    }
+
+    /// An object that a relist contains still exists, even if nobody knows which objects it names now.
+    fn keep(&mut self, object: &Name) {
+        if let Some(entry) = self.by_object.get_mut(object) {
             entry.seen = true;
         }
-        Vec::new()
     }
 
     fn applied(&mut self, object: Name, named: Vec<ObjectRef<K>>) -> Vec<ObjectRef<K>> {
@@ -132,7 +156,7 @@ mod tests {
     use Event::{Apply, Delete, Init, InitApply, InitDone};
     use k8s_openapi::api::core::v1::ConfigMap;
 
-    type Naming = (Name, Vec<ObjectRef<ConfigMap>>);
+    type Naming = (Name, Option<Vec<ObjectRef<ConfigMap>>>);
 
     fn object(name: &str) -> Name {
         Name::new(Some("ns"), Some(name))
@@ -143,7 +167,12 @@ mod tests {
 
     /// An object, and whom it names.
     fn naming(name: &str, names: &[&str]) -> Naming {
-        (object(name), names.iter().map(|name| ObjectRef::new(name).within("ns")).collect())
+        (object(name), Some(names.iter().map(|name| ObjectRef::new(name).within("ns")).collect()))
+    }
+
+    /// An object for which the mapper failed.
+    fn unmapped(name: &str) -> Naming {
+        (object(name), None)
     }
 
     fn undecodable(name: &str, origin: ObjectOrigin) -> UndecodableObject {
@@ -220,9 +249,24 @@ mod tests {
     }
 
     #[test]
+    fn keeps_the_previous_names_of_an_object_that_the_mapper_fails_for() {
+        check(vec![
+            (Ok(Apply(naming("a", &["x"]))), &["x"]),
+            (Ok(Apply(unmapped("a"))), &[]),
+            (Ok(Init), &[]),
+            (Ok(InitApply(unmapped("a"))), &[]),
+            (Ok(InitApply(unmapped("b"))), &[]),
+            (Ok(InitDone), &[]),
+            (Ok(Apply(naming("a", &["y"]))), &["x", "y"]),
+            (Ok(Delete(unmapped("a"))), &["y"]),
+            (Ok(Delete(unmapped("a"))), &[]),
+        ]);
+    }
+
+    #[test]
     fn objects_of_the_cluster_are_named_without_a_namespace() {
         let mut named = Named::<ConfigMap>::new(());
-        let touched = named.touched_by(Apply((object("a"), vec![ObjectRef::new("x").within("")])));
+        let touched = named.touched_by(Apply((object("a"), Some(vec![ObjectRef::new("x").within("")]))));
         assert_eq!(touched, [ObjectRef::new("x")]);
     }
 

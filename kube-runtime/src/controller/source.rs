@@ -1,6 +1,8 @@
 //! Sources: what tells a controller that an object may need work.
 
+use super::error::SourceError;
 use super::named::{Name, Named};
+use super::panic;
 use crate::reflector::{ObjectRef, Store, Writer, reflector};
 use crate::watcher::{self, Event, watcher};
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
@@ -10,7 +12,7 @@ use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
 
 /// Names of objects that may need work, without an end.
-pub(super) type Source<K> = BoxStream<'static, watcher::Result<ObjectRef<K>>>;
+pub(super) type Source<K> = BoxStream<'static, Result<ObjectRef<K>, SourceError>>;
 
 /// The controller's own objects: kept in the store, and named when they are new or change. One that is gone needs no work.
 ///
@@ -41,7 +43,7 @@ where
             Ok(Event::InitDone) => std::mem::take(&mut listed),
             Ok(Event::Apply(object)) => vec![name(&object)],
             Ok(Event::Delete(_)) => Vec::new(),
-            Err(error) => vec![Err(error)],
+            Err(error) => vec![Err(error.into())],
         })
     });
     named.boxed()
@@ -80,16 +82,25 @@ where
     I: IntoIterator<Item = ObjectRef<K>>,
 {
     let mut named = Named::new(dyntype);
+    let resource = api.resource_url().to_owned();
     let touched = watcher(api, wc).flat_map(move |event| {
         let (touched, error) = match event {
             Ok(event) => {
-                let event =
-                    event.map(|object| (Name::of(object.meta()), mapper(object).into_iter().collect()));
-                (named.touched_by(event), None)
+                let mut panicked = None;
+                let event = event.map(|object| {
+                    let name = Name::of(object.meta());
+                    let mapped = panic::catch(|| mapper(object).into_iter().collect());
+                    let mapped = mapped.map_err(|message| {
+                        let (resource, object) = (resource.clone(), name.to_string());
+                        panicked = Some(SourceError::MapperPanicked { resource, object, message });
+                    });
+                    (name, mapped.ok())
+                });
+                (named.touched_by(event), panicked)
             }
             Err(error) => {
                 let touched = error.undecodable().map(|object| named.touched_by_undecodable(object));
-                (touched.unwrap_or_default(), Some(error))
+                (touched.unwrap_or_default(), Some(error.into()))
             }
         };
         stream::iter(touched.into_iter().map(Ok).chain(error.map(Err)))
