@@ -201,7 +201,7 @@ impl<T: Send + 'static> Pipeline<T> {
                 Stage::Running(task, pieces) => match ready!(Pin::new(&mut task.0).poll(cx)) {
                     Ok(values) => *stage = Stage::Done(values.into_iter()),
                     Err(error) => match error.try_into_panic() {
-                        // The type's own code panicked.
+                        // A defect in `decode` itself: it catches panics of the type's own code.
                         Ok(panic) => std::panic::resume_unwind(panic),
                         // The runtime has shut down. A task without an await either runs to its end or never begins.
                         Err(_) => *stage = Stage::Raw(pieces.take().into_iter()),

@@ -20,6 +20,8 @@ pub(crate) use peek::{Head, event_head, head};
 use crate::core::FieldSet;
 use reader::Reader;
 use serde::de::{Deserialize, Error as _};
+use std::any::type_name;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use value::Value;
 
 type Result<T, E = serde_json::Error> = std::result::Result<T, E>;
@@ -28,12 +30,18 @@ type Result<T, E = serde_json::Error> = std::result::Result<T, E>;
 ///
 /// # Errors
 ///
-/// When the text is not JSON, or not a `T`; the error tells where.
+/// When the text is not JSON, or not a `T`, or when `T`'s implementation of `Deserialize` panics; the error has the position.
 pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldSet) -> Result<T> {
     let mut reader = Reader::new(utf8(text)?);
     let fields = (!skipped.is_empty()).then(|| skipped.root());
+    // `T::deserialize` is user code. A panic in it fails this value alone: it must not end a list, a watch or the task that
+    // polls it. The error has no panic message, because that may contain values of the object.
+    let deserialize = || T::deserialize(Value::new(&mut reader, fields));
+    let value = catch_unwind(AssertUnwindSafe(deserialize)).unwrap_or_else(|_panic| {
+        let name = type_name::<T>();
+        Err(serde_json::Error::custom(format_args!("the implementation of Deserialize of {name} panicked")))
+    });
     // Not taken apart when all is well, so that it need not be moved.
-    let value = T::deserialize(Value::new(&mut reader, fields));
     let error = match &value {
         Ok(_) => match reader.end() {
             Ok(()) => return value,
