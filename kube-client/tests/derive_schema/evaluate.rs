@@ -9,17 +9,13 @@ use serde_json::{Map, Value};
 pub(crate) fn accepts(schema: &Value, value: &Value) -> bool {
     let Some(node) = schema.as_object() else { return false };
     if value.is_null() {
-        return node.get("nullable") == Some(&Value::Bool(true)) || is_open(node);
+        return node.get("nullable") == Some(&Value::Bool(true));
     }
     has_type(node, value)
         && has_bounds(node, value)
         && has_values(node, value)
         && has_fields(node, value)
         && junctors(node, value)
-}
-
-fn is_open(node: &Map<String, Value>) -> bool {
-    !node.contains_key("type") && node.contains_key("x-kubernetes-preserve-unknown-fields")
 }
 
 fn has_type(node: &Map<String, Value>, value: &Value) -> bool {

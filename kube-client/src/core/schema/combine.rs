@@ -39,8 +39,11 @@ pub(super) fn union_of(rewriter: &mut Rewriter, nodes: Vec<Object>) -> Object {
 
 fn alternatives(rewriter: &mut Rewriter, node: &mut Object, one_of: bool, raw: Vec<Value>) {
     let count = raw.len();
-    let raw: Vec<Value> = raw.into_iter().filter(|variant| !nullable::is_null(variant)).collect();
+    let mut raw: Vec<Value> = raw.into_iter().filter(|variant| !nullable::is_null(variant)).collect();
     let null = raw.len() < count;
+    if type_of(node) == Some("object") {
+        raw.iter_mut().for_each(absent_object);
+    }
     let closed: Vec<bool> = raw.iter().map(is_closed).collect();
     let variants: Vec<Object> = raw.into_iter().map(|variant| rewriter.node(variant)).collect();
     if variants.is_empty() {
@@ -56,6 +59,14 @@ fn alternatives(rewriter: &mut Rewriter, node: &mut Object, one_of: bool, raw: V
         nullable::set(&mut whole);
     }
     intersect(rewriter, node, whole);
+}
+
+/// schemars writes a flattened `Option` as `anyOf: [T, {}]`: `{}` stands for an object without further fields. Read as any
+/// value, it would hide the fields of `T`, and the API server would prune them. A flattened `serde_json::Value` is `true`.
+fn absent_object(variant: &mut Value) {
+    if variant.as_object().is_some_and(Object::is_empty) {
+        *variant = json!({ "type": "object" });
+    }
 }
 
 /// Two or more variants: their union, what each needs, and what each is for.

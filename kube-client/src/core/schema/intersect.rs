@@ -22,12 +22,16 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Objec
         }
     }
     let typed = !is_anything(node);
+    let is_object = type_of(node) == Some("object");
     let other_is_anything = is_anything(&other);
     for (key, value) in other {
         match (key.as_str(), node.get_mut(&key)) {
             ("oneOf" | "anyOf", Some(own)) if *own != value => both(node, json!({ key: value })),
             (_, Some(own)) => merge(rewriter, &key, own, value),
-            ("x-kubernetes-preserve-unknown-fields", None) if typed && other_is_anything => {}
+            // An object that may also be any value keeps its unknown fields: without the flag the API server prunes them.
+            ("x-kubernetes-preserve-unknown-fields", None) if typed && !is_object && other_is_anything => {}
+            // Null passes only where both schemas allow it. A node without a type has not said yet what it allows.
+            ("nullable", None) if typed && other_is_anything => {}
             (_, None) => {
                 node.insert(key, value);
             }

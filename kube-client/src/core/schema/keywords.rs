@@ -265,6 +265,10 @@ pub(super) fn infer_type(node: &mut Object) {
             node.insert("type".to_owned(), json!(implied));
         }
         None => {
+            // Any value may be null, unless it is one of an enumeration.
+            if !node.contains_key("enum") {
+                nullable::set(node);
+            }
             node.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
         }
     }

@@ -12,9 +12,9 @@
 //! | enum, untagged, all variants objects | object with the properties of all variants, `anyOf` what each one needs |
 //! | enum, untagged, of an integer and a string | `x-kubernetes-int-or-string` |
 //! | enum whose variants have different types otherwise | any value (reported) |
-//! | `serde_json::Value` | any value (`x-kubernetes-preserve-unknown-fields`) |
+//! | `serde_json::Value` | any value, null included (`x-kubernetes-preserve-unknown-fields`, `nullable`) |
 //! | `HashMap<String, T>`, `HashMap<u32, T>` | object with `additionalProperties` |
-//! | `#[serde(flatten)]` of a struct | its properties |
+//! | `#[serde(flatten)]` of a struct, an enum, or an `Option` of one | its properties |
 //! | `#[serde(flatten)]` of a map | `x-kubernetes-preserve-unknown-fields` (reported if its values have a type) |
 //! | `HashSet<T>` | array with `x-kubernetes-list-type: set` for scalar items (others reported) |
 //! | `(A, B)` | array of two items; items of different types are any value (reported) |
@@ -123,7 +123,8 @@ pub(crate) fn generate<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>)
 
 fn generator() -> SchemaGenerator {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.inline_subschemas = true;
+        // Inlined, an `Option` of a schema without a `type` (`IntOrString`, `Quantity`) would lose its null.
+        settings.inline_subschemas = false;
         settings.meta_schema = None;
     });
     settings.into_generator()

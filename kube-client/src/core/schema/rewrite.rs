@@ -2,8 +2,6 @@
 //!
 //! Owns the path and the list of problems. What is done to a node in detail is in the other files.
 
-use std::collections::BTreeSet;
-
 use schemars::Schema;
 use serde_json::{Value, json};
 
@@ -23,8 +21,8 @@ pub(super) fn rewrite(schema: &mut Schema) -> Vec<SchemaProblem> {
 pub(super) struct Rewriter {
     /// The original, in which references are resolved.
     root: Value,
-    /// References that are being resolved: one that comes up again is recursive.
-    open: BTreeSet<String>,
+    /// References that are being resolved. A recursive one comes up again.
+    open: Vec<String>,
     path: String,
     problems: Vec<SchemaProblem>,
 }
@@ -75,10 +73,11 @@ impl Rewriter {
         result
     }
 
-    /// Puts what is referred to in place of the reference; keywords beside it win.
+    /// Puts what is referred to in place of the reference. Words beside it win, validations beside it apply too.
     fn reference(&mut self, beside: Object, reference: &Value) -> Object {
         let name = reference.as_str().unwrap_or_default().to_owned();
-        if self.open.contains(&name) {
+        // A recursive type is spelled out for two levels, so that the fields of its first children are validated.
+        if self.open.iter().filter(|open| **open == name).count() > 1 {
             self.problem(
                 "the type contains itself, which would make the schema infinite",
                 "spell out the levels that are needed, or give the field #[schemars(with = \"serde_json::Value\")]",
@@ -91,15 +90,12 @@ impl Rewriter {
             return annotate(anything(), &beside);
         };
         let merged = match target {
-            Value::Object(mut target) => {
-                target.extend(beside);
-                Value::Object(target)
-            }
+            Value::Object(target) => Value::Object(merge(target, beside)),
             other => other,
         };
-        self.open.insert(name.clone());
+        self.open.push(name);
         let node = self.node(merged);
-        self.open.remove(&name);
+        self.open.pop();
         node
     }
 
@@ -190,9 +186,35 @@ impl Rewriter {
     }
 }
 
-/// The schema of any value.
+/// Joins a referenced schema and the keywords beside the reference.
+fn merge(mut target: Object, mut beside: Object) -> Object {
+    let is_annotation = |key: &str| matches!(key, "title" | "description" | "default" | "examples");
+    let mut keys = beside.iter().filter(|(key, _)| !is_annotation(key));
+    let conflict = keys.any(|(key, value)| target.get(key).is_some_and(|other| other != value));
+    if !conflict {
+        target.extend(beside);
+        return target;
+    }
+    // A newtype variant of an internally tagged enum: the tag stands in `properties` beside the reference.
+    target.retain(|key, _| !(is_annotation(key) && beside.contains_key(key)));
+    match beside.get_mut("allOf") {
+        Some(Value::Array(all)) => all.push(Value::Object(target)),
+        _ => {
+            beside.insert("allOf".to_owned(), json!([target]));
+        }
+    }
+    beside
+}
+
+/// The schema of any value, null included.
+///
+/// Without `nullable` the API server drops a null on create, and with server-side apply it writes the object again for each
+/// apply, so that a controller that applies on every event never settles.
 pub(super) fn anything() -> Object {
-    Object::from_iter([("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true))])
+    let mut node =
+        Object::from_iter([("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true))]);
+    nullable::set(&mut node);
+    node
 }
 
 /// Keeps the words about a value when its schema is given up.

@@ -1,5 +1,6 @@
 //! Schemas of Rust types and hand-written ones, after rewriting.
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
@@ -29,7 +30,7 @@ fn check_type<T: JsonSchema>(expected: &Value) {
 }
 
 fn any() -> Value {
-    json!({ "x-kubernetes-preserve-unknown-fields": true })
+    json!({ "nullable": true, "x-kubernetes-preserve-unknown-fields": true })
 }
 
 #[test]
@@ -206,8 +207,10 @@ fn references_are_inlined_and_recursion_is_cut() {
             "$defs": { "Node": { "type": "object", "properties": { "next": { "$ref": "#/$defs/Node" } } } },
             "$ref": "#/$defs/Node",
         }),
-        ".next",
-        &json!({ "type": "object", "properties": { "next": any() } }),
+        ".next.next",
+        &json!({ "type": "object", "properties": {
+            "next": { "type": "object", "properties": { "next": any() } },
+        } }),
     );
     check_problem(json!({ "$ref": "https://example.com/schema" }), "", &any());
 }
@@ -288,4 +291,85 @@ fn a_keyword_that_does_not_decode_never_panics() {
     assert!(error.to_string().contains("does not decode"), "{error}");
     let schema = serde_json::to_value(super::schema_for::<Wrong>()).unwrap();
     assert_eq!(schema, json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true }));
+}
+
+#[test]
+fn fields_of_a_flattened_optional_enum_are_properties() {
+    #[derive(JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    enum Source {
+        Git { url: String },
+        File { path: String },
+    }
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    struct Spec {
+        name: String,
+        #[serde(flatten)]
+        source: Option<Source>,
+    }
+    check_type::<Spec>(&json!({
+        "type": "object",
+        "properties": {
+            "name": { "type": "string" },
+            "git": { "type": "object", "properties": { "url": { "type": "string" } }, "required": ["url"] },
+            "file": { "type": "object", "properties": { "path": { "type": "string" } }, "required": ["path"] },
+        },
+        "required": ["name"],
+    }));
+}
+
+#[test]
+fn an_object_that_may_be_any_value_keeps_unknown_fields() {
+    #[derive(JsonSchema)]
+    #[serde(untagged)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    enum Extra {
+        Known { a: i32 },
+        Any(Value),
+    }
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    struct Spec {
+        name: String,
+        #[serde(flatten)]
+        extra: Extra,
+    }
+    check_type::<Spec>(&json!({
+        "type": "object",
+        "properties": { "name": { "type": "string" } },
+        "required": ["name"],
+        "x-kubernetes-preserve-unknown-fields": true,
+    }));
+}
+
+#[test]
+fn values_of_any_type_may_be_null_and_options_without_a_type_are_nullable() {
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    struct Spec {
+        value: Value,
+        option: Option<Value>,
+        values: std::collections::BTreeMap<String, Value>,
+        port: IntOrString,
+        target: Option<IntOrString>,
+        ports: Vec<Option<IntOrString>>,
+    }
+    let mut schema = serde_json::to_value(try_schema_for::<Spec>().unwrap()).unwrap();
+    let port = schema["properties"]["port"].as_object_mut().unwrap();
+    let description = port.remove("description").unwrap();
+    let nullable =
+        json!({ "description": description, "nullable": true, "x-kubernetes-int-or-string": true });
+    assert_eq!(
+        schema["properties"],
+        json!({
+            "value": any(),
+            "option": any(),
+            "values": { "type": "object", "additionalProperties": any() },
+            "port": { "x-kubernetes-int-or-string": true },
+            "target": nullable,
+            "ports": { "type": "array", "items": nullable },
+        })
+    );
 }
