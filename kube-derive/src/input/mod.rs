@@ -6,6 +6,7 @@
 mod attrs;
 mod column;
 mod crates;
+mod field;
 mod keys;
 mod pair;
 mod scale;
@@ -13,7 +14,7 @@ mod scale;
 use proc_macro2::Span;
 use syn::{Attribute, Data, DeriveInput, Expr, Fields, Ident, Lit, Visibility};
 
-pub(crate) use self::{attrs::Attrs, column::Column, crates::Crates, pair::Pair, scale::Scale};
+pub(crate) use self::{attrs::Attrs, column::Column, crates::Crates, field::Field, pair::Pair, scale::Scale};
 
 /// Everything that the macro was given.
 pub(crate) struct Input {
@@ -29,8 +30,8 @@ pub(crate) struct Input {
 
 /// What kind of type the spec is, as far as the macro cares.
 pub(crate) enum Shape {
-    /// A struct with named fields: the field names and where they stand.
-    Named(Vec<Ident>),
+    /// A struct with named fields.
+    Named(Vec<Field>),
     /// A tuple or unit struct, or an enum.
     Other,
 }
@@ -70,7 +71,7 @@ impl Input {
         let shape = match input.data {
             Data::Struct(data) => match data.fields {
                 Fields::Named(fields) => {
-                    Shape::Named(fields.named.into_iter().filter_map(|f| f.ident).collect())
+                    Shape::Named(fields.named.into_iter().filter_map(Field::parse).collect())
                 }
                 _ => Shape::Other,
             },

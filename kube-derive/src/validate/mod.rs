@@ -206,12 +206,13 @@ fn no_spec(errors: &mut Errors, input: &Input) {
         return;
     };
     for field in fields {
-        let name = field.to_string();
-        if matches!(name.as_str(), "metadata" | "kind" | "api_version" | "status") {
-            errors.at(
-                field.span(),
-                format!("with `no_spec` a field cannot be called `{name}`: the root has one"),
-            );
+        let name = field.ident.to_string();
+        let renames = field.renames.iter().map(|rename| (rename.value(), rename.span()));
+        for (name, span) in std::iter::once((name, field.ident.span())).chain(renames) {
+            if matches!(name.as_str(), "metadata" | "kind" | "api_version" | "apiVersion" | "status") {
+                let message = format!("with `no_spec` a field cannot be called `{name}`: the root has one");
+                errors.at(span, message);
+            }
         }
     }
 }

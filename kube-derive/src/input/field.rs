@@ -1,0 +1,49 @@
+//! `Field`: a named field of the spec, with the names that serde gives it.
+
+use syn::{Attribute, Ident, LitStr, Token, meta::ParseNestedMeta, parenthesized};
+
+/// A named field.
+pub(crate) struct Field {
+    pub(crate) ident: Ident,
+    /// The names in `#[serde(rename = "..")]`, for both directions.
+    pub(crate) renames: Vec<LitStr>,
+}
+
+impl Field {
+    /// Reads a field. Serde reports what is wrong in its own attributes, so that it is ignored here.
+    pub(super) fn parse(field: syn::Field) -> Option<Self> {
+        let mut renames = Vec::new();
+        for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("serde")) {
+            parse_serde(attribute, &mut renames);
+        }
+        Some(Self { ident: field.ident?, renames })
+    }
+}
+
+fn parse_serde(attribute: &Attribute, renames: &mut Vec<LitStr>) {
+    let _ = attribute.parse_nested_meta(|meta| {
+        if !meta.path.is_ident("rename") {
+            return skip(&meta);
+        }
+        if meta.input.peek(Token![=]) {
+            renames.push(meta.value()?.parse()?);
+            return Ok(());
+        }
+        meta.parse_nested_meta(|direction| {
+            renames.push(direction.value()?.parse()?);
+            Ok(())
+        })
+    });
+}
+
+/// Steps over the value of another key, so that those behind it are read too.
+fn skip(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+    if meta.input.peek(Token![=]) {
+        meta.value()?.parse::<syn::Expr>()?;
+    } else if meta.input.peek(syn::token::Paren) {
+        let content;
+        parenthesized!(content in meta.input);
+        content.parse::<proc_macro2::TokenStream>()?;
+    }
+    Ok(())
+}
