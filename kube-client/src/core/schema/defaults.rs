@@ -16,6 +16,12 @@ pub(super) fn check(value: &Value, node: &Object) -> Result<(), String> {
     if value.is_null() {
         return if nullable::is_nullable(node) { Ok(()) } else { Err("the default is null".to_owned()) };
     }
+    if value.as_i64().is_none() && value.is_u64() {
+        return Err(format!(
+            "the default {value} is above {}, the largest integer of the API server",
+            i64::MAX
+        ));
+    }
     let found = type_of_value(value);
     let fits = match type_of(node) {
         Some("number") => matches!(found, "number" | "integer"),

@@ -274,6 +274,25 @@ pub(super) fn infer_type(node: &mut Object) {
     }
 }
 
+/// The largest `maximum` of an integer that the API server can compare with: it reads bounds as floating point numbers, and
+/// refuses every object where the bound does not fit into an `i64`.
+const LARGEST_MAXIMUM: f64 = 9_223_372_036_854_774_784.0;
+
+/// Drops a `maximum` of integers that no integer of the API server exceeds.
+pub(super) fn drop_unreachable_maximum(rewriter: &mut Rewriter, node: &mut Object) {
+    let maximum = node.get("maximum").and_then(Value::as_f64);
+    if type_of(node) != Some("integer") || maximum.is_none_or(|maximum| maximum <= LARGEST_MAXIMUM) {
+        return;
+    }
+    node.remove("maximum");
+    if node.remove("exclusiveMaximum") == Some(Value::Bool(true)) {
+        rewriter.problem(
+            "an exclusive maximum of this size is not one that the API server can compare with",
+            "leave the maximum out, or use a smaller one",
+        );
+    }
+}
+
 /// Drops keywords about values of other types than the node's: they say nothing, and the server refuses some.
 pub(super) fn drop_inapplicable(node: &mut Object) {
     let Some(own) = type_of(node).map(str::to_owned) else { return };

@@ -151,6 +151,7 @@ impl Rewriter {
         }
         keywords::infer_type(node);
         keywords::drop_inapplicable(node);
+        keywords::drop_unreachable_maximum(self, node);
         self.unique_items(node);
         if keywords::type_of(node) == Some("array") && !node.contains_key("items") {
             node.insert("items".to_owned(), Value::Object(anything()));

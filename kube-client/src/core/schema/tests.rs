@@ -373,3 +373,25 @@ fn values_of_any_type_may_be_null_and_options_without_a_type_are_nullable() {
         })
     );
 }
+
+#[test]
+fn bounds_and_defaults_beyond_64_bit_integers_are_left_out() {
+    check(
+        json!({ "type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX }),
+        &json!({ "type": "integer", "format": "int64", "minimum": i64::MIN }),
+    );
+    check(
+        json!({ "type": "number", "maximum": i64::MAX }),
+        &json!({ "type": "number", "maximum": i64::MAX }),
+    );
+    check(
+        json!({ "type": "integer", "maximum": i64::MAX - 1024, "default": i64::MAX - 2048 }),
+        &json!({ "type": "integer", "maximum": i64::MAX - 1024, "default": i64::MAX - 2048 }),
+    );
+    check_problem(
+        json!({ "type": "integer", "exclusiveMaximum": i64::MAX }),
+        "",
+        &json!({ "type": "integer" }),
+    );
+    check_problem(json!({ "type": "integer", "default": u64::MAX }), "", &json!({ "type": "integer" }));
+}
