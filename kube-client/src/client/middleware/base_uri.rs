@@ -1,5 +1,6 @@
 //! Puts the cluster's address before the path of each request.
 
+use futures::future::{Either, Ready, ready};
 use http::{
     Request, Uri,
     uri::{Authority, PathAndQuery, Scheme},
@@ -9,6 +10,8 @@ use std::{
     task::{Context, Poll},
 };
 use tower::{Layer, Service};
+
+use crate::error::{BoxError, Error};
 
 /// Makes [`BaseUri`].
 #[derive(Clone, Debug)]
@@ -26,11 +29,10 @@ impl BaseUriLayer {
         Some(Self { scheme: address.scheme()?.clone(), authority: address.authority()?.clone(), prefix })
     }
 
-    /// The full address of a request. One that has a host already is left alone.
+    /// The full address of a request; `None` if the two make no address.
+    ///
+    /// A scheme or a host in the request never counts: credentials must not reach another server.
     fn join(&self, uri: &Uri) -> Option<Uri> {
-        if uri.authority().is_some() {
-            return None;
-        }
         let mut parts = uri.clone().into_parts();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
@@ -59,20 +61,25 @@ pub(crate) struct BaseUri<S> {
     base: BaseUriLayer,
 }
 
-impl<S: Service<Request<B>>, B> Service<Request<B>> for BaseUri<S> {
+impl<S: Service<Request<B>, Error = BoxError>, B> Service<Request<B>> for BaseUri<S> {
     type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
+    type Error = BoxError;
+    type Future = Either<S::Future, Ready<Result<S::Response, BoxError>>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> S::Future {
-        if let Some(uri) = self.base.join(request.uri()) {
-            *request.uri_mut() = uri;
-        }
-        self.inner.call(request)
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let Some(uri) = self.base.join(request.uri()) else {
+            let what = format!(
+                "cannot put the cluster's address before the path {}; correct the path",
+                request.uri().path()
+            );
+            return Either::Right(ready(Err(Error::Request { what, source: None }.into())));
+        };
+        *request.uri_mut() = uri;
+        Either::Left(self.inner.call(request))
     }
 }
 
@@ -84,7 +91,7 @@ mod tests {
     fn check(base: &str, path: &str, expected: &str) {
         let base = BaseUriLayer::new(&base.parse().unwrap()).unwrap();
         let path: Uri = path.parse().unwrap();
-        assert_eq!(base.join(&path).unwrap_or(path).to_string(), expected);
+        assert_eq!(base.join(&path).unwrap().to_string(), expected);
     }
 
     #[test]
@@ -93,6 +100,8 @@ mod tests {
         check("https://h:6443/", "/", "https://h:6443/");
         check("https://h/k8s/c-1/", "/api?x=y", "https://h/k8s/c-1/api?x=y");
         check("http://[::1]:80/k8s", "/api", "http://[::1]:80/k8s/api");
-        check("https://h", "https://other/api", "https://other/api");
+        check("https://h", "https://other/api", "https://h/api");
+        check("https://h/k8s", "http://u:p@other:80/api?x=y", "https://h/k8s/api?x=y");
+        check("https://h", "http://other", "https://h/");
     }
 }

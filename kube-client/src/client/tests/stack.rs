@@ -82,6 +82,18 @@ async fn requests_get_address_headers_and_credentials() {
 }
 
 #[tokio::test]
+async fn an_absolute_request_address_never_sends_the_token_to_another_host() {
+    let (cluster, other) = (Server::http(echo).await, Server::http(echo).await);
+    let mut config = cluster.plain();
+    config.auth_info.token = Some("t0ken".to_owned().into());
+    let client = Client::try_from(config).unwrap();
+    let text = client.request_text(get(&format!("http://{}/api?x=1", other.address))).await.unwrap();
+    assert!(text.contains("GET /api?x=1\n") && text.contains("Bearer t0ken"), "{text}");
+    assert!(text.contains(&format!("host: {}\n", cluster.address)), "{text}");
+    assert_eq!(other.accepted.load(SeqCst), 0);
+}
+
+#[tokio::test]
 async fn answers_are_decoded_and_failures_are_api_errors() {
     let server = Server::http(|request| async move {
         let (code, body) = match request.uri().path() {
