@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::body::Body;
 use crate::{
-    core::{Status, StatusDetails, StatusSummary, reason},
+    core::{Status, StatusDetails, StatusSummary, decode_error, reason},
     error::{Error, Result},
 };
 
@@ -162,7 +162,7 @@ pub(super) fn parse_status(body: &[u8]) -> Option<Status> {
 pub(super) fn decode<T: DeserializeOwned>(asked: &Asked, body: &[u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| Error::Decode {
         what: format!("the response to {asked} ({} bytes)", body.len()),
-        source: error.into(),
+        source: decode_error(error).into(),
     })
 }
 

@@ -159,6 +159,7 @@ fn malformed_text_is_an_error_that_shows_no_secret() {
         ("users: [{name: u, user: s3cr3t}]", "users"),
         ("users: [{name: u, user: {token: 5}}]", "must be a string"),
         ("users: [{name: u, user: {token: [s3cr3t]}}]", "a string"),
+        ("users: [{name: u, user: {exec: {interactiveMode: s3cr3t}}}]", "unknown variant"),
         ("clusters: {a: b}", "clusters"),
         ("a: [", "line"),
         ("kind: Pod\napiVersion: v1", "kind `Pod`"),

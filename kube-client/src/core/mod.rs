@@ -12,6 +12,7 @@ mod gvk;
 mod metadata;
 mod object;
 mod params;
+mod redact;
 pub mod request;
 mod resource;
 mod response;
@@ -37,6 +38,9 @@ pub use params::{
     DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
     ValidationDirective, VersionMatch, WatchParams,
 };
+pub(crate) use redact::decode_error;
+#[cfg(feature = "client")]
+pub(crate) use redact::without_values;
 pub use request::Request;
 pub use resource::{
     ClusterResourceScope, DynamicResourceScope, NamespaceResourceScope, NamespaceScope, Representation,

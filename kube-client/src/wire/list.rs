@@ -1,7 +1,7 @@
 //! Splits a list into its items as its body arrives.
 
 use super::{MAX_OBJECT_BYTES, Split, WireError, scan::ValueScan};
-use crate::core::{ListMeta, TypeMeta};
+use crate::core::{ListMeta, TypeMeta, decode_error};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 
@@ -94,7 +94,7 @@ impl ListSplitter {
                         return Ok(Some(text));
                     }
                     Place::Key => {
-                        self.key = serde_json::from_slice(&text).map_err(WireError::ListHead)?;
+                        self.key = serde_json::from_slice(&text).map_err(head_error)?;
                         self.place = Place::Colon;
                     }
                     _ => {
@@ -200,7 +200,11 @@ impl Place {
 
 /// Reads a value of the head, `null` as its default.
 fn read<T: DeserializeOwned + Default>(text: &[u8]) -> Result<T, WireError> {
-    serde_json::from_slice::<Option<T>>(text).map(Option::unwrap_or_default).map_err(WireError::ListHead)
+    serde_json::from_slice::<Option<T>>(text).map(Option::unwrap_or_default).map_err(head_error)
+}
+
+fn head_error(error: serde_json::Error) -> WireError {
+    WireError::ListHead(decode_error(error))
 }
 
 #[cfg(test)]

@@ -123,6 +123,41 @@ async fn answers_are_decoded_and_failures_are_api_errors() {
 }
 
 #[tokio::test]
+async fn a_decode_error_contains_no_value_of_the_answer() {
+    use k8s_openapi::api::core::v1::Secret;
+    let object = r#"{"kind":"Secret","apiVersion":"v1","metadata":{"name":"a"},"data":"hunter2"}"#;
+    let server = Server::http(move |request| async move {
+        let text = match request.uri().path() {
+            "/api/v1/namespaces/default/secrets" => format!(
+                r#"{{"kind":"SecretList","apiVersion":"v1","metadata":{{"remainingItemCount":"hunter2"}},"items":[{object}]}}"#
+            ),
+            _ => object.to_owned(),
+        };
+        Response::new(Full::from(text))
+    })
+    .await;
+    let client = Client::try_from(server.plain()).unwrap();
+    let secrets = crate::Api::<Secret>::namespaced(client.clone(), "default");
+    let dynamic: crate::core::DynamicObject = serde_json::from_str(object).unwrap();
+    let errors: [Box<dyn std::error::Error>; 4] = [
+        Box::new(client.request::<Secret>(get("/any")).await.unwrap_err()),
+        Box::new(secrets.get("a").await.unwrap_err()),
+        Box::new(secrets.list(&crate::api::ListParams::default()).await.unwrap_err()),
+        Box::new(dynamic.try_parse::<Secret>().unwrap_err()),
+    ];
+    for error in &errors {
+        let mut text = format!("{error:?} {error}");
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text = format!("{text} {cause:?} {cause}");
+            source = cause.source();
+        }
+        assert!(text.contains("invalid type: string"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn layers_of_ones_own_see_requests_first() {
     let layer = tower::util::MapRequestLayer::new(|mut request: Request<Body>| {
         assert!(request.uri().authority().is_none());

@@ -74,7 +74,8 @@ impl DynamicObject {
             Some(name) => format!("object {name:?}"),
             None => "object without a name".to_owned(),
         };
-        let parsed = serde_json::to_value(self).and_then(serde_json::from_value);
+        let parsed =
+            serde_json::to_value(self).and_then(serde_json::from_value).map_err(crate::core::decode_error);
         parsed.map_err(|source| ParseDynamicObjectError { object, kind: std::any::type_name::<K>(), source })
     }
 }

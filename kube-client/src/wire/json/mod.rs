@@ -5,7 +5,7 @@
 //! have, so that vectors are made in their final size; and a text is checked to be UTF-8 once, not string by string. What is
 //! skipped is not looked at: only its brackets are counted.
 //!
-//! Errors are serde_json's, with line and column. Everything that serde_json reads, this reads alike.
+//! Errors are serde_json's, with line and column and without the values that it quotes. Everything that serde_json reads, this reads alike.
 
 mod access;
 mod key;
@@ -17,7 +17,7 @@ mod value;
 pub use peek::Sight;
 pub(crate) use peek::{Head, event_head, head};
 
-use crate::core::FieldSet;
+use crate::core::{FieldSet, without_values};
 use reader::Reader;
 use serde::de::{Deserialize, Error as _};
 use std::any::type_name;
@@ -30,7 +30,8 @@ type Result<T, E = serde_json::Error> = std::result::Result<T, E>;
 ///
 /// # Errors
 ///
-/// When the text is not JSON, or not a `T`, or when `T`'s implementation of `Deserialize` panics; the error has the position.
+/// When the text is not JSON, or not a `T`, or when `T`'s implementation of `Deserialize` panics. The error has the position,
+/// and contains no value of the text.
 pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldSet) -> Result<T> {
     let mut reader = Reader::new(utf8(text)?);
     let fields = (!skipped.is_empty()).then(|| skipped.root());
@@ -49,6 +50,8 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldS
         },
         Err(error) => error.to_string(),
     };
+    // Before the position is cut off: a value may contain that text too.
+    let error = without_values(&error);
     // Errors of values that serde_json has read know a position within that value.
     let problem = error.split(" at line ").next().unwrap_or_default();
     Err(at_position(problem, reader.before()))

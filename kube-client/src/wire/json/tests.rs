@@ -203,8 +203,8 @@ fn errors_say_what_and_where() {
         n: u8,
     }
     for (text, expected) in [
-        ("{\"n\":\n \"x\"}", "invalid type: string \"x\", expected u8 at line 2 column 4"),
-        ("{\"n\":300}", "invalid value: integer `300`, expected u8 at line 1 column 8"),
+        ("{\"n\":\n \"x\"}", "invalid type: string, expected u8 at line 2 column 4"),
+        ("{\"n\":300}", "invalid value: integer, expected u8 at line 1 column 8"),
         ("{}", "missing field `n` at line 1 column 2"),
         ("{\"n\":1", "EOF while parsing an object at line 1 column 6"),
         ("{\"n\":1}x", "trailing characters at line 1 column 7"),
@@ -214,7 +214,7 @@ fn errors_say_what_and_where() {
         assert_eq!(error.to_string(), expected, "{text}");
     }
     let error = decode::<Vec<Vec<u8>>>(b"[[1,\n\"x\"\n]\n]", &FieldSet::none()).unwrap_err();
-    assert_eq!(error.to_string(), "invalid type: string \"x\", expected u8 at line 2 column 3");
+    assert_eq!(error.to_string(), "invalid type: string, expected u8 at line 2 column 3");
     let error = decode::<Value>(b"[\"a\", \"\xff\"]", &FieldSet::none()).unwrap_err();
     assert_eq!(error.to_string(), "bytes that are not UTF-8 at line 1 column 7");
 }

@@ -1,0 +1,101 @@
+//! Error messages of decoders without the values that they quote.
+//!
+//! serde puts the offending value into its messages, and that value may be a password.
+
+use serde::de::Error as _;
+
+/// The names that serde gives to the type of a value.
+const TYPES: [&str; 18] = [
+    "boolean",
+    "integer",
+    "floating point",
+    "character",
+    "string",
+    "byte array",
+    "unit value",
+    "Option value",
+    "newtype struct",
+    "sequence",
+    "map",
+    "enum",
+    "unit variant",
+    "newtype variant",
+    "tuple variant",
+    "struct variant",
+    "null",
+    "number",
+];
+
+/// The error with the type and the place of what is wrong, and without its value.
+pub(crate) fn decode_error(error: serde_json::Error) -> serde_json::Error {
+    let message = error.to_string();
+    let redacted = without_values(&message);
+    // serde_json takes line and column out of the text again.
+    if redacted == message { error } else { serde_json::Error::custom(redacted) }
+}
+
+/// A decoder's message without the values that it quotes.
+pub(crate) fn without_values(message: &str) -> String {
+    for introduction in ["invalid type: ", "invalid value: "] {
+        if let Some(start) = message.find(introduction).map(|at| at + introduction.len()) {
+            // The value may contain this text too: the last one is serde's own.
+            let end = message[start..].rfind(", expected").map_or(message.len(), |at| start + at);
+            let found = &message[start..end];
+            let name = TYPES.into_iter().find(|name| found.starts_with(name)).unwrap_or("a value");
+            return format!("{}{name}{}", &message[..start], &message[end..]);
+        }
+    }
+    let introduction = "unknown variant ";
+    if let Some(start) = message.find(introduction) {
+        let value = start + introduction.len();
+        let end =
+            [", expected", ", there are no variants"].iter().find_map(|after| message[value..].rfind(after));
+        let rest = end.map_or("", |at| &message[value + at..]);
+        return format!("{}unknown variant{rest}", &message[..start]);
+    }
+    // Parsers of times and numbers quote their input.
+    match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            format!("{}...{}", &message[..=first], &message[last..])
+        }
+        _ => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decode_message_keeps_type_and_place_and_drops_the_value() {
+        for (message, expected) in [
+            (
+                "users[0].user: invalid type: string \"hunter2, expected\", expected struct AuthInfo at line 2",
+                "users[0].user: invalid type: string, expected struct AuthInfo at line 2",
+            ),
+            ("invalid value: integer `300`, expected u8", "invalid value: integer, expected u8"),
+            ("invalid value: hunter2", "invalid value: a value"),
+            (
+                "unknown variant `hunter2`, expected `a` or `b` at line 1 column 9",
+                "unknown variant, expected `a` or `b` at line 1 column 9",
+            ),
+            ("unknown variant `hunter2`, there are no variants", "unknown variant, there are no variants"),
+            (
+                "failed to parse \"hunter\"2\" as a year at line 1",
+                "failed to parse \"...\" as a year at line 1",
+            ),
+            ("missing field `name` at line 1 column 2", "missing field `name` at line 1 column 2"),
+            ("did not find expected key", "did not find expected key"),
+        ] {
+            assert_eq!(without_values(message), expected);
+        }
+    }
+
+    #[test]
+    fn a_redacted_error_keeps_line_and_column() {
+        let error = serde_json::from_str::<Vec<u8>>("[1,\n \"hunter2\"]").unwrap_err();
+        let error = decode_error(error);
+        assert_eq!((error.line(), error.column()), (2, 10));
+        assert!(!format!("{error:?} {error}").contains("hunter2"), "{error:?}");
+    }
+}
