@@ -83,6 +83,12 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
     /// If the configuration cannot be used: a certificate, a key, a token file, an address, or a setting that is not
     /// supported.
     fn try_from(config: Config) -> Result<Self> {
+        // Errors and logs name the server: what stands before its host would be in all of them.
+        if config.cluster_url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(unusable(
+                "cluster_url must not hold a user name or a password: give them in Config::auth_info",
+            ));
+        }
         let base = BaseUriLayer::new(&config.cluster_url)
             .ok_or_else(|| unusable("cluster_url needs a scheme and a host, as in https://10.0.0.1:6443"))?;
         let identity = Arc::new(ClientIdentity::default());

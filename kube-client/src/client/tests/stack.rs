@@ -348,6 +348,16 @@ async fn calls_run_side_by_side_and_connections_are_reused() {
 }
 
 #[test]
+fn a_cluster_address_with_a_password_is_refused_and_not_repeated() {
+    for url in ["https://me:s3cr3t@10.0.0.1:6443", "http://s3cr3t@localhost:8001"] {
+        let error = Client::try_from(Config::new(url.parse().unwrap())).unwrap_err();
+        let text = format!("{error:?} {error} {}", std::error::Error::source(&error).unwrap());
+        assert!(text.contains("cluster_url must not hold a user name"), "{text}");
+        assert!(!text.contains("s3cr3t"), "{text}");
+    }
+}
+
+#[test]
 fn credentials_do_not_go_over_plain_http_to_another_machine() {
     let client = |url: &str, change: fn(&mut Config)| {
         let mut config = Config::new(url.parse().unwrap());
