@@ -149,7 +149,12 @@ fn tls_for(config: &Config, identity: Arc<ClientIdentity>) -> Result<Option<Tls>
         _ => return Err(unusable("cluster_url must begin with https:// or http://")),
     }
     let trust = match &config.root_cert {
-        _ if config.accept_invalid_certs => Trust::Anyone,
+        Some(_) if config.accept_invalid_certs => {
+            return Err(unusable(
+                "root_cert is not allowed beside accept_invalid_certs, which would ignore it: set only one of the two",
+            ));
+        }
+        None if config.accept_invalid_certs => Trust::Anyone,
         Some(authorities) => Trust::Authorities(authorities),
         None => Trust::System,
     };

@@ -68,6 +68,11 @@ pub(super) fn resolve(
             .map_err(|error| of_cluster(authority_field(cluster), error))?;
     config.root_cert = authority.map(|certificates| certificates.iter().map(|der| der.to_vec()).collect());
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
+    if config.accept_invalid_certs && config.root_cert.is_some() {
+        let why =
+            "it is not allowed beside insecure-skip-tls-verify, which would ignore it; remove one of the two";
+        return Err(of_cluster(authority_field(cluster), FieldError::Invalid(why.to_owned())));
+    }
     config.disable_compression = cluster.disable_compression.unwrap_or(false);
     config.tls_server_name = cluster.tls_server_name.clone().filter(|name| !name.is_empty());
     config.proxy_url = match cluster.proxy_url.as_deref().filter(|url| !url.is_empty()) {

@@ -154,6 +154,30 @@ fn bad_fields_are_named() {
 }
 
 #[test]
+fn a_certificate_authority_beside_insecure_skip_tls_verify_is_refused() {
+    let pair = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
+    let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair.cert.pem());
+    let cluster = format!(
+        "{{server: 'https://x', insecure-skip-tls-verify: true, certificate-authority-data: {data}}}"
+    );
+    check_field(&cluster, "{}", &["cluster `k`", "certificate-authority-data", "insecure-skip-tls-verify"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.crt");
+    fs::write(&file, pair.cert.pem()).unwrap();
+    let cluster = format!(
+        "{{server: 'https://x', insecure-skip-tls-verify: true, certificate-authority: '{}'}}",
+        file.display()
+    );
+    check_field(&cluster, "{}", &["certificate-authority of cluster `k`", "insecure-skip-tls-verify"]);
+
+    let mut config = Config::new("https://10.0.0.1".parse().unwrap());
+    config.root_cert = Some(vec![pair.cert.der().to_vec()]);
+    config.accept_invalid_certs = true;
+    let message = chain(&crate::Client::try_from(config).unwrap_err());
+    assert!(message.contains("root_cert") && message.contains("accept_invalid_certs"), "{message}");
+}
+
+#[test]
 fn malformed_text_is_an_error_that_shows_no_secret() {
     for (text, part) in [
         ("users: [{name: u, user: s3cr3t}]", "users"),

@@ -60,7 +60,7 @@ async fn an_unknown_authority_an_expired_and_an_early_certificate_are_told_apart
         TransportKind::Tls,
         &["unknown authority", "certificate-authority", &host],
     );
-    config.accept_invalid_certs = true;
+    (config.root_cert, config.accept_invalid_certs) = (None, true);
     assert_eq!(version(config).await.unwrap(), "v1.37.2");
 
     let expired = authority.issue(&["127.0.0.1"], |params| {
