@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use http::{Method, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use std::{
@@ -13,6 +14,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use super::response::Asked;
 use crate::error::{BoxError, Error, Result, TransportKind};
 
 /// A request's or a response's body: bytes that are there, or that arrive.
@@ -22,7 +24,11 @@ pub struct Body(Kind);
 
 enum Kind {
     Once(Option<Bytes>),
-    Frames(UnsyncBoxBody<Bytes, BoxError>),
+    Frames {
+        body: UnsyncBoxBody<Bytes, BoxError>,
+        /// The request that this answers, for errors.
+        asked: Option<Box<Asked>>,
+    },
 }
 
 impl Body {
@@ -43,7 +49,7 @@ impl Body {
             return own.take().unwrap_or_default();
         }
         match body {
-            Some(body) => Self(Kind::Frames(body.map_err(Into::into).boxed_unsync())),
+            Some(body) => Self::frames(body.map_err(Into::into).boxed_unsync()),
             None => Self::empty(),
         }
     }
@@ -56,7 +62,19 @@ impl Body {
         E: Into<BoxError>,
     {
         let frames = stream.map(|piece| piece.map(|data| Frame::data(data.into())).map_err(Into::into));
-        Self(Kind::Frames(BodyExt::boxed_unsync(StreamBody::new(frames))))
+        Self::frames(BodyExt::boxed_unsync(StreamBody::new(frames)))
+    }
+
+    fn frames(body: UnsyncBoxBody<Bytes, BoxError>) -> Self {
+        Self(Kind::Frames { body, asked: None })
+    }
+
+    /// The same body, whose errors name the request that it answers. The first call counts: it knows the server.
+    pub(super) fn answering(mut self, method: &Method, uri: &Uri) -> Self {
+        if let Kind::Frames { asked: asked @ None, .. } = &mut self.0 {
+            *asked = Some(Box::new(Asked { method: method.clone(), uri: uri.clone() }));
+        }
+        self
     }
 
     /// Reads everything into one piece. There is no limit on the size.
@@ -69,7 +87,7 @@ impl Body {
     pub async fn collect_bytes(self) -> Result<Bytes> {
         match self.0 {
             Kind::Once(bytes) => Ok(bytes.unwrap_or_default()),
-            Kind::Frames(_) => Ok(self.collect().await?.to_bytes()),
+            Kind::Frames { .. } => Ok(self.collect().await?.to_bytes()),
         }
     }
 
@@ -82,7 +100,7 @@ impl Body {
     pub(crate) fn try_clone(&self) -> Option<Self> {
         match &self.0 {
             Kind::Once(bytes) => Some(Self(Kind::Once(bytes.clone()))),
-            Kind::Frames(_) => None,
+            Kind::Frames { .. } => None,
         }
     }
 }
@@ -94,33 +112,39 @@ impl HttpBody for Body {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         match &mut self.get_mut().0 {
             Kind::Once(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Frames(body) => {
-                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(broken)))
-            }
+            Kind::Frames { body, asked } => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|error| broken(error, asked.as_deref())))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Once(bytes) => bytes.is_none(),
-            Kind::Frames(body) => body.is_end_stream(),
+            Kind::Frames { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Once(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Kind::Frames(body) => body.size_hint(),
+            Kind::Frames { body, .. } => body.size_hint(),
         }
     }
 }
 
-fn broken(error: BoxError) -> Error {
+fn broken(error: BoxError, asked: Option<&Asked>) -> Error {
     match error.downcast::<Error>() {
         Ok(own) => *own,
         Err(source) => Error::Transport {
             kind: TransportKind::Broken,
-            what: "the connection broke while the response body was being read".to_owned(),
+            what: match asked {
+                Some(asked) => {
+                    let host = asked.uri.authority().map(|host| format!(" to {host}")).unwrap_or_default();
+                    format!("the connection{host} broke while the response body of {asked} was being read")
+                }
+                None => "the connection broke while a body was being read".to_owned(),
+            },
             source: Some(source),
         },
     }
@@ -149,7 +173,7 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Once(bytes) => write!(f, "Body({} bytes)", bytes.as_ref().map_or(0, Bytes::len)),
-            Kind::Frames(_) => f.write_str("Body(stream)"),
+            Kind::Frames { .. } => f.write_str("Body(stream)"),
         }
     }
 }

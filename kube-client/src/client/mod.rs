@@ -91,7 +91,9 @@ impl Client {
     /// # Cancel safety
     /// See [`Client`].
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>> {
-        self.service.send(request).await.map_err(Error::from_box)
+        let asked = Asked::of(&request);
+        let response = self.service.send(request).await.map_err(Error::from_box)?;
+        Ok(response.map(|body| body.answering(&asked.method, &asked.uri)))
     }
 
     /// Sends a request and returns the response if it is a success; its body has not been read yet.

@@ -276,6 +276,25 @@ async fn a_connection_that_breaks_is_told_from_one_that_was_never_made() {
 }
 
 #[tokio::test]
+async fn a_body_that_breaks_off_names_verb_path_and_server() {
+    for limit in [None, Some(Duration::from_secs(60))] {
+        let mut config = raw(|mut stream| async move { stream.write_all(PART).await.unwrap() }).await;
+        config.read_timeout = limit;
+        let host = config.cluster_url.authority().unwrap().to_string();
+        let error = Client::try_from(config).unwrap().request_text(get("/version?x=1")).await.unwrap_err();
+        let wanted =
+            format!("the connection to {host} broke while the response body of GET /version was being read");
+        assert_eq!(error.to_string(), wanted);
+    }
+    let service = tower::service_fn(|_: Request<Body>| async {
+        let pieces = futures::stream::iter([Ok("half"), Err("reset")]);
+        Ok::<_, crate::error::BoxError>(Response::new(Body::wrap_stream(pieces)))
+    });
+    let error = Client::new(service, "default").request_text(get("/x")).await.unwrap_err();
+    assert!(error.to_string().contains("response body of GET /x"), "{error}");
+}
+
+#[tokio::test]
 async fn dropping_a_request_or_its_body_closes_the_connection() {
     for answers in [false, true] {
         let (closed, noticed) = tokio::sync::oneshot::channel();

@@ -143,7 +143,8 @@ impl Service<Request<Body>> for Transport {
                 Err(error) => Err(error),
             };
             match sent {
-                Ok(mut response) => {
+                Ok(response) => {
+                    let mut response = response.map(|body| body.answering(&method, &uri));
                     // For errors, which name the server.
                     if let (true, Some(server)) = (response.status().is_client_error(), uri.authority()) {
                         response.extensions_mut().insert(server.clone());
