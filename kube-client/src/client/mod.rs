@@ -6,6 +6,7 @@
 mod auth;
 mod body;
 mod builder;
+mod clock;
 mod middleware;
 mod response;
 mod service;

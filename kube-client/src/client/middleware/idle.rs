@@ -11,7 +11,7 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::{
-    client::body::Body,
+    client::{body::Body, clock},
     error::{Error, Result, Wait},
 };
 
@@ -85,7 +85,7 @@ impl HttpBody for IdleBody {
         let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(this.limit)));
         if !this.waiting {
             this.waiting = true;
-            timer.as_mut().reset(Instant::now() + this.limit);
+            timer.as_mut().reset(clock::after(Instant::now(), this.limit));
         }
         timer.as_mut().poll(cx).map(|()| {
             this.waiting = false;
@@ -127,6 +127,16 @@ mod tests {
         assert_eq!(limit_of("/api/v1/pods?watch=false&labelSelector=watch", None), Some(60));
         assert_eq!(limit_of("/x?watch=true", Some(IdleLimit::after(Duration::from_secs(5)))), Some(5));
         assert_eq!(limit_of("/x", Some(IdleLimit::NONE)), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_beyond_the_clock_never_ends_a_body() {
+        let pieces = stream::iter([5u64]).then(|pause| async move {
+            sleep(Duration::from_secs(pause)).await;
+            Ok::<_, Error>("x")
+        });
+        let mut body = IdleBody::new(Body::wrap_stream(pieces), Duration::MAX, "GET /x".to_owned());
+        assert!(body.frame().await.unwrap().is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -79,7 +79,7 @@ where
             _ => return outcome,
         };
         let wait = wait(&policy, tries, reason);
-        if started.elapsed() + wait > policy.total {
+        if started.elapsed().saturating_add(wait) > policy.total {
             return outcome;
         }
         let Some(again) = clone_request(&spare) else { return outcome };
@@ -220,6 +220,14 @@ mod tests {
         let response = RetryLayer(policy).layer(service).oneshot(request).await.unwrap();
         assert_eq!(response.status(), code);
         (tries.load(SeqCst), started.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_wait_beyond_the_clock_ends_the_tries() {
+        let policy = RetryPolicy::default().initial(Duration::MAX);
+        let service = service_fn(|_: Request<Body>| async { answer(503, None) });
+        let request = Request::get("/x").body(Body::empty()).unwrap();
+        assert_eq!(RetryLayer(policy).layer(service).oneshot(request).await.unwrap().status(), 503);
     }
 
     #[tokio::test(start_paused = true)]

@@ -295,6 +295,35 @@ async fn a_body_that_breaks_off_names_verb_path_and_server() {
 }
 
 #[tokio::test]
+async fn limits_beyond_the_clock_are_limits_that_never_pass() {
+    let server = Server::http(|_| async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        version()
+    })
+    .await;
+    let mut config = server.plain();
+    for limit in [
+        &mut config.connect_timeout,
+        &mut config.tls_timeout,
+        &mut config.response_timeout,
+        &mut config.read_timeout,
+        &mut config.write_timeout,
+        &mut config.pool_idle_timeout,
+        &mut config.tcp_keepalive,
+    ] {
+        *limit = Some(Duration::MAX);
+    }
+    config.retry = RetryPolicy::default().initial(Duration::MAX).total(Duration::MAX);
+    let client = Client::try_from(config).unwrap();
+    for _ in 0..2 {
+        client.apiserver_version().await.unwrap();
+        // The task that closes idle connections gets its turn.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(server.accepted.load(SeqCst), 1);
+}
+
+#[tokio::test]
 async fn dropping_a_request_or_its_body_closes_the_connection() {
     for answers in [false, true] {
         let (closed, noticed) = tokio::sync::oneshot::channel();

@@ -31,6 +31,9 @@ use super::{
 };
 use crate::error::{BoxError, TransportKind, Wait};
 
+/// The longest pause that Linux takes; with a longer one it would refuse the whole setting.
+const LONGEST_KEEPALIVE: Duration = Duration::from_secs(32_767);
+
 /// How long the steps of a connection may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -82,12 +85,13 @@ impl Connector {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(limits.connect);
-        tcp.set_keepalive(limits.keepalive);
-        tcp.set_keepalive_interval(limits.keepalive);
-        tcp.set_keepalive_retries(limits.keepalive.map(|_| 3));
+        let keepalive = limits.keepalive.map(|pause| pause.min(LONGEST_KEEPALIVE));
+        tcp.set_keepalive(keepalive);
+        tcp.set_keepalive_interval(keepalive);
+        tcp.set_keepalive_retries(keepalive.map(|_| 3));
         #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
         // Keepalive probes only a silent connection; this bounds one with bytes under way.
-        tcp.set_tcp_user_timeout(limits.keepalive.map(|pause| pause * 4));
+        tcp.set_tcp_user_timeout(keepalive.map(|pause| pause * 4));
         Self { tcp, dial, tls, limits }
     }
 

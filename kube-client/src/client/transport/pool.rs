@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::link::Link;
+use crate::client::clock;
 
 /// Where a connection leads, since which change of certificates, and who watches it: only equal ones stand in for each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +149,7 @@ async fn reap(pool: Weak<Pool>, keep: Duration) {
             };
             oldest.since
         };
-        sleep_until(oldest + keep).await;
+        sleep_until(clock::after(oldest, keep)).await;
     }
 }
 
