@@ -2,7 +2,7 @@
 
 use super::complete::Complete;
 use super::{Api, GetParams, ListParams, ListStream, ObjectList, PartialObjectMeta};
-use crate::core::{Request, TypeMeta};
+use crate::core::{Request, Status, TypeMeta};
 use crate::{Error, Result};
 use futures::TryStreamExt;
 use serde::de::DeserializeOwned;
@@ -125,6 +125,7 @@ async fn collect<T: DeserializeOwned + Send + 'static>(mut stream: ListStream<T>
 
 /// Whether a failure is about an object that does not exist, rather than about a resource that is not served.
 fn names_an_object(error: &Error) -> bool {
-    error.is_not_found()
-        && error.status().and_then(|s| s.details.as_ref()).is_some_and(|d| !d.name.is_empty())
+    let undetailed_or_named = |status: &Status| status.details.as_ref().is_none_or(|d| !d.name.is_empty());
+    // A resource that is not served has no `Status` at all, or one with details that name nothing.
+    error.is_not_found() && error.status().is_some_and(undetailed_or_named)
 }

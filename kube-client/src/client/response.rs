@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::body::Body;
 use crate::{
-    core::{Status, StatusDetails, StatusSummary, decode_error, reason},
+    core::{Status, StatusCause, StatusDetails, StatusSummary, decode_error, reason},
     error::{Error, Result},
 };
 
@@ -20,6 +20,8 @@ use crate::{
 const FAILURE_LIMIT: usize = 1 << 20;
 /// How long it may take. A watch may pause for as long as it likes, but one that was refused is no watch.
 const FAILURE_WAIT: Duration = Duration::from_secs(10);
+/// The reason of the cause of a `Status` that stands for another kind of answer (`meta/v1 CauseType`).
+const UNEXPECTED: &str = "UnexpectedServerResponse";
 /// How much of a body that is no `Status` goes into the message.
 const EXCERPT: usize = 256;
 
@@ -91,7 +93,11 @@ fn status_of(
 ) -> Status {
     let mut status = parse_status(body).unwrap_or_else(|| {
         let code = code.as_u16();
-        Status::failure(&describe(asked, code, headers, body), reason::from_code(code))
+        let message = describe(asked, code, headers, body);
+        // As client-go has it: this tells a made-up `Status` from one that a server sends without details.
+        let cause = StatusCause { reason: UNEXPECTED.to_owned(), ..StatusCause::default() };
+        let details = StatusDetails { causes: vec![cause], ..StatusDetails::default() };
+        Status::failure(&message, reason::from_code(code)).with_details(details)
     });
     status.status = Some(StatusSummary::Failure);
     if status.code == 0 {

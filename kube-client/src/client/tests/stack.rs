@@ -158,6 +158,31 @@ async fn a_decode_error_contains_no_value_of_the_answer() {
 }
 
 #[tokio::test]
+async fn get_opt_is_none_for_a_not_found_status_without_details_and_an_error_for_an_unserved_resource() {
+    let server = Server::http(|request| async move {
+        let status = |rest: &str| format!(r#"{{"kind":"Status","apiVersion":"v1","code":404{rest}}}"#);
+        let body = match request.uri().path().rsplit('/').next().unwrap() {
+            "reason" => status(r#","reason":"NotFound""#),
+            "code" => status(""),
+            "named" => status(r#","reason":"NotFound","details":{"name":"named","kind":"configmaps"}"#),
+            "resource" => status(r#","reason":"NotFound","details":{}"#),
+            _ => "404 page not found".to_owned(),
+        };
+        Response::builder().status(404).body(Full::from(body)).unwrap()
+    })
+    .await;
+    let client = Client::try_from(server.plain()).unwrap();
+    let maps = crate::Api::<ConfigMap>::namespaced(client, "default");
+    for name in ["reason", "code", "named"] {
+        assert!(maps.get_opt(name).await.unwrap().is_none(), "{name}");
+        assert!(maps.get_metadata_opt(name).await.unwrap().is_none(), "{name}");
+    }
+    for name in ["resource", "page"] {
+        assert!(maps.get_opt(name).await.unwrap_err().is_not_found(), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn layers_of_ones_own_see_requests_first() {
     let layer = tower::util::MapRequestLayer::new(|mut request: Request<Body>| {
         assert!(request.uri().authority().is_none());
