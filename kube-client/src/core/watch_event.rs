@@ -1,6 +1,6 @@
 //! `WatchEvent`: one event of a watch.
 
-use super::{Status, TypeMeta};
+use super::{Status, TypeMeta, response::null_as_default};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
@@ -80,6 +80,6 @@ pub struct BookmarkMeta {
     /// The version up to which nothing is missing.
     pub resource_version: String,
     /// Annotations, such as the one that closes initial events.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }

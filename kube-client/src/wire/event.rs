@@ -163,6 +163,14 @@ mod tests {
     }
 
     #[test]
+    fn a_bookmark_may_have_null_annotations() {
+        check(
+            "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"Item\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"5\",\"annotations\":null}}}\n",
+            &["@5"],
+        );
+    }
+
+    #[test]
     fn a_bad_object_is_named_and_the_rest_goes_on() {
         check(
             "{\"type\":\"MODIFIED\",\"object\":{\"metadata\":{\"name\":\"a\",\"namespace\":\"ns\"},\"spec\":{\"n\":\"x\"}}}\n\

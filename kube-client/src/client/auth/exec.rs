@@ -220,9 +220,14 @@ impl ExecPlugin {
 
     /// The clock of the runtime at which something expires that is dated by the clock on the wall.
     fn expiry(&self, text: &str) -> Result<Instant> {
-        let at: jiff::Timestamp = text.parse().map_err(|error: jiff::Error| {
-            self.failed("printed an expirationTimestamp that is no RFC 3339 time", Some(error.into()))
-        })?;
+        let at = match text.parse::<jiff::Timestamp>() {
+            Ok(at) => at,
+            // The last day of the year 9999, which plugins print for "never".
+            Err(_) if is_beyond_timestamps(text) => jiff::Timestamp::MAX,
+            Err(_) => {
+                return Err(self.failed("printed an expirationTimestamp that is no RFC 3339 time", None));
+            }
+        };
         let left = Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or_default();
         let left = if left > LEEWAY * 2 { left.saturating_sub(LEEWAY) } else { left };
         let now = Instant::now();
@@ -258,6 +263,15 @@ impl fmt::Debug for ExecPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExecPlugin").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// Whether a text is a time with an offset that is valid, and later than a timestamp can be.
+fn is_beyond_timestamps(text: &str) -> bool {
+    jiff::fmt::temporal::Pieces::parse(text).is_ok_and(|pieces| {
+        pieces.time().is_some()
+            && pieces.offset().is_some()
+            && pieces.date() >= jiff::civil::date(9999, 12, 30)
+    })
 }
 
 #[derive(Serialize)]

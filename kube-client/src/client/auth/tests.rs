@@ -244,6 +244,20 @@ mod exec {
     }
 
     #[tokio::test]
+    async fn an_expiry_beyond_the_last_timestamp_is_never() {
+        for time in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999+00:00", "9999-12-31T00:00:00-12:00"] {
+            let folder = tempfile::tempdir().unwrap();
+            let status = format!(r#"{{"token":"t","expirationTimestamp":"{time}"}}"#);
+            let exec = plugin(folder.path(), &format!("echo '{{{HEAD},\"status\":{status}}}'"));
+            let (seen, service) = server(None);
+            let service = AuthLayer(credentials(&user(exec)).unwrap()).layer(service);
+            service.clone().oneshot(post()).await.unwrap();
+            service.oneshot(post()).await.unwrap();
+            assert_eq!((sent(&seen).len(), runs(folder.path())), (2, 1), "{time}");
+        }
+    }
+
+    #[tokio::test]
     async fn credentials_that_stay_refused_do_not_run_the_plugin_for_every_request() {
         let folder = tempfile::tempdir().unwrap();
         let exec = plugin(folder.path(), &format!("echo '{{{HEAD},\"status\":{{\"token\":\"t\"}}}}'"));
