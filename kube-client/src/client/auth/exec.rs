@@ -135,10 +135,12 @@ impl ExecPlugin {
         };
         let mut command = self.command(interactive)?;
         let what = format!("exec plugin `{}`", self.command);
-        let output = timeout(limit, command.output())
+        // `Command::output` would capture stderr, and with it what a login asks the user to do.
+        let child = command.spawn().map_err(|source| self.not_started(source))?;
+        let output = timeout(limit, child.wait_with_output())
             .await
             .map_err(|_| Error::Timeout { wait: Wait::Credentials, after: limit, what })?
-            .map_err(|source| self.not_started(source))?;
+            .map_err(|source| self.failed("cannot be waited for", Some(source.into())))?;
         let cached = self.understand(&output)?;
         *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some(cached.clone());
         Ok(cached)

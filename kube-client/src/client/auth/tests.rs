@@ -257,6 +257,22 @@ mod exec {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_plugin_writes_to_the_stderr_of_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("stderr");
+        let script = format!(
+            "readlink /proc/$$/fd/2 > '{}'; echo '{{{HEAD},\"status\":{{\"token\":\"t\"}}}}'",
+            out.display()
+        );
+        let (_, service) = server(None);
+        let layer = AuthLayer(credentials(&user(plugin(folder.path(), &script))).unwrap());
+        layer.layer(service).oneshot(post()).await.unwrap();
+        let own = fs::read_link("/proc/self/fd/2").unwrap();
+        assert_eq!(fs::read_to_string(out).unwrap().trim(), own.to_str().unwrap());
+    }
+
     #[tokio::test]
     async fn credentials_that_stay_refused_do_not_run_the_plugin_for_every_request() {
         let folder = tempfile::tempdir().unwrap();
