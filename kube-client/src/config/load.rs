@@ -144,8 +144,17 @@ fn parse(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
         source: without_values(&error.to_string()).into(),
     };
     let mut merged: Option<Kubeconfig> = None;
+    // Errors about a text without merge keys keep their line.
+    let has_merge_keys = text.contains("<<");
     for document in yaml_serde::Deserializer::from_str(text) {
-        let Some(next) = Option::<Kubeconfig>::deserialize(document).map_err(fail)? else { continue };
+        let next = if has_merge_keys {
+            let mut value = yaml_serde::Value::deserialize(document).map_err(fail)?;
+            merge_keys(&mut value).map_err(fail)?;
+            yaml_serde::from_value(value).map_err(fail)?
+        } else {
+            Option::<Kubeconfig>::deserialize(document).map_err(fail)?
+        };
+        let Some(next) = next else { continue };
         check(&next, origin)?;
         merged = Some(match merged {
             None => next,
@@ -153,6 +162,18 @@ fn parse(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
         });
     }
     Ok(merged.unwrap_or_default())
+}
+
+/// Replaces YAML merge keys (`<<: *base`) by what they stand for, the inner ones first: a base may have a base itself.
+fn merge_keys(value: &mut yaml_serde::Value) -> Result<(), yaml_serde::Error> {
+    match value {
+        yaml_serde::Value::Mapping(mapping) => {
+            mapping.values_mut().try_for_each(merge_keys)?;
+            value.apply_merge()
+        }
+        yaml_serde::Value::Sequence(items) => items.iter_mut().try_for_each(merge_keys),
+        _ => Ok(()),
+    }
 }
 
 fn check(config: &Kubeconfig, origin: &str) -> Result<(), KubeconfigError> {

@@ -178,6 +178,26 @@ fn a_certificate_authority_beside_insecure_skip_tls_verify_is_refused() {
 }
 
 #[test]
+fn merge_keys_of_yaml_are_merged() {
+    let text = "
+current-context: c
+x-first: &first {tls-server-name: api.internal, proxy-url: 'http://first:1'}
+x-second: &second {<<: *first, proxy-url: 'http://second:2'}
+clusters:
+- name: k
+  cluster: {<<: [*second, {disable-compression: true}], server: 'https://x'}
+users: [{name: u, user: {token: t}}]
+contexts: [{name: c, context: {cluster: k, user: u}}]
+";
+    let config = resolve_with(text, &KubeConfigOptions::default()).unwrap();
+    assert_eq!(config.tls_server_name.as_deref(), Some("api.internal"));
+    assert_eq!(config.proxy_url.unwrap(), "http://second:2/");
+    assert!(config.disable_compression);
+    let message = chain(&Kubeconfig::from_yaml("clusters: [{name: a, <<: s3cr3t}]").unwrap_err());
+    assert!(message.contains("merging") && !message.contains("s3cr3t"), "{message}");
+}
+
+#[test]
 fn malformed_text_is_an_error_that_shows_no_secret() {
     for (text, part) in [
         ("users: [{name: u, user: s3cr3t}]", "users"),
