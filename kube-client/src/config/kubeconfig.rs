@@ -92,8 +92,10 @@ pub struct Preferences {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NamedExtension {
     /// Its name.
+    #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
     /// Whatever that tool keeps there.
+    #[serde(default)]
     pub extension: Value,
 }
 
@@ -101,6 +103,7 @@ pub struct NamedExtension {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct NamedCluster {
     /// The name that contexts refer to.
+    #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
     /// How to reach it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,6 +166,7 @@ impl std::fmt::Debug for Cluster {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct NamedContext {
     /// Its name.
+    #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
     /// What it joins.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,7 +177,7 @@ pub struct NamedContext {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Context {
     /// The cluster's name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub cluster: String,
     /// The user's name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,19 +194,19 @@ pub struct Context {
 }
 
 impl Kubeconfig {
-    /// The cluster of that name.
-    pub(super) fn cluster(&self, name: &str) -> Option<&Cluster> {
-        self.clusters.iter().find(|named| named.name == name)?.cluster.as_ref()
+    /// The cluster of that name; an entry without content is an empty one.
+    pub(super) fn cluster(&self, name: &str) -> Option<Cluster> {
+        Some(self.clusters.iter().find(|named| named.name == name)?.cluster.clone().unwrap_or_default())
     }
 
-    /// The user of that name.
-    pub(super) fn user(&self, name: &str) -> Option<&AuthInfo> {
-        self.auth_infos.iter().find(|named| named.name == name)?.auth_info.as_ref()
+    /// The user of that name; an entry without content is an anonymous one.
+    pub(super) fn user(&self, name: &str) -> Option<AuthInfo> {
+        Some(self.auth_infos.iter().find(|named| named.name == name)?.auth_info.clone().unwrap_or_default())
     }
 
-    /// The context of that name.
-    pub(super) fn context(&self, name: &str) -> Option<&Context> {
-        self.contexts.iter().find(|named| named.name == name)?.context.as_ref()
+    /// The context of that name; an entry without content is an empty one.
+    pub(super) fn context(&self, name: &str) -> Option<Context> {
+        Some(self.contexts.iter().find(|named| named.name == name)?.context.clone().unwrap_or_default())
     }
 }
 

@@ -18,8 +18,8 @@ impl Kubeconfig {
     pub fn merge(mut self, next: Self) -> Result<Self, KubeconfigError> {
         same(&self.kind, &next.kind, &next)?;
         same(&self.api_version, &next.api_version, &next)?;
-        self.kind = self.kind.or(next.kind);
-        self.api_version = self.api_version.or(next.api_version);
+        self.kind = self.kind.filter(|kind| !kind.is_empty()).or(next.kind);
+        self.api_version = self.api_version.filter(|version| !version.is_empty()).or(next.api_version);
         self.preferences = self.preferences.or(next.preferences);
         self.current_context = self.current_context.filter(|name| !name.is_empty()).or(next.current_context);
         append(&mut self.clusters, next.clusters, |named| &named.name);
@@ -43,11 +43,14 @@ impl Kubeconfig {
 #[expect(clippy::ref_option, reason = "the fields are compared as they are")]
 fn same(first: &Option<String>, second: &Option<String>, next: &Kubeconfig) -> Result<(), KubeconfigError> {
     match (first, second) {
-        (Some(first), Some(second)) if first != second => Err(KubeconfigError::WrongKind {
-            origin: next.origin(),
-            api_version: next.api_version.clone().unwrap_or_default(),
-            kind: next.kind.clone().unwrap_or_default(),
-        }),
+        // An empty one says nothing, as when a single file is checked.
+        (Some(first), Some(second)) if first != second && !first.is_empty() && !second.is_empty() => {
+            Err(KubeconfigError::WrongKind {
+                origin: next.origin(),
+                api_version: next.api_version.clone().unwrap_or_default(),
+                kind: next.kind.clone().unwrap_or_default(),
+            })
+        }
         _ => Ok(()),
     }
 }

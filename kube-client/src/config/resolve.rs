@@ -116,7 +116,7 @@ fn select(kubeconfig: &Kubeconfig, options: &KubeConfigOptions) -> Result<Select
     };
 
     let cluster_name = options.cluster.clone().unwrap_or_else(|| context.cluster.clone());
-    let Some(cluster) = kubeconfig.cluster(&cluster_name).cloned() else {
+    let Some(cluster) = kubeconfig.cluster(&cluster_name) else {
         return Err(KubeconfigError::NoSuchCluster {
             origin,
             name: cluster_name,
@@ -127,7 +127,7 @@ fn select(kubeconfig: &Kubeconfig, options: &KubeConfigOptions) -> Result<Select
     // A context without a user is an anonymous one.
     let user_name = options.user.clone().or_else(|| context.user.clone()).unwrap_or_default();
     let user = match kubeconfig.user(&user_name) {
-        Some(user) => user.clone(),
+        Some(user) => user,
         None if user_name.is_empty() => AuthInfo::default(),
         None => {
             return Err(KubeconfigError::NoSuchUser {
@@ -150,7 +150,7 @@ fn select_context(
     let current = kubeconfig.current_context.clone().filter(|name| !name.is_empty());
     match options.context.clone().or(current) {
         Some(name) => match kubeconfig.context(&name) {
-            Some(context) => Ok((Some(name), context.clone())),
+            Some(context) => Ok((Some(name), context)),
             None => Err(KubeconfigError::NoSuchContext { origin: origin.to_owned(), name, known: known() }),
         },
         None if options.cluster.is_some() => Ok((None, Context::default())),
@@ -174,6 +174,6 @@ fn exec_cluster(cluster: &Cluster, config: &Config) -> ExecAuthCluster {
         insecure_skip_tls_verify: cluster.insecure_skip_tls_verify,
         certificate_authority_data: (!authority.is_empty()).then(|| STANDARD.encode(authority)),
         proxy_url: cluster.proxy_url.clone(),
-        config: extension.map(|extension| extension.extension.clone()),
+        config: extension.map(|extension| extension.extension.clone()).filter(|config| !config.is_null()),
     }
 }

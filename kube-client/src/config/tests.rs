@@ -198,6 +198,41 @@ contexts: [{name: c, context: {cluster: k, user: u}}]
 }
 
 #[test]
+fn incomplete_entries_that_are_not_selected_do_not_refuse_a_kubeconfig() {
+    let text = "
+kind: ''
+current-context: c
+clusters:
+- name: k
+  cluster:
+    server: 'https://x'
+    extensions: [{name: client.authentication.k8s.io/exec}, {extension: {}}]
+- cluster: {server: 'https://y'}
+- name: empty
+users:
+- name: u
+  user: {exec: {command: login, apiVersion: client.authentication.k8s.io/v1, provideClusterInfo: null}}
+- user: {auth-provider: {config: null}}
+- {name: anonymous, user: null}
+- {name: missing}
+contexts:
+- {name: c, context: {cluster: k, user: u}}
+- {name: a, context: {cluster: k, user: anonymous}}
+- {name: m, context: {cluster: k, user: missing}}
+- {name: n, context: {cluster: null, user: null}}
+- context: {cluster: k}
+---
+kind: Config
+apiVersion: v1
+";
+    let config = resolve_with(text, &KubeConfigOptions::default()).unwrap();
+    assert!(config.auth_info.exec.is_some_and(|exec| !exec.provide_cluster_info));
+    for name in ["a", "m"] {
+        assert!(resolve_with(text, &context(name)).unwrap().auth_info.exec.is_none(), "{name}");
+    }
+}
+
+#[test]
 fn malformed_text_is_an_error_that_shows_no_secret() {
     for (text, part) in [
         ("users: [{name: u, user: s3cr3t}]", "users"),

@@ -19,6 +19,7 @@ use super::{
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct NamedAuthInfo {
     /// The name that contexts refer to.
+    #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
     /// Its credentials.
     #[serde(rename = "user", skip_serializing_if = "Option::is_none")]
@@ -103,6 +104,7 @@ impl fmt::Debug for AuthInfo {
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct AuthProviderConfig {
     /// Its name, such as `oidc`.
+    #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
     /// Its settings, tokens among them.
     #[serde(default, deserialize_with = "null_as_default")]
@@ -148,7 +150,7 @@ pub struct ExecConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interactive_mode: Option<ExecInteractiveMode>,
     /// Whether the command is told about the cluster.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub provide_cluster_info: bool,
     /// What it is told; filled when a [`Config`](crate::Config) is made and `provide_cluster_info` is set.
     #[serde(skip)]
