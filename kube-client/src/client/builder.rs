@@ -190,10 +190,8 @@ fn dial(proxy: Option<&Uri>) -> Result<Dial> {
             let config = tls::client_config(&Trust::System, Arc::default())?;
             http(443, Some(Arc::new(config)))
         }
-        // As curl has it: with `socks5` this side looks names up, with `socks5h` the proxy does.
-        Some(scheme @ ("socks5" | "socks5h")) => {
-            Ok(Dial::Socks5 { proxy: address(1080)?, login, local_dns: scheme == "socks5" })
-        }
+        // As Go has it, the proxy looks names up with both.
+        Some("socks5" | "socks5h") => Ok(Dial::Socks5 { proxy: address(1080)?, login }),
         _ => Err(unusable("proxy_url must begin with http://, https://, socks5:// or socks5h://")),
     }
 }

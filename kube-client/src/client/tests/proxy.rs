@@ -123,6 +123,30 @@ async fn a_proxy_with_tls_of_its_own_is_checked_against_the_systems_authorities(
 }
 
 #[tokio::test]
+async fn a_socks5_proxy_is_sent_the_name_of_the_server() {
+    for scheme in ["socks5", "socks5h"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = listener.local_addr().unwrap();
+        let sent = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut hello = [0; 3];
+            stream.read_exact(&mut hello).await.unwrap();
+            stream.write_all(&[5, 0]).await.unwrap();
+            // RFC 1928: a connection to a domain name, after its length.
+            let mut request = [0; 25];
+            stream.read_exact(&mut request).await.unwrap();
+            request
+        });
+        let mut config = Config::new("http://no-such-host.invalid".parse().unwrap());
+        config.retry = crate::config::RetryPolicy::never();
+        version(config, &format!("{scheme}://{proxy}")).await.unwrap_err();
+        let wait = Duration::from_secs(5);
+        let request = tokio::time::timeout(wait, sent).await.unwrap().unwrap();
+        assert_eq!(request, *b"\x05\x01\x00\x03\x14no-such-host.invalid", "{scheme}");
+    }
+}
+
+#[tokio::test]
 async fn socks5_leads_to_the_cluster_too() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = listener.local_addr().unwrap();

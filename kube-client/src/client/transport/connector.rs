@@ -60,8 +60,8 @@ pub(crate) enum Dial {
     Direct,
     /// Through an HTTP proxy, with `CONNECT`; TLS with the proxy itself where its address is `https`.
     Http { proxy: Uri, authorization: Option<HeaderValue>, tls: Option<Arc<ClientConfig>> },
-    /// Through a SOCKS 5 proxy.
-    Socks5 { proxy: Uri, login: Option<(String, String)>, local_dns: bool },
+    /// Through a SOCKS 5 proxy, which looks the server's name up.
+    Socks5 { proxy: Uri, login: Option<(String, String)> },
 }
 
 /// Makes connections to one cluster.
@@ -146,9 +146,9 @@ impl Connector {
                 let stream = tunnel.oneshot(with_port(target)).await;
                 Ok(stream.map_err(|error| self.not_passed_on(host, error.into()))?.into_inner())
             }
-            Dial::Socks5 { proxy, login, local_dns } => {
+            Dial::Socks5 { proxy, login } => {
                 let stream = self.dial_proxy(proxy, None, host).await?;
-                let mut socks = SocksV5::new(proxy.clone(), dialled(stream)).local_dns(*local_dns);
+                let mut socks = SocksV5::new(proxy.clone(), dialled(stream)).local_dns(false);
                 if let Some((user, password)) = login {
                     socks = socks.with_auth(user.clone(), password.clone());
                 }
