@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{bearer, unusable};
+use super::{Presented, bearer, unusable};
 use crate::{
     config::{ExecAuthCluster, ExecConfig, ExecInteractiveMode, Identity, identity_from_pem},
     error::{BoxError, Error, Result, Wait},
@@ -50,6 +50,8 @@ struct Cached {
     header: Option<HeaderValue>,
     /// The certificate's text, to notice another one.
     certificate: Option<String>,
+    /// Another one for each token or certificate that differs from the one before.
+    generation: u64,
     expires: Option<Instant>,
     /// When they were obtained because earlier ones had been refused.
     renewed: Option<Instant>,
@@ -58,6 +60,10 @@ struct Cached {
 impl Cached {
     fn is_fresh(&self) -> bool {
         self.expires.is_none_or(|at| Instant::now() < at)
+    }
+
+    fn present(self) -> Presented {
+        Presented { header: self.header, generation: self.generation }
     }
 }
 
@@ -89,23 +95,24 @@ impl ExecPlugin {
         })
     }
 
-    /// The present token; runs the plugin if there is none, or it has expired.
-    pub(super) async fn current(&self) -> Result<Option<HeaderValue>> {
+    /// The present credentials; runs the plugin if there is none, or it has expired.
+    pub(super) async fn current(&self) -> Result<Presented> {
         if let Some(cached) = self.fresh() {
-            return Ok(cached.header);
+            return Ok(cached.present());
         }
         let _running = self.running.lock().await;
         match self.fresh() {
-            Some(cached) => Ok(cached.header),
-            None => self.run().await.map(|cached| cached.header),
+            Some(cached) => Ok(cached.present()),
+            None => self.run().await.map(Cached::present),
         }
     }
 
     /// Runs the plugin because the server refused `used`, unless another request has done so meanwhile.
-    pub(super) async fn renew(&self, used: Option<&HeaderValue>) -> Result<bool> {
+    pub(super) async fn renew(&self, used: &Presented) -> Result<bool> {
         let _running = self.running.lock().await;
         let before = self.fresh();
-        if before.as_ref().is_some_and(|cached| cached.header.as_ref() != used) {
+        // A certificate is no part of the header, so that headers cannot tell credentials apart.
+        if before.as_ref().is_some_and(|cached| cached.generation != used.generation) {
             return Ok(true);
         }
         if before.as_ref().and_then(|cached| cached.renewed).is_some_and(|at| at.elapsed() < PATIENCE) {
@@ -114,8 +121,7 @@ impl ExecPlugin {
         let mut after = self.run().await?;
         after.renewed = Some(Instant::now());
         *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some(after.clone());
-        Ok(before
-            .is_none_or(|before| before.header != after.header || before.certificate != after.certificate))
+        Ok(before.is_none_or(|before| before.generation != after.generation))
     }
 
     fn fresh(&self) -> Option<Cached> {
@@ -141,8 +147,14 @@ impl ExecPlugin {
             .await
             .map_err(|_| Error::Timeout { wait: Wait::Credentials, after: limit, what })?
             .map_err(|source| self.failed("cannot be waited for", Some(source.into())))?;
-        let cached = self.understand(&output)?;
-        *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some(cached.clone());
+        let mut cached = self.understand(&output)?;
+        let mut last = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = &*last {
+            let differs = before.header != cached.header || before.certificate != cached.certificate;
+            cached.generation = before.generation + u64::from(differs);
+        }
+        *last = Some(cached.clone());
+        drop(last);
         Ok(cached)
     }
 
@@ -217,7 +229,7 @@ impl ExecPlugin {
         if header.is_none() && certificate.is_none() {
             return Err(self.failed("printed neither a token nor a client certificate", None));
         }
-        Ok(Cached { header, certificate, expires, renewed: None })
+        Ok(Cached { header, certificate, generation: 0, expires, renewed: None })
     }
 
     /// The clock of the runtime at which something expires that is dated by the clock on the wall.

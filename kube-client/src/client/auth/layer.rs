@@ -76,11 +76,11 @@ where
         *spare.extensions_mut() = request.extensions().clone();
         spare
     });
-    authorize(&mut request, used.clone());
+    authorize(&mut request, used.header.clone());
     let response = service.call(request).await?;
     // A server that answers 401 has done nothing, so that any verb may be sent again.
     let (StatusCode::UNAUTHORIZED, Some(mut spare)) = (response.status(), spare) else { return Ok(response) };
-    match credentials.renew(used.as_ref()).await {
+    match credentials.renew(&used).await {
         Ok(true) => {}
         Ok(false) => return Ok(response),
         Err(error) => {
@@ -89,7 +89,7 @@ where
         }
     }
     drop(response);
-    authorize(&mut spare, credentials.current().await?);
+    authorize(&mut spare, credentials.current().await?.header);
     std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
     service.call(spare).await
 }

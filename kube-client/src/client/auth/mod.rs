@@ -35,6 +35,20 @@ pub(super) enum Credentials {
     Exec(Arc<ExecPlugin>),
 }
 
+/// Credentials as a request is sent with them.
+#[derive(Clone)]
+struct Presented {
+    header: Option<HeaderValue>,
+    /// Tells those of an exec plugin apart, which may be a certificate; 0 for all others.
+    generation: u64,
+}
+
+impl Presented {
+    fn header(header: Option<HeaderValue>) -> Self {
+        Self { header, generation: 0 }
+    }
+}
+
 impl Credentials {
     /// The credentials of a user. Blocks on the file system for a token file.
     ///
@@ -73,20 +87,20 @@ impl Credentials {
     }
 
     /// What to send now.
-    async fn current(&self) -> Result<Option<HeaderValue>> {
+    async fn current(&self) -> Result<Presented> {
         match self {
-            Self::None => Ok(None),
-            Self::Fixed(value) => Ok(Some(value.clone())),
-            Self::File(file) => Ok(Some(file.current().await)),
+            Self::None => Ok(Presented::header(None)),
+            Self::Fixed(value) => Ok(Presented::header(Some(value.clone()))),
+            Self::File(file) => Ok(Presented::header(Some(file.current().await))),
             Self::Exec(plugin) => plugin.current().await,
         }
     }
 
     /// After the server refused `used`: whether there is something else to send.
-    async fn renew(&self, used: Option<&HeaderValue>) -> Result<bool> {
+    async fn renew(&self, used: &Presented) -> Result<bool> {
         match self {
             Self::None | Self::Fixed(_) => Ok(false),
-            Self::File(file) => Ok(file.renew(used).await),
+            Self::File(file) => Ok(file.renew(used.header.as_ref()).await),
             Self::Exec(plugin) => plugin.renew(used).await,
         }
     }

@@ -343,6 +343,45 @@ mod exec {
     }
 
     #[tokio::test]
+    async fn concurrent_requests_with_a_refused_certificate_are_all_sent_again_with_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        for run in 1..=2 {
+            let pair = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
+            let printed = serde_json::json!({
+                "kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "status": {
+                    "clientCertificateData": pair.cert.pem(), "clientKeyData": pair.signing_key.serialize_pem(),
+                },
+            });
+            fs::write(folder.path().join(format!("out{run}")), printed.to_string()).unwrap();
+        }
+        let script = "cd \"$(dirname \"$0\")\"; cat \"out$(wc -l < runs | tr -d ' ')\"";
+        let certificates = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let (told, shown) = (certificates.clone(), certificates.clone());
+        let on_certificate: OnCertificate = Box::new(move |_| {
+            told.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Ok(())
+        });
+        // All four requests are refused before the plugin runs for the second time.
+        let arrived = Arc::new(tokio::sync::Barrier::new(4));
+        let service = service_fn(move |_: Request<Body>| {
+            let (first, arrived) = (shown.load(std::sync::atomic::Ordering::SeqCst) < 2, arrived.clone());
+            async move {
+                if first {
+                    arrived.wait().await;
+                }
+                let code = if first { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+                Ok::<_, BoxError>(Response::builder().status(code).body(Body::empty())?)
+            }
+        });
+        let exec = user(plugin(folder.path(), script));
+        let service = AuthLayer(Credentials::new(&exec, on_certificate).unwrap()).layer(service);
+        let calls = (0..4).map(|_| service.clone().oneshot(post()));
+        let answers = futures::future::try_join_all(calls).await.unwrap();
+        assert!(answers.iter().all(|answer| answer.status() == 200), "{answers:?}");
+        assert_eq!(runs(folder.path()), 2);
+    }
+
+    #[tokio::test]
     async fn says_what_went_wrong_and_not_what_was_printed() {
         let folder = tempfile::tempdir().unwrap();
         for (script, part) in [
