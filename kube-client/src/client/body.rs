@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::response::Asked;
+use super::asked::Asked;
 use crate::error::{BoxError, Error, Result, TransportKind};
 
 /// A request's or a response's body: bytes that are there, or that arrive.

@@ -3,6 +3,7 @@
 //! `builder` is the only place that composes the stack, and no request goes around it. `transport`, `tls`, `auth` and
 //! `middleware` do not know each other. What the bytes mean is decided in `core` and `wire`.
 
+mod asked;
 mod auth;
 mod body;
 mod builder;
@@ -33,7 +34,7 @@ use crate::{
     core::Status,
     error::{BoxError, Error, Result},
 };
-use response::Asked;
+use asked::Asked;
 
 /// A connection to a cluster: cheap to clone, and safe to use from everywhere at once.
 ///

@@ -4,13 +4,13 @@
 
 use bytes::{Bytes, BytesMut};
 use futures::poll;
-use http::{HeaderMap, Method, Response, StatusCode, Uri, header, uri::Authority};
+use http::{HeaderMap, Response, StatusCode, header, uri::Authority};
 use http_body_util::BodyExt;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{borrow::Cow, pin::pin, time::Duration};
 use tokio::time::timeout;
 
-use super::body::Body;
+use super::{asked::Asked, body::Body};
 use crate::{
     core::{Status, StatusCause, StatusDetails, StatusSummary, decode_error, reason},
     error::{Error, Result},
@@ -24,25 +24,6 @@ const FAILURE_WAIT: Duration = Duration::from_secs(10);
 const UNEXPECTED: &str = "UnexpectedServerResponse";
 /// How much of a body that is no `Status` goes into the message.
 const EXCERPT: usize = 256;
-
-/// A request's method and path, kept to name it in errors.
-#[derive(Clone, Debug)]
-pub(super) struct Asked {
-    pub(super) method: Method,
-    pub(super) uri: Uri,
-}
-
-impl Asked {
-    pub(super) fn of<B>(request: &http::Request<B>) -> Self {
-        Self { method: request.method().clone(), uri: request.uri().clone() }
-    }
-}
-
-impl std::fmt::Display for Asked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.method, self.uri.path())
-    }
-}
 
 /// Passes on what succeeded, and turns the rest into the error that it is.
 pub(super) async fn check(asked: &Asked, response: Response<Body>) -> Result<Response<Body>> {
@@ -176,6 +157,7 @@ pub(super) fn decode<T: DeserializeOwned>(asked: &Asked, body: &[u8]) -> Result<
 mod tests {
     use super::*;
     use futures::{StreamExt, stream};
+    use http::{Method, Uri};
 
     async fn fail(code: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Error {
         let asked = Asked { method: Method::GET, uri: Uri::from_static("/apis/x/v1/foos?limit=1") };

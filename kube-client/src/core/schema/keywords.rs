@@ -260,17 +260,14 @@ pub(super) fn infer_type(node: &mut Object) {
     } else {
         type_of_values(node)
     };
-    match implied {
-        Some(implied) => {
-            node.insert("type".to_owned(), json!(implied));
+    if let Some(implied) = implied {
+        node.insert("type".to_owned(), json!(implied));
+    } else {
+        // Any value may be null, unless it is one of an enumeration.
+        if !node.contains_key("enum") {
+            nullable::set(node);
         }
-        None => {
-            // Any value may be null, unless it is one of an enumeration.
-            if !node.contains_key("enum") {
-                nullable::set(node);
-            }
-            node.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
-        }
+        node.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
     }
 }
 
