@@ -10,9 +10,9 @@ const LIMIT: usize = 1024;
 
 /// Events in the order in which they came.
 ///
-/// Up to a limit every event is kept. Beyond it, a name that has events waiting keeps what was there first, that it is gone, and
-/// what is there now: three entries, however often objects of that name come and go. The last state of a name is never lost,
-/// nor that an object is gone which whoever takes the events knows of.
+/// Up to a limit every event is kept. Beyond it, events of one name are merged: the name adds at most three entries to what
+/// waits, however often objects of that name come and go. The last state of a name is never lost, and between two additions
+/// of a name its deletion is always told. The deletion of an object whose addition was merged away may be told.
 pub(super) struct Backlog<K> {
     events: VecDeque<WatchEvent<Arc<K>>>,
     /// Events taken so far: the number of the first in the queue.
@@ -26,7 +26,8 @@ pub(super) struct Backlog<K> {
 #[derive(Clone, Copy)]
 struct Waiting {
     last: u64,
-    /// A deletion before the last.
+    /// The deletion directly before the last. An older one says nothing about what the consumer believes present: an addition
+    /// may have come after it.
     deletion: Option<u64>,
 }
 
@@ -76,7 +77,7 @@ impl<K: Resource> Backlog<K> {
         let before = self.waiting.get(&key).copied();
         let deletion = before.and_then(|before| match self.slot(before.last) {
             Some(WatchEvent::Deleted(_)) => Some(before.last),
-            _ => before.deletion,
+            _ => None,
         });
         self.waiting.insert(key, Waiting { last: number, deletion });
         self.events.push_back(event);
@@ -88,8 +89,8 @@ impl<K: Resource> Backlog<K> {
     }
 }
 
-/// Puts `event` into the place of one that waits, or gives it back where both have to be told. `gone_before`: a deletion waits
-/// before either of them.
+/// Puts `event` into the place of one that waits, or gives it back where both have to be told. `gone_before`: the event of this
+/// name directly before the one that waits is a deletion, and waits too.
 fn merge<K>(
     waiting: &mut WatchEvent<K>,
     event: WatchEvent<K>,
@@ -187,5 +188,112 @@ mod tests {
     #[test]
     fn taking_events_keeps_the_rest_in_place() {
         check(1, "+a1 +b2 pop ~b3 ~a4 ~a5", "+b3 ~a5");
+    }
+
+    #[test]
+    fn keeps_a_deletion_that_waits_between_two_additions() {
+        check(3, "-a1 +a2 -a3 +a4", "-a1 +a2 -a3 +a4");
+        check(3, "-a1 +a2 ~a3 -a4 +a5 -a6 +a7", "-a1 +a2 -a4 +a7");
+    }
+
+    /// A server with one object, and a consumer that applies what it pops.
+    struct Model {
+        backlog: Backlog<ConfigMap>,
+        server: Option<Arc<ConfigMap>>,
+        consumer: Option<Arc<ConfigMap>>,
+        version: usize,
+    }
+
+    impl Model {
+        fn new(limit: usize, present: bool) -> Self {
+            let object = present.then(|| incarnation(0, 0));
+            let backlog = Backlog { limit, ..Backlog::default() };
+            Self { backlog, server: object.clone(), consumer: object, version: 0 }
+        }
+
+        /// Does one thing; `Err` where the consumer is told what contradicts what it knows.
+        fn act(&mut self, action: char) -> Result<(), String> {
+            self.version += 1;
+            match (action, self.server.clone()) {
+                ('p', _) => return self.pop(),
+                ('t', Some(object)) => {
+                    self.server = None;
+                    self.backlog.push(WatchEvent::Deleted(object));
+                }
+                ('t', None) => {
+                    let object = incarnation(self.version, self.version);
+                    self.server = Some(Arc::clone(&object));
+                    self.backlog.push(WatchEvent::Added(object));
+                }
+                ('m', Some(object)) => {
+                    let uid = object.metadata.uid.as_deref().unwrap().parse().unwrap();
+                    let object = incarnation(uid, self.version);
+                    self.server = Some(Arc::clone(&object));
+                    self.backlog.push(WatchEvent::Modified(object));
+                }
+                // A relist finds another object under the name: the informer tells both.
+                ('r', Some(_)) => {
+                    self.act('t')?;
+                    self.act('t')?;
+                }
+                ('o', _) => self.backlog.push(WatchEvent::Modified(object("o1"))),
+                _ => {}
+            }
+            Ok(())
+        }
+
+        fn pop(&mut self) -> Result<(), String> {
+            let Some(event) = self.backlog.pop() else { return Ok(()) };
+            if event.object().unwrap().metadata.name.as_deref() == Some("o") {
+                return Ok(());
+            }
+            let same = |a: &ConfigMap, b: &ConfigMap| a.metadata.uid == b.metadata.uid;
+            self.consumer = match (event, &self.consumer) {
+                (WatchEvent::Added(object), None) => Some(object),
+                (WatchEvent::Modified(object), Some(known)) if same(&object, known) => Some(object),
+                (WatchEvent::Deleted(object), Some(known)) if same(&object, known) => None,
+                // An addition that the consumer was never told of: its deletion is told alone.
+                (WatchEvent::Deleted(_), None) => None,
+                (event, known) => return Err(format!("{} after {:?}", text(&event), known.is_some())),
+            };
+            Ok(())
+        }
+
+        fn run(&mut self, actions: &[char]) -> Result<(), String> {
+            actions.iter().try_for_each(|action| self.act(*action))?;
+            while self.backlog.len() > 0 {
+                self.pop()?;
+            }
+            if self.consumer != self.server {
+                return Err("the consumer ends in another state than the server".into());
+            }
+            if self.backlog.waiting.is_empty() { Ok(()) } else { Err("a key stays behind".into()) }
+        }
+    }
+
+    fn incarnation(uid: usize, version: usize) -> Arc<ConfigMap> {
+        let mut object = ConfigMap::default();
+        object.metadata.name = Some("a".into());
+        object.metadata.uid = Some(uid.to_string());
+        object.metadata.resource_version = Some(version.to_string());
+        Arc::new(object)
+    }
+
+    #[test]
+    fn a_consumer_ends_in_the_servers_state_after_every_short_sequence() {
+        const ACTIONS: [char; 5] = ['t', 'm', 'r', 'p', 'o'];
+        let mut wrong = Vec::new();
+        for length in 1..=6_u32 {
+            for number in 0..ACTIONS.len().pow(length) {
+                let actions: Vec<_> =
+                    (0..length).map(|at| ACTIONS[number / ACTIONS.len().pow(at) % ACTIONS.len()]).collect();
+                for (limit, present) in (0..=5).flat_map(|limit| [(limit, false), (limit, true)]) {
+                    if let Err(problem) = Model::new(limit, present).run(&actions) {
+                        wrong.push(format!("limit {limit}, present {present}, {actions:?}: {problem}"));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{} sequences, the first: {}", wrong.len(), wrong[0]);
     }
 }
