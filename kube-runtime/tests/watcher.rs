@@ -242,6 +242,28 @@ async fn gone_that_a_list_does_not_mend_is_told_and_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_that_fails_the_same_way_each_time_leads_to_lists_that_show_new_objects() {
+    let failures = [
+        Action::CloseAfterEvents(0),
+        Action::status(400),
+        Action::status(422),
+        Action::status(500),
+        Action::CutAfterEvents(0),
+    ];
+    for failure in failures {
+        let sim = Sim::new();
+        let told = format!("{failure:?}");
+        sim.faults().add(Rule::new(failure).verb("watch"));
+        let mut items = watch(&sim, lists());
+        expect(&mut items, &["[", "]"]).await;
+        put(&sim, "a", "1");
+        let seen = async { while short(items.next().await.unwrap()) != "*a=1" {} };
+        let seen = tokio::time::timeout(Duration::from_secs(60), seen).await;
+        assert!(seen.is_ok(), "{told}: no list shows the new object");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn waits_longer_after_each_failure_and_less_again_after_health() {
     let sim = Sim::new();
     let id = sim.faults().add(Rule::new(Action::status(500)).verb("list"));
@@ -303,7 +325,7 @@ async fn one_object_that_does_not_decode_stops_neither_list_nor_watch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frame_that_is_not_json_is_told_and_the_watch_goes_on_after_a_wait() {
+async fn a_frame_that_is_not_json_is_told_and_the_watcher_relists() {
     let sim = Sim::new();
     sim.faults().add(
         Rule::new(Action::ReplaceEvent { index: 0, bytes: "<html>proxy</html>\n".into() })
@@ -315,7 +337,7 @@ async fn a_frame_that_is_not_json_is_told_and_the_watch_goes_on_after_a_wait() {
     put(&sim, "a", "1");
     let item = short(items.next().await.unwrap());
     assert!(item.contains("configmaps") && item.contains("<html>proxy</html>"), "{item}");
-    expect(&mut items, &["+a=1"]).await;
+    expect(&mut items, &["[", "*a=1", "]"]).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,6 +28,9 @@ const STATE: Duration = Duration::from_secs(60);
 const NEARLY: Duration = Duration::from_millis(500);
 /// A watch that ends without an event and sooner than this after it was asked for was not worth opening.
 const BRIEF: Duration = Duration::from_secs(1);
+/// A watch that was open for this long is healthy, although nothing happened: load balancers cut silent connections. Long
+/// enough that watches that break at this age do not burden the server, however often they start.
+const HEALTHY: Duration = Duration::from_secs(10);
 
 /// A watcher at work.
 pub(crate) struct Driver<K> {
@@ -370,6 +373,12 @@ impl<K> Events<K> {
         Input::Ended(if worked { Ending::Worked } else { self.ending })
     }
 
+    /// How healthy it was until `error`. A server that has to be given up was not, however long that took.
+    fn phase(&self, error: &ClientError) -> Phase {
+        let timed_out = matches!(error, ClientError::Timeout { .. });
+        if !timed_out && self.since.elapsed() >= HEALTHY { Phase::Healthy } else { Phase::Open }
+    }
+
     /// Waits until the server has been silent for too long.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         let Some(timer) = &mut self.stall else { return Poll::Pending };
@@ -387,13 +396,13 @@ fn page_done<K>(page: &ListStream<K>) -> Input {
     }
 }
 
-fn broken<K>(error: ClientError, screens: &Screens<K>) -> Input {
+fn broken<K>(error: ClientError, phase: Phase, screens: &Screens<K>) -> Input {
     match error {
         ClientError::Object(object) => {
             screens.forget(&object);
             Input::Undecodable(object)
         }
-        error => Input::Failed(Phase::Open, error),
+        error => Input::Failed(phase, error),
     }
 }
 
@@ -453,7 +462,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                         let Some(said) = this.advance(Input::Item) else { continue };
                         return Poll::Ready(Some(said.map(|event| event.map(|()| object))));
                     }
-                    Some(Err(error)) => broken(error, &this.screens),
+                    Some(Err(error)) => broken(error, Phase::Open, &this.screens),
                     None => page_done(page),
                 },
                 Io::Open(Body::Events(events)) => match Pin::new(&mut events.stream).poll_next(cx) {
@@ -473,7 +482,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                     }
                     Poll::Ready(Some(Err(error))) => {
                         events.note_error(&error);
-                        broken(error, &this.screens)
+                        let phase = events.phase(&error);
+                        broken(error, phase, &this.screens)
                     }
                     Poll::Ready(None) => events.ended(),
                     Poll::Pending => ready!(events.poll_stalled(cx)),

@@ -4,8 +4,8 @@
 //! function is total.
 
 use super::Event;
-use kube_client::Error as ClientError;
 use kube_client::core::{Bookmark, ObjectOrigin, ResourceVersion, Status, UndecodableObject, reason};
+use kube_client::{Error as ClientError, TransportKind};
 
 /// Where a watcher stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,8 @@ pub(super) enum State {
     /// The present state is asked for, or arriving, as events of a watch.
     Streaming { progress: Progress },
     /// Changes after `version` are asked for or arriving. `proven`: since the last list, this watch has shown that it works.
-    Watching { version: String, proven: bool },
+    /// `cuts`: how many watches in a row the connection has failed, without a healthy one between them.
+    Watching { version: String, proven: bool, cuts: u8 },
 }
 
 /// Whether the present state was fetched in vain just before, so that one more failure has to wait.
@@ -85,6 +86,25 @@ pub(super) enum Ending {
 pub(super) enum Phase {
     Opening,
     Open,
+    /// A watch had been open for long enough to count as healthy.
+    Healthy,
+}
+
+/// How many watches in a row the connection may fail before the present state is listed anew: what fails in the same way each
+/// time may have to do with the version.
+const MAX_CUTS: u8 = 3;
+
+/// What the failure of a watch means for the version that it started from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// The server cannot serve anyone at present: a list would fail too, or add to its load.
+    Keep,
+    /// The connection failed, which happens to healthy watches too.
+    Cut,
+    /// The server says that the version is of no use.
+    Gone,
+    /// Anything else: the watch may fail in the same way each time it starts from this version.
+    Relist,
 }
 
 /// What to tell the user, and what to do next.
@@ -137,7 +157,7 @@ pub(super) fn step(abilities: Abilities, state: State, input: Input) -> (State, 
         (state, Input::Undecodable(object)) => undecodable(state, object),
         (State::Listing { page, progress }, input) => listing(page, progress, input),
         (State::Streaming { progress }, input) => streaming(progress, input),
-        (State::Watching { version, proven }, input) => watching(version, proven, input),
+        (State::Watching { version, proven, cuts }, input) => watching(version, proven, cuts, input),
         // Nothing has been sent, so that nothing can arrive.
         (state @ State::Start { .. }, _) => (state, quiet(Then::Next)),
     }
@@ -155,9 +175,9 @@ fn ready(abilities: Abilities, state: State) -> (State, Output) {
             let request = Request::List(page.clone());
             (State::Listing { page, progress }, quiet(Then::Send(request)))
         }
-        State::Watching { version, proven } => {
+        State::Watching { version, proven, cuts } => {
             let request = Request::Watch { version: version.clone() };
-            (State::Watching { version, proven }, quiet(Then::Send(request)))
+            (State::Watching { version, proven, cuts }, quiet(Then::Send(request)))
         }
     }
 }
@@ -178,7 +198,7 @@ fn listing(page: Page, progress: Progress, input: Input) -> (State, Output) {
         Input::PageDone { version, .. } => match version.filter(|version| !version.is_empty()) {
             Some(version) => {
                 let proven = progress == Progress::Fresh;
-                (State::Watching { version, proven }, said(Event::InitDone, Then::Next))
+                (State::Watching { version, proven, cuts: 0 }, said(Event::InitDone, Then::Next))
             }
             None => (START, failed(Failure::NoResourceVersion)),
         },
@@ -212,7 +232,7 @@ fn streaming(progress: Progress, input: Input) -> (State, Output) {
                 return (State::Start { progress }, failed(Failure::NoResourceVersion));
             }
             let proven = progress == Progress::Fresh;
-            (State::Watching { version, proven }, said(Event::InitDone, Then::Read))
+            (State::Watching { version, proven, cuts: 0 }, said(Event::InitDone, Then::Read))
         }
         Input::Bookmark(_) => (state, quiet(Then::Read)),
         Input::Error(status) if refuses_streaming(&status) => (START, quiet(Then::GiveUpStreaming)),
@@ -223,7 +243,9 @@ fn streaming(progress: Progress, input: Input) -> (State, Output) {
         Input::Failed(Phase::Opening, error) => {
             (State::Start { progress }, failed(Failure::WatchStart(error)))
         }
-        Input::Failed(Phase::Open, error) => (interrupted(progress), failed(Failure::Watch(error))),
+        Input::Failed(Phase::Open | Phase::Healthy, error) => {
+            (interrupted(progress), failed(Failure::Watch(error)))
+        }
         // The state was never completed: a server that does not know the parameter, or a proxy that drops bookmarks.
         Input::Ended(_) | Input::Stalled => (START, quiet(Then::GiveUpStreaming)),
         Input::Item | Input::PageDone { .. } | Input::Ready | Input::Undecodable(_) => {
@@ -241,7 +263,7 @@ fn interrupted(progress: Progress) -> State {
     }
 }
 
-fn watching(version: String, proven: bool, input: Input) -> (State, Output) {
+fn watching(version: String, proven: bool, cuts: u8, input: Input) -> (State, Output) {
     match input {
         Input::Changed(seen) => (advanced(version, seen), said(Event::Apply(()), Then::Read)),
         Input::Gone(seen) => (advanced(version, seen), said(Event::Delete(()), Then::Read)),
@@ -255,22 +277,59 @@ fn watching(version: String, proven: bool, input: Input) -> (State, Output) {
         Input::Bookmark(bookmark) => {
             (advanced(version, Some(bookmark.metadata.resource_version)), quiet(Then::Read))
         }
-        Input::Error(status) if needs_list(&status) => relist(proven, Failure::WatchStatus(status)),
-        Input::Error(status) => (State::Watching { version, proven }, failed(Failure::WatchStatus(status))),
-        Input::Failed(Phase::Opening, error) if error.status().is_some_and(needs_list) => {
-            relist(proven, Failure::WatchStart(error))
+        Input::Error(status) => {
+            let verdict = verdict_of_status(&status);
+            after_failure(State::Watching { version, proven, cuts }, verdict, Failure::WatchStatus(status))
         }
         Input::Failed(phase, error) => {
+            let verdict = verdict_of_error(&error);
+            let cuts = if phase == Phase::Healthy { 0 } else { cuts };
             let failure =
                 if phase == Phase::Opening { Failure::WatchStart(error) } else { Failure::Watch(error) };
-            (State::Watching { version, proven }, failed(failure))
+            after_failure(State::Watching { version, proven, cuts }, verdict, failure)
         }
-        Input::Ended(Ending::Brief) => (State::Watching { version, proven }, failed(Failure::TooShort)),
-        Input::Ended(Ending::AfterState) => (State::Watching { version, proven }, quiet(Then::Next)),
-        Input::Ended(Ending::Worked) => (State::Watching { version, proven: true }, quiet(Then::Next)),
+        Input::Ended(Ending::Brief) => {
+            after_failure(State::Watching { version, proven, cuts }, Verdict::Relist, Failure::TooShort)
+        }
+        Input::Ended(Ending::AfterState) => (State::Watching { version, proven, cuts }, quiet(Then::Next)),
+        Input::Ended(Ending::Worked) => {
+            (State::Watching { version, proven: true, cuts: 0 }, quiet(Then::Next))
+        }
         Input::Stalled | Input::Item | Input::PageDone { .. } | Input::Ready | Input::Undecodable(_) => {
-            (State::Watching { version, proven }, quiet(Then::Read))
+            (State::Watching { version, proven, cuts }, quiet(Then::Read))
         }
+    }
+}
+
+/// The one rule of what follows when a watch fails.
+fn after_failure(state: State, verdict: Verdict, failure: Failure) -> (State, Output) {
+    let State::Watching { version, proven, cuts } = state else { return (state, failed(failure)) };
+    match verdict {
+        Verdict::Gone => relist(proven, failure),
+        Verdict::Keep => (State::Watching { version, proven, cuts }, failed(failure)),
+        Verdict::Cut if cuts < MAX_CUTS => {
+            (State::Watching { version, proven, cuts: cuts + 1 }, failed(failure))
+        }
+        Verdict::Cut | Verdict::Relist => (State::Start { progress: Progress::Repeated }, failed(failure)),
+    }
+}
+
+fn verdict_of_error(error: &ClientError) -> Verdict {
+    match error {
+        ClientError::Api(status) => verdict_of_status(status),
+        ClientError::Transport { kind: TransportKind::Connect, .. } => Verdict::Keep,
+        ClientError::Transport { .. } | ClientError::Timeout { .. } => Verdict::Cut,
+        _ => Verdict::Relist,
+    }
+}
+
+fn verdict_of_status(status: &Status) -> Verdict {
+    if status.is_gone() || status.is_resource_version_too_large() {
+        Verdict::Gone
+    } else if status.is_too_many_requests() {
+        Verdict::Keep
+    } else {
+        Verdict::Relist
     }
 }
 
@@ -290,7 +349,7 @@ fn undecodable(state: State, object: Box<UndecodableObject>) -> (State, Output) 
         (State::Watching { .. }, Some(version))
             if object.origin != ObjectOrigin::List && !version.is_empty() =>
         {
-            State::Watching { version: version.clone(), proven: true }
+            State::Watching { version: version.clone(), proven: true, cuts: 0 }
         }
         (state, _) => state,
     };
@@ -301,17 +360,13 @@ const START: State = State::Start { progress: Progress::Fresh };
 
 fn advanced(version: String, seen: Option<String>) -> State {
     let seen = seen.filter(|seen| !seen.is_empty());
-    State::Watching { version: seen.unwrap_or(version), proven: true }
+    State::Watching { version: seen.unwrap_or(version), proven: true, cuts: 0 }
 }
 
 /// Whether a server says that it cannot send its present state as a stream, rather than that the caller may not watch or
 /// that it cannot answer at present.
 fn refuses_streaming(status: &Status) -> bool {
     matches!(status.code, 400 | 405 | 406 | 410 | 415 | 422 | 501)
-}
-
-fn needs_list(status: &Status) -> bool {
-    status.is_gone() || status.is_resource_version_too_large()
 }
 
 fn is_older(version: &str, than: &str) -> bool {

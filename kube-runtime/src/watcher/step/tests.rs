@@ -28,6 +28,19 @@ fn refused(phase: Phase, code: u16, why: &str) -> Input {
     Input::Failed(phase, ClientError::Api(status(code, why).boxed()))
 }
 
+fn transport(phase: Phase, kind: TransportKind) -> Input {
+    Input::Failed(phase, ClientError::Transport { kind, what: "a connection".into(), source: None })
+}
+
+fn timeout() -> ClientError {
+    let after = std::time::Duration::from_secs(15);
+    ClientError::Timeout { wait: kube_client::Wait::Body, after, what: "a watch".into() }
+}
+
+fn not_json() -> ClientError {
+    ClientError::Decode { what: "a watch".into(), source: "<html>".into() }
+}
+
 fn in_stream(code: u16, why: &str) -> Input {
     Input::Error(status(code, why).boxed())
 }
@@ -188,16 +201,72 @@ fn a_version_ahead_of_the_server_or_a_storage_put_back_leads_to_a_list() {
 }
 
 #[test]
-fn resumes_and_never_relists_after_other_failures() {
+fn a_watch_that_is_refused_for_load_or_finds_no_server_keeps_its_version() {
     let failures = [
-        refused(Phase::Opening, 429, reason::TOO_MANY_REQUESTS),
+        || refused(Phase::Opening, 429, reason::TOO_MANY_REQUESTS),
+        || in_stream(429, reason::TOO_MANY_REQUESTS),
+        || transport(Phase::Opening, TransportKind::Connect),
+    ];
+    for failure in failures {
+        let mut script = vec![(bookmark("6", false), "read")];
+        for _ in 0..9 {
+            script.extend([(failure(), "! wait"), (Input::Ready, "watch 6")]);
+        }
+        check_watching(script);
+    }
+}
+
+#[test]
+fn a_watch_relists_after_any_failure_that_may_repeat_from_its_version() {
+    let failures = [
+        refused(Phase::Opening, 400, reason::BAD_REQUEST),
+        refused(Phase::Opening, 422, reason::INVALID),
         refused(Phase::Opening, 500, reason::INTERNAL_ERROR),
-        refused(Phase::Open, 0, ""),
+        refused(Phase::Opening, 403, reason::FORBIDDEN),
         in_stream(500, reason::INTERNAL_ERROR),
+        in_stream(500, "StorageReadError"),
+        Input::Failed(Phase::Open, not_json()),
         Input::Ended(Ending::Brief),
     ];
     for input in failures {
-        check_watching(vec![(bookmark("6", false), "read"), (input, "! wait"), (Input::Ready, "watch 6")]);
+        check_watching(vec![(input, "! wait"), (Input::Ready, "[ list first")]);
+    }
+}
+
+#[test]
+fn a_watch_relists_after_the_connection_has_failed_it_more_than_three_times_in_a_row() {
+    let failures = [
+        || transport(Phase::Open, TransportKind::Broken),
+        || transport(Phase::Opening, TransportKind::Resolve),
+        || transport(Phase::Opening, TransportKind::Tls),
+        || Input::Failed(Phase::Open, timeout()),
+    ];
+    for failure in failures {
+        let mut script = Vec::new();
+        for _ in 0..3 {
+            script.extend([(failure(), "! wait"), (Input::Ready, "watch 5")]);
+        }
+        script.extend([(failure(), "! wait"), (Input::Ready, "[ list first")]);
+        check_watching(script);
+    }
+}
+
+#[test]
+fn a_healthy_watch_resets_the_count_of_failed_connections() {
+    let cut = || transport(Phase::Open, TransportKind::Broken);
+    let health = [
+        || (changed("5"), "+ read"),
+        || (bookmark("5", false), "read"),
+        || (Input::Ended(Ending::Worked), "next"),
+        || (transport(Phase::Healthy, TransportKind::Broken), "! wait"),
+    ];
+    for healthy in health {
+        let mut script = Vec::new();
+        for _ in 0..4 {
+            script.extend([(cut(), "! wait"), (Input::Ready, "watch 5"), (cut(), "! wait")]);
+            script.extend([(Input::Ready, "watch 5"), healthy(), (Input::Ready, "watch 5")]);
+        }
+        check_watching(script);
     }
 }
 
