@@ -3,6 +3,7 @@
 //! It decides nothing: every answer becomes an input of `step`, and every wait on failure happens here.
 
 use super::config::{Config, InitialListStrategy};
+use super::events::{Events, STALL};
 use super::screen::{Screen, Screens};
 use super::step::{
     Abilities, Ending, Failure, Input, Output, Page, Phase, Progress, Request, State, Then, step,
@@ -10,7 +11,7 @@ use super::step::{
 use super::{Backoff, Error, Event, ExponentialBackoff, Result};
 use futures::{Stream, future::BoxFuture};
 use kube_client::api::{EventStream, ListStream};
-use kube_client::core::{ObjectOrigin, WatchEvent};
+use kube_client::core::WatchEvent;
 use kube_client::{Api, Error as ClientError, Resource};
 use serde::de::DeserializeOwned;
 use std::{
@@ -20,17 +21,10 @@ use std::{
 };
 use tokio::time::{Instant, Sleep};
 
-/// For how long a server may send nothing while it owes its present state: it sends one object after the other.
-const STALL: Duration = Duration::from_secs(15);
 /// For how long the server is asked to keep a watch open that begins with the present state, which may be large.
 const STATE: Duration = Duration::from_secs(60);
 /// What is left of a limited time that is not worth another watch.
 const NEARLY: Duration = Duration::from_millis(500);
-/// A watch that ends without an event and sooner than this after it was asked for was not worth opening.
-const BRIEF: Duration = Duration::from_secs(1);
-/// A watch that was open for this long is healthy, although nothing happened: load balancers cut silent connections. Long
-/// enough that watches that break at this age do not burden the server, however often they start.
-const HEALTHY: Duration = Duration::from_secs(10);
 
 /// A watcher at work.
 pub(crate) struct Driver<K> {
@@ -78,19 +72,6 @@ enum Io<K> {
 enum Body<K> {
     List(Box<ListStream<K>>),
     Events(Box<Events<K>>),
-}
-
-/// The events of a watch that is open.
-struct Events<K> {
-    stream: EventStream<K>,
-    /// When it was asked for, or when the present state was complete.
-    since: Instant,
-    /// What it would be if the server ended it now; with time, it has worked.
-    ending: Ending,
-    /// For how long the server may still be silent, while it owes its present state.
-    stall: Option<Pin<Box<Sleep>>>,
-    /// Since when nobody has asked for an event, while the server owes its state.
-    unasked: Option<Instant>,
 }
 
 impl<K> Driver<K> {
@@ -188,11 +169,21 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
     /// Hands `input` to `step` and does what it says; what there is to tell the user about the object that it is about.
     fn advance(&mut self, input: Input) -> Option<Result<Event<()>>> {
         // Proof of health, whatever it says. The present state is none: fetching it over and over may be the trouble.
-        let healthy = matches!(self.state, State::Watching { .. })
+        let watching = matches!(self.state, State::Watching { .. });
+        let healthy = watching
             && matches!(
                 input,
                 Input::Changed(_) | Input::Gone(_) | Input::Bookmark(_) | Input::Ended(Ending::Worked)
             );
+        // A long silence is proof of health as well, and what ends it cannot come often.
+        let silent = match (&input, &self.io) {
+            (Input::Failed(phase, _), _) => *phase == Phase::Healthy,
+            (Input::Error(_), Io::Open(Body::Events(events))) => events.is_healthy(),
+            _ => false,
+        };
+        if watching && silent {
+            self.backoff.reset();
+        }
         self.ended = matches!(input, Input::Ended(_));
         // A server may know better than any backoff how long it needs.
         let asked = match &input {
@@ -301,89 +292,9 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
     }
 }
 
-/// A server that does not know of the present state sends changes all the same. What a screen has dropped of it comes as a
-/// bookmark without a type.
-fn is_of_present_state<K>(event: &WatchEvent<K>) -> bool {
-    match event {
-        WatchEvent::Added(_) => true,
-        WatchEvent::Bookmark(bookmark) => bookmark.types.kind.is_empty(),
-        _ => false,
-    }
-}
-
 impl<K> Body<K> {
     fn events(stream: EventStream<K>, asked_at: Instant, stall: Option<Duration>) -> Self {
-        let stall = stall.map(|limit| Box::pin(tokio::time::sleep(limit)));
-        Self::Events(Box::new(Events {
-            stream,
-            since: asked_at,
-            ending: Ending::Brief,
-            stall,
-            unasked: None,
-        }))
-    }
-}
-
-impl<K> Events<K> {
-    /// Takes note of an event.
-    fn note(&mut self, event: &WatchEvent<K>) {
-        self.ending = Ending::Worked;
-        match event {
-            WatchEvent::Bookmark(bookmark) if bookmark.ends_initial_events() => {
-                (self.stall, self.since, self.ending) = (None, Instant::now(), Ending::AfterState);
-            }
-            event if is_of_present_state(event) => self.restart_stall(),
-            _ => {}
-        }
-    }
-
-    /// Takes note of an error.
-    fn note_error(&mut self, error: &ClientError) {
-        if let ClientError::Object(object) = error
-            && object.origin == ObjectOrigin::Added
-        {
-            self.restart_stall();
-        }
-    }
-
-    fn restart_stall(&mut self) {
-        if let Some(timer) = &mut self.stall {
-            timer.as_mut().reset(Instant::now() + STALL);
-        }
-    }
-
-    /// Whoever is told something takes a while for it.
-    fn leave(&mut self) {
-        self.unasked = self.stall.is_some().then(Instant::now);
-    }
-
-    /// That while does not count as silence of the server.
-    fn resume(&mut self) {
-        if let Some(since) = self.unasked.take()
-            && let Some(timer) = &mut self.stall
-        {
-            let end = timer.deadline() + since.elapsed();
-            timer.as_mut().reset(end);
-        }
-    }
-
-    /// What it comes to if the server ends it now.
-    fn ended(&self) -> Input {
-        let worked = self.since.elapsed() >= BRIEF;
-        Input::Ended(if worked { Ending::Worked } else { self.ending })
-    }
-
-    /// How healthy it was until `error`. A server that has to be given up was not, however long that took.
-    fn phase(&self, error: &ClientError) -> Phase {
-        let timed_out = matches!(error, ClientError::Timeout { .. });
-        if !timed_out && self.since.elapsed() >= HEALTHY { Phase::Healthy } else { Phase::Open }
-    }
-
-    /// Waits until the server has been silent for too long.
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
-        let Some(timer) = &mut self.stall else { return Poll::Pending };
-        ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Input::Stalled)
+        Self::Events(Box::new(Events::new(stream, asked_at, stall)))
     }
 }
 

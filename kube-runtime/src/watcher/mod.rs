@@ -8,6 +8,7 @@ mod config;
 pub(crate) mod driver;
 mod error;
 mod event;
+mod events;
 mod screen;
 mod single;
 mod step;

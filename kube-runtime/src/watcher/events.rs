@@ -1,0 +1,117 @@
+//! `Events`: a watch that is open, and how healthy it is.
+
+use super::step::{Ending, Input, Phase};
+use kube_client::Error as ClientError;
+use kube_client::api::EventStream;
+use kube_client::core::{ObjectOrigin, WatchEvent};
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep};
+
+/// For how long a server may send nothing while it owes its present state: it sends one object after the other.
+pub(super) const STALL: Duration = Duration::from_secs(15);
+/// A watch that ends without an event and sooner than this after it was asked for was not worth opening.
+const BRIEF: Duration = Duration::from_secs(1);
+/// A watch that was open for this long is healthy, although nothing happened: load balancers cut silent connections. Long
+/// enough that watches that break at this age do not burden the server, however often they start.
+const HEALTHY: Duration = Duration::from_secs(10);
+
+/// The events of a watch that is open.
+pub(super) struct Events<K> {
+    pub(super) stream: EventStream<K>,
+    /// When it was asked for, or when the present state was complete.
+    since: Instant,
+    /// What it would be if the server ended it now; with time, it has worked.
+    ending: Ending,
+    /// For how long the server may still be silent, while it owes its present state.
+    stall: Option<Pin<Box<Sleep>>>,
+    /// Since when nobody has asked for an event, while the server owes its state.
+    unasked: Option<Instant>,
+}
+
+impl<K> Events<K> {
+    /// `stall`: for how long the server may send nothing while it owes its present state.
+    pub(super) fn new(stream: EventStream<K>, asked_at: Instant, stall: Option<Duration>) -> Self {
+        let stall = stall.map(|limit| Box::pin(tokio::time::sleep(limit)));
+        Self { stream, since: asked_at, ending: Ending::Brief, stall, unasked: None }
+    }
+
+    /// Takes note of an event.
+    pub(super) fn note(&mut self, event: &WatchEvent<K>) {
+        self.ending = Ending::Worked;
+        match event {
+            WatchEvent::Bookmark(bookmark) if bookmark.ends_initial_events() => {
+                (self.stall, self.since, self.ending) = (None, Instant::now(), Ending::AfterState);
+            }
+            event if is_of_present_state(event) => self.restart_stall(),
+            _ => {}
+        }
+    }
+
+    /// Takes note of an error.
+    pub(super) fn note_error(&mut self, error: &ClientError) {
+        if let ClientError::Object(object) = error
+            && object.origin == ObjectOrigin::Added
+        {
+            self.restart_stall();
+        }
+    }
+
+    fn restart_stall(&mut self) {
+        if let Some(timer) = &mut self.stall {
+            timer.as_mut().reset(Instant::now() + STALL);
+        }
+    }
+
+    /// Whoever is told something takes a while for it.
+    pub(super) fn leave(&mut self) {
+        self.unasked = self.stall.is_some().then(Instant::now);
+    }
+
+    /// That while does not count as silence of the server.
+    pub(super) fn resume(&mut self) {
+        if let Some(since) = self.unasked.take()
+            && let Some(timer) = &mut self.stall
+        {
+            let end = timer.deadline() + since.elapsed();
+            timer.as_mut().reset(end);
+        }
+    }
+
+    /// What it comes to if the server ends it now.
+    pub(super) fn ended(&self) -> Input {
+        let worked = self.since.elapsed() >= BRIEF;
+        Input::Ended(if worked { Ending::Worked } else { self.ending })
+    }
+
+    /// Whether it has been open for so long that silence does not speak against it.
+    pub(super) fn is_healthy(&self) -> bool {
+        self.since.elapsed() >= HEALTHY
+    }
+
+    /// How healthy it was until `error`. A server that has to be given up was not, however long that took.
+    pub(super) fn phase(&self, error: &ClientError) -> Phase {
+        let timed_out = matches!(error, ClientError::Timeout { .. });
+        if self.is_healthy() && !timed_out { Phase::Healthy } else { Phase::Open }
+    }
+
+    /// Waits until the server has been silent for too long.
+    pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        let Some(timer) = &mut self.stall else { return Poll::Pending };
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Input::Stalled)
+    }
+}
+
+/// A server that does not know of the present state sends changes all the same. What a screen has dropped of it comes as a
+/// bookmark without a type.
+fn is_of_present_state<K>(event: &WatchEvent<K>) -> bool {
+    match event {
+        WatchEvent::Added(_) => true,
+        WatchEvent::Bookmark(bookmark) => bookmark.types.kind.is_empty(),
+        _ => false,
+    }
+}
