@@ -89,12 +89,12 @@ where
                 let mut panicked = None;
                 let event = event.map(|object| {
                     let name = Name::of(object.meta());
-                    let mapped = panic::catch(|| mapper(object).into_iter().collect());
-                    let mapped = mapped.map_err(|message| {
+                    let owners = panic::catch(|| mapper(object).into_iter().collect());
+                    let owners = owners.map_err(|message| {
                         let (resource, object) = (resource.clone(), name.to_string());
                         panicked = Some(SourceError::MapperPanicked { resource, object, message });
                     });
-                    (name, mapped.ok())
+                    (name, owners.ok())
                 });
                 (named.touched_by(event), panicked)
             }
