@@ -92,7 +92,7 @@ async fn asks_for_the_next_page_while_the_one_before_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn falls_back_to_lists_for_good_where_streaming_is_refused() {
+async fn does_not_ask_again_at_once_for_a_stream_that_was_refused() {
     let sim = Sim::builder().watch_list(WatchList::Refused).build();
     put(&sim, "a", "1");
     let mut items = watch(&sim, Config::default().timeout(Duration::from_secs(5)));

@@ -32,6 +32,8 @@ pub(crate) struct Driver<K> {
     config: Config,
     backoff: ExponentialBackoff,
     abilities: Abilities,
+    /// When the server last refused a streaming list or did not complete one.
+    refused_at: Option<Instant>,
     state: State,
     io: Io<K>,
     /// Whether the present state has been complete once.
@@ -80,7 +82,8 @@ impl<K> Driver<K> {
         Self {
             api: api.skip_fields(config.skip_fields.clone()),
             backoff: config.backoff.clone(),
-            abilities: Abilities { streaming_lists: wanted && config.bookmarks },
+            abilities: Abilities { streaming_lists: wanted && config.bookmarks, refused: None },
+            refused_at: None,
             config,
             state: State::Start { progress: Progress::Fresh },
             io: Io::Idle,
@@ -192,6 +195,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             _ => None,
         };
         let state = std::mem::replace(&mut self.state, State::Start { progress: Progress::Fresh });
+        self.abilities.refused = self.refused_at.map(|at| at.elapsed());
         let (state, Output { event, then }) = step(self.abilities, state, input);
         self.state = state;
         if healthy && matches!(self.state, State::Watching { .. }) {
@@ -214,7 +218,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                     resource = self.api.resource_url(),
                     "no streaming lists here: falling back to lists"
                 );
-                self.abilities.streaming_lists = false;
+                self.refused_at = Some(Instant::now());
                 self.io = Io::Idle;
             }
         }

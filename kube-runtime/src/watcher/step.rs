@@ -6,6 +6,7 @@
 use super::Event;
 use kube_client::core::{Bookmark, ObjectOrigin, ResourceVersion, Status, UndecodableObject, reason};
 use kube_client::{Error as ClientError, TransportKind};
+use std::time::Duration;
 
 /// Where a watcher stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,19 @@ pub(super) struct Page {
 pub(super) struct Abilities {
     /// Whether the present state is asked for as a stream.
     pub(super) streaming_lists: bool,
+    /// How long ago the server last refused a streaming list or did not complete one; `None` if it never has.
+    pub(super) refused: Option<Duration>,
+}
+
+/// For how long no streaming list is asked for after a refusal or a stall. A server that was upgraded, or a proxy that was
+/// changed, is noticed after that.
+const REFUSAL: Duration = Duration::from_secs(30 * 60);
+
+impl Abilities {
+    /// Whether the next present state is asked for as a stream.
+    fn streams(self) -> bool {
+        self.streaming_lists && self.refused.is_none_or(|ago| ago >= REFUSAL)
+    }
 }
 
 /// What has happened.
@@ -126,7 +140,7 @@ pub(super) enum Then {
     Next,
     /// Drop the response, if there is one, and ask for the next request after a wait.
     Wait,
-    /// As `Next`, and never ask for a streaming list again.
+    /// As `Next`, and remember the time: no streaming list is asked for until a while has passed.
     GiveUpStreaming,
 }
 
@@ -166,7 +180,7 @@ pub(super) fn step(abilities: Abilities, state: State, input: Input) -> (State, 
 /// Which request comes next.
 fn ready(abilities: Abilities, state: State) -> (State, Output) {
     match state {
-        State::Start { progress } | State::Streaming { progress } if abilities.streaming_lists => {
+        State::Start { progress } | State::Streaming { progress } if abilities.streams() => {
             (State::Streaming { progress }, said(Event::Init, Then::Send(Request::StreamingList)))
         }
         State::Start { progress } | State::Streaming { progress } => begin_list(Page::default(), progress),
@@ -246,8 +260,10 @@ fn streaming(progress: Progress, input: Input) -> (State, Output) {
         Input::Failed(Phase::Open | Phase::Healthy, error) => {
             (interrupted(progress), failed(Failure::Watch(error)))
         }
+        // A server that shuts down, or a proxy that limits the time of a request: the next present state may arrive as a stream.
+        Input::Ended(_) => (State::Listing { page: Page::default(), progress }, quiet(Then::Next)),
         // The state was never completed: a server that does not know the parameter, or a proxy that drops bookmarks.
-        Input::Ended(_) | Input::Stalled => (START, quiet(Then::GiveUpStreaming)),
+        Input::Stalled => (START, quiet(Then::GiveUpStreaming)),
         Input::Item | Input::PageDone { .. } | Input::Ready | Input::Undecodable(_) => {
             (START, quiet(Then::Wait))
         }

@@ -3,8 +3,8 @@
 use super::*;
 use kube_client::core::{BookmarkMeta, TypeMeta, reason};
 
-const STREAMING: Abilities = Abilities { streaming_lists: true };
-const LISTS: Abilities = Abilities { streaming_lists: false };
+const STREAMING: Abilities = Abilities { streaming_lists: true, refused: None };
+const LISTS: Abilities = Abilities { streaming_lists: false, refused: None };
 
 fn changed(version: &str) -> Input {
     Input::Changed(Some(version.into()))
@@ -79,7 +79,7 @@ fn check(mut abilities: Abilities, script: Vec<(Input, &str)>) -> State {
         let (next, output) = step(abilities, state, input);
         assert_eq!(short(&output), expected, "step {n}, now {next:?}");
         if output.then == Then::GiveUpStreaming {
-            abilities.streaming_lists = false;
+            abilities.refused = Some(Duration::ZERO);
         }
         state = next;
     }
@@ -134,13 +134,11 @@ fn streams_the_present_state_where_the_server_offers_it() {
 }
 
 #[test]
-fn falls_back_to_lists_where_streaming_is_refused_or_never_completes() {
+fn falls_back_to_lists_where_streaming_is_refused_or_stalls() {
     let fallbacks = [
         refused(Phase::Opening, 422, reason::INVALID),
         refused(Phase::Opening, 400, reason::BAD_REQUEST),
         in_stream(422, reason::INVALID),
-        Input::Ended(Ending::Brief),
-        Input::Ended(Ending::Worked),
         Input::Stalled,
     ];
     for input in fallbacks {
@@ -148,6 +146,32 @@ fn falls_back_to_lists_where_streaming_is_refused_or_never_completes() {
             STREAMING,
             vec![(Input::Ready, "[ stream"), (input, "give up"), (Input::Ready, "[ list first")],
         );
+    }
+}
+
+#[test]
+fn a_stream_that_ends_before_its_state_is_complete_is_replaced_by_a_list_this_time_only() {
+    for ending in [Ending::Brief, Ending::AfterState, Ending::Worked] {
+        check(
+            STREAMING,
+            vec![
+                (Input::Ready, "[ stream"),
+                (Input::Ended(ending), "next"),
+                (Input::Ready, "[ list first"),
+                (page(None, Some("5")), "] next"),
+                (Input::Ready, "watch 5"),
+                (in_stream(410, reason::EXPIRED), "next"),
+                (Input::Ready, "[ stream"),
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_refused_stream_is_asked_for_again_after_half_an_hour() {
+    for (ago, expected) in [(0, "[ list first"), (29 * 60, "[ list first"), (30 * 60, "[ stream")] {
+        let abilities = Abilities { refused: Some(Duration::from_secs(ago)), ..STREAMING };
+        check(abilities, vec![(Input::Ready, expected)]);
     }
 }
 
