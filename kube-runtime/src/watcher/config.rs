@@ -44,8 +44,8 @@ pub struct Config {
     pub label_selector: Option<String>,
     /// Only objects whose fields match.
     pub field_selector: Option<String>,
-    /// How long the server keeps one watch open; `None` for 290 seconds. Events are not affected: the watcher opens the
-    /// next one where the last ended.
+    /// How long the server keeps one watch open; `None` for 145 to 290 seconds, chosen at random for each watch. Events
+    /// are not affected: the watcher opens the next one where the last ended.
     pub timeout: Option<Duration>,
     /// How fresh the present state has to be.
     pub list_semantic: ListSemantic,

@@ -270,7 +270,11 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
 
     fn open(&self, request: Request) -> Opening<K> {
         let api = self.api.clone();
-        let wp = self.config.watch_params();
+        let mut wp = self.config.watch_params();
+        // Watches that began together must not all end together: their watchers would come back as one.
+        if wp.timeout.is_none() {
+            wp.timeout = Some(crate::random::shortened(wp.effective_timeout()));
+        }
         // Counted from the request: whoever pauses may come for the answer long after the server has ended it.
         let asked_at = Instant::now();
         let screens = self.screens.clone();
