@@ -213,3 +213,19 @@ async fn events_are_one_kind_in_two_groups() {
     let by = get(&sim, &format!("{path}?fieldSelector=regarding.name%3Dp")).await.ok();
     assert_eq!(by["items"][0]["note"], "hello");
 }
+
+#[tokio::test]
+async fn an_empty_list_is_a_default() {
+    let sim = Sim::new();
+    let mut definition = definition();
+    let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    schema["properties"]["spec"]["properties"]["list"] =
+        json!({"type": "array", "default": [], "items": {"type": "string"}});
+    post(&sim, DEFINITIONS, definition).await.ok();
+    let stored = get(&sim, &format!("{DEFINITIONS}/foos.example.com")).await.ok();
+    let schema = &stored["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    assert_eq!(schema["properties"]["spec"]["properties"]["list"]["default"], json!([]));
+    let foo = json!({"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": "a"}, "spec": {"info": "x"}});
+    let made = post(&sim, FOOS, foo).await.ok();
+    assert_eq!(made["spec"], json!({"info": "x", "size": 3, "list": []}));
+}

@@ -134,3 +134,12 @@ async fn large_lists_are_compressed_on_request() {
     assert_eq!(list["items"].as_array().unwrap().len(), 20);
     assert!(get(&sim, MAPS).await.headers.get("content-encoding").is_none());
 }
+
+#[tokio::test]
+async fn watch_false_in_any_case_is_a_list() {
+    let sim = Sim::new();
+    for value in ["false", "False", "FALSE", "0"] {
+        let answer = get(&sim, &format!("{MAPS}?watch={value}")).await.ok();
+        assert_eq!(answer["kind"], "ConfigMapList", "{value}");
+    }
+}

@@ -316,3 +316,20 @@ async fn bodies_are_bounded_and_have_to_parse() {
         .unwrap();
     common::send(&sim, request).await.fails(415, "UnsupportedMediaType");
 }
+
+#[tokio::test]
+async fn a_create_with_a_resource_version_is_refused_only_where_the_storage_compares_it() {
+    let sim = Sim::new();
+    let versioned = |name: &str, version: &str| {
+        let mut map = config_map(name);
+        map["metadata"]["resourceVersion"] = version.into();
+        map
+    };
+    for (name, version, path) in [("a", "0", ""), ("b", "abc", ""), ("c", "5", "?dryRun=All")] {
+        let answer = post(&sim, &format!("{MAPS}{path}"), versioned(name, version)).await;
+        assert_eq!(answer.code, 201, "{version}{path}");
+    }
+    let stored = get(&sim, &format!("{MAPS}/b")).await.ok();
+    assert_ne!(stored["metadata"]["resourceVersion"], "abc");
+    assert_eq!(post(&sim, MAPS, versioned("d", "5")).await.code, 500);
+}

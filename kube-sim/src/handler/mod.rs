@@ -40,8 +40,7 @@ use write::{Cx, Part, Written};
 pub(crate) fn verb_of(method: &Method, path: &Path, query: &str) -> &'static str {
     let collection = path.name.is_empty();
     let watch = path.watch
-        || form_urlencoded::parse(query.as_bytes())
-            .any(|(k, v)| k == "watch" && !matches!(&*v, "false" | "0"));
+        || form_urlencoded::parse(query.as_bytes()).any(|(k, v)| k == "watch" && options::flag(&v));
     match *method {
         Method::GET if watch => "watch",
         Method::GET if collection => "list",

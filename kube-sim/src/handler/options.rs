@@ -240,6 +240,6 @@ fn integer(text: &str) -> Result<i64, SimError> {
 }
 
 /// As in Go's query conversion: everything but an explicit no is a yes.
-fn flag(text: &str) -> bool {
+pub(super) fn flag(text: &str) -> bool {
     !matches!(text.to_ascii_lowercase().as_str(), "false" | "0")
 }

@@ -165,7 +165,9 @@ impl<'a> Cx<'a> {
         if resource.namespaced {
             check_namespace(state, resource, namespace, meta::text(&object, "name"))?;
         }
-        if !meta::text(&object, "resourceVersion").is_empty() {
+        // The storage refuses a version that is a number other than 0. A dry run does not reach the storage.
+        let version = meta::text(&object, "resourceVersion").parse::<u64>();
+        if version.is_ok_and(|version| version != 0) && !self.options.dry_run {
             return Err(SimError::new(
                 http::StatusCode::INTERNAL_SERVER_ERROR,
                 "",

@@ -196,7 +196,8 @@ fn entries_of_nulls(schema: &Schema, map: &mut serde_json::Map<String, Value>) {
 /// Whether Go leaves an optional field out because its collection is empty.
 fn is_omitted(schema: &Schema, value: &Value) -> bool {
     match value {
-        Value::Array(items) => items.is_empty(),
+        // Where the field holds any JSON, as `default` of a schema, an empty list is a value.
+        Value::Array(items) => items.is_empty() && matches!(schema.kind(), Kind::Array),
         Value::Object(map) => map.is_empty() && matches!(schema.additional(), Additional::Of(_)),
         _ => false,
     }
