@@ -1,4 +1,4 @@
-//! Times that are so far away that a clock cannot tell them.
+//! Deadlines beyond the range of the clock.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 /// Further away than any process lives, and within the range of every clock.
 const NEVER: Duration = Duration::from_secs(86_400 * 365 * 30);
 
-/// The time `wait` after `start`; one that the clock cannot tell becomes one that is never reached.
+/// The time `wait` after `start`. A time beyond the range of the clock becomes one that is never reached.
 pub(super) fn after(start: Instant, wait: Duration) -> Instant {
     start.checked_add(wait).unwrap_or_else(|| start + NEVER)
 }

@@ -56,7 +56,8 @@ use std::{
 /// # When nothing is popped
 ///
 /// Up to 1024 events wait in order. Beyond that, an object that has changes waiting keeps the latest of them only; that an
-/// object is gone which was told of before is never lost, nor is the last state. No name adds more than three events to those that wait.
+/// object is gone which was told of before is never lost, nor is the last state. No name adds more than three
+/// events to those that wait.
 pub struct Informer<K> {
     cycle: Cycle<K>,
     writer: Writer<K>,

@@ -11,8 +11,8 @@ const LIMIT: usize = 1024;
 /// Events in the order in which they came.
 ///
 /// Up to a limit every event is kept. Beyond it, events of one name are merged: the name adds at most three entries to what
-/// waits, however often objects of that name come and go. The last state of a name is never lost, and between two additions
-/// of a name its deletion is always told. The deletion of an object whose addition was merged away may be told.
+/// waits, however often objects of that name are created and deleted. The last state of a name is never lost, and between
+/// two additions of a name its deletion is always emitted. A deletion may be emitted whose addition was merged away.
 pub(super) struct Backlog<K> {
     events: VecDeque<WatchEvent<Arc<K>>>,
     /// Events taken so far: the number of the first in the queue.
@@ -211,7 +211,7 @@ mod tests {
             Self { backlog, server: object.clone(), consumer: object, version: 0 }
         }
 
-        /// Does one thing; `Err` where the consumer is told what contradicts what it knows.
+        /// Performs one action. The error describes an event that contradicts what the consumer knows.
         fn act(&mut self, action: char) -> Result<(), String> {
             self.version += 1;
             match (action, self.server.clone()) {
@@ -252,7 +252,7 @@ mod tests {
                 (WatchEvent::Added(object), None) => Some(object),
                 (WatchEvent::Modified(object), Some(known)) if same(&object, known) => Some(object),
                 (WatchEvent::Deleted(object), Some(known)) if same(&object, known) => None,
-                // An addition that the consumer was never told of: its deletion is told alone.
+                // The addition was merged away before the consumer saw it, so that only the deletion is emitted.
                 (WatchEvent::Deleted(_), None) => None,
                 (event, known) => return Err(format!("{} after {:?}", text(&event), known.is_some())),
             };

@@ -22,7 +22,7 @@ const HEALTHY: Duration = Duration::from_secs(10);
 /// The events of a watch that is open.
 pub(super) struct Events<K> {
     pub(super) stream: EventStream<K>,
-    /// When it was asked for, or when the present state was complete.
+    /// The time of the request, or of the end of the initial events.
     since: Instant,
     /// What it would be if the server ended it now; with time, it has worked.
     ending: Ending,
@@ -66,12 +66,12 @@ impl<K> Events<K> {
         }
     }
 
-    /// Whoever is told something takes a while for it.
+    /// Pauses the stall timer while the caller handles an event.
     pub(super) fn leave(&mut self) {
         self.unasked = self.stall.is_some().then(Instant::now);
     }
 
-    /// That while does not count as silence of the server.
+    /// Extends the stall timer by that pause, which is no silence of the server.
     pub(super) fn resume(&mut self) {
         if let Some(since) = self.unasked.take()
             && let Some(timer) = &mut self.stall
@@ -106,8 +106,8 @@ impl<K> Events<K> {
     }
 }
 
-/// A server that does not know of the present state sends changes all the same. What a screen has dropped of it comes as a
-/// bookmark without a type.
+/// Whether an event belongs to the initial events. A server that does not support `sendInitialEvents` sends changes only. An
+/// initial event that a filter dropped arrives as a bookmark without a type.
 fn is_of_present_state<K>(event: &WatchEvent<K>) -> bool {
     match event {
         WatchEvent::Added(_) => true,

@@ -34,9 +34,9 @@ use std::{
 /// Watches a collection: its present state first, then every change, for as long as the stream is polled.
 ///
 /// The stream opens with [`Event::Init`], an [`Event::InitApply`] for each object and [`Event::InitDone`], and goes on with
-/// [`Event::Apply`] and [`Event::Delete`]. When the connection breaks it resumes where it left off. Where the server no
-/// longer can, or the watch fails in any other way or several times in a row, the present state comes again, between another
-/// `Init` and `InitDone`. A refused connection or a 429 leads to a wait only. What vanished in between is *not* in
+/// [`Event::Apply`] and [`Event::Delete`]. When the connection breaks it resumes where it left off. Where the version has
+/// expired, after any other failure of the watch, and after the fourth broken connection in a row, it lists again, between
+/// another `Init` and `InitDone`. A refused connection or a 429 leads to a wait only. What vanished in between is *not* in
 /// the stream: a [`reflector`](crate::reflector()) knows, and reports it.
 ///
 /// Errors are items, not ends: after each the watcher waits, longer each time until the server is healthy again

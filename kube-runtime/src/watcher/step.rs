@@ -104,8 +104,8 @@ pub(super) enum Phase {
     Healthy,
 }
 
-/// How many watches in a row the connection may fail before the present state is listed anew: what fails in the same way each
-/// time may have to do with the version.
+/// How many watches in a row may lose their connection before the watcher relists: a failure that repeats may be caused by the
+/// resource version.
 const MAX_CUTS: u8 = 3;
 
 /// What the failure of a watch means for the version that it started from.

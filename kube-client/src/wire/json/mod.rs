@@ -5,7 +5,8 @@
 //! have, so that vectors are made in their final size; and a text is checked to be UTF-8 once, not string by string. What is
 //! skipped is not looked at: only its brackets are counted.
 //!
-//! Errors are serde_json's, with line and column and without the values that it quotes. Everything that serde_json reads, this reads alike.
+//! Errors are serde_json's, with line and column and without the values that it quotes. Everything that serde_json reads, this
+//! reads alike.
 
 mod access;
 mod key;
