@@ -25,7 +25,8 @@ pub trait CustomResourceExt {
     ///
     /// # Errors
     ///
-    /// Lists each field that the server would not validate as the Rust type does, why, and what to do.
+    /// Lists each field that the server would not validate as the Rust type does, why, and what to do; and what makes the
+    /// server refuse the definition: selectable fields that are no scalars of the schema, and malformed validation rules.
     #[cfg(feature = "schema")]
     fn try_crd() -> Result<CustomResourceDefinition, SchemaError> {
         Ok(Self::crd())

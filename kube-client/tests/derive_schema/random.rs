@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-const NAMES: &[&str] = &["a", "b", "type"];
+const NAMES: &[&str] = &["a", "b", "metadata", "type"];
 const TYPES: &[&str] = &["object", "array", "string", "integer", "number", "boolean", "null"];
 
 /// A schema whose references lead into `$defs` of its own.

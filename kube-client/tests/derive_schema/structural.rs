@@ -132,6 +132,9 @@ fn inside(part: &Value, around: &Map<String, Value>, path: &str, found: &mut Vec
     }
     for (name, property) in part.get("properties").and_then(Value::as_object).into_iter().flatten() {
         let path = format!("{path}.{name}");
+        if name == "metadata" {
+            found.push(format!("{path}: the server forbids validations of a field called metadata here"));
+        }
         match around.get("properties").and_then(|all| all.get(name)).and_then(Value::as_object) {
             Some(around) => inside(property, around, &path, found),
             None => found.push(format!("{path}: is not described outside")),

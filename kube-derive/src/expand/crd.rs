@@ -47,13 +47,19 @@ fn with_schema(model: &Model, crd_type: &TokenStream) -> TokenStream {
             ::std::vec![#(#support::Rule::from(#rules)),*]
         }
     };
+    let spec = &model.spec;
+    let generated = if model.no_spec && model.schema == SchemaMode::Derived {
+        quote!(#support::crd_with_flat_schema::<Self, #spec>(&DEFINITION, #rules))
+    } else {
+        quote!(#support::crd_with_schema::<Self>(&DEFINITION, #rules))
+    };
     quote! {
         fn crd() -> #crd_type {
-            #support::crd_with_schema::<Self>(&DEFINITION, #rules).0
+            #generated.0
         }
 
         fn try_crd() -> ::core::result::Result<#crd_type, #support::SchemaError> {
-            #support::strict(#support::crd_with_schema::<Self>(&DEFINITION, #rules))
+            #support::strict(#generated)
         }
     }
 }

@@ -37,15 +37,24 @@ pub(crate) fn check(input: &Input) -> Result<(), syn::Error> {
     derives(&mut errors, attrs);
     attrs.attributes.iter().for_each(|meta| attribute(&mut errors, meta));
     schema(&mut errors, attrs);
+    if let Some(warning) = attrs.deprecated.as_ref().and_then(|deprecated| deprecated.warning.as_ref()) {
+        errors.text(warning, names::deprecation_warning);
+    }
     subresources(&mut errors, attrs);
     attrs.columns.iter().for_each(|c| column(&mut errors, c));
     attrs.selectable.iter().for_each(|path| errors.text(path, paths::selectable));
+    for (index, path) in attrs.selectable.iter().enumerate() {
+        if attrs.selectable[..index].iter().any(|earlier| earlier.value() == path.value()) {
+            errors.at(path.span(), format!("\"{}\" is selectable twice: keep one", path.value()));
+        }
+    }
     if attrs.selectable.len() > paths::MAX_SELECTABLE {
         errors
             .at(attrs.selectable[paths::MAX_SELECTABLE].span(), "a version has at most 8 selectable fields");
     }
     attrs.annotations.iter().chain(&attrs.labels).for_each(|pair| errors.text(&pair.key, names::qualified));
     attrs.labels.iter().for_each(|Pair { value, .. }| errors.text(value, names::label_value));
+    approval(&mut errors, attrs);
     no_spec(&mut errors, input);
     errors.0.map_or(Ok(()), Err)
 }
@@ -86,6 +95,26 @@ fn all_names(errors: &mut Errors, attrs: &Attrs) {
                 errors.at(name.span(), format!("{what} \"{}\" is given twice: keep one", name.value()));
             }
         }
+    }
+}
+
+/// Groups of the Kubernetes project need a word about their approval (KEP-1111).
+fn approval(errors: &mut Errors, attrs: &Attrs) {
+    const KEY: &str = "api-approved.kubernetes.io";
+    let Some(group) = &attrs.group else { return };
+    if !names::is_protected_group(&group.value()) {
+        return;
+    }
+    match attrs.annotations.iter().find(|pair| pair.key.value() == KEY) {
+        Some(pair) => errors.text(&pair.value, names::approval),
+        None => errors.at(
+            group.span(),
+            format!(
+                "group \"{}\" belongs to the Kubernetes project: use a domain of your own, or add \
+                 `annotation(\"{KEY}\", \"unapproved, ..\")`",
+                group.value()
+            ),
+        ),
     }
 }
 

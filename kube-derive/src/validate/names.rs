@@ -37,6 +37,37 @@ pub(super) fn group(value: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether the API server asks for an approval of definitions in this group.
+pub(super) fn is_protected_group(group: &str) -> bool {
+    ["k8s.io", "kubernetes.io"]
+        .iter()
+        .any(|domain| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+}
+
+/// The approval of a definition in a protected group: the address of the review, or a text that begins with `unapproved`.
+pub(super) fn approval(value: &str) -> Result<(), String> {
+    let address = value.split_once("://").is_some_and(|(scheme, rest)| {
+        !scheme.is_empty() && !rest.is_empty() && !value.contains(char::is_whitespace)
+    });
+    if address || value.starts_with("unapproved") {
+        return Ok(());
+    }
+    Err(format!(
+        "\"{value}\" is no approval: give the address of the pull request that approved the API, or a text that begins with \
+         \"unapproved\""
+    ))
+}
+
+/// The warning for users of a deprecated version: 1 to 256 characters on one line.
+pub(super) fn deprecation_warning(value: &str) -> Result<(), String> {
+    let printable = value.chars().all(|c| !c.is_control());
+    if !value.is_empty() && value.len() <= 256 && printable {
+        return Ok(());
+    }
+    Err("a deprecation warning has 1 to 256 bytes of printable text; write `deprecated` for the server's own"
+        .to_owned())
+}
+
 /// A kind is a label once it is in lower case, and becomes the name of a Rust type.
 pub(super) fn kind(value: &str) -> Result<(), String> {
     let legal = value.starts_with(|c: char| c.is_ascii_uppercase())
@@ -100,6 +131,29 @@ mod tests {
         assert!(group("a-b.c1.example.com").is_ok());
         for bad in ["", "example", "Example.com", "example.com/v1", "-a.com", "a..com", "a_b.com"] {
             assert!(group(bad).is_err(), "{bad:?} should be refused");
+        }
+    }
+
+    #[test]
+    fn groups_of_kubernetes_need_an_approval() {
+        for protected in ["k8s.io", "kubernetes.io", "x.k8s.io", "a.b.kubernetes.io"] {
+            assert!(is_protected_group(protected), "{protected:?}");
+        }
+        for free in ["example.com", "notk8s.io", "k8s.io.example.com"] {
+            assert!(!is_protected_group(free), "{free:?}");
+        }
+        assert!(approval("https://example.com/pull/1").is_ok());
+        assert!(approval("unapproved, for tests").is_ok());
+        for bad in ["", "yes", "https://", "a b://c"] {
+            assert!(approval(bad).is_err(), "{bad:?} should be refused");
+        }
+    }
+
+    #[test]
+    fn deprecation_warnings_are_one_printable_line() {
+        assert!(deprecation_warning("use v2").is_ok());
+        for bad in ["", "a\nb", "a\tb", &"a".repeat(257)] {
+            assert!(deprecation_warning(bad).is_err(), "{bad:?} should be refused");
         }
     }
 

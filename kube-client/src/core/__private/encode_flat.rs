@@ -1,19 +1,21 @@
 //! Writes a resource whose spec's fields stand beside `metadata` (`no_spec`).
 //!
-//! The spec serializes into the object's own map. Only what looks like a struct or a map can do so.
+//! The spec serializes into the object's own map. Only what looks like a struct or a map can do so, and not with a field
+//! that the object has already: nothing could read the result.
 
-use std::fmt::Display;
+use std::fmt::{self, Display, Write};
 
 use serde::ser::{Error, Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
 
-use super::Definition;
+use super::{COMMON_FIELDS, Definition};
 use crate::core::ObjectMeta;
 
 /// Writes an object without a `spec` field; an absent status is left out.
 ///
 /// # Errors
 ///
-/// When a part does not serialize, or the spec serializes as something else than a struct or a map.
+/// When a part does not serialize, when the spec serializes as something else than a struct or a map, and when it has a
+/// field called `apiVersion`, `kind`, `metadata` or `status`.
 pub fn encode_flat<Z, S, T>(
     serializer: Z,
     definition: &'static Definition,
@@ -46,6 +48,15 @@ impl<M: SerializeMap> Fields<'_, M> {
             "`no_spec` needs a spec that serializes as a struct, not as {what}"
         )))
     }
+
+    fn refuse_common(name: &str) -> Result<(), M::Error> {
+        if !COMMON_FIELDS.contains(&name) {
+            return Ok(());
+        }
+        Err(M::Error::custom(format_args!(
+            "with `no_spec` the spec cannot have a field `{name}`, since every object has one: rename it"
+        )))
+    }
 }
 
 impl<M: SerializeMap> SerializeStruct for Fields<'_, M> {
@@ -57,6 +68,7 @@ impl<M: SerializeMap> SerializeStruct for Fields<'_, M> {
         key: &'static str,
         value: &T,
     ) -> Result<(), M::Error> {
+        Self::refuse_common(key)?;
         self.0.serialize_entry(key, value)
     }
 
@@ -70,6 +82,9 @@ impl<M: SerializeMap> SerializeMap for Fields<'_, M> {
     type Error = M::Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), M::Error> {
+        if let Some(name) = COMMON_FIELDS.into_iter().find(|name| is_called(key, name)) {
+            Self::refuse_common(name)?;
+        }
         self.0.serialize_key(key)
     }
 
@@ -80,6 +95,31 @@ impl<M: SerializeMap> SerializeMap for Fields<'_, M> {
     fn end(self) -> Result<(), M::Error> {
         Ok(())
     }
+}
+
+/// Whether a key of a map serializes as this name.
+fn is_called<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
+    /// What is left of the name once what was written so far is taken away.
+    struct Rest<'n>(&'n str);
+
+    impl Write for Rest<'_> {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            self.0 = self.0.strip_prefix(part).ok_or(fmt::Error)?;
+            Ok(())
+        }
+    }
+
+    /// Text and numbers write themselves into a formatter; nothing else is a key.
+    struct Key<'k, T: ?Sized>(&'k T);
+
+    impl<T: Serialize + ?Sized> Display for Key<'_, T> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.serialize(f)
+        }
+    }
+
+    let mut rest = Rest(name);
+    write!(rest, "{}", Key(key)).is_ok() && rest.0.is_empty()
 }
 
 /// The scalar methods, which all refuse.

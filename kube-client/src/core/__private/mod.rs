@@ -22,12 +22,15 @@ pub use self::{
 };
 pub use crate::core::{ApiResource, HasSpec, HasStatus, Resource, Rule, crd::CustomResourceExt};
 
+/// The fields of every object, which a spec beside `metadata` (`no_spec`) cannot have.
+const COMMON_FIELDS: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
+
 /// What a validation rule may name without importing it.
 pub mod rules {
     pub use crate::core::{Message, Reason, Rule};
 }
 
 #[cfg(feature = "schema")]
-pub use self::schema::{crd_with_schema, root_schema, strict};
+pub use self::schema::{crd_with_flat_schema, crd_with_schema, root_schema, strict};
 #[cfg(feature = "schema")]
 pub use {crate::core::schema::SchemaError, ::schemars};

@@ -1,12 +1,15 @@
 //! The schema of a derived resource's root, and the definition that contains it.
 //!
-//! Must not rewrite anything: `core::schema` does.
+//! Judges what only the whole definition shows: paths into the schema, and what the root may not be. Types are rewritten by
+//! `core::schema`.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrBool,
+};
 use schemars::{JsonSchema, Schema, json_schema};
 use serde_json::{Value, json};
 
-use super::{Definition, crd};
+use super::{COMMON_FIELDS, Definition, crd};
 use crate::core::{
     Rule,
     schema::{self, SchemaError, SchemaProblem},
@@ -36,12 +39,68 @@ pub fn crd_with_schema<K: JsonSchema>(
     definition: &Definition,
     rules: Vec<Rule>,
 ) -> (CustomResourceDefinition, Vec<SchemaProblem>) {
-    let (mut schema, problems) = schema::generate::<K>();
+    let (mut schema, mut problems) = schema::generate::<K>();
+    without_map_values(&mut schema, &mut problems);
+    selectable_fields(definition, &schema, &mut problems);
     if !rules.is_empty() {
         let own = schema.x_kubernetes_validations.get_or_insert_default();
         own.extend(rules.into_iter().map(Into::into));
     }
+    schema::check_rules(&schema, &mut problems);
     (crd(definition, Some(schema)), problems)
+}
+
+/// As [`crd_with_schema`] for an object with the fields of `S` beside `metadata` (`no_spec`).
+pub fn crd_with_flat_schema<K: JsonSchema, S: JsonSchema>(
+    definition: &Definition,
+    rules: Vec<Rule>,
+) -> (CustomResourceDefinition, Vec<SchemaProblem>) {
+    let (crd, mut problems) = crd_with_schema::<K>(definition, rules);
+    let (spec, _) = schema::generate::<S>();
+    for name in spec.properties.iter().flatten().map(|(name, _)| name) {
+        if COMMON_FIELDS.contains(&name.as_str()) {
+            problems.push(SchemaProblem::new(
+                format!(".{name}"),
+                "the object has a field of this name, so that it would be written twice",
+                "rename the field of the flattened struct, or leave out `no_spec`",
+            ));
+        }
+    }
+    (crd, problems)
+}
+
+/// The root of a custom resource may not be a map: the server refuses `additionalProperties` there.
+fn without_map_values(schema: &mut JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
+    let Some(values) = schema.additional_properties.take() else { return };
+    schema.x_kubernetes_preserve_unknown_fields = Some(true);
+    let any = match values {
+        JSONSchemaPropsOrBool::Bool(any) => any,
+        JSONSchemaPropsOrBool::Schema(values) => {
+            values.type_.is_none() && values.x_kubernetes_preserve_unknown_fields == Some(true)
+        }
+    };
+    if !any {
+        problems.push(SchemaProblem::new(
+            "",
+            "the values of a flattened map are not validated at the root",
+            "give the map a field of its own, or values of type serde_json::Value",
+        ));
+    }
+}
+
+/// Reports selectable fields that the server would refuse: those that are not in the schema, or are no scalars.
+fn selectable_fields(definition: &Definition, schema: &JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
+    for path in definition.selectable {
+        let field =
+            path.split('.').skip(1).try_fold(schema, |node, name| node.properties.as_ref()?.get(name));
+        let what = match field.map(|field| field.type_.as_deref()) {
+            Some(Some("string" | "integer" | "boolean")) => continue,
+            Some(Some(other)) => format!("a selectable field cannot be of type {other}"),
+            Some(None) => "a selectable field needs one type".to_owned(),
+            None => "a selectable field has to be in the schema".to_owned(),
+        };
+        problems.push(SchemaProblem::new(*path, what, "select a string, an integer or a boolean"));
+    }
 }
 
 /// The definition, if its schema says everything.

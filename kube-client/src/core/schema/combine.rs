@@ -74,7 +74,7 @@ fn several(rewriter: &mut Rewriter, one_of: bool, closed: &[bool], mut variants:
     let labels = exclusive::labels(&variants);
     let notes = describe(&mut variants, &labels);
     let mut whole = union_of(rewriter, variants.clone());
-    let parts: Vec<Object> = variants.iter().map(|variant| strip(variant, &whole)).collect();
+    let parts: Vec<Object> = variants.iter().map(|variant| strip(rewriter, variant, &whole)).collect();
     if !is_anything(&whole) && parts.iter().all(|part| !part.is_empty()) && !says_nothing_new(&parts) {
         let exclusive = one_of && exclusive::are_exclusive(&variants, closed);
         whole.insert(if exclusive { "oneOf" } else { "anyOf" }.to_owned(), json!(parts));
@@ -143,7 +143,7 @@ fn negation(rewriter: &mut Rewriter, node: &mut Object, raw: &Value) {
     {
         outer.insert("type".to_owned(), json!(kind));
     }
-    let inner = strip(&negated, &outer);
+    let inner = strip(rewriter, &negated, &outer);
     let lossless = raw.as_object().is_some_and(|raw| raw.keys().all(|key| inner.contains_key(key)));
     if lossless && !inner.is_empty() {
         node.insert("not".to_owned(), Value::Object(inner));

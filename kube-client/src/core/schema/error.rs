@@ -22,7 +22,7 @@ impl SchemaError {
 
 impl fmt::Display for SchemaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the schema cannot be structural")?;
+        f.write_str("the schema does not say everything")?;
         for (index, problem) in self.problems.iter().enumerate() {
             f.write_str(if index == 0 { ": " } else { "; " })?;
             problem.fmt(f)?;
@@ -46,7 +46,7 @@ pub struct SchemaProblem {
 }
 
 impl SchemaProblem {
-    pub(super) fn new(path: impl Into<String>, what: impl Into<String>, advice: &'static str) -> Self {
+    pub(crate) fn new(path: impl Into<String>, what: impl Into<String>, advice: &'static str) -> Self {
         Self { path: path.into(), what: what.into(), advice }
     }
 }

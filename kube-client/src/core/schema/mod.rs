@@ -13,12 +13,20 @@
 //! | enum, untagged, of an integer and a string | `x-kubernetes-int-or-string` |
 //! | enum whose variants have different types otherwise | any value (reported) |
 //! | `serde_json::Value` | any value, null included (`x-kubernetes-preserve-unknown-fields`, `nullable`) |
+//! | `RawExtension` | object with any fields (controller-gen writes one without, whose content is pruned) |
 //! | `HashMap<String, T>`, `HashMap<u32, T>` | object with `additionalProperties` |
 //! | `#[serde(flatten)]` of a struct, an enum, or an `Option` of one | its properties |
 //! | `#[serde(flatten)]` of a map | `x-kubernetes-preserve-unknown-fields` (reported if its values have a type) |
 //! | `HashSet<T>` | array with `x-kubernetes-list-type: set` for scalar items (others reported) |
 //! | `(A, B)` | array of two items; items of different types are any value (reported) |
 //! | a type that contains itself | any value where it does (reported) |
+//!
+//! Three limits are not reported:
+//!
+//! - Integers in etcd are signed: the server refuses a value of a `u64` above `i64::MAX` with 422.
+//! - schemars describes an internally tagged variant `Other(serde_json::Value)` like one without content, so that its fields
+//!   are pruned. `Other(BTreeMap<String, Value>)` keeps them.
+//! - The server refuses `format: duration` with years, months or weeks in it, which a `jiff::Span` may have.
 //!
 //! Validations that schemars puts into a schema (`range`, `length`, `pattern`) stay; those that need Kubernetes'
 //! own keywords can be added with `#[schemars(extend("x-kubernetes-validations" = [{"rule": "self > 0"}]))]`.
@@ -35,6 +43,7 @@ mod intersect;
 mod keywords;
 mod nullable;
 mod rewrite;
+mod rules;
 mod strip;
 mod union;
 
@@ -46,6 +55,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, tr
 use serde_json::{Map, Value};
 
 pub use self::error::{SchemaError, SchemaProblem};
+pub(crate) use self::rules::check as check_rules;
 
 /// A schema as JSON.
 type Object = Map<String, Value>;
@@ -105,6 +115,7 @@ pub fn try_schema_for<T: JsonSchema>() -> Result<JSONSchemaProps, SchemaError> {
 /// The structural schema of a type, and where it accepts more than the type.
 pub(crate) fn generate<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>) {
     let mut schema = generator().into_root_schema_for::<T>();
+    keep_raw_fields(&mut schema);
     let mut problems = rewrite::rewrite(&mut schema);
     match serde_json::from_value(schema.to_value()) {
         Ok(schema) => (schema, problems),
@@ -117,6 +128,19 @@ pub(crate) fn generate<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>)
                 ..JSONSchemaProps::default()
             };
             (any, problems)
+        }
+    }
+}
+
+/// Keeps the content of the types of Kubernetes that contain JSON of any kind: k8s-openapi calls them objects without
+/// fields, and the API server would prune what is in them.
+fn keep_raw_fields(schema: &mut Schema) {
+    const RAW: [&str; 2] =
+        ["io.k8s.apimachinery.pkg.runtime.RawExtension", "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1"];
+    let Some(Value::Object(definitions)) = schema.get_mut("$defs") else { return };
+    for name in RAW {
+        if let Some(Value::Object(raw)) = definitions.get_mut(name) {
+            raw.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
         }
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     Object,
     keywords::{is_anything, type_of},
+    rewrite::Rewriter,
 };
 
 /// Keywords that only validate.
@@ -27,7 +28,7 @@ const SCALAR: &[&str] = &[
 ];
 
 /// The validation in `variant` that `whole` lacks. `whole` accepts everything that `variant` does.
-pub(super) fn strip(variant: &Object, whole: &Object) -> Object {
+pub(super) fn strip(rewriter: &mut Rewriter, variant: &Object, whole: &Object) -> Object {
     let mut rest = Object::new();
     if is_anything(whole) || type_of(whole).is_none() {
         return rest;
@@ -58,11 +59,11 @@ pub(super) fn strip(variant: &Object, whole: &Object) -> Object {
             rest.insert("required".to_owned(), json!(new));
         }
     }
-    properties(&mut rest, variant, whole);
+    properties(rewriter, &mut rest, variant, whole);
     if let (Some(Value::Object(item)), Some(Value::Object(whole))) =
         (variant.get("items"), whole.get("items"))
     {
-        let item = strip(item, whole);
+        let item = rewriter.at("[*]", |this| strip(this, item, whole));
         if !item.is_empty() {
             rest.insert("items".to_owned(), Value::Object(item));
         }
@@ -79,7 +80,8 @@ pub(super) fn strip(variant: &Object, whole: &Object) -> Object {
     rest
 }
 
-fn properties(rest: &mut Object, variant: &Object, whole: &Object) {
+/// The validation of a variant's fields. The API server forbids one of a field called `metadata`, at any depth.
+fn properties(rewriter: &mut Rewriter, rest: &mut Object, variant: &Object, whole: &Object) {
     let (Some(Value::Object(own)), Some(Value::Object(all))) =
         (variant.get("properties"), whole.get("properties"))
     else {
@@ -88,10 +90,20 @@ fn properties(rest: &mut Object, variant: &Object, whole: &Object) {
     let mut stripped = Object::new();
     for (name, property) in own {
         if let (Value::Object(property), Some(Value::Object(outer))) = (property, all.get(name)) {
-            let property = strip(property, outer);
-            if !property.is_empty() {
-                stripped.insert(name.clone(), Value::Object(property));
-            }
+            rewriter.at(&format!(".{name}"), |this| {
+                let property = strip(this, property, outer);
+                if property.is_empty() {
+                    return;
+                }
+                if name == "metadata" {
+                    this.problem(
+                        "what one variant needs of a field called `metadata` cannot be validated",
+                        "rename the field, or add a validation rule to the enum",
+                    );
+                } else {
+                    stripped.insert(name.clone(), Value::Object(property));
+                }
+            });
         }
     }
     if !stripped.is_empty() {

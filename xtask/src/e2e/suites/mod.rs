@@ -11,6 +11,7 @@ mod gone;
 mod objects;
 mod paging;
 mod patch;
+mod schemas;
 mod select;
 mod streams;
 mod verbs;
@@ -33,6 +34,7 @@ pub(super) const ALL: &[Suite] = &[
     conflict::SUITE,
     finalizers::SUITE,
     crd::SUITE,
+    schemas::SUITE,
     objects::SUITE,
     streams::SUITE,
     controller::SUITE,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube_client::api::PostParams;
-use kube_client::core::{ApiResource, GroupVersionKind};
+use kube_client::api::{ListParams, PostParams};
+use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube_client::{Api, CustomResourceExt};
 use kube_derive::CustomResource;
 use schemars::JsonSchema;
@@ -72,23 +72,28 @@ pub(crate) fn definition(env: &Env) -> CustomResourceDefinition {
 
 /// Installs a case's own widgets until its end, and waits until they are served.
 pub(crate) async fn install(env: &Env) -> Outcome<ApiResource> {
+    serve(env, &definition(env)).await?;
+    Ok(resource(env))
+}
+
+/// Installs a definition until the end of the case, and waits until its kind is served.
+pub(crate) async fn serve(env: &Env, crd: &CustomResourceDefinition) -> Outcome<ApiResource> {
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
-    let crd = definition(env);
     let name = crd.metadata.name.clone().unwrap_or_default();
     env.deletes_at_end(&crds, &name);
-    crds.create(&PostParams::default(), &crd).await?;
+    crds.create(&PostParams::default(), crd).await?;
     eventually("the definition is established", Duration::from_secs(30), async || {
         let status = crds.get(&name).await?.status;
         let mut conditions = status.iter().flat_map(|status| status.conditions.iter().flatten());
         Ok(conditions.any(|c| c.type_ == "Established" && c.status == "True").then_some(()))
     })
     .await?;
-    let resource = resource(env);
-    let widgets: Api<kube_client::core::DynamicObject> =
-        Api::namespaced_with(env.client(), env.namespace(), &resource);
+    let kind = GroupVersionKind::gvk(&crd.spec.group, &crd.spec.versions[0].name, &crd.spec.names.kind);
+    let resource = ApiResource::from_gvk_with_plural(&kind, &crd.spec.names.plural);
+    let objects: Api<DynamicObject> = Api::all_with(env.client(), &resource);
     // Established is a promise: the handlers follow within moments.
     eventually("the kind is served", Duration::from_secs(30), async || {
-        match widgets.list(&kube_client::api::ListParams::default()).await {
+        match objects.list(&ListParams::default()).await {
             Ok(_) => Ok(Some(())),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),

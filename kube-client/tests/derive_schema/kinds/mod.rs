@@ -2,6 +2,9 @@
 //!
 //! Shared by the tests here and by whoever asks a real API server the same. Must not assert anything.
 
+mod flattened;
+mod open;
+
 use std::collections::{BTreeMap, HashSet};
 
 use k8s_openapi::{
@@ -72,6 +75,8 @@ macro_rules! kind {
         }
     };
 }
+
+use kind;
 
 /// A point.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -292,6 +297,10 @@ kind!(TemplateSpec, "TemplateKind", TemplateKind, PodTemplateSpec);
 
 /// Kinds whose types have a structural schema that says all of it.
 pub(crate) fn faithful() -> Vec<Row> {
+    common().into_iter().chain(flattened::faithful()).chain(open::faithful()).collect()
+}
+
+fn common() -> Vec<Row> {
     let point = json!({ "xAxis": 1, "yAxis": 2 });
     vec![
         NumbersKind::row(
@@ -385,7 +394,8 @@ pub(crate) fn faithful() -> Vec<Row> {
 
 /// Kinds where some value is accepted that the Rust type does not read, with the paths that are reported.
 pub(crate) fn lossy() -> Vec<(Row, Vec<&'static str>)> {
-    vec![
+    let mut rows = flattened::lossy();
+    rows.extend([
         (
             MixedKind::row(
                 json!(["Off", { "Level": 1 }, { "Custom": { "command": "a" } }, { "Pair": [1, "a"] }]),
@@ -408,5 +418,6 @@ pub(crate) fn lossy() -> Vec<(Row, Vec<&'static str>)> {
             ),
             vec![".spec.value.children[*].children[*]"],
         ),
-    ]
+    ]);
+    rows
 }

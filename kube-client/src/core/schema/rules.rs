@@ -1,0 +1,50 @@
+//! Validation rules (`x-kubernetes-validations`) that the API server refuses for their form.
+//!
+//! Must not parse expressions: only the server knows the types they are checked against.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
+};
+
+use super::SchemaProblem;
+
+/// Reports the rules of a whole schema that the server would refuse.
+pub(crate) fn check(schema: &JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
+    node(schema, "", problems);
+}
+
+fn node(schema: &JSONSchemaProps, path: &str, problems: &mut Vec<SchemaProblem>) {
+    for rule in schema.x_kubernetes_validations.iter().flatten() {
+        if let Some(what) = mistake(rule) {
+            problems.push(SchemaProblem::new(path, what, "correct the rule"));
+        }
+    }
+    for (name, property) in schema.properties.iter().flatten() {
+        node(property, &format!("{path}.{name}"), problems);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
+        node(items, &format!("{path}[*]"), problems);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &schema.additional_properties {
+        node(values, &format!("{path}[*]"), problems);
+    }
+}
+
+fn mistake(rule: &ValidationRule) -> Option<String> {
+    let has_line_break = |text: &str| text.trim().contains(['\n', '\r']);
+    let text = &rule.rule;
+    let message = rule.message.as_deref().unwrap_or_default();
+    if text.trim().is_empty() {
+        return Some("a validation rule is empty".to_owned());
+    }
+    if !message.is_empty() && message.trim().is_empty() {
+        return Some(format!("the message of the validation rule {text:?} is blank"));
+    }
+    if has_line_break(message) {
+        return Some(format!("the message of the validation rule {text:?} contains a line break"));
+    }
+    if message.is_empty() && has_line_break(text) {
+        return Some(format!("the validation rule {text:?} contains a line break and so needs a message"));
+    }
+    None
+}

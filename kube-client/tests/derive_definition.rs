@@ -1,0 +1,166 @@
+//! Definitions of derived kinds that an API server would refuse, or whose objects nothing could read: reported by `try_crd()`,
+//! and refused when an object is encoded.
+
+#![cfg(feature = "schema")]
+
+use std::collections::BTreeMap;
+
+use kube_client::CustomResourceExt;
+use kube_derive::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+fn root_schema<K: CustomResourceExt>() -> Value {
+    let crd = serde_json::to_value(K::crd()).unwrap();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+}
+
+#[track_caller]
+fn check_problems<K: CustomResourceExt>(expected: &[(&str, &str)]) {
+    let error = K::try_crd().unwrap_err();
+    let problems: Vec<_> =
+        error.problems().iter().map(|problem| (problem.path.as_str(), problem.what.as_str())).collect();
+    assert_eq!(problems, expected);
+}
+
+#[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[kube(group = "example.com", version = "v1", kind = "AnyMap", no_spec)]
+struct AnyMapFields {
+    #[serde(flatten)]
+    values: BTreeMap<String, Value>,
+}
+
+#[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[kube(group = "example.com", version = "v1", kind = "TextMap", no_spec)]
+struct TextMapFields {
+    #[serde(flatten)]
+    values: BTreeMap<String, String>,
+}
+
+#[test]
+fn a_flattened_map_at_the_root_is_unknown_fields() {
+    AnyMap::try_crd().unwrap();
+    check_problems::<TextMap>(&[("", "the values of a flattened map are not validated at the root")]);
+    for schema in [root_schema::<AnyMap>(), root_schema::<TextMap>()] {
+        assert_eq!(schema["x-kubernetes-preserve-unknown-fields"], true, "{schema}");
+        assert_eq!(schema.get("additionalProperties"), None, "{schema}");
+    }
+}
+
+/// Fields of every object, seen by serde only.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct Common {
+    kind: String,
+    status: i32,
+}
+
+#[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[kube(group = "example.com", version = "v1", kind = "Clash", no_spec)]
+struct ClashFields {
+    own: i32,
+    #[serde(flatten)]
+    common: Common,
+}
+
+#[test]
+fn a_flattened_field_of_every_object_is_reported_and_not_encoded() {
+    let what = "the object has a field of this name, so that it would be written twice";
+    check_problems::<Clash>(&[(".kind", what), (".status", what)]);
+    let clash = Clash::new("a", ClashFields { own: 1, common: Common { kind: "b".to_owned(), status: 2 } });
+    let error = serde_json::to_string(&clash).unwrap_err().to_string();
+    assert!(error.contains("a field `kind`"), "{error}");
+}
+
+#[test]
+fn a_map_entry_named_like_a_field_of_every_object_is_not_encoded() {
+    let map = |key: &str| {
+        let values = BTreeMap::from([(key.to_owned(), "a".to_owned())]);
+        serde_json::to_string(&TextMap::new("a", TextMapFields { values }))
+    };
+    for key in ["apiVersion", "kind", "metadata", "status"] {
+        let error = map(key).unwrap_err().to_string();
+        assert!(error.contains(&format!("a field `{key}`")), "{error}");
+    }
+    for key in ["", "kin", "kinds", "meta\"data", "Kind"] {
+        let text = map(key).unwrap();
+        assert_eq!(serde_json::from_str::<TextMap>(&text).unwrap().spec.values[key], "a");
+    }
+}
+
+#[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "example.com",
+    version = "v1",
+    kind = "Selected",
+    selectable = ".spec.text",
+    selectable = ".spec.count",
+    selectable = ".spec.nothing",
+    selectable = ".spec.labels",
+    selectable = ".spec.labels.a",
+    selectable = ".spec.ratio",
+    selectable = ".spec.any",
+    selectable = ".spec"
+)]
+struct SelectedSpec {
+    text: String,
+    count: Option<i64>,
+    labels: BTreeMap<String, String>,
+    ratio: f64,
+    any: Value,
+}
+
+#[test]
+fn selectable_fields_are_scalars_of_the_schema() {
+    let absent = "a selectable field has to be in the schema";
+    check_problems::<Selected>(&[
+        (".spec.nothing", absent),
+        (".spec.labels", "a selectable field cannot be of type object"),
+        (".spec.labels.a", absent),
+        (".spec.ratio", "a selectable field cannot be of type number"),
+        (".spec.any", "a selectable field needs one type"),
+        (".spec", "a selectable field cannot be of type object"),
+    ]);
+}
+
+#[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "example.com",
+    version = "v1",
+    kind = "Ruled",
+    validation = Rule::new("true").message("one\ntwo"),
+    validation = "true &&\ntrue",
+    validation = "  ",
+    validation = ("true", " "),
+    validation = ("true &&\ntrue", "fine")
+)]
+struct RuledSpec {
+    #[schemars(extend("x-kubernetes-validations" = [{ "rule": "self > 0", "message": "a\nb" }]))]
+    count: i64,
+}
+
+#[test]
+fn rules_that_the_server_refuses_for_their_form_are_reported() {
+    check_problems::<Ruled>(&[
+        ("", "the message of the validation rule \"true\" contains a line break"),
+        ("", "the validation rule \"true &&\\ntrue\" contains a line break and so needs a message"),
+        ("", "a validation rule is empty"),
+        ("", "the message of the validation rule \"true\" is blank"),
+        (".spec.count", "the message of the validation rule \"self > 0\" contains a line break"),
+    ]);
+}
+
+#[test]
+fn objects_of_other_apis_keep_their_fields() {
+    use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
+
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    struct Holder {
+        template: RawExtension,
+    }
+    let schema = kube_client::core::schema::try_schema_for::<Holder>().unwrap();
+    let template = &serde_json::to_value(schema).unwrap()["properties"]["template"];
+    assert_eq!(template["type"], json!("object"));
+    assert_eq!(template["x-kubernetes-preserve-unknown-fields"], true);
+}

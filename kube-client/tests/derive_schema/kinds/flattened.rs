@@ -1,0 +1,219 @@
+//! Kinds whose enums share an object with other fields: flattened, optional, in variants, in maps.
+
+use std::collections::{BTreeMap, HashMap};
+
+use kube_client::CustomResourceExt;
+use kube_derive::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{External, Internal, Point, Row, StructuralSchemaRewriter, Untagged, kind};
+
+/// A flattened `Option` of each kind of enum.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Optional {
+    name: String,
+    #[serde(flatten)]
+    source: Option<External>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct OptionalTagged {
+    own: String,
+    #[serde(flatten)]
+    source: Option<Internal>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct OptionalUntagged {
+    own: String,
+    #[serde(flatten)]
+    source: Option<Untagged>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct OptionalStruct {
+    own: String,
+    #[serde(flatten)]
+    point: Option<Box<Point>>,
+}
+
+/// Untagged, one variant of any value: its fields are kept although they are not known.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum KnownOrAny {
+    Known { n: i32 },
+    Any(Value),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct FlattenedAny {
+    own: String,
+    #[serde(flatten)]
+    choice: KnownOrAny,
+}
+
+/// A second enum beside the first.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Target {
+    Host(String),
+    Service { port: u16 },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct FlattenedTwice {
+    #[serde(flatten)]
+    source: External,
+    #[serde(flatten)]
+    target: Option<Target>,
+}
+
+/// A variant that flattens an `Option` of an enum.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type")]
+pub(crate) enum Nested {
+    Copy {
+        from: String,
+        #[serde(flatten)]
+        target: Option<Target>,
+    },
+    Nothing,
+}
+
+/// What is said of a field that is called `metadata`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Tags {
+    tags: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type")]
+pub(crate) enum SameMetadata {
+    A { metadata: Tags },
+    B { metadata: Tags, b: i32 },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type")]
+pub(crate) enum OtherMetadata {
+    Tagged { metadata: Tags },
+    Placed { metadata: Point },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum UntaggedMetadata {
+    Tagged { metadata: Tags, t: i32 },
+    Placed { metadata: Point, p: i32 },
+}
+
+/// A variant that is itself called like the field.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum NamedMetadata {
+    Metadata(Tags),
+    Other(i32),
+}
+
+kind!(OptionalSpec, "OptionalKind", OptionalKind, Optional);
+kind!(OptionalTaggedSpec, "OptionalTaggedKind", OptionalTaggedKind, OptionalTagged);
+kind!(OptionalUntaggedSpec, "OptionalUntaggedKind", OptionalUntaggedKind, OptionalUntagged);
+kind!(OptionalStructSpec, "OptionalStructKind", OptionalStructKind, OptionalStruct);
+kind!(FlattenedAnySpec, "FlattenedAnyKind", FlattenedAnyKind, FlattenedAny);
+kind!(FlattenedTwiceSpec, "FlattenedTwiceKind", FlattenedTwiceKind, FlattenedTwice);
+kind!(HoldersSpec, "HoldersKind", HoldersKind, Vec<Optional>);
+kind!(NestedSpec, "NestedKind", NestedKind, Nested);
+kind!(EnumMapSpec, "EnumMapKind", EnumMapKind, HashMap<String, Internal>);
+kind!(MapMapSpec, "MapMapKind", MapMapKind, BTreeMap<String, BTreeMap<String, External>>);
+kind!(SameMetadataSpec, "SameMetadataKind", SameMetadataKind, SameMetadata);
+kind!(OtherMetadataSpec, "OtherMetadataKind", OtherMetadataKind, OtherMetadata);
+kind!(UntaggedMetadataSpec, "UntaggedMetadataKind", UntaggedMetadataKind, UntaggedMetadata);
+kind!(NamedMetadataSpec, "NamedMetadataKind", NamedMetadataKind, NamedMetadata);
+
+/// Kinds whose schema says all of it.
+pub(super) fn faithful() -> Vec<Row> {
+    let point = json!({ "xAxis": 1, "yAxis": 2 });
+    let tags = json!({ "tags": ["a"] });
+    let optional = json!([
+        { "name": "a", "point": point },
+        { "name": "a", "both": { "first": 1, "second": "b" } },
+        { "name": "a" },
+    ]);
+    vec![
+        OptionalKind::row(
+            optional.clone(),
+            json!([{}, { "name": "a", "point": {} }, { "name": "a", "both": { "first": "b" } }]),
+        ),
+        OptionalTaggedKind::row(
+            json!([{ "own": "a", "type": "Http", "url": "b", "retries": 1 }, { "own": "a", "type": "Nothing" }, { "own": "a" }]),
+            json!([{}, { "own": "a", "type": "Other" }, { "own": "a", "type": "Http", "url": 1 }]),
+        ),
+        OptionalUntaggedKind::row(
+            json!([{ "own": "a", "name": "b" }, { "own": "a", "xAxis": 1 }, { "own": "a" }]),
+            json!([{ "own": "a", "name": 1 }, { "own": "a", "xAxis": "b" }]),
+        ),
+        OptionalStructKind::row(
+            json!([{ "own": "a", "xAxis": 1 }, { "own": "a" }]),
+            json!([{ "own": "a", "xAxis": "b" }]),
+        ),
+        FlattenedAnyKind::row(
+            json!([{ "own": "a", "n": 1 }, { "own": "a", "x": { "y": [1, null] } }]),
+            json!([{}, { "own": 1 }]),
+        ),
+        FlattenedTwiceKind::row(
+            json!([{ "name": "a", "host": "b" }, { "point": point, "service": { "port": 80 } }, { "name": "a" }]),
+            json!([{ "host": "b" }, { "name": "a", "service": { "port": "b" } }, { "name": "a", "service": {} }]),
+        ),
+        HoldersKind::row(json!([optional, []]), json!([[{}], [{ "name": "a", "point": {} }], {}])),
+        NestedKind::row(
+            json!([
+                { "type": "Copy", "from": "a", "host": "b" },
+                { "type": "Copy", "from": "a", "service": { "port": 1 } },
+                { "type": "Copy", "from": "a" },
+                { "type": "Nothing" },
+            ]),
+            json!([{ "type": "Copy" }, { "type": "Copy", "from": "a", "service": { "port": -1 } }]),
+        ),
+        EnumMapKind::row(
+            json!([{ "a": { "type": "File", "path": "b" }, "c": { "type": "Nothing" } }, {}]),
+            json!([{ "a": {} }, { "a": { "type": "File" } }]),
+        ),
+        MapMapKind::row(
+            json!([{ "a": { "b": { "name": "c" } }, "d": {} }]),
+            json!([{ "a": { "b": {} } }, { "a": { "b": "c" } }]),
+        ),
+        SameMetadataKind::row(
+            json!([{ "type": "A", "metadata": tags }, { "type": "B", "metadata": tags, "b": 1 }]),
+            json!([{ "type": "A" }, { "type": "B", "metadata": tags }, { "type": "A", "metadata": {} }]),
+        ),
+        NamedMetadataKind::row(
+            json!([{ "metadata": tags }, { "other": 1 }]),
+            json!([{}, { "metadata": {} }, { "metadata": tags, "other": 1 }]),
+        ),
+    ]
+}
+
+/// Kinds whose variants need different things of a field called `metadata`, which only the type says.
+pub(super) fn lossy() -> Vec<(Row, Vec<&'static str>)> {
+    let point = json!({ "xAxis": 1, "yAxis": 2 });
+    let tags = json!({ "tags": ["a"] });
+    let path = ".spec.value.metadata";
+    vec![
+        (
+            OtherMetadataKind::row(
+                json!([{ "type": "Tagged", "metadata": tags }, { "type": "Placed", "metadata": point }]),
+                json!([{ "type": "Tagged" }, { "type": "Placed" }, { "metadata": point }, { "type": "Placed", "metadata": 1 }]),
+            ),
+            vec![path, path],
+        ),
+        (
+            UntaggedMetadataKind::row(
+                json!([{ "metadata": tags, "t": 1 }, { "metadata": point, "p": 1 }]),
+                json!([{ "metadata": tags }, { "t": 1 }, { "metadata": 1, "p": 1 }]),
+            ),
+            vec![path, path],
+        ),
+    ]
+}

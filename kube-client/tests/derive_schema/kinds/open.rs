@@ -1,0 +1,75 @@
+//! Kinds with values of no one type: JSON, int-or-string, quantities, objects of other APIs; and with null where it may be.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::{
+    api::resource::Quantity, runtime::RawExtension, util::intstr::IntOrString,
+};
+use kube_client::CustomResourceExt;
+use kube_derive::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Row, StructuralSchemaRewriter, kind};
+
+/// A struct whose default has nulls in it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Limits {
+    target: Option<IntOrString>,
+    memory: Option<Quantity>,
+    anything: Option<Value>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Defaulted {
+    own: String,
+    #[serde(default)]
+    limits: Limits,
+    #[serde(default)]
+    list: Vec<String>,
+    #[serde(default)]
+    map: BTreeMap<String, i64>,
+    #[serde(default)]
+    count: i64,
+    #[serde(default)]
+    text: String,
+    #[serde(default)]
+    flag: bool,
+}
+
+kind!(MaybeAnySpec, "MaybeAnyKind", MaybeAnyKind, Option<Value>);
+kind!(NullAnySpec, "NullAnyKind", NullAnyKind, Value);
+kind!(NullMapSpec, "NullMapKind", NullMapKind, BTreeMap<String, Value>);
+kind!(MaybePortSpec, "MaybePortKind", MaybePortKind, Option<IntOrString>);
+kind!(MaybePortsSpec, "MaybePortsKind", MaybePortsKind, Vec<Option<IntOrString>>);
+kind!(MaybeQuantitiesSpec, "MaybeQuantitiesKind", MaybeQuantitiesKind, BTreeMap<String, Option<Quantity>>);
+kind!(MaybeListsSpec, "MaybeListsKind", MaybeListsKind, Vec<Vec<Option<i32>>>);
+kind!(DefaultedSpec, "DefaultedKind", DefaultedKind, Defaulted);
+kind!(RawSpec, "RawKind", RawKind, RawExtension);
+kind!(MaybeRawSpec, "MaybeRawKind", MaybeRawKind, Vec<Option<RawExtension>>);
+
+/// Kinds whose schema says all of it.
+pub(super) fn faithful() -> Vec<Row> {
+    vec![
+        MaybeAnyKind::row(json!([null, 1, { "a": null }]), json!([])),
+        NullAnyKind::row(json!([null, { "a": { "b": null } }]), json!([])),
+        NullMapKind::row(json!([{ "a": null, "b": { "c": null } }]), json!([1])),
+        MaybePortKind::row(json!([null, 1, "50%"]), json!([{}, true])),
+        MaybePortsKind::row(json!([[null, 1, "a"], []]), json!([[{}], null])),
+        MaybeQuantitiesKind::row(json!([{ "a": null, "b": "1Gi", "c": 2 }]), json!([{ "a": true }])),
+        MaybeListsKind::row(json!([[[1, null], []]]), json!([[null], [["a"]]])),
+        DefaultedKind::row(
+            json!([{
+                "own": "a", "limits": { "target": null, "memory": "1Gi", "anything": null },
+                "list": [], "map": {}, "count": 0, "text": "", "flag": false,
+            }]),
+            json!([{}, { "own": "a", "count": "b" }]),
+        ),
+        RawKind::row(
+            json!([{ "apiVersion": "v1", "kind": "Pod", "spec": { "a": [1, { "b": null }] } }, {}]),
+            json!([1, "a"]),
+        ),
+        MaybeRawKind::row(json!([[{ "a": { "b": 1 } }, null]]), json!([[1]])),
+    ]
+}
