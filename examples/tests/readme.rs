@@ -1,0 +1,62 @@
+//! A new user's first program: the manifest and the code of the README, built and run in an empty directory outside of the
+//! workspace.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// The content of the first block of this language.
+fn block<'t>(text: &'t str, language: &str) -> &'t str {
+    let begin = format!("```{language}\n");
+    let rest = text.split_once(&begin).expect("the README has such a block").1;
+    rest.split_once("```").expect("the block ends").0
+}
+
+#[test]
+fn the_first_controller_builds_and_runs_in_an_empty_directory() {
+    let checkout =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("examples is a folder of the checkout");
+    let readme = include_str!("../../README.md");
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = block(readme, "toml").replace("../checkout", checkout.to_str().unwrap());
+    std::fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
+    std::fs::create_dir(folder.path().join("src")).unwrap();
+    std::fs::write(folder.path().join("src/main.rs"), block(readme, "rust")).unwrap();
+    // The versions that the workspace is tested with, which are downloaded already.
+    std::fs::copy(checkout.join("Cargo.lock"), folder.path().join("Cargo.lock")).unwrap();
+
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args(["build", "--quiet"])
+        .current_dir(folder.path())
+        .env("CARGO_TARGET_DIR", folder.path().join("target"));
+    let names = std::env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|name| name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_"))) {
+        cargo.env_remove(name);
+    }
+    let built = cargo.output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+
+    let program = folder.path().join("target/debug/first-controller");
+    let mut controller = Controller(Command::new(program).stdout(Stdio::piped()).spawn().unwrap());
+    let lines = BufReader::new(controller.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut missing = vec!["default", "kube-node-lease", "kube-public", "kube-system"];
+    for line in lines {
+        assert!(line.starts_with("reconciled "), "{line}");
+        missing.retain(|namespace| !line.contains(namespace));
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("it ended by itself, without {missing:?}");
+}
+
+/// Ended with the test.
+struct Controller(Child);
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
