@@ -25,11 +25,12 @@ fn the_first_controller_builds_and_runs_in_an_empty_directory() {
     // The versions that the workspace is tested with, which are downloaded already.
     std::fs::copy(checkout.join("Cargo.lock"), folder.path().join("Cargo.lock")).unwrap();
 
+    // The workspace's target folder and profile, so that what both need is not built again.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target folder");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo
-        .args(["build", "--quiet"])
-        .current_dir(folder.path())
-        .env("CARGO_TARGET_DIR", folder.path().join("target"));
+    cargo.args(["build", "--quiet"]).current_dir(folder.path()).env("CARGO_TARGET_DIR", target);
+    cargo.args(["--config", "profile.dev.debug='line-tables-only'"]);
+    cargo.args(["--config", "profile.dev.package.'*'.debug=false"]);
     let names = std::env::vars_os().map(|(name, _)| name);
     for name in names.filter(|name| name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_"))) {
         cargo.env_remove(name);
@@ -37,7 +38,7 @@ fn the_first_controller_builds_and_runs_in_an_empty_directory() {
     let built = cargo.output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
 
-    let program = folder.path().join("target/debug/first-controller");
+    let program = target.join("debug/first-controller");
     let mut controller = Controller(Command::new(program).stdout(Stdio::piped()).spawn().unwrap());
     let lines = BufReader::new(controller.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut missing = vec!["default", "kube-node-lease", "kube-public", "kube-system"];
