@@ -15,33 +15,33 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    Bench(xtask::bench::Args),
-    Cluster(xtask::cluster::Args),
-    Demo(xtask::demo::Args),
-    E2e(xtask::e2e::Args),
+    Bench(xtask_bench::Args),
+    Cluster(xtask_control_plane::Args),
+    Demo(xtask_demo::Args),
+    E2e(xtask_e2e::Args),
     /// Record what a stock API server serves into kube-sim's data files
-    Record(xtask::record::Args),
-    Sim(xtask::sim::Args),
+    Record(xtask_record::Args),
+    Sim(xtask_sim::Args),
     Test(xtask::test::Args),
     Tidy(xtask::tidy::Args),
     #[command(name = "__supervise", hide = true)]
-    Supervise(xtask::process::supervise::Args),
+    Supervise(xtask_process::supervise::Args),
     #[command(name = "__exec", hide = true)]
-    Exec(xtask::process::exec::Args),
+    Exec(xtask_process::exec::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
-        Task::Bench(args) => xtask::bench::run(&args),
-        Task::Cluster(args) => xtask::cluster::run(args),
-        Task::E2e(args) => xtask::e2e::run(&args),
-        Task::Record(args) => xtask::record::run(&args).map(|()| ExitCode::SUCCESS),
-        Task::Demo(args) => xtask::demo::run(&args),
-        Task::Sim(args) => xtask::sim::run(args),
+        Task::Bench(args) => xtask_bench::run(&args),
+        Task::Cluster(args) => xtask_control_plane::run(args),
+        Task::E2e(args) => xtask_e2e::run(&args),
+        Task::Record(args) => xtask_record::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Demo(args) => xtask_demo::run(&args),
+        Task::Sim(args) => xtask_sim::run(args),
         Task::Test(args) => xtask::test::run(&args),
         Task::Tidy(args) => xtask::tidy::run(&args),
-        Task::Supervise(args) => xtask::process::supervise::run(&args),
-        Task::Exec(args) => xtask::process::exec::run(&args),
+        Task::Supervise(args) => xtask_process::supervise::run(&args),
+        Task::Exec(args) => xtask_process::exec::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::{World, XTASK, eventually};
 use rustix::process::Signal;
-use xtask::process::{Launch, Streams, Supervised};
+use xtask_process::{Launch, Streams, Supervised};
 
 fn launch(world: &World, program: &str, args: &[&str]) -> Launch {
     let log = world.path("log");

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use crate::cargo::on_path;
 pub use steps::Step;
+use xtask_process::cargo::on_path;
 
 /// Runs everything that needs Rust alone: format, rules, lints, documentation, features, tests and examples.
 ///

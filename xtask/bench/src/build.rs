@@ -1,0 +1,143 @@
+//! Builds the load source and the contenders, in release, each in a workspace of its own where its dependencies are not
+//! this project's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::contender::Contender;
+use super::process;
+use xtask_process::progress::Progress;
+use xtask_process::{Launch, Scratch};
+
+/// A build that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Where things are.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// The root of this workspace.
+    pub(super) root: PathBuf,
+    /// What cargo builds into.
+    pub(super) target: PathBuf,
+}
+
+impl Places {
+    /// Finds them.
+    ///
+    /// # Errors
+    /// When this is not run from a checkout.
+    pub(super) fn find() -> anyhow::Result<Self> {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = here.parent().context("xtask has no parent folder")?.to_owned();
+        anyhow::ensure!(
+            root.join("xtask/bench/shared").is_dir(),
+            "the sources of the bench are not at {}: run `cargo xtask bench` from a checkout",
+            root.display()
+        );
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        Ok(Self { target: std::path::absolute(target).context("cannot find the target folder")?, root })
+    }
+
+    /// Where the sources of a contender are.
+    pub(super) fn sources(&self, name: &str) -> PathBuf {
+        self.root.join("xtask/bench").join(name)
+    }
+
+    /// A folder of the bench's own for what is built.
+    pub(super) fn built(&self, name: &str) -> PathBuf {
+        self.target.join("xtask-bench").join(name)
+    }
+}
+
+/// What was built.
+#[derive(Debug)]
+pub(super) struct Built {
+    /// The load source.
+    pub(super) source: PathBuf,
+    /// Each contender's program, or why there is none.
+    pub(super) contenders: Vec<(Contender, Result<PathBuf, String>)>,
+}
+
+/// Builds what is needed for these contenders.
+///
+/// # Errors
+/// When a build fails. A Go that is not there is none: client-go is then left out.
+///
+/// # Cancel safety
+/// Cancelling ends the build; the next one goes on from there.
+pub(super) async fn all(
+    places: &Places,
+    scratch: &Scratch,
+    contenders: &[Contender],
+    progress: &Progress,
+) -> anyhow::Result<Built> {
+    progress.step("building the load source and this project's contender");
+    // Together with the root workspace's lock file, but in a folder of their own: a debug build keeps its cache.
+    let target = places.target.join("release");
+    let packages = ["build", "--release", "--quiet", "-p", "bench-load", "-p", "bench-ours"];
+    cargo(scratch, &places.root, &places.target, &packages).await?;
+    let mut built = Vec::new();
+    for contender in contenders {
+        let program = match contender {
+            Contender::Ours => Ok(target.join("bench-ours")),
+            Contender::Kube => {
+                progress.step("building kube's contender");
+                let target = places.built("kube");
+                let args = ["build", "--release", "--quiet", "--locked", "-p", "bench-kube"];
+                cargo(scratch, &places.sources("kube"), &target, &args).await?;
+                Ok(target.join("release/bench-kube"))
+            }
+            Contender::ClientGo => {
+                progress.step("building client-go's contender");
+                go(places, scratch).await?
+            }
+        };
+        built.push((*contender, program));
+    }
+    Ok(Built { source: target.join("bench-load"), contenders: built })
+}
+
+/// Runs cargo in a folder.
+pub(super) async fn cargo(
+    scratch: &Scratch,
+    folder: &Path,
+    target: &Path,
+    args: &[&str],
+) -> anyhow::Result<process::Output> {
+    let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
+    process::output(scratch, &cargo, PATIENCE, |launch| {
+        let launch =
+            launch.args(args.iter().copied()).folder(folder).env_remove(xtask_process::cargo::inherited());
+        launch.env("CARGO_TARGET_DIR", target)
+    })
+    .await
+}
+
+/// Builds client-go's contender; the reason where there is no Go.
+async fn go(places: &Places, scratch: &Scratch) -> anyhow::Result<Result<PathBuf, String>> {
+    let go = |launch: Launch| {
+        launch
+            .folder(places.sources("client-go"))
+            .env("CGO_ENABLED", "0")
+            .env("GOFLAGS", "-mod=readonly")
+            .env("GOWORK", "off")
+    };
+    let version = process::output(scratch, Path::new("go"), Duration::from_secs(60), |launch| {
+        go(launch).args(["version"])
+    });
+    if let Err(error) = version.await {
+        return Ok(Err(format!("there is no Go that works here, so that client-go is left out ({error:#})")));
+    }
+    let program = places.built("client-go");
+    fs::create_dir_all(program.parent().unwrap_or(&places.target))
+        .context("cannot make a folder to build in")?;
+    process::output(scratch, Path::new("go"), PATIENCE, |launch| {
+        let args = ["build", "-trimpath", "-buildvcs=false", "-o"];
+        go(launch).args(args).args([program.as_os_str()]).args(["."])
+    })
+    .await?;
+    Ok(Ok(program))
+}

@@ -1,0 +1,191 @@
+//! The `bench` subcommand: its arguments, and what a person sees.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use super::build::{self, Built, Places};
+use super::contender::Contender;
+use super::report::Table;
+use super::rows::{self, ROWS, Row};
+use super::run::Runner;
+use super::source::Source;
+use super::targets::{TARGETS, Target, Verdict};
+use super::{cold, growth, table};
+use xtask_process::progress::Progress;
+use xtask_process::{Interrupts, Scratch};
+
+/// Pods where nobody says how many.
+const PODS: usize = 20_000;
+/// Pods of the quick form.
+const QUICK: usize = 1_000;
+
+/// Measures this project beside kube and client-go, on the same bytes, and says which targets are met.
+///
+/// Figures are medians of several rounds; every run has a process of its own. It fails when a contender fails or has not
+/// kept what it was sent, and never because of a time.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Rows to measure, by name or a part of it; all where none is named. `build` and `growth` run only when named.
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// How many pods the cluster has [default: 20000, or 1000 with --quick]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=200_000))]
+    pods: Option<u32>,
+    /// How often everything is measured [default: 5, or 1 with --quick]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=99))]
+    rounds: Option<u16>,
+    /// Write everything to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// A small cluster and one round: shows that everything works, and roughly how it stands.
+    #[arg(long)]
+    quick: bool,
+    /// This project alone, without its peers.
+    #[arg(long)]
+    alone: bool,
+}
+
+impl Args {
+    fn pods(&self) -> usize {
+        self.pods.map_or(if self.quick { QUICK } else { PODS }, |pods| pods as usize)
+    }
+
+    fn rounds(&self) -> usize {
+        self.rounds.map_or(if self.quick { 1 } else { 5 }, usize::from)
+    }
+
+    fn contenders(&self) -> &'static [Contender] {
+        if self.alone { &Contender::ALL[..1] } else { &Contender::ALL }
+    }
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When something cannot be built or started, or a name is no row.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))
+}
+
+async fn main(args: &Args) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        cfg!(target_os = "linux"),
+        "the bench reads time and memory from /proc, which only Linux has"
+    );
+    let mut interrupts = Interrupts::listen()?;
+    // Whatever runs when an interrupt comes goes down with the future that is dropped here.
+    tokio::select! {
+        biased;
+        interrupt = interrupts.next() => Ok(interrupt.announce()),
+        outcome = measure(args) => outcome,
+    }
+}
+
+async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
+    let asked = |name: &str| args.names.iter().any(|known| known == name);
+    let names: Vec<_> =
+        args.names.iter().filter(|name| !matches!(name.as_str(), "build" | "growth")).cloned().collect();
+    let selected = rows::select(&names)?;
+    let rows = !names.is_empty() || args.names.is_empty();
+    let progress = Progress::new();
+    let places = Places::find()?;
+    let temporary = std::env::temp_dir();
+    Scratch::sweep(&temporary);
+    let scratch = Scratch::create(&temporary)?;
+    let mut json = json!({});
+    let mut right = true;
+    if rows || asked("growth") {
+        let built = build::all(&places, &scratch, args.contenders(), &progress).await?;
+        if rows {
+            let (document, all_right) = compare(args, &built, &scratch, &progress, &selected).await?;
+            json = document;
+            right = all_right;
+        }
+        if asked("growth") {
+            let most = args.pods.map(|pods| pods as usize);
+            let growth = growth::run(&built, &scratch, &progress, args.rounds(), most).await?;
+            progress.finish();
+            println!("{}", growth.text);
+            right &= growth.right;
+            json["growth"] = growth.json;
+        }
+    }
+    if asked("build") {
+        let outcome = cold::run(&places, &scratch, &progress, args.rounds()).await?;
+        progress.finish();
+        println!("{}\n{} of 1 target met", outcome.text, usize::from(outcome.met));
+        json["build"] = outcome.json;
+    }
+    if let Some(file) = &args.json {
+        fs::write(file, serde_json::to_string_pretty(&json)? + "\n")
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Measures the rows, prints the tables, and gives everything as JSON and whether everything was right.
+async fn compare(
+    args: &Args,
+    built: &Built,
+    scratch: &Scratch,
+    progress: &Progress,
+    selected: &[&'static Row],
+) -> anyhow::Result<(Value, bool)> {
+    for (contender, program) in &built.contenders {
+        if let Err(reason) = program {
+            progress.note(&format!("{contender}: {reason}"));
+        }
+    }
+    progress.step("preparing what is served");
+    let source = Source::start(&built.source, scratch, args.pods()).await?;
+    let mut runner = Runner::new(scratch, &source);
+    let mut table = Table::default();
+    for row in selected {
+        progress.step(&row.label());
+        runner.row(&mut table, row, &built.contenders, args.rounds()).await?;
+    }
+    let targets: Vec<_> =
+        TARGETS.iter().filter(|target| selected.iter().any(|row| row.name == target.row)).collect();
+    for (contender, row) in missing(&targets, selected) {
+        let only: Vec<_> =
+            built.contenders.iter().filter(|(known, _)| *known == contender).cloned().collect();
+        if let Some(row) = ROWS.iter().find(|known| known.name == row).filter(|_| !only.is_empty()) {
+            progress.step(&row.label());
+            runner.row(&mut table, row, &only, args.rounds()).await?;
+        }
+    }
+    progress.finish();
+    let verdicts: Vec<_> = targets.into_iter().map(|target| (target, target.verdict(&table))).collect();
+    print(args, &table, selected, &verdicts);
+    let run = json!({"pods": args.pods(), "rounds": args.rounds()});
+    Ok((table.json(&run, selected, &verdicts), table.is_right()))
+}
+
+/// Rows of peers that targets refer to and that nobody has asked for.
+fn missing(targets: &[&Target], selected: &[&Row]) -> Vec<(Contender, &'static str)> {
+    let mut missing: Vec<_> = targets
+        .iter()
+        .filter_map(|target| target.peer_row())
+        .filter(|(_, name)| !selected.iter().any(|row| row.name == *name))
+        .collect();
+    missing.sort_unstable();
+    missing.dedup();
+    missing
+}
+
+fn print(args: &Args, table: &Table, rows: &[&Row], verdicts: &[(&Target, Verdict)]) {
+    println!(
+        "{} pods of about 8.5 KB of JSON, a third of it managedFields; medians of {} rounds",
+        args.pods(),
+        args.rounds()
+    );
+    println!("{}", self::table::figures(table, rows));
+    println!("\n{}", self::table::legend(table, rows));
+    println!("{}", self::table::targets(verdicts.iter().map(|(target, is)| (target.row, target.text(), is))));
+    let only: Vec<_> = verdicts.iter().map(|(_, verdict)| verdict.clone()).collect();
+    println!("{}", self::table::summary(&only));
+}

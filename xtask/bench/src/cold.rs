@@ -1,0 +1,106 @@
+//! The row on building: a cold debug build of the three crates, against kube with `client`, `runtime` and `derive`.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use super::build::{Places, cargo};
+use super::contender::Contender;
+use super::table;
+use xtask_process::Scratch;
+use xtask_process::progress::Progress;
+
+/// The part of kube's time that this project may take.
+const TARGET: f64 = 0.75;
+
+/// What a build has cost.
+#[derive(Debug, Clone, Copy)]
+struct Build {
+    wall: Duration,
+    packages: usize,
+}
+
+/// What came of all builds.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// The table for people.
+    pub(super) text: String,
+    /// Everything, for programs.
+    pub(super) json: Value,
+    /// Whether the target is met.
+    pub(super) met: bool,
+}
+
+/// Builds both in turn, as often as there are rounds.
+///
+/// # Errors
+/// When a build fails, or its folder cannot be emptied.
+///
+/// # Cancel safety
+/// Cancelling ends the build.
+pub(super) async fn run(
+    places: &Places,
+    scratch: &Scratch,
+    progress: &Progress,
+    rounds: usize,
+) -> anyhow::Result<Outcome> {
+    let (mut ours, mut kube) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        for (contender, builds) in [(Contender::Ours, &mut ours), (Contender::Kube, &mut kube)] {
+            progress.step(&format!("cold debug build: {contender}, round {} of {rounds}", round + 1));
+            builds.push(build(places, scratch, contender).await?);
+        }
+    }
+    let (ours, kube) = (median(ours)?, median(kube)?);
+    let ratio = ours.wall.as_secs_f64() / kube.wall.as_secs_f64();
+    let met = ratio <= TARGET;
+    let mut text = table::new(&["row", "", "wall", "packages", &format!("target: <= {TARGET} x kube's")]);
+    for (name, contender, build, word) in [
+        ("build", Contender::Ours, ours, format!("{ratio:.2}, {}", if met { "met" } else { "MISSED" })),
+        ("", Contender::Kube, kube, String::new()),
+    ] {
+        let wall = table::right(table::time(build.wall.as_secs_f64()));
+        text.add_row([
+            name.into(),
+            contender.into(),
+            wall,
+            table::right(build.packages.to_string()),
+            word.into(),
+        ]);
+    }
+    let one = |build: Build| json!({"wall_s": build.wall.as_secs_f64(), "packages": build.packages});
+    Ok(Outcome {
+        text: text.to_string(),
+        json: json!({"ours": one(ours), "kube": one(kube), "ratio": ratio}),
+        met,
+    })
+}
+
+async fn build(places: &Places, scratch: &Scratch, contender: Contender) -> anyhow::Result<Build> {
+    let target = places.built("cold");
+    if target.exists() {
+        fs::remove_dir_all(&target).with_context(|| format!("cannot empty {}", target.display()))?;
+    }
+    let (folder, args) = match contender {
+        Contender::Kube => (places.sources("kube"), ["-p", "bench-cold-kube"].as_slice()),
+        _ => {
+            (places.root.clone(), ["-p", "kube-client", "-p", "kube-runtime", "-p", "kube-derive"].as_slice())
+        }
+    };
+    // What is downloaded is not what is measured.
+    cargo(scratch, &folder, &target, &["fetch", "--locked", "--quiet"]).await?;
+    let started = Instant::now();
+    let output = cargo(scratch, &folder, &target, &[&["build", "--locked"], args].concat()).await?;
+    let wall = started.elapsed();
+    let packages = output.stderr.lines().filter(|line| line.trim_start().starts_with("Compiling ")).count();
+    fs::remove_dir_all(&target).with_context(|| format!("cannot empty {}", target.display()))?;
+    // kube's own package is an empty one.
+    Ok(Build { wall, packages: packages - usize::from(contender == Contender::Kube && packages > 0) })
+}
+
+fn median(mut builds: Vec<Build>) -> anyhow::Result<Build> {
+    builds.sort_by_key(|build| build.wall);
+    builds.get(builds.len() / 2).copied().context("no rounds")
+}

@@ -1,0 +1,199 @@
+//! The growth table: the same work on 2,000, 20,000 and 150,000 pods. Rates must not fall, and what an object takes must
+//! not grow.
+//!
+//! The sizes take turns within each round, so that a machine that becomes slower or faster meanwhile does so for all.
+
+use serde_json::{Value, json};
+
+use super::build::Built;
+use super::contender::Contender;
+use super::figures::Figures;
+use super::report::{Cell, Table};
+use super::rows::{ROWS, Row};
+use super::run::{Outcomes, Runner};
+use super::source::Source;
+use super::table;
+use super::targets::Verdict;
+use xtask_process::Scratch;
+use xtask_process::progress::Progress;
+
+/// The sizes of clusters that are compared.
+const SIZES: [usize; 3] = [2_000, 20_000, LARGE];
+/// The size for which the design promises how much memory a compact store takes.
+const LARGE: usize = 150_000;
+/// The unit of that memory, of which it is one.
+const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
+/// What is done on each.
+const WORK: [&str; 3] = ["store-list", "store-compact", "store-incomplete"];
+/// A rate has fallen when it is below so much of the one of a smaller cluster: what is above is within what the same work
+/// takes from one run to the next.
+const FALLEN: f64 = 0.9;
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Growth {
+    /// The tables for people.
+    pub(super) text: String,
+    /// Everything, for programs.
+    pub(super) json: Value,
+    /// Whether the objects of every store were those of the source.
+    pub(super) right: bool,
+}
+
+/// Measures all contenders on clusters of every size, but of none with more than `most` pods.
+///
+/// # Errors
+/// When the load source fails.
+///
+/// # Cancel safety
+/// Cancelling ends what runs.
+pub(super) async fn run(
+    built: &Built,
+    scratch: &Scratch,
+    progress: &Progress,
+    rounds: usize,
+    most: Option<usize>,
+) -> anyhow::Result<Growth> {
+    let sizes: Vec<_> = SIZES.into_iter().filter(|size| most.is_none_or(|most| *size <= most)).collect();
+    let rows: Vec<&'static Row> = ROWS.iter().filter(|row| WORK.contains(&row.name)).collect();
+    let mut sources = Vec::new();
+    for size in &sizes {
+        progress.step(&format!("preparing {size} pods"));
+        sources.push(Source::start(&built.source, scratch, *size).await?);
+    }
+    let mut runners: Vec<_> = sources.iter().map(|source| Runner::new(scratch, source)).collect();
+    let mut tables: Vec<_> = sizes.iter().map(|size| (*size, Table::default())).collect();
+    for row in &rows {
+        progress.step(&row.label());
+        let mut outcomes: Vec<_> = sizes.iter().map(|_| Outcomes::default()).collect();
+        for round in 0..rounds {
+            for turn in 0..sizes.len() {
+                let at = (round + turn) % sizes.len();
+                runners[at].round(&mut outcomes[at], row, &built.contenders, round).await?;
+            }
+        }
+        for ((_, table), outcomes) in tables.iter_mut().zip(outcomes) {
+            outcomes.settle(table, row);
+        }
+    }
+    let aims = aims(&rows, &tables);
+    let verdicts: Vec<_> = aims.iter().map(|aim| aim.verdict.clone()).collect();
+    let text = format!(
+        "medians of {rounds} rounds\n{}\n\n{}\n{}\n{}",
+        figures(&rows, &tables),
+        tables.first().map(|(_, table)| table::legend(table, &rows)).unwrap_or_default(),
+        table::targets(aims.iter().map(|aim| (aim.row, aim.text.clone(), &aim.verdict))),
+        table::summary(&verdicts),
+    );
+    let json = json!({
+        "rounds": rounds,
+        "sizes": tables.iter().map(|(size, table)| json!({"pods": size, "rows": table.json_rows(&rows)})).collect::<Vec<_>>(),
+        "targets": aims
+            .iter()
+            .map(|aim| json!({"row": aim.row, "target": aim.text, "verdict": aim.verdict}))
+            .collect::<Vec<_>>(),
+    });
+    Ok(Growth { text, json, right: tables.iter().all(|(_, table)| table.is_right()) })
+}
+
+/// All figures, by row, contender and size.
+fn figures(rows: &[&'static Row], tables: &[(usize, Table)]) -> String {
+    let mut text = table::new(&["row", "", "pods", "a second", "wall", "CPU", "peak", "resident", "each"]);
+    for row in rows {
+        for contender in Contender::ALL {
+            for (size, table) in tables {
+                let Some(cell) = table.cell(row.name, contender) else { continue };
+                let mut line =
+                    vec![row.name.into(), contender.to_string().into(), table::right(size.to_string())];
+                match cell {
+                    Cell::Measured(figures) => {
+                        line.extend(table::measured(figures, row).map(table::right));
+                    }
+                    Cell::Absent(_) => line.push(table::right("none".to_owned())),
+                    Cell::Wrong(_) => line.push(table::right("WRONG".to_owned())),
+                }
+                text.add_row(line);
+            }
+        }
+    }
+    text.to_string()
+}
+
+/// Something to be reached.
+#[derive(Debug)]
+struct Aim {
+    row: &'static str,
+    text: String,
+    verdict: Verdict,
+}
+
+/// Whether this project's rates fall, its objects grow, and its compact store fits.
+fn aims(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Aim> {
+    let Some(((large, last), smaller)) = tables.split_last() else { return Vec::new() };
+    let mut aims = Vec::new();
+    for row in rows {
+        let mut aim = |text, value: Result<f64, String>, met: fn(f64) -> bool| {
+            let verdict = match value {
+                Ok(value) if met(value) => Verdict::Met(value),
+                Ok(value) => Verdict::Missed(value),
+                Err(reason) => Verdict::NotThere(reason),
+            };
+            aims.push(Aim { row: row.name, text, verdict });
+        };
+        let of =
+            |table: &Table, metric: fn(&Figures) -> f64| table.figures(row.name, Contender::Ours).map(metric);
+        let ratio = |table, metric| Ok(of(last, metric)? / of(table, metric)?);
+        for (small, table) in smaller {
+            let rate = format!("rate of {large} pods >= {FALLEN} x that of {small}");
+            aim(rate, ratio(table, Figures::rate), |value| value >= FALLEN);
+            let kept = format!("bytes that stay for each of {large} <= 1 x those of {small}");
+            aim(kept, ratio(table, Figures::kept), |value| value <= 1.0);
+        }
+        if row.name == "store-compact" && *large == LARGE {
+            let gib = of(last, |figures| figures.after_bytes / GIB);
+            aim(format!("GiB resident with {large} pods <= 1"), gib, |value| value <= 1.0);
+        }
+    }
+    aims
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(rate: f64, kept: f64, row: &'static str) -> Table {
+        let mut table = Table::default();
+        let figures = Figures {
+            units: 1000.0,
+            wall_s: 1000.0 / rate,
+            cpu_s: 1.0,
+            before_bytes: 0.0,
+            peak_bytes: 2e9,
+            after_bytes: 2.0 * GIB,
+            kept_bytes: kept * 1000.0,
+        };
+        table.set(row, Contender::Ours, Cell::Measured(figures));
+        table
+    }
+
+    #[test]
+    fn a_rate_that_falls_and_objects_that_grow_are_missed() {
+        let rows: Vec<_> = ROWS.iter().filter(|row| row.name == "store-compact").collect();
+        let tables = [(10, table(100.0, 5.0, rows[0].name)), (LARGE, table(80.0, 6.0, rows[0].name))];
+        let verdicts: Vec<_> = aims(&rows, &tables).into_iter().map(|aim| aim.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Missed(0.8), Verdict::Missed(1.2), Verdict::Missed(2.0)]);
+        let tables = [(10, table(100.0, 5.0, rows[0].name)), (LARGE - 1, table(125.0, 5.0, rows[0].name))];
+        let verdicts: Vec<_> = aims(&rows, &tables).into_iter().map(|aim| aim.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Met(1.25), Verdict::Met(1.0)]);
+    }
+
+    #[test]
+    fn a_row_without_figures_is_not_there() {
+        let rows: Vec<_> = ROWS.iter().filter(|row| row.name == "store-list").collect();
+        let mut missing = Table::default();
+        missing.set("store-list", Contender::Ours, Cell::Wrong("it failed".to_owned()));
+        let aims = aims(&rows, &[(10, table(1.0, 1.0, "store-list")), (20, missing)]);
+        assert!(aims.iter().all(|aim| aim.verdict == Verdict::NotThere("it failed".to_owned())), "{aims:?}");
+        assert_eq!(aims.len(), 2);
+    }
+}

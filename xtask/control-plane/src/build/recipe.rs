@@ -1,0 +1,156 @@
+//! What is built from which pinned Go module, and what a finished build must hold. Builds nothing itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::super::version::KubernetesVersion;
+
+/// One Go module to build.
+#[derive(Debug, Clone)]
+pub(crate) struct Recipe {
+    /// The name and version by which the cache knows it, such as `etcd-3.7.3`.
+    pub(crate) name: String,
+    pub(crate) go_mod: &'static str,
+    pub(crate) go_sum: &'static str,
+    /// Package to build, and the name of its binary.
+    pub(crate) binaries: Vec<(&'static str, &'static str)>,
+    pub(crate) ldflags: String,
+    /// A module, a folder of it, and the YAML files there to keep beside the binaries, under the folder's name.
+    pub(crate) files: Vec<(&'static str, &'static str, &'static [&'static str])>,
+    /// How long a first build took, in minutes of one core, downloads included.
+    pub(crate) core_minutes: u32,
+}
+
+/// The file in a finished build that says what it was built from.
+pub(super) const STAMP: &str = "built-from";
+
+const ETCD: &str = "3.7.3";
+const KWOK: &str = "0.8.0";
+/// Where kwok keeps how its pods and nodes behave.
+const STAGES: [&str; 3] =
+    ["kustomize/stage/pod/fast", "kustomize/stage/node/fast", "kustomize/stage/node/heartbeat-with-lease"];
+
+impl Recipe {
+    pub(crate) fn etcd() -> Self {
+        Self {
+            name: format!("etcd-{ETCD}"),
+            go_mod: include_str!("../../go/etcd/go.mod"),
+            go_sum: include_str!("../../go/etcd/go.sum"),
+            binaries: vec![("go.etcd.io/etcd/server/v3", "etcd")],
+            ldflags: "-s -w".to_owned(),
+            files: Vec::new(),
+            core_minutes: 1,
+        }
+    }
+
+    pub(crate) fn kwok() -> Self {
+        const MODULE: &str = "sigs.k8s.io/kwok";
+        Self {
+            name: format!("kwok-{KWOK}"),
+            go_mod: include_str!("../../go/kwok/go.mod"),
+            go_sum: include_str!("../../go/kwok/go.sum"),
+            binaries: vec![("sigs.k8s.io/kwok/cmd/kwok", "kwok")],
+            ldflags: format!("-s -w -X {MODULE}/pkg/consts.Version=v{KWOK}"),
+            files: vec![
+                (MODULE, STAGES[0], &["pod-ready.yaml", "pod-complete.yaml", "pod-delete.yaml"]),
+                (MODULE, STAGES[1], &["node-initialize.yaml"]),
+                (MODULE, STAGES[2], &["node-heartbeat-with-lease.yaml"]),
+            ],
+            core_minutes: 2,
+        }
+    }
+
+    pub(crate) fn kubernetes(version: KubernetesVersion) -> Self {
+        let stamp = "k8s.io/component-base/version";
+        let (major, minor) = version.minor().split_once('.').unwrap_or((version.minor(), "0"));
+        Self {
+            name: format!("kubernetes-{version}"),
+            go_mod: version.go_mod,
+            go_sum: version.go_sum,
+            binaries: vec![
+                ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver"),
+                ("k8s.io/kubernetes/cmd/kube-controller-manager", "kube-controller-manager"),
+                ("k8s.io/kubernetes/cmd/kube-scheduler", "kube-scheduler"),
+                ("k8s.io/kubernetes/cmd/kubectl", "kubectl"),
+            ],
+            ldflags: format!(
+                "-s -w -X {stamp}.gitVersion=v{version} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"
+            ),
+            files: Vec::new(),
+            core_minutes: 12,
+        }
+    }
+
+    /// Whether `folder` holds a whole build of exactly this.
+    pub(crate) fn is_built_in(&self, folder: &Path) -> bool {
+        fs::read_to_string(folder.join(STAMP)).is_ok_and(|stamp| stamp == self.stamp())
+            && self.binaries.iter().all(|(_, binary)| folder.join(binary).is_file())
+            && self.kept_files().all(|file| folder.join(file).is_file())
+    }
+
+    /// All that a build depends on, so that a changed pin is built anew.
+    pub(super) fn stamp(&self) -> String {
+        format!(
+            "{}\n{:?}\n{:?}\n{}\n{}\n{}",
+            self.name, self.binaries, self.files, self.ldflags, self.go_mod, self.go_sum
+        )
+    }
+
+    pub(super) fn packages(&self) -> impl Iterator<Item = &'static str> {
+        self.binaries.iter().map(|(package, _)| *package)
+    }
+
+    fn kept_files(&self) -> impl Iterator<Item = PathBuf> {
+        self.files.iter().flat_map(|(_, folder, names)| names.iter().map(|name| Path::new(folder).join(name)))
+    }
+
+    /// The oldest Go that can build it, as `1.26.0`.
+    pub(super) fn go(&self) -> &'static str {
+        self.go_mod.lines().find_map(|line| line.strip_prefix("go ")).unwrap_or("1.24.0").trim()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Recipe> {
+        let kubernetes = KubernetesVersion::known().iter().map(|version| Recipe::kubernetes(*version));
+        kubernetes.chain([Recipe::etcd(), Recipe::kwok()]).collect()
+    }
+
+    #[test]
+    fn every_package_is_a_tool_of_its_module() {
+        for recipe in all() {
+            for package in recipe.packages() {
+                assert!(recipe.go_mod.contains(package), "{} does not list {package}", recipe.name);
+            }
+            assert!(!recipe.go().is_empty());
+        }
+    }
+
+    #[test]
+    fn every_name_carries_the_pinned_version() {
+        for recipe in all() {
+            let version = format!("v{}", recipe.name.rsplit_once('-').unwrap().1);
+            let pinned = recipe.go_mod.lines().map(|line| line.trim().trim_start_matches("require "));
+            let pinned = pinned.filter_map(|line| line.split_once(' '));
+            let mut modules = pinned.filter(|(module, _)| recipe.binaries[0].0.starts_with(module));
+            let found = modules.any(|(_, rest)| rest.split(' ').next() == Some(&version));
+            assert!(found, "{} is not what its go.mod pins", recipe.name);
+        }
+    }
+
+    #[test]
+    fn a_build_counts_only_when_it_is_whole_and_of_this_pin() {
+        let folder = tempfile::tempdir().unwrap();
+        let recipe = Recipe::etcd();
+        assert!(!recipe.is_built_in(folder.path()));
+        fs::write(folder.path().join("etcd"), "").unwrap();
+        assert!(!recipe.is_built_in(folder.path()));
+        fs::write(folder.path().join(STAMP), recipe.stamp()).unwrap();
+        assert!(recipe.is_built_in(folder.path()));
+        let newer = Recipe { go_sum: "other", ..recipe };
+        assert!(!newer.is_built_in(folder.path()));
+    }
+}

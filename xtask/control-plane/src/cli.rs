@@ -1,0 +1,104 @@
+//! The `cluster` subcommand: its arguments, and what a person sees. Everything it does is [`Cluster`]'s work.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::options::{FeatureGate, MOST_API_SERVERS, Options, Source};
+use super::{Cluster, KubernetesVersion};
+use xtask_process::progress::Progress;
+use xtask_process::{Foreground, Interrupts};
+
+/// Starts a real Kubernetes control plane, built from source without a container engine, and takes it down at the end.
+///
+/// Runs COMMAND with KUBECONFIG set and a kubectl of the server's version on the PATH, and gives its exit code; without
+/// one it stays until interrupted. The first start builds everything with Go, which takes minutes.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The version of Kubernetes, in full or as major and minor.
+    #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::LATEST)]
+    kubernetes: KubernetesVersion,
+    /// Use the etcd and kube-apiserver of this folder, as KUBEBUILDER_ASSETS names it; pods do not run there.
+    #[arg(long, value_name = "DIR", conflicts_with = "kubernetes")]
+    assets: Option<PathBuf>,
+    /// How many API servers share the etcd; the kubeconfig leads to the first.
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u8).range(1..=i64::try_from(MOST_API_SERVERS).unwrap_or(1)))]
+    api_servers: u8,
+    /// A feature gate for all components, as NAME or NAME=false; may be given more than once.
+    #[arg(long = "feature-gate", value_name = "NAME")]
+    feature_gates: Vec<FeatureGate>,
+    /// Write the components' logs to this folder, and keep them.
+    #[arg(long, value_name = "DIR")]
+    logs: Option<PathBuf>,
+    /// What to run.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When the cluster cannot be started, or a component dies.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))
+}
+
+async fn main(args: Args) -> anyhow::Result<ExitCode> {
+    let mut interrupts = Interrupts::listen()?;
+    let options = Options::default()
+        .source(args.assets.map_or(Source::Build(args.kubernetes), Source::Assets))
+        .api_servers(args.api_servers.into())
+        .feature_gates(args.feature_gates)
+        .progress(Progress::new());
+    let options = match args.logs {
+        Some(folder) => options.logs(folder),
+        None => options,
+    };
+    // Whatever has been started when an interrupt comes goes down with the future that is dropped here.
+    let cluster = tokio::select! {
+        biased;
+        interrupt = interrupts.next() => return Ok(interrupt.announce()),
+        cluster = Cluster::start(options) => cluster?,
+    };
+    let outcome = if args.command.is_empty() {
+        stay(&cluster, &mut interrupts).await
+    } else {
+        execute(&cluster, &args.command, &mut interrupts).await
+    };
+    cluster.stop().await;
+    outcome
+}
+
+async fn stay(cluster: &Cluster, interrupts: &mut Interrupts) -> anyhow::Result<ExitCode> {
+    for (index, server) in cluster.api_servers().iter().enumerate() {
+        println!(
+            "Kubernetes {} at {}{}",
+            cluster.version(),
+            server.url(),
+            if index > 0 { " (same etcd)" } else { "" }
+        );
+    }
+    println!("logs in {}", cluster.logs().display());
+    println!("export KUBECONFIG={}", cluster.kubeconfig().display());
+    println!("Ctrl-C takes it down.");
+    tokio::select! {
+        death = cluster.died() => Err(death.into()),
+        // The way it is meant to end.
+        _ = interrupts.next() => Ok(ExitCode::SUCCESS),
+    }
+}
+
+async fn execute(
+    cluster: &Cluster,
+    command: &[OsString],
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<ExitCode> {
+    let path = cluster.command_path();
+    let variables = [("KUBECONFIG", cluster.kubeconfig().as_os_str()), ("PATH", path.as_os_str())];
+    let command = Foreground::start(command, variables)?;
+    tokio::select! {
+        code = command.finish(interrupts) => Ok(code),
+        death = cluster.died() => Err(death.into()),
+    }
+}

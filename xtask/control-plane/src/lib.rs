@@ -1,0 +1,35 @@
+//! `cargo xtask cluster`: a real Kubernetes control plane without a container engine.
+//!
+//! etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok are built once from pinned Go modules
+//! ([`build`]), started on free ports in a temporary folder ([`start`](Cluster::start)), and taken down whatever
+//! happens ([`xtask_process`]). [`Cluster`] is what the end-to-end suites hold; [`cli`] is the command.
+
+mod api_server;
+pub mod build;
+pub mod cli;
+mod control_plane;
+mod etcd;
+mod flags;
+mod health;
+mod http;
+mod kubeconfig;
+mod nodes;
+mod options;
+mod pki;
+mod ports;
+mod start;
+mod switch;
+mod tokens;
+mod version;
+
+pub use api_server::ApiServer;
+pub use cli::{Args, run};
+pub use control_plane::Cluster;
+pub use etcd::Etcd;
+pub use health::Death;
+pub use kubeconfig::Credentials;
+pub use options::{FeatureGate, MOST_API_SERVERS, Options, Source, User};
+pub use pki::Authority;
+pub use pki::Identity;
+pub use switch::Switch;
+pub use version::KubernetesVersion;

@@ -1,0 +1,195 @@
+//! What a cluster should be like. Parses and checks; starts nothing.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::version::KubernetesVersion;
+use xtask_process::progress::Progress;
+
+/// The most API servers that one cluster may have.
+pub const MOST_API_SERVERS: usize = 5;
+
+/// Where a cluster's programs come from.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Source {
+    /// Built from pinned Go modules, once.
+    Build(KubernetesVersion),
+    /// A folder with `etcd` and `kube-apiserver`, as `KUBEBUILDER_ASSETS` names it. No pod ever runs there, and there
+    /// are no nodes.
+    Assets(PathBuf),
+}
+
+/// A feature gate, as `--feature-gate` takes it: `NAME` or `NAME=false`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeatureGate {
+    name: String,
+    enabled: bool,
+}
+
+impl FromStr for FeatureGate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = text.split_once('=').unwrap_or((text, "true"));
+        let enabled = value
+            .parse()
+            .map_err(|_| format!("the value of a feature gate is true or false, not {value:?}"))?;
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric()) {
+            return Err(format!("{name:?} is not the name of a feature gate, such as CBORServingAndStorage"));
+        }
+        Ok(Self { name: name.to_owned(), enabled })
+    }
+}
+
+impl std::fmt::Display for FeatureGate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}={}", self.name, self.enabled)
+    }
+}
+
+/// A user that the API servers know by a bearer token from their start on. Others can come at any time, by
+/// [`client certificate`](super::Cluster::client_certificate).
+#[derive(Debug, Clone)]
+pub struct User {
+    pub(crate) name: String,
+    pub(crate) groups: Vec<String>,
+}
+
+/// What to start. The default is the newest Kubernetes with one API server and three nodes.
+#[derive(Debug)]
+pub struct Options {
+    pub(crate) source: Source,
+    pub(crate) api_servers: usize,
+    pub(crate) nodes: usize,
+    pub(crate) feature_gates: Vec<FeatureGate>,
+    pub(crate) users: Vec<User>,
+    pub(crate) logs: Option<PathBuf>,
+    pub(crate) supervisor: Option<PathBuf>,
+    pub(crate) progress: Progress,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            source: Source::Build(KubernetesVersion::LATEST),
+            api_servers: 1,
+            nodes: 3,
+            feature_gates: Vec::new(),
+            users: Vec::new(),
+            logs: None,
+            supervisor: None,
+            progress: Progress::silent(),
+        }
+    }
+}
+
+impl Options {
+    /// Where the programs come from.
+    #[must_use]
+    pub fn source(mut self, source: Source) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// How many API servers share the etcd: 1 to [`MOST_API_SERVERS`].
+    #[must_use]
+    pub fn api_servers(mut self, count: usize) -> Self {
+        self.api_servers = count;
+        self
+    }
+
+    /// How many nodes there are; none in a cluster of [`Source::Assets`].
+    #[must_use]
+    pub fn nodes(mut self, count: usize) -> Self {
+        self.nodes = count;
+        self
+    }
+
+    /// Feature gates for all components of Kubernetes.
+    #[must_use]
+    pub fn feature_gates(mut self, gates: impl IntoIterator<Item = FeatureGate>) -> Self {
+        self.feature_gates.extend(gates);
+        self
+    }
+
+    /// Adds a user whose token [`Cluster::token`](super::Cluster::token) gives.
+    #[must_use]
+    pub fn user<G: Into<String>>(
+        mut self,
+        name: impl Into<String>,
+        groups: impl IntoIterator<Item = G>,
+    ) -> Self {
+        self.users.push(User { name: name.into(), groups: groups.into_iter().map(Into::into).collect() });
+        self
+    }
+
+    /// Writes the components' logs to this folder, where they stay, instead of to the temporary one.
+    #[must_use]
+    pub fn logs(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.logs = Some(folder.into());
+        self
+    }
+
+    /// The xtask binary to supervise the components with, where this process is another program.
+    #[must_use]
+    pub fn supervisor(mut self, binary: impl Into<PathBuf>) -> Self {
+        self.supervisor = Some(binary.into());
+        self
+    }
+
+    /// Where progress is shown; nowhere by default.
+    #[must_use]
+    pub fn progress(mut self, progress: Progress) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            (1..=MOST_API_SERVERS).contains(&self.api_servers),
+            "there can be 1 to {MOST_API_SERVERS} API servers, not {}",
+            self.api_servers
+        );
+        for user in &self.users {
+            let plain = |text: &String| !text.is_empty() && !text.contains(['"', ',', '\n', '\r']);
+            anyhow::ensure!(
+                plain(&user.name) && user.groups.iter().all(plain),
+                "the name or a group of user {:?} is empty or holds a comma, a quote or a line break",
+                user.name
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn gate(text: &str, expected: Result<&str, &str>) {
+        match (text.parse::<FeatureGate>(), expected) {
+            (Ok(gate), Ok(expected)) => assert_eq!(gate.to_string(), expected),
+            (Err(message), Err(expected)) => assert!(message.contains(expected), "{message}"),
+            (got, _) => panic!("{text}: {got:?}"),
+        }
+    }
+
+    #[test]
+    fn feature_gates_are_on_unless_they_say_otherwise() {
+        gate("WatchList", Ok("WatchList=true"));
+        gate("WatchList=false", Ok("WatchList=false"));
+        gate("WatchList=maybe", Err("maybe"));
+        gate("Watch,List", Err("Watch,List"));
+        gate("", Err("not the name"));
+    }
+
+    #[test]
+    fn impossible_wishes_are_refused() {
+        let message = |options: Options| options.check().unwrap_err().to_string();
+        assert!(message(Options::default().api_servers(0)).contains("not 0"));
+        assert!(message(Options::default().user("a,b", ["g"])).contains("a,b"));
+        assert!(Options::default().user("a", ["g", "h"]).api_servers(2).check().is_ok());
+    }
+}

@@ -1,0 +1,186 @@
+//! Brings a cluster up, step by step. What can be done with it afterwards is in [`super::control_plane`].
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use http::Method;
+
+use super::api_server::ApiServer;
+use super::build::{Binaries, Cache, Workload};
+use super::control_plane::{Cluster, Players};
+use super::etcd::Etcd;
+use super::flags::{self, Files};
+use super::health::{Death, Ward};
+use super::http::Requests;
+use super::kubeconfig::{self, Credentials};
+use super::options::{Options, Source, User};
+use super::pki::{self, Authority, Identity};
+use super::{nodes, ports, tokens};
+use xtask_process::Scratch;
+
+/// How often all is begun anew because another process took one of the ports.
+const ATTEMPTS: usize = 5;
+
+impl Cluster {
+    /// Starts a cluster, and waits until it answers and its nodes are Ready. Builds its programs first if they are not
+    /// in the cache.
+    ///
+    /// # Errors
+    /// When the options make no sense, a program cannot be built, a component dies (its last lines are in the error) or
+    /// something does not come up within two minutes.
+    ///
+    /// # Cancel safety
+    /// Cancelling ends everything that was started and removes what was written.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        options.check()?;
+        let binaries = match &options.source {
+            Source::Assets(folder) => Binaries::assets(folder)?,
+            Source::Build(version) => {
+                Binaries::build(*version, &Cache::open()?, &options.progress, options.supervisor.as_deref())
+                    .await?
+            }
+        };
+        let parent = std::env::temp_dir();
+        let parent =
+            parent.canonicalize().with_context(|| format!("there is no folder {}", parent.display()))?;
+        Scratch::sweep(&parent);
+        let mut attempt = 1;
+        loop {
+            match bring_up(&options, &binaries, &parent).await {
+                Err(error) if attempt < ATTEMPTS && lost_a_port(&error) => {
+                    options.progress.note("another process took one of the ports; trying others");
+                    attempt += 1;
+                }
+                result => {
+                    options.progress.finish();
+                    return result;
+                }
+            }
+        }
+    }
+}
+
+fn lost_a_port(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Death>().is_some_and(|death| ports::was_taken(&death.log))
+}
+
+async fn bring_up(options: &Options, binaries: &Binaries, parent: &Path) -> anyhow::Result<Cluster> {
+    let scratch = Scratch::create(parent)?;
+    let files = Files { folder: scratch.path().to_owned() };
+    let logs = log_folder(options, scratch.path())?;
+    let ward = Ward::new(scratch.path().to_owned(), logs, options.supervisor.clone());
+    let free = ports::free(options.api_servers + 3)?;
+    let (etcd_port, peer_port, kwok_port, server_ports) = (free[0], free[1], free[2], &free[3..]);
+
+    options.progress.step("starting etcd");
+    let etcd = ward.start(Etcd::NAME, &binaries.etcd, &flags::etcd(&files, etcd_port, peer_port))?;
+    let authority = Authority::new()?;
+    let admin = authority.client("admin", Some("system:masters"))?;
+    let users = write_secrets(&files, &authority, &options.users)?;
+    let requests = Requests::secure(authority.certificate(), &admin)?;
+    let etcd = Etcd::ready(etcd, etcd_port, &ward).await?;
+
+    options.progress.step("starting kube-apiserver");
+    let api_servers: Vec<_> = (server_ports.iter().enumerate())
+        .map(|(index, port)| {
+            let controllers = binaries.workload.is_some();
+            let flags =
+                flags::api_server(&files, index, *port, etcd_port, &options.feature_gates, controllers);
+            ApiServer::new(index, binaries.api_server.clone(), flags, *port, requests.clone(), ward.clone())
+        })
+        .collect();
+    for server in &api_servers {
+        server.spawn().await?;
+    }
+    for server in &api_servers {
+        server.ready().await?;
+    }
+    let first = &api_servers[0];
+    let kubeconfig = files.path("kubeconfig");
+    kubeconfig::write(&kubeconfig, &first.url(), authority.certificate(), &Credentials::Certificate(admin))?;
+    let version = first.json(Method::GET, "/version", None).await?;
+    let version = version["gitVersion"].as_str().context("the server names no version")?.to_owned();
+
+    let players = match &binaries.workload {
+        Some(workload) => Some(play(options, workload, &files, &authority, first, &ward, kwok_port).await?),
+        None => None,
+    };
+    let kubectl = binaries.kubectl.clone();
+    Ok(Cluster { players, api_servers, etcd, ward, authority, users, kubeconfig, version, kubectl, scratch })
+}
+
+fn log_folder(options: &Options, scratch: &Path) -> anyhow::Result<PathBuf> {
+    let folder = options.logs.clone().unwrap_or_else(|| scratch.join("logs"));
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    // The components are started in another folder.
+    folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))
+}
+
+/// Writes what the components read, and gives every user's token.
+fn write_secrets(
+    files: &Files,
+    authority: &Authority,
+    users: &[User],
+) -> anyhow::Result<Vec<(String, String)>> {
+    let write = |name: &str, text: &str| kubeconfig::write_private(&files.path(name), text);
+    let server = authority.server(flags::SERVICE_IP)?;
+    let (private, public) = pki::signing_pair()?;
+    write("ca.crt", authority.certificate())?;
+    write("server.crt", &server.certificate)?;
+    write("server.key", &server.key)?;
+    write("service-account.key", &private)?;
+    write("service-account.pub", &public)?;
+    let (table, tokens) = tokens::table(users)?;
+    write("tokens.csv", &table)?;
+    Ok(tokens)
+}
+
+/// Starts what makes objects come alive: controllers, scheduler and nodes.
+async fn play(
+    options: &Options,
+    workload: &Workload,
+    files: &Files,
+    authority: &Authority,
+    server: &ApiServer,
+    ward: &Ward,
+    kwok_port: u16,
+) -> anyhow::Result<Players> {
+    let identity = |file: &str, user: &str, group| {
+        let identity: Identity = authority.client(user, group)?;
+        let credentials = Credentials::Certificate(identity);
+        kubeconfig::write(&files.path(file), &server.url(), authority.certificate(), &credentials)
+    };
+    identity("controller-manager.kubeconfig", "system:kube-controller-manager", None)?;
+    identity("scheduler.kubeconfig", "system:kube-scheduler", None)?;
+    identity("kwok.kubeconfig", "kwok", Some("system:masters"))?;
+    let config = nodes::write_config(&files.folder, &workload.stages)?;
+
+    options.progress.step("starting controllers and nodes");
+    let gates = &options.feature_gates;
+    let players = Players {
+        _kwok: ward.start("kwok", &workload.kwok, &flags::kwok(files, kwok_port, &config))?,
+        _scheduler: ward.start("kube-scheduler", &workload.scheduler, &flags::scheduler(files, gates))?,
+        _controller_manager: ward.start(
+            "kube-controller-manager",
+            &workload.controller_manager,
+            &flags::controller_manager(files, gates),
+        )?,
+    };
+    for index in 0..options.nodes {
+        server.json(Method::POST, "/api/v1/nodes", Some(&nodes::node(index))).await?;
+    }
+    let wanted = options.nodes;
+    ward.until("bringing up the nodes", "kwok", async || {
+        let list = server.json(Method::GET, "/api/v1/nodes", None).await?;
+        Ok((nodes::count_ready(&list) == wanted).then_some(()))
+    })
+    .await?;
+    // Without it no pod can be created in the default namespace.
+    ward.until("making the default service account", "kube-controller-manager", async || {
+        server.json(Method::GET, "/api/v1/namespaces/default/serviceaccounts/default", None).await?;
+        Ok(Some(()))
+    })
+    .await?;
+    Ok(players)
+}

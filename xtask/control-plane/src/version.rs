@@ -1,0 +1,95 @@
+//! The versions that can be built, each with its pinned Go module. Adding one means adding its `go.mod` and `go.sum`
+//! under `xtask/go/` and a line here.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A Kubernetes version that this workspace knows how to build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KubernetesVersion {
+    /// Such as `1.37.2`.
+    pub(crate) number: &'static str,
+    pub(crate) go_mod: &'static str,
+    pub(crate) go_sum: &'static str,
+}
+
+const KNOWN: &[KubernetesVersion] = &[
+    KubernetesVersion {
+        number: "1.37.2",
+        go_mod: include_str!("../go/kubernetes-1.37/go.mod"),
+        go_sum: include_str!("../go/kubernetes-1.37/go.sum"),
+    },
+    KubernetesVersion {
+        number: "1.33.13",
+        go_mod: include_str!("../go/kubernetes-1.33/go.mod"),
+        go_sum: include_str!("../go/kubernetes-1.33/go.sum"),
+    },
+];
+
+impl KubernetesVersion {
+    /// The newest.
+    pub const LATEST: Self = KNOWN[0];
+
+    /// All of them, newest first.
+    pub fn known() -> &'static [Self] {
+        KNOWN
+    }
+
+    /// Major and minor number, as `1.37`.
+    pub fn minor(&self) -> &'static str {
+        self.number.rsplit_once('.').map_or(self.number, |(minor, _)| minor)
+    }
+}
+
+impl fmt::Display for KubernetesVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.number)
+    }
+}
+
+impl FromStr for KubernetesVersion {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = text.strip_prefix('v').unwrap_or(text);
+        KNOWN.iter().find(|known| known.number == wanted || known.minor() == wanted).copied().ok_or_else(
+            || {
+                let known: Vec<_> = KNOWN.iter().map(|known| known.number).collect();
+                format!("no build of Kubernetes {wanted} is pinned here; there are {}", known.join(" and "))
+            },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_may_be_named_in_full_or_by_its_minor() {
+        for text in ["1.37.2", "v1.37.2", "1.37"] {
+            assert_eq!(text.parse(), Ok(KubernetesVersion::LATEST), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_version_is_refused_with_the_known_ones() {
+        let message = "1.2.3".parse::<KubernetesVersion>().unwrap_err();
+        assert!(message.contains("1.2.3") && message.contains("1.37.2 and 1.33.13"), "{message}");
+    }
+
+    #[test]
+    fn every_version_pins_what_it_says() {
+        for known in KNOWN {
+            assert!(
+                known.go_mod.contains(&format!("require k8s.io/kubernetes v{}\n", known.number)),
+                "{known}"
+            );
+            assert!(known.go_sum.contains(&format!("k8s.io/kubernetes v{} h1:", known.number)), "{known}");
+            let staging = format!("v0.{}", known.number.split_once('.').unwrap().1);
+            let replaced: Vec<_> = known.go_mod.lines().filter(|line| line.contains(" => ")).collect();
+            assert!(replaced.len() > 25, "{known}");
+            assert!(replaced.iter().all(|line| line.ends_with(&staging)), "{known}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `cargo xtask demo`: the libraries at their main job, on a simulated cluster that changes all the time.
+//!
+//! Over real TLS, a pod reflector (`pods`), a node informer (`nodes`) and a controller of a derived resource
+//! (`site`) do what they are for, while someone (`visitor`) changes that resource. `view` shows it, `summary`
+//! tells what came of it. Every number is read from the objects and counters that the libraries themselves fill.
+
+mod check;
+mod nodes;
+mod pods;
+mod site;
+mod snapshot;
+mod summary;
+mod tally;
+mod view;
+mod visitor;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use kube_client::config::{KubeConfigOptions, Kubeconfig};
+use kube_client::{Client, Config};
+use kube_sim::{Server, Sim};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use snapshot::Snapshot;
+use tally::Tally;
+use view::View;
+use xtask_process::Interrupts;
+use xtask_sim::Load;
+
+const NODES: usize = 6;
+const DEPLOYMENTS: usize = 6;
+/// The time between two steps of the simulated cluster.
+const PACE: Duration = Duration::from_millis(250);
+/// The time between two looks at the objects.
+const LOOK: Duration = Duration::from_millis(200);
+/// How much news may wait to be shown; what is more is left out.
+const NEWS_WAITING: usize = 256;
+/// How long the reconciles that run at the end may take.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Shows a reflector, an informer and a controller at work on a simulated cluster; needs no cluster and no containers.
+///
+/// Shows it live on a terminal, and as plain lines elsewhere; ends with a summary, also after Ctrl-C.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How long it runs; until interrupted by default.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: Option<u64>,
+    /// The seed of everything that happens by chance; another one each time by default.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When the server or a client cannot be started, or when what the clients hold is not what the server has in the end.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    xtask_process::logging::init();
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))
+}
+
+async fn main(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut interrupts = Interrupts::listen()?;
+    let seed = args.seed.unwrap_or_else(|| fastrand::u64(0..1_000_000));
+    let sim = Sim::builder().seed(seed).nodes(NODES).build();
+    let load = Load { nodes: NODES, deployments: DEPLOYMENTS, seed, pace: PACE, calm: false };
+    let workload = load.start(&sim).await;
+    let server = sim.serve_https(([127, 0, 0, 1], 0).into()).await.context("cannot serve the cluster")?;
+    let client = connect(&server).await?;
+    let (news, told) = mpsc::channel(NEWS_WAITING);
+    let tally = Arc::new(Tally::new(news));
+
+    site::install(&client).await?;
+    let mut tasks = JoinSet::new();
+    let pods = pods::start(&mut tasks, client.clone(), tally.clone());
+    let nodes = nodes::start(&mut tasks, client.clone(), tally.clone());
+    let (sites, controller) = site::start(&mut tasks, &client, tally.clone());
+    let visitor = tasks.spawn(visitor::visit(client.clone(), tally.clone(), seed));
+
+    let begin = Instant::now();
+    let end = args.seconds.map(|seconds| begin + Duration::from_secs(seconds));
+    let mut snapshot = Snapshot::new(pods, nodes, sites);
+    let mut view = View::new(&format!("kube-sim at {} over TLS, seed {seed}", server.url()), begin);
+    watch(&sim, &tally, &mut snapshot, &mut view, told, end, &mut interrupts).await;
+    view.finish();
+    let took = begin.elapsed();
+
+    drop(workload);
+    visitor.abort();
+    let agreement = check::agreement(&sim, &mut snapshot).await;
+    let drained = controller.stop(DRAIN).await;
+    print!(
+        "{}",
+        summary::Summary { took, sim: &sim, tally: &tally, snapshot: &snapshot, agreement: &agreement }
+    );
+    tasks.shutdown().await;
+    server.shutdown().await;
+    drained?;
+    agreement?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A client with the server's CA and a client certificate, as a kubeconfig gives it.
+async fn connect(server: &Server) -> anyhow::Result<Client> {
+    let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig())?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}
+
+/// Shows what happens until the time is over or someone interrupts.
+async fn watch(
+    sim: &Sim,
+    tally: &Tally,
+    snapshot: &mut Snapshot,
+    view: &mut View,
+    mut told: mpsc::Receiver<String>,
+    end: Option<Instant>,
+    interrupts: &mut Interrupts,
+) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let over = async {
+        match end {
+            Some(end) => sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(over);
+    loop {
+        tokio::select! {
+            () = &mut over => return,
+            _ = interrupts.next() => return,
+            Some(line) = told.recv() => view.news(&line),
+            _ = looks.tick() => {
+                snapshot.take();
+                view.show(sim, tally, snapshot);
+            }
+        }
+    }
+}

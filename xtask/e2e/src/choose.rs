@@ -1,0 +1,146 @@
+//! Which server a run is to use, and what has to be there before it begins.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
+use tokio::process::Command;
+
+use super::server::Server;
+use xtask_control_plane::{Cluster, KubernetesVersion, Options, Source};
+use xtask_process::progress::Progress;
+
+/// The variable that names a folder with etcd and kube-apiserver.
+const ASSETS: &str = "KUBEBUILDER_ASSETS";
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The simulation.
+    Simulation,
+    /// The cluster of a kubeconfig; without one, that of `KUBECONFIG`.
+    Kubeconfig(Option<PathBuf>),
+    /// etcd and kube-apiserver of a folder.
+    Assets(PathBuf),
+    /// A control plane built from source.
+    Build(KubernetesVersion),
+}
+
+impl Choice {
+    /// What is to be used where nothing was asked for explicitly: a folder that the environment names, else a build.
+    pub(crate) fn by_environment(assets: Option<PathBuf>) -> Self {
+        match assets.filter(|folder| !folder.as_os_str().is_empty()) {
+            Some(folder) => Self::Assets(folder),
+            None => Self::Build(KubernetesVersion::LATEST),
+        }
+    }
+
+    /// The folder that the environment names.
+    pub(crate) fn assets() -> Option<PathBuf> {
+        std::env::var_os(ASSETS).map(PathBuf::from)
+    }
+
+    /// Starts the server, or finds it.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not answer; what to do about it.
+    pub(crate) async fn server(self) -> anyhow::Result<Server> {
+        let source = match self {
+            Self::Simulation => return Server::simulated().await,
+            Self::Kubeconfig(path) => {
+                if let Some(path) = &path {
+                    ensure!(
+                        path.is_file(),
+                        "there is no file {}; for the cluster of $KUBECONFIG, put --kubeconfig behind the filter",
+                        path.display()
+                    );
+                } else if std::env::var_os("KUBECONFIG").is_none_or(|value| value.is_empty()) {
+                    bail!("KUBECONFIG is not set: set it, or name a file with --kubeconfig FILE");
+                }
+                return Server::foreign(path).await;
+            }
+            Self::Assets(folder) => Source::Assets(folder),
+            Self::Build(version) => Source::Build(version),
+        };
+        // Two API servers, so that clients can be moved from one to the other.
+        let options = Options::default().source(source).api_servers(2).progress(Progress::new());
+        let cluster = Cluster::start(options).await?;
+        Server::started(cluster).await
+    }
+}
+
+#[derive(Deserialize)]
+struct Artifact {
+    target: Target,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+/// Builds the examples, and gives the program of each by name.
+///
+/// # Errors
+/// When cargo cannot be run, or they do not build.
+///
+/// # Cancel safety
+/// Cancelling ends cargo.
+pub(crate) async fn build_examples() -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let child = Command::from(xtask_process::cargo::cargo())
+        .args(["build", "--quiet", "--package", "examples", "--examples", "--message-format"])
+        .arg("json-render-diagnostics")
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot run cargo to build the examples")?;
+    let output = child.wait_with_output().await.context("cannot wait for cargo")?;
+    ensure!(output.status.success(), "the examples do not build");
+    Ok(programs(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// The programs of examples among the messages of cargo.
+fn programs(messages: &str) -> BTreeMap<String, PathBuf> {
+    let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Artifact>(line).ok());
+    artifacts
+        .filter(|artifact| artifact.target.kind.iter().any(|kind| kind == "example"))
+        .filter_map(|artifact| Some((artifact.target.name, artifact.executable?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_may_name_a_folder() {
+        let build = Choice::Build(KubernetesVersion::LATEST);
+        assert_eq!(Choice::by_environment(None), build);
+        assert_eq!(Choice::by_environment(Some(PathBuf::new())), build);
+        assert_eq!(Choice::by_environment(Some("bin".into())), Choice::Assets("bin".into()));
+    }
+
+    #[test]
+    fn finds_the_programs_of_examples() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"examples"},"executable":null}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"kind":["example"],"name":"a"},"executable":"/t/a"}"#,
+            "\n",
+            r#"{"reason":"build-finished","success":true}"#,
+        );
+        assert_eq!(programs(messages), BTreeMap::from([("a".to_owned(), PathBuf::from("/t/a"))]));
+    }
+
+    #[tokio::test]
+    async fn a_kubeconfig_that_is_not_there_is_named() {
+        let error = Choice::Kubeconfig(Some("verbs".into())).server().await.err().unwrap().to_string();
+        assert!(error.contains("no file verbs"), "{error}");
+    }
+}

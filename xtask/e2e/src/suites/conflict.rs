@@ -1,0 +1,103 @@
+//! Writes that lose: outdated versions, names that are taken, preconditions that do not hold.
+
+use futures::future::try_join_all;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube_client::{Api, ResourceExt};
+use serde_json::json;
+
+use crate::case::suite;
+use crate::env::Env;
+use crate::failure::{Outcome, check, check_eq, refused};
+use crate::support::{config_map, value};
+
+suite!("conflict":
+    a_name_that_is_taken,
+    a_replacement_of_an_outdated_version,
+    a_patch_of_an_outdated_version,
+    a_deletion_whose_preconditions_do_not_hold,
+    writers_who_try_again_lose_nothing,
+);
+
+async fn a_name_that_is_taken(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    maps.create(&PostParams::default(), &config_map("a", "1")).await?;
+    let error = refused!(maps.create(&PostParams::default(), &config_map("a", "2")).await);
+    check!(error.is_already_exists() && !error.is_conflict(), "{error:?}");
+    check!(error.to_string().contains("configmaps \"a\" already exists"), "{error}");
+    check!(!error.is_retryable());
+    check_eq!(value(&maps.get("a").await?), "1");
+    Ok(())
+}
+
+async fn a_replacement_of_an_outdated_version(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let first = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
+    let mut second = first.clone();
+    second.data.get_or_insert_default().insert("v".to_owned(), "2".to_owned());
+    maps.replace("a", &PostParams::default(), &second).await?;
+    let error = refused!(maps.replace("a", &PostParams::default(), &second).await);
+    check!(error.is_conflict() && !error.is_already_exists(), "{error:?}");
+    check!(error.to_string().contains("the object has been modified"), "{error}");
+    // Without a version, whatever is there is overwritten.
+    let mut blind = first.clone();
+    blind.metadata.resource_version = None;
+    check_eq!(value(&maps.replace("a", &PostParams::default(), &blind).await?), "1");
+    // Nor is an object taken for its successor of the same name.
+    maps.delete("a", &DeleteParams::default()).await?;
+    maps.create(&PostParams::default(), &config_map("a", "3")).await?;
+    blind.metadata.uid.clone_from(&first.metadata.uid);
+    check!(refused!(maps.replace("a", &PostParams::default(), &blind).await).is_conflict());
+    Ok(())
+}
+
+async fn a_patch_of_an_outdated_version(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let first = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
+    let patch = |version: Option<String>, value: &str| {
+        Patch::Merge(json!({"metadata": {"resourceVersion": version}, "data": {"v": value}}))
+    };
+    let pp = PatchParams::default();
+    let second = maps.patch("a", &pp, &patch(first.resource_version(), "2")).await?;
+    check!(refused!(maps.patch("a", &pp, &patch(first.resource_version(), "3")).await).is_conflict());
+    check_eq!(value(&maps.patch("a", &pp, &patch(second.resource_version(), "4")).await?), "4");
+    Ok(())
+}
+
+async fn a_deletion_whose_preconditions_do_not_hold(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let made = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
+    let only = |uid: Option<String>, resource_version: Option<String>| {
+        DeleteParams::default().preconditions(Preconditions { resource_version, uid })
+    };
+    let other = only(Some("00000000-0000-0000-0000-000000000000".to_owned()), None);
+    check!(refused!(maps.delete("a", &other).await).is_conflict());
+    let merge = Patch::Merge(json!({"data": {"v": "2"}}));
+    let changed = maps.patch("a", &PatchParams::default(), &merge).await?;
+    check!(refused!(maps.delete("a", &only(made.uid(), made.resource_version())).await).is_conflict());
+    maps.delete("a", &only(made.uid(), changed.resource_version())).await?;
+    check!(maps.get_opt("a").await?.is_none());
+    Ok(())
+}
+
+async fn writers_who_try_again_lose_nothing(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    maps.create(&PostParams::default(), &config_map("counter", "0")).await?;
+    let increment = async || -> Outcome<usize> {
+        let mut conflicts = 0;
+        loop {
+            let mut map = maps.get("counter").await?;
+            let next = value(&map).parse::<u32>()? + 1;
+            map.data.get_or_insert_default().insert("v".to_owned(), next.to_string());
+            match maps.replace("counter", &PostParams::default(), &map).await {
+                Ok(_) => return Ok(conflicts),
+                Err(error) if error.is_conflict() => conflicts += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    };
+    let conflicts = try_join_all((0..10).map(|_| increment())).await?;
+    check_eq!(value(&maps.get("counter").await?), "10");
+    check!(conflicts.iter().sum::<usize>() > 0, "ten at once never met");
+    Ok(())
+}

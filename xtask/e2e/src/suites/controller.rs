@@ -1,0 +1,166 @@
+//! A controller at work: it makes what is wanted, and makes it again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube_client::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube_client::core::{ApiResource, Object};
+use kube_client::{Api, Client, Resource, ResourceExt};
+use kube_runtime::Controller;
+use kube_runtime::controller::{self, Action};
+use kube_runtime::watcher::Config;
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::widget::{WidgetSpec, WidgetStatus, install};
+use crate::case::suite;
+use crate::env::Env;
+use crate::failure::{Outcome, check, check_eq};
+use crate::support::{config_map, eventually, names};
+
+suite!("controller":
+    children_are_made_mended_and_told_of,
+    children_of_the_deleted_go [Controllers],
+    a_shutdown_comes_to_an_end,
+);
+
+/// A garbage collector may learn of a new kind half a minute after it came.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+type Widget = Object<WidgetSpec, WidgetStatus>;
+
+/// What the reconcilers work with.
+struct Context {
+    client: Client,
+    resource: ApiResource,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("the widget has no namespace or uid")]
+    Incomplete,
+    #[error("cannot reach what is wanted")]
+    Client(#[from] kube_client::Error),
+}
+
+/// Gives every widget a config map with its size for each part, and counts them in its status.
+async fn reconcile(widget: Arc<Widget>, context: Arc<Context>) -> Result<Action, Trouble> {
+    let namespace = widget.namespace().ok_or(Trouble::Incomplete)?;
+    let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
+    let owner = widget.controller_owner_ref(&context.resource).ok_or(Trouble::Incomplete)?;
+    for n in 0..widget.spec.size {
+        let name = format!("{}-{n}", widget.name_any());
+        let wanted = Patch::Apply(json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "ownerReferences": [owner], "labels": {"topic": "controller"}},
+            "data": {"size": widget.spec.size.to_string()},
+        }));
+        maps.patch(&name, &PatchParams::apply("widgets").force(), &wanted).await?;
+    }
+    let widgets: Api<Widget> = Api::namespaced_with(context.client.clone(), &namespace, &context.resource);
+    let status = Patch::Merge(json!({"status": {"ready": true, "replicas": widget.spec.size}}));
+    widgets.patch_status(&widget.name_any(), &PatchParams::default(), &status).await?;
+    Ok(Action::await_change())
+}
+
+/// Runs the controller until the returned task is dropped.
+async fn start(env: &Env) -> Outcome<(Api<Widget>, ApiResource, Abort)> {
+    let resource = install(env).await?;
+    let widgets: Api<Widget> = Api::namespaced_with(env.client(), env.namespace(), &resource);
+    let maps: Api<ConfigMap> = env.api();
+    let context = Context { client: env.client(), resource: resource.clone() };
+    let run = Controller::new_with(widgets.clone(), Config::default(), resource.clone())
+        .owns(maps, Config::default())
+        .run(reconcile, controller::backoff_on_error, Arc::new(context))
+        .for_each(|_| std::future::ready(()));
+    Ok((widgets, resource, Abort(tokio::spawn(run))))
+}
+
+/// Ends a task when it is dropped.
+struct Abort(tokio::task::JoinHandle<()>);
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn has(maps: &Api<ConfigMap>, wanted: &[&str]) -> Outcome {
+    let lp = ListParams::default().labels("topic=controller");
+    eventually(&format!("there are {wanted:?}"), PATIENCE, async || {
+        let found = names::<ConfigMap>(maps.list(&lp).await?.items);
+        if found == wanted { Ok(Some(())) } else { Err(anyhow::anyhow!("there are {found:?}")) }
+    })
+    .await
+}
+
+async fn children_are_made_mended_and_told_of(env: Env) -> Outcome {
+    let (widgets, resource, running) = start(&env).await?;
+    let maps: Api<ConfigMap> = env.api();
+    let widget = Object::new("w", &resource, WidgetSpec { size: 2, ..WidgetSpec::default() });
+    widgets.create(&PostParams::default(), &widget).await?;
+    has(&maps, &["w-0", "w-1"]).await?;
+    // What somebody removes or changes comes back.
+    maps.delete("w-0", &DeleteParams::default()).await?;
+    has(&maps, &["w-0", "w-1"]).await?;
+    let wrong = Patch::Merge(json!({"data": {"size": "9"}}));
+    maps.patch("w-1", &PatchParams::default(), &wrong).await?;
+    eventually("the change is undone", PATIENCE, async || {
+        let size = maps.get("w-1").await?.data.and_then(|mut data| data.remove("size"));
+        Ok((size.as_deref() == Some("2")).then_some(()))
+    })
+    .await?;
+    let three = Patch::Merge(json!({"spec": {"size": 3}}));
+    widgets.patch("w", &PatchParams::default(), &three).await?;
+    has(&maps, &["w-0", "w-1", "w-2"]).await?;
+    eventually("the status tells of it", PATIENCE, async || {
+        let status = widgets.get_status("w").await?.status;
+        Ok(status.is_some_and(|status| status.ready && status.replicas == 3).then_some(()))
+    })
+    .await?;
+    check!(!running.0.is_finished());
+    Ok(())
+}
+
+async fn children_of_the_deleted_go(env: Env) -> Outcome {
+    let (widgets, resource, _running) = start(&env).await?;
+    let maps: Api<ConfigMap> = env.api();
+    for name in ["v", "w"] {
+        let widget = Object::new(name, &resource, WidgetSpec { size: 1, ..WidgetSpec::default() });
+        widgets.create(&PostParams::default(), &widget).await?;
+    }
+    has(&maps, &["v-0", "w-0"]).await?;
+    widgets.delete("v", &DeleteParams::background()).await?;
+    has(&maps, &["w-0"]).await
+}
+
+async fn a_shutdown_comes_to_an_end(env: Env) -> Outcome {
+    async fn slow(map: Arc<ConfigMap>, secrets: Arc<Api<Secret>>) -> Result<Action, kube_client::Error> {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let mut done = Secret::default();
+        done.metadata.name = Some(map.name_any());
+        secrets.create(&PostParams::default(), &done).await?;
+        Ok(Action::await_change())
+    }
+    let (maps, secrets): (Api<ConfigMap>, Api<Secret>) = (env.api(), env.api());
+    for n in 0..3 {
+        maps.create(&PostParams::default(), &config_map(&format!("m{n}"), "1")).await?;
+    }
+    let (end, ended) = oneshot::channel::<()>();
+    let run = Controller::new(maps, Config::default().fields("metadata.name!=kube-root-ca.crt"))
+        .graceful_shutdown_on(async { drop(ended.await) })
+        .run(slow, controller::backoff_on_error, Arc::new(secrets.clone()))
+        .collect::<Vec<_>>();
+    let stop = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        drop(end);
+    };
+    let (results, ()) = timeout(PATIENCE, futures::future::join(run, stop)).await?;
+    // What had begun has ended well.
+    check!(results.iter().all(Result::is_ok), "{results:?}");
+    check_eq!(secrets.list(&ListParams::default()).await?.items.len(), results.len());
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! Lists in pages, and lists of a given version.
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::api::{DeleteParams, ListParams, PostParams, VersionMatch};
+use kube_client::config::RetryPolicy;
+use kube_client::{Api, Client, ResourceExt};
+use kube_runtime::watcher::{self, Event, InitialListStrategy};
+
+use crate::case::suite;
+use crate::env::Env;
+use crate::failure::{Outcome, check, check_eq, refused};
+use crate::support::{labelled, names};
+
+suite!("paging":
+    pages_give_every_object_once,
+    pages_show_the_state_of_the_first,
+    a_list_can_be_of_a_version,
+    a_version_that_is_yet_to_come_is_refused,
+    a_token_that_is_none_is_refused,
+    a_watcher_lists_in_pages,
+);
+
+/// Makes seven, and gives the parameters that select them.
+async fn seven(maps: &Api<ConfigMap>) -> Outcome<ListParams> {
+    for n in 0..7 {
+        maps.create(&PostParams::default(), &labelled(&format!("m{n}"), "topic", "paging")).await?;
+    }
+    Ok(ListParams::default().labels("topic=paging"))
+}
+
+async fn pages_give_every_object_once(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    seven(&maps).await?;
+    // Without a selector the server knows how many are left.
+    let mut lp = ListParams::default().fields("metadata.name!=kube-root-ca.crt").limit(3);
+    let mut pages = Vec::new();
+    let mut versions = Vec::new();
+    loop {
+        let page = maps.list(&lp).await?;
+        pages.push(names::<ConfigMap>(&page.items));
+        versions.push(page.metadata.resource_version);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => lp = lp.continue_token(&token),
+            None => break,
+        }
+    }
+    check_eq!(pages, [vec!["m0", "m1", "m2"], vec!["m3", "m4", "m5"], vec!["m6"]]);
+    check!(versions.iter().all(|version| *version == versions[0]), "{versions:?}");
+    let first = maps.list(&ListParams::default().limit(2)).await?;
+    check!(first.metadata.remaining_item_count.is_some_and(|left| left >= 5), "{:?}", first.metadata);
+    Ok(())
+}
+
+async fn pages_show_the_state_of_the_first(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let lp = seven(&maps).await?.limit(4);
+    let first = maps.list(&lp).await?;
+    maps.create(&PostParams::default(), &labelled("m9", "topic", "paging")).await?;
+    maps.delete("m5", &DeleteParams::default()).await?;
+    let token = first.metadata.continue_.unwrap_or_default();
+    let second = maps.list(&lp.clone().continue_token(&token)).await?;
+    check_eq!(names::<ConfigMap>(&second.items), ["m4", "m5", "m6"]);
+    check_eq!(second.metadata.resource_version, first.metadata.resource_version);
+    Ok(())
+}
+
+async fn a_list_can_be_of_a_version(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let lp = seven(&maps).await?;
+    let then = maps.list(&lp).await?.metadata.resource_version.unwrap_or_default();
+    maps.delete("m0", &DeleteParams::default()).await?;
+    let exact = maps.list(&lp.clone().at(&then).matching(VersionMatch::Exact)).await?;
+    check_eq!(exact.items.len(), 7);
+    check_eq!(exact.metadata.resource_version.as_deref(), Some(then.as_str()));
+    let later = maps.list(&lp.clone().at(&then).matching(VersionMatch::NotOlderThan)).await?;
+    check!((6..=7).contains(&later.items.len()), "{} objects", later.items.len());
+    check_eq!(maps.list(&lp).await?.items.len(), 6);
+    check!(maps.list(&lp.match_any()).await?.items.len() <= 7);
+    Ok(())
+}
+
+async fn a_version_that_is_yet_to_come_is_refused(env: Env) -> Outcome {
+    // The client would ask again for a while: the server may only be late.
+    let mut config = env.config();
+    config.retry = RetryPolicy::never();
+    let maps: Api<ConfigMap> = Api::default_namespaced(Client::try_from(config)?);
+    let now: u64 =
+        maps.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default().parse()?;
+    let future =
+        ListParams::default().at(&(now + 1_000_000).to_string()).matching(VersionMatch::NotOlderThan);
+    let error = refused!(maps.list(&future).await);
+    check!(error.is_timeout(), "{error:?}");
+    check!(error.status().is_some_and(kube_client::core::Status::is_resource_version_too_large), "{error:?}");
+    Ok(())
+}
+
+async fn a_token_that_is_none_is_refused(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let error = refused!(maps.list(&ListParams::default().limit(1).continue_token("bogus")).await);
+    check!(error.status().is_some_and(kube_client::core::Status::is_bad_request), "{error:?}");
+    Ok(())
+}
+
+async fn a_watcher_lists_in_pages(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    seven(&maps).await?;
+    let config = watcher::Config::default()
+        .labels("topic=paging")
+        .initial_list_strategy(InitialListStrategy::ListWatch)
+        .page_size(3);
+    let mut stream = watcher::watcher(maps, config).boxed();
+    let mut seen = Vec::new();
+    check!(matches!(stream.try_next().await?, Some(Event::Init)));
+    while let Some(event) = stream.try_next().await? {
+        match event {
+            Event::InitApply(map) => seen.push(map.name_any()),
+            Event::InitDone => break,
+            other => check!(false, "{other:?} in a list"),
+        }
+    }
+    check_eq!(seen, ["m0", "m1", "m2", "m3", "m4", "m5", "m6"]);
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! The four patch types.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::api::{Patch, PatchParams, PostParams};
+use kube_client::{Api, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::case::suite;
+use crate::env::Env;
+use crate::failure::{Outcome, check, check_eq, refused};
+use crate::support::{config_map, deployment, value};
+
+suite!("patch":
+    a_merge_sets_and_drops_fields,
+    a_json_patch_is_all_or_nothing,
+    a_strategic_merge_joins_lists_by_key,
+    an_apply_creates_and_owns_what_it_names,
+    an_apply_conflicts_until_it_is_forced,
+    an_apply_drops_what_it_no_longer_names,
+    managers_share_lists_by_key,
+    an_apply_that_creates_needs_the_name,
+    an_apply_without_a_manager_is_not_sent,
+    a_bad_patch_says_what_is_wrong,
+);
+
+fn data(map: &ConfigMap) -> BTreeMap<&str, &str> {
+    map.data.iter().flatten().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+}
+
+async fn a_merge_sets_and_drops_fields(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    maps.create(&PostParams::default(), &config_map("a", "1")).await?;
+    let patch = Patch::Merge(json!({
+        "metadata": {"labels": {"tier": "web"}},
+        "data": {"v": null, "w": "2"},
+    }));
+    let patched = maps.patch("a", &PatchParams::default(), &patch).await?;
+    check_eq!(data(&patched), BTreeMap::from([("w", "2")]));
+    check_eq!(patched.labels().get("tier").map(String::as_str), Some("web"));
+    // What changes nothing gives no new version.
+    let again = maps.patch("a", &PatchParams::default(), &patch).await?;
+    check_eq!(again.resource_version(), patched.resource_version());
+    Ok(())
+}
+
+async fn a_json_patch_is_all_or_nothing(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let made = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
+    let operations = |first: &str| {
+        serde_json::from_value(json!([
+            {"op": "test", "path": "/data/v", "value": first},
+            {"op": "replace", "path": "/data/v", "value": "2"},
+            {"op": "add", "path": "/metadata/annotations", "value": {}},
+            {"op": "add", "path": "/metadata/annotations/e2e~1slash", "value": "yes"},
+            {"op": "copy", "from": "/data/v", "path": "/data/copy"},
+        ]))
+    };
+    let wrong: Patch<Value> = Patch::Json(operations("9")?);
+    let error = refused!(maps.patch("a", &PatchParams::default(), &wrong).await);
+    check!(error.is_invalid(), "{error:?}");
+    check_eq!(maps.get("a").await?, made);
+    let right: Patch<Value> = Patch::Json(operations("1")?);
+    let patched = maps.patch("a", &PatchParams::default(), &right).await?;
+    check_eq!(data(&patched), BTreeMap::from([("v", "2"), ("copy", "2")]));
+    check_eq!(patched.annotations().get("e2e/slash").map(String::as_str), Some("yes"));
+    Ok(())
+}
+
+fn containers(deployment: &Deployment) -> Vec<(String, Option<String>)> {
+    let pod = deployment.spec.template.spec.iter();
+    pod.flat_map(|pod| &pod.containers).map(|c| (c.name.clone(), c.image.clone())).collect()
+}
+
+async fn a_strategic_merge_joins_lists_by_key(env: Env) -> Outcome {
+    let deployments: Api<Deployment> = env.api();
+    deployments.create(&PostParams::default(), &deployment("web", 0)?).await?;
+    let change = |containers: Value| {
+        Patch::Strategic(json!({"spec": {"template": {"spec": {"containers": containers}}}}))
+    };
+    let pp = PatchParams::default();
+    let side = change(json!([{"name": "side", "image": "side:1"}]));
+    let patched = deployments.patch("web", &pp, &side).await?;
+    check_eq!(patched.metadata.generation, Some(2));
+    let mut all = containers(&patched);
+    all.sort();
+    check_eq!(all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["main", "side"]);
+    let newer = change(json!([{"name": "side", "image": "side:2"}]));
+    let patched = deployments.patch("web", &pp, &newer).await?;
+    check!(containers(&patched).contains(&("side".to_owned(), Some("side:2".to_owned()))));
+    let without = change(json!([{"name": "side", "$patch": "delete"}]));
+    let patched = deployments.patch("web", &pp, &without).await?;
+    check_eq!(containers(&patched).len(), 1);
+    // A merge replaces the list instead.
+    let other = json!({"spec": {"template": {"spec": {"containers": [{"name": "other", "image": "o"}]}}}});
+    let patched = deployments.patch("web", &pp, &Patch::Merge(other)).await?;
+    check_eq!(containers(&patched), [("other".to_owned(), Some("o".to_owned()))]);
+    Ok(())
+}
+
+fn apply(data: &Value) -> Patch<Value> {
+    Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data}))
+}
+
+async fn an_apply_creates_and_owns_what_it_names(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let made = maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
+    check_eq!(value(&made), "1");
+    let fields = made.managed_fields();
+    check_eq!(fields.len(), 1);
+    check_eq!(fields[0].manager.as_deref(), Some("one"));
+    check_eq!(fields[0].operation.as_deref(), Some("Apply"));
+    check_eq!(fields[0].fields_v1.as_ref().map(|f| f.0.clone()), Some(json!({"f:data": {"f:v": {}}})));
+    let again = maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
+    check_eq!(again.resource_version(), made.resource_version());
+    Ok(())
+}
+
+async fn an_apply_conflicts_until_it_is_forced(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
+    let theirs = apply(&json!({"v": "2", "w": "2"}));
+    let error = refused!(maps.patch("a", &PatchParams::apply("two"), &theirs).await);
+    check!(error.is_conflict(), "{error:?}");
+    check!(error.to_string().contains("\"one\"") && error.to_string().contains(".data.v"), "{error}");
+    let causes = error.status().and_then(|status| status.details.as_ref()).map_or(0, |d| d.causes.len());
+    check_eq!(causes, 1);
+    // To want the same is no conflict.
+    let same = maps.patch("a", &PatchParams::apply("two"), &apply(&json!({"v": "1"}))).await?;
+    check_eq!(same.managed_fields().len(), 2);
+    let forced = maps.patch("a", &PatchParams::apply("two").force(), &theirs).await?;
+    check_eq!(data(&forced), BTreeMap::from([("v", "2"), ("w", "2")]));
+    check!(forced.managed_fields().iter().all(|field| field.manager.as_deref() == Some("two")));
+    Ok(())
+}
+
+async fn an_apply_drops_what_it_no_longer_names(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1", "w": "1"}))).await?;
+    let merge = Patch::Merge(json!({"data": {"x": "1"}}));
+    maps.patch("a", &PatchParams::default(), &merge).await?;
+    let less = maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
+    check_eq!(data(&less), BTreeMap::from([("v", "1"), ("x", "1")]));
+    Ok(())
+}
+
+async fn managers_share_lists_by_key(env: Env) -> Outcome {
+    let deployments: Api<Deployment> = env.api();
+    deployments.create(&PostParams::default(), &deployment("web", 0)?).await?;
+    let with = |name: &str| {
+        let container = json!({"name": name, "image": "i"});
+        Patch::Apply(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "spec": {"template": {"spec": {"containers": [container]}}},
+        }))
+    };
+    deployments.patch("web", &PatchParams::apply("injector"), &with("side")).await?;
+    let patched = deployments.patch("web", &PatchParams::apply("other"), &with("third")).await?;
+    check_eq!(containers(&patched).len(), 3);
+    let nothing = Patch::Apply(json!({"apiVersion": "apps/v1", "kind": "Deployment"}));
+    let patched = deployments.patch("web", &PatchParams::apply("injector"), &nothing).await?;
+    let names: Vec<_> = containers(&patched).into_iter().map(|(name, _)| name).collect();
+    check_eq!(names, ["main", "third"]);
+    Ok(())
+}
+
+async fn an_apply_that_creates_needs_the_name(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let nameless = Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"v": "2"}}));
+    let error = refused!(maps.patch("a", &PatchParams::apply("one"), &nameless).await);
+    check!(error.to_string().contains("name must be provided"), "{error}");
+    maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
+    check_eq!(value(&maps.patch("a", &PatchParams::apply("one"), &nameless).await?), "2");
+    Ok(())
+}
+
+async fn an_apply_without_a_manager_is_not_sent(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let error = refused!(maps.patch("a", &PatchParams::default(), &apply(&json!({"v": "1"}))).await);
+    check!(error.to_string().contains("field manager"), "{error}");
+    check!(maps.get_opt("a").await?.is_none());
+    Ok(())
+}
+
+async fn a_bad_patch_says_what_is_wrong(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    maps.create(&PostParams::default(), &config_map("a", "1")).await?;
+    let pp = PatchParams::default();
+    let number = Patch::Merge(json!({"data": {"v": 1}}));
+    let error = refused!(maps.patch("a", &pp, &number).await);
+    check!(error.is_invalid() && error.to_string().contains("cannot unmarshal number"), "{error}");
+    let bad_label = Patch::Merge(json!({"metadata": {"labels": {"a b": "c"}}}));
+    let error = refused!(maps.patch("a", &pp, &bad_label).await);
+    check!(error.is_invalid() && error.to_string().contains("metadata.labels"), "{error}");
+    let renamed = Patch::Merge(json!({"metadata": {"name": "b"}}));
+    let error = refused!(maps.patch("a", &pp, &renamed).await);
+    check!(error.status().is_some_and(kube_client::core::Status::is_bad_request), "{error:?}");
+    check_eq!(value(&maps.get("a").await?), "1");
+    Ok(())
+}

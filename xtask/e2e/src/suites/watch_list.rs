@@ -1,0 +1,92 @@
+//! Watches that begin with the present state (WatchList, KEP-3157).
+
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::api::{ListParams, PostParams, WatchEvent, WatchParams};
+use kube_client::{Api, ResourceExt};
+use kube_runtime::watcher::{self, Event, InitialListStrategy, watcher};
+use tokio::time::timeout;
+
+use crate::case::suite;
+use crate::env::Env;
+use crate::failure::{Outcome, check, check_eq};
+use crate::support::labelled;
+
+suite!("watch_list":
+    the_present_state_ends_with_a_bookmark [WatchList],
+    an_empty_state_is_complete_at_once [WatchList],
+    both_ways_of_listing_give_the_same,
+);
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn three(maps: &Api<ConfigMap>) -> Outcome {
+    for name in ["a", "b", "c"] {
+        maps.create(&PostParams::default(), &labelled(name, "topic", "watch-list")).await?;
+    }
+    Ok(())
+}
+
+fn topic() -> WatchParams {
+    WatchParams::default().labels("topic=watch-list").timeout(Duration::from_secs(60)).initial_events()
+}
+
+async fn the_present_state_ends_with_a_bookmark(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    three(&maps).await?;
+    let list = maps.list(&ListParams::default().labels("topic=watch-list")).await?;
+    let mut events = maps.watch(&topic(), "").await?;
+    let mut objects = Vec::new();
+    let version = loop {
+        match timeout(PATIENCE, events.try_next()).await?? {
+            Some(WatchEvent::Added(map)) => objects.push(map),
+            Some(WatchEvent::Bookmark(bookmark)) if bookmark.ends_initial_events() => {
+                break bookmark.metadata.resource_version;
+            }
+            other => check!(false, "{other:?}"),
+        }
+    };
+    objects.sort_by_key(ResourceExt::name_any);
+    check_eq!(objects, list.items);
+    let listed: u64 = list.metadata.resource_version.unwrap_or_default().parse()?;
+    check!(version.parse::<u64>()? >= listed, "{version} is older than {listed}");
+    maps.create(&PostParams::default(), &labelled("d", "topic", "watch-list")).await?;
+    let next = timeout(PATIENCE, events.try_next()).await??;
+    check!(matches!(&next, Some(WatchEvent::Added(map)) if map.name_any() == "d"), "{next:?}");
+    Ok(())
+}
+
+async fn an_empty_state_is_complete_at_once(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let mut events = maps.watch(&topic(), "").await?;
+    let first = timeout(PATIENCE, events.try_next()).await??;
+    check!(matches!(&first, Some(WatchEvent::Bookmark(mark)) if mark.ends_initial_events()), "{first:?}");
+    Ok(())
+}
+
+async fn both_ways_of_listing_give_the_same(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    three(&maps).await?;
+    let mut states = Vec::new();
+    for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
+        let config = watcher::Config::default().labels("topic=watch-list").initial_list_strategy(strategy);
+        let mut stream = watcher(maps.clone(), config).boxed();
+        let mut state = Vec::new();
+        loop {
+            match timeout(PATIENCE, stream.try_next()).await?? {
+                // A server that does not offer the stream is asked for a list instead.
+                Some(Event::Init) => state.clear(),
+                Some(Event::InitApply(map)) => state.push(map),
+                Some(Event::InitDone) => break,
+                other => check!(false, "{other:?}"),
+            }
+        }
+        state.sort_by_key(ResourceExt::name_any);
+        states.push(state);
+    }
+    check_eq!(states[0].len(), 3);
+    check_eq!(states[0], states[1]);
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Pods that run: what a deployment makes, and how it ends.
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::policy::v1::{Eviction, PodDisruptionBudget};
+use kube_client::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube_client::config::RetryPolicy;
+use kube_client::core::Status;
+use kube_client::{Api, Client, ResourceExt};
+use kube_runtime::Reflector;
+use kube_runtime::watcher::Config;
+use serde_json::json;
+
+use crate::case::suite;
+use crate::env::Env;
+use crate::failure::{Outcome, check, check_eq, refused};
+use crate::support::{converges, deployment, eventually, named, object, pod, polling};
+
+suite!("workloads":
+    a_reflector_follows_a_rollout [Pods],
+    a_pod_runs_and_ends [Pods],
+    an_eviction_waits_for_a_budget [Pods],
+    nodes_are_ready [Pods],
+);
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+fn is_ready(pod: &Pod) -> bool {
+    let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+async fn a_reflector_follows_a_rollout(env: Env) -> Outcome {
+    let (deployments, pods): (Api<Deployment>, Api<Pod>) = (env.api(), env.api());
+    let web = Config::default().labels("app=web");
+    let mut reflector = Reflector::with_config(pods.clone(), web).timeout(Duration::from_secs(2));
+    let reader = reflector.store();
+    deployments.create(&PostParams::default(), &deployment("web", 3)?).await?;
+    let rollout = async {
+        eventually("three pods are ready", PATIENCE, async || {
+            Ok((reader.len() == 3 && reader.state_filter(is_ready).len() == 3).then_some(()))
+        })
+        .await?;
+        let one = Patch::Merge(json!({"spec": {"replicas": 1}}));
+        deployments.patch_scale("web", &PatchParams::default(), &one).await?;
+        eventually("one pod is left", PATIENCE, async || Ok((reader.len() == 1).then_some(()))).await?;
+        let image =
+            json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "other"}]}}}});
+        let before = reader.state()[0].uid();
+        deployments.patch("web", &PatchParams::default(), &Patch::Strategic(image)).await?;
+        eventually("the pod is replaced", PATIENCE, async || {
+            let new =
+                reader.len() == 1 && reader.state().iter().all(|pod| pod.uid() != before && is_ready(pod));
+            Ok(new.then_some(()))
+        })
+        .await?;
+        deployments.delete("web", &DeleteParams::background()).await?;
+        eventually("all pods are gone", PATIENCE, async || Ok(reader.is_empty().then_some(()))).await?;
+        converges(&reader, &pods, &ListParams::default().labels("app=web"), PATIENCE).await
+    };
+    polling(&mut reflector, rollout).await
+}
+
+async fn a_pod_runs_and_ends(env: Env) -> Outcome {
+    env.until_pods_can_be_made().await?;
+    let pods: Api<Pod> = env.api();
+    pods.create(&PostParams::default(), &pod("a")?).await?;
+    let running =
+        eventually("the pod runs", PATIENCE, async || Ok(Some(pods.get("a").await?).filter(is_ready)))
+            .await?;
+    check!(running.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_some());
+    let marked = pods.delete("a", &DeleteParams::default().grace_period(Duration::from_secs(5))).await?;
+    if let either::Either::Left(pod) = marked {
+        check_eq!(pod.metadata.deletion_grace_period_seconds, Some(5));
+    }
+    eventually("the pod is gone", PATIENCE, async || Ok(pods.get_opt("a").await?.is_none().then_some(())))
+        .await
+}
+
+async fn an_eviction_waits_for_a_budget(env: Env) -> Outcome {
+    env.until_pods_can_be_made().await?;
+    // The client would wait as long as the server asks for.
+    let mut config = env.config();
+    config.retry = RetryPolicy::never();
+    let pods: Api<Pod> = Api::default_namespaced(Client::try_from(config)?);
+    let mut labelled = pod("a")?;
+    labelled.labels_mut().insert("app".to_owned(), "a".to_owned());
+    pods.create(&PostParams::default(), &labelled).await?;
+    let budgets: Api<PodDisruptionBudget> = env.api();
+    let budget = object(json!({
+        "metadata": {"name": "all"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "a"}}},
+    }))?;
+    budgets.create(&PostParams::default(), &budget).await?;
+    eventually("the budget knows the pod", PATIENCE, async || {
+        let status = budgets.get("all").await?.status;
+        Ok(status.is_some_and(|status| status.current_healthy == Some(1)).then_some(()))
+    })
+    .await?;
+    let eviction = Eviction { metadata: named("a"), ..Eviction::default() };
+    let evict = async || -> kube_client::Result<Status> {
+        pods.create_subresource("eviction", "a", &PostParams::default(), &eviction).await
+    };
+    let error = refused!(evict().await);
+    check!(error.is_too_many_requests() && error.is_retryable(), "{error:?}");
+    check!(error.to_string().contains("disruption budget"), "{error}");
+    budgets.delete("all", &DeleteParams::default()).await?;
+    eventually("the pod is evicted", PATIENCE, async || match evict().await {
+        Err(error) if error.is_too_many_requests() => Ok(None),
+        other => Ok(Some(other?)),
+    })
+    .await?;
+    eventually("the pod is gone", PATIENCE, async || Ok(pods.get_opt("a").await?.is_none().then_some(())))
+        .await
+}
+
+async fn nodes_are_ready(env: Env) -> Outcome {
+    let nodes: Api<Node> = Api::all(env.client());
+    let mut reflector = Reflector::new(nodes.clone()).timeout(Duration::from_secs(1));
+    reflector.poll().await?;
+    let ready = reflector.read().into_iter().filter(|node| {
+        let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    });
+    check!(ready.count() > 0);
+    Ok(())
+}
