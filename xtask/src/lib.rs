@@ -1,4 +1,10 @@
-//! What the tasks of `cargo xtask` are made of. `main.rs` only lists them.
+//! What `cargo xtask` itself is made of: it checks the repository, runs the tests, and starts the packages below this folder.
+//!
+//! It depends on no crate of the workspace, so that the rules can be checked within seconds, and also while a crate does not
+//! compile.
 
+#[path = "../process/src/cargo.rs"]
+pub mod cargo;
+pub mod package;
 pub mod test;
 pub mod tidy;

@@ -1,9 +1,9 @@
-//! `cargo xtask`: the one way in, for people and for CI. Lists the subcommands and prints their errors; what a
-//! subcommand does lives in its own module of the library beside this file.
+//! `cargo xtask`: the one way in, for people and for CI. Lists the subcommands, and runs them or starts the package that does.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask::{package, test, tidy};
 
 /// Tasks of this workspace.
 #[derive(Debug, Parser)]
@@ -13,38 +13,54 @@ struct Cli {
     task: Task,
 }
 
+// The variants without arguments are here for the list of subcommands: `main` starts their packages.
 #[derive(Debug, Subcommand)]
 enum Task {
-    Bench(xtask_bench::Args),
-    Cluster(xtask_control_plane::Args),
-    Demo(xtask_demo::Args),
-    E2e(xtask_e2e::Args),
+    /// Measures this project beside kube and client-go, on the same bytes, and says which targets are met
+    Bench,
+    /// Starts a real Kubernetes control plane, built from source without a container engine, and takes it down at the end
+    Cluster,
+    /// Shows a reflector, an informer and a controller at work on a simulated cluster; needs no cluster and no containers
+    Demo,
+    /// Runs the end-to-end suites on a real API server, and tells what passed
+    E2e,
     /// Record what a stock API server serves into kube-sim's data files
-    Record(xtask_record::Args),
-    Sim(xtask_sim::Args),
-    Test(xtask::test::Args),
-    Tidy(xtask::tidy::Args),
-    #[command(name = "__supervise", hide = true)]
-    Supervise(xtask_process::supervise::Args),
-    #[command(name = "__exec", hide = true)]
-    Exec(xtask_process::exec::Args),
+    Record,
+    /// Serves a simulated cluster on a local port, and takes it down at the end
+    Sim,
+    Test(test::Args),
+    Tidy(tidy::Args),
 }
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if let Some(package) = arguments.next().and_then(|subcommand| package::of(&subcommand)) {
+        eprintln!("error: cannot run cargo: {}", package::run(package, arguments));
+        return ExitCode::FAILURE;
+    }
     let outcome = match Cli::parse().task {
-        Task::Bench(args) => xtask_bench::run(&args),
-        Task::Cluster(args) => xtask_control_plane::run(args),
-        Task::E2e(args) => xtask_e2e::run(&args),
-        Task::Record(args) => xtask_record::run(&args).map(|()| ExitCode::SUCCESS),
-        Task::Demo(args) => xtask_demo::run(&args),
-        Task::Sim(args) => xtask_sim::run(args),
-        Task::Test(args) => xtask::test::run(&args),
-        Task::Tidy(args) => xtask::tidy::run(&args),
-        Task::Supervise(args) => xtask_process::supervise::run(&args),
-        Task::Exec(args) => xtask_process::exec::run(&args),
+        Task::Test(args) => test::run(&args),
+        Task::Tidy(args) => tidy::run(&args),
+        Task::Bench | Task::Cluster | Task::Demo | Task::E2e | Task::Record | Task::Sim => {
+            unreachable!("the package of this subcommand has been started")
+        }
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_subcommand_that_is_not_run_here_has_a_package() {
+        for subcommand in Cli::command().get_subcommands() {
+            let here = matches!(subcommand.get_name(), "test" | "tidy");
+            assert_eq!(package::of(subcommand.get_name().as_ref()).is_none(), here, "{subcommand}");
+        }
+    }
 }

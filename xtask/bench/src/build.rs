@@ -31,7 +31,7 @@ impl Places {
     /// When this is not run from a checkout.
     pub(super) fn find() -> anyhow::Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = here.parent().context("xtask has no parent folder")?.to_owned();
+        let root = here.ancestors().nth(2).context("xtask/bench has no parent folder")?.to_owned();
         anyhow::ensure!(
             root.join("xtask/bench/shared").is_dir(),
             "the sources of the bench are not at {}: run `cargo xtask bench` from a checkout",

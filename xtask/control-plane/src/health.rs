@@ -41,13 +41,12 @@ impl std::error::Error for Death {}
 pub(super) struct Ward {
     pub(super) scratch: PathBuf,
     pub(super) logs: PathBuf,
-    pub(super) supervisor: Option<PathBuf>,
     deaths: Arc<watch::Sender<Option<Death>>>,
 }
 
 impl Ward {
-    pub(super) fn new(scratch: PathBuf, logs: PathBuf, supervisor: Option<PathBuf>) -> Self {
-        Self { scratch, logs, supervisor, deaths: Arc::new(watch::Sender::new(None)) }
+    pub(super) fn new(scratch: PathBuf, logs: PathBuf) -> Self {
+        Self { scratch, logs, deaths: Arc::new(watch::Sender::new(None)) }
     }
 
     /// Starts a component, whose output goes to a log of its name.
@@ -59,11 +58,7 @@ impl Ward {
     ) -> anyhow::Result<Supervised> {
         let log_file = self.log_file(name);
         let streams = Streams::Files { stdout: log_file.clone(), stderr: log_file.clone() };
-        let mut launch =
-            Launch::new(program, streams).args(args).scratch(&self.scratch).folder(&self.scratch);
-        if let Some(binary) = &self.supervisor {
-            launch = launch.supervisor(binary);
-        }
+        let launch = Launch::new(program, streams).args(args).scratch(&self.scratch).folder(&self.scratch);
         let (deaths, component) = (self.deaths.clone(), name.to_owned());
         Supervised::spawn(&launch, move |ended| {
             let log = log::tail(&log_file, LINES);

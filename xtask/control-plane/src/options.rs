@@ -65,7 +65,6 @@ pub struct Options {
     pub(crate) feature_gates: Vec<FeatureGate>,
     pub(crate) users: Vec<User>,
     pub(crate) logs: Option<PathBuf>,
-    pub(crate) supervisor: Option<PathBuf>,
     pub(crate) progress: Progress,
 }
 
@@ -78,7 +77,6 @@ impl Default for Options {
             feature_gates: Vec::new(),
             users: Vec::new(),
             logs: None,
-            supervisor: None,
             progress: Progress::silent(),
         }
     }
@@ -128,13 +126,6 @@ impl Options {
     #[must_use]
     pub fn logs(mut self, folder: impl Into<PathBuf>) -> Self {
         self.logs = Some(folder.into());
-        self
-    }
-
-    /// The xtask binary to supervise the components with, where this process is another program.
-    #[must_use]
-    pub fn supervisor(mut self, binary: impl Into<PathBuf>) -> Self {
-        self.supervisor = Some(binary.into());
         self
     }
 

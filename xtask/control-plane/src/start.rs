@@ -36,10 +36,7 @@ impl Cluster {
         options.check()?;
         let binaries = match &options.source {
             Source::Assets(folder) => Binaries::assets(folder)?,
-            Source::Build(version) => {
-                Binaries::build(*version, &Cache::open()?, &options.progress, options.supervisor.as_deref())
-                    .await?
-            }
+            Source::Build(version) => Binaries::build(*version, &Cache::open()?, &options.progress).await?,
         };
         let parent = std::env::temp_dir();
         let parent =
@@ -69,7 +66,7 @@ async fn bring_up(options: &Options, binaries: &Binaries, parent: &Path) -> anyh
     let scratch = Scratch::create(parent)?;
     let files = Files { folder: scratch.path().to_owned() };
     let logs = log_folder(options, scratch.path())?;
-    let ward = Ward::new(scratch.path().to_owned(), logs, options.supervisor.clone());
+    let ward = Ward::new(scratch.path().to_owned(), logs);
     let free = ports::free(options.api_servers + 3)?;
     let (etcd_port, peer_port, kwok_port, server_ports) = (free[0], free[1], free[2], &free[3..]);
 

@@ -1,7 +1,8 @@
 //! Calling cargo from a program that cargo has started. Knows no task.
+//!
+//! `xtask`, which depends on no package of this workspace, includes this file as a module.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::process::Command;
 
 /// Beginnings of the variables that `cargo run` gives to what it runs. A cargo that inherits them takes packages whose
@@ -27,12 +28,6 @@ pub fn cargo() -> Command {
     command
 }
 
-/// Whether there is a program of that name on the PATH.
-pub fn on_path(program: &str) -> bool {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&folders).any(|folder| Path::new(&folder).join(program).is_file())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,11 +42,5 @@ mod tests {
         for kept in ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_TERM_COLOR", "PATH"] {
             assert!(!is_from_cargo(kept), "{kept}");
         }
-    }
-
-    #[test]
-    fn finds_programs() {
-        assert!(on_path("sh"));
-        assert!(!on_path("no-such-program"));
     }
 }

@@ -6,9 +6,12 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail};
 
+/// The first argument that asks for this form.
+pub(crate) const FORM: &str = "__exec";
+
 /// What `__exec` takes.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The process whose end ends this one.
     #[arg(long)]
     parent: u32,
@@ -21,7 +24,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When the parent is gone already, or the program cannot be run; it never returns otherwise.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     die_with_parent(rustix::process::Signal::KILL)?;
     if std::os::unix::process::parent_id() != args.parent {
         bail!("the supervisor is gone");

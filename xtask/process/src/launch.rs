@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::supervise::this_binary;
+use super::supervise::{FORM, this_binary};
 
 /// Where a program's input comes from and its output goes.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl Launch {
         self
     }
 
-    /// The xtask binary to supervise with, where this process is another one, such as a test.
+    /// The binary to supervise with where the `main` of this process is not [`main`](super::main), as in a test.
     #[must_use]
     pub fn supervisor(mut self, binary: impl Into<PathBuf>) -> Self {
         self.supervisor = Some(binary.into());
@@ -114,7 +114,7 @@ impl Launch {
             None => this_binary().context("cannot find this binary")?,
         };
         let mut command = Command::new(us);
-        command.arg("__supervise").args(["--parent", &std::process::id().to_string()]);
+        command.arg(FORM).args(["--parent", &std::process::id().to_string()]);
         command.args(["--grace", &self.grace.as_millis().to_string()]);
         match &self.streams {
             Streams::Files { stdout, stderr } => {

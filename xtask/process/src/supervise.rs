@@ -14,15 +14,18 @@ use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::exec::die_with_parent;
+use super::exec::{self, die_with_parent};
 use super::scratch::Share;
 
 /// How often the parent is looked for where the kernel does not tell of its end.
 const PARENT_CHECK: Duration = Duration::from_millis(200);
 
+/// The first argument that asks for this form.
+pub(crate) const FORM: &str = "__supervise";
+
 /// What `__supervise` takes; made by [`super::Launch`].
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The process whose end ends the program.
     #[arg(long)]
     parent: u32,
@@ -53,7 +56,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When the program cannot be started or watched.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let share = args.scratch.as_deref().map(Share::join).transpose()?;
     let outcome = runtime.block_on(supervise(args));
@@ -150,7 +153,7 @@ impl Parent {
 fn spawn(args: &Args) -> anyhow::Result<Child> {
     let us = this_binary().context("cannot find this binary")?;
     let mut command = Command::new(us);
-    command.arg("__exec").arg("--parent").arg(std::process::id().to_string()).arg("--").args(&args.command);
+    command.arg(exec::FORM).arg("--parent").arg(std::process::id().to_string()).arg("--").args(&args.command);
     if let Some(path) = &args.stdout {
         command.stdout(append(path)?);
     }

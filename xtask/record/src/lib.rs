@@ -12,6 +12,7 @@ mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
@@ -21,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::server::Server;
 
-/// What `cargo xtask record` is told.
+/// Record what a stock API server serves into kube-sim's data files
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Address of the API server; without it, the current context of KUBECONFIG is used
@@ -42,7 +43,7 @@ pub struct Args {
 ///
 /// # Errors
 /// The server cannot be reached, is no stock one, or answers something that is not understood.
-pub fn run(args: &Args) -> anyhow::Result<()> {
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let server = match &args.server {
         Some(url) => Server::at(url, args.token.as_deref(), args.certificate_authority.as_deref())?,
         None => Server::from_kubeconfig()?,
@@ -63,7 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         server.version()?,
         args.out.display()
     );
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn write(args: &Args, name: &str, text: &str) -> anyhow::Result<()> {

@@ -5,13 +5,13 @@
 mod steps;
 
 use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
 pub use steps::Step;
-use xtask_process::cargo::on_path;
 
 /// Runs everything that needs Rust alone: format, rules, lints, documentation, features, tests and examples.
 ///
@@ -66,6 +66,12 @@ impl fmt::Display for Took {
     }
 }
 
+/// Whether there is a program of that name on the PATH.
+fn on_path(program: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| Path::new(&folder).join(program).is_file())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +80,11 @@ mod tests {
     fn durations_read_well() {
         assert_eq!(Took(Duration::from_millis(1_240)).to_string(), "1.2 s");
         assert_eq!(Took(Duration::from_secs(754)).to_string(), "12 min 34 s");
+    }
+
+    #[test]
+    fn finds_programs() {
+        assert!(on_path("sh"));
+        assert!(!on_path("no-such-program"));
     }
 }

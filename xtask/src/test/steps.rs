@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::Context;
 use clap::ValueEnum;
 
+use crate::cargo::cargo;
 use crate::tidy::{self, Repository, Weight};
-use xtask_process::cargo::cargo;
 
 /// Features of kube-client besides its default ones: none, and each alone.
 const FEATURES: [&str; 3] = ["", "client", "schema"];

@@ -25,7 +25,6 @@ pub(super) struct Workshop<'a> {
     /// A scratch folder: sources, Go's temporary files, logs and the result.
     pub(super) folder: &'a Path,
     pub(super) progress: &'a Progress,
-    pub(super) supervisor: Option<&'a Path>,
 }
 
 impl Workshop<'_> {
@@ -143,18 +142,14 @@ impl Workshop<'_> {
             stdout: self.folder.join(format!("{name}.out")),
             stderr: self.folder.join(format!("{name}.log")),
         };
-        let launch = Launch::new("go", streams)
+        Launch::new("go", streams)
             .folder(self.folder.join("source"))
             .grace(GRACE)
             .scratch(self.folder)
             .env("CGO_ENABLED", "0")
             .env("GOFLAGS", "-mod=readonly")
             .env("GOWORK", "off")
-            .env("GOTMPDIR", self.folder.join("tmp"));
-        match self.supervisor {
-            Some(binary) => launch.supervisor(binary),
-            None => launch,
-        }
+            .env("GOTMPDIR", self.folder.join("tmp"))
     }
 
     fn log(&self, name: &str) -> String {

@@ -66,7 +66,6 @@ impl Binaries {
         version: KubernetesVersion,
         cache: &Cache,
         progress: &Progress,
-        supervisor: Option<&Path>,
     ) -> anyhow::Result<Self> {
         let recipes = [Recipe::etcd(), Recipe::kwok(), Recipe::kubernetes(version)];
         let missing = || recipes.iter().filter(|recipe| !recipe.is_built_in(&cache.place(&recipe.name)));
@@ -75,7 +74,7 @@ impl Binaries {
             progress.note(&hint(missing(), cache.folder()));
         }
         for recipe in &recipes {
-            ensure(recipe, cache, progress, supervisor).await?;
+            ensure(recipe, cache, progress).await?;
         }
         let [etcd, kwok, kubernetes] = recipes.map(|recipe| cache.place(&recipe.name));
         let mut stages = Vec::new();
@@ -96,12 +95,7 @@ impl Binaries {
     }
 }
 
-async fn ensure(
-    recipe: &Recipe,
-    cache: &Cache,
-    progress: &Progress,
-    supervisor: Option<&Path>,
-) -> anyhow::Result<()> {
+async fn ensure(recipe: &Recipe, cache: &Cache, progress: &Progress) -> anyhow::Result<()> {
     let place = cache.place(&recipe.name);
     if recipe.is_built_in(&place) {
         return Ok(());
@@ -112,7 +106,7 @@ async fn ensure(
         return Ok(());
     }
     let scratch = Scratch::create(cache.folder())?;
-    let workshop = go::Workshop { recipe, folder: scratch.path(), progress, supervisor };
+    let workshop = go::Workshop { recipe, folder: scratch.path(), progress };
     let built = workshop.build().await.with_context(|| format!("cannot build {}", recipe.name))?;
     // What is there was built from another pin, or is broken; a run that still uses it keeps its open files.
     if place.exists() {

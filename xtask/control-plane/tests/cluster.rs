@@ -2,6 +2,7 @@
 //! scripts in place of Go, etcd and kube-apiserver.
 #![cfg(target_os = "linux")]
 
+#[path = "../../process/tests/common/mod.rs"]
 mod common;
 
 use std::fs;
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 use common::{World, finish, signal};
 use rustix::process::Signal;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-control-plane");
 
 /// An etcd that comes up and never answers, with a process of its own beside it.
 const SILENT: &str = "sleep 1001 &\nexec sleep 1002";
@@ -54,11 +57,11 @@ fn with_go() -> World {
 }
 
 fn cluster(world: &World) -> Child {
-    world.xtask(&["cluster"]).spawn().unwrap()
+    world.program(&[]).spawn().unwrap()
 }
 
 fn assets(world: &World) -> Child {
-    world.xtask(&["cluster", "--assets", world.path("assets").to_str().unwrap()]).spawn().unwrap()
+    world.program(&["--assets", world.path("assets").to_str().unwrap()]).spawn().unwrap()
 }
 
 #[test]
@@ -221,7 +224,7 @@ fn a_failed_build_shows_what_go_said_and_keeps_nothing() {
 fn a_missing_go_is_explained() {
     let world = World::new();
     // As little of the system as the binary itself needs, so that no Go is found.
-    let xtask = world.xtask(&["cluster"]).env("PATH", world.path("bin")).spawn().unwrap();
+    let xtask = world.program(&[]).env("PATH", world.path("bin")).spawn().unwrap();
     let (code, text) = finish(xtask);
     assert_eq!(code, Some(1));
     for hint in ["there is no `go`", "https://go.dev/dl", "KUBEBUILDER_ASSETS", "KUBECONFIG"] {
@@ -242,12 +245,12 @@ fn a_go_that_is_too_old_is_explained() {
 fn bad_wishes_are_refused_by_name() {
     let world = World::new();
     for (args, expected) in [
-        (&["cluster", "--kubernetes", "1.2"][..], "there are 1.37.2 and 1.33.13"),
-        (&["cluster", "--api-servers", "0"], "1..=5"),
-        (&["cluster", "--feature-gate", "a b"], "not the name of a feature gate"),
-        (&["cluster", "--assets", "/nonexistent"], "/nonexistent/etcd is missing"),
+        (&["--kubernetes", "1.2"][..], "there are 1.37.2 and 1.33.13"),
+        (&["--api-servers", "0"], "1..=5"),
+        (&["--feature-gate", "a b"], "not the name of a feature gate"),
+        (&["--assets", "/nonexistent"], "/nonexistent/etcd is missing"),
     ] {
-        let (code, text) = finish(world.xtask(args).spawn().unwrap());
+        let (code, text) = finish(world.program(args).spawn().unwrap());
         assert_ne!(code, Some(0));
         assert!(text.contains(expected), "{expected} is missing in {text}");
     }

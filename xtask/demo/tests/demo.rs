@@ -1,6 +1,7 @@
 //! `cargo xtask demo` to its end, where there is no terminal.
 #![cfg(target_os = "linux")]
 
+#[path = "../../process/tests/common/mod.rs"]
 mod common;
 
 use std::io::{BufRead, BufReader, Read};
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use common::{World, finish, signal};
 use rustix::process::Signal;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-demo");
 
 /// The number in front of a word on the summary's line that begins with `line`.
 #[track_caller]
@@ -24,7 +27,7 @@ fn number(text: &str, line: &str, word: &str) -> u64 {
 fn reflector_informer_and_controller_are_at_work_and_agree_with_the_server() {
     let world = World::new();
     let start = Instant::now();
-    let (code, text) = finish(world.xtask(&["demo", "--seconds", "6", "--seed", "1"]).spawn().unwrap());
+    let (code, text) = finish(world.program(&["--seconds", "6", "--seed", "1"]).spawn().unwrap());
     assert_eq!(code, Some(0), "{text}");
     assert!(start.elapsed() >= Duration::from_secs(6));
     assert!(text.contains("over TLS, seed 1"), "{text}");
@@ -51,7 +54,7 @@ fn reflector_informer_and_controller_are_at_work_and_agree_with_the_server() {
 #[test]
 fn an_interrupt_ends_it_early_with_the_summary() {
     let world = World::new();
-    let mut child = world.xtask(&["demo"]).spawn().unwrap();
+    let mut child = world.program(&[]).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     while !line.contains("opened with") {
@@ -69,8 +72,8 @@ fn an_interrupt_ends_it_early_with_the_summary() {
 #[test]
 fn bad_arguments_are_refused() {
     let world = World::new();
-    for args in [["demo", "--seconds", "0"], ["demo", "--seconds", "soon"], ["demo", "--seed", "-1"]] {
-        let (code, text) = finish(world.xtask(&args).spawn().unwrap());
+    for args in [["--seconds", "0"], ["--seconds", "soon"], ["--seed", "-1"]] {
+        let (code, text) = finish(world.program(&args).spawn().unwrap());
         assert_eq!(code, Some(2), "{text}");
     }
 }

@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::{World, XTASK, eventually};
+use common::{World, eventually};
 use rustix::process::Signal;
 use xtask_process::{Launch, Streams, Supervised};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-process");
 
 fn launch(world: &World, program: &str, args: &[&str]) -> Launch {
     let log = world.path("log");
@@ -18,7 +20,7 @@ fn launch(world: &World, program: &str, args: &[&str]) -> Launch {
     Launch::new(program, Streams::Files { stdout: log.clone(), stderr: log })
         .args(args.iter().copied())
         .env(name, value)
-        .supervisor(XTASK)
+        .supervisor(PROGRAM)
 }
 
 fn shell(world: &World, text: &str) -> Launch {

@@ -1,4 +1,4 @@
-//! A world of its own for the xtask binary: its temporary folder, its cache, and programs that stand in for Go, etcd and
+//! A world of its own for a program of `cargo xtask`: its temporary folder, its cache, and programs that stand in for Go, etcd and
 //! kube-apiserver. Every process started in it can be found again by a variable in its environment.
 
 #![expect(dead_code, reason = "each test file uses another part")]
@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-pub(crate) const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
 const MARK: &str = "KUBE_XTASK_TEST_WORLD";
 /// Long enough for a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,9 +47,9 @@ impl World {
         assert!(fs::metadata(&path).unwrap().permissions().mode() & 0o100 != 0);
     }
 
-    /// The xtask binary in this world.
-    pub(crate) fn xtask(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(XTASK);
+    /// The program of the package that is tested, [`crate::PROGRAM`], in this world.
+    pub(crate) fn program(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(crate::PROGRAM);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         self.place(&mut command);
         command

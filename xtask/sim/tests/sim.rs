@@ -1,6 +1,7 @@
 //! `cargo xtask sim` as a person or a script uses it: exit codes, interrupts, what is left behind, and kubectl.
 #![cfg(target_os = "linux")]
 
+#[path = "../../process/tests/common/mod.rs"]
 mod common;
 
 use std::fs;
@@ -12,10 +13,11 @@ use std::process::{Child, Command};
 use common::{World, finish, signal};
 use rustix::process::Signal;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-sim");
+
 /// Runs `sim` with these arguments to its end.
 fn sim(world: &World, args: &[&str]) -> (Option<i32>, String) {
-    let all: Vec<_> = ["sim"].iter().chain(args).copied().collect();
-    finish(world.xtask(&all).spawn().unwrap())
+    finish(world.program(args).spawn().unwrap())
 }
 
 /// The first lines that `sim` without a command prints, up to the one that says how it ends.
@@ -70,7 +72,7 @@ fn the_kubeconfig_is_private_and_goes() {
 fn without_a_command_it_stays_until_interrupted() {
     let world = World::new();
     for (how, code) in [(Signal::INT, 0), (Signal::TERM, 0)] {
-        let mut child = world.xtask(&["sim", "--http", "--nodes", "1"]).spawn().unwrap();
+        let mut child = world.program(&["--http", "--nodes", "1"]).spawn().unwrap();
         let said = lines(&mut child);
         assert!(said[0].starts_with("kube-sim at http://127.0.0.1:"), "{said:?}");
         let kubeconfig = said[1].strip_prefix("export KUBECONFIG=").unwrap();
@@ -87,7 +89,7 @@ fn an_interrupt_ends_the_command_and_all_else() {
     let world = World::new();
     let script =
         "trap 'echo told > $WORLD/told; exit 3' TERM; echo up > $WORLD/up; while :; do sleep 0.1; done";
-    let child = world.xtask(&["sim", "--", "sh", "-c", script]).spawn().unwrap();
+    let child = world.program(&["--", "sh", "-c", script]).spawn().unwrap();
     assert!(common::eventually(|| world.path("up").exists()));
     signal(&child, Signal::INT);
     assert_eq!(finish(child).0, Some(130));

@@ -1,0 +1,7 @@
+//! The program behind `cargo xtask demo`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xtask_process::main("demo", |args: xtask_demo::Args| xtask_demo::run(&args))
+}

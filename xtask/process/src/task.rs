@@ -1,0 +1,32 @@
+//! The main function of the programs that `cargo xtask` starts. Knows no task.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Args, Command};
+
+use crate::{exec, supervise};
+
+/// Runs the task `cargo xtask NAME` with the arguments of this process, and prints its error.
+///
+/// A supervisor is another process of the same binary (see [`crate`]), so that the `main` of every program that starts
+/// processes has to consist of this call.
+pub fn main<A: Args>(name: &'static str, task: impl FnOnce(A) -> anyhow::Result<ExitCode>) -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let outcome = match arguments.get(1).and_then(|form| form.to_str()) {
+        Some(supervise::FORM) => supervise::run(&parse(supervise::FORM, &arguments[1..])),
+        Some(exec::FORM) => exec::run(&parse(exec::FORM, &arguments[1..])),
+        _ => task(parse(name, &arguments)),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Ends the process, with a message, where the arguments are no good or ask for help.
+fn parse<A: Args>(name: &'static str, arguments: &[OsString]) -> A {
+    let command = A::augment_args(Command::new(name).bin_name(format!("cargo xtask {name}")));
+    let matches = command.clone().get_matches_from(arguments);
+    A::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command.clone()).exit())
+}

@@ -1,0 +1,7 @@
+//! The program behind `cargo xtask record`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xtask_process::main("record", |args: xtask_record::Args| xtask_record::run(&args))
+}

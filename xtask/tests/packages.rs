@@ -1,0 +1,29 @@
+//! What `cargo xtask` gives to the packages that it starts, with `echo` in place of cargo.
+
+use std::process::Command;
+
+#[track_caller]
+fn check(arguments: &[&str], expected: &str) {
+    let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let output = xtask.args(arguments).env("CARGO", "echo").output().unwrap();
+    let line = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && line.starts_with("run --quiet --manifest-path "), "{output:?}");
+    assert_eq!(line.split_once(" --package ").unwrap().1.trim_end(), expected);
+}
+
+#[test]
+fn arguments_reach_the_package_as_they_are() {
+    check(&["sim", "--", "true"], "xtask-sim -- -- true");
+    check(&["sim", "--calm", "--", "kubectl", "--", "x"], "xtask-sim -- --calm -- kubectl -- x");
+    check(&["cluster", "--help"], "xtask-control-plane -- --help");
+    check(&["e2e", "-h"], "xtask-e2e -- -h");
+    check(&["demo"], "xtask-demo --");
+}
+
+#[test]
+fn a_cargo_that_is_not_there_is_an_error() {
+    let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let output = xtask.arg("demo").env("CARGO", "/nonexistent/cargo").output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot run cargo"), "{output:?}");
+    assert_eq!(output.status.code(), Some(1));
+}
