@@ -32,5 +32,5 @@ pub use journal::{Entry, JOURNAL_LIMIT, Journal};
 pub use server::body::{SimBody, SimBodyError};
 pub use server::service::{BODY_LIMIT, SimService};
 pub use server::{ServeError, Server};
-pub use sim::{Sim, SimBuilder, WatchList};
+pub use sim::{Sim, SimBuilder, Snapshot, WatchList};
 pub use status::SimError;

@@ -83,6 +83,12 @@ impl Default for Sim {
     }
 }
 
+/// What a simulation had stored at one moment; see [`Sim::snapshot`].
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    state: crate::store::snapshot::Snapshot,
+}
+
 /// Settings of a new simulation; see [`Sim::builder`].
 #[derive(Clone, Debug)]
 pub struct SimBuilder {
@@ -245,6 +251,35 @@ impl Sim {
     /// Forgets all changes so far.
     pub fn compact_all(&self) {
         self.compact(u64::MAX);
+    }
+
+    /// A copy of all that is stored, to be given back to [`Sim::restore`].
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { state: self.inner.lock().snapshot() }
+    }
+
+    /// Takes the storage back to a snapshot of this simulation, as an etcd that is restored from a backup: objects,
+    /// history, served definitions and resource versions.
+    ///
+    /// Open watches stay open, and they and watches that resume from a later version than the restored one are silent:
+    /// neither events nor bookmarks come until the storage passes their version, and what changes up to there is never
+    /// sent. A list from such a version is refused with 504, a streaming list ends with an `ERROR` event of code 504.
+    ///
+    /// # Examples
+    /// ```
+    /// use kube_sim::Sim;
+    /// use serde_json::json;
+    ///
+    /// let sim = Sim::new();
+    /// let (backup, version) = (sim.snapshot(), sim.resource_version());
+    /// sim.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "lost"}}))?;
+    /// sim.restore(&backup);
+    /// assert_eq!(sim.resource_version(), version);
+    /// assert!(sim.get("v1", "ConfigMap", "default", "lost").is_err());
+    /// # Ok::<(), kube_sim::SimError>(())
+    /// ```
+    pub fn restore(&self, snapshot: &Snapshot) {
+        self.inner.lock().restore(&snapshot.state);
     }
 
     /// The version of the latest change.

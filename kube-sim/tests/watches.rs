@@ -177,3 +177,93 @@ async fn a_watch_can_show_metadata_or_tables_only() {
         assert_eq!(event["object"]["kind"], kind);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_from_a_future_version_is_silent_until_the_version_is_passed() {
+    let sim = Sim::builder().bookmark_interval(Duration::from_secs(10)).build();
+    let future = sim.resource_version() + 3;
+    let path = format!("{MAPS}?watch=1&allowWatchBookmarks=true&timeoutSeconds=600&resourceVersion={future}");
+    let mut watch = Watch::open(&sim, &path).await;
+    assert_eq!(watch.code, 200);
+    for name in ["a", "b", "c"] {
+        post(&sim, MAPS, config_map(name)).await.ok();
+    }
+    let silence = tokio::time::timeout(Duration::from_secs(5), watch.next()).await;
+    assert!(silence.is_err(), "{silence:?}");
+    post(&sim, MAPS, config_map("d")).await.ok();
+    assert_eq!(watch.step().await, event("ADDED", "d"));
+
+    let path = format!("{path}000");
+    let mut watch = Watch::open(&sim, &path).await;
+    let begin = tokio::time::Instant::now();
+    assert!(watch.next().await.is_none(), "neither events nor bookmarks");
+    assert_eq!(begin.elapsed().as_secs(), 600);
+}
+
+#[tokio::test]
+async fn a_streaming_list_from_a_future_version_ends_in_an_error_event() {
+    let sim = Sim::new();
+    let query = "watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan";
+    let mut watch = Watch::open(&sim, &format!("{MAPS}?{query}&resourceVersion=9999")).await;
+    assert_eq!(watch.code, 200);
+    let error = watch.next().await.unwrap();
+    assert_eq!(error["type"], "ERROR");
+    let status = &error["object"];
+    assert_eq!((&status["code"], &status["reason"]), (&json!(504), &json!("Timeout")));
+    assert_eq!(status["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
+    assert_eq!(status["details"]["retryAfterSeconds"], 1);
+    assert!(watch.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_snapshot_takes_versions_back_and_leaves_open_watches_silent() {
+    let sim = Sim::builder().bookmark_interval(Duration::from_secs(10)).build();
+    post(&sim, MAPS, config_map("kept")).await.ok();
+    let (snapshot, then) = (sim.snapshot(), sim.resource_version());
+    post(&sim, MAPS, config_map("lost")).await.ok();
+    delete(&sim, &format!("{MAPS}/kept")).await.ok();
+    let path = format!("{MAPS}?watch=1&allowWatchBookmarks=true&timeoutSeconds=600");
+    let mut watch = Watch::open(&sim, &path).await;
+    assert_eq!(watch.step().await, event("ADDED", "lost"));
+
+    sim.restore(&snapshot);
+    assert_eq!(sim.resource_version(), then);
+    get(&sim, &format!("{MAPS}/kept")).await.ok();
+    get(&sim, &format!("{MAPS}/lost")).await.fails(404, "NotFound");
+    post(&sim, MAPS, config_map("new")).await.ok();
+    let silence = tokio::time::timeout(Duration::from_secs(100), watch.next()).await;
+    assert!(silence.is_err(), "{silence:?}");
+    // The next change passes the version of the watch.
+    post(&sim, MAPS, config_map("seen")).await.ok();
+    post(&sim, MAPS, config_map("seen-too")).await.ok();
+    assert_eq!(watch.step().await, event("ADDED", "seen-too"));
+
+    sim.restore(&snapshot);
+    get(&sim, &format!("{MAPS}/new")).await.fails(404, "NotFound");
+    let mut watch = Watch::open(&sim, &path).await;
+    assert_eq!(watch.step().await, event("ADDED", "kept"));
+}
+
+#[tokio::test]
+async fn a_restored_snapshot_serves_the_definitions_that_it_knows() {
+    let sim = Sim::new();
+    let snapshot = sim.snapshot();
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "tools.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "tools", "kind": "Tool"},
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object"}}}],
+        },
+    });
+    sim.create(&definition).unwrap();
+    let tools = "/apis/example.com/v1/namespaces/default/tools";
+    get(&sim, tools).await.ok();
+    let mut watch = Watch::open(&sim, &format!("{tools}?watch=1")).await;
+    sim.restore(&snapshot);
+    assert_eq!(get(&sim, tools).await.code, 404);
+    assert!(watch.next().await.is_none(), "the resource of the watch is no longer served");
+    sim.create(&definition).unwrap();
+    get(&sim, tools).await.ok();
+}

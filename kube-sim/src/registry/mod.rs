@@ -26,7 +26,7 @@ pub(crate) struct Group {
 }
 
 /// Routing table from group, version and plural name to the resource.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Registry {
     by_path: BTreeMap<(String, String, String), Arc<Resource>>,
     /// Served versions per definition name.
@@ -42,6 +42,11 @@ impl Registry {
             .map(|r| ((r.group.clone(), r.version.clone(), r.plural.clone()), r.clone()))
             .collect();
         Self { by_path, custom: BTreeMap::new(), generation: 0 }
+    }
+
+    /// Serves what `earlier` does, as a change of its own for the caches of discovery.
+    pub(crate) fn restore(&mut self, earlier: Self) {
+        *self = Self { generation: self.generation + 1, ..earlier };
     }
 
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {

@@ -5,6 +5,7 @@
 
 pub(crate) mod object;
 pub(crate) mod selector;
+pub(crate) mod snapshot;
 pub(crate) mod table;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -163,6 +163,21 @@ impl Table {
         Ok(self.log.range(from..).take(most).cloned().collect())
     }
 
+    /// A copy of the objects and their history.
+    pub(crate) fn without_watchers(&self) -> Self {
+        Self {
+            objects: self.objects.clone(),
+            log: self.log.clone(),
+            compacted: self.compacted,
+            watchers: BTreeMap::new(),
+        }
+    }
+
+    /// Serves the watchers of another table as well.
+    pub(crate) fn take_watchers(&mut self, from: &mut Self) {
+        self.watchers.append(&mut from.watchers);
+    }
+
     pub(crate) fn watchers(&self) -> usize {
         self.watchers.len()
     }

@@ -72,7 +72,7 @@ impl std::fmt::Debug for Watch {
 /// Opens a watch.
 ///
 /// # Errors
-/// For selectors and options that the server refuses, and for versions that it has not reached.
+/// For selectors and options that the server refuses. A version that cannot be served is an `ERROR` event of the watch.
 pub(crate) fn open(
     inner: &Arc<Inner>,
     state: &mut State,
@@ -87,7 +87,6 @@ pub(crate) fn open(
     }
     options.check_watch(watch_list == WatchList::Offered)?;
     let filter = Filter::new(target, &options)?;
-    read::check_reached(state, options.version)?;
     if state.watchers() >= MOST_WATCHES {
         return Err(SimError::too_many_requests("too many watches are open, please try again later", 1));
     }
@@ -98,7 +97,13 @@ pub(crate) fn open(
     let mut ready = VecDeque::new();
     let mut closed = false;
     let shaper = Shaper::new(target.resource.clone(), accept, state.clock);
-    if send_state {
+    // Only the initial state needs a version that the storage has reached. A watch for changes waits until it is passed.
+    if options.send_initial == Some(true)
+        && let Err(error) = read::check_reached(state, options.version)
+    {
+        ready.push_back(Shaper::error(&error));
+        closed = true;
+    } else if send_state {
         let objects = state.table(storage).map(|t| t.objects(&target.namespace)).unwrap_or_default();
         initial.extend(objects.into_iter().filter(|o| filter.matches(o)));
     } else if options.send_initial.is_none()
@@ -193,15 +198,21 @@ impl Watch {
             self.closed = true;
             return false;
         }
+        // A version that the storage has not reached gets no bookmark: neither before it does, nor after a restore.
+        let reached = self.cursor <= state.version();
         self.cursor = self.cursor.max(state.version());
+        let mut due = false;
         if self.bookmarks && now >= self.next_bookmark {
             self.next_bookmark = now + self.inner.settings.bookmark_interval;
-            self.ready.push_back(self.shaper.bookmark(self.cursor, None));
-            return false;
-        }
-        if !self.last_bookmark_sent && now >= self.end - LAST_BOOKMARK {
+            due = true;
+        } else if !self.last_bookmark_sent && now >= self.end - LAST_BOOKMARK {
             self.last_bookmark_sent = true;
+            due = true;
+        }
+        if due && reached {
             self.ready.push_back(self.shaper.bookmark(self.cursor, None));
+        }
+        if due {
             return false;
         }
         state.wake_on_change(&self.resource.storage, self.id, cx.waker());

@@ -1,0 +1,60 @@
+//! Taking the whole state back to an earlier one, as an etcd that is restored from a snapshot. No rules of the API.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::table::Table;
+use super::{Place, State};
+use crate::registry::Registry;
+
+/// A copy of what the storage holds. Objects and history are shared with the state that it was taken from.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    version: u64,
+    tables: Arc<BTreeMap<Arc<str>, Table>>,
+    places: BTreeMap<Arc<str>, Place>,
+    dependents: BTreeMap<Arc<str>, BTreeSet<Place>>,
+    due: BTreeMap<(Instant, Arc<str>), Place>,
+    bytes: usize,
+    registry: Registry,
+}
+
+impl State {
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            version: self.version,
+            tables: Arc::new(without_watchers(&self.tables)),
+            places: self.places.clone(),
+            dependents: self.dependents.clone(),
+            due: self.due.clone(),
+            bytes: self.bytes,
+            registry: self.registry.clone(),
+        }
+    }
+
+    /// Takes everything back to `snapshot`, the version included. Watches stay open at the versions that they have
+    /// reached, which lie in the future then. Random numbers go on, so that no uid is given out twice.
+    pub(crate) fn restore(&mut self, snapshot: &Snapshot) {
+        let Snapshot { version, tables, places, dependents, due, bytes, registry } = snapshot.clone();
+        let before = std::mem::replace(&mut self.tables, without_watchers(&tables));
+        for (storage, mut table) in before {
+            self.table_mut(&storage).take_watchers(&mut table);
+        }
+        self.version = version;
+        self.places = places;
+        self.dependents = dependents;
+        self.due = due;
+        self.bytes = bytes;
+        self.registry.restore(registry);
+        // The time of the next removal and the served resources may be others now.
+        for table in self.tables.values_mut() {
+            table.wake_all();
+        }
+    }
+}
+
+fn without_watchers(tables: &BTreeMap<Arc<str>, Table>) -> BTreeMap<Arc<str>, Table> {
+    tables.iter().map(|(storage, table)| (storage.clone(), table.without_watchers())).collect()
+}
