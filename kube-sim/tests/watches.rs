@@ -267,3 +267,22 @@ async fn a_restored_snapshot_serves_the_definitions_that_it_knows() {
     sim.create(&definition).unwrap();
     get(&sim, tools).await.ok();
 }
+
+#[tokio::test]
+async fn a_watch_without_initial_events_from_a_forgotten_version_ends_in_an_error_event() {
+    let sim = Sim::new();
+    let version = post(&sim, MAPS, config_map("a")).await.ok()["metadata"]["resourceVersion"].clone();
+    post(&sim, MAPS, config_map("b")).await.ok();
+    sim.compact_all();
+    let query = "watch=1&sendInitialEvents=false&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan";
+    let from = version.as_str().unwrap();
+    let mut watch = Watch::open(&sim, &format!("{MAPS}?{query}&resourceVersion={from}")).await;
+    assert_eq!(watch.code, 200);
+    let error = watch.next().await.unwrap();
+    assert_eq!((&error["type"], &error["object"]["code"]), (&json!("ERROR"), &json!(410)));
+    assert!(watch.next().await.is_none());
+    // Without a version it begins with the next change.
+    let mut watch = Watch::open(&sim, &format!("{MAPS}?{query}")).await;
+    post(&sim, MAPS, config_map("c")).await.ok();
+    assert_eq!(watch.step().await, event("ADDED", "c"));
+}

@@ -106,7 +106,7 @@ pub(crate) fn open(
     } else if send_state {
         let objects = state.table(storage).map(|t| t.objects(&target.namespace)).unwrap_or_default();
         initial.extend(objects.into_iter().filter(|o| filter.matches(o)));
-    } else if options.send_initial.is_none()
+    } else if from != 0
         && let Some(Err(compacted)) = state.table(storage).map(|t| t.changes_after(from, 1))
     {
         let text = format!("too old resource version: {from} ({})", compacted.oldest);
