@@ -286,3 +286,51 @@ async fn a_watch_without_initial_events_from_a_forgotten_version_ends_in_an_erro
     post(&sim, MAPS, config_map("c")).await.ok();
     assert_eq!(watch.step().await, event("ADDED", "c"));
 }
+
+#[tokio::test]
+async fn removing_the_last_finalizer_is_one_deletion_of_the_object_before_the_change() {
+    for verb in ["patch", "update"] {
+        let sim = Sim::new();
+        let path = format!("{MAPS}/a");
+        let mut map = config_map("a");
+        map["metadata"]["finalizers"] = json!(["example.com/hold"]);
+        post(&sim, MAPS, map).await.ok();
+        delete(&sim, &path).await.ok();
+        let mut marked = get(&sim, &path).await.ok();
+        let from = sim.resource_version();
+        let mut watch = Watch::open(&sim, &format!("{MAPS}?watch=1&resourceVersion={from}")).await;
+        let answer = if verb == "patch" {
+            merge(&sim, &path, json!({"metadata": {"finalizers": null}, "data": {"k": "last"}})).await.ok()
+        } else {
+            marked["metadata"]["finalizers"] = json!([]);
+            marked["data"]["k"] = "last".into();
+            common::put(&sim, &path, marked).await.ok()
+        };
+        assert_eq!(answer["data"]["k"], "last");
+        assert_eq!(answer["metadata"]["resourceVersion"], from.to_string(), "the change was not written");
+        let gone = watch.next().await.unwrap();
+        assert_eq!(gone["type"], "DELETED", "{verb}");
+        assert_eq!(gone["object"]["data"]["k"], "v");
+        assert_eq!(gone["object"]["metadata"]["finalizers"], json!(["example.com/hold"]));
+        assert_eq!(gone["object"]["metadata"]["resourceVersion"], (from + 1).to_string());
+        assert_eq!(sim.resource_version(), from + 1);
+    }
+}
+
+#[tokio::test]
+async fn finalizing_a_namespace_is_one_deletion() {
+    let sim = Sim::new();
+    let path = "/api/v1/namespaces/held";
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "held"}});
+    post(&sim, "/api/v1/namespaces", namespace.clone()).await.ok();
+    let mut map = config_map("a");
+    map["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    post(&sim, &format!("{path}/configmaps"), map).await.ok();
+    delete(&sim, path).await.ok();
+    let from = sim.resource_version();
+    let mut watch = Watch::open(&sim, &format!("/api/v1/namespaces?watch=1&resourceVersion={from}")).await;
+    common::put(&sim, &format!("{path}/finalize"), namespace).await.ok();
+    let gone = watch.next().await.unwrap();
+    assert_eq!(gone["type"], "DELETED");
+    assert_eq!(gone["object"]["spec"]["finalizers"], json!(["kubernetes"]));
+}

@@ -226,11 +226,12 @@ fn finalize(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let wanted = body["spec"]["finalizers"].as_array().cloned().unwrap_or_default();
     value["spec"] = if wanted.is_empty() { json!({}) } else { json!({"finalizers": wanted}) };
     let resource = call.target.resource.clone();
-    let over = gc::ends_with_update(&resource, &old.value(), &value);
-    let object = call.state.commit(&resource, old.key.clone(), value)?;
-    if over {
-        gc::erase(call.state, &(resource.storage.clone(), object.key.clone()));
-    }
+    let object = if gc::ends_with_update(&resource, &old.value(), &value) {
+        gc::erase(call.state, &(resource.storage.clone(), old.key.clone()));
+        super::write::dry(&resource, &old.key, old.version, value)
+    } else {
+        call.state.commit(&resource, old.key.clone(), value)?
+    };
     let written = super::write::Written { object, created: false };
     Ok(call.written_reply(&written, Vec::new(), accept))
 }

@@ -261,9 +261,9 @@ impl<'a> Cx<'a> {
             return Ok(Written { object: dry(resource, &old.key, old.version, new), created: false });
         }
         if gc::ends_with_update(resource, &before, &new) {
-            let object = state.commit(resource, old.key.clone(), new)?;
-            gc::erase(state, &(resource.storage.clone(), object.key.clone()));
-            return Ok(Written { object, created: false });
+            // The change is answered, but never stored: watches see the deletion of the object before it.
+            gc::erase(state, &(resource.storage.clone(), old.key.clone()));
+            return Ok(Written { object: dry(resource, &old.key, old.version, new), created: false });
         }
         let object = state.commit(resource, old.key.clone(), new)?;
         super::hooks::after_update(state, resource, &object);
@@ -454,8 +454,8 @@ fn keep_all_but_status(resource: &Resource, old: &Value, new: &mut Value) {
     *new = kept;
 }
 
-/// What a dry run would have stored.
-fn dry(resource: &Resource, key: &Arc<str>, version: u64, mut value: Value) -> Arc<Stored> {
+/// An object as an answer, without storing it.
+pub(super) fn dry(resource: &Resource, key: &Arc<str>, version: u64, mut value: Value) -> Arc<Stored> {
     if version == 0 {
         value["metadata"].as_object_mut().map(|m| m.remove("resourceVersion"));
     }

@@ -3,18 +3,21 @@
 use std::time::Duration;
 
 use either::Either;
+use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use kube_client::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube_client::api::{DeleteParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube_client::{Api, Resource, ResourceExt};
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{config_map, eventually, named};
+use crate::support::{config_map, eventually, named, value};
 
 suite!("finalizers":
     a_finalizer_holds_a_deletion,
+    the_last_finalizer_goes_in_one_deletion,
     no_finalizer_comes_late,
     what_is_owned_goes_in_the_background [Controllers],
     what_is_owned_goes_first_in_the_foreground [Controllers],
@@ -55,6 +58,27 @@ async fn a_finalizer_holds_a_deletion(env: Env) -> Outcome {
     let last = release(&maps, "a").await?;
     check!(last.metadata.deletion_timestamp.is_some());
     check!(maps.get_opt("a").await?.is_none());
+    Ok(())
+}
+
+async fn the_last_finalizer_goes_in_one_deletion(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    maps.create(&PostParams::default(), &held("a")).await?;
+    maps.delete("a", &DeleteParams::default()).await?;
+    let version = maps.get("a").await?.resource_version().unwrap_or_default();
+    let params = WatchParams::default().fields("metadata.name=a").timeout(PATIENCE);
+    let mut events = maps.watch(&params, &version).await?;
+    let merge = Patch::Merge(json!({"metadata": {"finalizers": null}, "data": {"v": "2"}}));
+    let answer = maps.patch("a", &PatchParams::default(), &merge).await?;
+    check_eq!(value(&answer), "2");
+    // The change itself was not written: what is deleted is the object before it.
+    check_eq!(answer.resource_version().unwrap_or_default(), version);
+    let event = timeout(PATIENCE, events.try_next()).await??;
+    let Some(WatchEvent::Deleted(last)) = event else {
+        return Err(anyhow::anyhow!("{event:?} is no deletion").into());
+    };
+    check_eq!(value(&last), "1");
+    check_eq!(last.finalizers(), [FINALIZER]);
     Ok(())
 }
 
