@@ -16,26 +16,29 @@ const GRACE: Duration = Duration::from_millis(250);
 
 pub(crate) struct Cycle<K> {
     driver: Driver<K>,
+    /// How long the watch of a cycle lasts.
     timeout: Duration,
+    /// The configuration's own timeout, for a stream without an end.
+    endless: Option<Duration>,
     /// When the present cycle's watch is over; `None` until it has begun.
     deadline: Option<Instant>,
 }
 
 impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
     pub(crate) fn new(api: Api<K>, config: Config) -> Self {
-        let timeout = config.timeout.unwrap_or(DEFAULT_TIMEOUT);
-        Self { driver: Driver::new(api, config.timeout(timeout)), timeout, deadline: None }
+        let (timeout, endless) = (config.timeout.unwrap_or(DEFAULT_TIMEOUT), config.timeout);
+        Self { driver: Driver::new(api, config), timeout, endless, deadline: None }
     }
 
     pub(crate) fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
-        self.driver.set_timeout(timeout);
     }
 
     /// Begins a cycle: its watch lasts for the timeout from now, from the end of the wait after a failure, or from when the first
     /// list is complete.
     pub(crate) fn begin(&mut self) {
         self.deadline = None;
+        self.driver.set_timeout(Some(self.timeout));
     }
 
     fn begin_watch(&mut self) {
@@ -71,11 +74,12 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
         event
     }
 
-    /// The next event, without a limit of time.
+    /// The next event, without a limit of time: the server keeps each watch open for as long as for any watcher.
     pub(crate) fn poll_event(
         &mut self,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<Event<K>>>> {
+        self.driver.set_timeout(self.endless);
         self.driver.poll_next_unpin(cx)
     }
 

@@ -1,13 +1,15 @@
-//! The present state as a stream of events, where the server or whoever reads takes a while.
+//! The present state: as a stream of events where the server or whoever reads takes a while, and as a list from the cache.
 
 mod common;
 
-use common::short;
+use common::{maps, put, short};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::{Api, Client, client::Body};
 use kube_runtime::Reflector;
-use kube_runtime::watcher::{Config, watcher};
+use kube_runtime::watcher::{Config, InitialListStrategy, watcher};
+use kube_sim::Sim;
+use kube_sim::fault::{Action, Rule};
 use serde_json::json;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -63,4 +65,26 @@ async fn a_short_poll_leaves_the_server_time_for_its_state() {
     assert_eq!(queries.len(), 2);
     assert!(queries[0].contains("timeoutSeconds=60"), "{queries:?}");
     assert!(queries[1].contains("timeoutSeconds=5"), "{queries:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relist_from_the_cache_asks_for_a_state_that_is_not_older_than_the_last_version() {
+    let sim = Sim::new();
+    let config = Config::default().any_semantic().initial_list_strategy(InitialListStrategy::ListWatch);
+    let mut items = watcher(maps(&sim), config.timeout(Duration::from_secs(5))).boxed();
+    for expected in ["[", "]"] {
+        assert_eq!(short(items.next().await.unwrap()), expected);
+    }
+    put(&sim, "a", "1");
+    assert_eq!(short(items.next().await.unwrap()), "+a=1");
+    let seen = sim.get("v1", "ConfigMap", "default", "a").unwrap()["metadata"]["resourceVersion"].clone();
+    sim.faults().add(Rule::new(Action::status(410)).verb("watch").times(1));
+    for expected in ["[", "*a=1", "]"] {
+        assert_eq!(short(items.next().await.unwrap()), expected);
+    }
+    let lists: Vec<_> = sim.journal().entries().into_iter().filter(|entry| entry.verb == "list").collect();
+    assert!(lists[0].query.contains("resourceVersion=0&"), "{}", lists[0].query);
+    let asked = lists[1].query.split('&').find_map(|pair| pair.strip_prefix("resourceVersion=")).unwrap();
+    assert!(asked.parse::<u64>().unwrap() >= seen.as_str().unwrap().parse().unwrap(), "{asked} {seen}");
+    assert!(lists[1].query.contains("resourceVersionMatch=NotOlderThan"), "{}", lists[1].query);
 }

@@ -4,10 +4,10 @@ mod common;
 
 use common::{maps, short};
 use futures::StreamExt;
-use kube_runtime::watcher;
 use kube_runtime::watcher::Config;
+use kube_runtime::{Informer, watcher};
 use kube_sim::Sim;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 #[tokio::test(start_paused = true)]
 async fn watches_that_begin_together_ask_for_different_timeouts_below_five_minutes() {
@@ -24,4 +24,26 @@ async fn watches_that_begin_together_ask_for_different_timeouts_below_five_minut
         timeouts.insert(timeout);
     }
     assert!(timeouts.len() > 5, "{timeouts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_informer_that_is_used_as_a_stream_reconnects_as_rarely_as_a_watcher() {
+    let sim = Sim::new();
+    let mut informer = Informer::new(maps(&sim));
+    // A poll watches for ten seconds; the stream after it does not.
+    informer.poll().await.unwrap();
+    let polled = sim.journal().count_of("watch", "configmaps");
+    tokio::time::timeout(Duration::from_secs(3600), informer.next()).await.unwrap_err();
+    let watches = sim.journal().count_of("watch", "configmaps") - polled;
+    assert!((12..=26).contains(&watches), "{watches}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_informer_that_is_used_as_a_stream_has_the_configured_timeout() {
+    let sim = Sim::new();
+    let config = Config::default().timeout(Duration::from_secs(100));
+    let mut informer = Informer::with_config(maps(&sim), config);
+    tokio::time::timeout(Duration::from_secs(3600), informer.next()).await.unwrap_err();
+    let watches = sim.journal().count_of("watch", "configmaps");
+    assert!((35..=37).contains(&watches), "{watches}");
 }

@@ -23,7 +23,8 @@ use std::{
 ///
 /// [`poll`](Informer::poll) fills the queue: the first call lists, so that every object that is there comes as
 /// [`WatchEvent::Added`], and every call watches for ten seconds, or as long as [`timeout`](Informer::timeout) says.
-/// [`pop`](Informer::pop) takes the events out in order. As a [`Stream`] it gives events as they come, without end.
+/// [`pop`](Informer::pop) takes the events out in order. As a [`Stream`] it gives events as they come, without end, and
+/// watches for as long as [`Config::timeout`] says.
 ///
 /// The last state of every object is kept, so that nothing is told twice and nothing is missed: where the server can no
 /// longer tell what has happened, the state is listed anew, and only what is different comes out, deletions included.
@@ -77,7 +78,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
 
     /// As [`new`](Informer::new), with selectors and all else that a watcher can be told.
     ///
-    /// The watch of a poll lasts as long as the configuration's timeout says, ten seconds where it is not set.
+    /// The watch of a poll lasts as long as the configuration's timeout says, ten seconds where it is not set. As a stream, the
+    /// informer keeps each watch open for as long as any watcher with this configuration.
     pub fn with_config(api: Api<K>, config: Config) -> Self {
         let (store, writer) = store();
         Self {
@@ -143,7 +145,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         self.store.clone()
     }
 
-    /// The version up to which every change has been seen; `None` until the first list is complete.
+    /// The version up to which every change has been seen; `None` until the first list is complete. During a relist it is that
+    /// of the state before.
     pub fn resource_version(&self) -> Option<&str> {
         self.cycle.resource_version()
     }
@@ -170,7 +173,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
 
     fn told(&mut self, change: Change<K>) -> Vec<WatchEvent<Arc<K>>> {
         let previous = change.previous();
-        let Change { event, vanished, .. } = change;
+        let Change { event, vanished, deletes_known, .. } = change;
         match (event, &mut self.listed, previous) {
             (Event::Init, listed, _) => *listed = Some(Vec::new()),
             // It has not changed while nobody watched.
@@ -183,10 +186,13 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
                 events.extend(vanished.into_iter().map(WatchEvent::Deleted));
                 return events;
             }
-            // What was there before the list is told at its end, as vanished.
+            // What the list has said of it was not told yet. One that was there before the list is told as gone at once.
             (Event::Delete(object), Some(listed), _) => {
                 let gone = place(&*object);
                 listed.retain(|event| event.object().is_none_or(|listed| place(&**listed) != gone));
+                if deletes_known {
+                    return vec![WatchEvent::Deleted(object)];
+                }
             }
             (Event::Apply(object), _, previous) => return changed(object, previous),
             (Event::Delete(object), None, _) => return vec![WatchEvent::Deleted(object)],
@@ -260,6 +266,20 @@ mod tests {
         let mut object = UndecodableObject::new("ConfigMap", origin, source);
         object.name = Some("a".into());
         Error::Object(object.into())
+    }
+
+    #[test]
+    fn a_known_object_that_goes_during_a_relist_is_told_as_gone_once_and_as_added_if_it_comes_again() {
+        let known = || vec![Ok(Event::InitApply(map("1"))), Ok(Event::InitDone), Ok(Event::Init)];
+        let with = |rest: Vec<_>| told(known().into_iter().chain(rest).collect());
+        let gone = ["Added event 1", "Deleted event 2"];
+        assert_eq!(with(vec![Ok(Event::Delete(map("2")))]), gone);
+        assert_eq!(with(vec![Ok(Event::InitApply(map("1"))), Ok(Event::Delete(map("2")))]), gone);
+        assert_eq!(with(vec![Ok(Event::Delete(map("2"))), Ok(Event::Init)]), gone);
+        let again = with(vec![Ok(Event::Delete(map("2"))), Ok(Event::InitApply(map("3")))]);
+        assert_eq!(again, ["Added event 1", "Deleted event 2", "Added event 3"]);
+        let end = || Err(undecodable(ObjectOrigin::Deleted));
+        assert_eq!(with(vec![end(), end()]), ["Added event 1", "Deleted event 1"]);
     }
 
     /// What is told of events in the middle of a list, at its end.

@@ -102,7 +102,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Reflector<K> {
         self.store.clone()
     }
 
-    /// The version up to which every change is in the cache; `None` until the first list is complete.
+    /// The version up to which every change is in the cache; `None` until the first list is complete. During a relist it is
+    /// that of the state before, which is what the cache holds.
     pub fn resource_version(&self) -> Option<&str> {
         self.cycle.resource_version()
     }

@@ -14,7 +14,8 @@ use std::{
 
 /// Keeps the store of `writer` up to date from `stream`, and passes every event on, its object shared with the store.
 ///
-/// After a relist, what vanished in the meantime follows [`Event::InitDone`] as [`Event::Delete`]s. An object that does not
+/// After a relist, what vanished in the meantime follows [`Event::InitDone`] as [`Event::Delete`]s, except for objects whose
+/// deletion was an event during the relist: each deletion is passed on once. An object that does not
 /// decode leaves the store as it was, and the error is passed on. The store changes only while the stream is polled.
 ///
 /// ```

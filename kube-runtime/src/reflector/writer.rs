@@ -1,11 +1,12 @@
 //! `Writer`: the one that changes a store.
 
 use super::compact::{Codec, Held, Scratch, Storage};
-use super::objects::{Objects, place};
+use super::objects::{Objects, Placed, place};
 use super::packing::{Batch, Packing};
 use super::page::{Loose, Move, Packed};
 use super::store::{Shared, Store};
 use crate::watcher::Event;
+use foldhash::HashSet;
 use kube_client::Resource;
 use kube_client::core::{ObjectOrigin, UndecodableObject};
 use std::{
@@ -23,6 +24,9 @@ pub struct Writer<K> {
     shared: Arc<Shared<K>>,
     /// The new state, between `Init` and `InitDone`.
     next: Option<Objects<Held<K>>>,
+    /// Objects of the state before whose deletion was reported while the new one was built, and that have not come again. A
+    /// relist that begins anew must not report their deletion a second time.
+    deleted: HashSet<(String, String)>,
     scratch: Scratch,
     loose: Loose,
     packing: Packing<K>,
@@ -60,7 +64,8 @@ pub fn store<K>() -> (Store<K>, Writer<K>) {
 pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
     let shared = Arc::new(Shared::new(storage.codec));
     let (scratch, loose, packing) = (Scratch::default(), Loose::default(), Packing::default());
-    let writer = Writer { shared, next: None, scratch, loose, packing, ready: watch::Sender::new(false) };
+    let (next, deleted, ready) = (None, HashSet::default(), watch::Sender::new(false));
+    let writer = Writer { shared, next, deleted, scratch, loose, packing, ready };
     (writer.as_reader(), writer)
 }
 
@@ -69,8 +74,10 @@ pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
 pub struct Change<K> {
     /// The event, its object shared with a store that keeps objects as they are.
     pub event: Event<Arc<K>>,
-    /// After `InitDone`: the objects that were there before and are no longer.
+    /// After `InitDone`: the objects that were there before and are no longer, unless their deletion was an event.
     pub vanished: Vec<Arc<K>>,
+    /// For a deletion: whether the last complete state has the object, and this is the first event of its deletion.
+    pub(crate) deletes_known: bool,
     previous: Option<Held<K>>,
     codec: Option<Arc<Codec<K>>>,
 }
@@ -109,6 +116,7 @@ impl<K: Resource> Writer<K> {
         while let Some(batch) = self.packing.next_done() {
             self.take_packed(batch);
         }
+        let mut deletes_known = false;
         let (event, previous) = match event {
             Event::Init => {
                 self.next = Some(Objects::default());
@@ -126,17 +134,18 @@ impl<K: Resource> Writer<K> {
                 (Event::Apply(object), previous)
             }
             Event::Delete(object) => {
-                let previous = self.remove(place(object.meta()));
+                let (previous, known) = self.remove(place(object.meta()));
+                deletes_known = known;
                 (Event::Delete(Arc::new(object)), previous)
             }
         };
         self.settle(previous.as_ref());
-        self.change(event, previous)
+        Change { deletes_known, ..self.change(event, previous) }
     }
 
     fn change(&self, event: Event<Arc<K>>, previous: Option<Held<K>>) -> Change<K> {
         let codec = previous.as_ref().and_then(|_| self.shared.codec().cloned());
-        Change { event, previous, vanished: Vec::new(), codec }
+        Change { event, previous, vanished: Vec::new(), deletes_known: false, codec }
     }
 
     /// The form in which the store keeps an object.
@@ -237,14 +246,16 @@ impl<K: Resource> Writer<K> {
     pub fn apply_undecodable(&mut self, object: &UndecodableObject) -> Option<Change<K>> {
         let place = (object.namespace.as_deref().unwrap_or_default(), object.name.as_deref()?);
         if object.origin == ObjectOrigin::Deleted {
-            let previous = self.remove(place)?;
+            let (previous, deletes_known) = self.remove(place);
+            let previous = previous?;
             self.settle(Some(&previous));
             let last = self.shared.unpack(previous.clone())?;
-            return Some(self.change(Event::Delete(last), Some(previous)));
+            return Some(Change { deletes_known, ..self.change(Event::Delete(last), Some(previous)) });
         }
         // The new state may know a later version than readers do.
         if let Some(next) = &mut self.next
             && next.get(place).is_none()
+            && !self.deleted.contains(&owned(place))
             && let Some(known) = self.shared.read().get(place)
         {
             next.insert(known.clone());
@@ -256,7 +267,10 @@ impl<K: Resource> Writer<K> {
     ///
     /// What was there before is what this state has held of it so far, else what readers have.
     fn add(&mut self, object: K) -> (Arc<K>, Option<Held<K>>) {
-        let previous = self.shared.read().get(place(object.meta())).cloned();
+        // One that was deleted and has come again is new.
+        let again = !self.deleted.is_empty() && self.deleted.remove(&owned(place(object.meta())));
+        let known = if again { None } else { self.shared.read().get(place(object.meta())).cloned() };
+        let previous = known;
         let codec = self.shared.codec().map(|codec| &**codec);
         let (object, held) = match &previous {
             Some(known) if known.is_that_version_of(&object, codec) => match known {
@@ -274,12 +288,18 @@ impl<K: Resource> Writer<K> {
         (object, again.or(previous))
     }
 
-    fn remove(&mut self, place: (&str, &str)) -> Option<Held<K>> {
-        match &mut self.next {
-            // The old state stays whole until the new one is.
-            Some(next) => next.remove(place),
-            None => self.shared.write(|objects| objects.remove(place)),
-        }
+    /// The last state of the object, and whether the last complete state has it and its deletion has not been reported.
+    fn remove(&mut self, place: (&str, &str)) -> (Option<Held<K>>, bool) {
+        let Some(next) = &mut self.next else {
+            let previous = self.shared.write(|objects| objects.remove(place));
+            let known = previous.is_some();
+            return (previous, known);
+        };
+        // The old state stays whole until the new one is.
+        let known = self.shared.read().get(place).cloned();
+        let known = known.filter(|_| self.deleted.insert(owned(place)));
+        let deletes_known = known.is_some();
+        (next.remove(place).or(known), deletes_known)
     }
 
     fn swap(&mut self) -> Change<K> {
@@ -291,12 +311,20 @@ impl<K: Resource> Writer<K> {
             let old = self.shared.write(|objects| std::mem::replace(objects, next));
             // Outside the writer's lock: readers may go on while the two states are compared.
             let missing = old.missing_from(&self.shared.read());
-            vanished = missing.into_iter().filter_map(|held| self.shared.unpack(held)).collect();
+            let deleted = std::mem::take(&mut self.deleted);
+            let missing = missing
+                .into_iter()
+                .filter(|held| deleted.is_empty() || !deleted.contains(&owned(held.place())));
+            vanished = missing.filter_map(|held| self.shared.unpack(held)).collect();
             self.settle_all();
         }
         self.ready.send_replace(true);
         Change { vanished, ..self.change(Event::InitDone, None) }
     }
+}
+
+fn owned((namespace, name): (&str, &str)) -> (String, String) {
+    (namespace.to_owned(), name.to_owned())
 }
 
 impl<K> fmt::Debug for Writer<K> {

@@ -12,8 +12,8 @@ pub enum ListSemantic {
     /// As fresh as what the server's storage holds at the time of the request.
     #[default]
     MostRecent,
-    /// Whatever the server has in its cache. Cheaper on old servers, and after a reconnection possibly older than what was
-    /// seen before.
+    /// Whatever the server has in its cache, which is cheaper on old servers. Lists after the first are never older than what
+    /// was seen before; where the server does not have that version, they are as for `MostRecent`.
     Any,
 }
 
@@ -173,18 +173,17 @@ impl Config {
     }
 
     pub(super) fn list_params(&self, page: &super::step::Page) -> ListParams {
-        let mut params = ListParams {
+        // With a limit, a server reads its storage instead of its cache unless the version is 0.
+        let unlimited = page.whole || page.not_older_than.as_ref().is_some_and(|version| version != "0");
+        ListParams {
             label_selector: self.label_selector.clone(),
             field_selector: self.field_selector.clone(),
             continue_token: page.token.clone(),
-            limit: if page.whole { None } else { self.page_size },
+            limit: if unlimited { None } else { self.page_size },
+            version_match: page.not_older_than.is_some().then_some(VersionMatch::NotOlderThan),
+            resource_version: page.not_older_than.clone(),
             ..ListParams::default()
-        };
-        if self.list_semantic == ListSemantic::Any && !page.whole {
-            params.version_match = Some(VersionMatch::NotOlderThan);
-            params.resource_version = Some("0".to_owned());
         }
-        params
     }
 
     pub(super) fn watch_params(&self) -> WatchParams {

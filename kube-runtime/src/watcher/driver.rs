@@ -2,12 +2,10 @@
 //!
 //! It decides nothing: every answer becomes an input of `step`, and every wait on failure happens here.
 
-use super::config::{Config, InitialListStrategy};
+use super::config::{Config, InitialListStrategy, ListSemantic};
 use super::events::{Events, STALL};
 use super::screen::{Screen, Screens};
-use super::step::{
-    Abilities, Ending, Failure, Input, Output, Page, Phase, Progress, Request, State, Then, step,
-};
+use super::step::{Abilities, Ending, Failure, Input, Output, Page, Past, Phase, Request, State, Then, step};
 use super::{Backoff, Error, Event, ExponentialBackoff, Result};
 use futures::{Stream, future::BoxFuture};
 use kube_client::api::{EventStream, ListStream};
@@ -82,10 +80,14 @@ impl<K> Driver<K> {
         Self {
             api: api.skip_fields(config.skip_fields.clone()),
             backoff: config.backoff.clone(),
-            abilities: Abilities { streaming_lists: wanted && config.bookmarks, refused: None },
+            abilities: Abilities {
+                streaming_lists: wanted && config.bookmarks,
+                cached_lists: config.list_semantic == ListSemantic::Any,
+                refused: None,
+            },
             refused_at: None,
             config,
-            state: State::Start { progress: Progress::Fresh },
+            state: State::Start { past: Past::NONE },
             io: Io::Idle,
             synced: false,
             until: None,
@@ -100,9 +102,9 @@ impl<K> Driver<K> {
         self.screens.add(screen);
     }
 
-    /// How long the server keeps one watch open, from the next one on.
-    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
-        self.config.timeout = Some(timeout);
+    /// How long the server keeps one watch open, from the next one on; as in [`Config::timeout`].
+    pub(crate) fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.config.timeout = timeout;
     }
 
     /// Whether the present state has been complete once.
@@ -146,12 +148,9 @@ impl<K> Driver<K> {
             && self.until.is_some_and(|until| Instant::now() + NEARLY >= until)
     }
 
-    /// The version up to which every change has been seen; `None` until the present state is complete.
+    /// The version up to which every change has been seen; `None` until the first state is complete.
     pub(crate) fn resource_version(&self) -> Option<&str> {
-        match &self.state {
-            State::Watching { version, .. } => Some(version),
-            _ => None,
-        }
+        self.state.version()
     }
 
     fn name(&self, failure: Failure) -> Error {
@@ -194,7 +193,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             Input::Error(status) => status.retry_after(),
             _ => None,
         };
-        let state = std::mem::replace(&mut self.state, State::Start { progress: Progress::Fresh });
+        let state = std::mem::replace(&mut self.state, State::Start { past: Past::NONE });
         self.abilities.refused = self.refused_at.map(|at| at.elapsed());
         let (state, Output { event, then }) = step(self.abilities, state, input);
         self.state = state;
@@ -237,7 +236,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             && let Some(token) = stream.continue_token()
         {
             let token = token.to_owned();
-            let page = Page { token: Some(token.clone()), whole: false };
+            let page = Page { token: Some(token.clone()), ..Page::default() };
             self.ahead = Some(Ahead { token, answer: Answer::Awaited(self.open_list(&page)) });
         }
         if let Some(Ahead { answer, .. }) = &mut self.ahead
@@ -258,7 +257,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
     fn take_ahead(&mut self, request: &Request) -> Option<Opening<K>> {
         let Ahead { token, answer } = self.ahead.take()?;
         match request {
-            Request::List(Page { token: Some(wanted), whole: false }) if *wanted == token => {
+            Request::List(Page { token: Some(wanted), whole: false, .. }) if *wanted == token => {
                 Some(match answer {
                     Answer::Awaited(opening) => opening,
                     Answer::Arrived(answer) => Box::pin(std::future::ready(*answer)),

@@ -12,14 +12,55 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
     /// Nothing is known: the present state has to be fetched.
-    Start { progress: Progress },
+    Start { past: Past },
     /// A page of a list is asked for or arriving.
-    Listing { page: Page, progress: Progress },
+    Listing { page: Page, past: Past },
     /// The present state is asked for, or arriving, as events of a watch.
-    Streaming { progress: Progress },
+    Streaming { past: Past },
     /// Changes after `version` are asked for or arriving. `proven`: since the last list, this watch has shown that it works.
     /// `cuts`: how many watches in a row the connection has failed, without a healthy one between them.
     Watching { version: String, proven: bool, cuts: u8 },
+}
+
+impl State {
+    /// The version up to which every change has been seen: during a relist, that of the state before it.
+    pub(super) fn version(&self) -> Option<&str> {
+        match self {
+            Self::Watching { version, .. } => Some(version),
+            Self::Start { past } | Self::Listing { past, .. } | Self::Streaming { past } => {
+                past.version.as_deref()
+            }
+        }
+    }
+}
+
+/// What there was before the present state is fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Past {
+    pub(super) progress: Progress,
+    /// The version up to which every change has been seen; `None` until a state has been complete.
+    pub(super) version: Option<String>,
+    /// Whether a server cannot list from that version on: it has expired, or is ahead of the server.
+    pub(super) unavailable: bool,
+}
+
+impl Past {
+    /// Nothing has been seen.
+    pub(super) const NONE: Self = Self { progress: Progress::Fresh, version: None, unavailable: false };
+
+    fn with(self, progress: Progress) -> Self {
+        Self { progress, ..self }
+    }
+
+    /// The version that a list from the server's cache must not be older than, as in client-go's reflectors: any for the first
+    /// list, the last one for a relist, and `None`, which is the storage's own, where that one is unavailable.
+    fn not_older_than(&self) -> Option<String> {
+        match &self.version {
+            _ if self.unavailable => None,
+            Some(version) => Some(version.clone()),
+            None => Some("0".to_owned()),
+        }
+    }
 }
 
 /// Whether the present state was fetched in vain just before, so that one more failure has to wait.
@@ -36,6 +77,8 @@ pub(super) struct Page {
     pub(super) token: Option<String>,
     /// The whole list in one answer, since paging has failed.
     pub(super) whole: bool,
+    /// The version that the answer must not be older than; `None` for what the storage holds.
+    pub(super) not_older_than: Option<String>,
 }
 
 /// What can be relied upon in this watcher's server and configuration.
@@ -43,6 +86,8 @@ pub(super) struct Page {
 pub(super) struct Abilities {
     /// Whether the present state is asked for as a stream.
     pub(super) streaming_lists: bool,
+    /// Whether a list may come from the server's cache.
+    pub(super) cached_lists: bool,
     /// How long ago the server last refused a streaming list or did not complete one; `None` if it never has.
     pub(super) refused: Option<Duration>,
 }
@@ -169,8 +214,8 @@ pub(super) fn step(abilities: Abilities, state: State, input: Input) -> (State, 
     match (state, input) {
         (state, Input::Ready) => ready(abilities, state),
         (state, Input::Undecodable(object)) => undecodable(state, object),
-        (State::Listing { page, progress }, input) => listing(page, progress, input),
-        (State::Streaming { progress }, input) => streaming(progress, input),
+        (State::Listing { page, past }, input) => listing(page, past, input),
+        (State::Streaming { past }, input) => streaming(past, input),
         (State::Watching { version, proven, cuts }, input) => watching(version, proven, cuts, input),
         // Nothing has been sent, so that nothing can arrive.
         (state @ State::Start { .. }, _) => (state, quiet(Then::Next)),
@@ -180,14 +225,14 @@ pub(super) fn step(abilities: Abilities, state: State, input: Input) -> (State, 
 /// Which request comes next.
 fn ready(abilities: Abilities, state: State) -> (State, Output) {
     match state {
-        State::Start { progress } | State::Streaming { progress } if abilities.streams() => {
-            (State::Streaming { progress }, said(Event::Init, Then::Send(Request::StreamingList)))
+        State::Start { past } | State::Streaming { past } if abilities.streams() => {
+            (State::Streaming { past }, said(Event::Init, Then::Send(Request::StreamingList)))
         }
-        State::Start { progress } | State::Streaming { progress } => begin_list(Page::default(), progress),
-        State::Listing { page, progress } if page.token.is_none() => begin_list(page, progress),
-        State::Listing { page, progress } => {
+        State::Start { past } | State::Streaming { past } => begin_list(abilities, false, past),
+        State::Listing { page, past } if page.token.is_none() => begin_list(abilities, page.whole, past),
+        State::Listing { page, past } => {
             let request = Request::List(page.clone());
-            (State::Listing { page, progress }, quiet(Then::Send(request)))
+            (State::Listing { page, past }, quiet(Then::Send(request)))
         }
         State::Watching { version, proven, cuts } => {
             let request = Request::Watch { version: version.clone() };
@@ -197,30 +242,37 @@ fn ready(abilities: Abilities, state: State) -> (State, Output) {
 }
 
 /// The first page of a list begins the present state anew.
-fn begin_list(page: Page, progress: Progress) -> (State, Output) {
+fn begin_list(abilities: Abilities, whole: bool, past: Past) -> (State, Output) {
+    let not_older_than = if abilities.cached_lists && !whole { past.not_older_than() } else { None };
+    let page = Page { token: None, whole, not_older_than };
     let request = Request::List(page.clone());
-    (State::Listing { page, progress }, said(Event::Init, Then::Send(request)))
+    (State::Listing { page, past }, said(Event::Init, Then::Send(request)))
 }
 
-fn listing(page: Page, progress: Progress, input: Input) -> (State, Output) {
+fn listing(page: Page, past: Past, input: Input) -> (State, Output) {
     match input {
-        Input::Item => (State::Listing { page, progress }, said(Event::InitApply(()), Then::Read)),
+        Input::Item => (State::Listing { page, past }, said(Event::InitApply(()), Then::Read)),
         Input::PageDone { continue_token: Some(token), .. } if !token.is_empty() => {
-            let page = Page { token: Some(token), whole: page.whole };
-            (State::Listing { page, progress }, quiet(Then::Next))
+            let page = Page { token: Some(token), whole: page.whole, not_older_than: None };
+            (State::Listing { page, past }, quiet(Then::Next))
         }
         Input::PageDone { version, .. } => match version.filter(|version| !version.is_empty()) {
             Some(version) => {
-                let proven = progress == Progress::Fresh;
+                let proven = past.progress == Progress::Fresh;
                 (State::Watching { version, proven, cuts: 0 }, said(Event::InitDone, Then::Next))
             }
-            None => (START, failed(Failure::NoResourceVersion)),
+            None => (State::Start { past: past.with(Progress::Fresh) }, failed(Failure::NoResourceVersion)),
         },
+        // The version that the list was not to be older than.
+        Input::Failed(_, error) if page.not_older_than.is_some() && is_unavailable(&error) => {
+            let past = Past { unavailable: true, ..past };
+            (State::Listing { page: Page::default(), past }, quiet(Then::Next))
+        }
         // A token that has expired in the middle of a list: without pages there is none that could.
         Input::Failed(_, error) if error.is_gone() && !page.whole => {
-            (State::Listing { page: Page { token: None, whole: true }, progress }, quiet(Then::Next))
+            (State::Listing { page: Page { whole: true, ..Page::default() }, past }, quiet(Then::Next))
         }
-        Input::Failed(_, error) => (State::Start { progress }, failed(Failure::List(error))),
+        Input::Failed(_, error) => (State::Start { past }, failed(Failure::List(error))),
         // No list brings these.
         Input::Changed(_)
         | Input::Gone(_)
@@ -229,53 +281,52 @@ fn listing(page: Page, progress: Progress, input: Input) -> (State, Output) {
         | Input::Ended(_)
         | Input::Stalled
         | Input::Ready
-        | Input::Undecodable(_) => (State::Start { progress }, quiet(Then::Wait)),
+        | Input::Undecodable(_) => (State::Start { past }, quiet(Then::Wait)),
     }
 }
 
-fn streaming(progress: Progress, input: Input) -> (State, Output) {
-    let state = State::Streaming { progress };
+fn streaming(past: Past, input: Input) -> (State, Output) {
     match input {
         // The objects come in any order: their versions say nothing about what is complete.
-        Input::Changed(_) => (state, said(Event::InitApply(()), Then::Read)),
+        Input::Changed(_) => (State::Streaming { past }, said(Event::InitApply(()), Then::Read)),
         // It was sent before, and went away before the state was complete.
-        Input::Gone(_) => (state, said(Event::Delete(()), Then::Read)),
+        Input::Gone(_) => (State::Streaming { past }, said(Event::Delete(()), Then::Read)),
         Input::Bookmark(bookmark) if bookmark.ends_initial_events() => {
             let version = bookmark.metadata.resource_version;
             if version.is_empty() {
-                return (State::Start { progress }, failed(Failure::NoResourceVersion));
+                return (State::Start { past }, failed(Failure::NoResourceVersion));
             }
-            let proven = progress == Progress::Fresh;
+            let proven = past.progress == Progress::Fresh;
             (State::Watching { version, proven, cuts: 0 }, said(Event::InitDone, Then::Read))
         }
-        Input::Bookmark(_) => (state, quiet(Then::Read)),
-        Input::Error(status) if refuses_streaming(&status) => (START, quiet(Then::GiveUpStreaming)),
-        Input::Error(status) => (interrupted(progress), failed(Failure::WatchStatus(status))),
+        Input::Bookmark(_) => (State::Streaming { past }, quiet(Then::Read)),
+        Input::Error(status) if refuses_streaming(&status) => {
+            (State::Start { past: past.with(Progress::Fresh) }, quiet(Then::GiveUpStreaming))
+        }
+        Input::Error(status) => (interrupted(past), failed(Failure::WatchStatus(status))),
         Input::Failed(Phase::Opening, error) if error.status().is_some_and(refuses_streaming) => {
-            (START, quiet(Then::GiveUpStreaming))
+            (State::Start { past: past.with(Progress::Fresh) }, quiet(Then::GiveUpStreaming))
         }
-        Input::Failed(Phase::Opening, error) => {
-            (State::Start { progress }, failed(Failure::WatchStart(error)))
-        }
+        Input::Failed(Phase::Opening, error) => (State::Start { past }, failed(Failure::WatchStart(error))),
         Input::Failed(Phase::Open | Phase::Healthy, error) => {
-            (interrupted(progress), failed(Failure::Watch(error)))
+            (interrupted(past), failed(Failure::Watch(error)))
         }
         // A server that shuts down, or a proxy that limits the time of a request: the next present state may arrive as a stream.
-        Input::Ended(_) => (State::Listing { page: Page::default(), progress }, quiet(Then::Next)),
+        Input::Ended(_) => (State::Listing { page: Page::default(), past }, quiet(Then::Next)),
         // The state was never completed: a server that does not know the parameter, or a proxy that drops bookmarks.
-        Input::Stalled => (START, quiet(Then::GiveUpStreaming)),
+        Input::Stalled => (State::Start { past: past.with(Progress::Fresh) }, quiet(Then::GiveUpStreaming)),
         Input::Item | Input::PageDone { .. } | Input::Ready | Input::Undecodable(_) => {
-            (START, quiet(Then::Wait))
+            (State::Start { past: past.with(Progress::Fresh) }, quiet(Then::Wait))
         }
     }
 }
 
 /// What comes after a stream that broke: another, and where that has broken too, a list, whose pages are each less to get
 /// through.
-fn interrupted(progress: Progress) -> State {
-    match progress {
-        Progress::Fresh => State::Start { progress: Progress::Repeated },
-        Progress::Repeated => State::Listing { page: Page::default(), progress },
+fn interrupted(past: Past) -> State {
+    match past.progress {
+        Progress::Fresh => State::Start { past: past.with(Progress::Repeated) },
+        Progress::Repeated => State::Listing { page: Page::default(), past },
     }
 }
 
@@ -288,7 +339,8 @@ fn watching(version: String, proven: bool, cuts: u8, input: Input) -> (State, Ou
             let problem =
                 format!("a bookmark at {}, older than {version}", bookmark.metadata.resource_version);
             let status = Status::failure(&problem, reason::EXPIRED).with_code(410);
-            relist(proven, Failure::WatchStatus(status.boxed()))
+            let past = Past { progress: Progress::Repeated, version: Some(version), unavailable: true };
+            relist(proven, past, Failure::WatchStatus(status.boxed()))
         }
         Input::Bookmark(bookmark) => {
             (advanced(version, Some(bookmark.metadata.resource_version)), quiet(Then::Read))
@@ -320,13 +372,14 @@ fn watching(version: String, proven: bool, cuts: u8, input: Input) -> (State, Ou
 /// The one rule of what follows when a watch fails.
 fn after_failure(state: State, verdict: Verdict, failure: Failure) -> (State, Output) {
     let State::Watching { version, proven, cuts } = state else { return (state, failed(failure)) };
+    let past = |version| Past { progress: Progress::Repeated, version: Some(version), unavailable: false };
     match verdict {
-        Verdict::Gone => relist(proven, failure),
+        Verdict::Gone => relist(proven, past(version), failure),
         Verdict::Keep => (State::Watching { version, proven, cuts }, failed(failure)),
         Verdict::Cut if cuts < MAX_CUTS => {
             (State::Watching { version, proven, cuts: cuts + 1 }, failed(failure))
         }
-        Verdict::Cut | Verdict::Relist => (State::Start { progress: Progress::Repeated }, failed(failure)),
+        Verdict::Cut | Verdict::Relist => (State::Start { past: past(version) }, failed(failure)),
     }
 }
 
@@ -351,12 +404,8 @@ fn verdict_of_status(status: &Status) -> Verdict {
 
 /// The version is too old, or not one of this server's. That happens to every watch that was away for a while, and a list
 /// mends it; where the list before has not, the server is in trouble, and its user is told.
-fn relist(proven: bool, failure: Failure) -> (State, Output) {
-    if proven {
-        (State::Start { progress: Progress::Repeated }, quiet(Then::Next))
-    } else {
-        (State::Start { progress: Progress::Repeated }, failed(failure))
-    }
+fn relist(proven: bool, past: Past, failure: Failure) -> (State, Output) {
+    (State::Start { past }, if proven { quiet(Then::Next) } else { failed(failure) })
 }
 
 fn undecodable(state: State, object: Box<UndecodableObject>) -> (State, Output) {
@@ -372,8 +421,6 @@ fn undecodable(state: State, object: Box<UndecodableObject>) -> (State, Output) 
     (state, Output { event: Some(Err(Failure::Object(object))), then: Then::Read })
 }
 
-const START: State = State::Start { progress: Progress::Fresh };
-
 fn advanced(version: String, seen: Option<String>) -> State {
     let seen = seen.filter(|seen| !seen.is_empty());
     State::Watching { version: seen.unwrap_or(version), proven: true, cuts: 0 }
@@ -383,6 +430,11 @@ fn advanced(version: String, seen: Option<String>) -> State {
 /// that it cannot answer at present.
 fn refuses_streaming(status: &Status) -> bool {
     matches!(status.code, 400 | 405 | 406 | 410 | 415 | 422 | 501)
+}
+
+/// Whether a list from the cache cannot be had at the version that was asked for.
+fn is_unavailable(error: &ClientError) -> bool {
+    error.is_gone() || error.status().is_some_and(Status::is_resource_version_too_large)
 }
 
 fn is_older(version: &str, than: &str) -> bool {

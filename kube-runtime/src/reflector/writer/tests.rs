@@ -137,3 +137,39 @@ async fn is_ready_after_the_first_complete_state_and_not_before() {
     drop(writer);
     assert_eq!(reader.wait_until_ready().await, Err(WriterDropped));
 }
+
+#[test]
+fn a_deletion_during_a_relist_is_reported_once_even_if_the_relist_begins_anew() {
+    let vanished = |change: Change<ConfigMap>| {
+        let names = change.vanished.iter().map(|object| object.metadata.name.clone().unwrap());
+        names.collect::<Vec<_>>()
+    };
+    for anew in [false, true] {
+        let (reader, mut writer) = filled();
+        writer.apply_watcher_event(Event::Init);
+        writer.apply_watcher_event(Event::InitApply(object("a", "1")));
+        let change = writer.apply_watcher_event(Event::Delete(object("a", "3")));
+        assert!(matches!(&change.event, Event::Delete(_)) && change.deletes_known);
+        if anew {
+            writer.apply_watcher_event(Event::Init);
+        }
+        assert!(!writer.apply_watcher_event(Event::Delete(object("a", "3"))).deletes_known);
+        assert_eq!(vanished(writer.apply_watcher_event(Event::InitDone)), ["b"]);
+        assert!(reader.is_empty());
+    }
+}
+
+#[test]
+fn an_object_that_comes_again_during_a_relist_is_new_and_may_vanish_again() {
+    let (reader, mut writer) = filled();
+    writer.apply_watcher_event(Event::Init);
+    writer.apply_watcher_event(Event::Delete(object("a", "3")));
+    // It exists again, but no state of it is known.
+    assert!(writer.apply_undecodable(&undecodable("a", ObjectOrigin::Added)).is_none());
+    assert!(writer.apply_watcher_event(Event::InitApply(object("a", "4"))).previous().is_none());
+    writer.apply_watcher_event(Event::Init);
+    writer.apply_watcher_event(Event::InitApply(object("b", "2")));
+    let change = writer.apply_watcher_event(Event::InitDone);
+    assert_eq!(change.vanished.len(), 1);
+    assert_eq!(names(&reader), ["b@2"]);
+}

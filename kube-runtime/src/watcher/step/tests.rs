@@ -3,8 +3,10 @@
 use super::*;
 use kube_client::core::{BookmarkMeta, TypeMeta, reason};
 
-const STREAMING: Abilities = Abilities { streaming_lists: true, refused: None };
-const LISTS: Abilities = Abilities { streaming_lists: false, refused: None };
+const STREAMING: Abilities = Abilities { streaming_lists: true, cached_lists: false, refused: None };
+const LISTS: Abilities = Abilities { streaming_lists: false, cached_lists: false, refused: None };
+const CACHED: Abilities = Abilities { cached_lists: true, ..LISTS };
+const START: State = State::Start { past: Past::NONE };
 
 fn changed(version: &str) -> Input {
     Input::Changed(Some(version.into()))
@@ -61,7 +63,10 @@ fn short(output: &Output) -> String {
         Some(Err(_)) => "! ".into(),
     };
     let then = match &output.then {
-        Then::Send(Request::List(Page { token: None, whole: true })) => "list all".into(),
+        Then::Send(Request::List(Page { token: None, whole: true, .. })) => "list all".into(),
+        Then::Send(Request::List(Page { not_older_than: Some(version), .. })) => {
+            format!("list since {version}")
+        }
         Then::Send(Request::List(page)) => format!("list {}", page.token.as_deref().unwrap_or("first")),
         Then::Send(Request::StreamingList) => "stream".into(),
         Then::Send(Request::Watch { version }) => format!("watch {version}"),
@@ -394,4 +399,75 @@ fn a_failed_list_begins_anew() {
             (Input::Ready, "[ list first"),
         ],
     );
+}
+
+#[test]
+fn a_relist_from_the_cache_is_never_older_than_what_was_seen() {
+    check(
+        CACHED,
+        vec![
+            (Input::Ready, "[ list since 0"),
+            (page(Some("t"), None), "next"),
+            (Input::Ready, "list t"),
+            (page(None, Some("5")), "] next"),
+            (Input::Ready, "watch 5"),
+            (changed("7"), "+ read"),
+            (in_stream(410, reason::EXPIRED), "next"),
+            (Input::Ready, "[ list since 7"),
+            (refused(Phase::Opening, 500, reason::INTERNAL_ERROR), "! wait"),
+            (Input::Ready, "[ list since 7"),
+            (page(None, Some("9")), "] next"),
+            (Input::Ready, "watch 9"),
+        ],
+    );
+}
+
+#[test]
+fn a_list_from_the_cache_at_an_unavailable_version_is_replaced_by_one_from_the_storage() {
+    let too_large = || {
+        let status = Status::failure("Too large resource version: 9, current: 3", reason::TIMEOUT);
+        Input::Failed(Phase::Opening, ClientError::Api(status.with_code(504).boxed()))
+    };
+    for unavailable in [too_large(), refused(Phase::Opening, 410, reason::EXPIRED)] {
+        check(
+            CACHED,
+            vec![
+                (Input::Ready, "[ list since 0"),
+                (page(None, Some("5")), "] next"),
+                (Input::Ready, "watch 5"),
+                (in_stream(500, reason::INTERNAL_ERROR), "! wait"),
+                (Input::Ready, "[ list since 5"),
+                (unavailable, "next"),
+                (Input::Ready, "[ list first"),
+                (page(None, Some("3")), "] next"),
+                (Input::Ready, "watch 3"),
+                (in_stream(410, reason::EXPIRED), "! wait"),
+                (Input::Ready, "[ list since 3"),
+            ],
+        );
+    }
+    // The server's own bookmark shows that the version is ahead of it.
+    check(
+        CACHED,
+        vec![
+            (Input::Ready, "[ list since 0"),
+            (page(None, Some("5")), "] next"),
+            (Input::Ready, "watch 5"),
+            (bookmark("4", false), "next"),
+            (Input::Ready, "[ list first"),
+        ],
+    );
+}
+
+#[test]
+fn the_version_of_the_state_before_stays_known_during_a_relist() {
+    for abilities in [LISTS, STREAMING] {
+        let mut state = State::Watching { version: "5".into(), proven: true, cuts: 0 };
+        for input in
+            [in_stream(410, reason::EXPIRED), Input::Ready, Input::Ended(Ending::Brief), Input::Ready]
+        {
+            state = step(abilities, state, input).0;
+            assert_eq!(state.version(), Some("5"), "{state:?}");
+        }
+    }
 }
