@@ -29,6 +29,12 @@ impl<S: Simd> Block<S> {
         self.0.simd_eq(byte).to_bitmask()
     }
 
+    /// Which bytes are white space or control characters.
+    #[inline(always)]
+    pub(super) fn white_space(self) -> u64 {
+        self.0.simd_le(b' ').to_bitmask()
+    }
+
     /// Which bytes are `[` or `{`, and which are `]` or `}`: each pair differs in one bit only.
     #[inline(always)]
     pub(super) fn brackets(self) -> (u64, u64) {

@@ -1,61 +1,111 @@
 //! Splits a watch into its events as its body arrives, and decodes them.
 
+use super::scan::{ValueScan, may_hold_objects_in_a_row};
 use super::{MAX_OBJECT_BYTES, Shape, Sight, Split, WireError, json, partial};
 use crate::core::{ObjectOrigin, PartialObjectMeta, WatchEvent};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-/// Splits a watch into its events, which a server sends as one line of JSON each.
+/// Splits a watch into its events: consecutive JSON objects, whatever white space is between or within them, as client-go's
+/// framer does. API servers write one per line, which is the fast path: such a line is not scanned for brackets.
 ///
-/// An event that lies within a frame is a part of that frame, without a copy.
+/// An event that lies within a frame is a part of that frame, without a copy. What cannot be JSON is handed out up to the end of
+/// its line, so that the decoder refuses it at once.
 #[derive(Default)]
 pub(crate) struct EventSplitter {
     frame: Bytes,
-    /// Where the line begins that `frame` goes on with; without a line end.
+    /// The beginning of the event that `frame` goes on with.
     begun: BytesMut,
+    /// Has seen `begun`.
+    scan: ValueScan,
 }
 
 impl EventSplitter {
-    /// The line that `rest` ends, with what was there of it before.
-    fn line(&mut self, rest: Bytes) -> Bytes {
+    /// The text that `rest` ends, with what was there of it before.
+    fn piece(&mut self, rest: Bytes) -> Bytes {
+        self.scan = ValueScan::default();
         if self.begun.is_empty() {
             return rest;
         }
         self.begun.extend_from_slice(&rest);
         self.begun.split().freeze()
     }
+
+    /// The next event, or what there is in place of one.
+    fn next_piece(&mut self) -> Option<Bytes> {
+        if self.begun.is_empty() {
+            self.skip_white_space();
+            if self.frame.first() == Some(&b'{')
+                && let Some(length) = memchr::memchr(b'\n', &self.frame)
+                && is_one_event(&self.frame[..length], self.frame.get(length + 1))
+            {
+                let line = self.frame.split_to(length);
+                self.frame.advance(1);
+                return Some(line);
+            }
+        }
+        while !self.frame.is_empty() {
+            if self.begun.last() == Some(&b'\n') {
+                self.skip_white_space();
+                if self.frame.first() == Some(&b'{') && !may_precede_object(&self.begun) {
+                    return Some(self.piece(Bytes::new()));
+                }
+            }
+            let line_end = memchr::memchr(b'\n', &self.frame).map(|at| at + 1);
+            let line = line_end.unwrap_or(self.frame.len());
+            let is_object = self.begun.first().or(self.frame.first()) == Some(&b'{');
+            let end = if is_object { self.scan.feed(&self.frame[..line]) } else { line_end };
+            let rest = self.frame.split_to(end.unwrap_or(line));
+            // No string of JSON holds a line end.
+            if end.is_some() || line_end.is_some() && self.scan.is_in_string() {
+                return Some(self.piece(rest));
+            }
+            self.begun.extend_from_slice(&rest);
+        }
+        None
+    }
+
+    fn skip_white_space(&mut self) {
+        let length = self.frame.len() - self.frame.trim_ascii_start().len();
+        self.frame.advance(length);
+    }
+}
+
+/// Whether a line that begins an object ends it and holds no other, as far as that is known without a scan for brackets. Between
+/// two objects, and only there, JSON has `{` behind `}`.
+fn is_one_event(line: &[u8], next: Option<&u8>) -> bool {
+    line.trim_ascii_end().last() == Some(&b'}') && next == Some(&b'{') && !may_hold_objects_in_a_row(line)
+}
+
+/// Whether `{` may follow within the same value.
+fn may_precede_object(text: &[u8]) -> bool {
+    matches!(text.trim_ascii_end().last(), Some(b':' | b',' | b'['))
 }
 
 impl Split for EventSplitter {
     type End = ();
 
     fn push(&mut self, frame: Bytes) {
-        // Nothing is left of the frame before once `next` has had nothing more.
+        // `next` has used up the frame before once it has had nothing more.
         self.begun.extend_from_slice(&std::mem::replace(&mut self.frame, frame));
     }
 
     fn next(&mut self) -> Option<Result<Bytes, WireError>> {
-        loop {
-            let Some(length) = memchr::memchr(b'\n', &self.frame) else {
-                self.begun.extend_from_slice(&std::mem::take(&mut self.frame));
-                let too_large = self.begun.len() > MAX_OBJECT_BYTES;
-                return too_large.then_some(Err(WireError::TooLarge { limit: MAX_OBJECT_BYTES }));
-            };
-            let rest = self.frame.split_to(length);
-            self.frame.advance(1);
-            let line = self.line(rest);
-            if !line.trim_ascii().is_empty() {
-                return Some(Ok(line));
+        match self.next_piece() {
+            Some(piece) => Some(Ok(piece)),
+            None if self.begun.len() > MAX_OBJECT_BYTES => {
+                Some(Err(WireError::TooLarge { limit: MAX_OBJECT_BYTES }))
             }
+            None => None,
         }
     }
 
-    /// The server may not have ended the last line.
+    /// What is left is incomplete, or no object.
     fn finish(mut self) -> Result<(Option<Bytes>, ()), WireError> {
         let rest = std::mem::take(&mut self.frame);
-        let line = self.line(rest);
-        Ok(((!line.trim_ascii().is_empty()).then_some(line), ()))
+        let rest = self.piece(rest);
+        Ok(((!rest.trim_ascii().is_empty()).then_some(rest), ()))
     }
 }
 
@@ -105,7 +155,8 @@ impl Shape {
 /// Enough of a frame to recognise it; nothing of what looks like an object, which may hold secrets.
 fn excerpt(line: &[u8]) -> String {
     const LIMIT: usize = 80;
-    if line.trim_ascii_start().starts_with(b"{") {
+    let line = line.trim_ascii();
+    if line.starts_with(b"{") {
         return format!("{} bytes that begin like an object", line.len());
     }
     let text = String::from_utf8_lossy(&line[..line.len().min(LIMIT)]).escape_debug().to_string();
@@ -160,6 +211,47 @@ mod tests {
              {\"object\":{\"metadata\":{\"name\":\"b\"},\"spec\":{\"n\":2}},\"type\":\"DELETED\"}",
             &["+a1", "@5", "!410", "-b2"],
         );
+    }
+
+    #[test]
+    fn events_on_one_line_are_separate_events() {
+        check(
+            r#"{"type":"ADDED","object":{"metadata":{"name":"a"},"spec":{"n":1}}}{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"5","annotations":{"a":"}{","b":"x {"}}}} {"type":"DELETED","object":{"metadata":{"name":"b"},"spec":{"n":2}}}
+{"type":"DELETED","object":{"metadata":{"name":"c"},"spec":{"n":3}}}"#,
+            &["+a1", "@5", "-b2", "-c3"],
+        );
+    }
+
+    #[test]
+    fn an_event_may_span_lines() {
+        check(
+            "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"a\"},\"spec\":{\"n\":1}}\n}\n\
+             {\"type\":\"BOOKMARK\",\"object\":\n{\"metadata\":\r\n\n {\"resourceVersion\":\"5\"}}}\n\
+             {\n  \"object\": {\n    \"metadata\": {\n \"name\": \"b\"\n},\n\"spec\":{\"n\":2\n}\n},\n\"type\": \"DELETED\"}",
+            &["+a1", "@5", "-b2"],
+        );
+    }
+
+    #[test]
+    fn an_event_without_a_line_end_is_emitted_before_more_arrives() {
+        let mut splitter = EventSplitter::default();
+        let text = br#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"5"}}}"#;
+        splitter.push(Bytes::from_static(&text[..20]));
+        assert!(splitter.next().is_none());
+        splitter.push(Bytes::from_static(&text[20..]));
+        assert_eq!(splitter.next().unwrap().unwrap(), text.as_slice());
+        assert!(splitter.next().is_none());
+    }
+
+    #[test]
+    fn a_broken_line_does_not_wait_for_the_end_of_the_watch() {
+        for broken in ["{\"type\":\"ADDED\",\"object\":{}\n", "{\"type\":\"ADDED\n"] {
+            let mut splitter = EventSplitter::default();
+            splitter.push(Bytes::from(format!("{broken}{{\"type\":\"BOOKMARK\"}}")));
+            let piece = splitter.next().unwrap().unwrap();
+            assert_eq!(piece.trim_ascii_end(), broken.trim_end().as_bytes());
+            assert_eq!(splitter.next().unwrap().unwrap(), "{\"type\":\"BOOKMARK\"}");
+        }
     }
 
     #[test]

@@ -52,6 +52,15 @@ impl ValueScan {
         }
     }
 
+    /// Whether what was scanned ends within a string.
+    pub(super) fn is_in_string(&self) -> bool {
+        match self.state {
+            State::Start | State::Scalar => false,
+            State::String => true,
+            State::Container => self.strings.inside,
+        }
+    }
+
     #[inline(always)]
     fn container<S: Simd>(&mut self, simd: S, text: &[u8]) -> Option<usize> {
         let (strings, depth) = (&mut self.strings, &mut self.depth);
@@ -104,6 +113,29 @@ impl ValueScan {
 
 fn scalar(text: &[u8]) -> Option<usize> {
     text.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t'))
+}
+
+/// Whether some `{` may stand directly behind a value: behind `}`, or white space, which may stand behind it. False for compact
+/// JSON of one value, unless its strings look like that.
+pub(super) fn may_hold_objects_in_a_row(text: &[u8]) -> bool {
+    dispatch!(Level::new(), simd => objects_in_a_row(simd, text))
+}
+
+#[inline(always)]
+fn objects_in_a_row<S: Simd>(simd: S, text: &[u8]) -> bool {
+    let mut behind = 0;
+    blocks(
+        simd,
+        text,
+        #[inline(always)]
+        |block, _| {
+            let before = block.equal(b'}') | block.white_space();
+            let found = block.equal(b'{') & (before << 1 | behind);
+            behind = before >> (BLOCK - 1);
+            (found != 0).then_some(())
+        },
+    )
+    .is_some()
 }
 
 /// How many elements a list has. `text` begins behind its bracket; `None` where the list does not end in it.
@@ -288,6 +320,17 @@ mod tests {
             check(&value.replace('\u{20}', ""), Some(value.len()));
             check(&format!("{value},{value}"), Some(value.len()));
             check(&format!("[{}", &value[1..]), Some(value.len()));
+        }
+    }
+
+    #[test]
+    fn finds_objects_in_a_row_wherever_they_meet() {
+        for n in 0..150 {
+            let object = format!(r#"{{"a":[{{"b":"{}"}},{{"c":{{}}}}]}}"#, "x".repeat(n));
+            assert!(!may_hold_objects_in_a_row(object.as_bytes()), "{n}");
+            for between in ["", " ", "\t \r"] {
+                assert!(may_hold_objects_in_a_row(format!("{object}{between}{object}").as_bytes()), "{n}");
+            }
         }
     }
 

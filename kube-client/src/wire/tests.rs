@@ -1,10 +1,10 @@
 //! Random bodies, cut and spoiled at random, against `serde_json`.
 
-use super::{EventSplitter, ListSplitter, Shape, Split, json::decode};
+use super::{EventSplitter, ListSplitter, Shape, Split, WireError, json::decode};
 use crate::core::{DynamicObject, FieldSet};
 use bytes::Bytes;
 use fastrand::Rng;
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Number, Value, json, value::RawValue};
 
 const RUNS: usize = 3_000;
 
@@ -112,19 +112,57 @@ fn spoiled_lists_are_the_same_however_they_are_cut_and_never_lose_what_is_valid(
 }
 
 #[test]
-fn events_come_one_a_line_and_spoil_no_other() {
+fn events_are_the_values_that_serde_json_reads_from_a_stream() {
+    let mut random = Rng::with_seed(3);
+    for _ in 0..RUNS {
+        let mut body = Vec::new();
+        for name in 0..4 {
+            let mut object = object(&mut random, 2);
+            object.insert("metadata".into(), json!({"name": name.to_string()}));
+            body.extend(write(&mut random, &json!({"type": "ADDED", "object": object})));
+            body.extend(random.choice([&b"\n"[..], b"\n", b"\r\n", b"", b" \t", b"\n\n"]).unwrap().iter());
+        }
+        if random.bool() {
+            spoil(&mut random, &mut body);
+        }
+        let (pieces, _) = split::<EventSplitter>(&mut random, &body);
+        let valid = body.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        let mut expected = serde_json::Deserializer::from_str(valid).into_iter::<&RawValue>();
+        for (at, value) in expected.by_ref().map_while(Result::ok).enumerate() {
+            // Anything but an object is refused with the rest of its line.
+            if !value.get().starts_with('{') {
+                break;
+            }
+            let piece = pieces.get(at).map(|piece| piece.trim_ascii_end());
+            let without_lines = |text: &[u8]| serde_json::from_slice::<Value>(text).ok();
+            assert_eq!(
+                piece.and_then(without_lines),
+                without_lines(value.get().as_bytes()),
+                "{}",
+                String::from_utf8_lossy(&body)
+            );
+        }
+        let again = split::<EventSplitter>(&mut random, &body).0;
+        assert_eq!(pieces.len(), again.len(), "{}", String::from_utf8_lossy(&body));
+    }
+}
+
+#[test]
+fn a_spoiled_event_does_not_spoil_those_before_it() {
     let mut random = Rng::with_seed(3);
     let shape = Shape::new("Item", &FieldSet::managed_fields());
     for _ in 0..RUNS {
         let line = |name: usize| json!({"type": "ADDED", "object": {"metadata": {"name": name.to_string()}}});
         let mut spoiled = serde_json::to_vec(&line(1)).unwrap();
         spoil(&mut random, &mut spoiled);
-        spoiled.retain(|byte| *byte != b'\n');
         let body =
             [line(0).to_string().as_bytes(), b"\n", &spoiled, b"\n", line(2).to_string().as_bytes()].concat();
         let (pieces, well) = split::<EventSplitter>(&mut random, &body);
         let events: Vec<_> = pieces.iter().map(|piece| shape.event::<DynamicObject>(piece)).collect();
-        assert!(well && events.first().unwrap().is_ok() && events.last().unwrap().is_ok(), "{spoiled:?}");
+        assert!(well && events.first().unwrap().is_ok(), "{spoiled:?}");
+        let broken = |event: &Result<_, WireError>| matches!(event, Err(WireError::Frame { .. }));
+        // What no longer reads as JSON ends a watch; what does, or concerns one object, must not.
+        assert!(events.iter().any(broken) || events.last().unwrap().is_ok(), "{spoiled:?}");
     }
 }
 
