@@ -52,6 +52,13 @@ use std::{fmt, marker::PhantomData};
 /// # }
 /// ```
 ///
+/// # Times beyond the last timestamp
+///
+/// A server may store times up to the end of the year 9999, often for "never". Those after `jiff::Timestamp::MAX`, a day before
+/// that, are read as `jiff::Timestamp::MAX`, so writing back the whole object changes them; a patch of other fields does not.
+/// This holds for fields of type `jiff::Timestamp`, `Time` and `MicroTime`, unless serde reads them by way of a buffer
+/// (`flatten`, `untagged`, or an internal tag): there such a time does not decode.
+///
 /// # Cancel safety
 ///
 /// Dropping the future of a verb cancels its request. A write that is cancelled may or may not have taken effect.

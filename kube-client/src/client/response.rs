@@ -12,8 +12,9 @@ use tokio::time::timeout;
 
 use super::{asked::Asked, body::Body};
 use crate::{
-    core::{Status, StatusCause, StatusDetails, StatusSummary, decode_error, reason},
+    core::{Status, StatusCause, StatusDetails, StatusSummary, reason},
     error::{Error, Result},
+    wire::decode_json,
 };
 
 /// How much of a failure's body is read; a `Status` is far smaller.
@@ -140,16 +141,16 @@ struct TypeMeta<'a> {
 
 /// The `Status` in a body, if that is what it holds.
 pub(super) fn parse_status(body: &[u8]) -> Option<Status> {
-    let meta: TypeMeta<'_> = serde_json::from_slice(body).ok()?;
+    let meta: TypeMeta<'_> = decode_json(body).ok()?;
     let is_status = meta.kind.as_deref() == Some("Status") && meta.api_version.as_deref() == Some("v1");
-    if is_status { serde_json::from_slice(body).ok() } else { None }
+    if is_status { decode_json(body).ok() } else { None }
 }
 
 /// Decodes a whole body, without a detour over a string.
 pub(super) fn decode<T: DeserializeOwned>(asked: &Asked, body: &[u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|error| Error::Decode {
+    decode_json(body).map_err(|error| Error::Decode {
         what: format!("the response to {asked} ({} bytes)", body.len()),
-        source: decode_error(error).into(),
+        source: error.into(),
     })
 }
 

@@ -19,6 +19,8 @@ mod response;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod selector;
+#[cfg(feature = "client")]
+mod time;
 mod undecodable;
 mod version;
 mod watch_event;
@@ -48,6 +50,8 @@ pub use resource::{
 };
 pub use response::{Status, StatusCause, StatusDetails, StatusSummary, reason};
 pub use selector::{Expression, ParseExpressionError, Selector, SelectorExt};
+#[cfg(feature = "client")]
+pub(crate) use time::nearest_timestamp;
 pub use undecodable::{ObjectOrigin, UndecodableObject};
 pub use version::{ParseResourceVersionError, ResourceVersion, Version};
 pub use watch_event::{Bookmark, BookmarkMeta, WatchEvent};

@@ -15,7 +15,7 @@ pub(crate) use list::ListSplitter;
 
 use crate::core::{FieldSet, ObjectOrigin, PartialObjectMeta, UndecodableObject};
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned};
 use std::sync::Arc;
 use thiserror::Error as ThisError;
 
@@ -110,6 +110,11 @@ impl Shape {
     fn undecodable(&self, text: &[u8], origin: ObjectOrigin, source: serde_json::Error) -> WireError {
         Box::new(UndecodableObject::new(&self.expected, origin, source).identified_by(text)).into()
     }
+}
+
+/// Decodes the one JSON value that `text` holds, whatever it is about. Errors contain no value of the text.
+pub(crate) fn decode_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> serde_json::Result<T> {
+    json::decode(text, &FieldSet::none())
 }
 
 /// The metadata at the beginning of an object.

@@ -7,7 +7,7 @@ mod wire;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
+use jiff::{SignedDuration, civil::date};
 use serde_json::{Map, Value};
 
 use messages::{Field, Holds, Label, Message};
@@ -206,7 +206,11 @@ fn time(bytes: &[u8], micro: bool) -> Result<Value, String> {
     }
     // Go's zero time, which JSON writes as null, is a message without a value or one from the year 1.
     let Some(seconds) = seconds.filter(|s| *s > -62_135_596_800) else { return Ok(Value::Null) };
-    let at = Timestamp::new(seconds, nanos).map_err(|_| "a time is out of range".to_owned())?;
+    // Go's times reach to the end of the year 9999, a day longer than a `Timestamp`.
+    let at = date(1970, 1, 1)
+        .at(0, 0, 0, 0)
+        .checked_add(SignedDuration::new(seconds, nanos))
+        .map_err(|_| "a time is out of range".to_owned())?;
     let format = if micro { "%Y-%m-%dT%H:%M:%S.%6fZ" } else { "%Y-%m-%dT%H:%M:%SZ" };
     Ok(at.strftime(format).to_string().into())
 }
@@ -254,6 +258,9 @@ mod tests {
         let created = bytes(1, &bytes(8, &[1 << 3, 60]));
         let object = decode(&envelope("v1", "Pod", &created)).unwrap();
         assert_eq!(object["metadata"]["creationTimestamp"], "1970-01-01T00:01:00Z");
+        let last = bytes(1, &bytes(8, &[1 << 3, 0xff, 0x82, 0xd1, 0xff, 0xaf, 0x07]));
+        let object = decode(&envelope("v1", "Pod", &last)).unwrap();
+        assert_eq!(object["metadata"]["creationTimestamp"], "9999-12-31T23:59:59Z");
         let object = decode(&envelope("v1", "Pod", &bytes(1, &bytes(8, &[])))).unwrap();
         assert_eq!(object["metadata"]["creationTimestamp"], Value::Null);
     }

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::{civil::date, fmt::temporal::Pieces};
 use regex::Regex;
 
 use super::node::{Kind, Schema};
@@ -80,12 +81,22 @@ pub(super) fn accepts(format: &str, text: &str) -> bool {
         "byte" => STANDARD.decode(text).is_ok(),
         "date" => DATE.is_match(text) && text.parse::<jiff::civil::Date>().is_ok(),
         "duration" => DURATION.is_match(text),
-        "datetime" => text.contains(['T', 't']) && text.parse::<jiff::Timestamp>().is_ok(),
+        "datetime" => text.contains(['T', 't']) && is_time(text),
         "k8sshortname" => text.len() <= 63 && LABEL.is_match(text),
         "k8slongname" => text.len() <= 253 && text.split('.').all(|part| LABEL.is_match(part)),
         // `password` and everything that is not known.
         _ => true,
     }
+}
+
+/// Whether this is a time with an offset. Go takes times up to the end of the year 9999, a day longer than `Timestamp` does.
+pub(super) fn is_time(text: &str) -> bool {
+    let on_the_last_days = || {
+        Pieces::parse(text).is_ok_and(|pieces| {
+            pieces.time().is_some() && pieces.offset().is_some() && pieces.date() >= date(9999, 12, 30)
+        })
+    };
+    text.parse::<jiff::Timestamp>().is_ok() || on_the_last_days()
 }
 
 fn regex(source: &str) -> Regex {

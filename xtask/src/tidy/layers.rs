@@ -67,7 +67,7 @@ pub(super) const CRATES: &[Crate] = &[
             layer("client::asked", &[]),
             layer("client::clock", &[]),
             layer("client::body", &["core", "error", "client::asked"]),
-            layer("client::response", &["core", "error", "client::asked", "client::body"]),
+            layer("client::response", &["core", "error", "wire", "client::asked", "client::body"]),
             layer("client::tls", &["core", "error", "config", "client::body"]),
             layer("client::auth", &["core", "error", "config", "client::body"]),
             layer("client::transport", &["core", "error", "config", "client::body", "client::clock"]),

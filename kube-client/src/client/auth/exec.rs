@@ -18,6 +18,7 @@ use tokio::{
 use super::{Presented, bearer, unusable};
 use crate::{
     config::{ExecAuthCluster, ExecConfig, ExecInteractiveMode, Identity, identity_from_pem},
+    core::{nearest_timestamp, without_values},
     error::{BoxError, Error, Result, Wait},
 };
 
@@ -234,14 +235,12 @@ impl ExecPlugin {
 
     /// The clock of the runtime at which something expires that is dated by the clock on the wall.
     fn expiry(&self, text: &str) -> Result<Instant> {
-        let at = match text.parse::<jiff::Timestamp>() {
-            Ok(at) => at,
-            // The last day of the year 9999, which plugins print for "never".
-            Err(_) if is_beyond_timestamps(text) => jiff::Timestamp::MAX,
-            Err(_) => {
-                return Err(self.failed("printed an expirationTimestamp that is no RFC 3339 time", None));
-            }
-        };
+        // The last second of the year 9999, which plugins print for "never", is beyond the last timestamp.
+        let at = nearest_timestamp(text).map_or_else(|| text.parse(), Ok).map_err(|error: jiff::Error| {
+            // Without what it quotes: a plugin may have printed a secret in the wrong place.
+            let reason = without_values(&error.to_string());
+            self.failed("printed an expirationTimestamp that is no RFC 3339 time", Some(reason.into()))
+        })?;
         let left = Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or_default();
         let left = if left > LEEWAY * 2 { left.saturating_sub(LEEWAY) } else { left };
         let now = Instant::now();
@@ -277,15 +276,6 @@ impl fmt::Debug for ExecPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExecPlugin").field("config", &self.config).finish_non_exhaustive()
     }
-}
-
-/// Whether a text is a time with an offset that is valid, and later than a timestamp can be.
-fn is_beyond_timestamps(text: &str) -> bool {
-    jiff::fmt::temporal::Pieces::parse(text).is_ok_and(|pieces| {
-        pieces.time().is_some()
-            && pieces.offset().is_some()
-            && pieces.date() >= jiff::civil::date(9999, 12, 30)
-    })
 }
 
 #[derive(Serialize)]

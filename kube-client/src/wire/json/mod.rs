@@ -6,7 +6,8 @@
 //! skipped is not looked at: only its brackets are counted.
 //!
 //! Errors are serde_json's, with line and column and without the values that it quotes. Everything that serde_json reads, this
-//! reads alike.
+//! reads alike. Beyond that, times that are later than a `jiff::Timestamp` can be decode to the last one: API servers store
+//! `9999-12-31T23:59:59Z`, and an object with that time must be readable.
 
 mod access;
 mod key;

@@ -382,3 +382,31 @@ fn skips_in_lists_and_maps() {
     check_skipped(&["k.*", "k.p.x"], text, &json!({"l": l, "k": {}}));
     check_skipped(&["k.q.x", "k.*.m"], text, &json!({"l": l, "k": {"p": {}, "q": {"n": 6}}}));
 }
+
+#[test]
+fn times_beyond_the_last_timestamp_decode_to_it() {
+    use jiff::Timestamp;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Times {
+        time: Time,
+        micro: Option<MicroTime>,
+        bare: Vec<Timestamp>,
+        text: String,
+        borrowed: BTreeMap<String, Value>,
+    }
+    const NEVER: &str = "9999-12-31T23:59:59Z";
+    let text = json!({
+        "time": NEVER, "micro": "9999-12-31T23:59:59.999999Z", "bare": ["-009999-01-01T00:00:00Z", NEVER],
+        "text": NEVER, "borrowed": {NEVER: NEVER},
+    });
+    let times: Times = decode(text.to_string().as_bytes(), &FieldSet::none()).unwrap();
+    assert_eq!((times.time.0, times.micro), (Timestamp::MAX, Some(MicroTime(Timestamp::MAX))));
+    assert_eq!(times.bare, [Timestamp::MIN, Timestamp::MAX]);
+    // What is no time stays as it is.
+    assert_eq!((times.text.as_str(), &times.borrowed[NEVER]), (NEVER, &json!(NEVER)));
+    for wrong in ["9999-12-31T25:00:00Z", "9999-12-31", "9999-12-31T23:59:59", "9999"] {
+        check::<Time>(&json!(wrong).to_string());
+    }
+    check::<Time>(r#""9999-12-30T22:00:00Z""#);
+}

@@ -3,8 +3,9 @@
 use super::Result;
 use super::access::{Elements, Members, Variant};
 use super::reader::{Reader, error};
-use crate::core::FieldNode;
+use crate::core::{FieldNode, nearest_timestamp};
 use serde::de::{Deserializer, Error as _, Expected, IntoDeserializer, Unexpected, Visitor};
+use std::any::type_name;
 use std::borrow::Cow;
 
 /// The name under which serde_json's `RawValue` asks for a text as it is.
@@ -78,7 +79,13 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
 
     #[inline]
     fn string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match self.reader.string()? {
+        let text = self.reader.string()?;
+        if is_timestamp::<V::Value>()
+            && let Some(nearest) = nearest_timestamp(&text)
+        {
+            return visitor.visit_string(nearest.to_string());
+        }
+        match text {
             Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
             Cow::Owned(text) => visitor.visit_string(text),
         }
@@ -102,6 +109,13 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
             _ => Err(self.unexpected(expected)),
         }
     }
+}
+
+/// Whether this is `jiff::Timestamp`, which k8s-openapi's times are made of. Known when the program is compiled; a `TypeId` would
+/// need a type without lifetimes. Other types that read times, and strings, get their text as it is.
+#[inline]
+fn is_timestamp<T>() -> bool {
+    type_name::<T>() == type_name::<jiff::Timestamp>()
 }
 
 /// Methods for types that numbers are read into.

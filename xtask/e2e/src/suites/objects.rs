@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
+use http::Request;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
 use kube_client::api::{
     DeleteParams, ListParams, NotUsed, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
 };
@@ -27,6 +32,7 @@ suite!("objects":
     an_incomplete_struct_reads_what_it_names,
     a_dynamic_object_has_it_all,
     metadata_is_a_kind_of_its_own,
+    a_time_beyond_the_last_timestamp_is_the_last_one,
     one_that_does_not_decode_is_named_and_the_rest_go_on,
     a_reflector_lists_then_follows,
     a_reflector_of_incomplete_structs_follows_a_custom_kind,
@@ -109,6 +115,35 @@ enum OnlyRed {
 }
 
 type PickyWidget = Object<Picky, NotUsed>;
+
+async fn a_time_beyond_the_last_timestamp_is_the_last_one(env: Env) -> Outcome {
+    const NEVER: &str = "9999-12-31T23:59:59.000000Z";
+    let resource = ApiResource::erase::<Lease>(&());
+    let raw: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
+    let spec = json!({"holderIdentity": NEVER, "renewTime": NEVER});
+    let mut object = DynamicObject::new("never", &resource).data(json!({ "spec": spec }));
+    object.annotations_mut().insert("example.com/until".to_owned(), NEVER.to_owned());
+    let made = raw.create(&PostParams::default(), &object).await?;
+    check_eq!(made.data["spec"]["renewTime"], json!(NEVER));
+    let leases: Api<Lease> = env.api();
+    let expected = Some(MicroTime(Timestamp::MAX));
+    for lease in [
+        leases.get("never").await?,
+        leases.list(&ListParams::default()).await?.items.remove(0),
+        env.client().request(Request::get(format!("{}/never", leases.resource_url())).body(vec![])?).await?,
+    ] {
+        check_eq!(lease.annotations()["example.com/until"], NEVER);
+        let spec = lease.spec.context("the spec is missing")?;
+        check_eq!((spec.renew_time, spec.holder_identity.as_deref()), (expected.clone(), Some(NEVER)));
+    }
+    let mut watch = leases.watch(&WatchParams::default(), "").await?.boxed();
+    let event = timeout(PATIENCE, watch.try_next()).await??;
+    check!(
+        matches!(&event, Some(WatchEvent::Added(lease)) if lease.spec.as_ref().is_some_and(|spec| spec.renew_time == expected)),
+        "{event:?}"
+    );
+    Ok(())
+}
 
 async fn one_that_does_not_decode_is_named_and_the_rest_go_on(env: Env) -> Outcome {
     let resource = install(&env).await?;

@@ -1,0 +1,63 @@
+//! Times that are further away than a `jiff::Timestamp` can be. Reads no clock.
+
+use jiff::{Timestamp, civil::date, fmt::temporal::Pieces};
+
+/// The timestamp that is nearest to the time in `text`, where that is an RFC 3339 time beyond the range of [`Timestamp`]; `None`
+/// for every other text.
+///
+/// The range ends a day before the year 9999 does, so that each of its times has a date in every time zone. Go has no such
+/// limit: API servers store the last second of that year, which programs write for "never".
+pub(crate) fn nearest_timestamp(text: &str) -> Option<Timestamp> {
+    // All times that are out of range begin like this, and hardly any other does.
+    if !text.starts_with("9999-12-3") && !text.starts_with('-') {
+        return None;
+    }
+    let pieces = Pieces::parse(text).ok()?;
+    if pieces.time().is_none() || pieces.offset().is_none() || text.parse::<Timestamp>().is_ok() {
+        return None;
+    }
+    if pieces.date() >= date(9999, 12, 30) {
+        Some(Timestamp::MAX)
+    } else if pieces.date() <= date(-9999, 1, 3) {
+        Some(Timestamp::MIN)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_out_of_range_have_a_nearest_timestamp() {
+        for text in [
+            "9999-12-31T23:59:59Z",
+            "9999-12-31T23:59:59.999999Z",
+            "9999-12-30T22:00:01Z",
+            "9999-12-31T23:59:59+00:00",
+            "9999-12-30T20:00:00-12:00",
+        ] {
+            assert_eq!(nearest_timestamp(text), Some(Timestamp::MAX), "{text}");
+        }
+        assert_eq!(nearest_timestamp("-009999-01-01T00:00:00Z"), Some(Timestamp::MIN));
+    }
+
+    #[test]
+    fn other_texts_have_none() {
+        for text in [
+            "",
+            "9999-12-30T22:00:00Z",
+            "9999-12-31",
+            "9999-12-31T23:59:59",
+            "9999-12-32T00:00:00Z",
+            "9999-12-31T25:00:00Z",
+            "9999-12-31T23:59:59Z or never",
+            "2024-01-01T00:00:00Z",
+            "-000001-01-01T00:00:00Z",
+            "-",
+        ] {
+            assert_eq!(nearest_timestamp(text), None, "{text}");
+        }
+    }
+}
