@@ -1,7 +1,9 @@
 //! `Key`: the key of a member. JSON has text only; maps with keys of another type have them written as text.
 
 use super::Result;
-use serde::de::{Deserializer, IntoDeserializer, Visitor};
+use super::reader::{Reader, error};
+use super::value::Value;
+use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
 use std::borrow::Cow;
 
 pub(super) struct Key<'de> {
@@ -13,17 +15,27 @@ impl<'de> Key<'de> {
     pub(super) fn new(text: Cow<'de, str>) -> Self {
         Self { text }
     }
+
+    /// Reads a key that is a JSON number, with nothing around it.
+    fn number<T>(self, read: impl FnOnce(Value<'_, 'de, '_>) -> Result<T>) -> Result<T> {
+        if let Cow::Borrowed(text) = self.text
+            && text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+        {
+            let mut reader = Reader::new(text);
+            let key = read(Value::new(&mut reader, None))?;
+            if reader.rest().is_empty() {
+                return Ok(key);
+            }
+        }
+        error("expected a number as the key")
+    }
 }
 
-/// Methods for keys that are written as text: as what they are where the text reads as such, else as text, which the visitor
-/// refuses.
-macro_rules! written {
-    ($($method:ident $type:ty, $visit:ident;)*) => {$(
+/// Methods for keys that are numbers.
+macro_rules! numbers {
+    ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-            match self.text.parse::<$type>() {
-                Ok(key) => visitor.$visit(key),
-                Err(_) => self.deserialize_any(visitor),
-            }
+            self.number(|value| value.$method(visitor))
         }
     )*};
 }
@@ -39,20 +51,29 @@ impl<'de> Deserializer<'de> for Key<'de> {
         }
     }
 
-    written! {
-        deserialize_bool bool, visit_bool;
-        deserialize_i8 i8, visit_i8;
-        deserialize_i16 i16, visit_i16;
-        deserialize_i32 i32, visit_i32;
-        deserialize_i64 i64, visit_i64;
-        deserialize_i128 i128, visit_i128;
-        deserialize_u8 u8, visit_u8;
-        deserialize_u16 u16, visit_u16;
-        deserialize_u32 u32, visit_u32;
-        deserialize_u64 u64, visit_u64;
-        deserialize_u128 u128, visit_u128;
-        deserialize_f32 f32, visit_f32;
-        deserialize_f64 f64, visit_f64;
+    numbers! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+        deserialize_f32 deserialize_f64
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.text {
+            Cow::Borrowed("true") => visitor.visit_bool(true),
+            Cow::Borrowed("false") => visitor.visit_bool(false),
+            text => Err(serde_json::Error::invalid_type(Unexpected::Str(&text), &visitor)),
+        }
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.text {
+            Cow::Borrowed(text) => visitor.visit_borrowed_bytes(text.as_bytes()),
+            Cow::Owned(text) => visitor.visit_byte_buf(text.into_bytes()),
+        }
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.deserialize_bytes(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -73,6 +94,6 @@ impl<'de> Deserializer<'de> for Key<'de> {
     }
 
     serde::forward_to_deserialize_any! {
-        char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        char str string unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }

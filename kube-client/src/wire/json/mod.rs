@@ -48,15 +48,21 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldS
     let error = match &value {
         Ok(_) => match reader.end() {
             Ok(()) => return value,
-            Err(error) => error.to_string(),
+            Err(error) => without_position(&error),
         },
-        Err(error) => error.to_string(),
+        Err(error) => without_position(error),
     };
-    // Before the position is cut off: a value may contain that text too.
-    let error = without_values(&error);
-    // Errors of values that serde_json has read know a position within that value.
-    let problem = error.split(" at line ").next().unwrap_or_default();
-    Err(at_position(problem, reader.before()))
+    Err(at_position(&without_values(&error), reader.before()))
+}
+
+/// The text of an error without the position that serde_json adds: that of values which it has read is one within the value.
+fn without_position(error: &serde_json::Error) -> String {
+    let mut text = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    if error.line() > 0 && text.ends_with(&position) {
+        text.truncate(text.len() - position.len());
+    }
+    text
 }
 
 fn utf8(text: &[u8]) -> Result<&str> {
@@ -74,5 +80,7 @@ fn at_position(problem: &str, before: &[u8]) -> serde_json::Error {
     serde_json::Error::custom(format_args!("{problem} at line {line} column {column}"))
 }
 
+#[cfg(test)]
+mod differential;
 #[cfg(test)]
 mod tests;

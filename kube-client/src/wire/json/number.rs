@@ -34,16 +34,39 @@ impl Number {
 impl Reader<'_> {
     /// Reads a number, whose first byte was looked at.
     pub(super) fn number(&mut self) -> Result<Number> {
-        let text = self.take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
-        match parse(text) {
+        self.number_by(|text| text.parse().ok().filter(|number: &f64| number.is_finite()))
+    }
+
+    /// The same, rounded to what an `f32` can be. A detour over an `f64` would round twice.
+    pub(super) fn single(&mut self) -> Result<Number> {
+        self.number_by(|text| text.parse().ok().filter(|number: &f32| number.is_finite()).map(f64::from))
+    }
+
+    /// Reads a number; `float` one that is no integer, and `None` from it means that the number is too large.
+    #[inline]
+    fn number_by(&mut self, float: impl FnOnce(&str) -> Option<f64>) -> Result<Number> {
+        let text = self.number_text();
+        match integer(text) {
             Some(number) => Ok(number),
-            None if is_number(text) => error("number out of range"),
+            None if is_number(text) => {
+                float(text).map(Number::Float).map_or_else(|| error("number out of range"), Ok)
+            }
             None => error("invalid number"),
         }
     }
+
+    /// Goes behind a number, however large.
+    pub(super) fn skip_number(&mut self) -> Result<()> {
+        if is_number(self.number_text()) { Ok(()) } else { error("invalid number") }
+    }
+
+    fn number_text(&mut self) -> &str {
+        self.take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
+    }
 }
 
-fn parse(text: &str) -> Option<Number> {
+/// `None` for what is beyond the integers, and for minus zero, which is none.
+fn integer(text: &str) -> Option<Number> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let whole = digits.bytes().all(|byte| byte.is_ascii_digit());
     let leading_zero = digits.len() > 1 && digits.starts_with('0');
@@ -58,11 +81,7 @@ fn parse(text: &str) -> Option<Number> {
             return Some(Number::Signed(number));
         }
     }
-    if !is_number(text) {
-        return None;
-    }
-    // Beyond the integers, and minus zero, which is none.
-    text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Number::Float)
+    None
 }
 
 /// Whether JSON calls it a number: Rust reads more than that.

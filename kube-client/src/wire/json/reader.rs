@@ -6,8 +6,8 @@ use super::Result;
 use serde::de::Error as _;
 use std::borrow::Cow;
 
-/// How deep values may be nested: as deep as serde_json lets them.
-const MAX_DEPTH: u8 = 128;
+/// How deep values may be nested: as deep as serde_json lets them. What is ignored may be nested deeper.
+const MAX_DEPTH: u8 = 127;
 
 #[derive(Clone)]
 pub(super) struct Reader<'de> {
@@ -197,11 +197,41 @@ impl<'de> Reader<'de> {
         string.map(Cow::Owned)
     }
 
+    /// Goes behind a string, whose quote was looked at. Its escapes have to be valid, and need not be text: half of a surrogate
+    /// pair may stand alone.
+    fn skip_string(&mut self) -> Result<()> {
+        let bytes = self.text.as_bytes();
+        self.at += 1;
+        loop {
+            self.at = plain_end(bytes, self.at);
+            match bytes.get(self.at) {
+                Some(b'"') => {
+                    self.bump();
+                    return Ok(());
+                }
+                Some(b'\\') => self.at += escape_length(self.rest())?,
+                Some(_) => return error("control character (\\u0000-\\u001F) found while parsing a string"),
+                None => return too_early("a string"),
+            }
+        }
+    }
+
     /// The text of the next value, which is gone behind.
     pub(super) fn raw(&mut self) -> Result<&'de str> {
         self.need("a value")?;
         let start = self.at;
         self.skip()?;
+        Ok(self.text.get(start..self.at).unwrap_or_default())
+    }
+
+    /// The text of a string with its quotes, the first of which was looked at. Nothing in it is checked.
+    pub(super) fn raw_string(&mut self) -> Result<&'de str> {
+        let Some(length) = ValueScan::default().feed(self.rest()) else {
+            self.at = self.text.len();
+            return too_early("a string");
+        };
+        let start = self.at;
+        self.at += length;
         Ok(self.text.get(start..self.at).unwrap_or_default())
     }
 
@@ -212,14 +242,8 @@ impl<'de> Reader<'de> {
             b'n' => return self.literal("null"),
             b't' => return self.literal("true"),
             b'f' => return self.literal("false"),
-            b'"' => {
-                self.string()?;
-                return Ok(());
-            }
-            b'-' | b'0'..=b'9' => {
-                self.number()?;
-                return Ok(());
-            }
+            b'"' => return self.skip_string(),
+            b'-' | b'0'..=b'9' => return self.skip_number(),
             b'{' | b'[' => {}
             _ => return error("expected value"),
         }
@@ -237,6 +261,16 @@ impl<'de> Reader<'de> {
         let taken = self.text.get(self.at..self.at + length).unwrap_or_default();
         self.at += length;
         taken
+    }
+}
+
+/// How long the escape is that a text begins with.
+fn escape_length(text: &[u8]) -> Result<usize> {
+    match text.get(1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(2),
+        Some(b'u') if text.get(2..6).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) => Ok(6),
+        Some(_) => error("invalid escape"),
+        None => too_early("a string"),
     }
 }
 

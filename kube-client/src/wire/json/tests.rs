@@ -219,6 +219,17 @@ fn errors_say_what_and_where() {
     assert_eq!(error.to_string(), "bytes that are not UTF-8 at line 1 column 7");
 }
 
+#[test]
+fn an_error_text_may_look_like_a_position() {
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Strict {}
+    let text = br#"{"looked at line 3 of it":1}"#;
+    let error = decode::<Strict>(text, &FieldSet::none()).unwrap_err();
+    let expected = "unknown field `looked at line 3 of it`, there are no fields at line 1 column 25";
+    assert_eq!(error.to_string(), expected);
+}
+
 /// A map of which only the first member is read.
 #[derive(Debug, PartialEq)]
 struct First(Value);

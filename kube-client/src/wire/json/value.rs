@@ -104,6 +104,10 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
         match self.first()? {
             b'-' | b'0'..=b'9' => {
                 let text = self.reader.take_while(|byte| byte.is_ascii_digit() || byte == b'-');
+                let digits = text.strip_prefix('-').unwrap_or(text);
+                if digits.len() > 1 && digits.starts_with('0') {
+                    return error("invalid number");
+                }
                 text.parse().or_else(|_| error("number out of range"))
             }
             _ => Err(self.unexpected(expected)),
@@ -166,7 +170,14 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
     numbers! {
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
         deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
-        deserialize_f32 deserialize_f64
+        deserialize_f64
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        match self.first()? {
+            b'-' | b'0'..=b'9' => self.reader.single()?.visit(visitor),
+            _ => Err(self.unexpected(&visitor)),
+        }
     }
 
     fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -200,10 +211,14 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
 
     fn deserialize_bytes<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
         match self.first()? {
-            b'"' => match self.reader.string()? {
-                Cow::Borrowed(text) => visitor.visit_borrowed_bytes(text.as_bytes()),
-                Cow::Owned(text) => visitor.visit_byte_buf(text.into_bytes()),
-            },
+            b'"' => {
+                let raw = self.reader.raw_string()?;
+                match raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+                    Some(text) if !text.contains('\\') => visitor.visit_borrowed_bytes(text.as_bytes()),
+                    // Escapes may stand for bytes that are no text.
+                    _ => serde_json::Deserializer::from_str(raw).deserialize_bytes(visitor),
+                }
+            }
             b'[' => self.list(visitor),
             _ => Err(self.unexpected(&visitor)),
         }

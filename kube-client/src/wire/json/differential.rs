@@ -1,0 +1,301 @@
+//! The decoder against serde_json: a corpus of texts, and random ones, each read as many types by both.
+//!
+//! `DECODER_RUNS=100000 cargo test --release -p kube-client differential` runs more of them. A text on which the two differ is to
+//! be added to `corpus`, whose files hold one text a line.
+
+use super::decode;
+use crate::core::FieldSet;
+use fastrand::Rng;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::{Value, value::RawValue};
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug};
+
+const CORPUS: [&str; 4] = [
+    include_str!("corpus/values.txt"),
+    include_str!("corpus/numbers.txt"),
+    include_str!("corpus/strings.txt"),
+    include_str!("corpus/keys.txt"),
+];
+
+#[derive(Debug, PartialEq, Deserialize)]
+enum Choice {
+    Unit,
+    One(i64),
+    Two(u8, String),
+    Named { a: Option<u8> },
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum Untagged {
+    Number(f64),
+    Text(String),
+    Other(Value),
+}
+
+/// A value that is not looked at.
+#[derive(Debug, PartialEq, Deserialize)]
+struct Anything(IgnoredAny);
+
+/// Names a few fields and ignores all others.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(default)]
+struct Partial {
+    a: Option<f32>,
+    b: Untagged,
+    metadata: BTreeMap<String, Option<Anything>>,
+}
+
+impl Default for Partial {
+    fn default() -> Self {
+        Self { a: None, b: Untagged::Number(0.0), metadata: BTreeMap::new() }
+    }
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Flat {
+    #[serde(default)]
+    a: Option<u8>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+/// The bytes of a string, which need not be text.
+#[derive(PartialEq)]
+struct Octets(Vec<u8>);
+
+impl Debug for Octets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x?}", self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Octets {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Octets;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Octets, E> {
+                Ok(Octets(bytes.to_vec()))
+            }
+        }
+        deserializer.deserialize_bytes(Visitor)
+    }
+}
+
+/// Both decoders read the text as the same `T`, or both refuse it.
+#[track_caller]
+fn compare<T: DeserializeOwned + Debug>(text: &str) {
+    // Not `from_str`: serde_json 1.0.154 shows half a character of a key that should be a `bool`.
+    let expected = serde_json::from_slice::<T>(text.as_bytes()).ok().map(|value| format!("{value:?}"));
+    let found = decode::<T>(text.as_bytes(), &FieldSet::none()).ok().map(|value| format!("{value:?}"));
+    assert_eq!(found, expected, "{text:?} as {}", std::any::type_name::<T>());
+}
+
+/// The same for types that ignore a part, of which this decoder counts the brackets only: it may take what is no JSON there.
+#[track_caller]
+fn compare_partly<T: DeserializeOwned + Debug>(text: &str) {
+    let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
+    if is_json || decode::<T>(text.as_bytes(), &FieldSet::none()).is_err() {
+        compare::<T>(text);
+    }
+}
+
+fn compare_all(text: &str) {
+    compare::<Value>(text);
+    compare_partly::<IgnoredAny>(text);
+    compare::<Box<RawValue>>(text);
+    compare_partly::<Choice>(text);
+    compare::<Untagged>(text);
+    compare_partly::<Partial>(text);
+    compare::<Flat>(text);
+    compare::<Octets>(text);
+    compare::<Option<(u8, bool)>>(text);
+    compare_partly::<Vec<Partial>>(text);
+    compare_partly::<Vec<Choice>>(text);
+    compare_partly::<BTreeMap<String, Choice>>(text);
+    compare::<(f32, f64)>(text);
+    compare::<String>(text);
+    compare::<char>(text);
+    compare::<()>(text);
+    numbers(text);
+}
+
+fn numbers(text: &str) {
+    compare::<i8>(text);
+    compare::<u64>(text);
+    compare::<i64>(text);
+    compare::<u128>(text);
+    compare::<i128>(text);
+    compare::<f32>(text);
+    compare::<f64>(text);
+    compare::<BTreeMap<u8, u8>>(text);
+    compare::<BTreeMap<i32, Value>>(text);
+    compare::<BTreeMap<i128, Value>>(text);
+    compare::<BTreeMap<bool, Value>>(text);
+    compare::<BTreeMap<char, Value>>(text);
+    compare_partly::<BTreeMap<Option<u128>, Option<Anything>>>(text);
+}
+
+/// A text that is JSON, or nearly so.
+fn text(random: &mut Rng, depth: u8, out: &mut String) {
+    match random.u8(..if depth == 0 { 5 } else { 8 }) {
+        0 => out.push_str(random.choice(["null", "true", "false"]).unwrap()),
+        1 | 2 => number(random, out),
+        3 | 4 => string(random, out),
+        5 | 6 => {
+            out.push('{');
+            for n in 0..random.u8(..4) {
+                space(random, out, if n == 0 { "" } else { "," });
+                string(random, out);
+                space(random, out, ":");
+                text(random, depth - 1, out);
+            }
+            space(random, out, "}");
+        }
+        _ => {
+            out.push('[');
+            for n in 0..random.u8(..4) {
+                space(random, out, if n == 0 { "" } else { "," });
+                text(random, depth - 1, out);
+            }
+            space(random, out, "]");
+        }
+    }
+}
+
+fn space(random: &mut Rng, out: &mut String, what: &str) {
+    let spaces = ["", "", "", " ", "\n", "\r\t"];
+    out.push_str(random.choice(spaces).unwrap());
+    out.push_str(what);
+    out.push_str(random.choice(spaces).unwrap());
+}
+
+fn number(random: &mut Rng, out: &mut String) {
+    match random.u8(..5) {
+        0 => out.push_str(&random.u64(..).to_string()),
+        1 => out.push_str(&random.i8(..).to_string()),
+        2 => out.push_str(&f32::from_bits(random.u32(..)).to_string()),
+        3 => out.push_str(&f64::from_bits(random.u64(..)).to_string()),
+        _ => {
+            let parts = ["-", "0", "1", "9", "00", "123456789", ".", ".5", "e", "E+", "e-", "38", "400"];
+            for _ in 0..random.u8(1..6) {
+                out.push_str(random.choice(parts).unwrap());
+            }
+        }
+    }
+}
+
+fn string(random: &mut Rng, out: &mut String) {
+    out.push('"');
+    match random.u8(..4) {
+        0 => out.push_str(random.choice(["a", "b", "metadata", "Unit", "One", "Two", "Named"]).unwrap()),
+        1 => number(random, out),
+        2 => out.push_str(&"x".repeat(random.usize(..40))),
+        _ => {
+            let parts = [
+                "\\n",
+                "\\\"",
+                "\\\\",
+                "\\/",
+                "\\u0041",
+                "\\ud83d",
+                "\\ude00",
+                "\\uD800",
+                "\\u12",
+                "\\x",
+                "\u{1}",
+                "é",
+                "\u{1f600}",
+                "{",
+                "]",
+                ",",
+                "x",
+            ];
+            for _ in 0..random.u8(..5) {
+                out.push_str(random.choice(parts).unwrap());
+            }
+        }
+    }
+    out.push('"');
+}
+
+/// Replaces, drops or adds a few characters.
+fn spoil(random: &mut Rng, text: &str) -> String {
+    let mut chars: Vec<char> = text.chars().collect();
+    for _ in 0..random.u8(1..3) {
+        let at = random.usize(..=chars.len());
+        let other =
+            random.choice(['{', '}', '[', ']', '"', ',', ':', '\\', '0', '-', '.', 'e', 'n', ' ']).unwrap();
+        match random.u8(..3) {
+            0 if at < chars.len() => drop(chars.remove(at)),
+            1 if at < chars.len() => chars[at] = other,
+            _ => chars.insert(at, other),
+        }
+    }
+    chars.into_iter().collect()
+}
+
+#[test]
+fn the_corpus_is_read_as_serde_json_reads_it() {
+    for text in CORPUS.iter().flat_map(|file| file.lines()) {
+        compare_all(text);
+        // The same within other values, and where it is ignored.
+        for around in
+            [format!("[{text}]"), format!(r#"{{"a":{text},"ignored":{text}}}"#), format!("[{text},{text}]")]
+        {
+            compare_all(&around);
+        }
+    }
+}
+
+#[test]
+fn random_texts_are_read_as_serde_json_reads_them() {
+    let runs = std::env::var("DECODER_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2_000);
+    let corpus: Vec<&str> = CORPUS.iter().flat_map(|file| file.lines()).collect();
+    let mut random = Rng::with_seed(7);
+    for _ in 0..runs {
+        let mut made = String::new();
+        text(&mut random, 4, &mut made);
+        compare_all(&made);
+        compare_all(&spoil(&mut random, &made));
+        let known = *random.choice(&corpus).unwrap();
+        compare_all(&spoil(&mut random, known));
+    }
+}
+
+#[test]
+fn floats_between_two_others_are_rounded_once() {
+    let mut random = Rng::with_seed(8);
+    for _ in 0..2_000 {
+        let below = f32::from_bits(random.u32(..0x7f7f_ffff));
+        let above = f32::from_bits(below.to_bits() + 1);
+        // Exact in an f64, so that a detour over it rounds twice for what is next to it.
+        let half = f64::midpoint(f64::from(below), f64::from(above));
+        for text in [half.to_string(), format!("{half}1"), format!("{half:e}"), half.next_down().to_string()]
+        {
+            compare::<f32>(&text);
+            compare::<f64>(&text);
+        }
+    }
+}
+
+#[test]
+fn nesting_ends_where_serde_jsons_does() {
+    for depth in [126, 127, 128, 129, 200] {
+        let lists = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let objects = format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+        for text in [lists, objects] {
+            compare::<Value>(&text);
+            compare_partly::<IgnoredAny>(&text);
+            compare::<Box<RawValue>>(&text);
+            compare::<Flat>(&text);
+            compare_partly::<Partial>(&format!(r#"{{"ignored":{text}}}"#));
+        }
+    }
+}
