@@ -35,15 +35,31 @@ fn is_inline(data: Option<&str>) -> bool {
     data.is_some_and(|data| !data.trim().is_empty())
 }
 
-/// All certificates of a bundle.
+/// All certificates of a bundle. Each line that begins one has to give one: a root that is silently left out would show only as
+/// servers that are not trusted.
 pub(super) fn certificates(loaded: &Loaded) -> Result<Vec<CertificateDer<'static>>, FieldError> {
-    let certificates = CertificateDer::pem_slice_iter(loaded.bytes.expose_secret())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| bad_pem(loaded, source))?;
-    if certificates.is_empty() {
+    let text = loaded.bytes.expose_secret();
+    let starts = certificate_starts(text);
+    if starts.is_empty() {
         return Err(FieldError::NoPem { from: loaded.from.clone(), wanted: "certificate" });
     }
-    Ok(certificates)
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let blocks = starts.iter().zip(ends).map(|(start, end)| &text[*start..end]);
+    let read = |(index, block)| {
+        CertificateDer::from_pem_slice(block).map_err(|source| bad_pem(loaded, Some(index + 1), source))
+    };
+    blocks.enumerate().map(read).collect()
+}
+
+/// Where certificates begin: at the beginning of a line but for white space, or right behind the end of the one before, as `cat`
+/// leaves it where a file has no last line end. Elsewhere in a line it is a comment.
+fn certificate_starts(text: &[u8]) -> Vec<usize> {
+    let may_precede = |at: &usize| {
+        let line = text[..*at].rsplit(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+        let line = line.trim_ascii();
+        line.is_empty() || line.starts_with(b"-----END ") && line.ends_with(b"-----")
+    };
+    memchr::memmem::find_iter(text, b"-----BEGIN CERTIFICATE-----").filter(may_precede).collect()
 }
 
 fn private_key(loaded: &Loaded) -> Result<PrivateKeyDer<'static>, FieldError> {
@@ -56,12 +72,17 @@ fn private_key(loaded: &Loaded) -> Result<PrivateKeyDer<'static>, FieldError> {
     }
     PrivateKeyDer::from_pem_slice(loaded.bytes.expose_secret()).map_err(|source| match source {
         pem::Error::NoItemsFound => FieldError::NoPem { from: loaded.from.clone(), wanted: "private key" },
-        source => bad_pem(loaded, source),
+        source => bad_pem(loaded, None, source),
     })
 }
 
-fn bad_pem(loaded: &Loaded, source: pem::Error) -> FieldError {
-    FieldError::Pem { from: loaded.from.clone(), source: source.into() }
+fn bad_pem(loaded: &Loaded, block: Option<usize>, source: pem::Error) -> FieldError {
+    let source = match source {
+        // The bundle is not without certificates: this one does not come to its end.
+        pem::Error::NoItemsFound => "it has no line that ends it".into(),
+        source => source.into(),
+    };
+    FieldError::Pem { from: loaded.from.clone(), block, source }
 }
 
 impl AuthInfo {
@@ -96,4 +117,52 @@ pub(crate) fn identity_from_pem(certificate: &str, key: &str) -> Result<Identity
         certificates(&loaded("clientCertificateData", certificate))?,
         private_key(&loaded("clientKeyData", key))?,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error;
+
+    fn pem(name: &str) -> String {
+        rcgen::generate_simple_self_signed([name.to_owned()]).unwrap().cert.pem()
+    }
+
+    fn read(bundle: &str) -> Result<usize, String> {
+        let bytes = bundle.as_bytes().to_vec().into();
+        let loaded = Loaded { from: "ca.crt".to_owned(), bytes };
+        certificates(&loaded).map(|certificates| certificates.len()).map_err(|error| {
+            let source = error.source().map(ToString::to_string).unwrap_or_default();
+            format!("{error}: {source}")
+        })
+    }
+
+    #[test]
+    fn no_certificate_of_a_bundle_is_lost_to_what_is_around_it() {
+        let (a, b) = (pem("a"), pem("b"));
+        assert_eq!(read(&format!("{a}{b}")), Ok(2));
+        // As `cat` joins files without a line end.
+        assert_eq!(read(&format!("{}{b}", a.trim_end())), Ok(2));
+        assert_eq!(read(&format!("{}  {b}", a.trim_end())), Ok(2));
+        assert_eq!(read(&format!("{a}  {b}\t")), Ok(2));
+        assert_eq!(read(&format!("# root a\n{a}subject=b\n{b}end")), Ok(2));
+        assert_eq!(read(&format!("{a}{b}").replace('\n', "\r\n")), Ok(2));
+        assert_eq!(read(&format!("{a}# {}", b.replace('\n', "\n# "))), Ok(1));
+    }
+
+    #[test]
+    fn an_unusable_block_of_a_bundle_is_named() {
+        let (a, b) = (pem("a"), pem("b"));
+        let damaged = b.replacen("MII", "M!I", 1);
+        for (bundle, part) in [
+            (format!("{a}{damaged}{a}"), "ca.crt is not valid PEM: certificate 2: "),
+            (format!("{a}{a}{}", &b[..b.len() - 30]), "ca.crt is not valid PEM: certificate 3: "),
+            (format!("{}{a}", &b[..b.len() - 30]), "ca.crt is not valid PEM: certificate 1: "),
+        ] {
+            let error = read(&bundle).unwrap_err();
+            let reason = error.strip_prefix(part).unwrap_or_else(|| panic!("{error}"));
+            assert!(!reason.is_empty(), "{error}");
+        }
+        assert!(read("").unwrap_err().contains("no certificate in PEM form"));
+    }
 }

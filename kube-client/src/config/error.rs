@@ -160,10 +160,12 @@ pub enum FieldError {
         wanted: &'static str,
     },
     /// The PEM text is damaged.
-    #[error("{from} is not valid PEM")]
+    #[error("{from} is not valid PEM{}", block.map(|block| format!(": certificate {block}")).unwrap_or_default())]
     Pem {
         /// The file, or `the value`.
         from: String,
+        /// Which certificate of the text it is, counted from 1.
+        block: Option<usize>,
         /// What is wrong with it.
         source: BoxError,
     },

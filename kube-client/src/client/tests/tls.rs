@@ -50,6 +50,18 @@ async fn a_trusted_server_is_spoken_to_by_address_and_by_name() {
 }
 
 #[tokio::test]
+async fn a_trust_anchor_that_cannot_be_used_is_named() {
+    let authority = Authority::new("ca");
+    let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
+    let mut config = server.config(&authority);
+    config.root_cert = Some(vec![authority.der(), vec![0; 3]]);
+    let error = version(config).await.unwrap_err();
+    let texts = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+    let texts: Vec<String> = texts.map(ToString::to_string).collect();
+    assert!(texts.join(": ").contains("certificate 2 of 2 of certificate-authority"), "{texts:?}");
+}
+
+#[tokio::test]
 async fn an_unknown_authority_an_expired_and_an_early_certificate_are_told_apart() {
     let authority = Authority::new("ca");
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;

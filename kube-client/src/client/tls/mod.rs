@@ -43,12 +43,13 @@ pub(super) fn client_config(trust: &Trust<'_>, identity: Arc<ClientIdentity>) ->
         }
         Trust::Authorities(authorities) => {
             let mut roots = RootCertStore::empty();
-            for der in *authorities {
+            for (index, der) in authorities.iter().enumerate() {
                 roots.add(CertificateDer::from_slice(der).into_owned()).map_err(|error| {
-                    bad(
-                        "a certificate of certificate-authority cannot be used as a trust anchor",
-                        error.into(),
-                    )
+                    let (number, count) = (index + 1, authorities.len());
+                    let what = format!(
+                        "certificate {number} of {count} of certificate-authority cannot be used as a trust anchor"
+                    );
+                    bad(what, error.into())
                 })?;
             }
             builder.with_webpki_verifier(verifier(roots, provider)?)
@@ -84,14 +85,14 @@ fn system_roots() -> Result<RootCertStore> {
     Ok(roots)
 }
 
-fn bad(what: &'static str, source: BoxError) -> Error {
-    Error::config(TlsError { what, source })
+fn bad(what: impl Into<String>, source: BoxError) -> Error {
+    Error::config(TlsError { what: what.into(), source })
 }
 
 /// A TLS configuration that cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 struct TlsError {
-    what: &'static str,
+    what: String,
     source: BoxError,
 }
