@@ -133,12 +133,7 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
 fn set_identity(config: &Config, identity: &ClientIdentity) -> Result<bool> {
     let found = config.auth_info.identity().map_err(|(field, error)| Unusable::error(field, error.into()))?;
     let Some(found) = found else { return Ok(false) };
-    identity.set(found).map_err(|error| {
-        Unusable::error(
-            "client-key, which must be an RSA, ECDSA or Ed25519 key and belong to client-certificate",
-            error.into(),
-        )
-    })?;
+    identity.set(found).map_err(|error| Unusable::error("client-key", error.into()))?;
     Ok(true)
 }
 

@@ -24,6 +24,12 @@ fn check(outcome: Result<String, Error>, kind: TransportKind, parts: &[&str]) {
     }
 }
 
+/// The whole chain, as a user sees it.
+fn chain(error: &Error) -> String {
+    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 fn present(config: &mut Config, leaf: &Leaf) {
     config.auth_info.client_certificate_data = Some(STANDARD.encode(&leaf.pem));
     config.auth_info.client_key_data = Some(STANDARD.encode(leaf.key.serialize_pem()).into());
@@ -56,9 +62,23 @@ async fn a_trust_anchor_that_cannot_be_used_is_named() {
     let mut config = server.config(&authority);
     config.root_cert = Some(vec![authority.der(), vec![0; 3]]);
     let error = version(config).await.unwrap_err();
-    let texts = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
-    let texts: Vec<String> = texts.map(ToString::to_string).collect();
-    assert!(texts.join(": ").contains("certificate 2 of 2 of certificate-authority"), "{texts:?}");
+    let error = chain(&error);
+    assert!(error.contains("certificate 2 of 2 of certificate-authority"), "{error}");
+}
+
+#[tokio::test]
+async fn the_curve_of_a_client_key_that_cannot_be_used_is_named() {
+    let authority = Authority::new("ca");
+    let leaf = authority.issue(&["me"], |_| {});
+    let mut config = Config::new("https://127.0.0.1".parse().unwrap());
+    present(&mut config, &leaf);
+    // The beginning of a key on P-521, in the form of PKCS #8.
+    let der =
+        b"\x30\x18\x02\x01\0\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\0\x23\x04\x01\0";
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der));
+    config.auth_info.client_key_data = Some(STANDARD.encode(key).into());
+    let error = chain(&version(config).await.unwrap_err());
+    assert!(error.contains("client-key") && error.contains("its curve P-521 is not supported"), "{error}");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use rustls::{SignatureScheme, client::ResolvesClientCert, crypto::ring, sign::CertifiedKey};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::key;
 use crate::config::Identity;
 
 /// The certificate that new connections present; none at first.
@@ -13,14 +14,16 @@ impl ClientIdentity {
     /// Presents another certificate from the next connection on.
     ///
     /// # Errors
-    /// If the key is of an unknown kind, or does not belong to the certificate.
-    pub(crate) fn set(&self, (chain, key): Identity) -> Result<(), rustls::Error> {
-        let key = ring::sign::any_supported_type(&key)?;
-        let certified = CertifiedKey::new(chain, key);
+    /// If the key is not supported, or does not belong to the certificate.
+    pub(crate) fn set(&self, (chain, key): Identity) -> Result<(), IdentityError> {
+        // What rustls says of it is only that it has tried all kinds of keys.
+        let signing = ring::sign::any_supported_type(&key)
+            .map_err(|_| IdentityError::UnusableKey(key::why_unusable(&key)))?;
+        let certified = CertifiedKey::new(chain, signing);
         match certified.keys_match() {
             // Not every kind of key can tell.
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
-            Err(error) => return Err(error),
+            Err(source) => return Err(IdentityError::Mismatch(source)),
         }
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(certified));
         Ok(())
@@ -29,6 +32,15 @@ impl ClientIdentity {
     fn current(&self) -> Option<Arc<CertifiedKey>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Why a certificate and its key cannot be presented.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IdentityError {
+    #[error("the private key cannot be used: {0}")]
+    UnusableKey(String),
+    #[error("the private key does not belong to the certificate")]
+    Mismatch(#[source] rustls::Error),
 }
 
 impl ResolvesClientCert for ClientIdentity {

@@ -5,6 +5,7 @@
 mod dangerous;
 mod explain;
 mod identity;
+mod key;
 
 pub(super) use explain::explain;
 pub(super) use identity::ClientIdentity;

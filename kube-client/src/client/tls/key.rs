@@ -1,0 +1,211 @@
+//! Why a private key cannot be used: reads its kind, curve, size and exponent, and nothing that is secret.
+
+use rustls_pki_types::PrivateKeyDer;
+
+const INTEGER: u8 = 0x02;
+const OCTETS: u8 = 0x04;
+const OBJECT: u8 = 0x06;
+const SEQUENCE: u8 = 0x30;
+/// The parameters of a SEC1 key.
+const PARAMETERS: u8 = 0xa0;
+
+const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+
+/// Kinds of keys that TLS knows, or that are mistaken for such, by their object identifiers.
+const KINDS: [(&[u8], &str); 6] = [
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10], "RSA-PSS"),
+    (&[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1], "DSA"),
+    (&[0x2b, 0x65, 0x6e], "X25519"),
+    (&[0x2b, 0x65, 0x6f], "X448"),
+    (&[0x2b, 0x65, 0x70], "Ed25519"),
+    (&[0x2b, 0x65, 0x71], "Ed448"),
+];
+
+const CURVES: [(&[u8], &str); 8] = [
+    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7], "P-256"),
+    (&[0x2b, 0x81, 4, 0, 0x21], "P-224"),
+    (&[0x2b, 0x81, 4, 0, 0x22], "P-384"),
+    (&[0x2b, 0x81, 4, 0, 0x23], "P-521"),
+    (&[0x2b, 0x81, 4, 0, 0x0a], "secp256k1"),
+    (&[0x2b, 0x24, 3, 3, 2, 8, 1, 1, 7], "brainpoolP256r1"),
+    (&[0x2b, 0x24, 3, 3, 2, 8, 1, 1, 11], "brainpoolP384r1"),
+    (&[0x2b, 0x24, 3, 3, 2, 8, 1, 1, 13], "brainpoolP512r1"),
+];
+
+/// What is wrong with a key that the crypto provider, ring, does not take.
+pub(super) fn why_unusable(key: &PrivateKeyDer<'_>) -> String {
+    let found = match key {
+        PrivateKeyDer::Pkcs1(key) => rsa(key.secret_pkcs1_der()),
+        PrivateKeyDer::Sec1(key) => sec1(key.secret_sec1_der()),
+        PrivateKeyDer::Pkcs8(key) => pkcs8(key.secret_pkcs8_der()),
+        _ => None,
+    };
+    found.unwrap_or_else(|| "it does not read as an RSA, ECDSA or Ed25519 key".to_owned())
+}
+
+/// RFC 5208.
+fn pkcs8(der: &[u8]) -> Option<String> {
+    let mut key = Der(Der(der).take(SEQUENCE)?);
+    key.take(INTEGER)?;
+    let mut algorithm = Der(key.take(SEQUENCE)?);
+    let kind = algorithm.take(OBJECT)?;
+    match kind {
+        RSA => rsa(key.take(OCTETS)?),
+        EC => Some(curve(algorithm.take(OBJECT))),
+        _ => Some(match KINDS.iter().find(|(id, _)| *id == kind) {
+            Some((_, name @ "Ed25519")) => {
+                format!("it is damaged, or a form of {name} that is not supported")
+            }
+            Some((_, name)) => format!("{name} keys are not supported, but RSA, ECDSA and Ed25519 are"),
+            None => "keys of its kind are not supported, but RSA, ECDSA and Ed25519 are".to_owned(),
+        }),
+    }
+}
+
+/// RFC 5915.
+fn sec1(der: &[u8]) -> Option<String> {
+    let mut key = Der(Der(der).take(SEQUENCE)?);
+    key.take(INTEGER)?;
+    key.take(OCTETS)?;
+    Some(curve(key.take(PARAMETERS).and_then(|parameters| Der(parameters).take(OBJECT))))
+}
+
+fn curve(id: Option<&[u8]>) -> String {
+    let known = id.and_then(|id| CURVES.iter().find(|(curve, _)| *curve == id));
+    match known {
+        Some((_, name @ ("P-256" | "P-384"))) => {
+            format!("it is damaged, or a form of {name} that is not supported")
+        }
+        Some((_, name)) => format!("its curve {name} is not supported, but P-256 and P-384 are"),
+        None if id.is_some() => "its curve is not supported, but P-256 and P-384 are".to_owned(),
+        None => "it does not name its curve, which must be P-256 or P-384".to_owned(),
+    }
+}
+
+/// PKCS #1 (RFC 8017). The limits are those of ring.
+fn rsa(der: &[u8]) -> Option<String> {
+    let mut key = Der(Der(der).take(SEQUENCE)?);
+    key.take(INTEGER)?;
+    let bits = bits(key.take(INTEGER)?);
+    let exponent = key.take(INTEGER)?;
+    if !(2048..=4096).contains(&bits) {
+        return Some(format!(
+            "RSA keys of {bits} bits are not supported, but those of 2048 to 4096 bits are"
+        ));
+    }
+    let small = (self::bits(exponent) <= 64)
+        .then(|| exponent.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)));
+    Some(match small {
+        Some(exponent @ ..65537) => {
+            format!(
+                "RSA keys with the public exponent {exponent} are not supported, but those with 65537 are"
+            )
+        }
+        _ => format!("it is damaged, or a form of RSA with {bits} bits that is not supported"),
+    })
+}
+
+/// How many bits a number has.
+fn bits(number: &[u8]) -> usize {
+    let zeroes = number.iter().take_while(|byte| **byte == 0).count();
+    match &number[zeroes..] {
+        [] => 0,
+        [first, rest @ ..] => rest.len() * 8 + 8 - first.leading_zeros() as usize,
+    }
+}
+
+/// What is left of a text in DER.
+struct Der<'a>(&'a [u8]);
+
+impl<'a> Der<'a> {
+    /// The content of the next value, if it has this tag.
+    fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let (found, rest) = self.0.split_first()?;
+        let (first, mut rest) = rest.split_first()?;
+        let mut length = usize::from(*first);
+        if length >= 0x80 {
+            let (bytes, behind) = rest.split_at_checked(length - 0x80)?;
+            if bytes.len() > 4 {
+                return None;
+            }
+            length = bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+            rest = behind;
+        }
+        let (content, rest) = rest.split_at_checked(length)?;
+        if *found != tag {
+            return None;
+        }
+        self.0 = rest;
+        Some(content)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls_pki_types::{PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
+
+    fn der(tag: u8, content: &[&[u8]]) -> Vec<u8> {
+        let content = content.concat();
+        let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+        [&[tag, 0x82], length.as_slice(), &content].concat()
+    }
+
+    fn rsa_key(bits: usize, exponent: &[u8]) -> Vec<u8> {
+        let mut modulus = vec![0xff; bits / 8];
+        modulus.insert(0, 0);
+        der(SEQUENCE, &[&der(INTEGER, &[&[0]]), &der(INTEGER, &[&modulus]), &der(INTEGER, &[exponent])])
+    }
+
+    fn pkcs8_key(algorithm: &[&[u8]], key: &[u8]) -> PrivateKeyDer<'static> {
+        let ids: Vec<_> = algorithm.iter().map(|id| der(OBJECT, &[id])).collect();
+        let algorithm = der(SEQUENCE, &[&ids.concat()]);
+        let key = der(SEQUENCE, &[&der(INTEGER, &[&[0]]), &algorithm, &der(OCTETS, &[key])]);
+        PrivatePkcs8KeyDer::from(key).into()
+    }
+
+    fn id(name: &str) -> &'static [u8] {
+        CURVES.iter().chain(&KINDS).find(|(_, known)| *known == name).unwrap().0
+    }
+
+    #[track_caller]
+    fn check(key: &PrivateKeyDer<'_>, part: &str) {
+        assert!(rustls::crypto::ring::sign::any_supported_type(key).is_err());
+        let why = why_unusable(key);
+        assert!(why.contains(part), "{why}");
+    }
+
+    #[test]
+    fn curve_size_and_exponent_of_an_unsupported_key_are_named() {
+        for (bits, exponent, part) in [
+            (1024, &[1, 0, 1][..], "RSA keys of 1024 bits"),
+            (8192, &[1, 0, 1], "RSA keys of 8192 bits"),
+            (2048, &[3], "public exponent 3 "),
+            (2048, &[0, 0xff], "public exponent 255 "),
+        ] {
+            let key = rsa_key(bits, exponent);
+            check(&pkcs8_key(&[RSA], &key), part);
+            check(&PrivatePkcs1KeyDer::from(key).into(), part);
+        }
+        for name in ["P-521", "P-224", "secp256k1", "brainpoolP256r1"] {
+            check(&pkcs8_key(&[EC, id(name)], &[]), &format!("curve {name} is not supported"));
+            let curve = der(PARAMETERS, &[&der(OBJECT, &[id(name)])]);
+            let key = der(SEQUENCE, &[&der(INTEGER, &[&[1]]), &der(OCTETS, &[&[7; 32]]), &curve]);
+            check(&PrivateSec1KeyDer::from(key).into(), &format!("curve {name} is not supported"));
+        }
+        for name in ["Ed448", "DSA", "RSA-PSS", "X25519"] {
+            check(&pkcs8_key(&[id(name)], &[]), &format!("{name} keys are not supported"));
+        }
+    }
+
+    #[test]
+    fn a_damaged_key_is_said_to_be_damaged() {
+        check(&pkcs8_key(&[RSA], &rsa_key(2048, &[1, 0, 1])), "damaged");
+        check(&pkcs8_key(&[EC, id("P-256")], &[]), "damaged");
+        check(&pkcs8_key(&[id("Ed25519")], &[]), "damaged");
+        for text in [&b""[..], b"\x30", b"\x30\x84\xff\xff\xff\xff", b"\x30\x88", &[0xff; 40]] {
+            check(&PrivatePkcs8KeyDer::from(text.to_vec()).into(), "does not read as");
+        }
+    }
+}
