@@ -166,6 +166,7 @@ async fn after_a_relist_an_informer_tells_only_what_is_different() {
     remove(&sim, "b");
     put(&sim, "d", "1");
     sim.compact_all();
+    sim.end_watches();
     informer.poll().await.unwrap();
     let mut events: Vec<_> = drain(&mut informer).split(' ').map(ToOwned::to_owned).collect();
     events.sort();
@@ -228,6 +229,7 @@ async fn an_object_that_was_replaced_while_nobody_watched_is_told_as_gone() {
     remove(&sim, "a");
     put(&sim, "a", "2");
     sim.compact_all();
+    sim.end_watches();
     informer.poll().await.unwrap();
     assert_eq!(drain(&mut informer), "-a=1 +a=2");
 }

@@ -98,6 +98,7 @@ async fn does_not_ask_again_at_once_for_a_stream_that_was_refused() {
     let mut items = watch(&sim, Config::default().timeout(Duration::from_secs(5)));
     expect(&mut items, &["[", "[", "*a=1", "]"]).await;
     sim.compact_all();
+    sim.end_watches();
     put(&sim, "a", "2");
     expect(&mut items, &["+a=2"]).await;
     let refused = sim.journal().count(|entry| entry.query.contains("sendInitialEvents"));
@@ -208,6 +209,7 @@ async fn a_version_that_was_compacted_leads_to_a_relist() {
             tokio::time::sleep(Duration::from_secs(1)).await;
             put(&sim, "other", &n.to_string());
             sim.compact_all();
+            sim.end_watches();
         }
         put(&sim, "a", "2");
     };

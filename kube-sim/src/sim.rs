@@ -243,7 +243,8 @@ impl Sim {
         Server::start(self.service(), addr, true).await
     }
 
-    /// Forgets the changes up to this version: watches and lists from before it get 410.
+    /// Forgets the changes up to this version: watches and lists that begin before it get 410. Open watches go on, as
+    /// those of an API server do when etcd is compacted; [`Sim::end_watches`] ends them.
     pub fn compact(&self, version: u64) {
         self.inner.lock().compact(version);
     }
@@ -251,6 +252,12 @@ impl Sim {
     /// Forgets all changes so far.
     pub fn compact_all(&self) {
         self.compact(u64::MAX);
+    }
+
+    /// Ends all open watches in an orderly manner, as an API server that is restarted. What they have not read yet is not
+    /// sent. After [`Sim::compact_all`], watches that resume get 410.
+    pub fn end_watches(&self) {
+        self.inner.lock().end_watches();
     }
 
     /// A copy of all that is stored, to be given back to [`Sim::restore`].

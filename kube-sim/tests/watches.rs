@@ -334,3 +334,41 @@ async fn finalizing_a_namespace_is_one_deletion() {
     assert_eq!(gone["type"], "DELETED");
     assert_eq!(gone["object"]["spec"]["finalizers"], json!(["kubernetes"]));
 }
+
+#[tokio::test]
+async fn compaction_leaves_open_watches_alone() {
+    let sim = Sim::new();
+    let from = sim.resource_version();
+    let path = format!("{MAPS}?watch=1&resourceVersion={from}");
+    let (mut idle, mut behind) = (Watch::open(&sim, &path).await, Watch::open(&sim, &path).await);
+    // Nothing to read for `idle` yet; it stays at the version that it began with.
+    assert!(tokio::time::timeout(Duration::from_millis(1), idle.next()).await.is_err());
+    post(&sim, PODS, pod("elsewhere")).await.ok();
+    sim.compact_all();
+    post(&sim, MAPS, config_map("a")).await.ok();
+    assert_eq!(idle.step().await, event("ADDED", "a"));
+    sim.compact_all();
+    post(&sim, MAPS, config_map("b")).await.ok();
+    assert_eq!(idle.step().await, event("ADDED", "b"));
+    assert_eq!(
+        behind.step().await,
+        event("ADDED", "a"),
+        "it has not read this change before it was compacted"
+    );
+    assert_eq!(behind.step().await, event("ADDED", "b"));
+    // New ones from before get 410.
+    assert_eq!(Watch::open(&sim, &path).await.next().await.unwrap()["type"], "ERROR");
+}
+
+#[tokio::test]
+async fn open_watches_can_be_ended_and_new_ones_go_on() {
+    let sim = Sim::new();
+    let from = sim.resource_version();
+    let path = format!("{MAPS}?watch=1&resourceVersion={from}");
+    let mut watch = Watch::open(&sim, &path).await;
+    let (end, ()) = tokio::join!(watch.next(), async { sim.end_watches() });
+    assert!(end.is_none(), "{end:?}");
+    let mut watch = Watch::open(&sim, &path).await;
+    post(&sim, MAPS, config_map("a")).await.ok();
+    assert_eq!(watch.step().await, event("ADDED", "a"));
+}

@@ -125,9 +125,9 @@ async fn history_is_gone() {
     cluster.create(&pod("web", "node-0"));
     let mut example = cluster.start("pod_informer");
     example.says("added    default/web").await;
-    cluster.sim.faults().add(Rule::new(Action::CutAfterEvents(0)).verb("watch").times(1));
     cluster.delete(WEB);
     cluster.sim.compact_all();
+    cluster.sim.end_watches();
     example.says("deleted  default/web").await;
     example.stop().await;
 }

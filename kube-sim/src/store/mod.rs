@@ -38,6 +38,8 @@ pub(crate) struct State {
     bytes: usize,
     history: usize,
     next_watcher: u64,
+    /// Watches with a lower number than this end.
+    first_watcher: u64,
     pub(crate) registry: Registry,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
@@ -56,6 +58,7 @@ impl State {
             bytes: 0,
             history: history.max(1),
             next_watcher: 0,
+            first_watcher: 0,
             registry: Registry::new(),
             clock,
             random,
@@ -154,7 +157,7 @@ impl State {
         }
     }
 
-    /// Forgets the changes up to `version` everywhere.
+    /// Refuses reads from before `version` everywhere.
     pub(crate) fn compact(&mut self, version: u64) {
         let version = version.min(self.version);
         for table in self.tables.values_mut() {
@@ -170,6 +173,19 @@ impl State {
     pub(crate) fn new_watcher(&mut self) -> u64 {
         self.next_watcher += 1;
         self.next_watcher
+    }
+
+    /// Ends the watches that are open now.
+    pub(crate) fn end_watches(&mut self) {
+        self.first_watcher = self.next_watcher + 1;
+        for table in self.tables.values_mut() {
+            table.wake_all();
+        }
+    }
+
+    /// Whether a watch was told to end.
+    pub(crate) fn is_ended(&self, watcher: u64) -> bool {
+        watcher < self.first_watcher
     }
 
     pub(crate) fn watchers(&self) -> usize {

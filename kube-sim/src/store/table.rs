@@ -71,8 +71,10 @@ pub(crate) struct Compacted {
 pub(crate) struct Table {
     objects: BTreeMap<Arc<str>, Arc<Stored>>,
     log: VecDeque<Arc<Event>>,
-    /// Changes up to and including this version are forgotten.
+    /// Changes up to and including this version cannot be asked for any more.
     compacted: u64,
+    /// Changes up to and including this version are not in the history any more.
+    dropped: u64,
     watchers: BTreeMap<u64, Option<Waker>>,
 }
 
@@ -140,24 +142,28 @@ impl Table {
         self.log.push_back(Arc::new(event));
         while self.log.len() > limit {
             if let Some(gone) = self.log.pop_front() {
-                self.compacted = gone.version;
+                self.dropped = gone.version;
+                self.compacted = self.compacted.max(gone.version);
             }
         }
         self.wake_all();
     }
 
-    /// Forgets the changes up to and including `version`.
+    /// Refuses reads of versions before `version` from now on. Open watches are served from the history as before, as by
+    /// an API server, whose watch cache outlives a compaction of etcd.
     pub(crate) fn compact(&mut self, version: u64) {
-        while self.log.front().is_some_and(|e| e.version <= version) {
-            self.log.pop_front();
-        }
         self.compacted = self.compacted.max(version);
     }
 
-    /// Up to `most` changes after `version`, in order.
+    /// Whether a watch may begin after `version`.
+    pub(crate) fn check_kept(&self, version: u64) -> Result<(), Compacted> {
+        if version < self.compacted { Err(Compacted { oldest: self.compacted }) } else { Ok(()) }
+    }
+
+    /// Up to `most` changes after `version`, in order, for a watch that was open already.
     pub(crate) fn changes_after(&self, version: u64, most: usize) -> Result<Vec<Arc<Event>>, Compacted> {
-        if version < self.compacted {
-            return Err(Compacted { oldest: self.compacted });
+        if version < self.dropped {
+            return Err(Compacted { oldest: self.dropped });
         }
         let from = self.log.partition_point(|e| e.version <= version);
         Ok(self.log.range(from..).take(most).cloned().collect())
@@ -169,6 +175,7 @@ impl Table {
             objects: self.objects.clone(),
             log: self.log.clone(),
             compacted: self.compacted,
+            dropped: self.dropped,
             watchers: BTreeMap::new(),
         }
     }

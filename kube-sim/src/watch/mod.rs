@@ -107,7 +107,7 @@ pub(crate) fn open(
         let objects = state.table(storage).map(|t| t.objects(&target.namespace)).unwrap_or_default();
         initial.extend(objects.into_iter().filter(|o| filter.matches(o)));
     } else if from != 0
-        && let Some(Err(compacted)) = state.table(storage).map(|t| t.changes_after(from, 1))
+        && let Some(Err(compacted)) = state.table(storage).map(|t| t.check_kept(from))
     {
         let text = format!("too old resource version: {from} ({})", compacted.oldest);
         ready.push_back(Shaper::error(&SimError::expired(text)));
@@ -173,6 +173,10 @@ impl Watch {
         let inner = self.inner.clone();
         let mut state = inner.lock();
         gc::run_due(&mut state);
+        if state.is_ended(self.id) {
+            self.closed = true;
+            return false;
+        }
         let changes = match state.table(&self.resource.storage) {
             Some(table) => table.changes_after(self.cursor, BATCH),
             None => Ok(Vec::new()),

@@ -109,7 +109,10 @@ impl Env {
     /// Makes lists, pages and watches from before now get 410. Needs [`History`](super::case::Need::History).
     pub(crate) async fn forget_history(&self) -> Outcome {
         match (self.inner.server.simulation(), self.inner.server.cluster()) {
-            (Some(sim), _) => sim.compact_all(),
+            (Some(sim), _) => {
+                sim.compact_all();
+                sim.end_watches();
+            }
             (None, Some(cluster)) => drop(cluster.forget_history().await?),
             (None, None) => return Err(anyhow::anyhow!("this server's history cannot be forgotten").into()),
         }
