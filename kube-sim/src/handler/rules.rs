@@ -222,13 +222,52 @@ pub(crate) fn carry_over(resource: &Resource, old: &Value, new: &mut Value) {
             new["spec"]["finalizers"] = old["spec"]["finalizers"].clone();
             label_namespace(new);
         }
-        ("", "Service") => {
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                if new["spec"].is_object() && new["spec"][field].is_null() && !old["spec"][field].is_null() {
-                    new["spec"][field] = old["spec"][field].clone();
+        ("", "Service") => carry_addresses(&old["spec"], &mut new["spec"]),
+        _ => {}
+    }
+}
+
+/// A service keeps the addresses that it was given. Whoever sends only `clusterIP` means the first of `clusterIPs` too.
+fn carry_addresses(old: &Value, new: &mut Value) {
+    if !new.is_object() {
+        return;
+    }
+    let is_empty = |v: &Value| match v {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    };
+    let fields = ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"];
+    if new["type"] == "ExternalName" {
+        // It has no addresses. What is left of those from before goes.
+        if old["type"] != "ExternalName"
+            && let Some(spec) = new.as_object_mut()
+        {
+            spec.retain(|key, value| {
+                !fields.contains(&key.as_str()) || !(is_empty(value) || old[key] == *value)
+            });
+        }
+        return;
+    }
+    if !is_empty(&new["clusterIP"]) && new["clusterIP"] != old["clusterIP"] {
+        if is_empty(&new["clusterIPs"]) || new["clusterIPs"] == old["clusterIPs"] {
+            new["clusterIPs"] = json!([new["clusterIP"]]);
+        }
+    } else if is_empty(&new["clusterIP"])
+        && !is_empty(&new["clusterIPs"])
+        && new["clusterIPs"] != old["clusterIPs"]
+    {
+        new["clusterIP"] = new["clusterIPs"][0].clone();
+    }
+    for field in fields {
+        if is_empty(&new[field]) {
+            match old.get(field).filter(|value| !is_empty(value)) {
+                Some(value) => new[field] = value.clone(),
+                None => {
+                    new.as_object_mut().map(|spec| spec.remove(field));
                 }
             }
         }
-        _ => {}
     }
 }

@@ -15,33 +15,67 @@ const PORT: &str = "must be between 1 and 65535, inclusive";
 
 pub(super) fn pod(old: Option<&Value>, new: &Value, out: &mut Errors) {
     spec("spec", &new["spec"], out);
-    if let Some(old) = old
-        && without_mutable(&old["spec"], &new["spec"]) != without_mutable(&new["spec"], &new["spec"])
-    {
+    if let Some(old) = old {
+        update(&old["spec"], &new["spec"], out);
+    }
+}
+
+/// What an update may not change of a pod, unless a subresource does it.
+fn update(old: &Value, new: &Value, out: &mut Errors) {
+    let containers = ["containers", "initContainers"];
+    let count = |spec: &Value, list: &str| spec[list].as_array().map_or(0, Vec::len);
+    if let Some(list) = containers.into_iter().find(|list| count(old, list) != count(new, list)) {
+        let why = "pod updates may not add or remove containers";
+        out.push(FieldError::forbidden(format!("spec.{list}"), why));
+        return;
+    }
+    deadline(old, new, out);
+    let gates = |spec: &Value| spec["schedulingGates"].as_array().cloned().unwrap_or_default();
+    let before = gates(old);
+    for (index, gate) in gates(new).iter().enumerate().filter(|(_, gate)| !before.contains(gate)) {
+        let why = format!("only deletion is allowed, but found new scheduling gate '{}'", text(gate, "name"));
+        out.push(FieldError::forbidden(format!("spec.schedulingGates[{index}].name"), why));
+    }
+    let tolerations = |spec: &Value| -> Vec<Value> {
+        let mut list = spec["tolerations"].as_array().cloned().unwrap_or_default();
+        for toleration in list.iter_mut().filter_map(Value::as_object_mut) {
+            toleration.remove("tolerationSeconds");
+        }
+        list
+    };
+    let now = tolerations(new);
+    if tolerations(old).iter().any(|toleration| !now.contains(toleration)) {
+        let why = "existing toleration can not be modified except its tolerationSeconds";
+        out.push(FieldError::forbidden("spec.tolerations", why));
+    }
+    if without_mutable(old) != without_mutable(new) {
         out.push(FieldError::forbidden("spec", MUTABLE));
     }
 }
 
-/// A pod spec in the form in which two of them must be equal: what an update may change is taken from `from`.
-fn without_mutable(spec: &Value, from: &Value) -> Value {
+/// A deadline may be set, and then only be brought forward.
+fn deadline(old: &Value, new: &Value, out: &mut Errors) {
+    const FIELD: &str = "activeDeadlineSeconds";
+    let Some(before) = old[FIELD].as_i64() else { return };
+    let why = match new[FIELD].as_i64() {
+        None => "must not update from a positive integer to nil value",
+        Some(now) if now > before => "must be less than or equal to previous value",
+        Some(_) => return,
+    };
+    out.push(FieldError::invalid(format!("spec.{FIELD}"), new[FIELD].clone(), why));
+}
+
+/// A pod spec without what an update may change, or what was judged on its own.
+fn without_mutable(spec: &Value) -> Value {
     let mut fixed = spec.clone();
     let Some(map) = fixed.as_object_mut() else { return fixed };
-    for field in ["activeDeadlineSeconds", "nodeName", "schedulingGates", "terminationGracePeriodSeconds"] {
+    for field in ["activeDeadlineSeconds", "schedulingGates", "tolerations"] {
         map.remove(field);
     }
     for list in ["containers", "initContainers"] {
         for container in map.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             container.as_object_mut().map(|container| container.remove("image"));
         }
-    }
-    // Tolerations may be added, not taken away.
-    let (old, new) = (&spec["tolerations"], &from["tolerations"]);
-    let kept = old.as_array().is_none_or(|old| {
-        let new = new.as_array().map_or(&[][..], Vec::as_slice);
-        old.iter().all(|toleration| new.contains(toleration))
-    });
-    if kept {
-        map.remove("tolerations");
     }
     fixed
 }

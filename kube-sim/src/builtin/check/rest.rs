@@ -32,12 +32,16 @@ pub(super) fn service(old: Option<&Value>, new: &Value, out: &mut Errors) {
     if kind == "ExternalName" && text(spec, "externalName").is_empty() {
         out.push(FieldError::required("spec.externalName", ""));
     }
-    let Some(old) = old else { return };
-    let stays = text(&old["spec"], "type") != "ExternalName" && kind != "ExternalName";
-    let (before, now) = (&old["spec"]["clusterIPs"], &spec["clusterIPs"]);
-    let (before, now) = (before.get(0).unwrap_or(before), now);
-    if stays && before.is_string() && now.get(0).is_some_and(|now| now != before) {
-        out.push(FieldError::invalid("spec.clusterIPs[0]", now.clone(), "may not change once set"));
+    let (address, addresses) = (text(spec, "clusterIP"), &spec["clusterIPs"]);
+    if addresses.get(0).is_some_and(|first| first != address) {
+        let why = "first value must match `clusterIP`";
+        out.push(FieldError::invalid("spec.clusterIPs", addresses.clone(), why));
+    }
+    let Some(old) = old.map(|old| &old["spec"]) else { return };
+    let stays = text(old, "type") != "ExternalName" && kind != "ExternalName";
+    let before = text(old, "clusterIP");
+    if stays && !before.is_empty() && address != before {
+        out.push(FieldError::invalid("spec.clusterIPs[0]", addresses.clone(), "may not change once set"));
     }
 }
 

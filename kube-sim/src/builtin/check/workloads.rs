@@ -77,20 +77,65 @@ fn always_restarts(spec: &Value, out: &mut Errors) {
 
 pub(super) fn job(old: Option<&Value>, new: &Value, out: &mut Errors) {
     job_spec("spec", &new["spec"], out);
-    if new["spec"]["completionMode"] != "Indexed" {
-        out.immutable("spec.completions", old, new);
+    completions(old, new, out);
+    for field in [
+        "selector",
+        "completionMode",
+        "podFailurePolicy",
+        "backoffLimitPerIndex",
+        "managedBy",
+        "successPolicy",
+    ] {
+        out.immutable(&format!("spec.{field}"), old, new);
     }
-    for field in
-        ["spec.selector", "spec.completionMode", "spec.podFailurePolicy", "spec.backoffLimitPerIndex"]
-    {
-        out.immutable(field, old, new);
-    }
+    let Some(old) = old else { return };
     // A suspended job that has not begun may still be told where its pods run.
-    let suspended =
-        old.is_some_and(|old| old["spec"]["suspend"] == true && old["status"]["startTime"].is_null());
+    let suspended = old["spec"]["suspend"] == true && old["status"]["startTime"].is_null();
     if !suspended {
-        out.immutable("spec.template", old, new);
+        out.immutable("spec.template", Some(old), new);
+    } else if without_placement(&old["spec"]["template"]) != without_placement(&new["spec"]["template"]) {
+        let now = new["spec"]["template"]["spec"].clone();
+        out.push(FieldError::invalid("spec.template.spec", now, "field is immutable"));
     }
+}
+
+/// The number of completions stays, except that an indexed job may grow and shrink together with its parallelism.
+fn completions(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    let spec = &new["spec"];
+    if spec["completionMode"] != "Indexed" {
+        out.immutable("spec.completions", old, new);
+    } else if let Some(old) = old
+        && old["spec"]["completions"] != spec["completions"]
+        && spec["completions"] != spec["parallelism"]
+    {
+        let why = "can only be modified in tandem with spec.parallelism";
+        out.push(FieldError::invalid("spec.completions", spec["completions"].clone(), why));
+    }
+}
+
+/// A pod template without labels, annotations, what says where its pods run, and what they need of a node.
+fn without_placement(template: &Value) -> Value {
+    let mut fixed = template.clone();
+    if let Some(meta) = fixed.get_mut("metadata").and_then(Value::as_object_mut) {
+        meta.remove("labels");
+        meta.remove("annotations");
+    }
+    let Some(spec) = fixed.get_mut("spec").and_then(Value::as_object_mut) else { return fixed };
+    if let Some(affinity) = spec.get_mut("affinity").and_then(Value::as_object_mut) {
+        affinity.remove("nodeAffinity");
+        if affinity.is_empty() {
+            spec.remove("affinity");
+        }
+    }
+    for field in ["nodeSelector", "tolerations", "schedulingGates"] {
+        spec.remove(field);
+    }
+    for list in ["containers", "initContainers"] {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            container.as_object_mut().map(|container| container.remove("resources"));
+        }
+    }
+    fixed
 }
 
 pub(super) fn cron_job(new: &Value, out: &mut Errors) {

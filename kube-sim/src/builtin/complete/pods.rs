@@ -31,6 +31,9 @@ fn pod_spec(spec: &mut Value) {
     put_text(spec, "restartPolicy", "Always");
     put_text(spec, "dnsPolicy", "ClusterFirst");
     put(spec, "terminationGracePeriodSeconds", 30);
+    if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|seconds| seconds < 0) {
+        spec["terminationGracePeriodSeconds"] = 1.into();
+    }
     put(spec, "securityContext", Map::new());
     put_text(spec, "schedulerName", "default-scheduler");
     service_account(spec);

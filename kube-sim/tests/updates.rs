@@ -1,0 +1,178 @@
+//! Fields that an update must not change, and what a status update may.
+
+mod common;
+
+use common::{PODS, delete, get, merge, pod, post};
+use kube_sim::Sim;
+use serde_json::{Value, json};
+
+const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
+const SERVICES: &str = "/api/v1/namespaces/default/services";
+const TEMPLATE: &str = r#"{"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}"#;
+
+fn job(name: &str, spec: Value) -> Value {
+    let mut job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec});
+    job["spec"]["template"] = serde_json::from_str(TEMPLATE).unwrap();
+    job
+}
+
+/// A merge patch that has to be refused with 422 and these words.
+async fn refused(sim: &Sim, path: &str, patch: Value, words: &str) {
+    let shown = patch.to_string();
+    let message = merge(sim, path, patch).await.fails(422, "Invalid");
+    assert!(message.contains(words), "{shown}: {message}");
+}
+
+const MUTABLE: &str = "spec: Forbidden: pod updates may not change fields other than";
+
+#[tokio::test]
+async fn a_pod_keeps_its_node_its_grace_and_its_containers() {
+    let sim = Sim::new();
+    let mut placed = pod("placed");
+    placed["spec"]["nodeName"] = "n".into();
+    post(&sim, PODS, placed).await.ok();
+    post(&sim, PODS, pod("free")).await.ok();
+    for name in ["free", "placed"] {
+        let path = format!("{PODS}/{name}");
+        for spec in [
+            json!({"nodeName": "other"}),
+            json!({"terminationGracePeriodSeconds": 5}),
+            json!({"terminationGracePeriodSeconds": 1}),
+            json!({"hostname": "x"}),
+            json!({"nodeSelector": {"a": "b"}}),
+            json!({"containers": [{"name": "main", "image": "nginx", "env": [{"name": "A", "value": "b"}]}]}),
+        ] {
+            refused(&sim, &path, json!({"spec": spec}), MUTABLE).await;
+        }
+        let more = json!([{"name": "main", "image": "nginx"}, {"name": "more", "image": "nginx"}]);
+        let words = "spec.containers: Forbidden: pod updates may not add or remove containers";
+        refused(&sim, &path, json!({"spec": {"containers": more}}), words).await;
+        let words = "spec.initContainers: Forbidden: pod updates may not add or remove containers";
+        let first = json!([{"name": "first", "image": "nginx"}]);
+        refused(&sim, &path, json!({"spec": {"initContainers": first}}), words).await;
+    }
+    let mut hasty = pod("hasty");
+    hasty["spec"]["terminationGracePeriodSeconds"] = json!(-1);
+    assert_eq!(post(&sim, PODS, hasty).await.ok()["spec"]["terminationGracePeriodSeconds"], 1);
+    let path = format!("{PODS}/free");
+    let image = json!({"spec": {"containers": [{"name": "main", "image": "other"}]}});
+    merge(&sim, &path, image).await.ok();
+    let bind = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "free"}, "target": {"kind": "Node", "name": "n"}});
+    post(&sim, &format!("{path}/binding"), bind).await.ok();
+    assert_eq!(get(&sim, &path).await.ok()["spec"]["nodeName"], "n");
+}
+
+#[tokio::test]
+async fn the_deadline_of_a_pod_only_gets_shorter() {
+    let sim = Sim::new();
+    post(&sim, PODS, pod("a")).await.ok();
+    let path = format!("{PODS}/a");
+    let deadline = |seconds: Value| json!({"spec": {"activeDeadlineSeconds": seconds}});
+    merge(&sim, &path, deadline(json!(100))).await.ok();
+    let field = "spec.activeDeadlineSeconds: Invalid value: ";
+    let longer = format!("{field}200: must be less than or equal to previous value");
+    refused(&sim, &path, deadline(json!(200)), &longer).await;
+    merge(&sim, &path, deadline(json!(50))).await.ok();
+    let none = format!("{field}null: must not update from a positive integer to nil value");
+    refused(&sim, &path, deadline(Value::Null), &none).await;
+}
+
+#[tokio::test]
+async fn a_pod_gets_tolerations_and_loses_scheduling_gates() {
+    let sim = Sim::new();
+    let mut gated = pod("a");
+    gated["spec"]["schedulingGates"] = json!([{"name": "a.b/x"}]);
+    gated["spec"]["tolerations"] = json!([{"key": "a", "operator": "Exists"}]);
+    post(&sim, PODS, gated).await.ok();
+    let path = format!("{PODS}/a");
+    let words =
+        "spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds";
+    refused(&sim, &path, json!({"spec": {"tolerations": []}}), words).await;
+    let mut more = get(&sim, &path).await.ok()["spec"]["tolerations"].clone();
+    more.as_array_mut().unwrap().push(json!({"key": "b", "operator": "Exists"}));
+    merge(&sim, &path, json!({"spec": {"tolerations": more}})).await.ok();
+    let words = "spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'a.b/y'";
+    refused(&sim, &path, json!({"spec": {"schedulingGates": [{"name": "a.b/y"}]}}), words).await;
+    merge(&sim, &path, json!({"spec": {"schedulingGates": []}})).await.ok();
+}
+
+#[tokio::test]
+async fn a_job_keeps_its_template_and_what_counts_its_pods() {
+    let sim = Sim::new();
+    post(&sim, JOBS, job("a", json!({}))).await.ok();
+    let path = format!("{JOBS}/a");
+    let image = json!({"spec": {"containers": [{"name": "c", "image": "j"}]}});
+    refused(&sim, &path, json!({"spec": {"template": image}}), "field is immutable").await;
+    let labels = json!({"metadata": {"labels": {"x": "y"}}});
+    refused(&sim, &path, json!({"spec": {"template": labels}}), "field is immutable").await;
+    for (field, value) in [
+        ("completions", json!(5)),
+        ("completionMode", json!("Indexed")),
+        ("managedBy", json!("a.b/c")),
+        ("successPolicy", json!({"rules": [{"succeededCount": 1}]})),
+    ] {
+        let words = format!("spec.{field}: Invalid value: {value}: field is immutable");
+        refused(&sim, &path, json!({"spec": {(field): value}}), &words).await;
+    }
+    merge(&sim, &path, json!({"spec": {"parallelism": 5, "backoffLimit": 5}})).await.ok();
+}
+
+#[tokio::test]
+async fn a_suspended_job_may_be_told_where_its_pods_run() {
+    let sim = Sim::new();
+    let spec = json!({"suspend": true, "completions": 3, "completionMode": "Indexed"});
+    post(&sim, JOBS, job("a", spec)).await.ok();
+    let path = format!("{JOBS}/a");
+    for template in [
+        json!({"spec": {"nodeSelector": {"a": "b"}}}),
+        json!({"spec": {"tolerations": [{"key": "a", "operator": "Exists"}]}}),
+        json!({"metadata": {"labels": {"x": "y"}}}),
+        json!({"spec": {"schedulingGates": [{"name": "a.b/c"}]}}),
+        json!({"spec": {"affinity": {"nodeAffinity": {}}}}),
+    ] {
+        merge(&sim, &path, json!({"spec": {"template": template}})).await.ok();
+    }
+    let image = json!({"spec": {"containers": [{"name": "c", "image": "j"}]}});
+    let apart = json!({"spec": {"affinity": {"podAntiAffinity": {}}}});
+    for template in [image, apart] {
+        refused(&sim, &path, json!({"spec": {"template": template}}), "field is immutable").await;
+    }
+    let words = "spec.completions: Invalid value: 5: can only be modified in tandem with spec.parallelism";
+    refused(&sim, &path, json!({"spec": {"completions": 5}}), words).await;
+    merge(&sim, &path, json!({"spec": {"completions": 5, "parallelism": 5}})).await.ok();
+}
+
+#[tokio::test]
+async fn a_service_keeps_its_address() {
+    let sim = Sim::new();
+    let service = |name: &str, spec: Value| {
+        let mut service =
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec});
+        service["spec"]["ports"] = json!([{"port": 80}]);
+        service
+    };
+    post(&sim, SERVICES, service("a", json!({}))).await.ok();
+    post(&sim, SERVICES, service("headless", json!({"clusterIP": "None"}))).await.ok();
+    for name in ["a", "headless"] {
+        let path = format!("{SERVICES}/{name}");
+        let words = "spec.clusterIPs[0]: Invalid value: [\"10.0.0.77\"]: may not change once set";
+        refused(&sim, &path, json!({"spec": {"clusterIP": "10.0.0.77"}}), words).await;
+        let both = json!({"clusterIP": "10.0.0.77", "clusterIPs": ["10.0.0.77"]});
+        refused(&sim, &path, json!({"spec": both}), words).await;
+        let words = "spec.clusterIPs: Invalid value: [\"10.0.0.78\"]: first value must match `clusterIP`";
+        refused(&sim, &path, json!({"spec": {"clusterIPs": ["10.0.0.78"]}}), words).await;
+        let before = get(&sim, &path).await.ok();
+        for kept in [
+            json!({"clusterIP": ""}),
+            json!({"clusterIP": null}),
+            json!({"clusterIPs": null}),
+            json!({"clusterIP": "", "clusterIPs": null}),
+        ] {
+            assert_eq!(merge(&sim, &path, json!({"spec": kept})).await.ok(), before);
+        }
+    }
+    let external =
+        json!({"type": "ExternalName", "externalName": "a.b", "clusterIP": "", "clusterIPs": null});
+    merge(&sim, &format!("{SERVICES}/a"), json!({"spec": external})).await.ok();
+    delete(&sim, &format!("{SERVICES}/a")).await.ok();
+}
