@@ -176,3 +176,32 @@ async fn a_service_keeps_its_address() {
     merge(&sim, &format!("{SERVICES}/a"), json!({"spec": external})).await.ok();
     delete(&sim, &format!("{SERVICES}/a")).await.ok();
 }
+
+#[tokio::test]
+async fn a_status_update_changes_labels_except_those_of_a_deployment() {
+    let sim = Sim::new();
+    let selected = json!({"selector": {"matchLabels": {"a": "b"}}, "template": {
+        "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]},
+    }});
+    let mut stateful = selected.clone();
+    stateful["serviceName"] = "s".into();
+    let pods: Value = serde_json::from_str(TEMPLATE).unwrap();
+    let cron = json!({"schedule": "* * * * *", "jobTemplate": {"spec": {"template": pods}}});
+    for (group, kind, plural, spec, changes) in [
+        ("apps", "Deployment", "deployments", selected.clone(), false),
+        ("apps", "ReplicaSet", "replicasets", selected.clone(), true),
+        ("apps", "DaemonSet", "daemonsets", selected, true),
+        ("apps", "StatefulSet", "statefulsets", stateful, true),
+        ("batch", "Job", "jobs", json!({"template": pods}), true),
+        ("batch", "CronJob", "cronjobs", cron, true),
+    ] {
+        let object = json!({"apiVersion": format!("{group}/v1"), "kind": kind, "metadata": {"name": "a"}, "spec": spec});
+        let path = format!("/apis/{group}/v1/namespaces/default/{plural}");
+        post(&sim, &path, object).await.ok();
+        let meta = json!({"labels": {"new": "x"}, "annotations": {"new": "x"}});
+        let patched = merge(&sim, &format!("{path}/a/status"), json!({"metadata": meta})).await.ok();
+        let meta = &patched["metadata"];
+        assert_eq!(meta["labels"]["new"] == "x", changes, "{kind}");
+        assert_eq!(meta["annotations"]["new"], "x", "{kind}");
+    }
+}

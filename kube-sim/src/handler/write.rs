@@ -445,7 +445,7 @@ fn keep_all_but_status(resource: &Resource, old: &Value, new: &mut Value) {
     } else {
         &["managedFields", "annotations", "finalizers", "labels"]
     };
-    let labels_stay = matches!(resource.group.as_str(), "apps" | "batch");
+    let labels_stay = resource.group == "apps" && resource.kind == "Deployment";
     for field in fields.iter().filter(|f| !(labels_stay && **f == "labels")) {
         if let (Some(from), Some(to)) = (new.get("metadata"), kept.get_mut("metadata")) {
             copy_field(from, to, field);
