@@ -2,6 +2,8 @@
 
 mod common;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use common::{MAPS, PODS, call, config_map, delete, get, merge, pod, post, put};
 use http::Method;
 use kube_sim::Sim;
@@ -332,4 +334,68 @@ async fn a_create_with_a_resource_version_is_refused_only_where_the_storage_comp
     let stored = get(&sim, &format!("{MAPS}/b")).await.ok();
     assert_ne!(stored["metadata"]["resourceVersion"], "abc");
     assert_eq!(post(&sim, MAPS, versioned("d", "5")).await.code, 500);
+}
+
+#[tokio::test]
+async fn config_maps_and_secrets_hold_up_to_a_mebibyte() {
+    const LIMIT: usize = 1 << 20;
+    let sim = Sim::new();
+    let encoded = |length: usize| STANDARD.encode("a".repeat(length));
+    let half = LIMIT / 2;
+    for (kind, plural, words, fits, data) in [
+        ("ConfigMap", "configmaps", "[]", true, json!({"data": {"k": "a".repeat(LIMIT)}})),
+        ("ConfigMap", "configmaps", "[]", false, json!({"data": {"k": "a".repeat(LIMIT + 1)}})),
+        ("ConfigMap", "configmaps", "[]", true, json!({"binaryData": {"k": encoded(LIMIT)}})),
+        ("ConfigMap", "configmaps", "[]", false, json!({"binaryData": {"k": encoded(LIMIT + 1)}})),
+        (
+            "ConfigMap",
+            "configmaps",
+            "[]",
+            false,
+            json!({"data": {"k": "a".repeat(half)}, "binaryData": {"l": encoded(half + 1)}}),
+        ),
+        ("Secret", "secrets", "data", true, json!({"data": {"k": encoded(LIMIT)}})),
+        ("Secret", "secrets", "data", false, json!({"data": {"k": encoded(half), "l": encoded(half + 1)}})),
+        ("Secret", "secrets", "data", false, json!({"stringData": {"k": "a".repeat(LIMIT + 1)}})),
+    ] {
+        let mut object = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "big"}});
+        object.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
+        let path = format!("/api/v1/namespaces/default/{plural}?dryRun=All");
+        let answer = post(&sim, &path, object).await;
+        if fits {
+            answer.ok();
+        } else {
+            let message = answer.fails(422, "Invalid");
+            let end = format!("is invalid: {words}: Too long: may not be more than 1048576 bytes");
+            assert!(message.ends_with(&end), "{message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_custom_resource_has_to_fit_into_one_request_of_the_storage() {
+    let sim = Sim::new();
+    let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": any}});
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "bigs.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "bigs", "kind": "Big"}, "versions": [version]},
+    });
+    sim.create(&definition).unwrap();
+    let path = "/apis/example.com/v1/namespaces/default/bigs";
+    let big = |name: &str, length: usize| json!({"apiVersion": "example.com/v1", "kind": "Big", "metadata": {"name": name}, "x": "a".repeat(length)});
+    post(&sim, path, big("a", 1_570_000)).await.ok();
+    let message = post(&sim, path, big("b", 1_573_000)).await.fails(500, "");
+    assert_eq!(message, "etcdserver: request is too large");
+    let message = post(&sim, path, big("b", 2 << 20)).await.fails(500, "");
+    assert!(
+        message.starts_with(
+            "rpc error: code = ResourceExhausted desc = trying to send message larger than max ("
+        )
+    );
+    assert!(message.ends_with(" vs. 2097152)"), "{message}");
+    // An update is bound by the same limits, and a refused one changes nothing.
+    merge(&sim, &format!("{path}/a"), json!({"y": "a".repeat(3000)})).await.fails(500, "");
+    assert_eq!(get(&sim, &format!("{path}/a")).await.ok().get("y"), None);
 }

@@ -27,6 +27,12 @@ pub(crate) type Place = (Arc<str>, Arc<str>);
 /// Bytes of JSON text that the live objects may take, like the space quota of etcd.
 pub(crate) const SPACE_QUOTA: usize = 2 << 30;
 
+/// Bytes that etcd takes in one request.
+const REQUEST_LIMIT: usize = 3 << 19;
+
+/// Bytes that the API server's client of etcd sends in one message.
+const MESSAGE_LIMIT: usize = 2 << 20;
+
 /// The whole state behind a simulation's lock.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -100,7 +106,7 @@ impl State {
     /// Writes an object under the next version.
     ///
     /// # Errors
-    /// When the space quota would be passed.
+    /// When the space quota would be passed, or the object does not fit into one request of etcd.
     pub(crate) fn commit(
         &mut self,
         resource: &Resource,
@@ -111,6 +117,7 @@ impl State {
         value["metadata"]["resourceVersion"] = version.to_string().into();
         let fields = resource.fields.iter().map(|f| f.read(&value)).collect();
         let object = Arc::new(Stored::new(key, version, fields, value));
+        check_size(resource, &object)?;
         let before = self.get(&resource.storage, &object.key).cloned();
         let bytes = self.bytes + object.len() - before.as_ref().map_or(0, |o| o.len());
         if bytes > SPACE_QUOTA {
@@ -223,4 +230,25 @@ impl State {
             }
         }
     }
+}
+
+/// Custom resources are stored as the JSON that they are held as here. Built-in kinds are stored as Protocol Buffers, whose
+/// size is not known here: the limits of their validation are the ones that clients meet.
+fn check_size(resource: &Resource, object: &Stored) -> Result<(), SimError> {
+    if resource.custom().is_none() {
+        return Ok(());
+    }
+    // A request names the key three times, and the object its type.
+    let key = "/registry//".len() + resource.storage.len() + object.key.len();
+    let size = object.len() + resource.api_version.len() + resource.kind.len() + 3 * key;
+    let why = if size >= MESSAGE_LIMIT {
+        format!(
+            "rpc error: code = ResourceExhausted desc = trying to send message larger than max ({size} vs. {MESSAGE_LIMIT})"
+        )
+    } else if size >= REQUEST_LIMIT {
+        "etcdserver: request is too large".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(SimError::new(http::StatusCode::INTERNAL_SERVER_ERROR, "", why))
 }

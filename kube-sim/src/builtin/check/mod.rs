@@ -75,6 +75,14 @@ impl Errors {
         }
     }
 
+    /// The size of what a config map or a secret holds.
+    fn at_most(&mut self, path: &str, size: usize) {
+        const LIMIT: usize = 1 << 20;
+        if size > LIMIT {
+            self.push(FieldError::too_long(path, LIMIT as u64));
+        }
+    }
+
     /// A field that an update must not change.
     fn immutable(&mut self, field: &str, old: Option<&Value>, new: &Value) {
         let pointer = format!("/{}", field.replace('.', "/"));

@@ -54,11 +54,25 @@ pub(super) fn config_map(old: Option<&Value>, new: &Value, out: &mut Errors) {
             out.push(FieldError::invalid(format!("data[{key}]"), key.as_str(), why));
         }
     }
+    let texts = sizes(&new["data"], str::len);
+    // The path of the whole object is printed like this.
+    out.at_most("[]", texts + sizes(&new["binaryData"], decoded_len));
     stays(old, new, &["data", "binaryData"], out);
+}
+
+/// Bytes that the values of a map take.
+fn sizes(data: &Value, of: impl Fn(&str) -> usize) -> usize {
+    data.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str()).map(of).sum()
+}
+
+/// Bytes that a text in Base64 stands for.
+fn decoded_len(text: &str) -> usize {
+    text.trim_end_matches('=').len() * 3 / 4
 }
 
 pub(super) fn secret(old: Option<&Value>, new: &Value, out: &mut Errors) {
     keys("data", &new["data"], out);
+    out.at_most("data", sizes(&new["data"], decoded_len));
     let needed: &[&str] = match text(new, "type") {
         "kubernetes.io/tls" => &["tls.crt", "tls.key"],
         "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
