@@ -266,7 +266,7 @@ async fn a_watch_that_fails_the_same_way_each_time_leads_to_lists_that_show_new_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_is_cut_after_a_long_silence_resumes_after_the_shortest_wait() {
+async fn a_watch_that_is_cut_after_a_long_silence_resumes_without_a_wait() {
     // The first bookmark of each watch breaks, so that nothing whole ever comes.
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(50)).build();
     sim.faults().add(Rule::new(Action::CutAfterBytes(10)).verb("watch"));
@@ -275,7 +275,7 @@ async fn a_watch_that_is_cut_after_a_long_silence_resumes_after_the_shortest_wai
     let start = Instant::now();
     expect(&mut items, &["!watch"; 10]).await;
     let waited = start.elapsed().saturating_sub(Duration::from_secs(10 * 50));
-    assert!(waited <= Duration::from_millis(9 * 1600 + 100), "{waited:?}");
+    assert!(waited <= Duration::from_millis(100), "{waited:?}");
     assert_eq!((count(&sim, "list"), count(&sim, "watch")), (1, 10));
 }
 

@@ -5,7 +5,7 @@
 use super::config::{Config, InitialListStrategy, ListSemantic};
 use super::events::{Events, STALL};
 use super::screen::{Screen, Screens};
-use super::step::{Abilities, Ending, Failure, Input, Output, Page, Past, Phase, Request, State, Then, step};
+use super::step::{Abilities, Failure, Input, Output, Page, Past, Phase, Request, State, Then, step};
 use super::{Backoff, Error, Event, ExponentialBackoff, Result};
 use futures::{Stream, future::BoxFuture};
 use kube_client::api::{EventStream, ListStream};
@@ -170,34 +170,18 @@ impl<K> Driver<K> {
 impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
     /// Hands `input` to `step` and does what it says; what there is to tell the user about the object that it is about.
     fn advance(&mut self, input: Input) -> Option<Result<Event<()>>> {
-        // Proof of health, whatever it says. The present state is none: fetching it over and over may be the trouble.
-        let watching = matches!(self.state, State::Watching { .. });
-        let healthy = watching
-            && matches!(
-                input,
-                Input::Changed(_) | Input::Gone(_) | Input::Bookmark(_) | Input::Ended(Ending::Worked)
-            );
-        // A long silence is proof of health as well, and what ends it cannot come often.
-        let silent = match (&input, &self.io) {
-            (Input::Failed(phase, _), _) => *phase == Phase::Healthy,
-            (Input::Error(_), Io::Open(Body::Events(events))) => events.is_healthy(),
-            _ => false,
-        };
-        if watching && silent {
-            self.backoff.reset();
-        }
         self.ended = matches!(input, Input::Ended(_));
         // A server may know better than any backoff how long it needs.
         let asked = match &input {
             Input::Failed(_, error) => error.retry_after(),
-            Input::Error(status) => status.retry_after(),
+            Input::Error(_, status) => status.retry_after(),
             _ => None,
         };
         let state = std::mem::replace(&mut self.state, State::Start { past: Past::NONE });
         self.abilities.refused = self.refused_at.map(|at| at.elapsed());
-        let (state, Output { event, then }) = step(self.abilities, state, input);
+        let (state, Output { event, then, healthy }) = step(self.abilities, state, input);
         self.state = state;
-        if healthy && matches!(self.state, State::Watching { .. }) {
+        if healthy {
             self.backoff.reset();
         }
         match then {
@@ -384,6 +368,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                     None => page_done(page),
                 },
                 Io::Open(Body::Events(events)) => match Pin::new(&mut events.stream).poll_next(cx) {
+                    Poll::Ready(Some(Ok(WatchEvent::Error(status)))) => Input::Error(events.phase(), status),
                     Poll::Ready(Some(Ok(event))) => {
                         events.note(&event);
                         let said = change(&event).and_then(|input| this.advance(input));
@@ -395,12 +380,12 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                                 return Poll::Ready(Some(said.map(|event| event.map(|()| object))));
                             }
                             WatchEvent::Bookmark(bookmark) => Input::Bookmark(bookmark),
-                            WatchEvent::Error(status) => Input::Error(status),
+                            WatchEvent::Error(status) => Input::Error(Phase::Open, status),
                         }
                     }
                     Poll::Ready(Some(Err(error))) => {
                         events.note_error(&error);
-                        let phase = events.phase(&error);
+                        let phase = events.phase_until(&error);
                         broken(error, phase, &this.screens)
                     }
                     Poll::Ready(None) => events.ended(),

@@ -88,14 +88,13 @@ impl<K> Events<K> {
     }
 
     /// Whether it has been open for so long that silence does not speak against it.
-    pub(super) fn is_healthy(&self) -> bool {
-        self.since.elapsed() >= HEALTHY
+    pub(super) fn phase(&self) -> Phase {
+        if self.since.elapsed() >= HEALTHY { Phase::Healthy } else { Phase::Open }
     }
 
     /// How healthy it was until `error`. A server that has to be given up was not, however long that took.
-    pub(super) fn phase(&self, error: &ClientError) -> Phase {
-        let timed_out = matches!(error, ClientError::Timeout { .. });
-        if self.is_healthy() && !timed_out { Phase::Healthy } else { Phase::Open }
+    pub(super) fn phase_until(&self, error: &ClientError) -> Phase {
+        if matches!(error, ClientError::Timeout { .. }) { Phase::Open } else { self.phase() }
     }
 
     /// Waits until the server has been silent for too long.

@@ -118,7 +118,7 @@ pub(super) enum Input {
     /// Nothing has happened up to a version.
     Bookmark(Bookmark),
     /// The server ends a watch with an error.
-    Error(Box<Status>),
+    Error(Phase, Box<Status>),
     /// An object of a list or a watch does not decode.
     Undecodable(Box<UndecodableObject>),
     /// The request could not be opened, or its body broke.
@@ -172,6 +172,8 @@ pub(super) struct Output {
     /// About the object that the input was about.
     pub(super) event: Option<Result<Event<()>, Failure>>,
     pub(super) then: Then,
+    /// Whether a watch has shown that the server is healthy, so that the waits after failures start over.
+    pub(super) healthy: bool,
 }
 
 /// What to do next.
@@ -211,6 +213,24 @@ pub(super) enum Failure {
 
 /// The next state, and what follows from the input.
 pub(super) fn step(abilities: Abilities, state: State, input: Input) -> (State, Output) {
+    let watching = matches!(state, State::Watching { .. });
+    let (lived, works) = (watching && lived(&input), watching && works(&input));
+    let (state, output) = decide(abilities, state, input);
+    let healthy = lived || works && matches!(state, State::Watching { .. });
+    (state, Output { healthy, ..output })
+}
+
+/// Whether the watch was open for so long that what ends it cannot come often.
+fn lived(input: &Input) -> bool {
+    matches!(input, Input::Failed(Phase::Healthy, _) | Input::Error(Phase::Healthy, _))
+}
+
+/// Whether an input of an open watch shows that it works, unless it leads to a relist: that may repeat.
+fn works(input: &Input) -> bool {
+    matches!(input, Input::Changed(_) | Input::Gone(_) | Input::Bookmark(_) | Input::Ended(Ending::Worked))
+}
+
+fn decide(abilities: Abilities, state: State, input: Input) -> (State, Output) {
     match (state, input) {
         (state, Input::Ready) => ready(abilities, state),
         (state, Input::Undecodable(object)) => undecodable(state, object),
@@ -277,7 +297,7 @@ fn listing(page: Page, past: Past, input: Input) -> (State, Output) {
         Input::Changed(_)
         | Input::Gone(_)
         | Input::Bookmark(_)
-        | Input::Error(_)
+        | Input::Error(..)
         | Input::Ended(_)
         | Input::Stalled
         | Input::Ready
@@ -300,10 +320,10 @@ fn streaming(past: Past, input: Input) -> (State, Output) {
             (State::Watching { version, proven, cuts: 0 }, said(Event::InitDone, Then::Read))
         }
         Input::Bookmark(_) => (State::Streaming { past }, quiet(Then::Read)),
-        Input::Error(status) if refuses_streaming(&status) => {
+        Input::Error(_, status) if refuses_streaming(&status) => {
             (State::Start { past: past.with(Progress::Fresh) }, quiet(Then::GiveUpStreaming))
         }
-        Input::Error(status) => (interrupted(past), failed(Failure::WatchStatus(status))),
+        Input::Error(_, status) => (interrupted(past), failed(Failure::WatchStatus(status))),
         Input::Failed(Phase::Opening, error) if error.status().is_some_and(refuses_streaming) => {
             (State::Start { past: past.with(Progress::Fresh) }, quiet(Then::GiveUpStreaming))
         }
@@ -345,15 +365,20 @@ fn watching(version: String, proven: bool, cuts: u8, input: Input) -> (State, Ou
         Input::Bookmark(bookmark) => {
             (advanced(version, Some(bookmark.metadata.resource_version)), quiet(Then::Read))
         }
-        Input::Error(status) => {
+        Input::Error(_, status) => {
             let verdict = verdict_of_status(&status);
             after_failure(State::Watching { version, proven, cuts }, verdict, Failure::WatchStatus(status))
         }
         Input::Failed(phase, error) => {
             let verdict = verdict_of_error(&error);
-            let cuts = if phase == Phase::Healthy { 0 } else { cuts };
             let failure =
                 if phase == Phase::Opening { Failure::WatchStart(error) } else { Failure::Watch(error) };
+            // Load balancers do this to silent watches. As in client-go, the next one is opened without a wait; it has to be
+            // open for as long before that happens again.
+            if phase == Phase::Healthy && verdict == Verdict::Cut {
+                let output = Output { then: Then::Next, ..failed(failure) };
+                return (State::Watching { version, proven, cuts: 0 }, output);
+            }
             after_failure(State::Watching { version, proven, cuts }, verdict, failure)
         }
         Input::Ended(Ending::Brief) => {
@@ -418,7 +443,7 @@ fn undecodable(state: State, object: Box<UndecodableObject>) -> (State, Output) 
         }
         (state, _) => state,
     };
-    (state, Output { event: Some(Err(Failure::Object(object))), then: Then::Read })
+    (state, Output { event: Some(Err(Failure::Object(object))), then: Then::Read, healthy: false })
 }
 
 fn advanced(version: String, seen: Option<String>) -> State {
@@ -443,15 +468,15 @@ fn is_older(version: &str, than: &str) -> bool {
 }
 
 fn said(event: Event<()>, then: Then) -> Output {
-    Output { event: Some(Ok(event)), then }
+    Output { event: Some(Ok(event)), then, healthy: false }
 }
 
 fn quiet(then: Then) -> Output {
-    Output { event: None, then }
+    Output { event: None, then, healthy: false }
 }
 
 fn failed(failure: Failure) -> Output {
-    Output { event: Some(Err(failure)), then: Then::Wait }
+    Output { event: Some(Err(failure)), then: Then::Wait, healthy: false }
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ fn not_json() -> ClientError {
 }
 
 fn in_stream(code: u16, why: &str) -> Input {
-    Input::Error(status(code, why).boxed())
+    Input::Error(Phase::Open, status(code, why).boxed())
 }
 
 fn page(token: Option<&str>, version: Option<&str>) -> Input {
@@ -287,7 +287,7 @@ fn a_healthy_watch_resets_the_count_of_failed_connections() {
         || (changed("5"), "+ read"),
         || (bookmark("5", false), "read"),
         || (Input::Ended(Ending::Worked), "next"),
-        || (transport(Phase::Healthy, TransportKind::Broken), "! wait"),
+        || (transport(Phase::Healthy, TransportKind::Broken), "! next"),
     ];
     for healthy in health {
         let mut script = Vec::new();
@@ -297,6 +297,47 @@ fn a_healthy_watch_resets_the_count_of_failed_connections() {
         }
         check_watching(script);
     }
+}
+
+#[test]
+fn a_watch_that_is_cut_after_a_long_time_resumes_without_a_wait_and_one_that_is_cut_soon_waits() {
+    let cut = |phase| transport(phase, TransportKind::Broken);
+    let healthy = Input::Failed(Phase::Healthy, not_json());
+    check_watching(vec![
+        (cut(Phase::Healthy), "! next"),
+        (Input::Ready, "watch 5"),
+        (cut(Phase::Healthy), "! next"),
+        (Input::Ready, "watch 5"),
+        (cut(Phase::Open), "! wait"),
+        (Input::Ready, "watch 5"),
+        (cut(Phase::Opening), "! wait"),
+        (Input::Ready, "watch 5"),
+        // It may fail in the same way after each list.
+        (healthy, "! wait"),
+        (Input::Ready, "[ list first"),
+    ]);
+}
+
+#[test]
+fn the_waits_start_over_after_health_and_not_after_a_list() {
+    let after = |state: &State, input| step(LISTS, state.clone(), input).1.healthy;
+    let watching = State::Watching { version: "5".into(), proven: true, cuts: 0 };
+    assert!(
+        after(&watching, changed("6"))
+            && after(&watching, gone("6"))
+            && after(&watching, bookmark("6", false))
+    );
+    assert!(
+        after(&watching, Input::Ended(Ending::Worked)) && !after(&watching, Input::Ended(Ending::AfterState))
+    );
+    assert!(after(&watching, transport(Phase::Healthy, TransportKind::Broken)));
+    assert!(after(&watching, Input::Error(Phase::Healthy, status(500, reason::INTERNAL_ERROR).boxed())));
+    assert!(!after(&watching, bookmark("4", false)), "each list may lead to it");
+    assert!(!after(&watching, in_stream(500, reason::INTERNAL_ERROR)));
+    let listing = State::Listing { page: Page::default(), past: Past::NONE };
+    assert!(!after(&listing, Input::Item) && !after(&listing, page(None, Some("5"))));
+    let streaming = State::Streaming { past: Past::NONE };
+    assert!(!after(&streaming, changed("6")) && !after(&streaming, bookmark("6", true)));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod auth;
 mod conflict;
 mod controller;
 mod crd;
+mod cuts;
 mod disruption;
 mod examples;
 mod finalizers;
@@ -37,6 +38,7 @@ pub(super) const ALL: &[Suite] = &[
     schemas::SUITE,
     objects::SUITE,
     streams::SUITE,
+    cuts::SUITE,
     controller::SUITE,
     auth::SUITE,
     workloads::SUITE,
