@@ -1,7 +1,7 @@
 //! `Items`: reads a body, splits it, and decodes its pieces in order. What lists and watches share.
 
 use super::pipeline::Pipeline;
-use super::screen::{Screen, Verdict};
+use super::screen::{Decoding, Screen, Verdict};
 use crate::client::Body;
 use crate::wire::{Split, WireError};
 use crate::{Error, Result};
@@ -33,6 +33,8 @@ fn overdue<T: Send + 'static>(hurry: Option<Instant>, pipeline: &Pipeline<T>) ->
 enum Taken {
     Kept,
     Dropped,
+    /// It is looked at again when another piece has come out.
+    Held,
 }
 
 /// The pieces of a body, decoded.
@@ -50,6 +52,10 @@ pub(super) struct Items<S: Split, T> {
     patience: u8,
     /// Decides which pieces are decoded.
     screen: Option<Screen<T>>,
+    /// What of the pieces that a screen let pass has not come out yet.
+    decoding: Decoding,
+    /// The piece that the screen could not decide about.
+    held: Option<Bytes>,
     /// Tells the version of what was dropped.
     tell: Option<fn(String) -> T>,
     /// That version, until it is told.
@@ -78,6 +84,8 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
             hurry: None,
             patience: 0,
             screen: None,
+            decoding: Decoding::default(),
+            held: None,
             tell: None,
             dropped: None,
             kind: kind.to_owned(),
@@ -104,6 +112,9 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
             self.pipeline.flush();
             next = self.pipeline.poll_next(cx);
         }
+        if self.screen.is_some() && matches!(next, Poll::Ready(Some(_))) {
+            self.decoding.end();
+        }
         match next {
             Poll::Ready(Some(Ok(item))) => Poll::Ready(Some(Ok(item))),
             Poll::Ready(Some(Err(WireError::Object(object)))) => {
@@ -125,6 +136,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         self.splitter = None;
         self.body = Body::empty();
         self.error = None;
+        self.held = None;
         self.pipeline.clear();
     }
 
@@ -135,13 +147,23 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
 
     /// Reads and splits as much as there is room and text for, and has it decoded.
     pub(super) fn fill(&mut self, cx: &mut Context<'_>) {
+        if let Some(piece) = self.held.take()
+            && self.take(piece) == Taken::Held
+        {
+            return;
+        }
         let mut dropped = 0;
         while let Some(splitter) = &mut self.splitter
             && (self.pipeline.has_room() || overdue(self.hurry, &self.pipeline))
         {
             match splitter.next() {
                 Some(Ok(piece)) => {
-                    dropped += usize::from(self.take(piece) == Taken::Dropped);
+                    match self.take(piece) {
+                        Taken::Kept => {}
+                        Taken::Dropped => dropped += 1,
+                        // Whoever polls gets what it waits for first.
+                        Taken::Held => return,
+                    }
                     // Others want to run, too.
                     if dropped == DROPPED_AT_ONCE {
                         self.tell_dropped();
@@ -173,18 +195,28 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
 
     /// Has a piece decoded, unless the screen says otherwise.
     fn take(&mut self, piece: Bytes) -> Taken {
-        match self.screen.as_mut().map(|screen| screen(&piece)) {
-            None | Some(Verdict::Decode) => {
+        let Some(screen) = &mut self.screen else {
+            self.pipeline.push(piece);
+            return Taken::Kept;
+        };
+        match screen(&piece, &self.decoding) {
+            Verdict::Decode(key) => {
                 self.tell_dropped();
+                self.decoding.begin(key);
                 self.pipeline.push(piece);
             }
-            Some(Verdict::Ready(value)) => {
+            Verdict::Ready(value) => {
                 self.tell_dropped();
+                self.decoding.begin(None);
                 self.pipeline.push_value(*value);
             }
-            Some(Verdict::Drop(version)) => {
+            Verdict::Drop(version) => {
                 self.dropped = version.or(self.dropped.take());
                 return Taken::Dropped;
+            }
+            Verdict::Later => {
+                self.held = Some(piece);
+                return Taken::Held;
             }
         }
         Taken::Kept
@@ -194,6 +226,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         if let Some(tell) = self.tell
             && let Some(version) = self.dropped.take()
         {
+            self.decoding.begin(None);
             self.pipeline.push_value(Ok(tell(version)));
         }
     }

@@ -4,7 +4,9 @@ use super::{PartialObjectMeta, WatchEvent};
 use crate::core::{Bookmark, BookmarkMeta, ObjectOrigin, TypeMeta};
 use crate::wire::{Shape, Sight, WireError};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::BuildHasher;
 
 /// What becomes of an object whose metadata was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,14 +21,49 @@ pub enum Look {
 
 /// What becomes of a piece of a body.
 pub(super) enum Verdict<T> {
-    Decode,
+    /// It is decoded. The key of its object, if later pieces about that object have to wait for the result.
+    Decode(Option<u64>),
     /// Of an event: the version that has been seen with it.
     Drop(Option<String>),
     Ready(Box<Result<T, WireError>>),
+    /// An earlier piece about the same object has not come out of the stream yet: if it does not decode, this one is news.
+    Later,
 }
 
 /// Decides about pieces in the order in which they come.
-pub(super) type Screen<T> = Box<dyn FnMut(&[u8]) -> Verdict<T> + Send>;
+pub(super) type Screen<T> = Box<dyn FnMut(&[u8], &Decoding) -> Verdict<T> + Send>;
+
+/// The keys of the objects that are being decoded, in order; `None` for values without an object.
+#[derive(Default)]
+pub(super) struct Decoding {
+    order: VecDeque<Option<u64>>,
+    count: HashMap<u64, usize>,
+}
+
+impl Decoding {
+    pub(super) fn begin(&mut self, key: Option<u64>) {
+        self.order.push_back(key);
+        if let Some(key) = key {
+            *self.count.entry(key).or_default() += 1;
+        }
+    }
+
+    /// The first value has come out.
+    pub(super) fn end(&mut self) {
+        if let Some(Some(key)) = self.order.pop_front()
+            && let Entry::Occupied(mut count) = self.count.entry(key)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
+    fn contains(&self, key: u64) -> bool {
+        self.count.contains_key(&key)
+    }
+}
 
 /// For the items of a list.
 pub(super) fn of_items<K, T>(
@@ -36,11 +73,12 @@ pub(super) fn of_items<K, T>(
 where
     K: 'static,
 {
-    Box::new(move |text| match Shape::peek_item(text, sight) {
+    // A list has each object once.
+    Box::new(move |text, _| match Shape::peek_item(text, sight) {
         // The decoder says what is wrong with it.
-        None => Verdict::Decode,
+        None => Verdict::Decode(None),
         Some(metadata) => match look(ObjectOrigin::List, &metadata) {
-            Look::Keep => Verdict::Decode,
+            Look::Keep => Verdict::Decode(None),
             Look::Drop | Look::Gone => Verdict::Drop(None),
         },
     })
@@ -55,13 +93,18 @@ pub(super) fn of_events<K>(
 where
     K: DeserializeOwned + 'static,
 {
-    Box::new(move |line| match Shape::peek_event(line, sight) {
-        None => Verdict::Decode,
-        Some((origin, metadata)) => match look(origin, &metadata) {
-            Look::Keep => Verdict::Decode,
+    let identity = RandomState::new();
+    Box::new(move |line, decoding| {
+        let Some((origin, metadata)) = Shape::peek_event(line, sight) else { return Verdict::Decode(None) };
+        let key = identity.hash_one((&metadata.metadata.namespace, &metadata.metadata.name));
+        if decoding.contains(key) {
+            return Verdict::Later;
+        }
+        match look(origin, &metadata) {
+            Look::Keep => Verdict::Decode(Some(key)),
             Look::Drop => Verdict::Drop(metadata.metadata.resource_version),
             Look::Gone => Verdict::Ready(Box::new(gone(shape.event(line)))),
-        },
+        }
     })
 }
 

@@ -1,0 +1,294 @@
+//! A model test of the filters before decoding: after any short sequence of changes and failures, a store behind a filter
+//! holds what the server has under that filter.
+
+use futures::{StreamExt, stream};
+use kube_client::client::Body;
+use kube_client::core::{ApiResource, NotUsed, Object, Selector};
+use kube_client::{Api, Client, ResourceExt};
+use kube_runtime::watcher::{Config, Event, ExponentialBackoff, InitialListStrategy, Watcher};
+use kube_runtime::{predicates, reflector, watcher};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::{convert::Infallible, io, time::Duration};
+
+/// A value above 255 does not decode.
+#[derive(Debug, Clone, Deserialize)]
+struct Spec {
+    v: u8,
+    #[serde(default)]
+    #[expect(dead_code, reason = "it makes events so large that several threads decode them")]
+    padding: String,
+}
+
+type Thing = Object<Spec, NotUsed>;
+
+/// An object as the server has it.
+#[derive(Debug, Clone, PartialEq)]
+struct State {
+    label: char,
+    generation: u32,
+    value: u16,
+}
+
+/// How a watch ends in the middle of what it sends.
+#[derive(Debug, Clone, Copy)]
+enum Break {
+    /// A line that is no event; whole events follow it.
+    Frame,
+    Expired,
+    Connection,
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Put(&'static str, State),
+    Delete(&'static str),
+    Break(Break),
+}
+
+/// A short sequence; the last operation is the creation of `z`.
+fn sequence(random: &mut fastrand::Rng) -> Vec<Op> {
+    let mut generations = BTreeMap::new();
+    let length = random.usize(1..=9);
+    let mut ops: Vec<_> = (0..length)
+        .map(|n| {
+            let name = if random.u8(0..3) == 0 { "b" } else { "a" };
+            match random.u8(0..10) {
+                0 => Op::Delete(name),
+                1 => Op::Break(Break::Frame),
+                2 => Op::Break(Break::Expired),
+                3 => Op::Break(Break::Connection),
+                _ => {
+                    let generation = generations.entry(name).or_insert(1);
+                    *generation += u32::from(random.u8(0..3) == 0);
+                    let label = if random.u8(0..3) == 0 { 'y' } else { 'x' };
+                    let value = if random.u8(0..3) == 0 { 300 } else { n as u16 };
+                    Op::Put(name, State { label, generation: *generation, value })
+                }
+            }
+        })
+        .collect();
+    ops.push(Op::Put("z", State { label: 'x', generation: 1, value: 1 }));
+    ops
+}
+
+/// The server: what has happened is a part of the sequence, and grows with each watch up to the next break.
+struct Server {
+    ops: Vec<Op>,
+    happened: usize,
+    padding: String,
+}
+
+impl Server {
+    /// The state after so many operations. The version of an object is the number of the operation that made it.
+    fn state(&self, until: usize) -> BTreeMap<&'static str, (usize, State)> {
+        let mut state = BTreeMap::new();
+        for (at, op) in self.ops[..until].iter().enumerate() {
+            match op {
+                Op::Put(name, object) => drop(state.insert(*name, (at + 1, object.clone()))),
+                Op::Delete(name) => drop(state.remove(name)),
+                Op::Break(_) => {}
+            }
+        }
+        state
+    }
+
+    fn object(&self, name: &str, version: usize, state: &State) -> Value {
+        json!({"metadata": {"name": name, "namespace": "n", "uid": name, "generation": state.generation,
+            "resourceVersion": (version + 1).to_string(), "labels": {"l": state.label.to_string()}},
+            "spec": {"v": state.value, "padding": self.padding}})
+    }
+
+    fn list(&self) -> String {
+        let state = self.state(self.happened);
+        let items: Vec<_> = state.iter().map(|(name, (at, object))| self.object(name, *at, object)).collect();
+        json!({"kind": "ThingList", "metadata": {"resourceVersion": (self.happened + 1).to_string()}, "items": items})
+            .to_string()
+    }
+
+    /// All that a watch from there on sends, in one piece, and whether the connection breaks after it.
+    fn watch(&mut self, from: usize, initial: bool) -> (String, bool) {
+        let mut lines = Vec::new();
+        let line = |kind: &str, object: Value| json!({"type": kind, "object": object}).to_string();
+        if initial {
+            for (name, (count, object)) in self.state(from) {
+                lines.push(line("ADDED", self.object(name, count, &object)));
+            }
+            let end = json!({"resourceVersion": (from + 1).to_string(),
+                "annotations": {"k8s.io/initial-events-end": "true"}});
+            lines.push(line("BOOKMARK", json!({"kind": "Thing", "apiVersion": "v1", "metadata": end})));
+        }
+        let (mut broken, mut cut) = (false, false);
+        for at in from..self.ops.len() {
+            let fresh = at >= self.happened;
+            self.happened = self.happened.max(at + 1);
+            match &self.ops[at] {
+                Op::Put(name, object) => {
+                    let kind = if self.state(at).contains_key(name) { "MODIFIED" } else { "ADDED" };
+                    lines.push(line(kind, self.object(name, at + 1, object)));
+                }
+                Op::Delete(name) => {
+                    if let Some((_, last)) = self.state(at).get(name) {
+                        lines.push(line("DELETED", self.object(name, at + 1, last)));
+                    }
+                }
+                Op::Break(_) if !fresh => {}
+                Op::Break(_) if broken => break,
+                Op::Break(Break::Frame) => {
+                    lines.push("<html>".into());
+                    broken = true;
+                }
+                Op::Break(Break::Expired) => {
+                    let status =
+                        json!({"kind": "Status", "code": 410, "reason": "Expired", "status": "Failure"});
+                    lines.push(line("ERROR", status));
+                    break;
+                }
+                Op::Break(Break::Connection) => {
+                    cut = true;
+                    break;
+                }
+            }
+        }
+        (lines.iter().map(|line| format!("{line}\n")).collect(), cut)
+    }
+}
+
+fn client(server: Arc<Mutex<Server>>) -> Client {
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let of = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)).map(ToOwned::to_owned);
+        let mut server = server.lock().unwrap();
+        let body = if query.contains("watch=true") || query.contains("watch=1") {
+            let initial = query.contains("sendInitialEvents=true");
+            let from = of("resourceVersion=").and_then(|version| version.parse::<usize>().ok());
+            let from = if initial { server.happened } else { from.unwrap() - 1 };
+            let (text, cut) = server.watch(from, initial);
+            let rest = if cut {
+                stream::iter([Err(io::Error::other("cut"))]).right_stream()
+            } else {
+                stream::pending().left_stream()
+            };
+            Body::wrap_stream(stream::iter([Ok(text)]).chain(rest))
+        } else {
+            Body::from(server.list().into_bytes())
+        };
+        std::future::ready(Ok::<_, Infallible>(http::Response::new(body)))
+    });
+    Client::new(service, "default")
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filter {
+    Labelled,
+    Changes,
+    Both,
+}
+
+impl Filter {
+    fn over(self, watcher: Watcher<Thing>) -> Watcher<Thing> {
+        let selector = || Selector::from_iter([("l", "x")]);
+        match self {
+            Self::Labelled => watcher.only_labelled(selector()),
+            Self::Changes => watcher.only_changes_of(predicates::generation::<_>),
+            Self::Both => watcher.only_changes_of(predicates::generation::<_>).only_labelled(selector()),
+        }
+    }
+}
+
+/// Lets a store follow the server to the end of the sequence, and compares the two.
+async fn run(filter: Filter, strategy: InitialListStrategy, server: Server) -> Result<(), String> {
+    let server = Arc::new(Mutex::new(server));
+    let kind = ApiResource::erase::<k8s_openapi::api::apps::v1::Deployment>(&());
+    let api = Api::<Thing>::all_with(client(server.clone()), &kind);
+    let backoff = ExponentialBackoff::new(Duration::ZERO, Duration::ZERO, 1.0, false);
+    let config = Config::default().initial_list_strategy(strategy).backoff(backoff);
+    let (reader, writer) = reflector::store();
+    let mut items = reflector(writer, filter.over(watcher(api, config))).boxed();
+    let at_end = async {
+        while reader.find(|object| object.name_any() == "z").is_none() {
+            let item: watcher::Result<Event<_>> = items.next().await.unwrap();
+            drop(item);
+        }
+    };
+    let late = tokio::time::timeout(Duration::from_secs(60), at_end).await.is_err();
+    if late {
+        return Err("the end of the sequence is never seen".into());
+    }
+    let server = server.lock().unwrap();
+    let state = server.state(server.ops.len());
+    for name in ["a", "b"] {
+        let held = reader.find(|object| object.name_any() == name);
+        let held = held.map(|object| (object.metadata.generation.unwrap(), u16::from(object.spec.v)));
+        let wanted = state.get(name).map(|(_, object)| object);
+        let wanted = wanted.filter(|object| filter == Filter::Changes || object.label == 'x');
+        let equal = match (held, wanted) {
+            (None, None) => true,
+            // What does not decode leaves the state before, if there is one.
+            (_, Some(wanted)) if wanted.value > 255 => true,
+            (Some((generation, value)), Some(wanted)) => {
+                generation == i64::from(wanted.generation)
+                    && (filter != Filter::Labelled || value == wanted.value)
+            }
+            _ => false,
+        };
+        if !equal {
+            return Err(format!("of {name} the store holds {held:?}, and the server has {wanted:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// How many sequences are run: `cargo xtask test --models` sets it.
+fn sequences() -> u64 {
+    std::env::var("KUBE_MODEL_SEQUENCES").map_or(2_000, |text| text.parse().expect("a number of sequences"))
+}
+
+async fn runs_all() {
+    for seed in 0..sequences() {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let ops = sequence(&mut random);
+        let filter = [Filter::Labelled, Filter::Changes, Filter::Both][random.usize(0..3)];
+        let strategy =
+            [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList][random.usize(0..2)];
+        let padding = if random.u8(0..16) == 0 { " ".repeat(9_000) } else { String::new() };
+        let server = Server { ops: ops.clone(), happened: random.usize(0..=ops.len().min(3)), padding };
+        if let Err(problem) = run(filter, strategy, server).await {
+            panic!("seed {seed}, {filter:?}, {strategy:?}, {ops:#?}: {problem}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn model_a_store_behind_a_filter_ends_equal_to_the_server_on_one_thread() {
+    runs_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn model_a_store_behind_a_filter_ends_equal_to_the_server_on_several_threads() {
+    runs_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_good_change_after_an_undecodable_one_of_the_same_generation_is_not_dropped() {
+    let put = |generation, value| Op::Put("a", State { label: 'x', generation, value });
+    let end = Op::Put("z", State { label: 'x', generation: 1, value: 1 });
+    let ops = vec![put(1, 1), put(2, 300), put(2, 2), end];
+    for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
+        let server = Server { ops: ops.clone(), happened: 1, padding: String::new() };
+        assert_eq!(run(Filter::Changes, strategy, server).await, Ok(()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_leaves_a_selection_behind_a_broken_frame_is_deleted() {
+    let put = |label| Op::Put("a", State { label, generation: 1, value: 1 });
+    let end = Op::Put("z", State { label: 'x', generation: 1, value: 1 });
+    let ops = vec![put('x'), Op::Break(Break::Frame), put('y'), end];
+    for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
+        let server = Server { ops: ops.clone(), happened: 1, padding: String::new() };
+        assert_eq!(run(Filter::Labelled, strategy, server).await, Ok(()));
+    }
+}
