@@ -22,3 +22,15 @@ pub(crate) fn shortened(limit: Duration) -> Duration {
 pub fn seed(seed: u64) {
     fastrand::seed(seed);
 }
+
+/// Runs a model test on random sequences: 2,000, or as many as `cargo xtask test --models` asks for. A failure names its seed.
+#[cfg(test)]
+pub(crate) fn model(run: impl Fn(&mut fastrand::Rng) -> Result<(), String>) {
+    let sequences = std::env::var("KUBE_MODEL_SEQUENCES").ok();
+    let sequences = sequences.map_or(2_000, |text| text.parse().expect("a number of sequences"));
+    for seed in 0..sequences {
+        if let Err(problem) = run(&mut fastrand::Rng::with_seed(seed)) {
+            panic!("seed {seed}: {problem}");
+        }
+    }
+}

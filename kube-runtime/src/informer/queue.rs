@@ -296,4 +296,15 @@ mod tests {
         }
         assert!(wrong.is_empty(), "{} sequences, the first: {}", wrong.len(), wrong[0]);
     }
+
+    #[test]
+    fn model_a_consumer_ends_in_the_servers_state_after_random_sequences() {
+        crate::random::model(|random| {
+            let actions: Vec<_> =
+                (0..random.usize(1..30)).map(|_| ['t', 'm', 'r', 'p', 'o'][random.usize(0..5)]).collect();
+            let (limit, present) = (random.usize(0..8), random.bool());
+            let result = Model::new(limit, present).run(&actions);
+            result.map_err(|problem| format!("limit {limit}, present {present}, {actions:?}: {problem}"))
+        });
+    }
 }

@@ -480,4 +480,6 @@ fn failed(failure: Failure) -> Output {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

@@ -82,7 +82,7 @@ impl Step {
                 vec![Invocation::new(&["clippy", "--workspace", "--all-targets"]).and(&deny)]
             }
             Self::Doc => vec![Invocation {
-                env: Some(("RUSTDOCFLAGS", "-D warnings")),
+                env: Some(("RUSTDOCFLAGS", "-D warnings".to_owned())),
                 ..Invocation::new(&["doc", "--workspace", "--no-deps"])
             }],
             Self::Features => {
@@ -102,10 +102,22 @@ impl Step {
     }
 }
 
+/// Runs the model tests alone, optimized, each on so many random sequences.
+pub(super) fn models(sequences: u64) -> anyhow::Result<Result<(), Failure>> {
+    let invocation = model_tests(sequences);
+    Ok(if invocation.run()? { Ok(()) } else { Err(invocation.to_string()) })
+}
+
+fn model_tests(sequences: u64) -> Invocation {
+    let fixed =
+        ["test", "--release", "--package", "kube-runtime", "--lib", "--test", "filters", "--", "model_"];
+    Invocation { env: Some(("KUBE_MODEL_SEQUENCES", sequences.to_string())), ..Invocation::new(&fixed) }
+}
+
 /// A call of cargo.
 struct Invocation {
     arguments: Vec<String>,
-    env: Option<(&'static str, &'static str)>,
+    env: Option<(&'static str, String)>,
 }
 
 impl Invocation {
@@ -121,7 +133,11 @@ impl Invocation {
     fn command(&self) -> Command {
         let mut command = cargo();
         // A test must never find the cluster of whoever runs it.
-        command.args(&self.arguments).envs(self.env).env_remove("KUBECONFIG").current_dir(tidy::root());
+        command
+            .args(&self.arguments)
+            .envs(self.env.clone())
+            .env_remove("KUBECONFIG")
+            .current_dir(tidy::root());
         command
     }
 
@@ -134,7 +150,7 @@ impl Invocation {
 /// As a shell takes it.
 impl fmt::Display for Invocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((name, value)) = self.env {
+        if let Some((name, value)) = &self.env {
             write!(f, "{name}='{value}' ")?;
         }
         f.write_str("cargo")?;
@@ -210,6 +226,7 @@ mod tests {
             all(Step::Features)[0],
             "cargo clippy --package kube-client --no-default-features --features '' -- -D warnings"
         );
+        assert!(model_tests(7).to_string().starts_with("KUBE_MODEL_SEQUENCES='7' cargo test --release"));
         assert_eq!(all(Step::Fmt), ["cargo fmt --all --check"]);
     }
 
