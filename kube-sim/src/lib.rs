@@ -21,6 +21,7 @@ mod registry;
 #[expect(dead_code, unused_imports, reason = "parts that only tests or coming endpoints use")]
 mod schema;
 mod server;
+mod shared;
 mod sim;
 mod status;
 mod store;
@@ -32,5 +33,6 @@ pub use journal::{Entry, JOURNAL_LIMIT, Journal};
 pub use server::body::{SimBody, SimBodyError};
 pub use server::service::{BODY_LIMIT, SimService};
 pub use server::{ServeError, Server};
-pub use sim::{Sim, SimBuilder, Snapshot, WatchList};
+pub use shared::WatchList;
+pub use sim::{Sim, SimBuilder, Snapshot};
 pub use status::SimError;

@@ -1,7 +1,7 @@
 //! `Sim`: the handle on a simulation, its builder, and direct access for tests and workloads.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,43 +16,10 @@ use crate::handler::reply::{Content, Request};
 use crate::journal::Journal;
 use crate::server::service::SimService;
 use crate::server::{ServeError, Server};
+use crate::shared::{Inner, Settings, WatchList};
 use crate::status::SimError;
 use crate::store::State;
 use crate::workload::objects;
-
-/// How a simulation answers a watch that asks for the initial state (`sendInitialEvents`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WatchList {
-    /// It sends the state, and then the bookmark that marks its end.
-    #[default]
-    Offered,
-    /// It refuses with 422, as a server does whose feature gate is off.
-    Refused,
-    /// It ignores the parameter and never sends the marked bookmark, as a server does that does not know it.
-    Ignored,
-}
-
-#[derive(Debug)]
-pub(crate) struct Settings {
-    pub(crate) watch_list: WatchList,
-    pub(crate) bookmark_interval: Duration,
-}
-
-/// What all handles of a simulation share.
-#[derive(Debug)]
-pub(crate) struct Inner {
-    state: Mutex<State>,
-    pub(crate) settings: Settings,
-    pub(crate) journal: Journal,
-    pub(crate) faults: Faults,
-}
-
-impl Inner {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock is a defect of this crate; the state itself stays readable.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// A Kubernetes API server inside the process. Clones are handles on the same server.
 ///
@@ -153,13 +120,7 @@ impl SimBuilder {
         let clock = self.start.map_or(Clock::Wall, Clock::fixed);
         let state = State::new(clock, Random::seeded(self.seed), self.history);
         let settings = Settings { watch_list: self.watch_list, bookmark_interval: self.bookmark_interval };
-        let inner = Inner {
-            state: Mutex::new(state),
-            settings,
-            journal: Journal::default(),
-            faults: Faults::default(),
-        };
-        let sim = Sim { inner: Arc::new(inner) };
+        let sim = Sim { inner: Arc::new(Inner::new(state, settings)) };
         for name in STOCK.into_iter().chain(self.namespaces.iter().map(String::as_str)) {
             let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
             match sim.create(&namespace) {

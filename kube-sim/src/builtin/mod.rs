@@ -7,11 +7,10 @@
 mod catalog;
 mod check;
 mod complete;
-mod components;
 mod open_api;
 
 pub(crate) use self::catalog::{Group, Resource, Scope, Subresource, find, groups, resources};
 pub(crate) use self::check::check;
 pub(crate) use self::complete::complete;
-pub(crate) use self::components::schema;
 pub(crate) use self::open_api::open_api;
+pub(crate) use crate::schema::component as schema;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::catalog::{Resource, Scope, resources};
-use super::components;
+use crate::schema::component_source;
 
 /// The document of one group version, without descriptions: every component that its kinds reach, and for each resource
 /// the operations on one object with their parameters (this is where kubectl looks whether a server validates fields).
@@ -42,7 +42,7 @@ fn collect(root: &str, schemas: &mut Map<String, Value>) {
         if schemas.contains_key(&name) {
             continue;
         }
-        let Some(source) = components::source(&name) else { continue };
+        let Some(source) = component_source(&name) else { continue };
         let mut targets = BTreeSet::new();
         references(&source, &mut targets);
         waiting.extend(targets);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::handler::accept;
 use crate::handler::reply::{Reply, Request};
-use crate::sim::Inner;
+use crate::shared::Inner;
 use crate::status::SimError;
 
 /// The Kubernetes release whose behaviour is followed.

@@ -4,6 +4,7 @@
 //! same lock and in a fixed order, so that a run replays.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -27,6 +28,9 @@ const STOP_TIME: Duration = Duration::from_secs(1);
 
 /// How long an object may be there without any of its owners.
 const OWNERLESS_TIME: Duration = Duration::from_secs(1);
+
+/// Storage of definitions.
+const DEFINITIONS: &str = "apiextensions.k8s.io/customresourcedefinitions";
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
@@ -168,12 +172,29 @@ pub(crate) fn erase(state: &mut State, place: &Place) {
         for owner in &gone.owners {
             finish_foreground(state, owner, &mut queue);
         }
-        super::hooks::after_erase(state, &place, &gone);
+        withdraw_definition(state, &place, &gone);
         let namespace = gone.namespace();
         if !namespace.is_empty() {
             finish_namespace(state, namespace, &mut queue);
         }
     }
+}
+
+/// A definition that is gone takes the objects of its kind along.
+fn withdraw_definition(state: &mut State, place: &Place, gone: &Arc<Stored>) {
+    if &*place.0 != DEFINITIONS {
+        return;
+    }
+    let withdrawn = state.registry.withdraw(gone.name());
+    let Some(storage) = withdrawn.first().map(|r| r.storage.clone()) else { return };
+    let instances: Vec<Place> = state
+        .table(&storage)
+        .map(|t| t.objects("").iter().map(|o| (storage.clone(), o.key.clone())).collect())
+        .unwrap_or_default();
+    for instance in instances {
+        erase(state, &instance);
+    }
+    state.wake_watches(&storage);
 }
 
 /// An owner of `place` is gone: the reference goes, or the object does. True when it can be taken out now.

@@ -5,15 +5,12 @@ use std::sync::Arc;
 use super::gc;
 use crate::apply;
 use crate::registry::{Resource, crd};
+use crate::store::State;
 use crate::store::object::Stored;
-use crate::store::{Place, State};
 
 fn is_definition(resource: &Resource) -> bool {
     resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition"
 }
-
-/// Storage of definitions.
-const DEFINITIONS: &str = "apiextensions.k8s.io/customresourcedefinitions";
 
 pub(crate) fn after_create(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
     if is_definition(resource) {
@@ -55,20 +52,4 @@ fn establish(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
         // Without room for the conditions the definition is served all the same.
         let _ = state.commit(resource, object.key.clone(), crd);
     }
-}
-
-pub(crate) fn after_erase(state: &mut State, place: &Place, gone: &Arc<Stored>) {
-    if &*place.0 != DEFINITIONS {
-        return;
-    }
-    let withdrawn = state.registry.withdraw(gone.name());
-    let Some(storage) = withdrawn.first().map(|r| r.storage.clone()) else { return };
-    let instances: Vec<Place> = state
-        .table(&storage)
-        .map(|t| t.objects("").iter().map(|o| (storage.clone(), o.key.clone())).collect())
-        .unwrap_or_default();
-    for instance in instances {
-        gc::erase(state, &instance);
-    }
-    state.wake_watches(&storage);
 }

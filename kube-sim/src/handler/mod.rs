@@ -26,7 +26,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 
 use crate::discovery;
-use crate::sim::Inner;
+use crate::shared::Inner;
 use crate::status::SimError;
 use crate::store::State;
 use accept::{Accept, negotiate};

@@ -9,7 +9,7 @@ use super::accept::{Accept, Encoding, Shape};
 use super::convert;
 use crate::registry::{Conversion, Resource};
 use crate::store::object::Stored;
-use crate::table;
+use crate::table::{self, partial};
 
 /// Text is handed out in pieces of about this many bytes.
 const PIECE: usize = 64 * 1024;
@@ -37,15 +37,6 @@ pub(crate) fn plain(resource: &Resource, stored: &Stored) -> Bytes {
     } else {
         Bytes::from(convert::view(resource, stored).to_string())
     }
-}
-
-/// `PartialObjectMetadata` of an object.
-pub(crate) fn partial(object: &Value) -> Value {
-    json!({
-        "kind": "PartialObjectMetadata",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": object["metadata"],
-    })
 }
 
 pub(crate) fn yaml(value: &Value) -> Bytes {

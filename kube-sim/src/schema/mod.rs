@@ -7,6 +7,7 @@
 //! Go code (`crate::builtin`). Custom resources pass through [`prune`], [`default`] and [`validate`].
 //! The CEL rules of a custom resource (`x-kubernetes-validations`) are carried in the schema and **not evaluated**.
 
+mod components;
 mod crd;
 mod decode;
 mod default;
@@ -21,6 +22,7 @@ mod structural;
 mod validate;
 mod zero;
 
+pub(crate) use self::components::{component, source as component_source};
 pub(crate) use self::crd::validate_crd;
 pub(crate) use self::decode::{decode, strict_problem, undecodable};
 pub(crate) use self::default::default;

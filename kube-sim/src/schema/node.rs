@@ -272,7 +272,7 @@ impl Reference {
     }
 
     fn target(&self) -> &Arc<Schema> {
-        self.target.get_or_init(|| crate::builtin::schema(&self.name).unwrap_or_else(Schema::permissive))
+        self.target.get_or_init(|| super::component(&self.name).unwrap_or_else(Schema::permissive))
     }
 }
 

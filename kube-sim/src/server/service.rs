@@ -22,7 +22,7 @@ use crate::handler::reply::{Content, Reply, Request};
 use crate::handler::target::Path;
 use crate::handler::{self, verb_of};
 use crate::journal::Entry;
-use crate::sim::Inner;
+use crate::shared::Inner;
 use crate::status::SimError;
 
 /// Bytes that the body of a request may have.

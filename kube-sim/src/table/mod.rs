@@ -8,7 +8,6 @@ mod workloads;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::handler::render;
 use crate::registry::Resource;
 
 pub(crate) use age::since;
@@ -54,8 +53,7 @@ pub(crate) fn of(
         Some(custom) => (custom::heads(custom), Box::new(move |o| custom::cells(custom, o, now))),
         None => builtin::table(resource, now),
     };
-    let rows: Vec<Value> =
-        objects.iter().map(|o| json!({"cells": cells(o), "object": render::partial(o)})).collect();
+    let rows: Vec<Value> = objects.iter().map(|o| json!({"cells": cells(o), "object": partial(o)})).collect();
     let columns: Vec<Value> = if with_columns { heads.iter().map(column).collect() } else { Vec::new() };
     json!({
         "kind": "Table",
@@ -63,6 +61,15 @@ pub(crate) fn of(
         "metadata": metadata,
         "columnDefinitions": columns,
         "rows": rows,
+    })
+}
+
+/// `PartialObjectMetadata` of an object.
+pub(crate) fn partial(object: &Value) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": object["metadata"],
     })
 }
 

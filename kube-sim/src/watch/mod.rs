@@ -21,7 +21,7 @@ use crate::handler::options::Options;
 use crate::handler::read::{self, Filter};
 use crate::handler::target::Target;
 use crate::registry::Resource;
-use crate::sim::{Inner, WatchList};
+use crate::shared::{Inner, WatchList};
 use crate::status::SimError;
 use crate::store::State;
 use crate::store::object::Stored;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::handler::accept::{Accept, Shape};
-use crate::handler::{convert, render};
+use crate::handler::convert;
 use crate::registry::{Conversion, Resource};
 use crate::status::SimError;
 use crate::store::object::Stored;
@@ -58,7 +58,7 @@ impl Shaper {
     fn value(&mut self, name: &str, object: &Value) -> Bytes {
         let shown = match self.accept.shape {
             Shape::Plain => object.clone(),
-            Shape::Partial => render::partial(object),
+            Shape::Partial => crate::table::partial(object),
             Shape::Table => {
                 let with_columns = !std::mem::replace(&mut self.columns_sent, true);
                 let meta = json!({"resourceVersion": object["metadata"]["resourceVersion"]});

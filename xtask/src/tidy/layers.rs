@@ -149,19 +149,18 @@ pub(super) const CRATES: &[Crate] = &[
         layers: &[
             layer("clock", &[]),
             layer("fault", &[]),
-            // What a stock server serves, and how its objects are judged, know each other.
+            layer("schema", &[]),
             layer("builtin", &["schema"]),
-            layer("schema", &["builtin"]),
             layer("protobuf", &["builtin"]),
             layer("patch", &["builtin", "schema", "apply"]),
             layer("apply", &["builtin", "schema", "patch"]),
             layer("status", &["schema"]),
             layer("registry", &["builtin", "schema", "status", "store"]),
             layer("store", &["clock", "registry", "status"]),
-            // The answers to requests: one tier, with the state that all handles share (`sim::Inner`) in its hands.
-            layer("table", &["registry", "store", "handler"]),
+            layer("shared", &["fault", "journal", "store"]),
+            layer("table", &["registry", "store"]),
             layer("journal", &[]),
-            layer("discovery", &["builtin", "registry", "status", "handler", "sim"]),
+            layer("discovery", &["builtin", "registry", "status", "handler", "shared"]),
             layer(
                 "handler",
                 &[
@@ -177,12 +176,15 @@ pub(super) const CRATES: &[Crate] = &[
                     "table",
                     "discovery",
                     "watch",
-                    "sim",
+                    "shared",
                 ],
             ),
-            layer("watch", &["clock", "registry", "store", "status", "table", "handler", "sim"]),
-            layer("sim", &["clock", "fault", "journal", "status", "store", "handler", "server", "workload"]),
-            layer("server", &["fault", "journal", "status", "handler", "watch", "sim"]),
+            layer("watch", &["clock", "registry", "store", "status", "table", "handler", "shared"]),
+            layer(
+                "sim",
+                &["clock", "fault", "journal", "shared", "status", "store", "handler", "server", "workload"],
+            ),
+            layer("server", &["fault", "journal", "status", "handler", "watch", "shared"]),
             layer("workload", &["clock", "sim"]),
         ],
         bans: &[

@@ -1,15 +1,15 @@
 //! The component schemas of a stock API server, parsed one by one when first asked for.
 //!
-//! Owns the reading of `data/schemas.txt`: one line a component, its name, a tab and its JSON, sorted by name.
+//! Owns the reading of `builtin/data/schemas.txt`: one line a component, its name, a tab and its JSON, sorted by name.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde_json::Value;
 
-use crate::schema::Schema;
+use super::Schema;
 
-static RECORDED: &str = include_str!("data/schemas.txt");
+static RECORDED: &str = include_str!("../builtin/data/schemas.txt");
 
 struct Component {
     source: &'static str,
@@ -26,14 +26,14 @@ static COMPONENTS: LazyLock<HashMap<&'static str, Component>> = LazyLock::new(||
 });
 
 /// The schema of one component, such as `io.k8s.api.core.v1.PodSpec`.
-pub(crate) fn schema(component: &str) -> Option<Arc<Schema>> {
-    let (name, found) = COMPONENTS.get_key_value(component)?;
+pub(crate) fn component(name: &str) -> Option<Arc<Schema>> {
+    let (name, found) = COMPONENTS.get_key_value(name)?;
     let parsed = found.parsed.get_or_init(|| Schema::of_component(name, &parse(found.source)));
     Some(Arc::clone(parsed))
 }
 
 /// The recorded text of one component.
-pub(super) fn source(component: &str) -> Option<Value> {
+pub(crate) fn source(component: &str) -> Option<Value> {
     COMPONENTS.get(component).map(|component| parse(component.source))
 }
 
@@ -43,19 +43,19 @@ fn parse(source: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Kind, ListType};
     use super::*;
-    use crate::schema::{Kind, ListType};
 
     #[test]
     fn carries_what_apply_and_patches_need() {
-        let spec = schema("io.k8s.api.core.v1.PodSpec").unwrap();
+        let spec = component("io.k8s.api.core.v1.PodSpec").unwrap();
         let containers = spec.property("containers").unwrap();
         assert_eq!(containers.list_type, Some(ListType::Map));
         assert_eq!(containers.list_keys(), [Box::from("name")]);
         assert_eq!(containers.merge_key.as_deref(), Some("name"));
         let port = containers.items().unwrap().property("ports").unwrap().items().unwrap();
         assert_eq!(port.property("protocol").unwrap().key_default(), Some(&Value::from("TCP")));
-        let strategy = schema("io.k8s.api.apps.v1.DeploymentSpec").unwrap();
+        let strategy = component("io.k8s.api.apps.v1.DeploymentSpec").unwrap();
         let strategy = strategy.property("strategy").unwrap();
         assert_eq!(strategy.patch_strategies().collect::<Vec<_>>(), ["retainKeys"]);
         assert_eq!(strategy.property("type").unwrap().kind(), Kind::String);
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn a_type_may_contain_itself() {
         let props =
-            schema("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps").unwrap();
+            component("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps").unwrap();
         let not = props.property("not").unwrap();
         let nested = not.property("not").unwrap().property("not").unwrap();
         assert_eq!(nested.component(), props.component());
@@ -86,7 +86,7 @@ mod tests {
         }
         assert!(COMPONENTS.len() > 500);
         for name in COMPONENTS.keys() {
-            assert!(schema(name).is_some());
+            assert!(component(name).is_some());
             let mut found = Vec::new();
             references(&source(name).unwrap(), &mut found);
             for target in found {
