@@ -17,6 +17,8 @@ use super::{
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const HOST: &str = "KUBERNETES_SERVICE_HOST";
 const PORT: &str = "KUBERNETES_SERVICE_PORT";
+/// Which namespace the pod is in, where its author has set it; the same variable as client-go's.
+const NAMESPACE: &str = "POD_NAMESPACE";
 
 /// The address that Kubernetes puts into every container's environment.
 pub(super) fn address(env: Env<'_>) -> Result<Uri, InClusterError> {
@@ -34,37 +36,50 @@ pub(super) fn dns_address() -> Uri {
 }
 
 /// Reads the service account's files.
-pub(super) fn load(cluster_url: Uri, root: Option<&Path>) -> Result<Config, InClusterError> {
+pub(super) fn load(cluster_url: Uri, env: Env<'_>, root: Option<&Path>) -> Result<Config, InClusterError> {
     let folder = root.unwrap_or(Path::new(SERVICE_ACCOUNT));
     let read = |what, name: &str| {
         let path = folder.join(name);
         std::fs::read_to_string(&path).map_err(|source| InClusterError::Read { what, path, source })
     };
-    let namespace = read("namespace", "namespace")?.trim().to_owned();
     let token = read("token", "token")?;
     let token_file = folder.join("token");
     if token.trim().is_empty() {
         let source = io::Error::new(io::ErrorKind::InvalidData, "the file is empty");
         return Err(InClusterError::Read { what: "token", path: token_file, source });
     }
-    let root_cert = certificate_authority(folder.join("ca.crt"))?;
     let mut config = Config::new(cluster_url);
-    if !namespace.is_empty() {
+    if let Some(namespace) = namespace(env, folder) {
         config.default_namespace = namespace;
     }
-    config.root_cert = Some(root_cert);
+    config.root_cert = certificate_authority(folder.join("ca.crt"))?;
     config.auth_info =
         AuthInfo { token_file: Some(token_file.to_string_lossy().into_owned()), ..AuthInfo::default() };
     Ok(config)
 }
 
-fn certificate_authority(path: PathBuf) -> Result<Vec<Vec<u8>>, InClusterError> {
+/// What the variable of the downward API says, else the service account's file; neither has to be there.
+fn namespace(env: Env<'_>, folder: &Path) -> Option<String> {
+    let of_account = || {
+        let text = std::fs::read_to_string(folder.join("namespace")).ok()?;
+        Some(text.trim().to_owned()).filter(|namespace| !namespace.is_empty())
+    };
+    env.text(NAMESPACE).or_else(of_account)
+}
+
+/// `None` where there is no such file, as with client-go: then the system's authorities are trusted. A file that cannot be read,
+/// or is damaged, is an error here, and a log line there.
+fn certificate_authority(path: PathBuf) -> Result<Option<Vec<Vec<u8>>>, InClusterError> {
     let file = path.to_string_lossy().into_owned();
     match data::load(None, Some(&file)) {
         Ok(Some(loaded)) => data::certificates(&loaded)
-            .map(|certificates| certificates.iter().map(|der| der.to_vec()).collect())
+            .map(|certificates| Some(certificates.iter().map(|der| der.to_vec()).collect()))
             .map_err(InClusterError::CertificateAuthority),
         Ok(None) => Err(InClusterError::CertificateAuthority(FieldError::Missing)),
+        Err(FieldError::ReadFile { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), "the service account has no certificate authority; trusting those of the system");
+            Ok(None)
+        }
         Err(FieldError::ReadFile { source, .. }) => {
             Err(InClusterError::Read { what: "certificate authority", path, source })
         }

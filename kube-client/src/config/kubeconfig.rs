@@ -3,11 +3,14 @@
 //! Unknown keys are kept, so that whoever reads and writes a file loses nothing. Nothing here reads a file or decides
 //! which entry is used: see `load`, `merge` and `resolve`.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::user::{AuthInfo, NamedAuthInfo};
+use super::{
+    decode::{null_as_default, yaml_bool},
+    user::{AuthInfo, NamedAuthInfo},
+};
 
 /// Keys that this model does not name.
 pub(super) type Unknown = BTreeMap<String, Value>;
@@ -78,7 +81,7 @@ pub struct Kubeconfig {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Preferences {
     /// Whether to use colours.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "yaml_bool", skip_serializing_if = "Option::is_none")]
     pub colors: Option<bool>,
     /// Additional information of other tools.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,7 +121,7 @@ pub struct Cluster {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
     /// Accepts any certificate of the server, which makes the connection insecure.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "yaml_bool", skip_serializing_if = "Option::is_none")]
     pub insecure_skip_tls_verify: Option<bool>,
     /// A PEM file of the certificate authorities to trust.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,7 +133,7 @@ pub struct Cluster {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<String>,
     /// Whether responses must not be compressed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "yaml_bool", skip_serializing_if = "Option::is_none")]
     pub disable_compression: Option<bool>,
     /// The name that the server's certificate is checked against, instead of the host in `server`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,13 +211,4 @@ impl Kubeconfig {
     pub(super) fn context(&self, name: &str) -> Option<Context> {
         Some(self.contexts.iter().find(|named| named.name == name)?.context.clone().unwrap_or_default())
     }
-}
-
-/// kubectl and its kin write `null` for an empty list.
-pub(super) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }

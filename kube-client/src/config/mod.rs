@@ -5,6 +5,7 @@
 
 mod address;
 mod data;
+mod decode;
 mod env;
 mod error;
 mod incluster;
@@ -162,8 +163,8 @@ impl Config {
 
     /// Finds the configuration: the files of `KUBECONFIG`, else `~/.kube/config`, else the pod's service account.
     ///
-    /// The first that is there is used. If it cannot be used, that is the error: another cluster is never chosen
-    /// instead.
+    /// The first that is there is used. If it cannot be used, or not be read, that is the error, as with kubectl: another cluster
+    /// is never chosen instead.
     ///
     /// # Errors
     /// If there is none of them, or the one that there is cannot be used.
@@ -186,10 +187,13 @@ impl Config {
 
     /// The pod's service account, at the address in `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`.
     ///
+    /// The namespace is that of `POD_NAMESPACE`, else of the service account, else `default`. Where the service account has no
+    /// `ca.crt`, the system's certificate authorities are trusted.
+    ///
     /// Blocks on the file system, briefly.
     ///
     /// # Errors
-    /// If the variables are not set, or the service account's files cannot be read.
+    /// If the variables are not set, there is no token, or `ca.crt` is there and cannot be used.
     pub fn incluster_env() -> Result<Self, InClusterError> {
         let env = Env::process();
         incluster_from(incluster::address(env)?, env, None)
@@ -301,7 +305,7 @@ fn infer_from(env: Env<'_>, service_account: Option<&Path>) -> Result<Config, In
 }
 
 fn incluster_from(url: Uri, env: Env<'_>, service_account: Option<&Path>) -> Result<Config, InClusterError> {
-    let mut config = incluster::load(url, service_account)?;
+    let mut config = incluster::load(url, env, service_account)?;
     config.proxy_url = proxy::from_env(&config.cluster_url, env)
         .map_err(|(variable, error)| InClusterError::Proxy(variable, error))?;
     Ok(config)

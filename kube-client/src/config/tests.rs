@@ -395,15 +395,46 @@ fn says_where_it_looked_when_there_is_nothing() {
 }
 
 #[test]
-fn a_pod_without_its_files_says_which() {
+fn a_pod_without_a_namespace_or_an_authority_is_configured_as_client_go_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut inside =
+        vec![("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
+    account(folder.path());
+    fs::remove_file(folder.path().join("namespace")).unwrap();
+    let config = infer(&inside, Some(folder.path())).unwrap();
+    assert_eq!(config.default_namespace, "default");
+    assert_eq!(config.root_cert.map(|authorities| authorities.len()), Some(1));
+    account(folder.path());
+    fs::remove_file(folder.path().join("ca.crt")).unwrap();
+    let config = infer(&inside, Some(folder.path())).unwrap();
+    assert_eq!((config.default_namespace.as_str(), config.root_cert), ("apps", None));
+    inside.push(("POD_NAMESPACE", "downward".into()));
+    assert_eq!(infer(&inside, Some(folder.path())).unwrap().default_namespace, "downward");
+}
+
+#[test]
+fn a_home_that_cannot_be_read_is_an_error_also_inside_a_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    account(folder.path());
+    // Whoever runs the tests may read everything; what is below a file, nobody can.
+    let home = folder.path().join("token");
+    let inside = [
+        ("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()),
+        ("KUBERNETES_SERVICE_PORT", "443".into()),
+        ("HOME", home.clone()),
+    ];
+    let message = chain(&infer(&inside, Some(folder.path())).unwrap_err());
+    assert!(message.contains(home.to_str().unwrap()), "{message}");
+}
+
+#[test]
+fn a_pod_without_a_token_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let inside = [("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
-    for name in ["namespace", "token", "ca.crt"] {
-        account(folder.path());
-        fs::remove_file(folder.path().join(name)).unwrap();
-        let message = chain(&infer(&inside, Some(folder.path())).unwrap_err());
-        assert!(message.contains(folder.path().join(name).to_str().unwrap()), "{message}");
-    }
+    account(folder.path());
+    fs::remove_file(folder.path().join("token")).unwrap();
+    let message = chain(&infer(&inside, Some(folder.path())).unwrap_err());
+    assert!(message.contains(folder.path().join("token").to_str().unwrap()), "{message}");
     account(folder.path());
     fs::write(folder.path().join("ca.crt"), "nonsense").unwrap();
     assert!(chain(&infer(&inside, Some(folder.path())).unwrap_err()).contains("no certificate in PEM form"));

@@ -11,7 +11,8 @@ use std::{
 };
 
 use super::{
-    kubeconfig::{Unknown, null_as_default},
+    decode::{null_as_default, yaml_bool_or_false},
+    kubeconfig::Unknown,
     secret::{self, KeysOnly, presence},
 };
 
@@ -150,7 +151,7 @@ pub struct ExecConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interactive_mode: Option<ExecInteractiveMode>,
     /// Whether the command is told about the cluster.
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "yaml_bool_or_false")]
     pub provide_cluster_info: bool,
     /// What it is told; filled when a [`Config`](crate::Config) is made and `provide_cluster_info` is set.
     #[serde(skip)]

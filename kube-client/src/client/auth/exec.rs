@@ -207,9 +207,8 @@ impl ExecPlugin {
             let what = format!("failed with {}; it may have said more on stderr", output.status);
             return Err(self.failed(&what, None));
         }
-        let printed: ExecCredential = serde_json::from_slice(&output.stdout).map_err(|error| {
-            let place = format!("line {} column {}", error.line(), error.column());
-            self.failed(&format!("printed something that is no ExecCredential in JSON (at {place})"), None)
+        let printed = parse(&output.stdout).map_err(|place| {
+            self.failed(&format!("printed something that is no ExecCredential in JSON or YAML{place}"), None)
         })?;
         if printed.kind != "ExecCredential" || printed.api_version != self.api_version {
             let what = format!(
@@ -276,6 +275,20 @@ impl fmt::Debug for ExecPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExecPlugin").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// Reads what a plugin printed, in JSON or, as client-go takes it too, in YAML; else the place of what is wrong.
+fn parse(printed: &[u8]) -> Result<ExecCredential, String> {
+    let json = match serde_json::from_slice(printed) {
+        Ok(credential) => return Ok(credential),
+        Err(error) => (error.line(), error.column()),
+    };
+    yaml_serde::from_slice(printed).map_err(|error| {
+        let is_json = printed.trim_ascii_start().starts_with(b"{");
+        let yaml = error.location().map(|place| (place.line(), place.column()));
+        let place = if is_json { Some(json) } else { yaml };
+        place.map_or_else(String::new, |(line, column)| format!(" (at line {line} column {column})"))
+    })
 }
 
 #[derive(Serialize)]

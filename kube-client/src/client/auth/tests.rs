@@ -244,6 +244,19 @@ mod exec {
     }
 
     #[tokio::test]
+    async fn a_plugin_may_print_yaml() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "# made by a tool\napiVersion: client.authentication.k8s.io/v1\nkind: ExecCredential\nstatus:\n  \
+                    expirationTimestamp: 2999-01-01T00:00:00Z\n  token: from yaml\n";
+        let exec = plugin(folder.path(), &format!("printf '%s' '{text}'"));
+        let (seen, service) = server(None);
+        let service = AuthLayer(credentials(&user(exec)).unwrap()).layer(service);
+        service.clone().oneshot(post()).await.unwrap();
+        service.oneshot(post()).await.unwrap();
+        assert_eq!((sent(&seen), runs(folder.path())), (vec!["Bearer from yaml".to_owned(); 2], 1));
+    }
+
+    #[tokio::test]
     async fn an_expiry_beyond_the_last_timestamp_is_never() {
         for time in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999+00:00", "9999-12-31T00:00:00-12:00"] {
             let folder = tempfile::tempdir().unwrap();
