@@ -1,6 +1,7 @@
 //! What Go's decoder makes of null and of YAML 1.1 booleans, so that a kubeconfig that kubectl loads is loaded.
 
 use serde::{Deserialize, Deserializer, de::Error};
+use std::collections::{BTreeMap, HashMap};
 
 /// kubectl and its kin write `null` for an empty list.
 pub(super) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -9,6 +10,53 @@ where
     T: Deserialize<'de> + Default,
 {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// A list in which `null` is an empty element.
+pub(super) fn null_elements<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    optional_elements(deserializer).map(Option::unwrap_or_default)
+}
+
+/// The same of a list that may be absent.
+pub(super) fn optional_elements<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    let elements = Option::<Vec<Option<T>>>::deserialize(deserializer)?;
+    Ok(elements.map(|elements| elements.into_iter().map(Option::unwrap_or_default).collect()))
+}
+
+/// A map in which `null` is an empty text.
+pub(super) fn null_texts<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let texts = Option::<BTreeMap<String, Option<String>>>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(texts.into_iter().map(|(key, text)| (key, text.unwrap_or_default())).collect())
+}
+
+/// Environment variables, of which an entry, or its name or value, may be `null`.
+pub(super) fn variables<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<HashMap<String, String>>>, D::Error> {
+    let variables = optional_elements::<_, HashMap<String, Option<String>>>(deserializer)?;
+    let complete = |(key, text): (String, Option<String>)| (key, text.unwrap_or_default());
+    Ok(variables.map(|all| all.into_iter().map(|one| one.into_iter().map(complete).collect()).collect()))
+}
+
+/// Attributes of a user, of which the list, or an element of it, may be `null`.
+pub(super) fn attributes<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BTreeMap<String, Vec<String>>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct Texts(#[serde(deserialize_with = "null_elements")] Vec<String>);
+    let attributes = Option::<BTreeMap<String, Texts>>::deserialize(deserializer)?;
+    Ok(attributes.map(|all| all.into_iter().map(|(key, texts)| (key, texts.0)).collect()))
 }
 
 /// A boolean as YAML 1.1 writes it, `yes` and `off` among them.
@@ -73,5 +121,44 @@ mod tests {
         let exec = "users: [{name: u, user: {exec: {provideClusterInfo: yes}}}]";
         let user = Kubeconfig::from_yaml(exec).unwrap().auth_infos.remove(0).auth_info.unwrap();
         assert!(user.exec.unwrap().provide_cluster_info);
+    }
+
+    #[test]
+    fn null_is_an_empty_entry_or_text() {
+        let text = "
+clusters: [null, {name: a, cluster: {server: 'https://x', extensions: [null]}}]
+contexts: [null, {name: a, context: {cluster: a, user: u, extensions: [null, {name: null}]}}]
+users:
+- null
+- name: u
+  user:
+    as-groups: [null, g]
+    as-user-extra: {k: null, l: [null, v]}
+    auth-provider: {name: x, config: {a: null}}
+    exec:
+      args: [null, b]
+      env: [null, {name: A, value: null}, {name: null, value: x}, {name: B, value: c}]
+extensions: [null]
+preferences: {extensions: [null]}
+";
+        let mut config = Kubeconfig::from_yaml(text).unwrap();
+        let names =
+            |config: &Kubeconfig| config.auth_infos.iter().map(|user| user.name.clone()).collect::<Vec<_>>();
+        assert_eq!(
+            (config.clusters.len(), config.contexts.len(), names(&config)),
+            (2, 2, vec![String::new(), "u".into()])
+        );
+        let user = config.auth_infos.remove(1).auth_info.unwrap();
+        assert_eq!(user.impersonate_groups.unwrap(), ["", "g"]);
+        let extra = user.impersonate_extra.unwrap();
+        assert_eq!((extra["k"].len(), &extra["l"][..]), (0, &[String::new(), "v".to_owned()][..]));
+        assert_eq!(user.auth_provider.unwrap().config["a"], "");
+        let exec = user.exec.unwrap();
+        assert_eq!(exec.args.unwrap(), ["", "b"]);
+        let env = exec.env.unwrap();
+        assert_eq!(
+            (env.len(), env[0].len(), env[1]["value"].as_str(), env[2]["name"].as_str()),
+            (4, 0, "", "")
+        );
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
-    decode::{null_as_default, yaml_bool},
+    decode::{null_as_default, null_elements, optional_elements, yaml_bool},
     user::{AuthInfo, NamedAuthInfo},
 };
 
@@ -55,19 +55,19 @@ pub struct Kubeconfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preferences: Option<Preferences>,
     /// Clusters by name.
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "null_elements")]
     pub clusters: Vec<NamedCluster>,
     /// Users by name.
-    #[serde(rename = "users", default, deserialize_with = "null_as_default")]
+    #[serde(rename = "users", default, deserialize_with = "null_elements")]
     pub auth_infos: Vec<NamedAuthInfo>,
     /// Contexts by name.
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "null_elements")]
     pub contexts: Vec<NamedContext>,
     /// The context that is used unless another one is asked for.
     #[serde(rename = "current-context", skip_serializing_if = "Option::is_none")]
     pub current_context: Option<String>,
     /// Additional information of other tools.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Vec<NamedExtension>>,
     /// Keys that this model does not name.
     #[serde(flatten)]
@@ -84,7 +84,7 @@ pub struct Preferences {
     #[serde(default, deserialize_with = "yaml_bool", skip_serializing_if = "Option::is_none")]
     pub colors: Option<bool>,
     /// Additional information of other tools.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Vec<NamedExtension>>,
     /// Keys that this model does not name.
     #[serde(flatten)]
@@ -139,7 +139,7 @@ pub struct Cluster {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_server_name: Option<String>,
     /// Additional information of other tools; `client.authentication.k8s.io/exec` is passed to exec plugins.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Vec<NamedExtension>>,
     /// Keys that this model does not name.
     #[serde(flatten)]
@@ -189,7 +189,7 @@ pub struct Context {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Additional information of other tools.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Vec<NamedExtension>>,
     /// Keys that this model does not name.
     #[serde(flatten)]

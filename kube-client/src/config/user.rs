@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    decode::{null_as_default, yaml_bool_or_false},
+    decode::{attributes, null_as_default, null_texts, optional_elements, variables, yaml_bool_or_false},
     kubeconfig::Unknown,
     secret::{self, KeysOnly, presence},
 };
@@ -63,10 +63,20 @@ pub struct AuthInfo {
     #[serde(rename = "as-uid", skip_serializing_if = "Option::is_none")]
     pub impersonate_uid: Option<String>,
     /// The groups to act in.
-    #[serde(rename = "as-groups", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "as-groups",
+        default,
+        deserialize_with = "optional_elements",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub impersonate_groups: Option<Vec<String>>,
     /// Further attributes of the user to act as.
-    #[serde(rename = "as-user-extra", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "as-user-extra",
+        default,
+        deserialize_with = "attributes",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub impersonate_extra: Option<BTreeMap<String, Vec<String>>>,
     /// A provider of earlier Kubernetes versions. It is read and kept, and a client refuses to be made from it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,7 +118,7 @@ pub struct AuthProviderConfig {
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
     /// Its settings, tokens among them.
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "null_texts")]
     pub config: BTreeMap<String, String>,
     /// Keys that this model does not name.
     #[serde(flatten)]
@@ -136,10 +146,10 @@ pub struct ExecConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
     /// Its arguments.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<String>>,
     /// Environment variables to set besides the inherited ones: maps with `name` and `value`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "variables", skip_serializing_if = "Option::is_none")]
     pub env: Option<Vec<HashMap<String, String>>>,
     /// Inherited variables that the command must not see; not part of the file format.
     #[serde(skip)]
