@@ -3,7 +3,7 @@
 //! From the outside in: trace, retry, address, headers, credentials, time limits, connection. Layers that a user adds go
 //! outside of all of them.
 
-use http::{HeaderMap, HeaderValue, Uri, header, uri::Scheme};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, header, uri::Scheme};
 use percent_encoding::percent_decode_str;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
@@ -11,7 +11,7 @@ use std::{
     net::IpAddr,
     sync::{Arc, OnceLock},
 };
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt};
 
 use super::{
     Client, HttpService,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    error::{BoxError, Error, Result},
+    error::{BoxError, Error, Result, TransportKind},
 };
 
 /// Makes a [`Client`] from a [`Config`], with layers of one's own around the usual stack.
@@ -50,7 +50,7 @@ pub struct ClientBuilder<S = HttpService> {
 }
 
 impl<S> ClientBuilder<S> {
-    /// Begins with a service that does everything already.
+    /// Begins with a service that does everything already; [`over`](ClientBuilder::over) puts the usual stack around one.
     pub fn new(service: S, default_namespace: impl Into<String>) -> Self {
         Self { service, default_namespace: default_namespace.into() }
     }
@@ -64,13 +64,49 @@ impl<S> ClientBuilder<S> {
     /// The client.
     pub fn build<B>(self) -> Client
     where
-        S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
         S::Future: Send,
         S::Error: Into<BoxError>,
         B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         Client::new(self.service, self.default_namespace)
+    }
+}
+
+impl ClientBuilder<HttpService> {
+    /// The usual stack with another service in place of the connections: retries, the address, headers, credentials and time
+    /// limits as `config` has them. For tests over a server in the same process, with a paused clock or without, and for
+    /// transports of one's own.
+    ///
+    /// Everything about connections is up to the service, and is not read from `config`: certificate authorities and client
+    /// certificates (also those of a plugin), the proxy, and the limits for connecting, handshakes, writing and idle connections.
+    /// Requests arrive with the full address. An error of the service counts as a broken connection, so that reads are tried
+    /// again, unless it is an [`Error`].
+    ///
+    /// # Errors
+    /// If the rest of the configuration cannot be used: a token, a plugin, an address, or credentials for a plain `http` address.
+    ///
+    /// ```
+    /// use kube_client::{Config, client::ClientBuilder};
+    ///
+    /// let sim = kube_sim::Sim::new();
+    /// let config = Config::new("http://localhost".parse()?);
+    /// let client = ClientBuilder::over(sim.service(), &config)?.build();
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn over<S, B>(service: S, config: &Config) -> Result<Self>
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let base = base(config)?;
+        let credentials = Credentials::new(&config.auth_info, Box::new(|_| Ok(()))).map_err(Error::config)?;
+        check_plain(config, has_secret(config, &credentials))?;
+        stack(config, &base, credentials, HttpService::new(service).map_err(broken))
     }
 }
 
@@ -83,14 +119,7 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
     /// If the configuration cannot be used: a certificate, a key, a token file, an address, or a setting that is not
     /// supported.
     fn try_from(config: Config) -> Result<Self> {
-        // Errors and logs name the server: what stands before its host would be in all of them.
-        if config.cluster_url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(unusable(
-                "cluster_url must not hold a user name or a password: give them in Config::auth_info",
-            ));
-        }
-        let base = BaseUriLayer::new(&config.cluster_url)
-            .ok_or_else(|| unusable("cluster_url needs a scheme and a host, as in https://10.0.0.1:6443"))?;
+        let base = base(&config)?;
         let identity = Arc::new(ClientIdentity::default());
         let has_certificate = set_identity(&config, &identity)?;
         let tls = tls_for(&config, identity.clone())?;
@@ -116,18 +145,50 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
             Ok(())
         });
         let credentials = Credentials::new(&config.auth_info, on_certificate).map_err(Error::config)?;
-        let own = config.headers.iter().any(|(name, _)| *name == header::AUTHORIZATION);
-        check_plain(&config, credentials.is_secret() || has_certificate || own)?;
-
-        let timeouts = TimeoutLayer { response: config.response_timeout, idle: config.read_timeout };
-        let service = timeouts.layer(transport);
-        let service = AuthLayer(credentials).layer(service);
-        let service = HeadersLayer::new(headers(&config)?).layer(service);
-        let service = base.layer(service);
-        let service = RetryLayer(config.retry).layer(service);
-        let service = TraceLayer.layer(service);
-        Ok(Self::new(HttpService::new(service), config.default_namespace))
+        check_plain(&config, has_certificate || has_secret(&config, &credentials))?;
+        stack(&config, &base, credentials, transport)
     }
+}
+
+/// The layers over whatever carries requests to the server.
+fn stack<S>(
+    config: &Config,
+    base: &BaseUriLayer,
+    credentials: Credentials,
+    transport: S,
+) -> Result<ClientBuilder<HttpService>>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    let timeouts = TimeoutLayer { response: config.response_timeout, idle: config.read_timeout };
+    let service = timeouts.layer(transport);
+    let service = AuthLayer(credentials).layer(service);
+    let service = HeadersLayer::new(headers(config)?).layer(service);
+    let service = base.layer(service);
+    let service = RetryLayer(config.retry).layer(service);
+    let service = TraceLayer.layer(service);
+    Ok(ClientBuilder::new(HttpService::new(service), config.default_namespace.as_str()))
+}
+
+fn base(config: &Config) -> Result<BaseUriLayer> {
+    // Errors and logs name the server: what stands before its host would be in all of them.
+    if config.cluster_url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(unusable(
+            "cluster_url must not hold a user name or a password: give them in Config::auth_info",
+        ));
+    }
+    BaseUriLayer::new(&config.cluster_url)
+        .ok_or_else(|| unusable("cluster_url needs a scheme and a host, as in https://10.0.0.1:6443"))
+}
+
+/// A failure of another service than the usual transport, as one of a connection: reads are tried again.
+fn broken(error: BoxError) -> BoxError {
+    if error.is::<Error>() {
+        return error;
+    }
+    let what = "the service under the client's stack failed".to_owned();
+    Error::Transport { kind: TransportKind::Broken, what, source: Some(error) }.into()
 }
 
 fn set_identity(config: &Config, identity: &ClientIdentity) -> Result<bool> {
@@ -189,6 +250,11 @@ fn dial(proxy: Option<&Uri>) -> Result<Dial> {
         Some("socks5" | "socks5h") => Ok(Dial::Socks5 { proxy: address(1080)?, login }),
         _ => Err(unusable("proxy_url must begin with http://, https://, socks5:// or socks5h://")),
     }
+}
+
+/// Whether requests carry something secret in their headers.
+fn has_secret(config: &Config, credentials: &Credentials) -> bool {
+    credentials.is_secret() || config.headers.iter().any(|(name, _)| *name == header::AUTHORIZATION)
 }
 
 /// Credentials go over plain `http` only to this machine, unless the configuration insists.

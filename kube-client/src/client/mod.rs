@@ -52,8 +52,9 @@ pub struct Client {
 impl Client {
     /// A client over any HTTP service: a stack of one's own, or a server in the same process.
     ///
-    /// Requests carry a path without host. The service does whatever is to be done about addresses, credentials and
-    /// time limits: for the usual stack use [`ClientBuilder`].
+    /// Requests carry a path without host. Nothing of the usual stack is there: no retries (also not after a 429 with
+    /// `Retry-After`), no time limits on responses and bodies, no credentials and headers, no address, no trace.
+    /// [`ClientBuilder::over`] puts that stack over a service, so that a test sees what production does.
     pub fn new<S, B, T>(service: S, default_namespace: T) -> Self
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,

@@ -1,7 +1,7 @@
 //! The client, made from a kubeconfig, against the in-process API server over real TLS, with faults.
 
 use crate::{
-    client::Client,
+    client::{Body, Client, ClientBuilder},
     config::{Config, KubeConfigOptions, Kubeconfig, RetryPolicy},
     error::{Error, TransportKind, Wait},
 };
@@ -12,7 +12,15 @@ use kube_sim::{
     fault::{Action, Rule},
 };
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::Instant;
+use tower::service_fn;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -123,4 +131,61 @@ async fn an_in_process_server_needs_no_configuration() {
     assert_eq!(client.default_namespace(), "apps");
     client.request::<Value>(create("direct")).await.unwrap();
     assert!(sim.get("v1", "ConfigMap", "default", "direct").is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_usual_stack_over_an_in_process_server_retries_and_limits_waits() {
+    let sim = Sim::new();
+    let over = || {
+        let mut config = Config::new("http://localhost".parse().unwrap());
+        config.default_namespace = "apps".to_owned();
+        ClientBuilder::over(sim.service(), &config).unwrap().build()
+    };
+    let client = over();
+    assert_eq!(client.default_namespace(), "apps");
+    let put_off = sim.faults().add(Rule::new(Action::status_retry_after(429, 7)).verb("create").times(2));
+    let bare = Client::new(sim.service(), "apps");
+    assert!(bare.request::<Value>(create("later")).await.unwrap_err().is_too_many_requests());
+    let started = Instant::now();
+    client.request::<Value>(create("later")).await.unwrap();
+    assert_eq!(sim.faults().hits(put_off), 2);
+    assert!((7..9).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+
+    sim.faults().add(Rule::new(Action::Hang).times(1));
+    let error = client.request::<Value>(get(MAPS)).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { wait: Wait::Response, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn credentials_and_addresses_reach_a_service_under_the_usual_stack() {
+    let seen = service_fn(|request: Request<Body>| async move {
+        let credentials = request.headers()["authorization"].to_str().unwrap();
+        let text = format!("{:?}", format!("{} {credentials}", request.uri()));
+        Ok::<_, Error>(http::Response::new(Body::from(text.into_bytes())))
+    });
+    let mut config = Config::new("https://api.internal/prefix".parse().unwrap());
+    config.auth_info.token = Some("abc".to_owned().into());
+    let client = ClientBuilder::over(seen, &config).unwrap().build();
+    let text: String = client.request(get("/version")).await.unwrap();
+    assert_eq!(text, "https://api.internal/prefix/version Bearer abc");
+    // The same checks as over connections.
+    config.cluster_url = "http://api.internal".parse().unwrap();
+    assert!(ClientBuilder::over(seen, &config).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_a_service_under_the_usual_stack_is_a_broken_connection() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let counter = calls.clone();
+    let service = service_fn(move |_: Request<Body>| {
+        let call = counter.fetch_add(1, Ordering::Relaxed);
+        async move { if call < 2 { Err("reset") } else { Ok(http::Response::new(Body::from(b"{}".to_vec()))) } }
+    });
+    let config = Config::new("http://localhost".parse().unwrap());
+    let client = ClientBuilder::over(service, &config).unwrap().build();
+    let error = client.request::<Value>(create("once")).await.unwrap_err();
+    assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+    client.request::<Value>(get(MAPS)).await.unwrap();
+    assert_eq!(calls.load(Ordering::Relaxed), 3);
 }
