@@ -19,6 +19,7 @@ mod node;
 mod prune;
 mod quantity;
 mod structural;
+mod time;
 mod validate;
 mod zero;
 

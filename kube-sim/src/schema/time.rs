@@ -1,0 +1,221 @@
+//! Times in objects of built-in kinds, read and written as Go's `metav1.Time` and `metav1.MicroTime`.
+//!
+//! Owns which texts are times, what is said about the others, and the form in which a server stores a time: in UTC, with
+//! whole seconds or six digits. It must not know which fields hold one.
+
+use jiff::ToSpan as _;
+use jiff::civil::{Date, DateTime};
+
+use super::quote;
+
+/// Which of the two Go types holds the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Precision {
+    /// `metav1.Time`: a fraction may be given and is dropped.
+    Seconds,
+    /// `metav1.MicroTime`: exactly six digits must be given and are kept.
+    Micros,
+}
+
+impl Precision {
+    fn layout(self) -> &'static str {
+        match self {
+            Self::Seconds => "2006-01-02T15:04:05Z07:00",
+            Self::Micros => "2006-01-02T15:04:05.000000Z07:00",
+        }
+    }
+}
+
+/// The text as a server stores it; `None` for Go's zero time, which stands for no time.
+///
+/// # Errors
+/// What Go's `time.Parse` says about a text that is no time.
+pub(super) fn canonical(text: &str, precision: Precision) -> Result<Option<String>, String> {
+    let mut parser = Parser { text, rest: text, precision };
+    let read = parser.read()?;
+    let date = Date::new(read.year, read.month, read.day).map_err(|_| parser.out_of_range("day"))?;
+    // The calendar repeats every 400 years; in the middle of it an offset never leaves the range of the library.
+    let base = 2000 + read.year.rem_euclid(400);
+    let local = Date::new(base, date.month(), date.day()).map_err(|_| parser.out_of_range("day"))?.at(
+        read.hour,
+        read.minute,
+        read.second,
+        0,
+    );
+    let utc: DateTime = local.saturating_sub(read.offset.minutes());
+    let year = read.year + (utc.year() - base);
+    let is_zero = (year, utc.month(), utc.day()) == (1, 1, 1)
+        && (utc.hour(), utc.minute(), utc.second(), read.nanos) == (0, 0, 0, 0);
+    if is_zero {
+        return Ok(None);
+    }
+    let sign = if year < 0 { "-" } else { "" };
+    let seconds = format!(
+        "{sign}{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+        year.unsigned_abs(),
+        utc.month(),
+        utc.day(),
+        utc.hour(),
+        utc.minute(),
+        utc.second()
+    );
+    Ok(Some(match precision {
+        Precision::Seconds => format!("{seconds}Z"),
+        Precision::Micros => format!("{seconds}.{:06}Z", read.nanos / 1000),
+    }))
+}
+
+/// The parts of a time as written; `offset` is in minutes east of UTC.
+struct Read {
+    year: i16,
+    month: i8,
+    day: i8,
+    hour: i8,
+    minute: i8,
+    second: i8,
+    nanos: u32,
+    offset: i32,
+}
+
+/// Reads the parts in the order of the layout, so that the first one that does not fit is the one that is named.
+struct Parser<'a> {
+    text: &'a str,
+    rest: &'a str,
+    precision: Precision,
+}
+
+impl Parser<'_> {
+    fn read(&mut self) -> Result<Read, String> {
+        let year = self.year()?;
+        self.literal("-")?;
+        let month = self.two_digits("01", Digits::Two)?;
+        if !(1..=12).contains(&month) {
+            return Err(self.out_of_range("month"));
+        }
+        self.literal("-")?;
+        // The day is judged when all else is read: it depends on month and year.
+        let day = self.two_digits("02", Digits::Two)?;
+        self.literal("T")?;
+        let hour = self.two_digits("15", Digits::OneOrTwo)?;
+        if hour > 23 {
+            return Err(self.out_of_range("hour"));
+        }
+        self.literal(":")?;
+        let minute = self.two_digits("04", Digits::Two)?;
+        if minute > 59 {
+            return Err(self.out_of_range("minute"));
+        }
+        self.literal(":")?;
+        let second = self.two_digits("05", Digits::Two)?;
+        if second > 59 {
+            return Err(self.out_of_range("second"));
+        }
+        let nanos = self.fraction()?;
+        let offset = self.offset()?;
+        if !self.rest.is_empty() {
+            return Err(format!("parsing time {}: extra text: {}", quote(self.text), quote(self.rest)));
+        }
+        Ok(Read { year, month, day, hour, minute, second, nanos, offset })
+    }
+
+    fn year(&mut self) -> Result<i16, String> {
+        match self.rest.get(..4).filter(|year| year.bytes().all(|b| b.is_ascii_digit())) {
+            Some(year) => {
+                self.rest = &self.rest[4..];
+                year.parse().map_err(|_| self.mismatch("2006"))
+            }
+            None => Err(self.mismatch("2006")),
+        }
+    }
+
+    fn literal(&mut self, expected: &str) -> Result<(), String> {
+        match self.rest.strip_prefix(expected) {
+            Some(rest) => {
+                self.rest = rest;
+                Ok(())
+            }
+            None => Err(self.mismatch(expected)),
+        }
+    }
+
+    fn two_digits(&mut self, name: &str, digits: Digits) -> Result<i8, String> {
+        let found = self.rest.bytes().take(2).take_while(u8::is_ascii_digit).count();
+        if found == 0 || found == 1 && digits == Digits::Two {
+            return Err(self.mismatch(name));
+        }
+        let (number, rest) = self.rest.split_at(found);
+        let number = number.parse().map_err(|_| self.mismatch(name))?;
+        self.rest = rest;
+        Ok(number)
+    }
+
+    /// The nanoseconds: of any number of digits where the layout has none, of six where it has six.
+    fn fraction(&mut self) -> Result<u32, String> {
+        let digits = |rest: &str| {
+            let count = rest.bytes().skip(1).take_while(u8::is_ascii_digit).count();
+            if rest.starts_with(['.', ',']) { count } else { 0 }
+        };
+        let found = digits(self.rest);
+        let taken = match self.precision {
+            Precision::Seconds if found == 0 => return Ok(0),
+            Precision::Seconds => found,
+            Precision::Micros if found < 6 => return Err(self.mismatch(".000000")),
+            Precision::Micros => 6,
+        };
+        let (fraction, rest) = self.rest.split_at(1 + taken);
+        self.rest = rest;
+        let nanos = format!("{:0<9.9}", &fraction[1..]);
+        Ok(nanos.parse().unwrap_or(0))
+    }
+
+    fn offset(&mut self) -> Result<i32, String> {
+        const NAME: &str = "Z07:00";
+        if let Some(rest) = self.rest.strip_prefix('Z') {
+            self.rest = rest;
+            return Ok(0);
+        }
+        let number = |from: usize| -> Option<i32> {
+            let digits = self.rest.get(from..from + 2)?;
+            digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
+        };
+        let sign = match self.rest.as_bytes().first() {
+            Some(b'+') => 1,
+            Some(b'-') => -1,
+            _ => return Err(self.mismatch(NAME)),
+        };
+        let (Some(hours), Some(":"), Some(minutes)) = (number(1), self.rest.get(3..4), number(4)) else {
+            return Err(self.mismatch(NAME));
+        };
+        // Go takes 24 hours and 60 minutes.
+        if hours > 24 {
+            return Err(self.out_of_range("time zone offset hour"));
+        }
+        if minutes > 60 {
+            return Err(self.out_of_range("time zone offset minute"));
+        }
+        self.rest = &self.rest[6..];
+        Ok(sign * (hours * 60 + minutes))
+    }
+
+    fn mismatch(&self, expected: &str) -> String {
+        let layout = self.precision.layout();
+        format!(
+            "parsing time {} as \"{layout}\": cannot parse {} as \"{expected}\"",
+            quote(self.text),
+            quote(self.rest)
+        )
+    }
+
+    fn out_of_range(&self, what: &str) -> String {
+        format!("parsing time {}: {what} out of range", quote(self.text))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Digits {
+    Two,
+    OneOrTwo,
+}
+
+#[cfg(test)]
+mod tests;
