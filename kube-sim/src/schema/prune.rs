@@ -36,7 +36,15 @@ impl Pruner {
                         self.path.truncate(length);
                         return true;
                     }
-                    if keep || matches!(schema.additional(), Additional::Any) {
+                    if matches!(schema.additional(), Additional::Any | Additional::Denied) {
+                        // `true` and `false` are no schemas: nothing is known below such a key. Whether the key itself
+                        // may be there is for validation.
+                        self.push_field(name);
+                        self.visit(&Schema::default(), value, false);
+                        self.path.truncate(length);
+                        return true;
+                    }
+                    if keep {
                         return true;
                     }
                     self.push_field(name);
@@ -118,13 +126,40 @@ mod tests {
                 "strict": {"type": "object", "properties": {"a": {"type": "string"}}},
             }},
             "map": {"type": "object", "additionalProperties": {"type": "object", "properties": {"a": {"type": "string"}}}},
-            "any": {"type": "object", "additionalProperties": true},
         }});
         check(
             &schema,
-            json!({"free": {"x": {"y": 1}, "strict": {"a": "1", "b": 2}}, "map": {"k": {"a": "1", "z": 1}}, "any": {"q": {"r": 1}}}),
-            &json!({"free": {"x": {"y": 1}, "strict": {"a": "1"}}, "map": {"k": {"a": "1"}}, "any": {"q": {"r": 1}}}),
+            json!({"free": {"x": {"y": 1}, "strict": {"a": "1", "b": 2}}, "map": {"k": {"a": "1", "z": 1}}}),
+            &json!({"free": {"x": {"y": 1}, "strict": {"a": "1"}}, "map": {"k": {"a": "1"}}}),
             &["free.strict.b", "map.k.z"],
+        );
+    }
+
+    /// As kube-apiserver 1.37.2 stores and warns.
+    #[test]
+    fn additional_properties_without_a_schema_keep_their_keys_and_nothing_below() {
+        let schema = json!({"type": "object", "properties": {
+            "any": {"type": "object", "additionalProperties": true},
+            "free": {"type": "object", "additionalProperties": true, "x-kubernetes-preserve-unknown-fields": true},
+            "mix": {"type": "object", "additionalProperties": true,
+                    "properties": {"a": {"type": "object", "properties": {"x": {"type": "string"}}}}},
+            "none": {"type": "object", "additionalProperties": false},
+        }});
+        check(
+            &schema,
+            json!({
+                "any": {"a": 1, "b": {"c": 1}, "d": [{"e": 1}], "f": "x", "g": [[{"h": 1}]], "n": null},
+                "free": {"b": {"c": 1}},
+                "mix": {"a": {"x": "1", "y": 1}, "b": {"c": 1}},
+                "none": {"a": {"b": 1}},
+            }),
+            &json!({
+                "any": {"a": 1, "b": {}, "d": [{}], "f": "x", "g": [[{}]], "n": null},
+                "free": {"b": {}},
+                "mix": {"a": {"x": "1"}, "b": {}},
+                "none": {"a": {}},
+            }),
+            &["any.b.c", "any.d[0].e", "any.g[0][0].h", "free.b.c", "mix.a.y", "mix.b.c", "none.a.b"],
         );
     }
 

@@ -286,10 +286,14 @@ fn defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
         }
         default(&wrapped, &mut object);
         for mut error in validate(&wrapped, &object) {
-            let below = error.field.strip_prefix('v').unwrap_or(&error.field).to_owned();
+            let below = error
+                .field
+                .strip_prefix("<nil>")
+                .or(error.field.strip_prefix("v"))
+                .unwrap_or(&error.field)
+                .to_owned();
             error.field = format!("{field}{below}");
-            let told = error.detail.strip_prefix('v').map(|rest| rest.trim_start_matches('.').to_owned());
-            error.detail = told.unwrap_or(error.detail);
+            error.detail = without_wrapper(&error.detail);
             errors.push(error);
         }
     }
@@ -301,6 +305,16 @@ fn defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
             defaults(&format!("{path}.{key}"), nested, errors);
         }
     }
+}
+
+/// The text of a complaint about a default, which names the path below the default: that of the whole is empty.
+fn without_wrapper(detail: &str) -> String {
+    if let Some(rest) = detail.strip_prefix('v') {
+        // The server prints this path with the point before the key, wherever it begins.
+        let keeps_point = detail.ends_with(" is a forbidden property");
+        return if keeps_point { rest.to_owned() } else { rest.trim_start_matches('.').to_owned() };
+    }
+    detail.strip_suffix(" in v").map_or_else(|| detail.to_owned(), |rest| format!("{rest} in "))
 }
 
 /// Whether a key is used as a keyword anywhere in the structure.

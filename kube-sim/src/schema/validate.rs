@@ -285,6 +285,9 @@ impl Validator {
         for (name, value) in map {
             if let Some(property) = own.get(name.as_str()) {
                 self.descend(name, property, value, out);
+            } else if let (Additional::Denied, false) = (schema.additional(), schema.is_reference()) {
+                let detail = format!("{}.{name} in body is a forbidden property", self.path);
+                out.errors.push(FieldError::invalid(self.field(), name.as_str(), detail));
             } else if let (Additional::Of(entry), false) = (schema.additional(), schema.is_reference()) {
                 self.descend(name, entry, value, out);
             }

@@ -221,3 +221,21 @@ fn subresources_and_columns() {
         ]
     );
 }
+
+#[test]
+fn additional_properties_exclude_properties_unless_they_are_true() {
+    let excluded = ".properties[p].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive";
+    let of = |additional: Value| {
+        let property = json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": additional});
+        json!({"type": "object", "properties": {"p": property}})
+    };
+    check(&of(json!(false)), &[excluded]);
+    check(&of(json!({"type": "string"})), &[excluded]);
+    check(&of(json!(true)), &[]);
+    let none = |default: Value| json!({"type": "object", "properties": {"p": {"type": "object", "additionalProperties": false, "default": default}}});
+    check(&none(json!({})), &[]);
+    check(
+        &none(json!({"a": 1})),
+        &[".properties[p].default: Invalid value: \"a\": .a in body is a forbidden property"],
+    );
+}

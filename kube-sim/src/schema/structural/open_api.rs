@@ -17,11 +17,12 @@ pub(super) fn check(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::forbidden(format!("{path}.uniqueItems"), why));
     }
     let additional = schema.get("additionalProperties");
+    let excludes_properties = additional.is_some_and(|additional| *additional != Value::Bool(true));
+    if excludes_properties && entries(schema, "properties").next().is_some() {
+        let why = "additionalProperties and properties are mutual exclusive";
+        errors.push(FieldError::forbidden(format!("{path}.additionalProperties"), why));
+    }
     if let Some(additional) = additional.filter(|additional| additional.is_object()) {
-        if entries(schema, "properties").next().is_some() {
-            let why = "additionalProperties and properties are mutual exclusive";
-            errors.push(FieldError::forbidden(format!("{path}.additionalProperties"), why));
-        }
         check(&format!("{path}.additionalProperties"), additional, errors);
     }
     for (name, property) in entries(schema, "properties") {

@@ -87,6 +87,16 @@ fn numbers() {
 }
 
 #[test]
+fn an_object_without_additional_properties_has_none() {
+    check(
+        &json!({"type": "object", "additionalProperties": false}),
+        &json!({"a": {"b": 1}}),
+        &["spec.x: Invalid value: \"a\": spec.x.a in body is a forbidden property"],
+    );
+    check(&json!({"type": "object", "additionalProperties": false}), &json!({}), &[]);
+}
+
+#[test]
 fn texts() {
     check(
         &json!({"type": "string", "maxLength": 2}),

@@ -1,17 +1,92 @@
 //! What schemas do to objects: what is refused, dropped, filled in, and how values are stored.
 
-use kube_client::Api;
-use kube_client::api::PostParams;
+use std::time::Duration;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube_client::api::{ListParams, PostParams};
 use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube_client::{Api, Error};
 use serde_json::{Value, json};
 
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
+use crate::support::{LABEL, eventually};
 
 suite!("schemas":
     times_of_built_in_kinds_are_stored_in_utc,
+    additional_properties_without_a_schema_keep_only_their_keys,
 );
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The definition of a kind of the case's own whose `spec` has `properties`.
+fn definition(env: &Env, properties: &Value) -> Value {
+    let group = format!("{}.example.com", env.namespace());
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("things.{group}"), "labels": {LABEL.0: LABEL.1}},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object",
+                "properties": {"spec": {"type": "object", "properties": properties}},
+            }}}],
+        },
+    })
+}
+
+/// Objects of the kind that [`definition`] defines.
+struct Things {
+    api: Api<DynamicObject>,
+    resource: ApiResource,
+}
+
+impl Things {
+    async fn install(env: &Env, properties: Value) -> Outcome<Self> {
+        let crd: CustomResourceDefinition = serde_json::from_value(definition(env, &properties))?;
+        let crds: Api<CustomResourceDefinition> = Api::all(env.client());
+        let resource = ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk(&crd.spec.group, "v1", "Thing"),
+            "things",
+        );
+        env.deletes_at_end(&crds, crd.metadata.name.as_deref().unwrap_or_default());
+        crds.create(&PostParams::default(), &crd).await?;
+        let api: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
+        eventually("the kind is served", PATIENCE, async || match api.list(&ListParams::default()).await {
+            Ok(_) => Ok(Some(())),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        })
+        .await?;
+        Ok(Self { api, resource })
+    }
+
+    fn thing(&self, spec: &Value) -> DynamicObject {
+        let mut thing = DynamicObject::new("", &self.resource).data(json!({"spec": spec}));
+        thing.metadata.name = None;
+        thing.metadata.generate_name = Some("thing-".to_owned());
+        thing
+    }
+
+    /// The `spec` that is stored.
+    async fn create(&self, spec: Value) -> Result<Value, Error> {
+        let made = self.api.create(&PostParams::default(), &self.thing(&spec)).await?;
+        Ok(made.data["spec"].clone())
+    }
+}
+
+/// What the server says about a definition, which it does not store.
+async fn judged(env: &Env, crd: Value) -> Outcome<Result<(), Error>> {
+    let crds: Api<DynamicObject> =
+        Api::all_with(env.client(), &ApiResource::erase::<CustomResourceDefinition>(&()));
+    let crd: DynamicObject = serde_json::from_value(crd)?;
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    Ok(crds.create(&dry, &crd).await.map(drop))
+}
 
 async fn times_of_built_in_kinds_are_stored_in_utc(env: Env) -> Outcome {
     let gvk = GroupVersionKind::gvk("coordination.k8s.io", "v1", "Lease");
@@ -49,5 +124,30 @@ async fn times_of_built_in_kinds_are_stored_in_utc(env: Env) -> Outcome {
     check_eq!(whole("a", "2024-02-03T04:05:06.9+02:00").await?, json!("2024-02-03T02:05:06Z"));
     let error = refused!(whole("b", "2024-02-03t04:05:06z").await);
     check_eq!(error.status().map(|status| status.code), Some(400));
+    Ok(())
+}
+
+async fn additional_properties_without_a_schema_keep_only_their_keys(env: Env) -> Outcome {
+    let mut mixed =
+        json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": false});
+    let error = refused!(judged(&env, definition(&env, &json!({"p": mixed}))).await?);
+    check!(error.is_invalid() && error.to_string().contains("mutual exclusive"), "{error}");
+    mixed["additionalProperties"] = json!(true);
+    judged(&env, definition(&env, &json!({"p": mixed}))).await??;
+    let things = Things::install(
+        &env,
+        json!({
+            "any": {"type": "object", "additionalProperties": true},
+            "none": {"type": "object", "additionalProperties": false},
+        }),
+    )
+    .await?;
+    let stored = things.create(json!({"any": {"a": 1, "b": {"c": 1}, "d": [{"e": 1}]}})).await?;
+    check_eq!(stored, json!({"any": {"a": 1, "b": {}, "d": [{}]}}));
+    let error = refused!(things.create(json!({"none": {"a": 1}})).await);
+    check!(
+        error.is_invalid() && error.to_string().contains("spec.none.a in body is a forbidden property"),
+        "{error}"
+    );
     Ok(())
 }
