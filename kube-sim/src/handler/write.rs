@@ -180,6 +180,9 @@ impl<'a> Cx<'a> {
             object["metadata"]["generation"] = 1.into();
         }
         complete(resource, None, &mut object);
+        if !self.applying {
+            drop_nulls(resource, &mut object);
+        }
         if resource.kind == "Namespace" && resource.builtin().is_some() {
             rules::label_namespace(&mut object);
         }
@@ -192,6 +195,8 @@ impl<'a> Cx<'a> {
         if !errors.is_empty() {
             return Err(SimError::invalid(&resource.group, &resource.kind, &name, &errors));
         }
+        // An applied object is judged with its nulls.
+        drop_nulls(resource, &mut object);
         let key = key(namespace, &name);
         if state.get(&resource.storage, &key).is_some() {
             return Err(SimError::already_exists(&resource.group, &resource.plural, &name));
@@ -229,6 +234,9 @@ impl<'a> Cx<'a> {
         }
         meta::prepare_update(&before, &mut new)?;
         complete(resource, Some(&before), &mut new);
+        if !self.applying {
+            drop_nulls(resource, &mut new);
+        }
         if part != Part::Status {
             rules::carry_over(resource, &before, &mut new);
         }
@@ -256,6 +264,8 @@ impl<'a> Cx<'a> {
         if new == before {
             return Ok(Written { object: old.clone(), created: false });
         }
+        // An applied object is judged with its nulls, and is a change because of them each time that it is applied.
+        drop_nulls(resource, &mut new);
         let new = convert::to_storage(resource, new);
         if self.options.dry_run {
             return Ok(Written { object: dry(resource, &old.key, old.version, new), created: false });
@@ -414,6 +424,13 @@ fn complete(resource: &Resource, old: Option<&Value>, object: &mut Value) {
     }
     if resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition" {
         crate::registry::crd::complete(object);
+    }
+}
+
+/// Nulls that a custom resource's schema does not allow are no values.
+fn drop_nulls(resource: &Resource, object: &mut Value) {
+    if resource.custom().is_some() {
+        schema::drop_nulls(&resource.schema(), object);
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn merge(target: &mut Value, patch: Value) -> Result<(), PatchError> 
 
 fn apply(target: &mut Value, patch: Value) {
     let Value::Object(patch) = patch else {
-        *target = patch;
+        *target = without_nulls(patch);
         return;
     };
     if !target.is_object() {
@@ -34,6 +34,20 @@ fn apply(target: &mut Value, patch: Value) {
         } else {
             apply(target.entry(name).or_insert(Value::Null), value);
         }
+    }
+}
+
+/// A list as API servers take it from a patch: nulls vanish from the objects in it, beyond what the RFC says, and stay where
+/// they are items.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        Value::Object(map) => map
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name, without_nulls(value)))
+            .collect(),
+        other => other,
     }
 }
 
@@ -61,6 +75,22 @@ mod tests {
             (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
         ];
         for (mut target, patch, expected) in cases {
+            merge(&mut target, patch.clone()).unwrap();
+            assert_eq!(target, expected, "{patch}");
+        }
+    }
+
+    /// As kube-apiserver 1.37.2 merges.
+    #[test]
+    fn nulls_in_objects_in_lists_are_dropped_and_those_in_lists_kept() {
+        let cases = [
+            (json!({"p": [null, 5]}), json!({"p": [null, 5]})),
+            (json!({"p": [{"a": null, "b": 1}]}), json!({"p": [{"b": 1}]})),
+            (json!({"p": [[{"a": null}]]}), json!({"p": [[{}]]})),
+            (json!({"p": {"new": {"a": null, "b": [{"c": null}]}}}), json!({"p": {"new": {"b": [{}]}}})),
+        ];
+        for (patch, expected) in cases {
+            let mut target = json!({"p": 1});
             merge(&mut target, patch.clone()).unwrap();
             assert_eq!(target, expected, "{patch}");
         }

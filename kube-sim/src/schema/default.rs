@@ -36,6 +36,28 @@ pub(crate) fn default(schema: &Schema, object: &mut Value) {
     }
 }
 
+/// Removes the nulls that `schema` does not allow from the objects in `object`, at every depth. Nulls for which there is a
+/// default must have been replaced before ([`default`]); those in lists stay, and validation refuses them.
+pub(crate) fn drop_nulls(schema: &Schema, object: &mut Value) {
+    match object {
+        // The metadata of an object is read by rules of its own.
+        Value::Object(map) if !schema.is_reference() => {
+            map.retain(|name, value| {
+                let Some(entry) = schema.entry(name) else { return true };
+                drop_nulls(entry, value);
+                !value.is_null() || entry.nullable
+            });
+        }
+        Value::Array(items) => {
+            let Some(schema) = schema.items() else { return };
+            for item in items {
+                drop_nulls(schema, item);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn fill_null(schema: &Schema, value: &mut Value) {
     if let (true, false, Some(default)) = (value.is_null(), schema.nullable, &schema.default) {
         *value = default.clone();
@@ -81,6 +103,38 @@ mod tests {
             "c": {"type": "integer"},
         }});
         check(&schema, json!({"a": null, "b": null, "c": null}), &json!({"a": 1, "b": null, "c": null}));
+    }
+
+    /// As kube-apiserver 1.37.2 stores.
+    #[test]
+    fn nulls_that_are_no_values_are_dropped_from_objects_and_kept_in_lists() {
+        let text = json!({"type": "string"});
+        let schema = json!({"type": "object", "properties": {
+            "s": text, "n": {"type": "string", "nullable": true}, "d": {"type": "string", "default": "D"},
+            "o": {"type": "object", "properties": {"x": text}}, "m": {"type": "object", "additionalProperties": text},
+            "mn": {"type": "object", "additionalProperties": {"type": "string", "nullable": true}},
+            "any": {"type": "object", "additionalProperties": true},
+            "l": {"type": "array", "items": text},
+            "lo": {"type": "array", "items": {"type": "object", "properties": {"a": text, "b": {"type": "integer"}}}},
+            "p": {"x-kubernetes-preserve-unknown-fields": true},
+            "q": {"x-kubernetes-preserve-unknown-fields": true},
+            "i": {"x-kubernetes-int-or-string": true},
+            "e": {"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true},
+        }});
+        let mut object = json!({
+            "metadata": {"creationTimestamp": null}, "s": null, "n": null, "d": null, "o": {"x": null},
+            "m": {"a": null}, "mn": {"a": null}, "any": {"a": null}, "l": [null], "lo": [{"a": null, "b": 1}, null],
+            "p": null, "q": {"a": null}, "i": null, "e": {"metadata": {"creationTimestamp": null}, "u": null},
+        });
+        let schema = Schema::of_custom_resource(&schema);
+        default(&schema, &mut object);
+        drop_nulls(&schema, &mut object);
+        let expected = json!({
+            "metadata": {"creationTimestamp": null}, "n": null, "d": "D", "o": {},
+            "m": {}, "mn": {"a": null}, "any": {"a": null}, "l": [null], "lo": [{"b": 1}, null],
+            "q": {"a": null}, "e": {"metadata": {"creationTimestamp": null}, "u": null},
+        });
+        assert_eq!(object, expected);
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod zero;
 pub(crate) use self::components::{component, source as component_source};
 pub(crate) use self::crd::validate_crd;
 pub(crate) use self::decode::{decode, strict_problem, undecodable};
-pub(crate) use self::default::default;
+pub(crate) use self::default::{default, drop_nulls};
 pub(crate) use self::duplicates::duplicates;
 pub(crate) use self::enumerations::enumerations;
 pub(crate) use self::field_error::{FieldError, FieldErrorKind, invalid_message, quote};

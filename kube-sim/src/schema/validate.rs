@@ -42,9 +42,7 @@ impl Validator {
         let rules = &schema.rules;
         self.kind(schema, value, out);
         if value.is_null() {
-            if !schema.nullable {
-                self.enumeration(rules, value, out);
-            }
+            self.enumeration(rules, value, out);
             return;
         }
         self.combinations(rules, value, out);

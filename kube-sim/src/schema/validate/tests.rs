@@ -97,6 +97,16 @@ fn an_object_without_additional_properties_has_none() {
 }
 
 #[test]
+fn a_null_is_a_value_of_an_enumeration_only_if_it_is_listed() {
+    check(
+        &json!({"type": "string", "nullable": true, "enum": ["a"]}),
+        &json!(null),
+        &["spec.x: Unsupported value: null: supported values: \"a\""],
+    );
+    check(&json!({"type": "string", "nullable": true, "enum": ["a", null]}), &json!(null), &[]);
+}
+
+#[test]
 fn texts() {
     check(
         &json!({"type": "string", "maxLength": 2}),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube_client::api::{ListParams, PostParams};
+use kube_client::api::{ListParams, Patch, PatchParams, PostParams, ValidationDirective};
 use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube_client::{Api, Error};
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use crate::support::{LABEL, eventually};
 suite!("schemas":
     times_of_built_in_kinds_are_stored_in_utc,
     additional_properties_without_a_schema_keep_only_their_keys,
+    nulls_that_are_no_values_are_dropped_unless_they_are_applied,
 );
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -149,5 +150,52 @@ async fn additional_properties_without_a_schema_keep_only_their_keys(env: Env) -
         error.is_invalid() && error.to_string().contains("spec.none.a in body is a forbidden property"),
         "{error}"
     );
+    Ok(())
+}
+
+async fn nulls_that_are_no_values_are_dropped_unless_they_are_applied(env: Env) -> Outcome {
+    let text = json!({"type": "string"});
+    let things = Things::install(
+        &env,
+        json!({
+            "s": text,
+            "d": {"type": "string", "default": "D"},
+            "n": {"type": "string", "nullable": true},
+            "m": {"type": "object", "additionalProperties": text},
+            "l": {"type": "array", "items": text},
+            "lo": {"type": "array", "items": {"type": "object", "properties": {"a": text, "b": {"type": "integer"}}}},
+            "p": {"x-kubernetes-preserve-unknown-fields": true},
+            "e": {"type": "string", "nullable": true, "enum": ["a"]},
+        }),
+    )
+    .await?;
+    let nulls =
+        json!({"s": null, "d": null, "n": null, "m": {"a": null}, "lo": [{"a": null, "b": 1}], "p": null});
+    let kept = json!({"d": "D", "n": null, "m": {}, "lo": [{"b": 1}]});
+    check_eq!(things.create(nulls.clone()).await?, kept);
+    for spec in [json!({"l": [null]}), json!({"lo": [null]}), json!({"e": null})] {
+        check!(refused!(things.create(spec).await).is_invalid());
+    }
+    let strict = PostParams { field_validation: Some(ValidationDirective::Strict), ..PostParams::default() };
+    let mut made = things.api.create(&strict, &things.thing(&nulls)).await?;
+    check_eq!(made.data["spec"], kept);
+    let name = made.metadata.name.clone().unwrap_or_default();
+    made.data["spec"]["s"] = Value::Null;
+    check_eq!(things.api.replace(&name, &PostParams::default(), &made).await?.data["spec"], kept);
+    let patched = async |patch: Patch<Value>| {
+        let patched = things.api.patch(&name, &PatchParams::default(), &patch).await;
+        patched.map(|thing| thing.data["spec"]["p"].clone())
+    };
+    // A merge patch itself drops nulls from objects in lists.
+    check_eq!(patched(Patch::Merge(json!({"spec": {"p": [null, 5]}}))).await?, json!([null, 5]));
+    check_eq!(patched(Patch::Merge(json!({"spec": {"p": [{"a": null, "b": 1}]}}))).await?, json!([{"b": 1}]));
+    let applied = async |spec: Value| {
+        let thing = DynamicObject::new("applied", &things.resource).data(json!({"spec": spec}));
+        things.api.patch("applied", &PatchParams::apply("e2e"), &Patch::Apply(thing)).await
+    };
+    for spec in [json!({"s": null}), json!({"lo": [{"a": null, "b": 1}]})] {
+        check!(refused!(applied(spec).await).is_invalid());
+    }
+    check_eq!(applied(json!({"d": null, "n": null})).await?.data["spec"], json!({"d": "D", "n": null}));
     Ok(())
 }
