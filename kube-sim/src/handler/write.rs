@@ -197,6 +197,7 @@ impl<'a> Cx<'a> {
         }
         // An applied object is judged with its nulls.
         drop_nulls(resource, &mut object);
+        store_numbers(resource, &mut object);
         let key = key(namespace, &name);
         if state.get(&resource.storage, &key).is_some() {
             return Err(SimError::already_exists(&resource.group, &resource.plural, &name));
@@ -261,6 +262,7 @@ impl<'a> Cx<'a> {
         if !errors.is_empty() {
             return Err(SimError::invalid(&resource.group, &resource.kind, &name, &errors));
         }
+        store_numbers(resource, &mut new);
         if new == before {
             return Ok(Written { object: old.clone(), created: false });
         }
@@ -431,6 +433,13 @@ fn complete(resource: &Resource, old: Option<&Value>, object: &mut Value) {
 fn drop_nulls(resource: &Resource, object: &mut Value) {
     if resource.custom().is_some() {
         schema::drop_nulls(&resource.schema(), object);
+    }
+}
+
+/// Numbers of custom resources are judged as they were sent, and stored as Go writes them.
+fn store_numbers(resource: &Resource, object: &mut Value) {
+    if resource.custom().is_some() {
+        schema::store_numbers(object);
     }
 }
 

@@ -212,8 +212,24 @@ pub(crate) fn invalid_message(kind: &str, group: &str, name: &str, errors: &[Fie
 fn go_value(value: &Value) -> String {
     match value {
         Value::String(text) => quote(text),
+        // A float64, as `%v` prints it; what is beyond int64 is one, too.
+        Value::Number(number) if number.as_i64().is_none() => {
+            number.as_f64().map_or_else(|| number.to_string(), go_float)
+        }
         other => other.to_string(),
     }
+}
+
+/// A number as Go's `%v` prints a float64.
+pub(super) fn go_float(number: f64) -> String {
+    let magnitude = number.abs();
+    if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
+        let text = format!("{number:e}");
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+        return format!("{mantissa}e{sign}{digits:0>2}");
+    }
+    format!("{number}")
 }
 
 /// A text quoted as Go's `%q` does.

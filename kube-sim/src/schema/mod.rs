@@ -18,6 +18,7 @@ mod format;
 mod node;
 mod prune;
 mod quantity;
+mod stored_number;
 mod structural;
 mod time;
 mod validate;
@@ -33,5 +34,6 @@ pub(crate) use self::field_error::{FieldError, FieldErrorKind, invalid_message, 
 pub(crate) use self::node::{Additional, Kind, ListType, Schema};
 pub(crate) use self::prune::prune;
 pub(crate) use self::quantity::exceeds as quantity_exceeds;
+pub(crate) use self::stored_number::store_numbers;
 pub(crate) use self::validate::validate;
 pub(crate) use self::zero::zero;

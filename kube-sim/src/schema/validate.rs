@@ -3,11 +3,13 @@
 //! Owns the order in which constraints are tried and the texts of the complaints, which are those of an API server. It
 //! must not change the object, and does not evaluate CEL rules.
 
+mod number;
+
 use serde_json::Value;
 
 use super::field_error::FieldError;
 use super::format;
-use super::node::{Additional, Bound, Kind, ListType, Rules, Schema};
+use super::node::{Additional, Kind, ListType, Rules, Schema};
 
 /// Everything about `object` that `schema` does not allow, in the order of the fields' names.
 pub(crate) fn validate(schema: &Schema, object: &Value) -> Vec<FieldError> {
@@ -48,7 +50,7 @@ impl Validator {
         self.combinations(rules, value, out);
         match value {
             Value::String(text) => self.text(schema, text, out),
-            Value::Number(_) => self.number(schema, value, out),
+            Value::Number(_) => number::check(schema, value, &self.path, out),
             Value::Array(items) => self.list(schema, items, out),
             _ => {}
         }
@@ -91,7 +93,7 @@ impl Validator {
         if expected.is_empty() && format.is_none() {
             return;
         }
-        let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
+        let whole = value.as_f64().is_some_and(number::is_whole);
         let fits = match schema.kind() {
             Kind::Any => true,
             Kind::IntOrString => found == "string" || (found == "integer" || found == "number") && whole,
@@ -193,43 +195,6 @@ impl Validator {
         if let Some(format) = format::known(schema).filter(|format| !format::accepts(format, text)) {
             let detail = format!("{path} in body must be of type {format}: {}", super::quote(text));
             out.errors.push(FieldError::type_invalid(self.field(), text, detail));
-        }
-        out.checks += 1;
-    }
-
-    fn number(&self, schema: &Schema, value: &Value, out: &mut Outcome) {
-        let rules = &schema.rules;
-        let Some(number) = value.as_f64() else { return };
-        let path = &self.path;
-        if schema.kind() == Kind::Integer && schema.format.as_deref() == Some("int32") {
-            let fits = value.as_i64().is_some_and(|whole| i32::try_from(whole).is_ok());
-            if !fits {
-                let detail = format!("Checked value must be of type integer with format int32 in {path}");
-                out.errors.push(FieldError::invalid("", "", detail));
-            }
-        }
-        let mut complain = |detail: String| {
-            let detail = format!("{path} in body should be {detail}");
-            out.errors.push(FieldError::invalid(self.field(), value.clone(), detail));
-        };
-        if let Some(factor) = rules.multiple_of {
-            // The division is the server's own: small factors are inverted first.
-            let quotient = if factor < 1.0 { 1.0 / factor * number } else { number / factor };
-            if (quotient - quotient.round()).abs() > 1e-9 * quotient.abs().max(1.0) {
-                complain(format!("a multiple of {}", go_float(factor)));
-            }
-        }
-        if let Some(Bound { value: limit, exclusive }) = rules.maximum
-            && (number > limit || exclusive && number >= limit)
-        {
-            let or_equal = if exclusive { "" } else { " or equal to" };
-            complain(format!("less than{or_equal} {}", go_float(limit)));
-        }
-        if let Some(Bound { value: limit, exclusive }) = rules.minimum
-            && (number < limit || exclusive && number <= limit)
-        {
-            let or_equal = if exclusive { "" } else { " or equal to" };
-            complain(format!("greater than{or_equal} {}", go_float(limit)));
         }
         out.checks += 1;
     }
@@ -367,24 +332,13 @@ fn type_of(value: &Value) -> (&'static str, &'static str) {
     match value {
         Value::Null => ("null", ""),
         Value::Bool(_) => ("boolean", ""),
-        Value::Number(number) if number.is_f64() => ("number", "float64"),
+        // What is beyond int64 is read as a float64.
+        Value::Number(number) if number.as_i64().is_none() => ("number", "float64"),
         Value::Number(_) => ("integer", "int64"),
         Value::String(_) => ("string", ""),
         Value::Array(_) => ("array", ""),
         Value::Object(_) => ("object", ""),
     }
-}
-
-/// A number as Go's `%v` prints a float64.
-fn go_float(number: f64) -> String {
-    let magnitude = number.abs();
-    if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
-        let text = format!("{number:e}");
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
-        return format!("{mantissa}e{sign}{digits:0>2}");
-    }
-    format!("{number}")
 }
 
 #[cfg(test)]

@@ -239,3 +239,24 @@ fn additional_properties_exclude_properties_unless_they_are_true() {
         &[".properties[p].default: Invalid value: \"a\": .a in body is a forbidden property"],
     );
 }
+
+#[test]
+fn defaults_and_limits_are_held_to_int64() {
+    let of = |field: Value| json!({"type": "object", "properties": {"u": field}});
+    let default = ".properties[u].default: Invalid value:";
+    check(
+        &of(json!({"type": "integer", "default": u64::MAX})),
+        &[
+            &format!("{default} \"number\":  in body must be of type integer: \"number\""),
+            &format!("{default} \"\": Checked value must be of type integer (default format) in "),
+        ],
+    );
+    check(&of(json!({"type": "integer", "default": i64::MAX})), &[]);
+    check(&of(json!({"type": "number", "default": u64::MAX})), &[]);
+    check(
+        &of(json!({"type": "integer", "format": "int64", "default": 5, "maximum": i64::MAX})),
+        &[&format!("{default} \"\": Maximum boundary value must be of type integer with format int64 in ")],
+    );
+    // Without a default only the objects are refused.
+    check(&of(json!({"type": "integer", "format": "int64", "maximum": i64::MAX})), &[]);
+}

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::Schema;
-use super::{go_float, validate};
+use super::super::field_error::go_float;
+use super::validate;
 
 #[track_caller]
 fn check(field: &Value, value: &Value, expected: &[&str]) {
@@ -26,7 +27,9 @@ fn types() {
     };
     check(&json!({"type": "integer"}), &json!("3"), &[&wrong("integer", "string")]);
     check(&json!({"type": "integer"}), &json!(3.0), &[]);
-    check(&json!({"type": "integer"}), &json!(3.5), &[&wrong("integer", "number")]);
+    let beyond =
+        "<nil>: Invalid value: \"\": Checked value must be of type integer (default format) in spec.x";
+    check(&json!({"type": "integer"}), &json!(3.5), &[&wrong("integer", "number"), beyond]);
     check(&json!({"type": "number"}), &json!(3), &[]);
     check(&json!({"type": "string"}), &json!(3), &[&wrong("string", "integer")]);
     check(&json!({"type": "boolean"}), &json!("true"), &[&wrong("boolean", "string")]);
@@ -84,6 +87,98 @@ fn numbers() {
         &json!(3_000_000_000_u64),
         &["<nil>: Invalid value: \"\": Checked value must be of type integer with format int32 in spec.x"],
     );
+}
+
+/// What Go reads as a float64 because it is beyond int64.
+#[test]
+fn an_integer_field_holds_int64_and_no_more() {
+    let wrong = "spec.x: Invalid value: \"number\": spec.x in body must be of type integer: \"number\"";
+    let beyond =
+        "<nil>: Invalid value: \"\": Checked value must be of type integer (default format) in spec.x";
+    let plain = json!({"type": "integer"});
+    check(&plain, &json!(i64::MAX), &[]);
+    check(&plain, &json!(i64::MIN), &[]);
+    check(&plain, &json!(u64::MAX), &[wrong, beyond]);
+    check(&plain, &json!(9_223_372_036_854_775_808_u64), &[wrong, beyond]);
+    check(&plain, &json!(1e19), &[wrong, beyond]);
+    check(&plain, &json!(3.5), &[wrong, beyond]);
+    check(&plain, &json!(3e10), &[]);
+    let of = |format: &str| {
+        [
+            format!(
+                "spec.x: Invalid value: \"float64\": spec.x in body must be of type {format}: \"float64\""
+            ),
+            format!(
+                "<nil>: Invalid value: \"\": Checked value must be of type integer with format {format} in spec.x"
+            ),
+        ]
+    };
+    let [wrong, beyond] = of("int64");
+    check(&json!({"type": "integer", "format": "int64"}), &json!(u64::MAX), &[&wrong, &beyond]);
+    let [wrong, beyond] = of("int32");
+    let int32 = json!({"type": "integer", "format": "int32"});
+    check(&int32, &json!(u64::MAX), &[&wrong, &beyond]);
+    check(&int32, &json!(i64::MAX), &[&beyond]);
+    check(&int32, &json!(3.0), &[]);
+    check(&json!({"type": "number"}), &json!(u64::MAX), &[]);
+    let int_or_string =
+        "spec.x: Invalid value: \"number\": spec.x in body must be of type integer,string: \"number\"";
+    check(&json!({"x-kubernetes-int-or-string": true}), &json!(u64::MAX), &[int_or_string]);
+}
+
+#[test]
+fn a_limit_that_the_type_cannot_hold_refuses_every_value() {
+    let unheld = |what: &str, format: &str| {
+        format!("<nil>: Invalid value: \"\": {what} value must be of type integer {format} in spec.x")
+    };
+    let default = "(default format)";
+    let max = json!({"type": "integer", "maximum": i64::MAX});
+    check(&max, &json!(5), &[&unheld("Maximum boundary", default)]);
+    let max = json!({"type": "integer", "format": "int64", "maximum": i64::MAX});
+    check(&max, &json!(5), &[&unheld("Maximum boundary", "with format int64")]);
+    let max = json!({"type": "integer", "format": "int32", "maximum": 4_294_967_296_i64});
+    check(&max, &json!(5), &[&unheld("Maximum boundary", "with format int32")]);
+    check(&json!({"type": "integer", "maximum": 9_223_372_036_854_773_760_i64}), &json!(5), &[]);
+    check(
+        &json!({"type": "integer", "minimum": i64::MIN}),
+        &json!(5),
+        &[&unheld("Minimum boundary", default)],
+    );
+    check(&json!({"type": "integer", "minimum": 1.5}), &json!(5), &[&unheld("Minimum boundary", default)]);
+    check(&json!({"type": "integer", "multipleOf": 1.5}), &json!(3), &[&unheld("MultipleOf", default)]);
+    check(
+        &json!({"type": "integer", "multipleOf": 1.5}),
+        &json!(5),
+        &[
+            &unheld("MultipleOf", default),
+            "spec.x: Invalid value: 5: spec.x in body should be a multiple of 1.5",
+        ],
+    );
+}
+
+/// The whole part of the limit counts for a whole number, and overflows.
+#[test]
+fn limits_of_a_number_are_cut_for_whole_numbers() {
+    let should =
+        |value: &str, what: &str| format!("spec.x: Invalid value: {value}: spec.x in body should be {what}");
+    let max = json!({"type": "number", "maximum": 3.5});
+    check(&max, &json!(3), &[]);
+    check(&max, &json!(4), &[&should("4", "less than or equal to 3")]);
+    check(&max, &json!(3.7), &[&should("3.7", "less than or equal to 3.5")]);
+    let below = json!({"type": "number", "maximum": 3.5, "exclusiveMaximum": true});
+    check(&below, &json!(3), &[&should("3", "less than 3")]);
+    let min = json!({"type": "number", "minimum": 1.5});
+    check(&min, &json!(1), &[]);
+    check(&min, &json!(1.2), &[&should("1.2", "greater than or equal to 1.5")]);
+    let max = json!({"type": "number", "maximum": i64::MAX});
+    check(&max, &json!(5), &[&should("5", "less than or equal to -9223372036854775808")]);
+    check(&max, &json!(4.5), &[]);
+    let half = json!({"type": "number", "multipleOf": 0.5});
+    let factor = "spec.x: Invalid value: 0: factor MultipleOf declared for spec.x must be positive: 0";
+    check(&half, &json!(1), &[factor]);
+    check(&half, &json!(4.5), &[]);
+    check(&half, &json!(1.2), &[&should("1.2", "a multiple of 0.5")]);
+    check(&json!({"type": "number", "multipleOf": 1.5}), &json!(5), &[]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ suite!("schemas":
     times_of_built_in_kinds_are_stored_in_utc,
     additional_properties_without_a_schema_keep_only_their_keys,
     nulls_that_are_no_values_are_dropped_unless_they_are_applied,
+    integers_are_held_to_int64,
 );
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -197,5 +198,38 @@ async fn nulls_that_are_no_values_are_dropped_unless_they_are_applied(env: Env) 
         check!(refused!(applied(spec).await).is_invalid());
     }
     check_eq!(applied(json!({"d": null, "n": null})).await?.data["spec"], json!({"d": "D", "n": null}));
+    Ok(())
+}
+
+async fn integers_are_held_to_int64(env: Env) -> Outcome {
+    let unlimited = definition(&env, &json!({"u": {"type": "integer", "default": u64::MAX}}));
+    let error = refused!(judged(&env, unlimited).await?);
+    check!(
+        error.is_invalid() && error.to_string().contains("must be of type integer: \"number\""),
+        "{error}"
+    );
+    let things = Things::install(
+        &env,
+        json!({
+            "i": {"type": "integer"},
+            "i32": {"type": "integer", "format": "int32"},
+            "n": {"type": "number"},
+            "max": {"type": "integer", "format": "int64", "maximum": i64::MAX},
+        }),
+    )
+    .await?;
+    check_eq!(things.create(json!({"i": i64::MAX})).await?, json!({"i": i64::MAX}));
+    check_eq!(
+        things.create(json!({"i": 3.0, "i32": 1e3, "n": 2.0})).await?,
+        json!({"i": 3, "i32": 1000, "n": 2})
+    );
+    for spec in [json!({"i": u64::MAX}), json!({"i": 1e19}), json!({"i": 3.5})] {
+        let error = refused!(things.create(spec).await);
+        let expected = "Checked value must be of type integer (default format) in spec.i";
+        check!(error.is_invalid() && error.to_string().contains(expected), "{error}");
+    }
+    let error = refused!(things.create(json!({"max": 5})).await);
+    let expected = "Maximum boundary value must be of type integer with format int64 in spec.max";
+    check!(error.is_invalid() && error.to_string().contains(expected), "{error}");
     Ok(())
 }
