@@ -449,7 +449,7 @@ fn validate(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<Fie
         None => schema::validate(&resource.schema(), object),
     };
     if resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition" {
-        errors.extend(schema::validate_crd(object));
+        errors.extend(schema::validate_crd(old, object));
     }
     errors
 }

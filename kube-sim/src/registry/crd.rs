@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::fields::Field;
 use super::resource::{Column, Conversion, Custom, Origin, Resource, ScalePaths, Sub};
-use crate::schema::Schema;
+use crate::schema::{Approval, Schema, approval, quote};
 
 const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
@@ -187,6 +187,7 @@ pub(crate) fn accept(crd: &mut Value, conflict: Option<&str>, now: &str) {
     } else {
         ("NotAccepted", "not all names are accepted")
     };
+    let conformance = conformance(crd);
     if !crd["status"].is_object() {
         crd["status"] = json!({});
     }
@@ -195,6 +196,9 @@ pub(crate) fn accept(crd: &mut Value, conflict: Option<&str>, now: &str) {
         status["acceptedNames"] = names;
     } else if !status["acceptedNames"].is_object() {
         status["acceptedNames"] = json!({"kind": "", "plural": ""});
+    }
+    if let Some((conforms, reason, message)) = conformance {
+        set_condition(status, "KubernetesAPIApprovalPolicyConformant", conforms, reason, &message, now);
     }
     set_condition(status, "NamesAccepted", accepted, names_reason, names_message, now);
     set_condition(status, "Established", accepted, reason, message, now);
@@ -206,6 +210,19 @@ pub(crate) fn accept(crd: &mut Value, conflict: Option<&str>, now: &str) {
         stored.push(storage);
     }
     status["storedVersions"] = stored.into();
+}
+
+/// Whether a definition in a group of the Kubernetes community is approved, with reason and message of the condition.
+fn conformance(crd: &Value) -> Option<(bool, &'static str, String)> {
+    let (state, annotation) = approval(crd)?;
+    match state {
+        Approval::Approved => Some((true, "ApprovedAnnotation", format!("approved in {annotation}"))),
+        Approval::Bypassed => {
+            Some((false, "UnapprovedAnnotation", format!("not approved: {}", quote(annotation))))
+        }
+        // A definition as old as this is refused now.
+        Approval::Missing | Approval::Invalid => None,
+    }
 }
 
 fn set_condition(status: &mut Value, kind: &str, on: bool, reason: &str, message: &str, now: &str) {

@@ -3,10 +3,15 @@
 //! Owns the rules on names, group, scope, versions, subresources and printer columns; the schemas are judged by
 //! `structural`. Defaults (singular, list kind) must have been filled in before.
 
+mod approval;
+mod selectable;
+
 use serde_json::Value;
 
 use super::field_error::FieldError;
 use super::structural;
+
+pub(crate) use self::approval::{Approval, approval};
 
 const DNS_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
     character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is \
@@ -16,7 +21,7 @@ const DNS_1123: &str = "a lowercase RFC 1123 subdomain must consist of lower cas
     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
 /// Everything that a server has against a CRD, in the server's order. Empty means that it is accepted.
-pub(crate) fn validate_crd(crd: &Value) -> Vec<FieldError> {
+pub(crate) fn validate_crd(old: Option<&Value>, crd: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let spec = &crd["spec"];
     let name = text(&crd["metadata"], "name");
@@ -32,6 +37,7 @@ pub(crate) fn validate_crd(crd: &Value) -> Vec<FieldError> {
         let why = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
         errors.push(FieldError::invalid("spec.preserveUnknownFields", true, why));
     }
+    approval::check(old, crd, &mut errors);
     errors
 }
 
@@ -60,17 +66,24 @@ fn versions(spec: &Value, errors: &mut Vec<FieldError>) {
     }
     // The server keeps one schema for all versions where they agree, and names that place.
     let shared = versions.windows(2).all(|pair| schema(&pair[0]) == schema(&pair[1]));
+    let shared_fields =
+        shared && versions.windows(2).all(|pair| pair[0]["selectableFields"] == pair[1]["selectableFields"]);
     for (index, version) in versions.iter().enumerate() {
         let path = format!("spec.versions[{index}]");
         let name = text(version, "name");
         if !is_label(name) {
             errors.push(FieldError::invalid(format!("{path}.name"), name, DNS_1035));
         }
+        deprecation(&path, version, errors);
         if !shared && !schema(version).is_null() {
             errors.extend(structural::check(&format!("{path}.schema.openAPIV3Schema"), &schema(version)));
         }
         scale(&format!("{path}.subresources.scale"), &version["subresources"]["scale"], errors);
         columns(&format!("{path}.additionalPrinterColumns"), &version["additionalPrinterColumns"], errors);
+        if !shared_fields && !schema(version).is_null() {
+            let path = format!("{path}.selectableFields");
+            selectable::check(&path, &version["selectableFields"], &schema(version), errors);
+        }
     }
     let mut seen = std::collections::HashSet::new();
     if !versions.iter().all(|version| seen.insert(text(version, "name"))) {
@@ -86,6 +99,33 @@ fn versions(spec: &Value, errors: &mut Vec<FieldError>) {
     }
     if let (true, Some(first)) = (shared, versions.first().map(schema).filter(|schema| !schema.is_null())) {
         errors.extend(structural::check("spec.validation.openAPIV3Schema", &first));
+        if shared_fields {
+            selectable::check("spec.selectableFields", &versions[0]["selectableFields"], &first, errors);
+        }
+    }
+}
+
+/// The text of a version's `Warning` header.
+fn deprecation(path: &str, version: &Value, errors: &mut Vec<FieldError>) {
+    let Some(warning) = version["deprecationWarning"].as_str() else { return };
+    let mut complain = |why: &str| {
+        errors.push(FieldError::invalid(format!("{path}.deprecationWarning"), warning, why));
+    };
+    if version["deprecated"] != true {
+        complain("can only be set for deprecated versions");
+        return;
+    }
+    if warning.len() > 256 {
+        complain("must be <= 256 characters long");
+    }
+    if warning.is_empty() {
+        complain("must not be an empty string");
+    }
+    let printable = |c: char| c == ' ' || !(c.is_control() || c.is_whitespace());
+    if let Some((index, _)) = warning.char_indices().find(|(_, c)| !printable(*c)) {
+        complain(&format!(
+            "must only contain printable UTF-8 characters; non-printable character found at index {index}"
+        ));
     }
 }
 

@@ -17,7 +17,7 @@ fn crd(schema: &Value) -> Value {
 }
 
 fn texts(crd: &Value) -> Vec<String> {
-    validate_crd(crd).iter().map(ToString::to_string).collect()
+    validate_crd(None, crd).iter().map(ToString::to_string).collect()
 }
 
 #[track_caller]
@@ -223,24 +223,6 @@ fn subresources_and_columns() {
 }
 
 #[test]
-fn additional_properties_exclude_properties_unless_they_are_true() {
-    let excluded = ".properties[p].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive";
-    let of = |additional: Value| {
-        let property = json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": additional});
-        json!({"type": "object", "properties": {"p": property}})
-    };
-    check(&of(json!(false)), &[excluded]);
-    check(&of(json!({"type": "string"})), &[excluded]);
-    check(&of(json!(true)), &[]);
-    let none = |default: Value| json!({"type": "object", "properties": {"p": {"type": "object", "additionalProperties": false, "default": default}}});
-    check(&none(json!({})), &[]);
-    check(
-        &none(json!({"a": 1})),
-        &[".properties[p].default: Invalid value: \"a\": .a in body is a forbidden property"],
-    );
-}
-
-#[test]
 fn defaults_and_limits_are_held_to_int64() {
     let of = |field: Value| json!({"type": "object", "properties": {"u": field}});
     let default = ".properties[u].default: Invalid value:";
@@ -259,4 +241,139 @@ fn defaults_and_limits_are_held_to_int64() {
     );
     // Without a default only the objects are refused.
     check(&of(json!({"type": "integer", "format": "int64", "maximum": i64::MAX})), &[]);
+}
+
+#[test]
+fn additional_properties_exclude_properties_unless_they_are_true() {
+    let excluded = ".properties[p].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive";
+    let of = |additional: Value| {
+        let property = json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": additional});
+        json!({"type": "object", "properties": {"p": property}})
+    };
+    check(&of(json!(false)), &[excluded]);
+    check(&of(json!({"type": "string"})), &[excluded]);
+    check(&of(json!(true)), &[]);
+    let none = |default: Value| json!({"type": "object", "properties": {"p": {"type": "object", "additionalProperties": false, "default": default}}});
+    check(&none(json!({})), &[]);
+    check(
+        &none(json!({"a": 1})),
+        &[".properties[p].default: Invalid value: \"a\": .a in body is a forbidden property"],
+    );
+}
+
+#[track_caller]
+fn selectable(paths: &[&str], expected: &[&str]) {
+    let fields: serde_json::Map<String, Value> =
+        (0..9).map(|index| (format!("a{index}"), json!({"type": "string"}))).collect();
+    let mut crd = crd(&json!({"type": "object", "properties": {
+        "spec": {"type": "object", "properties": {
+            "s": {"type": "string"}, "i": {"type": "integer"}, "b": {"type": "boolean"}, "f": {"type": "number"},
+            "o": {"type": "object", "properties": {"x": {"type": "string"}}},
+            "m": {"type": "object", "additionalProperties": {"type": "string"}},
+            "l": {"type": "array", "items": {"type": "string"}},
+            "any": {"x-kubernetes-preserve-unknown-fields": true}, "ios": {"x-kubernetes-int-or-string": true},
+        }},
+        "n": {"type": "object", "properties": fields},
+        "status": {"type": "object", "properties": {"t": {"type": "string"}}},
+    }}));
+    crd["spec"]["versions"][0]["selectableFields"] =
+        paths.iter().map(|path| json!({"jsonPath": path})).collect();
+    let expected: Vec<String> = expected.iter().map(|text| format!("spec.selectableFields{text}")).collect();
+    assert_eq!(texts(&crd), expected, "{paths:?}");
+}
+
+#[test]
+fn selectable_fields_are_scalars_of_the_schema() {
+    for path in [".spec.s", ".spec.i", ".spec.b", ".spec.o.x", ".spec.m.a", ".status.t"] {
+        selectable(&[path], &[]);
+    }
+    for path in [".spec.f", ".spec.o", ".spec.m", ".spec.l", ".spec.any", ".spec.ios"] {
+        let why = format!(
+            "[0].jsonPath: Invalid value: \"{path}\": must point to a field of type string, boolean or integer. \
+             Enum string fields and strings with formats are allowed."
+        );
+        selectable(&[path], &[&why]);
+    }
+    let invalid = [
+        (".spec.l[0]", "array notation is not allowed"),
+        (".spec['s']", "array notation is not allowed"),
+        (".spec.nope", "does not refer to a valid field"),
+        (".spec.any.x", "does not refer to a valid field"),
+        (".metadata.name", "does not refer to a valid field"),
+        (".kind", "does not refer to a valid field"),
+        (".spec..s", "does not refer to a valid field"),
+        ("..s", "does not refer to a valid field"),
+        (".spec.s ", "does not refer to a valid field"),
+        ("spec.s", "expected [ or . but got: spec"),
+        ("$.spec.s", "expected [ or . but got: $"),
+        ("{.spec.s}", "expected [ or . but got: {"),
+        (".", "unexpected end of JSON path"),
+        (".spec.", "unexpected end of JSON path"),
+    ];
+    for (path, problem) in invalid {
+        let why = format!("[0].jsonPath: Invalid value: \"{path}\": is an invalid path: {problem}");
+        selectable(&[path], &[&why]);
+    }
+    selectable(&[""], &["[0].jsonPath: Required value"]);
+    selectable(&[".spec.s", ".spec.s"], &["[1].jsonPath: Duplicate value: \".spec.s\""]);
+    let many: Vec<String> = (0..9).map(|index| format!(".n.a{index}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    selectable(&many[..8], &[]);
+    selectable(&many, &[": Too many: 9: must have at most 8 items"]);
+}
+
+#[test]
+fn a_deprecation_warning_is_printable_and_of_a_deprecated_version() {
+    let warn = |deprecated: bool, warning: &str| {
+        let mut crd = crd(&json!({"type": "object"}));
+        crd["spec"]["versions"][0]["deprecated"] = deprecated.into();
+        crd["spec"]["versions"][0]["deprecationWarning"] = warning.into();
+        texts(&crd)
+    };
+    let field = "spec.versions[0].deprecationWarning: Invalid value:";
+    assert_eq!(warn(true, "a\"b\\c ü"), [""; 0]);
+    assert_eq!(warn(true, ""), [format!("{field} \"\": must not be an empty string")]);
+    assert_eq!(warn(false, "x"), [format!("{field} \"x\": can only be set for deprecated versions")]);
+    let control = "must only contain printable UTF-8 characters; non-printable character found at index 1";
+    assert_eq!(warn(true, "a\tb"), [format!("{field} \"a\\tb\": {control}")]);
+    let long = "ü".repeat(129);
+    assert_eq!(warn(true, &long), [format!("{field} \"{long}\": must be <= 256 characters long")]);
+}
+
+#[test]
+fn groups_of_the_community_need_an_approval() {
+    let of = |group: &str, annotation: Option<&str>| {
+        let mut crd = crd(&json!({"type": "object"}));
+        crd["spec"]["group"] = group.into();
+        crd["metadata"]["name"] = format!("foos.{group}").into();
+        if let Some(annotation) = annotation {
+            crd["metadata"]["annotations"] = json!({"api-approved.kubernetes.io": annotation});
+        }
+        crd
+    };
+    let missing = "metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups must have approval \
+        annotation \"api-approved.kubernetes.io\", see https://github.com/kubernetes/enhancements/pull/1111";
+    for group in ["a.k8s.io", "k8s.io", "kubernetes.io", "a.b.kubernetes.io"] {
+        assert_eq!(texts(&of(group, None)), [missing], "{group}");
+        assert_eq!(texts(&of(group, Some(""))), [missing], "{group}");
+    }
+    for group in ["a.x-k8s.io", "a.notk8s.io"] {
+        assert_eq!(texts(&of(group, None)), [""; 0], "{group}");
+    }
+    for annotation in
+        ["https://github.com/kubernetes/kubernetes/pull/78458", "unapproved", "unapproved, because"]
+    {
+        assert_eq!(texts(&of("a.k8s.io", Some(annotation))), [""; 0], "{annotation}");
+    }
+    for annotation in ["nonsense", "ftp:x", "/path", "http://"] {
+        let invalid = format!(
+            "metadata.annotations[api-approved.kubernetes.io]: Invalid value: \"{annotation}\": protected groups must have \
+             approval annotation \"api-approved.kubernetes.io\" with either a URL or a reason starting with \
+             \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111"
+        );
+        assert_eq!(texts(&of("a.k8s.io", Some(annotation))), [invalid], "{annotation}");
+    }
+    // An update that changes something else is not held to it.
+    assert!(validate_crd(Some(&of("a.k8s.io", None)), &of("a.k8s.io", None)).is_empty());
+    assert_eq!(validate_crd(Some(&of("a.k8s.io", Some("unapproved"))), &of("a.k8s.io", None)).len(), 1);
 }

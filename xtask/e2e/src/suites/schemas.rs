@@ -18,6 +18,7 @@ suite!("schemas":
     additional_properties_without_a_schema_keep_only_their_keys,
     nulls_that_are_no_values_are_dropped_unless_they_are_applied,
     integers_are_held_to_int64,
+    definitions_with_unusable_fields_warnings_or_groups_are_refused,
 );
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -231,5 +232,54 @@ async fn integers_are_held_to_int64(env: Env) -> Outcome {
     let error = refused!(things.create(json!({"max": 5})).await);
     let expected = "Maximum boundary value must be of type integer with format int64 in spec.max";
     check!(error.is_invalid() && error.to_string().contains(expected), "{error}");
+    Ok(())
+}
+
+async fn definitions_with_unusable_fields_warnings_or_groups_are_refused(env: Env) -> Outcome {
+    let properties = json!({
+        "s": {"type": "string"}, "f": {"type": "number"}, "m": {"type": "object", "additionalProperties": {"type": "string"}},
+        "l": {"type": "array", "items": {"type": "string"}},
+        "a": {"type": "object", "properties": (0..9).map(|n| (n.to_string(), json!({"type": "string"}))).collect::<Value>()},
+    });
+    let selecting = |paths: &[&str]| {
+        let mut crd = definition(&env, &properties);
+        let fields = paths.iter().map(|path| json!({"jsonPath": path})).collect();
+        crd["spec"]["versions"][0]["selectableFields"] = fields;
+        crd
+    };
+    let many: Vec<String> = (0..9).map(|n| format!(".spec.a.{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    judged(&env, selecting(&[".spec.s", ".spec.m.key"])).await??;
+    judged(&env, selecting(&many[..8])).await??;
+    for (paths, problem) in [
+        (&[".spec.f"][..], "must point to a field of type string, boolean or integer"),
+        (&[".spec.m"], "must point to a field of type string, boolean or integer"),
+        (&[".spec.l[0]"], "array notation is not allowed"),
+        (&[".spec.nope"], "does not refer to a valid field"),
+        (&["spec.s"], "expected [ or . but got: spec"),
+        (&[".spec.s", ".spec.s"], "selectableFields[1].jsonPath: Duplicate value"),
+        (&many, "selectableFields: Too many: 9: must have at most 8 items"),
+    ] {
+        let error = refused!(judged(&env, selecting(paths)).await?);
+        check!(error.is_invalid() && error.to_string().contains(problem), "{paths:?}: {error}");
+    }
+    let mut silent = definition(&env, &properties);
+    silent["spec"]["versions"][0]["deprecated"] = json!(true);
+    silent["spec"]["versions"][0]["deprecationWarning"] = json!("");
+    let error = refused!(judged(&env, silent).await?);
+    check!(error.is_invalid() && error.to_string().contains("must not be an empty string"), "{error}");
+    let protected = |annotations: Value| {
+        let mut crd = definition(&env, &properties);
+        let group = format!("{}.k8s.io", env.namespace());
+        crd["metadata"]["name"] = json!(format!("things.{group}"));
+        crd["metadata"]["annotations"] = annotations;
+        crd["spec"]["group"] = json!(group);
+        crd
+    };
+    for annotations in [json!({}), json!({"api-approved.kubernetes.io": "nonsense"})] {
+        let error = refused!(judged(&env, protected(annotations)).await?);
+        check!(error.is_invalid() && error.to_string().contains("must have approval annotation"), "{error}");
+    }
+    judged(&env, protected(json!({"api-approved.kubernetes.io": "unapproved, a test"}))).await??;
     Ok(())
 }

@@ -1,0 +1,68 @@
+//! `selectableFields`: which paths a server lets field selectors use.
+//!
+//! Owns the reading of those paths against the schema as written. How selectors then read objects is for the registry.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::super::field_error::FieldError;
+use super::text;
+
+const MAX_FIELDS: u64 = 8;
+
+/// What a server has against the fields of one version, whose schema is `schema` and whose place is `path`.
+pub(super) fn check(path: &str, fields: &Value, schema: &Value, errors: &mut Vec<FieldError>) {
+    let mut seen = HashSet::new();
+    for (index, field) in fields.as_array().into_iter().flatten().enumerate() {
+        let place = format!("{path}[{index}].jsonPath");
+        let json_path = text(field, "jsonPath");
+        if json_path.is_empty() {
+            errors.push(FieldError::required(place, ""));
+            continue;
+        }
+        let found = match resolve(json_path, schema) {
+            Ok(found) => found,
+            Err(problem) => {
+                let why = format!("is an invalid path: {problem}");
+                errors.push(FieldError::invalid(place, json_path, why));
+                continue;
+            }
+        };
+        if !matches!(text(found, "type"), "string" | "boolean" | "integer") {
+            let why = "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.";
+            errors.push(FieldError::invalid(place.as_str(), json_path, why));
+        }
+        if !seen.insert(json_path) {
+            errors.push(FieldError::duplicate(place, json_path));
+        }
+    }
+    let count = seen.len() as u64;
+    if count > MAX_FIELDS {
+        errors.push(FieldError::too_many(path, count, MAX_FIELDS));
+    }
+}
+
+/// The schema that a path such as `.spec.size` leads to. `apiVersion`, `kind` and `metadata` are in no schema unless it
+/// names them.
+fn resolve<'a>(path: &str, mut schema: &'a Value) -> Result<&'a Value, String> {
+    let mut rest = path;
+    while !rest.is_empty() {
+        let Some(after) = rest.strip_prefix('.') else {
+            let end = rest.find(['.', '[']).unwrap_or(rest.len());
+            return Err(match end {
+                0 => "array notation is not allowed".to_owned(),
+                end => format!("expected [ or . but got: {}", &rest[..end]),
+            });
+        };
+        if after.is_empty() {
+            return Err("unexpected end of JSON path".to_owned());
+        }
+        let (name, after) = after.split_at(after.find(['.', '[']).unwrap_or(after.len()));
+        let property = schema.get("properties").and_then(|properties| properties.get(name));
+        let entry = property.or_else(|| schema.get("additionalProperties").filter(|entry| entry.is_object()));
+        schema = entry.filter(|_| !name.is_empty()).ok_or("does not refer to a valid field")?;
+        rest = after;
+    }
+    Ok(schema)
+}
