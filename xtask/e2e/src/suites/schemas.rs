@@ -19,6 +19,7 @@ suite!("schemas":
     nulls_that_are_no_values_are_dropped_unless_they_are_applied,
     integers_are_held_to_int64,
     definitions_with_unusable_fields_warnings_or_groups_are_refused,
+    formats_take_what_go_takes,
 );
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -281,5 +282,51 @@ async fn definitions_with_unusable_fields_warnings_or_groups_are_refused(env: En
         check!(error.is_invalid() && error.to_string().contains("must have approval annotation"), "{error}");
     }
     judged(&env, protected(json!({"api-approved.kubernetes.io": "unapproved, a test"}))).await??;
+    Ok(())
+}
+
+async fn formats_take_what_go_takes(env: Env) -> Outcome {
+    let formats =
+        ["duration", "date-time", "ipv4", "email", "hostname", "byte", "mac", "uri", "cidr", "creditcard"];
+    let properties = formats.iter().map(|format| {
+        let items = json!({"type": "string", "format": format});
+        ((*format).to_owned(), json!({"type": "array", "items": items}))
+    });
+    let things = Things::install(&env, properties.collect()).await?;
+    things
+        .create(json!({
+            "duration": ["PT5M", "P1D", "P1DT2H", "-PT1M", "1h30m", "0", "3 days", "5 microfoo"],
+            "date-time": ["2024-02-03T04:05:06Z", "2024-02-03t04:05:06z", "2024-02-03T04:05:06+99:99"],
+            "ipv4": ["010.0.0.1", "::ffff:1.2.3.4"],
+            "email": ["a@b", "A B <a@b>", "a@[1.2.3.4]"],
+            "hostname": ["aGk=", "a-1.example.com", "1"],
+            "byte": ["aGk="],
+            "mac": ["4111111111111111", "0123.4567.89ab"],
+            "uri": ["/a b", "mailto:", "http://"],
+            "cidr": ["010.0.0.0/08"],
+            "creditcard": ["4111-1111-1111-1111"],
+        }))
+        .await?;
+    for (format, text) in [
+        ("duration", "P1Y"),
+        ("duration", "1 month"),
+        ("date-time", "2024-02-03T04:05Z"),
+        ("date-time", "2024-02-03 04:05:06Z"),
+        ("ipv4", "::1"),
+        ("email", "mailto:a@b"),
+        ("email", "a@b."),
+        ("hostname", "1.5h"),
+        ("hostname", "2024-02-03"),
+        ("hostname", "a_b"),
+        ("hostname", "A.Example."),
+        ("byte", ""),
+        ("mac", "00000000000000"),
+        ("uri", "a"),
+        ("cidr", "10.0.0.0/33"),
+        ("creditcard", "0000000000000000"),
+    ] {
+        let error = refused!(things.create(json!({format: [text]})).await);
+        check!(error.is_invalid() && error.to_string().contains(format), "{format} {text:?}: {error}");
+    }
     Ok(())
 }

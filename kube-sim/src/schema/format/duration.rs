@@ -1,0 +1,34 @@
+//! The format `duration`: Go's durations, and any text that contains a number with a unit of Scala's durations.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// Names of units that must be the whole word, in lower case.
+const UNITS: [&str; 11] = ["ns", "us", "\u{b5}s", "ms", "s", "m", "h", "hr", "d", "w", "wk"];
+/// Names of units that a word may begin with.
+const PREFIXES: [&str; 8] = ["nano", "micro", "milli", "sec", "min", "hour", "day", "week"];
+
+static GO: LazyLock<Regex> = LazyLock::new(|| {
+    const STEP: &str = "(?:[0-9]+\\.?[0-9]*|\\.[0-9]+)(?:ns|us|\u{b5}s|\u{3bc}s|ms|s|m|h)";
+    super::regex(&format!("^[+-]?(?:0|(?:{STEP})+)$"))
+});
+static WHOLE: LazyLock<Regex> = LazyLock::new(|| super::regex("[0-9]+"));
+static STEP: LazyLock<Regex> = LazyLock::new(|| super::regex("([0-9]+)[\\t\\n\\f\\r ]*([A-Za-z\u{b5}]+)"));
+
+/// Whether a text counts as a duration.
+pub(super) fn is_duration(text: &str) -> bool {
+    let fits = |digits: &str| digits.parse::<i64>().is_ok();
+    if GO.is_match(text) && WHOLE.find_iter(text).all(|digits| fits(digits.as_str())) {
+        return true;
+    }
+    let mut found = false;
+    for step in STEP.captures_iter(text) {
+        if !fits(&step[1]) {
+            return false;
+        }
+        let unit = step[2].to_lowercase();
+        found |= UNITS.contains(&unit.as_str()) || PREFIXES.iter().any(|prefix| unit.starts_with(prefix));
+    }
+    found
+}

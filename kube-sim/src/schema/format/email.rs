@@ -1,0 +1,155 @@
+//! The format `email`: one address as RFC 5322 writes it in a header, with or without a name.
+
+/// Whether a text is exactly one address, such as `a@b` or `A B <a@b>`.
+pub(super) fn is_address(text: &str) -> bool {
+    let mut parser = Parser { rest: text };
+    parser.one() == Some(1) && parser.skip_comments() && parser.rest.is_empty()
+}
+
+struct Parser<'a> {
+    rest: &'a str,
+}
+
+impl Parser<'_> {
+    /// Reads an address or a group, and counts its addresses.
+    fn one(&mut self) -> Option<usize> {
+        self.skip_space();
+        let start = self.rest;
+        if self.spec().is_some() {
+            return Some(1);
+        }
+        self.rest = start;
+        if !self.rest.starts_with('<') {
+            self.phrase()?;
+        }
+        self.skip_space();
+        if self.take(':') {
+            return self.group();
+        }
+        (self.take('<') && self.spec().is_some() && self.take('>')).then_some(1)
+    }
+
+    /// The addresses of a group, up to its semicolon.
+    fn group(&mut self) -> Option<usize> {
+        let mut count = 0;
+        self.skip_space();
+        while !self.take(';') {
+            if count > 0 && !self.take(',') {
+                return None;
+            }
+            count += self.one()?;
+            self.skip_comments().then_some(())?;
+        }
+        Some(count)
+    }
+
+    /// `local@domain`.
+    fn spec(&mut self) -> Option<()> {
+        self.skip_space();
+        if self.rest.starts_with('"') {
+            let quoted = self.quoted()?;
+            (!quoted.is_empty()).then_some(())?;
+        } else {
+            self.atom(Dots::Between)?;
+        }
+        self.take('@').then_some(())?;
+        self.skip_space();
+        if self.rest.starts_with('[') { self.literal() } else { self.atom(Dots::Between) }
+    }
+
+    /// The name before an address: words, of which some may be quoted.
+    fn phrase(&mut self) -> Option<()> {
+        let mut words = 0;
+        loop {
+            self.skip_space();
+            let word =
+                if self.rest.starts_with('"') { self.quoted().map(drop) } else { self.atom(Dots::Anywhere) };
+            if word.is_none() {
+                break;
+            }
+            words += 1;
+        }
+        (words > 0).then_some(())
+    }
+
+    fn atom(&mut self, dots: Dots) -> Option<()> {
+        let part = |c: char| c > ' ' && c != '\u{7f}' && !"()<>[]:;@\\,\"".contains(c);
+        let end = self.rest.find(|c| !part(c)).unwrap_or(self.rest.len());
+        let (atom, rest) = self.rest.split_at(end);
+        if atom.is_empty() || dots == Dots::Between && atom.split('.').any(str::is_empty) {
+            return None;
+        }
+        self.rest = rest;
+        Some(())
+    }
+
+    /// A text in quotes, without them.
+    fn quoted(&mut self) -> Option<String> {
+        let mut text = String::new();
+        let mut chars = self.rest.strip_prefix('"')?.char_indices();
+        while let Some((index, c)) = chars.next() {
+            match c {
+                '"' => {
+                    self.rest = &self.rest[index + 2..];
+                    return Some(text);
+                }
+                '\\' => text.push(chars.next().map(|(_, c)| c).filter(|c| is_printable(*c))?),
+                c if is_printable(c) => text.push(c),
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// An address in brackets instead of a domain.
+    fn literal(&mut self) -> Option<()> {
+        let (address, rest) = self.rest.strip_prefix('[')?.split_once(']')?;
+        address.parse::<std::net::IpAddr>().ok()?;
+        self.rest = rest;
+        Some(())
+    }
+
+    /// Skips spaces and comments; `false` for a comment that does not end.
+    fn skip_comments(&mut self) -> bool {
+        self.skip_space();
+        while self.take('(') {
+            let mut depth = 1;
+            while depth > 0 {
+                let mut chars = self.rest.chars();
+                match chars.next() {
+                    Some('(') => depth += 1,
+                    Some(')') => depth -= 1,
+                    Some('\\') => drop(chars.next()),
+                    Some(_) => {}
+                    None => return false,
+                }
+                self.rest = chars.as_str();
+            }
+            self.skip_space();
+        }
+        true
+    }
+
+    fn skip_space(&mut self) {
+        self.rest = self.rest.trim_start_matches([' ', '\t']);
+    }
+
+    fn take(&mut self, c: char) -> bool {
+        let rest = self.rest.strip_prefix(c);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+}
+
+fn is_printable(c: char) -> bool {
+    !c.is_ascii_control() || c == '\t'
+}
+
+/// Where an atom may have dots.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dots {
+    /// Between its parts.
+    Between,
+    /// Anywhere, as in `A. B.`.
+    Anywhere,
+}

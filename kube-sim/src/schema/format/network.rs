@@ -1,0 +1,64 @@
+//! The formats of addresses: `ipv4`, `ipv6`, `cidr` and `mac`.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// An IPv4 address, or an IPv6 address that ends with one. The parts may have leading zeros.
+pub(super) fn is_ipv4(text: &str) -> bool {
+    text.contains('.') && (lenient_v4(text).is_some() || lenient_v6(text))
+}
+
+/// An IPv6 address without a zone.
+pub(super) fn is_ipv6(text: &str) -> bool {
+    text.parse::<Ipv6Addr>().is_ok()
+}
+
+/// An address and the length of its prefix, both with leading zeros if need be.
+pub(super) fn is_cidr(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else { return false };
+    let max = if lenient_v4(address).is_some() {
+        32
+    } else if lenient_v6(address) {
+        128
+    } else {
+        return false;
+    };
+    is_number(bits) && bits.parse::<u32>().is_ok_and(|bits| bits <= max)
+}
+
+/// Six, eight or twenty bytes: in pairs of digits with `:` or `-`, in fours with `.`, or without separators.
+pub(super) fn is_mac(text: &str) -> bool {
+    let groups: Vec<&str> = match text.as_bytes() {
+        [_, _, b':', ..] => text.split(':').collect(),
+        [_, _, b'-', ..] => text.split('-').collect(),
+        [_, _, _, _, b'.', ..] => text.split('.').collect(),
+        _ => vec![text],
+    };
+    let size = match text.as_bytes() {
+        [_, _, b':' | b'-', ..] => 2,
+        [_, _, _, _, b'.', ..] => 4,
+        bytes => bytes.len(),
+    };
+    let hex = |group: &&str| group.len() == size && group.bytes().all(|b| b.is_ascii_hexdigit());
+    matches!(groups.len() * size, 12 | 16 | 40) && groups.iter().all(hex)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn lenient_v4(text: &str) -> Option<Ipv4Addr> {
+    let parts: Option<Vec<u8>> =
+        text.split('.').map(|part| if is_number(part) { part.parse().ok() } else { None }).collect();
+    let parts: [u8; 4] = parts?.try_into().ok()?;
+    Some(parts.into())
+}
+
+fn lenient_v6(text: &str) -> bool {
+    let embedded = text.rsplit_once(':').filter(|(_, last)| last.contains('.'));
+    match embedded {
+        Some((head, last)) => {
+            lenient_v4(last).is_some_and(|address| format!("{head}:{address}").parse::<Ipv6Addr>().is_ok())
+        }
+        None => text.parse::<Ipv6Addr>().is_ok(),
+    }
+}

@@ -1,0 +1,52 @@
+//! The formats of numbers with a check digit: `isbn10`, `isbn13` and `creditcard`.
+
+/// Ten digits, of which the last may be an `X`; spaces and dashes do not count.
+pub(super) fn is_isbn10(text: &str) -> bool {
+    let text = compact(text);
+    let value = |(index, c): (usize, char)| match c {
+        'X' if index == 9 => Some(10),
+        c => c.to_digit(10),
+    };
+    let values: Option<Vec<u32>> = text.chars().enumerate().map(value).collect();
+    let weighted =
+        |values: Vec<u32>| -> u32 { (1..).zip(values).map(|(weight, value)| weight * value).sum() };
+    text.len() == 10 && values.is_some_and(|values| weighted(values) % 11 == 0)
+}
+
+/// Thirteen digits; spaces and dashes do not count.
+pub(super) fn is_isbn13(text: &str) -> bool {
+    let values: Option<Vec<u32>> = compact(text).chars().map(|c| c.to_digit(10)).collect();
+    values.is_some_and(|values| {
+        let sum: u32 =
+            values.iter().zip([1, 3].into_iter().cycle()).map(|(value, weight)| value * weight).sum();
+        values.len() == 13 && sum.is_multiple_of(10)
+    })
+}
+
+/// The digits of a text form the number of a card of a known brand, and its check digit is right.
+pub(super) fn is_credit_card(text: &str) -> bool {
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let values: Vec<u32> = digits.chars().filter_map(|c| c.to_digit(10)).collect();
+    let double = |(index, value): (usize, &u32)| match (index % 2, value * 2) {
+        (0, _) => *value,
+        (_, doubled) if doubled > 9 => doubled - 9,
+        (_, doubled) => doubled,
+    };
+    let sum: u32 = values.iter().rev().enumerate().map(double).sum();
+    is_of_a_brand(&digits) && sum.is_multiple_of(10)
+}
+
+fn is_of_a_brand(digits: &str) -> bool {
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| digits.starts_with(prefix));
+    match digits.len() {
+        13 => begins(&["4"]),
+        14 => begins(&["300", "301", "302", "303", "304", "305", "36", "38"]),
+        15 => begins(&["34", "37", "2131", "1800"]),
+        16 => begins(&["4", "51", "52", "53", "54", "55", "6011", "65", "35"]),
+        _ => false,
+    }
+}
+
+fn compact(text: &str) -> String {
+    text.chars().filter(|c| !matches!(c, ' ' | '-' | '\t' | '\n' | '\r' | '\u{c}')).collect()
+}
