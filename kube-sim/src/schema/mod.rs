@@ -15,6 +15,7 @@ mod duplicates;
 mod enumerations;
 mod field_error;
 mod format;
+mod go_regex;
 mod node;
 mod prune;
 mod quantity;

@@ -8,6 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
 
+use super::go_regex;
+
 /// The type that a schema declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Kind {
@@ -362,7 +364,7 @@ impl Reader {
             min_length: count("minLength"),
             max_length: count("maxLength"),
             pattern: text(map, "pattern")
-                .map(|source| Pattern { source: source.into(), regex: regex::Regex::new(source).ok() }),
+                .map(|source| Pattern { source: source.into(), regex: go_regex::compile(source).ok() }),
             min_items: count("minItems"),
             max_items: count("maxItems"),
             unique_items: flag(map, "uniqueItems"),

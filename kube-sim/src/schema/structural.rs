@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::field_error::FieldError;
 use super::node::Schema;
-use super::{default, prune, validate};
+use super::{default, go_regex, prune, validate};
 
 /// Everything that a server has against `schema`, whose place in its CRD is `path`.
 pub(super) fn check(path: &str, schema: &Value) -> Vec<FieldError> {
@@ -161,15 +161,10 @@ fn junctors(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
         nested_value(&format!("{path}.not"), not, false, errors);
     }
     let pattern = text(schema, "pattern");
-    if let Err(error) = regex::Regex::new(pattern) {
-        let why = format!("must be a valid regular expression, but isn't: {}", one_line(&error));
+    if let Err(error) = go_regex::compile(pattern) {
+        let why = format!("must be a valid regular expression, but isn't: {error}");
         errors.push(FieldError::invalid(format!("{path}.pattern"), pattern, why));
     }
-}
-
-fn one_line(error: &regex::Error) -> String {
-    let text = error.to_string();
-    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }
 
 fn nested_value(path: &str, nested: &Value, skip_any_of: bool, errors: &mut Vec<FieldError>) {

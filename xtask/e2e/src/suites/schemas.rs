@@ -20,6 +20,7 @@ suite!("schemas":
     integers_are_held_to_int64,
     definitions_with_unusable_fields_warnings_or_groups_are_refused,
     formats_take_what_go_takes,
+    patterns_are_those_of_go,
 );
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -327,6 +328,46 @@ async fn formats_take_what_go_takes(env: Env) -> Outcome {
     ] {
         let error = refused!(things.create(json!({format: [text]})).await);
         check!(error.is_invalid() && error.to_string().contains(format), "{format} {text:?}: {error}");
+    }
+    Ok(())
+}
+
+async fn patterns_are_those_of_go(env: Env) -> Outcome {
+    for (pattern, problem) in [
+        ("^a{1,2048}$", "invalid repeat count: `{1,2048}`"),
+        ("^(a{100}){100}$", "invalid repeat count: `{100}`"),
+        ("^a++$", "invalid nested repetition operator: `++`"),
+        ("^(?x)a b$", "invalid or unsupported Perl syntax: `(?x`"),
+        ("^(?=a)$", "invalid or unsupported Perl syntax: `(?=`"),
+        ("^[a-\\d]$", "invalid escape sequence: `\\d`"),
+        ("^\\u0041$", "invalid escape sequence: `\\u`"),
+    ] {
+        let properties = json!({"p": {"type": "string", "pattern": pattern}});
+        let error = refused!(judged(&env, definition(&env, &properties)).await?);
+        check!(error.is_invalid() && error.to_string().contains(problem), "{pattern}: {error}");
+    }
+    let patterns = [
+        (r"^\d+$", "12", "\u{661}\u{662}"),
+        (r"^\w+$", "a_1", "ä"),
+        (r"^[a-z&&_]+$", "a&_", "A"),
+        (r"^\<a\>$", "<a>", "a"),
+        (r"^[a[b]+$", "a[b", "c"),
+        (r"^\p{Greek}+$", "αβ", "ab"),
+        (r"^\Qa.b\E$", "a.b", "axb"),
+        (r"^[[:alpha:]]+$", "ab", "ä"),
+        (r"^a{,3}$", "a{,3}", "aa"),
+        (r"\bä", "aä", "ä"),
+    ];
+    let name = |index: usize| format!("p{index}");
+    let properties = patterns.iter().enumerate();
+    let properties = properties
+        .map(|(index, (pattern, _, _))| (name(index), json!({"type": "string", "pattern": pattern})))
+        .collect();
+    let things = Things::install(&env, properties).await?;
+    for (index, (pattern, good, bad)) in patterns.iter().enumerate() {
+        things.create(json!({name(index): good})).await?;
+        let error = refused!(things.create(json!({name(index): bad})).await);
+        check!(error.is_invalid() && error.to_string().contains("should match"), "{pattern}: {error}");
     }
     Ok(())
 }

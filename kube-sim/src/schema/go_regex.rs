@@ -1,0 +1,218 @@
+//! Regular expressions as Kubernetes compiles them: with Go's `regexp`.
+//!
+//! Owns Go's syntax and what Go says about a text that has another one. An expression is rewritten so that the `regex`
+//! crate, which knows more and reads some of it differently, matches what Go matches: `\d` and `\w` are ASCII, a class has
+//! no set operations, `{,3}` and `\<` are literal, and a count is at most 1000.
+
+mod class;
+mod escape;
+mod repeat;
+
+use regex::{Regex, RegexBuilder};
+
+use self::repeat::Nesting;
+
+/// The compiled expression.
+///
+/// # Errors
+/// What Go says about one that it does not compile, such as ``error parsing regexp: missing closing ): `(` ``.
+pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+    let problem = |(code, found): Problem| format!("error parsing regexp: {code}: `{found}`");
+    let mut translator =
+        Translator { whole: pattern, rest: pattern, out: String::new(), nesting: Nesting::default() };
+    translator.run().map_err(problem)?;
+    RegexBuilder::new(&translator.out)
+        // Go's limits are on its own kind of program; these only have to be no smaller.
+        .size_limit(1 << 28)
+        .nest_limit(1000)
+        .build()
+        .map_err(|_| problem(("expression too large", pattern.to_owned())))
+}
+
+/// One of Go's error codes, and the part of the expression that it is about.
+type Problem = (&'static str, String);
+
+struct Translator<'a> {
+    whole: &'a str,
+    rest: &'a str,
+    out: String,
+    nesting: Nesting,
+}
+
+impl<'a> Translator<'a> {
+    fn run(&mut self) -> Result<(), Problem> {
+        let mut last_repeat = "";
+        while let Some(c) = self.rest.chars().next() {
+            let mut repeat = "";
+            match c {
+                '(' if self.rest.starts_with("(?") => self.flags()?,
+                '(' => self.open("(?:", 1),
+                '|' => {
+                    self.nesting.alternative();
+                    self.copy(1);
+                }
+                ')' => {
+                    if !self.nesting.close() {
+                        return Err(("unexpected )", self.whole.to_owned()));
+                    }
+                    self.copy(1);
+                }
+                '^' | '$' | '.' => {
+                    self.nesting.element();
+                    self.copy(1);
+                }
+                '[' => {
+                    let (class, rest) = class::translate(self.rest)?;
+                    self.element(&class, rest);
+                }
+                '*' | '+' | '?' => {
+                    repeat = self.rest;
+                    self.repeat(&self.rest[1..], None, last_repeat)?;
+                }
+                '{' => match repeat::parse(self.rest) {
+                    Some((counts, after)) => {
+                        repeat = self.rest;
+                        self.repeat(after, Some(counts), last_repeat)?;
+                    }
+                    None => self.literal(c),
+                },
+                '\\' => self.escape()?,
+                c => self.literal(c),
+            }
+            last_repeat = repeat;
+        }
+        if self.nesting.is_open() {
+            return Err(("missing closing )", self.whole.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, length: usize) {
+        let (copied, rest) = self.rest.split_at(length);
+        self.out.push_str(copied);
+        self.rest = rest;
+    }
+
+    fn literal(&mut self, c: char) {
+        self.element(&escape::literal(u32::from(c)), &self.rest[c.len_utf8()..]);
+    }
+
+    /// Adds what can be repeated, and goes on with `rest`.
+    fn element(&mut self, translated: &str, rest: &'a str) {
+        self.nesting.element();
+        self.out.push_str(translated);
+        self.rest = rest;
+    }
+
+    fn open(&mut self, translated: &str, length: usize) {
+        self.nesting.open();
+        self.out.push_str(translated);
+        self.rest = &self.rest[length..];
+    }
+
+    /// A repetition, whose operator ends before `after`. `counts` are those of braces.
+    fn repeat(
+        &mut self,
+        after: &'a str,
+        counts: Option<repeat::Counts>,
+        last_repeat: &str,
+    ) -> Result<(), Problem> {
+        let up_to = |start: &str, end: &str| start[..start.len() - end.len()].to_owned();
+        if counts.is_some_and(|counts| !counts.are_in_range()) {
+            return Err(("invalid repeat count", up_to(self.rest, after)));
+        }
+        let after = after.strip_prefix('?').unwrap_or(after);
+        if !last_repeat.is_empty() {
+            return Err(("invalid nested repetition operator", up_to(last_repeat, after)));
+        }
+        let operator = up_to(self.rest, after);
+        if !self.nesting.can_repeat() {
+            return Err(("missing argument to repetition operator", operator));
+        }
+        if !self.nesting.repeat(counts) {
+            return Err(("invalid repeat count", operator));
+        }
+        self.out.push_str(&operator);
+        self.rest = after;
+        Ok(())
+    }
+
+    /// What begins with `(?`: a group with a name, or flags for the rest of this group or for one of their own.
+    fn flags(&mut self) -> Result<(), Problem> {
+        const SYNTAX: &str = "invalid or unsupported Perl syntax";
+        let named = ["(?P<", "(?<"].into_iter().find(|start| self.rest.starts_with(start));
+        if let Some(start) = named.filter(|start| self.rest.len() > start.len()) {
+            const NAME: &str = "invalid named capture";
+            let Some(end) = self.rest.find('>') else { return Err((NAME, self.rest.to_owned())) };
+            let name = &self.rest[start.len()..end];
+            if name.is_empty() || !name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric()) {
+                return Err((NAME, self.rest[..=end].to_owned()));
+            }
+            self.open("(?:", end + 1);
+            return Ok(());
+        }
+        let (mut on, mut off) = (String::new(), String::new());
+        let mut negated = false;
+        for (index, c) in self.rest.char_indices().skip(2) {
+            let end = index + c.len_utf8();
+            match c {
+                'i' | 'm' | 's' | 'U' => {
+                    let flags = if negated { &mut off } else { &mut on };
+                    if !flags.contains(c) {
+                        flags.push(c);
+                    }
+                }
+                '-' if !negated => negated = true,
+                ':' | ')' if !negated || !off.is_empty() => {
+                    on.retain(|flag| !off.contains(flag));
+                    let dash = if off.is_empty() { "" } else { "-" };
+                    let flags = format!("(?{on}{dash}{off}{c}");
+                    match (c, flags.as_str()) {
+                        (':', flags) => self.open(flags, end),
+                        (_, "(?)") => self.rest = &self.rest[end..],
+                        (_, flags) => {
+                            self.out.push_str(flags);
+                            self.rest = &self.rest[end..];
+                        }
+                    }
+                    return Ok(());
+                }
+                _ => return Err((SYNTAX, self.rest[..end].to_owned())),
+            }
+        }
+        Err((SYNTAX, self.rest.to_owned()))
+    }
+
+    fn escape(&mut self) -> Result<(), Problem> {
+        let mut chars = self.rest.chars().skip(1);
+        let after = || &self.rest[2..];
+        match chars.next() {
+            Some('A') => self.element(r"\A", after()),
+            Some('z') => self.element(r"\z", after()),
+            Some('b') => self.element(r"(?-u:\b)", after()),
+            Some('B') => self.element(r"(?-u:\B)", after()),
+            Some('C') => return Err(("invalid escape sequence", self.rest[..2].to_owned())),
+            Some('Q') => {
+                let (quoted, rest) = after().split_once(r"\E").unwrap_or((after(), ""));
+                for c in quoted.chars() {
+                    self.nesting.element();
+                    self.out.push_str(&escape::literal(u32::from(c)));
+                }
+                self.rest = rest;
+            }
+            _ => {
+                let (translated, rest) = if let Some((items, rest)) = escape::group(self.rest)? {
+                    (format!("[{items}]"), rest)
+                } else {
+                    let (c, rest) = escape::character(self.rest)?;
+                    (escape::literal(c), rest)
+                };
+                self.element(&translated, rest);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! Classes in brackets, which have ranges and groups, and neither nested classes nor set operations.
+
+use super::{Problem, escape};
+
+const NAMES: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
+    "upper", "word", "xdigit",
+];
+
+/// The class at the beginning of `text`, and what follows it.
+pub(super) fn translate(text: &str) -> Result<(String, &str), Problem> {
+    let mut rest = &text[1..];
+    let mut class = "[".to_owned();
+    if let Some(after) = rest.strip_prefix('^') {
+        class.push('^');
+        rest = after;
+    }
+    let mut is_first = true;
+    // A bracket that comes first is a literal.
+    while is_first || !rest.starts_with(']') {
+        is_first = false;
+        if let Some((item, after)) = named(rest)? {
+            class.push_str(item);
+            rest = after;
+            continue;
+        }
+        if rest.starts_with('\\')
+            && let Some((items, after)) = escape::group(rest)?
+        {
+            class.push_str(&items);
+            rest = after;
+            continue;
+        }
+        let start = rest;
+        let (first, after) = character(rest, text)?;
+        rest = after;
+        let mut last = first;
+        if let Some(after) =
+            rest.strip_prefix('-').filter(|after| !after.is_empty() && !after.starts_with(']'))
+        {
+            (last, rest) = character(after, text)?;
+        }
+        if last < first {
+            let range = start[..start.len() - rest.len()].to_owned();
+            return Err(("invalid character class range", range));
+        }
+        class.push_str(&escape::range(first, last));
+    }
+    class.push(']');
+    Ok((class, &rest[1..]))
+}
+
+/// `[:alpha:]` and its like.
+fn named(text: &str) -> Result<Option<(&str, &str)>, Problem> {
+    let Some(end) = text.strip_prefix("[:").and_then(|name| name.find(":]")) else { return Ok(None) };
+    let (class, rest) = text.split_at(end + 4);
+    let name = &class[2..class.len() - 2];
+    if NAMES.contains(&name.strip_prefix('^').unwrap_or(name)) {
+        return Ok(Some((class, rest)));
+    }
+    Err(("invalid character class range", class.to_owned()))
+}
+
+fn character<'a>(text: &'a str, class: &str) -> Result<(u32, &'a str), Problem> {
+    if text.starts_with('\\') {
+        return escape::character(text);
+    }
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(c) => Ok((u32::from(c), chars.as_str())),
+        None => Err(("missing closing ]", class.to_owned())),
+    }
+}

@@ -1,0 +1,139 @@
+//! Escapes: single characters and groups of them, within and outside of classes.
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use regex::Regex;
+
+use super::Problem;
+
+/// What matches nothing.
+const NOTHING: &str = r"[^\x{0}-\x{10FFFF}]";
+
+/// A character outside of a class. No text contains a surrogate.
+pub(super) fn literal(c: u32) -> String {
+    if char::from_u32(c).is_some() { format!(r"\x{{{c:X}}}") } else { NOTHING.to_owned() }
+}
+
+/// A range as an item of a class.
+pub(super) fn range(first: u32, last: u32) -> String {
+    let surrogates = 0xD800..=0xDFFF_u32;
+    let first = if surrogates.contains(&first) { 0xE000 } else { first };
+    let last = if surrogates.contains(&last) { 0xD7FF } else { last };
+    if first > last { NOTHING.to_owned() } else { format!(r"\x{{{first:X}}}-\x{{{last:X}}}") }
+}
+
+/// The items of `\d`, `\pL`, `\p{Greek}` and their like, and what follows; `None` for an escape of one character.
+pub(super) fn group(text: &str) -> Result<Option<(String, &str)>, Problem> {
+    let items = match text.as_bytes().get(1) {
+        Some(b'd') => "0-9",
+        Some(b'D') => "[^0-9]",
+        Some(b's') => r"\t\n\x0C\r\x20",
+        Some(b'S') => r"[^\t\n\x0C\r\x20]",
+        Some(b'w') => "0-9A-Za-z_",
+        Some(b'W') => "[^0-9A-Za-z_]",
+        Some(b'p' | b'P') => return property(text).map(Some),
+        _ => return Ok(None),
+    };
+    Ok(Some((items.to_owned(), &text[2..])))
+}
+
+fn property(text: &str) -> Result<(String, &str), Problem> {
+    let unknown = |found: &str| ("invalid character class range", found.to_owned());
+    let end = match text[2..].chars().next() {
+        None => return Err(unknown(text)),
+        Some('{') => text.find('}').ok_or_else(|| unknown(text))? + 1,
+        Some(c) => 2 + c.len_utf8(),
+    };
+    let (found, rest) = text.split_at(end);
+    let name = found[2..].trim_start_matches('{').trim_end_matches('}');
+    let (inverted, name) = name.strip_prefix('^').map_or((false, name), |name| (true, name));
+    // Surrogates are a category, and no text has one: it is what is not any character.
+    let is_empty = ["cs", "surrogate"].iter().any(|empty| name.eq_ignore_ascii_case(empty));
+    let property = resolve(if is_empty { "any" } else { name }).ok_or_else(|| unknown(found))?;
+    let negated = found.starts_with(r"\P") ^ inverted ^ is_empty;
+    let letter = if negated { 'P' } else { 'p' };
+    Ok((format!(r"\{letter}{{{property}}}"), rest))
+}
+
+/// The general category or script with a name, as the `regex` crate writes it. Case, spaces, dashes and underscores do not
+/// matter.
+fn resolve(name: &str) -> Option<String> {
+    static KNOWN: LazyLock<Mutex<HashMap<String, Option<String>>>> = LazyLock::new(Mutex::default);
+    let name: String = name.chars().filter(|c| !matches!(c, ' ' | '-' | '_')).collect();
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let name = name.to_lowercase();
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.entry(name).or_insert_with_key(|name| look_up(name)).clone()
+}
+
+fn look_up(name: &str) -> Option<String> {
+    /// The scripts whose names have four letters, as the codes of all scripts do, which Go does not know.
+    const SHORT_SCRIPTS: [&str; 8] = ["ahom", "cham", "kawi", "lisu", "modi", "newa", "thai", "toto"];
+    // The `regex` crate would drop this beginning.
+    if name.starts_with("is") {
+        return None;
+    }
+    let category = Some(format!("gc={name}")).filter(|property| compiles(property));
+    let script = || {
+        let is_code = name.len() == 4 && !SHORT_SCRIPTS.contains(&name);
+        Some(format!("sc={name}")).filter(|property| !is_code && compiles(property))
+    };
+    category.or_else(script)
+}
+
+fn compiles(property: &str) -> bool {
+    Regex::new(&format!(r"\p{{{property}}}")).is_ok()
+}
+
+/// One escaped character, and what follows.
+pub(super) fn character(text: &str) -> Result<(u32, &str), Problem> {
+    let mut chars = text[1..].chars();
+    let Some(c) = chars.next() else {
+        return Err(("trailing backslash at end of expression", String::new()));
+    };
+    let rest = chars.as_str();
+    let invalid = |rest: &str| Err(("invalid escape sequence", text[..text.len() - rest.len()].to_owned()));
+    let octal = |text: &str| text.bytes().take(2).take_while(|b| (b'0'..=b'7').contains(b)).count();
+    match c {
+        // A single digit other than 0 would be a reference to a group.
+        '1'..='7' if octal(rest) == 0 => invalid(rest),
+        '0'..='7' => {
+            let digits = &text[1..2 + octal(rest)];
+            Ok((u32::from_str_radix(digits, 8).unwrap_or(0), &text[1 + digits.len()..]))
+        }
+        'x' => hexadecimal(rest).or_else(invalid),
+        'a' => Ok((0x07, rest)),
+        'f' => Ok((0x0C, rest)),
+        'n' => Ok((0x0A, rest)),
+        'r' => Ok((0x0D, rest)),
+        't' => Ok((0x09, rest)),
+        'v' => Ok((0x0B, rest)),
+        c if c.is_ascii() && !c.is_ascii_alphanumeric() => Ok((u32::from(c), rest)),
+        _ => invalid(rest),
+    }
+}
+
+/// The digits after `\x`; the error is what follows the part that is wrong.
+fn hexadecimal(text: &str) -> Result<(u32, &str), &str> {
+    let mut chars = text.chars();
+    let Some(first) = chars.next() else { return Err(text) };
+    if first != '{' {
+        let second = chars.next();
+        let digits = first.to_digit(16).zip(second.and_then(|c| c.to_digit(16)));
+        return digits.map(|(high, low)| (high * 16 + low, chars.as_str())).ok_or(chars.as_str());
+    }
+    let mut value = None;
+    loop {
+        match chars.next() {
+            Some('}') => return value.map(|value| (value, chars.as_str())).ok_or(chars.as_str()),
+            Some(c) => {
+                let next = c.to_digit(16).map(|digit| value.unwrap_or(0) * 16 + digit);
+                value = Some(next.filter(|next| *next <= 0x10_FFFF).ok_or(chars.as_str())?);
+            }
+            None => return Err(""),
+        }
+    }
+}
