@@ -278,7 +278,7 @@ fn list_types(path: &str, schema: &Schema, value: &Value, errors: &mut Vec<Field
         }
         Value::Array(items) => {
             match schema.list_type {
-                Some(ListType::Set) => repeated(path, items, errors),
+                Some(ListType::Set) => repeated(path, &as_written(items), errors),
                 Some(ListType::Map) => list_map(path, schema, items, errors),
                 _ => {}
             }
@@ -302,6 +302,18 @@ fn list_map(path: &str, schema: &Schema, items: &[Value], errors: &mut Vec<Field
         fields.filter_map(|field| Some((field.to_string(), item.get(&**field)?.clone()))).collect()
     };
     repeated(path, &items.iter().map(key).collect::<Vec<_>>(), errors);
+}
+
+/// Lists and objects in a set are compared as Go writes them, where `1.0` is `1`; scalars as they are.
+fn as_written(items: &[Value]) -> Vec<Value> {
+    let written = |item: &Value| {
+        let mut item = item.clone();
+        if item.is_array() || item.is_object() {
+            super::store_numbers(&mut item);
+        }
+        item
+    };
+    items.iter().map(written).collect()
 }
 
 /// Reports the second of equal values; further ones are not reported again.

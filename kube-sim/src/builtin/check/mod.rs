@@ -4,6 +4,7 @@
 //! change them, and must not look at others. What is not checked here is accepted.
 
 mod pods;
+mod repeated;
 mod rest;
 mod workloads;
 
@@ -40,6 +41,7 @@ pub(crate) fn check(resource: &Resource, old: Option<&Value>, new: &Value) -> Ve
         }
         _ => {}
     }
+    repeated::lists(resource, new, out);
     if let Some(schema) = resource.schema() {
         // What a function above has said about a field is said better there.
         let known: Vec<String> = errors.0.iter().map(|error| error.field.clone()).collect();

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{Errors, LABEL, is_label, items, text};
+use super::{Errors, LABEL, is_label, items, repeated, text};
 use crate::schema::FieldError;
 
 /// What an update of a pod may change.
@@ -87,7 +87,7 @@ pub(super) fn spec(path: &str, spec: &Value, out: &mut Errors) {
     if spec["containers"].as_array().is_none_or(Vec::is_empty) {
         out.push(FieldError::required(format!("{path}.containers"), ""));
     }
-    for list in ["initContainers", "containers"] {
+    for list in ["containers", "initContainers"] {
         for (path, item) in items(path, spec, list) {
             container(&path, item, &volumes, out);
             let name = text(item, "name");
@@ -96,6 +96,13 @@ pub(super) fn spec(path: &str, spec: &Value, out: &mut Errors) {
             }
         }
     }
+    for (path, item) in items(path, spec, "ephemeralContainers") {
+        let name = text(item, "name");
+        if !name.is_empty() && !names.insert(name) {
+            out.push(FieldError::duplicate(format!("{path}.name"), name));
+        }
+    }
+    repeated::pod_spec(path, spec, out);
     if let Some(seconds) = spec["activeDeadlineSeconds"].as_i64().filter(|seconds| *seconds < 1) {
         let why = "must be between 1 and 2147483647, inclusive";
         out.push(FieldError::invalid(format!("{path}.activeDeadlineSeconds"), seconds, why));

@@ -354,3 +354,146 @@ fn the_other_kinds() {
         &["spec.rules[0].http.paths[0].pathType: Required value: pathType must be specified"],
     );
 }
+
+fn pod(change: impl FnOnce(&mut Value)) -> Value {
+    let mut pod = json!({"spec": {"containers": [{"name": "c", "image": "x"}]}});
+    change(&mut pod["spec"]);
+    pod
+}
+
+#[test]
+fn items_of_a_pods_lists_differ() {
+    let container = |name: &str| json!({"name": name, "image": "x"});
+    let duplicates = |change: &dyn Fn(&mut Value), expected: &[&str]| {
+        let expected: Vec<String> = expected.iter().map(|error| format!("spec.{error}")).collect();
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        creates("", "pods", pod(|spec| change(spec)), &expected);
+    };
+    duplicates(
+        &|spec| {
+            spec["containers"] = json!([container("c"), container("d"), container("c")]);
+            spec["initContainers"] = json!([container("c"), container("i"), container("i")]);
+        },
+        &[
+            "containers[2].name: Duplicate value: \"c\"",
+            "initContainers[0].name: Duplicate value: \"c\"",
+            "initContainers[2].name: Duplicate value: \"i\"",
+        ],
+    );
+    let port = |name: &str, number: i64| json!({"name": name, "containerPort": number});
+    duplicates(
+        &|spec| {
+            spec["containers"][0]["ports"] =
+                json!([port("a", 80), port("a", 81), port("b", 80), port("a", 82)]);
+        },
+        &[
+            "containers[0].ports[1].name: Duplicate value: \"a\"",
+            "containers[0].ports[3].name: Duplicate value: \"a\"",
+        ],
+    );
+    let host = |address: &str, protocol: &str| json!({"containerPort": 80, "hostPort": 8, "hostIP": address, "protocol": protocol});
+    duplicates(
+        &|spec| {
+            spec["containers"][0]["ports"] =
+                json!([host("", "TCP"), host("", "UDP"), host("1.2.3.4", "TCP"), host("1.2.3.4", "TCP")]);
+        },
+        &["containers[0].ports[3].hostPort: Duplicate value: \"TCP/1.2.3.4/8\""],
+    );
+    duplicates(
+        &|spec| {
+            spec["containers"] = json!([container("c"), container("d")]);
+            spec["containers"][0]["ports"] = json!([host("", "TCP")]);
+            spec["containers"][1]["ports"] = json!([host("", "TCP")]);
+        },
+        &["containers[1].ports[0].hostPort: Duplicate value: \"TCP//8\""],
+    );
+    duplicates(
+        &|spec| {
+            spec["volumes"] = json!([{"name": "v", "emptyDir": {}}]);
+            let mount = json!({"name": "v", "mountPath": "/a"});
+            spec["containers"][0]["volumeMounts"] = json!([mount, mount]);
+        },
+        &["containers[0].volumeMounts[1].mountPath: Invalid value: \"/a\": must be unique"],
+    );
+    let constraint =
+        |key: &str| json!({"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "DoNotSchedule"});
+    duplicates(
+        &|spec| {
+            spec["topologySpreadConstraints"] = json!([constraint("a"), constraint("b"), constraint("a")]);
+        },
+        &[
+            "topologySpreadConstraints[0].{topologyKey, whenUnsatisfiable}: Duplicate value: \"{a, DoNotSchedule}\"",
+        ],
+    );
+    let named = |name: &str| json!({"name": name});
+    duplicates(
+        &|spec| spec["schedulingGates"] = json!([named("a"), named("a")]),
+        &["schedulingGates[1]: Duplicate value: \"a\""],
+    );
+    duplicates(
+        &|spec| {
+            let claim = json!({"name": "a", "resourceClaimName": "x"});
+            spec["resourceClaims"] = json!([claim, claim]);
+            spec["containers"][0]["resources"] = json!({"claims": [named("a"), named("a")]});
+        },
+        &[
+            "resourceClaims[1].name: Duplicate value: \"a\"",
+            "containers[0].resources.claims[1]: Duplicate value: \"a\"",
+        ],
+    );
+    let sysctl = json!({"name": "kernel.msgmax", "value": "1"});
+    duplicates(
+        &|spec| spec["securityContext"] = json!({"sysctls": [sysctl, sysctl]}),
+        &["securityContext.sysctls[1].name: Duplicate value: \"kernel.msgmax\""],
+    );
+}
+
+#[test]
+fn items_of_other_lists_differ() {
+    let port = |name: &str, number: i64| json!({"name": name, "port": number});
+    creates(
+        "",
+        "services",
+        json!({"spec": {"ports": [port("a", 80), port("a", 81)], "ipFamilies": ["IPv4", "IPv4"]}}),
+        &["spec.ports[1].name: Duplicate value: \"a\"", "spec.ipFamilies[1]: Duplicate value: \"IPv4\""],
+    );
+    // The server has its own order of the keys.
+    let shown = "{\"AppProtocol\":null,\"Name\":\"\",\"NodePort\":0,\"Port\":80,\"Protocol\":\"TCP\",\"TargetPort\":0}";
+    let mut other = port("c", 80);
+    other["protocol"] = json!("UDP");
+    creates(
+        "",
+        "services",
+        json!({"spec": {"ports": [port("a", 80), port("b", 80), other]}}),
+        &[&format!("spec.ports[1]: Duplicate value: {shown}")],
+    );
+    creates(
+        "",
+        "limitranges",
+        json!({"spec": {"limits": [{"type": "Pod"}, {"type": "Pod"}]}}),
+        &["spec.limits[1].type: Duplicate value: \"Pod\""],
+    );
+    creates(
+        "discovery.k8s.io",
+        "endpointslices",
+        json!({"addressType": "IPv4", "endpoints": [], "ports": [port("a", 1), port("a", 1)]}),
+        &["ports[1].name: Duplicate value: \"a\""],
+    );
+    let driver = json!({"name": "a", "nodeID": "x"});
+    creates(
+        "storage.k8s.io",
+        "csinodes",
+        json!({"spec": {"drivers": [driver, driver]}}),
+        &["spec.drivers[1].name: Duplicate value: \"a\""],
+    );
+    let taint = |effect: &str| json!({"key": "a", "effect": effect});
+    creates(
+        "",
+        "nodes",
+        json!({"spec": {"taints": [taint("NoSchedule"), taint("NoExecute"), taint("NoSchedule")]}}),
+        &[
+            "metadata.taints[2]: Duplicate value: {\"Effect\":\"NoSchedule\",\"Key\":\"a\",\"TimeAdded\":null,\"Value\":\"\"}: \
+             taints must be unique by key and effect pair",
+        ],
+    );
+}

@@ -182,6 +182,15 @@ fn limits_of_a_number_are_cut_for_whole_numbers() {
 }
 
 #[test]
+fn lists_in_a_set_are_compared_as_they_are_written() {
+    let numbers = json!({"type": "array", "x-kubernetes-list-type": "atomic", "items": {"type": "number"}});
+    let set = |items: &Value| json!({"type": "array", "x-kubernetes-list-type": "set", "items": items});
+    check(&set(&numbers), &json!([[1], [1.0]]), &["spec.x[1]: Duplicate value: [1]"]);
+    check(&set(&numbers), &json!([[1, 2], [2, 1]]), &[]);
+    check(&set(&json!({"type": "number"})), &json!([1, 1.0]), &[]);
+}
+
+#[test]
 fn an_object_without_additional_properties_has_none() {
     check(
         &json!({"type": "object", "additionalProperties": false}),

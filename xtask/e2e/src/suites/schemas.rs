@@ -21,6 +21,7 @@ suite!("schemas":
     definitions_with_unusable_fields_warnings_or_groups_are_refused,
     formats_take_what_go_takes,
     patterns_are_those_of_go,
+    lists_do_not_repeat_what_must_be_unique,
 );
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -368,6 +369,72 @@ async fn patterns_are_those_of_go(env: Env) -> Outcome {
         things.create(json!({name(index): good})).await?;
         let error = refused!(things.create(json!({name(index): bad})).await);
         check!(error.is_invalid() && error.to_string().contains("should match"), "{pattern}: {error}");
+    }
+    Ok(())
+}
+
+async fn lists_do_not_repeat_what_must_be_unique(env: Env) -> Outcome {
+    let text = json!({"type": "string"});
+    let things = Things::install(
+        &env,
+        json!({
+            "set": {"type": "array", "x-kubernetes-list-type": "set", "items": text},
+            "lists": {"type": "array", "x-kubernetes-list-type": "set", "items": {
+                "type": "array", "x-kubernetes-list-type": "atomic", "items": {"type": "number"},
+            }},
+            "map": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["a", "b"], "items": {
+                "type": "object", "required": ["a"],
+                "properties": {"a": text, "b": {"type": "integer", "default": 1}, "c": text},
+            }},
+        }),
+    )
+    .await?;
+    things.create(json!({"map": [{"a": "x", "b": 2}, {"a": "x"}]})).await?;
+    for (spec, problem) in [
+        (json!({"set": ["a", "b", "a"]}), "spec.set[2]: Duplicate value: \"a\""),
+        (json!({"lists": [[1], [1.0]]}), "spec.lists[1]: Duplicate value: [1]"),
+        (json!({"map": [{"a": "x", "b": 1}, {"a": "x", "c": "y"}]}), "spec.map[1]: Duplicate value"),
+    ] {
+        let error = refused!(things.create(spec).await);
+        check!(error.is_invalid() && error.to_string().contains(problem), "{error}");
+    }
+    let judged = async |group: &str, kind: &str, plural: &str, spec: Value| {
+        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural);
+        let api: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
+        let object = DynamicObject::new("a", &resource).data(json!({"spec": spec}));
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        api.create(&dry, &object).await.map(drop)
+    };
+    let template = |container: Value| {
+        let mut container = container;
+        container["name"] = json!("c");
+        container["image"] = json!("i");
+        let spec = json!({"containers": [container], "volumes": [{"name": "v", "emptyDir": {}}]});
+        let labels = json!({"a": "b"});
+        let template = json!({"metadata": {"labels": labels}, "spec": spec});
+        json!({"selector": {"matchLabels": labels}, "template": template})
+    };
+    let named = |number: u16| json!({"name": "a", "containerPort": number});
+    let host = |number: u16| json!({"containerPort": number, "hostPort": 8});
+    let mount = json!({"name": "v", "mountPath": "/a"});
+    for (container, problem) in [
+        (json!({"ports": [named(80), named(81)]}), "ports[1].name: Duplicate value: \"a\""),
+        (json!({"ports": [host(80), host(81)]}), "ports[1].hostPort: Duplicate value: \"TCP//8\""),
+        (
+            json!({"volumeMounts": [mount, mount]}),
+            "volumeMounts[1].mountPath: Invalid value: \"/a\": must be unique",
+        ),
+    ] {
+        let error = refused!(judged("apps", "Deployment", "deployments", template(container)).await);
+        check!(error.is_invalid() && error.to_string().contains(problem), "{error}");
+    }
+    let port = |name: &str, number: u16| json!({"name": name, "port": number});
+    for (ports, problem) in [
+        (json!([port("a", 80), port("a", 81)]), "spec.ports[1].name: Duplicate value: \"a\""),
+        (json!([port("a", 80), port("b", 80)]), "spec.ports[1]: Duplicate value"),
+    ] {
+        let error = refused!(judged("", "Service", "services", json!({"ports": ports})).await);
+        check!(error.is_invalid() && error.to_string().contains(problem), "{error}");
     }
     Ok(())
 }

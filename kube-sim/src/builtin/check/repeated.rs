@@ -1,0 +1,160 @@
+//! Items of lists that must differ from each other, in pods and in other kinds.
+//!
+//! Owns what two items must not share, for each list. What else is wrong with an item is for the other files.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use super::super::Resource;
+use super::{Errors, items, text};
+use crate::schema::FieldError;
+
+/// The lists of kinds other than pods.
+pub(super) fn lists(resource: &Resource, object: &Value, out: &mut Errors) {
+    let spec = &object["spec"];
+    match (resource.group, resource.kind) {
+        ("", "Service") => service(spec, out),
+        ("", "LimitRange") => names("spec", spec, "limits", "type", out),
+        ("", "Node") => taints(spec, out),
+        ("discovery.k8s.io", "EndpointSlice") => names("", object, "ports", "name", out),
+        ("storage.k8s.io", "CSINode") => names("spec", spec, "drivers", "name", out),
+        ("storage.k8s.io", "StorageClass") => {
+            for (path, topology) in items("", object, "allowedTopologies") {
+                names(&path, topology, "matchLabelExpressions", "key", out);
+            }
+        }
+        (
+            "admissionregistration.k8s.io",
+            "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration",
+        ) => names("", object, "webhooks", "name", out),
+        _ => {}
+    }
+}
+
+/// The lists of a pod's spec and of its containers.
+pub(super) fn pod_spec(path: &str, spec: &Value, out: &mut Errors) {
+    names(path, spec, "resourceClaims", "name", out);
+    names(&format!("{path}.securityContext"), &spec["securityContext"], "sysctls", "name", out);
+    let mut gates = HashSet::new();
+    for (path, gate) in items(path, spec, "schedulingGates") {
+        let name = text(gate, "name");
+        if !gates.insert(name) {
+            out.push(FieldError::duplicate(path, name));
+        }
+    }
+    spread_constraints(path, spec, out);
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
+        for (path, container) in items(path, spec, list) {
+            in_container(&path, container, out);
+        }
+    }
+    host_ports(path, spec, out);
+}
+
+/// Each value of `field` may occur once in a list; the server names every repetition.
+fn names(path: &str, object: &Value, list: &str, field: &str, out: &mut Errors) {
+    let mut seen = HashSet::new();
+    for (path, item) in items(path, object, list) {
+        let name = text(item, field);
+        if !name.is_empty() && !seen.insert(name) {
+            out.push(FieldError::duplicate(format!("{path}.{field}"), name));
+        }
+    }
+}
+
+fn in_container(path: &str, container: &Value, out: &mut Errors) {
+    names(path, container, "ports", "name", out);
+    let mut unique = |list: &str, fields: &[&str]| {
+        let mut seen: Vec<HashSet<&str>> = vec![HashSet::new(); fields.len()];
+        for (path, item) in items(path, container, list) {
+            for (field, seen) in fields.iter().zip(&mut seen) {
+                let value = text(item, field);
+                if !value.is_empty() && !seen.insert(value) {
+                    out.push(FieldError::invalid(format!("{path}.{field}"), value, "must be unique"));
+                }
+            }
+        }
+    };
+    unique("volumeMounts", &["mountPath"]);
+    unique("volumeDevices", &["name", "devicePath"]);
+    let mut claims = HashSet::new();
+    for (path, claim) in items(&format!("{path}.resources"), &container["resources"], "claims") {
+        let request = text(claim, "request");
+        let slash = if request.is_empty() { "" } else { "/" };
+        let name = format!("{}{slash}{request}", text(claim, "name"));
+        if !claims.insert(name.clone()) {
+            out.push(FieldError::duplicate(path, name));
+        }
+    }
+}
+
+/// A port of the host belongs to one container of the pod. With the host's network each port is one of the host.
+fn host_ports(path: &str, spec: &Value, out: &mut Errors) {
+    let mut seen = HashSet::new();
+    for (path, container) in items(path, spec, "containers") {
+        for (path, port) in items(&path, container, "ports") {
+            let is_host = spec["hostNetwork"] == true;
+            let own = port["hostPort"].as_i64().unwrap_or(0);
+            let number = if own == 0 && is_host { port["containerPort"].as_i64().unwrap_or(0) } else { own };
+            let protocol = Some(text(port, "protocol")).filter(|protocol| !protocol.is_empty());
+            let key = format!("{}/{}/{number}", protocol.unwrap_or("TCP"), text(port, "hostIP"));
+            if number != 0 && !seen.insert(key.clone()) {
+                out.push(FieldError::duplicate(format!("{path}.hostPort"), key));
+            }
+        }
+    }
+}
+
+/// Of equal constraints all but the last are named.
+fn spread_constraints(path: &str, spec: &Value, out: &mut Errors) {
+    let key = |constraint: &Value| {
+        format!("{{{}, {}}}", text(constraint, "topologyKey"), text(constraint, "whenUnsatisfiable"))
+    };
+    let all: Vec<(String, String)> = items(path, spec, "topologySpreadConstraints")
+        .map(|(path, constraint)| (path, key(constraint)))
+        .collect();
+    for (index, (path, key)) in all.iter().enumerate() {
+        if all[index + 1..].iter().any(|(_, later)| later == key) {
+            let field = format!("{path}.{{topologyKey, whenUnsatisfiable}}");
+            out.push(FieldError::duplicate(field, key.as_str()));
+        }
+    }
+}
+
+fn service(spec: &Value, out: &mut Errors) {
+    names("spec", spec, "ports", "name", out);
+    let mut ports = HashSet::new();
+    for (path, port) in items("spec", spec, "ports") {
+        let protocol = Some(text(port, "protocol")).filter(|protocol| !protocol.is_empty()).unwrap_or("TCP");
+        let number = port["port"].as_i64().unwrap_or(0);
+        if !ports.insert((protocol, number)) {
+            let shown = json!({
+                "Name": "", "Protocol": protocol, "AppProtocol": null, "Port": number, "TargetPort": 0, "NodePort": 0,
+            });
+            out.push(FieldError::duplicate(path, shown));
+        }
+    }
+    let mut families = HashSet::new();
+    for (path, family) in items("spec", spec, "ipFamilies") {
+        if !families.insert(family.as_str().unwrap_or_default()) {
+            out.push(FieldError::duplicate(path, family.clone()));
+        }
+    }
+}
+
+/// A node has one taint for each key and effect.
+fn taints(spec: &Value, out: &mut Errors) {
+    let mut seen = HashSet::new();
+    for (path, taint) in items("metadata", spec, "taints") {
+        let (key, effect) = (text(taint, "key"), text(taint, "effect"));
+        if !seen.insert((key, effect)) {
+            let shown = json!({
+                "Key": key, "Value": text(taint, "value"), "Effect": effect, "TimeAdded": taint["timeAdded"],
+            });
+            let mut error = FieldError::duplicate(path, shown);
+            "taints must be unique by key and effect pair".clone_into(&mut error.detail);
+            out.push(error);
+        }
+    }
+}
