@@ -88,3 +88,68 @@ async fn a_relist_from_the_cache_asks_for_a_state_that_is_not_older_than_the_las
     assert!(asked.parse::<u64>().unwrap() >= seen.as_str().unwrap().parse().unwrap(), "{asked} {seen}");
     assert!(lists[1].query.contains("resourceVersionMatch=NotOlderThan"), "{}", lists[1].query);
 }
+
+/// The body of a streaming list, sent in pieces.
+type Pieces = futures::channel::mpsc::UnboundedSender<Result<String, Infallible>>;
+
+/// A server whose one streaming list consists of what is sent to it, and the queries of what was asked.
+fn in_pieces() -> (Client, Queries, Pieces) {
+    let (queries, (send, receive)) = (Queries::default(), futures::channel::mpsc::unbounded());
+    let (asked, receive) = (queries.clone(), Arc::new(Mutex::new(Some(receive))));
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        asked.lock().unwrap().push(request.uri().query().unwrap_or_default().to_owned());
+        let body = receive.lock().unwrap().take().map(Body::wrap_stream);
+        let rest = || Body::wrap_stream(stream::pending::<Result<String, Infallible>>());
+        std::future::ready(Ok::<_, Infallible>(http::Response::new(body.unwrap_or_else(rest))))
+    });
+    (Client::new(service, "default"), queries, send)
+}
+
+fn halves() -> [String; 2] {
+    let meta = json!({"name": "a", "namespace": "default", "resourceVersion": "7"});
+    let text = json!({"type": "ADDED", "object": {"metadata": meta, "data": {"v": "1"}}}).to_string();
+    let (first, second) = text.split_at(text.len() / 2);
+    [first.to_owned(), format!("{second}\n")]
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_in_which_nobody_polls_is_no_silence_of_the_server() {
+    let (client, queries, pieces) = in_pieces();
+    let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
+    assert_eq!(short(items.next().await.unwrap()), "[");
+    assert!(futures::poll!(items.next()).is_pending());
+    for round in 0..3 {
+        tokio::time::advance(Duration::from_secs(17)).await;
+        assert!(futures::poll!(items.next()).is_pending(), "round {round}");
+    }
+    let [first, second] = halves();
+    pieces.unbounded_send(Ok(first)).unwrap();
+    tokio::time::advance(Duration::from_secs(17)).await;
+    assert!(futures::poll!(items.next()).is_pending());
+    pieces.unbounded_send(Ok(second)).unwrap();
+    assert_eq!(short(items.next().await.unwrap()), "*a=1");
+    assert_eq!(queries.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_arrives_slowly_is_no_silence_of_the_server() {
+    let (client, queries, pieces) = in_pieces();
+    let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
+    assert_eq!(short(items.next().await.unwrap()), "[");
+    let [first, second] = halves();
+    let sending = async {
+        for piece in first.as_bytes().chunks(8) {
+            pieces.unbounded_send(Ok(String::from_utf8(piece.to_vec()).unwrap())).unwrap();
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        }
+        pieces.unbounded_send(Ok(second)).unwrap();
+    };
+    let (item, ()) = futures::join!(items.next(), sending);
+    assert_eq!(short(item.unwrap()), "*a=1");
+    assert_eq!(queries.lock().unwrap().len(), 1);
+    // Half of an object, and then nothing.
+    pieces.unbounded_send(Ok(halves()[0].clone())).unwrap();
+    assert_eq!(short(items.next().await.unwrap()), "[");
+    assert!(futures::poll!(items.next()).is_pending());
+    assert_eq!(queries.lock().unwrap().len(), 2);
+}

@@ -279,6 +279,11 @@ impl<S: Split, T> Items<S, T> {
         self.splitter.as_ref()
     }
 
+    /// How much text was split off of which nothing has come out.
+    pub(super) fn waiting(&self) -> usize {
+        self.pipeline.waiting() + self.held.as_ref().map_or(0, Bytes::len)
+    }
+
     /// The kind that errors name.
     pub(super) fn kind(&self) -> &str {
         &self.kind

@@ -77,6 +77,13 @@ impl<T> Drop for Task<T> {
     }
 }
 
+impl<T> Pipeline<T> {
+    /// How much text was pushed of which not all values have been taken.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting + self.chunk_bytes
+    }
+}
+
 impl<T: Send + 'static> Pipeline<T> {
     /// On as many cores as the runtime has threads for.
     pub(super) fn new(decode: impl Fn(&[u8]) -> T + Send + Sync + 'static) -> Self {
@@ -102,11 +109,6 @@ impl<T: Send + 'static> Pipeline<T> {
     /// Whether another piece is wanted. Without this bound a slow reader would have the whole body in memory.
     pub(super) fn has_room(&self) -> bool {
         if self.depth == 0 { self.is_empty() } else { self.stages.len() < self.depth }
-    }
-
-    /// How much text was pushed of which not all values have been taken.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting + self.chunk_bytes
     }
 
     pub(super) fn is_empty(&self) -> bool {

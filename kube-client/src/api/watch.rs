@@ -121,6 +121,28 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     }
 }
 
+impl<K> EventStream<K> {
+    /// How many bytes have arrived of events that have not come out of the stream: a part of a large object, or events that are
+    /// being decoded. As long as this number changes, the server is not silent.
+    ///
+    /// ```
+    /// use k8s_openapi::api::core::v1::Namespace;
+    /// use kube_client::{Api, Client, api::WatchParams};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let namespaces: Api<Namespace> = Api::all(Client::new(kube_sim::Sim::new().service(), "default"));
+    /// let watch = namespaces.watch(&WatchParams::default(), "").await?;
+    /// // Nothing is read before the stream is polled.
+    /// assert_eq!(watch.buffered_bytes(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn buffered_bytes(&self) -> usize {
+        self.events.splitter().map_or(0, EventSplitter::buffered) + self.events.waiting()
+    }
+}
+
 impl<K: DeserializeOwned + Send + 'static> Stream for EventStream<K> {
     type Item = Result<WatchEvent<K>>;
 

@@ -22,6 +22,11 @@ pub(crate) struct EventSplitter {
 }
 
 impl EventSplitter {
+    /// How many bytes of events that have not been split off it holds.
+    pub(crate) fn buffered(&self) -> usize {
+        self.begun.len() + self.frame.len()
+    }
+
     /// The text that `rest` ends, with what was there of it before.
     fn piece(&mut self, rest: Bytes) -> Bytes {
         self.scan = ValueScan::default();

@@ -13,6 +13,11 @@ use tokio::time::{Instant, Sleep};
 
 /// For how long a server may send nothing while it owes its present state: it sends one object after the other.
 pub(super) const STALL: Duration = Duration::from_secs(15);
+/// For how long a caller has to have waited for an event, after that time, for the silence to be the server's: a caller that did
+/// something else meanwhile has not seen what has arrived.
+const ATTENTION: Duration = Duration::from_secs(1);
+/// A timer that is looked at later than this after its time was not waited for.
+const LATE: Duration = Duration::from_millis(250);
 /// A watch that ends without an event and sooner than this after it was asked for was not worth opening.
 const BRIEF: Duration = Duration::from_secs(1);
 /// A watch that was open for this long is healthy, although nothing happened: load balancers cut silent connections. Long
@@ -28,6 +33,10 @@ pub(super) struct Events<K> {
     ending: Ending,
     /// For how long the server may still be silent, while it owes its present state.
     stall: Option<Pin<Box<Sleep>>>,
+    /// Whether the time of the stall timer is over, and only the caller's attention remains to be seen.
+    overdue: bool,
+    /// How many bytes of incomplete events there were when that was last looked at.
+    buffered: usize,
     /// Since when nobody has asked for an event, while the server owes its state.
     unasked: Option<Instant>,
 }
@@ -36,7 +45,15 @@ impl<K> Events<K> {
     /// `stall`: for how long the server may send nothing while it owes its present state.
     pub(super) fn new(stream: EventStream<K>, asked_at: Instant, stall: Option<Duration>) -> Self {
         let stall = stall.map(|limit| Box::pin(tokio::time::sleep(limit)));
-        Self { stream, since: asked_at, ending: Ending::Brief, stall, unasked: None }
+        Self {
+            stream,
+            since: asked_at,
+            ending: Ending::Brief,
+            stall,
+            overdue: false,
+            buffered: 0,
+            unasked: None,
+        }
     }
 
     /// Takes note of an event.
@@ -61,6 +78,7 @@ impl<K> Events<K> {
     }
 
     fn restart_stall(&mut self) {
+        self.overdue = false;
         if let Some(timer) = &mut self.stall {
             timer.as_mut().reset(Instant::now() + STALL);
         }
@@ -97,11 +115,26 @@ impl<K> Events<K> {
         if matches!(error, ClientError::Timeout { .. }) { Phase::Open } else { self.phase() }
     }
 
-    /// Waits until the server has been silent for too long.
+    /// Waits until the server has been silent for too long, although the caller has waited for it. The stream has just been
+    /// polled in vain.
     pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        if self.stall.is_none() {
+            return Poll::Pending;
+        }
+        let before = std::mem::replace(&mut self.buffered, self.stream.buffered_bytes());
+        if self.buffered > 0 && self.buffered != before {
+            self.restart_stall();
+        }
         let Some(timer) = &mut self.stall else { return Poll::Pending };
-        ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Input::Stalled)
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            let late = timer.deadline().elapsed() > LATE;
+            if self.overdue && !late {
+                return Poll::Ready(Input::Stalled);
+            }
+            self.overdue = true;
+            timer.as_mut().reset(Instant::now() + ATTENTION);
+        }
     }
 }
 
