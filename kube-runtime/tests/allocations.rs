@@ -3,7 +3,7 @@
 use allocation_counter::{AllocationInfo, measure};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
-use kube_client::api::{ListParams, Look, Sight, WatchParams};
+use kube_client::api::{FilterDepth, ListParams, Verdict, WatchParams};
 use kube_client::client::Body;
 use kube_client::core::{ApiResource, FieldSet, Object};
 use kube_client::{Api, Client, Resource};
@@ -166,7 +166,7 @@ fn an_event_that_is_dropped_costs_its_metadata() {
     let info = measure(|| {
         block_on(async {
             let watch = pods.watch(&WatchParams::default(), "1").await.unwrap();
-            let left = watch.screened(Sight::Metadata, |_, _| Look::Drop).count().await;
+            let left = watch.filter_before_decode(FilterDepth::Metadata, |_, _| Verdict::Drop).count().await;
             assert!(left <= 2, "{left} events came out");
         });
     });

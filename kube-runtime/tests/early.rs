@@ -5,7 +5,7 @@ mod common;
 use common::{client, short};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube_client::api::{ListParams, Look, Sight, WatchEvent, WatchParams};
+use kube_client::api::{FilterDepth, ListParams, Verdict, WatchEvent, WatchParams};
 use kube_client::core::{ApiResource, NotUsed, Object, Selector};
 use kube_client::{Api, ResourceExt};
 use kube_runtime::watcher::{Config, Event, InitialListStrategy};
@@ -82,7 +82,7 @@ async fn what_is_dropped_is_not_decoded_and_counts_as_seen() {
         .watch(&WatchParams::default(), listed.metadata.resource_version.as_deref().unwrap())
         .await
         .unwrap();
-    let mut watch = watch.screened(Sight::Labels, |_, _| Look::Drop);
+    let mut watch = watch.filter_before_decode(FilterDepth::Labels, |_, _| Verdict::Drop);
     let mut last = String::new();
     for n in 0..3 {
         last = sim.create(&object(&format!("m{n}"), "1", "x")).unwrap()["metadata"]["resourceVersion"]
@@ -99,9 +99,9 @@ async fn what_is_dropped_is_not_decoded_and_counts_as_seen() {
     }
     let stream = maps.list_stream(&ListParams::default()).await.unwrap();
     let kept: Vec<_> = stream
-        .screened(Sight::Metadata, |_, object| match object.name_any().as_str() {
-            "m1" => Look::Keep,
-            _ => Look::Drop,
+        .filter_before_decode(FilterDepth::Metadata, |_, object| match object.name_any().as_str() {
+            "m1" => Verdict::Keep,
+            _ => Verdict::Drop,
         })
         .map(|object| object.unwrap().name_any())
         .collect()

@@ -1,7 +1,7 @@
 //! `Items`: reads a body, splits it, and decodes its pieces in order. What lists and watches share.
 
+use super::filter::{Decoding, PieceFilter, PieceVerdict};
 use super::pipeline::Pipeline;
-use super::screen::{Decoding, Screen, Verdict};
 use crate::client::Body;
 use crate::wire::{Split, WireError};
 use crate::{Error, Result};
@@ -51,10 +51,10 @@ pub(super) struct Items<S: Split, T> {
     /// How often others may still run before what has arrived is decoded.
     patience: u8,
     /// Decides which pieces are decoded.
-    screen: Option<Screen<T>>,
-    /// What of the pieces that a screen let pass has not come out yet.
+    filter: Option<PieceFilter<T>>,
+    /// What of the pieces that a filter let pass has not come out yet.
     decoding: Decoding,
-    /// The piece that the screen could not decide about.
+    /// The piece that the filter could not decide about.
     held: Option<Bytes>,
     /// Tells the version of what was dropped.
     tell: Option<fn(String) -> T>,
@@ -83,7 +83,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
             error: None,
             hurry: None,
             patience: 0,
-            screen: None,
+            filter: None,
             decoding: Decoding::default(),
             held: None,
             tell: None,
@@ -92,10 +92,10 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         }
     }
 
-    /// Decodes only what `screen` lets pass. Where `tell` is there, the version of what was dropped comes out in its place, the
+    /// Decodes only what `filter` lets pass. Where `tell` is there, the version of what was dropped comes out in its place, the
     /// last of several in a row.
-    pub(super) fn screened(&mut self, screen: Screen<T>, tell: Option<fn(String) -> T>) {
-        self.screen = Some(screen);
+    pub(super) fn filter_before_decode(&mut self, filter: PieceFilter<T>, tell: Option<fn(String) -> T>) {
+        self.filter = Some(filter);
         self.tell = tell;
     }
 
@@ -112,7 +112,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
             self.pipeline.flush();
             next = self.pipeline.poll_next(cx);
         }
-        if self.screen.is_some() && matches!(next, Poll::Ready(Some(_))) {
+        if self.filter.is_some() && matches!(next, Poll::Ready(Some(_))) {
             self.decoding.end();
         }
         match next {
@@ -193,28 +193,28 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         }
     }
 
-    /// Has a piece decoded, unless the screen says otherwise.
+    /// Has a piece decoded, unless the filter says otherwise.
     fn take(&mut self, piece: Bytes) -> Taken {
-        let Some(screen) = &mut self.screen else {
+        let Some(filter) = &mut self.filter else {
             self.pipeline.push(piece);
             return Taken::Kept;
         };
-        match screen(&piece, &self.decoding) {
-            Verdict::Decode(key) => {
+        match filter(&piece, &self.decoding) {
+            PieceVerdict::Decode(key) => {
                 self.tell_dropped();
                 self.decoding.begin(key);
                 self.pipeline.push(piece);
             }
-            Verdict::Ready(value) => {
+            PieceVerdict::Ready(value) => {
                 self.tell_dropped();
                 self.decoding.begin(None);
                 self.pipeline.push_value(*value);
             }
-            Verdict::Drop(version) => {
+            PieceVerdict::Drop(version) => {
                 self.dropped = version.or(self.dropped.take());
                 return Taken::Dropped;
             }
-            Verdict::Later => {
+            PieceVerdict::Later => {
                 self.held = Some(piece);
                 return Taken::Held;
             }

@@ -2,12 +2,12 @@
 
 use super::PartialObjectMeta;
 use super::complete::Complete;
+use super::filter::{self, Verdict};
 use super::items::Items;
-use super::screen::{self, Look};
 use crate::Result;
 use crate::client::Body;
 use crate::core::{ListMeta, ObjectOrigin, TypeMeta};
-use crate::wire::{ListSplitter, Shape, Sight};
+use crate::wire::{FilterDepth, ListSplitter, Shape};
 use futures::Stream;
 use serde::de::DeserializeOwned;
 use std::{
@@ -48,14 +48,14 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
     /// Shows the metadata of each item to `look` before the item is decoded, in the order of the list. What is not kept is
     /// never decoded, which costs a small part of decoding it.
     ///
-    /// `sight` says what there is to look at. An item whose metadata cannot be read is not shown; decoding it fails.
+    /// `depth` says what there is to look at. An item whose metadata cannot be read is not shown; decoding it fails.
     #[must_use]
-    pub fn screened(
+    pub fn filter_before_decode(
         mut self,
-        sight: Sight,
-        look: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Look + Send + 'static,
+        depth: FilterDepth,
+        filter: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send + 'static,
     ) -> Self {
-        self.items.screened(screen::of_items(sight, look), None);
+        self.items.filter_before_decode(filter::of_items(depth, filter), None);
         self
     }
 

@@ -2,18 +2,18 @@
 
 mod complete;
 mod delete;
+mod filter;
 mod items;
 mod list_stream;
 mod pipeline;
 mod read;
-mod screen;
 mod subresource;
 mod watch;
 mod write;
 
-pub use crate::wire::Sight;
+pub use crate::wire::FilterDepth;
+pub use filter::Verdict;
 pub use list_stream::ListStream;
-pub use screen::Look;
 pub use watch::EventStream;
 
 pub use crate::core::{

@@ -1,10 +1,10 @@
 //! Watching: `EventStream`, one watch request as it runs.
 
+use super::filter::{self, Verdict};
 use super::items::Items;
-use super::screen::{self, Look};
 use super::{Api, PartialObjectMeta, WatchEvent, WatchParams};
 use crate::core::{ObjectOrigin, Request};
-use crate::wire::{EventSplitter, Shape, Sight};
+use crate::wire::{EventSplitter, FilterDepth, Shape};
 use crate::{Error, Result, Wait};
 use futures::Stream;
 use serde::de::DeserializeOwned;
@@ -86,20 +86,20 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     /// Such a bookmark has no kind. In a watch that begins with the present state (from `""`, `"0"`, or with initial events) it is
     /// nothing to resume from until the server's own bookmark or a change has come: that state is sent in any order.
     ///
-    /// `sight` says what there is to look at. An object whose metadata cannot be read is not shown; decoding it fails.
+    /// `depth` says what there is to look at. An object whose metadata cannot be read is not shown; decoding it fails.
     ///
     /// ```
     /// use futures::TryStreamExt;
     /// use k8s_openapi::api::core::v1::Namespace;
-    /// use kube_client::{Api, Client, ResourceExt, api::{Look, Sight, WatchEvent, WatchParams}};
+    /// use kube_client::{Api, Client, ResourceExt, api::{Verdict, FilterDepth, WatchEvent, WatchParams}};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let namespaces: Api<Namespace> = Api::all(Client::new(kube_sim::Sim::new().service(), "default"));
     /// let watch = namespaces.watch(&WatchParams::default(), "").await?;
-    /// let mut watch = watch.screened(Sight::Labels, |_, namespace| match namespace.name_any().as_str() {
-    ///     "kube-system" => Look::Keep,
-    ///     _ => Look::Drop,
+    /// let mut watch = watch.filter_before_decode(FilterDepth::Labels, |_, namespace| match namespace.name_any().as_str() {
+    ///     "kube-system" => Verdict::Keep,
+    ///     _ => Verdict::Drop,
     /// });
     /// while let Some(event) = watch.try_next().await? {
     ///     if let WatchEvent::Added(namespace) = event {
@@ -111,12 +111,15 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     /// # }
     /// ```
     #[must_use]
-    pub fn screened(
+    pub fn filter_before_decode(
         mut self,
-        sight: Sight,
-        look: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Look + Send + 'static,
+        depth: FilterDepth,
+        filter: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send + 'static,
     ) -> Self {
-        self.events.screened(screen::of_events(self.shape.clone(), sight, look), Some(screen::seen));
+        self.events.filter_before_decode(
+            filter::of_events(self.shape.clone(), depth, filter),
+            Some(filter::bookmark),
+        );
         self
     }
 }
@@ -157,7 +160,7 @@ impl<K: DeserializeOwned + Send + 'static> Stream for EventStream<K> {
         }
         ready!(deadline.as_mut().poll(cx));
         let what = format!("a watch of {} objects that the server does not end", events.kind());
-        // What has been looked at comes out first: a screen that has seen it would not let it pass again.
+        // What has been looked at comes out first: a filter that has seen it would not let it pass again.
         events.fail(Error::Timeout { wait: Wait::Body, after: *limit, what });
         events.poll_item(cx)
     }
@@ -200,9 +203,9 @@ mod tests {
         for ends in [false, true] {
             let looked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
             let counter = looked.clone();
-            let events = watch(ends).screened(Sight::Labels, move |_, _| {
+            let events = watch(ends).filter_before_decode(FilterDepth::Labels, move |_, _| {
                 counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                Look::Keep
+                Verdict::Keep
             });
             tokio::time::sleep(Duration::from_millis(5)).await;
             let events: Vec<_> = events.collect().await;

@@ -1,7 +1,7 @@
 //! Splits a watch into its events as its body arrives, and decodes them.
 
 use super::scan::{ValueScan, may_hold_objects_in_a_row};
-use super::{MAX_OBJECT_BYTES, Shape, Sight, Split, WireError, json, partial};
+use super::{FilterDepth, MAX_OBJECT_BYTES, Shape, Split, WireError, json, partial};
 use crate::core::{ObjectOrigin, PartialObjectMeta, WatchEvent};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -140,8 +140,11 @@ impl Shape {
     }
 
     /// How an object has come, and its metadata; `None` for events about no object, and where that cannot be read.
-    pub(crate) fn peek_event<K>(line: &[u8], sight: Sight) -> Option<(ObjectOrigin, PartialObjectMeta<K>)> {
-        let (kind, head) = json::event_head(line, sight).ok()?;
+    pub(crate) fn peek_event<K>(
+        line: &[u8],
+        depth: FilterDepth,
+    ) -> Option<(ObjectOrigin, PartialObjectMeta<K>)> {
+        let (kind, head) = json::event_head(line, depth).ok()?;
         Some((origin(&kind)?, partial(head)))
     }
 

@@ -10,7 +10,7 @@ mod list;
 mod scan;
 
 pub(crate) use event::EventSplitter;
-pub use json::Sight;
+pub use json::FilterDepth;
 pub(crate) use list::ListSplitter;
 
 use crate::core::{FieldSet, ObjectOrigin, PartialObjectMeta, UndecodableObject};
@@ -103,8 +103,8 @@ impl Shape {
     }
 
     /// The metadata of an item of a list; `None` where it cannot be read.
-    pub(crate) fn peek_item<K>(text: &[u8], sight: Sight) -> Option<PartialObjectMeta<K>> {
-        json::head(text, sight).ok().map(partial)
+    pub(crate) fn peek_item<K>(text: &[u8], depth: FilterDepth) -> Option<PartialObjectMeta<K>> {
+        json::head(text, depth).ok().map(partial)
     }
 
     fn undecodable(&self, text: &[u8], origin: ObjectOrigin, source: serde_json::Error) -> WireError {

@@ -1,10 +1,10 @@
 //! Filters that a watcher applies before it decodes an object.
 
 use super::predicate::Predicate;
-use crate::watcher::{Screen, Watcher};
+use crate::watcher::{EarlyFilter, Watcher};
 use foldhash::{HashMap, HashSet, quality::RandomState};
 use kube_client::Resource;
-use kube_client::api::{Look, PartialObjectMeta, Sight};
+use kube_client::api::{FilterDepth, PartialObjectMeta, Verdict};
 use kube_client::core::{ObjectMeta, ObjectOrigin, Selector, SelectorExt, UndecodableObject};
 use std::{collections::BTreeMap, hash::BuildHasher};
 
@@ -37,7 +37,7 @@ impl<K: Resource + 'static> Watcher<K> {
     /// # }
     /// ```
     pub fn only_changes_of(self, predicate: impl Predicate<PartialObjectMeta<K>> + Send + 'static) -> Self {
-        self.screened(Box::new(Changes {
+        self.filter_before_decode(Box::new(Changes {
             predicate,
             numbers: HashMap::default(),
             identity: RandomState::default(),
@@ -50,7 +50,7 @@ impl<K: Resource + 'static> Watcher<K> {
     /// [`Config::labels_from`](crate::watcher::Config::labels_from) has the server do it. As there, an object that is no longer
     /// selected comes out as a deletion, whatever else the watcher filters by.
     pub fn only_labelled(self, selector: Selector) -> Self {
-        self.screened(Box::new(Labelled {
+        self.filter_before_decode(Box::new(Labelled {
             selector,
             passed: HashSet::default(),
             identity: RandomState::default(),
@@ -66,16 +66,16 @@ struct Changes<P> {
     identity: RandomState,
 }
 
-impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> Screen<K> for Changes<P> {
-    fn sight(&self) -> Sight {
-        Sight::Metadata
+impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilter<K> for Changes<P> {
+    fn depth(&self) -> FilterDepth {
+        FilterDepth::Metadata
     }
 
     fn selects(&self) -> bool {
         false
     }
 
-    fn start_over(&mut self) {
+    fn reset(&mut self) {
         self.numbers.clear();
     }
 
@@ -84,19 +84,19 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> Screen<K>
         self.numbers.remove(&self.identity.hash_one((&object.namespace, &object.name, &object.uid)));
     }
 
-    fn look(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Look {
+    fn verdict(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Verdict {
         let meta = &object.metadata;
         let key = self.identity.hash_one((&meta.namespace, &meta.name, &meta.uid));
         if origin == ObjectOrigin::Deleted {
             self.numbers.remove(&key);
-            return Look::Keep;
+            return Verdict::Keep;
         }
         let number = self.predicate.hash_property(object);
         match self.numbers.insert(key, number) {
             Some(before) if origin == ObjectOrigin::Modified && number.is_some() && before == number => {
-                Look::Drop
+                Verdict::Drop
             }
-            _ => Look::Keep,
+            _ => Verdict::Keep,
         }
     }
 }
@@ -109,36 +109,36 @@ struct Labelled {
     identity: RandomState,
 }
 
-impl<K> Screen<K> for Labelled {
-    fn sight(&self) -> Sight {
-        Sight::Labels
+impl<K> EarlyFilter<K> for Labelled {
+    fn depth(&self) -> FilterDepth {
+        FilterDepth::Labels
     }
 
     fn selects(&self) -> bool {
         true
     }
 
-    fn start_over(&mut self) {
+    fn reset(&mut self) {
         self.passed.clear();
     }
 
     /// A store behind this may have an earlier state of it, which is still selected.
     fn forget(&mut self, _: &UndecodableObject) {}
 
-    fn look(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Look {
+    fn verdict(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Verdict {
         let ObjectMeta { namespace, name, labels, .. } = &object.metadata;
         let key = self.identity.hash_one((namespace, name));
         if origin == ObjectOrigin::Deleted {
-            return if self.passed.remove(&key) { Look::Keep } else { Look::Drop };
+            return if self.passed.remove(&key) { Verdict::Keep } else { Verdict::Drop };
         }
         let none = BTreeMap::new();
         if self.selector.matches(labels.as_ref().unwrap_or(&none)) {
             self.passed.insert(key);
-            Look::Keep
+            Verdict::Keep
         } else if self.passed.remove(&key) {
-            Look::Gone
+            Verdict::Deselect
         } else {
-            Look::Drop
+            Verdict::Drop
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::config::{Config, InitialListStrategy, ListSemantic};
 use super::events::{Events, STALL};
-use super::screen::{Screen, Screens};
+use super::filter::{EarlyFilter, EarlyFilters};
 use super::step::{Abilities, Failure, Input, Output, Page, Past, Phase, Request, State, Then, step};
 use super::{Backoff, Error, Event, ExponentialBackoff, Result};
 use futures::{Stream, future::BoxFuture};
@@ -43,7 +43,7 @@ pub(crate) struct Driver<K> {
     /// The next page of a list, asked for while the one before is arriving.
     ahead: Option<Ahead<K>>,
     /// What is looked at before objects are decoded.
-    screens: Screens<K>,
+    filters: EarlyFilters<K>,
 }
 
 /// A page that is asked for before it is needed, so that the server prepares it while this side decodes.
@@ -93,13 +93,13 @@ impl<K> Driver<K> {
             until: None,
             ended: false,
             ahead: None,
-            screens: Screens::default(),
+            filters: EarlyFilters::default(),
         }
     }
 
-    /// Shows objects to a screen before they are decoded.
-    pub(crate) fn add_screen(&self, screen: Box<dyn Screen<K>>) {
-        self.screens.add(screen);
+    /// Shows objects to a filter before they are decoded.
+    pub(crate) fn add_screen(&self, filter: Box<dyn EarlyFilter<K>>) {
+        self.filters.add(filter);
     }
 
     /// How long the server keeps one watch open, from the next one on; as in [`Config::timeout`].
@@ -207,7 +207,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         }
         self.synced |= matches!(event, Some(Ok(Event::InitDone)));
         if matches!(event, Some(Ok(Event::Init))) {
-            self.screens.start_over();
+            self.filters.reset();
         }
         event.map(|event| event.map_err(|failure| self.name(failure)))
     }
@@ -260,17 +260,17 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         }
         // Counted from the request: whoever pauses may come for the answer long after the server has ended it.
         let asked_at = Instant::now();
-        let screens = self.screens.clone();
+        let filters = self.filters.clone();
         match request {
             Request::List(page) => self.open_list(&page),
             Request::StreamingList => Box::pin(async move {
                 let timeout = wp.effective_timeout().max(STATE);
                 let stream = api.watch(&wp.timeout(timeout).initial_events(), "").await?;
-                Ok(Body::events(screens.over_events(stream), asked_at, Some(STALL)))
+                Ok(Body::events(filters.over_events(stream), asked_at, Some(STALL)))
             }),
             Request::Watch { version } => Box::pin(async move {
                 let stream = api.watch(&wp, &version).await?;
-                Ok(Body::events(screens.over_events(stream), asked_at, None))
+                Ok(Body::events(filters.over_events(stream), asked_at, None))
             }),
         }
     }
@@ -278,8 +278,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
     fn open_list(&self, page: &Page) -> Opening<K> {
         let api = self.api.clone();
         let lp = self.config.list_params(page);
-        let screens = self.screens.clone();
-        Box::pin(async move { Ok(Body::List(Box::new(screens.over_list(api.list_stream(&lp).await?)))) })
+        let filters = self.filters.clone();
+        Box::pin(async move { Ok(Body::List(Box::new(filters.over_list(api.list_stream(&lp).await?)))) })
     }
 }
 
@@ -298,10 +298,10 @@ fn page_done<K>(page: &ListStream<K>) -> Input {
     }
 }
 
-fn broken<K>(error: ClientError, phase: Phase, screens: &Screens<K>) -> Input {
+fn broken<K>(error: ClientError, phase: Phase, filters: &EarlyFilters<K>) -> Input {
     match error {
         ClientError::Object(object) => {
-            screens.forget(&object);
+            filters.forget(&object);
             Input::Undecodable(object)
         }
         error => Input::Failed(phase, error),
@@ -364,7 +364,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                         let Some(said) = this.advance(Input::Item) else { continue };
                         return Poll::Ready(Some(said.map(|event| event.map(|()| object))));
                     }
-                    Some(Err(error)) => broken(error, Phase::Open, &this.screens),
+                    Some(Err(error)) => broken(error, Phase::Open, &this.filters),
                     None => page_done(page),
                 },
                 Io::Open(Body::Events(events)) => match Pin::new(&mut events.stream).poll_next(cx) {
@@ -386,7 +386,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                     Poll::Ready(Some(Err(error))) => {
                         events.note_error(&error);
                         let phase = events.phase_until(&error);
-                        broken(error, phase, &this.screens)
+                        broken(error, phase, &this.filters)
                     }
                     Poll::Ready(None) => events.ended(),
                     Poll::Pending => ready!(events.poll_stalled(cx)),

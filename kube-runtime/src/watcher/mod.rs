@@ -9,7 +9,7 @@ pub(crate) mod driver;
 mod error;
 mod event;
 mod events;
-mod screen;
+mod filter;
 mod single;
 mod step;
 
@@ -17,7 +17,7 @@ pub use backoff::{Backoff, DefaultBackoff, ExponentialBackoff};
 pub use config::{Config, InitialListStrategy, ListSemantic};
 pub use error::{Error, Result};
 pub use event::Event;
-pub(crate) use screen::Screen;
+pub(crate) use filter::EarlyFilter;
 pub use single::watch_object;
 
 use driver::Driver;
@@ -78,9 +78,9 @@ pub struct Watcher<K> {
 }
 
 impl<K> Watcher<K> {
-    /// Shows objects to a screen before they are decoded.
-    pub(crate) fn screened(self, screen: Box<dyn Screen<K>>) -> Self {
-        self.driver.add_screen(screen);
+    /// Shows objects to a filter before they are decoded.
+    pub(crate) fn filter_before_decode(self, filter: Box<dyn EarlyFilter<K>>) -> Self {
+        self.driver.add_screen(filter);
         self
     }
 }

@@ -16,7 +16,7 @@ mod peek;
 mod reader;
 mod value;
 
-pub use peek::Sight;
+pub use peek::FilterDepth;
 pub(crate) use peek::{Head, event_head, head};
 
 use crate::core::{FieldSet, without_values};

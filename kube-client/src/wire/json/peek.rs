@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 /// What is read of an object before it is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sight {
+pub enum FilterDepth {
     /// Name, namespace, resource version and labels. What comes behind the last of them is not looked at, which with most
     /// objects is nearly everything: the cheapest.
     Labels,
@@ -30,19 +30,19 @@ pub(crate) struct Head {
 
 /// Reads an object up to its metadata. An object may hold its type behind its metadata, though servers do not write it there:
 /// then it is not seen.
-pub(crate) fn head(text: &[u8], sight: Sight) -> Result<Head> {
-    head_of(&mut Reader::new(utf8(text)?), sight)
+pub(crate) fn head(text: &[u8], depth: FilterDepth) -> Result<Head> {
+    head_of(&mut Reader::new(utf8(text)?), depth)
 }
 
 /// Reads an event up to the metadata of its object, where its type comes first, as servers write it; else all of it.
-pub(crate) fn event_head(line: &[u8], sight: Sight) -> Result<(Cow<'_, str>, Head)> {
+pub(crate) fn event_head(line: &[u8], depth: FilterDepth) -> Result<(Cow<'_, str>, Head)> {
     let (mut kind, mut object) = (None, None);
     members(&mut Reader::new(utf8(line)?), |key, reader| {
         match key {
             "type" => kind = Some(Cow::deserialize(Value::new(reader, None))?),
             "object" => {
                 let begin = reader.clone();
-                object = Some(head_of(reader, sight)?);
+                object = Some(head_of(reader, depth)?);
                 if kind.is_none() {
                     *reader = begin;
                     reader.skip()?;
@@ -55,13 +55,13 @@ pub(crate) fn event_head(line: &[u8], sight: Sight) -> Result<(Cow<'_, str>, Hea
     kind.zip(object).ok_or_else(|| serde_json::Error::custom("no event begins with this"))
 }
 
-fn head_of(reader: &mut Reader<'_>, sight: Sight) -> Result<Head> {
+fn head_of(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<Head> {
     let (mut api_version, mut kind, mut metadata) = (None, None, None);
     members(reader, |key, reader| {
         match key {
             "apiVersion" => api_version = Deserialize::deserialize(Value::new(reader, None))?,
             "kind" => kind = Deserialize::deserialize(Value::new(reader, None))?,
-            "metadata" => metadata = Some(metadata_of(reader, sight)?),
+            "metadata" => metadata = Some(metadata_of(reader, depth)?),
             _ => reader.skip()?,
         }
         Ok(if metadata.is_some() { Break(()) } else { Continue(()) })
@@ -72,9 +72,9 @@ fn head_of(reader: &mut Reader<'_>, sight: Sight) -> Result<Head> {
     }
 }
 
-fn metadata_of(reader: &mut Reader<'_>, sight: Sight) -> Result<ObjectMeta> {
+fn metadata_of(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<ObjectMeta> {
     static UNSEEN: LazyLock<FieldSet> = LazyLock::new(FieldSet::managed_fields);
-    if sight == Sight::Metadata {
+    if depth == FilterDepth::Metadata {
         return ObjectMeta::deserialize(Value::new(reader, UNSEEN.root().field("metadata")));
     }
     let (mut name, mut namespace, mut resource_version, mut labels) = (None, None, None, None);
@@ -117,21 +117,21 @@ mod tests {
     fn what_comes_behind_the_metadata_is_not_looked_at() {
         let text =
             br#"{"kind":"Pod","spec":{"a":[1]},"metadata":{"managedFields":[{}],"name":"x"},"status":{]"#;
-        let head = head(text, Sight::Metadata).unwrap();
+        let head = head(text, FilterDepth::Metadata).unwrap();
         assert_eq!((head.kind.as_deref(), head.api_version.as_deref()), (Some("Pod"), None));
         assert_eq!(name(head).as_deref(), Some("x"));
         let line = br#"{"type":"ADDED","object":{"apiVersion":"v1","metadata":{"name":"y","managedFields":1},"spec":["#;
-        let (kind, head) = event_head(line, Sight::Metadata).unwrap();
+        let (kind, head) = event_head(line, FilterDepth::Metadata).unwrap();
         assert_eq!((&*kind, name(head).as_deref()), ("ADDED", Some("y")));
         let line = br#"{"object":{"metadata":{"name":"z"},"spec":{"type":"x"}},"type":"DELETED"}"#;
-        let (kind, head) = event_head(line, Sight::Metadata).unwrap();
+        let (kind, head) = event_head(line, FilterDepth::Metadata).unwrap();
         assert_eq!((&*kind, name(head).as_deref()), ("DELETED", Some("z")));
     }
 
     #[test]
     fn labels_are_read_no_further_than_they_have_to_be() {
         let text = br#"{"metadata":{"uid":"u","name":"x","namespace":"ns","labels":{"a":"b"},"resourceVersion":"7",]"#;
-        let meta = head(text, Sight::Labels).unwrap().metadata;
+        let meta = head(text, FilterDepth::Labels).unwrap().metadata;
         assert_eq!(meta.labels.unwrap()["a"], "b");
         assert_eq!(
             (meta.name.as_deref(), meta.namespace.as_deref(), meta.resource_version.as_deref(), meta.uid),
@@ -139,9 +139,9 @@ mod tests {
         );
         // What is missing may still come.
         let text = br#"{"metadata":{"name":"x","managedFields":[{}],"labels":{"a":"b"}},"spec":]"#;
-        let meta = head(text, Sight::Labels).unwrap().metadata;
+        let meta = head(text, FilterDepth::Labels).unwrap().metadata;
         assert_eq!((meta.labels.unwrap().len(), meta.namespace), (1, None));
-        assert!(head(br#"{"metadata":{"name":"x","namespace":"ns",]"#, Sight::Labels).is_err());
+        assert!(head(br#"{"metadata":{"name":"x","namespace":"ns",]"#, FilterDepth::Labels).is_err());
     }
 
     #[test]
@@ -155,11 +155,11 @@ mod tests {
             r#"{"spec":"#,
             r#"{"kind":[],"metadata":{}}"#,
         ] {
-            assert!(head(text.as_bytes(), Sight::Metadata).is_err(), "{text}");
+            assert!(head(text.as_bytes(), FilterDepth::Metadata).is_err(), "{text}");
         }
         for line in [r#"{"type":"ADDED"}"#, r#"{"object":{"metadata":{}}}"#, r#"{"type":"ADDED","object":7}"#]
         {
-            assert!(event_head(line.as_bytes(), Sight::Metadata).is_err(), "{line}");
+            assert!(event_head(line.as_bytes(), FilterDepth::Metadata).is_err(), "{line}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{PartialObjectMeta, WatchEvent};
 use crate::core::{Bookmark, BookmarkMeta, ObjectOrigin, TypeMeta};
-use crate::wire::{Shape, Sight, WireError};
+use crate::wire::{FilterDepth, Shape, WireError};
 use serde::de::DeserializeOwned;
 use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -10,17 +10,17 @@ use std::hash::BuildHasher;
 
 /// What becomes of an object whose metadata was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum Verdict {
     /// It is decoded and comes out of the stream.
     Keep,
     /// It is never decoded.
     Drop,
     /// It is decoded and comes out as if it had been deleted, or as an error that says so. In a list, where nothing is, it is dropped.
-    Gone,
+    Deselect,
 }
 
 /// What becomes of a piece of a body.
-pub(super) enum Verdict<T> {
+pub(super) enum PieceVerdict<T> {
     /// It is decoded. The key of its object, if later pieces about that object have to wait for the result.
     Decode(Option<u64>),
     /// Of an event: the version that has been seen with it.
@@ -31,7 +31,7 @@ pub(super) enum Verdict<T> {
 }
 
 /// Decides about pieces in the order in which they come.
-pub(super) type Screen<T> = Box<dyn FnMut(&[u8], &Decoding) -> Verdict<T> + Send>;
+pub(super) type PieceFilter<T> = Box<dyn FnMut(&[u8], &Decoding) -> PieceVerdict<T> + Send>;
 
 /// The keys of the objects that are being decoded, in order; `None` for values without an object.
 #[derive(Default)]
@@ -67,19 +67,19 @@ impl Decoding {
 
 /// For the items of a list.
 pub(super) fn of_items<K, T>(
-    sight: Sight,
-    mut look: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Look + Send + 'static,
-) -> Screen<T>
+    depth: FilterDepth,
+    mut filter: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send + 'static,
+) -> PieceFilter<T>
 where
     K: 'static,
 {
     // A list has each object once.
-    Box::new(move |text, _| match Shape::peek_item(text, sight) {
+    Box::new(move |text, _| match Shape::peek_item(text, depth) {
         // The decoder says what is wrong with it.
-        None => Verdict::Decode(None),
-        Some(metadata) => match look(ObjectOrigin::List, &metadata) {
-            Look::Keep => Verdict::Decode(None),
-            Look::Drop | Look::Gone => Verdict::Drop(None),
+        None => PieceVerdict::Decode(None),
+        Some(metadata) => match filter(ObjectOrigin::List, &metadata) {
+            Verdict::Keep => PieceVerdict::Decode(None),
+            Verdict::Drop | Verdict::Deselect => PieceVerdict::Drop(None),
         },
     })
 }
@@ -87,23 +87,25 @@ where
 /// For the events of a watch.
 pub(super) fn of_events<K>(
     shape: Shape,
-    sight: Sight,
-    mut look: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Look + Send + 'static,
-) -> Screen<WatchEvent<K>>
+    depth: FilterDepth,
+    mut filter: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send + 'static,
+) -> PieceFilter<WatchEvent<K>>
 where
     K: DeserializeOwned + 'static,
 {
     let identity = RandomState::new();
     Box::new(move |line, decoding| {
-        let Some((origin, metadata)) = Shape::peek_event(line, sight) else { return Verdict::Decode(None) };
+        let Some((origin, metadata)) = Shape::peek_event(line, depth) else {
+            return PieceVerdict::Decode(None);
+        };
         let key = identity.hash_one((&metadata.metadata.namespace, &metadata.metadata.name));
         if decoding.contains(key) {
-            return Verdict::Later;
+            return PieceVerdict::Later;
         }
-        match look(origin, &metadata) {
-            Look::Keep => Verdict::Decode(Some(key)),
-            Look::Drop => Verdict::Drop(metadata.metadata.resource_version),
-            Look::Gone => Verdict::Ready(Box::new(gone(shape.event(line)))),
+        match filter(origin, &metadata) {
+            Verdict::Keep => PieceVerdict::Decode(Some(key)),
+            Verdict::Drop => PieceVerdict::Drop(metadata.metadata.resource_version),
+            Verdict::Deselect => PieceVerdict::Ready(Box::new(gone(shape.event(line)))),
         }
     })
 }
@@ -121,7 +123,7 @@ fn gone<K>(event: Result<WatchEvent<K>, WireError>) -> Result<WatchEvent<K>, Wir
 }
 
 /// Tells up to which version nothing is missing, where the events before were dropped.
-pub(super) fn seen<K>(version: String) -> WatchEvent<K> {
+pub(super) fn bookmark<K>(version: String) -> WatchEvent<K> {
     let metadata = BookmarkMeta { resource_version: version, annotations: BTreeMap::new() };
     WatchEvent::Bookmark(Bookmark { types: TypeMeta::default(), metadata })
 }
