@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::asked::Asked;
+use super::request_line::RequestLine;
 use crate::error::{BoxError, Error, Result, TransportKind};
 
 /// A request's or a response's body: bytes that are there, or that arrive.
@@ -27,7 +27,7 @@ enum Kind {
     Frames {
         body: UnsyncBoxBody<Bytes, BoxError>,
         /// The request that this answers, for errors.
-        asked: Option<Box<Asked>>,
+        request_line: Option<Box<RequestLine>>,
     },
 }
 
@@ -66,13 +66,13 @@ impl Body {
     }
 
     fn frames(body: UnsyncBoxBody<Bytes, BoxError>) -> Self {
-        Self(Kind::Frames { body, asked: None })
+        Self(Kind::Frames { body, request_line: None })
     }
 
     /// The same body, whose errors name the request that it answers. The first call counts: it knows the server.
     pub(super) fn answering(mut self, method: &Method, uri: &Uri) -> Self {
-        if let Kind::Frames { asked: asked @ None, .. } = &mut self.0 {
-            *asked = Some(Box::new(Asked { method: method.clone(), uri: uri.clone() }));
+        if let Kind::Frames { request_line: request_line @ None, .. } = &mut self.0 {
+            *request_line = Some(Box::new(RequestLine { method: method.clone(), uri: uri.clone() }));
         }
         self
     }
@@ -112,9 +112,9 @@ impl HttpBody for Body {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         match &mut self.get_mut().0 {
             Kind::Once(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Frames { body, asked } => Pin::new(body)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(|error| broken(error, asked.as_deref())))),
+            Kind::Frames { body, request_line } => Pin::new(body).poll_frame(cx).map(|frame| {
+                frame.map(|frame| frame.map_err(|error| broken(error, request_line.as_deref())))
+            }),
         }
     }
 
@@ -133,15 +133,18 @@ impl HttpBody for Body {
     }
 }
 
-fn broken(error: BoxError, asked: Option<&Asked>) -> Error {
+fn broken(error: BoxError, request_line: Option<&RequestLine>) -> Error {
     match error.downcast::<Error>() {
         Ok(own) => *own,
         Err(source) => Error::Transport {
             kind: TransportKind::Broken,
-            what: match asked {
-                Some(asked) => {
-                    let host = asked.uri.authority().map(|host| format!(" to {host}")).unwrap_or_default();
-                    format!("the connection{host} broke while the response body of {asked} was being read")
+            what: match request_line {
+                Some(request_line) => {
+                    let host =
+                        request_line.uri.authority().map(|host| format!(" to {host}")).unwrap_or_default();
+                    format!(
+                        "the connection{host} broke while the response body of {request_line} was being read"
+                    )
                 }
                 None => "the connection broke while a body was being read".to_owned(),
             },

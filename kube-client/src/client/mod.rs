@@ -3,12 +3,12 @@
 //! `builder` is the only place that composes the stack, and no request goes around it. `transport`, `tls`, `auth` and
 //! `middleware` do not know each other. What the bytes mean is decided in `core` and `wire`.
 
-mod asked;
 mod auth;
 mod body;
 mod builder;
 mod clock;
 mod middleware;
+mod request_line;
 mod response;
 mod service;
 #[cfg(test)]
@@ -34,7 +34,7 @@ use crate::{
     core::Status,
     error::{BoxError, Error, Result},
 };
-use asked::Asked;
+use request_line::RequestLine;
 
 /// A connection to a cluster: cheap to clone, and safe to use from everywhere at once.
 ///
@@ -94,9 +94,9 @@ impl Client {
     /// # Cancel safety
     /// See [`Client`].
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>> {
-        let asked = Asked::of(&request);
+        let request_line = RequestLine::of(&request);
         let response = self.service.send(request).await.map_err(Error::from_box)?;
-        Ok(response.map(|body| body.answering(&asked.method, &asked.uri)))
+        Ok(response.map(|body| body.answering(&request_line.method, &request_line.uri)))
     }
 
     /// Sends a request and returns the response if it is a success; its body has not been read yet.
@@ -107,9 +107,9 @@ impl Client {
     /// # Cancel safety
     /// See [`Client`].
     pub async fn open(&self, request: Request<Vec<u8>>) -> Result<Response<Body>> {
-        let asked = Asked::of(&request);
+        let request_line = RequestLine::of(&request);
         let response = self.send(request.map(Body::from)).await?;
-        response::check(&asked, response).await
+        response::check(&request_line, response).await
     }
 
     /// Sends a request and decodes the JSON body of the response.
@@ -120,8 +120,8 @@ impl Client {
     /// # Cancel safety
     /// See [`Client`].
     pub async fn request<T: DeserializeOwned>(&self, request: Request<Vec<u8>>) -> Result<T> {
-        let (asked, body) = self.fetch(request).await?;
-        response::decode(&asked, &body)
+        let (request_line, body) = self.fetch(request).await?;
+        response::decode(&request_line, &body)
     }
 
     /// Sends a request and returns the body of the response as text.
@@ -132,9 +132,9 @@ impl Client {
     /// # Cancel safety
     /// See [`Client`].
     pub async fn request_text(&self, request: Request<Vec<u8>>) -> Result<String> {
-        let (asked, body) = self.fetch(request).await?;
+        let (request_line, body) = self.fetch(request).await?;
         String::from_utf8(body.into()).map_err(|error| Error::Decode {
-            what: format!("the response to {asked} as text"),
+            what: format!("the response to {request_line} as text"),
             source: error.utf8_error().into(),
         })
     }
@@ -150,10 +150,10 @@ impl Client {
         &self,
         request: Request<Vec<u8>>,
     ) -> Result<Either<T, Status>> {
-        let (asked, body) = self.fetch(request).await?;
+        let (request_line, body) = self.fetch(request).await?;
         match response::parse_status(&body) {
             Some(status) => Ok(Either::Right(status)),
-            None => response::decode(&asked, &body).map(Either::Left),
+            None => response::decode(&request_line, &body).map(Either::Left),
         }
     }
 
@@ -170,11 +170,11 @@ impl Client {
         self.request(request).await
     }
 
-    async fn fetch(&self, request: Request<Vec<u8>>) -> Result<(Asked, Bytes)> {
-        let asked = Asked::of(&request);
+    async fn fetch(&self, request: Request<Vec<u8>>) -> Result<(RequestLine, Bytes)> {
+        let request_line = RequestLine::of(&request);
         let response = self.send(request.map(Body::from)).await?;
-        let body = response::check(&asked, response).await?.into_body().collect_bytes().await?;
-        Ok((asked, body))
+        let body = response::check(&request_line, response).await?.into_body().collect_bytes().await?;
+        Ok((request_line, body))
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use std::{borrow::Cow, pin::pin, time::Duration};
 use tokio::time::timeout;
 
-use super::{asked::Asked, body::Body};
+use super::{body::Body, request_line::RequestLine};
 use crate::{
     core::{Status, StatusCause, StatusDetails, StatusSummary, reason},
     error::{Error, Result},
@@ -27,7 +27,7 @@ const UNEXPECTED: &str = "UnexpectedServerResponse";
 const EXCERPT: usize = 256;
 
 /// Passes on what succeeded, and turns the rest into the error that it is.
-pub(super) async fn check(asked: &Asked, response: Response<Body>) -> Result<Response<Body>> {
+pub(super) async fn check(request_line: &RequestLine, response: Response<Body>) -> Result<Response<Body>> {
     let code = response.status();
     if code.is_success() || code == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(response);
@@ -36,7 +36,7 @@ pub(super) async fn check(asked: &Asked, response: Response<Body>) -> Result<Res
     let body = collect_start(body).await;
     // Left there by the transport; another service in its place need not have an address.
     let server = head.extensions.get::<Authority>();
-    Err(Error::Api(status_of(asked, code, &head.headers, &body, server).boxed()))
+    Err(Error::Api(status_of(request_line, code, &head.headers, &body, server).boxed()))
 }
 
 /// As much of a failure's body as arrives in time: a connection that breaks or stalls here must not hide the failure itself.
@@ -67,7 +67,7 @@ async fn collect_into(start: &mut BytesMut, mut body: Body) {
 
 /// The server's `Status`, completed from the response's head, or one made up for another kind of answer.
 fn status_of(
-    asked: &Asked,
+    request_line: &RequestLine,
     code: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
@@ -75,7 +75,7 @@ fn status_of(
 ) -> Status {
     let mut status = parse_status(body).unwrap_or_else(|| {
         let code = code.as_u16();
-        let message = describe(asked, code, headers, body);
+        let message = describe(request_line, code, headers, body);
         // As client-go has it: this tells a made-up `Status` from one that a server sends without details.
         let cause = StatusCause { reason: UNEXPECTED.to_owned(), ..StatusCause::default() };
         let details = StatusDetails { causes: vec![cause], ..StatusDetails::default() };
@@ -86,7 +86,7 @@ fn status_of(
         status.code = code.as_u16();
     }
     if status.message.is_empty() {
-        status.message = format!("the server refused {asked}");
+        status.message = format!("the server refused {request_line}");
     }
     // What a server says here is one word, so that it cannot help who does not know which server and credentials are used.
     if code == StatusCode::UNAUTHORIZED
@@ -106,23 +106,25 @@ fn status_of(
     status
 }
 
-fn describe(asked: &Asked, code: u16, headers: &HeaderMap, body: &[u8]) -> String {
+fn describe(request_line: &RequestLine, code: u16, headers: &HeaderMap, body: &[u8]) -> String {
     let target = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
     if let Some(target) = target.filter(|_| (300..400).contains(&code)) {
-        return format!("the server redirects {asked} to {target}, which is not followed; use that address");
+        return format!(
+            "the server redirects {request_line} to {target}, which is not followed; use that address"
+        );
     }
     let text = String::from_utf8_lossy(body);
     let line: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).collect();
     let line = line.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     let excerpt: String = line.chars().take(EXCERPT).collect();
     match (excerpt.is_empty(), code) {
-        (true, _) => format!("the server answered {asked} with an empty body"),
-        (false, 404) if asked.uri.path().starts_with("/apis/") => format!(
-            "the server does not know {asked}: check group, version and plural, and for a custom resource that its \
+        (true, _) => format!("the server answered {request_line} with an empty body"),
+        (false, 404) if request_line.uri.path().starts_with("/apis/") => format!(
+            "the server does not know {request_line}: check group, version and plural, and for a custom resource that its \
              CustomResourceDefinition is installed: {excerpt}"
         ),
-        (false, 404) => format!("the server does not know {asked}: {excerpt}"),
-        (false, _) => format!("the server answered {asked} with: {excerpt}"),
+        (false, 404) => format!("the server does not know {request_line}: {excerpt}"),
+        (false, _) => format!("the server answered {request_line} with: {excerpt}"),
     }
 }
 
@@ -147,9 +149,9 @@ pub(super) fn parse_status(body: &[u8]) -> Option<Status> {
 }
 
 /// Decodes a whole body, without a detour over a string.
-pub(super) fn decode<T: DeserializeOwned>(asked: &Asked, body: &[u8]) -> Result<T> {
+pub(super) fn decode<T: DeserializeOwned>(request_line: &RequestLine, body: &[u8]) -> Result<T> {
     decode_json(body).map_err(|error| Error::Decode {
-        what: format!("the response to {asked} ({} bytes)", body.len()),
+        what: format!("the response to {request_line} ({} bytes)", body.len()),
         source: error.into(),
     })
 }
@@ -161,12 +163,13 @@ mod tests {
     use http::{Method, Uri};
 
     async fn fail(code: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Error {
-        let asked = Asked { method: Method::GET, uri: Uri::from_static("/apis/x/v1/foos?limit=1") };
+        let request_line =
+            RequestLine { method: Method::GET, uri: Uri::from_static("/apis/x/v1/foos?limit=1") };
         let mut response = Response::builder().status(code);
         for (name, value) in headers {
             response = response.header(*name, *value);
         }
-        check(&asked, response.body(body.into()).unwrap()).await.unwrap_err()
+        check(&request_line, response.body(body.into()).unwrap()).await.unwrap_err()
     }
 
     #[tokio::test]

@@ -97,7 +97,7 @@ where
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
     /// The server asked for it, with this wait.
-    Asked(Duration),
+    RequestLine(Duration),
     /// Reading changes nothing.
     Read,
 }
@@ -110,7 +110,7 @@ fn reason(method: &Method, outcome: &Result<Response<Body>, BoxError>) -> Option
             let code = response.status().as_u16();
             match retry_after_seconds(response.headers()) {
                 Some(seconds) if matches!(code, 429 | 503) => {
-                    Some(Reason::Asked(Duration::from_secs(seconds.into())))
+                    Some(Reason::RequestLine(Duration::from_secs(seconds.into())))
                 }
                 _ => (reads && matches!(code, 429 | 502 | 503 | 504)).then_some(Reason::Read),
             }
@@ -129,7 +129,7 @@ fn may_pass(error: &Error) -> bool {
 /// that many clients do not come back at once.
 fn wait(policy: &RetryPolicy, tries: u32, reason: Reason) -> Duration {
     let base = match reason {
-        Reason::Asked(wait) => wait,
+        Reason::RequestLine(wait) => wait,
         Reason::Read => policy.initial.saturating_mul(1 << (tries - 1).min(16)),
     };
     base.saturating_add(base.mul_f64(fastrand::f64() / 4.0))
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn only_what_had_no_effect_is_repeated() {
-        let asked = Some(Reason::Asked(Duration::from_secs(2)));
+        let request_line = Some(Reason::RequestLine(Duration::from_secs(2)));
         let read = Some(Reason::Read);
         let late = || {
             Err(Error::Timeout { wait: Wait::Response, after: Duration::ZERO, what: String::new() }.into())
@@ -179,8 +179,8 @@ mod tests {
         for (outcome, on_get, on_post) in [
             (answer(200, None), None, None),
             (answer(404, Some("2")), None, None),
-            (answer(429, Some("2")), asked, asked),
-            (answer(503, Some("2")), asked, asked),
+            (answer(429, Some("2")), request_line, request_line),
+            (answer(503, Some("2")), request_line, request_line),
             (answer(429, None), read, None),
             (answer(503, Some("0")), read, None),
             (answer(504, Some("2")), read, None),

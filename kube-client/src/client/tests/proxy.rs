@@ -19,8 +19,8 @@ use tokio::{
 async fn http_proxy(password: Option<&'static str>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let notes = asked.clone();
+    let request_line = Arc::new(Mutex::new(Vec::new()));
+    let notes = request_line.clone();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let notes = notes.clone();
@@ -42,7 +42,7 @@ async fn http_proxy(password: Option<&'static str>) -> (String, Arc<Mutex<Vec<St
             });
         }
     });
-    (address, asked)
+    (address, request_line)
 }
 
 async fn version(mut config: Config, proxy: &str) -> Result<String, Error> {
@@ -55,9 +55,9 @@ async fn version(mut config: Config, proxy: &str) -> Result<String, Error> {
 async fn tls_goes_through_an_http_proxy_to_the_cluster_itself() {
     let authority = Authority::new("ca");
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
-    let (proxy, asked) = http_proxy(None).await;
+    let (proxy, request_line) = http_proxy(None).await;
     assert_eq!(version(server.config(&authority), &format!("http://{proxy}")).await.unwrap(), "v1.37.2");
-    assert_eq!(*asked.lock().unwrap(), [format!("CONNECT {} HTTP/1.1", server.address)]);
+    assert_eq!(*request_line.lock().unwrap(), [format!("CONNECT {} HTTP/1.1", server.address)]);
 }
 
 #[tokio::test]

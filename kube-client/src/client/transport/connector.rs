@@ -176,7 +176,7 @@ impl Connector {
             Ok(stream) => Ok(Box::new(stream)),
             Err(error) => {
                 let what = format!(
-                    "no TLS connection with the proxy itself on the way to {}: its certificate must be for its name \
+                    "no TLS connection with the proxy itself on the key to {}: its certificate must be for its name \
                      and from an authority that this system trusts",
                     self.via(host)
                 );

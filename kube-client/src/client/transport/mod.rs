@@ -2,9 +2,9 @@
 //!
 //! Takes a finished TLS configuration and knows nothing of certificates, credentials or Kubernetes.
 
+mod connection;
 mod connector;
 mod failure;
-mod link;
 mod pool;
 mod stall;
 
@@ -23,8 +23,8 @@ use std::{
 use tower::Service;
 
 use self::{
-    link::Link,
-    pool::{Pool, Pooled, Way},
+    connection::Connection,
+    pool::{Pool, PoolKey, Pooled},
 };
 use super::body::Body;
 use crate::error::BoxError;
@@ -71,10 +71,10 @@ impl Shared {
             // server is woken once, and neither work is torn apart by the other.
             tokio::task::yield_now().await;
         }
-        let way = self.pool.way(target);
-        while let Some(mut link) = self.pool.take(&way) {
-            match link.send(request).await {
-                Ok(response) => return Ok(self.received(response, link, way).await),
+        let key = self.pool.key(target);
+        while let Some(mut connection) = self.pool.take(&key) {
+            match connection.send(request).await {
+                Ok(response) => return Ok(self.received(response, connection, key).await),
                 // The server has closed the connection before anything was sent over it.
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
@@ -82,9 +82,9 @@ impl Shared {
                 },
             }
         }
-        let mut link = Link::new(self.connector().connect(target).await?).await?;
-        match link.send(request).await {
-            Ok(response) => Ok(self.received(response, link, way).await),
+        let mut connection = Connection::new(self.connector().connect(target).await?).await?;
+        match connection.send(request).await {
+            Ok(response) => Ok(self.received(response, connection, key).await),
             Err(error) => Err(error.into_error().into()),
         }
     }
@@ -92,13 +92,13 @@ impl Shared {
     async fn received(
         &self,
         response: Response<hyper::body::Incoming>,
-        mut link: Link,
-        way: Way,
+        mut connection: Connection,
+        key: PoolKey,
     ) -> Response<Body> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            link.ended().await;
+            connection.ended().await;
         }
-        response.map(|incoming| Body::wrap_body(Pooled::new(incoming, link, way, self.pool.clone())))
+        response.map(|incoming| Body::wrap_body(Pooled::new(incoming, connection, key, self.pool.clone())))
     }
 }
 

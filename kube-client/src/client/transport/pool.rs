@@ -16,12 +16,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::link::Link;
+use super::connection::Connection;
 use crate::client::clock;
 
 /// Where a connection leads, since which change of certificates, and who watches it: only equal ones stand in for each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct PoolKey {
     scheme: Option<Scheme>,
     authority: Option<Authority>,
     generation: u64,
@@ -34,13 +34,13 @@ pub(super) struct Way {
 pub(super) struct Pool {
     /// For how long they are kept; `None`: for as long as the server keeps them.
     keep: Option<Duration>,
-    waiting: Mutex<Waiting>,
+    idle_connections: Mutex<IdleConnections>,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct IdleConnections {
     /// The one that has waited the longest comes first.
-    links: Vec<Idle>,
+    connections: Vec<Idle>,
     generation: u64,
     /// Closes those that have waited for too long, as long as there are any.
     reaper: Option<AbortHandle>,
@@ -48,50 +48,50 @@ struct Waiting {
 
 struct Idle {
     since: Instant,
-    way: Way,
-    link: Link,
+    key: PoolKey,
+    connection: Connection,
 }
 
-impl Waiting {
+impl IdleConnections {
     /// Drops what has ended with its runtime, which is never asked for again. Done when a new connection is needed, which
     /// takes longer than a look at all the others.
-    fn forget_orphans(&mut self, way: &Way) {
-        self.links.retain_mut(|idle| idle.way.runtime == way.runtime || idle.link.is_ready());
+    fn forget_orphans(&mut self, key: &PoolKey) {
+        self.connections.retain_mut(|idle| idle.key.runtime == key.runtime || idle.connection.is_ready());
     }
 }
 
-impl std::fmt::Debug for Waiting {
+impl std::fmt::Debug for IdleConnections {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} connections", self.links.len())
+        write!(f, "{} connections", self.connections.len())
     }
 }
 
 impl Pool {
     pub(super) fn new(keep: Option<Duration>) -> Self {
-        Self { keep, waiting: Mutex::default() }
+        Self { keep, idle_connections: Mutex::default() }
     }
 
     /// The way to what a URI names.
-    pub(super) fn way(&self, uri: &Uri) -> Way {
-        let generation = self.waiting().generation;
+    pub(super) fn key(&self, uri: &Uri) -> PoolKey {
+        let generation = self.idle_connections().generation;
         let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
-        Way { scheme: uri.scheme().cloned(), authority: uri.authority().cloned(), generation, runtime }
+        PoolKey { scheme: uri.scheme().cloned(), authority: uri.authority().cloned(), generation, runtime }
     }
 
     /// A connection that can be used at once: the one that was used last, so that spare ones grow old.
-    pub(super) fn take(&self, way: &Way) -> Option<Link> {
+    pub(super) fn take(&self, key: &PoolKey) -> Option<Connection> {
         loop {
             let mut idle = {
-                let mut waiting = self.waiting();
-                let Some(at) = waiting.links.iter().rposition(|idle| idle.way == *way) else {
-                    waiting.forget_orphans(way);
+                let mut idle_connections = self.idle_connections();
+                let Some(at) = idle_connections.connections.iter().rposition(|idle| idle.key == *key) else {
+                    idle_connections.forget_orphans(key);
                     return None;
                 };
-                waiting.links.remove(at)
+                idle_connections.connections.remove(at)
             };
             let fresh = self.keep.is_none_or(|keep| idle.since.elapsed() < keep);
-            if fresh && idle.link.is_ready() {
-                return Some(idle.link);
+            if fresh && idle.connection.is_ready() {
+                return Some(idle.connection);
             }
         }
     }
@@ -99,36 +99,36 @@ impl Pool {
     /// Forgets all connections, those in use when they come back.
     pub(super) fn renew(&self) {
         let old = {
-            let mut waiting = self.waiting();
-            waiting.generation += 1;
-            std::mem::take(&mut waiting.links)
+            let mut idle_connections = self.idle_connections();
+            idle_connections.generation += 1;
+            std::mem::take(&mut idle_connections.connections)
         };
         drop(old);
     }
 
-    fn put(self: &Arc<Self>, way: Way, link: Link) {
-        let mut waiting = self.waiting();
-        if way.generation != waiting.generation {
+    fn put(self: &Arc<Self>, key: PoolKey, connection: Connection) {
+        let mut idle_connections = self.idle_connections();
+        if key.generation != idle_connections.generation {
             return;
         }
-        waiting.links.push(Idle { since: Instant::now(), way, link });
+        idle_connections.connections.push(Idle { since: Instant::now(), key, connection });
         // One that went with its runtime is no reaper any more.
-        let at_work = waiting.reaper.as_ref().is_some_and(|reaper| !reaper.is_finished());
+        let at_work = idle_connections.reaper.as_ref().is_some_and(|reaper| !reaper.is_finished());
         if let (Some(keep), false, Ok(runtime)) = (self.keep, at_work, Handle::try_current()) {
             let reaper = runtime.spawn(reap(Arc::downgrade(self), keep));
-            waiting.reaper = Some(reaper.abort_handle());
+            idle_connections.reaper = Some(reaper.abort_handle());
         }
     }
 
     /// A panic cannot happen under this lock.
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle_connections(&self) -> MutexGuard<'_, IdleConnections> {
+        self.idle_connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        if let Some(reaper) = self.waiting().reaper.take() {
+        if let Some(reaper) = self.idle_connections().reaper.take() {
             reaper.abort();
         }
     }
@@ -139,12 +139,16 @@ async fn reap(pool: Weak<Pool>, keep: Duration) {
     loop {
         let oldest = {
             let Some(pool) = pool.upgrade() else { return };
-            let mut waiting = pool.waiting();
+            let mut idle_connections = pool.idle_connections();
             let now = Instant::now();
-            let old = waiting.links.iter().take_while(|idle| now.duration_since(idle.since) >= keep).count();
-            drop(waiting.links.drain(..old));
-            let Some(oldest) = waiting.links.first() else {
-                waiting.reaper = None;
+            let old = idle_connections
+                .connections
+                .iter()
+                .take_while(|idle| now.duration_since(idle.since) >= keep)
+                .count();
+            drop(idle_connections.connections.drain(..old));
+            let Some(oldest) = idle_connections.connections.first() else {
+                idle_connections.reaper = None;
                 return;
             };
             oldest.since
@@ -157,21 +161,21 @@ async fn reap(pool: Weak<Pool>, keep: Duration) {
 pub(super) struct Pooled {
     incoming: Incoming,
     /// Until the end.
-    link: Option<Link>,
-    way: Way,
+    connection: Option<Connection>,
+    key: PoolKey,
     pool: Arc<Pool>,
 }
 
 impl Pooled {
-    pub(super) fn new(incoming: Incoming, link: Link, way: Way, pool: Arc<Pool>) -> Self {
-        Self { incoming, link: Some(link), way, pool }
+    pub(super) fn new(incoming: Incoming, connection: Connection, key: PoolKey, pool: Arc<Pool>) -> Self {
+        Self { incoming, connection: Some(connection), key, pool }
     }
 
     fn give_back(&mut self) {
-        if let Some(mut link) = self.link.take()
-            && link.is_ready()
+        if let Some(mut connection) = self.connection.take()
+            && connection.is_ready()
         {
-            self.pool.put(self.way.clone(), link);
+            self.pool.put(self.key.clone(), connection);
         }
     }
 }
@@ -187,14 +191,14 @@ impl HttpBody for Pooled {
         let this = self.get_mut();
         let mut frame = Pin::new(&mut this.incoming).poll_frame(cx);
         if frame.is_pending()
-            && let Some(link) = &mut this.link
+            && let Some(connection) = &mut this.connection
         {
-            link.drive(cx);
+            connection.drive(cx);
             frame = Pin::new(&mut this.incoming).poll_frame(cx);
         }
         match &frame {
             Poll::Ready(None) => this.give_back(),
-            Poll::Ready(Some(Err(_))) => this.link = None,
+            Poll::Ready(Some(Err(_))) => this.connection = None,
             _ => {}
         }
         frame

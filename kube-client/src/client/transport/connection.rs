@@ -1,4 +1,4 @@
-//! `Link`: one HTTP/1.1 connection, driven by whoever waits for something from it.
+//! `Connection`: one HTTP/1.1 connection, driven by whoever waits for something from it.
 //!
 //! There is no task for a connection: what arrives is read in the task that wants it, and nothing crosses to another one.
 
@@ -28,13 +28,13 @@ const BUFFER: usize = 128 << 10;
 type Running = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
 /// A connection that serves one request at a time.
-pub(super) struct Link {
+pub(super) struct Connection {
     sender: SendRequest<Body>,
     /// Until it has ended.
     connection: Option<Running>,
 }
 
-impl Link {
+impl Connection {
     /// Over bytes that go to the server and come from it.
     pub(super) async fn new(stream: Stream) -> hyper::Result<Self> {
         let stream = TokioIo::new(stream);
