@@ -81,6 +81,4 @@ fn at_position(problem: &str, before: &[u8]) -> serde_json::Error {
 }
 
 #[cfg(test)]
-mod differential;
-#[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! The decoder against serde_json, which reads the same texts.
 
+mod differential;
+
 use super::decode;
 use crate::core::FieldSet;
 use serde::Deserialize;

@@ -4,6 +4,7 @@ mod auth;
 mod conflict;
 mod controller;
 mod crd;
+mod derived;
 mod cuts;
 mod disruption;
 mod examples;
@@ -35,6 +36,7 @@ pub(super) const ALL: &[Suite] = &[
     conflict::SUITE,
     finalizers::SUITE,
     crd::SUITE,
+    derived::SUITE,
     schemas::SUITE,
     objects::SUITE,
     streams::SUITE,

@@ -283,8 +283,23 @@ async fn definitions_with_unusable_fields_warnings_or_groups_are_refused(env: En
         let error = refused!(judged(&env, protected(annotations)).await?);
         check!(error.is_invalid() && error.to_string().contains("must have approval annotation"), "{error}");
     }
-    judged(&env, protected(json!({"api-approved.kubernetes.io": "unapproved, a test"}))).await??;
-    Ok(())
+    let unapproved: CustomResourceDefinition =
+        serde_json::from_value(protected(json!({"api-approved.kubernetes.io": "unapproved, a test"})))?;
+    let crds: Api<CustomResourceDefinition> = Api::all(env.client());
+    let name = unapproved.metadata.name.as_deref().unwrap_or_default();
+    env.deletes_at_end(&crds, name);
+    crds.create(&PostParams::default(), &unapproved).await?;
+    eventually("the definition is marked as not approved", PATIENCE, async || {
+        let status = crds.get(name).await?.status;
+        let mut conditions = status.iter().flat_map(|status| status.conditions.iter().flatten());
+        let marked = conditions.any(|condition| {
+            condition.type_ == "KubernetesAPIApprovalPolicyConformant"
+                && condition.status == "False"
+                && condition.reason.as_deref() == Some("UnapprovedAnnotation")
+        });
+        Ok(marked.then_some(()))
+    })
+    .await
 }
 
 async fn formats_take_what_go_takes(env: Env) -> Outcome {
