@@ -7,6 +7,7 @@
 mod catalog;
 mod check;
 mod complete;
+pub(crate) mod names;
 mod open_api;
 
 pub(crate) use self::catalog::{Group, Resource, Scope, Subresource, find, groups, resources};

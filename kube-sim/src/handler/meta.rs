@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::builtin::names;
 use crate::clock::Clock;
 use crate::clock::Random;
 use crate::registry::Resource;
@@ -124,6 +125,10 @@ pub(crate) fn prepare_update(old: &Value, new: &mut Value) -> Result<(), SimErro
 /// What is wrong with the metadata of an object that is about to be stored.
 pub(crate) fn check(resource: &Resource, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
+    let prefix = text(object, "generateName");
+    if let Some(why) = prefix_problem(resource, prefix) {
+        errors.push(FieldError::invalid("metadata.generateName", prefix, why));
+    }
     let name = text(object, "name");
     if name.is_empty() {
         errors.push(FieldError::required("metadata.name", "name or generateName is required"));
@@ -142,8 +147,8 @@ pub(crate) fn check(resource: &Resource, object: &Value) -> Vec<FieldError> {
     }
     for (i, finalizer) in finalizers.iter().enumerate() {
         let field = format!("metadata.finalizers[{i}]");
-        if !is_qualified_name(finalizer) {
-            errors.push(FieldError::invalid(field, finalizer.as_str(), NAME_PART));
+        if !names::is_qualified(finalizer) {
+            errors.push(FieldError::invalid(field, finalizer.as_str(), names::QUALIFIED));
         } else if resource.custom().is_none()
             && !finalizer.contains('/')
             && !STANDARD.contains(&finalizer.as_str())
@@ -162,25 +167,14 @@ pub(crate) fn check(resource: &Resource, object: &Value) -> Vec<FieldError> {
 /// Finalizer names that need no domain in front.
 const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
 
-const NAME_PART: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-
-fn is_qualified_name(text: &str) -> bool {
-    match text.split_once('/') {
-        Some((prefix, name)) => {
-            subdomain_problem(prefix).is_none() && !name.is_empty() && is_label_part(name)
-        }
-        None => !text.is_empty() && is_label_part(text),
-    }
-}
-
 fn check_labels(map: &Value, field: &str, values: bool, errors: &mut Vec<FieldError>) {
     let mut size = 0;
     for (key, value) in map.as_object().into_iter().flatten() {
         let text = value.as_str().unwrap_or_default();
         size += key.len() + text.len();
         let lower = key.to_lowercase();
-        if !is_qualified_name(if values { key } else { &lower }) {
-            errors.push(FieldError::invalid(field, key.as_str(), NAME_PART));
+        if !names::is_qualified(if values { key } else { &lower }) {
+            errors.push(FieldError::invalid(field, key.as_str(), names::QUALIFIED));
         }
         if values && !is_label_part(text) {
             errors.push(FieldError::invalid(
@@ -240,6 +234,18 @@ pub(crate) fn check_update(old: &Value, new: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// What is wrong with the beginning of a generated name. The dash that usually ends it is no end of a name.
+fn prefix_problem(resource: &Resource, prefix: &str) -> Option<String> {
+    if prefix.is_empty() {
+        return None;
+    }
+    let shortened = match prefix.strip_suffix('-') {
+        Some(start) if !start.is_empty() => format!("{}a", start.get(..start.len() - 1).unwrap_or(start)),
+        _ => prefix.to_owned(),
+    };
+    name_problem(resource, &shortened)
+}
+
 fn name_problem(resource: &Resource, name: &str) -> Option<String> {
     let path_segment = || {
         if name == "." || name == ".." {
@@ -252,7 +258,7 @@ fn name_problem(resource: &Resource, name: &str) -> Option<String> {
         ("", "Namespace") => label_problem(name),
         ("", "Service") => dns_1035_problem(name),
         ("rbac.authorization.k8s.io", _) => path_segment(),
-        _ => subdomain_problem(name),
+        _ => names::subdomain_problem(name),
     }
 }
 
@@ -273,19 +279,4 @@ fn dns_1035_problem(name: &str) -> Option<String> {
         return None;
     }
     Some("a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')".into())
-}
-
-fn subdomain_problem(name: &str) -> Option<String> {
-    if name.len() > 253 {
-        return Some("must be no more than 253 bytes".into());
-    }
-    let part = |p: &str| {
-        !p.is_empty()
-            && p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-            && !p.starts_with('-')
-            && !p.ends_with('-')
-    };
-    (!name.split('.').all(part)).then(|| {
-        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')".into()
-    })
 }

@@ -3,14 +3,17 @@
 //! Owns one small function a kind, listed in [`check`], with the server's own texts. It sees completed objects, must not
 //! change them, and must not look at others. What is not checked here is accepted.
 
+mod cron;
+mod events;
 mod pods;
+mod references;
 mod repeated;
 mod rest;
 mod workloads;
 
 use serde_json::Value;
 
-use super::Resource;
+use super::{Resource, names};
 use crate::schema::{FieldError, enumerations};
 
 /// Everything against an object of a built-in kind; `old` is what it was, for an update. Metadata is checked elsewhere.
@@ -24,7 +27,9 @@ pub(crate) fn check(resource: &Resource, old: Option<&Value>, new: &Value) -> Ve
         ("apps", "Deployment") => workloads::deployment(old, new, out),
         ("apps", "ReplicaSet" | "DaemonSet" | "StatefulSet") => workloads::replicated(old, new, out),
         ("batch", "Job") => workloads::job(old, new, out),
-        ("batch", "CronJob") => workloads::cron_job(new, out),
+        ("batch", "CronJob") => workloads::cron_job(old, new, out),
+        ("", "Event") => events::core(old, new, out),
+        ("events.k8s.io", "Event") => events::event(old, new, out),
         ("", "Service") => rest::service(old, new, out),
         ("", "ConfigMap") => rest::config_map(old, new, out),
         ("", "Secret") => rest::secret(old, new, out),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{Errors, LABEL, is_label, items, repeated, text};
+use super::{Errors, LABEL, is_label, items, references, repeated, text};
 use crate::schema::FieldError;
 
 /// What an update of a pod may change.
@@ -119,6 +119,9 @@ fn volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&'a str
             .flat_map(|map| map.keys())
             .filter(|field| *field != "name")
             .collect();
+        if sources.len() == 1 {
+            references::volume(&path, volume, out);
+        }
         for extra in sources.iter().skip(1) {
             let why = "may not specify more than 1 volume type";
             out.push(FieldError::forbidden(format!("{path}.{extra}"), why));
@@ -152,14 +155,7 @@ fn container(path: &str, container: &Value, volumes: &HashSet<&str>, out: &mut E
             out.push(FieldError::invalid(format!("{path}.hostPort"), port, PORT));
         }
     }
-    for (path, variable) in items(path, container, "env") {
-        out.need(&path, variable, "name");
-        let has_value = !text(variable, "value").is_empty();
-        if has_value && variable["valueFrom"].is_object() {
-            let why = "may not be specified when `value` is not empty";
-            out.push(FieldError::invalid(format!("{path}.valueFrom"), "", why));
-        }
-    }
+    references::variables(path, container, out);
     for (path, mount) in items(path, container, "volumeMounts") {
         let name = text(mount, "name");
         if name.is_empty() {

@@ -2,12 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Errors, items, text};
+use super::{Errors, items, names, text};
 use crate::schema::FieldError;
 
 const PORT: &str = "must be between 1 and 65535, inclusive";
-const CONFIG_KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or \
-    'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 const WHEN_IMMUTABLE: &str = "field is immutable when `immutable` is set";
 
 pub(super) fn service(old: Option<&Value>, new: &Value, out: &mut Errors) {
@@ -99,13 +97,9 @@ fn stays(old: Option<&Value>, new: &Value, fields: &[&str], out: &mut Errors) {
 }
 
 fn keys(field: &str, data: &Value, out: &mut Errors) {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     for key in data.as_object().into_iter().flat_map(|map| map.keys()) {
-        let path = format!("{field}[{key}]");
-        if key.is_empty() || !key.chars().all(plain) {
-            out.push(FieldError::invalid(path, key.as_str(), CONFIG_KEY));
-        } else if key == "." || key == ".." {
-            out.push(FieldError::invalid(path, key.as_str(), format!("must not be '{key}'")));
+        if let Some(why) = names::config_key_problem(key) {
+            out.push(FieldError::invalid(format!("{field}[{key}]"), key.as_str(), why));
         }
     }
 }

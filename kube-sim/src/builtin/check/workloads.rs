@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Errors, items, join, pods, text};
+use super::{Errors, cron, items, join, pods, text};
 use crate::schema::FieldError;
 
 pub(super) fn deployment(old: Option<&Value>, new: &Value, out: &mut Errors) {
@@ -138,17 +138,43 @@ fn without_placement(template: &Value) -> Value {
     fixed
 }
 
-pub(super) fn cron_job(new: &Value, out: &mut Errors) {
+pub(super) fn cron_job(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    let name = text(&new["metadata"], "name");
+    // Its jobs get eleven more characters.
+    if old.is_none() && name.len() > 52 {
+        out.push(FieldError::invalid("metadata.name", name, "must be no more than 52 characters"));
+    }
     let schedule = text(&new["spec"], "schedule");
     if schedule.is_empty() {
         out.push(FieldError::required("spec.schedule", ""));
-    } else if let Err(why) = check_schedule(schedule) {
-        out.push(FieldError::invalid("spec.schedule", schedule, why));
+    } else {
+        for why in cron::problems(schedule) {
+            out.push(FieldError::invalid("spec.schedule", schedule, why));
+        }
+    }
+    if let Some(zone) = new["spec"]["timeZone"].as_str() {
+        time_zone(zone, out);
     }
     out.at_least("spec", &new["spec"], "startingDeadlineSeconds", 0);
     out.at_least("spec", &new["spec"], "successfulJobsHistoryLimit", 0);
     out.at_least("spec", &new["spec"], "failedJobsHistoryLimit", 0);
     job_spec("spec.jobTemplate.spec", &new["spec"]["jobTemplate"]["spec"], out);
+}
+
+/// Names that no database of time zones has. Whether it has one that may be in it is not looked up.
+fn time_zone(zone: &str, out: &mut Errors) {
+    let mut push = |why: &str| out.push(FieldError::invalid("spec.timeZone", zone, why));
+    if zone.is_empty() {
+        return push("timeZone must be nil or non-empty string");
+    }
+    if zone.eq_ignore_ascii_case("local") {
+        push("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+    }
+    let is_possible = |c: char| c.is_ascii_alphanumeric() || "/_+-".contains(c);
+    let starts_upper = zone.starts_with(|c: char| c.is_ascii_uppercase());
+    if !starts_upper || !zone.chars().all(is_possible) {
+        push(&format!("unknown time zone {zone}"));
+    }
 }
 
 fn job_spec(path: &str, spec: &Value, out: &mut Errors) {
@@ -161,28 +187,6 @@ fn job_spec(path: &str, spec: &Value, out: &mut Errors) {
     if matches!(text(&spec["template"]["spec"], "restartPolicy"), "Always" | "") {
         let why = "valid values: \"OnFailure\", \"Never\"";
         out.push(FieldError::required(format!("{template}.restartPolicy"), why));
-    }
-}
-
-/// Five fields, or one of the names for a common schedule.
-fn check_schedule(schedule: &str) -> Result<(), String> {
-    if let Some(name) = schedule.strip_prefix('@') {
-        let known = ["yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly"];
-        if known.contains(&name) || name.starts_with("every ") {
-            return Ok(());
-        }
-        return Err(format!("unrecognized descriptor: @{name}"));
-    }
-    let fields: Vec<&str> = schedule.split_whitespace().collect();
-    if fields.len() != 5 {
-        return Err(format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" ")));
-    }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "*/,-?".contains(c);
-    match fields.iter().find(|field| !field.chars().all(plain)) {
-        Some(field) => Err(format!(
-            "failed to parse int from {field}: strconv.Atoi: parsing \"{field}\": invalid syntax"
-        )),
-        None => Ok(()),
     }
 }
 

@@ -1,0 +1,118 @@
+//! What is wrong with events. Messages name the fields as core `v1` does, whichever group the event came through.
+
+use serde_json::Value;
+
+use super::{Errors, names, text};
+use crate::schema::FieldError;
+
+/// An event of core `v1`: little is asked of those that legacy clients write.
+pub(super) fn core(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    if old.is_none() {
+        namespace(new, &new["involvedObject"], true, out);
+        if !new["eventTime"].is_null() {
+            reporter(new, "reportingComponent", "message", out);
+        }
+    }
+}
+
+/// An event of `events.k8s.io`.
+pub(super) fn event(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    if let Some(old) = old {
+        return unchanged(old, new, out);
+    }
+    namespace(new, &new["regarding"], false, out);
+    if new["eventTime"].is_null() {
+        out.push(FieldError::required("eventTime", ""));
+    } else {
+        reporter(new, "reportingController", "note", out);
+    }
+    series(&new["series"], out);
+    for (field, shown) in [
+        ("deprecatedCount", "count"),
+        ("deprecatedFirstTimestamp", "firstTimestamp"),
+        ("deprecatedLastTimestamp", "lastTimestamp"),
+        ("deprecatedSource", "source"),
+    ] {
+        let is_set = match &new[field] {
+            Value::Null => false,
+            Value::Number(count) => count.as_i64() != Some(0),
+            Value::Object(source) => source.values().any(|value| value != ""),
+            _ => true,
+        };
+        if is_set {
+            out.push(FieldError::invalid(shown, "", "needs to be unset"));
+        }
+    }
+    let kind = text(new, "type");
+    if !matches!(kind, "Normal" | "Warning") {
+        out.push(FieldError::invalid("type", "", format!("has invalid value: {kind}")));
+    }
+}
+
+/// An event lies in the namespace of its object, or in `default` for an object of the cluster.
+fn namespace(event: &Value, object: &Value, must_agree: bool, out: &mut Errors) {
+    let (here, there) = (text(&event["metadata"], "namespace"), text(object, "namespace"));
+    let agrees = if there.is_empty() { matches!(here, "" | "default") } else { !must_agree || here == there };
+    if !agrees {
+        let why = "does not match event.namespace";
+        out.push(FieldError::invalid("involvedObject.namespace", there, why));
+    }
+}
+
+/// Who reports what; `controller` and `note` are the names of two fields in the version at hand.
+fn reporter(event: &Value, controller: &str, note: &str, out: &mut Errors) {
+    let reporter = text(event, controller);
+    if reporter.is_empty() {
+        out.push(FieldError::required(controller, ""));
+        out.push(FieldError::invalid(controller, "", "name part must be non-empty"));
+    }
+    if !names::is_qualified(reporter) {
+        out.push(FieldError::invalid(controller, reporter, names::QUALIFIED));
+    }
+    for field in ["reportingInstance", "action", "reason"] {
+        out.need("", event, field);
+        too_long(event, field, field, 128, out);
+    }
+    too_long(event, note, "message", 1024, out);
+}
+
+fn too_long(event: &Value, field: &str, shown: &str, most: usize, out: &mut Errors) {
+    if text(event, field).len() > most {
+        out.push(FieldError::invalid(shown, "", format!("can have at most {most} characters")));
+    }
+}
+
+fn series(series: &Value, out: &mut Errors) {
+    if series.is_null() {
+        return;
+    }
+    if series["count"].as_i64().unwrap_or(0) < 2 {
+        out.push(FieldError::invalid("series.count", "", "should be at least 2"));
+    }
+    if series["lastObservedTime"].is_null() {
+        out.push(FieldError::required("series.lastObservedTime", ""));
+    }
+}
+
+/// Only the series of an event goes on.
+fn unchanged(old: &Value, new: &Value, out: &mut Errors) {
+    for (field, shown) in [
+        ("regarding", "involvedObject"),
+        ("reason", "reason"),
+        ("note", "message"),
+        ("deprecatedSource", "source"),
+        ("deprecatedFirstTimestamp", "firstTimestamp"),
+        ("deprecatedLastTimestamp", "lastTimestamp"),
+        ("deprecatedCount", "count"),
+        ("type", "type"),
+        ("eventTime", "eventTime"),
+        ("action", "action"),
+        ("related", "related"),
+        ("reportingController", "reportingController"),
+        ("reportingInstance", "reportingInstance"),
+    ] {
+        if old[field] != new[field] {
+            out.push(FieldError::invalid(shown, new[field].clone(), "field is immutable"));
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What is wrong with how a pod names config maps, secrets, claims and fields: in variables and in volumes.
+
+use serde_json::Value;
+
+use super::{Errors, items, join, names, text};
+use crate::schema::FieldError;
+
+const MORE_THAN_ONE: &str = "may not have more than one field specified at a time";
+
+/// `env` and `envFrom` of the container at `path`.
+pub(super) fn variables(path: &str, container: &Value, out: &mut Errors) {
+    for (path, variable) in items(path, container, "env") {
+        let name = text(variable, "name");
+        if name.is_empty() {
+            out.push(FieldError::required(join(&path, "name"), ""));
+        } else if !is_variable(name) {
+            out.push(FieldError::invalid(join(&path, "name"), name, names::VARIABLE));
+        }
+        let from = join(&path, "valueFrom");
+        if variable["valueFrom"].is_object() {
+            if !text(variable, "value").is_empty() {
+                let why = "may not be specified when `value` is not empty";
+                out.push(FieldError::invalid(&from, "", why));
+            }
+            value_from(&from, &variable["valueFrom"], out);
+        }
+    }
+    for (at, source) in items(path, container, "envFrom") {
+        let prefix = text(source, "prefix");
+        if !prefix.is_empty() && !is_variable(prefix) {
+            out.push(FieldError::invalid(join(&at, "prefix"), prefix, names::VARIABLE));
+        }
+        let named: Vec<&str> =
+            ["configMapRef", "secretRef"].into_iter().filter(|field| source[*field].is_object()).collect();
+        for field in &named {
+            let (at, name) = (join(&at, &format!("{field}.name")), text(&source[*field], "name"));
+            if name.is_empty() {
+                out.push(FieldError::required(at, ""));
+            } else if let Some(why) = names::subdomain_problem(name) {
+                out.push(FieldError::invalid(at, name, why));
+            }
+        }
+        let why = match named.len() {
+            0 => "must specify one of: `configMapRef` or `secretRef`",
+            1 => continue,
+            _ => MORE_THAN_ONE,
+        };
+        // The server names the list, not the entry.
+        out.push(FieldError::invalid(join(path, "envFrom"), "", why));
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    name.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=')
+}
+
+fn value_from(path: &str, source: &Value, out: &mut Errors) {
+    let known = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
+    let named: Vec<&str> = known.into_iter().filter(|field| source[*field].is_object()).collect();
+    for field in &named {
+        let (path, reference) = (join(path, field), &source[*field]);
+        match *field {
+            "fieldRef" => out.need(&path, reference, "fieldPath"),
+            "resourceFieldRef" => out.need(&path, reference, "resource"),
+            "configMapKeyRef" | "secretKeyRef" => {
+                let (name, key) = (text(reference, "name"), text(reference, "key"));
+                if let Some(why) = names::subdomain_problem(name) {
+                    out.push(FieldError::invalid(join(&path, "name"), name, why));
+                }
+                if key.is_empty() {
+                    out.push(FieldError::required(join(&path, "key"), ""));
+                } else if let Some(why) = names::config_key_problem(key) {
+                    out.push(FieldError::invalid(join(&path, "key"), key, why));
+                }
+            }
+            _ => {}
+        }
+    }
+    let why = match named.len() {
+        0 => {
+            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
+        }
+        1 => return,
+        _ => MORE_THAN_ONE,
+    };
+    out.push(FieldError::invalid(path, "", why));
+}
+
+/// The source of the volume at `path`.
+pub(super) fn volume(path: &str, volume: &Value, out: &mut Errors) {
+    for (source, name) in [
+        ("configMap", "name"),
+        ("secret", "secretName"),
+        ("persistentVolumeClaim", "claimName"),
+        ("hostPath", "path"),
+    ] {
+        if volume[source].is_object() {
+            let path = join(path, source);
+            out.need(&path, &volume[source], name);
+            files(&path, &volume[source], out);
+        }
+    }
+    let path = join(path, "projected");
+    mode(&path, &volume["projected"], "defaultMode", out);
+    for (path, source) in items(&path, &volume["projected"], "sources") {
+        for kind in ["configMap", "secret"] {
+            if source[kind].is_object() {
+                let path = join(&path, kind);
+                out.need(&path, &source[kind], "name");
+                files(&path, &source[kind], out);
+            }
+        }
+    }
+}
+
+/// The keys of a config map or secret that become files.
+fn files(path: &str, source: &Value, out: &mut Errors) {
+    mode(path, source, "defaultMode", out);
+    for (path, item) in items(path, source, "items") {
+        out.need(&path, item, "key");
+        mode(&path, item, "mode", out);
+        let (field, file) = (join(&path, "path"), text(item, "path"));
+        if file.is_empty() {
+            out.push(FieldError::required(field, ""));
+        } else if file.starts_with('/') {
+            out.push(FieldError::invalid(field, file, "must be a relative path"));
+        } else if file.split('/').any(|part| part == "..") {
+            out.push(FieldError::invalid(field, file, "must not contain '..'"));
+        }
+    }
+}
+
+fn mode(path: &str, object: &Value, field: &str, out: &mut Errors) {
+    if let Some(mode) = object[field].as_i64().filter(|mode| !(0..=0o777).contains(mode)) {
+        let why = "must be a number between 0 and 0777 (octal), both inclusive";
+        out.push(FieldError::invalid(join(path, field), mode, why));
+    }
+}
