@@ -18,6 +18,7 @@ pub(super) fn pod(pod: &mut Value, is_new: bool) {
     if is_new {
         admit(spec);
     }
+    tolerate(spec);
 }
 
 /// `template` of any object that holds one in that field.
@@ -166,12 +167,16 @@ fn requests_from_limits(container: &mut Value) {
     }
 }
 
-/// What admission gives a new pod: its account, priority, and the patience with broken nodes.
+/// What admission gives a new pod: its account and priority.
 fn admit(spec: &mut Value) {
     put_text(spec, "serviceAccountName", "default");
     service_account(spec);
     put(spec, "priority", 0);
     put(spec, "preemptionPolicy", "PreemptLowerPriority");
+}
+
+/// How long a pod stays on a broken node. Admission adds these tolerations in updates, too.
+fn tolerate(spec: &mut Value) {
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         put(spec, "tolerations", Vec::<Value>::new());
         let Some(tolerations) = spec.get_mut("tolerations").and_then(Value::as_array_mut) else { return };

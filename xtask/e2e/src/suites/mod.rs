@@ -13,7 +13,7 @@ mod gone;
 mod objects;
 mod paging;
 mod patch;
-mod schemas;
+mod refusals;
 mod select;
 mod streams;
 mod verbs;
@@ -39,6 +39,7 @@ pub(super) const ALL: &[Suite] = &[
     derived::SUITE,
     schemas::SUITE,
     objects::SUITE,
+    refusals::SUITE,
     streams::SUITE,
     cuts::SUITE,
     controller::SUITE,

@@ -26,6 +26,7 @@ suite!("watch":
     a_watch_ends_at_its_time_after_a_bookmark,
     without_bookmarks_there_are_none,
     a_watch_of_what_is_not_served_is_refused,
+    a_watch_from_a_future_version_is_silent,
 );
 
 /// As `+a=1`, `~a=2`, `-a=2`.
@@ -185,5 +186,17 @@ async fn a_watch_of_what_is_not_served_is_refused(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let error = refused!(maps.watch(&WatchParams::default(), "bogus").await);
     check!(error.to_string().contains("bogus"), "{error:?}");
+    Ok(())
+}
+
+async fn a_watch_from_a_future_version_is_silent(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let future = version(&maps).await?.parse::<u64>()? + 1_000_000;
+    let params = topic().timeout(Duration::from_secs(3));
+    let mut events = maps.watch(&params, &future.to_string()).await?;
+    maps.create(&PostParams::default(), &ours("a")).await?;
+    // Neither the change nor a bookmark before the end.
+    let seen = timeout(Duration::from_secs(20), events.try_next()).await??;
+    check!(seen.is_none(), "{seen:?}");
     Ok(())
 }

@@ -18,6 +18,7 @@ suite!("watch_list":
     the_present_state_ends_with_a_bookmark [WatchList],
     an_empty_state_is_complete_at_once [WatchList],
     both_ways_of_listing_give_the_same,
+    a_future_version_is_an_error_event [WatchList],
 );
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -88,5 +89,18 @@ async fn both_ways_of_listing_give_the_same(env: Env) -> Outcome {
     }
     check_eq!(states[0].len(), 3);
     check_eq!(states[0], states[1]);
+    Ok(())
+}
+
+async fn a_future_version_is_an_error_event(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let version = maps.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default();
+    let future = (version.parse::<u64>()? + 1_000_000).to_string();
+    let mut events = maps.watch(&topic(), &future).await?;
+    let first = timeout(PATIENCE, events.try_next()).await??;
+    let Some(WatchEvent::Error(status)) = first else {
+        return Err(anyhow::anyhow!("{first:?} is no error").into());
+    };
+    check_eq!((status.code, status.reason.as_str()), (504, "Timeout"));
     Ok(())
 }
