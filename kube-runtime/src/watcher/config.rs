@@ -55,6 +55,10 @@ pub struct Config {
     pub page_size: Option<u32>,
     /// Whether the server is to send bookmarks. Without them, an idle watch has to start over once it is too old.
     pub bookmarks: bool,
+    /// For how long a watch may bring neither an event nor a bookmark before the server's current version is read, with a list
+    /// of one object, to see whether its storage was restored to an earlier state. Servers send a bookmark about every
+    /// minute. Probes that show nothing become rarer, down to one in ten minutes or in this time.
+    pub probe_after: Duration,
     /// The waits after failures.
     pub backoff: ExponentialBackoff,
     /// Fields that are skipped while objects are decoded; `metadata.managedFields` unless something else is said.
@@ -71,6 +75,7 @@ impl Default for Config {
             initial_list_strategy: InitialListStrategy::default(),
             page_size: Some(500),
             bookmarks: true,
+            probe_after: Duration::from_secs(180),
             backoff: ExponentialBackoff::default(),
             skip_fields: FieldSet::managed_fields(),
         }
@@ -147,6 +152,14 @@ impl Config {
         self
     }
 
+    /// After which silence of a watch the server's current version is read; see
+    /// [the field](Config::probe_after). `Duration::MAX` for never.
+    #[must_use]
+    pub fn probe_after(mut self, silence: Duration) -> Self {
+        self.probe_after = silence;
+        self
+    }
+
     /// The waits after failures.
     #[must_use]
     pub fn backoff(mut self, backoff: ExponentialBackoff) -> Self {
@@ -182,6 +195,16 @@ impl Config {
             limit: if unlimited { None } else { self.page_size },
             version_match: page.not_older_than.is_some().then_some(VersionMatch::NotOlderThan),
             resource_version: page.not_older_than.clone(),
+            ..ListParams::default()
+        }
+    }
+
+    /// For a list that shows the current version of the storage.
+    pub(super) fn version_params(&self) -> ListParams {
+        ListParams {
+            label_selector: self.label_selector.clone(),
+            field_selector: self.field_selector.clone(),
+            limit: Some(1),
             ..ListParams::default()
         }
     }

@@ -5,9 +5,10 @@
 use super::config::{Config, InitialListStrategy, ListSemantic};
 use super::events::{Events, STALL};
 use super::filter::{EarlyFilter, EarlyFilters};
+use super::quiet::{self, Quiet};
 use super::step::{Abilities, Failure, Input, Output, Page, Past, Phase, Request, State, Then, step};
 use super::{Backoff, Error, Event, ExponentialBackoff, Result};
-use futures::{Stream, future::BoxFuture};
+use futures::{Stream, StreamExt, future::BoxFuture};
 use kube_client::api::{EventStream, ListStream};
 use kube_client::core::WatchEvent;
 use kube_client::{Api, Error as ClientError, Resource};
@@ -34,6 +35,8 @@ pub(crate) struct Driver<K> {
     refused_at: Option<Instant>,
     state: State,
     io: Io<K>,
+    /// For how long a watch has brought nothing.
+    quiet: Quiet,
     /// Whether the present state has been complete once.
     synced: bool,
     /// When the stream pauses; see [`pause_at`](Driver::pause_at).
@@ -86,6 +89,7 @@ impl<K> Driver<K> {
                 refused: None,
             },
             refused_at: None,
+            quiet: Quiet::new(config.probe_after),
             config,
             state: State::Start { past: Past::NONE },
             io: Io::Idle,
@@ -162,6 +166,16 @@ impl<K> Driver<K> {
             Failure::Watch(source) => Error::WatchFailed { resource, source },
             Failure::TooShort => Error::WatchTooShort { resource },
             Failure::NoResourceVersion => Error::NoResourceVersion { resource },
+            Failure::Restored { seen, current } => {
+                tracing::warn!(
+                    resource,
+                    seen,
+                    current,
+                    "the storage was restored to an earlier state: listing anew"
+                );
+                quiet::count_restore();
+                Error::StorageRestored { resource, seen, current }
+            }
             Failure::Object(object) => Error::Object(object),
         }
     }
@@ -170,6 +184,17 @@ impl<K> Driver<K> {
 impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
     /// Hands `input` to `step` and does what it says; what there is to tell the user about the object that it is about.
     fn advance(&mut self, input: Input) -> Option<Result<Event<()>>> {
+        let heard = matches!(
+            input,
+            Input::Changed(_)
+                | Input::Gone(_)
+                | Input::Bookmark(_)
+                | Input::Undecodable(_)
+                | Input::PageDone { .. }
+        );
+        if heard {
+            self.quiet.hear();
+        }
         self.ended = matches!(input, Input::Ended(_));
         // A server may know better than any backoff how long it needs.
         let asked = match &input {
@@ -186,6 +211,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         }
         match then {
             Then::Read => {}
+            Then::Probe => self.quiet.begin(self.read_version()),
             Then::Send(request) => {
                 let opening = self.take_ahead(&request);
                 self.io = Io::Opening(opening.unwrap_or_else(|| self.open(request)));
@@ -273,6 +299,20 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                 Ok(Body::events(filters.over_events(stream), asked_at, None))
             }),
         }
+    }
+
+    /// Reads the version of the storage; `None` where that fails.
+    fn read_version(&self) -> BoxFuture<'static, Option<String>> {
+        let (api, config) = (self.api.clone(), self.config.clone());
+        Box::pin(async move {
+            let mut page = api.list_stream(&config.version_params()).await.ok()?;
+            while let Some(item) = page.next().await {
+                if item.is_err_and(|error| !matches!(error, ClientError::Object(_))) {
+                    return None;
+                }
+            }
+            page.metadata()?.resource_version.clone()
+        })
     }
 
     fn open_list(&self, page: &Page) -> Opening<K> {
@@ -389,7 +429,10 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                         broken(error, phase, &this.filters)
                     }
                     Poll::Ready(None) => events.ended(),
-                    Poll::Pending => ready!(events.poll_stalled(cx)),
+                    Poll::Pending => match events.poll_stalled(cx) {
+                        Poll::Ready(input) => input,
+                        Poll::Pending => ready!(this.quiet.poll(cx)),
+                    },
                 },
             };
             match this.advance(input) {

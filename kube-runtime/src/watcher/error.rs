@@ -57,6 +57,16 @@ pub enum Error {
         /// The path of the collection.
         resource: String,
     },
+    /// The server's storage was restored to an earlier state: what was seen since then has not happened. The watcher lists anew.
+    #[error("watch {resource}: the server is at version {current}, older than {seen}, which was seen before")]
+    StorageRestored {
+        /// The path of the collection.
+        resource: String,
+        /// The version up to which the watcher had seen every change.
+        seen: String,
+        /// The server's current version.
+        current: String,
+    },
     /// One object does not decode. It concerns this object alone: nothing waits, and the watch goes on.
     #[error(transparent)]
     Object(#[from] Box<UndecodableObject>),
@@ -78,7 +88,10 @@ impl Error {
             | Self::WatchStartFailed { source, .. }
             | Self::WatchFailed { source, .. } => source.status(),
             Self::WatchError { status, .. } => Some(status),
-            Self::WatchTooShort { .. } | Self::NoResourceVersion { .. } | Self::Object(_) => None,
+            Self::WatchTooShort { .. }
+            | Self::NoResourceVersion { .. }
+            | Self::StorageRestored { .. }
+            | Self::Object(_) => None,
         }
     }
 }

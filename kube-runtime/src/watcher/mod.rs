@@ -10,6 +10,7 @@ mod error;
 mod event;
 mod events;
 mod filter;
+mod quiet;
 mod single;
 mod step;
 
@@ -18,6 +19,7 @@ pub use config::{Config, InitialListStrategy, ListSemantic};
 pub use error::{Error, Result};
 pub use event::Event;
 pub(crate) use filter::EarlyFilter;
+pub use quiet::restores_noticed;
 pub use single::watch_object;
 
 use driver::Driver;
@@ -42,6 +44,10 @@ use std::{
 /// Errors are items, not ends: after each the watcher waits, longer each time until the server is healthy again
 /// ([`Config::backoff`]), and goes on. An object that does not decode is an error that names it, and nothing waits.
 /// The stream never ends.
+///
+/// A server whose storage was restored to an earlier state says nothing to a watch from a later version. Where a watch brings
+/// neither an event nor a bookmark for three minutes ([`Config::probe_after`]), the watcher reads the current version with a
+/// list of one object; if that is older than what was seen, the watcher lists anew, after [`Error::StorageRestored`].
 ///
 /// ```
 /// use futures::{StreamExt, TryStreamExt};

@@ -127,6 +127,10 @@ pub(super) enum Input {
     Ended(Ending),
     /// Nothing has come for longer than a healthy server needs to send its present state.
     Stalled,
+    /// Neither an event nor a bookmark has come for several bookmark intervals.
+    Quiet,
+    /// The current version of the server, if it could be read.
+    Current(Option<String>),
 }
 
 /// What there was of a watch before the server ended it.
@@ -187,6 +191,8 @@ pub(super) enum Then {
     Next,
     /// Drop the response, if there is one, and ask for the next request after a wait.
     Wait,
+    /// Read on, and read the current version of the server meanwhile.
+    Probe,
     /// As `Next`, and remember the time: no streaming list is asked for until a while has passed.
     GiveUpStreaming,
 }
@@ -208,6 +214,7 @@ pub(super) enum Failure {
     Watch(ClientError),
     TooShort,
     NoResourceVersion,
+    Restored { seen: String, current: String },
     Object(Box<UndecodableObject>),
 }
 
@@ -234,11 +241,26 @@ fn decide(abilities: Abilities, state: State, input: Input) -> (State, Output) {
     match (state, input) {
         (state, Input::Ready) => ready(abilities, state),
         (state, Input::Undecodable(object)) => undecodable(state, object),
+        (state, Input::Quiet) => (state, quiet(Then::Probe)),
+        (state, Input::Current(current)) => probed(state, current),
         (State::Listing { page, past }, input) => listing(page, past, input),
         (State::Streaming { past }, input) => streaming(past, input),
         (State::Watching { version, proven, cuts }, input) => watching(version, proven, cuts, input),
         // Nothing has been sent, so that nothing can arrive.
         (state @ State::Start { .. }, _) => (state, quiet(Then::Next)),
+    }
+}
+
+/// A watch from a version that is ahead of the server brings nothing, and no error either, until the server gets there: what
+/// changes up to then is never sent.
+fn probed(state: State, current: Option<String>) -> (State, Output) {
+    match (state, current) {
+        (State::Watching { version, .. }, Some(current)) if is_older(&current, &version) => {
+            let past =
+                Past { progress: Progress::Repeated, version: Some(version.clone()), unavailable: true };
+            (State::Start { past }, failed(Failure::Restored { seen: version, current }))
+        }
+        (state, _) => (state, quiet(Then::Read)),
     }
 }
 
@@ -300,6 +322,8 @@ fn listing(page: Page, past: Past, input: Input) -> (State, Output) {
         | Input::Error(..)
         | Input::Ended(_)
         | Input::Stalled
+        | Input::Quiet
+        | Input::Current(_)
         | Input::Ready
         | Input::Undecodable(_) => (State::Start { past }, quiet(Then::Wait)),
     }
@@ -335,9 +359,12 @@ fn streaming(past: Past, input: Input) -> (State, Output) {
         Input::Ended(_) => (State::Listing { page: Page::default(), past }, quiet(Then::Next)),
         // The state was never completed: a server that does not know the parameter, or a proxy that drops bookmarks.
         Input::Stalled => (State::Start { past: past.with(Progress::Fresh) }, quiet(Then::GiveUpStreaming)),
-        Input::Item | Input::PageDone { .. } | Input::Ready | Input::Undecodable(_) => {
-            (State::Start { past: past.with(Progress::Fresh) }, quiet(Then::Wait))
-        }
+        Input::Item
+        | Input::PageDone { .. }
+        | Input::Quiet
+        | Input::Current(_)
+        | Input::Ready
+        | Input::Undecodable(_) => (State::Start { past: past.with(Progress::Fresh) }, quiet(Then::Wait)),
     }
 }
 
@@ -388,9 +415,13 @@ fn watching(version: String, proven: bool, cuts: u8, input: Input) -> (State, Ou
         Input::Ended(Ending::Worked) => {
             (State::Watching { version, proven: true, cuts: 0 }, quiet(Then::Next))
         }
-        Input::Stalled | Input::Item | Input::PageDone { .. } | Input::Ready | Input::Undecodable(_) => {
-            (State::Watching { version, proven, cuts }, quiet(Then::Read))
-        }
+        Input::Stalled
+        | Input::Item
+        | Input::PageDone { .. }
+        | Input::Quiet
+        | Input::Current(_)
+        | Input::Ready
+        | Input::Undecodable(_) => (State::Watching { version, proven, cuts }, quiet(Then::Read)),
     }
 }
 

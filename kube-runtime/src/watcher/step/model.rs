@@ -208,7 +208,7 @@ impl Model {
             self.requests = 0;
         }
         match &output.then {
-            Then::Read => {}
+            Then::Read | Then::Probe => {}
             Then::Next | Then::GiveUpStreaming => self.open = Open::Nothing,
             Then::Wait => (self.open, self.requests) = (Open::Nothing, 0),
             Then::Send(request) => self.sent(abilities, request)?,

@@ -512,3 +512,16 @@ fn the_version_of_the_state_before_stays_known_during_a_relist() {
         }
     }
 }
+
+#[test]
+fn a_current_version_that_is_older_than_what_was_seen_leads_to_a_list_from_the_storage() {
+    let current = |version: Option<&str>| Input::Current(version.map(Into::into));
+    for same in [None, Some("5"), Some("6"), Some("odd"), Some("")] {
+        check_watching(vec![(Input::Quiet, "probe"), (current(same), "read"), (changed("6"), "+ read")]);
+    }
+    let restored = || vec![(Input::Quiet, "probe"), (current(Some("4")), "! wait")];
+    check_watching(restored().into_iter().chain([(Input::Ready, "[ list first")]).collect());
+    let begin =
+        vec![(Input::Ready, "[ list since 0"), (page(None, Some("5")), "] next"), (Input::Ready, "watch 5")];
+    check(CACHED, begin.into_iter().chain(restored()).chain([(Input::Ready, "[ list first")]).collect());
+}

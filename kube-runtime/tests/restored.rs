@@ -1,0 +1,65 @@
+//! A server whose storage is restored to an earlier state under a running reflector.
+
+mod common;
+
+use common::{maps, put, remove, short, text};
+use futures::StreamExt;
+use kube_runtime::watcher::{Config, Error, restores_noticed};
+use kube_runtime::{reflector, watcher};
+use kube_sim::Sim;
+use std::time::Duration;
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_storage_is_noticed_and_the_store_ends_equal_to_the_server() {
+    for config in [Config::default(), Config::default().any_semantic()] {
+        let sim = Sim::new();
+        put(&sim, "a", "1");
+        let (reader, writer) = reflector::store();
+        let mut items = reflector(writer, watcher(maps(&sim), config)).boxed();
+        while short(items.next().await.unwrap()) != "]" {}
+        let backup = sim.snapshot();
+        for n in 0..20 {
+            put(&sim, "b", &n.to_string());
+        }
+        remove(&sim, "a");
+        while short(items.next().await.unwrap()) != "-a=1" {}
+        sim.restore(&backup);
+        put(&sim, "c", "1");
+        let before = restores_noticed();
+        let noticed = async {
+            loop {
+                if let Err(error) = items.next().await.unwrap() {
+                    return error;
+                }
+            }
+        };
+        let error = tokio::time::timeout(Duration::from_secs(10 * 60), noticed).await.unwrap();
+        assert!(matches!(error, Error::StorageRestored { .. }), "{error:?}");
+        assert!(restores_noticed() > before);
+        while short(items.next().await.unwrap()) != "]" {}
+        let mut state: Vec<_> = reader.state().iter().map(|map| text(map)).collect();
+        state.sort();
+        assert_eq!(state, ["a=1", "c=1"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_collection_without_bookmarks_is_probed_every_ten_minutes_at_most() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let mut items = watcher(maps(&sim), Config::default().disable_bookmarks()).boxed();
+    while short(items.next().await.unwrap()) != "]" {}
+    let lists = sim.journal().count_of("list", "configmaps");
+    tokio::time::timeout(Duration::from_secs(2 * 3600), items.next()).await.unwrap_err();
+    let probes = sim.journal().count_of("list", "configmaps") - lists;
+    assert!((11..=14).contains(&probes), "{probes}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_collection_with_bookmarks_is_not_probed() {
+    let sim = Sim::new();
+    let mut items = watcher(maps(&sim), Config::default()).boxed();
+    while short(items.next().await.unwrap()) != "]" {}
+    tokio::time::timeout(Duration::from_secs(2 * 3600), items.next()).await.unwrap_err();
+    assert_eq!(sim.journal().count_of("list", "configmaps"), 0);
+}
