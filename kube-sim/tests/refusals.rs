@@ -46,20 +46,20 @@ async fn a_generated_name_has_to_begin_as_a_name_does() {
     let meta = json!({"name": "ok", "generateName": "db."});
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta});
     check(&refusal(&sim, MAPS, map).await, &["metadata.generateName: Invalid value: \"db.\""]);
-    let rule = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]});
+    let may_get = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]});
     for (prefix, words) in
         [("Db:", &[][..]), ("a/b", &["metadata.generateName: Invalid value: \"a/b\": may not contain '/'"])]
     {
         let role = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-            "metadata": {"generateName": prefix}, "rules": [rule],
+            "metadata": {"generateName": prefix}, "rules": [may_get],
         });
         let roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
         check(&refusal(&sim, roles, role).await, words);
     }
 }
 
-fn cron_job(meta: Value, spec: Value) -> Value {
+fn cron_job(meta: &Value, spec: &Value) -> Value {
     let pods = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
     let mut job = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta, "spec": spec});
     job["spec"]["jobTemplate"] = json!({"spec": {"template": pods}});
@@ -101,7 +101,7 @@ async fn a_cron_job_has_a_schedule_that_comes_and_a_name_that_its_jobs_can_have(
             &["spec.timeZone: Invalid value: \"a b\": unknown time zone a b"],
         ),
     ] {
-        check(&refusal(&sim, CRON_JOBS, cron_job(meta, spec)).await, words);
+        check(&refusal(&sim, CRON_JOBS, cron_job(&meta, &spec)).await, words);
     }
 }
 

@@ -10,16 +10,16 @@ const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
 const SERVICES: &str = "/api/v1/namespaces/default/services";
 const TEMPLATE: &str = r#"{"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}"#;
 
-fn job(name: &str, spec: Value) -> Value {
+fn job(name: &str, spec: &Value) -> Value {
     let mut job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec});
     job["spec"]["template"] = serde_json::from_str(TEMPLATE).unwrap();
     job
 }
 
 /// A merge patch that has to be refused with 422 and these words.
-async fn refused(sim: &Sim, path: &str, patch: Value, words: &str) {
-    let shown = patch.to_string();
-    let message = merge(sim, path, patch).await.fails(422, "Invalid");
+async fn refused(sim: &Sim, path: &str, change: Value, words: &str) {
+    let shown = change.to_string();
+    let message = merge(sim, path, change).await.fails(422, "Invalid");
     assert!(message.contains(words), "{shown}: {message}");
 }
 
@@ -99,7 +99,7 @@ async fn a_pod_gets_tolerations_and_loses_scheduling_gates() {
 #[tokio::test]
 async fn a_job_keeps_its_template_and_what_counts_its_pods() {
     let sim = Sim::new();
-    post(&sim, JOBS, job("a", json!({}))).await.ok();
+    post(&sim, JOBS, job("a", &json!({}))).await.ok();
     let path = format!("{JOBS}/a");
     let image = json!({"spec": {"containers": [{"name": "c", "image": "j"}]}});
     refused(&sim, &path, json!({"spec": {"template": image}}), "field is immutable").await;
@@ -121,7 +121,7 @@ async fn a_job_keeps_its_template_and_what_counts_its_pods() {
 async fn a_suspended_job_may_be_told_where_its_pods_run() {
     let sim = Sim::new();
     let spec = json!({"suspend": true, "completions": 3, "completionMode": "Indexed"});
-    post(&sim, JOBS, job("a", spec)).await.ok();
+    post(&sim, JOBS, job("a", &spec)).await.ok();
     let path = format!("{JOBS}/a");
     for template in [
         json!({"spec": {"nodeSelector": {"a": "b"}}}),
