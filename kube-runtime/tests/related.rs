@@ -237,9 +237,47 @@ async fn a_panic_in_a_mapper_fails_for_its_object_alone() {
     }
     let error = "map default/s of /api/v1/secrets to the objects to reconcile: the mapper panicked: the mapper met its poison";
     assert_eq!(errors, [error]);
-    assert_eq!(log.take(), ["b"], "the watch goes on after the panic");
+    let mut both = log.take();
+    both.sort();
+    assert_eq!(both, ["a", "b"], "the state before is mapped, and the watch goes on after the panic");
 
     sim.delete("v1", "Secret", "default", "s").unwrap();
     run_for(1, &mut results).await;
     assert_eq!(log.take(), ["a"], "the last names that the mapper returned are reconciled after a deletion");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mapper_that_uses_an_index_is_asked_about_the_last_state_of_what_changes_or_vanishes() {
+    let sim = Sim::new();
+    common::put(&sim, "a", "1");
+    secret(&sim, "s", "");
+    // The first watch says nothing of what happens, and the second cannot tell any more.
+    let watch = |fault| Rule::new(fault).resource("secrets").verb("watch");
+    sim.faults().add(watch(Fault::HangAfterEvents(0)).nth(1));
+    sim.faults().add(watch(Fault::status(410)).nth(2));
+    let lists = watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch);
+    let index = Arc::new(std::sync::Mutex::new(Vec::<&str>::new()));
+    let referencing = index.clone();
+    let mapper = move |_: Secret| {
+        let names = referencing.lock().unwrap().clone();
+        names.into_iter().map(|name| ObjectRef::new(name).within("default")).collect::<Vec<_>>()
+    };
+    let log = Arc::new(Log::default());
+    let mut results = Controller::new(common::maps(&sim), watcher::Config::default())
+        .watches(Api::<Secret>::all(client(&sim)), lists.timeout(Duration::from_secs(5)), mapper)
+        .run(note, controller::backoff_on_error, log.clone())
+        .boxed();
+    run_for(1, &mut results).await;
+    log.take();
+    // Nobody was named for the secret, until an object that references it appears.
+    index.lock().unwrap().push("a");
+    sim.delete("v1", "Secret", "default", "s").unwrap();
+    run_for(60, &mut results).await;
+    assert_eq!(log.take(), ["a"]);
+    secret(&sim, "t", "");
+    run_for(1, &mut results).await;
+    assert_eq!(log.take(), ["a"]);
+    sim.delete("v1", "Secret", "default", "t").unwrap();
+    run_for(1, &mut results).await;
+    assert_eq!(log.take(), ["a"], "an object is told once, although it is named for two states");
 }

@@ -8,6 +8,7 @@ mod config;
 mod dispatcher;
 mod error;
 mod executor;
+mod last;
 mod named;
 mod panic;
 mod shutdown;
@@ -131,6 +132,10 @@ where
 
     /// Reconciles the objects that `mapper` names whenever an object of kind `Other` is new, changes or goes.
     ///
+    /// The last state of every object of that kind is kept, and `mapper` is asked about it again when the object changes or
+    /// vanishes, also unseen: the answer may depend on more than the object, such as an index. To keep little, watch an
+    /// [`Object`](kube_client::core::Object) that names only what the mapper needs, or the metadata.
+    ///
     /// The names are kept for as long as there is the object that they were given for: those are reconciled, too, whom it
     /// named before it changed, or before it vanished while the watch was interrupted.
     ///
@@ -145,12 +150,12 @@ where
         mapper: impl Fn(Other) -> I + Send + 'static,
     ) -> Self
     where
-        Other: Resource + DeserializeOwned + Send + 'static,
+        Other: Resource + DeserializeOwned + Clone + Send + 'static,
         I: IntoIterator<Item = ObjectRef<K>> + 'static,
         I::IntoIter: Send,
     {
         let dyntype = self.dyntype.clone();
-        self.with_source(source::related(api, wc, dyntype, mapper))
+        self.with_source(source::mapped(api, wc, dyntype, mapper))
     }
 
     /// Reconciles the objects that the stream names.

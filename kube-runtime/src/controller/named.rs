@@ -15,7 +15,7 @@ pub(super) struct Name {
 }
 
 impl Name {
-    fn new(namespace: Option<&str>, name: Option<&str>) -> Self {
+    pub(super) fn new(namespace: Option<&str>, name: Option<&str>) -> Self {
         Self { namespace: namespace.unwrap_or_default().into(), name: name.unwrap_or_default().into() }
     }
 

@@ -1,6 +1,7 @@
 //! Sources: what tells a controller that an object may need work.
 
 use super::error::SourceError;
+use super::last::Last;
 use super::named::{Name, Named};
 use super::panic;
 use crate::reflector::{ObjectRef, Store, Writer, reflector};
@@ -69,7 +70,7 @@ where
 }
 
 /// What `mapper` names for objects that are new, change or go, and what it named for their state before.
-pub(super) fn related<K, Other, I>(
+fn related<K, Other, I>(
     api: Api<Other>,
     wc: watcher::Config,
     dyntype: K::DynamicType,
@@ -81,29 +82,70 @@ where
     Other: Resource + DeserializeOwned + Send + 'static,
     I: IntoIterator<Item = ObjectRef<K>>,
 {
+    related_with(api, wc, dyntype, mapper, |_| Vec::new())
+}
+
+/// As [`related`], for a mapper whose answer depends on more than the object: it is asked again about the last state of an
+/// object that changes or vanishes, as controller-runtime's `EnqueueRequestsFromMapFunc` does.
+pub(super) fn mapped<K, Other, I>(
+    api: Api<Other>,
+    wc: watcher::Config,
+    dyntype: K::DynamicType,
+    mapper: impl Fn(Other) -> I + Send + 'static,
+) -> Source<K>
+where
+    K: Resource + 'static,
+    K::DynamicType: Clone,
+    Other: Resource + DeserializeOwned + Clone + Send + 'static,
+    I: IntoIterator<Item = ObjectRef<K>>,
+{
+    let mut last = Last::default();
+    related_with(api, wc, dyntype, mapper, move |event| last.replaced_by(event))
+}
+
+/// `replaced` gives the earlier states of objects that an item of the watch makes obsolete.
+fn related_with<K, Other, I>(
+    api: Api<Other>,
+    wc: watcher::Config,
+    dyntype: K::DynamicType,
+    mapper: impl Fn(Other) -> I + Send + 'static,
+    mut replaced: impl FnMut(&watcher::Result<Event<Other>>) -> Vec<Other> + Send + 'static,
+) -> Source<K>
+where
+    K: Resource + 'static,
+    K::DynamicType: Clone,
+    Other: Resource + DeserializeOwned + Send + 'static,
+    I: IntoIterator<Item = ObjectRef<K>>,
+{
     let mut named = Named::new(dyntype);
     let resource = api.resource_url().to_owned();
     let touched = watcher(api, wc).flat_map(move |event| {
-        let (touched, error) = match event {
-            Ok(event) => {
-                let mut panicked = None;
-                let event = event.map(|object| {
-                    let name = Name::of(object.meta());
-                    let owners = panic::catch(|| mapper(object).into_iter().collect());
-                    let owners = owners.map_err(|message| {
-                        let (resource, object) = (resource.clone(), name.to_string());
-                        panicked = Some(SourceError::MapperPanicked { resource, object, message });
-                    });
-                    (name, owners.ok())
-                });
-                (named.touched_by(event), panicked)
-            }
+        let mut panicked = None;
+        let mut map = |object: Other| {
+            let name = Name::of(object.meta());
+            let owners = panic::catch(|| mapper(object).into_iter().collect::<Vec<_>>());
+            let owners = owners.map_err(|message| {
+                let (resource, object) = (resource.clone(), name.to_string());
+                panicked = Some(SourceError::MapperPanicked { resource, object, message });
+            });
+            (name, owners.ok())
+        };
+        let before: Vec<_> =
+            replaced(&event).into_iter().filter_map(|object| map(object).1).flatten().collect();
+        let (mut touched, error): (Vec<ObjectRef<K>>, _) = match event {
+            Ok(event) => (named.touched_by(event.map(map)), None),
             Err(error) => {
                 let touched = error.undecodable().map(|object| named.touched_by_undecodable(object));
                 (touched.unwrap_or_default(), Some(error.into()))
             }
         };
-        stream::iter(touched.into_iter().map(Ok).chain(error.map(Err)))
+        for object in before {
+            // All are of the controller's kind.
+            if !touched.iter().any(|known| known.name == object.name && known.namespace == object.namespace) {
+                touched.push(object);
+            }
+        }
+        stream::iter(touched.into_iter().map(Ok).chain(panicked.or(error).map(Err)))
     });
     touched.boxed()
 }

@@ -1,0 +1,64 @@
+//! `Last`: the last state of each watched object, for mappers that are asked about it again.
+
+use super::named::Name;
+use crate::watcher::{Event, Result};
+use foldhash::HashMap;
+use kube_client::Resource;
+use kube_client::core::ObjectOrigin;
+
+/// The last state of each watched object.
+pub(super) struct Last<K> {
+    objects: HashMap<Name, Entry<K>>,
+}
+
+struct Entry<K> {
+    object: K,
+    /// Not yet, while a relist has not brought the object again.
+    seen: bool,
+}
+
+impl<K> Default for Last<K> {
+    fn default() -> Self {
+        Self { objects: HashMap::default() }
+    }
+}
+
+impl<K: Resource + Clone> Last<K> {
+    /// Takes note of an item of a watch: the states that are obsolete with it, of objects that have changed or are deleted.
+    pub(super) fn replaced_by(&mut self, item: &Result<Event<K>>) -> Vec<K> {
+        match item {
+            Ok(Event::Init) => {
+                self.objects.values_mut().for_each(|entry| entry.seen = false);
+                Vec::new()
+            }
+            Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                let entry = Entry { object: object.clone(), seen: true };
+                let last = self.objects.insert(Name::of(object.meta()), entry);
+                let version = &object.meta().resource_version;
+                last.map(|last| last.object)
+                    .filter(|last| version.is_none() || last.meta().resource_version != *version)
+                    .into_iter()
+                    .collect()
+            }
+            Ok(Event::Delete(object)) => self.remove(&Name::of(object.meta())),
+            Ok(Event::InitDone) => {
+                self.objects.extract_if(|_, entry| !entry.seen).map(|(_, entry)| entry.object).collect()
+            }
+            Err(error) => {
+                let Some(object) = error.undecodable() else { return Vec::new() };
+                let name = Name::new(object.namespace.as_deref(), object.name.as_deref());
+                if object.origin == ObjectOrigin::Deleted {
+                    return self.remove(&name);
+                }
+                if let Some(entry) = self.objects.get_mut(&name) {
+                    entry.seen = true;
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    fn remove(&mut self, name: &Name) -> Vec<K> {
+        self.objects.remove(name).map(|entry| entry.object).into_iter().collect()
+    }
+}
