@@ -68,6 +68,7 @@ async fn a_broken_watch_hides_no_change() {
     sleep(Duration::from_secs(10)).await;
     sim.faults().add(Rule::new(fault::Action::Reset).verb("watch").times(3));
     sim.compact_all();
+    sim.end_watches();
     sim.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}})).unwrap();
     sleep(Duration::from_secs(600)).await;
     assert!(sim.get("v1", "ConfigMap", "new", "about").is_ok());

@@ -3,7 +3,7 @@
 
 use super::action::Next;
 use super::error::SourceError;
-use super::executor::{Ended, Executor};
+use super::executor::{Executor, ReconcileResult};
 use super::shutdown::{Phase, Shutdown};
 use super::source::Source;
 use super::{Action, Config, Error};
@@ -31,7 +31,7 @@ const IN_A_ROW: u32 = 128;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
     /// What has ended: it makes room, and its memory is free again. So many came out in a row.
-    Ended(u32),
+    ReconcileResult(u32),
     /// The sources, and the tasks behind what has ended where it was started.
     Others,
 }
@@ -75,7 +75,7 @@ where
             queue: WorkQueue::new(config.failures),
             executor,
             timer: None,
-            turn: Turn::Ended(0),
+            turn: Turn::ReconcileResult(0),
             config,
             shutdown,
             cancelled: false,
@@ -147,8 +147,8 @@ where
         }
     }
 
-    fn settle(&mut self, ended: Ended<K, E>) -> Result<(ObjectRef<K>, Action), Error<E>> {
-        let Ended { object, action, error } = ended;
+    fn settle(&mut self, ended: ReconcileResult<K, E>) -> Result<(ObjectRef<K>, Action), Error<E>> {
+        let ReconcileResult { object, action, error } = ended;
         match action.next {
             Next::Change => self.queue.done(&object, None),
             Next::After(wait) => self.queue.done(&object, Some(Due::after(Instant::now(), wait))),
@@ -166,11 +166,11 @@ where
     /// What to tell of a reconcile that has ended. It makes room for others.
     fn come_out(
         &mut self,
-        ended: Ended<K, E>,
+        ended: ReconcileResult<K, E>,
         in_a_row: u32,
         cx: &mut Context<'_>,
     ) -> <Self as Stream>::Item {
-        self.turn = Turn::Ended(in_a_row);
+        self.turn = Turn::ReconcileResult(in_a_row);
         let item = self.settle(ended);
         self.start(cx);
         item
@@ -218,7 +218,7 @@ where
         if this.poll_shutdown(cx) != Phase::Running {
             return this.poll_rest(cx);
         }
-        if let Turn::Ended(n) = this.turn
+        if let Turn::ReconcileResult(n) = this.turn
             && n < IN_A_ROW
             && let Poll::Ready(Some(ended)) = this.executor.poll_ended(cx)
         {
@@ -226,13 +226,13 @@ where
         }
         // Sources and tasks are asked after others have run: to a task that has done its share, all that is tokio's pretends to
         // have nothing.
-        if this.turn == Turn::Ended(IN_A_ROW) || !coop::has_budget_remaining() {
+        if this.turn == Turn::ReconcileResult(IN_A_ROW) || !coop::has_budget_remaining() {
             this.turn = Turn::Others;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let in_a_row = match std::mem::replace(&mut this.turn, Turn::Ended(0)) {
-            Turn::Ended(n) => n,
+        let in_a_row = match std::mem::replace(&mut this.turn, Turn::ReconcileResult(0)) {
+            Turn::ReconcileResult(n) => n,
             Turn::Others => {
                 this.executor.reap(cx);
                 0

@@ -33,13 +33,13 @@ pub(super) struct Executor<K: Resource, R, P, Ctx, E: std::error::Error + 'stati
     tasks: JoinSet<(Arc<K>, Result<Action, E>)>,
     running: HashMap<Id, ObjectRef<K>>,
     /// What has ended where it was started, and what was reaped.
-    ended: VecDeque<Ended<K, E>>,
+    ended: VecDeque<ReconcileResult<K, E>>,
     /// How many reconciles are still to be tasks from the beginning.
     left_to_tasks: u32,
 }
 
 /// How a reconcile has ended.
-pub(super) struct Ended<K: Resource, E: std::error::Error + 'static> {
+pub(super) struct ReconcileResult<K: Resource, E: std::error::Error + 'static> {
     pub(super) object: ObjectRef<K>,
     pub(super) action: Action,
     pub(super) error: Option<Error<E>>,
@@ -114,7 +114,7 @@ where
     }
 
     /// The next reconcile that has ended; `None` if none is running.
-    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended<K, E>>> {
+    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReconcileResult<K, E>>> {
         if !self.ended.is_empty() {
             // Others have to run at times, however much there is to do.
             ready!(coop::poll_proceed(cx)).made_progress();
@@ -131,7 +131,7 @@ where
         }
     }
 
-    fn poll_tasks(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended<K, E>>> {
+    fn poll_tasks(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReconcileResult<K, E>>> {
         Poll::Ready(match ready!(self.tasks.poll_join_next_with_id(cx)) {
             None => None,
             Some(Ok((id, (object, result)))) => {
@@ -146,16 +146,21 @@ where
         self.tasks.abort_all();
     }
 
-    fn returned(&self, key: ObjectRef<K>, object: Arc<K>, result: Result<Action, E>) -> Ended<K, E> {
+    fn returned(
+        &self,
+        key: ObjectRef<K>,
+        object: Arc<K>,
+        result: Result<Action, E>,
+    ) -> ReconcileResult<K, E> {
         match result {
-            Ok(action) => Ended { object: key, action, error: None },
+            Ok(action) => ReconcileResult { object: key, action, error: None },
             Err(error) => {
                 // It runs on the controller's own task: a panic in it is the object's failure, too.
                 let policy = || (self.error_policy)(object, &error, self.context.clone());
                 match panic::catch(policy) {
                     Ok(action) => {
                         let error = Error::ReconcilerFailed(error, Box::new(key.clone().erase()));
-                        Ended { object: key, action, error: Some(error) }
+                        ReconcileResult { object: key, action, error: Some(error) }
                     }
                     Err(message) => panicked(key, message),
                 }
@@ -165,7 +170,7 @@ where
 }
 
 /// A task that has not returned.
-fn lost<K: Resource, E: std::error::Error>(key: ObjectRef<K>, error: JoinError) -> Ended<K, E>
+fn lost<K: Resource, E: std::error::Error>(key: ObjectRef<K>, error: JoinError) -> ReconcileResult<K, E>
 where
     K::DynamicType: Clone,
 {
@@ -173,13 +178,13 @@ where
         return panicked(key, panic::message(&*panic));
     }
     let error = Error::ReconcilerCancelled(Box::new(key.clone().erase()));
-    Ended { object: key, action: Action::requeue_with_backoff(), error: Some(error) }
+    ReconcileResult { object: key, action: Action::requeue_with_backoff(), error: Some(error) }
 }
 
-fn panicked<K: Resource, E: std::error::Error>(key: ObjectRef<K>, message: String) -> Ended<K, E>
+fn panicked<K: Resource, E: std::error::Error>(key: ObjectRef<K>, message: String) -> ReconcileResult<K, E>
 where
     K::DynamicType: Clone,
 {
     let error = Error::ReconcilerPanicked(Box::new(key.clone().erase()), message);
-    Ended { object: key, action: Action::requeue_with_backoff(), error: Some(error) }
+    ReconcileResult { object: key, action: Action::requeue_with_backoff(), error: Some(error) }
 }

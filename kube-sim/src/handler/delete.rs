@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::gc::{self, Fate};
+use super::gc::{self, DeletionOutcome};
 use super::options::Options;
 use super::render::Page;
 use super::target::Target;
 use super::write::parse_body;
-use super::{convert, meta, read, rules};
+use super::{convert, meta, read, strategy};
 use crate::schema::FieldError;
 use crate::status::SimError;
 use crate::store::State;
@@ -133,17 +133,17 @@ pub(crate) fn one(state: &mut State, target: &Target, delete: &Delete) -> Result
     let propagation =
         gc::propagation(resource, delete.propagation.as_deref(), delete.orphan, &meta::finalizers(&value));
     let fate = if delete.dry_run {
-        Fate::Gone
+        DeletionOutcome::Deleted
     } else {
         gc::delete(state, resource, &place, propagation, delete.grace)
     };
     let left = state.get(&place.0, &place.1).filter(|o| o.uid == object.uid).cloned();
     match (fate, left) {
-        (Fate::Marked, Some(left)) => Ok(Deleted::Object {
+        (DeletionOutcome::Terminating, Some(left)) => Ok(Deleted::Object {
             object: convert::view(resource, &left),
             accepted: delete.orphan == Some(false),
         }),
-        _ if rules::returns_deleted(resource) => {
+        _ if strategy::returns_deleted(resource) => {
             let mut last = convert::view(resource, &object);
             if resource.kind == "Pod" {
                 // Pods go through a grace period, also through one of no length.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{meta, rules};
+use super::{meta, strategy};
 use crate::registry::Resource;
 use crate::store::object::Stored;
 use crate::store::{Place, State};
@@ -53,11 +53,11 @@ fn has_namespace_finalizer(resource: &Resource, object: &Value) -> bool {
 
 /// The outcome of a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// The object is gone.
-    Gone,
-    /// The object is marked and goes later.
-    Marked,
+pub(crate) enum DeletionOutcome {
+    /// The object is deleted.
+    Deleted,
+    /// The object has a deletionTimestamp and waits for its finalizers or its grace period.
+    Terminating,
 }
 
 /// Deletes one object: marks it when something holds it, and takes it out when nothing does.
@@ -67,7 +67,7 @@ pub(crate) fn delete(
     place: &Place,
     propagation: Propagation,
     grace: Option<i64>,
-) -> Fate {
+) -> DeletionOutcome {
     delete_at(state, resource, place, propagation, grace, 0)
 }
 
@@ -81,8 +81,8 @@ fn delete_at(
     propagation: Propagation,
     grace: Option<i64>,
     depth: usize,
-) -> Fate {
-    let Some(stored) = state.get(&place.0, &place.1).cloned() else { return Fate::Gone };
+) -> DeletionOutcome {
+    let Some(stored) = state.get(&place.0, &place.1).cloned() else { return DeletionOutcome::Deleted };
     let old = stored.value();
     let mut new = old.clone();
     let is_pod = resource.kind == "Pod" && resource.group.is_empty();
@@ -93,13 +93,13 @@ fn delete_at(
     let held = !finalizers.is_empty() || grace > 0 || has_namespace_finalizer(resource, &old);
     if !held {
         erase(state, place);
-        return Fate::Gone;
+        return DeletionOutcome::Deleted;
     }
     mark(state, resource, &old, &mut new, grace);
     let uid = stored.uid.clone();
     if new != old && state.commit(resource, place.1.clone(), new).is_err() {
         // Marking makes an object a few bytes longer; without room for those it stays as it was.
-        return Fate::Marked;
+        return DeletionOutcome::Terminating;
     }
     if grace > 0 && finalizers.is_empty() && !state.kubelet {
         let stop = STOP_TIME.min(Duration::from_secs(grace.unsigned_abs()));
@@ -115,7 +115,11 @@ fn delete_at(
     if resource.kind == "Namespace" && resource.group.is_empty() {
         empty_namespace(state, stored.name());
     }
-    if state.get(&place.0, &place.1).is_some_and(|o| o.uid == uid) { Fate::Marked } else { Fate::Gone }
+    if state.get(&place.0, &place.1).is_some_and(|o| o.uid == uid) {
+        DeletionOutcome::Terminating
+    } else {
+        DeletionOutcome::Deleted
+    }
 }
 
 fn set_policy(finalizers: &mut Vec<String>, propagation: Propagation) {
@@ -402,7 +406,7 @@ pub(crate) fn propagation(
         (Some("Orphan"), _) | (None, Some(true)) => Propagation::Orphan,
         (None, None) if finalizers.iter().any(|f| f == ORPHAN) => Propagation::Orphan,
         (None, None) if finalizers.iter().any(|f| f == FOREGROUND) => Propagation::Foreground,
-        (None, None) if rules::orphans_by_default(resource) => Propagation::Orphan,
+        (None, None) if strategy::orphans_by_default(resource) => Propagation::Orphan,
         _ => Propagation::Background,
     }
 }

@@ -3,21 +3,21 @@
 //! Everything here runs under the state's lock and does not wait; streams and sockets are the server's.
 
 pub(crate) mod accept;
+mod after_commit;
 pub(crate) mod convert;
 mod delete;
 pub(crate) mod gc;
-mod hooks;
 mod meta;
 pub(crate) mod options;
-mod part;
 mod patch;
 pub(crate) mod read;
 pub(crate) mod render;
 pub(crate) mod reply;
 mod review;
-mod rules;
 mod scale;
+mod strategy;
 mod subresource;
+mod subresource_fields;
 pub(crate) mod target;
 mod write;
 
@@ -34,7 +34,7 @@ use delete::{Delete, Deleted};
 use options::Options;
 use reply::{Content, Reply, Request};
 use target::{Path, Target};
-use write::{Cx, Part, Written};
+use write::{WriteContext, Written, WrittenPart};
 
 /// What a request does, in the words of RBAC.
 pub(crate) fn verb_of(method: &Method, path: &Path, query: &str) -> &'static str {
@@ -104,8 +104,8 @@ impl Call<'_> {
             "list" => self.list(),
             "watch" => self.watch(),
             "create" if target.name.is_empty() => self.create(),
-            "update" if !target.name.is_empty() => self.update(Part::Main),
-            "patch" if !target.name.is_empty() => self.patch(Part::Main),
+            "update" if !target.name.is_empty() => self.update(WrittenPart::Object),
+            "patch" if !target.name.is_empty() => self.patch(WrittenPart::Object),
             "delete" => self.delete(),
             "deletecollection" => self.delete_collection(),
             _ => Err(SimError::method_not_allowed()),
@@ -196,7 +196,7 @@ impl Call<'_> {
         reply
     }
 
-    pub(crate) fn update(&mut self, part: Part) -> Result<Reply, SimError> {
+    pub(crate) fn update(&mut self, part: WrittenPart) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let mut object = write::parse_body(&self.request.body, &self.request.content_type)?;
         let duplicates = self.duplicates();
@@ -206,7 +206,7 @@ impl Call<'_> {
         cx.decode(&mut object, duplicates)?;
         let written = match read::find(state, target) {
             Ok(old) => cx.update(state, &old, object, part)?,
-            Err(_) if part == Part::Main && rules::creates_on_update(&target.resource) => {
+            Err(_) if part == WrittenPart::Object && strategy::creates_on_update(&target.resource) => {
                 cx.create(state, object)?
             }
             Err(e) => return Err(e),
@@ -215,7 +215,7 @@ impl Call<'_> {
         Ok(self.written_reply(&written, warnings, accept))
     }
 
-    pub(crate) fn patch(&mut self, part: Part) -> Result<Reply, SimError> {
+    pub(crate) fn patch(&mut self, part: WrittenPart) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let Self { state, request, target, options, .. } = self;
         let mut cx = cx_of(request, target, options, Vec::new());
@@ -253,9 +253,9 @@ pub(crate) fn cx_of<'a>(
     target: &'a Target,
     options: &'a Options,
     warnings: Vec<String>,
-) -> Cx<'a> {
+) -> WriteContext<'a> {
     let manager = options.manager.as_deref().unwrap_or(request.program());
-    Cx { target, options, manager, applying: false, patching: false, warnings }
+    WriteContext { target, options, manager, applying: false, patching: false, warnings }
 }
 
 fn content_type(accept: Accept) -> &'static str {

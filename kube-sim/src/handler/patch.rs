@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::write::{Cx, Part, Written, parse_body, parse_yaml};
+use super::write::{WriteContext, Written, WrittenPart, parse_body, parse_yaml};
 use super::{convert, meta, read};
 use crate::apply::{self, ApplyError};
 use crate::patch::{self, PatchError};
@@ -45,10 +45,10 @@ impl Kind {
 /// Patches the object that the target names.
 pub(crate) fn patch(
     state: &mut State,
-    cx: &mut Cx<'_>,
+    cx: &mut WriteContext<'_>,
     body: &Bytes,
     content_type: &str,
-    part: Part,
+    part: WrittenPart,
 ) -> Result<Written, SimError> {
     let kind = Kind::of(content_type, cx.target.resource.custom().is_some())?;
     if kind == Kind::Apply {
@@ -66,7 +66,7 @@ pub(crate) fn patch(
     cx.update(state, &old, object, part)
 }
 
-fn apply_to(object: &mut Value, cx: &Cx<'_>, kind: Kind, body: &Bytes) -> Result<(), SimError> {
+fn apply_to(object: &mut Value, cx: &WriteContext<'_>, kind: Kind, body: &Bytes) -> Result<(), SimError> {
     let resource = &cx.target.resource;
     let change = parse_body(body, "application/json")?;
     match kind {
@@ -91,7 +91,12 @@ pub(crate) fn refused(error: PatchError) -> SimError {
     }
 }
 /// Server-side apply.
-fn apply(state: &mut State, cx: &mut Cx<'_>, body: &Bytes, part: Part) -> Result<Written, SimError> {
+fn apply(
+    state: &mut State,
+    cx: &mut WriteContext<'_>,
+    body: &Bytes,
+    part: WrittenPart,
+) -> Result<Written, SimError> {
     let resource = cx.target.resource.clone();
     if cx.options.manager.is_none() {
         let error = FieldError::required("fieldManager", "is required for apply patch");
@@ -126,7 +131,7 @@ fn apply(state: &mut State, cx: &mut Cx<'_>, body: &Bytes, part: Part) -> Result
     }
 }
 
-fn check_applied(cx: &Cx<'_>, wanted: &mut Value) -> Result<(), SimError> {
+fn check_applied(cx: &WriteContext<'_>, wanted: &mut Value) -> Result<(), SimError> {
     for field in ["kind", "apiVersion"] {
         if wanted[field].as_str().is_none_or(str::is_empty) {
             return Err(SimError::bad_request("invalid object type: /, Kind="));

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::reply::Reply;
-use super::write::{Part, parse_body, parse_yaml};
+use super::write::{WrittenPart, parse_body, parse_yaml};
 use super::{Call, convert, cx_of, patch, read};
 use crate::patch as patches;
 use crate::registry::Resource;
@@ -69,7 +69,7 @@ fn write(call: &mut Call<'_>, old: &Arc<Stored>, wanted: &Value) -> Result<Arc<S
         object["metadata"]["resourceVersion"] = version.into();
     }
     let mut cx = cx_of(call.request, call.target, call.options, Vec::new());
-    Ok(cx.update(call.state, old, object, Part::Other)?.object)
+    Ok(cx.update(call.state, old, object, WrittenPart::Other)?.object)
 }
 
 fn replica_path(resource: &Resource) -> Vec<String> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::gc::{self, Propagation};
 use super::reply::Reply;
-use super::write::{Part, parse_body};
+use super::write::{WrittenPart, parse_body};
 use super::{Call, meta, read, scale};
 use crate::status::SimError;
 use crate::store::selector::LabelSelector;
@@ -35,12 +35,12 @@ pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
         }
         ("serviceaccounts", "token") => token(call),
         ("namespaces", "finalize") => finalize(call),
-        (_, "status" | "approval") => part(call, verb, Part::Status),
-        _ => part(call, verb, Part::Other),
+        (_, "status" | "approval") => part(call, verb, WrittenPart::Status),
+        _ => part(call, verb, WrittenPart::Other),
     }
 }
 
-fn part(call: &mut Call<'_>, verb: &str, part: Part) -> Result<Reply, SimError> {
+fn part(call: &mut Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, SimError> {
     match verb {
         "get" => call.get(),
         "update" => call.update(part),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::convert;
 use super::options::{FieldValidation, Options};
 use super::target::Target;
-use super::{gc, meta, rules};
+use super::{gc, meta, strategy};
 use crate::apply;
 use crate::builtin;
 use crate::patch;
@@ -22,7 +22,7 @@ use crate::store::State;
 use crate::store::object::{Stored, key};
 
 /// What a write needs to know beyond the object.
-pub(crate) struct Cx<'a> {
+pub(crate) struct WriteContext<'a> {
     pub(crate) target: &'a Target,
     pub(crate) options: &'a Options,
     /// The field manager: as asked for, or the program's name.
@@ -37,8 +37,8 @@ pub(crate) struct Cx<'a> {
 
 /// Which part of the object a write is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    Main,
+pub(crate) enum WrittenPart {
+    Object,
     Status,
     /// Another subresource that writes to the main object (`scale`, `resize`, ...).
     Other,
@@ -84,7 +84,7 @@ pub(crate) fn parse_yaml(body: &Bytes) -> Result<Value, SimError> {
     yaml_serde::from_slice(body).map_err(|e| SimError::bad_request(format!("error decoding YAML: {e}")))
 }
 
-impl<'a> Cx<'a> {
+impl<'a> WriteContext<'a> {
     fn resource(&self) -> &'a Resource {
         &self.target.resource
     }
@@ -176,7 +176,7 @@ impl<'a> Cx<'a> {
         }
         let clock = state.clock;
         meta::prepare_new(&mut object, namespace, &mut state.random, clock)?;
-        if rules::counts_generation(resource) {
+        if strategy::counts_generation(resource) {
             object["metadata"]["generation"] = 1.into();
         }
         complete(resource, None, &mut object);
@@ -184,11 +184,11 @@ impl<'a> Cx<'a> {
             drop_nulls(resource, &mut object);
         }
         if resource.kind == "Namespace" && resource.builtin().is_some() {
-            rules::label_namespace(&mut object);
+            strategy::label_namespace(&mut object);
         }
         // What the server adds on its own account from here on belongs to no manager.
         self.track(state, None, &mut object);
-        rules::start(state, resource, &mut object);
+        strategy::start(state, resource, &mut object);
         let mut errors = validate(resource, None, &object);
         errors.extend(meta::check(resource, &object));
         let name = meta::text(&object, "name").to_owned();
@@ -207,7 +207,7 @@ impl<'a> Cx<'a> {
             return Ok(Written { object: dry(resource, &key, 0, object), created: true });
         }
         let object = state.commit(resource, key, object)?;
-        super::hooks::after_create(state, resource, &object);
+        super::after_commit::after_create(state, resource, &object);
         Ok(Written { object, created: true })
     }
 
@@ -217,18 +217,18 @@ impl<'a> Cx<'a> {
         state: &mut State,
         old: &Arc<Stored>,
         mut new: Value,
-        part: Part,
+        part: WrittenPart,
     ) -> Result<Written, SimError> {
         let resource = self.resource();
         let name = old.name().to_owned();
         settle_names(self.target, &mut new)?;
         let before = convert::view(resource, old);
         self.check_version(old, &new)?;
-        let part_of_pod = part == Part::Other && resource.kind == "Pod";
+        let part_of_pod = part == WrittenPart::Other && resource.kind == "Pod";
         if part_of_pod {
-            super::part::restrict(&self.target.subresource, &before, &mut new);
+            super::subresource_fields::restrict(&self.target.subresource, &before, &mut new);
         }
-        if part == Part::Status {
+        if part == WrittenPart::Status {
             keep_all_but_status(resource, &before, &mut new);
         } else if resource.has_status() {
             copy_field(&before, &mut new, "status");
@@ -238,12 +238,12 @@ impl<'a> Cx<'a> {
         if !self.applying {
             drop_nulls(resource, &mut new);
         }
-        if part != Part::Status {
-            rules::carry_over(resource, &before, &mut new);
+        if part != WrittenPart::Status {
+            strategy::carry_over(resource, &before, &mut new);
         }
-        if rules::counts_generation(resource) && part != Part::Status {
+        if strategy::counts_generation(resource) && part != WrittenPart::Status {
             let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
-            let step = i64::from(rules::changes_generation(resource, &before, &new));
+            let step = i64::from(strategy::changes_generation(resource, &before, &new));
             new["metadata"]["generation"] = (generation + step).into();
         }
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
@@ -252,7 +252,7 @@ impl<'a> Cx<'a> {
         // What a subresource may change is no change of the pod as a whole.
         let counterpart = part_of_pod.then(|| {
             let mut kept = before.clone();
-            super::part::take_over(&self.target.subresource, &mut kept, &new);
+            super::subresource_fields::take_over(&self.target.subresource, &mut kept, &new);
             kept
         });
         errors.extend(validate(resource, Some(counterpart.as_ref().unwrap_or(&before)), &new));
@@ -278,7 +278,7 @@ impl<'a> Cx<'a> {
             return Ok(Written { object: dry(resource, &old.key, old.version, new), created: false });
         }
         let object = state.commit(resource, old.key.clone(), new)?;
-        super::hooks::after_update(state, resource, &object);
+        super::after_commit::after_update(state, resource, &object);
         Ok(Written { object, created: false })
     }
 
@@ -298,7 +298,7 @@ impl<'a> Cx<'a> {
         }
         let version = meta::text(new, "resourceVersion");
         if version.is_empty() || version == "0" {
-            if rules::allows_unconditional_update(resource) {
+            if strategy::allows_unconditional_update(resource) {
                 return Ok(());
             }
             return Err(SimError::invalid_field(
