@@ -195,7 +195,6 @@ impl Config {
             limit: if unlimited { None } else { self.page_size },
             version_match: page.not_older_than.is_some().then_some(VersionMatch::NotOlderThan),
             resource_version: page.not_older_than.clone(),
-            ..ListParams::default()
         }
     }
 
