@@ -51,7 +51,7 @@ enum Op {
 /// A short sequence; the last operation is the creation of `z`.
 fn sequence(random: &mut fastrand::Rng) -> Vec<Op> {
     let mut generations = BTreeMap::new();
-    let length = random.usize(1..=9);
+    let length = random.u16(1..=9);
     let mut ops: Vec<_> = (0..length)
         .map(|n| {
             let name = if random.u8(0..3) == 0 { "b" } else { "a" };
@@ -64,7 +64,7 @@ fn sequence(random: &mut fastrand::Rng) -> Vec<Op> {
                     let generation = generations.entry(name).or_insert(1);
                     *generation += u32::from(random.u8(0..3) == 0);
                     let label = if random.u8(0..3) == 0 { 'y' } else { 'x' };
-                    let value = if random.u8(0..3) == 0 { 300 } else { n as u16 };
+                    let value = if random.u8(0..3) == 0 { 300 } else { n };
                     Op::Put(name, State { label, generation: *generation, value })
                 }
             }
@@ -152,7 +152,8 @@ impl Server {
                 }
             }
         }
-        (lines.iter().map(|line| format!("{line}\n")).collect(), cut)
+        lines.push(String::new());
+        (lines.join("\n"), cut)
     }
 }
 
@@ -253,7 +254,7 @@ async fn runs_all() {
         let filter = [Filter::Labelled, Filter::Changes, Filter::Both][random.usize(0..3)];
         let strategy =
             [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList][random.usize(0..2)];
-        let padding = if random.u8(0..16) == 0 { " ".repeat(9_000) } else { String::new() };
+        let padding = if random.u8(..) == 0 { " ".repeat(9_000) } else { String::new() };
         let server = Server { ops: ops.clone(), happened: random.usize(0..=ops.len().min(3)), padding };
         if let Err(problem) = run(filter, strategy, server).await {
             panic!("seed {seed}, {filter:?}, {strategy:?}, {ops:#?}: {problem}");
