@@ -270,7 +270,7 @@ async fn a_watch_that_is_cut_after_a_long_silence_resumes_without_a_wait() {
     // The first bookmark of each watch breaks, so that nothing whole ever comes.
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(50)).build();
     sim.faults().add(Rule::new(Action::CutAfterBytes(10)).verb("watch"));
-    let mut items = watch(&sim, lists());
+    let mut items = watch(&sim, lists().probe_after(Duration::MAX));
     expect(&mut items, &["[", "]"]).await;
     let start = Instant::now();
     expect(&mut items, &["!watch"; 10]).await;
