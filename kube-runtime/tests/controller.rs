@@ -132,7 +132,7 @@ async fn failures_wait_longer_each_time_and_only_for_their_object() {
         controller(&sim).with_config(config).run(failing, controller::backoff_on_error, log.clone()).boxed();
     let told = run_for(16, &mut results).await;
     assert_eq!(log.take().iter().filter(|line| *line == "bad=1").count(), 5, "at 0, 1, 3, 7 and 15 seconds");
-    let failed = "reconcile ConfigMap default/bad: not today";
+    let failed = "cannot reconcile ConfigMap default/bad: not today";
     assert_eq!(told.iter().filter(|line| *line == failed).count(), 5, "{told:?}");
     assert_eq!(told.iter().filter(|line| *line == "good").count(), 1);
 }
@@ -382,7 +382,7 @@ async fn a_watch_that_fails_is_told_and_heals() {
     let log = Arc::new(Log::default());
     let mut results = controller(&sim).run(simple, controller::backoff_on_error, log.clone()).boxed();
     let told = run_for(5, &mut results).await;
-    assert!(told[0].starts_with("watch for changes to reconcile: open a watch of"), "{told:?}");
+    assert!(told[0].starts_with("cannot open a watch of"), "{told:?}");
     assert_eq!(log.take(), ["a=1"]);
 }
 

@@ -201,7 +201,7 @@ async fn an_informer_is_a_stream_that_heals_itself() {
     };
     assert_eq!(next().await, "+a=1");
     put(&sim, "a", "2");
-    assert!(next().await.starts_with("! open a watch"));
+    assert!(next().await.starts_with("! cannot open a watch"));
     assert_eq!(next().await, "~a=2");
 }
 

@@ -235,7 +235,7 @@ async fn a_panic_in_a_mapper_fails_for_its_object_alone() {
     while let Ok(Some(item)) = tokio::time::timeout(Duration::from_secs(1), results.next()).await {
         errors.extend(item.err().map(|error| error.to_string()));
     }
-    let error = "map default/s of /api/v1/secrets to the objects to reconcile: the mapper panicked: the mapper met its poison";
+    let error = "cannot map default/s of /api/v1/secrets to the objects to reconcile: the mapper panicked: the mapper met its poison";
     assert_eq!(errors, [error]);
     let mut both = log.take();
     both.sort();

@@ -178,7 +178,7 @@ async fn a_cut_connection_is_an_error_and_the_watch_resumes() {
     expect(&mut items, &["[", "]"]).await;
     put(&sim, "a", "1");
     put(&sim, "b", "2");
-    expect(&mut items, &["+a=1", "!watch /api/v1/namespaces/default/configmaps", "+b=2"]).await;
+    expect(&mut items, &["+a=1", "!the watch of /api/v1/namespaces/default/configmaps failed", "+b=2"]).await;
     assert_eq!(count(&sim, "list"), 1);
 }
 
@@ -237,7 +237,21 @@ async fn gone_that_a_list_does_not_mend_is_told_and_waited_for() {
     let start = Instant::now();
     expect(
         &mut items,
-        &["[", "]", "[", "]", "!open a watch", "[", "]", "!open", "[", "]", "!open", "[", "]"],
+        &[
+            "[",
+            "]",
+            "[",
+            "]",
+            "!cannot open a watch",
+            "[",
+            "]",
+            "!cannot open",
+            "[",
+            "]",
+            "!cannot open",
+            "[",
+            "]",
+        ],
     )
     .await;
     assert!(start.elapsed() >= Duration::from_millis(800 + 1600 + 3200), "{:?}", start.elapsed());
@@ -273,7 +287,7 @@ async fn a_watch_that_is_cut_after_a_long_silence_resumes_without_a_wait() {
     let mut items = watch(&sim, lists().probe_after(Duration::MAX));
     expect(&mut items, &["[", "]"]).await;
     let start = Instant::now();
-    expect(&mut items, &["!watch"; 10]).await;
+    expect(&mut items, &["!the watch of"; 10]).await;
     let waited = start.elapsed().saturating_sub(Duration::from_secs(10 * 50));
     assert!(waited <= Duration::from_millis(100), "{waited:?}");
     assert_eq!((count(&sim, "list"), count(&sim, "watch")), (1, 10));
@@ -287,7 +301,7 @@ async fn waits_longer_after_each_failure_and_less_again_after_health() {
     let mut waits = Vec::new();
     for _ in 0..5 {
         let start = Instant::now();
-        expect(&mut items, &["[", "!list /api/v1/namespaces/default/configmaps"]).await;
+        expect(&mut items, &["[", "!cannot list /api/v1/namespaces/default/configmaps"]).await;
         waits.push(start.elapsed());
     }
     let seconds = Duration::from_secs_f64;
@@ -307,7 +321,7 @@ async fn waits_as_long_as_the_server_asks() {
     let mut items = watch(&sim, lists());
     let start = Instant::now();
     put(&sim, "a", "1");
-    expect(&mut items, &["[", "*a=1", "]", "!open a watch"]).await;
+    expect(&mut items, &["[", "*a=1", "]", "!cannot open a watch"]).await;
     put(&sim, "a", "2");
     expect(&mut items, &["+a=2"]).await;
     assert!(start.elapsed() >= Duration::from_secs(40));
@@ -364,7 +378,11 @@ async fn a_watch_that_goes_silent_is_given_up() {
     expect(&mut items, &["[", "]"]).await;
     let start = Instant::now();
     put(&sim, "a", "1");
-    expect(&mut items, &["!watch /api/v1/namespaces/default/configmaps: timed out after 15s", "+a=1"]).await;
+    expect(
+        &mut items,
+        &["!the watch of /api/v1/namespaces/default/configmaps failed: timed out after 15s", "+a=1"],
+    )
+    .await;
     assert!(start.elapsed() < Duration::from_secs(18), "{:?}", start.elapsed());
 }
 
@@ -399,7 +417,7 @@ async fn a_store_swaps_as_a_whole_and_tells_what_vanished() {
         "*a=1 | ",
         "*b=1 | ",
         "] | a=1 b=1",
-        "!watch /api/v1/namespaces/default/configmaps | a=1 b=1",
+        "!the watch of /api/v1/namespaces/default/configmaps failed | a=1 b=1",
         "[ | a=1 b=1",
         "*b=2 | a=1 b=1",
         "*c=1 | a=1 b=1",

@@ -3,22 +3,22 @@
 use crate::reflector::ObjectRef;
 use crate::watcher;
 use kube_client::core::DynamicObject;
+use std::fmt;
 
 /// What went wrong in a controller, which goes on by itself.
-#[derive(Debug, thiserror::Error)]
+///
+/// Display says what failed and why, cause included: `warn!("{error}")` is useful on its own. `source()` gives the causes
+/// behind that cause, so that printing the chain repeats nothing. The cause itself is a field of the variant.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E: std::error::Error + 'static> {
     /// The reconciler returned an error.
-    #[error("reconcile {1}")]
-    ReconcilerFailed(#[source] E, Box<ObjectRef<DynamicObject>>),
+    ReconcilerFailed(E, Box<ObjectRef<DynamicObject>>),
     /// The reconciler, or the error policy, panicked; the object is tried again after a wait.
-    #[error("reconcile {0}: the reconciler panicked: {1}")]
     ReconcilerPanicked(Box<ObjectRef<DynamicObject>>, String),
     /// A shutdown did not wait any longer for a reconcile, and cancelled it.
-    #[error("reconcile {0}: cancelled, since it did not end in time for the shutdown")]
     ReconcilerCancelled(Box<ObjectRef<DynamicObject>>),
     /// The mapper of [`Controller::watches`](crate::Controller::watches) panicked for this object. The watch goes on.
-    #[error("map {object} of {resource} to the objects to reconcile: the mapper panicked: {message}")]
     MapperPanicked {
         /// The path of the watched collection.
         resource: String,
@@ -28,8 +28,36 @@ pub enum Error<E: std::error::Error + 'static> {
         message: String,
     },
     /// A watch has failed; it heals itself.
-    #[error("watch for changes to reconcile")]
-    QueueError(#[source] watcher::Error),
+    QueueError(watcher::Error),
+}
+
+impl<E: std::error::Error + 'static> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReconcilerFailed(error, object) => write!(f, "cannot reconcile {object}: {error}"),
+            Self::ReconcilerPanicked(object, message) => {
+                write!(f, "cannot reconcile {object}: the reconciler panicked: {message}")
+            }
+            Self::ReconcilerCancelled(object) => {
+                write!(f, "the reconcile of {object} was cancelled: it did not end in time for the shutdown")
+            }
+            Self::MapperPanicked { resource, object, message } => write!(
+                f,
+                "cannot map {object} of {resource} to the objects to reconcile: the mapper panicked: {message}"
+            ),
+            Self::QueueError(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::ReconcilerFailed(error, _) => error.source(),
+            Self::QueueError(error) => error.source(),
+            Self::ReconcilerPanicked(..) | Self::ReconcilerCancelled(_) | Self::MapperPanicked { .. } => None,
+        }
+    }
 }
 
 impl<E: std::error::Error + 'static> From<SourceError> for Error<E> {
@@ -53,5 +81,36 @@ pub(super) enum SourceError {
 impl From<watcher::Error> for SourceError {
     fn from(error: watcher::Error) -> Self {
         Self::Watch(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube_client::core::{ApiResource, GroupVersionKind};
+    use std::error::Error as _;
+
+    #[test]
+    fn each_error_says_what_failed_and_why_and_its_chain_repeats_nothing() {
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
+        let object = || Box::new(ObjectRef::<DynamicObject>::new_with("a", kind.clone()));
+        let mapper = ("/api/v1/pods".to_owned(), "n/b".to_owned(), "boom".to_owned());
+        let watch = watcher::Error::WatchTooShort { resource: "/api/v1/pods".into() };
+        let errors = [
+            (Error::ReconcilerFailed(fmt::Error, object()), "cannot reconcile", "an error occurred"),
+            (Error::ReconcilerPanicked(object(), "boom".into()), "cannot reconcile", "boom"),
+            (Error::ReconcilerCancelled(object()), "cancelled", "shutdown"),
+            (
+                Error::MapperPanicked { resource: mapper.0, object: mapper.1, message: mapper.2 },
+                "cannot map n/b",
+                "boom",
+            ),
+            (Error::QueueError(watch), "the watch of /api/v1/pods failed", ""),
+        ];
+        for (error, failure, cause) in errors {
+            let text = error.to_string();
+            assert!(text.contains(failure) && text.contains(cause), "{text}");
+            assert!(error.source().is_none_or(|cause| !text.contains(&cause.to_string())), "{text}");
+        }
     }
 }

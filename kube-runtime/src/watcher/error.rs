@@ -1,64 +1,57 @@
 //! `Error`: what keeps a watcher from going on for a while.
 
 use kube_client::core::{Status, UndecodableObject};
+use std::{error::Error as StdError, fmt};
 
 /// The result of whatever watches.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong while watching. The watcher goes on after each of these.
-#[derive(Debug, thiserror::Error)]
+///
+/// Display says what failed and why, cause included: `warn!("{error}")` is useful on its own. `source()` gives the causes
+/// behind that cause, so that printing the chain repeats nothing. The cause itself is a field of the variant.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The present state could not be listed.
-    #[error("list {resource}")]
     InitialListFailed {
         /// The path of the collection.
         resource: String,
         /// Why.
-        #[source]
         source: kube_client::Error,
     },
     /// The watch could not be opened.
-    #[error("open a watch of {resource}")]
     WatchStartFailed {
         /// The path of the collection.
         resource: String,
         /// Why.
-        #[source]
         source: kube_client::Error,
     },
     /// The server ended the watch with an error.
-    #[error("watch {resource}")]
     WatchError {
         /// The path of the collection.
         resource: String,
         /// What the server said.
-        #[source]
         status: Box<Status>,
     },
     /// The connection of an open watch broke, or what came over it is no watch.
-    #[error("watch {resource}")]
     WatchFailed {
         /// The path of the collection.
         resource: String,
         /// Why.
-        #[source]
         source: kube_client::Error,
     },
     /// The server ends watches as soon as they are open, without an event.
-    #[error("watch {resource}: the server ended the watch at once and without an event")]
     WatchTooShort {
         /// The path of the collection.
         resource: String,
     },
     /// The list has no resource version from which it could be watched.
-    #[error("list {resource}: the answer has no resource version")]
     NoResourceVersion {
         /// The path of the collection.
         resource: String,
     },
     /// The server's storage was restored to an earlier state: what was seen since then has not happened. The watcher lists anew.
-    #[error("watch {resource}: the server is at version {current}, older than {seen}, which was seen before")]
     StorageRestored {
         /// The path of the collection.
         resource: String,
@@ -68,8 +61,54 @@ pub enum Error {
         current: String,
     },
     /// One object does not decode. It concerns this object alone: nothing waits, and the watch goes on.
-    #[error(transparent)]
-    Object(#[from] Box<UndecodableObject>),
+    Object(Box<UndecodableObject>),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InitialListFailed { resource, source } => write!(f, "cannot list {resource}: {source}"),
+            Self::WatchStartFailed { resource, source } => {
+                write!(f, "cannot open a watch of {resource}: {source}")
+            }
+            Self::WatchError { resource, status } => {
+                write!(f, "the watch of {resource} failed: {status}")
+            }
+            Self::WatchFailed { resource, source } => write!(f, "the watch of {resource} failed: {source}"),
+            Self::WatchTooShort { resource } => {
+                write!(f, "the watch of {resource} failed: the server ended it at once and without an event")
+            }
+            Self::NoResourceVersion { resource } => {
+                write!(f, "cannot watch {resource}: the list has no resource version")
+            }
+            Self::StorageRestored { resource, seen, current } => write!(
+                f,
+                "a watch of {resource} is void: the server is at version {current}, older than {seen}, which was seen before"
+            ),
+            Self::Object(object) => write!(f, "{object}"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::InitialListFailed { source, .. }
+            | Self::WatchStartFailed { source, .. }
+            | Self::WatchFailed { source, .. } => source.source(),
+            Self::WatchError { status, .. } => status.source(),
+            Self::Object(object) => object.source(),
+            Self::WatchTooShort { .. } | Self::NoResourceVersion { .. } | Self::StorageRestored { .. } => {
+                None
+            }
+        }
+    }
+}
+
+impl From<Box<UndecodableObject>> for Error {
+    fn from(object: Box<UndecodableObject>) -> Self {
+        Self::Object(object)
+    }
 }
 
 impl Error {
@@ -92,6 +131,56 @@ impl Error {
             | Self::NoResourceVersion { .. }
             | Self::StorageRestored { .. }
             | Self::Object(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube_client::{Error as ClientError, TransportKind};
+
+    #[test]
+    fn each_error_says_what_failed_and_why_and_its_chain_repeats_nothing() {
+        let resource = || "/api/v1/pods".to_owned();
+        let source = || ClientError::Transport {
+            kind: TransportKind::Broken,
+            what: "GET /api/v1/pods: the connection broke".into(),
+            source: Some("reset by peer".into()),
+        };
+        let status = Status::failure("because", "InternalError").with_code(500).boxed();
+        let json = serde_json::from_str::<u8>("{}").unwrap_err();
+        let object = UndecodableObject::new("Pod", kube_client::core::ObjectOrigin::List, json);
+        let errors = [
+            (
+                Error::InitialListFailed { resource: resource(), source: source() },
+                "cannot",
+                "the connection broke",
+            ),
+            (
+                Error::WatchStartFailed { resource: resource(), source: source() },
+                "cannot",
+                "the connection broke",
+            ),
+            (Error::WatchFailed { resource: resource(), source: source() }, "failed", "the connection broke"),
+            (Error::WatchError { resource: resource(), status }, "failed", "because"),
+            (Error::WatchTooShort { resource: resource() }, "at once", ""),
+            (Error::NoResourceVersion { resource: resource() }, "cannot", "no resource version"),
+            (
+                Error::StorageRestored { resource: resource(), seen: "7".into(), current: "3".into() },
+                "void",
+                "version 3, older than 7",
+            ),
+            (Error::Object(object.into()), "decode Pod", ""),
+        ];
+        for (error, failure, cause) in errors {
+            let text = error.to_string();
+            assert!(text.contains(failure) && text.contains(cause), "{text}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                assert!(!text.contains(&error.to_string()), "{text} repeats {error}");
+                cause = error.source();
+            }
         }
     }
 }
