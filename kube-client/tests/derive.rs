@@ -1,5 +1,5 @@
 //! What `#[derive(CustomResource)]` generates, used as a controller uses it.
-
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![cfg(feature = "schema")]
 
 use std::collections::BTreeMap;

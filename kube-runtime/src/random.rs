@@ -1,4 +1,5 @@
 //! The one source of randomness: jitter comes from here, so that a run can be replayed exactly.
+#![expect(clippy::disallowed_methods, reason = "the one place that calls fastrand")]
 
 use std::time::Duration;
 

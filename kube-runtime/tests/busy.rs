@@ -1,4 +1,6 @@
 //! A poll is over when its time is, also where a server never lets the client come to rest.
+#![expect(clippy::disallowed_types, reason = "computing takes real time")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::{Api, Client, client::Body};

@@ -1,4 +1,5 @@
 //! `Reflector` and `Informer` over the simulated server.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Panics in a type's implementation of `Deserialize`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! What `poll` of `Reflector` and `Informer` promises about time: it watches for as long as it was told, and a server that
 //! does not answer is noticed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use futures::TryFutureExt;
 use k8s_openapi::api::core::v1::ConfigMap;

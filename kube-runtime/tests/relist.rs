@@ -1,4 +1,5 @@
 //! What a controller makes of a relist: whatever changed while nobody watched is reconciled, and as it is now.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! The present state: as a stream of events where the server or whoever reads takes a while, and as a list from the cache.
+//! The initial list: as a stream of events where the server or the reader is slow, and as a list from the cache.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 

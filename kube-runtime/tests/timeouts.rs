@@ -1,4 +1,5 @@
 //! For how long watchers ask the server to keep a watch open.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 

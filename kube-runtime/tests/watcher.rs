@@ -1,4 +1,5 @@
 //! The watcher and the reflector over the simulated server, with faults.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 

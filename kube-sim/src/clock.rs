@@ -23,6 +23,7 @@ impl Clock {
 
     pub(crate) fn now(&self) -> Timestamp {
         match self {
+            #[expect(clippy::disallowed_methods, reason = "the one reader of the clock")]
             Self::Wall => Timestamp::now(),
             Self::Fixed { start, since } => {
                 let passed = jiff::SignedDuration::try_from(since.elapsed()).unwrap_or_default();
@@ -49,12 +50,14 @@ pub(crate) fn seconds(at: Timestamp) -> String {
 
 /// Uids, suffixes of generated names and jitter: all that is random in a simulation.
 #[derive(Clone, Debug)]
+#[expect(clippy::disallowed_types, reason = "the one source of randomness")]
 pub(crate) struct Random(fastrand::Rng);
 
 /// The letters of generated names: no vowels and no look-alikes, as in every cluster.
 const SAFE: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 impl Random {
+    #[expect(clippy::disallowed_types, reason = "the one source of randomness")]
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(fastrand::Rng::with_seed(seed))
     }

@@ -116,6 +116,11 @@ impl SimBuilder {
     ///
     /// # Panics
     /// When a namespace that was asked for has a name that no namespace may have.
+    #[expect(
+        clippy::expect_used,
+        clippy::panic,
+        reason = "documented for bad names; the stock objects are constants"
+    )]
     pub fn build(self) -> Sim {
         let clock = self.start.map_or(Clock::Wall, Clock::fixed);
         let state = State::new(clock, Random::seeded(self.seed), self.history);

@@ -107,6 +107,7 @@ impl SimError {
         self
     }
 
+    #[expect(clippy::expect_used, reason = "the value was made an object the line before")]
     fn details_mut(&mut self) -> &mut Map<String, Value> {
         let details = &mut self.status["details"];
         if !details.is_object() {

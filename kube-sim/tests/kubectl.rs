@@ -1,4 +1,5 @@
 //! The kubectl of the machine against the HTTPS listener. Where there is none, the tests say so and check nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};

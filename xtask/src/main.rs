@@ -32,6 +32,7 @@ enum Task {
     Tidy(tidy::Args),
 }
 
+#[expect(clippy::unreachable, reason = "a test finds a package for each of these subcommands")]
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     if let Some(package) = arguments.next().and_then(|subcommand| package::of(&subcommand)) {

@@ -19,6 +19,7 @@ impl Env<'static> {
     /// The variables of this process.
     pub(super) fn process() -> Self {
         fn lookup(name: &str) -> Option<OsString> {
+            #[expect(clippy::disallowed_methods, reason = "the one reader of the environment")]
             std::env::var_os(name)
         }
         Self(&lookup)

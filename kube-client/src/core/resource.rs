@@ -223,6 +223,7 @@ static NO_STRINGS: BTreeMap<String, String> = BTreeMap::new();
 
 impl<K: Resource> ResourceExt for K {
     fn name_unchecked(&self) -> String {
+        #[expect(clippy::expect_used, reason = "as documented, and as in kube")]
         self.meta().name.clone().expect("an object that a server sent has a name")
     }
 

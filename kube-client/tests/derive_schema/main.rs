@@ -1,5 +1,5 @@
 //! Schemas of derived kinds: what crosses over from the Rust type, and what is reported when it cannot.
-
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![cfg(feature = "schema")]
 
 mod evaluate;

@@ -86,6 +86,7 @@ struct Catalog {
 static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::read);
 
 impl Catalog {
+    #[expect(clippy::expect_used, reason = "the data is compiled in, and every test reads it")]
     fn read() -> Self {
         let mut resources = Vec::new();
         let mut groups: Vec<Group> = Vec::new();

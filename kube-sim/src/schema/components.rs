@@ -37,6 +37,7 @@ pub(crate) fn source(component: &str) -> Option<Value> {
     COMPONENTS.get(component).map(|component| parse(component.source))
 }
 
+#[expect(clippy::expect_used, reason = "the data is compiled in, and a test reads all of it")]
 fn parse(source: &str) -> Value {
     serde_json::from_str(source).expect("the recorded schemas are the JSON that `xtask record` writes")
 }

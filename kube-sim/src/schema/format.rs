@@ -92,6 +92,7 @@ pub(super) fn accepts(format: &str, text: &str) -> bool {
     }
 }
 
+#[expect(clippy::expect_used, reason = "the patterns are constants, and a test compiles them")]
 fn regex(source: &str) -> Regex {
     Regex::new(source).expect("the patterns of formats compile, as a test shows")
 }

@@ -119,6 +119,7 @@ impl Server {
 
     /// A kubeconfig for this listener as YAML; over HTTPS with the client certificate in it.
     #[expect(clippy::missing_panics_doc, reason = "a tree of strings always has a YAML form")]
+    #[expect(clippy::expect_used, reason = "every tree of strings has a YAML form")]
     pub fn kubeconfig(&self) -> String {
         let mut cluster = json!({"server": self.url()});
         let mut user = json!({});

@@ -56,6 +56,9 @@ impl Authority {
     }
 
     /// For a server on this machine that also answers to the names of the Kubernetes service.
+    ///
+    /// # Errors
+    /// When no key or certificate can be made.
     pub fn server(&self, service_ip: Ipv4Addr) -> anyhow::Result<Identity> {
         let mut params = params("kube-apiserver", None);
         for name in ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"] {
@@ -70,6 +73,9 @@ impl Authority {
 
     /// For a user of this name, in this group. Kubernetes would read several organizations as several groups, of which
     /// rcgen can only write one: a user of more groups wants a token.
+    ///
+    /// # Errors
+    /// When no key or certificate can be made.
     pub fn client(&self, user: &str, group: Option<&str>) -> anyhow::Result<Identity> {
         let mut params = params(user, group);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];

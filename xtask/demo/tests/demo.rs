@@ -1,5 +1,6 @@
 //! `cargo xtask demo` to its end, where there is no terminal.
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 #[path = "../../process/tests/common/mod.rs"]
 mod common;

@@ -53,6 +53,10 @@ impl Template {
                 Piece::Text(text) => text,
                 Piece::Gap(name) => match values.iter().find(|(known, _)| known == name) {
                     Some((_, value)) => *value,
+                    #[expect(
+                        clippy::panic,
+                        reason = "as documented: the files and what fills them belong together"
+                    )]
                     None => panic!("nothing fills @{name}@"),
                 },
             };

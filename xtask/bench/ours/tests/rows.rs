@@ -1,5 +1,6 @@
 //! Every row does its work on a small world and keeps what it was sent, so that the bench works whenever it is needed.
 //! Nothing here looks at a time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
