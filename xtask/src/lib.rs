@@ -3,8 +3,16 @@
 //! It depends on no crate of the workspace, so that the rules can be checked within seconds, and also while a crate does not
 //! compile.
 
+use std::path::Path;
+
 #[path = "../process/src/cargo.rs"]
 pub mod cargo;
 pub mod package;
 pub mod test;
 pub mod tidy;
+
+/// The root of this workspace.
+pub fn root() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
+}

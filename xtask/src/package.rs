@@ -4,7 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 
 use crate::cargo::cargo;
-use crate::tidy;
 
 /// The subcommands, and the package that each runs.
 const PACKAGES: [(&str, &str); 6] = [
@@ -26,6 +25,6 @@ pub fn of(subcommand: &OsStr) -> Option<&'static str> {
 /// Returns only where cargo cannot be run.
 pub fn run(package: &str, arguments: impl IntoIterator<Item = OsString>) -> std::io::Error {
     let mut command = cargo();
-    command.args(["run", "--quiet", "--manifest-path"]).arg(tidy::root().join("Cargo.toml"));
+    command.args(["run", "--quiet", "--manifest-path"]).arg(crate::root().join("Cargo.toml"));
     command.args(["--package", package, "--"]).args(arguments).exec()
 }

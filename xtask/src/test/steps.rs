@@ -8,12 +8,15 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 use crate::cargo::cargo;
-use crate::tidy::{self, Repository, Weight};
+use crate::tidy;
 
 /// Features of kube-client besides its default ones: none, and each alone.
 const FEATURES: [&str; 3] = ["", "client", "schema"];
 /// What must not be there without the `client` feature.
 const NO_CLIENT_NO: [&str; 5] = ["tokio", "hyper", "hyper-util", "rustls", "tower"];
+/// Packages that depend on no other of the workspace, not even in tests: a mistake in kube-client must not hide itself behind
+/// the same mistake in kube-sim, and `xtask` has to build where another package does not.
+const ALONE: [&str; 4] = ["kube-sim", "kube-derive", "xtask", "bench-load"];
 
 /// One part of `cargo xtask test`, in the order of running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -27,7 +30,7 @@ pub enum Step {
     Clippy,
     /// The documentation builds without a warning
     Doc,
-    /// kube-client builds with fewer features, and without `client` needs no tokio and no hyper
+    /// kube-client builds with fewer features, and packages need no others than they may
     Features,
     /// Unit tests, integration tests and the tests of the examples
     Test,
@@ -69,7 +72,7 @@ impl Step {
                 return Ok(Err(invocation.to_string()));
             }
         }
-        if self == Self::Features { without_client() } else { Ok(Ok(())) }
+        if self == Self::Features { dependencies() } else { Ok(Ok(())) }
     }
 
     /// What cargo is called with.
@@ -137,7 +140,7 @@ impl Invocation {
             .args(&self.arguments)
             .envs(self.env.clone())
             .env_remove("KUBECONFIG")
-            .current_dir(tidy::root());
+            .current_dir(crate::root());
         command
     }
 
@@ -166,38 +169,42 @@ impl fmt::Display for Invocation {
 }
 
 fn tidy() -> anyhow::Result<Result<(), Failure>> {
-    let findings = tidy::check(&Repository::load(tidy::root())?);
+    let findings = tidy::check()?;
     for finding in &findings {
         eprintln!("{finding}");
     }
-    let refused = findings.iter().any(|finding| finding.weight == Weight::Error);
-    Ok(if refused { Err("cargo xtask tidy".to_owned()) } else { Ok(()) })
+    Ok(if findings.is_empty() { Ok(()) } else { Err("cargo xtask tidy".to_owned()) })
 }
 
-/// What kube-client depends on without its `client` feature.
-fn without_client() -> anyhow::Result<Result<(), Failure>> {
-    let arguments = ["tree", "--package", "kube-client", "--no-default-features"];
-    let tree = Invocation::new(&arguments).and(&["--edges", "normal,build", "--prefix", "none"]);
+/// Looks for packages that others must not depend on.
+fn dependencies() -> anyhow::Result<Result<(), Failure>> {
+    let without_client = ["--package", "kube-client", "--no-default-features", "--edges", "normal,build"];
+    let mut outcome = refuse(&without_client, |line| NO_CLIENT_NO.contains(&name_in(line)))?;
+    for package in ALONE {
+        // Cargo shows the folder of a package that is not from a registry.
+        let ours = |line: &str| line.contains("(/") && name_in(line) != package;
+        outcome = outcome.and(refuse(&["--package", package], ours)?);
+    }
+    Ok(outcome)
+}
+
+/// Fails where a package depends on another that is refused.
+fn refuse(arguments: &[&str], refused: impl Fn(&str) -> bool) -> anyhow::Result<Result<(), Failure>> {
+    let tree = Invocation::new(&["tree", "--prefix", "none"]).and(arguments);
     let output = tree.command().stderr(Stdio::inherit()).output();
     let output = output.with_context(|| format!("cannot run `{tree}`"))?;
-    let found = found_in(&String::from_utf8_lossy(&output.stdout));
-    if !output.status.success() {
-        return Ok(Err(tree.to_string()));
-    }
-    if found.is_empty() {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let found: Vec<_> = text.lines().filter(|line| refused(line)).map(name_in).collect();
+    if output.status.success() && found.is_empty() {
         return Ok(Ok(()));
     }
-    eprintln!(
-        "without its `client` feature kube-client depends on {}: make the dependency optional, and add it to `client`",
-        found.join(", ")
-    );
+    eprintln!("`{}` must not depend on: {}", arguments[1], found.join(", "));
     Ok(Err(tree.to_string()))
 }
 
-/// What of a list of packages must not be there.
-fn found_in(tree: &str) -> Vec<&'static str> {
-    let names: Vec<_> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    NO_CLIENT_NO.into_iter().filter(|name| names.contains(name)).collect()
+/// The package in a line of `cargo tree`.
+fn name_in(line: &str) -> &str {
+    line.split_whitespace().next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -205,17 +212,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tree_with_a_runtime_is_refused() {
-        assert_eq!(
-            found_in("kube-client v0.1.0 (x)\nserde v1.0.0\ntokio v1.2.3 (*)\nhyper v1.0.0"),
-            ["tokio", "hyper"]
-        );
-        assert_eq!(found_in("kube-client v0.1.0 (x)\nserde v1.0.0\ntokio-x v1.2.3"), [""; 0]);
+    fn packages_depend_on_no_others_than_they_may() {
+        assert_eq!(dependencies().unwrap(), Ok(()));
     }
 
     #[test]
-    fn without_its_client_feature_the_real_crate_needs_no_runtime() {
-        assert_eq!(without_client().unwrap(), Ok(()));
+    fn a_dependency_that_is_refused_is_found() {
+        let client = |name| refuse(&["--package", "kube-client"], move |line| name_in(line) == name).unwrap();
+        assert_eq!(client("tokio"), Err("cargo tree --prefix none --package kube-client".to_owned()));
+        assert_eq!(client("toki"), Ok(()));
+        // In tests it depends on kube-sim.
+        assert!(client("kube-sim").is_err());
     }
 
     #[test]

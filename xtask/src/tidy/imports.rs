@@ -1,256 +1,130 @@
 //! Applies the table of [`layers`](super::layers) to the sources of the crates.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::layers::{Ban, CRATES, Crate, Layer, Place};
-use super::tokens::{Named, Token, paths, tokens, without_tests};
-use super::{Finding, Repository};
+use super::layers::{CRATES, allows, entries, is_in};
+use super::syntax::names;
+use super::{Files, finding};
 
-const RULE: &str = "layers";
+const TABLE: &str = "xtask/src/tidy/layers.rs";
 
 type Path = Vec<String>;
 
-/// A source file that is no test.
-struct File<'a> {
-    path: &'a str,
-    module: Path,
-    tokens: Vec<Token>,
+pub(super) fn check(files: &Files) -> Vec<String> {
+    CRATES.iter().flat_map(|(folder, table)| check_crate(folder, table, files)).collect()
 }
 
-pub(super) fn check(repository: &Repository) -> Vec<Finding> {
-    CRATES.iter().flat_map(|table| check_crate(table, repository)).collect()
-}
-
-fn check_crate(table: &Crate, repository: &Repository) -> Vec<Finding> {
-    let files = files_of(table.folder, repository);
-    let exports = files.iter().find(|file| file.module.is_empty()).map(exports).unwrap_or_default();
-    let mut findings = Vec::new();
-    for file in files.iter().filter(|file| !file.module.is_empty()) {
-        let Some(layer) = layer_of(table, &file.module) else {
-            let text = format!(
-                "module `{}` is in no layer: add it to xtask/src/tidy/layers.rs",
-                file.module.join("::")
-            );
-            findings.push(Finding::new(file.path, 1, RULE, text));
+fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> {
+    let (mut exports, mut modules, mut findings) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for (path, text) in files {
+        let inside =
+            path.strip_prefix(folder).and_then(|rest| rest.strip_prefix("/src/")?.strip_suffix(".rs"));
+        let Some(stem) = inside else { continue };
+        let parts = stem.split('/').filter(|part| !matches!(*part, "lib" | "mod"));
+        let module: Path = parts.map(str::to_owned).collect();
+        match names(text, &module) {
+            // Where the names are from that the crate's root re-exports.
+            Ok(names) if module.is_empty() => exports.extend(names.into_iter().map(|(mut path, _)| {
+                path.retain(|part| part != "crate");
+                (path[path.len() - 1].clone(), path)
+            })),
+            // A module of this name is compiled for tests only.
+            Ok(_) if module.iter().any(|part| part == "tests") => {}
+            Ok(names) => modules.push((path, module.join("::"), names)),
+            Err(error) => findings.push(finding(path, error.span().start().line, "syntax", error)),
+        }
+    }
+    for (path, module, names) in &modules {
+        let mut add = |line, text: String| findings.push(finding(path, line, "layers", text));
+        let Some(layer) = layer_of(table, module) else {
+            add(1, format!("module `{module}` is in no layer: add it to {TABLE}"));
             continue;
         };
-        for named in paths(&file.tokens) {
-            let text = match resolve(&file.module, &named, &exports) {
-                Some(target) => import_refused(table, layer, &target),
-                None => table.bans.iter().find(|ban| applies(ban, &file.module, &named.path)).map(|ban| {
-                    format!("`{}` is not for `{}`: {}", named.path.join("::"), layer.module, ban.because)
-                }),
+        for (path, line) in names {
+            let refused = match path[0].as_str() {
+                "crate" => import_refused(table, layer, &origin(&path[1..], &exports)),
+                _ => banned(table, module, &path.join("::")),
             };
-            findings.extend(text.map(|text| Finding::new(file.path, named.line, RULE, text)));
+            if let Some(text) = refused {
+                add(*line, text);
+            }
         }
     }
     findings
 }
 
-/// The files of a crate below `src`, without those that only tests see.
-fn files_of<'a>(folder: &str, repository: &'a Repository) -> Vec<File<'a>> {
-    let source = format!("{folder}/src/");
-    let mut tests: BTreeSet<Path> = BTreeSet::new();
-    let mut files = Vec::new();
-    for (path, text) in repository.ending(".rs") {
-        let Some(inner) = path.strip_prefix(&source) else { continue };
-        let module = module_of(inner);
-        // What does not lex is told by the rules of single files, and does not compile.
-        let Ok(all) = tokens(text) else { continue };
-        let (tokens, test_modules) = without_tests(&all);
-        tests.extend(test_modules.into_iter().map(|name| [module.clone(), vec![name]].concat()));
-        files.push(File { path, module, tokens });
-    }
-    files.retain(|file| !tests.iter().any(|test| file.module.starts_with(test)));
-    files
+/// The module path of what is named from the crate's root on.
+fn origin(path: &[String], exports: &BTreeMap<String, Path>) -> String {
+    // A module and a function of it may share the name.
+    let exported = path.first().and_then(|first| exports.get(first)).filter(|origin| origin[0] != path[0]);
+    exported.map_or_else(|| path.to_vec(), |origin| [origin, &path[1..]].concat()).join("::")
 }
 
-fn module_of(path: &str) -> Path {
-    let stem = path.trim_end_matches(".rs");
-    let stem = stem.strip_suffix("/mod").unwrap_or(stem);
-    if matches!(stem, "lib" | "main" | "mod") {
-        Vec::new()
-    } else {
-        stem.split('/').map(str::to_owned).collect()
-    }
+/// The longest entry of the table that holds the module path.
+fn layer_of(table: &'static str, path: &str) -> Option<&'static str> {
+    let layers = entries(table, "").into_iter().map(|(layer, _)| layer);
+    layers.filter(|layer| is_in(path, layer)).max_by_key(|layer| layer.len())
 }
 
-/// Where the names are from that the crate's root re-exports.
-fn exports(root: &File) -> BTreeMap<String, Path> {
-    let uses = paths(&root.tokens).into_iter().filter(|named| named.exported && named.inside.is_empty());
-    uses.filter_map(|named| {
-        let own = matches!(named.path.first().map(String::as_str), Some("crate" | "self"));
-        let path = named.path[usize::from(own)..].to_vec();
-        Some((path.last()?.clone(), path.clone()))
-    })
-    .filter(|(_, path)| path.len() > 1)
-    .collect()
-}
-
-/// The module path, from the crate's root, that a file names; `None` for one of another crate or below the file itself.
-fn resolve(module: &[String], named: &Named, exports: &BTreeMap<String, Path>) -> Option<Path> {
-    let mut base: Path = module.iter().chain(&named.inside).cloned().collect();
-    let mut rest = named.path.as_slice();
-    match rest.first()?.as_str() {
-        "crate" => {
-            base.clear();
-            rest = &rest[1..];
-        }
-        "super" => {
-            while rest.first().is_some_and(|part| part == "super") {
-                base.pop();
-                rest = &rest[1..];
-            }
-        }
-        _ => return None,
-    }
-    let path = [base.as_slice(), rest].concat();
-    let exported = if path.len() == rest.len() { exports.get(path.first()?) } else { None };
-    match exported {
-        // A module and a function of it may share the name.
-        Some(origin) if origin.first() != path.first() => Some([origin.as_slice(), &path[1..]].concat()),
-        _ => Some(path),
-    }
-}
-
-fn layer_of<'a>(table: &'a Crate, module: &[String]) -> Option<&'a Layer> {
-    let holds = |layer: &&Layer| is_prefix(layer.module, module);
-    table.layers.iter().filter(holds).max_by_key(|layer| layer.module.split("::").count())
-}
-
-fn is_prefix(prefix: &str, path: &[String]) -> bool {
-    let mut parts = path.iter();
-    prefix.split("::").all(|part| parts.next().is_some_and(|other| other == part))
-}
-
-fn import_refused(table: &Crate, layer: &Layer, target: &[String]) -> Option<String> {
+fn import_refused(table: &'static str, layer: &str, target: &str) -> Option<String> {
     let Some(other) = layer_of(table, target) else {
-        return Some(format!(
-            "`crate::{}` belongs to no layer: name the module that it is from, or add that to xtask/src/tidy/layers.rs",
-            target.join("::")
-        ));
+        return Some(format!("`{target}` is in no layer: name its own module, or add that to {TABLE}"));
     };
-    let own = other.module == layer.module || is_below(other.module, layer.module);
-    if own || layer.imports.contains(&other.module) {
-        return None;
-    }
-    Some(format!(
-        "`{}` must not import `{}` (here `{}`): move what is shared to a layer that both may import, or turn the \
-         dependency round",
-        layer.module,
-        other.module,
-        target.join("::")
-    ))
+    let listed = entries(table, "").iter().any(|(name, imports)| *name == layer && allows(imports, other));
+    let advice = "move what is shared to a layer that both may import, or turn the dependency round";
+    (!listed && !is_in(other, layer))
+        .then(|| format!("`{layer}` must not import `{other}` (here `{target}`): {advice}"))
 }
 
-fn is_below(module: &str, above: &str) -> bool {
-    module.strip_prefix(above).is_some_and(|rest| rest.starts_with("::"))
-}
-
-fn applies(ban: &Ban, module: &[String], path: &[String]) -> bool {
-    let parts: Vec<_> = ban.path.split("::").collect();
-    let inside = |modules: &[&str]| modules.iter().any(|prefix| is_prefix(prefix, module));
-    let here = match ban.place {
-        Place::In(modules) => inside(modules),
-        Place::Outside(modules) => !inside(modules),
-    };
-    let same = |path: &[String]| path.len() == parts.len() && path.iter().zip(&parts).all(|(a, b)| a == b);
-    here && path.len() >= parts.len()
-        && (same(&path[..parts.len()]) || (parts.len() > 1 && same(&path[path.len() - parts.len()..])))
+/// Whether a module must not name this path of another crate. Of a path with several parts the end is enough: it may begin
+/// with an import.
+fn banned(table: &'static str, module: &str, path: &str) -> Option<String> {
+    let is_named = |ban: &&str| is_in(path, ban) || ban.contains("::") && path.ends_with(*ban);
+    let bans = entries(table, "!").into_iter().filter(|(place, _)| is_in(module, place));
+    let (place, _) = bans.into_iter().find(|(_, paths)| paths.iter().any(is_named))?;
+    Some(format!("`{path}` is not for `{place}`: do it in a layer above"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[track_caller]
-    fn check_file(path: &str, text: &str, expected: &[&str]) {
-        let root =
-            "pub mod core; pub use crate::core::ResourceExt; pub use client::Client; pub use error::Error;";
-        let files = [("kube-client/src/lib.rs", root), (path, text)];
-        let findings = super::check(&Repository::of(&files));
-        assert_eq!(findings.len(), expected.len(), "{path}: {text}: {findings:?}");
-        for (finding, expected) in findings.iter().zip(expected) {
-            assert!(finding.to_string().contains(expected), "{finding}");
-        }
+    fn check(path: &str, text: &str, expected: &str) {
+        let root = "pub use crate::core::ResourceExt; pub use client::Client; pub use error::Error;";
+        let tests = ("kube-client/src/core/tests/more.rs", "use crate::client::X;");
+        let files = [("kube-client/src/lib.rs", root), tests, (path, text)];
+        let expected = if expected.is_empty() { "" } else { &format!("1: layers: {expected}") };
+        super::super::tests::check(super::check, &files, path, expected);
     }
 
     #[test]
-    fn imports_upwards_are_refused() {
-        check_file(
-            "kube-client/src/core/a.rs",
-            "use crate::client::X;",
-            &["a.rs:1: layers: `core` must not import"],
-        );
-        check_file("kube-client/src/core/a.rs", "\nfn f(x: crate::api::X) {}", &["a.rs:2: layers: `core`"]);
-        check_file("kube-client/src/core/a.rs", "use crate::{core::X, Client};", &["here `client::Client`"]);
-        check_file("kube-client/src/core/a.rs", "use super::super::wire::X;", &["import `wire`"]);
-        check_file("kube-client/src/api/mod.rs", "use super::discovery::X;", &["import `discovery`"]);
-        check_file("kube-client/src/client/tls/mod.rs", "use super::auth::X;", &["import `client::auth`"]);
-        check_file("kube-client/src/client/tls/a.rs", "use crate::client::X;", &["import `client`"]);
-        check_file(
-            "kube-client/src/core/a.rs",
-            "mod m { use super::super::super::wire::X; }",
-            &["import `wire`"],
-        );
-        check_file("kube-runtime/src/watcher/a.rs", "use crate::queue::X;", &["import `queue`"]);
-        check_file("kube-derive/src/input/a.rs", "use crate::expand::X;", &["import `expand`"]);
+    fn imports_of_layers_that_are_not_listed_are_refused() {
+        let core = "kube-client/src/core/a.rs";
+        check(core, "use crate::{core::X, Client};", "`core` must not import `client` (here `client::C");
+        check("kube-client/src/api/mod.rs", "use super::discovery::X;", "`api` must not import `discovery`");
+        let tls = "kube-client/src/client/tls/mod.rs";
+        check(tls, "use super::auth::X;", "`client::tls` must not import `client::auth`");
+        check(tls, "use crate::client::X;", "`client::tls` must not import `client`");
+        check("kube-client/src/new.rs", "", "module `new` is in no layer");
+        check(core, "use crate::new::X;", "`new::X` is in no layer");
     }
 
     #[test]
-    fn imports_downwards_are_fine() {
-        check_file(
-            "kube-client/src/core/a.rs",
-            "use crate::{Error, ResourceExt}; use super::b; use x::api;",
-            &[],
-        );
-        check_file(
-            "kube-client/src/client/mod.rs",
-            "use tls::X; use crate::client::auth::Y; use self::a::B;",
-            &[],
-        );
-        check_file(
-            "kube-client/src/client/tls/a.rs",
-            "use super::X; use super::super::super::config::Y;",
-            &[],
-        );
-        check_file("kube-client/src/api/mod.rs", "use crate::{Client, wire::X, core::Y};", &[]);
-    }
-
-    #[test]
-    fn tests_may_import_all() {
-        check_file("kube-client/src/core/a.rs", "#[cfg(test)] mod tests { use crate::client::X; }", &[]);
-        let files = [
-            ("kube-client/src/core/mod.rs", "#[cfg(test)] mod tests;"),
-            ("kube-client/src/core/tests.rs", "use crate::client::X;"),
-            ("kube-client/src/core/tests/more.rs", "use crate::client::X;"),
-        ];
-        assert_eq!(super::check(&Repository::of(&files)), []);
+    fn other_imports_are_fine() {
+        check("kube-client/src/error.rs", "use crate::{core::X, ResourceExt}; use super::core::b;", "");
+        check("kube-client/src/client/mod.rs", "use tls::X; use crate::client::auth::Y; use self::a::B;", "");
+        check("kube-client/src/client/tls/a.rs", "use super::X; use super::super::super::config::Y;", "");
+        check("kube-client/src/api/mod.rs", "use crate::{Client, Error, wire::X, core::Y};", "");
+        check("kube-client/src/core/a.rs", "#[cfg(test)] mod tests { use crate::client::X; }", "");
     }
 
     #[test]
     fn other_crates_are_refused_where_they_have_no_place() {
-        check_file("kube-client/src/core/a.rs", "use tokio::time::Sleep;", &["performs no IO"]);
-        check_file("kube-client/src/core/a.rs", "use std::{fmt, fs};", &["`std::fs` is not for `core`"]);
-        check_file("kube-client/src/core/a.rs", "fn f() { jiff::Timestamp::now(); }", &["reads no clock"]);
-        check_file(
-            "kube-client/src/core/a.rs",
-            "use jiff::Timestamp; fn f() { Timestamp::now(); }",
-            &["no clock"],
-        );
-        check_file("kube-client/src/config/a.rs", "use hyper::X; use std::env;", &["no HTTP"]);
-        check_file("kube-client/src/api/a.rs", "fn f() { std::env::var(X); }", &["one reader"]);
-        check_file(
-            "kube-runtime/src/watcher/a.rs",
-            "use std::time::{Duration, Instant};",
-            &["tokio's clock"],
-        );
-        check_file("kube-runtime/src/watcher/step/a.rs", "use tokio::X;", &["synchronous"]);
-    }
-
-    #[test]
-    fn a_module_without_a_layer_is_told() {
-        check_file("kube-client/src/new.rs", "", &["new.rs:1: layers: module `new` is in no layer"]);
-        check_file("kube-client/src/core/a.rs", "use crate::new::X;", &["belongs to no layer"]);
+        let core = "kube-client/src/core/a.rs";
+        check(core, "use tokio::time::Sleep;", "`tokio::time::Sleep` is not for `core`");
+        check(core, "use std::{fmt, fs};", "`std::fs` is not for `core`");
+        check(core, "use jiff::Timestamp; fn f() { Timestamp::now() }", "`Timestamp::now` is not for `core`");
+        check("kube-client/src/config/a.rs", "use hyper::X;", "`hyper::X` is not for `config`");
+        check("kube-runtime/src/watcher/step/a.rs", "use tokio::X;", "`tokio::X` is not for `watcher::step`");
+        check("kube-runtime/src/watcher/driver.rs", "use tokio::X;", "");
     }
 }

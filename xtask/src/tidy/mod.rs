@@ -1,24 +1,22 @@
-//! `cargo xtask tidy`: the rules of this repository that no compiler knows, as code.
+//! `cargo xtask tidy`: the rules of this repository that neither rustc, clippy nor cargo-deny can check, as code.
 //!
-//! [`Repository`] holds the files, a module for each subject judges them, and every rule has a fixture beside it that
-//! it rejects. Nothing here changes a file.
+//! A module for each subject judges the files, and every rule has a fixture beside it that it rejects. Nothing here changes
+//! a file.
 
-mod documents;
-mod finding;
 mod imports;
 mod layers;
 mod manifests;
-mod private;
-mod repository;
-mod source;
-mod tokens;
+mod syntax;
+mod texts;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
 
-pub use finding::{Finding, Weight};
-pub use repository::Repository;
+use anyhow::Context;
+
+use crate::root;
 
 /// Checks the rules of this repository that no compiler knows: layers, documentation, manifests, links.
 ///
@@ -26,40 +24,64 @@ pub use repository::Repository;
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-/// One subject of rules.
-type Rule = fn(&Repository) -> Vec<Finding>;
+/// The text of each file, by its path relative to the root of the repository.
+type Files = BTreeMap<String, String>;
 
-const RULES: [Rule; 5] = [source::check, imports::check, manifests::check, documents::check, private::check];
+/// The rules of one subject, and what breaks them.
+type Rule = fn(&Files) -> Vec<String>;
+
+/// What breaks a rule and what to do about it, in the form that editors can jump to.
+fn finding(file: &str, line: usize, rule: &str, text: impl fmt::Display) -> String {
+    format!("{file}:{line}: {rule}: {text}")
+}
 
 /// Runs the subcommand.
 ///
 /// # Errors
 /// When the files of the repository cannot be read.
 pub fn run(_: &Args) -> anyhow::Result<ExitCode> {
-    let start = Instant::now();
-    let repository = Repository::load(root())?;
-    let findings = check(&repository);
-    for finding in &findings {
-        eprintln!("{finding}");
+    let findings = check()?;
+    if findings.is_empty() {
+        println!("tidy: all rules hold");
+        return Ok(ExitCode::SUCCESS);
     }
-    let errors = findings.iter().filter(|finding| finding.weight == Weight::Error).count();
-    if errors > 0 {
-        eprintln!("tidy: {errors} {} to be mended", if errors == 1 { "finding" } else { "findings" });
-        return Ok(ExitCode::FAILURE);
-    }
-    println!("tidy: {} files in {:.1} s", repository.files().count(), start.elapsed().as_secs_f32());
-    Ok(ExitCode::SUCCESS)
+    eprintln!("{}\ntidy: {} to fix", findings.join("\n"), findings.len());
+    Ok(ExitCode::FAILURE)
 }
 
-/// What is wrong with a repository, in the order of its files.
-pub fn check(repository: &Repository) -> Vec<Finding> {
-    let mut findings: Vec<_> = RULES.iter().flat_map(|rule| rule(repository)).collect();
-    findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-    findings
+/// What is wrong with the repository.
+pub(crate) fn check() -> anyhow::Result<Vec<String>> {
+    let mut files = Files::new();
+    read(&mut files, root(), "").with_context(|| format!("cannot read {}", root().display()))?;
+    let rules: [Rule; 3] = [imports::check, manifests::check, texts::check];
+    Ok(rules.iter().flat_map(|rule| rule(&files)).collect())
 }
 
-/// The root of this workspace.
-pub fn root() -> &'static Path {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own)
+/// Reads all files below a folder but git's own and build results.
+fn read(files: &mut Files, folder: &Path, prefix: &str) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?.path();
+        let path = format!("{prefix}{}", entry.file_name().unwrap_or_default().display());
+        // Cargo marks the folders that it builds into, whatever their names are.
+        if entry.is_dir() && !entry.is_symlink() && path != ".git" && !entry.join("CACHEDIR.TAG").exists() {
+            read(files, &entry, &format!("{path}/"))?;
+        } else if entry.is_file() {
+            files.insert(path, String::from_utf8_lossy(&std::fs::read(entry)?).into_owned());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks that a rule finds one thing in these files, in `path`, that begins as `expected`; nothing where it is empty.
+    #[track_caller]
+    pub(super) fn check(rule: Rule, files: &[(&str, &str)], path: &str, expected: &str) {
+        let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+        let (findings, start) = (rule(&files), format!("{path}:{expected}"));
+        let fit = findings.iter().all(|finding| finding.starts_with(&start));
+        assert!(fit && findings.len() == usize::from(!expected.is_empty()), "{findings:#?} in {files:#?}");
+    }
 }

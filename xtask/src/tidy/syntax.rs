@@ -1,150 +1,90 @@
-//! Which paths a Rust file names outside of its tests, also inside of macro calls. Knows no rule.
+//! Which paths a Rust file names outside of its tests. Knows no rule.
+//!
+//! Tokens rather than syntax trees, so that the arguments of macros are seen as well.
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
-use syn::visit::{self, Visit};
-use syn::{Attribute, File, ImplItemFn, Item, ItemMod, ItemUse, Macro, UseTree, Visibility};
+use proc_macro2::{Delimiter, LexError, TokenStream, TokenTree};
 
-/// A path of two or more parts, and the module inside the file in which it stands.
-#[derive(Debug)]
-pub(super) struct Named {
-    pub(super) path: Vec<String>,
-    pub(super) inside: Vec<String>,
-    pub(super) line: usize,
-    /// Whether it is a `pub use`.
-    pub(super) exported: bool,
+/// A path of two or more parts, from `crate` or from another crate on, and its line.
+pub(super) type Named = (Vec<String>, usize);
+
+/// What the file of this module names.
+pub(super) fn names(text: &str, module: &[String]) -> Result<Vec<Named>, LexError> {
+    let mut found = Vec::new();
+    scan(text.parse()?, module, &[], &mut found);
+    Ok(found)
 }
 
-/// What a file names.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    pub(super) paths: Vec<Named>,
-    /// Modules in files of their own that only tests see.
-    pub(super) test_modules: Vec<String>,
-    inside: Vec<String>,
-}
-
-impl Names {
-    pub(super) fn of(file: &File) -> Self {
-        let mut names = Self::default();
-        names.visit_file(file);
-        names
-    }
-
-    fn add(&mut self, path: Vec<String>, line: usize, exported: bool) {
-        if path.len() > 1 {
-            self.paths.push(Named { path, inside: self.inside.clone(), line, exported });
-        }
-    }
-
-    fn spread(&mut self, tree: &UseTree, mut path: Vec<String>, exported: bool) {
-        let last = match tree {
-            UseTree::Path(part) => {
-                path.push(part.ident.to_string());
-                return self.spread(&part.tree, path, exported);
+/// Looks through tokens that are in this module and, where they are a group of a `use`, continue this path.
+fn scan(tokens: TokenStream, module: &[String], prefix: &[String], found: &mut Vec<Named>) {
+    let tokens: Vec<_> = tokens.into_iter().collect();
+    let (mut path, mut colons, mut line, mut at) = (prefix.to_vec(), 2, 0, 0);
+    while let Some(token) = tokens.get(at) {
+        let continued = colons == 2 && !path.is_empty();
+        match token {
+            TokenTree::Punct(sign) if sign.as_char() == ':' => colons += 1,
+            TokenTree::Ident(name) if continued => {
+                (colons, line) = (0, token.span().start().line);
+                path.push(name.to_string());
             }
-            UseTree::Group(group) => {
-                return group.items.iter().for_each(|tree| self.spread(tree, path.clone(), exported));
+            TokenTree::Group(group) if continued => {
+                scan(group.stream(), module, &std::mem::take(&mut path), found);
             }
-            UseTree::Name(name) => name.ident.to_string(),
-            UseTree::Rename(rename) => rename.ident.to_string(),
-            UseTree::Glob(_) => "*".to_owned(),
-        };
-        path.push(last);
-        let line = syn::spanned::Spanned::span(tree).start().line;
-        self.add(path, line, exported);
-    }
-
-    /// The paths among the tokens of a macro call, whose syntax is its own.
-    fn tokens(&mut self, tokens: TokenStream) {
-        let (mut path, mut line, mut colons) = (Vec::new(), 0, 0);
-        for token in tokens {
-            match &token {
-                TokenTree::Punct(sign) if sign.as_char() == ':' => {
-                    colons += 1;
-                    continue;
-                }
-                TokenTree::Ident(name) if colons == 2 && !path.is_empty() => path.push(name.to_string()),
-                _ => {
-                    self.add(std::mem::take(&mut path), line, false);
-                    match &token {
-                        TokenTree::Ident(name) => path.push(name.to_string()),
-                        TokenTree::Group(group) => self.tokens(group.stream()),
-                        _ => {}
+            TokenTree::Punct(sign) if sign.as_char() == '#' => {
+                at += test_item(&tokens[at..]).saturating_sub(1);
+            }
+            _ => {
+                found.extend(absolute(std::mem::take(&mut path), module).map(|path| (path, line)));
+                (colons, line) = (0, token.span().start().line);
+                match token {
+                    TokenTree::Ident(name) => path.push(name.to_string()),
+                    TokenTree::Punct(sign) if sign.as_char() == ',' => {
+                        (path, colons) = (prefix.to_vec(), 2);
                     }
-                    line = token.span().start().line;
+                    TokenTree::Group(group) => {
+                        let inner = match &tokens[at.saturating_sub(2)..at] {
+                            [TokenTree::Ident(word), name] if word == "mod" => vec![name.to_string()],
+                            _ => Vec::new(),
+                        };
+                        scan(group.stream(), &[module, &inner].concat(), &[], found);
+                    }
+                    _ => {}
                 }
             }
-            colons = 0;
         }
-        self.add(path, line, false);
+        at += 1;
     }
+    found.extend(absolute(path, module).map(|path| (path, line)));
 }
 
-impl<'ast> Visit<'ast> for Names {
-    fn visit_item(&mut self, item: &'ast Item) {
-        if !is_test(attributes(item)) {
-            visit::visit_item(self, item);
-        } else if let Item::Mod(module) = item {
-            self.test_modules.push(module.ident.to_string());
-        }
+/// The path from `crate` or from another crate on; a single name is none.
+fn absolute(mut path: Vec<String>, module: &[String]) -> Option<Vec<String>> {
+    let (up, named) = (path.iter().take_while(|part| *part == "super").count(), path.len() > 1);
+    if up > 0 {
+        path.splice(..up, [&["crate".to_owned()], &module[..module.len().saturating_sub(up)]].concat());
     }
-
-    fn visit_impl_item_fn(&mut self, function: &'ast ImplItemFn) {
-        if !is_test(&function.attrs) {
-            visit::visit_impl_item_fn(self, function);
-        }
-    }
-
-    fn visit_item_mod(&mut self, module: &'ast ItemMod) {
-        self.inside.push(module.ident.to_string());
-        visit::visit_item_mod(self, module);
-        self.inside.pop();
-    }
-
-    fn visit_item_use(&mut self, item: &'ast ItemUse) {
-        self.spread(&item.tree, Vec::new(), matches!(item.vis, Visibility::Public(_)));
-    }
-
-    fn visit_path(&mut self, path: &'ast syn::Path) {
-        let line = path.segments.first().map_or(0, |first| first.ident.span().start().line);
-        self.add(path.segments.iter().map(|part| part.ident.to_string()).collect(), line, false);
-        visit::visit_path(self, path);
-    }
-
-    fn visit_macro(&mut self, call: &'ast Macro) {
-        self.visit_path(&call.path);
-        self.tokens(call.tokens.clone());
-    }
+    named.then_some(path)
 }
 
-fn attributes(item: &Item) -> &[Attribute] {
-    macro_rules! of {
-        ($($kind:ident),+) => {
-            match item { $(Item::$kind(item) => &item.attrs,)+ _ => &[] }
-        };
+/// How many tokens belong to the item whose attributes begin here, if only tests see it: `#[test]`, `#[tokio::test]`,
+/// `#[cfg(all(test, ..))]`.
+fn test_item(tokens: &[TokenTree]) -> usize {
+    let text = tokens.get(1).map(ToString::to_string).unwrap_or_default();
+    let has = |word| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|other| other == word);
+    let cfg = has("cfg") && (has("test") || has("doctest")) && !has("not");
+    let is_test =
+        text.split('(').next().is_some_and(|path| path.trim_end_matches([']', ' ']).ends_with("test"));
+    let items = "pub fn mod use impl struct enum const static type trait async unsafe extern macro_rules";
+    let begin = tokens.iter().position(|token| matches!(token, TokenTree::Ident(_))).unwrap_or_default();
+    // A field or an arm of `match` counts as code that is not a test.
+    if !(cfg || is_test) || !items.split(' ').any(|item| tokens[begin].to_string() == item) {
+        return 0;
     }
-    of!(Const, Enum, Fn, Impl, Macro, Mod, Static, Struct, Trait, Type, Use)
-}
-
-/// Whether these are the attributes of something that only tests see: `#[test]`, `#[tokio::test]`, `#[cfg(all(test, ..))]`.
-pub(super) fn is_test(attributes: &[Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        let path = attribute.path();
-        let mentions = |name| {
-            let list = attribute.meta.require_list();
-            list.is_ok_and(|list| contains(list.tokens.clone(), name))
-        };
-        path.segments.last().is_some_and(|last| last.ident == "test")
-            || path.is_ident("cfg") && (mentions("test") || mentions("doctest")) && !mentions("not")
-    })
-}
-
-fn contains(tokens: TokenStream, name: &str) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(other) => other == name,
-        TokenTree::Group(group) => contains(Group::new(Delimiter::None, group.stream()).stream(), name),
-        _ => false,
-    })
+    let is_end = |token: &TokenTree| match token {
+        TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+        _ => token.to_string() == ";",
+    };
+    let end = tokens.iter().position(is_end).map_or(tokens.len(), |end| end + 1);
+    end + usize::from(tokens.get(end).is_some_and(|token| token.to_string() == ";"))
 }
 
 #[cfg(test)]
@@ -152,31 +92,31 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: &[&str], test_modules: &[&str]) {
-        let names = Names::of(&syn::parse_file(text).unwrap());
-        let found: Vec<_> = names.paths.iter().map(|named| {
-            format!("{}|{}", named.inside.join("::"), named.path.join("::"))
-        }).collect();
-        assert_eq!(found, expected, "{text}");
-        assert_eq!(names.test_modules, test_modules, "{text}");
+    fn check(text: &str, expected: &[&str]) {
+        let found = names(text, &["x".to_owned()]).unwrap();
+        let paths: Vec<_> = found.iter().map(|(path, _)| path.join("::")).collect();
+        assert_eq!(paths, expected, "{text}");
     }
 
     #[test]
     fn finds_paths_wherever_they_stand() {
-        check("use crate::a::{b::C, d::*, self as e};", &["|crate::a::b::C", "|crate::a::d::*", "|crate::a::self"], &[]);
-        check("pub use {a::b, ::c::d};", &["|a::b", "|c::d"], &[]);
-        let function = "fn f(x: &super::X) -> a::B<c::D> { ::e::f::<g::H>(x.y()) }";
-        check(function, &["|super::X", "|a::B", "|c::D", "|e::f", "|g::H"], &[]);
-        check("fn f() { m!(crate::x y, \"crate::y\", [z => a::b::c]); }", &["|crate::x", "|a::b::c"], &[]);
-        let nested = "mod a { mod b { use super::c; } use super::d; } use e::f;";
-        check(nested, &["a::b|super::c", "a|super::d", "|e::f"], &[]);
+        check(
+            "use crate::a::{b::C, d::*, self as e}; use a as b;",
+            &["crate::a::b::C", "crate::a::d", "crate::a::self"],
+        );
+        let function = "fn f(x: &super::X) -> a::B<c::D> { use g::{H, i::J}; ::e::f::<g::H>(x.y()) }";
+        check(function, &["crate::X", "a::B", "c::D", "g::H", "g::i::J", "e::f", "g::H"]);
+        check("fn f() { m!(crate::x y, \"crate::y\", [z => a::b::c]); } // a::b", &["crate::x", "a::b::c"]);
+        check("mod a { mod b { use super::c; } use super::super::d; }", &["crate::x::a::c", "crate::d"]);
     }
 
     #[test]
     fn leaves_out_what_only_tests_see() {
-        check("#[cfg(test)] mod tests { use a::b; } use c::d;", &["|c::d"], &["tests"]);
-        check("#[cfg(all(test, unix))] #[path = \"x\"] pub(crate) mod help; mod a;", &[], &["help"]);
-        check("#[tokio::test(start_paused = true)] async fn f() { a::b() } fn g() { c::d() }", &["|c::d"], &[]);
-        check("impl A { #[cfg(test)] fn f() { a::b() } #[cfg(not(test))] fn g() { c::d() } }", &["|c::d"], &[]);
+        check("#[cfg(test)] mod tests { use a::b; } use c::d;", &["c::d"]);
+        check("#[cfg(all(test, unix))] #[path = \"x\"] pub(crate) mod help; use c::d;", &["c::d"]);
+        check("#[tokio::test(a = true)] async fn f<A, B>() { a::b() } fn g() { c::d() }", &["c::d"]);
+        check("impl A { #[cfg(test)] fn f() { a::b() } #[cfg(not(test))] fn g() { c::d() } }", &["c::d"]);
+        check("#[cfg(test)] const X: A = a::B { c: 1 }; use e::f;", &["e::f"]);
+        check("struct S { #[cfg(test)] b: a::b, c: c::d }", &["a::b", "c::d"]);
     }
 }
