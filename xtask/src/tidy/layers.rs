@@ -82,7 +82,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         handler::options   schema status
         handler::target    registry
         handler::strategy     registry store::*
-        handler::meta      clock registry schema status store::*
+        handler::meta      builtin clock registry schema status store::*
         handler::gc        registry store::* handler::meta handler::strategy
         handler::render    registry store::* table handler::accept handler::convert
         handler::read      registry status store::* handler::options handler::render handler::target
