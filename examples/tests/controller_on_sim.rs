@@ -1,4 +1,5 @@
 //! The tests of a controller on `kube-sim` that `docs/testing.md` shows.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! A new user's first program: the manifest and the code of the README, built and run in an empty directory outside of the
 //! workspace.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

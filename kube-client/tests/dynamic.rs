@@ -1,4 +1,5 @@
 //! Objects whose kind is known only at run time, over the simulated server.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use futures::TryStreamExt;
 use kube_client::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, NotUsed, Object};

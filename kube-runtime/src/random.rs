@@ -1,5 +1,6 @@
 //! The one source of randomness: jitter comes from here, so that a run can be replayed exactly.
 #![expect(clippy::disallowed_methods, reason = "the one place that calls fastrand")]
+#![cfg_attr(test, expect(clippy::disallowed_types, reason = "the one place that names fastrand"))]
 
 use std::time::Duration;
 
@@ -24,13 +25,17 @@ pub fn seed(seed: u64) {
     fastrand::seed(seed);
 }
 
+/// The generator of a model test.
+#[cfg(test)]
+pub(crate) type Rng = fastrand::Rng;
+
 /// Runs a model test on random sequences: 2,000, or as many as `cargo xtask test --models` asks for. A failure names its seed.
 #[cfg(test)]
-pub(crate) fn model(run: impl Fn(&mut fastrand::Rng) -> Result<(), String>) {
+pub(crate) fn model(run: impl Fn(&mut Rng) -> Result<(), String>) {
     let sequences = std::env::var("KUBE_MODEL_SEQUENCES").ok();
     let sequences = sequences.map_or(2_000, |text| text.parse().expect("a number of sequences"));
     for seed in 0..sequences {
-        if let Err(problem) = run(&mut fastrand::Rng::with_seed(seed)) {
+        if let Err(problem) = run(&mut Rng::with_seed(seed)) {
             panic!("seed {seed}: {problem}");
         }
     }

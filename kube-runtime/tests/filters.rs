@@ -1,5 +1,7 @@
 //! A model test of the filters before decoding: after any short sequence of changes and failures, a store behind a filter
 //! holds what the server has under that filter.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+#![expect(clippy::disallowed_types, reason = "each sequence has a seed of its own")]
 
 use futures::{StreamExt, stream};
 use kube_client::client::Body;

@@ -1,4 +1,5 @@
 //! A server whose storage is restored to an earlier state under a running reflector.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 

@@ -58,6 +58,9 @@ impl Authority {
     /// For a server on this machine that also answers to the names of the Kubernetes service.
     ///
     /// # Errors
+    /// When a name is no DNS name, or the certificate cannot be signed.
+    ///
+    /// # Errors
     /// When no key or certificate can be made.
     pub fn server(&self, service_ip: Ipv4Addr) -> anyhow::Result<Identity> {
         let mut params = params("kube-apiserver", None);
@@ -73,6 +76,9 @@ impl Authority {
 
     /// For a user of this name, in this group. Kubernetes would read several organizations as several groups, of which
     /// rcgen can only write one: a user of more groups wants a token.
+    ///
+    /// # Errors
+    /// When the certificate cannot be signed.
     ///
     /// # Errors
     /// When no key or certificate can be made.

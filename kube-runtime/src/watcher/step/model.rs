@@ -81,7 +81,7 @@ impl Model {
         }
     }
 
-    fn next(&mut self, random: &mut fastrand::Rng) -> Happening {
+    fn next(&mut self, random: &mut crate::random::Rng) -> Happening {
         self.clock += 1;
         let now = Some(self.clock.to_string());
         let failing = random.u8(0..3) == 0;
@@ -111,7 +111,7 @@ impl Model {
         }
     }
 
-    fn failing(&self, random: &mut fastrand::Rng) -> Happening {
+    fn failing(&self, random: &mut crate::random::Rng) -> Happening {
         let watching = self.open == Open::Watch;
         let phase = match random.u8(0..4) {
             0 => Phase::Opening,
@@ -277,7 +277,7 @@ fn bookmark(version: &str, end: bool) -> Input {
     Input::Bookmark(Bookmark { types: TypeMeta::default(), metadata })
 }
 
-fn run(random: &mut fastrand::Rng) -> Result<(), String> {
+fn run(random: &mut crate::random::Rng) -> Result<(), String> {
     let mut abilities =
         Abilities { streaming_lists: random.bool(), cached_lists: random.bool(), refused: None };
     let (mut model, mut state, mut log) = (Model::new(), State::Start { past: Past::NONE }, Vec::new());

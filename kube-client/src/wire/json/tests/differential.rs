@@ -256,6 +256,7 @@ fn the_corpus_is_read_as_serde_json_reads_it() {
 
 #[test]
 fn random_texts_are_read_as_serde_json_reads_them() {
+    #[expect(clippy::disallowed_methods, reason = "how long a test runs is no configuration of the client")]
     let runs = std::env::var("DECODER_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2_000);
     let corpus: Vec<&str> = CORPUS.iter().flat_map(|file| file.lines()).collect();
     let mut random = Rng::with_seed(7);
