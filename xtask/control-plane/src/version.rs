@@ -1,5 +1,5 @@
 //! The versions that can be built, each with its pinned Go module. Adding one means adding its `go.mod` and `go.sum`
-//! under `xtask/go/` and a line here.
+//! under `xtask/control-plane/go/` and a line here.
 
 use std::fmt;
 use std::str::FromStr;
