@@ -1,27 +1,21 @@
 //! One API server of a cluster, which can be killed, stopped and started again.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use http::Method;
 use serde_json::Value;
-use tokio::sync::Mutex;
 
+use super::component::Component;
 use super::health::Ward;
 use super::http::Requests;
-use xtask_process::Supervised;
 
 /// An API server, running or not.
 #[derive(Debug)]
 pub struct ApiServer {
-    name: String,
-    program: PathBuf,
-    flags: Vec<String>,
+    component: Component,
     port: u16,
     requests: Requests,
-    ward: Ward,
-    process: Mutex<Option<Supervised>>,
 }
 
 impl ApiServer {
@@ -33,8 +27,8 @@ impl ApiServer {
         requests: Requests,
         ward: Ward,
     ) -> Self {
-        let name = format!("kube-apiserver-{index}");
-        Self { name, program, flags, port, requests, ward, process: Mutex::new(None) }
+        let component = Component::new(&format!("kube-apiserver-{index}"), program, flags, ward);
+        Self { component, port, requests }
     }
 
     /// Its address, `https://127.0.0.1:PORT`; it stays the same when the server is started again.
@@ -52,7 +46,7 @@ impl ApiServer {
     /// # Cancel safety
     /// Cancelling changes nothing.
     pub async fn is_running(&self) -> bool {
-        self.process.lock().await.as_ref().is_some_and(|process| process.ended().is_none())
+        self.component.is_running().await
     }
 
     /// Starts it after [`Self::kill`] or [`Self::stop`], and waits until it is ready.
@@ -69,18 +63,16 @@ impl ApiServer {
 
     /// Starts it without waiting.
     pub(super) async fn spawn(&self) -> anyhow::Result<()> {
-        let mut process = self.process.lock().await;
-        if process.as_ref().is_none_or(|process| process.ended().is_some()) {
-            *process = Some(self.ward.start(&self.name, &self.program, &self.flags)?);
-        }
-        Ok(())
+        self.component.spawn().await
     }
 
     /// Waits until it is ready for requests.
     pub(super) async fn ready(&self) -> anyhow::Result<()> {
-        let step = format!("starting {}", self.name);
-        self.ward
-            .until(&step, &self.name, async || {
+        let name = self.component.name();
+        let step = format!("starting {name}");
+        self.component
+            .ward()
+            .until(&step, name, async || {
                 let (status, text) = self.requests.send(Method::GET, self.port, "/readyz", None).await?;
                 if !status.is_success() {
                     bail!(
@@ -101,11 +93,7 @@ impl ApiServer {
     /// # Cancel safety
     /// It may or may not have been killed.
     pub async fn kill(&self) -> anyhow::Result<()> {
-        let mut process = self.process.lock().await;
-        let running = process.as_ref().with_context(|| format!("{} is not running", self.name))?;
-        running.kill().await.with_context(|| format!("cannot kill {}", self.name))?;
-        *process = None;
-        Ok(())
+        self.component.kill().await
     }
 
     /// Ends it in good order, as an upgrade would; kills it if that takes longer than a minute.
@@ -116,14 +104,7 @@ impl ApiServer {
     /// # Cancel safety
     /// It may or may not have been asked to end.
     pub async fn stop(&self) -> anyhow::Result<()> {
-        let mut process = self.process.lock().await;
-        let running = process.as_ref().with_context(|| format!("{} is not running", self.name))?;
-        running
-            .terminate(Duration::from_secs(60))
-            .await
-            .with_context(|| format!("cannot stop {}", self.name))?;
-        *process = None;
-        Ok(())
+        self.component.stop().await
     }
 
     /// A request as the administrator, for what bringing up a cluster takes.

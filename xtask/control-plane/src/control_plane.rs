@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::api_server::ApiServer;
-use super::etcd::Etcd;
+use super::etcd::{Etcd, Snapshot};
 use super::health::{Death, Ward};
 use super::kubeconfig::{self, Credentials};
+use super::options::Source;
 use super::pki::{Authority, Identity};
 use super::switch::Switch;
 use xtask_process::{Scratch, Supervised};
@@ -29,6 +30,7 @@ pub struct Cluster {
     pub(super) kubeconfig: PathBuf,
     pub(super) version: String,
     pub(super) kubectl: Option<PathBuf>,
+    pub(super) source: Source,
     pub(super) scratch: Scratch,
 }
 
@@ -129,6 +131,31 @@ impl Cluster {
             server.start().await?;
         }
         Ok(revision)
+    }
+
+    /// Where its programs came from, to start another cluster of the same.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Takes the storage back to an earlier state, as the restoration of a backup does: API servers are stopped meanwhile.
+    ///
+    /// # Errors
+    /// When a component cannot be stopped or does not come up again, or the data cannot be copied.
+    ///
+    /// # Cancel safety
+    /// Components may be stopped, and the data incomplete.
+    pub async fn restore(&self, snapshot: &Snapshot) -> anyhow::Result<()> {
+        for server in &self.api_servers {
+            if server.is_running().await {
+                server.kill().await?;
+            }
+        }
+        self.etcd.restore(snapshot).await?;
+        for server in &self.api_servers {
+            server.start().await?;
+        }
+        Ok(())
     }
 
     /// Where the components' logs are.

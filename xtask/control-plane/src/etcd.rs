@@ -1,33 +1,51 @@
 //! The running etcd, and what tests do to it.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context;
 use http::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use super::component::Component;
 use super::health::Ward;
 use super::http::Requests;
-use xtask_process::Supervised;
 
 /// The etcd of a cluster.
 #[derive(Debug)]
 pub struct Etcd {
-    process: Supervised,
+    component: Component,
     requests: Requests,
     port: u16,
+    data: PathBuf,
 }
+
+/// A copy of etcd's data. It lies in the cluster's folder, and goes with it.
+#[derive(Debug)]
+pub struct Snapshot(PathBuf);
 
 impl Etcd {
     pub(super) const NAME: &'static str = "etcd";
 
-    pub(super) async fn ready(process: Supervised, port: u16, ward: &Ward) -> anyhow::Result<Self> {
-        let etcd = Self { process, requests: Requests::plain(), port };
+    pub(super) fn new(program: PathBuf, flags: Vec<String>, port: u16, data: PathBuf, ward: Ward) -> Self {
+        let component = Component::new(Self::NAME, program, flags, ward);
+        Self { component, requests: Requests::plain(), port, data }
+    }
+
+    /// Starts it without waiting.
+    pub(super) async fn spawn(&self) -> anyhow::Result<()> {
+        self.component.spawn().await
+    }
+
+    /// Starts it unless it runs, and waits until it answers.
+    pub(super) async fn start(&self) -> anyhow::Result<()> {
+        self.component.spawn().await?;
+        let ward = self.component.ward();
         ward.until("starting etcd", Self::NAME, async || {
-            let health = etcd.requests.json(Method::GET, port, "/health", None).await?;
+            let health = self.requests.json(Method::GET, self.port, "/health", None).await?;
             Ok((health["health"] == "true").then_some(()))
         })
-        .await?;
-        Ok(etcd)
+        .await
     }
 
     /// Its client address, `http://127.0.0.1:PORT`.
@@ -43,7 +61,7 @@ impl Etcd {
     /// # Cancel safety
     /// Either it is paused or it is not.
     pub async fn pause(&self) -> anyhow::Result<()> {
-        self.process.signal(Signal::STOP).await.context("cannot pause etcd")
+        self.component.signal(Signal::STOP).await.context("cannot pause etcd")
     }
 
     /// Lets it go on after [`Self::pause`].
@@ -54,7 +72,7 @@ impl Etcd {
     /// # Cancel safety
     /// Either it goes on or it does not.
     pub async fn resume(&self) -> anyhow::Result<()> {
-        self.process.signal(Signal::CONT).await.context("cannot resume etcd")
+        self.component.signal(Signal::CONT).await.context("cannot resume etcd")
     }
 
     /// The present revision, which is what Kubernetes shows as resource version.
@@ -86,7 +104,47 @@ impl Etcd {
         Ok(revision)
     }
 
+    /// Copies its data while it is stopped for a moment, as a backup would.
+    ///
+    /// # Errors
+    /// When it cannot be stopped or started again, or the copy cannot be written.
+    ///
+    /// # Cancel safety
+    /// It may be stopped, and the copy incomplete.
+    pub async fn snapshot(&self) -> anyhow::Result<Snapshot> {
+        let copy = self.data.with_extension(format!("snapshot-{}", self.revision().await?));
+        self.component.stop().await?;
+        copy_folder(&self.data, &copy)?;
+        self.start().await?;
+        Ok(Snapshot(copy))
+    }
+
+    /// Replaces its data by an earlier copy: all that was written since then is lost, revisions included. API servers must not
+    /// run meanwhile; see [`Cluster::restore`](super::Cluster::restore).
+    pub(super) async fn restore(&self, snapshot: &Snapshot) -> anyhow::Result<()> {
+        self.component.stop().await?;
+        std::fs::remove_dir_all(&self.data)
+            .with_context(|| format!("cannot remove {}", self.data.display()))?;
+        copy_folder(&snapshot.0, &self.data)?;
+        self.start().await
+    }
+
     async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.requests.json(Method::POST, self.port, path, Some(body)).await
     }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let context = || format!("cannot copy {} to {}", from.display(), to.display());
+    std::fs::create_dir_all(to).with_context(context)?;
+    for entry in std::fs::read_dir(from).with_context(context)? {
+        let entry = entry.with_context(context)?;
+        let target = to.join(entry.file_name());
+        if entry.file_type().with_context(context)?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target).with_context(context)?;
+        }
+    }
+    Ok(())
 }

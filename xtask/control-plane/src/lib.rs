@@ -7,6 +7,7 @@
 mod api_server;
 pub mod build;
 pub mod cli;
+mod component;
 mod control_plane;
 mod etcd;
 mod flags;
@@ -25,7 +26,7 @@ mod version;
 pub use api_server::ApiServer;
 pub use cli::{Args, run};
 pub use control_plane::Cluster;
-pub use etcd::Etcd;
+pub use etcd::{Etcd, Snapshot};
 pub use health::Death;
 pub use kubeconfig::Credentials;
 pub use options::{FeatureGate, MOST_API_SERVERS, Options, Source, User};

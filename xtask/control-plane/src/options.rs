@@ -62,6 +62,7 @@ pub struct Options {
     pub(crate) source: Source,
     pub(crate) api_servers: usize,
     pub(crate) nodes: usize,
+    pub(crate) controllers: bool,
     pub(crate) feature_gates: Vec<FeatureGate>,
     pub(crate) users: Vec<User>,
     pub(crate) logs: Option<PathBuf>,
@@ -74,6 +75,7 @@ impl Default for Options {
             source: Source::Build(KubernetesVersion::LATEST),
             api_servers: 1,
             nodes: 3,
+            controllers: true,
             feature_gates: Vec::new(),
             users: Vec::new(),
             logs: None,
@@ -101,6 +103,13 @@ impl Options {
     #[must_use]
     pub fn nodes(mut self, count: usize) -> Self {
         self.nodes = count;
+        self
+    }
+
+    /// Leaves out controllers, scheduler and nodes: etcd and API servers alone.
+    #[must_use]
+    pub fn without_controllers(mut self) -> Self {
+        self.controllers = false;
         self
     }
 

@@ -71,17 +71,19 @@ async fn bring_up(options: &Options, binaries: &Binaries, parent: &Path) -> anyh
     let (etcd_port, peer_port, kwok_port, server_ports) = (free[0], free[1], free[2], &free[3..]);
 
     options.progress.step("starting etcd");
-    let etcd = ward.start(Etcd::NAME, &binaries.etcd, &flags::etcd(&files, etcd_port, peer_port))?;
+    let flags = flags::etcd(&files, etcd_port, peer_port);
+    let etcd = Etcd::new(binaries.etcd.clone(), flags, etcd_port, files.path("etcd"), ward.clone());
+    etcd.spawn().await?;
     let authority = Authority::new()?;
     let admin = authority.client("admin", Some("system:masters"))?;
     let users = write_secrets(&files, &authority, &options.users)?;
     let requests = Requests::secure(authority.certificate(), &admin)?;
-    let etcd = Etcd::ready(etcd, etcd_port, &ward).await?;
+    etcd.start().await?;
 
     options.progress.step("starting kube-apiserver");
     let api_servers: Vec<_> = (server_ports.iter().enumerate())
         .map(|(index, port)| {
-            let controllers = binaries.workload.is_some();
+            let controllers = options.controllers && binaries.workload.is_some();
             let flags =
                 flags::api_server(&files, index, *port, etcd_port, &options.feature_gates, controllers);
             ApiServer::new(index, binaries.api_server.clone(), flags, *port, requests.clone(), ward.clone())
@@ -100,11 +102,25 @@ async fn bring_up(options: &Options, binaries: &Binaries, parent: &Path) -> anyh
     let version = version["gitVersion"].as_str().context("the server names no version")?.to_owned();
 
     let players = match &binaries.workload {
+        _ if !options.controllers => None,
         Some(workload) => Some(play(options, workload, &files, &authority, first, &ward, kwok_port).await?),
         None => None,
     };
     let kubectl = binaries.kubectl.clone();
-    Ok(Cluster { players, api_servers, etcd, ward, authority, users, kubeconfig, version, kubectl, scratch })
+    let source = options.source.clone();
+    Ok(Cluster {
+        players,
+        api_servers,
+        etcd,
+        ward,
+        authority,
+        users,
+        kubeconfig,
+        version,
+        kubectl,
+        source,
+        scratch,
+    })
 }
 
 fn log_folder(options: &Options, scratch: &Path) -> anyhow::Result<PathBuf> {

@@ -34,7 +34,7 @@ macro_rules! suites {
         #[test]
         fn every_suite_is_run() {
             let all: Vec<_> = suites::ALL.iter().map(|suite| suite.name).collect();
-            let real_only = ["workloads", "disruption", "examples"];
+            let real_only = ["workloads", "disruption", "restore", "examples"];
             let tested = [$(stringify!($suite)),+];
             for suite in all {
                 assert!(tested.contains(&suite) || real_only.contains(&suite), "{suite} has no test");
@@ -45,5 +45,5 @@ macro_rules! suites {
 
 suites!(
     verbs, patch, select, paging, watch, watch_list, gone, conflict, finalizers, crd, objects, streams,
-    controller, auth, schemas
+    controller, auth, schemas, derived, cuts, refusals
 );

@@ -14,6 +14,7 @@ mod objects;
 mod paging;
 mod patch;
 mod refusals;
+mod restore;
 mod schemas;
 mod select;
 mod streams;
@@ -47,5 +48,6 @@ pub(super) const ALL: &[Suite] = &[
     auth::SUITE,
     workloads::SUITE,
     disruption::SUITE,
+    restore::SUITE,
     examples::SUITE,
 ];

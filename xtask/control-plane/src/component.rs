@@ -1,0 +1,74 @@
+//! One program of a cluster that can be killed, stopped and started again with the same flags.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::Mutex;
+
+use super::health::Ward;
+use xtask_process::Supervised;
+
+/// A component, running or not.
+#[derive(Debug)]
+pub(super) struct Component {
+    name: String,
+    program: PathBuf,
+    flags: Vec<String>,
+    ward: Ward,
+    process: Mutex<Option<Supervised>>,
+}
+
+impl Component {
+    pub(super) fn new(name: &str, program: PathBuf, flags: Vec<String>, ward: Ward) -> Self {
+        Self { name: name.to_owned(), program, flags, ward, process: Mutex::new(None) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn ward(&self) -> &Ward {
+        &self.ward
+    }
+
+    pub(super) async fn is_running(&self) -> bool {
+        self.process.lock().await.as_ref().is_some_and(|process| process.ended().is_none())
+    }
+
+    /// Starts it unless it runs, without waiting until it answers.
+    pub(super) async fn spawn(&self) -> anyhow::Result<()> {
+        let mut process = self.process.lock().await;
+        if process.as_ref().is_none_or(|process| process.ended().is_some()) {
+            *process = Some(self.ward.start(&self.name, &self.program, &self.flags)?);
+        }
+        Ok(())
+    }
+
+    /// Sends a signal to its process.
+    pub(super) async fn signal(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
+        let process = self.process.lock().await;
+        process.as_ref().with_context(|| format!("{} is not running", self.name))?.signal(signal).await
+    }
+
+    /// Kills it as a crash would.
+    pub(super) async fn kill(&self) -> anyhow::Result<()> {
+        let mut process = self.process.lock().await;
+        let running = process.as_ref().with_context(|| format!("{} is not running", self.name))?;
+        running.kill().await.with_context(|| format!("cannot kill {}", self.name))?;
+        *process = None;
+        Ok(())
+    }
+
+    /// Ends it by SIGTERM; kills it if that takes longer than a minute.
+    pub(super) async fn stop(&self) -> anyhow::Result<()> {
+        let mut process = self.process.lock().await;
+        let running = process.as_ref().with_context(|| format!("{} is not running", self.name))?;
+        running
+            .terminate(Duration::from_secs(60))
+            .await
+            .with_context(|| format!("cannot stop {}", self.name))?;
+        *process = None;
+        Ok(())
+    }
+}

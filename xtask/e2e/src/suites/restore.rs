@@ -1,0 +1,72 @@
+//! A storage that is restored from a backup under running clients, on a cluster of the case's own.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::api::{DeleteParams, ListParams, PostParams};
+use kube_client::config::{KubeConfigOptions, Kubeconfig};
+use kube_client::{Api, Client, Config};
+use kube_runtime::reflector;
+use kube_runtime::reflector::store;
+use kube_runtime::watcher::{self, Error, watcher};
+use tokio::time::timeout;
+use xtask_control_plane::{Cluster, Options};
+
+use crate::case::suite;
+use crate::env::Env;
+use crate::failure::{Outcome, check};
+use crate::support::{config_map, converges};
+
+suite!("restore":
+    a_restored_storage_is_noticed_by_a_running_reflector [Parts],
+);
+
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Bookmarks come once a minute; a probe before that would say nothing about a silent watch.
+const PROBE_AFTER: Duration = Duration::from_secs(5);
+
+async fn a_restored_storage_is_noticed_by_a_running_reflector(env: Env) -> Outcome {
+    let options = Options::default().source(env.cluster()?.source().clone()).without_controllers();
+    let cluster = Cluster::start(options).await?;
+    let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig())?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let maps: Api<ConfigMap> = Api::namespaced(Client::try_from(config)?, "default");
+    let make = async |name: &str| maps.create(&PostParams::default(), &config_map(name, "1")).await;
+    make("kept").await?;
+    make("comes-back").await?;
+    let backup = cluster.etcd().snapshot().await?;
+
+    let (reader, writer) = store();
+    let watch = watcher(maps.clone(), watcher::Config::default().probe_after(PROBE_AFTER));
+    let (restored, noticed) = tokio::sync::oneshot::channel();
+    let mut restored = Some(restored);
+    let feed = reflector(writer, watch).for_each(move |item| {
+        if let Err(Error::StorageRestored { .. }) = item
+            && let Some(restored) = restored.take()
+        {
+            let _ = restored.send(());
+        }
+        std::future::ready(())
+    });
+    let feed = tokio::spawn(feed);
+    timeout(PATIENCE, reader.wait_until_ready()).await??;
+    for number in 0..50 {
+        make(&format!("lost-{number}")).await?;
+    }
+    maps.delete("comes-back", &DeleteParams::default()).await?;
+    converges(&reader, &maps, &ListParams::default(), PATIENCE).await?;
+
+    cluster.restore(&backup).await?;
+    make("new").await?;
+    converges(&reader, &maps, &ListParams::default(), PATIENCE).await?;
+    check!(timeout(PATIENCE, noticed).await.is_ok_and(|noticed| noticed.is_ok()));
+    let names: Vec<_> = reader.state().iter().filter_map(|map| map.metadata.name.clone()).collect();
+    for name in ["kept", "comes-back", "new"] {
+        check!(names.iter().any(|known| known == name), "{names:?}");
+    }
+    check!(!names.iter().any(|name| name.starts_with("lost")), "{names:?}");
+    feed.abort();
+    cluster.stop().await;
+    Ok(())
+}
