@@ -28,7 +28,7 @@ async fn a_watch_that_is_no_json_from_the_start_is_an_error() {
         cluster.create(&pod("web", "node-0"));
         cluster.sim.faults().add(not_json(0));
         let error = cluster.start(example).failure().await;
-        assert_says(&error, &["watch /api/v1/pods", "Pod", "<html>"]);
+        assert_says(&error, &["watch of /api/v1/pods", "Pod", "<html>"]);
     }
 }
 
@@ -52,7 +52,7 @@ async fn turns_into_something_else() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     cluster.delete(WEB);
-    let line = example.logs("trying again: watch /api/v1/pods").await;
+    let line = example.logs("trying again: the watch of /api/v1/pods").await;
     assert_says(&line, &["WARN", "<html>"]);
     example.says("deleted  default/web").await;
     example.stop().await;
