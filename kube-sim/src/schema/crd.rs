@@ -1,7 +1,7 @@
-//! Whether a custom resource definition is one that a server accepts.
+//! Validation of CustomResourceDefinitions.
 //!
-//! Owns the rules on names, group, scope, versions, subresources and printer columns; the schemas are judged by
-//! `structural`. Defaults (singular, list kind) must have been filled in before.
+//! Owns the rules for names, group, scope, versions, subresources and printer columns; `structural` validates the
+//! schemas. Defaults (singular, list kind) must have been filled in before.
 
 mod approval;
 mod selectable;
@@ -20,7 +20,7 @@ const DNS_1123: &str = "a lowercase RFC 1123 subdomain must consist of lower cas
     start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
-/// Everything that a server has against a CRD, in the server's order. Empty means that it is accepted.
+/// Validates a CRD and returns the errors in the server's order. `old` is the stored CRD, for an update.
 pub(crate) fn validate_crd(old: Option<&Value>, crd: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let spec = &crd["spec"];
@@ -64,7 +64,7 @@ fn versions(spec: &Value, errors: &mut Vec<FieldError>) {
         let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
         errors.push(FieldError::required(field, ""));
     }
-    // The server keeps one schema for all versions where they agree, and names that place.
+    // If all versions agree, the server stores one schema at the top level, and errors name that path.
     let shared = versions.windows(2).all(|pair| schema(&pair[0]) == schema(&pair[1]));
     let shared_fields =
         shared && versions.windows(2).all(|pair| pair[0]["selectableFields"] == pair[1]["selectableFields"]);
@@ -105,7 +105,7 @@ fn versions(spec: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// The text of a version's `Warning` header.
+/// The text of the `Warning` header for requests to a deprecated version.
 fn deprecation(path: &str, version: &Value, errors: &mut Vec<FieldError>) {
     let Some(warning) = version["deprecationWarning"].as_str() else { return };
     let mut complain = |why: &str| {

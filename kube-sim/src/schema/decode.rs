@@ -1,8 +1,8 @@
-//! What Go's decoder makes of an object of a built-in kind.
+//! The effects of Go's JSON decoder on an object of a built-in kind.
 //!
-//! Owns the type errors that a server answers with 400 before any validation, and the small changes that an object goes
-//! through by being read into Go structs: nulls and empty optional collections vanish, quantities take their canonical
-//! form. It must not validate: a value of the right type passes.
+//! Owns the type errors that a server answers with 400 before validation, and the changes that result from decoding
+//! into Go structs: nulls and empty optional collections are dropped, quantities are canonicalized. It must not
+//! validate: any value of the right type is accepted.
 
 use base64::engine::general_purpose::STANDARD;
 use base64::{DecodeError, Engine as _};
@@ -11,29 +11,29 @@ use serde_json::Value;
 use super::node::{Additional, Kind, Schema};
 use super::{quantity, time};
 
-/// Reads `object` as the Go struct of a built-in kind would be read, and leaves it as the struct would be written.
+/// Decodes `object` as the Go struct of a built-in kind, and leaves it as Go would serialize the struct.
 ///
 /// # Errors
-/// What Go's decoder says, such as `json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of
-/// type int32`; see [`undecodable`] for the answer to a request, and `patch::unusable_result` for that to a patch.
+/// The text of Go's decoder, such as `json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas
+/// of type int32`. [`undecodable`] makes it the answer to a request, `patch::unusable_result` that to a patch.
 pub(crate) fn decode(schema: &Schema, object: &mut Value) -> Result<(), String> {
     let mut decoder = Decoder { path: Vec::new(), owner: String::new() };
     decoder.visit(schema, object)
 }
 
-/// The text of a 400 answer to a body that does not decode as its kind.
+/// The message of a 400 answer to a body that does not decode as its kind.
 pub(crate) fn undecodable(kind: &str, version: &str, problem: &str) -> String {
     format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {problem}")
 }
 
-/// What strict field validation says about unknown and duplicate fields.
+/// The message of strict field validation for unknown and duplicate fields.
 pub(crate) fn strict_problem(problems: &[String]) -> String {
     format!("strict decoding error: {}", problems.join(", "))
 }
 
 struct Decoder {
     path: Vec<String>,
-    /// The struct that the present field belongs to.
+    /// The Go struct that contains the current field.
     owner: String,
 }
 
@@ -74,7 +74,7 @@ impl Decoder {
         if is_struct {
             map.retain(|_, value| !value.is_null());
         } else {
-            entries_of_nulls(schema, map);
+            decode_null_entries(schema, map);
         }
         let owner = match schema.component() {
             Some(component) if is_struct => std::mem::replace(&mut self.owner, short(component).to_owned()),
@@ -121,7 +121,7 @@ impl Decoder {
         match format {
             Some("byte") => check_base64(text),
             Some("date-time") => {
-                // The zero time is written as null, and so not at all where the field is optional.
+                // Go writes the zero time as null, and omits it if the field is optional.
                 *value = time::canonical(text, precision(schema))?.map_or(Value::Null, Value::String);
                 Ok(())
             }
@@ -182,8 +182,8 @@ impl Decoder {
     }
 }
 
-/// A null in a map stands for the zero value of the map's values; where those are no scalars, the entry goes.
-fn entries_of_nulls(schema: &Schema, map: &mut serde_json::Map<String, Value>) {
+/// A null entry of a map becomes the zero value of a scalar type; entries of other types are dropped.
+fn decode_null_entries(schema: &Schema, map: &mut serde_json::Map<String, Value>) {
     let Additional::Of(values) = schema.additional() else { return };
     let zero = match values.kind() {
         Kind::String => Some(Value::from("")),
@@ -197,10 +197,10 @@ fn entries_of_nulls(schema: &Schema, map: &mut serde_json::Map<String, Value>) {
     }
 }
 
-/// Whether Go leaves an optional field out because its collection is empty, or its time zero.
+/// Whether Go omits an optional field because it is null or an empty collection.
 fn is_omitted(schema: &Schema, value: &Value) -> bool {
     match value {
-        // Where the field holds any JSON, as `default` of a schema, an empty list is a value.
+        // A field that holds any JSON, such as `default` of a schema, keeps its empty list.
         Value::Null => true,
         Value::Array(items) => items.is_empty() && matches!(schema.kind(), Kind::Array),
         Value::Object(map) => map.is_empty() && matches!(schema.additional(), Additional::Of(_)),
@@ -208,7 +208,7 @@ fn is_omitted(schema: &Schema, value: &Value) -> bool {
     }
 }
 
-/// The name of the Go type that a schema stands for.
+/// The name of the Go type of a schema.
 fn go_type(schema: &Schema) -> String {
     if let Some(component) = schema.component() {
         return qualified(component);
@@ -247,7 +247,7 @@ fn short(component: &str) -> &str {
     component.rsplit('.').next().unwrap_or(component)
 }
 
-/// Go's base64 decoder names the first byte that it cannot use; it does not mind bits beyond the last byte.
+/// Go's base64 decoder reports the index of the first invalid byte; it ignores trailing bits.
 fn check_base64(text: &str) -> Result<(), String> {
     let compact: String = text.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
     let offset = match STANDARD.decode(&compact) {
@@ -275,14 +275,14 @@ mod tests {
         crate::builtin::schema("io.k8s.api.apps.v1.Deployment").unwrap()
     }
 
-    /// The expected texts are those of kube-apiserver 1.37.2.
+    /// The expected texts were recorded from kube-apiserver 1.37.2.
     #[track_caller]
     fn refuses(mut object: Value, problem: &str) {
         assert_eq!(decode(&deployment(), &mut object).unwrap_err(), problem);
     }
 
     #[test]
-    fn names_the_field_and_its_go_type() {
+    fn type_errors_name_the_field_and_its_go_type() {
         let cannot = |what: &str| format!("json: cannot unmarshal {what}");
         refuses(
             json!({"spec": {"replicas": "3"}}),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_a_string_must_not_be() {
+    fn rejects_malformed_quantities_times_and_base64() {
         let quantity =
             "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
         let limits = |cpu: &str| json!({"spec": {"template": {"spec": {"containers": [{"resources": {"limits": {"cpu": cpu}}}]}}}});
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_the_object_as_go_would_write_it() {
+    fn decoded_objects_are_as_go_serializes_them() {
         let mut object = json!({
             "metadata": {"name": "a", "labels": {}, "annotations": {"a": null}},
             "spec": {"selector": {}, "template": {"spec": {

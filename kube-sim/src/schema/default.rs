@@ -1,13 +1,13 @@
-//! Fills in declared defaults.
+//! Structural defaulting: fills in the defaults that a schema specifies.
 //!
-//! Owns the rules of structural defaulting. What Go code adds to built-in kinds lives in `builtin`.
+//! Owns only these. The defaults of built-in kinds that Kubernetes implements in Go are in `builtin`.
 
 use serde_json::Value;
 
 use super::node::Schema;
 
-/// Fills the defaults that `schema` declares into `object`, at every depth: absent fields get theirs, and so do nulls that
-/// the schema does not allow. A default only appears where its parent object is there.
+/// Fills the defaults of `schema` into `object`, at every depth. A default replaces an absent field, and a null that
+/// is not nullable; it applies only if the parent object is present.
 pub(crate) fn default(schema: &Schema, object: &mut Value) {
     match object {
         Value::Object(map) => {
@@ -20,7 +20,7 @@ pub(crate) fn default(schema: &Schema, object: &mut Value) {
             }
             for (name, value) in map {
                 if let Some(entry) = schema.entry(name) {
-                    fill_null(entry, value);
+                    default_null(entry, value);
                     self::default(entry, value);
                 }
             }
@@ -28,7 +28,7 @@ pub(crate) fn default(schema: &Schema, object: &mut Value) {
         Value::Array(items) => {
             let Some(schema) = schema.items() else { return };
             for item in items {
-                fill_null(schema, item);
+                default_null(schema, item);
                 default(schema, item);
             }
         }
@@ -36,11 +36,11 @@ pub(crate) fn default(schema: &Schema, object: &mut Value) {
     }
 }
 
-/// Removes the nulls that `schema` does not allow from the objects in `object`, at every depth. Nulls for which there is a
-/// default must have been replaced before ([`default`]); those in lists stay, and validation refuses them.
+/// Removes nulls of fields that are not nullable from the objects in `object`, at every depth. [`default`] must run
+/// before, because a null with a default is replaced. Nulls in lists stay; validation rejects them.
 pub(crate) fn drop_nulls(schema: &Schema, object: &mut Value) {
     match object {
-        // The metadata of an object is read by rules of its own.
+        // A reference is the metadata of the object, which is decoded separately.
         Value::Object(map) if !schema.is_reference() => {
             map.retain(|name, value| {
                 let Some(entry) = schema.entry(name) else { return true };
@@ -58,7 +58,7 @@ pub(crate) fn drop_nulls(schema: &Schema, object: &mut Value) {
     }
 }
 
-fn fill_null(schema: &Schema, value: &mut Value) {
+fn default_null(schema: &Schema, value: &mut Value) {
     if let (true, false, Some(default)) = (value.is_null(), schema.nullable, &schema.default) {
         *value = default.clone();
     }
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn fills_where_the_parent_is_there() {
+    fn defaults_apply_only_if_the_parent_is_present() {
         let schema = json!({"type": "object", "properties": {
             "spec": {"type": "object", "properties": {
                 "replicas": {"type": "integer", "default": 1},
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn replaces_a_null_that_is_no_value() {
+    fn a_default_replaces_a_null_that_is_not_nullable() {
         let schema = json!({"type": "object", "properties": {
             "a": {"type": "integer", "default": 1},
             "b": {"type": "integer", "default": 1, "nullable": true},
@@ -105,9 +105,9 @@ mod tests {
         check(&schema, json!({"a": null, "b": null, "c": null}), &json!({"a": 1, "b": null, "c": null}));
     }
 
-    /// As kube-apiserver 1.37.2 stores.
+    /// Expectations are what kube-apiserver 1.37.2 stores.
     #[test]
-    fn nulls_that_are_no_values_are_dropped_from_objects_and_kept_in_lists() {
+    fn non_nullable_nulls_are_dropped_from_objects_and_kept_in_lists() {
         let text = json!({"type": "string"});
         let schema = json!({"type": "object", "properties": {
             "s": text, "n": {"type": "string", "nullable": true}, "d": {"type": "string", "default": "D"},
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn reaches_items_and_additional_properties() {
+    fn defaults_apply_in_items_and_additional_properties() {
         let schema = json!({"type": "object", "properties": {
             "list": {"type": "array", "items": {"type": "object", "properties": {"p": {"type": "string", "default": "TCP"}}}},
             "map": {"type": "object", "additionalProperties": {"type": "object", "properties": {"q": {"default": true}}}},
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn built_in_kinds_get_what_go_writes_always() {
+    fn built_in_kinds_get_the_defaults_of_their_schema() {
         let container = crate::builtin::schema("io.k8s.api.core.v1.Container").unwrap();
         let mut object = json!({"name": "a", "ports": [{"containerPort": 80}]});
         default(&container, &mut object);

@@ -1,4 +1,4 @@
-//! Finds keys that a JSON text gives twice, which a parsed value no longer shows.
+//! Finds duplicate keys in JSON text; a parsed value keeps only one of them.
 //!
 //! Owns one streaming pass over the text. It must not know any schema.
 
@@ -7,9 +7,10 @@ use std::fmt::{self, Write as _};
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// What to say about every key that `json` repeats, in the order of the text: `duplicate field "spec.replicas"`.
+/// Returns one message for each duplicate field in `json`, in the order of the text:
+/// `duplicate field "spec.replicas"`.
 ///
-/// A text that is no JSON has none; parsing it is what reports that.
+/// Returns nothing for malformed JSON; the parser reports that error.
 pub(crate) fn duplicates(json: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(json);
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_every_repeated_key_once() {
+    fn reports_each_duplicate_field_once() {
         let text =
             br#"{"a":1,"spec":{"replicas":3,"list":[{"x":1},{"x":1,"x":2,"x":3}],"replicas":4},"a":2}"#;
         assert_eq!(
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn says_nothing_about_clean_or_broken_text() {
+    fn reports_nothing_for_unique_fields_or_malformed_json() {
         assert!(duplicates(br#"{"a":{"b":[1,2,{"c":null}]},"d":"e"}"#).is_empty());
         assert!(duplicates(b"{\"a\":1,\"a\":").is_empty());
         assert!(duplicates("[".repeat(100_000).as_bytes()).is_empty());

@@ -1,13 +1,13 @@
-//! The enumerations that the schemas of built-in kinds carry.
+//! The enums in the schemas of built-in kinds.
 //!
-//! Owns the check of an object of a built-in kind against them; that of custom resources is part of `validate`.
+//! Owns the check of built-in objects against them; `validate` checks the enums of custom resources.
 
 use serde_json::Value;
 
 use super::field_error::FieldError;
 use super::node::Schema;
 
-/// Every text outside of the status that is none of its enumeration. Empty texts count as absent, as Go takes them.
+/// Reports every string outside of the status that is not in its enum. Empty strings count as absent, as in Go.
 pub(crate) fn enumerations(schema: &Schema, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     visit(schema, object, "", &mut errors);
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reaches_every_depth_but_not_the_status() {
+    fn checks_nested_fields_except_the_status() {
         let pod = crate::builtin::schema("io.k8s.api.core.v1.Pod").unwrap();
         let object = json!({
             "spec": {"restartPolicy": "Foo", "dnsPolicy": "", "containers": [{"imagePullPolicy": "No"}, {"imagePullPolicy": "Never"}]},

@@ -1,27 +1,27 @@
-//! One complaint about one field of an object, printed as an API server prints it.
+//! Field errors (`field.Error`), printed as an API server prints them.
 //!
-//! Owns the error's kinds, their texts and the message that joins several. It must not know any schema.
+//! Owns the error types, their texts and the message that joins several. It must not know any schema.
 
 use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
-/// What is wrong with a field. The names are those of the causes in a `Status`.
+/// The type of a field error. The names are the reasons of the causes in a `Status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FieldErrorKind {
-    /// A value is needed and absent.
+    /// A required value is absent.
     Required,
-    /// The value is not acceptable.
+    /// The value is invalid.
     Invalid,
     /// The value has the wrong JSON type.
     TypeInvalid,
-    /// The value is none of an enumeration.
+    /// The value is not one of the supported values.
     NotSupported,
-    /// What the value names is not there.
+    /// The object or item that the value refers to does not exist.
     NotFound,
-    /// The value occurs twice where it must be unique.
+    /// The value must be unique and occurs twice.
     Duplicate,
-    /// The field must not be set here.
+    /// The field must not be set in this context.
     Forbidden,
     /// The text is too long.
     TooLong,
@@ -63,19 +63,19 @@ impl FieldErrorKind {
     }
 }
 
-/// One complaint about one field.
+/// One validation error of one field.
 ///
-/// `Display` prints the field and the text, such as
+/// `Display` prints the field and the message, such as
 /// `spec.replicas: Invalid value: -1: must be greater than or equal to 0`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FieldError {
-    /// What is wrong.
+    /// The type of the error.
     pub(crate) kind: FieldErrorKind,
-    /// Where, such as `spec.containers[0].name`; the empty path prints as `<nil>`.
+    /// The path of the field, such as `spec.containers[0].name`; the empty path prints as `<nil>`.
     pub(crate) field: String,
-    /// The offending value.
+    /// The invalid value.
     pub(crate) value: Value,
-    /// Why, in words; may be empty.
+    /// The explanation; may be empty.
     pub(crate) detail: String,
 }
 
@@ -93,12 +93,12 @@ impl FieldError {
         Self { kind, field, value: value.into(), detail: detail.into() }
     }
 
-    /// A needed value is absent.
+    /// A required value is absent.
     pub(crate) fn required(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(FieldErrorKind::Required, field, Value::Null, detail)
     }
 
-    /// The value is not acceptable.
+    /// The value is invalid.
     pub(crate) fn invalid(
         field: impl Into<String>,
         value: impl Into<Value>,
@@ -116,7 +116,7 @@ impl FieldError {
         Self::new(FieldErrorKind::TypeInvalid, field, value, detail)
     }
 
-    /// The value is none of `supported`, which are printed in the order given.
+    /// The value is not one of `supported`, which are printed in the given order.
     pub(crate) fn not_supported(
         field: impl Into<String>,
         value: impl Into<Value>,
@@ -130,17 +130,17 @@ impl FieldError {
         Self::new(FieldErrorKind::NotSupported, field, value, detail)
     }
 
-    /// What the value names is not there.
+    /// The object or item that the value refers to does not exist.
     pub(crate) fn not_found(field: impl Into<String>, value: impl Into<Value>) -> Self {
         Self::new(FieldErrorKind::NotFound, field, value, "")
     }
 
-    /// The value occurs twice.
+    /// The value must be unique and occurs twice.
     pub(crate) fn duplicate(field: impl Into<String>, value: impl Into<Value>) -> Self {
         Self::new(FieldErrorKind::Duplicate, field, value, "")
     }
 
-    /// The field must not be set here.
+    /// The field must not be set in this context.
     pub(crate) fn forbidden(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(FieldErrorKind::Forbidden, field, Value::Null, detail)
     }
@@ -152,14 +152,14 @@ impl FieldError {
         Self::new(FieldErrorKind::TooLong, field, Value::Null, detail)
     }
 
-    /// The list or map has `actual` entries where `max` are allowed.
+    /// The list or map has `actual` entries; at most `max` are allowed.
     pub(crate) fn too_many(field: impl Into<String>, actual: u64, max: u64) -> Self {
         let plural = if max == 1 { "" } else { "s" };
         let detail = format!("must have at most {max} item{plural}");
         Self::new(FieldErrorKind::TooMany, field, actual, detail)
     }
 
-    /// The text of a `StatusCause`: everything but the field.
+    /// The message of a `StatusCause`: everything but the field.
     pub(crate) fn message(&self) -> String {
         let mut text = self.kind.title().to_owned();
         if self.kind.shows_value() {
@@ -182,7 +182,7 @@ impl fmt::Display for FieldError {
 
 /// The message of an `Invalid` status: `Deployment.apps "web" is invalid: ...`.
 ///
-/// One error is printed bare, several in brackets; equal texts are printed once.
+/// A single error is printed without brackets, several in brackets; equal texts are printed once.
 pub(crate) fn invalid_message(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> String {
     let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
     let mut message = format!("{qualified} {} is invalid", quote(name));
@@ -208,11 +208,11 @@ pub(crate) fn invalid_message(kind: &str, group: &str, name: &str, errors: &[Fie
     message
 }
 
-/// A value as Go's error printer shows it: strings quoted, the rest as JSON.
+/// Formats a value as Go prints it in field errors: strings quoted, other values as JSON.
 fn go_value(value: &Value) -> String {
     match value {
         Value::String(text) => quote(text),
-        // A float64, as `%v` prints it; what is beyond int64 is one, too.
+        // Go prints a float64 with `%v`; numbers beyond int64 are float64, too.
         Value::Number(number) if number.as_i64().is_none() => {
             number.as_f64().map_or_else(|| number.to_string(), go_float)
         }
@@ -220,7 +220,7 @@ fn go_value(value: &Value) -> String {
     }
 }
 
-/// A number as Go's `%v` prints a float64.
+/// Formats a number as Go's `%v` formats a float64.
 pub(super) fn go_float(number: f64) -> String {
     let magnitude = number.abs();
     if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
@@ -232,7 +232,7 @@ pub(super) fn go_float(number: f64) -> String {
     format!("{number}")
 }
 
-/// A text quoted as Go's `%q` does.
+/// Quotes a string as Go's `%q` does.
 pub(crate) fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prints_as_the_server_does() {
+    fn prints_field_errors_as_the_server_does() {
         let cases = [
             (FieldError::required("spec.a", ""), "spec.a: Required value"),
             (FieldError::required("spec.a", "why"), "spec.a: Required value: why"),
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn joins_several_in_brackets_and_repeats_none() {
+    fn invalid_message_joins_errors_in_brackets_without_duplicates() {
         let a = FieldError::required("a", "");
         let b = FieldError::required("b", "");
         assert_eq!(

@@ -1,7 +1,8 @@
-//! The formats of texts that custom resources may declare.
+//! The string formats that schemas of custom resources may specify.
 //!
-//! Owns the list of formats that a server knows (others are ignored) and one predicate for each. They take what Go's
-//! libraries take, which is more or less than the names promise: a duration may be `PT5M`, because it contains `5M`.
+//! Owns the list of formats that a server checks (others are ignored) and one predicate for each. They accept what
+//! Go's libraries accept, which differs from the formats' definitions: `PT5M` is a `duration`, because it contains
+//! `5M`.
 
 mod duration;
 mod email;
@@ -15,7 +16,7 @@ use regex::Regex;
 
 use super::node::{Kind, Schema};
 
-/// The declared format, if the server acts on it: a known one of a text, or a width of a number.
+/// The specified format, if the server checks it: a supported string format, or a number format.
 pub(super) fn known(schema: &Schema) -> Option<&str> {
     let format = schema.format.as_deref()?;
     let acts = match schema.kind() {
@@ -59,7 +60,7 @@ const KNOWN: [&str; 26] = [
     "k8slongname",
 ];
 
-/// Whether a text has a format; dashes in the format's name do not matter.
+/// Whether a string has a format; dashes in the format's name are ignored.
 pub(super) fn accepts(format: &str, text: &str) -> bool {
     match format.replace('-', "").as_str() {
         "bsonobjectid" => text.len() == 24 && text.bytes().all(|b| b.is_ascii_hexdigit()),
@@ -87,7 +88,7 @@ pub(super) fn accepts(format: &str, text: &str) -> bool {
         "datetime" => is_date_time(text),
         "k8sshortname" => text.len() <= 63 && LABEL.is_match(text),
         "k8slongname" => text.len() <= 253 && text.split('.').all(|part| LABEL.is_match(part)),
-        // `password` and everything that is not known.
+        // `password` and unknown formats.
         _ => true,
     }
 }
@@ -116,7 +117,7 @@ static RGB_COLOR: LazyLock<Regex> = LazyLock::new(|| {
 });
 static DATE: LazyLock<Regex> = LazyLock::new(|| regex("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"));
 static TIME_OF_DAY: LazyLock<Regex> = LazyLock::new(|| {
-    // Any character may stand for the point; the offset is not looked at.
+    // The server accepts any character as the decimal point, and does not check the range of the offset.
     regex("^([0-9]{2}):([0-9]{2}):([0-9]{2})(?:.[0-9]+)?(?:z|[+-][0-9]{2}:[0-9]{2})$")
 });
 static LABEL: LazyLock<Regex> = LazyLock::new(|| regex(r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$"));
@@ -139,7 +140,7 @@ fn is_uuid(text: &str, version: Option<char>) -> bool {
     }
 }
 
-/// Padded groups of four characters of the standard alphabet, one at least. Bits beyond the last byte do not matter.
+/// At least one padded group of four characters of the standard alphabet. Trailing bits are ignored.
 fn is_base64(text: &str) -> bool {
     let data = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
@@ -150,7 +151,7 @@ fn is_date(text: &str) -> bool {
     DATE.is_match(text) && text.parse::<jiff::civil::Date>().is_ok()
 }
 
-/// A date and a time of day with a zone; what follows another `T` is not looked at.
+/// A date and a time of day with an offset; the server ignores everything after a second `T`.
 fn is_date_time(text: &str) -> bool {
     let text = text.to_lowercase();
     let mut parts = text.split('t');

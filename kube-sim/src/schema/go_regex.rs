@@ -1,8 +1,8 @@
-//! Regular expressions as Kubernetes compiles them: with Go's `regexp`.
+//! Regular expressions as Kubernetes compiles them, with Go's `regexp`.
 //!
-//! Owns Go's syntax and what Go says about a text that has another one. An expression is rewritten so that the `regex`
-//! crate, which knows more and reads some of it differently, matches what Go matches: `\d` and `\w` are ASCII, a class has
-//! no set operations, `{,3}` and `\<` are literal, and a count is at most 1000.
+//! Owns Go's syntax and Go's error texts. An expression is translated so that the `regex` crate, whose syntax is
+//! larger and differs in details, matches what Go matches: `\d` and `\w` are ASCII, a class has no set operations,
+//! `{,3}` and `\<` are literal, and a count is at most 1000.
 
 mod class;
 mod escape;
@@ -12,24 +12,24 @@ use regex::{Regex, RegexBuilder};
 
 use self::repeat::Nesting;
 
-/// The compiled expression.
+/// Compiles an expression.
 ///
 /// # Errors
-/// What Go says about one that it does not compile, such as ``error parsing regexp: missing closing ): `(` ``.
+/// Go's error text, such as ``error parsing regexp: missing closing ): `(` ``.
 pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
     let problem = |(code, found): Problem| format!("error parsing regexp: {code}: `{found}`");
     let mut translator =
         Translator { whole: pattern, rest: pattern, out: String::new(), nesting: Nesting::default() };
     translator.run().map_err(problem)?;
     RegexBuilder::new(&translator.out)
-        // Go's limits are on its own kind of program; these only have to be no smaller.
+        // Go limits the size of its own program; this limit must not reject what Go accepts.
         .size_limit(1 << 28)
         .nest_limit(1000)
         .build()
         .map_err(|_| problem(("expression too large", pattern.to_owned())))
 }
 
-/// One of Go's error codes, and the part of the expression that it is about.
+/// Go's error code, and the part of the expression that the error quotes.
 type Problem = (&'static str, String);
 
 struct Translator<'a> {
@@ -97,7 +97,7 @@ impl<'a> Translator<'a> {
         self.element(&escape::literal(u32::from(c)), &self.rest[c.len_utf8()..]);
     }
 
-    /// Adds what can be repeated, and goes on with `rest`.
+    /// Appends an element that can be repeated, and continues with `rest`.
     fn element(&mut self, translated: &str, rest: &'a str) {
         self.nesting.element();
         self.out.push_str(translated);
@@ -110,7 +110,7 @@ impl<'a> Translator<'a> {
         self.rest = &self.rest[length..];
     }
 
-    /// A repetition, whose operator ends before `after`. `counts` are those of braces.
+    /// Appends a repetition, whose operator ends before `after`. `counts` are those in braces.
     fn repeat(
         &mut self,
         after: &'a str,
@@ -137,7 +137,8 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    /// What begins with `(?`: a group with a name, or flags for the rest of this group or for one of their own.
+    /// Translates a group that begins with `(?`: a named group, or flags for the enclosing group or for one of their
+    /// own.
     fn flags(&mut self) -> Result<(), Problem> {
         const SYNTAX: &str = "invalid or unsupported Perl syntax";
         let named = ["(?P<", "(?<"].into_iter().find(|start| self.rest.starts_with(start));

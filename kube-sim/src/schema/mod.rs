@@ -1,11 +1,12 @@
-//! Schemas of objects, and what follows from them: defaults, pruning, type checks, validation.
+//! Schemas of objects, and the passes that they drive: defaulting, pruning, decoding and value validation.
 //!
-//! Owns the parsed form of OpenAPI v3 and structural schemas and the passes over an object that they drive. It works on
-//! raw JSON values, does no IO, and must not know about requests, stores or versions of objects.
+//! Owns the parsed form of OpenAPI v3 and structural schemas and the passes over an object. It works on raw JSON
+//! values, does no IO, and must not know about requests, stores or versions of objects.
 //!
-//! Built-in kinds pass through [`decode`], [`prune`] and [`default`], and then through the rules that Kubernetes keeps in
-//! Go code (`crate::builtin`). Custom resources pass through [`prune`], [`default`] and [`validate`].
-//! The CEL rules of a custom resource (`x-kubernetes-validations`) are carried in the schema and **not evaluated**.
+//! Objects of built-in kinds pass through [`decode`], [`prune`] and [`default`], and then through the defaulting and
+//! validation that Kubernetes implements in Go (`crate::builtin`). Custom resources pass through [`prune`],
+//! [`default`] and [`validate`]. The CEL rules of a custom resource (`x-kubernetes-validations`) are kept in the
+//! schema and **not evaluated**.
 
 mod components;
 mod crd;

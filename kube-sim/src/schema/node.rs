@@ -1,7 +1,7 @@
-//! The parsed schema: one node for one value of an object.
+//! The parsed schema: one node for each value of an object.
 //!
-//! Owns the reading of OpenAPI v3 schemas, those of built-in kinds (with references to named components, resolved when
-//! they are first followed) and those of custom resources (structural, without references). It must not judge values.
+//! Owns the parsing of OpenAPI v3 schemas: those of built-in kinds (references to named components, resolved at first
+//! use) and those of custom resources (structural, without references). It must not validate values.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -10,29 +10,29 @@ use serde_json::{Map, Value};
 
 use super::go_regex;
 
-/// The type that a schema declares.
+/// The type that a schema specifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Kind {
-    /// No type: anything goes, as far as the rules allow it.
+    /// No type is specified: any value.
     #[default]
     Any,
     /// A map or a struct.
     Object,
     /// A list.
     Array,
-    /// A text.
+    /// A string.
     String,
-    /// A whole number.
+    /// An integer.
     Integer,
     /// A number.
     Number,
-    /// True or false.
+    /// A boolean.
     Boolean,
-    /// A whole number or a text (`x-kubernetes-int-or-string`, `IntOrString`, `Quantity`).
+    /// An integer or a string (`x-kubernetes-int-or-string`, `IntOrString`, `Quantity`).
     IntOrString,
 }
 
-/// How the items of a list relate (`x-kubernetes-list-type`).
+/// The list type, which decides how two lists merge (`x-kubernetes-list-type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListType {
     /// The list is replaced as a whole.
@@ -43,15 +43,15 @@ pub(crate) enum ListType {
     Map,
 }
 
-/// What an object may hold beside its declared properties.
+/// The fields that an object may have beside its specified properties (`additionalProperties`).
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Additional {
-    /// Nothing is said.
+    /// `additionalProperties` is not specified.
     #[default]
     Unset,
-    /// Anything (`additionalProperties: true`).
+    /// Any field (`additionalProperties: true`).
     Any,
-    /// Nothing (`additionalProperties: false`).
+    /// No field (`additionalProperties: false`).
     Denied,
     /// Values of one schema.
     Of(Arc<Schema>),
@@ -66,32 +66,32 @@ pub(crate) struct Schema {
     properties: BTreeMap<Box<str>, Arc<Schema>>,
     additional: Additional,
     items: Option<Arc<Schema>>,
-    /// Names of the properties that must be there.
+    /// Names of the required properties.
     pub(super) required: Vec<Box<str>>,
-    /// Whether null is a value.
+    /// Whether null is allowed.
     pub(crate) nullable: bool,
-    /// What an absent value becomes.
+    /// The default of an absent value.
     pub(crate) default: Option<Value>,
-    /// What an absent key of a list item counts as.
+    /// The value that an absent key of a list item stands for.
     key_default: Option<Value>,
-    /// How items of a list relate; nothing said counts as atomic, unless a merge key is given.
+    /// The list type; an unspecified one means atomic, unless a merge key is specified.
     pub(crate) list_type: Option<ListType>,
     list_keys: Vec<Box<str>>,
     atomic_map: Option<bool>,
     /// The field by which a strategic merge patch matches list items.
     pub(crate) merge_key: Option<Box<str>>,
     patch_strategy: Option<Box<str>>,
-    /// Whether unknown fields are kept (`x-kubernetes-preserve-unknown-fields`).
+    /// Whether unknown fields are preserved (`x-kubernetes-preserve-unknown-fields`).
     pub(crate) preserve_unknown: bool,
-    /// Whether the value is an object with `apiVersion`, `kind` and `metadata` of its own.
+    /// Whether the value has its own `apiVersion`, `kind` and `metadata` (`x-kubernetes-embedded-resource`).
     pub(crate) embedded_resource: bool,
     /// The declared format, such as `int32` or `date-time`.
     pub(crate) format: Option<Box<str>>,
-    /// Constraints on the value.
+    /// The value validations.
     pub(super) rules: Rules,
 }
 
-/// The constraints of a schema on its values.
+/// The value validations of a schema.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rules {
     pub(super) enumeration: Vec<Value>,
@@ -110,7 +110,7 @@ pub(crate) struct Rules {
     pub(super) any_of: Vec<Schema>,
     pub(super) one_of: Vec<Schema>,
     pub(super) not: Option<Box<Schema>>,
-    /// `x-kubernetes-validations`, as written. They are carried, not evaluated.
+    /// `x-kubernetes-validations`, as written. They are kept and not evaluated.
     pub(super) validations: Vec<Value>,
 }
 
@@ -121,14 +121,14 @@ pub(super) struct Bound {
     pub(super) exclusive: bool,
 }
 
-/// A regular expression, compiled once; one that does not compile matches nothing.
+/// A regular expression, compiled once; a malformed one matches nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Pattern {
     pub(super) source: Box<str>,
     pub(super) regex: Option<regex::Regex>,
 }
 
-/// A named component, found when it is first followed.
+/// A reference to a named component, resolved at first use.
 #[derive(Debug, Clone)]
 struct Reference {
     name: Box<str>,
@@ -136,13 +136,13 @@ struct Reference {
 }
 
 impl Schema {
-    /// A schema that accepts and keeps everything.
+    /// A schema that accepts any value and preserves unknown fields.
     pub(crate) fn permissive() -> Arc<Self> {
         static ONE: OnceLock<Arc<Schema>> = OnceLock::new();
         Arc::clone(ONE.get_or_init(|| Arc::new(Self { preserve_unknown: true, ..Self::default() })))
     }
 
-    /// Reads the schema of a built-in component, whose texts come from the recorded data.
+    /// Parses the schema of a built-in component from the recorded data.
     pub(crate) fn of_component(name: &str, source: &Value) -> Arc<Self> {
         let mut schema = Reader { built_in: true }.read(source);
         schema.component = Some(name.into());
@@ -153,8 +153,8 @@ impl Schema {
         Arc::new(schema)
     }
 
-    /// Reads the schema of a custom resource (`spec.versions[].schema.openAPIV3Schema`), to which `apiVersion`, `kind`
-    /// and `metadata` are added. What is no valid schema is read as far as it makes sense; see `validate_crd`.
+    /// Parses the schema of a custom resource (`spec.versions[].schema.openAPIV3Schema`) and adds `apiVersion`,
+    /// `kind` and `metadata`. Malformed parts are ignored; `validate_crd` reports them.
     pub(crate) fn of_custom_resource(source: &Value) -> Arc<Self> {
         let mut schema = Reader { built_in: false }.read(source);
         schema.embedded_resource = true;
@@ -162,7 +162,7 @@ impl Schema {
         Arc::new(schema)
     }
 
-    /// Declares `apiVersion`, `kind` and `metadata`, keeping the rules that were written for them.
+    /// Adds `apiVersion`, `kind` and `metadata`, and keeps the value validations that the schema specifies for them.
     fn add_object_fields(&mut self) {
         for field in ["apiVersion", "kind"] {
             let text = || Arc::new(Self { kind: Kind::String, ..Self::default() });
@@ -173,7 +173,7 @@ impl Schema {
         self.properties.insert("metadata".into(), Arc::new(metadata));
     }
 
-    /// The schema that describes the value's shape: this one, or the component that it refers to.
+    /// The schema that specifies the structure of the value: this one, or the component that it refers to.
     pub(crate) fn shape(&self) -> &Self {
         match &self.base {
             Some(base) => base.target().shape(),
@@ -181,47 +181,47 @@ impl Schema {
         }
     }
 
-    /// Whether this schema adds nothing but a reference, so that the shape lives elsewhere.
+    /// Whether this schema refers to a component, which specifies the structure.
     pub(super) fn is_reference(&self) -> bool {
         self.base.is_some()
     }
 
-    /// The rules for fields that are written beside a reference: the restrictions on a root object's metadata.
+    /// The properties that are specified beside a reference: the restrictions on a root object's metadata.
     pub(super) fn own_properties(&self) -> &BTreeMap<Box<str>, Arc<Self>> {
         &self.properties
     }
 
-    /// The name of the component that gives the shape, such as `io.k8s.api.core.v1.PodSpec`.
+    /// The name of the component that specifies the structure, such as `io.k8s.api.core.v1.PodSpec`.
     pub(crate) fn component(&self) -> Option<&str> {
         self.shape().component.as_deref()
     }
 
-    /// The declared type.
+    /// The specified type.
     pub(crate) fn kind(&self) -> Kind {
         self.shape().kind
     }
 
-    /// All declared properties.
+    /// All specified properties.
     pub(crate) fn properties(&self) -> impl Iterator<Item = (&str, &Arc<Self>)> {
         self.shape().properties.iter().map(|(name, schema)| (&**name, schema))
     }
 
-    /// Whether any property is declared.
+    /// Whether any property is specified.
     pub(crate) fn has_properties(&self) -> bool {
         !self.shape().properties.is_empty()
     }
 
-    /// The schema of a declared property.
+    /// The schema of a specified property.
     pub(crate) fn property(&self, name: &str) -> Option<&Arc<Self>> {
         self.shape().properties.get(name)
     }
 
-    /// What else the object may hold.
+    /// The fields that the object may have beside its specified properties.
     pub(crate) fn additional(&self) -> &Additional {
         &self.shape().additional
     }
 
-    /// The schema of one entry of an object: its property, else that of additional ones.
+    /// The schema of one field of an object: its property, or else that of the additional properties.
     pub(crate) fn entry(&self, name: &str) -> Option<&Arc<Self>> {
         self.property(name).or_else(|| match self.additional() {
             Additional::Of(schema) => Some(schema),
@@ -234,17 +234,17 @@ impl Schema {
         self.shape().items.as_ref()
     }
 
-    /// Whether a property must be there.
+    /// Whether a property is required.
     pub(crate) fn requires(&self, name: &str) -> bool {
         self.shape().required.iter().any(|required| &**required == name)
     }
 
-    /// The fields that identify an item of a list of type `map`.
+    /// The fields that identify an item of a list of type `map` (`x-kubernetes-list-map-keys`).
     pub(crate) fn list_keys(&self) -> &[Box<str>] {
         &self.list_keys
     }
 
-    /// What an absent key of a list item counts as.
+    /// The value that an absent key of a list item stands for.
     pub(crate) fn key_default(&self) -> Option<&Value> {
         self.key_default.as_ref()
     }
@@ -254,7 +254,7 @@ impl Schema {
         self.atomic_map.or(self.shape().atomic_map).unwrap_or(false)
     }
 
-    /// Whether lists merge and structs drop what is not retained, in a strategic merge patch.
+    /// The patch strategies (`merge`, `retainKeys`) of a strategic merge patch.
     pub(crate) fn patch_strategies(&self) -> impl Iterator<Item = &str> {
         self.patch_strategy.as_deref().into_iter().flat_map(|strategies| strategies.split(','))
     }
@@ -278,7 +278,7 @@ impl Reference {
     }
 }
 
-/// Reads schemas; those of built-in kinds speak a slightly different dialect.
+/// Parses schemas of built-in kinds or of custom resources; they differ in references, junctors and defaults.
 struct Reader {
     built_in: bool,
 }
@@ -394,7 +394,7 @@ fn kind(map: &Map<String, Value>) -> Kind {
     }
 }
 
-/// `$ref` itself, or the one `$ref` in `allOf` that a field with a default is written with.
+/// The target of `$ref`; a field with a default has its `$ref` inside `allOf`.
 fn reference(map: &Map<String, Value>) -> Option<Reference> {
     let direct = map.get("$ref");
     let wrapped = || map.get("allOf")?.as_array()?.first()?.get("$ref");

@@ -1,6 +1,7 @@
-//! Drops the fields that a schema does not know, and names them.
+//! Pruning: drops the fields that a schema does not specify, and reports their paths.
 //!
-//! Owns the rules of pruning. What becomes of the names (nothing, a warning, an error) is the request's business.
+//! Owns the rules of pruning. The request handler decides whether unknown fields are ignored, warned about or
+//! rejected.
 
 use std::fmt::Write as _;
 
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use super::node::{Additional, Schema};
 
-/// Removes every field of `object` that `schema` does not declare, and returns what to say about each, sorted:
+/// Removes every field of `object` that `schema` does not specify, and returns one message for each, sorted:
 /// `unknown field "spec.foo"`.
 pub(crate) fn prune(schema: &Schema, object: &mut Value) -> Vec<String> {
     let mut pruner = Pruner { path: String::new(), unknown: Vec::new() };
@@ -23,9 +24,9 @@ struct Pruner {
 }
 
 impl Pruner {
-    /// `keep` says that an ancestor preserves unknown fields at this very level.
+    /// `keep`: an ancestor preserves unknown fields at this level.
     fn visit(&mut self, schema: &Schema, value: &mut Value, keep: bool) {
-        let keep = keep || keeps_unknown(schema);
+        let keep = keep || preserves_unknown_fields(schema);
         match value {
             Value::Object(map) => {
                 let length = self.path.len();
@@ -37,8 +38,8 @@ impl Pruner {
                         return true;
                     }
                     if matches!(schema.additional(), Additional::Any | Additional::Denied) {
-                        // `true` and `false` are no schemas: nothing is known below such a key. Whether the key itself
-                        // may be there is for validation.
+                        // The booleans `true` and `false` specify no schema, so all fields below this key are
+                        // unknown. Validation decides whether the key itself is allowed.
                         self.push_field(name);
                         self.visit(&Schema::default(), value, false);
                         self.path.truncate(length);
@@ -77,9 +78,9 @@ impl Pruner {
     }
 }
 
-/// Whether a value of this schema keeps what it does not know: by its own word, or because it is one of the built-in
-/// free-form types, which declare neither properties nor additional ones.
-fn keeps_unknown(schema: &Schema) -> bool {
+/// Whether unknown fields of this value are preserved: `x-kubernetes-preserve-unknown-fields` is set, or the type is
+/// a built-in free-form type, which declares neither properties nor additional properties.
+fn preserves_unknown_fields(schema: &Schema) -> bool {
     schema.preserve_unknown
         || schema.shape().preserve_unknown
         || (schema.component().is_some()
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn drops_and_names_what_is_unknown() {
+    fn drops_and_reports_unknown_fields() {
         let schema = json!({"type": "object", "properties": {
             "spec": {"type": "object", "properties": {
                 "a": {"type": "string"},
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn preserves_at_one_level_and_prunes_below_what_is_declared() {
+    fn preserve_unknown_fields_does_not_apply_below_specified_properties() {
         let schema = json!({"type": "object", "properties": {
             "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {
                 "strict": {"type": "object", "properties": {"a": {"type": "string"}}},
@@ -135,9 +136,9 @@ mod tests {
         );
     }
 
-    /// As kube-apiserver 1.37.2 stores and warns.
+    /// Expectations are what kube-apiserver 1.37.2 stores and warns.
     #[test]
-    fn additional_properties_without_a_schema_keep_their_keys_and_nothing_below() {
+    fn boolean_additional_properties_keep_keys_and_prune_nested_fields() {
         let schema = json!({"type": "object", "properties": {
             "any": {"type": "object", "additionalProperties": true},
             "free": {"type": "object", "additionalProperties": true, "x-kubernetes-preserve-unknown-fields": true},
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_embedded_resource_keeps_its_object_fields() {
+    fn an_embedded_resource_keeps_type_and_object_metadata() {
         let schema = json!({"type": "object", "properties": {
             "tpl": {"type": "object", "x-kubernetes-embedded-resource": true, "properties": {"spec": {"type": "object"}}},
         }});
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn built_in_free_form_types_keep_everything() {
+    fn built_in_free_form_types_are_not_pruned() {
         let schema = crate::builtin::schema("io.k8s.api.apps.v1.ControllerRevision").unwrap();
         let mut object = json!({"data": {"spec": {"x": [{"y": 1}]}}, "revision": 1, "oops": 1});
         assert_eq!(prune(&schema, &mut object), ["unknown field \"oops\""]);

@@ -1,26 +1,26 @@
-//! Quantities (`500m`, `1.5Gi`), brought into the form in which a server writes them.
+//! The canonical form of quantities (`500m`, `1.5Gi`).
 //!
-//! Owns parsing and canonical form of `resource.Quantity`. It must not know which fields hold one.
+//! Owns parsing and serialization of `resource.Quantity`. It must not know which fields hold one.
 
-/// The largest count of digits that is taken on either side of the point; far above what the server keeps.
+/// The maximum number of digits on either side of the point; the server keeps far fewer.
 const MAX_DIGITS: usize = 60;
 
-/// Binary suffixes by their power of 1024, decimal ones by their power of ten.
+/// Binary suffixes with their power of 1024; decimal suffixes with their power of ten.
 const BINARY: [(&str, u32); 6] = [("Ki", 1), ("Mi", 2), ("Gi", 3), ("Ti", 4), ("Pi", 5), ("Ei", 6)];
 const DECIMAL: [(&str, i32); 10] =
     [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
 
-/// The family of suffixes that a quantity was written with; the canonical form stays in it.
+/// The format (`resource.Format`) that a quantity was written in; the canonical form keeps it.
 enum Format {
     Binary,
     Decimal,
     Exponent,
 }
 
-/// The canonical form: `1000m` is `1`, `0.5Gi` is `512Mi`.
+/// Returns the canonical form: `1000m` becomes `1`, `0.5Gi` becomes `512Mi`.
 ///
 /// # Errors
-/// The text that a server refuses a malformed quantity with.
+/// The API server's error text for a malformed quantity.
 pub(super) fn canonical(text: &str) -> Result<String, String> {
     let malformed = || {
         "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
@@ -45,15 +45,15 @@ pub(super) fn canonical(text: &str) -> Result<String, String> {
         }
         None => return Err(malformed()),
     };
-    // All arithmetic is on the number of nano-units, which is the finest that a server keeps (rounded up).
+    // All arithmetic is in nano-units, the server's finest resolution; smaller fractions are rounded up.
     let Some(nanos) = nanos(whole, fraction, &format, power) else {
-        // Beyond what is kept exactly the text stands for itself.
+        // A quantity that is too large to be kept exactly is stored unchanged.
         return Ok(text.to_owned());
     };
     Ok(print(negative, nanos, &format))
 }
 
-/// Whether one quantity is larger than another; what is no quantity, or too large to be kept exactly, is not.
+/// Whether `left` is larger than `right`; `false` if either is malformed or too large to be kept exactly.
 pub(crate) fn exceeds(left: &str, right: &str) -> bool {
     match (magnitude(left), magnitude(right)) {
         (Some(left), Some(right)) => left > right,
@@ -61,7 +61,7 @@ pub(crate) fn exceeds(left: &str, right: &str) -> bool {
     }
 }
 
-/// The number of nano-units, negative ones below zero.
+/// The signed number of nano-units.
 fn magnitude(text: &str) -> Option<i128> {
     let (negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
@@ -84,7 +84,7 @@ fn suffix_of(suffix: &str) -> Option<(Format, i32)> {
     (power.abs() <= 60).then_some((Format::Exponent, power))
 }
 
-/// The magnitude in units of 10^-9, rounded up; `None` if that does not fit.
+/// The magnitude in units of 10^-9, rounded up; `None` on overflow.
 fn nanos(whole: &str, fraction: &str, format: &Format, power: i32) -> Option<u128> {
     let digits: u128 = match format!("{whole}{fraction}").trim_start_matches('0') {
         "" => 0,
@@ -100,7 +100,7 @@ fn nanos(whole: &str, fraction: &str, format: &Format, power: i32) -> Option<u12
     }
 }
 
-/// `value` times ten to the `power`, rounded up.
+/// `value` times ten to the `power`, rounded up; `None` on overflow.
 fn shift(value: u128, power: i32) -> Option<u128> {
     if power >= 0 {
         return value.checked_mul(10_u128.checked_pow(power.unsigned_abs())?);
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_the_form_of_the_server() {
+    fn canonicalizes_as_the_server_does() {
         let cases = [
             ("1", "1"),
             ("1000m", "1"),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_quantity() {
+    fn rejects_malformed_quantities() {
         for text in ["", "abc", "1..2", "1x", "Gi", "--1", "1 Gi", "."] {
             assert!(canonical(text).is_err(), "{text}");
         }
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn compares_across_suffixes() {
+    fn compares_quantities_with_different_suffixes() {
         assert!(exceeds("2", "1500m"));
         assert!(exceeds("1Gi", "1G"));
         assert!(!exceeds("1", "1000m"));
@@ -198,7 +198,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn is_stable(number in 0_u64..10_000_000_000, suffix in prop::sample::select(vec!["", "m", "k", "M", "Ki", "Mi", "Gi", "n"])) {
+        fn canonicalization_is_idempotent(number in 0_u64..10_000_000_000, suffix in prop::sample::select(vec!["", "m", "k", "M", "Ki", "Mi", "Gi", "n"])) {
             let once = canonical(&format!("{number}{suffix}")).unwrap();
             prop_assert_eq!(canonical(&once), Ok(once.clone()));
         }

@@ -1,11 +1,11 @@
-//! Numbers of custom resources in the form in which a server stores them.
+//! The form in which an API server stores the numbers of custom resources.
 //!
-//! Go writes a float64 without a fraction as a whole number, and reads whole numbers back as int64 where they are one. Owns
-//! only that; whether a number is allowed is for validation, which comes first.
+//! Go serializes a float64 without a fraction as an integer, and parses an integer as int64 if it fits. Owns only
+//! this conversion; value validation, which runs before, decides whether a number is allowed.
 
 use serde_json::Value;
 
-/// Rewrites the numbers in `value`: `3.0` is stored as `3`, and what no int64 holds with the digits that a float64 has.
+/// Rewrites the numbers in `value`: `3.0` is stored as `3`, and a number beyond int64 with the digits of a float64.
 pub(crate) fn store_numbers(value: &mut Value) {
     match value {
         Value::Number(number) if number.as_i64().is_none() => {
@@ -26,9 +26,9 @@ mod tests {
 
     use super::*;
 
-    /// As kube-apiserver 1.37.2 stores.
+    /// Expectations are what kube-apiserver 1.37.2 stores.
     #[test]
-    fn whole_numbers_lose_their_point_and_large_ones_their_last_digits() {
+    fn stores_whole_floats_as_integers_and_large_integers_as_floats() {
         let cases = [
             ("3.0", "3"),
             ("1e3", "1000"),
@@ -43,9 +43,9 @@ mod tests {
             let mut object = json!({"a": [serde_json::from_str::<Value>(sent).unwrap()]});
             store_numbers(&mut object);
             assert_eq!(object.to_string(), format!("{{\"a\":[{stored}]}}"), "{sent}");
-            let once = object.clone();
+            let stored_once = object.clone();
             store_numbers(&mut object);
-            assert_eq!(object, once, "{sent}");
+            assert_eq!(object, stored_once, "{sent}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Whether the schema of a custom resource is one that a server accepts.
+//! Validation of structural schemas.
 //!
-//! Owns the rules of structural schemas: every part has a type, nothing is decided inside logical junctors, defaults fit.
-//! It works on the schema as written, so that it can name what is wrong where.
+//! Owns the rules of structural schemas: every value has a type, logical junctors (`allOf`, `anyOf`, `oneOf`, `not`)
+//! only restrict values, and defaults are valid. It works on the schema as written, so that errors name its fields.
 
 mod open_api;
 
@@ -11,7 +11,7 @@ use super::field_error::FieldError;
 use super::node::Schema;
 use super::{default, go_regex, prune, validate};
 
-/// Everything that a server has against `schema`, whose place in its CRD is `path`.
+/// Validates `schema`, whose path in its CRD is `path`.
 pub(super) fn check(path: &str, schema: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if flag(schema, "nullable") {
@@ -40,7 +40,7 @@ enum Level {
     Field,
 }
 
-/// The parts that carry structure.
+/// Checks the structural part of a schema, outside of logical junctors.
 fn invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<FieldError>) {
     let kind = text(schema, "type");
     let preserve = flag(schema, "x-kubernetes-preserve-unknown-fields");
@@ -53,7 +53,7 @@ fn invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<FieldEr
         invariants(&format!("{path}.items"), items, Level::Item, errors);
     }
     for (name, property) in entries(schema, "properties") {
-        // Metadata at the root is judged on its own below.
+        // `object_fields` checks the metadata of the root.
         if !(level == Level::Root && name == "metadata") {
             invariants(&format!("{path}.properties[{name}]"), property, Level::Field, errors);
         }
@@ -115,7 +115,8 @@ fn missing_type(
     }
 }
 
-/// `apiVersion`, `kind` and `metadata` of an object are given; a schema may only restrict the object's name.
+/// Checks `apiVersion`, `kind` and `metadata`. Their schemas are implicit; a schema may only restrict the object's
+/// name.
 fn object_fields(path: &str, schema: &Value, level: Level, embedded: bool, errors: &mut Vec<FieldError>) {
     if level != Level::Root && !embedded {
         return;
@@ -143,7 +144,7 @@ fn restricts_names_only(metadata: &Value) -> bool {
         && entries(metadata, "properties").all(names)
 }
 
-/// `allOf`, `anyOf`, `oneOf` and `not` may restrict values, and nothing else; so may `pattern`.
+/// Checks that `allOf`, `anyOf`, `oneOf` and `not` contain only value validations, and that `pattern` compiles.
 fn junctors(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     let int_or_string = serde_json::json!([{"type": "integer"}, {"type": "string"}]);
     let any_of_is_given = schema.get("anyOf") == Some(&int_or_string);
@@ -154,11 +155,11 @@ fn junctors(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
         for (index, nested) in list(schema, key).iter().enumerate() {
             let path = format!("{path}.{key}[{index}]");
             let first = key == "allOf" && index == 0 && nested.get("anyOf") == Some(&int_or_string);
-            nested_value(&path, nested, first, errors);
+            nested_value_validation(&path, nested, first, errors);
         }
     }
     if let Some(not) = schema.get("not") {
-        nested_value(&format!("{path}.not"), not, false, errors);
+        nested_value_validation(&format!("{path}.not"), not, false, errors);
     }
     let pattern = text(schema, "pattern");
     if let Err(error) = go_regex::compile(pattern) {
@@ -167,7 +168,7 @@ fn junctors(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn nested_value(path: &str, nested: &Value, skip_any_of: bool, errors: &mut Vec<FieldError>) {
+fn nested_value_validation(path: &str, nested: &Value, skip_any_of: bool, errors: &mut Vec<FieldError>) {
     if skip_any_of {
         let mut rest = nested.clone();
         rest.as_object_mut().map(|map| map.remove("anyOf"));
@@ -176,14 +177,14 @@ fn nested_value(path: &str, nested: &Value, skip_any_of: bool, errors: &mut Vec<
         junctors(path, nested, errors);
     }
     if let Some(items) = nested.get("items") {
-        nested_value(&format!("{path}.items"), items, false, errors);
+        nested_value_validation(&format!("{path}.items"), items, false, errors);
     }
     for (name, property) in entries(nested, "properties") {
         let path = format!("{path}.properties[{name}]");
         if name == "metadata" {
             errors.push(FieldError::forbidden(path.as_str(), "must not be specified in a nested context"));
         }
-        nested_value(&path, property, false, errors);
+        nested_value_validation(&path, property, false, errors);
     }
     let forbidden = [
         ("type", "must be empty to be structural"),
@@ -213,7 +214,7 @@ fn nested_value(path: &str, nested: &Value, skip_any_of: bool, errors: &mut Vec<
     }
 }
 
-/// What a junctor mentions must be declared outside of it.
+/// Checks structural completeness: a field that a logical junctor mentions must be specified outside of it.
 fn completeness(path: &str, mentioned: &str, nested: &Value, schema: &Value, errors: &mut Vec<FieldError>) {
     let mut visit = |mentioned: String, nested: &Value| {
         completeness(path, &mentioned, nested, schema, errors);
@@ -255,7 +256,8 @@ fn declared(
         }
         Some(schema) => {
             let wrapped = serde_json::json!({"allOf": [nested]});
-            // Going through one more junctor visits what `nested` itself mentions; its name is corrected by cutting it.
+            // The extra junctor makes `completeness` visit the junctors of `nested`; its path segment is removed from
+            // the errors.
             let mut found = Vec::new();
             completeness(path, mentioned, &wrapped, schema, &mut found);
             for mut error in found {
@@ -266,7 +268,7 @@ fn declared(
     }
 }
 
-/// A default must be a value that the schema accepts without dropping any of it.
+/// Checks that each default is valid, and that pruning would not change it.
 fn defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     if let Some(declared) = schema.get("default").filter(|declared| !declared.is_null()) {
         let field = format!("{path}.default");
@@ -302,17 +304,18 @@ fn defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// The text of a complaint about a default, which names the path below the default: that of the whole is empty.
+/// Removes the path prefix of the wrapper object from an error about a default; the default itself has the empty
+/// path.
 fn without_wrapper(detail: &str) -> String {
     if let Some(rest) = detail.strip_prefix('v') {
-        // The server prints this path with the point before the key, wherever it begins.
+        // For this error the server prints the path with its leading point.
         let keeps_point = detail.ends_with(" is a forbidden property");
         return if keeps_point { rest.to_owned() } else { rest.trim_start_matches('.').to_owned() };
     }
     detail.strip_suffix(" in v").map_or_else(|| detail.to_owned(), |rest| format!("{rest} in "))
 }
 
-/// Whether a key is used as a keyword anywhere in the structure.
+/// Whether a keyword occurs anywhere in the schema.
 fn mentions(schema: &Value, keyword: &str) -> bool {
     schema.get(keyword).is_some()
         || entries(schema, "properties").any(|(_, property)| mentions(property, keyword))

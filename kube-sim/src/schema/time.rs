@@ -1,19 +1,19 @@
-//! Times in objects of built-in kinds, read and written as Go's `metav1.Time` and `metav1.MicroTime`.
+//! Times in objects of built-in kinds, parsed and serialized as Go's `metav1.Time` and `metav1.MicroTime`.
 //!
-//! Owns which texts are times, what is said about the others, and the form in which a server stores a time: in UTC, with
-//! whole seconds or six digits. It must not know which fields hold one.
+//! Owns the accepted texts, the error texts, and the stored form: UTC, with whole seconds or six fractional digits.
+//! It must not know which fields hold a time.
 
 use jiff::ToSpan as _;
 use jiff::civil::{Date, DateTime};
 
 use super::quote;
 
-/// Which of the two Go types holds the time.
+/// The Go type of the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Precision {
-    /// `metav1.Time`: a fraction may be given and is dropped.
+    /// `metav1.Time`: a fraction is accepted and dropped.
     Seconds,
-    /// `metav1.MicroTime`: exactly six digits must be given and are kept.
+    /// `metav1.MicroTime`: exactly six fractional digits are required and kept.
     Micros,
 }
 
@@ -26,15 +26,16 @@ impl Precision {
     }
 }
 
-/// The text as a server stores it; `None` for Go's zero time, which stands for no time.
+/// Returns the stored form; `None` for Go's zero time, which means unset.
 ///
 /// # Errors
-/// What Go's `time.Parse` says about a text that is no time.
+/// The text of Go's `time.Parse` for a malformed time.
 pub(super) fn canonical(text: &str, precision: Precision) -> Result<Option<String>, String> {
     let mut parser = Parser { text, rest: text, precision };
     let read = parser.read()?;
     let date = Date::new(read.year, read.month, read.day).map_err(|_| parser.out_of_range("day"))?;
-    // The calendar repeats every 400 years; in the middle of it an offset never leaves the range of the library.
+    // The calendar repeats every 400 years. The years around 2000 keep the result within the range of the library,
+    // whatever the offset.
     let base = 2000 + read.year.rem_euclid(400);
     let local = Date::new(base, date.month(), date.day()).map_err(|_| parser.out_of_range("day"))?.at(
         read.hour,
@@ -66,7 +67,7 @@ pub(super) fn canonical(text: &str, precision: Precision) -> Result<Option<Strin
 }
 
 /// The parts of a time as written; `offset` is in minutes east of UTC.
-struct Read {
+struct Parts {
     year: i16,
     month: i8,
     day: i8,
@@ -77,7 +78,7 @@ struct Read {
     offset: i32,
 }
 
-/// Reads the parts in the order of the layout, so that the first one that does not fit is the one that is named.
+/// Parses the parts in the order of the layout, because the error names the first part that does not match.
 struct Parser<'a> {
     text: &'a str,
     rest: &'a str,
@@ -85,7 +86,7 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn read(&mut self) -> Result<Read, String> {
+    fn read(&mut self) -> Result<Parts, String> {
         let year = self.year()?;
         self.literal("-")?;
         let month = self.two_digits("01", Digits::Two)?;
@@ -93,7 +94,7 @@ impl Parser<'_> {
             return Err(self.out_of_range("month"));
         }
         self.literal("-")?;
-        // The day is judged when all else is read: it depends on month and year.
+        // The range of the day depends on month and year, so Go checks it last.
         let day = self.two_digits("02", Digits::Two)?;
         self.literal("T")?;
         let hour = self.two_digits("15", Digits::OneOrTwo)?;
@@ -115,7 +116,7 @@ impl Parser<'_> {
         if !self.rest.is_empty() {
             return Err(format!("parsing time {}: extra text: {}", quote(self.text), quote(self.rest)));
         }
-        Ok(Read { year, month, day, hour, minute, second, nanos, offset })
+        Ok(Parts { year, month, day, hour, minute, second, nanos, offset })
     }
 
     fn year(&mut self) -> Result<i16, String> {
@@ -149,7 +150,7 @@ impl Parser<'_> {
         Ok(number)
     }
 
-    /// The nanoseconds: of any number of digits where the layout has none, of six where it has six.
+    /// Parses the nanoseconds: any number of digits if the layout has none, exactly six if it has six.
     fn fraction(&mut self) -> Result<u32, String> {
         let digits = |rest: &str| {
             let count = rest.bytes().skip(1).take_while(u8::is_ascii_digit).count();
@@ -186,7 +187,7 @@ impl Parser<'_> {
         let (Some(hours), Some(":"), Some(minutes)) = (number(1), self.rest.get(3..4), number(4)) else {
             return Err(self.mismatch(NAME));
         };
-        // Go takes 24 hours and 60 minutes.
+        // Go accepts 24 hours and 60 minutes.
         if hours > 24 {
             return Err(self.out_of_range("time zone offset hour"));
         }

@@ -1,7 +1,7 @@
-//! Judges an object of a custom resource by its schema.
+//! Value validation of custom resources by their schema.
 //!
-//! Owns the order in which constraints are tried and the texts of the complaints, which are those of an API server. It
-//! must not change the object, and does not evaluate CEL rules.
+//! Owns the order of the checks and the error texts, which are those of an API server. It must not change the object,
+//! and does not evaluate CEL rules.
 
 mod number;
 
@@ -11,25 +11,25 @@ use super::field_error::FieldError;
 use super::format;
 use super::node::{Additional, Kind, ListType, Rules, Schema};
 
-/// Everything about `object` that `schema` does not allow, in the order of the fields' names.
+/// Validates `object` by `schema` and returns the errors, sorted by field name.
 pub(crate) fn validate(schema: &Schema, object: &Value) -> Vec<FieldError> {
-    let mut outcome = Outcome::default();
-    Validator { path: String::new() }.visit(schema, object, &mut outcome);
-    let mut errors = outcome.errors;
+    let mut findings = Findings::default();
+    Validator { path: String::new() }.visit(schema, object, &mut findings);
+    let mut errors = findings.errors;
     list_types("", schema, object, &mut errors);
     errors
 }
 
-/// The complaints about one value, and how many checks were made: of several alternatives that all fail, the one that
-/// got furthest is the one to report.
+/// The errors of one value, and the number of checks that were made. If all alternatives of `anyOf` or `oneOf` fail,
+/// the server reports the errors of the alternative with the most checks.
 #[derive(Default)]
-struct Outcome {
+struct Findings {
     errors: Vec<FieldError>,
     checks: usize,
 }
 
-impl Outcome {
-    fn merge(&mut self, other: Outcome) {
+impl Findings {
+    fn merge(&mut self, other: Findings) {
         self.errors.extend(other.errors);
         self.checks += other.checks;
     }
@@ -40,14 +40,14 @@ struct Validator {
 }
 
 impl Validator {
-    fn visit(&mut self, schema: &Schema, value: &Value, out: &mut Outcome) {
+    fn visit(&mut self, schema: &Schema, value: &Value, out: &mut Findings) {
         let rules = &schema.rules;
         self.kind(schema, value, out);
         if value.is_null() {
             self.enumeration(rules, value, out);
             return;
         }
-        self.combinations(rules, value, out);
+        self.logical_junctors(rules, value, out);
         match value {
             Value::String(text) => self.text(schema, text, out),
             Value::Number(_) => number::check(schema, value, &self.path, out),
@@ -61,12 +61,12 @@ impl Validator {
         out.checks += 2;
     }
 
-    /// A field's path as complaints name it; the root has none.
+    /// The path of the field in errors; empty for the root.
     fn field(&self) -> &str {
         self.path.trim_start_matches('.')
     }
 
-    fn descend(&mut self, step: &str, schema: &Schema, value: &Value, out: &mut Outcome) {
+    fn descend(&mut self, step: &str, schema: &Schema, value: &Value, out: &mut Findings) {
         let length = self.path.len();
         if !self.path.is_empty() && !step.starts_with('[') {
             self.path.push('.');
@@ -76,7 +76,7 @@ impl Validator {
         self.path.truncate(length);
     }
 
-    fn kind(&self, schema: &Schema, value: &Value, out: &mut Outcome) {
+    fn kind(&self, schema: &Schema, value: &Value, out: &mut Findings) {
         let format = format::known(schema);
         let expected = if schema.is_reference() { "" } else { type_name(schema.kind()) };
         let (found, found_format) = type_of(value);
@@ -105,22 +105,22 @@ impl Validator {
             Some(format) if !fits && !matches!(value, Value::String(_) | Value::Array(_)) => {
                 out.errors.push(wrong(format, found_format));
             }
-            // A text with a format is left to the format's own check.
+            // A string with a format is checked by the format's predicate.
             Some(_) if matches!(schema.kind(), Kind::String | Kind::Any) && found == "string" => {}
             _ if !fits => out.errors.push(wrong(expected, found)),
             _ => out.checks += 1,
         }
     }
 
-    fn combinations(&mut self, rules: &Rules, value: &Value, out: &mut Outcome) {
+    fn logical_junctors(&mut self, rules: &Rules, value: &Value, out: &mut Findings) {
         let path = self.path.clone();
-        let complain = |out: &mut Outcome, detail: String| {
+        let report = |out: &mut Findings, detail: String| {
             out.errors.push(FieldError::invalid("", "", format!("\"{path}\" {detail}")));
         };
         if !rules.any_of.is_empty() {
             let (valid, best) = self.alternatives(&rules.any_of, value);
             if valid == 0 {
-                complain(out, "must validate at least one schema (anyOf)".to_owned());
+                report(out, "must validate at least one schema (anyOf)".to_owned());
             }
             out.merge(best);
         }
@@ -131,52 +131,52 @@ impl Validator {
                     0 => "Found none valid".to_owned(),
                     many => format!("Found {many} valid alternatives"),
                 };
-                complain(out, format!("must validate one and only one schema (oneOf). {found}"));
+                report(out, format!("must validate one and only one schema (oneOf). {found}"));
             }
             out.merge(best);
         }
         if !rules.all_of.is_empty() {
             let mut valid = 0;
             for schema in &rules.all_of {
-                let one = self.alone(schema, value);
+                let one = self.validate_nested(schema, value);
                 valid += usize::from(one.errors.is_empty());
                 out.merge(one);
             }
             if valid != rules.all_of.len() {
                 let none = if valid == 0 { ". None validated" } else { "" };
-                complain(out, format!("must validate all the schemas (allOf){none}"));
+                report(out, format!("must validate all the schemas (allOf){none}"));
             }
         }
         if let Some(not) = &rules.not
-            && self.alone(not, value).errors.is_empty()
+            && self.validate_nested(not, value).errors.is_empty()
         {
-            complain(out, "must not validate the schema (not)".to_owned());
+            report(out, "must not validate the schema (not)".to_owned());
         }
         out.checks += 1;
     }
 
-    /// How many alternatives accept the value, and the complaints of the best one where none does.
-    fn alternatives(&mut self, schemas: &[Schema], value: &Value) -> (usize, Outcome) {
+    /// Returns the number of alternatives that accept the value, and if none does, the errors of the best one.
+    fn alternatives(&mut self, schemas: &[Schema], value: &Value) -> (usize, Findings) {
         let mut valid = 0;
-        let mut best: Option<Outcome> = None;
+        let mut best: Option<Findings> = None;
         for schema in schemas {
-            let one = self.alone(schema, value);
+            let one = self.validate_nested(schema, value);
             if one.errors.is_empty() {
                 valid += 1;
             } else if best.as_ref().is_none_or(|best| one.checks > best.checks) {
                 best = Some(one);
             }
         }
-        (valid, if valid == 0 { best.unwrap_or_default() } else { Outcome::default() })
+        (valid, if valid == 0 { best.unwrap_or_default() } else { Findings::default() })
     }
 
-    fn alone(&mut self, schema: &Schema, value: &Value) -> Outcome {
-        let mut out = Outcome::default();
+    fn validate_nested(&mut self, schema: &Schema, value: &Value) -> Findings {
+        let mut out = Findings::default();
         self.visit(schema, value, &mut out);
         out
     }
 
-    fn text(&self, schema: &Schema, text: &str, out: &mut Outcome) {
+    fn text(&self, schema: &Schema, text: &str, out: &mut Findings) {
         let rules = &schema.rules;
         let length = text.chars().count() as u64;
         let path = &self.path;
@@ -199,7 +199,7 @@ impl Validator {
         out.checks += 1;
     }
 
-    fn list(&mut self, schema: &Schema, items: &[Value], out: &mut Outcome) {
+    fn list(&mut self, schema: &Schema, items: &[Value], out: &mut Findings) {
         if let Some(schema) = schema.items() {
             for (index, item) in items.iter().enumerate() {
                 self.descend(&format!("[{index}]"), schema, item, out);
@@ -220,7 +220,7 @@ impl Validator {
         out.checks += 1;
     }
 
-    fn enumeration(&self, rules: &Rules, value: &Value, out: &mut Outcome) {
+    fn enumeration(&self, rules: &Rules, value: &Value, out: &mut Findings) {
         if rules.enumeration.is_empty() || rules.enumeration.contains(value) {
             return;
         }
@@ -233,7 +233,7 @@ impl Validator {
         out.errors.push(FieldError::not_supported(self.field(), value.clone(), &supported));
     }
 
-    fn object(&mut self, schema: &Schema, map: &serde_json::Map<String, Value>, out: &mut Outcome) {
+    fn object(&mut self, schema: &Schema, map: &serde_json::Map<String, Value>, out: &mut Findings) {
         let count = map.len() as u64;
         if let Some(min) = schema.rules.min_properties.filter(|min| count < *min) {
             let detail = format!("{} in body should have at least {min} properties", self.path);
@@ -242,8 +242,8 @@ impl Validator {
         if let Some(max) = schema.rules.max_properties.filter(|max| count > *max) {
             out.errors.push(FieldError::too_many(self.field(), count, max));
         }
-        // A reference is to the metadata of built-in objects, which are judged elsewhere; only what is written beside it
-        // counts here.
+        // A reference is the metadata of the object, which is validated elsewhere. Only the restrictions that the
+        // schema specifies beside it apply.
         let own = schema.own_properties();
         for (name, value) in map {
             if let Some(property) = own.get(name.as_str()) {
@@ -262,7 +262,7 @@ impl Validator {
     }
 }
 
-/// Sets must not repeat a value, lists of type `map` not a key.
+/// A list of type `set` must not repeat a value, and a list of type `map` must not repeat a key.
 fn list_types(path: &str, schema: &Schema, value: &Value, errors: &mut Vec<FieldError>) {
     match value {
         Value::Object(map) if !schema.is_reference() => {
@@ -278,7 +278,7 @@ fn list_types(path: &str, schema: &Schema, value: &Value, errors: &mut Vec<Field
         }
         Value::Array(items) => {
             match schema.list_type {
-                Some(ListType::Set) => repeated(path, &as_written(items), errors),
+                Some(ListType::Set) => report_duplicates(path, &with_serialized_numbers(items), errors),
                 Some(ListType::Map) => list_map(path, schema, items, errors),
                 _ => {}
             }
@@ -301,11 +301,11 @@ fn list_map(path: &str, schema: &Schema, items: &[Value], errors: &mut Vec<Field
         let fields = schema.list_keys().iter();
         fields.filter_map(|field| Some((field.to_string(), item.get(&**field)?.clone()))).collect()
     };
-    repeated(path, &items.iter().map(key).collect::<Vec<_>>(), errors);
+    report_duplicates(path, &items.iter().map(key).collect::<Vec<_>>(), errors);
 }
 
-/// Lists and objects in a set are compared as Go writes them, where `1.0` is `1`; scalars as they are.
-fn as_written(items: &[Value]) -> Vec<Value> {
+/// The server compares lists and objects in a set in serialized form, where `1.0` equals `1`, and scalars as written.
+fn with_serialized_numbers(items: &[Value]) -> Vec<Value> {
     let written = |item: &Value| {
         let mut item = item.clone();
         if item.is_array() || item.is_object() {
@@ -316,8 +316,8 @@ fn as_written(items: &[Value]) -> Vec<Value> {
     items.iter().map(written).collect()
 }
 
-/// Reports the second of equal values; further ones are not reported again.
-fn repeated(path: &str, values: &[Value], errors: &mut Vec<FieldError>) {
+/// Reports the second of equal values only; the server does not report further ones.
+fn report_duplicates(path: &str, values: &[Value], errors: &mut Vec<FieldError>) {
     for index in 0..values.len() {
         let before = values[..index].iter().filter(|value| **value == values[index]).count();
         if before == 1 {
@@ -339,12 +339,12 @@ fn type_name(kind: Kind) -> &'static str {
     }
 }
 
-/// The type and format of a value as Go sees it.
+/// The type and format of a value in Go's terms.
 fn type_of(value: &Value) -> (&'static str, &'static str) {
     match value {
         Value::Null => ("null", ""),
         Value::Bool(_) => ("boolean", ""),
-        // What is beyond int64 is read as a float64.
+        // Go parses a number beyond int64 as a float64.
         Value::Number(number) if number.as_i64().is_none() => ("number", "float64"),
         Value::Number(_) => ("integer", "int64"),
         Value::String(_) => ("string", ""),

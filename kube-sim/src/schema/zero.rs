@@ -1,13 +1,13 @@
-//! An object of a built-in kind before anything is set, as Go writes the zero value of its struct.
+//! The zero value of a built-in kind's Go struct, as Go serializes it.
 //!
-//! Owns nothing but that value. Ownership of fields is counted from it: what Go writes always is nobody's.
+//! Owns only that value. Field ownership is computed against it: fields that Go always writes have no manager.
 
 use serde_json::{Map, Value};
 
 use super::node::Schema;
 
-/// The zero value of a struct: structs within it, the scalars that are always written, and null for what must be there and
-/// has no zero of its own. Anything else is empty.
+/// The serialized zero value of a struct: nested structs, the scalars that Go always writes, and null for required
+/// fields without a zero value of their own. All other fields are absent.
 pub(crate) fn zero(schema: &Schema) -> Value {
     let mut map = Map::new();
     for (name, property) in schema.properties() {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_what_go_writes_of_an_empty_struct() {
+    fn is_the_serialized_empty_go_struct() {
         let deployment = crate::builtin::schema("io.k8s.api.apps.v1.Deployment").unwrap();
         let expected = json!({
             "metadata": {},

@@ -1,7 +1,7 @@
-//! The approval that groups of the Kubernetes community need (`api-approved.kubernetes.io`, KEP-1111).
+//! The API approval that protected groups need (`api-approved.kubernetes.io`, KEP-1111).
 //!
-//! Owns which groups those are and what the annotation stands for. Validation refuses a definition without it, and the
-//! registry shows the state as a condition.
+//! Owns the protected groups and the parsing of the annotation. Validation rejects a CRD without it, and the registry
+//! reports the state as a condition.
 
 use serde_json::Value;
 
@@ -11,20 +11,20 @@ use super::text;
 const ANNOTATION: &str = "api-approved.kubernetes.io";
 const PROPOSAL: &str = "see https://github.com/kubernetes/enhancements/pull/1111";
 
-/// What the annotation of a definition in a protected group says.
+/// The state of the annotation on a CRD in a protected group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Approval {
-    /// It is the address of an approval.
+    /// It is the URL of an approval.
     Approved,
     /// It begins with `unapproved`.
     Bypassed,
-    /// There is none.
+    /// It is absent.
     Missing,
-    /// It is anything else.
+    /// It has any other value.
     Invalid,
 }
 
-/// The annotation's text and what it stands for; `None` for a group that needs no approval.
+/// The annotation's state and its value; `None` if the group is not protected.
 pub(crate) fn approval(crd: &Value) -> Option<(Approval, &str)> {
     let group = text(&crd["spec"], "group");
     let within =
@@ -36,18 +36,18 @@ pub(crate) fn approval(crd: &Value) -> Option<(Approval, &str)> {
     let state = match annotation {
         "" => Approval::Missing,
         text if text.starts_with("unapproved") => Approval::Bypassed,
-        text if is_address(text) => Approval::Approved,
+        text if is_url(text) => Approval::Approved,
         _ => Approval::Invalid,
     };
     Some((state, annotation))
 }
 
-fn is_address(text: &str) -> bool {
+fn is_url(text: &str) -> bool {
     text.parse::<http::Uri>()
         .is_ok_and(|uri| uri.scheme().is_some() && uri.host().is_some_and(|host| !host.is_empty()))
 }
 
-/// A definition needs a usable annotation, unless an update leaves the state as it was.
+/// A CRD in a protected group needs a valid annotation, unless an update leaves its state unchanged.
 pub(super) fn check(old: Option<&Value>, crd: &Value, errors: &mut Vec<FieldError>) {
     let state = |crd| approval(crd).map(|(state, _)| state);
     if old.is_some_and(|old| state(old) == state(crd)) {

@@ -1,6 +1,6 @@
-//! `selectableFields`: which paths a server lets field selectors use.
+//! `selectableFields`: the JSON paths that field selectors of a custom resource may use (KEP-4358).
 //!
-//! Owns the reading of those paths against the schema as written. How selectors then read objects is for the registry.
+//! Owns the validation of the paths against the schema as written. The registry evaluates the selectors.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use super::text;
 
 const MAX_FIELDS: u64 = 8;
 
-/// What a server has against the fields of one version, whose schema is `schema` and whose place is `path`.
+/// Validates the selectable fields at `path` of one version, whose schema is `schema`.
 pub(super) fn check(path: &str, fields: &Value, schema: &Value, errors: &mut Vec<FieldError>) {
     let mut seen = HashSet::new();
     for (index, field) in fields.as_array().into_iter().flatten().enumerate() {
@@ -21,7 +21,7 @@ pub(super) fn check(path: &str, fields: &Value, schema: &Value, errors: &mut Vec
             errors.push(FieldError::required(place, ""));
             continue;
         }
-        let found = match resolve(json_path, schema) {
+        let found = match schema_at(json_path, schema) {
             Ok(found) => found,
             Err(problem) => {
                 let why = format!("is an invalid path: {problem}");
@@ -43,9 +43,9 @@ pub(super) fn check(path: &str, fields: &Value, schema: &Value, errors: &mut Vec
     }
 }
 
-/// The schema that a path such as `.spec.size` leads to. `apiVersion`, `kind` and `metadata` are in no schema unless it
-/// names them.
-fn resolve<'a>(path: &str, mut schema: &'a Value) -> Result<&'a Value, String> {
+/// The schema at a JSON path such as `.spec.size`. `apiVersion`, `kind` and `metadata` resolve only if the schema
+/// specifies them.
+fn schema_at<'a>(path: &str, mut schema: &'a Value) -> Result<&'a Value, String> {
     let mut rest = path;
     while !rest.is_empty() {
         let Some(after) = rest.strip_prefix('.') else {

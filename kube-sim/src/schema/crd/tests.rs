@@ -1,4 +1,4 @@
-//! The expected texts are those of kube-apiserver 1.37.2.
+//! The expected texts were recorded from kube-apiserver 1.37.2.
 
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ fn check(schema: &Value, expected: &[&str]) {
 }
 
 #[test]
-fn accepts_what_is_structural() {
+fn accepts_structural_schemas() {
     check(&json!({"type": "object"}), &[]);
     check(&json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}), &[]);
     check(
@@ -46,7 +46,7 @@ fn accepts_what_is_structural() {
 }
 
 #[test]
-fn every_part_has_a_type() {
+fn every_value_has_a_type() {
     check(&json!({}), &[".type: Required value: must not be empty at the root"]);
     check(
         &json!({"type": "array"}),
@@ -139,7 +139,7 @@ fn list_and_map_types() {
 }
 
 #[test]
-fn defaults_fit_their_schema() {
+fn defaults_are_validated_by_their_schema() {
     check(
         &json!({"type": "object", "properties": {
             "a": {"type": "string", "default": 5},
@@ -156,7 +156,7 @@ fn defaults_fit_their_schema() {
 }
 
 #[test]
-fn versions_that_differ_are_named() {
+fn errors_name_the_version_if_schemas_differ() {
     let mut crd = crd(&json!({"type": "array"}));
     crd["spec"]["versions"]
         .as_array_mut()
@@ -173,7 +173,7 @@ fn versions_that_differ_are_named() {
 }
 
 #[test]
-fn names_group_scope_and_versions() {
+fn validates_names_group_scope_and_versions() {
     let empty = json!({"metadata": {"name": "foos.ex.com"}, "spec": {}});
     assert_eq!(
         texts(&empty),
@@ -223,7 +223,7 @@ fn subresources_and_columns() {
 }
 
 #[test]
-fn defaults_and_limits_are_held_to_int64() {
+fn defaults_and_bounds_must_fit_int64() {
     let of = |field: Value| json!({"type": "object", "properties": {"u": field}});
     let default = ".properties[u].default: Invalid value:";
     check(
@@ -239,7 +239,7 @@ fn defaults_and_limits_are_held_to_int64() {
         &of(json!({"type": "integer", "format": "int64", "default": 5, "maximum": i64::MAX})),
         &[&format!("{default} \"\": Maximum boundary value must be of type integer with format int64 in ")],
     );
-    // Without a default only the objects are refused.
+    // Without a default, the CRD is accepted and the objects are rejected.
     check(&of(json!({"type": "integer", "format": "int64", "maximum": i64::MAX})), &[]);
 }
 
@@ -323,7 +323,7 @@ fn selectable_fields_are_scalars_of_the_schema() {
 }
 
 #[test]
-fn a_deprecation_warning_is_printable_and_of_a_deprecated_version() {
+fn deprecation_warnings_are_printable_and_need_a_deprecated_version() {
     let warn = |deprecated: bool, warning: &str| {
         let mut crd = crd(&json!({"type": "object"}));
         crd["spec"]["versions"][0]["deprecated"] = deprecated.into();
@@ -341,7 +341,7 @@ fn a_deprecation_warning_is_printable_and_of_a_deprecated_version() {
 }
 
 #[test]
-fn groups_of_the_community_need_an_approval() {
+fn protected_groups_need_an_approval() {
     let of = |group: &str, annotation: Option<&str>| {
         let mut crd = crd(&json!({"type": "object"}));
         crd["spec"]["group"] = group.into();
@@ -373,7 +373,7 @@ fn groups_of_the_community_need_an_approval() {
         );
         assert_eq!(texts(&of("a.k8s.io", Some(annotation))), [invalid], "{annotation}");
     }
-    // An update that changes something else is not held to it.
+    // An update that leaves the annotation's state unchanged needs no approval.
     assert!(validate_crd(Some(&of("a.k8s.io", None)), &of("a.k8s.io", None)).is_empty());
     assert_eq!(validate_crd(Some(&of("a.k8s.io", Some("unapproved"))), &of("a.k8s.io", None)).len(), 1);
 }

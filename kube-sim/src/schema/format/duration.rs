@@ -1,12 +1,12 @@
-//! The format `duration`: Go's durations, and any text that contains a number with a unit of Scala's durations.
+//! The format `duration`: a Go duration, or any string that contains a number with a unit of Scala's `Duration`.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Names of units that must be the whole word, in lower case.
+/// Unit names that must match the whole word, in lower case.
 const UNITS: [&str; 11] = ["ns", "us", "\u{b5}s", "ms", "s", "m", "h", "hr", "d", "w", "wk"];
-/// Names of units that a word may begin with.
+/// Unit names that match as a prefix of the word.
 const PREFIXES: [&str; 8] = ["nano", "micro", "milli", "sec", "min", "hour", "day", "week"];
 
 static GO: LazyLock<Regex> = LazyLock::new(|| {
@@ -16,7 +16,7 @@ static GO: LazyLock<Regex> = LazyLock::new(|| {
 static WHOLE: LazyLock<Regex> = LazyLock::new(|| super::regex("[0-9]+"));
 static STEP: LazyLock<Regex> = LazyLock::new(|| super::regex("([0-9]+)[\\t\\n\\f\\r ]*([A-Za-z\u{b5}]+)"));
 
-/// Whether a text counts as a duration.
+/// Whether the format `duration` accepts the string.
 pub(super) fn is_duration(text: &str) -> bool {
     let fits = |digits: &str| digits.parse::<i64>().is_ok();
     if GO.is_match(text) && WHOLE.find_iter(text).all(|digits| fits(digits.as_str())) {

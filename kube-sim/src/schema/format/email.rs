@@ -1,6 +1,6 @@
-//! The format `email`: one address as RFC 5322 writes it in a header, with or without a name.
+//! The format `email`: one RFC 5322 address, with or without a display name.
 
-/// Whether a text is exactly one address, such as `a@b` or `A B <a@b>`.
+/// Whether the string is exactly one address, such as `a@b` or `A B <a@b>`.
 pub(super) fn is_address(text: &str) -> bool {
     let mut parser = Parser { rest: text };
     parser.one() == Some(1) && parser.skip_comments() && parser.rest.is_empty()
@@ -11,7 +11,7 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    /// Reads an address or a group, and counts its addresses.
+    /// Parses an address or a group, and returns the number of addresses.
     fn one(&mut self) -> Option<usize> {
         self.skip_space();
         let start = self.rest;
@@ -29,7 +29,7 @@ impl Parser<'_> {
         (self.take('<') && self.spec().is_some() && self.take('>')).then_some(1)
     }
 
-    /// The addresses of a group, up to its semicolon.
+    /// Parses the addresses of a group, up to its semicolon.
     fn group(&mut self) -> Option<usize> {
         let mut count = 0;
         self.skip_space();
@@ -43,27 +43,30 @@ impl Parser<'_> {
         Some(count)
     }
 
-    /// `local@domain`.
+    /// Parses `local@domain` (`addr-spec`).
     fn spec(&mut self) -> Option<()> {
         self.skip_space();
         if self.rest.starts_with('"') {
             let quoted = self.quoted()?;
             (!quoted.is_empty()).then_some(())?;
         } else {
-            self.atom(Dots::Between)?;
+            self.atom(DotRule::Between)?;
         }
         self.take('@').then_some(())?;
         self.skip_space();
-        if self.rest.starts_with('[') { self.literal() } else { self.atom(Dots::Between) }
+        if self.rest.starts_with('[') { self.literal() } else { self.atom(DotRule::Between) }
     }
 
-    /// The name before an address: words, of which some may be quoted.
+    /// Parses a display name: words, of which some may be quoted.
     fn phrase(&mut self) -> Option<()> {
         let mut words = 0;
         loop {
             self.skip_space();
-            let word =
-                if self.rest.starts_with('"') { self.quoted().map(drop) } else { self.atom(Dots::Anywhere) };
+            let word = if self.rest.starts_with('"') {
+                self.quoted().map(drop)
+            } else {
+                self.atom(DotRule::Anywhere)
+            };
             if word.is_none() {
                 break;
             }
@@ -72,18 +75,18 @@ impl Parser<'_> {
         (words > 0).then_some(())
     }
 
-    fn atom(&mut self, dots: Dots) -> Option<()> {
+    fn atom(&mut self, dots: DotRule) -> Option<()> {
         let part = |c: char| c > ' ' && c != '\u{7f}' && !"()<>[]:;@\\,\"".contains(c);
         let end = self.rest.find(|c| !part(c)).unwrap_or(self.rest.len());
         let (atom, rest) = self.rest.split_at(end);
-        if atom.is_empty() || dots == Dots::Between && atom.split('.').any(str::is_empty) {
+        if atom.is_empty() || dots == DotRule::Between && atom.split('.').any(str::is_empty) {
             return None;
         }
         self.rest = rest;
         Some(())
     }
 
-    /// A text in quotes, without them.
+    /// Parses a quoted string and returns its content.
     fn quoted(&mut self) -> Option<String> {
         let mut text = String::new();
         let mut chars = self.rest.strip_prefix('"')?.char_indices();
@@ -101,7 +104,7 @@ impl Parser<'_> {
         None
     }
 
-    /// An address in brackets instead of a domain.
+    /// Parses a domain literal: an address in brackets instead of a domain.
     fn literal(&mut self) -> Option<()> {
         let (address, rest) = self.rest.strip_prefix('[')?.split_once(']')?;
         address.parse::<std::net::IpAddr>().ok()?;
@@ -109,7 +112,7 @@ impl Parser<'_> {
         Some(())
     }
 
-    /// Skips spaces and comments; `false` for a comment that does not end.
+    /// Skips spaces and comments; `false` for an unterminated comment.
     fn skip_comments(&mut self) -> bool {
         self.skip_space();
         while self.take('(') {
@@ -145,10 +148,10 @@ fn is_printable(c: char) -> bool {
     !c.is_ascii_control() || c == '\t'
 }
 
-/// Where an atom may have dots.
+/// Where an atom may contain dots.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Dots {
-    /// Between its parts.
+enum DotRule {
+    /// Only between its parts (`dot-atom`).
     Between,
     /// Anywhere, as in `A. B.`.
     Anywhere,

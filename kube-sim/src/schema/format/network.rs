@@ -1,8 +1,8 @@
-//! The formats of addresses: `ipv4`, `ipv6`, `cidr` and `mac`.
+//! The formats of network addresses: `ipv4`, `ipv6`, `cidr` and `mac`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// An IPv4 address, or an IPv6 address that ends with one. The parts may have leading zeros.
+/// An IPv4 address, or an IPv6 address that ends with one. The octets may have leading zeros.
 pub(super) fn is_ipv4(text: &str) -> bool {
     text.contains('.') && (lenient_v4(text).is_some() || lenient_v6(text))
 }
@@ -12,7 +12,7 @@ pub(super) fn is_ipv6(text: &str) -> bool {
     text.parse::<Ipv6Addr>().is_ok()
 }
 
-/// An address and the length of its prefix, both with leading zeros if need be.
+/// An address and a prefix length, both with optional leading zeros.
 pub(super) fn is_cidr(text: &str) -> bool {
     let Some((address, bits)) = text.split_once('/') else { return false };
     let max = if lenient_v4(address).is_some() {
@@ -25,7 +25,7 @@ pub(super) fn is_cidr(text: &str) -> bool {
     is_number(bits) && bits.parse::<u32>().is_ok_and(|bits| bits <= max)
 }
 
-/// Six, eight or twenty bytes: in pairs of digits with `:` or `-`, in fours with `.`, or without separators.
+/// Six, eight or twenty bytes: pairs of hex digits separated by `:` or `-`, groups of four by `.`, or no separators.
 pub(super) fn is_mac(text: &str) -> bool {
     let groups: Vec<&str> = match text.as_bytes() {
         [_, _, b':', ..] => text.split(':').collect(),

@@ -1,6 +1,6 @@
-//! The formats of numbers with a check digit: `isbn10`, `isbn13` and `creditcard`.
+//! The formats with a check digit: `isbn10`, `isbn13` and `creditcard`.
 
-/// Ten digits, of which the last may be an `X`; spaces and dashes do not count.
+/// Ten digits, of which the last may be an `X`; spaces and dashes are ignored.
 pub(super) fn is_isbn10(text: &str) -> bool {
     let text = compact(text);
     let value = |(index, c): (usize, char)| match c {
@@ -13,7 +13,7 @@ pub(super) fn is_isbn10(text: &str) -> bool {
     text.len() == 10 && values.is_some_and(|values| weighted(values) % 11 == 0)
 }
 
-/// Thirteen digits; spaces and dashes do not count.
+/// Thirteen digits; spaces and dashes are ignored.
 pub(super) fn is_isbn13(text: &str) -> bool {
     let values: Option<Vec<u32>> = compact(text).chars().map(|c| c.to_digit(10)).collect();
     values.is_some_and(|values| {
@@ -23,7 +23,7 @@ pub(super) fn is_isbn13(text: &str) -> bool {
     })
 }
 
-/// The digits of a text form the number of a card of a known brand, and its check digit is right.
+/// Whether the digits have the length and prefix of a known card brand, and a correct check digit.
 pub(super) fn is_credit_card(text: &str) -> bool {
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
     let values: Vec<u32> = digits.chars().filter_map(|c| c.to_digit(10)).collect();
@@ -33,10 +33,10 @@ pub(super) fn is_credit_card(text: &str) -> bool {
         (_, doubled) => doubled,
     };
     let sum: u32 = values.iter().rev().enumerate().map(double).sum();
-    is_of_a_brand(&digits) && sum.is_multiple_of(10)
+    has_known_brand(&digits) && sum.is_multiple_of(10)
 }
 
-fn is_of_a_brand(digits: &str) -> bool {
+fn has_known_brand(digits: &str) -> bool {
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| digits.starts_with(prefix));
     match digits.len() {
         13 => begins(&["4"]),

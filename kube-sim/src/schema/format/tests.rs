@@ -1,8 +1,8 @@
-//! The answers are those of kube-apiserver 1.37.2 to lists of texts with each format.
+//! The verdicts were recorded from kube-apiserver 1.37.2, for lists of strings with each format.
 
 use super::accepts;
 
-/// A format, texts that have it, and texts that do not.
+/// A format, strings that it accepts, and strings that it rejects.
 type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const ANSWERS: &[Row] = &[
@@ -451,7 +451,7 @@ const ANSWERS: &[Row] = &[
 ];
 
 #[test]
-fn each_format_takes_what_a_server_takes() {
+fn formats_accept_what_the_server_accepts() {
     for (format, good, bad) in ANSWERS {
         for text in *good {
             assert!(accepts(format, text), "{format} should take {text:?}");
@@ -463,7 +463,7 @@ fn each_format_takes_what_a_server_takes() {
 }
 
 #[test]
-fn names_and_labels_have_a_longest_length() {
+fn dns_names_have_a_maximum_length() {
     let label = "x".repeat(63);
     let hosts = [
         (label.clone(), true),
@@ -481,7 +481,7 @@ fn names_and_labels_have_a_longest_length() {
 }
 
 #[test]
-fn long_addresses_of_interfaces_have_twenty_bytes() {
+fn infiniband_mac_addresses_have_twenty_bytes() {
     assert!(accepts("mac", &["00"; 20].join(":")));
     assert!(accepts("mac", &["0000"; 10].join(".")));
     assert!(accepts("mac", &"00".repeat(20)));
@@ -489,7 +489,7 @@ fn long_addresses_of_interfaces_have_twenty_bytes() {
 }
 
 #[test]
-fn a_password_and_an_unknown_format_are_any_text() {
+fn password_and_unknown_formats_accept_any_string() {
     assert!(accepts("password", ""));
     assert!(accepts("datetime", "2014-12-15T19:30:20+01:00"));
     assert!(accepts("made-up", "x"));

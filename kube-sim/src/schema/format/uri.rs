@@ -1,8 +1,8 @@
-//! The format `uri`: what Go takes as the target of a request, an absolute path or an absolute URI.
+//! The format `uri`: accepts what Go's `url.ParseRequestURI` accepts, an absolute path or an absolute URI.
 
 use std::net::Ipv6Addr;
 
-/// Whether a text is a URI or an absolute path.
+/// Whether the string is an absolute URI or an absolute path.
 pub(super) fn is_request_uri(text: &str) -> bool {
     if text.is_empty() || text.bytes().any(|b| b < b' ' || b == 0x7f) {
         return false;
@@ -13,7 +13,7 @@ pub(super) fn is_request_uri(text: &str) -> bool {
     let Some((scheme, rest)) = split_scheme(text) else { return false };
     let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
     if !rest.starts_with('/') {
-        // An opaque part, such as that of `mailto:`, is not looked at.
+        // The server does not check an opaque URI such as `mailto:`.
         return !scheme.is_empty();
     }
     let path = match rest.strip_prefix("//").filter(|_| !scheme.is_empty()) {
@@ -29,7 +29,7 @@ pub(super) fn is_request_uri(text: &str) -> bool {
     escapes(path).is_some()
 }
 
-/// The scheme, which may be absent, and what follows it; `None` where there is nothing before the colon.
+/// Splits off the scheme, which may be empty; `None` if the string begins with a colon.
 fn split_scheme(text: &str) -> Option<(&str, &str)> {
     for (index, c) in text.char_indices() {
         match c {
@@ -56,7 +56,7 @@ fn is_host(host: &str) -> bool {
         return is_port(port) && escapes(zone).is_some() && address.parse::<Ipv6Addr>().is_ok();
     }
     let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
-    // An escape may stand for a byte that is not ASCII, and for nothing else.
+    // Percent-encoding in a host may only stand for non-ASCII bytes.
     let escaped = escapes(name).is_some_and(|bytes| bytes.iter().all(|byte| *byte >= 0x80));
     let in_name = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "-_.~!$&'()*+,;=<>\"%".contains(c);
     is_port(port) && escaped && name.chars().all(in_name)
@@ -66,7 +66,7 @@ fn is_port(port: &str) -> bool {
     port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// The bytes that are escaped with `%`; `None` if an escape is incomplete.
+/// Decodes the percent-encoded bytes; `None` if an encoding is incomplete.
 fn escapes(text: &str) -> Option<Vec<u8>> {
     text.split('%')
         .skip(1)

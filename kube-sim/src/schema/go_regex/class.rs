@@ -1,4 +1,4 @@
-//! Classes in brackets, which have ranges and groups, and neither nested classes nor set operations.
+//! Bracket expressions: ranges and named classes. Go has neither nested classes nor set operations.
 
 use super::{Problem, escape};
 
@@ -7,7 +7,7 @@ const NAMES: [&str; 14] = [
     "upper", "word", "xdigit",
 ];
 
-/// The class at the beginning of `text`, and what follows it.
+/// Translates the class at the beginning of `text`, and returns the remaining text.
 pub(super) fn translate(text: &str) -> Result<(String, &str), Problem> {
     let mut rest = &text[1..];
     let mut class = "[".to_owned();
@@ -16,7 +16,7 @@ pub(super) fn translate(text: &str) -> Result<(String, &str), Problem> {
         rest = after;
     }
     let mut is_first = true;
-    // A bracket that comes first is a literal.
+    // A `]` in first position is a literal.
     while is_first || !rest.starts_with(']') {
         is_first = false;
         if let Some((item, after)) = named(rest)? {
@@ -50,7 +50,7 @@ pub(super) fn translate(text: &str) -> Result<(String, &str), Problem> {
     Ok((class, &rest[1..]))
 }
 
-/// `[:alpha:]` and its like.
+/// A named class such as `[:alpha:]`.
 fn named(text: &str) -> Result<Option<(&str, &str)>, Problem> {
     let Some(end) = text.strip_prefix("[:").and_then(|name| name.find(":]")) else { return Ok(None) };
     let (class, rest) = text.split_at(end + 4);

@@ -1,4 +1,4 @@
-//! Escapes: single characters and groups of them, within and outside of classes.
+//! Escapes of single characters and of character groups, within and outside of classes.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -7,23 +7,24 @@ use regex::Regex;
 
 use super::Problem;
 
-/// What matches nothing.
-const NOTHING: &str = r"[^\x{0}-\x{10FFFF}]";
+/// A class that matches no character.
+const MATCHES_NOTHING: &str = r"[^\x{0}-\x{10FFFF}]";
 
-/// A character outside of a class. No text contains a surrogate.
+/// A character outside of a class. A surrogate matches nothing, because no string contains one.
 pub(super) fn literal(c: u32) -> String {
-    if char::from_u32(c).is_some() { format!(r"\x{{{c:X}}}") } else { NOTHING.to_owned() }
+    if char::from_u32(c).is_some() { format!(r"\x{{{c:X}}}") } else { MATCHES_NOTHING.to_owned() }
 }
 
-/// A range as an item of a class.
+/// A range of characters as an item of a class.
 pub(super) fn range(first: u32, last: u32) -> String {
     let surrogates = 0xD800..=0xDFFF_u32;
     let first = if surrogates.contains(&first) { 0xE000 } else { first };
     let last = if surrogates.contains(&last) { 0xD7FF } else { last };
-    if first > last { NOTHING.to_owned() } else { format!(r"\x{{{first:X}}}-\x{{{last:X}}}") }
+    if first > last { MATCHES_NOTHING.to_owned() } else { format!(r"\x{{{first:X}}}-\x{{{last:X}}}") }
 }
 
-/// The items of `\d`, `\pL`, `\p{Greek}` and their like, and what follows; `None` for an escape of one character.
+/// The class items of `\d`, `\pL`, `\p{Greek}` etc., and the remaining text; `None` if the escape is a single
+/// character.
 pub(super) fn group(text: &str) -> Result<Option<(String, &str)>, Problem> {
     let items = match text.as_bytes().get(1) {
         Some(b'd') => "0-9",
@@ -48,7 +49,7 @@ fn property(text: &str) -> Result<(String, &str), Problem> {
     let (found, rest) = text.split_at(end);
     let name = found[2..].trim_start_matches('{').trim_end_matches('}');
     let (inverted, name) = name.strip_prefix('^').map_or((false, name), |name| (true, name));
-    // Surrogates are a category, and no text has one: it is what is not any character.
+    // Go knows the category of surrogates. No string contains one, so it becomes the negation of any character.
     let is_empty = ["cs", "surrogate"].iter().any(|empty| name.eq_ignore_ascii_case(empty));
     let property = resolve(if is_empty { "any" } else { name }).ok_or_else(|| unknown(found))?;
     let negated = found.starts_with(r"\P") ^ inverted ^ is_empty;
@@ -56,8 +57,7 @@ fn property(text: &str) -> Result<(String, &str), Problem> {
     Ok((format!(r"\{letter}{{{property}}}"), rest))
 }
 
-/// The general category or script with a name, as the `regex` crate writes it. Case, spaces, dashes and underscores do not
-/// matter.
+/// The `regex` crate's name of a general category or script. Case, spaces, dashes and underscores are ignored.
 fn resolve(name: &str) -> Option<String> {
     static KNOWN: LazyLock<Mutex<HashMap<String, Option<String>>>> = LazyLock::new(Mutex::default);
     let name: String = name.chars().filter(|c| !matches!(c, ' ' | '-' | '_')).collect();
@@ -70,9 +70,9 @@ fn resolve(name: &str) -> Option<String> {
 }
 
 fn look_up(name: &str) -> Option<String> {
-    /// The scripts whose names have four letters, as the codes of all scripts do, which Go does not know.
+    /// The scripts with four-letter names. Other four-letter names are ISO 15924 codes, which Go does not accept.
     const SHORT_SCRIPTS: [&str; 8] = ["ahom", "cham", "kawi", "lisu", "modi", "newa", "thai", "toto"];
-    // The `regex` crate would drop this beginning.
+    // The `regex` crate ignores the prefix `is`, and Go does not.
     if name.starts_with("is") {
         return None;
     }
@@ -88,7 +88,7 @@ fn compiles(property: &str) -> bool {
     Regex::new(&format!(r"\p{{{property}}}")).is_ok()
 }
 
-/// One escaped character, and what follows.
+/// Parses one escaped character, and returns the remaining text.
 pub(super) fn character(text: &str) -> Result<(u32, &str), Problem> {
     let mut chars = text[1..].chars();
     let Some(c) = chars.next() else {
@@ -98,7 +98,7 @@ pub(super) fn character(text: &str) -> Result<(u32, &str), Problem> {
     let invalid = |rest: &str| Err(("invalid escape sequence", text[..text.len() - rest.len()].to_owned()));
     let octal = |text: &str| text.bytes().take(2).take_while(|b| (b'0'..=b'7').contains(b)).count();
     match c {
-        // A single digit other than 0 would be a reference to a group.
+        // A single digit other than 0 would be a backreference, which Go does not support.
         '1'..='7' if octal(rest) == 0 => invalid(rest),
         '0'..='7' => {
             let digits = &text[1..2 + octal(rest)];
@@ -116,7 +116,7 @@ pub(super) fn character(text: &str) -> Result<(u32, &str), Problem> {
     }
 }
 
-/// The digits after `\x`; the error is what follows the part that is wrong.
+/// Parses the digits after `\x`; the error is the remaining text after the invalid part.
 fn hexadecimal(text: &str) -> Result<(u32, &str), &str> {
     let mut chars = text.chars();
     let Some(first) = chars.next() else { return Err(text) };

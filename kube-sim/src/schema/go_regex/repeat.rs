@@ -1,22 +1,22 @@
-//! Repetitions: their counts, and how often nested ones repeat the innermost part.
+//! Repetition operators: their counts, and the limit on the product of nested counts.
 
-/// The most copies of anything that repetitions in each other may ask for.
-const MOST: u64 = 1000;
+/// The maximum number of copies of an expression that nested repetitions may request.
+const MAX_COPIES: u64 = 1000;
 
 /// The counts of `{2}`, `{2,}` or `{2,5}`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counts {
     min: u64,
-    /// None is no limit.
+    /// `None` is unlimited.
     max: Option<u64>,
 }
 
 impl Counts {
     pub(super) fn are_in_range(self) -> bool {
-        self.min <= MOST && self.max.is_none_or(|max| max <= MOST && self.min <= max)
+        self.min <= MAX_COPIES && self.max.is_none_or(|max| max <= MAX_COPIES && self.min <= max)
     }
 
-    /// By how much it multiplies what it repeats; `None` if what it repeats does not occur at all.
+    /// The factor by which the expression is multiplied; `None` if it is repeated zero times.
     fn factor(self) -> Option<u64> {
         match self.max {
             Some(0) => None,
@@ -26,7 +26,7 @@ impl Counts {
     }
 }
 
-/// Reads counts in braces, and returns what follows them; `None` where the brace is a literal.
+/// Parses counts in braces, and returns the remaining text; `None` if the brace is a literal.
 pub(super) fn parse(text: &str) -> Option<(Counts, &str)> {
     let (min, rest) = number(text.strip_prefix('{')?)?;
     let (max, rest) = match rest.strip_prefix(',') {
@@ -40,14 +40,14 @@ pub(super) fn parse(text: &str) -> Option<(Counts, &str)> {
     Some((Counts { min, max }, rest.strip_prefix('}')?))
 }
 
-/// A number without leading zeros; one that is too large counts as out of range.
+/// A number without leading zeros; one that overflows counts as out of range.
 fn number(text: &str) -> Option<(u64, &str)> {
     let (digits, rest) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
     let leading_zero = digits.len() > 1 && digits.starts_with('0');
     (!digits.is_empty() && !leading_zero).then(|| (digits.parse().unwrap_or(u64::MAX), rest))
 }
 
-/// The groups that are open, and how often repetitions copy what is in them.
+/// The open groups, and the number of copies that the repetitions within each of them request.
 #[derive(Debug, Default)]
 pub(super) struct Nesting {
     outer: Vec<Group>,
@@ -56,9 +56,9 @@ pub(super) struct Nesting {
 
 #[derive(Debug, Default)]
 struct Group {
-    /// The most copies that a finished element of the group asks for.
+    /// The maximum number of copies over the finished elements of the group.
     copies: u64,
-    /// Those of the last element; `None` where there is nothing to repeat.
+    /// The number of copies of the last element; `None` if there is no element to repeat.
     last: Option<u64>,
 }
 
@@ -82,7 +82,7 @@ impl Nesting {
         self.outer.push(std::mem::take(&mut self.group));
     }
 
-    /// Ends a group, which becomes an element; `false` if none is open.
+    /// Closes a group, which becomes an element; `false` if no group is open.
     pub(super) fn close(&mut self) -> bool {
         let Some(outer) = self.outer.pop() else { return false };
         self.group.finish();
@@ -100,11 +100,11 @@ impl Nesting {
         self.group.last.is_some()
     }
 
-    /// Repeats the last element; `false` if that makes too many copies.
+    /// Repeats the last element; `false` if the number of copies exceeds the limit.
     pub(super) fn repeat(&mut self, counts: Option<Counts>) -> bool {
         let Some(counts) = counts else { return true };
         let copies = counts.factor().map_or(1, |factor| factor * self.group.last.unwrap_or(1));
         self.group.last = Some(copies);
-        copies <= MOST
+        copies <= MAX_COPIES
     }
 }

@@ -1,14 +1,15 @@
-//! The answers are those of kube-apiserver 1.37.2 to definitions with each pattern and to objects with each text.
+//! The verdicts were recorded from kube-apiserver 1.37.2, for CRDs with each pattern and for objects with each
+//! string.
 
 use Matches::{AllBut, Only};
 
 use super::compile;
 
-/// Which of [`TEXTS`] a pattern matches.
+/// The [`TEXTS`] that a pattern matches.
 enum Matches {
-    /// These.
+    /// Exactly these.
     Only(&'static [&'static str]),
-    /// All others.
+    /// All except these.
     AllBut(&'static [&'static str]),
 }
 
@@ -296,7 +297,7 @@ const MATCHES: &[(&str, Matches)] = &[
     (r"^\p{Cs}$", Only(&[])),
 ];
 
-/// A pattern, the error's code, and the part that it names.
+/// A pattern, the error code, and the part of the pattern that the error quotes.
 const REFUSED: &[(&str, &str, &str)] = &[
     (r"^[a-\d]$", "invalid escape sequence", r"\d"),
     (r"^[a--b]$", "invalid character class range", r"a--"),
@@ -368,7 +369,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn patterns_match_what_go_matches() {
+fn patterns_match_as_in_go() {
     for (pattern, matches) in MATCHES {
         let regex = compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
         for text in TEXTS {
@@ -382,7 +383,7 @@ fn patterns_match_what_go_matches() {
 }
 
 #[test]
-fn what_go_does_not_compile_is_refused_in_its_words() {
+fn malformed_patterns_are_rejected_with_gos_error() {
     for (pattern, code, found) in REFUSED {
         let expected = format!("error parsing regexp: {code}: `{found}`");
         assert_eq!(compile(pattern).err(), Some(expected), "{pattern}");
@@ -390,7 +391,7 @@ fn what_go_does_not_compile_is_refused_in_its_words() {
 }
 
 #[test]
-fn counts_are_limited_with_those_around_them() {
+fn nested_repeat_counts_are_limited_by_their_product() {
     let exact = "a".repeat(1000);
     for pattern in ["^a{1000}$", "^(a{2}){500}$", "^(a{10}){100}$", "^(a*){1000}$"] {
         assert!(compile(pattern).unwrap().is_match(&exact), "{pattern}");

@@ -1,6 +1,6 @@
-//! The part of OpenAPI v3 that the schemas of custom resources may use, and the extensions for lists and maps.
+//! The subset of OpenAPI v3 that schemas of custom resources may use, and the list and map extensions.
 //!
-//! Owns the rules of single keywords; what makes a schema structural as a whole is the parent's business.
+//! Owns the rules of single keywords. The parent module checks whether the schema as a whole is structural.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::schema::FieldError;
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 
-/// The rules of OpenAPI v3 as CRDs use it, and of the extensions for lists and maps.
+/// Checks the OpenAPI v3 keywords that CRDs support, and the list and map extensions.
 pub(super) fn check(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     let kind = text(schema, "type");
     if flag(schema, "uniqueItems") {
@@ -49,7 +49,7 @@ pub(super) fn check(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     if !mentions(schema, "$ref") {
         forbidden_constructs(path, schema, errors);
     }
-    rules(path, schema, errors);
+    cel_rules(path, schema, errors);
 }
 
 fn extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<FieldError>) {
@@ -75,7 +75,7 @@ fn extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<FieldErro
     one_of("x-kubernetes-list-type", &["atomic", "set", "map"], errors);
     let keys = list(schema, "x-kubernetes-list-map-keys");
     match text(schema, "x-kubernetes-list-type") {
-        "map" => list_of_maps(path, schema, keys, errors),
+        "map" => list_map_items(path, schema, keys, errors),
         other if !keys.is_empty() => {
             let why = "must be map if x-kubernetes-list-map-keys is non-empty";
             let field = format!("{path}.x-kubernetes-list-type");
@@ -84,13 +84,13 @@ fn extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<FieldErro
                 other => FieldError::invalid(field, other, why),
             });
         }
-        "set" => set_of_atoms(path, schema, errors),
+        "set" => set_items(path, schema, errors),
         _ => {}
     }
 }
 
-/// The items of a set count as one value each.
-fn set_of_atoms(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
+/// The items of a list of type `set` must be scalars or atomic.
+fn set_items(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     let Some(items) = schema.get("items") else { return };
     let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
     let key = match text(items, "type") {
@@ -109,7 +109,7 @@ fn set_of_atoms(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn list_of_maps(path: &str, schema: &Value, keys: &[Value], errors: &mut Vec<FieldError>) {
+fn list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut Vec<FieldError>) {
     let keys_field = format!("{path}.x-kubernetes-list-map-keys");
     if keys.is_empty() {
         errors.push(FieldError::required(
@@ -191,8 +191,8 @@ pub(super) fn forbidden_constructs(path: &str, schema: &Value, errors: &mut Vec<
     }
 }
 
-/// What can be said of CEL rules without compiling them.
-fn rules(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
+/// Checks the CEL rules as far as possible without compiling them.
+fn cel_rules(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     for (index, rule) in list(schema, "x-kubernetes-validations").iter().enumerate() {
         let path = format!("{path}.x-kubernetes-validations[{index}]");
         let message = rule.get("message").and_then(Value::as_str);

@@ -1,8 +1,8 @@
-//! The answers are those of kube-apiserver 1.37.2 to an Event's `firstTimestamp` and a Lease's `renewTime`.
+//! Expectations were recorded from kube-apiserver 1.37.2 with an Event's `firstTimestamp` and a Lease's `renewTime`.
 
 use super::{Precision, canonical};
 
-/// What becomes of a text; of an error, what follows the text itself, with `as:` for the layout.
+/// An input and its stored form; for an error, the message after the input, with `as:` for the layout.
 type Row = (&'static str, Result<Option<&'static str>, &'static str>);
 
 #[track_caller]
@@ -138,12 +138,12 @@ const MICRO_TIMES: &[Row] = &[
 ];
 
 #[test]
-fn a_time_is_stored_in_utc_with_whole_seconds() {
+fn time_is_stored_in_utc_with_whole_seconds() {
     check(Precision::Seconds, TIMES);
 }
 
 #[test]
-fn a_micro_time_needs_six_digits_and_keeps_them() {
+fn micro_time_requires_and_keeps_six_fractional_digits() {
     check(Precision::Micros, MICRO_TIMES);
 }
 

@@ -1,7 +1,7 @@
-//! Judges numbers: whether the declared type and format can hold the value and the limits, and the limits themselves.
+//! Validates numbers: whether the type and format can represent the value and the bounds, and the bounds themselves.
 //!
-//! Numbers are what Go reads: an int64 where the text is one, else a float64. A limit is always a float64, so that one which
-//! no int64 holds, such as a `maximum` of 2^63 - 1, refuses every value of an integer field.
+//! Numbers are parsed as in Go: int64 if the text fits, otherwise float64. A bound is always a float64. A bound that
+//! int64 cannot represent, such as a `maximum` of 2^63 - 1, rejects every value of an integer field.
 
 use std::cmp::Ordering;
 
@@ -9,27 +9,27 @@ use serde_json::Value;
 
 use super::super::field_error::{FieldError, go_float};
 use super::super::node::{Bound, Kind, Schema};
-use super::Outcome;
+use super::Findings;
 
 /// The largest magnitude up to which a float64 counts as a whole number.
 const MAX_WHOLE: f64 = 9_007_199_254_740_991.0;
 
-/// Checks `value`, a number, whose place is `path`.
-pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Outcome) {
+/// Validates the number `value` at `path`.
+pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Findings) {
     let Some(number) = value.as_f64() else { return };
     let whole = value.as_i64();
     let capacity = Capacity { kind: schema.kind(), format: schema.format.as_deref(), path };
     if !whole.map_or_else(|| capacity.holds(number), |whole| capacity.holds_whole(whole)) {
-        out.errors.push(capacity.exceeded("Checked"));
+        out.errors.push(capacity.unrepresentable("Checked"));
     }
-    let judge = Judge { value, number, path };
+    let validator = NumberValidator { value, number, path };
     let rules = &schema.rules;
     if let Some(factor) = rules.multiple_of {
         let fits = capacity.holds(factor);
-        out.errors.extend((!fits).then(|| capacity.exceeded("MultipleOf")));
+        out.errors.extend((!fits).then(|| capacity.unrepresentable("MultipleOf")));
         out.errors.extend(match whole.filter(|_| fits) {
-            Some(whole) => judge.multiple_of_whole(whole, go_int64(factor)),
-            None => judge.multiple_of(fits, factor),
+            Some(whole) => validator.multiple_of_whole(whole, go_int64(factor)),
+            None => validator.multiple_of(fits, factor),
         });
     }
     let bounds = [
@@ -39,51 +39,51 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Outcom
     for (name, bound, relation, wanted) in bounds {
         let Some(Bound { value: limit, exclusive }) = bound else { continue };
         let fits = capacity.holds(limit);
-        out.errors.extend((!fits).then(|| capacity.exceeded(name)));
+        out.errors.extend((!fits).then(|| capacity.unrepresentable(name)));
         let (order, limit) = match whole.filter(|_| fits) {
             Some(whole) => (whole.cmp(&go_int64(limit)), go_int64(limit).to_string()),
             None => (number.partial_cmp(&limit).unwrap_or(Ordering::Equal), go_float(limit)),
         };
         if order != wanted && (exclusive || order != Ordering::Equal) {
             let or_equal = if exclusive { "" } else { " or equal to" };
-            out.errors.push(judge.complaint(fits, &format!("{relation}{or_equal} {limit}")));
+            out.errors.push(validator.violation(fits, &format!("{relation}{or_equal} {limit}")));
         }
     }
     out.checks += 1;
 }
 
-/// One number at one place. Where the type holds the limit, an int64 is compared with the limit's whole part, as the server
-/// does: with a `maximum` of 3.5 of a number, 4 is "less than or equal to 3" or not.
-struct Judge<'a> {
+/// Validates one number at one path. If the type can represent the bound, the server compares an int64 with the
+/// truncated bound: a `number` with a `maximum` of 3.5 rejects 4 as not "less than or equal to 3".
+struct NumberValidator<'a> {
     value: &'a Value,
     number: f64,
     path: &'a str,
 }
 
-impl Judge<'_> {
+impl NumberValidator<'_> {
     fn multiple_of_whole(&self, whole: i64, factor: i64) -> Option<FieldError> {
         if factor <= 0 {
-            return Some(self.no_factor(factor.into(), &factor.to_string()));
+            return Some(self.non_positive_factor(factor.into(), &factor.to_string()));
         }
-        (whole % factor != 0).then(|| self.complaint(true, &format!("a multiple of {factor}")))
+        (whole % factor != 0).then(|| self.violation(true, &format!("a multiple of {factor}")))
     }
 
     fn multiple_of(&self, fits: bool, factor: f64) -> Option<FieldError> {
         if factor <= 0.0 {
-            return Some(self.no_factor(factor.into(), &go_float(factor)));
+            return Some(self.non_positive_factor(factor.into(), &go_float(factor)));
         }
-        // Small factors are inverted first, as the server does.
+        // The server inverts factors below 1 before it divides.
         let quotient = if factor < 1.0 { 1.0 / factor * self.number } else { self.number / factor };
-        (!is_whole(quotient)).then(|| self.complaint(fits, &format!("a multiple of {}", go_float(factor))))
+        (!is_whole(quotient)).then(|| self.violation(fits, &format!("a multiple of {}", go_float(factor))))
     }
 
-    fn no_factor(&self, factor: Value, text: &str) -> FieldError {
+    fn non_positive_factor(&self, factor: Value, text: &str) -> FieldError {
         let detail = format!("factor MultipleOf declared for {} must be positive: {text}", self.path);
         FieldError::invalid(self.field(), factor, detail)
     }
 
-    /// A limit that the type cannot hold is compared, and the value shown, as a float64.
-    fn complaint(&self, fits: bool, requirement: &str) -> FieldError {
+    /// If the type cannot represent the bound, the value is compared and printed as a float64.
+    fn violation(&self, fits: bool, requirement: &str) -> FieldError {
         let value = if fits { self.value.clone() } else { Value::from(self.number) };
         FieldError::invalid(self.field(), value, format!("{} in body should be {requirement}", self.path))
     }
@@ -93,7 +93,7 @@ impl Judge<'_> {
     }
 }
 
-/// What a field's type and format can hold.
+/// The numbers that a field's type and format can represent.
 struct Capacity<'a> {
     kind: Kind,
     format: Option<&'a str>,
@@ -113,7 +113,7 @@ impl Capacity<'_> {
         }
     }
 
-    fn exceeded(&self, what: &str) -> FieldError {
+    fn unrepresentable(&self, what: &str) -> FieldError {
         let name = if self.kind == Kind::Integer { "integer" } else { "number" };
         let known = self.format.filter(|format| match self.kind {
             Kind::Integer => matches!(*format, "int32" | "int64"),
@@ -125,19 +125,19 @@ impl Capacity<'_> {
     }
 }
 
-/// Whether a server takes a float64 for a whole number.
+/// Whether the server treats a float64 as an integer.
 pub(super) fn is_whole(number: f64) -> bool {
     number.abs() <= MAX_WHOLE && (number - number.round()).abs() <= 1e-9 * number.abs().max(1.0)
 }
 
-/// The int64 that a float64 is, if it is one.
+/// Converts a float64 to int64; `None` if it is fractional or outside of int64.
 fn as_i64(number: f64) -> Option<i64> {
-    // The server judges the shortest text, which for a whole float64 has neither point nor exponent: that of -2^63 is
-    // -9223372036854776000 and no int64.
+    // The server parses the shortest decimal text, which has neither point nor exponent for a whole float64: that of
+    // -2^63 is -9223372036854776000, which is outside of int64.
     number.to_string().parse().ok()
 }
 
-/// The whole part of a float64, or what the conversion makes of one that is too large.
+/// Truncates a float64 to int64; a value outside of int64 becomes the minimum, as Go converts it on amd64.
 fn go_int64(number: f64) -> i64 {
     format!("{:.0}", number.trunc()).parse().unwrap_or(i64::MIN)
 }

@@ -1,4 +1,4 @@
-//! The expected texts are those of kube-apiserver 1.37.2.
+//! The expected texts were recorded from kube-apiserver 1.37.2.
 
 use serde_json::{Value, json};
 
@@ -89,9 +89,9 @@ fn numbers() {
     );
 }
 
-/// What Go reads as a float64 because it is beyond int64.
+/// Go parses a number beyond int64 as a float64.
 #[test]
-fn an_integer_field_holds_int64_and_no_more() {
+fn integers_beyond_int64_are_rejected() {
     let wrong = "spec.x: Invalid value: \"number\": spec.x in body must be of type integer: \"number\"";
     let beyond =
         "<nil>: Invalid value: \"\": Checked value must be of type integer (default format) in spec.x";
@@ -127,7 +127,7 @@ fn an_integer_field_holds_int64_and_no_more() {
 }
 
 #[test]
-fn a_limit_that_the_type_cannot_hold_refuses_every_value() {
+fn a_bound_outside_the_type_rejects_every_value() {
     let unheld = |what: &str, format: &str| {
         format!("<nil>: Invalid value: \"\": {what} value must be of type integer {format} in spec.x")
     };
@@ -156,9 +156,9 @@ fn a_limit_that_the_type_cannot_hold_refuses_every_value() {
     );
 }
 
-/// The whole part of the limit counts for a whole number, and overflows.
+/// For an integer value, the server truncates the bound to an int64, which may overflow.
 #[test]
-fn limits_of_a_number_are_cut_for_whole_numbers() {
+fn bounds_of_numbers_are_truncated_for_integer_values() {
     let should =
         |value: &str, what: &str| format!("spec.x: Invalid value: {value}: spec.x in body should be {what}");
     let max = json!({"type": "number", "maximum": 3.5});
@@ -182,7 +182,7 @@ fn limits_of_a_number_are_cut_for_whole_numbers() {
 }
 
 #[test]
-fn lists_in_a_set_are_compared_as_they_are_written() {
+fn lists_in_a_set_are_compared_in_serialized_form() {
     let numbers = json!({"type": "array", "x-kubernetes-list-type": "atomic", "items": {"type": "number"}});
     let set = |items: &Value| json!({"type": "array", "x-kubernetes-list-type": "set", "items": items});
     check(&set(&numbers), &json!([[1], [1.0]]), &["spec.x[1]: Duplicate value: [1]"]);
@@ -191,7 +191,7 @@ fn lists_in_a_set_are_compared_as_they_are_written() {
 }
 
 #[test]
-fn an_object_without_additional_properties_has_none() {
+fn denied_additional_properties_are_rejected() {
     check(
         &json!({"type": "object", "additionalProperties": false}),
         &json!({"a": {"b": 1}}),
@@ -201,7 +201,7 @@ fn an_object_without_additional_properties_has_none() {
 }
 
 #[test]
-fn a_null_is_a_value_of_an_enumeration_only_if_it_is_listed() {
+fn an_enum_accepts_null_only_if_it_lists_null() {
     check(
         &json!({"type": "string", "nullable": true, "enum": ["a"]}),
         &json!(null),
@@ -211,7 +211,7 @@ fn a_null_is_a_value_of_an_enumeration_only_if_it_is_listed() {
 }
 
 #[test]
-fn texts() {
+fn strings() {
     check(
         &json!({"type": "string", "maxLength": 2}),
         &json!("abc"),
@@ -278,7 +278,7 @@ fn lists_and_maps() {
 }
 
 #[test]
-fn combinations() {
+fn logical_junctors() {
     check(
         &json!({"type": "string", "anyOf": [{"enum": ["a"]}, {"maxLength": 1}]}),
         &json!("abc"),
@@ -310,7 +310,7 @@ fn combinations() {
 }
 
 #[test]
-fn restrictions_on_the_name_of_the_object() {
+fn metadata_name_restrictions_apply() {
     let schema = json!({"type": "object", "properties": {
         "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 3}}},
     }});
@@ -321,7 +321,7 @@ fn restrictions_on_the_name_of_the_object() {
 }
 
 #[test]
-fn prints_numbers_as_go_does() {
+fn numbers_are_printed_as_in_go() {
     for (number, text) in [(10.0, "10"), (0.5, "0.5"), (1e21, "1e+21"), (1e-7, "1e-07"), (-2.0, "-2")] {
         assert_eq!(go_float(number), text);
     }
