@@ -1,6 +1,6 @@
-//! What differs between two values of one type.
+//! The differences between two values of one type.
 //!
-//! Owns the comparison that ownership follows: fields that one side adds, removes or changes.
+//! Owns the comparison that decides ownership: the fields that a write adds, removes or modifies.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::path::{Element, same};
 use super::set::FieldSet;
 use super::typed::{List, Shape, Type};
 
-/// The fields in which two values differ; no path is in more than one of the sets.
+/// The fields in which two values differ; the three sets are disjoint.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
     pub(super) removed: FieldSet,
@@ -17,7 +17,7 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    /// Takes what lies at or below the paths of `ignored` out of the comparison.
+    /// Removes the paths of `ignored`, and all paths below them, from the comparison.
     pub(super) fn without(self, ignored: &FieldSet) -> Self {
         Self {
             removed: self.removed.recursive_difference(ignored),
@@ -61,7 +61,7 @@ impl Walker {
         }
     }
 
-    /// Looks inside; says whether the value counts as one piece.
+    /// Compares the content; returns whether the value is a leaf (a scalar, atomic or empty).
     fn enter(&mut self, shape: Shape<'_>, old: Option<&Value>, new: Option<&Value>) -> bool {
         match shape {
             Shape::Scalar(_) => self.leaf(old, new),
@@ -125,7 +125,7 @@ impl Walker {
         }
     }
 
-    /// One identity. Items that share it count as one piece together.
+    /// Compares the items of one key. Items that share a key are compared as a unit.
     fn item(&mut self, list: List<'_>, element: &Element, before: &[Value], after: &[Value]) {
         let mut path = self.path.clone();
         path.push(element.clone());

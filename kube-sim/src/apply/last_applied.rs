@@ -1,6 +1,6 @@
-//! The bridge from client-side apply: the annotation that `kubectl apply` keeps its last configuration in.
+//! The migration from client-side apply, which keeps its configuration in the last-applied annotation.
 //!
-//! Owns what happens to it under server-side apply by the manager `kubectl`; other managers do not see it.
+//! Owns the handling of that annotation in server-side apply by the manager `kubectl`; other managers ignore it.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +14,22 @@ use super::walk::field_set;
 
 const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// The conflicts that remain when fields which still hold what client-side apply set may be taken over.
-pub(super) fn without_allowed(
+/// Removes the conflicts over fields that client-side apply set and that have not changed since; `kubectl` may take
+/// them over.
+pub(super) fn without_client_side_applied(
     ty: Type<'_>,
     api_version: &str,
     live: &Value,
     conflicts: BTreeMap<Manager, FieldSet>,
 ) -> BTreeMap<Manager, FieldSet> {
-    let Some(allowed) = allowed(ty, api_version, live) else { return conflicts };
-    let rest = conflicts.into_iter().map(|(manager, fields)| (manager, fields.difference(&allowed)));
+    let Some(client_side_applied) = client_side_applied(ty, api_version, live) else { return conflicts };
+    let rest =
+        conflicts.into_iter().map(|(manager, fields)| (manager, fields.difference(&client_side_applied)));
     rest.filter(|(_, fields)| !fields.is_empty()).collect()
 }
 
-fn allowed(ty: Type<'_>, api_version: &str, live: &Value) -> Option<FieldSet> {
+/// The fields that client-side apply set and that have not changed since.
+fn client_side_applied(ty: Type<'_>, api_version: &str, live: &Value) -> Option<FieldSet> {
     let applied: Value = serde_json::from_str(annotation(live)?).ok()?;
     if applied.get("apiVersion")?.as_str()? != api_version || typed::check(ty, &applied, false).is_err() {
         return None;
@@ -36,8 +39,8 @@ fn allowed(ty: Type<'_>, api_version: &str, live: &Value) -> Option<FieldSet> {
     Some(fields.difference(&drift.modified).difference(&drift.added).difference(&drift.removed))
 }
 
-/// Writes the configuration into the annotation, where the object has one.
-pub(super) fn refresh(object: &mut Value, config: &Value) {
+/// Writes the configuration into the annotation, if the object has the annotation.
+pub(super) fn update_annotation(object: &mut Value, config: &Value) {
     if annotation(object).is_none_or(str::is_empty) {
         return;
     }

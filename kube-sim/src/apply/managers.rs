@@ -1,7 +1,7 @@
-//! Who owns which fields: `metadata.managedFields`, read and written.
+//! The field managers of an object: parses and serializes `metadata.managedFields`.
 //!
-//! Owns the identity of managers, the order of entries and the cap on old ones. What a manager owns after a write is
-//! decided in `ownership`.
+//! Owns the identity of managers, the order of entries and the limit on update entries. `ownership` decides which
+//! fields a manager owns after a write.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,22 @@ use serde_json::{Map, Value, json};
 
 use super::set::FieldSet;
 
-/// How many entries of updates an object may have before the oldest are joined.
+/// The maximum number of update entries of an object; above it, the oldest are merged.
 const MAX_UPDATERS: usize = 10;
-/// The manager that joined entries are put down to.
-const ANCIENT: &str = "ancient-changes";
+/// The manager of the merged entries.
+const ANCIENT_CHANGES: &str = "ancient-changes";
 
-/// Who wrote. Appliers keep one entry whatever version they speak; updaters have one for each.
+/// The identity of a field manager. An applier has one entry for all versions, an updater one for each version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Manager {
     pub(super) name: String,
     pub(super) operation: Operation,
-    /// Empty for appliers.
+    /// Empty for appliers, because their identity does not include the version.
     pub(super) api_version: String,
     pub(super) subresource: String,
 }
 
-/// Whether fields are owned by apply or by any other write.
+/// The operation (`ManagedFieldsOperationType`): apply, or any other write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Operation {
     Apply,
@@ -41,7 +41,7 @@ impl Manager {
         Self { name: name.to_owned(), operation, api_version, subresource: subresource.to_owned() }
     }
 
-    /// As conflicts name it: `"kubectl" using apps/v1`.
+    /// The description in conflicts: `"kubectl" using apps/v1`.
     pub(super) fn describe(&self) -> String {
         let mut text = crate::schema::quote(&self.name);
         if !self.subresource.is_empty() {
@@ -56,12 +56,12 @@ impl Manager {
     }
 }
 
-/// What a manager owns, in the terms of one API version.
+/// The fields that a manager owns, in one API version.
 #[derive(Debug, Clone)]
 pub(super) struct Owned {
     pub(super) fields: FieldSet,
     pub(super) api_version: String,
-    /// When it last changed; entries of appliers that changed nothing have none.
+    /// The time of the manager's last change; `None` for an applier that never changed the object.
     pub(super) time: Option<String>,
 }
 
@@ -70,10 +70,10 @@ pub(super) struct Owned {
 pub(super) struct Managers(pub(super) BTreeMap<Manager, Owned>);
 
 impl Managers {
-    /// Reads `metadata.managedFields`.
+    /// Parses `metadata.managedFields`.
     ///
     /// # Errors
-    /// What is wrong with an entry.
+    /// A malformed entry.
     pub(super) fn read(entries: &Value) -> Result<Self, String> {
         let mut managers = BTreeMap::new();
         let empty = Vec::new();
@@ -111,13 +111,13 @@ impl Managers {
         Ok(Self(managers))
     }
 
-    /// The managers of an object; those that cannot be read count as none.
+    /// The managers of an object; malformed managed fields count as none.
     pub(super) fn of(object: Option<&Value>) -> Self {
         let entries = object.and_then(|object| object.get("metadata")?.get("managedFields"));
         entries.map_or_else(Self::default, |entries| Self::read(entries).unwrap_or_default())
     }
 
-    /// Writes `metadata.managedFields`, or removes it where nobody owns anything.
+    /// Writes `metadata.managedFields`, or removes it if no manager is left.
     pub(super) fn write(&self, object: &mut Value) {
         let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
         if self.0.is_empty() {
@@ -132,7 +132,7 @@ impl Managers {
         metadata.insert("managedFields".to_owned(), entries.collect());
     }
 
-    /// Joins the oldest entries of updates where there are too many.
+    /// Merges the oldest update entries of each version until the limit is met.
     pub(super) fn cap_updaters(&mut self) {
         let mut updaters: Vec<Manager> =
             self.0.keys().filter(|manager| manager.operation == Operation::Update).cloned().collect();
@@ -151,7 +151,7 @@ impl Managers {
                 first_of_version.insert(version, manager);
                 continue;
             };
-            let bucket = Manager::new(ANCIENT, Operation::Update, &version, "");
+            let bucket = Manager::new(ANCIENT_CHANGES, Operation::Update, &version, "");
             if let Some(first) = self.0.remove(first).filter(|_| !self.0.contains_key(&bucket)) {
                 self.0.insert(bucket.clone(), first);
             }
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_and_writes_the_same() {
+    fn managed_fields_round_trip() {
         let entries = json!([
             {"manager": "a", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {}}},
             {"manager": "b", "operation": "Apply", "apiVersion": "v1", "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {}}},
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_entries_are_refused() {
+    fn malformed_entries_are_rejected() {
         let entry = |change: &str, value: Value| {
             let mut entry = json!({"manager": "a", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {}});
             entry[change] = value;
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_ten_updaters_are_joined_oldest_first() {
+    fn the_oldest_of_more_than_ten_update_entries_are_merged() {
         let mut managers = Managers::default();
         for index in 0..12 {
             let mut fields = FieldSet::default();
@@ -233,13 +233,13 @@ mod tests {
         }
         managers.cap_updaters();
         assert_eq!(managers.0.len(), 10);
-        let joined = &managers.0[&Manager::new(ANCIENT, Operation::Update, "v1", "")];
+        let joined = &managers.0[&Manager::new(ANCIENT_CHANGES, Operation::Update, "v1", "")];
         assert_eq!(joined.fields.paths(), [".f00", ".f01", ".f02"]);
         assert_eq!(joined.time.as_deref(), Some("2026-01-01T00:00:02Z"));
     }
 
     #[test]
-    fn describes_managers_as_conflicts_do() {
+    fn describes_managers_as_in_conflicts() {
         assert_eq!(Manager::new("a", Operation::Apply, "v1", "").describe(), "\"a\"");
         assert_eq!(
             Manager::new("", Operation::Update, "apps/v1", "").describe(),

@@ -1,17 +1,17 @@
-//! The merge of an applied configuration into a live object.
+//! The merge of a configuration into the live object.
 //!
-//! Owns what the result holds and how list items are ordered: those of the configuration in its order, the live ones where
-//! they were as far as that leaves a place. Ownership is not its business.
+//! Owns the merged value and the order of list items: items of the configuration follow its order, and the other live
+//! items keep their relative position where possible. It must not know about ownership.
 
 use serde_json::{Map, Value};
 
 use super::path::Element;
 use super::typed::{List, Shape, Type};
 
-/// `live` with `config` on top; `None` if nothing remains.
+/// Merges `config` into `live`; `None` if nothing remains.
 ///
 /// # Errors
-/// A list item has no identity, or the configuration repeats one.
+/// A list item has no key, or the configuration repeats a key.
 pub(super) fn merge(ty: Type<'_>, live: &Value, config: &Value) -> Result<Option<Value>, String> {
     visit(ty, Some(live), Some(config))
 }
@@ -60,7 +60,7 @@ fn items(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The items of one side with their identities.
+/// The items of one list with their keys.
 struct Side<'a> {
     elements: Vec<Element>,
     items: &'a [Value],
@@ -83,7 +83,7 @@ impl<'a> Side<'a> {
         self.elements.contains(element)
     }
 
-    /// The item of an identity; items that share one are not merged with anything, and count as null.
+    /// The item with a key; null if several items share the key, because duplicates are not merged.
     fn get(&self, element: &Element) -> Option<&'a Value> {
         static NULL: Value = Value::Null;
         let mut found = self.elements.iter().zip(self.items).filter(|(other, _)| *other == element);
@@ -99,31 +99,32 @@ fn merge_items(list: List<'_>, before: &[Value], applied: &[Value]) -> Result<Ve
     let mut next_shared = shared.next();
     let mut done: Vec<&Element> = Vec::new();
     let mut out = Vec::new();
-    let mut take = |element: &Element, old: Option<&Value>, new: Option<&Value>| -> Result<(), String> {
-        let merged = visit(list.items, old, new).map_err(|problem| format!("{element}{problem}"))?;
-        out.extend(merged);
-        Ok(())
-    };
+    let mut push_merged =
+        |element: &Element, old: Option<&Value>, new: Option<&Value>| -> Result<(), String> {
+            let merged = visit(list.items, old, new).map_err(|problem| format!("{element}{problem}"))?;
+            out.extend(merged);
+            Ok(())
+        };
     let (mut l, mut r) = (0, 0);
     while l < live.elements.len() || r < config.elements.len() {
         if let (Some(ours), Some(theirs)) = (live.elements.get(l), config.elements.get(r)) {
             if ours == theirs {
                 done.push(ours);
-                take(ours, live.get(ours), config.get(ours))?;
+                push_merged(ours, live.get(ours), config.get(ours))?;
                 l += 1;
                 r += 1;
                 next_shared = shared.next();
                 continue;
             }
             if config.has(ours) && next_shared.is_some_and(|next| next != ours) {
-                // Both have it, but the configuration wants another one first.
+                // Both lists contain the item, but the configuration has another shared item before it.
                 l += 1;
                 continue;
             }
         }
         if let Some(ours) = live.elements.get(l) {
             if !config.has(ours) {
-                take(ours, Some(&live.items[l]), None)?;
+                push_merged(ours, Some(&live.items[l]), None)?;
                 l += 1;
                 continue;
             }
@@ -133,7 +134,7 @@ fn merge_items(list: List<'_>, before: &[Value], applied: &[Value]) -> Result<Ve
         }
         if let Some(theirs) = config.elements.get(r) {
             done.push(theirs);
-            take(theirs, live.get(theirs), config.get(theirs))?;
+            push_merged(theirs, live.get(theirs), config.get(theirs))?;
             r += 1;
             if next_shared == Some(theirs) {
                 next_shared = shared.next();

@@ -1,11 +1,12 @@
-//! Server-side apply, and the ownership of fields that every write keeps up.
+//! Server-side apply, and the tracking of field ownership in every other write (KEP-555).
 //!
-//! Owns `metadata.managedFields`: [`track`] is called by every create, update and patch, [`apply`] by server-side apply. The
-//! rules are those of Kubernetes' structured merge: which fields a write changed, who owned them, and what an applier that
-//! stops naming a field gives up. It works on raw values and a schema, and must not know about stores or requests.
+//! Owns `metadata.managedFields`: every create, update and patch calls [`track`], and server-side apply calls
+//! [`apply`]. The rules are those of Kubernetes' `structured-merge-diff`: which fields a write changes, which manager
+//! owned them, and which fields an applier gives up when its configuration no longer contains them. It works on raw
+//! values and a schema, and must not know about stores or requests.
 //!
-//! An entry that was written in another served version of the kind is taken as if it named fields of the present one: the
-//! versions of a kind are assumed to differ in no field path that matters to ownership.
+//! Managed fields that were written in another served version are interpreted in the version of the request. Field
+//! paths are assumed to be the same in all versions of a kind.
 
 mod compare;
 mod last_applied;
@@ -27,65 +28,65 @@ use self::typed::Type;
 use crate::builtin::Resource;
 use crate::schema::Schema;
 
-/// Who writes what, in which terms.
+/// The field manager, version and endpoint of a write.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'a> {
-    /// The schema of the version that the request speaks.
+    /// The schema of the request's version.
     pub(crate) schema: &'a Schema,
-    /// That version, such as `apps/v1`.
+    /// The request's version, such as `apps/v1`.
     pub(crate) api_version: &'a str,
     /// The kind.
     pub(crate) kind: &'a str,
-    /// All versions in which the kind is served; what others own is forgotten.
+    /// All served versions of the kind; managed fields of other versions are dropped.
     pub(crate) served: &'a [String],
-    /// The subresource that is written to; empty for the object itself.
+    /// The subresource of the request; empty for the main resource.
     pub(crate) subresource: &'a str,
     /// The field manager.
     pub(crate) manager: &'a str,
-    /// The time in RFC 3339, to the second.
+    /// The current time in RFC 3339, in whole seconds.
     pub(crate) now: &'a str,
-    /// The fields that writes through this endpoint do not change; see [`reset_fields`].
+    /// The fields that this endpoint resets, so that a write neither changes nor owns them; see [`reset_fields`].
     pub(crate) reset: &'a [&'a str],
 }
 
-/// Why a configuration is not applied.
+/// Why a configuration cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ApplyError {
-    /// It is not for this object: 400, `BadRequest`.
+    /// The configuration is for another kind or sets `managedFields`: 400, `BadRequest`.
     #[error("{0}")]
     BadRequest(String),
-    /// Others own fields that it changes: 409, `Conflict`.
+    /// Other managers own fields that the configuration changes: 409, `Conflict`.
     #[error("{message}")]
     Conflict {
-        /// The whole message.
+        /// The message of the `Status`.
         message: String,
         /// One cause for each field.
         causes: Vec<Conflict>,
     },
-    /// It does not fit the schema, which a server answers with 500 and no reason.
+    /// The configuration does not fit the schema. The API server answers 500 without a reason.
     #[error("{0}")]
     Schema(String),
 }
 
-/// One field that another manager owns; the cause's reason is `FieldManagerConflict`.
+/// A field that another manager owns; the reason of the cause is `FieldManagerConflict`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Conflict {
-    /// Who owns it: `conflict with "kubectl" using apps/v1`.
+    /// The message of the cause, which names the owner: `conflict with "kubectl" using apps/v1`.
     pub(crate) message: String,
-    /// Which field: `.spec.replicas`.
+    /// The path of the field: `.spec.replicas`.
     pub(crate) field: String,
 }
 
-/// Brings `new.metadata.managedFields` up to date after a create (without `live`), an update or a patch that is no apply.
+/// Updates `new.metadata.managedFields` after a create (without `live`), an update or a patch other than apply.
 ///
-/// `new` must be as it will be stored, except for `managedFields`, where the request's own value decides: an empty list
-/// drops all ownership, a list that can be read replaces the live one, and anything else is ignored (as it is altogether
-/// for subresources). Where nothing changes, the entries stay as they are, their times included.
+/// `new` must be the object that will be stored, except for `managedFields`. The request's own `managedFields` decide
+/// as follows: an empty list drops all ownership, a valid list replaces the live one, and any other value is ignored.
+/// A subresource request ignores all of them. If no field changes, the entries keep their times.
 pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
-    let managers = requested(cx, live, new);
+    let managers = managers_before_update(cx, live, new);
     let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) else { return };
     metadata.remove("managedFields");
-    // An object that nobody tracks stays so: tracking begins with its creation or its first apply.
+    // Without managed fields, an existing object stays untracked until its first apply.
     if managers.0.is_empty() && live.is_some() {
         return;
     }
@@ -97,8 +98,8 @@ pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
 
 /// Applies `config` to `live`, or creates the object from it.
 ///
-/// The result has its `managedFields`, and still wants defaults and validation. It equals `live` where nothing changes.
-/// `config` must be the configuration as it was sent: its nulls and empty collections count.
+/// The result includes its `managedFields`; defaulting and validation must follow. It equals `live` if nothing
+/// changes. `config` must be the configuration as sent, because its nulls and empty collections count.
 ///
 /// # Errors
 /// See [`ApplyError`].
@@ -120,13 +121,13 @@ pub(crate) fn apply(
     let before = live.map_or_else(|| blank(cx), without_managers);
     let mut managers = Managers::of(live);
     if let (true, Some(_)) = (managers.0.is_empty(), live) {
-        // What is there belongs to whoever wrote it before anyone applied.
+        // Existing fields of an untracked object become owned by the manager `before-first-apply`.
         let writer = Manager::new("before-first-apply", Operation::Update, cx.api_version, cx.subresource);
         managers = write.update(&unset(cx), &before, &managers, &writer);
     }
     let (merged, managers) = match write.apply(&before, config, &managers, force) {
         Err(Refusal::Conflicts(conflicts)) if cx.manager == "kubectl" => {
-            let rest = last_applied::without_allowed(ty, cx.api_version, &before, conflicts);
+            let rest = last_applied::without_client_side_applied(ty, cx.api_version, &before, conflicts);
             if !rest.is_empty() {
                 return Err(refused(Refusal::Conflicts(rest)));
             }
@@ -142,8 +143,9 @@ pub(crate) fn apply(
     Ok(object)
 }
 
-/// The fields that writes through an endpoint do not change: the status on the object itself where it has a status
-/// subresource, the rest on that one. Built-in kinds differ in how much of the metadata their status may change.
+/// The fields that an endpoint resets: the main resource resets `status` if the kind has a status subresource, and
+/// the status subresource resets the other fields. Built-in kinds differ in the metadata that a status update may
+/// change.
 pub(crate) fn reset_fields(
     resource: Option<&Resource>,
     subresource: &str,
@@ -179,13 +181,13 @@ fn fields<'a>(path: impl IntoIterator<Item = &'a str>) -> Vec<Element> {
     path.into_iter().map(|step| Element::Field(step.to_owned())).collect()
 }
 
-/// The object before anything in it is set: what is written always, and so owned by nobody.
+/// The object before any field is set: it contains the fields that Go always writes, which no manager owns.
 fn unset(cx: &Context<'_>) -> Value {
     let is_built_in = cx.schema.component().is_some();
     if is_built_in { crate::schema::zero(cx.schema) } else { blank(cx) }
 }
 
-/// The object before it exists.
+/// A new object without any fields.
 fn blank(cx: &Context<'_>) -> Value {
     serde_json::json!({"apiVersion": cx.api_version, "kind": cx.kind})
 }
@@ -198,8 +200,8 @@ fn without_managers(object: &Value) -> Value {
     object
 }
 
-/// The managers that an update starts from.
-fn requested(cx: &Context<'_>, live: Option<&Value>, new: &Value) -> Managers {
+/// The managers before an update; the request may replace or drop those of the live object.
+fn managers_before_update(cx: &Context<'_>, live: Option<&Value>, new: &Value) -> Managers {
     let entries = new.get("metadata").and_then(|metadata| metadata.get("managedFields"));
     let Some(entries) = entries.filter(|_| cx.subresource.is_empty()) else { return Managers::of(live) };
     let drops_all = match entries.as_array().map(Vec::as_slice) {
@@ -229,7 +231,7 @@ fn check_identity(cx: &Context<'_>, config: &Value) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// The answer to a refused apply: for conflicts one cause a field, and a message that groups them by manager.
+/// The error for a failed apply. Conflicts have one cause for each field, and a message that groups them by manager.
 fn refused(refusal: Refusal) -> ApplyError {
     let conflicts = match refusal {
         Refusal::Unmergeable(problem) => return ApplyError::Schema(problem),

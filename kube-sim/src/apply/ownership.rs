@@ -1,7 +1,8 @@
-//! Who owns what after a write.
+//! Field ownership after a write.
 //!
-//! Owns the two transitions: an update takes the fields that it changes, an apply owns exactly the fields that it names,
-//! gives up and removes those that it named before, and conflicts with others over fields that it changes.
+//! Owns the two transitions. An update takes ownership of the fields that it changes. An apply owns exactly the
+//! fields in its configuration, removes the fields that it no longer contains, and conflicts with other managers over
+//! fields that it changes.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +16,15 @@ use super::set::FieldSet;
 use super::typed::Type;
 use super::walk::{field_set, reconcile, remove, with_parents};
 
-/// Why an apply does not happen.
+/// Why an apply fails.
 pub(super) enum Refusal {
-    /// Others own fields that it changes.
+    /// Other managers own fields that it changes.
     Conflicts(BTreeMap<Manager, FieldSet>),
     /// The configuration cannot be merged.
     Unmergeable(String),
 }
 
-/// What a write needs to know of its request.
+/// The inputs of a write that come from its request.
 pub(super) struct Write<'a> {
     pub(super) cx: &'a Context<'a>,
     pub(super) ty: Type<'a>,
@@ -31,7 +32,8 @@ pub(super) struct Write<'a> {
 }
 
 impl Write<'_> {
-    /// Forgets managers whose version is no longer served, and adapts the others to changes of the schema.
+    /// Drops managers whose version is no longer served, and adapts the field sets of the others to changes of the
+    /// schema.
     fn reconciled(&self, managers: &Managers) -> Managers {
         let served = |owned: &Owned| {
             owned.api_version == self.cx.api_version || self.cx.served.contains(&owned.api_version)
@@ -46,11 +48,11 @@ impl Write<'_> {
         Managers(managers.0.iter().filter(|(_, owned)| served(owned)).map(adapt).collect())
     }
 
-    /// Takes the changed fields from all managers but `writer`.
+    /// Removes the changed fields from the field sets of all managers but `writer`, and returns the changes.
     ///
     /// # Errors
-    /// The fields that others own, unless `force` takes them.
-    fn take(
+    /// The changed fields that other managers own, unless `force` is set.
+    fn take_ownership(
         &self,
         live: &Value,
         new: &Value,
@@ -82,7 +84,7 @@ impl Write<'_> {
         Ok(changes)
     }
 
-    /// An update: `writer` owns what it changed, beside what it owned.
+    /// The managers after an update: `writer` also owns the fields that it changed.
     pub(super) fn update(
         &self,
         live: &Value,
@@ -92,9 +94,9 @@ impl Write<'_> {
     ) -> Managers {
         let mut managers = self.reconciled(managers);
         let before = managers.clone();
-        let Ok(changes) = self.take(live, new, &mut managers, None, true) else { return before };
+        let Ok(changes) = self.take_ownership(live, new, &mut managers, None, true) else { return before };
         let taken = changes.modified.union(&changes.added).recursive_difference(&self.ignored);
-        let fields = taken.difference(&unowned());
+        let fields = taken.difference(&unmanaged_fields());
         if !fields.is_empty() {
             let kept = managers.0.remove(writer).map(|owned| owned.fields).unwrap_or_default();
             let owned = Owned {
@@ -108,10 +110,10 @@ impl Write<'_> {
         managers
     }
 
-    /// An apply: the merged object, if it differs from `live`, and who owns what in it.
+    /// The merged object, if it differs from `live`, and the managers after an apply.
     ///
     /// # Errors
-    /// Conflicts, unless `force`; a configuration that cannot be merged.
+    /// Conflicts, unless `force` is set; a configuration that cannot be merged.
     pub(super) fn apply(
         &self,
         live: &Value,
@@ -136,9 +138,10 @@ impl Write<'_> {
             Some(last) if !last.fields.is_empty() => self.prune(&merged, &managers, &last.fields),
             _ => merged,
         };
-        self.take(live, &merged, &mut managers, Some(&writer), force).map_err(Refusal::Conflicts)?;
+        self.take_ownership(live, &merged, &mut managers, Some(&writer), force)
+            .map_err(Refusal::Conflicts)?;
         if let Some(owned) = managers.0.get_mut(&writer) {
-            owned.fields = owned.fields.difference(&unowned());
+            owned.fields = owned.fields.difference(&unmanaged_fields());
         }
         managers.0.retain(|_, owned| !owned.fields.is_empty());
         let changed = !super::path::same(live, &merged);
@@ -148,21 +151,21 @@ impl Write<'_> {
         Ok((changed.then_some(merged), managers))
     }
 
-    /// Removes what the applier named last time and nobody names now.
+    /// Removes the fields that the applier's previous configuration contained and no manager owns any more.
     fn prune(&self, merged: &Value, managers: &Managers, last: &FieldSet) -> Value {
         let ty = self.ty;
         let parents = |set: &FieldSet| with_parents(ty, set);
         let removed = |value: &Value, set: &FieldSet| remove(ty, value, set).unwrap_or_else(empty);
         let all = parents(&field_set(ty, merged));
         let last = parents(last);
-        // First without all that was named last time, then with what anyone owns back in place.
+        // Remove all fields of the previous configuration, then restore those that any manager owns.
         let pruned = removed(merged, &last);
         let owned = managers.0.values().fold(FieldSet::default(), |all, owned| all.union(&owned.fields));
         let kept = parents(&field_set(ty, &pruned)).union(&parents(&owned));
         let pruned = removed(merged, &all.difference(&kept));
-        // And with what was never the applier's, although it went with something that was.
-        let gone = all.difference(&parents(&field_set(ty, &pruned)));
-        removed(merged, &gone.intersection(&last))
+        // Restore fields that the applier never owned, but that were removed together with an owned parent.
+        let removable = all.difference(&parents(&field_set(ty, &pruned)));
+        removed(merged, &removable.intersection(&last))
     }
 }
 
@@ -170,8 +173,8 @@ fn empty() -> Value {
     Value::Object(serde_json::Map::new())
 }
 
-/// The fields that nobody ever owns.
-fn unowned() -> FieldSet {
+/// The fields that are never part of managed fields.
+fn unmanaged_fields() -> FieldSet {
     const METADATA: [&str; 9] = [
         "name",
         "namespace",

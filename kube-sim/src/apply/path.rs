@@ -1,28 +1,28 @@
-//! One step of a path into an object, as field sets name it.
+//! Path elements of field sets.
 //!
-//! Owns the four kinds of steps, their order, and their two spellings: in conflicts (`.spec`, `[name="a"]`) and in
-//! `FieldsV1` (`f:spec`, `k:{"name":"a"}`).
+//! Owns the four kinds of path elements, their order, and their two formats: in conflicts (`.spec`, `[name="a"]`) and
+//! in `FieldsV1` (`f:spec`, `k:{"name":"a"}`).
 
 use std::cmp::Ordering;
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// One step of a path.
+/// A path element.
 #[derive(Debug, Clone)]
 pub(crate) enum Element {
     /// A field of an object.
     Field(String),
-    /// The item of a list whose key fields have these values.
+    /// The list item whose key fields have these values.
     Key(Map<String, Value>),
-    /// The item of a set with this value.
+    /// The set item with this value.
     Value(Value),
-    /// The item of a list at this place.
+    /// The list item at this index.
     Index(i64),
 }
 
 impl Element {
-    /// The key that stands for this step in `FieldsV1`.
+    /// The key of this element in `FieldsV1`.
     pub(crate) fn to_fields_v1(&self) -> String {
         match self {
             Self::Field(name) => format!("f:{name}"),
@@ -32,10 +32,10 @@ impl Element {
         }
     }
 
-    /// Reads a key of `FieldsV1`; `None` for kinds of steps that are not known, which are ignored.
+    /// Parses a key of `FieldsV1`; `None` for elements of an unknown kind, which are ignored.
     ///
     /// # Errors
-    /// What is wrong with a step of a known kind.
+    /// A malformed element of a known kind.
     pub(crate) fn of_fields_v1(text: &str) -> Result<Option<Self>, String> {
         let Some((kind, rest)) = text.split_once(':') else {
             return Err(format!("missing colon: {text}"));
@@ -103,7 +103,7 @@ impl Ord for Element {
     }
 }
 
-/// A total order of values: numbers by size, then texts, truth values, lists, maps and null.
+/// A total order of values: numbers, strings, booleans, lists, maps, null. Numbers compare by magnitude.
 pub(super) fn compare(left: &Value, right: &Value) -> Ordering {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => match (left.as_i64(), right.as_i64()) {
@@ -128,7 +128,7 @@ fn compare_maps(left: &Map<String, Value>, right: &Map<String, Value>) -> Orderi
     pairs.find(|order| order.is_ne()).unwrap_or_else(|| left.len().cmp(&right.len()))
 }
 
-/// Whether two values are the same, numbers by size.
+/// Whether two values are equal; numbers compare by magnitude.
 pub(super) fn same(left: &Value, right: &Value) -> bool {
     compare(left, right).is_eq()
 }
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn has_two_spellings() {
+    fn elements_have_two_formats() {
         let key = json!({"protocol": "TCP", "containerPort": 80}).as_object().unwrap().clone();
         let cases = [
             (Element::Field("a.b".into()), "f:a.b", ".a.b"),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_the_same_by_size() {
+    fn numbers_compare_by_magnitude() {
         assert!(same(&json!({"a": [1, 2.0]}), &json!({"a": [1.0, 2]})));
         assert!(!same(&json!(1), &json!("1")));
         assert!(!same(&json!({"a": 1}), &json!({"a": 1, "b": 2})));

@@ -1,6 +1,6 @@
-//! Sets of fields, the currency of ownership.
+//! Field sets, which record the ownership of fields.
 //!
-//! Owns the tree form of a set, its algebra, and `FieldsV1`, the form in which `managedFields` carries it.
+//! Owns the tree form of a set, its set operations, and its `FieldsV1` format in `managedFields`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::path::Element;
 
-/// A set of paths: at each level, the steps that are members themselves, and those that lead on to others.
+/// A set of paths: for each level, the path elements that are members, and the children that contain longer paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct FieldSet {
     members: BTreeSet<Element>,
@@ -16,12 +16,12 @@ pub(crate) struct FieldSet {
 }
 
 impl FieldSet {
-    /// Whether no path is in it.
+    /// Whether the set contains no path.
     pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty() && self.children.values().all(Self::is_empty)
     }
 
-    /// Adds a path; the empty one is in no set.
+    /// Adds a path; the empty path is ignored.
     pub(crate) fn insert(&mut self, path: &[Element]) {
         match path {
             [] => {}
@@ -32,27 +32,27 @@ impl FieldSet {
         }
     }
 
-    /// Whether the single step is a member.
+    /// Whether the single path element is a member.
     pub(crate) fn has(&self, element: &Element) -> bool {
         self.members.contains(element)
     }
 
-    /// The paths that go on after a step, if any.
+    /// The paths below a path element, if any.
     pub(crate) fn below(&self, element: &Element) -> Option<&Self> {
         self.children.get(element).filter(|set| !set.is_empty())
     }
 
-    /// The steps that are members.
+    /// The path elements that are members.
     pub(crate) fn members(&self) -> impl Iterator<Item = &Element> {
         self.members.iter()
     }
 
-    /// The steps that lead on, with what they lead to.
+    /// The path elements with longer paths below them.
     pub(crate) fn children(&self) -> impl Iterator<Item = (&Element, &Self)> {
         self.children.iter()
     }
 
-    /// All paths of either.
+    /// The paths in either set.
     pub(crate) fn union(&self, other: &Self) -> Self {
         let mut children = self.children.clone();
         for (element, set) in &other.children {
@@ -62,7 +62,7 @@ impl FieldSet {
         Self { members: self.members.union(&other.members).cloned().collect(), children }
     }
 
-    /// The paths of both.
+    /// The paths in both sets.
     pub(crate) fn intersection(&self, other: &Self) -> Self {
         let common = |(element, set): (&Element, &Self)| {
             let common = set.intersection(other.children.get(element)?);
@@ -74,12 +74,12 @@ impl FieldSet {
         }
     }
 
-    /// The paths that are not in `other`; what lies below a path of `other` stays.
+    /// The paths that are not in `other`; paths below a path of `other` are kept.
     pub(crate) fn difference(&self, other: &Self) -> Self {
         self.subtract(other, false)
     }
 
-    /// The paths that are neither in `other` nor below a path of it.
+    /// The paths that are neither in `other` nor below a path of `other`.
     pub(crate) fn recursive_difference(&self, other: &Self) -> Self {
         self.subtract(other, true)
     }
@@ -101,14 +101,14 @@ impl FieldSet {
         }
     }
 
-    /// The same set with every child that `keep` names made a member too.
+    /// The same set, in which every child that `keep` selects is also a member.
     pub(super) fn with_members(&self, keep: impl Fn(&Element) -> bool) -> Self {
         let mut members = self.members.clone();
         members.extend(self.children.keys().filter(|element| keep(element)).cloned());
         Self { members, children: self.children.clone() }
     }
 
-    /// Replaces what lies below each child.
+    /// Replaces the set below each child.
     pub(super) fn map_children(mut self, change: impl Fn(&Element, Self) -> Self) -> Self {
         self.children = self
             .children
@@ -121,7 +121,7 @@ impl FieldSet {
         self
     }
 
-    /// Every path as conflicts print it, a level's members before what lies deeper.
+    /// All paths in the format of conflicts; the members of a level precede longer paths.
     pub(crate) fn paths(&self) -> Vec<String> {
         let mut found = Vec::new();
         self.collect("", &mut found);
@@ -152,15 +152,15 @@ impl FieldSet {
         Value::Object(map)
     }
 
-    /// Reads `FieldsV1`. Steps of kinds that are not known are left out.
+    /// Parses `FieldsV1`. Path elements of an unknown kind are ignored.
     ///
     /// # Errors
-    /// Which part is no field set, and why.
+    /// The malformed part.
     pub(crate) fn of_fields_v1(fields: &Value) -> Result<Self, String> {
         Self::read(fields).map(|(set, _)| set.unwrap_or_default())
     }
 
-    /// The set, if anything is below, and whether the place itself is a member.
+    /// The set of the paths below, if any, and whether this path itself is a member.
     fn read(fields: &Value) -> Result<(Option<Self>, bool), String> {
         let Value::Object(map) = fields else { return Err(format!("expected an object, found {fields}")) };
         let mut set = Self::default();
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_field_set_is_refused() {
+    fn malformed_field_sets_are_rejected() {
         assert!(FieldSet::of_fields_v1(&json!([])).is_err());
         assert!(FieldSet::of_fields_v1(&json!({"f:a": 1})).is_err());
         assert!(FieldSet::of_fields_v1(&json!({"a": {}})).is_err());
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn difference_keeps_what_lies_below_and_the_recursive_one_does_not() {
+    fn only_the_recursive_difference_removes_nested_paths() {
         let all = set(&["a", "a.b", "c"]);
         assert_eq!(all.difference(&set(&["a"])).paths(), [".c", ".a.b"]);
         assert_eq!(all.recursive_difference(&set(&["a"])).paths(), [".c"]);
@@ -241,12 +241,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn fields_v1_and_back_is_the_same(set in any_set()) {
+        fn fields_v1_round_trips(set in any_set()) {
             prop_assert_eq!(FieldSet::of_fields_v1(&set.to_fields_v1()).unwrap(), set);
         }
 
         #[test]
-        fn the_algebra_is_one_of_sets(a in any_set(), b in any_set()) {
+        fn set_operations_satisfy_set_algebra(a in any_set(), b in any_set()) {
             let union: BTreeSet<String> = a.union(&b).paths().into_iter().collect();
             let left: BTreeSet<String> = a.paths().into_iter().collect();
             let right: BTreeSet<String> = b.paths().into_iter().collect();

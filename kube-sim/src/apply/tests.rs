@@ -1,4 +1,4 @@
-//! The rules of ownership, one table each. Expectations are what kube-apiserver 1.37.2 does.
+//! Field ownership, one table for each rule. Expectations are the behaviour of kube-apiserver 1.37.2.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// An object as the server would keep it, driven by applies and updates of one kind.
+/// An object as the server stores it, changed by applies and updates.
 struct Server {
     schema: Arc<Schema>,
     api_version: &'static str,
@@ -34,7 +34,7 @@ impl Server {
         Self::of(Schema::of_custom_resource(&schema), "ex.com/v1", "Foo")
     }
 
-    fn within<R>(
+    fn with_context<R>(
         &mut self,
         manager: &str,
         subresource: &str,
@@ -56,7 +56,7 @@ impl Server {
         run(&cx, self.live.as_ref())
     }
 
-    fn full(&self, mut object: Value) -> Value {
+    fn with_identity(&self, mut object: Value) -> Value {
         object["apiVersion"] = json!(self.api_version);
         object["kind"] = json!(self.kind);
         object["metadata"]["name"] = json!("x");
@@ -64,8 +64,8 @@ impl Server {
     }
 
     fn try_apply(&mut self, manager: &str, config: Value, force: bool) -> Result<(), ApplyError> {
-        let config = self.full(config);
-        let applied = self.within(manager, "", &[], |cx, live| apply(cx, live, &config, force))?;
+        let config = self.with_identity(config);
+        let applied = self.with_context(manager, "", &[], |cx, live| apply(cx, live, &config, force))?;
         self.live = Some(applied);
         Ok(())
     }
@@ -76,12 +76,12 @@ impl Server {
     }
 
     fn update(&mut self, manager: &str, object: Value) {
-        let mut object = self.full(object);
-        self.within(manager, "", &[], |cx, live| track(cx, live, &mut object));
+        let mut object = self.with_identity(object);
+        self.with_context(manager, "", &[], |cx, live| track(cx, live, &mut object));
         self.live = Some(object);
     }
 
-    /// The object without what only the server sets.
+    /// The object without the fields that the server sets.
     fn object(&self) -> Value {
         let mut object = self.live.clone().unwrap();
         let map = object.as_object_mut().unwrap();
@@ -96,8 +96,8 @@ impl Server {
         object
     }
 
-    /// `manager operation: fields` of every entry.
-    fn owners(&self) -> Vec<String> {
+    /// Each entry as `manager operation: fields`.
+    fn managed_fields(&self) -> Vec<String> {
         let entries = &self.live.as_ref().unwrap()["metadata"]["managedFields"];
         let line = |entry: &Value| {
             let fields = FieldSet::of_fields_v1(&entry["fieldsV1"]).unwrap().paths().join(" ");
@@ -114,15 +114,15 @@ impl Server {
 }
 
 #[test]
-fn an_applier_owns_what_it_names() {
+fn an_applier_owns_the_fields_of_its_configuration() {
     let mut server = Server::config_maps();
     server.apply("m1", json!({"data": {"a": "1"}, "metadata": {"labels": {"l": "v"}}}));
-    assert_eq!(server.owners(), ["m1 Apply: .data.a .metadata.labels.l"]);
+    assert_eq!(server.managed_fields(), ["m1 Apply: .data.a .metadata.labels.l"]);
     assert_eq!(server.times(), [Some("2026-01-01T00:00:01Z".to_owned())]);
 }
 
 #[test]
-fn applying_the_same_again_changes_nothing() {
+fn reapplying_the_same_configuration_changes_nothing() {
     let mut server = Server::config_maps();
     server.apply("m1", json!({"data": {"a": "1"}}));
     let before = server.live.clone();
@@ -131,31 +131,31 @@ fn applying_the_same_again_changes_nothing() {
 }
 
 #[test]
-fn what_is_no_longer_named_goes() {
+fn fields_dropped_from_the_configuration_are_removed() {
     let mut server = Server::config_maps();
     server.apply("m1", json!({"data": {"a": "1", "b": "2"}}));
     server.apply("m1", json!({"data": {"a": "1"}}));
     assert_eq!(server.object(), json!({"data": {"a": "1"}}));
     server.apply("m1", json!({}));
     assert_eq!(server.object(), json!({}));
-    assert_eq!(server.owners(), Vec::<String>::new());
+    assert_eq!(server.managed_fields(), Vec::<String>::new());
 }
 
 #[test]
-fn what_others_name_too_stays() {
+fn a_dropped_field_stays_if_another_manager_owns_it() {
     let mut server = Server::config_maps();
     server.apply("m1", json!({"data": {"a": "1", "b": "2"}}));
     server.apply("m2", json!({"data": {"a": "1"}}));
-    // An owner that changed nothing has no time, and so comes first.
-    assert_eq!(server.owners(), ["m2 Apply: .data.a", "m1 Apply: .data.a .data.b"]);
+    // An applier that changed nothing has no time, so its entry sorts first.
+    assert_eq!(server.managed_fields(), ["m2 Apply: .data.a", "m1 Apply: .data.a .data.b"]);
     assert_eq!(server.times()[0], None);
     server.apply("m1", json!({}));
     assert_eq!(server.object(), json!({"data": {"a": "1"}}));
-    assert_eq!(server.owners(), ["m2 Apply: .data.a"]);
+    assert_eq!(server.managed_fields(), ["m2 Apply: .data.a"]);
 }
 
 #[test]
-fn changing_what_others_own_is_a_conflict_unless_forced() {
+fn changing_a_field_of_another_manager_conflicts_unless_forced() {
     let mut server = Server::config_maps();
     server.apply("m1", json!({"data": {"a": "1", "b": "1"}}));
     server.update("m3", json!({"data": {"a": "1", "b": "2", "c": "3"}}));
@@ -179,18 +179,18 @@ fn changing_what_others_own_is_a_conflict_unless_forced() {
     });
     server.try_apply("m2", json!({"data": {"a": "9", "b": "9"}}), true).unwrap();
     assert_eq!(server.object(), json!({"data": {"a": "9", "b": "9", "c": "3"}}));
-    assert_eq!(server.owners(), ["m2 Apply: .data.a .data.b", "m3 Update: .data.c"]);
+    assert_eq!(server.managed_fields(), ["m2 Apply: .data.a .data.b", "m3 Update: .data.c"]);
 }
 
 #[test]
-fn an_update_takes_what_it_changes() {
+fn an_update_owns_the_fields_that_it_changes() {
     let mut server = Server::config_maps();
     server.update("u1", json!({"data": {"a": "1", "b": "1"}}));
-    assert_eq!(server.owners(), ["u1 Update: .data .data.a .data.b"]);
+    assert_eq!(server.managed_fields(), ["u1 Update: .data .data.a .data.b"]);
     server.update("u2", json!({"data": {"a": "2", "b": "1"}}));
-    assert_eq!(server.owners(), ["u1 Update: .data .data.b", "u2 Update: .data.a"]);
+    assert_eq!(server.managed_fields(), ["u1 Update: .data .data.b", "u2 Update: .data.a"]);
     server.update("u2", json!({"data": {"a": "2"}}));
-    assert_eq!(server.owners(), ["u1 Update: .data", "u2 Update: .data.a"]);
+    assert_eq!(server.managed_fields(), ["u1 Update: .data", "u2 Update: .data.a"]);
     let before = server.live.clone();
     server.update("u3", json!({"data": {"a": "2"}}));
     assert_eq!(server.live, before, "an update that changes nothing owns nothing");
@@ -202,7 +202,7 @@ fn list_items_merge_by_their_keys() {
     let pod = |containers: Value| json!({"spec": {"containers": containers}});
     server.apply("m1", pod(json!([{"name": "a", "image": "1", "ports": [{"containerPort": 80}]}])));
     assert_eq!(
-        server.owners(),
+        server.managed_fields(),
         [concat!(
             "m1 Apply: .spec.containers[name=\"a\"] .spec.containers[name=\"a\"].image .spec.containers[name=\"a\"].name ",
             ".spec.containers[name=\"a\"].ports[containerPort=80,protocol=\"TCP\"] ",
@@ -223,7 +223,7 @@ fn list_items_merge_by_their_keys() {
 }
 
 #[test]
-fn the_configuration_orders_its_items() {
+fn list_items_follow_the_order_of_the_configuration() {
     let mut server = Server::pods();
     let pod = |names: &[&str]| {
         let containers: Vec<Value> = names.iter().map(|name| json!({"name": name, "image": "i"})).collect();
@@ -257,7 +257,7 @@ fn atomic_sets_and_granular_lists_of_custom_resources() {
     for (schema, owned, merged) in cases {
         let mut server = Server::custom(&json!({"l": schema}));
         server.apply("m1", json!({"l": ["a"]}));
-        assert_eq!(server.owners(), [format!("m1 Apply: {owned}")]);
+        assert_eq!(server.managed_fields(), [format!("m1 Apply: {owned}")]);
         server.try_apply("m2", json!({"l": ["b"]}), true).unwrap();
         assert_eq!(server.object(), json!({"l": merged}));
     }
@@ -268,7 +268,7 @@ fn atomic_and_granular_maps() {
     let map = |kind: &str| json!({"m": {"type": "object", "additionalProperties": {"type": "string"}, "x-kubernetes-map-type": kind}});
     let mut server = Server::custom(&map("atomic"));
     server.apply("m1", json!({"m": {"a": "1"}}));
-    assert_eq!(server.owners(), ["m1 Apply: .m"]);
+    assert_eq!(server.managed_fields(), ["m1 Apply: .m"]);
     assert!(matches!(
         server.try_apply("m2", json!({"m": {"b": "1"}}), false),
         Err(ApplyError::Conflict { causes, .. }) if causes[0].field == ".m"
@@ -282,15 +282,15 @@ fn atomic_and_granular_maps() {
 }
 
 #[test]
-fn an_atomic_struct_is_owned_as_one() {
+fn an_atomic_struct_is_owned_as_a_whole() {
     let mut server =
         Server::of(crate::builtin::schema("io.k8s.api.apps.v1.Deployment").unwrap(), "apps/v1", "Deployment");
     server.apply("m1", json!({"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {}}}));
-    assert_eq!(server.owners(), ["m1 Apply: .spec.selector .spec.template"]);
+    assert_eq!(server.managed_fields(), ["m1 Apply: .spec.selector .spec.template"]);
 }
 
 #[test]
-fn free_form_fields_are_owned_field_by_field() {
+fn preserved_unknown_fields_are_owned_individually() {
     let mut server =
         Server::custom(&json!({"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}));
     server.apply("m1", json!({"spec": {"a": {"b": 1}, "l": [1]}}));
@@ -301,7 +301,7 @@ fn free_form_fields_are_owned_field_by_field() {
 }
 
 #[test]
-fn what_does_not_fit_the_schema_is_refused() {
+fn a_configuration_that_does_not_fit_the_schema_is_rejected() {
     let refused = |config: Value| {
         let mut server = Server::of(
             crate::builtin::schema("io.k8s.api.apps.v1.Deployment").unwrap(),
@@ -327,10 +327,10 @@ fn what_does_not_fit_the_schema_is_refused() {
 }
 
 #[test]
-fn a_configuration_for_something_else_is_refused() {
+fn a_configuration_for_another_kind_is_rejected() {
     let mut server = Server::config_maps();
     let mut apply_raw =
-        |config: Value| server.within("m", "", &[], |cx, live| apply(cx, live, &config, false));
+        |config: Value| server.with_context("m", "", &[], |cx, live| apply(cx, live, &config, false));
     let refuse = |text: &str| Err(ApplyError::BadRequest(text.into()));
     assert_eq!(apply_raw(json!({})), refuse("invalid object type: /, Kind="));
     assert_eq!(
@@ -344,67 +344,70 @@ fn a_configuration_for_something_else_is_refused() {
 }
 
 #[test]
-fn the_first_apply_puts_what_is_there_down_to_whoever_was_before() {
+fn the_first_apply_assigns_existing_fields_to_before_first_apply() {
     let mut server = Server::config_maps();
     let object = json!({"data": {"a": "1", "b": "1"}});
-    server.live = Some(server.full(object));
+    server.live = Some(server.with_identity(object));
     server.apply("m1", json!({"data": {"a": "1"}}));
-    assert_eq!(server.owners(), ["m1 Apply: .data.a", "before-first-apply Update: .data .data.a .data.b"]);
+    assert_eq!(
+        server.managed_fields(),
+        ["m1 Apply: .data.a", "before-first-apply Update: .data .data.a .data.b"]
+    );
 }
 
 #[test]
-fn an_update_of_an_untracked_object_does_not_begin_to_track() {
+fn an_update_does_not_start_tracking_an_untracked_object() {
     let mut server = Server::config_maps();
     server.update("u", json!({"data": {"a": "1"}}));
     let mut cleared = server.live.clone().unwrap();
     cleared["metadata"]["managedFields"] = json!([{}]);
     server.update("u", cleared);
-    assert_eq!(server.owners(), Vec::<String>::new());
+    assert_eq!(server.managed_fields(), Vec::<String>::new());
     server.update("u", json!({"data": {"a": "2"}}));
-    assert_eq!(server.owners(), Vec::<String>::new());
+    assert_eq!(server.managed_fields(), Vec::<String>::new());
 }
 
 #[test]
-fn an_update_may_hand_over_ownership() {
+fn an_update_may_replace_managed_fields() {
     let mut server = Server::config_maps();
     server.apply("m1", json!({"data": {"a": "1"}}));
     let mut object = server.live.clone().unwrap();
     object["metadata"]["managedFields"][0]["manager"] = json!("m2");
     server.update("u", object);
-    assert_eq!(server.owners(), ["m2 Apply: .data.a"]);
+    assert_eq!(server.managed_fields(), ["m2 Apply: .data.a"]);
     let mut object = server.live.clone().unwrap();
     object["metadata"]["managedFields"] = json!([{"manager": "broken"}]);
     server.update("u", object);
-    assert_eq!(server.owners(), ["m2 Apply: .data.a"], "entries that cannot be read are ignored");
+    assert_eq!(server.managed_fields(), ["m2 Apply: .data.a"], "entries that cannot be read are ignored");
 }
 
 #[test]
-fn a_subresource_has_entries_of_its_own_and_owns_nothing_beyond_it() {
+fn a_subresource_has_separate_entries_and_never_owns_reset_fields() {
     let mut server = Server::pods();
     server.update("u", json!({"spec": {"nodeName": "n"}}));
     let mut object = server.live.clone().unwrap();
     object["status"] = json!({"phase": "Running"});
     object["spec"]["nodeName"] = json!("m");
-    server.within("u", "status", &["spec"], |cx, live| track(cx, live, &mut object));
+    server.with_context("u", "status", &["spec"], |cx, live| track(cx, live, &mut object));
     server.live = Some(object);
-    assert_eq!(server.owners(), ["u Update: .spec.nodeName", "u Update: .status .status.phase"]);
+    assert_eq!(server.managed_fields(), ["u Update: .spec.nodeName", "u Update: .status .status.phase"]);
     let entries = server.live.as_ref().unwrap()["metadata"]["managedFields"].clone();
     assert_eq!((&entries[0]["subresource"], &entries[1]["subresource"]), (&Value::Null, &json!("status")));
 }
 
 #[test]
-fn entries_of_versions_that_are_gone_are_dropped() {
+fn entries_of_unserved_versions_are_dropped() {
     let mut server = Server::config_maps();
     server.apply("m1", json!({"data": {"a": "1"}}));
     let mut object = server.live.clone().unwrap();
     object["metadata"]["managedFields"][0]["apiVersion"] = json!("v0");
     server.live = Some(object);
     server.apply("m2", json!({"data": {"a": "2"}}));
-    assert_eq!(server.owners(), ["m2 Apply: .data.a"]);
+    assert_eq!(server.managed_fields(), ["m2 Apply: .data.a"]);
 }
 
 #[test]
-fn kubectl_takes_over_what_it_applied_from_the_client() {
+fn kubectl_takes_over_fields_of_client_side_apply() {
     let annotation = "kubectl.kubernetes.io/last-applied-configuration";
     let mut server = Server::config_maps();
     let applied = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"a": "1", "b": "1"}});
@@ -431,7 +434,7 @@ fn kubectl_takes_over_what_it_applied_from_the_client() {
 }
 
 #[test]
-fn reset_fields_follow_the_endpoint() {
+fn reset_fields_depend_on_the_endpoint() {
     let find = |group: &str, version: &str, plural: &str| crate::builtin::find(group, version, plural);
     assert_eq!(reset_fields(find("apps", "v1", "deployments"), "", true), ["status"]);
     assert_eq!(reset_fields(find("apps", "v1", "deployments"), "status", true), ["metadata.labels", "spec"]);

@@ -1,7 +1,7 @@
-//! How a value counts for ownership: as a scalar, a list or a map, and whether as one piece.
+//! The types of values in server-side apply: scalar, list or map, and whether a list or map is atomic.
 //!
-//! Owns the reading of schemas for server-side apply, the identity of list items, and the check that a value fits. It must
-//! not compare or change values.
+//! Owns the interpretation of schemas for server-side apply, the keys of list items, and the check that a value fits
+//! its type. It must not compare or change values.
 
 use std::collections::BTreeSet;
 
@@ -13,15 +13,15 @@ use crate::schema::{Additional, Kind, ListType, Schema};
 /// The type of a value.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Type<'a> {
-    /// What a schema says; `free` if an enclosing schema keeps unknown fields.
+    /// The type that a schema specifies; `free` if an enclosing schema preserves unknown fields.
     Schema { schema: &'a Schema, free: bool },
-    /// Nothing is declared: maps count field by field, lists as one piece.
+    /// No schema: maps are granular, lists are atomic.
     Deduced,
-    /// Nothing is declared, and everything counts as one piece.
+    /// No schema: maps and lists are atomic.
     Untyped,
 }
 
-/// What a value is, seen through its type.
+/// The form of a value under its type.
 #[derive(Clone, Copy)]
 pub(super) enum Shape<'a> {
     Scalar(Scalar),
@@ -41,9 +41,9 @@ pub(super) enum Scalar {
 /// A list's type.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct List<'a> {
-    /// The fields that identify an item; `None` if the list counts as one piece, none for a set.
+    /// The fields that identify an item; `None` for an atomic list, empty for a set.
     pub(super) keys: Option<&'a [Box<str>]>,
-    /// The one merge key that stands for list keys where only that is declared.
+    /// The patch merge key, which is the list key if the schema specifies no list type.
     merge_key: Option<&'a str>,
     /// The type of the items.
     pub(super) items: Type<'a>,
@@ -54,18 +54,18 @@ pub(super) struct List<'a> {
 pub(super) struct MapType<'a> {
     schema: Option<&'a Schema>,
     free: bool,
-    /// Whether it counts as one piece.
+    /// Whether the map is atomic.
     pub(super) atomic: bool,
     rest: Option<Type<'a>>,
 }
 
 impl<'a> Type<'a> {
-    /// The type that a schema declares.
+    /// The type that a schema specifies.
     pub(super) fn of(schema: &'a Schema) -> Self {
         Self::Schema { schema, free: false }
     }
 
-    /// What `value` is; an absent value or a null takes the form that the type prefers.
+    /// The form of `value`; an absent value or null has the type's preferred form.
     pub(super) fn shape(self, value: Option<&Value>) -> Shape<'a> {
         let (scalar, list, map) = self.forms();
         match value {
@@ -94,7 +94,7 @@ impl<'a> Type<'a> {
         }
     }
 
-    /// Every form that a value of this type may take.
+    /// All forms that a value of this type may have.
     fn forms(self) -> (Option<Scalar>, Option<List<'a>>, Option<MapType<'a>>) {
         let Self::Schema { schema, free } = self else {
             let (rest, atomic) = match self {
@@ -159,12 +159,12 @@ fn map_type(schema: &Schema, free: bool) -> MapType<'_> {
 }
 
 impl<'a> MapType<'a> {
-    /// Whether a field is declared by name.
+    /// Whether the schema specifies the field by name.
     pub(super) fn declares(&self, name: &str) -> bool {
         self.schema.is_some_and(|schema| schema.property(name).is_some())
     }
 
-    /// The type of a field; `None` if the map must not have it.
+    /// The type of a field; `None` if the map must not have the field.
     pub(super) fn field(&self, name: &str) -> Option<Type<'a>> {
         match self.schema.and_then(|schema| schema.property(name)) {
             Some(field) => Some(Type::Schema { schema: field, free: self.free }),
@@ -172,7 +172,7 @@ impl<'a> MapType<'a> {
         }
     }
 
-    /// Whether nothing is known of any field.
+    /// Whether no schema specifies any field.
     pub(super) fn is_unknown(&self) -> bool {
         matches!(self.rest, Some(Type::Deduced | Type::Untyped))
             && self.schema.is_none_or(|schema| !schema.has_properties())
@@ -180,15 +180,15 @@ impl<'a> MapType<'a> {
 }
 
 impl List<'_> {
-    /// Whether the list counts as one piece.
+    /// Whether the list is atomic.
     pub(super) fn atomic(&self) -> bool {
         self.keys.is_none()
     }
 
-    /// The step that leads to an item.
+    /// The path element that identifies an item.
     ///
     /// # Errors
-    /// Why the item has no identity in this list.
+    /// The item has no key in this list.
     pub(super) fn element(&self, item: &Value) -> Result<Element, String> {
         let Some(keys) = self.keys else { return Err("invalid indexing of non-associative list".to_owned()) };
         let merge_key = self.merge_key.as_slice().iter().copied();
@@ -234,10 +234,10 @@ fn set_element(item: &Value) -> Result<Element, String> {
     }
 }
 
-/// Checks that a value fits its type, and that no list repeats an item unless `duplicates` allows it.
+/// Checks that a value fits its type, and that no list repeats a key unless `duplicates` is set.
 ///
 /// # Errors
-/// The complaints as a server joins them: one alone, several on lines of their own.
+/// The errors as an API server joins them: a single one alone, several on separate lines.
 pub(super) fn check(ty: Type<'_>, value: &Value, duplicates: bool) -> Result<(), String> {
     let mut errors = Vec::new();
     visit(ty, value, "", duplicates, &mut errors);
@@ -252,8 +252,8 @@ fn visit(ty: Type<'_>, value: &Value, path: &str, duplicates: bool, errors: &mut
     match (ty.shape(Some(value)), value) {
         (_, Value::Null) => {}
         (Shape::Scalar(scalar), value) => {
-            if let Some(problem) = scalar.refusal(value) {
-                complain(path, problem, errors);
+            if let Some(problem) = scalar.mismatch(value) {
+                report(path, problem, errors);
             }
         }
         (Shape::List(list), Value::Array(items)) => visit_items(list, items, path, duplicates, errors),
@@ -261,13 +261,13 @@ fn visit(ty: Type<'_>, value: &Value, path: &str, duplicates: bool, errors: &mut
             for (name, value) in fields {
                 let path = format!("{path}.{name}");
                 let Some(ty) = map.field(name) else {
-                    return complain(&path, "field not declared in schema".to_owned(), errors);
+                    return report(&path, "field not declared in schema".to_owned(), errors);
                 };
                 visit(ty, value, &path, duplicates, errors);
             }
         }
-        (Shape::List(_), value) => complain(path, format!("expected list, got {}", go_value(value)), errors),
-        (Shape::Map(_), value) => complain(path, format!("expected map, got {}", go_value(value)), errors),
+        (Shape::List(_), value) => report(path, format!("expected list, got {}", go_value(value)), errors),
+        (Shape::Map(_), value) => report(path, format!("expected map, got {}", go_value(value)), errors),
     }
 }
 
@@ -279,23 +279,23 @@ fn visit_items(list: List<'_>, items: &[Value], path: &str, duplicates: bool, er
         } else {
             match list.element(item) {
                 Ok(element) => element,
-                Err(problem) => return complain(path, format!("element {index}: {problem}"), errors),
+                Err(problem) => return report(path, format!("element {index}: {problem}"), errors),
             }
         };
         if !seen.insert(element.clone()) && !duplicates {
-            complain(path, format!("duplicate entries for key {element}"), errors);
+            report(path, format!("duplicate entries for key {element}"), errors);
         }
         visit(list.items, item, &format!("{path}{element}"), duplicates, errors);
     }
 }
 
-fn complain(path: &str, problem: String, errors: &mut Vec<String>) {
+fn report(path: &str, problem: String, errors: &mut Vec<String>) {
     errors.push(if path.is_empty() { problem } else { format!("{path}: {problem}") });
 }
 
 impl Scalar {
-    /// Why a value is none of these scalars.
-    fn refusal(self, value: &Value) -> Option<String> {
+    /// The error if the value is not such a scalar.
+    fn mismatch(self, value: &Value) -> Option<String> {
         let go_type = match value {
             Value::Bool(_) => "bool",
             Value::Number(number) if number.is_f64() => "float64",
@@ -320,12 +320,12 @@ impl Scalar {
     }
 }
 
-/// A value as Go prints the struct around it with `%v`.
+/// Formats a value as Go's `%v` formats the struct that wraps it.
 fn go_value(value: &Value) -> String {
     format!("&{{{}}}", crate::patch::go_text(value))
 }
 
-/// A value as Go writes it in source.
+/// Formats a value in Go syntax (`%#v`).
 fn go_syntax(value: &Value) -> String {
     match value {
         Value::Array(items) => {

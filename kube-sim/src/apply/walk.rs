@@ -1,7 +1,7 @@
-//! The passes over typed values that server-side apply is made of: which fields there are, what differs, what remains.
+//! Passes over one typed value, or one field set, for server-side apply.
 //!
-//! Owns [`field_set`], [`remove`] and [`members`], which look at one value; [`super::compare`] and [`super::merge`] look at
-//! two. All values have been checked against their type before.
+//! Owns [`field_set`], [`remove`], [`with_parents`] and [`reconcile`]; [`super::compare`] and [`super::merge`] work
+//! on two values. All values must have been checked against their type.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use super::path::Element;
 use super::set::FieldSet;
 use super::typed::{Shape, Type};
 
-/// The fields of a value: its scalars, what counts as one piece, list items, and map entries that no schema declares.
+/// The field set of a value: scalars, atomic lists and maps, list items, and map entries that no schema specifies.
 pub(super) fn field_set(ty: Type<'_>, value: &Value) -> FieldSet {
     let mut set = FieldSet::default();
     fields(ty, value, &mut Vec::new(), &mut set);
@@ -51,8 +51,8 @@ fn fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mut FieldS
     }
 }
 
-/// What remains of a value without the fields of a set; `None` if nothing does. What counts as one piece and is entered by
-/// the set vanishes as a whole.
+/// Removes the fields of a set from a value; `None` if nothing remains. An atomic value is removed as a whole if the
+/// set contains any path in it.
 pub(super) fn remove(ty: Type<'_>, value: &Value, set: &FieldSet) -> Option<Value> {
     match (ty.shape(Some(value)), value) {
         (Shape::Scalar(_), value) => Some(value.clone()),
@@ -89,8 +89,7 @@ pub(super) fn remove(ty: Type<'_>, value: &Value, set: &FieldSet) -> Option<Valu
     }
 }
 
-/// The set with every declared field on the way to another made a member, so that removing all of a struct's fields removes
-/// the struct.
+/// Adds every specified field on the path to a member, so that removing all fields of a struct removes the struct.
 pub(super) fn with_parents(ty: Type<'_>, set: &FieldSet) -> FieldSet {
     let shape = ty.shape(None);
     let declares = |element: &Element| match (&shape, element) {
@@ -111,7 +110,7 @@ pub(super) fn with_parents(ty: Type<'_>, set: &FieldSet) -> FieldSet {
     set.with_members(declares).map_children(below)
 }
 
-/// A value of the form that an element leads out of.
+/// An empty container of the form that the path element selects from.
 fn sample(element: &Element) -> Value {
     match element {
         Element::Field(_) => Value::Object(serde_json::Map::new()),
@@ -119,34 +118,34 @@ fn sample(element: &Element) -> Value {
     }
 }
 
-/// Brings a set that was written under an older schema up to date: what has become one piece since is owned as such.
-/// `None` if nothing changes.
+/// Adapts a field set to a schema change, as `ReconcileFieldSetWithSchema` does: the manager of fields in a list or
+/// map that has become atomic owns it as a whole. `None` if nothing changes.
 pub(super) fn reconcile(ty: Type<'_>, set: &FieldSet) -> Option<FieldSet> {
-    let mut pieces = FieldSet::default();
-    atomic_pieces(ty, set, &mut Vec::new(), false, &mut pieces);
-    (!pieces.is_empty()).then(|| set.recursive_difference(&pieces).union(&pieces))
+    let mut atomic = FieldSet::default();
+    newly_atomic_fields(ty, set, &mut Vec::new(), false, &mut atomic);
+    (!atomic.is_empty()).then(|| set.recursive_difference(&atomic).union(&atomic))
 }
 
-fn atomic_pieces(
+fn newly_atomic_fields(
     ty: Type<'_>,
     set: &FieldSet,
     path: &mut Vec<Element>,
     is_leaf: bool,
-    pieces: &mut FieldSet,
+    atomic: &mut FieldSet,
 ) {
     let field = |element: &Element| match (ty.shape(Some(&sample(element))), element) {
         (Shape::Map(map), Element::Field(name)) => map.field(name),
         (Shape::List(list), _) => Some(list.items),
         _ => None,
     };
-    let became_one_piece = match ty.shape(None) {
+    let is_atomic = match ty.shape(None) {
         Shape::Map(map) => map.atomic && !map.is_unknown(),
         Shape::List(list) => list.atomic(),
         Shape::Scalar(_) => false,
     };
-    if became_one_piece {
+    if is_atomic {
         if !is_leaf && !set.is_empty() {
-            pieces.insert(path);
+            atomic.insert(path);
         }
         return;
     }
@@ -156,7 +155,7 @@ fn atomic_pieces(
         let Some(ty) = field(element) else { continue };
         let below = set.below(element);
         path.push(element.clone());
-        atomic_pieces(ty, below.unwrap_or(&empty), path, below.is_none(), pieces);
+        newly_atomic_fields(ty, below.unwrap_or(&empty), path, below.is_none(), atomic);
         path.pop();
     }
 }

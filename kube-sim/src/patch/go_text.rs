@@ -1,10 +1,10 @@
-//! Values as Go's `%v` prints them, which is how some of a server's messages show them.
+//! Formats values as Go's `%v` does, which some error messages of the API server contain.
 //!
-//! Owns nothing but the printing.
+//! Owns only the formatting.
 
 use serde_json::Value;
 
-/// `map[a:1 b:[x y]]`, `<nil>`, and scalars bare.
+/// Formats maps and lists as `map[a:1 b:[x y]]`, null as `<nil>`, and scalars without quotes.
 pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prints_as_go_does() {
+    fn formats_values_as_go_does() {
         let value = json!({"b": [1, "x", null], "a": {"c": true}});
         assert_eq!(text(&value), "map[a:map[c:true] b:[1 x <nil>]]");
         assert_eq!(type_of(&value), "map[string]interface {}");

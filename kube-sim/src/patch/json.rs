@@ -1,21 +1,21 @@
-//! JSON patch (RFC 6902), with the leniencies of the library that API servers use.
+//! JSON patch (RFC 6902), with the deviations of the library that API servers use (`evanphx/json-patch`).
 //!
-//! Owns the algorithm. It is written out here because the server departs from the standard, and objects depend on it:
-//! `replace` sets a member that is absent, `copy` of an absent member copies null, a missing `value` is null, `test` takes
-//! an absent member for null, and negative indices count from the end of a list.
+//! Owns the algorithm. It is implemented here because the API server deviates from the RFC: `replace` adds an absent
+//! member, `copy` of an absent member copies null, a missing `value` is null, `test` treats an absent member as null,
+//! and negative indices count from the end of a list.
 
 use serde_json::Value;
 
 use super::{PatchError, not_an_object};
 
-/// How many operations a server takes in one patch.
+/// The maximum number of operations in one patch.
 pub(crate) const MAX_OPERATIONS: usize = 10_000;
 
-/// Applies the operations of `patch` to `target` in order. When one fails, `target` is as it was.
+/// Applies the operations of `patch` to `target` in order. If one fails, `target` is unchanged.
 ///
 /// # Errors
-/// `patch` is no list of operations (400), has too many of them (413), or one does not fit the object (422; the server
-/// does not say which).
+/// `patch` is not a list of operations (400), has too many of them (413), or an operation fails (422; the API server
+/// does not report which one).
 pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
     let Value::Array(operations) = patch else {
         let problem = not_an_object(patch, "[]handlers.jsonPatchOp");
@@ -33,7 +33,7 @@ pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), PatchError> 
     }
     let mut changed = target.clone();
     for operation in operations {
-        let done = one(&mut changed, operation);
+        let done = apply_operation(&mut changed, operation);
         done.ok_or_else(|| {
             PatchError::Unprocessable(
                 "the server rejected our request due to an error in our request".to_owned(),
@@ -44,8 +44,8 @@ pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), PatchError> 
     Ok(())
 }
 
-/// One operation; `None` if it does not fit.
-fn one(target: &mut Value, operation: &Value) -> Option<()> {
+/// Applies one operation; `None` if it fails.
+fn apply_operation(target: &mut Value, operation: &Value) -> Option<()> {
     let text = |field: &str| operation.get(field).and_then(Value::as_str);
     let path = text("path")?;
     let value = || operation.get("value").cloned().unwrap_or(Value::Null);
@@ -133,7 +133,7 @@ fn read(target: &mut Value, path: &str) -> Option<Value> {
     }
 }
 
-/// The container that the last step of a path leads into, and that step.
+/// The container that holds the last segment of a path, and that segment.
 fn parent<'a>(target: &'a mut Value, path: &str) -> Option<(&'a mut Value, String)> {
     let (steps, last) = path
         .strip_prefix('/')?
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_changes_nothing() {
+    fn a_failing_operation_leaves_the_object_unchanged() {
         let object = || json!({"a": {"b": 1}, "l": [1, 2]});
         for operation in [
             json!({"op": "remove", "path": "/zz"}),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_leniencies_of_the_server() {
+    fn deviates_from_the_rfc_as_the_server_does() {
         check(json!({"a": 1}), json!([{"op": "replace", "path": "/b", "value": 2}]), json!({"a": 1, "b": 2}));
         check(
             json!({"a": 1}),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_patch_is_refused() {
+    fn malformed_patches_are_rejected() {
         let refuse = |patch: Value| json(&mut json!({}), &patch).unwrap_err();
         let cannot = |found: &str, expected: &str| {
             let text = format!(
@@ -278,7 +278,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn moving_there_and_back_changes_nothing(value in any::<i64>(), other in any::<bool>()) {
+        fn moving_back_restores_the_object(value in any::<i64>(), other in any::<bool>()) {
             let before = json!({"a": value, "b": {"x": other}});
             let mut target = before.clone();
             let patch = json!([{"op": "move", "from": "/a", "path": "/b/a"}, {"op": "move", "from": "/b/a", "path": "/a"}]);

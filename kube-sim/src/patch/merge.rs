@@ -1,15 +1,15 @@
 //! JSON merge patch (RFC 7386).
 //!
-//! Owns the algorithm; there is nothing to configure.
+//! Owns the algorithm; it needs no schema.
 
 use serde_json::{Map, Value};
 
 use super::{PatchError, not_an_object};
 
-/// Merges `patch` into `target`: objects field by field, null removes, all else replaces.
+/// Merges `patch` into `target`: objects merge by field, null removes a field, any other value replaces.
 ///
 /// # Errors
-/// `patch` is no object.
+/// `patch` is not an object.
 pub(crate) fn merge(target: &mut Value, patch: Value) -> Result<(), PatchError> {
     if !patch.is_object() {
         let problem = not_an_object(&patch, "map[string]interface {}");
@@ -37,8 +37,8 @@ fn apply(target: &mut Value, patch: Value) {
     }
 }
 
-/// A list as API servers take it from a patch: nulls vanish from the objects in it, beyond what the RFC says, and stay where
-/// they are items.
+/// The API server drops nulls from objects within a list of the patch, which the RFC does not, and keeps nulls that
+/// are list items.
 fn without_nulls(value: Value) -> Value {
     match value {
         Value::Array(items) => items.into_iter().map(without_nulls).collect(),
@@ -58,9 +58,9 @@ mod tests {
 
     use super::*;
 
-    /// The examples of RFC 7386, appendix A, as far as the patch is an object.
+    /// The examples of RFC 7386, appendix A, in which the patch is an object.
     #[test]
-    fn follows_the_standard() {
+    fn merges_the_examples_of_rfc_7386() {
         let cases = [
             (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
             (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
@@ -80,9 +80,9 @@ mod tests {
         }
     }
 
-    /// As kube-apiserver 1.37.2 merges.
+    /// Expectations are the results of kube-apiserver 1.37.2.
     #[test]
-    fn nulls_in_objects_in_lists_are_dropped_and_those_in_lists_kept() {
+    fn nulls_in_objects_in_lists_are_dropped_and_null_items_kept() {
         let cases = [
             (json!({"p": [null, 5]}), json!({"p": [null, 5]})),
             (json!({"p": [{"a": null, "b": 1}]}), json!({"p": [{"b": 1}]})),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_that_is_no_object_is_refused() {
+    fn a_patch_that_is_not_an_object_is_rejected() {
         let error = merge(&mut json!({}), json!([])).unwrap_err();
         let text = "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}";
         assert_eq!(error, PatchError::BadRequest(text.to_owned()));
@@ -139,14 +139,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_difference_leads_from_old_to_new(old in object(), new in object()) {
+        fn the_difference_patch_turns_old_into_new(old in object(), new in object()) {
             let mut target = old.clone();
             merge(&mut target, difference(&old, &new)).unwrap();
             prop_assert_eq!(target, new);
         }
 
         #[test]
-        fn merging_twice_is_merging_once(target in object(), patch in object()) {
+        fn merging_is_idempotent(target in object(), patch in object()) {
             let mut once = target;
             merge(&mut once, patch.clone()).unwrap();
             let mut twice = once.clone();

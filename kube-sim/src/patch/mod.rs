@@ -1,7 +1,7 @@
-//! The three patch formats that change an object without owning its fields: merge, JSON and strategic merge.
+//! The three patch formats without field ownership: merge, JSON and strategic merge patch.
 //!
-//! Owns their algorithms and the answers to patches that do not apply. Server-side apply lives in `crate::apply`; whether
-//! a resource takes a format at all is the handlers' business.
+//! Owns their algorithms and their error messages. Server-side apply is in `crate::apply`; the handlers decide which
+//! formats a resource accepts.
 
 mod go_text;
 mod json;
@@ -17,30 +17,30 @@ use serde_json::Value;
 
 use crate::schema::FieldError;
 
-/// Why a patch does not apply. The texts are whole messages of a `Status`.
+/// Why a patch cannot be applied. Each text is the complete message of a `Status`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PatchError {
     /// The patch itself is malformed: 400, `BadRequest`.
     #[error("{0}")]
     BadRequest(String),
-    /// The patch does not fit the object: 422, `Invalid`.
+    /// The patch cannot be applied to the object: 422, `Invalid`.
     #[error("{0}")]
     Unprocessable(String),
     /// The patch has too many operations: 413, `RequestEntityTooLarge`.
     #[error("{0}")]
     TooLarge(String),
-    /// What a server answers with 500 and no reason, although the patch is to blame.
+    /// An error that the API server answers with 500 without a reason, although the patch is invalid.
     #[error("{0}")]
     Internal(String),
 }
 
-/// The complaint about a patched object that its kind cannot hold, for a 422 whose object has neither kind nor name;
-/// `problem` is what `schema::decode` or strict field validation said.
+/// The field error for a patched object that does not decode as its kind. The 422 that contains it has neither kind
+/// nor name. `problem` is the error of `schema::decode` or of strict field validation.
 pub(crate) fn unusable_result(patched: &Value, problem: &str) -> FieldError {
     FieldError::invalid("patch", patched.to_string(), problem)
 }
 
-/// What Go's decoder calls a value that should have been an object.
+/// The error of Go's decoder for a value that is not an object.
 fn not_an_object(found: &Value, expected: &str) -> String {
     let found = match found {
         Value::Null => "null",

@@ -1,9 +1,9 @@
-//! Strategic merge patch: merge patch with lists that merge by key, and directives.
+//! Strategic merge patch: a merge patch whose lists merge by key, with directives.
 //!
-//! Owns the merging of maps; `list` merges lists and puts their items in order. The algorithm, its order of events and its
-//! messages are those of Kubernetes, because clients (kubectl above all) compute patches against exactly it.
+//! Owns the merging of maps; `list` merges and orders lists. The algorithm, its evaluation order and its messages are
+//! those of Kubernetes, because clients such as kubectl compute patches for exactly that algorithm.
 //!
-//! Directives: `$patch: replace|delete` on a map or list item, `$retainKeys` (drop what is not named),
+//! Directives: `$patch: replace|delete` on a map or list item, `$retainKeys` (drops all other fields),
 //! `$deleteFromPrimitiveList/FIELD` and `$setElementOrder/FIELD`.
 
 mod list;
@@ -18,11 +18,11 @@ const RETAIN_KEYS: &str = "$retainKeys";
 const DELETE_FROM_LIST: &str = "$deleteFromPrimitiveList";
 const SET_ORDER: &str = "$setElementOrder";
 
-/// Merges `patch` into `target`, an object of a built-in kind whose schema says how lists merge.
+/// Merges `patch` into `target`, an object of a built-in kind whose schema specifies patch strategies and merge keys.
 ///
 /// # Errors
-/// `patch` is no object, a directive is malformed (400), or list items do not carry their merge key (500, as a server
-/// answers it).
+/// `patch` is not an object, a directive is malformed (400), or a list item lacks its merge key (500, as the API
+/// server answers).
 pub(crate) fn strategic(schema: &Schema, target: &mut Value, patch: Value) -> Result<(), PatchError> {
     let Value::Object(patch) = patch else {
         return Err(PatchError::BadRequest(not_an_object(&patch, "map[string]interface {}")));
@@ -35,9 +35,9 @@ pub(crate) fn strategic(schema: &Schema, target: &mut Value, patch: Value) -> Re
     Ok(())
 }
 
-/// How a field merges.
+/// The schema, patch strategy and merge key of a field.
 struct Field<'a> {
-    /// The schema of the field's value, or of its items if it is a list; nothing is known of free-form values.
+    /// The schema of the field's value, or of its items if it is a list; `None` for free-form values.
     schema: Option<&'a Schema>,
     strategy: &'a str,
     merge_key: &'a str,
@@ -95,7 +95,7 @@ fn merge_map(
     Ok(original)
 }
 
-/// Takes a value that the object does not have yet: without nulls, and without what directives stand on.
+/// Inserts a field that the object does not have, without nulls and without maps that carry a directive.
 fn insert_new(original: &mut Map<String, Value>, key: String, mut value: Value) {
     discard_nulls(&mut value);
     if let Some(value) = without_directives(value) {
@@ -127,7 +127,7 @@ fn without_directives(value: Value) -> Option<Value> {
     }
 }
 
-/// `$retainKeys` names all fields that may stay.
+/// Applies `$retainKeys`, which lists the fields that are kept; the patch must not set any other field.
 fn retain_keys(original: &mut Map<String, Value>, patch: &mut Map<String, Value>) -> Result<(), PatchError> {
     let malformed = || PatchError::BadRequest("invalid patch format of retainKeys".to_owned());
     let Some(retained) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
@@ -142,7 +142,7 @@ fn retain_keys(original: &mut Map<String, Value>, patch: &mut Map<String, Value>
     Ok(())
 }
 
-/// Merges the lists that come with `$setElementOrder`, and puts them in that order.
+/// Merges the lists that have a `$setElementOrder` directive, and orders them by it.
 fn set_orders(
     original: &mut Map<String, Value>,
     patch: &mut Map<String, Value>,
@@ -183,7 +183,7 @@ fn list_or_error(value: Value) -> Result<Vec<Value>, PatchError> {
     }
 }
 
-/// The field that `$directive/FIELD` is about.
+/// The field name in a `$directive/FIELD` key.
 fn directive_target<'a>(key: &'a str, prefix: &str) -> Result<&'a str, PatchError> {
     let target = key.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/'));
     target.ok_or_else(|| {

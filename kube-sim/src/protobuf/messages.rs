@@ -1,29 +1,29 @@
-//! The Protobuf messages of the built-in kinds, as recorded by the example `record_protobuf`.
+//! The Protobuf messages of the built-in kinds, recorded by the example `record_protobuf`.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// What a field holds.
+/// The type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Holds {
+pub(super) enum FieldType {
     Text,
     Bytes,
     Flag,
     Double,
     Signed,
     Unsigned,
-    /// The message of that number.
+    /// The message with this index.
     Message(usize),
 }
 
-/// How often, and where, a field's value goes.
+/// The cardinality of a field, and where its value is stored in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Label {
     Once,
     Repeated,
-    /// A map from texts.
+    /// A map with string keys.
     Map,
-    /// A message whose fields JSON has in the outer object.
+    /// A message whose fields are inlined into the outer JSON object.
     Inline,
 }
 
@@ -32,8 +32,8 @@ pub(super) struct Field {
     pub(super) number: u64,
     pub(super) name: &'static str,
     pub(super) label: Label,
-    pub(super) holds: Holds,
-    /// JSON shows the field also when it is zero.
+    pub(super) field_type: FieldType,
+    /// Whether JSON contains the field if it is zero.
     pub(super) shows_zero: bool,
 }
 
@@ -73,16 +73,16 @@ fn field(line: &'static str) -> Option<Field> {
         '~' => (Label::Inline, &kind[1..]),
         _ => (Label::Once, kind),
     };
-    let holds = match kind.split_at(1) {
-        ("m", at) => Holds::Message(at.parse().ok()?),
-        ("s", _) => Holds::Text,
-        ("b", _) => Holds::Bytes,
-        ("t", _) => Holds::Flag,
-        ("d", _) => Holds::Double,
-        ("u", _) => Holds::Unsigned,
-        _ => Holds::Signed,
+    let field_type = match kind.split_at(1) {
+        ("m", at) => FieldType::Message(at.parse().ok()?),
+        ("s", _) => FieldType::Text,
+        ("b", _) => FieldType::Bytes,
+        ("t", _) => FieldType::Flag,
+        ("d", _) => FieldType::Double,
+        ("u", _) => FieldType::Unsigned,
+        _ => FieldType::Signed,
     };
-    Some(Field { number, name, label, holds, shows_zero })
+    Some(Field { number, name, label, field_type, shows_zero })
 }
 
 pub(super) fn message(at: usize) -> &'static Message {
@@ -98,7 +98,7 @@ pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message>
         "apiextensions.k8s.io" => format!("k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.{version}"),
         "apiregistration.k8s.io" => format!("k8s.io.kube_aggregator.pkg.apis.apiregistration.{version}"),
         group => {
-            // `rbac.authorization.k8s.io` lies in `rbac`, and so on.
+            // The package of `rbac.authorization.k8s.io` is `rbac`, etc.
             let short = group.split('.').next().unwrap_or_default();
             format!("k8s.io.api.{short}.{version}")
         }
@@ -111,14 +111,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_built_in_object_has_its_message() {
+    fn every_built_in_kind_has_a_message() {
         for resource in crate::builtin::resources() {
             let known = of_kind(&resource.api_version(), resource.kind).is_some();
             assert!(known, "{} {}", resource.api_version(), resource.kind);
         }
-        assert!(
-            ALL.iter()
-                .all(|m| m.fields.iter().all(|f| !matches!(f.holds, Holds::Message(at) if at >= ALL.len())))
-        );
+        assert!(ALL.iter().all(|m| {
+            m.fields.iter().all(|f| !matches!(f.field_type, FieldType::Message(at) if at >= ALL.len()))
+        }));
     }
 }

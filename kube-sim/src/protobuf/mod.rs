@@ -1,6 +1,6 @@
-//! Requests in Protobuf, as typed Go clients and `kubectl create` send them: decoded into the same tree as JSON.
+//! Request bodies in Protobuf, which typed Go clients and `kubectl create` send, decoded into JSON values.
 //!
-//! Only requests: answers are JSON, which every client accepts that sends Protobuf.
+//! Responses are always JSON. Every client that sends Protobuf also accepts JSON.
 
 mod messages;
 mod wire;
@@ -10,25 +10,26 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, civil::date};
 use serde_json::{Map, Value};
 
-use messages::{Field, Holds, Label, Message};
+use messages::{Field, FieldType, Label, Message};
 use wire::{Reader, Wire};
 
 /// The media type.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
-/// What every body in this format begins with.
+/// The magic number at the beginning of every body.
 const MAGIC: &[u8] = b"k8s\0";
 
-/// Messages nest at most so deep, like JSON.
-const DEEPEST: usize = 128;
+/// The maximum nesting of messages, the same as for JSON.
+const MAX_DEPTH: usize = 128;
 
 /// Decodes a body into an object with `apiVersion` and `kind`.
 ///
 /// # Errors
-/// A text that says what is wrong with the body.
+/// The text of the decoding error.
 pub(crate) fn decode(body: &[u8]) -> Result<Value, String> {
-    let envelope =
-        body.strip_prefix(MAGIC).ok_or("the body does not begin with the bytes of Kubernetes' Protobuf")?;
+    let envelope = body
+        .strip_prefix(MAGIC)
+        .ok_or("the body does not begin with the magic number of Kubernetes' Protobuf")?;
     let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
     let mut reader = Reader::new(envelope);
     while let Some((number, wire)) = reader.next()? {
@@ -57,17 +58,17 @@ pub(crate) fn decode(body: &[u8]) -> Result<Value, String> {
 }
 
 fn utf8(bytes: &[u8]) -> Result<String, String> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| "a text is not valid UTF-8".to_owned())
+    String::from_utf8(bytes.to_vec()).map_err(|_| "a string is not valid UTF-8".to_owned())
 }
 
 fn object(message: &Message, bytes: &[u8], depth: usize) -> Result<Map<String, Value>, String> {
-    if depth > DEEPEST {
-        return Err(format!("messages nest deeper than {DEEPEST} levels"));
+    if depth > MAX_DEPTH {
+        return Err(format!("messages nest deeper than {MAX_DEPTH} levels"));
     }
     let mut object = Map::new();
     let mut reader = Reader::new(bytes);
     while let Some((number, wire)) = reader.next()? {
-        // Fields that are not known belong to a newer client.
+        // Unknown fields are those of a newer client; Protobuf ignores them.
         let Some(field) = message.fields.iter().find(|f| f.number == number) else { continue };
         set(&mut object, field, wire, depth).map_err(|e| format!("{}.{}: {e}", message.name, field.name))?;
     }
@@ -77,14 +78,14 @@ fn object(message: &Message, bytes: &[u8], depth: usize) -> Result<Map<String, V
 fn set(object: &mut Map<String, Value>, field: &Field, wire: Wire<'_>, depth: usize) -> Result<(), String> {
     match field.label {
         Label::Once => {
-            let value = value(field.holds, wire, depth)?;
-            // Go writes zero values of plain fields, which its JSON leaves out.
+            let value = value(field.field_type, wire, depth)?;
+            // Go encodes the zero values of non-pointer fields in Protobuf, and omits them from JSON.
             if field.shows_zero || !is_zero(&value) {
                 object.insert(field.name.to_owned(), value);
             }
         }
         Label::Repeated => {
-            let value = value(field.holds, wire, depth)?;
+            let value = value(field.field_type, wire, depth)?;
             let list = object.entry(field.name).or_insert_with(|| Value::Array(Vec::new()));
             if let Some(list) = list.as_array_mut() {
                 list.push(value);
@@ -92,12 +93,12 @@ fn set(object: &mut Map<String, Value>, field: &Field, wire: Wire<'_>, depth: us
         }
         Label::Map => {
             let Wire::Bytes(entry) = wire else { return Err("a map entry must be a message".into()) };
-            let (mut key, mut held) = (String::new(), empty(field.holds));
+            let (mut key, mut held) = (String::new(), empty(field.field_type));
             let mut reader = Reader::new(entry);
             while let Some((number, wire)) = reader.next()? {
                 match (number, wire) {
                     (1, Wire::Bytes(text)) => key = utf8(text)?,
-                    (2, wire) => held = value(field.holds, wire, depth)?,
+                    (2, wire) => held = value(field.field_type, wire, depth)?,
                     _ => {}
                 }
             }
@@ -107,7 +108,7 @@ fn set(object: &mut Map<String, Value>, field: &Field, wire: Wire<'_>, depth: us
             }
         }
         Label::Inline => {
-            let (Holds::Message(at), Wire::Bytes(bytes)) = (field.holds, wire) else {
+            let (FieldType::Message(at), Wire::Bytes(bytes)) = (field.field_type, wire) else {
                 return Err("an inline field must be a message".into());
             };
             object.extend(self::object(messages::message(at), bytes, depth + 1)?);
@@ -125,37 +126,37 @@ fn is_zero(value: &Value) -> bool {
     }
 }
 
-/// What a map entry without a value holds.
-fn empty(holds: Holds) -> Value {
-    match holds {
-        Holds::Text | Holds::Bytes => "".into(),
-        Holds::Flag => false.into(),
-        Holds::Message(_) => Value::Object(Map::new()),
-        Holds::Double | Holds::Signed | Holds::Unsigned => 0.into(),
+/// The default of a map entry without a value.
+fn empty(field_type: FieldType) -> Value {
+    match field_type {
+        FieldType::Text | FieldType::Bytes => "".into(),
+        FieldType::Flag => false.into(),
+        FieldType::Message(_) => Value::Object(Map::new()),
+        FieldType::Double | FieldType::Signed | FieldType::Unsigned => 0.into(),
     }
 }
 
-fn value(holds: Holds, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
-    Ok(match (holds, wire) {
-        (Holds::Text, Wire::Bytes(bytes)) => utf8(bytes)?.into(),
-        (Holds::Bytes, Wire::Bytes(bytes)) => STANDARD.encode(bytes).into(),
-        (Holds::Flag, Wire::Number(n)) => (n != 0).into(),
-        (Holds::Signed, Wire::Number(n)) => n.cast_signed().into(),
-        (Holds::Unsigned, Wire::Number(n)) => n.into(),
-        (Holds::Double, Wire::Fixed(bits)) => f64::from_bits(bits).into(),
-        (Holds::Message(at), Wire::Bytes(bytes)) => special(messages::message(at), bytes, depth)?,
+fn value(field_type: FieldType, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
+    Ok(match (field_type, wire) {
+        (FieldType::Text, Wire::Bytes(bytes)) => utf8(bytes)?.into(),
+        (FieldType::Bytes, Wire::Bytes(bytes)) => STANDARD.encode(bytes).into(),
+        (FieldType::Flag, Wire::Number(n)) => (n != 0).into(),
+        (FieldType::Signed, Wire::Number(n)) => n.cast_signed().into(),
+        (FieldType::Unsigned, Wire::Number(n)) => n.into(),
+        (FieldType::Double, Wire::Fixed(bits)) => f64::from_bits(bits).into(),
+        (FieldType::Message(at), Wire::Bytes(bytes)) => decode_message(messages::message(at), bytes, depth)?,
         _ => return Err("the value is of another type than the field".into()),
     })
 }
 
-/// Messages that JSON writes as something other than an object of their fields.
-fn special(message: &Message, bytes: &[u8], depth: usize) -> Result<Value, String> {
+/// Decodes a message; some have a JSON form other than an object of their fields.
+fn decode_message(message: &Message, bytes: &[u8], depth: usize) -> Result<Value, String> {
     let name = message.name.rsplit('.').next().unwrap_or_default();
     match name {
         "Time" | "MicroTime" => return time(bytes, name == "MicroTime"),
-        "Quantity" => return Ok(first(bytes)?.map_or(Ok("0".to_owned()), utf8)?.into()),
+        "Quantity" => return Ok(first_field(bytes)?.map_or(Ok("0".to_owned()), utf8)?.into()),
         "FieldsV1" | "RawExtension" | "JSON" => {
-            let Some(raw) = first(bytes)? else { return Ok(Value::Null) };
+            let Some(raw) = first_field(bytes)? else { return Ok(Value::Null) };
             return serde_json::from_slice(raw).map_err(|e| format!("the embedded JSON does not parse: {e}"));
         }
         _ => {}
@@ -184,7 +185,7 @@ fn special(message: &Message, bytes: &[u8], depth: usize) -> Result<Value, Strin
 }
 
 /// The bytes of field 1.
-fn first(bytes: &[u8]) -> Result<Option<&[u8]>, String> {
+fn first_field(bytes: &[u8]) -> Result<Option<&[u8]>, String> {
     let mut reader = Reader::new(bytes);
     while let Some((number, wire)) = reader.next()? {
         if let (1, Wire::Bytes(bytes)) = (number, wire) {
@@ -204,9 +205,9 @@ fn time(bytes: &[u8], micro: bool) -> Result<Value, String> {
             _ => {}
         }
     }
-    // Go's zero time, which JSON writes as null, is a message without a value or one from the year 1.
+    // Go's zero time, null in JSON, is an empty message or a time in the year 1.
     let Some(seconds) = seconds.filter(|s| *s > -62_135_596_800) else { return Ok(Value::Null) };
-    // Go's times reach to the end of the year 9999, a day longer than a `Timestamp`.
+    // Go formats times until the end of the year 9999, one day more than `jiff::Timestamp` represents.
     let at = date(1970, 1, 1)
         .at(0, 0, 0, 0)
         .checked_add(SignedDuration::new(seconds, nanos))
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_become_what_json_says() {
+    fn objects_decode_to_their_json_form() {
         let label = bytes(11, &[bytes(1, b"app"), bytes(2, b"web")].concat());
         let metadata = bytes(1, &[bytes(1, b"a"), bytes(3, b"default"), label].concat());
         let data = bytes(2, &[bytes(1, b"k"), bytes(2, b"v")].concat());
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn special_types_take_their_json_form() {
+    fn well_known_types_decode_to_their_json_form() {
         let port =
             [bytes(1, b"http"), vec![3 << 3, 80], bytes(4, &[1 << 3, 1, 3 << 3 | 2, 1, b'x'])].concat();
         let service = bytes(2, &bytes(1, &port));
@@ -266,20 +267,20 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_shown_where_go_shows_it() {
+    fn zero_values_are_decoded_only_where_go_writes_them_to_json() {
         let spec = bytes(2, &[1 << 3, 0, 5 << 3, 0]);
         let object = decode(&envelope("apps/v1", "Deployment", &spec)).unwrap();
         assert_eq!(object["spec"], json!({"replicas": 0}), "replicas is a pointer, minReadySeconds is not");
     }
 
     #[test]
-    fn nonsense_is_refused_with_a_reason() {
+    fn malformed_bodies_are_rejected_with_a_reason() {
         assert!(decode(b"{}").unwrap_err().contains("does not begin"));
         assert!(decode(&envelope("v1", "Nothing", b"")).unwrap_err().contains("no kind \"Nothing\""));
-        let torn = envelope("v1", "Pod", &[10, 200]);
-        assert!(decode(&torn).is_err());
-        for end in 0..torn.len() {
-            let _ = decode(&torn[..end]);
+        let truncated = envelope("v1", "Pod", &[10, 200]);
+        assert!(decode(&truncated).is_err());
+        for end in 0..truncated.len() {
+            let _ = decode(&truncated[..end]);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The Protobuf wire format: numbered fields, each with a number or bytes.
+//! The Protobuf wire format: numbered fields, each a number or bytes.
 
-/// The value of a field as it lies on the wire.
+/// The encoded value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wire<'a> {
     Number(u64),
@@ -8,12 +8,12 @@ pub(super) enum Wire<'a> {
     Bytes(&'a [u8]),
 }
 
-/// Reads the fields of one message.
+/// Parses the fields of one message.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
 
-fn torn() -> String {
+fn truncated() -> String {
     "the message ends in the middle of a field".to_owned()
 }
 
@@ -22,7 +22,7 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
-    /// The next field, or `None` at the end.
+    /// The next field, or `None` at the end of the message.
     pub(super) fn next(&mut self) -> Result<Option<(u64, Wire<'a>)>, String> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -30,22 +30,22 @@ impl<'a> Reader<'a> {
         let tag = self.varint()?;
         let wire = match tag & 7 {
             0 => Wire::Number(self.varint()?),
-            1 => Wire::Fixed(u64::from_le_bytes(self.take(8)?.try_into().map_err(|_| torn())?)),
+            1 => Wire::Fixed(u64::from_le_bytes(self.take(8)?.try_into().map_err(|_| truncated())?)),
             2 => {
-                let length = usize::try_from(self.varint()?).map_err(|_| torn())?;
+                let length = usize::try_from(self.varint()?).map_err(|_| truncated())?;
                 Wire::Bytes(self.take(length)?)
             }
             5 => {
-                let bytes: [u8; 4] = self.take(4)?.try_into().map_err(|_| torn())?;
+                let bytes: [u8; 4] = self.take(4)?.try_into().map_err(|_| truncated())?;
                 Wire::Fixed(u64::from(u32::from_le_bytes(bytes)))
             }
-            other => return Err(format!("wire type {other} is not known")),
+            other => return Err(format!("wire type {other} is not supported")),
         };
         Ok(Some((tag >> 3, wire)))
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], String> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(torn)?;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(truncated)?;
         self.rest = rest;
         Ok(taken)
     }

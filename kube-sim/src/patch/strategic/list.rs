@@ -1,22 +1,21 @@
-//! Lists in a strategic merge patch: which items survive, and in which order.
+//! Lists in a strategic merge patch: their merge and the order of the result.
 //!
-//! Owns the merging of two lists and the ordering rules: the order that the patch gives comes first, what only the server
-//! has keeps its place as far as that leaves one. It must not look at fields of the items other than their merge key,
-//! except to merge them.
+//! Owns the merging of two lists and the ordering rules: items in the patch follow its order, and the other items
+//! keep their relative position where possible. Only the merge key of an item is read, except to merge items.
 
 use serde_json::{Map, Value};
 
 use super::{DIRECTIVE, Field, bad_directive, merge_map, no_merge_key};
 use crate::patch::{PatchError, go_text};
 
-/// What the items of a list are.
+/// The type of the items of a list.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Elements {
     Maps,
     Scalars,
 }
 
-/// Merges `patch` into `original`; with `deletes`, removes its values instead.
+/// Merges `patch` into `original`; if `deletes` is set, removes the values of `patch` instead.
 pub(super) fn merge(
     original: Vec<Value>,
     patch: Vec<Value>,
@@ -34,7 +33,7 @@ pub(super) fn merge(
         if deletes {
             return Ok(original.into_iter().filter(|item| !patch.contains(item)).collect());
         }
-        let merged = without_duplicates([original.clone(), patch.clone()].concat());
+        let merged = dedup([original.clone(), patch.clone()].concat());
         let (ours, theirs) = partition(merged, &patch, field.merge_key)?;
         return normalize(ours, theirs, &patch, &original, field.merge_key, kind);
     }
@@ -60,7 +59,8 @@ pub(super) fn merge(
     normalize(ours, theirs, &patch, &server, field.merge_key, kind)
 }
 
-/// Takes the items with directives out of the patch: `delete` removes its match, `replace` drops all that was there.
+/// Applies and removes the items with directives: `delete` removes the matching item, `replace` drops all original
+/// items.
 fn apply_item_directives(
     mut original: Vec<Value>,
     patch: Vec<Value>,
@@ -90,7 +90,7 @@ fn apply_item_directives(
     Ok((if replace { Vec::new() } else { original }, plain))
 }
 
-/// All items must be of one kind, and none may be a list.
+/// The common type of all items. Lists as items are rejected.
 pub(super) fn element_kind(lists: &[&[Value]]) -> Result<Elements, PatchError> {
     let mut items = lists.iter().flat_map(|list| list.iter());
     let Some(first) = items.next() else {
@@ -109,7 +109,7 @@ pub(super) fn element_kind(lists: &[&[Value]]) -> Result<Elements, PatchError> {
     Ok(if first.is_object() { Elements::Maps } else { Elements::Scalars })
 }
 
-/// Splits a list into the items that `by` mentions and the others.
+/// Splits a list into the items that `by` contains and the others.
 pub(super) fn partition(
     list: Vec<Value>,
     by: &[Value],
@@ -129,7 +129,7 @@ pub(super) fn partition(
     Ok((mentioned, others))
 }
 
-/// Orders the patch's items by the patch's order, the server's by the server's, and interleaves the two.
+/// Orders the patch's items by the patch's order and the server's by the server's, and merges the two.
 pub(super) fn normalize(
     ours: Vec<Value>,
     theirs: Vec<Value>,
@@ -153,8 +153,8 @@ pub(super) fn normalize(
     Ok(merged)
 }
 
-/// A stable insertion sort in which an item that the order does not know goes before what precedes it, as the server's
-/// does for lists of usual length.
+/// A stable insertion sort in which an item that `order` does not contain moves before its predecessor. The server
+/// sorts like this up to its insertion sort threshold.
 fn sort_by(
     list: Vec<Value>,
     order: &[Value],
@@ -196,8 +196,8 @@ fn rank(order: &[Value], item: &Value, merge_key: &str, kind: Elements) -> Optio
     }
 }
 
-/// The items of a patch must come in the order that `$setElementOrder` gives, and all be in it. Items to delete do not
-/// count; other directives count only once the order is exhausted, as it is with the server.
+/// Checks that `$setElementOrder` contains all items of the patch in the same order. Items with a `delete` directive
+/// are ignored; the server rejects items with other directives only after the end of `order`.
 pub(super) fn check_order(patch: &[Value], order: &[Value], merge_key: &str) -> Result<(), PatchError> {
     if patch.is_empty() || order.is_empty() {
         return Ok(());
@@ -261,8 +261,8 @@ fn as_map(item: &Value) -> Result<&Map<String, Value>, PatchError> {
     })
 }
 
-/// Keeps the first of equal values. Each later one is overwritten by the list's last, which moves there.
-fn without_duplicates(mut list: Vec<Value>) -> Vec<Value> {
+/// Removes later duplicates of a value. The server swaps the last item into the position of the duplicate.
+fn dedup(mut list: Vec<Value>) -> Vec<Value> {
     let mut first = 0;
     while first < list.len() {
         let mut other = first + 1;

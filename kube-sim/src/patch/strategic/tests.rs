@@ -1,4 +1,4 @@
-//! Rules of strategic merge patch, on the schemas of built-in kinds.
+//! Rules of strategic merge patch, tested with the schemas of built-in kinds.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ fn fails(schema: &Schema, mut target: Value, patch: Value) -> PatchError {
 }
 
 #[test]
-fn maps_merge_and_null_removes() {
+fn maps_merge_and_null_removes_a_field() {
     check(
         &meta(),
         json!({"labels": {"a": "1", "b": "2"}, "name": "x"}),
@@ -42,7 +42,7 @@ fn maps_merge_and_null_removes() {
 }
 
 #[test]
-fn items_merge_by_key_and_new_ones_come_first() {
+fn items_merge_by_merge_key_and_new_items_come_first() {
     check(
         &pod_spec(),
         json!({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]}),
@@ -106,7 +106,7 @@ fn directives_on_maps() {
 }
 
 #[test]
-fn retain_keys_drops_the_rest() {
+fn retain_keys_drops_all_other_fields() {
     check(
         &deployment_spec(),
         json!({"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}),
@@ -144,7 +144,7 @@ fn primitive_lists_merge_as_sets() {
 }
 
 #[test]
-fn set_element_order_orders() {
+fn set_element_order_orders_the_list() {
     check(
         &pod_spec(),
         json!({"containers": [{"name": "a"}, {"name": "b"}, {"name": "s"}]}),
@@ -170,7 +170,7 @@ fn set_element_order_orders() {
 }
 
 #[test]
-fn items_must_carry_their_key() {
+fn items_must_have_their_merge_key() {
     let error =
         fails(&pod_spec(), json!({"containers": [{"name": "a"}]}), json!({"containers": [{"image": "x"}]}));
     let text = "map: map[image:x] does not contain declared merge key: name";
@@ -178,7 +178,7 @@ fn items_must_carry_their_key() {
 }
 
 #[test]
-fn a_patch_that_is_no_object_is_refused() {
+fn a_patch_that_is_not_an_object_is_rejected() {
     let text = "json: cannot unmarshal array into Go value of type map[string]interface {}";
     assert_eq!(fails(&meta(), json!({}), json!([])), PatchError::BadRequest(text.to_owned()));
     let error = fails(&meta(), json!({}), json!({"$setElementOrder/finalizers": "x"}));
@@ -203,7 +203,7 @@ proptest! {
     }
 
     #[test]
-    fn patching_twice_is_patching_once(before in containers(), patch in containers()) {
+    fn patching_is_idempotent(before in containers(), patch in containers()) {
         let patch = json!({"containers": patch});
         let mut once = json!({"containers": before});
         strategic(&pod_spec(), &mut once, patch.clone()).unwrap();
@@ -213,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn every_item_of_the_patch_is_there_once(before in containers(), patch in containers()) {
+    fn the_result_contains_each_item_of_the_patch_once(before in containers(), patch in containers()) {
         let mut target = json!({"containers": before});
         strategic(&pod_spec(), &mut target, json!({"containers": patch})).unwrap();
         for item in patch.as_array().unwrap() {
