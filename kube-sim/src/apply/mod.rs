@@ -138,7 +138,7 @@ pub(crate) fn apply(
     let mut object = merged.unwrap_or(before);
     managers.write(&mut object);
     if cx.manager == "kubectl" {
-        last_applied::refresh(&mut object, config);
+        last_applied::update_annotation(&mut object, config);
     }
     Ok(object)
 }

@@ -1,6 +1,6 @@
-//! The resources of a stock API server, as discovery describes them.
+//! The resources of an unmodified API server, as in discovery.
 //!
-//! Owns the reading of `data/resources.jsonl`. It must not know what requests do with a resource.
+//! Owns the parsing of `data/resources.jsonl`. It must not know how requests handle a resource.
 
 use std::sync::{Arc, LazyLock};
 
@@ -10,12 +10,12 @@ use crate::schema::Schema;
 
 static RECORDED: &str = include_str!("data/resources.jsonl");
 
-/// Whether the objects of a resource live in namespaces.
+/// The scope of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// They do not.
+    /// Objects have no namespace.
     Cluster,
-    /// Each lives in one.
+    /// Every object has a namespace.
     Namespaced,
 }
 
@@ -27,24 +27,24 @@ pub(crate) struct Resource {
     pub(crate) group: &'static str,
     /// The version within the group.
     pub(crate) version: &'static str,
-    /// The kind of one object.
+    /// The kind of an object.
     pub(crate) kind: &'static str,
-    /// The kind of a list of objects; empty where nothing can be listed.
+    /// The kind of a list of objects; empty if the resource has no list.
     pub(crate) list_kind: &'static str,
-    /// The name in URLs.
+    /// The plural name, used in URLs.
     pub(crate) plural: &'static str,
-    /// The name of one, as users type it.
+    /// The singular name.
     pub(crate) singular: &'static str,
     namespaced: bool,
-    /// Abbreviations that users type.
+    /// The short names.
     pub(crate) short_names: Vec<&'static str>,
-    /// The categories it belongs to, such as `all`.
+    /// The categories that contain the resource, such as `all`.
     pub(crate) categories: Vec<&'static str>,
-    /// What can be done with it.
+    /// The supported verbs.
     pub(crate) verbs: Vec<&'static str>,
     /// Its subresources.
     pub(crate) subresources: Vec<Subresource>,
-    /// The hash that discovery shows for the version it is stored in; empty where nothing is stored.
+    /// The storage version hash in discovery; empty if the resource is not stored.
     pub(crate) storage_version_hash: &'static str,
     preferred: bool,
     storage: &'static str,
@@ -54,25 +54,25 @@ pub(crate) struct Resource {
 /// One subresource of a resource.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Subresource {
-    /// The last part of the URL, such as `status`.
+    /// The name, such as `status`, which is the last segment of the URL.
     pub(crate) name: &'static str,
-    /// The group of what is sent and answered.
+    /// The group of the request and response body.
     pub(crate) group: &'static str,
-    /// The version of what is sent and answered.
+    /// The version of the request and response body.
     pub(crate) version: &'static str,
-    /// The kind of what is sent and answered.
+    /// The kind of the request and response body.
     pub(crate) kind: &'static str,
-    /// What can be done with it.
+    /// The supported verbs.
     pub(crate) verbs: Vec<&'static str>,
     schema: &'static str,
 }
 
-/// One API group in discovery order, the preferred version first.
+/// An API group. The preferred version comes first.
 #[derive(Debug)]
 pub(crate) struct Group {
     /// The group's name; empty for the core group.
     pub(crate) name: &'static str,
-    /// The version that clients should use.
+    /// The preferred version.
     pub(crate) preferred: &'static str,
     /// All versions.
     pub(crate) versions: Vec<&'static str>,
@@ -114,12 +114,12 @@ impl Catalog {
     }
 }
 
-/// All resources in the order of discovery. Reading them costs a fraction of a millisecond, once.
+/// All resources in discovery order. They are parsed once, in less than a millisecond.
 pub(crate) fn resources() -> &'static [Resource] {
     &CATALOG.resources
 }
 
-/// One resource.
+/// The resource with this group, version and plural name.
 pub(crate) fn find(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
     let wanted = |resource: &&Resource| {
         resource.plural == plural && resource.version == version && resource.group == group
@@ -127,7 +127,7 @@ pub(crate) fn find(group: &str, version: &str, plural: &str) -> Option<&'static 
     resources().iter().find(wanted)
 }
 
-/// The API groups in the order of discovery.
+/// The API groups in discovery order.
 pub(crate) fn groups() -> &'static [Group] {
     &CATALOG.groups
 }
@@ -138,13 +138,12 @@ impl Resource {
         api_version(self.group, self.version)
     }
 
-    /// Whether objects live in namespaces.
+    /// The scope of the resource.
     pub(crate) fn scope(&self) -> Scope {
         if self.namespaced { Scope::Namespaced } else { Scope::Cluster }
     }
 
-    /// The `apiVersion` that objects are stored in: resources of several group versions that name the same one show the
-    /// same objects.
+    /// The `apiVersion` that objects are stored in. Resources with the same storage version serve the same objects.
     pub(crate) fn storage_api_version(&self) -> String {
         if self.storage.is_empty() { self.api_version() } else { self.storage.to_owned() }
     }
@@ -161,12 +160,12 @@ impl Resource {
 }
 
 impl Subresource {
-    /// `autoscaling/v1` for a scale.
+    /// The `apiVersion` of the request and response body, such as `autoscaling/v1` for a scale.
     pub(crate) fn api_version(&self) -> String {
         api_version(self.group, self.version)
     }
 
-    /// The schema of what is sent, where the kind has one.
+    /// The schema of the request body, if its kind has one.
     pub(crate) fn schema(&self) -> Option<Arc<Schema>> {
         super::schema(self.schema)
     }
@@ -181,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_what_a_stock_server_serves() {
+    fn contains_the_resources_of_an_unmodified_server() {
         let deployments = find("apps", "v1", "deployments").unwrap();
         assert_eq!(deployments.kind, "Deployment");
         assert_eq!(deployments.list_kind, "DeploymentList");
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn one_object_may_show_in_two_group_versions() {
+    fn two_group_versions_may_serve_the_same_objects() {
         let core = find("", "v1", "events").unwrap();
         let own = find("events.k8s.io", "v1", "events").unwrap();
         assert_eq!(core.storage_api_version(), own.storage_api_version());
@@ -207,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn groups_name_their_preferred_version() {
+    fn groups_have_a_preferred_version() {
         let autoscaling = groups().iter().find(|group| group.name == "autoscaling").unwrap();
         assert_eq!((autoscaling.preferred, autoscaling.versions.as_slice()), ("v2", ["v2", "v1"].as_slice()));
         assert_eq!(groups()[0].name, "");
     }
 
     #[test]
-    fn every_resource_that_is_listed_has_a_schema_and_a_list_kind() {
+    fn every_listable_resource_has_a_schema_and_a_list_kind() {
         for resource in resources() {
             if resource.verbs.contains(&"list") {
                 assert!(resource.schema().is_some(), "{}", resource.plural);

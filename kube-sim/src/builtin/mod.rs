@@ -1,8 +1,8 @@
-//! What a stock Kubernetes 1.37 API server serves: its resources, their schemas, and the rules it keeps in Go code.
+//! The built-in resources of a Kubernetes 1.37 API server: their schemas, defaulting and validation.
 //!
-//! The resources and schemas are data recorded from a real API server by `cargo xtask record` (`data/`), never typed by
-//! hand. Schemas are parsed one by one when they are first asked for. The defaults and checks that no schema expresses
-//! are the small functions of `complete` and `check`. This module must not know about requests or stores.
+//! `cargo xtask record` records the resources and schemas from an API server (`data/`); they are never edited by
+//! hand. Schemas are parsed at first use. `complete` and `check` contain the defaulting and validation that
+//! Kubernetes implements in Go. This module must not know about requests or stores.
 
 mod catalog;
 mod check;

@@ -1,13 +1,13 @@
-//! Names as Kubernetes judges them, with its texts for what is wrong.
+//! Validation of names, with the API server's error texts.
 
-/// What is wrong with a name that is not qualified.
+/// The error for an invalid name part of a qualified name.
 pub(crate) const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
-/// What is wrong with a name of an environment variable.
+/// The error for an invalid name of an environment variable.
 pub(crate) const VARIABLE: &str =
     "a valid environment variable name must consist only of printable ASCII characters other than '='";
 
-/// Is that a name with an optional DNS subdomain and a slash in front?
+/// Whether the text is a qualified name: a name with an optional DNS subdomain and slash as prefix.
 pub(crate) fn is_qualified(text: &str) -> bool {
     match text.split_once('/') {
         Some((prefix, name)) => subdomain_problem(prefix).is_none() && is_name_part(name),
@@ -22,7 +22,7 @@ fn is_name_part(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
-/// What is wrong with a key of a config map or a secret.
+/// The error for an invalid key of a config map or secret.
 pub(crate) fn config_key_problem(key: &str) -> Option<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     if key.is_empty() || !key.chars().all(plain) {
@@ -35,7 +35,7 @@ pub(crate) fn config_key_problem(key: &str) -> Option<String> {
     matches!(key, "." | "..").then(|| format!("must not be '{key}'"))
 }
 
-/// What is wrong with a DNS subdomain.
+/// The error for an invalid DNS subdomain.
 pub(crate) fn subdomain_problem(name: &str) -> Option<String> {
     if name.len() > 253 {
         return Some("must be no more than 253 bytes".into());

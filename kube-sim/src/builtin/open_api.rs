@@ -1,6 +1,6 @@
-//! The OpenAPI v3 document of one group version, put together from the recorded components.
+//! The OpenAPI v3 document of one group version, assembled from the recorded components.
 //!
-//! Owns what clients read of such documents: the schemas of the kinds, and which operations accept which parameters.
+//! Owns the parts of the document that clients read: the schemas of the kinds, and the parameters of the operations.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,9 @@ use serde_json::{Map, Value, json};
 use super::catalog::{Resource, Scope, resources};
 use crate::schema::component_source;
 
-/// The document of one group version, without descriptions: every component that its kinds reach, and for each resource
-/// the operations on one object with their parameters (this is where kubectl looks whether a server validates fields).
+/// The document of one group version, without descriptions. It contains every component that its kinds refer to, and
+/// the operations on a single object with their parameters. kubectl reads the parameters to find out whether the
+/// server supports field validation.
 pub(crate) fn open_api(group: &str, version: &str) -> Option<Value> {
     let mut schemas = Map::new();
     let mut paths = Map::new();
@@ -35,7 +36,7 @@ pub(crate) fn open_api(group: &str, version: &str) -> Option<Value> {
     }))
 }
 
-/// Adds a component and all that it refers to.
+/// Adds a component and all components that it refers to.
 fn collect(root: &str, schemas: &mut Map<String, Value>) {
     let mut waiting = vec![root.to_owned()];
     while let Some(name) = waiting.pop() {
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holds_all_that_its_kinds_reach() {
+    fn contains_all_components_that_its_kinds_refer_to() {
         let document = open_api("apps", "v1").unwrap();
         let schemas = document["components"]["schemas"].as_object().unwrap();
         for name in [

@@ -1,8 +1,8 @@
-//! Cron schedules, as Kubernetes reads them with the standard parser of robfig/cron: five fields or a descriptor.
+//! Cron schedules in the standard format of `robfig/cron`, which Kubernetes uses: five fields or a descriptor.
 //!
-//! It says whether a schedule is sound, in that parser's words, and does not compute when it is due.
+//! Owns the validation of a schedule, with that library's error texts. It does not compute when a schedule is due.
 
-/// The smallest and the largest value of each field, and the names that stand for values.
+/// The minimum and maximum of each field, and the names of its values.
 const FIELDS: [(i64, i64, &[&str]); 5] = [
     (0, 59, &[]),
     (0, 23, &[]),
@@ -14,7 +14,7 @@ const FIELDS: [(i64, i64, &[&str]); 5] = [
 const DESCRIPTORS: [&str; 7] =
     ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
 
-/// All that is wrong with a schedule.
+/// All errors of a schedule.
 pub(super) fn problems(schedule: &str) -> Vec<String> {
     let mut problems = Vec::new();
     problems.extend(parse(schedule).err());
@@ -27,7 +27,7 @@ pub(super) fn problems(schedule: &str) -> Vec<String> {
 fn parse(schedule: &str) -> Result<(), String> {
     let mut spec = schedule;
     if spec.starts_with("TZ=") || spec.starts_with("CRON_TZ=") {
-        // The zone itself is not looked up: it is refused either way.
+        // The zone is not parsed, because Kubernetes rejects any zone in a schedule.
         let Some((_, rest)) = spec.split_once(' ') else {
             return Err("invalid schedule format: runtime error: slice bounds out of range [:-1]".to_owned());
         };
@@ -41,7 +41,7 @@ fn parse(schedule: &str) -> Result<(), String> {
         return Err(format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" ")));
     }
     for (field, (least, most, names)) in fields.into_iter().zip(FIELDS) {
-        // The parser drops empty entries of a list.
+        // The parser ignores empty entries of a list.
         for range in field.split(',').filter(|range| !range.is_empty()) {
             check_range(range, least, most, names)?;
         }
@@ -59,7 +59,7 @@ fn descriptor(spec: &str) -> Result<(), String> {
     }
 }
 
-/// `*`, a value or a range of values, and a step.
+/// Validates `*`, a value or a range of values, with an optional step.
 fn check_range(range: &str, least: i64, most: i64, names: &[&str]) -> Result<(), String> {
     let (bounds, steps) = parts(range, '/');
     let (first, more) = parts(bounds, '-');
@@ -129,7 +129,7 @@ fn integer(text: &str) -> Result<i64, String> {
     }
 }
 
-/// A duration as Go prints it, such as `1h30m` or `-1.5s`.
+/// Validates a duration in Go's format, such as `1h30m` or `-1.5s`.
 fn duration(text: &str) -> Result<(), String> {
     let shown = text.escape_debug();
     let invalid = || Err(format!("invalid duration \"{shown}\""));
@@ -163,11 +163,11 @@ fn duration(text: &str) -> Result<(), String> {
 mod tests {
     use super::problems;
 
-    /// A schedule in a line, with the text that kube-apiserver 1.37.2 refuses it with behind a tab, if it does.
+    /// Each line is a schedule; for an invalid one, a tab and the error of kube-apiserver 1.37.2 follow.
     const RECORDED: &str = include_str!("cron.txt");
 
     #[test]
-    fn schedules_are_judged_as_by_the_api_server() {
+    fn schedules_are_validated_as_by_the_api_server() {
         let mut count = 0;
         for line in RECORDED.lines() {
             let (schedule, expected) = line.split_once(" => ").expect("a line has an arrow");

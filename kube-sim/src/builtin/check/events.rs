@@ -1,11 +1,11 @@
-//! What is wrong with events. Messages name the fields as core `v1` does, whichever group the event came through.
+//! Validation of events. Errors contain the field names of core `v1`, also for `events.k8s.io`.
 
 use serde_json::Value;
 
 use super::{Errors, names, text};
 use crate::schema::FieldError;
 
-/// An event of core `v1`: little is asked of those that legacy clients write.
+/// An event of core `v1`. Without `eventTime` it is a legacy event, of which only the namespace is validated.
 pub(super) fn core(old: Option<&Value>, new: &Value, out: &mut Errors) {
     if old.is_none() {
         namespace(new, &new["involvedObject"], true, out);
@@ -18,7 +18,7 @@ pub(super) fn core(old: Option<&Value>, new: &Value, out: &mut Errors) {
 /// An event of `events.k8s.io`.
 pub(super) fn event(old: Option<&Value>, new: &Value, out: &mut Errors) {
     if let Some(old) = old {
-        return unchanged(old, new, out);
+        return validate_update(old, new, out);
     }
     namespace(new, &new["regarding"], false, out);
     if new["eventTime"].is_null() {
@@ -49,7 +49,7 @@ pub(super) fn event(old: Option<&Value>, new: &Value, out: &mut Errors) {
     }
 }
 
-/// An event lies in the namespace of its object, or in `default` for an object of the cluster.
+/// The event must be in the namespace of its object, or in `default` if the object is cluster-scoped.
 fn namespace(event: &Value, object: &Value, must_agree: bool, out: &mut Errors) {
     let (here, there) = (text(&event["metadata"], "namespace"), text(object, "namespace"));
     let agrees = if there.is_empty() { matches!(here, "" | "default") } else { !must_agree || here == there };
@@ -59,7 +59,7 @@ fn namespace(event: &Value, object: &Value, must_agree: bool, out: &mut Errors) 
     }
 }
 
-/// Who reports what; `controller` and `note` are the names of two fields in the version at hand.
+/// Validates the reporter; `controller` and `note` are the names of two fields in the event's version.
 fn reporter(event: &Value, controller: &str, note: &str, out: &mut Errors) {
     let reporter = text(event, controller);
     if reporter.is_empty() {
@@ -70,7 +70,7 @@ fn reporter(event: &Value, controller: &str, note: &str, out: &mut Errors) {
         out.push(FieldError::invalid(controller, reporter, names::QUALIFIED));
     }
     for field in ["reportingInstance", "action", "reason"] {
-        out.need("", event, field);
+        out.require_text("", event, field);
         too_long(event, field, field, 128, out);
     }
     too_long(event, note, "message", 1024, out);
@@ -94,8 +94,8 @@ fn series(series: &Value, out: &mut Errors) {
     }
 }
 
-/// Only the series of an event goes on.
-fn unchanged(old: &Value, new: &Value, out: &mut Errors) {
+/// Only `series` is mutable.
+fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
     for (field, shown) in [
         ("regarding", "involvedObject"),
         ("reason", "reason"),

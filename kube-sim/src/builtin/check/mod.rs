@@ -1,7 +1,8 @@
-//! The validation of built-in kinds that Kubernetes keeps in Go code, as far as users meet it.
+//! The validation of built-in kinds that Kubernetes implements in Go.
 //!
-//! Owns one small function a kind, listed in [`check`], with the server's own texts. It sees completed objects, must not
-//! change them, and must not look at others. What is not checked here is accepted.
+//! Owns one function for each kind, listed in [`check`], with the API server's error texts. Objects must have been
+//! defaulted before. It must not change them, and must not read other objects. Rules that are not implemented here
+//! accept every value.
 
 mod cron;
 mod events;
@@ -16,7 +17,8 @@ use serde_json::Value;
 use super::{Resource, names};
 use crate::schema::{FieldError, enumerations};
 
-/// Everything against an object of a built-in kind; `old` is what it was, for an update. Metadata is checked elsewhere.
+/// Validates an object of a built-in kind. `old` is the stored object, for an update. Metadata is validated
+/// elsewhere.
 pub(crate) fn check(resource: &Resource, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
     let mut errors = Errors(Vec::new());
     let out = &mut errors;
@@ -48,15 +50,15 @@ pub(crate) fn check(resource: &Resource, old: Option<&Value>, new: &Value) -> Ve
     }
     repeated::lists(resource, new, out);
     if let Some(schema) = resource.schema() {
-        // What a function above has said about a field is said better there.
-        let known: Vec<String> = errors.0.iter().map(|error| error.field.clone()).collect();
-        let more = enumerations(&schema, new).into_iter().filter(|error| !known.contains(&error.field));
+        // The functions above have the more specific error for a field that also violates an enum.
+        let reported: Vec<String> = errors.0.iter().map(|error| error.field.clone()).collect();
+        let more = enumerations(&schema, new).into_iter().filter(|error| !reported.contains(&error.field));
         errors.0.extend(more);
     }
     errors.0
 }
 
-/// The complaints so far.
+/// The errors so far.
 struct Errors(Vec<FieldError>);
 
 impl Errors {
@@ -64,14 +66,14 @@ impl Errors {
         self.0.push(error);
     }
 
-    /// A field that must hold a text.
-    fn need(&mut self, path: &str, object: &Value, field: &str) {
+    /// Requires a non-empty string.
+    fn require_text(&mut self, path: &str, object: &Value, field: &str) {
         if text(object, field).is_empty() {
             self.push(FieldError::required(join(path, field), ""));
         }
     }
 
-    /// A number that must not be below a limit, if it is there.
+    /// Requires a number of at least `limit`, if the field is set.
     fn at_least(&mut self, path: &str, object: &Value, field: &str, limit: i64) {
         if let Some(number) = object[field].as_i64().filter(|number| *number < limit) {
             let why = match limit {
@@ -82,15 +84,15 @@ impl Errors {
         }
     }
 
-    /// The size of what a config map or a secret holds.
-    fn at_most(&mut self, path: &str, size: usize) {
+    /// Limits the size of the data in a config map or secret.
+    fn limit_size(&mut self, path: &str, size: usize) {
         const LIMIT: usize = 1 << 20;
         if size > LIMIT {
             self.push(FieldError::too_long(path, LIMIT as u64));
         }
     }
 
-    /// A field that an update must not change.
+    /// Rejects an update that changes the field.
     fn immutable(&mut self, field: &str, old: Option<&Value>, new: &Value) {
         let pointer = format!("/{}", field.replace('.', "/"));
         let Some(old) = old else { return };

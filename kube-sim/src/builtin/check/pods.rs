@@ -1,4 +1,4 @@
-//! What is wrong with pods and their templates.
+//! Validation of pods and pod templates.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Errors, LABEL, is_label, items, references, repeated, text};
 use crate::schema::FieldError;
 
-/// What an update of a pod may change.
+/// The error for an update of an immutable field.
 const MUTABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
     `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
     `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
@@ -16,12 +16,12 @@ const PORT: &str = "must be between 1 and 65535, inclusive";
 pub(super) fn pod(old: Option<&Value>, new: &Value, out: &mut Errors) {
     spec("spec", &new["spec"], out);
     if let Some(old) = old {
-        update(&old["spec"], &new["spec"], out);
+        validate_update(&old["spec"], &new["spec"], out);
     }
 }
 
-/// What an update may not change of a pod, unless a subresource does it.
-fn update(old: &Value, new: &Value, out: &mut Errors) {
+/// Validates an update of a pod's main resource.
+fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
     let containers = ["containers", "initContainers"];
     let count = |spec: &Value, list: &str| spec[list].as_array().map_or(0, Vec::len);
     if let Some(list) = containers.into_iter().find(|list| count(old, list) != count(new, list)) {
@@ -53,7 +53,7 @@ fn update(old: &Value, new: &Value, out: &mut Errors) {
     }
 }
 
-/// A deadline may be set, and then only be brought forward.
+/// `activeDeadlineSeconds` may be set once, and then only be lowered.
 fn deadline(old: &Value, new: &Value, out: &mut Errors) {
     const FIELD: &str = "activeDeadlineSeconds";
     let Some(before) = old[FIELD].as_i64() else { return };
@@ -65,7 +65,7 @@ fn deadline(old: &Value, new: &Value, out: &mut Errors) {
     out.push(FieldError::invalid(format!("spec.{FIELD}"), new[FIELD].clone(), why));
 }
 
-/// A pod spec without what an update may change, or what was judged on its own.
+/// A pod spec without its mutable fields and the fields that `validate_update` validates separately.
 fn without_mutable(spec: &Value) -> Value {
     let mut fixed = spec.clone();
     let Some(map) = fixed.as_object_mut() else { return fixed };
@@ -80,7 +80,7 @@ fn without_mutable(spec: &Value) -> Value {
     fixed
 }
 
-/// A pod spec at `path`.
+/// Validates the pod spec at `path`.
 pub(super) fn spec(path: &str, spec: &Value, out: &mut Errors) {
     let volumes = volumes(path, spec, out);
     let mut names = HashSet::new();
@@ -144,7 +144,7 @@ fn container(path: &str, container: &Value, volumes: &HashSet<&str>, out: &mut E
     } else if !is_label(name) {
         out.push(FieldError::invalid(format!("{path}.name"), name, LABEL));
     }
-    out.need(path, container, "image");
+    out.require_text(path, container, "image");
     for (path, port) in items(path, container, "ports") {
         match port["containerPort"].as_i64().unwrap_or(0) {
             0 => out.push(FieldError::required(format!("{path}.containerPort"), "")),
@@ -163,13 +163,12 @@ fn container(path: &str, container: &Value, volumes: &HashSet<&str>, out: &mut E
         } else if !volumes.contains(name) {
             out.push(FieldError::not_found(format!("{path}.name"), name));
         }
-        out.need(&path, mount, "mountPath");
+        out.require_text(&path, mount, "mountPath");
     }
     resources(&format!("{path}.resources"), &container["resources"], out);
 }
 
-/// Nothing may be requested beyond its limit; quantities are canonical, so only equal ones are known to fit without
-/// arithmetic, and those of one suffix compare as numbers.
+/// A request must not exceed its limit.
 fn resources(path: &str, resources: &Value, out: &mut Errors) {
     for (name, request) in resources["requests"].as_object().into_iter().flatten() {
         let (Some(request), Some(limit)) = (request.as_str(), resources["limits"][name].as_str()) else {

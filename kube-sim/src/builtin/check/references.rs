@@ -1,4 +1,5 @@
-//! What is wrong with how a pod names config maps, secrets, claims and fields: in variables and in volumes.
+//! Validation of references from pods to config maps, secrets, claims and fields, in environment variables and
+//! volumes.
 
 use serde_json::Value;
 
@@ -7,7 +8,7 @@ use crate::schema::FieldError;
 
 const MORE_THAN_ONE: &str = "may not have more than one field specified at a time";
 
-/// `env` and `envFrom` of the container at `path`.
+/// Validates `env` and `envFrom` of the container at `path`.
 pub(super) fn variables(path: &str, container: &Value, out: &mut Errors) {
     for (path, variable) in items(path, container, "env") {
         let name = text(variable, "name");
@@ -45,7 +46,7 @@ pub(super) fn variables(path: &str, container: &Value, out: &mut Errors) {
             1 => continue,
             _ => MORE_THAN_ONE,
         };
-        // The server names the list, not the entry.
+        // The server's error has the path of the list, not of the item.
         out.push(FieldError::invalid(join(path, "envFrom"), "", why));
     }
 }
@@ -60,8 +61,8 @@ fn value_from(path: &str, source: &Value, out: &mut Errors) {
     for field in &named {
         let (path, reference) = (join(path, field), &source[*field]);
         match *field {
-            "fieldRef" => out.need(&path, reference, "fieldPath"),
-            "resourceFieldRef" => out.need(&path, reference, "resource"),
+            "fieldRef" => out.require_text(&path, reference, "fieldPath"),
+            "resourceFieldRef" => out.require_text(&path, reference, "resource"),
             "configMapKeyRef" | "secretKeyRef" => {
                 let (name, key) = (text(reference, "name"), text(reference, "key"));
                 if let Some(why) = names::subdomain_problem(name) {
@@ -86,7 +87,7 @@ fn value_from(path: &str, source: &Value, out: &mut Errors) {
     out.push(FieldError::invalid(path, "", why));
 }
 
-/// The source of the volume at `path`.
+/// Validates the source of the volume at `path`.
 pub(super) fn volume(path: &str, volume: &Value, out: &mut Errors) {
     for (source, name) in [
         ("configMap", "name"),
@@ -96,7 +97,7 @@ pub(super) fn volume(path: &str, volume: &Value, out: &mut Errors) {
     ] {
         if volume[source].is_object() {
             let path = join(path, source);
-            out.need(&path, &volume[source], name);
+            out.require_text(&path, &volume[source], name);
             files(&path, &volume[source], out);
         }
     }
@@ -106,18 +107,18 @@ pub(super) fn volume(path: &str, volume: &Value, out: &mut Errors) {
         for kind in ["configMap", "secret"] {
             if source[kind].is_object() {
                 let path = join(&path, kind);
-                out.need(&path, &source[kind], "name");
+                out.require_text(&path, &source[kind], "name");
                 files(&path, &source[kind], out);
             }
         }
     }
 }
 
-/// The keys of a config map or secret that become files.
+/// Validates the `items` of a config map or secret volume.
 fn files(path: &str, source: &Value, out: &mut Errors) {
     mode(path, source, "defaultMode", out);
     for (path, item) in items(path, source, "items") {
-        out.need(&path, item, "key");
+        out.require_text(&path, item, "key");
         mode(&path, item, "mode", out);
         let (field, file) = (join(&path, "path"), text(item, "path"));
         if file.is_empty() {

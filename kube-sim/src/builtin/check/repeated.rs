@@ -1,6 +1,6 @@
-//! Items of lists that must differ from each other, in pods and in other kinds.
+//! Validation of lists whose items must be unique, in pods and other kinds.
 //!
-//! Owns what two items must not share, for each list. What else is wrong with an item is for the other files.
+//! Owns the unique fields of each list. The other files validate the rest of an item.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use super::super::Resource;
 use super::{Errors, items, text};
 use crate::schema::FieldError;
 
-/// The lists of kinds other than pods.
+/// Validates the lists of kinds other than pods.
 pub(super) fn lists(resource: &Resource, object: &Value, out: &mut Errors) {
     let spec = &object["spec"];
     match (resource.group, resource.kind) {
@@ -32,7 +32,7 @@ pub(super) fn lists(resource: &Resource, object: &Value, out: &mut Errors) {
     }
 }
 
-/// The lists of a pod's spec and of its containers.
+/// Validates the lists of a pod spec and of its containers.
 pub(super) fn pod_spec(path: &str, spec: &Value, out: &mut Errors) {
     names(path, spec, "resourceClaims", "name", out);
     names(&format!("{path}.securityContext"), &spec["securityContext"], "sysctls", "name", out);
@@ -52,7 +52,7 @@ pub(super) fn pod_spec(path: &str, spec: &Value, out: &mut Errors) {
     host_ports(path, spec, out);
 }
 
-/// Each value of `field` may occur once in a list; the server names every repetition.
+/// `field` must be unique in the list; every duplicate is reported.
 fn names(path: &str, object: &Value, list: &str, field: &str, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (path, item) in items(path, object, list) {
@@ -89,7 +89,7 @@ fn in_container(path: &str, container: &Value, out: &mut Errors) {
     }
 }
 
-/// A port of the host belongs to one container of the pod. With the host's network each port is one of the host.
+/// A host port must be unique in the pod. With `hostNetwork`, every container port is a host port.
 fn host_ports(path: &str, spec: &Value, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (path, container) in items(path, spec, "containers") {
@@ -106,7 +106,7 @@ fn host_ports(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Of equal constraints all but the last are named.
+/// All but the last of equal constraints are reported.
 fn spread_constraints(path: &str, spec: &Value, out: &mut Errors) {
     let key = |constraint: &Value| {
         format!("{{{}, {}}}", text(constraint, "topologyKey"), text(constraint, "whenUnsatisfiable"))
@@ -143,7 +143,7 @@ fn service(spec: &Value, out: &mut Errors) {
     }
 }
 
-/// A node has one taint for each key and effect.
+/// Taints are unique by key and effect.
 fn taints(spec: &Value, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (path, taint) in items("metadata", spec, "taints") {

@@ -1,4 +1,4 @@
-//! What is wrong with services, configuration, storage, autoscaling, leases, ingresses, budgets and roles.
+//! Validation of services, configuration, storage, autoscaling, leases, ingresses, disruption budgets and roles.
 
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ pub(super) fn service(old: Option<&Value>, new: &Value, out: &mut Errors) {
     }
     for (path, port) in items("spec", spec, "ports") {
         if ports > 1 {
-            out.need(&path, port, "name");
+            out.require_text(&path, port, "name");
         }
         for field in ["port", "targetPort"] {
             let number = port[field].as_i64();
@@ -36,9 +36,9 @@ pub(super) fn service(old: Option<&Value>, new: &Value, out: &mut Errors) {
         out.push(FieldError::invalid("spec.clusterIPs", addresses.clone(), why));
     }
     let Some(old) = old.map(|old| &old["spec"]) else { return };
-    let stays = text(old, "type") != "ExternalName" && kind != "ExternalName";
+    let keeps_cluster_ip = text(old, "type") != "ExternalName" && kind != "ExternalName";
     let before = text(old, "clusterIP");
-    if stays && !before.is_empty() && address != before {
+    if keeps_cluster_ip && !before.is_empty() && address != before {
         out.push(FieldError::invalid("spec.clusterIPs[0]", addresses.clone(), "may not change once set"));
     }
 }
@@ -53,24 +53,24 @@ pub(super) fn config_map(old: Option<&Value>, new: &Value, out: &mut Errors) {
         }
     }
     let texts = sizes(&new["data"], str::len);
-    // The path of the whole object is printed like this.
-    out.at_most("[]", texts + sizes(&new["binaryData"], decoded_len));
-    stays(old, new, &["data", "binaryData"], out);
+    // The path of the whole object is printed as `[]`.
+    out.limit_size("[]", texts + sizes(&new["binaryData"], decoded_len));
+    validate_immutable(old, new, &["data", "binaryData"], out);
 }
 
-/// Bytes that the values of a map take.
+/// The total size in bytes of the values in a map.
 fn sizes(data: &Value, of: impl Fn(&str) -> usize) -> usize {
     data.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str()).map(of).sum()
 }
 
-/// Bytes that a text in Base64 stands for.
+/// The decoded size in bytes of a base64 string.
 fn decoded_len(text: &str) -> usize {
     text.trim_end_matches('=').len() * 3 / 4
 }
 
 pub(super) fn secret(old: Option<&Value>, new: &Value, out: &mut Errors) {
     keys("data", &new["data"], out);
-    out.at_most("data", sizes(&new["data"], decoded_len));
+    out.limit_size("data", sizes(&new["data"], decoded_len));
     let needed: &[&str] = match text(new, "type") {
         "kubernetes.io/tls" => &["tls.crt", "tls.key"],
         "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
@@ -82,11 +82,11 @@ pub(super) fn secret(old: Option<&Value>, new: &Value, out: &mut Errors) {
         out.push(FieldError::required(format!("data[{key}]"), ""));
     }
     out.immutable("type", old, new);
-    stays(old, new, &["data"], out);
+    validate_immutable(old, new, &["data"], out);
 }
 
-/// An object that has been declared immutable stays as it is.
-fn stays(old: Option<&Value>, new: &Value, fields: &[&str], out: &mut Errors) {
+/// Rejects changes of an object whose `immutable` field is true.
+fn validate_immutable(old: Option<&Value>, new: &Value, fields: &[&str], out: &mut Errors) {
     let Some(old) = old.filter(|old| old["immutable"] == true) else { return };
     if new["immutable"] != true {
         out.push(FieldError::forbidden("immutable", WHEN_IMMUTABLE));
@@ -128,7 +128,7 @@ pub(super) fn persistent_volume_claim(old: Option<&Value>, new: &Value, out: &mu
 }
 
 pub(super) fn storage_class(old: Option<&Value>, new: &Value, out: &mut Errors) {
-    out.need("", new, "provisioner");
+    out.require_text("", new, "provisioner");
     let Some(old) = old else { return };
     for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
         if old[field] != new[field] {
@@ -168,7 +168,7 @@ pub(super) fn autoscaler(new: &Value, out: &mut Errors) {
         out.push(FieldError::invalid("spec.maxReplicas", most, why));
     }
     for field in ["kind", "name"] {
-        out.need("spec.scaleTargetRef", &spec["scaleTargetRef"], field);
+        out.require_text("spec.scaleTargetRef", &spec["scaleTargetRef"], field);
     }
 }
 
@@ -238,16 +238,16 @@ pub(super) fn role(new: &Value, out: &mut Errors) {
 
 pub(super) fn role_binding(old: Option<&Value>, new: &Value, out: &mut Errors) {
     for (path, subject) in items("", new, "subjects") {
-        out.need(&path, subject, "name");
+        out.require_text(&path, subject, "name");
         match text(subject, "kind") {
             "User" | "Group" => {}
-            "ServiceAccount" => out.need(&path, subject, "namespace"),
+            "ServiceAccount" => out.require_text(&path, subject, "namespace"),
             other => {
                 let known = ["ServiceAccount", "User", "Group"];
                 out.push(FieldError::not_supported(format!("{path}.kind"), other, &known));
             }
         }
     }
-    out.need("roleRef", &new["roleRef"], "name");
+    out.require_text("roleRef", &new["roleRef"], "name");
     out.immutable("roleRef", old, new);
 }

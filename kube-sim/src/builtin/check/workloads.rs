@@ -1,4 +1,4 @@
-//! What is wrong with the kinds that make pods.
+//! Validation of the workload kinds.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::schema::FieldError;
 pub(super) fn deployment(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let before = out.0.len();
     replicated(old, new, out);
-    // Only deployments speak of themselves when the selector is empty.
+    // For an empty selector, deployments have a separate error text.
     for error in &mut out.0[before..] {
         if error.field == "spec.selector" && error.detail.starts_with("empty selector is invalid") {
             "empty selector is invalid for deployment".clone_into(&mut error.detail);
@@ -21,7 +21,7 @@ pub(super) fn deployment(old: Option<&Value>, new: &Value, out: &mut Errors) {
     }
 }
 
-/// A replica set, stateful set, daemon set, or what they have in common with a deployment.
+/// Validates the common fields of deployments, replica sets, stateful sets and daemon sets.
 pub(super) fn replicated(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
     out.at_least("spec", spec, "replicas", 0);
@@ -35,12 +35,12 @@ pub(super) fn replicated(old: Option<&Value>, new: &Value, out: &mut Errors) {
     }
     let is_valid = selector.is_null() || out.0.len() == before;
     if is_valid && !selects(selector, &spec["template"]["metadata"]["labels"]) {
-        mismatch(&spec["template"], out);
+        selector_mismatch(&spec["template"], out);
     } else if !is_valid && !is_empty(selector) {
         out.push(FieldError::invalid("spec.selector", selector.clone(), "invalid label selector"));
     }
     pods::spec("spec.template.spec", &spec["template"]["spec"], out);
-    always_restarts(spec, out);
+    require_restart_policy_always(spec, out);
     out.immutable("spec.selector", old, new);
     if new["kind"] == "StatefulSet" {
         for field in ["spec.serviceName", "spec.podManagementPolicy", "spec.volumeClaimTemplates"] {
@@ -56,19 +56,19 @@ pub(super) fn replication_controller(new: &Value, out: &mut Errors) {
     if spec["selector"].as_object().is_none_or(serde_json::Map::is_empty) {
         out.push(FieldError::required("spec.selector", ""));
     } else if !selects(&selector, &spec["template"]["metadata"]["labels"]) {
-        mismatch(&spec["template"], out);
+        selector_mismatch(&spec["template"], out);
     }
     pods::spec("spec.template.spec", &spec["template"]["spec"], out);
-    always_restarts(spec, out);
+    require_restart_policy_always(spec, out);
 }
 
-fn mismatch(template: &Value, out: &mut Errors) {
+fn selector_mismatch(template: &Value, out: &mut Errors) {
     let labels = template["metadata"]["labels"].clone();
     let why = "`selector` does not match template `labels`";
     out.push(FieldError::invalid("spec.template.metadata.labels", labels, why));
 }
 
-fn always_restarts(spec: &Value, out: &mut Errors) {
+fn require_restart_policy_always(spec: &Value, out: &mut Errors) {
     let policy = text(&spec["template"]["spec"], "restartPolicy");
     if !matches!(policy, "Always" | "") {
         out.push(FieldError::not_supported("spec.template.spec.restartPolicy", policy, &["Always"]));
@@ -89,17 +89,19 @@ pub(super) fn job(old: Option<&Value>, new: &Value, out: &mut Errors) {
         out.immutable(&format!("spec.{field}"), old, new);
     }
     let Some(old) = old else { return };
-    // A suspended job that has not begun may still be told where its pods run.
+    // The scheduling fields of a suspended job that has not started are mutable (KEP-2926).
     let suspended = old["spec"]["suspend"] == true && old["status"]["startTime"].is_null();
     if !suspended {
         out.immutable("spec.template", Some(old), new);
-    } else if without_placement(&old["spec"]["template"]) != without_placement(&new["spec"]["template"]) {
+    } else if without_scheduling_fields(&old["spec"]["template"])
+        != without_scheduling_fields(&new["spec"]["template"])
+    {
         let now = new["spec"]["template"]["spec"].clone();
         out.push(FieldError::invalid("spec.template.spec", now, "field is immutable"));
     }
 }
 
-/// The number of completions stays, except that an indexed job may grow and shrink together with its parallelism.
+/// `completions` is immutable, except that an indexed job may change it together with `parallelism` (KEP-3715).
 fn completions(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
     if spec["completionMode"] != "Indexed" {
@@ -113,8 +115,8 @@ fn completions(old: Option<&Value>, new: &Value, out: &mut Errors) {
     }
 }
 
-/// A pod template without labels, annotations, what says where its pods run, and what they need of a node.
-fn without_placement(template: &Value) -> Value {
+/// A pod template without labels, annotations, scheduling fields and container resources.
+fn without_scheduling_fields(template: &Value) -> Value {
     let mut fixed = template.clone();
     if let Some(meta) = fixed.get_mut("metadata").and_then(Value::as_object_mut) {
         meta.remove("labels");
@@ -140,7 +142,7 @@ fn without_placement(template: &Value) -> Value {
 
 pub(super) fn cron_job(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let name = text(&new["metadata"], "name");
-    // Its jobs get eleven more characters.
+    // The job controller appends eleven characters to the name.
     if old.is_none() && name.len() > 52 {
         out.push(FieldError::invalid("metadata.name", name, "must be no more than 52 characters"));
     }
@@ -161,7 +163,7 @@ pub(super) fn cron_job(old: Option<&Value>, new: &Value, out: &mut Errors) {
     job_spec("spec.jobTemplate.spec", &new["spec"]["jobTemplate"]["spec"], out);
 }
 
-/// Names that no database of time zones has. Whether it has one that may be in it is not looked up.
+/// Rejects names that no time zone database contains. Other names are not looked up.
 fn time_zone(zone: &str, out: &mut Errors) {
     let mut push = |why: &str| out.push(FieldError::invalid("spec.timeZone", zone, why));
     if zone.is_empty() {
@@ -190,7 +192,7 @@ fn job_spec(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// The expressions of a label selector.
+/// Validates the expressions of a label selector.
 pub(super) fn label_selector(path: &str, selector: &Value, out: &mut Errors) {
     for (path, expression) in items(path, selector, "matchExpressions") {
         let values = expression["values"].as_array().map_or(0, Vec::len);
@@ -221,7 +223,7 @@ fn is_empty(selector: &Value) -> bool {
     no_labels && selector["matchExpressions"].as_array().is_none_or(Vec::is_empty)
 }
 
-/// Whether labels match a selector; none at all matches nothing.
+/// Whether labels match a selector; a null selector matches nothing.
 fn selects(selector: &Value, labels: &Value) -> bool {
     if selector.is_null() {
         return false;

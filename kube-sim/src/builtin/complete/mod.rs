@@ -1,7 +1,7 @@
-//! The defaults of built-in kinds that Kubernetes keeps in Go code.
+//! The defaulting of built-in kinds that Kubernetes implements in Go (`SetDefaults_*`).
 //!
-//! Owns one small function a kind, listed in [`complete`]; what the schema says itself has been filled in before. It must
-//! not look at other objects, and what needs a random choice (addresses, ports, names) is not its business.
+//! Owns one function for each kind, listed in [`complete`]. The defaults of the schema must have been filled in
+//! before. It must not read other objects, and must not choose random values (addresses, ports, names).
 
 mod pods;
 mod rest;
@@ -11,9 +11,10 @@ use serde_json::{Map, Value};
 
 use super::Resource;
 
-/// Fills in what Go code would add to an object of a built-in kind. `old` is what the object was, for an update.
+/// Fills in the defaults of an object of a built-in kind that Go code sets. `old` is the stored object, for an
+/// update.
 ///
-/// Calling it again changes nothing. Kinds that are not listed have no such defaults, or none that a client meets.
+/// The call is idempotent. Kinds that are not listed have no such defaults, or none that clients depend on.
 pub(crate) fn complete(resource: &Resource, old: Option<&Value>, new: &mut Value) {
     match (resource.group, resource.kind) {
         ("", "Pod") => pods::pod(new, old.is_none()),
@@ -42,7 +43,7 @@ pub(crate) fn complete(resource: &Resource, old: Option<&Value>, new: &mut Value
     }
 }
 
-/// Sets a field of an object that has none, or a null.
+/// Sets a field that is absent or null.
 fn put(object: &mut Value, field: &str, value: impl Into<Value>) {
     if let Value::Object(map) = object {
         let present = map.entry(field).or_insert(Value::Null);
@@ -52,7 +53,7 @@ fn put(object: &mut Value, field: &str, value: impl Into<Value>) {
     }
 }
 
-/// Sets a field of an object that has none, or an empty text.
+/// Sets a string field that is absent, null or empty.
 fn put_text(object: &mut Value, field: &str, value: &str) {
     if object.get(field).is_some_and(|present| present == "") {
         object[field] = Value::from(value);
@@ -60,18 +61,18 @@ fn put_text(object: &mut Value, field: &str, value: &str) {
     put(object, field, value);
 }
 
-/// The object in a field; none is made where there is none.
-fn inner<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Value> {
+/// The object in a field, if there is one.
+fn object_in<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Value> {
     object.get_mut(field).filter(|value| value.is_object())
 }
 
-/// The object in a field, made where there is none.
+/// The object in a field; an absent one is created.
 fn ensured<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Value> {
     put(object, field, Map::new());
-    inner(object, field)
+    object_in(object, field)
 }
 
-/// The objects in a list.
+/// The objects in the list in a field.
 fn items<'a>(object: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut Value> {
     object.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten().filter(|item| item.is_object())
 }

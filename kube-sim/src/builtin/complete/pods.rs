@@ -1,29 +1,29 @@
-//! Defaults of pods and of the templates that make them.
+//! Defaults of pods and of pod templates.
 
 use serde_json::{Map, Value, json};
 
-use super::{ensured, inner, is, items, put, put_text};
+use super::{ensured, is, items, object_in, put, put_text};
 
-/// Fields that Go leaves out when they are false.
+/// Boolean fields that Go omits if they are false.
 const FLAGS: [&str; 3] = ["hostNetwork", "hostPID", "hostIPC"];
 
-/// A pod; a new one gets what admission adds without looking at other objects, too.
+/// Defaults of a pod, including those of admission plugins that read no other objects. Some apply only to a new pod.
 pub(super) fn pod(pod: &mut Value, is_new: bool) {
-    let Some(spec) = inner(pod, "spec") else { return };
+    let Some(spec) = object_in(pod, "spec") else { return };
     pod_spec(spec);
     put(spec, "enableServiceLinks", true);
     for list in ["initContainers", "containers"] {
         items(spec, list).for_each(requests_from_limits);
     }
     if is_new {
-        admit(spec);
+        admission_defaults(spec);
     }
-    tolerate(spec);
+    default_tolerations(spec);
 }
 
-/// `template` of any object that holds one in that field.
+/// Defaults of the pod template in the field `template`.
 pub(super) fn template(holder: &mut Value) {
-    if let Some(spec) = inner(holder, "template").and_then(|template| inner(template, "spec")) {
+    if let Some(spec) = object_in(holder, "template").and_then(|template| object_in(template, "spec")) {
         pod_spec(spec);
     }
 }
@@ -53,7 +53,7 @@ fn pod_spec(spec: &mut Value) {
     }
 }
 
-/// The field's old name stays in step with the new one.
+/// Keeps the deprecated field `serviceAccount` equal to `serviceAccountName`.
 fn service_account(spec: &mut Value) {
     let name = |field: &str| {
         spec.get(field).and_then(Value::as_str).filter(|name| !name.is_empty()).map(str::to_owned)
@@ -71,7 +71,7 @@ fn container(container: &mut Value) {
     let policy = if is_latest(image) { "Always" } else { "IfNotPresent" };
     put_text(container, "imagePullPolicy", policy);
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
-        let Some(probe) = inner(container, probe) else { continue };
+        let Some(probe) = object_in(container, probe) else { continue };
         for (field, value) in
             [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
         {
@@ -82,29 +82,29 @@ fn container(container: &mut Value) {
         }
         http_get(probe);
     }
-    if let Some(lifecycle) = inner(container, "lifecycle") {
+    if let Some(lifecycle) = object_in(container, "lifecycle") {
         for hook in ["postStart", "preStop"] {
-            if let Some(hook) = inner(lifecycle, hook) {
+            if let Some(hook) = object_in(lifecycle, hook) {
                 http_get(hook);
             }
         }
     }
     for variable in items(container, "env") {
-        if let Some(source) = inner(variable, "valueFrom") {
+        if let Some(source) = object_in(variable, "valueFrom") {
             field_ref(source);
         }
     }
 }
 
 fn http_get(handler: &mut Value) {
-    if let Some(get) = inner(handler, "httpGet") {
+    if let Some(get) = object_in(handler, "httpGet") {
         put_text(get, "path", "/");
         put_text(get, "scheme", "HTTP");
     }
 }
 
 fn field_ref(source: &mut Value) {
-    if let Some(reference) = inner(source, "fieldRef") {
+    if let Some(reference) = object_in(source, "fieldRef") {
         put_text(reference, "apiVersion", "v1");
     }
 }
@@ -116,7 +116,7 @@ fn host_port(port: &mut Value) {
     }
 }
 
-/// Whether an image has the tag `latest`, by name or for want of another; one with a digest has not.
+/// Whether the image has the tag `latest`, explicitly or by default; an image with a digest has no default tag.
 fn is_latest(image: &str) -> bool {
     let (name, digest) = image.split_once('@').map_or((image, false), |(name, _)| (name, true));
     let last = name.rsplit('/').next().unwrap_or_default();
@@ -132,34 +132,36 @@ fn volume(volume: &mut Value) {
         put(volume, "emptyDir", Map::new());
     }
     for source in ["secret", "configMap", "downwardAPI", "projected"] {
-        if let Some(source) = inner(volume, source) {
+        if let Some(source) = object_in(volume, source) {
             put(source, "defaultMode", 420);
         }
     }
-    if let Some(source) = inner(volume, "downwardAPI") {
+    if let Some(source) = object_in(volume, "downwardAPI") {
         items(source, "items").for_each(field_ref);
     }
-    if let Some(path) = inner(volume, "hostPath") {
+    if let Some(path) = object_in(volume, "hostPath") {
         put(path, "type", "");
     }
-    let projected = inner(volume, "projected").into_iter().flat_map(|projected| items(projected, "sources"));
+    let projected =
+        object_in(volume, "projected").into_iter().flat_map(|projected| items(projected, "sources"));
     for source in projected {
-        if let Some(token) = inner(source, "serviceAccountToken") {
+        if let Some(token) = object_in(source, "serviceAccountToken") {
             put(token, "expirationSeconds", 3600);
         }
-        if let Some(downward) = inner(source, "downwardAPI") {
+        if let Some(downward) = object_in(source, "downwardAPI") {
             items(downward, "items").for_each(field_ref);
         }
     }
-    let claim = inner(volume, "ephemeral").and_then(|ephemeral| inner(ephemeral, "volumeClaimTemplate"));
-    if let Some(spec) = claim.and_then(|claim| inner(claim, "spec")) {
+    let claim =
+        object_in(volume, "ephemeral").and_then(|ephemeral| object_in(ephemeral, "volumeClaimTemplate"));
+    if let Some(spec) = claim.and_then(|claim| object_in(claim, "spec")) {
         put_text(spec, "volumeMode", "Filesystem");
     }
 }
 
-/// What is limited and not requested is requested to the limit.
+/// Sets an absent resource request to the limit.
 fn requests_from_limits(container: &mut Value) {
-    let Some(resources) = inner(container, "resources") else { return };
+    let Some(resources) = object_in(container, "resources") else { return };
     let Some(limits) = resources.get("limits").and_then(Value::as_object).cloned() else { return };
     let Some(requests) = ensured(resources, "requests") else { return };
     for (name, limit) in limits {
@@ -167,16 +169,16 @@ fn requests_from_limits(container: &mut Value) {
     }
 }
 
-/// What admission gives a new pod: its account and priority.
-fn admit(spec: &mut Value) {
+/// The service account and priority that admission sets on a new pod.
+fn admission_defaults(spec: &mut Value) {
     put_text(spec, "serviceAccountName", "default");
     service_account(spec);
     put(spec, "priority", 0);
     put(spec, "preemptionPolicy", "PreemptLowerPriority");
 }
 
-/// How long a pod stays on a broken node. Admission adds these tolerations in updates, too.
-fn tolerate(spec: &mut Value) {
+/// The tolerations of the `DefaultTolerationSeconds` admission plugin, which also runs on updates.
+fn default_tolerations(spec: &mut Value) {
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         put(spec, "tolerations", Vec::<Value>::new());
         let Some(tolerations) = spec.get_mut("tolerations").and_then(Value::as_array_mut) else { return };

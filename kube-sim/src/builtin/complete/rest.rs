@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::{ensured, inner, is, items, put, put_text};
+use super::{ensured, is, items, object_in, put, put_text};
 
 pub(super) fn service(object: &mut Value) {
-    let Some(spec) = inner(object, "spec") else { return };
+    let Some(spec) = object_in(object, "spec") else { return };
     put_text(spec, "type", "ClusterIP");
     put_text(spec, "sessionAffinity", "None");
     if is(spec, "sessionAffinity", "ClientIP") {
@@ -34,7 +34,7 @@ pub(super) fn service(object: &mut Value) {
     }
 }
 
-/// Plain texts are only for writing: they become data.
+/// `stringData` is write-only: its values are moved to `data`.
 pub(super) fn secret(object: &mut Value) {
     put_text(object, "type", "Opaque");
     let texts = object.as_object_mut().and_then(|map| map.remove("stringData"));
@@ -47,16 +47,16 @@ pub(super) fn secret(object: &mut Value) {
 }
 
 pub(super) fn persistent_volume(object: &mut Value) {
-    let Some(spec) = inner(object, "spec") else { return };
+    let Some(spec) = object_in(object, "spec") else { return };
     put_text(spec, "persistentVolumeReclaimPolicy", "Retain");
     put_text(spec, "volumeMode", "Filesystem");
-    if let Some(path) = inner(spec, "hostPath") {
+    if let Some(path) = object_in(spec, "hostPath") {
         put(path, "type", "");
     }
 }
 
 pub(super) fn persistent_volume_claim(object: &mut Value) {
-    if let Some(spec) = inner(object, "spec") {
+    if let Some(spec) = object_in(object, "spec") {
         put_text(spec, "volumeMode", "Filesystem");
     }
 }
@@ -67,7 +67,7 @@ pub(super) fn storage_class(object: &mut Value) {
 }
 
 pub(super) fn csi_driver(object: &mut Value) {
-    let Some(spec) = inner(object, "spec") else { return };
+    let Some(spec) = object_in(object, "spec") else { return };
     put(spec, "attachRequired", true);
     for flag in ["podInfoOnMount", "storageCapacity", "requiresRepublish", "seLinuxMount"] {
         put(spec, flag, false);
@@ -76,9 +76,9 @@ pub(super) fn csi_driver(object: &mut Value) {
     put_text(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
 }
 
-/// Without any metric, 80 % of the requested processor time is aimed at.
+/// The default metric is a target of 80 % of the requested CPU.
 pub(super) fn autoscaler(version: &str, object: &mut Value) {
-    let Some(spec) = inner(object, "spec") else { return };
+    let Some(spec) = object_in(object, "spec") else { return };
     put(spec, "minReplicas", 1);
     if version == "v1" {
         put(spec, "targetCPUUtilizationPercentage", 80);
@@ -92,7 +92,7 @@ pub(super) fn autoscaler(version: &str, object: &mut Value) {
 }
 
 pub(super) fn network_policy(object: &mut Value) {
-    let Some(spec) = inner(object, "spec") else { return };
+    let Some(spec) = object_in(object, "spec") else { return };
     for list in ["ingress", "egress"] {
         for rule in items(spec, list) {
             items(rule, "ports").for_each(|port| put_text(port, "protocol", "TCP"));
@@ -104,7 +104,7 @@ pub(super) fn network_policy(object: &mut Value) {
 
 pub(super) fn role_binding(object: &mut Value) {
     const GROUP: &str = "rbac.authorization.k8s.io";
-    if let Some(role) = inner(object, "roleRef") {
+    if let Some(role) = object_in(object, "roleRef") {
         put_text(role, "apiGroup", GROUP);
     }
     for subject in items(object, "subjects") {
@@ -132,7 +132,8 @@ pub(super) fn webhooks(object: &mut Value, mutating: bool) {
             put_text(hook, "reinvocationPolicy", "Never");
         }
         items(hook, "rules").for_each(|rule| put_text(rule, "scope", "*"));
-        if let Some(service) = inner(hook, "clientConfig").and_then(|config| inner(config, "service")) {
+        if let Some(service) = object_in(hook, "clientConfig").and_then(|config| object_in(config, "service"))
+        {
             put(service, "port", 443);
         }
     }

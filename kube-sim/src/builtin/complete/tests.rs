@@ -1,11 +1,11 @@
-//! The expected objects are those that kube-apiserver 1.37.2 answers a dry run with.
+//! The expected objects were recorded from dry runs of kube-apiserver 1.37.2.
 
 use serde_json::{Value, json};
 
 use super::complete;
 use crate::builtin::find;
 
-/// Runs an object through the same steps as a write, and shows the field `part` of the result.
+/// Applies the same steps as a write to `object`, and compares the field `part` of the result.
 #[track_caller]
 fn check(group: &str, version: &str, plural: &str, mut object: Value, expected: &Value) {
     let resource = find(group, version, plural).unwrap();
@@ -54,7 +54,7 @@ fn deployments() {
 }
 
 #[test]
-fn stateful_sets() {
+fn stateful_set_defaults() {
     check(
         "apps",
         "v1",
@@ -81,7 +81,7 @@ fn stateful_sets() {
 }
 
 #[test]
-fn daemon_sets_count_their_templates() {
+fn daemon_sets_count_template_generations() {
     let given = json!({"metadata": {"name": "a"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": given()}});
     check(
         "apps",
@@ -108,7 +108,7 @@ fn daemon_sets_count_their_templates() {
 }
 
 #[test]
-fn jobs_select_by_uid() {
+fn jobs_select_pods_by_uid() {
     let labels = json!({
         "batch.kubernetes.io/controller-uid": "u", "batch.kubernetes.io/job-name": "a", "controller-uid": "u", "job-name": "a",
     });
@@ -130,7 +130,7 @@ fn jobs_select_by_uid() {
 }
 
 #[test]
-fn cron_jobs() {
+fn cron_job_defaults() {
     let mut pods = template(&json!({"restartPolicy": "Never"}));
     pods["metadata"] = json!({});
     check(
@@ -149,7 +149,7 @@ fn cron_jobs() {
 }
 
 #[test]
-fn pods_with_everything_that_has_a_default() {
+fn pods_with_every_field_that_has_a_default() {
     let toleration = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
     let probe =
         json!({"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3});
@@ -209,7 +209,7 @@ fn pods_with_everything_that_has_a_default() {
 }
 
 #[test]
-fn services_by_type() {
+fn service_defaults_by_type() {
     let service = |spec: Value, expected: Value| {
         check("", "v1", "services", json!({"spec": spec}), &json!({"spec": expected}));
     };
@@ -232,7 +232,7 @@ fn services_by_type() {
 }
 
 #[test]
-fn the_other_kinds() {
+fn defaults_of_other_kinds() {
     check(
         "",
         "v1",

@@ -1,32 +1,32 @@
-//! Defaults of the kinds that make pods.
+//! Defaults of the workload kinds.
 
 use serde_json::{Map, Value, json};
 
-use super::{ensured, inner, is, items, pods, put, put_text};
+use super::{ensured, is, items, object_in, pods, put, put_text};
 
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 pub(super) fn deployment(object: &mut Value) {
-    let Some(spec) = inner(object, "spec") else { return };
+    let Some(spec) = object_in(object, "spec") else { return };
     put(spec, "replicas", 1);
     put(spec, "revisionHistoryLimit", 10);
     put(spec, "progressDeadlineSeconds", 600);
-    rolling(spec, "strategy", &[("maxUnavailable", json!("25%")), ("maxSurge", json!("25%"))]);
+    rolling_update(spec, "strategy", &[("maxUnavailable", json!("25%")), ("maxSurge", json!("25%"))]);
     pods::template(spec);
 }
 
 pub(super) fn replica_set(object: &mut Value) {
-    let Some(spec) = inner(object, "spec") else { return };
+    let Some(spec) = object_in(object, "spec") else { return };
     put(spec, "replicas", 1);
     pods::template(spec);
 }
 
 pub(super) fn stateful_set(object: &mut Value) {
-    let Some(spec) = inner(object, "spec") else { return };
+    let Some(spec) = object_in(object, "spec") else { return };
     put(spec, "replicas", 1);
     put(spec, "revisionHistoryLimit", 10);
     put_text(spec, "podManagementPolicy", "OrderedReady");
-    rolling(spec, "updateStrategy", &[("partition", json!(0)), ("maxUnavailable", json!(1))]);
+    rolling_update(spec, "updateStrategy", &[("partition", json!(0)), ("maxUnavailable", json!(1))]);
     if let Some(policy) = ensured(spec, "persistentVolumeClaimRetentionPolicy") {
         put_text(policy, "whenDeleted", "Retain");
         put_text(policy, "whenScaled", "Retain");
@@ -34,7 +34,7 @@ pub(super) fn stateful_set(object: &mut Value) {
     for claim in items(spec, "volumeClaimTemplates") {
         put_text(claim, "apiVersion", "v1");
         put_text(claim, "kind", "PersistentVolumeClaim");
-        if let Some(spec) = inner(claim, "spec") {
+        if let Some(spec) = object_in(claim, "spec") {
             put_text(spec, "volumeMode", "Filesystem");
         }
         if let Some(status) = ensured(claim, "status") {
@@ -44,11 +44,11 @@ pub(super) fn stateful_set(object: &mut Value) {
     pods::template(spec);
 }
 
-/// A daemon set counts the changes of its template in an annotation.
+/// A daemon set counts changes of its template in the annotation `deprecated.daemonset.template.generation`.
 pub(super) fn daemon_set(old: Option<&Value>, object: &mut Value) {
-    let Some(spec) = inner(object, "spec") else { return };
+    let Some(spec) = object_in(object, "spec") else { return };
     put(spec, "revisionHistoryLimit", 10);
-    rolling(spec, "updateStrategy", &[("maxUnavailable", json!(1)), ("maxSurge", json!(0))]);
+    rolling_update(spec, "updateStrategy", &[("maxUnavailable", json!(1)), ("maxSurge", json!(0))]);
     pods::template(spec);
     let template = |object: &Value| object.get("spec").and_then(|spec| spec.get("template")).cloned();
     let count = |object: &Value| {
@@ -59,14 +59,15 @@ pub(super) fn daemon_set(old: Option<&Value>, object: &mut Value) {
         None => 1,
         Some(old) => count(old).unwrap_or(1) + u64::from(template(old) != template(object)),
     };
-    if let Some(annotations) = inner(object, "metadata").and_then(|metadata| ensured(metadata, "annotations"))
+    if let Some(annotations) =
+        object_in(object, "metadata").and_then(|metadata| ensured(metadata, "annotations"))
     {
         annotations[TEMPLATE_GENERATION] = Value::from(generation.to_string());
     }
 }
 
 pub(super) fn replication_controller(object: &mut Value) {
-    let Some(spec) = inner(object, "spec") else { return };
+    let Some(spec) = object_in(object, "spec") else { return };
     put(spec, "replicas", 1);
     pods::template(spec);
     let Some(labels) = spec.pointer("/template/metadata/labels").filter(|labels| labels.is_object()).cloned()
@@ -74,12 +75,12 @@ pub(super) fn replication_controller(object: &mut Value) {
         return;
     };
     put(spec, "selector", labels.clone());
-    if let Some(metadata) = inner(object, "metadata") {
+    if let Some(metadata) = object_in(object, "metadata") {
         put(metadata, "labels", labels);
     }
 }
 
-/// A new job selects its pods by its own uid, unless told otherwise.
+/// A new job selects its pods by its UID, unless `manualSelector` is set.
 pub(super) fn job(object: &mut Value, is_new: bool) {
     let metadata = |field: &str| {
         object
@@ -89,7 +90,7 @@ pub(super) fn job(object: &mut Value, is_new: bool) {
             .map(str::to_owned)
     };
     let (uid, name) = (metadata("uid"), metadata("name"));
-    let Some(spec) = inner(object, "spec") else { return };
+    let Some(spec) = object_in(object, "spec") else { return };
     job_spec(spec);
     let (Some(uid), Some(name), true) = (uid, name, is_new) else { return };
     put(spec, "manualSelector", false);
@@ -111,7 +112,7 @@ pub(super) fn job(object: &mut Value, is_new: bool) {
             present[key] = value.clone();
         }
     }
-    if let Some(present) = inner(object, "metadata").and_then(|metadata| ensured(metadata, "labels")) {
+    if let Some(present) = object_in(object, "metadata").and_then(|metadata| ensured(metadata, "labels")) {
         for (key, value) in labels {
             put(present, &key, value);
         }
@@ -119,12 +120,12 @@ pub(super) fn job(object: &mut Value, is_new: bool) {
 }
 
 pub(super) fn cron_job(object: &mut Value) {
-    let Some(spec) = inner(object, "spec") else { return };
+    let Some(spec) = object_in(object, "spec") else { return };
     put_text(spec, "concurrencyPolicy", "Allow");
     put(spec, "suspend", false);
     put(spec, "successfulJobsHistoryLimit", 3);
     put(spec, "failedJobsHistoryLimit", 1);
-    if let Some(job) = inner(spec, "jobTemplate").and_then(|template| inner(template, "spec")) {
+    if let Some(job) = object_in(spec, "jobTemplate").and_then(|template| object_in(template, "spec")) {
         pods::template(job);
     }
 }
@@ -142,16 +143,16 @@ fn job_spec(spec: &mut Value) {
     pods::template(spec);
 }
 
-/// The strategy in a field: rolling unless another one is named, with its limits.
-fn rolling(spec: &mut Value, field: &str, limits: &[(&str, Value)]) {
+/// Defaults of an update strategy: the type `RollingUpdate`, and the parameters of that type.
+fn rolling_update(spec: &mut Value, field: &str, limits: &[(&str, Value)]) {
     let Some(strategy) = ensured(spec, field) else { return };
     put_text(strategy, "type", "RollingUpdate");
     if !is(strategy, "type", "RollingUpdate") {
         return;
     }
-    if let Some(rolling) = ensured(strategy, "rollingUpdate") {
+    if let Some(rolling_update) = ensured(strategy, "rollingUpdate") {
         for (limit, value) in limits {
-            put(rolling, limit, value.clone());
+            put(rolling_update, limit, value.clone());
         }
     }
 }
