@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_six_operations() {
+    fn applies_all_six_operations() {
         let object = || json!({"a": {"b": 1}, "l": [1, 2]});
         check(
             object(),

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// The type of a field.
+/// The type of a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FieldType {
+pub(super) enum ValueType {
     Text,
     Bytes,
     Flag,
@@ -32,7 +32,7 @@ pub(super) struct Field {
     pub(super) number: u64,
     pub(super) name: &'static str,
     pub(super) label: Label,
-    pub(super) field_type: FieldType,
+    pub(super) value_type: ValueType,
     /// Whether JSON contains the field if it is zero.
     pub(super) shows_zero: bool,
 }
@@ -73,16 +73,16 @@ fn field(line: &'static str) -> Option<Field> {
         '~' => (Label::Inline, &kind[1..]),
         _ => (Label::Once, kind),
     };
-    let field_type = match kind.split_at(1) {
-        ("m", at) => FieldType::Message(at.parse().ok()?),
-        ("s", _) => FieldType::Text,
-        ("b", _) => FieldType::Bytes,
-        ("t", _) => FieldType::Flag,
-        ("d", _) => FieldType::Double,
-        ("u", _) => FieldType::Unsigned,
-        _ => FieldType::Signed,
+    let value_type = match kind.split_at(1) {
+        ("m", at) => ValueType::Message(at.parse().ok()?),
+        ("s", _) => ValueType::Text,
+        ("b", _) => ValueType::Bytes,
+        ("t", _) => ValueType::Flag,
+        ("d", _) => ValueType::Double,
+        ("u", _) => ValueType::Unsigned,
+        _ => ValueType::Signed,
     };
-    Some(Field { number, name, label, field_type, shows_zero })
+    Some(Field { number, name, label, value_type, shows_zero })
 }
 
 pub(super) fn message(at: usize) -> &'static Message {
@@ -117,7 +117,7 @@ mod tests {
             assert!(known, "{} {}", resource.api_version(), resource.kind);
         }
         assert!(ALL.iter().all(|m| {
-            m.fields.iter().all(|f| !matches!(f.field_type, FieldType::Message(at) if at >= ALL.len()))
+            m.fields.iter().all(|f| !matches!(f.value_type, ValueType::Message(at) if at >= ALL.len()))
         }));
     }
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, civil::date};
 use serde_json::{Map, Value};
 
-use messages::{Field, FieldType, Label, Message};
+use messages::{Field, Label, Message, ValueType};
 use wire::{Reader, Wire};
 
 /// The media type.
@@ -78,14 +78,14 @@ fn object(message: &Message, bytes: &[u8], depth: usize) -> Result<Map<String, V
 fn set(object: &mut Map<String, Value>, field: &Field, wire: Wire<'_>, depth: usize) -> Result<(), String> {
     match field.label {
         Label::Once => {
-            let value = value(field.field_type, wire, depth)?;
+            let value = value(field.value_type, wire, depth)?;
             // Go encodes the zero values of non-pointer fields in Protobuf, and omits them from JSON.
             if field.shows_zero || !is_zero(&value) {
                 object.insert(field.name.to_owned(), value);
             }
         }
         Label::Repeated => {
-            let value = value(field.field_type, wire, depth)?;
+            let value = value(field.value_type, wire, depth)?;
             let list = object.entry(field.name).or_insert_with(|| Value::Array(Vec::new()));
             if let Some(list) = list.as_array_mut() {
                 list.push(value);
@@ -93,12 +93,12 @@ fn set(object: &mut Map<String, Value>, field: &Field, wire: Wire<'_>, depth: us
         }
         Label::Map => {
             let Wire::Bytes(entry) = wire else { return Err("a map entry must be a message".into()) };
-            let (mut key, mut held) = (String::new(), empty(field.field_type));
+            let (mut key, mut held) = (String::new(), empty(field.value_type));
             let mut reader = Reader::new(entry);
             while let Some((number, wire)) = reader.next()? {
                 match (number, wire) {
                     (1, Wire::Bytes(text)) => key = utf8(text)?,
-                    (2, wire) => held = value(field.field_type, wire, depth)?,
+                    (2, wire) => held = value(field.value_type, wire, depth)?,
                     _ => {}
                 }
             }
@@ -108,7 +108,7 @@ fn set(object: &mut Map<String, Value>, field: &Field, wire: Wire<'_>, depth: us
             }
         }
         Label::Inline => {
-            let (FieldType::Message(at), Wire::Bytes(bytes)) = (field.field_type, wire) else {
+            let (ValueType::Message(at), Wire::Bytes(bytes)) = (field.value_type, wire) else {
                 return Err("an inline field must be a message".into());
             };
             object.extend(self::object(messages::message(at), bytes, depth + 1)?);
@@ -127,24 +127,24 @@ fn is_zero(value: &Value) -> bool {
 }
 
 /// The default of a map entry without a value.
-fn empty(field_type: FieldType) -> Value {
-    match field_type {
-        FieldType::Text | FieldType::Bytes => "".into(),
-        FieldType::Flag => false.into(),
-        FieldType::Message(_) => Value::Object(Map::new()),
-        FieldType::Double | FieldType::Signed | FieldType::Unsigned => 0.into(),
+fn empty(value_type: ValueType) -> Value {
+    match value_type {
+        ValueType::Text | ValueType::Bytes => "".into(),
+        ValueType::Flag => false.into(),
+        ValueType::Message(_) => Value::Object(Map::new()),
+        ValueType::Double | ValueType::Signed | ValueType::Unsigned => 0.into(),
     }
 }
 
-fn value(field_type: FieldType, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
-    Ok(match (field_type, wire) {
-        (FieldType::Text, Wire::Bytes(bytes)) => utf8(bytes)?.into(),
-        (FieldType::Bytes, Wire::Bytes(bytes)) => STANDARD.encode(bytes).into(),
-        (FieldType::Flag, Wire::Number(n)) => (n != 0).into(),
-        (FieldType::Signed, Wire::Number(n)) => n.cast_signed().into(),
-        (FieldType::Unsigned, Wire::Number(n)) => n.into(),
-        (FieldType::Double, Wire::Fixed(bits)) => f64::from_bits(bits).into(),
-        (FieldType::Message(at), Wire::Bytes(bytes)) => decode_message(messages::message(at), bytes, depth)?,
+fn value(value_type: ValueType, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
+    Ok(match (value_type, wire) {
+        (ValueType::Text, Wire::Bytes(bytes)) => utf8(bytes)?.into(),
+        (ValueType::Bytes, Wire::Bytes(bytes)) => STANDARD.encode(bytes).into(),
+        (ValueType::Flag, Wire::Number(n)) => (n != 0).into(),
+        (ValueType::Signed, Wire::Number(n)) => n.cast_signed().into(),
+        (ValueType::Unsigned, Wire::Number(n)) => n.into(),
+        (ValueType::Double, Wire::Fixed(bits)) => f64::from_bits(bits).into(),
+        (ValueType::Message(at), Wire::Bytes(bytes)) => decode_message(messages::message(at), bytes, depth)?,
         _ => return Err("the value is of another type than the field".into()),
     })
 }

@@ -1,4 +1,4 @@
-//! Validation of CustomResourceDefinitions.
+//! Validation of `CustomResourceDefinition` objects.
 //!
 //! Owns the rules for names, group, scope, versions, subresources and printer columns; `structural` validates the
 //! schemas. Defaults (singular, list kind) must have been filled in before.
@@ -108,22 +108,22 @@ fn versions(spec: &Value, errors: &mut Vec<FieldError>) {
 /// The text of the `Warning` header for requests to a deprecated version.
 fn deprecation(path: &str, version: &Value, errors: &mut Vec<FieldError>) {
     let Some(warning) = version["deprecationWarning"].as_str() else { return };
-    let mut complain = |why: &str| {
+    let mut report = |why: &str| {
         errors.push(FieldError::invalid(format!("{path}.deprecationWarning"), warning, why));
     };
     if version["deprecated"] != true {
-        complain("can only be set for deprecated versions");
+        report("can only be set for deprecated versions");
         return;
     }
     if warning.len() > 256 {
-        complain("must be <= 256 characters long");
+        report("must be <= 256 characters long");
     }
     if warning.is_empty() {
-        complain("must not be an empty string");
+        report("must not be an empty string");
     }
     let printable = |c: char| c == ' ' || !(c.is_control() || c.is_whitespace());
     if let Some((index, _)) = warning.char_indices().find(|(_, c)| !printable(*c)) {
-        complain(&format!(
+        report(&format!(
             "must only contain printable UTF-8 characters; non-printable character found at index {index}"
         ));
     }

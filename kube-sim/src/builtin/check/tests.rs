@@ -61,7 +61,7 @@ fn valid_objects_are_accepted() {
 }
 
 #[test]
-fn deployments() {
+fn validates_deployments() {
     creates(
         "apps",
         "deployments",
@@ -112,7 +112,7 @@ fn deployments() {
 }
 
 #[test]
-fn other_workloads() {
+fn validates_other_workloads() {
     let wrong = |spec: &mut Value| {
         spec["replicas"] = json!(-2);
         spec["selector"]["matchLabels"] = json!({"a": "c"});
@@ -164,7 +164,7 @@ fn other_workloads() {
 }
 
 #[test]
-fn pods() {
+fn validates_pods() {
     creates("", "pods", json!({"spec": {}}), &["spec.containers: Required value"]);
     creates(
         "",
@@ -231,7 +231,7 @@ fn pod_updates_may_only_change_mutable_fields() {
 }
 
 #[test]
-fn services() {
+fn validates_services() {
     creates("", "services", json!({"spec": {}}), &["spec.ports: Required value"]);
     creates("", "services", json!({"spec": {"clusterIP": "None"}}), &[]);
     creates(
@@ -257,7 +257,7 @@ fn services() {
 }
 
 #[test]
-fn configuration() {
+fn validates_config_maps_and_secrets() {
     let key = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
     creates(
         "",

@@ -39,7 +39,7 @@ fn given() -> Value {
 }
 
 #[test]
-fn deployments() {
+fn deployment_defaults() {
     check(
         "apps",
         "v1",

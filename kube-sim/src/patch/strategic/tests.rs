@@ -68,7 +68,7 @@ fn lists_without_a_merge_key_are_replaced() {
 }
 
 #[test]
-fn directives_on_items() {
+fn item_directives_delete_and_replace() {
     let target = || json!({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]});
     check(
         &pod_spec(),
@@ -89,7 +89,7 @@ fn directives_on_items() {
 }
 
 #[test]
-fn directives_on_maps() {
+fn map_directives_delete_and_replace() {
     let target = || json!({"labels": {"a": "1"}, "name": "x"});
     check(
         &meta(),

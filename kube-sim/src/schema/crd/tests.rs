@@ -69,7 +69,7 @@ fn every_value_has_a_type() {
 }
 
 #[test]
-fn junctors_restrict_values_only() {
+fn logical_junctors_contain_only_value_validations() {
     check(
         &json!({"type": "object", "nullable": true, "properties": {
             "a": {"type": "string", "anyOf": [{"type": "string"}, {"description": "x", "default": "1"}]},
@@ -91,7 +91,7 @@ fn junctors_restrict_values_only() {
 }
 
 #[test]
-fn forbidden_constructs() {
+fn forbidden_keywords_are_rejected() {
     check(
         &json!({"type": "object", "properties": {"a": {"type": "string", "uniqueItems": true}, "b": {"$ref": "x"}}}),
         &[
@@ -118,7 +118,7 @@ fn forbidden_constructs() {
 }
 
 #[test]
-fn list_and_map_types() {
+fn list_and_map_types_are_validated() {
     check(
         &json!({"type": "object", "properties": {
             "l": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "object"}},
@@ -206,7 +206,7 @@ fn validates_names_group_scope_and_versions() {
 }
 
 #[test]
-fn subresources_and_columns() {
+fn subresources_and_printer_columns_are_validated() {
     let mut bad = crd(&json!({"type": "object"}));
     bad["spec"]["versions"][0]["subresources"] = json!({"scale": {"specReplicasPath": ".spec[0]"}});
     bad["spec"]["versions"][0]["additionalPrinterColumns"] = json!([{"name": "", "type": "x"}]);

@@ -21,7 +21,7 @@ fn check(field: &Value, value: &Value, expected: &[&str]) {
 }
 
 #[test]
-fn types() {
+fn values_must_have_the_specified_type() {
     let wrong = |expected: &str, found: &str| {
         format!("spec.x: Invalid value: \"{found}\": spec.x in body must be of type {expected}: \"{found}\"")
     };
@@ -48,7 +48,7 @@ fn types() {
 }
 
 #[test]
-fn required_and_enumerations() {
+fn required_fields_and_enums_are_validated() {
     check(&json!({"type": "string"}), &json!("<absent>"), &["spec.x: Required value"]);
     check(
         &json!({"type": "string", "enum": ["a", "b"]}),
@@ -63,7 +63,7 @@ fn required_and_enumerations() {
 }
 
 #[test]
-fn numbers() {
+fn number_bounds_and_multiple_of_are_validated() {
     let rules = json!({"type": "integer", "minimum": 1, "maximum": 10, "multipleOf": 3});
     check(&rules, &json!(3), &[]);
     check(
@@ -211,7 +211,7 @@ fn an_enum_accepts_null_only_if_it_lists_null() {
 }
 
 #[test]
-fn strings() {
+fn string_lengths_patterns_and_formats_are_validated() {
     check(
         &json!({"type": "string", "maxLength": 2}),
         &json!("abc"),
@@ -237,7 +237,7 @@ fn strings() {
 }
 
 #[test]
-fn lists_and_maps() {
+fn list_and_map_limits_and_list_types_are_validated() {
     let list = |more: Value| {
         let mut list = json!({"type": "array", "items": {"type": "integer"}});
         list.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -278,7 +278,7 @@ fn lists_and_maps() {
 }
 
 #[test]
-fn logical_junctors() {
+fn logical_junctors_are_validated() {
     check(
         &json!({"type": "string", "anyOf": [{"enum": ["a"]}, {"maxLength": 1}]}),
         &json!("abc"),
