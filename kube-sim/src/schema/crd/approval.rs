@@ -1,4 +1,4 @@
-//! The API approval that protected groups need (`api-approved.kubernetes.io`, KEP-1111).
+//! The API approval that protected groups need (`api-approved.kubernetes.io`, KEP-2337).
 //!
 //! Owns the protected groups and the parsing of the annotation. Validation rejects a CRD without it, and the registry
 //! reports the state as a condition.
