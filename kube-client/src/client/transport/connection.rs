@@ -1,6 +1,6 @@
-//! `Connection`: one HTTP/1.1 connection, driven by whoever waits for something from it.
+//! `Connection`: one HTTP/1.1 connection, polled by the task that waits for its response or body.
 //!
-//! There is no task for a connection: what arrives is read in the task that wants it, and nothing crosses to another one.
+//! It must not spawn a task per connection: the reading task polls the socket itself, so that no data crosses tasks.
 
 use http::{Request, Response};
 use hyper::{
@@ -20,50 +20,52 @@ use std::{
 use super::stall::Stream;
 use crate::client::body::Body;
 
-/// How much is read at once at most, and how large a response's head may be. What is read stays until the last of it is
-/// decoded.
-const BUFFER: usize = 128 << 10;
+/// The limit in bytes of hyper's read buffer. It bounds a single read and the head of a response. Body chunks share the
+/// memory of the buffer, which is freed after the last chunk is dropped.
+const MAX_BUFFER_SIZE: usize = 128 << 10;
 
-/// What reads and writes; it is done when the connection has ended.
-type Running = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+/// hyper's connection future, which reads and writes the socket. It completes when the connection is closed.
+type ConnectionFuture = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
 /// A connection that serves one request at a time.
 pub(super) struct Connection {
     sender: SendRequest<Body>,
-    /// Until it has ended.
-    connection: Option<Running>,
+    /// `None` after the connection is closed or upgraded.
+    connection: Option<ConnectionFuture>,
 }
 
 impl Connection {
-    /// Over bytes that go to the server and come from it.
+    /// Starts HTTP/1.1 over a connected stream. No byte is sent yet.
     pub(super) async fn new(stream: Stream) -> hyper::Result<Self> {
         let stream = TokioIo::new(stream);
-        let (sender, connection) = http1::Builder::new().max_buf_size(BUFFER).handshake(stream).await?;
+        let (sender, connection) =
+            http1::Builder::new().max_buf_size(MAX_BUFFER_SIZE).handshake(stream).await?;
         Ok(Self { sender, connection: Some(Box::pin(connection.with_upgrades())) })
     }
 
-    /// Sends a request, whose URI is the path alone. The error holds the request if nothing of it was sent.
+    /// Sends a request in origin form (RFC 9112) and waits for the head of its response. The error contains the request
+    /// if no byte of it was sent.
     pub(super) async fn send(
         &mut self,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
-        let mut answer = pin!(self.sender.try_send_request(request));
+        let mut response = pin!(self.sender.try_send_request(request));
         poll_fn(|cx| {
-            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                return Poll::Ready(answer);
+            if let Poll::Ready(response) = response.as_mut().poll(cx) {
+                return Poll::Ready(response);
             }
             drive(&mut self.connection, cx);
-            answer.as_mut().poll(cx)
+            response.as_mut().poll(cx)
         })
         .await
     }
 
-    /// Reads and writes what can be.
+    /// Polls the connection: reads and writes until the socket would block.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
         drive(&mut self.connection, cx);
     }
 
-    /// Waits until the connection has ended, or has been handed over to what it was upgraded to.
+    /// Waits until the connection is closed, or until hyper has passed its stream to the upgrade.
     pub(super) async fn ended(&mut self) {
         poll_fn(|cx| {
             self.drive(cx);
@@ -72,17 +74,18 @@ impl Connection {
         .await;
     }
 
-    /// Whether another request can be sent. Without this look nobody would notice that the server has closed the connection.
+    /// Whether another request can be sent. Polls the connection first: no task polls an idle connection, so that a
+    /// close by the server would stay unnoticed.
     pub(super) fn is_ready(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
         self.connection.is_some() && self.sender.is_ready()
     }
 }
 
-/// A request that waits is answered when the connection goes, with an error: errors of the connection come out there.
-fn drive(connection: &mut Option<Running>, cx: &mut Context<'_>) {
-    if let Some(running) = connection
-        && running.as_mut().poll(cx).is_ready()
+/// Ignores the connection's error: hyper also returns it to the waiting request or body.
+fn drive(connection: &mut Option<ConnectionFuture>, cx: &mut Context<'_>) {
+    if let Some(future) = connection
+        && future.as_mut().poll(cx).is_ready()
     {
         *connection = None;
     }

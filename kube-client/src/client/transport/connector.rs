@@ -1,4 +1,4 @@
-//! Makes connections: name lookup, TCP, perhaps a proxy, TLS, each step with its own limit and its own error.
+//! Opens connections: name lookup, TCP, an optional proxy, TLS. Each step has its own time limit and its own error.
 
 use futures::future::BoxFuture;
 use http::{HeaderValue, Uri, uri::Scheme};
@@ -31,10 +31,10 @@ use super::{
 };
 use crate::error::{BoxError, TransportKind, Wait};
 
-/// The longest pause that Linux takes; with a longer one it would refuse the whole setting.
-const LONGEST_KEEPALIVE: Duration = Duration::from_secs(32_767);
+/// The maximum of `TCP_KEEPIDLE` and `TCP_KEEPINTVL` on Linux, which rejects a longer one.
+const MAX_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(32_767);
 
-/// How long the steps of a connection may take.
+/// Time limits of a connection; `None` is no limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) connect: Option<Duration>,
@@ -43,24 +43,24 @@ pub(crate) struct Limits {
     pub(crate) keepalive: Option<Duration>,
 }
 
-/// How to speak TLS with the cluster.
+/// The TLS settings for the API server.
 #[derive(Clone)]
 pub(crate) struct Tls {
     pub(crate) config: Arc<ClientConfig>,
-    /// The name to check the certificate against, instead of the address' host.
+    /// The server name (SNI) that the certificate is verified against, instead of the address' host.
     pub(crate) server_name: Option<ServerName<'static>>,
-    /// Says what an error means.
+    /// Explains a TLS error in terms of kubeconfig fields.
     pub(crate) explain: fn(&rustls::Error) -> String,
 }
 
-/// The way to the server.
+/// How to reach the server.
 #[derive(Clone)]
 pub(crate) enum Dial {
-    /// Straight to it.
+    /// Without a proxy.
     Direct,
     /// Through an HTTP proxy, with `CONNECT`; TLS with the proxy itself where its address is `https`.
     Http { proxy: Uri, authorization: Option<HeaderValue>, tls: Option<Arc<ClientConfig>> },
-    /// Through a SOCKS 5 proxy, which looks the server's name up.
+    /// Through a SOCKS 5 proxy, which resolves the server's host name.
     Socks5 { proxy: Uri, login: Option<(String, String)> },
 }
 
@@ -85,7 +85,7 @@ impl Connector {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(limits.connect);
-        let keepalive = limits.keepalive.map(|pause| pause.min(LONGEST_KEEPALIVE));
+        let keepalive = limits.keepalive.map(|pause| pause.min(MAX_KEEPALIVE_INTERVAL));
         tcp.set_keepalive(keepalive);
         tcp.set_keepalive_interval(keepalive);
         tcp.set_keepalive_retries(keepalive.map(|_| 3));
@@ -95,7 +95,8 @@ impl Connector {
         Self { tcp, dial, tls, limits }
     }
 
-    /// The same without remembered TLS sessions: one that is resumed keeps the identity that it was made with.
+    /// A copy with an empty TLS session cache: a resumed session would keep the client certificate of its first
+    /// handshake.
     pub(super) fn without_sessions(&self) -> Self {
         let mut fresh = self.clone();
         if let Some(tls) = &mut fresh.tls {
@@ -106,18 +107,18 @@ impl Connector {
         fresh
     }
 
-    /// What a TLS error means.
+    /// Explains a TLS error in terms of kubeconfig fields.
     pub(super) fn explain(&self, error: &rustls::Error) -> String {
         self.tls.as_ref().map_or_else(|| error.to_string(), |tls| (tls.explain)(error))
     }
 
-    /// Opens a connection to what a URI names.
+    /// Opens a connection to the authority of `target`; with TLS if its scheme is `https`.
     pub(super) async fn connect(&self, target: &Uri) -> Result<Stream, ConnectFailure> {
         let host = target.authority().map_or("", |authority| authority.as_str()).to_owned();
-        let dialling = self.dial(target, &host);
+        let connecting = self.dial(target, &host);
         let raw = match self.limits.connect {
-            None => dialling.await?,
-            Some(after) => timeout(after, dialling)
+            None => connecting.await?,
+            Some(after) => timeout(after, connecting)
                 .await
                 .map_err(|_| ConnectFailure::late(Wait::Connect, after, self.via(&host)))??,
         };
@@ -129,7 +130,7 @@ impl Connector {
         Ok(Stream::new(stream, self.limits.write))
     }
 
-    /// Opens the way to the server, as far as its TLS.
+    /// Opens the byte stream to the server, through the proxy if there is one. TLS with the server is not included.
     async fn dial(&self, target: &Uri, host: &str) -> Result<Box<dyn Duplex>, ConnectFailure> {
         match &self.dial {
             Dial::Direct => {
@@ -139,7 +140,7 @@ impl Connector {
             }
             Dial::Http { proxy, authorization, tls } => {
                 let stream = self.dial_proxy(proxy, tls.as_ref(), host).await?;
-                let mut tunnel = Tunnel::new(proxy.clone(), dialled(stream));
+                let mut tunnel = Tunnel::new(proxy.clone(), already_connected(stream));
                 if let Some(authorization) = authorization {
                     tunnel = tunnel.with_auth(authorization.clone());
                 }
@@ -148,7 +149,7 @@ impl Connector {
             }
             Dial::Socks5 { proxy, login } => {
                 let stream = self.dial_proxy(proxy, None, host).await?;
-                let mut socks = SocksV5::new(proxy.clone(), dialled(stream)).local_dns(false);
+                let mut socks = SocksV5::new(proxy.clone(), already_connected(stream)).local_dns(false);
                 if let Some((user, password)) = login {
                     socks = socks.with_auth(user.clone(), password.clone());
                 }
@@ -176,7 +177,7 @@ impl Connector {
             Ok(stream) => Ok(Box::new(stream)),
             Err(error) => {
                 let what = format!(
-                    "no TLS connection with the proxy itself on the key to {}: its certificate must be for its name \
+                    "no TLS connection with the proxy itself for {}: its certificate must be for its name \
                      and from an authority that this system trusts",
                     self.via(host)
                 );
@@ -246,7 +247,7 @@ impl Connector {
         ConnectFailure::failed(TransportKind::Proxy, what, error)
     }
 
-    /// The server, and the proxy where there is one; without its password.
+    /// The server and the proxy, if there is one, for error messages. Omits the proxy's credentials.
     fn via(&self, host: &str) -> String {
         let proxy = match &self.dial {
             Dial::Direct => return host.to_owned(),
@@ -257,7 +258,7 @@ impl Connector {
     }
 }
 
-/// The kind and text of an error that is only borrowed.
+/// Copies an I/O error, which is not `Clone`: its kind and its text.
 fn copy(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
@@ -270,7 +271,7 @@ fn server_name(target: &Uri) -> Result<ServerName<'static>, BoxError> {
     Ok(ServerName::try_from(host.to_owned())?)
 }
 
-/// Proxies are told the port, also where it is the scheme's own.
+/// Adds the default port of the scheme: `CONNECT` and SOCKS require a port.
 fn with_port(target: &Uri) -> Uri {
     if target.port().is_some() {
         return target.clone();
@@ -281,7 +282,7 @@ fn with_port(target: &Uri) -> Uri {
     Uri::from_parts(parts).unwrap_or_else(|_| target.clone())
 }
 
-/// The system's resolver, with errors that can be told from others.
+/// The system's resolver, with its own error type, which [`find`] can recognise.
 #[derive(Clone, Debug)]
 struct Resolver(GaiResolver);
 
@@ -300,10 +301,12 @@ impl Service<Name> for Resolver {
     }
 }
 
-/// A connection that is there already, in the form in which proxies want to make one.
-fn dialled(
+/// Wraps an open connection in the connector service that hyper-util's proxy types call.
+fn already_connected(
     stream: Box<dyn Duplex>,
 ) -> impl Service<Uri, Response = TokioIo<Box<dyn Duplex>>, Error = io::Error, Future: Send + 'static> {
     let mut stream = Some(TokioIo::new(stream));
-    service_fn(move |_| ready(stream.take().ok_or_else(|| io::Error::other("the proxy was dialled twice"))))
+    service_fn(move |_| {
+        ready(stream.take().ok_or_else(|| io::Error::other("the proxy connection is already in use")))
+    })
 }

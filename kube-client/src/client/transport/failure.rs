@@ -1,6 +1,6 @@
-//! What a failed connection means, and how to say it.
+//! Converts errors of connections into [`Error`].
 //!
-//! Errors of the stream travel inside of those of the HTTP library, and come out here.
+//! hyper wraps the errors of the stream; `classify` finds them in the chain of sources.
 
 use http::{Method, Uri};
 use std::{error::Error as StdError, fmt, io, time::Duration};
@@ -8,7 +8,7 @@ use std::{error::Error as StdError, fmt, io, time::Duration};
 use super::connector::Connector;
 use crate::error::{BoxError, Error, TransportKind, Wait};
 
-/// Why a connection was not made.
+/// Why opening a connection failed.
 #[derive(Debug)]
 pub(crate) struct ConnectFailure {
     stage: Stage,
@@ -47,7 +47,7 @@ impl fmt::Display for ConnectFailure {
 
 impl StdError for ConnectFailure {}
 
-/// A host name without an address.
+/// The lookup of a host name failed.
 #[derive(Debug)]
 pub(super) struct ResolveFailure(pub(super) io::Error);
 
@@ -59,26 +59,26 @@ impl fmt::Display for ResolveFailure {
 
 impl StdError for ResolveFailure {}
 
-/// A connection that took no more bytes.
+/// A write made no progress for this time.
 #[derive(Debug)]
 pub(super) struct WriteStalled(pub(super) Duration);
 
 impl fmt::Display for WriteStalled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the connection took no more data for {:?}", self.0)
+        write!(f, "the connection accepted no more data for {:?}", self.0)
     }
 }
 
 impl StdError for WriteStalled {}
 
-/// The first error of a type in a chain of causes, also inside an [`io::Error`].
+/// The first error of type `T` in a chain of sources, including the errors that an [`io::Error`] wraps.
 pub(super) fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<T>() {
             return Some(found);
         }
-        // An io::Error's source is that of the error inside it, so that the inside is looked at by itself.
+        // `io::Error::source` skips the wrapped error and returns the source of that error.
         next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner as &(dyn StdError + 'static)),
             None => error.source(),
@@ -87,13 +87,13 @@ pub(super) fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static
     None
 }
 
-/// What an error about a request means.
+/// Converts an error from sending a request.
 pub(super) fn classify(error: BoxError, method: &Method, uri: &Uri, connector: &Connector) -> Error {
     let error = match error.downcast::<ConnectFailure>() {
         Ok(failure) => return failure.into_error(),
         Err(error) => error,
     };
-    // The request's own body may fail, with an error of this crate.
+    // An error of this crate inside a hyper error comes from the stream of the request's body.
     if find::<Error>(&*error).is_some() {
         return Error::Request {
             what: format!("the body of {method} {} failed", uri.path()),
@@ -105,7 +105,8 @@ pub(super) fn classify(error: BoxError, method: &Method, uri: &Uri, connector: &
         let what = format!("{method} {host}{}", uri.path());
         return Error::Timeout { wait: Wait::Write, after: stalled.0, what };
     }
-    // With TLS 1.3 a server judges the client's certificate only after the client believes the handshake done.
+    // With TLS 1.3 the server verifies the client's certificate after the client has finished its handshake, so that a
+    // TLS alert may arrive instead of the response.
     if let Some(tls) = find::<rustls::Error>(&*error) {
         let what = format!("no TLS connection to {host}: {}", connector.explain(tls));
         return Error::Transport { kind: TransportKind::Tls, what, source: Some(tls.clone().into()) };

@@ -1,6 +1,6 @@
-//! Connections: dialling, a pool of them, and what their failures mean.
+//! The transport: opens connections, pools them, and converts their errors.
 //!
-//! Takes a finished TLS configuration and knows nothing of certificates, credentials or Kubernetes.
+//! Takes a finished TLS configuration; must not depend on certificates, credentials or Kubernetes types.
 
 mod connection;
 mod connector;
@@ -37,7 +37,7 @@ pub(super) struct Transport(Arc<Shared>);
 struct Shared {
     connector: RwLock<Connector>,
     pool: Arc<Pool>,
-    /// How many requests wait for their answers.
+    /// The number of in-flight requests: those that wait for the head of their response.
     in_flight: AtomicUsize,
 }
 
@@ -50,7 +50,8 @@ impl Transport {
         }))
     }
 
-    /// Uses new connections from now on, for a client certificate that has changed. What is under way goes on.
+    /// Opens new connections for all further requests, because the client certificate has changed. In-flight
+    /// requests continue on their connections.
     pub(super) fn renew(&self) {
         let fresh = self.0.connector().without_sessions();
         *self.0.connector.write().unwrap_or_else(PoisonError::into_inner) = fresh;
@@ -63,19 +64,21 @@ impl Shared {
         self.connector.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sends a request over a connection that is there, or over a new one.
+    /// Sends a request over an idle connection, or over a new one.
     async fn send(&self, target: &Uri, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let in_flight = InFlight::new(&self.in_flight);
-        if in_flight.has_company() {
-            // What has arrived for others is decoded first, in one go, and the requests that come of it leave in one go: the
-            // server is woken once, and neither work is torn apart by the other.
+        if in_flight.has_others() {
+            // The yield batches wake-ups. The scheduler first runs the tasks whose responses have arrived; they decode
+            // and may reach this line with their next requests. The waiting requests are then written in succession: the
+            // server wakes once per batch instead of once per request, and writes do not alternate with decoding. A
+            // request without others in flight skips the yield.
             tokio::task::yield_now().await;
         }
         let key = self.pool.key(target);
         while let Some(mut connection) = self.pool.take(&key) {
             match connection.send(request).await {
                 Ok(response) => return Ok(self.received(response, connection, key).await),
-                // The server has closed the connection before anything was sent over it.
+                // The server closed the idle connection before any byte of the request was sent.
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(error.into_error().into()),
@@ -102,20 +105,20 @@ impl Shared {
     }
 }
 
-/// A request that waits for its answer.
+/// Counts an in-flight request until it is dropped.
 struct InFlight<'a> {
     count: &'a AtomicUsize,
-    before: usize,
+    others: usize,
 }
 
 impl<'a> InFlight<'a> {
     fn new(count: &'a AtomicUsize) -> Self {
-        Self { count, before: count.fetch_add(1, Ordering::Relaxed) }
+        Self { count, others: count.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Whether there were others at its beginning.
-    fn has_company(&self) -> bool {
-        self.before > 0
+    /// Whether other requests were in flight when this one started.
+    fn has_others(&self) -> bool {
+        self.others > 0
     }
 }
 
@@ -145,7 +148,7 @@ impl Service<Request<Body>> for Transport {
             match sent {
                 Ok(response) => {
                     let mut response = response.map(|body| body.answering(&method, &uri));
-                    // For errors, which name the server.
+                    // `response::check` names the server in errors.
                     if let (true, Some(server)) = (response.status().is_client_error(), uri.authority()) {
                         response.extensions_mut().insert(server.clone());
                     }
@@ -157,7 +160,7 @@ impl Service<Request<Body>> for Transport {
     }
 }
 
-/// Servers are sent the path alone, and the host in a header.
+/// Converts the request's URI to origin form (RFC 9112): path and query in the request line, the host in `Host`.
 fn to_origin_form(request: &mut Request<Body>) -> Result<(), BoxError> {
     if !request.headers().contains_key(header::HOST) {
         let host = host(request.uri())?;
@@ -168,12 +171,12 @@ fn to_origin_form(request: &mut Request<Body>) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The host, and the port where it is not the scheme's own.
+/// The value of `Host`: the host, and the port unless it is the default of the scheme.
 fn host(uri: &Uri) -> Result<HeaderValue, BoxError> {
-    let host = uri.host().ok_or("the address names no host")?;
-    let usual = if uri.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
+    let host = uri.host().ok_or("the address has no host")?;
+    let default_port = if uri.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
     Ok(match uri.port_u16() {
-        Some(port) if port != usual => HeaderValue::try_from(format!("{host}:{port}"))?,
+        Some(port) if port != default_port => HeaderValue::try_from(format!("{host}:{port}"))?,
         _ => HeaderValue::from_str(host)?,
     })
 }

@@ -1,4 +1,4 @@
-//! `Pool`: connections that wait for another request, and the bodies that bring them back.
+//! `Pool`: idle connections, and the response bodies that return their connections to it.
 
 use bytes::Bytes;
 use http::{Uri, uri::Authority, uri::Scheme};
@@ -19,30 +19,32 @@ use tokio::{
 use super::connection::Connection;
 use crate::client::clock;
 
-/// Where a connection leads, since which change of certificates, and who watches it: only equal ones stand in for each other.
+/// The pool key of a connection: server, generation of the client certificate, and runtime. A request uses only an
+/// idle connection with an equal key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PoolKey {
     scheme: Option<Scheme>,
     authority: Option<Authority>,
     generation: u64,
-    /// The runtime that notices what arrives. Another one's tasks would wait for ever while nobody runs it.
+    /// The runtime whose I/O driver the socket is registered with. A task on another runtime is not woken while this
+    /// one is not running.
     runtime: Option<Id>,
 }
 
-/// Connections that nobody uses.
+/// The idle connections of a client.
 #[derive(Debug)]
 pub(super) struct Pool {
-    /// For how long they are kept; `None`: for as long as the server keeps them.
-    keep: Option<Duration>,
+    /// How long a connection may be idle; `None` keeps it until the server closes it.
+    idle_timeout: Option<Duration>,
     idle_connections: Mutex<IdleConnections>,
 }
 
 #[derive(Default)]
 struct IdleConnections {
-    /// The one that has waited the longest comes first.
+    /// Sorted by `Idle::since`, oldest first.
     connections: Vec<Idle>,
     generation: u64,
-    /// Closes those that have waited for too long, as long as there are any.
+    /// The task that closes connections after `idle_timeout`. It ends when no idle connection is left.
     reaper: Option<AbortHandle>,
 }
 
@@ -53,9 +55,9 @@ struct Idle {
 }
 
 impl IdleConnections {
-    /// Drops what has ended with its runtime, which is never asked for again. Done when a new connection is needed, which
-    /// takes longer than a look at all the others.
-    fn forget_orphans(&mut self, key: &PoolKey) {
+    /// Drops the connections of other runtimes that are closed. No request looks up the key of a runtime that was shut
+    /// down, so `take` never finds them. Called before a new connection is opened, which takes longer than this scan.
+    fn drop_closed_of_other_runtimes(&mut self, key: &PoolKey) {
         self.connections.retain_mut(|idle| idle.key.runtime == key.runtime || idle.connection.is_ready());
     }
 }
@@ -67,36 +69,38 @@ impl std::fmt::Debug for IdleConnections {
 }
 
 impl Pool {
-    pub(super) fn new(keep: Option<Duration>) -> Self {
-        Self { keep, idle_connections: Mutex::default() }
+    pub(super) fn new(idle_timeout: Option<Duration>) -> Self {
+        Self { idle_timeout, idle_connections: Mutex::default() }
     }
 
-    /// The way to what a URI names.
+    /// The pool key for requests to `uri` on the current runtime.
     pub(super) fn key(&self, uri: &Uri) -> PoolKey {
         let generation = self.idle_connections().generation;
         let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
         PoolKey { scheme: uri.scheme().cloned(), authority: uri.authority().cloned(), generation, runtime }
     }
 
-    /// A connection that can be used at once: the one that was used last, so that spare ones grow old.
+    /// The most recently used idle connection with this key that is still open. The others stay idle, so that surplus
+    /// connections reach the idle timeout.
     pub(super) fn take(&self, key: &PoolKey) -> Option<Connection> {
         loop {
             let mut idle = {
                 let mut idle_connections = self.idle_connections();
                 let Some(at) = idle_connections.connections.iter().rposition(|idle| idle.key == *key) else {
-                    idle_connections.forget_orphans(key);
+                    idle_connections.drop_closed_of_other_runtimes(key);
                     return None;
                 };
                 idle_connections.connections.remove(at)
             };
-            let fresh = self.keep.is_none_or(|keep| idle.since.elapsed() < keep);
+            let fresh = self.idle_timeout.is_none_or(|timeout| idle.since.elapsed() < timeout);
             if fresh && idle.connection.is_ready() {
                 return Some(idle.connection);
             }
         }
     }
 
-    /// Forgets all connections, those in use when they come back.
+    /// Closes all idle connections. Connections in use are closed when their bodies end, because their generation is
+    /// old.
     pub(super) fn renew(&self) {
         let old = {
             let mut idle_connections = self.idle_connections();
@@ -112,15 +116,17 @@ impl Pool {
             return;
         }
         idle_connections.connections.push(Idle { since: Instant::now(), key, connection });
-        // One that went with its runtime is no reaper any more.
-        let at_work = idle_connections.reaper.as_ref().is_some_and(|reaper| !reaper.is_finished());
-        if let (Some(keep), false, Ok(runtime)) = (self.keep, at_work, Handle::try_current()) {
-            let reaper = runtime.spawn(reap(Arc::downgrade(self), keep));
+        // The shutdown of its runtime aborts the reaper.
+        let reaper_runs = idle_connections.reaper.as_ref().is_some_and(|reaper| !reaper.is_finished());
+        if let (Some(idle_timeout), false, Ok(runtime)) =
+            (self.idle_timeout, reaper_runs, Handle::try_current())
+        {
+            let reaper = runtime.spawn(reap(Arc::downgrade(self), idle_timeout));
             idle_connections.reaper = Some(reaper.abort_handle());
         }
     }
 
-    /// A panic cannot happen under this lock.
+    /// Ignores poisoning: no code panics while it holds this lock.
     fn idle_connections(&self) -> MutexGuard<'_, IdleConnections> {
         self.idle_connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -134,8 +140,8 @@ impl Drop for Pool {
     }
 }
 
-/// Closes connections that have waited for too long, until there are none.
-async fn reap(pool: Weak<Pool>, keep: Duration) {
+/// Closes connections after the idle timeout. Returns when no idle connection is left.
+async fn reap(pool: Weak<Pool>, idle_timeout: Duration) {
     loop {
         let oldest = {
             let Some(pool) = pool.upgrade() else { return };
@@ -144,7 +150,7 @@ async fn reap(pool: Weak<Pool>, keep: Duration) {
             let old = idle_connections
                 .connections
                 .iter()
-                .take_while(|idle| now.duration_since(idle.since) >= keep)
+                .take_while(|idle| now.duration_since(idle.since) >= idle_timeout)
                 .count();
             drop(idle_connections.connections.drain(..old));
             let Some(oldest) = idle_connections.connections.first() else {
@@ -153,14 +159,14 @@ async fn reap(pool: Weak<Pool>, keep: Duration) {
             };
             oldest.since
         };
-        sleep_until(clock::after(oldest, keep)).await;
+        sleep_until(clock::after(oldest, idle_timeout)).await;
     }
 }
 
-/// A response's body. It drives the connection that it comes over, and gives it to the pool at its end.
+/// A response's body. It polls its connection, and returns it to the pool at the end of the body.
 pub(super) struct Pooled {
     incoming: Incoming,
-    /// Until the end.
+    /// `None` after the end of the body or an error.
     connection: Option<Connection>,
     key: PoolKey,
     pool: Arc<Pool>,
@@ -171,7 +177,7 @@ impl Pooled {
         Self { incoming, connection: Some(connection), key, pool }
     }
 
-    fn give_back(&mut self) {
+    fn return_to_pool(&mut self) {
         if let Some(mut connection) = self.connection.take()
             && connection.is_ready()
         {
@@ -197,7 +203,7 @@ impl HttpBody for Pooled {
             frame = Pin::new(&mut this.incoming).poll_frame(cx);
         }
         match &frame {
-            Poll::Ready(None) => this.give_back(),
+            Poll::Ready(None) => this.return_to_pool(),
             Poll::Ready(Some(Err(_))) => this.connection = None,
             _ => {}
         }
@@ -213,12 +219,13 @@ impl HttpBody for Pooled {
     }
 }
 
-/// What is known to be empty need not be read. Whatever else is dropped early takes its connection with it.
+/// Returns the connection to the pool if the body is complete or empty. Otherwise the connection is closed, because
+/// the rest of the body would precede the next response.
 impl Drop for Pooled {
     fn drop(&mut self) {
-        // Outside of a runtime a connection cannot even be looked at.
+        // Polling a socket outside of a runtime panics.
         if self.incoming.is_end_stream() && Handle::try_current().is_ok() {
-            self.give_back();
+            self.return_to_pool();
         }
     }
 }

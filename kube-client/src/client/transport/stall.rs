@@ -1,4 +1,4 @@
-//! A connection on which a write that makes no progress fails after a while.
+//! `Stream`: a connection whose writes fail when they make no progress within a time limit.
 
 use std::{
     io,
@@ -13,12 +13,12 @@ use tokio::{
 
 use super::failure::WriteStalled;
 
-/// Bytes in both directions.
+/// A bidirectional byte stream.
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
-/// A connection, plain or TLS, with a limit on stalled writes. Reading has its limits elsewhere.
+/// A connection, plain or TLS, with a limit on stalled writes. Reads are limited by the middleware.
 pub(crate) struct Stream {
     inner: Box<dyn Duplex>,
     limit: Option<Duration>,
@@ -91,7 +91,7 @@ mod tests {
     };
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_without_progress_fails_and_one_with_progress_does_not() {
+    async fn a_write_fails_only_after_the_limit_without_progress() {
         let (near, mut far) = tokio::io::duplex(4);
         let mut stream = Stream::new(Box::new(near), Some(Duration::from_secs(10)));
         let reader = async {
