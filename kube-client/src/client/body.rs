@@ -1,6 +1,6 @@
 //! The body of requests and responses.
 //!
-//! Owns the type alone; time limits are put around it by `middleware`, and its bytes are understood elsewhere.
+//! Only the type: `middleware` adds time limits, `core` and `wire` decode the bytes.
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -17,34 +17,34 @@ use std::{
 use super::request_line::RequestLine;
 use crate::error::{BoxError, Error, Result, TransportKind};
 
-/// A request's or a response's body: bytes that are there, or that arrive.
+/// The body of a request or response: buffered bytes, or a stream of frames.
 ///
-/// Dropping a response's body before its end closes the connection, and so ends the request on the server too.
+/// Dropping a response's body before its end closes the connection, which also cancels the request on the server.
 pub struct Body(Kind);
 
 enum Kind {
     Once(Option<Bytes>),
     Frames {
         body: UnsyncBoxBody<Bytes, BoxError>,
-        /// The request that this answers, for errors.
+        /// The request that this is a response to, for errors.
         request_line: Option<Box<RequestLine>>,
     },
 }
 
 impl Body {
-    /// No bytes at all.
+    /// An empty body.
     pub fn empty() -> Self {
         Self(Kind::Once(None))
     }
 
-    /// Any other body.
+    /// Converts any other body.
     pub fn wrap_body<B>(body: B) -> Self
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let mut body = Some(body);
-        // A body of this type needs no second box around it.
+        // Avoids a second box around a body of this type.
         if let Some(own) = (&mut body as &mut dyn Any).downcast_mut::<Option<Self>>() {
             return own.take().unwrap_or_default();
         }
@@ -54,7 +54,7 @@ impl Body {
         }
     }
 
-    /// Bytes that arrive piece by piece.
+    /// A body from a stream of chunks.
     pub fn wrap_stream<S, D, E>(stream: S) -> Self
     where
         S: Stream<Item = Result<D, E>> + Send + 'static,
@@ -69,7 +69,8 @@ impl Body {
         Self(Kind::Frames { body, request_line: None })
     }
 
-    /// The same body, whose errors name the request that it answers. The first call counts: it knows the server.
+    /// Sets the request that errors of the body name. Later calls have no effect: the first one is by the transport,
+    /// whose URI contains the server.
     pub(super) fn answering(mut self, method: &Method, uri: &Uri) -> Self {
         if let Kind::Frames { request_line: request_line @ None, .. } = &mut self.0 {
             *request_line = Some(Box::new(RequestLine { method: method.clone(), uri: uri.clone() }));
@@ -77,13 +78,13 @@ impl Body {
         self
     }
 
-    /// Reads everything into one piece. There is no limit on the size.
+    /// Reads the whole body into memory. The size is not limited.
     ///
     /// # Errors
-    /// If the connection breaks, or a pause between two pieces is too long.
+    /// If the connection breaks, or a pause of the body exceeds its read deadline.
     ///
     /// # Cancel safety
-    /// What was read is lost.
+    /// Not cancel safe: the bytes that were read are lost.
     pub async fn collect_bytes(self) -> Result<Bytes> {
         match self.0 {
             Kind::Once(bytes) => Ok(bytes.unwrap_or_default()),
@@ -91,12 +92,12 @@ impl Body {
         }
     }
 
-    /// The bytes as they arrive; trailers are left out.
+    /// The chunks of the body as a stream, without trailers.
     pub fn into_data_stream(self) -> impl Stream<Item = Result<Bytes>> + Send {
         http_body_util::BodyDataStream::new(self)
     }
 
-    /// A copy, if all bytes are there.
+    /// A copy of a buffered body; `None` for a stream.
     pub(crate) fn try_clone(&self) -> Option<Self> {
         match &self.0 {
             Kind::Once(bytes) => Some(Self(Kind::Once(bytes.clone()))),
@@ -171,7 +172,7 @@ impl From<Vec<u8>> for Body {
     }
 }
 
-/// The kind of body and its size, never its bytes.
+/// Shows the kind and size, never the bytes.
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -187,7 +188,7 @@ mod tests {
     use futures::stream;
 
     #[tokio::test]
-    async fn pieces_come_together() {
+    async fn collects_the_chunks_of_a_stream() {
         let pieces = stream::iter([Ok::<_, BoxError>("ab"), Ok("c")]);
         let body = Body::wrap_body(Body::wrap_stream(pieces));
         assert!(body.try_clone().is_none());
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_foreign_error_is_a_broken_connection_and_an_own_one_stays() {
+    async fn converts_foreign_errors_to_a_broken_connection_and_keeps_errors_of_this_crate() {
         let failing = |error: BoxError| Body::wrap_stream(stream::iter([Ok("a"), Err(error)]));
         let error = failing("reset".into()).collect_bytes().await.unwrap_err();
         assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error}");

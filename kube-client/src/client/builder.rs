@@ -1,6 +1,6 @@
-//! The one place that composes a client's stack.
+//! Composes the stack of a client. No other module orders the layers.
 //!
-//! From the outside in: trace, retry, address, headers, credentials, time limits, connection. Layers that a user adds go
+//! From the outermost: tracing, retries, address, headers, credentials, time limits, transport. Layers of a user are
 //! outside of all of them.
 
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, header, uri::Scheme};
@@ -26,7 +26,7 @@ use crate::{
     error::{BoxError, Error, Result, TransportKind},
 };
 
-/// Makes a [`Client`] from a [`Config`], with layers of one's own around the usual stack.
+/// Builds a [`Client`] from a [`Config`], optionally with custom layers around the default stack.
 ///
 /// ```
 /// use http::{HeaderValue, Request};
@@ -50,18 +50,18 @@ pub struct ClientBuilder<S = HttpService> {
 }
 
 impl<S> ClientBuilder<S> {
-    /// Begins with a service that does everything already; [`over`](ClientBuilder::over) puts the usual stack around one.
+    /// Starts with a complete service; [`over`](ClientBuilder::over) adds the default stack to a service.
     pub fn new(service: S, default_namespace: impl Into<String>) -> Self {
         Self { service, default_namespace: default_namespace.into() }
     }
 
-    /// Puts a layer around what is there: it sees requests first, with a path and no host.
+    /// Adds a layer outside of the present service. It receives requests first, with a path and no host.
     #[must_use]
     pub fn with_layer<L: Layer<S>>(self, layer: &L) -> ClientBuilder<L::Service> {
         ClientBuilder { service: layer.layer(self.service), default_namespace: self.default_namespace }
     }
 
-    /// The client.
+    /// Builds the client.
     pub fn build<B>(self) -> Client
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
@@ -75,17 +75,16 @@ impl<S> ClientBuilder<S> {
 }
 
 impl ClientBuilder<HttpService> {
-    /// The usual stack with another service in place of the connections: retries, the address, headers, credentials and time
-    /// limits as `config` has them. For tests over a server in the same process, with a paused clock or without, and for
-    /// transports of one's own.
+    /// The default stack with `service` as transport: retries, address, headers, credentials and time limits are those of
+    /// `config`. For tests over an in-process server, with or without a paused clock, and for custom transports.
     ///
-    /// Everything about connections is up to the service, and is not read from `config`: certificate authorities and client
-    /// certificates (also those of a plugin), the proxy, and the limits for connecting, handshakes, writing and idle connections.
-    /// Requests arrive with the full address. An error of the service counts as a broken connection, so that reads are tried
-    /// again, unless it is an [`Error`].
+    /// The settings of connections in `config` are ignored: CA bundle and client certificates (including those of a
+    /// credential plugin), the proxy, and the limits on connecting, TLS handshakes, writes and idle connections. The service
+    /// receives requests with the full URI. An error of the service that is not an [`Error`] counts as a broken connection,
+    /// so that reads are retried.
     ///
     /// # Errors
-    /// If the rest of the configuration cannot be used: a token, a plugin, an address, or credentials for a plain `http` address.
+    /// If another setting cannot be used: a token, a plugin, an address, or credentials for a plain `http` address.
     ///
     /// ```
     /// use kube_client::{Config, client::ClientBuilder};
@@ -113,7 +112,7 @@ impl ClientBuilder<HttpService> {
 impl TryFrom<Config> for ClientBuilder<HttpService> {
     type Error = Error;
 
-    /// The usual stack. Nothing is sent, and no plugin runs yet; files of certificates and tokens are read.
+    /// The default stack. Reads files of certificates and tokens (blocking); sends no request and runs no plugin.
     ///
     /// # Errors
     /// If the configuration cannot be used: a certificate, a key, a token file, an address, or a setting that is not
@@ -134,7 +133,7 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
             config.pool_idle_timeout,
         );
 
-        // A certificate that a plugin prints holds for new connections.
+        // A connection keeps the certificate of its handshake: a changed one requires new connections.
         let renewing = transport.clone();
         let first = OnceLock::new();
         let on_certificate = Box::new(move |certificate| {
@@ -150,7 +149,7 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
     }
 }
 
-/// The layers over whatever carries requests to the server.
+/// Adds the layers of the default stack to a transport.
 fn stack<S>(
     config: &Config,
     base: &BaseUriLayer,
@@ -172,17 +171,17 @@ where
 }
 
 fn base(config: &Config) -> Result<BaseUriLayer> {
-    // Errors and logs name the server: what stands before its host would be in all of them.
+    // Errors and logs contain the authority of the server, which would include the userinfo.
     if config.cluster_url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(unusable(
             "cluster_url must not hold a user name or a password: give them in Config::auth_info",
         ));
     }
     BaseUriLayer::new(&config.cluster_url)
-        .ok_or_else(|| unusable("cluster_url needs a scheme and a host, as in https://10.0.0.1:6443"))
+        .ok_or_else(|| unusable("cluster_url needs a scheme and a host, such as https://10.0.0.1:6443"))
 }
 
-/// A failure of another service than the usual transport, as one of a connection: reads are tried again.
+/// Converts an error of a custom transport to a broken connection, so that reads are retried.
 fn broken(error: BoxError) -> BoxError {
     if error.is::<Error>() {
         return error;
@@ -222,7 +221,7 @@ fn tls_for(config: &Config, identity: Arc<ClientIdentity>) -> Result<Option<Tls>
 
 fn dial(proxy: Option<&Uri>) -> Result<Dial> {
     let Some(proxy) = proxy else { return Ok(Dial::Direct) };
-    let authority = proxy.authority().ok_or_else(|| unusable("proxy_url names no host"))?;
+    let authority = proxy.authority().ok_or_else(|| unusable("proxy_url needs a host"))?;
     let login = authority.as_str().rsplit_once('@').map(|(login, _)| {
         let (name, password) = login.split_once(':').unwrap_or((login, ""));
         let decode = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -246,18 +245,18 @@ fn dial(proxy: Option<&Uri>) -> Result<Dial> {
             let config = tls::client_config(&Trust::System, Arc::default())?;
             http(443, Some(Arc::new(config)))
         }
-        // As Go has it, the proxy looks names up with both.
+        // As in Go, the proxy resolves host names with both schemes.
         Some("socks5" | "socks5h") => Ok(Dial::Socks5 { proxy: address(1080)?, login }),
         _ => Err(unusable("proxy_url must begin with http://, https://, socks5:// or socks5h://")),
     }
 }
 
-/// Whether requests carry something secret in their headers.
+/// Whether requests carry credentials in their headers.
 fn has_secret(config: &Config, credentials: &Credentials) -> bool {
     credentials.is_secret() || config.headers.iter().any(|(name, _)| *name == header::AUTHORIZATION)
 }
 
-/// Credentials go over plain `http` only to this machine, unless the configuration insists.
+/// Rejects credentials over plain `http`, except to a loopback address or with `allow_insecure_auth`.
 fn check_plain(config: &Config, has_credentials: bool) -> Result<()> {
     let host = config.cluster_url.host().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');

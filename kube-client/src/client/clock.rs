@@ -1,12 +1,12 @@
-//! Deadlines beyond the range of the clock.
+//! Computes deadlines without overflow of the clock.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Further away than any process lives, and within the range of every clock.
-const NEVER: Duration = Duration::from_secs(86_400 * 365 * 30);
+/// Longer than any process runs, and within the range of every platform's clock.
+const FAR_FUTURE: Duration = Duration::from_secs(86_400 * 365 * 30);
 
-/// The time `wait` after `start`. A time beyond the range of the clock becomes one that is never reached.
+/// The instant `wait` after `start`. On overflow, an instant that no process reaches.
 pub(super) fn after(start: Instant, wait: Duration) -> Instant {
-    start.checked_add(wait).unwrap_or_else(|| start + NEVER)
+    start.checked_add(wait).unwrap_or_else(|| start + FAR_FUTURE)
 }

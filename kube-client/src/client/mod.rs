@@ -1,7 +1,7 @@
-//! The client: requests in, responses out, over one stack of middleware.
+//! The client: sends requests through one stack of middleware.
 //!
-//! `builder` is the only place that composes the stack, and no request goes around it. `transport`, `tls`, `auth` and
-//! `middleware` do not know each other. What the bytes mean is decided in `core` and `wire`.
+//! Only `builder` composes the stack, and every request passes through it. `transport`, `tls`, `auth` and `middleware` must
+//! not depend on each other. `core` and `wire` decode the bytes.
 
 mod auth;
 mod body;
@@ -36,13 +36,14 @@ use crate::{
 };
 use request_line::RequestLine;
 
-/// A connection to a cluster: cheap to clone, and safe to use from everywhere at once.
+/// A client for one cluster. It is cheap to clone and can be used concurrently.
 ///
-/// All clones share connections and credentials. Requests do not queue behind each other: every call goes straight
-/// through the stack on the caller's task.
+/// All clones share connections and credentials. Requests do not queue behind each other: each one runs through the stack
+/// on the caller's task.
 ///
 /// # Cancel safety
-/// Dropping the future of a request, or its response's body, ends the request. A write may have been carried out by then.
+/// Dropping the future of a request, or the body of its response, cancels the request. The server may already have
+/// performed a write.
 #[derive(Clone)]
 pub struct Client {
     service: HttpService,
@@ -50,11 +51,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client over any HTTP service: a stack of one's own, or a server in the same process.
+    /// A client over any HTTP service: a custom stack, or an in-process server.
     ///
-    /// Requests carry a path without host. Nothing of the usual stack is there: no retries (also not after a 429 with
-    /// `Retry-After`), no time limits on responses and bodies, no credentials and headers, no address, no trace.
-    /// [`ClientBuilder::over`] puts that stack over a service, so that a test sees what production does.
+    /// Requests have a path without host. The service receives them without the default stack: no retries (not even after a
+    /// 429 with `Retry-After`), no time limits on responses and bodies, no credentials and headers, no address, no tracing.
+    /// [`ClientBuilder::over`] adds that stack to a service, so that a test has the behaviour of production.
     pub fn new<S, B, T>(service: S, default_namespace: T) -> Self
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
@@ -68,28 +69,29 @@ impl Client {
         Self { service: HttpService::new(service), default_namespace: default_namespace.into() }
     }
 
-    /// A client for the cluster that [`Config::infer`] finds.
+    /// A client for the cluster of [`Config::infer`].
     ///
     /// # Errors
-    /// If there is no usable configuration. Nothing is sent yet, so an unreachable server shows at the first request.
+    /// If there is no usable configuration. No request is sent yet, so that the first request reports an unreachable
+    /// server.
     ///
     /// # Cancel safety
-    /// Nothing but time is lost.
+    /// Cancel safe: there are no side effects.
     pub async fn try_default() -> Result<Self> {
         let config = Config::infer().await.map_err(Error::config)?;
-        // Certificates are read from files.
+        // Building the client blocks on files of certificates and tokens.
         tokio::task::spawn_blocking(|| Self::try_from(config)).await.map_err(Error::config)?
     }
 
-    /// The namespace of requests that name none.
+    /// The namespace of `Api::default_namespaced`.
     pub fn default_namespace(&self) -> &str {
         &self.default_namespace
     }
 
-    /// Sends a request and returns the response whatever its status is.
+    /// Sends a request and returns the response, regardless of its status code.
     ///
     /// # Errors
-    /// If there is no response.
+    /// If no response arrives.
     ///
     /// # Cancel safety
     /// See [`Client`].
@@ -99,10 +101,10 @@ impl Client {
         Ok(response.map(|body| body.answering(&request_line.method, &request_line.uri)))
     }
 
-    /// Sends a request and returns the response if it is a success; its body has not been read yet.
+    /// Sends a request and returns a successful response with its unread body.
     ///
     /// # Errors
-    /// [`Error::Api`] if the server refuses; any other if there is no response.
+    /// [`Error::Api`] for an unsuccessful status code; another variant if no response arrives.
     ///
     /// # Cancel safety
     /// See [`Client`].
@@ -139,7 +141,7 @@ impl Client {
         })
     }
 
-    /// Sends a request whose answer is an object or a [`Status`], as deletions have it.
+    /// Sends a request whose response is an object or a [`Status`], such as a deletion.
     ///
     /// # Errors
     /// As for [`request`](Self::request).
@@ -181,7 +183,7 @@ impl Client {
 impl TryFrom<Config> for Client {
     type Error = Error;
 
-    /// Makes a client with the usual stack: see [`ClientBuilder`].
+    /// Builds a client with the default stack: see [`ClientBuilder`].
     fn try_from(config: Config) -> Result<Self> {
         Ok(ClientBuilder::try_from(config)?.build())
     }

@@ -1,9 +1,9 @@
-//! `RequestLine`: the request that an error names.
+//! `RequestLine`: method and path of a request, for errors.
 
 use http::{Method, Uri};
 use std::fmt;
 
-/// A request's method and path, kept to name it in errors.
+/// The method and URI of a request. `Display` omits the query and the host.
 #[derive(Clone, Debug)]
 pub(super) struct RequestLine {
     pub(super) method: Method,

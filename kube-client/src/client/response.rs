@@ -1,6 +1,6 @@
-//! What a response says about its request: failures become [`Error::Api`], also where a server sends no `Status`.
+//! Converts unsuccessful responses to [`Error::Api`], also if their body is not a `Status`.
 //!
-//! Bodies of failures are read up to a limit; no body is ever logged.
+//! Reads a bounded part of such a body. Bodies must not be logged.
 
 use bytes::{Bytes, BytesMut};
 use futures::poll;
@@ -17,16 +17,16 @@ use crate::{
     wire::decode_json,
 };
 
-/// How much of a failure's body is read; a `Status` is far smaller.
-const FAILURE_LIMIT: usize = 1 << 20;
-/// How long it may take. A watch may pause for as long as it likes, but one that was refused is no watch.
-const FAILURE_WAIT: Duration = Duration::from_secs(10);
-/// The reason of the cause of a `Status` that stands for another kind of answer (`meta/v1 CauseType`).
+/// The limit in bytes on reading the body of an unsuccessful response; a `Status` is far smaller.
+const ERROR_BODY_LIMIT: usize = 1 << 20;
+/// The limit on the time of reading it. The body of a rejected watch needs one: watches have no read deadline.
+const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The cause (`meta/v1 CauseType`) of a `Status` that replaces a body of another kind.
 const UNEXPECTED: &str = "UnexpectedServerResponse";
-/// How much of a body that is no `Status` goes into the message.
-const EXCERPT: usize = 256;
+/// The number of characters of a body other than a `Status` that the error message quotes.
+const EXCERPT_LIMIT: usize = 256;
 
-/// Passes on what succeeded, and turns the rest into the error that it is.
+/// Returns a successful response unchanged, and converts any other to [`Error::Api`].
 pub(super) async fn check(request_line: &RequestLine, response: Response<Body>) -> Result<Response<Body>> {
     let code = response.status();
     if code.is_success() || code == StatusCode::SWITCHING_PROTOCOLS {
@@ -34,20 +34,21 @@ pub(super) async fn check(request_line: &RequestLine, response: Response<Body>) 
     }
     let (head, body) = response.into_parts();
     let body = collect_start(body).await;
-    // Left there by the transport; another service in its place need not have an address.
+    // Set by the transport; a custom service may not set it.
     let server = head.extensions.get::<Authority>();
     Err(Error::Api(status_of(request_line, code, &head.headers, &body, server).boxed()))
 }
 
-/// As much of a failure's body as arrives in time: a connection that breaks or stalls here must not hide the failure itself.
+/// The part of an unsuccessful response's body that arrives in time. A connection that breaks or stalls here must not
+/// replace the error of the server.
 async fn collect_start(body: Body) -> Bytes {
     let mut start = BytesMut::new();
     {
         let mut collecting = pin!(collect_into(&mut start, body));
-        // Where all is there already, no timer is needed, nor a runtime that has one.
+        // A buffered body needs no timer, and works on a runtime without one.
         if poll!(&mut collecting).is_pending() {
-            // What came before the end of the wait is kept all the same.
-            let _ = timeout(FAILURE_WAIT, collecting).await;
+            // On a timeout, `start` keeps the bytes received so far.
+            let _ = timeout(ERROR_BODY_TIMEOUT, collecting).await;
         }
     }
     start.freeze()
@@ -56,16 +57,16 @@ async fn collect_start(body: Body) -> Bytes {
 async fn collect_into(start: &mut BytesMut, mut body: Body) {
     while let Some(Ok(frame)) = body.frame().await {
         if let Ok(data) = frame.into_data() {
-            let room = FAILURE_LIMIT - start.len();
+            let room = ERROR_BODY_LIMIT - start.len();
             start.extend_from_slice(&data[..data.len().min(room)]);
-            if start.len() == FAILURE_LIMIT {
+            if start.len() == ERROR_BODY_LIMIT {
                 break;
             }
         }
     }
 }
 
-/// The server's `Status`, completed from the response's head, or one made up for another kind of answer.
+/// The `Status` of the body, completed from the response's head, or a generated one for other bodies.
 fn status_of(
     request_line: &RequestLine,
     code: StatusCode,
@@ -76,7 +77,7 @@ fn status_of(
     let mut status = parse_status(body).unwrap_or_else(|| {
         let code = code.as_u16();
         let message = describe(request_line, code, headers, body);
-        // As client-go has it: this tells a made-up `Status` from one that a server sends without details.
+        // As in client-go: distinguishes a generated `Status` from one that a server sends without details.
         let cause = StatusCause { reason: UNEXPECTED.to_owned(), ..StatusCause::default() };
         let details = StatusDetails { causes: vec![cause], ..StatusDetails::default() };
         Status::failure(&message, reason::from_code(code)).with_details(details)
@@ -88,13 +89,13 @@ fn status_of(
     if status.message.is_empty() {
         status.message = format!("the server refused {request_line}");
     }
-    // What a server says here is one word, so that it cannot help who does not know which server and credentials are used.
+    // The server's message is only "Unauthorized": add the server and what to check.
     if code == StatusCode::UNAUTHORIZED
         && let Some(server) = server
     {
-        let said = status.message;
+        let message = status.message;
         status.message = format!(
-            "{said}: {server} does not accept the credentials: check that the user's certificate or token is for this cluster, \
+            "{message}: {server} does not accept the credentials: check that the user's certificate or token is for this cluster, \
              and that it has not expired"
         );
     }
@@ -116,7 +117,7 @@ fn describe(request_line: &RequestLine, code: u16, headers: &HeaderMap, body: &[
     let text = String::from_utf8_lossy(body);
     let line: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).collect();
     let line = line.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    let excerpt: String = line.chars().take(EXCERPT).collect();
+    let excerpt: String = line.chars().take(EXCERPT_LIMIT).collect();
     match (excerpt.is_empty(), code) {
         (true, _) => format!("the server answered {request_line} with an empty body"),
         (false, 404) if request_line.uri.path().starts_with("/apis/") => format!(
@@ -128,7 +129,7 @@ fn describe(request_line: &RequestLine, code: u16, headers: &HeaderMap, body: &[
     }
 }
 
-/// `Retry-After` in seconds; the form with a date is not used by API servers.
+/// `Retry-After` in seconds. API servers do not send the form with a date.
 pub(super) fn retry_after_seconds(headers: &HeaderMap) -> Option<u32> {
     headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().filter(|seconds| *seconds > 0)
 }
@@ -141,14 +142,14 @@ struct TypeMeta<'a> {
     api_version: Option<Cow<'a, str>>,
 }
 
-/// The `Status` in a body, if that is what it holds.
+/// The `Status` in a body; `None` for another kind.
 pub(super) fn parse_status(body: &[u8]) -> Option<Status> {
     let meta: TypeMeta<'_> = decode_json(body).ok()?;
     let is_status = meta.kind.as_deref() == Some("Status") && meta.api_version.as_deref() == Some("v1");
     if is_status { decode_json(body).ok() } else { None }
 }
 
-/// Decodes a whole body, without a detour over a string.
+/// Decodes a complete JSON body.
 pub(super) fn decode<T: DeserializeOwned>(request_line: &RequestLine, body: &[u8]) -> Result<T> {
     decode_json(body).map_err(|error| Error::Decode {
         what: format!("the response to {request_line} ({} bytes)", body.len()),
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_status_is_passed_on_and_completed() {
+    async fn keeps_a_status_and_adds_code_and_retry_after() {
         let body = r#"{"kind":"Status","apiVersion":"v1","message":"slow down","reason":"TooManyRequests"}"#;
         let error = fail(429, &[("retry-after", "7")], body.as_bytes().to_vec()).await;
         assert!(error.is_too_many_requests());
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_bodies_become_a_status_with_a_useful_message() {
+    async fn converts_other_bodies_to_a_status_with_a_message() {
         for (code, headers, body, part) in [
             (404, &[][..], "404 page not found\n", "does not know GET /apis/x/v1/foos: check group"),
             (404, &[], "404 page not found\n", "CustomResourceDefinition is installed: 404 page not found"),
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn endless_and_broken_failures_end() {
+    async fn error_bodies_that_are_endless_or_broken_are_bounded() {
         let endless = stream::repeat(Bytes::from(vec![b'x'; 1 << 16])).map(Ok::<_, Error>);
         let error = fail(500, &[], Body::wrap_stream(endless)).await;
         assert!(error.to_string().len() < 1000, "{error}");
@@ -209,13 +210,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_that_stops_halfway_is_given_as_far_as_it_came() {
-        let stopped = stream::iter([Ok::<_, Error>("half")]).chain(stream::pending());
+    async fn quotes_the_received_part_of_an_error_body_that_stalls() {
+        let stalled = stream::iter([Ok::<_, Error>("half")]).chain(stream::pending());
         let dripping = stream::repeat("x").then(|piece| async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
             Ok::<_, Error>(piece)
         });
-        for (body, part) in [(Body::wrap_stream(stopped), "with: half"), (Body::wrap_stream(dripping), "xxx")]
+        for (body, part) in [(Body::wrap_stream(stalled), "with: half"), (Body::wrap_stream(dripping), "xxx")]
         {
             let error = tokio::time::timeout(Duration::from_secs(3600), fail(503, &[], body)).await.unwrap();
             assert!(error.to_string().contains(part), "{error}");

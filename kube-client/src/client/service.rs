@@ -1,4 +1,4 @@
-//! A tower service behind one pointer: cheap to clone, shared by all clones, called without a worker in between.
+//! `HttpService`: a type-erased tower service behind an `Arc`. It must not use a worker task, unlike `tower::buffer`.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -13,10 +13,10 @@ use tower::{Service, util::ServiceExt};
 use super::body::Body;
 use crate::error::BoxError;
 
-/// A type-erased HTTP service, as a client holds one.
+/// The type-erased HTTP service of a client.
 ///
-/// Each call clones the service behind it, which for the client's own stack is a few reference counts, and waits until
-/// that clone is ready.
+/// Each call clones the inner service and waits until the clone is ready. A clone of the default stack only increments
+/// reference counts.
 #[derive(Clone)]
 pub struct HttpService(Arc<dyn Call>);
 
@@ -41,7 +41,7 @@ where
 }
 
 impl HttpService {
-    /// Hides the type of a service.
+    /// Erases the type of a service.
     pub fn new<S, B>(service: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! The client against real servers on this machine: TLS and its failures, time limits, cancellation.
+//! The client against in-process servers over real connections: TLS errors, time limits, cancellation.
 
 mod logs;
 mod pool;

@@ -1,4 +1,6 @@
-//! Exec plugins (KEP-541): commands that print an `ExecCredential`, run when needed and not more often.
+//! Credential plugins (exec, KEP-541): commands that print an `ExecCredential`.
+//!
+//! A plugin runs when there is no valid credential. Its output must never appear in an error or a log.
 
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
@@ -22,39 +24,41 @@ use crate::{
     error::{BoxError, Error, Result, Wait},
 };
 
-/// Told of each client certificate that a plugin prints.
+/// Called with each new client certificate that a plugin prints.
 pub(crate) type OnCertificate = Box<dyn Fn(Identity) -> Result<(), BoxError> + Send + Sync>;
 
 const V1: &str = "client.authentication.k8s.io/v1";
 const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
-/// How long a plugin may take, alone and with a person at the terminal.
-const LIMIT: Duration = Duration::from_secs(60);
-const INTERACTIVE_LIMIT: Duration = Duration::from_secs(300);
-/// Credentials are renewed this long before they expire, so that none expires on its way.
-const LEEWAY: Duration = Duration::from_secs(10);
-/// Credentials that were refused right after a renewal are not renewed again for this long: it would not help.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The limit on one run of a plugin that does not use the terminal.
+const PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// The limit on one run of a plugin that may prompt the user on the terminal.
+const INTERACTIVE_PLUGIN_TIMEOUT: Duration = Duration::from_secs(300);
+/// Credentials are refreshed this long before they expire, so that they are still valid when the server checks them.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
+/// The minimum time between two runs of the plugin that a 401 causes. Without it, credentials that the server always
+/// rejects would run the plugin for every request.
+const CREDENTIAL_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A plugin and what it printed last.
+/// A plugin and the credentials from its last run.
 pub(crate) struct ExecPlugin {
     config: ExecConfig,
     command: String,
     api_version: String,
     on_certificate: OnCertificate,
     cached: Mutex<Option<Cached>>,
-    /// Held while the plugin runs, so that it runs once for all who wait.
+    /// Held while the plugin runs, so that concurrent requests share one run.
     running: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone)]
 struct Cached {
     header: Option<HeaderValue>,
-    /// The certificate's text, to notice another one.
+    /// The PEM text of the certificate, to detect a change.
     certificate: Option<String>,
-    /// Another one for each token or certificate that differs from the one before.
+    /// Incremented when the token or the certificate changes.
     generation: u64,
     expires: Option<Instant>,
-    /// When they were obtained because earlier ones had been refused.
+    /// When a 401 caused the last run.
     renewed: Option<Instant>,
 }
 
@@ -69,7 +73,7 @@ impl Cached {
 }
 
 impl ExecPlugin {
-    /// Checks the configuration; runs nothing yet.
+    /// Checks the configuration. Does not run the plugin.
     pub(super) fn new(config: ExecConfig, on_certificate: OnCertificate) -> Result<Self> {
         let Some(command) = config.command.clone().filter(|command| !command.is_empty()) else {
             return Err(unusable("the user's exec plugin has no command".to_owned()));
@@ -96,7 +100,7 @@ impl ExecPlugin {
         })
     }
 
-    /// The present credentials; runs the plugin if there is none, or it has expired.
+    /// The cached credentials; runs the plugin if there are none, or if they have expired.
     pub(super) async fn current(&self) -> Result<Presented> {
         if let Some(cached) = self.fresh() {
             return Ok(cached.present());
@@ -108,15 +112,20 @@ impl ExecPlugin {
         }
     }
 
-    /// Runs the plugin because the server refused `used`, unless another request has done so meanwhile.
+    /// Runs the plugin after the server rejected `used` with 401, unless a concurrent request has already done so.
+    /// Returns whether the credentials differ from `used`.
     pub(super) async fn renew(&self, used: &Presented) -> Result<bool> {
         let _running = self.running.lock().await;
         let before = self.fresh();
-        // A certificate is no part of the header, so that headers cannot tell credentials apart.
+        // Compares generations rather than headers: a client certificate is not in the header.
         if before.as_ref().is_some_and(|cached| cached.generation != used.generation) {
             return Ok(true);
         }
-        if before.as_ref().and_then(|cached| cached.renewed).is_some_and(|at| at.elapsed() < PATIENCE) {
+        if before
+            .as_ref()
+            .and_then(|cached| cached.renewed)
+            .is_some_and(|at| at.elapsed() < CREDENTIAL_REFRESH_INTERVAL)
+        {
             return Ok(false);
         }
         let mut after = self.run().await?;
@@ -131,24 +140,24 @@ impl ExecPlugin {
 
     async fn run(&self) -> Result<Cached> {
         let (interactive, limit) = match self.config.interactive_mode {
-            Some(ExecInteractiveMode::Never) => (false, LIMIT),
+            Some(ExecInteractiveMode::Never) => (false, PLUGIN_TIMEOUT),
             mode => {
                 let terminal = std::io::stdin().is_terminal();
                 if mode == Some(ExecInteractiveMode::Always) && !terminal {
-                    return Err(self.failed("needs a terminal, and there is none", None));
+                    return Err(self.failed("needs a terminal, and stdin is not one", None));
                 }
-                if terminal { (true, INTERACTIVE_LIMIT) } else { (false, LIMIT) }
+                if terminal { (true, INTERACTIVE_PLUGIN_TIMEOUT) } else { (false, PLUGIN_TIMEOUT) }
             }
         };
         let mut command = self.command(interactive)?;
         let what = format!("exec plugin `{}`", self.command);
-        // `Command::output` would capture stderr, and with it what a login asks the user to do.
+        // `Command::output` would capture stderr, and hide the prompts of a login from the user.
         let child = command.spawn().map_err(|source| self.not_started(source))?;
         let output = timeout(limit, child.wait_with_output())
             .await
             .map_err(|_| Error::Timeout { wait: Wait::Credentials, after: limit, what })?
             .map_err(|source| self.failed("cannot be waited for", Some(source.into())))?;
-        let mut cached = self.understand(&output)?;
+        let mut cached = self.parse_output(&output)?;
         let mut last = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = &*last {
             let differs = before.header != cached.header || before.certificate != cached.certificate;
@@ -168,8 +177,9 @@ impl ExecPlugin {
                 cluster: self.config.cluster.as_ref().filter(|_| self.config.provide_cluster_info),
             },
         };
-        let info = serde_json::to_string(&info)
-            .map_err(|source| self.failed("cannot be told about the cluster", Some(source.into())))?;
+        let info = serde_json::to_string(&info).map_err(|source| {
+            self.failed("cannot receive the cluster information (provideClusterInfo)", Some(source.into()))
+        })?;
         let mut command = Command::new(&self.command);
         command.args(self.config.args.iter().flatten());
         for name in self.config.drop_env.iter().flatten() {
@@ -184,7 +194,7 @@ impl ExecPlugin {
             .env("KUBERNETES_EXEC_INFO", info)
             .stdin(if interactive { Stdio::inherit() } else { Stdio::null() })
             .stdout(Stdio::piped())
-            // What the plugin has to say is for the user, as with kubectl.
+            // Messages of the plugin go to the user, as with kubectl.
             .stderr(Stdio::inherit())
             .kill_on_drop(true);
         Ok(command)
@@ -201,14 +211,14 @@ impl ExecPlugin {
         self.failed(&hint, Some(source.into()))
     }
 
-    /// Nothing of what a plugin prints goes into an error.
-    fn understand(&self, output: &Output) -> Result<Cached> {
+    /// Converts the output of the plugin. Errors contain none of it except apiVersion and kind.
+    fn parse_output(&self, output: &Output) -> Result<Cached> {
         if !output.status.success() {
-            let what = format!("failed with {}; it may have said more on stderr", output.status);
+            let what = format!("failed with {}; see its messages on stderr", output.status);
             return Err(self.failed(&what, None));
         }
         let printed = parse(&output.stdout).map_err(|place| {
-            self.failed(&format!("printed something that is no ExecCredential in JSON or YAML{place}"), None)
+            self.failed(&format!("printed no ExecCredential in JSON or YAML{place}"), None)
         })?;
         if printed.kind != "ExecCredential" || printed.api_version != self.api_version {
             let what = format!(
@@ -232,19 +242,20 @@ impl ExecPlugin {
         Ok(Cached { header, certificate, generation: 0, expires, renewed: None })
     }
 
-    /// The clock of the runtime at which something expires that is dated by the clock on the wall.
+    /// Converts an `expirationTimestamp` (wall clock) to an instant of the runtime's clock, minus [`EXPIRY_MARGIN`].
     fn expiry(&self, text: &str) -> Result<Instant> {
-        // The last second of the year 9999, which plugins print for "never", is beyond the last timestamp.
+        // 9999-12-31T23:59:59Z, which plugins print for "never", is beyond jiff's last timestamp.
         let at = nearest_timestamp(text).map_or_else(|| text.parse(), Ok).map_err(|error: jiff::Error| {
-            // Without what it quotes: a plugin may have printed a secret in the wrong place.
+            // The error quotes its input, which may be a secret in the wrong field.
             let reason = without_values(&error.to_string());
             self.failed("printed an expirationTimestamp that is no RFC 3339 time", Some(reason.into()))
         })?;
-        let left = Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or_default();
-        let left = if left > LEEWAY * 2 { left.saturating_sub(LEEWAY) } else { left };
+        let remaining = Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or_default();
+        let remaining =
+            if remaining > EXPIRY_MARGIN * 2 { remaining.saturating_sub(EXPIRY_MARGIN) } else { remaining };
         let now = Instant::now();
-        // Far enough away to be never.
-        Ok(now.checked_add(left).unwrap_or(now + Duration::from_secs(86_400 * 365)))
+        // An instant beyond the range of the clock becomes one that is a year away.
+        Ok(now.checked_add(remaining).unwrap_or(now + Duration::from_secs(86_400 * 365)))
     }
 
     fn certificate(&self, certificate: Option<String>, key: Option<&SecretString>) -> Result<Option<String>> {
@@ -277,7 +288,7 @@ impl fmt::Debug for ExecPlugin {
     }
 }
 
-/// Reads what a plugin printed, in JSON or, as client-go takes it too, in YAML; else the place of what is wrong.
+/// Parses the output of a plugin as JSON or, like client-go, as YAML. The error is the position of the first mistake.
 fn parse(printed: &[u8]) -> Result<ExecCredential, String> {
     let json = match serde_json::from_slice(printed) {
         Ok(credential) => return Ok(credential),

@@ -1,4 +1,4 @@
-//! The layer that adds credentials to requests: the only place where that happens.
+//! The layer that adds credentials to requests. No other code sets `Authorization` on a request.
 
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -20,9 +20,9 @@ impl<S> Layer<S> for AuthLayer {
     }
 }
 
-/// Adds credentials to requests, and renews them once when the server refuses them.
+/// Adds credentials to requests. After a 401 it renews them and sends the request once more.
 ///
-/// A request that brings its own `Authorization` is passed on as it is.
+/// A request that already has an `Authorization` header is passed on unchanged.
 #[derive(Clone, Debug)]
 pub(crate) struct Auth<S> {
     inner: S,
@@ -78,13 +78,13 @@ where
     });
     authorize(&mut request, used.header.clone());
     let response = service.call(request).await?;
-    // A server that answers 401 has done nothing, so that any verb may be sent again.
+    // A request that is rejected with 401 had no effect, so that any verb may be sent again.
     let (StatusCode::UNAUTHORIZED, Some(mut spare)) = (response.status(), spare) else { return Ok(response) };
     match credentials.renew(&used).await {
         Ok(true) => {}
         Ok(false) => return Ok(response),
         Err(error) => {
-            tracing::warn!(%error, "the server refuses the credentials, and new ones cannot be had");
+            tracing::warn!(%error, "the server rejected the credentials (401), and they cannot be renewed");
             return Ok(response);
         }
     }

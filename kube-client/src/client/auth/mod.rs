@@ -1,6 +1,6 @@
-//! Who the client is: one layer that adds credentials to requests, and the places that they come from.
+//! Authentication: the layer that adds credentials to requests, and the sources of credentials.
 //!
-//! Client certificates are TLS' concern; this module only hands on those that a plugin prints.
+//! `tls` presents client certificates; this module only passes on those that a credential plugin prints.
 
 mod exec;
 mod layer;
@@ -22,24 +22,24 @@ use crate::{
 use exec::ExecPlugin;
 use token_file::TokenFile;
 
-/// Where the `Authorization` of a request comes from.
+/// The source of the `Authorization` header.
 #[derive(Clone, Debug)]
 pub(super) enum Credentials {
-    /// There is none; a client certificate may do instead.
+    /// No header. The client may still authenticate with a client certificate.
     None,
     /// The same for every request.
     Fixed(HeaderValue),
-    /// A token in a file that is written anew from time to time.
+    /// A bearer token in a file that is rewritten when the token is rotated.
     File(Arc<TokenFile>),
-    /// Whatever a command prints.
+    /// The output of a credential plugin.
     Exec(Arc<ExecPlugin>),
 }
 
-/// Credentials as a request is sent with them.
+/// The credentials that one request was sent with.
 #[derive(Clone)]
 struct Presented {
     header: Option<HeaderValue>,
-    /// Tells those of an exec plugin apart, which may be a certificate; 0 for all others.
+    /// Identifies the credentials of a plugin, which may be a certificate without header; 0 for other sources.
     generation: u64,
 }
 
@@ -52,12 +52,12 @@ impl Presented {
 impl Credentials {
     /// The credentials of a user. Blocks on the file system for a token file.
     ///
-    /// `on_certificate` is told of client certificates that a plugin prints.
+    /// `on_certificate` is called with each new client certificate that a plugin prints.
     pub(super) fn new(user: &AuthInfo, on_certificate: OnCertificate) -> Result<Self> {
         if let Some(provider) = &user.auth_provider {
             return Err(unusable(format!(
-                "the auth-provider `{}` is not supported: Kubernetes has replaced auth providers by exec plugins, so \
-                 use one of those, or a token",
+                "the auth-provider `{}` is not supported: Kubernetes has replaced auth providers by exec plugins; use \
+                 an exec plugin or a token",
                 provider.name
             )));
         }
@@ -81,12 +81,12 @@ impl Credentials {
         }
     }
 
-    /// Whether something would be sent that must stay secret.
+    /// Whether requests carry a secret in `Authorization`.
     pub(super) fn is_secret(&self) -> bool {
         !matches!(self, Self::None)
     }
 
-    /// What to send now.
+    /// The credentials for the next request.
     async fn current(&self) -> Result<Presented> {
         match self {
             Self::None => Ok(Presented::header(None)),
@@ -96,7 +96,7 @@ impl Credentials {
         }
     }
 
-    /// After the server refused `used`: whether there is something else to send.
+    /// Renews the credentials after the server rejected `used`. Returns whether they differ from `used`.
     async fn renew(&self, used: &Presented) -> Result<bool> {
         match self {
             Self::None | Self::Fixed(_) => Ok(false),
@@ -106,7 +106,7 @@ impl Credentials {
     }
 }
 
-/// The headers of a user that acts as another one.
+/// The impersonation headers of a user.
 pub(super) fn impersonation(user: &AuthInfo) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     let Some(name) = user.impersonate.as_deref().filter(|name| !name.is_empty()) else {
@@ -114,7 +114,9 @@ pub(super) fn impersonation(user: &AuthInfo) -> Result<HeaderMap> {
             || user.impersonate_groups.as_ref().is_some_and(|groups| !groups.is_empty())
             || user.impersonate_extra.as_ref().is_some_and(|extra| !extra.is_empty());
         if more {
-            return Err(unusable("as-uid, as-groups and as-user-extra need `as` beside them".to_owned()));
+            return Err(unusable(
+                "as-uid, as-groups and as-user-extra need `as`: set the user to impersonate".to_owned(),
+            ));
         }
         return Ok(headers);
     };
@@ -141,7 +143,8 @@ pub(super) fn impersonation(user: &AuthInfo) -> Result<HeaderMap> {
     Ok(headers)
 }
 
-/// What a header's name may not hold, as servers decode the keys of extra attributes.
+/// The bytes to percent-encode in a key of `as-user-extra`, which becomes part of a header's name; the API server
+/// decodes it.
 const HEADER_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// `Bearer TOKEN`.
@@ -167,7 +170,7 @@ fn sensitive(value: &str, from: &str) -> Result<HeaderValue> {
     Ok(value)
 }
 
-/// The value for a proxy that wants a user name and a password.
+/// The `Proxy-Authorization` value for a user name and a password.
 pub(super) fn proxy_authorization(name: &str, password: &str) -> Result<HeaderValue> {
     basic(name, Some(&SecretString::from(password))).map(|mut value| {
         value.set_sensitive(true);
@@ -179,7 +182,7 @@ fn unusable(what: String) -> Error {
     Error::Auth { what, source: None }
 }
 
-/// `Authorization`, which is set in this module and nowhere else.
+/// `Authorization`, which only this module sets.
 const AUTHORIZATION: HeaderName = header::AUTHORIZATION;
 
 #[cfg(test)]

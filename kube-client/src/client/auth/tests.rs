@@ -1,4 +1,4 @@
-//! Where credentials come from, when they are renewed, and what is said about those that cannot be used.
+//! Sources of credentials, their renewal, and the errors for unusable credentials.
 
 use super::*;
 use crate::{
@@ -34,7 +34,7 @@ fn check_error(user: &AuthInfo, parts: &[&str]) {
     assert!(!message.contains("s3cr3t"), "{message}");
 }
 
-/// A server that accepts one credential (any, if `None`), and remembers what it was sent.
+/// A server that accepts one `Authorization` value (any, if `None`), and records the values that it receives.
 fn server(
     accepts: Option<&'static str>,
 ) -> (
@@ -66,7 +66,7 @@ fn token_file(path: &Path) -> AuthInfo {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_file_is_read_again_within_a_minute_and_a_bad_read_keeps_the_last_good_token() {
+async fn rereads_a_token_file_within_a_minute_and_keeps_the_last_good_token_after_a_failed_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     fs::write(&path, "one\n").unwrap();
@@ -79,7 +79,7 @@ async fn a_token_file_is_read_again_within_a_minute_and_a_bad_read_keeps_the_las
     };
     service.clone().oneshot(post()).await.unwrap();
     fs::write(&path, "two").unwrap();
-    // Not yet: the file is not read for every request.
+    // The token is younger than the refresh interval, so that the file is not read.
     service.clone().oneshot(post()).await.unwrap();
     step(&|| {}).await;
     step(&|| fs::write(&path, "  ").unwrap()).await;
@@ -92,13 +92,13 @@ async fn a_token_file_is_read_again_within_a_minute_and_a_bad_read_keeps_the_las
 }
 
 #[tokio::test]
-async fn a_refused_token_is_read_again_at_once_and_the_request_sent_once_more() {
+async fn rereads_a_rejected_token_immediately_and_sends_the_request_once_more() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     fs::write(&path, "one").unwrap();
     let (seen, service) = server(Some("Bearer two"));
     let service = AuthLayer(credentials(&token_file(&path)).unwrap()).layer(service);
-    // The same token again would be refused again.
+    // The file still has the rejected token: the request is not sent again.
     assert_eq!(service.clone().oneshot(post()).await.unwrap().status(), 401);
     fs::write(&path, "two").unwrap();
     assert_eq!(service.clone().oneshot(post()).await.unwrap().status(), 200);
@@ -106,7 +106,7 @@ async fn a_refused_token_is_read_again_at_once_and_the_request_sent_once_more() 
 }
 
 #[test]
-fn a_token_bridges_the_time_until_its_file_can_be_read() {
+fn a_token_is_used_until_its_file_can_be_read() {
     let mut user = token_file(Path::new("/no/such/token"));
     check_error(&user, &["/no/such/token"]);
     user.token = Some("first".to_owned().into());
@@ -114,7 +114,7 @@ fn a_token_bridges_the_time_until_its_file_can_be_read() {
 }
 
 #[tokio::test]
-async fn a_request_with_its_own_authorization_is_left_alone() {
+async fn keeps_the_authorization_header_of_a_request() {
     let (seen, service) = server(None);
     let user = AuthInfo { token: Some("own".to_owned().into()), ..AuthInfo::default() };
     let service = AuthLayer(credentials(&user).unwrap()).layer(service);
@@ -126,7 +126,7 @@ async fn a_request_with_its_own_authorization_is_left_alone() {
 }
 
 #[test]
-fn credentials_that_cannot_be_used_are_refused_when_the_client_is_made() {
+fn unusable_credentials_are_an_error_when_the_client_is_built() {
     let secret = || Some(SecretString::from("s3cr3t"));
     let both = AuthInfo { token: secret(), username: Some("me".into()), ..AuthInfo::default() };
     check_error(&both, &["both a token and a username"]);
@@ -219,7 +219,7 @@ mod exec {
     }
 
     #[tokio::test]
-    async fn runs_again_when_credentials_have_expired_or_are_refused() {
+    async fn runs_again_after_credentials_expired_or_were_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let past = jiff::Timestamp::now() - Duration::from_secs(1);
         let status = format!(r#"{{"token":"t","expirationTimestamp":"{past}"}}"#);
@@ -231,7 +231,7 @@ mod exec {
         assert_eq!(runs(folder.path()), 2);
 
         let folder = tempfile::tempdir().unwrap();
-        // The token is the number of the run.
+        // The plugin prints the number of its run as the token.
         let script = format!(
             "echo '{{{HEAD},\"status\":{{\"token\":\"'$(wc -l < '{}' | tr -d ' ')'\"}}}}'",
             folder.path().join("runs").display()
@@ -257,7 +257,7 @@ mod exec {
     }
 
     #[tokio::test]
-    async fn an_expiry_beyond_the_last_timestamp_is_never() {
+    async fn credentials_that_expire_after_the_last_timestamp_never_expire() {
         for time in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999+00:00", "9999-12-31T00:00:00-12:00"] {
             let folder = tempfile::tempdir().unwrap();
             let status = format!(r#"{{"token":"t","expirationTimestamp":"{time}"}}"#);
@@ -272,7 +272,7 @@ mod exec {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn a_plugin_writes_to_the_stderr_of_the_process() {
+    async fn a_plugin_inherits_stderr() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("stderr");
         let script = format!(
@@ -287,7 +287,7 @@ mod exec {
     }
 
     #[tokio::test]
-    async fn credentials_that_stay_refused_do_not_run_the_plugin_for_every_request() {
+    async fn permanently_rejected_credentials_do_not_run_the_plugin_for_every_request() {
         let folder = tempfile::tempdir().unwrap();
         let exec = plugin(folder.path(), &format!("echo '{{{HEAD},\"status\":{{\"token\":\"t\"}}}}'"));
         let (_, service) = server(Some("Bearer other"));
@@ -299,7 +299,7 @@ mod exec {
     }
 
     #[tokio::test]
-    async fn is_told_about_the_cluster_and_gets_its_environment() {
+    async fn passes_cluster_information_and_environment_to_the_plugin() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("env");
         let script = format!(
@@ -327,7 +327,7 @@ mod exec {
     }
 
     #[tokio::test]
-    async fn hands_on_a_client_certificate_once() {
+    async fn passes_on_an_unchanged_client_certificate_once() {
         let folder = tempfile::tempdir().unwrap();
         let pair = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
         let past = (jiff::Timestamp::now() - Duration::from_secs(1)).to_string();
@@ -356,7 +356,7 @@ mod exec {
     }
 
     #[tokio::test]
-    async fn concurrent_requests_with_a_refused_certificate_are_all_sent_again_with_the_new_one() {
+    async fn concurrent_requests_with_a_rejected_certificate_are_all_sent_again_with_the_new_one() {
         let folder = tempfile::tempdir().unwrap();
         for run in 1..=2 {
             let pair = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
@@ -369,15 +369,15 @@ mod exec {
         }
         let script = "cd \"$(dirname \"$0\")\"; cat \"out$(wc -l < runs | tr -d ' ')\"";
         let certificates = Arc::new(std::sync::atomic::AtomicU32::new(0));
-        let (told, shown) = (certificates.clone(), certificates.clone());
+        let (counter, presented) = (certificates.clone(), certificates.clone());
         let on_certificate: OnCertificate = Box::new(move |_| {
-            told.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             Ok(())
         });
-        // All four requests are refused before the plugin runs for the second time.
+        // All four requests are rejected before the plugin runs for the second time.
         let arrived = Arc::new(tokio::sync::Barrier::new(4));
         let service = service_fn(move |_: Request<Body>| {
-            let (first, arrived) = (shown.load(std::sync::atomic::Ordering::SeqCst) < 2, arrived.clone());
+            let (first, arrived) = (presented.load(std::sync::atomic::Ordering::SeqCst) < 2, arrived.clone());
             async move {
                 if first {
                     arrived.wait().await;
@@ -395,7 +395,7 @@ mod exec {
     }
 
     #[tokio::test]
-    async fn says_what_went_wrong_and_not_what_was_printed() {
+    async fn errors_name_the_mistake_without_the_output_of_the_plugin() {
         let folder = tempfile::tempdir().unwrap();
         for (script, part) in [
             ("exit 3".to_owned(), "exit status: 3"),

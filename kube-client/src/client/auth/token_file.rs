@@ -1,4 +1,4 @@
-//! A bearer token in a file that is written anew from time to time, as service accounts have it.
+//! A bearer token in a file, such as a projected service account token, which the kubelet rotates.
 
 use http::HeaderValue;
 use secrecy::SecretString;
@@ -13,16 +13,17 @@ use tokio::time::{Instant, timeout};
 use super::bearer;
 use crate::error::{Error, Result};
 
-/// After this time a token is read again; Kubernetes asks for at least once a minute.
-const FRESH: Duration = Duration::from_secs(50);
-/// A file system that takes longer than this to answer is left to itself until the next request.
-const READ_LIMIT: Duration = Duration::from_secs(5);
+/// The age at which a token is read again. Kubernetes requires clients to reread projected tokens at least once a
+/// minute.
+const TOKEN_REFRESH_INTERVAL: Duration = Duration::from_secs(50);
+/// The limit on reading the file. After it the last good token is used, and read again after the refresh interval.
+const TOKEN_READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A token file and its last good value.
+/// A token file and its last good token.
 pub(crate) struct TokenFile {
     path: PathBuf,
     last: Mutex<Token>,
-    /// Held by the one request that reads the file; the others go on with the last good value.
+    /// Held by the request that reads the file. Concurrent requests use the last good token.
     reading: tokio::sync::Mutex<()>,
 }
 
@@ -32,10 +33,10 @@ struct Token {
 }
 
 impl TokenFile {
-    /// Reads the file for the first time, blocking. `fallback` bridges the time until it can be read.
+    /// Reads the file for the first time; blocks. `fallback` is used until the file can be read.
     pub(super) fn open(path: PathBuf, fallback: Option<HeaderValue>) -> Result<Self> {
         let read = std::fs::read_to_string(&path).map(SecretString::from);
-        let value = match (understand(&path, read), fallback) {
+        let value = match (parse_token(&path, read), fallback) {
             (Ok(value), _) => value,
             (Err(error), Some(fallback)) => {
                 tracing::warn!(%error, "using the token of the configuration until its tokenFile can be read");
@@ -47,10 +48,10 @@ impl TokenFile {
         Ok(Self { path, last, reading: tokio::sync::Mutex::default() })
     }
 
-    /// The present token. At most one request a minute waits for the file.
+    /// The token for the next request. At most one request per refresh interval waits for the file.
     pub(super) async fn current(&self) -> HeaderValue {
         let (value, age) = self.last();
-        if age >= FRESH
+        if age >= TOKEN_REFRESH_INTERVAL
             && let Ok(_reading) = self.reading.try_lock()
         {
             return self.read().await;
@@ -58,22 +59,22 @@ impl TokenFile {
         value
     }
 
-    /// Reads the file because the server refused a token; whether there is another one by now.
+    /// Reads the file after the server rejected the token `used`. Returns whether the token differs from it.
     pub(super) async fn renew(&self, used: Option<&HeaderValue>) -> bool {
         let _reading = self.reading.lock().await;
-        // Another request may have read it meanwhile.
+        // A concurrent request may have read a new token already.
         Some(&self.last().0) != used || Some(&self.read().await) != used
     }
 
     async fn read(&self) -> HeaderValue {
-        let read = match timeout(READ_LIMIT, tokio::fs::read_to_string(&self.path)).await {
+        let read = match timeout(TOKEN_READ_TIMEOUT, tokio::fs::read_to_string(&self.path)).await {
             Ok(read) => read.map(SecretString::from),
-            Err(late) => Err(late.into()),
+            Err(elapsed) => Err(elapsed.into()),
         };
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match understand(&self.path, read) {
+        match parse_token(&self.path, read) {
             Ok(value) => last.value = value,
-            Err(error) => tracing::warn!(%error, "going on with the last good token"),
+            Err(error) => tracing::warn!(%error, "using the last good token"),
         }
         last.read = Instant::now();
         last.value.clone()
@@ -85,7 +86,7 @@ impl TokenFile {
     }
 }
 
-fn understand(path: &Path, read: std::io::Result<SecretString>) -> Result<HeaderValue> {
+fn parse_token(path: &Path, read: std::io::Result<SecretString>) -> Result<HeaderValue> {
     match read {
         Ok(token) => bearer(&token, &format!("the token file {}", path.display())),
         Err(source) => Err(Error::Auth {

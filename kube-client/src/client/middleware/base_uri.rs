@@ -1,4 +1,4 @@
-//! Puts the cluster's address before the path of each request.
+//! Prepends the API server's address to the path of each request.
 
 use futures::future::{Either, Ready, ready};
 use http::{
@@ -18,20 +18,20 @@ use crate::error::{BoxError, Error};
 pub(crate) struct BaseUriLayer {
     scheme: Scheme,
     authority: Authority,
-    /// The path of the address without its last slash; empty for most clusters.
+    /// The path of the address without trailing slashes; empty for most clusters.
     prefix: Arc<str>,
 }
 
 impl BaseUriLayer {
-    /// From an address that has a scheme and a host; `None` if it has not.
+    /// `None` if the address lacks a scheme or a host.
     pub(crate) fn new(address: &Uri) -> Option<Self> {
         let prefix = address.path().trim_end_matches('/').into();
         Some(Self { scheme: address.scheme()?.clone(), authority: address.authority()?.clone(), prefix })
     }
 
-    /// The full address of a request; `None` if the two make no address.
+    /// The full URI of a request; `None` if prefix and path do not form a valid URI.
     ///
-    /// A scheme or a host in the request never counts: credentials must not reach another server.
+    /// Replaces the scheme and host of the request: credentials must not reach another server.
     fn join(&self, uri: &Uri) -> Option<Uri> {
         let mut parts = uri.clone().into_parts();
         parts.scheme = Some(self.scheme.clone());
@@ -54,7 +54,7 @@ impl<S> Layer<S> for BaseUriLayer {
     }
 }
 
-/// Puts the cluster's address before the path of each request.
+/// Prepends the API server's address to the path of each request.
 #[derive(Clone, Debug)]
 pub(crate) struct BaseUri<S> {
     inner: S,
@@ -73,7 +73,7 @@ impl<S: Service<Request<B>, Error = BoxError>, B> Service<Request<B>> for BaseUr
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(uri) = self.base.join(request.uri()) else {
             let what = format!(
-                "cannot put the cluster's address before the path {}; correct the path",
+                "cannot append the path {} to the cluster's address; correct the path",
                 request.uri().path()
             );
             return Either::Right(ready(Err(Error::Request { what, source: None }.into())));

@@ -1,4 +1,4 @@
-//! Headers that go with every request: `User-Agent`, the configuration's own, whom to impersonate.
+//! Headers of every request: `User-Agent`, those of the configuration, and impersonation.
 
 use http::{HeaderMap, HeaderName, Request};
 use std::{
@@ -17,7 +17,7 @@ impl HeadersLayer {
     }
 }
 
-/// The names only: values may be secret.
+/// Shows only names: values may be secret.
 impl std::fmt::Debug for HeadersLayer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys().map(HeaderName::as_str)).finish()
@@ -52,7 +52,7 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for SetHeaders<S> {
         let own = request.headers_mut();
         own.reserve(self.headers.0.len());
         for name in self.headers.0.keys() {
-            // What the request says itself wins, with all its values.
+            // A header of the request has precedence, with all its values.
             if !own.contains_key(name) {
                 for value in self.headers.0.get_all(name) {
                     own.append(name, value.clone());

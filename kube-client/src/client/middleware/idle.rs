@@ -1,4 +1,4 @@
-//! The limit on pauses within a response body, and how a request asks for another one.
+//! The read deadline of response bodies, and the extension with which a request overrides it.
 
 use bytes::Bytes;
 use http::{Extensions, Uri};
@@ -15,9 +15,10 @@ use crate::{
     error::{Error, Result, Wait},
 };
 
-/// How long the response body of one request may pause, put into the request's extensions.
+/// The read deadline of the response body of one request: the longest pause between two frames. Insert it into the
+/// request's extensions.
 ///
-/// Without it `Config::read_timeout` holds; requests with `watch=true` or `follow=true` in their query have no limit.
+/// The default is `Config::read_timeout`, and no limit for requests with `watch=true` or `follow=true` in their query.
 ///
 /// ```
 /// use kube_client::client::IdleLimit;
@@ -30,7 +31,7 @@ use crate::{
 pub struct IdleLimit(Option<Duration>);
 
 impl IdleLimit {
-    /// The body may pause for as long as it likes.
+    /// No limit on pauses of the body.
     pub const NONE: Self = Self(None);
 
     /// The body fails with a timeout after a pause of this length.
@@ -39,7 +40,7 @@ impl IdleLimit {
         Self(Some(limit))
     }
 
-    /// The limit that a request wants.
+    /// The limit for a request.
     pub(super) fn of(extensions: &Extensions, uri: &Uri, default: Option<Duration>) -> Option<Duration> {
         match extensions.get::<Self>() {
             Some(limit) => limit.0,
@@ -56,11 +57,12 @@ fn is_long_running(uri: &Uri) -> bool {
         .any(|pair| matches!(pair.split_once('='), Some(("watch" | "follow", "true" | "1"))))
 }
 
-/// A body that fails when it pauses too long.
+/// A body that fails when a pause exceeds the limit.
 pub(super) struct IdleBody {
     inner: Body,
     limit: Duration,
-    /// Set only while a frame is being waited for: a reader that takes its time is no pause of the server's.
+    /// Created at the first wait for a frame, and restarted at each further one: the time in which the reader does not
+    /// poll is not a pause of the server.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
     what: String,
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn watches_have_no_limit_unless_they_ask_for_one() {
+    fn watches_have_no_limit_unless_the_request_sets_one() {
         assert_eq!(limit_of("/api/v1/pods", None), Some(60));
         assert_eq!(limit_of("/api/v1/pods?limit=1&watch=true", None), None);
         assert_eq!(limit_of("/api/v1/pods?watch=1", None), None);
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_limit_beyond_the_clock_never_ends_a_body() {
+    async fn a_limit_beyond_the_range_of_the_clock_never_ends_a_body() {
         let pieces = stream::iter([5u64]).then(|pause| async move {
             sleep(Duration::from_secs(pause)).await;
             Ok::<_, Error>("x")
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_is_measured_from_the_last_piece_and_while_reading_only() {
+    async fn measures_a_pause_only_while_the_reader_waits_for_a_frame() {
         let pieces = stream::iter([5u64, 9, 11]).then(|pause| async move {
             sleep(Duration::from_secs(pause)).await;
             Ok::<_, Error>("x")

@@ -1,6 +1,7 @@
-//! What happens to every request on its way: address, headers, repetition, time limits, traces.
+//! Layers for every request: address, headers, retries, time limits, tracing.
 //!
-//! Each layer stands alone; the builder decides on their order. None of them knows credentials or connections.
+//! The layers are independent of each other; `builder` defines their order. They must not depend on credentials or
+//! connections.
 
 mod base_uri;
 mod headers;

@@ -1,7 +1,6 @@
-//! Repeats requests where that is safe and may help; see [`RetryPolicy`].
+//! Retries requests where that is safe; see [`RetryPolicy`].
 //!
-//! The decision is a pure function of what was asked and what came of it. This is the only place of the client that
-//! sleeps after a failure.
+//! The decision is a pure function of method and outcome. No other code of the client sleeps after a failure.
 
 use futures::future::BoxFuture;
 use http::{Method, Request, Response};
@@ -30,7 +29,7 @@ impl<S> Layer<S> for RetryLayer {
     }
 }
 
-/// Repeats requests where that is safe and may help.
+/// Retries requests where that is safe.
 #[derive(Clone, Debug)]
 pub(crate) struct Retry<S> {
     inner: S,
@@ -83,8 +82,8 @@ where
             return outcome;
         }
         let Some(again) = clone_request(&spare) else { return outcome };
-        tracing::debug!(method = %spare.method(), path = spare.uri().path(), tries, ?wait, ?reason, "trying again");
-        // Nothing of the refused try is held during the wait.
+        tracing::debug!(method = %spare.method(), path = spare.uri().path(), tries, ?wait, ?reason, "retrying");
+        // Frees the response and its connection before the wait.
         drop(outcome);
         sleep(wait).await;
         std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
@@ -96,41 +95,42 @@ where
 /// Why a request may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
-    /// The server asked for it, with this wait.
-    RequestLine(Duration),
-    /// Reading changes nothing.
-    Read,
+    /// The server sent `Retry-After`, with this wait.
+    RetryAfter(Duration),
+    /// The method is safe (RFC 9110).
+    Safe,
 }
 
-/// Whether the same request may be sent again: never one that may have taken effect, unless the server says it did not.
+/// Whether the same request may be sent again. A write is retried only if the server reports with 429 or 503 and
+/// `Retry-After` that it had no effect.
 fn reason(method: &Method, outcome: &Result<Response<Body>, BoxError>) -> Option<Reason> {
-    let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     match outcome {
         Ok(response) => {
             let code = response.status().as_u16();
             match retry_after_seconds(response.headers()) {
                 Some(seconds) if matches!(code, 429 | 503) => {
-                    Some(Reason::RequestLine(Duration::from_secs(seconds.into())))
+                    Some(Reason::RetryAfter(Duration::from_secs(seconds.into())))
                 }
-                _ => (reads && matches!(code, 429 | 502 | 503 | 504)).then_some(Reason::Read),
+                _ => (is_safe && matches!(code, 429 | 502 | 503 | 504)).then_some(Reason::Safe),
             }
         }
-        Err(error) => (reads && may_pass(error.downcast_ref()?)).then_some(Reason::Read),
+        Err(error) => (is_safe && is_transient(error.downcast_ref()?)).then_some(Reason::Safe),
     }
 }
 
-/// Whether a failed connection may come to be.
-fn may_pass(error: &Error) -> bool {
-    // A limit that has passed has cost its time already.
+/// Whether a connection may succeed at the next try.
+fn is_transient(error: &Error) -> bool {
+    // Timeouts are excluded: each retry could take the whole limit again.
     matches!(error, Error::Transport { kind: TransportKind::Connect | TransportKind::Broken, .. })
 }
 
-/// The wait before the next try: what the server asks for, else a doubling one; with up to a quarter more at random, so
-/// that many clients do not come back at once.
+/// The wait before the next try: `Retry-After`, or exponential backoff. Random jitter of up to 25 % spreads the
+/// retries of many clients.
 fn wait(policy: &RetryPolicy, tries: u32, reason: Reason) -> Duration {
     let base = match reason {
-        Reason::RequestLine(wait) => wait,
-        Reason::Read => policy.initial.saturating_mul(1 << (tries - 1).min(16)),
+        Reason::RetryAfter(wait) => wait,
+        Reason::Safe => policy.initial.saturating_mul(1 << (tries - 1).min(16)),
     };
     base.saturating_add(base.mul_f64(fastrand::f64() / 4.0))
 }
@@ -157,7 +157,7 @@ mod tests {
     };
     use tower::{service_fn, util::ServiceExt};
 
-    fn answer(code: u16, retry_after: Option<&str>) -> Result<Response<Body>, BoxError> {
+    fn respond(code: u16, retry_after: Option<&str>) -> Result<Response<Body>, BoxError> {
         let mut response = Response::builder().status(code);
         if let Some(seconds) = retry_after {
             response = response.header("retry-after", seconds);
@@ -170,26 +170,26 @@ mod tests {
     }
 
     #[test]
-    fn only_what_had_no_effect_is_repeated() {
-        let request_line = Some(Reason::RequestLine(Duration::from_secs(2)));
-        let read = Some(Reason::Read);
-        let late = || {
+    fn retries_only_requests_without_effect() {
+        let retry_after = Some(Reason::RetryAfter(Duration::from_secs(2)));
+        let safe = Some(Reason::Safe);
+        let timed_out = || {
             Err(Error::Timeout { wait: Wait::Response, after: Duration::ZERO, what: String::new() }.into())
         };
         for (outcome, on_get, on_post) in [
-            (answer(200, None), None, None),
-            (answer(404, Some("2")), None, None),
-            (answer(429, Some("2")), request_line, request_line),
-            (answer(503, Some("2")), request_line, request_line),
-            (answer(429, None), read, None),
-            (answer(503, Some("0")), read, None),
-            (answer(504, Some("2")), read, None),
-            (answer(500, Some("2")), None, None),
-            (failed(TransportKind::Connect), read, None),
-            (failed(TransportKind::Broken), read, None),
+            (respond(200, None), None, None),
+            (respond(404, Some("2")), None, None),
+            (respond(429, Some("2")), retry_after, retry_after),
+            (respond(503, Some("2")), retry_after, retry_after),
+            (respond(429, None), safe, None),
+            (respond(503, Some("0")), safe, None),
+            (respond(504, Some("2")), safe, None),
+            (respond(500, Some("2")), None, None),
+            (failed(TransportKind::Connect), safe, None),
+            (failed(TransportKind::Broken), safe, None),
             (failed(TransportKind::Tls), None, None),
             (failed(TransportKind::Resolve), None, None),
-            (late(), None, None),
+            (timed_out(), None, None),
         ] {
             assert_eq!(reason(&Method::GET, &outcome), on_get, "GET {outcome:?}");
             for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
@@ -198,7 +198,7 @@ mod tests {
         }
     }
 
-    /// Sends one request into a service that always answers alike; returns the tries and the seconds that it took.
+    /// Sends one request to a service that always returns `code`. Returns the number of tries and the elapsed seconds.
     async fn send(
         policy: RetryPolicy,
         body: Body,
@@ -212,7 +212,7 @@ mod tests {
             async move {
                 assert_eq!(request.headers()["x"], "y");
                 assert_eq!(request.into_body().collect_bytes().await?, "body");
-                answer(code, retry_after)
+                respond(code, retry_after)
             }
         });
         let request = Request::put("/x").header("x", "y").body(body).unwrap();
@@ -223,15 +223,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_first_wait_beyond_the_clock_ends_the_tries() {
+    async fn an_initial_wait_beyond_the_range_of_the_clock_ends_the_retries() {
         let policy = RetryPolicy::default().initial(Duration::MAX);
-        let service = service_fn(|_: Request<Body>| async { answer(503, None) });
+        let service = service_fn(|_: Request<Body>| async { respond(503, None) });
         let request = Request::get("/x").body(Body::empty()).unwrap();
         assert_eq!(RetryLayer(policy).layer(service).oneshot(request).await.unwrap().status(), 503);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tries_and_time_are_bounded() {
+    async fn retries_are_bounded_in_number_and_time() {
         let body = || Body::from(b"body".to_vec());
         let policy = RetryPolicy::default();
         let (tries, seconds) = send(policy, body(), 429, Some("2")).await;
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(send(policy, body(), 503, Some("31")).await, (1, 0));
         assert_eq!(send(policy, body(), 503, None).await, (1, 0));
         assert_eq!(send(RetryPolicy::never(), body(), 429, Some("1")).await, (1, 0));
-        // What cannot be sent twice is not.
+        // A streamed body cannot be sent twice.
         let streamed = Body::wrap_stream(stream::iter([Ok::<_, BoxError>("body")]));
         assert_eq!(send(policy, streamed, 429, Some("1")).await, (1, 0));
     }

@@ -1,4 +1,4 @@
-//! Limits how long a response may take to begin, and how long its body may pause.
+//! Limits the wait for the head of a response, and the pauses of its body.
 
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct TimeoutLayer {
     /// Until the head of the response.
     pub(crate) response: Option<Duration>,
-    /// Between two pieces of its body.
+    /// Between two frames of its body.
     pub(crate) idle: Option<Duration>,
 }
 
@@ -31,7 +31,7 @@ impl<S> Layer<S> for TimeoutLayer {
     }
 }
 
-/// Limits how long a response may take to begin, and how long its body may pause.
+/// Limits the wait for the head of a response, and the pauses of its body.
 #[derive(Clone, Debug)]
 pub(crate) struct Timeouts<S> {
     inner: S,

@@ -1,4 +1,4 @@
-//! One `tracing` event a request: what was asked, what came of it, how long it took. No header and no body is shown.
+//! One `tracing` event per request: method, path, outcome, duration. It must not contain headers or bodies.
 
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -20,7 +20,7 @@ impl<S> Layer<S> for TraceLayer {
     }
 }
 
-/// Tells `tracing` about each request.
+/// Emits a `tracing` event for each request.
 #[derive(Clone, Debug)]
 pub(crate) struct Trace<S> {
     inner: S,

@@ -1,4 +1,4 @@
-//! Nothing secret reaches a log, at any level.
+//! No secret is logged, at any level.
 
 use super::server::Server;
 use crate::client::Client;
@@ -11,7 +11,7 @@ use std::{
 };
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that were logged.
+/// A log writer that collects its output.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -43,8 +43,9 @@ async fn tokens_and_bodies_are_not_logged() {
         .with_writer(lines.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    // With a second one around, `tracing` asks all there are about a place that it comes to for the first time; with one alone
-    // it asks that of the thread, and another test's thread would decide that nobody listens.
+    // `tracing` caches the interest of a callsite at its first use. With a single dispatcher it asks the default of the
+    // current thread, so that the thread of another test would disable the callsite for this subscriber too. With two
+    // dispatchers it asks both.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     tracing::callsite::rebuild_interest_cache();
     let server = Server::http(|request| async move {
@@ -60,7 +61,7 @@ async fn tokens_and_bodies_are_not_logged() {
     let client = Client::try_from(config).unwrap();
     for path in ["/done", "/refused"] {
         let request = Request::put(path).body(b"s3cr3t-request".to_vec()).unwrap();
-        // Whether this succeeds is the matter of other tests.
+        // Other tests cover the result.
         let _ = client.request::<serde_json::Value>(request).await;
     }
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();

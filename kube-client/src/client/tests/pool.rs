@@ -1,4 +1,4 @@
-//! Connections between requests: which one is used again, and which ends.
+//! The connection pool: which idle connections are reused, and which are closed.
 
 use http::Request;
 use std::{
@@ -20,51 +20,51 @@ use crate::{
     config::{Config, RetryPolicy},
 };
 
-/// A server that says `ok` to everything.
-struct Polite {
+/// A server that sends the same response to each request.
+struct ResponseServer {
     config: Config,
     accepted: Arc<AtomicU32>,
-    /// Each connection that has ended.
+    /// Receives one message per closed connection.
     closed: mpsc::UnboundedReceiver<()>,
 }
 
-/// `answers`: after how many answers it closes a connection without a word.
-async fn polite(answers: usize, answer: &'static [u8]) -> Polite {
+/// Starts the server. It closes each connection after `responses` responses, without `Connection: close`.
+async fn serve(responses: usize, response: &'static [u8]) -> ResponseServer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
     config.retry = RetryPolicy::never();
     let accepted = Arc::new(AtomicU32::new(0));
-    let (counter, (tell, closed)) = (accepted.clone(), mpsc::unbounded_channel());
+    let (counter, (on_close, closed)) = (accepted.clone(), mpsc::unbounded_channel());
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             counter.fetch_add(1, SeqCst);
-            let tell = tell.clone();
+            let on_close = on_close.clone();
             tokio::spawn(async move {
                 let mut head = [0; 4096];
-                for _ in 0..answers {
+                for _ in 0..responses {
                     // The requests of these tests come in one piece.
                     if stream.read(&mut head).await.unwrap_or(0) == 0 {
                         break;
                     }
-                    stream.write_all(answer).await.unwrap();
+                    stream.write_all(response).await.unwrap();
                 }
                 drop(stream);
-                let _ = tell.send(());
+                let _ = on_close.send(());
             });
         }
     });
-    Polite { config, accepted, closed }
+    ResponseServer { config, accepted, closed }
 }
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// A runtime that does nothing unless someone runs it.
+/// A runtime that makes progress only within `block_on`.
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// One for a server, which goes on by itself.
-fn serving() -> Runtime {
+/// A runtime for the server, with a worker thread of its own.
+fn server_runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
@@ -73,8 +73,8 @@ async fn post(client: &Client) -> String {
 }
 
 #[tokio::test]
-async fn a_connection_that_the_server_has_closed_is_not_used_again() {
-    let mut server = polite(2, OK).await;
+async fn does_not_reuse_a_connection_that_the_server_closed() {
+    let mut server = serve(2, OK).await;
     let client = Client::try_from(server.config).unwrap();
     for connections in 1..4 {
         for _ in 0..2 {
@@ -82,14 +82,14 @@ async fn a_connection_that_the_server_has_closed_is_not_used_again() {
             assert_eq!(server.accepted.load(SeqCst), connections);
         }
         server.closed.recv().await.unwrap();
-        // So that the runtime looks at its sockets.
+        // Lets the runtime poll its I/O driver.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 #[tokio::test]
-async fn a_connection_that_nobody_uses_is_closed_after_a_while() {
-    let mut server = polite(usize::MAX, OK).await;
+async fn closes_an_idle_connection_after_the_idle_timeout() {
+    let mut server = serve(usize::MAX, OK).await;
     server.config.pool_idle_timeout = Some(Duration::from_millis(50));
     let client = Client::try_from(server.config).unwrap();
     for connections in 1..3 {
@@ -100,8 +100,8 @@ async fn a_connection_that_nobody_uses_is_closed_after_a_while() {
 }
 
 #[tokio::test]
-async fn connections_end_with_the_client() {
-    let mut server = polite(usize::MAX, OK).await;
+async fn closes_idle_connections_when_the_client_is_dropped() {
+    let mut server = serve(usize::MAX, OK).await;
     let client = Client::try_from(server.config).unwrap();
     assert_eq!(post(&client).await, "ok");
     drop(client);
@@ -109,8 +109,8 @@ async fn connections_end_with_the_client() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_body_need_not_be_read() {
-    let server = polite(usize::MAX, b"HTTP/1.1 204 No Content\r\n\r\n").await;
+async fn reuses_the_connection_of_an_unread_response_without_body() {
+    let server = serve(usize::MAX, b"HTTP/1.1 204 No Content\r\n\r\n").await;
     let client = Client::try_from(server.config).unwrap();
     for _ in 0..3 {
         drop(client.open(Request::get("/x").body(Vec::new()).unwrap()).await.unwrap());
@@ -119,15 +119,15 @@ async fn an_answer_without_a_body_need_not_be_read() {
 }
 
 #[test]
-fn a_client_outlives_a_runtime() {
-    let serving = serving();
-    let mut server = serving.block_on(polite(usize::MAX, OK));
+fn a_client_works_on_a_second_runtime_after_the_first_is_dropped() {
+    let server_runtime = server_runtime();
+    let mut server = server_runtime.block_on(serve(usize::MAX, OK));
     server.config.pool_idle_timeout = Some(Duration::from_millis(50));
     let client = runtime().block_on(async { Client::try_from(server.config).unwrap() });
     assert_eq!(runtime().block_on(post(&client)), "ok");
     runtime().block_on(async {
         assert_eq!(post(&client).await, "ok");
-        // The connection of the runtime before, and then that of this one, which nobody uses.
+        // The connection of the dropped runtime, and then the idle one of this runtime.
         for _ in 0..2 {
             tokio::time::timeout(Duration::from_secs(5), server.closed.recv()).await.unwrap().unwrap();
         }
@@ -135,11 +135,11 @@ fn a_client_outlives_a_runtime() {
 }
 
 #[test]
-fn a_connection_stays_with_the_runtime_that_watches_it() {
-    let serving = serving();
-    let server = serving.block_on(polite(usize::MAX, OK));
+fn a_connection_is_reused_only_on_its_runtime() {
+    let server_runtime = server_runtime();
+    let server = server_runtime.block_on(serve(usize::MAX, OK));
     let client = Client::try_from(server.config).unwrap();
-    // Neither notices what arrives while the other one runs.
+    // While one runtime runs, the other one polls no socket.
     let (one, other) = (runtime(), runtime());
     for _ in 0..2 {
         for runtime in [&one, &other] {
@@ -151,12 +151,12 @@ fn a_connection_stays_with_the_runtime_that_watches_it() {
 }
 
 #[test]
-fn connections_of_a_runtime_that_has_gone_are_closed() {
-    let serving = serving();
-    let mut server = serving.block_on(polite(usize::MAX, OK));
+fn closes_connections_of_a_dropped_runtime() {
+    let server_runtime = server_runtime();
+    let mut server = server_runtime.block_on(serve(usize::MAX, OK));
     server.config.pool_idle_timeout = None;
     let client = Client::try_from(server.config).unwrap();
-    // Alive to the end, so that the next one is known from it.
+    // Kept until the end of the test, so that no later runtime gets the same id.
     let first = runtime();
     assert_eq!(first.block_on(post(&client)), "ok");
     assert_eq!(runtime().block_on(post(&client)), "ok");

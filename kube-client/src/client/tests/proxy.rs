@@ -1,4 +1,4 @@
-//! Connections through proxies that the tests run themselves.
+//! Connections through in-process proxies.
 
 use super::server::{Authority, Server};
 use crate::{
@@ -15,12 +15,13 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// An HTTP proxy that wants a password, or none, and notes what it was asked for.
+/// An HTTP proxy that requires `password` (Base64 of `user:password`), if any. Returns its address and the request
+/// lines that it receives.
 async fn http_proxy(password: Option<&'static str>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let request_line = Arc::new(Mutex::new(Vec::new()));
-    let notes = request_line.clone();
+    let request_lines = Arc::new(Mutex::new(Vec::new()));
+    let notes = request_lines.clone();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let notes = notes.clone();
@@ -42,7 +43,7 @@ async fn http_proxy(password: Option<&'static str>) -> (String, Arc<Mutex<Vec<St
             });
         }
     });
-    (address, request_line)
+    (address, request_lines)
 }
 
 async fn version(mut config: Config, proxy: &str) -> Result<String, Error> {
@@ -52,16 +53,16 @@ async fn version(mut config: Config, proxy: &str) -> Result<String, Error> {
 }
 
 #[tokio::test]
-async fn tls_goes_through_an_http_proxy_to_the_cluster_itself() {
+async fn the_tls_handshake_through_an_http_proxy_is_with_the_server() {
     let authority = Authority::new("ca");
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
-    let (proxy, request_line) = http_proxy(None).await;
+    let (proxy, request_lines) = http_proxy(None).await;
     assert_eq!(version(server.config(&authority), &format!("http://{proxy}")).await.unwrap(), "v1.37.2");
-    assert_eq!(*request_line.lock().unwrap(), [format!("CONNECT {} HTTP/1.1", server.address)]);
+    assert_eq!(*request_lines.lock().unwrap(), [format!("CONNECT {} HTTP/1.1", server.address)]);
 }
 
 #[tokio::test]
-async fn a_proxy_gets_its_password_and_a_refusal_shows_none() {
+async fn sends_the_proxy_password_and_hides_it_in_errors() {
     let authority = Authority::new("ca");
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
     // me:s3:cr3t
@@ -76,7 +77,7 @@ async fn a_proxy_gets_its_password_and_a_refusal_shows_none() {
 }
 
 #[tokio::test]
-async fn a_dead_proxy_is_named_beside_the_cluster() {
+async fn errors_name_server_and_unreachable_proxy() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = listener.local_addr().unwrap();
     drop(listener);
@@ -92,7 +93,7 @@ async fn a_dead_proxy_is_named_beside_the_cluster() {
 }
 
 #[tokio::test]
-async fn a_silent_proxy_ends_in_a_timeout_that_names_the_connection() {
+async fn a_silent_proxy_causes_a_timeout_that_names_server_and_proxy() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = listener.local_addr().unwrap();
     let mut config = Config::new("https://10.0.0.1:6443".parse().unwrap());
@@ -108,7 +109,7 @@ async fn a_silent_proxy_ends_in_a_timeout_that_names_the_connection() {
 }
 
 #[tokio::test]
-async fn a_proxy_with_tls_of_its_own_is_checked_against_the_systems_authorities() {
+async fn the_certificate_of_an_https_proxy_is_verified_against_the_system_ca_bundle() {
     let proxy = Server::https(&Authority::new("corporate").issue(&["127.0.0.1"], |_| {}), None).await;
     let server = Server::http(|_| async { super::server::version() }).await;
     match version(server.plain(), &format!("https://{}", proxy.address)).await {
@@ -116,14 +117,14 @@ async fn a_proxy_with_tls_of_its_own_is_checked_against_the_systems_authorities(
             assert!(what.contains("no TLS connection with the proxy itself"), "{what}");
             assert!(what.contains("authority that this system trusts"), "{what}");
         }
-        // A machine without any authority cannot trust a proxy at all.
+        // A machine without a CA bundle cannot verify the proxy.
         Err(Error::Config(_)) => {}
         other => panic!("{other:?}"),
     }
 }
 
 #[tokio::test]
-async fn a_socks5_proxy_is_sent_the_name_of_the_server() {
+async fn a_socks5_proxy_receives_the_host_name_of_the_server() {
     for scheme in ["socks5", "socks5h"] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = listener.local_addr().unwrap();
@@ -132,7 +133,7 @@ async fn a_socks5_proxy_is_sent_the_name_of_the_server() {
             let mut hello = [0; 3];
             stream.read_exact(&mut hello).await.unwrap();
             stream.write_all(&[5, 0]).await.unwrap();
-            // RFC 1928: a connection to a domain name, after its length.
+            // RFC 1928: CONNECT to a domain name, which follows its length.
             let mut request = [0; 25];
             stream.read_exact(&mut request).await.unwrap();
             request
@@ -147,14 +148,14 @@ async fn a_socks5_proxy_is_sent_the_name_of_the_server() {
 }
 
 #[tokio::test]
-async fn socks5_leads_to_the_cluster_too() {
+async fn connects_through_a_socks5_proxy() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = listener.local_addr().unwrap();
     let server = Server::http(|_| async { super::server::version() }).await;
     let target = server.address;
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
-        // RFC 1928: no password wanted, then a connection to an IPv4 address.
+        // RFC 1928: no authentication, then CONNECT to an IPv4 address.
         let mut hello = [0; 2];
         stream.read_exact(&mut hello).await.unwrap();
         stream.read_exact(&mut vec![0; hello[1].into()]).await.unwrap();

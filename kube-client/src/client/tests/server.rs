@@ -1,4 +1,4 @@
-//! A small HTTPS server with certificates made for each test.
+//! An in-process HTTP and HTTPS server with certificates generated for each test.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -61,10 +61,10 @@ impl Authority {
     }
 }
 
-/// A server that lives as long as this value.
+/// A server that stops when this value is dropped.
 pub(super) struct Server {
     pub(super) address: SocketAddr,
-    /// How many connections there have been.
+    /// The number of accepted connections.
     pub(super) accepted: Arc<AtomicU32>,
     _connections: JoinSet<()>,
 }
@@ -79,7 +79,7 @@ impl Server {
         Self::start(None, answer).await
     }
 
-    /// Serves HTTPS; asks for a client certificate of the authority if one is given.
+    /// Serves HTTPS; requires a client certificate signed by `clients` if it is set.
     pub(super) async fn https(leaf: &Leaf, clients: Option<&Authority>) -> Self {
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -134,7 +134,7 @@ impl Server {
         Self { address, accepted, _connections: tasks }
     }
 
-    /// A configuration for this server that trusts an authority.
+    /// A configuration for this server that trusts one CA.
     pub(super) fn config(&self, trusted: &Authority) -> Config {
         let mut config = Config::new(format!("https://{}", self.address).parse().unwrap());
         config.root_cert = Some(vec![trusted.der()]);
@@ -160,20 +160,20 @@ where
         let response = answer(request);
         async { Ok::<_, Infallible>(response.await) }
     });
-    // A client that goes away is no failure of the server's.
+    // Ignores the error of a client that closes its connection.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// The certificate that the other side showed.
+/// The client certificate, in DER.
 #[derive(Clone)]
 struct Peer(Vec<u8>);
 
-/// The answer to `/version`.
+/// The response to `/version`.
 pub(super) fn version() -> Response<Full<Bytes>> {
     version_for(None)
 }
 
-/// The answer to `/version`, with the client's certificate in the place of the commit.
+/// The response to `/version`, with the client certificate in Base64 as `gitCommit`.
 fn version_for(peer: Option<&Peer>) -> Response<Full<Bytes>> {
     let info = Info {
         git_version: "v1.37.2".to_owned(),

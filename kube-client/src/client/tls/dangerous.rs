@@ -1,7 +1,7 @@
-//! Connections without a check of the server's certificate, for `insecure-skip-tls-verify`.
+//! TLS without verification of the server's certificate, for `insecure-skip-tls-verify`.
 //!
-//! Whoever is on the way can read and change everything, credentials included. The signatures of the handshake are
-//! still checked, so that a broken peer is told from a working one.
+//! An attacker on the network path can read and change all data, credentials included. The signatures of the handshake
+//! are still verified, so that a faulty TLS implementation fails.
 
 use rustls::{
     DigitallySignedStruct, Error, SignatureScheme,
@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 /// A verifier that accepts any certificate.
 pub(super) fn accept_any(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
-    tracing::warn!("the server's certificate will not be checked, as the configuration asks for it");
+    tracing::warn!(
+        "the server's certificate is not verified: the configuration sets insecure-skip-tls-verify"
+    );
     Arc::new(AcceptAny(provider))
 }
 

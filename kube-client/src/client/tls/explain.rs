@@ -1,8 +1,8 @@
-//! What is wrong when TLS fails, and what to do about it.
+//! Explains TLS errors: the cause, and which kubeconfig field to change.
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// Says what is wrong with a handshake, and what to do, in words of a kubeconfig.
+/// Explains why a handshake failed and which kubeconfig field to change. The text has no host and no address.
 pub(crate) fn explain(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => certificate(error),

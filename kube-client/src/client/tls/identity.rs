@@ -1,4 +1,4 @@
-//! The client's own certificate, which may change while the client lives.
+//! The client certificate, which a credential plugin may replace while the client is in use.
 
 use rustls::{SignatureScheme, client::ResolvesClientCert, crypto::ring, sign::CertifiedKey};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -6,22 +6,22 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::key;
 use crate::config::Identity;
 
-/// The certificate that new connections present; none at first.
+/// The client certificate for new connections; initially none.
 #[derive(Debug, Default)]
 pub(crate) struct ClientIdentity(RwLock<Option<Arc<CertifiedKey>>>);
 
 impl ClientIdentity {
-    /// Presents another certificate from the next connection on.
+    /// Replaces the certificate. New connections present it; open ones are unchanged.
     ///
     /// # Errors
     /// If the key is not supported, or does not belong to the certificate.
     pub(crate) fn set(&self, (chain, key): Identity) -> Result<(), IdentityError> {
-        // What rustls says of it is only that it has tried all kinds of keys.
+        // The error of rustls does not contain the kind of the key.
         let signing = ring::sign::any_supported_type(&key)
             .map_err(|_| IdentityError::UnusableKey(key::why_unusable(&key)))?;
         let certified = CertifiedKey::new(chain, signing);
         match certified.keys_match() {
-            // Not every kind of key can tell.
+            // Not every kind of key can compute its public key.
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
             Err(source) => return Err(IdentityError::Mismatch(source)),
         }
@@ -34,7 +34,7 @@ impl ClientIdentity {
     }
 }
 
-/// Why a certificate and its key cannot be presented.
+/// Why a certificate and its key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IdentityError {
     #[error("the private key cannot be used: {0}")]

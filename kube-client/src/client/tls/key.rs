@@ -1,4 +1,5 @@
-//! Why a private key cannot be used: reads its kind, curve, size and exponent, and nothing that is secret.
+//! Explains why a private key cannot be used. Reads its algorithm, curve, size and public exponent; must not read or
+//! return secret values.
 
 use rustls_pki_types::PrivateKeyDer;
 
@@ -6,13 +7,13 @@ const INTEGER: u8 = 0x02;
 const OCTETS: u8 = 0x04;
 const OBJECT: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
-/// The parameters of a SEC1 key.
+/// The context-specific tag of the parameters of a SEC1 key.
 const PARAMETERS: u8 = 0xa0;
 
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 
-/// Kinds of keys that TLS knows, or that are mistaken for such, by their object identifiers.
+/// Unsupported key algorithms by object identifier, for error texts.
 const KINDS: [(&[u8], &str); 6] = [
     (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10], "RSA-PSS"),
     (&[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1], "DSA"),
@@ -33,7 +34,7 @@ const CURVES: [(&[u8], &str); 8] = [
     (&[0x2b, 0x24, 3, 3, 2, 8, 1, 1, 13], "brainpoolP512r1"),
 ];
 
-/// What is wrong with a key that the crypto provider, ring, does not take.
+/// Explains why the crypto provider, ring, rejected a key.
 pub(super) fn why_unusable(key: &PrivateKeyDer<'_>) -> String {
     let found = match key {
         PrivateKeyDer::Pkcs1(key) => rsa(key.secret_pkcs1_der()),
@@ -44,7 +45,7 @@ pub(super) fn why_unusable(key: &PrivateKeyDer<'_>) -> String {
     found.unwrap_or_else(|| "it does not read as an RSA, ECDSA or Ed25519 key".to_owned())
 }
 
-/// RFC 5208.
+/// PKCS #8 (RFC 5208).
 fn pkcs8(der: &[u8]) -> Option<String> {
     let mut key = Der(Der(der).take(SEQUENCE)?);
     key.take(INTEGER)?;
@@ -63,7 +64,7 @@ fn pkcs8(der: &[u8]) -> Option<String> {
     }
 }
 
-/// RFC 5915.
+/// SEC1 (RFC 5915).
 fn sec1(der: &[u8]) -> Option<String> {
     let mut key = Der(Der(der).take(SEQUENCE)?);
     key.take(INTEGER)?;
@@ -106,7 +107,7 @@ fn rsa(der: &[u8]) -> Option<String> {
     })
 }
 
-/// How many bits a number has.
+/// The bit length of a big-endian number.
 fn bits(number: &[u8]) -> usize {
     let zeroes = number.iter().take_while(|byte| **byte == 0).count();
     match &number[zeroes..] {
@@ -115,7 +116,7 @@ fn bits(number: &[u8]) -> usize {
     }
 }
 
-/// What is left of a text in DER.
+/// The unread rest of a DER encoding.
 struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn curve_size_and_exponent_of_an_unsupported_key_are_named() {
+    fn names_curve_size_and_exponent_of_an_unsupported_key() {
         for (bits, exponent, part) in [
             (1024, &[1, 0, 1][..], "RSA keys of 1024 bits"),
             (8192, &[1, 0, 1], "RSA keys of 8192 bits"),
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_key_is_said_to_be_damaged() {
+    fn reports_a_damaged_key_as_damaged() {
         check(&pkcs8_key(&[RSA], &rsa_key(2048, &[1, 0, 1])), "damaged");
         check(&pkcs8_key(&[EC, id("P-256")], &[]), "damaged");
         check(&pkcs8_key(&[id("Ed25519")], &[]), "damaged");

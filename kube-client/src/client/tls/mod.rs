@@ -1,6 +1,6 @@
-//! TLS: from certificates and keys to a rustls configuration, and from rustls' errors to what to do about them.
+//! TLS: builds a rustls configuration from certificates and keys, and explains rustls' errors.
 //!
-//! Knows neither connections nor requests.
+//! Must not depend on connections or requests.
 
 mod dangerous;
 mod explain;
@@ -20,19 +20,19 @@ use std::sync::Arc;
 
 use crate::error::{BoxError, Error, Result};
 
-/// Whom to trust as a server.
+/// Which server certificates are trusted.
 #[derive(Debug)]
 pub(super) enum Trust<'a> {
-    /// These authorities, in DER form.
+    /// Those that these certificate authorities signed, in DER form.
     Authorities(&'a [Vec<u8>]),
-    /// What the system trusts.
+    /// Those that the system's CA bundle trusts.
     System,
-    /// Anyone.
+    /// All of them (`insecure-skip-tls-verify`).
     Anyone,
 }
 
-/// Makes the configuration of all TLS connections to one cluster. Blocks on the file system for the system's
-/// authorities.
+/// Builds the configuration of all TLS connections to one cluster. Blocks on the file system for the system's CA
+/// bundle.
 pub(super) fn client_config(trust: &Trust<'_>, identity: Arc<ClientIdentity>) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -71,7 +71,7 @@ fn verifier(roots: RootCertStore, provider: Arc<CryptoProvider>) -> Result<Arc<W
 fn system_roots() -> Result<RootCertStore> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // A system's store may hold oddities; the others are still good.
+    // The system's CA bundle may contain certificates that rustls cannot parse; the others are used.
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         let why: BoxError = match found.errors.into_iter().next() {
@@ -90,7 +90,7 @@ fn bad(what: impl Into<String>, source: BoxError) -> Error {
     Error::config(TlsError { what: what.into(), source })
 }
 
-/// A TLS configuration that cannot be made.
+/// The TLS configuration cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 struct TlsError {
