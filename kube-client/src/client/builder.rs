@@ -75,13 +75,14 @@ impl<S> ClientBuilder<S> {
 }
 
 impl ClientBuilder<HttpService> {
-    /// The default stack with `service` as transport: retries, address, headers, credentials and time limits are those of
-    /// `config`. For tests over an in-process server, with or without a paused clock, and for custom transports.
+    /// The default stack with `service` as transport: retries, address, headers, credentials and time limits are
+    /// those of `config`. For tests over an in-process server, with or without a paused clock, and for custom
+    /// transports.
     ///
     /// The settings of connections in `config` are ignored: CA bundle and client certificates (including those of a
-    /// credential plugin), the proxy, and the limits on connecting, TLS handshakes, writes and idle connections. The service
-    /// receives requests with the full URI. An error of the service that is not an [`Error`] counts as a broken connection,
-    /// so that reads are retried.
+    /// credential plugin), the proxy, and the limits on connecting, TLS handshakes, writes and idle connections. The
+    /// service receives requests with the full URI. An error of the service that is not an [`Error`] counts as a
+    /// broken connection, so that reads are retried.
     ///
     /// # Errors
     /// If another setting cannot be used: a token, a plugin, an address, or credentials for a plain `http` address.
