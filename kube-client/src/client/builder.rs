@@ -207,7 +207,7 @@ fn tls_for(config: &Config, identity: Arc<ClientIdentity>) -> Result<Option<Tls>
     let trust = match &config.root_cert {
         Some(_) if config.accept_invalid_certs => {
             return Err(unusable(
-                "root_cert is not allowed beside accept_invalid_certs, which would ignore it: set only one of the two",
+                "root_cert is not allowed with accept_invalid_certs, which would ignore it: set only one of the two",
             ));
         }
         None if config.accept_invalid_certs => Trust::Anyone,

@@ -1,6 +1,6 @@
-//! Addresses of servers and proxies as they are written in configurations.
+//! Addresses of servers and proxies in configurations: parses and validates them, and hides their userinfo.
 //!
-//! Parses and checks them, and hides what is secret in them. Connects to nothing.
+//! Must not open connections or resolve names.
 
 use http::{Uri, uri};
 
@@ -10,7 +10,7 @@ use super::error::FieldError;
 pub(super) fn parse_server(text: &str) -> Result<Uri, FieldError> {
     let uri = parse(text, &["https", "http"])?;
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(bad(text, "it must not hold a user name or a password; give them in the user's entry"));
+        return Err(bad(text, "it must not contain a user name or a password; set them in the user's entry"));
     }
     if uri.query().is_some() {
         return Err(bad(text, "it must not have a query"));
@@ -18,7 +18,7 @@ pub(super) fn parse_server(text: &str) -> Result<Uri, FieldError> {
     Ok(uri)
 }
 
-/// Parses a proxy's address. Without a scheme it is taken for `http`.
+/// Parses a proxy's address. The default scheme is `http`.
 pub(super) fn parse_proxy(text: &str) -> Result<Uri, FieldError> {
     let text = text.trim();
     if text.contains("://") {
@@ -38,7 +38,7 @@ fn parse(text: &str, schemes: &[&str]) -> Result<Uri, FieldError> {
         (Some(_), Some(host)) if !host.is_empty() => {
             Err(bad(text, &format!("it must begin with {}://", schemes.join(":// or "))))
         }
-        _ => Err(bad(text, "it names no host")),
+        _ => Err(bad(text, "it has no host")),
     }
 }
 
@@ -46,7 +46,7 @@ fn bad(text: &str, why: &str) -> FieldError {
     FieldError::Address { value: without_userinfo(text), why: why.to_owned() }
 }
 
-/// The address with any `user:password@` hidden.
+/// The address with its userinfo (`user:password@`) replaced by `***@`.
 pub(super) fn without_userinfo(text: &str) -> String {
     let start = text.find("://").map_or(0, |at| at + 3);
     let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_need_a_scheme_and_a_host_and_no_password() {
+    fn a_server_address_requires_scheme_and_host_and_forbids_userinfo() {
         for good in ["https://10.0.0.1:6443", "http://localhost", "https://[::1]:6443/k8s/clusters/c-1"] {
             assert!(parse_server(good).is_ok(), "{good}");
         }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn proxies_may_leave_out_the_scheme() {
+    fn the_scheme_of_a_proxy_address_is_optional() {
         assert_eq!(parse_proxy("proxy:3128").unwrap().to_string(), "http://proxy:3128/");
         assert_eq!(parse_proxy("socks5://u:p@proxy:1080").unwrap().host(), Some("proxy"));
         assert!(parse_proxy("gopher://x").is_err());

@@ -1,4 +1,4 @@
-//! Certificates and keys of a configuration: inline in base64 or in a file, always PEM inside.
+//! Certificates and keys of a configuration: inline in base64 or in a file, in PEM.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
@@ -10,16 +10,16 @@ use super::{error::FieldError, user::AuthInfo};
 /// A certificate chain, leaf first, and its private key.
 pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-/// A field's bytes and what to call the place that they came from.
+/// The bytes of a field, and their source for error messages.
 pub(super) struct Loaded {
     pub(super) from: String,
     pub(super) bytes: SecretSlice<u8>,
 }
 
-/// Loads a field that may be given inline or as a file. Inline wins; empty counts as absent.
+/// Loads a field from its inline value, else from its file. An empty value counts as absent.
 pub(super) fn load(data: Option<&str>, file: Option<&str>) -> Result<Option<Loaded>, FieldError> {
     if let Some(data) = data.filter(|data| is_inline(Some(data))) {
-        // YAML block scalars leave line breaks in the value.
+        // A YAML block scalar may contain line breaks.
         let compact: String = data.split_ascii_whitespace().collect();
         let bytes = STANDARD.decode(compact).map_err(|error| FieldError::Base64(error.into()))?;
         return Ok(Some(Loaded { from: "the value".to_owned(), bytes: bytes.into() }));
@@ -30,13 +30,13 @@ pub(super) fn load(data: Option<&str>, file: Option<&str>) -> Result<Option<Load
     Ok(Some(Loaded { from: path.display().to_string(), bytes: bytes.into() }))
 }
 
-/// Whether a field has a value of its own, which makes that of a file unimportant.
+/// Whether a field has an inline value, which takes precedence over its file.
 fn is_inline(data: Option<&str>) -> bool {
     data.is_some_and(|data| !data.trim().is_empty())
 }
 
-/// All certificates of a bundle. Each line that begins one has to give one: a root that is silently left out would show only as
-/// servers that are not trusted.
+/// All certificates of a CA bundle. An error if any block is unusable: skipping it would cause TLS errors of the
+/// servers that it signed, without a hint at the bundle.
 pub(super) fn certificates(loaded: &Loaded) -> Result<Vec<CertificateDer<'static>>, FieldError> {
     let text = loaded.bytes.expose_secret();
     let starts = certificate_starts(text);
@@ -51,8 +51,9 @@ pub(super) fn certificates(loaded: &Loaded) -> Result<Vec<CertificateDer<'static
     blocks.enumerate().map(read).collect()
 }
 
-/// Where certificates begin: at the beginning of a line but for white space, or right behind the end of the one before, as `cat`
-/// leaves it where a file has no last line end. Elsewhere in a line it is a comment.
+/// The offsets of the certificates. A certificate begins at the start of a line (after white space), or directly
+/// after the end line of the previous one, as `cat` joins files without a final newline. A marker elsewhere in a line
+/// is a comment.
 fn certificate_starts(text: &[u8]) -> Vec<usize> {
     let may_precede = |at: &usize| {
         let line = text[..*at].rsplit(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
@@ -66,7 +67,7 @@ fn private_key(loaded: &Loaded) -> Result<PrivateKeyDer<'static>, FieldError> {
     let text = String::from_utf8_lossy(loaded.bytes.expose_secret());
     if text.contains("ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED") {
         return Err(FieldError::Invalid(format!(
-            "{} is encrypted, and there is no one to ask for its password; decrypt it with `openssl pkey`",
+            "{} is encrypted, which is not supported; decrypt it with `openssl pkey`",
             loaded.from
         )));
     }
@@ -78,15 +79,15 @@ fn private_key(loaded: &Loaded) -> Result<PrivateKeyDer<'static>, FieldError> {
 
 fn bad_pem(loaded: &Loaded, block: Option<usize>, source: pem::Error) -> FieldError {
     let source = match source {
-        // The bundle is not without certificates: this one does not come to its end.
-        pem::Error::NoItemsFound => "it has no line that ends it".into(),
+        // The caller passes a text that begins a block, so that only the end line can be missing.
+        pem::Error::NoItemsFound => "its END line is missing".into(),
         source => source.into(),
     };
     FieldError::Pem { from: loaded.from.clone(), block, source }
 }
 
 impl AuthInfo {
-    /// The client certificate and its key, where there is one; else the field that is wrong, and why.
+    /// The client certificate and its key, if there is one. The error has the name of the unusable field.
     pub(crate) fn identity(&self) -> Result<Option<Identity>, (&'static str, FieldError)> {
         const CERTIFICATE: &str = "client-certificate";
         const KEY: &str = "client-key";
@@ -109,7 +110,7 @@ impl AuthInfo {
     }
 }
 
-/// The identity in two PEM texts, as exec plugins print them.
+/// The identity from two PEM texts, which a credential plugin prints.
 pub(crate) fn identity_from_pem(certificate: &str, key: &str) -> Result<Identity, FieldError> {
     let loaded =
         |from: &str, text: &str| Loaded { from: from.to_owned(), bytes: text.as_bytes().to_vec().into() };
@@ -138,10 +139,10 @@ mod tests {
     }
 
     #[test]
-    fn no_certificate_of_a_bundle_is_lost_to_what_is_around_it() {
+    fn reads_all_certificates_of_a_bundle_regardless_of_surrounding_text() {
         let (a, b) = (pem("a"), pem("b"));
         assert_eq!(read(&format!("{a}{b}")), Ok(2));
-        // As `cat` joins files without a line end.
+        // As `cat` joins files without a final newline.
         assert_eq!(read(&format!("{}{b}", a.trim_end())), Ok(2));
         assert_eq!(read(&format!("{}  {b}", a.trim_end())), Ok(2));
         assert_eq!(read(&format!("{a}  {b}\t")), Ok(2));
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_block_of_a_bundle_is_named() {
+    fn errors_name_the_unusable_block_of_a_bundle() {
         let (a, b) = (pem("a"), pem("b"));
         let damaged = b.replacen("MII", "M!I", 1);
         for (bundle, part) in [

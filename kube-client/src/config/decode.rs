@@ -1,9 +1,9 @@
-//! What Go's decoder makes of null and of YAML 1.1 booleans, so that a kubeconfig that kubectl loads is loaded.
+//! Decodes `null` and YAML 1.1 booleans like Go, so that a kubeconfig that kubectl accepts is accepted.
 
 use serde::{Deserialize, Deserializer, de::Error};
 use std::collections::{BTreeMap, HashMap};
 
-/// kubectl and its kin write `null` for an empty list.
+/// Decodes `null` as the default value: Go tools write `null` for an empty list.
 pub(super) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -12,7 +12,7 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// A list in which `null` is an empty element.
+/// Decodes a list whose `null` elements are default values.
 pub(super) fn null_elements<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -21,7 +21,7 @@ where
     optional_elements(deserializer).map(Option::unwrap_or_default)
 }
 
-/// The same of a list that may be absent.
+/// Decodes an optional list whose `null` elements are default values.
 pub(super) fn optional_elements<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     D: Deserializer<'de>,
@@ -31,7 +31,7 @@ where
     Ok(elements.map(|elements| elements.into_iter().map(Option::unwrap_or_default).collect()))
 }
 
-/// A map in which `null` is an empty text.
+/// Decodes a map whose `null` values are empty strings.
 pub(super) fn null_texts<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
@@ -39,7 +39,7 @@ pub(super) fn null_texts<'de, D: Deserializer<'de>>(
     Ok(texts.into_iter().map(|(key, text)| (key, text.unwrap_or_default())).collect())
 }
 
-/// Environment variables, of which an entry, or its name or value, may be `null`.
+/// Decodes environment variables; an entry, a name or a value may be `null`.
 pub(super) fn variables<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<HashMap<String, String>>>, D::Error> {
@@ -48,7 +48,7 @@ pub(super) fn variables<'de, D: Deserializer<'de>>(
     Ok(variables.map(|all| all.into_iter().map(|one| one.into_iter().map(complete).collect()).collect()))
 }
 
-/// Attributes of a user, of which the list, or an element of it, may be `null`.
+/// Decodes the extra attributes of a user; a list or an element of it may be `null`.
 pub(super) fn attributes<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<BTreeMap<String, Vec<String>>>, D::Error> {
@@ -59,10 +59,10 @@ pub(super) fn attributes<'de, D: Deserializer<'de>>(
     Ok(attributes.map(|all| all.into_iter().map(|(key, texts)| (key, texts.0)).collect()))
 }
 
-/// A boolean as YAML 1.1 writes it, `yes` and `off` among them.
+/// Decodes a boolean of YAML 1.1, which includes `yes` and `off`.
 ///
-/// The YAML library reads YAML 1.2, where those are texts, and does not say whether one stands in quotes. One in quotes is a
-/// boolean here, and an error for kubectl.
+/// In YAML 1.2, which the library implements, those are strings, and the library does not report quotes. A quoted
+/// boolean is therefore accepted here; kubectl rejects it.
 pub(super) fn yaml_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -87,7 +87,7 @@ pub(super) fn yaml_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
     }
 }
 
-/// The same where absence means no.
+/// Decodes a boolean of YAML 1.1 whose default is false.
 pub(super) fn yaml_bool_or_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     yaml_bool(deserializer).map(Option::unwrap_or_default)
 }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn booleans_are_those_of_yaml_1_1() {
+    fn decodes_booleans_of_yaml_1_1() {
         for text in ["y", "Yes", "YES", "on", "ON", "true", "True"] {
             assert_eq!(insecure(text), Ok(Some(true)), "{text}");
         }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_an_empty_entry_or_text() {
+    fn decodes_null_as_an_empty_entry_or_string() {
         let text = "
 clusters: [null, {name: a, cluster: {server: 'https://x', extensions: [null]}}]
 contexts: [null, {name: a, context: {cluster: a, user: u, extensions: [null, {name: null}]}}]

@@ -1,11 +1,11 @@
-//! The environment, read in this one place.
+//! Environment variables. No other module of the crate reads them.
 
 use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
 };
 
-/// A view of environment variables: the process' own, or a test's.
+/// A lookup of environment variables: those of the process, or those of a test.
 #[derive(Clone, Copy)]
 pub(super) struct Env<'a>(&'a dyn Fn(&str) -> Option<OsString>);
 
@@ -40,17 +40,17 @@ impl Env<'_> {
         self.0(name).filter(|value| !value.is_empty())
     }
 
-    /// A variable as text.
+    /// A variable as text; invalid UTF-8 is replaced.
     pub(super) fn text(self, name: &str) -> Option<String> {
         self.raw(name).as_deref().map(OsStr::to_string_lossy).map(std::borrow::Cow::into_owned)
     }
 
-    /// The list of kubeconfig files, if there is one.
+    /// `KUBECONFIG`: a list of paths, if it is set.
     pub(super) fn kubeconfig(self) -> Option<OsString> {
         self.raw("KUBECONFIG")
     }
 
-    /// The kubeconfig in the home directory, whether or not it exists.
+    /// The path of the kubeconfig in the home directory. The file may not exist.
     pub(super) fn home_kubeconfig(self) -> Option<PathBuf> {
         let home = self.raw("HOME").or_else(|| if cfg!(windows) { self.raw("USERPROFILE") } else { None })?;
         Some(Path::new(&home).join(".kube").join("config"))

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, said with file, entry and remedy.
+//! Errors of configurations. Each one names the file, the entry and what to do.
 
 use std::{fmt, io, path::PathBuf};
 
@@ -8,7 +8,7 @@ use crate::error::BoxError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KubeconfigError {
-    /// There is no `KUBECONFIG`, and no home directory to look into.
+    /// `KUBECONFIG` is not set, and there is no home directory.
     #[error("no kubeconfig: KUBECONFIG is not set and there is no home directory; set KUBECONFIG to a file")]
     FindPath,
 
@@ -17,12 +17,12 @@ pub enum KubeconfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 
-    /// `KUBECONFIG` names files, and none of them exists.
-    #[error("none of the files that KUBECONFIG names exists: {}; correct or unset KUBECONFIG", list(paths.iter().map(|path| path.display())))]
+    /// `KUBECONFIG` is set, and none of its files exists.
+    #[error("none of the files in KUBECONFIG exists: {}; correct or unset KUBECONFIG", list(paths.iter().map(|path| path.display())))]
     AllMissing {
         /// The files.
         paths: Vec<PathBuf>,
@@ -31,21 +31,21 @@ pub enum KubeconfigError {
     /// A file is not text in UTF-8 or UTF-16.
     #[error("{origin} is not text in UTF-8 or UTF-16")]
     NotText {
-        /// The file, or where else the bytes come from.
+        /// The file or other source.
         origin: String,
     },
 
-    /// A file is not YAML, or not of a kubeconfig's shape.
+    /// A file is not YAML, or does not match the schema of a kubeconfig.
     #[error("{origin} is not a valid kubeconfig")]
     Parse {
-        /// The file, or where else the text comes from.
+        /// The file or other source.
         origin: String,
-        /// What is wrong, and at which line.
+        /// The error of the YAML library, with the line and without values.
         source: BoxError,
     },
 
-    /// A file holds something else.
-    #[error("{origin} is not a kubeconfig: it holds apiVersion `{api_version}`, kind `{kind}`")]
+    /// A file contains another kind of object.
+    #[error("{origin} is not a kubeconfig: it contains apiVersion `{api_version}`, kind `{kind}`")]
     WrongKind {
         /// The file.
         origin: String,
@@ -66,12 +66,12 @@ pub enum KubeconfigError {
         name: String,
     },
 
-    /// No context was asked for, and none is set.
+    /// The options name no context, and `current-context` is not set.
     #[error("{origin} sets no current-context; {}", choose("context", known))]
     CurrentContextNotSet {
         /// The files.
         origin: String,
-        /// The contexts that there are.
+        /// The contexts of the kubeconfig.
         known: Vec<String>,
     },
 
@@ -82,33 +82,33 @@ pub enum KubeconfigError {
         origin: String,
         /// The context.
         name: String,
-        /// The contexts that there are.
+        /// The contexts of the kubeconfig.
         known: Vec<String>,
     },
 
     /// The context's cluster does not exist.
-    #[error("{origin} has no cluster `{name}`{}; {}", wanted_by(context.as_deref()), choose("cluster", known))]
+    #[error("{origin} has no cluster `{name}`{}; {}", referred_by(context.as_deref()), choose("cluster", known))]
     NoSuchCluster {
         /// The files.
         origin: String,
         /// The cluster.
         name: String,
-        /// The context that names it, unless it was asked for by name.
+        /// The context that refers to it; `None` if the options name it.
         context: Option<String>,
-        /// The clusters that there are.
+        /// The clusters of the kubeconfig.
         known: Vec<String>,
     },
 
     /// The context's user does not exist.
-    #[error("{origin} has no user `{name}`{}; {}", wanted_by(context.as_deref()), choose("user", known))]
+    #[error("{origin} has no user `{name}`{}; {}", referred_by(context.as_deref()), choose("user", known))]
     NoSuchUser {
         /// The files.
         origin: String,
         /// The user.
         name: String,
-        /// The context that names it, unless it was asked for by name.
+        /// The context that refers to it; `None` if the options name it.
         context: Option<String>,
-        /// The users that there are.
+        /// The users of the kubeconfig.
         known: Vec<String>,
     },
 
@@ -121,7 +121,7 @@ pub enum KubeconfigError {
         what: String,
         /// The field.
         field: &'static str,
-        /// Why.
+        /// The cause.
         source: FieldError,
     },
 
@@ -134,29 +134,29 @@ pub enum KubeconfigError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FieldError {
-    /// It is needed and absent.
+    /// A required field is absent.
     #[error("it is missing")]
     Missing,
-    /// Only one of two fields that belong together is there.
-    #[error("it needs {0} beside it")]
+    /// Only one of two fields that require each other is set.
+    #[error("it needs {0} as well")]
     Needs(&'static str),
-    /// A file that it names cannot be read.
+    /// The file in the field cannot be read.
     #[error("cannot read {}", path.display())]
     ReadFile {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The value is not base64.
     #[error("it is not valid base64")]
     Base64(#[source] BoxError),
-    /// The value, or the file, holds no PEM block of the kind that is needed.
-    #[error("{from} holds no {wanted} in PEM form")]
+    /// The value or file contains no PEM block of the required kind.
+    #[error("{from} contains no {wanted} in PEM form")]
     NoPem {
         /// The file, or `the value`.
         from: String,
-        /// What was looked for.
+        /// The required kind: `certificate` or `private key`.
         wanted: &'static str,
     },
     /// The PEM text is damaged.
@@ -164,33 +164,33 @@ pub enum FieldError {
     Pem {
         /// The file, or `the value`.
         from: String,
-        /// Which certificate of the text it is, counted from 1.
+        /// The number of the certificate in the text, from 1.
         block: Option<usize>,
-        /// What is wrong with it.
+        /// The cause.
         source: BoxError,
     },
     /// The value is not an address.
     #[error("`{value}` is not an address: {why}")]
     Address {
-        /// The value, without any password in it.
+        /// The value with its userinfo hidden.
         value: String,
-        /// What is wrong with it.
+        /// The cause.
         why: String,
     },
-    /// Anything else that is wrong with it.
+    /// Any other cause.
     #[error("{0}")]
     Invalid(String),
 }
 
-/// The process does not run inside a cluster, or what a pod finds there cannot be used.
+/// The process does not run in a pod, or the files of its service account cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InClusterError {
-    /// The variables that Kubernetes sets in every container are not there.
+    /// The variables that the kubelet sets in every container are absent.
     #[error("not inside a cluster: the environment variable {0} is not set")]
     NotInCluster(&'static str),
-    /// The variables do not make an address.
-    #[error("KUBERNETES_SERVICE_HOST `{host}` and KUBERNETES_SERVICE_PORT `{port}` do not make an address")]
+    /// The variables are not a valid address.
+    #[error("KUBERNETES_SERVICE_HOST `{host}` and KUBERNETES_SERVICE_PORT `{port}` are not a valid address")]
     Address {
         /// The host.
         host: String,
@@ -200,11 +200,11 @@ pub enum InClusterError {
     /// A file of the service account cannot be read.
     #[error("cannot read the service account's {what} {}; the pod needs automountServiceAccountToken", path.display())]
     Read {
-        /// What is in the file.
+        /// The content of the file, such as `token`.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The cluster's certificate authority cannot be used.
@@ -215,22 +215,22 @@ pub enum InClusterError {
     Proxy(&'static str, #[source] FieldError),
 }
 
-/// Neither a kubeconfig nor a cluster around the process gave a configuration.
+/// [`Config::infer`](crate::Config::infer) found no usable configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InferConfigError {
-    /// There is a kubeconfig, and it cannot be used.
+    /// A kubeconfig exists, and cannot be used.
     #[error("cannot make a configuration from the kubeconfig")]
     Kubeconfig(#[source] KubeconfigError),
-    /// There is no kubeconfig, and the process runs inside a cluster whose credentials cannot be used.
+    /// There is no kubeconfig, and the pod's service account cannot be used.
     #[error("cannot make a configuration from the pod's service account")]
     InCluster(#[source] InClusterError),
-    /// There is neither.
+    /// There is neither a kubeconfig nor a service account.
     #[error(
         "no cluster to connect to: {tried}; set KUBECONFIG to a kubeconfig file, or run inside a cluster"
     )]
     Nothing {
-        /// Where a configuration was looked for.
+        /// The places that were searched, and why each has no configuration.
         tried: String,
     },
 }
@@ -241,9 +241,9 @@ pub(super) fn list<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> Strin
 }
 
 fn choose(what: &str, known: &[String]) -> String {
-    if known.is_empty() { format!("it has no {what} at all") } else { format!("it has: {}", list(known)) }
+    if known.is_empty() { format!("it has no {what}") } else { format!("it has: {}", list(known)) }
 }
 
-fn wanted_by(context: Option<&str>) -> String {
-    context.map(|name| format!(", which context `{name}` names")).unwrap_or_default()
+fn referred_by(context: Option<&str>) -> String {
+    context.map(|name| format!(", to which context `{name}` refers")).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The configuration of a process inside a pod: the service account's files and the service's address.
+//! The in-cluster configuration: the files of the pod's service account, and the address of the API server.
 
 use http::Uri;
 use std::{
@@ -13,14 +13,14 @@ use super::{
     user::AuthInfo,
 };
 
-/// Where the kubelet mounts the service account.
+/// The directory in which the kubelet mounts the service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const HOST: &str = "KUBERNETES_SERVICE_HOST";
 const PORT: &str = "KUBERNETES_SERVICE_PORT";
-/// Which namespace the pod is in, where its author has set it; the same variable as client-go's.
+/// The namespace of the pod, if its author sets it with the downward API. client-go reads the same variable.
 const NAMESPACE: &str = "POD_NAMESPACE";
 
-/// The address that Kubernetes puts into every container's environment.
+/// The address from the environment variables that the kubelet sets in every container.
 pub(super) fn address(env: Env<'_>) -> Result<Uri, InClusterError> {
     let host = env.text(HOST).ok_or(InClusterError::NotInCluster(HOST))?;
     let port = env.text(PORT).ok_or(InClusterError::NotInCluster(PORT))?;
@@ -30,7 +30,7 @@ pub(super) fn address(env: Env<'_>) -> Result<Uri, InClusterError> {
     uri.ok_or(InClusterError::Address { host, port })
 }
 
-/// The address by the name that the cluster's DNS gives it.
+/// The address by the DNS name of the `kubernetes` service.
 pub(super) fn dns_address() -> Uri {
     Uri::from_static("https://kubernetes.default.svc")
 }
@@ -58,7 +58,7 @@ pub(super) fn load(cluster_url: Uri, env: Env<'_>, root: Option<&Path>) -> Resul
     Ok(config)
 }
 
-/// What the variable of the downward API says, else the service account's file; neither has to be there.
+/// The namespace from `POD_NAMESPACE`, else from the service account's file, if either exists.
 fn namespace(env: Env<'_>, folder: &Path) -> Option<String> {
     let of_account = || {
         let text = std::fs::read_to_string(folder.join("namespace")).ok()?;
@@ -67,8 +67,8 @@ fn namespace(env: Env<'_>, folder: &Path) -> Option<String> {
     env.text(NAMESPACE).or_else(of_account)
 }
 
-/// `None` where there is no such file, as with client-go: then the system's authorities are trusted. A file that cannot be read,
-/// or is damaged, is an error here, and a log line there.
+/// `None` if the file does not exist; then the system's CA bundle is trusted, as in client-go. A file that is
+/// unreadable or damaged is an error; client-go only logs it.
 fn certificate_authority(path: PathBuf) -> Result<Option<Vec<Vec<u8>>>, InClusterError> {
     let file = path.to_string_lossy().into_owned();
     match data::load(None, Some(&file)) {
@@ -77,7 +77,7 @@ fn certificate_authority(path: PathBuf) -> Result<Option<Vec<Vec<u8>>>, InCluste
             .map_err(InClusterError::CertificateAuthority),
         Ok(None) => Err(InClusterError::CertificateAuthority(FieldError::Missing)),
         Err(FieldError::ReadFile { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            tracing::warn!(path = %path.display(), "the service account has no certificate authority; trusting those of the system");
+            tracing::warn!(path = %path.display(), "the service account has no ca.crt; using the CA bundle of the system");
             Ok(None)
         }
         Err(FieldError::ReadFile { source, .. }) => {

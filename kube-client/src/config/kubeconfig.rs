@@ -1,7 +1,7 @@
-//! The model of a kubeconfig file (`v1 Config`): what is in it, as it is written.
+//! The types of a kubeconfig file (`v1 Config`).
 //!
-//! Unknown keys are kept, so that whoever reads and writes a file loses nothing. Nothing here reads a file or decides
-//! which entry is used: see `load`, `merge` and `resolve`.
+//! Unknown keys are kept, so that reading and writing a file is lossless. The module must not read files or select
+//! entries: see `load`, `merge` and `resolve`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,13 +12,13 @@ use super::{
     user::{AuthInfo, NamedAuthInfo},
 };
 
-/// Keys that this model does not name.
+/// Keys without a field in their type.
 pub(super) type Unknown = BTreeMap<String, Value>;
 
-/// A kubeconfig: clusters, users, and contexts that join the two.
+/// A kubeconfig: clusters, users, and contexts that combine a cluster with a user.
 ///
-/// Read one with [`read`](Self::read), [`read_from`](Self::read_from) or [`from_yaml`](Self::from_yaml), and turn it into
-/// a [`Config`](crate::Config) with [`Config::from_custom_kubeconfig`](crate::Config::from_custom_kubeconfig).
+/// Read one with [`read`](Self::read), [`read_from`](Self::read_from) or [`from_yaml`](Self::from_yaml), and turn it
+/// into a [`Config`](crate::Config) with [`Config::from_custom_kubeconfig`](crate::Config::from_custom_kubeconfig).
 ///
 /// ```
 /// use kube_client::{Config, config::{KubeConfigOptions, Kubeconfig}};
@@ -45,10 +45,10 @@ pub(super) type Unknown = BTreeMap<String, Value>;
 /// ```
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Kubeconfig {
-    /// `Config`, where it is given.
+    /// `Config` or absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `v1`, where it is given.
+    /// `v1` or absent.
     #[serde(rename = "apiVersion", skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
     /// Preferences of command line tools (deprecated upstream, kept for the round trip).
@@ -63,13 +63,13 @@ pub struct Kubeconfig {
     /// Contexts by name.
     #[serde(default, deserialize_with = "null_elements")]
     pub contexts: Vec<NamedContext>,
-    /// The context that is used unless another one is asked for.
+    /// The default context.
     #[serde(rename = "current-context", skip_serializing_if = "Option::is_none")]
     pub current_context: Option<String>,
     /// Additional information of other tools.
     #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Vec<NamedExtension>>,
-    /// Keys that this model does not name.
+    /// Keys without a field in this type.
     #[serde(flatten)]
     pub other: Unknown,
     /// The files that this was read from, for error messages.
@@ -86,7 +86,7 @@ pub struct Preferences {
     /// Additional information of other tools.
     #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Vec<NamedExtension>>,
-    /// Keys that this model does not name.
+    /// Keys without a field in this type.
     #[serde(flatten)]
     pub other: Unknown,
 }
@@ -97,7 +97,7 @@ pub struct NamedExtension {
     /// Its name.
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
-    /// Whatever that tool keeps there.
+    /// The data of that tool.
     #[serde(default)]
     pub extension: Value,
 }
@@ -108,12 +108,12 @@ pub struct NamedCluster {
     /// The name that contexts refer to.
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
-    /// How to reach it.
+    /// The address and TLS settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<Cluster>,
 }
 
-/// How to reach a cluster.
+/// The address and TLS settings of a cluster.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Cluster {
@@ -126,22 +126,22 @@ pub struct Cluster {
     /// A PEM file of the certificate authorities to trust.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_authority: Option<String>,
-    /// The same inline, in base64; it wins over the file.
+    /// The same inline, in base64; takes precedence over the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_authority_data: Option<String>,
-    /// The proxy for this cluster; it wins over the environment.
+    /// The proxy for this cluster; takes precedence over the environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<String>,
     /// Whether responses must not be compressed.
     #[serde(default, deserialize_with = "yaml_bool", skip_serializing_if = "Option::is_none")]
     pub disable_compression: Option<bool>,
-    /// The name that the server's certificate is checked against, instead of the host in `server`.
+    /// The server name (SNI) that the certificate is verified against, instead of the host in `server`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_server_name: Option<String>,
     /// Additional information of other tools; `client.authentication.k8s.io/exec` is passed to exec plugins.
     #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Vec<NamedExtension>>,
-    /// Keys that this model does not name.
+    /// Keys without a field in this type.
     #[serde(flatten)]
     pub other: Unknown,
 }
@@ -171,12 +171,12 @@ pub struct NamedContext {
     /// Its name.
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
-    /// What it joins.
+    /// The cluster, user and namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<Context>,
 }
 
-/// A cluster, the user to be there, and the namespace to work in.
+/// A cluster, a user, and a default namespace.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Context {
     /// The cluster's name.
@@ -185,13 +185,13 @@ pub struct Context {
     /// The user's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// The namespace of requests that name none.
+    /// The default namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Additional information of other tools.
     #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Vec<NamedExtension>>,
-    /// Keys that this model does not name.
+    /// Keys without a field in this type.
     #[serde(flatten)]
     pub other: Unknown,
 }

@@ -1,6 +1,6 @@
-//! From files and text to a [`Kubeconfig`]: finding, decoding, parsing, checking one file at a time.
+//! Reads a [`Kubeconfig`] from files and text: finds, decodes, parses and validates each file.
 //!
-//! Paths inside a file become absolute here, so that each entry keeps its origin when files are merged.
+//! Makes the paths inside a file absolute, so that they stay valid when files are merged.
 
 use std::{
     collections::HashSet,
@@ -21,8 +21,8 @@ impl Kubeconfig {
     /// Blocks on the file system; [`Config::infer`](crate::Config::infer) does not.
     ///
     /// # Errors
-    /// As for [`read_from`](Self::read_from) and [`from_env`](Self::from_env), and if there is neither the variable nor a
-    /// home directory.
+    /// As for [`read_from`](Self::read_from) and [`from_env`](Self::from_env), and if there is neither the variable
+    /// nor a home directory.
     pub fn read() -> Result<Self, KubeconfigError> {
         match Self::from_env()? {
             Some(config) => Ok(config),
@@ -30,7 +30,7 @@ impl Kubeconfig {
         }
     }
 
-    /// Reads one file. Relative paths in it become absolute: they start at the file's directory.
+    /// Reads one file. Relative paths in it are resolved against the directory of the file.
     ///
     /// # Errors
     /// If the file cannot be read, is not YAML, is not a kubeconfig, or has two entries of one kind and name.
@@ -49,7 +49,7 @@ impl Kubeconfig {
         Ok(config)
     }
 
-    /// Parses the text of a kubeconfig; several YAML documents are merged. Relative paths stay as they are.
+    /// Parses the text of a kubeconfig; several YAML documents are merged. Relative paths are unchanged.
     ///
     /// # Errors
     /// If the text is not YAML, is not a kubeconfig, or has two entries of one kind and name.
@@ -81,14 +81,14 @@ impl Kubeconfig {
             if let Some(exec) = &mut user.exec
                 && exec.command.as_deref().is_some_and(|command| command.contains(std::path::is_separator))
             {
-                // A bare name is looked up in PATH instead.
+                // A command without separator is searched in PATH.
                 resolve_path(&mut exec.command, folder);
             }
         }
     }
 }
 
-/// Reads and merges the files of a list as `PATH` separates them.
+/// Reads and merges the files of a list with the separator of `PATH`.
 pub(super) fn read_list(list: &OsStr) -> Result<Kubeconfig, KubeconfigError> {
     let mut seen = HashSet::new();
     let mut merged: Option<Kubeconfig> = None;
@@ -105,7 +105,7 @@ pub(super) fn read_list(list: &OsStr) -> Result<Kubeconfig, KubeconfigError> {
                 });
             }
             Err(KubeconfigError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                tracing::debug!(path = %path.display(), "a file that KUBECONFIG names does not exist");
+                tracing::debug!(path = %path.display(), "skipping a file of KUBECONFIG that does not exist");
             }
             Err(error) => return Err(error),
         }
@@ -116,14 +116,14 @@ pub(super) fn read_list(list: &OsStr) -> Result<Kubeconfig, KubeconfigError> {
 
 fn resolve_path(field: &mut Option<String>, folder: &Path) {
     if let Some(path) = field.as_mut().filter(|path| !path.is_empty() && Path::new(path).is_relative())
-        // What was UTF-8 stays so unless the folder's own name is not.
+        // A directory whose name is not UTF-8 leaves the path relative.
         && let Some(absolute) = folder.join(&*path).to_str()
     {
         absolute.clone_into(path);
     }
 }
 
-/// UTF-8 with or without a mark, UTF-16 with one (as PowerShell writes).
+/// Decodes UTF-8 with or without a byte order mark, and UTF-16 with one (the output of PowerShell).
 fn decode(bytes: &[u8]) -> Option<String> {
     let units = |from: fn([u8; 2]) -> u16| {
         let rest = &bytes[2..];
@@ -144,7 +144,7 @@ fn parse(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
         source: without_values(&error.to_string()).into(),
     };
     let mut merged: Option<Kubeconfig> = None;
-    // Errors about a text without merge keys keep their line.
+    // Parsing into a `Value` first loses the line numbers of errors.
     let has_merge_keys = text.contains("<<");
     for document in yaml_serde::Deserializer::from_str(text) {
         let next = if has_merge_keys {
@@ -164,7 +164,7 @@ fn parse(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
     Ok(merged.unwrap_or_default())
 }
 
-/// Replaces YAML merge keys (`<<: *base`) by what they stand for, the inner ones first: a base may have a base itself.
+/// Expands YAML merge keys (`<<: *base`), inner ones first: a base may itself contain a merge key.
 fn merge_keys(value: &mut yaml_serde::Value) -> Result<(), yaml_serde::Error> {
     match value {
         yaml_serde::Value::Mapping(mapping) => {
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decodes_utf16_and_marks() {
+    fn decodes_utf16_and_byte_order_marks() {
         let text = "clusters: []";
         let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let be: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();

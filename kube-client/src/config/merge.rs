@@ -1,4 +1,4 @@
-//! How several kubeconfigs become one: kubectl's rules.
+//! Merges kubeconfigs with the rules of kubectl.
 
 use std::collections::HashSet;
 
@@ -8,13 +8,13 @@ use super::{
 };
 
 impl Kubeconfig {
-    /// Adds another kubeconfig behind this one.
+    /// Merges another kubeconfig into this one, which takes precedence.
     ///
-    /// Whatever this one has stays: of two entries with one name the whole first one is kept, also where the second has
-    /// fields that the first leaves out, and of two current contexts the first.
+    /// Of two entries with the same name, the first one is kept unchanged; their fields are not merged. Of two current
+    /// contexts, the first one is kept.
     ///
     /// # Errors
-    /// If the two are of different kinds or API versions.
+    /// If kinds or API versions differ.
     pub fn merge(mut self, next: Self) -> Result<Self, KubeconfigError> {
         same(&self.kind, &next.kind, &next)?;
         same(&self.api_version, &next.api_version, &next)?;
@@ -40,10 +40,10 @@ impl Kubeconfig {
     }
 }
 
-#[expect(clippy::ref_option, reason = "the fields are compared as they are")]
+#[expect(clippy::ref_option, reason = "the fields have this type")]
 fn same(first: &Option<String>, second: &Option<String>, next: &Kubeconfig) -> Result<(), KubeconfigError> {
     match (first, second) {
-        // An empty one says nothing, as when a single file is checked.
+        // An empty value counts as absent, as in `load::check`.
         (Some(first), Some(second)) if first != second && !first.is_empty() && !second.is_empty() => {
             Err(KubeconfigError::WrongKind {
                 origin: next.origin(),

@@ -1,7 +1,7 @@
-//! Where the cluster is and who the client is there: from a kubeconfig, from inside a pod, or by hand.
+//! The configuration of a client: from a kubeconfig, from a pod's service account, or set in code.
 //!
-//! This module is the one reader of the environment. It knows files, PEM and addresses, and no HTTP or TLS library: it
-//! says what is wanted, and `client` makes it so.
+//! No other module reads environment variables. The module handles files, PEM and addresses. It must not depend on an
+//! HTTP or TLS library: `client` applies the settings.
 
 mod address;
 mod data;
@@ -31,20 +31,21 @@ use env::Env;
 use http::{HeaderName, HeaderValue, Uri};
 use std::{fmt, path::Path, time::Duration};
 
-/// How to reach a cluster, and as whom.
+/// The address of a cluster, the credentials for it, and the settings of connections.
 ///
-/// [`infer`](Self::infer) finds out by itself; every field can be changed before a [`Client`](crate::Client) is made.
+/// [`infer`](Self::infer) detects the configuration. All fields can be changed before a [`Client`](crate::Client) is
+/// built.
 ///
 /// # Time limits
-/// Every wait has one, and each is set on its own: see the fields. `None` lifts a limit.
+/// Every wait has its own limit: see the fields. `None` is no limit.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// The API server's address; a path in it goes before the path of each request.
+    /// The API server's address. Its path is prepended to the path of each request.
     pub cluster_url: Uri,
     /// The namespace of `Api::default_namespaced`.
     pub default_namespace: String,
-    /// The certificate authorities to trust, in DER form; the system's where it is `None`.
+    /// The trusted certificate authorities, in DER form; `None` is the system's CA bundle.
     pub root_cert: Option<Vec<Vec<u8>>>,
     /// The longest wait for name lookup and a TCP connection (default 10 s).
     pub connect_timeout: Option<Duration>,
@@ -52,50 +53,51 @@ pub struct Config {
     pub tls_timeout: Option<Duration>,
     /// The longest wait from the start of a request to the head of its response (default 65 s).
     ///
-    /// API servers end what is not a watch after 60 s with an answer of their own, which says more than this limit can.
+    /// Longer than the request timeout of API servers (60 s), so that the server's own error is received, which is more
+    /// specific.
     pub response_timeout: Option<Duration>,
-    /// The longest pause between two pieces of a response body (default 60 s). Watches and followed logs are exempt: a
-    /// quiet watch is a healthy one, and TCP keepalive notices when its peer is gone.
+    /// The read deadline: the longest pause between two chunks of a response body (default 60 s). Watches and followed
+    /// logs are exempt: a watch without events is normal, and TCP keepalive detects a lost peer.
     pub read_timeout: Option<Duration>,
-    /// The longest time that the connection may refuse to take more of a request (default 60 s).
+    /// The longest time without progress of a write (default 60 s).
     pub write_timeout: Option<Duration>,
-    /// How long an unused connection is kept (default 90 s).
+    /// How long an idle connection is kept (default 90 s).
     pub pool_idle_timeout: Option<Duration>,
-    /// After how long a silence the peer is asked whether it is still there, and how often (default 15 s). A peer that
-    /// does not answer three times is gone.
+    /// The idle time before the first TCP keepalive probe, and the interval of further ones (default 15 s). Three
+    /// unanswered probes close the connection.
     pub tcp_keepalive: Option<Duration>,
     /// Whether any certificate of the server is accepted, which makes the connection insecure.
     pub accept_invalid_certs: bool,
-    /// Who the client is.
+    /// The credentials, and the user to impersonate.
     pub auth_info: AuthInfo,
-    /// Whether credentials may be sent over `http` to an address that is not this machine's.
+    /// Whether credentials may be sent over plain `http` to an address other than loopback.
     pub allow_insecure_auth: bool,
-    /// Whether responses must not be compressed. This client asks for no compression so far, so that nothing changes.
+    /// Whether responses must not be compressed. No effect: this client requests no compression.
     pub disable_compression: bool,
     /// The proxy to connect through.
     pub proxy_url: Option<Uri>,
-    /// The name that the server's certificate is checked against, instead of the host in `cluster_url`.
+    /// The server name (SNI) that the certificate is verified against, instead of the host in `cluster_url`.
     pub tls_server_name: Option<String>,
     /// Headers to send with every request, such as `User-Agent`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// What is tried again, how often and for how long.
+    /// When requests are retried.
     pub retry: RetryPolicy,
 }
 
-/// What a client tries again by itself. The default suits almost everyone; [`RetryPolicy::never`] turns it off.
+/// Limits on automatic retries. [`RetryPolicy::never`] disables them.
 ///
-/// A request is repeated only when that is safe: with any verb if the server refused it with 429 or 503 and said when to
-/// come back (`Retry-After`); with a reading verb also if the connection failed or broke, or if a server or proxy answered
-/// 429, 502, 503 or 504 without more. A write whose outcome is unknown is never repeated.
+/// A request is retried only if that is safe: any verb after a 429 or 503 with `Retry-After`; GET, HEAD and OPTIONS
+/// also if the connection failed or broke, or after a 429, 502, 503 or 504. A write whose outcome is unknown is never
+/// retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// How many times a request is sent at most, the first time included (default 5).
+    /// The maximum number of tries, including the first (default 5).
     pub tries: u32,
-    /// For how long, waits included, a request is tried again (default 30 s). A server that asks for a longer wait than
-    /// is left gets its answer passed on at once.
+    /// The limit on the time of all tries and waits (default 30 s). If the next wait would exceed it, the response or
+    /// error is returned immediately.
     pub total: Duration,
-    /// The wait before the first repetition where the server asks for none; it doubles each time (default 200 ms).
+    /// The wait before the first retry without `Retry-After`; it doubles with each retry (default 200 ms).
     pub initial: Duration,
 }
 
@@ -106,27 +108,27 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Sends everything once.
+    /// Sends each request once.
     #[must_use]
     pub fn never() -> Self {
         Self { tries: 1, ..Self::default() }
     }
 
-    /// Sets how many times a request is sent at most, the first time included.
+    /// Sets the maximum number of tries, including the first.
     #[must_use]
     pub fn tries(mut self, tries: u32) -> Self {
         self.tries = tries;
         self
     }
 
-    /// Sets for how long, waits included, a request is tried again.
+    /// Sets the limit on the time of all tries and waits.
     #[must_use]
     pub fn total(mut self, total: Duration) -> Self {
         self.total = total;
         self
     }
 
-    /// Sets the wait before the first repetition.
+    /// Sets the wait before the first retry.
     #[must_use]
     pub fn initial(mut self, initial: Duration) -> Self {
         self.initial = initial;
@@ -135,8 +137,8 @@ impl RetryPolicy {
 }
 
 impl Config {
-    /// A configuration with nothing but an address: no credentials, the system's certificate authorities, no proxy, and
-    /// the defaults of everything else. The environment is not consulted.
+    /// A configuration with the defaults: no credentials, the system's CA bundle, no proxy. Does not read the
+    /// environment.
     pub fn new(cluster_url: Uri) -> Self {
         let seconds = |n| Some(Duration::from_secs(n));
         Self {
@@ -161,39 +163,39 @@ impl Config {
         }
     }
 
-    /// Finds the configuration: the files of `KUBECONFIG`, else `~/.kube/config`, else the pod's service account.
+    /// Detects the configuration: the files of `KUBECONFIG`, else `~/.kube/config`, else the pod's service account.
     ///
-    /// The first that is there is used. If it cannot be used, or not be read, that is the error, as with kubectl: another cluster
-    /// is never chosen instead.
+    /// The first source that exists is used. If it is unreadable or invalid, the result is an error, as with kubectl:
+    /// falling back to the next source could select another cluster.
     ///
     /// # Errors
-    /// If there is none of them, or the one that there is cannot be used.
+    /// If no source exists, or the first one that exists cannot be used.
     ///
     /// # Cancel safety
-    /// Nothing but time is lost.
+    /// Cancel safe: there are no side effects.
     pub async fn infer() -> Result<Self, InferConfigError> {
         blocking(|| infer_from(Env::process(), None))
             .await
             .map_err(|error| InferConfigError::Kubeconfig(KubeconfigError::Interrupted(error.into())))?
     }
 
-    /// The configuration of a process inside a pod; the same as [`incluster_env`](Self::incluster_env).
+    /// The configuration of a process in a pod; the same as [`incluster_env`](Self::incluster_env).
     ///
     /// # Errors
-    /// See there.
+    /// As for [`incluster_env`](Self::incluster_env).
     pub fn incluster() -> Result<Self, InClusterError> {
         Self::incluster_env()
     }
 
     /// The pod's service account, at the address in `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`.
     ///
-    /// The namespace is that of `POD_NAMESPACE`, else of the service account, else `default`. Where the service account has no
-    /// `ca.crt`, the system's certificate authorities are trusted.
+    /// The namespace is that of `POD_NAMESPACE`, else of the service account, else `default`. If the service account
+    /// has no `ca.crt`, the system's CA bundle is trusted.
     ///
-    /// Blocks on the file system, briefly.
+    /// Blocks on the file system.
     ///
     /// # Errors
-    /// If the variables are not set, there is no token, or `ca.crt` is there and cannot be used.
+    /// If the variables are not set, there is no token, or `ca.crt` exists and is invalid.
     pub fn incluster_env() -> Result<Self, InClusterError> {
         let env = Env::process();
         incluster_from(incluster::address(env)?, env, None)
@@ -201,7 +203,7 @@ impl Config {
 
     /// The pod's service account, at `https://kubernetes.default.svc`.
     ///
-    /// Blocks on the file system, briefly.
+    /// Blocks on the file system.
     ///
     /// # Errors
     /// If the service account's files cannot be read.
@@ -212,10 +214,10 @@ impl Config {
     /// The configuration from the files of `KUBECONFIG`, else `~/.kube/config`.
     ///
     /// # Errors
-    /// If there is no such file, or what it says cannot be used.
+    /// If there is no such file, or its content is invalid.
     ///
     /// # Cancel safety
-    /// Nothing but time is lost.
+    /// Cancel safe: there are no side effects.
     pub async fn from_kubeconfig(options: &KubeConfigOptions) -> Result<Self, KubeconfigError> {
         let options = options.clone();
         blocking(move || resolve::resolve(&Kubeconfig::read()?, &options, Env::process()))
@@ -223,13 +225,13 @@ impl Config {
             .map_err(|error| KubeconfigError::Interrupted(error.into()))?
     }
 
-    /// The configuration from a kubeconfig that is already read, or made by hand.
+    /// The configuration from a kubeconfig value. Reads the files of certificates that it refers to.
     ///
     /// # Errors
-    /// If what it says cannot be used.
+    /// If the selected entries are missing or invalid.
     ///
     /// # Cancel safety
-    /// Nothing but time is lost.
+    /// Cancel safe: there are no side effects.
     pub async fn from_custom_kubeconfig(
         kubeconfig: Kubeconfig,
         options: &KubeConfigOptions,
@@ -244,7 +246,7 @@ impl Config {
 impl TryFrom<Kubeconfig> for Config {
     type Error = KubeconfigError;
 
-    /// Uses the current context. Blocks on the file system for certificates that are in files.
+    /// Uses the current context. Blocks on the file system if certificates are in files.
     fn try_from(kubeconfig: Kubeconfig) -> Result<Self, KubeconfigError> {
         resolve::resolve(&kubeconfig, &KubeConfigOptions::default(), Env::process())
     }
@@ -276,13 +278,14 @@ impl fmt::Debug for Config {
     }
 }
 
-/// [`Config::infer`] over any environment; `service_account` is where a test keeps a pod's files.
+/// [`Config::infer`] with a given environment. Tests set `service_account`, the directory of the service account's
+/// files.
 fn infer_from(env: Env<'_>, service_account: Option<&Path>) -> Result<Config, InferConfigError> {
     let options = KubeConfigOptions::default();
     let home = env.home_kubeconfig();
     let kubeconfig = match (env.kubeconfig(), &home) {
         (Some(list), _) => Some(load::read_list(&list)),
-        // Only a file that is not there at all sends the search on.
+        // Only a file that does not exist is skipped; an unreadable one is an error.
         (None, Some(path)) if path.try_exists().unwrap_or(true) => Some(Kubeconfig::read_from(path)),
         _ => None,
     };
@@ -311,7 +314,7 @@ fn incluster_from(url: Uri, env: Env<'_>, service_account: Option<&Path>) -> Res
     Ok(config)
 }
 
-/// Runs file access off the runtime's threads.
+/// Runs file access on the runtime's blocking threads.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, tokio::task::JoinError> {

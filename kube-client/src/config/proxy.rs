@@ -1,14 +1,14 @@
-//! Which proxy the environment asks for: `HTTPS_PROXY`, `HTTP_PROXY`, and `NO_PROXY` matched against the cluster.
+//! The proxy from the environment: `HTTPS_PROXY`, `HTTP_PROXY`, and the exceptions in `NO_PROXY`.
 //!
-//! The rules are those of Go's `httpproxy`, which kubectl follows: local addresses never go through a proxy, and an entry
-//! of `NO_PROXY` is `*`, an IP address, a network in CIDR form, or a domain, each but the first with an optional port.
+//! Implements the rules of Go's `httpproxy`, which kubectl uses: loopback addresses bypass the proxy, and an entry of
+//! `NO_PROXY` is `*`, an IP address, a network in CIDR notation, or a domain. IP addresses and domains may have a port.
 
 use http::Uri;
 use std::net::IpAddr;
 
 use super::{address, env::Env, error::FieldError};
 
-/// The proxy for a cluster, if the environment asks for one.
+/// The proxy for a cluster, if the environment sets one. The error has the name of the variable.
 pub(super) fn from_env(cluster: &Uri, env: Env<'_>) -> Result<Option<Uri>, (&'static str, FieldError)> {
     let names: [&'static str; 2] = match cluster.scheme_str() {
         Some("http") => ["HTTP_PROXY", "http_proxy"],
@@ -24,7 +24,7 @@ pub(super) fn from_env(cluster: &Uri, env: Env<'_>) -> Result<Option<Uri>, (&'st
     address::parse_proxy(&value).map(Some).map_err(|error| (name, error))
 }
 
-/// Whether requests to the cluster go around the proxy.
+/// Whether requests to the cluster bypass the proxy.
 fn bypasses(cluster: &Uri, exempt: &str) -> bool {
     let host = cluster.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let host = host.trim_end_matches('.').to_ascii_lowercase();
@@ -54,7 +54,7 @@ fn matches(entry: &str, host: &str, ip: Option<IpAddr>, port: u16) -> bool {
     if let Ok(address) = name.parse::<IpAddr>() {
         return ip == Some(address);
     }
-    // `.example.com` and `*.example.com` mean what is below; `example.com` means that name too.
+    // `.example.com` and `*.example.com` match only subdomains; `example.com` also matches the domain itself.
     let (domain, itself) = match name.strip_prefix("*.").or_else(|| name.strip_prefix('.')) {
         Some(domain) => (domain, false),
         None => (name, true),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn no_proxy_is_matched_against_the_cluster() {
+    fn matches_no_proxy_against_the_cluster() {
         check("https://10.0.0.1:6443", "10.0.0.1", true);
         check("https://10.0.0.1:6443", "10.0.0.2, 10.0.0.0/24", true);
         check("https://10.0.1.1:6443", "10.0.0.0/24", false);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_follows_the_scheme() {
+    fn the_scheme_selects_the_variable() {
         let lookup = |name: &str| match name {
             "HTTPS_PROXY" => Some(OsString::from("secure:3128")),
             "http_proxy" => Some(OsString::from("http://plain:3128")),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_proxy_names_its_variable() {
+    fn an_invalid_proxy_names_its_variable() {
         let lookup = |name: &str| (name == "HTTPS_PROXY").then(|| OsString::from("gopher://u:secret@x"));
         let (name, error) = from_env(&"https://10.0.0.1".parse().unwrap(), Env::of(&lookup)).unwrap_err();
         assert_eq!(name, "HTTPS_PROXY");

@@ -1,4 +1,5 @@
-//! From a [`Kubeconfig`] and a choice of context to a [`Config`]: what is used, checked as far as no network is needed.
+//! Builds a [`Config`] from a [`Kubeconfig`] and [`KubeConfigOptions`]: selects the entries and validates them
+//! without network.
 
 use super::{
     Config, address, data,
@@ -9,10 +10,10 @@ use super::{
     user::{AuthInfo, ExecAuthCluster},
 };
 
-/// The extension of a cluster that is meant for exec plugins.
+/// The extension of a cluster that is passed to credential plugins.
 const EXEC_EXTENSION: &str = "client.authentication.k8s.io/exec";
 
-/// Which entries of a kubeconfig to use. By default: the current context, and what it names.
+/// Selects the entries of a kubeconfig. The default is the current context with its cluster and user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KubeConfigOptions {
     /// The context, instead of the current one.
@@ -23,7 +24,7 @@ pub struct KubeConfigOptions {
     pub user: Option<String>,
 }
 
-/// What a choice of context comes to.
+/// The selected entries.
 struct Selection {
     origin: String,
     namespace: Option<String>,
@@ -34,7 +35,7 @@ struct Selection {
 }
 
 impl Kubeconfig {
-    /// The files, as an error message names them.
+    /// The files, for error messages.
     pub(super) fn origin(&self) -> String {
         if self.sources.is_empty() {
             "the given kubeconfig".to_owned()
@@ -44,7 +45,7 @@ impl Kubeconfig {
     }
 }
 
-/// Makes a configuration from the entries that the options choose.
+/// Builds a configuration from the entries that the options select.
 pub(super) fn resolve(
     kubeconfig: &Kubeconfig,
     options: &KubeConfigOptions,
@@ -70,7 +71,7 @@ pub(super) fn resolve(
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
     if config.accept_invalid_certs && config.root_cert.is_some() {
         let why =
-            "it is not allowed beside insecure-skip-tls-verify, which would ignore it; remove one of the two";
+            "it is not allowed with insecure-skip-tls-verify, which would ignore it; remove one of the two";
         return Err(of_cluster(authority_field(cluster), FieldError::Invalid(why.to_owned())));
     }
     config.disable_compression = cluster.disable_compression.unwrap_or(false);
@@ -124,7 +125,7 @@ fn select(kubeconfig: &Kubeconfig, options: &KubeConfigOptions) -> Result<Select
             known: kubeconfig.clusters.iter().map(|named| named.name.clone()).collect(),
         });
     };
-    // A context without a user is an anonymous one.
+    // A context without a user means anonymous requests.
     let user_name = options.user.clone().or_else(|| context.user.clone()).unwrap_or_default();
     let user = match kubeconfig.user(&user_name) {
         Some(user) => user,
@@ -160,7 +161,7 @@ fn select_context(
 
 fn exec_cluster(cluster: &Cluster, config: &Config) -> ExecAuthCluster {
     use base64::{Engine, engine::general_purpose::STANDARD};
-    // The plugin gets the authority by value, also where the kubeconfig names a file.
+    // The plugin receives the CA bundle inline, even if the kubeconfig has a file.
     let authority = config.root_cert.iter().flatten().map(|der| {
         let lines: Vec<_> = STANDARD.encode(der).into_bytes().chunks(64).map(<[u8]>::to_vec).collect();
         let body = String::from_utf8_lossy(&lines.join(&b'\n')).into_owned();

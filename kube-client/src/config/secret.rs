@@ -1,10 +1,10 @@
-//! Secrets in serde: strings that are written out on purpose, and never shown by `Debug` or by an error.
+//! Serde and `Debug` support for secrets: serialized in full, and never shown by `Debug` or in an error.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserializer, Serializer, de};
 use std::{collections::BTreeMap, fmt};
 
-/// Writes the secret itself, so that a kubeconfig survives a round trip.
+/// Serializes the secret itself, so that reading and writing a kubeconfig is lossless.
 #[expect(clippy::ref_option, reason = "serde hands serialize_with a reference to the field")]
 pub(super) fn serialize<S: Serializer>(
     secret: &Option<SecretString>,
@@ -16,7 +16,7 @@ pub(super) fn serialize<S: Serializer>(
     }
 }
 
-/// Reads a string; an error about any other value does not show the value.
+/// Deserializes a string. The error for another type does not contain the value.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SecretString>, D::Error> {
@@ -73,7 +73,7 @@ fn not_a_string<E: de::Error>() -> E {
     E::custom("a secret must be a string: put it into quotes")
 }
 
-/// Shows that there is something, not what it is.
+/// Shows `[REDACTED]` in place of a secret.
 pub(super) struct Redacted;
 
 impl fmt::Debug for Redacted {

@@ -1,4 +1,4 @@
-//! Tables of what a configuration comes to, and of what is said about one that cannot be used.
+//! The configuration from kubeconfigs and service accounts, and the errors for invalid ones.
 
 use super::*;
 use secrecy::ExposeSecret;
@@ -50,7 +50,7 @@ fn context(name: &str) -> KubeConfigOptions {
     KubeConfigOptions { context: Some(name.into()), ..KubeConfigOptions::default() }
 }
 
-/// The whole chain, as a user sees it.
+/// The error with all its sources.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -84,8 +84,8 @@ fn options_override_context_cluster_and_user() {
     let config = resolve_with(TWO, &context("two")).unwrap();
     assert_eq!(config.cluster_url, "https://10.0.0.2/");
     assert_eq!(config.default_namespace, "default");
-    let told = config.auth_info.exec.unwrap().cluster.unwrap();
-    assert_eq!(told.server.as_deref(), Some("https://10.0.0.2"));
+    let cluster = config.auth_info.exec.unwrap().cluster.unwrap();
+    assert_eq!(cluster.server.as_deref(), Some("https://10.0.0.2"));
 
     let options = KubeConfigOptions { cluster: Some("there".into()), ..KubeConfigOptions::default() };
     let config = resolve_with(TWO, &options).unwrap();
@@ -94,12 +94,12 @@ fn options_override_context_cluster_and_user() {
 }
 
 #[test]
-fn errors_name_the_entry_and_list_the_others() {
+fn errors_name_the_missing_entry_and_list_the_existing_ones() {
     check_error(TWO, &context("three"), &["the given kubeconfig", "no context `three`", "one, two, lost"]);
     check_error(TWO, &context("lost"), &["no cluster `gone`", "context `lost`", "here, there"]);
     check_error(TWO, &context("nobody"), &["no user `ghost`", "context `nobody`", "me, plugin"]);
     check_error("contexts: [{name: a}]", &KubeConfigOptions::default(), &["no current-context", "it has: a"]);
-    check_error("", &KubeConfigOptions::default(), &["no current-context", "no context at all"]);
+    check_error("", &KubeConfigOptions::default(), &["no current-context", "it has no context"]);
 }
 
 #[track_caller]
@@ -112,7 +112,7 @@ fn check_field(cluster: &str, user: &str, parts: &[&str]) {
 }
 
 #[test]
-fn bad_fields_are_named() {
+fn errors_name_the_invalid_field() {
     let at = "server: 'https://x'";
     check_field("{}", "{}", &["server of cluster `k`", "missing"]);
     check_field("{server: 'x:1'}", "{}", &["server of cluster `k`", "begin with https://"]);
@@ -154,7 +154,7 @@ fn bad_fields_are_named() {
 }
 
 #[test]
-fn a_certificate_authority_beside_insecure_skip_tls_verify_is_refused() {
+fn rejects_a_certificate_authority_with_insecure_skip_tls_verify() {
     let pair = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
     let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair.cert.pem());
     let cluster = format!(
@@ -178,7 +178,7 @@ fn a_certificate_authority_beside_insecure_skip_tls_verify_is_refused() {
 }
 
 #[test]
-fn merge_keys_of_yaml_are_merged() {
+fn expands_yaml_merge_keys() {
     let text = "
 current-context: c
 x-first: &first {tls-server-name: api.internal, proxy-url: 'http://first:1'}
@@ -198,7 +198,7 @@ contexts: [{name: c, context: {cluster: k, user: u}}]
 }
 
 #[test]
-fn incomplete_entries_that_are_not_selected_do_not_refuse_a_kubeconfig() {
+fn accepts_incomplete_entries_that_are_not_selected() {
     let text = "
 kind: ''
 current-context: c
@@ -233,7 +233,7 @@ apiVersion: v1
 }
 
 #[test]
-fn malformed_text_is_an_error_that_shows_no_secret() {
+fn malformed_text_is_an_error_without_secrets() {
     for (text, part) in [
         ("users: [{name: u, user: s3cr3t}]", "users"),
         ("users: [{name: u, user: {token: 5}}]", "must be a string"),
@@ -274,7 +274,7 @@ fn unknown_keys_and_secrets_survive_a_round_trip() {
 }
 
 #[test]
-fn merging_keeps_the_first_entry_whole_and_the_first_scalar() {
+fn merging_keeps_the_first_entry_and_the_first_scalar_unchanged() {
     let first = Kubeconfig::from_yaml(
         "clusters: [{name: a, cluster: {server: 'https://first'}}]\ncurrent-context: ''\nx: 1",
     );
@@ -292,7 +292,7 @@ fn merging_keeps_the_first_entry_whole_and_the_first_scalar() {
 }
 
 #[test]
-fn several_documents_are_merged() {
+fn merges_yaml_documents() {
     let config = Kubeconfig::from_yaml("current-context: a\n---\ncontexts: [{name: a}]\n---\n").unwrap();
     assert_eq!((config.current_context.as_deref(), config.contexts.len()), (Some("a"), 1));
 }
@@ -302,7 +302,7 @@ fn joined(paths: &[PathBuf]) -> OsString {
 }
 
 #[test]
-fn a_list_of_files_is_merged_with_each_path_relative_to_its_file() {
+fn merges_files_and_resolves_paths_against_the_directory_of_each() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (folder.path().join("one"), folder.path().join("two"));
     fs::create_dir_all(&one).unwrap();
@@ -331,7 +331,7 @@ fn a_list_of_files_is_merged_with_each_path_relative_to_its_file() {
 }
 
 #[test]
-fn missing_files_of_a_list_are_named_when_none_is_left() {
+fn errors_name_the_files_if_all_are_missing() {
     let message = load::read_list(&joined(&["/no/a".into(), "/no/b".into()])).unwrap_err().to_string();
     assert!(message.contains("/no/a, /no/b") && message.contains("KUBECONFIG"), "{message}");
     let message = Kubeconfig::read_from("/no/a").unwrap_err().to_string();
@@ -353,7 +353,7 @@ fn account(folder: &Path) {
 }
 
 #[test]
-fn infers_kubeconfig_then_home_then_cluster() {
+fn infers_from_kubeconfig_then_home_then_service_account() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     fs::create_dir_all(home.join(".kube")).unwrap();
@@ -378,7 +378,7 @@ fn infers_kubeconfig_then_home_then_cluster() {
     let config = infer(&with(&[("HOME", home.clone()), ("KUBECONFIG", file)]), Some(&pod)).unwrap();
     assert_eq!(config.cluster_url.host(), Some("10.0.0.1"));
 
-    // A kubeconfig that is set and cannot be used is the error, whatever else there is.
+    // An invalid kubeconfig is an error, even if a later source exists.
     let broken = with(&[("HOME", home.clone()), ("KUBECONFIG", "/no/such".into())]);
     assert!(chain(&infer(&broken, Some(&pod)).unwrap_err()).contains("/no/such"));
     fs::write(home.join(".kube/config"), "current-context: nope").unwrap();
@@ -387,7 +387,7 @@ fn infers_kubeconfig_then_home_then_cluster() {
 }
 
 #[test]
-fn says_where_it_looked_when_there_is_nothing() {
+fn the_error_lists_the_searched_places_if_there_is_no_configuration() {
     let message = chain(&infer(&[("HOME", "/no/home".into())], None).unwrap_err());
     for part in ["KUBECONFIG is not set", "/no/home/.kube/config does not exist", "KUBERNETES_SERVICE_HOST"] {
         assert!(message.contains(part), "{message}");
@@ -395,7 +395,7 @@ fn says_where_it_looked_when_there_is_nothing() {
 }
 
 #[test]
-fn a_pod_without_a_namespace_or_an_authority_is_configured_as_client_go_does() {
+fn a_pod_without_namespace_or_ca_bundle_gets_the_defaults_of_client_go() {
     let folder = tempfile::tempdir().unwrap();
     let mut inside =
         vec![("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
@@ -413,10 +413,10 @@ fn a_pod_without_a_namespace_or_an_authority_is_configured_as_client_go_does() {
 }
 
 #[test]
-fn a_home_that_cannot_be_read_is_an_error_also_inside_a_cluster() {
+fn an_unreadable_home_kubeconfig_is_an_error_inside_a_cluster() {
     let folder = tempfile::tempdir().unwrap();
     account(folder.path());
-    // Whoever runs the tests may read everything; what is below a file, nobody can.
+    // Permissions do not restrict root. A path below a regular file is unreadable for every user.
     let home = folder.path().join("token");
     let inside = [
         ("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()),
@@ -428,7 +428,7 @@ fn a_home_that_cannot_be_read_is_an_error_also_inside_a_cluster() {
 }
 
 #[test]
-fn a_pod_without_a_token_says_so() {
+fn errors_name_missing_or_invalid_files_of_a_service_account() {
     let folder = tempfile::tempdir().unwrap();
     let inside = [("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
     account(folder.path());

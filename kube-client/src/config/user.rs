@@ -1,6 +1,6 @@
-//! The model of a kubeconfig's users: who the client is, and how it proves it.
+//! The types of a kubeconfig's users: credentials and impersonation.
 //!
-//! `Debug` shows which credentials there are and never what they are. Nothing here reads a file or runs a plugin.
+//! `Debug` shows which credentials are set and never their values. The module must not read files or run plugins.
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -27,42 +27,42 @@ pub struct NamedAuthInfo {
     pub auth_info: Option<AuthInfo>,
 }
 
-/// Who the client is to the API server: any number of credentials, and whom to impersonate.
+/// The credentials of a client, and the user that it impersonates.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct AuthInfo {
-    /// The name of basic authentication (servers have not offered it since Kubernetes 1.19; proxies still do).
+    /// The user name for basic authentication (API servers removed it in Kubernetes 1.19; proxies may support it).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// The password of basic authentication.
+    /// The password for basic authentication.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "secret")]
     pub password: Option<SecretString>,
     /// A bearer token.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "secret")]
     pub token: Option<SecretString>,
-    /// A file with a bearer token, read again at least once a minute. It wins over `token`, which then only bridges
-    /// the time until the file can be read.
+    /// A file with a bearer token, read again at least once a minute. It takes precedence over `token`, which is then
+    /// used only until the file can be read.
     #[serde(rename = "tokenFile", skip_serializing_if = "Option::is_none")]
     pub token_file: Option<String>,
     /// A PEM file with the client's certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<String>,
-    /// The same inline, in base64; it wins over the file.
+    /// The same inline, in base64; takes precedence over the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate_data: Option<String>,
     /// A PEM file with the certificate's private key (PKCS#8, PKCS#1 or SEC1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_key: Option<String>,
-    /// The same inline, in base64; it wins over the file.
+    /// The same inline, in base64; takes precedence over the file.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "secret")]
     pub client_key_data: Option<SecretString>,
-    /// The user to act as.
+    /// The user to impersonate.
     #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
     pub impersonate: Option<String>,
-    /// The uid of the user to act as.
+    /// The UID to impersonate.
     #[serde(rename = "as-uid", skip_serializing_if = "Option::is_none")]
     pub impersonate_uid: Option<String>,
-    /// The groups to act in.
+    /// The groups to impersonate.
     #[serde(
         rename = "as-groups",
         default,
@@ -70,7 +70,7 @@ pub struct AuthInfo {
         skip_serializing_if = "Option::is_none"
     )]
     pub impersonate_groups: Option<Vec<String>>,
-    /// Further attributes of the user to act as.
+    /// The extra attributes to impersonate.
     #[serde(
         rename = "as-user-extra",
         default,
@@ -78,13 +78,14 @@ pub struct AuthInfo {
         skip_serializing_if = "Option::is_none"
     )]
     pub impersonate_extra: Option<BTreeMap<String, Vec<String>>>,
-    /// A provider of earlier Kubernetes versions. It is read and kept, and a client refuses to be made from it.
+    /// An auth provider, the predecessor of credential plugins. It is kept for the round trip; building a client with
+    /// it is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_provider: Option<AuthProviderConfig>,
-    /// A command that prints credentials.
+    /// A credential plugin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exec: Option<ExecConfig>,
-    /// Additional keys that this model does not name, `extensions` among them.
+    /// Keys without a field in this type, such as `extensions`.
     #[serde(flatten)]
     pub other: Unknown,
 }
@@ -111,16 +112,16 @@ impl fmt::Debug for AuthInfo {
     }
 }
 
-/// A credential provider of earlier Kubernetes versions.
+/// An auth provider, the predecessor of credential plugins; not supported by this client.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct AuthProviderConfig {
     /// Its name, such as `oidc`.
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
-    /// Its settings, tokens among them.
+    /// Its settings, which may include tokens.
     #[serde(default, deserialize_with = "null_texts")]
     pub config: BTreeMap<String, String>,
-    /// Keys that this model does not name.
+    /// Keys without a field in this type.
     #[serde(flatten)]
     pub other: Unknown,
 }
@@ -135,38 +136,39 @@ impl fmt::Debug for AuthProviderConfig {
     }
 }
 
-/// A command that prints an `ExecCredential` (KEP-541).
+/// A credential plugin: a command that prints an `ExecCredential` (KEP-541).
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecConfig {
     /// `client.authentication.k8s.io/v1` or `/v1beta1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
-    /// The command: a name to look up in `PATH`, or a path.
+    /// The command: a name to search in `PATH`, or a path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
     /// Its arguments.
     #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<String>>,
-    /// Environment variables to set besides the inherited ones: maps with `name` and `value`.
+    /// Environment variables to set in addition to the inherited ones: maps with `name` and `value`.
     #[serde(default, deserialize_with = "variables", skip_serializing_if = "Option::is_none")]
     pub env: Option<Vec<HashMap<String, String>>>,
-    /// Inherited variables that the command must not see; not part of the file format.
+    /// Inherited variables to remove; not part of the file format.
     #[serde(skip)]
     pub drop_env: Option<Vec<String>>,
-    /// What to tell someone who does not have the command.
+    /// The part of the error message that explains how to install a missing command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub install_hint: Option<String>,
     /// Whether the command may use the terminal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interactive_mode: Option<ExecInteractiveMode>,
-    /// Whether the command is told about the cluster.
+    /// Whether the command receives [`cluster`](Self::cluster) in `KUBERNETES_EXEC_INFO`.
     #[serde(default, deserialize_with = "yaml_bool_or_false")]
     pub provide_cluster_info: bool,
-    /// What it is told; filled when a [`Config`](crate::Config) is made and `provide_cluster_info` is set.
+    /// The cluster information for the command; set when a [`Config`](crate::Config) is built with
+    /// `provide_cluster_info`.
     #[serde(skip)]
     pub cluster: Option<ExecAuthCluster>,
-    /// Keys that this model does not name.
+    /// Keys without a field in this type.
     #[serde(flatten)]
     pub other: Unknown,
 }
@@ -188,34 +190,34 @@ impl fmt::Debug for ExecConfig {
     }
 }
 
-/// Whether an exec plugin may use the terminal.
+/// Whether a credential plugin uses the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExecInteractiveMode {
-    /// It never does.
+    /// It does not use the terminal.
     Never,
-    /// It does where there is one.
+    /// It uses the terminal if there is one.
     IfAvailable,
-    /// It cannot work without one.
+    /// It requires a terminal.
     Always,
 }
 
-/// What an exec plugin is told about the cluster that its credentials are for.
+/// The cluster information for a credential plugin.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ExecAuthCluster {
     /// The API server's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
-    /// The name that the server's certificate is checked against.
+    /// The server name (SNI) that the certificate is verified against.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_server_name: Option<String>,
-    /// Whether any certificate is accepted.
+    /// Whether any certificate of the server is accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure_skip_tls_verify: Option<bool>,
-    /// The trusted authorities, PEM in base64.
+    /// The CA bundle, PEM in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_authority_data: Option<String>,
-    /// The proxy in use.
+    /// The proxy URL of the cluster's entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<String>,
     /// The cluster's extension `client.authentication.k8s.io/exec`.

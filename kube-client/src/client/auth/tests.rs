@@ -181,7 +181,7 @@ mod exec {
 
     const HEAD: &str = r#""kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1""#;
 
-    /// A plugin that notes each run in a file beside it.
+    /// A plugin that appends a line to the file `runs` in its directory at each run.
     fn plugin(folder: &Path, script: &str) -> ExecConfig {
         let path = folder.join("plugin");
         let text = format!("echo \"$@\" >> '{}'\n{script}", folder.join("runs").display());

@@ -1,4 +1,4 @@
-//! The client, made from a kubeconfig, against the in-process API server over real TLS, with faults.
+//! The client against kube-sim: over TLS with a kubeconfig, in process, and with injected faults.
 
 use crate::{
     client::{Body, Client, ClientBuilder},
@@ -48,7 +48,7 @@ fn create(name: &str) -> Request<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn a_kubeconfig_leads_to_the_server_by_certificate_and_by_token() {
+async fn authenticates_with_certificate_and_token_from_a_kubeconfig() {
     let (_sim, server) = start().await;
     let mut config = config(&server).await;
     let nodes: List<Node> =
@@ -69,7 +69,7 @@ async fn a_kubeconfig_leads_to_the_server_by_certificate_and_by_token() {
 }
 
 #[tokio::test]
-async fn reading_survives_resets_and_writing_is_never_repeated_blindly() {
+async fn retries_reads_after_resets_but_not_writes_with_unknown_outcome() {
     let (sim, server) = start().await;
     let client = Client::try_from(config(&server).await).unwrap();
     let reads = sim.faults().add(Rule::new(Action::Reset).verb("list").times(2));
@@ -80,25 +80,25 @@ async fn reading_survives_resets_and_writing_is_never_repeated_blindly() {
     let error = client.request::<Value>(create("once")).await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
     assert_eq!(sim.faults().hits(writes), 1);
-    // It was carried out, and only once: a second try finds it there.
+    // The server performed the write: a second create conflicts with it.
     assert!(client.request::<Value>(create("once")).await.unwrap_err().is_already_exists());
 }
 
 #[tokio::test]
-async fn a_write_that_the_server_puts_off_is_repeated() {
+async fn retries_a_write_after_retry_after_within_the_total_limit() {
     let (sim, server) = start().await;
     let client = Client::try_from(config(&server).await).unwrap();
     sim.faults().add(Rule::new(Action::status_retry_after(429, 1)).verb("create").times(1));
     client.request::<Value>(create("later")).await.unwrap();
-    let put_off = sim.faults().add(Rule::new(Action::status_retry_after(503, 60)).verb("create"));
-    // A minute is more than the policy has.
+    let throttled = sim.faults().add(Rule::new(Action::status_retry_after(503, 60)).verb("create"));
+    // A wait of one minute exceeds `RetryPolicy::total`.
     let error = client.request::<Value>(create("never")).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(60)), "{error}");
-    assert_eq!(sim.faults().hits(put_off), 1);
+    assert_eq!(sim.faults().hits(throttled), 1);
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_ends_in_a_timeout_and_the_next_request_works() {
+async fn a_request_after_a_response_timeout_succeeds() {
     let (sim, server) = start().await;
     let mut config = config(&server).await;
     config.response_timeout = Some(Duration::from_millis(300));
@@ -110,7 +110,7 @@ async fn a_server_that_hangs_ends_in_a_timeout_and_the_next_request_works() {
 }
 
 #[tokio::test]
-async fn a_server_that_comes_back_with_another_authority_is_not_trusted() {
+async fn rejects_a_restarted_server_with_another_ca() {
     let (sim, server) = start().await;
     let address = server.local_addr();
     let client = Client::try_from(config(&server).await).unwrap();
@@ -118,7 +118,7 @@ async fn a_server_that_comes_back_with_another_authority_is_not_trusted() {
     server.shutdown().await;
     let error = client.request::<Value>(get(MAPS)).await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Connect, .. }), "{error:?}");
-    // A new listener has a new authority.
+    // A new listener has a new CA.
     let _server = sim.serve_https(address).await.unwrap();
     let error = client.request::<Value>(get(MAPS)).await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Tls, .. }), "{error:?}");
@@ -134,7 +134,7 @@ async fn an_in_process_server_needs_no_configuration() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_usual_stack_over_an_in_process_server_retries_and_limits_waits() {
+async fn the_default_stack_over_an_in_process_server_retries_and_limits_waits() {
     let sim = Sim::new();
     let over = || {
         let mut config = Config::new("http://localhost".parse().unwrap());
@@ -143,12 +143,12 @@ async fn the_usual_stack_over_an_in_process_server_retries_and_limits_waits() {
     };
     let client = over();
     assert_eq!(client.default_namespace(), "apps");
-    let put_off = sim.faults().add(Rule::new(Action::status_retry_after(429, 7)).verb("create").times(2));
+    let throttled = sim.faults().add(Rule::new(Action::status_retry_after(429, 7)).verb("create").times(2));
     let bare = Client::new(sim.service(), "apps");
     assert!(bare.request::<Value>(create("later")).await.unwrap_err().is_too_many_requests());
     let started = Instant::now();
     client.request::<Value>(create("later")).await.unwrap();
-    assert_eq!(sim.faults().hits(put_off), 2);
+    assert_eq!(sim.faults().hits(throttled), 2);
     assert!((7..9).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
 
     sim.faults().add(Rule::new(Action::Hang).times(1));
@@ -157,7 +157,7 @@ async fn the_usual_stack_over_an_in_process_server_retries_and_limits_waits() {
 }
 
 #[tokio::test]
-async fn credentials_and_addresses_reach_a_service_under_the_usual_stack() {
+async fn a_custom_transport_receives_credentials_and_full_uris() {
     let seen = service_fn(|request: Request<Body>| async move {
         let credentials = request.headers()["authorization"].to_str().unwrap();
         let text = format!("{:?}", format!("{} {credentials}", request.uri()));
@@ -168,13 +168,13 @@ async fn credentials_and_addresses_reach_a_service_under_the_usual_stack() {
     let client = ClientBuilder::over(seen, &config).unwrap().build();
     let text: String = client.request(get("/version")).await.unwrap();
     assert_eq!(text, "https://api.internal/prefix/version Bearer abc");
-    // The same checks as over connections.
+    // Plain `http` is rejected as with the default transport.
     config.cluster_url = "http://api.internal".parse().unwrap();
     assert!(ClientBuilder::over(seen, &config).is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_a_service_under_the_usual_stack_is_a_broken_connection() {
+async fn an_error_of_a_custom_transport_is_a_broken_connection() {
     let calls = Arc::new(AtomicU32::new(0));
     let counter = calls.clone();
     let service = service_fn(move |_: Request<Body>| {

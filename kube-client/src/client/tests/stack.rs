@@ -1,4 +1,4 @@
-//! The whole stack over plain connections: addresses, headers, credentials, time limits, cancellation.
+//! The default stack over plain HTTP: addresses, headers, credentials, time limits, cancellation.
 
 use super::server::{Server, version};
 use crate::{
@@ -29,7 +29,7 @@ fn get(path: &str) -> Request<Vec<u8>> {
     Request::get(path).body(Vec::new()).unwrap()
 }
 
-/// Answers with the request's line and headers.
+/// Responds with the method, URI, headers and body of the request.
 async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
     let mut text = format!("{} {}\n", request.method(), request.uri());
     for (name, value) in request.headers() {
@@ -94,7 +94,7 @@ async fn an_absolute_request_address_never_sends_the_token_to_another_host() {
 }
 
 #[tokio::test]
-async fn answers_are_decoded_and_failures_are_api_errors() {
+async fn decodes_responses_and_converts_failures_to_api_errors() {
     let server = Server::http(|request| async move {
         let (code, body) = match request.uri().path() {
             "/cm" => (200, r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a"}}"#),
@@ -116,14 +116,14 @@ async fn answers_are_decoded_and_failures_are_api_errors() {
     assert!(done.is_success());
     let error = client.request::<ConfigMap>(get("/odd?x=1")).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot decode the response to GET /odd (6 bytes)");
-    let error = client.open(get("/gone")).await.unwrap_err();
+    let error = client.open(get("/missing")).await.unwrap_err();
     assert!(error.is_not_found(), "{error}");
-    let raw = client.send(get("/gone").map(Body::from)).await.unwrap();
+    let raw = client.send(get("/missing").map(Body::from)).await.unwrap();
     assert_eq!(raw.status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn a_decode_error_contains_no_value_of_the_answer() {
+async fn a_decode_error_contains_no_value_of_the_response() {
     use k8s_openapi::api::core::v1::Secret;
     let object = r#"{"kind":"Secret","apiVersion":"v1","metadata":{"name":"a"},"data":"hunter2"}"#;
     let server = Server::http(move |request| async move {
@@ -183,7 +183,7 @@ async fn get_opt_is_none_for_a_not_found_status_without_details_and_an_error_for
 }
 
 #[tokio::test]
-async fn layers_of_ones_own_see_requests_first() {
+async fn custom_layers_receive_requests_first() {
     let layer = tower::util::MapRequestLayer::new(|mut request: Request<Body>| {
         assert!(request.uri().authority().is_none());
         request.headers_mut().insert("x-layer", http::HeaderValue::from_static("1"));
@@ -195,7 +195,7 @@ async fn layers_of_ones_own_see_requests_first() {
 }
 
 #[tokio::test]
-async fn refused_credentials_are_told_with_the_server_and_what_to_do() {
+async fn an_unauthorized_error_names_the_server_and_what_to_check() {
     let refuse = |_| async { Response::builder().status(401).body(Full::default()).unwrap() };
     let server = Server::http(refuse).await;
     let config = server.plain();
@@ -208,7 +208,7 @@ async fn refused_credentials_are_told_with_the_server_and_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_dead_address_is_named() {
+async fn an_error_names_an_unreachable_address() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -222,7 +222,7 @@ async fn a_dead_address_is_named() {
 }
 
 #[tokio::test]
-async fn an_unknown_host_is_named() {
+async fn an_error_names_an_unknown_host() {
     let config = Config::new("http://no-such-host.invalid:6443".parse().unwrap());
     let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Resolve, .. }), "{error:?}");
@@ -232,7 +232,7 @@ async fn an_unknown_host_is_named() {
     );
 }
 
-/// A server that reads a request and then does what it is told.
+/// A server that reads one request and then runs `act` on the connection.
 async fn raw<F>(act: impl FnOnce(TcpStream) -> F + Send + 'static) -> Config
 where
     F: Future<Output = ()> + Send,
@@ -250,7 +250,7 @@ where
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_ends_in_a_timeout() {
+async fn a_missing_response_is_a_timeout() {
     let mut config = raw(|stream| async move {
         std::future::pending::<()>().await;
         drop(stream);
@@ -269,7 +269,7 @@ async fn a_server_that_never_answers_ends_in_a_timeout() {
 const PART: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"part\":";
 
 #[tokio::test]
-async fn a_body_that_pauses_ends_in_a_timeout_and_a_watch_does_not() {
+async fn a_pause_of_a_body_is_a_timeout_except_in_a_watch() {
     for path in ["/list", "/list?watch=true"] {
         let mut config = raw(|mut stream| async move {
             stream.write_all(PART).await.unwrap();
@@ -290,7 +290,7 @@ async fn a_body_that_pauses_ends_in_a_timeout_and_a_watch_does_not() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_told_from_one_that_was_never_made() {
+async fn a_closed_connection_is_a_broken_transport_error() {
     let config = raw(|stream| async move { drop(stream) }).await;
     let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
@@ -301,7 +301,7 @@ async fn a_connection_that_breaks_is_told_from_one_that_was_never_made() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_names_verb_path_and_server() {
+async fn the_error_of_a_truncated_body_names_verb_path_and_server() {
     for limit in [None, Some(Duration::from_secs(60))] {
         let mut config = raw(|mut stream| async move { stream.write_all(PART).await.unwrap() }).await;
         config.read_timeout = limit;
@@ -320,7 +320,7 @@ async fn a_body_that_breaks_off_names_verb_path_and_server() {
 }
 
 #[tokio::test]
-async fn limits_beyond_the_clock_are_limits_that_never_pass() {
+async fn limits_beyond_the_range_of_the_clock_never_expire() {
     let server = Server::http(|_| async {
         tokio::time::sleep(Duration::from_millis(20)).await;
         version()
@@ -342,7 +342,7 @@ async fn limits_beyond_the_clock_are_limits_that_never_pass() {
     let client = Client::try_from(config).unwrap();
     for _ in 0..2 {
         client.apiserver_version().await.unwrap();
-        // The task that closes idle connections gets its turn.
+        // Lets the task that closes idle connections run.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(server.accepted.load(SeqCst), 1);
@@ -350,35 +350,35 @@ async fn limits_beyond_the_clock_are_limits_that_never_pass() {
 
 #[tokio::test]
 async fn dropping_a_request_or_its_body_closes_the_connection() {
-    for answers in [false, true] {
-        let (closed, noticed) = tokio::sync::oneshot::channel();
-        let (arrived, here) = tokio::sync::oneshot::channel();
+    for responds in [false, true] {
+        let (closed, was_closed) = tokio::sync::oneshot::channel();
+        let (received, was_received) = tokio::sync::oneshot::channel();
         let config = raw(move |mut stream| async move {
-            if answers {
+            if responds {
                 stream.write_all(PART).await.unwrap();
             }
-            arrived.send(()).unwrap();
+            received.send(()).unwrap();
             let end = stream.read(&mut [0; 16]).await;
             closed.send(matches!(end, Ok(0) | Err(_))).unwrap();
         })
         .await;
         let client = Client::try_from(config).unwrap();
-        if answers {
+        if responds {
             let mut body = client.open(get("/x?watch=true")).await.unwrap().into_body().into_data_stream();
             assert!(body.next().await.unwrap().is_ok());
         } else {
             let mut request = std::pin::pin!(client.request_text(get("/x")));
             tokio::select! {
-                _ = &mut request => panic!("there is no answer"),
-                outcome = here => outcome.unwrap(),
+                _ = &mut request => panic!("the server sent a response"),
+                outcome = was_received => outcome.unwrap(),
             }
         }
-        assert!(tokio::time::timeout(Duration::from_secs(5), noticed).await.unwrap().unwrap());
+        assert!(tokio::time::timeout(Duration::from_secs(5), was_closed).await.unwrap().unwrap());
     }
 }
 
 #[tokio::test]
-async fn refusals_with_retry_after_are_repeated_for_any_verb() {
+async fn retries_any_verb_after_retry_after() {
     let calls = Arc::new(AtomicU32::new(0));
     let counter = calls.clone();
     let server = Server::http(move |request| {
@@ -401,7 +401,7 @@ async fn refusals_with_retry_after_are_repeated_for_any_verb() {
 }
 
 #[tokio::test]
-async fn calls_run_side_by_side_and_connections_are_reused() {
+async fn runs_requests_concurrently_and_reuses_connections() {
     let server = Server::http(|_| async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         version()
@@ -411,7 +411,7 @@ async fn calls_run_side_by_side_and_connections_are_reused() {
     let started = std::time::Instant::now();
     let calls = (0..50).map(|_| client.apiserver_version());
     assert!(futures::future::join_all(calls).await.iter().all(Result::is_ok));
-    // One after the other they would take five seconds.
+    // In sequence they would take five seconds.
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     let before = server.accepted.load(SeqCst);
     for _ in 0..5 {
@@ -421,7 +421,7 @@ async fn calls_run_side_by_side_and_connections_are_reused() {
 }
 
 #[test]
-fn a_cluster_address_with_a_password_is_refused_and_not_repeated() {
+fn rejects_userinfo_in_the_cluster_address_without_showing_it() {
     for url in ["https://me:s3cr3t@10.0.0.1:6443", "http://s3cr3t@localhost:8001"] {
         let error = Client::try_from(Config::new(url.parse().unwrap())).unwrap_err();
         let text = format!("{error:?} {error} {}", std::error::Error::source(&error).unwrap());
@@ -431,7 +431,7 @@ fn a_cluster_address_with_a_password_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn credentials_do_not_go_over_plain_http_to_another_machine() {
+fn rejects_credentials_over_plain_http_except_to_loopback() {
     let client = |url: &str, change: fn(&mut Config)| {
         let mut config = Config::new(url.parse().unwrap());
         config.auth_info.token = Some("t0ken".to_owned().into());

@@ -1,4 +1,4 @@
-//! Who is trusted, and what is said about who is not.
+//! Verification of server certificates, client certificates, and the errors of failed handshakes.
 
 use super::server::{Authority, Leaf, Server};
 use crate::{
@@ -24,7 +24,7 @@ fn check(outcome: Result<String, Error>, kind: TransportKind, parts: &[&str]) {
     }
 }
 
-/// The whole chain, as a user sees it.
+/// The error with all its sources.
 fn chain(error: &Error) -> String {
     let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
@@ -36,7 +36,7 @@ fn present(config: &mut Config, leaf: &Leaf) {
 }
 
 #[tokio::test]
-async fn a_trusted_server_is_spoken_to_by_address_and_by_name() {
+async fn accepts_a_trusted_server_by_address_and_by_server_name() {
     let (other, authority) = (Authority::new("other"), Authority::new("ca"));
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
     let mut config = server.config(&authority);
@@ -56,7 +56,7 @@ async fn a_trusted_server_is_spoken_to_by_address_and_by_name() {
 }
 
 #[tokio::test]
-async fn a_trust_anchor_that_cannot_be_used_is_named() {
+async fn an_error_names_an_unusable_trust_anchor() {
     let authority = Authority::new("ca");
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
     let mut config = server.config(&authority);
@@ -67,12 +67,12 @@ async fn a_trust_anchor_that_cannot_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn the_curve_of_a_client_key_that_cannot_be_used_is_named() {
+async fn an_error_names_the_unsupported_curve_of_a_client_key() {
     let authority = Authority::new("ca");
     let leaf = authority.issue(&["me"], |_| {});
     let mut config = Config::new("https://127.0.0.1".parse().unwrap());
     present(&mut config, &leaf);
-    // The beginning of a key on P-521, in the form of PKCS #8.
+    // A truncated PKCS #8 key on P-521.
     let der =
         b"\x30\x18\x02\x01\0\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\0\x23\x04\x01\0";
     let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der));
@@ -82,7 +82,7 @@ async fn the_curve_of_a_client_key_that_cannot_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn an_unknown_authority_an_expired_and_an_early_certificate_are_told_apart() {
+async fn errors_distinguish_unknown_ca_expired_and_not_yet_valid_certificates() {
     let authority = Authority::new("ca");
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
     let mut config = server.config(&Authority::new("ca of an earlier cluster"));
@@ -108,7 +108,7 @@ async fn an_unknown_authority_an_expired_and_an_early_certificate_are_told_apart
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_presented_and_its_absence_explained() {
+async fn presents_a_client_certificate_and_explains_a_missing_or_rejected_one() {
     let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), Some(&clients)).await;
     let mut config = server.config(&authority);
@@ -120,7 +120,7 @@ async fn a_client_certificate_is_presented_and_its_absence_explained() {
 }
 
 #[tokio::test]
-async fn a_key_of_another_certificate_is_refused_at_once() {
+async fn rejects_the_key_of_another_certificate_when_the_client_is_built() {
     let authority = Authority::new("ca");
     let (one, two) = (authority.issue(&["one"], |_| {}), authority.issue(&["two"], |_| {}));
     let mut config = Config::new("https://127.0.0.1:1".parse().unwrap());
@@ -132,8 +132,8 @@ async fn a_key_of_another_certificate_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn keys_of_all_usual_forms_are_read() {
-    // Made with openssl: one P-256 key as SEC1 and PKCS#8, one RSA key as PKCS#1.
+async fn reads_sec1_pkcs8_and_pkcs1_keys() {
+    // Generated with openssl: one P-256 key as SEC1 and PKCS#8, one RSA key as PKCS#1.
     for (certificate, key) in [
         (include_str!("keys/ec.crt"), include_str!("keys/ec.sec1.key")),
         (include_str!("keys/ec.crt"), include_str!("keys/ec.pkcs8.key")),
@@ -148,7 +148,7 @@ async fn keys_of_all_usual_forms_are_read() {
 }
 
 #[tokio::test]
-async fn plain_http_behind_an_https_address_is_explained() {
+async fn explains_a_plain_http_server_behind_an_https_address() {
     let server = Server::http(|_| async { super::server::version() }).await;
     check(
         version(server.config(&Authority::new("ca"))).await,
@@ -158,7 +158,7 @@ async fn plain_http_behind_an_https_address_is_explained() {
 }
 
 #[tokio::test]
-async fn a_silent_peer_ends_in_a_timeout_that_names_the_handshake() {
+async fn a_silent_peer_is_a_timeout_of_the_tls_handshake() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = Config::new(format!("https://{}", listener.local_addr().unwrap()).parse().unwrap());
     config.root_cert = Some(vec![Authority::new("ca").der()]);
@@ -166,13 +166,13 @@ async fn a_silent_peer_ends_in_a_timeout_that_names_the_handshake() {
     config.retry = crate::config::RetryPolicy::never();
     let error = version(config).await.unwrap_err();
     let address = listener.local_addr().unwrap();
-    let says = format!("timed out after 50ms in the TLS handshake ({address}): check");
-    assert!(error.to_string().starts_with(&says), "{error}");
+    let expected = format!("timed out after 50ms in the TLS handshake ({address}): check");
+    assert!(error.to_string().starts_with(&expected), "{error}");
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_certificate_that_a_plugin_prints_is_used_and_so_is_the_next_one() {
+async fn presents_each_new_certificate_of_a_credential_plugin() {
     let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), Some(&clients)).await;
     let folder = tempfile::tempdir().unwrap();
@@ -198,7 +198,7 @@ async fn a_certificate_that_a_plugin_prints_is_used_and_so_is_the_next_one() {
     for name in ["one", "two"] {
         let leaf = clients.issue(&[name], |_| {});
         print(&leaf);
-        let shown = client.apiserver_version().await.unwrap().git_commit;
-        assert_eq!(shown, STANDARD.encode(&leaf.der), "{name}");
+        let presented = client.apiserver_version().await.unwrap().git_commit;
+        assert_eq!(presented, STANDARD.encode(&leaf.der), "{name}");
     }
 }
