@@ -72,7 +72,7 @@ pub struct Kubeconfig {
     /// Keys without a field in this type.
     #[serde(flatten)]
     pub other: Unknown,
-    /// The files that this was read from, for error messages.
+    /// The source files, for error messages.
     #[serde(skip)]
     pub sources: Vec<PathBuf>,
 }
@@ -138,7 +138,7 @@ pub struct Cluster {
     /// The server name (SNI) that the certificate is verified against, instead of the host in `server`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_server_name: Option<String>,
-    /// Additional information of other tools; `client.authentication.k8s.io/exec` is passed to exec plugins.
+    /// Additional information of other tools; `client.authentication.k8s.io/exec` is passed to credential plugins.
     #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Vec<NamedExtension>>,
     /// Keys without a field in this type.
@@ -179,10 +179,10 @@ pub struct NamedContext {
 /// A cluster, a user, and a default namespace.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Context {
-    /// The cluster's name.
+    /// The name of an entry in `clusters`.
     #[serde(default, deserialize_with = "null_as_default")]
     pub cluster: String,
-    /// The user's name.
+    /// The name of an entry in `users`; absent for anonymous requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// The default namespace.
@@ -197,17 +197,17 @@ pub struct Context {
 }
 
 impl Kubeconfig {
-    /// The cluster of that name; an entry without content is an empty one.
+    /// The cluster with this name; an entry without `cluster` is an empty cluster.
     pub(super) fn cluster(&self, name: &str) -> Option<Cluster> {
         Some(self.clusters.iter().find(|named| named.name == name)?.cluster.clone().unwrap_or_default())
     }
 
-    /// The user of that name; an entry without content is an anonymous one.
+    /// The user with this name; an entry without `user` is an anonymous user.
     pub(super) fn user(&self, name: &str) -> Option<AuthInfo> {
         Some(self.auth_infos.iter().find(|named| named.name == name)?.auth_info.clone().unwrap_or_default())
     }
 
-    /// The context of that name; an entry without content is an empty one.
+    /// The context with this name; an entry without `context` is an empty context.
     pub(super) fn context(&self, name: &str) -> Option<Context> {
         Some(self.contexts.iter().find(|named| named.name == name)?.context.clone().unwrap_or_default())
     }

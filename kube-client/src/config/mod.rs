@@ -1,7 +1,7 @@
 //! The configuration of a client: from a kubeconfig, from a pod's service account, or set in code.
 //!
-//! No other module reads environment variables. The module handles files, PEM and addresses. It must not depend on an
-//! HTTP or TLS library: `client` applies the settings.
+//! No other module reads environment variables. The module handles files, PEM and addresses. It must not depend on
+//! hyper or rustls: `client` applies the settings.
 
 mod address;
 mod data;

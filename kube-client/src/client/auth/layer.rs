@@ -8,7 +8,7 @@ use tower::{Layer, Service};
 use super::{AUTHORIZATION, Credentials};
 use crate::{client::body::Body, error::BoxError};
 
-/// Makes [`Auth`].
+/// Builds [`Auth`].
 #[derive(Clone, Debug)]
 pub(crate) struct AuthLayer(pub(crate) Credentials);
 

@@ -188,7 +188,8 @@ mod exec {
         fs::write(&path, text).unwrap();
         ExecConfig {
             api_version: Some("client.authentication.k8s.io/v1".into()),
-            // Not the script itself: a file that was just written may be busy for a moment.
+            // Executing the script itself may fail with ETXTBSY: a child of a concurrent test may hold it open for
+            // writing.
             command: Some("/bin/sh".into()),
             args: Some(vec![path.to_str().unwrap().to_owned(), "login".into()]),
             interactive_mode: Some(ExecInteractiveMode::Never),
@@ -205,7 +206,7 @@ mod exec {
     }
 
     #[tokio::test]
-    async fn runs_once_for_all_who_wait_and_not_again_before_it_expires() {
+    async fn runs_once_for_concurrent_requests_and_not_again_before_the_expiry() {
         let folder = tempfile::tempdir().unwrap();
         let later = jiff::Timestamp::now() + Duration::from_secs(3600);
         let status = format!(r#"{{"token":"t","expirationTimestamp":"{later}"}}"#);

@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 
 use crate::error::{BoxError, Error};
 
-/// Makes [`BaseUri`].
+/// Builds [`BaseUri`].
 #[derive(Clone, Debug)]
 pub(crate) struct BaseUriLayer {
     scheme: Scheme,

@@ -7,7 +7,7 @@ use std::{
 };
 use tower::{Layer, Service};
 
-/// Makes [`SetHeaders`].
+/// Builds [`SetHeaders`].
 #[derive(Clone)]
 pub(crate) struct HeadersLayer(Arc<HeaderMap>);
 

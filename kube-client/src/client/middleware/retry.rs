@@ -17,7 +17,7 @@ use crate::{
     error::{BoxError, Error, TransportKind},
 };
 
-/// Makes [`Retry`].
+/// Builds [`Retry`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RetryLayer(pub(crate) RetryPolicy);
 

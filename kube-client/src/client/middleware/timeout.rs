@@ -14,7 +14,7 @@ use crate::{
     error::{BoxError, Error, Wait},
 };
 
-/// Makes [`Timeouts`].
+/// Builds [`Timeouts`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeoutLayer {
     /// Until the head of the response.

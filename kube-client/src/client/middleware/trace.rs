@@ -8,7 +8,7 @@ use tower::{Layer, Service};
 
 use crate::error::BoxError;
 
-/// Makes [`Trace`].
+/// Builds [`Trace`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TraceLayer;
 

@@ -42,7 +42,7 @@ async fn serve(responses: usize, response: &'static [u8]) -> ResponseServer {
             tokio::spawn(async move {
                 let mut head = [0; 4096];
                 for _ in 0..responses {
-                    // The requests of these tests come in one piece.
+                    // Each request of these tests arrives in a single read.
                     if stream.read(&mut head).await.unwrap_or(0) == 0 {
                         break;
                     }

@@ -180,7 +180,7 @@ async fn presents_each_new_certificate_of_a_credential_plugin() {
         let credential = serde_json::json!({
             "kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1beta1", "status": {
                 "clientCertificateData": leaf.pem, "clientKeyData": leaf.key.serialize_pem(),
-                // Expired at once, so that the plugin runs for each request.
+                // Expired already, so that the plugin runs for each request.
                 "expirationTimestamp": "2020-01-01T00:00:00Z",
             },
         });

@@ -2,7 +2,7 @@
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// Explains why a handshake failed and which kubeconfig field to change. The text has no host and no address.
+/// Explains why a handshake failed and which kubeconfig field to change.
 pub(crate) fn explain(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => certificate(error),

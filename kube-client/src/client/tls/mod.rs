@@ -23,9 +23,9 @@ use crate::error::{BoxError, Error, Result};
 /// Which server certificates are trusted.
 #[derive(Debug)]
 pub(super) enum Trust<'a> {
-    /// Those that these certificate authorities signed, in DER form.
+    /// Those that one of these authorities (DER) signed.
     Authorities(&'a [Vec<u8>]),
-    /// Those that the system's CA bundle trusts.
+    /// Those that an authority in the system's CA bundle signed.
     System,
     /// All of them (`insecure-skip-tls-verify`).
     Anyone,

@@ -58,13 +58,13 @@ pub(crate) struct Tls {
 pub(crate) enum Dial {
     /// Without a proxy.
     Direct,
-    /// Through an HTTP proxy, with `CONNECT`; TLS with the proxy itself where its address is `https`.
+    /// Through an HTTP proxy, with `CONNECT`; TLS with the proxy if its scheme is `https`.
     Http { proxy: Uri, authorization: Option<HeaderValue>, tls: Option<Arc<ClientConfig>> },
     /// Through a SOCKS 5 proxy, which resolves the server's host name.
     Socks5 { proxy: Uri, login: Option<(String, String)> },
 }
 
-/// Makes connections to one cluster.
+/// Opens connections to one cluster.
 #[derive(Clone)]
 pub(crate) struct Connector {
     tcp: HttpConnector<Resolver>,
@@ -90,7 +90,7 @@ impl Connector {
         tcp.set_keepalive_interval(keepalive);
         tcp.set_keepalive_retries(keepalive.map(|_| 3));
         #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-        // Keepalive probes only a silent connection; this bounds one with bytes under way.
+        // Keepalive probes only an idle connection; this bounds one with unacknowledged data.
         tcp.set_tcp_user_timeout(keepalive.map(|pause| pause * 4));
         Self { tcp, dial, tls, limits }
     }
@@ -159,7 +159,7 @@ impl Connector {
         }
     }
 
-    /// Connects to a proxy, with TLS where its own address is `https`.
+    /// Connects to a proxy, with TLS if its scheme is `https`.
     async fn dial_proxy(
         &self,
         proxy: &Uri,

@@ -223,7 +223,7 @@ impl HttpBody for Pooled {
 /// the rest of the body would precede the next response.
 impl Drop for Pooled {
     fn drop(&mut self) {
-        // Polling a socket outside of a runtime panics.
+        // Polling outside of a runtime can panic: a write that has to wait starts a tokio timer.
         if self.incoming.is_end_stream() && Handle::try_current().is_ok() {
             self.return_to_pool();
         }
