@@ -1,8 +1,8 @@
-//! Which representation a client wants, from its `Accept` header.
+//! Content negotiation: the `Accept` header selects the representation of a response.
 
 use crate::status::SimError;
 
-/// How objects are shown.
+/// The form of an object in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Plain,
@@ -12,7 +12,7 @@ pub(crate) enum Shape {
     Partial,
 }
 
-/// How it is written.
+/// The serialization of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Json,
@@ -43,10 +43,10 @@ pub(crate) fn entries(header: &str) -> impl Iterator<Item = (String, Vec<(String
     })
 }
 
-/// The first entry that can be served.
+/// Selects the first media type of the header that the server supports.
 ///
 /// # Errors
-/// 406 when none can.
+/// 406 when the server supports none of them.
 pub(crate) fn negotiate(header: &str) -> Result<Accept, SimError> {
     if header.trim().is_empty() {
         return Ok(JSON);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_first_that_is_spoken() {
+    fn selects_the_first_supported_media_type() {
         let json = |shape| Some((shape, Encoding::Json));
         check("", json(Shape::Plain));
         check("application/json", json(Shape::Plain));

@@ -1,4 +1,5 @@
-//! What the server does on its own account after certain objects changed: definitions get served, or stop being.
+//! Side effects of a committed write: the server establishes CustomResourceDefinitions and schedules the removal of
+//! objects without owners.
 
 use std::sync::Arc;
 
@@ -16,17 +17,17 @@ pub(crate) fn after_create(state: &mut State, resource: &Resource, object: &Arc<
     if is_definition(resource) {
         establish(state, resource, object);
     }
-    gc::look_for_owners(state, resource, object);
+    gc::schedule_if_ownerless(state, resource, object);
 }
 
 pub(crate) fn after_update(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
     if is_definition(resource) {
         establish(state, resource, object);
     }
-    gc::look_for_owners(state, resource, object);
+    gc::schedule_if_ownerless(state, resource, object);
 }
 
-/// Accepts a definition's names and serves it at once.
+/// Sets the conditions of a CustomResourceDefinition and serves it immediately unless its names conflict.
 fn establish(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
     let before = object.typed_value(&resource.api_version, &resource.kind);
     let mut crd = before.clone();
@@ -49,7 +50,7 @@ fn establish(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
             reset: apply::reset_fields(resource.builtin(), "status", true),
         };
         apply::track(&cx, Some(&before), &mut crd);
-        // Without room for the conditions the definition is served all the same.
+        // The commit fails when the storage quota is exhausted; the definition is served without its conditions then.
         let _ = state.commit(resource, object.key.clone(), crd);
     }
 }

@@ -1,41 +1,43 @@
-//! Between the version that a request speaks and the version that is stored.
+//! Conversion between the API version of a request and the storage version.
 //!
-//! Only kinds whose versions differ in shape take work: events and horizontal pod autoscalers.
+//! Only events and horizontal pod autoscalers need it: the versions of all other kinds have the same fields.
 
 use serde_json::{Map, Value, json};
 
 use crate::registry::{Conversion, Resource};
 use crate::store::object::Stored;
 
-/// A stored object as the given version shows it.
+/// Converts a stored object to the API version of `resource`.
 pub(crate) fn view(resource: &Resource, object: &Stored) -> Value {
     from_storage(resource, object.typed_value(&resource.api_version, &resource.kind))
 }
 
 fn from_storage(resource: &Resource, object: Value) -> Value {
     match (resource.conversion, object) {
-        (Conversion::Events, Value::Object(map)) => Value::Object(rename(map, &EVENTS, Way::Out)),
-        (Conversion::Autoscaler, Value::Object(map)) => Value::Object(autoscaler_out(map)),
+        (Conversion::Events, Value::Object(map)) => {
+            Value::Object(rename(map, &EVENTS, Direction::FromStorage))
+        }
+        (Conversion::Autoscaler, Value::Object(map)) => Value::Object(autoscaler_from_storage(map)),
         (_, object) => object,
     }
 }
 
-/// An object of the given version as it is stored.
+/// Converts an object of the API version of `resource` to the storage version.
 pub(crate) fn to_storage(resource: &Resource, object: Value) -> Value {
     match (resource.conversion, object) {
-        (Conversion::Events, Value::Object(map)) => Value::Object(rename(map, &EVENTS, Way::In)),
-        (Conversion::Autoscaler, Value::Object(map)) => Value::Object(autoscaler_in(map)),
+        (Conversion::Events, Value::Object(map)) => Value::Object(rename(map, &EVENTS, Direction::ToStorage)),
+        (Conversion::Autoscaler, Value::Object(map)) => Value::Object(autoscaler_to_storage(map)),
         (_, object) => object,
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    In,
-    Out,
+enum Direction {
+    ToStorage,
+    FromStorage,
 }
 
-/// Names in core `v1` and in `events.k8s.io/v1`.
+/// Field names of an event in core `v1` (the storage version) and in `events.k8s.io/v1`.
 const EVENTS: [(&str, &str); 7] = [
     ("involvedObject", "regarding"),
     ("message", "note"),
@@ -46,9 +48,9 @@ const EVENTS: [(&str, &str); 7] = [
     ("reportingComponent", "reportingController"),
 ];
 
-fn rename(mut map: Map<String, Value>, names: &[(&str, &str)], way: Way) -> Map<String, Value> {
-    for (stored, shown) in names {
-        let (from, to) = if way == Way::In { (shown, stored) } else { (stored, shown) };
+fn rename(mut map: Map<String, Value>, names: &[(&str, &str)], direction: Direction) -> Map<String, Value> {
+    for (stored, served) in names {
+        let (from, to) = if direction == Direction::ToStorage { (served, stored) } else { (stored, served) };
         if let Some(value) = map.remove(*from) {
             map.insert((*to).to_owned(), value);
         }
@@ -56,7 +58,7 @@ fn rename(mut map: Map<String, Value>, names: &[(&str, &str)], way: Way) -> Map<
     map
 }
 
-/// The annotation that carries metrics which `autoscaling/v1` has no field for.
+/// The annotation in which `autoscaling/v1` stores the metrics that it has no field for.
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 
 fn is_cpu_utilization(metric: &Value) -> bool {
@@ -65,7 +67,7 @@ fn is_cpu_utilization(metric: &Value) -> bool {
         && metric["resource"]["target"]["averageUtilization"].is_number()
 }
 
-fn autoscaler_out(mut map: Map<String, Value>) -> Map<String, Value> {
+fn autoscaler_from_storage(mut map: Map<String, Value>) -> Map<String, Value> {
     let mut other = Vec::new();
     if let Some(spec) = map.get_mut("spec").and_then(Value::as_object_mut) {
         for metric in spec.remove("metrics").and_then(|m| m.as_array().cloned()).unwrap_or_default() {
@@ -91,7 +93,7 @@ fn autoscaler_out(mut map: Map<String, Value>) -> Map<String, Value> {
     map
 }
 
-fn autoscaler_in(mut map: Map<String, Value>) -> Map<String, Value> {
+fn autoscaler_to_storage(mut map: Map<String, Value>) -> Map<String, Value> {
     let carried = map
         .get_mut("metadata")
         .and_then(|m| m.get_mut("annotations"))

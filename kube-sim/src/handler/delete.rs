@@ -1,4 +1,4 @@
-//! Deleting one object or a collection.
+//! The verbs `delete` and `deletecollection`.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use crate::status::SimError;
 use crate::store::State;
 use crate::store::object::Stored;
 
-/// Options of a deletion, from its body and its query. The body wins.
+/// `DeleteOptions` from the query and the body of a request; the body has precedence.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Delete {
     grace: Option<i64>,
@@ -27,7 +27,7 @@ pub(crate) struct Delete {
 
 impl Delete {
     /// # Errors
-    /// 400 for a body that is no `DeleteOptions`, 422 for values that are not allowed.
+    /// 400 for a body that is not a `DeleteOptions` object, 422 for invalid values.
     pub(crate) fn parse(options: &Options, body: &Bytes, content_type: &str) -> Result<Self, SimError> {
         let mut delete = Self {
             grace: options.grace,
@@ -102,7 +102,7 @@ impl Delete {
             let why = format!(
                 "the {what} in the precondition ({wanted}) does not match the {what} in record ({have}). The object might have been {hint}"
             );
-            // The kind stands here where other conflicts name the resource.
+            // The API server reports the kind here, although other conflicts report the resource.
             Err(SimError::conflict(&resource.group, &resource.kind, object.name(), &why))
         };
         if let Some(uid) = self.uid.as_deref().filter(|uid| *uid != &*object.uid) {
@@ -116,7 +116,7 @@ impl Delete {
     }
 }
 
-/// What a deletion answers with.
+/// The response of a deletion: the object or a `Status`.
 pub(crate) enum Deleted {
     Object { object: Value, accepted: bool },
     Status(Value),
@@ -132,13 +132,13 @@ pub(crate) fn one(state: &mut State, target: &Target, delete: &Delete) -> Result
     let value = object.value();
     let propagation =
         gc::propagation(resource, delete.propagation.as_deref(), delete.orphan, &meta::finalizers(&value));
-    let fate = if delete.dry_run {
+    let outcome = if delete.dry_run {
         DeletionOutcome::Deleted
     } else {
         gc::delete(state, resource, &place, propagation, delete.grace)
     };
     let left = state.get(&place.0, &place.1).filter(|o| o.uid == object.uid).cloned();
-    match (fate, left) {
+    match (outcome, left) {
         (DeletionOutcome::Terminating, Some(left)) => Ok(Deleted::Object {
             object: convert::view(resource, &left),
             accepted: delete.orphan == Some(false),
@@ -146,7 +146,7 @@ pub(crate) fn one(state: &mut State, target: &Target, delete: &Delete) -> Result
         _ if strategy::returns_deleted(resource) => {
             let mut last = convert::view(resource, &object);
             if resource.kind == "Pod" {
-                // Pods go through a grace period, also through one of no length.
+                // The response for a pod has a deletionTimestamp even if the grace period is zero.
                 gc::mark(state, resource, &object.value(), &mut last, 0);
             }
             Ok(Deleted::Object { object: last, accepted: false })
@@ -164,7 +164,7 @@ fn success(target: &Target, object: &Stored) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 }
 
-/// A cluster does not part with these.
+/// Refuses to delete the namespaces that the NamespaceLifecycle admission plugin protects.
 fn check_protected(target: &Target) -> Result<(), SimError> {
     let is_namespace = target.resource.kind == "Namespace" && target.resource.group.is_empty();
     if is_namespace && matches!(target.name.as_str(), "default" | "kube-system" | "kube-public") {
@@ -173,7 +173,7 @@ fn check_protected(target: &Target) -> Result<(), SimError> {
     Ok(())
 }
 
-/// Deletes all objects that a list with the same options shows, and answers with them.
+/// Deletes all objects that a list with the same options selects; returns them.
 pub(crate) fn collection(
     state: &mut State,
     target: &Target,
@@ -190,7 +190,7 @@ pub(crate) fn collection(
         };
         match one(state, &one_target, delete) {
             Ok(_) => {}
-            // Gone already, by the deletion of its owner a moment ago.
+            // The garbage collector has deleted it together with an owner in this collection.
             Err(e) if e.is_not_found() => {}
             Err(e) => return Err(e),
         }

@@ -1,7 +1,7 @@
-//! How objects go: finalizers, owner references, and the contents of namespaces.
+//! Deletion: finalizers, grace periods, garbage collection by owner references, and the contents of namespaces.
 //!
-//! What a cluster's garbage collector and namespace controller do in the background happens here at once, under the
-//! same lock and in a fixed order, so that a run replays.
+//! In a cluster, the garbage collector and the namespace controller run in the background. Here they run synchronously,
+//! under the lock of the request and in a fixed order, so that a run is reproducible.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::registry::Resource;
 use crate::store::object::Stored;
 use crate::store::{Place, State};
 
-/// What becomes of the objects that a deleted one owns.
+/// The deletion propagation policy: how the dependents of a deleted object are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Propagation {
     Background,
@@ -23,19 +23,19 @@ pub(crate) enum Propagation {
     Orphan,
 }
 
-/// How long a pod on a node takes to stop, when no workload plays the kubelet.
+/// Time between the deletion of a pod on a node and its removal, unless a workload simulates the kubelet.
 const STOP_TIME: Duration = Duration::from_secs(1);
 
-/// How long an object may be there without any of its owners.
+/// Time between a write of an object whose owners do not exist and its garbage collection.
 const OWNERLESS_TIME: Duration = Duration::from_secs(1);
 
-/// Storage of definitions.
+/// The storage of CustomResourceDefinitions.
 const DEFINITIONS: &str = "apiextensions.k8s.io/customresourcedefinitions";
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 
-/// Does this update take the last thing away that kept a deleted object?
+/// Whether this update removes the last finalizer of an object with a deletionTimestamp, which completes the deletion.
 pub(crate) fn ends_with_update(resource: &Resource, old: &Value, new: &Value) -> bool {
     let had = !meta::finalizers(old).is_empty() || has_namespace_finalizer(resource, old);
     meta::is_being_deleted(old)
@@ -56,11 +56,11 @@ fn has_namespace_finalizer(resource: &Resource, object: &Value) -> bool {
 pub(crate) enum DeletionOutcome {
     /// The object is deleted.
     Deleted,
-    /// The object has a deletionTimestamp and waits for its finalizers or its grace period.
+    /// The object has a deletionTimestamp; finalizers or a grace period defer its removal.
     Terminating,
 }
 
-/// Deletes one object: marks it when something holds it, and takes it out when nothing does.
+/// Deletes one object. An object with finalizers or a grace period only gets a deletionTimestamp.
 pub(crate) fn delete(
     state: &mut State,
     resource: &Resource,
@@ -71,8 +71,9 @@ pub(crate) fn delete(
     delete_at(state, resource, place, propagation, grace, 0)
 }
 
-/// Chains of owners longer than this are deleted in the background, so that no client can exhaust the stack.
-const DEEPEST: usize = 32;
+/// Foreground deletion recurses up to this depth of ownership; deeper dependents are deleted with the background policy,
+/// so that no client can exhaust the stack.
+const MAX_FOREGROUND_DEPTH: usize = 32;
 
 fn delete_at(
     state: &mut State,
@@ -90,15 +91,15 @@ fn delete_at(
     let mut finalizers = meta::finalizers(&old);
     set_policy(&mut finalizers, propagation);
     meta::set_finalizers(&mut new, &finalizers);
-    let held = !finalizers.is_empty() || grace > 0 || has_namespace_finalizer(resource, &old);
-    if !held {
+    let deferred = !finalizers.is_empty() || grace > 0 || has_namespace_finalizer(resource, &old);
+    if !deferred {
         erase(state, place);
         return DeletionOutcome::Deleted;
     }
     mark(state, resource, &old, &mut new, grace);
     let uid = stored.uid.clone();
     if new != old && state.commit(resource, place.1.clone(), new).is_err() {
-        // Marking makes an object a few bytes longer; without room for those it stays as it was.
+        // The deletionTimestamp makes the object longer. If it then exceeds the quota, the object stays unchanged.
         return DeletionOutcome::Terminating;
     }
     if grace > 0 && finalizers.is_empty() && !state.kubelet {
@@ -113,7 +114,7 @@ fn delete_at(
         _ => {}
     }
     if resource.kind == "Namespace" && resource.group.is_empty() {
-        empty_namespace(state, stored.name());
+        delete_namespace_contents(state, stored.name());
     }
     if state.get(&place.0, &place.1).is_some_and(|o| o.uid == uid) {
         DeletionOutcome::Terminating
@@ -132,21 +133,21 @@ fn set_policy(finalizers: &mut Vec<String>, propagation: Propagation) {
     finalizers.extend(add.map(str::to_owned));
 }
 
-/// Seconds that a pod gets: none when nothing runs it.
-fn pod_grace(pod: &Value, asked: Option<i64>) -> i64 {
+/// The grace period of a pod in seconds; 0 for a pod that is not scheduled or has terminated.
+fn pod_grace(pod: &Value, requested: Option<i64>) -> i64 {
     let phase = pod["status"]["phase"].as_str().unwrap_or_default();
     if pod["spec"]["nodeName"].as_str().is_none_or(str::is_empty) || matches!(phase, "Succeeded" | "Failed") {
         return 0;
     }
-    let asked = asked.or(pod["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30).max(0);
+    let requested = requested.or(pod["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30).max(0);
     match pod["metadata"]["deletionGracePeriodSeconds"].as_i64() {
-        // A grace period can be shortened, never stretched.
-        Some(running) => running.min(asked),
-        None => asked,
+        // A second deletion can shorten the grace period, but not extend it.
+        Some(current) => current.min(requested),
+        None => requested,
     }
 }
 
-/// Writes the marks of a deletion into `new`.
+/// Sets deletionTimestamp, deletionGracePeriodSeconds and the related fields in `new`.
 pub(crate) fn mark(state: &State, resource: &Resource, old: &Value, new: &mut Value, grace: i64) {
     let first = !meta::is_being_deleted(old);
     if first || old["metadata"]["deletionGracePeriodSeconds"] != grace {
@@ -163,33 +164,33 @@ pub(crate) fn mark(state: &State, resource: &Resource, old: &Value, new: &mut Va
     }
 }
 
-/// Takes an object out whatever holds it, and lets follow what follows from that.
+/// Removes an object from the storage regardless of finalizers, then runs the garbage collection that follows from it.
 pub(crate) fn erase(state: &mut State, place: &Place) {
     let mut queue = VecDeque::from([place.clone()]);
     while let Some(place) = queue.pop_front() {
-        let Some(gone) = state.erase(&place) else { continue };
-        for dependent in state.dependents_of(&gone.uid) {
-            if lose_owner(state, &dependent, &gone.uid) {
+        let Some(deleted) = state.erase(&place) else { continue };
+        for dependent in state.dependents_of(&deleted.uid) {
+            if collect_dependent(state, &dependent, &deleted.uid) {
                 queue.push_back(dependent);
             }
         }
-        for owner in &gone.owners {
+        for owner in &deleted.owners {
             finish_foreground(state, owner, &mut queue);
         }
-        withdraw_definition(state, &place, &gone);
-        let namespace = gone.namespace();
+        withdraw_definition(state, &place, &deleted);
+        let namespace = deleted.namespace();
         if !namespace.is_empty() {
             finish_namespace(state, namespace, &mut queue);
         }
     }
 }
 
-/// A definition that is gone takes the objects of its kind along.
-fn withdraw_definition(state: &mut State, place: &Place, gone: &Arc<Stored>) {
+/// Stops serving a deleted CustomResourceDefinition and removes its custom resources.
+fn withdraw_definition(state: &mut State, place: &Place, deleted: &Arc<Stored>) {
     if &*place.0 != DEFINITIONS {
         return;
     }
-    let withdrawn = state.registry.withdraw(gone.name());
+    let withdrawn = state.registry.withdraw(deleted.name());
     let Some(storage) = withdrawn.first().map(|r| r.storage.clone()) else { return };
     let instances: Vec<Place> = state
         .table(&storage)
@@ -201,8 +202,9 @@ fn withdraw_definition(state: &mut State, place: &Place, gone: &Arc<Stored>) {
     state.wake_watches(&storage);
 }
 
-/// An owner of `place` is gone: the reference goes, or the object does. True when it can be taken out now.
-fn lose_owner(state: &mut State, place: &Place, owner: &str) -> bool {
+/// Handles the deletion of an owner of `place`: removes the owner reference if another owner exists, or deletes the
+/// object. Returns true if the object can be removed immediately.
+fn collect_dependent(state: &mut State, place: &Place, owner: &str) -> bool {
     let Some(object) = state.get(&place.0, &place.1).cloned() else { return false };
     let Some(resource) = state.registry.by_storage(&place.0) else { return false };
     let others = object.owners.iter().any(|o| &**o != owner && state.place_of(o).is_some());
@@ -236,11 +238,11 @@ fn drop_reference(state: &mut State, resource: &Resource, place: &Place, owner: 
             metadata.remove("ownerReferences");
         }
     }
-    // The object only gets shorter, so there is room for it.
+    // The object gets shorter, so the commit cannot exceed the quota.
     let _ = state.commit(resource, place.1.clone(), value);
 }
 
-/// Orphaning: dependents forget the owner, then the owner's finalizer goes.
+/// Orphan policy: removes the owner reference from all dependents, then the `orphan` finalizer from the owner.
 fn release_dependents(state: &mut State, uid: &str, place: &Place) {
     for dependent in state.dependents_of(uid) {
         if let Some(resource) = state.registry.by_storage(&dependent.0) {
@@ -250,7 +252,7 @@ fn release_dependents(state: &mut State, uid: &str, place: &Place) {
     drop_finalizer(state, place, ORPHAN);
 }
 
-/// Foreground deletion: dependents go first; the owner goes when none is left that blocks it.
+/// Foreground policy: deletes the dependents, then the owner once no dependent with `blockOwnerDeletion` exists.
 fn delete_dependents_first(state: &mut State, uid: &str, place: &Place, depth: usize) {
     for dependent in state.dependents_of(uid) {
         let Some(object) = state.get(&dependent.0, &dependent.1).cloned() else { continue };
@@ -259,7 +261,7 @@ fn delete_dependents_first(state: &mut State, uid: &str, place: &Place, depth: u
         if others {
             drop_reference(state, &resource, &dependent, uid);
         } else if !meta::is_being_deleted(&object.value()) {
-            let owns = depth < DEEPEST && !state.dependents_of(&object.uid).is_empty();
+            let owns = depth < MAX_FOREGROUND_DEPTH && !state.dependents_of(&object.uid).is_empty();
             let policy = if owns { Propagation::Foreground } else { Propagation::Background };
             delete_at(state, &resource, &dependent, policy, None, depth + 1);
         }
@@ -279,7 +281,7 @@ fn is_blocked(state: &State, uid: &str) -> bool {
     })
 }
 
-/// A dependent of `owner` went: if the owner waited for it in the foreground, it may go now.
+/// Completes the foreground deletion of `owner` if the deleted dependent was the last one that blocked it.
 fn finish_foreground(state: &mut State, owner: &str, queue: &mut VecDeque<Place>) {
     let Some(place) = state.place_of(owner).cloned() else { return };
     let Some(object) = state.get(&place.0, &place.1) else { return };
@@ -301,7 +303,7 @@ fn drop_finalizer(state: &mut State, place: &Place, finalizer: &str) {
     }
 }
 
-/// Removes one finalizer; true when nothing holds the object any more.
+/// Removes one finalizer; returns true if the object can be removed immediately.
 fn take_finalizer(state: &mut State, place: &Place, finalizer: &str) -> bool {
     let Some(object) = state.get(&place.0, &place.1) else { return false };
     let mut value = object.value();
@@ -313,14 +315,14 @@ fn take_finalizer(state: &mut State, place: &Place, finalizer: &str) -> bool {
         return true;
     }
     if let Some(resource) = state.registry.by_storage(&place.0) {
-        // The object only gets shorter, so there is room for it.
+        // The object gets shorter, so the commit cannot exceed the quota.
         let _ = state.commit(&resource, place.1.clone(), value);
     }
     false
 }
 
-/// Deletes what a namespace holds, then the namespace when nothing is left.
-fn empty_namespace(state: &mut State, namespace: &str) {
+/// Deletes all objects of a namespace, then the namespace itself if it is empty.
+fn delete_namespace_contents(state: &mut State, namespace: &str) {
     let contents: Vec<Place> = state
         .tables()
         .flat_map(|(storage, table)| {
@@ -340,7 +342,7 @@ fn empty_namespace(state: &mut State, namespace: &str) {
     }
 }
 
-/// When a terminating namespace holds nothing any more, its own finalizer goes, and with it the namespace.
+/// Removes the `spec.finalizers` of a terminating namespace that is empty, which completes its deletion.
 fn finish_namespace(state: &mut State, namespace: &str, queue: &mut VecDeque<Place>) {
     let storage = "/namespaces";
     let Some(object) = state.get(storage, namespace).cloned() else { return };
@@ -358,13 +360,13 @@ fn finish_namespace(state: &mut State, namespace: &str, queue: &mut VecDeque<Pla
     if meta::finalizers(&value).is_empty() {
         queue.push_back(place);
     } else {
-        // The object only gets shorter, so there is room for it.
+        // The object gets shorter, so the commit cannot exceed the quota.
         let _ = state.commit(&resource, place.1, value);
     }
 }
 
-/// An object was written: if none of its owners is there, it goes a moment later.
-pub(crate) fn look_for_owners(state: &mut State, resource: &Resource, object: &Stored) {
+/// Schedules the garbage collection of a written object if none of its owners exists.
+pub(crate) fn schedule_if_ownerless(state: &mut State, resource: &Resource, object: &Stored) {
     if is_ownerless(state, object) {
         let place = (resource.storage.clone(), object.key.clone());
         state.schedule_removal(Instant::now() + OWNERLESS_TIME, object.uid.clone(), place);
@@ -375,14 +377,14 @@ fn is_ownerless(state: &State, object: &Stored) -> bool {
     !object.owners.is_empty() && object.owners.iter().all(|owner| state.place_of(owner).is_none())
 }
 
-/// Takes out what has fallen due by now.
-pub(crate) fn run_due(state: &mut State) {
+/// Runs the scheduled removals that are due.
+pub(crate) fn run_due_removals(state: &mut State) {
     let now = Instant::now();
     while let Some(place) = state.take_due(now) {
         let Some(object) = state.get(&place.0, &place.1).cloned() else { continue };
         let value = object.value();
         if !meta::is_being_deleted(&value) {
-            // It was due for want of owners, and may have got one since.
+            // The removal was scheduled because no owner existed; one may have been created since.
             if is_ownerless(state, &object)
                 && let Some(resource) = state.registry.by_storage(&place.0)
             {
@@ -394,14 +396,14 @@ pub(crate) fn run_due(state: &mut State) {
     }
 }
 
-/// The policy of a deletion, from its options.
+/// The propagation policy of a deletion, from its options, the object's finalizers and the kind's default.
 pub(crate) fn propagation(
     resource: &Resource,
-    asked: Option<&str>,
+    requested: Option<&str>,
     orphan: Option<bool>,
     finalizers: &[String],
 ) -> Propagation {
-    match (asked, orphan) {
+    match (requested, orphan) {
         (Some("Foreground"), _) => Propagation::Foreground,
         (Some("Orphan"), _) | (None, Some(true)) => Propagation::Orphan,
         (None, None) if finalizers.iter().any(|f| f == ORPHAN) => Propagation::Orphan,

@@ -1,4 +1,4 @@
-//! Rules on `metadata` that hold for every kind: names, system fields, what an update may change.
+//! `ObjectMeta` of every kind: prepare for create, prepare for update, validation.
 
 use serde_json::{Map, Value};
 
@@ -10,13 +10,13 @@ use crate::schema::FieldError;
 use crate::status::SimError;
 use crate::store::selector::is_label_part;
 
-/// Room that a generated suffix leaves for the rest of a name.
+/// Characters of `generateName` that are kept: a name of 63 characters minus the generated suffix of 5.
 const GENERATED_PREFIX: usize = 58;
 
-/// `metadata` as a map, made if it was missing.
+/// `metadata` as a map; a missing one is inserted.
 ///
 /// # Errors
-/// 400 when the object is no object, or its metadata is none.
+/// 400 when `object` or its metadata is not a JSON object.
 pub(crate) fn of(object: &mut Value) -> Result<&mut Map<String, Value>, SimError> {
     let Some(map) = object.as_object_mut() else {
         return Err(SimError::bad_request("the object provided is unrecognized: it is not a JSON object"));
@@ -55,8 +55,8 @@ pub(crate) fn is_being_deleted(object: &Value) -> bool {
     object["metadata"]["deletionTimestamp"].is_string()
 }
 
-/// Fills what the server owns in a new object: name from `generateName`, uid, creation time.
-pub(crate) fn prepare_new(
+/// Prepare for create: clears the fields that clients cannot set; sets name (from `generateName`), uid and creation time.
+pub(crate) fn prepare_for_create(
     object: &mut Value,
     namespace: &str,
     random: &mut Random,
@@ -83,7 +83,7 @@ pub(crate) fn prepare_new(
     Ok(())
 }
 
-/// Servers never show these when they hold nothing.
+/// Removes empty fields, which Go's `omitempty` leaves out.
 fn drop_empty(metadata: &mut Map<String, Value>) {
     for field in ["labels", "annotations", "finalizers", "ownerReferences", "generateName"] {
         let empty = metadata.get(field).is_some_and(|v| match v {
@@ -99,8 +99,8 @@ fn drop_empty(metadata: &mut Map<String, Value>) {
     }
 }
 
-/// Brings the system fields of an updated object back to what they were.
-pub(crate) fn prepare_update(old: &Value, new: &mut Value) -> Result<(), SimError> {
+/// Prepare for update: restores the fields that clients cannot change.
+pub(crate) fn prepare_for_update(old: &Value, new: &mut Value) -> Result<(), SimError> {
     let metadata = of(new)?;
     for field in ["name", "namespace", "creationTimestamp", "deletionTimestamp", "generation", "generateName"]
     {
@@ -122,7 +122,7 @@ pub(crate) fn prepare_update(old: &Value, new: &mut Value) -> Result<(), SimErro
     Ok(())
 }
 
-/// What is wrong with the metadata of an object that is about to be stored.
+/// Validates the metadata of an object before it is stored.
 pub(crate) fn check(resource: &Resource, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let prefix = text(object, "generateName");
@@ -164,7 +164,7 @@ pub(crate) fn check(resource: &Resource, object: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// Finalizer names that need no domain in front.
+/// Finalizer names that are valid without a domain prefix.
 const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
 
 fn check_labels(map: &Value, field: &str, values: bool, errors: &mut Vec<FieldError>) {
@@ -214,7 +214,7 @@ fn check_owners(owners: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// What is wrong with how an update changes the metadata.
+/// Validates the changes that an update makes to the metadata.
 pub(crate) fn check_update(old: &Value, new: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if text(new, "uid") != text(old, "uid") {
@@ -234,7 +234,7 @@ pub(crate) fn check_update(old: &Value, new: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// What is wrong with the beginning of a generated name. The dash that usually ends it is no end of a name.
+/// Validates `generateName`. A trailing dash is valid, although no name may end with it.
 fn prefix_problem(resource: &Resource, prefix: &str) -> Option<String> {
     if prefix.is_empty() {
         return None;

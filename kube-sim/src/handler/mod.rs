@@ -1,6 +1,6 @@
-//! From a request to its answer: routing, and the verbs.
+//! Request handlers: routing and the verbs.
 //!
-//! Everything here runs under the state's lock and does not wait; streams and sockets are the server's.
+//! Handlers run synchronously under the lock of the state. They must not block or await; `server` owns streams and sockets.
 
 pub(crate) mod accept;
 mod after_commit;
@@ -36,7 +36,7 @@ use reply::{Content, Reply, Request};
 use target::{Path, Target};
 use write::{WriteContext, Written, WrittenPart};
 
-/// What a request does, in the words of RBAC.
+/// The RBAC verb of a request; empty for an unknown method.
 pub(crate) fn verb_of(method: &Method, path: &Path, query: &str) -> &'static str {
     let collection = path.name.is_empty();
     let watch = path.watch
@@ -54,13 +54,16 @@ pub(crate) fn verb_of(method: &Method, path: &Path, query: &str) -> &'static str
     }
 }
 
-/// Answers a request. Failures come back as the error that becomes the `Status` of the answer.
+/// Handles one request.
+///
+/// # Errors
+/// The error holds the `Status` object of the response.
 pub(crate) fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimError> {
     let Some(path) = Path::parse(&request.path) else {
         return discovery::serve(inner, request);
     };
     let mut state = inner.lock();
-    gc::run_due(&mut state);
+    gc::run_due_removals(&mut state);
     let verb = verb_of(&request.method, &path, &request.query);
     let watch = path.watch;
     let group = path.group.clone();
@@ -73,7 +76,7 @@ pub(crate) fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Reply, Sim
     call.run(verb)
 }
 
-/// One request about a resource.
+/// One request on a resource.
 pub(crate) struct Call<'a> {
     pub(crate) inner: &'a Arc<Inner>,
     pub(crate) state: &'a mut State,

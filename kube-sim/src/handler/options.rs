@@ -1,4 +1,4 @@
-//! The query parameters that requests share, parsed once.
+//! Query parameters of all verbs (`ListOptions`, `CreateOptions`, `UpdateOptions`, `PatchOptions`, `DeleteOptions`).
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::schema::FieldError;
 use crate::status::SimError;
 
-/// What happens with fields that the schema does not know.
+/// How the server handles unknown and duplicate fields of a request body (`fieldValidation`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum FieldValidation {
     Ignore,
@@ -17,19 +17,19 @@ pub(crate) enum FieldValidation {
     Strict,
 }
 
-/// Which state a list or watch may start from.
+/// `resourceVersionMatch`: how the resource version of a list or watch is interpreted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum VersionMatch {
     Exact,
     NotOlderThan,
 }
 
-/// Parsed query parameters; those that a verb does not know are ignored by it, as servers do.
+/// Parsed query parameters. A verb ignores the parameters of other verbs, as the API server does.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     pub(crate) label_selector: String,
     pub(crate) field_selector: String,
-    /// `None` for an unset or empty one.
+    /// The resource version; `None` if unset or empty.
     pub(crate) version: Option<u64>,
     pub(crate) version_match: Option<VersionMatch>,
     version_match_text: String,
@@ -51,7 +51,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// # Errors
-    /// 400 for a value of the wrong type, 422 for one that is not allowed.
+    /// 400 for a value that does not parse, 422 for one that is not supported.
     pub(crate) fn parse(method: &Method, query: &str) -> Result<Self, SimError> {
         let mut o = Self::default();
         let mut version_text = None;
@@ -116,14 +116,14 @@ impl Options {
         Ok(o)
     }
 
-    /// As a server does that knows neither initial events nor the rule that comes with them.
+    /// Drops `resourceVersionMatch`, as a server without `sendInitialEvents` does on a watch.
     pub(crate) fn forget_version_match(&mut self) {
         self.version_match = None;
         self.version_match_text.clear();
     }
 
     /// # Errors
-    /// 422 for combinations that a list refuses.
+    /// 422 for combinations that are invalid for a list.
     pub(crate) fn check_list(&self) -> Result<(), SimError> {
         let mut errors = Vec::new();
         let forbidden = |field: &str, why: &str| FieldError::forbidden(field, why);
@@ -162,7 +162,7 @@ impl Options {
     }
 
     /// # Errors
-    /// 422 for combinations that a watch refuses; `watch_list` tells whether the server offers initial events.
+    /// 422 for combinations that are invalid for a watch; `watch_list` is the state of the WatchList feature gate.
     pub(crate) fn check_watch(&self, watch_list: bool) -> Result<(), SimError> {
         let mut errors = Vec::new();
         let forbidden = |field: &str, why: &str| FieldError::forbidden(field, why);
@@ -239,7 +239,7 @@ fn integer(text: &str) -> Result<i64, SimError> {
         .map_err(|_| SimError::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax")))
 }
 
-/// As in Go's query conversion: everything but an explicit no is a yes.
+/// A boolean query parameter. Like the API server's conversion, every value except `false` and `0` is true.
 pub(super) fn flag(text: &str) -> bool {
     !matches!(text.to_ascii_lowercase().as_str(), "false" | "0")
 }

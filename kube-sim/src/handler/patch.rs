@@ -1,4 +1,4 @@
-//! The four kinds of patches, and server-side apply.
+//! The verb `patch`: JSON patch, merge patch, strategic merge patch and server-side apply.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::schema::FieldError;
 use crate::status::SimError;
 use crate::store::State;
 
-/// What kind of patch a body is.
+/// The type of a patch, selected by its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Json,
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// # Errors
-    /// 415 for a media type that is no patch, or not one of this resource.
+    /// 415 for a media type that is not a patch, or that the resource does not support.
     pub(crate) fn of(content_type: &str, custom: bool) -> Result<Self, SimError> {
         match content_type {
             "application/json-patch+json" => Ok(Self::Json),
@@ -77,7 +77,7 @@ fn apply_to(object: &mut Value, cx: &WriteContext<'_>, kind: Kind, body: &Bytes)
     }
 }
 
-/// A patch that does not apply, as its answer.
+/// Converts the failure of a patch to the response.
 pub(crate) fn refused(error: PatchError) -> SimError {
     match error {
         PatchError::BadRequest(message) => SimError::bad_request(message),
@@ -90,6 +90,7 @@ pub(crate) fn refused(error: PatchError) -> SimError {
         PatchError::Internal(message) => SimError::new(http::StatusCode::INTERNAL_SERVER_ERROR, "", message),
     }
 }
+
 /// Server-side apply.
 fn apply(
     state: &mut State,
@@ -108,7 +109,7 @@ fn apply(
     cx.patching = true;
     let old = match read::find(state, cx.target) {
         Ok(old) => Some(old),
-        // What is there lends its name; what is to be made has to say it.
+        // A patch without a name can update an existing object, but cannot create one.
         Err(_) if cx.target.subresource.is_empty() && nameless => {
             return Err(SimError::bad_request(format!(
                 "the name of the object ({} based on URL) was undeterminable: name must be provided",

@@ -1,4 +1,4 @@
-//! Getting and listing, with selectors, paging and the rules of resource versions.
+//! The verbs `get` and `list`: selectors, chunking with continue tokens, resource versions.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::store::selector::LabelSelector;
 
 const TOO_OLD_TOKEN: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
-/// What a list or watch lets through.
+/// The objects that a list or watch selects: namespace, name, label selector, field selector.
 #[derive(Clone, Debug)]
 pub(crate) struct Filter {
     namespace: String,
@@ -28,7 +28,7 @@ pub(crate) struct Filter {
 
 impl Filter {
     /// # Errors
-    /// 400 for selectors that do not parse or that the kind does not know.
+    /// 400 for a selector that does not parse, or for a field that the kind does not support.
     pub(crate) fn new(target: &Target, options: &Options) -> Result<Self, SimError> {
         let labels = LabelSelector::parse(&options.label_selector).map_err(SimError::bad_request)?;
         let fields = FieldSelector::parse(&options.field_selector, &target.resource)?;
@@ -55,13 +55,13 @@ impl Filter {
     }
 }
 
-/// One object.
+/// One object, at least as new as the resource version of the options.
 pub(crate) fn get(state: &State, target: &Target, options: &Options) -> Result<Arc<Stored>, SimError> {
     check_reached(state, options.version)?;
     find(state, target)
 }
 
-/// One object, as it is now.
+/// The current state of one object.
 pub(crate) fn find(state: &State, target: &Target) -> Result<Arc<Stored>, SimError> {
     let resource = &target.resource;
     state
@@ -70,7 +70,7 @@ pub(crate) fn find(state: &State, target: &Target) -> Result<Arc<Stored>, SimErr
         .ok_or_else(|| SimError::not_found(&resource.group, &resource.plural, &target.name))
 }
 
-/// Refuses a version that the store has not reached.
+/// Returns 504 for a resource version that the storage has not reached.
 pub(crate) fn check_reached(state: &State, version: Option<u64>) -> Result<(), SimError> {
     match version {
         Some(wanted) if wanted > state.version() => {
@@ -80,8 +80,8 @@ pub(crate) fn check_reached(state: &State, version: Option<u64>) -> Result<(), S
     }
 }
 
-/// Where a list goes on: the version of its first page (`None` for a token that gave up consistency), and the key after
-/// which it continues.
+/// A continue token: the resource version of the first page (`None` for an inconsistent continuation), and the last key of
+/// the previous page.
 struct Token {
     version: Option<u64>,
     after: String,
@@ -151,7 +151,7 @@ pub(crate) fn list(state: &State, target: &Target, options: &Options) -> Result<
         (Some(table), _) => (table.objects(&target.namespace), now),
         (None, at) => (Vec::new(), at.unwrap_or(now)),
     };
-    // A list from "any version" comes out of the cache whole, whatever limit it names.
+    // For resource version 0, the watch cache returns the whole list and ignores the limit.
     let limit = if options.version == Some(0) { 0 } else { options.limit };
     let after = token.as_ref().map_or("", |t| &t.after);
     let mut page = cut(objects, after, limit, &filter, version);
@@ -159,7 +159,7 @@ pub(crate) fn list(state: &State, target: &Target, options: &Options) -> Result<
     Ok(page)
 }
 
-/// A list that went on inconsistently takes the version of the page it is at.
+/// The version of the next token. An inconsistent continuation uses the version of its first page from then on.
 fn at_or(version: u64, token: Option<&Token>) -> Option<u64> {
     token.and_then(|t| t.version).or(Some(version))
 }
@@ -169,7 +169,7 @@ fn exact_version(options: &Options) -> Option<u64> {
     match options.version_match {
         Some(VersionMatch::Exact) => Some(version),
         Some(VersionMatch::NotOlderThan) => None,
-        // Without a match rule, a limit makes the version exact.
+        // Without `resourceVersionMatch`, a limit implies `Exact`.
         None => (options.limit > 0).then_some(version),
     }
 }

@@ -1,4 +1,4 @@
-//! Objects and lists as the bytes of an answer, in the shape that was asked for.
+//! Serializes objects and lists in the negotiated representation.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::registry::{Conversion, Resource};
 use crate::store::object::Stored;
 use crate::table::{self, partial};
 
-/// Text is handed out in pieces of about this many bytes.
+/// The approximate size in bytes of a piece of a list body.
 const PIECE: usize = 64 * 1024;
 
 /// One object.
@@ -70,14 +70,14 @@ impl Page {
     }
 }
 
-/// The text of a list, whole or piece by piece.
+/// The serialized list, in one buffer or as an iterator of pieces.
 pub(crate) enum Text {
     Whole(Bytes),
-    /// Pieces, and about how many bytes they make together.
+    /// The pieces, and their approximate total size in bytes.
     Pieces(Box<dyn Iterator<Item = Bytes> + Send>, usize),
 }
 
-/// A list in the shape that was asked for.
+/// Serializes a list in the negotiated representation.
 pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: jiff::Timestamp) -> Text {
     let metadata = page.metadata();
     match (accept.shape, accept.encoding) {
@@ -109,11 +109,11 @@ fn plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> Text {
     let size = page.size();
     let mut metadata = metadata.clone();
     if resource.custom().is_some() && metadata.get("continue").is_none() {
-        // As maps, they say also that nothing follows.
+        // Lists of custom resources are maps in Go, so `omitempty` does not drop an empty continue token.
         metadata["continue"] = "".into();
     }
     let head = if resource.custom().is_some() {
-        // Custom resources are maps to a server, written in alphabetical order.
+        // Go writes the keys of a map in alphabetical order.
         format!("{{\"apiVersion\":\"{}\",\"items\":[", resource.api_version)
     } else {
         let (kind, version) = (&resource.list_kind, &resource.api_version);
@@ -153,7 +153,7 @@ fn plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> Text {
     )
 }
 
-/// Items of built-in kinds carry no kind of their own, those of custom resources do: as in a real server's lists.
+/// Writes one item of a list. Items of built-in kinds have no `kind` and `apiVersion`; custom resources have both.
 fn write_item(resource: &Resource, object: &Stored, out: &mut BytesMut) {
     if resource.custom().is_some() {
         object.write_typed(&resource.api_version, &resource.kind, out);

@@ -1,4 +1,4 @@
-//! Requests and answers as the handlers see them: no sockets, no streams of request bodies.
+//! The request and response types of the handlers. They must not refer to sockets or streams of request bodies.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -7,14 +7,14 @@ use serde_json::Value;
 use crate::status::SimError;
 use crate::watch::Watch;
 
-/// A request whose body has arrived.
+/// A request with its complete body.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) accept: String,
-    /// The media type alone, in lower case.
+    /// The media type without parameters, in lower case.
     pub(crate) content_type: String,
     pub(crate) user_agent: String,
     pub(crate) user: String,
@@ -22,7 +22,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// The program's name: what stands before the first slash of the user agent.
+    /// The default field manager: the user agent up to its first slash.
     pub(crate) fn program(&self) -> &str {
         match self.user_agent.split('/').next() {
             Some(name) if !name.is_empty() => name,
@@ -31,15 +31,15 @@ impl Request {
     }
 }
 
-/// The body of an answer.
+/// The body of a response.
 pub(crate) enum Content {
     Whole(Bytes),
-    /// Pieces made as they are read, and about how many bytes they make together.
+    /// Pieces that are serialized when they are read, and their approximate total size in bytes.
     Pieces(Box<dyn Iterator<Item = Bytes> + Send>, usize),
     Watch(Box<Watch>),
 }
 
-/// An answer.
+/// A response.
 pub(crate) struct Reply {
     pub(crate) code: StatusCode,
     pub(crate) content_type: &'static str,
@@ -62,7 +62,7 @@ impl Reply {
         Self::whole(code, "text/plain; charset=utf-8", text.into())
     }
 
-    /// What a server says of a path that it does not know at all.
+    /// The response for a path that is not served.
     pub(crate) fn no_page() -> Self {
         Self::text(StatusCode::NOT_FOUND, "404 page not found\n")
     }

@@ -1,4 +1,4 @@
-//! Resources that are answered and not kept: access and token reviews, bindings, component statuses.
+//! Resources that are not stored: access and token reviews, bindings, component statuses.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ fn review(call: &mut Call<'_>) -> Result<Reply, SimError> {
             "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
             "incomplete": false,
         }),
-        // Everyone who gets in may do everything.
+        // There is no authorization: every authenticated user may do everything.
         _ => json!({"allowed": true}),
     };
     map.insert("status".into(), status);
@@ -57,7 +57,7 @@ fn review(call: &mut Call<'_>) -> Result<Reply, SimError> {
     Ok(reply)
 }
 
-/// Knows the tokens of the simulation's service accounts.
+/// Authenticates the tokens of the simulation's service accounts.
 fn token_review(call: &Call<'_>, spec: &Value) -> Value {
     let token = spec["token"].as_str().unwrap_or_default();
     let parts: Vec<&str> = token.splitn(4, '.').collect();

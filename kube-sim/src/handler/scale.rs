@@ -1,4 +1,4 @@
-//! The scale subresource: one replica count behind one shape, whatever the kind calls it.
+//! The `scale` subresource: maps `autoscaling/v1` `Scale` to the replica fields of a kind.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ fn patched(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Result<Val
             let change = parse_body(body, "application/json")?;
             patches::json(&mut scale, &change).map_err(patch::refused)?;
         }
-        // A scale holds no lists, so that a strategic merge is a merge; and applying it sets what it names.
+        // A Scale has no lists, so a merge patch has the same result as a strategic merge patch or an apply.
         patch::Kind::Merge | patch::Kind::Strategic | patch::Kind::Apply => {
             patches::merge(&mut scale, parse_yaml(body)?).map_err(patch::refused)?;
         }
@@ -47,7 +47,7 @@ fn patched(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Result<Val
     Ok(scale)
 }
 
-/// Stores the replica count of a scale in its object.
+/// Writes the replica count of a `Scale` to the object.
 fn write(call: &mut Call<'_>, old: &Arc<Stored>, wanted: &Value) -> Result<Arc<Stored>, SimError> {
     let resource = &call.target.resource;
     let replicas = match &wanted["spec"]["replicas"] {

@@ -1,14 +1,14 @@
-//! What single kinds do differently: first status, generation, deletion, defaults that depend on other objects.
+//! The strategy of each kind: prepare for create and update, generation, deletion.
 //!
-//! Plain defaults and validation of built-in kinds belong to `builtin`; this file holds what needs the store or concerns
-//! the life of an object.
+//! `builtin` owns the defaults and the validation of built-in kinds. This file holds only the steps that need the store or
+//! that depend on the verb.
 
 use serde_json::{Value, json};
 
 use crate::registry::Resource;
 use crate::store::State;
 
-/// Built-in kinds whose `metadata.generation` the server counts.
+/// Whether the server maintains `metadata.generation` of the kind.
 pub(crate) fn counts_generation(resource: &Resource) -> bool {
     if resource.custom().is_some() {
         return true;
@@ -32,7 +32,7 @@ pub(crate) fn counts_generation(resource: &Resource) -> bool {
     }
 }
 
-/// Has anything changed that the generation counts?
+/// Whether an update changes a field that increments `metadata.generation`.
 pub(crate) fn changes_generation(resource: &Resource, old: &Value, new: &Value) -> bool {
     let ignored = |key: &str| {
         matches!(key, "metadata" | "apiVersion" | "kind") || (key == "status" && resource.has_status())
@@ -44,7 +44,7 @@ pub(crate) fn changes_generation(resource: &Resource, old: &Value, new: &Value) 
     differs(old, new) || differs(new, old)
 }
 
-/// May an update create what is not there?
+/// Whether an update creates an object that does not exist (`AllowCreateOnUpdate`).
 pub(crate) fn creates_on_update(resource: &Resource) -> bool {
     match resource.group.as_str() {
         "" => matches!(resource.kind.as_str(), "LimitRange" | "Event" | "Service" | "Endpoints"),
@@ -54,7 +54,7 @@ pub(crate) fn creates_on_update(resource: &Resource) -> bool {
     }
 }
 
-/// May an update leave the resource version out?
+/// Whether an update may omit the resource version (`AllowUnconditionalUpdate`).
 pub(crate) fn allows_unconditional_update(resource: &Resource) -> bool {
     if resource.custom().is_some() {
         return false;
@@ -80,7 +80,7 @@ pub(crate) fn allows_unconditional_update(resource: &Resource) -> bool {
     )
 }
 
-/// Does a deletion answer with the object, rather than with a status?
+/// Whether a deletion returns the object instead of a `Status`.
 pub(crate) fn returns_deleted(resource: &Resource) -> bool {
     match resource.group.as_str() {
         "" => matches!(
@@ -99,14 +99,14 @@ pub(crate) fn returns_deleted(resource: &Resource) -> bool {
     }
 }
 
-/// Kinds whose dependents stay when a deletion does not say otherwise.
+/// Kinds whose default propagation policy is `Orphan`.
 pub(crate) fn orphans_by_default(resource: &Resource) -> bool {
     (resource.group == "batch" && matches!(resource.kind.as_str(), "Job" | "CronJob"))
         || (resource.group.is_empty() && resource.kind == "ReplicationController")
 }
 
-/// What a new object starts with beyond its defaults.
-pub(crate) fn start(state: &mut State, resource: &Resource, object: &mut Value) {
+/// Prepare for create: the initial status and the fields that the server allocates.
+pub(crate) fn prepare_for_create(state: &mut State, resource: &Resource, object: &mut Value) {
     if !object.is_object() {
         return;
     }
@@ -133,7 +133,7 @@ pub(crate) fn start(state: &mut State, resource: &Resource, object: &mut Value) 
         }
     }
     match (resource.group.as_str(), resource.kind.as_str()) {
-        ("", "Namespace") => start_namespace(object),
+        ("", "Namespace") => prepare_namespace_for_create(object),
         ("", "Service") => allocate_addresses(state, object),
         _ => {}
     }
@@ -144,7 +144,7 @@ fn stored_versions(crd: &Value) -> Vec<Value> {
     versions.filter(|v| v["storage"] == true).map(|v| v["name"].clone()).collect()
 }
 
-fn start_namespace(object: &mut Value) {
+fn prepare_namespace_for_create(object: &mut Value) {
     if object["spec"].is_null() {
         object["spec"] = json!({});
     }
@@ -159,7 +159,7 @@ fn start_namespace(object: &mut Value) {
     label_namespace(object);
 }
 
-/// The label that every namespace carries.
+/// Sets the label `kubernetes.io/metadata.name`, which every namespace has.
 pub(crate) fn label_namespace(object: &mut Value) {
     let name = object["metadata"]["name"].clone();
     if !object["metadata"]["labels"].is_object() {
@@ -214,21 +214,21 @@ fn qos_class(pod: &Value) -> &'static str {
     if guaranteed { "Guaranteed" } else { "Burstable" }
 }
 
-/// What an update of the main resource brings back or recomputes for single kinds.
-pub(crate) fn carry_over(resource: &Resource, old: &Value, new: &mut Value) {
+/// Prepare for update: restores the fields of the old object that an update of the main resource cannot change.
+pub(crate) fn prepare_for_update(resource: &Resource, old: &Value, new: &mut Value) {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Namespace") => {
-            // Only the finalize endpoint changes a namespace's own finalizers.
+            // Only the `finalize` subresource changes the finalizers in a namespace's spec.
             new["spec"]["finalizers"] = old["spec"]["finalizers"].clone();
             label_namespace(new);
         }
-        ("", "Service") => carry_addresses(&old["spec"], &mut new["spec"]),
+        ("", "Service") => keep_addresses(&old["spec"], &mut new["spec"]),
         _ => {}
     }
 }
 
-/// A service keeps the addresses that it was given. Whoever sends only `clusterIP` means the first of `clusterIPs` too.
-fn carry_addresses(old: &Value, new: &mut Value) {
+/// Keeps the allocated addresses of a service, and keeps `clusterIP` equal to the first of `clusterIPs`.
+fn keep_addresses(old: &Value, new: &mut Value) {
     if !new.is_object() {
         return;
     }
@@ -240,7 +240,7 @@ fn carry_addresses(old: &Value, new: &mut Value) {
     };
     let fields = ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"];
     if new["type"] == "ExternalName" {
-        // It has no addresses. What is left of those from before goes.
+        // An ExternalName service has no addresses: drop those of the old object.
         if old["type"] != "ExternalName"
             && let Some(spec) = new.as_object_mut()
         {

@@ -1,4 +1,4 @@
-//! Requests about a part of an object: status, scale, eviction, binding, log, tokens.
+//! Subresources: status, scale, eviction, binding, log, token, finalize.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,7 +12,7 @@ use super::{Call, meta, read, scale};
 use crate::status::SimError;
 use crate::store::selector::LabelSelector;
 
-/// Answers a request about a subresource.
+/// Handles a request on a subresource.
 pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     let Some(sub) = resource.subresource(&call.target.subresource) else {
@@ -49,7 +49,7 @@ fn part(call: &mut Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, Sim
     }
 }
 
-/// A few lines that follow from the pod's name and state, as no container runs.
+/// A generated log: no containers run.
 fn log(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let pod = read::find(call.state, call.target)?.value();
     let query: Vec<(String, String)> =
@@ -100,7 +100,7 @@ fn success(code: StatusCode) -> Reply {
     reply
 }
 
-/// Deletes a pod, unless a disruption budget forbids it.
+/// Deletes a pod, unless a PodDisruptionBudget forbids it.
 fn evict(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let pod = read::find(call.state, call.target)?;
     let body = parse_body(&call.request.body, &call.request.content_type)?;
@@ -133,7 +133,7 @@ fn evict(call: &mut Call<'_>) -> Result<Reply, SimError> {
     Ok(success(StatusCode::CREATED))
 }
 
-/// Puts a pod on a node, as schedulers do.
+/// Assigns a pod to a node, as a scheduler requests.
 pub(crate) fn bind(call: &mut Call<'_>, pod_name: &str) -> Result<Reply, SimError> {
     let body = parse_body(&call.request.body, &call.request.content_type)?;
     let node = body["target"]["name"].as_str().unwrap_or_default();
@@ -174,8 +174,7 @@ pub(crate) fn bind(call: &mut Call<'_>, pod_name: &str) -> Result<Reply, SimErro
     Ok(success(StatusCode::CREATED))
 }
 
-/// A token that names its account, in the form of a JSON web token without a signature. It opens nothing but this
-/// simulation.
+/// Issues a token for a service account: an unsigned JSON web token, of no use outside of the simulation.
 fn token(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let account = read::find(call.state, call.target)?;
     let mut body = parse_body(&call.request.body, &call.request.content_type)?;
@@ -217,7 +216,7 @@ fn web_token(claims: &Value) -> String {
     format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode("kube-sim"))
 }
 
-/// Replaces a namespace's own finalizers.
+/// Replaces the finalizers in a namespace's spec.
 fn finalize(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let accept = call.accept()?;
     let body = parse_body(&call.request.body, &call.request.content_type)?;

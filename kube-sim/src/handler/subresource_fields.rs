@@ -1,18 +1,17 @@
-//! The parts of a pod that are written through subresources of their own. Decides what such a write takes over.
+//! The fields of a pod that a write to a subresource may change (`ephemeralcontainers`, `resize`).
 
 use serde_json::Value;
 
-/// Reduces `new` to `old` with the part that the subresource may change. A subresource that is the whole object leaves it as
-/// it is.
+/// Resets `new` to `old`, except for the fields that the subresource may change. Other subresources leave `new` unchanged.
 pub(super) fn restrict(subresource: &str, old: &Value, new: &mut Value) {
     let mut kept = old.clone();
-    if take_over(subresource, &mut kept, new) {
+    if copy_subresource_fields(subresource, &mut kept, new) {
         *new = kept;
     }
 }
 
-/// Writes the part of `new` that the subresource may change into `kept`; false if there is no such part.
-pub(super) fn take_over(subresource: &str, kept: &mut Value, new: &Value) -> bool {
+/// Copies the fields that the subresource may change from `new` to `kept`; false if the subresource has no such fields.
+pub(super) fn copy_subresource_fields(subresource: &str, kept: &mut Value, new: &Value) -> bool {
     match subresource {
         "ephemeralcontainers" => set(&mut kept["spec"], &new["spec"], "ephemeralContainers"),
         "resize" => {
@@ -56,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn only_their_own_part_is_taken_over() {
+    fn a_write_changes_only_the_fields_of_its_subresource() {
         let ephemeral = json!([{"name": "debug"}]);
         check(
             "ephemeralcontainers",

@@ -1,4 +1,4 @@
-//! From a URL path to what it names.
+//! Parses URL paths and resolves them to served resources.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::registry::{Registry, Resource};
 
-/// A resource path, before it is known whether the resource exists.
+/// A parsed resource path; the resource may not be served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Path {
     pub(crate) group: String,
@@ -15,9 +15,9 @@ pub(crate) struct Path {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) subresource: String,
-    /// What follows the subresource (paths that are proxied).
+    /// The path after the subresource, for proxied requests.
     pub(crate) rest: String,
-    /// The path began with the old `watch/` prefix.
+    /// The path has the deprecated `watch/` prefix.
     pub(crate) watch: bool,
 }
 
@@ -49,7 +49,7 @@ impl Path {
             found.watch = true;
             rest = more;
         }
-        // `/namespaces/x/pods` lies in x, while `/namespaces/x/status` and `/namespaces/x/finalize` are x's own.
+        // `/namespaces/x/pods` is a collection in namespace x; `/namespaces/x/status` and `/finalize` are subresources of x.
         if let [namespaces, namespace, resource, more @ ..] = rest
             && namespaces == "namespaces"
             && !(found.group.is_empty() && matches!(resource.as_str(), "status" | "finalize"))
@@ -73,7 +73,7 @@ impl Path {
         Some(found)
     }
 
-    /// The served resource, if there is one of that name and scope.
+    /// The target of the path; `None` if no resource of that name and scope is served.
     pub(crate) fn resolve(self, registry: &Registry) -> Option<Target> {
         let resource = registry.find(&self.group, &self.version, &self.resource)?.clone();
         if !self.namespace.is_empty() && !resource.namespaced {
@@ -86,7 +86,7 @@ impl Path {
     }
 }
 
-/// What a request is about.
+/// The resource, object or subresource of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) resource: Arc<Resource>,
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_name_what_they_name() {
+    fn parses_resource_paths() {
         check("/api/v1/pods", ["", "v1", "", "pods", "", ""]);
         check("/api/v1/namespaces", ["", "v1", "", "namespaces", "", ""]);
         check("/api/v1/namespaces/x", ["", "v1", "", "namespaces", "x", ""]);

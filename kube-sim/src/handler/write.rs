@@ -1,6 +1,7 @@
-//! Creating and updating: the path that every write takes, whichever verb it came from.
+//! Create and update: the steps that all write verbs share.
 //!
-//! A write is decoded, defaulted, validated, given its managed fields and committed, in the order of a real server.
+//! A write is decoded, defaulted, prepared by its strategy, tracked in `managedFields`, validated and committed. The order
+//! of the steps must be that of the API server, because it determines which errors a client receives.
 
 use std::sync::Arc;
 
@@ -21,21 +22,21 @@ use crate::status::SimError;
 use crate::store::State;
 use crate::store::object::{Stored, key};
 
-/// What a write needs to know beyond the object.
+/// The request context of a write.
 pub(crate) struct WriteContext<'a> {
     pub(crate) target: &'a Target,
     pub(crate) options: &'a Options,
-    /// The field manager: as asked for, or the program's name.
+    /// The field manager: `fieldManager`, or the default from the user agent.
     pub(crate) manager: &'a str,
-    /// The managed fields of the object are made already, by server-side apply.
+    /// Server-side apply has set `managedFields` already.
     pub(crate) applying: bool,
     /// The object is the result of a patch.
     pub(crate) patching: bool,
-    /// Texts for `Warning` headers.
+    /// The texts of the `Warning` headers.
     pub(crate) warnings: Vec<String>,
 }
 
-/// Which part of the object a write is about.
+/// The part of the object that a write changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WrittenPart {
     Object,
@@ -51,10 +52,10 @@ pub(crate) struct Written {
     pub(crate) created: bool,
 }
 
-/// The body of a request as an object.
+/// Parses a request body.
 ///
 /// # Errors
-/// 400 for text that does not parse, 415 for a media type that is not spoken.
+/// 400 for a body that does not parse, 415 for an unsupported media type.
 pub(crate) fn parse_body(body: &Bytes, content_type: &str) -> Result<Value, SimError> {
     match content_type {
         "" | "application/json" | "*/*" => serde_json::from_slice(body).map_err(|e| {
@@ -74,7 +75,7 @@ pub(crate) fn parse_body(body: &Bytes, content_type: &str) -> Result<Value, SimE
     }
 }
 
-/// YAML (of which JSON is a part).
+/// Parses YAML, which includes JSON.
 pub(crate) fn parse_yaml(body: &Bytes) -> Result<Value, SimError> {
     if body.first() == Some(&b'{')
         && let Ok(value) = serde_json::from_slice(body)
@@ -89,7 +90,7 @@ impl<'a> WriteContext<'a> {
         &self.target.resource
     }
 
-    /// Drops or refuses what the schema does not know, and checks that the body is of the right kind.
+    /// Checks the kind of the body; drops or refuses unknown and duplicate fields, as `fieldValidation` requests.
     pub(crate) fn decode(&mut self, object: &mut Value, duplicates: Vec<String>) -> Result<(), SimError> {
         let resource = self.resource();
         check_kind(resource, object)?;
@@ -118,7 +119,7 @@ impl<'a> WriteContext<'a> {
         Ok(())
     }
 
-    /// An object that its kind cannot hold: 400 for one that was sent, 422 for what a patch made of one.
+    /// The error for an object that does not decode into its kind: 400 for a request body, 422 for the result of a patch.
     fn refuse_decoding(&self, object: &Value, problem: &str) -> SimError {
         let resource = self.resource();
         if self.patching {
@@ -133,7 +134,7 @@ impl<'a> WriteContext<'a> {
         }
     }
 
-    /// What server-side apply and the upkeep of managed fields need to know, handed to `run`.
+    /// Calls `run` with the context of server-side apply and of `managedFields`.
     pub(crate) fn with_apply<T>(&self, state: &State, run: impl FnOnce(&apply::Context<'_>) -> T) -> T {
         let resource = self.resource();
         let schema = resource.schema();
@@ -160,7 +161,7 @@ impl<'a> WriteContext<'a> {
     /// Creates `object`, which was decoded already.
     pub(crate) fn create(&mut self, state: &mut State, mut object: Value) -> Result<Written, SimError> {
         let resource = self.resource();
-        settle_names(self.target, &mut object)?;
+        apply_url_names(self.target, &mut object)?;
         let namespace = self.target.namespace.as_str();
         if resource.namespaced {
             check_namespace(state, resource, namespace, meta::text(&object, "name"))?;
@@ -175,27 +176,27 @@ impl<'a> WriteContext<'a> {
             ));
         }
         let clock = state.clock;
-        meta::prepare_new(&mut object, namespace, &mut state.random, clock)?;
+        meta::prepare_for_create(&mut object, namespace, &mut state.random, clock)?;
         if strategy::counts_generation(resource) {
             object["metadata"]["generation"] = 1.into();
         }
-        complete(resource, None, &mut object);
+        apply_defaults(resource, None, &mut object);
         if !self.applying {
             drop_nulls(resource, &mut object);
         }
         if resource.kind == "Namespace" && resource.builtin().is_some() {
             strategy::label_namespace(&mut object);
         }
-        // What the server adds on its own account from here on belongs to no manager.
+        // The fields that the strategy sets after this line belong to no field manager.
         self.track(state, None, &mut object);
-        strategy::start(state, resource, &mut object);
+        strategy::prepare_for_create(state, resource, &mut object);
         let mut errors = validate(resource, None, &object);
         errors.extend(meta::check(resource, &object));
         let name = meta::text(&object, "name").to_owned();
         if !errors.is_empty() {
             return Err(SimError::invalid(&resource.group, &resource.kind, &name, &errors));
         }
-        // An applied object is judged with its nulls.
+        // Validation includes the nulls of an applied object, as in the API server; the storage does not.
         drop_nulls(resource, &mut object);
         store_numbers(resource, &mut object);
         let key = key(namespace, &name);
@@ -221,7 +222,7 @@ impl<'a> WriteContext<'a> {
     ) -> Result<Written, SimError> {
         let resource = self.resource();
         let name = old.name().to_owned();
-        settle_names(self.target, &mut new)?;
+        apply_url_names(self.target, &mut new)?;
         let before = convert::view(resource, old);
         self.check_version(old, &new)?;
         let part_of_pod = part == WrittenPart::Other && resource.kind == "Pod";
@@ -233,13 +234,13 @@ impl<'a> WriteContext<'a> {
         } else if resource.has_status() {
             copy_field(&before, &mut new, "status");
         }
-        meta::prepare_update(&before, &mut new)?;
-        complete(resource, Some(&before), &mut new);
+        meta::prepare_for_update(&before, &mut new)?;
+        apply_defaults(resource, Some(&before), &mut new);
         if !self.applying {
             drop_nulls(resource, &mut new);
         }
         if part != WrittenPart::Status {
-            strategy::carry_over(resource, &before, &mut new);
+            strategy::prepare_for_update(resource, &before, &mut new);
         }
         if strategy::counts_generation(resource) && part != WrittenPart::Status {
             let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
@@ -249,10 +250,11 @@ impl<'a> WriteContext<'a> {
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
         self.track(state, Some(&before), &mut new);
         let mut errors = meta::check_update(&before, &new);
-        // What a subresource may change is no change of the pod as a whole.
+        // Validation of a pod update must not refuse the fields that its subresource may change: compare with an old object
+        // that has the new values of these fields.
         let counterpart = part_of_pod.then(|| {
             let mut kept = before.clone();
-            super::subresource_fields::take_over(&self.target.subresource, &mut kept, &new);
+            super::subresource_fields::copy_subresource_fields(&self.target.subresource, &mut kept, &new);
             kept
         });
         errors.extend(validate(resource, Some(counterpart.as_ref().unwrap_or(&before)), &new));
@@ -266,14 +268,14 @@ impl<'a> WriteContext<'a> {
         if new == before {
             return Ok(Written { object: old.clone(), created: false });
         }
-        // An applied object is judged with its nulls, and is a change because of them each time that it is applied.
+        // As in the API server, an applied object with nulls differs from the stored one, so each apply writes it.
         drop_nulls(resource, &mut new);
         let new = convert::to_storage(resource, new);
         if self.options.dry_run {
             return Ok(Written { object: dry(resource, &old.key, old.version, new), created: false });
         }
         if gc::ends_with_update(resource, &before, &new) {
-            // The change is answered, but never stored: watches see the deletion of the object before it.
+            // The response has the change, but the storage does not: the DELETED event has the object before the update.
             gc::erase(state, &(resource.storage.clone(), old.key.clone()));
             return Ok(Written { object: dry(resource, &old.key, old.version, new), created: false });
         }
@@ -323,7 +325,7 @@ impl<'a> WriteContext<'a> {
     }
 }
 
-/// Names the kind that the URL stands for, when the body names another.
+/// Checks that the kind and apiVersion of the body are those of the URL, and sets missing ones.
 fn check_kind(resource: &Resource, object: &mut Value) -> Result<(), SimError> {
     let Some(map) = object.as_object_mut() else {
         return Err(SimError::bad_request(
@@ -370,8 +372,8 @@ fn check_kind(resource: &Resource, object: &mut Value) -> Result<(), SimError> {
     Ok(())
 }
 
-/// Brings name and namespace of the body in line with the URL.
-fn settle_names(target: &Target, object: &mut Value) -> Result<(), SimError> {
+/// Checks that name and namespace of the body match the URL, and sets missing ones.
+fn apply_url_names(target: &Target, object: &mut Value) -> Result<(), SimError> {
     let metadata = meta::of(object)?;
     let given = |field: &str| metadata.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (name, namespace) = (given("name"), given("namespace"));
@@ -399,12 +401,12 @@ fn settle_names(target: &Target, object: &mut Value) -> Result<(), SimError> {
     Ok(())
 }
 
-/// New objects need a namespace that is there and stays.
+/// The NamespaceLifecycle admission plugin: a new object needs a namespace that exists and is not terminating.
 fn check_namespace(state: &State, resource: &Resource, namespace: &str, name: &str) -> Result<(), SimError> {
     let Some(found) = state.get("/namespaces", namespace) else {
         return Err(SimError::not_found("", "namespaces", namespace));
     };
-    // An object with a deletion time cannot get new content; its text is short, so it is read as it is.
+    // A namespace is small, so parsing it on each create is acceptable.
     if !meta::is_being_deleted(&found.value()) {
         return Ok(());
     }
@@ -418,8 +420,8 @@ fn check_namespace(state: &State, resource: &Resource, namespace: &str, name: &s
     ]))
 }
 
-/// Fills defaults: those of the schema, then those that take code.
-fn complete(resource: &Resource, old: Option<&Value>, object: &mut Value) {
+/// Applies the defaults of the schema, then the computed defaults of the kind.
+fn apply_defaults(resource: &Resource, old: Option<&Value>, object: &mut Value) {
     schema::default(&resource.schema(), object);
     if let Some(source) = resource.builtin() {
         builtin::complete(source, old, object);
@@ -429,14 +431,14 @@ fn complete(resource: &Resource, old: Option<&Value>, object: &mut Value) {
     }
 }
 
-/// Nulls that a custom resource's schema does not allow are no values.
+/// Drops the nulls that the schema of a custom resource does not allow (`nullable: false`).
 fn drop_nulls(resource: &Resource, object: &mut Value) {
     if resource.custom().is_some() {
         schema::drop_nulls(&resource.schema(), object);
     }
 }
 
-/// Numbers of custom resources are judged as they were sent, and stored as Go writes them.
+/// Rewrites the numbers of a custom resource as Go serializes them. Must run after validation, which needs the sent form.
 fn store_numbers(resource: &Resource, object: &mut Value) {
     if resource.custom().is_some() {
         schema::store_numbers(object);
@@ -462,7 +464,7 @@ fn copy_field(from: &Value, to: &mut Value, field: &str) {
     };
 }
 
-/// A status write changes the status, and of the metadata what the kind lets through.
+/// Resets `new` to `old`, except for the status and the metadata fields that a status update may change.
 fn keep_all_but_status(resource: &Resource, old: &Value, new: &mut Value) {
     let mut kept = old.clone();
     copy_field(new, &mut kept, "status");
@@ -480,7 +482,7 @@ fn keep_all_but_status(resource: &Resource, old: &Value, new: &mut Value) {
     *new = kept;
 }
 
-/// An object as an answer, without storing it.
+/// Makes the response object of a dry run or of a completed deletion, without storing it.
 pub(super) fn dry(resource: &Resource, key: &Arc<str>, version: u64, mut value: Value) -> Arc<Stored> {
     if version == 0 {
         value["metadata"].as_object_mut().map(|m| m.remove("resourceVersion"));

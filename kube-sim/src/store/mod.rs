@@ -1,7 +1,7 @@
-//! All that a simulation remembers: tables of objects, the version counter, who owns whom, and what falls due.
+//! The storage: tables of objects, the resource version, the owner index and the scheduled removals.
 //!
-//! Every change goes through [`State::commit`] and [`State::erase`], which keep the indexes right. Rules of the API
-//! (what may change, what follows from a change) live in `handler`.
+//! Every change must use [`State::commit`] or [`State::erase`], which update the indexes. `handler` owns the strategies and
+//! the garbage collection; the storage must not enforce API rules.
 
 pub(crate) mod object;
 pub(crate) mod selector;
@@ -21,16 +21,16 @@ use crate::status::SimError;
 use object::Stored;
 use table::Table;
 
-/// Where an object lies: its table and its key.
+/// The location of an object: its storage (the table) and its key.
 pub(crate) type Place = (Arc<str>, Arc<str>);
 
-/// Bytes of JSON text that the live objects may take, like the space quota of etcd.
+/// Maximum size in bytes of all objects as JSON, like the space quota of etcd.
 pub(crate) const SPACE_QUOTA: usize = 2 << 30;
 
-/// Bytes that etcd takes in one request.
+/// Maximum size in bytes of a request to etcd.
 const REQUEST_LIMIT: usize = 3 << 19;
 
-/// Bytes that the API server's client of etcd sends in one message.
+/// Maximum size in bytes of a message that the API server's etcd client sends.
 const MESSAGE_LIMIT: usize = 2 << 20;
 
 /// The whole state behind a simulation's lock.
@@ -44,12 +44,12 @@ pub(crate) struct State {
     bytes: usize,
     history: usize,
     next_watcher: u64,
-    /// Watches with a lower number than this end.
+    /// Watches with a lower number end.
     first_watcher: u64,
     pub(crate) registry: Registry,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
-    /// Something outside (the workload) ends pods that were asked to stop.
+    /// A workload simulates the kubelet: it removes terminating pods.
     pub(crate) kubelet: bool,
 }
 
@@ -72,7 +72,7 @@ impl State {
         }
     }
 
-    /// The version of the latest change.
+    /// The resource version of the latest change.
     pub(crate) fn version(&self) -> u64 {
         self.version
     }
@@ -93,12 +93,12 @@ impl State {
         self.tables.get(storage)?.get(key)
     }
 
-    /// Where the object with that uid lies.
+    /// The location of the object with this uid.
     pub(crate) fn place_of(&self, uid: &str) -> Option<&Place> {
         self.places.get(uid)
     }
 
-    /// The objects that name `uid` as an owner.
+    /// The objects with an owner reference to `uid`.
     pub(crate) fn dependents_of(&self, uid: &str) -> Vec<Place> {
         self.dependents.get(uid).into_iter().flatten().cloned().collect()
     }
@@ -106,7 +106,7 @@ impl State {
     /// Writes an object under the next version.
     ///
     /// # Errors
-    /// When the space quota would be passed, or the object does not fit into one request of etcd.
+    /// 500 when the object exceeds the space quota or the request limit of etcd.
     pub(crate) fn commit(
         &mut self,
         resource: &Resource,
@@ -138,7 +138,7 @@ impl State {
         Ok(object)
     }
 
-    /// Takes an object out under the next version, and answers with its last state as watchers see it.
+    /// Removes an object under the next version. Returns its last state with that version, as the DELETED event has it.
     pub(crate) fn erase(&mut self, place: &Place) -> Option<Arc<Stored>> {
         let object = self.get(&place.0, &place.1)?.clone();
         self.version += 1;
@@ -164,7 +164,7 @@ impl State {
         }
     }
 
-    /// Refuses reads from before `version` everywhere.
+    /// Compacts the history of all tables: lists and new watches from before `version` get 410.
     pub(crate) fn compact(&mut self, version: u64) {
         let version = version.min(self.version);
         for table in self.tables.values_mut() {
@@ -172,7 +172,7 @@ impl State {
         }
     }
 
-    /// Has the watches of a table look again, because its resource is no longer served.
+    /// Wakes the watches of a table, because its resource is no longer served.
     pub(crate) fn wake_watches(&mut self, storage: &Arc<str>) {
         self.table_mut(storage).wake_all();
     }
@@ -182,7 +182,7 @@ impl State {
         self.next_watcher
     }
 
-    /// Ends the watches that are open now.
+    /// Ends all open watches.
     pub(crate) fn end_watches(&mut self) {
         self.first_watcher = self.next_watcher + 1;
         for table in self.tables.values_mut() {
@@ -190,7 +190,7 @@ impl State {
         }
     }
 
-    /// Whether a watch was told to end.
+    /// Whether [`Self::end_watches`] ended this watch.
     pub(crate) fn is_ended(&self, watcher: u64) -> bool {
         watcher < self.first_watcher
     }
@@ -203,10 +203,10 @@ impl State {
         self.table_mut(storage).wake_on_change(watcher, waker);
     }
 
-    /// Notes that the object of `uid` is to go at `when`.
+    /// Schedules the removal of the object with this uid.
     pub(crate) fn schedule_removal(&mut self, when: Instant, uid: Arc<str>, place: Place) {
         self.due.insert((when, uid), place);
-        // Watchers sleep until the next thing falls due, so they have to look again.
+        // Watches set their timer to the next scheduled removal, so each has to compute it again.
         for table in self.tables.values_mut() {
             table.wake_all();
         }
@@ -216,7 +216,7 @@ impl State {
         self.due.keys().next().map(|(when, _)| *when)
     }
 
-    /// Takes out one removal that is due, if its object is still the one that was meant.
+    /// Takes one removal that is due. Skips removals whose object was deleted or recreated with another uid.
     pub(crate) fn take_due(&mut self, now: Instant) -> Option<Place> {
         loop {
             let entry = self.due.first_entry()?;
@@ -232,13 +232,13 @@ impl State {
     }
 }
 
-/// Custom resources are stored as the JSON that they are held as here. Built-in kinds are stored as Protocol Buffers, whose
-/// size is not known here: the limits of their validation are the ones that clients meet.
+/// Checks the size of a custom resource against the limits of etcd. An API server stores custom resources as JSON, and
+/// built-in kinds as Protocol Buffers, whose size is unknown here: validation limits the size of these.
 fn check_size(resource: &Resource, object: &Stored) -> Result<(), SimError> {
     if resource.custom().is_none() {
         return Ok(());
     }
-    // A request names the key three times, and the object its type.
+    // An etcd request has the key three times, and the object its apiVersion and kind.
     let key = "/registry//".len() + resource.storage.len() + object.key.len();
     let size = object.len() + resource.api_version.len() + resource.kind.len() + 3 * key;
     let why = if size >= MESSAGE_LIMIT {

@@ -1,7 +1,7 @@
-//! One stored object: its bytes, and the few facts of it that selectors, paging and garbage collection ask for.
+//! One stored object: its JSON, and the fields that selectors, paging and garbage collection read.
 //!
-//! An object is held as JSON text rather than as a tree: a pod's tree takes several times its text, most reads copy the
-//! text out as it is, and only writes need the tree.
+//! The object is stored as serialized JSON: a `Value` of a pod uses several times the memory, most reads copy the bytes
+//! unchanged, and only writes need the `Value`.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::selector::Labels;
 
-/// An object as it was at one resource version. Immutable and shared.
+/// An object at one resource version. Immutable and shared.
 #[derive(Debug)]
 pub(crate) struct Stored {
     /// `namespace/name`, or the name alone: the order of lists.
@@ -18,7 +18,7 @@ pub(crate) struct Stored {
     pub(crate) version: u64,
     pub(crate) uid: Arc<str>,
     pub(crate) labels: Labels,
-    /// Values of the fields that field selectors of this kind may name, in the kind's order.
+    /// Values of the selectable fields of the kind, in the order of `Resource::fields`.
     pub(crate) fields: Vec<String>,
     /// Uids of the owners.
     pub(crate) owners: Vec<Arc<str>>,
@@ -27,7 +27,7 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Takes the text and the facts out of `value`, whose `apiVersion` and `kind` are dropped.
+    /// Serializes `value` without `apiVersion` and `kind`, and extracts the indexed fields.
     pub(crate) fn new(key: Arc<str>, version: u64, fields: Vec<String>, mut value: Value) -> Self {
         if let Some(object) = value.as_object_mut() {
             object.remove("apiVersion");
@@ -57,13 +57,12 @@ impl Stored {
         self.key.rsplit_once('/').map_or("", |(namespace, _)| namespace)
     }
 
-    /// The tree, without `apiVersion` and `kind`.
-    #[expect(clippy::expect_used, reason = "the store only holds text that it wrote itself")]
+    /// The object without `apiVersion` and `kind`.
     pub(crate) fn value(&self) -> Value {
         serde_json::from_slice(&self.body).expect("the store only holds text that it wrote itself")
     }
 
-    /// The tree with `apiVersion` and `kind`.
+    /// The object with `apiVersion` and `kind`.
     pub(crate) fn typed_value(&self, api_version: &str, kind: &str) -> Value {
         let mut value = self.value();
         value["apiVersion"] = api_version.into();
@@ -71,12 +70,12 @@ impl Stored {
         value
     }
 
-    /// The text as lists of built-in kinds carry it: without `apiVersion` and `kind`.
+    /// The JSON without `apiVersion` and `kind`, as an item of a list of a built-in kind.
     pub(crate) fn bare(&self) -> &Bytes {
         &self.body
     }
 
-    /// Appends the text with `kind` and `apiVersion` in front.
+    /// Appends the JSON, beginning with `kind` and `apiVersion`.
     pub(crate) fn write_typed(&self, api_version: &str, kind: &str, out: &mut BytesMut) {
         out.reserve(self.body.len() + api_version.len() + kind.len() + 32);
         out.put_slice(b"{\"kind\":\"");
@@ -87,7 +86,7 @@ impl Stored {
         out.put_slice(&self.body[1..]);
     }
 
-    /// The text with `kind` and `apiVersion` in front.
+    /// The JSON, beginning with `kind` and `apiVersion`.
     pub(crate) fn typed(&self, api_version: &str, kind: &str) -> Bytes {
         let mut out = BytesMut::new();
         self.write_typed(api_version, kind, &mut out);

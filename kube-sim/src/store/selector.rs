@@ -1,6 +1,6 @@
-//! Label and field selectors: parsing as the server does, and matching.
+//! Label and field selectors: parsing as in the API server, and matching.
 //!
-//! Knows no resource; which fields a kind may be selected by is told by the caller.
+//! It must not depend on a resource; the caller defines the selectable fields of a kind.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Taking the whole state back to an earlier one, as an etcd that is restored from a snapshot. No rules of the API.
+//! Snapshot and restore of the storage, as of an etcd that is restored from a backup. It must not apply API rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::table::Table;
 use super::{Place, State};
 use crate::registry::Registry;
 
-/// A copy of what the storage holds. Objects and history are shared with the state that it was taken from.
+/// A copy of the storage. It shares objects and history with the state that it was taken from.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     version: u64,
@@ -34,8 +34,8 @@ impl State {
         }
     }
 
-    /// Takes everything back to `snapshot`, the version included. Watches stay open at the versions that they have
-    /// reached, which lie in the future then. Random numbers go on, so that no uid is given out twice.
+    /// Restores `snapshot`, including its resource version. Watches stay open at their versions, which the restored storage
+    /// has not reached. The random generator is not restored, so that no uid is assigned twice.
     pub(crate) fn restore(&mut self, snapshot: &Snapshot) {
         let Snapshot { version, tables, places, dependents, due, bytes, registry } = snapshot.clone();
         let before = std::mem::replace(&mut self.tables, without_watchers(&tables));
@@ -48,7 +48,7 @@ impl State {
         self.due = due;
         self.bytes = bytes;
         self.registry.restore(registry);
-        // The time of the next removal and the served resources may be others now.
+        // The next scheduled removal and the served resources may have changed.
         for table in self.tables.values_mut() {
             table.wake_all();
         }

@@ -1,4 +1,4 @@
-//! The objects of one resource, and the history of their changes that watches and old lists are served from.
+//! The objects of one resource and the history of their changes, from which watches and lists of old versions are served.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::object::Stored;
 
-/// What happened to an object.
+/// The type of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Added,
@@ -26,7 +26,7 @@ impl Change {
     }
 }
 
-/// One change. `object` is the state after it (for a deletion the last state, under the deletion's version).
+/// One change. `object` is the state after it; for a deletion, the last state with the version of the deletion.
 #[derive(Debug)]
 pub(crate) struct Event {
     pub(crate) version: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// The watch frame of this event, made once for all watchers of one version.
+    /// The watch frame of this event. The frame of the first requested API version is cached for all watches.
     pub(crate) fn frame(&self, api_version: &str, kind: &str) -> Bytes {
         let make = || (api_version.into(), frame(self.change, &self.object, api_version, kind));
         let (version, text) = self.frame.get_or_init(make);
@@ -59,7 +59,7 @@ pub(crate) fn frame(change: Change, object: &Stored, api_version: &str, kind: &s
     out.freeze()
 }
 
-/// The version that was asked for is no longer in the history.
+/// The requested version is no longer in the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Compacted {
     /// The oldest version that can still be served.
@@ -71,9 +71,9 @@ pub(crate) struct Compacted {
 pub(crate) struct Table {
     objects: BTreeMap<Arc<str>, Arc<Stored>>,
     log: VecDeque<Arc<Event>>,
-    /// Changes up to and including this version cannot be asked for any more.
+    /// Lists and new watches from before this version get 410.
     compacted: u64,
-    /// Changes up to and including this version are not in the history any more.
+    /// Changes up to and including this version are no longer in the history.
     dropped: u64,
     watchers: BTreeMap<u64, Option<Waker>>,
 }
@@ -96,7 +96,7 @@ impl Table {
             .collect()
     }
 
-    /// Does anything lie in that namespace?
+    /// Whether the namespace has an object of this resource.
     pub(crate) fn has_namespace(&self, namespace: &str) -> bool {
         let prefix = format!("{namespace}/");
         self.objects
@@ -105,7 +105,7 @@ impl Table {
             .is_some_and(|(key, _)| key.starts_with(&prefix))
     }
 
-    /// The objects as they were at `version`, by undoing what came later.
+    /// The objects at `version`: undoes the later changes of the history.
     pub(crate) fn objects_at(&self, namespace: &str, version: u64) -> Result<Vec<Arc<Stored>>, Compacted> {
         if version < self.compacted {
             return Err(Compacted { oldest: self.compacted });
@@ -130,7 +130,7 @@ impl Table {
         self.record(change, object, previous, limit);
     }
 
-    /// Takes the object of `last`'s key out; `last` is what watchers see of it.
+    /// Removes the object with the key of `last`; `last` is the object of the DELETED event.
     pub(crate) fn remove(&mut self, last: Arc<Stored>, limit: usize) {
         if let Some(previous) = self.objects.remove(&last.key) {
             self.record(Change::Deleted, last, Some(previous), limit);
@@ -141,26 +141,26 @@ impl Table {
         let event = Event { version: object.version, change, object, previous, frame: OnceLock::new() };
         self.log.push_back(Arc::new(event));
         while self.log.len() > limit {
-            if let Some(gone) = self.log.pop_front() {
-                self.dropped = gone.version;
-                self.compacted = self.compacted.max(gone.version);
+            if let Some(oldest) = self.log.pop_front() {
+                self.dropped = oldest.version;
+                self.compacted = self.compacted.max(oldest.version);
             }
         }
         self.wake_all();
     }
 
-    /// Refuses reads of versions before `version` from now on. Open watches are served from the history as before, as by
-    /// an API server, whose watch cache outlives a compaction of etcd.
+    /// Compacts the history: lists and new watches from before `version` get 410. Open watches continue, because the watch
+    /// cache of an API server outlives a compaction of etcd.
     pub(crate) fn compact(&mut self, version: u64) {
         self.compacted = self.compacted.max(version);
     }
 
-    /// Whether a watch may begin after `version`.
+    /// Returns an error if a watch from `version` is expired.
     pub(crate) fn check_kept(&self, version: u64) -> Result<(), Compacted> {
         if version < self.compacted { Err(Compacted { oldest: self.compacted }) } else { Ok(()) }
     }
 
-    /// Up to `most` changes after `version`, in order, for a watch that was open already.
+    /// Up to `most` changes after `version`, in order, for an open watch.
     pub(crate) fn changes_after(&self, version: u64, most: usize) -> Result<Vec<Arc<Event>>, Compacted> {
         if version < self.dropped {
             return Err(Compacted { oldest: self.dropped });
@@ -169,7 +169,7 @@ impl Table {
         Ok(self.log.range(from..).take(most).cloned().collect())
     }
 
-    /// A copy of the objects and their history.
+    /// A copy of the objects and their history, without watches.
     pub(crate) fn without_watchers(&self) -> Self {
         Self {
             objects: self.objects.clone(),
@@ -180,7 +180,7 @@ impl Table {
         }
     }
 
-    /// Serves the watchers of another table as well.
+    /// Moves the watches of another table to this one.
     pub(crate) fn take_watchers(&mut self, from: &mut Self) {
         self.watchers.append(&mut from.watchers);
     }
@@ -189,7 +189,7 @@ impl Table {
         self.watchers.len()
     }
 
-    /// Has `waker` woken at the next change; the same `watcher` replaces its earlier one.
+    /// Registers `waker` for the next change; replaces the earlier waker of the same watch.
     pub(crate) fn wake_on_change(&mut self, watcher: u64, waker: &Waker) {
         self.watchers.insert(watcher, Some(waker.clone()));
     }

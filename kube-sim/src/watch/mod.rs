@@ -1,7 +1,7 @@
-//! Watches: a cursor into a table's history that writes frames when it is polled.
+//! Watches: a cursor into the history of a table, which emits frames when polled.
 //!
-//! A watch holds no buffer of its own: it reads from the history, and one that falls behind what the history keeps is
-//! cut off. Whoever reads slowly therefore costs the server nothing.
+//! A watch must not buffer events: it reads from the history, so a slow client uses no memory. A watch whose next event is
+//! no longer in the history ends.
 
 mod shape;
 
@@ -28,13 +28,13 @@ use crate::store::object::Stored;
 use crate::store::table::{Change, Event};
 use shape::Shaper;
 
-/// Watches that may be open at a time; one more is answered with 429.
+/// Maximum number of open watches; further requests get 429.
 pub(crate) const MOST_WATCHES: usize = 20_000;
 
-/// Changes that one poll takes out of the history.
+/// Maximum number of changes that one poll reads from the history.
 const BATCH: usize = 64;
 
-/// How long before its end a watch sends its last bookmark.
+/// Time between the last bookmark of a watch and its timeout.
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 
 /// An open watch.
@@ -48,12 +48,12 @@ pub(crate) struct Watch {
     resource: Arc<Resource>,
     filter: Filter,
     shaper: Shaper,
-    /// State to send before the changes.
+    /// The rest of the initial list, which is sent before the changes.
     initial: VecDeque<Arc<Stored>>,
-    /// Whether the end of the initial state is to be told.
-    tell_end: bool,
+    /// Whether to send the bookmark that marks the end of the initial list.
+    send_initial_end: bool,
     ready: VecDeque<Bytes>,
-    /// Changes up to this version were looked at.
+    /// The version up to which the watch has processed all changes.
     cursor: u64,
     bookmarks: bool,
     next_bookmark: Instant,
@@ -72,7 +72,8 @@ impl std::fmt::Debug for Watch {
 /// Opens a watch.
 ///
 /// # Errors
-/// For selectors and options that the server refuses. A version that cannot be served is an `ERROR` event of the watch.
+/// Invalid selectors and options, and too many watches. An expired version is not an error here, but an `ERROR` event of
+/// the watch.
 pub(crate) fn open(
     inner: &Arc<Inner>,
     state: &mut State,
@@ -97,7 +98,7 @@ pub(crate) fn open(
     let mut ready = VecDeque::new();
     let mut closed = false;
     let shaper = Shaper::new(target.resource.clone(), accept, state.clock);
-    // Only the initial state needs a version that the storage has reached. A watch for changes waits until it is passed.
+    // Only an initial list needs a version that the storage has reached. A watch without one waits for the version.
     if options.send_initial == Some(true)
         && let Err(error) = read::check_reached(state, options.version)
     {
@@ -115,7 +116,7 @@ pub(crate) fn open(
     }
     let cursor = if send_state || from == 0 { state.version() } else { from };
     let now = Instant::now();
-    let patience = options
+    let timeout = options
         .timeout
         .filter(|t| !t.is_zero())
         .unwrap_or_else(|| Duration::from_secs(1800 + state.random.below(1800)));
@@ -128,20 +129,20 @@ pub(crate) fn open(
         filter,
         shaper,
         initial,
-        tell_end: options.send_initial == Some(true) && options.bookmarks,
+        send_initial_end: options.send_initial == Some(true) && options.bookmarks,
         ready,
         cursor,
         bookmarks: options.bookmarks,
         next_bookmark: now + interval,
-        end: now + patience.min(MOST_PATIENCE),
-        last_bookmark_sent: !options.bookmarks || patience <= LAST_BOOKMARK,
+        end: now + timeout.min(MAX_WATCH_TIMEOUT),
+        last_bookmark_sent: !options.bookmarks || timeout <= LAST_BOOKMARK,
         timer: Box::pin(tokio::time::sleep_until(now)),
         closed,
     })
 }
 
-/// No watch lasts longer, whatever it asks for.
-const MOST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+/// Upper limit of `timeoutSeconds`.
+const MAX_WATCH_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 impl Watch {
     /// The next frame; `None` at the end of the watch.
@@ -156,8 +157,8 @@ impl Watch {
             if let Some(object) = self.initial.pop_front() {
                 return Poll::Ready(Some(self.shaper.object(Change::Added, &object)));
             }
-            if self.tell_end {
-                self.tell_end = false;
+            if self.send_initial_end {
+                self.send_initial_end = false;
                 let annotations = json!({"k8s.io/initial-events-end": "true"});
                 return Poll::Ready(Some(self.shaper.bookmark(self.cursor, Some(annotations))));
             }
@@ -167,12 +168,12 @@ impl Watch {
         }
     }
 
-    /// Looks at what is new; true when there is nothing to do but wait.
+    /// Processes new changes, bookmarks and the timeout. Returns true if the watch is pending and its waker is registered.
     fn advance(&mut self, cx: &mut Context<'_>) -> bool {
         let now = Instant::now();
         let inner = self.inner.clone();
         let mut state = inner.lock();
-        gc::run_due(&mut state);
+        gc::run_due_removals(&mut state);
         if state.is_ended(self.id) {
             self.closed = true;
             return false;
@@ -182,7 +183,7 @@ impl Watch {
             None => Ok(Vec::new()),
         };
         let Ok(changes) = changes else {
-            // It fell behind what the history keeps: the connection ends, as for every watcher that is too slow.
+            // The next change is no longer in the history: the watch ends, as the watch cache ends slow watchers.
             self.closed = true;
             return false;
         };
@@ -202,7 +203,7 @@ impl Watch {
             self.closed = true;
             return false;
         }
-        // A version that the storage has not reached gets no bookmark: neither before it does, nor after a restore.
+        // No bookmark has a version that the storage has not reached, which a future version or a restore can cause.
         let reached = self.cursor <= state.version();
         self.cursor = self.cursor.max(state.version());
         let mut due = false;
@@ -237,17 +238,17 @@ impl Watch {
         due.map_or(wake, |due| wake.min(due))
     }
 
-    /// The frame of a change, as far as this watch sees it.
+    /// The frame of a change; `None` if the filter selects neither the old nor the new state.
     fn frame(&mut self, event: &Event) -> Option<Bytes> {
-        let now = event.change != Change::Deleted && self.filter.matches(&event.object);
+        let selected = event.change != Change::Deleted && self.filter.matches(&event.object);
         let before = event.previous.as_ref().filter(|p| self.filter.matches(p));
-        match (now, before) {
+        match (selected, before) {
             (true, Some(_)) => Some(self.shaper.event(event, Change::Modified)),
             (true, None) => Some(self.shaper.event(event, Change::Added)),
             (false, Some(_)) if event.change == Change::Deleted => {
                 Some(self.shaper.event(event, Change::Deleted))
             }
-            // It left the selection: gone for this watch, in the last state that it could see.
+            // No longer selected: a DELETED event with the last selected state.
             (false, Some(before)) => Some(self.shaper.object_at(Change::Deleted, before, event.version)),
             (false, None) => None,
         }

@@ -1,4 +1,4 @@
-//! Frames of a watch, in the shape that the client asked for.
+//! Serializes the frames of a watch in the negotiated representation.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::store::table::{self, Change, Event};
 
-/// Writes frames for one watch.
+/// Serializes the frames of one watch.
 #[derive(Debug)]
 pub(crate) struct Shaper {
     resource: Arc<Resource>,
     accept: Accept,
     clock: Clock,
-    /// Only the first table of a watch names the columns.
+    /// Whether a table with column definitions was sent: only the first table of a watch has them.
     columns_sent: bool,
 }
 
@@ -32,7 +32,7 @@ impl Shaper {
         self.accept.shape == Shape::Plain && self.resource.conversion == Conversion::None
     }
 
-    /// A change out of the history, seen as `change`. Its text is shared between watches where it can be.
+    /// A change of the history, emitted as `change`. Watches share the serialized frame if `change` is that of the history.
     pub(crate) fn event(&mut self, event: &Event, change: Change) -> Bytes {
         if self.is_plain() && change == event.change {
             return event.frame(&self.resource.api_version, &self.resource.kind);
@@ -48,7 +48,7 @@ impl Shaper {
         self.value(change.name(), &value)
     }
 
-    /// An earlier state under a later version.
+    /// An earlier state of an object with the resource version of a later change.
     pub(crate) fn object_at(&mut self, change: Change, object: &Stored, version: u64) -> Bytes {
         let mut value = convert::view(&self.resource, object);
         value["metadata"]["resourceVersion"] = version.to_string().into();
@@ -69,7 +69,7 @@ impl Shaper {
         line(name, &shown)
     }
 
-    /// The position of the watch, without an object.
+    /// A `BOOKMARK` event.
     pub(crate) fn bookmark(&mut self, version: u64, annotations: Option<Value>) -> Bytes {
         let mut object = json!({
             "kind": self.resource.kind,
@@ -85,7 +85,7 @@ impl Shaper {
         self.value("BOOKMARK", &object)
     }
 
-    /// The failure that ends a watch.
+    /// The `ERROR` event that ends a watch.
     pub(crate) fn error(error: &SimError) -> Bytes {
         line("ERROR", error.status())
     }
@@ -95,7 +95,7 @@ fn line(name: &str, object: &Value) -> Bytes {
     Bytes::from(format!("{{\"type\":\"{name}\",\"object\":{object}}}\n"))
 }
 
-/// Bookmarks of built-in kinds are zero values of Go structs: required fields are there, and null.
+/// Bookmarks of built-in kinds are zero values of Go structs, so they have the fields without `omitempty`.
 fn fill_zero_value(object: &mut Value) {
     let template = || json!({"metadata": {}, "spec": {"containers": null}});
     let (spec, status) = match object["kind"].as_str().unwrap_or_default() {
