@@ -1,18 +1,18 @@
-//! Time stamps and random names. Owns the one clock and the one generator of a `Sim`.
+//! Timestamps and random names: the only clock and the only random generator of a `Sim`.
 //!
-//! Timers are tokio's and are not made here; nothing else in the crate reads a wall clock or draws a random number.
+//! No other module may read the system clock or generate random numbers, or runs are not reproducible. Timers are tokio's.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// Wall time as the simulation sees it.
+/// The clock of timestamps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Clock {
-    /// The machine's clock.
+    /// The system clock.
     Wall,
-    /// A fixed start that advances with tokio's clock, so that a run on a paused runtime replays exactly.
+    /// A fixed start that advances with tokio's clock, so that a run on a paused runtime is reproducible.
     Fixed { start: Timestamp, since: Instant },
 }
 
@@ -37,7 +37,7 @@ impl Clock {
         seconds(self.now())
     }
 
-    /// The stamp of a moment that lies `after` from now.
+    /// The timestamp of `after` from now.
     pub(crate) fn stamp_after(&self, after: Duration) -> String {
         let passed = jiff::SignedDuration::try_from(after).unwrap_or_default();
         seconds(self.now().checked_add(passed).unwrap_or(Timestamp::MAX))
@@ -48,12 +48,12 @@ pub(crate) fn seconds(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Uids, suffixes of generated names and jitter: all that is random in a simulation.
+/// The random generator of a simulation: uids, suffixes of generated names, jitter.
 #[derive(Clone, Debug)]
 #[expect(clippy::disallowed_types, reason = "the one source of randomness")]
 pub(crate) struct Random(fastrand::Rng);
 
-/// The letters of generated names: no vowels and no look-alikes, as in every cluster.
+/// The characters of generated names, as in Kubernetes: no vowels and no ambiguous characters.
 const SAFE: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 impl Random {
@@ -68,7 +68,7 @@ impl Random {
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 
-    /// `length` letters as the server appends to `generateName`.
+    /// The suffix of `length` characters that the server appends to `generateName`.
     pub(crate) fn suffix(&mut self, length: usize) -> String {
         (0..length).map(|_| char::from(SAFE[self.0.usize(..SAFE.len())])).collect()
     }
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_fixed_clock_moves_with_tokio() {
+    async fn a_fixed_clock_advances_with_tokio() {
         let clock = Clock::fixed("2026-01-01T00:00:00Z".parse().unwrap());
         assert_eq!(clock.stamp(), "2026-01-01T00:00:00Z");
         tokio::time::advance(Duration::from_millis(61_500)).await;

@@ -1,9 +1,8 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Cancel safety
-//! Futures of [`SimService`] may be dropped at any time. A request is handled in one step once its body has arrived:
-//! dropping its future before that step leaves no trace, dropping it after leaves the change made and the answer
-//! unseen, as with any server.
+//! Futures of [`SimService`] can be dropped at any time. The server handles a request atomically once its body is complete.
+//! Dropping the future before that has no effect; dropping it later discards the response, but not the change.
 
 mod apply;
 #[cfg_attr(not(test), expect(dead_code, reason = "parts that only tests or coming endpoints use"))]

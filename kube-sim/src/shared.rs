@@ -1,6 +1,6 @@
-//! What the parts of a simulation share: its state under one lock, its settings, the journal and the faults.
+//! The shared state of a simulation: the storage under one lock, the settings, the journal and the faults.
 //!
-//! Requests are answered, and watches fed, by the modules above; nothing here knows them.
+//! It must not depend on the handlers and watches, which use it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,15 +9,15 @@ use crate::fault::Faults;
 use crate::journal::Journal;
 use crate::store::State;
 
-/// How a simulation answers a watch that asks for the initial state (`sendInitialEvents`).
+/// How the server handles a watch that requests the initial list (`sendInitialEvents`, KEP-3157).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WatchList {
-    /// It sends the state, and then the bookmark that marks its end.
+    /// Sends the initial list, then the bookmark that marks its end.
     #[default]
     Offered,
-    /// It refuses with 422, as a server does whose feature gate is off.
+    /// Returns 422, as a server with the WatchList feature gate disabled does.
     Refused,
-    /// It ignores the parameter and never sends the marked bookmark, as a server does that does not know it.
+    /// Ignores the parameter and never sends the bookmark, as a server without the feature does.
     Ignored,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct Settings {
     pub(crate) bookmark_interval: Duration,
 }
 
-/// What all handles of a simulation share.
+/// The state that all handles of a simulation share.
 #[derive(Debug)]
 pub(crate) struct Inner {
     state: Mutex<State>,
@@ -42,7 +42,7 @@ impl Inner {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock is a defect of this crate; the state itself stays readable.
+        // A panic under the lock is a bug in this crate. Ignoring the poison keeps the state readable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

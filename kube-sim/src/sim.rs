@@ -1,4 +1,4 @@
-//! `Sim`: the handle on a simulation, its builder, and direct access for tests and workloads.
+//! `Sim`: the handle of a simulation, its builder, and direct access to the handlers for tests and workloads.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use crate::status::SimError;
 use crate::store::State;
 use crate::workload::objects;
 
-/// A Kubernetes API server inside the process. Clones are handles on the same server.
+/// An in-process Kubernetes API server. Clones are handles of the same server.
 ///
-/// Everything is kept in memory and goes with the last handle, service and open watch.
+/// All state is in memory. It is freed with the last handle, service and open watch.
 ///
 /// # Examples
 /// ```
@@ -50,7 +50,7 @@ impl Default for Sim {
     }
 }
 
-/// What a simulation had stored at one moment; see [`Sim::snapshot`].
+/// A copy of the storage of a simulation; see [`Sim::snapshot`].
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     state: crate::store::snapshot::Snapshot,
@@ -69,44 +69,44 @@ pub struct SimBuilder {
 }
 
 impl SimBuilder {
-    /// The seed of everything random: uids, generated names, jitter. The default is 0.
+    /// The seed of uids, generated names and jitter; 0 by default.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// How many changes of each resource are remembered before the oldest are compacted away; 4096 by default.
+    /// The number of changes of each resource in the history; 4096 by default. Older changes are compacted.
     pub fn history(mut self, changes: usize) -> Self {
         self.history = changes;
         self
     }
 
-    /// How often a watch that asks for bookmarks gets one; a minute by default.
+    /// The interval of bookmarks in watches that request them; one minute by default, at least one millisecond.
     pub fn bookmark_interval(mut self, interval: Duration) -> Self {
         self.bookmark_interval = interval.max(Duration::from_millis(1));
         self
     }
 
-    /// What becomes of watches that ask for the initial state.
+    /// How the server handles watches that request the initial list (`sendInitialEvents`).
     pub fn watch_list(mut self, watch_list: WatchList) -> Self {
         self.watch_list = watch_list;
         self
     }
 
-    /// Time stamps begin at this instant and advance with tokio's clock, so that a run replays exactly. Without it they
-    /// are the machine's time.
+    /// Timestamps start at this time and advance with tokio's clock, so that a run is reproducible. The default is the
+    /// system clock.
     pub fn start_time(mut self, start: Timestamp) -> Self {
         self.start = Some(start);
         self
     }
 
-    /// Begins with so many ready nodes, `node-0` and on.
+    /// The number of ready nodes at the start, named `node-0` and so on; none by default.
     pub fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes;
         self
     }
 
-    /// Begins with one more namespace.
+    /// Adds a namespace that exists at the start.
     pub fn namespace(mut self, name: &str) -> Self {
         self.namespaces.push(name.to_owned());
         self
@@ -115,35 +115,30 @@ impl SimBuilder {
     /// Starts the simulation.
     ///
     /// # Panics
-    /// When a namespace that was asked for has a name that no namespace may have.
-    #[expect(
-        clippy::expect_used,
-        clippy::panic,
-        reason = "documented for bad names; the stock objects are constants"
-    )]
+    /// When the name of a namespace is invalid.
     pub fn build(self) -> Sim {
         let clock = self.start.map_or(Clock::Wall, Clock::fixed);
         let state = State::new(clock, Random::seeded(self.seed), self.history);
         let settings = Settings { watch_list: self.watch_list, bookmark_interval: self.bookmark_interval };
         let sim = Sim { inner: Arc::new(Inner::new(state, settings)) };
-        for name in STOCK.into_iter().chain(self.namespaces.iter().map(String::as_str)) {
+        for name in SYSTEM_NAMESPACES.into_iter().chain(self.namespaces.iter().map(String::as_str)) {
             let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
             match sim.create(&namespace) {
-                Err(e) if !e.is_already_exists() => panic!("namespace {name:?} cannot be made: {e}"),
+                Err(e) if !e.is_already_exists() => panic!("creating namespace {name:?}: {e}"),
                 _ => {}
             }
         }
-        sim.create(&kubernetes_service()).expect("the stock service is valid");
+        sim.create(&kubernetes_service()).expect("the service is a valid constant");
         for i in 0..self.nodes {
             let now = clock.stamp();
-            sim.create(&objects::node(&format!("node-{i}"), i, &now)).expect("a stock node is valid");
+            sim.create(&objects::node(&format!("node-{i}"), i, &now)).expect("the generated node is valid");
         }
         sim
     }
 }
 
 /// The namespaces of every cluster.
-const STOCK: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+const SYSTEM_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
 fn kubernetes_service() -> Value {
     json!({
@@ -163,7 +158,7 @@ fn kubernetes_service() -> Value {
 }
 
 impl Sim {
-    /// A simulation with default settings: a stock cluster without nodes.
+    /// A simulation with the default settings: a new cluster without nodes.
     pub fn new() -> Self {
         Self::builder().build()
     }
@@ -181,15 +176,15 @@ impl Sim {
         }
     }
 
-    /// The simulation as a tower service, to be used as a client's transport. It asks for no credentials.
+    /// The simulation as a tower service, for use as the transport of a client. It requires no credentials.
     pub fn service(&self) -> SimService {
         SimService::new(self.inner.clone())
     }
 
-    /// Listens for plain HTTP, open to all who reach the address. Port 0 picks a free one.
+    /// Listens for plain HTTP without authentication. Port 0 selects a free port.
     ///
     /// # Errors
-    /// When the address cannot be listened on.
+    /// When binding the address fails.
     ///
     /// # Cancel safety
     /// Nothing is left behind when the future is dropped.
@@ -197,11 +192,11 @@ impl Sim {
         Server::start(self.service(), addr, false).await
     }
 
-    /// Listens for HTTPS with certificates made for this listener. A client certificate or the bearer token of the
-    /// returned [`Server`] is required; others are answered with 401.
+    /// Listens for HTTPS with certificates that are generated for this listener. Requests need the client certificate or
+    /// the bearer token of the returned [`Server`]; others get 401. Port 0 selects a free port.
     ///
     /// # Errors
-    /// When the address cannot be listened on or certificates cannot be made.
+    /// When binding the address or generating the certificates fails.
     ///
     /// # Cancel safety
     /// Nothing is left behind when the future is dropped.
@@ -209,34 +204,34 @@ impl Sim {
         Server::start(self.service(), addr, true).await
     }
 
-    /// Forgets the changes up to this version: watches and lists that begin before it get 410. Open watches go on, as
-    /// those of an API server do when etcd is compacted; [`Sim::end_watches`] ends them.
+    /// Compacts the history: lists and new watches from before `version` get 410. Open watches continue, as in an API
+    /// server when etcd is compacted; [`Sim::end_watches`] ends them.
     pub fn compact(&self, version: u64) {
         self.inner.lock().compact(version);
     }
 
-    /// Forgets all changes so far.
+    /// Compacts all changes up to the current version.
     pub fn compact_all(&self) {
         self.compact(u64::MAX);
     }
 
-    /// Ends all open watches in an orderly manner, as an API server that is restarted. What they have not read yet is not
-    /// sent. After [`Sim::compact_all`], watches that resume get 410.
+    /// Ends all open watches, as a graceful restart of an API server does. Events that were not read yet are not sent.
+    /// After [`Sim::compact_all`], watches that resume get 410.
     pub fn end_watches(&self) {
         self.inner.lock().end_watches();
     }
 
-    /// A copy of all that is stored, to be given back to [`Sim::restore`].
+    /// A copy of the storage for [`Sim::restore`].
     pub fn snapshot(&self) -> Snapshot {
         Snapshot { state: self.inner.lock().snapshot() }
     }
 
-    /// Takes the storage back to a snapshot of this simulation, as an etcd that is restored from a backup: objects,
-    /// history, served definitions and resource versions.
+    /// Restores a snapshot of this simulation, as an etcd that is restored from a backup: objects, history, served
+    /// CustomResourceDefinitions and resource versions.
     ///
-    /// Open watches stay open, and they and watches that resume from a later version than the restored one are silent:
-    /// neither events nor bookmarks come until the storage passes their version, and what changes up to there is never
-    /// sent. A list from such a version is refused with 504, a streaming list ends with an `ERROR` event of code 504.
+    /// Open watches stay open. A watch whose version is later than that of the storage receives neither events nor
+    /// bookmarks until the storage passes its version; it never receives the changes up to that version. A list from such
+    /// a version gets 504, and a watch with an initial list ends with an `ERROR` event of code 504.
     ///
     /// # Examples
     /// ```
@@ -255,17 +250,17 @@ impl Sim {
         self.inner.lock().restore(&snapshot.state);
     }
 
-    /// The version of the latest change.
+    /// The resource version of the latest change.
     pub fn resource_version(&self) -> u64 {
         self.inner.lock().version()
     }
 
-    /// The requests that came in so far.
+    /// The journal of received requests.
     pub fn journal(&self) -> Journal {
         self.inner.journal.clone()
     }
 
-    /// The rules that make it misbehave.
+    /// The fault rules of the simulation.
     pub fn faults(&self) -> Faults {
         self.inner.faults.clone()
     }
@@ -299,13 +294,13 @@ impl Sim {
         Ok(path)
     }
 
-    /// Sends one request through the same handlers that clients reach, without journal and faults. The answer's JSON
-    /// comes back; a text comes back as a string.
+    /// Handles one request as for a client, but without journal and faults. Returns the JSON of the response body, or a
+    /// string if the body is text.
     ///
-    /// `path` may have a query. A patch needs the media type of its kind as `content_type`.
+    /// `path` may have a query. A patch needs its media type as `content_type`.
     ///
     /// # Errors
-    /// The `Status` of the answer when it is none of 2xx; a watch is refused.
+    /// The `Status` of a response that is not 2xx; 400 for a watch.
     pub fn request(
         &self,
         method: &Method,
@@ -329,7 +324,9 @@ impl Sim {
         match reply.content {
             Content::Whole(bytes) => text.extend_from_slice(&bytes),
             Content::Pieces(pieces, _) => pieces.for_each(|p| text.extend_from_slice(&p)),
-            Content::Watch(_) => return Err(SimError::bad_request("a watch needs the service")),
+            Content::Watch(_) => {
+                return Err(SimError::bad_request("a watch is not supported here: use Sim::service"));
+            }
         }
         let value = serde_json::from_slice(&text)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&text).into_owned()));
@@ -339,19 +336,19 @@ impl Sim {
         Err(SimError::new(reply.code, "", value.as_str().unwrap_or_default().trim()))
     }
 
-    /// Creates an object; one without a namespace goes into `default`, where its kind has namespaces.
+    /// Creates an object. The namespace of a namespaced kind defaults to `default`.
     ///
     /// # Errors
-    /// As a server refuses it.
+    /// The `Status` with which the server refuses the request.
     pub fn create(&self, object: &Value) -> Result<Value, SimError> {
         let path = self.path_of(object, false)?;
         self.request(&Method::POST, &path, "application/json", object)
     }
 
-    /// Replaces an object. Its resource version, if it has one, must be the present one.
+    /// Replaces an object. Its resource version, if set, must be the current one.
     ///
     /// # Errors
-    /// As a server refuses it.
+    /// The `Status` with which the server refuses the request.
     pub fn update(&self, object: &Value) -> Result<Value, SimError> {
         let path = self.path_of(object, true)?;
         self.request(&Method::PUT, &path, "application/json", object)
@@ -360,25 +357,25 @@ impl Sim {
     /// Replaces the status of an object.
     ///
     /// # Errors
-    /// As a server refuses it.
+    /// The `Status` with which the server refuses the request.
     pub fn update_status(&self, object: &Value) -> Result<Value, SimError> {
         let path = format!("{}/status", self.path_of(object, true)?);
         self.request(&Method::PUT, &path, "application/json", object)
     }
 
-    /// One object; `namespace` is empty for kinds without.
+    /// Returns one object; `namespace` is empty for a cluster-scoped kind.
     ///
     /// # Errors
-    /// 404 when it is not there.
+    /// 404 when the object does not exist, 400 when the kind is not served.
     pub fn get(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Result<Value, SimError> {
         let path = format!("{}/{name}", self.collection(api_version, kind, namespace)?);
         self.request(&Method::GET, &path, "", &Value::Null)
     }
 
-    /// The objects of a kind in a namespace, or in all for an empty one.
+    /// Lists the objects of a kind in a namespace, or in all namespaces if `namespace` is empty.
     ///
     /// # Errors
-    /// 400 when no such kind is served.
+    /// 400 when the kind is not served.
     pub fn list(&self, api_version: &str, kind: &str, namespace: &str) -> Result<Vec<Value>, SimError> {
         let path = self.collection(api_version, kind, namespace)?;
         let mut list = self.request(&Method::GET, &path, "", &Value::Null)?;
@@ -388,10 +385,10 @@ impl Sim {
         }
     }
 
-    /// Deletes one object, in the background of which its dependents go.
+    /// Deletes one object with the default propagation policy of its kind.
     ///
     /// # Errors
-    /// 404 when it is not there.
+    /// 404 when the object does not exist, 400 when the kind is not served.
     pub fn delete(
         &self,
         api_version: &str,
@@ -403,7 +400,7 @@ impl Sim {
         self.request(&Method::DELETE, &path, "", &Value::Null)
     }
 
-    /// Tells whether somebody outside stops pods that were asked to.
+    /// Sets whether a workload simulates the kubelet and removes terminating pods.
     pub(crate) fn run_kubelets(&self, on: bool) {
         self.inner.lock().kubelet = on;
     }

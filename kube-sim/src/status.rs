@@ -1,6 +1,6 @@
-//! `SimError`: a failed request as the `Status` object that the server answers with.
+//! `SimError`: a failed request as the `Status` object of the response.
 //!
-//! Owns the reasons, codes and message texts that are the same for every resource. It knows nothing of the store.
+//! Owns the reasons, codes and messages that are the same for every resource. It must not depend on the store.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 
 use crate::schema::FieldError;
 
-/// A request that was refused: the HTTP code and the whole `Status` object of the answer.
+/// A refused request: the HTTP code and the `Status` object of the response.
 ///
-/// `Display` is the status' message. The predicates mirror the `reason` field, which is what clients act on.
+/// `Display` writes the message of the status. The predicates follow the `reason` field, as clients do.
 #[derive(Clone)]
 pub struct SimError {
     code: StatusCode,
@@ -20,7 +20,7 @@ pub struct SimError {
 }
 
 impl SimError {
-    /// A status with the given code, machine readable reason and text.
+    /// A status with this code, machine-readable reason and message.
     pub fn new(code: StatusCode, reason: &str, message: impl Into<String>) -> Self {
         let mut status = json!({
             "kind": "Status",
@@ -36,17 +36,17 @@ impl SimError {
         Self { code, status: Box::new(status), retry_after: None }
     }
 
-    /// The HTTP status code of the answer.
+    /// The HTTP status code of the response.
     pub fn code(&self) -> StatusCode {
         self.code
     }
 
-    /// The machine readable reason, such as `NotFound`; empty where the server gives none.
+    /// The machine-readable reason, such as `NotFound`; empty if the server sets none.
     pub fn reason(&self) -> &str {
         self.status["reason"].as_str().unwrap_or_default()
     }
 
-    /// The text for people.
+    /// The human-readable message.
     pub fn message(&self) -> &str {
         self.status["message"].as_str().unwrap_or_default()
     }
@@ -56,27 +56,27 @@ impl SimError {
         &self.status
     }
 
-    /// Seconds of the `Retry-After` header, where the answer has one.
+    /// The `Retry-After` header in seconds, if the response has one.
     pub fn retry_after(&self) -> Option<u32> {
         self.retry_after
     }
 
-    /// Is this the answer for an object, resource or path that is not there?
+    /// Whether the object, resource or path does not exist.
     pub fn is_not_found(&self) -> bool {
         self.code == StatusCode::NOT_FOUND
     }
 
-    /// Is this a lost race on the resource version (or on a field owned by another applier)?
+    /// Whether the resource version is outdated, or another field manager owns an applied field.
     pub fn is_conflict(&self) -> bool {
         self.reason() == "Conflict"
     }
 
-    /// Was an object of that name there already?
+    /// Whether an object of this name already exists.
     pub fn is_already_exists(&self) -> bool {
         self.reason() == "AlreadyExists"
     }
 
-    /// Has the resource version or the continue token been compacted away?
+    /// Whether the resource version or the continue token is expired (410).
     pub fn is_expired(&self) -> bool {
         self.code == StatusCode::GONE
     }
@@ -113,7 +113,7 @@ impl SimError {
         if !details.is_object() {
             *details = json!({});
         }
-        details.as_object_mut().expect("details was made an object above")
+        details.as_object_mut().expect("details is set to an object above")
     }
 
     pub(crate) fn no_such_resource() -> Self {
@@ -162,7 +162,7 @@ impl SimError {
             .with_causes(causes)
     }
 
-    /// 422 for one field, with the text that follows the field's name given whole.
+    /// 422 for one field; `text` is the message after the field's path.
     pub(crate) fn invalid_field(group: &str, kind: &str, name: &str, field: &str, text: &str) -> Self {
         let message = format!("{} \"{name}\" is invalid: {field}: {text}", qualified(kind, group));
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
@@ -196,7 +196,7 @@ impl SimError {
             .with_retry_after(1)
     }
 
-    /// Does the answer say that the store has not reached the version that was asked for?
+    /// Whether the storage has not reached the requested resource version.
     pub(crate) fn is_too_large_resource_version(&self) -> bool {
         self.status["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
     }
@@ -246,7 +246,7 @@ impl SimError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).with_retry_after(seconds)
     }
 
-    /// A status for any code, with the reason and text that a server uses for it.
+    /// A status for any code, with the reason and message that the API server uses for it.
     pub(crate) fn of_code(code: StatusCode, message: Option<&str>) -> Self {
         let (reason, text) = match code.as_u16() {
             400 => ("BadRequest", "the request was malformed"),
@@ -270,7 +270,7 @@ impl SimError {
             500 => ("InternalError", "Internal error occurred"),
             503 => ("ServiceUnavailable", "the server is currently unable to handle the request"),
             504 => ("Timeout", "the server was unable to return a response in the time allotted"),
-            _ => ("", "the server answered with a status that was asked for by a fault"),
+            _ => ("", "a fault rule returned this status"),
         };
         Self::new(code, reason, message.unwrap_or(text))
     }

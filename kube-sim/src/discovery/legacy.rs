@@ -1,4 +1,4 @@
-//! Discovery document by document: versions, groups, and the resources of a version.
+//! Unaggregated discovery: documents of versions, of groups, and of the resources of a group version.
 
 use serde_json::{Value, json};
 
@@ -78,7 +78,7 @@ pub(crate) fn resources(registry: &Registry, group: &str, version: &str) -> Opti
     }
     let name = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let mut list = json!({"kind": "APIResourceList", "groupVersion": name, "resources": entries});
-    // The oldest group has the oldest form.
+    // The API server omits `apiVersion` from the resource list of the core group.
     if !group.is_empty() {
         list["apiVersion"] = "v1".into();
     }

@@ -1,4 +1,4 @@
-//! What the server tells of itself: groups, resources, version, health, OpenAPI.
+//! Endpoints that are not resources: discovery, version, health, OpenAPI.
 
 mod aggregated;
 mod legacy;
@@ -14,12 +14,12 @@ use crate::handler::reply::{Reply, Request};
 use crate::shared::Inner;
 use crate::status::SimError;
 
-/// The Kubernetes release whose behaviour is followed.
+/// The minor version of the simulated Kubernetes release.
 const MINOR: &str = "37";
 const RELEASE: &str = "v1.37.2";
 
-/// What is said of a resource or version that is not there: built-in groups answer with a status, others, which are known
-/// to nobody, with a text.
+/// The response for a resource or version that is not served: a `Status` in a built-in group, plain text in an unknown
+/// group.
 pub(crate) fn unknown(group: &str) -> Result<Reply, SimError> {
     if crate::builtin::groups().iter().any(|g| g.name == group) {
         return Err(SimError::no_such_resource());
@@ -27,7 +27,7 @@ pub(crate) fn unknown(group: &str) -> Result<Reply, SimError> {
     Ok(Reply::no_page())
 }
 
-/// Answers a path that names no resource.
+/// Handles a request on a path without a resource.
 pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimError> {
     if !matches!(request.method, Method::GET | Method::HEAD) {
         let first = request.path.split('/').nth(1).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! OpenAPI documents: enough of paths and schemas for what kubectl reads from them.
+//! OpenAPI documents with the paths and schemas that kubectl reads.
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -8,7 +8,7 @@ use crate::handler::reply::Reply;
 use crate::registry::{Registry, Resource};
 use crate::status::SimError;
 
-/// `/openapi/v3`: where the documents of the group versions are.
+/// `/openapi/v3`: the URLs of the documents of all group versions.
 pub(crate) fn index(registry: &Registry) -> Value {
     let mut paths = Map::new();
     for group in registry.groups() {
@@ -25,7 +25,7 @@ pub(crate) fn index(registry: &Registry) -> Value {
     json!({"paths": paths})
 }
 
-/// One group version.
+/// The document of one group version.
 pub(crate) fn document(registry: &Registry, group: &str, version: &str) -> Option<Value> {
     let resources = registry.of_version(group, version);
     if resources.is_empty() {
@@ -44,7 +44,7 @@ pub(crate) fn document(registry: &Registry, group: &str, version: &str) -> Optio
     Some(document)
 }
 
-/// The path of one object, with the operations that carry the kind and the parameters of writes.
+/// The path item of one object; its operations have the kind and the query parameters of writes.
 fn operations(resource: &Resource) -> (String, Value) {
     let root =
         if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
@@ -96,7 +96,7 @@ fn add_schema(document: &mut Value, resource: &Resource, mut schema: Value) {
     document["components"]["schemas"][name] = schema;
 }
 
-/// `/openapi/v2` is there in JSON and without contents: its readers have turned to version 3.
+/// `/openapi/v2`: an empty document, only in JSON. Current clients read version 3.
 pub(crate) fn version_two(accept: &str) -> Result<Reply, SimError> {
     let speaks_json = accept.is_empty()
         || accept.contains("json") && !accept.contains("protobuf")

@@ -1,22 +1,22 @@
-//! What faults do to the body of an answer: frames replaced, the stream cut, ended or stalled.
+//! Faults in the body of a response: replaced frames and objects, and streams that break, end or stall.
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::Action;
 
-/// How a body stops early.
+/// How a body stops before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// The connection breaks.
     Cut,
     /// The body ends as if it were complete.
     Close,
-    /// Nothing more comes.
+    /// The body stays open without further data.
     Hang,
 }
 
-/// The body faults of one answer.
+/// The body faults of one response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BodyFaults {
     cut_after_bytes: Option<usize>,
@@ -55,17 +55,17 @@ impl BodyFaults {
             || !self.objects.is_empty()
     }
 
-    /// Does the body have to be whole before it can be changed?
+    /// Whether the faults replace objects, which needs the complete body in one buffer.
     pub(crate) fn replaces_objects(&self) -> bool {
         !self.objects.is_empty()
     }
 
-    /// Is it time to stop, before the next frame of a watch?
+    /// The fault that stops a watch before its next frame.
     pub(crate) fn stop_before_event(&self) -> Option<Stop> {
         self.stop_after_events.filter(|(n, _)| self.events_sent >= *n).map(|(_, stop)| stop)
     }
 
-    /// One frame of a watch, as it goes out.
+    /// Applies the faults to one frame of a watch.
     pub(crate) fn event(&mut self, frame: Bytes) -> Bytes {
         let index = self.events_sent;
         self.events_sent += 1;
@@ -90,7 +90,7 @@ impl BodyFaults {
         self.objects.iter().find(|(wanted, _)| wanted == name).map(|(_, bytes)| bytes)
     }
 
-    /// A whole body (an object or a list) with objects replaced.
+    /// Replaces objects in a complete body (an object or a list).
     pub(crate) fn whole(&self, body: Bytes) -> Bytes {
         let Ok(value) = serde_json::from_slice::<Value>(&body) else { return body };
         if let Some(bytes) = self.replacement(&value) {
@@ -116,7 +116,7 @@ impl BodyFaults {
         ))
     }
 
-    /// How much of this piece goes out, and whether the body breaks behind it.
+    /// Applies the byte limit: returns the part of `piece` to send, and whether the body breaks after it.
     pub(crate) fn cut(&mut self, piece: Bytes) -> (Bytes, bool) {
         let Some(limit) = self.cut_after_bytes else { return (piece, false) };
         let room = limit.saturating_sub(self.bytes_sent);
@@ -124,7 +124,7 @@ impl BodyFaults {
         if piece.len() > room { (piece.slice(..room), true) } else { (piece, false) }
     }
 
-    /// Does the body break before its first byte?
+    /// Whether the body breaks before its first byte.
     pub(crate) fn cuts_at_once(&self) -> bool {
         self.cut_after_bytes == Some(0)
     }

@@ -1,7 +1,7 @@
-//! Faults: rules that make a simulation misbehave on chosen requests.
+//! Fault injection: rules that make selected requests fail.
 //!
-//! A [`Rule`] says which requests it is about and what happens to them. Rules are added to and removed from
-//! [`Faults`] while the simulation runs.
+//! A [`Rule`] selects requests and has an [`Action`] for them. [`Faults`] adds and removes rules while the simulation
+//! runs.
 //!
 //! ```
 //! use kube_sim::Sim;
@@ -23,65 +23,65 @@ use bytes::Bytes;
 
 pub(crate) use body::BodyFaults;
 
-/// What happens to a request.
+/// The fault of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// The answer is a `Status` of this code; nothing is done.
+    /// The response is a `Status` of this code; the request is not handled.
     Status {
         /// The HTTP code, 400 to 599.
         code: u16,
-        /// The text; the usual one of the code when `None`.
+        /// The message; `None` for the default message of the code.
         message: Option<String>,
-        /// Seconds of a `Retry-After` header.
+        /// The `Retry-After` header in seconds.
         retry_after: Option<u32>,
     },
-    /// The request is handled after this time, by tokio's clock.
+    /// The request is handled after this time on tokio's clock.
     Delay(Duration),
-    /// The request is not handled and never answered.
+    /// The request is not handled and never gets a response.
     Hang,
-    /// The connection breaks before there is an answer; nothing is done. Over the in-process service, which has no
-    /// connection, the body of an empty answer breaks at once.
+    /// The connection breaks and the request is not handled. The in-process service has no connection: it returns a
+    /// response whose body breaks before the first byte.
     Reset,
-    /// The request is handled, and the connection breaks before the answer: the client cannot know whether it was.
+    /// The request is handled, but the connection breaks before the response, so the client has no result.
     ResetAfterHandling,
     /// The body breaks after this many bytes.
     CutAfterBytes(usize),
     /// A watch breaks after this many events.
     CutAfterEvents(usize),
-    /// A watch ends properly after this many events.
+    /// A watch ends without an error after this many events.
     CloseAfterEvents(usize),
-    /// A watch goes silent after this many events: it stays open and sends nothing more.
+    /// A watch stalls after this many events: it stays open, but sends no further data.
     HangAfterEvents(usize),
-    /// One event of a watch is replaced by these bytes, as they are: a line feed is not added.
+    /// These bytes replace one event of a watch. No line feed is added.
     ReplaceEvent {
-        /// Which event, counted from 0.
+        /// The index of the event, from 0.
         index: usize,
-        /// What is sent in its place.
+        /// The bytes to send instead.
         bytes: Bytes,
     },
-    /// Wherever an object of this name is shown (get, list, watch), these bytes take the object's place.
+    /// These bytes replace each object of this name in the responses of get, list and watch.
     ReplaceObject {
         /// `metadata.name` of the object.
         name: String,
-        /// What stands where the object stood.
+        /// The bytes to send instead of the object.
         bytes: Bytes,
     },
 }
 
 impl Action {
-    /// A `Status` of that code with its usual text.
+    /// A `Status` of this code with its default message.
     pub fn status(code: u16) -> Self {
         Self::Status { code, message: None, retry_after: None }
     }
 
-    /// A `Status` of that code that asks the client to come back in so many seconds.
+    /// A `Status` of this code with a `Retry-After` header in seconds.
     pub fn status_retry_after(code: u16, seconds: u32) -> Self {
         Self::Status { code, message: None, retry_after: Some(seconds) }
     }
 }
 
-/// Which requests an action is for. A rule without conditions is for all requests.
+/// An action and the requests that it applies to. A rule without conditions applies to all requests.
 #[derive(Clone, Debug)]
 pub struct Rule {
     action: Action,
@@ -95,7 +95,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// A rule for all requests, every time.
+    /// A rule that applies to all requests.
     pub fn new(action: Action) -> Self {
         Self {
             action,
@@ -109,20 +109,20 @@ impl Rule {
         }
     }
 
-    /// Only for this verb, in the words of RBAC: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`,
+    /// Only for this RBAC verb: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`,
     /// `deletecollection`.
     pub fn verb(mut self, verb: &str) -> Self {
         self.verb = Some(verb.to_owned());
         self
     }
 
-    /// Only for this resource, by its plural name.
+    /// Only for the resource with this plural name.
     pub fn resource(mut self, plural: &str) -> Self {
         self.resource = Some(plural.to_owned());
         self
     }
 
-    /// Only in this namespace.
+    /// Only for requests in this namespace.
     pub fn namespace(mut self, namespace: &str) -> Self {
         self.namespace = Some(namespace.to_owned());
         self
@@ -134,26 +134,26 @@ impl Rule {
         self
     }
 
-    /// Only for this subresource; the empty name stands for the object itself.
+    /// Only for this subresource; the empty string selects requests without one.
     pub fn subresource(mut self, subresource: &str) -> Self {
         self.subresource = Some(subresource.to_owned());
         self
     }
 
-    /// Only the n-th matching request, counted from 1.
+    /// Only for the n-th matching request, from 1.
     pub fn nth(mut self, n: u64) -> Self {
         self.skip = n.saturating_sub(1);
         self.times = Some(1);
         self
     }
 
-    /// Not the first `n` matching requests.
+    /// Skips the first `n` matching requests.
     pub fn skip(mut self, n: u64) -> Self {
         self.skip = n;
         self
     }
 
-    /// So many matching requests, then no more.
+    /// Applies to at most `n` matching requests.
     pub fn times(mut self, n: u64) -> Self {
         self.times = Some(n);
         self
@@ -169,7 +169,7 @@ impl Rule {
     }
 }
 
-/// What a rule looks at.
+/// The attributes of a request that rules match.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct About<'a> {
     pub(crate) verb: &'a str,
@@ -179,7 +179,7 @@ pub(crate) struct About<'a> {
     pub(crate) subresource: &'a str,
 }
 
-/// Names a rule that was added.
+/// Identifies a rule in [`Faults`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RuleId(u64);
 
@@ -197,7 +197,7 @@ struct Rules {
     entries: Vec<Entry>,
 }
 
-/// The rules of a simulation; clones are the same set.
+/// The fault rules of a simulation; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(Arc<Mutex<Rules>>);
 
@@ -206,7 +206,7 @@ impl Faults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a rule, behind those that are there.
+    /// Adds a rule after the existing ones.
     pub fn add(&self, rule: Rule) -> RuleId {
         let mut rules = self.rules();
         let id = rules.next;
@@ -215,17 +215,17 @@ impl Faults {
         RuleId(id)
     }
 
-    /// Takes a rule out.
+    /// Removes a rule.
     pub fn remove(&self, id: RuleId) {
         self.rules().entries.retain(|e| e.id != id.0);
     }
 
-    /// Takes all rules out.
+    /// Removes all rules.
     pub fn clear(&self) {
         self.rules().entries.clear();
     }
 
-    /// How often a rule has acted; zero for one that was taken out.
+    /// The number of requests that a rule has applied to; zero for a removed rule.
     pub fn hits(&self, id: RuleId) -> u64 {
         self.rules().entries.iter().find(|e| e.id == id.0).map_or(0, |e| e.hits)
     }
@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rules_count_what_they_match() {
+    fn rules_count_matching_requests() {
         let faults = Faults::default();
         let id = faults.add(Rule::new(Action::Hang).verb("list").resource("pods").nth(2));
         let pods = About { verb: "list", resource: "pods", ..About::default() };

@@ -1,4 +1,4 @@
-//! From a CustomResourceDefinition to the resources that it makes the server serve, and to its conditions.
+//! Converts a CustomResourceDefinition to its served resources, and computes its status.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::schema::{Approval, Schema, approval, quote};
 
 const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
-/// The served versions of a definition. Empty for one that is not accepted.
+/// The served versions of a CustomResourceDefinition; empty if its names are not accepted.
 pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
     let spec = &crd["spec"];
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
@@ -49,7 +49,7 @@ pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
         .collect()
 }
 
-/// Defaulted `names.listKind`.
+/// `names.listKind`, or its default.
 pub(crate) fn list_kind(names: &Value) -> String {
     match names["listKind"].as_str() {
         Some(kind) if !kind.is_empty() => kind.to_owned(),
@@ -57,7 +57,7 @@ pub(crate) fn list_kind(names: &Value) -> String {
     }
 }
 
-/// Defaulted `names.singular`.
+/// `names.singular`, or its default.
 pub(crate) fn singular(names: &Value) -> String {
     match names["singular"].as_str() {
         Some(name) if !name.is_empty() => name.to_owned(),
@@ -155,8 +155,8 @@ fn subresources(custom: &Custom, group: &str, version: &str, kind: &str) -> Vec<
     all
 }
 
-/// Fills what the server defaults in a definition: names, conversion, stored versions. Conditions come from
-/// [`accept`], because they depend on the other definitions.
+/// Applies the defaults of a CustomResourceDefinition: names, conversion, stored versions. [`accept`] sets the conditions,
+/// because they depend on the other definitions.
 pub(crate) fn complete(crd: &mut Value) {
     let names = &mut crd["spec"]["names"];
     if names.is_object() {
@@ -168,8 +168,8 @@ pub(crate) fn complete(crd: &mut Value) {
     }
 }
 
-/// Writes `status.acceptedNames`, the two conditions and `storedVersions`. `conflict` tells why the names cannot be
-/// accepted, if so.
+/// Sets `status.acceptedNames`, `storedVersions` and the conditions. `conflict` is the reason for not accepting the
+/// names.
 pub(crate) fn accept(crd: &mut Value, conflict: Option<&str>, now: &str) {
     let storage = crd["spec"]["versions"]
         .as_array()
@@ -212,7 +212,8 @@ pub(crate) fn accept(crd: &mut Value, conflict: Option<&str>, now: &str) {
     status["storedVersions"] = stored.into();
 }
 
-/// Whether a definition in a group of the Kubernetes community is approved, with reason and message of the condition.
+/// The condition `KubernetesAPIApprovalPolicyConformant` of a CustomResourceDefinition in a protected group: status, reason
+/// and message.
 fn conformance(crd: &Value) -> Option<(bool, &'static str, String)> {
     let (state, annotation) = approval(crd)?;
     match state {
@@ -220,7 +221,7 @@ fn conformance(crd: &Value) -> Option<(bool, &'static str, String)> {
         Approval::Bypassed => {
             Some((false, "UnapprovedAnnotation", format!("not approved: {}", quote(annotation))))
         }
-        // A definition as old as this is refused now.
+        // Validation refuses such a definition, so it can only come from an older server.
         Approval::Missing | Approval::Invalid => None,
     }
 }

@@ -1,4 +1,4 @@
-//! Which fields of a kind a field selector may name, and how their values are read.
+//! The fields of a kind that field selectors support, and how their values are read.
 
 use serde_json::Value;
 
@@ -9,10 +9,10 @@ use crate::store::selector::{FieldTerm, field_terms};
 /// A selectable field beyond `metadata.name` and `metadata.namespace`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Field {
-    /// The name in selectors.
+    /// The name of the field in selectors.
     pub(crate) label: String,
     path: Vec<String>,
-    /// The value of an object that leaves the field out.
+    /// The value for objects without the field.
     absent: &'static str,
 }
 
@@ -25,7 +25,7 @@ impl Field {
         Self { label: label.to_owned(), path: path.split('.').map(str::to_owned).collect(), absent }
     }
 
-    /// One of a CRD's `selectableFields`, whose path is written `.spec.color`.
+    /// An entry of a CRD's `selectableFields`, with a path such as `.spec.color`.
     pub(crate) fn of_json_path(json_path: &str) -> Self {
         Self::new(json_path.trim_start_matches('.'), "")
     }
@@ -107,13 +107,13 @@ enum Place {
     Field(usize),
 }
 
-/// A parsed field selector of one kind. The empty one matches everything.
+/// A parsed field selector of one kind. An empty selector matches everything.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FieldSelector(Vec<(Place, FieldTerm)>);
 
 impl FieldSelector {
     /// # Errors
-    /// 400 for text that does not parse and for a field that the kind cannot be selected by.
+    /// 400 for a selector that does not parse, or for a field that the kind does not support.
     pub(crate) fn parse(text: &str, resource: &super::Resource) -> Result<Self, SimError> {
         let mut all = Vec::new();
         for mut term in field_terms(text).map_err(SimError::bad_request)? {
@@ -147,7 +147,7 @@ impl FieldSelector {
         self.0.is_empty()
     }
 
-    /// The name that the selector pins, if it pins one.
+    /// The value of a `metadata.name=` requirement, if the selector has one.
     pub(crate) fn exact_name(&self) -> Option<&str> {
         self.0.iter().find(|(place, term)| *place == Place::Name && term.equal).map(|(_, t)| t.value.as_str())
     }
@@ -164,7 +164,7 @@ impl FieldSelector {
     }
 }
 
-/// `events.k8s.io` names the same fields differently.
+/// Maps a field name of `events.k8s.io/v1` to the storage version.
 fn rename_event_field(field: &mut String) {
     if let Some(rest) = field.strip_prefix("regarding.") {
         *field = format!("involvedObject.{rest}");

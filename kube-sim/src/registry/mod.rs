@@ -1,4 +1,4 @@
-//! The resources that are served at the moment: the built-in ones and those of established definitions.
+//! The served resources: the built-in ones and those of established CustomResourceDefinitions.
 
 pub(crate) mod crd;
 pub(crate) mod fields;
@@ -13,7 +13,7 @@ pub(crate) use resource::{Column, Conversion, Custom, Resource};
 
 use crate::builtin;
 
-/// All built-in resources, made once for all simulations of the process.
+/// All built-in resources, shared by all simulations of the process.
 static BUILT_IN: LazyLock<Vec<Arc<Resource>>> =
     LazyLock::new(|| builtin::resources().iter().map(|r| Arc::new(Resource::of_builtin(r))).collect());
 
@@ -29,9 +29,9 @@ pub(crate) struct Group {
 #[derive(Clone, Debug)]
 pub(crate) struct Registry {
     by_path: BTreeMap<(String, String, String), Arc<Resource>>,
-    /// Served versions per definition name.
+    /// The served versions by the name of the CustomResourceDefinition.
     custom: BTreeMap<String, Vec<Arc<Resource>>>,
-    /// Grows with every change, for the caches of discovery.
+    /// Incremented by every change, to invalidate discovery caches.
     generation: u64,
 }
 
@@ -44,7 +44,7 @@ impl Registry {
         Self { by_path, custom: BTreeMap::new(), generation: 0 }
     }
 
-    /// Serves what `earlier` does, as a change of its own for the caches of discovery.
+    /// Restores the resources of `earlier`, with a new generation to invalidate discovery caches.
     pub(crate) fn restore(&mut self, earlier: Self) {
         *self = Self { generation: self.generation + 1, ..earlier };
     }
@@ -58,7 +58,7 @@ impl Registry {
         self.all().find(|r| r.api_version == api_version && r.kind == kind && r.is_stored()).cloned()
     }
 
-    /// Any version of the resource that is stored in the table of that name.
+    /// Any served version of the resource with this storage.
     pub(crate) fn by_storage(&self, storage: &str) -> Option<Arc<Resource>> {
         self.all().filter(|r| &*r.storage == storage).find(|r| r.conversion == Conversion::None).cloned()
     }
@@ -71,7 +71,7 @@ impl Registry {
         self.all().filter(|r| r.group == group && r.version == version).cloned().collect()
     }
 
-    /// Built-in groups in the server's order, then those of definitions by name; core comes first, named "".
+    /// The built-in groups in the server's order, then custom groups by name. The core group is first, with the name "".
     pub(crate) fn groups(&self) -> Vec<Group> {
         let mut groups: Vec<Group> = builtin::groups()
             .iter()
@@ -108,7 +108,7 @@ impl Registry {
         groups
     }
 
-    /// Why the names of a definition cannot be served beside what is served already.
+    /// The conflict of a CustomResourceDefinition's names with those of a served resource, if any.
     pub(crate) fn name_conflict(&self, crd: &Value) -> Option<String> {
         let name = crd["metadata"]["name"].as_str().unwrap_or_default();
         let spec = &crd["spec"];
@@ -141,7 +141,7 @@ impl Registry {
         None
     }
 
-    /// Serves the versions of a definition, in place of those that it had before.
+    /// Serves the versions of a CustomResourceDefinition and replaces its earlier ones.
     pub(crate) fn serve(&mut self, crd: &Value) {
         let name = crd["metadata"]["name"].as_str().unwrap_or_default();
         self.withdraw(name);
@@ -153,7 +153,7 @@ impl Registry {
         self.generation += 1;
     }
 
-    /// Stops serving what a definition added.
+    /// Stops serving the resources of a CustomResourceDefinition and returns them.
     pub(crate) fn withdraw(&mut self, name: &str) -> Vec<Arc<Resource>> {
         let gone = self.custom.remove(name).unwrap_or_default();
         for r in &gone {

@@ -1,6 +1,6 @@
-//! One served resource at one version: what routing, discovery, validation and storage need to know of it.
+//! One served resource in one API version, as routing, discovery, validation and storage use it.
 //!
-//! Hides whether the resource is built in (recorded data) or comes from a CustomResourceDefinition.
+//! It hides whether the resource is built in (recorded data) or defined by a CustomResourceDefinition.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::fields::Field;
 use crate::builtin;
 use crate::schema::Schema;
 
-/// A subresource, with the kind that its bodies have.
+/// A subresource and the kind of its bodies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sub {
     pub(crate) name: String,
@@ -20,7 +20,7 @@ pub(crate) struct Sub {
     pub(crate) verbs: Vec<String>,
 }
 
-/// Where a custom resource keeps what the scale subresource shows, as paths of field names.
+/// The `scale` subresource of a CRD: the paths of the replica and selector fields, as lists of field names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ScalePaths {
     pub(crate) replicas: Vec<String>,
@@ -28,7 +28,7 @@ pub(crate) struct ScalePaths {
     pub(crate) selector: Option<Vec<String>>,
 }
 
-/// One of `additionalPrinterColumns`.
+/// An entry of a CRD's `additionalPrinterColumns`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
     pub(crate) name: String,
@@ -39,11 +39,11 @@ pub(crate) struct Column {
     pub(crate) json_path: String,
 }
 
-/// What only custom resources have.
+/// The properties that only custom resources have.
 #[derive(Debug)]
 pub(crate) struct Custom {
     pub(crate) schema: Arc<Schema>,
-    /// `openAPIV3Schema` as it was written, for the OpenAPI documents.
+    /// The unmodified `openAPIV3Schema`, for the OpenAPI documents.
     pub(crate) open_api: Option<Value>,
     pub(crate) status: bool,
     pub(crate) scale: Option<ScalePaths>,
@@ -51,17 +51,17 @@ pub(crate) struct Custom {
     pub(crate) deprecation: Option<String>,
 }
 
-/// Where the knowledge of a resource comes from.
+/// The definition of a resource.
 #[derive(Debug)]
 pub(crate) enum Origin {
     BuiltIn(&'static builtin::Resource),
     Custom(Custom),
 }
 
-/// How the served version relates to the stored one.
+/// The conversion between the served version and the storage version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Conversion {
-    /// The same text under another `apiVersion`.
+    /// Only `apiVersion` differs.
     None,
     /// `events.k8s.io/v1` over core `v1`.
     Events,
@@ -69,7 +69,7 @@ pub(crate) enum Conversion {
     Autoscaler,
 }
 
-/// A resource at a version.
+/// A resource in one API version.
 #[derive(Debug)]
 pub(crate) struct Resource {
     pub(crate) group: String,
@@ -84,12 +84,12 @@ pub(crate) struct Resource {
     pub(crate) categories: Vec<String>,
     pub(crate) verbs: Vec<String>,
     pub(crate) subresources: Vec<Sub>,
-    /// The table that holds the objects; versions of a kind share one.
+    /// The name of the table of the objects, which all versions of a kind share.
     pub(crate) storage: Arc<str>,
     /// The `apiVersion`s under which the kind is served.
     pub(crate) served: Vec<String>,
     pub(crate) conversion: Conversion,
-    /// What field selectors may name.
+    /// The fields that field selectors support.
     pub(crate) fields: Vec<Field>,
     pub(crate) origin: Origin,
 }
@@ -165,7 +165,7 @@ impl Resource {
         self.subresources.iter().find(|s| s.name == name)
     }
 
-    /// Is `status` written through its own endpoint, and ignored by the main one?
+    /// Whether `status` is a subresource, so that writes to the main resource ignore it.
     pub(crate) fn has_status(&self) -> bool {
         self.subresource("status").is_some()
     }
@@ -174,7 +174,7 @@ impl Resource {
         self.verbs.iter().any(|v| v == verb)
     }
 
-    /// Are objects of this kind kept, rather than only answered (reviews, tokens)?
+    /// Whether objects of this kind are stored; reviews and tokens are not.
     pub(crate) fn is_stored(&self) -> bool {
         self.allows("list") && self.plural != "componentstatuses"
     }

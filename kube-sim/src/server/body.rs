@@ -1,4 +1,4 @@
-//! The body of an answer: whole, piece by piece, or a watch that goes on.
+//! The body of a response: one buffer, an iterator of pieces, or the frames of a watch.
 
 use std::fmt;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ use crate::fault::body::Stop;
 use crate::handler::reply::Content;
 use crate::watch::Watch;
 
-/// Pieces of a body that is made as it is read.
+/// Pieces of a body, serialized when they are read.
 type Pieces = Box<dyn Iterator<Item = Bytes> + Send>;
 
 enum Source {
@@ -24,18 +24,18 @@ enum Source {
     Watch(Box<Watch>),
 }
 
-/// The body of a simulation's answer.
+/// The body of a response of the simulation.
 ///
-/// It is read as fast as the client takes it: nothing is made ahead. Dropping it closes the watch behind it.
+/// Frames are produced only when the client reads them. Dropping the body closes its watch.
 pub struct SimBody {
     source: Source,
     faults: Option<BodyFaults>,
-    /// The body ends by breaking, after what was handed out.
+    /// The next poll returns an error, because a fault cut the body.
     broken: bool,
     ended: bool,
 }
 
-/// A fault broke the body off.
+/// A fault rule cut the body.
 #[derive(Debug, thiserror::Error)]
 #[error("connection reset by a fault rule")]
 #[non_exhaustive]
@@ -133,7 +133,7 @@ pub(crate) fn gzip(mut pieces: Pieces) -> Pieces {
         loop {
             let writer = encoder.as_mut()?;
             let Some(piece) = pieces.next() else {
-                // Writing to memory does not fail.
+                // Writing to memory is infallible.
                 return encoder.take()?.finish().ok().map(Bytes::from);
             };
             writer.write_all(&piece).ok()?;

@@ -1,4 +1,4 @@
-//! The simulation on a socket: HTTP, or HTTPS with certificates of its own.
+//! Listeners of a simulation: HTTP, or HTTPS with generated certificates.
 
 pub(crate) mod body;
 pub(crate) mod service;
@@ -27,11 +27,14 @@ use tower::Service as _;
 use service::{BreakConnection, Caller, SimService};
 use tls::Credentials;
 
-/// Connections of one listener at a time; further ones wait to be accepted.
-const MOST_CONNECTIONS: usize = 4_096;
+/// Maximum number of open connections of one listener; further ones wait in the accept queue.
+const MAX_CONNECTIONS: usize = 4_096;
 
-/// Time that a TLS handshake and the head of a request may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time limit of a TLS handshake.
+const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Time limit for reading the head of an HTTP/1 request.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A listener could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +55,7 @@ impl ServeError {
     }
 }
 
-/// A running listener. Its tasks end when it is dropped; [`Server::shutdown`] also waits for their end.
+/// A running listener. Dropping it aborts its tasks; [`Server::shutdown`] also waits until they have ended.
 pub struct Server {
     addr: SocketAddr,
     credentials: Option<Arc<Credentials>>,
@@ -83,12 +86,12 @@ impl Server {
         Ok(Self { addr, credentials, task: Some(task) })
     }
 
-    /// The address that is listened on, with the port that was chosen.
+    /// The address of the listener, with the selected port.
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The server's URL, without a slash at its end.
+    /// The URL of the listener, without a trailing slash.
     pub fn url(&self) -> String {
         let scheme = if self.credentials.is_some() { "https" } else { "http" };
         let mut addr = self.addr;
@@ -102,24 +105,23 @@ impl Server {
         format!("{scheme}://{addr}")
     }
 
-    /// The certificate of the listener's CA in PEM; `None` for plain HTTP.
+    /// The CA certificate of the listener in PEM; `None` for plain HTTP.
     pub fn ca_pem(&self) -> Option<&str> {
         self.credentials.as_ref().map(|c| c.ca_pem.as_str())
     }
 
-    /// A client certificate of the administrator, and its key, in PEM; `None` for plain HTTP.
+    /// The client certificate and key of the administrator in PEM; `None` for plain HTTP.
     pub fn client_pem(&self) -> Option<(&str, &str)> {
         self.credentials.as_ref().map(|c| (c.client_cert_pem.as_str(), c.client_key_pem.as_str()))
     }
 
-    /// A bearer token of the administrator; `None` for plain HTTP.
+    /// The bearer token of the administrator; `None` for plain HTTP.
     pub fn token(&self) -> Option<&str> {
         self.credentials.as_ref().map(|c| c.token.as_str())
     }
 
-    /// A kubeconfig for this listener as YAML; over HTTPS with the client certificate in it.
-    #[expect(clippy::missing_panics_doc, reason = "a tree of strings always has a YAML form")]
-    #[expect(clippy::expect_used, reason = "every tree of strings has a YAML form")]
+    /// A kubeconfig for this listener as YAML; for HTTPS with the client certificate.
+    #[expect(clippy::missing_panics_doc, reason = "a tree of strings always serializes to YAML")]
     pub fn kubeconfig(&self) -> String {
         let mut cluster = json!({"server": self.url()});
         let mut user = json!({});
@@ -136,17 +138,17 @@ impl Server {
             "contexts": [{"name": "kube-sim", "context": {"cluster": "kube-sim", "user": "kube-sim-admin"}}],
             "current-context": "kube-sim",
         });
-        yaml_serde::to_string(&config).expect("a tree of strings has a YAML form")
+        yaml_serde::to_string(&config).expect("a tree of strings serializes to YAML")
     }
 
-    /// Stops listening, breaks the open connections and waits until their tasks have ended.
+    /// Stops the listener, closes the open connections and waits until their tasks have ended.
     ///
     /// # Cancel safety
-    /// Stopping begins at once; a caller that does not wait for the end only misses it.
+    /// Dropping the future also aborts the tasks, but does not wait for their end.
     pub async fn shutdown(mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
-            // The task was told to end; that it was cancelled is what was wanted.
+            // The task was aborted above, so its result is a cancellation error.
             let _ = task.await;
         }
     }
@@ -160,7 +162,7 @@ impl Drop for Server {
     }
 }
 
-/// Takes connections until it is aborted; the connections' tasks are in its set and end with it.
+/// Accepts connections until it is aborted. It owns the tasks of the connections, which end with it.
 async fn accept(
     listener: TcpListener,
     service: SimService,
@@ -170,15 +172,15 @@ async fn accept(
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        if connections.len() >= MOST_CONNECTIONS {
+        if connections.len() >= MAX_CONNECTIONS {
             connections.join_next().await;
         }
         let Ok((stream, peer)) = listener.accept().await else {
-            // Out of file descriptors, most likely: let some connections end first.
+            // Most likely no file descriptor is available: wait for connections to close.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        // Small frames go out at once; a socket that refuses works all the same.
+        // TCP_NODELAY sends small watch frames without delay. The connection also works without it.
         let _ = stream.set_nodelay(true);
         let service = service.clone();
         let credentials = credentials.clone();
@@ -188,11 +190,16 @@ async fn accept(
             }
             Some(acceptor) => {
                 connections.spawn(async move {
-                    match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
+                    match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
                         Ok(Ok(stream)) => {
-                            let certified =
+                            let has_client_certificate =
                                 stream.get_ref().1.peer_certificates().is_some_and(|c| !c.is_empty());
-                            serve(stream, service, Some(Gate { certified, credentials })).await;
+                            serve(
+                                stream,
+                                service,
+                                Some(Authenticator { has_client_certificate, credentials }),
+                            )
+                            .await;
                         }
                         Ok(Err(e)) => tracing::debug!(%peer, error = %e, "TLS handshake failed"),
                         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
@@ -203,18 +210,18 @@ async fn accept(
     }
 }
 
-/// Who may pass over a connection.
+/// Authenticates the requests of one connection.
 #[derive(Clone)]
-struct Gate {
-    /// The client showed a certificate of the listener's CA.
-    certified: bool,
+struct Authenticator {
+    /// The client presented a certificate of the listener's CA.
+    has_client_certificate: bool,
     credentials: Option<Arc<Credentials>>,
 }
 
-impl Gate {
+impl Authenticator {
     fn caller(&self, headers: &http::HeaderMap) -> Caller {
         let admin = || Caller::User("kubernetes-admin".into());
-        if self.certified {
+        if self.has_client_certificate {
             return admin();
         }
         let sent = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
@@ -226,19 +233,19 @@ impl Gate {
     }
 }
 
-/// A fault asked for the connection to break.
+/// A fault rule requested to break the connection.
 #[derive(Debug, thiserror::Error)]
 #[error("connection broken by a fault rule")]
 struct Broken;
 
-async fn serve<S>(stream: S, service: SimService, gate: Option<Gate>)
+async fn serve<S>(stream: S, service: SimService, authenticator: Option<Authenticator>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let handler = service_fn(move |mut request: http::Request<Incoming>| {
         let mut service = service.clone();
-        if let Some(gate) = &gate {
-            let caller = gate.caller(request.headers());
+        if let Some(authenticator) = &authenticator {
+            let caller = authenticator.caller(request.headers());
             request.extensions_mut().insert(caller);
         }
         async move {
@@ -256,7 +263,7 @@ where
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(1_000);
     if let Err(e) = builder.serve_connection_with_upgrades(TokioIo::new(stream), handler).await {
         tracing::trace!(error = %e, "connection ended");

@@ -1,4 +1,4 @@
-//! The tower service: one HTTP request in, one answer out, with the faults that apply.
+//! The tower service: maps an HTTP request to a response and applies the fault rules.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -25,31 +25,30 @@ use crate::journal::Entry;
 use crate::shared::Inner;
 use crate::status::SimError;
 
-/// Bytes that the body of a request may have.
+/// Maximum size of a request body in bytes.
 pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
-/// Lists larger than this are compressed for clients that ask for it.
-const GZIP_FROM: usize = 128 * 1024;
+/// Responses larger than this, in bytes, are compressed for clients that accept gzip.
+const GZIP_THRESHOLD: usize = 128 * 1024;
 
-/// How long a request waits for a version that the store has not reached.
-const VERSION_PATIENCE: Duration = Duration::from_secs(3);
-const VERSION_STEP: Duration = Duration::from_millis(50);
+/// How long a request waits for a resource version that the storage has not reached, before it gets 504.
+const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(3);
+const FRESHNESS_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Who sent a request; listeners with credentials put it into the request's extensions.
+/// The authenticated user of a request. HTTPS listeners insert it into the extensions of the request.
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
     Anonymous,
     User(String),
 }
 
-/// Marks an answer whose connection a listener has to break.
+/// A response extension: the listener must break the connection instead of sending the response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BreakConnection;
 
-/// A simulation as a `tower::Service`: clone it and use it as a client's transport.
+/// A simulation as a `tower::Service`, for use as the transport of a client.
 ///
-/// It is always ready, keeps no state of its own, and does not fail: refusals are answers. The futures run on any
-/// executor, but watches and waits need tokio's timer.
+/// It is always ready, stateless and infallible: errors are responses. Watches and delays need tokio's timer.
 #[derive(Clone, Debug)]
 pub struct SimService {
     inner: Arc<Inner>,
@@ -99,9 +98,9 @@ where
         user_agent: header_text(&parts.headers, &header::USER_AGENT).to_owned(),
     });
     let actions = inner.faults.actions_for(&about(verb, path.as_ref()));
-    let reply = match before(&actions).await {
+    let reply = match apply_request_faults(&actions).await {
         Some(reply) => reply,
-        None => answer(inner, &parts, body).await,
+        None => respond(inner, &parts, body).await,
     };
     inner.journal.answered(number, reply.code);
     let gzip = header_text(&parts.headers, &header::ACCEPT_ENCODING).contains("gzip");
@@ -123,8 +122,8 @@ fn about<'a>(verb: &'a str, path: Option<&'a Path>) -> About<'a> {
     }
 }
 
-/// Faults that act before a request is handled; an answer is the whole of it.
-async fn before(actions: &[Action]) -> Option<Reply> {
+/// Applies the faults that act before a request is handled. A returned response replaces the handling.
+async fn apply_request_faults(actions: &[Action]) -> Option<Reply> {
     for action in actions {
         match action {
             Action::Delay(time) => tokio::time::sleep(*time).await,
@@ -144,7 +143,7 @@ async fn before(actions: &[Action]) -> Option<Reply> {
     None
 }
 
-async fn answer<B>(inner: &Arc<Inner>, parts: &Parts, body: B) -> Reply
+async fn respond<B>(inner: &Arc<Inner>, parts: &Parts, body: B) -> Reply
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -158,7 +157,7 @@ where
         Ok(body) => body.to_bytes(),
         Err(e) if e.is::<LengthLimitError>() => return Reply::error(&SimError::too_large_body(BODY_LIMIT)),
         Err(e) => {
-            return Reply::error(&SimError::bad_request(format!("the body of the request broke off: {e}")));
+            return Reply::error(&SimError::bad_request(format!("reading the request body failed: {e}")));
         }
     };
     let content_type = header_text(&parts.headers, &header::CONTENT_TYPE);
@@ -172,12 +171,12 @@ where
         user,
         body,
     };
-    let until = Instant::now() + VERSION_PATIENCE;
+    let until = Instant::now() + FRESHNESS_TIMEOUT;
     loop {
         match handler::handle(inner, &request) {
             Ok(reply) => return reply,
             Err(e) if e.is_too_large_resource_version() && Instant::now() < until => {
-                tokio::time::sleep(VERSION_STEP).await;
+                tokio::time::sleep(FRESHNESS_POLL_INTERVAL).await;
             }
             Err(e) => return Reply::error(&e),
         }
@@ -188,7 +187,7 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str
     headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 
-fn build(reply: Reply, faults: Option<BodyFaults>, gzip_wanted: bool) -> Response<SimBody> {
+fn build(reply: Reply, faults: Option<BodyFaults>, accepts_gzip: bool) -> Response<SimBody> {
     let Reply { code, content_type, warnings, retry_after, mut content } = reply;
     if let Some(faults) = faults.as_ref().filter(|f| f.replaces_objects()) {
         content = match content {
@@ -203,11 +202,11 @@ fn build(reply: Reply, faults: Option<BodyFaults>, gzip_wanted: bool) -> Respons
     }
     let mut compressed = false;
     content = match content {
-        Content::Pieces(pieces, size) if gzip_wanted && size > GZIP_FROM => {
+        Content::Pieces(pieces, size) if accepts_gzip && size > GZIP_THRESHOLD => {
             compressed = true;
             Content::Pieces(gzip(pieces), size)
         }
-        Content::Whole(bytes) if gzip_wanted && bytes.len() > GZIP_FROM => {
+        Content::Whole(bytes) if accepts_gzip && bytes.len() > GZIP_THRESHOLD => {
             compressed = true;
             let size = bytes.len();
             Content::Pieces(gzip(Box::new(std::iter::once(bytes))), size)
@@ -225,7 +224,7 @@ fn build(reply: Reply, faults: Option<BodyFaults>, gzip_wanted: bool) -> Respons
     if let Some(seconds) = retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    for warning in warnings.iter().take(MOST_WARNINGS) {
+    for warning in warnings.iter().take(MAX_WARNINGS) {
         if let Ok(value) = HeaderValue::from_str(&warning_text(warning)) {
             headers.append(header::WARNING, value);
         }
@@ -233,10 +232,10 @@ fn build(reply: Reply, faults: Option<BodyFaults>, gzip_wanted: bool) -> Respons
     response
 }
 
-/// Warnings of one answer; more would only fill its header.
-const MOST_WARNINGS: usize = 50;
+/// Maximum number of `Warning` headers of a response.
+const MAX_WARNINGS: usize = 50;
 
-/// RFC 7234's form, in ASCII.
+/// The value of a `Warning` header (RFC 7234), restricted to ASCII.
 fn warning_text(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 10);
     quoted.push_str("299 - \"");

@@ -1,4 +1,4 @@
-//! Certificates and credentials of one listener, made for its run.
+//! Generates the certificates and credentials of one listener.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
 use super::ServeError;
 
-/// What a client needs to be let in.
+/// The credentials of clients, and the CA bundle for them.
 pub(crate) struct Credentials {
     pub(crate) ca_pem: String,
     pub(crate) client_cert_pem: String,
@@ -29,7 +29,7 @@ fn failed(e: impl std::error::Error + Send + Sync + 'static) -> ServeError {
     ServeError::certificates(e)
 }
 
-/// A CA, and certificates for the server at `ip` and for the client.
+/// Generates a CA, a server certificate for `ip`, a client certificate and a token.
 pub(crate) fn make(ip: IpAddr) -> Result<(Credentials, TlsAcceptor), ServeError> {
     let ca_key = KeyPair::generate().map_err(failed)?;
     let mut ca = CertificateParams::default();
@@ -58,9 +58,9 @@ pub(crate) fn make(ip: IpAddr) -> Result<(Credentials, TlsAcceptor), ServeError>
     client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let client_cert = client.signed_by(&client_key, &issuer).map_err(failed)?;
 
-    // A public point of a key that nobody keeps: 32 bytes that nobody can foresee.
-    let unforeseen = KeyPair::generate().map_err(failed)?;
-    let token = URL_SAFE_NO_PAD.encode(&unforeseen.public_key_raw()[1..33]);
+    // The public key of a discarded key pair provides 32 unpredictable bytes.
+    let discarded = KeyPair::generate().map_err(failed)?;
+    let token = URL_SAFE_NO_PAD.encode(&discarded.public_key_raw()[1..33]);
 
     let acceptor = acceptor(ca_cert.der(), server_cert.der(), &server_key)?;
     let credentials = Credentials {

@@ -1,8 +1,8 @@
-//! Durations as people read them: `5s`, `3m20s`, `7h`, `12d`.
+//! Human-readable durations: `5s`, `3m20s`, `7h`, `12d`.
 
 use jiff::Timestamp;
 
-/// The time that passed since an RFC 3339 text; `<unknown>` for none.
+/// The time since an RFC 3339 timestamp; `<unknown>` without one.
 pub(crate) fn since(stamp: &str, now: Timestamp) -> String {
     match stamp.parse::<Timestamp>() {
         Ok(then) => short((now - then).total(jiff::Unit::Second).unwrap_or(0.0)),
@@ -10,7 +10,7 @@ pub(crate) fn since(stamp: &str, now: Timestamp) -> String {
     }
 }
 
-/// The two largest units that tell something, and one where that is enough.
+/// A duration in one or two units, as `duration.HumanDuration` of apimachinery formats it.
 pub(crate) fn short(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "ages fit into an i64 of seconds by far")]
     let s = seconds as i64;
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_read_as_in_kubectl() {
+    fn formats_ages_as_kubectl_does() {
         for (seconds, expected) in [
             (0.0, "0s"),
             (119.0, "119s"),

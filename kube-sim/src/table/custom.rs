@@ -81,7 +81,7 @@ fn field_end(text: &str) -> usize {
     text.len()
 }
 
-/// Where the bracket closes, quotes left alone.
+/// The index of the closing bracket; brackets in quotes are ignored.
 fn closing(text: &str) -> Option<usize> {
     let mut quote = None;
     for (at, c) in text.char_indices() {

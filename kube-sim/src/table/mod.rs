@@ -1,4 +1,4 @@
-//! Server-side tables: the columns that `kubectl get` prints.
+//! Server-side `Table` responses: the columns that `kubectl get` prints.
 
 mod age;
 mod builtin;
@@ -73,7 +73,7 @@ pub(crate) fn partial(object: &Value) -> Value {
     })
 }
 
-/// Makes the cells of an object.
+/// Returns the cells of an object.
 type CellsOf<'a> = Box<dyn Fn(&Value) -> Vec<Value> + 'a>;
 
 fn column(head: &Head) -> Value {
@@ -87,7 +87,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// What stands for nothing.
+/// The text, or `<none>` for an empty one.
 fn or_none(text: &str) -> Value {
     if text.is_empty() { "<none>".into() } else { text.into() }
 }

@@ -1,4 +1,4 @@
-//! Cells of pods and of what makes pods.
+//! Table cells of pods and workloads.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ pub(crate) fn pod(pod: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// The word of the status column.
+/// The value of the status column.
 fn reason(pod: &Value) -> String {
     let status = &pod["status"];
     let mut reason = match text(&status["reason"]) {

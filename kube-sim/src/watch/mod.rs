@@ -29,7 +29,7 @@ use crate::store::table::{Change, Event};
 use shape::Shaper;
 
 /// Maximum number of open watches; further requests get 429.
-pub(crate) const MOST_WATCHES: usize = 20_000;
+pub(crate) const MAX_WATCHES: usize = 20_000;
 
 /// Maximum number of changes that one poll reads from the history.
 const BATCH: usize = 64;
@@ -88,7 +88,7 @@ pub(crate) fn open(
     }
     options.check_watch(watch_list == WatchList::Offered)?;
     let filter = Filter::new(target, &options)?;
-    if state.watchers() >= MOST_WATCHES {
+    if state.watchers() >= MAX_WATCHES {
         return Err(SimError::too_many_requests("too many watches are open, please try again later", 1));
     }
     let storage = &target.resource.storage;

@@ -1,16 +1,16 @@
-//! What happens by chance: nodes break and recover, come and go; deployments roll and scale; batch pods appear.
+//! Random changes: nodes fail, recover, join and leave; deployments are updated and scaled; batch pods are created.
 
 use http::Method;
 use serde_json::{Value, json};
 
-use super::engine::{CONTROLLER, Engine, KUBELET, PERSON, place};
+use super::engine::{CONTROLLER, Engine, KUBELET, USER, place};
 use super::kubelet::is_true;
 use super::objects;
 
-/// The deployments of the load are made out by this label; others are left to those who made them.
-const OURS: &str = "app.kubernetes.io/managed-by";
+/// The label of the workload's own deployments. Random changes must not affect other deployments.
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
-/// One step of chance.
+/// Makes the random changes of one step.
 pub(super) fn step(engine: &mut Engine) {
     let nodes = engine.list("v1", "Node");
     heartbeat(engine, &nodes);
@@ -32,7 +32,7 @@ pub(super) fn step(engine: &mut Engine) {
         let path = "/api/v1/namespaces/batch/pods";
         let made = json!({"metadata": {"name": "batch"}});
         if engine.sim.get("v1", "Namespace", "", "batch").is_err() {
-            engine.write(&Method::POST, "/api/v1/namespaces", PERSON, &made);
+            engine.write(&Method::POST, "/api/v1/namespaces", USER, &made);
         }
         engine.write(&Method::POST, path, "cronjob-controller", &objects::batch_pod());
     }
@@ -43,7 +43,7 @@ fn pick<'a>(engine: &mut Engine, from: &'a [Value]) -> Option<&'a Value> {
     from.get(usize::try_from(at).unwrap_or(0))
 }
 
-/// A ready node tells that it is alive.
+/// Updates the heartbeat of a ready node.
 fn heartbeat(engine: &mut Engine, nodes: &[Value]) {
     let Some(node) = pick(engine, nodes) else { return };
     if !is_true(node, "Ready") {
@@ -58,7 +58,7 @@ fn heartbeat(engine: &mut Engine, nodes: &[Value]) {
     engine.patch(&path, KUBELET, &json!({"status": {"conditions": conditions}}));
 }
 
-/// Breaks a node, as long as most of them work.
+/// Makes a node fail, unless a third of the nodes have failed.
 fn break_one(engine: &mut Engine, nodes: &[Value]) {
     let broken = nodes.iter().filter(|n| !is_true(n, "Ready")).count();
     if broken * 3 >= nodes.len() {
@@ -120,37 +120,37 @@ fn set_ready(engine: &mut Engine, node: &Value, status: &str) {
     engine.event(&about, "default", kind, reason, &text, "node-controller");
 }
 
-/// A node leaves or joins.
+/// Removes a node or adds one.
 fn change_nodes(engine: &mut Engine, nodes: &[Value]) {
     if nodes.len() < engine.wanted_nodes.max(1) {
         engine.add_node();
     } else if let Some(node) = pick(engine, nodes).filter(|_| nodes.len() > 1) {
         let name = place(node).1;
-        engine.kill(&format!("/api/v1/nodes/{name}"));
+        engine.force_delete(&format!("/api/v1/nodes/{name}"));
         let about = json!({"kind": "Node", "name": name, "uid": node["metadata"]["uid"]});
         let text = format!("Node {name} event: Removing Node {name} from Controller");
         engine.event(&about, "default", "Normal", "RemovingNode", &text, "node-controller");
     }
 }
 
-/// A deployment of the load gets a new image or another size.
+/// Changes the image or the replicas of one of the workload's deployments.
 fn change_deployment(engine: &mut Engine) {
     let ours: Vec<Value> = engine
         .list("apps/v1", "Deployment")
         .into_iter()
-        .filter(|d| d["metadata"]["labels"][OURS] == "kube-sim")
+        .filter(|d| d["metadata"]["labels"][MANAGED_BY] == "kube-sim")
         .collect();
     let Some(deployment) = pick(engine, &ours) else { return };
     let (namespace, name) = place(deployment);
     let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
     if engine.random.below(3) == 0 {
         let replicas = 2 + engine.random.below(5);
-        engine.patch(&path, PERSON, &json!({"spec": {"replicas": replicas}}));
+        engine.patch(&path, USER, &json!({"spec": {"replicas": replicas}}));
         return;
     }
     let mut containers = deployment["spec"]["template"]["spec"]["containers"].clone();
     let version = format!("registry.example.com/{name}:1.{}.{}", engine.steps, engine.random.below(10));
     containers[0]["image"] = version.into();
     let body = json!({"spec": {"template": {"spec": {"containers": containers}}}});
-    engine.patch(&path, PERSON, &body);
+    engine.patch(&path, USER, &body);
 }

@@ -1,16 +1,16 @@
-//! The deployment and the replica set controller of the load, in their outlines.
+//! Simplified deployment and replica set controllers.
 
 use http::Method;
 use serde_json::{Value, json};
 
 use super::engine::{CONTROLLER, Engine, place, reference};
 
-/// The label that ties pods to their replica set.
+/// The label that distinguishes the pods of a deployment's replica sets.
 const HASH: &str = "pod-template-hash";
 
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// FNV-1a, printed in the letters of generated names.
+/// The FNV-1a hash in the characters of generated names.
 fn hash(template: &Value) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in template.to_string().bytes() {
@@ -41,7 +41,7 @@ fn is_deleted(object: &Value) -> bool {
     object["metadata"]["deletionTimestamp"].is_string()
 }
 
-/// Brings every deployment's replica sets and status in line with its spec.
+/// Reconciles the replica sets and the status of every deployment.
 pub(super) fn deployments(engine: &mut Engine) {
     let sets = engine.list("apps/v1", "ReplicaSet");
     for deployment in engine.list("apps/v1", "Deployment") {
@@ -66,7 +66,7 @@ fn roll(engine: &mut Engine, deployment: &Value, owned: &[&Value]) {
         create_set(engine, deployment, &hash, first, owned.len() + 1);
         return;
     };
-    // One more than wanted at a time, and never fewer ready ones than all but one.
+    // Rolling update with maxSurge 1 and maxUnavailable 1.
     let size = number(&current["spec"]["replicas"]);
     let target = if old_size == 0 { wanted } else { wanted.min((wanted + 1 - old_size).max(size)) };
     if target != size {
@@ -74,23 +74,23 @@ fn roll(engine: &mut Engine, deployment: &Value, owned: &[&Value]) {
     }
     let ready = number(&current["status"]["readyReplicas"]);
     let spare = (ready + old_size - (wanted - 1).max(0)).max(0);
-    let mut to_go = spare.min(old_size);
+    let mut to_remove = spare.min(old_size);
     for set in &old {
         let have = number(&set["spec"]["replicas"]);
-        let less = have.min(to_go);
+        let less = have.min(to_remove);
         if less > 0 {
             scale_set(engine, deployment, set, have - less);
-            to_go -= less;
+            to_remove -= less;
         }
     }
-    // As many old sets are kept as the revision history allows; the load keeps two.
+    // Keep two old replica sets, like a revisionHistoryLimit of 2.
     let mut empty: Vec<&&Value> = old
         .iter()
         .filter(|s| number(&s["spec"]["replicas"]) == 0 && number(&s["status"]["replicas"]) == 0)
         .collect();
     empty.sort_by_key(|s| number(&s["metadata"]["generation"]));
     for set in empty.iter().skip(2) {
-        engine.kill(&format!("/apis/apps/v1/namespaces/{namespace}/replicasets/{}", place(set).1));
+        engine.force_delete(&format!("/apis/apps/v1/namespaces/{namespace}/replicasets/{}", place(set).1));
     }
     let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}/status");
     let status = deployment_status(&engine.now(), deployment, current, owned, wanted);
@@ -124,7 +124,7 @@ fn create_set(engine: &mut Engine, deployment: &Value, hash: &str, replicas: i64
     });
     let path = format!("/apis/apps/v1/namespaces/{namespace}/replicasets");
     if engine.write(&Method::POST, &path, CONTROLLER, &set).is_some() {
-        tell_scaling(engine, deployment, &set_name, 0, replicas);
+        record_scaling(engine, deployment, &set_name, 0, replicas);
     }
 }
 
@@ -132,13 +132,13 @@ fn scale_set(engine: &mut Engine, deployment: &Value, set: &Value, replicas: i64
     let (namespace, name) = place(set);
     let path = format!("/apis/apps/v1/namespaces/{namespace}/replicasets/{name}");
     if engine.patch(&path, CONTROLLER, &json!({"spec": {"replicas": replicas}})).is_some() {
-        tell_scaling(engine, deployment, name, number(&set["spec"]["replicas"]), replicas);
+        record_scaling(engine, deployment, name, number(&set["spec"]["replicas"]), replicas);
     }
 }
 
-fn tell_scaling(engine: &mut Engine, deployment: &Value, set: &str, from: i64, to: i64) {
-    let way = if to >= from { "up" } else { "down" };
-    let message = format!("Scaled {way} replica set {set} from {from} to {to}");
+fn record_scaling(engine: &mut Engine, deployment: &Value, set: &str, from: i64, to: i64) {
+    let direction = if to >= from { "up" } else { "down" };
+    let message = format!("Scaled {direction} replica set {set} from {from} to {to}");
     let about = reference(deployment, "apps/v1", "Deployment");
     let namespace = place(deployment).0.to_owned();
     engine.event(&about, &namespace, "Normal", "ScalingReplicaSet", &message, "deployment-controller");
@@ -200,7 +200,7 @@ fn deployment_status(now: &str, deployment: &Value, current: &Value, owned: &[&V
             )
         },
     ];
-    // What is zero is left out; in a patch that takes null.
+    // Kubernetes omits a count of zero; null removes the field in a merge patch.
     let count = |n: i64| if n == 0 { Value::Null } else { n.into() };
     json!({"status": {
         "observedGeneration": deployment["metadata"]["generation"],
@@ -213,13 +213,13 @@ fn deployment_status(now: &str, deployment: &Value, current: &Value, owned: &[&V
     }})
 }
 
-/// Would this merge patch of the status change the object? A write that changes nothing costs the most.
+/// Whether this merge patch would change the status. Skipping no-op writes saves most of the cost of a step.
 fn would_change(object: &Value, patch: &Value) -> bool {
     let wanted = patch["status"].as_object();
     wanted.is_some_and(|w| w.iter().any(|(field, value)| &object["status"][field.as_str()] != value))
 }
 
-/// Brings every replica set's pods and status in line with its spec.
+/// Reconciles the pods and the status of every replica set.
 pub(super) fn replica_sets(engine: &mut Engine) {
     let pods = engine.list("v1", "Pod");
     for set in engine.list("apps/v1", "ReplicaSet") {
@@ -240,7 +240,7 @@ pub(super) fn replica_sets(engine: &mut Engine) {
             let (namespace, name) = place(pod);
             let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
             let about = reference(&set, "apps/v1", "ReplicaSet");
-            // A pod that is gone already is no loss.
+            // Fails if the pod was deleted since it was listed.
             if engine.sim.request(&Method::DELETE, &path, "", &Value::Null).is_ok() {
                 engine.event(
                     &about,

@@ -1,4 +1,4 @@
-//! The steps of the load: what is there is read, and each part does what is due.
+//! The steps of the workload: each reads the current objects and runs the simulated components.
 
 use std::collections::VecDeque;
 
@@ -9,23 +9,23 @@ use super::{chaos, controllers, kubelet, objects};
 use crate::Sim;
 use crate::clock::Random;
 
-/// Events that are kept; older ones are deleted, as a cluster forgets them after an hour.
-const MOST_EVENTS: usize = 300;
+/// The number of Event objects to keep; older ones are deleted, as a cluster deletes them after an hour.
+const MAX_EVENTS: usize = 300;
 
-/// The actors of the load, as their field managers are named.
+/// The field managers of the simulated components.
 pub(super) const CONTROLLER: &str = "kube-controller-manager";
 pub(super) const SCHEDULER: &str = "kube-scheduler";
 pub(super) const KUBELET: &str = "kubelet";
-pub(super) const PERSON: &str = "kubectl-client-side-apply";
+pub(super) const USER: &str = "kubectl-client-side-apply";
 
-/// Everything that a step works with.
+/// The state of the workload.
 pub(super) struct Engine {
     pub(super) sim: Sim,
     pub(super) random: Random,
     pub(super) chaos: bool,
     pub(super) wanted_nodes: usize,
-    /// Nodes ever made, for their names.
-    pub(super) made_nodes: usize,
+    /// The number of nodes created so far, which numbers the next node.
+    pub(super) created_nodes: usize,
     deployments: usize,
     events: VecDeque<(String, String)>,
     pub(super) steps: u64,
@@ -38,35 +38,35 @@ impl Engine {
             random: Random::seeded(seed),
             chaos,
             wanted_nodes: nodes,
-            made_nodes: 0,
+            created_nodes: 0,
             deployments,
             events: VecDeque::new(),
             steps: 0,
         }
     }
 
-    /// The first nodes and deployments.
+    /// Creates the initial nodes and deployments.
     pub(super) fn set_up(&mut self) {
         let have = self.list("v1", "Node").len();
-        self.made_nodes = have;
+        self.created_nodes = have;
         for _ in have..self.wanted_nodes {
             self.add_node();
         }
         for i in 0..self.deployments {
             let namespace = objects::NAMESPACES[i % objects::NAMESPACES.len()];
             let made = json!({"metadata": {"name": namespace}});
-            self.write(&Method::POST, "/api/v1/namespaces", PERSON, &made);
+            self.write(&Method::POST, "/api/v1/namespaces", USER, &made);
             let deployment = objects::deployment(i);
             self.write(
                 &Method::POST,
                 &format!("/apis/apps/v1/namespaces/{namespace}/deployments"),
-                PERSON,
+                USER,
                 &deployment,
             );
         }
     }
 
-    /// One step of everything.
+    /// Runs one step of all components.
     pub(super) fn step(&mut self) {
         self.steps += 1;
         if self.chaos {
@@ -78,8 +78,8 @@ impl Engine {
     }
 
     pub(super) fn add_node(&mut self) {
-        let number = self.made_nodes;
-        self.made_nodes += 1;
+        let number = self.created_nodes;
+        self.created_nodes += 1;
         let name = format!("node-{number}");
         let node = objects::node(&name, number, &self.now());
         self.write(&Method::POST, "/api/v1/nodes", KUBELET, &node);
@@ -101,7 +101,7 @@ impl Engine {
         self.sim.list(api_version, kind, "").unwrap_or_default()
     }
 
-    /// Sends a write in an actor's name. Others write too, so that losing a race is normal: the next step sees to it.
+    /// Sends a write with this field manager. Conflicts with the writes of clients are expected: the next step retries.
     pub(super) fn write(&self, method: &Method, path: &str, manager: &str, body: &Value) -> Option<Value> {
         let content_type =
             if *method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
@@ -109,7 +109,7 @@ impl Engine {
         match self.sim.request(method, &path, content_type, body) {
             Ok(value) => Some(value),
             Err(e) => {
-                tracing::debug!(%path, error = %e, "the load's write was refused");
+                tracing::debug!(%path, error = %e, "write of the workload failed");
                 None
             }
         }
@@ -119,15 +119,15 @@ impl Engine {
         self.write(&Method::PATCH, path, manager, body)
     }
 
-    /// Deletes at once, without waiting for anything.
-    pub(super) fn kill(&self, path: &str) {
+    /// Deletes an object with a grace period of 0.
+    pub(super) fn force_delete(&self, path: &str) {
         let path = format!("{path}?gracePeriodSeconds=0");
         if let Err(e) = self.sim.request(&Method::DELETE, &path, "", &Value::Null) {
-            tracing::debug!(%path, error = %e, "the load's deletion was refused");
+            tracing::debug!(%path, error = %e, "deletion by the workload failed");
         }
     }
 
-    /// Tells what happened to an object, as an event.
+    /// Creates an Event about an object.
     pub(super) fn event(
         &mut self,
         about: &Value,
@@ -164,15 +164,15 @@ impl Engine {
         if self.write(&Method::POST, &path, source, &event).is_some() {
             self.events.push_back((namespace.to_owned(), name));
         }
-        if self.events.len() > MOST_EVENTS
+        if self.events.len() > MAX_EVENTS
             && let Some((namespace, name)) = self.events.pop_front()
         {
-            self.kill(&format!("/api/v1/namespaces/{namespace}/events/{name}"));
+            self.force_delete(&format!("/api/v1/namespaces/{namespace}/events/{name}"));
         }
     }
 }
 
-/// What events say of an object.
+/// The object reference of an Event.
 pub(super) fn reference(object: &Value, api_version: &str, kind: &str) -> Value {
     let meta = &object["metadata"];
     json!({
@@ -181,7 +181,7 @@ pub(super) fn reference(object: &Value, api_version: &str, kind: &str) -> Value 
     })
 }
 
-/// Name and namespace of an object.
+/// The namespace and the name of an object.
 pub(super) fn place(object: &Value) -> (&str, &str) {
     let meta = &object["metadata"];
     (meta["namespace"].as_str().unwrap_or_default(), meta["name"].as_str().unwrap_or_default())

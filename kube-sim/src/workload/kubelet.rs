@@ -1,4 +1,4 @@
-//! The scheduler and the kubelets of the load: pods get a node, start, run and stop.
+//! Simulated scheduler and kubelets: pods are bound to nodes, start, run and terminate.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use serde_json::{Value, json};
 
 use super::engine::{Engine, KUBELET, SCHEDULER, place, reference};
 
-/// Is the pod's `Ready` condition true?
+/// Whether the `Ready` condition of the pod is true.
 pub(super) fn is_ready(pod: &Value) -> bool {
     is_true(pod, "Ready")
 }
 
-/// Is a condition of the object true?
+/// Whether a condition of the object is true.
 pub(super) fn is_true(object: &Value, kind: &str) -> bool {
     let conditions = object["status"]["conditions"].as_array();
     conditions.is_some_and(|c| c.iter().any(|c| c["type"] == kind && c["status"] == "True"))
 }
 
-/// Moves every pod on by one stage, where it is time.
+/// Advances every pod by at most one stage.
 pub(super) fn step(engine: &mut Engine) {
     let nodes: BTreeMap<String, bool> = engine
         .list("v1", "Node")
@@ -31,8 +31,8 @@ pub(super) fn step(engine: &mut Engine) {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
         if pod["metadata"]["deletionTimestamp"].is_string() {
             if engine.random.below(2) == 0 || !nodes.contains_key(node) {
-                tell(engine, &pod, "Normal", "Killing", "Stopping container");
-                engine.kill(&path);
+                record_event(engine, &pod, "Normal", "Killing", "Stopping container");
+                engine.force_delete(&path);
             }
             continue;
         }
@@ -41,15 +41,15 @@ pub(super) fn step(engine: &mut Engine) {
             continue;
         }
         match nodes.get(node) {
-            None => engine.kill(&path),
-            // The kubelet of a broken node reports nothing; its pods are moved off after a while.
-            Some(false) => abandon(engine, &pod, &path),
-            Some(true) => live(engine, &pod, &path),
+            None => engine.force_delete(&path),
+            // The kubelet of a failed node reports no status; its pods are evicted after some steps.
+            Some(false) => evict_from_failed_node(engine, &pod, &path),
+            Some(true) => run_pod(engine, &pod, &path),
         }
     }
 }
 
-fn tell(engine: &mut Engine, pod: &Value, kind: &str, reason: &str, message: &str) {
+fn record_event(engine: &mut Engine, pod: &Value, kind: &str, reason: &str, message: &str) {
     let mut about = reference(pod, "v1", "Pod");
     let container = pod["spec"]["containers"][0]["name"].as_str().unwrap_or_default();
     about["fieldPath"] = format!("spec.containers{{{container}}}").into();
@@ -84,8 +84,8 @@ fn schedule(engine: &mut Engine, pod: &Value, path: &str, nodes: &BTreeMap<Strin
     }
 }
 
-/// A pod on a node that does not answer.
-fn abandon(engine: &mut Engine, pod: &Value, path: &str) {
+/// Marks a pod on a failed node as not ready, and later deletes it.
+fn evict_from_failed_node(engine: &mut Engine, pod: &Value, path: &str) {
     if is_ready(pod) {
         let status = status(engine, pod, "Running", false, &json!({"running": {"startedAt": engine.now()}}));
         engine.patch(&format!("{path}/status"), super::engine::CONTROLLER, &status);
@@ -93,16 +93,16 @@ fn abandon(engine: &mut Engine, pod: &Value, path: &str) {
         let namespace = place(pod).0.to_owned();
         engine.event(&about, &namespace, "Warning", "NodeNotReady", "Node is not ready", "node-controller");
     } else if engine.random.below(10) == 0 {
-        engine.kill(path);
+        engine.force_delete(path);
     }
 }
 
-/// A pod on a node that works.
-fn live(engine: &mut Engine, pod: &Value, path: &str) {
+/// Advances a pod on a ready node.
+fn run_pod(engine: &mut Engine, pod: &Value, path: &str) {
     let phase = pod["status"]["phase"].as_str().unwrap_or("Pending");
     if matches!(phase, "Succeeded" | "Failed") {
         if engine.random.below(40) == 0 {
-            engine.kill(path);
+            engine.force_delete(path);
         }
         return;
     }
@@ -123,7 +123,7 @@ fn live(engine: &mut Engine, pod: &Value, path: &str) {
     };
     let body = status(engine, pod, phase, ready, &state);
     engine.patch(&format!("{path}/status"), KUBELET, &body);
-    tell(engine, pod, "Normal", reason, &message);
+    record_event(engine, pod, "Normal", reason, &message);
 }
 
 fn keep_running(engine: &mut Engine, pod: &Value, path: &str) {
@@ -162,10 +162,10 @@ fn keep_running(engine: &mut Engine, pod: &Value, path: &str) {
     }});
     engine.patch(&format!("{path}/status"), KUBELET, &body);
     let message = format!("Back-off restarting failed container {name}");
-    tell(engine, pod, "Warning", "BackOff", &message);
+    record_event(engine, pod, "Warning", "BackOff", &message);
 }
 
-/// A pod's whole status, as the body of a patch.
+/// The complete status of a pod, as the body of a merge patch.
 fn status(engine: &mut Engine, pod: &Value, phase: &str, ready: bool, state: &Value) -> Value {
     let now = engine.now();
     let done = phase == "Succeeded";

@@ -1,11 +1,11 @@
-//! A sample load: a small cluster at work, so that clients have something to watch.
+//! A sample workload: simulated controllers, scheduler and kubelets that continuously change a small cluster.
 //!
-//! Nodes come, go and break; deployments roll and scale; pods are scheduled, start, crash, complete and stop, each with
-//! the status and the events that a real one shows. The load plays the deployment controller, the scheduler and the
-//! kubelets for **every** deployment, replica set and pod in the simulation, those included that others create: with
-//! it, `kubectl create deployment` and `kubectl rollout status` work to the end.
+//! Nodes are added, removed and fail; deployments are updated and scaled; pods are scheduled, start, crash, complete and
+//! terminate, with the status and the events of a real cluster. The simulated components handle **every** deployment,
+//! replica set and pod of the simulation, including those that clients create, so that `kubectl create deployment` and
+//! `kubectl rollout status` complete.
 //!
-//! It is meant for hundreds of pods: each step looks at all of them.
+//! It is designed for hundreds of pods: each step reads all of them.
 
 mod chaos;
 mod controllers;
@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use crate::Sim;
 use engine::Engine;
 
-/// How a load looks; see [`Workload::builder`].
+/// Settings of a workload; see [`Workload::builder`].
 #[derive(Clone, Debug)]
 pub struct WorkloadBuilder {
     seed: u64,
@@ -31,37 +31,37 @@ pub struct WorkloadBuilder {
 }
 
 impl WorkloadBuilder {
-    /// The seed of everything that happens by chance; 0 by default.
+    /// The seed of the random changes; 0 by default.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// How many nodes there are about; 5 by default.
+    /// The approximate number of nodes; 5 by default.
     pub fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes;
         self
     }
 
-    /// How many deployments it creates; 6 by default. With 0 it only takes care of what others create.
+    /// The number of deployments to create; 6 by default. With 0, the workload only handles the objects of clients.
     pub fn deployments(mut self, deployments: usize) -> Self {
         self.deployments = deployments;
         self
     }
 
-    /// The time between two steps; half a second by default, and at least a millisecond.
+    /// The interval of the steps; 500 ms by default, at least 1 ms.
     pub fn pace(mut self, pace: Duration) -> Self {
         self.pace = pace.max(Duration::from_millis(1));
         self
     }
 
-    /// Nothing breaks, rolls or crashes by itself: only what others ask for happens.
+    /// Disables random failures, updates and scaling: only changes by clients have effects.
     pub fn calm(mut self) -> Self {
         self.chaos = false;
         self
     }
 
-    /// Starts the load on a simulation. The first objects are there when this returns.
+    /// Starts the workload on a simulation. It creates the initial objects before it returns.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -82,7 +82,7 @@ impl WorkloadBuilder {
     }
 }
 
-/// A running load. It stops when this is dropped; what it created stays.
+/// A running workload. Dropping it stops the workload; its objects stay.
 #[derive(Debug)]
 pub struct Workload {
     sim: Sim,
@@ -90,7 +90,7 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Settings for a load.
+    /// The default settings of a workload.
     pub fn builder() -> WorkloadBuilder {
         WorkloadBuilder { seed: 0, nodes: 5, deployments: 6, pace: Duration::from_millis(500), chaos: true }
     }

@@ -1,4 +1,4 @@
-//! Realistic objects: nodes, and what lives on them.
+//! Realistic nodes, deployments and pods.
 
 use serde_json::{Value, json};
 
@@ -64,14 +64,14 @@ pub(crate) fn node(name: &str, number: usize, now: &str) -> Value {
     })
 }
 
-/// The namespaces of the load.
+/// The namespaces of the workload.
 pub(super) const NAMESPACES: [&str; 3] = ["shop", "media", "platform"];
 
-/// Names of the deployments; more of them get a number.
+/// Names of the deployments; further ones get a number as suffix.
 const NAMES: [&str; 8] =
     ["frontend", "encoder", "gateway", "cart", "thumbnails", "search", "checkout", "catalogue"];
 
-/// The load's i-th deployment.
+/// The i-th deployment of the workload.
 pub(super) fn deployment(i: usize) -> Value {
     let base = NAMES[i % NAMES.len()];
     let name = if i < NAMES.len() { base.to_owned() } else { format!("{base}-{}", i / NAMES.len()) };
@@ -143,7 +143,7 @@ fn pod_spec(name: &str, image: &str) -> Value {
     })
 }
 
-/// A pod that runs to its end.
+/// A pod that runs to completion.
 pub(super) fn batch_pod() -> Value {
     let mut spec = pod_spec("report", "registry.example.com/report:2.1.0");
     spec["restartPolicy"] = "Never".into();
