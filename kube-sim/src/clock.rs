@@ -1,6 +1,7 @@
 //! Timestamps and random names: the only clock and the only random generator of a `Sim`.
 //!
-//! No other module may read the system clock or generate random numbers, or runs are not reproducible. Timers are tokio's.
+//! No other module may read the system clock or generate random numbers, or runs are not reproducible. Timers are
+//! tokio's.
 
 use std::time::Duration;
 

@@ -192,8 +192,8 @@ impl Sim {
         Server::start(self.service(), addr, false).await
     }
 
-    /// Listens for HTTPS with certificates that are generated for this listener. Requests need the client certificate or
-    /// the bearer token of the returned [`Server`]; others get 401. Port 0 selects a free port.
+    /// Listens for HTTPS with certificates that are generated for this listener. Requests need the client certificate
+    /// or the bearer token of the returned [`Server`]; others get 401. Port 0 selects a free port.
     ///
     /// # Errors
     /// When binding the address or generating the certificates fails.
@@ -230,8 +230,8 @@ impl Sim {
     /// CustomResourceDefinitions and resource versions.
     ///
     /// Open watches stay open. A watch whose version is later than that of the storage receives neither events nor
-    /// bookmarks until the storage passes its version; it never receives the changes up to that version. A list from such
-    /// a version gets 504, and a watch with an initial list ends with an `ERROR` event of code 504.
+    /// bookmarks until the storage passes its version; it never receives the changes up to that version. A list from
+    /// such a version gets 504, and a watch with an initial list ends with an `ERROR` event of code 504.
     ///
     /// # Examples
     /// ```

@@ -55,7 +55,7 @@ async fn every_write_is_tracked() {
 }
 
 #[tokio::test]
-async fn apply_needs_a_manager_and_a_whole_object() {
+async fn apply_needs_a_field_manager_and_a_complete_object() {
     let sim = Sim::new();
     let path = format!("{MAPS}/a");
     let kind = "application/apply-patch+yaml";

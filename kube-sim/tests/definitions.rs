@@ -1,5 +1,4 @@
-//! Custom resource definitions and their instances; discovery.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+//! CustomResourceDefinitions, custom resources, and discovery.
 
 mod common;
 
@@ -53,7 +52,7 @@ async fn defined() -> Sim {
 }
 
 #[tokio::test]
-async fn a_definition_is_established_and_served_at_once() {
+async fn a_definition_is_established_and_served_immediately() {
     let sim = Sim::new();
     assert_eq!(get(&sim, FOOS).await.text, "404 page not found\n");
     post(&sim, DEFINITIONS, definition()).await.ok();
@@ -103,7 +102,7 @@ async fn instances_are_defaulted_pruned_and_validated() {
 }
 
 #[tokio::test]
-async fn status_and_scale_are_endpoints_of_their_own() {
+async fn status_and_scale_are_subresources() {
     let sim = defined().await;
     let mut object = foo("a", json!({"info": "x"}));
     object["status"] = json!({"ready": 9});
@@ -127,7 +126,7 @@ async fn status_and_scale_are_endpoints_of_their_own() {
 }
 
 #[tokio::test]
-async fn versions_share_their_objects() {
+async fn versions_share_the_stored_objects() {
     let sim = Sim::new();
     let mut crd = definition();
     let mut second = crd["spec"]["versions"][0].clone();
@@ -143,7 +142,7 @@ async fn versions_share_their_objects() {
 }
 
 #[tokio::test]
-async fn a_definition_takes_its_instances_and_watches_with_it() {
+async fn deleting_a_definition_deletes_its_objects_and_ends_their_watches() {
     let sim = defined().await;
     post(&sim, FOOS, foo("a", json!({"info": "x"}))).await.ok();
     let from = sim.resource_version();
@@ -158,12 +157,12 @@ async fn a_definition_takes_its_instances_and_watches_with_it() {
 }
 
 #[tokio::test]
-async fn definitions_that_make_no_sense_are_refused() {
+async fn invalid_definitions_are_refused() {
     let sim = defined().await;
     let mut other = definition();
     other["metadata"]["name"] = "bars.example.com".into();
     post(&sim, DEFINITIONS, other.clone()).await.fails(422, "Invalid");
-    // Names that another definition holds are not accepted, and nothing is served.
+    // Names in use by another definition are not accepted, so the definition is not served.
     other["spec"]["names"] =
         json!({"plural": "bars", "kind": "Foo", "singular": "bar", "listKind": "BarList"});
     post(&sim, DEFINITIONS, other).await.ok();
@@ -173,7 +172,7 @@ async fn definitions_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test]
-async fn discovery_tells_what_is_served() {
+async fn discovery_lists_the_served_resources() {
     let sim = defined().await;
     let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
     let answer = get_accepting(&sim, "/apis", accept).await;
@@ -198,7 +197,7 @@ async fn discovery_tells_what_is_served() {
 }
 
 #[tokio::test]
-async fn events_are_one_kind_in_two_groups() {
+async fn events_are_served_in_two_groups() {
     let sim = Sim::new();
     let event = json!({
         "metadata": {"name": "e"}, "regarding": {"kind": "Pod", "name": "p", "namespace": "default"},

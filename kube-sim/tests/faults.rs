@@ -15,7 +15,7 @@ use serde_json::json;
 use tower::ServiceExt as _;
 
 #[tokio::test]
-async fn a_status_takes_the_place_of_the_answer() {
+async fn a_status_fault_replaces_the_response() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::status_retry_after(429, 7)).verb("create").times(1));
     let refused = post(&sim, MAPS, config_map("a")).await;
@@ -48,7 +48,7 @@ async fn requests_are_delayed_or_never_answered() {
 }
 
 #[tokio::test]
-async fn bodies_break_where_they_are_told() {
+async fn bodies_break_after_the_configured_bytes() {
     let sim = Sim::new();
     post(&sim, MAPS, config_map("a")).await.ok();
     sim.faults().add(Rule::new(Action::CutAfterBytes(10)).verb("list").nth(1));
@@ -60,7 +60,7 @@ async fn bodies_break_where_they_are_told() {
 }
 
 #[tokio::test]
-async fn watches_break_end_or_lie() {
+async fn watches_break_end_or_send_replaced_objects() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {
         post(&sim, MAPS, config_map(name)).await.ok();
@@ -86,8 +86,8 @@ async fn watches_break_end_or_lie() {
     let mut watch = open().await;
     watch.step().await;
     assert_eq!(watch.raw().await.unwrap().unwrap(), "not json\n");
-    let lie = watch.next().await.unwrap();
-    assert_eq!((&lie["type"], &lie["object"]), (&json!("ADDED"), &json!({"metadata": 7})));
+    let replaced = watch.next().await.unwrap();
+    assert_eq!((&replaced["type"], &replaced["object"]), (&json!("ADDED"), &json!({"metadata": 7})));
     let list = get(&sim, MAPS).await.ok();
     assert_eq!(list["items"][2], json!({"metadata": 7}));
     assert_eq!(list["items"][0]["metadata"]["name"], "a");
@@ -95,12 +95,12 @@ async fn watches_break_end_or_lie() {
 }
 
 #[tokio::test]
-async fn a_reset_before_handling_leaves_no_trace_and_one_after_does() {
+async fn only_a_reset_after_handling_applies_the_write() {
     let sim = Sim::new();
     let server = sim.serve_http("127.0.0.1:0".parse().unwrap()).await.unwrap();
     sim.faults().add(Rule::new(Action::Reset).verb("create").nth(1));
     sim.faults().add(Rule::new(Action::ResetAfterHandling).verb("create").nth(2));
-    for stays in [false, true] {
+    for handled in [false, true] {
         let mut stream = tokio::net::TcpStream::connect(server.local_addr()).await.unwrap();
         let body = config_map("a").to_string();
         let head = format!(
@@ -109,10 +109,10 @@ async fn a_reset_before_handling_leaves_no_trace_and_one_after_does() {
         );
         tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        // The end of the connection, clean or not, is all that comes.
+        // The connection ends, with or without an error, before a response.
         let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await;
         assert_eq!(answer, b"");
-        assert_eq!(sim.get("v1", "ConfigMap", "default", "a").is_ok(), stays);
+        assert_eq!(sim.get("v1", "ConfigMap", "default", "a").is_ok(), handled);
     }
     server.shutdown().await;
 }

@@ -1,5 +1,4 @@
-//! The HTTPS listener: who gets in, over which protocol, and that it ends.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+//! The HTTPS listener: authentication, HTTP versions, shutdown.
 
 use std::sync::Arc;
 
@@ -14,8 +13,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-/// Asks for the namespaces: with the client certificate or without, with a token or without, over the given protocol.
-async fn ask(
+/// Lists the namespaces over the given protocol, with or without client certificate and token.
+async fn list_namespaces(
     server: &Server,
     certificate: bool,
     token: Option<&str>,
@@ -63,7 +62,7 @@ async fn ask(
 }
 
 #[tokio::test]
-async fn a_certificate_or_the_token_opens_and_nothing_else_does() {
+async fn authenticates_by_client_certificate_or_token_only() {
     let sim = Sim::new();
     let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let token = server.token().unwrap().to_owned();
@@ -74,7 +73,7 @@ async fn a_certificate_or_the_token_opens_and_nothing_else_does() {
             (false, None, false),
             (false, Some("wrong"), false),
         ] {
-            let (code, body) = ask(&server, certificate, token, protocol).await;
+            let (code, body) = list_namespaces(&server, certificate, token, protocol).await;
             if opens {
                 assert_eq!(code, 200);
                 assert!(body.contains("kube-system"), "{body}");
@@ -87,7 +86,7 @@ async fn a_certificate_or_the_token_opens_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn a_kubeconfig_names_all_that_is_needed() {
+async fn the_kubeconfig_is_complete() {
     let sim = Sim::new();
     let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let config = server.kubeconfig();
@@ -99,7 +98,7 @@ async fn a_kubeconfig_names_all_that_is_needed() {
 }
 
 #[tokio::test]
-async fn a_listener_ends_with_its_handle() {
+async fn dropping_the_server_stops_its_listener() {
     let sim = Sim::new();
     let first = sim.serve_http("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let addr = first.local_addr();

@@ -14,7 +14,7 @@ fn names(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn selectors_choose() {
+async fn selectors_filter_lists() {
     let sim = Sim::new();
     for (name, node) in [("a", "n1"), ("b", "n2"), ("c", "n1")] {
         let mut pod = pod(name);
@@ -39,7 +39,7 @@ async fn selectors_choose() {
 }
 
 #[tokio::test]
-async fn pages_show_one_state_until_it_is_compacted() {
+async fn pages_are_consistent_until_their_version_is_compacted() {
     let sim = Sim::new();
     for i in 0..5 {
         post(&sim, MAPS, config_map(&format!("m{i}"))).await.ok();
@@ -63,7 +63,7 @@ async fn pages_show_one_state_until_it_is_compacted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn versions_say_which_state_is_listed() {
+async fn resource_version_match_selects_the_listed_state() {
     let sim = Sim::new();
     let first = post(&sim, MAPS, config_map("a")).await.ok();
     let version = first["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
@@ -88,7 +88,7 @@ async fn versions_say_which_state_is_listed() {
 }
 
 #[tokio::test]
-async fn items_of_built_in_lists_carry_no_kind() {
+async fn items_of_built_in_lists_have_no_kind() {
     let sim = Sim::new();
     post(&sim, MAPS, config_map("a")).await.ok();
     let answer = get(&sim, MAPS).await;

@@ -1,5 +1,4 @@
-//! Creating, reading, updating and deleting over the service.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+//! Create, get, update and delete over the service.
 
 mod common;
 
@@ -11,7 +10,7 @@ use kube_sim::Sim;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_created_object_has_what_the_server_fills() {
+async fn create_sets_the_system_fields() {
     let sim = Sim::new();
     let answer = post(&sim, MAPS, config_map("a")).await;
     assert_eq!(answer.code, 201);
@@ -24,7 +23,7 @@ async fn a_created_object_has_what_the_server_fills() {
 }
 
 #[tokio::test]
-async fn names_are_generated_and_judged() {
+async fn names_are_generated_and_validated() {
     let sim = Sim::new();
     let mut map = config_map("");
     map["metadata"] = json!({"generateName": "x-"});
@@ -43,7 +42,7 @@ async fn names_are_generated_and_judged() {
 }
 
 #[tokio::test]
-async fn refusals_are_whole_statuses() {
+async fn refusals_are_complete_statuses() {
     let sim = Sim::new();
     post(&sim, MAPS, config_map("a")).await.ok();
     let again = post(&sim, MAPS, config_map("a")).await;
@@ -64,7 +63,7 @@ async fn refusals_are_whole_statuses() {
 }
 
 #[tokio::test]
-async fn an_update_needs_the_present_version() {
+async fn an_update_needs_the_current_version() {
     let sim = Sim::new();
     let path = format!("{MAPS}/a");
     let first = post(&sim, MAPS, config_map("a")).await.ok();
@@ -78,7 +77,7 @@ async fn an_update_needs_the_present_version() {
         message,
         "Operation cannot be fulfilled on configmaps \"a\": the object has been modified; please apply your changes to the latest version and try again"
     );
-    // Without a version, and without a change, nothing happens.
+    // An update without a version and without a change does not write.
     let before = sim.resource_version();
     let mut same = second.clone();
     same["metadata"].as_object_mut().unwrap().remove("resourceVersion");
@@ -90,7 +89,7 @@ async fn an_update_needs_the_present_version() {
 }
 
 #[tokio::test]
-async fn generation_counts_the_spec_and_status_has_its_own_endpoint() {
+async fn generation_counts_spec_changes_and_status_is_a_subresource() {
     let sim = Sim::new();
     let path = "/apis/apps/v1/namespaces/default/deployments";
     let deployment = json!({
@@ -127,7 +126,7 @@ async fn generation_counts_the_spec_and_status_has_its_own_endpoint() {
 }
 
 #[tokio::test]
-async fn finalizers_hold_an_object_until_they_are_gone() {
+async fn finalizers_defer_the_removal_of_an_object() {
     let sim = Sim::new();
     let path = format!("{MAPS}/a");
     let mut map = config_map("a");
@@ -154,9 +153,9 @@ async fn deletion_respects_preconditions_and_dry_runs() {
     call(&sim, Method::DELETE, &path, options).await.fails(409, "Conflict");
     delete(&sim, &format!("{path}?dryRun=All")).await.ok();
     get(&sim, &path).await.ok();
-    let gone = delete(&sim, &path).await.ok();
-    assert_eq!(gone["status"], "Success");
-    assert_eq!(gone["details"]["uid"], map["metadata"]["uid"]);
+    let deleted = delete(&sim, &path).await.ok();
+    assert_eq!(deleted["status"], "Success");
+    assert_eq!(deleted["details"]["uid"], map["metadata"]["uid"]);
     delete(&sim, &path).await.fails(404, "NotFound");
     let before = sim.resource_version();
     assert_eq!(post(&sim, &format!("{MAPS}?dryRun=All"), config_map("b")).await.code, 201);
@@ -165,7 +164,7 @@ async fn deletion_respects_preconditions_and_dry_runs() {
 }
 
 #[tokio::test]
-async fn a_namespace_takes_its_contents_with_it() {
+async fn deleting_a_namespace_deletes_its_contents() {
     let sim = Sim::new();
     post(&sim, "/api/v1/namespaces", json!({"metadata": {"name": "x"}})).await.ok();
     let mut held = config_map("held");
@@ -193,7 +192,7 @@ fn owned(name: &str, owner: &Value, blocks: bool) -> Value {
 }
 
 #[tokio::test]
-async fn dependents_follow_their_owner_as_the_policy_says() {
+async fn the_propagation_policy_determines_the_deletion_of_dependents() {
     let sim = Sim::new();
     for (policy, stays) in [("Background", false), ("Foreground", false), ("Orphan", true)] {
         let owner = post(&sim, MAPS, config_map("owner")).await.ok();
@@ -227,13 +226,13 @@ async fn a_foreground_owner_waits_for_blocking_dependents() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_no_owner_left_goes_a_little_later() {
+async fn an_object_without_existing_owners_is_garbage_collected() {
     let sim = Sim::new();
     let owner = post(&sim, MAPS, config_map("owner")).await.ok();
-    let gone = post(&sim, MAPS, config_map("gone")).await.ok();
+    let deleted = post(&sim, MAPS, config_map("gone")).await.ok();
     delete(&sim, &format!("{MAPS}/gone")).await.ok();
-    post(&sim, MAPS, owned("late", &gone, true)).await.ok();
-    post(&sim, MAPS, owned("adopted", &gone, true)).await.ok();
+    post(&sim, MAPS, owned("late", &deleted, true)).await.ok();
+    post(&sim, MAPS, owned("adopted", &deleted, true)).await.ok();
     post(&sim, MAPS, owned("child", &owner, true)).await.ok();
     let reference = owned("adopted", &owner, true)["metadata"]["ownerReferences"].take();
     let adopt = json!({"metadata": {"ownerReferences": reference}});
@@ -246,7 +245,7 @@ async fn what_has_no_owner_left_goes_a_little_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_running_pod_is_marked_and_stops_a_little_later() {
+async fn deletion_of_a_scheduled_pod_is_graceful() {
     let sim = Sim::new();
     let mut placed = pod("placed");
     placed["spec"]["nodeName"] = "node-0".into();
@@ -269,13 +268,13 @@ async fn collections_are_deleted_by_selector() {
         map["metadata"]["labels"] = json!({"keep": (name == "b").to_string()});
         post(&sim, MAPS, map).await.ok();
     }
-    let gone = delete(&sim, &format!("{MAPS}?labelSelector=keep%3Dfalse")).await.ok();
-    assert_eq!(gone["items"].as_array().unwrap().len(), 2);
+    let deleted = delete(&sim, &format!("{MAPS}?labelSelector=keep%3Dfalse")).await.ok();
+    assert_eq!(deleted["items"].as_array().unwrap().len(), 2);
     let left = get(&sim, MAPS).await.ok();
     assert_eq!(left["items"].as_array().unwrap().len(), 1);
 }
 
-/// A field of type bytes on the Protobuf wire.
+/// A length-delimited field in the Protobuf wire format.
 fn field(number: u8, content: &[u8]) -> Vec<u8> {
     let mut out = vec![number << 3 | 2, u8::try_from(content.len()).unwrap()];
     out.extend_from_slice(content);
@@ -283,7 +282,7 @@ fn field(number: u8, content: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn typed_go_clients_may_send_protobuf() {
+async fn accepts_protobuf_request_bodies() {
     let sim = Sim::new();
     let meta = [field(1, b"v1"), field(2, b"Namespace")].concat();
     let body = [b"k8s\0".to_vec(), field(1, &meta), field(2, &field(1, &field(1, b"made")))].concat();
@@ -299,7 +298,7 @@ async fn typed_go_clients_may_send_protobuf() {
 }
 
 #[tokio::test]
-async fn bodies_are_bounded_and_have_to_parse() {
+async fn too_large_and_malformed_bodies_are_refused() {
     let sim = Sim::new();
     let mut large = config_map("a");
     large["data"]["k"] = "x".repeat(4 << 20).into();
@@ -338,7 +337,7 @@ async fn a_create_with_a_resource_version_is_refused_only_where_the_storage_comp
 }
 
 #[tokio::test]
-async fn config_maps_and_secrets_hold_up_to_a_mebibyte() {
+async fn config_maps_and_secrets_are_limited_to_one_mebibyte() {
     const LIMIT: usize = 1 << 20;
     let sim = Sim::new();
     let encoded = |length: usize| STANDARD.encode("a".repeat(length));
@@ -374,7 +373,7 @@ async fn config_maps_and_secrets_hold_up_to_a_mebibyte() {
 }
 
 #[tokio::test]
-async fn a_custom_resource_has_to_fit_into_one_request_of_the_storage() {
+async fn the_request_limit_of_etcd_applies_to_custom_resources() {
     let sim = Sim::new();
     let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": any}});
@@ -396,7 +395,7 @@ async fn a_custom_resource_has_to_fit_into_one_request_of_the_storage() {
         )
     );
     assert!(message.ends_with(" vs. 2097152)"), "{message}");
-    // An update is bound by the same limits, and a refused one changes nothing.
+    // The limits also apply to an update; a refused update changes nothing.
     merge(&sim, &format!("{path}/a"), json!({"y": "a".repeat(3000)})).await.fails(500, "");
     assert_eq!(get(&sim, &format!("{path}/a")).await.ok().get("y"), None);
 }

@@ -11,7 +11,7 @@ const CRON_JOBS: &str = "/apis/batch/v1/namespaces/default/cronjobs";
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of";
 
-/// Creates in a dry run; gives the message of the refusal, empty for none.
+/// Creates an object in a dry run; returns the message of the refusal, or an empty string.
 async fn refusal(sim: &Sim, path: &str, object: Value) -> String {
     let answer = post(sim, &format!("{path}?dryRun=All"), object).await;
     if answer.code == 201 { String::new() } else { answer.fails(422, "Invalid") }
@@ -26,7 +26,7 @@ fn check(message: &str, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_generated_name_has_to_begin_as_a_name_does() {
+async fn generate_name_has_to_be_a_valid_name_prefix() {
     let sim = Sim::new();
     for (prefix, sound) in [
         ("db-", true),
@@ -43,7 +43,7 @@ async fn a_generated_name_has_to_begin_as_a_name_does() {
         let words = [words.as_str()];
         check(&message, if sound { &[] } else { &words });
     }
-    // Also beside a name.
+    // `generateName` is validated even if `name` is set.
     let meta = json!({"name": "ok", "generateName": "db."});
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta});
     check(&refusal(&sim, MAPS, map).await, &["metadata.generateName: Invalid value: \"db.\""]);
@@ -71,7 +71,7 @@ fn cron_job(meta: &Value, spec: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_cron_job_has_a_schedule_that_comes_and_a_name_that_its_jobs_can_have() {
+async fn a_cron_job_needs_a_valid_schedule_and_a_name_short_enough_for_its_jobs() {
     let sim = Sim::new();
     let (fits, long) = ("a".repeat(52), "a".repeat(53));
     let too_long = "must be no more than 52 characters";
@@ -119,7 +119,7 @@ fn event(change: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn an_event_says_when_who_and_why() {
+async fn an_event_needs_time_reporter_and_reason() {
     let sim = Sim::new();
     let long = |length: usize| "a".repeat(length);
     let time = "2026-01-01T00:00:00.000000Z";
@@ -196,7 +196,7 @@ async fn an_event_says_when_who_and_why() {
 }
 
 #[tokio::test]
-async fn of_an_event_only_the_series_changes() {
+async fn only_the_series_of_an_event_is_mutable() {
     let sim = Sim::new();
     post(&sim, EVENTS, event(&json!({}))).await.ok();
     let path = format!("{EVENTS}/e");
@@ -220,7 +220,7 @@ async fn of_an_event_only_the_series_changes() {
 }
 
 #[tokio::test]
-async fn references_of_a_container_name_something() {
+async fn container_references_need_a_name() {
     let sim = Sim::new();
     let from = |value: Value| json!({"env": [{"name": "A", "valueFrom": value}]});
     let all = |source: Value| json!({"envFrom": [source]});
@@ -306,7 +306,7 @@ async fn references_of_a_container_name_something() {
 }
 
 #[tokio::test]
-async fn sources_of_volumes_name_something() {
+async fn volume_sources_need_a_name() {
     let sim = Sim::new();
     let item =
         |key: &str, path: &str| json!({"configMap": {"name": "a", "items": [{"key": key, "path": path}]}});

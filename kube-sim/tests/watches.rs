@@ -1,5 +1,4 @@
-//! Watches: events, bookmarks, initial state, history, time limits.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+//! Watches: events, bookmarks, initial lists, history, timeouts.
 
 mod common;
 
@@ -14,7 +13,7 @@ fn event(kind: &str, name: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn changes_come_in_order_after_the_state() {
+async fn sends_changes_in_order_after_the_initial_list() {
     let sim = Sim::new();
     post(&sim, MAPS, config_map("a")).await.ok();
     let mut watch = Watch::open(&sim, &format!("{MAPS}?watch=true")).await;
@@ -26,13 +25,13 @@ async fn changes_come_in_order_after_the_state() {
     let changed = watch.next().await.unwrap();
     assert_eq!((&changed["type"], &changed["object"]["data"]["k"]), (&json!("MODIFIED"), &json!("w")));
     assert_eq!(changed["object"]["kind"], "ConfigMap");
-    let gone = watch.next().await.unwrap();
-    assert_eq!(gone["type"], "DELETED");
-    assert_eq!(gone["object"]["metadata"]["resourceVersion"], sim.resource_version().to_string());
+    let deleted = watch.next().await.unwrap();
+    assert_eq!(deleted["type"], "DELETED");
+    assert_eq!(deleted["object"]["metadata"]["resourceVersion"], sim.resource_version().to_string());
 }
 
 #[tokio::test]
-async fn a_watch_resumes_where_it_is_told() {
+async fn resumes_after_a_resource_version() {
     let sim = Sim::new();
     let first = post(&sim, MAPS, config_map("a")).await.ok();
     let version = first["metadata"]["resourceVersion"].as_str().unwrap();
@@ -42,7 +41,7 @@ async fn a_watch_resumes_where_it_is_told() {
 }
 
 #[tokio::test]
-async fn what_leaves_the_selection_is_deleted_in_its_last_matching_state() {
+async fn sends_deleted_with_the_last_selected_state_of_an_object_no_longer_selected() {
     let sim = Sim::new();
     let mut map = config_map("a");
     map["metadata"]["labels"] = json!({"in": "yes"});
@@ -53,15 +52,15 @@ async fn what_leaves_the_selection_is_deleted_in_its_last_matching_state() {
     let out = merge(&sim, &format!("{MAPS}/a"), json!({"metadata": {"labels": {"in": "no"}}})).await.ok();
     merge(&sim, &format!("{MAPS}/a"), json!({"data": {"k": "unseen"}})).await.ok();
     merge(&sim, &format!("{MAPS}/a"), json!({"metadata": {"labels": {"in": "yes"}}})).await.ok();
-    let gone = watch.next().await.unwrap();
-    assert_eq!(gone["type"], "DELETED");
-    assert_eq!(gone["object"]["metadata"]["labels"]["in"], "yes");
-    assert_eq!(gone["object"]["metadata"]["resourceVersion"], out["metadata"]["resourceVersion"]);
+    let deleted = watch.next().await.unwrap();
+    assert_eq!(deleted["type"], "DELETED");
+    assert_eq!(deleted["object"]["metadata"]["labels"]["in"], "yes");
+    assert_eq!(deleted["object"]["metadata"]["resourceVersion"], out["metadata"]["resourceVersion"]);
     assert_eq!(watch.step().await, event("ADDED", "a"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn bookmarks_come_regularly_and_before_the_end() {
+async fn sends_bookmarks_periodically_and_before_the_timeout() {
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(10)).build();
     let from = sim.resource_version();
     let path = format!("{PODS}?watch=1&allowWatchBookmarks=true&timeoutSeconds=25&resourceVersion={from}");
@@ -81,7 +80,7 @@ async fn bookmarks_come_regularly_and_before_the_end() {
 }
 
 #[tokio::test]
-async fn the_initial_state_ends_with_a_marked_bookmark() {
+async fn the_initial_list_ends_with_an_annotated_bookmark() {
     let sim = Sim::new();
     post(&sim, MAPS, config_map("a")).await.ok();
     let query = "watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan";
@@ -101,7 +100,7 @@ async fn the_initial_state_ends_with_a_marked_bookmark() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn servers_without_initial_state_refuse_or_ignore_it() {
+async fn send_initial_events_can_be_refused_or_ignored() {
     let query = "watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan";
     let sim = Sim::builder().watch_list(WatchList::Refused).build();
     let message = get(&sim, &format!("{MAPS}?{query}")).await.fails(422, "Invalid");
@@ -120,7 +119,7 @@ async fn servers_without_initial_state_refuse_or_ignore_it() {
 }
 
 #[tokio::test]
-async fn a_compacted_version_ends_in_an_error_event() {
+async fn a_watch_from_an_expired_version_ends_with_an_error_event() {
     let sim = Sim::new();
     let version = post(&sim, MAPS, config_map("a")).await.ok()["metadata"]["resourceVersion"].clone();
     post(&sim, MAPS, config_map("b")).await.ok();
@@ -139,7 +138,7 @@ async fn a_compacted_version_ends_in_an_error_event() {
 }
 
 #[tokio::test]
-async fn a_watch_that_falls_behind_is_cut_off() {
+async fn a_watch_behind_the_history_ends() {
     let sim = Sim::builder().history(10).build();
     let from = sim.resource_version();
     let mut watch = Watch::open(&sim, &format!("{MAPS}?watch=1&resourceVersion={from}")).await;
@@ -150,7 +149,7 @@ async fn a_watch_that_falls_behind_is_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_sees_a_pod_stop() {
+async fn sends_the_graceful_deletion_of_a_pod() {
     let sim = Sim::new();
     let mut placed = pod("a");
     placed["spec"]["nodeName"] = "n".into();
@@ -164,7 +163,7 @@ async fn a_watch_sees_a_pod_stop() {
 }
 
 #[tokio::test]
-async fn a_watch_can_show_metadata_or_tables_only() {
+async fn a_watch_can_select_partial_metadata_or_tables() {
     let sim = Sim::new();
     post(&sim, PODS, pod("a")).await.ok();
     for (accept, kind) in [
@@ -180,7 +179,7 @@ async fn a_watch_can_show_metadata_or_tables_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_from_a_future_version_is_silent_until_the_version_is_passed() {
+async fn a_watch_from_a_future_version_is_silent_until_the_storage_passes_it() {
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(10)).build();
     let future = sim.resource_version() + 3;
     let path = format!("{MAPS}?watch=1&allowWatchBookmarks=true&timeoutSeconds=600&resourceVersion={future}");
@@ -202,7 +201,7 @@ async fn a_watch_from_a_future_version_is_silent_until_the_version_is_passed() {
 }
 
 #[tokio::test]
-async fn a_streaming_list_from_a_future_version_ends_in_an_error_event() {
+async fn an_initial_list_from_a_future_version_ends_with_an_error_event() {
     let sim = Sim::new();
     let query = "watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan";
     let mut watch = Watch::open(&sim, &format!("{MAPS}?{query}&resourceVersion=9999")).await;
@@ -217,7 +216,7 @@ async fn a_streaming_list_from_a_future_version_ends_in_an_error_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restored_snapshot_takes_versions_back_and_leaves_open_watches_silent() {
+async fn restore_resets_versions_and_leaves_open_watches_silent() {
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(10)).build();
     post(&sim, MAPS, config_map("kept")).await.ok();
     let (snapshot, then) = (sim.snapshot(), sim.resource_version());
@@ -234,7 +233,7 @@ async fn a_restored_snapshot_takes_versions_back_and_leaves_open_watches_silent(
     post(&sim, MAPS, config_map("new")).await.ok();
     let silence = tokio::time::timeout(Duration::from_secs(100), watch.next()).await;
     assert!(silence.is_err(), "{silence:?}");
-    // The next change passes the version of the watch.
+    // The storage reaches the version of the watch with `seen`, and passes it with `seen-too`.
     post(&sim, MAPS, config_map("seen")).await.ok();
     post(&sim, MAPS, config_map("seen-too")).await.ok();
     assert_eq!(watch.step().await, event("ADDED", "seen-too"));
@@ -246,7 +245,7 @@ async fn a_restored_snapshot_takes_versions_back_and_leaves_open_watches_silent(
 }
 
 #[tokio::test]
-async fn a_restored_snapshot_serves_the_definitions_that_it_knows() {
+async fn restore_resets_the_served_definitions() {
     let sim = Sim::new();
     let snapshot = sim.snapshot();
     let definition = json!({
@@ -270,7 +269,7 @@ async fn a_restored_snapshot_serves_the_definitions_that_it_knows() {
 }
 
 #[tokio::test]
-async fn a_watch_without_initial_events_from_a_forgotten_version_ends_in_an_error_event() {
+async fn a_watch_without_initial_events_from_an_expired_version_ends_with_an_error_event() {
     let sim = Sim::new();
     let version = post(&sim, MAPS, config_map("a")).await.ok()["metadata"]["resourceVersion"].clone();
     post(&sim, MAPS, config_map("b")).await.ok();
@@ -282,14 +281,14 @@ async fn a_watch_without_initial_events_from_a_forgotten_version_ends_in_an_erro
     let error = watch.next().await.unwrap();
     assert_eq!((&error["type"], &error["object"]["code"]), (&json!("ERROR"), &json!(410)));
     assert!(watch.next().await.is_none());
-    // Without a version it begins with the next change.
+    // A watch without a version begins with the next change.
     let mut watch = Watch::open(&sim, &format!("{MAPS}?{query}")).await;
     post(&sim, MAPS, config_map("c")).await.ok();
     assert_eq!(watch.step().await, event("ADDED", "c"));
 }
 
 #[tokio::test]
-async fn removing_the_last_finalizer_is_one_deletion_of_the_object_before_the_change() {
+async fn removing_the_last_finalizer_sends_one_deleted_event_with_the_object_before_the_update() {
     for verb in ["patch", "update"] {
         let sim = Sim::new();
         let path = format!("{MAPS}/a");
@@ -309,17 +308,17 @@ async fn removing_the_last_finalizer_is_one_deletion_of_the_object_before_the_ch
         };
         assert_eq!(answer["data"]["k"], "last");
         assert_eq!(answer["metadata"]["resourceVersion"], from.to_string(), "the change was not written");
-        let gone = watch.next().await.unwrap();
-        assert_eq!(gone["type"], "DELETED", "{verb}");
-        assert_eq!(gone["object"]["data"]["k"], "v");
-        assert_eq!(gone["object"]["metadata"]["finalizers"], json!(["example.com/hold"]));
-        assert_eq!(gone["object"]["metadata"]["resourceVersion"], (from + 1).to_string());
+        let deleted = watch.next().await.unwrap();
+        assert_eq!(deleted["type"], "DELETED", "{verb}");
+        assert_eq!(deleted["object"]["data"]["k"], "v");
+        assert_eq!(deleted["object"]["metadata"]["finalizers"], json!(["example.com/hold"]));
+        assert_eq!(deleted["object"]["metadata"]["resourceVersion"], (from + 1).to_string());
         assert_eq!(sim.resource_version(), from + 1);
     }
 }
 
 #[tokio::test]
-async fn finalizing_a_namespace_is_one_deletion() {
+async fn finalizing_a_namespace_sends_one_deleted_event() {
     let sim = Sim::new();
     let path = "/api/v1/namespaces/held";
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "held"}});
@@ -331,18 +330,18 @@ async fn finalizing_a_namespace_is_one_deletion() {
     let from = sim.resource_version();
     let mut watch = Watch::open(&sim, &format!("/api/v1/namespaces?watch=1&resourceVersion={from}")).await;
     common::put(&sim, &format!("{path}/finalize"), namespace).await.ok();
-    let gone = watch.next().await.unwrap();
-    assert_eq!(gone["type"], "DELETED");
-    assert_eq!(gone["object"]["spec"]["finalizers"], json!(["kubernetes"]));
+    let deleted = watch.next().await.unwrap();
+    assert_eq!(deleted["type"], "DELETED");
+    assert_eq!(deleted["object"]["spec"]["finalizers"], json!(["kubernetes"]));
 }
 
 #[tokio::test]
-async fn compaction_leaves_open_watches_alone() {
+async fn compaction_does_not_end_open_watches() {
     let sim = Sim::new();
     let from = sim.resource_version();
     let path = format!("{MAPS}?watch=1&resourceVersion={from}");
     let (mut idle, mut behind) = (Watch::open(&sim, &path).await, Watch::open(&sim, &path).await);
-    // Nothing to read for `idle` yet; it stays at the version that it began with.
+    // `idle` has no event yet, so its version stays the initial one.
     assert!(tokio::time::timeout(Duration::from_millis(1), idle.next()).await.is_err());
     post(&sim, PODS, pod("elsewhere")).await.ok();
     sim.compact_all();
@@ -357,12 +356,12 @@ async fn compaction_leaves_open_watches_alone() {
         "it has not read this change before it was compacted"
     );
     assert_eq!(behind.step().await, event("ADDED", "b"));
-    // New ones from before get 410.
+    // A new watch from the compacted version gets 410.
     assert_eq!(Watch::open(&sim, &path).await.next().await.unwrap()["type"], "ERROR");
 }
 
 #[tokio::test]
-async fn open_watches_can_be_ended_and_new_ones_go_on() {
+async fn new_watches_resume_after_all_watches_were_ended() {
     let sim = Sim::new();
     let from = sim.resource_version();
     let path = format!("{MAPS}?watch=1&resourceVersion={from}");

@@ -1,5 +1,4 @@
-//! The sample load, on a paused clock.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+//! The sample workload on a paused clock.
 
 mod common;
 
@@ -16,7 +15,7 @@ fn start() -> Sim {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deployment_rolls_to_its_end() {
+async fn completes_the_rollout_of_a_deployment() {
     let sim = start();
     let _load = Workload::builder().nodes(3).deployments(0).calm().start(&sim);
     let path = "/apis/apps/v1/namespaces/default/deployments";
@@ -54,7 +53,7 @@ async fn a_deployment_rolls_to_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_cluster_is_never_quiet() {
+async fn changes_the_cluster_continuously() {
     let sim = start();
     let _load = Workload::builder().seed(5).start(&sim);
     let (mut kinds, mut broken, mut phases) = (BTreeSet::new(), 0, BTreeSet::new());
@@ -106,7 +105,7 @@ async fn the_same_seed_gives_the_same_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_load_stops() {
+async fn dropping_the_workload_stops_it() {
     let sim = start();
     drop(Workload::builder().start(&sim));
     tokio::time::sleep(Duration::from_secs(5)).await;

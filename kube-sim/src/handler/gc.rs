@@ -71,8 +71,8 @@ pub(crate) fn delete(
     delete_at(state, resource, place, propagation, grace, 0)
 }
 
-/// Foreground deletion recurses up to this depth of ownership; deeper dependents are deleted with the background policy,
-/// so that no client can exhaust the stack.
+/// Foreground deletion recurses up to this depth of ownership; deeper dependents are deleted with the background
+/// policy, so that no client can exhaust the stack.
 const MAX_FOREGROUND_DEPTH: usize = 32;
 
 fn delete_at(

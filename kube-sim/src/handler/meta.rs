@@ -55,7 +55,8 @@ pub(crate) fn is_being_deleted(object: &Value) -> bool {
     object["metadata"]["deletionTimestamp"].is_string()
 }
 
-/// Prepare for create: clears the fields that clients cannot set; sets name (from `generateName`), uid and creation time.
+/// Prepare for create: clears the fields that clients cannot set; sets name (from `generateName`), uid and creation
+/// time.
 pub(crate) fn prepare_for_create(
     object: &mut Value,
     namespace: &str,

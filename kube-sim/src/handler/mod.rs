@@ -1,6 +1,7 @@
 //! Request handlers: routing and the verbs.
 //!
-//! Handlers run synchronously under the lock of the state. They must not block or await; `server` owns streams and sockets.
+//! Handlers run synchronously under the lock of the state. They must not block or await; `server` owns streams and
+//! sockets.
 
 pub(crate) mod accept;
 mod after_commit;

@@ -80,8 +80,8 @@ pub(crate) fn check_reached(state: &State, version: Option<u64>) -> Result<(), S
     }
 }
 
-/// A continue token: the resource version of the first page (`None` for an inconsistent continuation), and the last key of
-/// the previous page.
+/// A continue token: the resource version of the first page (`None` for an inconsistent continuation), and the last key
+/// of the previous page.
 struct Token {
     version: Option<u64>,
     after: String,

@@ -1,7 +1,7 @@
 //! The strategy of each kind: prepare for create and update, generation, deletion.
 //!
-//! `builtin` owns the defaults and the validation of built-in kinds. This file holds only the steps that need the store or
-//! that depend on the verb.
+//! `builtin` owns the defaults and the validation of built-in kinds. This file holds only the steps that need the store
+//! or that depend on the verb.
 
 use serde_json::{Value, json};
 

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-/// Resets `new` to `old`, except for the fields that the subresource may change. Other subresources leave `new` unchanged.
+/// Resets `new` to `old`, except for the fields that the subresource may change. Other subresources leave `new`
+/// unchanged.
 pub(super) fn restrict(subresource: &str, old: &Value, new: &mut Value) {
     let mut kept = old.clone();
     if copy_subresource_fields(subresource, &mut kept, new) {

@@ -49,7 +49,8 @@ impl Path {
             found.watch = true;
             rest = more;
         }
-        // `/namespaces/x/pods` is a collection in namespace x; `/namespaces/x/status` and `/finalize` are subresources of x.
+        // `/namespaces/x/pods` is a collection in namespace x; `/namespaces/x/status` and `/finalize` are subresources
+        // of x.
         if let [namespaces, namespace, resource, more @ ..] = rest
             && namespaces == "namespaces"
             && !(found.group.is_empty() && matches!(resource.as_str(), "status" | "finalize"))

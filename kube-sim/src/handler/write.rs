@@ -1,7 +1,7 @@
 //! Create and update: the steps that all write verbs share.
 //!
-//! A write is decoded, defaulted, prepared by its strategy, tracked in `managedFields`, validated and committed. The order
-//! of the steps must be that of the API server, because it determines which errors a client receives.
+//! A write is decoded, defaulted, prepared by its strategy, tracked in `managedFields`, validated and committed. The
+//! order of the steps must be that of the API server, because it determines which errors a client receives.
 
 use std::sync::Arc;
 
@@ -119,7 +119,8 @@ impl<'a> WriteContext<'a> {
         Ok(())
     }
 
-    /// The error for an object that does not decode into its kind: 400 for a request body, 422 for the result of a patch.
+    /// The error for an object that does not decode into its kind: 400 for a request body, 422 for the result of a
+    /// patch.
     fn refuse_decoding(&self, object: &Value, problem: &str) -> SimError {
         let resource = self.resource();
         if self.patching {
@@ -250,8 +251,8 @@ impl<'a> WriteContext<'a> {
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
         self.track(state, Some(&before), &mut new);
         let mut errors = meta::check_update(&before, &new);
-        // Validation of a pod update must not refuse the fields that its subresource may change: compare with an old object
-        // that has the new values of these fields.
+        // Validation of a pod update must not refuse the fields that its subresource may change: compare with an old
+        // object that has the new values of these fields.
         let counterpart = part_of_pod.then(|| {
             let mut kept = before.clone();
             super::subresource_fields::copy_subresource_fields(&self.target.subresource, &mut kept, &new);
@@ -275,7 +276,8 @@ impl<'a> WriteContext<'a> {
             return Ok(Written { object: dry(resource, &old.key, old.version, new), created: false });
         }
         if gc::ends_with_update(resource, &before, &new) {
-            // The response has the change, but the storage does not: the DELETED event has the object before the update.
+            // The response has the change, but the storage does not: the DELETED event has the object before the
+            // update.
             gc::erase(state, &(resource.storage.clone(), old.key.clone()));
             return Ok(Written { object: dry(resource, &old.key, old.version, new), created: false });
         }
@@ -438,7 +440,8 @@ fn drop_nulls(resource: &Resource, object: &mut Value) {
     }
 }
 
-/// Rewrites the numbers of a custom resource as Go serializes them. Must run after validation, which needs the sent form.
+/// Rewrites the numbers of a custom resource as Go serializes them. Must run after validation, which needs the sent
+/// form.
 fn store_numbers(resource: &Resource, object: &mut Value) {
     if resource.custom().is_some() {
         schema::store_numbers(object);

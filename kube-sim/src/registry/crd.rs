@@ -155,8 +155,8 @@ fn subresources(custom: &Custom, group: &str, version: &str, kind: &str) -> Vec<
     all
 }
 
-/// Applies the defaults of a CustomResourceDefinition: names, conversion, stored versions. [`accept`] sets the conditions,
-/// because they depend on the other definitions.
+/// Applies the defaults of a CustomResourceDefinition: names, conversion, stored versions. [`accept`] sets the
+/// conditions, because they depend on the other definitions.
 pub(crate) fn complete(crd: &mut Value) {
     let names = &mut crd["spec"]["names"];
     if names.is_object() {
@@ -212,8 +212,8 @@ pub(crate) fn accept(crd: &mut Value, conflict: Option<&str>, now: &str) {
     status["storedVersions"] = stored.into();
 }
 
-/// The condition `KubernetesAPIApprovalPolicyConformant` of a CustomResourceDefinition in a protected group: status, reason
-/// and message.
+/// The condition `KubernetesAPIApprovalPolicyConformant` of a CustomResourceDefinition in a protected group: status,
+/// reason and message.
 fn conformance(crd: &Value) -> Option<(bool, &'static str, String)> {
     let (state, annotation) = approval(crd)?;
     match state {
@@ -221,7 +221,7 @@ fn conformance(crd: &Value) -> Option<(bool, &'static str, String)> {
         Approval::Bypassed => {
             Some((false, "UnapprovedAnnotation", format!("not approved: {}", quote(annotation))))
         }
-        // Validation refuses such a definition, so it can only come from an older server.
+        // Validation refuses such a definition, so it needs no condition.
         Approval::Missing | Approval::Invalid => None,
     }
 }

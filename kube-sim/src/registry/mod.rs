@@ -71,7 +71,8 @@ impl Registry {
         self.all().filter(|r| r.group == group && r.version == version).cloned().collect()
     }
 
-    /// The built-in groups in the server's order, then custom groups by name. The core group is first, with the name "".
+    /// The built-in groups in the server's order, then custom groups by name. The core group is first, with the name
+    /// "".
     pub(crate) fn groups(&self) -> Vec<Group> {
         let mut groups: Vec<Group> = builtin::groups()
             .iter()
@@ -155,12 +156,12 @@ impl Registry {
 
     /// Stops serving the resources of a CustomResourceDefinition and returns them.
     pub(crate) fn withdraw(&mut self, name: &str) -> Vec<Arc<Resource>> {
-        let gone = self.custom.remove(name).unwrap_or_default();
-        for r in &gone {
+        let withdrawn = self.custom.remove(name).unwrap_or_default();
+        for r in &withdrawn {
             self.by_path.remove(&(r.group.clone(), r.version.clone(), r.plural.clone()));
         }
         self.generation += 1;
-        gone
+        withdrawn
     }
 
     pub(crate) fn generation(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! The storage: tables of objects, the resource version, the owner index and the scheduled removals.
 //!
-//! Every change must use [`State::commit`] or [`State::erase`], which update the indexes. `handler` owns the strategies and
-//! the garbage collection; the storage must not enforce API rules.
+//! Every change must use [`State::commit`] or [`State::erase`], which update the indexes. `handler` owns the strategies
+//! and the garbage collection; the storage must not enforce API rules.
 
 pub(crate) mod object;
 pub(crate) mod selector;

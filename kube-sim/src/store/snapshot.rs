@@ -34,8 +34,8 @@ impl State {
         }
     }
 
-    /// Restores `snapshot`, including its resource version. Watches stay open at their versions, which the restored storage
-    /// has not reached. The random generator is not restored, so that no uid is assigned twice.
+    /// Restores `snapshot`, including its resource version. Watches stay open at their versions, which the restored
+    /// storage has not reached. The random generator is not restored, so that no uid is assigned twice.
     pub(crate) fn restore(&mut self, snapshot: &Snapshot) {
         let Snapshot { version, tables, places, dependents, due, bytes, registry } = snapshot.clone();
         let before = std::mem::replace(&mut self.tables, without_watchers(&tables));

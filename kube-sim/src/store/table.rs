@@ -1,4 +1,5 @@
-//! The objects of one resource and the history of their changes, from which watches and lists of old versions are served.
+//! The objects of one resource and the history of their changes, from which watches and lists of old versions are
+//! served.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
@@ -149,8 +150,8 @@ impl Table {
         self.wake_all();
     }
 
-    /// Compacts the history: lists and new watches from before `version` get 410. Open watches continue, because the watch
-    /// cache of an API server outlives a compaction of etcd.
+    /// Compacts the history: lists and new watches from before `version` get 410. Open watches continue, because the
+    /// watch cache of an API server outlives a compaction of etcd.
     pub(crate) fn compact(&mut self, version: u64) {
         self.compacted = self.compacted.max(version);
     }

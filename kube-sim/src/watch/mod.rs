@@ -1,7 +1,7 @@
 //! Watches: a cursor into the history of a table, which emits frames when polled.
 //!
-//! A watch must not buffer events: it reads from the history, so a slow client uses no memory. A watch whose next event is
-//! no longer in the history ends.
+//! A watch must not buffer events: it reads from the history, so a slow client uses no memory. A watch whose next event
+//! is no longer in the history ends.
 
 mod shape;
 
@@ -72,8 +72,8 @@ impl std::fmt::Debug for Watch {
 /// Opens a watch.
 ///
 /// # Errors
-/// Invalid selectors and options, and too many watches. An expired version is not an error here, but an `ERROR` event of
-/// the watch.
+/// Invalid selectors and options, and too many watches. An expired version is not an error here, but an `ERROR` event
+/// of the watch.
 pub(crate) fn open(
     inner: &Arc<Inner>,
     state: &mut State,
@@ -168,7 +168,8 @@ impl Watch {
         }
     }
 
-    /// Processes new changes, bookmarks and the timeout. Returns true if the watch is pending and its waker is registered.
+    /// Processes new changes, bookmarks and the timeout. Returns true if the watch is pending and its waker is
+    /// registered.
     fn advance(&mut self, cx: &mut Context<'_>) -> bool {
         let now = Instant::now();
         let inner = self.inner.clone();

@@ -32,7 +32,8 @@ impl Shaper {
         self.accept.shape == Shape::Plain && self.resource.conversion == Conversion::None
     }
 
-    /// A change of the history, emitted as `change`. Watches share the serialized frame if `change` is that of the history.
+    /// A change of the history, emitted as `change`. Watches share the serialized frame if `change` is that of the
+    /// history.
     pub(crate) fn event(&mut self, event: &Event, change: Change) -> Bytes {
         if self.is_plain() && change == event.change {
             return event.frame(&self.resource.api_version, &self.resource.kind);

@@ -1,8 +1,9 @@
 //! A sample workload: simulated controllers, scheduler and kubelets that continuously change a small cluster.
 //!
-//! Nodes are added, removed and fail; deployments are updated and scaled; pods are scheduled, start, crash, complete and
-//! terminate, with the status and the events of a real cluster. The simulated components handle **every** deployment,
-//! replica set and pod of the simulation, including those that clients create, so that `kubectl create deployment` and
+//! Nodes are added, removed and fail; deployments are updated and scaled; pods are scheduled, start, crash, complete
+//! and terminate, with the status and the events of a real cluster. The simulated components handle **every**
+//! deployment, replica set and pod of the simulation, including those that clients create, so that `kubectl create
+//! deployment` and
 //! `kubectl rollout status` complete.
 //!
 //! It is designed for hundreds of pods: each step reads all of them.

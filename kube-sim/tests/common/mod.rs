@@ -9,7 +9,7 @@ use kube_sim::{Sim, SimBody};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-/// An answer that was read whole.
+/// A response with its complete body.
 #[derive(Debug)]
 pub struct Answer {
     pub code: StatusCode,
@@ -19,14 +19,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body, of an answer that has to be a success.
+    /// Asserts a success and returns the body.
     #[track_caller]
     pub fn ok(self) -> Value {
         assert!(self.code.is_success(), "{} {}", self.code, self.body);
         self.body
     }
 
-    /// The message, of an answer that has to be a failure with this code and reason.
+    /// Asserts a failure with this code and reason and returns its message.
     #[track_caller]
     pub fn fails(self, code: u16, reason: &str) -> String {
         assert_eq!(self.code.as_u16(), code, "{}", self.body);
@@ -99,7 +99,7 @@ impl Watch {
         Self { code: response.status(), body: response.into_body() }
     }
 
-    /// The bytes of the next frame; `None` at the end, `Err` where the connection broke.
+    /// The bytes of the next frame; `None` at the end, `Err` if the connection broke.
     pub async fn raw(&mut self) -> Option<Result<Bytes, ()>> {
         let frame = self.body.frame().await?;
         Some(frame.map(|f| f.into_data().unwrap()).map_err(drop))
