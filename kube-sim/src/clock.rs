@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uids_are_version_four_and_follow_the_seed() {
+    fn uids_are_version_four_and_depend_only_on_the_seed() {
         let (mut a, mut b) = (Random::seeded(7), Random::seeded(7));
         let uid = a.uid();
         assert_eq!(uid, b.uid());

@@ -187,7 +187,7 @@ impl Sim {
     /// When binding the address fails.
     ///
     /// # Cancel safety
-    /// Nothing is left behind when the future is dropped.
+    /// Dropping the future closes the listener.
     pub async fn serve_http(&self, addr: SocketAddr) -> Result<Server, ServeError> {
         Server::start(self.service(), addr, false).await
     }
@@ -199,7 +199,7 @@ impl Sim {
     /// When binding the address or generating the certificates fails.
     ///
     /// # Cancel safety
-    /// Nothing is left behind when the future is dropped.
+    /// Dropping the future closes the listener.
     pub async fn serve_https(&self, addr: SocketAddr) -> Result<Server, ServeError> {
         Server::start(self.service(), addr, true).await
     }

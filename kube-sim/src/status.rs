@@ -51,7 +51,7 @@ impl SimError {
         self.status["message"].as_str().unwrap_or_default()
     }
 
-    /// The whole `Status` object.
+    /// The complete `Status` object.
     pub fn status(&self) -> &Value {
         &self.status
     }

@@ -117,7 +117,7 @@ impl Options {
     }
 
     /// Drops `resourceVersionMatch`, as a server without `sendInitialEvents` does on a watch.
-    pub(crate) fn forget_version_match(&mut self) {
+    pub(crate) fn clear_version_match(&mut self) {
         self.version_match = None;
         self.version_match_text.clear();
     }

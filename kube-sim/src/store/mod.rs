@@ -33,7 +33,7 @@ const REQUEST_LIMIT: usize = 3 << 19;
 /// Maximum size in bytes of a message that the API server's etcd client sends.
 const MESSAGE_LIMIT: usize = 2 << 20;
 
-/// The whole state behind a simulation's lock.
+/// The state of a simulation, behind its lock.
 #[derive(Debug)]
 pub(crate) struct State {
     version: u64,

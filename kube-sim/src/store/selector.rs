@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn matches_as_the_server() {
+    fn matches_as_the_api_server() {
         check("", &json!({}), true);
         check("a=b", &json!({"a": "b"}), true);
         check("a==b", &json!({"a": "c"}), false);
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_does_not_parse() {
+    fn refuses_malformed_selectors() {
         for bad in ["a in b", "=b", "a=b=c", "a,,b", "a in (", "a>x", "-a=b", "a=b c"] {
             assert!(LabelSelector::parse(bad).is_err(), "{bad}");
         }

@@ -195,7 +195,7 @@ impl Table {
         self.watchers.insert(watcher, Some(waker.clone()));
     }
 
-    pub(crate) fn forget_watcher(&mut self, watcher: u64) {
+    pub(crate) fn remove_watcher(&mut self, watcher: u64) {
         self.watchers.remove(&watcher);
     }
 

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_select() {
+    fn json_paths_select_values() {
         let object = json!({
             "spec": {"a.b": 1, "list": [{"n": "x", "v": 1}, {"n": "y", "v": 2}]},
             "status": {"conditions": [{"type": "Ready", "status": "True"}]},

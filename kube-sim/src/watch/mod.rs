@@ -84,7 +84,7 @@ pub(crate) fn open(
     let watch_list = inner.settings.watch_list;
     let mut options = options.clone();
     if watch_list == WatchList::Ignored && options.send_initial.take().is_some() {
-        options.forget_version_match();
+        options.clear_version_match();
     }
     options.check_watch(watch_list == WatchList::Offered)?;
     let filter = Filter::new(target, &options)?;
@@ -258,6 +258,6 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.inner.lock().table_mut(&self.resource.storage).forget_watcher(self.id);
+        self.inner.lock().table_mut(&self.resource.storage).remove_watcher(self.id);
     }
 }
