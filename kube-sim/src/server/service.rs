@@ -100,7 +100,7 @@ where
     let actions = inner.faults.actions_for(&about(verb, path.as_ref()));
     let reply = match apply_request_faults(&actions).await {
         Some(reply) => reply,
-        None => respond(inner, &parts, body).await,
+        None => handle(inner, &parts, body).await,
     };
     inner.journal.answered(number, reply.code);
     let gzip = header_text(&parts.headers, &header::ACCEPT_ENCODING).contains("gzip");
@@ -143,7 +143,7 @@ async fn apply_request_faults(actions: &[Action]) -> Option<Reply> {
     None
 }
 
-async fn respond<B>(inner: &Arc<Inner>, parts: &Parts, body: B) -> Reply
+async fn handle<B>(inner: &Arc<Inner>, parts: &Parts, body: B) -> Reply
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
