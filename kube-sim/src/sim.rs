@@ -116,6 +116,11 @@ impl SimBuilder {
     ///
     /// # Panics
     /// When the name of a namespace is invalid.
+    #[expect(
+        clippy::expect_used,
+        clippy::panic,
+        reason = "documented for invalid names; the built-in objects are constants"
+    )]
     pub fn build(self) -> Sim {
         let clock = self.start.map_or(Clock::Wall, Clock::fixed);
         let state = State::new(clock, Random::seeded(self.seed), self.history);

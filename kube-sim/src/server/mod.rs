@@ -122,6 +122,7 @@ impl Server {
 
     /// A kubeconfig for this listener as YAML; for HTTPS with the client certificate.
     #[expect(clippy::missing_panics_doc, reason = "a tree of strings always serializes to YAML")]
+    #[expect(clippy::expect_used, reason = "every tree of strings has a YAML form")]
     pub fn kubeconfig(&self) -> String {
         let mut cluster = json!({"server": self.url()});
         let mut user = json!({});

@@ -58,6 +58,7 @@ impl Stored {
     }
 
     /// The object without `apiVersion` and `kind`.
+    #[expect(clippy::expect_used, reason = "the store only holds text that it wrote itself")]
     pub(crate) fn value(&self) -> Value {
         serde_json::from_slice(&self.body).expect("the store only holds text that it wrote itself")
     }
