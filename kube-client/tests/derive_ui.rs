@@ -1,4 +1,5 @@
 //! What the compiler says of mistakes in `#[kube(..)]`: one error each, at the right place.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 #![cfg(feature = "schema")]
 

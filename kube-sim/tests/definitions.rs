@@ -1,4 +1,5 @@
 //! CustomResourceDefinitions, custom resources, and discovery.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 

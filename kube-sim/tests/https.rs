@@ -1,4 +1,5 @@
 //! The HTTPS listener: authentication, HTTP versions, shutdown.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! Watches: events, bookmarks, initial lists, history, timeouts.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 

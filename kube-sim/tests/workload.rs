@@ -1,4 +1,5 @@
 //! The sample workload on a paused clock.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 
