@@ -1,4 +1,4 @@
-//! Deleting, one object or many.
+//! The verbs delete and deletecollection.
 
 use super::{Api, DeleteParams, ListParams, ObjectList};
 use crate::Result;
@@ -9,25 +9,25 @@ use serde::de::DeserializeOwned;
 impl<K: DeserializeOwned> Api<K> {
     /// Deletes an object.
     ///
-    /// `Left(object)`: the deletion has begun, and the object stays until its finalizers are done or its grace period is
-    /// over. `Right(status)`: it is gone.
+    /// `Left(object)`: the object is marked for deletion, and exists until its finalizers are removed and its grace
+    /// period ends. `Right(status)`: the object is deleted.
     ///
     /// # Errors
     ///
-    /// [`Error::is_not_found`](crate::Error::is_not_found) if there is none of that name,
-    /// [`Error::is_conflict`](crate::Error::is_conflict) if a precondition does not hold.
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if no object has this name,
+    /// [`Error::is_conflict`](crate::Error::is_conflict) if a precondition of `dp` fails.
     pub async fn delete(&self, name: &str, dp: &DeleteParams) -> Result<Either<K, Status>> {
         self.client.request_status(self.request.delete(name, dp)?).await
     }
 
-    /// Deletes every object that a list with the same parameters would give.
+    /// Deletes every object that a list with `lp` would return.
     ///
-    /// `Left(objects)`: these were deleted, some of which may stay for a while as [`delete`](Api::delete) says.
-    /// `Right(status)`: all are gone.
+    /// `Left(objects)`: these objects are deleted or marked for deletion, as in [`delete`](Api::delete).
+    /// `Right(status)`: all objects are deleted.
     ///
     /// # Errors
     ///
-    /// If the request fails; some objects may be deleted by then.
+    /// If the request fails. The server may have deleted some objects before the failure.
     pub async fn delete_collection(
         &self,
         dp: &DeleteParams,

@@ -1,4 +1,4 @@
-//! Screens: looking at an object's metadata before the object is decoded.
+//! Filters that read an object's metadata before the object is decoded.
 
 use super::{PartialObjectMeta, WatchEvent};
 use crate::core::{Bookmark, BookmarkMeta, ObjectOrigin, TypeMeta};
@@ -8,29 +8,32 @@ use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::BuildHasher;
 
-/// What becomes of an object whose metadata was looked at.
+/// The verdict of a filter on the metadata of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is decoded and comes out of the stream.
+    /// The object is decoded and the stream emits it.
     Keep,
-    /// It is never decoded.
+    /// The object is not decoded.
     Drop,
-    /// It is decoded and comes out as if it had been deleted, or as an error that says so. In a list, where nothing is, it is dropped.
+    /// The object is no longer selected. A watch decodes it and emits it as a deletion, or as an error whose origin is
+    /// [`ObjectOrigin::Deleted`] if it does not decode. A list drops it.
     Deselect,
 }
 
-/// What becomes of a piece of a body.
+/// The verdict of a filter on a piece of a body.
 pub(super) enum PieceVerdict<T> {
-    /// It is decoded. The key of its object, if later pieces about that object have to wait for the result.
+    /// Decode the piece. The key of its object, if later pieces about the same object must wait for the result.
     Decode(Option<u64>),
-    /// Of an event: the version that has been seen with it.
+    /// Drop the piece. For an event: the resource version of its object.
     Drop(Option<String>),
+    /// The filter has decoded the piece itself.
     Ready(Box<Result<T, WireError>>),
-    /// An earlier piece about the same object has not come out of the stream yet: if it does not decode, this one is news.
-    Later,
+    /// An earlier piece about the same object is still being decoded. If it fails to decode, the reader must receive
+    /// this piece even where a filter would drop it as unchanged.
+    Defer,
 }
 
-/// Decides about pieces in the order in which they come.
+/// Returns verdicts on pieces, in the order of the body.
 pub(super) type PieceFilter<T> = Box<dyn FnMut(&[u8], &Decoding) -> PieceVerdict<T> + Send>;
 
 /// The keys of the objects that are being decoded, in order; `None` for values without an object.
@@ -41,6 +44,7 @@ pub(super) struct Decoding {
 }
 
 impl Decoding {
+    /// Appends a value.
     pub(super) fn begin(&mut self, key: Option<u64>) {
         self.order.push_back(key);
         if let Some(key) = key {
@@ -48,7 +52,7 @@ impl Decoding {
         }
     }
 
-    /// The first value has come out.
+    /// Removes the first value, which the stream has emitted.
     pub(super) fn end(&mut self) {
         if let Some(Some(key)) = self.order.pop_front()
             && let Entry::Occupied(mut count) = self.count.entry(key)
@@ -65,17 +69,17 @@ impl Decoding {
     }
 }
 
-/// For the items of a list.
-pub(super) fn of_items<K, T>(
+/// A filter on the items of a list.
+pub(super) fn item_filter<K, T>(
     depth: FilterDepth,
     mut filter: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send + 'static,
 ) -> PieceFilter<T>
 where
     K: 'static,
 {
-    // A list has each object once.
+    // A list contains each object once, so no piece waits for an earlier one.
     Box::new(move |text, _| match Shape::peek_item(text, depth) {
-        // The decoder says what is wrong with it.
+        // Decoding the item reports the error.
         None => PieceVerdict::Decode(None),
         Some(metadata) => match filter(ObjectOrigin::List, &metadata) {
             Verdict::Keep => PieceVerdict::Decode(None),
@@ -84,8 +88,8 @@ where
     })
 }
 
-/// For the events of a watch.
-pub(super) fn of_events<K>(
+/// A filter on the events of a watch.
+pub(super) fn event_filter<K>(
     shape: Shape,
     depth: FilterDepth,
     mut filter: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send + 'static,
@@ -100,18 +104,18 @@ where
         };
         let key = identity.hash_one((&metadata.metadata.namespace, &metadata.metadata.name));
         if decoding.contains(key) {
-            return PieceVerdict::Later;
+            return PieceVerdict::Defer;
         }
         match filter(origin, &metadata) {
             Verdict::Keep => PieceVerdict::Decode(Some(key)),
             Verdict::Drop => PieceVerdict::Drop(metadata.metadata.resource_version),
-            Verdict::Deselect => PieceVerdict::Ready(Box::new(gone(shape.event(line)))),
+            Verdict::Deselect => PieceVerdict::Ready(Box::new(into_deletion(shape.event(line)))),
         }
     })
 }
 
-/// An event as a deletion, also where its object does not decode: whoever knows the object has to forget it.
-fn gone<K>(event: Result<WatchEvent<K>, WireError>) -> Result<WatchEvent<K>, WireError> {
+/// Turns an event into a deletion, also if its object does not decode: caches must remove the object.
+fn into_deletion<K>(event: Result<WatchEvent<K>, WireError>) -> Result<WatchEvent<K>, WireError> {
     match event {
         Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => Ok(WatchEvent::Deleted(object)),
         Err(WireError::Object(mut object)) => {
@@ -122,7 +126,7 @@ fn gone<K>(event: Result<WatchEvent<K>, WireError>) -> Result<WatchEvent<K>, Wir
     }
 }
 
-/// Tells up to which version nothing is missing, where the events before were dropped.
+/// A bookmark with the version of the last dropped event.
 pub(super) fn bookmark<K>(version: String) -> WatchEvent<K> {
     let metadata = BookmarkMeta { resource_version: version, annotations: BTreeMap::new() };
     WatchEvent::Bookmark(Bookmark { types: TypeMeta::default(), metadata })

@@ -1,4 +1,4 @@
-//! `Items`: reads a body, splits it, and decodes its pieces in order. What lists and watches share.
+//! `Items`: reads a body, splits it, and decodes its pieces in order. Lists and watches share it.
 
 use super::filter::{Decoding, PieceFilter, PieceVerdict};
 use super::pipeline::Pipeline;
@@ -13,61 +13,61 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How often other tasks of the runtime may run, in which time more of a body may arrive, before what there is gets decoded: a
-/// few events are not worth the way to another core, and many are.
-const PATIENCE: u8 = 2;
+/// The number of polls for which decoding of a partial chunk is deferred so that more text arrives. Decoding on another
+/// core pays off only for chunks of many events.
+const DEFERRED_POLLS: u8 = 2;
 
-/// How many pieces may be dropped before other tasks run.
-const DROPPED_AT_ONCE: usize = 256;
+/// The number of pieces that one poll drops before it yields to other tasks.
+const MAX_DROPPED_PER_POLL: usize = 256;
 
-/// How much text may wait for whoever takes items slowly.
-const WAITING: usize = 16 << 20;
+/// The limit of text, in bytes, that is read ahead for a slow reader.
+const READ_AHEAD_BYTES: usize = 16 << 20;
 
-/// Whether a body is read that nobody wants more of yet.
-fn overdue<T: Send + 'static>(hurry: Option<Instant>, pipeline: &Pipeline<T>) -> bool {
-    hurry.is_some_and(|then| pipeline.waiting() < WAITING && Instant::now() >= then)
+/// Whether the body is read although the pipeline has no room.
+fn reads_ahead<T: Send + 'static>(read_ahead_from: Option<Instant>, pipeline: &Pipeline<T>) -> bool {
+    read_ahead_from
+        .is_some_and(|start| pipeline.buffered_bytes() < READ_AHEAD_BYTES && Instant::now() >= start)
 }
 
-/// What has become of a piece.
+/// The result of submitting a piece.
 #[derive(PartialEq, Eq)]
-enum Taken {
-    Kept,
+enum Submitted {
+    Queued,
     Dropped,
-    /// It is looked at again when another piece has come out.
+    /// The piece is filtered again after the stream has emitted another item.
     Held,
 }
 
-/// The pieces of a body, decoded.
+/// The decoded pieces of a body.
 pub(super) struct Items<S: Split, T> {
     body: Body,
-    /// Until the body has ended.
+    /// `None` after the end of the body.
     splitter: Option<S>,
     pipeline: Pipeline<Result<T, WireError>>,
     end: Option<S::End>,
-    /// What ends the stream, after the pieces before it.
+    /// The error that ends the stream, emitted after the pieces before it.
     error: Option<Error>,
-    /// From when on the body is read whether or not what came before is wanted.
-    hurry: Option<Instant>,
-    /// How often others may still run before what has arrived is decoded.
-    patience: u8,
-    /// Decides which pieces are decoded.
+    /// From this time on the body is read even if earlier items have not been taken.
+    read_ahead_from: Option<Instant>,
+    /// The remaining polls for which decoding is deferred.
+    deferred_polls: u8,
     filter: Option<PieceFilter<T>>,
-    /// What of the pieces that a filter let pass has not come out yet.
+    /// The queued pieces that the stream has not emitted; maintained only with a filter.
     decoding: Decoding,
-    /// The piece that the filter could not decide about.
+    /// The piece whose verdict was `Defer`.
     held: Option<Bytes>,
-    /// Tells the version of what was dropped.
-    tell: Option<fn(String) -> T>,
-    /// That version, until it is told.
-    dropped: Option<String>,
+    /// Makes a bookmark of a version.
+    bookmark: Option<fn(String) -> T>,
+    /// The version of the last dropped piece, until a bookmark reports it.
+    dropped_version: Option<String>,
     kind: String,
 }
 
-/// No piece is ever pinned.
+/// Pieces are not pinned.
 impl<S: Split, T> Unpin for Items<S, T> {}
 
 impl<S: Split, T: Send + 'static> Items<S, T> {
-    /// Pieces of `body` about objects of `kind`, which errors name.
+    /// Splits and decodes `body`. Errors name `kind`.
     pub(super) fn new(
         body: Body,
         splitter: S,
@@ -81,31 +81,31 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
             pipeline,
             end: None,
             error: None,
-            hurry: None,
-            patience: 0,
+            read_ahead_from: None,
+            deferred_polls: 0,
             filter: None,
             decoding: Decoding::default(),
             held: None,
-            tell: None,
-            dropped: None,
+            bookmark: None,
+            dropped_version: None,
             kind: kind.to_owned(),
         }
     }
 
-    /// Decodes only what `filter` lets pass. Where `tell` is there, the version of what was dropped comes out in its place, the
-    /// last of several in a row.
-    pub(super) fn filter_before_decode(&mut self, filter: PieceFilter<T>, tell: Option<fn(String) -> T>) {
+    /// Decodes only pieces that `filter` keeps. With `bookmark`, the stream emits the version of the last of several
+    /// successive dropped pieces in their place.
+    pub(super) fn filter_before_decode(&mut self, filter: PieceFilter<T>, bookmark: Option<fn(String) -> T>) {
         self.filter = Some(filter);
-        self.tell = tell;
+        self.bookmark = bookmark;
     }
 
-    /// The next piece. An object that does not decode is an error after which others follow; any other error is the last item.
+    /// The next item. The stream continues after an object that does not decode; any other error ends it.
     pub(super) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
         self.fill(cx);
         let mut next = self.pipeline.poll_next(cx);
-        if self.pipeline.holds_back() && !matches!(next, Poll::Ready(Some(_))) {
-            if self.patience > 0 {
-                self.patience -= 1;
+        if self.pipeline.has_partial_chunk() && !matches!(next, Poll::Ready(Some(_))) {
+            if self.deferred_polls > 0 {
+                self.deferred_polls -= 1;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -124,14 +124,14 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
                 self.stop();
                 Poll::Ready(Some(Err(self.decode_error(error))))
             }
-            // `fill` has come to the end of what has arrived, and has arranged to be woken.
+            // `fill` has read all text that has arrived, and has registered the waker.
             Poll::Ready(None) if self.splitter.is_some() => Poll::Pending,
             Poll::Ready(None) => Poll::Ready(self.error.take().map(Err)),
             Poll::Pending => Poll::Pending,
         }
     }
 
-    /// Ends the stream here, whatever is still to come.
+    /// Ends the stream and drops all buffered text.
     fn stop(&mut self) {
         self.splitter = None;
         self.body = Body::empty();
@@ -140,33 +140,33 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         self.pipeline.clear();
     }
 
-    /// From then on the body is read as it comes, up to a bound, however slowly its items are taken.
-    pub(super) fn hurry_from(&mut self, then: Instant) {
-        self.hurry = Some(then);
+    /// From `start` on, reads the body as it arrives, up to `READ_AHEAD_BYTES`, even if the reader takes items slowly.
+    pub(super) fn read_ahead_from(&mut self, start: Instant) {
+        self.read_ahead_from = Some(start);
     }
 
-    /// Reads and splits as much as there is room and text for, and has it decoded.
+    /// Reads and splits text until none is available or the pipeline has no room, and submits the pieces.
     pub(super) fn fill(&mut self, cx: &mut Context<'_>) {
         if let Some(piece) = self.held.take()
-            && self.take(piece) == Taken::Held
+            && self.submit(piece) == Submitted::Held
         {
             return;
         }
         let mut dropped = 0;
         while let Some(splitter) = &mut self.splitter
-            && (self.pipeline.has_room() || overdue(self.hurry, &self.pipeline))
+            && (self.pipeline.has_room() || reads_ahead(self.read_ahead_from, &self.pipeline))
         {
             match splitter.next() {
                 Some(Ok(piece)) => {
-                    match self.take(piece) {
-                        Taken::Kept => {}
-                        Taken::Dropped => dropped += 1,
-                        // Whoever polls gets what it waits for first.
-                        Taken::Held => return,
+                    match self.submit(piece) {
+                        Submitted::Queued => {}
+                        Submitted::Dropped => dropped += 1,
+                        // The stream must emit the earlier event about this object first.
+                        Submitted::Held => return,
                     }
-                    // Others want to run, too.
-                    if dropped == DROPPED_AT_ONCE {
-                        self.tell_dropped();
+                    // Yield to other tasks.
+                    if dropped == MAX_DROPPED_PER_POLL {
+                        self.report_dropped();
                         cx.waker().wake_by_ref();
                         return;
                     }
@@ -180,54 +180,55 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    self.patience = PATIENCE;
+                    self.deferred_polls = DEFERRED_POLLS;
                     if let Ok(data) = frame.into_data() {
                         splitter.push(data);
                     }
                 }
                 Poll::Ready(Some(Err(error))) => return self.fail(Error::from_box(error.into())),
                 Poll::Ready(None) => return self.finish(),
-                // What there is may be too little to be worth its way to another core; see `poll_item`.
-                Poll::Pending => return self.tell_dropped(),
+                // `poll_item` decides when a partial chunk is decoded.
+                Poll::Pending => return self.report_dropped(),
             }
         }
     }
 
-    /// Has a piece decoded, unless the filter says otherwise.
-    fn take(&mut self, piece: Bytes) -> Taken {
+    /// Queues a piece for decoding, depending on the verdict of the filter.
+    fn submit(&mut self, piece: Bytes) -> Submitted {
         let Some(filter) = &mut self.filter else {
             self.pipeline.push(piece);
-            return Taken::Kept;
+            return Submitted::Queued;
         };
         match filter(&piece, &self.decoding) {
             PieceVerdict::Decode(key) => {
-                self.tell_dropped();
+                self.report_dropped();
                 self.decoding.begin(key);
                 self.pipeline.push(piece);
             }
             PieceVerdict::Ready(value) => {
-                self.tell_dropped();
+                self.report_dropped();
                 self.decoding.begin(None);
                 self.pipeline.push_value(*value);
             }
             PieceVerdict::Drop(version) => {
-                self.dropped = version.or(self.dropped.take());
-                return Taken::Dropped;
+                self.dropped_version = version.or(self.dropped_version.take());
+                return Submitted::Dropped;
             }
-            PieceVerdict::Later => {
+            PieceVerdict::Defer => {
                 self.held = Some(piece);
-                return Taken::Held;
+                return Submitted::Held;
             }
         }
-        Taken::Kept
+        Submitted::Queued
     }
 
-    fn tell_dropped(&mut self) {
-        if let Some(tell) = self.tell
-            && let Some(version) = self.dropped.take()
+    /// Queues a bookmark with the version of the last dropped piece.
+    fn report_dropped(&mut self) {
+        if let Some(bookmark) = self.bookmark
+            && let Some(version) = self.dropped_version.take()
         {
             self.decoding.begin(None);
-            self.pipeline.push_value(Ok(tell(version)));
+            self.pipeline.push_value(Ok(bookmark(version)));
         }
     }
 
@@ -235,9 +236,9 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         match self.splitter.take().map(Split::finish) {
             Some(Ok((rest, end))) => {
                 if let Some(piece) = rest {
-                    self.take(piece);
+                    self.submit(piece);
                 }
-                self.tell_dropped();
+                self.report_dropped();
                 self.end = Some(end);
                 self.pipeline.flush();
             }
@@ -249,11 +250,11 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         }
     }
 
-    /// Ends the stream with this error, after what has been split.
+    /// Ends the stream with `error`, after the pieces that are already split.
     pub(super) fn fail(&mut self, error: Error) {
-        self.tell_dropped();
+        self.report_dropped();
         self.splitter = None;
-        // The connection is not to wait for a stream that nobody may drop for long.
+        // Release the connection now: the caller may hold the failed stream for a long time.
         self.body = Body::empty();
         self.error = Some(error);
         self.pipeline.flush();
@@ -265,7 +266,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
 }
 
 impl<S: Split, T> Items<S, T> {
-    /// What there is to know once the body has ended well.
+    /// The data of the splitter at the end of a complete body.
     pub(super) fn end(&self) -> Option<&S::End> {
         self.end.as_ref()
     }
@@ -274,14 +275,14 @@ impl<S: Split, T> Items<S, T> {
         self.end
     }
 
-    /// The splitter, until the body has ended.
+    /// The splitter; `None` after the end of the body.
     pub(super) fn splitter(&self) -> Option<&S> {
         self.splitter.as_ref()
     }
 
-    /// How much text was split off of which nothing has come out.
-    pub(super) fn waiting(&self) -> usize {
-        self.pipeline.waiting() + self.held.as_ref().map_or(0, Bytes::len)
+    /// The number of bytes of split text whose items the stream has not emitted.
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.pipeline.buffered_bytes() + self.held.as_ref().map_or(0, Bytes::len)
     }
 
     /// The kind that errors name.
@@ -300,7 +301,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    /// A list of so many items of so many bytes, each in a frame of its own; how many frames have been read.
+    /// A list of `count` items of `bytes` bytes, one per frame, and the number of frames that have been read.
     fn list(count: usize, bytes: usize) -> (Items<ListSplitter, usize>, Arc<AtomicUsize>) {
         let read = Arc::new(AtomicUsize::new(0));
         let counter = read.clone();
@@ -316,12 +317,12 @@ mod tests {
             Ok(text.trim_matches('"').trim().parse().unwrap())
         };
         let mut items = Items::new(body, ListSplitter::default(), "A", decode);
-        items.hurry_from(Instant::now() + Duration::from_secs(20));
+        items.read_ahead_from(Instant::now() + Duration::from_secs(20));
         (items, read)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_list_whose_items_are_taken_slowly_is_read_all_the_same() {
+    async fn reads_ahead_after_the_delay_for_a_slow_reader() {
         let (mut items, read) = list(100, 1000);
         let mut taken = Vec::new();
         while let Some(item) = poll_fn(|cx| items.poll_item(cx)).await {
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_of_it_waits_than_there_is_memory_for() {
+    async fn read_ahead_is_limited_in_bytes() {
         let (mut items, read) = list(60, 1 << 20);
         tokio::time::sleep(Duration::from_secs(30)).await;
         assert_eq!(poll_fn(|cx| items.poll_item(cx)).await.unwrap().unwrap(), 0);

@@ -1,9 +1,9 @@
 //! `ListStream`: the items of a list as they arrive.
 
 use super::PartialObjectMeta;
-use super::complete::Complete;
 use super::filter::{self, Verdict};
 use super::items::Items;
+use super::set_types::SetTypes;
 use crate::Result;
 use crate::client::Body;
 use crate::core::{ListMeta, ObjectOrigin, TypeMeta};
@@ -18,17 +18,18 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// For how long a server may have to wait until the next items are wanted. API servers break off an answer to which they are
-/// still writing after a minute, and a list that is read too slowly would never be complete.
-const UNHURRIED: Duration = Duration::from_secs(20);
+/// The delay after which the rest of a list is read ahead. API servers abort a response that takes longer than a minute
+/// to write, so a slow reader would never receive the complete list.
+const READ_AHEAD_AFTER: Duration = Duration::from_secs(20);
 
 /// The items of a list, each decoded as soon as its text has arrived.
 ///
-/// An object that does not decode comes out as an error that names it ([`Error::undecodable`](crate::Error::undecodable)), and the next item follows.
-/// Any other error ends the stream. On a runtime with several threads items are decoded on all of them; they come out in
-/// the order of the list all the same.
+/// The stream emits an error that names the object for an object that does not decode
+/// ([`Error::undecodable`](crate::Error::undecodable)), and continues. Any other error ends the stream. On a
+/// multi-threaded runtime the worker threads decode items in parallel; the stream emits them in the order of the list.
 ///
-/// It is read as its items are taken; what is left of it after twenty seconds is read without delay, as far as 16 MiB of text.
+/// The stream reads the body on demand. Twenty seconds after the response it starts to read ahead, up to 16 MiB of
+/// text.
 ///
 /// Dropping the stream cancels the request.
 pub struct ListStream<K> {
@@ -36,33 +37,35 @@ pub struct ListStream<K> {
 }
 
 impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
-    pub(super) fn new(body: Body, shape: Shape, complete: Complete<K>) -> Self {
+    pub(super) fn new(body: Body, shape: Shape, set_types: SetTypes<K>) -> Self {
         let kind = shape.expected().to_owned();
         let mut items = Items::new(body, ListSplitter::default(), &kind, move |text| {
-            shape.item(text, |item| complete.object(item))
+            shape.item(text, |item| set_types.apply(item))
         });
-        items.hurry_from(Instant::now() + UNHURRIED);
+        items.read_ahead_from(Instant::now() + READ_AHEAD_AFTER);
         Self { items }
     }
 
-    /// Shows the metadata of each item to `look` before the item is decoded, in the order of the list. What is not kept is
-    /// never decoded, which costs a small part of decoding it.
+    /// Calls `filter` with the metadata of each item before the item is decoded, in the order of the list. Only items
+    /// with the verdict [`Verdict::Keep`] are decoded; a dropped item costs a small part of the time of decoding.
     ///
-    /// `depth` says what there is to look at. An item whose metadata cannot be read is not shown; decoding it fails.
+    /// `depth` sets which metadata is read. An item whose metadata cannot be read bypasses the filter, and decoding it
+    /// fails.
     #[must_use]
     pub fn filter_before_decode(
         mut self,
         depth: FilterDepth,
         filter: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send + 'static,
     ) -> Self {
-        self.items.filter_before_decode(filter::of_items(depth, filter), None);
+        self.items.filter_before_decode(filter::item_filter(depth, filter), None);
         self
     }
 
-    /// Reads and decodes as much as is kept for later, so that items are there when they are asked for. `cx` is woken when more
-    /// has arrived, but not while as much is kept as may be. What goes wrong meanwhile comes out of the stream, in its turn.
+    /// Reads and decodes text that has arrived, up to the buffer limit, without taking an item. The waker of `cx` is
+    /// woken when more text arrives, unless the buffer is full. The stream emits errors in order, after the items
+    /// before them.
     ///
-    /// For whoever asks for the next page of a list while the one before is still being decoded.
+    /// Use it to request the next page of a list while the current page is still being decoded.
     ///
     /// ```
     /// use futures::{TryStreamExt, future::poll_fn};
@@ -79,7 +82,7 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
     ///     Poll::Ready(())
     /// })
     /// .await;
-    /// // Whatever was read is still there.
+    /// // The stream still emits all items.
     /// assert!(!page.try_collect::<Vec<_>>().await?.is_empty());
     /// # Ok(())
     /// # }
@@ -90,12 +93,13 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
 }
 
 impl<K> ListStream<K> {
-    /// The collection's resource version and the token for the next page; `None` until the stream has ended well.
+    /// The collection's resource version and the token for the next page; `None` until the stream has ended without an
+    /// error.
     pub fn metadata(&self) -> Option<&ListMeta> {
         self.items.end().map(|head| &head.metadata)
     }
 
-    /// The token for the next page, as soon as it is known: servers send it before the items.
+    /// The token for the next page, available before the end of the stream, because servers send it before the items.
     pub fn continue_token(&self) -> Option<&str> {
         let head = self.items.end().or(self.items.splitter().map(ListSplitter::head))?;
         head.metadata.continue_.as_deref().filter(|token| !token.is_empty())

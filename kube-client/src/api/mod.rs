@@ -1,12 +1,12 @@
-//! `Api<K>`: the verbs of one kind in one scope.
+//! `Api<K>`: the API verbs for one kind in one scope.
 
-mod complete;
 mod delete;
 mod filter;
 mod items;
 mod list_stream;
 mod pipeline;
 mod read;
+mod set_types;
 mod subresource;
 mod watch;
 mod write;
@@ -27,12 +27,12 @@ pub use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec, ScaleStatus};
 use crate::core::{FieldSet, NamespaceResourceScope, NamespaceScope, Request, request};
 use crate::wire::Shape;
 use crate::{Client, Error};
-use complete::Complete;
+use set_types::SetTypes;
 use std::{fmt, marker::PhantomData};
 
 /// Access to the objects of kind `K` in one scope: a namespace, all namespaces, or the cluster.
 ///
-/// An `Api` is cheap to make and to clone; it holds no state but a handle to the [`Client`].
+/// An `Api` is cheap to create and to clone; its only state is a handle to the [`Client`].
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::ConfigMap;
@@ -54,10 +54,10 @@ use std::{fmt, marker::PhantomData};
 ///
 /// # Times beyond the last timestamp
 ///
-/// A server may store times up to the end of the year 9999, often for "never". Those after `jiff::Timestamp::MAX`, a day before
-/// that, are read as `jiff::Timestamp::MAX`, so writing back the whole object changes them; a patch of other fields does not.
-/// This holds for fields of type `jiff::Timestamp`, `Time` and `MicroTime`, unless serde reads them by way of a buffer
-/// (`flatten`, `untagged`, or an internal tag): there such a time does not decode.
+/// A server accepts times up to the end of the year 9999, often used for "never". Times after `jiff::Timestamp::MAX`,
+/// which is one day earlier, decode as `jiff::Timestamp::MAX`. Replacing the whole object therefore changes them; a
+/// patch of other fields does not. This applies to fields of type `jiff::Timestamp`, `Time` and `MicroTime`. Where
+/// serde buffers the value (`flatten`, `untagged`, or an internal tag), such a time does not decode.
 ///
 /// # Cancel safety
 ///
@@ -66,12 +66,11 @@ pub struct Api<K> {
     client: Client,
     request: Request,
     namespace: Option<String>,
-    /// What errors call the kind.
+    /// The kind, for errors.
     kind: String,
-    /// Fields that are not wanted when objects are read.
+    /// Fields that decoding skips.
     skipped: FieldSet,
-    /// Tells an item of a list its type.
-    complete: Complete<K>,
+    set_types: SetTypes<K>,
     object: PhantomData<fn() -> K>,
 }
 
@@ -83,7 +82,7 @@ impl<K> Clone for Api<K> {
             namespace: self.namespace.clone(),
             kind: self.kind.clone(),
             skipped: self.skipped.clone(),
-            complete: self.complete.clone(),
+            set_types: self.set_types.clone(),
             object: PhantomData,
         }
     }
@@ -96,7 +95,7 @@ impl<K> fmt::Debug for Api<K> {
 }
 
 impl<K: Resource> Api<K> {
-    /// All objects of the kind: those of the cluster, or those of every namespace.
+    /// All objects of a cluster-scoped kind, or the objects of a namespaced kind in all namespaces.
     pub fn all_with(client: Client, dyntype: &K::DynamicType) -> Self {
         Self::scoped(client, None, dyntype)
     }
@@ -109,7 +108,7 @@ impl<K: Resource> Api<K> {
         Self::scoped(client, Some(ns), dyntype)
     }
 
-    /// The objects of the kind in the namespace that the configuration names, else in `default`.
+    /// The objects of the kind in the namespace of the kubeconfig context, else in `default`.
     pub fn default_namespaced_with(client: Client, dyntype: &K::DynamicType) -> Self
     where
         K::Scope: NamespaceScope,
@@ -125,21 +124,21 @@ impl<K: Resource> Api<K> {
             namespace: namespace.map(ToOwned::to_owned),
             kind: K::kind(dyntype).into_owned(),
             skipped: FieldSet::none(),
-            complete: Complete::new(dyntype),
+            set_types: SetTypes::new(dyntype),
             object: PhantomData,
         }
     }
 }
 
 impl<K: Resource<DynamicType = ()>> Api<K> {
-    /// All objects of the kind: those of the cluster, or those of every namespace.
+    /// All objects of a cluster-scoped kind, or the objects of a namespaced kind in all namespaces.
     pub fn all(client: Client) -> Self {
         Self::all_with(client, &())
     }
 
     /// The objects of the kind in one namespace.
     ///
-    /// It is a compile error for kinds that live in the cluster:
+    /// A cluster-scoped kind is a compile error:
     ///
     /// ```compile_fail
     /// use k8s_openapi::api::core::v1::Node;
@@ -154,7 +153,7 @@ impl<K: Resource<DynamicType = ()>> Api<K> {
         Self::namespaced_with(client, ns, &())
     }
 
-    /// The objects of the kind in the namespace that the configuration names, else in `default`.
+    /// The objects of the kind in the namespace of the kubeconfig context, else in `default`.
     pub fn default_namespaced(client: Client) -> Self
     where
         K: Resource<Scope = NamespaceResourceScope>,
@@ -164,15 +163,15 @@ impl<K: Resource<DynamicType = ()>> Api<K> {
 }
 
 impl<K> Api<K> {
-    /// The namespace, `None` for all of them or for the cluster.
+    /// The namespace; `None` for all namespaces and for a cluster-scoped kind.
     pub fn namespace(&self) -> Option<&str> {
         self.namespace.as_deref()
     }
 
-    /// Skips these fields, beside those that were named before, while objects are read by get, list or watch.
+    /// Skips `fields` when get, list or watch decodes an object, in addition to the fields that are already skipped.
     ///
-    /// They cost neither memory nor the time to build them, and are as if the object had none. An object that was read like this
-    /// must not be written back by replace, which would drop them on the server.
+    /// Skipped fields are absent from the object and take neither memory nor decoding time. Do not write such an object
+    /// with replace, which would remove the fields on the server.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Pod;
@@ -196,7 +195,7 @@ impl<K> Api<K> {
         Shape::new(&self.kind, &self.skipped)
     }
 
-    /// The same objects, of which only the metadata is asked for.
+    /// Requests only the metadata of the same objects.
     pub fn into_metadata(self) -> Api<PartialObjectMeta<K>> {
         Api {
             request: self.metadata_request(),
@@ -204,17 +203,17 @@ impl<K> Api<K> {
             namespace: self.namespace,
             kind: self.kind,
             skipped: self.skipped,
-            complete: Complete::nothing(),
+            set_types: SetTypes::noop(),
             object: PhantomData,
         }
     }
 
-    /// The client behind it.
+    /// Returns the client.
     pub fn into_client(self) -> Client {
         self.client
     }
 
-    /// The path of the collection, from the server's root.
+    /// The URL path of the collection.
     pub fn resource_url(&self) -> &str {
         &self.request.url_path
     }
@@ -224,13 +223,13 @@ impl<K> Api<K> {
         &self.kind
     }
 
-    /// The same objects in the form of their metadata only.
+    /// A request for `PartialObjectMetadata`.
     fn metadata_request(&self) -> Request {
         self.request.clone().representation(crate::core::Representation::Metadata)
     }
 }
 
-/// A request that cannot be built was the caller's mistake.
+/// A request that cannot be built is an error of the caller.
 impl From<request::Error> for Error {
     fn from(error: request::Error) -> Self {
         match error {

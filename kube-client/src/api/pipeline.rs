@@ -1,6 +1,6 @@
-//! `Pipeline`: decodes the pieces of a body in order, on several cores where there are.
+//! `Pipeline`: decodes the pieces of a body on the worker threads of the runtime, and returns the values in order.
 //!
-//! It only decodes. Reading and splitting the body is the business of the streams around it.
+//! It must not read or split the body: `Items` does.
 
 use bytes::Bytes;
 use std::{
@@ -13,48 +13,47 @@ use std::{
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 
-/// How much text is worth the way to another core.
-const WORTHWHILE: usize = 16 << 10;
-/// How much text is decoded in one go.
-const CHUNK: usize = 128 << 10;
+/// The minimum text of a chunk, in bytes, for which spawning a task pays off.
+const MIN_TASK_BYTES: usize = 16 << 10;
+/// The target size of a chunk, in bytes of text.
+const CHUNK_BYTES: usize = 128 << 10;
 
-/// How many chunks are on their way besides those that are decoded or wait for their turn: what has arrived is noticed late while
-/// all cores decode.
-const AHEAD: usize = 4;
-/// More cores than that have to wait for the one that reads and splits.
-const MOST: usize = 16;
+/// Chunks beyond those that the workers decode or that await their turn: while all cores decode, newly arrived text is
+/// read late.
+const EXTRA_CHUNKS: usize = 4;
+/// Additional workers would be idle, because a single task reads and splits the body.
+const MAX_WORKERS: usize = 16;
 
-/// How many times as large as its text a decoded object may be expected to be.
-const GROWTH: usize = 4;
+/// The expected ratio of the size of a decoded object to the size of its text.
+const DECODED_SIZE_RATIO: usize = 4;
 
 type Decode<T> = Arc<dyn Fn(&[u8]) -> T + Send + Sync>;
 
-/// Pieces on their way to becoming values.
+/// A queue of pieces that are decoded in order.
 pub(super) struct Pipeline<T> {
     decode: Decode<T>,
-    /// Pieces that have not been handed out to be decoded.
+    /// Pieces that are not yet in a stage.
     chunk: Vec<Bytes>,
     chunk_bytes: usize,
-    /// Chunks in order, each with the length of its text.
+    /// Chunks in order, each with the length of its text in bytes.
     stages: VecDeque<(Stage<T>, usize)>,
-    /// The length of all of them.
-    waiting: usize,
-    /// How many chunks may be on their way; 0 where all is decoded on the spot, one piece at a time.
-    depth: usize,
-    /// Where tasks run. Whoever polls may do so outside of a runtime.
+    /// The total length of the chunks in `stages`, in bytes.
+    staged_bytes: usize,
+    /// The limit of chunks in `stages`; 0 if pieces are decoded one at a time by the poller.
+    max_stages: usize,
+    /// Spawns the decoding tasks, because the caller may poll outside of a runtime.
     runtime: Option<Handle>,
 }
 
 enum Stage<T> {
-    /// To be decoded on the spot.
+    /// Decoded by `poll_next`.
     Raw(vec::IntoIter<Bytes>),
-    /// Being decoded elsewhere. Until that has begun, the pieces are here.
+    /// Decoded by a task, which takes the pieces when it starts.
     Running(Task<Vec<T>>, Pieces),
     Done(vec::IntoIter<T>),
 }
 
-/// Pieces that belong to whoever takes them: the task that decodes them and drops them after that, or, where that is never
-/// run, the pipeline.
+/// Pieces that either the decoding task takes or, if the runtime shuts down before the task starts, the pipeline.
 #[derive(Clone)]
 struct Pieces(Arc<Mutex<Vec<Bytes>>>);
 
@@ -68,7 +67,7 @@ impl Pieces {
     }
 }
 
-/// A task that ends with its owner.
+/// Aborts the task on drop.
 struct Task<T>(JoinHandle<T>);
 
 impl<T> Drop for Task<T> {
@@ -78,21 +77,21 @@ impl<T> Drop for Task<T> {
 }
 
 impl<T> Pipeline<T> {
-    /// How much text was pushed of which not all values have been taken.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting + self.chunk_bytes
+    /// The number of bytes of pushed text in chunks whose values have not all been returned.
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.staged_bytes + self.chunk_bytes
     }
 }
 
 impl<T: Send + 'static> Pipeline<T> {
-    /// On as many cores as the runtime has threads for.
+    /// Decodes on the worker threads of the current runtime, or in `poll_next` without a multi-threaded runtime.
     pub(super) fn new(decode: impl Fn(&[u8]) -> T + Send + Sync + 'static) -> Self {
         let runtime = Handle::try_current().ok();
-        let depth = runtime.as_ref().map_or(0, |runtime| match runtime.runtime_flavor() {
+        let max_stages = runtime.as_ref().map_or(0, |runtime| match runtime.runtime_flavor() {
             RuntimeFlavor::CurrentThread => 0,
             _ => match runtime.metrics().num_workers() {
                 1 => 0,
-                workers => AHEAD + 2 * workers.min(MOST),
+                workers => EXTRA_CHUNKS + 2 * workers.min(MAX_WORKERS),
             },
         });
         Self {
@@ -100,42 +99,42 @@ impl<T: Send + 'static> Pipeline<T> {
             chunk: Vec::new(),
             chunk_bytes: 0,
             stages: VecDeque::new(),
-            waiting: 0,
-            depth,
+            staged_bytes: 0,
+            max_stages,
             runtime,
         }
     }
 
-    /// Whether another piece is wanted. Without this bound a slow reader would have the whole body in memory.
+    /// Whether the pipeline accepts another piece. Without this bound a slow reader would buffer the whole body.
     pub(super) fn has_room(&self) -> bool {
-        if self.depth == 0 { self.is_empty() } else { self.stages.len() < self.depth }
+        if self.max_stages == 0 { self.is_empty() } else { self.stages.len() < self.max_stages }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.stages.is_empty() && self.chunk.is_empty()
     }
 
-    /// Whether pieces wait for more to come, so that decoding them is worth the way to another core.
-    pub(super) fn holds_back(&self) -> bool {
+    /// Whether a partial chunk awaits more pieces before it is decoded.
+    pub(super) fn has_partial_chunk(&self) -> bool {
         !self.chunk.is_empty()
     }
 
-    /// Takes the next piece.
+    /// Appends a piece.
     pub(super) fn push(&mut self, piece: Bytes) {
         self.chunk_bytes += piece.len();
         self.chunk.push(piece);
-        if self.depth == 0 || self.chunk_bytes >= CHUNK {
+        if self.max_stages == 0 || self.chunk_bytes >= CHUNK_BYTES {
             self.flush();
         }
     }
 
-    /// Takes a value that is there already; it comes out in its turn.
+    /// Appends a value that is already decoded.
     pub(super) fn push_value(&mut self, value: T) {
         self.flush();
         self.stage(Stage::Done(vec![value].into_iter()), 0);
     }
 
-    /// There is no further piece for now: decode what there is.
+    /// Starts to decode the partial chunk.
     pub(super) fn flush(&mut self) {
         if self.chunk.is_empty() {
             return;
@@ -143,8 +142,10 @@ impl<T: Send + 'static> Pipeline<T> {
         let pieces = std::mem::take(&mut self.chunk);
         let bytes = std::mem::take(&mut self.chunk_bytes);
         let stage = match &self.runtime {
-            // What is more than there is room for stays text, which takes less memory.
-            Some(runtime) if self.stages.len() < self.depth && bytes >= WORTHWHILE && pieces.len() > 1 => {
+            // Beyond the limit pieces stay text, which takes less memory than values.
+            Some(runtime)
+                if self.stages.len() < self.max_stages && bytes >= MIN_TASK_BYTES && pieces.len() > 1 =>
+            {
                 let decode = self.decode.clone();
                 let pieces = Pieces::new(pieces);
                 let shared = pieces.clone();
@@ -157,35 +158,36 @@ impl<T: Send + 'static> Pipeline<T> {
     }
 
     fn stage(&mut self, stage: Stage<T>, bytes: usize) {
-        self.waiting += bytes;
+        self.staged_bytes += bytes;
         self.stages.push_back((stage, bytes));
     }
 
-    /// The front stage is used up.
-    fn leave_stage(&mut self) {
+    /// Removes the front stage, all of whose values have been returned.
+    fn pop_stage(&mut self) {
         if let Some((_, bytes)) = self.stages.pop_front() {
-            self.waiting -= bytes;
+            self.staged_bytes -= bytes;
         }
     }
 
-    /// Drops all that is on its way.
+    /// Drops all pieces and values, and aborts their tasks.
     pub(super) fn clear(&mut self) {
         self.stages.clear();
-        self.waiting = 0;
+        self.staged_bytes = 0;
         self.chunk.clear();
         self.chunk_bytes = 0;
     }
 
-    /// The next value; `None` if nothing is on its way.
+    /// The next value; `None` if no stage is left. Pieces of a partial chunk need `flush`.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
             let Some((stage, _)) = self.stages.front_mut() else { return Poll::Ready(None) };
-            // A stage that is used up goes at once, so that the room it took is seen. Values are large: they are not moved about.
+            // Remove an empty stage at once, so that `has_room` counts it as free. Values are large and must not be
+            // moved.
             match stage {
                 Stage::Raw(pieces) => {
                     let piece = pieces.next();
                     if pieces.len() == 0 {
-                        self.leave_stage();
+                        self.pop_stage();
                     }
                     if let Some(piece) = piece {
                         return Poll::Ready(Some((self.decode)(&piece)));
@@ -194,7 +196,7 @@ impl<T: Send + 'static> Pipeline<T> {
                 Stage::Done(values) => {
                     let value = values.next();
                     if values.len() == 0 {
-                        self.leave_stage();
+                        self.pop_stage();
                     }
                     if value.is_some() {
                         return Poll::Ready(value);
@@ -203,9 +205,9 @@ impl<T: Send + 'static> Pipeline<T> {
                 Stage::Running(task, pieces) => match ready!(Pin::new(&mut task.0).poll(cx)) {
                     Ok(values) => *stage = Stage::Done(values.into_iter()),
                     Err(error) => match error.try_into_panic() {
-                        // A defect in `decode` itself: it catches panics of the type's own code.
+                        // A bug in `decode`, which catches panics of the type's `Deserialize`.
                         Ok(panic) => std::panic::resume_unwind(panic),
-                        // The runtime has shut down. A task without an await either runs to its end or never begins.
+                        // The runtime has shut down. A task without an await either completes or never starts.
                         Err(_) => *stage = Stage::Raw(pieces.take().into_iter()),
                     },
                 },
@@ -215,12 +217,12 @@ impl<T: Send + 'static> Pipeline<T> {
 }
 
 fn decode_all<T>(pieces: &[Bytes], bytes: usize, decode: &dyn Fn(&[u8]) -> T) -> Vec<T> {
-    make_room(bytes * GROWTH);
+    make_room(bytes * DECODED_SIZE_RATIO);
     pieces.iter().map(|piece| decode(piece)).collect()
 }
 
-/// Has the allocator make room for what is about to be decoded. The heaps that glibc gives to threads grow by a page at a time
-/// otherwise, each time with a system call that holds up the page faults of all other threads.
+/// Grows the heap of this thread by one allocation. Otherwise the per-thread heaps of glibc grow by one page at a time,
+/// each with a system call that blocks the page faults of all other threads.
 fn make_room(bytes: usize) {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(bytes)));
 }
@@ -230,7 +232,8 @@ mod tests {
     use super::*;
     use std::future::poll_fn;
 
-    /// Numbers as text, padded so that chunks are worth their way; a number comes out as itself.
+    /// Decodes `count` numbers, padded so that chunks reach the size for tasks. Returns the numbers and the most pieces
+    /// in flight.
     async fn run(count: usize) -> (Vec<usize>, usize) {
         let mut pipeline = Pipeline::new(|text| std::str::from_utf8(text).unwrap().trim().parse().unwrap());
         let (mut next, mut most, mut out) = (0, 0, Vec::new());
@@ -252,10 +255,10 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn keeps_the_order_and_a_bound_over_several_threads() {
+    async fn preserves_order_and_limit_on_several_threads() {
         let (numbers, most) = run(500).await;
         assert_eq!(numbers, (0..500).collect::<Vec<_>>());
-        assert!(most <= (AHEAD + 4) * (CHUNK / 9000 + 1), "{most} were on their way");
+        assert!(most <= (EXTRA_CHUNKS + 4) * (CHUNK_BYTES / 9000 + 1), "{most} were in flight");
     }
 
     #[test]
@@ -263,7 +266,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         let mut pipeline = runtime.block_on(async { Pipeline::new(<[u8]>::len) });
         for _ in 0..4 {
-            pipeline.push(Bytes::from(vec![b' '; WORTHWHILE]));
+            pipeline.push(Bytes::from(vec![b' '; MIN_TASK_BYTES]));
         }
         pipeline.flush();
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -273,23 +276,23 @@ mod tests {
                 Poll::Pending => std::thread::yield_now(),
             }
         };
-        assert_eq!(first, Some(WORTHWHILE));
+        assert_eq!(first, Some(MIN_TASK_BYTES));
     }
 
     #[test]
-    fn what_a_runtime_leaves_undone_is_decoded_on_the_spot() {
+    fn decodes_in_poll_after_the_runtime_has_shut_down() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         let mut pipeline = runtime.block_on(async { Pipeline::new(<[u8]>::len) });
         drop(runtime);
         for chunk in 0..2 {
             for piece in 0..3 {
-                pipeline.push(Bytes::from(vec![b' '; WORTHWHILE + 3 * chunk + piece]));
+                pipeline.push(Bytes::from(vec![b' '; MIN_TASK_BYTES + 3 * chunk + piece]));
             }
             pipeline.flush();
         }
         let mut cx = Context::from_waker(std::task::Waker::noop());
         for more in 0..6 {
-            assert_eq!(pipeline.poll_next(&mut cx), Poll::Ready(Some(WORTHWHILE + more)));
+            assert_eq!(pipeline.poll_next(&mut cx), Poll::Ready(Some(MIN_TASK_BYTES + more)));
         }
         assert_eq!(pipeline.poll_next(&mut cx), Poll::Ready(None));
     }
@@ -301,10 +304,10 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     #[should_panic(expected = "boom")]
-    async fn a_panic_of_the_types_own_code_is_passed_on() {
+    async fn resumes_a_panic_of_decode() {
         let mut pipeline = Pipeline::new(|_| -> u8 { panic!("boom") });
         for _ in 0..4 {
-            pipeline.push(Bytes::from(vec![b' '; WORTHWHILE]));
+            pipeline.push(Bytes::from(vec![b' '; MIN_TASK_BYTES]));
         }
         pipeline.flush();
         poll_fn(|cx| pipeline.poll_next(cx)).await;

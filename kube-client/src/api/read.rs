@@ -1,6 +1,6 @@
-//! Reading: get and list.
+//! The verbs get and list.
 
-use super::complete::Complete;
+use super::set_types::SetTypes;
 use super::{Api, GetParams, ListParams, ListStream, ObjectList, PartialObjectMeta};
 use crate::core::{Request, Status, TypeMeta};
 use crate::{Error, Result};
@@ -12,12 +12,12 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     ///
     /// # Errors
     ///
-    /// [`Error::is_not_found`](crate::Error::is_not_found) if there is none of that name.
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if no object has this name.
     pub async fn get(&self, name: &str) -> Result<K> {
         self.get_with(name, &GetParams::default()).await
     }
 
-    /// Reads one object, as [`GetParams`] say.
+    /// Reads one object with [`GetParams`].
     ///
     /// # Errors
     ///
@@ -26,11 +26,11 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
         self.read(self.request.get(name, gp)?).await
     }
 
-    /// Reads one object, `None` if there is none of that name.
+    /// Reads one object, `None` if no object has this name.
     ///
     /// # Errors
     ///
-    /// If the request fails in any other way. That the resource itself is not served is an error, too.
+    /// If the request fails for another reason, also if the server does not serve the resource.
     pub async fn get_opt(&self, name: &str) -> Result<Option<K>> {
         match self.get(name).await {
             Ok(object) => Ok(Some(object)),
@@ -39,24 +39,24 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
         }
     }
 
-    /// Lists the objects, or one page of them, decoding each as soon as it has arrived.
+    /// Lists the objects, or one page of them. Each object is decoded as soon as its text has arrived.
     ///
     /// # Errors
     ///
-    /// If the request fails, or an object does not decode: the error names it. See [`list_stream`](Api::list_stream) for
-    /// a list that goes on after such an object.
+    /// If the request fails, or an object does not decode; the error names the object. A
+    /// [`list_stream`](Api::list_stream) continues after such an object.
     pub async fn list(&self, lp: &ListParams) -> Result<ObjectList<K>> {
         collect(self.list_stream(lp).await?).await
     }
 
-    /// Lists the objects, or one page of them, as a stream of decoded objects; neither the text nor all objects of the list
-    /// need to fit into memory.
+    /// Lists the objects, or one page of them, as a stream of decoded objects. The list is not held in memory as a
+    /// whole.
     ///
     /// # Errors
     ///
-    /// If the request fails; failures after that come out of the stream.
+    /// If the request fails. The stream emits later errors.
     pub async fn list_stream(&self, lp: &ListParams) -> Result<ListStream<K>> {
-        self.open_list(&self.request, lp, self.complete.clone()).await
+        self.open_list(&self.request, lp, self.set_types.clone()).await
     }
 }
 
@@ -70,7 +70,7 @@ impl<K: 'static> Api<K> {
         self.read(self.metadata_request().get(name, &GetParams::default())?).await
     }
 
-    /// Reads the metadata of one object, `None` if there is none of that name.
+    /// Reads the metadata of one object, `None` if no object has this name.
     ///
     /// # Errors
     ///
@@ -89,10 +89,10 @@ impl<K: 'static> Api<K> {
     ///
     /// As [`list`](Api::list).
     pub async fn list_metadata(&self, lp: &ListParams) -> Result<ObjectList<PartialObjectMeta<K>>> {
-        collect(self.open_list(&self.metadata_request(), lp, Complete::nothing()).await?).await
+        collect(self.open_list(&self.metadata_request(), lp, SetTypes::noop()).await?).await
     }
 
-    /// Sends a request whose answer is one object.
+    /// Sends a request whose response is one object.
     async fn read<T: DeserializeOwned>(&self, request: http::Request<Vec<u8>>) -> Result<T> {
         let path = request.uri().path().to_owned();
         let text = self.client.open(request).await?.into_body().collect_bytes().await?;
@@ -106,10 +106,10 @@ impl<K: 'static> Api<K> {
         &self,
         request: &Request,
         lp: &ListParams,
-        complete: Complete<T>,
+        set_types: SetTypes<T>,
     ) -> Result<ListStream<T>> {
         let response = self.client.open(request.list(lp)?).await?;
-        Ok(ListStream::new(response.into_body(), self.shape(), complete))
+        Ok(ListStream::new(response.into_body(), self.shape(), set_types))
     }
 }
 
@@ -123,9 +123,9 @@ async fn collect<T: DeserializeOwned + Send + 'static>(mut stream: ListStream<T>
     Ok(ObjectList { types, metadata, items })
 }
 
-/// Whether a failure is about an object that does not exist, rather than about a resource that is not served.
+/// Whether a 404 concerns a missing object and not a resource that the server does not serve.
 fn names_an_object(error: &Error) -> bool {
     let undetailed_or_named = |status: &Status| status.details.as_ref().is_none_or(|d| !d.name.is_empty());
-    // A resource that is not served has no `Status` at all, or one with details that name nothing.
+    // For a resource that is not served, the response has no `Status`, or its details have no name.
     error.is_not_found() && error.status().is_some_and(undetailed_or_named)
 }

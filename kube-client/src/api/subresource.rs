@@ -5,16 +5,17 @@ use crate::Result;
 use serde::{Serialize, de::DeserializeOwned};
 
 impl<K: DeserializeOwned> Api<K> {
-    /// Reads an object through its status subresource; this needs the right to `get` on `<plural>/status` only.
+    /// Reads an object through its status subresource; RBAC: only `get` on `<plural>/status`.
     ///
     /// # Errors
     ///
-    /// [`Error::is_not_found`](crate::Error::is_not_found) if there is no such object, or the kind has no status.
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if the object does not exist, or the kind has no status
+    /// subresource.
     pub async fn get_status(&self, name: &str) -> Result<K> {
         self.get_subresource("status", name).await
     }
 
-    /// Changes the status of an object; everything but the status and some metadata is ignored.
+    /// Patches the status of an object. The server ignores changes of other fields, except some metadata.
     ///
     /// # Errors
     ///
@@ -28,7 +29,7 @@ impl<K: DeserializeOwned> Api<K> {
         self.patch_subresource("status", name, pp, patch).await
     }
 
-    /// Replaces the status of an object; everything but the status and some metadata is ignored.
+    /// Replaces the status of an object. The server ignores changes of other fields, except some metadata.
     ///
     /// # Errors
     ///
@@ -41,16 +42,16 @@ impl<K: DeserializeOwned> Api<K> {
         self.client.request(self.request.replace_subresource("status", name, pp, body)?).await
     }
 
-    /// Reads a subresource that has the form of the object itself, such as `ephemeralcontainers`.
+    /// Reads a subresource whose representation is the object itself, such as `ephemeralcontainers`.
     ///
     /// # Errors
     ///
-    /// [`Error::is_not_found`](crate::Error::is_not_found) if there is no such object, or no such subresource.
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if the object or the subresource does not exist.
     pub async fn get_subresource(&self, subresource_name: &str, name: &str) -> Result<K> {
         self.client.request(self.request.get_subresource(subresource_name, name)?).await
     }
 
-    /// Changes a subresource that has the form of the object itself.
+    /// Patches a subresource whose representation is the object itself.
     ///
     /// # Errors
     ///
@@ -65,7 +66,7 @@ impl<K: DeserializeOwned> Api<K> {
         self.client.request(self.request.patch_subresource(subresource_name, name, pp, patch)?).await
     }
 
-    /// Replaces a subresource by JSON of the caller's own making.
+    /// Replaces a subresource by `data`, which is JSON.
     ///
     /// # Errors
     ///
@@ -82,11 +83,12 @@ impl<K: DeserializeOwned> Api<K> {
 }
 
 impl<K> Api<K> {
-    /// Posts to a subresource, such as a `TokenRequest` to `token` or an `Eviction` to `eviction`.
+    /// Creates through a subresource, such as a `TokenRequest` to `token` or an `Eviction` to `eviction`.
     ///
     /// # Errors
     ///
-    /// [`Error::is_too_many_requests`](crate::Error::is_too_many_requests) for an eviction that a disruption budget forbids.
+    /// [`Error::is_too_many_requests`](crate::Error::is_too_many_requests) for an eviction that a PodDisruptionBudget
+    /// rejects.
     pub async fn create_subresource<I: Serialize, T: DeserializeOwned>(
         &self,
         subresource_name: &str,
@@ -98,16 +100,17 @@ impl<K> Api<K> {
         self.client.request(self.request.create_subresource(subresource_name, name, pp, body)?).await
     }
 
-    /// Reads how many replicas an object has.
+    /// Reads the scale subresource of an object.
     ///
     /// # Errors
     ///
-    /// [`Error::is_not_found`](crate::Error::is_not_found) if there is no such object, or the kind cannot be scaled.
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if the object does not exist, or the kind has no scale
+    /// subresource.
     pub async fn get_scale(&self, name: &str) -> Result<Scale> {
         self.client.request(self.request.get_subresource("scale", name)?).await
     }
 
-    /// Changes how many replicas an object has.
+    /// Patches the scale subresource of an object.
     ///
     /// # Errors
     ///
@@ -121,7 +124,7 @@ impl<K> Api<K> {
         self.client.request(self.request.patch_subresource("scale", name, pp, patch)?).await
     }
 
-    /// Sets how many replicas an object has.
+    /// Replaces the scale subresource of an object.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Watching: `EventStream`, one watch request as it runs.
+//! The verb watch. `EventStream` is one watch request; it must not relist, resume or retry.
 
 use super::filter::{self, Verdict};
 use super::items::Items;
@@ -16,18 +16,19 @@ use std::{
 };
 use tokio::time::Sleep;
 
-/// How much longer than asked for a server may keep a watch open before the client gives it up.
+/// The time after the requested timeout of a watch at which the client ends the watch itself.
 const GRACE: Duration = Duration::from_secs(10);
 
 impl<K: DeserializeOwned + Send + 'static> Api<K> {
-    /// Watches the objects from a resource version on: one request, without any healing.
+    /// Watches the objects from a resource version on, with one request that is not retried.
     ///
-    /// `version` is that of a list, an object or a bookmark; `"0"` starts with whatever the server has at hand, `""` with
-    /// the most recent state. Programs usually want `kube_runtime::watcher`, which lists, resumes and recovers.
+    /// `version` is the resource version of a list, an object or a bookmark. `"0"` starts with a snapshot of any age
+    /// from the cache of the server, `""` with the most recent snapshot. Programs usually need `kube_runtime::watcher`,
+    /// which lists, resumes and retries.
     ///
     /// # Errors
     ///
-    /// If the request fails. [`Error::is_gone`](crate::Error::is_gone) if the version is too old: list again.
+    /// If the request fails. [`Error::is_gone`](crate::Error::is_gone) if the version has expired (410): list again.
     pub async fn watch(&self, wp: &WatchParams, version: &str) -> Result<EventStream<K>> {
         self.open_watch(&self.request, wp, version).await
     }
@@ -66,9 +67,9 @@ impl<K: 'static> Api<K> {
 
 /// The events of one watch request.
 ///
-/// An object that does not decode comes out as an error that names it ([`Error::undecodable`]), and the next event follows.
-/// Any other error ends the stream, as does the server when the watch's time is over. A server that keeps the watch open for
-/// longer than it was asked to is given up with [`Error::Timeout`](crate::Error::Timeout).
+/// The stream emits an error that names the object for an object that does not decode ([`Error::undecodable`]), and
+/// continues. Any other error ends the stream. The server ends the watch after the requested timeout; if it does not,
+/// the stream ends with [`Error::Timeout`](crate::Error::Timeout) ten seconds later.
 ///
 /// Dropping the stream cancels the request.
 pub struct EventStream<K> {
@@ -79,14 +80,15 @@ pub struct EventStream<K> {
 }
 
 impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
-    /// Shows the metadata of each object to `look` before the object is decoded, in the order of the events. What is dropped is
-    /// never decoded, which costs a small part of decoding it; in its place comes a bookmark with its version, one for several
-    /// in a row.
+    /// Calls `filter` with the metadata of each object before the object is decoded, in the order of the events. A
+    /// dropped object is not decoded and costs a small part of the time of decoding. In place of successive dropped
+    /// events the stream emits one bookmark with the version of the last.
     ///
-    /// Such a bookmark has no kind. In a watch that begins with the present state (from `""`, `"0"`, or with initial events) it is
-    /// nothing to resume from until the server's own bookmark or a change has come: that state is sent in any order.
+    /// Such a bookmark has no kind. A watch from `""` or `"0"`, or with initial events, starts with a snapshot whose
+    /// events have no order: do not resume from such a bookmark before the server has sent a bookmark or a change.
     ///
-    /// `depth` says what there is to look at. An object whose metadata cannot be read is not shown; decoding it fails.
+    /// `depth` sets which metadata is read. An object whose metadata cannot be read bypasses the filter, and decoding
+    /// it fails.
     ///
     /// ```
     /// use futures::TryStreamExt;
@@ -117,7 +119,7 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
         filter: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send + 'static,
     ) -> Self {
         self.events.filter_before_decode(
-            filter::of_events(self.shape.clone(), depth, filter),
+            filter::event_filter(self.shape.clone(), depth, filter),
             Some(filter::bookmark),
         );
         self
@@ -125,8 +127,8 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
 }
 
 impl<K> EventStream<K> {
-    /// How many bytes have arrived of events that have not come out of the stream: a part of a large object, or events that are
-    /// being decoded. As long as this number changes, the server is not silent.
+    /// The number of bytes received for events that the stream has not emitted: a part of a large object, or events
+    /// that are being decoded. A change of this number shows that the server is sending.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Namespace;
@@ -136,13 +138,13 @@ impl<K> EventStream<K> {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let namespaces: Api<Namespace> = Api::all(Client::new(kube_sim::Sim::new().service(), "default"));
     /// let watch = namespaces.watch(&WatchParams::default(), "").await?;
-    /// // Nothing is read before the stream is polled.
+    /// // The stream reads only when it is polled.
     /// assert_eq!(watch.buffered_bytes(), 0);
     /// # Ok(())
     /// # }
     /// ```
     pub fn buffered_bytes(&self) -> usize {
-        self.events.splitter().map_or(0, EventSplitter::buffered) + self.events.waiting()
+        self.events.splitter().map_or(0, EventSplitter::buffered) + self.events.buffered_bytes()
     }
 }
 
@@ -155,12 +157,12 @@ impl<K: DeserializeOwned + Send + 'static> Stream for EventStream<K> {
             return Poll::Ready(event);
         }
         if events.splitter().is_none() {
-            // The server has ended it in time, and what is left is being decoded.
+            // The server has ended the watch in time, and the remaining events are being decoded.
             return Poll::Pending;
         }
         ready!(deadline.as_mut().poll(cx));
         let what = format!("a watch of {} objects that the server does not end", events.kind());
-        // What has been looked at comes out first: a filter that has seen it would not let it pass again.
+        // Emit filtered events before the error: after a resume, a filter with state would drop them as unchanged.
         events.fail(Error::Timeout { wait: Wait::Body, after: *limit, what });
         events.poll_item(cx)
     }
@@ -182,7 +184,7 @@ mod tests {
     use crate::core::DynamicObject;
     use futures::{StreamExt, stream};
 
-    /// Three events, and then either nothing for ever or the end.
+    /// A watch that sends three events, and then ends or stays silent.
     fn watch(ends: bool) -> EventStream<DynamicObject> {
         let event = |n: usize| {
             let object = format!(r#"{{"kind":"A","apiVersion":"v1","metadata":{{"name":"{n}"}}}}"#);
@@ -199,17 +201,17 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn what_was_looked_at_comes_out_although_time_is_over() {
+    async fn emits_filtered_events_before_the_timeout() {
         for ends in [false, true] {
-            let looked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-            let counter = looked.clone();
+            let filtered = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let counter = filtered.clone();
             let events = watch(ends).filter_before_decode(FilterDepth::Labels, move |_, _| {
                 counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 Verdict::Keep
             });
             tokio::time::sleep(Duration::from_millis(5)).await;
             let events: Vec<_> = events.collect().await;
-            let (good, bad) = events.split_at(looked.load(std::sync::atomic::Ordering::Relaxed));
+            let (good, bad) = events.split_at(filtered.load(std::sync::atomic::Ordering::Relaxed));
             assert_eq!(good.len(), 3);
             assert!(good.iter().all(Result::is_ok), "{good:?}");
             match bad {

@@ -1,4 +1,4 @@
-//! Writing: create, replace, patch.
+//! The verbs create, update (replace) and patch.
 
 use super::{Api, PartialObjectMeta, Patch, PatchParams, PostParams};
 use crate::{Error, Result};
@@ -9,8 +9,8 @@ impl<K: DeserializeOwned> Api<K> {
     ///
     /// # Errors
     ///
-    /// [`Error::is_already_exists`](crate::Error::is_already_exists) if there is one of that name,
-    /// [`Error::is_invalid`](crate::Error::is_invalid) if the server's validation refuses it.
+    /// [`Error::is_already_exists`](crate::Error::is_already_exists) if an object of this name exists,
+    /// [`Error::is_invalid`](crate::Error::is_invalid) if the server's validation rejects it.
     pub async fn create(&self, pp: &PostParams, data: &K) -> Result<K>
     where
         K: Serialize,
@@ -21,7 +21,8 @@ impl<K: DeserializeOwned> Api<K> {
 
     /// Replaces an object and returns it as the server stored it.
     ///
-    /// `data` holds the resource version of the object that it is based on; without one, whatever is there is overwritten.
+    /// The server compares the resource version in `data` with the stored one (optimistic concurrency). Without a
+    /// resource version it overwrites the stored object.
     ///
     /// ```
     /// # use k8s_openapi::api::core::v1::ConfigMap;
@@ -53,7 +54,7 @@ impl<K: DeserializeOwned> Api<K> {
         self.client.request(self.request.replace(name, pp, body)?).await
     }
 
-    /// Changes an object and returns it as the server stored it.
+    /// Patches an object and returns it as the server stored it.
     ///
     /// ```
     /// # use k8s_openapi::api::core::v1::ConfigMap;
@@ -73,7 +74,8 @@ impl<K: DeserializeOwned> Api<K> {
     ///
     /// # Errors
     ///
-    /// [`Error::is_conflict`](crate::Error::is_conflict) if an apply wants fields that another manager owns.
+    /// [`Error::is_conflict`](crate::Error::is_conflict) if a server-side apply sets fields that another field
+    /// manager owns.
     pub async fn patch<P: Serialize>(&self, name: &str, pp: &PatchParams, patch: &Patch<P>) -> Result<K> {
         self.client.request(self.request.patch(name, pp, patch)?).await
     }
@@ -87,7 +89,7 @@ impl<K> Api<K> {
         })
     }
 
-    /// Changes an object and returns its metadata.
+    /// Patches an object and returns its metadata.
     ///
     /// # Errors
     ///

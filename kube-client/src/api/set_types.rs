@@ -1,0 +1,38 @@
+//! `SetTypes`: sets `apiVersion` and `kind` on the items of a list, where servers leave them out.
+
+use super::{Resource, TypeMeta};
+use std::sync::Arc;
+
+/// The type metadata of objects of type `K`, and the function that sets it.
+pub(super) struct SetTypes<K> {
+    types: Option<Arc<TypeMeta>>,
+    set: fn(&mut K, &TypeMeta),
+}
+
+impl<K> Clone for SetTypes<K> {
+    fn clone(&self) -> Self {
+        Self { types: self.types.clone(), set: self.set }
+    }
+}
+
+impl<K> SetTypes<K> {
+    /// Leaves objects unchanged.
+    pub(super) fn noop() -> Self {
+        Self { types: None, set: |_, _| {} }
+    }
+
+    /// Sets the object's type metadata in place, because moving large objects is expensive.
+    pub(super) fn apply(&self, object: &mut K) {
+        if let Some(types) = &self.types {
+            (self.set)(object, types);
+        }
+    }
+}
+
+impl<K: Resource> SetTypes<K> {
+    /// Sets the API version and kind of `dyntype`.
+    pub(super) fn new(dyntype: &K::DynamicType) -> Self {
+        let types = TypeMeta { api_version: K::api_version(dyntype).into(), kind: K::kind(dyntype).into() };
+        Self { types: Some(types.into()), set: K::complete_types }
+    }
+}
