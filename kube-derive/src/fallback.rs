@@ -1,13 +1,13 @@
-//! What is generated after an error: the root struct with impls that only type-check.
+//! The code that is generated after an error: the root struct with impls that only type-check.
 //!
-//! Without it one mistake in `#[kube(..)]` would also be reported at every use of the root type.
+//! Without it every use of the root type would cause a further compile error.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 
 use crate::{input::Input, model::Paths};
 
-/// The minimal impl, or nothing when a name is missing: the root's, or the spec's for want of type arguments.
+/// The minimal impl; empty if the name of the root is missing or equals the spec, or if the spec is generic.
 pub(crate) fn custom_resource(input: &Input) -> TokenStream {
     let attrs = &input.attrs;
     let named_by_kind = attrs.kind.as_ref().and_then(|k| syn::parse_str::<Ident>(&k.value()).ok());
@@ -18,7 +18,7 @@ pub(crate) fn custom_resource(input: &Input) -> TokenStream {
     };
     let (spec, vis) = (&input.ident, &input.vis);
     let Paths { support, k8s_openapi, serde, schemars } = Paths::new(attrs.crates.as_ref());
-    // A derive that is itself the mistake must not be repeated.
+    // Skip derives that `validate` rejects: they would conflict with the impls below.
     let derives = attrs.derives.iter().filter(|path| {
         let name = path.segments.last().map(|s| s.ident.to_string());
         !matches!(name.as_deref(), Some("Clone" | "Debug" | "Serialize" | "Deserialize" | "JsonSchema"))

@@ -1,8 +1,8 @@
-// The examples need kube-client, which depends on this crate for its tests: they run there, not here.
+// The examples need kube-client, whose tests depend on this crate, so kube-client runs them.
 #![cfg_attr(not(doctest), doc = include_str!("../README.md"))]
 //!
-//! Inside: `input` parses, `validate` judges, `model` fills in defaults, `expand` writes one impl a file, and
-//! `fallback` writes a minimal impl after errors. This crate must not depend on any other of the workspace.
+//! Implementation: `input` parses, `validate` checks, `model` sets defaults, `expand` generates one impl per file, and
+//! `fallback` generates a minimal impl after errors. This crate must not depend on another crate of the workspace.
 
 mod expand;
 mod fallback;
@@ -18,14 +18,14 @@ use crate::{input::Input, model::Model};
 
 /// Generates a custom resource, and its `CustomResourceDefinition`, from the struct or enum of its spec.
 ///
-/// For `struct FooSpec` with `kind = "Foo"` it writes `struct Foo { metadata, spec, status }` with
-/// `Foo::new(name, spec)`, `Serialize`, `Deserialize` (which refuses another kind or API version), `Resource`,
+/// For `struct FooSpec` with `kind = "Foo"` it generates `struct Foo { metadata, spec, status }` with
+/// `Foo::new(name, spec)`, `Serialize`, `Deserialize` (which rejects another kind or API version), `Resource`,
 /// `HasSpec`, `HasStatus` and `CustomResourceExt`. The [crate's front page](crate) lists all keys of `#[kube(..)]`.
 ///
 /// # Errors
 ///
-/// What an API server would refuse (a name in upper case, a path without its dot, a scale without a status) and
-/// every key that does not exist is a compile error at the place where it is written.
+/// Values that an API server would reject (a name in upper case, a path without a leading dot, a scale without a
+/// status) and unknown keys are compile errors with the span of the value.
 #[proc_macro_derive(CustomResource, attributes(kube))]
 pub fn derive_custom_resource(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);

@@ -1,6 +1,6 @@
-//! What will be generated, with every default filled in. Built from checked input only.
+//! The input of `expand`: validated, with all defaults set.
 //!
-//! Must not contain tokens of whole items: `expand` writes those.
+//! It must not contain tokens of whole items: `expand` generates those.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
@@ -17,9 +17,9 @@ pub(crate) struct Model {
     pub(crate) root: Ident,
     pub(crate) vis: Visibility,
     pub(crate) names: Names,
-    /// The status type, when there is a status subresource.
+    /// The status type; `None` without a status subresource.
     pub(crate) status: Option<Type>,
-    /// The spec's fields stand beside `metadata`.
+    /// Whether the fields of the spec are siblings of `metadata`.
     pub(crate) no_spec: bool,
     pub(crate) schema: SchemaMode,
     /// The description of the root schema.
@@ -33,7 +33,7 @@ pub(crate) struct Model {
     pub(crate) paths: Paths,
 }
 
-/// How the API calls it.
+/// The names of the resource in the API.
 pub(crate) struct Names {
     pub(crate) group: String,
     pub(crate) version: String,
@@ -45,7 +45,7 @@ pub(crate) struct Names {
     pub(crate) namespaced: bool,
 }
 
-/// What the CRD says of this version besides its schema.
+/// The entry of this version in the CRD, without the schema.
 pub(crate) struct Version {
     pub(crate) served: bool,
     pub(crate) storage: bool,
@@ -64,9 +64,9 @@ pub(crate) enum SchemaMode {
     Disabled,
 }
 
-/// The crates that the generated code speaks to.
+/// Paths of the crates that the generated code uses.
 pub(crate) struct Paths {
-    /// The hidden module of `kube_client` that holds what generated code needs.
+    /// The hidden module of `kube_client` for generated code.
     pub(crate) support: TokenStream,
     pub(crate) k8s_openapi: TokenStream,
     pub(crate) serde: TokenStream,
@@ -74,7 +74,7 @@ pub(crate) struct Paths {
 }
 
 impl Model {
-    /// Fills in the defaults. `input` has passed validation, which makes the required keys present.
+    /// Sets the defaults. `input` must have passed validation, which requires `group`, `version` and `kind`.
     pub(crate) fn new(input: Input) -> Self {
         let attrs = input.attrs;
         let names = Names::new(&attrs);
@@ -142,7 +142,7 @@ impl Names {
 }
 
 impl Paths {
-    /// Everything defaults to a re-export of `kube_client`, so that users need no other dependency.
+    /// The default paths are re-exports of `kube_client`, so that users need no other dependency.
     pub(crate) fn new(crates: Option<&Crates>) -> Self {
         let given = |pick: fn(&Crates) -> &Option<Path>| crates.and_then(|c| pick(c).as_ref());
         let client = given(|c| &c.kube_client).map_or_else(|| quote!(::kube_client), |path| quote!(#path));

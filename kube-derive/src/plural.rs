@@ -1,12 +1,12 @@
-//! Guesses the plural of a kind by the usual English rules.
+//! The default plural of a kind, by the regular rules of English.
 //!
-//! Only a guess: `#[kube(plural = "..")]` overrides it, and must be used for anything irregular.
+//! Irregular plurals need `#[kube(plural = "..")]`.
 
 /// The lower-case plural of a kind or singular name.
 pub(crate) fn plural_of(singular: &str) -> String {
     let word = singular.to_ascii_lowercase();
-    let hisses = ["s", "x", "z", "ch", "sh"].iter().any(|end| word.ends_with(end));
-    if hisses {
+    let is_sibilant = ["s", "x", "z", "ch", "sh"].iter().any(|end| word.ends_with(end));
+    if is_sibilant {
         return word + "es";
     }
     if let Some(stem) = word.strip_suffix('y')

@@ -1,4 +1,4 @@
-//! `HasSpec` and `HasStatus`: the halves of the object, for generic code.
+//! `HasSpec` and `HasStatus`: access to spec and status for generic code.
 
 use proc_macro2::TokenStream;
 use quote::quote;

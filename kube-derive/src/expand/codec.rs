@@ -1,4 +1,4 @@
-//! `Serialize` and `Deserialize`: `apiVersion` and `kind` are written, and checked when read.
+//! `Serialize` and `Deserialize`: `apiVersion` and `kind` are encoded, and verified when decoding.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;

@@ -1,4 +1,4 @@
-//! `CustomResourceExt`: the `CustomResourceDefinition` and what goes with it.
+//! `CustomResourceExt`: the `CustomResourceDefinition` and its names.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -1,4 +1,4 @@
-//! The table of everything that is constant about the resource: the one place where names become tokens.
+//! `DEFINITION`: a static with all constants of the resource. Other files must not generate names of the API.
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, quote};

@@ -1,7 +1,7 @@
-//! Writes the generated code, one impl a file, from the model alone.
+//! Generates the code from the model, one impl per file.
 //!
-//! Must not report errors: what gets here has been checked. The generated code is thin: it fills in a table
-//! (`definition`) and calls into `kube_client::core::__private`, which is compiled once rather than per resource.
+//! It must not report errors: the model is validated. The generated code is small: a static (`definition`) and calls of
+//! `kube_client::core::__private`, which is compiled once and not per resource.
 
 mod accessors;
 mod codec;

@@ -1,4 +1,4 @@
-//! `Resource`: what makes the root usable with `Api`.
+//! `Resource`: the names and scope of the kind, for `Api`.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;

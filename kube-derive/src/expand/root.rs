@@ -12,7 +12,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let (status_field, status_init) = match &model.status {
         Some(status) => (
             quote! {
-                /// What was observed, as the controller reports it; absent until it has.
+                /// The observed state, written by the controller; `None` before its first write.
                 #vis status: ::core::option::Option<#status>,
             },
             quote!(status: ::core::option::Option::None,),
@@ -27,7 +27,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         #vis struct #root {
             /// Standard object metadata.
             #vis metadata: #k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-            /// What is desired.
+            /// The desired state.
             #vis spec: #spec,
             #status_field
         }

@@ -1,4 +1,4 @@
-//! `JsonSchema` of the root, unless the user brings one or wants none.
+//! `JsonSchema` of the root; nothing for `schema = "manual"` and `schema = "disabled"`.
 
 use proc_macro2::TokenStream;
 use quote::quote;

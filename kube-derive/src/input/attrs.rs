@@ -1,6 +1,6 @@
 //! The keys of `#[kube(..)]` and the shape of their values.
 //!
-//! One field a key, as written. Must not default, guess or check.
+//! One field per key, as written. It must not set defaults or validate values.
 
 use syn::{Attribute, Expr, Ident, LitBool, LitStr, Meta, Path, Token, Type, meta::ParseNestedMeta};
 
@@ -9,7 +9,7 @@ use super::{
     keys::{name, once, refuse_twice, unknown},
 };
 
-/// `#[kube(..)]` as it was written, over all of the attributes of that name.
+/// The merged content of all `#[kube(..)]` attributes.
 #[derive(Default)]
 pub(crate) struct Attrs {
     pub(crate) group: Option<LitStr>,
@@ -44,7 +44,7 @@ pub(crate) struct Deprecated {
     pub(crate) warning: Option<LitStr>,
 }
 
-/// Every key, for the message about an unknown one.
+/// All keys, for the error about an unknown key.
 const KNOWN: &[&str] = &[
     "annotation",
     "attr",
@@ -74,7 +74,7 @@ const KNOWN: &[&str] = &[
 ];
 
 impl Attrs {
-    /// Adds the content of one `#[kube(..)]`.
+    /// Merges the content of one `#[kube(..)]`.
     pub(super) fn parse(&mut self, attribute: &Attribute) -> syn::Result<()> {
         attribute.parse_nested_meta(|meta| self.key(&meta))
     }
@@ -149,13 +149,13 @@ fn flag(slot: &mut Option<Ident>, meta: &ParseNestedMeta<'_>) -> syn::Result<()>
     Ok(())
 }
 
-/// Reads one more value of a key that may be repeated.
+/// Reads a value of a repeatable key.
 fn push(list: &mut Vec<LitStr>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     list.push(meta.value()?.parse()?);
     Ok(())
 }
 
-/// Parses the content of a string literal as Rust, saying what was expected when it is not.
+/// Parses the content of a string literal as Rust. The error names the expected syntax, `what`.
 fn quoted<T: syn::parse::Parse>(meta: &ParseNestedMeta<'_>, what: &str) -> syn::Result<T> {
     let text: LitStr = meta.value()?.parse()?;
     text.parse().map_err(|error| {

@@ -1,6 +1,6 @@
 //! `printcolumn(name = .., type_ = .., json_path = .., ..)`: one column of `kubectl get`.
 //!
-//! Must not check the values; `validate` does.
+//! It must not validate the values: `validate` does.
 
 use syn::{Lit, LitInt, LitStr, Token, meta::ParseNestedMeta};
 
@@ -52,7 +52,7 @@ impl Column {
     }
 }
 
-/// An integer, bare or in quotes.
+/// An integer literal, or a string literal that contains one.
 fn integer(meta: &ParseNestedMeta<'_>) -> syn::Result<LitInt> {
     match meta.value()?.parse()? {
         Lit::Int(number) => Ok(number),

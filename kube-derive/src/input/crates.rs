@@ -1,12 +1,12 @@
-//! `crates(..)`: other names for the crates that the generated code speaks to.
+//! `crates(..)`: paths of the crates that the generated code uses.
 //!
-//! Must not know the defaults; `model` does.
+//! It must not contain the defaults: `model` does.
 
 use syn::{LitStr, Path, meta::ParseNestedMeta};
 
 use super::keys::{name, refuse_twice, unknown};
 
-/// Paths given in place of the defaults.
+/// Paths that replace the defaults.
 #[derive(Default)]
 pub(crate) struct Crates {
     pub(crate) kube_client: Option<Path>,

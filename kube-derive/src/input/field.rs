@@ -1,4 +1,4 @@
-//! `Field`: a named field of the spec, with the names that serde gives it.
+//! `Field`: a named field of the spec, with its serde renames.
 
 use syn::{Attribute, Ident, LitStr, Token, meta::ParseNestedMeta, parenthesized};
 
@@ -10,7 +10,7 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    /// Reads a field. Serde reports what is wrong in its own attributes, so that it is ignored here.
+    /// Reads a field. Errors in `#[serde(..)]` are ignored, because serde reports them.
     pub(super) fn parse(field: syn::Field) -> Option<Self> {
         let mut renames = Vec::new();
         for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("serde")) {
@@ -36,7 +36,7 @@ fn parse_serde(attribute: &Attribute, renames: &mut Vec<LitStr>) {
     });
 }
 
-/// Steps over the value of another key, so that those behind it are read too.
+/// Skips the value of another key, so that parsing continues with the next key.
 fn skip(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     if meta.input.peek(Token![=]) {
         meta.value()?.parse::<syn::Expr>()?;

@@ -1,17 +1,17 @@
-//! Small helpers that every list of `key = value` needs: set once, name what is allowed.
+//! Parsing of `key = value` lists: rejects duplicate, unknown and missing keys.
 //!
-//! Must not know any particular key.
+//! It must not contain the names of keys.
 
 use syn::{LitStr, meta::ParseNestedMeta, parse::Parse};
 
-/// Reads `key = value` into `slot`, refusing a second one.
+/// Reads `key = value` into `slot`; a duplicate key is an error.
 pub(super) fn once<T: Parse>(slot: &mut Option<T>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     refuse_twice(slot.as_ref(), meta)?;
     *slot = Some(meta.value()?.parse()?);
     Ok(())
 }
 
-/// Fails if `slot` is taken.
+/// Fails if `slot` is already set.
 pub(super) fn refuse_twice<T>(slot: Option<&T>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     if slot.is_some() {
         return Err(meta.error(format!("`{}` is given twice: keep one", name(meta))));
@@ -19,7 +19,7 @@ pub(super) fn refuse_twice<T>(slot: Option<&T>, meta: &ParseNestedMeta<'_>) -> s
     Ok(())
 }
 
-/// The error for a key that does not exist, or exists elsewhere only.
+/// The error for a key that `place` does not support.
 pub(super) fn unknown(meta: &ParseNestedMeta<'_>, place: &str, known: &[&str]) -> syn::Error {
     let name = name(meta);
     let hint = match nearest(&name, known) {
@@ -34,17 +34,17 @@ pub(super) fn name(meta: &ParseNestedMeta<'_>) -> String {
     meta.path.segments.iter().map(|s| s.ident.to_string()).collect::<Vec<_>>().join("::")
 }
 
-/// A required string of a list; `place` names the list.
+/// The value of a required key.
 pub(super) fn required(slot: Option<LitStr>, meta: &ParseNestedMeta<'_>, key: &str) -> syn::Result<LitStr> {
     slot.ok_or_else(|| meta.error(format!("`{}` needs `{key} = \"..\"`", name(meta))))
 }
 
-/// The known key that is at most two edits away, to name a likely typing error.
+/// The known key with the smallest edit distance, at most 2.
 fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     known.iter().map(|k| (distance(name, k), *k)).filter(|(d, _)| *d <= 2).min().map(|(_, k)| k)
 }
 
-/// Edit distance, one row at a time.
+/// The Levenshtein distance, with one row of the matrix in memory.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -65,7 +65,7 @@ mod tests {
     use super::nearest;
 
     #[test]
-    fn names_the_key_that_was_meant() {
+    fn suggests_the_nearest_key() {
         let known = ["shortname", "singular", "status"];
         assert_eq!(nearest("shortnames", &known), Some("shortname"));
         assert_eq!(nearest("statsu", &known), Some("status"));

@@ -1,7 +1,7 @@
-//! Turns the tokens of a `#[derive(CustomResource)]` into plain data, keeping every span.
+//! Parses the tokens of a `#[derive(CustomResource)]` into data with spans.
 //!
-//! Owns the grammar of `#[kube(..)]`. It must not judge values (that is `validate`) nor fill in defaults
-//! (that is `model`).
+//! It defines the grammar of `#[kube(..)]`. It must not validate values (`validate` does) or set defaults (`model`
+//! does).
 
 mod attrs;
 mod column;
@@ -16,19 +16,19 @@ use syn::{Attribute, Data, DeriveInput, Expr, Fields, Ident, Lit, Visibility};
 
 pub(crate) use self::{attrs::Attrs, column::Column, crates::Crates, field::Field, pair::Pair, scale::Scale};
 
-/// Everything that the macro was given.
+/// The parsed input of the macro.
 pub(crate) struct Input {
     pub(crate) ident: Ident,
     pub(crate) vis: Visibility,
     pub(crate) shape: Shape,
-    /// The text of the type's doc comment, lines joined as rustdoc does.
+    /// The doc comment of the type, with lines joined as in rustdoc.
     pub(crate) doc: Option<String>,
     pub(crate) attrs: Attrs,
-    /// Type parameters were given, which is an error: the type cannot be named without them.
+    /// Whether the type has generic parameters, which is an error. `fallback` cannot name such a type.
     pub(crate) generic: bool,
 }
 
-/// What kind of type the spec is, as far as the macro cares.
+/// The kind of type of the spec.
 pub(crate) enum Shape {
     /// A struct with named fields.
     Named(Vec<Field>),
@@ -37,8 +37,8 @@ pub(crate) enum Shape {
 }
 
 impl Input {
-    /// Reads the derive input. The second part lists what was wrong, if anything; the first is as complete as
-    /// possible, so that a fallback can still name the types.
+    /// Parses the derive input. Returns the combined errors, if any, beside an input that is as complete as possible,
+    /// from which `fallback` takes the names of types.
     pub(crate) fn parse(input: DeriveInput) -> (Self, Option<syn::Error>) {
         let mut error = None;
         if matches!(input.data, Data::Union(_)) {
@@ -82,7 +82,7 @@ impl Input {
     }
 }
 
-/// Adds `new` to the errors found so far.
+/// Combines `new` with the previous errors.
 pub(crate) fn add(error: &mut Option<syn::Error>, new: syn::Error) {
     match error {
         Some(error) => error.combine(new),
@@ -90,7 +90,7 @@ pub(crate) fn add(error: &mut Option<syn::Error>, new: syn::Error) {
     }
 }
 
-/// Joins the `#[doc]` attributes: one leading space of each line is cosmetic.
+/// Joins the `#[doc]` attributes, without the leading space of each line.
 fn doc_text(attrs: &[Attribute]) -> Option<String> {
     let lines: Vec<String> = attrs
         .iter()

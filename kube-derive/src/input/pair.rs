@@ -1,12 +1,12 @@
 //! `annotation("key", "value")` and `label("key", "value")`.
 //!
-//! Must not check keys or values; `validate` does.
+//! It must not validate keys or values: `validate` does.
 
 use syn::{LitStr, Token, meta::ParseNestedMeta};
 
 use super::keys::name;
 
-/// A key and its value, on the generated `CustomResourceDefinition`.
+/// An annotation or label of the generated `CustomResourceDefinition`.
 pub(crate) struct Pair {
     pub(crate) key: LitStr,
     pub(crate) value: LitStr,

@@ -1,6 +1,6 @@
-//! `scale(..)`: where the scale subresource finds its numbers.
+//! `scale(..)`: the JSON paths of the scale subresource.
 //!
-//! Must not check the paths; `validate` does.
+//! It must not validate the paths: `validate` does.
 
 use syn::{LitStr, Token, meta::ParseNestedMeta};
 

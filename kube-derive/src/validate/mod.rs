@@ -1,6 +1,6 @@
-//! Judges what was parsed: everything that an API server would refuse, or that the expansion cannot honour.
+//! Validates the parsed input: rejects values that an API server would reject or that `expand` does not support.
 //!
-//! All findings are collected, each at the span of the value it is about. Must not change the input.
+//! It collects all errors, each with the span of its value. It must not change the input.
 
 mod names;
 mod paths;
@@ -10,7 +10,7 @@ use syn::{LitStr, Meta, Path};
 
 use crate::input::{Attrs, Column, Input, Pair, Shape, add};
 
-/// Findings so far.
+/// The collected errors.
 #[derive(Default)]
 pub(crate) struct Errors(Option<syn::Error>);
 
@@ -98,7 +98,7 @@ fn all_names(errors: &mut Errors, attrs: &Attrs) {
     }
 }
 
-/// Groups of the Kubernetes project need a word about their approval (KEP-1111).
+/// Protected API groups need the annotation `api-approved.kubernetes.io` (KEP-1111).
 fn approval(errors: &mut Errors, attrs: &Attrs) {
     const KEY: &str = "api-approved.kubernetes.io";
     let Some(group) = &attrs.group else { return };
@@ -118,7 +118,7 @@ fn approval(errors: &mut Errors, attrs: &Attrs) {
     }
 }
 
-/// The root struct must not take the spec's own name.
+/// The root struct and the spec must have different names.
 fn root(errors: &mut Errors, input: &Input) {
     let attrs = &input.attrs;
     match (&attrs.root, &attrs.kind) {

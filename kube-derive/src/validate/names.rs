@@ -1,8 +1,8 @@
-//! Kubernetes' rules for names. Each check says what is wrong and what would be right.
+//! Kubernetes' rules for names. Each error contains the invalid value and the rule.
 //!
-//! Must not know where a name came from.
+//! It must not depend on the origin of a name.
 
-/// RFC 1035 label: what plurals, versions, short names and categories are made of.
+/// An RFC 1035 label, the format of plurals, versions, short names and categories.
 pub(super) fn dns_label(what: &str, value: &str) -> Result<(), String> {
     let legal = value.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         && value.starts_with(|c: char| c.is_ascii_lowercase())
@@ -16,7 +16,7 @@ pub(super) fn dns_label(what: &str, value: &str) -> Result<(), String> {
     ))
 }
 
-/// A group is a DNS subdomain, and a custom one has a dot.
+/// The group of a custom resource: a DNS subdomain with at least one dot.
 pub(super) fn group(value: &str) -> Result<(), String> {
     let part = |p: &str| {
         !p.is_empty()
@@ -37,14 +37,14 @@ pub(super) fn group(value: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the API server asks for an approval of definitions in this group.
+/// Whether the API server requires an approval for CRDs in this group.
 pub(super) fn is_protected_group(group: &str) -> bool {
     ["k8s.io", "kubernetes.io"]
         .iter()
         .any(|domain| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }
 
-/// The approval of a definition in a protected group: the address of the review, or a text that begins with `unapproved`.
+/// The approval of a CRD in a protected group: the URL of the review, or a text that begins with `unapproved`.
 pub(super) fn approval(value: &str) -> Result<(), String> {
     let address = value.split_once("://").is_some_and(|(scheme, rest)| {
         !scheme.is_empty() && !rest.is_empty() && !value.contains(char::is_whitespace)
@@ -68,7 +68,7 @@ pub(super) fn deprecation_warning(value: &str) -> Result<(), String> {
         .to_owned())
 }
 
-/// A kind is a label once it is in lower case, and becomes the name of a Rust type.
+/// A kind: an RFC 1035 label when lowercased, and a valid name of a Rust type.
 pub(super) fn kind(value: &str) -> Result<(), String> {
     let legal = value.starts_with(|c: char| c.is_ascii_uppercase())
         && value.chars().all(|c| c.is_ascii_alphanumeric())

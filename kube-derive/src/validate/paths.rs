@@ -1,8 +1,8 @@
-//! The JSON paths that a CRD may contain: in columns, selectable fields and the scale subresource.
+//! Validation of the JSON paths in a CRD: columns, selectable fields and the scale subresource.
 //!
-//! Must not look at the fields of the Rust type: renames and custom schemas are beyond a macro's sight.
+//! It must not compare paths with the fields of the Rust type: a macro cannot resolve renames and custom schemas.
 
-/// What Kubernetes allows per version.
+/// The API server's limit of selectable fields per version.
 pub(super) const MAX_SELECTABLE: usize = 8;
 
 /// The path of a printer column: any JSON path below the object.
@@ -17,7 +17,7 @@ pub(super) fn column(path: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A selectable field: field names only, no arrays, never metadata.
+/// A selectable field: field names without array notation, outside of metadata.
 pub(super) fn selectable(path: &str) -> Result<(), String> {
     column(path)?;
     fields(path)?;
@@ -29,7 +29,7 @@ pub(super) fn selectable(path: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A path below one of `roots`, of field names only.
+/// A path below one of `roots`: field names without array notation.
 pub(super) fn under(path: &str, roots: &[&str]) -> Result<(), String> {
     column(path)?;
     fields(path)?;
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn scale_paths_stay_in_their_half() {
+    fn scale_paths_are_below_their_root() {
         assert!(under(".spec.replicas", &[".spec."]).is_ok());
         assert!(under(".status.replicas", &[".spec."]).is_err());
         assert!(under(".spec", &[".spec."]).is_err());
