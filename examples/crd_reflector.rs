@@ -1,7 +1,7 @@
-//! Prints the objects of a custom resource, again and again.
+//! Prints the objects of a custom resource after each poll.
 //!
-//! The resource, `foos` in the group `clux.dev`, is derived from a Rust struct. Its definition is installed unless it is
-//! there already; with `--no-install` it has to be there: `kubectl apply -f examples/foo.yaml`.
+//! The resource, `foos` in the group `clux.dev`, is derived from a Rust struct. The program installs the CRD unless it
+//! exists. With `--no-install` the CRD must exist: `kubectl apply -f examples/foo.yaml`.
 //!
 //! ```sh
 //! cargo run -p examples --example crd_reflector
@@ -27,13 +27,13 @@ use std::{
 };
 use tracing::info;
 
-/// A thing with a name and a text about it.
+/// An example resource.
 #[derive(CustomResource, Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[kube(group = "clux.dev", version = "v1", kind = "Foo", namespaced)]
 struct FooSpec {
-    /// What it is called.
+    /// The display name.
     name: String,
-    /// What is to be known of it.
+    /// A description.
     info: Option<String>,
 }
 
@@ -48,7 +48,7 @@ async fn reflect() -> anyhow::Result<()> {
         install(&client).await?;
     }
     let foos: Api<Foo> = Api::all(client);
-    // A poll lasts ten seconds unless told otherwise.
+    // The default timeout of a poll is ten seconds.
     let mut reflector = Reflector::new(foos).timeout(Duration::from_secs(2));
     let mut polls = Polls::default();
     info!("watching foos");
@@ -60,7 +60,7 @@ async fn reflect() -> anyhow::Result<()> {
             let error = anyhow::Error::new(error);
             return Err(if missing { error.context(advice) } else { error });
         }
-        // An object that does not decode ends a poll early, perhaps before the first list is complete.
+        // An object that does not decode ends a poll early, possibly before the initial list is complete.
         if reflector.store().is_ready() {
             print(reflector.read())?;
         }
@@ -71,23 +71,24 @@ fn wants_install(mut args: impl Iterator<Item = String>) -> anyhow::Result<bool>
     match (args.next().as_deref(), args.next()) {
         (None, _) => Ok(true),
         (Some("--no-install"), None) => Ok(false),
-        _ => bail!("the only argument is --no-install, which leaves the definition of foos to kubectl"),
+        _ => bail!("the only argument is --no-install, to use a CRD that was installed with kubectl"),
     }
 }
 
-/// Makes the definition unless it is there, and waits until the server serves it.
+/// Creates the CRD unless it exists, and waits until the server serves it.
 async fn install(client: &Client) -> anyhow::Result<()> {
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     match crds.create(&PostParams::default(), &Foo::crd()).await {
         Ok(_) => info!("installed {}", Foo::crd_name()),
         Err(error) if error.is_already_exists() => info!("{} is installed", Foo::crd_name()),
         Err(error) => {
-            let advice = "run `kubectl apply -f examples/foo.yaml` as someone who may, then use --no-install";
+            let advice =
+                "run `kubectl apply -f examples/foo.yaml` as a user with permission, then use --no-install";
             return Err(error).with_context(|| format!("cannot install {}; {advice}", Foo::crd_name()));
         }
     }
-    let only_it = watcher::Config::default().fields(&format!("metadata.name={}", Foo::crd_name()));
-    let mut informer = Informer::with_config(crds, only_it);
+    let this_crd = watcher::Config::default().fields(&format!("metadata.name={}", Foo::crd_name()));
+    let mut informer = Informer::with_config(crds, this_crd);
     let established = async {
         while let Some(event) = informer.try_next().await? {
             if event.object().is_some_and(|crd| is_established(crd)) {
@@ -96,8 +97,8 @@ async fn install(client: &Client) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     };
-    let late = || format!("the server did not accept {} within 30 s", Foo::crd_name());
-    tokio::time::timeout(Duration::from_secs(30), established).await.with_context(late)?
+    let timed_out = || format!("{} was not established within 30 s", Foo::crd_name());
+    tokio::time::timeout(Duration::from_secs(30), established).await.with_context(timed_out)?
 }
 
 fn is_established(crd: &CustomResourceDefinition) -> bool {
@@ -112,7 +113,7 @@ fn print(mut foos: Vec<Arc<Foo>>) -> io::Result<()> {
     for object in foos {
         let namespace = object.namespace().unwrap_or_default();
         let FooSpec { name, info } = &object.spec;
-        let info = info.as_deref().unwrap_or("nothing known");
+        let info = info.as_deref().unwrap_or("no info");
         writeln!(out, "  {namespace}/{}: {name}, {info}", object.name_any())?;
     }
     Ok(())

@@ -1,7 +1,7 @@
-//! Prints how far the deployments of all namespaces have come, again and again.
+//! Prints the rollout status of the deployments of all namespaces after each poll.
 //!
-//! Deployments are large, and this program looks at six of their fields. So it names these in a spec and a status of its
-//! own: whatever else a deployment holds is skipped while it is read, and takes no memory.
+//! Deployments are large, and this program reads six of their fields. It declares these in its own spec and status
+//! structs. Decoding skips all other fields, which take no memory.
 //!
 //! ```sh
 //! cargo run -p examples --example deployment_reflector
@@ -22,7 +22,7 @@ use std::{
 };
 use tracing::info;
 
-/// What is wanted of a deployment. A field that is not there in every object is an `Option`, or has a default.
+/// The needed fields of the spec. An optional field is an `Option` or has a default.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Spec {
@@ -33,7 +33,7 @@ struct Spec {
     min_ready_seconds: i32,
 }
 
-/// What has become of it. Kubernetes leaves out numbers that are zero.
+/// The needed fields of the status. The server omits numbers that are zero.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Status {
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 
 async fn reflect() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
-    // `Object` can be of any kind, so it has to be told which: here that of a type, else `ApiResource::from_gvk`.
+    // `Object` supports any kind, which must be given: here from a type, otherwise by `ApiResource::from_gvk`.
     let resource = ApiResource::erase::<v1::Deployment>(&());
     let deployments: Api<Deployment> = Api::all_with(client, &resource);
     let mut reflector = Reflector::new(deployments);
@@ -58,7 +58,7 @@ async fn reflect() -> anyhow::Result<()> {
     info!("watching deployments");
     loop {
         polls.check(reflector.poll().await)?;
-        // A deployment that does not decode ends a poll early, perhaps before the first list is complete.
+        // A deployment that does not decode ends a poll early, possibly before the initial list is complete.
         if reflector.store().is_ready() {
             print(reflector.read())?;
         }
@@ -77,16 +77,16 @@ fn print(mut deployments: Vec<Arc<Deployment>>) -> io::Result<()> {
         let Status { observed_generation, updated_replicas, ready_replicas } = status;
         write!(
             out,
-            "  {namespace}/{name}: {replicas} wanted, {updated_replicas} updated, {ready_replicas} ready"
+            "  {namespace}/{name}: {replicas} desired, {updated_replicas} updated, {ready_replicas} ready"
         )?;
         if min_ready_seconds > 0 {
-            write!(out, " (to be so for {min_ready_seconds} s)")?;
+            write!(out, " (minReadySeconds {min_ready_seconds})")?;
         }
         if paused {
             write!(out, ", paused")?;
         }
         if deployment.metadata.generation.is_some_and(|generation| generation > observed_generation) {
-            write!(out, ", change not noticed yet")?;
+            write!(out, ", change not observed yet")?;
         }
         writeln!(out)?;
     }

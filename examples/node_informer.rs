@@ -1,7 +1,7 @@
-//! Finds broken nodes, and tells what runs on them and what has been said about them.
+//! Prints unhealthy nodes with their pods and events.
 //!
-//! An [`Informer`] is also a `Stream`, which gives events as they come. The handler calls the API itself: the client is cheap
-//! to clone, and the watch goes on meanwhile.
+//! An [`Informer`] is also a `Stream` of watch events. The handler sends requests itself: the client is cheap to clone,
+//! and the watch continues during the requests.
 //!
 //! ```sh
 //! cargo run -p examples --example node_informer
@@ -30,39 +30,39 @@ async fn inform() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     let nodes: Api<Node> = Api::all(client.clone());
     let mut informer = Informer::new(nodes);
-    // The nodes that are broken, and why. A node reports every few seconds, mostly nothing new.
-    let mut broken = BTreeMap::new();
+    // The faults of each unhealthy node, to print only changes: kubelets update the node status regularly.
+    let mut unhealthy = BTreeMap::new();
     info!("watching nodes");
     while let Some(event) = informer.next().await {
         match event {
             Ok(WatchEvent::Added(node) | WatchEvent::Modified(node)) => {
                 let (name, faults) = (node.name_any(), faults(&node));
                 if faults.is_empty() {
-                    if broken.remove(&name).is_some() {
-                        writeln!(io::stdout(), "{name} is well again")?;
+                    if unhealthy.remove(&name).is_some() {
+                        writeln!(io::stdout(), "{name} is healthy")?;
                     }
-                } else if broken.insert(name.clone(), faults.clone()).as_ref() != Some(&faults) {
-                    writeln!(io::stdout(), "{name} is broken: {}", faults.join(", "))?;
+                } else if unhealthy.insert(name.clone(), faults.clone()).as_ref() != Some(&faults) {
+                    writeln!(io::stdout(), "{name} is unhealthy: {}", faults.join(", "))?;
                     report(&client, &name).await?;
                 }
             }
             Ok(WatchEvent::Deleted(node)) => {
-                if broken.remove(&node.name_any()).is_some() {
-                    writeln!(io::stdout(), "{} is gone", node.name_any())?;
+                if unhealthy.remove(&node.name_any()).is_some() {
+                    writeln!(io::stdout(), "{} is deleted", node.name_any())?;
                 }
             }
             Ok(WatchEvent::Bookmark(_) | WatchEvent::Error(_)) => {}
-            // Nothing is known yet, and waiting is not likely to help. Later on, the stream heals itself.
+            // Before the initial list an error is likely to be permanent. Afterwards the stream retries.
             Err(error) if error.undecodable().is_none() && !informer.store().is_ready() => {
                 return Err(error.into());
             }
-            Err(error) => warn!("going on after: {}", examples::chain(error)),
+            Err(error) => warn!("continuing after: {}", examples::chain(error)),
         }
     }
     Ok(())
 }
 
-/// The conditions of a node that are not as they should be: it is ready, and nothing else is the matter.
+/// The unhealthy conditions of a node: `Ready` that is not `True`, and others that are `True`.
 fn faults(node: &Node) -> Vec<String> {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let bad = conditions.filter(|c| if c.type_ == "Ready" { c.status != "True" } else { c.status == "True" });
@@ -70,7 +70,7 @@ fn faults(node: &Node) -> Vec<String> {
         .collect()
 }
 
-/// Prints the pods of a node, and the events about it. That these cannot be had is no reason to end.
+/// Prints the pods of a node and its events. A failed request is logged and does not end the program.
 async fn report(client: &Client, node: &str) -> io::Result<()> {
     match pods_and_events(client, node).await {
         Ok(lines) => lines.into_iter().try_for_each(|line| writeln!(io::stdout(), "  {line}")),

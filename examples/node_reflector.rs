@@ -1,7 +1,6 @@
-//! Prints the nodes of the cluster, again and again, with what they are made of.
+//! Prints the nodes of the cluster, with their capacity, after each poll.
 //!
-//! As `pod_reflector`, for a kind that lives in the cluster and not in a namespace, with a label selector: only nodes that
-//! run Linux are asked for.
+//! It is like `pod_reflector`, for a cluster-scoped kind, with a label selector: it requests only nodes that run Linux.
 //!
 //! ```sh
 //! cargo run -p examples --example node_reflector
@@ -31,7 +30,7 @@ async fn reflect() -> anyhow::Result<()> {
     info!("watching nodes that run Linux");
     loop {
         polls.check(reflector.poll().await)?;
-        // A node that does not decode ends a poll early, perhaps before the first list is complete.
+        // A node that does not decode ends a poll early, possibly before the initial list is complete.
         if reflector.store().is_ready() {
             print(reflector.read())?;
         }

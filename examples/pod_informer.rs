@@ -1,7 +1,7 @@
-//! Prints what happens to the pods of all namespaces.
+//! Prints each change of the pods of all namespaces.
 //!
-//! An [`Informer`] is a queue of events: `poll` watches for ten seconds and fills it, `pop` empties it. The pods that are
-//! there at the start come as `Added`.
+//! An [`Informer`] is a queue of events: `poll` watches for ten seconds and fills it, `pop` drains it. The pods of the
+//! initial list are `Added` events.
 //!
 //! ```sh
 //! cargo run -p examples --example pod_informer
@@ -42,12 +42,12 @@ fn print(event: &WatchEvent<Arc<Pod>>) -> io::Result<()> {
         WatchEvent::Added(pod) => writeln!(out, "added    {}", describe(pod)),
         WatchEvent::Modified(pod) => writeln!(out, "modified {}", describe(pod)),
         WatchEvent::Deleted(pod) => writeln!(out, "deleted  {}", describe(pod)),
-        // A bookmark only says how far the server has come; an error is what the next `poll` returns as well.
+        // A bookmark contains only a resource version. The next `poll` returns the error, too.
         WatchEvent::Bookmark(_) | WatchEvent::Error(_) => Ok(()),
     }
 }
 
-/// Such as `default/web-1: Running on node-3`.
+/// Formats a pod, for example `default/web-1: Running on node-3`.
 fn describe(pod: &Pod) -> String {
     let namespace = pod.namespace().unwrap_or_default();
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Unknown");

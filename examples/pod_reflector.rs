@@ -1,7 +1,7 @@
-//! Prints the pods of all namespaces, again and again.
+//! Prints the pods of all namespaces after each poll.
 //!
-//! A [`Reflector`] is a cache that mirrors the server: `poll` lists once, then watches for ten seconds at a time, and
-//! `read` gives the present state.
+//! A [`Reflector`] is a cache that mirrors the server: the first `poll` lists, each `poll` then watches for ten
+//! seconds, and `read` returns the objects.
 //!
 //! ```sh
 //! cargo run -p examples --example pod_reflector
@@ -30,7 +30,7 @@ async fn reflect() -> anyhow::Result<()> {
     info!("watching pods");
     loop {
         polls.check(reflector.poll().await)?;
-        // A pod that does not decode ends a poll early, perhaps before the first list is complete.
+        // A pod that does not decode ends a poll early, possibly before the initial list is complete.
         if reflector.store().is_ready() {
             print(reflector.read())?;
         }

@@ -1,6 +1,6 @@
-//! What the examples share: logging, an end by signal, and how failures are told.
+//! Shared code of the examples: logging, shutdown by signal, and error reports.
 //!
-//! It must not speak to a cluster: whatever an example shows of the libraries stands in its own file.
+//! It must not send requests to a cluster: calls of the libraries belong in the file of the example.
 
 use anyhow::Context;
 use kube_runtime::watcher;
@@ -12,14 +12,14 @@ use std::{
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-/// Runs an example until it fails, or until it is interrupted or terminated, which is a success.
+/// Runs an example until it fails, or until it receives SIGINT or SIGTERM, which is a success.
 ///
-/// It logs to stderr what `RUST_LOG` asks for, `info` and above without it. A failure is told as one message with its
-/// whole chain of causes. Whoever reads stdout may close it: that ends the example, and is no failure.
+/// It logs to stderr, filtered by `RUST_LOG`, with the default `info`. A failure is written as one message with all of
+/// its causes. A closed stdout ends the example successfully.
 pub fn run(example: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     match try_run(example) {
         Err(error) if !is_closed_pipe(&error) => {
-            // When stderr is closed as well, the exit code alone has to tell.
+            // Ignore a closed stderr: the exit code still reports the failure.
             let _ = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
@@ -46,12 +46,12 @@ fn try_run(example: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
             result = example => result,
         }
     });
-    // A name lookup or a file that does not answer must not keep the process.
+    // Do not wait for blocking tasks: a DNS lookup or a file system may hang.
     runtime.shutdown_background();
     result
 }
 
-/// The next signal that asks the process to end.
+/// Waits for SIGINT or SIGTERM.
 async fn signal() -> io::Result<&'static str> {
     #[cfg(unix)]
     {
@@ -71,23 +71,21 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// What to do about polls that fail.
+/// Decides whether a failed poll ends the program.
 ///
-/// A poll that fails before any has succeeded points to something that waiting does not mend: a wrong address or
-/// certificate, a resource that is not there. After that, a failure is reported, and the next poll waits for a while and
-/// goes on.
+/// A failure before the first successful poll is permanent: a wrong address or certificate, or a resource that the
+/// server does not serve. A later failure is logged, and the next poll retries after a backoff.
 #[derive(Debug, Default)]
 pub struct Polls {
     succeeded: bool,
 }
 
 impl Polls {
-    /// Reports a failure that will pass, and returns one that will not.
+    /// Logs a temporary failure, and returns a permanent failure.
     ///
     /// # Errors
     ///
-    /// The failure of a poll before which none has succeeded. An object that does not decode is not meant: it concerns
-    /// that object alone, and is reported.
+    /// A failure before the first successful poll, except that an object does not decode, which is logged.
     pub fn check(&mut self, poll: watcher::Result<()>) -> watcher::Result<()> {
         let Err(error) = poll else {
             self.succeeded = true;
@@ -110,7 +108,7 @@ pub fn chain(error: impl Into<anyhow::Error>) -> String {
     format!("{:#}", error.into())
 }
 
-/// The README of the repository, whose code runs with the doc tests.
+/// Runs the code of the README of the repository as doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 mod readme {}

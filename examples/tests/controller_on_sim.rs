@@ -1,4 +1,4 @@
-//! The tests of a controller on `kube-sim` that `docs/testing.md` shows.
+//! Tests of a controller on `kube-sim`; `docs/testing.md` quotes this code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::sync::Arc;
@@ -90,7 +90,7 @@ async fn it_comes_to_rest() {
     assert!(writes_before > 0);
 }
 
-/// The guide shows this file's code and no other.
+/// All Rust code blocks of the guide are in this file.
 #[test]
 fn the_guide_is_this_code() {
     let code = include_str!("controller_on_sim.rs");

@@ -1,12 +1,11 @@
-//! A new user's first program: the manifest and the code of the README, built and run in an empty directory outside of the
-//! workspace.
+//! Builds and runs the manifest and the code of the README in an empty directory outside of the workspace.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// The content of the first block of this language.
+/// The content of the first code block of this language.
 fn block<'t>(text: &'t str, language: &str) -> &'t str {
     let begin = format!("```{language}\n");
     let rest = text.split_once(&begin).expect("the README has such a block").1;
@@ -23,10 +22,10 @@ fn the_first_controller_builds_and_runs_in_an_empty_directory() {
     std::fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
     std::fs::create_dir(folder.path().join("src")).unwrap();
     std::fs::write(folder.path().join("src/main.rs"), block(readme, "rust")).unwrap();
-    // The versions that the workspace is tested with, which are downloaded already.
+    // Use the locked versions of the workspace, which are already downloaded.
     std::fs::copy(checkout.join("Cargo.lock"), folder.path().join("Cargo.lock")).unwrap();
 
-    // The workspace's target folder and profile, so that what both need is not built again.
+    // Share the target directory and profile of the workspace, so that dependencies are not rebuilt.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target folder");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet"]).current_dir(folder.path()).env("CARGO_TARGET_DIR", target);
@@ -50,10 +49,10 @@ fn the_first_controller_builds_and_runs_in_an_empty_directory() {
             return;
         }
     }
-    panic!("it ended by itself, without {missing:?}");
+    panic!("the controller exited without printing {missing:?}");
 }
 
-/// Ended with the test.
+/// Killed on drop.
 struct Controller(Child);
 
 impl Drop for Controller {

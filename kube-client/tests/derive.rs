@@ -1,5 +1,6 @@
-//! What `#[derive(CustomResource)]` generates, used as a controller uses it.
+//! The API that `#[derive(CustomResource)]` generates, as controllers use it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
 #![cfg(feature = "schema")]
 
 use std::collections::BTreeMap;
@@ -124,7 +125,7 @@ impl JsonSchema for Manual {
 }
 
 mod renamed {
-    //! Every crate under another name.
+    //! All crates are renamed.
     pub(super) mod deps {
         pub(crate) use {k8s_openapi as openapi, kube_client as client, schemars as schema, serde as codec};
     }
@@ -151,7 +152,7 @@ fn website() -> Website {
 }
 
 #[track_caller]
-fn refused<T: DeserializeOwned + std::fmt::Debug>(object: &Value) -> String {
+fn decode_error<T: DeserializeOwned + std::fmt::Debug>(object: &Value) -> String {
     let from_value = serde_json::from_value::<T>(object.clone()).unwrap_err().to_string();
     let from_text = serde_json::from_str::<T>(&object.to_string()).unwrap_err().to_string();
     assert!(from_text.starts_with(&from_value), "{from_text} should start with {from_value}");
@@ -159,7 +160,7 @@ fn refused<T: DeserializeOwned + std::fmt::Debug>(object: &Value) -> String {
 }
 
 #[test]
-fn objects_carry_their_kind_on_the_wire() {
+fn encodes_api_version_and_kind() {
     let mut site = website();
     let expected = json!({
         "apiVersion": "web.example.com/v1",
@@ -176,18 +177,18 @@ fn objects_carry_their_kind_on_the_wire() {
 }
 
 #[test]
-fn another_kind_or_version_is_refused_by_name() {
+fn rejects_another_kind_or_api_version() {
     let object = |api_version: Value, kind: Value| json!({ "apiVersion": api_version, "kind": kind, "metadata": {}, "spec": { "url": "a" } });
-    let error = refused::<Website>(&object(json!("web.example.com/v1"), json!("Webpage")));
+    let error = decode_error::<Website>(&object(json!("web.example.com/v1"), json!("Webpage")));
     assert!(error.contains("\"Website\"") && error.contains("\"Webpage\""), "{error}");
-    let error = refused::<Website>(&object(json!("web.example.com/v2"), json!("Website")));
+    let error = decode_error::<Website>(&object(json!("web.example.com/v2"), json!("Website")));
     assert!(error.contains("\"web.example.com/v1\"") && error.contains("\"web.example.com/v2\""), "{error}");
-    let error = refused::<Website>(&object(json!("web.example.com/v1"), json!(7)));
+    let error = decode_error::<Website>(&object(json!("web.example.com/v1"), json!(7)));
     assert!(error.contains("kind \"Website\""), "{error}");
 }
 
 #[test]
-fn items_of_a_list_may_lack_their_kind() {
+fn decodes_list_items_without_kind() {
     let site: Website =
         serde_json::from_value(json!({ "metadata": { "name": "a" }, "spec": { "url": "a" } })).unwrap();
     assert_eq!(site.name_any(), "a");
@@ -197,10 +198,10 @@ fn items_of_a_list_may_lack_their_kind() {
 }
 
 #[test]
-fn what_is_missing_or_twice_is_named() {
-    assert!(refused::<Website>(&json!({ "metadata": {} })).contains("`spec`"));
-    assert!(refused::<Website>(&json!({ "spec": {} })).contains("`url`"));
-    assert!(refused::<Website>(&json!([])).contains("an object of kind Website"));
+fn reports_missing_and_duplicate_fields() {
+    assert!(decode_error::<Website>(&json!({ "metadata": {} })).contains("`spec`"));
+    assert!(decode_error::<Website>(&json!({ "spec": {} })).contains("`url`"));
+    assert!(decode_error::<Website>(&json!([])).contains("an object of kind Website"));
     let twice = serde_json::from_str::<Website>(r#"{"spec":{"url":"a"},"spec":{"url":"b"}}"#).unwrap_err();
     assert!(twice.to_string().contains("`spec`"), "{twice}");
 }
@@ -215,7 +216,7 @@ fn unknown_fields_are_skipped() {
 }
 
 #[test]
-fn the_resource_is_addressed_by_its_names() {
+fn names_make_the_url_path() {
     assert_eq!(Website::kind(&()), "Website");
     assert_eq!(Website::group(&()), "web.example.com");
     assert_eq!(Website::version(&()), "v1");
@@ -233,7 +234,7 @@ fn the_resource_is_addressed_by_its_names() {
 }
 
 #[test]
-fn the_scope_is_a_type() {
+fn scope_is_an_associated_type() {
     fn namespaced<K: Resource<Scope = NamespaceResourceScope>>() {}
     fn cluster<K: Resource<Scope = ClusterResourceScope>>() {}
     namespaced::<Website>();
@@ -241,7 +242,7 @@ fn the_scope_is_a_type() {
 }
 
 #[test]
-fn spec_and_status_are_reached_generically() {
+fn generic_code_accesses_spec_and_status() {
     fn touch<K: HasSpec<Spec = WebsiteSpec> + HasStatus<Status = WebsiteStatus>>(object: &mut K) {
         object.spec_mut().replicas = 5;
         object.status_mut().get_or_insert_default().replicas = 4;
@@ -253,7 +254,7 @@ fn spec_and_status_are_reached_generically() {
 }
 
 #[test]
-fn the_definition_says_all_that_was_declared() {
+fn crd_contains_all_attributes() {
     let crd = serde_json::to_value(Website::crd()).unwrap();
     assert_eq!(crd["apiVersion"], "apiextensions.k8s.io/v1");
     assert_eq!(
@@ -338,7 +339,7 @@ fn the_definition_says_all_that_was_declared() {
 }
 
 #[test]
-fn the_minimum_leaves_the_rest_to_the_server() {
+fn minimal_crd_omits_optional_fields() {
     let crd = serde_json::to_value(NetworkPolicy::crd()).unwrap();
     assert_eq!(crd["spec"]["scope"], "Cluster");
     assert_eq!(
@@ -352,7 +353,7 @@ fn the_minimum_leaves_the_rest_to_the_server() {
 }
 
 #[test]
-fn a_spec_may_be_an_enum() {
+fn spec_may_be_an_enum() {
     let choice: Choice =
         serde_json::from_value(json!({ "kind": "Choice", "spec": { "right": { "far": true } } })).unwrap();
     assert_eq!(choice.spec, ChoiceSpec::Right { far: true });
@@ -366,7 +367,7 @@ fn a_spec_may_be_an_enum() {
 }
 
 #[test]
-fn without_a_spec_the_fields_stand_beside_metadata() {
+fn no_spec_fields_are_siblings_of_metadata() {
     let wire = json!({
         "apiVersion": "flat.example.com/v1", "kind": "Bucket",
         "metadata": { "name": "a" }, "regionName": "north", "status": { "replicas": 1, "selector": null }, "size": [1],
@@ -377,14 +378,14 @@ fn without_a_spec_the_fields_stand_beside_metadata() {
     assert_eq!(bucket.spec.extra, BTreeMap::from([("size".to_owned(), json!([1]))]));
     assert_eq!(bucket.status.as_ref().map(|status| status.replicas), Some(1));
     assert_eq!(serde_json::to_value(&bucket).unwrap(), wire);
-    // From text too, where names may be borrowed, or not when they are escaped.
+    // Text with escaped names: serde cannot borrow these.
     let text = wire.to_string().replace("regionName", "regionN\\u0061me");
     assert_eq!(serde_json::from_str::<Bucket>(&text).unwrap().spec, bucket.spec);
     assert_eq!(serde_json::from_reader::<_, Bucket>(text.as_bytes()).unwrap().spec, bucket.spec);
 
-    let error = refused::<Bucket>(&json!({ "kind": "Basket", "regionName": "a" }));
+    let error = decode_error::<Bucket>(&json!({ "kind": "Basket", "regionName": "a" }));
     assert!(error.contains("\"Bucket\"") && error.contains("\"Basket\""), "{error}");
-    assert!(refused::<Bucket>(&json!({ "metadata": {} })).contains("regionName"));
+    assert!(decode_error::<Bucket>(&json!({ "metadata": {} })).contains("regionName"));
 
     let crd = serde_json::to_value(Bucket::try_crd().unwrap()).unwrap();
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
@@ -394,7 +395,7 @@ fn without_a_spec_the_fields_stand_beside_metadata() {
 }
 
 #[test]
-fn schema_modes_decide_where_the_schema_comes_from() {
+fn schema_modes_select_the_schema() {
     assert_eq!(Raw::crd().spec.versions[0].schema, None);
     assert_eq!(Raw::try_crd().as_ref(), Ok(&Raw::crd()));
     let raw: Raw = serde_json::from_value(json!({ "spec": { "anything": [1] } })).unwrap();
@@ -405,7 +406,7 @@ fn schema_modes_decide_where_the_schema_comes_from() {
 }
 
 #[test]
-fn versions_of_a_kind_merge() {
+fn merges_versions_of_a_kind() {
     let merged = merge_crds(vec![Website::crd(), WebsiteV2::crd()], "v2").unwrap();
     let versions: Vec<_> = merged.spec.versions.iter().map(|v| (v.name.as_str(), v.storage)).collect();
     assert_eq!(versions, [("v1", false), ("v2", true)]);

@@ -1,6 +1,7 @@
-//! Definitions of derived kinds that an API server would refuse, or whose objects nothing could read: reported by `try_crd()`,
-//! and refused when an object is encoded.
+//! CRDs that an API server would reject, or whose objects would not decode: `try_crd()` reports them, and encoding of
+//! such an object fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
 #![cfg(feature = "schema")]
 
 use std::collections::BTreeMap;
@@ -39,7 +40,7 @@ struct TextMapFields {
 }
 
 #[test]
-fn a_flattened_map_at_the_root_is_unknown_fields() {
+fn flattened_map_at_the_root_preserves_unknown_fields() {
     AnyMap::try_crd().unwrap();
     check_problems::<TextMap>(&[("", "the values of a flattened map are not validated at the root")]);
     for schema in [root_schema::<AnyMap>(), root_schema::<TextMap>()] {
@@ -48,7 +49,7 @@ fn a_flattened_map_at_the_root_is_unknown_fields() {
     }
 }
 
-/// Fields of every object, seen by serde only.
+/// Fields with the names of fields of every object, invisible to the macro because they are flattened.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct Common {
     kind: String,
@@ -64,7 +65,7 @@ struct ClashFields {
 }
 
 #[test]
-fn a_flattened_field_of_every_object_is_reported_and_not_encoded() {
+fn flattened_field_with_reserved_name_is_reported_and_not_encoded() {
     let what = "the object has a field of this name, so that it would be written twice";
     check_problems::<Clash>(&[(".kind", what), (".status", what)]);
     let clash = Clash::new("a", ClashFields { own: 1, common: Common { kind: "b".to_owned(), status: 2 } });
@@ -73,7 +74,7 @@ fn a_flattened_field_of_every_object_is_reported_and_not_encoded() {
 }
 
 #[test]
-fn a_map_entry_named_like_a_field_of_every_object_is_not_encoded() {
+fn map_entry_with_reserved_name_is_not_encoded() {
     let map = |key: &str| {
         let values = BTreeMap::from([(key.to_owned(), "a".to_owned())]);
         serde_json::to_string(&TextMap::new("a", TextMapFields { values }))
@@ -111,7 +112,7 @@ struct SelectedSpec {
 }
 
 #[test]
-fn selectable_fields_are_scalars_of_the_schema() {
+fn selectable_fields_are_scalars_in_the_schema() {
     let absent = "a selectable field has to be in the schema";
     check_problems::<Selected>(&[
         (".spec.nothing", absent),
@@ -140,7 +141,7 @@ struct RuledSpec {
 }
 
 #[test]
-fn rules_that_the_server_refuses_for_their_form_are_reported() {
+fn reports_malformed_rules() {
     check_problems::<Ruled>(&[
         ("", "the message of the validation rule \"true\" contains a line break"),
         ("", "the validation rule \"true &&\\ntrue\" contains a line break and so needs a message"),
@@ -151,7 +152,7 @@ fn rules_that_the_server_refuses_for_their_form_are_reported() {
 }
 
 #[test]
-fn objects_of_other_apis_keep_their_fields() {
+fn embedded_api_objects_keep_their_fields() {
     use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 
     #[derive(JsonSchema)]

@@ -1,9 +1,9 @@
-//! What the compiler says of mistakes in `#[kube(..)]`: one error each, at the right place.
+//! Compile errors for invalid `#[kube(..)]`: one error per mistake, with the span of the mistake.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 #![cfg(feature = "schema")]
 
 #[test]
-fn mistakes_are_errors_where_they_are_made() {
+fn reports_each_mistake_at_its_span() {
     trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
 }

@@ -1,4 +1,4 @@
-//! Objects whose kind is known only at run time, over the simulated server.
+//! Objects whose kind is set at run time, on the simulated server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use futures::TryStreamExt;
@@ -8,7 +8,7 @@ use kube_client::{Api, Client};
 use kube_sim::Sim;
 
 #[tokio::test]
-async fn items_of_lists_say_what_they_are() {
+async fn items_of_lists_have_type_metadata() {
     let client = Client::new(Sim::new().service(), "default");
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace"));
     let expected = Some(TypeMeta { api_version: "v1".into(), kind: "Namespace".into() });
@@ -17,7 +17,10 @@ async fn items_of_lists_say_what_they_are() {
     let listed = namespaces.list(&ListParams::default()).await.unwrap();
     assert!(!listed.items.is_empty() && listed.iter().all(|namespace| namespace.types == expected));
     let metadata = namespaces.list_metadata(&ListParams::default()).await.unwrap();
-    assert!(metadata.iter().all(|partial| partial.types != expected), "a server says what form it sends");
+    assert!(
+        metadata.iter().all(|partial| partial.types != expected),
+        "the server must set the kind of partial metadata"
+    );
 
     let namespaces: Api<Object<NotUsed, NotUsed>> = Api::all_with(client, &kind);
     let streamed: Vec<_> =

@@ -1,7 +1,7 @@
-//! Servers that cannot be reached, or not trusted, or that do not trust. Each is one error that names the address and says
-//! what to do.
+//! Unreachable servers, and failed TLS verification and authentication. Each test expects a single error that contains
+//! the address and advice.
 
-use crate::support::{Cluster, Home, Running, assert_says};
+use crate::support::{Cluster, Home, Running, assert_contains};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use rustls_pki_types::PrivateKeyDer;
@@ -14,89 +14,89 @@ async fn failure(home: &Home, kubeconfig: PathBuf) -> String {
 }
 
 #[tokio::test]
-async fn an_address_that_nobody_listens_on_is_named() {
+async fn reports_the_address_of_a_refused_connection() {
     let cluster = Cluster::new().await;
     let address = cluster.server.local_addr().to_string();
     let home = cluster.home;
     cluster.server.shutdown().await;
     let error = failure(&home, cluster.kubeconfig).await;
-    assert_says(&error, &[&address, "refused", "check the address"]);
+    assert_contains(&error, &[&address, "refused", "check the address"]);
 }
 
 #[tokio::test]
-async fn a_host_that_does_not_exist_is_named() {
+async fn reports_a_host_that_does_not_resolve() {
     let cluster = Cluster::new().await;
-    // A name that is reserved for not being there.
+    // The top-level domain `invalid` never resolves (RFC 2606).
     let changed = cluster.server.kubeconfig().replace(&cluster.server.url(), "https://cluster.invalid:6443");
     let error = failure(&cluster.home, cluster.home.write("host.yaml", &changed)).await;
-    assert_says(&error, &["cluster.invalid", "address"]);
+    assert_contains(&error, &["cluster.invalid", "address"]);
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_is_given_up() {
+async fn times_out_on_a_silent_server() {
     let cluster = Cluster::new().await;
-    // Connections are taken by the system, and nobody ever reads from them.
+    // The kernel accepts connections, which are never read.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let changed = cluster.server.kubeconfig().replace(&cluster.server.local_addr().to_string(), &address);
     let error = failure(&cluster.home, cluster.home.write("silent.yaml", &changed)).await;
-    assert_says(&error, &["timed out after 10s", &address]);
+    assert_contains(&error, &["timed out after 10s", &address]);
 }
 
 #[tokio::test]
-async fn a_server_that_speaks_no_tls_is_recognised() {
+async fn reports_a_server_without_tls() {
     let cluster = Cluster::new().await;
     let plain = cluster.sim.serve_http("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = plain.local_addr().to_string();
     let changed = cluster.server.kubeconfig().replace(&cluster.server.local_addr().to_string(), &address);
     let error = failure(&cluster.home, cluster.home.write("plain.yaml", &changed)).await;
-    assert_says(&error, &[&address, "does not speak TLS", "http://"]);
+    assert_contains(&error, &[&address, "does not speak TLS", "http://"]);
 }
 
 #[tokio::test]
-async fn a_server_of_another_authority_is_not_trusted() {
+async fn rejects_a_server_certificate_of_an_unknown_authority() {
     let (cluster, other) = (Cluster::new().await, Cluster::new().await);
     let (address, wrong) = (cluster.server.local_addr().to_string(), other.server.local_addr().to_string());
     let changed = other.server.kubeconfig().replace(&wrong, &address);
     let error = failure(&cluster.home, cluster.home.write("authority.yaml", &changed)).await;
-    assert_says(&error, &[&address, "certificate", "certificate-authority"]);
+    assert_contains(&error, &[&address, "certificate", "certificate-authority"]);
 }
 
 #[tokio::test]
-async fn a_client_without_credentials_is_told_so() {
+async fn reports_missing_credentials() {
     let cluster = Cluster::new().await;
     let good = cluster.server.kubeconfig();
     let changed = good.replace("client-certificate-data:", "a:").replace("client-key-data:", "b:");
     let error = failure(&cluster.home, cluster.home.write("anonymous.yaml", &changed)).await;
-    assert_says(&error, &["401", "/api/v1/pods", "credentials"]);
+    assert_contains(&error, &["401", "/api/v1/pods", "credentials"]);
 }
 
 #[tokio::test]
-async fn an_expired_certificate_of_the_server_is_recognised() {
+async fn reports_an_expired_server_certificate() {
     let authority = Authority::new();
     let (server, address) = authority.serve(EXPIRED).await;
     let home = Home::new();
     let error = failure(&home, authority.kubeconfig(&home, address, VALID)).await;
-    assert_says(&error, &[&address.to_string(), "server's certificate has expired", "renew it"]);
+    assert_contains(&error, &[&address.to_string(), "server's certificate has expired", "renew it"]);
     server.abort();
 }
 
 #[tokio::test]
-async fn an_expired_certificate_of_the_client_is_recognised() {
+async fn reports_an_expired_client_certificate() {
     let authority = Authority::new();
     let (server, address) = authority.serve(VALID).await;
     let home = Home::new();
     let error = failure(&home, authority.kubeconfig(&home, address, EXPIRED)).await;
-    assert_says(&error, &[&address.to_string(), "client-certificate", "expired"]);
+    assert_contains(&error, &[&address.to_string(), "client-certificate", "expired"]);
     server.abort();
 }
 
-/// The year in which a certificate ends to be valid.
-type LastYear = i32;
-const EXPIRED: LastYear = 2021;
-const VALID: LastYear = 4000;
+/// The year in which a certificate expires.
+type ExpiryYear = i32;
+const EXPIRED: ExpiryYear = 2021;
+const VALID: ExpiryYear = 4000;
 
-/// A certificate authority, with certificates that are valid or have expired.
+/// A certificate authority that issues valid and expired certificates.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: rcgen::Certificate,
@@ -111,22 +111,22 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
-    fn sign(&self, last: LastYear) -> (rcgen::Certificate, KeyPair) {
+    fn sign(&self, expiry: ExpiryYear) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(last, 1, 1);
+        params.not_after = date_time_ymd(expiry, 1, 1);
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
-    /// A server that shakes hands and asks for a certificate of this authority; it says nothing more.
-    async fn serve(&self, last: LastYear) -> (JoinHandle<()>, SocketAddr) {
+    /// A server that requires a client certificate of this authority, and sends nothing after the handshake.
+    async fn serve(&self, expiry: ExpiryYear) -> (JoinHandle<()>, SocketAddr) {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).unwrap();
         let clients =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
-        let (certificate, key) = self.sign(last);
+        let (certificate, key) = self.sign(expiry);
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         let config =
             ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
@@ -138,7 +138,7 @@ impl Authority {
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                // A handshake that fails is what the client has to tell.
+                // The client reports a failed handshake.
                 if let Ok(mut stream) = acceptor.accept(stream).await {
                     let _ = stream.read_to_end(&mut Vec::new()).await;
                 }
@@ -147,8 +147,8 @@ impl Authority {
         (task, address)
     }
 
-    fn kubeconfig(&self, home: &Home, server: SocketAddr, last: LastYear) -> PathBuf {
-        let (certificate, key) = self.sign(last);
+    fn kubeconfig(&self, home: &Home, server: SocketAddr, expiry: ExpiryYear) -> PathBuf {
+        let (certificate, key) = self.sign(expiry);
         home.write("ca.pem", &self.certificate.pem());
         home.write("client.pem", &certificate.pem());
         home.write("client.key", &key.serialize_pem());

@@ -1,6 +1,6 @@
-//! Kubeconfigs that cannot be used. Each is one error that names the file, and what in it is wrong.
+//! Invalid kubeconfigs. Each test expects a single error that contains the path of the file and the invalid entry.
 
-use crate::support::{Cluster, Home, Running, assert_says};
+use crate::support::{Cluster, Home, Running, assert_contains};
 use std::path::Path;
 
 async fn failure(home: &Home, kubeconfig: &Path) -> String {
@@ -8,34 +8,34 @@ async fn failure(home: &Home, kubeconfig: &Path) -> String {
 }
 
 #[tokio::test]
-async fn a_missing_file_is_named() {
+async fn reports_a_missing_file() {
     let home = Home::new();
     let error = failure(&home, Path::new("missing.yaml")).await;
-    assert_says(&error, &["missing.yaml", "KUBECONFIG", "exist"]);
+    assert_contains(&error, &["missing.yaml", "KUBECONFIG", "exist"]);
 }
 
 #[tokio::test]
-async fn without_any_configuration_it_says_where_it_looked() {
+async fn reports_the_searched_paths_without_a_kubeconfig() {
     let home = Home::new();
     let mut command = home.example("pod_reflector", Path::new(""));
     command.env_remove("KUBECONFIG");
     let error = Running::new(command).failure().await;
     let default = home.path(".kube/config").display().to_string();
-    assert_says(&error, &["KUBECONFIG is not set", &default, "set KUBECONFIG"]);
+    assert_contains(&error, &["KUBECONFIG is not set", &default, "set KUBECONFIG"]);
 }
 
 #[tokio::test]
-async fn an_unreadable_file_is_named() {
+async fn reports_an_unreadable_file() {
     let home = Home::new();
-    // A folder cannot be read by anyone, not even by root.
+    // A directory cannot be read as a file, not even by root.
     let folder = home.path("folder");
     std::fs::create_dir(&folder).unwrap();
     let error = failure(&home, &folder).await;
-    assert_says(&error, &["cannot read the kubeconfig", &folder.display().to_string(), "directory"]);
+    assert_contains(&error, &["cannot read the kubeconfig", &folder.display().to_string(), "directory"]);
 }
 
 #[tokio::test]
-async fn malformed_files_are_named_with_what_is_wrong_in_them() {
+async fn reports_the_error_in_a_malformed_file() {
     let home = Home::new();
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n";
     for (name, text, says) in [
@@ -47,12 +47,12 @@ async fn malformed_files_are_named_with_what_is_wrong_in_them() {
     ] {
         let path = home.write(name, text);
         let error = failure(&home, &path).await;
-        assert_says(&error, &[&path.display().to_string(), says]);
+        assert_contains(&error, &[&path.display().to_string(), says]);
     }
 }
 
 #[tokio::test]
-async fn names_that_do_not_exist_are_told_with_those_that_do() {
+async fn reports_unknown_names_with_the_existing_names() {
     let cluster = Cluster::new().await;
     let good = cluster.server.kubeconfig();
     for (from, to, says) in [
@@ -63,12 +63,12 @@ async fn names_that_do_not_exist_are_told_with_those_that_do() {
         assert!(good.contains(from), "{from} is not in\n{good}");
         let path = cluster.home.write("changed.yaml", &good.replace(from, to));
         let error = failure(&cluster.home, &path).await;
-        assert_says(&error, &[&path.display().to_string(), says]);
+        assert_contains(&error, &[&path.display().to_string(), says]);
     }
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_read_is_named_with_its_entry() {
+async fn reports_the_entry_of_an_invalid_certificate() {
     let cluster = Cluster::new().await;
     let good = cluster.server.kubeconfig();
     let file = cluster.home.path("nowhere.pem").display().to_string();
@@ -76,12 +76,15 @@ async fn a_certificate_that_cannot_be_read_is_named_with_its_entry() {
         good.replace("certificate-authority-data:", &format!("certificate-authority: {file}\n    unknown:"));
     let path = cluster.home.write("ca.yaml", &missing);
     let error = failure(&cluster.home, &path).await;
-    assert_says(&error, &["certificate-authority", "cluster `kube-sim`", &path.display().to_string(), &file]);
+    assert_contains(
+        &error,
+        &["certificate-authority", "cluster `kube-sim`", &path.display().to_string(), &file],
+    );
 
     let damaged = good.replace("client-certificate-data: ", "client-certificate-data: '%' #");
     let path = cluster.home.write("client.yaml", &damaged);
     let error = failure(&cluster.home, &path).await;
-    assert_says(
+    assert_contains(
         &error,
         &["client-certificate-data", "user `kube-sim-admin`", &path.display().to_string(), "base64"],
     );

@@ -1,12 +1,12 @@
-//! What `crd_reflector` prints, and that its two YAML files are what it needs.
+//! The output of `crd_reflector`, and the validity of its two YAML files.
 
-use crate::support::{Cluster, Running, assert_says};
+use crate::support::{Cluster, Running, assert_contains};
 use kube_sim::Sim;
 use serde_json::Value;
 
 pub(crate) const BAZ: (&str, &str, &str, &str) = ("clux.dev/v1", "Foo", "kube-system", "baz");
 
-/// One of the YAML files beside the examples.
+/// Reads a YAML file beside the examples.
 fn file(name: &str) -> Value {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     yaml_serde::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
@@ -19,24 +19,24 @@ fn baz() -> Value {
 }
 
 #[tokio::test]
-async fn crd_reflector_installs_its_definition_and_prints_what_is_there() {
+async fn crd_reflector_installs_its_crd_and_prints_objects() {
     let cluster = Cluster::new().await;
     let mut example = cluster.start("crd_reflector");
-    example.logs("installed foos.clux.dev").await;
-    example.says("0 foos").await;
+    example.stderr_line("installed foos.clux.dev").await;
+    example.stdout_line("0 foos").await;
     cluster.create(&baz());
-    example.says("1 foos").await;
-    let line = example.says("kube-system/baz").await;
-    assert_eq!(line, "  kube-system/baz: baz, a thing that is there for others to look at");
+    example.stdout_line("1 foos").await;
+    let line = example.stdout_line("kube-system/baz").await;
+    assert_eq!(line, "  kube-system/baz: baz, an example object");
     cluster.change(BAZ, |object| object["spec"] = serde_json::json!({"name": "renamed"}));
-    assert_eq!(example.says("renamed").await, "  kube-system/baz: renamed, nothing known");
+    assert_eq!(example.stdout_line("renamed").await, "  kube-system/baz: renamed, no info");
     cluster.delete(BAZ);
-    example.says("0 foos").await;
+    example.stdout_line("0 foos").await;
     example.stop().await;
 }
 
 #[tokio::test]
-async fn crd_reflector_uses_a_definition_that_is_there() {
+async fn crd_reflector_uses_an_existing_crd() {
     let cluster = Cluster::new().await;
     cluster.create(&file("foo.yaml"));
     cluster.create(&baz());
@@ -44,19 +44,19 @@ async fn crd_reflector_uses_a_definition_that_is_there() {
         let mut command = cluster.home.example("crd_reflector", &cluster.kubeconfig);
         command.args(args);
         let mut example = Running::new(command);
-        example.says("kube-system/baz: baz").await;
+        example.stdout_line("kube-system/baz: baz").await;
         example.stop().await;
     }
-    let made = cluster.sim.journal().count_of("create", "customresourcedefinitions");
-    assert_eq!(made, 1, "--no-install installs");
+    let creates = cluster.sim.journal().count_of("create", "customresourcedefinitions");
+    assert_eq!(creates, 1, "--no-install must not create the CRD");
 }
 
-/// Else the program and `kubectl apply -f foo.yaml` would undo each other's work.
+/// Otherwise the program and `kubectl apply -f foo.yaml` would install different CRDs.
 #[tokio::test]
-async fn foo_yaml_is_the_definition_that_is_derived() {
+async fn foo_yaml_equals_the_derived_crd() {
     let cluster = Cluster::new().await;
     let mut example = cluster.start("crd_reflector");
-    example.logs("watching foos").await;
+    example.stderr_line("watching foos").await;
     let definition = |sim: &Sim| {
         let crd = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "foos.clux.dev");
         sim.get(crd.0, crd.1, crd.2, crd.3).unwrap()["spec"].take()
@@ -69,12 +69,12 @@ async fn foo_yaml_is_the_definition_that_is_derived() {
 }
 
 #[tokio::test]
-async fn crd_reflector_says_how_to_install_a_definition_that_is_missing() {
+async fn crd_reflector_advises_how_to_install_a_missing_crd() {
     let cluster = Cluster::new().await;
     let mut command = cluster.home.example("crd_reflector", &cluster.kubeconfig);
     command.arg("--no-install");
     let error = Running::new(command).failure().await;
-    assert_says(
+    assert_contains(
         &error,
         &[
             "foos.clux.dev is not installed",
@@ -86,21 +86,21 @@ async fn crd_reflector_says_how_to_install_a_definition_that_is_missing() {
 }
 
 #[tokio::test]
-async fn crd_reflector_says_what_to_do_when_it_may_not_install() {
+async fn crd_reflector_advises_what_to_do_if_installing_is_forbidden() {
     use kube_sim::fault::{Action, Rule};
     let cluster = Cluster::new().await;
     cluster.sim.faults().add(Rule::new(Action::status(403)).resource("customresourcedefinitions"));
     let error = cluster.start("crd_reflector").failure().await;
-    assert_says(&error, &["cannot install foos.clux.dev", "kubectl apply -f examples/foo.yaml", "403"]);
+    assert_contains(&error, &["cannot install foos.clux.dev", "kubectl apply -f examples/foo.yaml", "403"]);
 }
 
 #[tokio::test]
-async fn crd_reflector_refuses_arguments_that_it_does_not_know() {
+async fn crd_reflector_rejects_unknown_arguments() {
     let cluster = Cluster::new().await;
     for args in [&["--instal"][..], &["--no-install", "again"]] {
         let mut command = cluster.home.example("crd_reflector", &cluster.kubeconfig);
         command.args(args);
         let error = Running::new(command).failure().await;
-        assert_says(&error, &["--no-install"]);
+        assert_contains(&error, &["--no-install"]);
     }
 }

@@ -1,4 +1,4 @@
-//! What the informers print while the cluster changes.
+//! The output of the informers while the cluster changes.
 
 use crate::support::{Cluster, pod};
 use kube_sim::Sim;
@@ -7,17 +7,17 @@ use serde_json::json;
 const WEB: (&str, &str, &str, &str) = ("v1", "Pod", "default", "web");
 
 #[tokio::test]
-async fn pod_informer_prints_what_happens_to_a_pod() {
+async fn pod_informer_prints_changes_of_a_pod() {
     let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
     cluster.create(&pod("web", "node-0"));
     let mut example = cluster.start("pod_informer");
-    assert_eq!(example.says("added").await, "added    default/web: Pending on node-0");
+    assert_eq!(example.stdout_line("added").await, "added    default/web: Pending on node-0");
     cluster.change(WEB, |pod| pod["status"]["phase"] = "Running".into());
     cluster.delete(WEB);
     cluster.create(&pod("late", "node-7"));
-    assert_eq!(example.says("modified").await, "modified default/web: Running on node-0");
-    assert_eq!(example.says("deleted").await, "deleted  default/web: Running on node-0");
-    assert_eq!(example.says("added").await, "added    default/late: Pending on node-7");
+    assert_eq!(example.stdout_line("modified").await, "modified default/web: Running on node-0");
+    assert_eq!(example.stdout_line("deleted").await, "deleted  default/web: Running on node-0");
+    assert_eq!(example.stdout_line("added").await, "added    default/late: Pending on node-7");
     example.stop().await;
 }
 
@@ -33,7 +33,7 @@ fn set_ready(cluster: &Cluster, node: &str, status: &str, reason: &str) {
 }
 
 #[tokio::test]
-async fn node_informer_tells_of_a_broken_node_with_its_pods_and_events() {
+async fn node_informer_prints_an_unhealthy_node_with_its_pods_and_events() {
     let cluster = Cluster::of(Sim::builder().nodes(3).build()).await;
     cluster.create(&pod("web", "node-1"));
     cluster.create(&pod("elsewhere", "node-2"));
@@ -44,34 +44,37 @@ async fn node_informer_tells_of_a_broken_node_with_its_pods_and_events() {
     }));
     set_ready(&cluster, "node-2", "False", "KubeletNotReady");
     let mut example = cluster.start("node_informer");
-    assert_eq!(example.says("node-2").await, "node-2 is broken: Ready is False (KubeletNotReady)");
-    assert_eq!(example.says("pod").await, "  pod default/elsewhere");
+    assert_eq!(example.stdout_line("node-2").await, "node-2 is unhealthy: Ready is False (KubeletNotReady)");
+    assert_eq!(example.stdout_line("pod").await, "  pod default/elsewhere");
 
     set_ready(&cluster, "node-1", "Unknown", "NodeStatusUnknown");
-    assert_eq!(example.says("node-1").await, "node-1 is broken: Ready is Unknown (NodeStatusUnknown)");
-    assert_eq!(example.says("pod").await, "  pod default/web");
-    assert_eq!(example.says("event").await, "  event Rebooted: the node was rebooted");
+    assert_eq!(
+        example.stdout_line("node-1").await,
+        "node-1 is unhealthy: Ready is Unknown (NodeStatusUnknown)"
+    );
+    assert_eq!(example.stdout_line("pod").await, "  pod default/web");
+    assert_eq!(example.stdout_line("event").await, "  event Rebooted: the node was rebooted");
 
-    // A report that says nothing new is no news.
+    // An update without a change of conditions prints nothing.
     cluster.change(("v1", "Node", "", "node-1"), |node| node["metadata"]["labels"]["seen"] = "again".into());
     set_ready(&cluster, "node-1", "True", "KubeletReady");
-    assert_eq!(example.says("node-1").await, "node-1 is well again");
+    assert_eq!(example.stdout_line("node-1").await, "node-1 is healthy");
     cluster.delete(("v1", "Node", "", "node-2"));
-    assert_eq!(example.says("node-2").await, "node-2 is gone");
-    assert!(!example.stdout().contains("node-0"), "a healthy node is reported\n{}", example.stdout());
+    assert_eq!(example.stdout_line("node-2").await, "node-2 is deleted");
+    assert!(!example.stdout().contains("node-0"), "a healthy node must not be printed\n{}", example.stdout());
     example.stop().await;
 }
 
 #[tokio::test]
-async fn node_informer_goes_on_when_its_handler_is_refused() {
+async fn node_informer_continues_if_its_requests_are_forbidden() {
     use kube_sim::fault::{Action, Rule};
     let cluster = Cluster::of(Sim::builder().nodes(2).build()).await;
     cluster.sim.faults().add(Rule::new(Action::status(403)).verb("list").resource("pods"));
     set_ready(&cluster, "node-0", "False", "KubeletNotReady");
     let mut example = cluster.start("node_informer");
-    example.says("node-0 is broken").await;
-    example.logs("cannot list the pods on node-0: ").await;
+    example.stdout_line("node-0 is unhealthy").await;
+    example.stderr_line("cannot list the pods on node-0: ").await;
     set_ready(&cluster, "node-1", "False", "KubeletNotReady");
-    example.says("node-1 is broken").await;
+    example.stdout_line("node-1 is unhealthy").await;
     example.stop().await;
 }

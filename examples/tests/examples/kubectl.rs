@@ -1,4 +1,4 @@
-//! `crd_reflector` beside kubectl, as its header says. Without kubectl on the machine this says so and tests nothing.
+//! Runs the kubectl commands in the header of `crd_reflector`. Skipped, with a message, if kubectl is not installed.
 
 use crate::support::{Cluster, Home};
 use std::{
@@ -21,7 +21,7 @@ struct Kubectl {
 impl Kubectl {
     async fn run(&self, args: &[&str]) -> String {
         let mut command = self.home.command(&self.program);
-        // The paths in an example's header count from the repository's root.
+        // Paths in the header of an example are relative to the root of the repository.
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         command
             .args(args)
@@ -37,7 +37,7 @@ impl Kubectl {
 }
 
 #[tokio::test]
-async fn apply_edit_and_delete_show_up() {
+async fn crd_reflector_prints_changes_by_kubectl() {
     let Some(program) = kubectl() else {
         println!("skipped: there is no kubectl in PATH");
         return;
@@ -50,16 +50,16 @@ async fn apply_edit_and_delete_show_up() {
 
     kubectl.run(&["apply", "-f", "examples/foo.yaml"]).await;
     let mut example = cluster.start("crd_reflector");
-    example.says("0 foos").await;
-    let said = kubectl.run(&["apply", "-f", "examples/crd-baz.yaml", "-n", "kube-system"]).await;
-    assert!(said.contains("foo.clux.dev/baz created"), "{said}");
-    let line = example.says("kube-system/baz").await;
-    assert_eq!(line, "  kube-system/baz: baz, a thing that is there for others to look at");
-    let said = kubectl.run(&["edit", "foos", "baz", "-n", "kube-system"]).await;
-    assert!(said.contains("foo.clux.dev/baz edited"), "{said}");
-    assert_eq!(example.says("by hand").await, "  kube-system/baz: baz, by hand");
-    let said = kubectl.run(&["delete", "-f", "examples/crd-baz.yaml", "-n", "kube-system"]).await;
-    assert!(said.contains("\"baz\" deleted"), "{said}");
-    example.says("0 foos").await;
+    example.stdout_line("0 foos").await;
+    let output = kubectl.run(&["apply", "-f", "examples/crd-baz.yaml", "-n", "kube-system"]).await;
+    assert!(output.contains("foo.clux.dev/baz created"), "{output}");
+    let line = example.stdout_line("kube-system/baz").await;
+    assert_eq!(line, "  kube-system/baz: baz, an example object");
+    let output = kubectl.run(&["edit", "foos", "baz", "-n", "kube-system"]).await;
+    assert!(output.contains("foo.clux.dev/baz edited"), "{output}");
+    assert_eq!(example.stdout_line("by hand").await, "  kube-system/baz: baz, by hand");
+    let output = kubectl.run(&["delete", "-f", "examples/crd-baz.yaml", "-n", "kube-system"]).await;
+    assert!(output.contains("\"baz\" deleted"), "{output}");
+    example.stdout_line("0 foos").await;
     example.stop().await;
 }

@@ -1,5 +1,5 @@
-//! The examples as their users meet them: programs of their own, against a simulated cluster that changes meanwhile, and
-//! against everything that can be wrong. Nothing here reaches into an example; only what it prints and how it ends counts.
+//! End-to-end tests of the examples: each runs as a process, against a simulated cluster or a faulty server. Tests must
+//! assert only output and exit codes, and not call code of an example.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod bad_cluster;

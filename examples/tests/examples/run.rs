@@ -1,6 +1,6 @@
-//! How examples begin and end: signals, what they log, and readers who leave.
+//! Signals, log levels, and a closed stdout.
 
-use crate::support::{Cluster, Running, assert_says};
+use crate::support::{Cluster, Running, assert_contains};
 use kube_sim::Sim;
 use rustix::process::Signal;
 use std::process::Stdio;
@@ -15,41 +15,41 @@ const ALL: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn an_interrupt_and_a_termination_are_a_success() {
+async fn exits_successfully_on_sigint_and_sigterm() {
     let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
-    let end = async |name: &str, signal, told: &str| {
+    let end = async |name: &str, signal, message: &str| {
         let mut example = cluster.start(name);
-        example.logs("watching").await;
+        example.stderr_line("watching").await;
         example.signal(signal);
-        assert!(example.ended().await.success(), "{name}\n{}", example.stderr());
-        assert_says(&example.stderr(), &[told]);
+        assert!(example.exited().await.success(), "{name}\n{}", example.stderr());
+        assert_contains(&example.stderr(), &[message]);
     };
     for name in ALL {
         tokio::join!(end(name, Signal::INT, "interrupted"), end(name, Signal::TERM, "terminated"));
     }
 }
 
-/// Where it waits for something that does not come, too: here a server that says nothing.
+/// The server accepts the request and does not respond.
 #[tokio::test]
-async fn an_interrupt_ends_a_wait() {
+async fn sigint_ends_a_pending_request() {
     let cluster = Cluster::new().await;
     cluster.sim.faults().add(kube_sim::fault::Rule::new(kube_sim::fault::Action::Hang));
     let mut example = cluster.start("pod_reflector");
-    example.logs("watching").await;
+    example.stderr_line("watching").await;
     example.signal(Signal::INT);
-    assert!(example.ended().await.success(), "{}", example.stderr());
+    assert!(example.exited().await.success(), "{}", example.stderr());
 }
 
 #[tokio::test]
-async fn rust_log_makes_it_quiet_or_loud() {
+async fn rust_log_filters_the_log() {
     let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
     let run = async |filter: &str, is_quiet: bool| {
         let mut command = cluster.home.example("node_reflector", &cluster.kubeconfig);
         command.env("RUST_LOG", filter);
         let mut example = Running::new(command);
-        example.says("1 nodes").await;
+        example.stdout_line("1 nodes").await;
         let stderr = example.stderr();
-        assert!(!stderr.contains('\u{1b}'), "colours where there is no terminal\n{stderr}");
+        assert!(!stderr.contains('\u{1b}'), "colours without a terminal\n{stderr}");
         assert_eq!(
             stderr.is_empty(),
             is_quiet,
@@ -67,19 +67,19 @@ async fn rust_log_makes_it_quiet_or_loud() {
     tokio::join!(run("off", true), run("warn", true), run("debug", false));
     let mut command = cluster.home.example("node_reflector", &cluster.kubeconfig);
     command.env("RUST_LOG", "kube_client=loud");
-    assert_says(&Running::new(command).failure().await, &["RUST_LOG", "kube_client=loud"]);
+    assert_contains(&Running::new(command).failure().await, &["RUST_LOG", "kube_client=loud"]);
 }
 
-/// As with `| head -1`.
+/// As in `example | head -1`.
 #[tokio::test]
-async fn a_reader_who_leaves_ends_it_quietly() {
+async fn exits_quietly_if_stdout_is_closed() {
     let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
     let mut command = cluster.home.example("node_reflector", &cluster.kubeconfig);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     command.stdout(Stdio::from(writer));
     let example = command.spawn().unwrap();
-    // The command holds the writer, too.
+    // The command holds another handle of the pipe.
     drop(command);
     let output = example.wait_with_output().await.unwrap();
     assert!(output.status.success(), "{output:?}");

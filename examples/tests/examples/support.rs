@@ -1,4 +1,4 @@
-//! A cluster for examples to run against, and an example that runs. It asserts nothing about what an example says.
+//! A simulated cluster, and a running example. It must not assert the output of a particular example.
 
 use kube_sim::{Server, Sim};
 use rustix::process::{Pid, Signal, kill_process};
@@ -18,10 +18,10 @@ use tokio::{
     time::timeout,
 };
 
-/// How long anything is waited for. It is reached only when something is wrong.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The limit of each wait, reached only on failure.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A folder for a test's files, and the home of its programs.
+/// A temporary directory for files of a test, and the `HOME` of its programs.
 pub(crate) struct Home(TempDir);
 
 impl Home {
@@ -33,14 +33,14 @@ impl Home {
         self.0.path().join(name)
     }
 
-    /// Writes a file; its path.
+    /// Writes a file and returns its path.
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         path
     }
 
-    /// A program whose environment is this folder and nothing else of the tester's: no proxy, no kubeconfig of theirs.
+    /// A command with an empty environment except `HOME` and `PATH`: without the proxy and kubeconfig of the user.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("HOME", self.0.path()).env("RUST_BACKTRACE", "1");
@@ -51,7 +51,7 @@ impl Home {
         command
     }
 
-    /// An example with this kubeconfig.
+    /// The command of an example with `kubeconfig`.
     pub(crate) fn example(&self, name: &str, kubeconfig: &Path) -> Command {
         let mut command = self.command(&built(name));
         command.env("KUBECONFIG", kubeconfig);
@@ -59,7 +59,7 @@ impl Home {
     }
 }
 
-/// Where cargo puts the examples: `target/debug/examples`, beside the `deps` that this test is in.
+/// The path of a built example: `target/debug/examples`, beside the `deps` directory of this test.
 fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let target = test.parent().and_then(Path::parent).unwrap();
@@ -72,7 +72,7 @@ fn built(name: &str) -> PathBuf {
     path
 }
 
-/// A simulated cluster behind HTTPS, with a kubeconfig.
+/// A simulated cluster with an HTTPS server and a kubeconfig.
 pub(crate) struct Cluster {
     pub(crate) sim: Sim,
     pub(crate) server: Server,
@@ -100,7 +100,7 @@ impl Cluster {
         self.sim.create(object).unwrap();
     }
 
-    /// Changes an object through a function of its JSON.
+    /// Updates an object, or its status if `change` changes the status.
     pub(crate) fn change(
         &self,
         (api_version, kind, namespace, name): Key<'_>,
@@ -129,12 +129,12 @@ pub(crate) fn pod(name: &str, node: &str) -> Value {
     })
 }
 
-/// A program that runs. It is killed when this is dropped.
+/// A running program, killed on drop.
 pub(crate) struct Running {
     child: Child,
     output: Arc<Output>,
     readers: [JoinHandle<()>; 2],
-    /// How many lines of stdout and of stderr have been looked at.
+    /// The number of searched lines of stdout and of stderr.
     read: [usize; 2],
 }
 
@@ -145,7 +145,7 @@ struct Output {
 }
 
 impl Output {
-    /// The next line from `from` on that contains `text`, and the number of the one after it.
+    /// The first line from index `from` on that contains `text`, and the index of the following line.
     fn find(&self, stream: usize, from: usize, text: &str) -> Option<(String, usize)> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rest = lines[stream].iter().enumerate().skip(from);
@@ -176,13 +176,13 @@ impl Running {
         Self { child, output, readers, read: [0; 2] }
     }
 
-    /// The next line of stdout that contains `text`.
-    pub(crate) async fn says(&mut self, text: &str) -> String {
+    /// Waits for the next line of stdout that contains `text`.
+    pub(crate) async fn stdout_line(&mut self, text: &str) -> String {
         self.wait_for(0, text).await
     }
 
-    /// The next line of stderr that contains `text`.
-    pub(crate) async fn logs(&mut self, text: &str) -> String {
+    /// Waits for the next line of stderr that contains `text`.
+    pub(crate) async fn stderr_line(&mut self, text: &str) -> String {
         self.wait_for(1, text).await
     }
 
@@ -199,7 +199,7 @@ impl Running {
                 }
             }
         };
-        match timeout(PATIENCE, found).await {
+        match timeout(TIMEOUT, found).await {
             Ok(line) => line,
             Err(elapsed) => panic!("no line with `{text}`: {elapsed}\n{}", self.transcript()),
         }
@@ -222,34 +222,35 @@ impl Running {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Waits until it has ended by itself, and all its output is there.
-    pub(crate) async fn ended(&mut self) -> ExitStatus {
-        match timeout(PATIENCE, self.child.wait()).await {
+    /// Waits until the program has exited and its output is read to the end.
+    pub(crate) async fn exited(&mut self) -> ExitStatus {
+        match timeout(TIMEOUT, self.child.wait()).await {
             Ok(status) => {
                 for reader in &mut self.readers {
                     reader.await.unwrap();
                 }
                 status.unwrap()
             }
-            Err(elapsed) => panic!("it does not end: {elapsed}\n{}", self.transcript()),
+            Err(elapsed) => panic!("the program does not exit: {elapsed}\n{}", self.transcript()),
         }
     }
 
-    /// Asks it to end, which is a success.
+    /// Sends SIGTERM, and asserts a successful exit.
     pub(crate) async fn stop(mut self) {
         self.signal(Signal::TERM);
-        let status = self.ended().await;
+        let status = self.exited().await;
         assert!(status.success(), "{status}\n{}", self.transcript());
     }
 
-    /// Waits for it to fail by itself, in the way an example has to; what it says.
+    /// Waits for the program to fail, asserts exit code 1 and a single error message as the last line, and returns the
+    /// message.
     pub(crate) async fn failure(mut self) -> String {
-        let status = self.ended().await;
+        let status = self.exited().await;
         let transcript = self.transcript();
         assert_eq!(status.code(), Some(1), "{status}\n{transcript}");
         let stderr = self.stderr();
         let errors: Vec<_> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-        assert_eq!(errors.len(), 1, "not one error\n{transcript}");
+        assert_eq!(errors.len(), 1, "expected one error\n{transcript}");
         for unwanted in ["panicked", "stack backtrace", "WARN", "ERROR"] {
             assert!(!stderr.contains(unwanted), "{unwanted}\n{transcript}");
         }
@@ -258,9 +259,9 @@ impl Running {
     }
 }
 
-/// That an error message has all of these parts.
+/// Asserts that `message` contains all of `parts`.
 #[track_caller]
-pub(crate) fn assert_says(message: &str, parts: &[&str]) {
+pub(crate) fn assert_contains(message: &str, parts: &[&str]) {
     for part in parts {
         assert!(message.contains(part), "`{part}` is not in\n{message}");
     }

@@ -1,11 +1,11 @@
-//! Evaluates a structural schema as the API server does, as far as the table of kinds needs it.
+//! Evaluates a structural schema like the API server, for the features that the table of kinds uses.
 //!
-//! Of the server's peculiarities it knows that null passes what is `nullable`, and skips every `oneOf` and its like.
-//! It knows no patterns, formats or rules.
+//! Like the server it accepts null for `nullable`, where it skips `oneOf`, `anyOf`, `allOf` and `not`. It does not
+//! evaluate patterns, formats or rules.
 
 use serde_json::{Map, Value};
 
-/// Whether the server takes `value`.
+/// Whether the server accepts `value`.
 pub(crate) fn accepts(schema: &Value, value: &Value) -> bool {
     let Some(node) = schema.as_object() else { return false };
     if value.is_null() {
@@ -74,12 +74,12 @@ fn has_fields(node: &Map<String, Value>, value: &Value) -> bool {
         && fields.iter().all(|(name, field)| {
             let schema =
                 properties.and_then(|all| all.get(name)).or_else(|| node.get("additionalProperties"));
-            // A null that is not allowed is dropped by the server before it validates, as is an unknown field.
+            // The server drops unknown fields, and nulls of fields that are not nullable, before validation.
             schema.is_none_or(|schema| accepts_in(node, schema, field))
         })
 }
 
-/// Subschemas inside of `oneOf` and its like have no types: there, null passes.
+/// Subschemas inside of `oneOf`, `anyOf`, `allOf` and `not` have no types, so they accept null.
 fn accepts_in(node: &Map<String, Value>, schema: &Value, value: &Value) -> bool {
     let inside = !node.contains_key("type") && !node.keys().any(|key| key.starts_with("x-kubernetes-"));
     (inside && value.is_null()) || accepts(schema, value)

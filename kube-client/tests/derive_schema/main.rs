@@ -1,5 +1,6 @@
-//! Schemas of derived kinds: what crosses over from the Rust type, and what is reported when it cannot.
+//! Schemas of derived kinds: translation of Rust types, and reported problems of types without a structural schema.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
 #![cfg(feature = "schema")]
 
 mod evaluate;
@@ -34,7 +35,7 @@ fn every_schema_is_structural() {
 }
 
 #[test]
-fn the_rewriter_works_on_any_settings() {
+fn rewriter_supports_all_schemars_settings() {
     for row in all() {
         for settings in [SchemaSettings::openapi3, SchemaSettings::draft07, SchemaSettings::draft2020_12] {
             for inline in [true, false] {
@@ -46,7 +47,7 @@ fn the_rewriter_works_on_any_settings() {
 }
 
 #[test]
-fn types_with_a_structural_schema_report_nothing() {
+fn types_with_a_structural_schema_report_no_problem() {
     for row in kinds::faithful() {
         assert_eq!(row.strict.as_ref().map(|_| ()), Ok(()), "{}", name(&row));
         assert_eq!(row.strict.as_ref(), Ok(&row.crd), "{}", name(&row));
@@ -54,7 +55,7 @@ fn types_with_a_structural_schema_report_nothing() {
 }
 
 #[test]
-fn types_without_one_report_where_and_why() {
+fn types_without_a_structural_schema_report_paths_and_advice() {
     for (row, expected) in kinds::lossy() {
         let error = row.strict.as_ref().expect_err(name(&row));
         let paths: Vec<_> = error.problems().iter().map(|problem| problem.path.as_str()).collect();
@@ -65,7 +66,7 @@ fn types_without_one_report_where_and_why() {
 }
 
 #[test]
-fn schemas_accept_the_good_values_and_refuse_the_bad() {
+fn schemas_accept_good_values_and_reject_bad_values() {
     for row in all() {
         let schema = &schema_of(&row)["properties"]["spec"];
         for good in &row.good {
@@ -78,7 +79,7 @@ fn schemas_accept_the_good_values_and_refuse_the_bad() {
 }
 
 #[test]
-fn patterns_and_rules_cross_over() {
+fn schemas_contain_patterns_and_rules() {
     let rows = all();
     let value = |kind: &str| {
         let row = rows.iter().find(|row| name(row) == kind).expect("a row of the table");
@@ -90,7 +91,7 @@ fn patterns_and_rules_cross_over() {
 }
 
 #[test]
-fn the_rust_types_read_the_good_values() {
+fn rust_types_decode_good_values() {
     for row in all() {
         for good in &row.good {
             assert_eq!((row.reads)(good), Ok(()), "{}: {good}", name(&row));
@@ -99,7 +100,7 @@ fn the_rust_types_read_the_good_values() {
 }
 
 #[test]
-fn any_schema_becomes_structural() {
+fn rewrites_random_schemas_to_structural_schemas() {
     for seed in 0..5_000 {
         let raw = random::schema(seed);
         let mut schema = Schema::try_from(raw.clone()).unwrap();

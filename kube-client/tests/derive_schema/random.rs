@@ -1,11 +1,11 @@
-//! Schemas at random, from a seed: more shapes than anyone would write down.
+//! Generates random schemas from a seed, to cover combinations that the table of kinds lacks.
 
 use serde_json::{Map, Value, json};
 
 const NAMES: &[&str] = &["a", "b", "metadata", "type"];
 const TYPES: &[&str] = &["object", "array", "string", "integer", "number", "boolean", "null"];
 
-/// A schema whose references lead into `$defs` of its own.
+/// A schema whose references resolve to its own `$defs`.
 pub(crate) fn schema(seed: u64) -> Value {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut root = node(&mut random, 3);

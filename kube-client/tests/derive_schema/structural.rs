@@ -1,10 +1,10 @@
-//! An independent reading of Kubernetes' rules for structural schemas.
+//! An independent implementation of Kubernetes' rules for structural schemas.
 //!
-//! Must not share code with the rewriter.
+//! It must not share code with the rewriter.
 
 use serde_json::{Map, Value};
 
-/// Keywords that a schema inside of `oneOf` and its like may have.
+/// Keywords that are allowed inside of `oneOf`, `anyOf`, `allOf` and `not`.
 const VALIDATING: &[&str] = &[
     "enum",
     "required",
@@ -29,7 +29,7 @@ const VALIDATING: &[&str] = &[
     "not",
 ];
 
-/// Keywords that only a schema outside of them may have.
+/// Keywords that are allowed only outside of them.
 const STRUCTURAL: &[&str] = &[
     "type",
     "title",
@@ -46,7 +46,7 @@ const STRUCTURAL: &[&str] = &[
     "x-kubernetes-validations",
 ];
 
-/// Lists every breach of the rules.
+/// Returns all violations of the rules.
 pub(crate) fn breaches(schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     outside(schema, "", &mut found);

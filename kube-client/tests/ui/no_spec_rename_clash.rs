@@ -1,4 +1,4 @@
-//! Fields that serde renames to names that the root has.
+//! Fields whose serde rename is the name of a field of the root.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Foo", no_spec)]

@@ -1,4 +1,4 @@
-//! The root is still usable after an error, so that there is one error only.
+//! The root is usable after an error, so that the compiler reports a single error.
 
 #[derive(kube_derive::CustomResource)]
 #[kube(group = "example.com", version = "v1", kind = "Foo", plural = "Foos", status = "FooStatus")]

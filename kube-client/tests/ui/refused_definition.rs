@@ -1,4 +1,4 @@
-//! What is well formed and refused by a server all the same.
+//! Well-formed definitions that an API server rejects.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(

@@ -132,7 +132,7 @@ kind!(OtherMetadataSpec, "OtherMetadataKind", OtherMetadataKind, OtherMetadata);
 kind!(UntaggedMetadataSpec, "UntaggedMetadataKind", UntaggedMetadataKind, UntaggedMetadata);
 kind!(NamedMetadataSpec, "NamedMetadataKind", NamedMetadataKind, NamedMetadata);
 
-/// Kinds whose schema says all of it.
+/// Kinds whose structural schema is equivalent to the Rust type.
 pub(super) fn faithful() -> Vec<Row> {
     let point = json!({ "xAxis": 1, "yAxis": 2 });
     let tags = json!({ "tags": ["a"] });
@@ -195,7 +195,7 @@ pub(super) fn faithful() -> Vec<Row> {
     ]
 }
 
-/// Kinds whose variants need different things of a field called `metadata`, which only the type says.
+/// Kinds whose variants have different types of a field `metadata`, which the structural schema cannot express.
 pub(super) fn lossy() -> Vec<(Row, Vec<&'static str>)> {
     let point = json!({ "xAxis": 1, "yAxis": 2 });
     let tags = json!({ "tags": ["a"] });

@@ -1,6 +1,6 @@
-//! Derived kinds whose specs cover what Rust types can be, each with values that it must accept and refuse.
+//! Derived kinds whose specs cover all forms of Rust types, each with values that it must accept and reject.
 //!
-//! Shared by the tests here and by whoever asks a real API server the same. Must not assert anything.
+//! The tests on a real API server (`xtask/e2e`) share this file. It must not assert anything.
 
 mod flattened;
 mod open;
@@ -25,13 +25,13 @@ use serde_json::{Value, json};
 pub(crate) struct Row {
     pub(crate) crd: CustomResourceDefinition,
     pub(crate) strict: Result<CustomResourceDefinition, SchemaError>,
-    /// Specs that the Rust type reads, and the server must take and give back unchanged.
+    /// Specs that the Rust type decodes, and that the server must accept and return unchanged.
     pub(crate) good: Vec<Value>,
-    /// Specs that the server must refuse.
+    /// Specs that the server must reject.
     pub(crate) bad: Vec<Value>,
-    /// The schema as other settings of schemars give it, with the rewriter as a transform.
+    /// The schema with other settings of schemars and the rewriter as a transform.
     pub(crate) transformed: fn(SchemaSettings) -> Schema,
-    /// Whether the Rust type reads this spec.
+    /// Decodes a spec with the Rust type.
     pub(crate) reads: fn(&Value) -> Result<(), String>,
 }
 
@@ -295,7 +295,7 @@ kind!(QuantitySpec, "QuantityKind", QuantityKind, Option<Quantity>);
 kind!(IntOrStringSpec, "IntOrStringKind", IntOrStringKind, IntOrString);
 kind!(TemplateSpec, "TemplateKind", TemplateKind, PodTemplateSpec);
 
-/// Kinds whose types have a structural schema that says all of it.
+/// Kinds whose structural schema is equivalent to the Rust type.
 pub(crate) fn faithful() -> Vec<Row> {
     common().into_iter().chain(flattened::faithful()).chain(open::faithful()).collect()
 }
@@ -392,7 +392,7 @@ fn common() -> Vec<Row> {
     ]
 }
 
-/// Kinds where some value is accepted that the Rust type does not read, with the paths that are reported.
+/// Kinds whose schema accepts values that the Rust type does not decode, with the reported paths.
 pub(crate) fn lossy() -> Vec<(Row, Vec<&'static str>)> {
     let mut rows = flattened::lossy();
     rows.extend([

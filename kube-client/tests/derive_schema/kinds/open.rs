@@ -1,4 +1,4 @@
-//! Kinds with values of no one type: JSON, int-or-string, quantities, objects of other APIs; and with null where it may be.
+//! Kinds with values of several types: JSON, int-or-string, quantities, objects of other APIs, and nullable fields.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ kind!(DefaultedSpec, "DefaultedKind", DefaultedKind, Defaulted);
 kind!(RawSpec, "RawKind", RawKind, RawExtension);
 kind!(MaybeRawSpec, "MaybeRawKind", MaybeRawKind, Vec<Option<RawExtension>>);
 
-/// Kinds whose schema says all of it.
+/// Kinds whose structural schema is equivalent to the Rust type.
 pub(super) fn faithful() -> Vec<Row> {
     vec![
         MaybeAnyKind::row(json!([null, 1, { "a": null }]), json!([])),
