@@ -108,7 +108,7 @@ impl<K: Resource> Api<K> {
         Self::scoped(client, Some(ns), dyntype)
     }
 
-    /// The objects of the kind in the namespace of the kubeconfig context, else in `default`.
+    /// The objects of the kind in the default namespace of the client: that of its configuration, or `default`.
     pub fn default_namespaced_with(client: Client, dyntype: &K::DynamicType) -> Self
     where
         K::Scope: NamespaceScope,
@@ -153,7 +153,7 @@ impl<K: Resource<DynamicType = ()>> Api<K> {
         Self::namespaced_with(client, ns, &())
     }
 
-    /// The objects of the kind in the namespace of the kubeconfig context, else in `default`.
+    /// The objects of the kind in the default namespace of the client: that of its configuration, or `default`.
     pub fn default_namespaced(client: Client) -> Self
     where
         K: Resource<Scope = NamespaceResourceScope>,

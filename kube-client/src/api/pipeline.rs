@@ -18,8 +18,8 @@ const MIN_TASK_BYTES: usize = 16 << 10;
 /// The target size of a chunk, in bytes of text.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// Chunks beyond those that the workers decode or that await their turn: while all cores decode, newly arrived text is
-/// read late.
+/// Additional chunks in flight, so that workers do not run out of chunks: while all cores decode, the polling task reads
+/// new text late.
 const EXTRA_CHUNKS: usize = 4;
 /// Additional workers would be idle, because a single task reads and splits the body.
 const MAX_WORKERS: usize = 16;

@@ -30,7 +30,7 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     ///
     /// # Errors
     ///
-    /// If the request fails for another reason, also if the server does not serve the resource.
+    /// If the request fails for another reason, including that the server does not serve the resource.
     pub async fn get_opt(&self, name: &str) -> Result<Option<K>> {
         match self.get(name).await {
             Ok(object) => Ok(Some(object)),

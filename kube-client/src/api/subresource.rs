@@ -87,7 +87,7 @@ impl<K> Api<K> {
     ///
     /// # Errors
     ///
-    /// [`Error::is_too_many_requests`](crate::Error::is_too_many_requests) for an eviction that a PodDisruptionBudget
+    /// [`Error::is_too_many_requests`](crate::Error::is_too_many_requests) for an eviction that a `PodDisruptionBudget`
     /// rejects.
     pub async fn create_subresource<I: Serialize, T: DeserializeOwned>(
         &self,

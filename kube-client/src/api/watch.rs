@@ -28,7 +28,7 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     ///
     /// # Errors
     ///
-    /// If the request fails. [`Error::is_gone`](crate::Error::is_gone) if the version has expired (410): list again.
+    /// If the request fails. [`Error::is_gone`](crate::Error::is_gone) if the version has expired (410): relist.
     pub async fn watch(&self, wp: &WatchParams, version: &str) -> Result<EventStream<K>> {
         self.open_watch(&self.request, wp, version).await
     }

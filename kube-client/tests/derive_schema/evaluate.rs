@@ -1,7 +1,7 @@
 //! Evaluates a structural schema like the API server, for the features that the table of kinds uses.
 //!
-//! Like the server it accepts null for `nullable`, where it skips `oneOf`, `anyOf`, `allOf` and `not`. It does not
-//! evaluate patterns, formats or rules.
+//! Like the server it accepts null for a `nullable` schema without evaluating its `oneOf`, `anyOf`, `allOf` and `not`. It
+//! does not evaluate patterns, formats or rules.
 
 use serde_json::{Map, Value};
 

@@ -30,7 +30,7 @@ fn name(row: &Row) -> &str {
 #[test]
 fn every_schema_is_structural() {
     for row in all() {
-        assert_eq!(structural::breaches(&schema_of(&row)), [""; 0], "{}", name(&row));
+        assert_eq!(structural::violations(&schema_of(&row)), [""; 0], "{}", name(&row));
     }
 }
 
@@ -40,7 +40,7 @@ fn rewriter_supports_all_schemars_settings() {
         for settings in [SchemaSettings::openapi3, SchemaSettings::draft07, SchemaSettings::draft2020_12] {
             for inline in [true, false] {
                 let schema = (row.transformed)(settings().with(|s| s.inline_subschemas = inline));
-                assert_eq!(structural::breaches(schema.as_value()), [""; 0], "{}: {schema:?}", name(&row));
+                assert_eq!(structural::violations(schema.as_value()), [""; 0], "{}: {schema:?}", name(&row));
             }
         }
     }
@@ -105,7 +105,11 @@ fn rewrites_random_schemas_to_structural_schemas() {
         let raw = random::schema(seed);
         let mut schema = Schema::try_from(raw.clone()).unwrap();
         StructuralSchemaRewriter.transform(&mut schema);
-        assert_eq!(structural::breaches(schema.as_value()), [""; 0], "seed {seed}: {raw} became {schema:?}");
+        assert_eq!(
+            structural::violations(schema.as_value()),
+            [""; 0],
+            "seed {seed}: {raw} became {schema:?}"
+        );
         let decoded = serde_json::from_value::<JSONSchemaProps>(schema.to_value());
         assert!(decoded.is_ok(), "seed {seed}: {raw}: {decoded:?}");
     }

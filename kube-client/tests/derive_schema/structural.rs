@@ -47,7 +47,7 @@ const STRUCTURAL: &[&str] = &[
 ];
 
 /// Returns all violations of the rules.
-pub(crate) fn breaches(schema: &Value) -> Vec<String> {
+pub(crate) fn violations(schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     outside(schema, "", &mut found);
     found

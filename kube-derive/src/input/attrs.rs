@@ -6,7 +6,7 @@ use syn::{Attribute, Expr, Ident, LitBool, LitStr, Meta, Path, Token, Type, meta
 
 use super::{
     Column, Crates, Pair, Scale,
-    keys::{name, once, refuse_twice, unknown},
+    keys::{name, once, reject_duplicate, unknown},
 };
 
 /// The merged content of all `#[kube(..)]` attributes.
@@ -105,7 +105,7 @@ impl Attrs {
             }
             "deprecated" => self.deprecated(meta),
             "scale" => {
-                refuse_twice(self.scale.as_ref(), meta)?;
+                reject_duplicate(self.scale.as_ref(), meta)?;
                 self.scale = Some(Scale::parse(meta)?);
                 Ok(())
             }
@@ -122,7 +122,7 @@ impl Attrs {
                 Ok(())
             }
             "crates" => {
-                refuse_twice(self.crates.as_ref(), meta)?;
+                reject_duplicate(self.crates.as_ref(), meta)?;
                 self.crates = Some(Crates::parse(meta)?);
                 Ok(())
             }
@@ -132,7 +132,7 @@ impl Attrs {
     }
 
     fn deprecated(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
-        refuse_twice(self.deprecated.as_ref(), meta)?;
+        reject_duplicate(self.deprecated.as_ref(), meta)?;
         let warning = if meta.input.peek(Token![=]) { Some(meta.value()?.parse()?) } else { None };
         self.deprecated = Some(Deprecated { warning });
         Ok(())
@@ -141,7 +141,7 @@ impl Attrs {
 
 /// Reads a key that takes no value.
 fn flag(slot: &mut Option<Ident>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
-    refuse_twice(slot.as_ref(), meta)?;
+    reject_duplicate(slot.as_ref(), meta)?;
     if meta.input.peek(Token![=]) {
         return Err(meta.error(format!("`{0}` takes no value: write `{0}`, or leave it out", name(meta))));
     }
@@ -172,7 +172,7 @@ fn quoted_once<T: syn::parse::Parse>(
     meta: &ParseNestedMeta<'_>,
     what: &str,
 ) -> syn::Result<()> {
-    refuse_twice(slot.as_ref(), meta)?;
+    reject_duplicate(slot.as_ref(), meta)?;
     *slot = Some(quoted(meta, what)?);
     Ok(())
 }

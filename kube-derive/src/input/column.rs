@@ -4,7 +4,7 @@
 
 use syn::{Lit, LitInt, LitStr, Token, meta::ParseNestedMeta};
 
-use super::keys::{name, once, refuse_twice, required, unknown};
+use super::keys::{name, once, reject_duplicate, required, unknown};
 
 /// One additional printer column.
 pub(crate) struct Column {
@@ -35,7 +35,7 @@ impl Column {
             "description" => once(&mut description, &inner),
             "format" => once(&mut format, &inner),
             "priority" => {
-                refuse_twice(priority.as_ref(), &inner)?;
+                reject_duplicate(priority.as_ref(), &inner)?;
                 priority = Some(integer(&inner)?);
                 Ok(())
             }

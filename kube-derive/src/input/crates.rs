@@ -4,7 +4,7 @@
 
 use syn::{LitStr, Path, meta::ParseNestedMeta};
 
-use super::keys::{name, refuse_twice, unknown};
+use super::keys::{name, reject_duplicate, unknown};
 
 /// Paths that replace the defaults.
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl Crates {
                 }
                 _ => return Err(unknown(&inner, "crates(..)", KNOWN)),
             };
-            refuse_twice(slot.as_ref(), &inner)?;
+            reject_duplicate(slot.as_ref(), &inner)?;
             let text: LitStr = inner.value()?.parse()?;
             let path = text.parse_with(Path::parse_mod_style).map_err(|_| {
                 syn::Error::new(

@@ -6,13 +6,13 @@ use syn::{LitStr, meta::ParseNestedMeta, parse::Parse};
 
 /// Reads `key = value` into `slot`; a duplicate key is an error.
 pub(super) fn once<T: Parse>(slot: &mut Option<T>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
-    refuse_twice(slot.as_ref(), meta)?;
+    reject_duplicate(slot.as_ref(), meta)?;
     *slot = Some(meta.value()?.parse()?);
     Ok(())
 }
 
 /// Fails if `slot` is already set.
-pub(super) fn refuse_twice<T>(slot: Option<&T>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+pub(super) fn reject_duplicate<T>(slot: Option<&T>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     if slot.is_some() {
         return Err(meta.error(format!("`{}` is given twice: keep one", name(meta))));
     }

@@ -126,16 +126,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_are_domains_with_a_dot() {
+    fn groups_are_dns_subdomains_with_a_dot() {
         assert!(group("example.com").is_ok());
         assert!(group("a-b.c1.example.com").is_ok());
         for bad in ["", "example", "Example.com", "example.com/v1", "-a.com", "a..com", "a_b.com"] {
-            assert!(group(bad).is_err(), "{bad:?} should be refused");
+            assert!(group(bad).is_err(), "{bad:?} should be rejected");
         }
     }
 
     #[test]
-    fn groups_of_kubernetes_need_an_approval() {
+    fn protected_groups_need_an_approval() {
         for protected in ["k8s.io", "kubernetes.io", "x.k8s.io", "a.b.kubernetes.io"] {
             assert!(is_protected_group(protected), "{protected:?}");
         }
@@ -145,7 +145,7 @@ mod tests {
         assert!(approval("https://example.com/pull/1").is_ok());
         assert!(approval("unapproved, for tests").is_ok());
         for bad in ["", "yes", "https://", "a b://c"] {
-            assert!(approval(bad).is_err(), "{bad:?} should be refused");
+            assert!(approval(bad).is_err(), "{bad:?} should be rejected");
         }
     }
 
@@ -153,7 +153,7 @@ mod tests {
     fn deprecation_warnings_are_one_printable_line() {
         assert!(deprecation_warning("use v2").is_ok());
         for bad in ["", "a\nb", "a\tb", &"a".repeat(257)] {
-            assert!(deprecation_warning(bad).is_err(), "{bad:?} should be refused");
+            assert!(deprecation_warning(bad).is_err(), "{bad:?} should be rejected");
         }
     }
 
@@ -161,21 +161,21 @@ mod tests {
     fn kinds_are_camel_case() {
         assert!(kind("Foo2").is_ok());
         for bad in ["", "foo", "Foo-Bar", "Foo_", "2Foo", "Fü"] {
-            assert!(kind(bad).is_err(), "{bad:?} should be refused");
+            assert!(kind(bad).is_err(), "{bad:?} should be rejected");
         }
     }
 
     #[test]
-    fn labels_keep_to_their_alphabet() {
+    fn labels_and_keys_have_valid_characters() {
         assert!(dns_label("plural", "foo-bars").is_ok());
         assert!(dns_label("version", "v1beta1").is_ok());
         for bad in ["", "Foos", "1foos", "foos-", "foo.bars"] {
-            assert!(dns_label("plural", bad).is_err(), "{bad:?} should be refused");
+            assert!(dns_label("plural", bad).is_err(), "{bad:?} should be rejected");
         }
         assert!(qualified("example.com/owner").is_ok());
         assert!(qualified("owner").is_ok());
         for bad in ["", "/owner", "example.com/", "Example.com/x", "a b"] {
-            assert!(qualified(bad).is_err(), "{bad:?} should be refused");
+            assert!(qualified(bad).is_err(), "{bad:?} should be rejected");
         }
         assert!(label_value("").is_ok());
         assert!(label_value("a_b.c-1").is_ok());

@@ -39,7 +39,7 @@ pub(crate) struct OptionalStruct {
     point: Option<Box<Point>>,
 }
 
-/// Untagged, one variant of any value: its fields are kept although they are not known.
+/// Untagged, with a variant of any value: unknown fields are preserved.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum KnownOrAny {
@@ -82,7 +82,7 @@ pub(crate) enum Nested {
     Nothing,
 }
 
-/// What is said of a field that is called `metadata`.
+/// The type of a field `metadata`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Tags {
     tags: Vec<String>,
@@ -109,7 +109,7 @@ pub(crate) enum UntaggedMetadata {
     Placed { metadata: Point, p: i32 },
 }
 
-/// A variant that is itself called like the field.
+/// A variant with the same name as the field.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum NamedMetadata {
