@@ -64,3 +64,22 @@ async fn a_collection_with_bookmarks_is_not_probed() {
     tokio::time::timeout(Duration::from_secs(2 * 3600), items.next()).await.unwrap_err();
     assert_eq!(sim.journal().count_of("list", "configmaps"), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_after_probes_in_vain_shortens_the_silence_that_is_allowed() {
+    let sim = Sim::new();
+    let mut items = watcher(maps(&sim), Config::default().disable_bookmarks()).boxed();
+    while short(items.next().await.unwrap()) != "]" {}
+    let probes = |sim: &Sim| sim.journal().count_of("list", "configmaps");
+    let silence = async |items: &mut futures::stream::BoxStream<'_, _>, seconds| {
+        let next = futures::StreamExt::next(items);
+        let _: Option<kube_runtime::watcher::Result<kube_runtime::watcher::Event<_>>> =
+            tokio::time::timeout(Duration::from_secs(seconds), next).await.unwrap_or_default();
+    };
+    silence(&mut items, 1141).await;
+    let before = probes(&sim);
+    put(&sim, "a", "1");
+    assert_eq!(short(items.next().await.unwrap()), "+a=1");
+    silence(&mut items, 190).await;
+    assert_eq!(probes(&sim), before + 1);
+}

@@ -515,3 +515,27 @@ async fn order_is_kept_where_objects_are_decoded_on_several_threads() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_sends_one_event_and_410_after_each_list_is_not_listed_in_a_loop() {
+    let expired =
+        r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","code":410,"reason":"Expired"}}"#;
+    let sim = Sim::new();
+    let bytes = format!("{expired}\n").into();
+    sim.faults().add(Rule::new(Action::ReplaceEvent { index: 1, bytes }).verb("watch"));
+    let mut items = watch(&sim, lists());
+    expect(&mut items, &["[", "]"]).await;
+    let changes = async {
+        for n in 0..1000 {
+            put(&sim, "a", &n.to_string());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let reader = async { while items.next().await.is_some() {} };
+    tokio::select! {
+        () = changes => {}
+        () = reader => unreachable!("a watcher never ends"),
+    }
+    let lists = count(&sim, "list");
+    assert!((4..=14).contains(&lists), "{lists} lists in ten seconds");
+}

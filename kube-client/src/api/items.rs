@@ -152,6 +152,11 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         {
             return;
         }
+        // The last piece of a body that has ended may have been held.
+        if self.splitter.is_none() {
+            self.report_dropped();
+            self.pipeline.flush();
+        }
         let mut dropped = 0;
         while let Some(splitter) = &mut self.splitter
             && (self.pipeline.has_room() || reads_ahead(self.read_ahead_from, &self.pipeline))

@@ -120,13 +120,13 @@ where
     let mut named = Named::new(dyntype);
     let resource = api.resource_url().to_owned();
     let touched = watcher(api, wc).flat_map(move |event| {
-        let mut panicked = None;
+        let mut panicked = Vec::new();
         let mut map = |object: Other| {
             let name = Name::of(object.meta());
             let owners = panic::catch(|| mapper(object).into_iter().collect::<Vec<_>>());
             let owners = owners.map_err(|message| {
                 let (resource, object) = (resource.clone(), name.to_string());
-                panicked = Some(SourceError::MapperPanicked { resource, object, message });
+                panicked.push(SourceError::MapperPanicked { resource, object, message });
             });
             (name, owners.ok())
         };
@@ -139,13 +139,9 @@ where
                 (touched.unwrap_or_default(), Some(error.into()))
             }
         };
-        for object in before {
-            // All are of the controller's kind.
-            if !touched.iter().any(|known| known.name == object.name && known.namespace == object.namespace) {
-                touched.push(object);
-            }
-        }
-        stream::iter(touched.into_iter().map(Ok).chain(panicked.or(error).map(Err)))
+        // The queue merges equal keys.
+        touched.extend(before);
+        stream::iter(touched.into_iter().map(Ok).chain(panicked.into_iter().chain(error).map(Err)))
     });
     touched.boxed()
 }

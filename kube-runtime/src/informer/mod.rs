@@ -11,7 +11,7 @@ use kube_client::{Api, Resource};
 use queue::Backlog;
 use serde::de::DeserializeOwned;
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fmt,
     pin::Pin,
     sync::Arc,
@@ -66,6 +66,9 @@ pub struct Informer<K> {
     backlog: Backlog<K>,
     /// What the state that is being listed means, told only once it is complete: a list that breaks begins anew.
     listed: Option<Vec<WatchEvent<Arc<K>>>>,
+    /// Objects whose deletion was emitted since the last complete state. They stay in the state that readers see until the relist is
+    /// complete, and one that comes back in a list that begins anew is known to nobody.
+    emitted_deletions: HashSet<(String, String)>,
     /// What the stream has still to give, of an event that means more than one. All of it came before what is in the backlog.
     pending: VecDeque<WatchEvent<Arc<K>>>,
 }
@@ -88,6 +91,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
             store,
             backlog: Backlog::default(),
             listed: None,
+            emitted_deletions: HashSet::default(),
             pending: VecDeque::new(),
         }
     }
@@ -172,8 +176,17 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     }
 
     fn told(&mut self, change: Change<K>) -> Vec<WatchEvent<Arc<K>>> {
-        let previous = change.previous();
+        let mut previous = change.previous();
         let Change { event, vanished, deletes_known, .. } = change;
+        if let (Event::InitApply(object), Some(listed)) = (&event, &self.listed)
+            && !self.emitted_deletions.is_empty()
+            && self.emitted_deletions.contains(&owned_place(&**object))
+        {
+            let is_listed = |event: &WatchEvent<Arc<K>>| {
+                event.object().is_some_and(|listed| place(&**listed) == place(&**object))
+            };
+            previous = previous.filter(|_| listed.iter().any(is_listed));
+        }
         match (event, &mut self.listed, previous) {
             (Event::Init, listed, _) => *listed = Some(Vec::new()),
             // It has not changed while nobody watched.
@@ -183,14 +196,18 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
             }
             (Event::InitDone, listed, _) => {
                 let mut events = listed.take().unwrap_or_default();
-                events.extend(vanished.into_iter().map(WatchEvent::Deleted));
+                let emitted = std::mem::take(&mut self.emitted_deletions);
+                let vanished = vanished
+                    .into_iter()
+                    .filter(|object| emitted.is_empty() || !emitted.contains(&owned_place(&**object)));
+                events.extend(vanished.map(WatchEvent::Deleted));
                 return events;
             }
             // What the list has said of it was not told yet. One that was there before the list is told as gone at once.
             (Event::Delete(object), Some(listed), _) => {
                 let gone = place(&*object);
                 listed.retain(|event| event.object().is_none_or(|listed| place(&**listed) != gone));
-                if deletes_known {
+                if deletes_known && self.emitted_deletions.insert(owned_place(&*object)) {
                     return vec![WatchEvent::Deleted(object)];
                 }
             }
@@ -219,6 +236,11 @@ fn changed<K: Resource>(object: Arc<K>, previous: Option<Arc<K>>) -> Vec<WatchEv
 fn place<K: Resource>(object: &K) -> (&str, &str) {
     let meta = object.meta();
     (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
+}
+
+fn owned_place<K: Resource>(object: &K) -> (String, String) {
+    let (namespace, name) = place(object);
+    (namespace.to_owned(), name.to_owned())
 }
 
 /// Events as they come, those that wait first. Errors are items: the stream heals itself and never ends.
@@ -280,6 +302,25 @@ mod tests {
         assert_eq!(again, ["Added event 1", "Deleted event 2", "Added event 3"]);
         let end = || Err(undecodable(ObjectOrigin::Deleted));
         assert_eq!(with(vec![end(), end()]), ["Added event 1", "Deleted event 1"]);
+    }
+
+    #[test]
+    fn an_object_that_came_again_in_a_relist_that_broke_is_not_deleted_twice() {
+        let known = || vec![Ok(Event::InitApply(map("1"))), Ok(Event::InitDone), Ok(Event::Init)];
+        let again = || vec![Ok(Event::Delete(map("2"))), Ok(Event::InitApply(map("3"))), Ok(Event::Init)];
+        let with = |rest: Vec<_>| told(known().into_iter().chain(again()).chain(rest).collect());
+        assert_eq!(with(vec![]), ["Added event 1", "Deleted event 2"]);
+        let come = ["Added event 1", "Deleted event 2", "Added event 3"];
+        assert_eq!(with(vec![Ok(Event::InitApply(map("3")))]), come);
+        let changed = with(vec![Ok(Event::InitApply(map("3"))), Ok(Event::InitApply(map("4")))]);
+        assert_eq!(changed, ["Added event 1", "Deleted event 2", "Added event 3", "Modified event 4"]);
+        // The list that begins anew comes from an older cache: the object as it was known before.
+        assert_eq!(
+            with(vec![Ok(Event::InitApply(map("1")))]),
+            ["Added event 1", "Deleted event 2", "Added event 1"]
+        );
+        let deleted = with(vec![Ok(Event::InitApply(map("3"))), Ok(Event::Delete(map("4")))]);
+        assert_eq!(deleted, ["Added event 1", "Deleted event 2"]);
     }
 
     /// What is told of events in the middle of a list, at its end.

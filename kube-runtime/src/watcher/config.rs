@@ -198,14 +198,10 @@ impl Config {
         }
     }
 
-    /// For a list that shows the current version of the storage.
+    /// For a list that shows the current version of the storage. Without the label selector: with one that selects few objects,
+    /// the server would read page after page of the storage to find one. Access by name may depend on the field selector.
     pub(super) fn version_params(&self) -> ListParams {
-        ListParams {
-            label_selector: self.label_selector.clone(),
-            field_selector: self.field_selector.clone(),
-            limit: Some(1),
-            ..ListParams::default()
-        }
+        ListParams { field_selector: self.field_selector.clone(), limit: Some(1), ..ListParams::default() }
     }
 
     pub(super) fn watch_params(&self) -> WatchParams {

@@ -25,6 +25,10 @@ const STATE: Duration = Duration::from_secs(60);
 /// What is left of a limited time that is not worth another watch.
 const NEARLY: Duration = Duration::from_millis(500);
 
+/// A relist that follows the list before sooner than this waits first: a server that sends one event and then 410 after each list
+/// would be listed in a loop.
+const RELIST_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A watcher at work.
 pub(crate) struct Driver<K> {
     api: Api<K>,
@@ -37,8 +41,8 @@ pub(crate) struct Driver<K> {
     io: Io<K>,
     /// For how long a watch has brought nothing.
     quiet: Quiet,
-    /// Whether the present state has been complete once.
-    synced: bool,
+    /// When the state was last complete.
+    synced: Option<Instant>,
     /// When the stream pauses; see [`pause_at`](Driver::pause_at).
     until: Option<Instant>,
     /// Whether the server has just ended a watch.
@@ -93,7 +97,7 @@ impl<K> Driver<K> {
             config,
             state: State::Start { past: Past::NONE },
             io: Io::Idle,
-            synced: false,
+            synced: None,
             until: None,
             ended: false,
             ahead: None,
@@ -113,7 +117,7 @@ impl<K> Driver<K> {
 
     /// Whether the present state has been complete once.
     pub(crate) fn is_synced(&self) -> bool {
-        self.synced
+        self.synced.is_some()
     }
 
     /// Lets the stream end, once, when the server ends a watch at about that time; opening the next would not be worth it.
@@ -189,6 +193,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             Input::Changed(_)
                 | Input::Gone(_)
                 | Input::Bookmark(_)
+                | Input::Dropped(_)
                 | Input::Undecodable(_)
                 | Input::PageDone { .. }
         );
@@ -209,7 +214,9 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         if healthy {
             self.backoff.reset();
         }
-        match then {
+        let again = matches!(self.state, State::Start { .. })
+            && self.synced.is_some_and(|at| at.elapsed() < RELIST_INTERVAL);
+        match if then == Then::Next && again { Then::Wait } else { then } {
             Then::Read => {}
             Then::Probe => self.quiet.begin(self.read_version()),
             Then::Send(request) => {
@@ -231,7 +238,9 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                 self.io = Io::Idle;
             }
         }
-        self.synced |= matches!(event, Some(Ok(Event::InitDone)));
+        if matches!(event, Some(Ok(Event::InitDone))) {
+            self.synced = Some(Instant::now());
+        }
         if matches!(event, Some(Ok(Event::Init))) {
             self.filters.reset();
         }
@@ -419,6 +428,12 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                                 let Some(said) = said else { continue };
                                 return Poll::Ready(Some(said.map(|event| event.map(|()| object))));
                             }
+                            // The bookmark of a filter has no kind; the server's own has one.
+                            WatchEvent::Bookmark(bookmark)
+                                if bookmark.types.kind.is_empty() && !bookmark.ends_initial_events() =>
+                            {
+                                Input::Dropped(bookmark.metadata.resource_version)
+                            }
                             WatchEvent::Bookmark(bookmark) => Input::Bookmark(bookmark),
                             WatchEvent::Error(status) => Input::Error(Phase::Open, status),
                         }
@@ -431,7 +446,13 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                     Poll::Ready(None) => events.ended(),
                     Poll::Pending => match events.poll_stalled(cx) {
                         Poll::Ready(input) => input,
-                        Poll::Pending => ready!(this.quiet.poll(cx)),
+                        Poll::Pending => {
+                            // A part of an event has arrived: the watch is not silent.
+                            if events.stream.buffered_bytes() > 0 {
+                                this.quiet.hear();
+                            }
+                            ready!(this.quiet.poll(cx))
+                        }
                     },
                 },
             };

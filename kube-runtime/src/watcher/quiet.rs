@@ -75,6 +75,10 @@ impl Quiet {
         };
         loop {
             let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
+            // An event after fruitless probes shortens the allowed silence.
+            if timer.deadline() > end {
+                timer.as_mut().reset(end);
+            }
             ready!(timer.as_mut().poll(cx));
             // Moving the timer at each event would cost more than looking at the time once it is over.
             if timer.deadline() >= end {

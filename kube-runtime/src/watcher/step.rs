@@ -4,7 +4,7 @@
 //! function is total.
 
 use super::Event;
-use kube_client::core::{Bookmark, ObjectOrigin, ResourceVersion, Status, UndecodableObject, reason};
+use kube_client::core::{Bookmark, ObjectOrigin, ResourceVersion, Status, UndecodableObject};
 use kube_client::{Error as ClientError, TransportKind};
 use std::time::Duration;
 
@@ -117,6 +117,8 @@ pub(super) enum Input {
     Gone(Option<String>),
     /// Nothing has happened up to a version.
     Bookmark(Bookmark),
+    /// A filter dropped an event; the version of its object.
+    Dropped(String),
     /// The server ends a watch with an error.
     Error(Phase, Box<Status>),
     /// An object of a list or a watch does not decode.
@@ -228,13 +230,26 @@ pub(super) fn step(abilities: Abilities, state: State, input: Input) -> (State, 
 }
 
 /// Whether the watch was open for so long that what ends it cannot come often.
+///
+/// A failure that leads to a relist does not count: it may come after each list, and lists burden the server.
 fn lived(input: &Input) -> bool {
-    matches!(input, Input::Failed(Phase::Healthy, _) | Input::Error(Phase::Healthy, _))
+    match input {
+        Input::Failed(Phase::Healthy, error) => verdict_of_error(error) != Verdict::Relist,
+        Input::Error(Phase::Healthy, status) => verdict_of_status(status) != Verdict::Relist,
+        _ => false,
+    }
 }
 
 /// Whether an input of an open watch shows that it works, unless it leads to a relist: that may repeat.
 fn works(input: &Input) -> bool {
-    matches!(input, Input::Changed(_) | Input::Gone(_) | Input::Bookmark(_) | Input::Ended(Ending::Worked))
+    matches!(
+        input,
+        Input::Changed(_)
+            | Input::Gone(_)
+            | Input::Bookmark(_)
+            | Input::Dropped(_)
+            | Input::Ended(Ending::Worked)
+    )
 }
 
 fn decide(abilities: Abilities, state: State, input: Input) -> (State, Output) {
@@ -256,12 +271,16 @@ fn decide(abilities: Abilities, state: State, input: Input) -> (State, Output) {
 fn probed(state: State, current: Option<String>) -> (State, Output) {
     match (state, current) {
         (State::Watching { version, .. }, Some(current)) if is_older(&current, &version) => {
-            let past =
-                Past { progress: Progress::Repeated, version: Some(version.clone()), unavailable: true };
-            (State::Start { past }, failed(Failure::Restored { seen: version, current }))
+            restored(version, current)
         }
         (state, _) => (state, quiet(Then::Read)),
     }
+}
+
+/// The storage was restored to `current`, an earlier version than `seen`: what was seen since then has not happened.
+fn restored(seen: String, current: String) -> (State, Output) {
+    let past = Past { progress: Progress::Repeated, version: Some(seen.clone()), unavailable: true };
+    (State::Start { past }, failed(Failure::Restored { seen, current }))
 }
 
 /// Which request comes next.
@@ -319,6 +338,7 @@ fn listing(page: Page, past: Past, input: Input) -> (State, Output) {
         Input::Changed(_)
         | Input::Gone(_)
         | Input::Bookmark(_)
+        | Input::Dropped(_)
         | Input::Error(..)
         | Input::Ended(_)
         | Input::Stalled
@@ -343,7 +363,7 @@ fn streaming(past: Past, input: Input) -> (State, Output) {
             let proven = past.progress == Progress::Fresh;
             (State::Watching { version, proven, cuts: 0 }, said(Event::InitDone, Then::Read))
         }
-        Input::Bookmark(_) => (State::Streaming { past }, quiet(Then::Read)),
+        Input::Bookmark(_) | Input::Dropped(_) => (State::Streaming { past }, quiet(Then::Read)),
         Input::Error(_, status) if refuses_streaming(&status) => {
             (State::Start { past: past.with(Progress::Fresh) }, quiet(Then::GiveUpStreaming))
         }
@@ -383,18 +403,17 @@ fn watching(version: String, proven: bool, cuts: u8, input: Input) -> (State, Ou
         Input::Gone(seen) => (advanced(version, seen), said(Event::Delete(()), Then::Read)),
         // A storage that was put back to an older state: what we hold has not happened.
         Input::Bookmark(bookmark) if is_older(&bookmark.metadata.resource_version, &version) => {
-            let problem =
-                format!("a bookmark at {}, older than {version}", bookmark.metadata.resource_version);
-            let status = Status::failure(&problem, reason::EXPIRED).with_code(410);
-            let past = Past { progress: Progress::Repeated, version: Some(version), unavailable: true };
-            relist(proven, past, Failure::WatchStatus(status.boxed()))
+            restored(version, bookmark.metadata.resource_version)
         }
         Input::Bookmark(bookmark) => {
             (advanced(version, Some(bookmark.metadata.resource_version)), quiet(Then::Read))
         }
+        // The versions of a collection's objects need not be in order: only the server's own bookmarks are compared.
+        Input::Dropped(seen) => (advanced(version, Some(seen)), quiet(Then::Read)),
         Input::Error(_, status) => {
             let verdict = verdict_of_status(&status);
-            after_failure(State::Watching { version, proven, cuts }, verdict, Failure::WatchStatus(status))
+            let state = State::Watching { version, proven, cuts };
+            after_failure(state, verdict, Failure::WatchStatus(status))
         }
         Input::Failed(phase, error) => {
             let verdict = verdict_of_error(&error);
@@ -409,7 +428,8 @@ fn watching(version: String, proven: bool, cuts: u8, input: Input) -> (State, Ou
             after_failure(State::Watching { version, proven, cuts }, verdict, failure)
         }
         Input::Ended(Ending::Brief) => {
-            after_failure(State::Watching { version, proven, cuts }, Verdict::Relist, Failure::TooShort)
+            let state = State::Watching { version, proven, cuts };
+            after_failure(state, Verdict::Relist, Failure::TooShort)
         }
         Input::Ended(Ending::AfterState) => (State::Watching { version, proven, cuts }, quiet(Then::Next)),
         Input::Ended(Ending::Worked) => {

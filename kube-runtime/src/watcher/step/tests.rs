@@ -225,7 +225,7 @@ fn a_version_ahead_of_the_server_or_a_storage_put_back_leads_to_a_list() {
         Status::failure("Too large resource version: 9, current: 3", reason::TIMEOUT).with_code(504);
     let input = Input::Failed(Phase::Opening, ClientError::Api(too_large.boxed()));
     check_watching(vec![(input, "next"), (Input::Ready, "[ list first")]);
-    check_watching(vec![(bookmark("4", false), "next"), (Input::Ready, "[ list first")]);
+    check_watching(vec![(bookmark("4", false), "! wait"), (Input::Ready, "[ list first")]);
     check_watching(vec![(bookmark("odd", false), "read")]);
 }
 
@@ -331,7 +331,8 @@ fn the_waits_start_over_after_health_and_not_after_a_list() {
         after(&watching, Input::Ended(Ending::Worked)) && !after(&watching, Input::Ended(Ending::AfterState))
     );
     assert!(after(&watching, transport(Phase::Healthy, TransportKind::Broken)));
-    assert!(after(&watching, Input::Error(Phase::Healthy, status(500, reason::INTERNAL_ERROR).boxed())));
+    let fails = Input::Error(Phase::Healthy, status(500, reason::INTERNAL_ERROR).boxed());
+    assert!(!after(&watching, fails), "a list follows, and each may lead to it");
     assert!(!after(&watching, bookmark("4", false)), "each list may lead to it");
     assert!(!after(&watching, in_stream(500, reason::INTERNAL_ERROR)));
     let listing = State::Listing { page: Page::default(), past: Past::NONE };
@@ -381,7 +382,7 @@ fn a_server_that_ends_every_watch_after_the_state_and_cannot_resume_is_waited_fo
 #[test]
 fn bookmarks_that_always_lie_back_are_told_and_waited_for() {
     check_watching(vec![
-        (bookmark("4", false), "next"),
+        (bookmark("4", false), "! wait"),
         (Input::Ready, "[ list first"),
         (page(None, Some("5")), "] next"),
         (Input::Ready, "watch 5"),
@@ -494,7 +495,7 @@ fn a_list_from_the_cache_at_an_unavailable_version_is_replaced_by_one_from_the_s
             (Input::Ready, "[ list since 0"),
             (page(None, Some("5")), "] next"),
             (Input::Ready, "watch 5"),
-            (bookmark("4", false), "next"),
+            (bookmark("4", false), "! wait"),
             (Input::Ready, "[ list first"),
         ],
     );
@@ -524,4 +525,14 @@ fn a_current_version_that_is_older_than_what_was_seen_leads_to_a_list_from_the_s
     let begin =
         vec![(Input::Ready, "[ list since 0"), (page(None, Some("5")), "] next"), (Input::Ready, "watch 5")];
     check(CACHED, begin.into_iter().chain(restored()).chain([(Input::Ready, "[ list first")]).collect());
+}
+
+#[test]
+fn a_dropped_event_advances_the_version_whatever_it_is_and_is_no_bookmark() {
+    check_watching(vec![
+        (changed("57"), "+ read"),
+        (Input::Dropped("40".into()), "read"),
+        (Input::Ended(Ending::Worked), "next"),
+        (Input::Ready, "watch 40"),
+    ]);
 }
