@@ -164,3 +164,38 @@ fn embedded_api_objects_keep_their_fields() {
     assert_eq!(template["type"], json!("object"));
     assert_eq!(template["x-kubernetes-preserve-unknown-fields"], true);
 }
+
+/// The second variant keeps any field, which its schema does not show.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type")]
+enum Open {
+    Http { url: String },
+    Other(Value),
+    Nothing,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type")]
+enum Closed {
+    Http { url: String },
+    Other(BTreeMap<String, Value>),
+    Nothing,
+}
+
+#[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[kube(group = "example.com", version = "v1", kind = "Opened")]
+struct OpenedSpec {
+    size: u8,
+    sources: Vec<Open>,
+    by_name: BTreeMap<String, Open>,
+    closed: Vec<Closed>,
+}
+
+#[test]
+fn fields_that_a_type_keeps_and_the_server_prunes_are_reported() {
+    let what = "the type keeps fields that the schema does not have, which the server prunes";
+    let error = Opened::try_crd().map(drop).unwrap_err();
+    let found: Vec<_> = error.problems().iter().filter(|problem| problem.what == what).collect();
+    let paths: Vec<_> = found.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(paths, [".spec.by_name[*]", ".spec.sources[*]"]);
+}

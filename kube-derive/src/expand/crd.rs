@@ -59,7 +59,7 @@ fn with_schema(model: &Model, crd_type: &TokenStream) -> TokenStream {
         }
 
         fn try_crd() -> ::core::result::Result<#crd_type, #support::SchemaError> {
-            #support::strict(#generated)
+            #support::strict::<Self>(&DEFINITION, #generated)
         }
     }
 }

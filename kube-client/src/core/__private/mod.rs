@@ -9,6 +9,8 @@ mod definition;
 mod encode;
 mod encode_flat;
 #[cfg(feature = "schema")]
+mod probe;
+#[cfg(feature = "schema")]
 mod schema;
 
 pub use ::{k8s_openapi, serde};

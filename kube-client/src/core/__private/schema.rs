@@ -7,9 +7,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrBool,
 };
 use schemars::{JsonSchema, Schema, json_schema};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{COMMON_FIELDS, Definition, crd};
+use super::{COMMON_FIELDS, Definition, crd, probe};
 use crate::core::{
     Rule,
     schema::{self, SchemaError, SchemaProblem},
@@ -103,13 +104,18 @@ fn selectable_fields(definition: &Definition, schema: &JSONSchemaProps, problems
     }
 }
 
-/// The definition, if its schema says everything.
+/// The definition, if its schema says everything that the Rust type says.
 ///
 /// # Errors
 ///
 /// Lists what it could not say.
-pub fn strict(
-    (crd, problems): (CustomResourceDefinition, Vec<SchemaProblem>),
+pub fn strict<K: Serialize + DeserializeOwned>(
+    definition: &Definition,
+    (crd, mut problems): (CustomResourceDefinition, Vec<SchemaProblem>),
 ) -> Result<CustomResourceDefinition, SchemaError> {
+    let schema = crd.spec.versions.first().and_then(|version| version.schema.as_ref());
+    if let Some(schema) = schema.and_then(|schema| schema.open_api_v3_schema.as_ref()) {
+        probe::check::<K>(definition, schema, &mut problems);
+    }
     SchemaError::from_problems(problems).map(|()| crd)
 }

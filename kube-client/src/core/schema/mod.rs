@@ -21,11 +21,11 @@
 //! | `(A, B)` | array of two items; items of different types are any value (reported) |
 //! | a type that contains itself | any value where it does (reported) |
 //!
-//! Three limits are not reported:
+//! Limits that the fallible functions of this module do not report:
 //!
 //! - Integers in etcd are signed: the server refuses a value of a `u64` above `i64::MAX` with 422.
 //! - schemars describes an internally tagged variant `Other(serde_json::Value)` like one without content, so that its fields
-//!   are pruned. `Other(BTreeMap<String, Value>)` keeps them.
+//!   are pruned. `CustomResourceExt::try_crd` reports it; `Other(BTreeMap<String, Value>)` keeps them.
 //! - The server refuses `format: duration` with years, months or weeks in it, which a `jiff::Span` may have.
 //!
 //! Validations that schemars puts into a schema (`range`, `length`, `pattern`) stay; those that need Kubernetes'

@@ -1,0 +1,159 @@
+//! Finds fields that the Rust type keeps and the API server would prune, by a round trip through the type.
+//!
+//! schemars describes some types as objects without unknown fields although serde keeps them: an internally tagged variant of a
+//! `serde_json::Value` looks like a variant without content. No schema shows that, but the type itself does: an object with one
+//! more field is decoded and encoded, and the field is still there.
+//!
+//! It must not report a place whose sample does not decode: the schema does not say what a custom `Deserialize` needs.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+
+use super::Definition;
+use crate::core::schema::SchemaProblem;
+
+/// A name that no type has.
+const UNKNOWN: &str = "fieldThatNoTypeHas";
+
+/// A step from a node to one of its children.
+#[derive(Clone)]
+enum Step {
+    Property(String),
+    Item,
+    Entry,
+}
+
+/// Reports the places of `schema` where `K` keeps a field that the schema does not have.
+pub(super) fn check<K: Serialize + DeserializeOwned>(
+    definition: &Definition,
+    schema: &JSONSchemaProps,
+    problems: &mut Vec<SchemaProblem>,
+) {
+    let survives = |steps: &[Step], leaf: Value| -> Option<bool> {
+        let mut object = place(schema, steps, leaf)?;
+        let fields = object.as_object_mut()?;
+        fields.insert("apiVersion".to_owned(), json!(definition.api_version));
+        fields.insert("kind".to_owned(), json!(definition.kind));
+        fields.insert("metadata".to_owned(), json!({ "name": "probe" }));
+        let object: K = serde_json::from_value(object).ok()?;
+        let encoded = serde_json::to_value(object).ok()?;
+        let kept = steps.iter().try_fold(&encoded, |value, step| match step {
+            Step::Property(name) => value.get(name),
+            Step::Item => value.get(0),
+            Step::Entry => value.get(UNKNOWN),
+        });
+        Some(kept.is_some_and(|kept| kept.get(UNKNOWN).is_some()))
+    };
+    walk(schema, &mut Vec::new(), &mut |node, steps| {
+        if samples(node).into_iter().any(|mut sample| {
+            sample.insert(UNKNOWN.to_owned(), json!({ "a": 1 }));
+            survives(steps, Value::Object(sample)) == Some(true)
+        }) {
+            problems.push(SchemaProblem::new(
+                text(steps),
+                "the type keeps fields that the schema does not have, which the server prunes",
+                "make the content a map, as in `Other(BTreeMap<String, serde_json::Value>)`",
+            ));
+        }
+    });
+}
+
+/// Visits all objects whose unknown fields are pruned.
+fn walk(node: &JSONSchemaProps, steps: &mut Vec<Step>, visit: &mut dyn FnMut(&JSONSchemaProps, &[Step])) {
+    let closed = node.x_kubernetes_preserve_unknown_fields != Some(true);
+    if closed && node.type_.as_deref() == Some("object") && node.additional_properties.is_none() {
+        visit(node, steps);
+    }
+    let mut child = |step: Step, node: &JSONSchemaProps| {
+        steps.push(step);
+        walk(node, steps, visit);
+        steps.pop();
+    };
+    for (name, property) in node.properties.iter().flatten() {
+        child(Step::Property(name.clone()), property);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &node.items {
+        child(Step::Item, items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &node.additional_properties {
+        child(Step::Entry, values);
+    }
+}
+
+/// Small objects of a node: one, or one for each value of each required enumeration, which may be the tag of an enum.
+fn samples(node: &JSONSchemaProps) -> Vec<Map<String, Value>> {
+    let Value::Object(sample) = minimal(node) else { return Vec::new() };
+    let mut all = vec![sample.clone()];
+    for name in node.required.iter().flatten() {
+        let property = node.properties.as_ref().and_then(|properties| properties.get(name));
+        for value in property.and_then(|property| property.enum_.as_ref()).into_iter().flatten() {
+            let mut other = sample.clone();
+            other.insert(name.clone(), value.0.clone());
+            all.push(other);
+        }
+    }
+    all
+}
+
+/// A root with `leaf` at the end of `steps`.
+fn place(node: &JSONSchemaProps, steps: &[Step], leaf: Value) -> Option<Value> {
+    let Some((step, rest)) = steps.split_first() else { return Some(leaf) };
+    Some(match step {
+        Step::Property(name) => {
+            let child = place(node.properties.as_ref()?.get(name)?, rest, leaf)?;
+            let mut object = minimal(node);
+            object.as_object_mut()?.insert(name.clone(), child);
+            object
+        }
+        Step::Item => match &node.items {
+            Some(JSONSchemaPropsOrArray::Schema(items)) => json!([place(items, rest, leaf)?]),
+            _ => return None,
+        },
+        Step::Entry => match &node.additional_properties {
+            Some(JSONSchemaPropsOrBool::Schema(values)) => json!({ UNKNOWN: place(values, rest, leaf)? }),
+            _ => return None,
+        },
+    })
+}
+
+/// The smallest value that a node accepts, as far as its type, enumeration, bounds and default tell.
+fn minimal(node: &JSONSchemaProps) -> Value {
+    if let Some(value) = node.default.as_ref().or(node.enum_.as_ref().and_then(|values| values.first())) {
+        return value.0.clone();
+    }
+    let least = |bound: Option<i64>| usize::try_from(bound.unwrap_or_default()).unwrap_or_default().min(16);
+    match node.type_.as_deref() {
+        Some("object") => {
+            let property =
+                |name: &String| Some((name.clone(), minimal(node.properties.as_ref()?.get(name)?)));
+            Value::Object(node.required.iter().flatten().filter_map(property).collect())
+        }
+        Some("array") => match &node.items {
+            Some(JSONSchemaPropsOrArray::Schema(items)) => {
+                Value::Array(vec![minimal(items); least(node.min_items)])
+            }
+            _ => json!([]),
+        },
+        Some("string") if node.format.as_deref() == Some("date-time") => json!("2024-01-01T00:00:00Z"),
+        Some("string") => Value::String("a".repeat(least(node.min_length))),
+        Some("integer" | "number") => {
+            let minimum = node.minimum.map_or(0.0, f64::ceil).max(0.0);
+            // A whole number, which reads as an integer and as a float.
+            serde_json::from_str(&format!("{minimum}")).unwrap_or_default()
+        }
+        Some("boolean") => json!(false),
+        _ if node.x_kubernetes_int_or_string == Some(true) => json!(0),
+        _ => Value::Null,
+    }
+}
+
+fn text(steps: &[Step]) -> String {
+    let step = |step: &Step| match step {
+        Step::Property(name) => format!(".{name}"),
+        Step::Item | Step::Entry => "[*]".to_owned(),
+    };
+    steps.iter().map(step).collect()
+}
