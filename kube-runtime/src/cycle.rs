@@ -1,4 +1,4 @@
-//! `Cycle`: a watcher that is driven for a limited time, again and again. What `Reflector` and `Informer` share.
+//! `Cycle`: a watcher that is polled in cycles of limited time, for `Reflector` and `Informer`.
 
 use crate::watcher::driver::Driver;
 use crate::watcher::{Config, Event, Result};
@@ -8,53 +8,52 @@ use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long the watch of a cycle lasts where nothing else is said.
+/// The default duration of a cycle's watch.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much longer a cycle waits for the server to end the watch by itself, which leaves the connection for the next one.
+/// How much longer a cycle waits for the server to end the watch, so that the next cycle can reuse the connection.
 const GRACE: Duration = Duration::from_millis(250);
 
 pub(crate) struct Cycle<K> {
     driver: Driver<K>,
-    /// How long the watch of a cycle lasts.
+    /// The duration of a cycle's watch.
     timeout: Duration,
-    /// The configuration's own timeout, for a stream without an end.
-    endless: Option<Duration>,
-    /// When the present cycle's watch is over; `None` until it has begun.
+    /// [`Config::timeout`], for [`poll_event`](Cycle::poll_event).
+    config_timeout: Option<Duration>,
+    /// When the current cycle ends; `None` until its watch has begun.
     deadline: Option<Instant>,
 }
 
 impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
     pub(crate) fn new(api: Api<K>, config: Config) -> Self {
-        let (timeout, endless) = (config.timeout.unwrap_or(DEFAULT_TIMEOUT), config.timeout);
-        Self { driver: Driver::new(api, config), timeout, endless, deadline: None }
+        let (timeout, config_timeout) = (config.timeout.unwrap_or(DEFAULT_TIMEOUT), config.timeout);
+        Self { driver: Driver::new(api, config), timeout, config_timeout, deadline: None }
     }
 
     pub(crate) fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
     }
 
-    /// Begins a cycle: its watch lasts for the timeout from now, from the end of the wait after a failure, or from when the first
-    /// list is complete.
+    /// Begins a cycle. The timeout starts now, after a pending backoff, or after the first list is complete.
     pub(crate) fn begin(&mut self) {
         self.deadline = None;
         self.driver.set_timeout(Some(self.timeout));
     }
 
     fn begin_watch(&mut self) {
-        // A time that no clock reaches is no limit.
+        // A deadline that overflows `Instant` means no limit.
         let Some(end) = Instant::now().checked_add(self.timeout) else { return };
         self.driver.pause_at(end);
         self.deadline = end.checked_add(GRACE);
     }
 
-    /// The next event of the cycle; `None` when its time is over. Cancelling loses nothing.
+    /// The next event of the cycle; `None` when its time is over. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<Result<Event<K>>> {
-        // Where events never cease nothing else would let other tasks run, or see that the time is over.
+        // A continuous flow of events would otherwise never yield, and never reach the deadline.
         tokio::task::coop::consume_budget().await;
         if self.deadline.is_none() && self.driver.is_synced() {
-            // A cycle that did nothing but wait would pass for one in which nothing has happened.
-            self.driver.waited().await;
+            // The backoff does not count: a cycle that only waited would look like a cycle without changes.
+            self.driver.wait_for_backoff().await;
             self.begin_watch();
         }
         let event = match self.deadline {
@@ -74,12 +73,12 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
         event
     }
 
-    /// The next event, without a limit of time: the server keeps each watch open for as long as for any watcher.
+    /// The next event, without a time limit; watches use [`Config::timeout`].
     pub(crate) fn poll_event(
         &mut self,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<Event<K>>>> {
-        self.driver.set_timeout(self.endless);
+        self.driver.set_timeout(self.config_timeout);
         self.driver.poll_next_unpin(cx)
     }
 

@@ -1,4 +1,4 @@
-//! The paved path of the crate; each module says what it owns.
+//! The crate's common entry points.
 #![doc = include_str!("../README.md")]
 
 pub mod controller;

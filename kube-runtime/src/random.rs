@@ -1,22 +1,22 @@
-//! The one source of randomness: jitter comes from here, so that a run can be replayed exactly.
+//! Randomness for jitter. All other modules use this one, so that a seed reproduces a run.
 #![expect(clippy::disallowed_methods, reason = "the one place that calls fastrand")]
 #![cfg_attr(test, expect(clippy::disallowed_types, reason = "the one place that names fastrand"))]
 
 use std::time::Duration;
 
-/// Adds up to the same again at random.
+/// Adds a random part of up to 100 %.
 pub(crate) fn jitter(wait: Duration) -> Duration {
     wait.saturating_add(Duration::try_from_secs_f64(wait.as_secs_f64() * fastrand::f64()).unwrap_or(wait))
 }
 
-/// Takes up to half away at random.
+/// Subtracts a random part of up to 50 %.
 pub(crate) fn shortened(limit: Duration) -> Duration {
     limit.mul_f64(1.0 - fastrand::f64() / 2.0)
 }
 
-/// Seeds the randomness of the calling thread.
+/// Seeds the random generator of the calling thread.
 ///
-/// With a single-threaded runtime, a paused clock and an in-process server, two runs with the same seed are the same.
+/// With a single-threaded runtime, a paused clock and an in-process server, two runs with the same seed are identical.
 ///
 /// ```
 /// kube_runtime::seed(7);
@@ -29,7 +29,7 @@ pub fn seed(seed: u64) {
 #[cfg(test)]
 pub(crate) type Rng = fastrand::Rng;
 
-/// Runs a model test on random sequences: 2,000, or as many as `cargo xtask test --models` asks for. A failure names its seed.
+/// Runs a model test on random sequences: 2,000, or the number that `cargo xtask test --models` sets. A failure prints its seed.
 #[cfg(test)]
 pub(crate) fn model(run: impl Fn(&mut Rng) -> Result<(), String>) {
     let sequences = std::env::var("KUBE_MODEL_SEQUENCES").ok();

@@ -1,15 +1,15 @@
-//! How long to wait after failures.
+//! `Backoff`: the waits after failures.
 
 use crate::random;
 use std::time::Duration;
 
-/// Waits between tries, growing until [`reset`](Backoff::reset). An iterator that ends means: give up.
+/// Waits between attempts, increasing until [`reset`](Backoff::reset). The end of the iterator ends the retries.
 pub trait Backoff: Iterator<Item = Duration> + Send + Sync + Unpin {
-    /// Starts over, after a success.
+    /// Returns to the first wait, after a success.
     fn reset(&mut self);
 }
 
-/// Waits that grow by a factor up to a limit, each with a random part so that many clients do not come back at once.
+/// Exponential waits up to a limit, with optional jitter, so that many clients do not retry at the same time.
 ///
 /// ```
 /// use kube_runtime::watcher::{Backoff, ExponentialBackoff};
@@ -31,9 +31,9 @@ pub struct ExponentialBackoff {
 }
 
 impl ExponentialBackoff {
-    /// Waits of `min`, `min * factor`, ... up to `max`. With `jitter`, up to the same again is added at random.
+    /// Waits of `min`, `min * factor`, ... up to `max`. `jitter` adds a random part of up to 100 %.
     ///
-    /// A factor below 1 counts as 1, and a `max` below `min` as `min`.
+    /// A factor below 1 becomes 1, and a `max` below `min` becomes `min`.
     pub fn new(min: Duration, max: Duration, factor: f64, jitter: bool) -> Self {
         Self { min, max: max.max(min), factor: factor.max(1.0), jitter, next: min }
     }
@@ -56,7 +56,7 @@ impl Backoff for ExponentialBackoff {
     }
 }
 
-/// The waits of client-go's reflectors: 800 ms, doubling to 30 s, up to the same again added at random.
+/// The backoff of client-go's reflector: 800 ms, doubling up to 30 s, plus up to 100 % jitter.
 pub type DefaultBackoff = ExponentialBackoff;
 
 impl Default for ExponentialBackoff {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stays_within_its_bounds() {
+    fn default_backoff_stays_within_its_bounds() {
         let backoff = ExponentialBackoff::default();
         for (n, wait) in backoff.take(50).enumerate() {
             let base = Duration::from_millis(800 << n.min(20)).min(Duration::from_secs(30));
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_bounds_do_no_harm() {
+    fn accepts_extreme_bounds() {
         let mut backoff = ExponentialBackoff::new(Duration::MAX, Duration::ZERO, f64::NAN, true);
         assert_eq!(backoff.nth(2), Some(Duration::MAX));
     }

@@ -1,35 +1,35 @@
-//! `Config`: what to watch, and how.
+//! `Config`: the options of a watcher.
 
 use super::backoff::ExponentialBackoff;
 use kube_client::api::{ListParams, WatchParams};
 use kube_client::core::{FieldSet, Selector, VersionMatch};
 use std::time::Duration;
 
-/// How fresh the present state has to be.
+/// How recent a snapshot must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListSemantic {
-    /// As fresh as what the server's storage holds at the time of the request.
+    /// Consistent with the server's storage at the time of the request.
     #[default]
     MostRecent,
-    /// Whatever the server has in its cache, which is cheaper on old servers. Lists after the first are never older than what
-    /// was seen before; where the server does not have that version, they are as for `MostRecent`.
+    /// Any state of the server's watch cache, which is cheaper on old servers. Relists are never older than the last
+    /// received resource version; if the server does not have that version, they behave as with `MostRecent`.
     Any,
 }
 
-/// How the present state is fetched.
+/// How a snapshot is fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InitialListStrategy {
-    /// As a stream of events where the server offers that (KEP-3157, WatchList), else by paged lists. A server that takes
-    /// the request but never completes the state is recognised, too.
+    /// As a streaming list (KEP-3157, WatchList) if the server supports it, otherwise by paged lists. The watcher also
+    /// falls back if the server accepts the request but does not complete the initial events.
     #[default]
     StreamingList,
     /// By paged lists.
     ListWatch,
 }
 
-/// What a watcher watches, and how.
+/// The options of a watcher.
 ///
 /// ```
 /// use kube_runtime::watcher::Config;
@@ -44,24 +44,25 @@ pub struct Config {
     pub label_selector: Option<String>,
     /// Only objects whose fields match.
     pub field_selector: Option<String>,
-    /// How long the server keeps one watch open; `None` for 145 to 290 seconds, chosen at random for each watch. Events
-    /// are not affected: the watcher opens the next one where the last ended.
+    /// How long the server keeps each watch open; `None` for a random duration of 145 to 290 seconds per watch. No
+    /// event is lost: the watcher resumes with the next watch.
     pub timeout: Option<Duration>,
-    /// How fresh the present state has to be.
+    /// How recent a snapshot must be.
     pub list_semantic: ListSemantic,
-    /// How the present state is fetched.
+    /// How a snapshot is fetched.
     pub initial_list_strategy: InitialListStrategy,
-    /// The number of objects in a page of a list; `None` for all at once.
+    /// The number of objects per page of a list; `None` for a list without pages.
     pub page_size: Option<u32>,
-    /// Whether the server is to send bookmarks. Without them, an idle watch has to start over once it is too old.
+    /// Whether the server sends bookmarks. Without them, the version of an idle watch expires, and the watcher relists.
     pub bookmarks: bool,
-    /// For how long a watch may bring neither an event nor a bookmark before the server's current version is read, with a list
-    /// of one object, to see whether its storage was restored to an earlier state. Servers send a bookmark about every
-    /// minute. Probes that show nothing become rarer, down to one in ten minutes or in this time.
+    /// The time without events and bookmarks after which the watcher reads the server's current resource version, with
+    /// a list of one object, to detect a storage restored to an earlier state. Servers send a bookmark about every
+    /// minute. The interval doubles after each probe that finds nothing, up to ten minutes or this value, whichever is
+    /// longer.
     pub probe_after: Duration,
     /// The waits after failures.
     pub backoff: ExponentialBackoff,
-    /// Fields that are skipped while objects are decoded; `metadata.managedFields` unless something else is said.
+    /// Fields that are skipped while objects are decoded; `metadata.managedFields` by default.
     pub skip_fields: FieldSet,
 }
 
@@ -83,8 +84,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long the server keeps one watch open; rounded up to whole seconds, of which it is at least one. One that begins with
-    /// the present state is kept open for at least a minute, so that this may arrive.
+    /// How long the server keeps each watch open; rounded up to whole seconds, at least one. A streaming list stays
+    /// open for at least a minute, so that its initial events can arrive.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -112,48 +113,48 @@ impl Config {
         self
     }
 
-    /// How fresh the present state has to be.
+    /// How recent a snapshot must be.
     #[must_use]
     pub fn list_semantic(mut self, semantic: ListSemantic) -> Self {
         self.list_semantic = semantic;
         self
     }
 
-    /// Takes whatever the server has in its cache; see [`ListSemantic::Any`].
+    /// Accepts any state of the server's watch cache; see [`ListSemantic::Any`].
     #[must_use]
     pub fn any_semantic(self) -> Self {
         self.list_semantic(ListSemantic::Any)
     }
 
-    /// No bookmarks, hence no streaming lists either, which need one.
+    /// Disables bookmarks, and also streaming lists, which require them.
     #[must_use]
     pub fn disable_bookmarks(mut self) -> Self {
         self.bookmarks = false;
         self
     }
 
-    /// The number of objects in a page of a list; 0 asks for all of them at once.
+    /// The number of objects per page of a list; 0 requests a list without pages.
     #[must_use]
     pub fn page_size(mut self, page_size: u32) -> Self {
         self.page_size = Some(page_size);
         self
     }
 
-    /// Fetches the present state as a stream of events where the server offers that. This is the default.
+    /// Fetches snapshots as streaming lists if the server supports them. This is the default.
     #[must_use]
     pub fn streaming_lists(self) -> Self {
         self.initial_list_strategy(InitialListStrategy::StreamingList)
     }
 
-    /// How the present state is fetched.
+    /// How a snapshot is fetched.
     #[must_use]
     pub fn initial_list_strategy(mut self, strategy: InitialListStrategy) -> Self {
         self.initial_list_strategy = strategy;
         self
     }
 
-    /// After which silence of a watch the server's current version is read; see
-    /// [the field](Config::probe_after). `Duration::MAX` for never.
+    /// The time without events and bookmarks after which the server's current version is read; see
+    /// [the field](Config::probe_after). `Duration::MAX` disables it.
     #[must_use]
     pub fn probe_after(mut self, silence: Duration) -> Self {
         self.probe_after = silence;
@@ -169,7 +170,7 @@ impl Config {
 
     /// Which fields are skipped while objects are decoded, in place of `metadata.managedFields`.
     ///
-    /// What is skipped costs neither memory nor the time to build it.
+    /// Skipped fields are not allocated or decoded.
     ///
     /// ```
     /// use kube_client::core::FieldSet;
@@ -185,9 +186,9 @@ impl Config {
         self
     }
 
-    pub(super) fn list_params(&self, page: &super::step::Page) -> ListParams {
-        // With a limit, a server reads its storage instead of its cache unless the version is 0.
-        let unlimited = page.whole || page.not_older_than.as_ref().is_some_and(|version| version != "0");
+    pub(super) fn list_params(&self, page: &super::step::PageRequest) -> ListParams {
+        // With a limit, a server bypasses its watch cache and reads from storage, unless the version is 0.
+        let unlimited = page.unpaged || page.not_older_than.as_ref().is_some_and(|version| version != "0");
         ListParams {
             label_selector: self.label_selector.clone(),
             field_selector: self.field_selector.clone(),
@@ -198,8 +199,8 @@ impl Config {
         }
     }
 
-    /// For a list that shows the current version of the storage. Without the label selector: with one that selects few objects,
-    /// the server would read page after page of the storage to find one. Access by name may depend on the field selector.
+    /// Parameters of a list of one object that returns the storage's current resource version. They have no label selector: the
+    /// server would read the storage page by page until one object matches. RBAC by name may need the field selector.
     pub(super) fn version_params(&self) -> ListParams {
         ListParams { field_selector: self.field_selector.clone(), limit: Some(1), ..ListParams::default() }
     }

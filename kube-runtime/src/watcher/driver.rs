@@ -1,12 +1,14 @@
-//! `Driver`: sends the requests that `step` asks for, reads their answers, and waits after failures.
+//! `Driver`: sends the requests that `step` returns, reads the responses, and waits after failures.
 //!
-//! It decides nothing: every answer becomes an input of `step`, and every wait on failure happens here.
+//! It makes no decisions: every response becomes an input of `step`. All backoff waits happen here.
 
 use super::config::{Config, InitialListStrategy, ListSemantic};
 use super::events::{Events, STALL};
 use super::filter::{EarlyFilter, EarlyFilters};
-use super::quiet::{self, Quiet};
-use super::step::{Abilities, Failure, Input, Output, Page, Past, Phase, Request, State, Then, step};
+use super::quiet::{self, SilenceProbe};
+use super::step::{
+    Capabilities, Failure, Input, Output, PageRequest, Phase, Previous, Request, State, Then, step,
+};
 use super::{Backoff, Error, Event, ExponentialBackoff, Result};
 use futures::{Stream, StreamExt, future::BoxFuture};
 use kube_client::api::{EventStream, ListStream};
@@ -20,54 +22,54 @@ use std::{
 };
 use tokio::time::{Instant, Sleep};
 
-/// For how long the server is asked to keep a watch open that begins with the present state, which may be large.
-const STATE: Duration = Duration::from_secs(60);
-/// What is left of a limited time that is not worth another watch.
-const NEARLY: Duration = Duration::from_millis(500);
+/// The shortest `timeoutSeconds` of a streaming list, because its initial events may take long.
+const MIN_STREAMING_TIMEOUT: Duration = Duration::from_secs(60);
+/// With less than this until the pause, the driver opens no further watch.
+const MIN_WATCH: Duration = Duration::from_millis(500);
 
-/// A relist that follows the list before sooner than this waits first: a server that sends one event and then 410 after each list
-/// would be listed in a loop.
+/// A relist sooner than this after the previous list waits first. Otherwise a server that sends one event and a 410 after each
+/// list would be listed in a loop.
 const RELIST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A watcher at work.
+/// A running watcher.
 pub(crate) struct Driver<K> {
     api: Api<K>,
     config: Config,
     backoff: ExponentialBackoff,
-    abilities: Abilities,
-    /// When the server last refused a streaming list or did not complete one.
+    capabilities: Capabilities,
+    /// When the server last rejected or failed to complete a streaming list.
     refused_at: Option<Instant>,
     state: State,
     io: Io<K>,
-    /// For how long a watch has brought nothing.
-    quiet: Quiet,
-    /// When the state was last complete.
+    /// Detects a watch without events and bookmarks.
+    silence: SilenceProbe,
+    /// When the last snapshot was complete.
     synced: Option<Instant>,
-    /// When the stream pauses; see [`pause_at`](Driver::pause_at).
+    /// The time at which the stream pauses; see [`pause_at`](Driver::pause_at).
     until: Option<Instant>,
-    /// Whether the server has just ended a watch.
+    /// Whether the last input was the end of a watch.
     ended: bool,
-    /// The next page of a list, asked for while the one before is arriving.
-    ahead: Option<Ahead<K>>,
-    /// What is looked at before objects are decoded.
+    /// The prefetched next page of a list.
+    prefetch: Option<Prefetch<K>>,
+    /// Filters that run before objects are decoded.
     filters: EarlyFilters<K>,
 }
 
-/// A page that is asked for before it is needed, so that the server prepares it while this side decodes.
-struct Ahead<K> {
+/// A prefetched page: the server prepares it while the client decodes the previous page.
+struct Prefetch<K> {
     token: String,
-    answer: Answer<K>,
+    response: PrefetchState<K>,
 }
 
-enum Answer<K> {
+enum PrefetchState<K> {
     Awaited(Opening<K>),
     Arrived(Box<Result<Body<K>, ClientError>>),
 }
 
-/// A request whose answer has not begun to arrive.
+/// An in-flight request without response headers.
 type Opening<K> = BoxFuture<'static, Result<Body<K>, ClientError>>;
 
-/// What is under way.
+/// The driver's current IO.
 enum Io<K> {
     Idle,
     Waiting(Pin<Box<Sleep>>),
@@ -75,7 +77,7 @@ enum Io<K> {
     Open(Body<K>),
 }
 
-/// An answer that is arriving.
+/// A response body.
 enum Body<K> {
     List(Box<ListStream<K>>),
     Events(Box<Events<K>>),
@@ -87,49 +89,50 @@ impl<K> Driver<K> {
         Self {
             api: api.skip_fields(config.skip_fields.clone()),
             backoff: config.backoff.clone(),
-            abilities: Abilities {
+            capabilities: Capabilities {
                 streaming_lists: wanted && config.bookmarks,
                 cached_lists: config.list_semantic == ListSemantic::Any,
                 refused: None,
             },
             refused_at: None,
-            quiet: Quiet::new(config.probe_after),
+            silence: SilenceProbe::new(config.probe_after),
             config,
-            state: State::Start { past: Past::NONE },
+            state: State::Start { previous: Previous::NONE },
             io: Io::Idle,
             synced: None,
             until: None,
             ended: false,
-            ahead: None,
+            prefetch: None,
             filters: EarlyFilters::default(),
         }
     }
 
-    /// Shows objects to a filter before they are decoded.
-    pub(crate) fn add_screen(&self, filter: Box<dyn EarlyFilter<K>>) {
+    /// Adds a filter that runs before objects are decoded.
+    pub(crate) fn add_filter(&self, filter: Box<dyn EarlyFilter<K>>) {
         self.filters.add(filter);
     }
 
-    /// How long the server keeps one watch open, from the next one on; as in [`Config::timeout`].
+    /// Sets [`Config::timeout`] for the watches opened from now on.
     pub(crate) fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.config.timeout = timeout;
     }
 
-    /// Whether the present state has been complete once.
+    /// Whether a snapshot has been complete.
     pub(crate) fn is_synced(&self) -> bool {
         self.synced.is_some()
     }
 
-    /// Lets the stream end, once, when the server ends a watch at about that time; opening the next would not be worth it.
+    /// Returns `None` once when the server ends a watch close to `until`, rather than open another watch.
     pub(crate) fn pause_at(&mut self, until: Instant) {
         self.until = Some(until);
-        // What has ended was the watch of an earlier time: however short this one is, there is a watch in it.
+        // Forget a watch that ended in an earlier cycle: each cycle polls at least one watch, however short it is.
         self.ended = false;
     }
 
-    /// Ends an open watch, to be resumed where it stands when the stream is polled again. A list goes on, as does a wait.
+    /// Closes an open watch; the next poll resumes it. A list or a wait continues.
     ///
-    /// So does a watch that the server has not answered yet: asking anew each time would hide that it never answers.
+    /// A watch request without a response also continues: a new request each time would hide that the server never
+    /// responds.
     pub(crate) fn pause(&mut self) {
         let watching = matches!(self.state, State::Watching { .. });
         if watching && matches!(self.io, Io::Open(_)) {
@@ -138,25 +141,25 @@ impl<K> Driver<K> {
         self.until = None;
     }
 
-    /// Waits for as long as the last failure asks for.
+    /// Waits for the backoff after the last failure, if any.
     ///
-    /// Cancelling loses nothing.
-    pub(crate) async fn waited(&mut self) {
+    /// Cancel safe: the timer is kept.
+    pub(crate) async fn wait_for_backoff(&mut self) {
         if let Io::Waiting(timer) = &mut self.io {
             timer.await;
             self.io = Io::Idle;
         }
     }
 
-    /// Whether the stream pauses between two watches, rather than open one that would end at once.
+    /// Whether the stream pauses now, between two watches, because the next watch would end immediately.
     fn pauses_now(&self) -> bool {
         self.ended
             && matches!(self.io, Io::Idle)
             && matches!(self.state, State::Watching { .. })
-            && self.until.is_some_and(|until| Instant::now() + NEARLY >= until)
+            && self.until.is_some_and(|until| Instant::now() + MIN_WATCH >= until)
     }
 
-    /// The version up to which every change has been seen; `None` until the first state is complete.
+    /// The resource version of the last received change; `None` until the first snapshot is complete.
     pub(crate) fn resource_version(&self) -> Option<&str> {
         self.state.version()
     }
@@ -175,7 +178,7 @@ impl<K> Driver<K> {
                     resource,
                     seen,
                     current,
-                    "the storage was restored to an earlier state: listing anew"
+                    "the storage was restored to an earlier state: relisting"
                 );
                 quiet::count_restore();
                 Error::StorageRestored { resource, seen, current }
@@ -186,30 +189,30 @@ impl<K> Driver<K> {
 }
 
 impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
-    /// Hands `input` to `step` and does what it says; what there is to tell the user about the object that it is about.
+    /// Passes `input` to `step` and executes its output. Returns the event to emit; the caller attaches the object.
     fn advance(&mut self, input: Input) -> Option<Result<Event<()>>> {
-        let heard = matches!(
+        let received = matches!(
             input,
             Input::Changed(_)
-                | Input::Gone(_)
+                | Input::Deleted(_)
                 | Input::Bookmark(_)
                 | Input::Dropped(_)
                 | Input::Undecodable(_)
                 | Input::PageDone { .. }
         );
-        if heard {
-            self.quiet.hear();
+        if received {
+            self.silence.record();
         }
         self.ended = matches!(input, Input::Ended(_));
-        // A server may know better than any backoff how long it needs.
-        let asked = match &input {
+        // `Retry-After` overrides a shorter backoff.
+        let retry_after = match &input {
             Input::Failed(_, error) => error.retry_after(),
             Input::Error(_, status) => status.retry_after(),
             _ => None,
         };
-        let state = std::mem::replace(&mut self.state, State::Start { past: Past::NONE });
-        self.abilities.refused = self.refused_at.map(|at| at.elapsed());
-        let (state, Output { event, then, healthy }) = step(self.abilities, state, input);
+        let state = std::mem::replace(&mut self.state, State::Start { previous: Previous::NONE });
+        self.capabilities.refused = self.refused_at.map(|at| at.elapsed());
+        let (state, Output { event, then, healthy }) = step(self.capabilities, state, input);
         self.state = state;
         if healthy {
             self.backoff.reset();
@@ -218,21 +221,21 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             && self.synced.is_some_and(|at| at.elapsed() < RELIST_INTERVAL);
         match if then == Then::Next && again { Then::Wait } else { then } {
             Then::Read => {}
-            Then::Probe => self.quiet.begin(self.read_version()),
+            Then::Probe => self.silence.begin(self.read_version()),
             Then::Send(request) => {
-                let opening = self.take_ahead(&request);
+                let opening = self.take_prefetched(&request);
                 self.io = Io::Opening(opening.unwrap_or_else(|| self.open(request)));
             }
             Then::Next => self.io = Io::Idle,
             Then::Wait => {
-                let wait = self.backoff.next().unwrap_or_default().max(asked.unwrap_or_default());
+                let wait = self.backoff.next().unwrap_or_default().max(retry_after.unwrap_or_default());
                 tracing::debug!(resource = self.api.resource_url(), ?wait, "waiting after a failure");
                 self.io = Io::Waiting(Box::pin(tokio::time::sleep(wait)));
             }
             Then::GiveUpStreaming => {
                 tracing::debug!(
                     resource = self.api.resource_url(),
-                    "no streaming lists here: falling back to lists"
+                    "streaming lists are not supported: falling back to paged lists"
                 );
                 self.refused_at = Some(Instant::now());
                 self.io = Io::Idle;
@@ -247,39 +250,39 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         event.map(|event| event.map_err(|failure| self.name(failure)))
     }
 
-    /// Asks for the next page as soon as its token is known, and hears whether the answer is there. It is read once the page
-    /// before has been, so that decoding does not pause between two pages.
-    fn look_ahead(&mut self, cx: &mut Context<'_>) {
+    /// Requests the next page as soon as its continue token arrives. Reads its body only after the current page is
+    /// complete, so that decoding does not pause between two pages.
+    fn prefetch_page(&mut self, cx: &mut Context<'_>) {
         let Io::Open(Body::List(stream)) = &self.io else { return };
-        if self.ahead.is_none()
+        if self.prefetch.is_none()
             && let Some(token) = stream.continue_token()
         {
             let token = token.to_owned();
-            let page = Page { token: Some(token.clone()), ..Page::default() };
-            self.ahead = Some(Ahead { token, answer: Answer::Awaited(self.open_list(&page)) });
+            let page = PageRequest { token: Some(token.clone()), ..PageRequest::default() };
+            self.prefetch = Some(Prefetch { token, response: PrefetchState::Awaited(self.open_list(&page)) });
         }
-        if let Some(Ahead { answer, .. }) = &mut self.ahead
-            && let Answer::Awaited(opening) = answer
+        if let Some(Prefetch { response, .. }) = &mut self.prefetch
+            && let PrefetchState::Awaited(opening) = response
             && let Poll::Ready(arrived) = opening.as_mut().poll(cx)
         {
-            *answer = Answer::Arrived(Box::new(arrived));
+            *response = PrefetchState::Arrived(Box::new(arrived));
         }
         if stream.metadata().is_some()
-            && let Some(Ahead { answer: Answer::Arrived(arrived), .. }) = &mut self.ahead
+            && let Some(Prefetch { response: PrefetchState::Arrived(arrived), .. }) = &mut self.prefetch
             && let Ok(Body::List(next)) = &mut **arrived
         {
             next.read_ahead(cx);
         }
     }
 
-    /// The answer to a request that was sent ahead; one to any other page is of no use any more.
-    fn take_ahead(&mut self, request: &Request) -> Option<Opening<K>> {
-        let Ahead { token, answer } = self.ahead.take()?;
+    /// Returns the prefetched response to `request`; drops the response to any other page.
+    fn take_prefetched(&mut self, request: &Request) -> Option<Opening<K>> {
+        let Prefetch { token, response } = self.prefetch.take()?;
         match request {
-            Request::List(Page { token: Some(wanted), whole: false, .. }) if *wanted == token => {
-                Some(match answer {
-                    Answer::Awaited(opening) => opening,
-                    Answer::Arrived(answer) => Box::pin(std::future::ready(*answer)),
+            Request::List(PageRequest { token: Some(wanted), unpaged: false, .. }) if *wanted == token => {
+                Some(match response {
+                    PrefetchState::Awaited(opening) => opening,
+                    PrefetchState::Arrived(response) => Box::pin(std::future::ready(*response)),
                 })
             }
             _ => None,
@@ -289,28 +292,28 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
     fn open(&self, request: Request) -> Opening<K> {
         let api = self.api.clone();
         let mut wp = self.config.watch_params();
-        // Watches that began together must not all end together: their watchers would come back as one.
+        // Jitter: watches that start together must not reconnect together.
         if wp.timeout.is_none() {
             wp.timeout = Some(crate::random::shortened(wp.effective_timeout()));
         }
-        // Counted from the request: whoever pauses may come for the answer long after the server has ended it.
-        let asked_at = Instant::now();
+        // The age counts from the request: a paused caller may read the response long after the server ended the watch.
+        let requested_at = Instant::now();
         let filters = self.filters.clone();
         match request {
             Request::List(page) => self.open_list(&page),
             Request::StreamingList => Box::pin(async move {
-                let timeout = wp.effective_timeout().max(STATE);
+                let timeout = wp.effective_timeout().max(MIN_STREAMING_TIMEOUT);
                 let stream = api.watch(&wp.timeout(timeout).initial_events(), "").await?;
-                Ok(Body::events(filters.over_events(stream), asked_at, Some(STALL)))
+                Ok(Body::events(filters.over_events(stream), requested_at, Some(STALL)))
             }),
             Request::Watch { version } => Box::pin(async move {
                 let stream = api.watch(&wp, &version).await?;
-                Ok(Body::events(filters.over_events(stream), asked_at, None))
+                Ok(Body::events(filters.over_events(stream), requested_at, None))
             }),
         }
     }
 
-    /// Reads the version of the storage; `None` where that fails.
+    /// Reads the storage's current resource version; `None` on failure.
     fn read_version(&self) -> BoxFuture<'static, Option<String>> {
         let (api, config) = (self.api.clone(), self.config.clone());
         Box::pin(async move {
@@ -324,7 +327,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         })
     }
 
-    fn open_list(&self, page: &Page) -> Opening<K> {
+    fn open_list(&self, page: &PageRequest) -> Opening<K> {
         let api = self.api.clone();
         let lp = self.config.list_params(page);
         let filters = self.filters.clone();
@@ -333,12 +336,12 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
 }
 
 impl<K> Body<K> {
-    fn events(stream: EventStream<K>, asked_at: Instant, stall: Option<Duration>) -> Self {
-        Self::Events(Box::new(Events::new(stream, asked_at, stall)))
+    fn events(stream: EventStream<K>, requested_at: Instant, stall: Option<Duration>) -> Self {
+        Self::Events(Box::new(Events::new(stream, requested_at, stall)))
     }
 }
 
-/// What a page says at its end.
+/// The input at the end of a page.
 fn page_done<K>(page: &ListStream<K>) -> Input {
     let metadata = page.metadata();
     Input::PageDone {
@@ -347,7 +350,7 @@ fn page_done<K>(page: &ListStream<K>) -> Input {
     }
 }
 
-fn broken<K>(error: ClientError, phase: Phase, filters: &EarlyFilters<K>) -> Input {
+fn input_from_error<K>(error: ClientError, phase: Phase, filters: &EarlyFilters<K>) -> Input {
     match error {
         ClientError::Object(object) => {
             filters.forget(&object);
@@ -357,11 +360,11 @@ fn broken<K>(error: ClientError, phase: Phase, filters: &EarlyFilters<K>) -> Inp
     }
 }
 
-/// What happened to the object of an event; `None` where it is about none.
+/// The input for an event about an object; `None` for other events.
 fn change<K: Resource>(event: &WatchEvent<K>) -> Option<Input> {
     let version = event.object()?.meta().resource_version.clone();
-    let gone = matches!(event, WatchEvent::Deleted(_));
-    Some(if gone { Input::Gone(version) } else { Input::Changed(version) })
+    let deleted = matches!(event, WatchEvent::Deleted(_));
+    Some(if deleted { Input::Deleted(version) } else { Input::Changed(version) })
 }
 
 impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
@@ -370,30 +373,30 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         if let Io::Open(Body::Events(events)) = &mut this.io {
-            events.resume();
+            events.resume_stall();
         }
-        // Objects are large: it is not taken apart.
-        let said = this.poll_said(cx);
-        if said.is_ready()
+        // The item is not moved apart: objects are large.
+        let item = this.poll_item(cx);
+        if item.is_ready()
             && let Io::Open(Body::Events(events)) = &mut this.io
         {
-            events.leave();
+            events.pause_stall();
         }
-        said
+        item
     }
 }
 
 impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
-    /// The next item, however long nobody has asked for it.
-    fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event<K>>>> {
+    /// Polls for the next item, without pausing the stall timer.
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event<K>>>> {
         let this = self;
         loop {
             if this.pauses_now() {
                 this.until = None;
                 return Poll::Ready(None);
             }
-            this.look_ahead(cx);
-            // Objects are large, and decisions need only their versions: they go from here to the user as they come.
+            this.prefetch_page(cx);
+            // Objects are large, and `step` needs only their versions: objects bypass `step`.
             let input = match &mut this.io {
                 Io::Idle => Input::Ready,
                 Io::Waiting(timer) => {
@@ -410,23 +413,23 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                 },
                 Io::Open(Body::List(page)) => match ready!(Pin::new(&mut **page).poll_next(cx)) {
                     Some(Ok(object)) => {
-                        let Some(said) = this.advance(Input::Item) else { continue };
-                        return Poll::Ready(Some(said.map(|event| event.map(|()| object))));
+                        let Some(item) = this.advance(Input::Item) else { continue };
+                        return Poll::Ready(Some(item.map(|event| event.map(|()| object))));
                     }
-                    Some(Err(error)) => broken(error, Phase::Open, &this.filters),
+                    Some(Err(error)) => input_from_error(error, Phase::Open, &this.filters),
                     None => page_done(page),
                 },
                 Io::Open(Body::Events(events)) => match Pin::new(&mut events.stream).poll_next(cx) {
                     Poll::Ready(Some(Ok(WatchEvent::Error(status)))) => Input::Error(events.phase(), status),
                     Poll::Ready(Some(Ok(event))) => {
-                        events.note(&event);
-                        let said = change(&event).and_then(|input| this.advance(input));
+                        events.record(&event);
+                        let item = change(&event).and_then(|input| this.advance(input));
                         match event {
                             WatchEvent::Added(object)
                             | WatchEvent::Modified(object)
                             | WatchEvent::Deleted(object) => {
-                                let Some(said) = said else { continue };
-                                return Poll::Ready(Some(said.map(|event| event.map(|()| object))));
+                                let Some(item) = item else { continue };
+                                return Poll::Ready(Some(item.map(|event| event.map(|()| object))));
                             }
                             // The bookmark of a filter has no kind; the server's own has one.
                             WatchEvent::Bookmark(bookmark)
@@ -439,9 +442,9 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                         }
                     }
                     Poll::Ready(Some(Err(error))) => {
-                        events.note_error(&error);
+                        events.record_error(&error);
                         let phase = events.phase_until(&error);
-                        broken(error, phase, &this.filters)
+                        input_from_error(error, phase, &this.filters)
                     }
                     Poll::Ready(None) => events.ended(),
                     Poll::Pending => match events.poll_stalled(cx) {
@@ -449,9 +452,9 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                         Poll::Pending => {
                             // A part of an event has arrived: the watch is not silent.
                             if events.stream.buffered_bytes() > 0 {
-                                this.quiet.hear();
+                                this.silence.record();
                             }
-                            ready!(this.quiet.poll(cx))
+                            ready!(this.silence.poll(cx))
                         }
                     },
                 },
@@ -460,7 +463,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                 Some(Ok(Event::Init)) => return Poll::Ready(Some(Ok(Event::Init))),
                 Some(Ok(Event::InitDone)) => return Poll::Ready(Some(Ok(Event::InitDone))),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                // Of objects there is something to say only where one has come.
+                // Events about an object are returned above, with the object.
                 Some(Ok(Event::Apply(()) | Event::InitApply(()) | Event::Delete(()))) | None => {}
             }
         }

@@ -1,26 +1,26 @@
-//! `Event`: what a watcher says.
+//! `Event`: the items of a watcher.
 
-/// A change of a collection, or a part of its present state.
+/// A change of a collection, or a part of a snapshot.
 ///
-/// Between `Init` and `InitDone` the present state is sent anew: whoever keeps objects builds a new set from the
-/// `InitApply`s and swaps it in at `InitDone`. An object that goes away before the state is complete comes as a `Delete` in
-/// between, and is to be taken out of the new set; an `Apply` never comes in between.
+/// `Init` begins a snapshot and `InitDone` completes it. A store collects the `InitApply`s in a new map, and swaps the
+/// map at `InitDone`. A `Delete` in between means that an object was deleted before the snapshot was complete: the
+/// store removes it from the new map. An `Apply` never occurs in between.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<K> {
-    /// The object is new or has changed.
+    /// The object was added or modified.
     Apply(K),
-    /// The object is gone; this is its last known state.
+    /// The object was deleted; this is its last known state.
     Delete(K),
-    /// The present state follows.
+    /// A snapshot begins.
     Init,
-    /// An object of the present state.
+    /// An object of the snapshot.
     InitApply(K),
-    /// The present state is complete.
+    /// The snapshot is complete.
     InitDone,
 }
 
 impl<K> Event<K> {
-    /// The same event about a transformed object.
+    /// Transforms the object.
     pub fn map<T>(self, f: impl FnOnce(K) -> T) -> Event<T> {
         match self {
             Self::Apply(object) => Event::Apply(f(object)),
@@ -31,7 +31,7 @@ impl<K> Event<K> {
         }
     }
 
-    /// Changes the object in place, if there is one; for instance to drop what is not needed.
+    /// Changes the object in place, if the event has one; for instance to clear unused fields.
     #[must_use]
     pub fn modify(mut self, f: impl FnOnce(&mut K)) -> Self {
         if let Self::Apply(object) | Self::Delete(object) | Self::InitApply(object) = &mut self {

@@ -1,4 +1,4 @@
-//! `Events`: a watch that is open, and how healthy it is.
+//! `Events`: an open watch and its health. It must not decide how the watcher recovers; `step` does.
 
 use super::step::{Ending, Input, Phase};
 use kube_client::Error as ClientError;
@@ -11,65 +11,65 @@ use std::{
 };
 use tokio::time::{Instant, Sleep};
 
-/// For how long a server may send nothing while it owes its present state: it sends one object after the other.
+/// Limit without progress while the server sends initial events; it sends them without pauses.
 pub(super) const STALL: Duration = Duration::from_secs(15);
-/// For how long a caller has to have waited for an event, after that time, for the silence to be the server's: a caller that did
-/// something else meanwhile has not seen what has arrived.
-const ATTENTION: Duration = Duration::from_secs(1);
-/// A timer that is looked at later than this after its time was not waited for.
+/// After the stall limit, the caller must poll for this long before the stall counts: events may have arrived unread
+/// while the caller did not poll.
+const STALL_CONFIRMATION: Duration = Duration::from_secs(1);
+/// A timer that is polled later than this after its deadline shows that the caller did not poll.
 const LATE: Duration = Duration::from_millis(250);
-/// A watch that ends without an event and sooner than this after it was asked for was not worth opening.
+/// A watch that ends without an event within this time after its request counts as [`Ending::Brief`].
 const BRIEF: Duration = Duration::from_secs(1);
-/// A watch that was open for this long is healthy, although nothing happened: load balancers cut silent connections. Long
-/// enough that watches that break at this age do not burden the server, however often they start.
+/// A watch of this age counts as healthy even without events, because load balancers close silent connections. The
+/// value limits the load of watches that resume without a wait.
 const HEALTHY: Duration = Duration::from_secs(10);
 
-/// The events of a watch that is open.
+/// An open watch.
 pub(super) struct Events<K> {
     pub(super) stream: EventStream<K>,
     /// The time of the request, or of the end of the initial events.
     since: Instant,
-    /// What it would be if the server ended it now; with time, it has worked.
+    /// The [`Ending`] if the server ended the watch now, before [`BRIEF`] has passed.
     ending: Ending,
-    /// For how long the server may still be silent, while it owes its present state.
+    /// The stall timer, until the initial events are complete.
     stall: Option<Pin<Box<Sleep>>>,
-    /// Whether the time of the stall timer is over, and only the caller's attention remains to be seen.
+    /// Whether the stall timer has fired and [`STALL_CONFIRMATION`] runs.
     overdue: bool,
-    /// How many bytes of incomplete events there were when that was last looked at.
+    /// The number of bytes of incomplete events at the last poll.
     buffered: usize,
-    /// Since when nobody has asked for an event, while the server owes its state.
-    unasked: Option<Instant>,
+    /// When the caller received the last event, until the next poll; `None` after the initial events.
+    paused_since: Option<Instant>,
 }
 
 impl<K> Events<K> {
-    /// `stall`: for how long the server may send nothing while it owes its present state.
-    pub(super) fn new(stream: EventStream<K>, asked_at: Instant, stall: Option<Duration>) -> Self {
+    /// `stall`: the limit without progress while the server sends initial events; `None` for a watch without them.
+    pub(super) fn new(stream: EventStream<K>, requested_at: Instant, stall: Option<Duration>) -> Self {
         let stall = stall.map(|limit| Box::pin(tokio::time::sleep(limit)));
         Self {
             stream,
-            since: asked_at,
+            since: requested_at,
             ending: Ending::Brief,
             stall,
             overdue: false,
             buffered: 0,
-            unasked: None,
+            paused_since: None,
         }
     }
 
-    /// Takes note of an event.
-    pub(super) fn note(&mut self, event: &WatchEvent<K>) {
+    /// Records an event.
+    pub(super) fn record(&mut self, event: &WatchEvent<K>) {
         self.ending = Ending::Worked;
         match event {
             WatchEvent::Bookmark(bookmark) if bookmark.ends_initial_events() => {
-                (self.stall, self.since, self.ending) = (None, Instant::now(), Ending::AfterState);
+                (self.stall, self.since, self.ending) = (None, Instant::now(), Ending::AfterInitialEvents);
             }
-            event if is_of_present_state(event) => self.restart_stall(),
+            event if is_initial_event(event) => self.restart_stall(),
             _ => {}
         }
     }
 
-    /// Takes note of an error.
-    pub(super) fn note_error(&mut self, error: &ClientError) {
+    /// Records an error.
+    pub(super) fn record_error(&mut self, error: &ClientError) {
         if let ClientError::Object(object) = error
             && object.origin == ObjectOrigin::Added
         {
@@ -85,13 +85,13 @@ impl<K> Events<K> {
     }
 
     /// Pauses the stall timer while the caller handles an event.
-    pub(super) fn leave(&mut self) {
-        self.unasked = self.stall.is_some().then(Instant::now);
+    pub(super) fn pause_stall(&mut self) {
+        self.paused_since = self.stall.is_some().then(Instant::now);
     }
 
-    /// Extends the stall timer by that pause, which is no silence of the server.
-    pub(super) fn resume(&mut self) {
-        if let Some(since) = self.unasked.take()
+    /// Extends the stall timer by the time that the caller did not poll.
+    pub(super) fn resume_stall(&mut self) {
+        if let Some(since) = self.paused_since.take()
             && let Some(timer) = &mut self.stall
         {
             let end = timer.deadline() + since.elapsed();
@@ -99,24 +99,24 @@ impl<K> Events<K> {
         }
     }
 
-    /// What it comes to if the server ends it now.
+    /// The input for the end of the watch.
     pub(super) fn ended(&self) -> Input {
         let worked = self.since.elapsed() >= BRIEF;
         Input::Ended(if worked { Ending::Worked } else { self.ending })
     }
 
-    /// Whether it has been open for so long that silence does not speak against it.
+    /// The phase by the age of the watch.
     pub(super) fn phase(&self) -> Phase {
         if self.since.elapsed() >= HEALTHY { Phase::Healthy } else { Phase::Open }
     }
 
-    /// How healthy it was until `error`. A server that has to be given up was not, however long that took.
+    /// The phase at `error`. A timeout never counts as healthy, whatever the age.
     pub(super) fn phase_until(&self, error: &ClientError) -> Phase {
         if matches!(error, ClientError::Timeout { .. }) { Phase::Open } else { self.phase() }
     }
 
-    /// Waits until the server has been silent for too long, although the caller has waited for it. The stream has just been
-    /// polled in vain.
+    /// Ready when the server has made no progress for the stall limit while the caller polled. Call it only after the
+    /// stream returned `Pending`.
     pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         if self.stall.is_none() {
             return Poll::Pending;
@@ -133,14 +133,14 @@ impl<K> Events<K> {
                 return Poll::Ready(Input::Stalled);
             }
             self.overdue = true;
-            timer.as_mut().reset(Instant::now() + ATTENTION);
+            timer.as_mut().reset(Instant::now() + STALL_CONFIRMATION);
         }
     }
 }
 
-/// Whether an event belongs to the initial events. A server that does not support `sendInitialEvents` sends changes only. An
-/// initial event that a filter dropped arrives as a bookmark without a type.
-fn is_of_present_state<K>(event: &WatchEvent<K>) -> bool {
+/// Whether an event may be an initial event. An initial event that a filter dropped arrives as a bookmark without a
+/// type.
+fn is_initial_event<K>(event: &WatchEvent<K>) -> bool {
     match event {
         WatchEvent::Added(_) => true,
         WatchEvent::Bookmark(bookmark) => bookmark.types.kind.is_empty(),

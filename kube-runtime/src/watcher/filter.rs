@@ -1,6 +1,6 @@
-//! `EarlyFilters`: what a watcher looks at before it decodes an object.
+//! `EarlyFilters`: filters that run before an object is decoded.
 //!
-//! The state lives here, across the watches and lists of one watcher; what is looked at is for the layers above.
+//! The filters and their state persist across the watches and lists of a watcher. `watch_ext` implements them.
 
 use kube_client::api::{EventStream, FilterDepth, ListStream, PartialObjectMeta, Verdict};
 use kube_client::core::{ObjectOrigin, UndecodableObject};
@@ -9,25 +9,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Decides about objects by their metadata.
 pub(crate) trait EarlyFilter<K>: Send {
-    /// What it looks at.
+    /// The part of the object that the filter needs.
     fn depth(&self) -> FilterDepth;
 
-    /// Whether it says which objects there are, rather than which changes matter. Such ones look first: they have to see every
+    /// Whether the filter selects objects rather than changes. Such filters run first, because they must receive every
     /// change.
     fn selects(&self) -> bool;
 
-    /// The present state comes anew: whatever is known of objects is void.
+    /// A snapshot begins: the filter must discard its state of all objects.
     fn reset(&mut self);
 
-    /// An object that was to pass could not be decoded, so that nobody has it.
+    /// An object that passed could not be decoded: the consumer did not receive it.
     fn forget(&mut self, object: &UndecodableObject);
 
-    /// What becomes of an object. Those of the present state come from a list or as added, as new ones do: they must not be
-    /// dropped for being known.
+    /// Returns the verdict for an object. Objects of a snapshot have the origin `List` or `Added`; a filter must not
+    /// drop them because it has seen them before.
     fn verdict(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Verdict;
 }
 
-/// All filters of a watcher, one behind the other. Clones share them.
+/// The filters of a watcher, in order. Clones share them.
 pub(crate) struct EarlyFilters<K>(Arc<Mutex<Vec<Box<dyn EarlyFilter<K>>>>>);
 
 impl<K> Clone for EarlyFilters<K> {
@@ -50,7 +50,7 @@ impl<K> EarlyFilters<K> {
         });
     }
 
-    /// The items of a list that pass.
+    /// Filters the items of a list.
     pub(super) fn over_list(self, list: ListStream<K>) -> ListStream<K>
     where
         K: DeserializeOwned + Send + 'static,
@@ -63,7 +63,7 @@ impl<K> EarlyFilters<K> {
         }
     }
 
-    /// The events of a watch that pass.
+    /// Filters the events of a watch.
     pub(super) fn over_events(self, events: EventStream<K>) -> EventStream<K>
     where
         K: DeserializeOwned + Send + 'static,
@@ -76,7 +76,7 @@ impl<K> EarlyFilters<K> {
         }
     }
 
-    /// What all of them together look at; `None` where nobody looks.
+    /// The depth that all filters need; `None` without filters.
     fn depth(&self) -> Option<FilterDepth> {
         self.with(|filters| {
             let mut depths = filters.iter().map(|filter| filter.depth());
@@ -93,7 +93,7 @@ impl<K> EarlyFilters<K> {
         self.with(|filters| filters.iter_mut().for_each(|filter| filter.reset()));
     }
 
-    /// What all of them together make of an object.
+    /// The combined verdict of all filters.
     fn verdict(&self, mut origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Verdict {
         self.with(|filters| {
             let mut result = Verdict::Keep;
@@ -101,7 +101,7 @@ impl<K> EarlyFilters<K> {
                 match filter.verdict(origin, object) {
                     Verdict::Keep => {}
                     Verdict::Drop => return Verdict::Drop,
-                    // For those behind it, it is gone; whether they knew of it is for them to say.
+                    // The following filters handle it as deleted; each may drop it if it never let it pass.
                     Verdict::Deselect => (result, origin) = (Verdict::Deselect, ObjectOrigin::Deleted),
                 }
             }
@@ -109,7 +109,7 @@ impl<K> EarlyFilters<K> {
         })
     }
 
-    /// A panic of a user's predicate leaves them as they were.
+    /// Ignores poisoning: a panic in a user's predicate leaves the list of filters valid.
     fn with<T>(&self, f: impl FnOnce(&mut Vec<Box<dyn EarlyFilter<K>>>) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,7 +1,7 @@
-//! `watcher`: the changes of a collection as a stream that heals itself.
+//! `watcher`: the changes of a collection as a stream that recovers from failures.
 //!
-//! `step` decides, without IO and without a clock; `driver` carries out what it asks for. What becomes of the events
-//! is the business of the layers above.
+//! `step` makes the decisions without IO or a clock; `driver` executes them. This module must not store objects;
+//! `reflector` does.
 
 mod backoff;
 mod config;
@@ -33,21 +33,23 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Watches a collection: its present state first, then every change, for as long as the stream is polled.
+/// Watches a collection: emits a snapshot, then every change, for as long as the stream is polled.
 ///
-/// The stream opens with [`Event::Init`], an [`Event::InitApply`] for each object and [`Event::InitDone`], and goes on with
-/// [`Event::Apply`] and [`Event::Delete`]. When the connection breaks it resumes where it left off. Where the version has
-/// expired, after any other failure of the watch, and after the fourth broken connection in a row, it lists again, between
-/// another `Init` and `InitDone`. A refused connection or a 429 leads to a wait only. What vanished in between is *not* in
-/// the stream: a [`reflector`](crate::reflector()) knows, and reports it.
+/// The stream begins with [`Event::Init`], an [`Event::InitApply`] for each object and [`Event::InitDone`], followed by
+/// [`Event::Apply`] and [`Event::Delete`]. After a broken connection it resumes from the last resource version. It
+/// relists, with another `Init` and `InitDone`, if the version expired (410), after the fourth consecutive broken
+/// connection, and after any other failure of the watch. A refused connection or a 429 leads only to a wait. The stream
+/// has *no* `Delete` for objects that were deleted before a relist; a [`reflector`](crate::reflector()) detects and
+/// reports them.
 ///
-/// Errors are items, not ends: after each the watcher waits, longer each time until the server is healthy again
-/// ([`Config::backoff`]), and goes on. An object that does not decode is an error that names it, and nothing waits.
-/// The stream never ends.
+/// Errors are items and do not end the stream: after each error the watcher waits ([`Config::backoff`]) and continues.
+/// The backoff grows until the server is healthy again. An object that cannot be decoded is an error with the object's
+/// name, without a wait. The stream never ends.
 ///
-/// A server whose storage was restored to an earlier state says nothing to a watch from a later version. Where a watch brings
-/// neither an event nor a bookmark for three minutes ([`Config::probe_after`]), the watcher reads the current version with a
-/// list of one object; if that is older than what was seen, the watcher lists anew, after [`Error::StorageRestored`].
+/// A server whose storage was restored to an earlier state sends nothing on a watch from a later version. If a watch
+/// receives neither an event nor a bookmark for three minutes ([`Config::probe_after`]), the watcher reads the current
+/// resource version with a list of one object. If that version is older than the last received one, the watcher emits
+/// [`Error::StorageRestored`] and relists.
 ///
 /// ```
 /// use futures::{StreamExt, TryStreamExt};
@@ -84,9 +86,9 @@ pub struct Watcher<K> {
 }
 
 impl<K> Watcher<K> {
-    /// Shows objects to a filter before they are decoded.
+    /// Adds a filter that runs before objects are decoded.
     pub(crate) fn filter_before_decode(self, filter: Box<dyn EarlyFilter<K>>) -> Self {
-        self.driver.add_screen(filter);
+        self.driver.add_filter(filter);
         self
     }
 }
@@ -105,7 +107,7 @@ impl<K> fmt::Debug for Watcher<K> {
     }
 }
 
-/// As [`watcher`](watcher()), for the metadata of the objects only: far less to send, decode and keep.
+/// As [`watcher`](watcher()), but requests only the objects' metadata, which is smaller to send, decode and store.
 ///
 /// # Cancel safety
 ///

@@ -1,6 +1,6 @@
-//! `Quiet`: when a watch has brought nothing for so long that the current version of the server is read beside it.
+//! `SilenceProbe`: reads the server's current resource version after a watch received nothing for the configured time.
 //!
-//! It keeps the time and holds the request. What the version means is decided in `step`.
+//! It owns the timer and the in-flight request. `step` evaluates the version.
 
 use super::step::Input;
 use futures::future::BoxFuture;
@@ -12,13 +12,13 @@ use std::{
 };
 use tokio::time::{Instant, Sleep};
 
-/// Probes in vain follow each other no more often than this in the end: some kinds have no watch cache, and so no bookmarks.
-const RAREST: Duration = Duration::from_secs(600);
+/// The longest interval between probes: kinds without a watch cache send no bookmarks, so their probes repeat.
+const MAX_INTERVAL: Duration = Duration::from_secs(600);
 
 static RESTORES: AtomicU64 = AtomicU64::new(0);
 
-/// How often the watchers of this process have noticed that a server's storage was restored to an earlier state, each of them
-/// counted on its own. For metrics: whoever manages a cluster wants to know.
+/// How often watchers of this process detected that a server's storage was restored to an earlier state; each watcher
+/// counts separately. Intended for metrics.
 ///
 /// ```
 /// assert_eq!(kube_runtime::watcher::restores_noticed(), 0);
@@ -31,46 +31,46 @@ pub(super) fn count_restore() {
     RESTORES.fetch_add(1, Ordering::Relaxed);
 }
 
-/// The silence of a watch.
-pub(super) struct Quiet {
+/// The time since the last event or bookmark, and the probe.
+pub(super) struct SilenceProbe {
     limit: Duration,
-    /// Whether something has come since the timer was last looked at.
-    heard: bool,
+    /// Whether an event or a bookmark arrived since the last poll.
+    received: bool,
     since: Instant,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Probes in a row that showed nothing.
-    fruitless: u32,
+    /// Consecutive probes that found no restored storage.
+    empty_probes: u32,
     probe: Option<BoxFuture<'static, Option<String>>>,
 }
 
-impl Quiet {
+impl SilenceProbe {
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, heard: true, since: Instant::now(), timer: None, fruitless: 0, probe: None }
+        Self { limit, received: true, since: Instant::now(), timer: None, empty_probes: 0, probe: None }
     }
 
-    /// An event or a bookmark has come.
-    pub(super) fn hear(&mut self) {
-        self.heard = true;
+    /// Records an event or a bookmark.
+    pub(super) fn record(&mut self) {
+        self.received = true;
     }
 
-    /// The current version is being read.
+    /// Starts a probe.
     pub(super) fn begin(&mut self, probe: BoxFuture<'static, Option<String>>) {
         self.probe = Some(probe);
     }
 
-    /// Waits for the end of the silence that is allowed, and then for the probe. The watch has just been polled in vain.
+    /// Waits for the limit, then for the probe. Call it only after the watch returned `Pending`.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         let now = Instant::now();
-        if std::mem::take(&mut self.heard) {
-            (self.since, self.fruitless, self.probe) = (now, 0, None);
+        if std::mem::take(&mut self.received) {
+            (self.since, self.empty_probes, self.probe) = (now, 0, None);
         }
         if let Some(probe) = &mut self.probe {
             let version = ready!(probe.as_mut().poll(cx));
             (self.since, self.probe) = (Instant::now(), None);
-            self.fruitless = self.fruitless.saturating_add(1);
+            self.empty_probes = self.empty_probes.saturating_add(1);
             return Poll::Ready(Input::Current(version));
         }
-        let Some(end) = self.since.checked_add(pause(self.limit, self.fruitless)) else {
+        let Some(end) = self.since.checked_add(probe_interval(self.limit, self.empty_probes)) else {
             return Poll::Pending;
         };
         loop {
@@ -80,20 +80,20 @@ impl Quiet {
                 timer.as_mut().reset(end);
             }
             ready!(timer.as_mut().poll(cx));
-            // Moving the timer at each event would cost more than looking at the time once it is over.
+            // Resetting the timer once it fires is cheaper than at each event.
             if timer.deadline() >= end {
                 self.timer = None;
                 self.since = Instant::now();
-                return Poll::Ready(Input::Quiet);
+                return Poll::Ready(Input::Silent);
             }
             timer.as_mut().reset(end);
         }
     }
 }
 
-/// How long the silence may last after so many probes in vain.
-fn pause(limit: Duration, fruitless: u32) -> Duration {
-    limit.saturating_mul(2_u32.saturating_pow(fruitless)).min(RAREST.max(limit))
+/// The interval before the next probe.
+fn probe_interval(limit: Duration, empty_probes: u32) -> Duration {
+    limit.saturating_mul(2_u32.saturating_pow(empty_probes)).min(MAX_INTERVAL.max(limit))
 }
 
 #[cfg(test)]
@@ -101,11 +101,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn probes_in_vain_become_rarer_down_to_one_in_ten_minutes() {
-        let seconds =
-            |limit| (0..5).map(|n| pause(Duration::from_secs(limit), n).as_secs()).collect::<Vec<_>>();
+    fn probe_interval_doubles_up_to_ten_minutes() {
+        let seconds = |limit| {
+            (0..5).map(|n| probe_interval(Duration::from_secs(limit), n).as_secs()).collect::<Vec<_>>()
+        };
         assert_eq!(seconds(180), [180, 360, 600, 600, 600]);
         assert_eq!(seconds(900), [900; 5]);
-        assert_eq!(pause(Duration::MAX, u32::MAX), Duration::MAX);
+        assert_eq!(probe_interval(Duration::MAX, u32::MAX), Duration::MAX);
     }
 }

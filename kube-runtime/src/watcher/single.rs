@@ -1,4 +1,4 @@
-//! `watch_object`: one object, by name.
+//! `watch_object`: watches one object by name.
 
 use super::{Config, Error, Event, Result, watcher};
 use futures::{Stream, StreamExt, stream};
@@ -6,10 +6,10 @@ use kube_client::core::{ObjectOrigin, UndecodableObject};
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
 
-/// Watches one object: `Some` whenever it is new or has changed, `None` when it is not there.
+/// Watches one object: `Some` when it was added or modified, `None` when it does not exist.
 ///
-/// The first item tells the present state; where the object does not decode, that is an error. Errors are items, and the stream heals itself, as that of
-/// [`watcher`](super::watcher()) does.
+/// The first item is the current state, or an error if the object cannot be decoded. Errors are items and do not end
+/// the stream, as in [`watcher`](super::watcher()).
 ///
 /// # Cancel safety
 ///
@@ -20,55 +20,55 @@ where
 {
     let config = Config::default().fields(&format!("metadata.name={name}"));
     let name = name.to_owned();
-    let mut listed = Listed::Complete;
+    let mut snapshot = SnapshotState::Complete;
     watcher(api, config).flat_map(move |event| {
-        let (error, told) = match event {
-            Ok(event) => (None, listed.take(event, &name)),
+        let (error, item) = match event {
+            Ok(event) => (None, snapshot.item_for_event(event, &name)),
             Err(Error::Object(object)) => {
-                let told = listed.take_undecodable(&object, &name);
-                (Some(Error::Object(object)), told)
+                let item = snapshot.item_for_undecodable(&object, &name);
+                (Some(Error::Object(object)), item)
             }
             Err(error) => (Some(error), None),
         };
-        stream::iter(error.map(Err).into_iter().chain(told.map(Ok)))
+        stream::iter(error.map(Err).into_iter().chain(item.map(Ok)))
     })
 }
 
-/// What is known of the object while the present state arrives.
-enum Listed<K> {
-    /// The state is complete: changes are told as they come.
+/// The object during a snapshot.
+enum SnapshotState<K> {
+    /// No snapshot is in progress: changes are emitted immediately.
     Complete,
-    /// It is arriving, and has held this so far.
-    Arriving(Option<K>),
-    /// It is arriving, and has the object, which does not decode.
-    Unreadable,
+    /// A snapshot is in progress; the object if it has arrived.
+    InProgress(Option<K>),
+    /// A snapshot is in progress and contains the object, which could not be decoded.
+    Undecodable,
 }
 
-impl<K: Resource> Listed<K> {
-    /// What an event tells about the object of that name; the outer `None`: nothing.
-    #[expect(clippy::option_option, reason = "the inner one is what the stream's items are")]
-    fn take(&mut self, event: Event<K>, name: &str) -> Option<Option<K>> {
+impl<K: Resource> SnapshotState<K> {
+    /// The item to emit after an event; the outer `None` emits nothing.
+    #[expect(clippy::option_option, reason = "the inner one is the stream's item")]
+    fn item_for_event(&mut self, event: Event<K>, name: &str) -> Option<Option<K>> {
         match event {
             Event::Init => {
-                *self = Self::Arriving(None);
+                *self = Self::InProgress(None);
                 None
             }
             Event::InitDone => match std::mem::replace(self, Self::Complete) {
-                Self::Arriving(present) => Some(present),
-                Self::Complete | Self::Unreadable => None,
+                Self::InProgress(present) => Some(present),
+                Self::Complete | Self::Undecodable => None,
             },
-            // An API server that does not filter by name would send others, too.
+            // A server that ignores the field selector also sends other objects.
             Event::InitApply(object) => {
                 if is_named(&object, name) {
-                    *self = Self::Arriving(Some(object));
+                    *self = Self::InProgress(Some(object));
                 }
                 None
             }
             Event::Apply(object) => is_named(&object, name).then_some(Some(object)),
-            // It went away again before the state was complete.
+            // The object was deleted before the snapshot was complete.
             Event::Delete(object) if is_named(&object, name) => match self {
-                Self::Arriving(_) | Self::Unreadable => {
-                    *self = Self::Arriving(None);
+                Self::InProgress(_) | Self::Undecodable => {
+                    *self = Self::InProgress(None);
                     None
                 }
                 Self::Complete => Some(None),
@@ -77,17 +77,19 @@ impl<K: Resource> Listed<K> {
         }
     }
 
-    /// What an object that does not decode tells, besides that.
-    #[expect(clippy::option_option, reason = "the inner one is what the stream's items are")]
-    fn take_undecodable(&mut self, object: &UndecodableObject, name: &str) -> Option<Option<K>> {
+    /// The item to emit besides the error for an undecodable object.
+    #[expect(clippy::option_option, reason = "the inner one is the stream's item")]
+    fn item_for_undecodable(&mut self, object: &UndecodableObject, name: &str) -> Option<Option<K>> {
         if object.name.as_deref() != Some(name) {
             return None;
         }
         match (&self, object.origin) {
             (Self::Complete, ObjectOrigin::Deleted) => return Some(None),
             (Self::Complete, _) => {}
-            (Self::Arriving(_) | Self::Unreadable, ObjectOrigin::Deleted) => *self = Self::Arriving(None),
-            (Self::Arriving(_) | Self::Unreadable, _) => *self = Self::Unreadable,
+            (Self::InProgress(_) | Self::Undecodable, ObjectOrigin::Deleted) => {
+                *self = Self::InProgress(None);
+            }
+            (Self::InProgress(_) | Self::Undecodable, _) => *self = Self::Undecodable,
         }
         None
     }
@@ -103,14 +105,14 @@ mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
 
     #[test]
-    fn what_goes_away_before_the_state_is_complete_is_not_there() {
+    fn an_object_deleted_during_the_snapshot_does_not_exist() {
         let map = |name: &str| {
             let mut map = ConfigMap::default();
             map.metadata.name = Some(name.into());
             map
         };
-        let mut listed = Listed::Complete;
-        let mut told = |event| listed.take(event, "a").map(|object| object.is_some());
+        let mut snapshot = SnapshotState::Complete;
+        let mut item = |event| snapshot.item_for_event(event, "a").map(|object| object.is_some());
         for (event, expected) in [
             (Event::Init, None),
             (Event::InitApply(map("a")), None),
@@ -125,28 +127,32 @@ mod tests {
             (Event::InitApply(map("a")), None),
             (Event::InitDone, Some(true)),
         ] {
-            assert_eq!(told(event.clone()), expected, "{event:?}");
+            assert_eq!(item(event.clone()), expected, "{event:?}");
         }
     }
 
     #[test]
-    fn what_does_not_decode_is_there_until_it_is_gone() {
+    fn an_undecodable_object_exists_until_its_deletion() {
         let undecodable = |name: &str, origin| {
             let source = serde_json::from_str::<u8>("x").unwrap_err();
             let mut object = UndecodableObject::new("ConfigMap", origin, source);
             object.name = Some(name.into());
             object
         };
-        let mut listed = Listed::<ConfigMap>::Complete;
-        listed.take(Event::Init, "a");
-        assert_eq!(listed.take_undecodable(&undecodable("a", ObjectOrigin::List), "a"), None);
-        assert_eq!(listed.take(Event::InitDone, "a"), None, "it is there, and nobody knows what it is");
-        assert_eq!(listed.take_undecodable(&undecodable("a", ObjectOrigin::Modified), "a"), None);
-        assert_eq!(listed.take_undecodable(&undecodable("b", ObjectOrigin::Deleted), "a"), None);
-        assert_eq!(listed.take_undecodable(&undecodable("a", ObjectOrigin::Deleted), "a"), Some(None));
-        listed.take(Event::Init, "a");
-        listed.take_undecodable(&undecodable("a", ObjectOrigin::Added), "a");
-        listed.take_undecodable(&undecodable("a", ObjectOrigin::Deleted), "a");
-        assert_eq!(listed.take(Event::InitDone, "a"), Some(None));
+        let mut snapshot = SnapshotState::<ConfigMap>::Complete;
+        snapshot.item_for_event(Event::Init, "a");
+        assert_eq!(snapshot.item_for_undecodable(&undecodable("a", ObjectOrigin::List), "a"), None);
+        assert_eq!(
+            snapshot.item_for_event(Event::InitDone, "a"),
+            None,
+            "it exists, and its state is unknown"
+        );
+        assert_eq!(snapshot.item_for_undecodable(&undecodable("a", ObjectOrigin::Modified), "a"), None);
+        assert_eq!(snapshot.item_for_undecodable(&undecodable("b", ObjectOrigin::Deleted), "a"), None);
+        assert_eq!(snapshot.item_for_undecodable(&undecodable("a", ObjectOrigin::Deleted), "a"), Some(None));
+        snapshot.item_for_event(Event::Init, "a");
+        snapshot.item_for_undecodable(&undecodable("a", ObjectOrigin::Added), "a");
+        snapshot.item_for_undecodable(&undecodable("a", ObjectOrigin::Deleted), "a");
+        assert_eq!(snapshot.item_for_event(Event::InitDone, "a"), Some(None));
     }
 }

@@ -1,59 +1,60 @@
 //! The decisions of a watcher as a pure function: `(State, Input) -> (State, Output)`.
 //!
-//! It performs no IO and knows no clock, and sees of objects only their versions. Whatever comes, there is an answer: the
-//! function is total.
+//! It performs no IO, reads no clock and receives only the resource versions of objects. It is total: every pair of a
+//! state and an input has a result.
 
 use super::Event;
 use kube_client::core::{Bookmark, ObjectOrigin, ResourceVersion, Status, UndecodableObject};
 use kube_client::{Error as ClientError, TransportKind};
 use std::time::Duration;
 
-/// Where a watcher stands.
+/// The state of a watcher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
-    /// Nothing is known: the present state has to be fetched.
-    Start { past: Past },
-    /// A page of a list is asked for or arriving.
-    Listing { page: Page, past: Past },
-    /// The present state is asked for, or arriving, as events of a watch.
-    Streaming { past: Past },
-    /// Changes after `version` are asked for or arriving. `proven`: since the last list, this watch has shown that it works.
-    /// `cuts`: how many watches in a row the connection has failed, without a healthy one between them.
+    /// The watcher has to fetch a snapshot.
+    Start { previous: Previous },
+    /// A page of a list is requested or arriving.
+    Listing { page: PageRequest, previous: Previous },
+    /// A streaming list (KEP-3157) is requested or its initial events are arriving.
+    Streaming { previous: Previous },
+    /// A watch from `version` is requested or open. `proven`: a watch has worked since the last list. `cuts`:
+    /// consecutive watches that ended with a failed connection.
     Watching { version: String, proven: bool, cuts: u8 },
 }
 
 impl State {
-    /// The version up to which every change has been seen: during a relist, that of the state before it.
+    /// The resource version of the last received change; during a relist, the last one before it.
     pub(super) fn version(&self) -> Option<&str> {
         match self {
             Self::Watching { version, .. } => Some(version),
-            Self::Start { past } | Self::Listing { past, .. } | Self::Streaming { past } => {
-                past.version.as_deref()
+            Self::Start { previous } | Self::Listing { previous, .. } | Self::Streaming { previous } => {
+                previous.version.as_deref()
             }
         }
     }
 }
 
-/// What there was before the present state is fetched.
+/// What a relist keeps from the time before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Past {
+pub(super) struct Previous {
     pub(super) progress: Progress,
-    /// The version up to which every change has been seen; `None` until a state has been complete.
+    /// The resource version of the last received change; `None` before the first complete snapshot.
     pub(super) version: Option<String>,
-    /// Whether a server cannot list from that version on: it has expired, or is ahead of the server.
+    /// Whether a list cannot use that version: it has expired, or is ahead of the server.
     pub(super) unavailable: bool,
 }
 
-impl Past {
-    /// Nothing has been seen.
+impl Previous {
+    /// The state of a new watcher.
     pub(super) const NONE: Self = Self { progress: Progress::Fresh, version: None, unavailable: false };
 
     fn with(self, progress: Progress) -> Self {
         Self { progress, ..self }
     }
 
-    /// The version that a list from the server's cache must not be older than, as in client-go's reflectors: any for the first
-    /// list, the last one for a relist, and `None`, which is the storage's own, where that one is unavailable.
+    /// The resource version of a list with `resourceVersionMatch=NotOlderThan`, as in client-go's reflector: "0" for
+    /// the first list, the last received version for a relist. `None`, a consistent read from storage, if that version
+    /// is unavailable.
     fn not_older_than(&self) -> Option<String> {
         match &self.version {
             _ if self.unavailable => None,
@@ -63,151 +64,151 @@ impl Past {
     }
 }
 
-/// Whether the present state was fetched in vain just before, so that one more failure has to wait.
+/// Whether the previous attempt to fetch a snapshot failed, so that the next failure uses the backoff.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     Fresh,
     Repeated,
 }
 
-/// Which page of a list.
+/// A page of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Page {
-    /// Where it begins; `None` for the first.
+pub(super) struct PageRequest {
+    /// The continue token; `None` for the first page.
     pub(super) token: Option<String>,
-    /// The whole list in one answer, since paging has failed.
-    pub(super) whole: bool,
-    /// The version that the answer must not be older than; `None` for what the storage holds.
+    /// Requests the whole list in one response, after a continue token expired.
+    pub(super) unpaged: bool,
+    /// The oldest acceptable resource version; `None` for a consistent read from storage.
     pub(super) not_older_than: Option<String>,
 }
 
-/// What can be relied upon in this watcher's server and configuration.
+/// What the server supports and the configuration allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Abilities {
-    /// Whether the present state is asked for as a stream.
+pub(super) struct Capabilities {
+    /// Whether the configuration allows streaming lists.
     pub(super) streaming_lists: bool,
     /// Whether a list may come from the server's cache.
     pub(super) cached_lists: bool,
-    /// How long ago the server last refused a streaming list or did not complete one; `None` if it never has.
+    /// Time since the server last rejected or failed to complete a streaming list; `None` if it never did.
     pub(super) refused: Option<Duration>,
 }
 
-/// For how long no streaming list is asked for after a refusal or a stall. A server that was upgraded, or a proxy that was
-/// changed, is noticed after that.
+/// How long the watcher uses paged lists after a rejected or stalled streaming list. Then it tries again, because the
+/// server may have been upgraded or a proxy changed.
 const REFUSAL: Duration = Duration::from_secs(30 * 60);
 
-impl Abilities {
-    /// Whether the next present state is asked for as a stream.
+impl Capabilities {
+    /// Whether the next snapshot is requested as a streaming list.
     fn streams(self) -> bool {
         self.streaming_lists && self.refused.is_none_or(|ago| ago >= REFUSAL)
     }
 }
 
-/// What has happened.
+/// An event that the driver reports.
 pub(super) enum Input {
     /// The driver is ready to send a request.
     Ready,
     /// An item of a list.
     Item,
-    /// A page is complete.
+    /// The end of a page.
     PageDone { continue_token: Option<String>, version: Option<String> },
-    /// An object is new or has changed; its version.
+    /// An object was added or modified; its resource version.
     Changed(Option<String>),
-    /// An object is gone; the version at which it went.
-    Gone(Option<String>),
-    /// Nothing has happened up to a version.
+    /// An object was deleted; the resource version of the deletion.
+    Deleted(Option<String>),
+    /// All changes up to this resource version have been sent.
     Bookmark(Bookmark),
-    /// A filter dropped an event; the version of its object.
+    /// A filter dropped an event; the resource version of its object.
     Dropped(String),
-    /// The server ends a watch with an error.
+    /// The watch ended with an ERROR event.
     Error(Phase, Box<Status>),
-    /// An object of a list or a watch does not decode.
+    /// An object of a list or a watch could not be decoded.
     Undecodable(Box<UndecodableObject>),
-    /// The request could not be opened, or its body broke.
+    /// The request failed, or reading the response body failed.
     Failed(Phase, ClientError),
-    /// The server has ended a watch.
+    /// The server ended the watch.
     Ended(Ending),
-    /// Nothing has come for longer than a healthy server needs to send its present state.
+    /// A streaming list made no progress for the stall limit.
     Stalled,
-    /// Neither an event nor a bookmark has come for several bookmark intervals.
-    Quiet,
-    /// The current version of the server, if it could be read.
+    /// No event and no bookmark arrived for several bookmark intervals.
+    Silent,
+    /// The server's current resource version, if the read succeeded.
     Current(Option<String>),
 }
 
-/// What there was of a watch before the server ended it.
+/// What a watch had delivered when the server ended it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// Nothing: it ended at once, and without an event.
+    /// No event, and the watch ended immediately.
     Brief,
-    /// The present state and nothing after it, which does not show that changes would come.
-    AfterState,
-    /// Changes, or enough time for them.
+    /// The initial events only, which does not prove that the server delivers changes.
+    AfterInitialEvents,
+    /// At least one change, or the watch was open long enough.
     Worked,
 }
 
-/// How far a request had come when it failed.
+/// The phase of a request at its failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Opening,
     Open,
-    /// A watch had been open for long enough to count as healthy.
+    /// A watch that was open long enough to count as healthy.
     Healthy,
 }
 
-/// How many watches in a row may lose their connection before the watcher relists: a failure that repeats may be caused by the
-/// resource version.
+/// How many consecutive watches may lose their connection before the watcher relists: the resource version may cause a
+/// repeated failure.
 const MAX_CUTS: u8 = 3;
 
-/// What the failure of a watch means for the version that it started from.
+/// How a watcher recovers from a failed watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    /// The server cannot serve anyone at present: a list would fail too, or add to its load.
-    Keep,
-    /// The connection failed, which happens to healthy watches too.
-    Cut,
-    /// The server says that the version is of no use.
-    Gone,
-    /// Anything else: the watch may fail in the same way each time it starts from this version.
+enum Recovery {
+    /// Resume from the same version: the server is unreachable or overloaded, and a list would fail or add load.
+    Resume,
+    /// Resume from the same version, at most [`MAX_CUTS`] times in a row: connections of healthy watches fail too.
+    ResumeLimited,
+    /// Relist: the server cannot watch from the version, because it expired (410) or is ahead of the server.
+    Expired,
+    /// Relist: any other failure, which may repeat for each watch from this version.
     Relist,
 }
 
-/// What to tell the user, and what to do next.
+/// The event to emit and the driver's next action.
 #[derive(Debug)]
 pub(super) struct Output {
-    /// About the object that the input was about.
+    /// Concerns the object of the input; the driver attaches the object.
     pub(super) event: Option<Result<Event<()>, Failure>>,
     pub(super) then: Then,
-    /// Whether a watch has shown that the server is healthy, so that the waits after failures start over.
+    /// Whether the watch proved the server healthy; resets the backoff.
     pub(super) healthy: bool,
 }
 
-/// What to do next.
+/// The driver's next action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Then {
-    /// Read on.
+    /// Continue reading the response.
     Read,
-    /// Send this request.
+    /// Send a request.
     Send(Request),
-    /// Drop the response, if there is one, and ask for the next request at once.
+    /// Drop the response, if any, and input `Ready` immediately.
     Next,
-    /// Drop the response, if there is one, and ask for the next request after a wait.
+    /// Drop the response, if any, and input `Ready` after the backoff.
     Wait,
-    /// Read on, and read the current version of the server meanwhile.
+    /// Continue reading, and concurrently read the server's current resource version.
     Probe,
-    /// As `Next`, and remember the time: no streaming list is asked for until a while has passed.
+    /// As `Next`; also disables streaming lists for the duration [`REFUSAL`].
     GiveUpStreaming,
 }
 
 /// A request to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Request {
-    List(Page),
+    List(PageRequest),
     StreamingList,
     Watch { version: String },
 }
 
-/// What went wrong, before it is given the name of the resource.
+/// An error without the resource's path, which the driver adds.
 #[derive(Debug)]
 pub(super) enum Failure {
     List(ClientError),
@@ -220,272 +221,292 @@ pub(super) enum Failure {
     Object(Box<UndecodableObject>),
 }
 
-/// The next state, and what follows from the input.
-pub(super) fn step(abilities: Abilities, state: State, input: Input) -> (State, Output) {
+/// Returns the next state and the output for an input.
+pub(super) fn step(capabilities: Capabilities, state: State, input: Input) -> (State, Output) {
     let watching = matches!(state, State::Watching { .. });
-    let (lived, works) = (watching && lived(&input), watching && works(&input));
-    let (state, output) = decide(abilities, state, input);
-    let healthy = lived || works && matches!(state, State::Watching { .. });
+    let (healthy_until_failure, shows_health) =
+        (watching && healthy_until_failure(&input), watching && shows_health(&input));
+    let (state, output) = transition(capabilities, state, input);
+    let healthy = healthy_until_failure || shows_health && matches!(state, State::Watching { .. });
     (state, Output { healthy, ..output })
 }
 
-/// Whether the watch was open for so long that what ends it cannot come often.
+/// Whether a failure ended a watch that had been open long enough to count as healthy.
 ///
-/// A failure that leads to a relist does not count: it may come after each list, and lists burden the server.
-fn lived(input: &Input) -> bool {
+/// A failure that leads to a relist does not count: it may follow each list, and lists burden the server.
+fn healthy_until_failure(input: &Input) -> bool {
     match input {
-        Input::Failed(Phase::Healthy, error) => verdict_of_error(error) != Verdict::Relist,
-        Input::Error(Phase::Healthy, status) => verdict_of_status(status) != Verdict::Relist,
+        Input::Failed(Phase::Healthy, error) => recovery_from_error(error) != Recovery::Relist,
+        Input::Error(Phase::Healthy, status) => recovery_from_status(status) != Recovery::Relist,
         _ => false,
     }
 }
 
-/// Whether an input of an open watch shows that it works, unless it leads to a relist: that may repeat.
-fn works(input: &Input) -> bool {
+/// Whether an input proves that an open watch works. The caller ignores it if it leads to a relist, because that may
+/// repeat.
+fn shows_health(input: &Input) -> bool {
     matches!(
         input,
         Input::Changed(_)
-            | Input::Gone(_)
+            | Input::Deleted(_)
             | Input::Bookmark(_)
             | Input::Dropped(_)
             | Input::Ended(Ending::Worked)
     )
 }
 
-fn decide(abilities: Abilities, state: State, input: Input) -> (State, Output) {
+fn transition(capabilities: Capabilities, state: State, input: Input) -> (State, Output) {
     match (state, input) {
-        (state, Input::Ready) => ready(abilities, state),
+        (state, Input::Ready) => ready(capabilities, state),
         (state, Input::Undecodable(object)) => undecodable(state, object),
-        (state, Input::Quiet) => (state, quiet(Then::Probe)),
+        (state, Input::Silent) => (state, no_event(Then::Probe)),
         (state, Input::Current(current)) => probed(state, current),
-        (State::Listing { page, past }, input) => listing(page, past, input),
-        (State::Streaming { past }, input) => streaming(past, input),
+        (State::Listing { page, previous }, input) => listing(page, previous, input),
+        (State::Streaming { previous }, input) => streaming(previous, input),
         (State::Watching { version, proven, cuts }, input) => watching(version, proven, cuts, input),
-        // Nothing has been sent, so that nothing can arrive.
-        (state @ State::Start { .. }, _) => (state, quiet(Then::Next)),
+        // No request is in flight, so no other input is possible.
+        (state @ State::Start { .. }, _) => (state, no_event(Then::Next)),
     }
 }
 
-/// A watch from a version that is ahead of the server brings nothing, and no error either, until the server gets there: what
-/// changes up to then is never sent.
+/// A watch from a version ahead of the server receives neither events nor an error until the server reaches that
+/// version. The changes up to that version are never sent.
 fn probed(state: State, current: Option<String>) -> (State, Output) {
     match (state, current) {
         (State::Watching { version, .. }, Some(current)) if is_older(&current, &version) => {
             restored(version, current)
         }
-        (state, _) => (state, quiet(Then::Read)),
+        (state, _) => (state, no_event(Then::Read)),
     }
 }
 
-/// The storage was restored to `current`, an earlier version than `seen`: what was seen since then has not happened.
+/// The storage was restored to `current`, an earlier version than `seen`: changes received after `current` no longer exist.
 fn restored(seen: String, current: String) -> (State, Output) {
-    let past = Past { progress: Progress::Repeated, version: Some(seen.clone()), unavailable: true };
-    (State::Start { past }, failed(Failure::Restored { seen, current }))
+    let previous = Previous { progress: Progress::Repeated, version: Some(seen.clone()), unavailable: true };
+    (State::Start { previous }, failed(Failure::Restored { seen, current }))
 }
 
-/// Which request comes next.
-fn ready(abilities: Abilities, state: State) -> (State, Output) {
+/// Selects the next request.
+fn ready(capabilities: Capabilities, state: State) -> (State, Output) {
     match state {
-        State::Start { past } | State::Streaming { past } if abilities.streams() => {
-            (State::Streaming { past }, said(Event::Init, Then::Send(Request::StreamingList)))
+        State::Start { previous } | State::Streaming { previous } if capabilities.streams() => {
+            (State::Streaming { previous }, emit(Event::Init, Then::Send(Request::StreamingList)))
         }
-        State::Start { past } | State::Streaming { past } => begin_list(abilities, false, past),
-        State::Listing { page, past } if page.token.is_none() => begin_list(abilities, page.whole, past),
-        State::Listing { page, past } => {
+        State::Start { previous } | State::Streaming { previous } => {
+            begin_list(capabilities, false, previous)
+        }
+        State::Listing { page, previous } if page.token.is_none() => {
+            begin_list(capabilities, page.unpaged, previous)
+        }
+        State::Listing { page, previous } => {
             let request = Request::List(page.clone());
-            (State::Listing { page, past }, quiet(Then::Send(request)))
+            (State::Listing { page, previous }, no_event(Then::Send(request)))
         }
         State::Watching { version, proven, cuts } => {
             let request = Request::Watch { version: version.clone() };
-            (State::Watching { version, proven, cuts }, quiet(Then::Send(request)))
+            (State::Watching { version, proven, cuts }, no_event(Then::Send(request)))
         }
     }
 }
 
-/// The first page of a list begins the present state anew.
-fn begin_list(abilities: Abilities, whole: bool, past: Past) -> (State, Output) {
-    let not_older_than = if abilities.cached_lists && !whole { past.not_older_than() } else { None };
-    let page = Page { token: None, whole, not_older_than };
+/// Restarts the snapshot with the first page of a list.
+fn begin_list(capabilities: Capabilities, unpaged: bool, previous: Previous) -> (State, Output) {
+    let not_older_than = if capabilities.cached_lists && !unpaged { previous.not_older_than() } else { None };
+    let page = PageRequest { token: None, unpaged, not_older_than };
     let request = Request::List(page.clone());
-    (State::Listing { page, past }, said(Event::Init, Then::Send(request)))
+    (State::Listing { page, previous }, emit(Event::Init, Then::Send(request)))
 }
 
-fn listing(page: Page, past: Past, input: Input) -> (State, Output) {
+fn listing(page: PageRequest, previous: Previous, input: Input) -> (State, Output) {
     match input {
-        Input::Item => (State::Listing { page, past }, said(Event::InitApply(()), Then::Read)),
+        Input::Item => (State::Listing { page, previous }, emit(Event::InitApply(()), Then::Read)),
         Input::PageDone { continue_token: Some(token), .. } if !token.is_empty() => {
-            let page = Page { token: Some(token), whole: page.whole, not_older_than: None };
-            (State::Listing { page, past }, quiet(Then::Next))
+            let page = PageRequest { token: Some(token), unpaged: page.unpaged, not_older_than: None };
+            (State::Listing { page, previous }, no_event(Then::Next))
         }
         Input::PageDone { version, .. } => match version.filter(|version| !version.is_empty()) {
             Some(version) => {
-                let proven = past.progress == Progress::Fresh;
-                (State::Watching { version, proven, cuts: 0 }, said(Event::InitDone, Then::Next))
+                let proven = previous.progress == Progress::Fresh;
+                (State::Watching { version, proven, cuts: 0 }, emit(Event::InitDone, Then::Next))
             }
-            None => (State::Start { past: past.with(Progress::Fresh) }, failed(Failure::NoResourceVersion)),
+            None => (
+                State::Start { previous: previous.with(Progress::Fresh) },
+                failed(Failure::NoResourceVersion),
+            ),
         },
-        // The version that the list was not to be older than.
-        Input::Failed(_, error) if page.not_older_than.is_some() && is_unavailable(&error) => {
-            let past = Past { unavailable: true, ..past };
-            (State::Listing { page: Page::default(), past }, quiet(Then::Next))
+        // The server cannot serve the version of `not_older_than`.
+        Input::Failed(_, error) if page.not_older_than.is_some() && is_version_unavailable(&error) => {
+            let previous = Previous { unavailable: true, ..previous };
+            (State::Listing { page: PageRequest::default(), previous }, no_event(Then::Next))
         }
-        // A token that has expired in the middle of a list: without pages there is none that could.
-        Input::Failed(_, error) if error.is_gone() && !page.whole => {
-            (State::Listing { page: Page { whole: true, ..Page::default() }, past }, quiet(Then::Next))
-        }
-        Input::Failed(_, error) => (State::Start { past }, failed(Failure::List(error))),
-        // No list brings these.
+        // The continue token expired during the list. An unpaged list has no token that can expire.
+        Input::Failed(_, error) if error.is_gone() && !page.unpaged => (
+            State::Listing { page: PageRequest { unpaged: true, ..PageRequest::default() }, previous },
+            no_event(Then::Next),
+        ),
+        Input::Failed(_, error) => (State::Start { previous }, failed(Failure::List(error))),
+        // Not possible during a list.
         Input::Changed(_)
-        | Input::Gone(_)
+        | Input::Deleted(_)
         | Input::Bookmark(_)
         | Input::Dropped(_)
         | Input::Error(..)
         | Input::Ended(_)
         | Input::Stalled
-        | Input::Quiet
+        | Input::Silent
         | Input::Current(_)
         | Input::Ready
-        | Input::Undecodable(_) => (State::Start { past }, quiet(Then::Wait)),
+        | Input::Undecodable(_) => (State::Start { previous }, no_event(Then::Wait)),
     }
 }
 
-fn streaming(past: Past, input: Input) -> (State, Output) {
+fn streaming(previous: Previous, input: Input) -> (State, Output) {
     match input {
-        // The objects come in any order: their versions say nothing about what is complete.
-        Input::Changed(_) => (State::Streaming { past }, said(Event::InitApply(()), Then::Read)),
-        // It was sent before, and went away before the state was complete.
-        Input::Gone(_) => (State::Streaming { past }, said(Event::Delete(()), Then::Read)),
+        // Initial events are not ordered by version, so their versions must not advance the resume version.
+        Input::Changed(_) => (State::Streaming { previous }, emit(Event::InitApply(()), Then::Read)),
+        // An object of the initial events was deleted before the snapshot was complete.
+        Input::Deleted(_) => (State::Streaming { previous }, emit(Event::Delete(()), Then::Read)),
         Input::Bookmark(bookmark) if bookmark.ends_initial_events() => {
             let version = bookmark.metadata.resource_version;
             if version.is_empty() {
-                return (State::Start { past }, failed(Failure::NoResourceVersion));
+                return (State::Start { previous }, failed(Failure::NoResourceVersion));
             }
-            let proven = past.progress == Progress::Fresh;
-            (State::Watching { version, proven, cuts: 0 }, said(Event::InitDone, Then::Read))
+            let proven = previous.progress == Progress::Fresh;
+            (State::Watching { version, proven, cuts: 0 }, emit(Event::InitDone, Then::Read))
         }
-        Input::Bookmark(_) | Input::Dropped(_) => (State::Streaming { past }, quiet(Then::Read)),
+        Input::Bookmark(_) | Input::Dropped(_) => (State::Streaming { previous }, no_event(Then::Read)),
         Input::Error(_, status) if refuses_streaming(&status) => {
-            (State::Start { past: past.with(Progress::Fresh) }, quiet(Then::GiveUpStreaming))
+            (State::Start { previous: previous.with(Progress::Fresh) }, no_event(Then::GiveUpStreaming))
         }
-        Input::Error(_, status) => (interrupted(past), failed(Failure::WatchStatus(status))),
+        Input::Error(_, status) => (retry_snapshot(previous), failed(Failure::WatchStatus(status))),
         Input::Failed(Phase::Opening, error) if error.status().is_some_and(refuses_streaming) => {
-            (State::Start { past: past.with(Progress::Fresh) }, quiet(Then::GiveUpStreaming))
+            (State::Start { previous: previous.with(Progress::Fresh) }, no_event(Then::GiveUpStreaming))
         }
-        Input::Failed(Phase::Opening, error) => (State::Start { past }, failed(Failure::WatchStart(error))),
+        Input::Failed(Phase::Opening, error) => {
+            (State::Start { previous }, failed(Failure::WatchStart(error)))
+        }
         Input::Failed(Phase::Open | Phase::Healthy, error) => {
-            (interrupted(past), failed(Failure::Watch(error)))
+            (retry_snapshot(previous), failed(Failure::Watch(error)))
         }
-        // A server that shuts down, or a proxy that limits the time of a request: the next present state may arrive as a stream.
-        Input::Ended(_) => (State::Listing { page: Page::default(), past }, quiet(Then::Next)),
-        // The state was never completed: a server that does not know the parameter, or a proxy that drops bookmarks.
-        Input::Stalled => (State::Start { past: past.with(Progress::Fresh) }, quiet(Then::GiveUpStreaming)),
+        // The server shut down, or a proxy limited the request's duration. The next snapshot may use a streaming list
+        // again.
+        Input::Ended(_) => (State::Listing { page: PageRequest::default(), previous }, no_event(Then::Next)),
+        // No `initial-events-end` bookmark: the server ignores `sendInitialEvents`, or a proxy drops bookmarks.
+        Input::Stalled => {
+            (State::Start { previous: previous.with(Progress::Fresh) }, no_event(Then::GiveUpStreaming))
+        }
         Input::Item
         | Input::PageDone { .. }
-        | Input::Quiet
+        | Input::Silent
         | Input::Current(_)
         | Input::Ready
-        | Input::Undecodable(_) => (State::Start { past: past.with(Progress::Fresh) }, quiet(Then::Wait)),
+        | Input::Undecodable(_) => {
+            (State::Start { previous: previous.with(Progress::Fresh) }, no_event(Then::Wait))
+        }
     }
 }
 
-/// What comes after a stream that broke: another, and where that has broken too, a list, whose pages are each less to get
-/// through.
-fn interrupted(past: Past) -> State {
-    match past.progress {
-        Progress::Fresh => State::Start { past: past.with(Progress::Repeated) },
-        Progress::Repeated => State::Listing { page: Page::default(), past },
+/// After the first broken streaming list, tries another; after the second, uses a paged list, whose responses are
+/// smaller.
+fn retry_snapshot(previous: Previous) -> State {
+    match previous.progress {
+        Progress::Fresh => State::Start { previous: previous.with(Progress::Repeated) },
+        Progress::Repeated => State::Listing { page: PageRequest::default(), previous },
     }
 }
 
 fn watching(version: String, proven: bool, cuts: u8, input: Input) -> (State, Output) {
     match input {
-        Input::Changed(seen) => (advanced(version, seen), said(Event::Apply(()), Then::Read)),
-        Input::Gone(seen) => (advanced(version, seen), said(Event::Delete(()), Then::Read)),
-        // A storage that was put back to an older state: what we hold has not happened.
+        Input::Changed(seen) => (advanced(version, seen), emit(Event::Apply(()), Then::Read)),
+        Input::Deleted(seen) => (advanced(version, seen), emit(Event::Delete(()), Then::Read)),
+        // The storage was restored to an earlier state: received changes after that state no longer exist.
         Input::Bookmark(bookmark) if is_older(&bookmark.metadata.resource_version, &version) => {
             restored(version, bookmark.metadata.resource_version)
         }
         Input::Bookmark(bookmark) => {
-            (advanced(version, Some(bookmark.metadata.resource_version)), quiet(Then::Read))
+            (advanced(version, Some(bookmark.metadata.resource_version)), no_event(Then::Read))
         }
-        // The versions of a collection's objects need not be in order: only the server's own bookmarks are compared.
-        Input::Dropped(seen) => (advanced(version, Some(seen)), quiet(Then::Read)),
+        // Resource versions of objects need not be in order: only the server's own bookmarks are compared.
+        Input::Dropped(seen) => (advanced(version, Some(seen)), no_event(Then::Read)),
         Input::Error(_, status) => {
-            let verdict = verdict_of_status(&status);
-            let state = State::Watching { version, proven, cuts };
-            after_failure(state, verdict, Failure::WatchStatus(status))
+            let recovery = recovery_from_status(&status);
+            after_failure(State::Watching { version, proven, cuts }, recovery, Failure::WatchStatus(status))
         }
         Input::Failed(phase, error) => {
-            let verdict = verdict_of_error(&error);
+            let recovery = recovery_from_error(&error);
             let failure =
                 if phase == Phase::Opening { Failure::WatchStart(error) } else { Failure::Watch(error) };
-            // Load balancers do this to silent watches. As in client-go, the next one is opened without a wait; it has to be
-            // open for as long before that happens again.
-            if phase == Phase::Healthy && verdict == Verdict::Cut {
+            // Load balancers close silent connections. As in client-go, the next watch starts without a wait. It must
+            // reach the same age for the next one to skip the wait too.
+            if phase == Phase::Healthy && recovery == Recovery::ResumeLimited {
                 let output = Output { then: Then::Next, ..failed(failure) };
                 return (State::Watching { version, proven, cuts: 0 }, output);
             }
-            after_failure(State::Watching { version, proven, cuts }, verdict, failure)
+            after_failure(State::Watching { version, proven, cuts }, recovery, failure)
         }
         Input::Ended(Ending::Brief) => {
-            let state = State::Watching { version, proven, cuts };
-            after_failure(state, Verdict::Relist, Failure::TooShort)
+            after_failure(State::Watching { version, proven, cuts }, Recovery::Relist, Failure::TooShort)
         }
-        Input::Ended(Ending::AfterState) => (State::Watching { version, proven, cuts }, quiet(Then::Next)),
+        Input::Ended(Ending::AfterInitialEvents) => {
+            (State::Watching { version, proven, cuts }, no_event(Then::Next))
+        }
         Input::Ended(Ending::Worked) => {
-            (State::Watching { version, proven: true, cuts: 0 }, quiet(Then::Next))
+            (State::Watching { version, proven: true, cuts: 0 }, no_event(Then::Next))
         }
         Input::Stalled
         | Input::Item
         | Input::PageDone { .. }
-        | Input::Quiet
+        | Input::Silent
         | Input::Current(_)
         | Input::Ready
-        | Input::Undecodable(_) => (State::Watching { version, proven, cuts }, quiet(Then::Read)),
+        | Input::Undecodable(_) => (State::Watching { version, proven, cuts }, no_event(Then::Read)),
     }
 }
 
-/// The one rule of what follows when a watch fails.
-fn after_failure(state: State, verdict: Verdict, failure: Failure) -> (State, Output) {
+/// Applies a [`Recovery`] to a failed watch.
+fn after_failure(state: State, recovery: Recovery, failure: Failure) -> (State, Output) {
     let State::Watching { version, proven, cuts } = state else { return (state, failed(failure)) };
-    let past = |version| Past { progress: Progress::Repeated, version: Some(version), unavailable: false };
-    match verdict {
-        Verdict::Gone => relist(proven, past(version), failure),
-        Verdict::Keep => (State::Watching { version, proven, cuts }, failed(failure)),
-        Verdict::Cut if cuts < MAX_CUTS => {
+    let previous =
+        |version| Previous { progress: Progress::Repeated, version: Some(version), unavailable: false };
+    match recovery {
+        Recovery::Expired => relist(proven, previous(version), failure),
+        Recovery::Resume => (State::Watching { version, proven, cuts }, failed(failure)),
+        Recovery::ResumeLimited if cuts < MAX_CUTS => {
             (State::Watching { version, proven, cuts: cuts + 1 }, failed(failure))
         }
-        Verdict::Cut | Verdict::Relist => (State::Start { past: past(version) }, failed(failure)),
+        Recovery::ResumeLimited | Recovery::Relist => {
+            (State::Start { previous: previous(version) }, failed(failure))
+        }
     }
 }
 
-fn verdict_of_error(error: &ClientError) -> Verdict {
+fn recovery_from_error(error: &ClientError) -> Recovery {
     match error {
-        ClientError::Api(status) => verdict_of_status(status),
-        ClientError::Transport { kind: TransportKind::Connect, .. } => Verdict::Keep,
-        ClientError::Transport { .. } | ClientError::Timeout { .. } => Verdict::Cut,
-        _ => Verdict::Relist,
+        ClientError::Api(status) => recovery_from_status(status),
+        ClientError::Transport { kind: TransportKind::Connect, .. } => Recovery::Resume,
+        ClientError::Transport { .. } | ClientError::Timeout { .. } => Recovery::ResumeLimited,
+        _ => Recovery::Relist,
     }
 }
 
-fn verdict_of_status(status: &Status) -> Verdict {
+fn recovery_from_status(status: &Status) -> Recovery {
     if status.is_gone() || status.is_resource_version_too_large() {
-        Verdict::Gone
+        Recovery::Expired
     } else if status.is_too_many_requests() {
-        Verdict::Keep
+        Recovery::Resume
     } else {
-        Verdict::Relist
+        Recovery::Relist
     }
 }
 
-/// The version is too old, or not one of this server's. That happens to every watch that was away for a while, and a list
-/// mends it; where the list before has not, the server is in trouble, and its user is told.
-fn relist(proven: bool, past: Past, failure: Failure) -> (State, Output) {
-    (State::Start { past }, if proven { quiet(Then::Next) } else { failed(failure) })
+/// Relists after an expired or unknown version. An interrupted watch often expires, and a list repairs it; if the
+/// version of the last list expires without a working watch in between, the failure is reported.
+fn relist(proven: bool, previous: Previous, failure: Failure) -> (State, Output) {
+    (State::Start { previous }, if proven { no_event(Then::Next) } else { failed(failure) })
 }
 
 fn undecodable(state: State, object: Box<UndecodableObject>) -> (State, Output) {
-    // It has been seen, so that a watch that resumes need not see it again.
+    // The object was received: a resumed watch starts after it.
     let state = match (state, &object.resource_version) {
         (State::Watching { .. }, Some(version))
             if object.origin != ObjectOrigin::List && !version.is_empty() =>
@@ -502,14 +523,14 @@ fn advanced(version: String, seen: Option<String>) -> State {
     State::Watching { version: seen.unwrap_or(version), proven: true, cuts: 0 }
 }
 
-/// Whether a server says that it cannot send its present state as a stream, rather than that the caller may not watch or
-/// that it cannot answer at present.
+/// Whether a status means that the server does not support streaming lists, rather than a missing permission or a
+/// temporary failure.
 fn refuses_streaming(status: &Status) -> bool {
     matches!(status.code, 400 | 405 | 406 | 410 | 415 | 422 | 501)
 }
 
-/// Whether a list from the cache cannot be had at the version that was asked for.
-fn is_unavailable(error: &ClientError) -> bool {
+/// Whether the server cannot list at the requested version.
+fn is_version_unavailable(error: &ClientError) -> bool {
     error.is_gone() || error.status().is_some_and(Status::is_resource_version_too_large)
 }
 
@@ -518,11 +539,11 @@ fn is_older(version: &str, than: &str) -> bool {
     matches!((parse(version), parse(than)), (Ok(version), Ok(than)) if version < than)
 }
 
-fn said(event: Event<()>, then: Then) -> Output {
+fn emit(event: Event<()>, then: Then) -> Output {
     Output { event: Some(Ok(event)), then, healthy: false }
 }
 
-fn quiet(then: Then) -> Output {
+fn no_event(then: Then) -> Output {
     Output { event: None, then, healthy: false }
 }
 

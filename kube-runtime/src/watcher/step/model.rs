@@ -1,10 +1,10 @@
-//! A model test of the watcher's decisions: random inputs, as a driver may deliver them, and what must hold after each.
+//! Model test of the transitions: random inputs that a driver may deliver, and the invariants after each.
 
 use super::*;
 use crate::random;
 use kube_client::core::{BookmarkMeta, TypeMeta, reason};
 
-/// What is open.
+/// The open response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Open {
     Nothing,
@@ -13,41 +13,41 @@ enum Open {
     Watch,
 }
 
-/// What a driver and the consumer behind it know, and the rules of the watcher in other words.
+/// An independent implementation of the watcher's rules, from the view of the driver and the consumer.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a test model")]
 struct Model {
     open: Open,
-    /// Whether a state is being sent, and whether one has been complete.
+    /// Whether a snapshot is in progress, and whether one has been complete.
     initial: bool,
     synced: bool,
-    /// The last version that was seen, by the server's own counter.
+    /// The last received version, as a number.
     version: Option<u64>,
     clock: u64,
-    /// The version may not be listed from.
+    /// The server cannot list at that version.
     unavailable: bool,
-    /// Broken connections since the last sign of health.
+    /// Connection failures since the last healthy watch.
     cuts: usize,
-    /// Requests since the last wait or sign of health.
+    /// Requests since the last wait or healthy watch.
     requests: usize,
-    /// Whether the next request has to fetch the state anew.
+    /// Whether the next request must be a list.
     relists: bool,
-    /// Whether this very request has completed a streaming list.
-    after_state: bool,
+    /// Whether the open request has completed a streaming list.
+    after_initial_events: bool,
 }
 
-/// Something that happens, as short text for messages, with what it means for a watch.
+/// An input, its text for failure messages, and its meaning for a watch.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a test model")]
-struct Happening {
+struct Scenario {
     input: Input,
     text: String,
     health: bool,
     cut: bool,
-    /// A failure after which a watch may keep its version.
+    /// A failure after which a watch resumes without limit.
     keeps: bool,
     failure: bool,
 }
 
-impl Happening {
+impl Scenario {
     fn new(input: Input, text: impl Into<String>) -> Self {
         Self { input, text: text.into(), health: false, cut: false, keeps: false, failure: false }
     }
@@ -77,41 +77,44 @@ impl Model {
             cuts: 0,
             requests: 0,
             relists: true,
-            after_state: false,
+            after_initial_events: false,
         }
     }
 
-    fn next(&mut self, random: &mut crate::random::Rng) -> Happening {
+    fn next(&mut self, random: &mut crate::random::Rng) -> Scenario {
         self.clock += 1;
         let now = Some(self.clock.to_string());
-        let failing = random.u8(0..3) == 0;
+        let fails = random.u8(0..3) == 0;
         match self.open {
-            Open::Nothing => Happening::new(Input::Ready, "ready"),
-            _ if failing => self.failing(random),
+            Open::Nothing => Scenario::new(Input::Ready, "ready"),
+            _ if fails => self.next_failure(random),
             Open::List => match random.u8(0..4) {
-                0 => Happening::new(Input::Item, "item"),
+                0 => Scenario::new(Input::Item, "item"),
                 1 => {
                     let token = Some("t".to_owned());
-                    Happening::new(Input::PageDone { continue_token: token, version: now }, "page").healthy()
+                    Scenario::new(Input::PageDone { continue_token: token, version: now }, "page").healthy()
                 }
-                _ => Happening::new(Input::PageDone { continue_token: None, version: now }, "end of list"),
+                _ => Scenario::new(Input::PageDone { continue_token: None, version: now }, "end of list"),
             },
             Open::Stream | Open::Watch => {
                 let health = self.open == Open::Watch;
-                let happening = match random.u8(0..6) {
-                    0 => Happening::new(Input::Gone(now), "gone"),
-                    1 => Happening::new(bookmark(&self.clock.to_string(), false), "bookmark"),
+                let scenario = match random.u8(0..6) {
+                    0 => Scenario::new(Input::Deleted(now), "deleted"),
+                    1 => Scenario::new(bookmark(&self.clock.to_string(), false), "bookmark"),
                     2 | 3 if self.open == Open::Stream => {
-                        return Happening::new(bookmark(&self.clock.to_string(), true), "end of state");
+                        return Scenario::new(
+                            bookmark(&self.clock.to_string(), true),
+                            "end of initial events",
+                        );
                     }
-                    _ => Happening::new(Input::Changed(now), "changed"),
+                    _ => Scenario::new(Input::Changed(now), "changed"),
                 };
-                Happening { health, ..happening }
+                Scenario { health, ..scenario }
             }
         }
     }
 
-    fn failing(&self, random: &mut crate::random::Rng) -> Happening {
+    fn next_failure(&self, random: &mut crate::random::Rng) -> Scenario {
         let watching = self.open == Open::Watch;
         let phase = match random.u8(0..4) {
             0 => Phase::Opening,
@@ -120,78 +123,77 @@ impl Model {
         };
         let healthy = phase == Phase::Healthy;
         let text = |what: &str| format!("{what} ({phase:?})");
-        let happening = match random.u8(0..9) {
-            0 if self.open != Open::List && phase != Phase::Opening => Happening::failure(
+        let scenario = match random.u8(0..9) {
+            0 if self.open != Open::List && phase != Phase::Opening => Scenario::failure(
                 Input::Error(phase, status(410, reason::EXPIRED)),
                 text("410 in the stream"),
             ),
-            1 if self.open != Open::List && phase != Phase::Opening => Happening::failure(
+            1 if self.open != Open::List && phase != Phase::Opening => Scenario::failure(
                 Input::Error(phase, status(500, reason::INTERNAL_ERROR)),
                 text("500 in the stream"),
             ),
             2 if self.open != Open::List => {
                 let (ending, health) = match random.u8(0..2) {
-                    0 if self.after_state => (Ending::AfterState, false),
+                    0 if self.after_initial_events => (Ending::AfterInitialEvents, false),
                     0 => (Ending::Brief, false),
                     _ => (Ending::Worked, watching),
                 };
                 let failure = ending == Ending::Brief && watching;
-                let happening = Happening::new(Input::Ended(ending), format!("{ending:?}"));
-                return Happening { health, failure, ..happening };
+                let scenario = Scenario::new(Input::Ended(ending), format!("{ending:?}"));
+                return Scenario { health, failure, ..scenario };
             }
-            3 if self.open == Open::Stream => return Happening::failure(Input::Stalled, "stalled"),
+            3 if self.open == Open::Stream => return Scenario::failure(Input::Stalled, "stalled"),
             4 => {
                 let error =
                     ClientError::Transport { kind: TransportKind::Connect, what: "a".into(), source: None };
-                let happening =
-                    Happening::failure(Input::Failed(Phase::Opening, error), "refused connection");
-                return Happening { keeps: true, ..happening };
+                let scenario = Scenario::failure(Input::Failed(Phase::Opening, error), "refused connection");
+                return Scenario { keeps: true, ..scenario };
             }
             5 => {
                 let error = ClientError::Api(status(429, reason::TOO_MANY_REQUESTS));
-                return Happening {
+                return Scenario {
                     keeps: true,
-                    ..Happening::failure(Input::Failed(Phase::Opening, error), "429")
+                    ..Scenario::failure(Input::Failed(Phase::Opening, error), "429")
                 };
             }
             6 => {
                 let code = [400, 403, 410, 422, 500][random.usize(0..5)];
                 let error = ClientError::Api(status(code, ""));
-                return Happening::failure(Input::Failed(Phase::Opening, error), code.to_string());
+                return Scenario::failure(Input::Failed(Phase::Opening, error), code.to_string());
             }
             _ => {
                 let error =
                     ClientError::Transport { kind: TransportKind::Broken, what: "a".into(), source: None };
-                Happening { cut: true, ..Happening::failure(Input::Failed(phase, error), text("cut")) }
+                Scenario { cut: true, ..Scenario::failure(Input::Failed(phase, error), text("cut")) }
             }
         };
-        Happening { health: healthy && watching, ..happening }
+        Scenario { health: healthy && watching, ..scenario }
     }
 
-    /// What must hold of the answer to an input.
+    /// Checks the invariants after an output.
     fn check(
         &mut self,
-        abilities: Abilities,
+        capabilities: Capabilities,
         state: &State,
         output: &Output,
-        about: &About,
+        summary: &Summary,
     ) -> Result<(), String> {
-        let About { health, cut, keeps, failure, version, was } = *about;
+        let Summary { health, cut, keeps, failure, version, was } = *summary;
         match &output.event {
             Some(Ok(Event::Init)) => self.initial = true,
             Some(Ok(Event::InitApply(()))) if !self.initial => {
-                return Err("an InitApply outside of a state".into());
+                return Err("an InitApply outside of a snapshot".into());
             }
-            Some(Ok(Event::Apply(()))) if self.initial => return Err("an Apply inside of a state".into()),
+            Some(Ok(Event::Apply(()))) if self.initial => return Err("an Apply inside of a snapshot".into()),
             Some(Ok(Event::Delete(()))) if !self.initial && !self.synced => {
-                return Err("a Delete at first".into());
+                return Err("a Delete before the first snapshot".into());
             }
             Some(Ok(Event::InitDone)) if !self.initial => return Err("an InitDone without an Init".into()),
             Some(Ok(Event::InitDone)) => {
                 (self.initial, self.synced, self.unavailable, self.relists) = (false, true, false, false);
                 self.cuts = 0;
                 self.version = Some(self.clock);
-                self.after_state = was == Open::Stream;
+                self.after_initial_events = was == Open::Stream;
             }
             _ => {}
         }
@@ -204,7 +206,7 @@ impl Model {
             } else if cut {
                 self.cuts += 1;
             }
-            // The one rule of the watcher, in other words.
+            // Relist after a failure, except for unlimited resumes and the first three connection failures.
             self.relists |= failure && !keeps && !(cut && self.cuts <= 3);
         }
         if health {
@@ -214,7 +216,7 @@ impl Model {
             Then::Read | Then::Probe => {}
             Then::Next | Then::GiveUpStreaming => self.open = Open::Nothing,
             Then::Wait => (self.open, self.requests) = (Open::Nothing, 0),
-            Then::Send(request) => self.sent(abilities, request)?,
+            Then::Send(request) => self.sent(capabilities, request)?,
         }
         if output.then == Then::Read && matches!(output.event, Some(Ok(Event::InitDone))) {
             self.open = Open::Watch;
@@ -226,12 +228,12 @@ impl Model {
         Ok(())
     }
 
-    fn sent(&mut self, abilities: Abilities, request: &Request) -> Result<(), String> {
+    fn sent(&mut self, capabilities: Capabilities, request: &Request) -> Result<(), String> {
         self.requests += 1;
         if self.requests > 8 {
             return Err("requests follow each other without a wait".into());
         }
-        self.after_state = false;
+        self.after_initial_events = false;
         self.open = match request {
             Request::List(page) => {
                 if let Some(version) = &page.not_older_than {
@@ -239,7 +241,11 @@ impl Model {
                     if version != self.version.unwrap_or_default() {
                         return Err(format!("a list from {version} after {:?} was seen", self.version));
                     }
-                } else if abilities.cached_lists && page.token.is_none() && !page.whole && !self.unavailable {
+                } else if capabilities.cached_lists
+                    && page.token.is_none()
+                    && !page.unpaged
+                    && !self.unavailable
+                {
                     self.unavailable = true;
                 }
                 Open::List
@@ -247,7 +253,7 @@ impl Model {
             Request::StreamingList => Open::Stream,
             Request::Watch { version } => {
                 if self.relists {
-                    return Err("a watch where the state has to be fetched".into());
+                    return Err("a watch where a list is required".into());
                 }
                 if Some(version.as_str()) != self.version.map(|version| version.to_string()).as_deref() {
                     return Err(format!("a watch from {version}, and {:?} was seen", self.version));
@@ -259,10 +265,10 @@ impl Model {
     }
 }
 
-/// What an input means, after it was consumed.
+/// The meaning of a consumed input.
 #[derive(Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a test model")]
-struct About {
+struct Summary {
     health: bool,
     cut: bool,
     keeps: bool,
@@ -278,30 +284,31 @@ fn bookmark(version: &str, end: bool) -> Input {
 }
 
 fn run(random: &mut crate::random::Rng) -> Result<(), String> {
-    let mut abilities =
-        Abilities { streaming_lists: random.bool(), cached_lists: random.bool(), refused: None };
-    let (mut model, mut state, mut log) = (Model::new(), State::Start { past: Past::NONE }, Vec::new());
+    let mut capabilities =
+        Capabilities { streaming_lists: random.bool(), cached_lists: random.bool(), refused: None };
+    let (mut model, mut state, mut log) =
+        (Model::new(), State::Start { previous: Previous::NONE }, Vec::new());
     for _ in 0..random.usize(1..40) {
         let was = model.open;
-        let Happening { input, text, health, cut, keeps, failure } = model.next(random);
+        let Scenario { input, text, health, cut, keeps, failure } = model.next(random);
         let version = match &input {
-            Input::Changed(_) | Input::Gone(_) | Input::Bookmark(_) => Some(model.clock),
+            Input::Changed(_) | Input::Deleted(_) | Input::Bookmark(_) => Some(model.clock),
             _ => None,
         };
-        let (next, output) = step(abilities, state, input);
+        let (next, output) = step(capabilities, state, input);
         state = next;
         log.push(format!("{text} -> {:?} {:?}", output.event, output.then));
         if output.then == Then::GiveUpStreaming {
-            abilities.refused = Some(Duration::ZERO);
+            capabilities.refused = Some(Duration::ZERO);
         }
-        let about = About { health, cut, keeps, failure, version, was };
-        let result = model.check(abilities, &state, &output, &about);
-        result.map_err(|problem| format!("{problem}, after {abilities:?}\n{}", log.join("\n")))?;
+        let summary = Summary { health, cut, keeps, failure, version, was };
+        let result = model.check(capabilities, &state, &output, &summary);
+        result.map_err(|problem| format!("{problem}, after {capabilities:?}\n{}", log.join("\n")))?;
     }
     Ok(())
 }
 
 #[test]
-fn model_the_decisions_hold_their_invariants_after_random_inputs() {
+fn model_transitions_hold_their_invariants_after_random_inputs() {
     random::model(run);
 }

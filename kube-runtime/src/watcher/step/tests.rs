@@ -1,19 +1,19 @@
-//! The decisions of a watcher, as tables of inputs and what follows from each.
+//! Table tests of the transitions: inputs and the expected output of each.
 
 use super::*;
 use kube_client::core::{BookmarkMeta, TypeMeta, reason};
 
-const STREAMING: Abilities = Abilities { streaming_lists: true, cached_lists: false, refused: None };
-const LISTS: Abilities = Abilities { streaming_lists: false, cached_lists: false, refused: None };
-const CACHED: Abilities = Abilities { cached_lists: true, ..LISTS };
-const START: State = State::Start { past: Past::NONE };
+const STREAMING: Capabilities = Capabilities { streaming_lists: true, cached_lists: false, refused: None };
+const LISTS: Capabilities = Capabilities { streaming_lists: false, cached_lists: false, refused: None };
+const CACHED: Capabilities = Capabilities { cached_lists: true, ..LISTS };
+const START: State = State::Start { previous: Previous::NONE };
 
 fn changed(version: &str) -> Input {
     Input::Changed(Some(version.into()))
 }
 
-fn gone(version: &str) -> Input {
-    Input::Gone(Some(version.into()))
+fn deleted(version: &str) -> Input {
+    Input::Deleted(Some(version.into()))
 }
 
 fn bookmark(version: &str, end: bool) -> Input {
@@ -51,7 +51,7 @@ fn page(token: Option<&str>, version: Option<&str>) -> Input {
     Input::PageDone { continue_token: token.map(Into::into), version: version.map(Into::into) }
 }
 
-/// What an output says, in short: `+` for an apply, `!` for an error, and what is next.
+/// Formats an output: `+` apply, `-` delete, `=` init apply, `[` init, `]` init done, `!` error; then the next action.
 fn short(output: &Output) -> String {
     let event = match &output.event {
         None => String::new(),
@@ -63,8 +63,8 @@ fn short(output: &Output) -> String {
         Some(Err(_)) => "! ".into(),
     };
     let then = match &output.then {
-        Then::Send(Request::List(Page { token: None, whole: true, .. })) => "list all".into(),
-        Then::Send(Request::List(Page { not_older_than: Some(version), .. })) => {
+        Then::Send(Request::List(PageRequest { token: None, unpaged: true, .. })) => "list all".into(),
+        Then::Send(Request::List(PageRequest { not_older_than: Some(version), .. })) => {
             format!("list since {version}")
         }
         Then::Send(Request::List(page)) => format!("list {}", page.token.as_deref().unwrap_or("first")),
@@ -76,22 +76,22 @@ fn short(output: &Output) -> String {
     event + &then
 }
 
-/// Runs inputs through `step`, as the driver would, and compares what each leads to.
+/// Passes the inputs to `step` as the driver does, and compares each output.
 #[track_caller]
-fn check(mut abilities: Abilities, script: Vec<(Input, &str)>) -> State {
+fn check(mut capabilities: Capabilities, script: Vec<(Input, &str)>) -> State {
     let mut state = START;
     for (n, (input, expected)) in script.into_iter().enumerate() {
-        let (next, output) = step(abilities, state, input);
+        let (next, output) = step(capabilities, state, input);
         assert_eq!(short(&output), expected, "step {n}, now {next:?}");
         if output.then == Then::GiveUpStreaming {
-            abilities.refused = Some(Duration::ZERO);
+            capabilities.refused = Some(Duration::ZERO);
         }
         state = next;
     }
     state
 }
 
-/// Up to a watch from version 5 that has proved that it works.
+/// Inputs up to a requested watch from version 5.
 fn watching() -> Vec<(Input, &'static str)> {
     vec![(Input::Ready, "[ list first"), (page(None, Some("5")), "] next"), (Input::Ready, "watch 5")]
 }
@@ -114,7 +114,7 @@ fn lists_page_by_page_then_watches() {
             (page(Some(""), Some("5")), "] next"),
             (Input::Ready, "watch 5"),
             (changed("6"), "+ read"),
-            (gone("7"), "- read"),
+            (deleted("7"), "- read"),
             (Input::Ended(Ending::Worked), "next"),
             (Input::Ready, "watch 7"),
         ],
@@ -122,14 +122,14 @@ fn lists_page_by_page_then_watches() {
 }
 
 #[test]
-fn streams_the_present_state_where_the_server_offers_it() {
+fn uses_a_streaming_list_if_the_server_supports_it() {
     check(
         STREAMING,
         vec![
             (Input::Ready, "[ stream"),
             (changed("9"), "= read"),
             (bookmark("3", false), "read"),
-            (gone("10"), "- read"),
+            (deleted("10"), "- read"),
             (bookmark("10", true), "] read"),
             (changed("11"), "+ read"),
             (Input::Ended(Ending::Worked), "next"),
@@ -139,7 +139,7 @@ fn streams_the_present_state_where_the_server_offers_it() {
 }
 
 #[test]
-fn falls_back_to_lists_where_streaming_is_refused_or_stalls() {
+fn falls_back_to_paged_lists_after_a_rejected_or_stalled_streaming_list() {
     let fallbacks = [
         refused(Phase::Opening, 422, reason::INVALID),
         refused(Phase::Opening, 400, reason::BAD_REQUEST),
@@ -155,8 +155,8 @@ fn falls_back_to_lists_where_streaming_is_refused_or_stalls() {
 }
 
 #[test]
-fn a_stream_that_ends_before_its_state_is_complete_is_replaced_by_a_list_this_time_only() {
-    for ending in [Ending::Brief, Ending::AfterState, Ending::Worked] {
+fn an_incomplete_streaming_list_falls_back_to_a_paged_list_once() {
+    for ending in [Ending::Brief, Ending::AfterInitialEvents, Ending::Worked] {
         check(
             STREAMING,
             vec![
@@ -173,38 +173,38 @@ fn a_stream_that_ends_before_its_state_is_complete_is_replaced_by_a_list_this_ti
 }
 
 #[test]
-fn a_refused_stream_is_asked_for_again_after_half_an_hour() {
+fn requests_a_streaming_list_again_thirty_minutes_after_its_rejection() {
     for (ago, expected) in [(0, "[ list first"), (29 * 60, "[ list first"), (30 * 60, "[ stream")] {
-        let abilities = Abilities { refused: Some(Duration::from_secs(ago)), ..STREAMING };
-        check(abilities, vec![(Input::Ready, expected)]);
+        let capabilities = Capabilities { refused: Some(Duration::from_secs(ago)), ..STREAMING };
+        check(capabilities, vec![(Input::Ready, expected)]);
     }
 }
 
 #[test]
-fn keeps_streaming_after_passing_trouble() {
-    let trouble = [
+fn retries_the_streaming_list_after_a_temporary_failure() {
+    let failures = [
         refused(Phase::Opening, 429, reason::TOO_MANY_REQUESTS),
         refused(Phase::Opening, 403, reason::FORBIDDEN),
         refused(Phase::Opening, 404, reason::NOT_FOUND),
         refused(Phase::Open, 500, reason::INTERNAL_ERROR),
         in_stream(500, reason::INTERNAL_ERROR),
     ];
-    for input in trouble {
+    for input in failures {
         check(STREAMING, vec![(Input::Ready, "[ stream"), (input, "! wait"), (Input::Ready, "[ stream")]);
     }
 }
 
 #[test]
-fn relists_after_gone_as_status_and_inside_the_stream() {
-    for gone in
+fn relists_after_an_expired_version_in_the_response_or_in_the_stream() {
+    for expired in
         [refused(Phase::Opening, 410, reason::EXPIRED), in_stream(410, reason::EXPIRED), in_stream(410, "")]
     {
-        check_watching(vec![(gone, "next"), (Input::Ready, "[ list first")]);
+        check_watching(vec![(expired, "next"), (Input::Ready, "[ list first")]);
     }
 }
 
 #[test]
-fn says_so_when_a_list_did_not_mend_gone() {
+fn reports_a_version_that_expires_again_after_a_relist() {
     check_watching(vec![
         (refused(Phase::Opening, 410, reason::EXPIRED), "next"),
         (Input::Ready, "[ list first"),
@@ -220,7 +220,7 @@ fn says_so_when_a_list_did_not_mend_gone() {
 }
 
 #[test]
-fn a_version_ahead_of_the_server_or_a_storage_put_back_leads_to_a_list() {
+fn relists_if_the_version_is_ahead_of_the_server_or_the_storage_was_restored() {
     let too_large =
         Status::failure("Too large resource version: 9, current: 3", reason::TIMEOUT).with_code(504);
     let input = Input::Failed(Phase::Opening, ClientError::Api(too_large.boxed()));
@@ -230,7 +230,7 @@ fn a_version_ahead_of_the_server_or_a_storage_put_back_leads_to_a_list() {
 }
 
 #[test]
-fn a_watch_that_is_refused_for_load_or_finds_no_server_keeps_its_version() {
+fn a_throttled_or_unconnected_watch_resumes_from_its_version() {
     let failures = [
         || refused(Phase::Opening, 429, reason::TOO_MANY_REQUESTS),
         || in_stream(429, reason::TOO_MANY_REQUESTS),
@@ -246,7 +246,7 @@ fn a_watch_that_is_refused_for_load_or_finds_no_server_keeps_its_version() {
 }
 
 #[test]
-fn a_watch_relists_after_any_failure_that_may_repeat_from_its_version() {
+fn relists_after_a_failure_that_may_repeat_from_the_same_version() {
     let failures = [
         refused(Phase::Opening, 400, reason::BAD_REQUEST),
         refused(Phase::Opening, 422, reason::INVALID),
@@ -263,7 +263,7 @@ fn a_watch_relists_after_any_failure_that_may_repeat_from_its_version() {
 }
 
 #[test]
-fn a_watch_relists_after_the_connection_has_failed_it_more_than_three_times_in_a_row() {
+fn relists_after_the_fourth_consecutive_connection_failure() {
     let failures = [
         || transport(Phase::Open, TransportKind::Broken),
         || transport(Phase::Opening, TransportKind::Resolve),
@@ -300,7 +300,7 @@ fn a_healthy_watch_resets_the_count_of_failed_connections() {
 }
 
 #[test]
-fn a_watch_that_is_cut_after_a_long_time_resumes_without_a_wait_and_one_that_is_cut_soon_waits() {
+fn resumes_immediately_after_a_healthy_watch_breaks_and_after_the_backoff_otherwise() {
     let cut = |phase| transport(phase, TransportKind::Broken);
     let healthy = Input::Failed(Phase::Healthy, not_json());
     check_watching(vec![
@@ -312,37 +312,38 @@ fn a_watch_that_is_cut_after_a_long_time_resumes_without_a_wait_and_one_that_is_
         (Input::Ready, "watch 5"),
         (cut(Phase::Opening), "! wait"),
         (Input::Ready, "watch 5"),
-        // It may fail in the same way after each list.
+        // The failure may repeat after each list.
         (healthy, "! wait"),
         (Input::Ready, "[ list first"),
     ]);
 }
 
 #[test]
-fn the_waits_start_over_after_health_and_not_after_a_list() {
+fn a_healthy_watch_resets_the_backoff_and_a_list_does_not() {
     let after = |state: &State, input| step(LISTS, state.clone(), input).1.healthy;
     let watching = State::Watching { version: "5".into(), proven: true, cuts: 0 };
     assert!(
         after(&watching, changed("6"))
-            && after(&watching, gone("6"))
+            && after(&watching, deleted("6"))
             && after(&watching, bookmark("6", false))
     );
     assert!(
-        after(&watching, Input::Ended(Ending::Worked)) && !after(&watching, Input::Ended(Ending::AfterState))
+        after(&watching, Input::Ended(Ending::Worked))
+            && !after(&watching, Input::Ended(Ending::AfterInitialEvents))
     );
     assert!(after(&watching, transport(Phase::Healthy, TransportKind::Broken)));
     let fails = Input::Error(Phase::Healthy, status(500, reason::INTERNAL_ERROR).boxed());
     assert!(!after(&watching, fails), "a list follows, and each may lead to it");
     assert!(!after(&watching, bookmark("4", false)), "each list may lead to it");
     assert!(!after(&watching, in_stream(500, reason::INTERNAL_ERROR)));
-    let listing = State::Listing { page: Page::default(), past: Past::NONE };
+    let listing = State::Listing { page: PageRequest::default(), previous: Previous::NONE };
     assert!(!after(&listing, Input::Item) && !after(&listing, page(None, Some("5"))));
-    let streaming = State::Streaming { past: Past::NONE };
+    let streaming = State::Streaming { previous: Previous::NONE };
     assert!(!after(&streaming, changed("6")) && !after(&streaming, bookmark("6", true)));
 }
 
 #[test]
-fn a_stream_that_keeps_breaking_gives_way_to_pages() {
+fn falls_back_to_paged_lists_after_two_broken_streaming_lists() {
     for broken in [|| refused(Phase::Open, 0, ""), || in_stream(500, reason::INTERNAL_ERROR)] {
         check(
             STREAMING,
@@ -361,18 +362,18 @@ fn a_stream_that_keeps_breaking_gives_way_to_pages() {
 }
 
 #[test]
-fn a_server_that_ends_every_watch_after_the_state_and_cannot_resume_is_waited_for() {
+fn backs_off_if_every_watch_ends_after_the_initial_events_and_cannot_resume() {
     check(
         STREAMING,
         vec![
             (Input::Ready, "[ stream"),
             (bookmark("5", true), "] read"),
-            (Input::Ended(Ending::AfterState), "next"),
+            (Input::Ended(Ending::AfterInitialEvents), "next"),
             (Input::Ready, "watch 5"),
             (refused(Phase::Opening, 410, reason::EXPIRED), "next"),
             (Input::Ready, "[ stream"),
             (bookmark("6", true), "] read"),
-            (Input::Ended(Ending::AfterState), "next"),
+            (Input::Ended(Ending::AfterInitialEvents), "next"),
             (Input::Ready, "watch 6"),
             (refused(Phase::Opening, 410, reason::EXPIRED), "! wait"),
         ],
@@ -380,7 +381,7 @@ fn a_server_that_ends_every_watch_after_the_state_and_cannot_resume_is_waited_fo
 }
 
 #[test]
-fn bookmarks_that_always_lie_back_are_told_and_waited_for() {
+fn reports_repeated_older_bookmarks_and_backs_off() {
     check_watching(vec![
         (bookmark("4", false), "! wait"),
         (Input::Ready, "[ list first"),
@@ -391,7 +392,7 @@ fn bookmarks_that_always_lie_back_are_told_and_waited_for() {
 }
 
 #[test]
-fn an_empty_version_is_none() {
+fn treats_an_empty_version_as_missing() {
     check_watching(vec![
         (bookmark("", false), "read"),
         (changed(""), "+ read"),
@@ -402,7 +403,7 @@ fn an_empty_version_is_none() {
 }
 
 #[test]
-fn an_expired_page_leads_to_one_list_without_pages() {
+fn an_expired_continue_token_leads_to_an_unpaged_list() {
     check(
         LISTS,
         vec![
@@ -431,7 +432,7 @@ fn a_list_without_a_version_is_an_error() {
 }
 
 #[test]
-fn a_failed_list_begins_anew() {
+fn a_failed_list_restarts_at_the_first_page() {
     check(
         LISTS,
         vec![
@@ -444,7 +445,7 @@ fn a_failed_list_begins_anew() {
 }
 
 #[test]
-fn a_relist_from_the_cache_is_never_older_than_what_was_seen() {
+fn a_relist_from_the_watch_cache_is_not_older_than_the_last_received_version() {
     check(
         CACHED,
         vec![
@@ -465,7 +466,7 @@ fn a_relist_from_the_cache_is_never_older_than_what_was_seen() {
 }
 
 #[test]
-fn a_list_from_the_cache_at_an_unavailable_version_is_replaced_by_one_from_the_storage() {
+fn lists_from_storage_if_the_watch_cache_lacks_the_version() {
     let too_large = || {
         let status = Status::failure("Too large resource version: 9, current: 3", reason::TIMEOUT);
         Input::Failed(Phase::Opening, ClientError::Api(status.with_code(504).boxed()))
@@ -488,7 +489,7 @@ fn a_list_from_the_cache_at_an_unavailable_version_is_replaced_by_one_from_the_s
             ],
         );
     }
-    // The server's own bookmark shows that the version is ahead of it.
+    // An older bookmark shows that the version is ahead of the server.
     check(
         CACHED,
         vec![
@@ -502,25 +503,25 @@ fn a_list_from_the_cache_at_an_unavailable_version_is_replaced_by_one_from_the_s
 }
 
 #[test]
-fn the_version_of_the_state_before_stays_known_during_a_relist() {
-    for abilities in [LISTS, STREAMING] {
+fn keeps_the_last_received_version_during_a_relist() {
+    for capabilities in [LISTS, STREAMING] {
         let mut state = State::Watching { version: "5".into(), proven: true, cuts: 0 };
         for input in
             [in_stream(410, reason::EXPIRED), Input::Ready, Input::Ended(Ending::Brief), Input::Ready]
         {
-            state = step(abilities, state, input).0;
+            state = step(capabilities, state, input).0;
             assert_eq!(state.version(), Some("5"), "{state:?}");
         }
     }
 }
 
 #[test]
-fn a_current_version_that_is_older_than_what_was_seen_leads_to_a_list_from_the_storage() {
+fn an_older_current_version_leads_to_a_list_from_storage() {
     let current = |version: Option<&str>| Input::Current(version.map(Into::into));
     for same in [None, Some("5"), Some("6"), Some("odd"), Some("")] {
-        check_watching(vec![(Input::Quiet, "probe"), (current(same), "read"), (changed("6"), "+ read")]);
+        check_watching(vec![(Input::Silent, "probe"), (current(same), "read"), (changed("6"), "+ read")]);
     }
-    let restored = || vec![(Input::Quiet, "probe"), (current(Some("4")), "! wait")];
+    let restored = || vec![(Input::Silent, "probe"), (current(Some("4")), "! wait")];
     check_watching(restored().into_iter().chain([(Input::Ready, "[ list first")]).collect());
     let begin =
         vec![(Input::Ready, "[ list since 0"), (page(None, Some("5")), "] next"), (Input::Ready, "watch 5")];
