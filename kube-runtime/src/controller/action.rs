@@ -1,8 +1,8 @@
-//! `Action`: what a reconciler wants next.
+//! `Action`: when an object is reconciled again.
 
 use std::{sync::Arc, time::Duration};
 
-/// When an object is to be reconciled again if nothing changes before.
+/// The result of a reconcile: when the object is requeued if it does not change before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Action {
     pub(super) next: Next,
@@ -16,26 +16,26 @@ pub(super) enum Next {
 }
 
 impl Action {
-    /// Again after a while, even if nothing changes. A change before that counts at once.
+    /// Requeues the object after `duration`. An earlier change reconciles it immediately.
     pub const fn requeue(duration: Duration) -> Self {
         Self { next: Next::After(duration) }
     }
 
-    /// Again when something changes.
+    /// Does not requeue the object: the next change reconciles it.
     pub const fn await_change() -> Self {
         Self { next: Next::Change }
     }
 
-    /// Again after a wait that doubles each time in a row, as [`Config::failure_backoff`](super::Config::failure_backoff) says;
-    /// a change counts at once, as always. Any other action of a later reconcile ends the row.
+    /// Requeues the object with the rate limit of [`Config::failure_backoff`](super::Config::failure_backoff): the wait
+    /// doubles with each consecutive use. A change reconciles it immediately. Any other action resets the wait.
     pub const fn requeue_with_backoff() -> Self {
         Self { next: Next::Backoff }
     }
 }
 
-/// An error policy: tries again after a wait that grows with each failure of the object.
+/// An error policy that requeues the object with a wait that increases with each consecutive failure.
 ///
-/// Hand it to [`Controller::run`](super::Controller::run).
+/// Pass it to [`Controller::run`](super::Controller::run).
 pub fn backoff_on_error<K, E, Ctx>(_object: Arc<K>, _error: &E, _context: Arc<Ctx>) -> Action {
     Action::requeue_with_backoff()
 }

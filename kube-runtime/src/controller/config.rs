@@ -1,9 +1,9 @@
-//! `Config`: how a controller runs reconciles.
+//! `Config`: the options of a controller.
 
 use crate::queue::FailureBackoff;
 use std::time::Duration;
 
-/// How reconciles are run.
+/// The options of a controller.
 ///
 /// ```
 /// use kube_runtime::controller::Config;
@@ -32,26 +32,27 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long an object waits after a change, so that further ones are taken along. The first change starts the wait and no
-    /// later one prolongs it. Zero by default.
+    /// How long an object waits in the queue after a change, to coalesce further changes. The first change starts the
+    /// wait; later ones do not extend it. Zero by default.
     pub fn debounce(mut self, debounce: Duration) -> Self {
         self.debounce = debounce;
         self
     }
 
-    /// How many reconciles may run at once; 0 for no limit. 32 by default.
+    /// The maximum number of concurrent reconciles; 0 for no limit. 32 by default.
     pub fn concurrency(mut self, concurrency: u16) -> Self {
         self.concurrency = if concurrency == 0 { usize::MAX } else { usize::from(concurrency) };
         self
     }
 
-    /// The wait after the first failure of an object, and the longest; it doubles in between. 5 ms and 1000 s by default.
+    /// The rate limit per object: the wait after its first failure and the longest wait. It doubles with each
+    /// consecutive failure. 5 ms and 1000 s by default.
     pub fn failure_backoff(mut self, base: Duration, max: Duration) -> Self {
         self.failures = FailureBackoff { base, max: max.max(base) };
         self
     }
 
-    /// How long reconciles that run may go on after a shutdown has begun. 30 s by default.
+    /// How long in-flight reconciles may continue after a shutdown begins. 30 s by default.
     pub fn drain_timeout(mut self, limit: Duration) -> Self {
         self.drain_timeout = limit;
         self

@@ -1,5 +1,5 @@
-//! `Dispatcher`: the one owner of a controller's state. It takes what sources name, decides what runs when, and tells how it
-//! ended.
+//! `Dispatcher`: owns the controller's state. It queues keys from the event sources, starts reconciles and emits their
+//! results. It must not run reconciles; the `executor` does.
 
 use super::action::Next;
 use super::error::SourceError;
@@ -21,25 +21,25 @@ use std::{
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
 
-/// How many names are taken from the sources before it is looked at what can run and what has ended.
+/// The number of keys to take from the sources before starting reconciles and emitting results.
 const BATCH: usize = 128;
-/// How many reconciles may come out in a row before others run, and then the sources and the tasks have their turn. As many as
-/// tokio lets a task take in one go, so that nothing is interrupted more often than it would be anyway.
-const IN_A_ROW: u32 = 128;
+/// The number of consecutive results to emit before yielding to the runtime, the sources and the tasks. Equal to
+/// tokio's coop budget, so that it causes no additional yields.
+const MAX_CONSECUTIVE_RESULTS: u32 = 128;
 
-/// Who is asked first. While something has always ended, nobody else would ever be.
+/// The part to poll first. Otherwise a continuous flow of results would starve the sources and the tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
-    /// What has ended: it makes room, and its memory is free again. So many came out in a row.
+    /// Results of reconciles, to free their memory and concurrency slots. The number of consecutive results so far.
     ReconcileResult(u32),
-    /// The sources, and the tasks behind what has ended where it was started.
-    Others,
+    /// The sources, and the tasks whose results wait behind those of inline reconciles.
+    Sources,
 }
 
 pub(super) struct Dispatcher<K: Resource, R, P, Ctx, E: std::error::Error + 'static> {
     sources: SelectAll<Source<K>>,
     store: Store<K>,
-    /// Until the store is complete for the first time.
+    /// `Some` until the store is ready.
     loading: Option<BoxFuture<'static, ()>>,
     queue: WorkQueue<ObjectRef<K>>,
     executor: Executor<K, R, P, Ctx, E>,
@@ -69,7 +69,7 @@ where
         let loading = store.clone();
         Self {
             sources: sources.into_iter().collect(),
-            // A writer that is gone was dropped with the sources, at a shutdown.
+            // The writer is dropped with the sources at a shutdown.
             loading: Some(Box::pin(async move { loading.wait_until_ready().await.unwrap_or_default() })),
             store,
             queue: WorkQueue::new(config.failures),
@@ -82,7 +82,7 @@ where
         }
     }
 
-    /// Takes what the sources name; the first failure of one. `Pending`: none has anything at present.
+    /// Queues keys from the sources. Returns the first error of a source; `Pending` if no source has an item.
     fn poll_sources(&mut self, cx: &mut Context<'_>) -> Poll<Option<SourceError>> {
         for _ in 0..BATCH {
             match self.sources.poll_next_unpin(cx) {
@@ -100,7 +100,7 @@ where
         Poll::Ready(None)
     }
 
-    /// Starts what may run.
+    /// Starts reconciles up to the concurrency limit.
     fn start(&mut self, cx: &mut Context<'_>) {
         if let Some(loading) = &mut self.loading {
             if loading.as_mut().poll(cx).is_pending() {
@@ -108,27 +108,28 @@ where
             }
             self.loading = None;
         }
-        // What has ended comes out before anything else is started: whoever takes it polls again.
+        // Results are emitted before further reconciles start: the consumer polls again after each item.
         while !self.executor.has_ended()
             && self.executor.running() < self.config.concurrency
             && let Some(key) = self.queue.take(Instant::now())
         {
             match self.store.get(&key) {
-                // An object of the cluster is found by a name within a namespace, too: whoever owns a child is taken to live
-                // where that does. It has one key all the same, or else it could be reconciled twice at a time.
+                // The store also finds a cluster-scoped object by a namespaced key: an owner reference does not say
+                // whether the owner has the child's namespace. Replace the key; two keys could be reconciled
+                // concurrently.
                 Some(object) if object.meta().namespace != key.namespace => {
                     self.queue.done(&key, None);
                     self.queue.add(ObjectRef::from_obj_with(&*object, key.dyntype), Due::Now);
                 }
                 Some(object) => self.executor.start(key, object),
-                // It is gone, and so is the need for work.
+                // The object was deleted.
                 None => self.queue.done(&key, None),
             }
         }
         self.wake_when_due(cx);
     }
 
-    /// Arranges to be polled when the next delayed object is due.
+    /// Registers a wake-up for the next delayed key.
     fn wake_when_due(&mut self, cx: &mut Context<'_>) {
         let Some(due) = self.queue.next_due() else {
             self.timer = None;
@@ -139,7 +140,8 @@ where
             timer.as_mut().reset(due);
         }
         if timer.as_mut().poll(cx).is_ready() {
-            // Due already, and waiting for a place: the end of a reconcile will wake us. If there is a place, go on at once.
+            // The key is due. Without a free slot, the end of a reconcile wakes this task; otherwise continue
+            // immediately.
             self.timer = None;
             if self.executor.running() < self.config.concurrency {
                 cx.waker().wake_by_ref();
@@ -147,14 +149,14 @@ where
         }
     }
 
-    fn settle(&mut self, ended: ReconcileResult<K, E>) -> Result<(ObjectRef<K>, Action), Error<E>> {
+    fn finish(&mut self, ended: ReconcileResult<K, E>) -> Result<(ObjectRef<K>, Action), Error<E>> {
         let ReconcileResult { object, action, error } = ended;
         match action.next {
             Next::Change => self.queue.done(&object, None),
             Next::After(wait) => self.queue.done(&object, Some(Due::after(Instant::now(), wait))),
             Next::Backoff => {
                 let wait = self.queue.failed(&object, Instant::now());
-                tracing::debug!(object.ref = %object, ?wait, "trying again after a wait");
+                tracing::debug!(object.ref = %object, ?wait, "requeueing after a failure");
             }
         }
         match error {
@@ -163,20 +165,20 @@ where
         }
     }
 
-    /// What to tell of a reconcile that has ended. It makes room for others.
-    fn come_out(
+    /// Returns the item for a finished reconcile, and starts others in its place.
+    fn emit(
         &mut self,
         ended: ReconcileResult<K, E>,
-        in_a_row: u32,
+        consecutive: u32,
         cx: &mut Context<'_>,
     ) -> <Self as Stream>::Item {
-        self.turn = Turn::ReconcileResult(in_a_row);
-        let item = self.settle(ended);
+        self.turn = Turn::ReconcileResult(consecutive);
+        let item = self.finish(ended);
         self.start(cx);
         item
     }
 
-    /// A shutdown's order: the sources, the queue, what runs.
+    /// Shuts down in order: the sources, the queue, in-flight reconciles.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Phase {
         let phase = self.shutdown.poll_phase(self.config.drain_timeout, cx);
         if phase != Phase::Running && !self.sources.is_empty() {
@@ -190,10 +192,10 @@ where
         phase
     }
 
-    /// What still runs when nothing more is started.
-    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<<Self as Stream>::Item>> {
+    /// Polls in-flight reconciles during a shutdown; starts no others.
+    fn poll_draining(&mut self, cx: &mut Context<'_>) -> Poll<Option<<Self as Stream>::Item>> {
         if let Poll::Ready(Some(ended)) = self.executor.poll_ended(cx) {
-            return Poll::Ready(Some(self.settle(ended)));
+            return Poll::Ready(Some(self.finish(ended)));
         }
         let idle = self.executor.running() == 0 && !self.executor.has_ended();
         if idle { Poll::Ready(None) } else { Poll::Pending }
@@ -216,24 +218,24 @@ where
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         if this.poll_shutdown(cx) != Phase::Running {
-            return this.poll_rest(cx);
+            return this.poll_draining(cx);
         }
         if let Turn::ReconcileResult(n) = this.turn
-            && n < IN_A_ROW
+            && n < MAX_CONSECUTIVE_RESULTS
             && let Poll::Ready(Some(ended)) = this.executor.poll_ended(cx)
         {
-            return Poll::Ready(Some(this.come_out(ended, n + 1, cx)));
+            return Poll::Ready(Some(this.emit(ended, n + 1, cx)));
         }
-        // Sources and tasks are asked after others have run: to a task that has done its share, all that is tokio's pretends to
-        // have nothing.
-        if this.turn == Turn::ReconcileResult(IN_A_ROW) || !coop::has_budget_remaining() {
-            this.turn = Turn::Others;
+        // Yield before the sources and tasks are polled: with an exhausted coop budget, tokio's resources return
+        // `Pending`.
+        if this.turn == Turn::ReconcileResult(MAX_CONSECUTIVE_RESULTS) || !coop::has_budget_remaining() {
+            this.turn = Turn::Sources;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let in_a_row = match std::mem::replace(&mut this.turn, Turn::ReconcileResult(0)) {
+        let consecutive = match std::mem::replace(&mut this.turn, Turn::ReconcileResult(0)) {
             Turn::ReconcileResult(n) => n,
-            Turn::Others => {
+            Turn::Sources => {
                 this.executor.reap(cx);
                 0
             }
@@ -243,13 +245,13 @@ where
         if let Poll::Ready(Some(error)) = taken {
             return Poll::Ready(Some(Err(error.into())));
         }
-        // What was started has not been asked yet whether it has ended.
+        // `start` may have finished reconciles inline.
         if let Poll::Ready(Some(ended)) = this.executor.poll_ended(cx) {
-            // One more, since nobody else has run in between.
-            return Poll::Ready(Some(this.come_out(ended, in_a_row + 1, cx)));
+            // Counts as consecutive, because this task has not yielded.
+            return Poll::Ready(Some(this.emit(ended, consecutive + 1, cx)));
         }
         if taken.is_ready() {
-            // There is more: let others run in between.
+            // The sources may have more items: yield, then continue.
             cx.waker().wake_by_ref();
         }
         Poll::Pending

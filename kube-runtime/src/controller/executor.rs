@@ -1,7 +1,7 @@
-//! `Executor`: runs reconciles, and tells how each has ended.
+//! `Executor`: runs reconciles and returns their results. It must not decide which object is reconciled; the
+//! `dispatcher` does.
 //!
-//! A reconcile that has nothing to wait for, as most have when nothing is to be done, ends where it is started. Any other one
-//! goes on as a task.
+//! The executor polls a reconcile inline once. Most have nothing to do and finish there; the others continue as tasks.
 
 use super::{Action, Error, panic};
 use crate::reflector::ObjectRef;
@@ -18,27 +18,28 @@ use tokio::task::{Id, JoinError, JoinSet, coop};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-/// How long a reconcile may compute before it waits for something, and still be begun where it is started.
-const SHORT: Duration = Duration::from_micros(50);
-/// How many reconciles are left to tasks from the beginning after one that has computed for longer.
-const LEFT_TO_TASKS: u32 = 100;
-/// How many tasks are reaped at once: a part of what tokio lets a task take in one go, which is 128.
+/// If the first poll of a reconcile takes longer than this, the following reconciles are spawned without an inline
+/// poll.
+const MAX_INLINE_POLL: Duration = Duration::from_micros(50);
+/// How many reconciles are spawned without an inline poll after one that exceeded [`MAX_INLINE_POLL`].
+const SPAWNED_AFTER_LONG_POLL: u32 = 100;
+/// How many finished tasks are reaped at once: a part of tokio's coop budget of 128.
 const REAPED: usize = 32;
 
-/// The user's functions, and what they are working on. Dropping it cancels every task.
+/// The user's functions and the in-flight reconciles. Dropping it cancels every task.
 pub(super) struct Executor<K: Resource, R, P, Ctx, E: std::error::Error + 'static> {
     reconciler: R,
     error_policy: P,
     context: Arc<Ctx>,
     tasks: JoinSet<(Arc<K>, Result<Action, E>)>,
     running: HashMap<Id, ObjectRef<K>>,
-    /// What has ended where it was started, and what was reaped.
+    /// Results of inline reconciles and of reaped tasks.
     ended: VecDeque<ReconcileResult<K, E>>,
-    /// How many reconciles are still to be tasks from the beginning.
-    left_to_tasks: u32,
+    /// How many of the next reconciles are spawned without an inline poll.
+    spawn_directly: u32,
 }
 
-/// How a reconcile has ended.
+/// The result of a reconcile.
 pub(super) struct ReconcileResult<K: Resource, E: std::error::Error + 'static> {
     pub(super) object: ObjectRef<K>,
     pub(super) action: Action,
@@ -62,7 +63,7 @@ where
             tasks: JoinSet::new(),
             running: HashMap::default(),
             ended: VecDeque::new(),
-            left_to_tasks: 0,
+            spawn_directly: 0,
         }
     }
 
@@ -73,7 +74,7 @@ where
             Ok(reconcile) => Box::pin(reconcile.instrument(span)),
             Err(message) => return self.ended.push_back(panicked(key, message)),
         };
-        match self.begin(reconcile.as_mut()) {
+        match self.poll_inline(reconcile.as_mut()) {
             Ok(Poll::Ready(result)) => {
                 let ended = self.returned(key, object, result);
                 self.ended.push_back(ended);
@@ -86,44 +87,44 @@ where
         }
     }
 
-    /// Polls a reconcile for the first time, unless such take long. Nobody is woken for it: as a task it is polled again.
-    fn begin<F: Future>(&mut self, reconcile: Pin<&mut F>) -> Result<Poll<F::Output>, String> {
-        if self.left_to_tasks > 0 {
-            self.left_to_tasks -= 1;
+    /// Polls a reconcile inline, unless recent ones took too long. Uses a no-op waker: the spawned task polls it again.
+    fn poll_inline<F: Future>(&mut self, reconcile: Pin<&mut F>) -> Result<Poll<F::Output>, String> {
+        if self.spawn_directly > 0 {
+            self.spawn_directly -= 1;
             return Ok(Poll::Pending);
         }
-        let begun = Instant::now();
-        // What it uses up must not count as the controller's own.
+        let started = Instant::now();
+        // The reconcile must not consume the controller's coop budget.
         let mut reconcile = coop::unconstrained(reconcile);
         let poll = || Pin::new(&mut reconcile).poll(&mut Context::from_waker(Waker::noop()));
         let polled = panic::catch(poll);
-        if begun.elapsed() > SHORT {
-            self.left_to_tasks = LEFT_TO_TASKS;
+        if started.elapsed() > MAX_INLINE_POLL {
+            self.spawn_directly = SPAWNED_AFTER_LONG_POLL;
         }
         polled
     }
 
-    /// How many reconciles go on as tasks.
+    /// The number of reconciles that run as tasks.
     pub(super) fn running(&self) -> usize {
         self.running.len()
     }
 
-    /// Whether one has ended and waits to be taken.
+    /// Whether the result of a reconcile is available.
     pub(super) fn has_ended(&self) -> bool {
         !self.ended.is_empty()
     }
 
-    /// The next reconcile that has ended; `None` if none is running.
+    /// The next result; `None` if no reconcile is in flight.
     pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReconcileResult<K, E>>> {
         if !self.ended.is_empty() {
-            // Others have to run at times, however much there is to do.
+            // Consumes coop budget, so that a continuous flow of results yields to the runtime.
             ready!(coop::poll_proceed(cx)).made_progress();
             return Poll::Ready(self.ended.pop_front());
         }
         self.poll_tasks(cx)
     }
 
-    /// Takes tasks that have ended, also while there is something that has ended where it was started: they come out behind it.
+    /// Queues the results of finished tasks behind those of inline reconciles.
     pub(super) fn reap(&mut self, cx: &mut Context<'_>) {
         for _ in 0..REAPED {
             let Poll::Ready(Some(ended)) = self.poll_tasks(cx) else { return };
@@ -141,7 +142,7 @@ where
         })
     }
 
-    /// Cancels everything that runs. Each still comes out of [`poll_ended`](Self::poll_ended).
+    /// Cancels all in-flight reconciles. [`poll_ended`](Self::poll_ended) still returns a result for each.
     pub(super) fn cancel(&mut self) {
         self.tasks.abort_all();
     }
@@ -155,7 +156,7 @@ where
         match result {
             Ok(action) => ReconcileResult { object: key, action, error: None },
             Err(error) => {
-                // It runs on the controller's own task: a panic in it is the object's failure, too.
+                // The error policy runs on the controller's task: a panic in it fails only this object.
                 let policy = || (self.error_policy)(object, &error, self.context.clone());
                 match panic::catch(policy) {
                     Ok(action) => {
@@ -169,7 +170,7 @@ where
     }
 }
 
-/// A task that has not returned.
+/// The result of a task that panicked or was cancelled.
 fn lost<K: Resource, E: std::error::Error>(key: ObjectRef<K>, error: JoinError) -> ReconcileResult<K, E>
 where
     K::DynamicType: Clone,

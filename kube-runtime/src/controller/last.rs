@@ -1,30 +1,30 @@
-//! `Last`: the last state of each watched object, for mappers that are asked about it again.
+//! `LastObjects`: the last state of each watched object, for mappers that are also called with the previous state.
 
-use super::named::Name;
+use super::targets::Name;
 use crate::watcher::{Event, Result};
 use foldhash::HashMap;
 use kube_client::Resource;
 use kube_client::core::ObjectOrigin;
 
 /// The last state of each watched object.
-pub(super) struct Last<K> {
+pub(super) struct LastObjects<K> {
     objects: HashMap<Name, Entry<K>>,
 }
 
 struct Entry<K> {
     object: K,
-    /// Not yet, while a relist has not brought the object again.
+    /// `false` during a relist until the object arrives.
     seen: bool,
 }
 
-impl<K> Default for Last<K> {
+impl<K> Default for LastObjects<K> {
     fn default() -> Self {
         Self { objects: HashMap::default() }
     }
 }
 
-impl<K: Resource + Clone> Last<K> {
-    /// Takes note of an item of a watch: the states that are obsolete with it, of objects that have changed or are deleted.
+impl<K: Resource + Clone> LastObjects<K> {
+    /// Applies an item of a watch. Returns the previous states of the objects that it modifies or deletes.
     pub(super) fn replaced_by(&mut self, item: &Result<Event<K>>) -> Vec<K> {
         match item {
             Ok(Event::Init) => {

@@ -1,7 +1,7 @@
-//! `Controller`: brings what is to what is wanted, object by object.
+//! `Controller`: reconciles the current state of objects with their desired state.
 //!
-//! `source` turns changes into names of objects; the `dispatcher` owns all state and decides what runs when; the
-//! `executor` runs reconciles. Only this layer uses the queue.
+//! `source` maps changes to keys; the `dispatcher` owns all state and the work queue; the `executor` runs reconciles.
+//! Other modules must not use the work queue.
 
 mod action;
 mod config;
@@ -9,10 +9,10 @@ mod dispatcher;
 mod error;
 mod executor;
 mod last;
-mod named;
 mod panic;
 mod shutdown;
 mod source;
+mod targets;
 
 pub use action::{Action, backoff_on_error};
 pub use config::Config;
@@ -29,21 +29,20 @@ use shutdown::Shutdown;
 use source::Source;
 use std::{fmt, hash::Hash, sync::Arc};
 
-/// Watches objects of one kind, and what they own, and calls a function for every one that may need work.
+/// Watches objects of one kind and their owned objects, and calls a reconciler for each object that may need work.
 ///
-/// The function, the *reconciler*, gets the object in its latest known state and compares what is with what is wanted; it never
-/// learns which change led to the call. It says with an [`Action`] when to be called again without a change.
+/// The *reconciler* receives the latest state of the object and compares the current with the desired state. It does
+/// not receive the change that triggered it. It returns an [`Action`]: when to requeue the object without a change.
 ///
-/// What can be relied on:
+/// Guarantees:
 ///
-/// - The reconciler never runs twice at the same time for one object. An object that changes meanwhile is reconciled once more
-///   afterwards, however many changes there were.
-/// - No more reconciles run at once than [`Config::concurrency`] says.
-/// - Nothing runs before the present state of the kind is known.
-/// - A reconciler begins on the controller's own task, and goes on as a task of its own when it first waits for something.
-///   Where reconcilers compute for long before that, they are tasks from the beginning, and run in parallel.
-/// - A reconciler that panics has failed: its object is tried again, and no other one is affected.
-/// - Dropping the stream of [`run`](Controller::run) cancels everything that runs.
+/// - At most one reconcile runs per object. Changes during a reconcile are coalesced into one further reconcile.
+/// - At most [`Config::concurrency`] reconciles run at once.
+/// - No reconcile starts before the snapshot of the controller's kind is complete.
+/// - A reconcile starts on the controller's task, and continues as its own task at its first wait. If reconciles
+///   compute for long before their first wait, the controller spawns them directly, so that they run in parallel.
+/// - A panic in the reconciler is a failure: the object is requeued, and no other object is affected.
+/// - Dropping the stream of [`run`](Controller::run) cancels all in-flight reconciles.
 ///
 /// ```
 /// use futures::StreamExt;
@@ -84,7 +83,7 @@ where
     K: Resource + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Eq + Hash + Clone,
 {
-    /// For the objects that `main_api` gives access to, in as far as `wc` selects them.
+    /// A controller for the objects of `main_api` that `wc` selects.
     pub fn new(main_api: Api<K>, wc: watcher::Config) -> Self
     where
         K::DynamicType: Default,
@@ -104,22 +103,24 @@ where
         }
     }
 
-    /// Sets how reconciles are run.
+    /// Sets the controller's options.
     #[must_use]
     pub fn with_config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
-    /// The present state of the controller's own kind.
+    /// The store of the controller's own kind.
     pub fn store(&self) -> Store<K> {
         self.reader.clone()
     }
 
-    /// Reconciles an object also when something changes that it owns: an object of kind `Child` with an owner reference to it.
+    /// Also reconciles an object when an object that it owns changes: an object of kind `Child` with an owner reference
+    /// to it.
     ///
-    /// Only the metadata of the children is asked for and kept. An owner is told, too, when it is taken off a child, and when
-    /// a child vanished while the watch was interrupted. It may live in the child's namespace or in the cluster.
+    /// Requests only the metadata of the owned objects, and stores only names. The previous owner is also reconciled
+    /// when an owner reference is removed, and when an owned object was deleted while the watch was interrupted. The
+    /// owner is in the namespace of the owned object, or cluster-scoped.
     #[must_use]
     pub fn owns<Child>(self, api: Api<Child>, wc: watcher::Config) -> Self
     where
@@ -130,18 +131,18 @@ where
         self.with_source(source::owned(api.into_metadata(), wc, dyntype))
     }
 
-    /// Reconciles the objects that `mapper` names whenever an object of kind `Other` is new, changes or goes.
+    /// Reconciles the objects that `mapper` returns when an object of kind `Other` is added, modified or deleted.
     ///
-    /// The last state of every object of that kind is kept, and `mapper` is asked about it again when the object changes or
-    /// vanishes, also unseen: the answer may depend on more than the object, such as an index. To keep little, watch an
-    /// [`Object`](kube_client::core::Object) that names only what the mapper needs, or the metadata.
+    /// The controller stores the last state of each object of kind `Other`. It also calls `mapper` with that state when
+    /// the object is modified or deleted, including before a relist, because the result may depend on more than the
+    /// object, such as an index. To save memory, watch an [`Object`](kube_client::core::Object) with only the fields
+    /// that the mapper needs, or the metadata.
     ///
-    /// The names are kept for as long as there is the object that they were given for: those are reconciled, too, whom it
-    /// named before it changed, or before it vanished while the watch was interrupted.
+    /// The controller also stores the keys that `mapper` returned for each existing object. When the object is modified
+    /// or deleted, it reconciles these previous keys too.
     ///
-    /// A mapper that panics fails for this object alone: the stream of [`run`](Controller::run) yields
-    /// [`Error::MapperPanicked`]. The names that the mapper returned for the object before stay in force until it changes
-    /// again or is deleted.
+    /// A panic in the mapper affects only this object: the stream of [`run`](Controller::run) yields
+    /// [`Error::MapperPanicked`]. The previous keys of the object stay stored until it changes again or is deleted.
     #[must_use]
     pub fn watches<Other, I>(
         self,
@@ -158,48 +159,48 @@ where
         self.with_source(source::mapped(api, wc, dyntype, mapper))
     }
 
-    /// Reconciles the objects that the stream names.
+    /// Reconciles the object of each key in the stream.
     #[must_use]
     pub fn reconcile_on(self, trigger: impl Stream<Item = ObjectRef<K>> + Send + 'static) -> Self {
-        // Told with another version of the kind, an object would have a second key.
+        // A key with another API version of the kind would be a second key of the object.
         let dyntype = self.dyntype.clone();
         let source = trigger.map(move |object| Ok(object.into_kind_unchecked(dyntype.clone())));
         self.with_source(source.boxed())
     }
 
-    /// Reconciles all objects whenever the stream has an item.
+    /// Reconciles all objects for each item of the stream.
     #[must_use]
     pub fn reconcile_all_on(self, trigger: impl Stream<Item = ()> + Send + 'static) -> Self {
-        let source = source::everything(trigger, self.reader.clone(), self.dyntype.clone());
+        let source = source::all_objects(trigger, self.reader.clone(), self.dyntype.clone());
         self.with_source(source)
     }
 
-    /// Shuts down in order when `trigger` is ready: the watches end, what waits is dropped, and what runs may finish within
-    /// [`Config::drain_timeout`]; then the stream of [`run`](Controller::run) ends.
+    /// Shuts down gracefully when `trigger` is ready: the watches end, the queue is dropped, and in-flight reconciles
+    /// may finish within [`Config::drain_timeout`]; then the stream of [`run`](Controller::run) ends.
     #[must_use]
     pub fn graceful_shutdown_on(mut self, trigger: impl Future<Output = ()> + Send + Sync + 'static) -> Self {
         self.shutdown.on(trigger);
         self
     }
 
-    /// Shuts down in order at the first interrupt or termination signal; at the second, what runs is cancelled.
+    /// Shuts down gracefully at the first SIGINT or SIGTERM; the second one cancels in-flight reconciles.
     #[must_use]
     pub fn shutdown_on_signal(mut self) -> Self {
         self.shutdown.on_signal();
         self
     }
 
-    /// Runs the controller for as long as the stream is polled: an item for every reconcile that has ended, and for every
-    /// failure of a watch. All of them are only to be told; the controller goes on by itself.
+    /// Runs the controller while the stream is polled. The stream has an item for each finished reconcile and each
+    /// failure of a watch. The items are for logs and metrics; the controller continues automatically after each.
     ///
-    /// `error_policy` says what is next for an object whose reconcile has failed; [`backoff_on_error`] tries again after a wait
-    /// that grows with each failure.
+    /// `error_policy` returns the action for an object whose reconcile failed; [`backoff_on_error`] requeues it with a
+    /// wait that increases with each failure.
     ///
     /// The stream ends after a shutdown. It must be polled inside a tokio runtime.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the stream cancels every reconcile that runs.
+    /// Dropping the stream cancels all in-flight reconciles.
     pub fn run<ReconcilerFut, Ctx, E>(
         self,
         reconciler: impl FnMut(Arc<K>, Arc<Ctx>) -> ReconcilerFut + Send + 'static,

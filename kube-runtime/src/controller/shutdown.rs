@@ -1,4 +1,4 @@
-//! `Shutdown`: when a controller is to end.
+//! `Shutdown`: the triggers and the phase of a controller's shutdown.
 
 use futures::future::{BoxFuture, FutureExt, select};
 use std::{
@@ -8,7 +8,7 @@ use std::{
 };
 use tokio::time::Sleep;
 
-/// What ends a controller, and how far that has come.
+/// The triggers and the phase of a shutdown.
 #[derive(Default)]
 pub(super) struct Shutdown {
     graceful: Option<BoxFuture<'static, ()>>,
@@ -17,14 +17,14 @@ pub(super) struct Shutdown {
     phase: Phase,
 }
 
-/// How far a shutdown has come.
+/// The phase of a shutdown.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     #[default]
     Running,
-    /// What runs may finish.
+    /// In-flight reconciles may finish.
     Draining,
-    /// What runs is cancelled.
+    /// In-flight reconciles are cancelled.
     Cancelling,
 }
 
@@ -48,7 +48,7 @@ impl Shutdown {
         );
     }
 
-    /// How far the shutdown has come by now.
+    /// Polls the triggers and returns the current phase.
     pub(super) fn poll_phase(&mut self, limit: Duration, cx: &mut Context<'_>) -> Phase {
         let is_ready = |future: &mut Option<BoxFuture<'static, ()>>, cx: &mut Context<'_>| {
             let ready = future.as_mut().is_some_and(|future| future.poll_unpin(cx).is_ready());
@@ -58,17 +58,17 @@ impl Shutdown {
             ready
         };
         if self.phase == Phase::Running && is_ready(&mut self.graceful, cx) {
-            tracing::debug!("shutting down: waiting for what runs");
+            tracing::debug!("shutting down: waiting for in-flight reconciles");
             self.phase = Phase::Draining;
             self.drain = Some(Box::pin(tokio::time::sleep(limit)));
         }
         let drained = self.drain.as_mut().is_some_and(|drain| drain.poll_unpin(cx) == Poll::Ready(()));
         if self.phase == Phase::Draining && (drained || is_ready(&mut self.forced, cx)) {
-            tracing::debug!("shutting down: cancelling what runs");
+            tracing::debug!("shutting down: cancelling in-flight reconciles");
             self.phase = Phase::Cancelling;
             self.drain = None;
         }
-        // Also while running, so that a first signal is not taken for the second.
+        // Also polled while running, so that this future counts the first signal.
         if self.phase == Phase::Running && is_ready(&mut self.forced, cx) {
             self.phase = Phase::Cancelling;
         }
@@ -76,7 +76,7 @@ impl Shutdown {
     }
 }
 
-/// An interrupt or a termination.
+/// Waits for SIGINT or SIGTERM.
 async fn signal() {
     let interrupt = tokio::signal::ctrl_c();
     #[cfg(unix)]
@@ -87,7 +87,7 @@ async fn signal() {
                 let _ = select(Box::pin(interrupt), Box::pin(terminate.recv())).await;
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot listen for the termination signal");
+                tracing::warn!(%error, "cannot listen for SIGTERM");
                 let _ = interrupt.await;
             }
         }

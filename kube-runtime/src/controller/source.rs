@@ -1,9 +1,9 @@
-//! Sources: what tells a controller that an object may need work.
+//! Event sources: streams of keys of objects to reconcile. They must not access the work queue.
 
 use super::error::SourceError;
-use super::last::Last;
-use super::named::{Name, Named};
+use super::last::LastObjects;
 use super::panic;
+use super::targets::{Name, Targets};
 use crate::reflector::{ObjectRef, Store, Writer, reflector};
 use crate::watcher::{self, Event, watcher};
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
@@ -12,13 +12,14 @@ use kube_client::core::ObjectMeta;
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
 
-/// Names of objects that may need work, without an end.
+/// An endless stream of keys to reconcile.
 pub(super) type Source<K> = BoxStream<'static, Result<ObjectRef<K>, SourceError>>;
 
-/// The controller's own objects: kept in the store, and named when they are new or change. One that is gone needs no work.
+/// The controller's own objects: stores them, and emits their keys when they are added or modified. Deletions are
+/// ignored.
 ///
-/// Whoever is named is looked up in the store. It has the present state only once that is complete, so that the objects of a
-/// list are named then and not as they come.
+/// The keys of a snapshot are emitted at `InitDone`: the dispatcher looks keys up in the store, which swaps its map
+/// only then.
 pub(super) fn primary<K>(
     api: Api<K>,
     wc: watcher::Config,
@@ -30,7 +31,7 @@ where
     K::DynamicType: Clone,
 {
     let mut listed = Vec::new();
-    let named = reflector(writer, watcher(api, wc)).flat_map(move |event| {
+    let keys = reflector(writer, watcher(api, wc)).flat_map(move |event| {
         let name = |object: &K| Ok(ObjectRef::from_obj_with(object, dyntype.clone()));
         stream::iter(match event {
             Ok(Event::Init) => {
@@ -47,10 +48,10 @@ where
             Err(error) => vec![Err(error.into())],
         })
     });
-    named.boxed()
+    keys.boxed()
 }
 
-/// The owners of objects that are new, change or go.
+/// The owners of added, modified and deleted objects.
 pub(super) fn owned<K, Child>(
     api: Api<PartialObjectMeta<Child>>,
     wc: watcher::Config,
@@ -69,7 +70,7 @@ where
     })
 }
 
-/// What `mapper` names for objects that are new, change or go, and what it named for their state before.
+/// The keys that `mapper` returns for added, modified and deleted objects, and the previous keys of each object.
 fn related<K, Other, I>(
     api: Api<Other>,
     wc: watcher::Config,
@@ -85,8 +86,8 @@ where
     related_with(api, wc, dyntype, mapper, |_| Vec::new())
 }
 
-/// As [`related`], for a mapper whose answer depends on more than the object: it is asked again about the last state of an
-/// object that changes or vanishes, as controller-runtime's `EnqueueRequestsFromMapFunc` does.
+/// As [`related`], for a mapper that depends on more than the object: it is also called with the previous state of a
+/// modified or deleted object, as in controller-runtime's `EnqueueRequestsFromMapFunc`.
 pub(super) fn mapped<K, Other, I>(
     api: Api<Other>,
     wc: watcher::Config,
@@ -99,11 +100,11 @@ where
     Other: Resource + DeserializeOwned + Clone + Send + 'static,
     I: IntoIterator<Item = ObjectRef<K>>,
 {
-    let mut last = Last::default();
+    let mut last = LastObjects::default();
     related_with(api, wc, dyntype, mapper, move |event| last.replaced_by(event))
 }
 
-/// `replaced` gives the earlier states of objects that an item of the watch makes obsolete.
+/// `replaced` returns the previous states of the objects that an item of the watch replaces.
 fn related_with<K, Other, I>(
     api: Api<Other>,
     wc: watcher::Config,
@@ -117,9 +118,9 @@ where
     Other: Resource + DeserializeOwned + Send + 'static,
     I: IntoIterator<Item = ObjectRef<K>>,
 {
-    let mut named = Named::new(dyntype);
+    let mut targets = Targets::new(dyntype);
     let resource = api.resource_url().to_owned();
-    let touched = watcher(api, wc).flat_map(move |event| {
+    let keys = watcher(api, wc).flat_map(move |event| {
         let mut panicked = Vec::new();
         let mut map = |object: Other| {
             let name = Name::of(object.meta());
@@ -132,22 +133,22 @@ where
         };
         let before: Vec<_> =
             replaced(&event).into_iter().filter_map(|object| map(object).1).flatten().collect();
-        let (mut touched, error): (Vec<ObjectRef<K>>, _) = match event {
-            Ok(event) => (named.touched_by(event.map(map)), None),
+        let (mut keys, error): (Vec<ObjectRef<K>>, _) = match event {
+            Ok(event) => (targets.keys_for(event.map(map)), None),
             Err(error) => {
-                let touched = error.undecodable().map(|object| named.touched_by_undecodable(object));
-                (touched.unwrap_or_default(), Some(error.into()))
+                let keys = error.undecodable().map(|object| targets.keys_for_undecodable(object));
+                (keys.unwrap_or_default(), Some(error.into()))
             }
         };
         // The queue merges equal keys.
-        touched.extend(before);
-        stream::iter(touched.into_iter().map(Ok).chain(panicked.into_iter().chain(error).map(Err)))
+        keys.extend(before);
+        stream::iter(keys.into_iter().map(Ok).chain(panicked.into_iter().chain(error).map(Err)))
     });
-    touched.boxed()
+    keys.boxed()
 }
 
-/// All objects, whenever the stream has an item.
-pub(super) fn everything<K>(
+/// All objects of the store, for each item of the stream.
+pub(super) fn all_objects<K>(
     trigger: impl Stream<Item = ()> + Send + 'static,
     reader: Store<K>,
     dyntype: K::DynamicType,
@@ -156,10 +157,10 @@ where
     K: Resource + Send + Sync + 'static,
     K::DynamicType: Clone,
 {
-    let named = trigger.flat_map(move |()| {
+    let keys = trigger.flat_map(move |()| {
         let dyntype = dyntype.clone();
         stream::iter(reader.state())
             .map(move |object| Ok(ObjectRef::from_obj_with(&*object, dyntype.clone())))
     });
-    named.boxed()
+    keys.boxed()
 }

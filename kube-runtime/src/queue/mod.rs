@@ -1,7 +1,7 @@
-//! `WorkQueue`: which keys are to be worked on, and when. It knows no clock: the time is handed in.
+//! `WorkQueue`: the keys to process, as in client-go's work queue. It reads no clock: callers pass the time.
 //!
-//! A key is in one place only: waiting, delayed, or being worked on. A key that is added while it is being worked on is
-//! worked on once more afterwards. Ready keys come out in the order in which they became ready.
+//! A key is in one place only: ready, delayed or in process. A key that is added while in process is processed once
+//! more afterwards. Ready keys are returned in the order in which they became ready.
 
 use foldhash::HashMap;
 use std::{
@@ -11,7 +11,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How long a key waits after failures: doubling from `base` to `max`, as client-go's default limiter has it.
+/// The wait of a key after failures: doubles from `base` to `max`, as client-go's item exponential failure rate
+/// limiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FailureBackoff {
     pub(crate) base: Duration,
@@ -25,7 +26,7 @@ impl FailureBackoff {
     }
 }
 
-/// Keys to work on, each at most once at a time.
+/// Keys to process, each at most once at a time.
 #[derive(Debug)]
 pub(crate) struct WorkQueue<K> {
     entries: HashMap<K, Entry>,
@@ -46,7 +47,7 @@ struct Entry {
 enum Place {
     Ready,
     Delayed(Instant, u64),
-    /// Being worked on; when it is due again afterwards.
+    /// In process; `again` if it was added meanwhile.
     Running {
         again: Option<Due>,
     },
@@ -60,7 +61,7 @@ pub(crate) enum Due {
 }
 
 impl Due {
-    /// After a wait, however long.
+    /// Due after `wait`; saturates instead of overflowing.
     pub(crate) fn after(now: Instant, wait: Duration) -> Self {
         const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
         Self::At(now.checked_add(wait).unwrap_or_else(|| now + FAR))
@@ -78,7 +79,7 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
         }
     }
 
-    /// Makes a key due; it keeps the earlier of two times.
+    /// Adds a key. A delayed key keeps the earlier of the two times.
     pub(crate) fn add(&mut self, key: K, due: Due) {
         match self.entries.get_mut(&key) {
             None => self.place(key, due, 0),
@@ -95,7 +96,7 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
         }
     }
 
-    /// The next key to work on. It is being worked on until [`done`](Self::done).
+    /// Returns the next ready key. It is in process until [`done`](Self::done) or [`failed`](Self::failed).
     pub(crate) fn take(&mut self, now: Instant) -> Option<K> {
         while let Some(first) = self.delayed.first_entry()
             && first.key().0 <= now
@@ -113,7 +114,7 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
         Some(key)
     }
 
-    /// Work on a key has ended well. It is due at `next`, or earlier if it was added meanwhile.
+    /// Ends the processing of a key with success. It is due at `next`, or earlier if it was added meanwhile.
     pub(crate) fn done(&mut self, key: &K, next: Option<Due>) {
         if let Some((key, again)) = self.finish(key)
             && let Some(due) = [again.0, next].into_iter().flatten().min()
@@ -122,8 +123,8 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
         }
     }
 
-    /// Work on a key has failed. It is due after a wait that grows with each failure in a row, or earlier if it was added
-    /// meanwhile: what was added may be the remedy. How long the wait is.
+    /// Ends the processing of a key with a failure. It is due after a wait that grows with each consecutive failure, or
+    /// earlier if it was added meanwhile, because the change may fix the failure. Returns the wait.
     pub(crate) fn failed(&mut self, key: &K, now: Instant) -> Duration {
         let Some((key, (again, failures))) = self.finish(key) else { return Duration::ZERO };
         let failures = failures.saturating_add(1);
@@ -138,11 +139,11 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
         self.delayed.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes a key out that is being worked on, with when it is due again and how often it has failed.
+    /// Removes a key in process; returns its next due time and its failure count.
     fn finish(&mut self, key: &K) -> Option<(K, (Option<Due>, u32))> {
         match self.entries.remove_entry(key)? {
             (key, Entry { place: Place::Running { again }, failures }) => Some((key, (again, failures))),
-            // Nobody works on it: leave it where it is.
+            // The key is not in process: keep it unchanged.
             (key, entry) => {
                 self.entries.insert(key, entry);
                 None

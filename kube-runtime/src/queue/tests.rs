@@ -1,4 +1,4 @@
-//! What comes out of the queue, and when.
+//! The order and time of the queue's keys.
 
 use super::*;
 
@@ -33,7 +33,7 @@ impl Bench {
 }
 
 #[test]
-fn keys_come_out_once_and_in_order() {
+fn returns_each_key_once_and_in_order() {
     let mut bench = Bench::new();
     for key in ["b", "a", "b", "a", "c"] {
         bench.add(key);
@@ -45,7 +45,7 @@ fn keys_come_out_once_and_in_order() {
 }
 
 #[test]
-fn a_key_added_while_it_is_worked_on_runs_once_more_and_never_at_the_same_time() {
+fn a_key_added_while_in_process_is_processed_once_more_afterwards() {
     let mut bench = Bench::new();
     bench.add("a");
     assert_eq!(bench.take(0), Some("a"));
@@ -86,7 +86,7 @@ fn delayed_keys_become_ready_in_order_of_time() {
 }
 
 #[test]
-fn requeueing_yields_to_an_earlier_change() {
+fn an_earlier_change_overrides_a_requeue() {
     let mut bench = Bench::new();
     bench.add("a");
     bench.take(0);
@@ -101,7 +101,7 @@ fn requeueing_yields_to_an_earlier_change() {
 }
 
 #[test]
-fn failures_in_a_row_wait_longer_up_to_a_limit_and_a_success_forgets_them() {
+fn consecutive_failures_wait_longer_up_to_a_limit_and_a_success_resets_them() {
     let mut bench = Bench::new();
     bench.add("a");
     let mut now = 0;
@@ -121,7 +121,7 @@ fn failures_in_a_row_wait_longer_up_to_a_limit_and_a_success_forgets_them() {
 }
 
 #[test]
-fn a_change_while_a_key_fails_counts_at_once_and_the_failures_stay_counted() {
+fn a_change_during_a_failure_is_due_immediately_and_keeps_the_failure_count() {
     let mut bench = Bench::new();
     bench.add("a");
     bench.take(0);
@@ -134,7 +134,7 @@ fn a_change_while_a_key_fails_counts_at_once_and_the_failures_stay_counted() {
 }
 
 #[test]
-fn waits_may_be_of_any_length() {
+fn a_wait_of_any_length_does_not_overflow() {
     let backoff = FailureBackoff { base: Duration::MAX, max: Duration::MAX };
     let mut queue = WorkQueue::new(backoff);
     let now = Instant::now();

@@ -1,4 +1,4 @@
-//! `Named`: whom each watched object names, so that those are told, too, whom it names no longer.
+//! `Targets`: the keys of each watched object, so that previous owners are also reconciled after a change.
 
 use crate::reflector::ObjectRef;
 use crate::watcher::Event;
@@ -7,7 +7,7 @@ use kube_client::Resource;
 use kube_client::core::{ObjectMeta, ObjectOrigin, UndecodableObject};
 use std::{fmt, sync::Arc};
 
-/// A namespace and a name. Objects of the cluster are in the empty namespace, which no namespace is called.
+/// A namespace and a name. The namespace of a cluster-scoped object is empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Name {
     namespace: Box<str>,
@@ -33,23 +33,23 @@ impl fmt::Display for Name {
     }
 }
 
-/// The objects of kind `K` that every watched object names. Of both, nothing but their names is kept, and nothing of watched
-/// objects that name nobody.
-pub(super) struct Named<K: Resource> {
+/// The objects of kind `K` to reconcile for each watched object. Stores only names, and no watched object without
+/// targets.
+pub(super) struct Targets<K: Resource> {
     dyntype: K::DynamicType,
     by_object: HashMap<Name, Entry>,
-    /// Whom the object before named: where all name the same ones, those are kept once.
+    /// The targets of the last object, shared with the following ones if they are equal.
     last: Arc<[Name]>,
 }
 
-/// Whom an object names, in order and each once.
+/// The targets of an object, sorted and deduplicated.
 struct Entry {
     names: Arc<[Name]>,
-    /// Not yet, while a relist has not brought the object again.
+    /// `false` during a relist until the object arrives.
     seen: bool,
 }
 
-impl<K: Resource> Named<K>
+impl<K: Resource> Targets<K>
 where
     K::DynamicType: Clone,
 {
@@ -57,12 +57,9 @@ where
         Self { dyntype, by_object: HashMap::default(), last: Arc::default() }
     }
 
-    /// The objects to reconcile after an event. The event carries an object and the objects that the mapper returned for it;
-    /// `None` means that the mapper failed.
-    pub(super) fn touched_by(
-        &mut self,
-        event: Event<(Name, Option<Vec<ObjectRef<K>>>)>,
-    ) -> Vec<ObjectRef<K>> {
+    /// The objects to reconcile after an event. The event carries an object and the objects that the mapper returned
+    /// for it; `None` means that the mapper failed.
+    pub(super) fn keys_for(&mut self, event: Event<(Name, Option<Vec<ObjectRef<K>>>)>) -> Vec<ObjectRef<K>> {
         match event {
             Event::Init => {
                 self.by_object.values_mut().for_each(|entry| entry.seen = false);
@@ -77,7 +74,7 @@ where
             }
             Event::Delete((object, named)) => {
                 let before = self.forget(&object);
-                self.told(&sorted(named.unwrap_or_default()), &before)
+                self.with_previous(&sorted(named.unwrap_or_default()), &before)
             }
             Event::InitDone => {
                 let mut vanished = Vec::new();
@@ -89,23 +86,23 @@ where
                 });
                 vanished.sort_unstable();
                 vanished.dedup();
-                self.told(&vanished, &[])
+                self.with_previous(&vanished, &[])
             }
         }
     }
 
-    /// Who is concerned by an object that does not decode. What is known of it stays, and goes only when it is deleted.
-    pub(super) fn touched_by_undecodable(&mut self, object: &UndecodableObject) -> Vec<ObjectRef<K>> {
+    /// The objects to reconcile for an undecodable object. Its targets are kept until its deletion.
+    pub(super) fn keys_for_undecodable(&mut self, object: &UndecodableObject) -> Vec<ObjectRef<K>> {
         let name = Name::new(object.namespace.as_deref(), object.name.as_deref());
         if object.origin == ObjectOrigin::Deleted {
             let before = self.forget(&name);
-            return self.told(&before, &[]);
+            return self.with_previous(&before, &[]);
         }
         self.keep(&name);
         Vec::new()
     }
 
-    /// An object that a relist contains still exists, even if nobody knows which objects it names now.
+    /// Keeps the targets of an object that a relist contains and the mapper failed for or that could not be decoded.
     fn keep(&mut self, object: &Name) {
         if let Some(entry) = self.by_object.get_mut(object) {
             entry.seen = true;
@@ -116,24 +113,24 @@ where
         let now = sorted(named);
         if now.is_empty() {
             let before = self.forget(&object);
-            return self.told(&before, &[]);
+            return self.with_previous(&before, &[]);
         }
         let before = self.by_object.get(&object).map(|entry| entry.names.clone()).unwrap_or_default();
         let same = [&before, &self.last].into_iter().find(|known| ***known == *now).cloned();
         self.last = same.unwrap_or_else(|| now.into());
         self.by_object.insert(object, Entry { names: self.last.clone(), seen: true });
-        self.told(&self.last, &before)
+        self.with_previous(&self.last, &before)
     }
 
     fn forget(&mut self, object: &Name) -> Arc<[Name]> {
         self.by_object.remove(object).map(|entry| entry.names).unwrap_or_default()
     }
 
-    /// Those of now, and those of before that are not among them.
-    fn told(&self, now: &[Name], before: &[Name]) -> Vec<ObjectRef<K>> {
+    /// The current targets, followed by the previous targets that are not among them.
+    fn with_previous(&self, now: &[Name], before: &[Name]) -> Vec<ObjectRef<K>> {
         let before = if now == before { &[] } else { before };
-        let gone = before.iter().filter(|name| now.binary_search(name).is_err());
-        now.iter().chain(gone).map(|name| self.reference(name)).collect()
+        let removed = before.iter().filter(|name| now.binary_search(name).is_err());
+        now.iter().chain(removed).map(|name| self.reference(name)).collect()
     }
 
     fn reference(&self, Name { namespace, name }: &Name) -> ObjectRef<K> {
@@ -156,22 +153,22 @@ mod tests {
     use Event::{Apply, Delete, Init, InitApply, InitDone};
     use k8s_openapi::api::core::v1::ConfigMap;
 
-    type Naming = (Name, Option<Vec<ObjectRef<ConfigMap>>>);
+    type Mapped = (Name, Option<Vec<ObjectRef<ConfigMap>>>);
 
     fn object(name: &str) -> Name {
         Name::new(Some("ns"), Some(name))
     }
 
-    /// What comes, and who is told.
-    type Step<'a> = (Result<Event<Naming>, UndecodableObject>, &'a [&'a str]);
+    /// An event, and the expected keys.
+    type Step<'a> = (Result<Event<Mapped>, UndecodableObject>, &'a [&'a str]);
 
-    /// An object, and whom it names.
-    fn naming(name: &str, names: &[&str]) -> Naming {
+    /// An object and its targets.
+    fn mapped(name: &str, names: &[&str]) -> Mapped {
         (object(name), Some(names.iter().map(|name| ObjectRef::new(name).within("ns")).collect()))
     }
 
     /// An object for which the mapper failed.
-    fn unmapped(name: &str) -> Naming {
+    fn unmapped(name: &str) -> Mapped {
         (object(name), None)
     }
 
@@ -184,60 +181,60 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(steps: Vec<Step<'_>>) -> Named<ConfigMap> {
-        let mut named = Named::new(());
+    fn check(steps: Vec<Step<'_>>) -> Targets<ConfigMap> {
+        let mut targets = Targets::new(());
         for (n, (event, expected)) in steps.into_iter().enumerate() {
-            let touched = match event {
-                Ok(event) => named.touched_by(event),
-                Err(object) => named.touched_by_undecodable(&object),
+            let keys = match event {
+                Ok(event) => targets.keys_for(event),
+                Err(object) => targets.keys_for_undecodable(&object),
             };
-            let mut touched: Vec<_> = touched.iter().map(ToString::to_string).collect();
-            touched.sort();
+            let mut keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
+            keys.sort();
             let expected: Vec<_> = expected.iter().map(|name| format!("ConfigMap ns/{name}")).collect();
-            assert_eq!(touched, expected, "event {n}");
+            assert_eq!(keys, expected, "event {n}");
         }
-        named
+        targets
     }
 
     #[test]
-    fn tells_those_of_before_and_now_and_keeps_nothing_of_who_names_nobody() {
-        let named = check(vec![
-            (Ok(Apply(naming("a", &["x"]))), &["x"]),
-            (Ok(Apply(naming("a", &["y", "y"]))), &["x", "y"]),
-            (Ok(Apply(naming("a", &[]))), &["y"]),
-            (Ok(Apply(naming("a", &[]))), &[]),
-            (Ok(Apply(naming("a", &["z"]))), &["z"]),
-            (Ok(Delete(naming("a", &[]))), &["z"]),
-            (Ok(Delete(naming("b", &["w"]))), &["w"]),
-            (Ok(InitApply(naming("c", &[]))), &[]),
+    fn returns_previous_and_current_targets_and_drops_objects_without_targets() {
+        let targets = check(vec![
+            (Ok(Apply(mapped("a", &["x"]))), &["x"]),
+            (Ok(Apply(mapped("a", &["y", "y"]))), &["x", "y"]),
+            (Ok(Apply(mapped("a", &[]))), &["y"]),
+            (Ok(Apply(mapped("a", &[]))), &[]),
+            (Ok(Apply(mapped("a", &["z"]))), &["z"]),
+            (Ok(Delete(mapped("a", &[]))), &["z"]),
+            (Ok(Delete(mapped("b", &["w"]))), &["w"]),
+            (Ok(InitApply(mapped("c", &[]))), &[]),
         ]);
-        assert!(named.by_object.is_empty());
+        assert!(targets.by_object.is_empty());
     }
 
     #[test]
-    fn tells_whom_those_named_that_vanished_during_a_relist() {
+    fn returns_the_targets_of_objects_deleted_before_a_relist() {
         check(vec![
             (Ok(Init), &[]),
-            (Ok(InitApply(naming("a", &["x", "z"]))), &["x", "z"]),
-            (Ok(InitApply(naming("b", &["y"]))), &["y"]),
-            (Ok(InitApply(naming("c", &["z"]))), &["z"]),
+            (Ok(InitApply(mapped("a", &["x", "z"]))), &["x", "z"]),
+            (Ok(InitApply(mapped("b", &["y"]))), &["y"]),
+            (Ok(InitApply(mapped("c", &["z"]))), &["z"]),
             (Ok(InitDone), &[]),
             (Ok(Init), &[]),
-            (Ok(InitApply(naming("b", &["y"]))), &["y"]),
-            // One that has not ended says nothing about what is missing.
+            (Ok(InitApply(mapped("b", &["y"]))), &["y"]),
+            // An incomplete relist does not show which objects were deleted.
             (Ok(Init), &[]),
-            (Ok(InitApply(naming("b", &["y"]))), &["y"]),
+            (Ok(InitApply(mapped("b", &["y"]))), &["y"]),
             (Ok(InitDone), &["x", "z"]),
-            (Ok(Apply(naming("d", &["x"]))), &["x"]),
+            (Ok(Apply(mapped("d", &["x"]))), &["x"]),
             (Ok(Init), &[]),
             (Ok(InitDone), &["x", "y"]),
         ]);
     }
 
     #[test]
-    fn what_does_not_decode_is_as_it_was_until_it_is_deleted() {
+    fn keeps_the_targets_of_an_undecodable_object_until_its_deletion() {
         check(vec![
-            (Ok(Apply(naming("a", &["x"]))), &["x"]),
+            (Ok(Apply(mapped("a", &["x"]))), &["x"]),
             (Err(undecodable("a", ObjectOrigin::Modified)), &[]),
             (Ok(Init), &[]),
             (Err(undecodable("a", ObjectOrigin::List)), &[]),
@@ -249,36 +246,36 @@ mod tests {
     }
 
     #[test]
-    fn keeps_the_previous_names_of_an_object_that_the_mapper_fails_for() {
+    fn keeps_the_targets_of_an_object_if_the_mapper_fails() {
         check(vec![
-            (Ok(Apply(naming("a", &["x"]))), &["x"]),
+            (Ok(Apply(mapped("a", &["x"]))), &["x"]),
             (Ok(Apply(unmapped("a"))), &[]),
             (Ok(Init), &[]),
             (Ok(InitApply(unmapped("a"))), &[]),
             (Ok(InitApply(unmapped("b"))), &[]),
             (Ok(InitDone), &[]),
-            (Ok(Apply(naming("a", &["y"]))), &["x", "y"]),
+            (Ok(Apply(mapped("a", &["y"]))), &["x", "y"]),
             (Ok(Delete(unmapped("a"))), &["y"]),
             (Ok(Delete(unmapped("a"))), &[]),
         ]);
     }
 
     #[test]
-    fn objects_of_the_cluster_are_named_without_a_namespace() {
-        let mut named = Named::<ConfigMap>::new(());
-        let touched = named.touched_by(Apply((object("a"), Some(vec![ObjectRef::new("x").within("")]))));
-        assert_eq!(touched, [ObjectRef::new("x")]);
+    fn a_cluster_scoped_target_has_no_namespace() {
+        let mut targets = Targets::<ConfigMap>::new(());
+        let keys = targets.keys_for(Apply((object("a"), Some(vec![ObjectRef::new("x").within("")]))));
+        assert_eq!(keys, [ObjectRef::new("x")]);
     }
 
     #[test]
-    fn names_that_are_the_same_for_many_are_kept_once() {
-        let named = check(vec![
-            (Ok(InitApply(naming("a", &["x", "y"]))), &["x", "y"]),
-            (Ok(InitApply(naming("b", &["y", "x"]))), &["x", "y"]),
-            (Ok(Apply(naming("c", &["z"]))), &["z"]),
-            (Ok(Apply(naming("b", &["x", "y"]))), &["x", "y"]),
+    fn shares_equal_targets_between_objects() {
+        let targets = check(vec![
+            (Ok(InitApply(mapped("a", &["x", "y"]))), &["x", "y"]),
+            (Ok(InitApply(mapped("b", &["y", "x"]))), &["x", "y"]),
+            (Ok(Apply(mapped("c", &["z"]))), &["z"]),
+            (Ok(Apply(mapped("b", &["x", "y"]))), &["x", "y"]),
         ]);
-        let [a, b] = ["a", "b"].map(|name| &named.by_object[&object(name)].names);
+        let [a, b] = ["a", "b"].map(|name| &targets.by_object[&object(name)].names);
         assert!(Arc::ptr_eq(a, b));
     }
 }
