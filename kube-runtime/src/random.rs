@@ -29,7 +29,8 @@ pub fn seed(seed: u64) {
 #[cfg(test)]
 pub(crate) type Rng = fastrand::Rng;
 
-/// Runs a model test on random sequences: 2,000, or the number that `cargo xtask test --models` sets. A failure prints its seed.
+/// Runs a model test on random sequences: 2,000, or the number that `cargo xtask test --models` sets. A failure prints
+/// its seed.
 #[cfg(test)]
 pub(crate) fn model(run: impl Fn(&mut Rng) -> Result<(), String>) {
     let sequences = std::env::var("KUBE_MODEL_SEQUENCES").ok();

@@ -1,4 +1,4 @@
-//! `Informer`: the changes of a collection as a queue of events.
+//! `Informer`: the changes of a collection as a queue of events, without duplicates.
 
 mod queue;
 
@@ -19,15 +19,14 @@ use std::{
     time::Duration,
 };
 
-/// A queue of what happens to a collection.
+/// A queue of the changes of a collection.
 ///
-/// [`poll`](Informer::poll) fills the queue: the first call lists, so that every object that is there comes as
-/// [`WatchEvent::Added`], and every call watches for ten seconds, or as long as [`timeout`](Informer::timeout) says.
-/// [`pop`](Informer::pop) takes the events out in order. As a [`Stream`] it gives events as they come, without end, and
-/// watches for as long as [`Config::timeout`] says.
+/// [`poll`](Informer::poll) fills the queue: the first call lists and queues a [`WatchEvent::Added`] for each object;
+/// every call watches for ten seconds, or for [`timeout`](Informer::timeout). [`pop`](Informer::pop) removes the events
+/// in order. As a [`Stream`] the informer emits events without end, and each watch lasts for [`Config::timeout`].
 ///
-/// The last state of every object is kept, so that nothing is told twice and nothing is missed: where the server can no
-/// longer tell what has happened, the state is listed anew, and only what is different comes out, deletions included.
+/// The informer stores the last state of every object. After an expired version (410) it relists and queues only the
+/// differences, including deletions.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Namespace;
@@ -54,35 +53,35 @@ use std::{
 /// # }
 /// ```
 ///
-/// # When nothing is popped
+/// # Backlog
 ///
-/// Up to 1024 events wait in order. Beyond that, an object that has changes waiting keeps the latest of them only; that an
-/// object is gone which was told of before is never lost, nor is the last state. No name adds more than three
-/// events to those that wait.
+/// The queue holds up to 1024 events unchanged. Beyond that limit it coalesces the events of each object to the latest
+/// state. It never loses the last state, or the deletion of an object that the consumer has received. Each name adds at
+/// most three events beyond the limit.
 pub struct Informer<K> {
     cycle: Cycle<K>,
     writer: Writer<K>,
     store: Store<K>,
     backlog: Backlog<K>,
-    /// What the state that is being listed means, told only once it is complete: a list that breaks begins anew.
+    /// The events of the snapshot in progress; emitted at `InitDone`, because a failed list restarts.
     listed: Option<Vec<WatchEvent<Arc<K>>>>,
-    /// Objects whose deletion was emitted since the last complete state. They stay in the state that readers see until the relist is
-    /// complete, and one that comes back in a list that begins anew is known to nobody.
+    /// Objects whose deletion was emitted since the last complete snapshot. The store still holds them until the relist is complete;
+    /// one that a restarted list contains again is a new object.
     emitted_deletions: HashSet<(String, String)>,
-    /// What the stream has still to give, of an event that means more than one. All of it came before what is in the backlog.
+    /// Remaining events of the stream, if a watcher event leads to several. They precede the backlog.
     pending: VecDeque<WatchEvent<Arc<K>>>,
 }
 
 impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
-    /// Events of the collection that `api` gives access to. Nothing is requested before the first poll.
+    /// An informer for the collection of `api`. Sends no request before the first poll.
     pub fn new(api: Api<K>) -> Self {
         Self::with_config(api, Config::default())
     }
 
-    /// As [`new`](Informer::new), with selectors and all else that a watcher can be told.
+    /// As [`new`](Informer::new), with a watcher's options.
     ///
-    /// The watch of a poll lasts as long as the configuration's timeout says, ten seconds where it is not set. As a stream, the
-    /// informer keeps each watch open for as long as any watcher with this configuration.
+    /// The watch of a poll lasts for the configured timeout, ten seconds by default. As a stream, the informer keeps
+    /// each watch open as long as a watcher with this configuration.
     pub fn with_config(api: Api<K>, config: Config) -> Self {
         let (store, writer) = store();
         Self {
@@ -96,26 +95,24 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         }
     }
 
-    /// How long the watch of one poll lasts.
+    /// The duration of the watch of each poll.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.cycle.set_timeout(timeout);
         self
     }
 
-    /// Fills the queue: lists if that has not been done yet, then watches for as long as the timeout says, whatever happens
-    /// meanwhile.
+    /// Fills the queue: lists once, then watches for the full timeout.
     ///
     /// # Errors
     ///
-    /// The first failure ends the call. What had arrived is in the queue, and the next call goes on where this one ended,
-    /// after a wait that grows with each failure. An object that does not decode is an error that names it
-    /// ([`Error::undecodable`]); nothing waits after such a one, and nothing else is affected. An error that the server sent
-    /// inside the watch is also in the queue, as [`WatchEvent::Error`].
+    /// The first failure ends the call. The queue keeps the received events, and the next call resumes after the
+    /// backoff. An object that cannot be decoded is an error with its name ([`Error::undecodable`]), without backoff;
+    /// other objects are not affected. An ERROR event of the watch is also queued, as [`WatchEvent::Error`].
     ///
     /// # Cancel safety
     ///
-    /// May be cancelled: the queue holds whatever has arrived, and the next call goes on from there.
+    /// Cancel safe: the queue keeps the received events, and the next call resumes.
     pub async fn poll(&mut self) -> Result<()> {
         self.cycle.begin();
         while let Some(event) = self.cycle.next().await {
@@ -128,44 +125,44 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         Ok(())
     }
 
-    /// Takes the next event out of the queue.
+    /// Removes the next event from the queue.
     pub fn pop(&mut self) -> Option<WatchEvent<Arc<K>>> {
-        // What the stream has not given yet came first.
+        // The stream's remaining events are older than the backlog.
         self.pending.pop_front().or_else(|| self.backlog.pop())
     }
 
-    /// How many events wait.
+    /// The number of queued events.
     pub fn len(&self) -> usize {
         self.pending.len() + self.backlog.len()
     }
 
-    /// Whether no event waits.
+    /// Whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The last known state of every object. It is ahead of the events that wait.
+    /// The store with the last state of every object. It is newer than the queued events.
     pub fn store(&self) -> Store<K> {
         self.store.clone()
     }
 
-    /// The version up to which every change has been seen; `None` until the first list is complete. During a relist it is that
-    /// of the state before.
+    /// The resource version of the last received change; `None` until the first list is complete. During a relist, the
+    /// last one before it.
     pub fn resource_version(&self) -> Option<&str> {
         self.cycle.resource_version()
     }
 
-    /// What a watcher's event means to someone who knows the state before.
+    /// Converts a watcher event to informer events, by comparison with the store.
     fn take(&mut self, event: Result<Event<K>>) -> (Vec<WatchEvent<Arc<K>>>, Result<()>) {
         match event {
             Ok(event) => {
                 let change = self.writer.apply_watcher_event(event);
-                (self.told(change), Ok(()))
+                (self.events_for(change), Ok(()))
             }
             Err(Error::Object(object)) => {
                 let change = self.writer.apply_undecodable(&object);
-                let told = change.map(|change| self.told(change));
-                (told.unwrap_or_default(), Err(Error::Object(object)))
+                let events = change.map(|change| self.events_for(change));
+                (events.unwrap_or_default(), Err(Error::Object(object)))
             }
             Err(error) => {
                 let sent =
@@ -175,52 +172,53 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         }
     }
 
-    fn told(&mut self, change: Change<K>) -> Vec<WatchEvent<Arc<K>>> {
+    fn events_for(&mut self, change: Change<K>) -> Vec<WatchEvent<Arc<K>>> {
         let mut previous = change.previous();
         let Change { event, vanished, deletes_known, .. } = change;
         if let (Event::InitApply(object), Some(listed)) = (&event, &self.listed)
             && !self.emitted_deletions.is_empty()
-            && self.emitted_deletions.contains(&owned_place(&**object))
+            && self.emitted_deletions.contains(&owned_key(&**object))
         {
             let is_listed = |event: &WatchEvent<Arc<K>>| {
-                event.object().is_some_and(|listed| place(&**listed) == place(&**object))
+                event.object().is_some_and(|listed| key(&**listed) == key(&**object))
             };
             previous = previous.filter(|_| listed.iter().any(is_listed));
         }
         match (event, &mut self.listed, previous) {
             (Event::Init, listed, _) => *listed = Some(Vec::new()),
-            // It has not changed while nobody watched.
+            // Unchanged since the previous watch.
             (Event::InitApply(object), _, Some(previous)) if Arc::ptr_eq(&object, &previous) => {}
             (Event::InitApply(object), listed, previous) => {
-                listed.get_or_insert_default().extend(changed(object, previous));
+                listed.get_or_insert_default().extend(events_for_change(object, previous));
             }
             (Event::InitDone, listed, _) => {
                 let mut events = listed.take().unwrap_or_default();
                 let emitted = std::mem::take(&mut self.emitted_deletions);
                 let vanished = vanished
                     .into_iter()
-                    .filter(|object| emitted.is_empty() || !emitted.contains(&owned_place(&**object)));
+                    .filter(|object| emitted.is_empty() || !emitted.contains(&owned_key(&**object)));
                 events.extend(vanished.map(WatchEvent::Deleted));
                 return events;
             }
-            // What the list has said of it was not told yet. One that was there before the list is told as gone at once.
+            // Drop its events of the snapshot. If the store had the object before the relist, emit the deletion
+            // immediately.
             (Event::Delete(object), Some(listed), _) => {
-                let gone = place(&*object);
-                listed.retain(|event| event.object().is_none_or(|listed| place(&**listed) != gone));
-                if deletes_known && self.emitted_deletions.insert(owned_place(&*object)) {
+                let deleted = key(&*object);
+                listed.retain(|event| event.object().is_none_or(|listed| key(&**listed) != deleted));
+                if deletes_known && self.emitted_deletions.insert(owned_key(&*object)) {
                     return vec![WatchEvent::Deleted(object)];
                 }
             }
-            (Event::Apply(object), _, previous) => return changed(object, previous),
+            (Event::Apply(object), _, previous) => return events_for_change(object, previous),
             (Event::Delete(object), None, _) => return vec![WatchEvent::Deleted(object)],
         }
         Vec::new()
     }
 }
 
-/// What it means that there is this object where that one was known. One of another uid is another object: that the first is
-/// gone was not seen, and is told now.
-fn changed<K: Resource>(object: Arc<K>, previous: Option<Arc<K>>) -> Vec<WatchEvent<Arc<K>>> {
+/// The events for an object that replaces `previous`. A different uid means another object, and a missed deletion of
+/// the previous one.
+fn events_for_change<K: Resource>(object: Arc<K>, previous: Option<Arc<K>>) -> Vec<WatchEvent<Arc<K>>> {
     match previous {
         None => vec![WatchEvent::Added(object)],
         Some(previous) => match (&previous.meta().uid, &object.meta().uid) {
@@ -232,18 +230,18 @@ fn changed<K: Resource>(object: Arc<K>, previous: Option<Arc<K>>) -> Vec<WatchEv
     }
 }
 
-/// What an object is called.
-fn place<K: Resource>(object: &K) -> (&str, &str) {
+/// Namespace and name.
+fn key<K: Resource>(object: &K) -> (&str, &str) {
     let meta = object.meta();
     (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
 }
 
-fn owned_place<K: Resource>(object: &K) -> (String, String) {
-    let (namespace, name) = place(object);
+fn owned_key<K: Resource>(object: &K) -> (String, String) {
+    let (namespace, name) = key(object);
     (namespace.to_owned(), name.to_owned())
 }
 
-/// Events as they come, those that wait first. Errors are items: the stream heals itself and never ends.
+/// Queued events first, then events as they arrive. Errors are items; the stream recovers from them and never ends.
 impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Informer<K> {
     type Item = Result<WatchEvent<Arc<K>>>;
 
@@ -291,13 +289,13 @@ mod tests {
     }
 
     #[test]
-    fn a_known_object_that_goes_during_a_relist_is_told_as_gone_once_and_as_added_if_it_comes_again() {
+    fn emits_one_deletion_during_a_relist_and_an_addition_if_the_object_is_created_again() {
         let known = || vec![Ok(Event::InitApply(map("1"))), Ok(Event::InitDone), Ok(Event::Init)];
-        let with = |rest: Vec<_>| told(known().into_iter().chain(rest).collect());
-        let gone = ["Added event 1", "Deleted event 2"];
-        assert_eq!(with(vec![Ok(Event::Delete(map("2")))]), gone);
-        assert_eq!(with(vec![Ok(Event::InitApply(map("1"))), Ok(Event::Delete(map("2")))]), gone);
-        assert_eq!(with(vec![Ok(Event::Delete(map("2"))), Ok(Event::Init)]), gone);
+        let with = |rest: Vec<_>| events_for(known().into_iter().chain(rest).collect());
+        let deleted = ["Added event 1", "Deleted event 2"];
+        assert_eq!(with(vec![Ok(Event::Delete(map("2")))]), deleted);
+        assert_eq!(with(vec![Ok(Event::InitApply(map("1"))), Ok(Event::Delete(map("2")))]), deleted);
+        assert_eq!(with(vec![Ok(Event::Delete(map("2"))), Ok(Event::Init)]), deleted);
         let again = with(vec![Ok(Event::Delete(map("2"))), Ok(Event::InitApply(map("3")))]);
         assert_eq!(again, ["Added event 1", "Deleted event 2", "Added event 3"]);
         let end = || Err(undecodable(ObjectOrigin::Deleted));
@@ -308,13 +306,13 @@ mod tests {
     fn an_object_that_came_again_in_a_relist_that_broke_is_not_deleted_twice() {
         let known = || vec![Ok(Event::InitApply(map("1"))), Ok(Event::InitDone), Ok(Event::Init)];
         let again = || vec![Ok(Event::Delete(map("2"))), Ok(Event::InitApply(map("3"))), Ok(Event::Init)];
-        let with = |rest: Vec<_>| told(known().into_iter().chain(again()).chain(rest).collect());
+        let with = |rest: Vec<_>| events_for(known().into_iter().chain(again()).chain(rest).collect());
         assert_eq!(with(vec![]), ["Added event 1", "Deleted event 2"]);
         let come = ["Added event 1", "Deleted event 2", "Added event 3"];
         assert_eq!(with(vec![Ok(Event::InitApply(map("3")))]), come);
         let changed = with(vec![Ok(Event::InitApply(map("3"))), Ok(Event::InitApply(map("4")))]);
         assert_eq!(changed, ["Added event 1", "Deleted event 2", "Added event 3", "Modified event 4"]);
-        // The list that begins anew comes from an older cache: the object as it was known before.
+        // The list that restarts comes from an older cache: the object in its earlier state.
         assert_eq!(
             with(vec![Ok(Event::InitApply(map("1")))]),
             ["Added event 1", "Deleted event 2", "Added event 1"]
@@ -323,31 +321,31 @@ mod tests {
         assert_eq!(deleted, ["Added event 1", "Deleted event 2"]);
     }
 
-    /// What is told of events in the middle of a list, at its end.
-    fn told(events: Vec<Result<Event<ConfigMap>>>) -> Vec<String> {
+    /// The informer events for watcher events within a snapshot.
+    fn events_for(events: Vec<Result<Event<ConfigMap>>>) -> Vec<String> {
         let client = Client::new(kube_sim::Sim::new().service(), "default");
         let mut informer = Informer::<ConfigMap>::new(Api::all(client));
         let all = [Ok(Event::Init)].into_iter().chain(events).chain([Ok(Event::InitDone)]);
-        let told = all.flat_map(|event| informer.take(event).0);
+        let events = all.flat_map(|event| informer.take(event).0);
         let short = |event: &WatchEvent<Arc<ConfigMap>>| {
             format!(
                 "{event:?} {}",
                 event.object().and_then(|map| map.meta().resource_version.clone()).unwrap()
             )
         };
-        told.map(|event| short(&event)).collect()
+        events.map(|event| short(&event)).collect()
     }
 
     #[test]
-    fn an_object_that_comes_twice_in_a_list_is_added_once() {
+    fn an_object_twice_in_a_snapshot_is_added_once() {
         let events = vec![Ok(Event::InitApply(map("1"))), Ok(Event::InitApply(map("2")))];
-        assert_eq!(told(events), ["Added event 1", "Modified event 2"]);
+        assert_eq!(events_for(events), ["Added event 1", "Modified event 2"]);
     }
 
     #[test]
-    fn an_object_that_goes_during_a_list_was_never_there_even_if_its_end_does_not_decode() {
-        assert!(told(vec![Ok(Event::InitApply(map("1"))), Ok(Event::Delete(map("2")))]).is_empty());
+    fn an_object_deleted_during_the_first_snapshot_is_not_emitted_even_if_undecodable() {
+        assert!(events_for(vec![Ok(Event::InitApply(map("1"))), Ok(Event::Delete(map("2")))]).is_empty());
         let end = Err(undecodable(ObjectOrigin::Deleted));
-        assert!(told(vec![Ok(Event::InitApply(map("1"))), end]).is_empty());
+        assert!(events_for(vec![Ok(Event::InitApply(map("1"))), end]).is_empty());
     }
 }

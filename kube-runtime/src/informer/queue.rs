@@ -1,39 +1,39 @@
-//! `Backlog`: events that wait to be taken, merged per object where they are many.
+//! `Backlog`: queued events, coalesced per object beyond a limit.
 
 use foldhash::HashMap;
 use kube_client::Resource;
 use kube_client::core::WatchEvent;
 use std::{collections::VecDeque, sync::Arc};
 
-/// How many events may wait before those of one object are merged.
+/// The number of events beyond which the events of an object are coalesced.
 const LIMIT: usize = 1024;
 
-/// Events in the order in which they came.
+/// Events in order of arrival.
 ///
-/// Up to a limit every event is kept. Beyond it, events of one name are merged: the name adds at most three entries to what
-/// waits, however often objects of that name are created and deleted. The last state of a name is never lost, and between
-/// two additions of a name its deletion is always emitted. A deletion may be emitted whose addition was merged away.
+/// Below the limit, every event is kept. Beyond it, the events of a name are coalesced: the name adds at most three
+/// entries, however often its objects are created and deleted. The last state of a name is never lost, and its deletion
+/// is always emitted between two additions. A deletion may be emitted although its addition was coalesced.
 pub(super) struct Backlog<K> {
     events: VecDeque<WatchEvent<Arc<K>>>,
-    /// Events taken so far: the number of the first in the queue.
-    taken: u64,
-    /// What waits of a name.
-    waiting: HashMap<(String, String), Waiting>,
+    /// The number of popped events, which is the sequence number of the first queued event.
+    popped: u64,
+    /// The queued events of each name.
+    queued: HashMap<(String, String), Queued>,
     limit: usize,
 }
 
-/// The numbers of a name's events.
+/// The sequence numbers of a name's queued events.
 #[derive(Clone, Copy)]
-struct Waiting {
+struct Queued {
     last: u64,
-    /// The deletion directly before the last. An older one says nothing about what the consumer believes present: an addition
-    /// may have come after it.
+    /// The deletion directly before `last`. An older deletion does not imply that the object is absent for the
+    /// consumer, because an addition may follow it.
     deletion: Option<u64>,
 }
 
 impl<K> Default for Backlog<K> {
     fn default() -> Self {
-        Self { events: VecDeque::new(), taken: 0, waiting: HashMap::default(), limit: LIMIT }
+        Self { events: VecDeque::new(), popped: 0, queued: HashMap::default(), limit: LIMIT }
     }
 }
 
@@ -44,11 +44,11 @@ impl<K: Resource> Backlog<K> {
             return;
         };
         if self.events.len() >= self.limit
-            && let Some(waiting) = self.waiting.get(&key).copied()
+            && let Some(queued) = self.queued.get(&key).copied()
         {
-            let gone_before = waiting.deletion.is_some_and(|number| number >= self.taken);
-            if let Some(slot) = self.slot(waiting.last) {
-                match merge(slot, event, gone_before) {
+            let deleted_before = queued.deletion.is_some_and(|number| number >= self.popped);
+            if let Some(queued_event) = self.queued_event(queued.last) {
+                match coalesce(queued_event, event, deleted_before) {
                     Ok(()) => return,
                     Err(event) => return self.append(key, event),
                 }
@@ -60,11 +60,11 @@ impl<K: Resource> Backlog<K> {
     pub(super) fn pop(&mut self) -> Option<WatchEvent<Arc<K>>> {
         let event = self.events.pop_front()?;
         if let Some(key) = event.object().map(|object| key(&**object))
-            && self.waiting.get(&key).is_some_and(|waiting| waiting.last == self.taken)
+            && self.queued.get(&key).is_some_and(|queued| queued.last == self.popped)
         {
-            self.waiting.remove(&key);
+            self.queued.remove(&key);
         }
-        self.taken += 1;
+        self.popped += 1;
         Some(event)
     }
 
@@ -73,37 +73,37 @@ impl<K: Resource> Backlog<K> {
     }
 
     fn append(&mut self, key: (String, String), event: WatchEvent<Arc<K>>) {
-        let number = self.taken + self.events.len() as u64;
-        let before = self.waiting.get(&key).copied();
-        let deletion = before.and_then(|before| match self.slot(before.last) {
+        let number = self.popped + self.events.len() as u64;
+        let before = self.queued.get(&key).copied();
+        let deletion = before.and_then(|before| match self.queued_event(before.last) {
             Some(WatchEvent::Deleted(_)) => Some(before.last),
             _ => None,
         });
-        self.waiting.insert(key, Waiting { last: number, deletion });
+        self.queued.insert(key, Queued { last: number, deletion });
         self.events.push_back(event);
     }
 
-    fn slot(&mut self, number: u64) -> Option<&mut WatchEvent<Arc<K>>> {
-        let at = usize::try_from(number.checked_sub(self.taken)?).ok()?;
+    fn queued_event(&mut self, number: u64) -> Option<&mut WatchEvent<Arc<K>>> {
+        let at = usize::try_from(number.checked_sub(self.popped)?).ok()?;
         self.events.get_mut(at)
     }
 }
 
-/// Puts `event` into the place of one that waits, or gives it back where both have to be told. `gone_before`: the event of this
-/// name directly before the one that waits is a deletion, and waits too.
-fn merge<K>(
-    waiting: &mut WatchEvent<K>,
+/// Coalesces `event` into a queued event; returns `event` if both must be emitted. `deleted_before`: the preceding
+/// event of this name is a queued deletion.
+fn coalesce<K>(
+    queued: &mut WatchEvent<K>,
     event: WatchEvent<K>,
-    gone_before: bool,
+    deleted_before: bool,
 ) -> Result<(), WatchEvent<K>> {
-    *waiting = match (&*waiting, event) {
-        // Still new to whoever takes it.
+    *queued = match (&*queued, event) {
+        // The consumer has not received the addition.
         (WatchEvent::Added(_), WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
             WatchEvent::Added(object)
         }
         (WatchEvent::Modified(_), event) => event,
-        // Nobody has heard of what came after the deletion that waits.
-        (WatchEvent::Added(_) | WatchEvent::Deleted(_), event) if gone_before => event,
+        // The consumer has not received the events after the queued deletion.
+        (WatchEvent::Added(_) | WatchEvent::Deleted(_), event) if deleted_before => event,
         (_, event) => return Err(event),
     };
     Ok(())
@@ -155,7 +155,7 @@ mod tests {
         }
         let left: Vec<_> = std::iter::from_fn(|| backlog.pop()).map(|event| text(&event)).collect();
         assert_eq!(left.join(" "), expected);
-        assert!(backlog.waiting.is_empty(), "keys of events that were taken stay behind");
+        assert!(backlog.queued.is_empty(), "keys of popped events remain");
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn merges_changes_of_one_object_beyond_the_limit() {
+    fn coalesces_changes_of_an_object_beyond_the_limit() {
         check(1, "+a1 ~a2 ~a3", "+a3");
         check(0, "~a1 +b2 ~a3 ~b4", "~a3 +b4");
     }
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_comes_and_goes_takes_three_places_at_most() {
+    fn a_name_takes_at_most_three_entries() {
         check(0, "-a1 +a2 -a3 +a4 -a5 +a6 ~a7", "-a1 +a7");
         check(0, "+a1 -a2 +a3 -a4 +a5", "+a1 -a2 +a5");
         check(0, "+a1 -a2 +a3 -a4 +a5 -a6", "+a1 -a2 -a6");
@@ -186,12 +186,12 @@ mod tests {
     }
 
     #[test]
-    fn taking_events_keeps_the_rest_in_place() {
+    fn popping_keeps_the_order_of_the_remaining_events() {
         check(1, "+a1 +b2 pop ~b3 ~a4 ~a5", "+b3 ~a5");
     }
 
     #[test]
-    fn keeps_a_deletion_that_waits_between_two_additions() {
+    fn keeps_a_queued_deletion_between_two_additions() {
         check(3, "-a1 +a2 -a3 +a4", "-a1 +a2 -a3 +a4");
         check(3, "-a1 +a2 ~a3 -a4 +a5 -a6 +a7", "-a1 +a2 -a4 +a7");
     }
@@ -211,7 +211,7 @@ mod tests {
             Self { backlog, server: object.clone(), consumer: object, version: 0 }
         }
 
-        /// Performs one action. The error describes an event that contradicts what the consumer knows.
+        /// Performs one action. The error describes an event that contradicts the consumer's state.
         fn act(&mut self, action: char) -> Result<(), String> {
             self.version += 1;
             match (action, self.server.clone()) {
@@ -231,7 +231,7 @@ mod tests {
                     self.server = Some(Arc::clone(&object));
                     self.backlog.push(WatchEvent::Modified(object));
                 }
-                // A relist finds another object under the name: the informer tells both.
+                // A relist finds another object with this name: the informer emits both changes.
                 ('r', Some(_)) => {
                     self.act('t')?;
                     self.act('t')?;
@@ -252,7 +252,7 @@ mod tests {
                 (WatchEvent::Added(object), None) => Some(object),
                 (WatchEvent::Modified(object), Some(known)) if same(&object, known) => Some(object),
                 (WatchEvent::Deleted(object), Some(known)) if same(&object, known) => None,
-                // The addition was merged away before the consumer saw it, so that only the deletion is emitted.
+                // The addition was coalesced before the consumer received it; only the deletion is emitted.
                 (WatchEvent::Deleted(_), None) => None,
                 (event, known) => return Err(format!("{} after {:?}", text(&event), known.is_some())),
             };
@@ -267,7 +267,7 @@ mod tests {
             if self.consumer != self.server {
                 return Err("the consumer ends in another state than the server".into());
             }
-            if self.backlog.waiting.is_empty() { Ok(()) } else { Err("a key stays behind".into()) }
+            if self.backlog.queued.is_empty() { Ok(()) } else { Err("a key remains".into()) }
         }
     }
 

@@ -1,9 +1,9 @@
 //! Compact storage: objects as compressed text, decoded when they are read.
 //!
-//! Owns the encoding, the dictionary and the cache of decoded objects. What is stored when is the writer's business, and where
-//! it is in memory that of `page`.
+//! Owns the encoding, the dictionary and the cache of decoded objects. It must not modify the store, which the writer
+//! does, or manage memory, which `page` does.
 
-use super::objects::{Placed, place};
+use super::objects::{Keyed, key};
 use super::packing::Batch;
 use super::page::{Mark, Packed, Text};
 use foldhash::quality::{FixedState, RandomState};
@@ -18,11 +18,11 @@ use std::{
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-/// How much of the first objects becomes the dictionary that all others are compressed with. Objects of one kind repeat each
-/// other's field names and much of their values; a larger dictionary costs time at each write.
+/// The size in bytes of the compression dictionary, taken from the first objects. Objects of a kind share field names
+/// and many values. A larger dictionary slows down each write.
 const DICTIONARY: usize = 16 << 10;
 
-/// How a store keeps its objects; see [`store_with`](super::store_with).
+/// The storage format of a store; see [`store_with`](super::store_with).
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Pod;
@@ -36,20 +36,20 @@ pub struct Storage<K> {
 }
 
 impl<K> Storage<K> {
-    /// Objects as they are: reading one costs nothing, and a typical pod takes about 30 KiB of memory.
+    /// Stores typed objects: reads do not decode, and a typical pod takes about 30 KiB of memory.
     #[must_use]
     pub fn typed() -> Self {
         Self { codec: None }
     }
 
-    /// Objects as compressed JSON, decoded whenever they are read but for the last few: a typical pod takes about 1.5 KiB of
-    /// memory, and reading one some 35 microseconds.
+    /// Stores objects as compressed JSON and decodes them at each read, except for a cache of recent reads. A typical
+    /// pod takes about 1.5 KiB of memory and 35 microseconds per read.
     ///
-    /// What `K` does not know of an object is not stored. An object that does not come out of its own JSON as it went in,
-    /// because its type is written otherwise than it is read, is kept as it is.
+    /// Fields that `K` does not have are not stored. An object that does not survive a JSON round trip, because its
+    /// type serializes and deserializes differently, is stored typed.
     ///
-    /// The objects of a list become text on the threads of a tokio runtime that has several, and are held as they are until
-    /// then: a few dozen at a time, the last ones until the stream is polled again, or the writer gets its next event.
+    /// On a multi-threaded tokio runtime, other threads encode the objects of a list. A few dozen objects at a time are
+    /// typed until then; the last ones until the next poll of the stream or the next event of the writer.
     #[must_use]
     pub fn compact() -> Self
     where
@@ -69,8 +69,7 @@ impl<K> Storage<K> {
         }
     }
 
-    /// For how many objects the decoded form is kept after they were read, 256 unless this is called. Typed storage has no
-    /// use for it.
+    /// The number of decoded objects in the cache, 256 by default. No effect on typed storage.
     #[must_use]
     pub fn cached(mut self, objects: usize) -> Self {
         if let Some(codec) = &mut self.codec {
@@ -92,7 +91,7 @@ impl<K> fmt::Debug for Storage<K> {
     }
 }
 
-/// An object as a store holds it.
+/// The stored form of an object.
 #[derive(Debug)]
 pub(super) enum Held<K> {
     Typed(Arc<K>),
@@ -109,7 +108,7 @@ impl<K> Clone for Held<K> {
 }
 
 impl<K: Resource> Held<K> {
-    /// Whether it is this very version of an object, which does not have to be kept anew then.
+    /// Whether it has the uid and resource version of `object`, so that it can be reused.
     pub(super) fn is_that_version_of(&self, object: &K, codec: Option<&Codec<K>>) -> bool {
         let meta = object.meta();
         if meta.resource_version.is_none() {
@@ -126,58 +125,57 @@ impl<K: Resource> Held<K> {
 }
 
 impl<K> Held<K> {
-    /// Whether it is held as this very object.
+    /// Whether it is this object, by pointer.
     pub(super) fn is_object(&self, object: &Arc<K>) -> bool {
         matches!(self, Self::Typed(known) if Arc::ptr_eq(known, object))
     }
 
-    /// Whether it is held as this very text.
+    /// Whether it is this packed object, by address.
     pub(super) fn is(&self, packed: &Packed) -> bool {
         matches!(self, Self::Packed(known) if known.is(packed))
     }
 }
 
-impl<K: Resource> Placed for Held<K> {
-    fn place(&self) -> (&str, &str) {
+impl<K: Resource> Keyed for Held<K> {
+    fn key(&self) -> (&str, &str) {
         match self {
-            Self::Typed(object) => place(object.meta()),
-            Self::Packed(packed) => packed.place(),
+            Self::Typed(object) => key(object.meta()),
+            Self::Packed(packed) => packed.key(),
         }
     }
 }
 
-/// What a writer needs while it packs, kept from one object to the next: large pieces of memory that come and go between the
-/// small ones that stay would leave a heap in which room is hard to find.
+/// Reusable buffers for packing. Large temporary allocations between small long-lived ones would fragment the heap.
 #[derive(Default)]
 pub(super) struct Scratch {
-    /// Text of the first objects, until there is enough of it for a dictionary.
+    /// The text of the first objects, until it fills the dictionary.
     sample: Vec<u8>,
     text: Vec<u8>,
     again: Vec<u8>,
     compressed: Vec<u8>,
 }
 
-/// Packs a batch on another thread.
+/// Spawns a task that packs a batch.
 type Spawn<K> = fn(&Handle, Arc<Codec<K>>, Batch<K>) -> JoinHandle<Batch<K>>;
 
-/// Turns objects into text and back.
+/// Encodes and decodes objects.
 pub(super) struct Codec<K> {
     encode: fn(&K, &mut Vec<u8>) -> serde_json::Result<()>,
     decode: fn(&[u8]) -> serde_json::Result<K>,
     spawn: Spawn<K>,
-    /// Set once enough objects were seen; those before are not compressed.
+    /// Set once the first objects fill it; those are not compressed.
     dictionary: OnceLock<Box<[u8]>>,
     cache: Mutex<Cache<K>>,
     identity: RandomState,
 }
 
 impl<K: Resource> Codec<K> {
-    /// The object as text; `None` if it would not come out of it as it went in.
+    /// Packs an object; `None` if it does not survive the round trip.
     pub(super) fn pack(&self, object: &K, scratch: &mut Scratch) -> Option<Packed> {
         let Scratch { sample, text, again, compressed } = scratch;
         text.clear();
         (self.encode)(object, text).ok()?;
-        // What a store cannot give back must not go into it.
+        // Verify the round trip: a read must return the same object.
         let read = (self.decode)(text).ok()?;
         again.clear();
         (self.encode)(&read, again).ok()?;
@@ -186,13 +184,13 @@ impl<K: Resource> Codec<K> {
         }
         drop(read);
         let identity = self.identify(object);
-        let place = place(object.meta());
+        let key = key(object.meta());
         let Some(dictionary) = self.dictionary.get() else {
             sample.extend_from_slice(text);
             if sample.len() >= DICTIONARY {
                 let _ = self.dictionary.set(std::mem::take(sample).into());
             }
-            return Packed::alone(place, Text { bytes: text, length: None, identity });
+            return Packed::alone(key, Text { bytes: text, length: None, identity });
         };
         let length = u32::try_from(text.len()).ok();
         let bytes = match length {
@@ -206,10 +204,10 @@ impl<K: Resource> Codec<K> {
             }
             None => text,
         };
-        Packed::alone(place, Text { bytes, length, identity })
+        Packed::alone(key, Text { bytes, length, identity })
     }
 
-    /// A number for uid and resource version.
+    /// A hash of uid and resource version.
     fn identify(&self, object: &K) -> u64 {
         let meta = object.meta();
         self.identity.hash_one((&meta.uid, &meta.resource_version))
@@ -217,17 +215,17 @@ impl<K: Resource> Codec<K> {
 }
 
 impl<K> Codec<K> {
-    /// Packs a batch elsewhere.
+    /// Spawns the packing of a batch.
     pub(super) fn start(self: &Arc<Self>, runtime: &Handle, batch: Batch<K>) -> JoinHandle<Batch<K>> {
         (self.spawn)(runtime, self.clone(), batch)
     }
 
-    /// Whether it has seen enough objects for others to be packed in any order.
+    /// Whether the dictionary is set, so that objects can be packed in any order.
     pub(super) fn is_settled(&self) -> bool {
         self.dictionary.get().is_some()
     }
 
-    /// The object; `None` would be one that did not come out as it went in, and such were not packed.
+    /// Decodes an object. Never `None` for an object that `pack` returned.
     pub(super) fn unpack(&self, packed: &Packed) -> Option<Arc<K>> {
         if let Some(known) = self.cache().get(packed) {
             return Some(known);
@@ -245,13 +243,13 @@ impl<K> Codec<K> {
         Some(object)
     }
 
-    /// A panic cannot happen under this lock.
+    /// Ignores poisoning: no code under this lock can panic.
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache<K>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The decoded form of a few objects: each has one place, which it shares with others.
+/// A direct-mapped cache of decoded objects.
 struct Cache<K> {
     slots: Vec<Option<(Mark, Arc<K>)>>,
 }
@@ -261,11 +259,11 @@ impl<K> Cache<K> {
         Self { slots: (0..slots).map(|_| None).collect() }
     }
 
-    /// An object is known by where its text is: for as long as it is in here, nothing else can be there.
+    /// The slot of an object, by its address. A cached mark keeps the address unique.
     fn slot(&mut self, packed: &Packed) -> Option<&mut Option<(Mark, Arc<K>)>> {
         let count = self.slots.len();
-        let place = FixedState::default().hash_one(packed.address());
-        self.slots.get_mut(usize::try_from(place).unwrap_or(usize::MAX).checked_rem(count)?)
+        let key = FixedState::default().hash_one(packed.address());
+        self.slots.get_mut(usize::try_from(key).unwrap_or(usize::MAX).checked_rem(count)?)
     }
 
     fn get(&mut self, packed: &Packed) -> Option<Arc<K>> {

@@ -1,7 +1,8 @@
-//! Reflectors: a cache of a collection that mirrors the server.
+//! Reflectors: caches of collections.
 //!
-//! A [`Writer`] takes events, any number of [`Store`]s read. [`reflector`](reflector()) joins them to a stream of events;
-//! [`Reflector`] is an object that does all of it at each call of [`poll`](Reflector::poll).
+//! A [`Writer`] applies events, and any number of [`Store`]s read. [`reflector`](reflector()) applies a stream of
+//! events to a writer; [`Reflector`] owns a watcher and a writer, and updates the cache at each
+//! [`poll`](Reflector::poll).
 
 mod compact;
 mod object;

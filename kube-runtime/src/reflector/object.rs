@@ -1,4 +1,4 @@
-//! `Reflector`: a cache that is brought up to date whenever it is polled.
+//! `Reflector`: a cache that each poll updates.
 
 use super::{ObjectRef, Store, Writer, store};
 use crate::cycle::Cycle;
@@ -9,11 +9,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 /// A cache of a collection that mirrors the server.
 ///
-/// [`poll`](Reflector::poll) brings it up to date: the first call lists, and every call watches for ten seconds, or as long
-/// as [`timeout`](Reflector::timeout) says. [`read`](Reflector::read) gives the present state at any time.
+/// [`poll`](Reflector::poll) updates the cache: the first call lists, and every call watches for ten seconds, or for
+/// [`timeout`](Reflector::timeout). [`read`](Reflector::read) returns the cached objects at any time.
 ///
-/// `K` may be a full type, a derived custom resource, or an [`Object`](kube_client::core::Object) with a spec and a status
-/// that name only what is needed.
+/// `K` may be a full type, a derived custom resource, or an [`Object`](kube_client::core::Object) whose spec and status
+/// have only the needed fields.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Namespace;
@@ -40,38 +40,37 @@ pub struct Reflector<K> {
 }
 
 impl<K: Resource + DeserializeOwned + Send + 'static> Reflector<K> {
-    /// A cache of the collection that `api` gives access to. Nothing is requested before the first poll.
+    /// A cache of the collection of `api`. Sends no request before the first poll.
     pub fn new(api: Api<K>) -> Self {
         Self::with_config(api, Config::default())
     }
 
-    /// As [`new`](Reflector::new), with selectors and all else that a watcher can be told.
+    /// As [`new`](Reflector::new), with a watcher's options.
     ///
-    /// The watch of a poll lasts as long as the configuration's timeout says, ten seconds where it is not set.
+    /// The watch of a poll lasts for the configured timeout, ten seconds by default.
     pub fn with_config(api: Api<K>, config: Config) -> Self {
         let (store, writer) = store();
         Self { cycle: Cycle::new(api, config), writer, store }
     }
 
-    /// How long the watch of one poll lasts.
+    /// The duration of the watch of each poll.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.cycle.set_timeout(timeout);
         self
     }
 
-    /// Brings the cache up to date: lists if that has not been done yet, then watches for as long as the timeout says,
-    /// whatever happens meanwhile.
+    /// Updates the cache: lists once, then watches for the full timeout.
     ///
     /// # Errors
     ///
-    /// The first failure ends the call. The cache keeps its last state, and the next call goes on where this one ended,
-    /// after a wait that grows with each failure. An object that does not decode is an error that names it
-    /// ([`Error::undecodable`]); nothing waits after such a one, and nothing else is affected.
+    /// The first failure ends the call. The cache keeps its last state, and the next call resumes after the backoff. An
+    /// object that cannot be decoded is an error with its name ([`Error::undecodable`]), without backoff; other objects
+    /// are not affected.
     ///
     /// # Cancel safety
     ///
-    /// May be cancelled: the cache holds whatever has arrived, and the next call goes on from there.
+    /// Cancel safe: the cache keeps the received changes, and the next call resumes.
     pub async fn poll(&mut self) -> Result<()> {
         self.cycle.begin();
         while let Some(event) = self.cycle.next().await {
@@ -87,23 +86,23 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Reflector<K> {
         Ok(())
     }
 
-    /// The present state as far as it is known, in no particular order; empty before the first list.
+    /// The cached objects, in no particular order; empty before the first list.
     pub fn read(&self) -> Vec<Arc<K>> {
         self.store.state()
     }
 
-    /// The object of that name.
+    /// The cached object with this key.
     pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
         self.store.get(key)
     }
 
-    /// The cache, for readers elsewhere: it changes while the reflector is polled.
+    /// A reader of the cache. The cache changes only while the reflector is polled.
     pub fn store(&self) -> Store<K> {
         self.store.clone()
     }
 
-    /// The version up to which every change is in the cache; `None` until the first list is complete. During a relist it is
-    /// that of the state before, which is what the cache holds.
+    /// The resource version of the cache; `None` until the first list is complete. During a relist the cache keeps its
+    /// previous state and version.
     pub fn resource_version(&self) -> Option<&str> {
         self.cycle.resource_version()
     }

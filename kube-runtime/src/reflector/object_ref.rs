@@ -10,7 +10,7 @@ use std::{
 
 /// The name of an object of kind `K`, and its namespace.
 ///
-/// Two references are equal if they name the same object; [`extra`](ObjectRef::extra) does not count.
+/// Two references are equal if they name the same object; [`extra`](ObjectRef::extra) is ignored.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Pod;
@@ -21,17 +21,17 @@ use std::{
 /// ```
 #[non_exhaustive]
 pub struct ObjectRef<K: Resource + ?Sized> {
-    /// What has to be known at run time of the kind.
+    /// The run-time information about the kind.
     pub dyntype: K::DynamicType,
     /// The name.
     pub name: String,
-    /// The namespace; `None` for objects of the cluster.
+    /// The namespace; `None` for cluster-scoped objects.
     pub namespace: Option<String>,
-    /// What else was known of the object when the reference was made.
+    /// Further metadata of the object when the reference was created.
     pub extra: Extra,
 }
 
-/// What does not identify an object.
+/// Metadata that does not identify an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extra {
@@ -45,12 +45,12 @@ impl<K: Resource> ObjectRef<K>
 where
     K::DynamicType: Default,
 {
-    /// An object of the cluster, or one whose namespace is yet to be given by [`within`](ObjectRef::within).
+    /// A reference to a cluster-scoped object; add a namespace with [`within`](ObjectRef::within).
     pub fn new(name: &str) -> Self {
         Self::new_with(name, K::DynamicType::default())
     }
 
-    /// The name of an object that is at hand.
+    /// A reference to `obj`.
     pub fn from_obj(obj: &K) -> Self {
         Self::from_obj_with(obj, K::DynamicType::default())
     }
@@ -62,7 +62,7 @@ impl<K: Resource> ObjectRef<K> {
         Self { dyntype, name: name.to_owned(), namespace: None, extra: Extra::default() }
     }
 
-    /// Names the namespace.
+    /// Sets the namespace.
     #[must_use]
     pub fn within(mut self, namespace: &str) -> Self {
         self.namespace = Some(namespace.to_owned());
@@ -71,7 +71,7 @@ impl<K: Resource> ObjectRef<K> {
 
     /// As [`from_obj`](ObjectRef::from_obj), for kinds that are known only at run time.
     ///
-    /// An object without a name, which no server sends, is referred to by the empty name.
+    /// An object without a name, which no server sends, has the empty name.
     pub fn from_obj_with(obj: &K, dyntype: K::DynamicType) -> Self {
         Self::from_meta(obj.meta(), dyntype)
     }
@@ -85,14 +85,14 @@ impl<K: Resource> ObjectRef<K> {
         }
     }
 
-    /// The owner that a reference names, if it is of kind `K`. Owners live in the namespace of what they own, or in the
-    /// cluster.
+    /// The owner of an owner reference, if it has kind `K`. An owner is in the namespace of the owned object, or
+    /// cluster-scoped.
     pub fn from_owner_ref(
         namespace: Option<&str>,
         owner: &OwnerReference,
         dyntype: K::DynamicType,
     ) -> Option<Self> {
-        // Any version will do: they are views of the same objects.
+        // Ignores the API version: all versions are representations of the same objects.
         let group = owner.api_version.rsplit_once('/').map_or("", |(group, _)| group);
         let same = owner.kind == K::kind(&dyntype) && group == K::group(&dyntype);
         same.then(|| Self {
@@ -103,12 +103,12 @@ impl<K: Resource> ObjectRef<K> {
         })
     }
 
-    /// Takes the reference for one to another kind.
+    /// Changes the kind, without any check.
     pub fn into_kind_unchecked<K2: Resource>(self, dt2: K2::DynamicType) -> ObjectRef<K2> {
         ObjectRef { dyntype: dt2, name: self.name, namespace: self.namespace, extra: self.extra }
     }
 
-    /// The same reference with the kind as a value.
+    /// The same reference with the kind as run-time data.
     pub fn erase(self) -> ObjectRef<DynamicObject> {
         let resource = ApiResource::erase::<K>(&self.dyntype);
         self.into_kind_unchecked(resource)
@@ -191,7 +191,7 @@ mod tests {
     use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 
     #[test]
-    fn extra_does_not_count() {
+    fn equality_ignores_extra() {
         let mut pod = Pod::default();
         pod.metadata.name = Some("web".into());
         pod.metadata.uid = Some("1".into());

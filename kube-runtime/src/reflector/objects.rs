@@ -1,17 +1,17 @@
-//! `Objects`: objects by namespace and name.
+//! `Objects`: a map of objects by namespace and name.
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use kube_client::core::ObjectMeta;
 use std::hash::BuildHasher;
 
-/// What has a place.
-pub(super) trait Placed {
-    /// Namespace and name. Objects of the cluster are in the empty namespace, which no namespace is called.
-    fn place(&self) -> (&str, &str);
+/// A value with a key.
+pub(super) trait Keyed {
+    /// Namespace and name. The namespace of a cluster-scoped object is empty.
+    fn key(&self) -> (&str, &str);
 }
 
-/// Objects of one kind, in whatever form they are kept. Their places are read from the objects, and not held twice.
+/// Objects of one kind. The keys are read from the objects and not stored twice.
 #[derive(Debug)]
 pub(super) struct Objects<T> {
     table: HashTable<T>,
@@ -24,8 +24,8 @@ impl<T> Default for Objects<T> {
     }
 }
 
-/// Where an object belongs.
-pub(super) fn place(meta: &ObjectMeta) -> (&str, &str) {
+/// Namespace and name; see [`Keyed::key`].
+pub(super) fn key(meta: &ObjectMeta) -> (&str, &str) {
     (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
 }
 
@@ -39,42 +39,42 @@ impl<T> Objects<T> {
     }
 }
 
-impl<T: Placed> Objects<T> {
-    pub(super) fn get(&self, place: (&str, &str)) -> Option<&T> {
-        self.table.find(self.hasher.hash_one(place), |object| object.place() == place)
+impl<T: Keyed> Objects<T> {
+    pub(super) fn get(&self, key: (&str, &str)) -> Option<&T> {
+        self.table.find(self.hasher.hash_one(key), |object| object.key() == key)
     }
 
-    /// The object there, to be replaced by one with the same place.
-    pub(super) fn get_mut(&mut self, place: (&str, &str)) -> Option<&mut T> {
-        self.table.find_mut(self.hasher.hash_one(place), |object| object.place() == place)
+    /// The object with this key; replace it only by one with the same key.
+    pub(super) fn get_mut(&mut self, key: (&str, &str)) -> Option<&mut T> {
+        self.table.find_mut(self.hasher.hash_one(key), |object| object.key() == key)
     }
 
-    /// Puts an object in its place; what was there before.
+    /// Inserts an object; returns the previous one.
     pub(super) fn insert(&mut self, object: T) -> Option<T> {
         let Self { table, hasher } = self;
-        let place = object.place();
-        let hash = hasher.hash_one(place);
-        if let Some(slot) = table.find_mut(hash, |known| known.place() == place) {
+        let key = object.key();
+        let hash = hasher.hash_one(key);
+        if let Some(slot) = table.find_mut(hash, |known| known.key() == key) {
             return Some(std::mem::replace(slot, object));
         }
-        table.insert_unique(hash, object, |known| hasher.hash_one(known.place()));
+        table.insert_unique(hash, object, |known| hasher.hash_one(known.key()));
         None
     }
 
-    pub(super) fn remove(&mut self, place: (&str, &str)) -> Option<T> {
+    pub(super) fn remove(&mut self, key: (&str, &str)) -> Option<T> {
         let Self { table, hasher } = self;
-        let found = table.find_entry(hasher.hash_one(place), |object| object.place() == place).ok()?;
+        let found = table.find_entry(hasher.hash_one(key), |object| object.key() == key).ok()?;
         let removed = found.remove().0;
-        // Room for many more objects than there are is given back, but not so soon that it would come and go.
+        // Shrink only far below the capacity, to avoid repeated reallocation.
         if table.capacity() > 64 && table.len() < table.capacity() / 8 {
-            table.shrink_to(2 * table.len(), |known| hasher.hash_one(known.place()));
+            table.shrink_to(2 * table.len(), |known| hasher.hash_one(known.key()));
         }
         Some(removed)
     }
 
-    /// The objects that `other` has nothing in the place of.
+    /// The objects whose keys `other` lacks.
     pub(super) fn missing_from(self, other: &Self) -> Vec<T> {
-        self.table.into_iter().filter(|object| other.get(object.place()).is_none()).collect()
+        self.table.into_iter().filter(|object| other.get(object.key()).is_none()).collect()
     }
 }
 
@@ -82,12 +82,12 @@ impl<T: Placed> Objects<T> {
 mod tests {
     use super::*;
 
-    /// A place, and a value there.
+    /// A key and a value.
     #[derive(Debug, PartialEq)]
     struct Item(&'static str, String, u8);
 
-    impl Placed for Item {
-        fn place(&self) -> (&str, &str) {
+    impl Keyed for Item {
+        fn key(&self) -> (&str, &str) {
             (self.0, &self.1)
         }
     }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_has_one_place() {
+    fn stores_one_object_per_key() {
         let mut objects = Objects::default();
         assert_eq!(objects.insert(item("a", "x", 1)), None);
         assert_eq!(objects.insert(item("a", "x", 2)), Some(item("a", "x", 1)));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn many_come_and_go_and_their_room_with_them() {
+    fn removing_many_objects_frees_capacity() {
         let mut objects = Objects::default();
         for n in 0..10_000 {
             objects.insert(item("a", &n.to_string(), 0));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_another_set_lacks() {
+    fn finds_objects_missing_from_another_map() {
         let set = |places: &[(&'static str, &str)]| {
             let mut objects = Objects::default();
             for (namespace, name) in places {
@@ -136,7 +136,7 @@ mod tests {
         };
         let missing =
             set(&[("a", "x"), ("a", "y"), ("b", "x")]).missing_from(&set(&[("a", "y"), ("c", "x")]));
-        let mut missing: Vec<_> = missing.iter().map(Placed::place).collect();
+        let mut missing: Vec<_> = missing.iter().map(Keyed::key).collect();
         missing.sort_unstable();
         assert_eq!(missing, [("a", "x"), ("b", "x")]);
     }

@@ -1,7 +1,7 @@
-//! `Packing`: objects that become text on other threads, while the writer goes on with those behind them.
+//! `Packing`: encodes batches of objects on other threads, while the writer applies further events.
 //!
-//! To write an object as text takes several times as long as all else that a store does with it, and a list brings many at
-//! once. Owns what is on its way; what becomes of it is the writer's to say.
+//! Encoding takes several times as long as all other work per object, and a list has many objects. This module owns the
+//! batches in flight; it must not modify the store, which the writer does.
 
 use super::compact::{Codec, Scratch};
 use super::page::Packed;
@@ -14,12 +14,12 @@ use std::{
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 
-/// How many objects go together: about a millisecond's work for pods, and little beside a store while they are held twice.
+/// The number of objects per batch: about 1 ms of work for pods, and little memory while they are stored twice.
 const BATCH: usize = 16;
-/// More threads than that wait for the one that feeds them.
-const MOST: usize = 16;
+/// The maximum number of threads; more would wait for the writer.
+const MAX_THREADS: usize = 16;
 
-/// Objects, and their texts once there are any.
+/// Objects, and their packed forms once encoded.
 pub(super) struct Batch<K> {
     objects: Vec<Arc<K>>,
     texts: Vec<Option<Packed>>,
@@ -27,20 +27,20 @@ pub(super) struct Batch<K> {
 }
 
 impl<K> Batch<K> {
-    /// Puts in the texts.
+    /// Packs the objects.
     pub(super) fn pack(mut self, pack: impl Fn(&K, &mut Scratch) -> Option<Packed>) -> Self {
         let Self { objects, texts, scratch } = &mut self;
         texts.extend(objects.iter().map(|object| pack(object, scratch)));
         self
     }
 
-    /// Every object that has a text, with it.
+    /// Every packed object with its packed form.
     pub(super) fn packed(&self) -> impl Iterator<Item = (&Arc<K>, &Packed)> {
         self.objects.iter().zip(&self.texts).filter_map(|(object, text)| Some((object, text.as_ref()?)))
     }
 }
 
-/// A task that ends with its owner.
+/// A task that is aborted on drop.
 struct Task<K>(JoinHandle<Batch<K>>);
 
 impl<K> Drop for Task<K> {
@@ -49,12 +49,12 @@ impl<K> Drop for Task<K> {
     }
 }
 
-/// Objects on their way to becoming text.
+/// Batches in flight.
 pub(super) struct Packing<K> {
-    /// The batch that is being filled, and where it will go.
+    /// The incomplete batch and its runtime.
     filling: Option<(Handle, Batch<K>)>,
     tasks: VecDeque<Task<K>>,
-    /// Of batches that are done.
+    /// Buffers of finished batches.
     spare: Vec<Scratch>,
     /// Whether more objects are expected.
     more: bool,
@@ -67,7 +67,7 @@ impl<K> Default for Packing<K> {
 }
 
 impl<K> Packing<K> {
-    /// Takes an object; not if there are no other threads, or if they have enough to do.
+    /// Accepts an object; `false` without other threads, or if they have enough batches.
     pub(super) fn take(&mut self, codec: &Arc<Codec<K>>, object: &Arc<K>) -> bool {
         if self.filling.is_none() {
             let Some((runtime, threads)) = threads() else { return false };
@@ -88,7 +88,7 @@ impl<K> Packing<K> {
         true
     }
 
-    /// There is no further object for now.
+    /// Sends the incomplete batch: no further object is expected.
     pub(super) fn flush(&mut self, codec: &Arc<Codec<K>>) {
         self.send(codec);
         self.more = false;
@@ -100,7 +100,7 @@ impl<K> Packing<K> {
         }
     }
 
-    /// A batch that is done, if there is one; whoever waits for one in [`poll_next`](Self::poll_next) has to do so again.
+    /// A finished batch, if any. It replaces the waker of [`poll_next`](Self::poll_next), which must be polled again.
     pub(super) fn next_done(&mut self) -> Option<Batch<K>> {
         if !self.tasks.front()?.0.is_finished() {
             return None;
@@ -111,7 +111,7 @@ impl<K> Packing<K> {
         }
     }
 
-    /// The next batch that is done; `None` if none is on its way.
+    /// The next finished batch; `None` if none is in flight.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Batch<K>>> {
         loop {
             let Some(task) = self.tasks.front_mut() else { return Poll::Ready(None) };
@@ -119,7 +119,7 @@ impl<K> Packing<K> {
             self.tasks.pop_front();
             match done {
                 Ok(batch) => return Poll::Ready(Some(batch)),
-                // The type's own code panicked. Where the runtime is shutting down instead, its objects stay what they are.
+                // A panic in the type's own code. If the runtime is shutting down instead, the objects stay typed.
                 Err(error) => {
                     if let Ok(panic) = error.try_into_panic() {
                         std::panic::resume_unwind(panic);
@@ -129,8 +129,8 @@ impl<K> Packing<K> {
         }
     }
 
-    /// Takes back what the next batch can use of one that is done with. After the last one it is given up, since it may be
-    /// large, and not before: pieces that come and go while a store is filled leave a heap in which room is hard to find.
+    /// Keeps the buffers of a finished batch for the next one, and frees them after the last one. Freeing them earlier
+    /// would fragment the heap while the store is filled.
     pub(super) fn reuse(&mut self, batch: Batch<K>) {
         if !self.more && self.tasks.is_empty() {
             self.spare.clear();
@@ -140,12 +140,12 @@ impl<K> Packing<K> {
     }
 }
 
-/// Where other threads are, and how many.
+/// The multi-threaded runtime and its number of threads, if any.
 fn threads() -> Option<(Handle, usize)> {
     let runtime = Handle::try_current().ok()?;
     if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
         return None;
     }
-    let threads = runtime.metrics().num_workers().min(MOST);
+    let threads = runtime.metrics().num_workers().min(MAX_THREADS);
     (threads > 1).then_some((runtime, threads))
 }

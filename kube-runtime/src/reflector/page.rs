@@ -1,30 +1,29 @@
-//! `Page`: objects as text, many to a piece of memory.
+//! `Page`: one allocation for many packed objects.
 //!
-//! Pieces of a kilobyte that stay, each between others that come and go, would spread the heap over more memory than it holds,
-//! and whoever asks it for room would walk through all of it. So an object has a page of its own only until there are enough
-//! of them for one that they share. Owns the layout, and which pages are worth leaving; which objects are in use is the
-//! writer's to say.
+//! Many long-lived small allocations between short-lived ones would fragment the heap and slow down the allocator. An
+//! object has a page of its own only until enough objects can share one. This module owns the layout and decides which
+//! pages to leave; it must not decide which objects are in use, which the writer does.
 
 use std::sync::{
     Arc, Weak,
     atomic::{AtomicBool, Ordering},
 };
 
-/// How much is gathered before it moves to a page that it shares: small beside a store, large beside an object.
+/// The size in bytes of a shared page: small compared with a store, large compared with an object.
 const PAGE: usize = 32 << 10;
 
-/// Objects as text, never changed.
+/// Immutable packed objects.
 #[derive(Debug)]
 struct Page {
     entries: Box<[Entry]>,
-    /// Namespaces and names of all, one behind the other.
+    /// The concatenated namespaces and names.
     names: Box<str>,
     texts: Box<[u8]>,
-    /// Whether what is left of it is on its way to another page.
+    /// Whether its remaining objects are moving to another page.
     left: AtomicBool,
 }
 
-/// Where on its page an object begins. It ends where the next one begins.
+/// The offsets of an object on its page. It ends at the offsets of the next entry.
 #[derive(Debug)]
 struct Entry {
     identity: u64,
@@ -35,7 +34,7 @@ struct Entry {
 }
 
 impl Page {
-    /// A page of these; `None` if they are more than one can hold.
+    /// A page of `objects`; `None` if the offsets overflow `u32`.
     fn of<'a>(objects: impl Iterator<Item = ((&'a str, &'a str), Text<'a>)> + Clone) -> Option<Self> {
         let (mut count, mut letters, mut bytes) = (0, 0, 0);
         for ((namespace, name), text) in objects.clone() {
@@ -63,17 +62,17 @@ impl Page {
     }
 }
 
-/// What is known of an object's text.
+/// An object's encoded text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Text<'a> {
     pub(super) bytes: &'a [u8],
-    /// The length of the text where it is compressed; `None` where it is stored as it is.
+    /// The uncompressed length; `None` if `bytes` are not compressed.
     pub(super) length: Option<u32>,
-    /// Stands for uid and resource version.
+    /// A hash of uid and resource version.
     pub(super) identity: u64,
 }
 
-/// An object as text, cheap to clone.
+/// A packed object, cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Packed {
     page: Arc<Page>,
@@ -81,13 +80,13 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    /// An object with a page of its own; `None` if it is larger than a page can be.
-    pub(super) fn alone(place: (&str, &str), text: Text<'_>) -> Option<Self> {
-        Some(Self { page: Arc::new(Page::of([(place, text)].into_iter())?), entry: 0 })
+    /// An object with a page of its own; `None` if the offsets overflow `u32`.
+    pub(super) fn alone(key: (&str, &str), text: Text<'_>) -> Option<Self> {
+        Some(Self { page: Arc::new(Page::of([(key, text)].into_iter())?), entry: 0 })
     }
 
     /// Namespace and name.
-    pub(super) fn place(&self) -> (&str, &str) {
+    pub(super) fn key(&self) -> (&str, &str) {
         let names = &self.page.names;
         let Some((Entry { namespace, name, .. }, next)) = self.entry() else { return ("", "") };
         let end = next.map_or(names.len(), |next| next.namespace as usize);
@@ -108,34 +107,34 @@ impl Packed {
         }
     }
 
-    /// Where it is on its page, and what comes behind it.
+    /// Its entry and the next one.
     fn entry(&self) -> Option<(&Entry, Option<&Entry>)> {
         let (this, behind) = self.page.entries.get(self.entry as usize..)?.split_first()?;
         Some((this, behind.first()))
     }
 
-    /// How much of a page it takes.
+    /// Its size on a page, in bytes.
     fn size(&self) -> usize {
-        let (namespace, name) = self.place();
+        let (namespace, name) = self.key();
         size_of::<Entry>() + namespace.len() + name.len() + self.text().bytes.len()
     }
 
-    /// Whether it is this very one, and not one that is equal.
+    /// Whether both are the same entry of the same page.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.page, &other.page) && self.entry == other.entry
     }
 
-    /// Where it is in memory; no other one is there for as long as this one or a mark of it exists.
+    /// Its address; unique while this object or a mark of it exists.
     pub(super) fn address(&self) -> (usize, u32) {
         (Arc::as_ptr(&self.page).addr(), self.entry)
     }
 
-    /// What knows it again and does not keep its page.
+    /// A weak identity, which does not keep the page alive.
     pub(super) fn mark(&self) -> Mark {
         Mark { page: Arc::downgrade(&self.page), entry: self.entry }
     }
 
-    /// All that is or was on its page, if that is not worth keeping for the few that are in use; once for each page.
+    /// All objects of its page if less than half are in use; `Some` at most once per page.
     fn leave(&self) -> Option<impl Iterator<Item = Self>> {
         let Page { entries, left, .. } = &*self.page;
         let thin = Arc::strong_count(&self.page) * 2 < entries.len();
@@ -144,7 +143,7 @@ impl Packed {
     }
 }
 
-/// A [`Packed`] that is known again, but not kept.
+/// A weak identity of a [`Packed`].
 #[derive(Debug)]
 pub(super) struct Mark {
     page: Weak<Page>,
@@ -157,14 +156,14 @@ impl Mark {
     }
 }
 
-/// Objects that wait for a page that they share.
+/// Objects to move to a shared page.
 #[derive(Debug, Default)]
 pub(super) struct Loose {
     objects: Vec<Packed>,
     size: usize,
 }
 
-/// An object that moves from one page to another.
+/// A move of an object between pages.
 #[derive(Debug)]
 pub(super) struct Move {
     pub(super) from: Packed,
@@ -172,7 +171,7 @@ pub(super) struct Move {
 }
 
 impl Loose {
-    /// Takes note of an object with a page of its own. One that would fill half of a page stays where it is.
+    /// Adds an object with a page of its own. An object of at least half a page is not moved.
     pub(super) fn add(&mut self, packed: &Packed) {
         let size = packed.size();
         if size < PAGE / 2 {
@@ -181,19 +180,19 @@ impl Loose {
         }
     }
 
-    /// Takes note of all that is on the page of this object, if too little there is in use.
+    /// Adds all objects of the page of `of`, if less than half are in use.
     pub(super) fn add_rest(&mut self, of: &Packed) {
         for packed in of.leave().into_iter().flatten() {
             self.add(&packed);
         }
     }
 
-    /// Whether there is enough for a page.
+    /// Whether the objects fill a page.
     pub(super) fn is_enough(&self) -> bool {
         self.size >= PAGE
     }
 
-    /// Moves those that are in use to pages that they share.
+    /// Moves the objects in use to shared pages.
     pub(super) fn settle(&mut self, in_use: impl Fn(&Packed) -> bool) -> Vec<Move> {
         self.size = 0;
         let mut objects = std::mem::take(&mut self.objects);
@@ -209,7 +208,7 @@ impl Loose {
             });
             let (group, behind) = rest.split_at(fits.count());
             rest = behind;
-            let Some(page) = Page::of(group.iter().map(|packed| (packed.place(), packed.text()))) else {
+            let Some(page) = Page::of(group.iter().map(|packed| (packed.key(), packed.text()))) else {
                 continue;
             };
             let page = Arc::new(page);
@@ -241,13 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_the_same_on_a_page_that_they_share() {
+    fn objects_are_unchanged_on_a_shared_page() {
         let objects =
             [packed("a", b"one", None), packed("", b"", Some(9)), packed("long", &[7; 300], Some(1000))];
         let settled = settled(&objects);
         assert_eq!(settled.len(), 3);
         for (alone, settled) in objects.iter().zip(&settled) {
-            assert_eq!(alone.place(), settled.place());
+            assert_eq!(alone.key(), settled.key());
             let (a, b) = (alone.text(), settled.text());
             assert_eq!((a.bytes, a.length, a.identity), (b.bytes, b.length, b.identity));
             assert!(!settled.is(alone) && settled.is(&settled.clone()));
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_filled_and_not_much_more() {
+    fn fills_shared_pages() {
         let objects: Vec<_> = (0..200).map(|n| packed(&n.to_string(), &[0; 1000], None)).collect();
         let settled = settled(&objects);
         let mut pages: Vec<_> = settled.iter().map(|packed| &packed.page).collect();
@@ -266,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_use_and_what_fills_a_page_alone_does_not_move() {
+    fn does_not_move_unused_and_large_objects() {
         let mut loose = Loose::default();
         let (large, gone, kept) =
             (packed("large", &vec![0; PAGE], None), packed("gone", b"1", None), packed("kept", b"2", None));
@@ -274,12 +273,12 @@ mod tests {
             loose.add(packed);
         }
         let moves = loose.settle(|packed| !packed.is(&gone));
-        assert_eq!(moves.iter().map(|Move { to, .. }| to.place().1).collect::<Vec<_>>(), ["kept"]);
+        assert_eq!(moves.iter().map(|Move { to, .. }| to.key().1).collect::<Vec<_>>(), ["kept"]);
         assert!(loose.settle(|_| true).is_empty());
     }
 
     #[test]
-    fn a_page_is_left_once_and_only_when_less_than_half_of_it_is_in_use() {
+    fn leaves_a_page_once_if_less_than_half_is_in_use() {
         let objects: Vec<_> = (0..10).map(|n| packed(&n.to_string(), b"text", None)).collect();
         let mut settled = settled(&objects);
         settled.truncate(5);
@@ -291,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_knows_its_object_and_keeps_nothing() {
+    fn a_mark_identifies_its_object_without_keeping_the_page() {
         let objects = settled(&[packed("a", b"1", None), packed("b", b"2", None)]);
         let mark = objects[1].mark();
         assert!(mark.is_of(&objects[1]) && !mark.is_of(&objects[0]));

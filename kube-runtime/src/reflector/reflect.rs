@@ -1,4 +1,4 @@
-//! `reflector`: keeps a store up to date from a stream of events, and passes them on.
+//! `reflector`: applies a stream of events to a store and emits them.
 
 use super::Writer;
 use crate::watcher::{Error, Event, Result};
@@ -12,11 +12,11 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Keeps the store of `writer` up to date from `stream`, and passes every event on, its object shared with the store.
+/// Applies the events of `stream` to the store of `writer`, and emits each event with its object shared with the store.
 ///
-/// After a relist, what vanished in the meantime follows [`Event::InitDone`] as [`Event::Delete`]s, except for objects whose
-/// deletion was an event during the relist: each deletion is passed on once. An object that does not
-/// decode leaves the store as it was, and the error is passed on. The store changes only while the stream is polled.
+/// After a relist, an [`Event::Delete`] follows [`Event::InitDone`] for each object that was deleted before the relist.
+/// Each deletion is emitted once, also if it was an event during the relist. An undecodable object leaves the store
+/// unchanged, and the error is emitted. The store changes only while the stream is polled.
 ///
 /// ```
 /// use futures::{StreamExt, TryStreamExt};
@@ -74,7 +74,7 @@ where
             return Poll::Ready(Some(Ok(Event::Delete(object))));
         }
         let Poll::Ready(item) = this.stream.poll_next(cx) else {
-            // Nothing else happens, so that the store can be tidied.
+            // No event is available: store the packed batches.
             let _ = this.writer.poll_packed(cx);
             return Poll::Pending;
         };

@@ -11,10 +11,10 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// What a [`Writer`](super::Writer) and its readers share.
+/// The data shared by a [`Writer`](super::Writer) and its readers.
 pub(super) struct Shared<K> {
     objects: RwLock<Objects<Held<K>>>,
-    /// Where objects are kept as text.
+    /// `Some` for compact storage.
     codec: Option<Arc<Codec<K>>>,
 }
 
@@ -27,7 +27,7 @@ impl<K> Shared<K> {
         self.codec.as_ref()
     }
 
-    /// An object that is held, as it is.
+    /// The object, decoded if it is packed.
     pub(super) fn unpack(&self, held: Held<K>) -> Option<Arc<K>> {
         match held {
             Held::Typed(object) => Some(object),
@@ -35,7 +35,7 @@ impl<K> Shared<K> {
         }
     }
 
-    /// Shows every object until one is chosen enough; objects kept as text are decoded without holding the lock.
+    /// Calls `f` with each object until it returns `Some`. Packed objects are decoded without holding the lock.
     fn visit<T>(&self, mut f: impl FnMut(&Arc<K>) -> Option<T>) -> Option<T> {
         if self.codec.is_none() {
             let objects = self.read();
@@ -48,7 +48,8 @@ impl<K> Shared<K> {
         held.into_iter().filter_map(|held| self.unpack(held)).find_map(|object| f(&object))
     }
 
-    /// Nothing that runs under the lock can leave it half-changed, so that a panic in a reader's closure does no harm.
+    /// Ignores poisoning: no code under the lock can leave the map inconsistent, so a panic in a reader's closure is
+    /// harmless.
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Objects<Held<K>>> {
         self.objects.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -58,18 +59,18 @@ impl<K> Shared<K> {
     }
 }
 
-/// The writer of a store was dropped before the store was complete for the first time.
+/// The writer was dropped before the store was ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the writer of the store was dropped before the store was ready")]
 pub struct WriterDropped;
 
-/// The present state of a collection, for any number of readers. Cheap to clone.
+/// A reader of the cached objects of a collection. Cheap to clone.
 ///
-/// What is read is consistent: during a relist the old state stays until the new one is complete. Objects are shared, never
-/// copied. No reader blocks another, and no lock outlives a call.
+/// Reads are consistent: during a relist the store keeps the previous state until the snapshot is complete. Objects are
+/// shared, not copied. Readers do not block each other, and no lock is held after a call.
 ///
-/// With [compact storage](super::Storage::compact) an object is decoded when it is read: `get` decodes one, and whatever looks
-/// at all objects decodes all of them, one at a time.
+/// With [compact storage](super::Storage::compact), each read decodes: `get` decodes one object, and methods that
+/// iterate over all objects decode them one at a time.
 pub struct Store<K> {
     pub(super) shared: Arc<Shared<K>>,
     pub(super) ready: watch::Receiver<bool>,
@@ -88,21 +89,21 @@ impl<K> fmt::Debug for Store<K> {
 }
 
 impl<K> Store<K> {
-    /// Waits until the store holds the whole present state for the first time.
+    /// Waits until the first snapshot is complete.
     ///
     /// # Errors
     ///
-    /// If the writer is dropped before that.
+    /// If the writer is dropped before the first snapshot is complete.
     ///
     /// # Cancel safety
     ///
-    /// May be cancelled and called again.
+    /// Cancel safe.
     pub async fn wait_until_ready(&self) -> Result<(), WriterDropped> {
         let waited = self.ready.clone().wait_for(|ready| *ready).await.map(drop);
         waited.map_err(|_| WriterDropped)
     }
 
-    /// Whether the store has held the whole present state.
+    /// Whether the first snapshot is complete.
     pub fn is_ready(&self) -> bool {
         *self.ready.borrow()
     }
@@ -129,31 +130,31 @@ impl<K> Store<K> {
         found
     }
 
-    /// How many objects there are.
+    /// The number of objects.
     pub fn len(&self) -> usize {
         self.shared.read().len()
     }
 
-    /// Whether there are none.
+    /// Whether the store is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl<K: Resource> Store<K> {
-    /// The object of that name. Objects of the cluster are found whatever namespace the key has.
+    /// The object with this key. For cluster-scoped objects, the key's namespace is ignored.
     pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
         let namespace = key.namespace.as_deref().unwrap_or_default();
         let held = {
             let objects = self.shared.read();
-            // A kind has objects in namespaces or in the cluster, and never both.
+            // A kind is either namespaced or cluster-scoped.
             let held = objects.get((namespace, &key.name)).or_else(|| objects.get(("", &key.name)));
             held.cloned()?
         };
         self.shared.unpack(held)
     }
 
-    /// All objects whose labels are selected.
+    /// All objects that `selector` selects by label.
     pub fn state_filter_selector(&self, selector: &Selector) -> Vec<Arc<K>> {
         let none = std::collections::BTreeMap::new();
         self.state_filter(|object| selector.matches(object.meta().labels.as_ref().unwrap_or(&none)))
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_namespace_of_a_key_counts_only_for_objects_that_live_in_one() {
+    fn ignores_the_namespace_of_a_key_for_cluster_scoped_objects() {
         let (nodes, mut writer) = store();
         writer.apply_watcher_event(Event::Apply(named::<Node>(None)));
         assert!(nodes.get(&ObjectRef::new("x")).is_some());

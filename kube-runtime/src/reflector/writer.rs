@@ -1,7 +1,7 @@
-//! `Writer`: the one that changes a store.
+//! `Writer`: applies events to a store. It is the only code that modifies a store.
 
 use super::compact::{Codec, Held, Scratch, Storage};
-use super::objects::{Objects, Placed, place};
+use super::objects::{Keyed, Objects, key};
 use super::packing::{Batch, Packing};
 use super::page::{Loose, Move, Packed};
 use super::store::{Shared, Store};
@@ -16,16 +16,16 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// How many objects move to other pages while readers wait.
+/// The number of objects to move to other pages per write lock.
 const MOVES_AT_ONCE: usize = 256;
 
-/// The one that changes a store. Dropping it leaves readers with the last state.
+/// The only handle that modifies a store. After its drop, readers keep the last state.
 pub struct Writer<K> {
     shared: Arc<Shared<K>>,
-    /// The new state, between `Init` and `InitDone`.
+    /// The new map, between `Init` and `InitDone`.
     next: Option<Objects<Held<K>>>,
-    /// Objects of the state before whose deletion was reported while the new one was built, and that have not come again. A
-    /// relist that begins anew must not report their deletion a second time.
+    /// Objects of the readers' map whose deletion was reported during the relist, and that were not created again. A
+    /// restarted relist must not report their deletion twice.
     deleted: HashSet<(String, String)>,
     scratch: Scratch,
     loose: Loose,
@@ -33,7 +33,7 @@ pub struct Writer<K> {
     ready: watch::Sender<bool>,
 }
 
-/// A store without objects, and its writer.
+/// An empty store and its writer.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::ConfigMap;
@@ -49,7 +49,7 @@ pub fn store<K>() -> (Store<K>, Writer<K>) {
     store_with(Storage::typed())
 }
 
-/// As [`store()`], and says how objects are kept.
+/// As [`store()`], with a storage format.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::ConfigMap;
@@ -69,21 +69,21 @@ pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
     (writer.as_reader(), writer)
 }
 
-/// What has become of an event in the store.
+/// The effect of an event on the store.
 #[non_exhaustive]
 pub struct Change<K> {
-    /// The event, its object shared with a store that keeps objects as they are.
+    /// The event; its object is shared with a store of typed storage.
     pub event: Event<Arc<K>>,
-    /// After `InitDone`: the objects that were there before and are no longer, unless their deletion was an event.
+    /// After `InitDone`: the objects that the snapshot lacks and whose deletion was not an event.
     pub vanished: Vec<Arc<K>>,
-    /// For a deletion: whether the last complete state has the object, and this is the first event of its deletion.
+    /// For a deletion: whether the last complete snapshot has the object, and this is the first event of its deletion.
     pub(crate) deletes_known: bool,
     previous: Option<Held<K>>,
     codec: Option<Arc<Codec<K>>>,
 }
 
 impl<K> Change<K> {
-    /// What the event took the place of: the object's state before.
+    /// The previous state of the event's object.
     pub fn previous(&self) -> Option<Arc<K>> {
         match self.previous.as_ref()? {
             Held::Typed(object) => Some(object.clone()),
@@ -109,12 +109,13 @@ impl<K> Writer<K> {
 }
 
 impl<K: Resource> Writer<K> {
-    /// Takes an event into the store. The object is moved, not copied.
+    /// Applies an event to the store. The object is moved, not copied.
     ///
-    /// Between [`Event::Init`] and [`Event::InitDone`] readers keep the state before; the new one is swapped in at the end.
+    /// Between [`Event::Init`] and [`Event::InitDone`] readers keep the previous map; the writer swaps the map at
+    /// `InitDone`.
     pub fn apply_watcher_event(&mut self, event: Event<K>) -> Change<K> {
         while let Some(batch) = self.packing.next_done() {
-            self.take_packed(batch);
+            self.store_packed(batch);
         }
         let mut deletes_known = false;
         let (event, previous) = match event {
@@ -134,12 +135,12 @@ impl<K: Resource> Writer<K> {
                 (Event::Apply(object), previous)
             }
             Event::Delete(object) => {
-                let (previous, known) = self.remove(place(object.meta()));
+                let (previous, known) = self.remove(key(object.meta()));
                 deletes_known = known;
                 (Event::Delete(Arc::new(object)), previous)
             }
         };
-        self.settle(previous.as_ref());
+        self.compact_pages(previous.as_ref());
         Change { deletes_known, ..self.change(event, previous) }
     }
 
@@ -148,7 +149,7 @@ impl<K: Resource> Writer<K> {
         Change { event, previous, vanished: Vec::new(), deletes_known: false, codec }
     }
 
-    /// The form in which the store keeps an object.
+    /// The stored form of an object.
     fn hold(&mut self, object: &Arc<K>) -> Held<K> {
         let Some(codec) = self.shared.codec() else { return Held::Typed(object.clone()) };
         let Some(packed) = codec.pack(object, &mut self.scratch) else { return Held::Typed(object.clone()) };
@@ -156,8 +157,8 @@ impl<K: Resource> Writer<K> {
         Held::Packed(packed)
     }
 
-    /// The form in which the store keeps one of many objects for now: it may get another one soon.
-    fn hold_for_now(&mut self, object: &Arc<K>) -> Held<K> {
+    /// The stored form of an object of a snapshot: typed for now if another thread packs it.
+    fn hold_listed(&mut self, object: &Arc<K>) -> Held<K> {
         match self.shared.codec() {
             Some(codec) if codec.is_settled() && self.packing.take(codec, object) => {
                 Held::Typed(object.clone())
@@ -166,44 +167,44 @@ impl<K: Resource> Writer<K> {
         }
     }
 
-    /// Waits until all that is on its way to becoming text has become it.
+    /// Waits until all batches are packed, and stores them.
     pub(super) fn poll_packed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(batch) = ready!(self.packing.poll_next(cx)) {
-            self.take_packed(batch);
+            self.store_packed(batch);
         }
         Poll::Ready(())
     }
 
-    /// Puts texts in the place of objects that are there still.
-    fn take_packed(&mut self, batch: Batch<K>) {
+    /// Replaces objects by their packed form, if the maps still hold them.
+    fn store_packed(&mut self, batch: Batch<K>) {
         let Self { shared, next, loose, .. } = self;
         for (object, packed) in batch.packed() {
             let put = |objects: &mut Objects<Held<K>>| {
-                let held = objects.get_mut(packed.place()).filter(|held| held.is_object(object));
+                let held = objects.get_mut(packed.key()).filter(|held| held.is_object(object));
                 held.map(|held| *held = Held::Packed(packed.clone())).is_some()
             };
-            // In both where a relist has found the object again.
+            // Both maps hold the object if a relist has found it unchanged.
             let (new, old) = (next.as_mut().is_some_and(put), shared.write(put));
             if new || old {
                 loose.add(packed);
             }
         }
         self.packing.reuse(batch);
-        self.settle(None);
+        self.compact_pages(None);
     }
 
-    /// Once there are enough of them, moves objects that came alone to a page that they share, and those that are left on a
-    /// page from which most are `gone`.
-    fn settle(&mut self, gone: Option<&Held<K>>) {
-        if let Some(Held::Packed(gone)) = gone {
-            self.loose.add_rest(gone);
+    /// Moves objects to shared pages once there are enough: those with a page of their own, and those left on a page
+    /// from which most objects were `removed`.
+    fn compact_pages(&mut self, removed: Option<&Held<K>>) {
+        if let Some(Held::Packed(removed)) = removed {
+            self.loose.add_rest(removed);
         }
         if !self.loose.is_enough() {
             return;
         }
         let Self { shared, next, loose, .. } = self;
         let holds = |objects: &Objects<Held<K>>, packed: &Packed| {
-            objects.get(packed.place()).is_some_and(|held| held.is(packed))
+            objects.get(packed.key()).is_some_and(|held| held.is(packed))
         };
         let moves = {
             let objects = shared.read();
@@ -213,7 +214,7 @@ impl<K: Resource> Writer<K> {
         };
         let apply = |moves: &[Move], objects: &mut Objects<Held<K>>| {
             for Move { from, to } in moves {
-                if let Some(held) = objects.get_mut(from.place()).filter(|held| held.is(from)) {
+                if let Some(held) = objects.get_mut(from.key()).filter(|held| held.is(from)) {
                     *held = Held::Packed(to.clone());
                 }
             }
@@ -221,15 +222,15 @@ impl<K: Resource> Writer<K> {
         if let Some(next) = next {
             apply(&moves, next);
         }
-        // After a relist there may be many, and readers need not wait for all.
+        // A relist may move many objects: release the lock between chunks.
         for moves in moves.chunks(MOVES_AT_ONCE) {
             shared.write(|objects| apply(moves, objects));
         }
     }
 
-    /// As [`settle`](Self::settle), after a state has gone that may have been the last to hold much of what is on its pages. Typed
-    /// objects have none, and are not looked through.
-    fn settle_all(&mut self) {
+    /// As [`compact_pages`](Self::compact_pages), after a swap, when many objects on the pages may be unused. Skips
+    /// typed storage.
+    fn compact_all_pages(&mut self) {
         if self.shared.codec().is_none() {
             return;
         }
@@ -238,38 +239,37 @@ impl<K: Resource> Writer<K> {
                 self.loose.add_rest(packed);
             }
         }
-        self.settle(None);
+        self.compact_pages(None);
     }
 
-    /// Takes note of an object that does not decode: what is known of it stays, and goes only when it is deleted, which
-    /// comes out as a deletion of the last state that was known.
+    /// Applies an undecodable object: the store keeps its last state until its deletion. Returns the deletion of that
+    /// state.
     pub fn apply_undecodable(&mut self, object: &UndecodableObject) -> Option<Change<K>> {
-        let place = (object.namespace.as_deref().unwrap_or_default(), object.name.as_deref()?);
+        let key = (object.namespace.as_deref().unwrap_or_default(), object.name.as_deref()?);
         if object.origin == ObjectOrigin::Deleted {
-            let (previous, deletes_known) = self.remove(place);
+            let (previous, deletes_known) = self.remove(key);
             let previous = previous?;
-            self.settle(Some(&previous));
+            self.compact_pages(Some(&previous));
             let last = self.shared.unpack(previous.clone())?;
             return Some(Change { deletes_known, ..self.change(Event::Delete(last), Some(previous)) });
         }
-        // The new state may know a later version than readers do.
+        // The new map may already have a later version.
         if let Some(next) = &mut self.next
-            && next.get(place).is_none()
-            && !self.deleted.contains(&owned(place))
-            && let Some(known) = self.shared.read().get(place)
+            && next.get(key).is_none()
+            && !self.deleted.contains(&owned(key))
+            && let Some(known) = self.shared.read().get(key)
         {
             next.insert(known.clone());
         }
         None
     }
 
-    /// Adds to the state under construction. An object that has not changed stays the one that readers have already.
-    ///
-    /// What was there before is what this state has held of it so far, else what readers have.
+    /// Adds an object to the new map; shares it with the readers' map if it is unchanged. Also returns its previous
+    /// state, from the new map or else from the readers' map.
     fn add(&mut self, object: K) -> (Arc<K>, Option<Held<K>>) {
-        // One that was deleted and has come again is new.
-        let again = !self.deleted.is_empty() && self.deleted.remove(&owned(place(object.meta())));
-        let known = if again { None } else { self.shared.read().get(place(object.meta())).cloned() };
+        // An object created again after its deletion is new.
+        let again = !self.deleted.is_empty() && self.deleted.remove(&owned(key(object.meta())));
+        let known = if again { None } else { self.shared.read().get(key(object.meta())).cloned() };
         let previous = known;
         let codec = self.shared.codec().map(|codec| &**codec);
         let (object, held) = match &previous {
@@ -279,27 +279,27 @@ impl<K: Resource> Writer<K> {
             },
             _ => {
                 let object = Arc::new(object);
-                let held = self.hold_for_now(&object);
+                let held = self.hold_listed(&object);
                 (object, held)
             }
         };
-        // An `InitApply` without an `Init` begins a state, too.
+        // An `InitApply` without an `Init` also begins a snapshot.
         let again = self.next.get_or_insert_default().insert(held);
         (object, again.or(previous))
     }
 
-    /// The last state of the object, and whether the last complete state has it and its deletion has not been reported.
-    fn remove(&mut self, place: (&str, &str)) -> (Option<Held<K>>, bool) {
+    /// Returns the last state of the object, and whether readers have it and its deletion has not been reported.
+    fn remove(&mut self, key: (&str, &str)) -> (Option<Held<K>>, bool) {
         let Some(next) = &mut self.next else {
-            let previous = self.shared.write(|objects| objects.remove(place));
+            let previous = self.shared.write(|objects| objects.remove(key));
             let known = previous.is_some();
             return (previous, known);
         };
-        // The old state stays whole until the new one is.
-        let known = self.shared.read().get(place).cloned();
-        let known = known.filter(|_| self.deleted.insert(owned(place)));
+        // The readers' map stays unchanged until the swap.
+        let known = self.shared.read().get(key).cloned();
+        let known = known.filter(|_| self.deleted.insert(owned(key)));
         let deletes_known = known.is_some();
-        (next.remove(place).or(known), deletes_known)
+        (next.remove(key).or(known), deletes_known)
     }
 
     fn swap(&mut self) -> Change<K> {
@@ -309,14 +309,14 @@ impl<K: Resource> Writer<K> {
         }
         if let Some(next) = self.next.take() {
             let old = self.shared.write(|objects| std::mem::replace(objects, next));
-            // Outside the writer's lock: readers may go on while the two states are compared.
+            // Without the write lock: readers continue during the comparison.
             let missing = old.missing_from(&self.shared.read());
             let deleted = std::mem::take(&mut self.deleted);
             let missing = missing
                 .into_iter()
-                .filter(|held| deleted.is_empty() || !deleted.contains(&owned(held.place())));
+                .filter(|held| deleted.is_empty() || !deleted.contains(&owned(held.key())));
             vanished = missing.filter_map(|held| self.shared.unpack(held)).collect();
-            self.settle_all();
+            self.compact_all_pages();
         }
         self.ready.send_replace(true);
         Change { vanished, ..self.change(Event::InitDone, None) }

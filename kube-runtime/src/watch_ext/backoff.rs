@@ -12,8 +12,8 @@ use std::{
 use tokio::time::{Sleep, sleep};
 
 pin_project! {
-    /// The stream of [`backoff`](super::WatchStreamExt::backoff): passes errors on, and polls no further until the wait is
-    /// over. A success resets the waits. Nothing waits after an object that does not decode, which the next one follows.
+    /// The stream of [`backoff`](super::WatchStreamExt::backoff): emits an error, then waits before the next poll. A
+    /// success resets the backoff. There is no wait after an undecodable object, because the watch continues.
     #[derive(Debug)]
     #[must_use = "streams do nothing unless polled"]
     pub struct StreamBackoff<S, B> {
@@ -68,7 +68,7 @@ impl<S: TryStream<Error: 'static>, B: Backoff> Stream for StreamBackoff<S, B> {
     }
 }
 
-/// Whether the watch goes on behind the error, which only says that an object does not decode.
+/// Whether the error concerns only an undecodable object, so that the watch continues.
 fn is_about_an_object<E: 'static>(error: &E) -> bool {
     matches!((error as &dyn Any).downcast_ref(), Some(crate::watcher::Error::Object(_)))
 }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn does_not_wait_after_an_object_that_does_not_decode() {
+    async fn does_not_wait_after_an_undecodable_object() {
         let undecodable = |_| {
             let source = serde_json::from_str::<u8>("x").unwrap_err();
             let object = UndecodableObject::new("ConfigMap", ObjectOrigin::List, source);

@@ -1,4 +1,4 @@
-//! From events to objects, and changes to objects on their way.
+//! Combinators that convert events to objects, or modify the objects of events.
 
 use crate::watcher::{Event, Result};
 use futures::Stream;

@@ -9,13 +9,14 @@ use kube_client::core::{ObjectMeta, ObjectOrigin, Selector, SelectorExt, Undecod
 use std::{collections::BTreeMap, hash::BuildHasher};
 
 impl<K: Resource + 'static> Watcher<K> {
-    /// Passes on only changes of what `predicate` looks at, and does not decode the others at all.
+    /// Emits only changes of the property that `predicate` hashes. Other changes are dropped without decoding the
+    /// object.
     ///
-    /// Only the metadata is read beforehand, for a small part of the price of a decoded object. Every object of the present state,
-    /// every new one and every deletion is passed on; so is a change of an object of which the predicate has no number. The
-    /// resource version of what is dropped counts as seen.
+    /// The filter decodes only the metadata, which is much cheaper than the whole object. It keeps all objects of a
+    /// snapshot, all new objects and deletions, and all changes of objects for which the predicate returns `None`. The
+    /// watch resumes after the resource versions of dropped changes.
     ///
-    /// A store behind this holds objects as they were at the last change that was passed on.
+    /// A store behind this filter holds each object in the state of its last kept change.
     ///
     /// ```
     /// use futures::{StreamExt, TryStreamExt};
@@ -39,16 +40,16 @@ impl<K: Resource + 'static> Watcher<K> {
     pub fn only_changes_of(self, predicate: impl Predicate<PartialObjectMeta<K>> + Send + 'static) -> Self {
         self.filter_before_decode(Box::new(Changes {
             predicate,
-            numbers: HashMap::default(),
+            hashes: HashMap::default(),
             identity: RandomState::default(),
         }))
     }
 
-    /// Passes on only objects whose labels `selector` selects, and does not decode the others at all.
+    /// Emits only objects that `selector` selects by label. Other objects are dropped without decoding them.
     ///
-    /// It is for what a server cannot select, for instance where several parts of a program share one watch; otherwise
-    /// [`Config::labels_from`](crate::watcher::Config::labels_from) has the server do it. As there, an object that is no longer
-    /// selected comes out as a deletion, whatever else the watcher filters by.
+    /// Use it if the server cannot filter, for instance if several consumers share a watch. Otherwise
+    /// [`Config::labels_from`](crate::watcher::Config::labels_from) lets the server filter. In both cases an object
+    /// that is no longer selected is emitted as deleted, whatever the other filters of the watcher decide.
     pub fn only_labelled(self, selector: Selector) -> Self {
         self.filter_before_decode(Box::new(Labelled {
             selector,
@@ -58,11 +59,11 @@ impl<K: Resource + 'static> Watcher<K> {
     }
 }
 
-/// Drops changes that leave a predicate's number as it is.
+/// Drops changes that leave the predicate's hash unchanged.
 struct Changes<P> {
     predicate: P,
-    /// By object; the number that was last seen, where there was one.
-    numbers: HashMap<u64, Option<u64>>,
+    /// The last hash of each object, by hash of its identity.
+    hashes: HashMap<u64, Option<u64>>,
     identity: RandomState,
 }
 
@@ -76,24 +77,24 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilt
     }
 
     fn reset(&mut self) {
-        self.numbers.clear();
+        self.hashes.clear();
     }
 
-    /// What follows is news, even if the number is the same.
+    /// The consumer did not receive this change: keep the next one even if its hash is equal.
     fn forget(&mut self, object: &UndecodableObject) {
-        self.numbers.remove(&self.identity.hash_one((&object.namespace, &object.name, &object.uid)));
+        self.hashes.remove(&self.identity.hash_one((&object.namespace, &object.name, &object.uid)));
     }
 
     fn verdict(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Verdict {
         let meta = &object.metadata;
         let key = self.identity.hash_one((&meta.namespace, &meta.name, &meta.uid));
         if origin == ObjectOrigin::Deleted {
-            self.numbers.remove(&key);
+            self.hashes.remove(&key);
             return Verdict::Keep;
         }
-        let number = self.predicate.hash_property(object);
-        match self.numbers.insert(key, number) {
-            Some(before) if origin == ObjectOrigin::Modified && number.is_some() && before == number => {
+        let hash = self.predicate.hash_property(object);
+        match self.hashes.insert(key, hash) {
+            Some(before) if origin == ObjectOrigin::Modified && hash.is_some() && before == hash => {
                 Verdict::Drop
             }
             _ => Verdict::Keep,
@@ -101,10 +102,10 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilt
     }
 }
 
-/// Drops objects that are not selected.
+/// Drops objects that the selector does not select.
 struct Labelled {
     selector: Selector,
-    /// Objects that were passed on and are not gone.
+    /// Emitted objects that have not been deleted or deselected.
     passed: HashSet<u64>,
     identity: RandomState,
 }
@@ -122,7 +123,7 @@ impl<K> EarlyFilter<K> for Labelled {
         self.passed.clear();
     }
 
-    /// A store behind this may have an earlier state of it, which is still selected.
+    /// Keeps the object: a store behind the filter may have an earlier state, which must be deleted later.
     fn forget(&mut self, _: &UndecodableObject) {}
 
     fn verdict(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Verdict {

@@ -41,14 +41,13 @@ use std::sync::Arc;
 /// # }
 /// ```
 ///
-/// What can be decided by an object's labels or metadata is cheaper before it is decoded:
+/// Filters by labels or metadata are cheaper before an object is decoded:
 /// [`Watcher::only_labelled`](crate::watcher::Watcher::only_labelled) and
 /// [`only_changes_of`](crate::watcher::Watcher::only_changes_of).
 pub trait WatchStreamExt: Stream {
-    /// Waits after errors as watchers do by default.
+    /// Waits after errors with the default backoff of a watcher.
     ///
-    /// A [`watcher`](crate::watcher()) does so by itself, and its own wait and this one do not add up. This is for streams of
-    /// other origin.
+    /// A [`watcher`](crate::watcher()) already waits, and both waits run concurrently. Use this for other streams.
     fn default_backoff(self) -> StreamBackoff<Self, DefaultBackoff>
     where
         Self: TryStream + Sized,
@@ -56,7 +55,7 @@ pub trait WatchStreamExt: Stream {
         self.backoff(DefaultBackoff::default())
     }
 
-    /// Waits after errors, but not after an object that does not decode; the stream ends when the backoff does.
+    /// Waits after errors, except after an undecodable object; the stream ends when the backoff ends.
     fn backoff<B: Backoff>(self, backoff: B) -> StreamBackoff<Self, B>
     where
         Self: TryStream + Sized,
@@ -64,7 +63,7 @@ pub trait WatchStreamExt: Stream {
         StreamBackoff::new(self, backoff)
     }
 
-    /// Objects that are new or have changed, those of the present state included.
+    /// Added and modified objects, including those of snapshots.
     fn applied_objects<K>(self) -> EventDecode<Self>
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,
@@ -72,7 +71,7 @@ pub trait WatchStreamExt: Stream {
         EventDecode::applied(self)
     }
 
-    /// Objects that are new, have changed, or are gone.
+    /// Added, modified and deleted objects, including those of snapshots.
     fn touched_objects<K>(self) -> EventDecode<Self>
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,
@@ -80,7 +79,7 @@ pub trait WatchStreamExt: Stream {
         EventDecode::touched(self)
     }
 
-    /// Changes every object; for instance to drop what is not needed before it is stored.
+    /// Modifies every object; for instance to clear unused fields before they are stored.
     fn modify<F, K>(self, f: F) -> EventModify<Self, F>
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,
@@ -89,10 +88,10 @@ pub trait WatchStreamExt: Stream {
         EventModify::new(self, f)
     }
 
-    /// Passes on only objects for which the predicate's value differs from that of the last time.
+    /// Emits only objects whose hash differs from the previous one of the same object.
     ///
-    /// It sees objects and not events, so that the deletion of an object is passed on only where the predicate's value changes
-    /// with it: use it after [`applied_objects`](WatchStreamExt::applied_objects), and take deletions from another branch.
+    /// The filter receives objects, not events: it emits a deletion only if the hash changed. Use it after
+    /// [`applied_objects`](WatchStreamExt::applied_objects), and process deletions separately.
     fn predicate_filter<K, P>(self, predicate: P, config: PredicateConfig) -> PredicateFilter<Self, P, Owned>
     where
         Self: Stream<Item = Result<K>> + Sized,
@@ -102,7 +101,7 @@ pub trait WatchStreamExt: Stream {
         PredicateFilter::new(self, predicate, &config, Owned)
     }
 
-    /// As [`predicate_filter`](WatchStreamExt::predicate_filter), for objects that are shared with a store.
+    /// As [`predicate_filter`](WatchStreamExt::predicate_filter), for objects shared with a store.
     fn predicate_filter_shared<K, P>(
         self,
         predicate: P,
@@ -116,7 +115,7 @@ pub trait WatchStreamExt: Stream {
         PredicateFilter::new(self, predicate, &config, Shared)
     }
 
-    /// Keeps the store of `writer` up to date and passes every event on; see [`reflector`](crate::reflector()).
+    /// Applies every event to the store of `writer` and emits it; see [`reflector`](crate::reflector()).
     fn reflect<K>(self, writer: Writer<K>) -> Reflect<Self, K>
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,

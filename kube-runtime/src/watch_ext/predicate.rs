@@ -1,4 +1,4 @@
-//! Predicates: passing on only the changes that matter.
+//! Predicates: filters that drop changes of irrelevant properties.
 
 use crate::watcher::Result;
 use foldhash::{HashMap, quality::FixedState};
@@ -14,12 +14,12 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// What of an object matters, as a number that changes with it.
+/// A property of an object, as a hash that changes with it.
 pub trait Predicate<K> {
-    /// The number; `None` where the object has nothing of the kind, which lets every change pass.
+    /// The hash; `None` if the object lacks the property, so that every change passes.
     fn hash_property(&self, obj: &K) -> Option<u64>;
 
-    /// Another predicate where this one has no number.
+    /// Uses `f` if this predicate returns `None`.
     fn fallback<F: Predicate<K>>(self, f: F) -> Fallback<Self, F>
     where
         Self: Sized,
@@ -27,7 +27,7 @@ pub trait Predicate<K> {
         Fallback(self, f)
     }
 
-    /// Both: a change of either lets the object pass.
+    /// Combines both hashes: the object passes if either changes.
     fn combine<F: Predicate<K>>(self, f: F) -> Combine<Self, F>
     where
         Self: Sized,
@@ -65,16 +65,16 @@ impl<A: Predicate<K>, B: Predicate<K>, K> Predicate<K> for Combine<A, B> {
     }
 }
 
-/// Predicates for what objects have in common.
+/// Predicates for common metadata fields.
 pub mod predicates {
     use super::{Resource, ResourceExt, hash};
 
-    /// The generation, which servers raise when the spec changes.
+    /// The generation, which the server increments when the spec changes.
     pub fn generation<K: Resource>(obj: &K) -> Option<u64> {
         obj.meta().generation.map(|generation| hash(&generation))
     }
 
-    /// The resource version, which changes with everything.
+    /// The resource version, which changes with every update.
     pub fn resource_version<K: Resource>(obj: &K) -> Option<u64> {
         obj.meta().resource_version.as_ref().map(hash)
     }
@@ -95,17 +95,17 @@ pub mod predicates {
     }
 }
 
-/// The same numbers for the same content, in every thread of this process and in every run.
+/// A deterministic hash: equal content has the same hash in every thread and run.
 fn hash<T: Hash + ?Sized>(content: &T) -> u64 {
     FixedState::default().hash_one(content)
 }
 
-/// How a predicate filter remembers.
+/// The options of a predicate filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PredicateConfig {
-    /// After how long without a change an object is forgotten; its next change then passes, whatever it is. This bounds what is
-    /// remembered of objects that are gone.
+    /// The time without a change after which the hash of an object is evicted; its next change then passes. This limits
+    /// the memory for deleted objects.
     pub ttl: Duration,
 }
 
@@ -116,7 +116,7 @@ impl Default for PredicateConfig {
 }
 
 impl PredicateConfig {
-    /// Sets after how long without a change an object is forgotten.
+    /// Sets the time without a change after which the hash of an object is evicted.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
@@ -124,7 +124,7 @@ impl PredicateConfig {
     }
 }
 
-/// What is remembered of an object: its namespace, name and uid lead to the predicate's number and when it was last seen.
+/// The predicate's hash and its time, by namespace, name and uid.
 type Seen = HashMap<(Option<String>, Option<String>, Option<String>), (u64, Instant)>;
 
 pin_project! {
@@ -142,7 +142,7 @@ pin_project! {
     }
 }
 
-/// How an item of a stream shows its object.
+/// Accesses the object of a stream item.
 pub trait View<T> {
     /// The object's type.
     type Object: Resource;
@@ -248,14 +248,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn passes_what_has_no_such_property() {
+    async fn passes_objects_without_the_property() {
         let pods = vec![pod("a", None, "x"), pod("a", None, "x")];
         assert_eq!(passed(pods.clone(), predicates::generation).await, [0, 1]);
         assert_eq!(passed(pods, predicates::generation.fallback(predicates::labels)).await, [0]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn forgets_after_a_while() {
+    async fn evicts_hashes_after_the_ttl() {
         let pods = stream::iter([(0, "a"), (30, "a"), (100, "a")]).then(|(at, name)| async move {
             tokio::time::sleep(Duration::from_secs(at)).await;
             Ok(pod(name, Some(1), "x"))

@@ -1,4 +1,4 @@
-//! What goes into a compact store, and what comes out of it.
+//! Tests of compact storage.
 
 use super::*;
 use crate::reflector::{ObjectRef, Store, store_with};
@@ -20,7 +20,7 @@ fn map(n: usize, value: &str) -> ConfigMap {
 }
 
 #[test]
-fn gives_back_what_was_put_in_also_after_changes_and_relists() {
+fn returns_stored_objects_after_changes_and_relists() {
     let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact().cached(8));
     let key = |n: usize| ObjectRef::new(&format!("map-{n}")).within("ns");
     for n in 0..100 {
@@ -49,7 +49,7 @@ fn gives_back_what_was_put_in_also_after_changes_and_relists() {
 }
 
 #[test]
-fn takes_a_fraction_of_the_text() {
+fn compresses_objects() {
     let storage = Storage::<ConfigMap>::compact();
     let codec = storage.codec.unwrap();
     let mut scratch = Scratch::default();
@@ -65,9 +65,9 @@ fn takes_a_fraction_of_the_text() {
 }
 
 #[test]
-fn objects_share_pages_and_leave_those_that_little_is_left_of() {
+fn objects_share_pages_and_leave_sparse_pages() {
     let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
-    // With something in it that no other one has.
+    // With a unique value.
     let map = |n: usize, value: &str| {
         let own = |part: usize| FixedState::with_seed(n as u64).hash_one(part).to_string();
         let mut map = map(n, value);
@@ -101,7 +101,7 @@ fn objects_share_pages_and_leave_those_that_little_is_left_of() {
     }
     assert!(pages(&reader) < filled / 3, "{} of {filled} pages are left", pages(&reader));
     all_are(&reader, &|n| (n % 10 == 0).then_some("1"));
-    // A relist in which most objects are other ones, and those in use are spread over all pages again.
+    // A relist replaces most objects; those still in use are spread over all pages.
     writer.apply_watcher_event(Event::Init);
     for n in 0..2000 {
         writer.apply_watcher_event(Event::InitApply(map(n, if n % 20 == 0 { "1" } else { "2" })));
@@ -116,7 +116,7 @@ fn objects_share_pages_and_leave_those_that_little_is_left_of() {
     all_are(&reader, &|_| Some("3"));
 }
 
-/// How many objects are held as they are.
+/// The number of typed objects.
 fn typed(reader: &Store<ConfigMap>) -> usize {
     reader.shared.read().iter().filter(|held| matches!(held, Held::Typed(_))).count()
 }
@@ -127,7 +127,7 @@ fn listed(value: &'static str) -> impl Iterator<Item = Event<ConfigMap>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_list_becomes_text_on_other_threads_and_the_rest_of_it_once_the_stream_waits() {
+async fn other_threads_pack_a_list_and_the_remainder_once_the_stream_is_pending() {
     let (reader, writer) = store_with::<ConfigMap>(Storage::compact());
     let events = stream::iter(listed("1").map(Ok)).chain(stream::pending());
     let mut events = std::pin::pin!(crate::reflector::reflector(writer, events));
@@ -138,7 +138,7 @@ async fn a_list_becomes_text_on_other_threads_and_the_rest_of_it_once_the_stream
         let key = ObjectRef::new(&format!("map-{n}")).within("ns");
         assert_eq!(reader.get(&key).as_deref(), Some(&map(n, "1")));
     }
-    // Nothing else comes: it is the texts that wake the stream.
+    // No further event: the finished batches wake the stream.
     let tidied = async {
         while typed(&reader) > 0 {
             tokio::task::yield_now().await;
@@ -151,7 +151,7 @@ async fn a_list_becomes_text_on_other_threads_and_the_rest_of_it_once_the_stream
     assert_eq!(reader.state().len(), 1000);
 }
 
-/// Tells which threads write it.
+/// Records the threads that serialize it.
 #[derive(Debug, Clone, Deserialize)]
 struct Traced;
 
@@ -165,7 +165,7 @@ impl Serialize for Traced {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn most_of_a_list_is_written_by_other_threads() {
+async fn other_threads_serialize_most_of_a_list() {
     type Object = kube_client::core::Object<Traced, ()>;
     let resource = kube_client::core::ApiResource::erase::<ConfigMap>(&());
     let (_reader, mut writer) = store_with::<Object>(Storage::compact());
@@ -178,12 +178,12 @@ async fn most_of_a_list_is_written_by_other_threads() {
     std::future::poll_fn(|cx| writer.poll_packed(cx)).await;
     let here = std::thread::current().id();
     let elsewhere = THREADS.lock().unwrap().iter().filter(|thread| **thread != here).count();
-    // Each is written twice, the second time to see whether it comes out as it went in.
+    // Each object is serialized twice; the second time verifies the round trip.
     assert!(elsewhere > 400, "{elsewhere} of 4000");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_text_that_comes_late_does_not_take_the_place_of_what_is_newer() {
+async fn a_late_packed_object_does_not_replace_a_newer_one() {
     let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
     for event in listed("1") {
         writer.apply_watcher_event(event);
@@ -191,7 +191,7 @@ async fn a_text_that_comes_late_does_not_take_the_place_of_what_is_newer() {
     for n in 900..1000 {
         writer.apply_watcher_event(Event::Delete(map(n, "1")));
     }
-    // The last of the first 900 are on their way, or were.
+    // The last of the first 900 are or were in flight.
     for n in 850..900 {
         writer.apply_watcher_event(Event::Apply(map(n, "2")));
     }
@@ -201,7 +201,7 @@ async fn a_text_that_comes_late_does_not_take_the_place_of_what_is_newer() {
         let key = ObjectRef::new(&format!("map-{n}")).within("ns");
         assert_eq!(reader.get(&key), Some(Arc::new(map(n, if n < 850 { "1" } else { "2" }))));
     }
-    // A relist finds some of them while they are on their way, as it finds those that are text.
+    // A relist finds some of them in flight and others packed.
     for event in listed("1").chain(listed("1")) {
         writer.apply_watcher_event(event);
     }
@@ -210,7 +210,7 @@ async fn a_text_that_comes_late_does_not_take_the_place_of_what_is_newer() {
 }
 
 #[test]
-fn on_a_single_thread_objects_are_text_at_once() {
+fn packs_objects_immediately_on_a_single_thread() {
     let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let _guard = runtime.enter();
@@ -221,7 +221,7 @@ fn on_a_single_thread_objects_are_text_at_once() {
 }
 
 #[test]
-fn an_object_that_was_read_is_decoded_once_while_it_is_in_the_cache() {
+fn decodes_a_cached_object_once() {
     let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact().cached(1));
     writer.apply_watcher_event(Event::Apply(map(1, "1")));
     let key = ObjectRef::new("map-1").within("ns");
@@ -231,7 +231,7 @@ fn an_object_that_was_read_is_decoded_once_while_it_is_in_the_cache() {
     assert!(!Arc::ptr_eq(&reader.get(&key).unwrap(), &reader.get(&key).unwrap()));
 }
 
-/// Is read as something else than it is written.
+/// Deserializes differently than it serializes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Odd {
     metadata: kube_client::core::ObjectMeta,
@@ -240,7 +240,7 @@ struct Odd {
 }
 
 #[test]
-fn what_does_not_come_out_as_it_went_in_is_kept_as_it_is() {
+fn stores_an_object_typed_if_it_does_not_survive_the_round_trip() {
     type Object = kube_client::core::Object<Odd, ()>;
     let resource = kube_client::core::ApiResource::erase::<ConfigMap>(&());
     let odd = |value| Odd { metadata: kube_client::core::ObjectMeta::default(), value };

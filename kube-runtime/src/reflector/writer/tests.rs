@@ -1,4 +1,4 @@
-//! What events do to a store.
+//! The effect of events on a store.
 
 use super::*;
 use crate::reflector::ObjectRef;
@@ -45,7 +45,7 @@ fn filled() -> (Store<ConfigMap>, Writer<ConfigMap>) {
 }
 
 #[test]
-fn readers_see_a_new_state_only_once_it_is_complete() {
+fn swaps_the_map_at_the_end_of_a_snapshot() {
     let (reader, mut writer) = filled();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("c", "3")));
@@ -55,11 +55,11 @@ fn readers_see_a_new_state_only_once_it_is_complete() {
 }
 
 #[test]
-fn a_change_that_does_not_decode_does_not_bring_an_older_state_back() {
+fn an_undecodable_change_does_not_restore_an_older_state() {
     let (reader, mut writer) = filled();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("a", "5")));
-    // While the new state streams in, both have changed.
+    // Both objects change during the snapshot.
     writer.apply_undecodable(&undecodable("a", ObjectOrigin::Modified));
     writer.apply_undecodable(&undecodable("b", ObjectOrigin::Modified));
     writer.apply_watcher_event(Event::InitDone);
@@ -67,7 +67,7 @@ fn a_change_that_does_not_decode_does_not_bring_an_older_state_back() {
 }
 
 #[test]
-fn reports_what_vanished_during_a_relist() {
+fn reports_objects_missing_from_a_relist() {
     let (_reader, mut writer) = filled();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("b", "2")));
@@ -77,7 +77,7 @@ fn reports_what_vanished_during_a_relist() {
 }
 
 #[test]
-fn a_relist_that_begins_anew_forgets_its_first_half() {
+fn a_restarted_relist_drops_its_first_part() {
     let (reader, mut writer) = filled();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("half", "9")));
@@ -90,7 +90,7 @@ fn a_relist_that_begins_anew_forgets_its_first_half() {
 }
 
 #[test]
-fn objects_that_have_not_changed_are_not_held_twice() {
+fn shares_unchanged_objects_after_a_relist() {
     let (reader, mut writer) = filled();
     let key = ObjectRef::new("a").within("ns");
     let before = reader.get(&key).unwrap();
@@ -101,7 +101,7 @@ fn objects_that_have_not_changed_are_not_held_twice() {
 }
 
 #[test]
-fn changes_tell_the_state_before() {
+fn changes_have_the_previous_state() {
     let (reader, mut writer) = filled();
     let change = writer.apply_watcher_event(Event::Apply(object("a", "5")));
     assert_eq!(change.previous().unwrap().metadata.resource_version.as_deref(), Some("1"));
@@ -111,7 +111,7 @@ fn changes_tell_the_state_before() {
 }
 
 #[test]
-fn what_does_not_decode_stays_as_it_was_known_until_it_is_deleted() {
+fn keeps_the_last_state_of_an_undecodable_object_until_its_deletion() {
     let (reader, mut writer) = filled();
     assert!(writer.apply_undecodable(&undecodable("a", ObjectOrigin::Modified)).is_none());
     writer.apply_watcher_event(Event::Init);
@@ -125,7 +125,7 @@ fn what_does_not_decode_stays_as_it_was_known_until_it_is_deleted() {
 }
 
 #[tokio::test]
-async fn is_ready_after_the_first_complete_state_and_not_before() {
+async fn is_ready_after_the_first_complete_snapshot() {
     let (reader, mut writer) = store::<ConfigMap>();
     writer.apply_watcher_event(Event::Init);
     assert!(!reader.is_ready());
@@ -139,7 +139,7 @@ async fn is_ready_after_the_first_complete_state_and_not_before() {
 }
 
 #[test]
-fn a_deletion_during_a_relist_is_reported_once_even_if_the_relist_begins_anew() {
+fn reports_a_deletion_once_if_the_relist_restarts() {
     let vanished = |change: Change<ConfigMap>| {
         let names = change.vanished.iter().map(|object| object.metadata.name.clone().unwrap());
         names.collect::<Vec<_>>()
@@ -160,11 +160,11 @@ fn a_deletion_during_a_relist_is_reported_once_even_if_the_relist_begins_anew() 
 }
 
 #[test]
-fn an_object_that_comes_again_during_a_relist_is_new_and_may_vanish_again() {
+fn an_object_created_again_during_a_relist_is_new_and_may_be_deleted_again() {
     let (reader, mut writer) = filled();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::Delete(object("a", "3")));
-    // It exists again, but no state of it is known.
+    // It exists again in an unknown state.
     assert!(writer.apply_undecodable(&undecodable("a", ObjectOrigin::Added)).is_none());
     assert!(writer.apply_watcher_event(Event::InitApply(object("a", "4"))).previous().is_none());
     writer.apply_watcher_event(Event::Init);
