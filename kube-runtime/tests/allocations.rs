@@ -1,4 +1,4 @@
-//! How much is allocated on the hot paths: counts and bytes, which are the same on every machine. Nothing here looks at a time.
+//! Allocation counts and bytes on the hot paths, which are equal on every machine. No test measures time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use allocation_counter::{AllocationInfo, measure};
@@ -16,7 +16,7 @@ use std::convert::Infallible;
 
 const PODS: usize = 200;
 
-/// A pod with a good part of everything that pods have.
+/// A pod with most of the usual fields.
 fn pod(n: usize) -> Value {
     let labels: Value =
         (0..8).map(|label| (format!("example.com/label-{label}"), json!(format!("{n}")))).collect();
@@ -63,17 +63,17 @@ fn list() -> Vec<u8> {
     list.to_string().into_bytes()
 }
 
-/// Runs on a single thread, which is the one that is counted.
+/// Runs on the current thread, whose allocations are counted.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// What filling a store allocates, and what of it stays.
+/// The allocations of filling a store, and the filled store.
 fn fill<K>(api: &Api<K>, storage: fn() -> Storage<K>) -> (AllocationInfo, Store<K>)
 where
     K: Resource + DeserializeOwned + Send + Sync + 'static,
 {
-    // Once for what a thread and a process allocate at their first use of a thing and then keep.
+    // The first run makes the one-time allocations of the thread and the process.
     fill_once(api, storage());
     fill_once(api, storage())
 }
@@ -100,7 +100,7 @@ fn per_pod(total: u64) -> u64 {
 }
 
 #[test]
-fn a_typed_pod_takes_what_its_type_takes_and_little_else() {
+fn a_typed_pod_allocates_little_more_than_its_type() {
     let (info, store) = fill(&pods(list()), Storage::typed);
     let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
     assert!(bytes < 20_000, "{bytes} bytes stay for each pod");
@@ -110,7 +110,7 @@ fn a_typed_pod_takes_what_its_type_takes_and_little_else() {
 }
 
 #[test]
-fn a_compact_pod_takes_a_fraction() {
+fn a_compact_pod_takes_a_fraction_of_a_typed_one() {
     let (info, store) = fill(&pods(list()), Storage::compact);
     let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
     assert!(bytes < 450, "{bytes} bytes stay for each pod");
@@ -129,7 +129,7 @@ struct FewOfStatus {
 }
 
 #[test]
-fn an_incomplete_pod_takes_what_it_names() {
+fn a_partial_pod_allocates_only_its_fields() {
     type FewOfPod = Object<FewOfSpec, FewOfStatus>;
     let unwanted = ["metadata.managedFields", "metadata.labels", "metadata.annotations"];
     let unwanted = unwanted.into_iter().map(|path| path.parse::<FieldSet>().unwrap()).collect();
@@ -146,7 +146,7 @@ fn an_incomplete_pod_takes_what_it_names() {
 }
 
 #[test]
-fn the_list_itself_is_never_held_whole() {
+fn never_buffers_a_whole_list() {
     let (pods, whole) = (pods(list()), list().len() as u64);
     let info = measure(|| {
         block_on(async {
@@ -156,12 +156,12 @@ fn the_list_itself_is_never_held_whole() {
             }
         });
     });
-    // The service's own copy, and the part that is being split.
+    // The service's copy, and the buffered chunk.
     assert!(info.bytes_max < 2 * whole + 200_000, "{} bytes at most, for a body of {whole}", info.bytes_max);
 }
 
 #[test]
-fn an_event_that_is_dropped_costs_its_metadata() {
+fn a_dropped_event_allocates_only_its_metadata() {
     let lines = (0..PODS).map(|n| json!({"type": "MODIFIED", "object": pod(n)}).to_string() + "\n");
     let pods = pods(lines.collect::<String>().into_bytes());
     let info = measure(|| {

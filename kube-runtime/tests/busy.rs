@@ -1,4 +1,4 @@
-//! A poll is over when its time is, also where a server never lets the client come to rest.
+//! A poll ends at its timeout even if the server sends events continuously.
 #![expect(clippy::disallowed_types, reason = "computing takes real time")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -9,7 +9,7 @@ use kube_runtime::watcher::{Config, InitialListStrategy};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-/// A server that sends events for `time` as fast as they are taken.
+/// A server that sends events for `time` as fast as the client reads them.
 fn busy(time: Duration) -> Client {
     let service = tower::service_fn(move |request: http::Request<Body>| async move {
         let list =
@@ -31,7 +31,7 @@ fn busy(time: Duration) -> Client {
 }
 
 #[tokio::test]
-async fn a_poll_ends_in_time_where_events_never_cease() {
+async fn a_poll_ends_in_time_during_continuous_events() {
     let maps: Api<ConfigMap> = Api::all(busy(Duration::from_secs(6)));
     let config = Config::default().initial_list_strategy(InitialListStrategy::ListWatch);
     let mut reflector = Reflector::with_config(maps, config).timeout(Duration::from_millis(500));

@@ -1,4 +1,4 @@
-//! The controller over the simulated server.
+//! Tests of the controller against the simulated server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -29,7 +29,7 @@ fn controller(sim: &Sim) -> Controller<ConfigMap> {
     Controller::new(maps(sim), watcher::Config::default())
 }
 
-/// Polls the controller for so many seconds of the paused clock; what it told.
+/// Polls the controller for `seconds` of the paused clock; returns its items.
 async fn run_for(seconds: u64, results: &mut (impl futures::Stream<Item = Told> + Unpin)) -> Vec<String> {
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut told = Vec::new();
@@ -50,7 +50,7 @@ async fn simple(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconciles_what_is_there_and_what_changes_and_not_what_is_gone() {
+async fn reconciles_existing_and_changed_objects_and_not_deleted_ones() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     put(&sim, "b", "1");
@@ -67,7 +67,7 @@ async fn reconciles_what_is_there_and_what_changes_and_not_what_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_is_never_reconciled_twice_at_a_time_and_changes_meanwhile_count_once() {
+async fn coalesces_changes_during_a_reconcile() {
     let sim = Sim::new();
     put(&sim, "a", "0");
     let log = Arc::new(Log::default());
@@ -102,7 +102,7 @@ async fn slow(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_run_at_once_than_allowed() {
+async fn limits_concurrent_reconciles() {
     let sim = Sim::new();
     for n in 0..10 {
         put(&sim, &format!("m{n}"), "1");
@@ -119,7 +119,7 @@ async fn no_more_run_at_once_than_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_wait_longer_each_time_and_only_for_their_object() {
+async fn failures_back_off_per_object() {
     async fn failing(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
         log.note(text(&map));
         if map.name_any() == "bad" { Err(NotToday) } else { Ok(Action::await_change()) }
@@ -139,7 +139,7 @@ async fn failures_wait_longer_each_time_and_only_for_their_object() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_is_the_failure_of_its_object() {
+async fn a_panic_fails_only_its_object() {
     async fn panicking(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
         log.note(text(&map));
         assert!(map.name_any() != "bad" || log.take().len() > 2, "boom");
@@ -159,7 +159,7 @@ async fn a_panic_is_the_failure_of_its_object() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_after_a_wait_is_the_failure_of_its_object_too() {
+async fn a_panic_in_a_task_fails_only_its_object() {
     async fn panicking(_: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
         log.work(Duration::from_secs(1)).await;
         panic!("boom");
@@ -175,7 +175,7 @@ async fn a_panic_after_a_wait_is_the_failure_of_its_object_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reconcile_is_a_task_of_its_own_once_it_waits_and_no_sooner() {
+async fn spawns_a_reconcile_at_its_first_wait() {
     async fn noting(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
         log.note(format!("{} begins in {}", map.name_any(), tokio::task::id()));
         if map.name_any() == "waiting" {
@@ -203,7 +203,7 @@ async fn a_reconcile_is_a_task_of_its_own_once_it_waits_and_no_sooner() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_reconciles_that_do_nothing_let_others_run() {
+async fn many_inline_reconciles_yield_to_the_runtime() {
     let sim = Sim::new();
     for n in 0..500 {
         put(&sim, &format!("map-{n}"), "1");
@@ -227,7 +227,7 @@ async fn many_reconciles_that_do_nothing_let_others_run() {
     other.abort();
 }
 
-/// A controller with one object that is reconciled again and again, without a wait, and another one that is told, too.
+/// A controller that requeues one object continuously, and also emits the results of another object.
 async fn restless_and_waiting() {
     async fn reconcile(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
         if map.name_any() == "restless" {
@@ -245,7 +245,7 @@ async fn restless_and_waiting() {
         .reconcile_on(futures::stream::poll_fn(move |cx| named.poll_recv(cx)))
         .run(reconcile, controller::backoff_on_error, log.clone())
         .boxed();
-    // It is new, it changes, and it is named by somebody.
+    // It is created, modified and triggered.
     for (step, value) in ["1", "2", "2"].into_iter().enumerate() {
         if step < 2 {
             put(&sim, "waiting", value);
@@ -262,17 +262,17 @@ async fn restless_and_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconciles_that_never_cease_let_others_end_and_changes_come() {
+async fn continuous_reconciles_do_not_starve_tasks_and_sources() {
     restless_and_waiting().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconciles_that_never_cease_let_others_end_where_tokio_does_not_limit_a_task() {
+async fn continuous_reconciles_do_not_starve_tasks_without_a_coop_budget() {
     tokio::task::coop::unconstrained(restless_and_waiting()).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_the_error_policy_is_the_failure_of_its_object() {
+async fn a_panic_of_the_error_policy_fails_only_its_object() {
     async fn failing(map: Arc<ConfigMap>, _: Arc<()>) -> Result<Action, NotToday> {
         if map.name_any() == "bad" { Err(NotToday) } else { Ok(Action::await_change()) }
     }
@@ -290,7 +290,7 @@ async fn a_panic_of_the_error_policy_is_the_failure_of_its_object() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requeues_after_the_time_asked_for_unless_something_changes_before() {
+async fn requeues_after_the_requested_time_unless_the_object_changes() {
     async fn hourly(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
         log.note(text(&map));
         Ok(Action::requeue(Duration::from_secs(3600)))
@@ -307,7 +307,7 @@ async fn requeues_after_the_time_asked_for_unless_something_changes_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn times_may_be_of_any_length() {
+async fn durations_of_any_length_do_not_overflow() {
     async fn never_again(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
         log.note(text(&map));
         Ok(Action::requeue(Duration::MAX))
@@ -325,7 +325,7 @@ async fn times_may_be_of_any_length() {
     assert_eq!(log.take(), ["a=1", "a=2"]);
 }
 
-/// A secret that belongs to the config map `owner`.
+/// Creates or updates a secret owned by the config map `owner`.
 async fn own(sim: &Sim, secrets: &Api<Secret>, name: &str, owner: Option<&str>) {
     let references = match owner {
         None => serde_json::json!([]),
@@ -344,7 +344,7 @@ async fn own(sim: &Sim, secrets: &Api<Secret>, name: &str, owner: Option<&str>) 
 }
 
 #[tokio::test(start_paused = true)]
-async fn owners_are_reconciled_when_a_child_comes_changes_hands_or_goes() {
+async fn reconciles_owners_of_created_reassigned_and_deleted_objects() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     put(&sim, "b", "1");
@@ -376,7 +376,7 @@ async fn owners_are_reconciled_when_a_child_comes_changes_hands_or_goes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_fails_is_told_and_heals() {
+async fn reports_a_failed_watch_and_recovers() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     sim.faults().add(Rule::new(Fault::status(500)).verb("watch").times(1));
@@ -388,7 +388,7 @@ async fn a_watch_that_fails_is_told_and_heals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_lets_what_runs_finish_and_starts_nothing_more() {
+async fn a_shutdown_finishes_in_flight_reconciles_and_starts_no_others() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {
         put(&sim, name, "1");
@@ -405,7 +405,7 @@ async fn a_shutdown_lets_what_runs_finish_and_starts_nothing_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_does_not_wait_for_ever() {
+async fn a_shutdown_cancels_reconciles_after_the_drain_timeout() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     let log = Arc::new(Log::default());
@@ -421,7 +421,7 @@ async fn a_shutdown_does_not_wait_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_the_stream_cancels_what_runs() {
+async fn dropping_the_stream_cancels_in_flight_reconciles() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     let log = Arc::new(Log::default());
@@ -433,7 +433,7 @@ async fn dropping_the_stream_cancels_what_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_kinds_and_triggers_name_what_is_to_be_reconciled() {
+async fn mappers_and_triggers_enqueue_objects() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     put(&sim, "b", "1");

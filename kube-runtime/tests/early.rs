@@ -1,4 +1,4 @@
-//! Filters that are applied before objects are decoded, over the simulated server.
+//! Tests of filters before decoding against the simulated server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -21,7 +21,7 @@ fn object(name: &str, value: &str, label: &str) -> Value {
         "labels": {"l": label}}, "data": {"v": value}})
 }
 
-/// Both ways to fetch the present state.
+/// Both initial list strategies.
 const STRATEGIES: [InitialListStrategy; 2] =
     [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList];
 
@@ -33,7 +33,7 @@ async fn take(
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_changes_of_what_the_predicate_looks_at_come() {
+async fn emits_only_changes_of_the_predicates_property() {
     for strategy in STRATEGIES {
         let sim = Sim::new();
         sim.create(&object("a", "1", "x")).unwrap();
@@ -53,7 +53,7 @@ async fn only_changes_of_what_the_predicate_looks_at_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_longer_selected_is_gone() {
+async fn emits_a_deletion_for_a_deselected_object() {
     for strategy in STRATEGIES {
         let sim = Sim::new();
         sim.create(&object("a", "1", "x")).unwrap();
@@ -75,7 +75,7 @@ async fn what_is_no_longer_selected_is_gone() {
 }
 
 #[tokio::test]
-async fn what_is_dropped_is_not_decoded_and_counts_as_seen() {
+async fn does_not_decode_dropped_objects_and_resumes_after_them() {
     let sim = Sim::new();
     let maps: Api<ConfigMap> = Api::default_namespaced(client(&sim));
     let listed = maps.list(&ListParams::default()).await.unwrap();
@@ -110,7 +110,7 @@ async fn what_is_dropped_is_not_decoded_and_counts_as_seen() {
     assert_eq!(kept, ["m1"]);
 }
 
-/// Of deployments, and reads only small numbers.
+/// The spec of a deployment; fails to decode large numbers.
 #[derive(Debug, Clone, Deserialize)]
 struct Spec {
     replicas: u8,
@@ -123,7 +123,7 @@ fn deployments(sim: &Sim) -> Api<Deployment> {
     Api::default_namespaced_with(client(sim), &resource)
 }
 
-/// One of more than 255 replicas does not decode.
+/// A deployment; more than 255 replicas cannot be decoded.
 fn deployment(name: &str, replicas: u32, label: &str) -> Value {
     let labels = json!({"app": name});
     json!({"apiVersion": "apps/v1", "kind": "Deployment",
@@ -145,7 +145,7 @@ fn of_deployment<D: Borrow<Deployment>>(item: watcher::Result<Event<D>>) -> Stri
 }
 
 #[tokio::test(start_paused = true)]
-async fn labels_are_looked_at_first_in_whatever_order_filters_are_named() {
+async fn label_filters_run_first_in_any_order() {
     let sim = Sim::new();
     sim.create(&object("a", "1", "x")).unwrap();
     let maps: Api<ConfigMap> = Api::default_namespaced(client(&sim));
@@ -158,14 +158,14 @@ async fn labels_are_looked_at_first_in_whatever_order_filters_are_named() {
     let mut annotated = object("a", "1", "x");
     annotated["metadata"]["annotations"] = json!({"n": "1"});
     sim.update(&annotated).unwrap();
-    // No annotation changes with the labels.
+    // Only the labels change, not the annotations.
     annotated["metadata"]["labels"]["l"] = json!("y");
     sim.update(&annotated).unwrap();
     assert_eq!(take(&mut stream, 2).await, ["+a=1", "-a=1"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_longer_selected_goes_from_a_store_although_it_does_not_decode() {
+async fn removes_a_deselected_object_from_the_store_although_undecodable() {
     for strategy in STRATEGIES {
         let sim = Sim::new();
         sim.create(&deployment("a", 1, "x")).unwrap();
@@ -182,7 +182,7 @@ async fn what_is_no_longer_selected_goes_from_a_store_although_it_does_not_decod
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_decodes_again_comes_although_nothing_else_has_changed() {
+async fn emits_an_object_that_can_be_decoded_again_without_other_changes() {
     for strategy in STRATEGIES {
         let sim = Sim::new();
         sim.create(&deployment("a", 1, "x")).unwrap();

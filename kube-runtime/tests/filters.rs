@@ -1,5 +1,5 @@
-//! A model test of the filters before decoding: after any short sequence of changes and failures, a store behind a filter
-//! holds what the server has under that filter.
+//! A model test of the filters before decoding: after any short sequence of changes and failures, a store behind a
+//! filter holds what the server has under that filter.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![expect(clippy::disallowed_types, reason = "each sequence has a seed of its own")]
 
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::{convert::Infallible, io, time::Duration};
 
-/// A value above 255 does not decode.
+/// A value above 255 cannot be decoded.
 #[derive(Debug, Clone, Deserialize)]
 struct Spec {
     v: u8,
@@ -26,7 +26,7 @@ struct Spec {
 
 type Thing = Object<Spec, NotUsed>;
 
-/// An object as the server has it.
+/// The server's state of an object.
 #[derive(Debug, Clone, PartialEq)]
 struct State {
     label: char,
@@ -34,10 +34,10 @@ struct State {
     value: u16,
 }
 
-/// How a watch ends in the middle of what it sends.
+/// How a watch ends during its events.
 #[derive(Debug, Clone, Copy)]
 enum Break {
-    /// A line that is no event; whole events follow it.
+    /// A line that is not an event, followed by valid events.
     Frame,
     Expired,
     Connection,
@@ -76,7 +76,7 @@ fn sequence(random: &mut fastrand::Rng) -> Vec<Op> {
     ops
 }
 
-/// The server: what has happened is a part of the sequence, and grows with each watch up to the next break.
+/// The server. Each watch executes the operations of the sequence up to the next break.
 struct Server {
     ops: Vec<Op>,
     happened: usize,
@@ -84,7 +84,7 @@ struct Server {
 }
 
 impl Server {
-    /// The state after so many operations. The version of an object is the number of the operation that made it.
+    /// The state after `until` operations. An object's version is the number of its last operation.
     fn state(&self, until: usize) -> BTreeMap<&'static str, (usize, State)> {
         let mut state = BTreeMap::new();
         for (at, op) in self.ops[..until].iter().enumerate() {
@@ -110,7 +110,7 @@ impl Server {
             .to_string()
     }
 
-    /// All that a watch from there on sends, in one piece, and whether the connection breaks after it.
+    /// The body of a watch from `from`, and whether the connection breaks after it.
     fn watch(&mut self, from: usize, initial: bool) -> (String, bool) {
         let mut lines = Vec::new();
         let line = |kind: &str, object: Value| json!({"type": kind, "object": object}).to_string();
@@ -201,7 +201,7 @@ impl Filter {
     }
 }
 
-/// Lets a store follow the server to the end of the sequence, and compares the two.
+/// Runs a store to the end of the sequence, and compares it with the server.
 async fn run(filter: Filter, strategy: InitialListStrategy, server: Server) -> Result<(), String> {
     let server = Arc::new(Mutex::new(server));
     let kind = ApiResource::erase::<k8s_openapi::api::apps::v1::Deployment>(&());
@@ -229,7 +229,7 @@ async fn run(filter: Filter, strategy: InitialListStrategy, server: Server) -> R
         let wanted = wanted.filter(|object| filter == Filter::Changes || object.label == 'x');
         let equal = match (held, wanted) {
             (None, None) => true,
-            // What does not decode leaves the state before, if there is one.
+            // An undecodable change keeps the previous state, if any.
             (_, Some(wanted)) if wanted.value > 255 => true,
             (Some((generation, value)), Some(wanted)) => {
                 generation == i64::from(wanted.generation)
@@ -244,7 +244,7 @@ async fn run(filter: Filter, strategy: InitialListStrategy, server: Server) -> R
     Ok(())
 }
 
-/// How many sequences are run: `cargo xtask test --models` sets it.
+/// The number of sequences: `cargo xtask test --models` sets it.
 fn sequences() -> u64 {
     std::env::var("KUBE_MODEL_SEQUENCES").map_or(2_000, |text| text.parse().expect("a number of sequences"))
 }
@@ -286,7 +286,7 @@ async fn a_good_change_after_an_undecodable_one_of_the_same_generation_is_not_dr
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_object_that_leaves_a_selection_behind_a_broken_frame_is_deleted() {
+async fn deletes_an_object_deselected_after_a_broken_frame() {
     let put = |label| Op::Put("a", State { label, generation: 1, value: 1 });
     let end = Op::Put("z", State { label: 'x', generation: 1, value: 1 });
     let ops = vec![put('x'), Op::Break(Break::Frame), put('y'), end];

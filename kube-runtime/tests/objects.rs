@@ -1,4 +1,4 @@
-//! `Reflector` and `Informer` over the simulated server.
+//! Tests of `Reflector` and `Informer` against the simulated server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -57,7 +57,7 @@ async fn a_poll_lists_then_watches_for_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poll_lasts_as_long_as_it_is_told_whatever_happens() {
+async fn a_poll_lasts_for_its_timeout() {
     let sim = Sim::new();
     let mut reflector = Reflector::new(maps(&sim)).timeout(Duration::from_secs(3));
     reflector.poll().await.unwrap();
@@ -73,7 +73,7 @@ async fn a_poll_lasts_as_long_as_it_is_told_whatever_happens() {
         result = reflector.poll() => result.unwrap(),
     }
     assert!(start.elapsed() <= Duration::from_secs(4), "{:?}", start.elapsed());
-    // A server that keeps the watch open for ever does not prolong it either.
+    // A server that keeps the watch open forever does not extend the poll.
     sim.faults().add(Rule::new(Action::HangAfterEvents(0)).verb("watch"));
     let start = Instant::now();
     reflector.poll().await.unwrap();
@@ -81,7 +81,7 @@ async fn a_poll_lasts_as_long_as_it_is_told_whatever_happens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_poll_loses_nothing() {
+async fn a_cancelled_poll_loses_no_event() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     let mut reflector = Reflector::new(maps(&sim));
@@ -95,7 +95,7 @@ async fn a_cancelled_poll_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_poll_says_what_failed_and_the_next_goes_on_after_a_wait() {
+async fn a_failed_poll_returns_the_error_and_the_next_one_resumes_after_the_backoff() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     sim.faults().add(Rule::new(Action::status(503)).verb("watch").times(2));
@@ -113,7 +113,7 @@ async fn a_failed_poll_says_what_failed_and_the_next_goes_on_after_a_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_that_does_not_decode_is_named_and_the_others_are_there() {
+async fn an_undecodable_object_does_not_affect_the_others() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     put(&sim, "bad", "1");
@@ -128,7 +128,7 @@ async fn an_object_that_does_not_decode_is_named_and_the_others_are_there() {
     assert_eq!(error.undecodable().and_then(|object| object.name.as_deref()), Some("bad"));
     reflector.poll().await.unwrap();
     assert_eq!(state(&reflector), "a=2 bad=1");
-    // It goes when it is deleted, even if that does not decode.
+    // Its deletion removes it even if the event cannot be decoded.
     remove(&sim, "bad");
     reflector.poll().await.unwrap_err();
     assert_eq!(state(&reflector), "a=2");
@@ -136,7 +136,7 @@ async fn an_object_that_does_not_decode_is_named_and_the_others_are_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_informer_tells_every_event_once_and_in_order() {
+async fn an_informer_emits_every_event_once_and_in_order() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     put(&sim, "b", "1");
@@ -155,7 +155,7 @@ async fn an_informer_tells_every_event_once_and_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_relist_an_informer_tells_only_what_is_different() {
+async fn an_informer_emits_only_differences_after_a_relist() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {
         put(&sim, name, "1");
@@ -175,7 +175,7 @@ async fn after_a_relist_an_informer_tells_only_what_is_different() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_breaks_half_way_is_told_once() {
+async fn a_restarted_list_emits_each_object_once() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {
         put(&sim, name, "1");
@@ -190,7 +190,7 @@ async fn a_list_that_breaks_half_way_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_informer_is_a_stream_that_heals_itself() {
+async fn an_informer_stream_recovers_from_failures() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     let mut informer = Informer::new(maps(&sim)).timeout(Duration::from_secs(1));
@@ -207,7 +207,7 @@ async fn an_informer_is_a_stream_that_heals_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_stream_has_not_given_yet_can_be_popped() {
+async fn pops_the_remaining_events_of_the_stream() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {
         put(&sim, name, "1");
@@ -221,7 +221,7 @@ async fn what_the_stream_has_not_given_yet_can_be_popped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_that_was_replaced_while_nobody_watched_is_told_as_gone() {
+async fn emits_a_deletion_for_an_object_replaced_between_polls() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     let mut informer = Informer::new(maps(&sim)).timeout(Duration::from_secs(1));
@@ -236,7 +236,7 @@ async fn an_object_that_was_replaced_while_nobody_watched_is_told_as_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poll_without_a_limit_of_time_goes_on() {
+async fn a_poll_without_a_timeout_continues() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     let mut reflector = Reflector::new(maps(&sim)).timeout(Duration::MAX);
@@ -245,7 +245,7 @@ async fn a_poll_without_a_limit_of_time_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn incomplete_structs_will_do() {
+async fn supports_structs_with_a_subset_of_the_fields() {
     #[derive(Clone, Debug, serde::Deserialize)]
     struct Spec {
         replicas: Option<i32>,

@@ -57,7 +57,7 @@ async fn drain(events: &mut Events) -> Vec<String> {
     all
 }
 
-async fn check_that_a_panic_fails_for_its_object_alone() {
+async fn check_that_a_panic_fails_only_its_object() {
     let sim = Sim::new();
     deployment(&sim, "a", 1);
     deployment(&sim, "b", 666);
@@ -74,11 +74,11 @@ async fn check_that_a_panic_fails_for_its_object_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_while_decoding_fails_for_its_object_alone() {
-    check_that_a_panic_fails_for_its_object_alone().await;
+async fn a_panic_while_decoding_fails_only_its_object() {
+    check_that_a_panic_fails_only_its_object().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_while_decoding_on_a_multi_threaded_runtime_fails_for_its_object_alone() {
-    check_that_a_panic_fails_for_its_object_alone().await;
+async fn a_panic_while_decoding_on_a_multi_threaded_runtime_fails_only_its_object() {
+    check_that_a_panic_fails_only_its_object().await;
 }

@@ -1,5 +1,5 @@
-//! What `poll` of `Reflector` and `Informer` promises about time: it watches for as long as it was told, and a server that
-//! does not answer is noticed.
+//! The timeouts of `Reflector::poll` and `Informer::poll`: a poll watches for its timeout, and reports a server that
+//! does not respond.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use futures::TryFutureExt;
@@ -15,7 +15,7 @@ use std::{convert::Infallible, time::Duration};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-/// A client in the same process that waits for an answer as long as an ordinary one.
+/// An in-process client with the default read deadline.
 fn client(sim: &Sim) -> Client {
     let service = sim.service();
     let service = tower::service_fn(move |request| {
@@ -56,7 +56,7 @@ async fn a_poll_of_any_length_watches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_stops_answering_is_an_error() {
+async fn a_server_that_stops_responding_is_an_error() {
     let sim = Sim::new();
     let maps: Api<ConfigMap> = Api::all(client(&sim));
     let mut reflector = Reflector::new(maps);
@@ -79,7 +79,7 @@ async fn a_server_that_stops_answering_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poll_that_has_reached_no_server_does_not_pass_for_one_without_news() {
+async fn a_poll_without_a_connection_is_an_error() {
     let sim = Sim::new();
     let mut reflector = Reflector::<ConfigMap>::new(Api::all(client(&sim))).timeout(Duration::from_secs(1));
     reflector.poll().await.unwrap();
@@ -96,7 +96,7 @@ async fn a_poll_that_has_reached_no_server_does_not_pass_for_one_without_news() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_time_at_all_is_a_second_to_a_server() {
+async fn a_zero_timeout_becomes_one_second_on_the_wire() {
     let sim = Sim::new();
     let mut reflector = Reflector::<ConfigMap>::new(Api::all(client(&sim))).timeout(Duration::ZERO);
     for poll in 0..200 {

@@ -1,4 +1,4 @@
-//! Which objects a controller reconciles because others change.
+//! Tests of the objects that a controller reconciles after changes of related objects.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -32,20 +32,20 @@ async fn note_slowly<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Actio
     note(object, log).await
 }
 
-/// Polls for so many seconds of the paused clock.
+/// Polls for `seconds` of the paused clock.
 async fn run_for(seconds: u64, results: &mut (impl Stream + Unpin)) {
     let end = Instant::now() + Duration::from_secs(seconds);
     while tokio::time::timeout_at(end, results.next()).await.is_ok() {}
 }
 
-/// A role of the cluster.
+/// Creates a cluster role.
 async fn role(sim: &Sim, name: &str) -> ClusterRole {
     let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}});
     sim.create(&role).unwrap();
     Api::all(client(sim)).get(name).await.unwrap()
 }
 
-/// A config map in a namespace, which belongs to an object of the cluster.
+/// Creates a namespaced config map with a cluster-scoped owner.
 fn child_of(owner: &ClusterRole, sim: &Sim, name: &str) {
     let owner = owner.controller_owner_ref(&()).unwrap();
     let meta = json!({"name": name, "namespace": "default", "ownerReferences": [owner]});
@@ -53,7 +53,7 @@ fn child_of(owner: &ClusterRole, sim: &Sim, name: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_owner_in_the_cluster_is_reconciled_when_its_child_in_a_namespace_changes() {
+async fn reconciles_a_cluster_scoped_owner_of_a_namespaced_object() {
     let sim = Sim::new();
     let owner = role(&sim, "owner").await;
     role(&sim, "other").await;
@@ -73,7 +73,7 @@ async fn an_owner_in_the_cluster_is_reconciled_when_its_child_in_a_namespace_cha
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_of_the_cluster_is_not_reconciled_twice_at_a_time_whatever_it_is_called() {
+async fn a_namespaced_key_does_not_reconcile_a_cluster_scoped_object_concurrently() {
     let sim = Sim::new();
     let owner = role(&sim, "owner").await;
     let log = Arc::new(Log::default());
@@ -94,7 +94,7 @@ async fn an_object_of_the_cluster_is_not_reconciled_twice_at_a_time_whatever_it_
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_is_not_reconciled_twice_at_a_time_when_it_is_named_in_another_version() {
+async fn a_key_with_another_version_does_not_reconcile_an_object_concurrently() {
     let sim = Sim::new();
     common::put(&sim, "a", "1");
     let log = Arc::new(Log::default());
@@ -114,7 +114,7 @@ async fn an_object_is_not_reconciled_twice_at_a_time_when_it_is_named_in_another
     assert_eq!(log.peak.load(Ordering::SeqCst), 1);
 }
 
-/// A secret that names config maps in an annotation, created or changed.
+/// Creates or updates a secret with an annotation that lists config maps.
 fn secret(sim: &Sim, name: &str, names: &str) {
     let meta = json!({"name": name, "namespace": "default", "annotations": {"maps": names}});
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": meta});
@@ -125,7 +125,7 @@ fn secret(sim: &Sim, name: &str, names: &str) {
     }
 }
 
-/// A controller of config maps that are named by secrets.
+/// A controller of config maps that secrets reference.
 fn named_by_secrets(
     sim: &Sim,
     wc: watcher::Config,
@@ -142,7 +142,7 @@ fn named_by_secrets(
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_an_object_named_before_its_change_is_reconciled_too() {
+async fn reconciles_previous_targets_after_a_change() {
     let sim = Sim::new();
     common::put(&sim, "a", "1");
     common::put(&sim, "b", "1");
@@ -162,13 +162,13 @@ async fn whom_an_object_named_before_its_change_is_reconciled_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_an_object_named_that_vanished_unseen_is_reconciled() {
+async fn reconciles_the_targets_of_an_object_deleted_before_a_relist() {
     let sim = Sim::new();
     common::put(&sim, "a", "1");
     common::put(&sim, "b", "1");
     secret(&sim, "s", "a");
     secret(&sim, "t", "b");
-    // The first watch says nothing of what happens, and the second cannot tell any more.
+    // The first watch sends no events, and the second fails with an expired version (410).
     let watch = |fault| Rule::new(fault).resource("secrets").verb("watch");
     sim.faults().add(watch(Fault::HangAfterEvents(0)).nth(1));
     sim.faults().add(watch(Fault::status(410)).nth(2));
@@ -185,7 +185,7 @@ async fn whom_an_object_named_that_vanished_unseen_is_reconciled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_an_object_named_is_reconciled_when_its_deletion_does_not_decode() {
+async fn reconciles_the_targets_of_an_undecodable_deletion() {
     let sim = Sim::new();
     common::put(&sim, "a", "1");
     secret(&sim, "s", "a");
@@ -195,7 +195,7 @@ async fn whom_an_object_named_is_reconciled_when_its_deletion_does_not_decode() 
     run_for(1, &mut results).await;
     let bytes = r#"{"metadata":{"name":"s","namespace":"default"},"data":[]}"#;
     sim.faults().add(Rule::new(Fault::ReplaceObject { name: "s".into(), bytes: bytes.into() }));
-    // A watch that is opened now is concerned.
+    // Affects only watches opened from now on.
     run_for(10, &mut results).await;
     log.take();
     sim.delete("v1", "Secret", "default", "s").unwrap();
@@ -212,7 +212,7 @@ async fn whom_an_object_named_is_reconciled_when_its_deletion_does_not_decode() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_a_mapper_fails_for_its_object_alone() {
+async fn a_panic_in_a_mapper_fails_only_its_object() {
     let sim = Sim::new();
     common::put(&sim, "a", "1");
     common::put(&sim, "b", "1");
@@ -248,11 +248,11 @@ async fn a_panic_in_a_mapper_fails_for_its_object_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mapper_that_uses_an_index_is_asked_about_the_last_state_of_what_changes_or_vanishes() {
+async fn calls_the_mapper_with_the_previous_state_of_modified_and_deleted_objects() {
     let sim = Sim::new();
     common::put(&sim, "a", "1");
     secret(&sim, "s", "");
-    // The first watch says nothing of what happens, and the second cannot tell any more.
+    // The first watch sends no events, and the second fails with an expired version (410).
     let watch = |fault| Rule::new(fault).resource("secrets").verb("watch");
     sim.faults().add(watch(Fault::HangAfterEvents(0)).nth(1));
     sim.faults().add(watch(Fault::status(410)).nth(2));
@@ -270,7 +270,7 @@ async fn a_mapper_that_uses_an_index_is_asked_about_the_last_state_of_what_chang
         .boxed();
     run_for(1, &mut results).await;
     log.take();
-    // Nobody was named for the secret, until an object that references it appears.
+    // The secret has no targets until an object references it.
     index.lock().unwrap().push("a");
     sim.delete("v1", "Secret", "default", "s").unwrap();
     run_for(60, &mut results).await;

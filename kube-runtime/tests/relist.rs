@@ -1,4 +1,4 @@
-//! What a controller makes of a relist: whatever changed while nobody watched is reconciled, and as it is now.
+//! A controller after a relist: it reconciles every object that changed between watches, in its current state.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -24,12 +24,12 @@ async fn note(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infallible> 
     Ok(Action::await_change())
 }
 
-/// The pages of the second list come slowly, so that the controller is at work between them.
+/// Delays the pages of the second list, so that the controller runs between them.
 async fn reconciled_after_a_relist(config: watcher::Config) -> Vec<String> {
     let sim = Sim::new();
     put(&sim, "a", "1");
     put(&sim, "b", "1");
-    // The first watch says nothing of what happens, and the second cannot tell any more.
+    // The first watch sends no events, and the second fails with an expired version (410).
     sim.faults().add(Rule::new(Fault::HangAfterEvents(0)).verb("watch").nth(1));
     sim.faults().add(Rule::new(Fault::status(410)).verb("watch").nth(2));
     let log = Arc::new(Log::default());
@@ -50,7 +50,7 @@ async fn reconciled_after_a_relist(config: watcher::Config) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_changed_and_what_is_new_is_reconciled_as_it_is_now() {
+async fn reconciles_modified_and_new_objects_in_their_current_state() {
     let lists = Config::default().initial_list_strategy(InitialListStrategy::ListWatch);
     assert_eq!(reconciled_after_a_relist(lists.page_size(1)).await, ["a=2", "b=1", "c=1"]);
 }

@@ -11,7 +11,7 @@ use kube_sim::Sim;
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
-async fn a_restored_storage_is_noticed_and_the_store_ends_equal_to_the_server() {
+async fn detects_a_restored_storage_and_relists() {
     for config in [Config::default(), Config::default().any_semantic()] {
         let sim = Sim::new();
         put(&sim, "a", "1");

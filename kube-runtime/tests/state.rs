@@ -1,4 +1,4 @@
-//! The initial list: as a stream of events where the server or the reader is slow, and as a list from the cache.
+//! Tests of snapshots: streaming lists with a slow server or a slow reader, and lists from the watch cache.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -16,10 +16,10 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The queries of what was asked.
+/// The queries of the requests.
 type Queries = Arc<Mutex<Vec<String>>>;
 
-/// A server that takes a second for each of two objects, and then has no changes.
+/// A server that sends each of two objects after a second, and then no changes.
 fn server() -> (Client, Queries) {
     let queries = Queries::default();
     let asked = queries.clone();
@@ -44,7 +44,7 @@ fn server() -> (Client, Queries) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_that_a_reader_takes_is_no_silence_of_the_server() {
+async fn a_slow_reader_does_not_count_as_a_stall() {
     let (client, queries) = server();
     let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
     for expected in ["[", "*a=", "*b=", "]"] {
@@ -55,7 +55,7 @@ async fn the_time_that_a_reader_takes_is_no_silence_of_the_server() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_poll_leaves_the_server_time_for_its_state() {
+async fn a_short_poll_allows_a_streaming_list_to_complete() {
     let (client, queries) = server();
     let mut reflector = Reflector::<ConfigMap>::new(Api::all(client)).timeout(Duration::from_secs(5));
     for _ in 0..2 {
@@ -69,7 +69,7 @@ async fn a_short_poll_leaves_the_server_time_for_its_state() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_relist_from_the_cache_asks_for_a_state_that_is_not_older_than_the_last_version() {
+async fn a_relist_from_the_watch_cache_is_not_older_than_the_last_version() {
     let sim = Sim::new();
     let config = Config::default().any_semantic().initial_list_strategy(InitialListStrategy::ListWatch);
     let mut items = watcher(maps(&sim), config.timeout(Duration::from_secs(5))).boxed();
@@ -93,7 +93,7 @@ async fn a_relist_from_the_cache_asks_for_a_state_that_is_not_older_than_the_las
 /// The body of a streaming list, sent in pieces.
 type Pieces = futures::channel::mpsc::UnboundedSender<Result<String, Infallible>>;
 
-/// A server whose one streaming list consists of what is sent to it, and the queries of what was asked.
+/// A server with one streaming list whose chunks the test sends, and the queries of the requests.
 fn in_pieces() -> (Client, Queries, Pieces) {
     let (queries, (send, receive)) = (Queries::default(), futures::channel::mpsc::unbounded());
     let (asked, receive) = (queries.clone(), Arc::new(Mutex::new(Some(receive))));
@@ -114,7 +114,7 @@ fn halves() -> [String; 2] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_in_which_nobody_polls_is_no_silence_of_the_server() {
+async fn time_without_polls_does_not_count_as_a_stall() {
     let (client, queries, pieces) = in_pieces();
     let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
     assert_eq!(short(items.next().await.unwrap()), "[");
@@ -133,7 +133,7 @@ async fn the_time_in_which_nobody_polls_is_no_silence_of_the_server() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_that_arrives_slowly_is_no_silence_of_the_server() {
+async fn an_object_that_arrives_slowly_does_not_count_as_a_stall() {
     let (client, queries, pieces) = in_pieces();
     let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
     assert_eq!(short(items.next().await.unwrap()), "[");
@@ -148,7 +148,7 @@ async fn an_object_that_arrives_slowly_is_no_silence_of_the_server() {
     let (item, ()) = futures::join!(items.next(), sending);
     assert_eq!(short(item.unwrap()), "*a=1");
     assert_eq!(queries.lock().unwrap().len(), 1);
-    // Half of an object, and then nothing.
+    // Half of an object, and no further bytes.
     pieces.unbounded_send(Ok(halves()[0].clone())).unwrap();
     assert_eq!(short(items.next().await.unwrap()), "[");
     assert!(futures::poll!(items.next()).is_pending());

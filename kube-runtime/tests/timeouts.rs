@@ -1,4 +1,4 @@
-//! For how long watchers ask the server to keep a watch open.
+//! Tests of the requested `timeoutSeconds` of watches.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -11,7 +11,7 @@ use kube_sim::Sim;
 use std::{collections::BTreeSet, time::Duration};
 
 #[tokio::test(start_paused = true)]
-async fn watches_that_begin_together_ask_for_different_timeouts_below_five_minutes() {
+async fn watch_timeouts_have_jitter_and_are_below_five_minutes() {
     let sim = Sim::new();
     let mut timeouts = BTreeSet::new();
     for _ in 0..20 {
@@ -28,10 +28,10 @@ async fn watches_that_begin_together_ask_for_different_timeouts_below_five_minut
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_informer_that_is_used_as_a_stream_reconnects_as_rarely_as_a_watcher() {
+async fn an_informer_stream_uses_the_watch_timeout_of_a_watcher() {
     let sim = Sim::new();
     let mut informer = Informer::new(maps(&sim));
-    // A poll watches for ten seconds; the stream after it does not.
+    // A poll watches for ten seconds; the following stream uses the default timeout.
     informer.poll().await.unwrap();
     let polled = sim.journal().count_of("watch", "configmaps");
     tokio::time::timeout(Duration::from_secs(3600), informer.next()).await.unwrap_err();
@@ -40,7 +40,7 @@ async fn an_informer_that_is_used_as_a_stream_reconnects_as_rarely_as_a_watcher(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_informer_that_is_used_as_a_stream_has_the_configured_timeout() {
+async fn an_informer_stream_uses_the_configured_timeout() {
     let sim = Sim::new();
     let config = Config::default().timeout(Duration::from_secs(100));
     let mut informer = Informer::with_config(maps(&sim), config);

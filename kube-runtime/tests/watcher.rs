@@ -1,4 +1,4 @@
-//! The watcher and the reflector over the simulated server, with faults.
+//! Tests of the watcher and the reflector against the simulated server, with faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -19,7 +19,7 @@ fn watch(sim: &Sim, config: Config) -> Items {
     watcher(maps(sim), config).boxed()
 }
 
-/// The next items must be these.
+/// Checks the next items.
 async fn expect(items: &mut Items, expected: &[&str]) {
     for (n, expected) in expected.iter().enumerate() {
         let item = tokio::time::timeout(Duration::from_secs(600), items.next()).await;
@@ -37,7 +37,7 @@ fn count(sim: &Sim, verb: &str) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_the_present_state_then_changes_over_one_request() {
+async fn streams_the_snapshot_and_changes_in_one_request() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     let mut items = watch(&sim, Config::default());
@@ -49,7 +49,7 @@ async fn streams_the_present_state_then_changes_over_one_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn metadata_is_watched_without_the_rest() {
+async fn watches_only_metadata() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     for (config, value) in [(Config::default(), "2"), (lists(), "3")] {
@@ -67,7 +67,7 @@ async fn metadata_is_watched_without_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lists_by_pages_then_watches() {
+async fn lists_pages_then_watches() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {
         put(&sim, name, "1");
@@ -80,7 +80,7 @@ async fn lists_by_pages_then_watches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn asks_for_the_next_page_while_the_one_before_is_read() {
+async fn prefetches_the_next_page() {
     let sim = Sim::new();
     for name in ["a", "b", "c", "d"] {
         put(&sim, name, "1");
@@ -93,7 +93,7 @@ async fn asks_for_the_next_page_while_the_one_before_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn does_not_ask_again_at_once_for_a_stream_that_was_refused() {
+async fn does_not_retry_a_rejected_streaming_list_immediately() {
     let sim = Sim::builder().watch_list(WatchList::Refused).build();
     put(&sim, "a", "1");
     let mut items = watch(&sim, Config::default().timeout(Duration::from_secs(5)));
@@ -107,7 +107,7 @@ async fn does_not_ask_again_at_once_for_a_stream_that_was_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn falls_back_to_lists_where_the_present_state_is_never_completed() {
+async fn falls_back_to_paged_lists_after_a_stalled_streaming_list() {
     let sim = Sim::builder().watch_list(WatchList::Ignored).build();
     put(&sim, "a", "1");
     let start = Instant::now();
@@ -117,7 +117,7 @@ async fn falls_back_to_lists_where_the_present_state_is_never_completed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_do_not_pass_for_the_present_state() {
+async fn changes_do_not_count_as_initial_events() {
     let sim = Sim::builder().watch_list(WatchList::Ignored).build();
     put(&sim, "a", "0");
     let start = Instant::now();
@@ -137,11 +137,11 @@ async fn changes_do_not_pass_for_the_present_state() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_longer_each_time_the_present_state_breaks() {
+async fn backs_off_after_each_broken_snapshot() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     put(&sim, "b", "1");
-    // Two streams and a list break half-way.
+    // Two streaming lists and a paged list break.
     sim.faults().add(Rule::new(Action::CutAfterEvents(1)).verb("watch").times(2));
     sim.faults().add(Rule::new(Action::CutAfterBytes(100)).verb("list").times(1));
     let mut items = watch(&sim, Config::default());
@@ -172,7 +172,7 @@ async fn resumes_after_the_server_ends_the_watch_without_losing_an_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cut_connection_is_an_error_and_the_watch_resumes() {
+async fn reports_a_broken_connection_and_resumes() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::CutAfterEvents(1)).verb("watch").nth(1));
     let mut items = watch(&sim, lists());
@@ -184,7 +184,7 @@ async fn a_cut_connection_is_an_error_and_the_watch_resumes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn gone_as_a_status_leads_to_a_relist_and_no_error() {
+async fn relists_after_expired_version_without_an_error() {
     let sim = Sim::new();
     let mut items = watch(&sim, lists().timeout(Duration::from_secs(5)));
     expect(&mut items, &["[", "]"]).await;
@@ -198,9 +198,9 @@ async fn gone_as_a_status_leads_to_a_relist_and_no_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_was_compacted_leads_to_a_relist() {
+async fn relists_after_a_compacted_version() {
     let sim = Sim::new();
-    // Without bookmarks the watch's own version stays behind what happens to others.
+    // Without bookmarks, changes of other objects do not advance the version of the watch.
     let mut items =
         watch(&sim, lists().disable_bookmarks().fields("metadata.name=a").timeout(Duration::from_secs(5)));
     put(&sim, "a", "1");
@@ -231,7 +231,7 @@ async fn a_version_that_was_compacted_leads_to_a_relist() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn gone_that_a_list_does_not_mend_is_told_and_waited_for() {
+async fn reports_a_version_that_expires_again_after_a_relist() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::status(410)).verb("watch").times(4));
     let mut items = watch(&sim, lists());
@@ -259,7 +259,7 @@ async fn gone_that_a_list_does_not_mend_is_told_and_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_fails_the_same_way_each_time_leads_to_lists_that_show_new_objects() {
+async fn relists_after_each_repeated_failure_and_emits_new_objects() {
     let failures = [
         Action::CloseAfterEvents(0),
         Action::status(400),
@@ -281,8 +281,8 @@ async fn a_watch_that_fails_the_same_way_each_time_leads_to_lists_that_show_new_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_is_cut_after_a_long_silence_resumes_without_a_wait() {
-    // The first bookmark of each watch breaks, so that nothing whole ever comes.
+async fn resumes_immediately_after_a_silent_healthy_watch_breaks() {
+    // The first bookmark of each watch is cut, so no complete event arrives.
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(50)).build();
     sim.faults().add(Rule::new(Action::CutAfterBytes(10)).verb("watch"));
     let mut items = watch(&sim, lists().probe_after(Duration::MAX));
@@ -295,7 +295,7 @@ async fn a_watch_that_is_cut_after_a_long_silence_resumes_without_a_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_longer_after_each_failure_and_less_again_after_health() {
+async fn backoff_grows_and_resets_after_a_healthy_watch() {
     let sim = Sim::new();
     let id = sim.faults().add(Rule::new(Action::status(500)).verb("list"));
     let mut items = watch(&sim, lists());
@@ -316,7 +316,7 @@ async fn waits_longer_after_each_failure_and_less_again_after_health() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_as_long_as_the_server_asks() {
+async fn honours_retry_after() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::status_retry_after(429, 40)).verb("watch").nth(1));
     let mut items = watch(&sim, lists());
@@ -330,7 +330,7 @@ async fn waits_as_long_as_the_server_asks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_object_that_does_not_decode_stops_neither_list_nor_watch() {
+async fn an_undecodable_object_stops_neither_list_nor_watch() {
     for config in [lists(), Config::default()] {
         let sim = Sim::new();
         let replace = |name: &str| Action::ReplaceObject {
@@ -356,7 +356,7 @@ async fn one_object_that_does_not_decode_stops_neither_list_nor_watch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frame_that_is_not_json_is_told_and_the_watcher_relists() {
+async fn reports_a_frame_that_is_not_json_and_relists() {
     let sim = Sim::new();
     sim.faults().add(
         Rule::new(Action::ReplaceEvent { index: 0, bytes: "<html>proxy</html>\n".into() })
@@ -372,7 +372,7 @@ async fn a_frame_that_is_not_json_is_told_and_the_watcher_relists() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_goes_silent_is_given_up() {
+async fn a_silent_watch_times_out() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::HangAfterEvents(0)).verb("watch").nth(1));
     let mut items = watch(&sim, lists().timeout(Duration::from_secs(5)));
@@ -388,11 +388,11 @@ async fn a_watch_that_goes_silent_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_swaps_as_a_whole_and_tells_what_vanished() {
+async fn a_store_swaps_its_map_and_reports_deleted_objects() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     put(&sim, "b", "1");
-    // The first watch says nothing of what happens, and the second cannot tell any more.
+    // The first watch sends no events, and the second fails with an expired version (410).
     sim.faults().add(Rule::new(Action::HangAfterEvents(0)).verb("watch").nth(1));
     sim.faults().add(Rule::new(Action::status(410)).verb("watch").nth(2));
     let (reader, writer) = reflector::store();
@@ -461,7 +461,7 @@ async fn watches_one_object_by_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resource_that_is_not_served_is_named() {
+async fn reports_a_resource_that_is_not_served() {
     let sim = Sim::new();
     let resource = kube_client::core::ApiResource::from_gvk(&kube_client::core::GroupVersionKind::gvk(
         "clux.dev", "v1", "Foo",
@@ -475,7 +475,7 @@ async fn a_resource_that_is_not_served_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn managed_fields_are_skipped_unless_they_are_wanted() {
+async fn skips_managed_fields_by_default() {
     let sim = Sim::new();
     let mut map = ConfigMap::default();
     map.metadata.name = Some("a".into());
@@ -494,7 +494,7 @@ async fn managed_fields_are_skipped_unless_they_are_wanted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn order_is_kept_where_objects_are_decoded_on_several_threads() {
+async fn keeps_the_order_of_objects_decoded_on_several_threads() {
     let sim = Sim::new();
     let padding = "x".repeat(2_000);
     for n in 0..1_000 {

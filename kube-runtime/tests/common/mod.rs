@@ -1,4 +1,4 @@
-//! What the tests over the simulated server share.
+//! Shared helpers of the tests against the simulated server.
 #![allow(dead_code, reason = "every test program uses a part of this")]
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -22,7 +22,7 @@ pub(crate) fn maps(sim: &Sim) -> Api<ConfigMap> {
     Api::default_namespaced(client(sim))
 }
 
-/// A config map with one value, created or changed.
+/// Creates or updates a config map with one value.
 pub(crate) fn put(sim: &Sim, name: &str, value: &str) {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"},
         "data": {"v": value}});
@@ -61,7 +61,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// What the reconcilers of a test leave behind.
+/// The log of a test's reconcilers.
 #[derive(Default)]
 pub(crate) struct Log {
     lines: Mutex<Vec<String>>,
@@ -78,7 +78,7 @@ impl Log {
         std::mem::take(&mut *self.lines.lock().unwrap())
     }
 
-    /// Takes time, and notes how many do so at once.
+    /// Waits for `time`, and records the number of concurrent calls.
     pub(crate) async fn work(&self, time: Duration) {
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(running, Ordering::SeqCst);
