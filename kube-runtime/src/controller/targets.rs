@@ -65,16 +65,16 @@ where
                 self.by_object.values_mut().for_each(|entry| entry.seen = false);
                 Vec::new()
             }
-            Event::InitApply((object, Some(named))) | Event::Apply((object, Some(named))) => {
-                self.applied(object, named)
+            Event::InitApply((object, Some(keys))) | Event::Apply((object, Some(keys))) => {
+                self.applied(object, keys)
             }
             Event::InitApply((object, None)) | Event::Apply((object, None)) => {
                 self.keep(&object);
                 Vec::new()
             }
-            Event::Delete((object, named)) => {
+            Event::Delete((object, keys)) => {
                 let before = self.forget(&object);
-                self.with_previous(&sorted(named.unwrap_or_default()), &before)
+                self.with_previous(&sorted(keys.unwrap_or_default()), &before)
             }
             Event::InitDone => {
                 let mut vanished = Vec::new();
@@ -109,8 +109,8 @@ where
         }
     }
 
-    fn applied(&mut self, object: Name, named: Vec<ObjectRef<K>>) -> Vec<ObjectRef<K>> {
-        let now = sorted(named);
+    fn applied(&mut self, object: Name, keys: Vec<ObjectRef<K>>) -> Vec<ObjectRef<K>> {
+        let now = sorted(keys);
         if now.is_empty() {
             let before = self.forget(&object);
             return self.with_previous(&before, &[]);
