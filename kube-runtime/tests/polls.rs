@@ -79,14 +79,14 @@ async fn a_server_that_stops_responding_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poll_without_a_connection_is_an_error() {
+async fn a_poll_against_a_failing_server_is_an_error() {
     let sim = Sim::new();
     let mut reflector = Reflector::<ConfigMap>::new(Api::all(client(&sim))).timeout(Duration::from_secs(1));
     reflector.poll().await.unwrap();
     sim.faults().add(Rule::new(Action::status(503)));
     create(&sim, "one");
     for poll in 0..8 {
-        assert!(reflector.poll().await.is_err(), "poll {poll} has asked nobody");
+        assert!(reflector.poll().await.is_err(), "poll {poll} has sent no request");
     }
     sim.faults().clear();
     let begun = Instant::now();
