@@ -1,4 +1,4 @@
-//! `Resource` and `ResourceExt`: what every kind of object can tell about itself.
+//! `Resource` and `ResourceExt`: the group, version, kind, URL path and metadata of an object.
 
 use super::{TypeMeta, gvk::join_api_version, metadata::ObjectMeta};
 use k8s_openapi::{
@@ -9,32 +9,32 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 pub use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope, ResourceScope, SubResourceScope};
 
-/// The scope of kinds that are known only at run time: it may be either.
+/// The scope of kinds that are known only at run time: namespaced or cluster-scoped.
 #[derive(Debug, Clone, Copy)]
 pub enum DynamicResourceScope {}
 impl ResourceScope for DynamicResourceScope {}
 
-/// Scopes in which objects may live inside a namespace.
+/// Scopes that allow namespaced objects.
 pub trait NamespaceScope: ResourceScope {}
 impl NamespaceScope for NamespaceResourceScope {}
 impl NamespaceScope for DynamicResourceScope {}
 
-/// What would lead from one place in a path to another.
+/// Characters that would change the structure of a URL path if a namespace contained them unescaped.
 const NO_NAME: &percent_encoding::AsciiSet =
     &percent_encoding::CONTROLS.add(b'/').add(b'%').add(b'?').add(b'#').add(b' ');
 
-/// In which form the server is to send objects.
+/// The form in which a client requests objects from the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Representation {
     /// The whole object.
     #[default]
     Full,
-    /// Its type and metadata only (`meta/v1 PartialObjectMetadata`).
+    /// The type and metadata only (`meta/v1 PartialObjectMetadata`).
     Metadata,
 }
 
-/// A kind of object that an API server keeps.
+/// A kind of object that an API server stores.
 ///
 /// Implemented for every top-level type of `k8s-openapi`, for derived custom resources, and for
 /// [`DynamicObject`](super::DynamicObject), [`Object`](super::Object) and
@@ -49,9 +49,9 @@ pub enum Representation {
 /// assert_eq!(Deployment::url_path(&(), Some("web")), "/apis/apps/v1/namespaces/web/deployments");
 /// ```
 pub trait Resource {
-    /// What has to be known at run time to address the kind; `()` where the type says it all.
+    /// The run-time information that addresses the kind; `()` if the kind is known at compile time.
     type DynamicType: Send + Sync + 'static;
-    /// Whether objects live in a namespace or in the cluster.
+    /// Whether objects are namespaced or cluster-scoped.
     type Scope;
 
     /// The kind, in CamelCase.
@@ -60,7 +60,7 @@ pub trait Resource {
     fn group(dt: &Self::DynamicType) -> Cow<'_, str>;
     /// The version within the group.
     fn version(dt: &Self::DynamicType) -> Cow<'_, str>;
-    /// The plural name, as URLs have it.
+    /// The plural name, as used in URLs.
     fn plural(dt: &Self::DynamicType) -> Cow<'_, str>;
 
     /// `group/version`, or `version` alone in the core group.
@@ -69,19 +69,20 @@ pub trait Resource {
         if group.is_empty() { Self::version(dt) } else { join_api_version(&group, &Self::version(dt)).into() }
     }
 
-    /// In which form the server is asked to send these objects.
+    /// The form in which an `Api` requests these objects.
     fn representation() -> Representation {
         Representation::Full
     }
 
-    /// The path of the collection, from the server's root; `namespace: None` addresses all namespaces, or the cluster.
+    /// The path of the collection, from the server's root; `namespace: None` addresses all namespaces, or a
+    /// cluster-scoped collection.
     fn url_path(dt: &Self::DynamicType, namespace: Option<&str>) -> String {
         let (group, version, plural) = (Self::group(dt), Self::version(dt), Self::plural(dt));
         let root = if group.is_empty() { "api" } else { "apis" };
         let slash = if group.is_empty() { "" } else { "/" };
         match namespace {
             Some(ns) => {
-                // What is no name stays in its place, escaped: a request says what is wrong with it.
+                // Escape an invalid namespace, so that it stays one path segment; `Request` then rejects it.
                 let ns = percent_encoding::utf8_percent_encode(ns, NO_NAME);
                 format!("/{root}/{group}{slash}{version}/namespaces/{ns}/{plural}")
             }
@@ -89,18 +90,19 @@ pub trait Resource {
         }
     }
 
-    /// Tells an object its type where it does not say so itself: servers leave `apiVersion` and `kind` out of the items of
-    /// lists. For types that carry it as a value; the others know it anyway.
+    /// Sets a missing type: servers omit `apiVersion` and `kind` from the items of lists.
+    ///
+    /// Types that store `apiVersion` and `kind` in a field override this method; the default does nothing.
     fn complete_types(&mut self, types: &TypeMeta) {
         let _ = types;
     }
 
     /// The object's metadata.
     fn meta(&self) -> &ObjectMeta;
-    /// The object's metadata, to be changed.
+    /// The object's metadata, mutable.
     fn meta_mut(&mut self) -> &mut ObjectMeta;
 
-    /// A reference to this object, as events and statuses hold them.
+    /// A reference to this object, for use in events and statuses.
     fn object_ref(&self, dt: &Self::DynamicType) -> ObjectReference {
         let meta = self.meta();
         ObjectReference {
@@ -114,12 +116,12 @@ pub trait Resource {
         }
     }
 
-    /// A reference that makes this object the controlling owner of another; `None` before the server has given it a uid.
+    /// An owner reference with `controller: true` to this object; `None` if the object has no name or uid yet.
     fn controller_owner_ref(&self, dt: &Self::DynamicType) -> Option<OwnerReference> {
         self.owner_ref(dt).map(|owner| OwnerReference { controller: Some(true), ..owner })
     }
 
-    /// A reference that makes this object an owner of another; `None` before the server has given it a uid.
+    /// An owner reference to this object; `None` if the object has no name or uid yet.
     fn owner_ref(&self, dt: &Self::DynamicType) -> Option<OwnerReference> {
         let meta = self.meta();
         Some(OwnerReference {
@@ -168,7 +170,7 @@ where
     }
 }
 
-/// Shorthands for an object's metadata.
+/// Accessors for an object's metadata.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Pod;
@@ -184,38 +186,38 @@ pub trait ResourceExt: Resource {
     ///
     /// # Panics
     ///
-    /// If the object has none, which a server never sends: only objects built by hand lack one. Use
-    /// [`name_any`](ResourceExt::name_any) for those.
+    /// If the object has no name. Objects from a server always have one; for objects that the program built, use
+    /// [`name_any`](ResourceExt::name_any).
     fn name_unchecked(&self) -> String;
-    /// The name, else `generateName`, else an empty string.
+    /// The name, or `generateName` if there is no name, or an empty string if there is neither.
     fn name_any(&self) -> String;
-    /// The namespace; `None` for objects of the cluster.
+    /// The namespace; `None` for cluster-scoped objects.
     fn namespace(&self) -> Option<String>;
     /// The resource version at which the server sent this object.
     fn resource_version(&self) -> Option<String>;
-    /// The unique id that the server gave this object.
+    /// The uid that the server assigned to this object.
     fn uid(&self) -> Option<String>;
     /// When the server created this object.
     fn creation_timestamp(&self) -> Option<Time>;
-    /// The labels, empty where there are none.
+    /// The labels, empty if there are none.
     fn labels(&self) -> &BTreeMap<String, String>;
-    /// The labels, to be changed.
+    /// The labels, mutable.
     fn labels_mut(&mut self) -> &mut BTreeMap<String, String>;
-    /// The annotations, empty where there are none.
+    /// The annotations, empty if there are none.
     fn annotations(&self) -> &BTreeMap<String, String>;
-    /// The annotations, to be changed.
+    /// The annotations, mutable.
     fn annotations_mut(&mut self) -> &mut BTreeMap<String, String>;
-    /// The owners, empty where there are none.
+    /// The owners, empty if there are none.
     fn owner_references(&self) -> &[OwnerReference];
-    /// The owners, to be changed.
+    /// The owners, mutable.
     fn owner_references_mut(&mut self) -> &mut Vec<OwnerReference>;
-    /// The finalizers, empty where there are none.
+    /// The finalizers, empty if there are none.
     fn finalizers(&self) -> &[String];
-    /// The finalizers, to be changed.
+    /// The finalizers, mutable.
     fn finalizers_mut(&mut self) -> &mut Vec<String>;
-    /// Who manages which fields, empty where nothing is recorded or watchers skipped it.
+    /// The field managers and their fields (`managedFields`); empty if not recorded, or if a watcher dropped them.
     fn managed_fields(&self) -> &[ManagedFieldsEntry];
-    /// Who manages which fields, to be changed.
+    /// The field managers and their fields (`managedFields`), mutable.
     fn managed_fields_mut(&mut self) -> &mut Vec<ManagedFieldsEntry>;
 }
 

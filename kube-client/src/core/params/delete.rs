@@ -1,4 +1,4 @@
-//! Parameters of deletions, which travel in the body (`meta/v1 DeleteOptions`).
+//! Parameters of deletions, which a request sends in its body (`meta/v1 DeleteOptions`).
 
 use serde::{Serialize, Serializer};
 use std::time::Duration;
@@ -18,33 +18,33 @@ pub struct DeleteParams {
     /// The server checks the request but deletes nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not", serialize_with = "all")]
     pub dry_run: bool,
-    /// How long the object may take to end; `None` for the kind's default, zero for at once.
+    /// The grace period of the deletion; `None` for the kind's default, zero for immediate deletion.
     #[serde(
         rename = "gracePeriodSeconds",
         skip_serializing_if = "Option::is_none",
         serialize_with = "in_whole_seconds"
     )]
     pub grace_period: Option<Duration>,
-    /// What becomes of the objects that this one owns; `None` for the kind's default.
+    /// How the garbage collector handles the owned objects; `None` for the kind's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub propagation_policy: Option<PropagationPolicy>,
-    /// What has to hold for the deletion to happen.
+    /// The preconditions of the deletion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preconditions: Option<Preconditions>,
 }
 
 impl DeleteParams {
-    /// Deletes the object at once, and what it owns afterwards.
+    /// Deletes the object first and its owned objects in the background.
     pub fn background() -> Self {
         Self { propagation_policy: Some(PropagationPolicy::Background), ..Self::default() }
     }
 
-    /// Deletes what the object owns first.
+    /// Deletes the owned objects first, then the object.
     pub fn foreground() -> Self {
         Self { propagation_policy: Some(PropagationPolicy::Foreground), ..Self::default() }
     }
 
-    /// Leaves what the object owns where it is.
+    /// Deletes the object and keeps its owned objects.
     pub fn orphan() -> Self {
         Self { propagation_policy: Some(PropagationPolicy::Orphan), ..Self::default() }
     }
@@ -56,48 +56,48 @@ impl DeleteParams {
         self
     }
 
-    /// How long the object may take to end; rounded up to whole seconds.
+    /// Sets the grace period, rounded up to whole seconds.
     #[must_use]
     pub fn grace_period(mut self, period: Duration) -> Self {
         self.grace_period = Some(period);
         self
     }
 
-    /// What has to hold for the deletion to happen.
+    /// The preconditions of the deletion.
     #[must_use]
     pub fn preconditions(mut self, preconditions: Preconditions) -> Self {
         self.preconditions = Some(preconditions);
         self
     }
 
-    /// Whether the server's defaults are asked for throughout, so that no body is needed.
+    /// Whether every parameter has its default, so that the request needs no body.
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What has to hold for a deletion to happen, else it is a conflict.
+/// Conditions of a deletion (`meta/v1 Preconditions`); if one fails, the server returns 409 Conflict.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Preconditions {
-    /// The object is still at this version.
+    /// The object still has this resource version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
-    /// The object is still the one with this uid.
+    /// The object still has this uid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
 }
 
-/// What becomes of the objects that a deleted one owns.
+/// How the garbage collector handles the objects that a deleted object owns.
 ///
 /// See [cascading deletion](https://kubernetes.io/docs/concepts/architecture/garbage-collection/#cascading-deletion).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum PropagationPolicy {
-    /// They stay.
+    /// Keeps the owned objects.
     Orphan,
-    /// They are deleted afterwards.
+    /// Deletes the owned objects after their owner.
     Background,
-    /// They are deleted first.
+    /// Deletes the owned objects before their owner.
     Foreground,
 }
 

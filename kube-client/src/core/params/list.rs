@@ -3,12 +3,12 @@
 use super::{Error, Query, invalid};
 use crate::core::Selector;
 
-/// How a given resource version is to be read (`resourceVersionMatch`).
+/// How the server interprets a resource version (`resourceVersionMatch`).
 ///
 /// See [resource versions](https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionMatch {
-    /// At least as new as the version; with version `0`, whatever the server has at hand.
+    /// At least as new as the version; with version `0`, any state in the server's cache.
     NotOlderThan,
     /// Exactly that version.
     Exact,
@@ -28,25 +28,25 @@ pub struct ListParams {
     pub label_selector: Option<String>,
     /// Only objects whose fields match, such as `metadata.name=web`.
     pub field_selector: Option<String>,
-    /// At most so many objects in one answer.
+    /// The maximum number of objects in one page.
     pub limit: Option<u32>,
-    /// Where to go on, from the answer to the page before.
+    /// The continue token of the previous page.
     pub continue_token: Option<String>,
-    /// How `resource_version` is to be read.
+    /// How the server interprets `resource_version`.
     pub version_match: Option<VersionMatch>,
-    /// The version to read at; `None` for the most recent.
+    /// The resource version to read at; `None` for the most recent.
     pub resource_version: Option<String>,
 }
 
 impl ListParams {
-    /// Only objects whose fields match; all where it is not set.
+    /// Only objects whose fields match; without a selector, all objects.
     #[must_use]
     pub fn fields(mut self, field_selector: &str) -> Self {
         self.field_selector = Some(field_selector.to_owned());
         self
     }
 
-    /// Only objects whose labels match; all where it is not set.
+    /// Only objects whose labels match; without a selector, all objects.
     #[must_use]
     pub fn labels(mut self, label_selector: &str) -> Self {
         self.label_selector = Some(label_selector.to_owned());
@@ -60,14 +60,15 @@ impl ListParams {
         self
     }
 
-    /// At most so many objects in one answer, where 0 sets no limit; the rest follows by [`continue_token`](Self::continue_token).
+    /// The maximum number of objects in one page; 0 sets no limit. Request the next page with
+    /// [`continue_token`](Self::continue_token).
     #[must_use]
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = Some(limit);
         self
     }
 
-    /// Goes on where the page that carried this token ended.
+    /// Requests the page after the one that returned this token.
     #[must_use]
     pub fn continue_token(mut self, token: &str) -> Self {
         self.continue_token = Some(token.to_owned());
@@ -81,14 +82,14 @@ impl ListParams {
         self
     }
 
-    /// How the resource version is to be read.
+    /// Sets how the server interprets the resource version.
     #[must_use]
     pub fn matching(mut self, version_match: VersionMatch) -> Self {
         self.version_match = Some(version_match);
         self
     }
 
-    /// Takes whatever the server has in its cache: cheap, and possibly older than what was read before.
+    /// Accepts any state in the server's cache: cheap, but it may be older than the result of an earlier read.
     #[must_use]
     pub fn match_any(self) -> Self {
         self.matching(VersionMatch::NotOlderThan).at("0")
@@ -100,7 +101,7 @@ impl ListParams {
             .optional("labelSelector", self.label_selector.as_deref())
             .optional("fieldSelector", self.field_selector.as_deref())
             .optional("limit", limit.as_deref());
-        // A token carries its version, and servers refuse both together.
+        // A continue token contains its resource version; servers reject a request with both.
         if let Some(token) = &self.continue_token {
             query.pair("continue", token);
             return Ok(());
@@ -115,7 +116,7 @@ impl ListParams {
             (Some(VersionMatch::NotOlderThan), _) => Some("NotOlderThan"),
             (None, _) => None,
         };
-        // A page of the cache at version 0 is not possible: servers ignore the limit there, which is what is asked for.
+        // At version "0" a server answers from its cache and ignores the limit, so the two do not conflict.
         query.optional("resourceVersion", version).optional("resourceVersionMatch", matching);
         Ok(())
     }
@@ -124,17 +125,17 @@ impl ListParams {
 /// Parameters of a get.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GetParams {
-    /// Not older than this version; `None` for the most recent, `"0"` for whatever the server has at hand.
+    /// The minimum resource version; `None` for the most recent, `"0"` for any state in the server's cache.
     pub resource_version: Option<String>,
 }
 
 impl GetParams {
-    /// Not older than a resource version.
+    /// Requires a state at least as new as a resource version.
     pub fn at(resource_version: &str) -> Self {
         Self { resource_version: Some(resource_version.to_owned()) }
     }
 
-    /// Whatever the server has in its cache.
+    /// Accepts any state in the server's cache.
     pub fn any() -> Self {
         Self::at("0")
     }

@@ -1,4 +1,4 @@
-//! Parameters of requests: what goes into the query, and into the body of deletions.
+//! Parameters of requests: the query of every verb, and the body of deletions (`DeleteOptions`).
 
 mod delete;
 mod list;
@@ -16,7 +16,7 @@ use super::request::Error;
 use form_urlencoded::Serializer;
 use std::time::Duration;
 
-/// A query under construction; a parameter that is not set does not appear.
+/// A builder of URL queries, which omits parameters that are not set.
 pub(crate) struct Query(Serializer<'static, String>);
 
 impl Query {
@@ -40,7 +40,7 @@ impl Query {
         self.optional(key, set.then_some("true"))
     }
 
-    /// Whole seconds, rounded up, so that a short time does not become "no limit".
+    /// Appends whole seconds, rounded up: 0 seconds would mean "no limit".
     pub(crate) fn seconds(&mut self, key: &str, value: Option<Duration>) -> &mut Self {
         let seconds = value.map(|d| whole_seconds(d).to_string());
         self.optional(key, seconds.as_deref())
@@ -52,7 +52,8 @@ impl Query {
     }
 }
 
-/// Whole seconds, rounded up. Servers count them in nanoseconds of 64 bits: what does not fit there is as good as for ever.
+/// Whole seconds, rounded up and capped at `u32::MAX`: a server converts them to nanoseconds in an `i64`, which a larger
+/// value would overflow.
 fn whole_seconds(time: Duration) -> u64 {
     time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)).min(u64::from(u32::MAX))
 }

@@ -4,7 +4,7 @@ use super::{Error, Query, ValidationDirective, invalid};
 use crate::core::request;
 use serde::Serialize;
 
-/// A change to an object, in one of the four forms that servers understand.
+/// A change to an object, in one of the four patch formats of the Kubernetes API.
 ///
 /// ```
 /// use kube_client::core::Patch;
@@ -16,15 +16,15 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Patch<T: Serialize> {
-    /// Server-side apply: the fields that the manager named in [`PatchParams`] wants, and no others.
+    /// Server-side apply: exactly the fields that the field manager in [`PatchParams`] sets.
     ///
     /// See [server-side apply](https://kubernetes.io/docs/reference/using-api/server-side-apply/).
     Apply(T),
     /// A list of operations (RFC 6902).
     Json(json_patch::Patch),
-    /// Fields to set, and `null` for fields to drop; lists are replaced whole (RFC 7386).
+    /// Fields to set, and `null` for fields to remove; lists are replaced as a whole (RFC 7386).
     Merge(T),
-    /// Like a merge, but lists are merged by key where the kind says so. Built-in kinds only.
+    /// Like a merge, but lists with a `patchMergeKey` are merged by that key. Built-in kinds only.
     Strategic(T),
 }
 
@@ -58,14 +58,14 @@ pub struct PatchParams {
     pub dry_run: bool,
     /// Takes over fields that another manager owns. Apply only.
     pub force: bool,
-    /// In whose name the fields are managed. Apply needs it.
+    /// The name of the field manager. Required for apply.
     pub field_manager: Option<String>,
-    /// What becomes of unknown fields; `None` leaves it to the server, which warns.
+    /// How the server handles unknown fields; `None` for the server's default, `Warn`.
     pub field_validation: Option<ValidationDirective>,
 }
 
 impl PatchParams {
-    /// For an apply patch by `manager`.
+    /// Parameters of an apply patch by the field manager `manager`.
     ///
     /// ```
     /// use kube_client::core::PatchParams;
@@ -91,26 +91,26 @@ impl PatchParams {
         self
     }
 
-    /// What becomes of unknown fields.
+    /// Sets how the server handles unknown fields.
     #[must_use]
     pub fn validation(mut self, directive: ValidationDirective) -> Self {
         self.field_validation = Some(directive);
         self
     }
 
-    /// Unknown fields are dropped.
+    /// The server drops unknown fields.
     #[must_use]
     pub fn validation_ignore(self) -> Self {
         self.validation(ValidationDirective::Ignore)
     }
 
-    /// Unknown fields are dropped, with a warning.
+    /// The server drops unknown fields and sends a warning.
     #[must_use]
     pub fn validation_warn(self) -> Self {
         self.validation(ValidationDirective::Warn)
     }
 
-    /// Unknown fields make the request fail.
+    /// The server rejects a request with unknown fields.
     #[must_use]
     pub fn validation_strict(self) -> Self {
         self.validation(ValidationDirective::Strict)

@@ -2,19 +2,19 @@
 
 use super::Query;
 
-/// What the server does with fields that it does not know, or that are there twice (`fieldValidation`).
+/// How the server handles unknown and duplicate fields (`fieldValidation`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValidationDirective {
-    /// It drops them.
+    /// Drops them.
     Ignore,
-    /// It drops them and sends a warning.
+    /// Drops them and sends a warning.
     Warn,
-    /// It refuses the request.
+    /// Rejects the request.
     Strict,
 }
 
 impl ValidationDirective {
-    /// As the query has it.
+    /// The value of the query parameter.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Ignore => "Ignore",
@@ -36,9 +36,9 @@ impl ValidationDirective {
 pub struct PostParams {
     /// The server checks the request but stores nothing.
     pub dry_run: bool,
-    /// In whose name the fields are managed.
+    /// The name of the field manager.
     pub field_manager: Option<String>,
-    /// What becomes of unknown fields; `None` leaves it to the server, which warns.
+    /// How the server handles unknown fields; `None` for the server's default, `Warn`.
     pub field_validation: Option<ValidationDirective>,
 }
 

@@ -21,13 +21,13 @@ pub struct WatchParams {
     pub field_selector: Option<String>,
     /// How long the server keeps the watch open; `None` for 290 seconds.
     pub timeout: Option<Duration>,
-    /// Whether the server is to send bookmarks, which keep the resource version fresh at little cost.
+    /// Whether to request bookmarks, which update the resource version for resumes without object events.
     pub bookmarks: bool,
-    /// Whether the server is to send the present state first (KEP-3157, WatchList).
+    /// Whether to request the initial list as events of the watch (KEP-3157, WatchList).
     pub send_initial_events: bool,
 }
 
-/// Below the 5 minutes after which many load balancers drop a silent connection.
+/// Below the 5 minutes after which many load balancers drop an idle connection.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(290);
 
 impl Default for WatchParams {
@@ -71,21 +71,21 @@ impl WatchParams {
         self
     }
 
-    /// No bookmarks, for servers that mishandle them.
+    /// Requests no bookmarks, for servers that implement them incorrectly.
     #[must_use]
     pub fn disable_bookmarks(mut self) -> Self {
         self.bookmarks = false;
         self
     }
 
-    /// Asks for the present state first, closed by a bookmark with the annotation `k8s.io/initial-events-end`.
+    /// Requests the initial list first; a bookmark with the annotation `k8s.io/initial-events-end` ends it.
     #[must_use]
     pub fn initial_events(mut self) -> Self {
         self.send_initial_events = true;
         self
     }
 
-    /// The time for which the server is asked to keep the watch open.
+    /// The requested duration of the watch: the configured timeout or the default.
     pub fn effective_timeout(&self) -> Duration {
         self.timeout.unwrap_or(DEFAULT_TIMEOUT)
     }
