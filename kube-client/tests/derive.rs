@@ -1,5 +1,6 @@
 //! The API that `#[derive(CustomResource)]` generates, as controllers use it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
 #![cfg(feature = "schema")]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! `TypeMeta`: which kind an object says it is.
+//! `TypeMeta`: an object's `apiVersion` and `kind`.
 
 use super::{GroupVersionKind, Resource};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! `Status`: how an API server says that a request failed, or what a deletion did.
+//! `Status`: the API server's report of a failed request or a completed deletion.
 //!
 //! Owns the model of `meta/v1 Status` and its reasons; turning a Rust error into one, or the reverse, is not done here.
 
@@ -20,28 +20,28 @@ use std::{fmt, time::Duration};
 #[derive(Serialize, Deserialize, Debug, Clone, Default, PartialEq)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Status {
-    /// Success or failure; absent where a server left it out.
+    /// Success or failure; `None` if the server omitted it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<StatusSummary>,
-    /// A suggested HTTP status code, 0 where it is not set.
+    /// The suggested HTTP status code, 0 if it is not set.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_zero")]
     pub code: u16,
-    /// What happened, for people.
+    /// A human-readable description.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// What happened, for programs: one of the constants in [`reason`], or empty.
+    /// A machine-readable reason: one of the constants in [`reason`], or empty.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// What the failure was about, and its causes.
+    /// The object of the failed request, and the causes of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<StatusDetails>,
-    /// List metadata: a `410 Expired` answer to a paged list carries a token to continue inconsistently from.
+    /// List metadata: a `410 Expired` answer to a paged list carries a token for an inconsistent continuation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta>,
 }
 
 impl Status {
-    /// Boxes the status, as [`Error::Api`](crate::Error::Api) wants it.
+    /// Boxes the status, for [`Error::Api`](crate::Error::Api).
     #[must_use]
     pub fn boxed(self) -> Box<Self> {
         Box::new(self)
@@ -53,7 +53,7 @@ impl Status {
         Self { status: Some(StatusSummary::Success), ..Self::default() }
     }
 
-    /// A failure with a message for people and a [`reason`] for programs.
+    /// A failure with a human-readable message and a machine-readable [`reason`].
     #[must_use]
     pub fn failure(message: &str, reason: &str) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Status {
         self
     }
 
-    /// Sets what the failure was about.
+    /// Sets the details of the failure.
     #[must_use]
     pub fn with_details(mut self, details: StatusDetails) -> Self {
         self.details = Some(details);
@@ -103,12 +103,12 @@ impl Status {
         self.is(reason::CONFLICT, 409)
     }
 
-    /// The caller may not do this (403).
+    /// The caller is not authorized for this request (403).
     pub fn is_forbidden(&self) -> bool {
         self.is(reason::FORBIDDEN, 403)
     }
 
-    /// The server does not know who the caller is (401).
+    /// The server cannot authenticate the caller (401).
     pub fn is_unauthorized(&self) -> bool {
         self.is(reason::UNAUTHORIZED, 401)
     }
@@ -128,7 +128,7 @@ impl Status {
         self.reason == reason::EXPIRED || self.is(reason::GONE, 410)
     }
 
-    /// The server asks for fewer requests (429).
+    /// The server rejects the request because of rate limits (429).
     pub fn is_too_many_requests(&self) -> bool {
         self.is(reason::TOO_MANY_REQUESTS, 429)
     }
@@ -138,21 +138,20 @@ impl Status {
         self.reason == reason::SERVER_TIMEOUT || self.is(reason::TIMEOUT, 504)
     }
 
-    /// The asked-for resource version lies ahead of what this server has seen yet: it may catch up, and a list without a
-    /// version always works.
+    /// The requested resource version is newer than the server's cache. Retry later, or list without a resource version.
     pub fn is_resource_version_too_large(&self) -> bool {
         let named = |cause: &StatusCause| cause.reason == "ResourceVersionTooLarge";
         self.details.as_ref().is_some_and(|details| details.causes.iter().any(named))
             || (self.is_timeout() && self.message.contains("Too large resource version"))
     }
 
-    /// How long the server asks the caller to wait before the next try.
+    /// The delay that the server requests before a retry.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.details.as_ref()?.retry_after_seconds;
         (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
     }
 
-    /// A reason decides where one is known; servers that send none are judged by the code.
+    /// Compares the reason; compares the code only if the reason is empty or unknown.
     fn is(&self, reason: &str, code: u16) -> bool {
         self.reason == reason || (!reason::is_known(&self.reason) && self.code == code)
     }
@@ -175,17 +174,17 @@ impl std::error::Error for Status {}
 /// Whether a request succeeded.
 #[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusSummary {
-    /// It did.
+    /// The request succeeded.
     Success,
-    /// It did not.
+    /// The request failed.
     Failure,
 }
 
-/// What a [`Status`] is about.
+/// The object of a [`Status`], and the causes of a failure (`meta/v1 StatusDetails`).
 #[derive(Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
 #[serde(default, rename_all = "camelCase")]
 pub struct StatusDetails {
-    /// The object's name, where a single one is concerned.
+    /// The object's name; empty if the status does not concern a single object.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// The API group.
@@ -197,10 +196,10 @@ pub struct StatusDetails {
     /// The object's uid.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub uid: String,
-    /// The single causes, such as the fields that failed validation.
+    /// The individual causes, such as the fields that failed validation.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<StatusCause>,
-    /// Seconds to wait before the next try, 0 where the server asks for none; see [`Status::retry_after`].
+    /// Seconds to wait before a retry, 0 if the server requests no delay; see [`Status::retry_after`].
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_zero")]
     pub retry_after_seconds: u32,
 }
@@ -209,10 +208,10 @@ pub struct StatusDetails {
 #[derive(Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
 #[serde(default)]
 pub struct StatusCause {
-    /// What is wrong, for programs.
+    /// A machine-readable reason.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// What is wrong, for people.
+    /// A human-readable description.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// The field in question, as a path such as `spec.containers[0].image`.
@@ -226,7 +225,7 @@ pub mod reason {
     pub const UNKNOWN: &str = "";
     /// 401: credentials are missing or not valid.
     pub const UNAUTHORIZED: &str = "Unauthorized";
-    /// 403: the caller may not do this.
+    /// 403: the caller is not authorized for this request.
     pub const FORBIDDEN: &str = "Forbidden";
     /// 404: the object or resource does not exist.
     pub const NOT_FOUND: &str = "NotFound";
@@ -234,7 +233,7 @@ pub mod reason {
     pub const ALREADY_EXISTS: &str = "AlreadyExists";
     /// 409: the write was based on an outdated version.
     pub const CONFLICT: &str = "Conflict";
-    /// 410: the object is no longer there.
+    /// 410: the object was deleted and has no forwarding address.
     pub const GONE: &str = "Gone";
     /// 422: the object failed validation.
     pub const INVALID: &str = "Invalid";
@@ -244,26 +243,26 @@ pub mod reason {
     pub const STORAGE_READ_ERROR: &str = "StorageReadError";
     /// 504: the request's own time limit passed.
     pub const TIMEOUT: &str = "Timeout";
-    /// 429: the server asks for fewer requests.
+    /// 429: the request exceeds the server's rate limits.
     pub const TOO_MANY_REQUESTS: &str = "TooManyRequests";
     /// 400: the request is malformed.
     pub const BAD_REQUEST: &str = "BadRequest";
-    /// 405: this resource does not have that verb.
+    /// 405: the resource does not support the verb.
     pub const METHOD_NOT_ALLOWED: &str = "MethodNotAllowed";
     /// 406: none of the accepted content types is available.
     pub const NOT_ACCEPTABLE: &str = "NotAcceptable";
     /// 413: the body is too large.
     pub const REQUEST_ENTITY_TOO_LARGE: &str = "RequestEntityTooLarge";
-    /// 415: the content type is not understood.
+    /// 415: the server does not support the content type.
     pub const UNSUPPORTED_MEDIA_TYPE: &str = "UnsupportedMediaType";
-    /// 500: something broke inside the server.
+    /// 500: an internal error of the server.
     pub const INTERNAL_ERROR: &str = "InternalError";
     /// 410: the resource version or continue token is too old.
     pub const EXPIRED: &str = "Expired";
-    /// 503: the server cannot answer at present.
+    /// 503: the server is temporarily unavailable.
     pub const SERVICE_UNAVAILABLE: &str = "ServiceUnavailable";
 
-    /// The reason that goes with an HTTP status code, for answers that carry no `Status` of their own.
+    /// The reason for an HTTP status code, for responses without a `Status` body.
     pub fn from_code(code: u16) -> &'static str {
         match code {
             400 => BAD_REQUEST,
@@ -285,7 +284,7 @@ pub mod reason {
         }
     }
 
-    /// Whether this is one of the reasons above; an empty one is not.
+    /// Whether `reason` is one of the constants of this module; the empty reason is not.
     pub fn is_known(reason: &str) -> bool {
         matches!(
             reason,

@@ -10,7 +10,7 @@ pub struct ParseResourceVersionError(pub String);
 
 /// A resource version that can be compared with others of the same resource (KEP-5504).
 ///
-/// Servers of Kubernetes promise comparable versions; aggregated API servers may not, so that parsing can fail.
+/// Kubernetes' API servers guarantee comparable versions; aggregated API servers may not, so parsing can fail.
 ///
 /// ```
 /// use kube_client::core::ResourceVersion;
@@ -80,7 +80,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// Reads a version; what does not follow the scheme is [`Nonconformant`](Version::Nonconformant).
+    /// Parses a version; text outside the scheme becomes [`Nonconformant`](Version::Nonconformant).
     pub fn parse(text: &str) -> Self {
         Self::try_parse(text).unwrap_or_else(|| Self::Nonconformant(text.to_owned()))
     }
@@ -105,7 +105,7 @@ impl Version {
         }
     }
 
-    /// Orders by how much a version is to be preferred: the greatest is the best.
+    /// Orders by preference: the greatest is the most preferred.
     pub fn priority(&self) -> impl Ord + use<> {
         match self {
             Self::Stable(major) => (3, *major, None, Reverse(String::new())),

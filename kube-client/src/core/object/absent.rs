@@ -1,4 +1,4 @@
-//! A deserializer for a field that is not there: options become `None`, all else is the usual "missing field" error.
+//! A deserializer for a missing field: options become `None`, other types return serde's "missing field" error.
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::marker::PhantomData;

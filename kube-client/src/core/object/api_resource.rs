@@ -1,4 +1,4 @@
-//! `ApiResource`: what has to be known at run time to address a kind.
+//! `ApiResource`: the run-time information that addresses a kind.
 
 use crate::core::{GroupVersionKind, Resource, gvk::join_api_version};
 use serde::{Deserialize, Serialize};
@@ -18,12 +18,12 @@ pub struct ApiResource {
     pub api_version: String,
     /// The kind, in CamelCase.
     pub kind: String,
-    /// The plural name, as URLs have it.
+    /// The plural name, as used in URLs.
     pub plural: String,
 }
 
 impl ApiResource {
-    /// What `K` says about itself.
+    /// The group, version, kind and plural of `K`.
     pub fn erase<K: Resource>(dt: &K::DynamicType) -> Self {
         Self {
             group: K::group(dt).into(),
@@ -54,7 +54,7 @@ impl ApiResource {
 
     /// A kind whose plural name is guessed by the rules of English that Kubernetes' own kinds follow.
     ///
-    /// A wrong guess shows as 404 on every request; name the plural with
+    /// After a wrong guess every request returns 404; set the plural with
     /// [`from_gvk_with_plural`](ApiResource::from_gvk_with_plural) where it is known.
     pub fn from_gvk(gvk: &GroupVersionKind) -> Self {
         Self::from_gvk_with_plural(gvk, &guess_plural(&gvk.kind.to_lowercase()))

@@ -32,7 +32,7 @@ pub struct ParseDynamicObjectError {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DynamicObject {
-    /// `apiVersion` and `kind`; where a server leaves them out, in lists, an `Api` fills them in.
+    /// `apiVersion` and `kind`; a server omits them from list items, and an `Api` sets them.
     pub types: Option<TypeMeta>,
     /// The object's metadata.
     pub metadata: ObjectMeta,
@@ -64,11 +64,11 @@ impl DynamicObject {
         self
     }
 
-    /// Reads the object as a type that is known at compile time.
+    /// Converts the object into a type that is known at compile time.
     ///
     /// # Errors
     ///
-    /// If the object's fields do not have the shape that `K` asks for.
+    /// If the object's fields do not deserialize as `K`.
     pub fn try_parse<K: Resource + DeserializeOwned>(self) -> Result<K, ParseDynamicObjectError> {
         let object = match &self.metadata.name {
             Some(name) => format!("object {name:?}"),
@@ -172,7 +172,7 @@ impl<'de> Visitor<'de> for DynamicVisitor {
     }
 }
 
-/// A type where the object named at least one half of it.
+/// The object's type; `None` if both `apiVersion` and `kind` are missing.
 pub(super) fn join_types(api_version: Option<String>, kind: Option<String>) -> Option<TypeMeta> {
     (api_version.is_some() || kind.is_some())
         .then(|| TypeMeta { api_version: api_version.unwrap_or_default(), kind: kind.unwrap_or_default() })

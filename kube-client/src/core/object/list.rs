@@ -3,7 +3,7 @@
 use crate::core::{ListMeta, TypeMeta};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// One page of a collection, with what is needed to ask for the next.
+/// One page of a collection, with the continue token of the next page.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Pod;
@@ -21,7 +21,7 @@ pub struct ObjectList<T> {
     /// The list's own type, such as `v1 PodList`.
     #[serde(flatten)]
     pub types: TypeMeta,
-    /// The collection's resource version, the token for the next page, and how much is left.
+    /// The collection's resource version, the token for the next page, and the number of remaining objects.
     #[serde(default)]
     pub metadata: ListMeta,
     /// The objects.
@@ -30,12 +30,12 @@ pub struct ObjectList<T> {
 }
 
 impl<T> ObjectList<T> {
-    /// The objects, one after the other.
+    /// Iterates over the objects.
     pub fn iter(&self) -> std::slice::Iter<'_, T> {
         self.items.iter()
     }
 
-    /// The objects, to be changed.
+    /// Iterates over the objects mutably.
     pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
         self.items.iter_mut()
     }

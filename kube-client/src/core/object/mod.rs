@@ -1,7 +1,7 @@
-//! Objects over types of one's own choice: [`Object`], [`DynamicObject`], [`PartialObjectMeta`], and lists of them.
+//! Objects with user-defined types: [`Object`], [`DynamicObject`], [`PartialObjectMeta`], and lists of them.
 //!
-//! Decoding is written by hand, so that an incomplete type costs only the fields that it names: nothing is buffered, and
-//! what no field asks for is skipped in the text.
+//! The `Deserialize` impls are written by hand: derived ones with `flatten` would buffer the whole object. These skip the
+//! fields that the types do not declare, without a buffer.
 
 mod absent;
 mod api_resource;

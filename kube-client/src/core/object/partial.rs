@@ -7,7 +7,7 @@ use std::{borrow::Cow, marker::PhantomData};
 
 /// The type and metadata of an object of kind `K` (`meta/v1 PartialObjectMetadata`).
 ///
-/// An `Api<PartialObjectMeta<K>>` asks the server for metadata only: far less to send, decode and keep.
+/// An `Api<PartialObjectMeta<K>>` requests metadata only, which reduces transfer, decoding and memory.
 #[derive(Serialize, Clone, Debug)]
 #[serde(rename_all = "camelCase", bound(serialize = ""))]
 pub struct PartialObjectMeta<K = DynamicObject> {
@@ -59,7 +59,7 @@ impl<K> PartialObjectMeta<K> {
 
 /// Turns metadata into a [`PartialObjectMeta`]. Implemented for [`ObjectMeta`] only.
 pub trait PartialObjectMetaExt: sealed::Sealed {
-    /// With the type of `K`, as a server wants it in an apply patch.
+    /// Sets the type of `K`, which an apply patch requires.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Pod;
@@ -69,7 +69,7 @@ pub trait PartialObjectMetaExt: sealed::Sealed {
     /// assert_eq!(partial.types.unwrap().kind, "Pod");
     /// ```
     fn into_request_partial<K: Resource<DynamicType = ()>>(self) -> PartialObjectMeta<K>;
-    /// With the type `PartialObjectMetadata`, as a server sends it.
+    /// Sets the type `PartialObjectMetadata`, as in a server's response.
     fn into_response_partial<K>(self) -> PartialObjectMeta<K>;
 }
 

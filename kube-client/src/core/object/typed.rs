@@ -1,4 +1,4 @@
-//! `Object<P, U>`: metadata with a spec and a status of one's own types, as complete or incomplete as wanted.
+//! `Object<P, U>`: metadata with a spec and a status of user-defined, possibly incomplete types.
 
 use super::{ApiResource, absent};
 use crate::core::{DynamicResourceScope, ObjectMeta, Resource, TypeMeta};
@@ -15,7 +15,7 @@ pub trait HasSpec {
     type Spec;
     /// The spec.
     fn spec(&self) -> &Self::Spec;
-    /// The spec, to be changed.
+    /// The spec, mutable.
     fn spec_mut(&mut self) -> &mut Self::Spec;
 }
 
@@ -23,16 +23,16 @@ pub trait HasSpec {
 pub trait HasStatus {
     /// The status's type.
     type Status;
-    /// The status, absent until something has set it.
+    /// The status; `None` until a controller sets it.
     fn status(&self) -> Option<&Self::Status>;
-    /// The status, to be changed.
+    /// The status, mutable.
     fn status_mut(&mut self) -> &mut Option<Self::Status>;
 }
 
-/// An object of any kind, with a spec `P` and a status `U` that name only what the program needs.
+/// An object of any kind, with a spec `P` and a status `U` that declare only the fields that the program needs.
 ///
-/// Fields that `P` and `U` do not name are skipped in the text: they cost neither memory nor the time to build them.
-/// Beware of writing such an object back by replace, which would drop what was not read; patches are safe.
+/// The decoder skips fields that `P` and `U` do not declare, without allocating them. Do not write such an object back
+/// with replace, which would remove the skipped fields; patches are safe.
 ///
 /// ```
 /// use kube_client::core::{NotUsed, Object};
@@ -51,13 +51,13 @@ pub trait HasStatus {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object<P, U> {
-    /// `apiVersion` and `kind`; where a server leaves them out, in lists, an `Api` fills them in.
+    /// `apiVersion` and `kind`; a server omits them from list items, and an `Api` sets them.
     pub types: Option<TypeMeta>,
     /// The object's metadata.
     pub metadata: ObjectMeta,
-    /// What is wanted.
+    /// The desired state.
     pub spec: P,
-    /// What is.
+    /// The observed state.
     pub status: Option<U>,
 }
 
@@ -165,7 +165,7 @@ impl<'de, P: Deserialize<'de>, U: Deserialize<'de>> Deserialize<'de> for Object<
 
 struct ObjectVisitor<P, U>(PhantomData<(P, U)>);
 
-/// The fields of an object; every other one is skipped.
+/// The decoded fields of an object; the visitor skips all others.
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "camelCase")]
 enum Field {
@@ -207,7 +207,7 @@ impl<'de, P: Deserialize<'de>, U: Deserialize<'de>> Visitor<'de> for ObjectVisit
     }
 }
 
-/// A spec or status that the program does not look at: whatever the object holds there is skipped.
+/// A spec or status that the program does not use: the decoder skips its value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct NotUsed {}
 

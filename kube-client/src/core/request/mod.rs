@@ -1,6 +1,6 @@
 //! `Request`: builds `http::Request`s for a resource, without sending them.
 //!
-//! Paths are relative to the server's root; the client's stack puts the server and the credentials before them.
+//! Paths are relative to the server's root; the client's tower stack adds the server's URL and the credentials.
 
 mod verbs;
 
@@ -13,13 +13,13 @@ use thiserror::Error as ThisError;
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum Error {
-    /// The parameters contradict each other, or a name is not one.
+    /// The parameters contradict each other, or a name is not a valid path segment.
     #[error("invalid request: {0}")]
     Validation(String),
-    /// The body cannot be written as JSON.
+    /// The body cannot be serialized as JSON.
     #[error("serialize the body of a request")]
     SerializeBody(#[source] serde_json::Error),
-    /// The path, query or a header cannot be sent.
+    /// The path, query or a header is not valid in HTTP.
     #[error("build a request")]
     Build(#[source] http::Error),
 }
@@ -43,19 +43,19 @@ pub struct Request {
 }
 
 impl Request {
-    /// For the collection at `url_path`, such as [`Resource::url_path`](super::Resource::url_path) gives.
+    /// A builder for the collection at `url_path`, usually from [`Resource::url_path`](super::Resource::url_path).
     pub fn new(url_path: impl Into<String>) -> Self {
         Self { url_path: url_path.into(), representation: Representation::Full }
     }
 
-    /// Asks for objects in another form.
+    /// Sets the form in which the server returns objects.
     #[must_use]
     pub fn representation(mut self, representation: Representation) -> Self {
         self.representation = representation;
         self
     }
 
-    /// The path of the collection, in which a namespace stands as its caller gave it.
+    /// The path of the collection. Checks each segment, because `url_path` may contain an invalid namespace.
     fn collection_path(&self) -> Result<&str, Error> {
         for part in self.url_path.strip_prefix('/').unwrap_or(&self.url_path).split('/') {
             check_segment(&format!("part of the path {:?}", self.url_path), part)?;
@@ -96,7 +96,7 @@ impl Request {
         build(method, path, query, &headers, body)
     }
 
-    /// The content types that are understood. Plain JSON stays last, for servers that know no other form.
+    /// The accepted content types. Plain JSON is last, as a fallback for servers without `PartialObjectMetadata`.
     fn accept(&self, list: bool) -> &'static str {
         match (self.representation, list) {
             (Representation::Full, _) => JSON,
@@ -112,7 +112,7 @@ impl Request {
 
 const JSON: &str = "application/json";
 
-/// What a path segment may not hold unescaped, beside the slash and the percent sign, which names may not hold at all.
+/// The characters to escape in a path segment. `check_segment` rejects `/` and `%`, as the server does.
 const PATH_SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
     .add(b' ')
     .add(b'"')
@@ -124,7 +124,7 @@ const PATH_SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
     .add(b'{')
     .add(b'}');
 
-/// The rules for names in paths, as the server has them.
+/// Rejects the names that the API server rejects in paths.
 fn check_segment(what: &str, segment: &str) -> Result<(), Error> {
     let problem = match segment {
         "" => "is empty",

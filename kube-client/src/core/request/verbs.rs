@@ -22,7 +22,8 @@ impl Request {
         self.read(self.collection_path()?, query, true)
     }
 
-    /// Watches the collection from the version `version`; `"0"` for whatever the server has, `""` for the most recent.
+    /// Watches the collection from the version `version`; `"0"` for any state in the server's cache, `""` for the most
+    /// recent.
     ///
     /// # Errors
     ///
@@ -39,7 +40,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If `name` is not a name.
+    /// If `name` is not a valid path segment.
     pub fn get(&self, name: &str, gp: &GetParams) -> Built {
         let mut query = Query::new();
         gp.populate(&mut query);
@@ -61,7 +62,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If `name` is not a name.
+    /// If `name` is not a valid path segment.
     pub fn replace(&self, name: &str, pp: &PostParams, data: Vec<u8>) -> Built {
         self.replace_at(name, None, pp, data)
     }
@@ -70,7 +71,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If `name` is not a name, the parameters do not fit the patch, or it cannot be written as JSON.
+    /// If `name` is not a valid path segment, the parameters do not fit the patch, or the patch cannot be serialized.
     pub fn patch<P: Serialize>(&self, name: &str, pp: &PatchParams, patch: &Patch<P>) -> Built {
         self.patch_at(name, None, pp, patch)
     }
@@ -79,12 +80,12 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If `name` is not a name.
+    /// If `name` is not a valid path segment.
     pub fn delete(&self, name: &str, dp: &DeleteParams) -> Built {
         self.write(Method::DELETE, &self.object_path(name, None)?, Query::new(), JSON, delete_body(dp)?)
     }
 
-    /// Deletes every object that a list with these parameters would give.
+    /// Deletes every object that a list with these parameters would return.
     ///
     /// # Errors
     ///
@@ -99,7 +100,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If one of the names is not a name.
+    /// If `name` or `subresource` is not a valid path segment.
     pub fn get_subresource(&self, subresource: &str, name: &str) -> Built {
         self.read(&self.object_path(name, Some(subresource))?, Query::new(), false)
     }
@@ -108,7 +109,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If one of the names is not a name.
+    /// If `name` or `subresource` is not a valid path segment.
     pub fn create_subresource(&self, subresource: &str, name: &str, pp: &PostParams, data: Vec<u8>) -> Built {
         let mut query = Query::new();
         pp.populate(&mut query);
@@ -134,7 +135,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If one of the names is not a name.
+    /// If `name` or `subresource` is not a valid path segment.
     pub fn replace_subresource(
         &self,
         subresource: &str,
@@ -165,7 +166,7 @@ impl Request {
     }
 }
 
-/// The options of a deletion; none where the server's defaults are asked for.
+/// The `DeleteOptions` body of a deletion; empty if all parameters have their defaults.
 fn delete_body(dp: &DeleteParams) -> Result<Vec<u8>, Error> {
     if dp.is_default() { Ok(Vec::new()) } else { serde_json::to_vec(dp).map_err(Error::SerializeBody) }
 }

@@ -1,4 +1,4 @@
-//! Label selectors: built, parsed, printed, and matched on the client's side.
+//! Label selectors: built, parsed, printed, and matched in the client.
 
 mod parse;
 
@@ -9,16 +9,16 @@ use std::{
 };
 use thiserror::Error;
 
-/// A selector that cannot be read.
+/// A selector that cannot be parsed.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("cannot read a label selector: {0}")]
 pub struct ParseExpressionError(pub String);
 
 /// Selectors that can be matched against labels.
 pub trait SelectorExt {
-    /// What is matched.
+    /// The labels to match against.
     type Search;
-    /// Whether all of the selector holds for these labels.
+    /// Whether the selector matches these labels.
     fn matches(&self, on: &Self::Search) -> bool;
 }
 
@@ -33,7 +33,7 @@ pub enum Expression {
     Equal(String, String),
     /// The label is absent or has another value.
     NotEqual(String, String),
-    /// The label is there.
+    /// The label is present.
     Exists(String),
     /// The label is absent.
     DoesNotExist(String),
@@ -91,7 +91,7 @@ impl fmt::Display for Expression {
             Self::NotEqual(key, value) => write!(f, "{key}!={value}"),
             Self::Exists(key) => f.write_str(key),
             Self::DoesNotExist(key) => write!(f, "!{key}"),
-            // No label can be present and absent, so that a server selects nothing either.
+            // No label is both present and absent, so a server selects nothing either.
             Self::Invalid => f.write_str("invalid,!invalid"),
         }
     }

@@ -1,4 +1,4 @@
-//! Reads selectors as `kubectl -l` takes them.
+//! Parses selectors in the syntax of `kubectl -l`.
 
 use super::{Expression, ParseExpressionError, Selector};
 use std::{collections::BTreeSet, str::FromStr};
