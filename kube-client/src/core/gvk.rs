@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_kinds_off_references() {
+    fn reads_kinds_from_references() {
         let owner =
             OwnerReference { api_version: "apps/v1".into(), kind: "ReplicaSet".into(), ..Default::default() };
         assert_eq!(GroupVersionKind::try_from(&owner), Ok(GroupVersionKind::gvk("apps", "v1", "ReplicaSet")));

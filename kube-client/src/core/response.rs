@@ -138,7 +138,8 @@ impl Status {
         self.reason == reason::SERVER_TIMEOUT || self.is(reason::TIMEOUT, 504)
     }
 
-    /// The requested resource version is newer than the server's cache. Retry later, or list without a resource version.
+    /// The requested resource version is newer than the server's cache: retry later, or list without a resource
+    /// version.
     pub fn is_resource_version_too_large(&self) -> bool {
         let named = |cause: &StatusCause| cause.reason == "ResourceVersionTooLarge";
         self.details.as_ref().is_some_and(|details| details.causes.iter().any(named))
@@ -233,7 +234,7 @@ pub mod reason {
     pub const ALREADY_EXISTS: &str = "AlreadyExists";
     /// 409: the write was based on an outdated version.
     pub const CONFLICT: &str = "Conflict";
-    /// 410: the object was deleted and has no forwarding address.
+    /// 410: the object is no longer available.
     pub const GONE: &str = "Gone";
     /// 422: the object failed validation.
     pub const INVALID: &str = "Invalid";
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn judges_by_code_only_where_no_reason_is_known() {
+    fn compares_the_code_only_without_a_known_reason() {
         let exists = Status::failure("", reason::ALREADY_EXISTS).with_code(409);
         assert!(exists.is_already_exists() && !exists.is_conflict());
         assert!(Status::failure("", "Odd").with_code(409).is_conflict());
@@ -347,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_how_long_to_wait() {
+    fn returns_the_requested_retry_delay() {
         let text =
             r#"{"reason":"TooManyRequests","code":429,"details":{"retryAfterSeconds":7,"causes":null}}"#;
         let status: Status = serde_json::from_str(text).unwrap();
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn recognises_a_version_that_the_server_has_not_reached() {
+    fn recognises_a_too_large_resource_version() {
         let cause = StatusCause { reason: "ResourceVersionTooLarge".into(), ..StatusCause::default() };
         let details = StatusDetails { causes: vec![cause], ..StatusDetails::default() };
         assert!(Status::failure("", reason::TIMEOUT).with_details(details).is_resource_version_too_large());

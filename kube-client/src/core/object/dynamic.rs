@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stay_as_they_are() {
+    fn preserves_numbers() {
         let text =
             r#"{"metadata":{},"n":[3.3057426499100186e299,9007199254740993,-9223372036854775808,0.1]}"#;
         let object: DynamicObject = serde_json::from_str(text).unwrap();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn says_which_object_does_not_parse() {
+    fn error_names_the_object_that_does_not_parse() {
         let pod = ApiResource::erase::<Pod>(&());
         let object = DynamicObject::new("web", &pod).data(json!({"spec": {"containers": 1}}));
         let error = object.try_parse::<Pod>().unwrap_err();

@@ -1,4 +1,4 @@
-//! What is sent, verb by verb.
+//! The method, URL, headers and body of each verb's request.
 
 use super::*;
 use crate::core::{
@@ -25,7 +25,7 @@ fn check_error(built: Result<http::Request<Vec<u8>>, Error>, part: &str) {
 }
 
 #[test]
-fn lists_with_what_is_set() {
+fn lists_with_the_parameters_that_are_set() {
     check(pods().list(&ListParams::default()), "GET /api/v1/namespaces/ns/pods");
     let lp = ListParams::default().labels("app in (a,b)").fields("spec.nodeName=n").limit(5).at("7");
     check(
@@ -40,7 +40,7 @@ fn lists_with_what_is_set() {
 }
 
 #[test]
-fn a_namespace_leads_nowhere_else() {
+fn rejects_namespaces_that_change_the_path() {
     for namespace in ["", ".", "..", "a/secrets", "a%2fb", "a?watch=true", "a#", "a b"] {
         let pods = Request::new(Pod::url_path(&(), Some(namespace)));
         check_error(pods.list(&ListParams::default()), "/api/v1/namespaces/");
@@ -60,7 +60,7 @@ fn refuses_version_matches_that_servers_refuse() {
 }
 
 #[test]
-fn watches_with_bookmarks_and_a_limit_of_time() {
+fn watches_with_bookmarks_and_a_timeout() {
     check(
         pods().watch(&WatchParams::default(), "9"),
         "GET /api/v1/namespaces/ns/pods?watch=true&timeoutSeconds=290&allowWatchBookmarks=true&resourceVersion=9",
@@ -75,7 +75,7 @@ fn watches_with_bookmarks_and_a_limit_of_time() {
 }
 
 #[test]
-fn asks_for_metadata_where_that_is_wanted() {
+fn requests_partial_object_metadata() {
     let partial = pods().representation(Representation::Metadata);
     let list = check(partial.list(&ListParams::default()), "GET /api/v1/namespaces/ns/pods");
     assert!(list.headers()["accept"].to_str().unwrap().contains("as=PartialObjectMetadataList;"));

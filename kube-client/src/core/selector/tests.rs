@@ -1,4 +1,4 @@
-//! Selectors: read, printed, matched.
+//! Parsing, printing and matching of selectors.
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn matches_as_servers_do() {
 }
 
 #[test]
-fn says_what_cannot_be_read() {
+fn rejects_invalid_selectors() {
     for bad in ["a in (b", "a b)", "a in b,(c)", "=x", "a=b=c", "a in (b)(c)", "a,,b", "a=b c"] {
         let error = bad.parse::<Selector>().unwrap_err();
         assert!(error.to_string().starts_with("cannot read a label selector"), "{bad}: {error}");
@@ -44,7 +44,7 @@ fn says_what_cannot_be_read() {
 }
 
 #[test]
-fn refuses_requirements_that_mean_nothing() {
+fn rejects_invalid_requirements() {
     let requirement = |operator: &str| LabelSelectorRequirement {
         key: "app".into(),
         operator: operator.into(),
