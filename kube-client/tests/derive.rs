@@ -1,6 +1,5 @@
 //! The API that `#[derive(CustomResource)]` generates, as controllers use it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
-
 #![cfg(feature = "schema")]
 
 use std::collections::BTreeMap;

@@ -1,7 +1,6 @@
 //! CRDs that an API server would reject, or whose objects would not decode: `try_crd()` reports them, and encoding of
 //! such an object fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
-
 #![cfg(feature = "schema")]
 
 use std::collections::BTreeMap;

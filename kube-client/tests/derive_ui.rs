@@ -1,6 +1,5 @@
 //! Compile errors for invalid `#[kube(..)]`: one error per mistake, with the span of the mistake.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
-
 #![cfg(feature = "schema")]
 
 #[test]

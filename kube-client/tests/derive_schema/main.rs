@@ -1,6 +1,5 @@
 //! Schemas of derived kinds: translation of Rust types, and reported problems of types without a structural schema.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
-
 #![cfg(feature = "schema")]
 
 mod evaluate;

@@ -1,11 +1,11 @@
-//! `Error`: what a controller tells while it goes on.
+//! `Error`: the failures that a controller reports while it continues.
 
 use crate::reflector::ObjectRef;
 use crate::watcher;
 use kube_client::core::DynamicObject;
 use std::fmt;
 
-/// What went wrong in a controller, which goes on by itself.
+/// A failure in a controller. The controller continues after each of these.
 ///
 /// Display says what failed and why, cause included: `warn!("{error}")` is useful on its own. `source()` gives the causes
 /// behind that cause, so that printing the chain repeats nothing. The cause itself is a field of the variant.
@@ -14,9 +14,9 @@ use std::fmt;
 pub enum Error<E: std::error::Error + 'static> {
     /// The reconciler returned an error.
     ReconcilerFailed(E, Box<ObjectRef<DynamicObject>>),
-    /// The reconciler, or the error policy, panicked; the object is tried again after a wait.
+    /// The reconciler or the error policy panicked. The key is requeued after the backoff.
     ReconcilerPanicked(Box<ObjectRef<DynamicObject>>, String),
-    /// A shutdown did not wait any longer for a reconcile, and cancelled it.
+    /// The shutdown cancelled an in-flight reconcile when its time limit passed.
     ReconcilerCancelled(Box<ObjectRef<DynamicObject>>),
     /// The mapper of [`Controller::watches`](crate::Controller::watches) panicked for this object. The watch goes on.
     MapperPanicked {
@@ -27,7 +27,7 @@ pub enum Error<E: std::error::Error + 'static> {
         /// The message of the panic.
         message: String,
     },
-    /// A watch has failed; it heals itself.
+    /// A watch failed. The watcher recovers automatically.
     QueueError(watcher::Error),
 }
 

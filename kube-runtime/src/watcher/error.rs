@@ -1,19 +1,19 @@
-//! `Error`: what keeps a watcher from going on for a while.
+//! `Error`: the failures of a watcher. The watcher recovers from each.
 
 use kube_client::core::{Status, UndecodableObject};
 use std::{error::Error as StdError, fmt};
 
-/// The result of whatever watches.
+/// A result whose error defaults to [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong while watching. The watcher goes on after each of these.
+/// A failure of a watch. The watcher continues after each of these.
 ///
 /// Display says what failed and why, cause included: `warn!("{error}")` is useful on its own. `source()` gives the causes
 /// behind that cause, so that printing the chain repeats nothing. The cause itself is a field of the variant.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The present state could not be listed.
+    /// The initial list failed.
     InitialListFailed {
         /// The path of the collection.
         resource: String,
@@ -34,14 +34,14 @@ pub enum Error {
         /// What the server said.
         status: Box<Status>,
     },
-    /// The connection of an open watch broke, or what came over it is no watch.
+    /// The connection of an open watch broke, or the response is not a watch.
     WatchFailed {
         /// The path of the collection.
         resource: String,
         /// Why.
         source: kube_client::Error,
     },
-    /// The server ends watches as soon as they are open, without an event.
+    /// The server ended the watch immediately, without an event.
     WatchTooShort {
         /// The path of the collection.
         resource: String,
@@ -51,7 +51,8 @@ pub enum Error {
         /// The path of the collection.
         resource: String,
     },
-    /// The server's storage was restored to an earlier state: what was seen since then has not happened. The watcher lists anew.
+    /// The server's storage was restored to an earlier state: changes received after that state no longer exist. The watcher
+    /// relists.
     StorageRestored {
         /// The path of the collection.
         resource: String,
@@ -60,7 +61,7 @@ pub enum Error {
         /// The server's current version.
         current: String,
     },
-    /// One object does not decode. It concerns this object alone: nothing waits, and the watch goes on.
+    /// One object does not decode. The watch continues without a wait.
     Object(Box<UndecodableObject>),
 }
 
@@ -83,7 +84,8 @@ impl fmt::Display for Error {
             }
             Self::StorageRestored { resource, seen, current } => write!(
                 f,
-                "a watch of {resource} is void: the server is at version {current}, older than {seen}, which was seen before"
+                "the watch of {resource} failed: the server's version {current} is older than {seen}, the last version received: \
+                 its storage was restored"
             ),
             Self::Object(object) => write!(f, "{object}"),
         }
@@ -120,7 +122,7 @@ impl Error {
         }
     }
 
-    /// What the server said, if it was the server that failed.
+    /// The server's status, if the server reported the failure.
     pub fn status(&self) -> Option<&Status> {
         match self {
             Self::InitialListFailed { source, .. }
@@ -168,8 +170,8 @@ mod tests {
             (Error::NoResourceVersion { resource: resource() }, "cannot", "no resource version"),
             (
                 Error::StorageRestored { resource: resource(), seen: "7".into(), current: "3".into() },
-                "void",
-                "version 3, older than 7",
+                "failed",
+                "version 3 is older than 7",
             ),
             (Error::Object(object.into()), "decode Pod", ""),
         ];
