@@ -121,7 +121,7 @@ async fn pod_reflector_prints_the_present_state(env: Env) -> Outcome {
 async fn deployment_reflector_prints_what_it_names(env: Env) -> Outcome {
     env.api::<Deployment>().create(&PostParams::default(), &deployment("web", 0)?).await?;
     let running = Running::start(&env, "deployment_reflector")?;
-    running.says(&[&format!("{}/web", env.namespace()), "0 wanted"]).await?;
+    running.says(&[&format!("{}/web", env.namespace()), "0 desired"]).await?;
     running.ends().await
 }
 
@@ -180,7 +180,7 @@ async fn node_informer_finds_a_broken_node(env: Env) -> Outcome {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };
-    let parts = [name.as_str(), "is broken", "DiskPressure is True (Full)"];
+    let parts = [name.as_str(), "is unhealthy", "DiskPressure is True (Full)"];
     tokio::select! {
         said = running.says(&parts) => said?,
         () = breaking => {}
