@@ -6,19 +6,15 @@
 //! change.
 
 mod apply;
-#[cfg_attr(not(test), expect(dead_code, reason = "used only by tests or by future endpoints"))]
-#[expect(unused_imports, reason = "used only by tests or by future endpoints")]
 mod builtin;
 mod clock;
 mod discovery;
 pub mod fault;
 mod handler;
 mod journal;
-#[expect(unused_imports, reason = "used only by tests or by future endpoints")]
 mod patch;
 mod protobuf;
 mod registry;
-#[expect(dead_code, unused_imports, reason = "used only by tests or by future endpoints")]
 mod schema;
 mod server;
 mod shared;

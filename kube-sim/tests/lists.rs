@@ -118,6 +118,34 @@ async fn representations_are_negotiated() {
 }
 
 #[tokio::test]
+async fn table_rows_hold_the_requested_part_of_the_object() {
+    let sim = Sim::new();
+    post(&sim, PODS, pod("a")).await.ok();
+    let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    for path in [format!("{PODS}?"), format!("{PODS}/a?"), format!("{PODS}?watch=1&timeoutSeconds=1&")] {
+        let row = async |include: &str| {
+            let path = format!("{path}includeObject={include}");
+            let answer = get_accepting(&sim, &path, accept).await;
+            let line = answer.text.split(|b| *b == b'\n').next().unwrap();
+            let table: serde_json::Value = serde_json::from_slice(line).unwrap();
+            let table = table.get("object").unwrap_or(&table);
+            assert_eq!(table["kind"], "Table", "{path}");
+            table["rows"][0]["object"].clone()
+        };
+        assert_eq!(row("None").await, serde_json::Value::Null);
+        for include in ["", "Metadata"] {
+            let object = row(include).await;
+            assert_eq!((&object["kind"], object.get("spec")), (&"PartialObjectMetadata".into(), None));
+        }
+        let object = row("Object").await;
+        assert_eq!((&object["kind"], &object["metadata"]["name"]), (&"Pod".into(), &"a".into()));
+        assert!(object["spec"]["containers"].is_array());
+        get_accepting(&sim, &format!("{path}includeObject=All"), accept).await.fails(400, "BadRequest");
+    }
+    get_accepting(&sim, &format!("{PODS}?includeObject=All"), "application/json").await.ok();
+}
+
+#[tokio::test]
 async fn large_lists_are_compressed_on_request() {
     let sim = Sim::new();
     for i in 0..20 {

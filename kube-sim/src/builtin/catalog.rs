@@ -64,7 +64,6 @@ pub(crate) struct Subresource {
     pub(crate) kind: &'static str,
     /// The supported verbs.
     pub(crate) verbs: Vec<&'static str>,
-    schema: &'static str,
 }
 
 /// An API group. The preferred version comes first.
@@ -120,6 +119,7 @@ pub(crate) fn resources() -> &'static [Resource] {
 }
 
 /// The resource with this group, version and plural name.
+#[cfg(test)]
 pub(crate) fn find(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
     let wanted = |resource: &&Resource| {
         resource.plural == plural && resource.version == version && resource.group == group
@@ -135,7 +135,11 @@ pub(crate) fn groups() -> &'static [Group] {
 impl Resource {
     /// `apps/v1`, or `v1` in the core group.
     pub(crate) fn api_version(&self) -> String {
-        api_version(self.group, self.version)
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// The scope of the resource.
@@ -159,22 +163,6 @@ impl Resource {
     }
 }
 
-impl Subresource {
-    /// The `apiVersion` of the request and response body, such as `autoscaling/v1` for a scale.
-    pub(crate) fn api_version(&self) -> String {
-        api_version(self.group, self.version)
-    }
-
-    /// The schema of the request body, if its kind has one.
-    pub(crate) fn schema(&self) -> Option<Arc<Schema>> {
-        super::schema(self.schema)
-    }
-}
-
-fn api_version(group: &str, version: &str) -> String {
-    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,8 +177,7 @@ mod tests {
         assert_eq!(deployments.categories, ["all"]);
         assert!(deployments.verbs.contains(&"deletecollection"));
         let scale = deployments.subresources.iter().find(|sub| sub.name == "scale").unwrap();
-        assert_eq!((scale.api_version().as_str(), scale.kind), ("autoscaling/v1", "Scale"));
-        assert!(scale.schema().is_some());
+        assert_eq!((scale.group, scale.version, scale.kind), ("autoscaling", "v1", "Scale"));
         assert_eq!(find("", "v1", "nodes").unwrap().scope(), Scope::Cluster);
         assert!(find("apps", "v1beta1", "deployments").is_none());
     }

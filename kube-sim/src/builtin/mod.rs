@@ -10,7 +10,9 @@ mod complete;
 pub(crate) mod names;
 mod open_api;
 
-pub(crate) use self::catalog::{Group, Resource, Scope, Subresource, find, groups, resources};
+#[cfg(test)]
+pub(crate) use self::catalog::find;
+pub(crate) use self::catalog::{Resource, Scope, groups, resources};
 pub(crate) use self::check::check;
 pub(crate) use self::complete::complete;
 pub(crate) use self::open_api::open_api;

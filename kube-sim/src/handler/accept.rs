@@ -7,9 +7,31 @@ use crate::status::SimError;
 pub(crate) enum Shape {
     Plain,
     /// Rows and columns, as `kubectl get` prints.
-    Table,
+    Table(RowObject),
     /// Only the metadata.
     Partial,
+}
+
+/// The object in each row of a table (`includeObject` of `TableOptions`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RowObject {
+    None,
+    Metadata,
+    Object,
+}
+
+impl RowObject {
+    fn parse(text: &str) -> Result<Self, SimError> {
+        match text {
+            "None" => Ok(Self::None),
+            "" | "Metadata" => Ok(Self::Metadata),
+            "Object" => Ok(Self::Object),
+            _ => Err(SimError::bad_request(format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: {text:?}: must be 'Metadata', \
+                 'Object', 'None', or empty"
+            ))),
+        }
+    }
 }
 
 /// The serialization of a response.
@@ -43,11 +65,12 @@ pub(crate) fn entries(header: &str) -> impl Iterator<Item = (String, Vec<(String
     })
 }
 
-/// Selects the first media type of the header that the server supports.
+/// Selects the first media type of the header that the server supports. `include_object` is the query parameter
+/// `includeObject`, which only tables use.
 ///
 /// # Errors
-/// 406 when the server supports none of them.
-pub(crate) fn negotiate(header: &str) -> Result<Accept, SimError> {
+/// 406 when the server supports none of them; 400 for a table with an unknown `include_object`.
+pub(crate) fn negotiate(header: &str, include_object: &str) -> Result<Accept, SimError> {
     if header.trim().is_empty() {
         return Ok(JSON);
     }
@@ -65,7 +88,7 @@ pub(crate) fn negotiate(header: &str) -> Result<Accept, SimError> {
         let known_version = find("v").is_none_or(|v| matches!(v, "v1" | "v1beta1"));
         let shape = match find("as") {
             None => Shape::Plain,
-            Some("Table") if known_group && known_version => Shape::Table,
+            Some("Table") if known_group && known_version => Shape::Table(RowObject::parse(include_object)?),
             Some("PartialObjectMetadata" | "PartialObjectMetadataList") if known_group && known_version => {
                 Shape::Partial
             }
@@ -82,7 +105,7 @@ mod tests {
 
     #[track_caller]
     fn check(header: &str, expected: Option<(Shape, Encoding)>) {
-        let got = negotiate(header).ok().map(|a| (a.shape, a.encoding));
+        let got = negotiate(header, "").ok().map(|a| (a.shape, a.encoding));
         assert_eq!(got, expected, "{header}");
     }
 
@@ -93,7 +116,10 @@ mod tests {
         check("application/json", json(Shape::Plain));
         check("*/*", json(Shape::Plain));
         check("application/vnd.kubernetes.protobuf,application/json", json(Shape::Plain));
-        check("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", json(Shape::Table));
+        check(
+            "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+            json(Shape::Table(RowObject::Metadata)),
+        );
         check("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", json(Shape::Plain));
         check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", json(Shape::Partial));
         check("application/yaml", Some((Shape::Plain, Encoding::Yaml)));

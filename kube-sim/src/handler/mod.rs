@@ -117,7 +117,7 @@ impl Call<'_> {
     }
 
     pub(crate) fn accept(&self) -> Result<Accept, SimError> {
-        negotiate(&self.request.accept)
+        negotiate(&self.request.accept, &self.options.include_object)
     }
 
     fn object_reply(&self, object: &crate::store::object::Stored, accept: Accept) -> Reply {

@@ -46,7 +46,7 @@ pub(crate) struct Options {
     pub(crate) grace: Option<i64>,
     pub(crate) propagation: Option<String>,
     pub(crate) orphan: Option<bool>,
-    pub(crate) include_object: Option<String>,
+    pub(crate) include_object: String,
 }
 
 impl Options {
@@ -98,7 +98,7 @@ impl Options {
                 "gracePeriodSeconds" if !value.is_empty() => o.grace = Some(integer(&value)?),
                 "propagationPolicy" if !value.is_empty() => o.propagation = Some(value),
                 "orphanDependents" => o.orphan = Some(flag(&value)),
-                "includeObject" => o.include_object = Some(value),
+                "includeObject" => o.include_object = value,
                 _ => {}
             }
         }

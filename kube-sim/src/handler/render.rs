@@ -19,10 +19,10 @@ pub(crate) fn object(resource: &Resource, stored: &Stored, accept: Accept, now: 
     match (accept.shape, accept.encoding) {
         (Shape::Plain, Encoding::Json) => plain(resource, stored),
         (Shape::Plain, Encoding::Yaml) => yaml(&convert::view(resource, stored)),
-        (Shape::Table, _) => {
+        (Shape::Table(row_object), _) => {
             let meta = json!({"resourceVersion": stored.version.to_string()});
             Bytes::from(
-                table::of(resource, std::slice::from_ref(&convert::view(resource, stored)), &meta, true, now)
+                table::of(resource, &[convert::view(resource, stored)], row_object, &meta, true, now)
                     .to_string(),
             )
         }
@@ -88,9 +88,9 @@ pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: ji
                 "kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata, "items": items,
             })))
         }
-        (Shape::Table, _) => {
+        (Shape::Table(row_object), _) => {
             let rows: Vec<Value> = page.objects.iter().map(|o| convert::view(resource, o)).collect();
-            Text::Whole(Bytes::from(table::of(resource, &rows, &metadata, true, now).to_string()))
+            Text::Whole(Bytes::from(table::of(resource, &rows, row_object, &metadata, true, now).to_string()))
         }
         (Shape::Partial, _) => {
             let items: Vec<Value> = page.objects.iter().map(|o| partial(&o.value())).collect();

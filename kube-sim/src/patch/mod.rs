@@ -9,7 +9,7 @@ mod merge;
 mod strategic;
 
 pub(crate) use self::go_text::text as go_text;
-pub(crate) use self::json::{MAX_OPERATIONS, json};
+pub(crate) use self::json::json;
 pub(crate) use self::merge::merge;
 pub(crate) use self::strategic::strategic;
 

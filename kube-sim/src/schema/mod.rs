@@ -32,7 +32,7 @@ pub(crate) use self::decode::{decode, strict_problem, undecodable};
 pub(crate) use self::default::{default, drop_nulls};
 pub(crate) use self::duplicates::duplicates;
 pub(crate) use self::enumerations::enumerations;
-pub(crate) use self::field_error::{FieldError, FieldErrorKind, invalid_message, quote};
+pub(crate) use self::field_error::{FieldError, invalid_message, quote};
 pub(crate) use self::node::{Additional, Kind, ListType, Schema};
 pub(crate) use self::prune::prune;
 pub(crate) use self::quantity::exceeds as quantity_exceeds;

@@ -110,8 +110,6 @@ pub(crate) struct Rules {
     pub(super) any_of: Vec<Schema>,
     pub(super) one_of: Vec<Schema>,
     pub(super) not: Option<Box<Schema>>,
-    /// `x-kubernetes-validations`, as written. They are kept and not evaluated.
-    pub(super) validations: Vec<Value>,
 }
 
 /// A limit on a number.
@@ -258,12 +256,6 @@ impl Schema {
     pub(crate) fn patch_strategies(&self) -> impl Iterator<Item = &str> {
         self.patch_strategy.as_deref().into_iter().flat_map(|strategies| strategies.split(','))
     }
-
-    /// The `x-kubernetes-validations` of this node.
-    #[cfg(test)]
-    pub(crate) fn validations(&self) -> &[Value] {
-        &self.rules.validations
-    }
 }
 
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -374,7 +366,6 @@ impl Reader {
             any_of: schemas("anyOf"),
             one_of: schemas("oneOf"),
             not: if self.built_in { None } else { map.get("not").map(|not| Box::new(self.read(not))) },
-            validations: list("x-kubernetes-validations"),
         }
     }
 }

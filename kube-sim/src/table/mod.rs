@@ -8,6 +8,7 @@ mod workloads;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::handler::accept::RowObject;
 use crate::registry::Resource;
 
 pub(crate) use age::since;
@@ -45,6 +46,7 @@ impl Head {
 pub(crate) fn of(
     resource: &Resource,
     objects: &[Value],
+    row_object: RowObject,
     metadata: &Value,
     with_columns: bool,
     now: Timestamp,
@@ -53,7 +55,13 @@ pub(crate) fn of(
         Some(custom) => (custom::heads(custom), Box::new(move |o| custom::cells(custom, o, now))),
         None => builtin::table(resource, now),
     };
-    let rows: Vec<Value> = objects.iter().map(|o| json!({"cells": cells(o), "object": partial(o)})).collect();
+    let object_of = |o: &Value| match row_object {
+        RowObject::None => Value::Null,
+        RowObject::Metadata => partial(o),
+        RowObject::Object => o.clone(),
+    };
+    let rows: Vec<Value> =
+        objects.iter().map(|o| json!({"cells": cells(o), "object": object_of(o)})).collect();
     let columns: Vec<Value> = if with_columns { heads.iter().map(column).collect() } else { Vec::new() };
     json!({
         "kind": "Table",

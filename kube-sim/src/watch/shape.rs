@@ -60,11 +60,11 @@ impl Shaper {
         let shown = match self.accept.shape {
             Shape::Plain => object.clone(),
             Shape::Partial => crate::table::partial(object),
-            Shape::Table => {
+            Shape::Table(row_object) => {
                 let with_columns = !std::mem::replace(&mut self.columns_sent, true);
                 let meta = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
                 let rows = std::slice::from_ref(object);
-                crate::table::of(&self.resource, rows, &meta, with_columns, self.clock.now())
+                crate::table::of(&self.resource, rows, row_object, &meta, with_columns, self.clock.now())
             }
         };
         line(name, &shown)

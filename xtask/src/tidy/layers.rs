@@ -75,9 +75,9 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         store::object      store::selector
         registry           builtin schema status store::object store::selector
         store              clock registry status
-        table              registry store::*
-        shared             fault journal store
         handler::accept    status
+        table              registry store::* handler::accept
+        shared             fault journal store
         handler::convert   registry store::*
         handler::options   schema status
         handler::target    registry
