@@ -22,7 +22,7 @@ use super::{
     transport::{Connector, Dial, Limits, Tls, Transport},
 };
 use crate::{
-    config::Config,
+    config::{Config, bare_host},
     error::{BoxError, Error, Result, TransportKind},
 };
 
@@ -259,9 +259,8 @@ fn has_secret(config: &Config, credentials: &Credentials) -> bool {
 
 /// Rejects credentials over plain `http`, except to a loopback address or with `allow_insecure_auth`.
 fn check_plain(config: &Config, has_credentials: bool) -> Result<()> {
-    let host = config.cluster_url.host().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let local = bare == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    let host = bare_host(&config.cluster_url);
+    let local = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
     let plain = config.cluster_url.scheme() == Some(&Scheme::HTTP);
     if plain && has_credentials && !local && !config.allow_insecure_auth {
         return Err(unusable(

@@ -18,6 +18,12 @@ pub(super) fn parse_server(text: &str) -> Result<Uri, FieldError> {
     Ok(uri)
 }
 
+/// The host without the brackets of an IPv6 address; empty if the address has none.
+pub(crate) fn bare_host(address: &Uri) -> &str {
+    let host = address.host().unwrap_or_default();
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
 /// Parses a proxy's address. The default scheme is `http`.
 pub(super) fn parse_proxy(text: &str) -> Result<Uri, FieldError> {
     let text = text.trim();

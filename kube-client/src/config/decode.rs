@@ -3,15 +3,6 @@
 use serde::{Deserialize, Deserializer, de::Error};
 use std::collections::{BTreeMap, HashMap};
 
-/// Decodes `null` as the default value: Go tools write `null` for an empty list.
-pub(super) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
-}
-
 /// Decodes a list whose `null` elements are default values.
 pub(super) fn null_elements<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where

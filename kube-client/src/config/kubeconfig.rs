@@ -8,9 +8,10 @@ use serde_json::Value;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
-    decode::{null_as_default, null_elements, optional_elements, yaml_bool},
+    decode::{null_elements, optional_elements, yaml_bool},
     user::{AuthInfo, NamedAuthInfo},
 };
+use crate::core::null_as_default;
 
 /// Keys without a field in their type.
 pub(super) type Unknown = BTreeMap<String, Value>;

@@ -26,8 +26,7 @@ pub(super) fn from_env(cluster: &Uri, env: Env<'_>) -> Result<Option<Uri>, (&'st
 
 /// Whether requests to the cluster bypass the proxy.
 fn bypasses(cluster: &Uri, exempt: &str) -> bool {
-    let host = cluster.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let host = address::bare_host(cluster).trim_end_matches('.').to_ascii_lowercase();
     let port = cluster.port_u16().unwrap_or(if cluster.scheme_str() == Some("http") { 80 } else { 443 });
     let ip: Option<IpAddr> = host.parse().ok();
     if host == "localhost" || ip.is_some_and(|ip| ip.is_loopback()) {

@@ -11,10 +11,11 @@ use std::{
 };
 
 use super::{
-    decode::{attributes, null_as_default, null_texts, optional_elements, variables, yaml_bool_or_false},
+    decode::{attributes, null_texts, optional_elements, variables, yaml_bool_or_false},
     kubeconfig::Unknown,
     secret::{self, KeysOnly, presence},
 };
+use crate::core::null_as_default;
 
 /// A user and its name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

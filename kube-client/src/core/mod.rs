@@ -10,6 +10,7 @@ pub mod crd;
 mod field_set;
 mod gvk;
 mod metadata;
+mod null;
 mod object;
 mod params;
 mod redact;
@@ -32,6 +33,8 @@ pub(crate) use field_set::FieldNode;
 pub use field_set::{FieldSet, ParseFieldPathError};
 pub use gvk::{GroupVersion, GroupVersionKind, GroupVersionResource, ParseGroupVersionError};
 pub use metadata::{ListMeta, ObjectMeta, TypeMeta};
+#[cfg(feature = "client")]
+pub(crate) use null::null_as_default;
 pub use object::{
     ApiResource, DynamicObject, HasSpec, HasStatus, NotUsed, Object, ObjectList, ParseDynamicObjectError,
     PartialObjectMeta, PartialObjectMetaExt,

@@ -2,6 +2,7 @@
 //!
 //! Owns the model of `meta/v1 Status` and its reasons; turning a Rust error into one, or the reverse, is not done here.
 
+use super::null::null_as_default;
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
@@ -310,15 +311,6 @@ pub mod reason {
                 | SERVICE_UNAVAILABLE
         )
     }
-}
-
-/// Servers written in Go may send `null` for an empty value.
-pub(super) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 fn is_zero<T: PartialEq + Default>(value: &T) -> bool {

@@ -1,6 +1,6 @@
 //! `WatchEvent`: one event of a watch.
 
-use super::{Status, TypeMeta, response::null_as_default};
+use super::{Status, TypeMeta, null::null_as_default};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 

@@ -29,6 +29,7 @@ use super::{
     failure::{ConnectFailure, ResolveFailure, find},
     stall::{Duplex, Stream},
 };
+use crate::config::bare_host;
 use crate::error::{BoxError, TransportKind, Wait};
 
 /// The maximum of `TCP_KEEPIDLE` and `TCP_KEEPINTVL` on Linux, which rejects a longer one.
@@ -267,8 +268,7 @@ fn copy(error: &io::Error) -> io::Error {
 }
 
 fn server_name(target: &Uri) -> Result<ServerName<'static>, BoxError> {
-    let host = target.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    Ok(ServerName::try_from(host.to_owned())?)
+    Ok(ServerName::try_from(bare_host(target).to_owned())?)
 }
 
 /// Adds the default port of the scheme: `CONNECT` and SOCKS require a port.

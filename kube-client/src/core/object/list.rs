@@ -1,7 +1,7 @@
 //! `ObjectList`: one page of a collection.
 
-use crate::core::{ListMeta, TypeMeta};
-use serde::{Deserialize, Deserializer, Serialize};
+use crate::core::{ListMeta, TypeMeta, null::null_as_default};
+use serde::{Deserialize, Serialize};
 
 /// One page of a collection, with the continue token of the next page.
 ///
@@ -25,7 +25,7 @@ pub struct ObjectList<T> {
     #[serde(default)]
     pub metadata: ListMeta,
     /// The objects.
-    #[serde(default = "Vec::new", deserialize_with = "null_as_empty")]
+    #[serde(default = "Vec::new", deserialize_with = "null_as_default")]
     pub items: Vec<T>,
 }
 
@@ -66,13 +66,6 @@ impl<'a, T> IntoIterator for &'a mut ObjectList<T> {
     fn into_iter(self) -> Self::IntoIter {
         self.items.iter_mut()
     }
-}
-
-/// Servers written in Go may send `null` for an empty list.
-fn null_as_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Vec<T>, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 #[cfg(test)]

@@ -1,0 +1,12 @@
+//! `null` in JSON: Go writes it for an empty list or map and for an unset field.
+
+use serde::{Deserialize, Deserializer};
+
+/// Decodes `null` as the default value.
+pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
