@@ -12,6 +12,7 @@ mod discovery;
 pub mod fault;
 mod handler;
 mod journal;
+mod names;
 mod patch;
 mod protobuf;
 mod registry;

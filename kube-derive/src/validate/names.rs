@@ -4,10 +4,8 @@
 
 /// An RFC 1035 label, the format of plurals, versions, short names and categories.
 pub(super) fn dns_label(what: &str, value: &str) -> Result<(), String> {
-    let legal = value.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-        && value.starts_with(|c: char| c.is_ascii_lowercase())
-        && !value.ends_with('-')
-        && value.len() <= 63;
+    let legal =
+        is_subdomain_part(value) && value.starts_with(|c: char| c.is_ascii_lowercase()) && value.len() <= 63;
     if legal {
         return Ok(());
     }
@@ -16,18 +14,20 @@ pub(super) fn dns_label(what: &str, value: &str) -> Result<(), String> {
     ))
 }
 
+/// One part of an RFC 1123 subdomain, without its limit of length.
+fn is_subdomain_part(part: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    part.starts_with(alphanumeric)
+        && part.ends_with(alphanumeric)
+        && part.chars().all(|c| alphanumeric(c) || c == '-')
+}
+
 /// The group of a custom resource: a DNS subdomain with at least one dot.
 pub(super) fn group(value: &str) -> Result<(), String> {
-    let part = |p: &str| {
-        !p.is_empty()
-            && p.len() <= 63
-            && p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-            && !p.starts_with('-')
-            && !p.ends_with('-')
-    };
     if value.contains('/') {
         return Err(format!("group \"{value}\" must not contain the version: set `version` instead"));
     }
+    let part = |part: &str| part.len() <= 63 && is_subdomain_part(part);
     if !value.split('.').all(part) || value.len() > 253 {
         return Err(format!("group \"{value}\" must be a lower-case domain name, as in \"example.com\""));
     }
@@ -83,13 +83,7 @@ pub(super) fn kind(value: &str) -> Result<(), String> {
 pub(super) fn qualified(key: &str) -> Result<(), String> {
     let name = match key.split_once('/') {
         Some((prefix, name)) => {
-            let part = |p: &str| {
-                !p.is_empty()
-                    && p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-                    && !p.starts_with('-')
-                    && !p.ends_with('-')
-            };
-            if !prefix.split('.').all(part) || prefix.len() > 253 {
+            if !prefix.split('.').all(is_subdomain_part) || prefix.len() > 253 {
                 return Err(format!("key \"{key}\": the part before `/` must be a lower-case domain name"));
             }
             name

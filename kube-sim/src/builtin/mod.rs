@@ -7,7 +7,6 @@
 mod catalog;
 mod check;
 mod complete;
-pub(crate) mod names;
 mod open_api;
 
 #[cfg(test)]

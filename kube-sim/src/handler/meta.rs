@@ -2,13 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use crate::builtin::names;
 use crate::clock::Clock;
 use crate::clock::Random;
+use crate::names;
 use crate::registry::Resource;
 use crate::schema::FieldError;
 use crate::status::SimError;
-use crate::store::selector::is_label_part;
 
 /// Characters of `generateName` that are kept: a name of 63 characters minus the generated suffix of 5.
 const GENERATED_PREFIX: usize = 58;
@@ -177,7 +176,7 @@ fn check_labels(map: &Value, field: &str, values: bool, errors: &mut Vec<FieldEr
         if !names::is_qualified(if values { key } else { &lower }) {
             errors.push(FieldError::invalid(field, key.as_str(), names::QUALIFIED));
         }
-        if values && !is_label_part(text) {
+        if values && !names::is_label_value(text) {
             errors.push(FieldError::invalid(
                 field,
                 text,
@@ -248,36 +247,19 @@ fn prefix_problem(resource: &Resource, prefix: &str) -> Option<String> {
 }
 
 fn name_problem(resource: &Resource, name: &str) -> Option<String> {
-    let path_segment = || {
-        if name == "." || name == ".." {
-            return Some(format!("may not be '{name}'"));
-        }
-        let bad = ["/", "%"].into_iter().find(|c| name.contains(*c))?;
-        Some(format!("may not contain '{bad}'"))
-    };
-    match (resource.group.as_str(), resource.kind.as_str()) {
-        ("", "Namespace") => label_problem(name),
-        ("", "Service") => dns_1035_problem(name),
-        ("rbac.authorization.k8s.io", _) => path_segment(),
+    let problem = match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Namespace") => names::label_problem(name),
+        ("", "Service") => names::label_1035_problem(name),
+        ("rbac.authorization.k8s.io", _) => return path_segment_problem(name),
         _ => names::subdomain_problem(name),
-    }
+    };
+    problem.map(str::to_owned)
 }
 
-fn label_problem(name: &str) -> Option<String> {
-    if name.len() > 63 {
-        return Some("must be no more than 63 bytes".into());
+fn path_segment_problem(name: &str) -> Option<String> {
+    if name == "." || name == ".." {
+        return Some(format!("may not be '{name}'"));
     }
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let good = name.chars().all(inner) && !name.starts_with('-') && !name.ends_with('-') && !name.is_empty();
-    (!good).then(|| {
-        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')".into()
-    })
-}
-
-fn dns_1035_problem(name: &str) -> Option<String> {
-    let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
-    if starts && label_problem(name).is_none() {
-        return None;
-    }
-    Some("a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')".into())
+    let bad = ["/", "%"].into_iter().find(|c| name.contains(*c))?;
+    Some(format!("may not contain '{bad}'"))
 }

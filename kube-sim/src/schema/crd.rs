@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::field_error::FieldError;
 use super::structural;
+use crate::names;
 
 pub(crate) use self::approval::{Approval, approval};
 
@@ -45,7 +46,7 @@ fn group_and_scope(spec: &Value, errors: &mut Vec<FieldError>) {
     let group = text(spec, "group");
     if group.is_empty() {
         errors.push(FieldError::required("spec.group", ""));
-    } else if !is_subdomain(group) {
+    } else if !names::is_subdomain(group) {
         errors.push(FieldError::invalid("spec.group", group, DNS_1123));
     } else if !group.contains('.') {
         errors.push(FieldError::invalid("spec.group", group, "should be a domain with at least one dot"));
@@ -71,7 +72,7 @@ fn versions(spec: &Value, errors: &mut Vec<FieldError>) {
     for (index, version) in versions.iter().enumerate() {
         let path = format!("spec.versions[{index}]");
         let name = text(version, "name");
-        if !is_label(name) {
+        if !names::is_label_1035(name) {
             errors.push(FieldError::invalid(format!("{path}.name"), name, DNS_1035));
         }
         deprecation(&path, version, errors);
@@ -138,7 +139,8 @@ fn names(names: &Value, errors: &mut Vec<FieldError>) {
     for field in ["plural", "singular", "kind", "listKind"] {
         let name = text(names, field);
         let is_kind = field.ends_with("ind");
-        let fits = if is_kind { is_label(&name.to_lowercase()) } else { is_label(name) };
+        let fits =
+            if is_kind { names::is_label_1035(&name.to_lowercase()) } else { names::is_label_1035(name) };
         if !name.is_empty() && !fits {
             let why = if is_kind {
                 format!("may have mixed case, but should otherwise match: {DNS_1035}")
@@ -152,7 +154,7 @@ fn names(names: &Value, errors: &mut Vec<FieldError>) {
     for list in ["shortNames", "categories"] {
         for (index, name) in names[list].as_array().into_iter().flatten().enumerate() {
             let name = name.as_str().unwrap_or_default();
-            if !is_label(name) {
+            if !names::is_label_1035(name) {
                 errors.push(FieldError::invalid(format!("spec.names.{list}[{index}]"), name, DNS_1035));
             }
         }
@@ -218,25 +220,6 @@ fn columns(path: &str, columns: &Value, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::required(format!("{path}.JSONPath"), ""));
         }
     }
-}
-
-/// A DNS-1035 label.
-fn is_label(name: &str) -> bool {
-    name.len() <= 63
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-}
-
-/// A DNS-1123 subdomain.
-fn is_subdomain(name: &str) -> bool {
-    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let part = |part: &str| {
-        part.starts_with(alphanumeric)
-            && part.ends_with(alphanumeric)
-            && part.chars().all(|c| alphanumeric(c) || c == '-')
-    };
-    name.len() <= 253 && name.split('.').all(part)
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {

@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::names;
+
 /// The labels of an object, sorted by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Labels(Vec<(Box<str>, Box<str>)>);
@@ -294,30 +296,17 @@ impl Parser {
 
 fn check_key(key: &str) -> Result<(), String> {
     let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
-    if is_label_part(name) && !name.is_empty() {
+    if names::is_label_value(name) && !name.is_empty() {
         return Ok(());
     }
-    Err(format!(
-        "<nil>: Invalid value: \"{key}\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-    ))
+    Err(format!("<nil>: Invalid value: \"{key}\": {}", names::QUALIFIED))
 }
 
 fn check_value(value: &str) -> Result<(), String> {
-    if is_label_part(value) {
+    if names::is_label_value(value) {
         return Ok(());
     }
-    Err(format!(
-        "values[0]: Invalid value: \"{value}\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-    ))
-}
-
-/// At most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends; may be empty.
-pub(crate) fn is_label_part(text: &str) -> bool {
-    let edge = |c: char| c.is_ascii_alphanumeric();
-    text.len() <= 63
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-        && text.chars().next().is_none_or(edge)
-        && text.chars().next_back().is_none_or(edge)
+    Err(format!("values[0]: Invalid value: \"{value}\": {}", names::LABEL_VALUE))
 }
 
 /// One term of a field selector.

@@ -65,13 +65,14 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         clock
         fault
         journal
-        schema
-        builtin            schema
+        names
+        schema             names
+        builtin            names schema
         protobuf           builtin
         status             schema
         patch              builtin schema
         apply              builtin schema patch
-        store::selector
+        store::selector    names
         store::object      store::selector
         registry           builtin schema status store::object store::selector
         store              clock registry status
@@ -82,7 +83,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         handler::options   schema status
         handler::target    registry
         handler::strategy     registry store::*
-        handler::meta      builtin clock registry schema status store::*
+        handler::meta      builtin clock names registry schema status store::*
         handler::gc        registry store::* handler::meta handler::strategy
         handler::render    registry store::* table handler::accept handler::convert
         handler::read      registry status store::* handler::options handler::render handler::target

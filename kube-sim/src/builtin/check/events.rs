@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Errors, names, text};
+use super::{Errors, text};
+use crate::names;
 use crate::schema::FieldError;
 
 /// An event of core `v1`. Without `eventTime` it is a legacy event, of which only the namespace is validated.

@@ -14,7 +14,7 @@ mod workloads;
 
 use serde_json::Value;
 
-use super::{Resource, names};
+use super::Resource;
 use crate::schema::{FieldError, enumerations};
 
 /// Validates an object of a built-in kind. `old` is the stored object, for an update. Metadata is validated
@@ -116,19 +116,6 @@ fn items<'a>(path: &str, object: &'a Value, field: &str) -> impl Iterator<Item =
     let path = join(path, field);
     let list = object[field].as_array().map_or(&[][..], Vec::as_slice);
     list.iter().enumerate().map(move |(index, item)| (format!("{path}[{index}]"), item))
-}
-
-const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
-    end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
-    '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-
-/// A DNS-1123 label.
-fn is_label(name: &str) -> bool {
-    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    name.len() <= 63
-        && name.starts_with(alphanumeric)
-        && name.ends_with(alphanumeric)
-        && name.chars().all(|c| alphanumeric(c) || c == '-')
 }
 
 #[cfg(test)]

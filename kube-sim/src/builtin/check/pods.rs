@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{Errors, LABEL, is_label, items, references, repeated, text};
+use super::{Errors, items, references, repeated, text};
+use crate::names;
 use crate::schema::FieldError;
 
 /// The error for an update of an immutable field.
@@ -128,8 +129,8 @@ fn volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&'a str
         }
         if name.is_empty() {
             out.push(FieldError::required(format!("{path}.name"), ""));
-        } else if !is_label(name) {
-            out.push(FieldError::invalid(format!("{path}.name"), name, LABEL));
+        } else if !names::is_label(name) {
+            out.push(FieldError::invalid(format!("{path}.name"), name, names::DNS_LABEL));
         } else if !names.insert(name) {
             out.push(FieldError::duplicate(format!("{path}.name"), name));
         }
@@ -141,8 +142,8 @@ fn container(path: &str, container: &Value, volumes: &HashSet<&str>, out: &mut E
     let name = text(container, "name");
     if name.is_empty() {
         out.push(FieldError::required(format!("{path}.name"), ""));
-    } else if !is_label(name) {
-        out.push(FieldError::invalid(format!("{path}.name"), name, LABEL));
+    } else if !names::is_label(name) {
+        out.push(FieldError::invalid(format!("{path}.name"), name, names::DNS_LABEL));
     }
     out.require_text(path, container, "image");
     for (path, port) in items(path, container, "ports") {

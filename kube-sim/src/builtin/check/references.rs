@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 
-use super::{Errors, items, join, names, text};
+use super::{Errors, items, join, text};
+use crate::names;
 use crate::schema::FieldError;
 
 const MORE_THAN_ONE: &str = "may not have more than one field specified at a time";

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Errors, items, names, text};
+use super::{Errors, items, text};
+use crate::names;
 use crate::schema::FieldError;
 
 const PORT: &str = "must be between 1 and 65535, inclusive";

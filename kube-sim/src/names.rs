@@ -1,0 +1,89 @@
+//! Validation of names, with the API server's error texts.
+
+/// The error for an invalid name part of a qualified name.
+pub(crate) const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+
+/// The error for an invalid label value.
+pub(crate) const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+
+/// The error for an invalid DNS label.
+pub(crate) const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+
+/// The error for an invalid name of an environment variable.
+pub(crate) const VARIABLE: &str =
+    "a valid environment variable name must consist only of printable ASCII characters other than '='";
+
+/// Whether the text is a qualified name: a name with an optional DNS subdomain and slash as prefix.
+pub(crate) fn is_qualified(text: &str) -> bool {
+    let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
+    prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label_value(name)
+}
+
+/// At most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends; may be empty.
+pub(crate) fn is_label_value(text: &str) -> bool {
+    let edge = |c: char| c.is_ascii_alphanumeric();
+    text.len() <= 63
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        && text.chars().next().is_none_or(edge)
+        && text.chars().next_back().is_none_or(edge)
+}
+
+/// The error for an invalid key of a config map or secret.
+pub(crate) fn config_key_problem(key: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    if key.is_empty() || !key.chars().all(plain) {
+        return Some(
+            "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or \
+             'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+                .into(),
+        );
+    }
+    matches!(key, "." | "..").then(|| format!("must not be '{key}'"))
+}
+
+/// Whether the text is a DNS-1123 label.
+pub(crate) fn is_label(text: &str) -> bool {
+    text.len() <= 63 && is_subdomain_part(text)
+}
+
+/// Whether the text is a DNS-1035 label: a DNS-1123 label that begins with a letter.
+pub(crate) fn is_label_1035(text: &str) -> bool {
+    is_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
+/// Whether the text is a DNS-1123 subdomain. Kubernetes does not limit the length of its labels.
+pub(crate) fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_subdomain_part)
+}
+
+fn is_subdomain_part(text: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.starts_with(alphanumeric)
+        && text.ends_with(alphanumeric)
+        && text.chars().all(|c| alphanumeric(c) || c == '-')
+}
+
+/// The error for an invalid DNS-1123 label.
+pub(crate) fn label_problem(name: &str) -> Option<&'static str> {
+    if name.len() > 63 {
+        return Some("must be no more than 63 bytes");
+    }
+    (!is_label(name)).then_some(DNS_LABEL)
+}
+
+/// The error for an invalid DNS-1035 label.
+pub(crate) fn label_1035_problem(name: &str) -> Option<&'static str> {
+    (!is_label_1035(name)).then_some(
+        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
+    )
+}
+
+/// The error for an invalid DNS-1123 subdomain.
+pub(crate) fn subdomain_problem(name: &str) -> Option<&'static str> {
+    if name.len() > 253 {
+        return Some("must be no more than 253 bytes");
+    }
+    (!is_subdomain(name)).then_some(
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+    )
+}
