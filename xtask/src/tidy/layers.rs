@@ -67,12 +67,12 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         journal
         names
         schema             names
-        builtin            names schema
+        store::selector    names
+        builtin            names schema store::selector
         protobuf           builtin
         status             schema
         patch              builtin schema
         apply              builtin schema patch
-        store::selector    names
         store::object      store::selector
         registry           builtin schema status store::object store::selector
         store              clock registry status

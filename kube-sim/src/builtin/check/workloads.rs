@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Errors, cron, items, join, pods, text};
 use crate::schema::FieldError;
+use crate::store::selector::{LabelSelector, Labels};
 
 pub(super) fn deployment(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let before = out.0.len();
@@ -34,7 +35,7 @@ pub(super) fn replicated(old: Option<&Value>, new: &Value, out: &mut Errors) {
         out.push(FieldError::invalid("spec.selector", selector.clone(), "empty selector is invalid"));
     }
     let is_valid = selector.is_null() || out.0.len() == before;
-    if is_valid && !selects(selector, &spec["template"]["metadata"]["labels"]) {
+    if is_valid && !selects(selector, &spec["template"]["metadata"]) {
         selector_mismatch(&spec["template"], out);
     } else if !is_valid && !is_empty(selector) {
         out.push(FieldError::invalid("spec.selector", selector.clone(), "invalid label selector"));
@@ -55,7 +56,7 @@ pub(super) fn replication_controller(new: &Value, out: &mut Errors) {
     let selector = serde_json::json!({"matchLabels": spec["selector"]});
     if spec["selector"].as_object().is_none_or(serde_json::Map::is_empty) {
         out.push(FieldError::required("spec.selector", ""));
-    } else if !selects(&selector, &spec["template"]["metadata"]["labels"]) {
+    } else if !selects(&selector, &spec["template"]["metadata"]) {
         selector_mismatch(&spec["template"], out);
     }
     pods::spec("spec.template.spec", &spec["template"]["spec"], out);
@@ -222,24 +223,7 @@ fn is_empty(selector: &Value) -> bool {
     no_labels && selector["matchExpressions"].as_array().is_none_or(Vec::is_empty)
 }
 
-/// Whether labels match a selector; a null selector matches nothing.
-fn selects(selector: &Value, labels: &Value) -> bool {
-    if selector.is_null() {
-        return false;
-    }
-    let equal = |(key, value): (&String, &Value)| labels.get(key) == Some(value);
-    let holds = |expression: &Value| {
-        let value = labels.get(text(expression, "key"));
-        let listed = value.is_some_and(|value| {
-            expression["values"].as_array().is_some_and(|values| values.contains(value))
-        });
-        match text(expression, "operator") {
-            "In" => listed,
-            "NotIn" => !listed,
-            "Exists" => value.is_some(),
-            _ => value.is_none(),
-        }
-    };
-    selector["matchLabels"].as_object().into_iter().flatten().all(equal)
-        && selector["matchExpressions"].as_array().into_iter().flatten().all(holds)
+/// Whether the labels of an object match a selector; a null selector matches nothing.
+fn selects(selector: &Value, metadata: &Value) -> bool {
+    !selector.is_null() && LabelSelector::of_object(selector).matches(&Labels::of(metadata))
 }
