@@ -1,19 +1,19 @@
-//! `Block`: many bytes of a JSON text at once, asked which of them are of a kind.
+//! `Block`: searches 64 bytes at once with vector instructions.
 //!
-//! With the vector instructions that the processor has, found out at run time. It knows bytes and not JSON.
+//! The instruction set is detected at run time. Classifies bytes only; must not interpret JSON.
 #![expect(
     clippy::inline_always,
-    reason = "vector instructions are known only within the function that was dispatched to"
+    reason = "vector instructions are enabled only within the dispatched function, so its callees have to be inlined"
 )]
 
 use fearless_simd::{Level, dispatch, prelude::*, u8x16, u8x64};
 
-/// How many bytes a block has: as many as an answer has bits.
+/// Bytes in a block, and bits in a result.
 pub(super) const BLOCK: usize = 64;
-/// How many bytes a small block has.
+/// Bytes in a small block.
 pub(super) const SMALL: usize = 16;
 
-/// A block of bytes. Bit `n` of each answer is about byte `n`.
+/// A block of bytes. Each method returns a bit mask: bit `n` is the result for byte `n`.
 #[derive(Clone, Copy)]
 pub(super) struct Block<S: Simd>(u8x64<S>);
 
@@ -23,19 +23,19 @@ impl<S: Simd> Block<S> {
         Self(u8x64::simd_from(simd, *bytes))
     }
 
-    /// Which bytes are this one.
+    /// The bytes equal to `byte`.
     #[inline(always)]
     pub(super) fn equal(self, byte: u8) -> u64 {
         self.0.simd_eq(byte).to_bitmask()
     }
 
-    /// Which bytes are white space or control characters.
+    /// The bytes that are white space or control characters.
     #[inline(always)]
     pub(super) fn white_space(self) -> u64 {
         self.0.simd_le(b' ').to_bitmask()
     }
 
-    /// Which bytes are `[` or `{`, and which are `]` or `}`: each pair differs in one bit only.
+    /// The opening brackets (`[`, `{`) and the closing brackets (`]`, `}`). Each pair differs in one bit only.
     #[inline(always)]
     pub(super) fn brackets(self) -> (u64, u64) {
         const BIT: u8 = b'{' ^ b'[';
@@ -44,10 +44,9 @@ impl<S: Simd> Block<S> {
     }
 }
 
-/// The first byte of a small block that does not belong into the plain part of a JSON string: a quote, a backslash, or a
-/// control character.
+/// The offset of the first quote, backslash or control character.
 ///
-/// With what every processor of the architecture has, since a string is too short for a choice.
+/// Uses the baseline instructions of the architecture: run-time detection costs more than it saves on short strings.
 #[inline]
 pub(super) fn first_special(bytes: &[u8; SMALL]) -> Option<usize> {
     let special = dispatch!(Level::baseline(), simd => special(simd, bytes));
@@ -65,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_bytes_apart() {
+    fn masks_have_a_bit_for_each_matching_byte() {
         let mut bytes = [b'a'; BLOCK];
         for (at, byte) in [(0, b'{'), (1, b'['), (2, b'}'), (17, b']'), (33, b'"'), (63, b'"')] {
             bytes[at] = byte;
@@ -81,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_is_special_in_a_string() {
+    fn finds_the_first_special_byte_of_a_string() {
         let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..2_000 {
             let bytes: [u8; SMALL] = std::array::from_fn(|_| match random.u8(..9) {

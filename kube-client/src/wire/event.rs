@@ -1,45 +1,45 @@
-//! Splits a watch into its events as its body arrives, and decodes them.
+//! Splits the body of a watch into events as it arrives, and decodes them.
 
-use super::scan::{ValueScan, may_hold_objects_in_a_row};
+use super::scan::{ValueScan, may_hold_consecutive_objects};
 use super::{FilterDepth, MAX_OBJECT_BYTES, Shape, Split, WireError, json, partial};
 use crate::core::{ObjectOrigin, PartialObjectMeta, WatchEvent};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-/// Splits a watch into its events: consecutive JSON objects, whatever white space is between or within them, as client-go's
-/// framer does. API servers write one per line, which is the fast path: such a line is not scanned for brackets.
+/// Splits the body of a watch into events: consecutive JSON objects with any white space between or within them, as
+/// client-go's framer does. API servers write one event per line: this fast path needs no bracket scan.
 ///
-/// An event that lies within a frame is a part of that frame, without a copy. What cannot be JSON is handed out up to the end of
-/// its line, so that the decoder refuses it at once.
+/// An event within a single frame is a slice of the frame, without a copy. Text that cannot be JSON is emitted up to
+/// the end of its line, so that the decoder reports it immediately instead of at the end of the watch.
 #[derive(Default)]
 pub(crate) struct EventSplitter {
     frame: Bytes,
-    /// The beginning of the event that `frame` goes on with.
-    begun: BytesMut,
-    /// Has seen `begun`.
+    /// The beginning of an event that continues in `frame`.
+    pending: BytesMut,
+    /// The scan of `pending`.
     scan: ValueScan,
 }
 
 impl EventSplitter {
-    /// How many bytes of events that have not been split off it holds.
+    /// The number of buffered bytes.
     pub(crate) fn buffered(&self) -> usize {
-        self.begun.len() + self.frame.len()
+        self.pending.len() + self.frame.len()
     }
 
-    /// The text that `rest` ends, with what was there of it before.
+    /// Completes the buffered beginning with `rest` and returns the whole piece.
     fn piece(&mut self, rest: Bytes) -> Bytes {
         self.scan = ValueScan::default();
-        if self.begun.is_empty() {
+        if self.pending.is_empty() {
             return rest;
         }
-        self.begun.extend_from_slice(&rest);
-        self.begun.split().freeze()
+        self.pending.extend_from_slice(&rest);
+        self.pending.split().freeze()
     }
 
-    /// The next event, or what there is in place of one.
+    /// The next event, or text that cannot be one.
     fn next_piece(&mut self) -> Option<Bytes> {
-        if self.begun.is_empty() {
+        if self.pending.is_empty() {
             self.skip_white_space();
             if self.frame.first() == Some(&b'{')
                 && let Some(length) = memchr::memchr(b'\n', &self.frame)
@@ -51,22 +51,22 @@ impl EventSplitter {
             }
         }
         while !self.frame.is_empty() {
-            if self.begun.last() == Some(&b'\n') {
+            if self.pending.last() == Some(&b'\n') {
                 self.skip_white_space();
-                if self.frame.first() == Some(&b'{') && !may_precede_object(&self.begun) {
+                if self.frame.first() == Some(&b'{') && !may_precede_object(&self.pending) {
                     return Some(self.piece(Bytes::new()));
                 }
             }
             let line_end = memchr::memchr(b'\n', &self.frame).map(|at| at + 1);
             let line = line_end.unwrap_or(self.frame.len());
-            let is_object = self.begun.first().or(self.frame.first()) == Some(&b'{');
+            let is_object = self.pending.first().or(self.frame.first()) == Some(&b'{');
             let end = if is_object { self.scan.feed(&self.frame[..line]) } else { line_end };
             let rest = self.frame.split_to(end.unwrap_or(line));
-            // No string of JSON holds a line end.
+            // A JSON string cannot contain a line end, so the event is malformed.
             if end.is_some() || line_end.is_some() && self.scan.is_in_string() {
                 return Some(self.piece(rest));
             }
-            self.begun.extend_from_slice(&rest);
+            self.pending.extend_from_slice(&rest);
         }
         None
     }
@@ -77,13 +77,13 @@ impl EventSplitter {
     }
 }
 
-/// Whether a line that begins an object ends it and holds no other, as far as that is known without a scan for brackets. Between
-/// two objects, and only there, JSON has `{` behind `}`.
+/// Whether a line that begins with `{` is exactly one object, as far as this is known without a bracket scan. In
+/// JSON, `{` follows `}` only between two consecutive objects.
 fn is_one_event(line: &[u8], next: Option<&u8>) -> bool {
-    line.trim_ascii_end().last() == Some(&b'}') && next == Some(&b'{') && !may_hold_objects_in_a_row(line)
+    line.trim_ascii_end().last() == Some(&b'}') && next == Some(&b'{') && !may_hold_consecutive_objects(line)
 }
 
-/// Whether `{` may follow within the same value.
+/// Whether `{` may follow `text` within the same value.
 fn may_precede_object(text: &[u8]) -> bool {
     matches!(text.trim_ascii_end().last(), Some(b':' | b',' | b'['))
 }
@@ -92,21 +92,21 @@ impl Split for EventSplitter {
     type End = ();
 
     fn push(&mut self, frame: Bytes) {
-        // `next` has used up the frame before once it has had nothing more.
-        self.begun.extend_from_slice(&std::mem::replace(&mut self.frame, frame));
+        // `next` has consumed the previous frame if it returned `None`.
+        self.pending.extend_from_slice(&std::mem::replace(&mut self.frame, frame));
     }
 
     fn next(&mut self) -> Option<Result<Bytes, WireError>> {
         match self.next_piece() {
             Some(piece) => Some(Ok(piece)),
-            None if self.begun.len() > MAX_OBJECT_BYTES => {
+            None if self.pending.len() > MAX_OBJECT_BYTES => {
                 Some(Err(WireError::TooLarge { limit: MAX_OBJECT_BYTES }))
             }
             None => None,
         }
     }
 
-    /// What is left is incomplete, or no object.
+    /// Emits the remaining text, which is incomplete or not an object.
     fn finish(mut self) -> Result<(Option<Bytes>, ()), WireError> {
         let rest = std::mem::take(&mut self.frame);
         let rest = self.piece(rest);
@@ -114,7 +114,7 @@ impl Split for EventSplitter {
     }
 }
 
-/// An event around the text of its object.
+/// A watch event with the text of its object.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(rename = "type")]
@@ -123,7 +123,7 @@ struct Envelope<'a> {
     object: &'a RawValue,
 }
 
-/// How the object of an event of this type has come; `None` where it is about no object.
+/// The origin of the object in an event of type `kind`; `None` for events without an object.
 fn origin(kind: &str) -> Option<ObjectOrigin> {
     Some(match kind {
         "ADDED" => ObjectOrigin::Added,
@@ -134,12 +134,14 @@ fn origin(kind: &str) -> Option<ObjectOrigin> {
 }
 
 impl Shape {
-    /// Decodes an event, in one pass over the text; only where that fails is the text read again, to tell what is wrong.
+    /// Decodes an event in one pass. Only after a failure it reads the text again, to report the object and the
+    /// position.
     pub(crate) fn event<K: DeserializeOwned>(&self, line: &[u8]) -> Result<WatchEvent<K>, WireError> {
         json::decode(line, &self.event).map_err(|error| self.explain::<K>(line, error))
     }
 
-    /// How an object has come, and its metadata; `None` for events about no object, and where that cannot be read.
+    /// The origin and metadata of an event's object; `None` for events without an object or without readable
+    /// metadata.
     pub(crate) fn peek_event<K>(
         line: &[u8],
         depth: FilterDepth,
@@ -150,22 +152,22 @@ impl Shape {
 
     fn explain<K: DeserializeOwned>(&self, line: &[u8], error: serde_json::Error) -> WireError {
         let frame = |source| WireError::Frame { text: excerpt(line), source };
-        // Bytes that are no text stand inside one object, and must not hide which one.
+        // Bytes that are not UTF-8 affect one object; its name must still be reported.
         let text = String::from_utf8_lossy(line);
         let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(&text) else { return frame(error) };
         let Some(origin) = origin(envelope.kind) else { return frame(error) };
         let object = envelope.object.get().as_bytes();
-        // Read again without the envelope, so that the position in the message is one in the object.
+        // Decoded again without the envelope, so that the error has the position within the object.
         self.undecodable(object, origin, self.object::<K>(object).err().unwrap_or(error))
     }
 }
 
-/// Enough of a frame to recognise it; nothing of what looks like an object, which may hold secrets.
+/// An excerpt of a malformed event, for an error message. Contains no text of a JSON object, which may hold secrets.
 fn excerpt(line: &[u8]) -> String {
     const LIMIT: usize = 80;
     let line = line.trim_ascii();
     if line.starts_with(b"{") {
-        return format!("{} bytes that begin like an object", line.len());
+        return format!("{} bytes that begin with '{{'", line.len());
     }
     let text = String::from_utf8_lossy(&line[..line.len().min(LIMIT)]).escape_debug().to_string();
     if line.len() > LIMIT { format!("\"{text}...\"") } else { format!("\"{text}\"") }
@@ -182,7 +184,7 @@ mod tests {
     }
     type Item = Object<Spec, NotUsed>;
 
-    /// What `text` decodes to in pieces of every size, each event in short.
+    /// Splits and decodes `text` with frames of every size, and compares the events in short form.
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         for size in 1..=text.len() {
@@ -195,7 +197,7 @@ mod tests {
             }
             let (rest, ()) = splitter.finish().unwrap();
             found.extend(rest.map(|line| short(shape.event(&line))));
-            assert_eq!(found, expected, "in pieces of {size}");
+            assert_eq!(found, expected, "in frames of {size} bytes");
         }
     }
 
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn decodes_events_wherever_the_body_is_cut() {
+    fn decodes_events_with_frames_of_any_size() {
         check(
             "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"a\"},\"spec\":{\"n\":1}}}\n\n\
              {\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"Item\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"5\"}}}\r\n\
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_line_does_not_wait_for_the_end_of_the_watch() {
+    fn a_malformed_line_is_emitted_before_the_watch_ends() {
         for broken in ["{\"type\":\"ADDED\",\"object\":{}\n", "{\"type\":\"ADDED\n"] {
             let mut splitter = EventSplitter::default();
             splitter.push(Bytes::from(format!("{broken}{{\"type\":\"BOOKMARK\"}}")));
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_object_is_named_and_the_rest_goes_on() {
+    fn continues_after_an_undecodable_object() {
         check(
             "{\"type\":\"MODIFIED\",\"object\":{\"metadata\":{\"name\":\"a\",\"namespace\":\"ns\"},\"spec\":{\"n\":\"x\"}}}\n\
              {\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"b\"},\"spec\":{\"n\":2}}}\n",
@@ -280,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_concern_their_object_alone() {
+    fn bytes_that_are_not_utf8_affect_only_their_object() {
         let shape = Shape::new("ConfigMap", &FieldSet::managed_fields());
         let event = |value: &[u8]| {
             let before = br#"{"type":"ADDED","object":{"metadata":{"name":"a"},"data":{"k":""#;
@@ -294,12 +296,12 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_no_event() {
+    fn reports_text_that_is_not_an_event() {
         check("<html>\n", &["read an event of a watch: \"<html>\""]);
         check(
             "{\"type\":\"NEW\",\"object\":{}}\n",
-            &["read an event of a watch: 26 bytes that begin like an object"],
+            &["read an event of a watch: 26 bytes that begin with '{'"],
         );
-        check("{\"type\":\"ADDED\",\"obj", &["read an event of a watch: 20 bytes that begin like an object"]);
+        check("{\"type\":\"ADDED\",\"obj", &["read an event of a watch: 20 bytes that begin with '{'"]);
     }
 }

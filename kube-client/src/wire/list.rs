@@ -1,11 +1,11 @@
-//! Splits a list into its items as its body arrives.
+//! Splits the body of a list into items as it arrives.
 
 use super::{MAX_OBJECT_BYTES, Split, WireError, scan::ValueScan};
 use crate::core::{ListMeta, TypeMeta, decode_error};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 
-/// What a list says about itself.
+/// The kind and metadata of a list.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct ListHead {
     pub(crate) types: TypeMeta,
@@ -14,20 +14,20 @@ pub(crate) struct ListHead {
 
 /// Splits the text of `{"kind": .., "metadata": .., "items": [..]}` into its items, in the order of the body.
 ///
-/// The list's head may come before or after the items. An item that lies within a frame is a part of that frame, without a
-/// copy.
+/// The list's head may come before or after the items. An item within a single frame is a slice of the frame, without
+/// a copy.
 #[derive(Default)]
 pub(crate) struct ListSplitter {
-    /// What has arrived and has not been looked at.
+    /// The unread part of the last frame.
     frame: Bytes,
-    /// Where the value begins that `frame` goes on with; `scan` has seen it.
-    begun: BytesMut,
-    /// Bytes of the body before `begun` and `frame`.
+    /// The beginning of a value that continues in `frame`; `scan` has read it.
+    pending: BytesMut,
+    /// The number of bytes of the body before `pending` and `frame`.
     consumed: u64,
     scan: ValueScan,
-    place: Place,
+    state: State,
     key: String,
-    /// Whether `items` has come: a body without it is no list, and must not pass for an empty one.
+    /// Whether `items` has been read. A body without it is an error, not an empty list.
     items: bool,
     head: ListHead,
 }
@@ -36,8 +36,8 @@ impl Split for ListSplitter {
     type End = ListHead;
 
     fn push(&mut self, frame: Bytes) {
-        // Nothing is left of the frame before once `next` has had nothing more.
-        self.begun.extend_from_slice(&std::mem::replace(&mut self.frame, frame));
+        // `next` has consumed the previous frame if it returned `None`.
+        self.pending.extend_from_slice(&std::mem::replace(&mut self.frame, frame));
     }
 
     fn next(&mut self) -> Option<Result<Bytes, WireError>> {
@@ -45,14 +45,14 @@ impl Split for ListSplitter {
     }
 
     fn finish(mut self) -> Result<(Option<Bytes>, ListHead), WireError> {
-        if !self.begun.is_empty() {
-            return Err(WireError::Truncated { after: self.consumed + self.begun.len() as u64 });
+        if !self.pending.is_empty() {
+            return Err(WireError::Truncated { after: self.consumed + self.pending.len() as u64 });
         }
-        match (self.peek(), self.place) {
-            (None, Place::End) if self.items => Ok((None, self.head)),
-            (None, Place::End) => Err(WireError::List { problem: "it has no \"items\"", at: self.consumed }),
+        match (self.peek(), self.state) {
+            (None, State::End) if self.items => Ok((None, self.head)),
+            (None, State::End) => Err(WireError::List { problem: "\"items\" is missing", at: self.consumed }),
             (None, _) => Err(WireError::Truncated { after: self.consumed }),
-            (Some(_), Place::End) => {
+            (Some(_), State::End) => {
                 Err(WireError::List { problem: "text after its end", at: self.consumed })
             }
             (Some(_), _) => Err(WireError::Truncated { after: self.consumed + self.frame.len() as u64 }),
@@ -60,9 +60,9 @@ impl Split for ListSplitter {
     }
 }
 
-/// What is expected next.
+/// The token that is expected next.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum State {
     #[default]
     Start,
     KeyOrEnd,
@@ -78,53 +78,55 @@ enum Place {
 }
 
 impl ListSplitter {
-    /// What is known of the list's head so far: servers usually send it before the items.
+    /// The list's head as received so far. API servers send it before the items.
     pub(crate) fn head(&self) -> &ListHead {
         &self.head
     }
 
-    /// The text of the next item; `Ok(None)` until more of the body is there.
+    /// The text of the next complete item; `Ok(None)` if more of the body is needed.
     fn next_item(&mut self) -> Result<Option<Bytes>, WireError> {
         loop {
-            if matches!(self.place, Place::Key | Place::Value | Place::Item) {
+            if matches!(self.state, State::Key | State::Value | State::Item) {
                 let Some(text) = self.take_value()? else { return Ok(None) };
-                match self.place {
-                    Place::Item => {
-                        self.place = Place::ItemCommaOrEnd;
+                match self.state {
+                    State::Item => {
+                        self.state = State::ItemCommaOrEnd;
                         return Ok(Some(text));
                     }
-                    Place::Key => {
+                    State::Key => {
                         self.key = serde_json::from_slice(&text).map_err(head_error)?;
-                        self.place = Place::Colon;
+                        self.state = State::Colon;
                     }
                     _ => {
-                        self.place = Place::CommaOrEnd;
-                        self.keep(&text)?;
+                        self.state = State::CommaOrEnd;
+                        self.store_head(&text)?;
                     }
                 }
                 continue;
             }
             let Some(byte) = self.peek() else { return Ok(None) };
-            match (self.place, byte) {
-                (Place::KeyOrEnd, b'"') => self.place = Place::Key,
-                (Place::KeyOrEnd | Place::CommaOrEnd, b'}') => self.advance(Place::End),
-                (Place::Colon, b':') => self.advance(Place::ValueStart),
-                (Place::ValueStart, b'[') if self.key == "items" => {
+            match (self.state, byte) {
+                (State::KeyOrEnd, b'"') => self.state = State::Key,
+                (State::KeyOrEnd | State::CommaOrEnd, b'}') => self.advance(State::End),
+                (State::Colon, b':') => self.advance(State::ValueStart),
+                (State::ValueStart, b'[') if self.key == "items" => {
                     self.items = true;
-                    self.advance(Place::ItemOrEnd);
+                    self.advance(State::ItemOrEnd);
                 }
-                (Place::ValueStart, _) if self.key == "items" && byte != b'n' => return Err(self.no_items()),
-                (Place::ValueStart, _) => self.place = Place::Value,
-                (Place::Start, b'{') | (Place::CommaOrEnd, b',') => self.advance(Place::KeyOrEnd),
-                (Place::ItemOrEnd | Place::ItemCommaOrEnd, b']') => self.advance(Place::CommaOrEnd),
-                (Place::ItemOrEnd, _) => self.place = Place::Item,
-                (Place::ItemCommaOrEnd, b',') => self.advance(Place::ItemOrEnd),
-                _ => return Err(WireError::List { problem: self.place.problem(), at: self.consumed }),
+                (State::ValueStart, _) if self.key == "items" && byte != b'n' => {
+                    return Err(self.invalid_items());
+                }
+                (State::ValueStart, _) => self.state = State::Value,
+                (State::Start, b'{') | (State::CommaOrEnd, b',') => self.advance(State::KeyOrEnd),
+                (State::ItemOrEnd | State::ItemCommaOrEnd, b']') => self.advance(State::CommaOrEnd),
+                (State::ItemOrEnd, _) => self.state = State::Item,
+                (State::ItemCommaOrEnd, b',') => self.advance(State::ItemOrEnd),
+                _ => return Err(WireError::List { problem: self.state.problem(), at: self.consumed }),
             }
         }
     }
 
-    /// The first byte that is not white space, which is dropped.
+    /// Skips white space and returns the next byte without consuming it.
     fn peek(&mut self) -> Option<u8> {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
         let skip = self.frame.iter().position(|byte| !blank(byte)).unwrap_or(self.frame.len());
@@ -132,9 +134,9 @@ impl ListSplitter {
         self.frame.first().copied()
     }
 
-    fn advance(&mut self, place: Place) {
+    fn advance(&mut self, state: State) {
         self.drop_front(1);
-        self.place = place;
+        self.state = state;
     }
 
     fn drop_front(&mut self, count: usize) {
@@ -142,33 +144,33 @@ impl ListSplitter {
         self.consumed += count as u64;
     }
 
-    /// The value that comes next, once it is complete.
+    /// The text of the next value; `Ok(None)` if more of the body is needed.
     fn take_value(&mut self) -> Result<Option<Bytes>, WireError> {
         let Some(end) = self.scan.feed(&self.frame) else {
-            self.begun.extend_from_slice(&std::mem::take(&mut self.frame));
-            if self.begun.len() > MAX_OBJECT_BYTES {
+            self.pending.extend_from_slice(&std::mem::take(&mut self.frame));
+            if self.pending.len() > MAX_OBJECT_BYTES {
                 return Err(WireError::TooLarge { limit: MAX_OBJECT_BYTES });
             }
             return Ok(None);
         };
         self.scan = ValueScan::default();
         let rest = self.frame.split_to(end);
-        let value = if self.begun.is_empty() {
+        let value = if self.pending.is_empty() {
             rest
         } else {
-            self.begun.extend_from_slice(&rest);
-            self.begun.split().freeze()
+            self.pending.extend_from_slice(&rest);
+            self.pending.split().freeze()
         };
         self.consumed += value.len() as u64;
         Ok(Some(value))
     }
 
-    fn no_items(&self) -> WireError {
-        WireError::List { problem: "its \"items\" are neither a list nor null", at: self.consumed }
+    fn invalid_items(&self) -> WireError {
+        WireError::List { problem: "\"items\" is neither a list nor null", at: self.consumed }
     }
 
-    /// Keeps a value that belongs to the list's head. Every other one is dropped; `"items": null` is an empty list.
-    fn keep(&mut self, text: &[u8]) -> Result<(), WireError> {
+    /// Stores a value of the list's head and drops every other value. `"items": null` is an empty list.
+    fn store_head(&mut self, text: &[u8]) -> Result<(), WireError> {
         let head = &mut self.head;
         match self.key.as_str() {
             "kind" => read(text).map(|kind| head.types.kind = kind),
@@ -178,13 +180,13 @@ impl ListSplitter {
                 self.items = true;
                 Ok(())
             }
-            "items" => Err(self.no_items()),
+            "items" => Err(self.invalid_items()),
             _ => Ok(()),
         }
     }
 }
 
-impl Place {
+impl State {
     fn problem(self) -> &'static str {
         match self {
             Self::Start => "it does not begin with '{'",
@@ -198,7 +200,7 @@ impl Place {
     }
 }
 
-/// Reads a value of the head, `null` as its default.
+/// Decodes a value of the head; `null` is its default.
 fn read<T: DeserializeOwned + Default>(text: &[u8]) -> Result<T, WireError> {
     serde_json::from_slice::<Option<T>>(text).map(Option::unwrap_or_default).map_err(head_error)
 }
@@ -220,10 +222,10 @@ mod tests {
     }
     type Item = Object<Spec, NotUsed>;
 
-    /// The name and `n` of an item, or what is wrong with it.
+    /// The name and `n` of an item, or its error.
     type Short = Result<(String, u8), String>;
 
-    /// Decodes `text` in pieces of `size`.
+    /// Decodes `text` with frames of `size` bytes.
     fn run(text: &str, size: usize) -> (Vec<Short>, Result<ListHead, String>) {
         let (mut splitter, shape) = (ListSplitter::default(), Shape::new("Item", &FieldSet::none()));
         let mut items = Vec::new();
@@ -248,14 +250,14 @@ mod tests {
             let (items, end) = run(text, size);
             let items: Vec<_> = items.into_iter().map(Result::unwrap).collect();
             let expected: Vec<_> = expected.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
-            assert_eq!(items, expected, "in pieces of {size}");
+            assert_eq!(items, expected, "in frames of {size} bytes");
             head = Some(end.unwrap());
         }
         head.unwrap()
     }
 
     #[test]
-    fn decodes_items_wherever_the_body_is_cut() {
+    fn decodes_items_with_frames_of_any_size() {
         let text = r#"{"kind":"ItemList","apiVersion":"v1","metadata":{"resourceVersion":"7","continue":"c"},
             "items":[{"metadata":{"name":"a"},"spec":{"n":1}}, {"metadata":{"name":"]}\"é"},"spec":{"n":2}}]}
             "#;
@@ -265,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_a_head_after_the_items_and_empty_lists() {
+    fn accepts_a_head_after_the_items_and_empty_lists() {
         let text = r#"{"items":[{"metadata":{"name":"a"},"spec":{"n":1}}],"extra":[{}],"metadata":{"resourceVersion":"9"}}"#;
         assert_eq!(check(text, &[("a", 1)]).metadata.resource_version.as_deref(), Some("9"));
         check(r#"{"items":[]}"#, &[]);
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_object_is_named_and_the_rest_goes_on() {
+    fn continues_after_an_undecodable_object() {
         let text = r#"{"items":[{"metadata":{"name":"bad","namespace":"ns"},"spec":{"n":"x"}},7,
             {"metadata":{"name":"ok"},"spec":{"n":3}}]}"#;
         let (items, end) = run(text, 10);
@@ -284,15 +286,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_does_not_pass_for_an_empty_one() {
+    fn a_body_without_items_is_an_error() {
         for text in ["{}", r#"{"kind":"Status","apiVersion":"v1","metadata":{}}"#] {
             let end = run(text, 3).1.unwrap_err();
-            assert!(end.starts_with("read a list: it has no \"items\""), "{end}");
+            assert!(end.starts_with("read a list: \"items\" is missing"), "{end}");
         }
     }
 
     #[test]
-    fn says_where_a_list_breaks() {
+    fn reports_the_position_of_malformed_text() {
         let broken = |text: &str| run(text, 7).0.last().cloned().unwrap().unwrap_err();
         assert_eq!(broken("<html>"), "read a list: it does not begin with '{' at byte 0");
         assert_eq!(
@@ -302,7 +304,7 @@ mod tests {
         assert_eq!(broken(r#"{"items":[]}x"#), "read a list: text after its end at byte 12");
         assert_eq!(
             broken(r#"{"items":{"a":1}}"#),
-            "read a list: its \"items\" are neither a list nor null at byte 9"
+            "read a list: \"items\" is neither a list nor null at byte 9"
         );
         for cut in [r#"{"items":["#, r#"{"items":[{"metadata""#, "", r#"{"items":[]"#] {
             let end = if cut.is_empty() {

@@ -1,7 +1,7 @@
-//! From bytes to objects: splitting the bodies of lists and watches, and decoding what they hold.
+//! Splits the bodies of lists and watches into objects, and decodes them.
 //!
-//! A body is split as it arrives, so that neither the text nor the raw items of a whole list are ever held at once. The
-//! format (JSON today) stays behind [`Split`] and [`Shape`]. Nothing in here performs IO.
+//! A body is split as it arrives, so that memory never holds the text of a whole list. Only [`Split`] and [`Shape`]
+//! depend on the format, which is JSON. Must not perform IO.
 
 mod block;
 mod event;
@@ -19,21 +19,21 @@ use serde::de::{Deserialize, DeserializeOwned};
 use std::sync::Arc;
 use thiserror::Error as ThisError;
 
-/// The largest single object that is taken from a server: etcd's own limit is about 1.5 MiB, aggregated API servers may
-/// go beyond.
+/// The largest object or event that is buffered. etcd limits objects to about 1.5 MiB; aggregated API servers may
+/// have higher limits.
 const MAX_OBJECT_BYTES: usize = 64 << 20;
 
-/// What can be wrong with a body.
+/// Why a body cannot be split or decoded.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub(crate) enum WireError {
-    /// One object does not decode; the body goes on.
+    /// One object does not decode. The rest of the body is readable.
     #[error(transparent)]
     Object(#[from] Box<UndecodableObject>),
-    /// A watch event does not read as JSON, or not as an event.
+    /// A watch event is not JSON, or has no type or object.
     #[error("read an event of a watch: {text}")]
     Frame { text: String, source: serde_json::Error },
-    /// The text of a list is not what it should be; nothing after this can be read.
+    /// The text of a list is malformed. The rest of the body is not readable.
     #[error("read a list: {problem} at byte {at}")]
     List { problem: &'static str, at: u64 },
     /// The metadata of a list does not decode.
@@ -42,31 +42,31 @@ pub(crate) enum WireError {
     /// The body ended in the middle of a value.
     #[error("the body ended early, after {after} bytes")]
     Truncated { after: u64 },
-    /// One object or frame is too large to be held.
+    /// A single object or event exceeds the limit.
     #[error("a single object or event is larger than {limit} bytes")]
     TooLarge { limit: usize },
 }
 
-/// Takes pieces out of a body as it arrives: the items of a list, or the events of a watch.
+/// Splits a body into pieces as it arrives: the items of a list, or the events of a watch.
 pub(crate) trait Split {
-    /// What is known once the body has ended.
+    /// The result at the end of the body.
     type End;
-    /// Takes the next part of the body.
+    /// Adds the next frame of the body. Call [`next`](Self::next) until it returns `None` before the next `push`.
     fn push(&mut self, frame: Bytes);
-    /// The text of the next piece that is complete; `None` until more of the body has been pushed.
+    /// The text of the next complete piece; `None` if more of the body is needed.
     fn next(&mut self) -> Option<Result<Bytes, WireError>>;
-    /// After the last part: a last piece, if there is one, and what there is to know.
+    /// Ends the body after the last frame. Returns the remaining piece, if any.
     fn finish(self) -> Result<(Option<Bytes>, Self::End), WireError>;
 }
 
-/// What objects are decoded into, and how. Cheap to clone.
+/// The expected kind of objects, and the fields to skip while they are decoded. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
-    /// The kind that the program asked for, which errors name.
+    /// The requested kind, for error messages.
     expected: Arc<str>,
-    /// Fields that are not wanted, of an object.
+    /// The skipped fields, relative to an object.
     object: Arc<FieldSet>,
-    /// The same, of an event around an object.
+    /// The skipped fields, relative to a watch event.
     event: Arc<FieldSet>,
 }
 
@@ -79,17 +79,18 @@ impl Shape {
         }
     }
 
-    /// The kind that the program asked for.
+    /// The requested kind.
     pub(crate) fn expected(&self) -> &str {
         &self.expected
     }
 
-    /// Decodes an object that was asked for by itself.
+    /// Decodes the object of a response that is a single object.
     pub(crate) fn object<K: DeserializeOwned>(&self, text: &[u8]) -> serde_json::Result<K> {
         json::decode(text, &self.object)
     }
 
-    /// Decodes an item of a list and has `complete` add what is left out there, or tells which one does not decode.
+    /// Decodes an item of a list. `complete` then sets the fields that lists omit, such as `kind`. The error names
+    /// the item.
     pub(crate) fn item<K: DeserializeOwned>(
         &self,
         text: &[u8],
@@ -102,7 +103,7 @@ impl Shape {
         decoded.map_err(|source| self.undecodable(text, ObjectOrigin::List, source))
     }
 
-    /// The metadata of an item of a list; `None` where it cannot be read.
+    /// The metadata of an item of a list; `None` if it is not readable.
     pub(crate) fn peek_item<K>(text: &[u8], depth: FilterDepth) -> Option<PartialObjectMeta<K>> {
         json::head(text, depth).ok().map(partial)
     }
@@ -112,12 +113,13 @@ impl Shape {
     }
 }
 
-/// Decodes the one JSON value that `text` holds, whatever it is about. Errors contain no value of the text.
+/// Decodes `text`, which must hold exactly one JSON value, without skipped fields. Errors contain no value of the
+/// text.
 pub(crate) fn decode_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> serde_json::Result<T> {
     json::decode(text, &FieldSet::none())
 }
 
-/// The metadata at the beginning of an object.
+/// Converts the beginning of an object.
 fn partial<K>(head: json::Head) -> PartialObjectMeta<K> {
     PartialObjectMeta::from_parts(head.api_version, head.kind, head.metadata)
 }

@@ -1,15 +1,16 @@
-//! Finds where one JSON value ends, in pieces as they arrive, without building anything; and how many elements a list has.
+//! Finds the end of a JSON value in text that arrives in frames, and counts the elements of a list. Allocates
+//! nothing.
 //!
-//! Nesting is only counted: whether brackets pair up is left to the decoder that reads the value afterwards.
+//! Only counts nesting. Must not check that brackets match: the decoder does that afterwards.
 #![expect(
     clippy::inline_always,
-    reason = "vector instructions are known only within the function that was dispatched to"
+    reason = "vector instructions are enabled only within the dispatched function, so its callees have to be inlined"
 )]
 
 use super::block::{BLOCK, Block};
 use fearless_simd::{Level, Simd, dispatch};
 
-/// The progress within one value.
+/// The state of a scan through one value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ValueScan {
     state: State,
@@ -27,9 +28,9 @@ enum State {
 }
 
 impl ValueScan {
-    /// Scans on. `Some(n)`: the value ends before `text[n]`; `None`: it goes on after `text`.
+    /// Continues the scan. `Some(n)`: the value ends before `text[n]`; `None`: it continues after `text`.
     ///
-    /// The first byte of a value is the first that is handed in; white space before it is not skipped.
+    /// The first text must begin with the first byte of the value, without white space before it.
     pub(super) fn feed(&mut self, text: &[u8]) -> Option<usize> {
         match self.state {
             State::Start => match text.first()? {
@@ -52,7 +53,7 @@ impl ValueScan {
         }
     }
 
-    /// Whether what was scanned ends within a string.
+    /// Whether the scanned text ends within a string.
     pub(super) fn is_in_string(&self) -> bool {
         match self.state {
             State::Start | State::Scalar => false,
@@ -91,7 +92,7 @@ impl ValueScan {
         last.map(|last| last + 1)
     }
 
-    /// Behind the quote that opens it.
+    /// Continues within a string, after its opening quote.
     fn string(&mut self, text: &[u8]) -> Option<usize> {
         let mut at = 0;
         if self.strings.escaped && !text.is_empty() {
@@ -115,30 +116,31 @@ fn scalar(text: &[u8]) -> Option<usize> {
     text.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t'))
 }
 
-/// Whether some `{` may stand directly behind a value: behind `}`, or white space, which may stand behind it. False for compact
-/// JSON of one value, unless its strings look like that.
-pub(super) fn may_hold_objects_in_a_row(text: &[u8]) -> bool {
-    dispatch!(Level::new(), simd => objects_in_a_row(simd, text))
+/// Whether `text` may contain a second object after the end of the first: a `{` after `}` or white space. False for
+/// compact JSON of one value, except if its strings contain such a sequence.
+pub(super) fn may_hold_consecutive_objects(text: &[u8]) -> bool {
+    dispatch!(Level::new(), simd => consecutive_objects(simd, text))
 }
 
 #[inline(always)]
-fn objects_in_a_row<S: Simd>(simd: S, text: &[u8]) -> bool {
-    let mut behind = 0;
+fn consecutive_objects<S: Simd>(simd: S, text: &[u8]) -> bool {
+    let mut carry = 0;
     blocks(
         simd,
         text,
         #[inline(always)]
         |block, _| {
             let before = block.equal(b'}') | block.white_space();
-            let found = block.equal(b'{') & (before << 1 | behind);
-            behind = before >> (BLOCK - 1);
+            let found = block.equal(b'{') & (before << 1 | carry);
+            carry = before >> (BLOCK - 1);
             (found != 0).then_some(())
         },
     )
     .is_some()
 }
 
-/// How many elements a list has. `text` begins behind its bracket; `None` where the list does not end in it.
+/// Counts the elements of a list. `text` begins after the opening bracket; `None` if it does not contain the closing
+/// bracket.
 pub(super) fn count_elements(text: &[u8]) -> Option<usize> {
     let first = text.iter().find(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'))?;
     if *first == b']' {
@@ -156,7 +158,7 @@ fn count<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
         #[inline(always)]
         |block, length| {
             let Outside { bytes, open, close } = strings.outside(block, length);
-            // No comma in here stands between two elements.
+            // The whole block is nested deeper than the elements.
             if depth > 1 + ones(close) {
                 depth = depth + ones(open) - ones(close);
                 return None;
@@ -181,10 +183,10 @@ fn count<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
     .map(|()| elements)
 }
 
-/// Hands the text out block by block, the last one filled up with zeroes, each with how many of its bytes are text; the first
-/// answer, an offset within its block, as one within the text.
+/// Calls `f` with each block and its number of text bytes, until it returns an offset. The last block is padded with
+/// zeroes. Returns the offset relative to the whole text.
 #[inline(always)]
-fn blocks<S: Simd, T: Within>(
+fn blocks<S: Simd, T: Found>(
     simd: S,
     text: &[u8],
     mut f: impl FnMut(Block<S>, usize) -> Option<T>,
@@ -192,7 +194,7 @@ fn blocks<S: Simd, T: Within>(
     let (whole, rest) = text.as_chunks::<BLOCK>();
     for (index, bytes) in whole.iter().enumerate() {
         if let Some(found) = f(Block::new(simd, bytes), BLOCK) {
-            return Some(found.behind(index * BLOCK));
+            return Some(found.offset_by(index * BLOCK));
         }
     }
     if rest.is_empty() {
@@ -200,35 +202,35 @@ fn blocks<S: Simd, T: Within>(
     }
     let mut bytes = [0; BLOCK];
     bytes[..rest.len()].copy_from_slice(rest);
-    f(Block::new(simd, &bytes), rest.len()).map(|found| found.behind(whole.len() * BLOCK))
+    f(Block::new(simd, &bytes), rest.len()).map(|found| found.offset_by(whole.len() * BLOCK))
 }
 
-/// What is found within a block.
-trait Within {
-    /// The same within the text, of which so many bytes come before the block.
-    fn behind(self, before: usize) -> Self;
+/// The result of a search in one block.
+trait Found {
+    /// Converts an offset within the block into an offset within the text. The block begins at `start`.
+    fn offset_by(self, start: usize) -> Self;
 }
 
-impl Within for usize {
-    fn behind(self, before: usize) -> Self {
-        self + before
+impl Found for usize {
+    fn offset_by(self, start: usize) -> Self {
+        self + start
     }
 }
 
-impl Within for () {
-    fn behind(self, _: usize) {}
+impl Found for () {
+    fn offset_by(self, _: usize) {}
 }
 
-/// Which bytes are inside strings, block after block.
+/// Tracks strings across blocks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Strings {
-    /// Whether the next block begins inside of one.
+    /// Whether the next block begins within a string.
     inside: bool,
-    /// Whether the next block's first byte comes behind a backslash.
+    /// Whether a backslash escapes the first byte of the next block.
     escaped: bool,
 }
 
-/// The bytes of a block that are outside of strings, those behind its end included, and the brackets among them.
+/// Bit masks of the bytes outside of strings, including padding, and of the brackets among them.
 struct Outside {
     bytes: u64,
     open: u64,
@@ -236,7 +238,7 @@ struct Outside {
 }
 
 impl Strings {
-    /// What of the next block is outside of strings.
+    /// The bytes of the next block outside of strings.
     #[inline(always)]
     fn outside<S: Simd>(&mut self, block: Block<S>, length: usize) -> Outside {
         let mut backslashes = block.equal(b'\\');
@@ -259,7 +261,7 @@ impl Strings {
     }
 }
 
-/// Each bit tells whether an odd number of bits is set up to it.
+/// Bit `n` is set if an odd number of the bits `0..=n` of the input is set.
 #[inline(always)]
 fn parity(mut bits: u64) -> u64 {
     for shift in [1, 2, 4, 8, 16, 32] {
@@ -268,7 +270,7 @@ fn parity(mut bits: u64) -> u64 {
     bits
 }
 
-/// The lowest bit that is set, which is cleared.
+/// Clears the lowest set bit and returns it.
 #[inline(always)]
 fn take_first(bits: &mut u64) -> Option<u64> {
     let first = *bits & bits.wrapping_neg();
@@ -285,7 +287,7 @@ fn ones(bits: u64) -> usize {
 mod tests {
     use super::*;
 
-    /// Feeds `text` in pieces of every size; the value ends after `expected` bytes each time.
+    /// Asserts that the value ends after `expected` bytes, with frames of every size.
     #[track_caller]
     fn check(text: &str, expected: Option<usize>) {
         for size in 1..=text.len() {
@@ -297,7 +299,7 @@ mod tests {
                 }
                 before += piece.len();
             }
-            assert_eq!(found, expected, "{text} in pieces of {size}");
+            assert_eq!(found, expected, "{text} in frames of {size} bytes");
         }
     }
 
@@ -313,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_ends_beyond_a_block() {
+    fn finds_ends_beyond_the_first_block() {
         let quoted = |n: usize| format!("\\\"{}]}}", "x".repeat(n));
         for n in 0..150 {
             let value = format!(r#"{{"a":[{{"b":"{}"}},"{}\\"],"c":{{}}}}"#, quoted(n), quoted(n / 2));
@@ -324,12 +326,12 @@ mod tests {
     }
 
     #[test]
-    fn finds_objects_in_a_row_wherever_they_meet() {
+    fn finds_consecutive_objects_at_any_offset() {
         for n in 0..150 {
             let object = format!(r#"{{"a":[{{"b":"{}"}},{{"c":{{}}}}]}}"#, "x".repeat(n));
-            assert!(!may_hold_objects_in_a_row(object.as_bytes()), "{n}");
+            assert!(!may_hold_consecutive_objects(object.as_bytes()), "{n}");
             for between in ["", " ", "\t \r"] {
-                assert!(may_hold_objects_in_a_row(format!("{object}{between}{object}").as_bytes()), "{n}");
+                assert!(may_hold_consecutive_objects(format!("{object}{between}{object}").as_bytes()), "{n}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Random bodies, cut and spoiled at random, against `serde_json`.
+//! Compares the splitters and the decoder with serde_json on random bodies, cut at random positions and corrupted.
 
 use super::{EventSplitter, ListSplitter, Shape, Split, WireError, json::decode};
 use crate::core::{DynamicObject, FieldSet};
@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value, json, value::RawValue};
 
 const RUNS: usize = 3_000;
 
-/// A value of whatever a body may hold.
+/// A random JSON value.
 fn value(random: &mut Rng, depth: usize) -> Value {
     match random.u8(..if depth == 0 { 6 } else { 9 }) {
         0 => Value::Null,
@@ -30,13 +30,13 @@ fn object(random: &mut Rng, depth: usize) -> Map<String, Value> {
     (0..random.usize(..5)).map(|_| (key(random), value(random, depth))).collect()
 }
 
-/// The same value, with white space and escapes as another writer would have them.
+/// Writes the value, compact or pretty.
 fn write(random: &mut Rng, value: &Value) -> Vec<u8> {
     if random.bool() { serde_json::to_vec_pretty(value) } else { serde_json::to_vec(value) }.unwrap()
 }
 
-/// Changes, drops or adds a few bytes.
-fn spoil(random: &mut Rng, text: &mut Vec<u8>) {
+/// Changes, removes or inserts one to three bytes, or truncates the text.
+fn corrupt(random: &mut Rng, text: &mut Vec<u8>) {
     for _ in 0..random.usize(1..4) {
         let at = random.usize(..=text.len());
         let byte = *random.choice(b"{}[]\",:\\ \n0-1nx\xff\x00").unwrap();
@@ -49,7 +49,7 @@ fn spoil(random: &mut Rng, text: &mut Vec<u8>) {
     }
 }
 
-/// The pieces of a body that comes in random parts, and whether it ended well.
+/// Pushes a body in frames of random size. Returns its pieces, and whether it ended without an error.
 fn split<S: Split + Default>(random: &mut Rng, mut text: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let (mut splitter, mut pieces) = (S::default(), Vec::new());
     while !text.is_empty() {
@@ -73,7 +73,7 @@ fn split<S: Split + Default>(random: &mut Rng, mut text: &[u8]) -> (Vec<Vec<u8>>
 }
 
 #[test]
-fn lists_come_apart_into_what_was_put_in() {
+fn splits_lists_into_their_items() {
     let mut random = Rng::with_seed(1);
     for _ in 0..RUNS {
         let items: Vec<Value> =
@@ -82,27 +82,27 @@ fn lists_come_apart_into_what_was_put_in() {
         list.remove("metadata");
         list.insert("items".into(), items.clone().into());
         let text = write(&mut random, &list.into());
-        let (pieces, well) = split::<ListSplitter>(&mut random, &text);
+        let (pieces, complete) = split::<ListSplitter>(&mut random, &text);
         let read: Vec<Value> = pieces.iter().map(|piece| serde_json::from_slice(piece).unwrap()).collect();
-        assert!(well && read == items, "{}", String::from_utf8_lossy(&text));
+        assert!(complete && read == items, "{}", String::from_utf8_lossy(&text));
     }
 }
 
 #[test]
-fn spoiled_lists_are_the_same_however_they_are_cut_and_never_lose_what_is_valid() {
+fn splits_corrupted_lists_independently_of_frames_and_keeps_all_valid_items() {
     let mut random = Rng::with_seed(2);
     for _ in 0..RUNS {
         let mut list = object(&mut random, 2);
         list.remove("metadata");
         list.insert("items".into(), (0..3).map(|_| Value::Object(object(&mut random, 2))).collect());
         let mut text = write(&mut random, &list.into());
-        spoil(&mut random, &mut text);
+        corrupt(&mut random, &mut text);
         let shown = String::from_utf8_lossy(&text).into_owned();
         let one = split::<ListSplitter>(&mut random, &text);
         assert_eq!(one, split::<ListSplitter>(&mut random, &text), "{shown}");
         let shape = Shape::new("Item", &FieldSet::managed_fields());
         let decoded: Vec<_> = one.0.iter().map(|piece| shape.item::<DynamicObject>(piece, |_| {})).collect();
-        // What serde_json takes for a list is taken for one here.
+        // The splitter accepts every list that serde_json accepts.
         if let Ok(Value::Object(list)) = serde_json::from_slice::<Value>(&text)
             && let Some(Value::Array(items)) = list.get("items")
         {
@@ -112,7 +112,7 @@ fn spoiled_lists_are_the_same_however_they_are_cut_and_never_lose_what_is_valid(
 }
 
 #[test]
-fn events_are_the_values_that_serde_json_reads_from_a_stream() {
+fn splits_events_like_the_stream_of_serde_json() {
     let mut random = Rng::with_seed(3);
     for _ in 0..RUNS {
         let mut body = Vec::new();
@@ -123,13 +123,13 @@ fn events_are_the_values_that_serde_json_reads_from_a_stream() {
             body.extend(random.choice([&b"\n"[..], b"\n", b"\r\n", b"", b" \t", b"\n\n"]).unwrap().iter());
         }
         if random.bool() {
-            spoil(&mut random, &mut body);
+            corrupt(&mut random, &mut body);
         }
         let (pieces, _) = split::<EventSplitter>(&mut random, &body);
         let valid = body.utf8_chunks().next().map_or("", |chunk| chunk.valid());
         let mut expected = serde_json::Deserializer::from_str(valid).into_iter::<&RawValue>();
         for (at, value) in expected.by_ref().map_while(Result::ok).enumerate() {
-            // Anything but an object is refused with the rest of its line.
+            // The splitter emits a value that is not an object together with the rest of its line.
             if !value.get().starts_with('{') {
                 break;
             }
@@ -148,26 +148,26 @@ fn events_are_the_values_that_serde_json_reads_from_a_stream() {
 }
 
 #[test]
-fn a_spoiled_event_does_not_spoil_those_before_it() {
+fn a_corrupted_event_does_not_affect_earlier_events() {
     let mut random = Rng::with_seed(3);
     let shape = Shape::new("Item", &FieldSet::managed_fields());
     for _ in 0..RUNS {
         let line = |name: usize| json!({"type": "ADDED", "object": {"metadata": {"name": name.to_string()}}});
-        let mut spoiled = serde_json::to_vec(&line(1)).unwrap();
-        spoil(&mut random, &mut spoiled);
-        let body =
-            [line(0).to_string().as_bytes(), b"\n", &spoiled, b"\n", line(2).to_string().as_bytes()].concat();
-        let (pieces, well) = split::<EventSplitter>(&mut random, &body);
+        let mut corrupted = serde_json::to_vec(&line(1)).unwrap();
+        corrupt(&mut random, &mut corrupted);
+        let body = [line(0).to_string().as_bytes(), b"\n", &corrupted, b"\n", line(2).to_string().as_bytes()]
+            .concat();
+        let (pieces, complete) = split::<EventSplitter>(&mut random, &body);
         let events: Vec<_> = pieces.iter().map(|piece| shape.event::<DynamicObject>(piece)).collect();
-        assert!(well && events.first().unwrap().is_ok(), "{spoiled:?}");
+        assert!(complete && events.first().unwrap().is_ok(), "{corrupted:?}");
         let broken = |event: &Result<_, WireError>| matches!(event, Err(WireError::Frame { .. }));
-        // What no longer reads as JSON ends a watch; what does, or concerns one object, must not.
-        assert!(events.iter().any(broken) || events.last().unwrap().is_ok(), "{spoiled:?}");
+        // Only an event that is not valid JSON ends a watch. An error of a single object does not.
+        assert!(events.iter().any(broken) || events.last().unwrap().is_ok(), "{corrupted:?}");
     }
 }
 
 #[test]
-fn skipping_takes_what_is_named_and_nothing_else() {
+fn skips_exactly_the_fields_of_the_set() {
     fn remove(value: &mut Value, path: &[&str]) {
         match (value, path) {
             (Value::Array(items), ["[*]", rest @ ..]) => items.iter_mut().for_each(|item| remove(item, rest)),
@@ -191,8 +191,8 @@ fn skipping_takes_what_is_named_and_nothing_else() {
             remove(&mut expected, path);
         }
         assert_eq!(pruned, expected, "{}", String::from_utf8_lossy(&text));
-        // Whatever comes, it comes to an end, and what serde_json refuses is refused.
-        spoil(&mut random, &mut text);
+        // Corrupted texts terminate without a panic, and the decoder rejects what serde_json rejects.
+        corrupt(&mut random, &mut text);
         let _ = decode::<Value>(&text, &fields);
         let whole = decode::<Value>(&text, &FieldSet::none()).ok();
         assert_eq!(whole, serde_json::from_slice(&text).ok(), "{}", String::from_utf8_lossy(&text));
@@ -200,7 +200,7 @@ fn skipping_takes_what_is_named_and_nothing_else() {
 }
 
 #[test]
-fn endless_nesting_is_an_error_of_its_object() {
+fn deep_nesting_is_an_error_of_its_object() {
     let deep = |open: &str, close: &str| {
         format!(r#"{{"metadata":{{"name":"deep"}},"a":{}1{}}}"#, open.repeat(200_000), close.repeat(200_000))
     };
@@ -212,7 +212,7 @@ fn endless_nesting_is_an_error_of_its_object() {
             let error = shape.item::<DynamicObject>(deep, |_| {}).unwrap_err();
             assert_eq!(error.to_string(), "decode Item deep of a list");
         } else {
-            assert!(pieces.is_empty(), "what is never closed goes on");
+            assert!(pieces.is_empty(), "an item without its closing bracket is incomplete");
         }
         let event = format!(r#"{{"type":"ADDED","object":{object}}}"#);
         let error = shape.event::<DynamicObject>(event.as_bytes()).unwrap_err();

@@ -1,4 +1,5 @@
-//! What is inside of containers: members of objects, elements of lists, and the variant of an enum.
+//! serde's access traits: members of objects, elements of lists, and variants of enums. Skips the fields of a
+//! `FieldSet`.
 
 use super::super::scan::count_elements;
 use super::Result;
@@ -9,16 +10,17 @@ use crate::core::FieldNode;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use std::ops::ControlFlow;
 
-/// How deep lists are counted ahead: each level looks at its text once more.
+/// The depth down to which the elements of a list are counted ahead. Each level scans the text of its lists once
+/// more.
 const COUNTED_DEPTH: u8 = 16;
 
-/// The members of an object, but for those that are not wanted.
+/// The members of an object, without skipped fields.
 pub(super) struct Members<'r, 'de, 'f> {
     reader: &'r mut Reader<'de>,
     fields: Option<&'f FieldNode>,
-    /// What is said of the present member.
+    /// The skipped fields within the current member.
     member: Option<&'f FieldNode>,
-    /// Where the reader is between two members, unless the last one was not read to its end.
+    /// The reader's depth between two members. The reader is deeper if the last member was not read to its end.
     depth: u8,
     first: bool,
 }
@@ -30,14 +32,14 @@ impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
         Self { reader, fields, member: None, depth, first: true }
     }
 
-    /// Goes to the next member's key, whose quote it has looked at, or behind the object's end; whether there is a member.
+    /// Moves to the opening quote of the next key and returns true, or consumes the `}` and returns false.
     #[inline]
     fn next(&mut self) -> Result<bool> {
         if self.reader.depth() < self.depth {
             return Ok(false);
         }
-        self.reader.come_up_to(self.depth)?;
-        match self.reader.need("an object")? {
+        self.reader.close_down_to(self.depth)?;
+        match self.reader.expect_byte("an object")? {
             b'}' => {
                 self.reader.close();
                 return Ok(false);
@@ -50,7 +52,7 @@ impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
             _ if self.first => return error("key must be a string"),
             _ => return error("expected `,` or `}`"),
         }
-        match self.reader.need("an object")? {
+        match self.reader.expect_byte("an object")? {
             b'"' => Ok(true),
             b'}' => error("trailing comma"),
             _ => error("key must be a string"),
@@ -59,7 +61,7 @@ impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
 
     #[inline]
     fn colon(&mut self) -> Result<()> {
-        match self.reader.need("an object")? {
+        match self.reader.expect_byte("an object")? {
             b':' => {
                 self.reader.bump();
                 Ok(())
@@ -70,15 +72,15 @@ impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
 }
 
 impl<'de> Members<'_, 'de, '_> {
-    /// Shows each member's key, and the reader at its value, which has to be gone behind; until that is enough.
+    /// Calls `visit` with each key and the reader at its value, until it breaks. `visit` must consume the value.
     pub(super) fn each(
         mut self,
-        mut see: impl FnMut(&str, &mut Reader<'de>) -> Result<ControlFlow<()>>,
+        mut visit: impl FnMut(&str, &mut Reader<'de>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         while self.next()? {
             let key = self.reader.string()?;
             self.colon()?;
-            if see(&key, self.reader)?.is_break() {
+            if visit(&key, self.reader)?.is_break() {
                 break;
             }
         }
@@ -113,11 +115,11 @@ impl<'de> MapAccess<'de> for Members<'_, 'de, '_> {
     }
 }
 
-/// The elements of a list, which can tell how many there are.
+/// The elements of a list. The size hint, if present, is exact, so that vectors are allocated once.
 pub(super) struct Elements<'r, 'de, 'f> {
     reader: &'r mut Reader<'de>,
     element: Option<&'f FieldNode>,
-    /// Where the reader is between two elements, unless the last one was not read to its end.
+    /// The reader's depth between two elements. The reader is deeper if the last element was not read to its end.
     depth: u8,
     first: bool,
 }
@@ -129,16 +131,16 @@ impl<'r, 'de, 'f> Elements<'r, 'de, 'f> {
         Self { reader, element, depth, first: true }
     }
 
-    /// Goes to the next element; whether there is one.
+    /// Moves to the next element that is not skipped; false at the end of the list.
     #[inline]
     fn next(&mut self) -> Result<bool> {
-        self.reader.come_up_to(self.depth)?;
+        self.reader.close_down_to(self.depth)?;
         loop {
-            match self.reader.need("a list")? {
+            match self.reader.expect_byte("a list")? {
                 b']' => return Ok(false),
                 b',' if !self.first => {
                     self.reader.bump();
-                    if self.reader.need("a list")? == b']' {
+                    if self.reader.expect_byte("a list")? == b']' {
                         return error("trailing comma");
                     }
                 }
@@ -164,7 +166,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de, '_> {
         seed.deserialize(Value::new(self.reader, self.element)).map(Some)
     }
 
-    /// Counted when it is asked for, which is before the first element.
+    /// Counts the elements. serde requests the hint before the first element; later there is none.
     fn size_hint(&self) -> Option<usize> {
         match self.element {
             Some(element) if element.skips() => Some(0),
@@ -174,7 +176,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de, '_> {
     }
 }
 
-/// A variant with a value: the one member of an object.
+/// A variant with content, written as an object with one member.
 pub(super) struct Variant<'r, 'de, 'f> {
     members: Members<'r, 'de, 'f>,
 }

@@ -1,4 +1,5 @@
-//! `Key`: the key of a member. JSON has text only; maps with keys of another type have them written as text.
+//! `Key`: the deserializer of an object's keys. JSON keys are strings: numbers and booleans are parsed from the
+//! string.
 
 use super::Result;
 use super::reader::{Reader, error};
@@ -16,7 +17,7 @@ impl<'de> Key<'de> {
         Self { text }
     }
 
-    /// Reads a key that is a JSON number, with nothing around it.
+    /// Reads a key whose whole text is a JSON number.
     fn number<T>(self, read: impl FnOnce(Value<'_, 'de, '_>) -> Result<T>) -> Result<T> {
         if let Cow::Borrowed(text) = self.text
             && text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
@@ -31,7 +32,7 @@ impl<'de> Key<'de> {
     }
 }
 
-/// Methods for keys that are numbers.
+/// Deserializes the key as a number.
 macro_rules! numbers {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {

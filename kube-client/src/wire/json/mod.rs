@@ -1,13 +1,14 @@
-//! Decodes JSON into any type, and leaves out fields that are not wanted.
+//! Decodes JSON into any type, and skips the fields of a [`FieldSet`].
 //!
-//! A decoder of its own rather than serde_json's, for three reasons: a field of a [`FieldSet`] is skipped where it stands,
-//! at the speed of a search for brackets, for every type and without a copy of the text; lists tell how many elements they
-//! have, so that vectors are made in their final size; and a text is checked to be UTF-8 once, not string by string. What is
-//! skipped is not looked at: only its brackets are counted.
+//! It replaces serde_json's decoder for three reasons. It skips fields while it reads, for every type, without a copy
+//! of the text and at the speed of a bracket scan. It gives size hints for lists, so that vectors are allocated once.
+//! It checks the whole text for UTF-8 once, not string by string.
 //!
-//! Errors are serde_json's, with line and column and without the values that it quotes. Everything that serde_json reads, this
-//! reads alike. Beyond that, times that are later than a `jiff::Timestamp` can be decode to the last one: API servers store
-//! `9999-12-31T23:59:59Z`, and an object with that time must be readable.
+//! It must accept all that serde_json accepts, with the same result; the tests compare the two. Two differences are
+//! deliberate. Skipped and ignored objects and lists are not validated: only their brackets are counted. Times beyond
+//! the range of `jiff::Timestamp` decode to the nearest timestamp, because API servers store `9999-12-31T23:59:59Z`.
+//!
+//! Errors are `serde_json::Error`s with line and column, without the values that serde_json quotes.
 
 mod access;
 mod key;
@@ -28,23 +29,23 @@ use value::Value;
 
 type Result<T, E = serde_json::Error> = std::result::Result<T, E>;
 
-/// Decodes the one value that `text` holds, without the fields in `skipped`.
+/// Decodes `text`, which must hold exactly one value, without the fields in `skipped`.
 ///
 /// # Errors
 ///
-/// When the text is not JSON, or not a `T`, or when `T`'s implementation of `Deserialize` panics. The error has the position,
-/// and contains no value of the text.
+/// If the text is not JSON, if it does not decode as a `T`, or if `T`'s implementation of `Deserialize` panics. The
+/// error has line and column, and contains no value of the text.
 pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldSet) -> Result<T> {
     let mut reader = Reader::new(utf8(text)?);
     let fields = (!skipped.is_empty()).then(|| skipped.root());
-    // `T::deserialize` is user code. A panic in it fails this value alone: it must not end a list, a watch or the task that
-    // polls it. The error has no panic message, because that may contain values of the object.
+    // `T::deserialize` is user code. A panic in it fails this value alone: it must not end a list, a watch or the
+    // task that polls it. The error has no panic message, because that may contain values of the object.
     let deserialize = || T::deserialize(Value::new(&mut reader, fields));
     let value = catch_unwind(AssertUnwindSafe(deserialize)).unwrap_or_else(|_panic| {
         let name = type_name::<T>();
         Err(serde_json::Error::custom(format_args!("the implementation of Deserialize of {name} panicked")))
     });
-    // Not taken apart when all is well, so that it need not be moved.
+    // Matched by reference and returned as is: destructuring would move a large `T`.
     let error = match &value {
         Ok(_) => match reader.end() {
             Ok(()) => return value,
@@ -55,7 +56,8 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldS
     Err(at_position(&without_values(&error), reader.before()))
 }
 
-/// The text of an error without the position that serde_json adds: that of values which it has read is one within the value.
+/// The text of an error without serde_json's position, which may be relative to a nested value instead of the whole
+/// text.
 fn without_position(error: &serde_json::Error) -> String {
     let mut text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
@@ -72,11 +74,11 @@ fn utf8(text: &[u8]) -> Result<&str> {
     })
 }
 
-/// An error behind the text `before`.
+/// An error at the position after the text `before`.
 fn at_position(problem: &str, before: &[u8]) -> serde_json::Error {
     let line = 1 + memchr::memchr_iter(b'\n', before).count();
     let column = before.len() - memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
-    // serde_json takes the position out of the text again.
+    // serde_json parses line and column from the end of a custom message.
     serde_json::Error::custom(format_args!("{problem} at line {line} column {column}"))
 }
 

@@ -1,10 +1,10 @@
-//! Numbers.
+//! Parses JSON numbers.
 
 use super::Result;
 use super::reader::{Reader, error};
 use serde::de::{Unexpected, Visitor};
 
-/// A number as JSON has it, in the smallest of the types that hold it whole.
+/// A JSON number: an integer if it fits into 64 bits, otherwise a float. The variants match serde's visitor methods.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Number {
     Unsigned(u64),
@@ -32,19 +32,19 @@ impl Number {
 }
 
 impl Reader<'_> {
-    /// Reads a number, whose first byte was looked at.
+    /// Reads a number. Its first byte has been peeked.
     pub(super) fn number(&mut self) -> Result<Number> {
-        self.number_by(|text| text.parse().ok().filter(|number: &f64| number.is_finite()))
+        self.number_with(|text| text.parse().ok().filter(|number: &f64| number.is_finite()))
     }
 
-    /// The same, rounded to what an `f32` can be. A detour over an `f64` would round twice.
-    pub(super) fn single(&mut self) -> Result<Number> {
-        self.number_by(|text| text.parse().ok().filter(|number: &f32| number.is_finite()).map(f64::from))
+    /// Reads a number as an `f32`. Parsing an `f64` and converting it would round twice.
+    pub(super) fn number_f32(&mut self) -> Result<Number> {
+        self.number_with(|text| text.parse().ok().filter(|number: &f32| number.is_finite()).map(f64::from))
     }
 
-    /// Reads a number; `float` one that is no integer, and `None` from it means that the number is too large.
+    /// Reads a number. `float` parses a number that is not an integer, and returns `None` if it is out of range.
     #[inline]
-    fn number_by(&mut self, float: impl FnOnce(&str) -> Option<f64>) -> Result<Number> {
+    fn number_with(&mut self, float: impl FnOnce(&str) -> Option<f64>) -> Result<Number> {
         let text = self.number_text();
         match integer(text) {
             Some(number) => Ok(number),
@@ -55,7 +55,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Goes behind a number, however large.
+    /// Skips a number of any size.
     pub(super) fn skip_number(&mut self) -> Result<()> {
         if is_number(self.number_text()) { Ok(()) } else { error("invalid number") }
     }
@@ -65,7 +65,7 @@ impl Reader<'_> {
     }
 }
 
-/// `None` for what is beyond the integers, and for minus zero, which is none.
+/// Parses an integer. `None` if it does not fit into 64 bits, and for `-0`, which only a float can represent.
 fn integer(text: &str) -> Option<Number> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let whole = digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -84,7 +84,7 @@ fn integer(text: &str) -> Option<Number> {
     None
 }
 
-/// Whether JSON calls it a number: Rust reads more than that.
+/// Whether the text is a number by the JSON grammar. Rust's `parse` accepts more, such as `+1` and `inf`.
 fn is_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let text = text.strip_prefix('-').unwrap_or(text);

@@ -1,4 +1,4 @@
-//! Reading the beginning of a text: who an object is, without a look at what comes behind its metadata.
+//! Reads the type and metadata of an object, and stops before its spec and status. Filters use this before decoding.
 
 use super::access::Members;
 use super::reader::{Reader, error};
@@ -10,17 +10,17 @@ use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::LazyLock;
 
-/// What is read of an object before it is decoded.
+/// Which part of the metadata a filter receives before the object is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FilterDepth {
-    /// Name, namespace, resource version and labels. What comes behind the last of them is not looked at, which with most
-    /// objects is nearly everything: the cheapest.
+    /// Name, namespace, resource version and labels. The cheapest: reading stops after the last of them, which for
+    /// most objects is near the beginning.
     Labels,
-    /// All of the metadata but `managedFields`.
+    /// All of the metadata except `managedFields`.
     Metadata,
 }
 
-/// The beginning of an object.
+/// The type and metadata of an object.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) api_version: Option<String>,
@@ -28,13 +28,13 @@ pub(crate) struct Head {
     pub(crate) metadata: ObjectMeta,
 }
 
-/// Reads an object up to its metadata. An object may hold its type behind its metadata, though servers do not write it there:
-/// then it is not seen.
+/// Reads an object up to the end of its metadata. `apiVersion` and `kind` are `None` if they come after the metadata,
+/// where API servers do not write them.
 pub(crate) fn head(text: &[u8], depth: FilterDepth) -> Result<Head> {
     head_of(&mut Reader::new(utf8(text)?), depth)
 }
 
-/// Reads an event up to the metadata of its object, where its type comes first, as servers write it; else all of it.
+/// Reads an event up to the metadata of its object. Reads the whole event if `type` comes after `object`.
 pub(crate) fn event_head(line: &[u8], depth: FilterDepth) -> Result<(Cow<'_, str>, Head)> {
     let (mut kind, mut object) = (None, None);
     members(&mut Reader::new(utf8(line)?), |key, reader| {
@@ -52,7 +52,7 @@ pub(crate) fn event_head(line: &[u8], depth: FilterDepth) -> Result<(Cow<'_, str
         }
         Ok(if kind.is_some() && object.is_some() { Break(()) } else { Continue(()) })
     })?;
-    kind.zip(object).ok_or_else(|| serde_json::Error::custom("no event begins with this"))
+    kind.zip(object).ok_or_else(|| serde_json::Error::custom("an event needs \"type\" and \"object\""))
 }
 
 fn head_of(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<Head> {
@@ -73,9 +73,9 @@ fn head_of(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<Head> {
 }
 
 fn metadata_of(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<ObjectMeta> {
-    static UNSEEN: LazyLock<FieldSet> = LazyLock::new(FieldSet::managed_fields);
+    static SKIPPED: LazyLock<FieldSet> = LazyLock::new(FieldSet::managed_fields);
     if depth == FilterDepth::Metadata {
-        return ObjectMeta::deserialize(Value::new(reader, UNSEEN.root().field("metadata")));
+        return ObjectMeta::deserialize(Value::new(reader, SKIPPED.root().field("metadata")));
     }
     let (mut name, mut namespace, mut resource_version, mut labels) = (None, None, None, None);
     members(reader, |key, reader| {
@@ -92,16 +92,16 @@ fn metadata_of(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<ObjectMeta
     Ok(ObjectMeta { name, namespace, resource_version, labels, ..ObjectMeta::default() })
 }
 
-/// Shows each member of the object that comes next, until it is enough.
+/// Calls `visit` with each member of the next object, until it breaks.
 fn members<'de>(
     reader: &mut Reader<'de>,
-    see: impl FnMut(&str, &mut Reader<'de>) -> Result<ControlFlow<()>>,
+    visit: impl FnMut(&str, &mut Reader<'de>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    if reader.need("an object")? != b'{' {
+    if reader.expect_byte("an object")? != b'{' {
         return error("expected an object");
     }
     reader.enter()?;
-    Members::new(reader, None).each(see)
+    Members::new(reader, None).each(visit)
 }
 
 #[cfg(test)]
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_behind_the_metadata_is_not_looked_at() {
+    fn text_after_the_metadata_is_not_read() {
         let text =
             br#"{"kind":"Pod","spec":{"a":[1]},"metadata":{"managedFields":[{}],"name":"x"},"status":{]"#;
         let head = head(text, FilterDepth::Metadata).unwrap();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_read_no_further_than_they_have_to_be() {
+    fn depth_labels_stops_after_the_last_needed_field() {
         let text = br#"{"metadata":{"uid":"u","name":"x","namespace":"ns","labels":{"a":"b"},"resourceVersion":"7",]"#;
         let meta = head(text, FilterDepth::Labels).unwrap().metadata;
         assert_eq!(meta.labels.unwrap()["a"], "b");
@@ -137,7 +137,7 @@ mod tests {
             (meta.name.as_deref(), meta.namespace.as_deref(), meta.resource_version.as_deref(), meta.uid),
             (Some("x"), Some("ns"), Some("7"), None)
         );
-        // What is missing may still come.
+        // A missing field may still follow, so the whole metadata is read.
         let text = br#"{"metadata":{"name":"x","managedFields":[{}],"labels":{"a":"b"}},"spec":]"#;
         let meta = head(text, FilterDepth::Labels).unwrap().metadata;
         assert_eq!((meta.labels.unwrap().len(), meta.namespace), (1, None));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_such_beginning_is_an_error() {
+    fn objects_without_metadata_are_errors() {
         for text in [
             "",
             "7",

@@ -1,4 +1,4 @@
-//! `Reader`: a place in a text, and the steps that lead on from it.
+//! `Reader`: a cursor in a JSON text. Reads tokens and skips values; builds no values of its own.
 
 use super::super::block::{SMALL, first_special};
 use super::super::scan::ValueScan;
@@ -6,7 +6,8 @@ use super::Result;
 use serde::de::Error as _;
 use std::borrow::Cow;
 
-/// How deep values may be nested: as deep as serde_json lets them. What is ignored may be nested deeper.
+/// The recursion limit, the same as that of serde_json. It does not apply to skipped values: skipping does not
+/// recurse.
 const MAX_DEPTH: u8 = 127;
 
 #[derive(Clone)]
@@ -14,8 +15,8 @@ pub(super) struct Reader<'de> {
     text: &'de str,
     at: usize,
     depth: u8,
-    /// A bit for each depth at which a list was not left, because of an error in it.
-    lists: u128,
+    /// Bit `n - 1` is set if the list at depth `n` was not read to its `]`, because an element failed to decode.
+    unclosed_lists: u128,
 }
 
 #[cold]
@@ -26,26 +27,26 @@ pub(super) fn error<T>(problem: &str) -> Result<T> {
 
 #[cold]
 #[inline(never)]
-fn too_early<T>(what: &str) -> Result<T> {
+fn unexpected_eof<T>(what: &str) -> Result<T> {
     Err(serde_json::Error::custom(format_args!("EOF while parsing {what}")))
 }
 
 impl<'de> Reader<'de> {
     pub(super) fn new(text: &'de str) -> Self {
-        Self { text, at: 0, depth: 0, lists: 0 }
+        Self { text, at: 0, depth: 0, unclosed_lists: 0 }
     }
 
-    /// What has been read.
+    /// The text before the cursor.
     pub(super) fn before(&self) -> &'de [u8] {
         &self.text.as_bytes()[..self.at.min(self.text.len())]
     }
 
-    /// What has not been read.
+    /// The text after the cursor.
     pub(super) fn rest(&self) -> &'de [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
-    /// The next byte that is not white space, which is left behind; `None` at the end.
+    /// Skips white space and returns the next byte without consuming it; `None` at the end of the text.
     #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
         loop {
@@ -57,31 +58,31 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// The next byte that is not white space, or an error that says what ends too early.
+    /// Like [`peek`](Self::peek), but the end of the text is an error that names the incomplete value `what`.
     #[inline]
-    pub(super) fn need(&mut self, what: &str) -> Result<u8> {
+    pub(super) fn expect_byte(&mut self, what: &str) -> Result<u8> {
         match self.peek() {
             Some(byte) => Ok(byte),
-            None => too_early(what),
+            None => unexpected_eof(what),
         }
     }
 
-    /// Goes behind the byte that was looked at.
+    /// Consumes the peeked byte.
     #[inline]
     pub(super) fn bump(&mut self) {
         self.at += 1;
     }
 
-    /// Nothing but white space may follow.
+    /// Fails if anything but white space follows.
     pub(super) fn end(&mut self) -> Result<()> {
-        self.come_up_to(0)?;
+        self.close_down_to(0)?;
         match self.peek() {
             None => Ok(()),
             Some(_) => error("trailing characters"),
         }
     }
 
-    /// Goes into a container, whose bracket was looked at.
+    /// Enters a container. Its opening bracket has been peeked.
     #[inline]
     pub(super) fn enter(&mut self) -> Result<()> {
         self.depth += 1;
@@ -92,50 +93,50 @@ impl<'de> Reader<'de> {
         Ok(())
     }
 
-    /// How deep this is.
+    /// The number of open containers.
     #[inline]
     pub(super) fn depth(&self) -> u8 {
         self.depth
     }
 
-    /// Comes out of a container, whose end was looked at.
+    /// Leaves a container. Its closing bracket has been peeked.
     #[inline]
     pub(super) fn close(&mut self) {
         self.depth -= 1;
         self.at += 1;
     }
 
-    /// Comes out of containers deeper than `depth`: objects, which their visitors have left without looking for their end, and
-    /// lists that hold an error.
+    /// Closes containers deeper than `depth`: objects whose visitor returned before their `}`, and lists with an
+    /// element that failed to decode.
     #[inline]
-    pub(super) fn come_up_to(&mut self, depth: u8) -> Result<()> {
-        if self.depth > depth { self.come_up(depth) } else { Ok(()) }
+    pub(super) fn close_down_to(&mut self, depth: u8) -> Result<()> {
+        if self.depth > depth { self.close_unread(depth) } else { Ok(()) }
     }
 
     #[cold]
-    fn come_up(&mut self, depth: u8) -> Result<()> {
+    fn close_unread(&mut self, depth: u8) -> Result<()> {
         while self.depth > depth {
-            let list = list_at(self.depth);
-            let bracket = if self.lists & list == 0 { b'}' } else { b']' };
+            let list = list_bit(self.depth);
+            let bracket = if self.unclosed_lists & list == 0 { b'}' } else { b']' };
             match self.peek() {
                 Some(byte) if byte == bracket => self.close(),
-                other => return not_left(other),
+                other => return missing_end(other),
             }
-            self.lists &= !list;
+            self.unclosed_lists &= !list;
         }
         Ok(())
     }
 
-    /// Notes that the list at `depth` was not left: its end has to come before anything else.
+    /// Records that the list at `depth` was not read to its end. The next token must be its `]`.
     #[cold]
-    pub(super) fn stay_in_list(&mut self, depth: u8) {
-        self.lists |= list_at(depth);
+    pub(super) fn mark_list_unclosed(&mut self, depth: u8) {
+        self.unclosed_lists |= list_bit(depth);
     }
 
-    /// Comes out of the container at `depth`, at whose end this should stand.
+    /// Leaves the container at `depth`. Fails if the next token is not its closing `bracket`.
     #[inline]
     pub(super) fn leave(&mut self, depth: u8, bracket: u8) -> Result<()> {
-        self.come_up_to(depth)?;
+        self.close_down_to(depth)?;
         match self.peek() {
             Some(byte) if byte == bracket => {
                 self.close();
@@ -143,14 +144,14 @@ impl<'de> Reader<'de> {
             }
             other => {
                 if bracket == b']' {
-                    self.stay_in_list(depth);
+                    self.mark_list_unclosed(depth);
                 }
-                not_left(other)
+                missing_end(other)
             }
         }
     }
 
-    /// Reads `true`, `false` or `null`, whose first letter was looked at.
+    /// Reads `true`, `false` or `null`. The first letter has been peeked.
     #[inline]
     pub(super) fn literal(&mut self, literal: &str) -> Result<()> {
         if self.rest().starts_with(literal.as_bytes()) {
@@ -161,16 +162,16 @@ impl<'de> Reader<'de> {
         error("expected ident")
     }
 
-    /// Reads a string, whose quote was looked at.
+    /// Reads a string. Its opening quote has been peeked. Strings without escapes are borrowed.
     #[inline]
     pub(super) fn string(&mut self) -> Result<Cow<'de, str>> {
         let start = self.at + 1;
         let bytes = self.text.as_bytes();
-        // Most strings are short, and all keys are.
+        // Most strings and nearly all keys end within one small block.
         let short = bytes.get(start..).and_then(|rest| rest.first_chunk()).and_then(first_special);
         let end = match short {
             Some(offset) => start + offset,
-            None => plain_end(bytes, start),
+            None => unescaped_end(bytes, start),
         };
         if bytes.get(end) == Some(&b'"')
             && let Some(plain) = self.text.get(start..end)
@@ -178,18 +179,18 @@ impl<'de> Reader<'de> {
             self.at = end + 1;
             return Ok(Cow::Borrowed(plain));
         }
-        self.other_string(end)
+        self.string_with_escapes(end)
     }
 
-    /// Reads a string that does not stand for itself, or that does not end.
+    /// Reads a string that contains an escape, contains a control character, or has no closing quote.
     #[cold]
     #[inline(never)]
-    fn other_string(&mut self, end: usize) -> Result<Cow<'de, str>> {
+    fn string_with_escapes(&mut self, end: usize) -> Result<Cow<'de, str>> {
         if end >= self.text.len() {
             self.at = self.text.len();
-            return too_early("a string");
+            return unexpected_eof("a string");
         }
-        // Reads one value and leaves what follows alone.
+        // The stream deserializer reads one value and does not check the text after it.
         let rest = self.text.get(self.at..).unwrap_or_default();
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<String>();
         let string = values.next().unwrap_or_else(|| error("EOF while parsing a string"));
@@ -197,13 +198,13 @@ impl<'de> Reader<'de> {
         string.map(Cow::Owned)
     }
 
-    /// Goes behind a string, whose quote was looked at. Its escapes have to be valid, and need not be text: half of a surrogate
-    /// pair may stand alone.
+    /// Skips a string. Its opening quote has been peeked. Escapes must be well formed, but lone surrogates are
+    /// accepted, as serde_json does for ignored strings.
     fn skip_string(&mut self) -> Result<()> {
         let bytes = self.text.as_bytes();
         self.at += 1;
         loop {
-            self.at = plain_end(bytes, self.at);
+            self.at = unescaped_end(bytes, self.at);
             match bytes.get(self.at) {
                 Some(b'"') => {
                     self.bump();
@@ -211,33 +212,34 @@ impl<'de> Reader<'de> {
                 }
                 Some(b'\\') => self.at += escape_length(self.rest())?,
                 Some(_) => return error("control character (\\u0000-\\u001F) found while parsing a string"),
-                None => return too_early("a string"),
+                None => return unexpected_eof("a string"),
             }
         }
     }
 
-    /// The text of the next value, which is gone behind.
+    /// Consumes the next value and returns its text.
     pub(super) fn raw(&mut self) -> Result<&'de str> {
-        self.need("a value")?;
+        self.expect_byte("a value")?;
         let start = self.at;
         self.skip()?;
         Ok(self.text.get(start..self.at).unwrap_or_default())
     }
 
-    /// The text of a string with its quotes, the first of which was looked at. Nothing in it is checked.
+    /// Consumes a string and returns its text with both quotes. The opening quote has been peeked. Escapes are not
+    /// checked.
     pub(super) fn raw_string(&mut self) -> Result<&'de str> {
         let Some(length) = ValueScan::default().feed(self.rest()) else {
             self.at = self.text.len();
-            return too_early("a string");
+            return unexpected_eof("a string");
         };
         let start = self.at;
         self.at += length;
         Ok(self.text.get(start..self.at).unwrap_or_default())
     }
 
-    /// Goes behind the next value. Of containers only the brackets are looked at.
+    /// Skips the next value. In objects and lists it only counts brackets outside of strings.
     pub(super) fn skip(&mut self) -> Result<()> {
-        let first = self.need("a value")?;
+        let first = self.expect_byte("a value")?;
         match first {
             b'n' => return self.literal("null"),
             b't' => return self.literal("true"),
@@ -255,7 +257,7 @@ impl<'de> Reader<'de> {
         error(if first == b'{' { "EOF while parsing an object" } else { "EOF while parsing a list" })
     }
 
-    /// The bytes that come next and belong together, which are gone behind.
+    /// Consumes bytes while `belongs` accepts them, and returns them.
     pub(super) fn take_while(&mut self, belongs: impl Fn(u8) -> bool) -> &'de str {
         let length = self.rest().iter().position(|byte| !belongs(*byte)).unwrap_or(self.rest().len());
         let taken = self.text.get(self.at..self.at + length).unwrap_or_default();
@@ -264,24 +266,24 @@ impl<'de> Reader<'de> {
     }
 }
 
-/// How long the escape is that a text begins with.
+/// The length of the escape sequence at the beginning of `text`.
 fn escape_length(text: &[u8]) -> Result<usize> {
     match text.get(1) {
         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(2),
         Some(b'u') if text.get(2..6).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) => Ok(6),
         Some(_) => error("invalid escape"),
-        None => too_early("a string"),
+        None => unexpected_eof("a string"),
     }
 }
 
-/// The bit of a list at a depth, which is at least 1 and at most [`MAX_DEPTH`].
-fn list_at(depth: u8) -> u128 {
+/// The bit of the list at `depth` in `Reader::unclosed_lists`. Depths are 1 to [`MAX_DEPTH`].
+fn list_bit(depth: u8) -> u128 {
     1u128.checked_shl(u32::from(depth) - 1).unwrap_or_default()
 }
 
-/// Where the part of a string ends that stands for itself; the text's end where the string does not end.
+/// The offset of the first quote, backslash or control character from `at` on; the length of the text if it has none.
 #[inline(never)]
-fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+fn unescaped_end(bytes: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<SMALL>()) {
         match first_special(chunk) {
             Some(offset) => return at + offset,
@@ -293,13 +295,13 @@ fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     rest.iter().position(special).map_or(bytes.len(), |offset| at + offset)
 }
 
-/// What stands where a container should end.
+/// The error for `byte` at a position where a closing bracket must be.
 #[cold]
 #[inline(never)]
-fn not_left(byte: Option<u8>) -> Result<()> {
+fn missing_end(byte: Option<u8>) -> Result<()> {
     match byte {
         Some(b',') => error("trailing comma"),
         Some(_) => error("trailing characters"),
-        None => too_early("a value"),
+        None => unexpected_eof("a value"),
     }
 }

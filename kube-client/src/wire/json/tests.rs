@@ -1,4 +1,4 @@
-//! The decoder against serde_json, which reads the same texts.
+//! Compares the decoder with serde_json on the same texts.
 
 mod differential;
 
@@ -14,7 +14,7 @@ fn fields(paths: &[&str]) -> FieldSet {
     paths.iter().map(|path| path.parse::<FieldSet>().unwrap()).collect()
 }
 
-/// Both decoders give the same value, or both refuse the text.
+/// Asserts that both decoders return the same value, or that both fail.
 #[track_caller]
 fn check<T: DeserializeOwned + Debug + PartialEq>(text: &str) {
     let expected = serde_json::from_str::<T>(text);
@@ -155,7 +155,7 @@ struct Everything {
 }
 
 #[test]
-fn reads_all_of_serdes_model() {
+fn reads_all_types_of_serdes_data_model() {
     let text = json!({
         "unit": null, "flag": true, "letter": "x", "tuple": [-1, 2.5], "unknown": {"a": ["]}\"", {}]},
         "choices": ["Unit", {"One": 1}, {"Two": [2, "b"]}, {"Named": {"a": null}}],
@@ -188,7 +188,7 @@ fn reads_all_of_serdes_model() {
 }
 
 #[test]
-fn gives_a_text_as_it_is() {
+fn raw_values_keep_their_text() {
     #[derive(Deserialize)]
     struct Raw {
         a: Box<RawValue>,
@@ -198,9 +198,9 @@ fn gives_a_text_as_it_is() {
 }
 
 #[test]
-fn errors_say_what_and_where() {
+fn errors_have_cause_and_position() {
     #[derive(Debug, Deserialize)]
-    #[expect(dead_code, reason = "it never gets that far")]
+    #[expect(dead_code, reason = "only the decode error matters")]
     struct Small {
         n: u8,
     }
@@ -232,7 +232,7 @@ fn an_error_text_may_look_like_a_position() {
     assert_eq!(error.to_string(), expected);
 }
 
-/// A map of which only the first member is read.
+/// A visitor that reads only the first member of a map.
 #[derive(Debug, PartialEq)]
 struct First(Value);
 
@@ -254,7 +254,7 @@ impl<'de> Deserialize<'de> for First {
 }
 
 #[test]
-fn maps_that_are_not_read_to_their_end_must_have_ended() {
+fn checks_the_end_of_maps_whose_visitor_returns_early() {
     for text in [r#"{"a":1}"#, r#"{"a":1,"b":2}"#, r#"{"a":1]"#, r#"{"a":1}}"#, r#"{"a":1"#, r#"{"a":1 } "#] {
         check::<First>(text);
         check::<Vec<First>>(&format!("[{text}]"));
@@ -265,7 +265,7 @@ fn maps_that_are_not_read_to_their_end_must_have_ended() {
     }
 }
 
-/// Any value that is no `T` counts as none.
+/// `None` for a value that does not decode as a `T`.
 #[derive(Debug, PartialEq)]
 struct Lenient<T>(Option<T>);
 
@@ -275,8 +275,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     }
 }
 
-/// What is JSON is read alike. What is not is read alike or refused: serde_json takes brackets that are missing for a part of
-/// the error that it is told to make do with.
+/// Asserts equal results for valid JSON. Invalid JSON may fail here although serde_json accepts it: serde_json loses
+/// a missing bracket together with the error that a lenient type tolerates.
 #[track_caller]
 fn check_json<T: DeserializeOwned + Debug + PartialEq>(text: &str) {
     let is_json = serde_json::from_str::<Value>(text).is_ok();
@@ -285,7 +285,7 @@ fn check_json<T: DeserializeOwned + Debug + PartialEq>(text: &str) {
     }
 }
 
-/// A part that may be wrong, in a text that goes on behind it.
+/// Tests `wrong` within objects and lists that continue after it.
 #[track_caller]
 fn check_lenient<T: DeserializeOwned + Debug + PartialEq>(wrong: &str) {
     #[derive(Debug, PartialEq, Deserialize)]
@@ -313,7 +313,7 @@ fn check_lenient<T: DeserializeOwned + Debug + PartialEq>(wrong: &str) {
 }
 
 #[test]
-fn what_is_wrong_in_a_list_or_a_map_is_left_where_serde_json_leaves_it() {
+fn continues_after_a_tolerated_error_like_serde_json() {
     type Map<T> = BTreeMap<String, T>;
     for text in
         [r#"["x"]"#, r#"[ "x" ]"#, r#"[1,"x"]"#, r#"["x",1]"#, "[[]]", "[{}]", "[1,]", "[1", "[]", "[300]"]
@@ -349,7 +349,7 @@ fn what_is_wrong_in_a_list_or_a_map_is_left_where_serde_json_leaves_it() {
 }
 
 #[test]
-fn what_is_nested_too_deep_is_an_error() {
+fn nesting_beyond_the_limit_is_an_error() {
     check::<Value>(&format!("{}{}", "[".repeat(127), "]".repeat(127)));
     check::<Value>(&format!("{}{}", "[".repeat(200), "]".repeat(200)));
     let deep = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
@@ -357,7 +357,7 @@ fn what_is_nested_too_deep_is_an_error() {
 }
 
 #[test]
-fn vectors_have_their_final_size() {
+fn vectors_are_allocated_with_their_final_capacity() {
     let check = |text: &str, capacity: usize| {
         let list: Vec<String> = decode(text.as_bytes(), &FieldSet::none()).unwrap();
         assert_eq!(list.capacity(), capacity, "{text}");
@@ -374,7 +374,7 @@ fn check_skipped(paths: &[&str], text: &str, expected: &Value) {
 }
 
 #[test]
-fn skips_fields_wherever_they_stand() {
+fn skips_fields_at_any_position() {
     let text = r#"{"a":1, "b":{"c":[1,{"d":"}"}]},"\u0065":"x"}"#;
     check_skipped(&["a"], text, &json!({"b": {"c": [1, {"d": "}"}]}, "e": "x"}));
     check_skipped(&["e"], text, &json!({"a": 1, "b": {"c": [1, {"d": "}"}]}}));
@@ -397,7 +397,7 @@ fn skips_in_lists_and_maps() {
 }
 
 #[test]
-fn times_beyond_the_last_timestamp_decode_to_it() {
+fn times_out_of_range_decode_to_the_nearest_timestamp() {
     use jiff::Timestamp;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
     #[derive(Debug, PartialEq, Deserialize)]
@@ -416,7 +416,7 @@ fn times_beyond_the_last_timestamp_decode_to_it() {
     let times: Times = decode(text.to_string().as_bytes(), &FieldSet::none()).unwrap();
     assert_eq!((times.time.0, times.micro), (Timestamp::MAX, Some(MicroTime(Timestamp::MAX))));
     assert_eq!(times.bare, [Timestamp::MIN, Timestamp::MAX]);
-    // What is no time stays as it is.
+    // Strings and keys are unchanged.
     assert_eq!((times.text.as_str(), &times.borrowed[NEVER]), (NEVER, &json!(NEVER)));
     for wrong in ["9999-12-31T25:00:00Z", "9999-12-31", "9999-12-31T23:59:59", "9999"] {
         check::<Time>(&json!(wrong).to_string());

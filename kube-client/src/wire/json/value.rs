@@ -1,4 +1,4 @@
-//! `Value`: the next value of a text, as serde asks for it.
+//! `Value`: the deserializer of one JSON value.
 
 use super::Result;
 use super::access::{Elements, Members, Variant};
@@ -8,13 +8,13 @@ use serde::de::{Deserializer, Error as _, Expected, IntoDeserializer, Unexpected
 use std::any::type_name;
 use std::borrow::Cow;
 
-/// The name under which serde_json's `RawValue` asks for a text as it is.
+/// The newtype name by which serde_json's `RawValue` requests the unparsed text.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
-/// The next value.
+/// The value at the reader's position.
 pub(super) struct Value<'r, 'de, 'f> {
     reader: &'r mut Reader<'de>,
-    /// What is said of the value's fields.
+    /// The skipped fields within the value.
     fields: Option<&'f FieldNode>,
 }
 
@@ -26,10 +26,10 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
 
     #[inline]
     fn first(&mut self) -> Result<u8> {
-        self.reader.need("a value")
+        self.reader.expect_byte("a value")
     }
 
-    /// The error for a value of another type than the one that is expected.
+    /// The error for a value of an unexpected type. Reads scalars to report malformed ones.
     #[cold]
     fn unexpected(self, expected: &dyn Expected) -> serde_json::Error {
         let mistaken = |found| serde_json::Error::invalid_type(found, expected);
@@ -56,15 +56,16 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
         }
     }
 
-    /// The visitor's answer is not looked at, so that it is made where it belongs: structs are large, and would be moved once
-    /// more at every level. Whether all members were read is seen by what reads on ([`Reader::come_up_to`]).
+    /// Returns the visitor's result without inspecting it, so that the compiler builds large structs in place: a
+    /// match would move them at every level. [`Reader::close_down_to`] later checks that all members were read.
     fn map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.reader.enter()?;
         visitor.visit_map(Members::new(self.reader, self.fields))
     }
 
-    /// A visitor of a tuple does not look whether there are more elements. Where one fails, the reader stays, so that the error
-    /// tells where; who makes do with the error and reads on comes out of the list.
+    /// Checks the `]` itself, because the visitor of a tuple stops after its last element. After an error the reader
+    /// stays at the failed element, whose position the error reports; if the caller tolerates the error, the next
+    /// read closes the list.
     fn list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.reader.enter()?;
         let depth = self.reader.depth();
@@ -72,7 +73,7 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
         if value.is_ok() {
             self.reader.leave(depth, b']')?;
         } else {
-            self.reader.stay_in_list(depth);
+            self.reader.mark_list_unclosed(depth);
         }
         value
     }
@@ -99,7 +100,7 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
         }
     }
 
-    /// The digits of a whole number, however many.
+    /// Parses an integer of any size, for 128-bit types.
     fn digits<T: std::str::FromStr>(mut self, expected: &dyn Expected) -> Result<T> {
         match self.first()? {
             b'-' | b'0'..=b'9' => {
@@ -115,14 +116,15 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
     }
 }
 
-/// Whether this is `jiff::Timestamp`, which k8s-openapi's times are made of. Known when the program is compiled; a `TypeId` would
-/// need a type without lifetimes. Other types that read times, and strings, get their text as it is.
+/// Whether `T` is `jiff::Timestamp`, the content of k8s-openapi's times. Other types receive the text unchanged.
+///
+/// The compiler evaluates the comparison. A `TypeId` would require `T: 'static`.
 #[inline]
 fn is_timestamp<T>() -> bool {
     type_name::<T>() == type_name::<jiff::Timestamp>()
 }
 
-/// Methods for types that numbers are read into.
+/// Deserializes numeric types.
 macro_rules! numbers {
     ($($method:ident)*) => {$(
         #[inline]
@@ -132,8 +134,8 @@ macro_rules! numbers {
     )*};
 }
 
-/// Methods that do what another one does.
-macro_rules! alike {
+/// Forwards methods to a method with the same behaviour.
+macro_rules! forward {
     ($($method:ident($($name:ident: $type:ty),*) $other:ident)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, $($name: $type,)* visitor: V) -> Result<V::Value> {
@@ -175,7 +177,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
 
     fn deserialize_f32<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
         match self.first()? {
-            b'-' | b'0'..=b'9' => self.reader.single()?.visit(visitor),
+            b'-' | b'0'..=b'9' => self.reader.number_f32()?.visit(visitor),
             _ => Err(self.unexpected(&visitor)),
         }
     }
@@ -198,7 +200,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
         }
     }
 
-    alike! {
+    forward! {
         deserialize_char() deserialize_str
         deserialize_string() deserialize_str
         deserialize_identifier() deserialize_str
@@ -215,7 +217,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
                 let raw = self.reader.raw_string()?;
                 match raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
                     Some(text) if !text.contains('\\') => visitor.visit_borrowed_bytes(text.as_bytes()),
-                    // Escapes may stand for bytes that are no text.
+                    // Escapes may represent bytes that are not UTF-8.
                     _ => serde_json::Deserializer::from_str(raw).deserialize_bytes(visitor),
                 }
             }
@@ -242,7 +244,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
     #[inline]
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
         if name == RAW_VALUE {
-            // What this is handed over as is between serde_json and its type.
+            // The protocol between serde_json and `RawValue` is private, so serde_json has to run it.
             let raw = self.reader.raw()?;
             return serde_json::Deserializer::from_str(raw).deserialize_newtype_struct(name, visitor);
         }
@@ -294,7 +296,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
 }
 
 impl<'de> Value<'_, 'de, '_> {
-    /// Structs may be written as lists of their fields.
+    /// serde accepts structs as lists of their fields.
     #[inline]
     fn deserialize_struct_or_list<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
         match self.first()? {

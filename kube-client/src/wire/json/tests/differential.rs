@@ -1,7 +1,7 @@
-//! The decoder against serde_json: a corpus of texts, and random ones, each read as many types by both.
+//! Differential test of the decoder and serde_json: both decode a corpus and random texts into many types.
 //!
-//! `DECODER_RUNS=100000 cargo test --release -p kube-client differential` runs more of them. A text on which the two differ is to
-//! be added to `corpus`, whose files hold one text a line.
+//! `DECODER_RUNS=100000 cargo test --release -p kube-client differential` runs more random texts. Add a text with
+//! different results to `corpus`, whose files hold one text per line.
 
 use super::decode;
 use crate::core::FieldSet;
@@ -35,11 +35,11 @@ enum Untagged {
     Other(Value),
 }
 
-/// A value that is not looked at.
+/// Ignores its value.
 #[derive(Debug, PartialEq, Deserialize)]
 struct Anything(IgnoredAny);
 
-/// Names a few fields and ignores all others.
+/// Decodes three fields and ignores all others.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(default)]
 struct Partial {
@@ -62,7 +62,7 @@ struct Flat {
     rest: BTreeMap<String, Value>,
 }
 
-/// The bytes of a string, which need not be text.
+/// The bytes of a string, which may not be UTF-8.
 #[derive(PartialEq)]
 struct Octets(Vec<u8>);
 
@@ -88,16 +88,17 @@ impl<'de> Deserialize<'de> for Octets {
     }
 }
 
-/// Both decoders read the text as the same `T`, or both refuse it.
+/// Asserts that both decoders return the same `T`, or that both fail.
 #[track_caller]
 fn compare<T: DeserializeOwned + Debug>(text: &str) {
-    // Not `from_str`: serde_json 1.0.154 shows half a character of a key that should be a `bool`.
+    // Not `from_str`: with it, serde_json 1.0.154 splits a character of a key that should be a `bool`.
     let expected = serde_json::from_slice::<T>(text.as_bytes()).ok().map(|value| format!("{value:?}"));
     let found = decode::<T>(text.as_bytes(), &FieldSet::none()).ok().map(|value| format!("{value:?}"));
     assert_eq!(found, expected, "{text:?} as {}", std::any::type_name::<T>());
 }
 
-/// The same for types that ignore a part, of which this decoder counts the brackets only: it may take what is no JSON there.
+/// Compares types that ignore parts of the text. The decoder may accept invalid JSON in those parts, because it only
+/// counts their brackets.
 #[track_caller]
 fn compare_partly<T: DeserializeOwned + Debug>(text: &str) {
     let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
@@ -142,7 +143,7 @@ fn numbers(text: &str) {
     compare_partly::<BTreeMap<Option<u128>, Option<Anything>>>(text);
 }
 
-/// A text that is JSON, or nearly so.
+/// Appends a random value: JSON, except for some numbers and strings.
 fn text(random: &mut Rng, depth: u8, out: &mut String) {
     match random.u8(..if depth == 0 { 5 } else { 8 }) {
         0 => out.push_str(random.choice(["null", "true", "false"]).unwrap()),
@@ -225,8 +226,8 @@ fn string(random: &mut Rng, out: &mut String) {
     out.push('"');
 }
 
-/// Replaces, drops or adds a few characters.
-fn spoil(random: &mut Rng, text: &str) -> String {
+/// Replaces, removes or inserts one or two characters.
+fn corrupt(random: &mut Rng, text: &str) -> String {
     let mut chars: Vec<char> = text.chars().collect();
     for _ in 0..random.u8(1..3) {
         let at = random.usize(..=chars.len());
@@ -242,10 +243,10 @@ fn spoil(random: &mut Rng, text: &str) -> String {
 }
 
 #[test]
-fn the_corpus_is_read_as_serde_json_reads_it() {
+fn corpus_decodes_like_serde_json() {
     for text in CORPUS.iter().flat_map(|file| file.lines()) {
         compare_all(text);
-        // The same within other values, and where it is ignored.
+        // Within other values, and in an ignored field.
         for around in
             [format!("[{text}]"), format!(r#"{{"a":{text},"ignored":{text}}}"#), format!("[{text},{text}]")]
         {
@@ -255,8 +256,11 @@ fn the_corpus_is_read_as_serde_json_reads_it() {
 }
 
 #[test]
-fn random_texts_are_read_as_serde_json_reads_them() {
-    #[expect(clippy::disallowed_methods, reason = "how long a test runs is no configuration of the client")]
+fn random_texts_decode_like_serde_json() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "sets the number of test runs, not the configuration of a client"
+    )]
     let runs = std::env::var("DECODER_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2_000);
     let corpus: Vec<&str> = CORPUS.iter().flat_map(|file| file.lines()).collect();
     let mut random = Rng::with_seed(7);
@@ -264,19 +268,19 @@ fn random_texts_are_read_as_serde_json_reads_them() {
         let mut made = String::new();
         text(&mut random, 4, &mut made);
         compare_all(&made);
-        compare_all(&spoil(&mut random, &made));
+        compare_all(&corrupt(&mut random, &made));
         let known = *random.choice(&corpus).unwrap();
-        compare_all(&spoil(&mut random, known));
+        compare_all(&corrupt(&mut random, known));
     }
 }
 
 #[test]
-fn floats_between_two_others_are_rounded_once() {
+fn floats_near_a_midpoint_are_rounded_once() {
     let mut random = Rng::with_seed(8);
     for _ in 0..2_000 {
         let below = f32::from_bits(random.u32(..0x7f7f_ffff));
         let above = f32::from_bits(below.to_bits() + 1);
-        // Exact in an f64, so that a detour over it rounds twice for what is next to it.
+        // The midpoint is exact in an f64. Conversion through an f64 would round its neighbours twice.
         let half = f64::midpoint(f64::from(below), f64::from(above));
         for text in [half.to_string(), format!("{half}1"), format!("{half:e}"), half.next_down().to_string()]
         {
@@ -287,7 +291,7 @@ fn floats_between_two_others_are_rounded_once() {
 }
 
 #[test]
-fn nesting_ends_where_serde_jsons_does() {
+fn nesting_limit_equals_serde_jsons() {
     for depth in [126, 127, 128, 129, 200] {
         let lists = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let objects = format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
