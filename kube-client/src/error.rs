@@ -1,23 +1,23 @@
-//! The crate's one error type: few variants, predicates, own level only in `Display`.
+//! The crate's error type: few variants, and predicates that classify a failure.
 //!
-//! Owns how a failure of a request is described and classified. It must not know an HTTP library, a TLS library or a
-//! runtime: their errors appear only behind [`source`](std::error::Error::source).
+//! `Display` describes only its own level. Must not depend on an HTTP library, a TLS library or a runtime: their
+//! errors appear only behind [`source`](std::error::Error::source).
 
 use std::{fmt, time::Duration};
 
 use crate::core::{Status, UndecodableObject};
 
-/// Any error that can cross a thread, as layers and transports hand it on.
+/// The error type of tower layers and custom transports.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The result of whatever speaks to a server.
+/// The result of a request.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a request, or the making of a client, failed.
+/// Why a request, or the construction of a client, failed.
 ///
-/// `Display` says what was being done and to what, and never repeats its cause: print the chain of
-/// [`source`](std::error::Error::source)s for that (`{:#}` of `anyhow` does). Decide by the predicates rather than by the
-/// variants where you can: they look at the server's reasons and hold for every way in which a failure can arrive.
+/// `Display` names the operation and its object, and never repeats the cause: print the chain of
+/// [`source`](std::error::Error::source)s for the cause (`{:#}` of `anyhow` does). Prefer the predicates to a match
+/// on variants: they evaluate the code and reason of the server's `Status`.
 ///
 /// ```
 /// use kube_client::{Error, core::{Status, reason}};
@@ -28,64 +28,64 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The server refused the request and said why.
+    /// The server rejected the request with a `Status`.
     #[error("{0}")]
     Api(Box<Status>),
 
-    /// The configuration cannot be found, read or used; nothing was sent.
+    /// The client configuration cannot be found, read or used. No request was sent.
     #[error("cannot use the client configuration")]
     Config(#[source] BoxError),
 
-    /// Credentials could not be obtained or are not usable; nothing was sent.
+    /// Credentials could not be obtained or are not usable. No request was sent.
     #[error("cannot authenticate: {what}")]
     Auth {
-        /// What was being done, and with which file or command.
+        /// The failed operation, with its file or command.
         what: String,
-        /// Why it failed.
+        /// The cause.
         source: Option<BoxError>,
     },
 
-    /// The request is not one that can be sent, or not one that the server offers.
+    /// The request is invalid, or the server does not support it.
     #[error("invalid request: {what}")]
     Request {
-        /// What is wrong with it.
+        /// The problem.
         what: String,
-        /// Why.
+        /// The cause.
         source: Option<BoxError>,
     },
 
     /// The server could not be reached, or the connection broke.
     #[error("{what}")]
     Transport {
-        /// What stage the connection was in.
+        /// The stage at which the connection failed.
         kind: TransportKind,
-        /// What was being done, to which address, and where it helps what to do about it.
+        /// The failed operation, the address, and for some failures advice.
         what: String,
-        /// What the transport said.
+        /// The error of the transport.
         source: Option<BoxError>,
     },
 
-    /// A wait took longer than its limit.
+    /// A timeout of the client elapsed.
     #[error("timed out after {after:?} {wait} ({what}){}", wait.advice())]
     Timeout {
-        /// What was waited for.
+        /// The operation that timed out.
         wait: Wait,
-        /// The limit that passed.
+        /// The configured timeout.
         after: Duration,
         /// The address, or the method and path of the request.
         what: String,
     },
 
-    /// A body or an object is not what it should be.
+    /// A response body or an object does not decode.
     #[error("cannot decode {what}")]
     Decode {
-        /// The object or the request that it belongs to, such as `Pod default/web-1`.
+        /// The object or the request, such as `Pod default/web-1`.
         what: String,
-        /// Why.
+        /// The error of the decoder.
         source: BoxError,
     },
 
-    /// One object of a list or a watch is not what it should be; the others are not affected.
+    /// One object of a list or a watch does not decode. The stream continues with the next object.
     #[error(transparent)]
     Object(Box<UndecodableObject>),
 }
@@ -94,21 +94,21 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TransportKind {
-    /// The host name has no address.
+    /// The host name does not resolve to an address.
     Resolve,
-    /// No TCP connection: refused, unreachable, no route.
+    /// No TCP connection: refused, host unreachable, or no route.
     Connect,
-    /// The proxy refused to pass the connection on.
+    /// The proxy refused to establish the connection.
     Proxy,
-    /// The TLS handshake failed: a certificate is not accepted by one of the two sides, or the peer speaks no TLS.
+    /// The TLS handshake failed: the client or the server rejected a certificate, or the server does not speak TLS.
     Tls,
-    /// An established connection broke while a request or its answer was under way.
+    /// An established connection broke during a request or a response.
     Broken,
-    /// Whatever else a custom transport reports.
+    /// Any other error of a custom transport or layer.
     Other,
 }
 
-/// What a [`Timeout`](Error::Timeout) waited for.
+/// The operation that a [`Timeout`](Error::Timeout) refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Wait {
@@ -118,20 +118,22 @@ pub enum Wait {
     TlsHandshake,
     /// The head of the response (`Config::response_timeout`).
     Response,
-    /// The next piece of a response body (`Config::read_timeout`).
+    /// The next chunk of a response body (`Config::read_timeout`).
     Body,
-    /// A write to the connection to make progress (`Config::write_timeout`).
+    /// Progress of a write to the connection (`Config::write_timeout`).
     Write,
     /// Credentials from a plugin or a file.
     Credentials,
 }
 
 impl Wait {
-    /// What to do about it, where that is known.
+    /// Advice for the error message, or an empty string.
     fn advice(self) -> &'static str {
         match self {
-            Self::Connect => ": check the address, and that the network lets connections pass",
-            Self::TlsHandshake => ": check that it is an API server that listens there, and not overloaded",
+            Self::Connect => ": check the address, and that no firewall drops the connection",
+            Self::TlsHandshake => {
+                ": check that the address is that of an API server, and that the server is not overloaded"
+            }
             Self::Response | Self::Body | Self::Write | Self::Credentials => "",
         }
     }
@@ -151,7 +153,7 @@ impl fmt::Display for Wait {
 }
 
 impl Error {
-    /// The server's own description of the failure, where it sent one.
+    /// The `Status` of the server, if it sent one.
     pub fn status(&self) -> Option<&Status> {
         match self {
             Self::Api(status) => Some(status),
@@ -159,7 +161,7 @@ impl Error {
         }
     }
 
-    /// The object that does not decode, if that is what went wrong.
+    /// The undecodable object of a list or a watch, if this is [`Object`](Self::Object).
     pub fn undecodable(&self) -> Option<&UndecodableObject> {
         match self {
             Self::Object(object) => Some(object),
@@ -172,32 +174,32 @@ impl Error {
         self.status().is_some_and(Status::is_not_found)
     }
 
-    /// The write was based on an outdated version of the object (409): read it again and retry.
+    /// The resource version of the write is outdated (409). Read the object again before a retry.
     pub fn is_conflict(&self) -> bool {
         self.status().is_some_and(Status::is_conflict)
     }
 
-    /// An object of that name exists already (409).
+    /// An object with this name already exists (409).
     pub fn is_already_exists(&self) -> bool {
         self.status().is_some_and(Status::is_already_exists)
     }
 
-    /// The resource version or continue token is too old (410): list again.
+    /// The resource version or continue token has expired (410). List again.
     pub fn is_gone(&self) -> bool {
         self.status().is_some_and(Status::is_gone)
     }
 
-    /// The same as [`is_gone`](Self::is_gone), under client-go's name for it.
+    /// The same as [`is_gone`](Self::is_gone), with the name that client-go uses.
     pub fn is_expired(&self) -> bool {
         self.is_gone()
     }
 
-    /// The caller may not do this (403).
+    /// The caller is not authorized for the request (403).
     pub fn is_forbidden(&self) -> bool {
         self.status().is_some_and(Status::is_forbidden)
     }
 
-    /// The server does not accept the credentials (401).
+    /// The server rejected the credentials (401).
     pub fn is_unauthorized(&self) -> bool {
         self.status().is_some_and(Status::is_unauthorized)
     }
@@ -207,20 +209,20 @@ impl Error {
         self.status().is_some_and(Status::is_invalid)
     }
 
-    /// The server asks for fewer requests (429).
+    /// The server limits the rate of requests (429).
     pub fn is_too_many_requests(&self) -> bool {
         self.status().is_some_and(Status::is_too_many_requests)
     }
 
-    /// A time limit passed: one of the client's, or the server's own.
+    /// A timeout of the client or the server elapsed.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::Timeout { .. }) || self.status().is_some_and(Status::is_timeout)
     }
 
-    /// The same request may succeed a little later, without anyone changing anything.
+    /// The same request may succeed later without a change.
     ///
-    /// This says nothing about whether the failed try had an effect: a write that timed out or whose connection broke
-    /// may have been carried out. A conflict is not retryable in this sense, since the object must be read again first.
+    /// The failed request may have taken effect: the server may have executed a write that timed out or whose
+    /// connection broke. A conflict is not retryable in this sense, because the object must be read again first.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Api(status) => {
@@ -239,7 +241,7 @@ impl Error {
         }
     }
 
-    /// How long the server asks the caller to wait before the next try.
+    /// The delay before a retry that the server requests.
     pub fn retry_after(&self) -> Option<Duration> {
         self.status().and_then(Status::retry_after)
     }
@@ -247,12 +249,12 @@ impl Error {
 
 #[cfg(feature = "client")]
 impl Error {
-    /// A configuration that cannot be used.
+    /// An error of the client configuration.
     pub(crate) fn config(source: impl Into<BoxError>) -> Self {
         Self::Config(source.into())
     }
 
-    /// Turns what a tower service reports into an error, unwrapping the crate's own.
+    /// Converts the error of a tower service. An [`Error`] in the box is unwrapped.
     pub(crate) fn from_box(error: BoxError) -> Self {
         match error.downcast::<Self>() {
             Ok(own) => *own,
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn stays_small() {
+    fn is_at_most_64_bytes() {
         assert!(size_of::<Error>() <= 64, "{}", size_of::<Error>());
     }
 
@@ -296,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_says_what_it_waited_for_and_how_long() {
+    fn a_timeout_names_its_operation_and_duration() {
         let error = Error::Timeout {
             wait: Wait::TlsHandshake,
             after: Duration::from_secs(10),
@@ -319,7 +321,7 @@ mod tests {
 
     #[cfg(feature = "client")]
     #[test]
-    fn its_own_errors_come_back_out_of_a_box() {
+    fn unwraps_boxed_errors_of_this_crate() {
         assert!(Error::from_box(Box::new(api(404, ""))).is_not_found());
         let foreign = Error::from_box("odd".into());
         assert!(matches!(foreign, Error::Transport { kind: TransportKind::Other, .. }));

@@ -1,4 +1,4 @@
-//! The paved path of the crate; each module says what it owns.
+//! Re-exports the common types. The documentation of each module states its purpose.
 #![cfg_attr(feature = "client", doc = include_str!("../README.md"))]
 
 #[cfg(feature = "client")]

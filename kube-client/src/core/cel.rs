@@ -1,10 +1,10 @@
-//! Validation rules in the Common Expression Language, as the API server evaluates them (KEP-2876).
+//! CRD validation rules in the Common Expression Language (CEL, KEP-2876).
 //!
-//! Plain data. Must not parse or evaluate expressions: only the server knows the types they are checked against.
+//! Plain data. Must not parse or evaluate expressions: the API server checks them against the types of the schema.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
 
-/// A rule on the value at one place of a schema (`x-kubernetes-validations`).
+/// A validation rule for the value at one node of a schema (`x-kubernetes-validations`).
 ///
 /// ```
 /// use kube_client::core::Rule;
@@ -14,33 +14,33 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::Validati
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
-    /// The expression; `self` is the value, `oldSelf` what it was before an update.
+    /// The expression. `self` is the value, and `oldSelf` is the value before an update.
     pub rule: String,
-    /// What the user is told when the rule fails; the rule itself by default.
+    /// The error message when the rule fails. By default the message contains the rule.
     pub message: Option<Message>,
-    /// The field that the failure is about, relative to the rule's place, as in `.spec.min`.
+    /// The path of the field that an error refers to, relative to the rule's node, such as `.spec.min`.
     pub field_path: Option<String>,
-    /// The machine-readable reason of the failure.
+    /// The machine-readable reason of the error; `FieldValueInvalid` by default.
     pub reason: Option<Reason>,
-    /// Whether a rule that uses `oldSelf` is also evaluated on creation, with `oldSelf` an optional value.
+    /// Whether a rule that uses `oldSelf` is also evaluated on creation. `oldSelf` is then a CEL optional.
     pub optional_old_self: Option<bool>,
 }
 
 impl Rule {
-    /// A rule with the server's defaults for the rest.
+    /// A rule with the server's defaults for all other fields.
     #[must_use]
     pub fn new(rule: impl Into<String>) -> Self {
         Self { rule: rule.into(), ..Self::default() }
     }
 
-    /// Sets what the user is told when the rule fails.
+    /// Sets the error message.
     #[must_use]
     pub fn message(mut self, message: impl Into<Message>) -> Self {
         self.message = Some(message.into());
         self
     }
 
-    /// Sets the field that the failure is about.
+    /// Sets the path of the field that an error refers to.
     #[must_use]
     pub fn field_path(mut self, field_path: impl Into<String>) -> Self {
         self.field_path = Some(field_path.into());
@@ -98,10 +98,10 @@ impl From<Rule> for ValidationRule {
     }
 }
 
-/// What the user is told when a rule fails.
+/// The error message of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// A fixed text, of one line.
+    /// A fixed text without line breaks.
     Message(String),
     /// An expression that evaluates to the text, with the same variables as the rule.
     Expression(String),
@@ -119,17 +119,17 @@ impl From<String> for Message {
     }
 }
 
-/// Why a rule failed, for programs. The names are Kubernetes'.
+/// The machine-readable reason of an error. The names are those of Kubernetes' `FieldValueErrorReason`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reason {
     /// The value is malformed or out of bounds.
     #[default]
     FieldValueInvalid,
-    /// The value is well formed, but not permitted here.
+    /// The value is valid, but not permitted at this field.
     FieldValueForbidden,
-    /// A value is missing.
+    /// A required value is missing.
     FieldValueRequired,
-    /// A value that must be unique is not.
+    /// A value that must be unique occurs more than once.
     FieldValueDuplicate,
 }
 
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_becomes_what_the_server_reads() {
+    fn serializes_a_rule_as_in_apiextensions_v1() {
         let rule = Rule::new("self.a == oldSelf.a")
             .message(Message::Expression("'was ' + oldSelf.a".to_owned()))
             .reason(Reason::FieldValueForbidden)

@@ -1,6 +1,6 @@
-//! Custom resource definitions of derived kinds, and several versions of a kind merged into one definition.
+//! The `CustomResourceDefinition` of a derived kind, and the merge of the definitions of several versions.
 //!
-//! Must not talk to a server: installing a definition is an ordinary `Api` call.
+//! Must not send requests: programs install a definition with `Api<CustomResourceDefinition>`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use thiserror::Error;
@@ -9,36 +9,35 @@ use crate::core::ApiResource;
 #[cfg(feature = "schema")]
 use crate::core::schema::SchemaError;
 
-/// What `#[derive(CustomResource)]` knows of a kind.
+/// The definition of a kind, implemented by `#[derive(CustomResource)]`.
 pub trait CustomResourceExt {
-    /// The definition to install, in apiextensions/v1, with a structural schema.
+    /// The definition in `apiextensions.k8s.io/v1`, with a structural schema.
     ///
-    /// It never fails: where a Rust type has no structural schema, the field accepts any value. [`try_crd`] tells
-    /// of such fields.
+    /// If a Rust type has no structural schema, its field accepts any value. [`try_crd`] reports such fields.
     ///
     /// [`try_crd`]: Self::try_crd
     fn crd() -> CustomResourceDefinition;
 
-    /// The same definition, if its schema says everything that the Rust types say.
+    /// The same definition, if its schema validates everything that the Rust types require.
     ///
-    /// Meant for a test beside the type: `Foo::try_crd().unwrap()`.
+    /// Intended for a unit test of the type: `Foo::try_crd().unwrap()`.
     ///
     /// # Errors
     ///
-    /// Lists each field that the server would not validate as the Rust type does, why, and what to do; and what makes the
-    /// server refuse the definition: selectable fields that are no scalars of the schema, and malformed validation rules.
+    /// Lists each field whose schema is less strict than its Rust type, with cause and advice. Also lists what the
+    /// server would reject: selectable fields that are not scalars of the schema, and malformed validation rules.
     #[cfg(feature = "schema")]
     fn try_crd() -> Result<CustomResourceDefinition, SchemaError> {
         Ok(Self::crd())
     }
 
-    /// The name of the definition: `plural.group`.
+    /// The name of the definition: `<plural>.<group>`.
     fn crd_name() -> &'static str;
 
-    /// How the kind is addressed, for the dynamic API.
+    /// The group, version, kind and plural, for requests with dynamic types.
     fn api_resource() -> ApiResource;
 
-    /// The short names that were declared with the kind.
+    /// The short names of the kind.
     fn shortnames() -> &'static [&'static str];
 }
 
@@ -49,14 +48,14 @@ pub enum MergeError {
     /// The list was empty.
     #[error("no definitions to merge")]
     MissingCrds,
-    /// None of the versions is the one to store.
-    #[error("no definition has the version {0:?}, which is to be stored")]
+    /// No definition has the storage version.
+    #[error("no definition has the storage version {0:?}")]
     MissingStoredApi(String),
-    /// A definition has no version at all.
+    /// A definition has no version.
     #[error("the definition {0:?} has no version")]
     MissingVersions(String),
     /// A definition has more than one version.
-    #[error("the definition {0:?} has several versions, merge definitions of one version each")]
+    #[error("the definition {0:?} has several versions: merge definitions with one version each")]
     MultiVersionCrd(String),
     /// Two definitions have the same version.
     #[error("the version {0:?} is defined twice")]
@@ -64,24 +63,24 @@ pub enum MergeError {
     /// The definitions are not of the same kind.
     #[error("{field} differs: {first:?} and {second:?}")]
     PropertyMismatch {
-        /// The field of the definition.
+        /// The path of the field.
         field: &'static str,
-        /// Its value in the definition that holds the stored version.
+        /// Its value in the definition with the storage version.
         first: String,
-        /// Its value in the other one.
+        /// Its value in the other definition.
         second: String,
     },
 }
 
-/// Merges definitions of one version each into one of several, of which `stored_apiversion` is stored.
+/// Merges definitions with one version each into a single definition. `stored_apiversion` is the storage version.
 ///
-/// Names, conversion and metadata are taken from the definition that holds the stored version; labels and
-/// annotations of the others are added. The versions keep the order of `crds`.
+/// Names, conversion and metadata are those of the definition with the storage version. Labels and annotations that
+/// it lacks are added from the other definitions. The versions keep the order of `crds`.
 ///
 /// # Errors
 ///
-/// When there is nothing to merge, when a definition has no or several versions or two have the same, when the
-/// stored version is not among them, and when group, kind, plural or scope differ.
+/// If `crds` is empty, if a definition has no version or several, if two definitions have the same version, if no
+/// definition has the storage version, or if group, kind, plural or scope differ.
 pub fn merge_crds(
     crds: Vec<CustomResourceDefinition>,
     stored_apiversion: &str,
@@ -166,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn stores_one_version_and_keeps_the_order() {
+    fn sets_one_storage_version_and_keeps_the_order() {
         let merged = merge_crds(vec![crd("Foo", &["v1alpha1"]), crd("Foo", &["v1"])], "v1").unwrap();
         let versions: Vec<_> = merged.spec.versions.iter().map(|v| (v.name.as_str(), v.storage)).collect();
         assert_eq!(versions, [("v1alpha1", false), ("v1", true)]);
     }
 
     #[test]
-    fn names_what_is_wrong() {
+    fn reports_why_definitions_cannot_be_merged() {
         #[track_caller]
         fn check(crds: Vec<CustomResourceDefinition>, expected: &MergeError) {
             assert_eq!(&merge_crds(crds, "v1").unwrap_err(), expected);

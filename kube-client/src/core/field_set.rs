@@ -1,21 +1,22 @@
-//! `FieldSet`: fields of objects that are not wanted.
+//! `FieldSet`: the fields of objects to skip during decoding. Parses and formats paths; must not decode objects.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 use thiserror::Error;
 
-/// A path of a [`FieldSet`] that cannot be read.
+/// A path of a [`FieldSet`] that does not parse.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[error("cannot read the field path {path:?}: {problem}")]
+#[error("parse field path {path:?}: {problem}")]
 pub struct ParseFieldPathError {
     path: String,
     problem: &'static str,
 }
 
-/// Fields to skip while objects are decoded: they cost neither memory nor the time to build them.
+/// Fields to skip while objects are decoded. Skipped fields are neither built nor kept in memory.
 ///
-/// A path names fields from the object's root, `[*]` every element of a list, and `*` every value of a map. Values whose keys
-/// hold a dot are written in brackets: `metadata.annotations["example.com/big"]`. What tells objects apart cannot be skipped: name,
-/// namespace, uid and resource version. A path to a field that objects do not have skips nothing.
+/// A path names fields from the root of the object. `[*]` selects every element of a list, and `*` every value of a
+/// map. Keys with a dot are quoted in brackets: `metadata.annotations["example.com/big"]`. Paths that would skip
+/// `metadata.name`, `namespace`, `uid` or `resourceVersion` are errors. A path to a field that an object does not
+/// have skips nothing.
 ///
 /// ```
 /// use kube_client::core::FieldSet;
@@ -30,58 +31,59 @@ pub struct FieldSet {
     root: FieldNode,
 }
 
-/// Fields of the metadata that are never skipped.
+/// Fields of the metadata that identify an object and its version. A set must not skip them.
 const IDENTITY: [&str; 4] = ["name", "namespace", "uid", "resourceVersion"];
 
-/// What becomes of a value.
+/// The skipped parts of a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FieldNode {
-    /// Nothing more is said then.
+    /// Whether the whole value is skipped. The other fields are empty then.
     skip: bool,
-    /// What is said of all values is said of each of these as well, so that one look at a field is enough.
+    /// Named fields. Each node includes the paths of `values`, so that a single lookup finds all paths of a field.
     fields: BTreeMap<String, FieldNode>,
-    /// Every value of a map.
+    /// The paths that apply to every value of a map (`*`).
     values: Option<Box<FieldNode>>,
-    /// Every element of a list.
+    /// The paths that apply to every element of a list (`[*]`).
     elements: Option<Box<FieldNode>>,
 }
 
 impl FieldSet {
-    /// No fields: objects are decoded whole.
+    /// The empty set: no field is skipped.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// `metadata.managedFields`: who set which field, often a third of an object, and of use to few.
+    /// `metadata.managedFields`: the owners of each field (server-side apply). Often a third of an object, and rarely
+    /// needed.
     pub fn managed_fields() -> Self {
         let node = FieldNode { skip: true, ..FieldNode::default() };
         let fields = BTreeMap::from([("managedFields".to_owned(), node)]);
         Self { root: FieldNode { fields, ..FieldNode::default() } }.within("metadata")
     }
 
-    /// The same fields of objects that are themselves the field `name` of something.
+    /// The same fields, relative to a parent that contains the object in its field `name`.
     pub(crate) fn within(self, name: &str) -> Self {
         let fields =
             if self.is_empty() { BTreeMap::new() } else { BTreeMap::from([(name.to_owned(), self.root)]) };
         Self { root: FieldNode { fields, ..FieldNode::default() } }
     }
 
-    /// These fields as well.
+    /// The union of both sets.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.root.merge(other.root);
         self
     }
 
-    /// Whether something would be skipped that tells which object it is, and in which state.
-    fn takes_identity(&self) -> bool {
+    /// Whether the set skips a field in [`IDENTITY`].
+    fn skips_identity(&self) -> bool {
         self.root.field("metadata").is_some_and(|metadata| {
             let skipped = |name: &&str| metadata.field(name).is_some_and(FieldNode::skips);
             metadata.skips() || IDENTITY.iter().any(skipped)
         })
     }
 
-    /// Whether there are none.
+    /// Whether the set skips no field.
     pub fn is_empty(&self) -> bool {
         self.root == FieldNode::default()
     }
@@ -98,7 +100,7 @@ impl FieldNode {
         self.skip
     }
 
-    /// What is said of a field; `None`: it is kept whole.
+    /// The node of a field; `None` if no part of the field is skipped.
     pub(crate) fn field(&self, name: &str) -> Option<&FieldNode> {
         self.fields.get(name).or(self.values.as_deref())
     }
@@ -121,10 +123,10 @@ impl FieldNode {
             self.values.get_or_insert_default().merge(*values);
         }
         for (name, node) in other.fields {
-            let said = || self.values.as_deref().cloned().unwrap_or_default();
-            self.fields.entry(name).or_insert_with(said).merge(node);
+            let inherited = || self.values.as_deref().cloned().unwrap_or_default();
+            self.fields.entry(name).or_insert_with(inherited).merge(node);
         }
-        // A field of which no more is said than of all need not be named.
+        // A named field with the same paths as `*` is redundant. Removal makes equal sets compare equal.
         if let Some(values) = &self.values {
             self.fields.retain(|_, node| *node != **values);
         }
@@ -166,7 +168,11 @@ impl fmt::Display for FieldSet {
 impl FromStr for FieldSet {
     type Err = ParseFieldPathError;
 
-    /// Reads one path.
+    /// Parses a single path.
+    ///
+    /// # Errors
+    ///
+    /// If the path is malformed, or skips name, namespace, uid or resource version.
     fn from_str(path: &str) -> Result<Self, Self::Err> {
         let error = |problem| ParseFieldPathError { path: path.to_owned(), problem };
         let mut set = Self::default();
@@ -180,19 +186,19 @@ impl FromStr for FieldSet {
                 Step::Elements => node.elements.get_or_insert_default(),
             };
             rest = match after.strip_prefix('.') {
-                Some("") => return Err(error("it ends with a dot")),
+                Some("") => return Err(error("the path ends with a dot")),
                 Some(rest) => rest,
                 None if after.is_empty() || after.starts_with('[') => after,
-                None => return Err(error("after ']' comes '.' or '[', or the end")),
+                None => return Err(error("']' must be followed by '.', '[' or the end")),
             };
         }
         if path.is_empty() {
-            return Err(error("it is empty"));
+            return Err(error("the path is empty"));
         }
         node.skip = true;
-        if set.takes_identity() {
+        if set.skips_identity() {
             return Err(error(
-                "without metadata.name, namespace, uid and resourceVersion objects could not be told apart",
+                "metadata.name, namespace, uid and resourceVersion identify an object and cannot be skipped",
             ));
         }
         Ok(set)
@@ -205,22 +211,22 @@ enum Step {
     Elements,
 }
 
-/// The first step of a path, and what follows.
+/// The first step of a path, and the rest.
 fn step(path: &str) -> Result<(Step, &str), &'static str> {
     if let Some(rest) = path.strip_prefix("[*]") {
         return Ok((Step::Elements, rest));
     }
     if let Some(rest) = path.strip_prefix('[') {
-        // A JSON string, so that any key can be written.
+        // A JSON string, so that paths can contain any key.
         let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<String>();
-        let Some(Ok(name)) = stream.next() else { return Err("in brackets stands '*' or a quoted key") };
+        let Some(Ok(name)) = stream.next() else { return Err("brackets must contain '*' or a quoted key") };
         let rest = &rest[stream.byte_offset()..];
         return rest.strip_prefix(']').map(|rest| (Step::Field(name), rest)).ok_or("a ']' is missing");
     }
     let end = path.find(['.', '[']).unwrap_or(path.len());
     let (name, rest) = path.split_at(end);
     match name {
-        "" => Err("a name is missing"),
+        "" => Err("a field name is missing"),
         "*" => Ok((Step::Values, rest)),
         _ => Ok((Step::Field(name.to_owned()), rest)),
     }
@@ -237,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_and_writes_paths() {
+    fn parses_and_formats_paths() {
         for path in [
             "metadata.managedFields",
             "spec",
@@ -251,20 +257,20 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_with_a_path() {
+    fn reports_why_a_path_does_not_parse() {
         for (path, problem) in [
             ("", "empty"),
             (".a", "name is missing"),
             ("a.", "dot"),
             ("a..b", "name is missing"),
             ("a[0]", "brackets"),
-            ("a[*]b", "after ']'"),
+            ("a[*]b", "must be followed"),
             ("a[\"b\"", "']' is missing"),
-            ("metadata", "told apart"),
-            ("metadata.name", "told apart"),
-            ("metadata.*", "told apart"),
-            ("*", "told apart"),
-            ("*.uid", "told apart"),
+            ("metadata", "cannot be skipped"),
+            ("metadata.name", "cannot be skipped"),
+            ("metadata.*", "cannot be skipped"),
+            ("*", "cannot be skipped"),
+            ("*.uid", "cannot be skipped"),
         ] {
             let error = path.parse::<FieldSet>().unwrap_err().to_string();
             assert!(error.contains(problem), "{path}: {error}");
@@ -272,14 +278,14 @@ mod tests {
     }
 
     #[test]
-    fn joins_sets() {
+    fn merges_sets() {
         let both = FieldSet::managed_fields().and("metadata.labels".parse().unwrap()).and(FieldSet::none());
         assert_eq!(both.to_string(), "metadata.labels,metadata.managedFields");
         assert!(FieldSet::none().is_empty() && !both.is_empty());
     }
 
     #[test]
-    fn what_is_said_of_all_values_holds_for_those_that_are_named_as_well() {
+    fn wildcards_apply_to_named_fields() {
         for (paths, expected) in [
             (&["data.*", "data.keep.x"][..], "data.*"),
             (&["data.*.a", "data.keep.b"], "data.keep.a,data.keep.b,data.*.a"),
@@ -293,7 +299,7 @@ mod tests {
             let set: FieldSet = sets().collect();
             assert_eq!(set.to_string(), expected);
             assert_eq!(sets().rev().collect::<FieldSet>(), set, "{paths:?}");
-            // What is written is what was meant.
+            // The formatted paths parse into the same set.
             let again: FieldSet = expected.split(',').map(|path| path.parse::<FieldSet>().unwrap()).collect();
             assert_eq!(again, set);
             assert_eq!(set.clone().and(set.clone()), set);

@@ -1,7 +1,7 @@
-//! The Kubernetes API's model without any IO: kinds, objects, parameters, requests, selectors, answers.
+//! Types of the Kubernetes API: kinds, objects, parameters, requests, selectors and responses.
 //!
-//! Nothing in here performs IO, reads a clock or depends on an async runtime; it is all that is left of the crate
-//! without its `client` feature.
+//! Must not perform IO, read a clock or depend on an async runtime. Without the `client` feature, the crate consists
+//! of this module and its error type.
 
 #[doc(hidden)]
 pub mod __private;

@@ -1,10 +1,10 @@
-//! Error messages of decoders without the values that they quote.
+//! Removes quoted values from the error messages of decoders.
 //!
-//! serde puts the offending value into its messages, and that value may be a password.
+//! serde quotes the invalid value in its messages, and the value may be a secret. Field names and positions are kept.
 
 use serde::de::Error as _;
 
-/// The names that serde gives to the type of a value.
+/// The names of types in serde's messages.
 const TYPES: [&str; 18] = [
     "boolean",
     "integer",
@@ -26,11 +26,11 @@ const TYPES: [&str; 18] = [
     "number",
 ];
 
-/// The error with the type and the place of what is wrong, and without its value.
+/// The error with the type and position of the invalid value, without the value.
 pub(crate) fn decode_error(error: serde_json::Error) -> serde_json::Error {
     let message = error.to_string();
     let redacted = without_values(&message);
-    // serde_json takes line and column out of the text again.
+    // serde_json parses line and column from the end of a custom message.
     if redacted == message { error } else { serde_json::Error::custom(redacted) }
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn decode_error(error: serde_json::Error) -> serde_json::Error {
 pub(crate) fn without_values(message: &str) -> String {
     for introduction in ["invalid type: ", "invalid value: "] {
         if let Some(start) = message.find(introduction).map(|at| at + introduction.len()) {
-            // The value may contain this text too: the last one is serde's own.
+            // The value may contain the same text; serde's own is the last occurrence.
             let end = message[start..].rfind(", expected").map_or(message.len(), |at| start + at);
             let found = &message[start..end];
             let name = TYPES.into_iter().find(|name| found.starts_with(name)).unwrap_or("a value");
@@ -53,7 +53,7 @@ pub(crate) fn without_values(message: &str) -> String {
         let rest = end.map_or("", |at| &message[value + at..]);
         return format!("{}unknown variant{rest}", &message[..start]);
     }
-    // Parsers of times and numbers quote their input.
+    // Parsers of times and numbers quote their input in double quotes.
     match (message.find('"'), message.rfind('"')) {
         (Some(first), Some(last)) if first < last => {
             format!("{}...{}", &message[..=first], &message[last..])
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_decode_message_keeps_type_and_place_and_drops_the_value() {
+    fn removes_the_value_and_keeps_type_and_position() {
         for (message, expected) in [
             (
                 "users[0].user: invalid type: string \"hunter2, expected\", expected struct AuthInfo at line 2",

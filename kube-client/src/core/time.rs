@@ -1,14 +1,14 @@
-//! Times that are further away than a `jiff::Timestamp` can be. Reads no clock.
+//! Converts times beyond the range of `jiff::Timestamp`. Must not read a clock.
 
 use jiff::{Timestamp, civil::date, fmt::temporal::Pieces};
 
-/// The timestamp that is nearest to the time in `text`, where that is an RFC 3339 time beyond the range of [`Timestamp`]; `None`
-/// for every other text.
+/// The timestamp nearest to the RFC 3339 time in `text`, if the time is beyond the range of [`Timestamp`]; otherwise
+/// `None`.
 ///
-/// The range ends a day before the year 9999 does, so that each of its times has a date in every time zone. Go has no such
-/// limit: API servers store the last second of that year, which programs write for "never".
+/// The range of `Timestamp` ends about a day before the end of the year 9999. Go has no such limit: API servers store
+/// `9999-12-31T23:59:59Z`, which programs write for "never".
 pub(crate) fn nearest_timestamp(text: &str) -> Option<Timestamp> {
-    // All times that are out of range begin like this, and hardly any other does.
+    // Fast path: all times out of range have one of these prefixes, and few others do.
     if !text.starts_with("9999-12-3") && !text.starts_with('-') {
         return None;
     }
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_have_none() {
+    fn times_in_range_and_invalid_texts_have_none() {
         for text in [
             "",
             "9999-12-30T22:00:00Z",

@@ -1,32 +1,32 @@
-//! `UndecodableObject`: an object that a server sent and that does not have the shape the program asked for.
+//! `UndecodableObject`: the error for an object of a list or a watch that does not decode.
 
 use serde::Deserialize;
 use std::fmt;
 
-/// An object that does not decode into the type asked for.
+/// An object that does not decode into the requested type.
 ///
-/// It concerns this object alone: lists and watches go on with the next. Usual causes are a type that is stricter than
-/// the CRD's schema, or objects that were stored before the schema became stricter.
+/// It affects a single object: lists and watches continue with the next object. Usual causes are a Rust type that is
+/// stricter than the CRD's schema, and objects that were stored before the schema became stricter.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct UndecodableObject {
-    /// How the object came.
+    /// The list or the type of watch event that contained the object.
     pub origin: ObjectOrigin,
-    /// The kind that the program asked for.
+    /// The requested kind.
     pub expected: String,
-    /// The object's name, where at least that could be read.
+    /// The object's name; `None` if its metadata is not readable.
     pub name: Option<String>,
-    /// The object's namespace; `None` for objects of the cluster.
+    /// The object's namespace; `None` for cluster-scoped objects.
     pub namespace: Option<String>,
     /// The object's resource version.
     pub resource_version: Option<String>,
     /// The object's uid.
     pub uid: Option<String>,
-    /// What does not fit, and where in the object's text.
+    /// The error of the decoder, with the position in the object's text.
     pub source: serde_json::Error,
 }
 
-/// How an object came from the server.
+/// The list or the type of watch event that contained an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ObjectOrigin {
@@ -36,12 +36,12 @@ pub enum ObjectOrigin {
     Added,
     /// In a `MODIFIED` event.
     Modified,
-    /// In a `DELETED` event: the object is gone, whatever it looked like.
+    /// In a `DELETED` event. The object is deleted, even if its last state does not decode.
     Deleted,
 }
 
 impl UndecodableObject {
-    /// An object of which nothing but the kind is known; the other fields may be set afterwards.
+    /// An error without the object's name. Set the other fields afterwards.
     pub fn new(expected: &str, origin: ObjectOrigin, source: serde_json::Error) -> Self {
         Self {
             origin,
@@ -54,7 +54,7 @@ impl UndecodableObject {
         }
     }
 
-    /// Reads the object's identity off its text, as far as there is one.
+    /// Sets name, namespace, resource version and uid from the object's text, if its metadata is readable.
     #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only the client decodes"))]
     pub(crate) fn identified_by(mut self, text: &[u8]) -> Self {
         #[derive(Deserialize)]

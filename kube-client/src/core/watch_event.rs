@@ -1,4 +1,4 @@
-//! `WatchEvent`: one event of a watch.
+//! `WatchEvent`: one event of a watch, as in `meta/v1`.
 
 use super::{Status, TypeMeta, null::null_as_default};
 use serde::{Deserialize, Serialize};
@@ -6,24 +6,24 @@ use std::{collections::BTreeMap, fmt};
 
 /// One event of a watch (`meta/v1 WatchEvent`).
 ///
-/// This is what the server sends, and what an informer hands to its user.
+/// Watch requests and informers return this type.
 #[derive(Deserialize, Serialize, Clone, PartialEq)]
 #[serde(tag = "type", content = "object", rename_all = "UPPERCASE")]
 pub enum WatchEvent<K> {
-    /// The object is new, or new to this watch.
+    /// The object was created, began to match the selectors of the watch, or existed when the watch started.
     Added(K),
-    /// The object has changed.
+    /// The object was modified.
     Modified(K),
-    /// The object is gone; this is its last known state.
+    /// The object was deleted, or no longer matches the selectors of the watch. Contains its last state.
     Deleted(K),
-    /// Nothing has happened up to a resource version.
+    /// The watch has sent all changes up to a resource version.
     Bookmark(Bookmark),
-    /// The watch has failed on the server's side and ends.
+    /// The watch failed on the server and ends.
     Error(Box<Status>),
 }
 
 impl<K> WatchEvent<K> {
-    /// The object that the event is about, if it is about one.
+    /// The object of an `Added`, `Modified` or `Deleted` event.
     pub fn object(&self) -> Option<&K> {
         match self {
             Self::Added(object) | Self::Modified(object) | Self::Deleted(object) => Some(object),
@@ -31,7 +31,7 @@ impl<K> WatchEvent<K> {
         }
     }
 
-    /// The same event about a transformed object.
+    /// The same event with a transformed object.
     pub fn map<T>(self, f: impl FnOnce(K) -> T) -> WatchEvent<T> {
         match self {
             Self::Added(object) => WatchEvent::Added(f(object)),
@@ -43,7 +43,7 @@ impl<K> WatchEvent<K> {
     }
 }
 
-/// Without the object, which may hold secrets.
+/// Omits the object, which may contain secrets.
 impl<K> fmt::Debug for WatchEvent<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -56,10 +56,10 @@ impl<K> fmt::Debug for WatchEvent<K> {
     }
 }
 
-/// An object that carries nothing but a resource version.
+/// The object of a bookmark: it contains only a resource version and annotations.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct Bookmark {
-    /// The kind that is being watched.
+    /// The watched kind.
     #[serde(flatten)]
     pub types: TypeMeta,
     /// The resource version, and annotations.
@@ -67,7 +67,7 @@ pub struct Bookmark {
 }
 
 impl Bookmark {
-    /// Whether this bookmark closes the initial events of a WatchList (KEP-3157).
+    /// Whether this bookmark marks the end of the initial events of a WatchList (KEP-3157).
     pub fn ends_initial_events(&self) -> bool {
         self.metadata.annotations.get("k8s.io/initial-events-end").is_some_and(|value| value == "true")
     }
@@ -77,9 +77,9 @@ impl Bookmark {
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct BookmarkMeta {
-    /// The version up to which nothing is missing.
+    /// The resource version from which a watch can resume.
     pub resource_version: String,
-    /// Annotations, such as the one that closes initial events.
+    /// Annotations, such as `k8s.io/initial-events-end`.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }

@@ -98,7 +98,7 @@ fn all_names(errors: &mut Errors, attrs: &Attrs) {
     }
 }
 
-/// Protected API groups need the annotation `api-approved.kubernetes.io` (KEP-1111).
+/// Protected API groups need the annotation `api-approved.kubernetes.io` (KEP-2337).
 fn approval(errors: &mut Errors, attrs: &Attrs) {
     const KEY: &str = "api-approved.kubernetes.io";
     let Some(group) = &attrs.group else { return };

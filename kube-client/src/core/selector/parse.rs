@@ -57,14 +57,14 @@ fn expression(part: &str) -> Result<Expression, ParseExpressionError> {
 /// `key in (a,b)` or `key notin (a,b)`
 fn set(part: &str, open: usize) -> Result<Expression, ParseExpressionError> {
     let Some(values) = part[open + 1..].strip_suffix(')') else {
-        return error(part, "goes on after ')'");
+        return error(part, "has text after ')'");
     };
     let values: BTreeSet<String> = values.split(',').map(|v| value_of(part, v)).collect::<Result<_, _>>()?;
     let mut words = part[..open].split_whitespace();
     match (words.next(), words.next(), words.next()) {
         (Some(key), Some("in"), None) => Ok(Expression::In(label(part, key)?, values)),
         (Some(key), Some("notin"), None) => Ok(Expression::NotIn(label(part, key)?, values)),
-        _ => error(part, "has no \"in\" or \"notin\" between a key and its values"),
+        _ => error(part, "needs \"in\" or \"notin\" between the key and the values"),
     }
 }
 
@@ -72,22 +72,18 @@ fn label(part: &str, key: &str) -> Result<String, ParseExpressionError> {
     let key = key.trim();
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if key.is_empty() {
-        error(part, "names no label")
+        error(part, "has no label key")
     } else if key.chars().all(allowed) {
         Ok(key.to_owned())
     } else {
-        error(part, "has a key that is no label")
+        error(part, "has an invalid label key")
     }
 }
 
 fn value_of(part: &str, value: &str) -> Result<String, ParseExpressionError> {
     let value = value.trim();
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if value.chars().all(allowed) {
-        Ok(value.to_owned())
-    } else {
-        error(part, "has a value that no label can have")
-    }
+    if value.chars().all(allowed) { Ok(value.to_owned()) } else { error(part, "has an invalid label value") }
 }
 
 fn error<T>(part: &str, problem: &str) -> Result<T, ParseExpressionError> {
