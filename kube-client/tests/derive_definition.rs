@@ -65,7 +65,7 @@ struct ClashFields {
 
 #[test]
 fn flattened_field_with_reserved_name_is_reported_and_not_encoded() {
-    let what = "the object has a field of this name, so that it would be written twice";
+    let what = "every object has a field of this name, so the object would have duplicate keys";
     check_problems::<Clash>(&[(".kind", what), (".status", what)]);
     let clash = Clash::new("a", ClashFields { own: 1, common: Common { kind: "b".to_owned(), status: 2 } });
     let error = serde_json::to_string(&clash).unwrap_err().to_string();
@@ -112,13 +112,13 @@ struct SelectedSpec {
 
 #[test]
 fn selectable_fields_are_scalars_in_the_schema() {
-    let absent = "a selectable field has to be in the schema";
+    let absent = "a selectable field must be in the schema";
     check_problems::<Selected>(&[
         (".spec.nothing", absent),
         (".spec.labels", "a selectable field cannot be of type object"),
         (".spec.labels.a", absent),
         (".spec.ratio", "a selectable field cannot be of type number"),
-        (".spec.any", "a selectable field needs one type"),
+        (".spec.any", "a selectable field must have a single type"),
         (".spec", "a selectable field cannot be of type object"),
     ]);
 }
@@ -193,7 +193,7 @@ struct OpenedSpec {
 
 #[test]
 fn fields_that_a_type_keeps_and_the_server_prunes_are_reported() {
-    let what = "the type keeps fields that the schema does not have, which the server prunes";
+    let what = "the type preserves fields that the schema does not have, and the server prunes them";
     let error = Opened::try_crd().map(drop).unwrap_err();
     let found: Vec<_> = error.problems().iter().filter(|problem| problem.what == what).collect();
     let paths: Vec<_> = found.iter().map(|problem| problem.path.as_str()).collect();

@@ -1,6 +1,6 @@
-//! Reads a derived resource in one pass, checking that the object is of the kind that was asked for.
+//! Deserializes a derived resource in one pass, and checks `apiVersion` and `kind`.
 //!
-//! Nothing is buffered, and unknown fields are skipped in the text. Must not know how a spec is made of fields.
+//! Buffers nothing and skips unknown fields. Must not depend on the fields of a spec.
 
 use std::{fmt, marker::PhantomData};
 
@@ -9,17 +9,17 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, Ma
 use super::Definition;
 use crate::core::ObjectMeta;
 
-/// The status of a resource that has none: skipped.
+/// The status type of a resource without a status. Its content is skipped.
 pub type NoStatus = Option<IgnoredAny>;
 
 const FIELDS: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status"];
 
-/// Reads metadata, spec and status.
+/// Deserializes metadata, spec and status.
 ///
 /// # Errors
 ///
-/// When `apiVersion` or `kind` are there and differ from the definition's (the message names both), when `spec` is
-/// missing, and when a part does not decode.
+/// If `apiVersion` or `kind` is present and differs from the definition (the message names both values), if `spec` is
+/// missing, or if metadata, spec or status does not decode.
 pub fn decode<'de, D, S, T>(
     deserializer: D,
     definition: &'static Definition,
@@ -93,7 +93,7 @@ impl<'de> Deserialize<'de> for Field {
             type Value = Field;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a field")
+                f.write_str("a field name")
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Field, E> {
@@ -111,7 +111,7 @@ impl<'de> Deserialize<'de> for Field {
     }
 }
 
-/// Compares a string with what it must be, without allocating.
+/// Compares a string with the expected value, without an allocation.
 #[derive(Clone, Copy)]
 pub(super) struct Expected {
     field: &'static str,

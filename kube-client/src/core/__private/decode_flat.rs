@@ -1,7 +1,7 @@
-//! Reads a resource whose spec's fields stand beside `metadata` (`no_spec`), in one pass.
+//! Deserializes a resource whose fields are beside `metadata` instead of in `spec` (`no_spec`), in one pass.
 //!
-//! The spec reads from the object's own map; the fields that belong to every object are taken out of its way as
-//! they come by. Nothing is buffered.
+//! The spec is deserialized from the object's own map. A `MapAccess` adapter removes the fields that every object
+//! has. Buffers nothing.
 
 use std::fmt;
 
@@ -16,11 +16,11 @@ use serde::{
 use super::{Definition, decode::Expected};
 use crate::core::ObjectMeta;
 
-/// Reads metadata, spec and status of an object without a `spec` field.
+/// Deserializes metadata, spec and status of an object without a `spec` field.
 ///
 /// # Errors
 ///
-/// As `decode`.
+/// The same as `decode`, except that `spec` is not required.
 pub fn decode_flat<'de, D, S, T>(
     deserializer: D,
     definition: &'static Definition,
@@ -35,14 +35,14 @@ where
     Ok((common.metadata.unwrap_or_default(), spec, common.status))
 }
 
-/// The fields that are not the spec's.
+/// The fields that every object has.
 struct Common<T> {
     definition: &'static Definition,
     metadata: Option<ObjectMeta>,
     status: Option<T>,
 }
 
-/// The whole object, shown to the spec as if it were the spec.
+/// Deserializes the spec from the whole object.
 struct Flat<'c, D, T> {
     object: D,
     common: &'c mut Common<T>,
@@ -80,13 +80,13 @@ impl<'de, V: Visitor<'de>, T: Deserialize<'de>> Visitor<'de> for Split<'_, V, T>
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
         let mut rest = Rest { map, common: self.common };
         let spec = self.spec.visit_map(&mut rest)?;
-        // A spec may stop early; metadata and status may come after what it wanted.
+        // The spec's visitor may return early; metadata and status may follow.
         while rest.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(spec)
     }
 }
 
-/// The object's entries without the common ones, which are kept on the side.
+/// The object's entries without the common fields, which it stores in `common`.
 struct Rest<'c, A, T> {
     map: A,
     common: &'c mut Common<T>,
@@ -145,7 +145,7 @@ impl<'de> Deserialize<'de> for Key<'de> {
             type Value = Key<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a field")
+                f.write_str("a field name")
             }
 
             fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Key<'de>, E> {

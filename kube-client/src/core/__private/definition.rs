@@ -1,6 +1,6 @@
-//! What is constant about a derived resource, and the `CustomResourceDefinition` made of it.
+//! The constants of a derived resource, and its `CustomResourceDefinition`.
 //!
-//! Must not know schemas: they come in finished.
+//! Must not generate or change schemas: callers pass them in their final form.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 
 use crate::core::ObjectMeta;
 
-/// Everything constant about a resource.
+/// The constants of a derived resource.
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -28,27 +28,27 @@ pub struct Definition {
     pub api_version: &'static str,
     /// Kind.
     pub kind: &'static str,
-    /// Plural, as in URLs.
+    /// Plural name, as in request paths.
     pub plural: &'static str,
     /// Singular.
     pub singular: &'static str,
-    /// `plural.group`.
+    /// `<plural>.<group>`.
     pub crd_name: &'static str,
     /// Short names.
     pub shortnames: &'static [&'static str],
     /// Categories.
     pub categories: &'static [&'static str],
-    /// Whether objects live in namespaces.
+    /// Whether the resource is namespaced.
     pub namespaced: bool,
     /// Whether the version is served.
     pub served: bool,
-    /// Whether the version is the one that is stored.
+    /// Whether the version is the storage version.
     pub storage: bool,
     /// Whether the version is deprecated.
     pub deprecated: bool,
-    /// What clients of a deprecated version are told.
+    /// The warning in responses for a deprecated version.
     pub deprecation_warning: Option<&'static str>,
-    /// Columns of `kubectl get`.
+    /// Additional printer columns.
     pub columns: &'static [Column],
     /// JSON paths usable in field selectors.
     pub selectable: &'static [&'static str],
@@ -69,28 +69,28 @@ pub struct Column {
     pub name: &'static str,
     /// OpenAPI type, or `date`.
     pub type_: &'static str,
-    /// Where the value is.
+    /// The JSON path of the value.
     pub json_path: &'static str,
     /// Description.
     pub description: Option<&'static str>,
     /// OpenAPI format.
     pub format: Option<&'static str>,
-    /// Shown only in wide output when above 0.
+    /// Priority; `kubectl get` shows columns above 0 only with `-o wide`.
     pub priority: Option<i32>,
 }
 
 /// The paths of the scale subresource.
 #[derive(Debug)]
 pub struct Scale {
-    /// Desired count.
+    /// The path of the desired number of replicas.
     pub spec_replicas_path: &'static str,
-    /// Observed count.
+    /// The path of the observed number of replicas.
     pub status_replicas_path: &'static str,
-    /// Label selector of what is counted, as text.
+    /// The path of the label selector for the replicas, in string form.
     pub label_selector_path: Option<&'static str>,
 }
 
-/// The definition as the API server wants it, with this schema.
+/// Converts the definition into a `CustomResourceDefinition` with this schema.
 pub fn crd(definition: &Definition, schema: Option<JSONSchemaProps>) -> CustomResourceDefinition {
     let scope = if definition.namespaced { "Namespaced" } else { "Cluster" };
     CustomResourceDefinition {

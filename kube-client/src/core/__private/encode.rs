@@ -1,17 +1,17 @@
-//! Writes a derived resource with its `apiVersion` and `kind`.
+//! Serializes a derived resource with its `apiVersion` and `kind`.
 //!
-//! Must not know how a spec is made of fields.
+//! Must not depend on the fields of a spec.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::Definition;
 use crate::core::ObjectMeta;
 
-/// Writes an object; an absent status is left out.
+/// Serializes an object. Omits an absent status.
 ///
 /// # Errors
 ///
-/// When a part does not serialize.
+/// If metadata, spec or status does not serialize.
 pub fn encode<Z, S, T>(
     serializer: Z,
     definition: &'static Definition,

@@ -1,7 +1,7 @@
-//! Writes a resource whose spec's fields stand beside `metadata` (`no_spec`).
+//! Serializes a resource whose fields are beside `metadata` instead of in `spec` (`no_spec`).
 //!
-//! The spec serializes into the object's own map. Only what looks like a struct or a map can do so, and not with a field
-//! that the object has already: nothing could read the result.
+//! The spec is serialized into the object's own map. Rejects specs that are not structs or maps, and fields with the
+//! name of a common field: the output would have duplicate keys.
 
 use std::fmt::{self, Display, Write};
 
@@ -10,12 +10,12 @@ use serde::ser::{Error, Impossible, Serialize, SerializeMap, SerializeStruct, Se
 use super::{COMMON_FIELDS, Definition};
 use crate::core::ObjectMeta;
 
-/// Writes an object without a `spec` field; an absent status is left out.
+/// Serializes an object without a `spec` field. Omits an absent status.
 ///
 /// # Errors
 ///
-/// When a part does not serialize, when the spec serializes as something else than a struct or a map, and when it has a
-/// field called `apiVersion`, `kind`, `metadata` or `status`.
+/// If metadata, spec or status does not serialize, if the spec does not serialize as a struct or a map, or if it has
+/// a field named `apiVersion`, `kind`, `metadata` or `status`.
 pub fn encode_flat<Z, S, T>(
     serializer: Z,
     definition: &'static Definition,
@@ -39,7 +39,7 @@ where
     object.end()
 }
 
-/// Adds the fields of a struct or the entries of a map to a map that is being written.
+/// Serializes a struct or a map into the entries of an existing map.
 struct Fields<'m, M>(&'m mut M);
 
 impl<M: SerializeMap> Fields<'_, M> {
@@ -54,7 +54,7 @@ impl<M: SerializeMap> Fields<'_, M> {
             return Ok(());
         }
         Err(M::Error::custom(format_args!(
-            "with `no_spec` the spec cannot have a field `{name}`, since every object has one: rename it"
+            "with `no_spec` the spec cannot have a field `{name}`, because every object has one: rename the field"
         )))
     }
 }
@@ -82,7 +82,7 @@ impl<M: SerializeMap> SerializeMap for Fields<'_, M> {
     type Error = M::Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), M::Error> {
-        if let Some(name) = COMMON_FIELDS.into_iter().find(|name| is_called(key, name)) {
+        if let Some(name) = COMMON_FIELDS.into_iter().find(|name| has_name(key, name)) {
             Self::refuse_common(name)?;
         }
         self.0.serialize_key(key)
@@ -97,9 +97,9 @@ impl<M: SerializeMap> SerializeMap for Fields<'_, M> {
     }
 }
 
-/// Whether a key of a map serializes as this name.
-fn is_called<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
-    /// What is left of the name once what was written so far is taken away.
+/// Whether a key of a map serializes as `name`.
+fn has_name<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
+    /// The rest of the name after the parts written so far. Compares without an allocation.
     struct Rest<'n>(&'n str);
 
     impl Write for Rest<'_> {
@@ -109,7 +109,7 @@ fn is_called<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
         }
     }
 
-    /// Text and numbers write themselves into a formatter; nothing else is a key.
+    /// `fmt::Formatter` implements `Serializer` for strings and numbers, the only types of map keys.
     struct Key<'k, T: ?Sized>(&'k T);
 
     impl<T: Serialize + ?Sized> Display for Key<'_, T> {
@@ -122,7 +122,7 @@ fn is_called<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
     write!(rest, "{}", Key(key)).is_ok() && rest.0.is_empty()
 }
 
-/// The scalar methods, which all refuse.
+/// Implements methods that return an error.
 macro_rules! refuse {
     ($($method:ident: $type:ty => $what:literal,)*) => {
         $(fn $method(self, _: $type) -> Result<(), M::Error> {

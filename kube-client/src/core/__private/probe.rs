@@ -1,10 +1,11 @@
-//! Finds fields that the Rust type keeps and the API server would prune, by a round trip through the type.
+//! Finds fields that the Rust type preserves and the API server would prune, by a round trip through the type.
 //!
-//! schemars describes some types as objects without unknown fields although serde keeps them: an internally tagged variant of a
-//! `serde_json::Value` looks like a variant without content. No schema shows that, but the type itself does: an object with one
-//! more field is decoded and encoded, and the field is still there.
+//! For some types that preserve unknown fields, schemars generates a schema without them: an internally tagged
+//! variant of a `serde_json::Value` has the same schema as a variant without content. The probe adds an unknown field
+//! to a sample object, decodes and encodes the object, and checks whether the field is still present.
 //!
-//! It must not report a place whose sample does not decode: the schema does not say what a custom `Deserialize` needs.
+//! Must not report a node whose sample does not decode: the schema does not contain the conditions of a custom
+//! `Deserialize`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -15,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::Definition;
 use crate::core::schema::SchemaProblem;
 
-/// A name that no type has.
+/// A field name that no type has.
 const UNKNOWN: &str = "fieldThatNoTypeHas";
 
 /// A step from a node to one of its children.
@@ -26,14 +27,14 @@ enum Step {
     Entry,
 }
 
-/// Reports the places of `schema` where `K` keeps a field that the schema does not have.
+/// Reports the nodes of `schema` at which `K` preserves fields that the schema does not have.
 pub(super) fn check<K: Serialize + DeserializeOwned>(
     definition: &Definition,
     schema: &JSONSchemaProps,
     problems: &mut Vec<SchemaProblem>,
 ) {
     let survives = |steps: &[Step], leaf: Value| -> Option<bool> {
-        let mut object = place(schema, steps, leaf)?;
+        let mut object = place_leaf(schema, steps, leaf)?;
         let fields = object.as_object_mut()?;
         fields.insert("apiVersion".to_owned(), json!(definition.api_version));
         fields.insert("kind".to_owned(), json!(definition.kind));
@@ -54,14 +55,14 @@ pub(super) fn check<K: Serialize + DeserializeOwned>(
         }) {
             problems.push(SchemaProblem::new(
                 text(steps),
-                "the type keeps fields that the schema does not have, which the server prunes",
-                "make the content a map, as in `Other(BTreeMap<String, serde_json::Value>)`",
+                "the type preserves fields that the schema does not have, and the server prunes them",
+                "use a map as content, such as `Other(BTreeMap<String, serde_json::Value>)`",
             ));
         }
     });
 }
 
-/// Visits all objects whose unknown fields are pruned.
+/// Visits all object nodes whose unknown fields the server prunes.
 fn walk(node: &JSONSchemaProps, steps: &mut Vec<Step>, visit: &mut dyn FnMut(&JSONSchemaProps, &[Step])) {
     let closed = node.x_kubernetes_preserve_unknown_fields != Some(true);
     if closed && node.type_.as_deref() == Some("object") && node.additional_properties.is_none() {
@@ -83,7 +84,8 @@ fn walk(node: &JSONSchemaProps, steps: &mut Vec<Step>, visit: &mut dyn FnMut(&JS
     }
 }
 
-/// Small objects of a node: one, or one for each value of each required enumeration, which may be the tag of an enum.
+/// Minimal objects of a node: one, and one for each value of each required enumeration, which may be the tag of an
+/// enum.
 fn samples(node: &JSONSchemaProps) -> Vec<Map<String, Value>> {
     let Value::Object(sample) = minimal(node) else { return Vec::new() };
     let mut all = vec![sample.clone()];
@@ -98,28 +100,30 @@ fn samples(node: &JSONSchemaProps) -> Vec<Map<String, Value>> {
     all
 }
 
-/// A root with `leaf` at the end of `steps`.
-fn place(node: &JSONSchemaProps, steps: &[Step], leaf: Value) -> Option<Value> {
+/// A minimal root object that contains `leaf` at the path `steps`.
+fn place_leaf(node: &JSONSchemaProps, steps: &[Step], leaf: Value) -> Option<Value> {
     let Some((step, rest)) = steps.split_first() else { return Some(leaf) };
     Some(match step {
         Step::Property(name) => {
-            let child = place(node.properties.as_ref()?.get(name)?, rest, leaf)?;
+            let child = place_leaf(node.properties.as_ref()?.get(name)?, rest, leaf)?;
             let mut object = minimal(node);
             object.as_object_mut()?.insert(name.clone(), child);
             object
         }
         Step::Item => match &node.items {
-            Some(JSONSchemaPropsOrArray::Schema(items)) => json!([place(items, rest, leaf)?]),
+            Some(JSONSchemaPropsOrArray::Schema(items)) => json!([place_leaf(items, rest, leaf)?]),
             _ => return None,
         },
         Step::Entry => match &node.additional_properties {
-            Some(JSONSchemaPropsOrBool::Schema(values)) => json!({ UNKNOWN: place(values, rest, leaf)? }),
+            Some(JSONSchemaPropsOrBool::Schema(values)) => {
+                json!({ UNKNOWN: place_leaf(values, rest, leaf)? })
+            }
             _ => return None,
         },
     })
 }
 
-/// The smallest value that a node accepts, as far as its type, enumeration, bounds and default tell.
+/// A minimal value of a node, according to its type, enumeration, bounds and default.
 fn minimal(node: &JSONSchemaProps) -> Value {
     if let Some(value) = node.default.as_ref().or(node.enum_.as_ref().and_then(|values| values.first())) {
         return value.0.clone();
@@ -141,7 +145,7 @@ fn minimal(node: &JSONSchemaProps) -> Value {
         Some("string") => Value::String("a".repeat(least(node.min_length))),
         Some("integer" | "number") => {
             let minimum = node.minimum.map_or(0.0, f64::ceil).max(0.0);
-            // A whole number, which reads as an integer and as a float.
+            // An integer literal, which decodes as an integer and as a float.
             serde_json::from_str(&format!("{minimum}")).unwrap_or_default()
         }
         Some("boolean") => json!(false),

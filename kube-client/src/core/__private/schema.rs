@@ -1,7 +1,7 @@
-//! The schema of a derived resource's root, and the definition that contains it.
+//! The root schema of a derived resource, and its `CustomResourceDefinition`.
 //!
-//! Judges what only the whole definition shows: paths into the schema, and what the root may not be. Types are rewritten by
-//! `core::schema`.
+//! Checks what depends on the whole definition: selectable fields, validation rules, and restrictions of the root.
+//! Must not rewrite the schemas of types: `core::schema` does.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrBool,
@@ -16,9 +16,9 @@ use crate::core::{
     schema::{self, SchemaError, SchemaProblem},
 };
 
-/// The schema of an object: its spec's under `spec`, or with the fields beside it if `flat`.
+/// The schema of the whole object. The spec is the property `spec`, or its fields are at the root if `flat`.
 ///
-/// `apiVersion`, `kind` and `metadata` are the server's business and must not be described.
+/// Omits `apiVersion`, `kind` and `metadata`, which the server validates.
 pub fn root_schema(description: &str, spec: Schema, flat: bool, status: Option<Schema>) -> Schema {
     let mut root = if flat {
         spec
@@ -35,13 +35,13 @@ pub fn root_schema(description: &str, spec: Schema, flat: bool, status: Option<S
     root
 }
 
-/// The definition with the structural schema of `K`, and where that accepts more than `K`.
+/// The definition with the structural schema of `K`, and the nodes that accept more than `K`.
 pub fn crd_with_schema<K: JsonSchema>(
     definition: &Definition,
     rules: Vec<Rule>,
 ) -> (CustomResourceDefinition, Vec<SchemaProblem>) {
     let (mut schema, mut problems) = schema::generate::<K>();
-    without_map_values(&mut schema, &mut problems);
+    remove_map_values(&mut schema, &mut problems);
     selectable_fields(definition, &schema, &mut problems);
     if !rules.is_empty() {
         let own = schema.x_kubernetes_validations.get_or_insert_default();
@@ -51,7 +51,7 @@ pub fn crd_with_schema<K: JsonSchema>(
     (crd(definition, Some(schema)), problems)
 }
 
-/// As [`crd_with_schema`] for an object with the fields of `S` beside `metadata` (`no_spec`).
+/// Like [`crd_with_schema`], for an object with the fields of `S` beside `metadata` (`no_spec`).
 pub fn crd_with_flat_schema<K: JsonSchema, S: JsonSchema>(
     definition: &Definition,
     rules: Vec<Rule>,
@@ -62,16 +62,16 @@ pub fn crd_with_flat_schema<K: JsonSchema, S: JsonSchema>(
         if COMMON_FIELDS.contains(&name.as_str()) {
             problems.push(SchemaProblem::new(
                 format!(".{name}"),
-                "the object has a field of this name, so that it would be written twice",
-                "rename the field of the flattened struct, or leave out `no_spec`",
+                "every object has a field of this name, so the object would have duplicate keys",
+                "rename the field of the flattened struct, or remove `no_spec`",
             ));
         }
     }
     (crd, problems)
 }
 
-/// The root of a custom resource may not be a map: the server refuses `additionalProperties` there.
-fn without_map_values(schema: &mut JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
+/// Removes `additionalProperties` from the root: the server rejects definitions with them.
+fn remove_map_values(schema: &mut JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
     let Some(values) = schema.additional_properties.take() else { return };
     schema.x_kubernetes_preserve_unknown_fields = Some(true);
     let any = match values {
@@ -84,12 +84,12 @@ fn without_map_values(schema: &mut JSONSchemaProps, problems: &mut Vec<SchemaPro
         problems.push(SchemaProblem::new(
             "",
             "the values of a flattened map are not validated at the root",
-            "give the map a field of its own, or values of type serde_json::Value",
+            "move the map into a field, or use values of type serde_json::Value",
         ));
     }
 }
 
-/// Reports selectable fields that the server would refuse: those that are not in the schema, or are no scalars.
+/// Reports selectable fields that the server would reject: fields that are not in the schema or are not scalars.
 fn selectable_fields(definition: &Definition, schema: &JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
     for path in definition.selectable {
         let field =
@@ -97,18 +97,18 @@ fn selectable_fields(definition: &Definition, schema: &JSONSchemaProps, problems
         let what = match field.map(|field| field.type_.as_deref()) {
             Some(Some("string" | "integer" | "boolean")) => continue,
             Some(Some(other)) => format!("a selectable field cannot be of type {other}"),
-            Some(None) => "a selectable field needs one type".to_owned(),
-            None => "a selectable field has to be in the schema".to_owned(),
+            Some(None) => "a selectable field must have a single type".to_owned(),
+            None => "a selectable field must be in the schema".to_owned(),
         };
         problems.push(SchemaProblem::new(*path, what, "select a string, an integer or a boolean"));
     }
 }
 
-/// The definition, if its schema says everything that the Rust type says.
+/// The definition, if its schema is as strict as the Rust type.
 ///
 /// # Errors
 ///
-/// Lists what it could not say.
+/// Lists the nodes that accept more than the Rust type.
 pub fn strict<K: Serialize + DeserializeOwned>(
     definition: &Definition,
     (crd, mut problems): (CustomResourceDefinition, Vec<SchemaProblem>),
