@@ -109,7 +109,7 @@ fn has_name<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
         }
     }
 
-    /// `fmt::Formatter` implements `Serializer` for strings and numbers, the only types of map keys.
+    /// `fmt::Formatter` implements `Serializer` for scalars, the only valid map keys.
     struct Key<'k, T: ?Sized>(&'k T);
 
     impl<T: Serialize + ?Sized> Display for Key<'_, T> {

@@ -1,6 +1,7 @@
-//! `allOf`, `oneOf` and `anyOf`: one structural schema for all of them, with what is left inside them as validation.
+//! `allOf`, `oneOf`, `anyOf` and `not`: merges the subschemas into the node, and keeps only validations inside of
+//! them.
 //!
-//! Works on nodes whose subschemas have been rewritten.
+//! Requires that properties and items of the node have been rewritten.
 
 use serde_json::{Value, json};
 
@@ -32,7 +33,7 @@ pub(super) fn combine(rewriter: &mut Rewriter, node: &mut Object) {
     }
 }
 
-/// The schema that accepts what any of `nodes` does.
+/// The union of the schemas in `nodes`.
 pub(super) fn union_of(rewriter: &mut Rewriter, nodes: Vec<Object>) -> Object {
     nodes.into_iter().reduce(|a, b| union(rewriter, a, b)).unwrap_or_else(super::rewrite::anything)
 }
@@ -42,7 +43,7 @@ fn alternatives(rewriter: &mut Rewriter, node: &mut Object, one_of: bool, raw: V
     let mut raw: Vec<Value> = raw.into_iter().filter(|variant| !nullable::is_null(variant)).collect();
     let null = raw.len() < count;
     if type_of(node) == Some("object") {
-        raw.iter_mut().for_each(absent_object);
+        raw.iter_mut().for_each(empty_as_object);
     }
     let closed: Vec<bool> = raw.iter().map(is_closed).collect();
     let variants: Vec<Object> = raw.into_iter().map(|variant| rewriter.node(variant)).collect();
@@ -61,21 +62,22 @@ fn alternatives(rewriter: &mut Rewriter, node: &mut Object, one_of: bool, raw: V
     intersect(rewriter, node, whole);
 }
 
-/// schemars writes a flattened `Option` as `anyOf: [T, {}]`: `{}` stands for an object without further fields. Read as any
-/// value, it would hide the fields of `T`, and the API server would prune them. A flattened `serde_json::Value` is `true`.
-fn absent_object(variant: &mut Value) {
+/// Gives the variant `{}` the type object. schemars writes a flattened `Option` as `anyOf: [T, {}]`, where `{}` means
+/// an object without further fields. A union with any value would lose the fields of `T`, and the API server would
+/// prune them. A flattened `serde_json::Value` is `true`, not `{}`.
+fn empty_as_object(variant: &mut Value) {
     if variant.as_object().is_some_and(Object::is_empty) {
         *variant = json!({ "type": "object" });
     }
 }
 
-/// Two or more variants: their union, what each needs, and what each is for.
+/// Combines two or more variants: their union, the validations of each variant, and their descriptions.
 fn several(rewriter: &mut Rewriter, one_of: bool, closed: &[bool], mut variants: Vec<Object>) -> Object {
     let labels = exclusive::labels(&variants);
     let notes = describe(&mut variants, &labels);
     let mut whole = union_of(rewriter, variants.clone());
     let parts: Vec<Object> = variants.iter().map(|variant| strip(rewriter, variant, &whole)).collect();
-    if !is_anything(&whole) && parts.iter().all(|part| !part.is_empty()) && !says_nothing_new(&parts) {
+    if !is_anything(&whole) && parts.iter().all(|part| !part.is_empty()) && !differ_in_one_enum(&parts) {
         let exclusive = one_of && exclusive::are_exclusive(&variants, closed);
         whole.insert(if exclusive { "oneOf" } else { "anyOf" }.to_owned(), json!(parts));
     }
@@ -85,8 +87,8 @@ fn several(rewriter: &mut Rewriter, one_of: bool, closed: &[bool], mut variants:
     whole
 }
 
-/// Whether the variants differ in one enumerated value only, which the union lists in full.
-fn says_nothing_new(parts: &[Object]) -> bool {
+/// Whether the variants differ only in the values of a single enumeration, which the union contains.
+fn differ_in_one_enum(parts: &[Object]) -> bool {
     fn only_value(part: &Object) -> Option<&str> {
         if part.len() != 1 {
             return None;
@@ -103,7 +105,8 @@ fn says_nothing_new(parts: &[Object]) -> bool {
     first.is_some() && parts.iter().all(|part| only_value(part) == first)
 }
 
-/// Moves the variants' doc comments to where they are read: the variant's own property, or a list.
+/// Moves the variants' descriptions to their properties. Returns the others as a list for the description of the
+/// enum.
 fn describe(variants: &mut [Object], labels: &[Option<String>]) -> String {
     let mut notes = Vec::new();
     for (variant, label) in variants.iter_mut().zip(labels) {
@@ -127,14 +130,14 @@ fn describe(variants: &mut [Object], labels: &[Option<String>]) -> String {
     notes.join("\n")
 }
 
-/// Whether the schema as schemars wrote it forbids other properties.
+/// Whether a schema forbids unknown properties. Requires the output of schemars, before it is rewritten.
 fn is_closed(raw: &Value) -> bool {
     ["additionalProperties", "unevaluatedProperties"]
         .iter()
         .any(|key| raw.get(key) == Some(&Value::Bool(false)))
 }
 
-/// `not` may only validate: what it says of types and fields that are not there outside is given up.
+/// Rewrites `not`. A structural schema allows only validations in it, on types and fields that the node has.
 fn negation(rewriter: &mut Rewriter, node: &mut Object, raw: &Value) {
     let negated = rewriter.silence(|this| this.node(raw.clone()));
     let mut outer = node.clone();
@@ -148,6 +151,6 @@ fn negation(rewriter: &mut Rewriter, node: &mut Object, raw: &Value) {
     if lossless && !inner.is_empty() {
         node.insert("not".to_owned(), Value::Object(inner));
     } else {
-        rewriter.problem("what must not be there cannot be said", "use a validation rule");
+        rewriter.problem("`not` contains more than validations of existing fields", "use a validation rule");
     }
 }

@@ -1,7 +1,6 @@
-//! Whether a default is a value of its schema: the server refuses a definition where it is not.
+//! Checks that a default is valid for its schema: otherwise the server rejects the definition.
 //!
-//! Knows what a structural schema contains, but neither patterns nor formats nor rules: a default that breaks one
-//! of those is for the server to refuse.
+//! Does not check patterns, formats and validation rules; the server does.
 
 use serde_json::Value;
 
@@ -11,7 +10,7 @@ use super::{
     nullable,
 };
 
-/// Checks a default against its node; says what is wrong.
+/// Checks a default against its node. The error describes the mismatch.
 pub(super) fn check(value: &Value, node: &Object) -> Result<(), String> {
     if value.is_null() {
         return if nullable::is_nullable(node) { Ok(()) } else { Err("the default is null".to_owned()) };
@@ -30,7 +29,7 @@ pub(super) fn check(value: &Value, node: &Object) -> Result<(), String> {
     };
     if !fits {
         let expected = type_of(node).unwrap_or("integer or string");
-        return Err(format!("the default is of type {found}, the schema says {expected}"));
+        return Err(format!("the default is of type {found}, but the schema requires {expected}"));
     }
     validate(value, node)?;
     match value {
@@ -43,7 +42,7 @@ pub(super) fn check(value: &Value, node: &Object) -> Result<(), String> {
     }
 }
 
-/// Every field has a schema, and is a value of it.
+/// Checks that every field has a schema and is valid for it.
 fn known_fields(fields: &Object, node: &Object) -> Result<(), String> {
     let properties = node.get("properties").and_then(Value::as_object);
     let values = node.get("additionalProperties").and_then(Value::as_object);
@@ -51,13 +50,13 @@ fn known_fields(fields: &Object, node: &Object) -> Result<(), String> {
         match (properties.and_then(|properties| properties.get(name)), values) {
             (Some(Value::Object(schema)), _) | (None, Some(schema)) => check(field, schema)?,
             _ if flag(node, "x-kubernetes-preserve-unknown-fields") => {}
-            _ => return Err(format!("the default has a field {name:?} that the schema has not")),
+            _ => return Err(format!("the default has a field {name:?} that is not in the schema")),
         }
     }
     Ok(())
 }
 
-/// The keywords that only validate, which may stand inside of `oneOf` and its like too.
+/// Checks the validation keywords, which are also allowed inside of `allOf`, `anyOf`, `oneOf` and `not`.
 fn validate(value: &Value, node: &Object) -> Result<(), String> {
     if let Some(Value::Array(values)) = node.get("enum")
         && !values.contains(value)
@@ -106,11 +105,11 @@ fn alternatives(value: &Value, node: &Object) -> Result<(), String> {
     if all && any && one && not {
         Ok(())
     } else {
-        Err(format!("the default {value} does not match any one variant"))
+        Err(format!("the default {value} violates `allOf`, `anyOf`, `oneOf` or `not`"))
     }
 }
 
-/// Whether a value passes a schema that only validates; null always does.
+/// Whether a value is valid for a schema of validations. Null always is.
 fn matches(value: &Value, part: &Value) -> bool {
     let Some(part) = part.as_object() else { return false };
     if value.is_null() {

@@ -1,8 +1,8 @@
-//! What a schema could not say, where, and what to do about it.
+//! The error for types without a structural schema.
 
 use std::fmt;
 
-/// Some Rust types have no structural schema.
+/// The schema is less strict than the Rust type, because a part of the type has no structural schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaError {
     problems: Vec<SchemaProblem>,
@@ -14,7 +14,7 @@ impl SchemaError {
         if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }
 
-    /// Every place that has no structural schema, in the order of the fields.
+    /// Each node that has no structural schema, in the order of the fields.
     pub fn problems(&self) -> &[SchemaProblem] {
         &self.problems
     }
@@ -22,7 +22,7 @@ impl SchemaError {
 
 impl fmt::Display for SchemaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the schema does not say everything")?;
+        f.write_str("the schema is less strict than the Rust type")?;
         for (index, problem) in self.problems.iter().enumerate() {
             f.write_str(if index == 0 { ": " } else { "; " })?;
             problem.fmt(f)?;
@@ -33,15 +33,15 @@ impl fmt::Display for SchemaError {
 
 impl std::error::Error for SchemaError {}
 
-/// One place that has no structural schema.
+/// A node that has no structural schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SchemaProblem {
-    /// Where, as in `.spec.rules[*].to`; empty for the root.
+    /// The path of the node, such as `.spec.rules[*].to`; empty for the root.
     pub path: String,
-    /// What cannot be said.
+    /// The problem.
     pub what: String,
-    /// What to do about it.
+    /// How to fix it.
     pub advice: &'static str,
 }
 

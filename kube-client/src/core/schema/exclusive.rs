@@ -1,13 +1,13 @@
-//! Which variants of an enum exclude each other, and what they are called.
+//! Determines whether the variants of an enum are mutually exclusive, and their names.
 
 use serde_json::Value;
 
 use super::Object;
 
-/// Whether no value can be of two variants: `oneOf` is safe then, where otherwise only `anyOf` is.
+/// Whether no value can match two variants. Then `oneOf` is correct; otherwise only `anyOf` is.
 ///
-/// True for variants that are named by the one property that each requires, and for variants that share a required
-/// property of different enumerated values.
+/// True for externally tagged variants, which require one property each, and for variants with a required tag
+/// property whose enumerated values differ.
 pub(super) fn are_exclusive(variants: &[Object], closed: &[bool]) -> bool {
     let named = closed.iter().all(|closed| *closed) && {
         let keys: Vec<_> = variants.iter().map(only_property).collect();
@@ -16,7 +16,7 @@ pub(super) fn are_exclusive(variants: &[Object], closed: &[bool]) -> bool {
     named || tag(variants).is_some()
 }
 
-/// What each variant is called, as far as the schema says.
+/// The name of each variant, if the schema contains it.
 pub(super) fn labels(variants: &[Object]) -> Vec<Option<String>> {
     let tag = tag(variants);
     let label = |variant: &Object| {
@@ -31,7 +31,7 @@ pub(super) fn labels(variants: &[Object]) -> Vec<Option<String>> {
     variants.iter().map(label).collect()
 }
 
-/// The property that is required in all variants with a different set of values in each.
+/// The tag: a property that all variants require, with disjoint sets of values.
 fn tag(variants: &[Object]) -> Option<&str> {
     let first = variants.first()?;
     let candidates = first.get("properties")?.as_object()?.keys();
@@ -55,7 +55,7 @@ fn is_required(variant: &Object, name: &str) -> bool {
     required.is_some_and(|required| required.iter().any(|key| key == name))
 }
 
-/// The name of a variant's only property, when it is required.
+/// The name of a variant's only property, if it is required.
 fn only_property(variant: &Object) -> Option<&str> {
     let properties = variant.get("properties")?.as_object()?;
     let name = properties.keys().next()?;

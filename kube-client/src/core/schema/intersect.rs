@@ -1,4 +1,4 @@
-//! The schema that accepts what two schemas both do. The first one's words win.
+//! The intersection of two schemas. The title and description of the first schema take precedence.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,8 @@ use super::{
     rewrite::Rewriter,
 };
 
-/// Narrows `node` to what `other` accepts too. `other` has been rewritten, `node` may still lack a type.
+/// Narrows `node` to the values that `other` also accepts. `other` has been rewritten; `node` may not have a type
+/// yet.
 pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Object) {
     if let (Some(a), Some(b)) = (type_of(node), type_of(&other))
         && a != b
@@ -26,11 +27,12 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Objec
     let other_is_anything = is_anything(&other);
     for (key, value) in other {
         match (key.as_str(), node.get_mut(&key)) {
-            ("oneOf" | "anyOf", Some(own)) if *own != value => both(node, json!({ key: value })),
+            ("oneOf" | "anyOf", Some(own)) if *own != value => add_to_all_of(node, json!({ key: value })),
             (_, Some(own)) => merge(rewriter, &key, own, value),
-            // An object that may also be any value keeps its unknown fields: without the flag the API server prunes them.
+            // Only objects take the flag from a schema of any value: without it, the API server prunes their unknown
+            // fields.
             ("x-kubernetes-preserve-unknown-fields", None) if typed && !is_object && other_is_anything => {}
-            // Null passes only where both schemas allow it. A node without a type has not said yet what it allows.
+            // Null is valid only if both schemas allow it. A node without a type does not restrict null yet.
             ("nullable", None) if typed && other_is_anything => {}
             (_, None) => {
                 node.insert(key, value);
@@ -42,7 +44,7 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Objec
     }
 }
 
-/// A keyword that both have.
+/// Merges a keyword that both schemas have.
 fn merge(rewriter: &mut Rewriter, key: &str, own: &mut Value, other: Value) {
     match (key, own, other) {
         ("description", Value::String(words), Value::String(other)) => {
@@ -65,7 +67,10 @@ fn merge(rewriter: &mut Rewriter, key: &str, own: &mut Value, other: Value) {
             if own.iter().any(|value| other.contains(value)) {
                 own.retain(|value| other.contains(value));
             } else {
-                rewriter.problem("no value is in both enumerations", "remove one of them from the schema");
+                rewriter.problem(
+                    "no value is in both enumerations",
+                    "remove one of the enumerations from the schema",
+                );
             }
         }
         ("minimum" | "minLength" | "minItems" | "minProperties", own, other) => tighten(own, other, f64::gt),
@@ -90,8 +95,8 @@ fn properties(rewriter: &mut Rewriter, own: &mut Object, other: Object) {
     }
 }
 
-/// Two sets of alternatives cannot stand beside each other under one name.
-fn both(node: &mut Object, second: Value) {
+/// Adds the second `oneOf` or `anyOf` in `allOf`, because a schema can have each keyword only once.
+fn add_to_all_of(node: &mut Object, second: Value) {
     match node.get_mut("allOf") {
         Some(Value::Array(all)) => all.push(second),
         _ => {
@@ -100,7 +105,7 @@ fn both(node: &mut Object, second: Value) {
     }
 }
 
-/// The list of an enum's variants in its description: it is kept where the rest of the words give way.
+/// The list of an enum's variants in its description. It is kept when the rest of the description is replaced.
 fn variants(description: &str) -> Option<&str> {
     if description.starts_with("- ") {
         return Some(description);

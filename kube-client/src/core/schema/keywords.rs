@@ -1,12 +1,12 @@
-//! Single keywords: those that Kubernetes knows are kept, translated or checked, the others dropped.
+//! Keywords of a single node: keeps, translates or checks those that Kubernetes supports, and drops the others.
 //!
-//! Must not look into subschemas.
+//! Must not read subschemas.
 
 use serde_json::{Number, Value, json};
 
 use super::{Object, nullable, rewrite::Rewriter};
 
-/// Formats that the API server knows; it warns of others.
+/// Formats that the API server supports. It returns a warning for others.
 const FORMATS: &[&str] = &[
     "bsonobjectid",
     "uri",
@@ -41,7 +41,7 @@ const FORMATS: &[&str] = &[
     "k8s-long-name",
 ];
 
-/// Keywords that only say something about a value, or belong to a whole document: dropped without loss.
+/// Annotations and keywords of whole documents. They do not validate, so they are dropped without a report.
 const IGNORABLE: &[&str] = &[
     "$schema",
     "$id",
@@ -66,7 +66,7 @@ const IGNORABLE: &[&str] = &[
     "additionalItems",
 ];
 
-/// Keeps what a structural schema may contain, in the form in which it may.
+/// Converts the keywords of a node into those of a structural schema.
 pub(super) fn normalise(rewriter: &mut Rewriter, node: &mut Object) {
     types(rewriter, node);
     if let Some(value) = node.remove("const") {
@@ -76,14 +76,11 @@ pub(super) fn normalise(rewriter: &mut Rewriter, node: &mut Object) {
         node.entry("additionalProperties").or_insert(values);
     }
     if let Some(closed) = node.remove("unevaluatedItems").or_else(|| {
-        // Beside `prefixItems` this is about the items after them, which a tuple does not have.
+        // Beside `prefixItems`, `items` applies to the items after them, which a tuple does not have.
         node.contains_key("prefixItems").then(|| node.remove("items")).flatten()
     }) && closed != Value::Bool(false)
     {
-        rewriter.problem(
-            "items after the first ones cannot have a schema of their own",
-            "use a list or a struct",
-        );
+        rewriter.problem("items after `prefixItems` cannot have a separate schema", "use a list or a struct");
     }
     exclusive(node, "exclusiveMinimum", "minimum");
     exclusive(node, "exclusiveMaximum", "maximum");
@@ -102,14 +99,15 @@ pub(super) fn normalise(rewriter: &mut Rewriter, node: &mut Object) {
         let foreign = key.starts_with("x-") && !key.starts_with("x-kubernetes-");
         if !IGNORABLE.contains(&key.as_str()) && !foreign {
             rewriter.problem(
-                format!("the keyword {key:?} does not exist in Kubernetes' schemas, or not with this value"),
-                "remove it from the schema attributes; a validation rule may say the same",
+                format!("the keyword {key:?} is not supported in Kubernetes schemas, or not with this value"),
+                "remove it from the schema attributes, or use a validation rule",
             );
         }
     }
 }
 
-/// `type: [T, null]` is a nullable T, `[integer, string]` has a keyword of its own, other lists are any value.
+/// Rewrites lists of types: `[T, null]` is a nullable T, `[integer, string]` is `x-kubernetes-int-or-string`, and
+/// others are any value.
 fn types(rewriter: &mut Rewriter, node: &mut Object) {
     let Some(Value::Array(list)) = node.get("type") else {
         nullable::from_null_type(node);
@@ -136,8 +134,11 @@ fn types(rewriter: &mut Rewriter, node: &mut Object) {
         }
         _ => {
             rewriter.problem(
-                format!("a value of several types ({}) cannot be described", names.join(", ")),
-                "give it one type, or wrap each in a struct",
+                format!(
+                    "a structural schema cannot describe a value of several types ({})",
+                    names.join(", ")
+                ),
+                "use a single type, or wrap each type in a struct",
             );
             for key in ["properties", "items", "required", "additionalProperties"] {
                 node.remove(key);
@@ -147,7 +148,7 @@ fn types(rewriter: &mut Rewriter, node: &mut Object) {
     }
 }
 
-/// JSON schema has `exclusiveMinimum: 5`, Kubernetes `minimum: 5, exclusiveMinimum: true`.
+/// Converts JSON schema's `exclusiveMinimum: 5` into `minimum: 5, exclusiveMinimum: true`.
 fn exclusive(node: &mut Object, exclusive: &str, bound: &str) {
     let Some(limit) = node.get(exclusive).and_then(Value::as_number).cloned() else { return };
     let tighter = match node.get(bound).and_then(Value::as_f64) {
@@ -163,7 +164,7 @@ fn exclusive(node: &mut Object, exclusive: &str, bound: &str) {
     }
 }
 
-/// Drops formats that the server does not know; the range that they stood for stays.
+/// Replaces formats that the server does not support with the range of their type.
 fn format(node: &mut Object) {
     let Some(format) = node.get("format").and_then(Value::as_str) else { return };
     if FORMATS.contains(&format) {
@@ -186,7 +187,7 @@ fn format(node: &mut Object) {
     }
 }
 
-/// Whether Kubernetes has this keyword, with a value of this kind.
+/// Whether Kubernetes supports this keyword with a value of this type.
 fn is_known(key: &str, value: &Value) -> bool {
     match key {
         "title"
@@ -235,7 +236,7 @@ pub(super) fn is_anything(node: &Object) -> bool {
     type_of(node).is_none() && !flag(node, "x-kubernetes-int-or-string")
 }
 
-/// Gives a node without a type the one that its other keywords imply.
+/// Sets the type of a node without one, inferred from its other keywords.
 pub(super) fn infer_type(node: &mut Object) {
     if flag(node, "x-kubernetes-int-or-string") {
         for key in ["type", "format", "x-kubernetes-preserve-unknown-fields"] {
@@ -263,7 +264,7 @@ pub(super) fn infer_type(node: &mut Object) {
     if let Some(implied) = implied {
         node.insert("type".to_owned(), json!(implied));
     } else {
-        // Any value may be null, unless it is one of an enumeration.
+        // A value of any type may be null, except with an enumeration.
         if !node.contains_key("enum") {
             nullable::set(node);
         }
@@ -271,11 +272,11 @@ pub(super) fn infer_type(node: &mut Object) {
     }
 }
 
-/// The largest `maximum` of an integer that the API server can compare with: it reads bounds as floating point numbers, and
-/// refuses every object where the bound does not fit into an `i64`.
+/// The largest `maximum` of an integer that the API server supports. It parses bounds as floating point numbers, and
+/// rejects every object if the bound does not fit into an `i64`.
 const LARGEST_MAXIMUM: f64 = 9_223_372_036_854_774_784.0;
 
-/// Drops a `maximum` of integers that no integer of the API server exceeds.
+/// Drops a `maximum` that no integer of the API server can exceed.
 pub(super) fn drop_unreachable_maximum(rewriter: &mut Rewriter, node: &mut Object) {
     let maximum = node.get("maximum").and_then(Value::as_f64);
     if type_of(node) != Some("integer") || maximum.is_none_or(|maximum| maximum <= LARGEST_MAXIMUM) {
@@ -284,13 +285,14 @@ pub(super) fn drop_unreachable_maximum(rewriter: &mut Rewriter, node: &mut Objec
     node.remove("maximum");
     if node.remove("exclusiveMaximum") == Some(Value::Bool(true)) {
         rewriter.problem(
-            "an exclusive maximum of this size is not one that the API server can compare with",
-            "leave the maximum out, or use a smaller one",
+            "the API server does not support an exclusive maximum of this size",
+            "remove the maximum, or use a smaller one",
         );
     }
 }
 
-/// Drops keywords about values of other types than the node's: they say nothing, and the server refuses some.
+/// Drops keywords that apply to other types than the node's. They have no effect, and the server rejects some of
+/// them.
 pub(super) fn drop_inapplicable(node: &mut Object) {
     let Some(own) = type_of(node).map(str::to_owned) else { return };
     node.retain(|key, _| {
@@ -319,14 +321,14 @@ pub(super) fn drop_inapplicable(node: &mut Object) {
     });
 }
 
-/// The one type that all values of an `enum` have.
+/// The type of the values of an `enum`, if all have the same type.
 fn type_of_values(node: &Object) -> Option<&'static str> {
     let mut types = node.get("enum")?.as_array()?.iter().filter(|value| !value.is_null()).map(type_of_value);
     let first = types.next()?;
     types.all(|other| other == first).then_some(first)
 }
 
-/// The schema type of a JSON value; null has none, and counts as an object.
+/// The schema type of a JSON value. Null has no type in Kubernetes, and counts as an object.
 pub(super) fn type_of_value(value: &Value) -> &'static str {
     match value {
         Value::String(_) => "string",

@@ -1,39 +1,41 @@
-//! From the JSON schemas that schemars derives to the structural schemas that Kubernetes wants.
+//! Converts the JSON schemas that schemars generates into structural schemas of Kubernetes.
 //!
 //! A structural schema gives each value exactly one type, outside of any `oneOf`, `anyOf`, `allOf` and `not`. Rust
-//! types say more than that, enums above all. The rewriter says as much of it as a structural schema can:
+//! types are more expressive, in particular enums. The rewriter converts them as follows:
 //!
 //! | Rust | structural schema |
 //! |---|---|
 //! | `Option<T>` | `T`, `nullable` |
-//! | enum of unit variants, also with a doc comment each | `string` with `enum`; the comments go into the description |
-//! | enum, externally tagged | object with a property for each variant, of which `oneOf` is required |
-//! | enum, internally or adjacently tagged | object with the properties of all variants; `oneOf` says which go with which tag |
-//! | enum, untagged, all variants objects | object with the properties of all variants, `anyOf` what each one needs |
+//! | enum of unit variants | `string` with `enum`; doc comments of variants become part of the description |
+//! | enum, externally tagged | object with a property for each variant; `oneOf` requires exactly one of them |
+//! | enum, internally or adjacently tagged | object with the properties of all variants; `oneOf` has the conditions of each |
+//! | enum, untagged, all variants objects | the same, with `anyOf` |
 //! | enum, untagged, of an integer and a string | `x-kubernetes-int-or-string` |
-//! | enum whose variants have different types otherwise | any value (reported) |
+//! | enum whose variants have other different types | any value (reported) |
 //! | `serde_json::Value` | any value, null included (`x-kubernetes-preserve-unknown-fields`, `nullable`) |
-//! | `RawExtension` | object with any fields (controller-gen writes one without, whose content is pruned) |
+//! | `RawExtension` | object with any fields (with controller-gen's schema, the server prunes them) |
 //! | `HashMap<String, T>`, `HashMap<u32, T>` | object with `additionalProperties` |
 //! | `#[serde(flatten)]` of a struct, an enum, or an `Option` of one | its properties |
 //! | `#[serde(flatten)]` of a map | `x-kubernetes-preserve-unknown-fields` (reported if its values have a type) |
 //! | `HashSet<T>` | array with `x-kubernetes-list-type: set` for scalar items (others reported) |
 //! | `(A, B)` | array of two items; items of different types are any value (reported) |
-//! | a type that contains itself | any value where it does (reported) |
+//! | recursive type | two levels, then any value (reported) |
 //!
 //! Limits that the fallible functions of this module do not report:
 //!
-//! - Integers in etcd are signed: the server refuses a value of a `u64` above `i64::MAX` with 422.
-//! - schemars describes an internally tagged variant `Other(serde_json::Value)` like one without content, so that its fields
-//!   are pruned. `CustomResourceExt::try_crd` reports it; `Other(BTreeMap<String, Value>)` keeps them.
-//! - The server refuses `format: duration` with years, months or weeks in it, which a `jiff::Span` may have.
+//! - The API server stores signed integers: it rejects a `u64` above `i64::MAX` with 422.
+//! - schemars generates the same schema for an internally tagged variant `Other(serde_json::Value)` as for a variant
+//!   without content, so that the server prunes its fields. `CustomResourceExt::try_crd` reports it. Use
+//!   `Other(BTreeMap<String, Value>)` instead.
+//! - The server rejects a `format: duration` with years, months or weeks, which a `jiff::Span` may have.
 //!
-//! Validations that schemars puts into a schema (`range`, `length`, `pattern`) stay; those that need Kubernetes'
-//! own keywords can be added with `#[schemars(extend("x-kubernetes-validations" = [{"rule": "self > 0"}]))]`.
-//! Two things can be had of it: [`StructuralSchemaRewriter`] rewrites everything and accepts any value where it must,
-//! and its [`try_transform`](StructuralSchemaRewriter::try_transform) reports such places.
+//! Validations of schemars (`range`, `length`, `pattern`) are kept. Add keywords of Kubernetes with
+//! `#[schemars(extend("x-kubernetes-validations" = [{"rule": "self > 0"}]))]`.
 //!
-//! This module must not know `CustomResourceDefinition`s, nor how kinds are derived.
+//! [`StructuralSchemaRewriter`] always succeeds: a node without a structural schema accepts any value. Its
+//! [`try_transform`](StructuralSchemaRewriter::try_transform) also reports such nodes.
+//!
+//! This module must not depend on `CustomResourceDefinition` or on the derive macro.
 
 mod combine;
 mod defaults;
@@ -60,9 +62,9 @@ pub(crate) use self::rules::check as check_rules;
 /// A schema as JSON.
 type Object = Map<String, Value>;
 
-/// Rewrites a schema so that Kubernetes accepts it, accepting any value where there is no structural schema.
+/// Rewrites a schema into a structural schema. Nodes without a structural schema accept any value.
 ///
-/// Works on the output of any of schemars' settings, with or without inlined subschemas.
+/// Supports the output of all settings of schemars, with or without inlined subschemas.
 ///
 /// ```
 /// use kube_client::core::schema::StructuralSchemaRewriter;
@@ -81,11 +83,11 @@ type Object = Map<String, Value>;
 pub struct StructuralSchemaRewriter;
 
 impl StructuralSchemaRewriter {
-    /// Rewrites a schema, and reports where it now accepts more than it did.
+    /// Rewrites a schema, and reports the nodes that accept more values than before.
     ///
     /// # Errors
     ///
-    /// Lists each place whose type has no structural schema. `schema` is rewritten all the same.
+    /// Lists each node whose type has no structural schema. `schema` is rewritten even so.
     pub fn try_transform(self, schema: &mut Schema) -> Result<(), SchemaError> {
         SchemaError::from_problems(rewrite::rewrite(schema))
     }
@@ -97,7 +99,7 @@ impl Transform for StructuralSchemaRewriter {
     }
 }
 
-/// The structural schema of a type, accepting any value where there is none.
+/// The structural schema of a type. Nodes without a structural schema accept any value.
 pub fn schema_for<T: JsonSchema>() -> JSONSchemaProps {
     generate::<T>().0
 }
@@ -106,13 +108,13 @@ pub fn schema_for<T: JsonSchema>() -> JSONSchemaProps {
 ///
 /// # Errors
 ///
-/// Lists each place whose type has no structural schema, why, and what to do.
+/// Lists each node whose type has no structural schema, with cause and advice.
 pub fn try_schema_for<T: JsonSchema>() -> Result<JSONSchemaProps, SchemaError> {
     let (schema, problems) = generate::<T>();
     SchemaError::from_problems(problems).map(|()| schema)
 }
 
-/// The structural schema of a type, and where it accepts more than the type.
+/// The structural schema of a type, and the nodes that accept more than the type.
 pub(crate) fn generate<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>) {
     let mut schema = generator().into_root_schema_for::<T>();
     keep_raw_fields(&mut schema);
@@ -120,8 +122,8 @@ pub(crate) fn generate<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>)
     match serde_json::from_value(schema.to_value()) {
         Ok(schema) => (schema, problems),
         Err(error) => {
-            let what = format!("a hand-written keyword does not decode: {error}");
-            problems.push(SchemaProblem::new("", what, "correct it in the schema attribute or impl"));
+            let what = format!("a keyword of a schema attribute or impl does not decode: {error}");
+            problems.push(SchemaProblem::new("", what, "correct the keyword"));
             let any = JSONSchemaProps {
                 type_: Some("object".to_owned()),
                 x_kubernetes_preserve_unknown_fields: Some(true),
@@ -132,8 +134,8 @@ pub(crate) fn generate<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>)
     }
 }
 
-/// Keeps the content of the types of Kubernetes that contain JSON of any kind: k8s-openapi calls them objects without
-/// fields, and the API server would prune what is in them.
+/// Sets `x-kubernetes-preserve-unknown-fields` for the Kubernetes types that contain any JSON. k8s-openapi describes
+/// them as objects without fields, so that the API server would prune their content.
 fn keep_raw_fields(schema: &mut Schema) {
     const RAW: [&str; 2] =
         ["io.k8s.apimachinery.pkg.runtime.RawExtension", "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1"];
@@ -147,7 +149,8 @@ fn keep_raw_fields(schema: &mut Schema) {
 
 fn generator() -> SchemaGenerator {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
-        // Inlined, an `Option` of a schema without a `type` (`IntOrString`, `Quantity`) would lose its null.
+        // With inlined subschemas, an `Option` of a schema without a `type` (`IntOrString`, `Quantity`) would not be
+        // nullable.
         settings.inline_subschemas = false;
         settings.meta_schema = None;
     });

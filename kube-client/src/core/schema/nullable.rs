@@ -1,4 +1,4 @@
-//! Null: JSON schema has a type for it, Kubernetes a flag on the type beside it.
+//! Converts the JSON schema type `null` into the flag `nullable` of Kubernetes.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ pub(super) fn set(node: &mut Object) {
     node.insert("nullable".to_owned(), Value::Bool(true));
 }
 
-/// Whether a schema as schemars wrote it allows null and nothing else.
+/// Whether a schema allows only null. Requires the output of schemars, before it is rewritten.
 pub(super) fn is_null(raw: &Value) -> bool {
     let Some(node) = raw.as_object() else { return false };
     node.get("type") == Some(&json!("null"))
@@ -22,22 +22,23 @@ pub(super) fn is_null(raw: &Value) -> bool {
         || node.get("enum") == Some(&json!([null]))
 }
 
-/// `type: null` on its own (a unit struct, `()`): there is no such type, so an empty object may stand there too.
+/// Rewrites `type: null` (a unit struct, `()`). Kubernetes has no such type, so the schema accepts an empty object
+/// too.
 pub(super) fn from_null_type(node: &mut Object) {
     if node.get("type") == Some(&json!("null")) {
         only(node);
     }
 }
 
-/// Null and nothing else, as near as it gets.
+/// Allows null and an empty object: the strictest structural schema that accepts null.
 pub(super) fn only(node: &mut Object) {
     node.insert("type".to_owned(), json!("object"));
     set(node);
 }
 
-/// Puts a nullable enumeration where null passes: the server refuses null beside any `enum` that stands at the
-/// node itself, listed or not, but skips the ones inside of `allOf` for null.
-pub(super) fn settle(node: &mut Object) {
+/// Moves the `enum` of a nullable node into `allOf`: the server rejects null for a node with `enum`, even if the
+/// enumeration contains null, but does not apply `allOf` to null.
+pub(super) fn move_enum_to_all_of(node: &mut Object) {
     let Some(Value::Array(values)) = node.get("enum") else { return };
     let listed = values.contains(&Value::Null);
     if !listed && !is_nullable(node) {

@@ -1,13 +1,13 @@
-//! The walk over a schema: one node at a time, children first, so that what is combined is structural already.
+//! Traverses a schema and rewrites each node, children first, so that `combine` receives structural schemas.
 //!
-//! Owns the path and the list of problems. What is done to a node in detail is in the other files.
+//! Contains the path and the list of problems. The other files of this module rewrite the keywords of a node.
 
 use schemars::Schema;
 use serde_json::{Value, json};
 
 use super::{Object, SchemaProblem, combine, defaults, keywords, nullable};
 
-/// Rewrites a whole schema in place; what it now accepts beyond the original is listed.
+/// Rewrites a whole schema in place. Returns the nodes that accept more than the original.
 pub(super) fn rewrite(schema: &mut Schema) -> Vec<SchemaProblem> {
     let raw = schema.clone().to_value();
     let mut rewriter = Rewriter { root: raw.clone(), ..Rewriter::default() };
@@ -16,26 +16,26 @@ pub(super) fn rewrite(schema: &mut Schema) -> Vec<SchemaProblem> {
     rewriter.problems
 }
 
-/// Where the walk is, and what it found.
+/// The state of the traversal.
 #[derive(Default)]
 pub(super) struct Rewriter {
-    /// The original, in which references are resolved.
+    /// The original schema, for the resolution of references.
     root: Value,
-    /// References that are being resolved. A recursive one comes up again.
+    /// The references around the current node. A recursive type occurs more than once.
     open: Vec<String>,
     path: String,
     problems: Vec<SchemaProblem>,
 }
 
 impl Rewriter {
-    /// Rewrites one node and everything below it.
+    /// Rewrites a node and all nodes below it.
     pub(super) fn node(&mut self, raw: Value) -> Object {
         let mut node = match raw {
             Value::Object(node) => node,
             Value::Bool(false) => {
                 self.problem(
-                    "no value is allowed here",
-                    "leave the field out of the schema with #[schemars(skip)]",
+                    "the schema allows no value",
+                    "remove the field from the schema with #[schemars(skip)]",
                 );
                 return anything();
             }
@@ -51,7 +51,7 @@ impl Rewriter {
         node
     }
 
-    /// Reports that the place where the walk is accepts more than it should.
+    /// Reports that the current node accepts more than the original.
     pub(super) fn problem(&mut self, what: impl Into<String>, advice: &'static str) {
         self.problems.push(SchemaProblem::new(self.path.clone(), what, advice));
     }
@@ -65,7 +65,7 @@ impl Rewriter {
         result
     }
 
-    /// Runs `work` and forgets the problems that it reports.
+    /// Runs `work` and discards the problems that it reports.
     pub(super) fn silence<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
         let known = self.problems.len();
         let result = work(self);
@@ -73,20 +73,24 @@ impl Rewriter {
         result
     }
 
-    /// Puts what is referred to in place of the reference. Words beside it win, validations beside it apply too.
+    /// Replaces a reference with its target. Annotations beside the reference replace those of the target;
+    /// validations beside it are added.
     fn reference(&mut self, beside: Object, reference: &Value) -> Object {
         let name = reference.as_str().unwrap_or_default().to_owned();
-        // A recursive type is spelled out for two levels, so that the fields of its first children are validated.
+        // A recursive type is expanded for two levels, so that the server validates the fields of its children.
         if self.open.iter().filter(|open| **open == name).count() > 1 {
             self.problem(
                 "the type contains itself, which would make the schema infinite",
-                "spell out the levels that are needed, or give the field #[schemars(with = \"serde_json::Value\")]",
+                "define a type for each needed level, or give the field #[schemars(with = \"serde_json::Value\")]",
             );
             return annotate(anything(), &beside);
         }
         let Some(target) = name.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer)).cloned()
         else {
-            self.problem(format!("the reference {name:?} leads nowhere"), "inline what it refers to");
+            self.problem(
+                format!("the target of the reference {name:?} does not exist"),
+                "inline the referenced schema",
+            );
             return annotate(anything(), &beside);
         };
         let merged = match target {
@@ -99,7 +103,7 @@ impl Rewriter {
         node
     }
 
-    /// Rewrites properties, items and values of maps.
+    /// Rewrites properties, items and map values.
     fn children(&mut self, node: &mut Object) {
         if let Some(Value::Object(properties)) = node.get_mut("properties") {
             for (name, property) in properties.iter_mut() {
@@ -131,7 +135,7 @@ impl Rewriter {
         }
     }
 
-    /// Makes one type of what is there, and settles keywords that exclude each other.
+    /// Gives the node a single type, and removes keywords that conflict.
     pub(super) fn finish(&mut self, node: &mut Object) {
         if node.get("additionalProperties") == Some(&Value::Bool(false)) {
             node.remove("additionalProperties");
@@ -144,7 +148,7 @@ impl Rewriter {
             if !values.as_object().is_some_and(keywords::is_anything) {
                 self.problem(
                     "the values of a flattened map are not validated beside other fields",
-                    "give the map a field of its own, or values of type serde_json::Value",
+                    "move the map into a field, or use values of type serde_json::Value",
                 );
             }
             node.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
@@ -156,12 +160,12 @@ impl Rewriter {
         if keywords::type_of(node) == Some("array") && !node.contains_key("items") {
             node.insert("items".to_owned(), Value::Object(anything()));
         }
-        nullable::settle(node);
+        nullable::move_enum_to_all_of(node);
         if let Some(default) = node.get("default")
             && let Err(what) = defaults::check(default, node)
         {
             node.remove("default");
-            self.problem(what, "make the default and the schema agree, or leave one of them out");
+            self.problem(what, "make the default and the schema agree, or remove one of them");
         }
     }
 
@@ -180,14 +184,14 @@ impl Rewriter {
             node.insert("x-kubernetes-list-type".to_owned(), json!("set"));
         } else {
             self.problem(
-                "only items that are plain strings, numbers or booleans can be required to be unique",
-                "use a list, with a validation rule if duplicates must be refused",
+                "a set needs items of type string, number or boolean that are not nullable",
+                "use a list, with a validation rule if duplicates must be rejected",
             );
         }
     }
 }
 
-/// Joins a referenced schema and the keywords beside the reference.
+/// Merges a referenced schema and the keywords beside the reference.
 fn merge(mut target: Object, mut beside: Object) -> Object {
     let is_annotation = |key: &str| matches!(key, "title" | "description" | "default" | "examples");
     let mut keys = beside.iter().filter(|(key, _)| !is_annotation(key));
@@ -196,7 +200,7 @@ fn merge(mut target: Object, mut beside: Object) -> Object {
         target.extend(beside);
         return target;
     }
-    // A newtype variant of an internally tagged enum: the tag stands in `properties` beside the reference.
+    // A newtype variant of an internally tagged enum has its tag in `properties` beside the reference.
     target.retain(|key, _| !(is_annotation(key) && beside.contains_key(key)));
     match beside.get_mut("allOf") {
         Some(Value::Array(all)) => all.push(Value::Object(target)),
@@ -209,8 +213,8 @@ fn merge(mut target: Object, mut beside: Object) -> Object {
 
 /// The schema of any value, null included.
 ///
-/// Without `nullable` the API server drops a null on create, and with server-side apply it writes the object again for each
-/// apply, so that a controller that applies on every event never settles.
+/// Without `nullable`, the API server drops a null on create, and each server-side apply writes the object again. A
+/// controller that applies on every event would then run in a loop.
 pub(super) fn anything() -> Object {
     let mut node =
         Object::from_iter([("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true))]);
@@ -218,7 +222,7 @@ pub(super) fn anything() -> Object {
     node
 }
 
-/// Keeps the words about a value when its schema is given up.
+/// Copies title and description to the schema that replaces a node.
 pub(super) fn annotate(mut node: Object, from: &Object) -> Object {
     for key in ["title", "description"] {
         if let Some(text) = from.get(key).filter(|text| text.is_string()) {

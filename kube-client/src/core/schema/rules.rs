@@ -1,6 +1,6 @@
-//! Validation rules (`x-kubernetes-validations`) that the API server refuses for their form.
+//! Finds malformed validation rules (`x-kubernetes-validations`), for which the API server rejects a definition.
 //!
-//! Must not parse expressions: only the server knows the types they are checked against.
+//! Must not parse expressions: the server checks them against the types of the schema.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
@@ -8,14 +8,14 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 
 use super::SchemaProblem;
 
-/// Reports the rules of a whole schema that the server would refuse.
+/// Reports the malformed rules of a whole schema.
 pub(crate) fn check(schema: &JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
     node(schema, "", problems);
 }
 
 fn node(schema: &JSONSchemaProps, path: &str, problems: &mut Vec<SchemaProblem>) {
     for rule in schema.x_kubernetes_validations.iter().flatten() {
-        if let Some(what) = mistake(rule) {
+        if let Some(what) = problem(rule) {
             problems.push(SchemaProblem::new(path, what, "correct the rule"));
         }
     }
@@ -30,7 +30,7 @@ fn node(schema: &JSONSchemaProps, path: &str, problems: &mut Vec<SchemaProblem>)
     }
 }
 
-fn mistake(rule: &ValidationRule) -> Option<String> {
+fn problem(rule: &ValidationRule) -> Option<String> {
     let has_line_break = |text: &str| text.trim().contains(['\n', '\r']);
     let text = &rule.rule;
     let message = rule.message.as_deref().unwrap_or_default();
@@ -44,7 +44,9 @@ fn mistake(rule: &ValidationRule) -> Option<String> {
         return Some(format!("the message of the validation rule {text:?} contains a line break"));
     }
     if message.is_empty() && has_line_break(text) {
-        return Some(format!("the validation rule {text:?} contains a line break and so needs a message"));
+        return Some(format!(
+            "the validation rule {text:?} contains a line break, and therefore needs a message"
+        ));
     }
     None
 }

@@ -1,5 +1,5 @@
-//! What is left of a variant inside of `oneOf`: pure validation, on fields that exist outside, beyond what the
-//! outside says already.
+//! Reduces a variant inside of `oneOf`, `anyOf` or `not` to its validations: a structural schema allows only
+//! validations there, on fields that also exist outside. Omits validations that the outer schema already has.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::{
     rewrite::Rewriter,
 };
 
-/// Keywords that only validate.
+/// Validation keywords other than `required` and subschemas.
 const SCALAR: &[&str] = &[
     "minimum",
     "maximum",
@@ -27,7 +27,7 @@ const SCALAR: &[&str] = &[
     "enum",
 ];
 
-/// The validation in `variant` that `whole` lacks. `whole` accepts everything that `variant` does.
+/// The validations of `variant` that `whole` does not have. `whole` accepts all values that `variant` accepts.
 pub(super) fn strip(rewriter: &mut Rewriter, variant: &Object, whole: &Object) -> Object {
     let mut rest = Object::new();
     if is_anything(whole) || type_of(whole).is_none() {
@@ -40,7 +40,7 @@ pub(super) fn strip(rewriter: &mut Rewriter, variant: &Object, whole: &Object) -
             rest.insert((*key).to_owned(), value.clone());
         }
     }
-    // An exclusive bound means nothing without the bound.
+    // The flag of an exclusive bound has no effect without the bound.
     for (exclusive, bound) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
         if (rest.contains_key(exclusive) || rest.contains_key(bound))
             && let Some(value) = variant.get(bound)
@@ -68,7 +68,7 @@ pub(super) fn strip(rewriter: &mut Rewriter, variant: &Object, whole: &Object) -
             rest.insert("items".to_owned(), Value::Object(item));
         }
     }
-    // These were stripped when the variant itself was made of variants.
+    // `combine` stripped these when it rewrote the variant.
     for key in ["oneOf", "anyOf", "allOf", "not"] {
         if let Some(value) = variant.get(key)
             && whole.get(key) != Some(value)
@@ -80,7 +80,8 @@ pub(super) fn strip(rewriter: &mut Rewriter, variant: &Object, whole: &Object) -
     rest
 }
 
-/// The validation of a variant's fields. The API server forbids one of a field called `metadata`, at any depth.
+/// Adds the validations of a variant's fields. The API server rejects validations of a field named `metadata` at any
+/// depth.
 fn properties(rewriter: &mut Rewriter, rest: &mut Object, variant: &Object, whole: &Object) {
     let (Some(Value::Object(own)), Some(Value::Object(all))) =
         (variant.get("properties"), whole.get("properties"))
@@ -97,7 +98,7 @@ fn properties(rewriter: &mut Rewriter, rest: &mut Object, variant: &Object, whol
                 }
                 if name == "metadata" {
                     this.problem(
-                        "what one variant needs of a field called `metadata` cannot be validated",
+                        "the validations of a field named `metadata` cannot depend on the variant",
                         "rename the field, or add a validation rule to the enum",
                     );
                 } else {
@@ -111,7 +112,7 @@ fn properties(rewriter: &mut Rewriter, rest: &mut Object, variant: &Object, whol
     }
 }
 
-/// Whether every field that a validation names exists in `whole`, with a type: the server insists on it.
+/// Whether every field of a validation exists in `whole` and has a type, as the server requires.
 fn is_covered(validation: &Value, whole: &Object) -> bool {
     match validation {
         Value::Array(parts) => parts.iter().all(|part| is_covered(part, whole)),

@@ -1,4 +1,4 @@
-//! Schemas of Rust types and hand-written ones, after rewriting.
+//! Rewritten schemas of Rust types and of JSON schemas.
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::{JsonSchema, Schema};
@@ -34,27 +34,27 @@ fn any() -> Value {
 }
 
 #[test]
-fn documented_unit_variants_are_one_enumeration() {
-    /// Which way.
+fn documented_unit_variants_become_an_enumeration() {
+    /// The direction.
     #[derive(JsonSchema)]
-    #[expect(dead_code, reason = "only its schema is looked at")]
-    enum Way {
+    #[expect(dead_code, reason = "only its schema matters")]
+    enum Direction {
         /// Towards the top.
         Up,
         Down,
     }
-    check_type::<Way>(&json!({
+    check_type::<Direction>(&json!({
         "type": "string",
         "enum": ["Down", "Up"],
-        "description": "Which way.\n\n- `Up`: Towards the top.",
+        "description": "The direction.\n\n- `Up`: Towards the top.",
     }));
 }
 
 #[test]
-fn tagged_variants_share_one_object_and_validate_by_tag() {
+fn tagged_variants_become_an_object_validated_by_tag() {
     #[derive(JsonSchema)]
     #[serde(tag = "type")]
-    #[expect(dead_code, reason = "only its schema is looked at")]
+    #[expect(dead_code, reason = "only its schema matters")]
     enum Source {
         Http { url: String },
         File { path: String },
@@ -75,10 +75,10 @@ fn tagged_variants_share_one_object_and_validate_by_tag() {
 }
 
 #[test]
-fn a_default_of_one_variant_is_not_given_to_another() {
+fn drops_defaults_that_only_one_variant_has() {
     #[derive(JsonSchema)]
     #[serde(tag = "type")]
-    #[expect(dead_code, reason = "only its schema is looked at")]
+    #[expect(dead_code, reason = "only its schema matters")]
     enum Source {
         Http {
             #[serde(default)]
@@ -91,9 +91,9 @@ fn a_default_of_one_variant_is_not_given_to_another() {
 }
 
 #[test]
-fn external_tags_require_exactly_one() {
+fn external_tags_require_exactly_one_property() {
     #[derive(JsonSchema)]
-    #[expect(dead_code, reason = "only its schema is looked at")]
+    #[expect(dead_code, reason = "only its schema matters")]
     enum Action {
         /// Waits.
         Wait(i64),
@@ -112,7 +112,7 @@ fn external_tags_require_exactly_one() {
 }
 
 #[test]
-fn overlapping_variants_are_any_of() {
+fn overlapping_variants_become_any_of() {
     check(
         json!({ "oneOf": [
             { "type": "object", "properties": { "a": { "type": "string" } }, "required": ["a"] },
@@ -127,7 +127,7 @@ fn overlapping_variants_are_any_of() {
 }
 
 #[test]
-fn a_variant_without_conditions_leaves_nothing_to_validate() {
+fn a_variant_without_validations_removes_any_of() {
     check(
         json!({ "anyOf": [
             { "type": "object", "properties": { "a": { "type": "string" } }, "required": ["a"] },
@@ -138,7 +138,7 @@ fn a_variant_without_conditions_leaves_nothing_to_validate() {
 }
 
 #[test]
-fn looser_bounds_win_and_each_variant_keeps_its_own() {
+fn the_union_has_the_looser_bounds_and_variants_keep_theirs() {
     check(
         json!({ "anyOf": [
             { "type": "integer", "minimum": 1, "maximum": 5 },
@@ -152,7 +152,7 @@ fn looser_bounds_win_and_each_variant_keeps_its_own() {
 }
 
 #[test]
-fn null_becomes_a_flag() {
+fn null_becomes_nullable() {
     check(json!({ "type": ["string", "null"] }), &json!({ "type": "string", "nullable": true }));
     check(
         json!({ "anyOf": [{ "type": "integer" }, { "type": "null" }] }),
@@ -166,7 +166,7 @@ fn null_becomes_a_flag() {
 }
 
 #[test]
-fn keywords_take_kubernetes_form() {
+fn keywords_are_converted() {
     check(
         json!({ "type": "integer", "format": "uint16", "exclusiveMinimum": 3 }),
         &json!({ "type": "integer", "minimum": 3, "exclusiveMinimum": true, "maximum": 65535 }),
@@ -193,7 +193,7 @@ fn keywords_take_kubernetes_form() {
 }
 
 #[test]
-fn references_are_inlined_and_recursion_is_cut() {
+fn references_are_inlined_and_recursion_is_limited() {
     check(
         json!({
             "$defs": { "Name": { "type": "string", "description": "A name." } },
@@ -216,7 +216,7 @@ fn references_are_inlined_and_recursion_is_cut() {
 }
 
 #[test]
-fn what_cannot_be_said_is_reported_where_it_is() {
+fn reports_the_path_of_nodes_without_a_structural_schema() {
     let in_a = |schema: Value| json!({ "type": "object", "properties": { "a": schema } });
     let mixed =
         json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
@@ -250,7 +250,7 @@ fn what_cannot_be_said_is_reported_where_it_is() {
 }
 
 #[test]
-fn all_of_narrows() {
+fn all_of_becomes_an_intersection() {
     check(
         json!({
             "type": "object",
@@ -280,10 +280,10 @@ fn all_of_narrows() {
 }
 
 #[test]
-fn a_keyword_that_does_not_decode_never_panics() {
+fn a_keyword_that_does_not_decode_is_reported() {
     #[derive(JsonSchema)]
     #[schemars(extend("x-kubernetes-validations" = ["not a rule"]))]
-    #[expect(dead_code, reason = "only its schema is looked at")]
+    #[expect(dead_code, reason = "only its schema matters")]
     struct Wrong {
         a: String,
     }
@@ -294,16 +294,16 @@ fn a_keyword_that_does_not_decode_never_panics() {
 }
 
 #[test]
-fn fields_of_a_flattened_optional_enum_are_properties() {
+fn fields_of_a_flattened_optional_enum_become_properties() {
     #[derive(JsonSchema)]
     #[serde(rename_all = "lowercase")]
-    #[expect(dead_code, reason = "only its schema is looked at")]
+    #[expect(dead_code, reason = "only its schema matters")]
     enum Source {
         Git { url: String },
         File { path: String },
     }
     #[derive(JsonSchema)]
-    #[expect(dead_code, reason = "only its schema is looked at")]
+    #[expect(dead_code, reason = "only its schema matters")]
     struct Spec {
         name: String,
         #[serde(flatten)]
@@ -321,16 +321,16 @@ fn fields_of_a_flattened_optional_enum_are_properties() {
 }
 
 #[test]
-fn an_object_that_may_be_any_value_keeps_unknown_fields() {
+fn a_flattened_value_preserves_unknown_fields() {
     #[derive(JsonSchema)]
     #[serde(untagged)]
-    #[expect(dead_code, reason = "only its schema is looked at")]
+    #[expect(dead_code, reason = "only its schema matters")]
     enum Extra {
         Known { a: i32 },
         Any(Value),
     }
     #[derive(JsonSchema)]
-    #[expect(dead_code, reason = "only its schema is looked at")]
+    #[expect(dead_code, reason = "only its schema matters")]
     struct Spec {
         name: String,
         #[serde(flatten)]
@@ -345,9 +345,9 @@ fn an_object_that_may_be_any_value_keeps_unknown_fields() {
 }
 
 #[test]
-fn values_of_any_type_may_be_null_and_options_without_a_type_are_nullable() {
+fn values_of_any_type_and_options_without_a_type_are_nullable() {
     #[derive(JsonSchema)]
-    #[expect(dead_code, reason = "only its schema is looked at")]
+    #[expect(dead_code, reason = "only its schema matters")]
     struct Spec {
         value: Value,
         option: Option<Value>,
@@ -375,7 +375,7 @@ fn values_of_any_type_may_be_null_and_options_without_a_type_are_nullable() {
 }
 
 #[test]
-fn bounds_and_defaults_beyond_64_bit_integers_are_left_out() {
+fn drops_bounds_and_defaults_beyond_64_bit_integers() {
     check(
         json!({ "type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX }),
         &json!({ "type": "integer", "format": "int64", "minimum": i64::MIN }),

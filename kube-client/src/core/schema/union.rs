@@ -1,4 +1,4 @@
-//! The narrowest structural schema that accepts what either of two schemas does.
+//! The union of two schemas: the strictest structural schema that accepts all values of both.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::{
     rewrite::{Rewriter, anything},
 };
 
-/// Widens `a` to accept also what `b` does. Both have been rewritten.
+/// The union of `a` and `b`. Both have been rewritten.
 pub(super) fn union(rewriter: &mut Rewriter, a: Object, b: Object) -> Object {
     if a == b {
         return a;
@@ -34,12 +34,9 @@ pub(super) fn union(rewriter: &mut Rewriter, a: Object, b: Object) -> Object {
             int_or_string()
         }
         (x, y) => {
-            let what =
-                format!("a value is of type {} in one variant and of type {} in another", x.name(), y.name());
-            rewriter.problem(
-                what,
-                "give all variants the same JSON type, for enums with #[serde(tag = \"type\")]",
-            );
+            let what = format!("the variants have different types, {} and {}", x.name(), y.name());
+            rewriter
+                .problem(what, "give all variants the same type; for enums, use #[serde(tag = \"type\")]");
             anything()
         }
     };
@@ -84,7 +81,7 @@ fn int_or_string() -> Object {
 
 fn same_type(rewriter: &mut Rewriter, mut a: Object, mut b: Object, kind: &str) -> Object {
     let mut whole = Object::from_iter([("type".to_owned(), json!(kind))]);
-    // What one side leaves open is open; what both say in the same words stays.
+    // Keeps keywords that are equal in both. A keyword of one schema only would reject values of the other.
     for (key, value) in &a {
         if b.get(key) == Some(value) {
             whole.insert(key.clone(), value.clone());
@@ -112,7 +109,7 @@ fn same_type(rewriter: &mut Rewriter, mut a: Object, mut b: Object, kind: &str) 
     whole
 }
 
-/// Lists the enumerated values of both, if both enumerate.
+/// Merges the enumerations, if both schemas have one.
 fn values(whole: &mut Object, a: &Object, b: &Object) {
     let list = |node: &Object| node.get("enum").and_then(Value::as_array).cloned();
     if let (Some(mut values), Some(more)) = (list(a), list(b)) {
@@ -125,7 +122,7 @@ fn values(whole: &mut Object, a: &Object, b: &Object) {
     }
 }
 
-/// Keeps the looser of two bounds.
+/// Keeps the less strict of two bounds.
 fn bounds(whole: &mut Object, a: &Object, b: &Object) {
     type IsLooser = fn(&f64, &f64) -> bool;
     let looser: [(&str, IsLooser); 8] = [
@@ -189,8 +186,8 @@ fn objects(rewriter: &mut Rewriter, whole: &mut Object, a: &mut Object, b: &mut 
         Some(values) => {
             if !is_anything(&values) {
                 rewriter.problem(
-                    "one variant is a map and another one a struct, so the map's values are not validated",
-                    "give the map a field of its own",
+                    "one variant is a map and another is a struct, so the map's values are not validated",
+                    "move the map into a field",
                 );
             }
             whole.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
@@ -201,7 +198,8 @@ fn objects(rewriter: &mut Rewriter, whole: &mut Object, a: &mut Object, b: &mut 
     required(whole, a, b);
 }
 
-/// A default of one variant's field must not appear in objects of another variant.
+/// Removes the default of a field that only one variant has: the server would add the field to objects of other
+/// variants.
 fn without_default(mut property: Value) -> Value {
     if let Value::Object(property) = &mut property {
         property.remove("default");
@@ -209,7 +207,7 @@ fn without_default(mut property: Value) -> Value {
     property
 }
 
-/// Only what both variants need is needed whatever the variant.
+/// Requires only the properties that both variants require.
 fn required(whole: &mut Object, a: &Object, b: &Object) {
     let list = |node: &Object| node.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     let other = list(b);
@@ -221,12 +219,12 @@ fn required(whole: &mut Object, a: &Object, b: &Object) {
     }
 }
 
-/// Rules are not allowed inside of `oneOf`, so a variant's own rules have nowhere to go.
+/// Reports rules of a single variant: a structural schema cannot have rules inside of `oneOf`.
 fn validations(rewriter: &mut Rewriter, whole: &Object, a: &Object, b: &Object) {
     let key = "x-kubernetes-validations";
     if !whole.contains_key(key) && (a.contains_key(key) || b.contains_key(key)) {
         rewriter.problem(
-            "validation rules of one variant cannot be attached to all of them",
+            "the validation rules of one variant cannot apply to all variants",
             "move the rules to the enum, with a condition such as `!has(self.a) || ..`",
         );
     }
