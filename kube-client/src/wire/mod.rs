@@ -113,8 +113,7 @@ impl Shape {
     }
 }
 
-/// Decodes `text`, which must hold exactly one JSON value, without skipped fields. Errors contain no value of the
-/// text.
+/// Decodes `text`, which must hold exactly one JSON value. Skips no fields. Errors contain no value of the text.
 pub(crate) fn decode_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> serde_json::Result<T> {
     json::decode(text, &FieldSet::none())
 }

@@ -43,13 +43,13 @@ where
 struct Fields<'m, M>(&'m mut M);
 
 impl<M: SerializeMap> Fields<'_, M> {
-    fn refuse<T>(what: impl Display) -> Result<T, M::Error> {
+    fn reject<T>(what: impl Display) -> Result<T, M::Error> {
         Err(M::Error::custom(format_args!(
             "`no_spec` needs a spec that serializes as a struct, not as {what}"
         )))
     }
 
-    fn refuse_common(name: &str) -> Result<(), M::Error> {
+    fn reject_common(name: &str) -> Result<(), M::Error> {
         if !COMMON_FIELDS.contains(&name) {
             return Ok(());
         }
@@ -68,7 +68,7 @@ impl<M: SerializeMap> SerializeStruct for Fields<'_, M> {
         key: &'static str,
         value: &T,
     ) -> Result<(), M::Error> {
-        Self::refuse_common(key)?;
+        Self::reject_common(key)?;
         self.0.serialize_entry(key, value)
     }
 
@@ -83,7 +83,7 @@ impl<M: SerializeMap> SerializeMap for Fields<'_, M> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), M::Error> {
         if let Some(name) = COMMON_FIELDS.into_iter().find(|name| has_name(key, name)) {
-            Self::refuse_common(name)?;
+            Self::reject_common(name)?;
         }
         self.0.serialize_key(key)
     }
@@ -123,10 +123,10 @@ fn has_name<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
 }
 
 /// Implements methods that return an error.
-macro_rules! refuse {
+macro_rules! reject {
     ($($method:ident: $type:ty => $what:literal,)*) => {
         $(fn $method(self, _: $type) -> Result<(), M::Error> {
-            Self::refuse($what)
+            Self::reject($what)
         })*
     };
 }
@@ -142,7 +142,7 @@ impl<'m, M: SerializeMap> Serializer for Fields<'m, M> {
     type SerializeStruct = Fields<'m, M>;
     type SerializeStructVariant = Impossible<(), M::Error>;
 
-    refuse! {
+    reject! {
         serialize_bool: bool => "a boolean",
         serialize_i8: i8 => "a number",
         serialize_i16: i16 => "a number",
@@ -161,11 +161,11 @@ impl<'m, M: SerializeMap> Serializer for Fields<'m, M> {
     }
 
     fn serialize_none(self) -> Result<(), M::Error> {
-        Self::refuse("nothing")
+        Self::reject("nothing")
     }
 
     fn serialize_unit(self) -> Result<(), M::Error> {
-        Self::refuse("nothing")
+        Self::reject("nothing")
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), M::Error> {
@@ -189,7 +189,7 @@ impl<'m, M: SerializeMap> Serializer for Fields<'m, M> {
     }
 
     fn serialize_unit_variant(self, name: &'static str, _: u32, _: &'static str) -> Result<(), M::Error> {
-        Self::refuse(name)
+        Self::reject(name)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -199,15 +199,15 @@ impl<'m, M: SerializeMap> Serializer for Fields<'m, M> {
         _: &'static str,
         _: &T,
     ) -> Result<(), M::Error> {
-        Self::refuse(name)
+        Self::reject(name)
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, M::Error> {
-        Self::refuse("a list")
+        Self::reject("a list")
     }
 
     fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, M::Error> {
-        Self::refuse("a tuple")
+        Self::reject("a tuple")
     }
 
     fn serialize_tuple_struct(
@@ -215,7 +215,7 @@ impl<'m, M: SerializeMap> Serializer for Fields<'m, M> {
         name: &'static str,
         _: usize,
     ) -> Result<Self::SerializeTupleStruct, M::Error> {
-        Self::refuse(name)
+        Self::reject(name)
     }
 
     fn serialize_tuple_variant(
@@ -225,7 +225,7 @@ impl<'m, M: SerializeMap> Serializer for Fields<'m, M> {
         _: &'static str,
         _: usize,
     ) -> Result<Self::SerializeTupleVariant, M::Error> {
-        Self::refuse(name)
+        Self::reject(name)
     }
 
     fn serialize_struct_variant(
@@ -235,6 +235,6 @@ impl<'m, M: SerializeMap> Serializer for Fields<'m, M> {
         _: &'static str,
         _: usize,
     ) -> Result<Self::SerializeStructVariant, M::Error> {
-        Self::refuse(name)
+        Self::reject(name)
     }
 }

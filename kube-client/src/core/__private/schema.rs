@@ -104,11 +104,11 @@ fn selectable_fields(definition: &Definition, schema: &JSONSchemaProps, problems
     }
 }
 
-/// The definition, if its schema is as strict as the Rust type.
+/// The definition, if its schema is as strict as the Rust type and valid.
 ///
 /// # Errors
 ///
-/// Lists the nodes that accept more than the Rust type.
+/// Lists `problems` and the nodes whose type preserves fields that the server prunes.
 pub fn strict<K: Serialize + DeserializeOwned>(
     definition: &Definition,
     (crd, mut problems): (CustomResourceDefinition, Vec<SchemaProblem>),

@@ -1,8 +1,8 @@
-//! The error for types without a structural schema.
+//! `SchemaError`: the problems of a generated schema, with paths and advice.
 
 use std::fmt;
 
-/// The schema is less strict than the Rust type, because a part of the type has no structural schema.
+/// A generated schema is less strict than the Rust type, or the server would reject it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaError {
     problems: Vec<SchemaProblem>,
@@ -14,7 +14,7 @@ impl SchemaError {
         if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }
 
-    /// Each node that has no structural schema, in the order of the fields.
+    /// The problems, each with its path.
     pub fn problems(&self) -> &[SchemaProblem] {
         &self.problems
     }
@@ -22,7 +22,7 @@ impl SchemaError {
 
 impl fmt::Display for SchemaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the schema is less strict than the Rust type")?;
+        f.write_str("the schema is incomplete or invalid")?;
         for (index, problem) in self.problems.iter().enumerate() {
             f.write_str(if index == 0 { ": " } else { "; " })?;
             problem.fmt(f)?;
@@ -33,7 +33,7 @@ impl fmt::Display for SchemaError {
 
 impl std::error::Error for SchemaError {}
 
-/// A node that has no structural schema.
+/// A problem at one node of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SchemaProblem {

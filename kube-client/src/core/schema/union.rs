@@ -186,7 +186,7 @@ fn objects(rewriter: &mut Rewriter, whole: &mut Object, a: &mut Object, b: &mut 
         Some(values) => {
             if !is_anything(&values) {
                 rewriter.problem(
-                    "one variant is a map and another is a struct, so the map's values are not validated",
+                    "the variants are a map and a struct, so the values of the map are not validated",
                     "move the map into a field",
                 );
             }

@@ -1,4 +1,4 @@
-//! `Reader`: a cursor in a JSON text. Reads tokens and skips values; builds no values of its own.
+//! `Reader`: a cursor in a JSON text. Reads tokens and skips values. Must not call visitors of serde.
 
 use super::super::block::{SMALL, first_special};
 use super::super::scan::ValueScan;
