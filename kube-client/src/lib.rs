@@ -11,6 +11,9 @@ pub mod core;
 mod error;
 #[cfg(feature = "client")]
 mod wire;
+#[cfg(feature = "client")]
+#[doc(hidden)]
+pub mod workers;
 
 #[cfg(feature = "client")]
 pub use crate::api::Api;

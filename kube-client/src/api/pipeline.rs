@@ -10,8 +10,9 @@ use std::{
     task::{Context, Poll, ready},
     vec,
 };
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::JoinHandle;
+use tokio::runtime::Handle;
+
+use crate::workers::{AbortOnDrop, workers};
 
 /// The minimum text of a chunk, in bytes, for which spawning a task pays off.
 const MIN_TASK_BYTES: usize = 16 << 10;
@@ -21,8 +22,6 @@ const CHUNK_BYTES: usize = 128 << 10;
 /// Additional chunks in flight, so that workers do not run out of chunks: while all cores decode, the polling task reads
 /// new text late.
 const EXTRA_CHUNKS: usize = 4;
-/// Additional workers would be idle, because a single task reads and splits the body.
-const MAX_WORKERS: usize = 16;
 
 /// The expected ratio of the size of a decoded object to the size of its text.
 const DECODED_SIZE_RATIO: usize = 4;
@@ -49,7 +48,7 @@ enum Stage<T> {
     /// Decoded by `poll_next`.
     Raw(vec::IntoIter<Bytes>),
     /// Decoded by a task, which takes the pieces when it starts.
-    Running(Task<Vec<T>>, Pieces),
+    Running(AbortOnDrop<Vec<T>>, Pieces),
     Done(vec::IntoIter<T>),
 }
 
@@ -67,15 +66,6 @@ impl Pieces {
     }
 }
 
-/// Aborts the task on drop.
-struct Task<T>(JoinHandle<T>);
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl<T> Pipeline<T> {
     /// The number of bytes of pushed text in chunks whose values have not all been returned.
     pub(super) fn buffered_bytes(&self) -> usize {
@@ -86,14 +76,10 @@ impl<T> Pipeline<T> {
 impl<T: Send + 'static> Pipeline<T> {
     /// Decodes on the worker threads of the current runtime, or in `poll_next` without a multi-threaded runtime.
     pub(super) fn new(decode: impl Fn(&[u8]) -> T + Send + Sync + 'static) -> Self {
-        let runtime = Handle::try_current().ok();
-        let max_stages = runtime.as_ref().map_or(0, |runtime| match runtime.runtime_flavor() {
-            RuntimeFlavor::CurrentThread => 0,
-            _ => match runtime.metrics().num_workers() {
-                1 => 0,
-                workers => EXTRA_CHUNKS + 2 * workers.min(MAX_WORKERS),
-            },
-        });
+        let (runtime, max_stages) = match workers() {
+            Some((runtime, workers)) => (Some(runtime), EXTRA_CHUNKS + 2 * workers),
+            None => (None, 0),
+        };
         Self {
             decode: Arc::new(decode),
             chunk: Vec::new(),
@@ -150,7 +136,7 @@ impl<T: Send + 'static> Pipeline<T> {
                 let pieces = Pieces::new(pieces);
                 let shared = pieces.clone();
                 let task = runtime.spawn(async move { decode_all(&shared.take(), bytes, &*decode) });
-                Stage::Running(Task(task), pieces)
+                Stage::Running(AbortOnDrop::new(task), pieces)
             }
             _ => Stage::Raw(pieces.into_iter()),
         };
@@ -202,7 +188,7 @@ impl<T: Send + 'static> Pipeline<T> {
                         return Poll::Ready(value);
                     }
                 }
-                Stage::Running(task, pieces) => match ready!(Pin::new(&mut task.0).poll(cx)) {
+                Stage::Running(task, pieces) => match ready!(Pin::new(task).poll(cx)) {
                     Ok(values) => *stage = Stage::Done(values.into_iter()),
                     Err(error) => match error.try_into_panic() {
                         // A bug in `decode`, which catches panics of the type's `Deserialize`.

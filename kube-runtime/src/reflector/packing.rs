@@ -5,19 +5,17 @@
 
 use super::compact::{Codec, Scratch};
 use super::page::Packed;
+use kube_client::workers::{AbortOnDrop, workers};
 use std::{
     collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::JoinHandle;
+use tokio::runtime::Handle;
 
 /// The number of objects per batch: about 1 ms of work for pods, and little memory while they are stored twice.
 const BATCH: usize = 16;
-/// The maximum number of threads; more would wait for the writer.
-const MAX_THREADS: usize = 16;
 
 /// Objects, and their packed forms once encoded.
 pub(super) struct Batch<K> {
@@ -40,20 +38,11 @@ impl<K> Batch<K> {
     }
 }
 
-/// A task that is aborted on drop.
-struct Task<K>(JoinHandle<Batch<K>>);
-
-impl<K> Drop for Task<K> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 /// Batches in flight.
 pub(super) struct Packing<K> {
     /// The incomplete batch and its runtime.
     filling: Option<(Handle, Batch<K>)>,
-    tasks: VecDeque<Task<K>>,
+    tasks: VecDeque<AbortOnDrop<Batch<K>>>,
     /// Buffers of finished batches.
     spare: Vec<Scratch>,
     /// Whether more objects are expected.
@@ -70,8 +59,8 @@ impl<K> Packing<K> {
     /// Accepts an object; `false` without other threads, or if they have enough batches.
     pub(super) fn take(&mut self, codec: &Arc<Codec<K>>, object: &Arc<K>) -> bool {
         if self.filling.is_none() {
-            let Some((runtime, threads)) = threads() else { return false };
-            if self.tasks.len() >= 2 * threads {
+            let Some((runtime, workers)) = workers() else { return false };
+            if self.tasks.len() >= 2 * workers {
                 return false;
             }
             let scratch = self.spare.pop().unwrap_or_default();
@@ -96,13 +85,13 @@ impl<K> Packing<K> {
 
     fn send(&mut self, codec: &Arc<Codec<K>>) {
         if let Some((runtime, batch)) = self.filling.take() {
-            self.tasks.push_back(Task(codec.start(&runtime, batch)));
+            self.tasks.push_back(AbortOnDrop::new(codec.start(&runtime, batch)));
         }
     }
 
     /// A finished batch, if any. It replaces the waker of [`poll_next`](Self::poll_next), which must be polled again.
     pub(super) fn next_done(&mut self) -> Option<Batch<K>> {
-        if !self.tasks.front()?.0.is_finished() {
+        if !self.tasks.front()?.is_finished() {
             return None;
         }
         match self.poll_next(&mut Context::from_waker(Waker::noop())) {
@@ -115,7 +104,7 @@ impl<K> Packing<K> {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Batch<K>>> {
         loop {
             let Some(task) = self.tasks.front_mut() else { return Poll::Ready(None) };
-            let done = ready!(Pin::new(&mut task.0).poll(cx));
+            let done = ready!(Pin::new(task).poll(cx));
             self.tasks.pop_front();
             match done {
                 Ok(batch) => return Poll::Ready(Some(batch)),
@@ -138,14 +127,4 @@ impl<K> Packing<K> {
             self.spare.push(batch.scratch);
         }
     }
-}
-
-/// The multi-threaded runtime and its number of threads, if any.
-fn threads() -> Option<(Handle, usize)> {
-    let runtime = Handle::try_current().ok()?;
-    if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
-        return None;
-    }
-    let threads = runtime.metrics().num_workers().min(MAX_THREADS);
-    (threads > 1).then_some((runtime, threads))
 }

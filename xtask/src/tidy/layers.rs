@@ -12,6 +12,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         "kube-client",
         "
         core
+        workers
         error               core
         wire                core error
         config              core error
@@ -24,7 +25,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         client::auth        core error config client::body
         client::transport   core error config client::body client::clock
         client::middleware  core error config client::request_line client::body client::clock client::response
-        api                 core error wire client
+        api                 core error wire client workers
         discovery           core error wire client
         !core               tokio hyper hyper_util tower rustls std::fs std::net std::process std::thread
         !core               std::time::Instant std::time::SystemTime Timestamp::now Zoned::now
