@@ -1,6 +1,6 @@
-//! What `cargo xtask` itself is made of: it checks the repository, runs the tests, and starts the packages below this folder.
+//! `cargo xtask`: checks the rules of the repository, runs the tests, and starts the task packages below this folder.
 //!
-//! It depends on no crate of the workspace, so that the rules can be checked within seconds, and also while a crate does not
+//! It depends on no crate of the workspace, so that the rules are checked within seconds, even while a crate does not
 //! compile.
 
 use std::path::Path;
@@ -11,7 +11,7 @@ pub mod package;
 pub mod test;
 pub mod tidy;
 
-/// The root of this workspace.
+/// The root folder of this workspace.
 pub fn root() -> &'static Path {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own)

@@ -1,4 +1,4 @@
-//! `cargo xtask`: the one way in, for people and for CI. Lists the subcommands, and runs them or starts the package that does.
+//! The entry point of all tasks: lists the subcommands, runs `test` and `tidy`, and starts the package of any other.
 
 use std::process::ExitCode;
 
@@ -13,26 +13,26 @@ struct Cli {
     task: Task,
 }
 
-// The variants without arguments are here for the list of subcommands: `main` starts their packages.
+// The variants without arguments exist for `--help` only: `main` starts their packages before it parses the arguments.
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Measures this project beside kube and client-go, on the same bytes, and says which targets are met
+    /// Benchmarks this project, kube and client-go on identical data, and reports which targets are met
     Bench,
-    /// Starts a real Kubernetes control plane, built from source without a container engine, and takes it down at the end
+    /// Starts a real Kubernetes control plane, built from source without a container engine, and stops it at the end
     Cluster,
-    /// Shows a reflector, an informer and a controller at work on a simulated cluster; needs no cluster and no containers
+    /// Shows a reflector, an informer and a controller on a simulated cluster; needs no cluster and no containers
     Demo,
-    /// Runs the end-to-end suites on a real API server, and tells what passed
+    /// Runs the end-to-end suites on a real API server
     E2e,
-    /// Record what a stock API server serves into kube-sim's data files
+    /// Records discovery and OpenAPI schemas of a stock API server into kube-sim's data files
     Record,
-    /// Serves a simulated cluster on a local port, and takes it down at the end
+    /// Serves a simulated cluster on a local port, and stops it at the end
     Sim,
     Test(test::Args),
     Tidy(tidy::Args),
 }
 
-#[expect(clippy::unreachable, reason = "a test finds a package for each of these subcommands")]
+#[expect(clippy::unreachable, reason = "a test checks that each of these subcommands has a package")]
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     if let Some(package) = arguments.next().and_then(|subcommand| package::of(&subcommand)) {
@@ -58,7 +58,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn every_subcommand_that_is_not_run_here_has_a_package() {
+    fn every_subcommand_except_test_and_tidy_has_a_package() {
         for subcommand in Cli::command().get_subcommands() {
             let here = matches!(subcommand.get_name(), "test" | "tidy");
             assert_eq!(package::of(subcommand.get_name().as_ref()).is_none(), here, "{subcommand}");

@@ -1,11 +1,12 @@
-//! The tasks that are packages of their own. Builds and starts them; their arguments are not ours to read.
+//! The tasks that are separate packages: finds the package of a subcommand, and builds and starts it. Must not parse
+//! the package's arguments.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 
 use crate::cargo::cargo;
 
-/// The subcommands, and the package that each runs.
+/// Subcommand and package.
 const PACKAGES: [(&str, &str); 6] = [
     ("bench", "xtask-bench"),
     ("cluster", "xtask-control-plane"),
@@ -15,14 +16,15 @@ const PACKAGES: [(&str, &str); 6] = [
     ("sim", "xtask-sim"),
 ];
 
-/// The package that runs a subcommand, if it is not this one.
+/// The package that implements a subcommand; `None` if it is this one.
 pub fn of(subcommand: &OsStr) -> Option<&'static str> {
     PACKAGES.iter().find(|(name, _)| subcommand == *name).map(|(_, package)| *package)
 }
 
-/// Becomes `cargo run`, which becomes the package's program: arguments, exit code and signals are the program's own.
+/// Replaces this process with `cargo run`, which replaces itself with the package's program, so that exit code and
+/// signals are the program's own.
 ///
-/// Returns only where cargo cannot be run.
+/// Returns only if cargo cannot be executed.
 pub fn run(package: &str, arguments: impl IntoIterator<Item = OsString>) -> std::io::Error {
     let mut command = cargo();
     command.args(["run", "--quiet", "--manifest-path"]).arg(crate::root().join("Cargo.toml"));

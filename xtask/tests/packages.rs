@@ -1,4 +1,4 @@
-//! What `cargo xtask` gives to the packages that it starts, with `echo` in place of cargo.
+//! The command line with which `cargo xtask` starts a task package; `echo` stands in for cargo.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::process::Command;
@@ -13,7 +13,7 @@ fn check(arguments: &[&str], expected: &str) {
 }
 
 #[test]
-fn arguments_reach_the_package_as_they_are() {
+fn arguments_reach_the_package_unchanged() {
     check(&["sim", "--", "true"], "xtask-sim -- -- true");
     check(&["sim", "--calm", "--", "kubectl", "--", "x"], "xtask-sim -- --calm -- kubectl -- x");
     check(&["cluster", "--help"], "xtask-control-plane -- --help");
@@ -22,7 +22,7 @@ fn arguments_reach_the_package_as_they_are() {
 }
 
 #[test]
-fn a_cargo_that_is_not_there_is_an_error() {
+fn a_missing_cargo_is_an_error() {
     let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
     let output = xtask.arg("demo").env("CARGO", "/nonexistent/cargo").output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot run cargo"), "{output:?}");

@@ -1,6 +1,6 @@
-//! `cargo xtask test`: everything that needs Rust alone, in the order in which it fails soonest.
+//! `cargo xtask test`: all checks that need only the Rust toolchain, fastest first.
 //!
-//! [`Step`] says what there is to do; this file runs it and tells how long it took. It stops at the first failure.
+//! [`Step`] defines the checks; this file runs them, prints their durations and stops at the first failure.
 
 mod steps;
 
@@ -13,18 +13,19 @@ use clap::ValueEnum;
 
 pub use steps::Step;
 
-/// Runs everything that needs Rust alone: format, rules, lints, documentation, features, tests and examples.
+/// Runs all checks that need only the Rust toolchain: format, rules, lints, documentation, features, tests and
+/// examples.
 ///
-/// Stops at the first failure, with the command that repeats it. Tests that drive kubectl are skipped where there is
-/// none.
+/// Stops at the first failure and prints the command that repeats it. Skips the tests that run kubectl if kubectl is
+/// not on the PATH.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only these steps, in their usual order; all of them by default.
+    /// Run only these steps, in their usual order [default: all].
     #[arg(value_name = "STEP", value_enum)]
     steps: Vec<Step>,
 
-    /// Run the model tests of kube-runtime instead, optimized, each on this many random sequences. They are part of the step
-    /// `test`, with 2000.
+    /// Run only the model tests of kube-runtime, in release mode, each on this many random sequences. The step `test`
+    /// runs them with 2000.
     #[arg(long, value_name = "SEQUENCES", conflicts_with = "steps")]
     models: Option<u64>,
 }
@@ -32,7 +33,7 @@ pub struct Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When a step cannot be run at all, as where cargo is missing.
+/// When a step cannot be started, for example because cargo is missing.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(sequences) = args.models {
         let start = Instant::now();
@@ -41,7 +42,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             eprintln!("    {failure}");
             return Ok(ExitCode::FAILURE);
         }
-        println!("test: {sequences} sequences of each model passed in {}", Took(start.elapsed()));
+        println!("test: {sequences} sequences of each model passed in {}", Elapsed(start.elapsed()));
         return Ok(ExitCode::SUCCESS);
     }
     let wanted = |step: &Step| args.steps.is_empty() || args.steps.contains(step);
@@ -51,26 +52,26 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         eprintln!("==> {step}: {}", step.about());
         let begin = Instant::now();
         if let Err(failure) = step.run()? {
-            eprintln!("error: {step} failed after {}; repeat it with:", Took(begin.elapsed()));
+            eprintln!("error: {step} failed after {}; repeat it with:", Elapsed(begin.elapsed()));
             eprintln!("    {failure}");
             return Ok(ExitCode::FAILURE);
         }
-        eprintln!("    {step} passed in {}", Took(begin.elapsed()));
+        eprintln!("    {step} passed in {}", Elapsed(begin.elapsed()));
     }
     let names: Vec<_> = steps.iter().map(ToString::to_string).collect();
     let skipped = if steps.contains(&Step::Test) && !on_path("kubectl") {
-        " (kubectl is not on the PATH: the tests that drive it were skipped)"
+        " (kubectl is not on the PATH: skipped the tests that run it)"
     } else {
         ""
     };
-    println!("test: {} passed in {}{skipped}", names.join(", "), Took(start.elapsed()));
+    println!("test: {} passed in {}{skipped}", names.join(", "), Elapsed(start.elapsed()));
     Ok(ExitCode::SUCCESS)
 }
 
-/// A duration as people say it.
-struct Took(Duration);
+/// Displays a duration as `1.2 s` or `12 min 34 s`.
+struct Elapsed(Duration);
 
-impl fmt::Display for Took {
+impl fmt::Display for Elapsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
         if seconds < 60 {
@@ -81,7 +82,7 @@ impl fmt::Display for Took {
     }
 }
 
-/// Whether there is a program of that name on the PATH.
+/// Whether the PATH has a program of that name.
 fn on_path(program: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&folders).any(|folder| Path::new(&folder).join(program).is_file())
@@ -92,13 +93,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_well() {
-        assert_eq!(Took(Duration::from_millis(1_240)).to_string(), "1.2 s");
-        assert_eq!(Took(Duration::from_secs(754)).to_string(), "12 min 34 s");
+    fn durations_are_shown_in_seconds_or_minutes() {
+        assert_eq!(Elapsed(Duration::from_millis(1_240)).to_string(), "1.2 s");
+        assert_eq!(Elapsed(Duration::from_secs(754)).to_string(), "12 min 34 s");
     }
 
     #[test]
-    fn finds_programs() {
+    fn finds_programs_on_the_path() {
         assert!(on_path("sh"));
         assert!(!on_path("no-such-program"));
     }

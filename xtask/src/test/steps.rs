@@ -1,5 +1,5 @@
-//! The steps of `cargo xtask test`, as data: what each runs. All share one target folder and one set of features, so
-//! that little is built twice.
+//! The steps of `cargo xtask test` and the cargo commands that each runs. All share one target folder and one set of
+//! features, so that few crates are built twice.
 
 use std::fmt;
 use std::process::{Command, Stdio};
@@ -10,15 +10,15 @@ use clap::ValueEnum;
 use crate::cargo::cargo;
 use crate::tidy;
 
-/// Features of kube-client besides its default ones: none, and each alone.
+/// Values of `--features` for kube-client without its default features: none, and each feature alone.
 const FEATURES: [&str; 3] = ["", "client", "schema"];
-/// What must not be there without the `client` feature.
-const NO_CLIENT_NO: [&str; 5] = ["tokio", "hyper", "hyper-util", "rustls", "tower"];
-/// Packages that depend on no other of the workspace, not even in tests: a mistake in kube-client must not hide itself behind
-/// the same mistake in kube-sim, and `xtask` has to build where another package does not.
-const ALONE: [&str; 4] = ["kube-sim", "kube-derive", "xtask", "bench-load"];
+/// Crates that kube-client must depend on only with its `client` feature.
+const CLIENT_ONLY: [&str; 5] = ["tokio", "hyper", "hyper-util", "rustls", "tower"];
+/// Packages that must depend on no other of the workspace, not even in tests. Code that kube-client and kube-sim
+/// share would hide a bug from the tests that use both; `xtask` has to build while another package does not.
+const STANDALONE: [&str; 4] = ["kube-sim", "kube-derive", "xtask", "bench-load"];
 
-/// One part of `cargo xtask test`, in the order of running.
+/// One part of `cargo xtask test`. The variants are in the order in which they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[non_exhaustive]
 pub enum Step {
@@ -26,11 +26,11 @@ pub enum Step {
     Fmt,
     /// The rules of the repository hold
     Tidy,
-    /// No lint warns, for all targets
+    /// Clippy gives no warning for any target
     Clippy,
     /// The documentation builds without a warning
     Doc,
-    /// kube-client builds with fewer features, and packages need no others than they may
+    /// kube-client builds with fewer features, and no package has a dependency that it must not have
     Features,
     /// Unit tests, integration tests and the tests of the examples
     Test,
@@ -52,17 +52,17 @@ impl fmt::Display for Step {
     }
 }
 
-/// The command that repeats what has failed.
+/// The command that repeats a failed check.
 pub(super) type Failure = String;
 
 impl Step {
-    /// What it makes sure of.
+    /// The help text of the step.
     pub(super) fn about(self) -> String {
         let value = self.to_possible_value();
         value.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
     }
 
-    /// Runs it, with its output going where ours goes.
+    /// Runs the step. Its commands inherit stdout and stderr.
     pub(super) fn run(self) -> anyhow::Result<Result<(), Failure>> {
         if self == Self::Tidy {
             return tidy();
@@ -75,7 +75,7 @@ impl Step {
         if self == Self::Features { dependencies() } else { Ok(Ok(())) }
     }
 
-    /// What cargo is called with.
+    /// The cargo commands of the step.
     fn invocations(self) -> Vec<Invocation> {
         let deny = ["--", "-D", "warnings"];
         match self {
@@ -93,7 +93,8 @@ impl Step {
                 FEATURES.iter().map(|features| Invocation::new(&fixed).and(&[features]).and(&deny)).collect()
             }
             Self::Test => {
-                // The tests of the examples run their programs, which `cargo test` would build as tests in their place.
+                // The tests of the examples run the example programs, which `cargo test` builds as test harnesses
+                // instead.
                 let targets = ["--lib", "--bins", "--tests"];
                 vec![
                     Invocation::new(&["build", "--workspace", "--examples"]),
@@ -105,7 +106,7 @@ impl Step {
     }
 }
 
-/// Runs the model tests alone, optimized, each on so many random sequences.
+/// Runs only the model tests, in release mode, each on this number of random sequences.
 pub(super) fn models(sequences: u64) -> anyhow::Result<Result<(), Failure>> {
     let invocation = model_tests(sequences);
     Ok(if invocation.run()? { Ok(()) } else { Err(invocation.to_string()) })
@@ -117,7 +118,7 @@ fn model_tests(sequences: u64) -> Invocation {
     Invocation { env: Some(("KUBE_MODEL_SEQUENCES", sequences.to_string())), ..Invocation::new(&fixed) }
 }
 
-/// A call of cargo.
+/// One cargo command.
 struct Invocation {
     arguments: Vec<String>,
     env: Option<(&'static str, String)>,
@@ -135,7 +136,7 @@ impl Invocation {
 
     fn command(&self) -> Command {
         let mut command = cargo();
-        // A test must never find the cluster of whoever runs it.
+        // A test must not connect to the developer's own cluster.
         command
             .args(&self.arguments)
             .envs(self.env.clone())
@@ -150,7 +151,7 @@ impl Invocation {
     }
 }
 
-/// As a shell takes it.
+/// The command quoted for a shell.
 impl fmt::Display for Invocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((name, value)) = &self.env {
@@ -176,19 +177,19 @@ fn tidy() -> anyhow::Result<Result<(), Failure>> {
     Ok(if findings.is_empty() { Ok(()) } else { Err("cargo xtask tidy".to_owned()) })
 }
 
-/// Looks for packages that others must not depend on.
+/// Checks that no package has a dependency that it must not have.
 fn dependencies() -> anyhow::Result<Result<(), Failure>> {
     let without_client = ["--package", "kube-client", "--no-default-features", "--edges", "normal,build"];
-    let mut outcome = refuse(&without_client, |line| NO_CLIENT_NO.contains(&name_in(line)))?;
-    for package in ALONE {
-        // Cargo shows the folder of a package that is not from a registry.
+    let mut outcome = refuse(&without_client, |line| CLIENT_ONLY.contains(&name_in(line)))?;
+    for package in STANDALONE {
+        // `cargo tree` prints a folder only for packages that are not from a registry.
         let ours = |line: &str| line.contains("(/") && name_in(line) != package;
         outcome = outcome.and(refuse(&["--package", package], ours)?);
     }
     Ok(outcome)
 }
 
-/// Fails where a package depends on another that is refused.
+/// Fails if `cargo tree` with these arguments prints a line that `refused` matches.
 fn refuse(arguments: &[&str], refused: impl Fn(&str) -> bool) -> anyhow::Result<Result<(), Failure>> {
     let tree = Invocation::new(&["tree", "--prefix", "none"]).and(arguments);
     let output = tree.command().stderr(Stdio::inherit()).output();
@@ -202,7 +203,7 @@ fn refuse(arguments: &[&str], refused: impl Fn(&str) -> bool) -> anyhow::Result<
     Ok(Err(tree.to_string()))
 }
 
-/// The package in a line of `cargo tree`.
+/// The package name in a line of `cargo tree`.
 fn name_in(line: &str) -> &str {
     line.split_whitespace().next().unwrap_or_default()
 }
@@ -212,21 +213,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packages_depend_on_no_others_than_they_may() {
+    fn no_package_has_a_forbidden_dependency() {
         assert_eq!(dependencies().unwrap(), Ok(()));
     }
 
     #[test]
-    fn a_dependency_that_is_refused_is_found() {
+    fn finds_a_forbidden_dependency() {
         let client = |name| refuse(&["--package", "kube-client"], move |line| name_in(line) == name).unwrap();
         assert_eq!(client("tokio"), Err("cargo tree --prefix none --package kube-client".to_owned()));
         assert_eq!(client("toki"), Ok(()));
-        // In tests it depends on kube-sim.
+        // kube-sim is a dev-dependency.
         assert!(client("kube-sim").is_err());
     }
 
     #[test]
-    fn what_repeats_a_step_can_be_pasted_into_a_shell() {
+    fn failed_commands_are_quoted_for_a_shell() {
         let all = |step: Step| step.invocations().iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(all(Step::Doc), ["RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps"]);
         assert_eq!(
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn every_step_says_what_it_is_for() {
+    fn every_step_has_a_help_text() {
         for step in Step::value_variants() {
             assert!(!step.about().is_empty(), "{step}");
             assert_eq!(step.to_possible_value().unwrap().get_name(), step.to_string());
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_call_is_no_success() {
+    fn reports_a_failing_command() {
         assert!(!Invocation::new(&["no-such-subcommand"]).run().unwrap());
         assert!(Invocation::new(&["--version"]).run().unwrap());
     }

@@ -23,12 +23,12 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
         let parts = stem.split('/').filter(|part| !matches!(*part, "lib" | "mod"));
         let module: Path = parts.map(str::to_owned).collect();
         match names(text, &module) {
-            // Where the names are from that the crate's root re-exports.
+            // The crate root: the source of each re-exported name.
             Ok(names) if module.is_empty() => exports.extend(names.into_iter().map(|(mut path, _)| {
                 path.retain(|part| part != "crate");
                 (path[path.len() - 1].clone(), path)
             })),
-            // A module of this name is compiled for tests only.
+            // A module with this name is compiled for tests only.
             Ok(_) if module.iter().any(|part| part == "tests") => {}
             Ok(names) => modules.push((path, module.join("::"), names)),
             Err(error) => findings.push(finding(path, error.span().start().line, "syntax", error)),
@@ -53,14 +53,14 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
     findings
 }
 
-/// The module path of what is named from the crate's root on.
+/// The path of an item in its own module: follows a re-export of the crate root.
 fn origin(path: &[String], exports: &BTreeMap<String, Path>) -> String {
-    // A module and a function of it may share the name.
+    // A module and a re-exported function of it may share the name.
     let exported = path.first().and_then(|first| exports.get(first)).filter(|origin| origin[0] != path[0]);
     exported.map_or_else(|| path.to_vec(), |origin| [origin, &path[1..]].concat()).join("::")
 }
 
-/// The longest entry of the table that holds the module path.
+/// The longest entry of the table that is a prefix of the module path.
 fn layer_of(table: &'static str, path: &str) -> Option<&'static str> {
     let layers = entries(table, "").into_iter().map(|(layer, _)| layer);
     layers.filter(|layer| is_in(path, layer)).max_by_key(|layer| layer.len())
@@ -68,21 +68,21 @@ fn layer_of(table: &'static str, path: &str) -> Option<&'static str> {
 
 fn import_refused(table: &'static str, layer: &str, target: &str) -> Option<String> {
     let Some(other) = layer_of(table, target) else {
-        return Some(format!("`{target}` is in no layer: name its own module, or add that to {TABLE}"));
+        return Some(format!("`{target}` is in no layer: import its own module, or add that to {TABLE}"));
     };
     let listed = entries(table, "").iter().any(|(name, imports)| *name == layer && allows(imports, other));
-    let advice = "move what is shared to a layer that both may import, or turn the dependency round";
+    let advice = "move the shared code to a layer that both may import, or reverse the dependency";
     (!listed && !is_in(other, layer))
         .then(|| format!("`{layer}` must not import `{other}` (here `{target}`): {advice}"))
 }
 
-/// Whether a module must not name this path of another crate. Of a path with several parts the end is enough: it may begin
-/// with an import.
+/// The finding if a module must not use this path of another crate. A ban of several segments also matches the end of a
+/// path, whose first segments may be imported.
 fn banned(table: &'static str, module: &str, path: &str) -> Option<String> {
     let is_named = |ban: &&str| is_in(path, ban) || ban.contains("::") && path.ends_with(*ban);
     let bans = entries(table, "!").into_iter().filter(|(place, _)| is_in(module, place));
     let (place, _) = bans.into_iter().find(|(_, paths)| paths.iter().any(is_named))?;
-    Some(format!("`{path}` is not for `{place}`: do it in a layer above"))
+    Some(format!("`{place}` bans `{path}`: move the code to a layer above"))
 }
 
 #[cfg(test)]
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn other_imports_are_fine() {
+    fn listed_imports_are_allowed() {
         check("kube-client/src/error.rs", "use crate::{core::X, ResourceExt}; use super::core::b;", "");
         check("kube-client/src/client/mod.rs", "use tls::X; use crate::client::auth::Y; use self::a::B;", "");
         check("kube-client/src/client/tls/a.rs", "use super::X; use super::super::super::config::Y;", "");
@@ -118,13 +118,13 @@ mod tests {
     }
 
     #[test]
-    fn other_crates_are_refused_where_they_have_no_place() {
+    fn banned_paths_of_other_crates_are_refused() {
         let core = "kube-client/src/core/a.rs";
-        check(core, "use tokio::time::Sleep;", "`tokio::time::Sleep` is not for `core`");
-        check(core, "use std::{fmt, fs};", "`std::fs` is not for `core`");
-        check(core, "use jiff::Timestamp; fn f() { Timestamp::now() }", "`Timestamp::now` is not for `core`");
-        check("kube-client/src/config/a.rs", "use hyper::X;", "`hyper::X` is not for `config`");
-        check("kube-runtime/src/watcher/step/a.rs", "use tokio::X;", "`tokio::X` is not for `watcher::step`");
+        check(core, "use tokio::time::Sleep;", "`core` bans `tokio::time::Sleep`");
+        check(core, "use std::{fmt, fs};", "`core` bans `std::fs`");
+        check(core, "use jiff::Timestamp; fn f() { Timestamp::now() }", "`core` bans `Timestamp::now`");
+        check("kube-client/src/config/a.rs", "use hyper::X;", "`config` bans `hyper::X`");
+        check("kube-runtime/src/watcher/step/a.rs", "use tokio::X;", "`watcher::step` bans `tokio::X`");
         check("kube-runtime/src/watcher/driver.rs", "use tokio::X;", "");
     }
 }

@@ -1,12 +1,12 @@
-//! The table of layers: which module of which crate may import which. Data only; [`super::imports`] applies it.
+//! The table of layers: the imports that each module may have. Data only; [`super::imports`] applies it.
 //!
-//! A module belongs to the longest entry that is a prefix of its path. It may import its own layer, the layers below it
-//! in its own path (`client` may import `client::tls`), and those that its entry lists; nothing else. No table has a cycle.
-//! `store::*` stands for `store` and the layers below it.
-//! An entry that begins with `!` lists what a module must not name of other crates. The reasons are in `ARCHITECTURE.md`;
-//! what no module of a crate must call is in the `clippy.toml` of the crate.
+//! - A module belongs to the longest entry that is a prefix of its path.
+//! - It may import its own layer, the descendants of that layer (`client` may import `client::tls`) and the layers that
+//!   its entry lists; nothing else. No table has a cycle. `store::*` stands for `store` and its descendants.
+//! - An entry that begins with `!` lists paths of other crates that the module must not use; `ARCHITECTURE.md` gives the
+//!   reasons. Calls that are forbidden in a whole crate are in the `clippy.toml` of the crate.
 
-/// Each crate, with a line for each module.
+/// Each crate, and its table with one line for each layer.
 pub(super) const CRATES: [(&str, &str); 4] = [
     (
         "kube-client",
@@ -100,22 +100,22 @@ pub(super) const CRATES: [(&str, &str); 4] = [
     ),
 ];
 
-/// A module, and what its entry lists.
+/// A module, and the paths that its entry lists.
 pub(super) type Entry = (&'static str, Vec<&'static str>);
 
-/// The entries of a table that begin with this sign or, where there is none, with a name.
+/// The entries of a table that begin with this sign; those that begin with a name if `sign` is empty.
 pub(super) fn entries(table: &'static str, sign: &str) -> Vec<Entry> {
     let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let entry = |line: Vec<&'static str>| Some((line.first()?.strip_prefix(sign)?, line[1..].to_vec()));
     lines.filter_map(entry).filter(|(module, _)| !module.starts_with('!')).collect()
 }
 
-/// Whether a path is this module or below it.
+/// Whether a path is this module or a descendant of it.
 pub(super) fn is_in(path: &str, module: &str) -> bool {
     path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-/// Whether a list of layers has this one.
+/// Whether a list of layers contains this layer.
 pub(super) fn allows(listed: &[&str], layer: &str) -> bool {
     listed.iter().any(|name| name.strip_suffix("::*").map_or(*name == layer, |above| is_in(layer, above)))
 }
@@ -130,7 +130,7 @@ mod tests {
             let all = entries(table, "");
             let unknown = |name: &&&str| !all.iter().any(|(layer, _)| allows(&[*name], layer));
             assert_eq!(all.iter().flat_map(|(_, listed)| listed).find(unknown), None, "{folder}");
-            // What may import nothing that is left is part of no cycle.
+            // A layer that may import none of the remaining layers is in no cycle.
             let may =
                 |(from, listed): &Entry, to: &str| *from != to && (allows(listed, to) || is_in(to, from));
             let mut left = all.clone();

@@ -1,9 +1,9 @@
-//! What the manifests of the workspace keep to, as lines of text. Cargo refuses to rename a dependency that is inherited;
-//! licences and sources of packages are `deny.toml`'s.
+//! Rules on the manifests of the workspace, checked line by line. No rule forbids renamed dependencies, because cargo
+//! refuses to rename an inherited one; `deny.toml` has the rules on licenses and sources of packages.
 
 use super::{Files, finding};
 
-/// What each package takes from the workspace.
+/// The keys that each package inherits from the workspace.
 const INHERITED: [&str; 4] =
     ["edition.workspace", "rust-version.workspace", "license.workspace", "[lints]\nworkspace"];
 pub(super) fn check(files: &Files) -> Vec<String> {
@@ -11,13 +11,13 @@ pub(super) fn check(files: &Files) -> Vec<String> {
     let log = files.get("CHANGELOG.md").map(String::as_str).unwrap_or_default();
     for (path, manifest) in files.iter().filter(|(path, _)| path.ends_with("/Cargo.toml")) {
         if path.starts_with("xtask/bench/kube/") {
-            continue; // A workspace of its own.
+            continue; // A separate workspace.
         }
         let mut add = |line, text: &str| findings.push(finding(path, line, "manifest", text));
         for line in
             INHERITED.map(|key| format!("{key} = true")).iter().filter(|line| !manifest.contains(*line))
         {
-            add(1, &format!("all packages take this from the workspace: write `{line}`"));
+            add(1, &format!("not inherited from the workspace: add `{line}`"));
         }
         let value = |key| manifest.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
         let (name, version) = (value("name = ").trim_matches('"'), value("version = ").trim_matches('"'));
@@ -30,7 +30,7 @@ pub(super) fn check(files: &Files) -> Vec<String> {
             section = if line.starts_with('[') { line } else { section };
             let dependency = section.ends_with("dependencies]") && line.contains(" = ");
             if dependency && !line.contains("workspace = true") || line.contains("dependencies.") {
-                add(index + 1, "versions are the workspace's: write a line `NAME.workspace = true`");
+                add(index + 1, "versions are set in the workspace: write `NAME.workspace = true`");
             }
         }
     }
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn manifests_inherit_and_versions_are_in_the_change_log() {
+    fn rejects_own_settings_own_versions_and_unlogged_releases() {
         let head = "[package]\nname = \"a\"\nversion = \"0.1.0\"";
         let good = format!(
             "{head}\n{}\n[dependencies]\n",
@@ -54,11 +54,11 @@ mod tests {
         );
         check(&format!("{good}serde.workspace = true\ntokio = {{ workspace = true, features = [] }}"), "");
         for line in super::INHERITED {
-            check(&good.replace(line, ""), "1: manifest: all packages take this from the workspace");
+            check(&good.replace(line, ""), "1: manifest: not inherited from the workspace");
         }
         check(&good.replace("0.1.0", "0.2.0"), "1: manifest: CHANGELOG.md has no line");
         check(&good.replace("0.1.0\"", "0.2.0\"\npublish = false"), "");
-        check(&format!("{good}serde = \"1\""), "10: manifest: versions are the workspace's");
+        check(&format!("{good}serde = \"1\""), "10: manifest: versions are set in the workspace");
         check(&format!("{good}[dependencies.serde]\nversion = \"1\""), "10: manifest: versions");
     }
 }

@@ -1,7 +1,7 @@
-//! `cargo xtask tidy`: the rules of this repository that neither rustc, clippy nor cargo-deny can check, as code.
+//! `cargo xtask tidy`: checks the rules of this repository that rustc, clippy and cargo-deny cannot check.
 //!
-//! A module for each subject judges the files, and every rule has a fixture beside it that it rejects. Nothing here changes
-//! a file.
+//! Each module checks one subject, and tests each of its rules with a fixture that the rule rejects. Nothing here may
+//! change a file.
 
 mod imports;
 mod layers;
@@ -18,7 +18,7 @@ use anyhow::Context;
 
 use crate::root;
 
-/// Checks the rules of this repository that no compiler knows: layers, documentation, manifests, links.
+/// Checks the repository rules that the compiler and clippy cannot check: layers, documentation, manifests, links.
 ///
 /// The layers are a table in `xtask/src/tidy/layers.rs`; the other rules are in the modules beside it.
 #[derive(Debug, clap::Args)]
@@ -27,10 +27,10 @@ pub struct Args {}
 /// The text of each file, by its path relative to the root of the repository.
 type Files = BTreeMap<String, String>;
 
-/// The rules of one subject, and what breaks them.
+/// The rules of one subject; returns the findings.
 type Rule = fn(&Files) -> Vec<String>;
 
-/// What breaks a rule and what to do about it, in the form that editors can jump to.
+/// Formats a violation of a rule as `file:line: ..`, which editors can open.
 fn finding(file: &str, line: usize, rule: &str, text: impl fmt::Display) -> String {
     format!("{file}:{line}: {rule}: {text}")
 }
@@ -49,7 +49,7 @@ pub fn run(_: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// What is wrong with the repository.
+/// The findings of all rules.
 pub(crate) fn check() -> anyhow::Result<Vec<String>> {
     let mut files = Files::new();
     read(&mut files, root(), "").with_context(|| format!("cannot read {}", root().display()))?;
@@ -57,12 +57,12 @@ pub(crate) fn check() -> anyhow::Result<Vec<String>> {
     Ok(rules.iter().flat_map(|rule| rule(&files)).collect())
 }
 
-/// Reads all files below a folder but git's own and build results.
+/// Reads all files below a folder, except git's own and cargo's target folders.
 fn read(files: &mut Files, folder: &Path, prefix: &str) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?.path();
         let path = format!("{prefix}{}", entry.file_name().unwrap_or_default().display());
-        // Cargo marks the folders that it builds into, whatever their names are.
+        // Cargo writes this file into each target folder, whatever its name is.
         if entry.is_dir() && !entry.is_symlink() && path != ".git" && !entry.join("CACHEDIR.TAG").exists() {
             read(files, &entry, &format!("{path}/"))?;
         } else if entry.is_file() {
@@ -76,7 +76,7 @@ fn read(files: &mut Files, folder: &Path, prefix: &str) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Checks that a rule finds one thing in these files, in `path`, that begins as `expected`; nothing where it is empty.
+    /// Checks that a rule has one finding in these files, in `path`, with this beginning; none if `expected` is empty.
     #[track_caller]
     pub(super) fn check(rule: Rule, files: &[(&str, &str)], path: &str, expected: &str) {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();

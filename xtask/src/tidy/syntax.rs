@@ -1,20 +1,20 @@
-//! Which paths a Rust file names outside of its tests. Knows no rule.
+//! Collects the paths that a Rust file uses outside of its tests. Contains no rule.
 //!
-//! Tokens rather than syntax trees, so that the arguments of macros are seen as well.
+//! Scans tokens, because the arguments of macros have no syntax tree.
 
 use proc_macro2::{Delimiter, LexError, TokenStream, TokenTree};
 
-/// A path of two or more parts, from `crate` or from another crate on, and its line.
+/// A path of two or more segments that begins with `crate` or another crate, and its line.
 pub(super) type Named = (Vec<String>, usize);
 
-/// What the file of this module names.
+/// The paths in the text of this module.
 pub(super) fn names(text: &str, module: &[String]) -> Result<Vec<Named>, LexError> {
     let mut found = Vec::new();
     scan(text.parse()?, module, &[], &mut found);
     Ok(found)
 }
 
-/// Looks through tokens that are in this module and, where they are a group of a `use`, continue this path.
+/// Collects the paths in tokens of this module. `prefix` is the path before the `{..}` group of a `use`, else empty.
 fn scan(tokens: TokenStream, module: &[String], prefix: &[String], found: &mut Vec<Named>) {
     let tokens: Vec<_> = tokens.into_iter().collect();
     let (mut path, mut colons, mut line, mut at) = (prefix.to_vec(), 2, 0, 0);
@@ -56,7 +56,7 @@ fn scan(tokens: TokenStream, module: &[String], prefix: &[String], found: &mut V
     found.extend(absolute(path, module).map(|path| (path, line)));
 }
 
-/// The path from `crate` or from another crate on; a single name is none.
+/// Replaces leading `super`s with the path from `crate`; `None` for a single segment.
 fn absolute(mut path: Vec<String>, module: &[String]) -> Option<Vec<String>> {
     let (up, named) = (path.iter().take_while(|part| *part == "super").count(), path.len() > 1);
     if up > 0 {
@@ -65,8 +65,8 @@ fn absolute(mut path: Vec<String>, module: &[String]) -> Option<Vec<String>> {
     named.then_some(path)
 }
 
-/// How many tokens belong to the item whose attributes begin here, if only tests see it: `#[test]`, `#[tokio::test]`,
-/// `#[cfg(all(test, ..))]`.
+/// The number of tokens of the item whose attributes begin here, if it is compiled for tests only: `#[test]`,
+/// `#[tokio::test]`, `#[cfg(all(test, ..))]`; else 0.
 fn test_item(tokens: &[TokenTree]) -> usize {
     let text = tokens.get(1).map(ToString::to_string).unwrap_or_default();
     let has = |word| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|other| other == word);
@@ -75,7 +75,7 @@ fn test_item(tokens: &[TokenTree]) -> usize {
         text.split('(').next().is_some_and(|path| path.trim_end_matches([']', ' ']).ends_with("test"));
     let items = "pub fn mod use impl struct enum const static type trait async unsafe extern macro_rules";
     let begin = tokens.iter().position(|token| matches!(token, TokenTree::Ident(_))).unwrap_or_default();
-    // A field or an arm of `match` counts as code that is not a test.
+    // A field or a `match` arm counts as code outside of tests.
     if !(cfg || is_test) || !items.split(' ').any(|item| tokens[begin].to_string() == item) {
         return 0;
     }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_paths_wherever_they_stand() {
+    fn finds_paths_in_imports_types_bodies_and_macros() {
         check(
             "use crate::a::{b::C, d::*, self as e}; use a as b;",
             &["crate::a::b::C", "crate::a::d", "crate::a::self"],
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_out_what_only_tests_see() {
+    fn skips_items_compiled_for_tests_only() {
         check("#[cfg(test)] mod tests { use a::b; } use c::d;", &["c::d"]);
         check("#[cfg(all(test, unix))] #[path = \"x\"] pub(crate) mod help; use c::d;", &["c::d"]);
         check("#[tokio::test(a = true)] async fn f<A, B>() { a::b() } fn g() { c::d() }", &["c::d"]);

@@ -1,25 +1,25 @@
-//! What texts keep to: files open with what they own and have one purpose, tests and examples run, links lead somewhere,
-//! and nothing tells of the machine that it was written on.
+//! Rules on the contents of files: Rust files have a header and a maximum length, no test or example is disabled,
+//! relative links resolve, and no file has a path or registry of a developer's machine.
 
 use pulldown_cmark::{Event, Parser, Tag};
 
 use super::{Files, finding};
 use crate::root;
 
-/// A Rust file of more lines has two purposes; tests are exempt.
-const LONGEST: usize = 600;
+/// The maximum number of lines of a Rust file; tests are exempt.
+const MAX_LINES: usize = 600;
 
-/// How the paths of people's own folders begin. Written in parts, so that this file passes its own rule.
+/// Prefixes of paths in a developer's own folders. Written in parts, so that this file passes its own rule.
 const FOLDERS: &str = concat!("/w", "ork/ /r", "oot/ /U", "sers/ C:\\U", "sers\\ /h", "ome/");
 
-/// A rule about single lines: whether this line of this file breaks it, its name, and what to do.
+/// A rule on single lines: whether a line of the file at a path breaks the rule, the rule's name, and how to fix it.
 type Rule = (fn(&str, &str) -> bool, &'static str, &'static str);
 
 const RULES: [Rule; 4] = [
     (ignores_a_test, "ignored-test", "make the test run everywhere, or skip it at run time with a reason"),
-    (begins_dead_example, "doc-test", "make the example run (kube-sim is a server), or mark it as `text`"),
-    (names_a_folder, "private", "a path of one machine: use a relative or a made-up one"),
-    (names_a_registry, "private", "packages come from crates.io, and proxies are set in cargo's home folder"),
+    (disables_an_example, "doc-test", "make the example run (on kube-sim), or mark it as `text`"),
+    (has_a_private_path, "private", "a path of one machine: use a relative path or the user `me`"),
+    (has_another_registry, "private", "use crates.io here, and set a proxy or mirror in CARGO_HOME"),
 ];
 
 pub(super) fn check(files: &Files) -> Vec<String> {
@@ -30,10 +30,10 @@ pub(super) fn check(files: &Files) -> Vec<String> {
             let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("// "));
             let mut head = lines.take_while(|line| line.starts_with("#!") || line.starts_with("//!"));
             if !head.any(|line| line.starts_with("//!") || line.starts_with("#![doc")) {
-                add(1, "opening", "it has no `//!`: say what the file owns, and what it must not do");
+                add(1, "opening", "no `//!` header: state the file's purpose, and what it must not do");
             }
-            if text.lines().count() > LONGEST && !path.contains("tests") {
-                add(LONGEST + 1, "length", "it is too long: split it by purpose");
+            if text.lines().count() > MAX_LINES && !path.contains("tests") {
+                add(MAX_LINES + 1, "length", "too many lines: split the file by purpose");
             }
         }
         for (index, line) in text.lines().enumerate() {
@@ -47,14 +47,14 @@ pub(super) fn check(files: &Files) -> Vec<String> {
             let file = root().join(path).with_file_name(dest_url.split('#').next().unwrap_or_default());
             if is_path(&dest_url) && !file.exists() {
                 let line = text[..range.start].matches('\n').count() + 1;
-                add(line, "link", &format!("`{dest_url}` is not there: fix the link, or add the file"));
+                add(line, "link", &format!("`{dest_url}` does not exist: fix the link, or add the file"));
             }
         }
     }
     findings
 }
 
-/// Whether it is Rust that compiles.
+/// Whether the file is Rust, except the compile-fail fixtures.
 fn is_rust(path: &str) -> bool {
     path.strip_suffix(".rs").is_some() && !path.contains("/tests/ui/")
 }
@@ -69,23 +69,23 @@ fn ignores_a_test(path: &str, line: &str) -> bool {
 }
 
 /// Whether the line begins a code block that rustdoc does not run.
-fn begins_dead_example(path: &str, line: &str) -> bool {
+fn disables_an_example(path: &str, line: &str) -> bool {
     let line = line.strip_prefix("///").or(line.strip_prefix("//!")).unwrap_or(line).trim_start();
     let mut words = line.strip_prefix("```").unwrap_or_default().split([',', ' ']);
     let dead = words.any(|word| matches!(word, "ignore" | "no_run") || word.starts_with("ignore-"));
     dead && (is_rust(path) || is_markdown(path))
 }
 
-/// Whether the line has a package or a setting for another registry than crates.io.
-fn names_a_registry(path: &str, line: &str) -> bool {
+/// Whether the line configures or locks a registry other than crates.io.
+fn has_another_registry(path: &str, line: &str) -> bool {
     let setting = ["[source", "[registr", "[http"].iter().any(|table| line.starts_with(table));
     let crates_io = "\"registry+https://github.com/rust-lang/crates.io-index\"";
     let package = line.starts_with("source = ") && !line.ends_with(crates_io);
     setting && path.ends_with(".cargo/config.toml") || package && path.ends_with("Cargo.lock")
 }
 
-/// Whether the line has a path into someone's folder: it begins a word, and goes on with a name.
-fn names_a_folder(_: &str, line: &str) -> bool {
+/// Whether the line has a path that begins with one of [`FOLDERS`] and continues with a name that is not a placeholder.
+fn has_a_private_path(_: &str, line: &str) -> bool {
     FOLDERS.split(' ').flat_map(|folder| line.match_indices(folder)).any(|(at, folder)| {
         let begins = |c: char| !c.is_alphanumeric() && !matches!(c, '.' | '}' | '_' | '-' | '/');
         let ends = |c: char| !c.is_alphanumeric() && c != '-' && c != '_';
@@ -95,7 +95,7 @@ fn names_a_folder(_: &str, line: &str) -> bool {
     })
 }
 
-/// Whether the target of a link is a file rather than an address, a heading or an item of Rust.
+/// Whether the target of a link is a file rather than a URL, a heading or a Rust item.
 fn is_path(target: &str) -> bool {
     let other = ["#", "crate", "super", "self"].iter().any(|start| target.starts_with(start));
     !other && !target.contains("::") && !target.contains("://") && !target.ends_with(['!', ')'])
@@ -111,17 +111,17 @@ mod tests {
     }
 
     #[test]
-    fn a_file_opens_with_what_it_owns_and_has_one_purpose() {
+    fn rejects_missing_headers_and_long_files() {
         check("a.rs", "// A comment.\n#![forbid(x)]\n//! Text.\nfn f() {}", "");
         check("a.rs", "#![doc = include_str!(\"../README.md\")]", "");
         check("a.rs", "/// Text.\nfn f() {}", "1: opening");
-        let long = format!("//! Text.{}", "\n".repeat(LONGEST + 1));
+        let long = format!("//! Text.{}", "\n".repeat(MAX_LINES + 1));
         check("a.rs", &long, "601: length");
         check("x/tests/a.rs", &long, "");
     }
 
     #[test]
-    fn examples_and_tests_run() {
+    fn rejects_disabled_tests_and_examples() {
         check("a.rs", "//! ```ignore\n//! ```\n", "1: doc-test");
         check("a.rs", "//! T.\n/// ```rust,no_run\n/// ```\nfn f() {}", "2: doc-test");
         check("a.rs", "//! T.\n/// ```text\n/// ```\n// ```ignore\nfn f() {}", "");
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn links_into_the_repository_lead_somewhere() {
+    fn rejects_broken_links() {
         check("docs/a.md", "[a](../README.md#x) [b](../xtask) [c](https://x.org/y.md) [d](#x) `[e](f)`", "");
         check("docs/a.md", "[a](../README.md)\n[b](x.md \"title\")", "2: link");
         check("docs/a.md", "[x]\n\n[x]: ../src/main.rs", "1: link");
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_tells_of_the_machine() {
+    fn rejects_paths_and_registries_of_one_machine() {
         for folder in FOLDERS.split(' ') {
             check("a.md", &format!("see \"{folder}someone/x\""), "1: private");
             check(
