@@ -1,15 +1,15 @@
-//! Calling cargo from a program that cargo has started. Knows no task.
+//! Starts cargo from a program that cargo itself started. Contains no task.
 //!
-//! `xtask`, which depends on no package of this workspace, includes this file as a module.
+//! `xtask` must not depend on a package of this workspace, and includes this file as a module instead.
 
 use std::ffi::OsString;
 use std::process::Command;
 
-/// Beginnings of the variables that `cargo run` gives to what it runs. A cargo that inherits them takes packages whose
-/// build scripts look at them for changed, and builds them anew.
+/// Prefixes of the variables that `cargo run` sets for its program. If another cargo inherits them, it considers
+/// packages whose build scripts read them as changed, and rebuilds these.
 const FROM_CARGO: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
 
-/// The variables of this process that are from the cargo that has started it, and are not for others.
+/// The variables that cargo set for this process only: remove them from the environment of a child process.
 pub fn inherited() -> Vec<OsString> {
     let names = std::env::vars_os().map(|(name, _)| name);
     names.filter(|name| name.to_str().is_some_and(is_from_cargo)).collect()
@@ -19,7 +19,7 @@ fn is_from_cargo(name: &str) -> bool {
     FROM_CARGO.iter().any(|start| name.starts_with(start))
 }
 
-/// The cargo that has started this process, or the one on the PATH, as a person in a shell would call it.
+/// A command that runs the cargo that started this process, else the one on the PATH, with the environment of a shell.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for name in inherited() {
@@ -33,8 +33,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cargo_tells_its_child_is_not_for_others() {
-        // This test is such a child.
+    fn removes_the_variables_that_cargo_sets_for_its_child() {
+        // `cargo test` started this process.
         assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
         assert!(inherited().contains(&"CARGO_PKG_NAME".into()));
         let removed = |name: &str| cargo().get_envs().any(|(other, value)| other == name && value.is_none());

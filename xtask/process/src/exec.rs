@@ -1,4 +1,5 @@
-//! The `__exec` form of this binary: becomes a program that dies with its parent. Does nothing else.
+//! The `__exec` form of this binary: sets the parent death signal, then replaces itself with a program. Does nothing
+//! else.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -6,13 +7,13 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail};
 
-/// The first argument that asks for this form.
+/// The first argument that selects this form.
 pub(crate) const FORM: &str = "__exec";
 
-/// What `__exec` takes.
+/// The arguments of `__exec`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The process whose end ends this one.
+    /// The process whose end kills this one.
     #[arg(long)]
     parent: u32,
     /// The program and its arguments.
@@ -20,27 +21,28 @@ pub(crate) struct Args {
     command: Vec<OsString>,
 }
 
-/// Replaces this process by the program.
+/// Replaces this process with the program. If that fails, prints the error and returns exit code 127 (not found) or
+/// 126.
 ///
 /// # Errors
-/// When the parent is gone already, or the program cannot be run; it never returns otherwise.
+/// When the parent has already ended, or the parent death signal cannot be set.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     die_with_parent(rustix::process::Signal::KILL)?;
     if std::os::unix::process::parent_id() != args.parent {
-        bail!("the supervisor is gone");
+        bail!("the supervisor has already ended");
     }
-    let (program, arguments) = args.command.split_first().context("no program was named")?;
+    let (program, arguments) = args.command.split_first().context("no program was given")?;
     let error = Command::new(program).args(arguments).exec();
     eprintln!("error: cannot run {}: {error}", program.display());
     Ok(ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }))
 }
 
-/// Has the kernel send `signal` to this process when the thread that started it ends. Only Linux can; elsewhere the
-/// supervisor's own watch over its parent has to do.
+/// Sets the parent death signal: the kernel sends `signal` to this process when the thread that started it ends. Does
+/// nothing except on Linux; elsewhere only the supervisor polls for the end of its parent.
 pub(crate) fn die_with_parent(signal: rustix::process::Signal) -> anyhow::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(signal))
-        .context("cannot ask to die with the parent")?;
+        .context("cannot set the parent death signal")?;
     #[cfg(not(target_os = "linux"))]
     let _ = signal;
     Ok(())

@@ -1,5 +1,5 @@
-//! The COMMAND of `cargo xtask TASK -- COMMAND`: runs in front of whatever the task has started. What that is, and whether
-//! it lives, is the task's business.
+//! The COMMAND of `cargo xtask TASK -- COMMAND`: runs it in the foreground while the task's servers run. Must not
+//! start or watch these servers.
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
@@ -10,11 +10,11 @@ use anyhow::Context;
 
 use super::{Interrupt, Interrupts, Launch, Streams, Supervised};
 
-/// How long a command may take to end after it was asked to.
+/// The time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A command with our input and output. Dropping it ends it, with all that it has started; a command that does not end
-/// when asked to is killed after five seconds.
+/// A command that inherits stdin, stdout and stderr. Dropping it ends the command and its descendants: SIGTERM, and
+/// SIGKILL five seconds later.
 #[derive(Debug)]
 pub struct Foreground {
     process: Supervised,
@@ -22,11 +22,12 @@ pub struct Foreground {
 }
 
 impl Foreground {
-    /// Starts a command: the program and its arguments, with these environment variables on top of ours.
+    /// Starts a command (a program and its arguments) with these environment variables in addition to those of this
+    /// process.
     ///
     /// # Errors
-    /// When the command is empty, or no process can be started. A program that cannot be found ends with code 127 and
-    /// says so.
+    /// When the command is empty, or no process can be started. If the program is not found, the command prints an error and
+    /// ends with exit code 127.
     pub fn start<N: AsRef<OsStr>, V: AsRef<OsStr>>(
         command: &[OsString],
         variables: impl IntoIterator<Item = (N, V)>,
@@ -35,7 +36,7 @@ impl Foreground {
         let terminal = std::io::stdin().is_terminal();
         let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
         let mut launch = Launch::new(program, streams).args(args).grace(GRACE);
-        // The command may be cargo.
+        // The command may be cargo, which would rebuild packages.
         launch = launch.env_remove(crate::cargo::inherited());
         for (name, value) in variables {
             launch = launch.env(name.as_ref(), value.as_ref());
@@ -43,15 +44,15 @@ impl Foreground {
         Ok(Self { process: Supervised::spawn(&launch, |_| {})?, terminal })
     }
 
-    /// Waits until the command has ended or should: its exit code, or the one that tells of the interrupt.
+    /// Waits for the end of the command, or for an interrupt; returns the exit code of either.
     ///
     /// # Cancel safety
-    /// Cancelling lets the command go on until this is dropped.
+    /// After cancelling, the command continues until this is dropped.
     pub async fn finish(&self, interrupts: &mut Interrupts) -> ExitCode {
         tokio::select! {
             ended = self.process.wait() => ExitCode::from(ended.code),
             interrupt = interrupts.next() => {
-                // On a terminal Ctrl-C has reached the command as well, which may be ending in its own way.
+                // On a terminal the command has also received Ctrl-C: it gets time to end with its own cleanup.
                 if self.terminal && interrupt == Interrupt::Int {
                     let _ = tokio::time::timeout(GRACE, self.process.wait()).await;
                 }

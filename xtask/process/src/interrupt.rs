@@ -1,4 +1,4 @@
-//! The signals by which a person or a CI system asks a task to end.
+//! The signals that interrupt a task: SIGINT, SIGTERM and SIGHUP.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -6,19 +6,19 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Why a task should end early.
+/// A signal that interrupts a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interrupt {
     /// Ctrl-C (SIGINT).
     Int,
     /// SIGTERM.
     Term,
-    /// The terminal went away (SIGHUP).
+    /// The terminal was closed (SIGHUP).
     Hangup,
 }
 
 impl Interrupt {
-    /// The exit code that shells expect of a process that ended for this reason.
+    /// The exit code of a process that this signal ended, as shells report it: 128 plus the signal's number.
     pub fn exit_code(self) -> u8 {
         128 + match self {
             Self::Hangup => 1,
@@ -27,9 +27,9 @@ impl Interrupt {
         }
     }
 
-    /// Says on stderr that the task ends because of this, and gives the exit code.
+    /// Prints to stderr that the task ends because of this signal, and returns the exit code.
     pub fn announce(self) -> ExitCode {
-        eprintln!("{self}: taking everything down");
+        eprintln!("{self}: shutting down");
         ExitCode::from(self.exit_code())
     }
 }
@@ -44,8 +44,8 @@ impl fmt::Display for Interrupt {
     }
 }
 
-/// Listens for interrupts. From its creation on, none of the three signals ends the process by itself: create it before
-/// anything that would have to be cleaned up.
+/// Listens for interrupts. From its creation on, none of the three signals ends the process by default: create it
+/// before anything that needs cleanup.
 #[derive(Debug)]
 pub struct Interrupts {
     int: Signal,
@@ -54,7 +54,7 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
-    /// Starts to listen.
+    /// Installs the signal handlers.
     ///
     /// # Errors
     /// When the signal handlers cannot be installed.

@@ -1,4 +1,4 @@
-//! What to run, and how: the command line of a supervisor. Starts nothing.
+//! The options of a supervised program, and the command line of its supervisor. Starts nothing.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -10,23 +10,24 @@ use anyhow::Context;
 
 use super::supervise::{FORM, this_binary};
 
-/// Where a program's input comes from and its output goes.
+/// The stdin, stdout and stderr of a program, and its process group.
 #[derive(Debug, Clone)]
 pub enum Streams {
-    /// No input; the output goes to files. Both may be the same file.
+    /// No stdin; stdout and stderr are appended to files, which may be the same.
     Files {
-        /// Where stdout is appended.
+        /// The file for stdout.
         stdout: PathBuf,
-        /// Where stderr is appended, the supervisor's own troubles included.
+        /// The file for stderr and the supervisor's errors.
         stderr: PathBuf,
     },
-    /// Ours, in our process group, as a command in a shell has them: Ctrl-C reaches it as well.
+    /// Inherited, in the process group of this process, so that the program can read from the terminal and receives
+    /// Ctrl-C.
     Terminal,
-    /// Ours, but in a process group of its own.
+    /// Inherited, in a new process group.
     Inherited,
 }
 
-/// What to run, and how.
+/// The options of a supervised program.
 #[derive(Debug, Clone)]
 pub struct Launch {
     program: PathBuf,
@@ -41,7 +42,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Runs `program` with no grace: it is killed as soon as it is no longer wanted.
+    /// Runs `program` without a grace period: it is killed as soon as its handle is dropped.
     pub fn new(program: impl Into<PathBuf>, streams: Streams) -> Self {
         Self {
             program: program.into(),
@@ -63,57 +64,57 @@ impl Launch {
         self
     }
 
-    /// Sets an environment variable on top of ours.
+    /// Sets an environment variable; the others are inherited.
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), value.into()));
         self
     }
 
-    /// Takes these variables out of the environment that it gets from us.
+    /// Removes these variables from the inherited environment.
     #[must_use]
     pub fn env_remove(mut self, names: impl IntoIterator<Item = OsString>) -> Self {
         self.env_removed.extend(names);
         self
     }
 
-    /// Runs it in this folder instead of ours.
+    /// Sets the working directory; by default that of this process.
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
     }
 
-    /// How long it may take to end after SIGTERM before it is killed.
+    /// Sets the grace period between SIGTERM and SIGKILL.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// The [`Scratch`](super::Scratch) folder that it uses: not swept while it runs, and removed with it should we be
-    /// killed.
+    /// Sets the [`Scratch`](super::Scratch) folder of the program. The supervisor keeps it from being swept, and
+    /// removes it if this process is killed.
     #[must_use]
     pub fn scratch(mut self, folder: impl Into<PathBuf>) -> Self {
         self.scratch = Some(folder.into());
         self
     }
 
-    /// The binary to supervise with where the `main` of this process is not [`main`](super::main), as in a test.
+    /// Sets the supervisor's binary. Required if the `main` of this process is not [`main`](super::main), as in a test.
     #[must_use]
     pub fn supervisor(mut self, binary: impl Into<PathBuf>) -> Self {
         self.supervisor = Some(binary.into());
         self
     }
 
-    /// The supervisor to start.
+    /// The command that starts the supervisor.
     pub(super) fn command(&self) -> anyhow::Result<Command> {
-        let us = match &self.supervisor {
-            // It may be started in another folder.
+        let binary = match &self.supervisor {
+            // A relative path would be resolved in the program's working directory.
             Some(binary) => std::path::absolute(binary).context("cannot find the supervisor")?,
             None => this_binary().context("cannot find this binary")?,
         };
-        let mut command = Command::new(us);
+        let mut command = Command::new(binary);
         command.arg(FORM).args(["--parent", &std::process::id().to_string()]);
         command.args(["--grace", &self.grace.as_millis().to_string()]);
         match &self.streams {
@@ -129,7 +130,7 @@ impl Launch {
             Streams::Inherited => {}
         }
         if !matches!(self.streams, Streams::Terminal) {
-            // Out of the way of the terminal's Ctrl-C: when to end is our decision.
+            // The terminal's Ctrl-C must not reach the supervisor: this process decides when the program ends.
             command.process_group(0);
         }
         if let Some(scratch) = &self.scratch {

@@ -1,20 +1,20 @@
-//! Processes that never outlive us, and folders that never stay behind.
+//! Child processes that never outlive this process, and temporary folders that are always removed.
 //!
-//! Everything a task starts runs under a supervisor. Supervisor and program are two processes besides ours, and each
-//! prevents a failure that tests of this package and of `xtask-control-plane` provoke:
+//! A task starts each program under a supervisor. The supervisor and the `__exec` step each prevent a failure that
+//! tests of this package and of `xtask-control-plane` reproduce:
 //!
-//! - The supervisor (`__supervise`) is another process of the same binary. It adopts the program's descendants ("subreaper")
-//!   and kills all of them when the program is to end or when the process that started the supervisor has ended. Without
-//!   it, `kill -9` of a task leaves a COMMAND's background processes and Go's compilers running, since no code of ours runs
-//!   then, and the kernel's parent death signal reaches children only.
-//! - The program is started through `__exec`, which sets the parent death signal and becomes the program, so that it is no
-//!   further process. Without it, a supervisor that is killed (`pkill -9 xtask`, or by the kernel for want of memory)
-//!   leaves etcd and kube-apiserver running. `Command::pre_exec` could do the same in the supervisor, but is unsafe.
+//! - The supervisor (`__supervise`) is another process of the same binary. It adopts the program's descendants (as a "child
+//!   subreaper") and kills all of them when it receives SIGTERM or when the process that started it has ended. Without it,
+//!   `kill -9` of a task leaves a COMMAND's background processes and Go's compilers running: a killed process cannot clean
+//!   up, and the kernel sends the parent death signal to children only, not to their descendants.
+//! - The supervisor starts the program through `__exec`, which sets the parent death signal and replaces itself with the
+//!   program. Without it, etcd and kube-apiserver keep running if the supervisor is killed (`pkill -9 xtask`, or the
+//!   kernel's OOM killer). `Command::pre_exec` could set the signal in the supervisor, but is unsafe.
 //!
-//! Both forms are recognized by [`main`], which is therefore the whole `main` function of each binary.
+//! [`main`] recognizes both forms, so that the `main` function of each binary must consist of a call to it.
 //!
-//! Folders are [`Scratch`] folders: locked while anyone uses them, removed by the last one to leave, and swept by the
-//! next run should even that have failed.
+//! Temporary folders are [`Scratch`] folders: each process locks the folders that it uses, the last process removes
+//! them, and the next run sweeps those that are left.
 
 pub mod cargo;
 mod exec;

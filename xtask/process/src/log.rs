@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// How much of the end of a file is looked at, in bytes.
+/// The part at the end of a file that is read, in bytes.
 const WINDOW: u64 = 64 * 1024;
 
-/// The last `lines` lines of the file at `path`; nothing where it cannot be read. Bytes that are not UTF-8 are replaced.
+/// The last `lines` non-blank lines of the file at `path`; empty if it cannot be read. Invalid UTF-8 is replaced.
 pub fn tail(path: &Path, lines: usize) -> String {
     let Ok(text) = read_end(path) else { return String::new() };
     let all: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gives_the_last_lines_without_blank_ones() {
+    fn returns_the_last_non_blank_lines() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.log");
         std::fs::write(&path, "a\nb\n\nc\n").unwrap();
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_only_at_the_end_of_a_large_file() {
+    fn reads_only_the_end_of_a_large_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.log");
         let mut text = "x".repeat(200_000);

@@ -1,10 +1,10 @@
-//! What the libraries tell through `tracing`, on stderr, as `RUST_LOG` asks for it. Silent by default.
+//! Writes `tracing` events to stderr, filtered by `RUST_LOG`; errors only by default.
 
 use tracing_subscriber::EnvFilter;
 
-/// Begins to listen. Without `RUST_LOG` only errors are told.
+/// Installs the global subscriber. Without `RUST_LOG` it writes errors only.
 pub fn init() {
     let filter = EnvFilter::from_default_env();
-    // Fails where someone listens already, who is as good.
+    // Fails if a global subscriber is already installed, which then stays.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }

@@ -1,5 +1,6 @@
-//! A program that supervises and does nothing else: what the tests of this package, whose own binary is a test, supervise
-//! with.
+//! A program that only supervises. The tests of this package use it as
+//! [`supervisor`](xtask_process::Launch::supervisor), because the `main` of a test binary is not
+//! [`xtask_process::main`].
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! What a person sees while a task prepares: a spinner or bar on a terminal, plain lines elsewhere. All of it goes to
-//! stderr, so that stdout belongs to the command that is run.
+//! Progress output of a task: a spinner or bar on a terminal, plain lines elsewhere. Writes to stderr only, because
+//! stdout belongs to the task's COMMAND.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How often a count is told where there is no terminal.
+/// The minimum time between two lines with a count.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
-/// Tells of progress; quiet again once it is dropped.
+/// Shows progress until it is dropped.
 #[derive(Debug)]
 pub struct Progress {
     kind: Kind,
@@ -24,7 +24,7 @@ enum Kind {
 }
 
 impl Progress {
-    /// On the terminal if stderr is one, else as lines.
+    /// Shows a spinner if stderr is a terminal, else lines.
     pub fn new() -> Self {
         if !std::io::stderr().is_terminal() {
             return Self { kind: Kind::Lines { last: Mutex::new((String::new(), Instant::now())) } };
@@ -35,12 +35,12 @@ impl Progress {
         Self { kind: Kind::Terminal(bar) }
     }
 
-    /// Says nothing.
+    /// Shows nothing.
     pub fn silent() -> Self {
         Self { kind: Kind::Silent }
     }
 
-    /// What is being done now.
+    /// Begins a step, and shows this text.
     pub fn step(&self, text: &str) {
         match &self.kind {
             Kind::Silent => {}
@@ -59,7 +59,7 @@ impl Progress {
         }
     }
 
-    /// How far the present step is: `done` of at most `total`, counted in `unit`.
+    /// Shows the progress of the current step: `done` of at most `total`, counted in `unit`.
     pub fn count(&self, done: u64, total: u64, unit: &str) {
         match &self.kind {
             Kind::Silent => {}
@@ -80,7 +80,7 @@ impl Progress {
         }
     }
 
-    /// A line that stays.
+    /// Prints a line that the spinner does not overwrite.
     pub fn note(&self, text: &str) {
         match &self.kind {
             Kind::Silent => {}

@@ -1,7 +1,9 @@
-//! Folders that do not stay behind: locked while in use, removed by the last user, swept by the next run.
+//! Temporary folders that are always removed: locked while in use, removed by the last process that uses them, swept
+//! by the next run.
 //!
-//! The lock is an advisory lock on a file inside the folder, which the kernel gives back however its holder dies. A
-//! folder only gets its final name once it is locked, so that a sweep never sees one that is merely not locked yet.
+//! The lock is a shared advisory lock on a file inside the folder, which the kernel releases however its holder ends.
+//! A folder is renamed to its final name after it is locked, so that a sweep never removes a folder before its lock
+//! exists.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,16 +11,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-/// How every folder's name begins, so that a sweep knows its own.
+/// The prefix of every folder's name. A sweep ignores other folders.
 const PREFIX: &str = "kube-xtask-";
-/// How the name of one begins that is not locked yet.
-const UNBORN: &str = ".kube-xtask-new-";
-/// After this time one that never got its lock has been left by a run that was killed in that instant.
-const UNBORN_FOR_AT_MOST: Duration = Duration::from_secs(600);
+/// The prefix of a folder that is not locked yet.
+const NEW_PREFIX: &str = ".kube-xtask-new-";
+/// A sweep removes an unlocked new folder after this time: the run that created it was killed before it took the lock.
+const NEW_MAX_AGE: Duration = Duration::from_secs(600);
 const LOCK: &str = "lock";
-/// How often, and at what intervals, someone who leaves looks whether the others have left too.
-const LEAVING: usize = 100;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+/// The attempts to remove a folder when a share is returned, and the time between them.
+const LEAVE_ATTEMPTS: usize = 100;
+const LEAVE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A folder that is removed when this is dropped.
 #[derive(Debug)]
@@ -28,35 +30,39 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes a new folder below `parent`, which only this user can look into.
+    /// Creates a folder below `parent` that only this user can read.
     ///
     /// # Errors
-    /// When the folder or its lock cannot be made.
+    /// When the folder or its lock cannot be created.
     pub fn create(parent: &Path) -> anyhow::Result<Self> {
         let new = tempfile::Builder::new()
-            .prefix(UNBORN)
+            .prefix(NEW_PREFIX)
             .tempdir_in(parent)
             .with_context(|| format!("cannot make a folder in {}", parent.display()))?;
-        let lock = File::create(new.path().join(LOCK)).context("cannot make a lock file")?;
+        let lock = File::create(new.path().join(LOCK)).context("cannot create a lock file")?;
         lock.lock_shared().context("cannot lock a file")?;
-        let unborn = new.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let path = parent.join(format!("{PREFIX}{}", unborn.trim_start_matches(UNBORN)));
+        let new_name = new.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let path = parent.join(format!("{PREFIX}{}", new_name.trim_start_matches(NEW_PREFIX)));
         fs::rename(new.path(), &path).with_context(|| format!("cannot make {}", path.display()))?;
-        // It has moved: there is nothing left for `new` to remove.
+        // The folder was renamed: `new` must not try to remove it at its old path.
         let _ = new.keep();
         Ok(Self { path, lock: Some(lock) })
     }
 
-    /// Where the folder is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Removes what killed runs have left in `parent`; what someone still uses stays. Says how many were removed.
+    /// Removes the folders in `parent` that killed runs left, and returns their number. Keeps locked folders.
     pub fn sweep(parent: &Path) -> usize {
         let Ok(entries) = fs::read_dir(parent) else { return 0 };
         let stale = |path: &Path, name: &str| {
-            if name.starts_with(PREFIX) { is_unused(path) } else { name.starts_with(UNBORN) && is_old(path) }
+            if name.starts_with(PREFIX) {
+                is_unused(path)
+            } else {
+                name.starts_with(NEW_PREFIX) && is_old(path)
+            }
         };
         entries
             .filter_map(Result::ok)
@@ -72,7 +78,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         drop(self.lock.take());
-        // A process that was killed a moment ago may still be writing its last file.
+        // A process that was just killed may still create a file, which makes the removal fail.
         for _ in 0..20 {
             match fs::remove_dir_all(&self.path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -85,7 +91,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Another process's share in a [`Scratch`] folder.
+/// The share of another process in a [`Scratch`] folder.
 #[derive(Debug)]
 pub(crate) struct Share {
     path: PathBuf,
@@ -93,7 +99,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// Keeps the folder at `path` from being swept for as long as this lives.
+    /// Locks the folder at `path`, so that it is not swept, until this is dropped.
     pub(crate) fn join(path: &Path) -> anyhow::Result<Self> {
         let lock = File::open(path.join(LOCK))
             .with_context(|| format!("cannot open the lock in {}", path.display()))?;
@@ -101,19 +107,20 @@ impl Share {
         Ok(Self { path: path.to_owned(), lock })
     }
 
-    /// Gives the share back, and removes the folder unless others go on using it.
+    /// Releases the lock, and removes the folder unless other processes hold it for longer than two seconds.
     pub(crate) fn leave(self) {
         drop(self.lock);
-        // The others may be leaving as well, each in the way of the others' attempts.
-        for _ in 0..LEAVING {
+        // Several processes may leave at once. The check of each takes the lock for a moment, so that those of the
+        // others fail.
+        for _ in 0..LEAVE_ATTEMPTS {
             if is_unused(&self.path) {
-                // If this fails the next run's sweep does it.
+                // If this fails, the next run sweeps the folder.
                 let _ = fs::remove_dir_all(&self.path);
             }
             if !self.path.exists() {
                 return;
             }
-            std::thread::sleep(BETWEEN_LOOKS);
+            std::thread::sleep(LEAVE_INTERVAL);
         }
     }
 }
@@ -121,14 +128,14 @@ impl Share {
 fn is_unused(folder: &Path) -> bool {
     match File::open(folder.join(LOCK)) {
         Ok(lock) => lock.try_lock().is_ok(),
-        // A removal that was itself interrupted: no folder has this name before it has a lock.
+        // A removal was interrupted: a folder is locked before it gets its final name.
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
 
 fn is_old(folder: &Path) -> bool {
     let modified = fs::symlink_metadata(folder).and_then(|data| data.modified()).ok();
-    modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > UNBORN_FOR_AT_MOST)
+    modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > NEW_MAX_AGE)
 }
 
 #[cfg(test)]
@@ -150,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_spares_what_is_in_use_and_what_is_not_ours() {
+    fn a_sweep_keeps_locked_new_and_unrelated_folders() {
         let parent = tempfile::tempdir().unwrap();
         let scratch = Scratch::create(parent.path()).unwrap();
         fs::create_dir(parent.path().join("other")).unwrap();
@@ -161,17 +168,17 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_removes_what_a_killed_run_left() {
+    fn a_sweep_removes_the_folder_of_a_killed_run() {
         let parent = tempfile::tempdir().unwrap();
         let mut scratch = Scratch::create(parent.path()).unwrap();
-        // What the kernel does for a killed process.
+        // The kernel releases the lock of a killed process.
         drop(scratch.lock.take());
         assert_eq!(Scratch::sweep(parent.path()), 1);
         assert_eq!(names(parent.path()), 0);
     }
 
     #[test]
-    fn a_sweep_finishes_what_another_began() {
+    fn a_sweep_completes_an_interrupted_removal() {
         let parent = tempfile::tempdir().unwrap();
         fs::create_dir(parent.path().join("kube-xtask-half")).unwrap();
         assert_eq!(Scratch::sweep(parent.path()), 1);
@@ -179,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_to_leave_removes_the_folder() {
+    fn the_last_process_to_leave_removes_the_folder() {
         let parent = tempfile::tempdir().unwrap();
         let mut scratch = Scratch::create(parent.path()).unwrap();
         let (one, two) = (Share::join(scratch.path()).unwrap(), Share::join(scratch.path()).unwrap());

@@ -124,8 +124,8 @@ async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
 /// The process that asked for the program.
 struct Parent {
     id: u32,
-    /// Sent by the kernel when the parent's thread ends that started us, which lives for as long as it wants us. At that
-    /// moment others of its threads may still be dying, so that the parent's id alone would not tell yet.
+    /// Sent by the kernel when the parent's thread ends that started us, which lives for as long as it wants us. At
+    /// that moment others of its threads may still be dying, so that the parent's id alone would not tell yet.
     thread_ended: tokio::signal::unix::Signal,
 }
 
@@ -186,8 +186,8 @@ fn send(pid: Pid, signal: Signal, single: bool) {
     };
 }
 
-/// Kills and collects what the program has started and left, wherever it moved to: as the "subreaper" we have become the
-/// parent of all of it. Only Linux has this; elsewhere killing the process group has to do.
+/// Kills and collects what the program has started and left, wherever it moved to: as the "subreaper" we have become
+/// the parent of all of it. Only Linux has this; elsewhere killing the process group has to do.
 fn reap_descendants() {
     #[cfg(target_os = "linux")]
     for _ in 0..1000 {
