@@ -1,6 +1,5 @@
-//! A program that only supervises. The tests of this package use it as
-//! [`supervisor`](xtask_process::Launch::supervisor), because the `main` of a test binary is not
-//! [`xtask_process::main`].
+//! A program that only supervises, for the tests of this package: the `main` of a test binary does not recognize the
+//! `__supervise` form.
 
 use std::process::ExitCode;
 

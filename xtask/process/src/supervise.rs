@@ -1,5 +1,5 @@
-//! The `__supervise` form of this binary: runs one program, and ends it with all its descendants when told to by
-//! SIGTERM or when the process that asked for it is gone. It knows nothing of what the program does.
+//! The `__supervise` form of this binary: runs one program, and ends it and all its descendants on SIGTERM or when the
+//! parent process ends. Must not depend on what the program does.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -17,19 +17,19 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::exec::{self, die_with_parent};
 use super::scratch::Share;
 
-/// How often the parent is looked for where the kernel does not tell of its end.
+/// The interval at which the parent's id is polled; only Linux sends a signal at the parent's end.
 const PARENT_CHECK: Duration = Duration::from_millis(200);
 
-/// The first argument that asks for this form.
+/// The first argument that selects this form.
 pub(crate) const FORM: &str = "__supervise";
 
-/// What `__supervise` takes; made by [`super::Launch`].
+/// The arguments of `__supervise`, which [`super::Launch`] creates.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The process whose end ends the program.
     #[arg(long)]
     parent: u32,
-    /// How long the program may take to end by itself once it was asked to, in milliseconds.
+    /// The time between SIGTERM and SIGKILL, in milliseconds.
     #[arg(long)]
     grace: u64,
     /// Keep the program in this process group, so that it may read from the terminal.
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     /// Append the program's stderr to this file.
     #[arg(long)]
     stderr: Option<PathBuf>,
-    /// A scratch folder to keep from being swept, and to remove if nobody else is left to.
+    /// A scratch folder to lock, and to remove if the parent was killed.
     #[arg(long)]
     scratch: Option<PathBuf>,
     /// The program and its arguments.
@@ -52,10 +52,10 @@ pub(crate) struct Args {
     command: Vec<OsString>,
 }
 
-/// Runs the program to its end, and gives its exit code (128 and the signal's number where a signal ended it).
+/// Runs the program to its end, and returns its exit code (128 plus the signal's number if a signal ended it).
 ///
 /// # Errors
-/// When the program cannot be started or watched.
+/// When the program cannot be started, or no signal handler can be installed.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let share = args.scratch.as_deref().map(Share::join).transpose()?;
@@ -70,15 +70,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 struct Outcome {
-    /// How the program ended, if it was started.
+    /// `None` if the program was not started.
     status: Option<ExitStatus>,
-    /// Whether the process that asked for the program is gone.
+    /// Whether the parent has ended.
     orphaned: bool,
 }
 
 async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
     let mut term = signal(SignalKind::terminate())?;
-    // The terminal sends these to the program as well; what they mean for us is the parent's decision.
+    // The terminal also sends these to the program and the parent. The handlers keep them from killing the
+    // supervisor: only the parent decides when it ends.
     let _int = signal(SignalKind::interrupt())?;
     let _hangup = signal(SignalKind::hangup())?;
     let mut parent = Parent::watch(args.parent)?;
@@ -92,25 +93,25 @@ async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
         child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("the program has no process id")?;
     if args.report {
         let mut stdout = std::io::stdout();
-        // Nobody may be listening any more; the watch over the parent finds that out.
+        // Fails if the parent has ended, which `Parent` detects.
         let _ = writeln!(stdout, "{}", pid.as_raw_pid()).and_then(|()| stdout.flush());
     }
     let (mut status, mut orphaned) = tokio::select! {
         status = child.wait() => (Some(status?), false),
         _ = term.recv() => (None, false),
-        () = parent.gone() => (None, true),
+        () = parent.ended() => (None, true),
     };
     if status.is_none() && !orphaned {
         send(pid, Signal::TERM, args.foreground);
-        // A paused program would not notice.
+        // A stopped program does not handle SIGTERM until it continues.
         send(pid, Signal::CONT, args.foreground);
         (status, orphaned) = tokio::select! {
             status = child.wait() => (Some(status?), false),
             () = tokio::time::sleep(Duration::from_millis(args.grace)) => (None, false),
-            () = parent.gone() => (None, true),
+            () = parent.ended() => (None, true),
         };
     }
-    // Also when the program is gone: others of its group may be left.
+    // Also after the program has ended: other processes of its group may still run.
     if status.is_none() || !args.foreground {
         send(pid, Signal::KILL, args.foreground);
     }
@@ -121,11 +122,12 @@ async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome { status: Some(status), orphaned: orphaned || parent.has_changed() })
 }
 
-/// The process that asked for the program.
+/// The process that started this supervisor.
 struct Parent {
     id: u32,
-    /// Sent by the kernel when the parent's thread ends that started us, which lives for as long as it wants us. At
-    /// that moment others of its threads may still be dying, so that the parent's id alone would not tell yet.
+    /// The parent death signal: the kernel sends it when the thread that started this process ends, and `Supervised` keeps
+    /// that thread until the supervisor ends. The parent's other threads may still run then, so that the parent's id has
+    /// not changed yet.
     thread_ended: tokio::signal::unix::Signal,
 }
 
@@ -140,7 +142,7 @@ impl Parent {
         std::os::unix::process::parent_id() != self.id
     }
 
-    async fn gone(&mut self) {
+    async fn ended(&mut self) {
         while !self.has_changed() {
             tokio::select! {
                 _ = self.thread_ended.recv() => return,
@@ -151,8 +153,8 @@ impl Parent {
 }
 
 fn spawn(args: &Args) -> anyhow::Result<Child> {
-    let us = this_binary().context("cannot find this binary")?;
-    let mut command = Command::new(us);
+    let binary = this_binary().context("cannot find this binary")?;
+    let mut command = Command::new(binary);
     command.arg(exec::FORM).arg("--parent").arg(std::process::id().to_string()).arg("--").args(&args.command);
     if let Some(path) = &args.stdout {
         command.stdout(append(path)?);
@@ -166,7 +168,7 @@ fn spawn(args: &Args) -> anyhow::Result<Child> {
     command.spawn().context("cannot start a process")
 }
 
-/// The path of this binary in a form that works also after it was built anew.
+/// A path of this binary that stays valid after cargo has replaced the file.
 pub(crate) fn this_binary() -> std::io::Result<PathBuf> {
     let own = Path::new("/proc/self/exe");
     if own.exists() { Ok(own.to_owned()) } else { std::env::current_exe() }
@@ -178,7 +180,7 @@ fn append(path: &Path) -> anyhow::Result<Stdio> {
 }
 
 fn send(pid: Pid, signal: Signal, single: bool) {
-    // It fails when there is nobody left to get it, which is what we are after.
+    // Fails only if the process has already ended.
     let _ = if single {
         rustix::process::kill_process(pid, signal)
     } else {
@@ -186,8 +188,8 @@ fn send(pid: Pid, signal: Signal, single: bool) {
     };
 }
 
-/// Kills and collects what the program has started and left, wherever it moved to: as the "subreaper" we have become
-/// the parent of all of it. Only Linux has this; elsewhere killing the process group has to do.
+/// Kills and reaps the program's descendants, in any process group or session: the kernel makes a child subreaper the
+/// parent of orphaned descendants. Only Linux has subreapers; elsewhere only the process group is killed.
 fn reap_descendants() {
     #[cfg(target_os = "linux")]
     for _ in 0..1000 {
@@ -204,20 +206,20 @@ fn reap_descendants() {
 
 #[cfg(target_os = "linux")]
 fn children_of_this_process() -> Vec<Pid> {
-    let us = std::process::id();
+    let own_id = std::process::id();
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
         .filter(|pid| {
             std::fs::read_to_string(format!("/proc/{pid}/stat"))
-                .is_ok_and(|stat| parent_in_stat(&stat) == Some(us))
+                .is_ok_and(|stat| parent_in_stat(&stat) == Some(own_id))
         })
         .filter_map(Pid::from_raw)
         .collect()
 }
 
-/// The parent's id in the text of a `/proc/PID/stat` file: the second field after the name, which is in parentheses and
-/// may hold anything.
+/// The parent's id in the text of a `/proc/PID/stat` file: the second field after the name. The name is in
+/// parentheses and may contain any character.
 #[cfg(target_os = "linux")]
 fn parent_in_stat(stat: &str) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
@@ -227,7 +229,7 @@ fn parent_in_stat(stat: &str) -> Option<u32> {
 mod tests {
     #[cfg(target_os = "linux")]
     #[test]
-    fn finds_the_parent_behind_an_odd_name() {
+    fn finds_the_parent_after_a_name_with_parentheses() {
         assert_eq!(super::parent_in_stat("12 (a) b (c)) S 34 12 12 0"), Some(34));
         assert_eq!(super::parent_in_stat("12 (a"), None);
         let own = std::fs::read_to_string("/proc/self/stat").unwrap();

@@ -1,5 +1,5 @@
-//! The handle to a program that runs under a supervisor (see [`super`]). Owns starting, signalling and ending it; what
-//! the program is for is its caller's business.
+//! The handle of a program that runs under a supervisor (see [`super`]): starts, signals and ends it. Must not depend
+//! on what the program does.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -14,13 +14,13 @@ use tokio::sync::watch;
 
 use super::launch::Launch;
 
-/// How long a supervisor may take to end beyond the grace it gives its program before it is killed itself.
+/// The time that a supervisor has to end after its program's grace period, before it is killed.
 const SUPERVISOR_GRACE: Duration = Duration::from_secs(10);
 
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
-    /// Its exit code; 128 and the signal's number where a signal ended it.
+    /// The exit code; 128 plus the signal's number if a signal ended the program.
     pub code: u8,
 }
 
@@ -42,22 +42,23 @@ enum State {
 
 #[derive(Debug)]
 struct Shared {
-    /// The supervisor's id for as long as it names the supervisor: it is reaped under this lock.
+    /// The supervisor's process id; `None` before its start and after its end. The supervisor is reaped under this
+    /// lock, so that the id cannot be reused while a signal is sent.
     supervisor: Mutex<Option<Pid>>,
     state: watch::Sender<State>,
-    /// Whether someone asked for the end.
-    wanted: Mutex<bool>,
+    /// Whether the end was requested through the handle.
+    end_requested: Mutex<bool>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that holds these locks can leave them in a broken state.
+    // A panic cannot leave these values half-written: each is written by one assignment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 type OnDeath = Box<dyn FnOnce(Ended) + Send>;
 
-/// A program that runs under a supervisor. Dropping it ends the program, with all that it has started, and waits until
-/// it is gone (at most its grace and ten seconds).
+/// A program that runs under a supervisor. Dropping it ends the program and its descendants, and blocks until they
+/// have ended (at most the grace period and ten seconds).
 #[derive(Debug)]
 pub struct Supervised {
     shared: Arc<Shared>,
@@ -66,27 +67,27 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    /// Starts the program. Blocks for the few milliseconds that this takes, so that there is no moment in which a
-    /// cancelled caller could leave a process behind.
+    /// Starts the program. Blocks for a few milliseconds rather than being async, because a cancelled future could
+    /// leave a process behind.
     ///
-    /// `on_death` is called, on a thread of its own, when the program ends without having been asked to through this
-    /// handle.
+    /// Calls `on_death` on another thread if the program ends and this handle did not request it.
     ///
     /// # Errors
-    /// When the supervisor cannot be started. A program that cannot be run ends with code 126 or 127 and says so on
-    /// its stderr.
+    /// When the supervisor cannot be started. If the program cannot be executed, its stderr has the error and its exit code
+    /// is 126 or 127.
     pub fn spawn(launch: &Launch, on_death: impl FnOnce(Ended) + Send + 'static) -> anyhow::Result<Self> {
         let command = launch.command()?;
         let shared = Arc::new(Shared {
             supervisor: Mutex::new(None),
             state: watch::Sender::new(State::Starting),
-            wanted: Mutex::new(false),
+            end_requested: Mutex::new(false),
         });
         let (started, starting) = mpsc::channel();
-        // The supervisor dies with the thread that starts it, so this thread lives for as long as it does.
+        // The supervisor's parent death signal is bound to the thread that starts it, so that this thread must live
+        // as long as the supervisor.
         let thread = std::thread::Builder::new().name("supervised".to_owned()).spawn({
             let shared = shared.clone();
-            move || attend(command, &shared, &started, Box::new(on_death))
+            move || run_supervisor(command, &shared, &started, Box::new(on_death))
         });
         let thread = thread.context("cannot start a thread")?;
         match starting.recv() {
@@ -94,7 +95,7 @@ impl Supervised {
             Ok(Err(error)) => {
                 Err(anyhow!(error).context(format!("cannot start a supervisor for {}", launch.name())))
             }
-            Err(mpsc::RecvError) => Err(anyhow!("the thread that starts a supervisor has gone")),
+            Err(mpsc::RecvError) => Err(anyhow!("the thread that starts a supervisor has ended")),
         }
     }
 
@@ -109,13 +110,13 @@ impl Supervised {
                 return ended;
             }
             if state.changed().await.is_err() {
-                // Unreachable while `self` holds the sender; ending is the safe answer.
+                // Unreachable while `self` holds the sender.
                 return Ended { code: 1 };
             }
         }
     }
 
-    /// How the program has ended, if it has.
+    /// How the program ended; `None` while it runs.
     pub fn ended(&self) -> Option<Ended> {
         match *self.shared.state.borrow() {
             State::Ended(ended) => Some(ended),
@@ -123,13 +124,15 @@ impl Supervised {
         }
     }
 
-    /// Sends a signal to the program and its process group: to pause it, say. Not its end: see [`Self::kill`].
+    /// Sends a signal to the program and its process group, for example SIGSTOP. If the signal ends the program, that
+    /// counts as a death; [`Self::kill`] ends it without one.
     ///
     /// # Errors
-    /// When the program has ended, or writes to the terminal rather than to files (then its id is not known).
+    /// When the program has ended, or does not write to [`Streams::Files`](super::Streams::Files): only then its process id is
+    /// known.
     ///
     /// # Cancel safety
-    /// Either the signal is sent or it is not.
+    /// The signal was either sent or not sent.
     pub async fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let mut state = self.shared.state.subscribe();
         let state = state.wait_for(|state| !matches!(state, State::Starting)).await.map(|state| *state);
@@ -137,39 +140,39 @@ impl Supervised {
             Ok(State::Running(pid)) => {
                 rustix::process::kill_process_group(pid, signal).context("cannot send a signal")
             }
-            _ => Err(anyhow!("it is not running")),
+            _ => Err(anyhow!("the program is not running")),
         }
     }
 
-    /// Asks the program to end (SIGTERM), and kills it after its grace. Returns at once; see [`Self::wait`].
+    /// Sends SIGTERM to the program, and SIGKILL after its grace period. Returns immediately; see [`Self::wait`].
     pub fn end(&self) {
         self.shared.end(Signal::TERM);
     }
 
-    /// Kills the program as a crash would, and waits until it is gone.
+    /// Kills the program (SIGKILL), as in a crash, and waits for its end.
     ///
     /// # Errors
-    /// When it has ended already.
+    /// When it has already ended.
     ///
     /// # Cancel safety
     /// The program may or may not have been killed.
     pub async fn kill(&self) -> anyhow::Result<Ended> {
-        *lock(&self.shared.wanted) = true;
+        *lock(&self.shared.end_requested) = true;
         self.signal(Signal::KILL).await?;
         Ok(self.wait().await)
     }
 
-    /// Asks the program to end by SIGTERM, with as much time as `patience`, and kills it after that.
+    /// Sends SIGTERM to the program, and SIGKILL if it has not ended after `limit`.
     ///
     /// # Errors
-    /// When it has ended already.
+    /// When it has already ended.
     ///
     /// # Cancel safety
-    /// The program was asked to end, and may go on for as long as this handle lives.
-    pub async fn terminate(&self, patience: Duration) -> anyhow::Result<Ended> {
-        *lock(&self.shared.wanted) = true;
+    /// SIGTERM may have been sent; SIGKILL is sent only when this handle is dropped.
+    pub async fn terminate(&self, limit: Duration) -> anyhow::Result<Ended> {
+        *lock(&self.shared.end_requested) = true;
         self.signal(Signal::TERM).await?;
-        match tokio::time::timeout(patience, self.wait()).await {
+        match tokio::time::timeout(limit, self.wait()).await {
             Ok(ended) => Ok(ended),
             Err(_) => self.kill().await,
         }
@@ -192,16 +195,16 @@ impl Drop for Supervised {
 
 impl Shared {
     fn end(&self, signal: Signal) {
-        *lock(&self.wanted) = true;
+        *lock(&self.end_requested) = true;
         if let Some(pid) = *lock(&self.supervisor) {
-            // Nobody else reaps it, and we only under this lock: the id is still its own.
+            // The supervisor is reaped only under this lock: the id cannot belong to another process.
             let _ = rustix::process::kill_process(pid, signal);
         }
     }
 }
 
-/// Starts the supervisor, learns the program's id, and waits for the end.
-fn attend(
+/// Starts the supervisor, reads the program's id, and waits for the end.
+fn run_supervisor(
     mut command: Command,
     shared: &Shared,
     started: &mpsc::Sender<std::io::Result<()>>,
@@ -218,22 +221,22 @@ fn attend(
         shared.state.send_replace(State::Running(program));
     }
     let ended = reap(child, pid, shared);
-    let wanted = *lock(&shared.wanted);
+    let end_requested = *lock(&shared.end_requested);
     shared.state.send_replace(State::Ended(ended));
-    if !wanted {
+    if !end_requested {
         on_death(ended);
     }
 }
 
 fn read_program_id(child: &mut Child) -> Option<Pid> {
-    // One short line, or the end of the file where the program could not be started.
+    // One short line, or end of file if the program could not be started.
     let mut line = String::new();
     BufReader::new(child.stdout.take()?.take(32)).read_line(&mut line).ok()?;
     Pid::from_raw(line.trim().parse().ok()?)
 }
 
 fn reap(mut child: Child, pid: Pid, shared: &Shared) -> Ended {
-    // Waits without reaping, so that the id cannot come to name another process before it is forgotten.
+    // Waits without reaping, so that the kernel cannot reuse the id before it is cleared.
     let exited = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     while matches!(rustix::process::waitid(WaitId::Pid(pid), exited), Err(rustix::io::Errno::INTR)) {}
     let mut supervisor = lock(&shared.supervisor);

@@ -1,4 +1,4 @@
-//! What a supervised program's handle promises, with programs that stand in for components.
+//! The contract of [`Supervised`], with shell scripts as programs.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -60,7 +60,7 @@ async fn a_death_is_reported_with_its_exit_code() {
 }
 
 #[tokio::test]
-async fn an_end_that_was_asked_for_is_no_death() {
+async fn a_requested_end_is_not_reported_as_a_death() {
     let world = World::new();
     let (sender, receiver) = mpsc::channel::<u8>();
     let process = Supervised::spawn(&launch(&world, "sleep", &["1000"]), move |ended| {
@@ -75,7 +75,7 @@ async fn an_end_that_was_asked_for_is_no_death() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_says_so() {
+async fn a_missing_program_is_logged_and_ends_with_code_127() {
     let world = World::new();
     let process = Supervised::spawn(&launch(&world, "no-such-program", &[]), |_| {}).unwrap();
     assert_eq!(process.wait().await.code, 127);
@@ -83,19 +83,19 @@ async fn a_program_that_is_not_there_says_so() {
 }
 
 #[test]
-fn grace_lets_a_program_end_by_itself() {
+fn a_program_may_clean_up_during_its_grace_period() {
     let world = World::new();
     let text = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done";
     let process = Supervised::spawn(&shell(&world, text).grace(Duration::from_secs(20)), |_| {}).unwrap();
     assert!(eventually(|| log(&world) == "ready\n"));
     drop(process);
-    // The shell may say in between that its `sleep` was ended as well.
+    // The shell may log in between that its `sleep` was terminated as well.
     assert!(log(&world).ends_with("bye\n"), "{}", log(&world));
     assert_eq!(world.processes(), []);
 }
 
 #[test]
-fn grace_ends() {
+fn a_program_is_killed_after_its_grace_period() {
     let world = World::new();
     let text = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
     let process = Supervised::spawn(&shell(&world, text).grace(Duration::from_millis(300)), |_| {}).unwrap();
@@ -107,13 +107,13 @@ fn grace_ends() {
 }
 
 #[tokio::test]
-async fn a_paused_program_stands_still_and_can_still_be_ended() {
+async fn a_stopped_program_can_be_continued_and_ended() {
     let world = World::new();
     let text = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done";
     let process = Supervised::spawn(&shell(&world, text), |_| {}).unwrap();
     assert!(eventually(|| log(&world).lines().count() > 3));
     process.signal(Signal::STOP).await.unwrap();
-    // A signal takes effect in its own time; the count stops at the latest with the next line.
+    // A signal takes effect asynchronously: a line may still be written after `signal` returns.
     assert!(eventually(|| {
         let before = log(&world);
         std::thread::sleep(Duration::from_millis(200));
@@ -128,7 +128,7 @@ async fn a_paused_program_stands_still_and_can_still_be_ended() {
 }
 
 #[tokio::test]
-async fn a_terminated_program_ends_in_its_own_way() {
+async fn a_terminated_program_may_clean_up() {
     let world = World::new();
     let text = "trap 'echo bye; exit 4' TERM; echo ready; while :; do sleep 0.05; done";
     let process = Supervised::spawn(&shell(&world, text), |_| {}).unwrap();

@@ -1,7 +1,7 @@
-//! A world of its own for a program of `cargo xtask`: its temporary folder, its cache, and programs that stand in for Go, etcd and
-//! kube-apiserver. Every process started in it can be found again by a variable in its environment.
+//! An isolated environment for a program of `cargo xtask`: temporary folder, cache, and scripts that stand in for Go,
+//! etcd and kube-apiserver. A variable in the environment marks every process that is started in it.
 
-#![expect(dead_code, reason = "each test file uses another part")]
+#![expect(dead_code, reason = "no test file uses all of it")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,8 +10,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const MARK: &str = "KUBE_XTASK_TEST_WORLD";
-/// Long enough for a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The limit of [`eventually`]: long enough for a machine that is busy with other tests.
+const LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) struct World {
     folder: tempfile::TempDir,
@@ -30,11 +30,11 @@ impl World {
         self.folder.path().join(name)
     }
 
-    /// Puts a shell script into this world.
+    /// Writes an executable shell script below the folder.
     pub(crate) fn script(&self, name: &str, text: &str) {
         let path = self.path(name);
-        // A script that is still open for writing somewhere, by a fork of another test, cannot be run: it is written
-        // by a process of its own.
+        // The kernel refuses to execute a file that is open for writing (ETXTBSY). If this process opened it, a child
+        // process of another test could inherit the descriptor: another process writes the file.
         let mut cat = Command::new("sh");
         cat.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(&path);
         let mut child = cat.stdin(Stdio::piped()).spawn().unwrap();
@@ -47,7 +47,7 @@ impl World {
         assert!(fs::metadata(&path).unwrap().permissions().mode() & 0o100 != 0);
     }
 
-    /// The program of the package that is tested, [`crate::PROGRAM`], in this world.
+    /// A command that runs [`crate::PROGRAM`] in this environment.
     pub(crate) fn program(&self, args: &[&str]) -> Command {
         let mut command = Command::new(crate::PROGRAM);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -55,7 +55,7 @@ impl World {
         command
     }
 
-    /// Puts a command into this world.
+    /// Sets the variables of this environment for a command.
     pub(crate) fn place(&self, command: &mut Command) {
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
         command.env("PATH", path).env("TMPDIR", self.path("tmp")).env("KUBE_XTASK_CACHE", self.path("cache"));
@@ -70,7 +70,7 @@ impl World {
         (MARK, self.mark())
     }
 
-    /// The command lines of all processes of this world that run.
+    /// The ids and command lines of the running processes of this environment.
     pub(crate) fn processes(&self) -> Vec<(i32, String)> {
         let mark = format!("{MARK}={}", self.mark());
         let ids =
@@ -84,21 +84,21 @@ impl World {
         .collect()
     }
 
-    /// Waits until `count` processes run whose command line holds `text`.
+    /// Waits until the command lines of `count` running processes contain `text`.
     #[track_caller]
     pub(crate) fn wait_for(&self, text: &str, count: usize) {
         let found = || self.processes().iter().filter(|(_, line)| line.contains(text)).count() >= count;
         assert!(eventually(found), "no {count} of {text:?} among {:#?}", self.processes());
     }
 
-    /// Checks that no process and no folder is left.
+    /// Waits until no process and no scratch folder is left; panics otherwise.
     #[track_caller]
     pub(crate) fn is_clean(&self) {
         assert!(eventually(|| self.processes().is_empty()), "left running: {:#?}", self.processes());
         assert!(eventually(|| self.leftovers().is_empty()), "left behind: {:#?}", self.leftovers());
     }
 
-    /// The folders that a run has left.
+    /// The scratch folders that a run left.
     pub(crate) fn leftovers(&self) -> Vec<PathBuf> {
         let folders = ["tmp", "cache"].into_iter().flat_map(|name| list(&self.path(name)));
         folders
@@ -115,7 +115,7 @@ fn list(folder: &Path) -> Vec<PathBuf> {
 
 pub(crate) fn eventually(condition: impl Fn() -> bool) -> bool {
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < LIMIT {
         if condition() {
             return true;
         }
@@ -128,7 +128,7 @@ pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
 }
 
-/// Waits for the end of a process and gives its exit code and stderr.
+/// Waits for the end of a process, and returns its exit code and its stdout followed by stderr.
 #[track_caller]
 pub(crate) fn finish(child: Child) -> (Option<i32>, String) {
     let Output { status, stderr, stdout } = child.wait_with_output().unwrap();
