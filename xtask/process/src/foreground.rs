@@ -26,8 +26,8 @@ impl Foreground {
     /// process.
     ///
     /// # Errors
-    /// When the command is empty, or no process can be started. If the program is not found, the command prints an error and
-    /// ends with exit code 127.
+    /// When the command is empty, or no process can be started. If the program is not found, the command prints an
+    /// error and ends with exit code 127.
     pub fn start<N: AsRef<OsStr>, V: AsRef<OsStr>>(
         command: &[OsString],
         variables: impl IntoIterator<Item = (N, V)>,

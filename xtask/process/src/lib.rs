@@ -3,13 +3,14 @@
 //! A task starts each program under a supervisor. The supervisor and the `__exec` step each prevent a failure that
 //! tests of this package and of `xtask-control-plane` reproduce:
 //!
-//! - The supervisor (`__supervise`) is another process of the same binary. It adopts the program's descendants (as a "child
-//!   subreaper") and kills all of them when it receives SIGTERM or when the process that started it has ended. Without it,
-//!   `kill -9` of a task leaves a COMMAND's background processes and Go's compilers running: a killed process cannot clean
-//!   up, and the kernel sends the parent death signal to children only, not to their descendants.
-//! - The supervisor starts the program through `__exec`, which sets the parent death signal and replaces itself with the
-//!   program. Without it, etcd and kube-apiserver keep running if the supervisor is killed (`pkill -9 xtask`, or the
-//!   kernel's OOM killer). `Command::pre_exec` could set the signal in the supervisor, but is unsafe.
+//! - The supervisor (`__supervise`) is another process of the same binary. It adopts the program's descendants (as a
+//!   "child subreaper") and kills all of them when it receives SIGTERM or when the process that started it has ended.
+//!   Without it, `kill -9` of a task leaves a COMMAND's background processes and Go's compilers running: a killed
+//!   process cannot clean up, and the kernel sends the parent death signal to children only, not to their
+//!   descendants.
+//! - The supervisor starts the program through `__exec`, which sets the parent death signal and replaces itself with
+//!   the program. Without it, etcd and kube-apiserver keep running if the supervisor is killed (`pkill -9 xtask`, or
+//!   the kernel's OOM killer). `Command::pre_exec` could set the signal in the supervisor, but is unsafe.
 //!
 //! [`main`] recognizes both forms, so that the `main` function of each binary must consist of a call to it.
 //!

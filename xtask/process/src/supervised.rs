@@ -73,8 +73,8 @@ impl Supervised {
     /// Calls `on_death` on another thread if the program ends and this handle did not request it.
     ///
     /// # Errors
-    /// When the supervisor cannot be started. If the program cannot be executed, its stderr has the error and its exit code
-    /// is 126 or 127.
+    /// When the supervisor cannot be started. If the program cannot be executed, its stderr has the error and its
+    /// exit code is 126 or 127.
     pub fn spawn(launch: &Launch, on_death: impl FnOnce(Ended) + Send + 'static) -> anyhow::Result<Self> {
         let command = launch.command()?;
         let shared = Arc::new(Shared {
@@ -128,8 +128,8 @@ impl Supervised {
     /// counts as a death; [`Self::kill`] ends it without one.
     ///
     /// # Errors
-    /// When the program has ended, or does not write to [`Streams::Files`](super::Streams::Files): only then its process id is
-    /// known.
+    /// When the program has ended, or does not write to [`Streams::Files`](super::Streams::Files): only then its
+    /// process id is known.
     ///
     /// # Cancel safety
     /// The signal was either sent or not sent.
@@ -168,7 +168,7 @@ impl Supervised {
     /// When it has already ended.
     ///
     /// # Cancel safety
-    /// SIGTERM may have been sent; SIGKILL is sent only when this handle is dropped.
+    /// SIGTERM may have been sent; the program may continue until this handle is dropped.
     pub async fn terminate(&self, limit: Duration) -> anyhow::Result<Ended> {
         *lock(&self.shared.end_requested) = true;
         self.signal(Signal::TERM).await?;

@@ -3,8 +3,8 @@
 //! - A module belongs to the longest entry that is a prefix of its path.
 //! - It may import its own layer, the descendants of that layer (`client` may import `client::tls`) and the layers that
 //!   its entry lists; nothing else. No table has a cycle. `store::*` stands for `store` and its descendants.
-//! - An entry that begins with `!` lists paths of other crates that the module must not use; `ARCHITECTURE.md` gives the
-//!   reasons. Calls that are forbidden in a whole crate are in the `clippy.toml` of the crate.
+//! - An entry that begins with `!` lists paths of other crates that the module must not use; `ARCHITECTURE.md` gives
+//!   the reasons. Calls that are forbidden in a whole crate are in the `clippy.toml` of the crate.
 
 /// Each crate, and its table with one line for each layer.
 pub(super) const CRATES: [(&str, &str); 4] = [
