@@ -1,6 +1,7 @@
-//! `cargo xtask sim`: kube-sim on a local port, for kubectl and whatever else reads a kubeconfig.
+//! `cargo xtask sim`: serves kube-sim on a local port, for kubectl and other clients that read a kubeconfig.
 //!
-//! Owns the arguments, the kubeconfig's folder and the command that is run; what is served is kube-sim's work.
+//! Owns the arguments, the kubeconfig's folder and the COMMAND. Must not implement server behaviour: that belongs in
+//! kube-sim.
 
 mod listen;
 mod load;
@@ -17,48 +18,48 @@ pub use listen::Listen;
 pub use load::Load;
 use xtask_process::{Foreground, Interrupts, Scratch};
 
-/// More nodes than this make each step of the workload slow.
+/// With more nodes, each step of the workload is slow.
 const MOST_NODES: i64 = 1_000;
 const MOST_DEPLOYMENTS: i64 = 200;
 
-/// Serves a simulated cluster on a local port, and takes it down at the end.
+/// Serves a simulated cluster on a local port, and stops it at the end.
 ///
-/// Runs COMMAND with KUBECONFIG set, and gives its exit code; without one it stays until interrupted. A workload keeps
-/// the cluster busy: nodes break and heal, deployments roll, pods come and go. The deployments and pods that you create
-/// are taken care of as well.
+/// Runs COMMAND with KUBECONFIG set, and returns its exit code. Without a COMMAND, serves until interrupted. A workload
+/// changes the cluster continuously: nodes become NotReady and Ready again, deployments roll out, pods are created and
+/// deleted. It also runs the deployments and pods that you create.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask sim -- kubectl get nodes,pods -A
   cargo xtask sim -- cargo run -p examples --example pod_reflector
   cargo xtask sim --listen 127.0.0.1:6443 --calm")]
 pub struct Args {
-    /// Where to listen: an IP address, with a port or without one; port 0 picks a free one.
+    /// The IP address to listen on, with an optional port; port 0 selects a free port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: Listen,
-    /// Plain HTTP, without certificates: whoever reaches the address may do everything.
+    /// Serve plain HTTP without authentication: any client that reaches the address has full access.
     #[arg(long)]
     http: bool,
-    /// How many nodes there are at the beginning.
+    /// The number of nodes at the beginning.
     #[arg(long, value_name = "N", default_value_t = 5,
           value_parser = clap::value_parser!(u16).range(0..=MOST_NODES))]
     nodes: u16,
-    /// How many deployments the workload has.
+    /// The number of deployments that the workload creates.
     #[arg(long, value_name = "N", default_value_t = 6,
           value_parser = clap::value_parser!(u16).range(0..=MOST_DEPLOYMENTS))]
     deployments: u16,
     /// The time between two steps of the workload, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     pace: u64,
-    /// The seed of everything that happens by chance.
+    /// The seed of all random choices.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Nothing breaks or changes by itself; what you ask for still happens.
+    /// Make no random changes; the workload only acts on your changes.
     #[arg(long)]
     calm: bool,
-    /// Only the nodes: nobody schedules or runs anything.
+    /// Create only the nodes: no pod is scheduled or run.
     #[arg(long, conflicts_with_all = ["calm", "deployments", "pace"])]
     no_workload: bool,
-    /// What to run.
+    /// The command to run, with its arguments.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
@@ -66,7 +67,7 @@ pub struct Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When the address cannot be listened on, the kubeconfig cannot be written or the command cannot be started.
+/// When the server cannot listen on the address, the kubeconfig cannot be written or the command cannot be started.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     xtask_process::logging::init();
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))
@@ -113,7 +114,7 @@ fn scratch() -> anyhow::Result<Scratch> {
     Scratch::create(&parent)
 }
 
-/// Writes a file that only this user can read: there is a private key in it.
+/// Writes a file that only this user can read, because it contains a private key.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
@@ -125,8 +126,8 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 async fn stay(server: &Server, kubeconfig: &Path, interrupts: &mut Interrupts) -> anyhow::Result<ExitCode> {
     println!("kube-sim at {}", server.url());
     println!("export KUBECONFIG={}", kubeconfig.display());
-    println!("Ctrl-C takes it down.");
-    // The way it is meant to end.
+    println!("Press Ctrl-C to stop it.");
+    // The regular end: not a failure.
     interrupts.next().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,9 +1,9 @@
-//! `Listen`: the address of `--listen`.
+//! `Listen`: parses the address of `--listen`. Opens no socket.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-/// An address to listen on; a port of 0 is a free one.
+/// An address to listen on; port 0 selects a free port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listen(SocketAddr);
 
@@ -23,7 +23,7 @@ impl FromStr for Listen {
         };
         let alone = || text.trim_matches(['[', ']']).parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0));
         text.parse().or_else(|_| alone()).map(Self).map_err(|_| {
-            "it is an IP address, with a port or without one, such as 127.0.0.1:6443, 0.0.0.0 or [::1]:0"
+            "expected an IP address with an optional port, such as 127.0.0.1:6443, 0.0.0.0 or [::1]:0"
                 .to_owned()
         })
     }
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_with_and_without_a_port() {
+    fn parses_addresses_with_an_optional_port() {
         check("127.0.0.1:6443", Some("127.0.0.1:6443"));
         check("0.0.0.0", Some("0.0.0.0:0"));
         check("[::1]:1", Some("[::1]:1"));

@@ -1,35 +1,35 @@
-//! `Load`: a workload that is in full swing when it is first looked at.
+//! `Load`: starts a workload whose pods are already running when the cluster is first used.
 
 use std::time::{Duration, Instant};
 
 use kube_sim::Sim;
 use kube_sim::workload::Workload;
 
-/// How fast the first pods start, and how long they may take at most.
+/// The pace at which the first pods start, and the maximum time to wait for them.
 const START_PACE: Duration = Duration::from_millis(5);
 const START_AT_MOST: Duration = Duration::from_secs(2);
 
-/// How a cluster is kept busy.
+/// The options of a workload.
 #[derive(Debug, Clone)]
-#[expect(clippy::exhaustive_structs, reason = "it is made in this crate only")]
+#[expect(clippy::exhaustive_structs, reason = "the tasks of this workspace build it by literal")]
 pub struct Load {
-    /// About how many nodes there are.
+    /// The approximate number of nodes.
     pub nodes: usize,
-    /// How many deployments there are.
+    /// The number of deployments.
     pub deployments: usize,
-    /// The seed of everything that happens by chance.
+    /// The seed of all random choices.
     pub seed: u64,
     /// The time between two steps.
     pub pace: Duration,
-    /// Whether nothing breaks or changes by itself.
+    /// Whether the workload makes no random changes.
     pub calm: bool,
 }
 
 impl Load {
-    /// Starts it: the deployments are there and their pods run when this returns.
+    /// Creates the deployments, waits until their pods are available (at most two seconds), and starts the workload.
     ///
     /// # Cancel safety
-    /// Cancelling stops it; what it created stays.
+    /// Cancelling stops the workload and keeps the objects that it created.
     pub async fn start(self, sim: &Sim) -> Workload {
         let builder = Workload::builder().seed(self.seed).nodes(self.nodes);
         let begin = Instant::now();
@@ -38,13 +38,13 @@ impl Load {
             tokio::time::sleep(START_PACE).await;
         }
         drop(first);
-        // The deployments are there: it only has to look after them.
+        // The deployments exist: the new workload only manages them.
         let builder = builder.deployments(0).pace(self.pace);
         if self.calm { builder.calm() } else { builder }.start(sim)
     }
 }
 
-/// Whether every deployment has all its pods.
+/// Whether every deployment has all its replicas available.
 fn has_settled(sim: &Sim, deployments: usize) -> bool {
     let found = sim.list("apps/v1", "Deployment", "").unwrap_or_default();
     let is_complete = |deployment: &serde_json::Value| {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn pods_run_from_the_start() {
+    async fn pods_are_running_when_start_returns() {
         let sim = Sim::builder().nodes(2).build();
         let pace = Duration::from_secs(3600);
         let load = Load { nodes: 2, deployments: 2, seed: 1, pace, calm: true };

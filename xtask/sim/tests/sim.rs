@@ -1,4 +1,4 @@
-//! `cargo xtask sim` as a person or a script uses it: exit codes, interrupts, what is left behind, and kubectl.
+//! `cargo xtask sim` from the outside: exit codes, interrupts, cleanup, and kubectl as client.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -16,12 +16,12 @@ use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-sim");
 
-/// Runs `sim` with these arguments to its end.
+/// Runs `sim` with these arguments to its end; returns the exit code and the output.
 fn sim(world: &World, args: &[&str]) -> (Option<i32>, String) {
     finish(world.program(args).spawn().unwrap())
 }
 
-/// The first lines that `sim` without a command prints, up to the one that says how it ends.
+/// The lines that `sim` without a command prints at its start, up to the one with `Ctrl-C`.
 fn lines(child: &mut Child) -> Vec<String> {
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let mut lines = Vec::new();
@@ -34,7 +34,7 @@ fn lines(child: &mut Child) -> Vec<String> {
     lines
 }
 
-/// Whether tests with kubectl can run here; says so if not.
+/// Whether kubectl is on the PATH; prints that the test is skipped if not.
 fn kubectl(world: &World) -> bool {
     let mut command = Command::new("kubectl");
     world.place(&mut command);
@@ -46,7 +46,7 @@ fn kubectl(world: &World) -> bool {
 }
 
 #[test]
-fn the_exit_code_is_the_commands() {
+fn returns_the_exit_code_of_the_command() {
     let world = World::new();
     assert_eq!(sim(&world, &["--", "sh", "-c", "exit 7"]).0, Some(7));
     assert_eq!(sim(&world, &["--", "true"]).0, Some(0));
@@ -57,7 +57,7 @@ fn the_exit_code_is_the_commands() {
 }
 
 #[test]
-fn the_kubeconfig_is_private_and_goes() {
+fn the_kubeconfig_is_private_and_removed_at_the_end() {
     let world = World::new();
     let script = "stat -c %a $KUBECONFIG; echo $KUBECONFIG; grep -c client-key-data $KUBECONFIG; env";
     let (code, text) = sim(&world, &["--", "sh", "-c", script]);
@@ -70,13 +70,13 @@ fn the_kubeconfig_is_private_and_goes() {
 }
 
 #[test]
-fn without_a_command_it_stays_until_interrupted() {
+fn without_a_command_it_serves_until_interrupted() {
     let world = World::new();
     for (how, code) in [(Signal::INT, 0), (Signal::TERM, 0)] {
         let mut child = world.program(&["--http", "--nodes", "1"]).spawn().unwrap();
-        let said = lines(&mut child);
-        assert!(said[0].starts_with("kube-sim at http://127.0.0.1:"), "{said:?}");
-        let kubeconfig = said[1].strip_prefix("export KUBECONFIG=").unwrap();
+        let printed = lines(&mut child);
+        assert!(printed[0].starts_with("kube-sim at http://127.0.0.1:"), "{printed:?}");
+        let kubeconfig = printed[1].strip_prefix("export KUBECONFIG=").unwrap();
         assert_eq!(fs::metadata(kubeconfig).unwrap().permissions().mode() & 0o777, 0o600);
         signal(&child, how);
         assert_eq!(finish(child).0, Some(code));
@@ -86,7 +86,7 @@ fn without_a_command_it_stays_until_interrupted() {
 }
 
 #[test]
-fn an_interrupt_ends_the_command_and_all_else() {
+fn an_interrupt_ends_the_command_and_the_server() {
     let world = World::new();
     let script =
         "trap 'echo told > $WORLD/told; exit 3' TERM; echo up > $WORLD/up; while :; do sleep 0.1; done";
@@ -99,7 +99,7 @@ fn an_interrupt_ends_the_command_and_all_else() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused() {
+fn invalid_arguments_are_refused() {
     let world = World::new();
     let check = |args: &[&str], expected: &str| {
         let (code, text) = sim(&world, args);
@@ -116,7 +116,7 @@ fn what_cannot_be_done_is_refused() {
 }
 
 #[test]
-fn kubectl_sees_a_cluster_at_work() {
+fn kubectl_lists_nodes_and_running_pods() {
     let world = World::new();
     if !kubectl(&world) {
         return;
@@ -137,7 +137,7 @@ fn kubectl_sees_a_cluster_at_work() {
 }
 
 #[test]
-fn what_kubectl_asks_for_happens() {
+fn a_deployment_created_by_kubectl_rolls_out() {
     let world = World::new();
     if !kubectl(&world) {
         return;
