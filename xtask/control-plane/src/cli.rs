@@ -1,4 +1,4 @@
-//! The `cluster` subcommand: its arguments, and what a person sees. Everything it does is [`Cluster`]'s work.
+//! The `cluster` subcommand: its arguments and output. Must not start components itself: that belongs in [`Cluster`].
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,29 +9,30 @@ use super::{Cluster, KubernetesVersion};
 use xtask_process::progress::Progress;
 use xtask_process::{Foreground, Interrupts};
 
-/// Starts a real Kubernetes control plane, built from source without a container engine, and takes it down at the end.
+/// Starts a real Kubernetes control plane, built from source without a container engine, and stops it at the end.
 ///
-/// Runs COMMAND with KUBECONFIG set and a kubectl of the server's version on the PATH, and gives its exit code; without
-/// one it stays until interrupted. The first start builds everything with Go, which takes minutes.
+/// Runs COMMAND with KUBECONFIG set and a kubectl of the server's version on the PATH, and returns its exit code.
+/// Without a COMMAND, runs until interrupted. The first start builds all components with Go, which takes minutes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The version of Kubernetes, in full or as major and minor.
+    /// The version of Kubernetes, as MAJOR.MINOR.PATCH or MAJOR.MINOR.
     #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::LATEST)]
     kubernetes: KubernetesVersion,
-    /// Use the etcd and kube-apiserver of this folder, as KUBEBUILDER_ASSETS names it; pods do not run there.
+    /// Use the etcd and kube-apiserver in this folder (the value of KUBEBUILDER_ASSETS). No controllers or nodes are
+    /// started, so that pods do not run.
     #[arg(long, value_name = "DIR", conflicts_with = "kubernetes")]
     assets: Option<PathBuf>,
-    /// How many API servers share the etcd; the kubeconfig leads to the first.
+    /// The number of API servers, which share one etcd. The kubeconfig has the address of the first.
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u8).range(1..=i64::try_from(MOST_API_SERVERS).unwrap_or(1)))]
     api_servers: u8,
-    /// A feature gate for all components, as NAME or NAME=false; may be given more than once.
+    /// Set a feature gate of all components, as NAME or NAME=false; may be repeated.
     #[arg(long = "feature-gate", value_name = "NAME")]
     feature_gates: Vec<FeatureGate>,
-    /// Write the components' logs to this folder, and keep them.
+    /// Write the components' logs to this folder, and keep them after the end.
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
-    /// What to run.
+    /// The command to run, with its arguments.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
@@ -55,7 +56,7 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
         Some(folder) => options.logs(folder),
         None => options,
     };
-    // Whatever has been started when an interrupt comes goes down with the future that is dropped here.
+    // An interrupt drops the future of `start`, which ends the components that it has started.
     let cluster = tokio::select! {
         biased;
         interrupt = interrupts.next() => return Ok(interrupt.announce()),
@@ -81,10 +82,10 @@ async fn stay(cluster: &Cluster, interrupts: &mut Interrupts) -> anyhow::Result<
     }
     println!("logs in {}", cluster.logs().display());
     println!("export KUBECONFIG={}", cluster.kubeconfig().display());
-    println!("Ctrl-C takes it down.");
+    println!("Press Ctrl-C to stop it.");
     tokio::select! {
         death = cluster.died() => Err(death.into()),
-        // The way it is meant to end.
+        // The regular end: not a failure.
         _ = interrupts.next() => Ok(ExitCode::SUCCESS),
     }
 }

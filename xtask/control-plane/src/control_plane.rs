@@ -1,4 +1,4 @@
-//! A running cluster: its addresses, its users, its parts. How it is started is in [`super::start`].
+//! A running cluster: its addresses, users and components. [`super::start`] starts it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -16,12 +16,12 @@ use xtask_process::{Scratch, Supervised};
 
 /// A real control plane on free ports of this machine, in a temporary folder.
 ///
-/// Dropping it kills every component and removes the folder; that blocks for a moment, so in async code
-/// [`Self::stop`] is kinder. Should this process be killed, its supervisors do the same.
+/// Dropping it kills all components and removes the folder. This blocks; async code should call [`Self::stop`]. If this
+/// process is killed, the components' supervisors do the same.
 #[derive(Debug)]
 pub struct Cluster {
-    // Dropped in this order: what talks to a part goes before it, and the folder last.
-    pub(super) players: Option<Players>,
+    // Dropped in this order: the clients of a component before the component, and the folder last.
+    pub(super) controllers: Option<Controllers>,
     pub(super) api_servers: Vec<ApiServer>,
     pub(super) etcd: Etcd,
     pub(super) ward: Ward,
@@ -34,21 +34,21 @@ pub struct Cluster {
     pub(super) scratch: Scratch,
 }
 
-/// What makes objects come alive. Held only to be ended.
+/// The components besides etcd and the API servers. The handles only keep them running.
 #[derive(Debug)]
-pub(super) struct Players {
+pub(super) struct Controllers {
     pub(super) _kwok: Supervised,
     pub(super) _scheduler: Supervised,
     pub(super) _controller_manager: Supervised,
 }
 
 impl Cluster {
-    /// A kubeconfig for the administrator and the first API server.
+    /// The path of the administrator's kubeconfig, for the first API server.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
 
-    /// What the server calls its version, as `v1.37.2`.
+    /// The `gitVersion` of the server, as `v1.37.2`.
     pub fn version(&self) -> &str {
         &self.version
     }
@@ -63,30 +63,30 @@ impl Cluster {
         &self.etcd
     }
 
-    /// Whether there are controllers, a scheduler and nodes, so that pods run.
+    /// Whether the cluster has controllers, a scheduler and nodes, so that pods run.
     pub fn runs_pods(&self) -> bool {
-        self.players.is_some()
+        self.controllers.is_some()
     }
 
-    /// The certificate authority of the servers, in PEM.
+    /// The CA certificate of the servers, in PEM.
     pub fn authority(&self) -> &str {
         self.authority.certificate()
     }
 
-    /// The token of `admin`, or of a user that the options named.
+    /// The bearer token of `admin` or of a user in the options.
     pub fn token(&self, user: &str) -> Option<&str> {
         self.users.iter().find(|(name, _)| name == user).map(|(_, token)| token.as_str())
     }
 
-    /// A new client certificate for a user of this name, in this group.
+    /// Creates a client certificate for a user with this name and group.
     ///
     /// # Errors
-    /// When the certificate cannot be made, for want of random bytes say.
+    /// When no key can be generated or the certificate cannot be signed.
     pub fn client_certificate(&self, user: &str, group: Option<&str>) -> anyhow::Result<Identity> {
         self.authority.client(user, group)
     }
 
-    /// Writes a kubeconfig called `name` for another server address or user, beside the administrator's.
+    /// Writes a kubeconfig file with this name for a server URL and a user, and returns its path.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -103,10 +103,10 @@ impl Cluster {
         Ok(path)
     }
 
-    /// An address that leads to the first API server, and can be made to lead to another.
+    /// Starts a TCP proxy to the first API server, which [`Switch::lead_to`] can redirect to another.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When the proxy cannot listen on a port.
     ///
     /// # Cancel safety
     /// Cancelling leaves nothing behind.
@@ -114,14 +114,15 @@ impl Cluster {
         Switch::listen(self.api_servers[0].port()).await
     }
 
-    /// Makes every list, page and watch from before now get 410 Gone: compacts etcd, then starts each API server again,
-    /// because they go on serving what they remember. Gives the oldest resource version that is still good.
+    /// Expires all earlier resource versions and continue tokens, so that requests with them get 410 Gone: compacts
+    /// etcd, then restarts each API server, because its watch cache still serves them. Returns the oldest valid
+    /// resource version.
     ///
     /// # Errors
-    /// When etcd does not answer, or an API server does not come up again.
+    /// When a request to etcd fails, or an API server does not become ready again.
     ///
     /// # Cancel safety
-    /// Some API servers may have been started again, and one may be down; calling this again puts that right.
+    /// Some API servers may have been restarted, and one may be stopped; another call starts it.
     pub async fn forget_history(&self) -> anyhow::Result<u64> {
         let revision = self.etcd.compact().await?;
         for server in &self.api_servers {
@@ -133,15 +134,15 @@ impl Cluster {
         Ok(revision)
     }
 
-    /// Where its programs came from, to start another cluster of the same.
+    /// The source of its programs, to start another cluster with the same programs.
     pub fn source(&self) -> &Source {
         &self.source
     }
 
-    /// Takes the storage back to an earlier state, as the restoration of a backup does: API servers are stopped meanwhile.
+    /// Restores etcd's data from a snapshot, as from a backup. The API servers are stopped meanwhile.
     ///
     /// # Errors
-    /// When a component cannot be stopped or does not come up again, or the data cannot be copied.
+    /// When a component cannot be stopped or does not become ready again, or the data cannot be copied.
     ///
     /// # Cancel safety
     /// Components may be stopped, and the data incomplete.
@@ -158,30 +159,31 @@ impl Cluster {
         Ok(())
     }
 
-    /// Where the components' logs are.
+    /// The folder of the components' logs.
     pub fn logs(&self) -> &Path {
         &self.ward.logs
     }
 
-    /// The PATH for commands: ours, behind a kubectl of the server's version where there is one.
+    /// The PATH for commands: a folder with kubectl of the server's version, if there is one, before the PATH of this
+    /// process.
     pub fn command_path(&self) -> OsString {
         let ours = std::env::var_os("PATH").unwrap_or_default();
         let folders = self.kubectl.iter().cloned().chain(std::env::split_paths(&ours));
         std::env::join_paths(folders).unwrap_or(ours)
     }
 
-    /// Waits for the death of a component that nobody asked for: the cluster is then no good any more.
+    /// Waits until a component ends that was not stopped by this process: the cluster is then unusable.
     ///
     /// # Cancel safety
-    /// Cancelling loses nothing; a death stays known.
+    /// Cancelling loses no event: a later call returns the same death.
     pub async fn died(&self) -> Death {
         self.ward.death().await
     }
 
-    /// Takes everything down.
+    /// Stops all components and removes the folder.
     ///
     /// # Cancel safety
-    /// It goes on in the background.
+    /// After cancelling, this continues in the background.
     pub async fn stop(self) {
         // Only a panic in a destructor could make this fail.
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;

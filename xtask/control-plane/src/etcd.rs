@@ -119,8 +119,8 @@ impl Etcd {
         Ok(Snapshot(copy))
     }
 
-    /// Replaces its data by an earlier copy: all that was written since then is lost, revisions included. API servers must not
-    /// run meanwhile; see [`Cluster::restore`](super::Cluster::restore).
+    /// Replaces its data by an earlier copy: all that was written since then is lost, revisions included. API servers
+    /// must not run meanwhile; see [`Cluster::restore`](super::Cluster::restore).
     pub(super) async fn restore(&self, snapshot: &Snapshot) -> anyhow::Result<()> {
         self.component.stop().await?;
         std::fs::remove_dir_all(&self.data)

@@ -1,8 +1,8 @@
 //! `cargo xtask cluster`: a real Kubernetes control plane without a container engine.
 //!
 //! etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok are built once from pinned Go modules
-//! ([`build`]), started on free ports in a temporary folder ([`start`](Cluster::start)), and taken down whatever
-//! happens ([`xtask_process`]). [`Cluster`] is what the end-to-end suites hold; [`cli`] is the command.
+//! ([`build`]), started on free ports in a temporary folder ([`start`](Cluster::start)), and always stopped at the end,
+//! even if this process is killed ([`xtask_process`]). The end-to-end suites use [`Cluster`]; [`cli`] is the command.
 
 mod api_server;
 pub mod build;

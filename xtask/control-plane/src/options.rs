@@ -1,4 +1,4 @@
-//! What a cluster should be like. Parses and checks; starts nothing.
+//! The options of a cluster: parses and validates them. Starts nothing.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,18 +9,18 @@ use xtask_process::progress::Progress;
 /// The most API servers that one cluster may have.
 pub const MOST_API_SERVERS: usize = 5;
 
-/// Where a cluster's programs come from.
+/// The source of a cluster's programs.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Source {
-    /// Built from pinned Go modules, once.
+    /// Built from pinned Go modules, and then cached.
     Build(KubernetesVersion),
-    /// A folder with `etcd` and `kube-apiserver`, as `KUBEBUILDER_ASSETS` names it. No pod ever runs there, and there
-    /// are no nodes.
+    /// A folder with `etcd` and `kube-apiserver`: the value of `KUBEBUILDER_ASSETS`. The cluster has no nodes and
+    /// runs no pods.
     Assets(PathBuf),
 }
 
-/// A feature gate, as `--feature-gate` takes it: `NAME` or `NAME=false`.
+/// A feature gate, parsed from `NAME` or `NAME=false`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeatureGate {
     name: String,
@@ -34,7 +34,7 @@ impl FromStr for FeatureGate {
         let (name, value) = text.split_once('=').unwrap_or((text, "true"));
         let enabled = value
             .parse()
-            .map_err(|_| format!("the value of a feature gate is true or false, not {value:?}"))?;
+            .map_err(|_| format!("the value of a feature gate must be true or false, not {value:?}"))?;
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric()) {
             return Err(format!("{name:?} is not the name of a feature gate, such as CBORServingAndStorage"));
         }
@@ -48,15 +48,15 @@ impl std::fmt::Display for FeatureGate {
     }
 }
 
-/// A user that the API servers know by a bearer token from their start on. Others can come at any time, by
-/// [`client certificate`](super::Cluster::client_certificate).
+/// A user with a bearer token in the API servers' token file, which they read only at their start. For a user at a
+/// later time, see [`client_certificate`](super::Cluster::client_certificate).
 #[derive(Debug, Clone)]
 pub struct User {
     pub(crate) name: String,
     pub(crate) groups: Vec<String>,
 }
 
-/// What to start. The default is the newest Kubernetes with one API server and three nodes.
+/// The options of a cluster. The default is the newest Kubernetes with one API server and three nodes.
 #[derive(Debug)]
 pub struct Options {
     pub(crate) source: Source,
@@ -85,42 +85,42 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Where the programs come from.
+    /// Sets the source of the programs.
     #[must_use]
     pub fn source(mut self, source: Source) -> Self {
         self.source = source;
         self
     }
 
-    /// How many API servers share the etcd: 1 to [`MOST_API_SERVERS`].
+    /// Sets the number of API servers that share the etcd: 1 to [`MOST_API_SERVERS`].
     #[must_use]
     pub fn api_servers(mut self, count: usize) -> Self {
         self.api_servers = count;
         self
     }
 
-    /// How many nodes there are; none in a cluster of [`Source::Assets`].
+    /// Sets the number of nodes. A cluster of [`Source::Assets`] has none.
     #[must_use]
     pub fn nodes(mut self, count: usize) -> Self {
         self.nodes = count;
         self
     }
 
-    /// Leaves out controllers, scheduler and nodes: etcd and API servers alone.
+    /// Starts only etcd and the API servers: no controllers, scheduler or nodes.
     #[must_use]
     pub fn without_controllers(mut self) -> Self {
         self.controllers = false;
         self
     }
 
-    /// Feature gates for all components of Kubernetes.
+    /// Adds feature gates for all components of Kubernetes.
     #[must_use]
     pub fn feature_gates(mut self, gates: impl IntoIterator<Item = FeatureGate>) -> Self {
         self.feature_gates.extend(gates);
         self
     }
 
-    /// Adds a user whose token [`Cluster::token`](super::Cluster::token) gives.
+    /// Adds a user. [`Cluster::token`](super::Cluster::token) returns its token.
     #[must_use]
     pub fn user<G: Into<String>>(
         mut self,
@@ -131,14 +131,14 @@ impl Options {
         self
     }
 
-    /// Writes the components' logs to this folder, where they stay, instead of to the temporary one.
+    /// Writes the components' logs to this folder, which is kept, instead of to the temporary folder.
     #[must_use]
     pub fn logs(mut self, folder: impl Into<PathBuf>) -> Self {
         self.logs = Some(folder.into());
         self
     }
 
-    /// Where progress is shown; nowhere by default.
+    /// Sets the progress output; silent by default.
     #[must_use]
     pub fn progress(mut self, progress: Progress) -> Self {
         self.progress = progress;
@@ -148,14 +148,14 @@ impl Options {
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             (1..=MOST_API_SERVERS).contains(&self.api_servers),
-            "there can be 1 to {MOST_API_SERVERS} API servers, not {}",
+            "the number of API servers must be 1 to {MOST_API_SERVERS}, not {}",
             self.api_servers
         );
         for user in &self.users {
             let plain = |text: &String| !text.is_empty() && !text.contains(['"', ',', '\n', '\r']);
             anyhow::ensure!(
                 plain(&user.name) && user.groups.iter().all(plain),
-                "the name or a group of user {:?} is empty or holds a comma, a quote or a line break",
+                "the name or a group of user {:?} is empty or contains a comma, a quote or a line break",
                 user.name
             );
         }
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn feature_gates_are_on_unless_they_say_otherwise() {
+    fn feature_gates_without_a_value_are_enabled() {
         gate("WatchList", Ok("WatchList=true"));
         gate("WatchList=false", Ok("WatchList=false"));
         gate("WatchList=maybe", Err("maybe"));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_wishes_are_refused() {
+    fn invalid_options_are_refused() {
         let message = |options: Options| options.check().unwrap_err().to_string();
         assert!(message(Options::default().api_servers(0)).contains("not 0"));
         assert!(message(Options::default().user("a,b", ["g"])).contains("a,b"));

@@ -1,4 +1,4 @@
-//! Brings a cluster up, step by step. What can be done with it afterwards is in [`super::control_plane`].
+//! Starts a cluster, component by component. The methods of a running cluster are in [`super::control_plane`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use http::Method;
 
 use super::api_server::ApiServer;
 use super::build::{Binaries, Cache, Workload};
-use super::control_plane::{Cluster, Players};
+use super::control_plane::{Cluster, Controllers};
 use super::etcd::Etcd;
 use super::flags::{self, Files};
 use super::health::{Death, Ward};
@@ -19,19 +19,19 @@ use super::pki::{self, Authority, Identity};
 use super::{nodes, ports, tokens};
 use xtask_process::Scratch;
 
-/// How often all is begun anew because another process took one of the ports.
+/// The maximum number of starts: another process may take one of the ports before a component listens on it.
 const ATTEMPTS: usize = 5;
 
 impl Cluster {
-    /// Starts a cluster, and waits until it answers and its nodes are Ready. Builds its programs first if they are not
-    /// in the cache.
+    /// Starts a cluster, and waits until its API servers are ready and its nodes are Ready. Builds its programs first
+    /// if they are not in the cache.
     ///
     /// # Errors
-    /// When the options make no sense, a program cannot be built, a component dies (its last lines are in the error) or
-    /// something does not come up within two minutes.
+    /// When the options are invalid, a program cannot be built, a component dies (the error has the last lines of its
+    /// log) or a component is not ready within two minutes.
     ///
     /// # Cancel safety
-    /// Cancelling ends everything that was started and removes what was written.
+    /// Cancelling ends all started components and removes the temporary folder.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         options.check()?;
         let binaries = match &options.source {
@@ -40,12 +40,12 @@ impl Cluster {
         };
         let parent = std::env::temp_dir();
         let parent =
-            parent.canonicalize().with_context(|| format!("there is no folder {}", parent.display()))?;
+            parent.canonicalize().with_context(|| format!("cannot find the folder {}", parent.display()))?;
         Scratch::sweep(&parent);
         let mut attempt = 1;
         loop {
-            match bring_up(&options, &binaries, &parent).await {
-                Err(error) if attempt < ATTEMPTS && lost_a_port(&error) => {
+            match start_components(&options, &binaries, &parent).await {
+                Err(error) if attempt < ATTEMPTS && is_port_conflict(&error) => {
                     options.progress.note("another process took one of the ports; trying others");
                     attempt += 1;
                 }
@@ -58,14 +58,14 @@ impl Cluster {
     }
 }
 
-fn lost_a_port(error: &anyhow::Error) -> bool {
+fn is_port_conflict(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Death>().is_some_and(|death| ports::was_taken(&death.log))
 }
 
-async fn bring_up(options: &Options, binaries: &Binaries, parent: &Path) -> anyhow::Result<Cluster> {
+async fn start_components(options: &Options, binaries: &Binaries, parent: &Path) -> anyhow::Result<Cluster> {
     let scratch = Scratch::create(parent)?;
     let files = Files { folder: scratch.path().to_owned() };
-    let logs = log_folder(options, scratch.path())?;
+    let logs = create_log_folder(options, scratch.path())?;
     let ward = Ward::new(scratch.path().to_owned(), logs);
     let free = ports::free(options.api_servers + 3)?;
     let (etcd_port, peer_port, kwok_port, server_ports) = (free[0], free[1], free[2], &free[3..]);
@@ -99,17 +99,20 @@ async fn bring_up(options: &Options, binaries: &Binaries, parent: &Path) -> anyh
     let kubeconfig = files.path("kubeconfig");
     kubeconfig::write(&kubeconfig, &first.url(), authority.certificate(), &Credentials::Certificate(admin))?;
     let version = first.json(Method::GET, "/version", None).await?;
-    let version = version["gitVersion"].as_str().context("the server names no version")?.to_owned();
+    let version =
+        version["gitVersion"].as_str().context("the server's /version has no gitVersion")?.to_owned();
 
-    let players = match &binaries.workload {
+    let controllers = match &binaries.workload {
         _ if !options.controllers => None,
-        Some(workload) => Some(play(options, workload, &files, &authority, first, &ward, kwok_port).await?),
+        Some(workload) => {
+            Some(start_controllers(options, workload, &files, &authority, first, &ward, kwok_port).await?)
+        }
         None => None,
     };
     let kubectl = binaries.kubectl.clone();
     let source = options.source.clone();
     Ok(Cluster {
-        players,
+        controllers,
         api_servers,
         etcd,
         ward,
@@ -123,14 +126,14 @@ async fn bring_up(options: &Options, binaries: &Binaries, parent: &Path) -> anyh
     })
 }
 
-fn log_folder(options: &Options, scratch: &Path) -> anyhow::Result<PathBuf> {
+fn create_log_folder(options: &Options, scratch: &Path) -> anyhow::Result<PathBuf> {
     let folder = options.logs.clone().unwrap_or_else(|| scratch.join("logs"));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    // The components are started in another folder.
+    // The components' working directory is another folder, where a relative path would be wrong.
     folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))
 }
 
-/// Writes what the components read, and gives every user's token.
+/// Writes the certificates, keys and token file of the API servers, and returns each user's token.
 fn write_secrets(
     files: &Files,
     authority: &Authority,
@@ -149,8 +152,8 @@ fn write_secrets(
     Ok(tokens)
 }
 
-/// Starts what makes objects come alive: controllers, scheduler and nodes.
-async fn play(
+/// Starts kube-controller-manager, kube-scheduler and kwok, and creates the nodes.
+async fn start_controllers(
     options: &Options,
     workload: &Workload,
     files: &Files,
@@ -158,7 +161,7 @@ async fn play(
     server: &ApiServer,
     ward: &Ward,
     kwok_port: u16,
-) -> anyhow::Result<Players> {
+) -> anyhow::Result<Controllers> {
     let identity = |file: &str, user: &str, group| {
         let identity: Identity = authority.client(user, group)?;
         let credentials = Credentials::Certificate(identity);
@@ -171,7 +174,7 @@ async fn play(
 
     options.progress.step("starting controllers and nodes");
     let gates = &options.feature_gates;
-    let players = Players {
+    let controllers = Controllers {
         _kwok: ward.start("kwok", &workload.kwok, &flags::kwok(files, kwok_port, &config))?,
         _scheduler: ward.start("kube-scheduler", &workload.scheduler, &flags::scheduler(files, gates))?,
         _controller_manager: ward.start(
@@ -184,16 +187,16 @@ async fn play(
         server.json(Method::POST, "/api/v1/nodes", Some(&nodes::node(index))).await?;
     }
     let wanted = options.nodes;
-    ward.until("bringing up the nodes", "kwok", async || {
+    ward.until("waiting for the nodes", "kwok", async || {
         let list = server.json(Method::GET, "/api/v1/nodes", None).await?;
         Ok((nodes::count_ready(&list) == wanted).then_some(()))
     })
     .await?;
-    // Without it no pod can be created in the default namespace.
-    ward.until("making the default service account", "kube-controller-manager", async || {
+    // Without the service account, admission refuses every pod in the default namespace.
+    ward.until("creating the default service account", "kube-controller-manager", async || {
         server.json(Method::GET, "/api/v1/namespaces/default/serviceaccounts/default", None).await?;
         Ok(Some(()))
     })
     .await?;
-    Ok(players)
+    Ok(controllers)
 }

@@ -109,7 +109,8 @@ fn load(args: &Args) -> Load {
 
 fn scratch() -> anyhow::Result<Scratch> {
     let parent = std::env::temp_dir();
-    let parent = parent.canonicalize().with_context(|| format!("there is no folder {}", parent.display()))?;
+    let parent =
+        parent.canonicalize().with_context(|| format!("cannot find the folder {}", parent.display()))?;
     Scratch::sweep(&parent);
     Scratch::create(&parent)
 }

@@ -89,12 +89,12 @@ fn without_a_command_it_serves_until_interrupted() {
 fn an_interrupt_ends_the_command_and_the_server() {
     let world = World::new();
     let script =
-        "trap 'echo told > $WORLD/told; exit 3' TERM; echo up > $WORLD/up; while :; do sleep 0.1; done";
+        "trap 'echo TERM > $WORLD/terminated; exit 3' TERM; echo up > $WORLD/up; while :; do sleep 0.1; done";
     let child = world.program(&["--", "sh", "-c", script]).spawn().unwrap();
     assert!(common::eventually(|| world.path("up").exists()));
     signal(&child, Signal::INT);
     assert_eq!(finish(child).0, Some(130));
-    assert!(world.path("told").exists(), "the command was not asked to end");
+    assert!(world.path("terminated").exists(), "the command received no SIGTERM");
     world.is_clean();
 }
 
