@@ -1,4 +1,4 @@
-//! One API server of a cluster, which can be killed, stopped and started again.
+//! One API server of a cluster, which can be killed, stopped and restarted.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::component::Component;
-use super::health::Ward;
+use super::health::Monitor;
 use super::http::Requests;
 
 /// An API server, running or not.
@@ -25,13 +25,13 @@ impl ApiServer {
         flags: Vec<String>,
         port: u16,
         requests: Requests,
-        ward: Ward,
+        monitor: Monitor,
     ) -> Self {
-        let component = Component::new(&format!("kube-apiserver-{index}"), program, flags, ward);
+        let component = Component::new(&format!("kube-apiserver-{index}"), program, flags, monitor);
         Self { component, port, requests }
     }
 
-    /// Its address, `https://127.0.0.1:PORT`; it stays the same when the server is started again.
+    /// Its URL, `https://127.0.0.1:PORT`, which a restart does not change.
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
     }
@@ -41,7 +41,7 @@ impl ApiServer {
         self.port
     }
 
-    /// Whether its process runs.
+    /// Whether its process is running.
     ///
     /// # Cancel safety
     /// Cancelling changes nothing.
@@ -49,19 +49,20 @@ impl ApiServer {
         self.component.is_running().await
     }
 
-    /// Starts it after [`Self::kill`] or [`Self::stop`], and waits until it is ready.
+    /// Starts it after [`Self::kill`] or [`Self::stop`], unless it is running, and waits until it is ready.
     ///
     /// # Errors
-    /// When it runs already, or does not come up; as a death of a component too when its port is no longer free.
+    /// When it does not become ready. If its port is no longer free, [`Cluster::died`](super::Cluster::died) reports
+    /// its death too.
     ///
     /// # Cancel safety
-    /// It may have been started; calling this again then waits until it is ready.
+    /// It may have been started; another call then waits until it is ready.
     pub async fn start(&self) -> anyhow::Result<()> {
         self.spawn().await?;
         self.ready().await
     }
 
-    /// Starts it without waiting.
+    /// Starts it, unless it is running, without waiting until it is ready.
     pub(super) async fn spawn(&self) -> anyhow::Result<()> {
         self.component.spawn().await
     }
@@ -71,12 +72,12 @@ impl ApiServer {
         let name = self.component.name();
         let step = format!("starting {name}");
         self.component
-            .ward()
-            .until(&step, name, async || {
+            .monitor()
+            .wait_for(&step, name, async || {
                 let (status, text) = self.requests.send(Method::GET, self.port, "/readyz", None).await?;
                 if !status.is_success() {
                     bail!(
-                        "it is not ready: {}",
+                        "/readyz reports failed checks: {}",
                         text.lines().filter(|line| line.starts_with("[-]")).collect::<String>()
                     );
                 }
@@ -85,29 +86,29 @@ impl ApiServer {
             .await
     }
 
-    /// Kills it as a crash would: no connection is closed in good order.
+    /// Kills it (SIGKILL), as in a crash: it closes no connection gracefully.
     ///
     /// # Errors
     /// When it is not running.
     ///
     /// # Cancel safety
-    /// It may or may not have been killed.
+    /// It may have been killed.
     pub async fn kill(&self) -> anyhow::Result<()> {
         self.component.kill().await
     }
 
-    /// Ends it in good order, as an upgrade would; kills it if that takes longer than a minute.
+    /// Shuts it down gracefully (SIGTERM), as in an upgrade; kills it after a minute.
     ///
     /// # Errors
     /// When it is not running.
     ///
     /// # Cancel safety
-    /// It may or may not have been asked to end.
+    /// SIGTERM may have been sent.
     pub async fn stop(&self) -> anyhow::Result<()> {
         self.component.stop().await
     }
 
-    /// A request as the administrator, for what bringing up a cluster takes.
+    /// Sends a request as the administrator, for the start of a cluster; returns the response's JSON.
     pub(super) async fn json(
         &self,
         method: Method,

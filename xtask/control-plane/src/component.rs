@@ -1,4 +1,4 @@
-//! One program of a cluster that can be killed, stopped and started again with the same flags.
+//! A program of a cluster that can be killed, stopped and restarted with the same flags.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::Mutex;
 
-use super::health::Ward;
+use super::health::Monitor;
 use xtask_process::Supervised;
 
 /// A component, running or not.
@@ -15,32 +15,32 @@ pub(super) struct Component {
     name: String,
     program: PathBuf,
     flags: Vec<String>,
-    ward: Ward,
+    monitor: Monitor,
     process: Mutex<Option<Supervised>>,
 }
 
 impl Component {
-    pub(super) fn new(name: &str, program: PathBuf, flags: Vec<String>, ward: Ward) -> Self {
-        Self { name: name.to_owned(), program, flags, ward, process: Mutex::new(None) }
+    pub(super) fn new(name: &str, program: PathBuf, flags: Vec<String>, monitor: Monitor) -> Self {
+        Self { name: name.to_owned(), program, flags, monitor, process: Mutex::new(None) }
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn ward(&self) -> &Ward {
-        &self.ward
+    pub(super) fn monitor(&self) -> &Monitor {
+        &self.monitor
     }
 
     pub(super) async fn is_running(&self) -> bool {
         self.process.lock().await.as_ref().is_some_and(|process| process.ended().is_none())
     }
 
-    /// Starts it unless it runs, without waiting until it answers.
+    /// Starts it, unless it is running, without waiting until it is ready.
     pub(super) async fn spawn(&self) -> anyhow::Result<()> {
         let mut process = self.process.lock().await;
         if process.as_ref().is_none_or(|process| process.ended().is_some()) {
-            *process = Some(self.ward.start(&self.name, &self.program, &self.flags)?);
+            *process = Some(self.monitor.start(&self.name, &self.program, &self.flags)?);
         }
         Ok(())
     }
@@ -51,7 +51,7 @@ impl Component {
         process.as_ref().with_context(|| format!("{} is not running", self.name))?.signal(signal).await
     }
 
-    /// Kills it as a crash would.
+    /// Kills it (SIGKILL), as in a crash.
     pub(super) async fn kill(&self) -> anyhow::Result<()> {
         let mut process = self.process.lock().await;
         let running = process.as_ref().with_context(|| format!("{} is not running", self.name))?;
@@ -60,7 +60,7 @@ impl Component {
         Ok(())
     }
 
-    /// Ends it by SIGTERM; kills it if that takes longer than a minute.
+    /// Sends SIGTERM, and SIGKILL after a minute.
     pub(super) async fn stop(&self) -> anyhow::Result<()> {
         let mut process = self.process.lock().await;
         let running = process.as_ref().with_context(|| format!("{} is not running", self.name))?;

@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use super::api_server::ApiServer;
 use super::etcd::{Etcd, Snapshot};
-use super::health::{Death, Ward};
+use super::health::{Death, Monitor};
 use super::kubeconfig::{self, Credentials};
 use super::options::Source;
 use super::pki::{Authority, Identity};
@@ -24,7 +24,7 @@ pub struct Cluster {
     pub(super) controllers: Option<Controllers>,
     pub(super) api_servers: Vec<ApiServer>,
     pub(super) etcd: Etcd,
-    pub(super) ward: Ward,
+    pub(super) monitor: Monitor,
     pub(super) authority: Authority,
     pub(super) users: Vec<(String, String)>,
     pub(super) kubeconfig: PathBuf,
@@ -161,7 +161,7 @@ impl Cluster {
 
     /// The folder of the components' logs.
     pub fn logs(&self) -> &Path {
-        &self.ward.logs
+        &self.monitor.logs
     }
 
     /// The PATH for commands: a folder with kubectl of the server's version, if there is one, before the PATH of this
@@ -177,7 +177,7 @@ impl Cluster {
     /// # Cancel safety
     /// Cancelling loses no event: a later call returns the same death.
     pub async fn died(&self) -> Death {
-        self.ward.death().await
+        self.monitor.death().await
     }
 
     /// Stops all components and removes the folder.

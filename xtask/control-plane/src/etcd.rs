@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::component::Component;
-use super::health::Ward;
+use super::health::Monitor;
 use super::http::Requests;
 
 /// The etcd of a cluster.
@@ -27,8 +27,14 @@ pub struct Snapshot(PathBuf);
 impl Etcd {
     pub(super) const NAME: &'static str = "etcd";
 
-    pub(super) fn new(program: PathBuf, flags: Vec<String>, port: u16, data: PathBuf, ward: Ward) -> Self {
-        let component = Component::new(Self::NAME, program, flags, ward);
+    pub(super) fn new(
+        program: PathBuf,
+        flags: Vec<String>,
+        port: u16,
+        data: PathBuf,
+        monitor: Monitor,
+    ) -> Self {
+        let component = Component::new(Self::NAME, program, flags, monitor);
         Self { component, requests: Requests::plain(), port, data }
     }
 
@@ -40,12 +46,13 @@ impl Etcd {
     /// Starts it unless it runs, and waits until it answers.
     pub(super) async fn start(&self) -> anyhow::Result<()> {
         self.component.spawn().await?;
-        let ward = self.component.ward();
-        ward.until("starting etcd", Self::NAME, async || {
-            let health = self.requests.json(Method::GET, self.port, "/health", None).await?;
-            Ok((health["health"] == "true").then_some(()))
-        })
-        .await
+        let monitor = self.component.monitor();
+        monitor
+            .wait_for("starting etcd", Self::NAME, async || {
+                let health = self.requests.json(Method::GET, self.port, "/health", None).await?;
+                Ok((health["health"] == "true").then_some(()))
+            })
+            .await
     }
 
     /// Its client address, `http://127.0.0.1:PORT`.

@@ -1,4 +1,4 @@
-//! Watches over components while they run, and waits for them to come up. Starts and stops nothing.
+//! Monitors components: reports their deaths, and waits until they are ready. Does not restart them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,16 +11,16 @@ use tokio::time::Instant;
 
 use xtask_process::{Ended, Launch, Streams, Supervised, log};
 
-/// How long anything may take to come up, also on a slow and busy machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
-const BETWEEN_PROBES: Duration = Duration::from_millis(50);
-const LINES: usize = 15;
+/// The limit for a component to become ready, long enough for a slow and busy machine.
+pub(super) const READY_LIMIT: Duration = Duration::from_secs(120);
+const PROBE_INTERVAL: Duration = Duration::from_millis(50);
+const LOG_LINES: usize = 15;
 
-/// A component that ended without having been asked to.
+/// The unrequested end of a component.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Death {
-    /// Which one, as `kube-apiserver-0`.
+    /// The component's name, as `kube-apiserver-0`.
     pub component: String,
     /// How it ended.
     pub ended: Ended,
@@ -36,20 +36,20 @@ impl fmt::Display for Death {
 
 impl std::error::Error for Death {}
 
-/// Starts components and learns of their deaths.
+/// Starts components and reports their deaths.
 #[derive(Debug, Clone)]
-pub(super) struct Ward {
+pub(super) struct Monitor {
     pub(super) scratch: PathBuf,
     pub(super) logs: PathBuf,
     deaths: Arc<watch::Sender<Option<Death>>>,
 }
 
-impl Ward {
+impl Monitor {
     pub(super) fn new(scratch: PathBuf, logs: PathBuf) -> Self {
         Self { scratch, logs, deaths: Arc::new(watch::Sender::new(None)) }
     }
 
-    /// Starts a component, whose output goes to a log of its name.
+    /// Starts a component, which logs to `NAME.log`.
     pub(super) fn start(
         &self,
         name: &str,
@@ -61,13 +61,13 @@ impl Ward {
         let launch = Launch::new(program, streams).args(args).scratch(&self.scratch).folder(&self.scratch);
         let (deaths, component) = (self.deaths.clone(), name.to_owned());
         Supervised::spawn(&launch, move |ended| {
-            let log = log::tail(&log_file, LINES);
+            let log = log::tail(&log_file, LOG_LINES);
             deaths.send_replace(Some(Death { component, ended, log }));
         })
         .with_context(|| format!("cannot start {name}"))
     }
 
-    /// The next death, or the one that there has been.
+    /// Waits for a death; returns immediately if there has been one.
     pub(super) async fn death(&self) -> Death {
         let mut deaths = self.deaths.subscribe();
         loop {
@@ -81,23 +81,24 @@ impl Ward {
         }
     }
 
-    /// Asks `probe` until it gives something. A death ends the waiting at once.
-    pub(super) async fn until<T>(
+    /// Repeats `probe` until it returns a value. Fails immediately if a component dies, and after [`READY_LIMIT`].
+    /// `what` and `component` are for the error text.
+    pub(super) async fn wait_for<T>(
         &self,
         what: &str,
         component: &str,
         mut probe: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
     ) -> anyhow::Result<T> {
-        let mut last = None;
-        let deadline = Instant::now() + PATIENCE;
+        let mut last_error = None;
+        let deadline = Instant::now() + READY_LIMIT;
         let probing = async {
             loop {
                 match probe().await {
                     Ok(Some(found)) => return found,
                     Ok(None) => {}
-                    Err(error) => last = Some(error),
+                    Err(error) => last_error = Some(error),
                 }
-                tokio::time::sleep(BETWEEN_PROBES).await;
+                tokio::time::sleep(PROBE_INTERVAL).await;
             }
         };
         tokio::select! {
@@ -106,11 +107,11 @@ impl Ward {
             found = probing => return Ok(found),
             () = tokio::time::sleep_until(deadline) => {}
         }
-        let last = last.map(|error| format!(" ({error:#})")).unwrap_or_default();
-        let log = log::tail(&self.log_file(component), LINES);
+        let last_error = last_error.map(|error| format!(" ({error:#})")).unwrap_or_default();
+        let log = log::tail(&self.log_file(component), LOG_LINES);
         bail!(
-            "{what} took more than {} s{last}; the last lines of {component} are:\n{log}",
-            PATIENCE.as_secs()
+            "{what} took more than {} s{last_error}; the last lines of {component} are:\n{log}",
+            READY_LIMIT.as_secs()
         )
     }
 

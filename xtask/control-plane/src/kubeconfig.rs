@@ -1,4 +1,4 @@
-//! Writes kubeconfig files. Knows no cluster.
+//! Writes kubeconfig files and other private files. Must not depend on a running cluster.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::pki::Identity;
 
-/// How a user shows who it is.
+/// The credentials of a user in a kubeconfig.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Credentials {
@@ -40,7 +40,7 @@ struct User<'a> {
     client_key_data: Option<String>,
 }
 
-/// Writes a kubeconfig of one context, readable by this user only.
+/// Writes a kubeconfig with one context, in a file that only this user can read.
 pub(crate) fn write(
     path: &Path,
     server: &str,
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_written_for_its_owner_only() {
+    fn a_kubeconfig_with_a_token_is_private() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kubeconfig");
         let credentials = Credentials::Token("secret".to_owned());

@@ -1,4 +1,5 @@
-//! The nodes, and how kwok plays them: pods become Ready without a container ever running. Sends no requests.
+//! The Node objects and kwok's configuration. kwok simulates the kubelets: it marks pods Ready without running
+//! containers. Sends no requests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,17 +7,17 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::{Value, json};
 
-/// What every pod has logged, in the format of the container runtimes.
+/// The log of every pod, in the CRI log format.
 const POD_LOG: &str = "\
 2026-01-01T00:00:00.000000000Z stdout F hello from kwok
 2026-01-01T00:00:01.000000000Z stderr F this container is simulated
 2026-01-01T00:00:02.000000000Z stdout F goodbye
 ";
 
-/// The Node object number `index`.
+/// The Node object `node-{index}`.
 pub(super) fn node(index: usize) -> Value {
     let name = format!("node-{index}");
-    let room = json!({ "cpu": "32", "memory": "256Gi", "ephemeral-storage": "100Gi", "pods": "500" });
+    let resources = json!({ "cpu": "32", "memory": "256Gi", "ephemeral-storage": "100Gi", "pods": "500" });
     json!({
         "apiVersion": "v1",
         "kind": "Node",
@@ -29,11 +30,11 @@ pub(super) fn node(index: usize) -> Value {
                 "type": "kwok",
             },
         },
-        "status": { "capacity": room, "allocatable": room },
+        "status": { "capacity": resources, "allocatable": resources },
     })
 }
 
-/// How many of a NodeList's nodes say that they are Ready.
+/// The number of nodes in a NodeList with the condition Ready.
 pub(super) fn count_ready(list: &Value) -> usize {
     let is_ready = |node: &Value| {
         node["status"]["conditions"]
@@ -45,7 +46,8 @@ pub(super) fn count_ready(list: &Value) -> usize {
     list["items"].as_array().into_iter().flatten().filter(|node| is_ready(node)).count()
 }
 
-/// Writes kwok's configuration into `folder`: the given stages, and what exec, logs, attach and port-forward give.
+/// Writes kwok's configuration into `folder`, and returns its path: the given stages, and the behaviour of exec, logs,
+/// attach and port-forward.
 pub(super) fn write_config(folder: &Path, stages: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let log = folder.join("pod.log");
     fs::write(&log, POD_LOG).with_context(|| format!("cannot write {}", log.display()))?;
@@ -82,7 +84,7 @@ fn settings(log: &Path) -> Vec<Value> {
             "options": {
                 "manageAllNodes": true,
                 "enableDebuggingHandlers": true,
-                // It refuses to start where one of these is missing.
+                // kwok refuses to start if one of these is missing.
                 "podPlayStageParallelism": 4,
                 "nodePlayStageParallelism": 4,
                 "nodeLeaseParallelism": 4,
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_holds_every_stage() {
+    fn the_configuration_contains_every_stage() {
         let folder = tempfile::tempdir().unwrap();
         let stage = folder.path().join("stage.yaml");
         fs::write(&stage, "kind: Stage").unwrap();

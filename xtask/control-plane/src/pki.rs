@@ -1,4 +1,4 @@
-//! The certificates and keys of one run: made at its start, gone with it. Writes no files.
+//! The certificates and keys of one run: generated at its start, and never written to files here.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime};
@@ -9,9 +9,9 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-/// Certificates start to be valid this much before now, for clocks that differ.
+/// The time between `notBefore` and now, which tolerates clock skew.
 const BACKDATED: Duration = Duration::from_secs(3600);
-/// How long they are valid. A cluster is up for minutes, on occasion for days.
+/// The time between now and `notAfter`. A cluster runs for minutes, sometimes for days.
 const VALID: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A certificate and its key, in PEM.
@@ -37,10 +37,10 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a new authority.
+    /// Generates a new certificate authority.
     ///
     /// # Errors
-    /// When no key or certificate can be made.
+    /// When no key or certificate can be generated.
     pub fn new() -> anyhow::Result<Self> {
         let mut params = params("kube-xtask", None);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -50,22 +50,21 @@ impl Authority {
         Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
 
-    /// The authority's own certificate, in PEM.
+    /// The CA certificate, in PEM.
     pub fn certificate(&self) -> &str {
         &self.certificate
     }
 
-    /// For a server on this machine that also answers to the names of the Kubernetes service.
+    /// Creates a server certificate for localhost and the names and IP address of the `kubernetes` Service.
     ///
     /// # Errors
-    /// When a name is no DNS name, or the certificate cannot be signed.
-    ///
-    /// # Errors
-    /// When no key or certificate can be made.
+    /// When no key can be generated, or the certificate cannot be signed.
     pub fn server(&self, service_ip: Ipv4Addr) -> anyhow::Result<Identity> {
         let mut params = params("kube-apiserver", None);
         for name in ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"] {
-            params.subject_alt_names.push(SanType::DnsName(name.try_into().context("a bad host name")?));
+            params
+                .subject_alt_names
+                .push(SanType::DnsName(name.try_into().context("cannot use a name as a DNS name")?));
         }
         for ip in [Ipv4Addr::LOCALHOST, service_ip] {
             params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(ip)));
@@ -74,14 +73,11 @@ impl Authority {
         self.sign(params)
     }
 
-    /// For a user of this name, in this group. Kubernetes would read several organizations as several groups, of which
-    /// rcgen can only write one: a user of more groups wants a token.
+    /// Creates a client certificate for a user with this name and group (the organization). rcgen can write only one
+    /// organization: use a token for a user with several groups.
     ///
     /// # Errors
-    /// When the certificate cannot be signed.
-    ///
-    /// # Errors
-    /// When no key or certificate can be made.
+    /// When no key can be generated, or the certificate cannot be signed.
     pub fn client(&self, user: &str, group: Option<&str>) -> anyhow::Result<Identity> {
         let mut params = params(user, group);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
@@ -97,7 +93,7 @@ impl Authority {
     }
 }
 
-/// The pair with which service account tokens are signed and checked: private and public key, in PEM.
+/// The private and public key, in PEM, that sign and verify service account tokens.
 pub(crate) fn signing_pair() -> anyhow::Result<(String, String)> {
     let key = KeyPair::generate().context("cannot make a key")?;
     Ok((key.serialize_pem(), key.public_key_pem()))
@@ -139,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_is_trusted_under_its_names_only() {
+    fn the_server_certificate_is_valid_only_for_its_names() {
         let authority = Authority::new().unwrap();
         for name in ["127.0.0.1", "10.0.0.1", "localhost", "kubernetes.default.svc"] {
             verify(&authority, name).unwrap_or_else(|error| panic!("{name}: {error}"));

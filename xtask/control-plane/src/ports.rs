@@ -1,15 +1,15 @@
-//! Free ports on this machine. Between the choice and its use another process may take one: the caller tries again.
+//! Chooses free ports on this machine. Another process may take a port before it is used: the caller must retry.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::bail;
 
-/// Below the range from which systems give ports to outgoing connections, so that a server that is stopped for a while
-/// finds its port free when it is started again.
+/// Below the usual ranges of ephemeral ports, so that an outgoing connection does not take the port of a server
+/// between its stop and its restart.
 const RANGE: std::ops::Range<u16> = 10_000..32_000;
 
-/// Chooses `count` different ports of 127.0.0.1 that nobody listens on.
+/// Chooses `count` different ports of 127.0.0.1 on which no process listens.
 pub(crate) fn free(count: usize) -> anyhow::Result<Vec<u16>> {
     let mut ports = Vec::with_capacity(count);
     let mut tried = HashSet::new();
@@ -25,7 +25,7 @@ pub(crate) fn free(count: usize) -> anyhow::Result<Vec<u16>> {
     Ok(ports)
 }
 
-/// Whether a component's log says that it lost its port to someone else.
+/// Whether a component's log has the error that its port is in use.
 pub(crate) fn was_taken(log: &str) -> bool {
     log.to_lowercase().contains("address already in use")
 }
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_a_lost_port() {
+    fn recognizes_a_port_conflict() {
         assert!(was_taken("listen tcp 127.0.0.1:1: bind: address already in use"));
         assert!(!was_taken("connection refused"));
     }

@@ -11,7 +11,7 @@ use super::build::{Binaries, Cache, Workload};
 use super::control_plane::{Cluster, Controllers};
 use super::etcd::Etcd;
 use super::flags::{self, Files};
-use super::health::{Death, Ward};
+use super::health::{Death, Monitor};
 use super::http::Requests;
 use super::kubeconfig::{self, Credentials};
 use super::options::{Options, Source, User};
@@ -66,13 +66,13 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
     let scratch = Scratch::create(parent)?;
     let files = Files { folder: scratch.path().to_owned() };
     let logs = create_log_folder(options, scratch.path())?;
-    let ward = Ward::new(scratch.path().to_owned(), logs);
+    let monitor = Monitor::new(scratch.path().to_owned(), logs);
     let free = ports::free(options.api_servers + 3)?;
     let (etcd_port, peer_port, kwok_port, server_ports) = (free[0], free[1], free[2], &free[3..]);
 
     options.progress.step("starting etcd");
     let flags = flags::etcd(&files, etcd_port, peer_port);
-    let etcd = Etcd::new(binaries.etcd.clone(), flags, etcd_port, files.path("etcd"), ward.clone());
+    let etcd = Etcd::new(binaries.etcd.clone(), flags, etcd_port, files.path("etcd"), monitor.clone());
     etcd.spawn().await?;
     let authority = Authority::new()?;
     let admin = authority.client("admin", Some("system:masters"))?;
@@ -86,7 +86,14 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
             let controllers = options.controllers && binaries.workload.is_some();
             let flags =
                 flags::api_server(&files, index, *port, etcd_port, &options.feature_gates, controllers);
-            ApiServer::new(index, binaries.api_server.clone(), flags, *port, requests.clone(), ward.clone())
+            ApiServer::new(
+                index,
+                binaries.api_server.clone(),
+                flags,
+                *port,
+                requests.clone(),
+                monitor.clone(),
+            )
         })
         .collect();
     for server in &api_servers {
@@ -105,7 +112,7 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
     let controllers = match &binaries.workload {
         _ if !options.controllers => None,
         Some(workload) => {
-            Some(start_controllers(options, workload, &files, &authority, first, &ward, kwok_port).await?)
+            Some(start_controllers(options, workload, &files, &authority, first, &monitor, kwok_port).await?)
         }
         None => None,
     };
@@ -115,7 +122,7 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
         controllers,
         api_servers,
         etcd,
-        ward,
+        monitor,
         authority,
         users,
         kubeconfig,
@@ -159,7 +166,7 @@ async fn start_controllers(
     files: &Files,
     authority: &Authority,
     server: &ApiServer,
-    ward: &Ward,
+    monitor: &Monitor,
     kwok_port: u16,
 ) -> anyhow::Result<Controllers> {
     let identity = |file: &str, user: &str, group| {
@@ -175,9 +182,9 @@ async fn start_controllers(
     options.progress.step("starting controllers and nodes");
     let gates = &options.feature_gates;
     let controllers = Controllers {
-        _kwok: ward.start("kwok", &workload.kwok, &flags::kwok(files, kwok_port, &config))?,
-        _scheduler: ward.start("kube-scheduler", &workload.scheduler, &flags::scheduler(files, gates))?,
-        _controller_manager: ward.start(
+        _kwok: monitor.start("kwok", &workload.kwok, &flags::kwok(files, kwok_port, &config))?,
+        _scheduler: monitor.start("kube-scheduler", &workload.scheduler, &flags::scheduler(files, gates))?,
+        _controller_manager: monitor.start(
             "kube-controller-manager",
             &workload.controller_manager,
             &flags::controller_manager(files, gates),
@@ -187,16 +194,18 @@ async fn start_controllers(
         server.json(Method::POST, "/api/v1/nodes", Some(&nodes::node(index))).await?;
     }
     let wanted = options.nodes;
-    ward.until("waiting for the nodes", "kwok", async || {
-        let list = server.json(Method::GET, "/api/v1/nodes", None).await?;
-        Ok((nodes::count_ready(&list) == wanted).then_some(()))
-    })
-    .await?;
+    monitor
+        .wait_for("waiting for the nodes", "kwok", async || {
+            let list = server.json(Method::GET, "/api/v1/nodes", None).await?;
+            Ok((nodes::count_ready(&list) == wanted).then_some(()))
+        })
+        .await?;
     // Without the service account, admission refuses every pod in the default namespace.
-    ward.until("creating the default service account", "kube-controller-manager", async || {
-        server.json(Method::GET, "/api/v1/namespaces/default/serviceaccounts/default", None).await?;
-        Ok(Some(()))
-    })
-    .await?;
+    monitor
+        .wait_for("creating the default service account", "kube-controller-manager", async || {
+            server.json(Method::GET, "/api/v1/namespaces/default/serviceaccounts/default", None).await?;
+            Ok(Some(()))
+        })
+        .await?;
     Ok(controllers)
 }

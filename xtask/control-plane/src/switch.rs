@@ -1,4 +1,5 @@
-//! An address in front of several API servers: what a load balancer does when it moves its clients. Looks into no byte.
+//! A TCP proxy in front of several API servers: simulates a load balancer that moves its clients. Must not parse the
+//! bytes.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -7,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// A local address whose connections go to one API server at a time. Gone, with its connections, when dropped.
+/// A TCP proxy on a local address that forwards to one API server at a time. Dropping it closes its connections.
 #[derive(Debug)]
 pub struct Switch {
     address: SocketAddr,
@@ -16,14 +17,14 @@ pub struct Switch {
 }
 
 impl Switch {
-    /// Listens on a free port of 127.0.0.1 and leads to `port` there.
+    /// Listens on a free port of 127.0.0.1 and forwards to `port` there.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When it cannot listen.
     pub(super) async fn listen(port: u16) -> anyhow::Result<Self> {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on 127.0.0.1")?;
-        let address = listener.local_addr().context("cannot learn the port")?;
+        let address = listener.local_addr().context("cannot read the port")?;
         let target = watch::Sender::new(port);
         let task = tokio::spawn(accept(listener, target.clone()));
         Ok(Self { address, target, task })
@@ -34,12 +35,12 @@ impl Switch {
         format!("https://{}", self.address)
     }
 
-    /// Cuts every connection; those to come go to `server`.
+    /// Closes every connection, and forwards new ones to `server`.
     pub fn lead_to(&self, server: &super::ApiServer) {
-        self.lead_to_port(server.port());
+        self.forward_to(server.port());
     }
 
-    fn lead_to_port(&self, port: u16) {
+    fn forward_to(&self, port: u16) {
         self.target.send_replace(port);
     }
 }
@@ -62,19 +63,19 @@ async fn accept(listener: TcpListener, target: watch::Sender<u16>) {
                     connections.spawn(async move {
                         tokio::select! {
                             _ = target.changed() => {}
-                            () = pass(client, port) => {}
+                            () = forward(client, port) => {}
                         }
                     });
                 }
-                // Such as too many open files: others will be closed.
+                // For example too many open files: retry, because other files will be closed.
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
             },
         }
     }
 }
 
-async fn pass(mut client: TcpStream, port: u16) {
-    // A server that is not there, or that ends, is what a client of a load balancer sees as a closed connection.
+async fn forward(mut client: TcpStream, port: u16) {
+    // If the server is stopped, the client's connection is closed, as by a load balancer.
     if let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
         let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
     }
@@ -86,8 +87,8 @@ mod tests {
 
     use super::*;
 
-    /// A server that greets with its name and then waits.
-    async fn greeter(name: &'static str) -> u16 {
+    /// A server that sends its name and keeps the connection open.
+    async fn name_server(name: &'static str) -> u16 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
@@ -109,13 +110,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn cuts_the_old_and_leads_to_the_new() {
-        let (one, two) = (greeter("one").await, greeter("two").await);
+    async fn closes_old_connections_and_forwards_new_ones() {
+        let (one, two) = (name_server("one").await, name_server("two").await);
         let switch = Switch::listen(one).await.unwrap();
         let (name, mut first) = connect(&switch).await;
         assert_eq!(name, "one");
-        switch.lead_to_port(two);
-        assert_eq!(first.read(&mut [0; 1]).await.unwrap_or(0), 0, "the old connection goes on");
+        switch.forward_to(two);
+        assert_eq!(first.read(&mut [0; 1]).await.unwrap_or(0), 0, "the old connection is still open");
         assert_eq!(connect(&switch).await.0, "two");
     }
 }

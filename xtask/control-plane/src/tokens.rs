@@ -1,4 +1,4 @@
-//! The bearer tokens that the API servers know from their start on.
+//! Creates the API servers' token file, which they read only at their start. Writes no files.
 
 use std::fmt::Write;
 
@@ -6,14 +6,14 @@ use anyhow::{Context, anyhow};
 
 use super::options::User;
 
-/// The text of a token file for `users` and the administrator `admin`, and each user's token.
+/// The contents of the token file for `users` and the administrator `admin`, and the name and token of each.
 pub(super) fn table(users: &[User]) -> anyhow::Result<(String, Vec<(String, String)>)> {
     let admin = User { name: "admin".to_owned(), groups: vec!["system:masters".to_owned()] };
     let mut text = String::new();
     let mut tokens = Vec::new();
     for user in users.iter().chain([&admin]) {
         let token = random()?;
-        // Token, name, id, and the groups as one quoted column.
+        // Columns: token, name, uid, and the groups in one quoted column.
         let User { name, groups } = user;
         writeln!(text, "{token},{name},{name},\"{}\"", groups.join(","))
             .context("cannot write to a string")?;
@@ -22,11 +22,12 @@ pub(super) fn table(users: &[User]) -> anyhow::Result<(String, Vec<(String, Stri
     Ok((text, tokens))
 }
 
-/// 128 random bits in hexadecimal. Others on this machine can reach the server's port, so they must not guess it.
+/// 128 random bits in hexadecimal: other users of this machine can connect to the server's port, and must not guess a
+/// token.
 fn random() -> anyhow::Result<String> {
     let mut bytes = [0; 16];
     let provider = rustls::crypto::ring::default_provider();
-    provider.secure_random.fill(&mut bytes).map_err(|_| anyhow!("the system gives no random bytes"))?;
+    provider.secure_random.fill(&mut bytes).map_err(|_| anyhow!("cannot generate random bytes"))?;
     Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
 }
 
@@ -35,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_user_has_a_token_of_its_own() {
+    fn every_user_has_a_different_token() {
         let user = User { name: "jane".to_owned(), groups: vec!["a".to_owned(), "b".to_owned()] };
         let (text, tokens) = table(&[user]).unwrap();
         assert_eq!(tokens.len(), 2);

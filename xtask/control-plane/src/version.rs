@@ -1,13 +1,13 @@
-//! The versions that can be built, each with its pinned Go module. Adding one means adding its `go.mod` and `go.sum`
-//! under `xtask/control-plane/go/` and a line here.
+//! The Kubernetes versions that can be built, each with its pinned Go module. A new version needs its `go.mod` and
+//! `go.sum` below `xtask/control-plane/go/`, and an entry here.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A Kubernetes version that this workspace knows how to build.
+/// A Kubernetes version with a pinned Go module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KubernetesVersion {
-    /// Such as `1.37.2`.
+    /// The full version, as `1.37.2`.
     pub(crate) number: &'static str,
     pub(crate) go_mod: &'static str,
     pub(crate) go_sum: &'static str,
@@ -27,10 +27,10 @@ const KNOWN: &[KubernetesVersion] = &[
 ];
 
 impl KubernetesVersion {
-    /// The newest.
+    /// The newest version.
     pub const LATEST: Self = KNOWN[0];
 
-    /// All of them, newest first.
+    /// All versions, newest first.
     pub fn known() -> &'static [Self] {
         KNOWN
     }
@@ -55,7 +55,7 @@ impl FromStr for KubernetesVersion {
         KNOWN.iter().find(|known| known.number == wanted || known.minor() == wanted).copied().ok_or_else(
             || {
                 let known: Vec<_> = KNOWN.iter().map(|known| known.number).collect();
-                format!("no build of Kubernetes {wanted} is pinned here; there are {}", known.join(" and "))
+                format!("no Go module is pinned for Kubernetes {wanted}; choose {}", known.join(" or "))
             },
         )
     }
@@ -66,20 +66,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_may_be_named_in_full_or_by_its_minor() {
+    fn parses_full_and_minor_versions() {
         for text in ["1.37.2", "v1.37.2", "1.37"] {
             assert_eq!(text.parse(), Ok(KubernetesVersion::LATEST), "{text}");
         }
     }
 
     #[test]
-    fn an_unknown_version_is_refused_with_the_known_ones() {
+    fn the_error_for_an_unknown_version_lists_the_known_ones() {
         let message = "1.2.3".parse::<KubernetesVersion>().unwrap_err();
-        assert!(message.contains("1.2.3") && message.contains("1.37.2 and 1.33.13"), "{message}");
+        assert!(message.contains("1.2.3") && message.contains("1.37.2 or 1.33.13"), "{message}");
     }
 
     #[test]
-    fn every_version_pins_what_it_says() {
+    fn every_go_module_pins_its_version() {
         for known in KNOWN {
             assert!(
                 known.go_mod.contains(&format!("require k8s.io/kubernetes v{}\n", known.number)),

@@ -246,7 +246,7 @@ fn a_go_that_is_too_old_is_explained() {
 fn bad_wishes_are_refused_by_name() {
     let world = World::new();
     for (args, expected) in [
-        (&["--kubernetes", "1.2"][..], "there are 1.37.2 and 1.33.13"),
+        (&["--kubernetes", "1.2"][..], "choose 1.37.2 or 1.33.13"),
         (&["--api-servers", "0"], "1..=5"),
         (&["--feature-gate", "a b"], "not the name of a feature gate"),
         (&["--assets", "/nonexistent"], "/nonexistent/etcd is missing"),
