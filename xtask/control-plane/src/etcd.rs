@@ -1,4 +1,4 @@
-//! The running etcd, and what tests do to it.
+//! The etcd of a cluster, and the faults and maintenance that tests need: pause, compaction, snapshot and restore.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub struct Etcd {
     data: PathBuf,
 }
 
-/// A copy of etcd's data. It lies in the cluster's folder, and goes with it.
+/// A copy of etcd's data, in the cluster's temporary folder.
 #[derive(Debug)]
 pub struct Snapshot(PathBuf);
 
@@ -38,12 +38,12 @@ impl Etcd {
         Self { component, requests: Requests::plain(), port, data }
     }
 
-    /// Starts it without waiting.
+    /// Starts it, unless it is running, without waiting until it is ready.
     pub(super) async fn spawn(&self) -> anyhow::Result<()> {
         self.component.spawn().await
     }
 
-    /// Starts it unless it runs, and waits until it answers.
+    /// Starts it, unless it is running, and waits until it is healthy.
     pub(super) async fn start(&self) -> anyhow::Result<()> {
         self.component.spawn().await?;
         let monitor = self.component.monitor();
@@ -55,55 +55,55 @@ impl Etcd {
             .await
     }
 
-    /// Its client address, `http://127.0.0.1:PORT`.
+    /// Its client URL, `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Stops it as if the machine had frozen: connections stay open and nobody answers.
+    /// Pauses it (SIGSTOP), as if its machine hung: connections stay open, and requests get no response.
     ///
     /// # Errors
     /// When it is not running.
     ///
     /// # Cancel safety
-    /// Either it is paused or it is not.
+    /// It may have been paused.
     pub async fn pause(&self) -> anyhow::Result<()> {
         self.component.signal(Signal::STOP).await.context("cannot pause etcd")
     }
 
-    /// Lets it go on after [`Self::pause`].
+    /// Continues it (SIGCONT) after [`Self::pause`].
     ///
     /// # Errors
     /// When it is not running.
     ///
     /// # Cancel safety
-    /// Either it goes on or it does not.
+    /// It may have been continued.
     pub async fn resume(&self) -> anyhow::Result<()> {
         self.component.signal(Signal::CONT).await.context("cannot resume etcd")
     }
 
-    /// The present revision, which is what Kubernetes shows as resource version.
+    /// The current revision, which Kubernetes uses as resource version.
     ///
     /// # Errors
-    /// When etcd does not answer.
+    /// When the request fails.
     ///
     /// # Cancel safety
     /// Cancelling changes nothing.
     pub async fn revision(&self) -> anyhow::Result<u64> {
-        let answer = self.post("/v3/maintenance/status", &json!({})).await?;
-        let revision = answer["header"]["revision"].as_str().and_then(|text| text.parse().ok());
-        revision.with_context(|| format!("etcd's status names no revision: {answer}"))
+        let response = self.post("/v3/maintenance/status", &json!({})).await?;
+        let revision = response["header"]["revision"].as_str().and_then(|text| text.parse().ok());
+        revision.with_context(|| format!("etcd's status has no revision: {response}"))
     }
 
-    /// Forgets all history before the present revision, which it gives. API servers may still serve what they remember
-    /// of it: watches in all versions, exact lists and pages from 1.34 on. See
-    /// [`forget_history`](super::Cluster::forget_history) for an end to that.
+    /// Compacts its history up to the current revision, and returns that revision. API servers may still serve earlier
+    /// revisions from their watch caches: watches in all versions of Kubernetes, exact lists and pages since 1.34. To
+    /// expire these as well, use [`forget_history`](super::Cluster::forget_history).
     ///
     /// # Errors
-    /// When etcd does not answer, or refuses.
+    /// When the request fails.
     ///
     /// # Cancel safety
-    /// It may or may not have been compacted.
+    /// It may have been compacted.
     pub async fn compact(&self) -> anyhow::Result<u64> {
         let revision = self.revision().await?;
         self.post("/v3/kv/compaction", &json!({ "revision": revision.to_string(), "physical": true }))
@@ -111,10 +111,10 @@ impl Etcd {
         Ok(revision)
     }
 
-    /// Copies its data while it is stopped for a moment, as a backup would.
+    /// Stops it, copies its data, as for a backup, and restarts it.
     ///
     /// # Errors
-    /// When it cannot be stopped or started again, or the copy cannot be written.
+    /// When it cannot be stopped or restarted, or the copy cannot be written.
     ///
     /// # Cancel safety
     /// It may be stopped, and the copy incomplete.
@@ -126,8 +126,8 @@ impl Etcd {
         Ok(Snapshot(copy))
     }
 
-    /// Replaces its data by an earlier copy: all that was written since then is lost, revisions included. API servers
-    /// must not run meanwhile; see [`Cluster::restore`](super::Cluster::restore).
+    /// Replaces its data with an earlier copy. All later writes are lost, and its revision is again that of the copy.
+    /// API servers must not run meanwhile; see [`Cluster::restore`](super::Cluster::restore).
     pub(super) async fn restore(&self, snapshot: &Snapshot) -> anyhow::Result<()> {
         self.component.stop().await?;
         std::fs::remove_dir_all(&self.data)

@@ -1,15 +1,15 @@
-//! The command lines of the components. Pure: what is written where is decided by [`super::start`].
+//! The command lines of the components. Pure functions: [`super::start`] writes the files that the flags name.
 
 use std::path::{Path, PathBuf};
 
 use super::options::FeatureGate;
 
-/// The addresses of Services, and the first of them, which is the API server's own.
+/// The CIDR of cluster IPs, and its first address, which the `kubernetes` Service gets.
 pub(super) const SERVICE_RANGE: &str = "10.0.0.0/24";
 pub(super) const SERVICE_IP: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 0, 0, 1);
 const POD_RANGE: &str = "10.240.0.0/16";
 
-/// The files of one run, by what is in them.
+/// The files of one run.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     pub(super) folder: PathBuf,
@@ -38,7 +38,7 @@ pub(super) fn etcd(files: &Files, client: u16, peer: u16) -> Vec<String> {
         flag("listen-peer-urls", url(peer)),
         flag("initial-advertise-peer-urls", url(peer)),
         flag("initial-cluster", format!("default={}", url(peer))),
-        // Nothing here has to survive a power cut.
+        // The data need not survive a power failure.
         "--unsafe-no-fsync".to_owned(),
     ]
 }
@@ -55,8 +55,8 @@ pub(super) fn api_server(
         flag("etcd-servers", format!("http://127.0.0.1:{etcd}")),
         flag("secure-port", port),
         flag("bind-address", "127.0.0.1"),
-        // What the `kubernetes` Service points to may not be a loopback address, and there may be no network to take
-        // another from: an address that is kept free for documentation.
+        // The endpoint of the `kubernetes` Service must not be a loopback address, and the machine may have no other:
+        // this one is from the range for documentation (RFC 5737).
         flag("advertise-address", format!("192.0.2.{}", index + 1)),
         flag("cert-dir", files.text(&format!("api-server-{index}"))),
         flag("tls-cert-file", files.text("server.crt")),
@@ -71,7 +71,7 @@ pub(super) fn api_server(
         flag("allow-privileged", true),
     ];
     if !controllers {
-        // It would refuse every pod, for want of the account that a controller makes.
+        // The plugin refuses every pod without a default service account, which a controller creates.
         flags.push(flag("disable-admission-plugins", "ServiceAccount"));
     }
     flags.extend(feature_gates(gates));
@@ -118,7 +118,7 @@ pub(super) fn kwok(files: &Files, port: u16, config: &Path) -> Vec<String> {
     ]
 }
 
-/// The usual limits make the controllers' start take seconds.
+/// With the default rate limits, the start of the controllers takes seconds.
 fn request_rate() -> [String; 2] {
     [flag("kube-api-qps", 500), flag("kube-api-burst", 1000)]
 }
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gates_reach_every_component_of_kubernetes() {
+    fn every_component_of_kubernetes_gets_the_feature_gates() {
         let files = Files { folder: "/f".into() };
         let gates = ["A", "B=false"].map(|gate| gate.parse().unwrap());
         for flags in [
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn api_servers_differ_in_what_must_be_their_own() {
+    fn api_servers_differ_only_in_port_address_and_folder() {
         let files = Files { folder: "/f".into() };
         let (one, two) = (api_server(&files, 0, 1, 9, &[], true), api_server(&files, 1, 2, 9, &[], true));
         let differing: Vec<_> = one.iter().filter(|flag| !two.contains(flag)).collect();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn without_controllers_pods_need_no_account() {
+    fn without_controllers_the_service_account_plugin_is_disabled() {
         let files = Files { folder: "/f".into() };
         assert!(api_server(&files, 0, 1, 2, &[], false).iter().any(|flag| flag.ends_with("=ServiceAccount")));
         assert!(!api_server(&files, 0, 1, 2, &[], true).iter().any(|flag| flag.ends_with("=ServiceAccount")));

@@ -1,5 +1,5 @@
-//! The few requests that bringing up a cluster takes. Shares no code with `kube-client` on purpose: what is under test
-//! must not judge itself.
+//! A minimal HTTP client for the start of a cluster. Must not use `kube-client`: the end-to-end suites test that on
+//! this cluster, and a bug in it could hide itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use tokio_rustls::TlsConnector;
 
 use super::pki::Identity;
 
-/// No answer takes longer on a machine that works at all.
-const LIMIT: Duration = Duration::from_secs(10);
+/// The timeout of a request.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Sends requests to ports of this machine, each on a connection of its own.
+/// Sends requests to ports of this machine, each on a new connection.
 #[derive(Clone)]
 pub(crate) struct Requests {
     tls: Option<TlsConnector>,
@@ -40,7 +40,7 @@ impl Requests {
         Self { tls: None }
     }
 
-    /// With TLS, as this client.
+    /// With TLS and this client certificate.
     pub(crate) fn secure(authority: &str, client: &Identity) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.as_bytes())?)?;
@@ -55,10 +55,10 @@ impl Requests {
         Ok(Self { tls: Some(TlsConnector::from(Arc::new(config))) })
     }
 
-    /// Sends a request and gives the answer's status and text.
+    /// Sends a request, and returns the response's status and body.
     ///
     /// # Cancel safety
-    /// The request may or may not have taken effect.
+    /// The request may have taken effect.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -67,13 +67,13 @@ impl Requests {
         body: Option<&Value>,
     ) -> anyhow::Result<(StatusCode, String)> {
         let exchange = self.exchange(method.clone(), port, path, body);
-        match tokio::time::timeout(LIMIT, exchange).await {
+        match tokio::time::timeout(TIMEOUT, exchange).await {
             Ok(result) => result.with_context(|| format!("{method} {path} on port {port} failed")),
-            Err(_) => bail!("{method} {path} on port {port} had no answer within {} s", LIMIT.as_secs()),
+            Err(_) => bail!("{method} {path} on port {port} timed out after {} s", TIMEOUT.as_secs()),
         }
     }
 
-    /// Sends a request and gives the answer's JSON.
+    /// Sends a request, and returns the response's JSON.
     pub(crate) async fn json(
         &self,
         method: Method,
@@ -83,10 +83,10 @@ impl Requests {
     ) -> anyhow::Result<Value> {
         let (status, text) = self.send(method.clone(), port, path, body).await?;
         if !status.is_success() {
-            bail!("{method} {path} on port {port} was answered {status}: {}", text.trim());
+            bail!("{method} {path} on port {port} failed with {status}: {}", text.trim());
         }
         serde_json::from_str(&text)
-            .with_context(|| format!("{method} {path} on port {port} was not answered by JSON"))
+            .with_context(|| format!("cannot parse the response to {method} {path} on port {port} as JSON"))
     }
 
     async fn exchange(
@@ -105,15 +105,15 @@ impl Requests {
             .body(Full::new(body))?;
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         match &self.tls {
-            None => converse(stream, request).await,
+            None => send_on(stream, request).await,
             Some(tls) => {
-                converse(tls.connect(ServerName::try_from("127.0.0.1")?, stream).await?, request).await
+                send_on(tls.connect(ServerName::try_from("127.0.0.1")?, stream).await?, request).await
             }
         }
     }
 }
 
-async fn converse(
+async fn send_on(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     request: Request<Full<Bytes>>,
 ) -> anyhow::Result<(StatusCode, String)> {
@@ -124,14 +124,14 @@ async fn converse(
         let bytes = response.into_body().collect().await?.to_bytes();
         Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
     };
-    // The connection is driven here rather than by a task: it ends with this future.
+    // The connection is polled here rather than in a task, so that it is closed when this future is dropped.
     tokio::pin!(connection);
     tokio::pin!(exchange);
     tokio::select! {
         biased;
         result = &mut exchange => result,
         result = &mut connection => {
-            // It may end in the same instant in which the answer is complete.
+            // The connection may end while the complete response is still buffered.
             match result {
                 Ok(()) => exchange.await,
                 Err(error) => Err(error.into()),
@@ -147,35 +147,35 @@ mod tests {
 
     use super::*;
 
-    /// A server that gives one answer, and then what it was asked.
-    async fn answering(answer: &'static str) -> (u16, tokio::task::JoinHandle<String>) {
+    /// A server that sends one response; its task returns the request.
+    async fn server(response: &'static str) -> (u16, tokio::task::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let task = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
             while !request.ends_with(b"}") {
-                let mut piece = [0; 1024];
-                let length = stream.read(&mut piece).await.unwrap();
+                let mut chunk = [0; 1024];
+                let length = stream.read(&mut chunk).await.unwrap();
                 assert!(length > 0, "the request ends early");
-                request.extend_from_slice(&piece[..length]);
+                request.extend_from_slice(&chunk[..length]);
             }
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.write_all(response.as_bytes()).await.unwrap();
             String::from_utf8(request).unwrap()
         });
         (port, task)
     }
 
-    async fn ask(answer: &'static str) -> (anyhow::Result<Value>, String) {
-        let (port, server) = answering(answer).await;
+    async fn post(response: &'static str) -> (anyhow::Result<Value>, String) {
+        let (port, request) = server(response).await;
         let body = serde_json::json!({ "a": 1 });
         let result = Requests::plain().json(Method::POST, port, "/path", Some(&body)).await;
-        (result, server.await.unwrap())
+        (result, request.await.unwrap())
     }
 
     #[tokio::test]
-    async fn an_answer_comes_back() {
-        let (result, request) = ask("HTTP/1.1 201 Created\r\ncontent-length: 7\r\n\r\n{\"b\":2}").await;
+    async fn returns_the_response() {
+        let (result, request) = post("HTTP/1.1 201 Created\r\ncontent-length: 7\r\n\r\n{\"b\":2}").await;
         assert_eq!(result.unwrap(), serde_json::json!({ "b": 2 }));
         assert!(
             request.starts_with("POST /path HTTP/1.1\r\n") && request.ends_with("{\"a\":1}"),
@@ -184,20 +184,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_may_end_with_its_connection() {
-        let (result, _) = ask("HTTP/1.1 200 OK\r\n\r\n{\"b\":2}").await;
+    async fn a_response_without_content_length_ends_with_the_connection() {
+        let (result, _) = post("HTTP/1.1 200 OK\r\n\r\n{\"b\":2}").await;
         assert_eq!(result.unwrap(), serde_json::json!({ "b": 2 }));
     }
 
     #[tokio::test]
-    async fn a_refusal_is_told_with_what_was_asked() {
-        let (result, _) = ask("HTTP/1.1 409 Conflict\r\ncontent-length: 6\r\n\r\nexists").await;
+    async fn an_error_status_is_reported_with_the_request() {
+        let (result, _) = post("HTTP/1.1 409 Conflict\r\ncontent-length: 6\r\n\r\nexists").await;
         let error = format!("{:#}", result.unwrap_err());
         assert!(error.contains("POST /path") && error.contains("409 Conflict: exists"), "{error}");
     }
 
     #[tokio::test]
-    async fn nobody_there_is_an_error() {
+    async fn a_refused_connection_is_an_error() {
         let port = super::super::ports::free(1).unwrap()[0];
         let error = Requests::plain().send(Method::GET, port, "/x", None).await.unwrap_err();
         assert!(format!("{error:#}").contains(&format!("GET /x on port {port} failed")), "{error:#}");

@@ -1,5 +1,5 @@
-//! What `cargo xtask cluster` leaves behind when it is interrupted, killed, or let down by a component: nothing. With
-//! scripts in place of Go, etcd and kube-apiserver.
+//! `cargo xtask cluster` leaves no process and no folder when it is interrupted, killed, or fails with a component.
+//! Shell scripts stand in for Go, etcd and kube-apiserver.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -15,10 +15,10 @@ use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-control-plane");
 
-/// An etcd that comes up and never answers, with a process of its own beside it.
+/// An etcd that runs and never listens, with a child process.
 const SILENT: &str = "sleep 1001 &\nexec sleep 1002";
 
-/// A Go that "builds" whatever script is in `component`, and writes down what it is asked.
+/// A Go that copies the script `component` as each binary, and logs its arguments.
 const GO: &str = r#"
 echo "$*" >> "$WORLD/go.log"
 case "$1 $2" in
@@ -66,7 +66,7 @@ fn assets(world: &World) -> Child {
 }
 
 #[test]
-fn an_interrupt_while_starting_leaves_nothing() {
+fn an_interrupt_during_the_start_leaves_nothing() {
     for (how, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let world = with_assets(SILENT);
         let xtask = assets(&world);
@@ -74,7 +74,7 @@ fn an_interrupt_while_starting_leaves_nothing() {
         signal(&xtask, how);
         let (ended, text) = finish(xtask);
         assert_eq!(ended, Some(code), "{text}");
-        // Nothing may have to be waited for: xtask itself has seen to it.
+        // No waiting: xtask must have ended its processes before it ends itself.
         assert_eq!(world.processes(), []);
         assert_eq!(world.leftovers(), Vec::<std::path::PathBuf>::new());
     }
@@ -103,7 +103,7 @@ fn a_kill_leaves_nothing() {
 }
 
 #[test]
-fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps() {
+fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps_the_folder() {
     let world = with_assets(SILENT);
     for wait in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
         let xtask = assets(&world);
@@ -113,18 +113,18 @@ fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps() {
         assert!(common::eventually(|| world.processes().is_empty()), "{:#?}", world.processes());
     }
     world.script("assets/etcd", "exit 1");
-    // What was killed between making a folder and locking it is swept when it is old.
+    // A folder whose run was killed between creating and locking it is swept only when it is old.
     let locked = || {
-        let mut left = world.leftovers();
-        left.retain(|path| !path.display().to_string().contains(".kube-xtask-new-"));
-        left
+        let mut leftovers = world.leftovers();
+        leftovers.retain(|path| !path.display().to_string().contains(".kube-xtask-new-"));
+        leftovers
     };
     finish(assets(&world));
     assert!(common::eventually(|| locked().is_empty()), "{:?}", locked());
 }
 
 #[test]
-fn components_die_even_with_their_supervisors() {
+fn components_die_when_their_supervisors_are_killed() {
     let world = with_assets(SILENT);
     let xtask = assets(&world);
     world.wait_for("sleep 1002", 1);
@@ -135,7 +135,8 @@ fn components_die_even_with_their_supervisors() {
     let (_, text) = finish(xtask);
     assert!(text.contains("etcd has died"), "{text}");
     assert!(common::eventually(|| !world.processes().iter().any(|(_, line)| line.contains("sleep 1002"))));
-    // What the component had started is nobody's now; a component of Kubernetes starts nothing.
+    // The component's child process is orphaned: without a supervisor nothing kills it. Components of Kubernetes
+    // start no processes.
     for (id, _) in world.processes() {
         rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), Signal::KILL).unwrap();
     }
@@ -143,7 +144,7 @@ fn components_die_even_with_their_supervisors() {
 }
 
 #[test]
-fn a_dead_component_is_named_with_its_last_words() {
+fn the_error_for_a_dead_component_has_its_last_log_lines() {
     let world = with_assets("echo first; echo the disk is on fire >&2; exit 3");
     let (code, text) = finish(assets(&world));
     assert_eq!(code, Some(1));
@@ -155,7 +156,7 @@ fn a_dead_component_is_named_with_its_last_words() {
 }
 
 #[test]
-fn a_lost_port_means_another_attempt() {
+fn a_port_conflict_causes_another_attempt() {
     let world = with_assets(
         "echo x >> \"$WORLD/attempts\"\n\
          test $(wc -l < \"$WORLD/attempts\") = 3 && { echo enough; exit 1; }\n\
@@ -168,7 +169,7 @@ fn a_lost_port_means_another_attempt() {
 }
 
 #[test]
-fn an_interrupt_while_building_leaves_nothing() {
+fn an_interrupt_during_a_build_leaves_nothing() {
     for how in [Signal::INT, Signal::KILL] {
         let world = with_go();
         fs::write(world.path("during-build"), "setsid sleep 1001 & sleep 1002").unwrap();
@@ -182,7 +183,7 @@ fn an_interrupt_while_building_leaves_nothing() {
 }
 
 #[test]
-fn what_is_built_is_kept_and_not_built_again() {
+fn a_cached_build_is_not_repeated() {
     let world = with_go();
     let (_, text) = finish(cluster(&world));
     assert!(text.contains("for the first time") && text.contains("built kubernetes-1.37.2"), "{text}");
@@ -197,7 +198,7 @@ fn what_is_built_is_kept_and_not_built_again() {
 }
 
 #[test]
-fn two_at_once_build_once() {
+fn concurrent_runs_build_only_once() {
     let world = with_go();
     fs::write(world.path("during-build"), "sleep 0.3").unwrap();
     let both = [cluster(&world), cluster(&world)];
@@ -211,7 +212,7 @@ fn two_at_once_build_once() {
 }
 
 #[test]
-fn a_failed_build_shows_what_go_said_and_keeps_nothing() {
+fn a_failed_build_shows_the_output_of_go_and_caches_nothing() {
     let world = with_go();
     fs::write(world.path("during-build"), "echo 'undefined: foo' >&2; exit 1").unwrap();
     let (code, text) = finish(cluster(&world));
@@ -222,9 +223,9 @@ fn a_failed_build_shows_what_go_said_and_keeps_nothing() {
 }
 
 #[test]
-fn a_missing_go_is_explained() {
+fn the_error_without_go_lists_the_alternatives() {
     let world = World::new();
-    // As little of the system as the binary itself needs, so that no Go is found.
+    // A PATH without Go.
     let xtask = world.program(&[]).env("PATH", world.path("bin")).spawn().unwrap();
     let (code, text) = finish(xtask);
     assert_eq!(code, Some(1));
@@ -235,7 +236,7 @@ fn a_missing_go_is_explained() {
 }
 
 #[test]
-fn a_go_that_is_too_old_is_explained() {
+fn the_error_for_an_old_go_has_its_version() {
     let world = World::new();
     world.script("bin/go", "printf 'go1.20.1\\nlocal\\n'");
     let (_, text) = finish(cluster(&world));
@@ -243,7 +244,7 @@ fn a_go_that_is_too_old_is_explained() {
 }
 
 #[test]
-fn bad_wishes_are_refused_by_name() {
+fn invalid_arguments_are_refused() {
     let world = World::new();
     for (args, expected) in [
         (&["--kubernetes", "1.2"][..], "choose 1.37.2 or 1.33.13"),

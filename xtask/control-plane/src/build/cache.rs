@@ -1,4 +1,4 @@
-//! The folder that keeps what was built, and the lock that lets only one process build a thing at a time.
+//! The cache folder for finished builds, with a lock for each build so that only one process creates it.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -8,53 +8,53 @@ use anyhow::{Context, bail};
 
 use xtask_process::progress::Progress;
 
-/// Names the folder for everything that is built, in place of the user's cache folder.
+/// The environment variable with the path of the cache folder; by default it is in the user's cache folder.
 pub const CACHE_VARIABLE: &str = "KUBE_XTASK_CACHE";
 
-/// Where things are kept that were built.
+/// The cache folder for finished builds.
 #[derive(Debug, Clone)]
 pub struct Cache {
     folder: PathBuf,
 }
 
 impl Cache {
-    /// The one in [`CACHE_VARIABLE`], else below `XDG_CACHE_HOME`, else below `~/.cache`.
+    /// Opens the folder in [`CACHE_VARIABLE`], else `kube-xtask` below `XDG_CACHE_HOME`, else below `~/.cache`.
     ///
     /// # Errors
-    /// When none of these is set, or the folder cannot be made.
+    /// When none of these is set, or the folder cannot be created.
     pub fn open() -> anyhow::Result<Self> {
         let folder =
             folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))?;
         Self::at(&folder)
     }
 
-    /// The one in this folder, which is made if it is missing.
+    /// Opens this folder, and creates it if it is missing.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When the folder cannot be created.
     pub fn at(folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| {
-            format!("cannot make the cache folder {}; {CACHE_VARIABLE} can name another", folder.display())
+            format!("cannot create the cache folder {}; set {CACHE_VARIABLE} to another", folder.display())
         })?;
-        // Go and the components are started in other folders.
+        // Go and the components have another working directory, where a relative path would be wrong.
         let folder = folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?;
         Ok(Self { folder })
     }
 
-    /// The folder itself.
+    /// The path of the folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where the build of this name is, or will be.
-    pub(super) fn place(&self, name: &str) -> PathBuf {
+    /// The path of the build with this name.
+    pub(super) fn build_path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// Waits until no other process builds `name`.
+    /// Locks the build `name`: waits until no other process builds it.
     ///
     /// # Cancel safety
-    /// Cancelling gives up the place in the queue, nothing else.
+    /// Cancelling has no effect on other processes.
     pub(super) async fn lock(&self, name: &str, progress: &Progress) -> anyhow::Result<File> {
         let path = self.folder.join(format!("{name}.lock"));
         let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -62,12 +62,12 @@ impl Cache {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::WouldBlock) => {
-                    progress.step(&format!("waiting for another process that builds {name}"));
+                    progress.step(&format!("waiting for another process to build {name}"));
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
                 Err(TryLockError::Error(error)) => {
                     bail!(
-                        "cannot lock {}: {error}; {CACHE_VARIABLE} can name a folder elsewhere",
+                        "cannot lock {}: {error}; set {CACHE_VARIABLE} to a folder on another file system",
                         path.display()
                     )
                 }
@@ -81,8 +81,8 @@ fn folder(variable: impl Fn(&str) -> Option<PathBuf>) -> anyhow::Result<PathBuf>
         return Ok(own);
     }
     let general = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-    let general = general
-        .with_context(|| format!("there is no HOME; set {CACHE_VARIABLE} to a folder to build into"))?;
+    let general =
+        general.with_context(|| format!("HOME is not set; set {CACHE_VARIABLE} to a folder for builds"))?;
     Ok(general.join("kube-xtask"))
 }
 
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_variable_decides() {
+    fn the_most_specific_variable_wins() {
         check(&[("HOME", "/h")], "/h/.cache/kube-xtask");
         check(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")], "/x/kube-xtask");
         check(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x"), (CACHE_VARIABLE, "/own")], "/own");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_at_a_time() {
+    async fn only_one_process_locks_a_build() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path()).unwrap();
         let progress = Progress::silent();

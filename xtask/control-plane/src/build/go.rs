@@ -1,5 +1,5 @@
-//! Runs the Go toolchain for a [`Recipe`]. Owns how Go is called and how its troubles are told; where the result goes
-//! is the caller's business.
+//! Runs the Go toolchain for a [`Recipe`]: owns Go's arguments, environment and error texts. Must not write to the
+//! cache: the caller moves the result there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,28 +11,28 @@ use super::recipe::Recipe;
 use xtask_process::progress::Progress;
 use xtask_process::{Ended, Launch, Streams, Supervised, log};
 
-const WHAT_TO_DO: &str = "Get Go from https://go.dev/dl (or your system's packages) and put `go` on the PATH; or do without it: \
-     `e2e` runs on the etcd and kube-apiserver of the folder that KUBEBUILDER_ASSETS names (`cluster` takes it by --assets), \
-     and with --kubeconfig on a cluster of your own, which KUBECONFIG names";
+const ADVICE: &str = "Install Go from https://go.dev/dl (or as a package of your system) and put `go` on the PATH. Without \
+     Go: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver for `e2e` (or pass the folder to `cluster` with \
+     --assets), or run `e2e` with --kubeconfig on the cluster of your KUBECONFIG";
 
-/// How long Go may take to clean up after SIGTERM.
+/// The time that Go has to clean up between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A folder to build in, and what came of it.
+/// A build of one recipe in a temporary folder.
 #[derive(Debug)]
-pub(super) struct Workshop<'a> {
+pub(super) struct Build<'a> {
     pub(super) recipe: &'a Recipe,
-    /// A scratch folder: sources, Go's temporary files, logs and the result.
+    /// The scratch folder for sources, Go's temporary files, logs and the result.
     pub(super) folder: &'a Path,
     pub(super) progress: &'a Progress,
 }
 
-impl Workshop<'_> {
-    /// Builds everything, and gives the folder it is in.
+impl Build<'_> {
+    /// Builds all binaries, and returns the folder that contains them.
     pub(super) async fn build(&self) -> anyhow::Result<PathBuf> {
         let out = self.folder.join("out");
         for folder in ["out", "source", "tmp"] {
-            fs::create_dir(self.folder.join(folder)).context("cannot make a folder to build in")?;
+            fs::create_dir(self.folder.join(folder)).context("cannot create a build folder")?;
         }
         fs::write(self.folder.join("source/go.mod"), self.recipe.go_mod)?;
         fs::write(self.folder.join("source/go.sum"), self.recipe.go_sum)?;
@@ -42,7 +42,7 @@ impl Workshop<'_> {
             self.progress.step(&format!("{}: compiling {binary}", self.recipe.name));
             self.compile(package, &out.join(binary), total).await?;
         }
-        self.keep_files(&out).await?;
+        self.copy_files(&out).await?;
         fs::write(out.join(super::recipe::STAMP), self.recipe.stamp())?;
         Ok(out)
     }
@@ -52,7 +52,7 @@ impl Workshop<'_> {
         let needed = self.recipe.go();
         if ended.code == 127 {
             bail!(
-                "Go {needed} or newer is needed to build {}, and there is no `go`. {WHAT_TO_DO}",
+                "building {} needs Go {needed} or newer, and there is no `go` on the PATH. {ADVICE}",
                 self.recipe.name
             );
         }
@@ -63,26 +63,26 @@ impl Workshop<'_> {
         let (version, toolchain) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
         if toolchain == "local" && is_older(version, needed) {
             bail!(
-                "Go {needed} or newer is needed to build {}; this is {version}, and GOTOOLCHAIN=local keeps it from \
-                 fetching a newer one. {WHAT_TO_DO}",
+                "building {} needs Go {needed} or newer; this is {version}, and GOTOOLCHAIN=local keeps it from \
+                 downloading a newer version. {ADVICE}",
                 self.recipe.name
             );
         }
         Ok(())
     }
 
-    /// Fetches the modules that are needed and no others, and counts the packages that are to be compiled.
+    /// Downloads only the modules that the build needs, and returns the number of packages to compile.
     async fn download(&self) -> anyhow::Result<u64> {
         let name = &self.recipe.name;
-        self.progress.step(&format!("{name}: fetching Go modules"));
+        self.progress.step(&format!("{name}: downloading Go modules"));
         let mut args = vec!["list", "-deps", "-buildvcs=false", "-f", "{{.ImportPath}}"];
         args.extend(self.recipe.packages());
         let (ended, packages) = self.query("download", &args).await?;
         if ended.code != 0 {
             bail!(
-                "cannot fetch the Go modules of {name}: {}\n(the network, or GOPROXY={}, may be at fault)",
+                "cannot download the Go modules of {name}: {}\n(check the network and GOPROXY={})",
                 self.log("download"),
-                std::env::var("GOPROXY").unwrap_or_else(|_| "its default".to_owned())
+                std::env::var("GOPROXY").unwrap_or_else(|_| "(default)".to_owned())
             );
         }
         Ok(packages.lines().count() as u64)
@@ -97,19 +97,19 @@ impl Workshop<'_> {
             tokio::select! {
                 ended = go.wait() => break ended,
                 () = tokio::time::sleep(Duration::from_millis(300)) => {
-                    // One line for each package that Go did not have from an earlier build.
+                    // One line for each package that is not in Go's build cache.
                     let done = fs::read_to_string(&stderr).map_or(0, |log| log.lines().count() as u64);
                     self.progress.count(done.min(total), total, "packages");
                 }
             }
         };
         if ended.code != 0 {
-            bail!("{package} cannot be built ({ended}): {}", self.log("compile"));
+            bail!("cannot compile {package} ({ended}): {}", self.log("compile"));
         }
         Ok(())
     }
 
-    async fn keep_files(&self, out: &Path) -> anyhow::Result<()> {
+    async fn copy_files(&self, out: &Path) -> anyhow::Result<()> {
         for (module, folder, names) in &self.recipe.files {
             let (ended, text) = self.query("module", &["list", "-m", "-f", "{{.Dir}}", module]).await?;
             if ended.code != 0 || text.trim().is_empty() {
@@ -127,10 +127,10 @@ impl Workshop<'_> {
         Ok(())
     }
 
-    /// Runs `go` to its end and gives its output.
+    /// Runs `go` to its end, and returns its stdout.
     async fn query(&self, name: &str, args: &[&str]) -> anyhow::Result<(Ended, String)> {
         let output = self.folder.join(format!("{name}.out"));
-        // The same question may be asked twice.
+        // Output is appended: remove that of an earlier query with the same name.
         let _ = fs::remove_file(&output);
         let go = Supervised::spawn(&self.go(name).args(args.iter().copied()), |_| {})?;
         let ended = go.wait().await;
@@ -157,7 +157,7 @@ impl Workshop<'_> {
     }
 }
 
-/// Whether `version`, as `go1.26.8`, is older than `needed`, as `1.26.0`. An unreadable one is not.
+/// Whether `version`, as `go1.26.8`, is older than `needed`, as `1.26.0`; false if a version cannot be parsed.
 fn is_older(version: &str, needed: &str) -> bool {
     let numbers = |text: &str| -> Option<Vec<u32>> {
         let text = text.strip_prefix("go").unwrap_or(text);
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn compares_versions_by_number() {
+    fn compares_versions_numerically() {
         for (version, needed, older) in [
             ("go1.26.8", "1.26.0", false),
             ("go1.26.0", "1.26.0", false),

@@ -1,4 +1,4 @@
-//! Builds the components from pinned Go modules, once, into a cache folder. Starts none of them.
+//! Builds the components from pinned Go modules into a cache folder, unless it contains them. Starts none of them.
 
 mod cache;
 mod go;
@@ -16,37 +16,37 @@ use xtask_process::progress::Progress;
 pub use cache::{CACHE_VARIABLE, Cache};
 use recipe::Recipe;
 
-/// Where the programs of a control plane are.
+/// The paths of a control plane's programs.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     pub(crate) etcd: PathBuf,
     pub(crate) api_server: PathBuf,
-    /// What runs controllers, the scheduler and nodes; not there where someone else's assets are used.
+    /// The programs for controllers, scheduler and nodes; `None` in a folder of assets.
     pub(crate) workload: Option<Workload>,
     /// A folder with a kubectl of the server's version, for the command's PATH.
     pub(crate) kubectl: Option<PathBuf>,
 }
 
-/// The programs that make pods run, or seem to.
+/// The programs that schedule and simulate pods.
 #[derive(Debug, Clone)]
 pub(crate) struct Workload {
     pub(crate) controller_manager: PathBuf,
     pub(crate) scheduler: PathBuf,
     pub(crate) kwok: PathBuf,
-    /// The files that say how kwok's pods and nodes behave.
+    /// The files with kwok's Stages, which define the behaviour of pods and nodes.
     pub(crate) stages: Vec<PathBuf>,
 }
 
 impl Binaries {
-    /// Those of a folder such as `KUBEBUILDER_ASSETS` names, with `etcd` and `kube-apiserver` and no way to run pods.
+    /// Finds `etcd` and `kube-apiserver` in a folder such as that of `KUBEBUILDER_ASSETS`. Pods do not run.
     ///
     /// # Errors
-    /// When one of them is missing.
+    /// When one of the two is missing.
     pub fn assets(folder: &Path) -> anyhow::Result<Self> {
         let find = |name: &str| {
             let path = folder.join(name);
             if !path.is_file() {
-                bail!("{} is missing: a folder with etcd and kube-apiserver is needed", path.display());
+                bail!("{} is missing: the folder must contain etcd and kube-apiserver", path.display());
             }
             path.canonicalize().with_context(|| format!("cannot find {}", path.display()))
         };
@@ -54,29 +54,29 @@ impl Binaries {
         Ok(Self { etcd: find("etcd")?, api_server: find("kube-apiserver")?, workload: None, kubectl })
     }
 
-    /// Those of this version, built now if they are not in the cache.
+    /// Finds the programs of this version in the cache, and builds those that are missing.
     ///
     /// # Errors
-    /// When Go is missing or too old, a module cannot be fetched, or a build fails.
+    /// When Go is missing or too old, a module cannot be downloaded, or a build fails.
     ///
     /// # Cancel safety
-    /// Cancelling ends the build and removes what it has begun. What Go itself keeps in its caches stays, so that the
-    /// next build takes less time.
+    /// Cancelling ends the build and removes its folder. Go's own caches keep modules and compiled packages, so that
+    /// the next build is faster.
     pub async fn build(
         version: KubernetesVersion,
         cache: &Cache,
         progress: &Progress,
     ) -> anyhow::Result<Self> {
         let recipes = [Recipe::etcd(), Recipe::kwok(), Recipe::kubernetes(version)];
-        let missing = || recipes.iter().filter(|recipe| !recipe.is_built_in(&cache.place(&recipe.name)));
+        let missing = || recipes.iter().filter(|recipe| !recipe.is_built_in(&cache.build_path(&recipe.name)));
         if missing().next().is_some() {
             Scratch::sweep(cache.folder());
-            progress.note(&hint(missing(), cache.folder()));
+            progress.note(&first_build_note(missing(), cache.folder()));
         }
         for recipe in &recipes {
-            ensure(recipe, cache, progress).await?;
+            build_if_missing(recipe, cache, progress).await?;
         }
-        let [etcd, kwok, kubernetes] = recipes.map(|recipe| cache.place(&recipe.name));
+        let [etcd, kwok, kubernetes] = recipes.map(|recipe| cache.build_path(&recipe.name));
         let mut stages = Vec::new();
         for (_, folder, names) in Recipe::kwok().files {
             stages.extend(names.iter().map(|name| kwok.join(folder).join(name)));
@@ -95,38 +95,40 @@ impl Binaries {
     }
 }
 
-async fn ensure(recipe: &Recipe, cache: &Cache, progress: &Progress) -> anyhow::Result<()> {
-    let place = cache.place(&recipe.name);
-    if recipe.is_built_in(&place) {
+async fn build_if_missing(recipe: &Recipe, cache: &Cache, progress: &Progress) -> anyhow::Result<()> {
+    let path = cache.build_path(&recipe.name);
+    if recipe.is_built_in(&path) {
         return Ok(());
     }
     let _lock = cache.lock(&recipe.name, progress).await?;
-    // The one that we waited for has built it.
-    if recipe.is_built_in(&place) {
+    // Another process has built it while this one waited for the lock.
+    if recipe.is_built_in(&path) {
         return Ok(());
     }
     let scratch = Scratch::create(cache.folder())?;
-    let workshop = go::Workshop { recipe, folder: scratch.path(), progress };
-    let built = workshop.build().await.with_context(|| format!("cannot build {}", recipe.name))?;
-    // What is there was built from another pin, or is broken; a run that still uses it keeps its open files.
-    if place.exists() {
-        fs::rename(&place, scratch.path().join("replaced")).context("cannot move an old build away")?;
+    let build = go::Build { recipe, folder: scratch.path(), progress };
+    let built = build.build().await.with_context(|| format!("cannot build {}", recipe.name))?;
+    // The old build has other inputs or is incomplete. It is moved rather than overwritten, because a running process
+    // may use its files.
+    if path.exists() {
+        fs::rename(&path, scratch.path().join("replaced"))
+            .context("cannot move the old build out of the cache")?;
     }
-    fs::rename(&built, &place).with_context(|| format!("cannot move the build to {}", place.display()))?;
+    fs::rename(&built, &path).with_context(|| format!("cannot move the build to {}", path.display()))?;
     progress.note(&format!("built {}", recipe.name));
     Ok(())
 }
 
-fn hint<'a>(missing: impl Iterator<Item = &'a Recipe> + Clone, folder: &Path) -> String {
+fn first_build_note<'a>(missing: impl Iterator<Item = &'a Recipe> + Clone, folder: &Path) -> String {
     let names: Vec<_> = missing.clone().map(|recipe| recipe.name.as_str()).collect();
     let core_minutes: u32 = missing.map(|recipe| recipe.core_minutes).sum();
     let cores = std::thread::available_parallelism()
         .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
-    // Linking and the network do not get faster with cores.
+    // More cores do not speed up linking and downloads: one minute.
     let minutes = core_minutes.div_ceil(cores).max(1) + 1;
     format!(
-        "Building {} for the first time, into {}. This takes about {minutes} min on {cores} core{}, less if Go has \
-         parts of it already, and some 4 GB of Go's caches; later starts take seconds.",
+        "Building {} for the first time, into {}. This takes about {minutes} min on {cores} core{} (less if Go's caches \
+         have parts of it), and about 4 GB in Go's caches; later starts take seconds.",
         names.join(", "),
         folder.display(),
         if cores == 1 { "" } else { "s" },
@@ -138,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn assets_without_a_server_are_refused() {
+    fn assets_without_an_api_server_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("etcd"), "").unwrap();
         let error = Binaries::assets(folder.path()).unwrap_err().to_string();
@@ -148,8 +150,8 @@ mod tests {
     }
 
     #[test]
-    fn the_hint_names_what_is_built_and_how_long_it_takes() {
-        let text = hint([Recipe::etcd(), Recipe::kwok()].iter(), Path::new("/c"));
+    fn the_note_contains_the_builds_and_the_duration() {
+        let text = first_build_note([Recipe::etcd(), Recipe::kwok()].iter(), Path::new("/c"));
         assert!(
             text.contains("etcd-3.7.3, kwok-0.8.0") && text.contains(" min on ") && text.contains("/c"),
             "{text}"

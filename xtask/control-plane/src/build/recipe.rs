@@ -1,4 +1,5 @@
-//! What is built from which pinned Go module, and what a finished build must hold. Builds nothing itself.
+//! The pinned Go modules, the binaries to build from each, and the files that a finished build contains. Builds
+//! nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,25 +9,25 @@ use super::super::version::KubernetesVersion;
 /// One Go module to build.
 #[derive(Debug, Clone)]
 pub(crate) struct Recipe {
-    /// The name and version by which the cache knows it, such as `etcd-3.7.3`.
+    /// Name and version, such as `etcd-3.7.3`: its name in the cache.
     pub(crate) name: String,
     pub(crate) go_mod: &'static str,
     pub(crate) go_sum: &'static str,
-    /// Package to build, and the name of its binary.
+    /// Go package and name of its binary.
     pub(crate) binaries: Vec<(&'static str, &'static str)>,
     pub(crate) ldflags: String,
-    /// A module, a folder of it, and the YAML files there to keep beside the binaries, under the folder's name.
+    /// A module, a folder in it, and the YAML files in this folder to copy beside the binaries, with the folder's path.
     pub(crate) files: Vec<(&'static str, &'static str, &'static [&'static str])>,
-    /// How long a first build took, in minutes of one core, downloads included.
+    /// The measured duration of a first build, downloads included, in core minutes.
     pub(crate) core_minutes: u32,
 }
 
-/// The file in a finished build that says what it was built from.
+/// The file in a finished build with the inputs that it was built from.
 pub(super) const STAMP: &str = "built-from";
 
 const ETCD: &str = "3.7.3";
 const KWOK: &str = "0.8.0";
-/// Where kwok keeps how its pods and nodes behave.
+/// The folders of kwok's Stages, which define the behaviour of its pods and nodes.
 const STAGES: [&str; 3] =
     ["kustomize/stage/pod/fast", "kustomize/stage/node/fast", "kustomize/stage/node/heartbeat-with-lease"];
 
@@ -81,14 +82,14 @@ impl Recipe {
         }
     }
 
-    /// Whether `folder` holds a whole build of exactly this.
+    /// Whether `folder` contains a complete build from exactly these inputs.
     pub(crate) fn is_built_in(&self, folder: &Path) -> bool {
         fs::read_to_string(folder.join(STAMP)).is_ok_and(|stamp| stamp == self.stamp())
             && self.binaries.iter().all(|(_, binary)| folder.join(binary).is_file())
-            && self.kept_files().all(|file| folder.join(file).is_file())
+            && self.copied_files().all(|file| folder.join(file).is_file())
     }
 
-    /// All that a build depends on, so that a changed pin is built anew.
+    /// All inputs of a build: a change of one, such as a pinned version, causes a rebuild.
     pub(super) fn stamp(&self) -> String {
         format!(
             "{}\n{:?}\n{:?}\n{}\n{}\n{}",
@@ -100,11 +101,11 @@ impl Recipe {
         self.binaries.iter().map(|(package, _)| *package)
     }
 
-    fn kept_files(&self) -> impl Iterator<Item = PathBuf> {
+    fn copied_files(&self) -> impl Iterator<Item = PathBuf> {
         self.files.iter().flat_map(|(_, folder, names)| names.iter().map(|name| Path::new(folder).join(name)))
     }
 
-    /// The oldest Go that can build it, as `1.26.0`.
+    /// The minimum version of Go, as `1.26.0`.
     pub(super) fn go(&self) -> &'static str {
         self.go_mod.lines().find_map(|line| line.strip_prefix("go ")).unwrap_or("1.24.0").trim()
     }
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_carries_the_pinned_version() {
+    fn every_name_contains_the_pinned_version() {
         for recipe in all() {
             let version = format!("v{}", recipe.name.rsplit_once('-').unwrap().1);
             let pinned = recipe.go_mod.lines().map(|line| line.trim().trim_start_matches("require "));
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_counts_only_when_it_is_whole_and_of_this_pin() {
+    fn an_incomplete_or_outdated_build_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let recipe = Recipe::etcd();
         assert!(!recipe.is_built_in(folder.path()));
