@@ -20,7 +20,7 @@ pub use steps::Step;
 /// not on the PATH.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Run only these steps, in their usual order [default: all].
+    /// Run only these steps, in their usual order; all by default.
     #[arg(value_name = "STEP", value_enum)]
     steps: Vec<Step>,
 

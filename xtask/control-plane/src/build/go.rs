@@ -11,9 +11,9 @@ use super::recipe::Recipe;
 use xtask_process::progress::Progress;
 use xtask_process::{Ended, Launch, Streams, Supervised, log};
 
-const ADVICE: &str = "Install Go from https://go.dev/dl (or as a package of your system) and put `go` on the PATH. Without \
-     Go: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver for `e2e` (or pass the folder to `cluster` with \
-     --assets), or run `e2e` with --kubeconfig on the cluster of your KUBECONFIG";
+const ADVICE: &str = "Install Go from https://go.dev/dl (or as a package of your system) and put `go` on the PATH. \
+     Without Go: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver for `e2e` (or pass the folder to \
+     `cluster` with --assets), or run `e2e` with --kubeconfig on the cluster of your KUBECONFIG";
 
 /// The time that Go has to clean up between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
