@@ -97,7 +97,7 @@ impl Cluster {
         credentials: &Credentials,
     ) -> anyhow::Result<PathBuf> {
         let folder = self.scratch.path().join("kubeconfigs");
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let path = folder.join(name);
         kubeconfig::write(&path, server, self.authority(), credentials)?;
         Ok(path)

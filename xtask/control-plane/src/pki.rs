@@ -45,8 +45,8 @@ impl Authority {
         let mut params = params("kube-xtask", None);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        let key = KeyPair::generate().context("cannot make a key")?;
-        let certificate = params.self_signed(&key).context("cannot make a certificate authority")?.pem();
+        let key = KeyPair::generate().context("cannot generate a key")?;
+        let certificate = params.self_signed(&key).context("cannot create a CA certificate")?.pem();
         Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
 
@@ -87,7 +87,7 @@ impl Authority {
     fn sign(&self, mut params: CertificateParams) -> anyhow::Result<Identity> {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate().context("cannot make a key")?;
+        let key = KeyPair::generate().context("cannot generate a key")?;
         let certificate = params.signed_by(&key, &self.issuer).context("cannot sign a certificate")?;
         Ok(Identity { certificate: certificate.pem(), key: key.serialize_pem() })
     }
@@ -95,7 +95,7 @@ impl Authority {
 
 /// The private and public key, in PEM, that sign and verify service account tokens.
 pub(crate) fn signing_pair() -> anyhow::Result<(String, String)> {
-    let key = KeyPair::generate().context("cannot make a key")?;
+    let key = KeyPair::generate().context("cannot generate a key")?;
     Ok((key.serialize_pem(), key.public_key_pem()))
 }
 

@@ -135,7 +135,7 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
 
 fn create_log_folder(options: &Options, scratch: &Path) -> anyhow::Result<PathBuf> {
     let folder = options.logs.clone().unwrap_or_else(|| scratch.join("logs"));
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
     // The components' working directory is another folder, where a relative path would be wrong.
     folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))
 }

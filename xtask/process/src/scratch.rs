@@ -38,12 +38,13 @@ impl Scratch {
         let new = tempfile::Builder::new()
             .prefix(NEW_PREFIX)
             .tempdir_in(parent)
-            .with_context(|| format!("cannot make a folder in {}", parent.display()))?;
+            .with_context(|| format!("cannot create a folder in {}", parent.display()))?;
         let lock = File::create(new.path().join(LOCK)).context("cannot create a lock file")?;
         lock.lock_shared().context("cannot lock a file")?;
         let new_name = new.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let path = parent.join(format!("{PREFIX}{}", new_name.trim_start_matches(NEW_PREFIX)));
-        fs::rename(new.path(), &path).with_context(|| format!("cannot make {}", path.display()))?;
+        fs::rename(new.path(), &path)
+            .with_context(|| format!("cannot rename a folder to {}", path.display()))?;
         // The folder was renamed: `new` must not try to remove it at its old path.
         let _ = new.keep();
         Ok(Self { path, lock: Some(lock) })
