@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use http::{Method, Uri};
+use http::{Method, Request, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use std::{
@@ -98,12 +98,24 @@ impl Body {
     }
 
     /// A copy of a buffered body; `None` for a stream.
-    pub(crate) fn try_clone(&self) -> Option<Self> {
+    fn try_clone(&self) -> Option<Self> {
         match &self.0 {
             Kind::Once(bytes) => Some(Self(Kind::Once(bytes.clone()))),
             Kind::Frames { .. } => None,
         }
     }
+}
+
+/// A copy of a request for another attempt; `None` if its body is a stream.
+pub(crate) fn clone_request(request: &Request<Body>) -> Option<Request<Body>> {
+    let body = request.body().try_clone()?;
+    let mut copy = Request::new(body);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
+    Some(copy)
 }
 
 impl HttpBody for Body {

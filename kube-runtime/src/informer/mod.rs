@@ -3,7 +3,7 @@
 mod queue;
 
 use crate::cycle::Cycle;
-use crate::reflector::{Change, Store, Writer, store};
+use crate::reflector::{Change, Store, Writer, object_key, store};
 use crate::watcher::{Config, Error, Event, Result};
 use futures::Stream;
 use kube_client::core::WatchEvent;
@@ -232,8 +232,7 @@ fn events_for_change<K: Resource>(object: Arc<K>, previous: Option<Arc<K>>) -> V
 
 /// Namespace and name.
 fn key<K: Resource>(object: &K) -> (&str, &str) {
-    let meta = object.meta();
-    (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
+    object_key(object.meta())
 }
 
 fn owned_key<K: Resource>(object: &K) -> (String, String) {

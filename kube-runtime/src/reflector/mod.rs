@@ -17,6 +17,7 @@ mod writer;
 pub use compact::Storage;
 pub use object::Reflector;
 pub use object_ref::{Extra, ObjectRef};
+pub(crate) use objects::key as object_key;
 pub use reflect::{Reflect, reflector};
 pub use store::{Store, WriterDropped};
 pub use writer::{Change, Writer, store, store_with};

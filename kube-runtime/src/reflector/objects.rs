@@ -25,7 +25,7 @@ impl<T> Default for Objects<T> {
 }
 
 /// Namespace and name; see [`Keyed::key`].
-pub(super) fn key(meta: &ObjectMeta) -> (&str, &str) {
+pub(crate) fn key(meta: &ObjectMeta) -> (&str, &str) {
     (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
 }
 

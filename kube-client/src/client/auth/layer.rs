@@ -6,7 +6,10 @@ use std::task::{Context, Poll};
 use tower::{Layer, Service};
 
 use super::{AUTHORIZATION, Credentials};
-use crate::{client::body::Body, error::BoxError};
+use crate::{
+    client::body::{Body, clone_request},
+    error::BoxError,
+};
 
 /// Builds [`Auth`].
 #[derive(Clone, Debug)]
@@ -68,14 +71,7 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = BoxError>,
 {
     let used = credentials.current().await?;
-    let spare = request.body().try_clone().map(|body| {
-        let mut spare = Request::new(body);
-        *spare.method_mut() = request.method().clone();
-        *spare.uri_mut() = request.uri().clone();
-        *spare.headers_mut() = request.headers().clone();
-        *spare.extensions_mut() = request.extensions().clone();
-        spare
-    });
+    let spare = clone_request(&request);
     authorize(&mut request, used.header.clone());
     let response = service.call(request).await?;
     // A request that is rejected with 401 had no effect, so that any verb may be sent again.

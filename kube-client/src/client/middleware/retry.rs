@@ -12,7 +12,10 @@ use tokio::time::{Instant, sleep};
 use tower::{Layer, Service};
 
 use crate::{
-    client::{body::Body, response::retry_after_seconds},
+    client::{
+        body::{Body, clone_request},
+        response::retry_after_seconds,
+    },
     config::RetryPolicy,
     error::{BoxError, Error, TransportKind},
 };
@@ -133,17 +136,6 @@ fn wait(policy: &RetryPolicy, tries: u32, reason: Reason) -> Duration {
         Reason::Safe => policy.initial.saturating_mul(1 << (tries - 1).min(16)),
     };
     base.saturating_add(base.mul_f64(fastrand::f64() / 4.0))
-}
-
-fn clone_request(request: &Request<Body>) -> Option<Request<Body>> {
-    let body = request.body().try_clone()?;
-    let mut copy = Request::new(body);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    *copy.extensions_mut() = request.extensions().clone();
-    Some(copy)
 }
 
 #[cfg(test)]
