@@ -14,7 +14,11 @@ use anyhow::{Context, bail};
 use examples::Polls;
 use futures::TryStreamExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube_client::{Api, Client, CustomResourceExt, ResourceExt, api::PostParams, core::Status};
+use kube_client::{
+    Api, Client, CustomResourceExt, ResourceExt,
+    api::{ListParams, PostParams},
+    core::Status,
+};
 use kube_derive::CustomResource;
 use kube_runtime::{Informer, Reflector, watcher};
 use schemars::JsonSchema;
@@ -89,16 +93,23 @@ async fn install(client: &Client) -> anyhow::Result<()> {
     }
     let this_crd = watcher::Config::default().fields(&format!("metadata.name={}", Foo::crd_name()));
     let mut informer = Informer::with_config(crds, this_crd);
-    let established = async {
+    let foos: Api<Foo> = Api::all(client.clone());
+    let served = async {
         while let Some(event) = informer.try_next().await? {
             if event.object().is_some_and(|crd| is_established(crd)) {
                 break;
             }
         }
-        anyhow::Ok(())
+        // For a moment after the condition is set, an API server may still answer 404.
+        loop {
+            match foos.list(&ListParams::default().limit(1)).await {
+                Err(error) if error.is_not_found() => tokio::time::sleep(Duration::from_millis(100)).await,
+                listed => return anyhow::Ok(listed.map(drop)?),
+            }
+        }
     };
-    let timed_out = || format!("{} was not established within 30 s", Foo::crd_name());
-    tokio::time::timeout(Duration::from_secs(30), established).await.with_context(timed_out)?
+    let timed_out = || format!("{} was not served within 30 s", Foo::crd_name());
+    tokio::time::timeout(Duration::from_secs(30), served).await.with_context(timed_out)?
 }
 
 fn is_established(crd: &CustomResourceDefinition) -> bool {
