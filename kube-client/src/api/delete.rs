@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 impl<K: DeserializeOwned> Api<K> {
     /// Deletes an object.
     ///
-    /// `Left(object)`: the object is marked for deletion, and exists until its finalizers are removed and its grace
-    /// period ends. `Right(status)`: the object is deleted.
+    /// Returns `Left(object)` if the object is only marked for deletion: it exists until its finalizers are removed and
+    /// its grace period ends. Returns `Right(status)` if the object is deleted.
     ///
     /// # Errors
     ///
@@ -22,8 +22,8 @@ impl<K: DeserializeOwned> Api<K> {
 
     /// Deletes every object that a list with `lp` would return.
     ///
-    /// `Left(objects)`: these objects are deleted or marked for deletion, as in [`delete`](Api::delete).
-    /// `Right(status)`: all objects are deleted.
+    /// Returns `Left(objects)` with the objects that are deleted or marked for deletion, or `Right(status)` if all
+    /// objects are deleted.
     ///
     /// # Errors
     ///

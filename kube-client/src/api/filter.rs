@@ -20,20 +20,20 @@ pub enum Verdict {
     Deselect,
 }
 
-/// The verdict of a filter on a piece of a body.
+/// The verdict of a filter on a piece of a body: the text of a list item or of a watch event.
 pub(super) enum PieceVerdict<T> {
-    /// Decode the piece. The key of its object, if later pieces about the same object must wait for the result.
+    /// Decode the piece. Contains the key of its object if later pieces about the same object must wait for the result.
     Decode(Option<u64>),
-    /// Drop the piece. For an event: the resource version of its object.
+    /// Drop the piece. For an event, contains the resource version of its object.
     Drop(Option<String>),
     /// The filter has decoded the piece itself.
     Ready(Box<Result<T, WireError>>),
-    /// An earlier piece about the same object is still being decoded. If it fails to decode, the reader must receive
-    /// this piece even where a filter would drop it as unchanged.
+    /// Filter the piece again later: an earlier piece about the same object is still being decoded. If that piece fails
+    /// to decode, the stream must emit this one, although the filter would drop it as unchanged.
     Defer,
 }
 
-/// Returns verdicts on pieces, in the order of the body.
+/// Returns the verdict on each piece; called in the order of the body.
 pub(super) type PieceFilter<T> = Box<dyn FnMut(&[u8], &Decoding) -> PieceVerdict<T> + Send>;
 
 /// The keys of the objects that are being decoded, in order; `None` for values without an object.
@@ -77,9 +77,9 @@ pub(super) fn item_filter<K, T>(
 where
     K: 'static,
 {
-    // A list contains each object once, so no piece waits for an earlier one.
+    // A list contains each object once, so the verdict is never `Defer`.
     Box::new(move |text, _| match Shape::peek_item(text, depth) {
-        // Decoding the item reports the error.
+        // The metadata is unreadable: the decoder reports the error.
         None => PieceVerdict::Decode(None),
         Some(metadata) => match filter(ObjectOrigin::List, &metadata) {
             Verdict::Keep => PieceVerdict::Decode(None),

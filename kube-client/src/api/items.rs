@@ -1,4 +1,4 @@
-//! `Items`: reads a body, splits it, and decodes its pieces in order. Lists and watches share it.
+//! `Items`: reads the body of a list or watch, splits it into pieces, and decodes the pieces in order.
 
 use super::filter::{Decoding, PieceFilter, PieceVerdict};
 use super::pipeline::Pipeline;
@@ -13,17 +13,17 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The number of polls for which decoding of a partial chunk is deferred so that more text arrives. Decoding on another
-/// core pays off only for chunks of many events.
+/// The number of polls for which decoding of a partial chunk is deferred until more text arrives. Spawning a decoding
+/// task is worthwhile only for chunks of many events.
 const DEFERRED_POLLS: u8 = 2;
 
 /// The number of pieces that one poll drops before it yields to other tasks.
 const MAX_DROPPED_PER_POLL: usize = 256;
 
-/// The limit of text, in bytes, that is read ahead for a slow reader.
+/// The maximum text, in bytes, that is read ahead for a slow reader.
 const READ_AHEAD_BYTES: usize = 16 << 20;
 
-/// Whether the body is read although the pipeline has no room.
+/// Whether the body is read even if the pipeline has no room.
 fn reads_ahead<T: Send + 'static>(read_ahead_from: Option<Instant>, pipeline: &Pipeline<T>) -> bool {
     read_ahead_from
         .is_some_and(|start| pipeline.buffered_bytes() < READ_AHEAD_BYTES && Instant::now() >= start)
@@ -47,18 +47,18 @@ pub(super) struct Items<S: Split, T> {
     end: Option<S::End>,
     /// The error that ends the stream, emitted after the pieces before it.
     error: Option<Error>,
-    /// From this time on the body is read even if earlier items have not been taken.
+    /// From this time on, the body is read even if the reader has not taken earlier items.
     read_ahead_from: Option<Instant>,
     /// The remaining polls for which decoding is deferred.
     deferred_polls: u8,
     filter: Option<PieceFilter<T>>,
     /// The queued pieces that the stream has not emitted; maintained only with a filter.
     decoding: Decoding,
-    /// The piece whose verdict was `Defer`.
+    /// The piece with the verdict `Defer`.
     held: Option<Bytes>,
-    /// Makes a bookmark of a version.
+    /// Makes a bookmark with a resource version; `None` for lists.
     bookmark: Option<fn(String) -> T>,
-    /// The version of the last dropped piece, until a bookmark reports it.
+    /// The resource version of the last dropped piece, until a bookmark with it is queued.
     dropped_version: Option<String>,
     kind: String,
 }
@@ -92,8 +92,8 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         }
     }
 
-    /// Decodes only pieces that `filter` keeps. With `bookmark`, the stream emits the version of the last of several
-    /// successive dropped pieces in their place.
+    /// Decodes only pieces that `filter` keeps. With `bookmark`, the stream emits one bookmark in place of successive
+    /// dropped pieces, with the resource version of the last.
     pub(super) fn filter_before_decode(&mut self, filter: PieceFilter<T>, bookmark: Option<fn(String) -> T>) {
         self.filter = Some(filter);
         self.bookmark = bookmark;
@@ -152,7 +152,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         {
             return;
         }
-        // The last piece of a body that has ended may have been held.
+        // The body may have ended while its last piece was held.
         if self.splitter.is_none() {
             self.report_dropped();
             self.pipeline.flush();
@@ -198,7 +198,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         }
     }
 
-    /// Queues a piece for decoding, depending on the verdict of the filter.
+    /// Queues, drops or holds a piece, depending on the verdict of the filter.
     fn submit(&mut self, piece: Bytes) -> Submitted {
         let Some(filter) = &mut self.filter else {
             self.pipeline.push(piece);
@@ -266,12 +266,12 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
     }
 
     fn decode_error(&self, error: WireError) -> Error {
-        Error::Decode { what: format!("an answer about {} objects", self.kind), source: error.into() }
+        Error::Decode { what: format!("a response with {} objects", self.kind), source: error.into() }
     }
 }
 
 impl<S: Split, T> Items<S, T> {
-    /// The data of the splitter at the end of a complete body.
+    /// The data of a complete body that the splitter returns at its end, such as the metadata of a list.
     pub(super) fn end(&self) -> Option<&S::End> {
         self.end.as_ref()
     }

@@ -47,7 +47,7 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
     }
 
     /// Calls `filter` with the metadata of each item before the item is decoded, in the order of the list. Only items
-    /// with the verdict [`Verdict::Keep`] are decoded; a dropped item costs a small part of the time of decoding.
+    /// with the verdict [`Verdict::Keep`] are decoded; dropping an item takes far less time than decoding it.
     ///
     /// `depth` sets which metadata is read. An item whose metadata cannot be read bypasses the filter, and decoding it
     /// fails.
@@ -61,9 +61,8 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
         self
     }
 
-    /// Reads and decodes text that has arrived, up to the buffer limit, without taking an item. The waker of `cx` is
-    /// woken when more text arrives, unless the buffer is full. The stream emits errors in order, after the items
-    /// before them.
+    /// Reads and decodes text that has arrived, up to the buffer limit, without taking an item. Wakes the waker of `cx`
+    /// when more text arrives, unless the buffer is full. The stream emits an error after the items that precede it.
     ///
     /// Use it to request the next page of a list while the current page is still being decoded.
     ///

@@ -229,7 +229,7 @@ impl<K> Api<K> {
     }
 }
 
-/// A request that cannot be built is an error of the caller.
+/// The caller passed a name or parameters from which no request can be built.
 impl From<request::Error> for Error {
     fn from(error: request::Error) -> Self {
         match error {

@@ -14,13 +14,13 @@ use tokio::runtime::Handle;
 
 use crate::workers::{AbortOnDrop, workers};
 
-/// The minimum text of a chunk, in bytes, for which spawning a task pays off.
+/// The minimum text of a chunk, in bytes, for which spawning a task is worthwhile.
 const MIN_TASK_BYTES: usize = 16 << 10;
 /// The target size of a chunk, in bytes of text.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// Additional chunks in flight, so that workers do not run out of chunks: while all cores decode, the polling task reads
-/// new text late.
+/// Additional chunks in flight. Without them workers run out of chunks: while all cores decode, the polling task runs
+/// late and reads no new text.
 const EXTRA_CHUNKS: usize = 4;
 
 /// The expected ratio of the size of a decoded object to the size of its text.
@@ -31,14 +31,14 @@ type Decode<T> = Arc<dyn Fn(&[u8]) -> T + Send + Sync>;
 /// A queue of pieces that are decoded in order.
 pub(super) struct Pipeline<T> {
     decode: Decode<T>,
-    /// Pieces that are not yet in a stage.
+    /// The partial chunk: pieces that are not yet in a stage.
     chunk: Vec<Bytes>,
     chunk_bytes: usize,
     /// Chunks in order, each with the length of its text in bytes.
     stages: VecDeque<(Stage<T>, usize)>,
     /// The total length of the chunks in `stages`, in bytes.
     staged_bytes: usize,
-    /// The limit of chunks in `stages`; 0 if pieces are decoded one at a time by the poller.
+    /// The maximum number of chunks in `stages`; 0 if `poll_next` decodes the pieces one at a time.
     max_stages: usize,
     /// Spawns the decoding tasks, because the caller may poll outside of a runtime.
     runtime: Option<Handle>,
@@ -52,7 +52,8 @@ enum Stage<T> {
     Done(vec::IntoIter<T>),
 }
 
-/// Pieces that either the decoding task takes or, if the runtime shuts down before the task starts, the pipeline.
+/// The pieces of a chunk. The decoding task takes them when it starts. If the runtime shuts down before that, the
+/// pipeline takes them.
 #[derive(Clone)]
 struct Pieces(Arc<Mutex<Vec<Bytes>>>);
 
@@ -128,7 +129,7 @@ impl<T: Send + 'static> Pipeline<T> {
         let pieces = std::mem::take(&mut self.chunk);
         let bytes = std::mem::take(&mut self.chunk_bytes);
         let stage = match &self.runtime {
-            // Beyond the limit pieces stay text, which takes less memory than values.
+            // Beyond the limit, pieces stay undecoded: text takes less memory than values.
             Some(runtime)
                 if self.stages.len() < self.max_stages && bytes >= MIN_TASK_BYTES && pieces.len() > 1 =>
             {
@@ -191,7 +192,7 @@ impl<T: Send + 'static> Pipeline<T> {
                 Stage::Running(task, pieces) => match ready!(Pin::new(task).poll(cx)) {
                     Ok(values) => *stage = Stage::Done(values.into_iter()),
                     Err(error) => match error.try_into_panic() {
-                        // A bug in `decode`, which catches panics of the type's `Deserialize`.
+                        // A bug in `decode` itself: it catches panics of the type's `Deserialize`.
                         Ok(panic) => std::panic::resume_unwind(panic),
                         // The runtime has shut down. A task without an await either completes or never starts.
                         Err(_) => *stage = Stage::Raw(pieces.take().into_iter()),
@@ -218,8 +219,8 @@ mod tests {
     use super::*;
     use std::future::poll_fn;
 
-    /// Decodes `count` numbers, padded so that chunks reach the size for tasks. Returns the numbers and the most pieces
-    /// in flight.
+    /// Decodes `count` numbers, padded so that chunks are large enough for tasks. Returns the numbers, and the maximum
+    /// number of pieces in flight.
     async fn run(count: usize) -> (Vec<usize>, usize) {
         let mut pipeline = Pipeline::new(|text| std::str::from_utf8(text).unwrap().trim().parse().unwrap());
         let (mut next, mut most, mut out) = (0, 0, Vec::new());

@@ -49,8 +49,7 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
         collect(self.list_stream(lp).await?).await
     }
 
-    /// Lists the objects, or one page of them, as a stream of decoded objects. The list is not held in memory as a
-    /// whole.
+    /// Lists the objects, or one page of them, as a stream of decoded objects, without the whole list in memory.
     ///
     /// # Errors
     ///
@@ -123,7 +122,7 @@ async fn collect<T: DeserializeOwned + Send + 'static>(mut stream: ListStream<T>
     Ok(ObjectList { types, metadata, items })
 }
 
-/// Whether a 404 concerns a missing object and not a resource that the server does not serve.
+/// Whether an error is a 404 for a missing object, and not for a resource that the server does not serve.
 fn names_an_object(error: &Error) -> bool {
     let undetailed_or_named = |status: &Status| status.details.as_ref().is_none_or(|d| !d.name.is_empty());
     // For a resource that is not served, the response has no `Status`, or its details have no name.

@@ -5,7 +5,7 @@ use crate::Result;
 use serde::{Serialize, de::DeserializeOwned};
 
 impl<K: DeserializeOwned> Api<K> {
-    /// Reads an object through its status subresource; RBAC: only `get` on `<plural>/status`.
+    /// Reads an object through its status subresource. Requires only the permission `get` on `<plural>/status`.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl<K: DeserializeOwned> Api<K> {
 }
 
 impl<K> Api<K> {
-    /// Creates through a subresource, such as a `TokenRequest` to `token` or an `Eviction` to `eviction`.
+    /// Posts an object to a subresource, such as a `TokenRequest` to `token` or an `Eviction` to `eviction`.
     ///
     /// # Errors
     ///

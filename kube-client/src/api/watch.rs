@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::time::Sleep;
 
-/// The time after the requested timeout of a watch at which the client ends the watch itself.
+/// The time that the server has to end a watch after its requested timeout. Then the client ends it.
 const GRACE: Duration = Duration::from_secs(10);
 
 impl<K: DeserializeOwned + Send + 'static> Api<K> {
@@ -81,8 +81,8 @@ pub struct EventStream<K> {
 
 impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     /// Calls `filter` with the metadata of each object before the object is decoded, in the order of the events. A
-    /// dropped object is not decoded and costs a small part of the time of decoding. In place of successive dropped
-    /// events the stream emits one bookmark with the version of the last.
+    /// dropped object is not decoded, which takes far less time. In place of successive dropped events the stream
+    /// emits one bookmark with the version of the last.
     ///
     /// Such a bookmark has no kind. A watch from `""` or `"0"`, or with initial events, starts with a snapshot whose
     /// events have no order: do not resume from such a bookmark before the server has sent a bookmark or a change.

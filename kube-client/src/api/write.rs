@@ -84,7 +84,7 @@ impl<K: DeserializeOwned> Api<K> {
 impl<K> Api<K> {
     pub(super) fn body<T: Serialize>(&self, data: &T) -> Result<Vec<u8>> {
         serde_json::to_vec(data).map_err(|source| Error::Request {
-            what: format!("what is to be written to {} cannot be written as JSON", self.resource_url()),
+            what: format!("the request body for {} cannot be serialized as JSON", self.resource_url()),
             source: Some(source.into()),
         })
     }

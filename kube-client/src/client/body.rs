@@ -44,7 +44,7 @@ impl Body {
         B::Error: Into<BoxError>,
     {
         let mut body = Some(body);
-        // Avoids a second box around a body of this type.
+        // Do not box a `Body` again.
         if let Some(own) = (&mut body as &mut dyn Any).downcast_mut::<Option<Self>>() {
             return own.take().unwrap_or_default();
         }
@@ -69,8 +69,8 @@ impl Body {
         Self(Kind::Frames { body, request_line: None })
     }
 
-    /// Sets the request that errors of the body name. Later calls have no effect: the first one is by the transport,
-    /// whose URI contains the server.
+    /// Sets the request that errors of the body name. Only the first call has an effect: the transport makes it, and
+    /// its URI contains the server.
     pub(super) fn answering(mut self, method: &Method, uri: &Uri) -> Self {
         if let Kind::Frames { request_line: request_line @ None, .. } = &mut self.0 {
             *request_line = Some(Box::new(RequestLine { method: method.clone(), uri: uri.clone() }));

@@ -55,7 +55,7 @@ impl<S> ClientBuilder<S> {
         Self { service, default_namespace: default_namespace.into() }
     }
 
-    /// Adds a layer outside of the present service. It receives requests first, with a path and no host.
+    /// Adds a layer around the service. The layer receives requests first; their URI has a path and no host.
     #[must_use]
     pub fn with_layer<L: Layer<S>>(self, layer: &L) -> ClientBuilder<L::Service> {
         ClientBuilder { service: layer.layer(self.service), default_namespace: self.default_namespace }
@@ -182,7 +182,7 @@ fn base(config: &Config) -> Result<BaseUriLayer> {
         .ok_or_else(|| unusable("cluster_url needs a scheme and a host, such as https://10.0.0.1:6443"))
 }
 
-/// Converts an error of a custom transport to a broken connection, so that reads are retried.
+/// Converts a foreign error of a custom transport to a broken connection, so that reads are retried.
 fn broken(error: BoxError) -> BoxError {
     if error.is::<Error>() {
         return error;
@@ -210,7 +210,7 @@ fn tls_for(config: &Config, identity: Arc<ClientIdentity>) -> Result<Option<Tls>
                 "root_cert is not allowed with accept_invalid_certs, which would ignore it: set only one of the two",
             ));
         }
-        None if config.accept_invalid_certs => Trust::Anyone,
+        None if config.accept_invalid_certs => Trust::All,
         Some(authorities) => Trust::Authorities(authorities),
         None => Trust::System,
     };

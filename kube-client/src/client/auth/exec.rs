@@ -35,8 +35,8 @@ const PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
 const INTERACTIVE_PLUGIN_TIMEOUT: Duration = Duration::from_secs(300);
 /// Credentials are refreshed this long before they expire, so that they are still valid when the server checks them.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
-/// The minimum time between two runs of the plugin that a 401 causes. Without it, credentials that the server always
-/// rejects would run the plugin for every request.
+/// The minimum time between two plugin runs caused by a 401. Without it, the plugin would run for every request while
+/// the server rejects its credentials.
 const CREDENTIAL_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A plugin and the credentials from its last run.
@@ -58,7 +58,7 @@ struct Cached {
     /// Incremented when the token or the certificate changes.
     generation: u64,
     expires: Option<Instant>,
-    /// When a 401 caused the last run.
+    /// The time of the last run caused by a 401.
     renewed: Option<Instant>,
 }
 
@@ -117,7 +117,7 @@ impl ExecPlugin {
     pub(super) async fn renew(&self, used: &Presented) -> Result<bool> {
         let _running = self.running.lock().await;
         let before = self.fresh();
-        // Compares generations rather than headers: a client certificate is not in the header.
+        // Compare generations, not headers: a new client certificate does not change the header.
         if before.as_ref().is_some_and(|cached| cached.generation != used.generation) {
             return Ok(true);
         }
@@ -254,7 +254,7 @@ impl ExecPlugin {
         let remaining =
             if remaining > EXPIRY_MARGIN * 2 { remaining.saturating_sub(EXPIRY_MARGIN) } else { remaining };
         let now = Instant::now();
-        // An instant beyond the range of the clock becomes one that is a year away.
+        // On overflow of the clock, refresh after a year.
         Ok(now.checked_add(remaining).unwrap_or(now + Duration::from_secs(86_400 * 365)))
     }
 
@@ -288,7 +288,8 @@ impl fmt::Debug for ExecPlugin {
     }
 }
 
-/// Parses the output of a plugin as JSON or, like client-go, as YAML. The error is the position of the first mistake.
+/// Parses the output of a plugin as JSON or, like client-go, as YAML. The error is the position of the first syntax
+/// error.
 fn parse(printed: &[u8]) -> Result<ExecCredential, String> {
     let json = match serde_json::from_slice(printed) {
         Ok(credential) => return Ok(credential),

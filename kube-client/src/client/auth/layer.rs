@@ -74,7 +74,7 @@ where
     let spare = clone_request(&request);
     authorize(&mut request, used.header.clone());
     let response = service.call(request).await?;
-    // A request that is rejected with 401 had no effect, so that any verb may be sent again.
+    // A request that is rejected with 401 has no effect, so any verb may be sent again.
     let (StatusCode::UNAUTHORIZED, Some(mut spare)) = (response.status(), spare) else { return Ok(response) };
     match credentials.renew(&used).await {
         Ok(true) => {}

@@ -1,6 +1,6 @@
 //! Authentication: the layer that adds credentials to requests, and the sources of credentials.
 //!
-//! `tls` presents client certificates; this module only passes on those that a credential plugin prints.
+//! `tls` presents client certificates; this module passes those of a credential plugin to it.
 
 mod exec;
 mod layer;
@@ -27,7 +27,7 @@ use token_file::TokenFile;
 pub(super) enum Credentials {
     /// No header. The client may still authenticate with a client certificate.
     None,
-    /// The same for every request.
+    /// A fixed header for every request.
     Fixed(HeaderValue),
     /// A bearer token in a file that is rewritten when the token is rotated.
     File(Arc<TokenFile>),
@@ -39,7 +39,7 @@ pub(super) enum Credentials {
 #[derive(Clone)]
 struct Presented {
     header: Option<HeaderValue>,
-    /// Identifies the credentials of a plugin, which may be a certificate without header; 0 for other sources.
+    /// The generation of a plugin's credentials, which may be a certificate without a header; 0 for other sources.
     generation: u64,
 }
 
@@ -182,7 +182,7 @@ fn unusable(what: String) -> Error {
     Error::Auth { what, source: None }
 }
 
-/// `Authorization`, which only this module sets.
+/// Only this module sets this header.
 const AUTHORIZATION: HeaderName = header::AUTHORIZATION;
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 /// The age at which a token is read again. Kubernetes requires clients to reread projected tokens at least once a
 /// minute.
 const TOKEN_REFRESH_INTERVAL: Duration = Duration::from_secs(50);
-/// The limit on reading the file. After it the last good token is used, and read again after the refresh interval.
+/// The limit on reading the file. On a timeout the last good token is used, and the file is read again after the refresh
+/// interval.
 const TOKEN_READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A token file and its last good token.

@@ -23,12 +23,12 @@ use crate::error::{BoxError, Error, Result};
 /// Which server certificates are trusted.
 #[derive(Debug)]
 pub(super) enum Trust<'a> {
-    /// Those that one of these authorities (DER) signed.
+    /// Certificates signed by one of these authorities (DER).
     Authorities(&'a [Vec<u8>]),
-    /// Those that an authority in the system's CA bundle signed.
+    /// Certificates signed by an authority in the system's CA bundle.
     System,
-    /// All of them (`insecure-skip-tls-verify`).
-    Anyone,
+    /// All certificates (`insecure-skip-tls-verify`).
+    All,
 }
 
 /// Builds the configuration of all TLS connections to one cluster. Blocks on the file system for the system's CA
@@ -39,7 +39,7 @@ pub(super) fn client_config(trust: &Trust<'_>, identity: Arc<ClientIdentity>) ->
         .with_safe_default_protocol_versions()
         .map_err(Error::config)?;
     let builder = match trust {
-        Trust::Anyone => {
+        Trust::All => {
             builder.dangerous().with_custom_certificate_verifier(dangerous::accept_any(provider))
         }
         Trust::Authorities(authorities) => {
