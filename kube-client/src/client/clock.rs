@@ -6,7 +6,7 @@ use tokio::time::Instant;
 /// Longer than any process runs, and within the range of every platform's clock.
 const FAR_FUTURE: Duration = Duration::from_secs(86_400 * 365 * 30);
 
-/// The instant `wait` after `start`. On overflow, an instant that no process reaches.
+/// The instant `wait` after `start`; on overflow, `FAR_FUTURE` after `start`.
 pub(super) fn after(start: Instant, wait: Duration) -> Instant {
     start.checked_add(wait).unwrap_or_else(|| start + FAR_FUTURE)
 }

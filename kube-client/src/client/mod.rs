@@ -73,14 +73,14 @@ impl Client {
     /// A client for the cluster of [`Config::infer`].
     ///
     /// # Errors
-    /// If there is no usable configuration. No request is sent yet, so that the first request reports an unreachable
-    /// server.
+    /// If there is no usable configuration. Sends no request, so an unreachable server is an error of the first
+    /// request.
     ///
     /// # Cancel safety
     /// Cancel safe: there are no side effects.
     pub async fn try_default() -> Result<Self> {
         let config = Config::infer().await.map_err(Error::config)?;
-        // Building the client blocks on files of certificates and tokens.
+        // Building the client reads files of certificates and tokens (blocking).
         tokio::task::spawn_blocking(|| Self::try_from(config)).await.map_err(Error::config)?
     }
 

@@ -19,7 +19,8 @@ use crate::{
 
 /// The limit in bytes on reading the body of an unsuccessful response; a `Status` is far smaller.
 const ERROR_BODY_LIMIT: usize = 1 << 20;
-/// The limit on the time of reading it. The body of a rejected watch needs one: watches have no read deadline.
+/// The time limit on reading the body of an unsuccessful response. Without it, the body of a rejected watch could stall
+/// forever: watches have no read deadline.
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The cause (`meta/v1 CauseType`) of a `Status` that replaces a body of another kind.
 const UNEXPECTED: &str = "UnexpectedServerResponse";
@@ -39,8 +40,8 @@ pub(super) async fn check(request_line: &RequestLine, response: Response<Body>) 
     Err(Error::Api(status_of(request_line, code, &head.headers, &body, server).boxed()))
 }
 
-/// The part of an unsuccessful response's body that arrives in time. A connection that breaks or stalls here must not
-/// replace the error of the server.
+/// The part of an unsuccessful response's body that arrives in time. A connection that breaks or stalls must not replace
+/// the server's error with a transport error.
 async fn collect_start(body: Body) -> Bytes {
     let mut start = BytesMut::new();
     {
@@ -77,7 +78,7 @@ fn status_of(
     let mut status = parse_status(body).unwrap_or_else(|| {
         let code = code.as_u16();
         let message = describe(request_line, code, headers, body);
-        // As in client-go: distinguishes a generated `Status` from one that a server sends without details.
+        // As in client-go, the cause marks a `Status` that the client generated.
         let cause = StatusCause { reason: UNEXPECTED.to_owned(), ..StatusCause::default() };
         let details = StatusDetails { causes: vec![cause], ..StatusDetails::default() };
         Status::failure(&message, reason::from_code(code)).with_details(details)
@@ -89,7 +90,7 @@ fn status_of(
     if status.message.is_empty() {
         status.message = format!("the server refused {request_line}");
     }
-    // The server's message is only "Unauthorized": add the server and what to check.
+    // The server's message is only "Unauthorized": add the address of the server and advice.
     if code == StatusCode::UNAUTHORIZED
         && let Some(server) = server
     {

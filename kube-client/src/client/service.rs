@@ -1,4 +1,4 @@
-//! `HttpService`: a type-erased tower service behind an `Arc`. It must not use a worker task, unlike `tower::buffer`.
+//! `HttpService`: a type-erased tower service behind an `Arc`. Unlike `tower::buffer` it must not use a worker task.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;

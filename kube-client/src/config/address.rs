@@ -18,7 +18,7 @@ pub(super) fn parse_server(text: &str) -> Result<Uri, FieldError> {
     Ok(uri)
 }
 
-/// The host without the brackets of an IPv6 address; empty if the address has none.
+/// The host without the brackets of an IPv6 address; empty if the address has no host.
 pub(crate) fn bare_host(address: &Uri) -> &str {
     let host = address.host().unwrap_or_default();
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)

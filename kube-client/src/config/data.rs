@@ -35,8 +35,8 @@ fn is_inline(data: Option<&str>) -> bool {
     data.is_some_and(|data| !data.trim().is_empty())
 }
 
-/// All certificates of a CA bundle. An error if any block is unusable: skipping it would cause TLS errors of the
-/// servers that it signed, without a hint at the bundle.
+/// All certificates of a CA bundle. Fails if any block is unusable: without its certificate, TLS handshakes with the
+/// servers that it signed would fail with an error that does not mention the bundle.
 pub(super) fn certificates(loaded: &Loaded) -> Result<Vec<CertificateDer<'static>>, FieldError> {
     let text = loaded.bytes.expose_secret();
     let starts = certificate_starts(text);
@@ -79,7 +79,7 @@ fn private_key(loaded: &Loaded) -> Result<PrivateKeyDer<'static>, FieldError> {
 
 fn bad_pem(loaded: &Loaded, block: Option<usize>, source: pem::Error) -> FieldError {
     let source = match source {
-        // The caller passes a text that begins a block, so that only the end line can be missing.
+        // The caller passes a text that begins with a BEGIN line, so only the END line can be missing.
         pem::Error::NoItemsFound => "its END line is missing".into(),
         source => source.into(),
     };

@@ -19,7 +19,7 @@ impl Env<'static> {
     /// The variables of this process.
     pub(super) fn process() -> Self {
         fn lookup(name: &str) -> Option<OsString> {
-            #[expect(clippy::disallowed_methods, reason = "the one reader of the environment")]
+            #[expect(clippy::disallowed_methods, reason = "only this function reads the environment")]
             std::env::var_os(name)
         }
         Self(&lookup)
@@ -45,7 +45,7 @@ impl Env<'_> {
         self.raw(name).as_deref().map(OsStr::to_string_lossy).map(std::borrow::Cow::into_owned)
     }
 
-    /// `KUBECONFIG`: a list of paths, if it is set.
+    /// `KUBECONFIG`: a list of paths; `None` if it is not set or empty.
     pub(super) fn kubeconfig(self) -> Option<OsString> {
         self.raw("KUBECONFIG")
     }

@@ -67,8 +67,8 @@ fn namespace(env: Env<'_>, folder: &Path) -> Option<String> {
     env.text(NAMESPACE).or_else(of_account)
 }
 
-/// `None` if the file does not exist; then the system's CA bundle is trusted, as in client-go. A file that is
-/// unreadable or damaged is an error; client-go only logs it.
+/// The certificates in `ca.crt`. `None` if the file does not exist: then the system's CA bundle is trusted, as in
+/// client-go. An unreadable or damaged file is an error; client-go only logs it.
 fn certificate_authority(path: PathBuf) -> Result<Option<Vec<Vec<u8>>>, InClusterError> {
     let file = path.to_string_lossy().into_owned();
     match data::load(None, Some(&file)) {

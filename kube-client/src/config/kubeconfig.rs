@@ -13,7 +13,7 @@ use super::{
 };
 use crate::core::null_as_default;
 
-/// Keys without a field in their type.
+/// Keys of the file that have no field in their Rust type.
 pub(super) type Unknown = BTreeMap<String, Value>;
 
 /// A kubeconfig: clusters, users, and contexts that combine a cluster with a user.

@@ -21,8 +21,8 @@ impl Kubeconfig {
     /// Blocks on the file system; [`Config::infer`](crate::Config::infer) does not.
     ///
     /// # Errors
-    /// As for [`read_from`](Self::read_from) and [`from_env`](Self::from_env), and if there is neither the variable
-    /// nor a home directory.
+    /// As for [`read_from`](Self::read_from) and [`from_env`](Self::from_env), and if the variable is not set and there
+    /// is no home directory.
     pub fn read() -> Result<Self, KubeconfigError> {
         match Self::from_env()? {
             Some(config) => Ok(config),
@@ -81,7 +81,7 @@ impl Kubeconfig {
             if let Some(exec) = &mut user.exec
                 && exec.command.as_deref().is_some_and(|command| command.contains(std::path::is_separator))
             {
-                // A command without separator is searched in PATH.
+                // A command without a path separator is searched for in PATH.
                 resolve_path(&mut exec.command, folder);
             }
         }
@@ -144,7 +144,7 @@ fn parse(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
         source: without_values(&error.to_string()).into(),
     };
     let mut merged: Option<Kubeconfig> = None;
-    // Parsing into a `Value` first loses the line numbers of errors.
+    // Expanding merge keys requires a `Value`, but decoding from a `Value` loses the line numbers of errors.
     let has_merge_keys = text.contains("<<");
     for document in yaml_serde::Deserializer::from_str(text) {
         let next = if has_merge_keys {

@@ -54,15 +54,15 @@ pub struct Config {
     pub tls_timeout: Option<Duration>,
     /// The longest wait from the start of a request to the head of its response (default 65 s).
     ///
-    /// Longer than the request timeout of API servers (60 s), so that the server's own error is received, which is more
-    /// specific.
+    /// Longer than the request timeout of API servers (60 s), so that the server can report its own, more specific
+    /// error.
     pub response_timeout: Option<Duration>,
     /// The read deadline: the longest pause between two chunks of a response body (default 60 s). Watches and followed
     /// logs are exempt: a watch without events is normal, and TCP keepalive detects a lost peer.
     pub read_timeout: Option<Duration>,
     /// The longest time without progress of a write (default 60 s).
     pub write_timeout: Option<Duration>,
-    /// How long an idle connection is kept (default 90 s).
+    /// The time after which an idle connection is closed (default 90 s).
     pub pool_idle_timeout: Option<Duration>,
     /// The idle time before the first TCP keepalive probe, and the interval of further ones (default 15 s). Three
     /// unanswered probes close the connection.

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserializer, Serializer, de};
 use std::{collections::BTreeMap, fmt};
 
-/// Serializes the secret itself, so that reading and writing a kubeconfig is lossless.
+/// Serializes the secret in full, so that reading and writing a kubeconfig is lossless.
 #[expect(clippy::ref_option, reason = "serde hands serialize_with a reference to the field")]
 pub(super) fn serialize<S: Serializer>(
     secret: &Option<SecretString>,

@@ -345,7 +345,7 @@ fn infer(variables: &[(&str, PathBuf)], account: Option<&Path>) -> Result<Config
     infer_from(Env::of(&lookup), account)
 }
 
-fn account(folder: &Path) {
+fn write_service_account(folder: &Path) {
     let authority = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap();
     fs::write(folder.join("ca.crt"), authority.cert.pem()).unwrap();
     fs::write(folder.join("token"), "s3cr3t\n").unwrap();
@@ -359,7 +359,7 @@ fn infers_from_kubeconfig_then_home_then_service_account() {
     fs::create_dir_all(home.join(".kube")).unwrap();
     let pod = folder.path().join("pod");
     fs::create_dir_all(&pod).unwrap();
-    account(&pod);
+    write_service_account(&pod);
     let file = folder.path().join("config");
     fs::write(&file, TWO).unwrap();
 
@@ -399,12 +399,12 @@ fn a_pod_without_namespace_or_ca_bundle_gets_the_defaults_of_client_go() {
     let folder = tempfile::tempdir().unwrap();
     let mut inside =
         vec![("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
-    account(folder.path());
+    write_service_account(folder.path());
     fs::remove_file(folder.path().join("namespace")).unwrap();
     let config = infer(&inside, Some(folder.path())).unwrap();
     assert_eq!(config.default_namespace, "default");
     assert_eq!(config.root_cert.map(|authorities| authorities.len()), Some(1));
-    account(folder.path());
+    write_service_account(folder.path());
     fs::remove_file(folder.path().join("ca.crt")).unwrap();
     let config = infer(&inside, Some(folder.path())).unwrap();
     assert_eq!((config.default_namespace.as_str(), config.root_cert), ("apps", None));
@@ -415,7 +415,7 @@ fn a_pod_without_namespace_or_ca_bundle_gets_the_defaults_of_client_go() {
 #[test]
 fn an_unreadable_home_kubeconfig_is_an_error_inside_a_cluster() {
     let folder = tempfile::tempdir().unwrap();
-    account(folder.path());
+    write_service_account(folder.path());
     // Permissions do not restrict root. A path below a regular file is unreadable for every user.
     let home = folder.path().join("token");
     let inside = [
@@ -431,11 +431,11 @@ fn an_unreadable_home_kubeconfig_is_an_error_inside_a_cluster() {
 fn errors_name_missing_or_invalid_files_of_a_service_account() {
     let folder = tempfile::tempdir().unwrap();
     let inside = [("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
-    account(folder.path());
+    write_service_account(folder.path());
     fs::remove_file(folder.path().join("token")).unwrap();
     let message = chain(&infer(&inside, Some(folder.path())).unwrap_err());
     assert!(message.contains(folder.path().join("token").to_str().unwrap()), "{message}");
-    account(folder.path());
+    write_service_account(folder.path());
     fs::write(folder.path().join("ca.crt"), "nonsense").unwrap();
     assert!(chain(&infer(&inside, Some(folder.path())).unwrap_err()).contains("no certificate in PEM form"));
     let odd = [("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "x".into())];

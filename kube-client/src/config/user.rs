@@ -79,8 +79,8 @@ pub struct AuthInfo {
         skip_serializing_if = "Option::is_none"
     )]
     pub impersonate_extra: Option<BTreeMap<String, Vec<String>>>,
-    /// An auth provider, the predecessor of credential plugins. It is kept for the round trip; building a client with
-    /// it is an error.
+    /// An auth provider, the predecessor of credential plugins. It is kept when a kubeconfig is read and written;
+    /// building a client with it is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_provider: Option<AuthProviderConfig>,
     /// A credential plugin.
@@ -156,7 +156,7 @@ pub struct ExecConfig {
     /// Inherited variables to remove; not part of the file format.
     #[serde(skip)]
     pub drop_env: Option<Vec<String>>,
-    /// The part of the error message that explains how to install a missing command.
+    /// Advice on how to install the command; part of the error if the command is not found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub install_hint: Option<String>,
     /// Whether the command may use the terminal.
@@ -218,7 +218,7 @@ pub struct ExecAuthCluster {
     /// The CA bundle, PEM in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_authority_data: Option<String>,
-    /// The proxy URL of the cluster's entry.
+    /// The proxy URL of the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<String>,
     /// The cluster's extension `client.authentication.k8s.io/exec`.

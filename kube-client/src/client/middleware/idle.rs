@@ -1,4 +1,4 @@
-//! The read deadline of response bodies, and the extension with which a request overrides it.
+//! The read deadline of response bodies, and the request extension that overrides it.
 
 use bytes::Bytes;
 use http::{Extensions, Uri};
@@ -18,7 +18,7 @@ use crate::{
 /// The read deadline of the response body of one request: the longest pause between two frames. Insert it into the
 /// request's extensions.
 ///
-/// The default is `Config::read_timeout`, and no limit for requests with `watch=true` or `follow=true` in their query.
+/// The default is `Config::read_timeout`; requests with `watch=true` or `follow=true` in their query have no limit.
 ///
 /// ```
 /// use kube_client::client::IdleLimit;
@@ -61,8 +61,8 @@ fn is_long_running(uri: &Uri) -> bool {
 pub(super) struct IdleBody {
     inner: Body,
     limit: Duration,
-    /// Created at the first wait for a frame, and restarted at each further one: the time in which the reader does not
-    /// poll is not a pause of the server.
+    /// Created at the first wait for a frame and restarted at each later wait, so that time in which the reader does
+    /// not poll does not count as a pause of the server.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
     what: String,

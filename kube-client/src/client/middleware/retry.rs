@@ -86,7 +86,7 @@ where
         }
         let Some(again) = clone_request(&spare) else { return outcome };
         tracing::debug!(method = %spare.method(), path = spare.uri().path(), tries, ?wait, ?reason, "retrying");
-        // Frees the response and its connection before the wait.
+        // Close the connection of the response before the wait.
         drop(outcome);
         sleep(wait).await;
         std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
@@ -122,9 +122,9 @@ fn reason(method: &Method, outcome: &Result<Response<Body>, BoxError>) -> Option
     }
 }
 
-/// Whether a connection may succeed at the next try.
+/// Whether the next try may succeed after this error.
 fn is_transient(error: &Error) -> bool {
-    // Timeouts are excluded: each retry could take the whole limit again.
+    // Timeouts are excluded: each retry could again take the whole time limit.
     matches!(error, Error::Transport { kind: TransportKind::Connect | TransportKind::Broken, .. })
 }
 

@@ -17,9 +17,9 @@ use crate::{
 /// Builds [`Timeouts`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeoutLayer {
-    /// Until the head of the response.
+    /// The longest wait for the head of the response.
     pub(crate) response: Option<Duration>,
-    /// Between two frames of its body.
+    /// The longest pause between two frames of the body.
     pub(crate) idle: Option<Duration>,
 }
 

@@ -1,7 +1,7 @@
 //! TLS without verification of the server's certificate, for `insecure-skip-tls-verify`.
 //!
-//! An attacker on the network path can read and change all data, credentials included. The signatures of the handshake
-//! are still verified, so that a faulty TLS implementation fails.
+//! An attacker on the network path can read and change all data, including credentials. The signatures of the handshake
+//! are still verified, so that a faulty TLS implementation is detected.
 
 use rustls::{
     DigitallySignedStruct, Error, SignatureScheme,

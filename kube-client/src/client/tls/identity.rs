@@ -16,12 +16,12 @@ impl ClientIdentity {
     /// # Errors
     /// If the key is not supported, or does not belong to the certificate.
     pub(crate) fn set(&self, (chain, key): Identity) -> Result<(), IdentityError> {
-        // The error of rustls does not contain the kind of the key.
+        // The error of rustls does not contain the algorithm of the key; `why_unusable` does.
         let signing = ring::sign::any_supported_type(&key)
             .map_err(|_| IdentityError::UnusableKey(key::why_unusable(&key)))?;
         let certified = CertifiedKey::new(chain, signing);
         match certified.keys_match() {
-            // Not every kind of key can compute its public key.
+            // `Unknown`: the implementation of the key cannot compute its public key.
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
             Err(source) => return Err(IdentityError::Mismatch(source)),
         }

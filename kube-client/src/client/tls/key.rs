@@ -84,7 +84,7 @@ fn curve(id: Option<&[u8]>) -> String {
     }
 }
 
-/// PKCS #1 (RFC 8017). The limits are those of ring.
+/// PKCS #1 (RFC 8017). The limits of size and exponent are those of ring.
 fn rsa(der: &[u8]) -> Option<String> {
     let mut key = Der(Der(der).take(SEQUENCE)?);
     key.take(INTEGER)?;

@@ -1,6 +1,7 @@
 //! `Connection`: one HTTP/1.1 connection, polled by the task that waits for its response or body.
 //!
-//! It must not spawn a task per connection: the reading task polls the socket itself, so that no data crosses tasks.
+//! It must not spawn a task per connection: the reading task polls the socket itself, so that no data moves between
+//! tasks.
 
 use http::{Request, Response};
 use hyper::{
@@ -74,8 +75,8 @@ impl Connection {
         .await;
     }
 
-    /// Whether another request can be sent. Polls the connection first: no task polls an idle connection, so that a
-    /// close by the server would stay unnoticed.
+    /// Whether another request can be sent. Polls the connection first, to detect that the server has closed it: no
+    /// task polls an idle connection.
     pub(super) fn is_ready(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
         self.connection.is_some() && self.sender.is_ready()

@@ -48,7 +48,7 @@ pub(crate) struct Limits {
 #[derive(Clone)]
 pub(crate) struct Tls {
     pub(crate) config: Arc<ClientConfig>,
-    /// The server name (SNI) that the certificate is verified against, instead of the address' host.
+    /// The server name (SNI) that the certificate is verified against, instead of the host in the address.
     pub(crate) server_name: Option<ServerName<'static>>,
     /// Explains a TLS error in terms of kubeconfig fields.
     pub(crate) explain: fn(&rustls::Error) -> String,
@@ -146,7 +146,7 @@ impl Connector {
                     tunnel = tunnel.with_auth(authorization.clone());
                 }
                 let stream = tunnel.oneshot(with_port(target)).await;
-                Ok(stream.map_err(|error| self.not_passed_on(host, error.into()))?.into_inner())
+                Ok(stream.map_err(|error| self.proxy_failed(host, error.into()))?.into_inner())
             }
             Dial::Socks5 { proxy, login } => {
                 let stream = self.dial_proxy(proxy, None, host).await?;
@@ -155,7 +155,7 @@ impl Connector {
                     socks = socks.with_auth(user.clone(), password.clone());
                 }
                 let stream = socks.oneshot(with_port(target)).await;
-                Ok(stream.map_err(|error| self.not_passed_on(host, error.into()))?.into_inner())
+                Ok(stream.map_err(|error| self.proxy_failed(host, error.into()))?.into_inner())
             }
         }
     }
@@ -243,7 +243,7 @@ impl Connector {
         }
     }
 
-    fn not_passed_on(&self, host: &str, error: BoxError) -> ConnectFailure {
+    fn proxy_failed(&self, host: &str, error: BoxError) -> ConnectFailure {
         let what = format!("no connection to {}: check proxy-url and HTTPS_PROXY", self.via(host));
         ConnectFailure::failed(TransportKind::Proxy, what, error)
     }

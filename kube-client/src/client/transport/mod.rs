@@ -68,10 +68,10 @@ impl Shared {
     async fn send(&self, target: &Uri, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let in_flight = InFlight::new(&self.in_flight);
         if in_flight.has_others() {
-            // The yield batches wake-ups. The scheduler first runs the tasks whose responses have arrived; they decode
-            // and may reach this line with their next requests. The waiting requests are then written in succession:
-            // the server wakes once per batch instead of once per request, and writes do not alternate with decoding.
-            // A request without others in flight skips the yield.
+            // The yield batches writes. The scheduler first runs the tasks whose responses have arrived: they decode,
+            // and may reach this line with their next requests. All these requests are then written in succession, so
+            // that the server wakes once per batch instead of once per request, and writes do not alternate with
+            // decoding.
             tokio::task::yield_now().await;
         }
         let key = self.pool.key(target);

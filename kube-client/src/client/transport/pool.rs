@@ -27,7 +27,7 @@ pub(super) struct PoolKey {
     authority: Option<Authority>,
     generation: u64,
     /// The runtime whose I/O driver the socket is registered with. A task on another runtime is not woken while this
-    /// one is not running.
+    /// runtime is not polled.
     runtime: Option<Id>,
 }
 
@@ -55,8 +55,8 @@ struct Idle {
 }
 
 impl IdleConnections {
-    /// Drops the connections of other runtimes that are closed. No request looks up the key of a runtime that was shut
-    /// down, so `take` never finds them. Called before a new connection is opened, which takes longer than this scan.
+    /// Drops the closed connections of other runtimes. No request uses the key of a runtime that was shut down, so
+    /// `take` never removes its connections. Called before a new connection is opened, which takes longer than this scan.
     fn drop_closed_of_other_runtimes(&mut self, key: &PoolKey) {
         self.connections.retain_mut(|idle| idle.key.runtime == key.runtime || idle.connection.is_ready());
     }
@@ -80,8 +80,8 @@ impl Pool {
         PoolKey { scheme: uri.scheme().cloned(), authority: uri.authority().cloned(), generation, runtime }
     }
 
-    /// The most recently used idle connection with this key that is still open. The others stay idle, so that surplus
-    /// connections reach the idle timeout.
+    /// Removes the most recently used idle connection with this key that is still open. Older ones stay idle, so that
+    /// surplus connections reach the idle timeout.
     pub(super) fn take(&self, key: &PoolKey) -> Option<Connection> {
         loop {
             let mut idle = {
@@ -99,8 +99,8 @@ impl Pool {
         }
     }
 
-    /// Closes all idle connections. Connections in use are closed when their bodies end, because their generation is
-    /// old.
+    /// Increments the generation and closes all idle connections. Connections in use have the old generation, and are
+    /// closed when their bodies end.
     pub(super) fn renew(&self) {
         let old = {
             let mut idle_connections = self.idle_connections();
@@ -116,7 +116,7 @@ impl Pool {
             return;
         }
         idle_connections.connections.push(Idle { since: Instant::now(), key, connection });
-        // The shutdown of its runtime aborts the reaper.
+        // The reaper may be aborted: its runtime may have been shut down.
         let reaper_runs = idle_connections.reaper.as_ref().is_some_and(|reaper| !reaper.is_finished());
         if let (Some(idle_timeout), false, Ok(runtime)) =
             (self.idle_timeout, reaper_runs, Handle::try_current())
@@ -223,7 +223,7 @@ impl HttpBody for Pooled {
 /// the rest of the body would precede the next response.
 impl Drop for Pooled {
     fn drop(&mut self) {
-        // Polling outside of a runtime can panic: a write that has to wait starts a tokio timer.
+        // Polling outside of a runtime can panic: a write that blocks starts a tokio timer.
         if self.incoming.is_end_stream() && Handle::try_current().is_ok() {
             self.return_to_pool();
         }

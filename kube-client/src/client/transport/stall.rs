@@ -18,7 +18,7 @@ pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
-/// A connection, plain or TLS, with a limit on stalled writes. Reads are limited by the middleware.
+/// A connection, plain or TLS, with a time limit on writes without progress. The middleware limits reads.
 pub(crate) struct Stream {
     inner: Box<dyn Duplex>,
     limit: Option<Duration>,
