@@ -24,8 +24,8 @@ pub trait CustomResourceExt {
     ///
     /// # Errors
     ///
-    /// Lists each field whose schema is less strict than its Rust type, with cause and advice. Also lists what the
-    /// server would reject: selectable fields that are not scalars of the schema, and malformed validation rules.
+    /// Lists each field whose schema is less strict than its Rust type, with cause and advice. Also lists selectable
+    /// fields that are not scalars in the schema, and malformed validation rules, because a server rejects both.
     #[cfg(feature = "schema")]
     fn try_crd() -> Result<CustomResourceDefinition, SchemaError> {
         Ok(Self::crd())

@@ -15,8 +15,8 @@ pub struct ParseFieldPathError {
 ///
 /// A path names fields from the root of the object. `[*]` selects every element of a list, and `*` every value of a
 /// map. Keys with a dot are quoted in brackets: `metadata.annotations["example.com/big"]`. Paths that would skip
-/// `metadata.name`, `namespace`, `uid` or `resourceVersion` are errors. A path to a field that an object does not
-/// have skips nothing.
+/// `metadata.name`, `namespace`, `uid` or `resourceVersion` are errors. A path to a field that is absent from an object
+/// has no effect.
 ///
 /// ```
 /// use kube_client::core::FieldSet;
@@ -37,7 +37,7 @@ const IDENTITY: [&str; 4] = ["name", "namespace", "uid", "resourceVersion"];
 /// The skipped parts of a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FieldNode {
-    /// Whether the whole value is skipped. The other fields are empty then.
+    /// Whether the whole value is skipped. If so, the other fields are empty.
     skip: bool,
     /// Named fields. Each node includes the paths of `values`, so that a single lookup finds all paths of a field.
     fields: BTreeMap<String, FieldNode>,
@@ -53,15 +53,15 @@ impl FieldSet {
         Self::default()
     }
 
-    /// `metadata.managedFields`: the owners of each field (server-side apply). Often a third of an object, and rarely
-    /// needed.
+    /// `metadata.managedFields`: the managers of each field (server-side apply). It is often a third of an object, and
+    /// rarely needed.
     pub fn managed_fields() -> Self {
         let node = FieldNode { skip: true, ..FieldNode::default() };
         let fields = BTreeMap::from([("managedFields".to_owned(), node)]);
         Self { root: FieldNode { fields, ..FieldNode::default() } }.within("metadata")
     }
 
-    /// The same fields, relative to a parent that contains the object in its field `name`.
+    /// The same fields, as paths from a parent that contains the object in its field `name`.
     pub(crate) fn within(self, name: &str) -> Self {
         let fields =
             if self.is_empty() { BTreeMap::new() } else { BTreeMap::from([(name.to_owned(), self.root)]) };
@@ -126,7 +126,7 @@ impl FieldNode {
             let inherited = || self.values.as_deref().cloned().unwrap_or_default();
             self.fields.entry(name).or_insert_with(inherited).merge(node);
         }
-        // A named field with the same paths as `*` is redundant. Removal makes equal sets compare equal.
+        // A named field with the same paths as `*` is redundant. Without it, equivalent sets compare equal.
         if let Some(values) = &self.values {
             self.fields.retain(|_, node| *node != **values);
         }
@@ -217,7 +217,7 @@ fn step(path: &str) -> Result<(Step, &str), &'static str> {
         return Ok((Step::Elements, rest));
     }
     if let Some(rest) = path.strip_prefix('[') {
-        // A JSON string, so that paths can contain any key.
+        // A key in quotes is a JSON string, so that a path can contain any key.
         let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<String>();
         let Some(Ok(name)) = stream.next() else { return Err("brackets must contain '*' or a quoted key") };
         let rest = &rest[stream.byte_offset()..];

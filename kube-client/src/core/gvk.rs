@@ -8,7 +8,7 @@ use thiserror::Error;
 
 /// An `apiVersion` that is neither `version` nor `group/version`.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[error("cannot read {0:?} as an apiVersion: it has the form \"version\" or \"group/version\"")]
+#[error("cannot parse {0:?} as an apiVersion: the form is \"version\" or \"group/version\"")]
 pub struct ParseGroupVersionError(pub String);
 
 /// A kind in a version of a group, such as `apps/v1 Deployment`.
@@ -122,7 +122,7 @@ impl FromStr for GroupVersion {
     }
 }
 
-/// A resource as URLs name it, such as `apps/v1 deployments`.
+/// A resource: group, version and plural name, as in URLs. Such as `apps/v1 deployments`.
 #[derive(Deserialize, Serialize, Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupVersionResource {
     /// The API group, empty for the core group.

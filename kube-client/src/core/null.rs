@@ -1,4 +1,4 @@
-//! `null` in JSON: Go writes it for an empty list or map and for an unset field.
+//! Decodes `null` in JSON, which Go writes for a nil slice, map or pointer.
 
 use serde::{Deserialize, Deserializer};
 

@@ -38,7 +38,7 @@ pub(crate) fn decode_error(error: serde_json::Error) -> serde_json::Error {
 pub(crate) fn without_values(message: &str) -> String {
     for introduction in ["invalid type: ", "invalid value: "] {
         if let Some(start) = message.find(introduction).map(|at| at + introduction.len()) {
-            // The value may contain the same text; serde's own is the last occurrence.
+            // The value may contain `, expected`; serde writes the last occurrence.
             let end = message[start..].rfind(", expected").map_or(message.len(), |at| start + at);
             let found = &message[start..end];
             let name = TYPES.into_iter().find(|name| found.starts_with(name)).unwrap_or("a value");

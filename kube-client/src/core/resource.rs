@@ -19,8 +19,8 @@ pub trait NamespaceScope: ResourceScope {}
 impl NamespaceScope for NamespaceResourceScope {}
 impl NamespaceScope for DynamicResourceScope {}
 
-/// Characters that would change the structure of a URL path if a namespace contained them unescaped.
-const NO_NAME: &percent_encoding::AsciiSet =
+/// Characters to escape in a namespace: they would change the structure of the URL path.
+const NAMESPACE_SEGMENT: &percent_encoding::AsciiSet =
     &percent_encoding::CONTROLS.add(b'/').add(b'%').add(b'?').add(b'#').add(b' ');
 
 /// The form in which a client requests objects from the server.
@@ -83,7 +83,7 @@ pub trait Resource {
         match namespace {
             Some(ns) => {
                 // Escape an invalid namespace, so that it stays one path segment; `Request` then rejects it.
-                let ns = percent_encoding::utf8_percent_encode(ns, NO_NAME);
+                let ns = percent_encoding::utf8_percent_encode(ns, NAMESPACE_SEGMENT);
                 format!("/{root}/{group}{slash}{version}/namespaces/{ns}/{plural}")
             }
             None => format!("/{root}/{group}{slash}{version}/{plural}"),

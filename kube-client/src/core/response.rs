@@ -1,15 +1,15 @@
 //! `Status`: the API server's report of a failed request or a completed deletion.
 //!
-//! Owns the model of `meta/v1 Status` and its reasons; turning a Rust error into one, or the reverse, is not done here.
+//! Only the types of `meta/v1 Status` and its reasons. Must not convert between statuses and Rust errors.
 
 use super::null::null_as_default;
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
-/// The outcome of a request as the API server describes it (`meta/v1 Status`).
+/// The API server's report of the outcome of a request (`meta/v1 Status`).
 ///
-/// A failed request carries one inside [`Error::Api`](crate::Error::Api); a deletion that completes at once returns one
-/// with [`is_success`](Status::is_success).
+/// [`Error::Api`](crate::Error::Api) contains the status of a failed request. A deletion that completes immediately
+/// returns a status with [`is_success`](Status::is_success).
 ///
 /// ```
 /// use kube_client::core::{Status, reason};
@@ -36,7 +36,8 @@ pub struct Status {
     /// The object of the failed request, and the causes of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<StatusDetails>,
-    /// List metadata: a `410 Expired` answer to a paged list carries a token for an inconsistent continuation.
+    /// List metadata. In the `410 Expired` response to a list with an expired continue token, it contains a token that
+    /// continues the list at a newer resource version (inconsistent continuation).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta>,
 }
@@ -99,7 +100,7 @@ impl Status {
         self.reason == reason::ALREADY_EXISTS
     }
 
-    /// The write was based on an outdated version of the object (409): read it again and retry.
+    /// The write was based on an outdated version of the object (409): read the object again and retry.
     pub fn is_conflict(&self) -> bool {
         self.is(reason::CONFLICT, 409)
     }
@@ -192,7 +193,7 @@ pub struct StatusDetails {
     /// The API group.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub group: String,
-    /// The kind or, in most servers' answers, the plural resource name.
+    /// The kind or, in most responses, the plural resource name.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub kind: String,
     /// The object's uid.
@@ -216,14 +217,14 @@ pub struct StatusCause {
     /// A human-readable description.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// The field in question, as a path such as `spec.containers[0].image`.
+    /// The path of the field that caused the failure, such as `spec.containers[0].image`.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub field: String,
 }
 
 /// Values of [`Status::reason`] (`meta/v1 StatusReason`).
 pub mod reason {
-    /// No reason given.
+    /// The server set no reason.
     pub const UNKNOWN: &str = "";
     /// 401: credentials are missing or not valid.
     pub const UNAUTHORIZED: &str = "Unauthorized";
@@ -243,7 +244,7 @@ pub mod reason {
     pub const SERVER_TIMEOUT: &str = "ServerTimeout";
     /// 500: an object in storage cannot be read.
     pub const STORAGE_READ_ERROR: &str = "StorageReadError";
-    /// 504: the request's own time limit passed.
+    /// 504: the request exceeded its timeout.
     pub const TIMEOUT: &str = "Timeout";
     /// 429: the request exceeds the server's rate limits.
     pub const TOO_MANY_REQUESTS: &str = "TooManyRequests";
@@ -322,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decodes_what_a_server_sends_for_a_missing_pod() {
+    fn decodes_the_status_of_a_missing_pod() {
         let text = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",
             "message":"pods \"web\" not found","reason":"NotFound","details":{"name":"web","kind":"pods"},"code":404}"#;
         let status: Status = serde_json::from_str(text).unwrap();

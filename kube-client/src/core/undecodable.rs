@@ -10,7 +10,7 @@ use std::fmt;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct UndecodableObject {
-    /// The list or the type of watch event that contained the object.
+    /// Whether a list or which type of watch event contained the object.
     pub origin: ObjectOrigin,
     /// The requested kind.
     pub expected: String,
@@ -26,7 +26,7 @@ pub struct UndecodableObject {
     pub source: serde_json::Error,
 }
 
-/// The list or the type of watch event that contained an object.
+/// Whether a list or which type of watch event contained an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ObjectOrigin {

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 /// A resource version that cannot be compared.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[error("cannot compare resource version {0:?}: it is not a decimal number above zero without leading zeros")]
+#[error("cannot compare resource version {0:?}: it is not a positive decimal number without leading zeros")]
 pub struct ParseResourceVersionError(pub String);
 
 /// A resource version that can be compared with others of the same resource (KEP-5504).
@@ -23,7 +23,7 @@ pub struct ParseResourceVersionError(pub String);
 pub struct ResourceVersion(String);
 
 impl ResourceVersion {
-    /// As the server sent it.
+    /// The version as the server sent it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -75,7 +75,7 @@ pub enum Version {
     Beta(u32, Option<u32>),
     /// `v1alpha3`, or `v1alpha`
     Alpha(u32, Option<u32>),
-    /// Anything else.
+    /// Any other text.
     Nonconformant(String),
 }
 
@@ -115,7 +115,7 @@ impl Version {
         }
     }
 
-    /// Orders by age: the greatest is the newest, whatever its stability.
+    /// Orders by age, regardless of stability: the greatest is the newest.
     pub fn generation(&self) -> impl Ord + use<> {
         match self {
             Self::Stable(major) => (*major, 3, None, Reverse(String::new())),

@@ -18,7 +18,7 @@ pub enum WatchEvent<K> {
     Deleted(K),
     /// The watch has sent all changes up to a resource version.
     Bookmark(Bookmark),
-    /// The watch failed on the server and ends.
+    /// The watch failed on the server. It is the last event.
     Error(Box<Status>),
 }
 

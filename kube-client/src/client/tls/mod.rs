@@ -39,9 +39,7 @@ pub(super) fn client_config(trust: &Trust<'_>, identity: Arc<ClientIdentity>) ->
         .with_safe_default_protocol_versions()
         .map_err(Error::config)?;
     let builder = match trust {
-        Trust::All => {
-            builder.dangerous().with_custom_certificate_verifier(dangerous::accept_any(provider))
-        }
+        Trust::All => builder.dangerous().with_custom_certificate_verifier(dangerous::accept_any(provider)),
         Trust::Authorities(authorities) => {
             let mut roots = RootCertStore::empty();
             for (index, der) in authorities.iter().enumerate() {

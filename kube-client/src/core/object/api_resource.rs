@@ -3,9 +3,10 @@
 use crate::core::{GroupVersionKind, Resource, gvk::join_api_version};
 use serde::{Deserialize, Serialize};
 
-/// A kind as a server offers it, for kinds that are not known at compile time.
+/// Group, version, kind and plural of a resource, for kinds that are not known at compile time.
 ///
-/// Get one from discovery, from a type by [`erase`](ApiResource::erase), or by hand where the plural is known.
+/// Discovery returns it; [`erase`](ApiResource::erase) converts a Rust type;
+/// [`from_gvk_with_plural`](ApiResource::from_gvk_with_plural) takes the names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiResource {
@@ -52,7 +53,7 @@ impl ApiResource {
         }
     }
 
-    /// A kind whose plural name is guessed by the rules of English that Kubernetes' own kinds follow.
+    /// A kind whose plural name is guessed with the rules that the plurals of Kubernetes' built-in kinds follow.
     ///
     /// After a wrong guess every request returns 404; set the plural with
     /// [`from_gvk_with_plural`](ApiResource::from_gvk_with_plural) where it is known.
@@ -61,7 +62,7 @@ impl ApiResource {
     }
 }
 
-/// `endpoints` stays, a sibilant takes `es`, a consonant's `y` becomes `ies`, all else takes `s`.
+/// Appends `es` after a sibilant, else `s`. Replaces `y` after a consonant with `ies`. `endpoints` is its own plural.
 fn guess_plural(kind: &str) -> String {
     if kind == "endpoints" {
         return kind.to_owned();

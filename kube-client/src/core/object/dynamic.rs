@@ -1,4 +1,4 @@
-//! `DynamicObject`: an object of any kind, its fields as plain JSON.
+//! `DynamicObject`: an object of any kind, with its fields as JSON values.
 
 use super::ApiResource;
 use crate::core::{DynamicResourceScope, ObjectMeta, Resource, TypeMeta};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use std::{borrow::Cow, fmt};
 use thiserror::Error;
 
-/// A [`DynamicObject`] that does not have the shape of the type it was parsed into.
+/// A [`DynamicObject`] that does not deserialize as the requested type.
 #[derive(Debug, Error)]
 #[error("parse {object} as {kind}")]
 pub struct ParseDynamicObjectError {
@@ -50,14 +50,14 @@ impl DynamicObject {
         }
     }
 
-    /// Sets all fields but the type and the metadata; `data` is a JSON object.
+    /// Sets all fields except the type and the metadata; `data` must be a JSON object.
     #[must_use]
     pub fn data(mut self, data: Value) -> Self {
         self.data = data;
         self
     }
 
-    /// Puts the object into a namespace.
+    /// Sets the namespace.
     #[must_use]
     pub fn within(mut self, ns: &str) -> Self {
         self.metadata.namespace = Some(ns.to_owned());
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_to_write_data_that_is_no_object() {
+    fn data_that_is_not_an_object_does_not_serialize() {
         let pod = ApiResource::erase::<Pod>(&());
         assert!(serde_json::to_value(DynamicObject::new("web", &pod).data(json!([1]))).is_err());
     }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct ObjectList<T> {
-    /// The list's own type, such as `v1 PodList`.
+    /// `apiVersion` and `kind` of the list, such as `v1 PodList`.
     #[serde(flatten)]
     pub types: TypeMeta,
     /// The collection's resource version, the token for the next page, and the number of remaining objects.
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_null_for_an_empty_list() {
+    fn decodes_null_as_an_empty_list() {
         let list: ObjectList<u8> =
             serde_json::from_str(r#"{"kind":"L","apiVersion":"v1","items":null}"#).unwrap();
         assert!(list.items.is_empty());

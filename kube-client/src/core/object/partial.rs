@@ -11,7 +11,7 @@ use std::{borrow::Cow, marker::PhantomData};
 #[derive(Serialize, Clone, Debug)]
 #[serde(rename_all = "camelCase", bound(serialize = ""))]
 pub struct PartialObjectMeta<K = DynamicObject> {
-    /// `apiVersion` and `kind`: as sent by a server, those of `PartialObjectMetadata`.
+    /// `apiVersion` and `kind`; in a server's response, those of `PartialObjectMetadata`.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub types: Option<TypeMeta>,
     /// The object's metadata.
@@ -128,13 +128,13 @@ mod tests {
     use k8s_openapi::api::core::v1::Pod;
 
     #[test]
-    fn keeps_the_kind_of_its_parameter_and_asks_for_metadata() {
+    fn keeps_the_kind_of_its_parameter_and_requests_metadata() {
         assert_eq!(PartialObjectMeta::<Pod>::plural(&()), "pods");
         assert_eq!(PartialObjectMeta::<Pod>::representation(), Representation::Metadata);
     }
 
     #[test]
-    fn reads_the_metadata_of_a_whole_object() {
+    fn decodes_the_metadata_of_a_whole_object() {
         let text = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web"},"spec":{"containers":[]}}"#;
         let partial: PartialObjectMeta<Pod> = serde_json::from_str(text).unwrap();
         assert_eq!(partial.metadata.name.as_deref(), Some("web"));

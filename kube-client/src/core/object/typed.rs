@@ -31,8 +31,8 @@ pub trait HasStatus {
 
 /// An object of any kind, with a spec `P` and a status `U` that declare only the fields that the program needs.
 ///
-/// The decoder skips fields that `P` and `U` do not declare, without allocating them. Do not write such an object back
-/// with replace, which would remove the skipped fields; patches are safe.
+/// The decoder skips fields that `P` and `U` do not declare, without allocating memory for them. Do not write such an
+/// object with replace, which would remove the skipped fields; patches are safe.
 ///
 /// ```
 /// use kube_client::core::{NotUsed, Object};
@@ -72,7 +72,7 @@ impl<P, U> Object<P, U> {
         }
     }
 
-    /// Puts the object into a namespace.
+    /// Sets the namespace.
     #[must_use]
     pub fn within(mut self, ns: &str) -> Self {
         self.metadata.namespace = Some(ns.to_owned());

@@ -63,7 +63,7 @@ impl DeleteParams {
         self
     }
 
-    /// The preconditions of the deletion.
+    /// Sets the preconditions of the deletion.
     #[must_use]
     pub fn preconditions(mut self, preconditions: Preconditions) -> Self {
         self.preconditions = Some(preconditions);

@@ -116,7 +116,7 @@ impl ListParams {
             (Some(VersionMatch::NotOlderThan), _) => Some("NotOlderThan"),
             (None, _) => None,
         };
-        // At version "0" a server answers from its cache and ignores the limit, so the two do not conflict.
+        // A version "0" does not conflict with a limit: the server reads from its cache and ignores the limit.
         query.optional("resourceVersion", version).optional("resourceVersionMatch", matching);
         Ok(())
     }

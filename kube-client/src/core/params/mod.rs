@@ -40,7 +40,7 @@ impl Query {
         self.optional(key, set.then_some("true"))
     }
 
-    /// Appends whole seconds, rounded up: 0 seconds would mean "no limit".
+    /// Appends whole seconds. Rounds up, because a server interprets 0 as no limit.
     pub(crate) fn seconds(&mut self, key: &str, value: Option<Duration>) -> &mut Self {
         let seconds = value.map(|d| whole_seconds(d).to_string());
         self.optional(key, seconds.as_deref())

@@ -27,7 +27,7 @@ pub struct WatchParams {
     pub send_initial_events: bool,
 }
 
-/// Below the 5 minutes after which many load balancers drop an idle connection.
+/// Less than 5 minutes, because many load balancers then close an idle connection.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(290);
 
 impl Default for WatchParams {

@@ -51,7 +51,7 @@ fn rejects_namespaces_that_change_the_path() {
 }
 
 #[test]
-fn refuses_version_matches_that_servers_refuse() {
+fn rejects_version_matches_that_servers_reject() {
     check_error(
         pods().list(&ListParams::default().matching(VersionMatch::Exact)),
         "needs a resource version",
@@ -85,7 +85,7 @@ fn requests_partial_object_metadata() {
 }
 
 #[test]
-fn names_stay_inside_their_segment() {
+fn escapes_names_as_one_path_segment() {
     for bad in ["", "..", "a/b", "a%2fb"] {
         check_error(pods().get(bad, &GetParams::default()), "name of an object");
     }

@@ -7,7 +7,7 @@ use crate::core::params::{
 use http::Method;
 use serde::Serialize;
 
-/// A built request, its body as bytes.
+/// A request with its body as bytes.
 type Built = Result<http::Request<Vec<u8>>, Error>;
 
 impl Request {

@@ -1,4 +1,4 @@
-//! Label selectors: built, parsed, printed, and matched in the client.
+//! Label selectors: builds, parses and formats them, and matches them against labels without a request.
 
 mod parse;
 
@@ -37,7 +37,7 @@ pub enum Expression {
     Exists(String),
     /// The label is absent.
     DoesNotExist(String),
-    /// Nothing matches.
+    /// Matches no object.
     Invalid,
 }
 
@@ -91,13 +91,13 @@ impl fmt::Display for Expression {
             Self::NotEqual(key, value) => write!(f, "{key}!={value}"),
             Self::Exists(key) => f.write_str(key),
             Self::DoesNotExist(key) => write!(f, "!{key}"),
-            // No label is both present and absent, so a server selects nothing either.
+            // No label is both present and absent, so the server selects no object either.
             Self::Invalid => f.write_str("invalid,!invalid"),
         }
     }
 }
 
-/// Conditions on an object's labels that all have to hold; without any, every object is selected.
+/// A conjunction of conditions on an object's labels. Without conditions it selects every object.
 ///
 /// ```
 /// use kube_client::core::{Selector, SelectorExt};

@@ -54,7 +54,7 @@ fn expression(part: &str) -> Result<Expression, ParseExpressionError> {
     Ok(Expression::Exists(label(part, part)?))
 }
 
-/// `key in (a,b)` or `key notin (a,b)`
+/// Parses `key in (a,b)` or `key notin (a,b)`. `open` is the offset of the parenthesis.
 fn set(part: &str, open: usize) -> Result<Expression, ParseExpressionError> {
     let Some(values) = part[open + 1..].strip_suffix(')') else {
         return error(part, "has text after ')'");

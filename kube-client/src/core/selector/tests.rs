@@ -1,4 +1,4 @@
-//! Parsing, printing and matching of selectors.
+//! Parsing, formatting and matching of selectors.
 
 use super::*;
 
