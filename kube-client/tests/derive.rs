@@ -62,7 +62,7 @@ pub struct WebsiteSpec {
     replicas: i32,
 }
 
-/// How the website does.
+/// The state of the website.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WebsiteStatus {
     replicas: i32,
@@ -73,14 +73,14 @@ pub struct WebsiteStatus {
 #[kube(group = "web.example.com", version = "v2", kind = "Website", root = "WebsiteV2", namespaced)]
 struct WebsiteV2Spec {}
 
-/// The minimum, in the cluster's scope.
+/// A cluster-scoped kind with only the required keys.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "net.example.com", version = "v1alpha1", kind = "NetworkPolicy")]
 pub(crate) struct PolicySpec {
     allow: Vec<String>,
 }
 
-/// An enum for a spec.
+/// A spec that is an enum.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "net.example.com", version = "v1", kind = "Choice", doc = "One of two.")]
 #[serde(rename_all = "camelCase")]
@@ -124,7 +124,7 @@ impl JsonSchema for Manual {
 }
 
 mod renamed {
-    //! All crates are renamed.
+    //! Paths of renamed crates in `crates(..)`.
     pub(super) mod deps {
         pub(crate) use {k8s_openapi as openapi, kube_client as client, schemars as schema, serde as codec};
     }
@@ -215,7 +215,7 @@ fn unknown_fields_are_skipped() {
 }
 
 #[test]
-fn names_make_the_url_path() {
+fn url_path_contains_group_version_and_plural() {
     assert_eq!(Website::kind(&()), "Website");
     assert_eq!(Website::group(&()), "web.example.com");
     assert_eq!(Website::version(&()), "v1");
@@ -315,7 +315,7 @@ fn crd_contains_all_attributes() {
                     "required": ["url"],
                 },
                 "status": {
-                    "description": "How the website does.",
+                    "description": "The state of the website.",
                     "type": "object",
                     "nullable": true,
                     "properties": {
@@ -377,7 +377,7 @@ fn no_spec_fields_are_siblings_of_metadata() {
     assert_eq!(bucket.spec.extra, BTreeMap::from([("size".to_owned(), json!([1]))]));
     assert_eq!(bucket.status.as_ref().map(|status| status.replicas), Some(1));
     assert_eq!(serde_json::to_value(&bucket).unwrap(), wire);
-    // Text with escaped names: serde cannot borrow these.
+    // Escaped field names: serde cannot borrow them from the text.
     let text = wire.to_string().replace("regionName", "regionN\\u0061me");
     assert_eq!(serde_json::from_str::<Bucket>(&text).unwrap().spec, bucket.spec);
     assert_eq!(serde_json::from_reader::<_, Bucket>(text.as_bytes()).unwrap().spec, bucket.spec);

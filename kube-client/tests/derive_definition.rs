@@ -48,7 +48,7 @@ fn flattened_map_at_the_root_preserves_unknown_fields() {
     }
 }
 
-/// Fields with the names of fields of every object, invisible to the macro because they are flattened.
+/// Fields with the names of fields of every object. The macro cannot detect them, because they are flattened.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct Common {
     kind: String,
@@ -165,7 +165,7 @@ fn embedded_api_objects_keep_their_fields() {
     assert_eq!(template["x-kubernetes-preserve-unknown-fields"], true);
 }
 
-/// The second variant keeps any field, which its schema does not show.
+/// The second variant keeps any field, but its schema does not allow unknown fields.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 enum Open {

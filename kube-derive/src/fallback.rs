@@ -7,7 +7,8 @@ use quote::quote;
 
 use crate::{input::Input, model::Paths};
 
-/// The minimal impl; empty if the name of the root is missing or equals the spec, or if the spec is generic.
+/// The root struct and its impls; empty if the name of the root is missing or equals that of the spec, or if the spec
+/// is generic.
 pub(crate) fn custom_resource(input: &Input) -> TokenStream {
     let attrs = &input.attrs;
     let named_by_kind = attrs.kind.as_ref().and_then(|k| syn::parse_str::<Ident>(&k.value()).ok());

@@ -56,7 +56,7 @@ pub(crate) struct Version {
     pub(crate) scale: Option<Scale>,
 }
 
-/// Where the schema in `crd()` comes from.
+/// The source of the schema in `crd()`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SchemaMode {
     Derived,

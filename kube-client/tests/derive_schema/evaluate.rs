@@ -1,4 +1,4 @@
-//! Evaluates a structural schema like the API server, for the features that the table of kinds uses.
+//! Evaluates a structural schema like the API server, limited to the keywords that the table of kinds uses.
 //!
 //! Like the server it accepts null for a `nullable` schema without evaluating its `oneOf`, `anyOf`, `allOf` and `not`. It
 //! does not evaluate patterns, formats or rules.

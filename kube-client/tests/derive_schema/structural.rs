@@ -29,7 +29,7 @@ const VALIDATING: &[&str] = &[
     "not",
 ];
 
-/// Keywords that are allowed only outside of them.
+/// Keywords that are allowed only outside of `oneOf`, `anyOf`, `allOf` and `not`.
 const STRUCTURAL: &[&str] = &[
     "type",
     "title",

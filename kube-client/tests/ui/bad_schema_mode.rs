@@ -1,4 +1,4 @@
-//! Schema modes, and rules without a schema.
+//! An unknown schema mode.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Foo", schema = "none")]

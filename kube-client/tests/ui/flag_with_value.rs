@@ -1,4 +1,4 @@
-//! A flag has no value.
+//! A flag with a value.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Foo", namespaced = true)]

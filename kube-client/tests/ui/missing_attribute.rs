@@ -1,4 +1,4 @@
-//! No attribute at all.
+//! A derive without `#[kube(..)]`.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 

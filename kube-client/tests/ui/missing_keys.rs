@@ -1,4 +1,4 @@
-//! Required keys are asked for, all at once.
+//! All missing required keys are reported at once.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(namespaced)]

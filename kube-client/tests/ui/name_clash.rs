@@ -1,4 +1,4 @@
-//! The root would take the name of the spec.
+//! A root struct with the name of the spec.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Foo")]

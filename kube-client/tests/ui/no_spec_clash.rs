@@ -1,4 +1,4 @@
-//! Fields that the root has.
+//! With `no_spec`, fields with the names of fields of the root struct.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Foo", no_spec)]

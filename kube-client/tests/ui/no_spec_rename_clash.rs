@@ -1,4 +1,4 @@
-//! Fields whose serde rename is the name of a field of the root.
+//! With `no_spec`, fields renamed by serde to the names of fields of the root struct.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Foo", no_spec)]

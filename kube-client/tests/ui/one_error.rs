@@ -1,4 +1,4 @@
-//! The root is usable after an error, so that the compiler reports a single error.
+//! The root struct is usable after an error, so that the compiler reports a single error.
 
 #[derive(kube_derive::CustomResource)]
 #[kube(group = "example.com", version = "v1", kind = "Foo", plural = "Foos", status = "FooStatus")]

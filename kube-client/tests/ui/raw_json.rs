@@ -1,4 +1,4 @@
-//! Raw JSON of earlier implementations.
+//! The raw JSON form of `printcolumn` that kube accepts.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Foo", printcolumn = r#"{"name":"A"}"#)]

@@ -1,7 +1,7 @@
 //! Generates the code from the model, one impl per file.
 //!
-//! It must not report errors: the model is validated. The generated code is small: a static (`definition`) and calls of
-//! `kube_client::core::__private`, which is compiled once and not per resource.
+//! It must not report errors: the model is validated. To keep the generated code small, it is a static (`definition`)
+//! and calls of `kube_client::core::__private`, which is compiled once and not per resource.
 
 mod accessors;
 mod codec;

@@ -19,7 +19,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         ),
         None => (TokenStream::new(), TokenStream::new()),
     };
-    let new_doc = format!("A new `{root}` of this name and spec, with no other metadata.");
+    let new_doc = format!("Creates a `{root}` with this name and spec, and no other metadata.");
     quote! {
         #[doc = #doc]
         #[derive(::core::clone::Clone, ::core::fmt::Debug #(, #derives)*)]

@@ -1,6 +1,6 @@
 //! The keys of `#[kube(..)]` and the shape of their values.
 //!
-//! One field per key, as written. It must not set defaults or validate values.
+//! Stores each key in one field, unchanged. It must not set defaults or validate values.
 
 use syn::{Attribute, Expr, Ident, LitBool, LitStr, Meta, Path, Token, Type, meta::ParseNestedMeta};
 
@@ -162,7 +162,7 @@ fn quoted<T: syn::parse::Parse>(meta: &ParseNestedMeta<'_>, what: &str) -> syn::
         let key = name(meta);
         syn::Error::new(
             text.span(),
-            format!("`{key}` needs {what}, but \"{}\" is not: {error}", text.value()),
+            format!("`{key}` needs {what}, but \"{}\" does not parse: {error}", text.value()),
         )
     })
 }

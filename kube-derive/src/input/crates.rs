@@ -30,7 +30,7 @@ impl Crates {
                     return Err(inner.error("the generated code does not use `serde_json`: remove this"));
                 }
                 "kube" | "kube_core" => {
-                    return Err(inner.error("there is no such crate here: write `kube_client = \"path\"`"));
+                    return Err(inner.error("unknown crate: write `kube_client = \"path\"`"));
                 }
                 _ => return Err(unknown(&inner, "crates(..)", KNOWN)),
             };

@@ -149,7 +149,10 @@ fn derives(errors: &mut Errors, attrs: &Attrs) {
                 errors.at(span, format!("the generated struct always implements `{name}`: remove this"));
             }
             "JsonSchema" if !manual => {
-                errors.at(span, "`JsonSchema` is generated; set `schema = \"manual\"` to bring your own");
+                errors.at(
+                    span,
+                    "`JsonSchema` is generated; set `schema = \"manual\"` to implement it yourself",
+                );
             }
             _ => {}
         }
@@ -239,7 +242,9 @@ fn no_spec(errors: &mut Errors, input: &Input) {
         let renames = field.renames.iter().map(|rename| (rename.value(), rename.span()));
         for (name, span) in std::iter::once((name, field.ident.span())).chain(renames) {
             if matches!(name.as_str(), "metadata" | "kind" | "api_version" | "apiVersion" | "status") {
-                let message = format!("with `no_spec` a field cannot be called `{name}`: the root has one");
+                let message = format!(
+                    "with `no_spec` a field cannot be called `{name}`: the generated struct has a field of this name"
+                );
                 errors.at(span, message);
             }
         }

@@ -1,6 +1,6 @@
 //! Kubernetes' rules for names. Each error contains the invalid value and the rule.
 //!
-//! It must not depend on the origin of a name.
+//! It must not depend on the key of `#[kube(..)]` that contains a name.
 
 /// An RFC 1035 label, the format of plurals, versions, short names and categories.
 pub(super) fn dns_label(what: &str, value: &str) -> Result<(), String> {
@@ -14,7 +14,7 @@ pub(super) fn dns_label(what: &str, value: &str) -> Result<(), String> {
     ))
 }
 
-/// One part of an RFC 1123 subdomain, without its limit of length.
+/// Whether `part` is one label of an RFC 1123 subdomain. Does not check the maximum length.
 fn is_subdomain_part(part: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     part.starts_with(alphanumeric)
@@ -64,7 +64,7 @@ pub(super) fn deprecation_warning(value: &str) -> Result<(), String> {
     if !value.is_empty() && value.len() <= 256 && printable {
         return Ok(());
     }
-    Err("a deprecation warning has 1 to 256 bytes of printable text; write `deprecated` for the server's own"
+    Err("a deprecation warning has 1 to 256 bytes of printable text; write `deprecated` for the server's default warning"
         .to_owned())
 }
 

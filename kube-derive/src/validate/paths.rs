@@ -2,13 +2,13 @@
 //!
 //! It must not compare paths with the fields of the Rust type: a macro cannot resolve renames and custom schemas.
 
-/// The API server's limit of selectable fields per version.
+/// The maximum number of selectable fields per version.
 pub(super) const MAX_SELECTABLE: usize = 8;
 
 /// The path of a printer column: any JSON path below the object.
 pub(super) fn column(path: &str) -> Result<(), String> {
     if path.starts_with('{') {
-        return Err(format!("JSON path \"{path}\" must stand without braces"));
+        return Err(format!("JSON path \"{path}\" must not have braces"));
     }
     if !path.starts_with('.') || path.len() < 2 {
         let fixed = path.trim_start_matches(['$', '.']);
@@ -23,7 +23,7 @@ pub(super) fn selectable(path: &str) -> Result<(), String> {
     fields(path)?;
     if path == ".metadata" || path.starts_with(".metadata.") {
         return Err(format!(
-            "\"{path}\" cannot be selectable: name and namespace always are, other metadata never"
+            "\"{path}\" cannot be selectable: name and namespace always are, and other metadata cannot be"
         ));
     }
     Ok(())

@@ -79,7 +79,7 @@ async fn rereads_a_token_file_within_a_minute_and_keeps_the_last_good_token_afte
     };
     service.clone().oneshot(post()).await.unwrap();
     fs::write(&path, "two").unwrap();
-    // The token is younger than the refresh interval, so that the file is not read.
+    // The token is younger than the refresh interval, so the file is not read.
     service.clone().oneshot(post()).await.unwrap();
     step(&|| {}).await;
     step(&|| fs::write(&path, "  ").unwrap()).await;
@@ -232,7 +232,7 @@ mod exec {
         assert_eq!(runs(folder.path()), 2);
 
         let folder = tempfile::tempdir().unwrap();
-        // The plugin prints the number of its run as the token.
+        // The plugin prints the number of its runs as the token.
         let script = format!(
             "echo '{{{HEAD},\"status\":{{\"token\":\"'$(wc -l < '{}' | tr -d ' ')'\"}}}}'",
             folder.path().join("runs").display()

@@ -43,9 +43,9 @@ async fn tokens_and_bodies_are_not_logged() {
         .with_writer(lines.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    // `tracing` caches the interest of a callsite at its first use. With a single dispatcher it asks the default of the
-    // current thread, so that the thread of another test would disable the callsite for this subscriber too. With two
-    // dispatchers it asks both.
+    // `tracing` caches the interest of a callsite at its first use. With a single dispatcher it queries only the default
+    // subscriber of the current thread, so that another test's thread would disable the callsite for this subscriber
+    // too. With two dispatchers it queries both.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     tracing::callsite::rebuild_interest_cache();
     let server = Server::http(|request| async move {
@@ -61,7 +61,7 @@ async fn tokens_and_bodies_are_not_logged() {
     let client = Client::try_from(config).unwrap();
     for path in ["/done", "/refused"] {
         let request = Request::put(path).body(b"s3cr3t-request".to_vec()).unwrap();
-        // Other tests cover the result.
+        // Only the log is under test.
         let _ = client.request::<serde_json::Value>(request).await;
     }
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();

@@ -82,7 +82,7 @@ async fn does_not_reuse_a_connection_that_the_server_closed() {
             assert_eq!(server.accepted.load(SeqCst), connections);
         }
         server.closed.recv().await.unwrap();
-        // Lets the runtime poll its I/O driver.
+        // The runtime polls its I/O driver.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -127,7 +127,7 @@ fn a_client_works_on_a_second_runtime_after_the_first_is_dropped() {
     assert_eq!(runtime().block_on(post(&client)), "ok");
     runtime().block_on(async {
         assert_eq!(post(&client).await, "ok");
-        // The connection of the dropped runtime, and then the idle one of this runtime.
+        // Closed first: the connection of the dropped runtime; second: the idle connection of this runtime.
         for _ in 0..2 {
             tokio::time::timeout(Duration::from_secs(5), server.closed.recv()).await.unwrap().unwrap();
         }

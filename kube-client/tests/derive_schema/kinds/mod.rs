@@ -29,7 +29,7 @@ pub(crate) struct Row {
     pub(crate) good: Vec<Value>,
     /// Specs that the server must reject.
     pub(crate) bad: Vec<Value>,
-    /// The schema with other settings of schemars and the rewriter as a transform.
+    /// Generates the schema with other settings of schemars, and the rewriter as a transform.
     pub(crate) transformed: fn(SchemaSettings) -> Schema,
     /// Decodes a spec with the Rust type.
     pub(crate) reads: fn(&Value) -> Result<(), String>,
