@@ -11,11 +11,9 @@ use std::{
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service};
 
+use crate::client::body::{Body, clone_request};
 use crate::{
-    client::{
-        body::{Body, clone_request},
-        response::retry_after_seconds,
-    },
+    client::response::retry_after_seconds,
     config::RetryPolicy,
     error::{BoxError, Error, TransportKind},
 };
