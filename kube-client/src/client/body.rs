@@ -71,7 +71,7 @@ impl Body {
 
     /// Sets the request that errors of the body name. Only the first call has an effect: the transport makes it, and
     /// its URI contains the server.
-    pub(super) fn answering(mut self, method: &Method, uri: &Uri) -> Self {
+    pub(super) fn for_request(mut self, method: &Method, uri: &Uri) -> Self {
         if let Kind::Frames { request_line: request_line @ None, .. } = &mut self.0 {
             *request_line = Some(Box::new(RequestLine { method: method.clone(), uri: uri.clone() }));
         }

@@ -99,7 +99,7 @@ impl Client {
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>> {
         let request_line = RequestLine::of(&request);
         let response = self.service.send(request).await.map_err(Error::from_box)?;
-        Ok(response.map(|body| body.answering(&request_line.method, &request_line.uri)))
+        Ok(response.map(|body| body.for_request(&request_line.method, &request_line.uri)))
     }
 
     /// Sends a request and returns a successful response with its unread body.

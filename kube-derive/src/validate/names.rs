@@ -64,7 +64,8 @@ pub(super) fn deprecation_warning(value: &str) -> Result<(), String> {
     if !value.is_empty() && value.len() <= 256 && printable {
         return Ok(());
     }
-    Err("a deprecation warning has 1 to 256 bytes of printable text; write `deprecated` for the server's default warning"
+    Err("a deprecation warning has 1 to 256 bytes of printable text; write `deprecated` for the server's default \
+         warning"
         .to_owned())
 }
 

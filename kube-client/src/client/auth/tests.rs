@@ -390,8 +390,8 @@ mod exec {
         let exec = user(plugin(folder.path(), script));
         let service = AuthLayer(Credentials::new(&exec, on_certificate).unwrap()).layer(service);
         let calls = (0..4).map(|_| service.clone().oneshot(post()));
-        let answers = futures::future::try_join_all(calls).await.unwrap();
-        assert!(answers.iter().all(|answer| answer.status() == 200), "{answers:?}");
+        let responses = futures::future::try_join_all(calls).await.unwrap();
+        assert!(responses.iter().all(|response| response.status() == 200), "{responses:?}");
         assert_eq!(runs(folder.path()), 2);
     }
 

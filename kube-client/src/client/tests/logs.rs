@@ -43,9 +43,9 @@ async fn tokens_and_bodies_are_not_logged() {
         .with_writer(lines.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    // `tracing` caches the interest of a callsite at its first use. With a single dispatcher it queries only the default
-    // subscriber of the current thread, so that another test's thread would disable the callsite for this subscriber
-    // too. With two dispatchers it queries both.
+    // `tracing` caches the interest of a callsite at its first use. With a single dispatcher it queries only the
+    // default subscriber of the current thread, so that another test's thread would disable the callsite for this
+    // subscriber too. With two dispatchers it queries both.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     tracing::callsite::rebuild_interest_cache();
     let server = Server::http(|request| async move {

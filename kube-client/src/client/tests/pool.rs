@@ -143,8 +143,8 @@ fn a_connection_is_reused_only_on_its_runtime() {
     let (one, other) = (runtime(), runtime());
     for _ in 0..2 {
         for runtime in [&one, &other] {
-            let answer = async { tokio::time::timeout(Duration::from_secs(5), post(&client)).await };
-            assert_eq!(runtime.block_on(answer).unwrap(), "ok");
+            let response = async { tokio::time::timeout(Duration::from_secs(5), post(&client)).await };
+            assert_eq!(runtime.block_on(response).unwrap(), "ok");
         }
     }
     assert_eq!(server.accepted.load(SeqCst), 2);

@@ -71,12 +71,12 @@ pub(super) struct Server {
 
 impl Server {
     /// Serves plain HTTP.
-    pub(super) async fn http<F, R>(answer: F) -> Self
+    pub(super) async fn http<F, R>(handler: F) -> Self
     where
         F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
     {
-        Self::start(None, answer).await
+        Self::start(None, handler).await
     }
 
     /// Serves HTTPS; requires a client certificate signed by `clients` if it is set.
@@ -102,7 +102,7 @@ impl Server {
         .await
     }
 
-    async fn start<F, R>(tls: Option<TlsAcceptor>, answer: F) -> Self
+    async fn start<F, R>(tls: Option<TlsAcceptor>, handler: F) -> Self
     where
         F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
@@ -116,15 +116,15 @@ impl Server {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 counter.fetch_add(1, SeqCst);
-                let (tls, answer) = (tls.clone(), answer.clone());
+                let (tls, handler) = (tls.clone(), handler.clone());
                 connections.spawn(async move {
                     match tls {
-                        None => serve(stream, None, answer).await,
+                        None => serve(stream, None, handler).await,
                         Some(tls) => {
                             if let Ok(stream) = tls.accept(stream).await {
                                 let peer = stream.get_ref().1.peer_certificates();
                                 let peer = peer.map(|chain| Peer(chain[0].to_vec()));
-                                serve(stream, peer, answer).await;
+                                serve(stream, peer, handler).await;
                             }
                         }
                     }
@@ -147,7 +147,7 @@ impl Server {
     }
 }
 
-async fn serve<S, F, R>(stream: S, peer: Option<Peer>, answer: F)
+async fn serve<S, F, R>(stream: S, peer: Option<Peer>, handler: F)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> R,
@@ -157,7 +157,7 @@ where
         if let Some(peer) = peer.clone() {
             request.extensions_mut().insert(peer);
         }
-        let response = answer(request);
+        let response = handler(request);
         async { Ok::<_, Infallible>(response.await) }
     });
     // Ignores the error of a client that closes its connection.

@@ -5,8 +5,8 @@ use rustls::{AlertDescription, CertificateError, Error};
 /// Explains why a handshake failed and which kubeconfig field to change.
 pub(crate) fn explain(error: &Error) -> String {
     match error {
-        Error::InvalidCertificate(error) => certificate(error),
-        Error::AlertReceived(alert) => refused(*alert),
+        Error::InvalidCertificate(error) => explain_certificate(error),
+        Error::AlertReceived(alert) => explain_alert(*alert),
         Error::InvalidMessage(_) => {
             "the server does not speak TLS: check the address, or use http:// if it is meant to be plain"
                 .to_owned()
@@ -18,7 +18,7 @@ pub(crate) fn explain(error: &Error) -> String {
     }
 }
 
-fn certificate(error: &CertificateError) -> String {
+fn explain_certificate(error: &CertificateError) -> String {
     use CertificateError as E;
     match error {
         E::UnknownIssuer => "the server's certificate is signed by an unknown authority: set the cluster's \
@@ -52,7 +52,7 @@ fn wrong_name(presented: &[String]) -> String {
     )
 }
 
-fn refused(alert: AlertDescription) -> String {
+fn explain_alert(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::CertificateRequired => {
             "the server asks for a client certificate: set client-certificate and client-key of the user".to_owned()

@@ -121,7 +121,7 @@ impl Connector {
             None => connecting.await?,
             Some(after) => timeout(after, connecting)
                 .await
-                .map_err(|_| ConnectFailure::late(Wait::Connect, after, self.via(&host)))??,
+                .map_err(|_| ConnectFailure::timeout(Wait::Connect, after, self.via(&host)))??,
         };
         let stream = if target.scheme() == Some(&Scheme::HTTPS) {
             self.handshake(raw, target, &host).await?
@@ -211,7 +211,7 @@ impl Connector {
             None => handshake.await,
             Some(after) => timeout(after, handshake)
                 .await
-                .map_err(|_| ConnectFailure::late(Wait::TlsHandshake, after, host.to_owned()))?,
+                .map_err(|_| ConnectFailure::timeout(Wait::TlsHandshake, after, host.to_owned()))?,
         };
         match done {
             Ok(stream) => Ok(Box::new(stream)),
@@ -233,7 +233,7 @@ impl Connector {
         let cause = find::<io::Error>(error).map_or_else(|| io::Error::other(error.to_string()), copy);
         match self.limits.connect {
             Some(after) if cause.kind() == io::ErrorKind::TimedOut => {
-                ConnectFailure::late(Wait::Connect, after, self.via(host))
+                ConnectFailure::timeout(Wait::Connect, after, self.via(host))
             }
             _ => {
                 let advice = "check the address, and that the server is running";

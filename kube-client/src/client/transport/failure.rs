@@ -27,7 +27,7 @@ impl ConnectFailure {
         Self { stage: Stage::Failed(kind), what, source: Some(source.into()) }
     }
 
-    pub(super) fn late(wait: Wait, after: Duration, what: String) -> Self {
+    pub(super) fn timeout(wait: Wait, after: Duration, what: String) -> Self {
         Self { stage: Stage::Late(wait, after), what, source: None }
     }
 

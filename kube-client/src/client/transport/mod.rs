@@ -147,7 +147,7 @@ impl Service<Request<Body>> for Transport {
             };
             match sent {
                 Ok(response) => {
-                    let mut response = response.map(|body| body.answering(&method, &uri));
+                    let mut response = response.map(|body| body.for_request(&method, &uri));
                     // `response::check` names the server in errors.
                     if let (true, Some(server)) = (response.status().is_client_error(), uri.authority()) {
                         response.extensions_mut().insert(server.clone());
