@@ -65,8 +65,8 @@ fn required(errors: &mut Errors, attrs: &Attrs) {
         ("version", "v1", attrs.version.is_some()),
         ("kind", "Name", attrs.kind.is_some()),
     ];
-    for (key, example, there) in all {
-        if !there {
+    for (key, example, is_set) in all {
+        if !is_set {
             errors.at(Span::call_site(), format!("missing `{key}`: add `#[kube({key} = \"{example}\")]`"));
         }
     }

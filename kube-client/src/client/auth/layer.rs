@@ -71,11 +71,11 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = BoxError>,
 {
     let used = credentials.current().await?;
-    let spare = clone_request(&request);
+    let copy = clone_request(&request);
     authorize(&mut request, used.header.clone());
     let response = service.call(request).await?;
     // A request that is rejected with 401 has no effect, so any verb may be sent again.
-    let (StatusCode::UNAUTHORIZED, Some(mut spare)) = (response.status(), spare) else { return Ok(response) };
+    let (StatusCode::UNAUTHORIZED, Some(mut copy)) = (response.status(), copy) else { return Ok(response) };
     match credentials.renew(&used).await {
         Ok(true) => {}
         Ok(false) => return Ok(response),
@@ -85,9 +85,9 @@ where
         }
     }
     drop(response);
-    authorize(&mut spare, credentials.current().await?.header);
+    authorize(&mut copy, credentials.current().await?.header);
     std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
-    service.call(spare).await
+    service.call(copy).await
 }
 
 fn authorize(request: &mut Request<Body>, value: Option<HeaderValue>) {

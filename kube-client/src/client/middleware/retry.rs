@@ -51,12 +51,12 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let Some(spare) = clone_request(&request).filter(|_| self.policy.tries > 1) else {
+        let Some(copy) = clone_request(&request).filter(|_| self.policy.tries > 1) else {
             return Box::pin(self.inner.call(request));
         };
         let fresh = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, fresh);
-        Box::pin(run(ready, self.policy, request, spare))
+        Box::pin(run(ready, self.policy, request, copy))
     }
 }
 
@@ -64,7 +64,7 @@ async fn run<S>(
     mut service: S,
     policy: RetryPolicy,
     request: Request<Body>,
-    spare: Request<Body>,
+    copy: Request<Body>,
 ) -> Result<Response<Body>, BoxError>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = BoxError>,
@@ -74,7 +74,7 @@ where
     let mut tries = 1;
     loop {
         let outcome = service.call(next).await;
-        let reason = match reason(spare.method(), &outcome) {
+        let reason = match reason(copy.method(), &outcome) {
             Some(reason) if tries < policy.tries => reason,
             _ => return outcome,
         };
@@ -82,13 +82,13 @@ where
         if started.elapsed().saturating_add(wait) > policy.total {
             return outcome;
         }
-        let Some(again) = clone_request(&spare) else { return outcome };
-        tracing::debug!(method = %spare.method(), path = spare.uri().path(), tries, ?wait, ?reason, "retrying");
-        // Close the connection of the response before the wait.
+        let Some(next_copy) = clone_request(&copy) else { return outcome };
+        tracing::debug!(method = %copy.method(), path = copy.uri().path(), tries, ?wait, ?reason, "retrying");
+        // Release the connection of the response before the wait.
         drop(outcome);
         sleep(wait).await;
         std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
-        next = again;
+        next = next_copy;
         tries += 1;
     }
 }
@@ -102,8 +102,8 @@ enum Reason {
     Safe,
 }
 
-/// Whether the same request may be sent again. A write is retried only if the server reports with 429 or 503 and
-/// `Retry-After` that it had no effect.
+/// Why the same request may be sent again; `None` if it must not. A write is retried only if the server reports with 429
+/// or 503 and `Retry-After` that it had no effect.
 fn reason(method: &Method, outcome: &Result<Response<Body>, BoxError>) -> Option<Reason> {
     let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     match outcome {

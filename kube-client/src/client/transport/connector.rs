@@ -136,7 +136,7 @@ impl Connector {
         match &self.dial {
             Dial::Direct => {
                 let stream = self.tcp.clone().oneshot(target.clone()).await;
-                let stream = stream.map_err(|error| self.not_connected(host, &*BoxError::from(error)))?;
+                let stream = stream.map_err(|error| self.connect_failed(host, &*BoxError::from(error)))?;
                 Ok(Box::new(stream.into_inner()))
             }
             Dial::Http { proxy, authorization, tls } => {
@@ -168,7 +168,7 @@ impl Connector {
         host: &str,
     ) -> Result<Box<dyn Duplex>, ConnectFailure> {
         let stream = self.tcp.clone().oneshot(proxy.clone()).await;
-        let stream = stream.map_err(|error| self.not_connected(host, &*BoxError::from(error)))?.into_inner();
+        let stream = stream.map_err(|error| self.connect_failed(host, &*BoxError::from(error)))?.into_inner();
         let Some(tls) = tls else { return Ok(Box::new(stream)) };
         let done = match server_name(proxy) {
             Ok(name) => TlsConnector::from(tls.clone()).connect(name, stream).await.map_err(BoxError::from),
@@ -225,7 +225,7 @@ impl Connector {
         }
     }
 
-    fn not_connected(&self, host: &str, error: &(dyn StdError + 'static)) -> ConnectFailure {
+    fn connect_failed(&self, host: &str, error: &(dyn StdError + 'static)) -> ConnectFailure {
         if let Some(ResolveFailure(cause)) = find::<ResolveFailure>(error) {
             let what = format!("cannot find the address of {}: check the host name", self.via(host));
             return ConnectFailure::failed(TransportKind::Resolve, what, copy(cause));

@@ -11,30 +11,30 @@ use crate::error::{BoxError, Error, TransportKind, Wait};
 /// Why opening a connection failed.
 #[derive(Debug)]
 pub(crate) struct ConnectFailure {
-    stage: Stage,
+    cause: Cause,
     what: String,
     source: Option<BoxError>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Stage {
+enum Cause {
     Failed(TransportKind),
-    Late(Wait, Duration),
+    Timeout(Wait, Duration),
 }
 
 impl ConnectFailure {
     pub(super) fn failed(kind: TransportKind, what: String, source: impl Into<BoxError>) -> Self {
-        Self { stage: Stage::Failed(kind), what, source: Some(source.into()) }
+        Self { cause: Cause::Failed(kind), what, source: Some(source.into()) }
     }
 
     pub(super) fn timeout(wait: Wait, after: Duration, what: String) -> Self {
-        Self { stage: Stage::Late(wait, after), what, source: None }
+        Self { cause: Cause::Timeout(wait, after), what, source: None }
     }
 
     fn into_error(self) -> Error {
-        match self.stage {
-            Stage::Failed(kind) => Error::Transport { kind, what: self.what, source: self.source },
-            Stage::Late(wait, after) => Error::Timeout { wait, after, what: self.what },
+        match self.cause {
+            Cause::Failed(kind) => Error::Transport { kind, what: self.what, source: self.source },
+            Cause::Timeout(wait, after) => Error::Timeout { wait, after, what: self.what },
         }
     }
 }

@@ -30,7 +30,7 @@ impl Stream {
         Self { inner, limit, timer: None }
     }
 
-    fn bounded<T>(
+    fn limit_write<T>(
         &mut self,
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut Box<dyn Duplex>>, &mut Context<'_>) -> Poll<io::Result<T>>,
@@ -57,15 +57,15 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().bounded(cx, |inner, cx| inner.poll_write(cx, bytes))
+        self.get_mut().limit_write(cx, |inner, cx| inner.poll_write(cx, bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().bounded(cx, AsyncWrite::poll_flush)
+        self.get_mut().limit_write(cx, AsyncWrite::poll_flush)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().bounded(cx, AsyncWrite::poll_shutdown)
+        self.get_mut().limit_write(cx, AsyncWrite::poll_shutdown)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -77,7 +77,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().bounded(cx, |inner, cx| inner.poll_write_vectored(cx, pieces))
+        self.get_mut().limit_write(cx, |inner, cx| inner.poll_write_vectored(cx, pieces))
     }
 }
 
