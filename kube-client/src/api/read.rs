@@ -34,7 +34,7 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     pub async fn get_opt(&self, name: &str) -> Result<Option<K>> {
         match self.get(name).await {
             Ok(object) => Ok(Some(object)),
-            Err(error) if names_an_object(&error) => Ok(None),
+            Err(error) if is_missing_object(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -77,7 +77,7 @@ impl<K: 'static> Api<K> {
     pub async fn get_metadata_opt(&self, name: &str) -> Result<Option<PartialObjectMeta<K>>> {
         match self.get_metadata(name).await {
             Ok(object) => Ok(Some(object)),
-            Err(error) if names_an_object(&error) => Ok(None),
+            Err(error) if is_missing_object(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -123,7 +123,7 @@ async fn collect<T: DeserializeOwned + Send + 'static>(mut stream: ListStream<T>
 }
 
 /// Whether an error is a 404 for a missing object, and not for a resource that the server does not serve.
-fn names_an_object(error: &Error) -> bool {
+fn is_missing_object(error: &Error) -> bool {
     let undetailed_or_named = |status: &Status| status.details.as_ref().is_none_or(|d| !d.name.is_empty());
     // For a resource that is not served, the response has no `Status`, or its details have no name.
     error.is_not_found() && error.status().is_some_and(undetailed_or_named)

@@ -103,7 +103,7 @@ impl ClientBuilder<HttpService> {
         B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let base = base(config)?;
+        let base = base_uri_layer(config)?;
         let credentials = Credentials::new(&config.auth_info, Box::new(|_| Ok(()))).map_err(Error::config)?;
         check_plain(config, has_secret(config, &credentials))?;
         stack(config, &base, credentials, HttpService::new(service).map_err(broken))
@@ -119,7 +119,7 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
     /// If the configuration cannot be used: a certificate, a key, a token file, an address, or a setting that is not
     /// supported.
     fn try_from(config: Config) -> Result<Self> {
-        let base = base(&config)?;
+        let base = base_uri_layer(&config)?;
         let identity = Arc::new(ClientIdentity::default());
         let has_certificate = set_identity(&config, &identity)?;
         let tls = tls_for(&config, identity.clone())?;
@@ -171,7 +171,7 @@ where
     Ok(ClientBuilder::new(HttpService::new(service), config.default_namespace.as_str()))
 }
 
-fn base(config: &Config) -> Result<BaseUriLayer> {
+fn base_uri_layer(config: &Config) -> Result<BaseUriLayer> {
     // Errors and logs contain the authority of the server, which would include the userinfo.
     if config.cluster_url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(unusable(
@@ -192,9 +192,9 @@ fn broken(error: BoxError) -> BoxError {
 }
 
 fn set_identity(config: &Config, identity: &ClientIdentity) -> Result<bool> {
-    let found = config.auth_info.identity().map_err(|(field, error)| Unusable::error(field, error.into()))?;
+    let found = config.auth_info.identity().map_err(|(field, error)| Unusable::field(field, error.into()))?;
     let Some(found) = found else { return Ok(false) };
-    identity.set(found).map_err(|error| Unusable::error("client-key", error.into()))?;
+    identity.set(found).map_err(|error| Unusable::field("client-key", error.into()))?;
     Ok(true)
 }
 
@@ -215,7 +215,7 @@ fn tls_for(config: &Config, identity: Arc<ClientIdentity>) -> Result<Option<Tls>
         None => Trust::System,
     };
     let server_name = config.tls_server_name.clone().map(ServerName::try_from).transpose();
-    let server_name = server_name.map_err(|error| Unusable::error("tls-server-name", error.into()))?;
+    let server_name = server_name.map_err(|error| Unusable::field("tls-server-name", error.into()))?;
     let config = Arc::new(tls::client_config(&trust, identity)?);
     Ok(Some(Tls { config, server_name, explain: tls::explain }))
 }
@@ -233,7 +233,7 @@ fn dial(proxy: Option<&Uri>) -> Result<Dial> {
         let scheme = if proxy.scheme() == Some(&Scheme::HTTPS) { "https" } else { "http" };
         format!("{scheme}://{}:{port}", authority.host())
             .parse::<Uri>()
-            .map_err(|error| Unusable::error("proxy_url", error.into()))
+            .map_err(|error| Unusable::field("proxy_url", error.into()))
     };
     let http = |port, tls: Option<Arc<ClientConfig>>| {
         let authorization =
@@ -297,7 +297,7 @@ struct Unusable {
 }
 
 impl Unusable {
-    fn error(field: &'static str, source: BoxError) -> Error {
+    fn field(field: &'static str, source: BoxError) -> Error {
         Error::config(Self { field, source })
     }
 }

@@ -10,10 +10,13 @@ use super::error::FieldError;
 pub(super) fn parse_server(text: &str) -> Result<Uri, FieldError> {
     let uri = parse(text, &["https", "http"])?;
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(bad(text, "it must not contain a user name or a password; set them in the user's entry"));
+        return Err(invalid_address(
+            text,
+            "it must not contain a user name or a password; set them in the user's entry",
+        ));
     }
     if uri.query().is_some() {
-        return Err(bad(text, "it must not have a query"));
+        return Err(invalid_address(text, "it must not have a query"));
     }
     Ok(uri)
 }
@@ -36,19 +39,20 @@ pub(super) fn parse_proxy(text: &str) -> Result<Uri, FieldError> {
 
 fn parse(text: &str, schemes: &[&str]) -> Result<Uri, FieldError> {
     if !text.contains("://") {
-        return Err(bad(text, &format!("it must begin with {}://", schemes.join(":// or "))));
+        return Err(invalid_address(text, &format!("it must begin with {}://", schemes.join(":// or "))));
     }
-    let uri: Uri = text.parse().map_err(|error: uri::InvalidUri| bad(text, &error.to_string()))?;
+    let uri: Uri =
+        text.parse().map_err(|error: uri::InvalidUri| invalid_address(text, &error.to_string()))?;
     match (uri.scheme_str(), uri.host()) {
         (Some(scheme), Some(host)) if schemes.contains(&scheme) && !host.is_empty() => Ok(uri),
         (Some(_), Some(host)) if !host.is_empty() => {
-            Err(bad(text, &format!("it must begin with {}://", schemes.join(":// or "))))
+            Err(invalid_address(text, &format!("it must begin with {}://", schemes.join(":// or "))))
         }
-        _ => Err(bad(text, "it has no host")),
+        _ => Err(invalid_address(text, "it has no host")),
     }
 }
 
-fn bad(text: &str, why: &str) -> FieldError {
+fn invalid_address(text: &str, why: &str) -> FieldError {
     FieldError::Address { value: without_userinfo(text), why: why.to_owned() }
 }
 

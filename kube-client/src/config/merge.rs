@@ -16,8 +16,8 @@ impl Kubeconfig {
     /// # Errors
     /// If kinds or API versions differ.
     pub fn merge(mut self, next: Self) -> Result<Self, KubeconfigError> {
-        same(&self.kind, &next.kind, &next)?;
-        same(&self.api_version, &next.api_version, &next)?;
+        check_equal(&self.kind, &next.kind, &next)?;
+        check_equal(&self.api_version, &next.api_version, &next)?;
         self.kind = self.kind.filter(|kind| !kind.is_empty()).or(next.kind);
         self.api_version = self.api_version.filter(|version| !version.is_empty()).or(next.api_version);
         self.preferences = self.preferences.or(next.preferences);
@@ -41,7 +41,11 @@ impl Kubeconfig {
 }
 
 #[expect(clippy::ref_option, reason = "the fields have this type")]
-fn same(first: &Option<String>, second: &Option<String>, next: &Kubeconfig) -> Result<(), KubeconfigError> {
+fn check_equal(
+    first: &Option<String>,
+    second: &Option<String>,
+    next: &Kubeconfig,
+) -> Result<(), KubeconfigError> {
     match (first, second) {
         // An empty value counts as absent, as in `load::check`.
         (Some(first), Some(second)) if first != second && !first.is_empty() && !second.is_empty() => {

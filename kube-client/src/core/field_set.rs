@@ -135,7 +135,7 @@ impl FieldNode {
         }
     }
 
-    fn write(&self, path: &str, paths: &mut Vec<String>) {
+    fn append_paths(&self, path: &str, paths: &mut Vec<String>) {
         if self.skip {
             paths.push(path.to_owned());
             return;
@@ -145,14 +145,14 @@ impl FieldNode {
                 !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
             let dot = if path.is_empty() { "" } else { "." };
             let step = if plain { format!("{path}{dot}{name}") } else { format!("{path}[{name:?}]") };
-            node.write(&step, paths);
+            node.append_paths(&step, paths);
         }
         if let Some(values) = &self.values {
             let dot = if path.is_empty() { "" } else { "." };
-            values.write(&format!("{path}{dot}*"), paths);
+            values.append_paths(&format!("{path}{dot}*"), paths);
         }
         if let Some(elements) = &self.elements {
-            elements.write(&format!("{path}[*]"), paths);
+            elements.append_paths(&format!("{path}[*]"), paths);
         }
     }
 }
@@ -160,7 +160,7 @@ impl FieldNode {
 impl fmt::Display for FieldSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut paths = Vec::new();
-        self.root.write("", &mut paths);
+        self.root.append_paths("", &mut paths);
         f.write_str(&paths.join(","))
     }
 }

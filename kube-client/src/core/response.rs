@@ -92,7 +92,7 @@ impl Status {
 
     /// The object, or the resource itself, does not exist (404).
     pub fn is_not_found(&self) -> bool {
-        self.is(reason::NOT_FOUND, 404)
+        self.matches_reason(reason::NOT_FOUND, 404)
     }
 
     /// An object of that name exists already (409 with reason `AlreadyExists`).
@@ -102,42 +102,42 @@ impl Status {
 
     /// The write was based on an outdated version of the object (409): read the object again and retry.
     pub fn is_conflict(&self) -> bool {
-        self.is(reason::CONFLICT, 409)
+        self.matches_reason(reason::CONFLICT, 409)
     }
 
     /// The caller is not authorized for this request (403).
     pub fn is_forbidden(&self) -> bool {
-        self.is(reason::FORBIDDEN, 403)
+        self.matches_reason(reason::FORBIDDEN, 403)
     }
 
     /// The server cannot authenticate the caller (401).
     pub fn is_unauthorized(&self) -> bool {
-        self.is(reason::UNAUTHORIZED, 401)
+        self.matches_reason(reason::UNAUTHORIZED, 401)
     }
 
     /// The object failed validation (422).
     pub fn is_invalid(&self) -> bool {
-        self.is(reason::INVALID, 422)
+        self.matches_reason(reason::INVALID, 422)
     }
 
     /// The request itself was malformed (400).
     pub fn is_bad_request(&self) -> bool {
-        self.is(reason::BAD_REQUEST, 400)
+        self.matches_reason(reason::BAD_REQUEST, 400)
     }
 
     /// The resource version or continue token is too old: list again (410, reason `Expired` or `Gone`).
     pub fn is_gone(&self) -> bool {
-        self.reason == reason::EXPIRED || self.is(reason::GONE, 410)
+        self.reason == reason::EXPIRED || self.matches_reason(reason::GONE, 410)
     }
 
     /// The server rejects the request because of rate limits (429).
     pub fn is_too_many_requests(&self) -> bool {
-        self.is(reason::TOO_MANY_REQUESTS, 429)
+        self.matches_reason(reason::TOO_MANY_REQUESTS, 429)
     }
 
     /// The server did not finish in time (504 `Timeout`, or 500 `ServerTimeout`).
     pub fn is_timeout(&self) -> bool {
-        self.reason == reason::SERVER_TIMEOUT || self.is(reason::TIMEOUT, 504)
+        self.reason == reason::SERVER_TIMEOUT || self.matches_reason(reason::TIMEOUT, 504)
     }
 
     /// The requested resource version is newer than the server's cache: retry later, or list without a resource
@@ -155,7 +155,7 @@ impl Status {
     }
 
     /// Compares the reason; compares the code only if the reason is empty or unknown.
-    fn is(&self, reason: &str, code: u16) -> bool {
+    fn matches_reason(&self, reason: &str, code: u16) -> bool {
         self.reason == reason || (!reason::is_known(&self.reason) && self.code == code)
     }
 }

@@ -5,7 +5,7 @@
 /// An RFC 1035 label, the format of plurals, versions, short names and categories.
 pub(super) fn dns_label(what: &str, value: &str) -> Result<(), String> {
     let legal =
-        is_subdomain_part(value) && value.starts_with(|c: char| c.is_ascii_lowercase()) && value.len() <= 63;
+        is_subdomain_label(value) && value.starts_with(|c: char| c.is_ascii_lowercase()) && value.len() <= 63;
     if legal {
         return Ok(());
     }
@@ -15,7 +15,7 @@ pub(super) fn dns_label(what: &str, value: &str) -> Result<(), String> {
 }
 
 /// Whether `part` is one label of an RFC 1123 subdomain. Does not check the maximum length.
-fn is_subdomain_part(part: &str) -> bool {
+fn is_subdomain_label(part: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     part.starts_with(alphanumeric)
         && part.ends_with(alphanumeric)
@@ -27,7 +27,7 @@ pub(super) fn group(value: &str) -> Result<(), String> {
     if value.contains('/') {
         return Err(format!("group \"{value}\" must not contain the version: set `version` instead"));
     }
-    let part = |part: &str| part.len() <= 63 && is_subdomain_part(part);
+    let part = |part: &str| part.len() <= 63 && is_subdomain_label(part);
     if !value.split('.').all(part) || value.len() > 253 {
         return Err(format!("group \"{value}\" must be a lower-case domain name, as in \"example.com\""));
     }
@@ -84,14 +84,14 @@ pub(super) fn kind(value: &str) -> Result<(), String> {
 pub(super) fn qualified(key: &str) -> Result<(), String> {
     let name = match key.split_once('/') {
         Some((prefix, name)) => {
-            if !prefix.split('.').all(is_subdomain_part) || prefix.len() > 253 {
+            if !prefix.split('.').all(is_subdomain_label) || prefix.len() > 253 {
                 return Err(format!("key \"{key}\": the part before `/` must be a lower-case domain name"));
             }
             name
         }
         None => key,
     };
-    if !name.is_empty() && part_of_label(name) {
+    if !name.is_empty() && is_name_or_value(name) {
         return Ok(());
     }
     Err(format!(
@@ -101,7 +101,7 @@ pub(super) fn qualified(key: &str) -> Result<(), String> {
 
 /// The value of a label.
 pub(super) fn label_value(value: &str) -> Result<(), String> {
-    if value.is_empty() || part_of_label(value) {
+    if value.is_empty() || is_name_or_value(value) {
         return Ok(());
     }
     Err(format!(
@@ -109,7 +109,8 @@ pub(super) fn label_value(value: &str) -> Result<(), String> {
     ))
 }
 
-fn part_of_label(text: &str) -> bool {
+/// Whether `text` is valid as a label value, or as the name in the key of a label or annotation.
+fn is_name_or_value(text: &str) -> bool {
     text.len() <= 63
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())

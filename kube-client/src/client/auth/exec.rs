@@ -67,7 +67,7 @@ impl Cached {
         self.expires.is_none_or(|at| Instant::now() < at)
     }
 
-    fn present(self) -> Presented {
+    fn into_presented(self) -> Presented {
         Presented { header: self.header, generation: self.generation }
     }
 }
@@ -103,12 +103,12 @@ impl ExecPlugin {
     /// The cached credentials; runs the plugin if there are none, or if they have expired.
     pub(super) async fn current(&self) -> Result<Presented> {
         if let Some(cached) = self.fresh() {
-            return Ok(cached.present());
+            return Ok(cached.into_presented());
         }
         let _running = self.running.lock().await;
         match self.fresh() {
-            Some(cached) => Ok(cached.present()),
-            None => self.run().await.map(Cached::present),
+            Some(cached) => Ok(cached.into_presented()),
+            None => self.run().await.map(Cached::into_presented),
         }
     }
 

@@ -102,8 +102,8 @@ enum Reason {
     Safe,
 }
 
-/// Why the same request may be sent again; `None` if it must not. A write is retried only if the server reports with 429
-/// or 503 and `Retry-After` that it had no effect.
+/// Why the same request may be sent again; `None` if it must not. A write is retried only if the server reports with
+/// 429 or 503 and `Retry-After` that it had no effect.
 fn reason(method: &Method, outcome: &Result<Response<Body>, BoxError>) -> Option<Reason> {
     let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     match outcome {

@@ -48,7 +48,7 @@ pub(super) fn client_config(trust: &Trust<'_>, identity: Arc<ClientIdentity>) ->
                     let what = format!(
                         "certificate {number} of {count} of certificate-authority cannot be used as a trust anchor"
                     );
-                    bad(what, error.into())
+                    config_error(what, error.into())
                 })?;
             }
             builder.with_webpki_verifier(verifier(roots, provider)?)
@@ -63,7 +63,7 @@ pub(super) fn client_config(trust: &Trust<'_>, identity: Arc<ClientIdentity>) ->
 fn verifier(roots: RootCertStore, provider: Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>> {
     WebPkiServerVerifier::builder_with_provider(roots.into(), provider)
         .build()
-        .map_err(|error| bad("the certificate authorities cannot be used", error.into()))
+        .map_err(|error| config_error("the certificate authorities cannot be used", error.into()))
 }
 
 fn system_roots() -> Result<RootCertStore> {
@@ -76,7 +76,7 @@ fn system_roots() -> Result<RootCertStore> {
             Some(error) => error.into(),
             None => "the system's store is empty".into(),
         };
-        return Err(bad(
+        return Err(config_error(
             "no certificate authority to trust: set certificate-authority of the cluster, or install the system's",
             why,
         ));
@@ -84,7 +84,7 @@ fn system_roots() -> Result<RootCertStore> {
     Ok(roots)
 }
 
-fn bad(what: impl Into<String>, source: BoxError) -> Error {
+fn config_error(what: impl Into<String>, source: BoxError) -> Error {
     Error::config(TlsError { what: what.into(), source })
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 #[serde(rename_all = "camelCase")]
 pub struct DeleteParams {
     /// The server checks the request but deletes nothing.
-    #[serde(skip_serializing_if = "std::ops::Not::not", serialize_with = "all")]
+    #[serde(skip_serializing_if = "std::ops::Not::not", serialize_with = "dry_run_all")]
     pub dry_run: bool,
     /// The grace period of the deletion; `None` for the kind's default, zero for immediate deletion.
     #[serde(
@@ -102,7 +102,7 @@ pub enum PropagationPolicy {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands serialize_with a reference")]
-fn all<S: Serializer>(_: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+fn dry_run_all<S: Serializer>(_: &bool, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(["All"])
 }
 

@@ -40,35 +40,35 @@ fn split(text: &str) -> Result<Vec<&str>, ParseExpressionError> {
 fn expression(part: &str) -> Result<Expression, ParseExpressionError> {
     let part = part.trim();
     if let Some(open) = part.find('(') {
-        return set(part, open);
+        return set_expression(part, open);
     }
     if let Some(key) = part.strip_prefix('!') {
-        return Ok(Expression::DoesNotExist(label(part, key)?));
+        return Ok(Expression::DoesNotExist(label_key(part, key)?));
     }
     if let Some((key, value)) = part.split_once("!=") {
-        return Ok(Expression::NotEqual(label(part, key)?, value_of(part, value)?));
+        return Ok(Expression::NotEqual(label_key(part, key)?, value_of(part, value)?));
     }
     if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
-        return Ok(Expression::Equal(label(part, key)?, value_of(part, value)?));
+        return Ok(Expression::Equal(label_key(part, key)?, value_of(part, value)?));
     }
-    Ok(Expression::Exists(label(part, part)?))
+    Ok(Expression::Exists(label_key(part, part)?))
 }
 
 /// Parses `key in (a,b)` or `key notin (a,b)`. `open` is the offset of the parenthesis.
-fn set(part: &str, open: usize) -> Result<Expression, ParseExpressionError> {
+fn set_expression(part: &str, open: usize) -> Result<Expression, ParseExpressionError> {
     let Some(values) = part[open + 1..].strip_suffix(')') else {
         return error(part, "has text after ')'");
     };
     let values: BTreeSet<String> = values.split(',').map(|v| value_of(part, v)).collect::<Result<_, _>>()?;
     let mut words = part[..open].split_whitespace();
     match (words.next(), words.next(), words.next()) {
-        (Some(key), Some("in"), None) => Ok(Expression::In(label(part, key)?, values)),
-        (Some(key), Some("notin"), None) => Ok(Expression::NotIn(label(part, key)?, values)),
+        (Some(key), Some("in"), None) => Ok(Expression::In(label_key(part, key)?, values)),
+        (Some(key), Some("notin"), None) => Ok(Expression::NotIn(label_key(part, key)?, values)),
         _ => error(part, "needs \"in\" or \"notin\" between the key and the values"),
     }
 }
 
-fn label(part: &str, key: &str) -> Result<String, ParseExpressionError> {
+fn label_key(part: &str, key: &str) -> Result<String, ParseExpressionError> {
     let key = key.trim();
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if key.is_empty() {
