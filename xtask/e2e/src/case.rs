@@ -1,18 +1,18 @@
-//! What a suite is made of: cases, and what each needs of the server that it runs on.
+//! `Suite`, `Case` and `Need`: a case lists the server capabilities that it requires.
 
 use futures::future::LocalBoxFuture;
 
 use super::env::Env;
 use super::failure::Outcome;
 
-/// What some servers have and others have not. A case whose needs are not met is skipped, with the reason.
+/// A server capability. The runner skips a case if the server lacks one of its needs, and reports the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// Garbage collection, and namespaces that empty themselves.
+    /// The garbage collector and the namespace controller.
     Controllers,
-    /// Deployments make pods, and pods run on nodes.
+    /// Workload controllers, a scheduler, and nodes that run pods.
     Pods,
-    /// What happened before can be forgotten, so that it is answered with 410.
+    /// The watch history can be compacted, so that old resource versions are expired (410).
     History,
     /// API servers can be killed and etcd paused.
     Parts,
@@ -24,25 +24,25 @@ pub(crate) enum Need {
     NewNodes,
     /// Role-based access control, and tokens of service accounts.
     Authorization,
-    /// Watches that begin with the present state (WatchList).
+    /// Watches that begin with the initial list (WatchList, KEP-3157).
     WatchList,
     /// The built examples.
     Examples,
 }
 
 impl Need {
-    /// Whether other cases cannot go on beside one that needs this.
+    /// Whether a case with this need must run alone.
     pub(crate) fn is_exclusive(self) -> bool {
         matches!(self, Self::History | Self::Parts)
     }
 }
 
-/// One behaviour, tested on whatever server there is.
+/// A test of one behaviour, for any server.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
-    /// What holds if the case passes.
+    /// The behaviour that the case verifies.
     pub(crate) name: &'static str,
-    /// What the server must have.
+    /// The capabilities that the server must have.
     pub(crate) needs: &'static [Need],
     /// Tests it, in a namespace of its own.
     pub(crate) run: fn(Env) -> LocalBoxFuture<'static, Outcome>,

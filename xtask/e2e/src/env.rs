@@ -1,5 +1,5 @@
-//! `Env`: what a case is given. A namespace of its own, clients, unique names, and where its needs say so a hand on the
-//! server. It must not know how cases are run.
+//! `Env`: the argument of a case. It gives a namespace, clients, unique names and, depending on the case's needs, control
+//! over the server. It must not depend on the runner.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +20,7 @@ use xtask_control_plane::Cluster;
 
 type CleanUp = BoxFuture<'static, anyhow::Result<()>>;
 
-/// The surroundings of one case. Clones are handles on the same.
+/// The environment of one case. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Env {
     inner: Arc<Inner>,
@@ -48,7 +48,7 @@ impl Env {
         self.inner.client.clone()
     }
 
-    /// The case's namespace. It goes at the end, with all that is in it.
+    /// The case's namespace. The runner deletes it after the case.
     pub(crate) fn namespace(&self) -> &str {
         &self.inner.namespace
     }
@@ -61,12 +61,12 @@ impl Env {
         Api::namespaced(self.client(), self.namespace())
     }
 
-    /// A name that nothing else in the cluster has, for what lives outside of namespaces.
+    /// A name for a cluster-scoped object that is unique in the cluster.
     pub(crate) fn unique(&self, what: &str) -> String {
         format!("{}-{what}", self.namespace())
     }
 
-    /// Deletes an object at the end of the case, however it ends. That it is gone by then is fine.
+    /// Deletes an object after the case, whether the case passes or fails. It is no error if the object is already deleted.
     pub(crate) fn deletes_at_end<K>(&self, api: &Api<K>, name: &str)
     where
         K: DeserializeOwned + Send + 'static,
@@ -87,14 +87,14 @@ impl Env {
         self.inner.clean_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is to be cleaned up, the latest first.
+    /// Takes the clean-up tasks, the latest first.
     pub(super) fn take_clean_up(&self) -> Vec<CleanUp> {
         let mut all = std::mem::take(&mut *self.clean_up());
         all.reverse();
         all
     }
 
-    /// Waits until pods can be made: where controllers run, each namespace gets a service account first.
+    /// Waits for the namespace's default service account, without which pods are refused where controllers run.
     pub(crate) async fn until_pods_can_be_made(&self) -> Outcome {
         if self.inner.server.lacks(super::case::Need::Pods).is_some() {
             return Ok(());
@@ -106,7 +106,7 @@ impl Env {
         .await
     }
 
-    /// Makes lists, pages and watches from before now get 410. Needs [`History`](super::case::Need::History).
+    /// Compacts the history: continue tokens and watches of earlier versions are then expired (410). Needs [`History`](super::case::Need::History).
     pub(crate) async fn forget_history(&self) -> Outcome {
         match (self.inner.server.simulation(), self.inner.server.cluster()) {
             (Some(sim), _) => {
@@ -121,10 +121,12 @@ impl Env {
 
     /// The cluster's parts. Needs [`Parts`](super::case::Need::Parts) or [`Certificates`](super::case::Need::Certificates).
     pub(crate) fn cluster(&self) -> Outcome<&Cluster> {
-        Ok(self.inner.server.cluster().context("the case does not say that it needs the cluster's parts")?)
+        Ok(self.inner.server.cluster().context(
+            "the server is not a cluster of this run; add Parts or Certificates to the needs of the case",
+        )?)
     }
 
-    /// How the administrator reaches the server, with the case's namespace for default; to be changed.
+    /// A copy of the administrator's configuration, with the case's namespace as its default.
     pub(crate) fn config(&self) -> Config {
         let mut config = self.inner.server.config().clone();
         self.namespace().clone_into(&mut config.default_namespace);

@@ -1,5 +1,5 @@
-//! Looks through all that a server keeps for what a run has left behind. Everything that a run makes has its id in its name,
-//! or is in a namespace that has.
+//! Lists all resources of a server to find objects that a run did not delete. Each object of a run has the run's id in
+//! its name or in the name of its namespace.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use tokio::time::{Instant, sleep};
 use super::case::Need;
 use super::server::Server;
 
-/// How long namespaces and what has finalizers may take to go.
+/// The limit for the deletion of namespaces and of objects with finalizers.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Waits until nothing is left of the run with this id.
+/// Waits until all objects of the run with this id are deleted.
 ///
 /// # Errors
-/// When something is left after two minutes: what.
+/// If objects are left after two minutes. The error lists up to ten of them.
 pub(crate) async fn none(server: &Server, id: &str) -> anyhow::Result<()> {
     let client = server.client("default")?;
-    // Where no controller empties namespaces, the server is thrown away as well.
+    // Without a namespace controller, objects stay in deleted namespaces; such a server is discarded after the run.
     let stay = server.lacks(Need::Controllers).is_some();
     let end = Instant::now() + PATIENCE;
     loop {
@@ -54,7 +54,7 @@ async fn find(client: &Client, id: &str) -> anyhow::Result<Vec<Left>> {
         let list: ObjectList<PartialObjectMeta<DynamicObject>> =
             match api.list_metadata(&ListParams::default().match_any()).await {
                 Ok(list) => list,
-                // A definition may go while this looks.
+                // A CustomResourceDefinition may be deleted between discovery and this list.
                 Err(error) if error.is_not_found() => continue,
                 Err(error) => return Err(error).context("cannot look for leftovers"),
             };
@@ -103,13 +103,13 @@ struct Resource {
     verbs: Vec<String>,
 }
 
-/// What can be listed. Events tell of the past, and are not asked for.
+/// The resources that support `list`, except events, which outlive the objects that they are about.
 async fn resources(client: &Client) -> anyhow::Result<Vec<(ApiResource, bool)>> {
     let groups: Groups = get(client, "/apis").await?;
     let paths = groups.groups.iter().map(|group| format!("/apis/{}", group.preferred_version.group_version));
     let mut found = Vec::new();
     for path in std::iter::once("/api/v1".to_owned()).chain(paths) {
-        // A group may go while this looks, and one of an aggregated server may not answer.
+        // A group may be deleted meanwhile, and an aggregated API server may be unavailable.
         let Ok(list) = get::<Resources>(client, &path).await else { continue };
         let (group, version) = list.group_version.split_once('/').unwrap_or(("", &list.group_version));
         let listed = list

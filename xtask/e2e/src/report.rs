@@ -1,4 +1,4 @@
-//! What a run tells: a line for each case, and a last line with the numbers.
+//! The output of a run: a line for each case, and a last line with the counts.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -7,15 +7,15 @@ use std::time::Duration;
 /// How a case ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// What it says holds.
+    /// The behaviour holds. With the duration of the case.
     Passed(Duration),
-    /// It does not; why.
+    /// The behaviour does not hold. With the reason.
     Failed(String),
-    /// It has not been tried; why.
+    /// The case did not run. With the reason.
     Skipped(String),
 }
 
-/// How many cases ended how.
+/// The number of cases for each verdict.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) passed: usize,
@@ -29,14 +29,14 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Collects verdicts and prints each as it comes.
+/// Collects verdicts and prints each immediately.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     verdicts: Mutex<Vec<(String, Verdict)>>,
 }
 
 impl Report {
-    /// Tells how a case ended.
+    /// Prints and stores the verdict of a case.
     pub(crate) fn tell(&self, name: &str, verdict: Verdict) {
         println!("{}", line(name, &verdict));
         self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), verdict));
@@ -55,7 +55,7 @@ impl Report {
         summary
     }
 
-    /// The failures once more, so that they need not be looked for among all the others.
+    /// The lines of all failed cases, to repeat them at the end of the output.
     pub(crate) fn failures(&self) -> Vec<String> {
         let verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Failed(_)));

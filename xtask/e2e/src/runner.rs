@@ -1,4 +1,4 @@
-//! Runs cases: side by side where they may, each in a namespace of its own, and cleans up after them.
+//! Runs each case in its own namespace and cleans up after it. Cases run concurrently unless they are exclusive.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -19,7 +19,7 @@ use super::report::{Report, Verdict};
 use super::server::Server;
 use super::support::{LABEL, named};
 
-/// How many cases run side by side. They wait for the server most of the time.
+/// The number of concurrent cases. Most of their time is spent waiting for the server.
 const TOGETHER: usize = 8;
 /// The longest that a case may take.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -51,12 +51,12 @@ pub(crate) fn select(suites: &[Suite], filters: &[String]) -> Vec<Selected> {
         .collect()
 }
 
-/// Whether any of the cases needs something of the server.
+/// Whether any of the selected cases has this need.
 pub(crate) fn any_needs(selected: &[Selected], need: super::case::Need) -> bool {
     selected.iter().any(|selected| selected.case.needs.contains(&need))
 }
 
-/// Runs cases on a server. Once `stop` is true, what runs is given up and cleaned up, and nothing more begins.
+/// Runs cases on a server. When `stop` becomes true, running cases are cancelled and cleaned up, and no case starts.
 pub(crate) async fn run(
     server: &Arc<Server>,
     selected: Vec<Selected>,
@@ -80,7 +80,7 @@ pub(crate) async fn run(
     report.tell("all: nothing_is_left_behind", verdict);
 }
 
-/// A part of every name that a run makes up: no two runs on a cluster have the same.
+/// The prefix of all namespaces and unique names of a run. It is random, so that runs on one cluster do not collide.
 fn run_id() -> String {
     let random: String = std::iter::repeat_with(fastrand::lowercase).take(6).collect();
     format!("e2e-{random}")
@@ -120,11 +120,11 @@ impl Run<'_> {
         let settled = if case.is_exclusive() { self.server.settle().await } else { Ok(()) };
         let cleaned = tokio::time::timeout(CLEAN_UP_LIMIT, clean_up(&env)).await;
         outcome?;
-        settled.context("the cluster does not come up again")?;
+        settled.context("cannot restart the stopped components of the cluster")?;
         cleaned.context("cleaning up took too long")?
     }
 
-    /// The case itself, which ends whatever it does.
+    /// Runs the case until it returns, panics, exceeds `LIMIT` or is interrupted.
     async fn limited(&self, case: &Case, env: Env) -> anyhow::Result<()> {
         let mut stop = self.stop.clone();
         let run = AssertUnwindSafe((case.run)(env)).catch_unwind();
@@ -132,7 +132,7 @@ impl Run<'_> {
             outcome = tokio::time::timeout(LIMIT, run) => match outcome {
                 Ok(Ok(outcome)) => outcome.map_err(|failure| anyhow::anyhow!("{failure}")),
                 Ok(Err(panic)) => Err(anyhow::anyhow!("it panicked: {}", panic_text(panic.as_ref()))),
-                Err(_) => Err(anyhow::anyhow!("it has not ended after {LIMIT:?}")),
+                Err(_) => Err(anyhow::anyhow!("the case timed out after {LIMIT:?}")),
             },
             _ = stop.wait_for(|stop| *stop) => Err(anyhow::anyhow!("the run was interrupted")),
         }

@@ -1,5 +1,5 @@
-//! `Server`: what the suites run on, how clients reach it, and what it lacks. Which server it is to be is decided in
-//! [`super::choose`].
+//! `Server`: the API server under test, its client configuration, and the capabilities that it lacks. [`super::choose`]
+//! selects the server.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ enum Place {
     Simulation { sim: Sim, _listener: kube_sim::Server, folder: tempfile::TempDir },
     /// On this machine, started for this run.
     Cluster(Box<Cluster>),
-    /// Somebody else's.
+    /// A cluster of a kubeconfig, which this run did not start.
     Foreign { kubeconfig: Option<PathBuf> },
 }
 
@@ -53,8 +53,11 @@ impl Server {
         server.name.push_str("kube-sim, in this process");
         server.token = token;
         server.lack(&[Need::Pods], "kube-sim has no scheduler and no workload controllers");
-        server.lack(&[Need::Parts], "kube-sim is one piece");
-        server.lack(&[Need::Certificates, Need::Authorization], "kube-sim lets everyone who gets in do all");
+        server.lack(&[Need::Parts], "kube-sim has no separate etcd and API servers");
+        server.lack(
+            &[Need::Certificates, Need::Authorization],
+            "kube-sim has no authorization: each authenticated user may do everything",
+        );
         Ok(server)
     }
 
@@ -89,7 +92,7 @@ impl Server {
         let mut server = Self::new(Place::Foreign { kubeconfig }, config);
         let version = server.version().await?;
         server.name = format!("Kubernetes {version} at {}", server.config.cluster_url);
-        let ours = "only a cluster that was started for this run is treated like that";
+        let ours = "allowed only on a cluster that was started for this run";
         server.lack(&[Need::History, Need::Parts, Need::Certificates, Need::Token, Need::NewNodes], ours);
         server.probe_watch_list().await?;
         let client = server.client("default")?;
@@ -117,7 +120,7 @@ impl Server {
         self.lacks.extend(needs.iter().map(|need| (*need, why.to_owned())));
     }
 
-    /// Whether it offers watches that begin with the present state depends on version and gates: it is asked.
+    /// Probes for WatchList with a watch request, because it depends on the version and on feature gates.
     async fn probe_watch_list(&mut self) -> anyhow::Result<()> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client("default")?, "default");
         match maps.watch(&WatchParams::default().initial_events(), "").await {
@@ -135,7 +138,7 @@ impl Server {
         Ok(info.context("cannot ask the server for its version")?.git_version)
     }
 
-    /// Gives the built examples to it, by name; or the reason why there are none.
+    /// Sets the programs of the examples by name, or the reason why they are not built.
     pub(crate) fn set_examples(&mut self, examples: Result<BTreeMap<String, PathBuf>, String>) {
         self.examples = examples;
     }
@@ -203,7 +206,7 @@ impl Server {
         !matches!(self.place, Place::Foreign { .. })
     }
 
-    /// Puts right what a case has taken down.
+    /// Resumes etcd and starts the API servers that a case stopped.
     pub(crate) async fn settle(&self) -> anyhow::Result<()> {
         let Some(cluster) = self.cluster() else { return Ok(()) };
         cluster.etcd().resume().await?;
@@ -213,7 +216,7 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until it is no good any more: a component has died that nobody had killed.
+    /// Waits until a component of the cluster exits that no case stopped.
     pub(crate) async fn died(&self) -> anyhow::Error {
         match self.cluster() {
             Some(cluster) => cluster.died().await.into(),
@@ -221,7 +224,7 @@ impl Server {
         }
     }
 
-    /// Takes down what was started.
+    /// Stops the cluster that was started for this run.
     pub(crate) async fn stop(self: Arc<Self>) {
         if let Some(Self { place: Place::Cluster(cluster), .. }) = Arc::into_inner(self) {
             cluster.stop().await;

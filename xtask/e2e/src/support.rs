@@ -1,4 +1,4 @@
-//! What cases share: objects to begin with, and waits that end. Nothing in here decides what is right.
+//! Test objects and waits with a deadline, for all cases. Assertions about behaviour stay in the suites.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -18,10 +18,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::failure::{Failure, Outcome};
 
-/// How often something is looked at again.
+/// The interval between two polls of a condition.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A label on what a run makes outside of namespaces, so that what a killed run has left can be found.
+/// A label on cluster-scoped objects of a run, to find those that a killed run did not delete.
 pub(crate) const LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "kube-xtask-e2e");
 
 /// Metadata with a name.
@@ -60,12 +60,12 @@ fn pod_spec(scheduler: &str) -> serde_json::Value {
     json!({"containers": [container], "terminationGracePeriodSeconds": 0, "schedulerName": scheduler})
 }
 
-/// A pod with one container. It ends at once when it is deleted.
+/// A pod with one container and a termination grace period of 0 seconds.
 pub(crate) fn pod(name: &str) -> Outcome<Pod> {
     object(json!({"metadata": {"name": name}, "spec": pod_spec("default-scheduler")}))
 }
 
-/// A pod that no scheduler looks at, so that nothing happens to it by itself.
+/// A pod whose `schedulerName` no scheduler has, so that it stays pending.
 pub(crate) fn idle_pod(name: &str) -> Outcome<Pod> {
     object(json!({"metadata": {"name": name}, "spec": pod_spec("nobody")}))
 }
@@ -92,10 +92,10 @@ pub(crate) fn names<K: Resource>(
     names
 }
 
-/// Asks again and again until there is an answer.
+/// Polls `ask` until it returns `Some`.
 ///
 /// # Errors
-/// When there is none within the time: what was waited for, and what `ask` failed with last, if it did.
+/// If `ask` returns no `Some` in time. The error contains `what` and the last error of `ask`.
 #[track_caller]
 pub(crate) fn eventually<T>(
     what: &str,
@@ -131,7 +131,7 @@ async fn ask_until<T>(
     }
 }
 
-/// Polls a reflector until `wait` ends. What a poll fails with is told at the debug level: the reflector heals itself.
+/// Polls a reflector until `wait` completes. Errors are logged at the debug level, because the reflector retries.
 pub(crate) async fn polling<K, T>(
     reflector: &mut Reflector<K>,
     wait: impl Future<Output = Outcome<T>>,

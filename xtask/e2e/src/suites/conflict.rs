@@ -1,4 +1,4 @@
-//! Writes that lose: outdated versions, names that are taken, preconditions that do not hold.
+//! Conflicting writes: outdated resource versions, existing names, failed preconditions.
 
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -39,11 +39,11 @@ async fn a_replacement_of_an_outdated_version(env: Env) -> Outcome {
     let error = refused!(maps.replace("a", &PostParams::default(), &second).await);
     check!(error.is_conflict() && !error.is_already_exists(), "{error:?}");
     check!(error.to_string().contains("the object has been modified"), "{error}");
-    // Without a version, whatever is there is overwritten.
+    // A replace without a resource version is unconditional.
     let mut blind = first.clone();
     blind.metadata.resource_version = None;
     check_eq!(value(&maps.replace("a", &PostParams::default(), &blind).await?), "1");
-    // Nor is an object taken for its successor of the same name.
+    // A replace with the UID of a deleted object conflicts with the new object of the same name.
     maps.delete("a", &DeleteParams::default()).await?;
     maps.create(&PostParams::default(), &config_map("a", "3")).await?;
     blind.metadata.uid.clone_from(&first.metadata.uid);

@@ -1,4 +1,4 @@
-//! Connections that something between client and server cuts, as load balancers do to silent ones.
+//! Watch connections that a proxy closes, as load balancers do with idle connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ suite!("cuts":
     an_idle_watch_that_is_cut_resumes_without_a_relist,
 );
 
-/// How old connections get: enough for a watch to count as healthy.
+/// The age at which the proxy closes a connection: enough for a watch to reset its backoff.
 const AGE: Duration = Duration::from_secs(11);
 
 /// A TCP proxy that cuts each connection at a certain age.

@@ -1,4 +1,4 @@
-//! What clients live through on real servers. Whatever it was, the store ends equal to the server's list.
+//! Failures of API servers, etcd and permissions under running watches. Afterwards the store equals the server's list.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,7 +40,7 @@ async fn make(maps: &Api<ConfigMap>, name: &str) -> Outcome {
     Ok(())
 }
 
-/// One more, one less, one changed. Begins with `kept` and `old` there.
+/// Creates `new`, deletes `old` and patches `kept`. `old` and `kept` must exist.
 async fn change(maps: &Api<ConfigMap>) -> Outcome {
     make(maps, "new").await?;
     maps.delete("old", &DeleteParams::default()).await?;
@@ -49,7 +49,7 @@ async fn change(maps: &Api<ConfigMap>) -> Outcome {
     Ok(())
 }
 
-/// A store that is fed in the background, and the errors that came up.
+/// A store with a background task that feeds it, and the errors of the watcher.
 struct Fed {
     reader: Store<ConfigMap>,
     errors: Arc<Mutex<Vec<watcher::Error>>>,
@@ -91,7 +91,7 @@ impl Drop for Fed {
     }
 }
 
-/// The maps as a server serves them that is not the one of the kubeconfig.
+/// The config maps through the server at `url` instead of the kubeconfig's.
 fn through(env: &Env, url: &str) -> Outcome<Api<ConfigMap>> {
     let mut config = env.config();
     config.cluster_url = url.parse()?;
@@ -119,7 +119,7 @@ async fn a_server_is_killed_and_started_again(env: Env) -> Outcome {
     let (first, second) = servers(&env)?;
     first.kill().await?;
     change(&through(&env, &second.url())?).await?;
-    // It is told that nobody is there, and the store stays as it was.
+    // The watcher reports the connection error, and the store stays unchanged.
     eventually("the watch fails", PATIENCE, async || {
         Ok(fed.saw(|error| error.status().is_none()).then_some(()))
     })
@@ -156,7 +156,7 @@ async fn etcd_is_paused_for_ten_seconds(env: Env) -> Outcome {
         sleep(Duration::from_secs(10)).await;
         etcd.resume().await
     };
-    // A write waits for its answer meanwhile, and gets it.
+    // A write during the pause succeeds after etcd resumes.
     let (made, resumed) = futures::join!(make(&maps, "during"), resume);
     resumed?;
     check!(begun.elapsed() >= Duration::from_secs(10), "it answered after {:?}", begun.elapsed());
@@ -217,7 +217,7 @@ async fn a_right_is_taken_away_in_the_middle_of_a_watch(env: Env) -> Outcome {
     let client = robot(&env).await?;
     allow(&env).await?;
     let theirs: Api<ConfigMap> = Api::default_namespaced(client);
-    // A server asks for the right when a watch is opened: the watches are short.
+    // The API server authorizes a watch only when it is opened. Short watches are reopened soon after the change.
     let fed = Fed::start(theirs, Config::default().timeout(Duration::from_secs(2))).await?;
     check_eq!(fed.reader.len(), 2);
     forbid(&env).await?;

@@ -73,7 +73,7 @@ impl Running {
         .await
     }
 
-    /// Asks it to end, which it must do in good order.
+    /// Sends SIGTERM, after which the example must exit with status 0.
     async fn ends(mut self) -> Outcome {
         let id = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         kill_process(id.context("it has ended by itself")?, Signal::TERM)?;
@@ -146,7 +146,7 @@ async fn crd_reflector_follows_its_objects(env: Env) -> Outcome {
     running.ends().await
 }
 
-/// Adds a node that is of no use.
+/// Creates an unschedulable node.
 async fn node(env: &Env) -> Outcome<String> {
     let nodes: Api<Node> = Api::all(env.client());
     let name = env.unique("node");
@@ -171,7 +171,7 @@ async fn node_informer_finds_a_broken_node(env: Env) -> Outcome {
     let condition = json!({"type": "DiskPressure", "status": "True", "reason": "Full"});
     let broken = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
     let nodes: Api<Node> = Api::all(env.client());
-    // Somebody else may look after the new node, and mend it.
+    // The node controller may reset the condition, so the patch is repeated.
     let breaking = async {
         loop {
             if let Err(error) = nodes.patch_status(&name, &PatchParams::default(), &broken).await {

@@ -1,4 +1,4 @@
-//! Finalizers, and what a deletion does to what an object owns.
+//! Finalizers, and the deletion of owned objects.
 
 use std::time::Duration;
 
@@ -48,11 +48,11 @@ async fn a_finalizer_holds_a_deletion(env: Env) -> Outcome {
     let held = maps.get("a").await?;
     check!(held.metadata.deletion_timestamp.is_some());
     check_eq!(held.metadata.deletion_grace_period_seconds, Some(0));
-    // Once more changes nothing, and the name is not free.
+    // A second deletion changes nothing, and the name is still taken.
     check!(matches!(maps.delete("a", &DeleteParams::default()).await?, Either::Left(_)));
     check_eq!(maps.get("a").await?.metadata.deletion_timestamp, held.metadata.deletion_timestamp);
     check!(refused!(maps.create(&PostParams::default(), &config_map("a", "2")).await).is_already_exists());
-    // What is being deleted can still be written.
+    // A terminating object accepts writes.
     let merge = Patch::Merge(json!({"data": {"v": "2"}}));
     maps.patch("a", &PatchParams::default(), &merge).await?;
     let last = release(&maps, "a").await?;

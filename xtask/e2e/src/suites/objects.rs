@@ -63,7 +63,7 @@ async fn an_incomplete_struct_reads_what_it_names(env: Env) -> Outcome {
     let labelled = Patch::Merge(json!({"metadata": {"labels": {"slim": "yes"}}}));
     let patched = slim.patch("web", &PatchParams::default(), &labelled).await?;
     check_eq!(patched.labels().get("slim").map(String::as_str), Some("yes"));
-    // A patch takes nothing away that the struct does not name.
+    // The patch keeps the fields that the struct does not declare.
     check_eq!(whole.get("web").await?.spec.template, full.spec.template);
     Ok(())
 }
@@ -167,7 +167,7 @@ async fn one_that_does_not_decode_is_named_and_the_rest_go_on(env: Env) -> Outco
         check!(Instant::now() < end, "the reflector has {:?}", names::<PickyWidget>(reflector.read()));
     }
     check_eq!(names::<PickyWidget>(reflector.read()), ["a", "c"]);
-    // Mended, it appears.
+    // The object appears as soon as it decodes.
     let red = Patch::Merge(json!({"spec": {"colour": "Red"}}));
     all.patch("b", &PatchParams::default(), &red).await?;
     reflector.poll().await?;
@@ -268,7 +268,7 @@ async fn an_informer_tells_each_change_once(env: Env) -> Outcome {
 async fn an_informer_is_a_stream(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let config = Config::default().labels("topic=stream");
-    // Its watches are short, so that the stream goes over the end of one.
+    // The short timeout makes the stream span more than one watch.
     let mut informer = Informer::with_config(maps.clone(), config).timeout(Duration::from_secs(2));
     let mut seen = Vec::new();
     for name in ["a", "b", "c"] {

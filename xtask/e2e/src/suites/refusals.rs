@@ -1,4 +1,4 @@
-//! What the API server's own code refuses with 422 although schemas allow it: on creation, and in updates.
+//! Objects that pass their schema but fail the API server's validation (422), on create and on update.
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -33,7 +33,7 @@ where
     Api::namespaced_with(env.client(), env.namespace(), &ApiResource::erase::<K>(&()))
 }
 
-/// Creates an object without storing it. It is refused with all of these words, or accepted where there are none.
+/// Creates an object in a dry run. The error message contains all `words`; without `words` the object is accepted.
 async fn creates<K>(env: &Env, mut object: Value, words: &[&str]) -> Outcome
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -52,7 +52,7 @@ where
     told(&shown, &refused!(outcome), words)
 }
 
-/// Patches an object, which is refused with all of these words.
+/// Patches an object and expects an error whose message contains all `words`.
 async fn keeps(api: &Api<DynamicObject>, name: &str, change: Value, words: &[&str]) -> Outcome {
     let shown = change.to_string();
     let outcome = api.patch(name, &PatchParams::default(), &Patch::Merge(change)).await;

@@ -81,7 +81,7 @@ async fn what_is_missing_is_told_from_what_is_not_served(env: Env) -> Outcome {
     check!(error.is_not_found() && error.to_string().contains("namespaces"), "{error:?}");
     check!(elsewhere.list(&ListParams::default()).await?.items.is_empty());
 
-    // That the kind itself is not there is no "no such object".
+    // `get_opt` returns an error, not `None`, if the kind is not served.
     let gvk = GroupVersionKind::gvk("e2e.invalid", "v1", "Ghost");
     let ghosts: Api<DynamicObject> =
         Api::namespaced_with(env.client(), env.namespace(), &ApiResource::from_gvk(&gvk));
@@ -239,7 +239,7 @@ async fn a_status_is_apart_from_its_object(env: Env) -> Outcome {
 
     let mut read = ingresses.get_status("web").await?;
     check_eq!(address(&read), Some("192.0.2.1"));
-    // A write of the object leaves the status alone.
+    // A replace of the main resource ignores the status.
     read.status = None;
     read.labels_mut().insert("seen".to_owned(), "yes".to_owned());
     let replaced = ingresses.replace("web", &PostParams::default(), &read).await?;

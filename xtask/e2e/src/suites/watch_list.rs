@@ -1,4 +1,4 @@
-//! Watches that begin with the present state (WatchList, KEP-3157).
+//! Watches that begin with the initial list (WatchList, KEP-3157).
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ async fn both_ways_of_listing_give_the_same(env: Env) -> Outcome {
         let mut state = Vec::new();
         loop {
             match timeout(PATIENCE, stream.try_next()).await?? {
-                // A server that does not offer the stream is asked for a list instead.
+                // Without WatchList on the server, the watcher falls back to a list and emits `Init` again.
                 Some(Event::Init) => state.clear(),
                 Some(Event::InitApply(map)) => state.push(map),
                 Some(Event::InitDone) => break,

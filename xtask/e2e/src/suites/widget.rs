@@ -91,7 +91,7 @@ pub(crate) async fn serve(env: &Env, crd: &CustomResourceDefinition) -> Outcome<
     let kind = GroupVersionKind::gvk(&crd.spec.group, &crd.spec.versions[0].name, &crd.spec.names.kind);
     let resource = ApiResource::from_gvk_with_plural(&kind, &crd.spec.names.plural);
     let objects: Api<DynamicObject> = Api::all_with(env.client(), &resource);
-    // Established is a promise: the handlers follow within moments.
+    // The API server may serve the kind only some time after the `Established` condition is true.
     eventually("the kind is served", Duration::from_secs(30), async || {
         match objects.list(&ListParams::default()).await {
             Ok(_) => Ok(Some(())),
