@@ -1,4 +1,4 @@
-//! Which server a run is to use, and what has to be there before it begins.
+//! Selects and starts the server of a run, and builds the examples.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use xtask_process::progress::Progress;
 /// The variable that names a folder with etcd and kube-apiserver.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
-/// What was asked for.
+/// The selected kind of server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Choice {
     /// The simulation.
@@ -29,7 +29,7 @@ pub(crate) enum Choice {
 }
 
 impl Choice {
-    /// What is to be used where nothing was asked for explicitly: a folder that the environment names, else a build.
+    /// The default without arguments: the folder of `KUBEBUILDER_ASSETS` if set, else a build.
     pub(crate) fn by_environment(assets: Option<PathBuf>) -> Self {
         match assets.filter(|folder| !folder.as_os_str().is_empty()) {
             Some(folder) => Self::Assets(folder),

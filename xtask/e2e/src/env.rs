@@ -1,5 +1,5 @@
-//! `Env`: the argument of a case. It gives a namespace, clients, unique names and, depending on the case's needs, control
-//! over the server. It must not depend on the runner.
+//! `Env`: the argument of a case. It gives a namespace, clients, unique names and, depending on the case's needs,
+//! control over the server. It must not depend on the runner.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,7 +66,7 @@ impl Env {
         format!("{}-{what}", self.namespace())
     }
 
-    /// Deletes an object after the case, whether the case passes or fails. It is no error if the object is already deleted.
+    /// Deletes an object after the case, whether the case passes or fails. An already deleted object is no error.
     pub(crate) fn deletes_at_end<K>(&self, api: &Api<K>, name: &str)
     where
         K: DeserializeOwned + Send + 'static,
@@ -106,7 +106,8 @@ impl Env {
         .await
     }
 
-    /// Compacts the history: continue tokens and watches of earlier versions are then expired (410). Needs [`History`](super::case::Need::History).
+    /// Compacts the history: earlier continue tokens and watch versions are then expired (410). Needs
+    /// [`History`](super::case::Need::History).
     pub(crate) async fn forget_history(&self) -> Outcome {
         match (self.inner.server.simulation(), self.inner.server.cluster()) {
             (Some(sim), _) => {

@@ -1,9 +1,9 @@
-//! `Failure`: why a case failed, and the line of the suite where it did. Knows no server.
+//! `Failure`: why a case failed, and the line of the suite where it did. It must not depend on the server.
 
 use std::fmt;
 use std::panic::Location;
 
-/// What a case ends with.
+/// The result of a case.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
 /// An error with the place in a suite at which it came up: that of the `?` or of the check.

@@ -1,4 +1,4 @@
-//! Who is let in, and as whom.
+//! Authentication, authorization and impersonation.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ fn maps(client: Client) -> Api<ConfigMap> {
     Api::default_namespaced(client)
 }
 
-/// Who the server takes a client for.
+/// The user name that the server authenticates for a client.
 async fn name(client: Client) -> Outcome<String> {
     let review = Api::all(client).create(&PostParams::default(), &SelfSubjectReview::default()).await?;
     let user = review.status.and_then(|status| status.user_info);
@@ -115,7 +115,7 @@ async fn a_certificate_of_another_authority_is_unauthorized(env: Env) -> Outcome
     Ok(())
 }
 
-/// A client that is a new service account of the case's namespace. It may do nothing at first.
+/// A client of a new service account in the case's namespace, without any permissions.
 pub(super) async fn robot(env: &Env) -> Outcome<Client> {
     let accounts: Api<ServiceAccount> = env.api();
     let account = ServiceAccount { metadata: named("robot"), ..ServiceAccount::default() };
@@ -127,7 +127,7 @@ pub(super) async fn robot(env: &Env) -> Outcome<Client> {
     client_as(env, token(&secret)?)
 }
 
-/// Lets the robot read config maps.
+/// Binds a role to the robot's service account that allows it to read config maps.
 pub(super) async fn allow(env: &Env) -> Outcome {
     let roles: Api<Role> = env.api();
     let reads = json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]});
@@ -146,7 +146,7 @@ pub(super) async fn allow(env: &Env) -> Outcome {
     Ok(())
 }
 
-/// Takes that away again.
+/// Deletes the role binding of [`allow`].
 pub(super) async fn forbid(env: &Env) -> Outcome {
     env.api::<RoleBinding>().delete("reader", &DeleteParams::default()).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! A controller at work: it makes what is wanted, and makes it again.
+//! A controller that creates owned objects and restores them after changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ suite!("controller":
     a_shutdown_comes_to_an_end,
 );
 
-/// A garbage collector may learn of a new kind half a minute after it came.
+/// The garbage collector may discover a new kind only after 30 seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 type Widget = Object<WidgetSpec, WidgetStatus>;

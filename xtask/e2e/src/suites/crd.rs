@@ -1,4 +1,4 @@
-//! Custom resources: derived, installed, validated, removed.
+//! Derived custom resources: installation, validation, deletion of the definition.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ async fn the_definition_is_what_was_derived(env: Env) -> Outcome {
     check_eq!(installed.spec.names.kind, "Widget");
     check_eq!(installed.spec.names.short_names.clone().unwrap_or_default(), ["wg"]);
     check_eq!(installed.spec.scope, "Namespaced");
-    // The server takes the schema as it is: nothing is pruned or added.
+    // The server stores the schema unchanged.
     let schema = |crd: &CustomResourceDefinition| crd.spec.versions[0].schema.clone();
     check_eq!(serde_json::to_value(schema(&installed))?, serde_json::to_value(schema(&derived))?);
     let conditions = installed.status.and_then(|status| status.conditions).unwrap_or_default();
@@ -62,7 +62,7 @@ async fn the_definition_is_what_was_derived(env: Env) -> Outcome {
     Ok(())
 }
 
-/// The objects as JSON, so that what the type would not allow can be sent.
+/// The objects as JSON, to send values that the Rust type excludes.
 async fn raw(env: &Env) -> Outcome<(Api<DynamicObject>, ApiResource)> {
     let resource = install(env).await?;
     Ok((Api::namespaced_with(env.client(), env.namespace(), &resource), resource))
@@ -156,7 +156,7 @@ async fn a_kind_that_is_not_installed_is_an_error_until_it_is(env: Env) -> Outco
     };
     check!(error.status().is_some_and(kube_client::core::Status::is_not_found), "{error:?}");
     check!(error.to_string().contains(&resource.plural), "{error}");
-    // The same stream goes on by itself.
+    // The same stream continues.
     install(&env).await?;
     let widget = Object::new("a", &resource, WidgetSpec { size: 2, ..WidgetSpec::default() });
     widgets.create(&PostParams::default(), &widget).await?;

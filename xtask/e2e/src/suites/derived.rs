@@ -1,6 +1,6 @@
 //! Schemas of derived kinds: the server accepts each definition, and stores what the Rust type writes as it was sent.
 //!
-//! The kinds are those of kube-client's own tests, which ask an evaluator of schemas what this suite asks a server.
+//! The kinds are those of kube-client's own tests, which check them with a schema evaluator instead of a server.
 
 use futures::{StreamExt, stream};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -27,7 +27,7 @@ suite!("derived":
     fields_beside_metadata_are_kept,
 );
 
-/// How many kinds are installed side by side.
+/// The number of kinds that are tested concurrently.
 const ABREAST: usize = 8;
 
 /// A definition in a group of the case.

@@ -171,7 +171,7 @@ async fn node_informer_finds_a_broken_node(env: Env) -> Outcome {
     let condition = json!({"type": "DiskPressure", "status": "True", "reason": "Full"});
     let broken = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
     let nodes: Api<Node> = Api::all(env.client());
-    // The node controller may reset the condition, so the patch is repeated.
+    // A controller of the cluster may reset the condition, so the patch is repeated.
     let breaking = async {
         loop {
             if let Err(error) = nodes.patch_status(&name, &PatchParams::default(), &broken).await {

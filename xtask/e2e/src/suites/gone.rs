@@ -1,4 +1,4 @@
-//! What happens when the server has forgotten its history: 410 Gone, and how caches get over it.
+//! Expired resource versions (410 Gone) after a compaction, and the relist of caches.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ async fn old_tokens_versions_and_watches_get_410(env: Env) -> Outcome {
     let exact = ListParams::default().at(&version).matching(VersionMatch::Exact);
     let error = refused!(maps.list(&exact).await);
     check!(error.is_gone(), "{error:?}");
-    // A watch may be refused, or end with the error inside.
+    // The server may refuse the watch, or send the error as an event.
     let told = match maps.watch(&WatchParams::default(), &version).await {
         Err(error) => error.is_gone(),
         Ok(mut events) => match events.try_next().await? {

@@ -1,4 +1,4 @@
-//! Lists in pages, and lists of a given version.
+//! Lists in pages (`limit`, `continue`), and lists at a resource version.
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -21,7 +21,7 @@ suite!("paging":
     a_watcher_lists_in_pages,
 );
 
-/// Makes seven, and gives the parameters that select them.
+/// Creates seven config maps and returns the parameters that select them.
 async fn seven(maps: &Api<ConfigMap>) -> Outcome<ListParams> {
     for n in 0..7 {
         maps.create(&PostParams::default(), &labelled(&format!("m{n}"), "topic", "paging")).await?;
@@ -32,7 +32,7 @@ async fn seven(maps: &Api<ConfigMap>) -> Outcome<ListParams> {
 async fn pages_give_every_object_once(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     seven(&maps).await?;
-    // Without a selector the server knows how many are left.
+    // The server sets `remainingItemCount` only without a selector.
     let mut lp = ListParams::default().fields("metadata.name!=kube-root-ca.crt").limit(3);
     let mut pages = Vec::new();
     let mut versions = Vec::new();

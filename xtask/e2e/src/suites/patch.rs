@@ -40,7 +40,7 @@ async fn a_merge_sets_and_drops_fields(env: Env) -> Outcome {
     let patched = maps.patch("a", &PatchParams::default(), &patch).await?;
     check_eq!(data(&patched), BTreeMap::from([("w", "2")]));
     check_eq!(patched.labels().get("tier").map(String::as_str), Some("web"));
-    // What changes nothing gives no new version.
+    // A patch without changes keeps the resource version.
     let again = maps.patch("a", &PatchParams::default(), &patch).await?;
     check_eq!(again.resource_version(), patched.resource_version());
     Ok(())
@@ -127,7 +127,7 @@ async fn an_apply_conflicts_until_it_is_forced(env: Env) -> Outcome {
     check!(error.to_string().contains("\"one\"") && error.to_string().contains(".data.v"), "{error}");
     let causes = error.status().and_then(|status| status.details.as_ref()).map_or(0, |d| d.causes.len());
     check_eq!(causes, 1);
-    // To want the same is no conflict.
+    // Applying the same value is no conflict.
     let same = maps.patch("a", &PatchParams::apply("two"), &apply(&json!({"v": "1"}))).await?;
     check_eq!(same.managed_fields().len(), 2);
     let forced = maps.patch("a", &PatchParams::apply("two").force(), &theirs).await?;

@@ -1,4 +1,4 @@
-//! A storage that is restored from a backup under running clients, on a cluster of the case's own.
+//! etcd is restored from a backup under running watches, on a cluster of this case only.
 
 use std::time::Duration;
 

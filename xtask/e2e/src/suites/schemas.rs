@@ -1,4 +1,4 @@
-//! What schemas do to objects: what is refused, dropped, filled in, and how values are stored.
+//! Structural schemas: validation, pruning, defaulting, and the stored form of values.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ impl Things {
     }
 }
 
-/// What the server says about a definition, which it does not store.
+/// Creates a definition in a dry run and returns the server's answer.
 async fn judged(env: &Env, crd: Value) -> Outcome<Result<(), Error>> {
     let crds: Api<DynamicObject> =
         Api::all_with(env.client(), &ApiResource::erase::<CustomResourceDefinition>(&()));

@@ -1,4 +1,4 @@
-//! Watches, one request at a time: what `Api::watch` gives.
+//! `Api::watch`: the events of single watch requests.
 
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ async fn changes_after_a_list_come_in_order(env: Env) -> Outcome {
     let seen = next(&mut events, 4).await?;
     check_eq!(shorts(&seen), ["+b=1", "~a=2", "~b=3", "-a=2"]);
     check_eq!(seen[2].object(), Some(&last));
-    // A deletion is an event with a version of its own.
+    // The `DELETED` event has a new resource version.
     let deleted = seen[3].object().and_then(ResourceExt::resource_version);
     check!(deleted > last.resource_version(), "{deleted:?}");
     Ok(())

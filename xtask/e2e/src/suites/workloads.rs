@@ -1,4 +1,4 @@
-//! Pods that run: what a deployment makes, and how it ends.
+//! Running pods: rollouts, deletion, eviction, nodes.
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ async fn a_pod_runs_and_ends(env: Env) -> Outcome {
 
 async fn an_eviction_waits_for_a_budget(env: Env) -> Outcome {
     env.until_pods_can_be_made().await?;
-    // The client would wait as long as the server asks for.
+    // By default the client waits for `Retry-After` and retries; the case needs the 429 itself.
     let mut config = env.config();
     config.retry = RetryPolicy::never();
     let pods: Api<Pod> = Api::default_namespaced(Client::try_from(config)?);
