@@ -120,7 +120,8 @@ impl Env {
         Ok(())
     }
 
-    /// The cluster's parts. Needs [`Parts`](super::case::Need::Parts) or [`Certificates`](super::case::Need::Certificates).
+    /// The cluster of this run. Needs [`Parts`](super::case::Need::Parts) or
+    /// [`Certificates`](super::case::Need::Certificates).
     pub(crate) fn cluster(&self) -> Outcome<&Cluster> {
         Ok(self.inner.server.cluster().context(
             "the server is not a cluster of this run; add Parts or Certificates to the needs of the case",

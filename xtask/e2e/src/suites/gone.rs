@@ -24,7 +24,7 @@ fn ours(name: &str) -> ConfigMap {
     labelled(name, "topic", "gone")
 }
 
-/// Several, so that the versions of the namespace are well behind the present one.
+/// Creates several objects, so that earlier resource versions are well behind the current one.
 async fn make(maps: &Api<ConfigMap>, names: &[&str]) -> Outcome {
     for name in names {
         maps.create(&PostParams::default(), &ours(name)).await?;
@@ -103,7 +103,7 @@ async fn an_informer_tells_what_happened_meanwhile(env: Env) -> Outcome {
     })
     .await?;
     told.sort();
-    // And nothing about c, which is as it was.
+    // No event for `c`, which is unchanged.
     check_eq!(told, ["added d", "deleted a", "modified b"]);
     Ok(())
 }
