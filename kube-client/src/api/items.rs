@@ -13,10 +13,6 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The number of polls for which decoding of a partial chunk is deferred until more text arrives. Spawning a decoding
-/// task is worthwhile only for chunks of many events.
-const DEFERRED_POLLS: u8 = 2;
-
 /// The number of pieces that one poll drops before it yields to other tasks.
 const MAX_DROPPED_PER_POLL: usize = 256;
 
@@ -49,8 +45,6 @@ pub(super) struct Items<S: Split, T> {
     error: Option<Error>,
     /// From this time on, the body is read even if the reader has not taken earlier items.
     read_ahead_from: Option<Instant>,
-    /// The remaining polls for which decoding is deferred.
-    deferred_polls: u8,
     filter: Option<PieceFilter<T>>,
     /// The queued pieces that the stream has not emitted; maintained only with a filter.
     decoding: Decoding,
@@ -82,7 +76,6 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
             end: None,
             error: None,
             read_ahead_from: None,
-            deferred_polls: 0,
             filter: None,
             decoding: Decoding::default(),
             held: None,
@@ -104,11 +97,6 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         self.fill(cx);
         let mut next = self.pipeline.poll_next(cx);
         if self.pipeline.has_partial_chunk() && !matches!(next, Poll::Ready(Some(_))) {
-            if self.deferred_polls > 0 {
-                self.deferred_polls -= 1;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             self.pipeline.flush();
             next = self.pipeline.poll_next(cx);
         }
@@ -185,7 +173,6 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    self.deferred_polls = DEFERRED_POLLS;
                     if let Ok(data) = frame.into_data() {
                         splitter.push(data);
                     }
