@@ -3,7 +3,7 @@
 /// Whether the string is exactly one address, such as `a@b` or `A B <a@b>`.
 pub(super) fn is_address(text: &str) -> bool {
     let mut parser = Parser { rest: text };
-    parser.one() == Some(1) && parser.skip_comments() && parser.rest.is_empty()
+    parser.one(Groups::Allowed) == Some(1) && parser.skip_comments() && parser.rest.is_empty()
 }
 
 struct Parser<'a> {
@@ -12,7 +12,7 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     /// Parses an address or a group, and returns the number of addresses.
-    fn one(&mut self) -> Option<usize> {
+    fn one(&mut self, groups: Groups) -> Option<usize> {
         self.skip_space();
         let start = self.rest;
         if self.spec().is_some() {
@@ -23,7 +23,7 @@ impl Parser<'_> {
             self.phrase()?;
         }
         self.skip_space();
-        if self.take(':') {
+        if groups == Groups::Allowed && self.take(':') {
             return self.group();
         }
         (self.take('<') && self.spec().is_some() && self.take('>')).then_some(1)
@@ -37,7 +37,7 @@ impl Parser<'_> {
             if count > 0 && !self.take(',') {
                 return None;
             }
-            count += self.one()?;
+            count += self.one(Groups::Denied)?;
             self.skip_comments().then_some(())?;
         }
         Some(count)
@@ -146,6 +146,13 @@ impl Parser<'_> {
 
 fn is_printable(c: char) -> bool {
     !c.is_ascii_control() || c == '\t'
+}
+
+/// Whether a group may stand in place of an address. Groups do not nest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Groups {
+    Allowed,
+    Denied,
 }
 
 /// Where an atom may contain dots.

@@ -83,6 +83,7 @@ const ANSWERS: &[Row] = &[
             "ü@ü",
             " a@b ",
             "g: a@b;",
+            "g: <a@b>;",
             "A. B. <a@b>",
             "=?utf-8?q?A?= <a@b>",
             "\"a\\\"b\"@c",
@@ -109,6 +110,9 @@ const ANSWERS: &[Row] = &[
             "a@b, c@d",
             "",
             "g:;",
+            "a:b:c@d;;",
+            "g: a@b, c: d@e;;",
+            "g: a@b,;",
             "a@b>",
             "<a@b",
             "A <a@b> x",
@@ -502,4 +506,9 @@ fn arbitrary_strings_do_not_panic() {
             let _ = accepts(format, text);
         }
     }
+}
+
+#[test]
+fn groups_of_addresses_do_not_nest_however_often() {
+    assert!(!accepts("email", &"a:".repeat(1_000_000)));
 }
