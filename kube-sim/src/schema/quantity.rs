@@ -81,7 +81,7 @@ fn suffix_of(suffix: &str) -> Option<(Format, i32)> {
     }
     let exponent = suffix.strip_prefix(['e', 'E'])?;
     let power: i32 = exponent.parse().ok()?;
-    (power.abs() <= 60).then_some((Format::Exponent, power))
+    (power.unsigned_abs() <= 60).then_some((Format::Exponent, power))
 }
 
 /// The magnitude in units of 10^-9, rounded up; `None` on overflow.
@@ -185,6 +185,10 @@ mod tests {
             assert!(canonical(text).is_err(), "{text}");
         }
         assert_eq!(canonical("1Kib"), canonical("abc"));
+        for exponent in [i32::MIN, i32::MAX, -61, 61] {
+            assert!(canonical(&format!("1e{exponent}")).is_err(), "{exponent}");
+            assert!(!exceeds(&format!("1e{exponent}"), "0"), "{exponent}");
+        }
     }
 
     #[test]
