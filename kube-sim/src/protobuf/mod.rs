@@ -208,10 +208,10 @@ fn time(bytes: &[u8], micro: bool) -> Result<Value, String> {
     // Go's zero time, null in JSON, is an empty message or a time in the year 1.
     let Some(seconds) = seconds.filter(|s| *s > -62_135_596_800) else { return Ok(Value::Null) };
     // Go formats times until the end of the year 9999, one day more than `jiff::Timestamp` represents.
-    let at = date(1970, 1, 1)
-        .at(0, 0, 0, 0)
-        .checked_add(SignedDuration::new(seconds, nanos))
-        .map_err(|_| "a time is out of range".to_owned())?;
+    let at = SignedDuration::from_secs(seconds)
+        .checked_add(SignedDuration::from_nanos(nanos.into()))
+        .and_then(|since| date(1970, 1, 1).at(0, 0, 0, 0).checked_add(since).ok())
+        .ok_or("a time is out of range")?;
     let format = if micro { "%Y-%m-%dT%H:%M:%S.%6fZ" } else { "%Y-%m-%dT%H:%M:%SZ" };
     Ok(at.strftime(format).to_string().into())
 }
@@ -262,6 +262,9 @@ mod tests {
         let last = bytes(1, &bytes(8, &[1 << 3, 0xff, 0x82, 0xd1, 0xff, 0xaf, 0x07]));
         let object = decode(&envelope("v1", "Pod", &last)).unwrap();
         assert_eq!(object["metadata"]["creationTimestamp"], "9999-12-31T23:59:59Z");
+        let forever = [vec![1 << 3], vec![0xff; 8], vec![0x7f, 2 << 3, 0xff, 0xff, 0xff, 0xff, 7]].concat();
+        let error = decode(&envelope("v1", "Pod", &bytes(1, &bytes(8, &forever)))).unwrap_err();
+        assert!(error.contains("out of range"), "{error}");
         let object = decode(&envelope("v1", "Pod", &bytes(1, &bytes(8, &[])))).unwrap();
         assert_eq!(object["metadata"]["creationTimestamp"], Value::Null);
     }
