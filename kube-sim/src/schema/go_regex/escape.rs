@@ -47,7 +47,8 @@ fn property(text: &str) -> Result<(String, &str), Problem> {
         Some(c) => 2 + c.len_utf8(),
     };
     let (found, rest) = text.split_at(end);
-    let name = found[2..].trim_start_matches('{').trim_end_matches('}');
+    let name = &found[2..];
+    let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);
     let (inverted, name) = name.strip_prefix('^').map_or((false, name), |name| (true, name));
     // Go knows the category of surrogates. No string contains one, so it becomes the negation of any character.
     let is_empty = ["cs", "surrogate"].iter().any(|empty| name.eq_ignore_ascii_case(empty));

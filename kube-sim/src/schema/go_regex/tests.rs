@@ -360,6 +360,8 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (r"a{2}{3}", "invalid nested repetition operator", r"{2}{3}"),
     (r"(a", "missing closing )", r"(a"),
     (r"a)b", "unexpected )", r"a)b"),
+    (r"\p{{L}", "invalid character class range", r"\p{{L}"),
+    (r"\p{^{L}", "invalid character class range", r"\p{^{L}"),
     (r"[a", "missing closing ]", r"[a"),
     (r"[^", "missing closing ]", r"[^"),
     (r"[]", "missing closing ]", r"[]"),
