@@ -129,34 +129,61 @@ fn integer(text: &str) -> Result<i64, String> {
     }
 }
 
-/// Validates a duration in Go's format, such as `1h30m` or `-1.5s`.
+/// Validates a duration in Go's format, such as `1h30m` or `-1.5s`. Its nanoseconds have to fit into an int64.
 fn duration(text: &str) -> Result<(), String> {
     let shown = text.escape_debug();
-    let invalid = || Err(format!("invalid duration \"{shown}\""));
+    let invalid = || format!("invalid duration \"{shown}\"");
     let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
     if rest == "0" {
         return Ok(());
     }
     if rest.is_empty() {
-        return invalid();
+        return Err(invalid());
     }
+    let most = if text.starts_with('-') { 1 << 63 } else { i64::MAX.cast_unsigned() };
+    let mut total = 0;
     while !rest.is_empty() {
-        let is_number = |c: char| c.is_ascii_digit() || c == '.';
-        let (number, unit) = rest.split_at(rest.find(|c| !is_number(c)).unwrap_or(rest.len()));
-        let is_sound =
-            number.bytes().any(|b| b.is_ascii_digit()) && number.bytes().filter(|b| *b == b'.').count() < 2;
-        if !is_sound {
-            return invalid();
+        let (whole, after) = digits(rest);
+        let (fraction, after) = after.strip_prefix('.').map_or(("", after), digits);
+        // An overflow is reported before a bad unit.
+        let count = if whole.is_empty() { Some(0) } else { whole.parse().ok() };
+        let count: u64 = count.filter(|count| *count <= 1 << 63).ok_or_else(invalid)?;
+        if whole.is_empty() && fraction.is_empty() {
+            return Err(invalid());
         }
-        let (unit, after) = unit.split_at(unit.find(is_number).unwrap_or(unit.len()));
-        match unit {
+        let (unit, after) =
+            after.split_at(after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len()));
+        let nanos: u64 = match unit {
             "" => return Err(format!("missing unit in duration \"{shown}\"")),
-            "ns" | "us" | "µs" | "μs" | "ms" | "s" | "m" | "h" => {}
+            "ns" => 1,
+            "us" | "µs" | "μs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
             unit => return Err(format!("unknown unit \"{unit}\" in duration \"{shown}\"")),
-        }
+        };
+        let step = count.checked_mul(nanos).and_then(|step| step.checked_add(part(fraction, nanos)));
+        total = step
+            .and_then(|step| step.checked_add(total))
+            .filter(|all| *all <= 1 << 63)
+            .ok_or_else(invalid)?;
         rest = after;
     }
-    Ok(())
+    if total > most { Err(invalid()) } else { Ok(()) }
+}
+
+/// The digits at the beginning of a text, and the remaining text.
+fn digits(text: &str) -> (&str, &str) {
+    text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
+}
+
+/// The fraction with these decimals of a unit.
+fn part(decimals: &str, unit: u64) -> u64 {
+    let decimals = &decimals[..decimals.len().min(15)];
+    let scale = 10_u128.pow(u32::try_from(decimals.len()).unwrap_or(0));
+    let all = decimals.parse::<u128>().unwrap_or(0) * u128::from(unit);
+    u64::try_from(all / scale).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -177,5 +204,32 @@ mod tests {
             count += 1;
         }
         assert!(count > 90, "{count}");
+    }
+
+    #[test]
+    fn intervals_are_durations_of_go() {
+        for (every, why) in [
+            ("2562047h", None),
+            ("-9223372036854775808ns", None),
+            ("1.99999999999999999999999s", None),
+            ("1.h", None),
+            ("99999999999999999999h", Some("invalid")),
+            ("9999999999999h", Some("invalid")),
+            ("2562048h", Some("invalid")),
+            ("-2562048h", Some("invalid")),
+            ("9223372036854775808ns", Some("invalid")),
+            ("2562047h59m", Some("invalid")),
+            ("1s99999999999999999999x", Some("invalid")),
+            ("..1s", Some("invalid")),
+            ("1.5.5s", Some("missing unit in")),
+            ("1..5s", Some("missing unit in")),
+            ("1h2", Some("missing unit in")),
+            ("1 h", Some("unknown unit \" h\" in")),
+        ] {
+            let expected = why.map(|why| {
+                format!("failed to parse duration @every {every}: time: {why} duration \"{every}\"")
+            });
+            assert_eq!(problems(&format!("@every {every}")).pop(), expected, "{every}");
+        }
     }
 }
