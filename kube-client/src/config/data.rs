@@ -78,9 +78,13 @@ fn private_key(loaded: &Loaded) -> Result<PrivateKeyDer<'static>, FieldError> {
 }
 
 fn bad_pem(loaded: &Loaded, block: Option<usize>, source: pem::Error) -> FieldError {
+    // The library's errors about marker lines quote them. In a key without line breaks, such a line contains the key.
     let source = match source {
         // The caller passes a text that begins with a BEGIN line, so only the END line can be missing.
         pem::Error::NoItemsFound => "its END line is missing".into(),
+        pem::Error::MissingSectionEnd { .. } | pem::Error::IllegalSectionStart { .. } => {
+            "a BEGIN or END marker is missing, or is not on a line of its own".into()
+        }
         source => source.into(),
     };
     FieldError::Pem { from: loaded.from.clone(), block, source }
@@ -149,6 +153,28 @@ mod tests {
         assert_eq!(read(&format!("# root a\n{a}subject=b\n{b}end")), Ok(2));
         assert_eq!(read(&format!("{a}{b}").replace('\n', "\r\n")), Ok(2));
         assert_eq!(read(&format!("{a}# {}", b.replace('\n', "\n# "))), Ok(1));
+    }
+
+    #[test]
+    fn an_error_about_a_private_key_has_nothing_of_its_text() {
+        let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        let secret = key.lines().nth(1).unwrap();
+        let bytes = format!("{:?}", &secret.as_bytes()[4..12]);
+        let bytes = bytes.trim_matches(['[', ']']);
+        for damaged in [
+            key.replace('\n', ""),
+            key.replace('\n', " "),
+            key.replace('\n', "\\n"),
+            key.replacen('\n', "", 1),
+            key.replace("-----END", "----END"),
+            key.replacen('\n', "\n!", 1),
+        ] {
+            let loaded = Loaded { from: "key.pem".to_owned(), bytes: damaged.clone().into_bytes().into() };
+            let error = private_key(&loaded).unwrap_err();
+            let reason = error.source().map(ToString::to_string).unwrap_or_default();
+            let text = format!("{error} {reason} {error:?}");
+            assert!(!text.contains(&secret[4..12]) && !text.contains(bytes), "{damaged:?}: {text}");
+        }
     }
 
     #[test]
