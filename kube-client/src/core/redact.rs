@@ -1,8 +1,11 @@
-//! Removes quoted values from the error messages of decoders.
+//! Error messages of decoders without the values that they quote.
 //!
-//! serde quotes the invalid value in its messages, and the value may be a secret. Field names and positions are kept.
+//! serde puts the offending value into its messages, and that value may be a password.
 
 use serde::de::Error as _;
+
+/// What precedes the name of an unknown variant.
+const UNKNOWN: &str = "unknown variant ";
 
 /// The names of types in serde's messages.
 const TYPES: [&str; 18] = [
@@ -26,32 +29,30 @@ const TYPES: [&str; 18] = [
     "number",
 ];
 
-/// The error with the type and position of the invalid value, without the value.
+/// The error with the type and the place of what is wrong, and without its value.
 pub(crate) fn decode_error(error: serde_json::Error) -> serde_json::Error {
     let message = error.to_string();
     let redacted = without_values(&message);
-    // serde_json parses line and column from the end of a custom message.
+    // serde_json takes line and column out of the text again.
     if redacted == message { error } else { serde_json::Error::custom(redacted) }
 }
 
 /// A decoder's message without the values that it quotes.
 pub(crate) fn without_values(message: &str) -> String {
-    for introduction in ["invalid type: ", "invalid value: "] {
-        if let Some(start) = message.find(introduction).map(|at| at + introduction.len()) {
-            // The value may contain `, expected`; serde writes the last occurrence.
-            let end = message[start..].rfind(", expected").map_or(message.len(), |at| start + at);
-            let found = &message[start..end];
-            let name = TYPES.into_iter().find(|name| found.starts_with(name)).unwrap_or("a value");
-            return format!("{}{name}{}", &message[..start], &message[end..]);
-        }
-    }
-    let introduction = "unknown variant ";
-    if let Some(start) = message.find(introduction) {
-        let value = start + introduction.len();
-        let end =
-            [", expected", ", there are no variants"].iter().find_map(|after| message[value..].rfind(after));
-        let rest = end.map_or("", |at| &message[value + at..]);
-        return format!("{}unknown variant{rest}", &message[..start]);
+    // The value may contain these texts too: serde's own introduction is the first, and serde's own end the last.
+    let introductions = ["invalid type: ", "invalid value: ", UNKNOWN];
+    let first = introductions.into_iter().filter_map(|text| Some((message.find(text)?, text))).min();
+    if let Some((at, introduction)) = first {
+        let start = at + introduction.len();
+        let ends = [", expected", ", there are no variants"];
+        let end = ends.into_iter().filter_map(|after| message[start..].rfind(after)).max();
+        let end = end.map_or(message.len(), |at| start + at);
+        let found = &message[start..end];
+        let name = TYPES.into_iter().find(|name| found.starts_with(name)).unwrap_or("a value");
+        return match introduction {
+            UNKNOWN => format!("{}{}{}", &message[..at], UNKNOWN.trim_end(), &message[end..]),
+            _ => format!("{}{name}{}", &message[..start], &message[end..]),
+        };
     }
     // Parsers of times and numbers quote their input in double quotes.
     match (message.find('"'), message.rfind('"')) {
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn removes_the_value_and_keeps_type_and_position() {
+    fn a_decode_message_keeps_type_and_place_and_drops_the_value() {
         for (message, expected) in [
             (
                 "users[0].user: invalid type: string \"hunter2, expected\", expected struct AuthInfo at line 2",
@@ -75,6 +76,19 @@ mod tests {
             ),
             ("invalid value: integer `300`, expected u8", "invalid value: integer, expected u8"),
             ("invalid value: hunter2", "invalid value: a value"),
+            (
+                "invalid value: string \"hunter2 invalid type: x\", expected u8",
+                "invalid value: string, expected u8",
+            ),
+            (
+                "invalid type: string \"hunter2 invalid value: x\", expected u8",
+                "invalid type: string, expected u8",
+            ),
+            ("unknown variant `hunter2 invalid type: x`, expected `a`", "unknown variant, expected `a`"),
+            (
+                "unknown variant `a, expected`, there are no variants",
+                "unknown variant, there are no variants",
+            ),
             (
                 "unknown variant `hunter2`, expected `a` or `b` at line 1 column 9",
                 "unknown variant, expected `a` or `b` at line 1 column 9",
