@@ -150,7 +150,7 @@ fn parse(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
         let next = if has_merge_keys {
             let mut value = yaml_serde::Value::deserialize(document).map_err(fail)?;
             merge_keys(&mut value).map_err(fail)?;
-            yaml_serde::from_value(value).map_err(fail)?
+            from_merged(&value).map_err(fail)?
         } else {
             Option::<Kubeconfig>::deserialize(document).map_err(fail)?
         };
@@ -162,6 +162,15 @@ fn parse(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
         });
     }
     Ok(merged.unwrap_or_default())
+}
+
+/// Decodes a document whose merge keys are expanded.
+fn from_merged(value: &yaml_serde::Value) -> Result<Option<Kubeconfig>, yaml_serde::Error> {
+    yaml_serde::from_value(value.clone()).or_else(|error| {
+        // Only the parser of the text takes a number for the string that a field needs, as in `namespace: 1`. Its errors
+        // have positions in a text that the user does not know.
+        yaml_serde::from_str(&yaml_serde::to_string(value)?).map_err(|_| error)
+    })
 }
 
 /// Expands YAML merge keys (`<<: *base`), inner ones first: a base may itself contain a merge key.

@@ -178,6 +178,18 @@ fn rejects_a_certificate_authority_with_insecure_skip_tls_verify() {
 }
 
 #[test]
+fn numbers_are_texts_with_and_without_merge_keys() {
+    let text = "
+clusters: [{name: 1, cluster: {server: 'https://x'}}]
+contexts: [{name: 2, context: {cluster: 1, namespace: 3}}]
+";
+    for text in [text.to_owned(), format!("# <<\n{text}")] {
+        let config = resolve_with(&text, &context("2")).map_err(|error| chain(&error));
+        assert_eq!(config.map(|config| config.default_namespace).as_deref(), Ok("3"), "{text}");
+    }
+}
+
+#[test]
 fn expands_yaml_merge_keys() {
     let text = "
 current-context: c
