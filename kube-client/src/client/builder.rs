@@ -22,7 +22,7 @@ use super::{
     transport::{Connector, Dial, Limits, Tls, Transport},
 };
 use crate::{
-    config::{Config, bare_host},
+    config::{Config, bare_host, has_unusable_port},
     error::{BoxError, Error, Result, TransportKind},
 };
 
@@ -178,6 +178,9 @@ fn base_uri_layer(config: &Config) -> Result<BaseUriLayer> {
             "cluster_url must not hold a user name or a password: give them in Config::auth_info",
         ));
     }
+    if has_unusable_port(&config.cluster_url) {
+        return Err(unusable("cluster_url has a port that is not a number up to 65535"));
+    }
     BaseUriLayer::new(&config.cluster_url)
         .ok_or_else(|| unusable("cluster_url needs a scheme and a host, such as https://10.0.0.1:6443"))
 }
@@ -223,6 +226,9 @@ fn tls_for(config: &Config, identity: Arc<ClientIdentity>) -> Result<Option<Tls>
 fn dial(proxy: Option<&Uri>) -> Result<Dial> {
     let Some(proxy) = proxy else { return Ok(Dial::Direct) };
     let authority = proxy.authority().ok_or_else(|| unusable("proxy_url needs a host"))?;
+    if has_unusable_port(proxy) {
+        return Err(unusable("proxy_url has a port that is not a number up to 65535"));
+    }
     let login = authority.as_str().rsplit_once('@').map(|(login, _)| {
         let (name, password) = login.split_once(':').unwrap_or((login, ""));
         let decode = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();

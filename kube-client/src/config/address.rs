@@ -44,12 +44,21 @@ fn parse(text: &str, schemes: &[&str]) -> Result<Uri, FieldError> {
     let uri: Uri =
         text.parse().map_err(|error: uri::InvalidUri| invalid_address(text, &error.to_string()))?;
     match (uri.scheme_str(), uri.host()) {
+        _ if has_unusable_port(&uri) => Err(invalid_address(text, "its port is not a number up to 65535")),
         (Some(scheme), Some(host)) if schemes.contains(&scheme) && !host.is_empty() => Ok(uri),
         (Some(_), Some(host)) if !host.is_empty() => {
             Err(invalid_address(text, &format!("it must begin with {}://", schemes.join(":// or "))))
         }
         _ => Err(invalid_address(text, "it has no host")),
     }
+}
+
+/// Whether the address has a port that is not a number up to 65535. [`Uri::port`] ignores such a port.
+pub(crate) fn has_unusable_port(uri: &Uri) -> bool {
+    let Some(authority) = uri.authority() else { return false };
+    let host = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
+    let port = host.get(authority.host().len()..).unwrap_or_default();
+    !matches!(port, "" | ":") && authority.port().is_none()
 }
 
 fn invalid_address(text: &str, why: &str) -> FieldError {
@@ -95,5 +104,17 @@ mod tests {
         assert_eq!(parse_proxy("proxy:3128").unwrap().to_string(), "http://proxy:3128/");
         assert_eq!(parse_proxy("socks5://u:p@proxy:1080").unwrap().host(), Some("proxy"));
         assert!(parse_proxy("gopher://x").is_err());
+    }
+
+    #[test]
+    fn a_port_is_a_number_up_to_65535() {
+        for good in ["https://host:65535", "https://host:", "https://[::1]", "https://[::1]:1"] {
+            assert!(parse_server(good).is_ok(), "{good}");
+        }
+        for bad in ["https://host:65536", "https://host:644300/x", "https://host:port", "https://[::1]:99999"]
+        {
+            let refused = parse_server(bad).and(parse_proxy(bad)).map_err(|error| error.to_string());
+            assert!(refused.is_err_and(|why| why.contains("port")), "{bad}");
+        }
     }
 }

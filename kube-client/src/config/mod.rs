@@ -19,7 +19,7 @@ mod secret;
 mod tests;
 mod user;
 
-pub(crate) use address::bare_host;
+pub(crate) use address::{bare_host, has_unusable_port};
 pub(crate) use data::{Identity, identity_from_pem};
 pub use error::{FieldError, InClusterError, InferConfigError, KubeconfigError};
 pub use kubeconfig::{Cluster, Context, Kubeconfig, NamedCluster, NamedContext, NamedExtension, Preferences};

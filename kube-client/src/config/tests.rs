@@ -178,6 +178,17 @@ fn rejects_a_certificate_authority_with_insecure_skip_tls_verify() {
 }
 
 #[test]
+fn an_address_with_an_unusable_port_is_refused_and_not_sent_to_the_default_port() {
+    let refused = |config: Config| chain(&crate::Client::try_from(config).unwrap_err());
+    let message = refused(Config::new("https://10.0.0.1:65536".parse().unwrap()));
+    assert!(message.contains("cluster_url has a port"), "{message}");
+    let mut config = Config::new("http://10.0.0.1:6443".parse().unwrap());
+    config.proxy_url = Some("http://me:s3cr3t@proxy:312800".parse().unwrap());
+    let message = refused(config);
+    assert!(message.contains("proxy_url has a port") && !message.contains("s3cr3t"), "{message}");
+}
+
+#[test]
 fn numbers_are_texts_with_and_without_merge_keys() {
     let text = "
 clusters: [{name: 1, cluster: {server: 'https://x'}}]

@@ -1,10 +1,10 @@
-//! Error messages of decoders without the values that they quote.
+//! Removes quoted values from the error messages of decoders.
 //!
-//! serde puts the offending value into its messages, and that value may be a password.
+//! serde quotes the invalid value in its messages, and the value may be a secret. Field names and positions are kept.
 
 use serde::de::Error as _;
 
-/// What precedes the name of an unknown variant.
+/// The text before the name of an unknown variant.
 const UNKNOWN: &str = "unknown variant ";
 
 /// The names of types in serde's messages.
@@ -29,17 +29,17 @@ const TYPES: [&str; 18] = [
     "number",
 ];
 
-/// The error with the type and the place of what is wrong, and without its value.
+/// The error with the type and position of the invalid value, without the value.
 pub(crate) fn decode_error(error: serde_json::Error) -> serde_json::Error {
     let message = error.to_string();
     let redacted = without_values(&message);
-    // serde_json takes line and column out of the text again.
+    // serde_json parses line and column from the end of a custom message.
     if redacted == message { error } else { serde_json::Error::custom(redacted) }
 }
 
 /// A decoder's message without the values that it quotes.
 pub(crate) fn without_values(message: &str) -> String {
-    // The value may contain these texts too: serde's own introduction is the first, and serde's own end the last.
+    // The value may contain these texts too. serde's introduction is the first occurrence, serde's end the last.
     let introductions = ["invalid type: ", "invalid value: ", UNKNOWN];
     let first = introductions.into_iter().filter_map(|text| Some((message.find(text)?, text))).min();
     if let Some((at, introduction)) = first {
