@@ -66,10 +66,13 @@ fn invalid_address(text: &str, why: &str) -> FieldError {
 }
 
 /// The address with its userinfo (`user:password@`) replaced by `***@`.
+///
+/// Replaces everything up to the last `@`: in an address that does not parse, the password may contain `/`, `?` or `#`.
 pub(super) fn without_userinfo(text: &str) -> String {
-    let start = text.find("://").map_or(0, |at| at + 3);
-    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
-    match text[start..end].rfind('@') {
+    let is_scheme = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric());
+    let scheme = text.find("://").filter(|at| is_scheme(&text[..*at]));
+    let start = scheme.map_or(0, |at| at + 3);
+    match text[start..].rfind('@') {
         Some(at) => format!("{}***{}", &text[..start], &text[start + at..]),
         None => text.to_owned(),
     }
@@ -89,6 +92,9 @@ mod tests {
             ("ftp://host", "must begin with https://"),
             ("https://", "`https://`"),
             ("https://me:secret@host", "https://***@host"),
+            ("https://me:secret/1@host", "https://***@host"),
+            ("https://me:secret#1?@host", "https://***@host"),
+            ("me:secret://1@host", "***@host"),
             ("https://host/?a=b", "query"),
             ("https://ho st", "invalid"),
             ("", "must begin with"),
