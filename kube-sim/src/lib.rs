@@ -13,6 +13,7 @@ pub mod fault;
 mod handler;
 mod journal;
 mod names;
+mod nesting;
 mod patch;
 mod protobuf;
 mod registry;

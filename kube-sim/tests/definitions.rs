@@ -230,3 +230,34 @@ async fn an_empty_list_is_a_default() {
     let made = post(&sim, FOOS, foo).await.ok();
     assert_eq!(made["spec"], json!({"info": "x", "size": 3, "list": []}));
 }
+
+#[tokio::test]
+async fn objects_that_nest_too_deep_are_refused_whatever_the_request() {
+    let sim = Sim::new();
+    let mut open = definition();
+    open["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =
+        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    open["spec"]["versions"][0].as_object_mut().unwrap().remove("selectableFields");
+    post(&sim, DEFINITIONS, open).await.ok();
+    let nested = |depth: usize| (0..depth).fold(json!(1), |inner, _| json!({ "n": inner }));
+    let path = format!("{FOOS}/a");
+    for depth in [50, 100, 110, 115, 118, 119, 120, 121, 122, 123, 124, 125] {
+        let answer = post(&sim, FOOS, foo("a", nested(depth))).await;
+        if answer.code.is_success() {
+            assert_eq!(get(&sim, &path).await.ok()["spec"], nested(depth), "{depth}");
+            merge(&sim, &path, json!({"metadata": {"labels": {"a": "b"}}})).await.ok();
+            delete(&sim, &path).await.ok();
+        } else {
+            assert!(depth > 100, "{depth}: {}", answer.body);
+            answer.fails(400, "BadRequest");
+        }
+    }
+    post(&sim, FOOS, foo("a", nested(100))).await.ok();
+    let json_patch = "application/json-patch+json";
+    let add =
+        |depth| json!([{"op": "add", "path": format!("/spec{}/m", "/n".repeat(99)), "value": nested(depth)}]);
+    call_as(&sim, Method::PATCH, &path, json_patch, add(10)).await.ok();
+    assert!(!call_as(&sim, Method::PATCH, &path, json_patch, add(100)).await.code.is_success());
+    get(&sim, &path).await.ok();
+    merge(&sim, &path, json!({"metadata": {"labels": {"a": "b"}}})).await.ok();
+}

@@ -7,6 +7,7 @@
 use serde_json::Value;
 
 use super::{PatchError, not_an_object};
+use crate::nesting::{MAX_DEPTH, is_within};
 
 /// The maximum number of operations in one patch.
 pub(crate) const MAX_OPERATIONS: usize = 10_000;
@@ -66,7 +67,14 @@ fn apply_operation(target: &mut Value, operation: &Value) -> Option<()> {
     }
 }
 
+/// Whether a value can stand at a path; without a limit, a patch could overflow the stack.
+fn may_stand_at(path: &str, value: &Value) -> bool {
+    let above = path.bytes().filter(|byte| *byte == b'/').count();
+    above <= MAX_DEPTH && is_within(MAX_DEPTH - above, value)
+}
+
 fn add(target: &mut Value, path: &str, value: Value) -> Option<()> {
+    may_stand_at(path, &value).then_some(())?;
     if path.is_empty() {
         *target = value;
         return Some(());
@@ -99,6 +107,7 @@ fn remove(target: &mut Value, path: &str) -> Option<Value> {
 }
 
 fn replace(target: &mut Value, path: &str, value: Value) -> Option<()> {
+    may_stand_at(path, &value).then_some(())?;
     if path.is_empty() {
         *target = value;
         return Some(());
@@ -274,6 +283,20 @@ mod tests {
         let many: Value =
             std::iter::repeat_n(json!({"op": "test", "path": "/a"}), MAX_OPERATIONS + 1).collect();
         assert!(matches!(refuse(many), PatchError::TooLarge(_)));
+    }
+
+    #[test]
+    fn a_patch_cannot_nest_an_object_deeper_than_it_can_be_read() {
+        let copy = json!({"op": "copy", "from": "/a", "path": "/a/a"});
+        let copied = |count| run(json!({"a": {}}), vec![copy.clone(); count].into()).0;
+        assert_eq!(copied(100), Ok(()));
+        assert!(matches!(copied(1000), Err(PatchError::Unprocessable(_))));
+        let mut nested = json!(1);
+        for _ in 0..120 {
+            nested = json!({"a": nested});
+        }
+        let add = json!([{"op": "add", "path": "/a".repeat(120), "value": nested}]);
+        assert!(matches!(run(nested, add).0, Err(PatchError::Unprocessable(_))));
     }
 
     proptest! {

@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, Random};
+use crate::nesting;
 use crate::registry::{Registry, Resource};
 use crate::status::SimError;
 use object::Stored;
@@ -106,7 +107,7 @@ impl State {
     /// Writes an object under the next version.
     ///
     /// # Errors
-    /// 500 when the object exceeds the space quota or the request limit of etcd.
+    /// 500 when the object exceeds the space quota or the request limit of etcd, 400 when it nests too deep.
     pub(crate) fn commit(
         &mut self,
         resource: &Resource,
@@ -115,6 +116,14 @@ impl State {
     ) -> Result<Arc<Stored>, SimError> {
         let version = self.version + 1;
         value["metadata"]["resourceVersion"] = version.to_string().into();
+        // `Stored::value` could not parse it.
+        if !nesting::is_within(nesting::MAX_DEPTH, &value) {
+            let why = format!(
+                "the object nests deeper than {} levels, which this server does not store",
+                nesting::MAX_DEPTH
+            );
+            return Err(SimError::bad_request(why));
+        }
         let fields = resource.fields.iter().map(|f| f.read(&value)).collect();
         let object = Arc::new(Stored::new(key, version, fields, value));
         check_size(resource, &object)?;

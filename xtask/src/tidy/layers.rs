@@ -67,16 +67,17 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         fault
         journal
         names
+        nesting
         schema             names
         store::selector    names
         builtin            names schema store::selector
         protobuf           builtin
         status             schema
-        patch              builtin schema
+        patch              builtin nesting schema
         apply              builtin schema patch
         store::object      store::selector
         registry           builtin schema status store::object store::selector
-        store              clock registry status
+        store              clock nesting registry status
         handler::accept    status
         table              registry store::* handler::accept
         shared             fault journal store

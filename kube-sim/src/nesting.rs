@@ -1,0 +1,15 @@
+//! The limit on the nesting of objects, which that of the JSON parser dictates. An API server has a far higher one.
+
+use serde_json::Value;
+
+/// The number of levels of objects and lists that the JSON parser accepts.
+pub(crate) const MAX_DEPTH: usize = 127;
+
+/// Whether the value has at most `limit` levels of objects and lists.
+pub(crate) fn is_within(limit: usize, value: &Value) -> bool {
+    match value {
+        Value::Array(items) => limit > 0 && items.iter().all(|item| is_within(limit - 1, item)),
+        Value::Object(map) => limit > 0 && map.values().all(|value| is_within(limit - 1, value)),
+        _ => true,
+    }
+}
