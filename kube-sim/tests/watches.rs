@@ -337,6 +337,23 @@ async fn finalizing_a_namespace_sends_one_deleted_event() {
 }
 
 #[tokio::test]
+async fn compaction_is_about_resources_without_objects_too() {
+    let sim = Sim::new();
+    let before = sim.resource_version();
+    post(&sim, MAPS, config_map("a")).await.ok();
+    sim.compact_all();
+    for resource in ["/api/v1/endpoints", "/api/v1/configmaps"] {
+        let mut watch =
+            Watch::open(&sim, &format!("{resource}?watch=true&timeoutSeconds=1&resourceVersion={before}"))
+                .await;
+        let event = watch.next().await.unwrap();
+        assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(410)), "{resource}");
+        let old = format!("{resource}?resourceVersionMatch=Exact&resourceVersion={before}");
+        get(&sim, &old).await.fails(410, "Expired");
+    }
+}
+
+#[tokio::test]
 async fn compaction_does_not_end_open_watches() {
     let sim = Sim::new();
     let from = sim.resource_version();

@@ -136,8 +136,9 @@ pub(crate) fn list(state: &State, target: &Target, options: &Options) -> Result<
     let table = state.table(&target.resource.storage);
     let now = state.version();
     let (objects, version) = match (table, at) {
-        (Some(table), Some(version)) if version < now => {
-            let objects = table.objects_at(&target.namespace, version).map_err(|_| match &token {
+        (_, Some(version)) if version < now => {
+            let objects = state.objects_at(&target.resource.storage, &target.namespace, version);
+            let objects = objects.map_err(|_| match &token {
                 Some(token) => {
                     SimError::expired(TOO_OLD_TOKEN).with_continue(Token::print(None, &token.after))
                 }

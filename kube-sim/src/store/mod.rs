@@ -20,7 +20,7 @@ use crate::nesting;
 use crate::registry::{Registry, Resource};
 use crate::status::SimError;
 use object::Stored;
-use table::Table;
+use table::{Compacted, Table};
 
 /// The location of an object: its storage (the table) and its key.
 pub(crate) type Place = (Arc<str>, Arc<str>);
@@ -44,6 +44,8 @@ pub(crate) struct State {
     due: BTreeMap<(Instant, Arc<str>), Place>,
     bytes: usize,
     history: usize,
+    /// Changes before this version are compacted, also for resources without a table.
+    compacted: u64,
     next_watcher: u64,
     /// Watches with a lower number end.
     first_watcher: u64,
@@ -64,6 +66,7 @@ impl State {
             due: BTreeMap::new(),
             bytes: 0,
             history: history.max(1),
+            compacted: 0,
             next_watcher: 0,
             first_watcher: 0,
             registry: Registry::new(),
@@ -83,7 +86,29 @@ impl State {
     }
 
     pub(crate) fn table_mut(&mut self, storage: &Arc<str>) -> &mut Table {
-        self.tables.entry(storage.clone()).or_default()
+        let compacted = self.compacted;
+        self.tables.entry(storage.clone()).or_insert_with(|| Table::compacted_at(compacted))
+    }
+
+    /// Returns an error if a watch from `version` is expired.
+    pub(crate) fn check_kept(&self, storage: &str, version: u64) -> Result<(), Compacted> {
+        match self.tables.get(storage) {
+            Some(table) => table.check_kept(version),
+            None => Table::compacted_at(self.compacted).check_kept(version),
+        }
+    }
+
+    /// The objects of a namespace, or all for an empty one, at `version`.
+    pub(crate) fn objects_at(
+        &self,
+        storage: &str,
+        namespace: &str,
+        version: u64,
+    ) -> Result<Vec<Arc<Stored>>, Compacted> {
+        match self.tables.get(storage) {
+            Some(table) => table.objects_at(namespace, version),
+            None => Table::compacted_at(self.compacted).objects_at(namespace, version),
+        }
     }
 
     pub(crate) fn tables(&self) -> impl Iterator<Item = (&Arc<str>, &Table)> {
@@ -176,6 +201,7 @@ impl State {
     /// Compacts the history of all tables: lists and new watches from before `version` get 410.
     pub(crate) fn compact(&mut self, version: u64) {
         let version = version.min(self.version);
+        self.compacted = self.compacted.max(version);
         for table in self.tables.values_mut() {
             table.compact(version);
         }

@@ -18,6 +18,7 @@ pub(crate) struct Snapshot {
     dependents: BTreeMap<Arc<str>, BTreeSet<Place>>,
     due: BTreeMap<(Instant, Arc<str>), Place>,
     bytes: usize,
+    compacted: u64,
     registry: Registry,
 }
 
@@ -30,6 +31,7 @@ impl State {
             dependents: self.dependents.clone(),
             due: self.due.clone(),
             bytes: self.bytes,
+            compacted: self.compacted,
             registry: self.registry.clone(),
         }
     }
@@ -37,7 +39,9 @@ impl State {
     /// Restores `snapshot`, including its resource version. Watches stay open at their versions, which the restored
     /// storage has not reached. The random generator is not restored, so that no uid is assigned twice.
     pub(crate) fn restore(&mut self, snapshot: &Snapshot) {
-        let Snapshot { version, tables, places, dependents, due, bytes, registry } = snapshot.clone();
+        let Snapshot { version, tables, places, dependents, due, bytes, compacted, registry } =
+            snapshot.clone();
+        self.compacted = compacted;
         let before = std::mem::replace(&mut self.tables, without_watchers(&tables));
         for (storage, mut table) in before {
             self.table_mut(&storage).take_watchers(&mut table);

@@ -80,6 +80,11 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// A table without objects whose history begins with `version`.
+    pub(crate) fn compacted_at(version: u64) -> Self {
+        Self { compacted: version, ..Self::default() }
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<&Arc<Stored>> {
         self.objects.get(key)
     }

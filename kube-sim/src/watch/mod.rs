@@ -108,7 +108,7 @@ pub(crate) fn open(
         let objects = state.table(storage).map(|t| t.objects(&target.namespace)).unwrap_or_default();
         initial.extend(objects.into_iter().filter(|o| filter.matches(o)));
     } else if from != 0
-        && let Some(Err(compacted)) = state.table(storage).map(|t| t.check_kept(from))
+        && let Err(compacted) = state.check_kept(storage, from)
     {
         let text = format!("too old resource version: {from} ({})", compacted.oldest);
         ready.push_back(Shaper::error(&SimError::expired(text)));
