@@ -1,4 +1,4 @@
-//! Authentication, authorization and impersonation.
+//! Authentication and authorization: tokens, client certificates, RBAC and impersonation.
 
 use std::time::Duration;
 
@@ -22,28 +22,28 @@ use crate::support::{eventually, named, object};
 use xtask_control_plane::{Authority, Identity};
 
 suite!("auth":
-    who_says_nothing_gets_nothing,
-    a_wrong_token_is_unauthorized,
-    a_server_of_another_authority_is_not_trusted,
-    the_administrators_token_is_good [Token],
-    a_client_certificate_is_who_it_says [Certificates],
-    a_certificate_of_another_authority_is_unauthorized [Certificates],
-    a_service_account_may_do_what_a_role_says [Authorization],
-    one_acts_as_another [Authorization],
+    rejects_anonymous_requests,
+    rejects_an_invalid_token,
+    rejects_a_server_certificate_of_an_unknown_ca,
+    accepts_the_administrators_token [Token],
+    authenticates_as_the_client_certificates_subject [Certificates],
+    rejects_a_client_certificate_of_an_unknown_ca [Certificates],
+    authorizes_a_service_account_by_its_role [Authorization],
+    impersonates_a_user [Authorization],
 );
 
-/// A client with other credentials than the administrator's.
+/// A client with `auth_info` instead of the administrator's credentials.
 pub(super) fn client_as(env: &Env, auth_info: AuthInfo) -> Outcome<Client> {
     let mut config = env.config();
     config.auth_info = auth_info;
     Ok(Client::try_from(config)?)
 }
 
-fn token(token: &str) -> Outcome<AuthInfo> {
+fn token_auth(token: &str) -> Outcome<AuthInfo> {
     Ok(serde_json::from_value(json!({ "token": token }))?)
 }
 
-fn certificate(identity: &Identity) -> Outcome<AuthInfo> {
+fn certificate_auth(identity: &Identity) -> Outcome<AuthInfo> {
     let encode = |text: &str| STANDARD.encode(text);
     let data = json!({
         "client-certificate-data": encode(&identity.certificate),
@@ -52,83 +52,85 @@ fn certificate(identity: &Identity) -> Outcome<AuthInfo> {
     Ok(serde_json::from_value(data)?)
 }
 
-fn maps(client: Client) -> Api<ConfigMap> {
+fn config_maps(client: Client) -> Api<ConfigMap> {
     Api::default_namespaced(client)
 }
 
-/// The user name that the server authenticates for a client.
-async fn name(client: Client) -> Outcome<String> {
+/// The user name that the server authenticates the client as, from a `SelfSubjectReview`.
+async fn user_name(client: Client) -> Outcome<String> {
     let review = Api::all(client).create(&PostParams::default(), &SelfSubjectReview::default()).await?;
     let user = review.status.and_then(|status| status.user_info);
-    Ok(user.and_then(|user| user.username).context("the server names no user")?)
+    Ok(user.and_then(|user| user.username).context("the SelfSubjectReview has no user name")?)
 }
 
-async fn who_says_nothing_gets_nothing(env: Env) -> Outcome {
+async fn rejects_anonymous_requests(env: Env) -> Outcome {
     let client = client_as(&env, AuthInfo::default())?;
-    let error = refused!(maps(client).list(&ListParams::default()).await);
+    let error = refused!(config_maps(client).list(&ListParams::default()).await);
     check!(error.is_unauthorized() || error.is_forbidden(), "{error:?}");
     Ok(())
 }
 
-async fn a_wrong_token_is_unauthorized(env: Env) -> Outcome {
-    let client = client_as(&env, token("wrong")?)?;
-    let error = refused!(maps(client).list(&ListParams::default()).await);
+async fn rejects_an_invalid_token(env: Env) -> Outcome {
+    let client = client_as(&env, token_auth("wrong")?)?;
+    let error = refused!(config_maps(client).list(&ListParams::default()).await);
     check!(error.is_unauthorized() && !error.is_retryable(), "{error:?}");
-    check!(!format!("{error:?} {error}").contains("wrong"), "the token is told: {error:?}");
+    check!(!format!("{error:?} {error}").contains("wrong"), "the error contains the token: {error:?}");
     Ok(())
 }
 
-async fn a_server_of_another_authority_is_not_trusted(env: Env) -> Outcome {
+async fn rejects_a_server_certificate_of_an_unknown_ca(env: Env) -> Outcome {
     let mut config = env.config();
     let other = CertificateDer::from_pem_slice(Authority::new()?.certificate().as_bytes())?;
     config.root_cert = Some(vec![other.to_vec()]);
     config.accept_invalid_certs = false;
-    let error = refused!(maps(Client::try_from(config)?).list(&ListParams::default()).await);
+    let error = refused!(config_maps(Client::try_from(config)?).list(&ListParams::default()).await);
     check!(matches!(&error, Error::Transport { kind: TransportKind::Tls, .. }), "{error:?}");
     check!(!error.is_retryable());
     Ok(())
 }
 
-async fn the_administrators_token_is_good(env: Env) -> Outcome {
-    let secret = env.server().token().context("there is no token")?;
-    let client = client_as(&env, token(secret)?)?;
-    maps(client).list(&ListParams::default()).await?;
+async fn accepts_the_administrators_token(env: Env) -> Outcome {
+    let secret = env.server().token().context("the server has no administrator token")?;
+    let client = client_as(&env, token_auth(secret)?)?;
+    config_maps(client).list(&ListParams::default()).await?;
     Ok(())
 }
 
-async fn a_client_certificate_is_who_it_says(env: Env) -> Outcome {
-    let plain = certificate(&env.cluster()?.client_certificate("jane", None)?)?;
+async fn authenticates_as_the_client_certificates_subject(env: Env) -> Outcome {
+    let plain = certificate_auth(&env.cluster()?.client_certificate("jane", None)?)?;
     let client = client_as(&env, plain)?;
-    check_eq!(name(client.clone()).await?, "jane");
-    let error = refused!(maps(client).list(&ListParams::default()).await);
+    check_eq!(user_name(client.clone()).await?, "jane");
+    let error = refused!(config_maps(client).list(&ListParams::default()).await);
     check!(error.is_forbidden() && error.to_string().contains("\"jane\""), "{error}");
-    let master = certificate(&env.cluster()?.client_certificate("joe", Some("system:masters"))?)?;
-    maps(client_as(&env, master)?).list(&ListParams::default()).await?;
+    let master = certificate_auth(&env.cluster()?.client_certificate("joe", Some("system:masters"))?)?;
+    config_maps(client_as(&env, master)?).list(&ListParams::default()).await?;
     Ok(())
 }
 
-async fn a_certificate_of_another_authority_is_unauthorized(env: Env) -> Outcome {
+async fn rejects_a_client_certificate_of_an_unknown_ca(env: Env) -> Outcome {
     let forged = Authority::new()?.client("admin", Some("system:masters"))?;
-    let client = client_as(&env, certificate(&forged)?)?;
-    let error = refused!(maps(client).list(&ListParams::default()).await);
+    let client = client_as(&env, certificate_auth(&forged)?)?;
+    let error = refused!(config_maps(client).list(&ListParams::default()).await);
     check!(error.is_unauthorized(), "{error:?}");
     Ok(())
 }
 
-/// A client of a new service account in the case's namespace, without any permissions.
-pub(super) async fn robot(env: &Env) -> Outcome<Client> {
+/// Creates the service account `robot` in the case's namespace and a client with its token. The account has no
+/// permissions yet.
+pub(super) async fn robot_client(env: &Env) -> Outcome<Client> {
     let accounts: Api<ServiceAccount> = env.api();
     let account = ServiceAccount { metadata: named("robot"), ..ServiceAccount::default() };
     accounts.create(&PostParams::default(), &account).await?;
     let request: TokenRequest = object(json!({"metadata": {}, "spec": {"audiences": []}}))?;
     let answer: TokenRequest =
         accounts.create_subresource("token", "robot", &PostParams::default(), &request).await?;
-    let secret = answer.status.and_then(|status| status.token).context("the server gives no token")?;
-    client_as(env, token(&secret)?)
+    let secret =
+        answer.status.and_then(|status| status.token).context("the TokenRequest's status has no token")?;
+    client_as(env, token_auth(&secret)?)
 }
 
-/// Binds a role to the robot's service account that allows it to read config maps.
-pub(super) async fn allow(env: &Env) -> Outcome {
+/// Grants the robot `get`, `list` and `watch` of config maps. The role may exist already.
+pub(super) async fn grant_read(env: &Env) -> Outcome {
     let roles: Api<Role> = env.api();
     let reads = json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]});
     let role = object(json!({"metadata": {"name": "reader"}, "rules": [reads]}))?;
@@ -146,21 +148,21 @@ pub(super) async fn allow(env: &Env) -> Outcome {
     Ok(())
 }
 
-/// Deletes the role binding of [`allow`].
-pub(super) async fn forbid(env: &Env) -> Outcome {
+/// Revokes the grant of [`grant_read`] by deleting the role binding.
+pub(super) async fn revoke_read(env: &Env) -> Outcome {
     env.api::<RoleBinding>().delete("reader", &DeleteParams::default()).await?;
     Ok(())
 }
 
-async fn a_service_account_may_do_what_a_role_says(env: Env) -> Outcome {
-    let robot = robot(&env).await?;
-    check_eq!(name(robot.clone()).await?, format!("system:serviceaccount:{}:robot", env.namespace()));
-    let maps = maps(robot);
+async fn authorizes_a_service_account_by_its_role(env: Env) -> Outcome {
+    let robot = robot_client(&env).await?;
+    check_eq!(user_name(robot.clone()).await?, format!("system:serviceaccount:{}:robot", env.namespace()));
+    let maps = config_maps(robot);
     let error = refused!(maps.list(&ListParams::default()).await);
     check!(error.is_forbidden() && !error.is_retryable(), "{error:?}");
     check!(error.to_string().contains("cannot list resource \"configmaps\""), "{error}");
-    allow(&env).await?;
-    eventually("the role is known", Duration::from_secs(20), async || {
+    grant_read(&env).await?;
+    eventually("the server applies the role binding", Duration::from_secs(20), async || {
         match maps.list(&ListParams::default()).await {
             Err(error) if error.is_forbidden() => Ok(None),
             other => Ok(Some(other?)),
@@ -172,12 +174,12 @@ async fn a_service_account_may_do_what_a_role_says(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn one_acts_as_another(env: Env) -> Outcome {
+async fn impersonates_a_user(env: Env) -> Outcome {
     let mut config = env.config();
     config.auth_info.impersonate = Some("jane".to_owned());
     config.auth_info.impersonate_groups = Some(vec!["readers".to_owned()]);
     let client = Client::try_from(config)?;
-    check_eq!(name(client.clone()).await?, "jane");
-    check!(refused!(maps(client).list(&ListParams::default()).await).is_forbidden());
+    check_eq!(user_name(client.clone()).await?, "jane");
+    check!(refused!(config_maps(client).list(&ListParams::default()).await).is_forbidden());
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Failures of API servers, etcd and permissions under running watches. Afterwards the store equals the server's list.
+//! Watches during failures of API servers and etcd, and without permission. Afterwards the store must equal the
+//! server's list.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use kube_runtime::{Reflector, reflector};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::auth::{allow, forbid, robot};
+use super::auth::{grant_read, revoke_read, robot_client};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
@@ -21,134 +22,138 @@ use crate::support::{converges, eventually, labelled, polling};
 use xtask_control_plane::ApiServer;
 
 suite!("disruption":
-    a_server_is_killed_and_started_again [Parts],
-    a_server_ends_in_good_order_and_is_started_again [Parts],
-    etcd_is_paused_for_ten_seconds [Parts],
-    clients_are_moved_from_one_server_to_another [Parts],
-    an_object_reflector_survives_a_killed_server [Parts],
-    a_right_is_taken_away_in_the_middle_of_a_watch [Authorization],
+    store_converges_after_an_api_server_is_killed [Parts],
+    store_converges_after_a_graceful_api_server_restart [Parts],
+    store_converges_after_etcd_is_paused [Parts],
+    store_converges_after_switching_api_servers [Parts],
+    reflector_converges_after_an_api_server_is_killed [Parts],
+    store_converges_after_permission_is_revoked_and_granted [Authorization],
 );
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
-fn topic() -> ListParams {
+fn topic_params() -> ListParams {
     ListParams::default().labels("topic=disruption")
 }
 
-async fn make(maps: &Api<ConfigMap>, name: &str) -> Outcome {
+async fn create_map(maps: &Api<ConfigMap>, name: &str) -> Outcome {
     maps.create(&PostParams::default(), &labelled(name, "topic", "disruption")).await?;
     Ok(())
 }
 
-/// Creates `new`, deletes `old` and patches `kept`. `old` and `kept` must exist.
+/// Creates `new`, deletes `old` and changes `kept`. `old` and `kept` must exist: see [`initial_maps`].
 async fn change(maps: &Api<ConfigMap>) -> Outcome {
-    make(maps, "new").await?;
+    create_map(maps, "new").await?;
     maps.delete("old", &DeleteParams::default()).await?;
     let merge = Patch::Merge(json!({"data": {"v": "changed"}}));
     maps.patch("kept", &PatchParams::default(), &merge).await?;
     Ok(())
 }
 
-/// A store with a background task that feeds it, and the errors of the watcher.
-struct Fed {
+/// A store that a spawned watcher writes to, and the watcher's errors.
+struct WatchedStore {
     reader: Store<ConfigMap>,
     errors: Arc<Mutex<Vec<watcher::Error>>>,
-    feed: tokio::task::JoinHandle<()>,
+    watch_task: tokio::task::JoinHandle<()>,
 }
 
-impl Fed {
-    /// Begins, and waits until the store is complete.
+impl WatchedStore {
+    /// Starts the watcher and waits for the end of the initial list.
     async fn start(maps: Api<ConfigMap>, config: Config) -> Outcome<Self> {
         let (reader, writer) = store();
         let errors = Arc::new(Mutex::new(Vec::new()));
         let seen = errors.clone();
-        let run = reflector(writer, watcher(maps, config.labels("topic=disruption"))).for_each(move |item| {
-            if let Err(error) = item {
-                seen.lock().unwrap_or_else(PoisonError::into_inner).push(error);
-            }
-            std::future::ready(())
-        });
-        let fed = Self { reader, errors, feed: tokio::spawn(run) };
-        timeout(PATIENCE, fed.reader.wait_until_ready()).await??;
-        Ok(fed)
+        let watch =
+            reflector(writer, watcher(maps, config.labels("topic=disruption"))).for_each(move |item| {
+                if let Err(error) = item {
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+                }
+                std::future::ready(())
+            });
+        let watched = Self { reader, errors, watch_task: tokio::spawn(watch) };
+        timeout(TIMEOUT, watched.reader.wait_until_ready()).await??;
+        Ok(watched)
     }
 
-    /// Waits until the store equals what `maps` lists.
-    async fn ends_equal(&self, maps: &Api<ConfigMap>) -> Outcome {
-        converges(&self.reader, maps, &topic(), PATIENCE).await?;
-        check!(!self.feed.is_finished());
+    /// Waits until the store equals the list of `maps`, and checks that the watcher still runs.
+    async fn wait_until_equal(&self, maps: &Api<ConfigMap>) -> Outcome {
+        converges(&self.reader, maps, &topic_params(), TIMEOUT).await?;
+        check!(!self.watch_task.is_finished());
         Ok(())
     }
 
-    fn saw(&self, is_it: impl Fn(&watcher::Error) -> bool) -> bool {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).iter().any(is_it)
+    fn has_error(&self, matches: impl Fn(&watcher::Error) -> bool) -> bool {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).iter().any(matches)
     }
 }
 
-impl Drop for Fed {
+impl Drop for WatchedStore {
     fn drop(&mut self) {
-        self.feed.abort();
+        self.watch_task.abort();
     }
 }
 
-/// The config maps through the server at `url` instead of the kubeconfig's.
-fn through(env: &Env, url: &str) -> Outcome<Api<ConfigMap>> {
+/// The config maps as served at `url` instead of at the URL of the kubeconfig.
+fn maps_at(env: &Env, url: &str) -> Outcome<Api<ConfigMap>> {
     let mut config = env.config();
     config.cluster_url = url.parse()?;
     Ok(Api::default_namespaced(Client::try_from(config)?))
 }
 
+/// The first two API servers.
 fn servers(env: &Env) -> Outcome<(&ApiServer, &ApiServer)> {
     match env.cluster()?.api_servers() {
         [first, second, ..] => Ok((first, second)),
-        _ => Err(anyhow::anyhow!("the cluster has one API server only").into()),
+        _ => Err(anyhow::anyhow!("the cluster has fewer than two API servers").into()),
     }
 }
 
-async fn begin(env: &Env) -> Outcome<Api<ConfigMap>> {
+/// Creates `kept` and `old`.
+async fn initial_maps(env: &Env) -> Outcome<Api<ConfigMap>> {
     let maps: Api<ConfigMap> = env.api();
-    make(&maps, "kept").await?;
-    make(&maps, "old").await?;
+    create_map(&maps, "kept").await?;
+    create_map(&maps, "old").await?;
     Ok(maps)
 }
 
-async fn a_server_is_killed_and_started_again(env: Env) -> Outcome {
-    let maps = begin(&env).await?;
-    let fed = Fed::start(maps.clone(), Config::default()).await?;
-    check_eq!(fed.reader.len(), 2);
+async fn store_converges_after_an_api_server_is_killed(env: Env) -> Outcome {
+    let maps = initial_maps(&env).await?;
+    let watched = WatchedStore::start(maps.clone(), Config::default()).await?;
+    check_eq!(watched.reader.len(), 2);
     let (first, second) = servers(&env)?;
     first.kill().await?;
-    change(&through(&env, &second.url())?).await?;
-    // The watcher reports the connection error, and the store stays unchanged.
-    eventually("the watch fails", PATIENCE, async || {
-        Ok(fed.saw(|error| error.status().is_none()).then_some(()))
+    change(&maps_at(&env, &second.url())?).await?;
+    // The watcher reports a connection error, and the store remains unchanged.
+    eventually("the watch fails", TIMEOUT, async || {
+        Ok(watched.has_error(|error| error.status().is_none()).then_some(()))
     })
     .await?;
-    check!(fed.reader.find(|map| map.metadata.name.as_deref() == Some("old")).is_some());
+    check!(watched.reader.find(|map| map.metadata.name.as_deref() == Some("old")).is_some());
     first.start().await?;
-    fed.ends_equal(&maps).await
+    watched.wait_until_equal(&maps).await
 }
 
-async fn a_server_ends_in_good_order_and_is_started_again(env: Env) -> Outcome {
-    let maps = begin(&env).await?;
-    // The second server, which the cluster's own controllers do not watch: it would wait for them to end for a minute.
+async fn store_converges_after_a_graceful_api_server_restart(env: Env) -> Outcome {
+    let maps = initial_maps(&env).await?;
+    // A graceful shutdown waits up to a minute for open watches. The cluster's own controllers watch the first server
+    // only, so this stops the second one.
     let (_, second) = servers(&env)?;
-    let brief = Config::default().timeout(Duration::from_secs(2));
-    let fed = Fed::start(through(&env, &second.url())?, brief).await?;
+    let short_watches = Config::default().timeout(Duration::from_secs(2));
+    let watched = WatchedStore::start(maps_at(&env, &second.url())?, short_watches).await?;
     let (stopped, changed) = futures::join!(second.stop(), change(&maps));
     stopped?;
     changed?;
-    eventually("the watch fails", PATIENCE, async || {
-        Ok(fed.saw(|error| error.status().is_none()).then_some(()))
+    eventually("the watch fails", TIMEOUT, async || {
+        Ok(watched.has_error(|error| error.status().is_none()).then_some(()))
     })
     .await?;
     second.start().await?;
-    fed.ends_equal(&maps).await
+    watched.wait_until_equal(&maps).await
 }
 
-async fn etcd_is_paused_for_ten_seconds(env: Env) -> Outcome {
-    let maps = begin(&env).await?;
-    let fed = Fed::start(maps.clone(), Config::default()).await?;
+async fn store_converges_after_etcd_is_paused(env: Env) -> Outcome {
+    let maps = initial_maps(&env).await?;
+    let watched = WatchedStore::start(maps.clone(), Config::default()).await?;
     let etcd = env.cluster()?.etcd();
     etcd.pause().await?;
     let begun = Instant::now();
@@ -156,51 +161,51 @@ async fn etcd_is_paused_for_ten_seconds(env: Env) -> Outcome {
         sleep(Duration::from_secs(10)).await;
         etcd.resume().await
     };
-    // A write during the pause succeeds after etcd resumes.
-    let (made, resumed) = futures::join!(make(&maps, "during"), resume);
+    // The write waits for etcd and succeeds after it resumes.
+    let (made, resumed) = futures::join!(create_map(&maps, "during"), resume);
     resumed?;
-    check!(begun.elapsed() >= Duration::from_secs(10), "it answered after {:?}", begun.elapsed());
+    check!(begun.elapsed() >= Duration::from_secs(10), "the response arrived after {:?}", begun.elapsed());
     made?;
     change(&maps).await?;
-    fed.ends_equal(&maps).await?;
-    check_eq!(fed.reader.len(), 3);
+    watched.wait_until_equal(&maps).await?;
+    check_eq!(watched.reader.len(), 3);
     Ok(())
 }
 
-async fn clients_are_moved_from_one_server_to_another(env: Env) -> Outcome {
-    let maps = begin(&env).await?;
+async fn store_converges_after_switching_api_servers(env: Env) -> Outcome {
+    let maps = initial_maps(&env).await?;
     let switch = env.cluster()?.switch().await?;
-    let fed = Fed::start(through(&env, &switch.url())?, Config::default()).await?;
+    let watched = WatchedStore::start(maps_at(&env, &switch.url())?, Config::default()).await?;
     let (first, second) = servers(&env)?;
     switch.lead_to(second);
     change(&maps).await?;
-    fed.ends_equal(&maps).await?;
-    // Back and forth while things change.
+    watched.wait_until_equal(&maps).await?;
+    // Switch back and forth while objects change.
     for n in 0..6 {
         switch.lead_to(if n % 2 == 0 { first } else { second });
-        make(&maps, &format!("m{n}")).await?;
+        create_map(&maps, &format!("m{n}")).await?;
         sleep(Duration::from_millis(300)).await;
     }
     maps.delete("m0", &DeleteParams::default()).await?;
-    fed.ends_equal(&maps).await?;
-    check_eq!(fed.reader.len(), 7);
+    watched.wait_until_equal(&maps).await?;
+    check_eq!(watched.reader.len(), 7);
     Ok(())
 }
 
-async fn an_object_reflector_survives_a_killed_server(env: Env) -> Outcome {
-    let maps = begin(&env).await?;
+async fn reflector_converges_after_an_api_server_is_killed(env: Env) -> Outcome {
+    let maps = initial_maps(&env).await?;
     let config = Config::default().labels("topic=disruption");
     let mut reflector = Reflector::with_config(maps.clone(), config).timeout(Duration::from_secs(3));
     reflector.poll().await?;
     check_eq!(reflector.read().len(), 2);
     let (first, second) = servers(&env)?;
     first.kill().await?;
-    change(&through(&env, &second.url())?).await?;
-    // The client tries for a while, which may be longer than a poll.
+    change(&maps_at(&env, &second.url())?).await?;
+    // The client retries, for possibly longer than a poll takes.
     let mut polls = 0;
     let error = loop {
         polls += 1;
-        check!(polls < 10, "nothing is told of a dead server");
+        check!(polls < 10, "no poll reports the killed server");
         if let Err(error) = reflector.poll().await {
             break error;
         }
@@ -209,26 +214,26 @@ async fn an_object_reflector_survives_a_killed_server(env: Env) -> Outcome {
     check_eq!(reflector.read().len(), 2);
     first.start().await?;
     let reader = reflector.store();
-    polling(&mut reflector, converges(&reader, &maps, &topic(), PATIENCE)).await
+    polling(&mut reflector, converges(&reader, &maps, &topic_params(), TIMEOUT)).await
 }
 
-async fn a_right_is_taken_away_in_the_middle_of_a_watch(env: Env) -> Outcome {
-    let maps = begin(&env).await?;
-    let client = robot(&env).await?;
-    allow(&env).await?;
-    let theirs: Api<ConfigMap> = Api::default_namespaced(client);
-    // The API server authorizes a watch only when it is opened. Short watches are reopened soon after the change.
-    let fed = Fed::start(theirs, Config::default().timeout(Duration::from_secs(2))).await?;
-    check_eq!(fed.reader.len(), 2);
-    forbid(&env).await?;
-    eventually("the watch is refused", PATIENCE, async || {
+async fn store_converges_after_permission_is_revoked_and_granted(env: Env) -> Outcome {
+    let maps = initial_maps(&env).await?;
+    let client = robot_client(&env).await?;
+    grant_read(&env).await?;
+    let robot_maps: Api<ConfigMap> = Api::default_namespaced(client);
+    // A server authorizes a watch only when it opens. Short watches make it authorize them again.
+    let watched = WatchedStore::start(robot_maps, Config::default().timeout(Duration::from_secs(2))).await?;
+    check_eq!(watched.reader.len(), 2);
+    revoke_read(&env).await?;
+    eventually("the watch is refused", TIMEOUT, async || {
         let refused =
             |error: &watcher::Error| error.status().is_some_and(kube_client::core::Status::is_forbidden);
-        Ok(fed.saw(refused).then_some(()))
+        Ok(watched.has_error(refused).then_some(()))
     })
     .await?;
     change(&maps).await?;
-    check_eq!(fed.reader.len(), 2);
-    allow(&env).await?;
-    fed.ends_equal(&maps).await
+    check_eq!(watched.reader.len(), 2);
+    grant_read(&env).await?;
+    watched.wait_until_equal(&maps).await
 }

@@ -1,4 +1,4 @@
-//! The examples, run as programs against the server.
+//! The example programs, run as child processes against the server.
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,24 +24,24 @@ use crate::failure::{Outcome, check};
 use crate::support::{deployment, eventually, idle_pod, named};
 
 suite!("examples":
-    pod_informer_prints_events [Examples],
-    pod_reflector_prints_the_present_state [Examples],
-    deployment_reflector_prints_what_it_names [Examples],
-    crd_reflector_follows_its_objects [Examples],
+    pod_informer_prints_added_and_deleted_pods [Examples],
+    pod_reflector_prints_existing_pods [Examples],
+    deployment_reflector_prints_replicas [Examples],
+    crd_reflector_prints_created_and_changed_objects [Examples],
     node_reflector_prints_nodes [Examples, NewNodes],
-    node_informer_finds_a_broken_node [Examples, NewNodes],
+    node_informer_reports_an_unhealthy_node [Examples, NewNodes],
 );
 
-/// More than two polls of an example.
-const PATIENCE: Duration = Duration::from_secs(45);
+/// Longer than two polls of an example.
+const TIMEOUT: Duration = Duration::from_secs(45);
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
-/// An example that runs.
+/// A running example and its captured output.
 struct Running {
     child: Child,
-    out: Lines,
-    err: Lines,
+    stdout: Lines,
+    stderr: Lines,
     readers: [JoinHandle<()>; 2],
 }
 
@@ -53,32 +53,35 @@ impl Running {
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().with_context(|| format!("cannot start the example {name}"))?;
-        let (stdout, stderr) =
+        let (stdout_pipe, stderr_pipe) =
             (child.stdout.take().context("no stdout")?, child.stderr.take().context("no stderr")?);
-        let (out, err) = (Lines::default(), Lines::default());
-        let readers = [read(stdout, out.clone()), read(stderr, err.clone())];
-        Ok(Self { child, out, err, readers })
+        let (stdout, stderr) = (Lines::default(), Lines::default());
+        let readers = [read_lines(stdout_pipe, stdout.clone()), read_lines(stderr_pipe, stderr.clone())];
+        Ok(Self { child, stdout, stderr, readers })
     }
 
-    /// Waits for a line of stdout that holds all of `parts`.
-    async fn says(&self, parts: &[&str]) -> Outcome {
-        eventually(&format!("a line with {parts:?}"), PATIENCE, async || {
-            let lines = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Waits for a line of stdout that contains all of `parts`.
+    async fn wait_for_line(&self, parts: &[&str]) -> Outcome {
+        eventually(&format!("the example prints a line with {parts:?}"), TIMEOUT, async || {
+            let lines = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
             if lines.iter().any(|line| parts.iter().all(|part| line.contains(part))) {
                 return Ok(Some(()));
             }
-            let err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
-            Err(anyhow!("it said {:?}, and on stderr {err:?}", &lines[lines.len().saturating_sub(10)..]))
+            let stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+            Err(anyhow!(
+                "last lines of stdout {:?}, stderr {stderr:?}",
+                &lines[lines.len().saturating_sub(10)..]
+            ))
         })
         .await
     }
 
-    /// Sends SIGTERM, after which the example must exit with status 0.
-    async fn ends(mut self) -> Outcome {
+    /// Sends SIGTERM and checks that the example exits with status 0.
+    async fn terminate(mut self) -> Outcome {
         let id = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        kill_process(id.context("it has ended by itself")?, Signal::TERM)?;
+        kill_process(id.context("the example has already exited")?, Signal::TERM)?;
         let status: ExitStatus = timeout(Duration::from_secs(10), self.child.wait()).await??;
-        check!(status.success(), "{status}; on stderr {:?}", self.err);
+        check!(status.success(), "{status}; stderr {:?}", self.stderr);
         Ok(())
     }
 }
@@ -89,7 +92,8 @@ impl Drop for Running {
     }
 }
 
-fn read(from: impl AsyncRead + Unpin + Send + 'static, into: Lines) -> JoinHandle<()> {
+/// Appends the lines of `from` to `into` until the end of the file.
+fn read_lines(from: impl AsyncRead + Unpin + Send + 'static, into: Lines) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut lines = BufReader::new(from).lines();
         while let Ok(Some(line)) = lines.next_line().await {
@@ -98,56 +102,56 @@ fn read(from: impl AsyncRead + Unpin + Send + 'static, into: Lines) -> JoinHandl
     })
 }
 
-async fn pod_informer_prints_events(env: Env) -> Outcome {
+async fn pod_informer_prints_added_and_deleted_pods(env: Env) -> Outcome {
     env.until_pods_can_be_made().await?;
     let running = Running::start(&env, "pod_informer")?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &idle_pod("web")?).await?;
     let name = format!("{}/web", env.namespace());
-    running.says(&["added", &name, "Pending"]).await?;
+    running.wait_for_line(&["added", &name, "Pending"]).await?;
     pods.delete("web", &DeleteParams::default()).await?;
-    running.says(&["deleted", &name]).await?;
-    running.ends().await
+    running.wait_for_line(&["deleted", &name]).await?;
+    running.terminate().await
 }
 
-async fn pod_reflector_prints_the_present_state(env: Env) -> Outcome {
+async fn pod_reflector_prints_existing_pods(env: Env) -> Outcome {
     env.until_pods_can_be_made().await?;
     env.api::<Pod>().create(&PostParams::default(), &idle_pod("web")?).await?;
     let running = Running::start(&env, "pod_reflector")?;
-    running.says(&[&format!("{}/web", env.namespace()), "Pending", "1 containers"]).await?;
-    running.ends().await
+    running.wait_for_line(&[&format!("{}/web", env.namespace()), "Pending", "1 containers"]).await?;
+    running.terminate().await
 }
 
-async fn deployment_reflector_prints_what_it_names(env: Env) -> Outcome {
+async fn deployment_reflector_prints_replicas(env: Env) -> Outcome {
     env.api::<Deployment>().create(&PostParams::default(), &deployment("web", 0)?).await?;
     let running = Running::start(&env, "deployment_reflector")?;
-    running.says(&[&format!("{}/web", env.namespace()), "0 desired"]).await?;
-    running.ends().await
+    running.wait_for_line(&[&format!("{}/web", env.namespace()), "0 desired"]).await?;
+    running.terminate().await
 }
 
-async fn crd_reflector_follows_its_objects(env: Env) -> Outcome {
-    // The example installs its definition, under a name that is the same for everyone.
+async fn crd_reflector_prints_created_and_changed_objects(env: Env) -> Outcome {
+    // The example installs a CRD with a fixed name. This case deletes it only if it did not exist before.
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     if crds.get_opt("foos.clux.dev").await?.is_none() {
         env.deletes_at_end(&crds, "foos.clux.dev");
     }
     let running = Running::start(&env, "crd_reflector")?;
-    running.says(&["0 foos"]).await?;
+    running.wait_for_line(&["0 foos"]).await?;
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("clux.dev", "v1", "Foo"), "foos");
     let foos: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     let object = DynamicObject::new("baz", &resource).data(json!({"spec": {"name": "baz", "info": "first"}}));
     foos.create(&PostParams::default(), &object).await?;
     let name = format!("{}/baz", env.namespace());
-    running.says(&[&name, "first"]).await?;
+    running.wait_for_line(&[&name, "first"]).await?;
     let edited = Patch::Merge(json!({"spec": {"info": "second"}}));
     foos.patch("baz", &PatchParams::default(), &edited).await?;
-    running.says(&[&name, "second"]).await?;
+    running.wait_for_line(&[&name, "second"]).await?;
     foos.delete("baz", &DeleteParams::default()).await?;
-    running.ends().await
+    running.terminate().await
 }
 
-/// Creates an unschedulable node.
-async fn node(env: &Env) -> Outcome<String> {
+/// Creates an unschedulable node and returns its name.
+async fn create_node(env: &Env) -> Outcome<String> {
     let nodes: Api<Node> = Api::all(env.client());
     let name = env.unique("node");
     env.deletes_at_end(&nodes, &name);
@@ -159,22 +163,22 @@ async fn node(env: &Env) -> Outcome<String> {
 }
 
 async fn node_reflector_prints_nodes(env: Env) -> Outcome {
-    let name = node(&env).await?;
+    let name = create_node(&env).await?;
     let running = Running::start(&env, "node_reflector")?;
-    running.says(&[&name, "kubelet"]).await?;
-    running.ends().await
+    running.wait_for_line(&[&name, "kubelet"]).await?;
+    running.terminate().await
 }
 
-async fn node_informer_finds_a_broken_node(env: Env) -> Outcome {
+async fn node_informer_reports_an_unhealthy_node(env: Env) -> Outcome {
     let running = Running::start(&env, "node_informer")?;
-    let name = node(&env).await?;
+    let name = create_node(&env).await?;
     let condition = json!({"type": "DiskPressure", "status": "True", "reason": "Full"});
-    let broken = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
+    let unhealthy = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
     let nodes: Api<Node> = Api::all(env.client());
-    // A controller of the cluster may reset the condition, so the patch is repeated.
-    let breaking = async {
+    // The node lifecycle controller may overwrite the condition, so this writes it repeatedly.
+    let keep_unhealthy = async {
         loop {
-            if let Err(error) = nodes.patch_status(&name, &PatchParams::default(), &broken).await {
+            if let Err(error) = nodes.patch_status(&name, &PatchParams::default(), &unhealthy).await {
                 tracing::debug!("{error}");
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -182,8 +186,8 @@ async fn node_informer_finds_a_broken_node(env: Env) -> Outcome {
     };
     let parts = [name.as_str(), "is unhealthy", "DiskPressure is True (Full)"];
     tokio::select! {
-        said = running.says(&parts) => said?,
-        () = breaking => {}
+        found = running.wait_for_line(&parts) => found?,
+        () = keep_unhealthy => {}
     }
-    running.ends().await
+    running.terminate().await
 }

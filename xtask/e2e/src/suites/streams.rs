@@ -1,4 +1,4 @@
-//! Watchers and reflectors as streams, and their combinators.
+//! `watcher`, `reflector` and `watch_object` streams, and the combinators of `WatchStreamExt`.
 
 use std::time::Duration;
 
@@ -18,38 +18,39 @@ use crate::failure::{Outcome, check, check_eq};
 use crate::support::{converges, labelled, named, names, value};
 
 suite!("streams":
-    a_watcher_tells_the_state_and_then_changes,
-    a_watcher_goes_over_the_end_of_its_watches,
-    a_store_follows_all_namespaces,
-    applied_and_touched_objects,
-    a_predicate_lets_only_changes_through,
-    what_is_modified_is_stored_so,
-    one_object_is_watched_through_its_life,
+    watcher_emits_the_initial_list_and_then_changes,
+    watcher_resumes_when_a_watch_times_out,
+    store_holds_objects_of_all_namespaces,
+    touched_objects_include_deleted_ones,
+    predicate_filter_emits_only_changed_labels,
+    store_holds_modified_objects,
+    watch_object_emits_creation_change_and_deletion,
 );
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-fn ours(name: &str) -> ConfigMap {
+fn topic_map(name: &str) -> ConfigMap {
     labelled(name, "topic", "streams")
 }
 
-fn topic() -> Config {
+fn topic_config() -> Config {
     Config::default().labels("topic=streams")
 }
 
-async fn set(maps: &Api<ConfigMap>, name: &str, value: &str) -> Outcome {
+async fn set_value(maps: &Api<ConfigMap>, name: &str, value: &str) -> Outcome {
     let merge = Patch::Merge(json!({"data": {"v": value}}));
     maps.patch(name, &PatchParams::default(), &merge).await?;
     Ok(())
 }
 
-/// The next item.
+/// The next item, within [`TIMEOUT`].
 async fn next<T>(stream: &mut (impl Stream<Item = watcher::Result<T>> + Unpin)) -> Outcome<T> {
-    let item = timeout(PATIENCE, stream.try_next()).await??;
+    let item = timeout(TIMEOUT, stream.try_next()).await??;
     Ok(item.ok_or_else(|| anyhow::anyhow!("the stream has ended"))?)
 }
 
-fn short(event: &Event<ConfigMap>) -> String {
+/// `[` and `]` for `Init` and `InitDone`, `*a=1` for `InitApply`, `+a=1` for `Apply`, `-a=1` for `Delete`.
+fn summary(event: &Event<ConfigMap>) -> String {
     match event {
         Event::Init => "[".to_owned(),
         Event::InitApply(map) => format!("*{}={}", map.name_any(), value(map)),
@@ -59,44 +60,44 @@ fn short(event: &Event<ConfigMap>) -> String {
     }
 }
 
-async fn a_watcher_tells_the_state_and_then_changes(env: Env) -> Outcome {
+async fn watcher_emits_the_initial_list_and_then_changes(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    maps.create(&PostParams::default(), &ours("a")).await?;
-    let mut stream = watcher(maps.clone(), topic()).boxed();
+    maps.create(&PostParams::default(), &topic_map("a")).await?;
+    let mut stream = watcher(maps.clone(), topic_config()).boxed();
     let mut seen = Vec::new();
     while seen.last().is_none_or(|last| last != "]") {
-        seen.push(short(&next(&mut stream).await?));
+        seen.push(summary(&next(&mut stream).await?));
     }
-    // A server without WatchList makes the watcher begin twice.
+    // A server without WatchList makes the watcher emit `Init` twice.
     check!(seen.ends_with(&["[".to_owned(), "*a=1".to_owned(), "]".to_owned()]), "{seen:?}");
-    maps.create(&PostParams::default(), &ours("b")).await?;
-    set(&maps, "a", "2").await?;
+    maps.create(&PostParams::default(), &topic_map("b")).await?;
+    set_value(&maps, "a", "2").await?;
     maps.delete("b", &DeleteParams::default()).await?;
     let mut seen = Vec::new();
     for _ in 0..3 {
-        seen.push(short(&next(&mut stream).await?));
+        seen.push(summary(&next(&mut stream).await?));
     }
     check_eq!(seen, ["+b=1", "+a=2", "-b=1"]);
     Ok(())
 }
 
-async fn a_watcher_goes_over_the_end_of_its_watches(env: Env) -> Outcome {
+async fn watcher_resumes_when_a_watch_times_out(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let mut stream = watcher(maps.clone(), topic().timeout(Duration::from_secs(1))).boxed();
+    let mut stream = watcher(maps.clone(), topic_config().timeout(Duration::from_secs(1))).boxed();
     while !matches!(next(&mut stream).await?, Event::InitDone) {}
     for n in 0..4 {
         let changed = async {
             tokio::time::sleep(Duration::from_millis(700)).await;
-            maps.create(&PostParams::default(), &ours(&format!("m{n}"))).await
+            maps.create(&PostParams::default(), &topic_map(&format!("m{n}"))).await
         };
         let (event, changed) = futures::join!(next(&mut stream), changed);
         changed?;
-        check_eq!(short(&event?), format!("+m{n}=1"));
+        check_eq!(summary(&event?), format!("+m{n}=1"));
     }
     Ok(())
 }
 
-async fn a_store_follows_all_namespaces(env: Env) -> Outcome {
+async fn store_holds_objects_of_all_namespaces(env: Env) -> Outcome {
     let namespaces: Api<Namespace> = Api::all(env.client());
     let other = env.unique("other");
     env.deletes_at_end(&namespaces, &other);
@@ -104,51 +105,51 @@ async fn a_store_follows_all_namespaces(env: Env) -> Outcome {
     namespaces.create(&PostParams::default(), &namespace).await?;
     let label = format!("e2e={}", env.namespace());
     let map = || labelled("same-name", "e2e", env.namespace());
-    let everywhere: Api<ConfigMap> = Api::all(env.client());
+    let all: Api<ConfigMap> = Api::all(env.client());
     let (reader, writer) = store();
-    let stream = reflector(writer, watcher(everywhere.clone(), Config::default().labels(&label)));
-    let feed = tokio::spawn(stream.for_each(|_| std::future::ready(())));
-    timeout(PATIENCE, reader.wait_until_ready()).await??;
+    let stream = reflector(writer, watcher(all.clone(), Config::default().labels(&label)));
+    let watch_task = tokio::spawn(stream.for_each(|_| std::future::ready(())));
+    timeout(TIMEOUT, reader.wait_until_ready()).await??;
     check!(reader.is_empty());
     env.api().create(&PostParams::default(), &map()).await?;
-    let there: Api<ConfigMap> = Api::namespaced(env.client(), &other);
-    there.create(&PostParams::default(), &map()).await?;
+    let other_maps: Api<ConfigMap> = Api::namespaced(env.client(), &other);
+    other_maps.create(&PostParams::default(), &map()).await?;
     let lp = ListParams::default().labels(&label);
-    converges(&reader, &everywhere, &lp, PATIENCE).await?;
+    converges(&reader, &all, &lp, TIMEOUT).await?;
     check_eq!(reader.len(), 2);
     let key = ObjectRef::new("same-name").within(&other);
     check!(reader.get(&key).is_some_and(|map| map.namespace().as_deref() == Some(other.as_str())));
-    there.delete("same-name", &DeleteParams::default()).await?;
-    converges(&reader, &everywhere, &lp, PATIENCE).await?;
-    check!(reader.get(&key).is_none() && !feed.is_finished());
-    feed.abort();
+    other_maps.delete("same-name", &DeleteParams::default()).await?;
+    converges(&reader, &all, &lp, TIMEOUT).await?;
+    check!(reader.get(&key).is_none() && !watch_task.is_finished());
+    watch_task.abort();
     Ok(())
 }
 
-async fn applied_and_touched_objects(env: Env) -> Outcome {
+async fn touched_objects_include_deleted_ones(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    maps.create(&PostParams::default(), &ours("a")).await?;
-    let mut applied = watcher(maps.clone(), topic()).applied_objects().boxed();
-    let mut touched = watcher(maps.clone(), topic()).touched_objects().boxed();
+    maps.create(&PostParams::default(), &topic_map("a")).await?;
+    let mut applied = watcher(maps.clone(), topic_config()).applied_objects().boxed();
+    let mut touched = watcher(maps.clone(), topic_config()).touched_objects().boxed();
     check_eq!(next(&mut applied).await?.name_any(), "a");
     check_eq!(next(&mut touched).await?.name_any(), "a");
     maps.delete("a", &DeleteParams::default()).await?;
-    maps.create(&PostParams::default(), &ours("b")).await?;
+    maps.create(&PostParams::default(), &topic_map("b")).await?;
     check_eq!(next(&mut applied).await?.name_any(), "b");
     check_eq!(next(&mut touched).await?.name_any(), "a");
     check_eq!(next(&mut touched).await?.name_any(), "b");
     Ok(())
 }
 
-async fn a_predicate_lets_only_changes_through(env: Env) -> Outcome {
+async fn predicate_filter_emits_only_changed_labels(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    maps.create(&PostParams::default(), &ours("a")).await?;
-    let mut relabelled = watcher(maps.clone(), topic())
+    maps.create(&PostParams::default(), &topic_map("a")).await?;
+    let mut relabelled = watcher(maps.clone(), topic_config())
         .applied_objects()
         .predicate_filter(predicates::labels, PredicateConfig::default())
         .boxed();
     check_eq!(next(&mut relabelled).await?.labels().len(), 1);
-    set(&maps, "a", "2").await?;
+    set_value(&maps, "a", "2").await?;
     let label = Patch::Merge(json!({"metadata": {"labels": {"more": "yes"}}}));
     maps.patch("a", &PatchParams::default(), &label).await?;
     let map = next(&mut relabelled).await?;
@@ -156,32 +157,32 @@ async fn a_predicate_lets_only_changes_through(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn what_is_modified_is_stored_so(env: Env) -> Outcome {
+async fn store_holds_modified_objects(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    maps.create(&PostParams::default(), &ours("a")).await?;
+    maps.create(&PostParams::default(), &topic_map("a")).await?;
     let (reader, writer) = store();
-    let mut stream = watcher(maps.clone(), topic())
+    let mut stream = watcher(maps.clone(), topic_config())
         .modify(|map| map.data = None)
         .reflect(writer)
         .touched_objects()
         .boxed();
     let first = next(&mut stream).await?;
     check_eq!((first.name_any(), first.data.clone()), ("a".to_owned(), None));
-    maps.create(&PostParams::default(), &ours("b")).await?;
+    maps.create(&PostParams::default(), &topic_map("b")).await?;
     next(&mut stream).await?;
     check_eq!(names::<ConfigMap>(reader.state()), ["a", "b"]);
     check!(reader.state().iter().all(|map| map.data.is_none()));
     Ok(())
 }
 
-async fn one_object_is_watched_through_its_life(env: Env) -> Outcome {
+async fn watch_object_emits_creation_change_and_deletion(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let mut stream = watch_object(maps.clone(), "a").boxed();
     check!(next(&mut stream).await?.is_none());
-    maps.create(&PostParams::default(), &ours("b")).await?;
-    maps.create(&PostParams::default(), &ours("a")).await?;
+    maps.create(&PostParams::default(), &topic_map("b")).await?;
+    maps.create(&PostParams::default(), &topic_map("a")).await?;
     check_eq!(next(&mut stream).await?.as_ref().map(value), Some("1"));
-    set(&maps, "a", "2").await?;
+    set_value(&maps, "a", "2").await?;
     check_eq!(next(&mut stream).await?.as_ref().map(value), Some("2"));
     maps.delete("a", &DeleteParams::default()).await?;
     check!(next(&mut stream).await?.is_none());
