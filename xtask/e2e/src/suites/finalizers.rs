@@ -1,4 +1,4 @@
-//! Finalizers, and the deletion of owned objects.
+//! Finalizers, deletion propagation to owned objects (background, foreground, orphan), and namespace deletion.
 
 use std::time::Duration;
 
@@ -16,174 +16,176 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{config_map, eventually, named, value};
 
 suite!("finalizers":
-    a_finalizer_holds_a_deletion,
-    the_last_finalizer_goes_in_one_deletion,
-    no_finalizer_comes_late,
-    what_is_owned_goes_in_the_background [Controllers],
-    what_is_owned_goes_first_in_the_foreground [Controllers],
-    what_is_orphaned_stays [Controllers],
-    what_two_own_stays_until_both_are_gone [Controllers],
-    a_namespace_goes_with_its_contents [Controllers],
+    finalizer_delays_the_deletion,
+    removing_the_last_finalizer_deletes_the_object,
+    rejects_a_finalizer_added_during_deletion,
+    background_deletion_deletes_owned_objects [Controllers],
+    foreground_deletion_deletes_owned_objects_first [Controllers],
+    orphan_deletion_keeps_owned_objects [Controllers],
+    object_with_two_owners_is_deleted_after_both [Controllers],
+    namespace_deletion_deletes_its_contents [Controllers],
 );
 
 const FINALIZER: &str = "e2e.example.com/hold";
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-fn held(name: &str) -> ConfigMap {
+/// A config map with a finalizer.
+fn map_with_finalizer(name: &str) -> ConfigMap {
     let mut map = config_map(name, "1");
     map.finalizers_mut().push(FINALIZER.to_owned());
     map
 }
 
-async fn release(maps: &Api<ConfigMap>, name: &str) -> Outcome<ConfigMap> {
-    let none = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-    Ok(maps.patch(name, &PatchParams::default(), &none).await?)
+/// Removes all finalizers.
+async fn remove_finalizers(maps: &Api<ConfigMap>, name: &str) -> Outcome<ConfigMap> {
+    let no_finalizers = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    Ok(maps.patch(name, &PatchParams::default(), &no_finalizers).await?)
 }
 
-async fn a_finalizer_holds_a_deletion(env: Env) -> Outcome {
+async fn finalizer_delays_the_deletion(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    maps.create(&PostParams::default(), &held("a")).await?;
+    maps.create(&PostParams::default(), &map_with_finalizer("a")).await?;
     let deleted = maps.delete("a", &DeleteParams::default()).await?;
     check!(deleted.is_left());
-    let held = maps.get("a").await?;
-    check!(held.metadata.deletion_timestamp.is_some());
-    check_eq!(held.metadata.deletion_grace_period_seconds, Some(0));
-    // A second deletion changes nothing, and the name is still taken.
+    let deleting = maps.get("a").await?;
+    check!(deleting.metadata.deletion_timestamp.is_some());
+    check_eq!(deleting.metadata.deletion_grace_period_seconds, Some(0));
+    // A second deletion changes nothing, and a creation with the same name conflicts.
     check!(matches!(maps.delete("a", &DeleteParams::default()).await?, Either::Left(_)));
-    check_eq!(maps.get("a").await?.metadata.deletion_timestamp, held.metadata.deletion_timestamp);
+    check_eq!(maps.get("a").await?.metadata.deletion_timestamp, deleting.metadata.deletion_timestamp);
     check!(refused!(maps.create(&PostParams::default(), &config_map("a", "2")).await).is_already_exists());
-    // A terminating object accepts writes.
+    // The object accepts writes until it is deleted.
     let merge = Patch::Merge(json!({"data": {"v": "2"}}));
     maps.patch("a", &PatchParams::default(), &merge).await?;
-    let last = release(&maps, "a").await?;
+    let last = remove_finalizers(&maps, "a").await?;
     check!(last.metadata.deletion_timestamp.is_some());
     check!(maps.get_opt("a").await?.is_none());
     Ok(())
 }
 
-async fn the_last_finalizer_goes_in_one_deletion(env: Env) -> Outcome {
+async fn removing_the_last_finalizer_deletes_the_object(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    maps.create(&PostParams::default(), &held("a")).await?;
+    maps.create(&PostParams::default(), &map_with_finalizer("a")).await?;
     maps.delete("a", &DeleteParams::default()).await?;
     let version = maps.get("a").await?.resource_version().unwrap_or_default();
-    let params = WatchParams::default().fields("metadata.name=a").timeout(PATIENCE);
+    let params = WatchParams::default().fields("metadata.name=a").timeout(TIMEOUT);
     let mut events = maps.watch(&params, &version).await?;
     let merge = Patch::Merge(json!({"metadata": {"finalizers": null}, "data": {"v": "2"}}));
     let answer = maps.patch("a", &PatchParams::default(), &merge).await?;
     check_eq!(value(&answer), "2");
-    // The change itself was not written: what is deleted is the object before it.
+    // The server deletes without storing the patched object: the event has the previous data and finalizers.
     check_eq!(answer.resource_version().unwrap_or_default(), version);
-    let event = timeout(PATIENCE, events.try_next()).await??;
+    let event = timeout(TIMEOUT, events.try_next()).await??;
     let Some(WatchEvent::Deleted(last)) = event else {
-        return Err(anyhow::anyhow!("{event:?} is no deletion").into());
+        return Err(anyhow::anyhow!("expected a DELETED event, got {event:?}").into());
     };
     check_eq!(value(&last), "1");
     check_eq!(last.finalizers(), [FINALIZER]);
     Ok(())
 }
 
-async fn no_finalizer_comes_late(env: Env) -> Outcome {
+async fn rejects_a_finalizer_added_during_deletion(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    maps.create(&PostParams::default(), &held("a")).await?;
+    maps.create(&PostParams::default(), &map_with_finalizer("a")).await?;
     maps.delete("a", &DeleteParams::default()).await?;
     let more = Patch::Merge(json!({"metadata": {"finalizers": [FINALIZER, "e2e.example.com/late"]}}));
     let error = refused!(maps.patch("a", &PatchParams::default(), &more).await);
     check!(error.is_invalid() && error.to_string().contains("metadata.finalizers"), "{error}");
-    release(&maps, "a").await?;
+    remove_finalizers(&maps, "a").await?;
     Ok(())
 }
 
-/// A config map `owner`, and a secret for each name that it owns.
-async fn family(env: &Env, children: &[&str]) -> Outcome<(Api<ConfigMap>, Api<Secret>)> {
+/// Creates a config map `owner`, and a secret with an owner reference to it for each of the names.
+async fn create_owner_and_owned(env: &Env, owned_names: &[&str]) -> Outcome<(Api<ConfigMap>, Api<Secret>)> {
     let (maps, secrets): (Api<ConfigMap>, Api<Secret>) = (env.api(), env.api());
     let owner = maps.create(&PostParams::default(), &config_map("owner", "1")).await?;
-    for name in children {
-        let mut child = Secret { metadata: named(name), ..Secret::default() };
-        child.owner_references_mut().extend(owner.controller_owner_ref(&()).map(|mut reference| {
+    for name in owned_names {
+        let mut owned = Secret { metadata: named(name), ..Secret::default() };
+        owned.owner_references_mut().extend(owner.controller_owner_ref(&()).map(|mut reference| {
             reference.block_owner_deletion = Some(true);
             reference
         }));
-        secrets.create(&PostParams::default(), &child).await?;
+        secrets.create(&PostParams::default(), &owned).await?;
     }
     Ok((maps, secrets))
 }
 
-async fn is_gone(secrets: &Api<Secret>, name: &str) -> Outcome {
-    eventually("the child is gone", PATIENCE, async || {
+async fn wait_until_deleted(secrets: &Api<Secret>, name: &str) -> Outcome {
+    eventually("the owned secret is deleted", TIMEOUT, async || {
         Ok(secrets.get_opt(name).await?.is_none().then_some(()))
     })
     .await
 }
 
-async fn what_is_owned_goes_in_the_background(env: Env) -> Outcome {
-    let (maps, secrets) = family(&env, &["child", "other"]).await?;
+async fn background_deletion_deletes_owned_objects(env: Env) -> Outcome {
+    let (maps, secrets) = create_owner_and_owned(&env, &["owned", "other"]).await?;
     maps.delete("owner", &DeleteParams::background()).await?;
     check!(maps.get_opt("owner").await?.is_none());
-    is_gone(&secrets, "child").await?;
-    is_gone(&secrets, "other").await?;
+    wait_until_deleted(&secrets, "owned").await?;
+    wait_until_deleted(&secrets, "other").await?;
     Ok(())
 }
 
-async fn what_is_owned_goes_first_in_the_foreground(env: Env) -> Outcome {
-    let (maps, secrets) = family(&env, &["child"]).await?;
-    let hold = Patch::Merge(json!({"metadata": {"finalizers": [FINALIZER]}}));
-    secrets.patch("child", &PatchParams::default(), &hold).await?;
+async fn foreground_deletion_deletes_owned_objects_first(env: Env) -> Outcome {
+    let (maps, secrets) = create_owner_and_owned(&env, &["owned"]).await?;
+    let finalizer = Patch::Merge(json!({"metadata": {"finalizers": [FINALIZER]}}));
+    secrets.patch("owned", &PatchParams::default(), &finalizer).await?;
     check!(maps.delete("owner", &DeleteParams::foreground()).await?.is_left());
-    eventually("the child is being deleted", PATIENCE, async || {
-        Ok(secrets.get("child").await?.metadata.deletion_timestamp.map(drop))
+    eventually("the owned secret has a deletionTimestamp", TIMEOUT, async || {
+        Ok(secrets.get("owned").await?.metadata.deletion_timestamp.map(drop))
     })
     .await?;
     let owner = maps.get("owner").await?;
     check_eq!(owner.finalizers(), ["foregroundDeletion"]);
-    let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-    secrets.patch("child", &PatchParams::default(), &free).await?;
-    eventually("the owner follows", PATIENCE, async || {
+    let no_finalizers = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    secrets.patch("owned", &PatchParams::default(), &no_finalizers).await?;
+    eventually("the owner is deleted", TIMEOUT, async || {
         Ok(maps.get_opt("owner").await?.is_none().then_some(()))
     })
     .await?;
-    check!(secrets.get_opt("child").await?.is_none());
+    check!(secrets.get_opt("owned").await?.is_none());
     Ok(())
 }
 
-async fn what_is_orphaned_stays(env: Env) -> Outcome {
-    let (maps, secrets) = family(&env, &["child"]).await?;
+async fn orphan_deletion_keeps_owned_objects(env: Env) -> Outcome {
+    let (maps, secrets) = create_owner_and_owned(&env, &["owned"]).await?;
     maps.delete("owner", &DeleteParams::orphan()).await?;
-    eventually("the owner is gone", PATIENCE, async || {
+    eventually("the owner is deleted", TIMEOUT, async || {
         Ok(maps.get_opt("owner").await?.is_none().then_some(()))
     })
     .await?;
-    let child = secrets.get("child").await?;
-    check!(child.owner_references().is_empty(), "{:?}", child.owner_references());
-    check!(child.metadata.deletion_timestamp.is_none());
+    let owned = secrets.get("owned").await?;
+    check!(owned.owner_references().is_empty(), "{:?}", owned.owner_references());
+    check!(owned.metadata.deletion_timestamp.is_none());
     Ok(())
 }
 
-async fn what_two_own_stays_until_both_are_gone(env: Env) -> Outcome {
-    let (maps, secrets) = family(&env, &["child"]).await?;
+async fn object_with_two_owners_is_deleted_after_both(env: Env) -> Outcome {
+    let (maps, secrets) = create_owner_and_owned(&env, &["owned"]).await?;
     let second = maps.create(&PostParams::default(), &config_map("second", "1")).await?;
-    let mut child = secrets.get("child").await?;
-    child.owner_references_mut().extend(second.owner_ref(&()));
-    secrets.replace("child", &PostParams::default(), &child).await?;
+    let mut owned = secrets.get("owned").await?;
+    owned.owner_references_mut().extend(second.owner_ref(&()));
+    secrets.replace("owned", &PostParams::default(), &owned).await?;
     maps.delete("owner", &DeleteParams::background()).await?;
-    eventually("the first owner is taken off", PATIENCE, async || {
-        Ok((secrets.get("child").await?.owner_references().len() == 1).then_some(()))
+    eventually("the garbage collector removes the first owner reference", TIMEOUT, async || {
+        Ok((secrets.get("owned").await?.owner_references().len() == 1).then_some(()))
     })
     .await?;
     maps.delete("second", &DeleteParams::background()).await?;
-    is_gone(&secrets, "child").await
+    wait_until_deleted(&secrets, "owned").await
 }
 
-async fn a_namespace_goes_with_its_contents(env: Env) -> Outcome {
+async fn namespace_deletion_deletes_its_contents(env: Env) -> Outcome {
     let namespaces: Api<Namespace> = Api::all(env.client());
     let name = env.unique("inner");
     env.deletes_at_end(&namespaces, &name);
     let namespace = Namespace { metadata: named(&name), ..Namespace::default() };
     namespaces.create(&PostParams::default(), &namespace).await?;
     let maps: Api<ConfigMap> = Api::namespaced(env.client(), &name);
-    maps.create(&PostParams::default(), &held("held")).await?;
+    maps.create(&PostParams::default(), &map_with_finalizer("held")).await?;
     let deleted = namespaces.delete(&name, &DeleteParams::default()).await?;
     check!(deleted.is_left());
-    eventually("its contents are being deleted", PATIENCE, async || {
+    eventually("the namespace's config map has a deletionTimestamp", TIMEOUT, async || {
         Ok(maps.get("held").await?.metadata.deletion_timestamp.map(drop))
     })
     .await?;
@@ -192,8 +194,8 @@ async fn a_namespace_goes_with_its_contents(env: Env) -> Outcome {
     check!(error.to_string().contains("because it is being terminated"), "{error}");
     let phase = namespaces.get(&name).await?.status.and_then(|status| status.phase);
     check_eq!(phase.as_deref(), Some("Terminating"));
-    release(&maps, "held").await?;
-    eventually("the namespace is gone", PATIENCE, async || {
+    remove_finalizers(&maps, "held").await?;
+    eventually("the namespace is deleted", TIMEOUT, async || {
         Ok(namespaces.get_opt(&name).await?.is_none().then_some(()))
     })
     .await

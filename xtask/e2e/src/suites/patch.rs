@@ -1,4 +1,4 @@
-//! The four patch types.
+//! The four patch types: merge, JSON, strategic merge and apply.
 
 use std::collections::BTreeMap;
 
@@ -14,23 +14,23 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{config_map, deployment, value};
 
 suite!("patch":
-    a_merge_sets_and_drops_fields,
-    a_json_patch_is_all_or_nothing,
-    a_strategic_merge_joins_lists_by_key,
-    an_apply_creates_and_owns_what_it_names,
-    an_apply_conflicts_until_it_is_forced,
-    an_apply_drops_what_it_no_longer_names,
-    managers_share_lists_by_key,
-    an_apply_that_creates_needs_the_name,
-    an_apply_without_a_manager_is_not_sent,
-    a_bad_patch_says_what_is_wrong,
+    merge_patch_sets_and_removes_fields,
+    json_patch_is_atomic,
+    strategic_merge_merges_lists_by_key,
+    apply_creates_and_owns_its_fields,
+    apply_conflicts_until_forced,
+    apply_removes_omitted_fields,
+    field_managers_share_lists_by_key,
+    creation_by_apply_requires_the_name,
+    client_rejects_apply_without_a_field_manager,
+    invalid_patch_reports_the_cause,
 );
 
 fn data(map: &ConfigMap) -> BTreeMap<&str, &str> {
     map.data.iter().flatten().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
-async fn a_merge_sets_and_drops_fields(env: Env) -> Outcome {
+async fn merge_patch_sets_and_removes_fields(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     let patch = Patch::Merge(json!({
@@ -40,15 +40,15 @@ async fn a_merge_sets_and_drops_fields(env: Env) -> Outcome {
     let patched = maps.patch("a", &PatchParams::default(), &patch).await?;
     check_eq!(data(&patched), BTreeMap::from([("w", "2")]));
     check_eq!(patched.labels().get("tier").map(String::as_str), Some("web"));
-    // A patch without changes keeps the resource version.
+    // A patch without effect keeps the resource version.
     let again = maps.patch("a", &PatchParams::default(), &patch).await?;
     check_eq!(again.resource_version(), patched.resource_version());
     Ok(())
 }
 
-async fn a_json_patch_is_all_or_nothing(env: Env) -> Outcome {
+async fn json_patch_is_atomic(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let made = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
+    let created = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     let operations = |first: &str| {
         serde_json::from_value(json!([
             {"op": "test", "path": "/data/v", "value": first},
@@ -61,7 +61,7 @@ async fn a_json_patch_is_all_or_nothing(env: Env) -> Outcome {
     let wrong: Patch<Value> = Patch::Json(operations("9")?);
     let error = refused!(maps.patch("a", &PatchParams::default(), &wrong).await);
     check!(error.is_invalid(), "{error:?}");
-    check_eq!(maps.get("a").await?, made);
+    check_eq!(maps.get("a").await?, created);
     let right: Patch<Value> = Patch::Json(operations("1")?);
     let patched = maps.patch("a", &PatchParams::default(), &right).await?;
     check_eq!(data(&patched), BTreeMap::from([("v", "2"), ("copy", "2")]));
@@ -74,15 +74,15 @@ fn containers(deployment: &Deployment) -> Vec<(String, Option<String>)> {
     pod.flat_map(|pod| &pod.containers).map(|c| (c.name.clone(), c.image.clone())).collect()
 }
 
-async fn a_strategic_merge_joins_lists_by_key(env: Env) -> Outcome {
+async fn strategic_merge_merges_lists_by_key(env: Env) -> Outcome {
     let deployments: Api<Deployment> = env.api();
     deployments.create(&PostParams::default(), &deployment("web", 0)?).await?;
     let change = |containers: Value| {
         Patch::Strategic(json!({"spec": {"template": {"spec": {"containers": containers}}}}))
     };
     let pp = PatchParams::default();
-    let side = change(json!([{"name": "side", "image": "side:1"}]));
-    let patched = deployments.patch("web", &pp, &side).await?;
+    let sidecar = change(json!([{"name": "side", "image": "side:1"}]));
+    let patched = deployments.patch("web", &pp, &sidecar).await?;
     check_eq!(patched.metadata.generation, Some(2));
     let mut all = containers(&patched);
     all.sort();
@@ -93,60 +93,61 @@ async fn a_strategic_merge_joins_lists_by_key(env: Env) -> Outcome {
     let without = change(json!([{"name": "side", "$patch": "delete"}]));
     let patched = deployments.patch("web", &pp, &without).await?;
     check_eq!(containers(&patched).len(), 1);
-    // A merge replaces the list instead.
+    // A merge patch replaces the list.
     let other = json!({"spec": {"template": {"spec": {"containers": [{"name": "other", "image": "o"}]}}}});
     let patched = deployments.patch("web", &pp, &Patch::Merge(other)).await?;
     check_eq!(containers(&patched), [("other".to_owned(), Some("o".to_owned()))]);
     Ok(())
 }
 
+/// An apply patch of the config map `a` with `data`.
 fn apply(data: &Value) -> Patch<Value> {
     Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data}))
 }
 
-async fn an_apply_creates_and_owns_what_it_names(env: Env) -> Outcome {
+async fn apply_creates_and_owns_its_fields(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let made = maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
-    check_eq!(value(&made), "1");
-    let fields = made.managed_fields();
+    let created = maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
+    check_eq!(value(&created), "1");
+    let fields = created.managed_fields();
     check_eq!(fields.len(), 1);
     check_eq!(fields[0].manager.as_deref(), Some("one"));
     check_eq!(fields[0].operation.as_deref(), Some("Apply"));
     check_eq!(fields[0].fields_v1.as_ref().map(|f| f.0.clone()), Some(json!({"f:data": {"f:v": {}}})));
     let again = maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
-    check_eq!(again.resource_version(), made.resource_version());
+    check_eq!(again.resource_version(), created.resource_version());
     Ok(())
 }
 
-async fn an_apply_conflicts_until_it_is_forced(env: Env) -> Outcome {
+async fn apply_conflicts_until_forced(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
-    let theirs = apply(&json!({"v": "2", "w": "2"}));
-    let error = refused!(maps.patch("a", &PatchParams::apply("two"), &theirs).await);
+    let changed = apply(&json!({"v": "2", "w": "2"}));
+    let error = refused!(maps.patch("a", &PatchParams::apply("two"), &changed).await);
     check!(error.is_conflict(), "{error:?}");
     check!(error.to_string().contains("\"one\"") && error.to_string().contains(".data.v"), "{error}");
     let causes = error.status().and_then(|status| status.details.as_ref()).map_or(0, |d| d.causes.len());
     check_eq!(causes, 1);
-    // Applying the same value is no conflict.
+    // Applying the current value is no conflict: both managers own the field.
     let same = maps.patch("a", &PatchParams::apply("two"), &apply(&json!({"v": "1"}))).await?;
     check_eq!(same.managed_fields().len(), 2);
-    let forced = maps.patch("a", &PatchParams::apply("two").force(), &theirs).await?;
+    let forced = maps.patch("a", &PatchParams::apply("two").force(), &changed).await?;
     check_eq!(data(&forced), BTreeMap::from([("v", "2"), ("w", "2")]));
     check!(forced.managed_fields().iter().all(|field| field.manager.as_deref() == Some("two")));
     Ok(())
 }
 
-async fn an_apply_drops_what_it_no_longer_names(env: Env) -> Outcome {
+async fn apply_removes_omitted_fields(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1", "w": "1"}))).await?;
     let merge = Patch::Merge(json!({"data": {"x": "1"}}));
     maps.patch("a", &PatchParams::default(), &merge).await?;
-    let less = maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
-    check_eq!(data(&less), BTreeMap::from([("v", "1"), ("x", "1")]));
+    let reduced = maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
+    check_eq!(data(&reduced), BTreeMap::from([("v", "1"), ("x", "1")]));
     Ok(())
 }
 
-async fn managers_share_lists_by_key(env: Env) -> Outcome {
+async fn field_managers_share_lists_by_key(env: Env) -> Outcome {
     let deployments: Api<Deployment> = env.api();
     deployments.create(&PostParams::default(), &deployment("web", 0)?).await?;
     let with = |name: &str| {
@@ -166,7 +167,7 @@ async fn managers_share_lists_by_key(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn an_apply_that_creates_needs_the_name(env: Env) -> Outcome {
+async fn creation_by_apply_requires_the_name(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let nameless = Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"v": "2"}}));
     let error = refused!(maps.patch("a", &PatchParams::apply("one"), &nameless).await);
@@ -176,7 +177,7 @@ async fn an_apply_that_creates_needs_the_name(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn an_apply_without_a_manager_is_not_sent(env: Env) -> Outcome {
+async fn client_rejects_apply_without_a_field_manager(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let error = refused!(maps.patch("a", &PatchParams::default(), &apply(&json!({"v": "1"}))).await);
     check!(error.to_string().contains("field manager"), "{error}");
@@ -184,7 +185,7 @@ async fn an_apply_without_a_manager_is_not_sent(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_bad_patch_says_what_is_wrong(env: Env) -> Outcome {
+async fn invalid_patch_reports_the_cause(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     let pp = PatchParams::default();

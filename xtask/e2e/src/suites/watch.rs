@@ -1,4 +1,4 @@
-//! `Api::watch`: the events of single watch requests.
+//! `Api::watch`: the events of a single watch request.
 
 use std::time::Duration;
 
@@ -18,19 +18,19 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{config_map, labelled, value};
 
 suite!("watch":
-    changes_after_a_list_come_in_order,
-    without_a_version_the_present_state_comes_first,
-    a_watch_resumes_where_another_ended,
-    what_leaves_a_selection_is_deleted_from_it,
-    metadata_alone_can_be_watched,
-    a_watch_ends_at_its_time_after_a_bookmark,
-    without_bookmarks_there_are_none,
-    a_watch_of_what_is_not_served_is_refused,
-    a_watch_from_a_future_version_is_silent,
+    emits_changes_after_a_list_in_order,
+    emits_the_initial_list_without_a_resource_version,
+    resumes_from_the_last_resource_version,
+    emits_deleted_when_an_object_is_no_longer_selected,
+    watches_metadata_only,
+    sends_a_bookmark_before_the_timeout,
+    sends_no_bookmark_when_disabled,
+    rejects_unserved_kinds_and_invalid_versions,
+    emits_nothing_from_a_future_version,
 );
 
-/// As `+a=1`, `~a=2`, `-a=2`.
-fn short(event: &WatchEvent<ConfigMap>) -> String {
+/// `+a=1` for `Added`, `~a=2` for `Modified`, `-a=2` for `Deleted`.
+fn summary(event: &WatchEvent<ConfigMap>) -> String {
     match event {
         WatchEvent::Added(map) => format!("+{}={}", map.name_any(), value(map)),
         WatchEvent::Modified(map) => format!("~{}={}", map.name_any(), value(map)),
@@ -40,7 +40,7 @@ fn short(event: &WatchEvent<ConfigMap>) -> String {
     }
 }
 
-/// The next events about objects.
+/// The next `count` events, without bookmarks.
 async fn next<K: DeserializeOwned + Send + 'static>(
     events: &mut EventStream<K>,
     count: usize,
@@ -56,77 +56,78 @@ async fn next<K: DeserializeOwned + Send + 'static>(
     Ok(seen)
 }
 
-fn shorts(events: &[WatchEvent<ConfigMap>]) -> Vec<String> {
-    events.iter().map(short).collect()
+fn summaries(events: &[WatchEvent<ConfigMap>]) -> Vec<String> {
+    events.iter().map(summary).collect()
 }
 
-/// The parameters of a watch of the maps that [`ours`] makes.
-fn topic() -> WatchParams {
+/// Parameters that select the config maps of [`topic_map`].
+fn topic_params() -> WatchParams {
     WatchParams::default().labels("topic=watch").timeout(Duration::from_secs(60))
 }
 
-fn ours(name: &str) -> ConfigMap {
+fn topic_map(name: &str) -> ConfigMap {
     labelled(name, "topic", "watch")
 }
 
-async fn set(maps: &Api<ConfigMap>, name: &str, value: &str) -> Outcome<ConfigMap> {
+async fn set_value(maps: &Api<ConfigMap>, name: &str, value: &str) -> Outcome<ConfigMap> {
     let merge = Patch::Merge(json!({"data": {"v": value}}));
     Ok(maps.patch(name, &PatchParams::default(), &merge).await?)
 }
 
-async fn version(maps: &Api<ConfigMap>) -> Outcome<String> {
+/// The resource version of the list.
+async fn list_version(maps: &Api<ConfigMap>) -> Outcome<String> {
     Ok(maps.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default())
 }
 
-async fn changes_after_a_list_come_in_order(env: Env) -> Outcome {
+async fn emits_changes_after_a_list_in_order(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    maps.create(&PostParams::default(), &ours("a")).await?;
-    let mut events = maps.watch(&topic(), &version(&maps).await?).await?;
-    maps.create(&PostParams::default(), &ours("b")).await?;
-    set(&maps, "a", "2").await?;
+    maps.create(&PostParams::default(), &topic_map("a")).await?;
+    let mut events = maps.watch(&topic_params(), &list_version(&maps).await?).await?;
+    maps.create(&PostParams::default(), &topic_map("b")).await?;
+    set_value(&maps, "a", "2").await?;
     maps.create(&PostParams::default(), &config_map("unseen", "1")).await?;
-    let last = set(&maps, "b", "3").await?;
+    let last = set_value(&maps, "b", "3").await?;
     maps.delete("a", &DeleteParams::default()).await?;
     let seen = next(&mut events, 4).await?;
-    check_eq!(shorts(&seen), ["+b=1", "~a=2", "~b=3", "-a=2"]);
+    check_eq!(summaries(&seen), ["+b=1", "~a=2", "~b=3", "-a=2"]);
     check_eq!(seen[2].object(), Some(&last));
-    // The `DELETED` event has a new resource version.
+    // A deletion has its own resource version.
     let deleted = seen[3].object().and_then(ResourceExt::resource_version);
     check!(deleted > last.resource_version(), "{deleted:?}");
     Ok(())
 }
 
-async fn without_a_version_the_present_state_comes_first(env: Env) -> Outcome {
+async fn emits_the_initial_list_without_a_resource_version(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    maps.create(&PostParams::default(), &ours("a")).await?;
-    maps.create(&PostParams::default(), &ours("b")).await?;
+    maps.create(&PostParams::default(), &topic_map("a")).await?;
+    maps.create(&PostParams::default(), &topic_map("b")).await?;
     for start in ["", "0"] {
-        let mut events = maps.watch(&topic(), start).await?;
-        let mut seen = shorts(&next(&mut events, 2).await?);
+        let mut events = maps.watch(&topic_params(), start).await?;
+        let mut seen = summaries(&next(&mut events, 2).await?);
         seen.sort();
         check_eq!(seen, ["+a=1", "+b=1"]);
     }
     Ok(())
 }
 
-async fn a_watch_resumes_where_another_ended(env: Env) -> Outcome {
+async fn resumes_from_the_last_resource_version(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let mut events = maps.watch(&topic(), &version(&maps).await?).await?;
-    maps.create(&PostParams::default(), &ours("a")).await?;
+    let mut events = maps.watch(&topic_params(), &list_version(&maps).await?).await?;
+    maps.create(&PostParams::default(), &topic_map("a")).await?;
     let seen = next(&mut events, 1).await?;
     let at = seen[0].object().and_then(ResourceExt::resource_version).unwrap_or_default();
     drop(events);
-    set(&maps, "a", "2").await?;
+    set_value(&maps, "a", "2").await?;
     maps.delete("a", &DeleteParams::default()).await?;
-    let mut events = maps.watch(&topic(), &at).await?;
-    check_eq!(shorts(&next(&mut events, 2).await?), ["~a=2", "-a=2"]);
+    let mut events = maps.watch(&topic_params(), &at).await?;
+    check_eq!(summaries(&next(&mut events, 2).await?), ["~a=2", "-a=2"]);
     Ok(())
 }
 
-async fn what_leaves_a_selection_is_deleted_from_it(env: Env) -> Outcome {
+async fn emits_deleted_when_an_object_is_no_longer_selected(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &config_map("a", "1")).await?;
-    let mut events = maps.watch(&topic(), &version(&maps).await?).await?;
+    let mut events = maps.watch(&topic_params(), &list_version(&maps).await?).await?;
     let label = |topic: Option<&str>, value: &str| {
         Patch::Merge(json!({"metadata": {"labels": {"topic": topic}}, "data": {"v": value}}))
     };
@@ -135,49 +136,49 @@ async fn what_leaves_a_selection_is_deleted_from_it(env: Env) -> Outcome {
     maps.patch("a", &pp, &label(Some("watch"), "3")).await?;
     maps.patch("a", &pp, &label(None, "4")).await?;
     let seen = next(&mut events, 3).await?;
-    // With its last state that was selected.
-    check_eq!(shorts(&seen), ["+a=2", "~a=3", "-a=3"]);
+    // The event has the object's last selected state.
+    check_eq!(summaries(&seen), ["+a=2", "~a=3", "-a=3"]);
     Ok(())
 }
 
-async fn metadata_alone_can_be_watched(env: Env) -> Outcome {
+async fn watches_metadata_only(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let mut events = maps.watch_metadata(&topic(), &version(&maps).await?).await?;
-    let made = maps.create(&PostParams::default(), &ours("a")).await?;
+    let mut events = maps.watch_metadata(&topic_params(), &list_version(&maps).await?).await?;
+    let created = maps.create(&PostParams::default(), &topic_map("a")).await?;
     let seen = next(&mut events, 1).await?;
-    check_eq!(seen[0].object().map(|object| &object.metadata), Some(&made.metadata));
+    check_eq!(seen[0].object().map(|object| &object.metadata), Some(&created.metadata));
     Ok(())
 }
 
-async fn a_watch_ends_at_its_time_after_a_bookmark(env: Env) -> Outcome {
+async fn sends_a_bookmark_before_the_timeout(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let begun = Instant::now();
-    let start = version(&maps).await?;
-    let wp = topic().timeout(Duration::from_secs(4));
+    let start = list_version(&maps).await?;
+    let wp = topic_params().timeout(Duration::from_secs(4));
     let events: Vec<_> = maps.watch(&wp, &start).await?.try_collect().await?;
     let took = begun.elapsed();
     check!((Duration::from_secs(3)..Duration::from_secs(8)).contains(&took), "it took {took:?}");
     let Some(WatchEvent::Bookmark(bookmark)) = events.last() else {
-        return Err(anyhow::anyhow!("no bookmark, but {events:?}").into());
+        return Err(anyhow::anyhow!("expected a bookmark at the end, got {events:?}").into());
     };
     check_eq!(bookmark.types.kind, "ConfigMap");
     check!(!bookmark.ends_initial_events());
-    // It is good to go on from.
-    let mut events = maps.watch(&topic(), &bookmark.metadata.resource_version).await?;
-    maps.create(&PostParams::default(), &ours("a")).await?;
-    check_eq!(shorts(&next(&mut events, 1).await?), ["+a=1"]);
+    // A watch resumes from the bookmark's resource version.
+    let mut events = maps.watch(&topic_params(), &bookmark.metadata.resource_version).await?;
+    maps.create(&PostParams::default(), &topic_map("a")).await?;
+    check_eq!(summaries(&next(&mut events, 1).await?), ["+a=1"]);
     Ok(())
 }
 
-async fn without_bookmarks_there_are_none(env: Env) -> Outcome {
+async fn sends_no_bookmark_when_disabled(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let wp = topic().timeout(Duration::from_secs(3)).disable_bookmarks();
-    let events: Vec<_> = maps.watch(&wp, &version(&maps).await?).await?.collect().await;
+    let wp = topic_params().timeout(Duration::from_secs(3)).disable_bookmarks();
+    let events: Vec<_> = maps.watch(&wp, &list_version(&maps).await?).await?.collect().await;
     check!(events.is_empty(), "{events:?}");
     Ok(())
 }
 
-async fn a_watch_of_what_is_not_served_is_refused(env: Env) -> Outcome {
+async fn rejects_unserved_kinds_and_invalid_versions(env: Env) -> Outcome {
     use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
     let ghost = ApiResource::from_gvk(&GroupVersionKind::gvk("e2e.invalid", "v1", "Ghost"));
     let ghosts: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &ghost);
@@ -189,13 +190,13 @@ async fn a_watch_of_what_is_not_served_is_refused(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_watch_from_a_future_version_is_silent(env: Env) -> Outcome {
+async fn emits_nothing_from_a_future_version(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let future = version(&maps).await?.parse::<u64>()? + 1_000_000;
-    let params = topic().timeout(Duration::from_secs(3));
+    let future = list_version(&maps).await?.parse::<u64>()? + 1_000_000;
+    let params = topic_params().timeout(Duration::from_secs(3));
     let mut events = maps.watch(&params, &future.to_string()).await?;
-    maps.create(&PostParams::default(), &ours("a")).await?;
-    // Neither the change nor a bookmark before the end.
+    maps.create(&PostParams::default(), &topic_map("a")).await?;
+    // The watch times out without emitting the change or a bookmark.
     let seen = timeout(Duration::from_secs(20), events.try_next()).await??;
     check!(seen.is_none(), "{seen:?}");
     Ok(())
