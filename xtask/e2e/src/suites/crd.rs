@@ -1,4 +1,4 @@
-//! Derived custom resources: installation, validation, deletion of the definition.
+//! Derived custom resources: CRD installation, schema validation, defaulting, pruning, subresources and deletion.
 
 use std::time::Duration;
 
@@ -18,34 +18,34 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::eventually;
 
 suite!("crd":
-    a_derived_kind_is_served_once_it_is_established,
-    the_definition_is_what_was_derived,
-    what_the_schema_forbids_is_refused_by_field,
-    defaults_are_filled_in_and_unknown_fields_dropped,
-    a_status_is_a_subresource,
-    replicas_of_a_custom_kind_are_scaled,
-    a_kind_that_is_not_installed_is_an_error_until_it_is,
-    a_definition_takes_its_objects_along [Controllers],
-    a_definition_that_makes_no_sense_is_refused,
+    serves_a_derived_kind_when_established,
+    stored_crd_equals_the_derived_crd,
+    schema_violations_name_the_field,
+    applies_defaults_and_prunes_unknown_fields,
+    status_is_a_subresource,
+    scale_subresource_changes_replicas,
+    watcher_recovers_when_the_crd_is_installed,
+    crd_deletion_deletes_its_objects [Controllers],
+    rejects_invalid_crds,
 );
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-async fn a_derived_kind_is_served_once_it_is_established(env: Env) -> Outcome {
+async fn serves_a_derived_kind_when_established(env: Env) -> Outcome {
     let resource = install(&env).await?;
     let widgets: Api<Object<WidgetSpec, WidgetStatus>> =
         Api::namespaced_with(env.client(), env.namespace(), &resource);
     let widget = Object::new("a", &resource, WidgetSpec { size: 3, ..WidgetSpec::default() });
-    let made = widgets.create(&PostParams::default(), &widget).await?;
-    check_eq!(made.spec.size, 3);
-    check_eq!(made.metadata.generation, Some(1));
+    let created = widgets.create(&PostParams::default(), &widget).await?;
+    check_eq!(created.spec.size, 3);
+    check_eq!(created.metadata.generation, Some(1));
     check_eq!(widgets.list(&ListParams::default()).await?.items.len(), 1);
     widgets.delete("a", &DeleteParams::default()).await?;
     check!(widgets.get_opt("a").await?.is_none());
     Ok(())
 }
 
-async fn the_definition_is_what_was_derived(env: Env) -> Outcome {
+async fn stored_crd_equals_the_derived_crd(env: Env) -> Outcome {
     let resource = install(&env).await?;
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     let installed = crds.get(&format!("{}.{}", resource.plural, resource.group)).await?;
@@ -53,23 +53,23 @@ async fn the_definition_is_what_was_derived(env: Env) -> Outcome {
     check_eq!(installed.spec.names.kind, "Widget");
     check_eq!(installed.spec.names.short_names.clone().unwrap_or_default(), ["wg"]);
     check_eq!(installed.spec.scope, "Namespaced");
-    // The server stores the schema unchanged.
+    // The server stores the schema unchanged, without pruning or adding fields.
     let schema = |crd: &CustomResourceDefinition| crd.spec.versions[0].schema.clone();
     check_eq!(serde_json::to_value(schema(&installed))?, serde_json::to_value(schema(&derived))?);
     let conditions = installed.status.and_then(|status| status.conditions).unwrap_or_default();
-    let troubled: Vec<_> = conditions.iter().filter(|c| c.type_ == "NonStructuralSchema").collect();
-    check!(troubled.is_empty(), "{troubled:?}");
+    let non_structural: Vec<_> = conditions.iter().filter(|c| c.type_ == "NonStructuralSchema").collect();
+    check!(non_structural.is_empty(), "{non_structural:?}");
     Ok(())
 }
 
-/// The objects as JSON, to send values that the Rust type excludes.
-async fn raw(env: &Env) -> Outcome<(Api<DynamicObject>, ApiResource)> {
+/// Installs the CRD and returns an untyped API, which can send objects that the `Widget` type cannot represent.
+async fn install_untyped(env: &Env) -> Outcome<(Api<DynamicObject>, ApiResource)> {
     let resource = install(env).await?;
     Ok((Api::namespaced_with(env.client(), env.namespace(), &resource), resource))
 }
 
-async fn what_the_schema_forbids_is_refused_by_field(env: Env) -> Outcome {
-    let (widgets, resource) = raw(&env).await?;
+async fn schema_violations_name_the_field(env: Env) -> Outcome {
+    let (widgets, resource) = install_untyped(&env).await?;
     for (spec, expected) in [
         (
             json!({"size": 0}),
@@ -88,11 +88,11 @@ async fn what_the_schema_forbids_is_refused_by_field(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn defaults_are_filled_in_and_unknown_fields_dropped(env: Env) -> Outcome {
-    let (widgets, resource) = raw(&env).await?;
+async fn applies_defaults_and_prunes_unknown_fields(env: Env) -> Outcome {
+    let (widgets, resource) = install_untyped(&env).await?;
     let widget = DynamicObject::new("a", &resource).data(json!({"spec": {"size": 1, "weight": 7}}));
-    let made = widgets.create(&PostParams::default(), &widget).await?;
-    check_eq!(made.data["spec"], json!({"size": 1, "colour": "Red"}));
+    let created = widgets.create(&PostParams::default(), &widget).await?;
+    check_eq!(created.data["spec"], json!({"size": 1, "colour": "Red"}));
     let strict = PatchParams::default().validation_strict();
     let unknown = Patch::Merge(json!({"spec": {"weight": 7}}));
     let error = refused!(widgets.patch("a", &strict, &unknown).await);
@@ -103,14 +103,14 @@ async fn defaults_are_filled_in_and_unknown_fields_dropped(env: Env) -> Outcome 
     Ok(())
 }
 
-async fn a_status_is_a_subresource(env: Env) -> Outcome {
+async fn status_is_a_subresource(env: Env) -> Outcome {
     let resource = install(&env).await?;
     let widgets: Api<Object<WidgetSpec, WidgetStatus>> =
         Api::namespaced_with(env.client(), env.namespace(), &resource);
     let mut widget = Object::new("a", &resource, WidgetSpec { size: 1, ..WidgetSpec::default() });
     widget.status = Some(WidgetStatus { ready: true, replicas: 1 });
-    let made = widgets.create(&PostParams::default(), &widget).await?;
-    check_eq!(made.status, None);
+    let created = widgets.create(&PostParams::default(), &widget).await?;
+    check_eq!(created.status, None);
     let ready = Patch::Merge(json!({"spec": {"size": 9}, "status": {"ready": true, "replicas": 1}}));
     let patched = widgets.patch_status("a", &PatchParams::default(), &ready).await?;
     check_eq!((patched.spec.size, patched.metadata.generation), (1, Some(1)));
@@ -119,7 +119,7 @@ async fn a_status_is_a_subresource(env: Env) -> Outcome {
     let patched = widgets.patch("a", &PatchParams::default(), &bigger).await?;
     check_eq!((patched.spec.size, patched.metadata.generation), (9, Some(2)));
     check!(patched.status.as_ref().is_some_and(|status| status.ready));
-    check!(refused!(widgets.replace_status("a", &PostParams::default(), &made).await).is_conflict());
+    check!(refused!(widgets.replace_status("a", &PostParams::default(), &created).await).is_conflict());
     let mut idle = widgets.get_status("a").await?;
     idle.status = Some(WidgetStatus { ready: false, replicas: 0 });
     let replaced = widgets.replace_status("a", &PostParams::default(), &idle).await?;
@@ -127,7 +127,7 @@ async fn a_status_is_a_subresource(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn replicas_of_a_custom_kind_are_scaled(env: Env) -> Outcome {
+async fn scale_subresource_changes_replicas(env: Env) -> Outcome {
     let resource = install(&env).await?;
     let widgets: Api<Object<WidgetSpec, WidgetStatus>> =
         Api::namespaced_with(env.client(), env.namespace(), &resource);
@@ -135,32 +135,32 @@ async fn replicas_of_a_custom_kind_are_scaled(env: Env) -> Outcome {
     widgets.create(&PostParams::default(), &widget).await?;
     let scale = widgets.get_scale("a").await?;
     check_eq!(scale.spec.as_ref().and_then(|spec| spec.replicas), Some(2));
-    let four = Patch::Merge(json!({"spec": {"replicas": 4}}));
-    widgets.patch_scale("a", &PatchParams::default(), &four).await?;
+    let replicas = Patch::Merge(json!({"spec": {"replicas": 4}}));
+    widgets.patch_scale("a", &PatchParams::default(), &replicas).await?;
     check_eq!(widgets.get("a").await?.spec.size, 4);
     Ok(())
 }
 
-async fn a_kind_that_is_not_installed_is_an_error_until_it_is(env: Env) -> Outcome {
+async fn watcher_recovers_when_the_crd_is_installed(env: Env) -> Outcome {
     let resource = super::widget::resource(&env);
     let widgets: Api<Object<WidgetSpec, WidgetStatus>> =
         Api::namespaced_with(env.client(), env.namespace(), &resource);
     check!(refused!(widgets.list(&ListParams::default()).await).is_not_found());
     let mut stream = watcher(widgets.clone(), watcher::Config::default()).boxed();
     let error = loop {
-        match timeout(PATIENCE, stream.next()).await? {
+        match timeout(TIMEOUT, stream.next()).await? {
             Some(Ok(Event::Init)) => {}
             Some(Err(error)) => break error,
-            other => check!(false, "{other:?}"),
+            other => check!(false, "expected an error, got {other:?}"),
         }
     };
     check!(error.status().is_some_and(kube_client::core::Status::is_not_found), "{error:?}");
     check!(error.to_string().contains(&resource.plural), "{error}");
-    // The same stream continues.
+    // The same stream recovers automatically.
     install(&env).await?;
     let widget = Object::new("a", &resource, WidgetSpec { size: 2, ..WidgetSpec::default() });
     widgets.create(&PostParams::default(), &widget).await?;
-    let seen = async {
+    let first_widget = async {
         loop {
             match stream.next().await {
                 Some(Ok(Event::Apply(widget) | Event::InitApply(widget))) => return widget.name_any(),
@@ -168,43 +168,44 @@ async fn a_kind_that_is_not_installed_is_an_error_until_it_is(env: Env) -> Outco
             }
         }
     };
-    check_eq!(timeout(PATIENCE, seen).await?, "a");
+    check_eq!(timeout(TIMEOUT, first_widget).await?, "a");
     Ok(())
 }
 
-async fn a_definition_takes_its_objects_along(env: Env) -> Outcome {
-    let (widgets, resource) = raw(&env).await?;
+async fn crd_deletion_deletes_its_objects(env: Env) -> Outcome {
+    let (widgets, resource) = install_untyped(&env).await?;
     let widget = DynamicObject::new("a", &resource).data(json!({"spec": {"size": 1}}));
     widgets.create(&PostParams::default(), &widget).await?;
     let mut stream = watcher(widgets.clone(), watcher::Config::default()).boxed();
-    while !matches!(timeout(PATIENCE, stream.try_next()).await??, Some(Event::InitDone)) {}
+    while !matches!(timeout(TIMEOUT, stream.try_next()).await??, Some(Event::InitDone)) {}
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     let name = format!("{}.{}", resource.plural, resource.group);
     crds.delete(&name, &DeleteParams::default()).await?;
-    let told = async {
+    let deleted_widget = async {
         loop {
             if let Some(Ok(Event::Delete(widget))) = stream.next().await {
                 return widget.name_any();
             }
         }
     };
-    check_eq!(timeout(PATIENCE, told).await?, "a");
-    eventually("the kind is not served any more", PATIENCE, async || {
-        let gone = matches!(widgets.list(&ListParams::default()).await, Err(error) if error.is_not_found());
-        Ok((gone && crds.get_opt(&name).await?.is_none()).then_some(()))
+    check_eq!(timeout(TIMEOUT, deleted_widget).await?, "a");
+    eventually("the kind is no longer served and the CRD is deleted", TIMEOUT, async || {
+        let unserved =
+            matches!(widgets.list(&ListParams::default()).await, Err(error) if error.is_not_found());
+        Ok((unserved && crds.get_opt(&name).await?.is_none()).then_some(()))
     })
     .await
 }
 
-async fn a_definition_that_makes_no_sense_is_refused(env: Env) -> Outcome {
+async fn rejects_invalid_crds(env: Env) -> Outcome {
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
-    let mut misnamed = Widget::crd();
-    misnamed.metadata.name = Some(format!("other.{}", env.unique("group")));
-    let error = refused!(crds.create(&PostParams::default(), &misnamed).await);
+    let mut misnamed_crd = Widget::crd();
+    misnamed_crd.metadata.name = Some(format!("other.{}", env.unique("group")));
+    let error = refused!(crds.create(&PostParams::default(), &misnamed_crd).await);
     check!(error.is_invalid() && error.to_string().contains("metadata.name"), "{error}");
-    let mut unstored = super::widget::definition(&env);
-    unstored.spec.versions[0].storage = false;
-    let error = refused!(crds.create(&PostParams::default(), &unstored).await);
+    let mut crd_without_storage_version = super::widget::definition(&env);
+    crd_without_storage_version.spec.versions[0].storage = false;
+    let error = refused!(crds.create(&PostParams::default(), &crd_without_storage_version).await);
     check!(error.is_invalid() && error.to_string().contains("storage"), "{error}");
     Ok(())
 }

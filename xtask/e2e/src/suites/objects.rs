@@ -1,4 +1,4 @@
-//! Objects as complete as the program wants them, and the objects `Reflector` and `Informer`.
+//! Partial structs, `DynamicObject`, metadata and undecodable objects, and the types `Reflector` and `Informer`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,56 +29,57 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{config_map, converges, deployment, is_of, labelled, names, polling, value};
 
 suite!("objects":
-    an_incomplete_struct_reads_what_it_names,
-    a_dynamic_object_has_it_all,
-    metadata_is_a_kind_of_its_own,
-    a_time_beyond_the_last_timestamp_is_the_last_one,
-    one_that_does_not_decode_is_named_and_the_rest_go_on,
-    a_reflector_lists_then_follows,
-    a_reflector_of_incomplete_structs_follows_a_custom_kind,
-    an_informer_tells_each_change_once,
-    an_informer_is_a_stream,
+    partial_struct_decodes_its_fields,
+    dynamic_object_keeps_all_fields,
+    metadata_api_gets_lists_and_watches,
+    time_beyond_the_maximum_timestamp_decodes_as_the_maximum,
+    undecodable_object_is_named_and_others_are_kept,
+    reflector_lists_and_then_watches,
+    reflector_of_partial_structs_watches_a_custom_kind,
+    informer_emits_each_change_once,
+    informer_is_a_stream,
 );
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The part of a deployment's `spec` that the case reads.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct Wanted {
+struct ReplicasSpec {
     replicas: i32,
 }
 
-type Slim = Object<Wanted, NotUsed>;
+type PartialDeployment = Object<ReplicasSpec, NotUsed>;
 
-async fn an_incomplete_struct_reads_what_it_names(env: Env) -> Outcome {
-    let whole: Api<Deployment> = env.api();
-    let full = whole.create(&PostParams::default(), &deployment("web", 0)?).await?;
+async fn partial_struct_decodes_its_fields(env: Env) -> Outcome {
+    let deployments: Api<Deployment> = env.api();
+    let full = deployments.create(&PostParams::default(), &deployment("web", 0)?).await?;
     let resource = ApiResource::erase::<Deployment>(&());
-    let slim: Api<Slim> = Api::namespaced_with(env.client(), env.namespace(), &resource);
-    let read = slim.get("web").await?;
-    check_eq!(read.spec, Wanted { replicas: 0 });
+    let partials: Api<PartialDeployment> = Api::namespaced_with(env.client(), env.namespace(), &resource);
+    let read = partials.get("web").await?;
+    check_eq!(read.spec, ReplicasSpec { replicas: 0 });
     check_eq!(read.metadata.uid, full.metadata.uid);
     check!(is_of(read.types.as_ref(), "apps/v1", "Deployment"));
-    let list = slim.list(&ListParams::default()).await?;
-    check_eq!(names::<Slim>(&list.items), ["web"]);
-    let labelled = Patch::Merge(json!({"metadata": {"labels": {"slim": "yes"}}}));
-    let patched = slim.patch("web", &PatchParams::default(), &labelled).await?;
-    check_eq!(patched.labels().get("slim").map(String::as_str), Some("yes"));
-    // The patch keeps the fields that the struct does not declare.
-    check_eq!(whole.get("web").await?.spec.template, full.spec.template);
+    let list = partials.list(&ListParams::default()).await?;
+    check_eq!(names::<PartialDeployment>(&list.items), ["web"]);
+    let labelled = Patch::Merge(json!({"metadata": {"labels": {"partial": "yes"}}}));
+    let patched = partials.patch("web", &PatchParams::default(), &labelled).await?;
+    check_eq!(patched.labels().get("partial").map(String::as_str), Some("yes"));
+    // A patch keeps the fields that the partial struct omits.
+    check_eq!(deployments.get("web").await?.spec.template, full.spec.template);
     Ok(())
 }
 
-async fn a_dynamic_object_has_it_all(env: Env) -> Outcome {
+async fn dynamic_object_keeps_all_fields(env: Env) -> Outcome {
     let resource = ApiResource::erase::<ConfigMap>(&());
     let maps: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     let mut object = DynamicObject::new("a", &resource).data(json!({"data": {"v": "1"}, "immutable": false}));
     object.labels_mut().insert("kind".to_owned(), "dynamic".to_owned());
-    let made = maps.create(&PostParams::default(), &object).await?;
-    check_eq!(made.data, json!({"data": {"v": "1"}, "immutable": false}));
-    check!(is_of(made.types.as_ref(), "v1", "ConfigMap"));
-    let typed: ConfigMap = made.clone().try_parse()?;
+    let created = maps.create(&PostParams::default(), &object).await?;
+    check_eq!(created.data, json!({"data": {"v": "1"}, "immutable": false}));
+    check!(is_of(created.types.as_ref(), "v1", "ConfigMap"));
+    let typed: ConfigMap = created.clone().try_parse()?;
     check_eq!(typed, env.api::<ConfigMap>().get("a").await?);
-    let mut changed = made;
+    let mut changed = created;
     changed.data["data"]["v"] = json!("2");
     let replaced = maps.replace("a", &PostParams::default(), &changed).await?;
     check_eq!(replaced.data["data"]["v"], json!("2"));
@@ -87,24 +88,24 @@ async fn a_dynamic_object_has_it_all(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn metadata_is_a_kind_of_its_own(env: Env) -> Outcome {
+async fn metadata_api_gets_lists_and_watches(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let made = maps.create(&PostParams::default(), &labelled("a", "topic", "partial")).await?;
+    let created = maps.create(&PostParams::default(), &labelled("a", "topic", "partial")).await?;
     let partial: Api<PartialObjectMeta<ConfigMap>> = env.api::<ConfigMap>().into_metadata();
-    check_eq!(partial.get("a").await?.metadata, made.metadata);
+    check_eq!(partial.get("a").await?.metadata, created.metadata);
     let list = partial.list(&ListParams::default().labels("topic=partial")).await?;
     check_eq!(names::<PartialObjectMeta<ConfigMap>>(&list.items), ["a"]);
     let wp = WatchParams::default().labels("topic=partial").timeout(Duration::from_secs(60));
     let mut events = partial.watch(&wp, &list.metadata.resource_version.unwrap_or_default()).await?;
     maps.delete("a", &DeleteParams::default()).await?;
-    let event = timeout(PATIENCE, events.try_next()).await??;
+    let event = timeout(TIMEOUT, events.try_next()).await??;
     check!(matches!(&event, Some(WatchEvent::Deleted(meta)) if meta.name_any() == "a"), "{event:?}");
     Ok(())
 }
 
-/// Widgets, of which only the red ones decode.
+/// A widget spec that decodes only if the colour is `Red`.
 #[derive(Clone, Debug, Deserialize)]
-struct Picky {
+struct RedSpec {
     #[serde(rename = "colour")]
     _colour: OnlyRed,
 }
@@ -114,17 +115,17 @@ enum OnlyRed {
     Red,
 }
 
-type PickyWidget = Object<Picky, NotUsed>;
+type RedWidget = Object<RedSpec, NotUsed>;
 
-async fn a_time_beyond_the_last_timestamp_is_the_last_one(env: Env) -> Outcome {
-    const NEVER: &str = "9999-12-31T23:59:59.000000Z";
+async fn time_beyond_the_maximum_timestamp_decodes_as_the_maximum(env: Env) -> Outcome {
+    const FAR_FUTURE: &str = "9999-12-31T23:59:59.000000Z";
     let resource = ApiResource::erase::<Lease>(&());
     let raw: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
-    let spec = json!({"holderIdentity": NEVER, "renewTime": NEVER});
+    let spec = json!({"holderIdentity": FAR_FUTURE, "renewTime": FAR_FUTURE});
     let mut object = DynamicObject::new("never", &resource).data(json!({ "spec": spec }));
-    object.annotations_mut().insert("example.com/until".to_owned(), NEVER.to_owned());
-    let made = raw.create(&PostParams::default(), &object).await?;
-    check_eq!(made.data["spec"]["renewTime"], json!(NEVER));
+    object.annotations_mut().insert("example.com/until".to_owned(), FAR_FUTURE.to_owned());
+    let created = raw.create(&PostParams::default(), &object).await?;
+    check_eq!(created.data["spec"]["renewTime"], json!(FAR_FUTURE));
     let leases: Api<Lease> = env.api();
     let expected = Some(MicroTime(Timestamp::MAX));
     for lease in [
@@ -132,12 +133,12 @@ async fn a_time_beyond_the_last_timestamp_is_the_last_one(env: Env) -> Outcome {
         leases.list(&ListParams::default()).await?.items.remove(0),
         env.client().request(Request::get(format!("{}/never", leases.resource_url())).body(vec![])?).await?,
     ] {
-        check_eq!(lease.annotations()["example.com/until"], NEVER);
+        check_eq!(lease.annotations()["example.com/until"], FAR_FUTURE);
         let spec = lease.spec.context("the spec is missing")?;
-        check_eq!((spec.renew_time, spec.holder_identity.as_deref()), (expected.clone(), Some(NEVER)));
+        check_eq!((spec.renew_time, spec.holder_identity.as_deref()), (expected.clone(), Some(FAR_FUTURE)));
     }
     let mut watch = leases.watch(&WatchParams::default(), "").await?.boxed();
-    let event = timeout(PATIENCE, watch.try_next()).await??;
+    let event = timeout(TIMEOUT, watch.try_next()).await??;
     check!(
         matches!(&event, Some(WatchEvent::Added(lease)) if lease.spec.as_ref().is_some_and(|spec| spec.renew_time == expected)),
         "{event:?}"
@@ -145,37 +146,37 @@ async fn a_time_beyond_the_last_timestamp_is_the_last_one(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn one_that_does_not_decode_is_named_and_the_rest_go_on(env: Env) -> Outcome {
+async fn undecodable_object_is_named_and_others_are_kept(env: Env) -> Outcome {
     let resource = install(&env).await?;
     let all: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     for (name, colour) in [("a", "Red"), ("b", "Green"), ("c", "Red")] {
         let widget = DynamicObject::new(name, &resource).data(json!({"spec": {"size": 1, "colour": colour}}));
         all.create(&PostParams::default(), &widget).await?;
     }
-    let picky: Api<PickyWidget> = Api::namespaced_with(env.client(), env.namespace(), &resource);
-    let error = refused!(picky.list(&ListParams::default()).await);
+    let red_widgets: Api<RedWidget> = Api::namespaced_with(env.client(), env.namespace(), &resource);
+    let error = refused!(red_widgets.list(&ListParams::default()).await);
     check_eq!(error.undecodable().and_then(|object| object.name.as_deref()), Some("b"));
-    let items: Vec<_> = picky.list_stream(&ListParams::default()).await?.collect().await;
-    let good: Vec<_> = items.iter().flatten().map(ResourceExt::name_any).collect();
-    check_eq!(good, ["a", "c"]);
+    let items: Vec<_> = red_widgets.list_stream(&ListParams::default()).await?.collect().await;
+    let decoded: Vec<_> = items.iter().flatten().map(ResourceExt::name_any).collect();
+    check_eq!(decoded, ["a", "c"]);
 
-    let mut reflector = Reflector::new(picky).timeout(Duration::from_secs(1));
+    let mut reflector = Reflector::new(red_widgets).timeout(Duration::from_secs(1));
     let error = refused!(reflector.poll().await);
     check!(error.to_string().contains(&format!("{}/b", env.namespace())), "{error}");
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     while reflector.poll().await.is_err() || reflector.read().len() < 2 {
-        check!(Instant::now() < end, "the reflector has {:?}", names::<PickyWidget>(reflector.read()));
+        check!(Instant::now() < end, "the reflector has only {:?}", names::<RedWidget>(reflector.read()));
     }
-    check_eq!(names::<PickyWidget>(reflector.read()), ["a", "c"]);
-    // The object appears as soon as it decodes.
+    check_eq!(names::<RedWidget>(reflector.read()), ["a", "c"]);
+    // The reflector stores the object once it decodes.
     let red = Patch::Merge(json!({"spec": {"colour": "Red"}}));
     all.patch("b", &PatchParams::default(), &red).await?;
     reflector.poll().await?;
-    check_eq!(names::<PickyWidget>(reflector.read()), ["a", "b", "c"]);
+    check_eq!(names::<RedWidget>(reflector.read()), ["a", "b", "c"]);
     Ok(())
 }
 
-async fn a_reflector_lists_then_follows(env: Env) -> Outcome {
+async fn reflector_lists_and_then_watches(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &labelled("a", "topic", "reflect")).await?;
     let config = Config::default().labels("topic=reflect");
@@ -198,26 +199,28 @@ async fn a_reflector_lists_then_follows(env: Env) -> Outcome {
     maps.delete("a", &DeleteParams::default()).await?;
     reflector.poll().await?;
     let lp = ListParams::default().labels("topic=reflect");
-    converges(&reflector.store(), &maps, &lp, PATIENCE).await
+    converges(&reflector.store(), &maps, &lp, TIMEOUT).await
 }
 
+/// The part of a widget's `spec` that the case reads.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 struct Size {
     size: u8,
 }
 
+/// The part of a widget's `status` that the case reads.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 struct Ready {
     ready: bool,
 }
 
-async fn a_reflector_of_incomplete_structs_follows_a_custom_kind(env: Env) -> Outcome {
+async fn reflector_of_partial_structs_watches_a_custom_kind(env: Env) -> Outcome {
     let resource = install(&env).await?;
     let all: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     let widget = |name: &str| DynamicObject::new(name, &resource).data(json!({"spec": {"size": 1}}));
     all.create(&PostParams::default(), &widget("a")).await?;
-    let slim: Api<Object<Size, Ready>> = Api::namespaced_with(env.client(), env.namespace(), &resource);
-    let mut reflector = Reflector::new(slim.clone()).timeout(Duration::from_secs(1));
+    let partial: Api<Object<Size, Ready>> = Api::namespaced_with(env.client(), env.namespace(), &resource);
+    let mut reflector = Reflector::new(partial.clone()).timeout(Duration::from_secs(1));
     reflector.poll().await?;
     check_eq!(reflector.read().len(), 1);
     check_eq!(reflector.read()[0].status, None);
@@ -225,13 +228,14 @@ async fn a_reflector_of_incomplete_structs_follows_a_custom_kind(env: Env) -> Ou
     all.patch_status("a", &PatchParams::default(), &ready).await?;
     all.create(&PostParams::default(), &widget("b")).await?;
     let store = reflector.store();
-    polling(&mut reflector, converges(&store, &slim, &ListParams::default(), PATIENCE)).await?;
+    polling(&mut reflector, converges(&store, &partial, &ListParams::default(), TIMEOUT)).await?;
     let a = store.find(|widget| widget.name_any() == "a");
     check_eq!(a.and_then(|widget| widget.status.clone()), Some(Ready { ready: true }));
     Ok(())
 }
 
-fn told(event: &WatchEvent<std::sync::Arc<ConfigMap>>) -> Option<String> {
+/// `+a=1` for `Added`, `~a=2` for `Modified`, `-a=2` for `Deleted`.
+fn summary(event: &WatchEvent<std::sync::Arc<ConfigMap>>) -> Option<String> {
     match event {
         WatchEvent::Added(map) => Some(format!("+{}={}", map.name_any(), value(map))),
         WatchEvent::Modified(map) => Some(format!("~{}={}", map.name_any(), value(map))),
@@ -240,7 +244,7 @@ fn told(event: &WatchEvent<std::sync::Arc<ConfigMap>>) -> Option<String> {
     }
 }
 
-async fn an_informer_tells_each_change_once(env: Env) -> Outcome {
+async fn informer_emits_each_change_once(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &labelled("a", "topic", "inform")).await?;
     let config = Config::default().labels("topic=inform");
@@ -251,13 +255,13 @@ async fn an_informer_tells_each_change_once(env: Env) -> Outcome {
     let merge = Patch::Merge(json!({"data": {"v": "2"}}));
     maps.patch("b", &PatchParams::default(), &merge).await?;
     maps.delete("a", &DeleteParams::default()).await?;
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     let mut seen = Vec::new();
     while seen.len() < 4 {
-        check!(Instant::now() < end, "only {seen:?}");
+        check!(Instant::now() < end, "the informer emitted only {seen:?}");
         informer.poll().await?;
         while let Some(event) = informer.pop() {
-            seen.extend(told(&event));
+            seen.extend(summary(&event));
         }
     }
     check_eq!(seen, ["+a=1", "+b=1", "~b=2", "-a=1"]);
@@ -265,17 +269,17 @@ async fn an_informer_tells_each_change_once(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn an_informer_is_a_stream(env: Env) -> Outcome {
+async fn informer_is_a_stream(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let config = Config::default().labels("topic=stream");
-    // The short timeout makes the stream span more than one watch.
+    // Short watches, so that the stream resumes at least once.
     let mut informer = Informer::with_config(maps.clone(), config).timeout(Duration::from_secs(2));
     let mut seen = Vec::new();
     for name in ["a", "b", "c"] {
         maps.create(&PostParams::default(), &labelled(name, "topic", "stream")).await?;
         while seen.iter().all(|seen: &String| !seen.contains(name)) {
-            let Some(event) = timeout(PATIENCE, informer.try_next()).await?? else { continue };
-            seen.extend(told(&event));
+            let Some(event) = timeout(TIMEOUT, informer.try_next()).await?? else { continue };
+            seen.extend(summary(&event));
         }
         tokio::time::sleep(Duration::from_millis(1500)).await;
     }
