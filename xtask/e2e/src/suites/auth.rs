@@ -122,10 +122,10 @@ pub(super) async fn robot_client(env: &Env) -> Outcome<Client> {
     let account = ServiceAccount { metadata: named("robot"), ..ServiceAccount::default() };
     accounts.create(&PostParams::default(), &account).await?;
     let request: TokenRequest = object(json!({"metadata": {}, "spec": {"audiences": []}}))?;
-    let answer: TokenRequest =
+    let response: TokenRequest =
         accounts.create_subresource("token", "robot", &PostParams::default(), &request).await?;
     let secret =
-        answer.status.and_then(|status| status.token).context("the TokenRequest's status has no token")?;
+        response.status.and_then(|status| status.token).context("the TokenRequest's status has no token")?;
     client_as(env, token_auth(&secret)?)
 }
 

@@ -33,8 +33,8 @@ where
     Api::namespaced_with(env.client(), env.namespace(), &ApiResource::erase::<K>(&()))
 }
 
-/// Creates an object as a dry run. The server must reject it with a 422 whose message contains all of `texts`, or accept
-/// it if `texts` is empty.
+/// Creates an object as a dry run. The server must reject it with a 422 whose message contains all of `texts`, or
+/// accept it if `texts` is empty.
 async fn check_create<K>(env: &Env, mut object: Value, texts: &[&str]) -> Outcome
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,

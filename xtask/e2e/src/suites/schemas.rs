@@ -1,4 +1,4 @@
-//! Structural schemas: validation, pruning, defaulting, and the stored form of values.
+//! Structural schemas of CRDs and built-in kinds: validation, pruning, defaulting, and the stored form of values.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{LABEL, eventually};
 
 suite!("schemas":
-    times_of_built_in_kinds_are_stored_in_utc,
-    additional_properties_without_a_schema_keep_only_their_keys,
-    nulls_that_are_no_values_are_dropped_unless_they_are_applied,
-    integers_are_held_to_int64,
-    definitions_with_unusable_fields_warnings_or_groups_are_refused,
-    formats_take_what_go_takes,
-    patterns_are_those_of_go,
-    lists_do_not_repeat_what_must_be_unique,
+    stores_times_of_built_in_kinds_in_utc,
+    prunes_values_of_additional_properties_without_a_schema,
+    drops_nulls_of_non_nullable_fields_except_in_apply,
+    rejects_integers_beyond_int64,
+    rejects_invalid_selectable_fields_warnings_and_protected_groups,
+    formats_accept_the_same_values_as_go,
+    patterns_use_go_regexp_syntax,
+    rejects_duplicate_list_items,
 );
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The definition of a kind of the case's own whose `spec` has `properties`.
-fn definition(env: &Env, properties: &Value) -> Value {
+/// The CRD of a kind in the case's own group, with `properties` as the schema of its `spec`.
+fn crd_with_properties(env: &Env, properties: &Value) -> Value {
     let group = format!("{}.example.com", env.namespace());
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -45,15 +45,16 @@ fn definition(env: &Env, properties: &Value) -> Value {
     })
 }
 
-/// Objects of the kind that [`definition`] defines.
+/// The API of the kind that [`crd_with_properties`] defines.
 struct Things {
     api: Api<DynamicObject>,
     resource: ApiResource,
 }
 
 impl Things {
+    /// Installs the CRD and waits until the server serves the kind.
     async fn install(env: &Env, properties: Value) -> Outcome<Self> {
-        let crd: CustomResourceDefinition = serde_json::from_value(definition(env, &properties))?;
+        let crd: CustomResourceDefinition = serde_json::from_value(crd_with_properties(env, &properties))?;
         let crds: Api<CustomResourceDefinition> = Api::all(env.client());
         let resource = ApiResource::from_gvk_with_plural(
             &GroupVersionKind::gvk(&crd.spec.group, "v1", "Thing"),
@@ -62,7 +63,7 @@ impl Things {
         env.deletes_at_end(&crds, crd.metadata.name.as_deref().unwrap_or_default());
         crds.create(&PostParams::default(), &crd).await?;
         let api: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
-        eventually("the kind is served", PATIENCE, async || match api.list(&ListParams::default()).await {
+        eventually("the kind is served", TIMEOUT, async || match api.list(&ListParams::default()).await {
             Ok(_) => Ok(Some(())),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
@@ -71,6 +72,7 @@ impl Things {
         Ok(Self { api, resource })
     }
 
+    /// A thing with a generated name.
     fn thing(&self, spec: &Value) -> DynamicObject {
         let mut thing = DynamicObject::new("", &self.resource).data(json!({"spec": spec}));
         thing.metadata.name = None;
@@ -78,15 +80,15 @@ impl Things {
         thing
     }
 
-    /// The `spec` that is stored.
+    /// Creates a thing and returns the stored `spec`.
     async fn create(&self, spec: Value) -> Result<Value, Error> {
-        let made = self.api.create(&PostParams::default(), &self.thing(&spec)).await?;
-        Ok(made.data["spec"].clone())
+        let created = self.api.create(&PostParams::default(), &self.thing(&spec)).await?;
+        Ok(created.data["spec"].clone())
     }
 }
 
-/// Creates a definition in a dry run and returns the server's answer.
-async fn judged(env: &Env, crd: Value) -> Outcome<Result<(), Error>> {
+/// Creates a CRD as a dry run and returns the server's response.
+async fn dry_run_create(env: &Env, crd: Value) -> Outcome<Result<(), Error>> {
     let crds: Api<DynamicObject> =
         Api::all_with(env.client(), &ApiResource::erase::<CustomResourceDefinition>(&()));
     let crd: DynamicObject = serde_json::from_value(crd)?;
@@ -94,20 +96,26 @@ async fn judged(env: &Env, crd: Value) -> Outcome<Result<(), Error>> {
     Ok(crds.create(&dry, &crd).await.map(drop))
 }
 
-async fn times_of_built_in_kinds_are_stored_in_utc(env: Env) -> Outcome {
+async fn stores_times_of_built_in_kinds_in_utc(env: Env) -> Outcome {
     let gvk = GroupVersionKind::gvk("coordination.k8s.io", "v1", "Lease");
     let resource = ApiResource::from_gvk_with_plural(&gvk, "leases");
     let leases: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
-    let micro = async |name: &str, time: &str| {
+    let stored_micro_time = async |name: &str, time: &str| {
         let lease = DynamicObject::new(name, &resource).data(json!({"spec": {"renewTime": time}}));
         leases
             .create(&PostParams::default(), &lease)
             .await
             .map(|lease| lease.data["spec"]["renewTime"].clone())
     };
-    check_eq!(micro("a", "2024-02-03T04:05:06.123456+02:00").await?, json!("2024-02-03T02:05:06.123456Z"));
-    check_eq!(micro("b", "9999-12-31T23:59:59.999999Z").await?, json!("9999-12-31T23:59:59.999999Z"));
-    check_eq!(micro("c", "0001-01-01T00:00:00.000000Z").await?, Value::Null);
+    check_eq!(
+        stored_micro_time("a", "2024-02-03T04:05:06.123456+02:00").await?,
+        json!("2024-02-03T02:05:06.123456Z")
+    );
+    check_eq!(
+        stored_micro_time("b", "9999-12-31T23:59:59.999999Z").await?,
+        json!("9999-12-31T23:59:59.999999Z")
+    );
+    check_eq!(stored_micro_time("c", "0001-01-01T00:00:00.000000Z").await?, Value::Null);
     for (time, problem) in [
         ("2024-02-03T04:05:06Z", "cannot parse \"Z\" as \".000000\""),
         ("2024-02-03T04:05:06.123Z", "cannot parse \".123Z\" as \".000000\""),
@@ -115,31 +123,31 @@ async fn times_of_built_in_kinds_are_stored_in_utc(env: Env) -> Outcome {
         ("2024-02-03t04:05:06.123456z", "cannot parse \"t04:05:06.123456z\" as \"T\""),
         ("2024-02-03 04:05:06.123456Z", "cannot parse \" 04:05:06.123456Z\" as \"T\""),
     ] {
-        let error = refused!(micro("d", time).await);
+        let error = refused!(stored_micro_time("d", time).await);
         check_eq!(error.status().map(|status| status.code), Some(400));
         check!(error.to_string().contains(problem), "{time}: {error}");
     }
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "Event"), "events");
     let events: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
-    let whole = async |name: &str, time: &str| {
+    let stored_time = async |name: &str, time: &str| {
         let involved = json!({"namespace": env.namespace()});
         let event = DynamicObject::new(name, &resource)
             .data(json!({"involvedObject": involved, "firstTimestamp": time}));
         events.create(&PostParams::default(), &event).await.map(|event| event.data["firstTimestamp"].clone())
     };
-    check_eq!(whole("a", "2024-02-03T04:05:06.9+02:00").await?, json!("2024-02-03T02:05:06Z"));
-    let error = refused!(whole("b", "2024-02-03t04:05:06z").await);
+    check_eq!(stored_time("a", "2024-02-03T04:05:06.9+02:00").await?, json!("2024-02-03T02:05:06Z"));
+    let error = refused!(stored_time("b", "2024-02-03t04:05:06z").await);
     check_eq!(error.status().map(|status| status.code), Some(400));
     Ok(())
 }
 
-async fn additional_properties_without_a_schema_keep_only_their_keys(env: Env) -> Outcome {
+async fn prunes_values_of_additional_properties_without_a_schema(env: Env) -> Outcome {
     let mut mixed =
         json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": false});
-    let error = refused!(judged(&env, definition(&env, &json!({"p": mixed}))).await?);
+    let error = refused!(dry_run_create(&env, crd_with_properties(&env, &json!({"p": mixed}))).await?);
     check!(error.is_invalid() && error.to_string().contains("mutual exclusive"), "{error}");
     mixed["additionalProperties"] = json!(true);
-    judged(&env, definition(&env, &json!({"p": mixed}))).await??;
+    dry_run_create(&env, crd_with_properties(&env, &json!({"p": mixed}))).await??;
     let things = Things::install(
         &env,
         json!({
@@ -158,17 +166,17 @@ async fn additional_properties_without_a_schema_keep_only_their_keys(env: Env) -
     Ok(())
 }
 
-async fn nulls_that_are_no_values_are_dropped_unless_they_are_applied(env: Env) -> Outcome {
-    let text = json!({"type": "string"});
+async fn drops_nulls_of_non_nullable_fields_except_in_apply(env: Env) -> Outcome {
+    let string = json!({"type": "string"});
     let things = Things::install(
         &env,
         json!({
-            "s": text,
+            "s": string,
             "d": {"type": "string", "default": "D"},
             "n": {"type": "string", "nullable": true},
-            "m": {"type": "object", "additionalProperties": text},
-            "l": {"type": "array", "items": text},
-            "lo": {"type": "array", "items": {"type": "object", "properties": {"a": text, "b": {"type": "integer"}}}},
+            "m": {"type": "object", "additionalProperties": string},
+            "l": {"type": "array", "items": string},
+            "lo": {"type": "array", "items": {"type": "object", "properties": {"a": string, "b": {"type": "integer"}}}},
             "p": {"x-kubernetes-preserve-unknown-fields": true},
             "e": {"type": "string", "nullable": true, "enum": ["a"]},
         }),
@@ -182,16 +190,16 @@ async fn nulls_that_are_no_values_are_dropped_unless_they_are_applied(env: Env) 
         check!(refused!(things.create(spec).await).is_invalid());
     }
     let strict = PostParams { field_validation: Some(ValidationDirective::Strict), ..PostParams::default() };
-    let mut made = things.api.create(&strict, &things.thing(&nulls)).await?;
-    check_eq!(made.data["spec"], kept);
-    let name = made.metadata.name.clone().unwrap_or_default();
-    made.data["spec"]["s"] = Value::Null;
-    check_eq!(things.api.replace(&name, &PostParams::default(), &made).await?.data["spec"], kept);
+    let mut created = things.api.create(&strict, &things.thing(&nulls)).await?;
+    check_eq!(created.data["spec"], kept);
+    let name = created.metadata.name.clone().unwrap_or_default();
+    created.data["spec"]["s"] = Value::Null;
+    check_eq!(things.api.replace(&name, &PostParams::default(), &created).await?.data["spec"], kept);
     let patched = async |patch: Patch<Value>| {
         let patched = things.api.patch(&name, &PatchParams::default(), &patch).await;
         patched.map(|thing| thing.data["spec"]["p"].clone())
     };
-    // A merge patch itself drops nulls from objects in lists.
+    // A merge patch removes nulls from objects in lists.
     check_eq!(patched(Patch::Merge(json!({"spec": {"p": [null, 5]}}))).await?, json!([null, 5]));
     check_eq!(patched(Patch::Merge(json!({"spec": {"p": [{"a": null, "b": 1}]}}))).await?, json!([{"b": 1}]));
     let applied = async |spec: Value| {
@@ -205,9 +213,9 @@ async fn nulls_that_are_no_values_are_dropped_unless_they_are_applied(env: Env) 
     Ok(())
 }
 
-async fn integers_are_held_to_int64(env: Env) -> Outcome {
-    let unlimited = definition(&env, &json!({"u": {"type": "integer", "default": u64::MAX}}));
-    let error = refused!(judged(&env, unlimited).await?);
+async fn rejects_integers_beyond_int64(env: Env) -> Outcome {
+    let unsigned = crd_with_properties(&env, &json!({"u": {"type": "integer", "default": u64::MAX}}));
+    let error = refused!(dry_run_create(&env, unsigned).await?);
     check!(
         error.is_invalid() && error.to_string().contains("must be of type integer: \"number\""),
         "{error}"
@@ -238,22 +246,22 @@ async fn integers_are_held_to_int64(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn definitions_with_unusable_fields_warnings_or_groups_are_refused(env: Env) -> Outcome {
+async fn rejects_invalid_selectable_fields_warnings_and_protected_groups(env: Env) -> Outcome {
     let properties = json!({
         "s": {"type": "string"}, "f": {"type": "number"}, "m": {"type": "object", "additionalProperties": {"type": "string"}},
         "l": {"type": "array", "items": {"type": "string"}},
         "a": {"type": "object", "properties": (0..9).map(|n| (n.to_string(), json!({"type": "string"}))).collect::<Value>()},
     });
     let selecting = |paths: &[&str]| {
-        let mut crd = definition(&env, &properties);
+        let mut crd = crd_with_properties(&env, &properties);
         let fields = paths.iter().map(|path| json!({"jsonPath": path})).collect();
         crd["spec"]["versions"][0]["selectableFields"] = fields;
         crd
     };
     let many: Vec<String> = (0..9).map(|n| format!(".spec.a.{n}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    judged(&env, selecting(&[".spec.s", ".spec.m.key"])).await??;
-    judged(&env, selecting(&many[..8])).await??;
+    dry_run_create(&env, selecting(&[".spec.s", ".spec.m.key"])).await??;
+    dry_run_create(&env, selecting(&many[..8])).await??;
     for (paths, problem) in [
         (&[".spec.f"][..], "must point to a field of type string, boolean or integer"),
         (&[".spec.m"], "must point to a field of type string, boolean or integer"),
@@ -263,16 +271,16 @@ async fn definitions_with_unusable_fields_warnings_or_groups_are_refused(env: En
         (&[".spec.s", ".spec.s"], "selectableFields[1].jsonPath: Duplicate value"),
         (&many, "selectableFields: Too many: 9: must have at most 8 items"),
     ] {
-        let error = refused!(judged(&env, selecting(paths)).await?);
+        let error = refused!(dry_run_create(&env, selecting(paths)).await?);
         check!(error.is_invalid() && error.to_string().contains(problem), "{paths:?}: {error}");
     }
-    let mut silent = definition(&env, &properties);
-    silent["spec"]["versions"][0]["deprecated"] = json!(true);
-    silent["spec"]["versions"][0]["deprecationWarning"] = json!("");
-    let error = refused!(judged(&env, silent).await?);
+    let mut empty_warning = crd_with_properties(&env, &properties);
+    empty_warning["spec"]["versions"][0]["deprecated"] = json!(true);
+    empty_warning["spec"]["versions"][0]["deprecationWarning"] = json!("");
+    let error = refused!(dry_run_create(&env, empty_warning).await?);
     check!(error.is_invalid() && error.to_string().contains("must not be an empty string"), "{error}");
     let protected = |annotations: Value| {
-        let mut crd = definition(&env, &properties);
+        let mut crd = crd_with_properties(&env, &properties);
         let group = format!("{}.k8s.io", env.namespace());
         crd["metadata"]["name"] = json!(format!("things.{group}"));
         crd["metadata"]["annotations"] = annotations;
@@ -280,7 +288,7 @@ async fn definitions_with_unusable_fields_warnings_or_groups_are_refused(env: En
         crd
     };
     for annotations in [json!({}), json!({"api-approved.kubernetes.io": "nonsense"})] {
-        let error = refused!(judged(&env, protected(annotations)).await?);
+        let error = refused!(dry_run_create(&env, protected(annotations)).await?);
         check!(error.is_invalid() && error.to_string().contains("must have approval annotation"), "{error}");
     }
     let unapproved: CustomResourceDefinition =
@@ -289,20 +297,20 @@ async fn definitions_with_unusable_fields_warnings_or_groups_are_refused(env: En
     let name = unapproved.metadata.name.as_deref().unwrap_or_default();
     env.deletes_at_end(&crds, name);
     crds.create(&PostParams::default(), &unapproved).await?;
-    eventually("the definition is marked as not approved", PATIENCE, async || {
+    eventually("the CRD's KubernetesAPIApprovalPolicyConformant condition is false", TIMEOUT, async || {
         let status = crds.get(name).await?.status;
         let mut conditions = status.iter().flat_map(|status| status.conditions.iter().flatten());
-        let marked = conditions.any(|condition| {
+        let is_unapproved = conditions.any(|condition| {
             condition.type_ == "KubernetesAPIApprovalPolicyConformant"
                 && condition.status == "False"
                 && condition.reason.as_deref() == Some("UnapprovedAnnotation")
         });
-        Ok(marked.then_some(()))
+        Ok(is_unapproved.then_some(()))
     })
     .await
 }
 
-async fn formats_take_what_go_takes(env: Env) -> Outcome {
+async fn formats_accept_the_same_values_as_go(env: Env) -> Outcome {
     let formats =
         ["duration", "date-time", "ipv4", "email", "hostname", "byte", "mac", "uri", "cidr", "creditcard"];
     let properties = formats.iter().map(|format| {
@@ -348,7 +356,7 @@ async fn formats_take_what_go_takes(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn patterns_are_those_of_go(env: Env) -> Outcome {
+async fn patterns_use_go_regexp_syntax(env: Env) -> Outcome {
     for (pattern, problem) in [
         ("^a{1,2048}$", "invalid repeat count: `{1,2048}`"),
         ("^(a{100}){100}$", "invalid repeat count: `{100}`"),
@@ -359,7 +367,7 @@ async fn patterns_are_those_of_go(env: Env) -> Outcome {
         ("^\\u0041$", "invalid escape sequence: `\\u`"),
     ] {
         let properties = json!({"p": {"type": "string", "pattern": pattern}});
-        let error = refused!(judged(&env, definition(&env, &properties)).await?);
+        let error = refused!(dry_run_create(&env, crd_with_properties(&env, &properties)).await?);
         check!(error.is_invalid() && error.to_string().contains(problem), "{pattern}: {error}");
     }
     let patterns = [
@@ -380,26 +388,26 @@ async fn patterns_are_those_of_go(env: Env) -> Outcome {
         .map(|(index, (pattern, _, _))| (name(index), json!({"type": "string", "pattern": pattern})))
         .collect();
     let things = Things::install(&env, properties).await?;
-    for (index, (pattern, good, bad)) in patterns.iter().enumerate() {
-        things.create(json!({name(index): good})).await?;
-        let error = refused!(things.create(json!({name(index): bad})).await);
+    for (index, (pattern, valid, invalid)) in patterns.iter().enumerate() {
+        things.create(json!({name(index): valid})).await?;
+        let error = refused!(things.create(json!({name(index): invalid})).await);
         check!(error.is_invalid() && error.to_string().contains("should match"), "{pattern}: {error}");
     }
     Ok(())
 }
 
-async fn lists_do_not_repeat_what_must_be_unique(env: Env) -> Outcome {
-    let text = json!({"type": "string"});
+async fn rejects_duplicate_list_items(env: Env) -> Outcome {
+    let string = json!({"type": "string"});
     let things = Things::install(
         &env,
         json!({
-            "set": {"type": "array", "x-kubernetes-list-type": "set", "items": text},
+            "set": {"type": "array", "x-kubernetes-list-type": "set", "items": string},
             "lists": {"type": "array", "x-kubernetes-list-type": "set", "items": {
                 "type": "array", "x-kubernetes-list-type": "atomic", "items": {"type": "number"},
             }},
             "map": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["a", "b"], "items": {
                 "type": "object", "required": ["a"],
-                "properties": {"a": text, "b": {"type": "integer", "default": 1}, "c": text},
+                "properties": {"a": string, "b": {"type": "integer", "default": 1}, "c": string},
             }},
         }),
     )
@@ -413,7 +421,7 @@ async fn lists_do_not_repeat_what_must_be_unique(env: Env) -> Outcome {
         let error = refused!(things.create(spec).await);
         check!(error.is_invalid() && error.to_string().contains(problem), "{error}");
     }
-    let judged = async |group: &str, kind: &str, plural: &str, spec: Value| {
+    let create_built_in = async |group: &str, kind: &str, plural: &str, spec: Value| {
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural);
         let api: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
         let object = DynamicObject::new("a", &resource).data(json!({"spec": spec}));
@@ -440,7 +448,7 @@ async fn lists_do_not_repeat_what_must_be_unique(env: Env) -> Outcome {
             "volumeMounts[1].mountPath: Invalid value: \"/a\": must be unique",
         ),
     ] {
-        let error = refused!(judged("apps", "Deployment", "deployments", template(container)).await);
+        let error = refused!(create_built_in("apps", "Deployment", "deployments", template(container)).await);
         check!(error.is_invalid() && error.to_string().contains(problem), "{error}");
     }
     let port = |name: &str, number: u16| json!({"name": name, "port": number});
@@ -448,7 +456,7 @@ async fn lists_do_not_repeat_what_must_be_unique(env: Env) -> Outcome {
         (json!([port("a", 80), port("a", 81)]), "spec.ports[1].name: Duplicate value: \"a\""),
         (json!([port("a", 80), port("b", 80)]), "spec.ports[1]: Duplicate value"),
     ] {
-        let error = refused!(judged("", "Service", "services", json!({"ports": ports})).await);
+        let error = refused!(create_built_in("", "Service", "services", json!({"ports": ports})).await);
         check!(error.is_invalid() && error.to_string().contains(problem), "{error}");
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Every verb of `Api`, on kinds of both scopes.
+//! Every method of `Api`, on namespaced and cluster-scoped kinds.
 
 use std::time::Duration;
 
@@ -22,23 +22,23 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{config_map, deployment, eventually, idle_pod, labelled, named, names, object, value};
 
 suite!("verbs":
-    an_object_is_created_read_replaced_and_deleted,
-    what_is_missing_is_told_from_what_is_not_served,
-    names_can_be_generated,
-    a_collection_is_listed_whole_and_as_a_stream,
-    metadata_alone_can_be_read,
-    a_collection_is_deleted_by_label,
-    a_dry_run_changes_nothing,
-    unknown_fields_can_be_refused,
-    objects_of_all_namespaces_and_of_the_cluster,
-    a_status_is_apart_from_its_object,
-    replicas_are_scaled,
-    a_subresource_can_be_created,
-    a_subresource_can_be_patched_and_read,
-    the_server_tells_its_version,
+    creates_gets_replaces_and_deletes_an_object,
+    distinguishes_missing_objects_from_unserved_kinds,
+    generates_names,
+    lists_a_collection_and_streams_it,
+    gets_and_patches_metadata_only,
+    deletes_a_collection_by_label,
+    dry_run_stores_nothing,
+    strict_validation_rejects_unknown_fields,
+    lists_all_namespaces_and_manages_cluster_scoped_objects,
+    status_is_a_subresource,
+    scale_subresource_changes_replicas,
+    creates_subresources,
+    patches_and_gets_subresources,
+    returns_the_server_version,
 );
 
-async fn an_object_is_created_read_replaced_and_deleted(env: Env) -> Outcome {
+async fn creates_gets_replaces_and_deletes_an_object(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let created = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     check!(created.uid().is_some() && created.creation_timestamp().is_some());
@@ -55,13 +55,13 @@ async fn an_object_is_created_read_replaced_and_deleted(env: Env) -> Outcome {
     check_eq!(again.resource_version(), replaced.resource_version());
     check_eq!(value(&maps.get_with("a", &GetParams::any()).await?), "2");
 
-    let gone = maps.delete("a", &DeleteParams::default()).await?;
-    check!(matches!(&gone, Either::Right(status) if status.is_success()), "{gone:?}");
+    let deleted = maps.delete("a", &DeleteParams::default()).await?;
+    check!(matches!(&deleted, Either::Right(status) if status.is_success()), "{deleted:?}");
     check_eq!(maps.get_opt("a").await?, None);
     Ok(())
 }
 
-async fn what_is_missing_is_told_from_what_is_not_served(env: Env) -> Outcome {
+async fn distinguishes_missing_objects_from_unserved_kinds(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     check_eq!(maps.get_opt("nobody").await?, None);
     check!(maps.get_metadata_opt("nobody").await?.is_none());
@@ -76,12 +76,12 @@ async fn what_is_missing_is_told_from_what_is_not_served(env: Env) -> Outcome {
             .is_not_found()
     );
 
-    let elsewhere: Api<ConfigMap> = Api::namespaced(env.client(), &env.unique("nowhere"));
-    let error = refused!(elsewhere.create(&PostParams::default(), &config_map("a", "1")).await);
+    let missing_namespace: Api<ConfigMap> = Api::namespaced(env.client(), &env.unique("nowhere"));
+    let error = refused!(missing_namespace.create(&PostParams::default(), &config_map("a", "1")).await);
     check!(error.is_not_found() && error.to_string().contains("namespaces"), "{error:?}");
-    check!(elsewhere.list(&ListParams::default()).await?.items.is_empty());
+    check!(missing_namespace.list(&ListParams::default()).await?.items.is_empty());
 
-    // `get_opt` returns an error, not `None`, if the kind is not served.
+    // `get_opt` returns an error, not `None`, if the kind itself is not served.
     let gvk = GroupVersionKind::gvk("e2e.invalid", "v1", "Ghost");
     let ghosts: Api<DynamicObject> =
         Api::namespaced_with(env.client(), env.namespace(), &ApiResource::from_gvk(&gvk));
@@ -90,7 +90,7 @@ async fn what_is_missing_is_told_from_what_is_not_served(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn names_can_be_generated(env: Env) -> Outcome {
+async fn generates_names(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let mut map = config_map("", "1");
     map.metadata.name = None;
@@ -106,18 +106,18 @@ async fn names_can_be_generated(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_collection_is_listed_whole_and_as_a_stream(env: Env) -> Outcome {
+async fn lists_a_collection_and_streams_it(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     for name in ["a", "b", "c"] {
         maps.create(&PostParams::default(), &labelled(name, "topic", "list")).await?;
     }
-    let ours = ListParams::default().labels("topic=list");
-    let list = maps.list(&ours).await?;
+    let lp = ListParams::default().labels("topic=list");
+    let list = maps.list(&lp).await?;
     check_eq!(names::<ConfigMap>(&list.items), ["a", "b", "c"]);
     check_eq!(list.types.kind, "ConfigMapList");
     check!(list.metadata.resource_version.is_some());
 
-    let mut stream = maps.list_stream(&ours).await?;
+    let mut stream = maps.list_stream(&lp).await?;
     let mut seen = Vec::new();
     while let Some(map) = stream.try_next().await? {
         seen.push(map.name_any());
@@ -127,15 +127,15 @@ async fn a_collection_is_listed_whole_and_as_a_stream(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn metadata_alone_can_be_read(env: Env) -> Outcome {
+async fn gets_and_patches_metadata_only(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let whole = maps.create(&PostParams::default(), &labelled("a", "topic", "meta")).await?;
+    let full = maps.create(&PostParams::default(), &labelled("a", "topic", "meta")).await?;
     let partial = maps.get_metadata("a").await?;
-    check_eq!(partial.metadata, whole.metadata);
+    check_eq!(partial.metadata, full.metadata);
     check_eq!(partial.types.as_ref().map(|types| types.kind.as_str()), Some("PartialObjectMetadata"));
     let list = maps.list_metadata(&ListParams::default().labels("topic=meta")).await?;
     check_eq!(list.items.len(), 1);
-    check_eq!(list.items[0].metadata.uid, whole.metadata.uid);
+    check_eq!(list.items[0].metadata.uid, full.metadata.uid);
     let patch = Patch::Merge(json!({"metadata": {"annotations": {"seen": "yes"}}}));
     let patched = maps.patch_metadata("a", &PatchParams::default(), &patch).await?;
     check_eq!(patched.annotations().get("seen").map(String::as_str), Some("yes"));
@@ -143,7 +143,7 @@ async fn metadata_alone_can_be_read(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_collection_is_deleted_by_label(env: Env) -> Outcome {
+async fn deletes_a_collection_by_label(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     for (name, colour) in [("a", "red"), ("b", "red"), ("c", "blue")] {
         maps.create(&PostParams::default(), &labelled(name, "colour", colour)).await?;
@@ -157,46 +157,47 @@ async fn a_collection_is_deleted_by_label(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_dry_run_changes_nothing(env: Env) -> Outcome {
+async fn dry_run_stores_nothing(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let dry = PostParams { dry_run: true, ..PostParams::default() };
-    let made = maps.create(&dry, &config_map("a", "1")).await?;
-    check!(made.uid().is_some());
+    let created = maps.create(&dry, &config_map("a", "1")).await?;
+    check!(created.uid().is_some());
     check_eq!(maps.get_opt("a").await?, None);
 
-    let real = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
-    let mut changed = real.clone();
+    let stored = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
+    let mut changed = stored.clone();
     changed.data.get_or_insert_default().insert("v".to_owned(), "2".to_owned());
     check_eq!(value(&maps.replace("a", &dry, &changed).await?), "2");
     let merge = Patch::Merge(json!({"data": {"v": "3"}}));
     check_eq!(value(&maps.patch("a", &PatchParams::default().dry_run(), &merge).await?), "3");
     maps.delete("a", &DeleteParams::default().dry_run()).await?;
-    check_eq!(maps.get("a").await?, real);
+    check_eq!(maps.get("a").await?, stored);
     Ok(())
 }
 
-async fn unknown_fields_can_be_refused(env: Env) -> Outcome {
+async fn strict_validation_rejects_unknown_fields(env: Env) -> Outcome {
     let resource = ApiResource::erase::<ConfigMap>(&());
     let maps: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
-    let odd = DynamicObject::new("a", &resource).data(json!({"data": {"v": "1"}, "dta": {}}));
+    let object_with_unknown_field =
+        DynamicObject::new("a", &resource).data(json!({"data": {"v": "1"}, "dta": {}}));
     let strict = PostParams { field_validation: Some(ValidationDirective::Strict), ..PostParams::default() };
-    let error = refused!(maps.create(&strict, &odd).await);
+    let error = refused!(maps.create(&strict, &object_with_unknown_field).await);
     check!(error.status().is_some_and(kube_client::core::Status::is_bad_request), "{error:?}");
     check!(error.to_string().contains("unknown field \"dta\""), "{error}");
     let ignore = PostParams { field_validation: Some(ValidationDirective::Ignore), ..PostParams::default() };
-    let made = maps.create(&ignore, &odd).await?;
-    check_eq!(made.data, json!({"data": {"v": "1"}}));
+    let created = maps.create(&ignore, &object_with_unknown_field).await?;
+    check_eq!(created.data, json!({"data": {"v": "1"}}));
     let merge = Patch::Merge(json!({"dta": {}}));
     let error = refused!(maps.patch("a", &PatchParams::default().validation_strict(), &merge).await);
     check!(error.to_string().contains("unknown field \"dta\""), "{error}");
     Ok(())
 }
 
-async fn objects_of_all_namespaces_and_of_the_cluster(env: Env) -> Outcome {
+async fn lists_all_namespaces_and_manages_cluster_scoped_objects(env: Env) -> Outcome {
     let label = env.unique("all");
     env.api().create(&PostParams::default(), &labelled("a", "e2e", &label)).await?;
-    let everywhere: Api<ConfigMap> = Api::all(env.client());
-    let found = everywhere.list(&ListParams::default().labels(&format!("e2e={label}"))).await?;
+    let all: Api<ConfigMap> = Api::all(env.client());
+    let found = all.list(&ListParams::default().labels(&format!("e2e={label}"))).await?;
     check_eq!(found.items.len(), 1);
     check_eq!(found.items[0].namespace().as_deref(), Some(env.namespace()));
 
@@ -204,9 +205,9 @@ async fn objects_of_all_namespaces_and_of_the_cluster(env: Env) -> Outcome {
     let name = env.unique("role");
     env.deletes_at_end(&roles, &name);
     let role = ClusterRole { metadata: named(&name), ..ClusterRole::default() };
-    let made = roles.create(&PostParams::default(), &role).await?;
-    check_eq!(made.namespace(), None);
-    check_eq!(roles.get(&name).await?.uid(), made.uid());
+    let created = roles.create(&PostParams::default(), &role).await?;
+    check_eq!(created.namespace(), None);
+    check_eq!(roles.get(&name).await?.uid(), created.uid());
     roles.delete(&name, &DeleteParams::default()).await?;
     check!(roles.get_opt(&name).await?.is_none());
     Ok(())
@@ -219,43 +220,44 @@ fn ingress(name: &str) -> Outcome<Ingress> {
     }))
 }
 
-fn address(ingress: &Ingress) -> Option<&str> {
+/// The IP of the first load balancer ingress point.
+fn load_balancer_ip(ingress: &Ingress) -> Option<&str> {
     let balancer = ingress.status.as_ref()?.load_balancer.as_ref()?;
     balancer.ingress.as_ref()?.first()?.ip.as_deref()
 }
 
-async fn a_status_is_apart_from_its_object(env: Env) -> Outcome {
+async fn status_is_a_subresource(env: Env) -> Outcome {
     let ingresses: Api<Ingress> = env.api();
-    let made = ingresses.create(&PostParams::default(), &ingress("web")?).await?;
-    check_eq!(made.metadata.generation, Some(1));
+    let created = ingresses.create(&PostParams::default(), &ingress("web")?).await?;
+    check_eq!(created.metadata.generation, Some(1));
     let status = json!({
         "spec": {"ingressClassName": "ignored"},
         "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
     });
     let patched = ingresses.patch_status("web", &PatchParams::default(), &Patch::Merge(status)).await?;
-    check_eq!(address(&patched), Some("192.0.2.1"));
+    check_eq!(load_balancer_ip(&patched), Some("192.0.2.1"));
     check_eq!(patched.metadata.generation, Some(1));
     check_eq!(patched.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref()), None);
 
     let mut read = ingresses.get_status("web").await?;
-    check_eq!(address(&read), Some("192.0.2.1"));
-    // A replace of the main resource ignores the status.
+    check_eq!(load_balancer_ip(&read), Some("192.0.2.1"));
+    // A replace of the object leaves the status unchanged.
     read.status = None;
     read.labels_mut().insert("seen".to_owned(), "yes".to_owned());
     let replaced = ingresses.replace("web", &PostParams::default(), &read).await?;
-    check_eq!(address(&replaced), Some("192.0.2.1"));
+    check_eq!(load_balancer_ip(&replaced), Some("192.0.2.1"));
 
-    let outdated = ingresses.replace_status("web", &PostParams::default(), &made).await;
+    let outdated = ingresses.replace_status("web", &PostParams::default(), &created).await;
     check!(refused!(outdated).is_conflict());
     let mut current = replaced.clone();
     current.status = None;
     let cleared = ingresses.replace_status("web", &PostParams::default(), &current).await?;
-    check_eq!(address(&cleared), None);
+    check_eq!(load_balancer_ip(&cleared), None);
     check_eq!(cleared.labels().get("seen").map(String::as_str), Some("yes"));
     Ok(())
 }
 
-async fn replicas_are_scaled(env: Env) -> Outcome {
+async fn scale_subresource_changes_replicas(env: Env) -> Outcome {
     let deployments: Api<Deployment> = env.api();
     deployments.create(&PostParams::default(), &deployment("web", 0)?).await?;
     let scale = deployments.get_scale("web").await?;
@@ -265,7 +267,7 @@ async fn replicas_are_scaled(env: Env) -> Outcome {
     let one = Patch::Merge(json!({"spec": {"replicas": 1}}));
     let scaled = deployments.patch_scale("web", &PatchParams::default(), &one).await?;
     check_eq!(scaled.spec.and_then(|spec| spec.replicas), Some(1));
-    // The deployment's own controller writes in between.
+    // The deployment controller also writes, which can make the replace conflict.
     eventually("the scale is replaced", Duration::from_secs(20), async || {
         let mut scale = deployments.get_scale("web").await?;
         scale.spec.get_or_insert_default().replicas = Some(2);
@@ -280,15 +282,15 @@ async fn replicas_are_scaled(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_subresource_can_be_created(env: Env) -> Outcome {
+async fn creates_subresources(env: Env) -> Outcome {
     let accounts: Api<ServiceAccount> = env.api();
     let account = ServiceAccount { metadata: named("robot"), ..ServiceAccount::default() };
     accounts.create(&PostParams::default(), &account).await?;
     let request: TokenRequest =
         object(json!({"metadata": {}, "spec": {"audiences": [], "expirationSeconds": 600}}))?;
-    let answer: TokenRequest =
+    let response: TokenRequest =
         accounts.create_subresource("token", "robot", &PostParams::default(), &request).await?;
-    let token = answer.status.and_then(|status| status.token).unwrap_or_default();
+    let token = response.status.and_then(|status| status.token).unwrap_or_default();
     check_eq!(token.split('.').count(), 3);
 
     env.until_pods_can_be_made().await?;
@@ -302,12 +304,12 @@ async fn a_subresource_can_be_created(env: Env) -> Outcome {
     check!(bound.is_success(), "{bound:?}");
     let pod = pods.get("a").await?;
     check_eq!(pod.spec.and_then(|spec| spec.node_name), Some(node));
-    // Nobody on that node would ever end it.
+    // No kubelet runs for that node, so the pod ends only with a grace period of zero.
     pods.delete("a", &DeleteParams::default().grace_period(Duration::ZERO)).await?;
     Ok(())
 }
 
-async fn a_subresource_can_be_patched_and_read(env: Env) -> Outcome {
+async fn patches_and_gets_subresources(env: Env) -> Outcome {
     env.until_pods_can_be_made().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &idle_pod("a")?).await?;
@@ -326,7 +328,7 @@ async fn a_subresource_can_be_patched_and_read(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn the_server_tells_its_version(env: Env) -> Outcome {
+async fn returns_the_server_version(env: Env) -> Outcome {
     let version = env.client().apiserver_version().await?;
     check_eq!(version.major, "1");
     check!(version.git_version.starts_with("v1."), "{}", version.git_version);
