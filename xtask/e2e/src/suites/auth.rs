@@ -169,7 +169,7 @@ async fn authorizes_a_service_account_by_its_role(env: Env) -> Outcome {
         }
     })
     .await?;
-    let error = refused!(maps.delete("nobody", &DeleteParams::default()).await);
+    let error = refused!(maps.delete("missing", &DeleteParams::default()).await);
     check!(error.is_forbidden(), "{error:?}");
     Ok(())
 }

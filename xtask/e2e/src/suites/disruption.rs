@@ -156,7 +156,7 @@ async fn store_converges_after_etcd_is_paused(env: Env) -> Outcome {
     let watched = WatchedStore::start(maps.clone(), Config::default()).await?;
     let etcd = env.cluster()?.etcd();
     etcd.pause().await?;
-    let begun = Instant::now();
+    let started = Instant::now();
     let resume = async {
         sleep(Duration::from_secs(10)).await;
         etcd.resume().await
@@ -164,7 +164,11 @@ async fn store_converges_after_etcd_is_paused(env: Env) -> Outcome {
     // The write waits for etcd and succeeds after it resumes.
     let (made, resumed) = futures::join!(create_map(&maps, "during"), resume);
     resumed?;
-    check!(begun.elapsed() >= Duration::from_secs(10), "the response arrived after {:?}", begun.elapsed());
+    check!(
+        started.elapsed() >= Duration::from_secs(10),
+        "the response arrived after {:?}",
+        started.elapsed()
+    );
     made?;
     change(&maps).await?;
     watched.wait_until_equal(&maps).await?;

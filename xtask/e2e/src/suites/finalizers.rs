@@ -71,10 +71,10 @@ async fn removing_the_last_finalizer_deletes_the_object(env: Env) -> Outcome {
     let params = WatchParams::default().fields("metadata.name=a").timeout(TIMEOUT);
     let mut events = maps.watch(&params, &version).await?;
     let merge = Patch::Merge(json!({"metadata": {"finalizers": null}, "data": {"v": "2"}}));
-    let answer = maps.patch("a", &PatchParams::default(), &merge).await?;
-    check_eq!(value(&answer), "2");
+    let patched = maps.patch("a", &PatchParams::default(), &merge).await?;
+    check_eq!(value(&patched), "2");
     // The server deletes without storing the patched object: the event has the previous data and finalizers.
-    check_eq!(answer.resource_version().unwrap_or_default(), version);
+    check_eq!(patched.resource_version().unwrap_or_default(), version);
     let event = timeout(TIMEOUT, events.try_next()).await??;
     let Some(WatchEvent::Deleted(last)) = event else {
         return Err(anyhow::anyhow!("expected a DELETED event, got {event:?}").into());

@@ -182,9 +182,9 @@ async fn reflector_lists_and_then_watches(env: Env) -> Outcome {
     let config = Config::default().labels("topic=reflect");
     let mut reflector = Reflector::with_config(maps.clone(), config).timeout(Duration::from_secs(2));
     check!(reflector.read().is_empty() && reflector.resource_version().is_none());
-    let begun = Instant::now();
+    let started = Instant::now();
     reflector.poll().await?;
-    let took = begun.elapsed();
+    let took = started.elapsed();
     check!((Duration::from_millis(1500)..Duration::from_secs(5)).contains(&took), "a poll took {took:?}");
     check_eq!(names::<ConfigMap>(reflector.read()), ["a"]);
     check!(reflector.resource_version().is_some());

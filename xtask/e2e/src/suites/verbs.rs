@@ -63,20 +63,20 @@ async fn creates_gets_replaces_and_deletes_an_object(env: Env) -> Outcome {
 
 async fn distinguishes_missing_objects_from_unserved_kinds(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    check_eq!(maps.get_opt("nobody").await?, None);
-    check!(maps.get_metadata_opt("nobody").await?.is_none());
-    let error = refused!(maps.get("nobody").await);
+    check_eq!(maps.get_opt("missing").await?, None);
+    check!(maps.get_metadata_opt("missing").await?.is_none());
+    let error = refused!(maps.get("missing").await);
     check!(error.is_not_found(), "{error:?}");
-    check_eq!(error.to_string(), "configmaps \"nobody\" not found (404 NotFound)");
-    check!(refused!(maps.delete("nobody", &DeleteParams::default()).await).is_not_found());
+    check_eq!(error.to_string(), "configmaps \"missing\" not found (404 NotFound)");
+    check!(refused!(maps.delete("missing", &DeleteParams::default()).await).is_not_found());
     let merge = Patch::Merge(json!({"data": {"a": "b"}}));
-    check!(refused!(maps.patch("nobody", &PatchParams::default(), &merge).await).is_not_found());
+    check!(refused!(maps.patch("missing", &PatchParams::default(), &merge).await).is_not_found());
     check!(
-        refused!(maps.replace("nobody", &PostParams::default(), &config_map("nobody", "1")).await)
+        refused!(maps.replace("missing", &PostParams::default(), &config_map("missing", "1")).await)
             .is_not_found()
     );
 
-    let missing_namespace: Api<ConfigMap> = Api::namespaced(env.client(), &env.unique("nowhere"));
+    let missing_namespace: Api<ConfigMap> = Api::namespaced(env.client(), &env.unique("missing"));
     let error = refused!(missing_namespace.create(&PostParams::default(), &config_map("a", "1")).await);
     check!(error.is_not_found() && error.to_string().contains("namespaces"), "{error:?}");
     check!(missing_namespace.list(&ListParams::default()).await?.items.is_empty());

@@ -152,11 +152,11 @@ async fn watches_metadata_only(env: Env) -> Outcome {
 
 async fn sends_a_bookmark_before_the_timeout(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let begun = Instant::now();
+    let started = Instant::now();
     let start = list_version(&maps).await?;
     let wp = topic_params().timeout(Duration::from_secs(4));
     let events: Vec<_> = maps.watch(&wp, &start).await?.try_collect().await?;
-    let took = begun.elapsed();
+    let took = started.elapsed();
     check!((Duration::from_secs(3)..Duration::from_secs(8)).contains(&took), "it took {took:?}");
     let Some(WatchEvent::Bookmark(bookmark)) = events.last() else {
         return Err(anyhow::anyhow!("expected a bookmark at the end, got {events:?}").into());
