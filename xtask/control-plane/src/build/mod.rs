@@ -106,8 +106,8 @@ async fn build_if_missing(recipe: &Recipe, cache: &Cache, progress: &Progress) -
         return Ok(());
     }
     let scratch = Scratch::create(cache.folder())?;
-    let build = go::Build { recipe, folder: scratch.path(), progress };
-    let built = build.build().await.with_context(|| format!("cannot build {}", recipe.name))?;
+    let go_build = go::Build { recipe, folder: scratch.path(), progress };
+    let built = go_build.build().await.with_context(|| format!("cannot build {}", recipe.name))?;
     // The old build has other inputs or is incomplete. It is moved rather than overwritten, because a running process
     // may use its files.
     if path.exists() {

@@ -100,12 +100,12 @@ async fn create_owner_and_owned(env: &Env, owned_names: &[&str]) -> Outcome<(Api
     let (maps, secrets): (Api<ConfigMap>, Api<Secret>) = (env.api(), env.api());
     let owner = maps.create(&PostParams::default(), &config_map("owner", "1")).await?;
     for name in owned_names {
-        let mut owned = Secret { metadata: named(name), ..Secret::default() };
-        owned.owner_references_mut().extend(owner.controller_owner_ref(&()).map(|mut reference| {
+        let mut secret = Secret { metadata: named(name), ..Secret::default() };
+        secret.owner_references_mut().extend(owner.controller_owner_ref(&()).map(|mut reference| {
             reference.block_owner_deletion = Some(true);
             reference
         }));
-        secrets.create(&PostParams::default(), &owned).await?;
+        secrets.create(&PostParams::default(), &secret).await?;
     }
     Ok((maps, secrets))
 }
