@@ -143,7 +143,7 @@ struct RuledSpec {
 fn reports_malformed_rules() {
     check_problems::<Ruled>(&[
         ("", "the message of the validation rule \"true\" contains a line break"),
-        ("", "the validation rule \"true &&\\ntrue\" contains a line break and so needs a message"),
+        ("", "the validation rule \"true &&\\ntrue\" contains a line break, and therefore needs a message"),
         ("", "a validation rule is empty"),
         ("", "the message of the validation rule \"true\" is blank"),
         (".spec.count", "the message of the validation rule \"self > 0\" contains a line break"),
