@@ -308,7 +308,7 @@ mod tests {
             let text = std::str::from_utf8(text).unwrap();
             Ok(text.trim_matches('"').trim().parse().unwrap())
         };
-        let mut items = Items::new(body, ListSplitter::default(), "A", decode);
+        let mut items = Items::new(body, ListSplitter::new(usize::MAX), "A", decode);
         items.read_ahead_from(Instant::now() + Duration::from_secs(20));
         (items, read)
     }

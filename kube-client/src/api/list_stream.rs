@@ -37,9 +37,9 @@ pub struct ListStream<K> {
 }
 
 impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
-    pub(super) fn new(body: Body, shape: Shape, set_types: SetTypes<K>) -> Self {
+    pub(super) fn new(body: Body, limit: usize, shape: Shape, set_types: SetTypes<K>) -> Self {
         let kind = shape.expected().to_owned();
-        let mut items = Items::new(body, ListSplitter::default(), &kind, move |text| {
+        let mut items = Items::new(body, ListSplitter::new(limit), &kind, move |text| {
             shape.item(text, |item| set_types.apply(item))
         });
         items.read_ahead_from(Instant::now() + READ_AHEAD_AFTER);

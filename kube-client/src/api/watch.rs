@@ -58,9 +58,8 @@ impl<K: 'static> Api<K> {
         let limit = wp.effective_timeout().saturating_add(GRACE);
         let shape = self.shape();
         let whole = shape.clone();
-        let events = Items::new(response.into_body(), EventSplitter::default(), self.kind(), move |text| {
-            shape.event(text)
-        });
+        let splitter = EventSplitter::new(self.client.max_object_bytes());
+        let events = Items::new(response.into_body(), splitter, self.kind(), move |text| shape.event(text));
         Ok(EventStream { events, shape: whole, limit, deadline: Box::pin(tokio::time::sleep(limit)) })
     }
 }
@@ -195,7 +194,7 @@ mod tests {
             if ends { Body::wrap_stream(events) } else { Body::wrap_stream(events.chain(stream::pending())) };
         let shape = Shape::new("A", &crate::core::FieldSet::default());
         let whole = shape.clone();
-        let events = Items::new(body, EventSplitter::default(), "A", move |text| shape.event(text));
+        let events = Items::new(body, EventSplitter::new(usize::MAX), "A", move |text| shape.event(text));
         let deadline = Box::pin(tokio::time::sleep(Duration::ZERO));
         EventStream { events, shape: whole, limit: Duration::ZERO, deadline }
     }

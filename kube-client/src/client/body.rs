@@ -3,19 +3,27 @@
 //! Only the type: `middleware` adds time limits, `core` and `wire` decode the bytes.
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, poll};
 use http::{Method, Request, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use std::{
     any::Any,
     fmt,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
+    time::Duration,
 };
+
+use tokio::time::timeout;
 
 use super::request_line::RequestLine;
 use crate::error::{BoxError, Error, Result, TransportKind};
+
+/// The limit in bytes on draining a body. The `Status` of a 401 or 429 is far smaller.
+const DRAIN_BYTES: usize = 64 << 10;
+/// The time limit on draining a body. A new connection is faster than a longer wait.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The body of a request or response: buffered bytes, or a stream of frames.
 ///
@@ -89,6 +97,64 @@ impl Body {
         match self.0 {
             Kind::Once(bytes) => Ok(bytes.unwrap_or_default()),
             Kind::Frames { .. } => Ok(self.collect().await?.to_bytes()),
+        }
+    }
+
+    /// Reads the whole body into memory if it has at most `limit` bytes.
+    ///
+    /// # Errors
+    /// As for [`collect_bytes`](Self::collect_bytes), and [`Error::Decode`] for a larger body, without reading it to its
+    /// end.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: the bytes that were read are lost.
+    pub async fn collect_bytes_up_to(mut self, limit: usize) -> Result<Bytes> {
+        if self.size_hint().lower() > limit as u64 {
+            return Err(self.too_large(limit));
+        }
+        if let Kind::Once(bytes) = self.0 {
+            return Ok(bytes.unwrap_or_default());
+        }
+        let mut chunks = Vec::new();
+        let mut length = 0;
+        while let Some(frame) = self.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            length += data.len();
+            if length > limit {
+                return Err(self.too_large(limit));
+            }
+            chunks.push(data);
+        }
+        Ok(if chunks.len() == 1 { chunks.swap_remove(0) } else { chunks.concat().into() })
+    }
+
+    fn too_large(&self, limit: usize) -> Error {
+        let what = match &self.0 {
+            Kind::Frames { request_line: Some(request_line), .. } => {
+                format!("the response to {request_line}")
+            }
+            _ => "a body".to_owned(),
+        };
+        let problem = format!("it is larger than {limit} bytes; Config::max_object_bytes sets this limit");
+        Error::Decode { what, source: problem.into() }
+    }
+
+    /// Reads and drops the rest of the body, so that its connection can be reused. Gives up after [`DRAIN_BYTES`] or
+    /// [`DRAIN_TIMEOUT`].
+    pub(crate) async fn drain(mut self) {
+        let mut left = DRAIN_BYTES;
+        let drain = async {
+            while let Some(Ok(frame)) = self.frame().await {
+                match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                    Some(less) => left = less,
+                    None => break,
+                }
+            }
+        };
+        let mut drain = pin!(drain);
+        // A buffered body needs no timer.
+        if poll!(&mut drain).is_pending() {
+            let _ = timeout(DRAIN_TIMEOUT, drain).await;
         }
     }
 
@@ -198,6 +264,54 @@ impl fmt::Debug for Body {
 mod tests {
     use super::*;
     use futures::stream;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    };
+
+    /// An endless body of chunks of 1 KiB, and the number of chunks that have been read.
+    fn endless() -> (Body, Arc<AtomicUsize>) {
+        let read = Arc::new(AtomicUsize::new(0));
+        let counter = read.clone();
+        let chunks = stream::repeat(Bytes::from(vec![b'x'; 1024])).inspect(move |_| {
+            counter.fetch_add(1, SeqCst);
+        });
+        (Body::wrap_stream(chunks.map(Ok::<_, Error>)), read)
+    }
+
+    #[tokio::test]
+    async fn collects_a_body_up_to_the_limit() {
+        for body in
+            [Body::from(b"abc".to_vec()), Body::wrap_stream(stream::iter(["a", "bc"]).map(Ok::<_, Error>))]
+        {
+            assert_eq!(body.collect_bytes_up_to(3).await.unwrap(), "abc");
+        }
+        let error = Body::from(b"abc".to_vec()).collect_bytes_up_to(2).await.unwrap_err();
+        assert!(error.to_string().contains("a body"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn stops_reading_a_body_that_exceeds_the_limit() {
+        let (body, read) = endless();
+        let body = body.for_request(&Method::GET, &Uri::from_static("/api/v1/pods/a"));
+        let error = body.collect_bytes_up_to(10_000).await.unwrap_err();
+        assert_eq!(read.load(SeqCst), 10);
+        assert!(
+            matches!(&error, Error::Decode { what, .. } if what.contains("GET /api/v1/pods/a")),
+            "{error}"
+        );
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("10000 bytes") && source.contains("max_object_bytes"), "{source}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn draining_a_body_is_bounded() {
+        let (body, read) = endless();
+        body.drain().await;
+        assert_eq!(read.load(SeqCst), DRAIN_BYTES / 1024 + 1);
+        let stalled = Body::wrap_stream(stream::pending::<Result<Bytes>>());
+        timeout(DRAIN_TIMEOUT * 2, stalled.drain()).await.unwrap();
+    }
 
     #[tokio::test]
     async fn collects_the_chunks_of_a_stream() {

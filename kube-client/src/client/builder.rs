@@ -22,7 +22,7 @@ use super::{
     transport::{Connector, Dial, Limits, Tls, Transport},
 };
 use crate::{
-    config::{Config, bare_host, has_unusable_port},
+    config::{Config, DEFAULT_MAX_OBJECT_BYTES, bare_host, has_unusable_port},
     error::{BoxError, Error, Result, TransportKind},
 };
 
@@ -47,18 +47,24 @@ use crate::{
 pub struct ClientBuilder<S = HttpService> {
     service: S,
     default_namespace: String,
+    max_object_bytes: usize,
 }
 
 impl<S> ClientBuilder<S> {
     /// Starts with a complete service; [`over`](ClientBuilder::over) adds the default stack to a service.
     pub fn new(service: S, default_namespace: impl Into<String>) -> Self {
-        Self { service, default_namespace: default_namespace.into() }
+        Self {
+            service,
+            default_namespace: default_namespace.into(),
+            max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
+        }
     }
 
     /// Adds a layer around the service. The layer receives requests first; their URI has a path and no host.
     #[must_use]
     pub fn with_layer<L: Layer<S>>(self, layer: &L) -> ClientBuilder<L::Service> {
-        ClientBuilder { service: layer.layer(self.service), default_namespace: self.default_namespace }
+        let Self { service, default_namespace, max_object_bytes } = self;
+        ClientBuilder { service: layer.layer(service), default_namespace, max_object_bytes }
     }
 
     /// Builds the client.
@@ -70,7 +76,7 @@ impl<S> ClientBuilder<S> {
         B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Client::new(self.service, self.default_namespace)
+        Client::new(self.service, self.default_namespace).with_max_object_bytes(self.max_object_bytes)
     }
 }
 
@@ -168,7 +174,9 @@ where
     let service = base.layer(service);
     let service = RetryLayer(config.retry).layer(service);
     let service = TraceLayer.layer(service);
-    Ok(ClientBuilder::new(HttpService::new(service), config.default_namespace.as_str()))
+    let mut builder = ClientBuilder::new(HttpService::new(service), config.default_namespace.as_str());
+    builder.max_object_bytes = config.max_object_bytes;
+    Ok(builder)
 }
 
 fn base_uri_layer(config: &Config) -> Result<BaseUriLayer> {

@@ -30,7 +30,7 @@ use std::{fmt, sync::Arc};
 use tower::Service;
 
 use crate::{
-    config::Config,
+    config::{Config, DEFAULT_MAX_OBJECT_BYTES},
     core::Status,
     error::{BoxError, Error, Result},
 };
@@ -48,6 +48,7 @@ use request_line::RequestLine;
 pub struct Client {
     service: HttpService,
     default_namespace: Arc<str>,
+    max_object_bytes: usize,
 }
 
 impl Client {
@@ -67,7 +68,22 @@ impl Client {
         T: Into<String>,
     {
         let default_namespace: String = default_namespace.into();
-        Self { service: HttpService::new(service), default_namespace: default_namespace.into() }
+        Self {
+            service: HttpService::new(service),
+            default_namespace: default_namespace.into(),
+            max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
+        }
+    }
+
+    /// Sets the size in bytes of the largest object that is read into memory: see [`Config::max_object_bytes`].
+    #[must_use]
+    pub fn with_max_object_bytes(mut self, limit: usize) -> Self {
+        self.max_object_bytes = limit;
+        self
+    }
+
+    pub(crate) fn max_object_bytes(&self) -> usize {
+        self.max_object_bytes
     }
 
     /// A client for the cluster of [`Config::infer`].
@@ -173,10 +189,19 @@ impl Client {
         self.request(request).await
     }
 
+    /// Sends a request and returns the whole body of a successful response.
+    pub(crate) async fn request_bytes(&self, request: Request<Vec<u8>>) -> Result<Bytes> {
+        Ok(self.fetch(request).await?.1)
+    }
+
     async fn fetch(&self, request: Request<Vec<u8>>) -> Result<(RequestLine, Bytes)> {
         let request_line = RequestLine::of(&request);
         let response = self.send(request.map(Body::from)).await?;
-        let body = response::check(&request_line, response).await?.into_body().collect_bytes().await?;
+        let body = response::check(&request_line, response)
+            .await?
+            .into_body()
+            .collect_bytes_up_to(self.max_object_bytes)
+            .await?;
         Ok((request_line, body))
     }
 }

@@ -32,6 +32,10 @@ use env::Env;
 use http::{HeaderName, HeaderValue, Uri};
 use std::{fmt, path::Path, time::Duration};
 
+/// The default of [`Config::max_object_bytes`]. etcd limits objects to about 1.5 MiB; aggregated API servers may have
+/// higher limits.
+pub(crate) const DEFAULT_MAX_OBJECT_BYTES: usize = 64 << 20;
+
 /// The address of a cluster, the credentials for it, and the settings of connections.
 ///
 /// [`infer`](Self::infer) detects the configuration. All fields can be changed before a [`Client`](crate::Client) is
@@ -60,6 +64,10 @@ pub struct Config {
     /// The read deadline: the longest pause between two chunks of a response body (default 60 s). Watches and followed
     /// logs are exempt: a watch without events is normal, and TCP keepalive detects a lost peer.
     pub read_timeout: Option<Duration>,
+    /// The size in bytes of the largest object that is read into memory (default 64 MiB): of the response to a request
+    /// for one object or text, of each item of a list, and of each event of a watch. Lists are decoded item by item, and
+    /// their total size is not limited.
+    pub max_object_bytes: usize,
     /// The longest time without progress of a write (default 60 s).
     pub write_timeout: Option<Duration>,
     /// The time after which an idle connection is closed (default 90 s).
@@ -150,6 +158,7 @@ impl Config {
             tls_timeout: seconds(10),
             response_timeout: seconds(65),
             read_timeout: seconds(60),
+            max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
             write_timeout: seconds(60),
             pool_idle_timeout: seconds(90),
             tcp_keepalive: seconds(15),
@@ -264,6 +273,7 @@ impl fmt::Debug for Config {
             .field("tls_timeout", &self.tls_timeout)
             .field("response_timeout", &self.response_timeout)
             .field("read_timeout", &self.read_timeout)
+            .field("max_object_bytes", &self.max_object_bytes)
             .field("write_timeout", &self.write_timeout)
             .field("pool_idle_timeout", &self.pool_idle_timeout)
             .field("tcp_keepalive", &self.tcp_keepalive)

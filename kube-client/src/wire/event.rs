@@ -1,7 +1,7 @@
 //! Splits the body of a watch into events as it arrives, and decodes them.
 
 use super::scan::{ValueScan, may_hold_consecutive_objects};
-use super::{FilterDepth, MAX_OBJECT_BYTES, Shape, Split, WireError, json, partial};
+use super::{FilterDepth, Shape, Split, WireError, json, partial};
 use crate::core::{ObjectOrigin, PartialObjectMeta, WatchEvent};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -12,8 +12,9 @@ use serde_json::value::RawValue;
 ///
 /// An event within a single frame is a slice of the frame, without a copy. Text that cannot be JSON is emitted up to
 /// the end of its line, so that the decoder reports it immediately instead of at the end of the watch.
-#[derive(Default)]
 pub(crate) struct EventSplitter {
+    /// The size of the largest event, in bytes.
+    limit: usize,
     frame: Bytes,
     /// The beginning of an event that continues in `frame`.
     pending: BytesMut,
@@ -22,6 +23,10 @@ pub(crate) struct EventSplitter {
 }
 
 impl EventSplitter {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, frame: Bytes::new(), pending: BytesMut::new(), scan: ValueScan::default() }
+    }
+
     /// The number of buffered bytes.
     pub(crate) fn buffered(&self) -> usize {
         self.pending.len() + self.frame.len()
@@ -99,9 +104,7 @@ impl Split for EventSplitter {
     fn next(&mut self) -> Option<Result<Bytes, WireError>> {
         match self.next_piece() {
             Some(piece) => Some(Ok(piece)),
-            None if self.pending.len() > MAX_OBJECT_BYTES => {
-                Some(Err(WireError::TooLarge { limit: MAX_OBJECT_BYTES }))
-            }
+            None if self.pending.len() > self.limit => Some(Err(WireError::TooLarge { limit: self.limit })),
             None => None,
         }
     }
@@ -188,7 +191,8 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         for size in 1..=text.len() {
-            let (mut splitter, shape) = (EventSplitter::default(), Shape::new("Item", &FieldSet::none()));
+            let (mut splitter, shape) =
+                (EventSplitter::new(usize::MAX), Shape::new("Item", &FieldSet::none()));
             let mut found = Vec::new();
             for piece in text.as_bytes().chunks(size) {
                 splitter.push(Bytes::copy_from_slice(piece));
@@ -244,7 +248,7 @@ mod tests {
 
     #[test]
     fn an_event_without_a_line_end_is_emitted_before_more_arrives() {
-        let mut splitter = EventSplitter::default();
+        let mut splitter = EventSplitter::new(usize::MAX);
         let text = br#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"5"}}}"#;
         splitter.push(Bytes::from_static(&text[..20]));
         assert!(splitter.next().is_none());
@@ -256,7 +260,7 @@ mod tests {
     #[test]
     fn a_malformed_line_is_emitted_before_the_watch_ends() {
         for broken in ["{\"type\":\"ADDED\",\"object\":{}\n", "{\"type\":\"ADDED\n"] {
-            let mut splitter = EventSplitter::default();
+            let mut splitter = EventSplitter::new(usize::MAX);
             splitter.push(Bytes::from(format!("{broken}{{\"type\":\"BOOKMARK\"}}")));
             let piece = splitter.next().unwrap().unwrap();
             assert_eq!(piece.trim_ascii_end(), broken.trim_end().as_bytes());

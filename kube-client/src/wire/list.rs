@@ -1,6 +1,6 @@
 //! Splits the body of a list into items as it arrives.
 
-use super::{MAX_OBJECT_BYTES, Split, WireError, scan::ValueScan};
+use super::{Split, WireError, scan::ValueScan};
 use crate::core::{ListMeta, TypeMeta, decode_error};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
@@ -16,8 +16,9 @@ pub(crate) struct ListHead {
 ///
 /// The list's head may come before or after the items. An item within a single frame is a slice of the frame, without
 /// a copy.
-#[derive(Default)]
 pub(crate) struct ListSplitter {
+    /// The size of the largest item, in bytes.
+    limit: usize,
     /// The unread part of the last frame.
     frame: Bytes,
     /// The beginning of a value that continues in `frame`; `scan` has read it.
@@ -78,6 +79,20 @@ enum State {
 }
 
 impl ListSplitter {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            frame: Bytes::new(),
+            pending: BytesMut::new(),
+            consumed: 0,
+            scan: ValueScan::default(),
+            state: State::default(),
+            key: String::new(),
+            items: false,
+            head: ListHead::default(),
+        }
+    }
+
     /// The list's head as received so far. API servers send it before the items.
     pub(crate) fn head(&self) -> &ListHead {
         &self.head
@@ -148,8 +163,8 @@ impl ListSplitter {
     fn take_value(&mut self) -> Result<Option<Bytes>, WireError> {
         let Some(end) = self.scan.feed(&self.frame) else {
             self.pending.extend_from_slice(&std::mem::take(&mut self.frame));
-            if self.pending.len() > MAX_OBJECT_BYTES {
-                return Err(WireError::TooLarge { limit: MAX_OBJECT_BYTES });
+            if self.pending.len() > self.limit {
+                return Err(WireError::TooLarge { limit: self.limit });
             }
             return Ok(None);
         };
@@ -227,7 +242,7 @@ mod tests {
 
     /// Decodes `text` with frames of `size` bytes.
     fn run(text: &str, size: usize) -> (Vec<Short>, Result<ListHead, String>) {
-        let (mut splitter, shape) = (ListSplitter::default(), Shape::new("Item", &FieldSet::none()));
+        let (mut splitter, shape) = (ListSplitter::new(usize::MAX), Shape::new("Item", &FieldSet::none()));
         let mut items = Vec::new();
         for piece in text.as_bytes().chunks(size) {
             splitter.push(Bytes::copy_from_slice(piece));
@@ -308,7 +323,7 @@ mod tests {
         );
         for cut in [r#"{"items":["#, r#"{"items":[{"metadata""#, "", r#"{"items":[]"#] {
             let end = if cut.is_empty() {
-                ListSplitter::default().finish().map(|(_, head)| head).map_err(|e| e.to_string())
+                ListSplitter::new(usize::MAX).finish().map(|(_, head)| head).map_err(|e| e.to_string())
             } else {
                 run(cut, 3).1
             };

@@ -19,10 +19,6 @@ use serde::de::{Deserialize, DeserializeOwned};
 use std::sync::Arc;
 use thiserror::Error as ThisError;
 
-/// The largest object or event that is buffered. etcd limits objects to about 1.5 MiB; aggregated API servers may
-/// have higher limits.
-const MAX_OBJECT_BYTES: usize = 64 << 20;
-
 /// Why a body cannot be split or decoded.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
@@ -43,7 +39,9 @@ pub(crate) enum WireError {
     #[error("the body ended early, after {after} bytes")]
     Truncated { after: u64 },
     /// A single object or event exceeds the limit.
-    #[error("a single object or event is larger than {limit} bytes")]
+    #[error(
+        "a single object or event is larger than {limit} bytes; Config::max_object_bytes sets this limit"
+    )]
     TooLarge { limit: usize },
 }
 

@@ -50,8 +50,8 @@ fn corrupt(random: &mut Rng, text: &mut Vec<u8>) {
 }
 
 /// Pushes a body in frames of random size. Returns its pieces, and whether it ended without an error.
-fn split<S: Split + Default>(random: &mut Rng, mut text: &[u8]) -> (Vec<Vec<u8>>, bool) {
-    let (mut splitter, mut pieces) = (S::default(), Vec::new());
+fn split(mut splitter: impl Split, random: &mut Rng, mut text: &[u8]) -> (Vec<Vec<u8>>, bool) {
+    let mut pieces = Vec::new();
     while !text.is_empty() {
         let (part, rest) = text.split_at(random.usize(1..=text.len().min(50)));
         splitter.push(Bytes::copy_from_slice(part));
@@ -82,7 +82,7 @@ fn splits_lists_into_their_items() {
         list.remove("metadata");
         list.insert("items".into(), items.clone().into());
         let text = write(&mut random, &list.into());
-        let (pieces, complete) = split::<ListSplitter>(&mut random, &text);
+        let (pieces, complete) = split(ListSplitter::new(usize::MAX), &mut random, &text);
         let read: Vec<Value> = pieces.iter().map(|piece| serde_json::from_slice(piece).unwrap()).collect();
         assert!(complete && read == items, "{}", String::from_utf8_lossy(&text));
     }
@@ -98,8 +98,8 @@ fn splits_corrupted_lists_independently_of_frames_and_keeps_all_valid_items() {
         let mut text = write(&mut random, &list.into());
         corrupt(&mut random, &mut text);
         let shown = String::from_utf8_lossy(&text).into_owned();
-        let one = split::<ListSplitter>(&mut random, &text);
-        assert_eq!(one, split::<ListSplitter>(&mut random, &text), "{shown}");
+        let one = split(ListSplitter::new(usize::MAX), &mut random, &text);
+        assert_eq!(one, split(ListSplitter::new(usize::MAX), &mut random, &text), "{shown}");
         let shape = Shape::new("Item", &FieldSet::managed_fields());
         let decoded: Vec<_> = one.0.iter().map(|piece| shape.item::<DynamicObject>(piece, |_| {})).collect();
         // The splitter accepts every list that serde_json accepts.
@@ -125,7 +125,7 @@ fn splits_events_like_the_stream_of_serde_json() {
         if random.bool() {
             corrupt(&mut random, &mut body);
         }
-        let (pieces, _) = split::<EventSplitter>(&mut random, &body);
+        let (pieces, _) = split(EventSplitter::new(usize::MAX), &mut random, &body);
         let valid = body.utf8_chunks().next().map_or("", |chunk| chunk.valid());
         let mut expected = serde_json::Deserializer::from_str(valid).into_iter::<&RawValue>();
         for (at, value) in expected.by_ref().map_while(Result::ok).enumerate() {
@@ -142,7 +142,7 @@ fn splits_events_like_the_stream_of_serde_json() {
                 String::from_utf8_lossy(&body)
             );
         }
-        let again = split::<EventSplitter>(&mut random, &body).0;
+        let again = split(EventSplitter::new(usize::MAX), &mut random, &body).0;
         assert_eq!(pieces.len(), again.len(), "{}", String::from_utf8_lossy(&body));
     }
 }
@@ -157,7 +157,7 @@ fn a_corrupted_event_does_not_affect_earlier_events() {
         corrupt(&mut random, &mut corrupted);
         let body = [line(0).to_string().as_bytes(), b"\n", &corrupted, b"\n", line(2).to_string().as_bytes()]
             .concat();
-        let (pieces, complete) = split::<EventSplitter>(&mut random, &body);
+        let (pieces, complete) = split(EventSplitter::new(usize::MAX), &mut random, &body);
         let events: Vec<_> = pieces.iter().map(|piece| shape.event::<DynamicObject>(piece)).collect();
         assert!(complete && events.first().unwrap().is_ok(), "{corrupted:?}");
         let broken = |event: &Result<_, WireError>| matches!(event, Err(WireError::Frame { .. }));
@@ -207,7 +207,7 @@ fn deep_nesting_is_an_error_of_its_object() {
     let shape = Shape::new("Item", &"a[*][*].b".parse().unwrap());
     for object in [deep("[", "]"), deep("{\"a\":", "}"), deep("[", "")] {
         let list = format!(r#"{{"items":[{object},{{}}]}}"#);
-        let (pieces, _) = split::<ListSplitter>(&mut Rng::with_seed(5), list.as_bytes());
+        let (pieces, _) = split(ListSplitter::new(usize::MAX), &mut Rng::with_seed(5), list.as_bytes());
         if let [deep, _] = pieces.as_slice() {
             let error = shape.item::<DynamicObject>(deep, |_| {}).unwrap_err();
             assert_eq!(error.to_string(), "decode Item deep of a list");
@@ -221,5 +221,33 @@ fn deep_nesting_is_an_error_of_its_object() {
         } else {
             "decode Item deep"
         }));
+    }
+}
+
+/// Pushes the text in frames of two bytes until the splitter fails or the text ends.
+fn first_error(mut splitter: impl Split, text: &str) -> Option<WireError> {
+    for frame in text.as_bytes().chunks(2) {
+        splitter.push(Bytes::copy_from_slice(frame));
+        while let Some(piece) = splitter.next() {
+            if let Err(error) = piece {
+                return Some(error);
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn an_item_or_event_over_the_limit_is_an_error_before_its_end() {
+    let small = "{\"a\":\"b\"}";
+    let large = format!("{{\"a\":\"{}", "x".repeat(40));
+    let limit = 20;
+    for (text, fails) in [(small.repeat(9), false), (format!("{small}\n{large}"), true)] {
+        let error = first_error(EventSplitter::new(limit), &text);
+        assert_eq!(matches!(error, Some(WireError::TooLarge { limit: 20 })), fails, "{error:?}");
+    }
+    for (items, fails) in [([small; 9].join(","), false), (large, true)] {
+        let error = first_error(ListSplitter::new(limit), &format!("{{\"items\":[{items}"));
+        assert_eq!(matches!(error, Some(WireError::TooLarge { limit: 20 })), fails, "{error:?}");
     }
 }

@@ -84,7 +84,7 @@ where
             return Ok(response);
         }
     }
-    drop(response);
+    response.into_body().drain().await;
     authorize(&mut copy, credentials.current().await?.header);
     std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
     service.call(copy).await

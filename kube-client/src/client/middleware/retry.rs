@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 use tower::{Layer, Service};
 
 use crate::client::body::{Body, clone_request};
@@ -85,8 +85,11 @@ where
         let Some(next_copy) = clone_request(&copy) else { return outcome };
         tracing::debug!(method = %copy.method(), path = copy.uri().path(), tries, ?wait, ?reason, "retrying");
         // Release the connection of the response before the wait.
-        drop(outcome);
-        sleep(wait).await;
+        let resume = Instant::now() + wait;
+        if let Ok(response) = outcome {
+            response.into_body().drain().await;
+        }
+        sleep_until(resume).await;
         std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
         next = next_copy;
         tries += 1;

@@ -168,3 +168,55 @@ fn closes_connections_of_a_dropped_runtime() {
     assert_eq!(first.block_on(post(&client)), "ok");
     assert_eq!(server.accepted.load(SeqCst), 3);
 }
+
+/// A server whose first response on each path has this code and a body that arrives after its head.
+async fn refuse_once(code: u16) -> (Config, Arc<AtomicU32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+    let (accepted, requests) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let counter = accepted.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counter.fetch_add(1, SeqCst);
+            let requests = requests.clone();
+            tokio::spawn(async move {
+                let mut head = [0; 4096];
+                while stream.read(&mut head).await.unwrap_or(0) > 0 {
+                    if requests.fetch_add(1, SeqCst) % 2 == 1 {
+                        stream.write_all(OK).await.unwrap();
+                        continue;
+                    }
+                    let head =
+                        format!("HTTP/1.1 {code} Refused\r\nretry-after: 1\r\ncontent-length: 5\r\n\r\n");
+                    stream.write_all(head.as_bytes()).await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    stream.write_all(b"later").await.unwrap();
+                }
+            });
+        }
+    });
+    (config, accepted)
+}
+
+#[tokio::test]
+async fn a_retried_request_reuses_the_connection_of_the_refused_one() {
+    let (config, accepted) = refuse_once(429).await;
+    let client = Client::try_from(config).unwrap();
+    for _ in 0..2 {
+        assert_eq!(post(&client).await, "ok");
+    }
+    assert_eq!(accepted.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_request_with_renewed_credentials_reuses_the_connection_of_the_unauthorized_one() {
+    let (mut config, accepted) = refuse_once(401).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    std::fs::write(&path, "first").unwrap();
+    config.auth_info.token_file = Some(path.display().to_string());
+    let client = Client::try_from(config).unwrap();
+    std::fs::write(&path, "second").unwrap();
+    assert_eq!(post(&client).await, "ok");
+    assert_eq!(accepted.load(SeqCst), 1);
+}
