@@ -2,6 +2,8 @@
 //!
 //! Owns the comparison that decides ownership: the fields that a write adds, removes or modifies.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::path::{Element, same};
@@ -107,31 +109,26 @@ impl Walker {
     }
 
     fn items(&mut self, list: List<'_>, before: &[Value], after: &[Value]) {
-        let identify = |items: &[Value]| -> Vec<(Element, Value)> {
-            items.iter().filter_map(|item| Some((list.element(item).ok()?, item.clone()))).collect()
-        };
-        let (before, after) = (identify(before), identify(after));
-        let mut elements: Vec<&Element> = Vec::new();
-        for (element, _) in before.iter().chain(&after) {
-            if !elements.contains(&element) {
-                elements.push(element);
+        let mut by_key: BTreeMap<Element, [Vec<&Value>; 2]> = BTreeMap::new();
+        for (side, items) in [before, after].into_iter().enumerate() {
+            for item in items {
+                if let Ok(element) = list.element(item) {
+                    by_key.entry(element).or_default()[side].push(item);
+                }
             }
         }
-        for element in elements {
-            let of = |items: &[(Element, Value)]| -> Vec<Value> {
-                items.iter().filter(|(other, _)| other == element).map(|(_, item)| item.clone()).collect()
-            };
-            self.item(list, element, &of(&before), &of(&after));
+        for (element, [before, after]) in &by_key {
+            self.item(list, element, before, after);
         }
     }
 
     /// Compares the items of one key. Items that share a key are compared as a unit.
-    fn item(&mut self, list: List<'_>, element: &Element, before: &[Value], after: &[Value]) {
+    fn item(&mut self, list: List<'_>, element: &Element, before: &[&Value], after: &[&Value]) {
         let mut path = self.path.clone();
         path.push(element.clone());
         match (before, after) {
             ([] | [_], [] | [_]) => {
-                self.descend(element.clone(), list.items, before.first(), after.first());
+                self.descend(element.clone(), list.items, before.first().copied(), after.first().copied());
             }
             ([_, _, ..], [_, _, ..]) => {
                 let equal =

@@ -3,6 +3,8 @@
 //! Owns the merged value and the order of list items: items of the configuration follow its order, and the other live
 //! items keep their relative position where possible. It must not know about ownership.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value};
 
 use super::path::Element;
@@ -64,31 +66,35 @@ fn items(value: Option<&Value>) -> &[Value] {
 struct Side<'a> {
     elements: Vec<Element>,
     items: &'a [Value],
+    /// The index of the first item with a key, and whether other items share the key.
+    by_key: BTreeMap<Element, (usize, bool)>,
 }
 
 impl<'a> Side<'a> {
     fn read(list: List<'_>, items: &'a [Value], duplicates: bool) -> Result<Self, String> {
         let mut elements: Vec<Element> = Vec::with_capacity(items.len());
+        let mut by_key: BTreeMap<Element, (usize, bool)> = BTreeMap::new();
         for (index, item) in items.iter().enumerate() {
             let element = list.element(item).map_err(|problem| format!(": element {index}: {problem}"))?;
-            if !duplicates && elements.contains(&element) {
+            let (first, shared) = by_key.entry(element.clone()).or_insert((index, false));
+            *shared = *first != index;
+            if *shared && !duplicates {
                 return Err(format!(": duplicate entries for key {element}"));
             }
             elements.push(element);
         }
-        Ok(Self { elements, items })
+        Ok(Self { elements, items, by_key })
     }
 
     fn has(&self, element: &Element) -> bool {
-        self.elements.contains(element)
+        self.by_key.contains_key(element)
     }
 
     /// The item with a key; null if several items share the key, because duplicates are not merged.
     fn get(&self, element: &Element) -> Option<&'a Value> {
         static NULL: Value = Value::Null;
-        let mut found = self.elements.iter().zip(self.items).filter(|(other, _)| *other == element);
-        let (_, first) = found.next()?;
-        Some(if found.next().is_some() { &NULL } else { first })
+        let (first, shared) = *self.by_key.get(element)?;
+        if shared { Some(&NULL) } else { self.items.get(first) }
     }
 }
 
@@ -97,7 +103,7 @@ fn merge_items(list: List<'_>, before: &[Value], applied: &[Value]) -> Result<Ve
     let live = Side::read(list, before, true)?;
     let mut shared = config.elements.iter().filter(|element| live.has(element));
     let mut next_shared = shared.next();
-    let mut done: Vec<&Element> = Vec::new();
+    let mut done: BTreeSet<&Element> = BTreeSet::new();
     let mut out = Vec::new();
     let mut push_merged =
         |element: &Element, old: Option<&Value>, new: Option<&Value>| -> Result<(), String> {
@@ -109,7 +115,7 @@ fn merge_items(list: List<'_>, before: &[Value], applied: &[Value]) -> Result<Ve
     while l < live.elements.len() || r < config.elements.len() {
         if let (Some(ours), Some(theirs)) = (live.elements.get(l), config.elements.get(r)) {
             if ours == theirs {
-                done.push(ours);
+                done.insert(ours);
                 push_merged(ours, live.get(ours), config.get(ours))?;
                 l += 1;
                 r += 1;
@@ -128,12 +134,12 @@ fn merge_items(list: List<'_>, before: &[Value], applied: &[Value]) -> Result<Ve
                 l += 1;
                 continue;
             }
-            if done.contains(&ours) {
+            if done.contains(ours) {
                 l += 1;
             }
         }
         if let Some(theirs) = config.elements.get(r) {
-            done.push(theirs);
+            done.insert(theirs);
             push_merged(theirs, live.get(theirs), config.get(theirs))?;
             r += 1;
             if next_shared == Some(theirs) {

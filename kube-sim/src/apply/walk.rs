@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::path::Element;
 use super::set::FieldSet;
@@ -25,11 +25,14 @@ fn fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mut FieldS
         (Shape::Map(map), _) if map.atomic => set.insert(path),
         (Shape::List(list), Value::Array(items)) => {
             let elements: Vec<Element> = items.iter().filter_map(|item| list.element(item).ok()).collect();
+            let mut counts: BTreeMap<&Element, usize> = BTreeMap::new();
+            for element in &elements {
+                *counts.entry(element).or_default() += 1;
+            }
             for (element, item) in elements.iter().zip(items) {
                 path.push(element.clone());
                 set.insert(path);
-                let repeated = elements.iter().filter(|other| *other == element).count() > 1;
-                if !repeated {
+                if counts.get(element) == Some(&1) {
                     fields(list.items, item, path, set);
                 }
                 path.pop();

@@ -5,6 +5,8 @@
 
 mod number;
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::field_error::FieldError;
@@ -318,10 +320,12 @@ fn with_serialized_numbers(items: &[Value]) -> Vec<Value> {
 
 /// Reports the second of equal values only; the server does not report further ones.
 fn report_duplicates(path: &str, values: &[Value], errors: &mut Vec<FieldError>) {
-    for index in 0..values.len() {
-        let before = values[..index].iter().filter(|value| **value == values[index]).count();
-        if before == 1 {
-            errors.push(FieldError::duplicate(format!("{path}[{index}]"), values[index].clone()));
+    let mut counts: HashMap<&Value, usize> = HashMap::new();
+    for (index, value) in values.iter().enumerate() {
+        let count = counts.entry(value).or_default();
+        *count += 1;
+        if *count == 2 {
+            errors.push(FieldError::duplicate(format!("{path}[{index}]"), value.clone()));
         }
     }
 }
