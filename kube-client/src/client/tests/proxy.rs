@@ -12,7 +12,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
 /// An HTTP proxy that requires `password` (Base64 of `user:password`), if any. Returns its address and the request
@@ -78,9 +78,10 @@ async fn sends_the_proxy_password_and_hides_it_in_errors() {
 
 #[tokio::test]
 async fn errors_name_server_and_unreachable_proxy() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let proxy = listener.local_addr().unwrap();
-    drop(listener);
+    // A socket that does not listen refuses connections, and keeps its port from other tests.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let proxy = socket.local_addr().unwrap();
     let config = Config::new("https://10.0.0.1:6443".parse().unwrap());
     for scheme in ["http", "socks5"] {
         let mut config = config.clone();

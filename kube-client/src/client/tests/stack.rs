@@ -22,7 +22,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
 fn get(path: &str) -> Request<Vec<u8>> {
@@ -209,9 +209,10 @@ async fn an_unauthorized_error_names_the_server_and_what_to_check() {
 
 #[tokio::test]
 async fn an_error_names_an_unreachable_address() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // A socket that does not listen refuses connections, and keeps its port from other tests.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
     let mut config = Config::new(format!("http://{address}").parse().unwrap());
     config.retry = RetryPolicy::default().initial(Duration::from_millis(1));
     let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
