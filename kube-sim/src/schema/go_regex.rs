@@ -18,8 +18,14 @@ use self::repeat::Nesting;
 /// Go's error text, such as ``error parsing regexp: missing closing ): `(` ``.
 pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
     let problem = |(code, found): Problem| format!("error parsing regexp: {code}: `{found}`");
-    let mut translator =
-        Translator { whole: pattern, rest: pattern, out: String::new(), nesting: Nesting::default() };
+    let mut translator = Translator {
+        whole: pattern,
+        rest: pattern,
+        out: String::new(),
+        flags: String::new(),
+        ends_greedy: false,
+        nesting: Nesting::default(),
+    };
     translator.run().map_err(problem)?;
     RegexBuilder::new(&translator.out)
         // Go limits the size of its own program; this limit must not reject what Go accepts.
@@ -36,6 +42,10 @@ struct Translator<'a> {
     whole: &'a str,
     rest: &'a str,
     out: String,
+    /// Flags that begin with the next element. A repetition after them repeats the element before them.
+    flags: String,
+    /// Whether `out` ends with a greedy repetition operator.
+    ends_greedy: bool,
     nesting: Nesting,
 }
 
@@ -87,9 +97,16 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
+    /// Appends anything but a repetition, behind the flags that begin here.
+    fn push(&mut self, translated: &str) {
+        self.out.push_str(&std::mem::take(&mut self.flags));
+        self.out.push_str(translated);
+        self.ends_greedy = false;
+    }
+
     fn copy(&mut self, length: usize) {
         let (copied, rest) = self.rest.split_at(length);
-        self.out.push_str(copied);
+        self.push(copied);
         self.rest = rest;
     }
 
@@ -100,13 +117,13 @@ impl<'a> Translator<'a> {
     /// Appends an element that can be repeated, and continues with `rest`.
     fn element(&mut self, translated: &str, rest: &'a str) {
         self.nesting.element();
-        self.out.push_str(translated);
+        self.push(translated);
         self.rest = rest;
     }
 
     fn open(&mut self, translated: &str, length: usize) {
         self.nesting.open();
-        self.out.push_str(translated);
+        self.push(translated);
         self.rest = &self.rest[length..];
     }
 
@@ -132,7 +149,12 @@ impl<'a> Translator<'a> {
         if !self.nesting.repeat(counts) {
             return Err(("invalid repeat count", operator));
         }
+        if self.ends_greedy && operator.starts_with('?') {
+            // Otherwise it would make the operator before it lazy. Greediness does not change what matches.
+            self.out.push('?');
+        }
         self.out.push_str(&operator);
+        self.ends_greedy = operator.len() == 1 || !operator.ends_with('?');
         self.rest = after;
         Ok(())
     }
@@ -172,7 +194,7 @@ impl<'a> Translator<'a> {
                         (':', flags) => self.open(flags, end),
                         (_, "(?)") => self.rest = &self.rest[end..],
                         (_, flags) => {
-                            self.out.push_str(flags);
+                            self.flags.push_str(flags);
                             self.rest = &self.rest[end..];
                         }
                     }
@@ -197,7 +219,7 @@ impl<'a> Translator<'a> {
                 let (quoted, rest) = after().split_once(r"\E").unwrap_or((after(), ""));
                 for c in quoted.chars() {
                     self.nesting.element();
-                    self.out.push_str(&escape::literal(u32::from(c)));
+                    self.push(&escape::literal(u32::from(c)));
                 }
                 self.rest = rest;
             }

@@ -393,6 +393,21 @@ fn malformed_patterns_are_rejected_with_gos_error() {
 }
 
 #[test]
+fn a_repetition_after_flags_repeats_the_element_before_them() {
+    for (pattern, matching, other) in [
+        ("^a(?i)*b$", "aaB", "AB"),
+        ("^a(?i)(?s){2}b$", "aaB", "aB"),
+        ("^a+(?i)?b$", "B", "c"),
+        ("^a+?(?i)?b$", "B", "c"),
+        ("^(ab)(?i)+?$", "abab", "a"),
+    ] {
+        let regex = compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+        assert!(regex.is_match(matching) && !regex.is_match(other), "{pattern}");
+    }
+    assert!(compile("(?i)*").is_err());
+}
+
+#[test]
 fn nested_repeat_counts_are_limited_by_their_product() {
     let exact = "a".repeat(1000);
     for pattern in ["^a{1000}$", "^(a{2}){500}$", "^(a{10}){100}$", "^(a*){1000}$"] {
@@ -414,6 +429,8 @@ fn arbitrary_patterns_do_not_panic() {
                         whole: "",
                         rest: &format!("{first}{second}{third}{fourth}"),
                         out: String::new(),
+                        flags: String::new(),
+                        ends_greedy: false,
                         nesting: super::Nesting::default(),
                     }
                     .run();
