@@ -39,6 +39,10 @@ const ANSWERS: &[Row] = &[
             "http://a?b c",
             "a:%",
             "http://[fe80::1%25en0]/",
+            "http://]",
+            "http://a]b/",
+            "http://a%25b/",
+            "http://%25]:80",
             "HTTP://A",
         ],
         &[

@@ -56,9 +56,9 @@ fn is_host(host: &str) -> bool {
         return is_port(port) && escapes(zone).is_some() && address.parse::<Ipv6Addr>().is_ok();
     }
     let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
-    // Percent-encoding in a host may only stand for non-ASCII bytes.
-    let escaped = escapes(name).is_some_and(|bytes| bytes.iter().all(|byte| *byte >= 0x80));
-    let in_name = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "-_.~!$&'()*+,;=<>\"%".contains(c);
+    // Percent-encoding in a host may only stand for a percent sign and non-ASCII bytes.
+    let escaped = escapes(name).is_some_and(|bytes| bytes.iter().all(|byte| *byte >= 0x80 || *byte == b'%'));
+    let in_name = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "-_.~!$&'()*+,;=<>\"%]".contains(c);
     is_port(port) && escaped && name.chars().all(in_name)
 }
 
