@@ -10,6 +10,9 @@ const BINARY: [(&str, u32); 6] = [("Ki", 1), ("Mi", 2), ("Gi", 3), ("Ti", 4), ("
 const DECIMAL: [(&str, i32); 10] =
     [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
 
+/// The largest quantity with a binary suffix, in nano-units; the server caps larger ones.
+const MAX_BINARY: u128 = 9_223_372_036_854_775_807 * 1_000_000_000;
+
 /// The format (`resource.Format`) that a quantity was written in; the canonical form keeps it.
 enum Format {
     Binary,
@@ -34,7 +37,8 @@ pub(super) fn canonical(text: &str) -> Result<String, String> {
     let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
     let (number, suffix) = rest.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let no_number = fraction.contains('.') || whole.is_empty() && fraction.is_empty();
+    // The server reads a point without digits as zero.
+    let no_number = fraction.contains('.') || number.is_empty();
     if no_number || whole.len() > MAX_DIGITS || fraction.len() > MAX_DIGITS {
         return Err(malformed());
     }
@@ -46,7 +50,11 @@ pub(super) fn canonical(text: &str) -> Result<String, String> {
         None => return Err(malformed()),
     };
     // All arithmetic is in nano-units, the server's finest resolution; smaller fractions are rounded up.
-    let Some(nanos) = nanos(whole, fraction, &format, power) else {
+    let nanos = nanos(whole, fraction, &format, power);
+    if matches!(format, Format::Binary) && nanos.is_none_or(|nanos| nanos > MAX_BINARY) {
+        return Ok(format!("{}{}", if negative { "-" } else { "" }, i64::MAX));
+    }
+    let Some(nanos) = nanos else {
         // A quantity that is too large to be kept exactly is stored unchanged.
         return Ok(text.to_owned());
     };
@@ -173,6 +181,12 @@ mod tests {
             ("0.0000000001", "1n"),
             ("512", "512"),
             ("0.5Ki", "512"),
+            (".", "0"),
+            ("-.Ki", "0"),
+            ("8Ei", "9223372036854775807"),
+            ("-9999Pi", "-9223372036854775807"),
+            ("912345600000000000000000000Ei", "9223372036854775807"),
+            ("7Ei", "7Ei"),
         ];
         for (text, expected) in cases {
             assert_eq!(canonical(text).as_deref(), Ok(expected), "{text}");
@@ -181,7 +195,7 @@ mod tests {
 
     #[test]
     fn rejects_malformed_quantities() {
-        for text in ["", "abc", "1..2", "1x", "Gi", "--1", "1 Gi", "."] {
+        for text in ["", "abc", "1..2", "1x", "Gi", "--1", "1 Gi", ".."] {
             assert!(canonical(text).is_err(), "{text}");
         }
         assert_eq!(canonical("1Kib"), canonical("abc"));
