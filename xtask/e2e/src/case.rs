@@ -1,61 +1,61 @@
-//! `Suite`, `Case` and `Need`: a case lists the server capabilities that it requires.
+//! `Suite`, `Case` and `Need`: the test cases of a topic and the server capabilities that each case requires.
 
 use futures::future::LocalBoxFuture;
 
 use super::env::Env;
 use super::failure::Outcome;
 
-/// A server capability. The runner skips a case if the server lacks one of its needs, and reports the reason.
+/// A capability that only some servers have. A case is skipped, with the reason, if the server lacks one of its needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// The garbage collector and the namespace controller.
+    /// The garbage collector and the namespace controller, which deletes the contents of a terminating namespace.
     Controllers,
-    /// Workload controllers, a scheduler, and nodes that run pods.
+    /// Deployments create pods, and pods run on nodes.
     Pods,
-    /// The watch history can be compacted, so that old resource versions are expired (410).
+    /// The history can be compacted, so that older resource versions get 410 Gone.
     History,
-    /// API servers can be killed and etcd paused.
+    /// API servers can be killed, and etcd can be paused.
     Parts,
-    /// New users with client certificates.
+    /// Client certificates can be issued for new users.
     Certificates,
-    /// A token of the administrator.
+    /// A bearer token of the administrator.
     Token,
-    /// Nodes may be added.
+    /// Nodes may be created.
     NewNodes,
-    /// Role-based access control, and tokens of service accounts.
+    /// Role-based access control and service account tokens.
     Authorization,
     /// Watches that begin with the initial list (WatchList, KEP-3157).
     WatchList,
-    /// The built examples.
+    /// The executables of the workspace's examples.
     Examples,
 }
 
 impl Need {
-    /// Whether a case with this need must run alone.
+    /// Whether a case with this need must not run concurrently with other cases.
     pub(crate) fn is_exclusive(self) -> bool {
         matches!(self, Self::History | Self::Parts)
     }
 }
 
-/// A test of one behaviour, for any server.
+/// A test of one behaviour, which must hold on every server that meets its needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
-    /// The behaviour that the case verifies.
+    /// The name of the function, which states the tested behaviour.
     pub(crate) name: &'static str,
     /// The capabilities that the server must have.
     pub(crate) needs: &'static [Need],
-    /// Tests it, in a namespace of its own.
+    /// The test. It gets its own namespace.
     pub(crate) run: fn(Env) -> LocalBoxFuture<'static, Outcome>,
 }
 
 impl Case {
-    /// Whether no other case may run at the same time.
+    /// Whether the case must not run concurrently with other cases.
     pub(crate) fn is_exclusive(&self) -> bool {
         self.needs.iter().any(|need| need.is_exclusive())
     }
 }
 
-/// Cases about one topic.
+/// The cases of one topic.
 #[derive(Clone, Copy)]
 pub(crate) struct Suite {
     /// The topic.
@@ -64,7 +64,7 @@ pub(crate) struct Suite {
     pub(crate) cases: &'static [Case],
 }
 
-/// Lists the cases of a file: functions `async fn(Env) -> Outcome`, each with its needs in brackets if it has any.
+/// Defines the `SUITE` of a file from its cases: functions `async fn(Env) -> Outcome`, each with its needs in brackets.
 macro_rules! suite {
     ($name:literal: $($case:ident $([$($need:ident),+])?),+ $(,)?) => {
         /// The cases of this file.

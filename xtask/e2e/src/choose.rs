@@ -1,4 +1,4 @@
-//! Selects and starts the server of a run, and builds the examples.
+//! `Choice`: selects and starts the server of a run. Also builds the examples that some cases run.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,24 +12,24 @@ use super::server::Server;
 use xtask_control_plane::{Cluster, KubernetesVersion, Options, Source};
 use xtask_process::progress::Progress;
 
-/// The variable that names a folder with etcd and kube-apiserver.
+/// The environment variable with the path of a folder that contains etcd and kube-apiserver.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
-/// The selected kind of server.
+/// The kind of server that the command line or the environment selects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Choice {
-    /// The simulation.
+    /// kube-sim in this process.
     Simulation,
-    /// The cluster of a kubeconfig; without one, that of `KUBECONFIG`.
+    /// The cluster of this kubeconfig file, or of `KUBECONFIG` if `None`.
     Kubeconfig(Option<PathBuf>),
-    /// etcd and kube-apiserver of a folder.
+    /// etcd and kube-apiserver from this folder.
     Assets(PathBuf),
     /// A control plane built from source.
     Build(KubernetesVersion),
 }
 
 impl Choice {
-    /// The default without arguments: the folder of `KUBEBUILDER_ASSETS` if set, else a build.
+    /// The default without command line options: the folder of `KUBEBUILDER_ASSETS`, else a build from source.
     pub(crate) fn by_environment(assets: Option<PathBuf>) -> Self {
         match assets.filter(|folder| !folder.as_os_str().is_empty()) {
             Some(folder) => Self::Assets(folder),
@@ -37,15 +37,15 @@ impl Choice {
         }
     }
 
-    /// The folder that the environment names.
+    /// The value of `KUBEBUILDER_ASSETS`.
     pub(crate) fn assets() -> Option<PathBuf> {
         std::env::var_os(ASSETS).map(PathBuf::from)
     }
 
-    /// Starts the server, or finds it.
+    /// Starts the server, or connects to the cluster of the kubeconfig.
     ///
     /// # Errors
-    /// When it cannot be started, or does not answer; what to do about it.
+    /// When the kubeconfig is missing, the server cannot be started or it does not answer.
     pub(crate) async fn server(self) -> anyhow::Result<Server> {
         let source = match self {
             Self::Simulation => return Server::simulated().await,
@@ -53,7 +53,7 @@ impl Choice {
                 if let Some(path) = &path {
                     ensure!(
                         path.is_file(),
-                        "there is no file {}; for the cluster of $KUBECONFIG, put --kubeconfig behind the filter",
+                        "there is no file {}; for the cluster of $KUBECONFIG, put --kubeconfig after the filters",
                         path.display()
                     );
                 } else if std::env::var_os("KUBECONFIG").is_none_or(|value| value.is_empty()) {
@@ -64,7 +64,7 @@ impl Choice {
             Self::Assets(folder) => Source::Assets(folder),
             Self::Build(version) => Source::Build(version),
         };
-        // Two API servers, so that clients can be moved from one to the other.
+        // With two API servers, cases can kill one and expect clients to continue on the other.
         let options = Options::default().source(source).api_servers(2).progress(Progress::new());
         let cluster = Cluster::start(options).await?;
         Server::started(cluster).await
@@ -83,13 +83,13 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// Builds the examples, and gives the program of each by name.
+/// Builds the examples. Returns the path of each executable by the example's name.
 ///
 /// # Errors
-/// When cargo cannot be run, or they do not build.
+/// When cargo cannot be started, or the examples do not compile.
 ///
 /// # Cancel safety
-/// Cancelling ends cargo.
+/// Dropping the future kills cargo.
 pub(crate) async fn build_examples() -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let child = Command::from(xtask_process::cargo::cargo())
         .args(["build", "--quiet", "--package", "examples", "--examples", "--message-format"])
@@ -102,11 +102,11 @@ pub(crate) async fn build_examples() -> anyhow::Result<BTreeMap<String, PathBuf>
         .context("cannot run cargo to build the examples")?;
     let output = child.wait_with_output().await.context("cannot wait for cargo")?;
     ensure!(output.status.success(), "the examples do not build");
-    Ok(programs(&String::from_utf8_lossy(&output.stdout)))
+    Ok(executables(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// The programs of examples among the messages of cargo.
-fn programs(messages: &str) -> BTreeMap<String, PathBuf> {
+/// Finds the executables of examples in cargo's JSON messages.
+fn executables(messages: &str) -> BTreeMap<String, PathBuf> {
     let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Artifact>(line).ok());
     artifacts
         .filter(|artifact| artifact.target.kind.iter().any(|kind| kind == "example"))
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_environment_may_name_a_folder() {
+    fn the_assets_folder_of_the_environment_is_the_default() {
         let build = Choice::Build(KubernetesVersion::LATEST);
         assert_eq!(Choice::by_environment(None), build);
         assert_eq!(Choice::by_environment(Some(PathBuf::new())), build);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_programs_of_examples() {
+    fn finds_the_executables_of_examples() {
         let messages = concat!(
             r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"examples"},"executable":null}"#,
             "\n",
@@ -135,11 +135,11 @@ mod tests {
             "\n",
             r#"{"reason":"build-finished","success":true}"#,
         );
-        assert_eq!(programs(messages), BTreeMap::from([("a".to_owned(), PathBuf::from("/t/a"))]));
+        assert_eq!(executables(messages), BTreeMap::from([("a".to_owned(), PathBuf::from("/t/a"))]));
     }
 
     #[tokio::test]
-    async fn a_kubeconfig_that_is_not_there_is_named() {
+    async fn a_missing_kubeconfig_is_named_in_the_error() {
         let error = Choice::Kubeconfig(Some("verbs".into())).server().await.err().unwrap().to_string();
         assert!(error.contains("no file verbs"), "{error}");
     }

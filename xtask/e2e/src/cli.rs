@@ -1,4 +1,4 @@
-//! The `e2e` subcommand: its arguments, and what a person sees.
+//! The `e2e` subcommand: its arguments, its console output and its exit code.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,37 +16,38 @@ use super::suites;
 use xtask_control_plane::KubernetesVersion;
 use xtask_process::Interrupts;
 
-/// Runs the end-to-end suites on a real API server, and tells what passed.
+/// Runs the end-to-end suites on a real API server and reports the result of each case.
 ///
-/// The server is the one of --kubeconfig if that is given; else etcd and kube-apiserver from the folder that
-/// KUBEBUILDER_ASSETS names; else a control plane that is built from source with Go, once. What a server cannot do is
-/// listed as skipped. Cases run side by side in namespaces of their own and leave nothing behind.
+/// The server is the cluster of --kubeconfig if given; else etcd and kube-apiserver from the folder in
+/// KUBEBUILDER_ASSETS; else a control plane, which is built from source with Go on first use. Cases that need a
+/// capability which the server lacks are reported as skipped. Cases run concurrently, each in its own namespace, and
+/// delete all objects that they create.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only cases whose name, such as `patch::merges`, holds one of these texts
+    /// Run only cases whose full name, such as `patch::merges`, contains one of these texts
     #[arg(value_name = "FILTER")]
     filters: Vec<String>,
-    /// The version of Kubernetes to build
+    /// The Kubernetes version to build from source
     #[arg(long, value_name = "VERSION")]
     kubernetes: Option<KubernetesVersion>,
-    /// Use the cluster of this kubeconfig, or that of $KUBECONFIG if no file follows
+    /// Use the cluster of this kubeconfig, or of $KUBECONFIG if FILE is omitted
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "", conflicts_with = "kubernetes",
           value_parser = Kubeconfig::parse)]
     kubeconfig: Option<Kubeconfig>,
     /// Use kube-sim instead of a real server, as `cargo xtask test` does
     #[arg(long, conflicts_with_all = ["kubernetes", "kubeconfig"])]
     sim: bool,
-    /// List the cases and do nothing
+    /// List the cases without running them
     #[arg(long)]
     list: bool,
 }
 
-/// A file, or none for what the environment names.
+/// The kubeconfig file, or `None` for that of `KUBECONFIG`.
 #[derive(Debug, Clone)]
 struct Kubeconfig(Option<PathBuf>);
 
 impl Kubeconfig {
-    #[expect(clippy::unnecessary_wraps, reason = "clap wants a parser that may fail")]
+    #[expect(clippy::unnecessary_wraps, reason = "clap requires a parser that returns a `Result`")]
     fn parse(text: &str) -> Result<Self, std::convert::Infallible> {
         Ok(Self((!text.is_empty()).then(|| text.into())))
     }
@@ -66,11 +67,11 @@ impl Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When there is no server to run on, it goes away, or no case has such a name.
+/// When the server cannot be started or reached, a component of it exits during the run, or no case matches the filters.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let selected = runner::select(suites::ALL, &args.filters);
     if selected.is_empty() {
-        bail!("no case has {} in its name; --list shows all", args.filters.join(" or "));
+        bail!("no case has {} in its name; --list prints all names", args.filters.join(" or "));
     }
     if args.list {
         for case in &selected {
@@ -98,12 +99,12 @@ async fn main(choice: Choice, selected: Vec<Selected>) -> anyhow::Result<ExitCod
         tokio::select! {
             () = &mut run => Ok(None),
             death = server.died() => Err(death),
-            // What was started for this run goes with all that is in it.
+            // A server that was started for this run is stopped with all its objects: no clean-up is needed.
             interrupt = interrupts.next() => if server.is_ours() {
                 let _ = interrupt.announce();
                 Ok(Some(interrupt))
             } else {
-                eprintln!("{interrupt}: cleaning up; once more to end at once");
+                eprintln!("{interrupt}: cleaning up; interrupt again to exit immediately");
                 stop.send_replace(true);
                 tokio::select! {
                     () = run => Ok(Some(interrupt)),
@@ -128,7 +129,7 @@ async fn main(choice: Choice, selected: Vec<Selected>) -> anyhow::Result<ExitCod
     })
 }
 
-/// The server, ready for the cases.
+/// Starts the server and builds the examples if a selected case needs them.
 async fn prepare(choice: Choice, selected: &[Selected]) -> anyhow::Result<Server> {
     let examples = async {
         if runner::any_needs(selected, Need::Examples) {
@@ -137,7 +138,7 @@ async fn prepare(choice: Choice, selected: &[Selected]) -> anyhow::Result<Server
             Ok(None)
         }
     };
-    // Cargo and the control plane's start have little to do with each other.
+    // Both take long and are independent of each other.
     let (mut server, examples) = futures::try_join!(choice.server(), examples)?;
     if let Some(examples) = examples {
         server.set_examples(Ok(examples));
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_goes_before_the_environment() {
+    fn options_override_the_environment() {
         check("--sim", &Choice::Simulation);
         check("verbs --kubeconfig", &Choice::Kubeconfig(None));
         check("verbs --kubeconfig some/file", &Choice::Kubeconfig(Some("some/file".into())));

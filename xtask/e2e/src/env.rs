@@ -1,5 +1,5 @@
-//! `Env`: the argument of a case. It gives a namespace, clients, unique names and, depending on the case's needs,
-//! control over the server. It must not depend on the runner.
+//! `Env`: the environment of a case: its namespace, clients, unique names and, according to its needs, control of the
+//! server. It must not depend on the runner.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +20,7 @@ use xtask_control_plane::Cluster;
 
 type CleanUp = BoxFuture<'static, anyhow::Result<()>>;
 
-/// The environment of one case. Clones share it.
+/// The environment of one case. Clones share the same state.
 #[derive(Clone)]
 pub(crate) struct Env {
     inner: Arc<Inner>,
@@ -38,22 +38,22 @@ impl Env {
         Self { inner: Arc::new(Inner { server, client, namespace, clean_up: Mutex::default() }) }
     }
 
-    /// The server.
+    /// The server under test.
     pub(crate) fn server(&self) -> &Server {
         &self.inner.server
     }
 
-    /// The administrator's client. The case's namespace is its default.
+    /// The administrator's client, with the case's namespace as the default namespace.
     pub(crate) fn client(&self) -> Client {
         self.inner.client.clone()
     }
 
-    /// The case's namespace. The runner deletes it after the case.
+    /// The case's namespace. The runner deletes it, with its contents, after the case.
     pub(crate) fn namespace(&self) -> &str {
         &self.inner.namespace
     }
 
-    /// The objects of a kind in the case's namespace.
+    /// An `Api` for the objects of a kind in the case's namespace.
     pub(crate) fn api<K>(&self) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -61,12 +61,12 @@ impl Env {
         Api::namespaced(self.client(), self.namespace())
     }
 
-    /// A name for a cluster-scoped object that is unique in the cluster.
+    /// A name that is unique in the cluster, for cluster-scoped objects.
     pub(crate) fn unique(&self, what: &str) -> String {
         format!("{}-{what}", self.namespace())
     }
 
-    /// Deletes an object after the case, whether the case passes or fails. An already deleted object is no error.
+    /// Registers an object for deletion after the case, whether it passes or fails. The case may delete it earlier.
     pub(crate) fn deletes_at_end<K>(&self, api: &Api<K>, name: &str)
     where
         K: DeserializeOwned + Send + 'static,
@@ -87,14 +87,15 @@ impl Env {
         self.inner.clean_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the clean-up tasks, the latest first.
+    /// Takes the registered deletions, the latest first.
     pub(super) fn take_clean_up(&self) -> Vec<CleanUp> {
         let mut all = std::mem::take(&mut *self.clean_up());
         all.reverse();
         all
     }
 
-    /// Waits for the namespace's default service account, without which pods are refused where controllers run.
+    /// Waits until pods can be created: with controllers, the server rejects pods until the namespace has its default
+    /// service account.
     pub(crate) async fn until_pods_can_be_made(&self) -> Outcome {
         if self.inner.server.lacks(super::case::Need::Pods).is_some() {
             return Ok(());
@@ -106,7 +107,7 @@ impl Env {
         .await
     }
 
-    /// Compacts the history: earlier continue tokens and watch versions are then expired (410). Needs
+    /// Compacts the history: older resource versions and continue tokens expire (410). Needs
     /// [`History`](super::case::Need::History).
     pub(crate) async fn forget_history(&self) -> Outcome {
         match (self.inner.server.simulation(), self.inner.server.cluster()) {
@@ -115,28 +116,38 @@ impl Env {
                 sim.end_watches();
             }
             (None, Some(cluster)) => drop(cluster.forget_history().await?),
-            (None, None) => return Err(anyhow::anyhow!("this server's history cannot be forgotten").into()),
+            (None, None) => {
+                return Err(anyhow::anyhow!(
+                    "cannot compact the history of this server: declare the need `History`"
+                )
+                .into());
+            }
         }
         Ok(())
     }
 
-    /// The cluster of this run. Needs [`Parts`](super::case::Need::Parts) or
-    /// [`Certificates`](super::case::Need::Certificates).
+    /// The cluster that was started for the run. Needs [`Parts`](super::case::Need::Parts) or [`Certificates`](super::case::Need::Certificates).
     pub(crate) fn cluster(&self) -> Outcome<&Cluster> {
-        Ok(self.inner.server.cluster().context(
-            "the server is not a cluster of this run; add Parts or Certificates to the needs of the case",
-        )?)
+        Ok(self
+            .inner
+            .server
+            .cluster()
+            .context("no cluster was started for this run: declare the need `Parts` or `Certificates`")?)
     }
 
-    /// A copy of the administrator's configuration, with the case's namespace as its default.
+    /// The administrator's client configuration with the case's namespace as the default, for a case to modify.
     pub(crate) fn config(&self) -> Config {
         let mut config = self.inner.server.config().clone();
         self.namespace().clone_into(&mut config.default_namespace);
         config
     }
 
-    /// The program of an example. Needs [`Examples`](super::case::Need::Examples).
+    /// The executable of an example. Needs [`Examples`](super::case::Need::Examples).
     pub(crate) fn example(&self, name: &str) -> Outcome<PathBuf> {
-        Ok(self.inner.server.example(name).with_context(|| format!("no example {name} has been built"))?)
+        Ok(self
+            .inner
+            .server
+            .example(name)
+            .with_context(|| format!("cannot run example {name}: it has not been built"))?)
     }
 }

@@ -1,4 +1,4 @@
-//! `Failure`: why a case failed, and the line of the suite where it did. It must not depend on the server.
+//! `Failure`: the error of a failed case with its source location. Must not depend on the server.
 
 use std::fmt;
 use std::panic::Location;
@@ -6,29 +6,29 @@ use std::panic::Location;
 /// The result of a case.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
-/// An error with the place in a suite at which it came up: that of the `?` or of the check.
+/// An error with its source location in a suite: the line of the `?` or of the check.
 pub(crate) struct Failure {
-    at: &'static Location<'static>,
+    location: &'static Location<'static>,
     error: anyhow::Error,
 }
 
 impl Failure {
-    /// An error that came up on behalf of a line elsewhere.
-    pub(crate) fn at(at: &'static Location<'static>, error: anyhow::Error) -> Self {
-        Self { at, error }
+    /// A failure whose location is a caller's line.
+    pub(crate) fn at(location: &'static Location<'static>, error: anyhow::Error) -> Self {
+        Self { location, error }
     }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     #[track_caller]
     fn from(error: E) -> Self {
-        Self { at: Location::caller(), error: error.into() }
+        Self { location: Location::caller(), error: error.into() }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {:#}", self.at.file(), self.at.line(), self.error)
+        write!(f, "{}:{}: {:#}", self.location.file(), self.location.line(), self.error)
     }
 }
 
@@ -38,23 +38,23 @@ impl fmt::Debug for Failure {
     }
 }
 
-/// Fails the case unless the condition holds; what follows it says what was seen instead.
+/// Fails the case unless the condition holds. The optional format arguments describe the observed value.
 macro_rules! check {
     ($condition:expr $(,)?) => {
         if !$condition {
             return Err(anyhow::anyhow!("`{}` does not hold", stringify!($condition)).into());
         }
     };
-    ($condition:expr, $($seen:tt)+) => {
+    ($condition:expr, $($observed:tt)+) => {
         if !$condition {
             return Err(anyhow::anyhow!(
-                "`{}` does not hold: {}", stringify!($condition), format_args!($($seen)+)
+                "`{}` does not hold: {}", stringify!($condition), format_args!($($observed)+)
             ).into());
         }
     };
 }
 
-/// Fails the case unless both are equal.
+/// Fails the case unless both values are equal.
 macro_rules! check_eq {
     ($left:expr, $right:expr $(,)?) => {
         match (&$left, &$right) {
@@ -69,7 +69,7 @@ macro_rules! check_eq {
     };
 }
 
-/// The error of a result that must not be a success; fails the case if it is one.
+/// Returns the error of a request that the server must reject. Fails the case if the request succeeds.
 macro_rules! refused {
     ($result:expr) => {
         match $result {
@@ -96,13 +96,13 @@ mod tests {
     #[track_caller]
     fn check_text(n: u8, expected: &str) {
         let text = inner(n).unwrap_err().to_string();
-        let (place, message) = text.split_once(": ").unwrap();
-        assert!(place.starts_with(file!()), "{text}");
+        let (location, message) = text.split_once(": ").unwrap();
+        assert!(location.starts_with(file!()), "{text}");
         assert_eq!(message, expected);
     }
 
     #[test]
-    fn a_failure_says_what_and_where() {
+    fn a_failure_displays_its_error_and_location() {
         check_text(0, "`n > 0` does not hold");
         check_text(1, "`n > 1` does not hold: it is 1");
         check_text(2, "`n` is 2, expected 3");
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn passing_a_failure_on_keeps_its_place() {
+    fn propagating_a_failure_keeps_its_location() {
         fn outer() -> Outcome {
             inner(0)?;
             Ok(())

@@ -1,5 +1,5 @@
-//! Lists all resources of a server to find objects that a run did not delete. Each object of a run has the run's id in
-//! its name or in the name of its namespace.
+//! Finds objects that a run has not deleted. Each object that a run creates has the run's id in its name or in the name of
+//! its namespace.
 
 use std::time::Duration;
 
@@ -13,55 +13,55 @@ use tokio::time::{Instant, sleep};
 use super::case::Need;
 use super::server::Server;
 
-/// The limit for the deletion of namespaces and of objects with finalizers.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The time limit for the deletion of namespaces and of objects with finalizers.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Waits until all objects of the run with this id are deleted.
 ///
 /// # Errors
-/// If objects are left after two minutes. The error lists up to ten of them.
+/// When objects still exist after [`TIMEOUT`]. The error names up to ten.
 pub(crate) async fn none(server: &Server, id: &str) -> anyhow::Result<()> {
     let client = server.client("default")?;
-    // Without a namespace controller, objects stay in deleted namespaces; such a server is discarded after the run.
-    let stay = server.lacks(Need::Controllers).is_some();
-    let end = Instant::now() + PATIENCE;
+    // Without the namespace controller, namespaces and their contents remain; such a server is discarded after the run.
+    let ignore_namespaces = server.lacks(Need::Controllers).is_some();
+    let end = Instant::now() + TIMEOUT;
     loop {
         let mut found = find(&client, id).await?;
-        found.retain(|left| !(stay && left.namespaced_or_namespace));
+        found.retain(|object| !(ignore_namespaces && object.namespaced_or_namespace));
         if found.is_empty() {
             return Ok(());
         }
-        let some: Vec<_> = found.iter().take(10).map(|left| left.path.as_str()).collect();
+        let examples: Vec<_> = found.iter().take(10).map(|object| object.path.as_str()).collect();
         ensure!(
             Instant::now() < end,
-            "{} objects are left after {PATIENCE:?}, among them {}",
+            "{} objects are not deleted after {TIMEOUT:?}, among them {}",
             found.len(),
-            some.join(", ")
+            examples.join(", ")
         );
         sleep(Duration::from_millis(500)).await;
     }
 }
 
-struct Left {
+struct Leftover {
     path: String,
     namespaced_or_namespace: bool,
 }
 
-async fn find(client: &Client, id: &str) -> anyhow::Result<Vec<Left>> {
+async fn find(client: &Client, id: &str) -> anyhow::Result<Vec<Leftover>> {
     let mut found = Vec::new();
     for (resource, namespaced) in resources(client).await? {
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         let list: ObjectList<PartialObjectMeta<DynamicObject>> =
             match api.list_metadata(&ListParams::default().match_any()).await {
                 Ok(list) => list,
-                // A CustomResourceDefinition may be deleted between discovery and this list.
+                // A concurrent run may have deleted the definition since discovery.
                 Err(error) if error.is_not_found() => continue,
-                Err(error) => return Err(error).context("cannot look for leftovers"),
+                Err(error) => return Err(error).context("cannot list objects that the run may have left"),
             };
         for object in list.items {
             let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
             if name.contains(id) || namespace.contains(id) {
-                found.push(Left {
+                found.push(Leftover {
                     path: format!("{} {namespace}/{name}", resource.plural),
                     namespaced_or_namespace: namespaced || resource.plural == "namespaces",
                 });
@@ -103,13 +103,13 @@ struct Resource {
     verbs: Vec<String>,
 }
 
-/// The resources that support `list`, except events, which outlive the objects that they are about.
+/// The resources that can be listed, except events: they outlive their objects until their TTL expires.
 async fn resources(client: &Client) -> anyhow::Result<Vec<(ApiResource, bool)>> {
     let groups: Groups = get(client, "/apis").await?;
     let paths = groups.groups.iter().map(|group| format!("/apis/{}", group.preferred_version.group_version));
     let mut found = Vec::new();
     for path in std::iter::once("/api/v1".to_owned()).chain(paths) {
-        // A group may be deleted meanwhile, and an aggregated API server may be unavailable.
+        // A group may be deleted meanwhile, and an aggregated API server may not answer.
         let Ok(list) = get::<Resources>(client, &path).await else { continue };
         let (group, version) = list.group_version.split_once('/').unwrap_or(("", &list.group_version));
         let listed = list

@@ -1,4 +1,4 @@
-//! The program behind `cargo xtask e2e`.
+//! The executable of `cargo xtask e2e`.
 
 use std::process::ExitCode;
 
