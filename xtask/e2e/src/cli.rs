@@ -67,7 +67,8 @@ impl Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When the server cannot be started or reached, a component of it exits during the run, or no case matches the filters.
+/// When the server cannot be started or reached, one of its components exits during the run, or no case matches the
+/// filters.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let selected = runner::select(suites::ALL, &args.filters);
     if selected.is_empty() {

@@ -117,22 +117,16 @@ impl Env {
             }
             (None, Some(cluster)) => drop(cluster.forget_history().await?),
             (None, None) => {
-                return Err(anyhow::anyhow!(
-                    "cannot compact the history of this server: declare the need `History`"
-                )
-                .into());
+                return Err(anyhow::anyhow!("cannot compact history: `History` is not declared").into());
             }
         }
         Ok(())
     }
 
-    /// The cluster that was started for the run. Needs [`Parts`](super::case::Need::Parts) or [`Certificates`](super::case::Need::Certificates).
+    /// The cluster that was started for the run. Needs [`Parts`](super::case::Need::Parts) or
+    /// [`Certificates`](super::case::Need::Certificates).
     pub(crate) fn cluster(&self) -> Outcome<&Cluster> {
-        Ok(self
-            .inner
-            .server
-            .cluster()
-            .context("no cluster was started for this run: declare the need `Parts` or `Certificates`")?)
+        Ok(self.inner.server.cluster().context("the case declares neither `Parts` nor `Certificates`")?)
     }
 
     /// The administrator's client configuration with the case's namespace as the default, for a case to modify.
@@ -144,10 +138,6 @@ impl Env {
 
     /// The executable of an example. Needs [`Examples`](super::case::Need::Examples).
     pub(crate) fn example(&self, name: &str) -> Outcome<PathBuf> {
-        Ok(self
-            .inner
-            .server
-            .example(name)
-            .with_context(|| format!("cannot run example {name}: it has not been built"))?)
+        Ok(self.inner.server.example(name).with_context(|| format!("example {name} is not built"))?)
     }
 }

@@ -1,5 +1,5 @@
-//! Finds objects that a run has not deleted. Each object that a run creates has the run's id in its name or in the name of
-//! its namespace.
+//! Finds objects that a run has not deleted. Each object that a run creates has the run's id in its name or in its
+//! namespace's name.
 
 use std::time::Duration;
 

@@ -1,21 +1,21 @@
-//! The output of a run: a line for each case, and a last line with the counts.
+//! `Report`: collects the results of a run, prints one line for each case, and summarises.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How a case ended.
+/// The result of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// The behaviour holds. With the duration of the case.
+pub(crate) enum CaseResult {
+    /// The case passed in this time.
     Passed(Duration),
-    /// The behaviour does not hold. With the reason.
+    /// The case failed, with this error.
     Failed(String),
-    /// The case did not run. With the reason.
+    /// The case was not run, for this reason.
     Skipped(String),
 }
 
-/// The number of cases for each verdict.
+/// The number of cases by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) passed: usize,
@@ -29,45 +29,45 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Collects verdicts and prints each immediately.
+/// Collects results and prints each immediately.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    verdicts: Mutex<Vec<(String, Verdict)>>,
+    results: Mutex<Vec<(String, CaseResult)>>,
 }
 
 impl Report {
-    /// Prints and stores the verdict of a case.
-    pub(crate) fn tell(&self, name: &str, verdict: Verdict) {
-        println!("{}", line(name, &verdict));
-        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), verdict));
+    /// Prints and records the result of a case.
+    pub(crate) fn record(&self, name: &str, result: CaseResult) {
+        println!("{}", line(name, &result));
+        self.results.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), result));
     }
 
-    /// The numbers so far.
+    /// The counts of the results so far.
     pub(crate) fn summary(&self) -> Summary {
         let mut summary = Summary::default();
-        for (_, verdict) in &*self.verdicts.lock().unwrap_or_else(PoisonError::into_inner) {
-            match verdict {
-                Verdict::Passed(_) => summary.passed += 1,
-                Verdict::Failed(_) => summary.failed += 1,
-                Verdict::Skipped(_) => summary.skipped += 1,
+        for (_, result) in &*self.results.lock().unwrap_or_else(PoisonError::into_inner) {
+            match result {
+                CaseResult::Passed(_) => summary.passed += 1,
+                CaseResult::Failed(_) => summary.failed += 1,
+                CaseResult::Skipped(_) => summary.skipped += 1,
             }
         }
         summary
     }
 
-    /// The lines of all failed cases, to repeat them at the end of the output.
+    /// The lines of the failed cases, to print them again at the end of a run.
     pub(crate) fn failures(&self) -> Vec<String> {
-        let verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Failed(_)));
-        failed.map(|(name, verdict)| line(name, verdict)).collect()
+        let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = results.iter().filter(|(_, result)| matches!(result, CaseResult::Failed(_)));
+        failed.map(|(name, result)| line(name, result)).collect()
     }
 }
 
-fn line(name: &str, verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Passed(time) => format!("passed   {name} ({:.1} s)", time.as_secs_f32()),
-        Verdict::Failed(why) => format!("FAILED   {name}\n         {why}"),
-        Verdict::Skipped(why) => format!("skipped  {name}: {why}"),
+fn line(name: &str, result: &CaseResult) -> String {
+    match result {
+        CaseResult::Passed(time) => format!("passed   {name} ({:.1} s)", time.as_secs_f32()),
+        CaseResult::Failed(error) => format!("FAILED   {name}\n         {error}"),
+        CaseResult::Skipped(reason) => format!("skipped  {name}: {reason}"),
     }
 }
 
@@ -78,10 +78,10 @@ mod tests {
     #[test]
     fn counts_and_repeats_failures() {
         let report = Report::default();
-        report.tell("a", Verdict::Passed(Duration::from_secs(1)));
-        report.tell("b", Verdict::Failed("it broke".to_owned()));
-        report.tell("c", Verdict::Skipped("no nodes".to_owned()));
-        report.tell("d", Verdict::Skipped("no nodes".to_owned()));
+        report.record("a", CaseResult::Passed(Duration::from_secs(1)));
+        report.record("b", CaseResult::Failed("it broke".to_owned()));
+        report.record("c", CaseResult::Skipped("no nodes".to_owned()));
+        report.record("d", CaseResult::Skipped("no nodes".to_owned()));
         assert_eq!(report.summary().to_string(), "1 passed, 1 failed, 2 skipped");
         assert_eq!(report.failures(), ["FAILED   b\n         it broke"]);
     }

@@ -1,4 +1,4 @@
-//! Runs each case in its own namespace and cleans up after it. Cases run concurrently unless they are exclusive.
+//! Runs cases, concurrently unless they are exclusive, each in its own namespace, and cleans up after them.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -15,31 +15,31 @@ use tokio::sync::watch;
 use super::case::{Case, Suite};
 use super::env::Env;
 use super::leftovers;
-use super::report::{Report, Verdict};
+use super::report::{CaseResult, Report};
 use super::server::Server;
 use super::support::{LABEL, named};
 
-/// The number of concurrent cases. Most of their time is spent waiting for the server.
-const TOGETHER: usize = 8;
-/// The longest that a case may take.
-const LIMIT: Duration = Duration::from_secs(180);
-/// The longest that cleaning up after one case may take.
-const CLEAN_UP_LIMIT: Duration = Duration::from_secs(30);
+/// The number of cases that run concurrently. Most of their time is spent waiting for the server.
+const CONCURRENCY: usize = 8;
+/// The time limit for one case.
+const CASE_TIMEOUT: Duration = Duration::from_secs(180);
+/// The time limit for cleaning up after one case.
+const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A case that is to be run, by its full name.
+/// A case that matches the filters, with its full name.
 pub(crate) struct Selected {
     name: String,
     case: Case,
 }
 
 impl Selected {
-    /// Its full name, `suite::case`.
+    /// The full name, `suite::case`.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// The cases whose full name, `suite::case`, holds one of the filters; all if there is no filter.
+/// Selects the cases whose full name, `suite::case`, contains one of the filters; all cases without filters.
 pub(crate) fn select(suites: &[Suite], filters: &[String]) -> Vec<Selected> {
     let all = suites.iter().flat_map(|suite| {
         suite
@@ -51,12 +51,13 @@ pub(crate) fn select(suites: &[Suite], filters: &[String]) -> Vec<Selected> {
         .collect()
 }
 
-/// Whether any of the selected cases has this need.
+/// Whether any of the cases has this need.
 pub(crate) fn any_needs(selected: &[Selected], need: super::case::Need) -> bool {
     selected.iter().any(|selected| selected.case.needs.contains(&need))
 }
 
-/// Runs cases on a server. When `stop` becomes true, running cases are cancelled and cleaned up, and no case starts.
+/// Runs cases on a server. When `stop` becomes true, running cases are cancelled and cleaned up, and the others are
+/// skipped.
 pub(crate) async fn run(
     server: &Arc<Server>,
     selected: Vec<Selected>,
@@ -66,21 +67,23 @@ pub(crate) async fn run(
     let id = run_id();
     let run = Run { server, id: &id, report, stop };
     let numbered = selected.into_iter().enumerate();
-    let (alone, together): (Vec<_>, Vec<_>) =
+    let (exclusive, concurrent): (Vec<_>, Vec<_>) =
         numbered.partition(|(_, selected)| selected.case.is_exclusive());
-    futures::stream::iter(together).for_each_concurrent(TOGETHER, |(n, selected)| run.one(n, selected)).await;
-    for (n, selected) in alone {
-        run.one(n, selected).await;
+    futures::stream::iter(concurrent)
+        .for_each_concurrent(CONCURRENCY, |(n, selected)| run.run_case(n, selected))
+        .await;
+    for (n, selected) in exclusive {
+        run.run_case(n, selected).await;
     }
-    let begun = Instant::now();
-    let verdict = match leftovers::none(server, &id).await {
-        Ok(()) => Verdict::Passed(begun.elapsed()),
-        Err(failure) => Verdict::Failed(format!("{failure:#}")),
+    let start = Instant::now();
+    let result = match leftovers::none(server, &id).await {
+        Ok(()) => CaseResult::Passed(start.elapsed()),
+        Err(failure) => CaseResult::Failed(format!("{failure:#}")),
     };
-    report.tell("all: nothing_is_left_behind", verdict);
+    report.record("all: every_created_object_is_deleted", result);
 }
 
-/// The prefix of all namespaces and unique names of a run. It is random, so that runs on one cluster do not collide.
+/// A random id, which is part of every name that a run creates, so that runs on the same cluster do not collide.
 fn run_id() -> String {
     let random: String = std::iter::repeat_with(fastrand::lowercase).take(6).collect();
     format!("e2e-{random}")
@@ -94,45 +97,45 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn one(&self, n: usize, selected: Selected) {
+    async fn run_case(&self, n: usize, selected: Selected) {
         let Selected { name, case } = selected;
-        let lacked = case.needs.iter().find_map(|need| self.server.lacks(*need));
-        let verdict = match lacked {
-            Some(why) => Verdict::Skipped(why.to_owned()),
-            None if *self.stop.borrow() => Verdict::Skipped("the run was interrupted".to_owned()),
+        let missing = case.needs.iter().find_map(|need| self.server.lacks(*need));
+        let result = match missing {
+            Some(reason) => CaseResult::Skipped(reason.to_owned()),
+            None if *self.stop.borrow() => CaseResult::Skipped("the run was interrupted".to_owned()),
             None => {
-                let begun = Instant::now();
+                let start = Instant::now();
                 match self.attempt(n, &case).await {
-                    Ok(()) => Verdict::Passed(begun.elapsed()),
-                    Err(error) => Verdict::Failed(format!("{error:#}")),
+                    Ok(()) => CaseResult::Passed(start.elapsed()),
+                    Err(error) => CaseResult::Failed(format!("{error:#}")),
                 }
             }
         };
-        self.report.tell(&name, verdict);
+        self.report.record(&name, result);
     }
 
     async fn attempt(&self, n: usize, case: &Case) -> anyhow::Result<()> {
         let namespace = format!("{}-{n}", self.id);
         let client = self.server.client(&namespace)?;
-        make_namespace(&client, &namespace).await?;
+        create_namespace(&client, &namespace).await?;
         let env = Env::new(self.server.clone(), client, namespace);
-        let outcome = self.limited(case, env.clone()).await;
-        let settled = if case.is_exclusive() { self.server.settle().await } else { Ok(()) };
-        let cleaned = tokio::time::timeout(CLEAN_UP_LIMIT, clean_up(&env)).await;
+        let outcome = self.with_limits(case, env.clone()).await;
+        let restored = if case.is_exclusive() { self.server.restart_components().await } else { Ok(()) };
+        let cleaned = tokio::time::timeout(CLEAN_UP_TIMEOUT, clean_up(&env)).await;
         outcome?;
-        settled.context("cannot restart the stopped components of the cluster")?;
-        cleaned.context("cleaning up took too long")?
+        restored.context("cannot restart the cluster after the case")?;
+        cleaned.with_context(|| format!("clean-up has not ended after {CLEAN_UP_TIMEOUT:?}"))?
     }
 
-    /// Runs the case until it returns, panics, exceeds `LIMIT` or is interrupted.
-    async fn limited(&self, case: &Case, env: Env) -> anyhow::Result<()> {
+    /// Runs the case. Ends on its result, its panic, the time limit or an interrupt.
+    async fn with_limits(&self, case: &Case, env: Env) -> anyhow::Result<()> {
         let mut stop = self.stop.clone();
         let run = AssertUnwindSafe((case.run)(env)).catch_unwind();
         tokio::select! {
-            outcome = tokio::time::timeout(LIMIT, run) => match outcome {
+            outcome = tokio::time::timeout(CASE_TIMEOUT, run) => match outcome {
                 Ok(Ok(outcome)) => outcome.map_err(|failure| anyhow::anyhow!("{failure}")),
-                Ok(Err(panic)) => Err(anyhow::anyhow!("it panicked: {}", panic_text(panic.as_ref()))),
-                Err(_) => Err(anyhow::anyhow!("the case timed out after {LIMIT:?}")),
+                Ok(Err(panic)) => Err(anyhow::anyhow!("the case panicked: {}", panic_text(panic.as_ref()))),
+                Err(_) => Err(anyhow::anyhow!("the case has not ended after {CASE_TIMEOUT:?}")),
             },
             _ = stop.wait_for(|stop| *stop) => Err(anyhow::anyhow!("the run was interrupted")),
         }
@@ -144,11 +147,11 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
 
-async fn make_namespace(client: &Client, name: &str) -> anyhow::Result<()> {
+async fn create_namespace(client: &Client, name: &str) -> anyhow::Result<()> {
     let mut namespace = Namespace { metadata: named(name), ..Namespace::default() };
     namespace.metadata.labels = Some(BTreeMap::from([(LABEL.0.to_owned(), LABEL.1.to_owned())]));
-    let made = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await;
-    made.map(drop).context("cannot make a namespace for the case")
+    let created = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await;
+    created.map(drop).context("cannot create the namespace of the case")
 }
 
 async fn clean_up(env: &Env) -> anyhow::Result<()> {
@@ -158,7 +161,9 @@ async fn clean_up(env: &Env) -> anyhow::Result<()> {
     }
     let namespaces: Api<Namespace> = Api::all(env.client());
     match namespaces.delete(env.namespace(), &DeleteParams::background()).await {
-        Err(error) if !error.is_not_found() => first.and(Err(error).context("cannot delete the namespace")),
+        Err(error) if !error.is_not_found() => {
+            first.and(Err(error).context("cannot delete the namespace of the case"))
+        }
         _ => first,
     }
 }

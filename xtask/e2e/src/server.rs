@@ -1,5 +1,4 @@
-//! `Server`: the API server under test, its client configuration, and the capabilities that it lacks. [`super::choose`]
-//! selects the server.
+//! `Server`: the server under test, its client configuration, and the needs that it lacks. [`super::choose`] selects it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +16,7 @@ use xtask_control_plane::Cluster;
 
 /// An API server to run suites on.
 pub(crate) struct Server {
-    place: Place,
+    origin: Origin,
     name: String,
     config: Config,
     token: Option<String>,
@@ -25,189 +24,186 @@ pub(crate) struct Server {
     examples: Result<BTreeMap<String, PathBuf>, String>,
 }
 
-/// Where the server is.
-enum Place {
-    /// In this process. The listener and the folder with its kubeconfig are held to be ended.
+/// Where the server runs, and the handles that keep it running.
+enum Origin {
+    /// In this process. Dropping the listener stops it; dropping the folder deletes the kubeconfig.
     Simulation { sim: Sim, _listener: kube_sim::Server, folder: tempfile::TempDir },
     /// On this machine, started for this run.
     Cluster(Box<Cluster>),
-    /// A cluster of a kubeconfig, which this run did not start.
+    /// An existing cluster, which outlives the run.
     Foreign { kubeconfig: Option<PathBuf> },
 }
 
 impl Server {
-    /// A simulated server that listens on this machine.
+    /// Starts kube-sim, which listens on a loopback port.
     ///
     /// # Errors
-    /// When it cannot listen.
+    /// When kube-sim cannot listen.
     pub(crate) async fn simulated() -> anyhow::Result<Self> {
         let sim = Sim::builder().nodes(3).build();
         let listener = sim.serve_https(([127, 0, 0, 1], 0).into()).await.context("cannot start kube-sim")?;
-        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
         let path = folder.path().join("kubeconfig");
         std::fs::write(&path, listener.kubeconfig())
             .with_context(|| format!("cannot write {}", path.display()))?;
         let config = read(Some(&path)).await?;
         let token = listener.token().map(ToOwned::to_owned);
-        let mut server = Self::new(Place::Simulation { sim, _listener: listener, folder }, config);
+        let mut server = Self::new(Origin::Simulation { sim, _listener: listener, folder }, config);
         server.name.push_str("kube-sim, in this process");
         server.token = token;
         server.lack(&[Need::Pods], "kube-sim has no scheduler and no workload controllers");
-        server.lack(&[Need::Parts], "kube-sim has no separate etcd and API servers");
-        server.lack(
-            &[Need::Certificates, Need::Authorization],
-            "kube-sim has no authorization: each authenticated user may do everything",
-        );
+        server.lack(&[Need::Parts], "kube-sim has no components that can be killed");
+        server.lack(&[Need::Certificates, Need::Authorization], "kube-sim does not authorize requests");
         Ok(server)
     }
 
     /// A cluster that was started for this run.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When the API server does not answer.
     pub(crate) async fn started(cluster: Cluster) -> anyhow::Result<Self> {
         let config = read(Some(cluster.kubeconfig())).await?;
         let controllers = cluster.runs_pods();
         let token = cluster.token("admin").map(ToOwned::to_owned);
-        let mut server = Self::new(Place::Cluster(Box::new(cluster)), config);
+        let mut server = Self::new(Origin::Cluster(Box::new(cluster)), config);
         server.token = token;
-        let origin = if controllers { "started for this run" } else { "etcd and kube-apiserver alone" };
-        server.name = format!("Kubernetes {}, {origin}", server.version().await?);
+        let variant = if controllers { "started for this run" } else { "etcd and kube-apiserver only" };
+        server.name = format!("Kubernetes {}, {variant}", server.version().await?);
         if !controllers {
             server.lack(
                 &[Need::Pods, Need::Controllers],
-                "there are only etcd and kube-apiserver, without controllers and nodes",
+                "the cluster consists of etcd and kube-apiserver, without controllers and nodes",
             );
         }
         server.probe_watch_list().await?;
         Ok(server)
     }
 
-    /// The cluster of a kubeconfig; that of `KUBECONFIG` where it is not given.
+    /// The cluster of a kubeconfig file, or of `KUBECONFIG` if `None`.
     ///
     /// # Errors
-    /// When the file cannot be used, or the server does not answer.
+    /// When the kubeconfig cannot be used, or the server does not answer.
     pub(crate) async fn foreign(kubeconfig: Option<PathBuf>) -> anyhow::Result<Self> {
         let config = read(kubeconfig.as_deref()).await?;
-        let mut server = Self::new(Place::Foreign { kubeconfig }, config);
+        let mut server = Self::new(Origin::Foreign { kubeconfig }, config);
         let version = server.version().await?;
         server.name = format!("Kubernetes {version} at {}", server.config.cluster_url);
-        let ours = "allowed only on a cluster that was started for this run";
-        server.lack(&[Need::History, Need::Parts, Need::Certificates, Need::Token, Need::NewNodes], ours);
+        let reason = "requires a cluster that was started for this run";
+        server.lack(&[Need::History, Need::Parts, Need::Certificates, Need::Token, Need::NewNodes], reason);
         server.probe_watch_list().await?;
         let client = server.client("default")?;
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
         if accounts.get_opt("default").await?.is_none() {
-            server.lack(&[Need::Controllers], "no controller has made the default service account");
+            server.lack(&[Need::Controllers], "no controller has created the default service account");
         }
         let nodes: Api<Node> = Api::all(client.clone());
-        if !nodes.list(&ListParams::default()).await?.items.iter().any(takes_pods) {
+        if !nodes.list(&ListParams::default()).await?.items.iter().any(is_schedulable) {
             server.lack(&[Need::Pods], "no node is ready for pods");
         }
         let roles: Api<k8s_openapi::api::rbac::v1::ClusterRole> = Api::all(client);
         if roles.get_opt("cluster-admin").await.ok().flatten().is_none() {
-            server.lack(&[Need::Authorization], "it has no role-based access control");
+            server.lack(&[Need::Authorization], "the server has no role-based access control");
         }
         Ok(server)
     }
 
-    fn new(place: Place, config: Config) -> Self {
+    fn new(origin: Origin, config: Config) -> Self {
         let examples = Err("the examples have not been built for this run".to_owned());
-        Self { place, name: String::new(), config, token: None, lacks: Vec::new(), examples }
+        Self { origin, name: String::new(), config, token: None, lacks: Vec::new(), examples }
     }
 
-    fn lack(&mut self, needs: &[Need], why: &str) {
-        self.lacks.extend(needs.iter().map(|need| (*need, why.to_owned())));
+    fn lack(&mut self, needs: &[Need], reason: &str) {
+        self.lacks.extend(needs.iter().map(|need| (*need, reason.to_owned())));
     }
 
-    /// Probes for WatchList with a watch request, because it depends on the version and on feature gates.
+    /// Opens a WatchList watch, since its support depends on the server's version and feature gates.
     async fn probe_watch_list(&mut self) -> anyhow::Result<()> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client("default")?, "default");
         match maps.watch(&WatchParams::default().initial_events(), "").await {
             Ok(_) => Ok(()),
             Err(error) if error.is_invalid() => {
-                self.lack(&[Need::WatchList], "the server does not offer WatchList");
+                self.lack(&[Need::WatchList], "the server does not support WatchList");
                 Ok(())
             }
-            Err(error) => Err(error).context("cannot find out whether the server offers WatchList"),
+            Err(error) => Err(error).context("cannot determine whether the server supports WatchList"),
         }
     }
 
     async fn version(&self) -> anyhow::Result<String> {
         let info = self.client("default")?.apiserver_version().await;
-        Ok(info.context("cannot ask the server for its version")?.git_version)
+        Ok(info.context("cannot get the version of the server")?.git_version)
     }
 
-    /// Sets the programs of the examples by name, or the reason why they are not built.
+    /// Sets the examples' executables by name, or the reason for their absence.
     pub(crate) fn set_examples(&mut self, examples: Result<BTreeMap<String, PathBuf>, String>) {
         self.examples = examples;
     }
 
-    /// What it is, for people.
+    /// A description of the server for the console.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Why it cannot do what a case needs; `None` if it can.
+    /// The reason why the server does not meet a need; `None` if it does.
     pub(crate) fn lacks(&self, need: Need) -> Option<&str> {
-        let known = self.lacks.iter().find(|(lacked, _)| *lacked == need).map(|(_, why)| why.as_str());
-        match (known, need, &self.examples) {
-            (None, Need::Examples, Err(why)) => Some(why),
-            (known, ..) => known,
+        let reason = self.lacks.iter().find(|(lacked, _)| *lacked == need).map(|(_, reason)| reason.as_str());
+        match (reason, need, &self.examples) {
+            (None, Need::Examples, Err(reason)) => Some(reason),
+            (reason, ..) => reason,
         }
     }
 
-    /// How the administrator reaches it.
+    /// The administrator's client configuration.
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
-    /// A token of the administrator. Needs [`Token`](Need::Token).
+    /// A bearer token of the administrator. Needs [`Token`](Need::Token).
     pub(crate) fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
 
-    /// A client of the administrator with connections of its own.
+    /// A new client of the administrator. It shares no connections with other clients.
     ///
     /// # Errors
-    /// When the configuration cannot be used.
+    /// When no client can be built from the configuration.
     pub(crate) fn client(&self, namespace: &str) -> anyhow::Result<Client> {
         let mut config = self.config.clone();
         namespace.clone_into(&mut config.default_namespace);
         Ok(Client::try_from(config)?)
     }
 
-    /// What a child process has to find in `KUBECONFIG`; `None` for what it finds there anyway.
+    /// The value of `KUBECONFIG` for child processes; `None` if they use the inherited value.
     pub(crate) fn kubeconfig(&self) -> Option<PathBuf> {
-        match &self.place {
-            Place::Simulation { folder, .. } => Some(folder.path().join("kubeconfig")),
-            Place::Cluster(cluster) => Some(cluster.kubeconfig().to_owned()),
-            Place::Foreign { kubeconfig } => kubeconfig.clone(),
+        match &self.origin {
+            Origin::Simulation { folder, .. } => Some(folder.path().join("kubeconfig")),
+            Origin::Cluster(cluster) => Some(cluster.kubeconfig().to_owned()),
+            Origin::Foreign { kubeconfig } => kubeconfig.clone(),
         }
     }
 
-    /// The program of an example.
+    /// The executable of an example.
     pub(crate) fn example(&self, name: &str) -> Option<PathBuf> {
         self.examples.as_ref().ok()?.get(name).cloned()
     }
 
-    /// The cluster, if it was started for this run.
+    /// The cluster that was started for this run, if any.
     pub(crate) fn cluster(&self) -> Option<&Cluster> {
-        if let Place::Cluster(cluster) = &self.place { Some(&**cluster) } else { None }
+        if let Origin::Cluster(cluster) = &self.origin { Some(&**cluster) } else { None }
     }
 
-    /// The simulation, if it is one.
+    /// The simulated server, if it is kube-sim.
     pub(crate) fn simulation(&self) -> Option<&Sim> {
-        if let Place::Simulation { sim, .. } = &self.place { Some(sim) } else { None }
+        if let Origin::Simulation { sim, .. } = &self.origin { Some(sim) } else { None }
     }
 
-    /// Whether it was started for this run, and ends with it.
+    /// Whether the server was started for this run and stops after it.
     pub(crate) fn is_ours(&self) -> bool {
-        !matches!(self.place, Place::Foreign { .. })
+        !matches!(self.origin, Origin::Foreign { .. })
     }
 
-    /// Resumes etcd and starts the API servers that a case stopped.
-    pub(crate) async fn settle(&self) -> anyhow::Result<()> {
+    /// Resumes etcd and starts the API servers that a case has paused or killed.
+    pub(crate) async fn restart_components(&self) -> anyhow::Result<()> {
         let Some(cluster) = self.cluster() else { return Ok(()) };
         cluster.etcd().resume().await?;
         for server in cluster.api_servers() {
@@ -216,7 +212,7 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until a component of the cluster exits that no case stopped.
+    /// Waits until a component exits that no case has killed. Returns the error of the component.
     pub(crate) async fn died(&self) -> anyhow::Error {
         match self.cluster() {
             Some(cluster) => cluster.died().await.into(),
@@ -224,9 +220,9 @@ impl Server {
         }
     }
 
-    /// Stops the cluster that was started for this run.
+    /// Stops the cluster if it was started for this run.
     pub(crate) async fn stop(self: Arc<Self>) {
-        if let Some(Self { place: Place::Cluster(cluster), .. }) = Arc::into_inner(self) {
+        if let Some(Self { origin: Origin::Cluster(cluster), .. }) = Arc::into_inner(self) {
             cluster.stop().await;
         }
     }
@@ -240,8 +236,8 @@ async fn read(path: Option<&Path>) -> anyhow::Result<Config> {
     Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
 }
 
-fn takes_pods(node: &Node) -> bool {
-    let closed = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or_default();
+fn is_schedulable(node: &Node) -> bool {
+    let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or_default();
     let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    !closed && conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    !cordoned && conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }

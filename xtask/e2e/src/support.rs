@@ -1,4 +1,4 @@
-//! Test objects and waits with a deadline, for all cases. Assertions about behaviour stay in the suites.
+//! Helpers of the cases: test objects, and waits with a time limit. Must not contain assertions about server behaviour.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -18,10 +18,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::failure::{Failure, Outcome};
 
-/// The interval between two polls of a condition.
-const PAUSE: Duration = Duration::from_millis(50);
+/// The interval at which [`eventually`] polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A label on cluster-scoped objects of a run, to find those that a killed run did not delete.
+/// The label of cluster-scoped objects that a run creates, so that the objects of a killed run can be found.
 pub(crate) const LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "kube-xtask-e2e");
 
 /// Metadata with a name.
@@ -29,7 +29,7 @@ pub(crate) fn named(name: &str) -> ObjectMeta {
     ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
 }
 
-/// A config map with one value under `v`.
+/// A config map with the key `v`.
 pub(crate) fn config_map(name: &str, value: &str) -> ConfigMap {
     ConfigMap {
         metadata: named(name),
@@ -38,19 +38,19 @@ pub(crate) fn config_map(name: &str, value: &str) -> ConfigMap {
     }
 }
 
-/// The value under `v`.
+/// The value of the key `v`.
 pub(crate) fn value(map: &ConfigMap) -> &str {
     map.data.as_ref().and_then(|data| data.get("v")).map_or("", String::as_str)
 }
 
-/// A config map with one value and one label.
+/// A config map with a label.
 pub(crate) fn labelled(name: &str, key: &str, label: &str) -> ConfigMap {
     let mut map = config_map(name, "1");
     map.labels_mut().insert(key.to_owned(), label.to_owned());
     map
 }
 
-/// An object from its JSON, which may leave out its type.
+/// Deserializes an object from JSON. `apiVersion` and `kind` may be omitted.
 pub(crate) fn object<K: DeserializeOwned>(json: serde_json::Value) -> Outcome<K> {
     Ok(serde_json::from_value(json)?)
 }
@@ -60,17 +60,17 @@ fn pod_spec(scheduler: &str) -> serde_json::Value {
     json!({"containers": [container], "terminationGracePeriodSeconds": 0, "schedulerName": scheduler})
 }
 
-/// A pod with one container and a termination grace period of 0 seconds.
+/// A pod with one container and a termination grace period of zero.
 pub(crate) fn pod(name: &str) -> Outcome<Pod> {
     object(json!({"metadata": {"name": name}, "spec": pod_spec("default-scheduler")}))
 }
 
-/// A pod whose `schedulerName` no scheduler has, so that it stays pending.
+/// A pod of a scheduler that does not exist: it stays pending, and no component changes it.
 pub(crate) fn idle_pod(name: &str) -> Outcome<Pod> {
     object(json!({"metadata": {"name": name}, "spec": pod_spec("nobody")}))
 }
 
-/// A deployment of pods with the label `app` and its name.
+/// A deployment. It and its pods have the label `app` with its name.
 pub(crate) fn deployment(name: &str, replicas: u32) -> Outcome<Deployment> {
     let labels = json!({"app": name});
     object(json!({
@@ -92,46 +92,46 @@ pub(crate) fn names<K: Resource>(
     names
 }
 
-/// Polls `ask` until it returns `Some`.
+/// Polls `probe` until it returns a value. Errors of `probe` are retried.
 ///
 /// # Errors
-/// If `ask` returns no `Some` in time. The error contains `what` and the last error of `ask`.
+/// When `probe` returns no value within the time limit. The error names `what` and contains the last error of `probe`.
 #[track_caller]
 pub(crate) fn eventually<T>(
     what: &str,
     within: Duration,
-    ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+    probe: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
 ) -> impl Future<Output = Outcome<T>> {
-    let at = std::panic::Location::caller();
-    async move { ask_until(what, within, ask).await.map_err(|error| Failure::at(at, error)) }
+    let caller = std::panic::Location::caller();
+    async move { poll_until(what, within, probe).await.map_err(|error| Failure::at(caller, error)) }
 }
 
-async fn ask_until<T>(
+async fn poll_until<T>(
     what: &str,
     within: Duration,
-    mut ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+    mut probe: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
-    let end = Instant::now() + within;
+    let deadline = Instant::now() + within;
     let mut last = None;
     loop {
-        match timeout_at(end, ask()).await {
-            Ok(Ok(Some(answer))) => return Ok(answer),
+        match timeout_at(deadline, probe()).await {
+            Ok(Ok(Some(value))) => return Ok(value),
             Ok(Ok(None)) => last = None,
             Ok(Err(error)) => last = Some(error),
             Err(_) => {}
         }
-        if Instant::now() >= end {
-            let late = format!("not within {within:?}: {what}");
+        if Instant::now() >= deadline {
+            let timed_out = format!("not within {within:?}: {what}");
             return Err(match last {
-                Some(error) => error.context(late),
-                None => anyhow!(late),
+                Some(error) => error.context(timed_out),
+                None => anyhow!(timed_out),
             });
         }
-        sleep(PAUSE).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Polls a reflector until `wait` completes. Errors are logged at the debug level, because the reflector retries.
+/// Polls a reflector until `wait` ends. Errors of a poll are logged at debug level: the next poll recovers.
 pub(crate) async fn polling<K, T>(
     reflector: &mut Reflector<K>,
     wait: impl Future<Output = Outcome<T>>,
@@ -152,11 +152,11 @@ where
     }
 }
 
-/// Waits until a store holds exactly what the server lists, object by object in the same version. The store must be fed
-/// meanwhile.
+/// Waits until a store contains exactly the objects that the server lists, in the same resource versions. The caller
+/// must keep the store's reflector running.
 ///
 /// # Errors
-/// When that does not happen within the time: what is missing, left over or outdated.
+/// When they differ at the end of the time limit. The error names missing, outdated and deleted objects.
 pub(crate) async fn converges<K>(store: &Store<K>, api: &Api<K>, lp: &ListParams, within: Duration) -> Outcome
 where
     K: Resource + DeserializeOwned + Send + 'static,
@@ -187,12 +187,12 @@ fn difference(stored: &Versions, listed: &Versions) -> String {
         };
     }
     for key in stored.keys().filter(|key| !listed.contains_key(key)) {
-        let _ = write!(text, "; {} is gone from the server", key.1);
+        let _ = write!(text, "; {} is deleted on the server", key.1);
     }
     text
 }
 
-/// Whether an object names its own type.
+/// Whether an object has this `apiVersion` and `kind`.
 pub(crate) fn is_of(types: Option<&TypeMeta>, api_version: &str, kind: &str) -> bool {
     types.is_some_and(|types| types.api_version == api_version && types.kind == kind)
 }
@@ -211,22 +211,22 @@ mod tests {
     #[test]
     fn differences_name_the_objects() {
         let text = difference(&at(&[("a", "1"), ("b", "2")]), &at(&[("a", "3"), ("c", "4")]));
-        for part in ["2 objects", "c is missing", "a is at Some(\"1\")", "b is gone"] {
+        for part in ["2 objects", "c is missing", "a is at Some(\"1\")", "b is deleted"] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
     }
 
     #[tokio::test]
-    async fn a_wait_ends_with_what_went_wrong_last() {
+    async fn a_timeout_reports_the_last_error() {
         let outcome: Outcome =
-            eventually("it rains", Duration::from_millis(60), async || anyhow::bail!("the sky is blue"))
+            eventually("the pod runs", Duration::from_millis(60), async || anyhow::bail!("no node is ready"))
                 .await;
         let text = outcome.unwrap_err().to_string();
-        assert!(text.ends_with("not within 60ms: it rains: the sky is blue"), "{text}");
-        let asked = std::cell::Cell::new(0);
+        assert!(text.ends_with("not within 60ms: the pod runs: no node is ready"), "{text}");
+        let calls = std::cell::Cell::new(0);
         let third = async || {
-            asked.set(asked.get() + 1);
-            Ok((asked.get() == 3).then_some(7))
+            calls.set(calls.get() + 1);
+            Ok((calls.get() == 3).then_some(7))
         };
         assert_eq!(eventually("three", Duration::from_secs(1), third).await.unwrap(), 7);
     }

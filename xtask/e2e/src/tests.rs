@@ -1,4 +1,4 @@
-//! The suites over `kube-sim`: one test for each, named as the suite is.
+//! Runs the suites on `kube-sim`: one test for each suite, with its name.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use super::report::Report;
 use super::server::Server;
 use super::{runner, suites};
 
-/// Runs one suite; what is skipped is printed with its reason.
-fn passes(suite: &str) {
+/// Runs one suite and expects no failures. Skipped cases are printed with their reason.
+fn check_suite(suite: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let server = Arc::new(Server::simulated().await.unwrap());
@@ -28,16 +28,16 @@ macro_rules! suites {
     ($($suite:ident),+ $(,)?) => {
         $(#[test]
         fn $suite() {
-            passes(stringify!($suite));
+            check_suite(stringify!($suite));
         })+
 
         #[test]
-        fn every_suite_is_run() {
+        fn every_suite_has_a_test() {
             let all: Vec<_> = suites::ALL.iter().map(|suite| suite.name).collect();
-            let real_only = ["workloads", "disruption", "restore", "examples"];
+            let skipped_on_kube_sim = ["workloads", "disruption", "restore", "examples"];
             let tested = [$(stringify!($suite)),+];
             for suite in all {
-                assert!(tested.contains(&suite) || real_only.contains(&suite), "{suite} has no test");
+                assert!(tested.contains(&suite) || skipped_on_kube_sim.contains(&suite), "{suite} has no test");
             }
         }
     };
