@@ -1,4 +1,4 @@
-//! `Server`: the server under test, its client configuration, and the needs that it lacks. [`super::choose`] selects it.
+//! `Server`: the server under test, its client configuration, and the needs that it lacks. `choose` selects it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

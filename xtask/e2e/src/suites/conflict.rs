@@ -12,14 +12,14 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{config_map, value};
 
 suite!("conflict":
-    a_name_that_is_taken,
-    a_replacement_of_an_outdated_version,
-    a_patch_of_an_outdated_version,
-    a_deletion_whose_preconditions_do_not_hold,
-    writers_who_try_again_lose_nothing,
+    create_of_an_existing_name_is_rejected,
+    replace_with_an_outdated_version_conflicts,
+    patch_with_an_outdated_version_conflicts,
+    delete_with_failed_preconditions_conflicts,
+    writers_that_retry_conflicts_lose_no_update,
 );
 
-async fn a_name_that_is_taken(env: Env) -> Outcome {
+async fn create_of_an_existing_name_is_rejected(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     let error = refused!(maps.create(&PostParams::default(), &config_map("a", "2")).await);
@@ -30,7 +30,7 @@ async fn a_name_that_is_taken(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_replacement_of_an_outdated_version(env: Env) -> Outcome {
+async fn replace_with_an_outdated_version_conflicts(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let first = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     let mut second = first.clone();
@@ -39,19 +39,19 @@ async fn a_replacement_of_an_outdated_version(env: Env) -> Outcome {
     let error = refused!(maps.replace("a", &PostParams::default(), &second).await);
     check!(error.is_conflict() && !error.is_already_exists(), "{error:?}");
     check!(error.to_string().contains("the object has been modified"), "{error}");
-    // A replace without a resource version is unconditional.
-    let mut blind = first.clone();
-    blind.metadata.resource_version = None;
-    check_eq!(value(&maps.replace("a", &PostParams::default(), &blind).await?), "1");
-    // A replace with the UID of a deleted object conflicts with the new object of the same name.
+    // Without a resource version, replace overwrites the object unconditionally.
+    let mut unconditional = first.clone();
+    unconditional.metadata.resource_version = None;
+    check_eq!(value(&maps.replace("a", &PostParams::default(), &unconditional).await?), "1");
+    // The UID of a deleted object does not match a new object of the same name.
     maps.delete("a", &DeleteParams::default()).await?;
     maps.create(&PostParams::default(), &config_map("a", "3")).await?;
-    blind.metadata.uid.clone_from(&first.metadata.uid);
-    check!(refused!(maps.replace("a", &PostParams::default(), &blind).await).is_conflict());
+    unconditional.metadata.uid.clone_from(&first.metadata.uid);
+    check!(refused!(maps.replace("a", &PostParams::default(), &unconditional).await).is_conflict());
     Ok(())
 }
 
-async fn a_patch_of_an_outdated_version(env: Env) -> Outcome {
+async fn patch_with_an_outdated_version_conflicts(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let first = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     let patch = |version: Option<String>, value: &str| {
@@ -64,23 +64,26 @@ async fn a_patch_of_an_outdated_version(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_deletion_whose_preconditions_do_not_hold(env: Env) -> Outcome {
+async fn delete_with_failed_preconditions_conflicts(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let made = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
-    let only = |uid: Option<String>, resource_version: Option<String>| {
+    let created = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
+    let preconditions = |uid: Option<String>, resource_version: Option<String>| {
         DeleteParams::default().preconditions(Preconditions { resource_version, uid })
     };
-    let other = only(Some("00000000-0000-0000-0000-000000000000".to_owned()), None);
+    let other = preconditions(Some("00000000-0000-0000-0000-000000000000".to_owned()), None);
     check!(refused!(maps.delete("a", &other).await).is_conflict());
     let merge = Patch::Merge(json!({"data": {"v": "2"}}));
     let changed = maps.patch("a", &PatchParams::default(), &merge).await?;
-    check!(refused!(maps.delete("a", &only(made.uid(), made.resource_version())).await).is_conflict());
-    maps.delete("a", &only(made.uid(), changed.resource_version())).await?;
+    check!(
+        refused!(maps.delete("a", &preconditions(created.uid(), created.resource_version())).await)
+            .is_conflict()
+    );
+    maps.delete("a", &preconditions(created.uid(), changed.resource_version())).await?;
     check!(maps.get_opt("a").await?.is_none());
     Ok(())
 }
 
-async fn writers_who_try_again_lose_nothing(env: Env) -> Outcome {
+async fn writers_that_retry_conflicts_lose_no_update(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &config_map("counter", "0")).await?;
     let increment = async || -> Outcome<usize> {
@@ -98,6 +101,6 @@ async fn writers_who_try_again_lose_nothing(env: Env) -> Outcome {
     };
     let conflicts = try_join_all((0..10).map(|_| increment())).await?;
     check_eq!(value(&maps.get("counter").await?), "10");
-    check!(conflicts.iter().sum::<usize>() > 0, "ten at once never met");
+    check!(conflicts.iter().sum::<usize>() > 0, "ten concurrent writers had no conflict");
     Ok(())
 }

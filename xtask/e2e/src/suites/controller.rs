@@ -22,35 +22,35 @@ use crate::failure::{Outcome, check, check_eq};
 use crate::support::{config_map, eventually, names};
 
 suite!("controller":
-    children_are_made_mended_and_told_of,
-    children_of_the_deleted_go [Controllers],
-    a_shutdown_comes_to_an_end,
+    owned_objects_are_created_and_restored,
+    owned_objects_of_a_deleted_owner_are_collected [Controllers],
+    graceful_shutdown_completes_in_flight_reconciles,
 );
 
-/// The garbage collector may discover a new kind only after 30 seconds.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Includes the half minute until the garbage collector discovers a new kind.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 type Widget = Object<WidgetSpec, WidgetStatus>;
 
-/// What the reconcilers work with.
+/// The context of the reconciler.
 struct Context {
     client: Client,
     resource: ApiResource,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum ReconcileError {
     #[error("the widget has no namespace or uid")]
     Incomplete,
-    #[error("cannot reach what is wanted")]
+    #[error("cannot write the config maps or the status of the widget")]
     Client(#[from] kube_client::Error),
 }
 
-/// Gives every widget a config map with its size for each part, and counts them in its status.
-async fn reconcile(widget: Arc<Widget>, context: Arc<Context>) -> Result<Action, Trouble> {
-    let namespace = widget.namespace().ok_or(Trouble::Incomplete)?;
+/// Applies `spec.size` config maps for the widget, and sets `status.replicas` to their number.
+async fn reconcile(widget: Arc<Widget>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let namespace = widget.namespace().ok_or(ReconcileError::Incomplete)?;
     let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
-    let owner = widget.controller_owner_ref(&context.resource).ok_or(Trouble::Incomplete)?;
+    let owner = widget.controller_owner_ref(&context.resource).ok_or(ReconcileError::Incomplete)?;
     for n in 0..widget.spec.size {
         let name = format!("{}-{n}", widget.name_any());
         let wanted = Patch::Apply(json!({
@@ -66,7 +66,7 @@ async fn reconcile(widget: Arc<Widget>, context: Arc<Context>) -> Result<Action,
     Ok(Action::await_change())
 }
 
-/// Runs the controller until the returned task is dropped.
+/// Starts the controller. It stops when the returned `Abort` is dropped.
 async fn start(env: &Env) -> Outcome<(Api<Widget>, ApiResource, Abort)> {
     let resource = install(env).await?;
     let widgets: Api<Widget> = Api::namespaced_with(env.client(), env.namespace(), &resource);
@@ -79,7 +79,7 @@ async fn start(env: &Env) -> Outcome<(Api<Widget>, ApiResource, Abort)> {
     Ok((widgets, resource, Abort(tokio::spawn(run))))
 }
 
-/// Ends a task when it is dropped.
+/// Aborts the task on drop.
 struct Abort(tokio::task::JoinHandle<()>);
 
 impl Drop for Abort {
@@ -88,35 +88,35 @@ impl Drop for Abort {
     }
 }
 
-async fn has(maps: &Api<ConfigMap>, wanted: &[&str]) -> Outcome {
+async fn wait_for_maps(maps: &Api<ConfigMap>, wanted: &[&str]) -> Outcome {
     let lp = ListParams::default().labels("topic=controller");
-    eventually(&format!("there are {wanted:?}"), PATIENCE, async || {
+    eventually(&format!("the config maps are {wanted:?}"), TIMEOUT, async || {
         let found = names::<ConfigMap>(maps.list(&lp).await?.items);
-        if found == wanted { Ok(Some(())) } else { Err(anyhow::anyhow!("there are {found:?}")) }
+        if found == wanted { Ok(Some(())) } else { Err(anyhow::anyhow!("they are {found:?}")) }
     })
     .await
 }
 
-async fn children_are_made_mended_and_told_of(env: Env) -> Outcome {
+async fn owned_objects_are_created_and_restored(env: Env) -> Outcome {
     let (widgets, resource, running) = start(&env).await?;
     let maps: Api<ConfigMap> = env.api();
     let widget = Object::new("w", &resource, WidgetSpec { size: 2, ..WidgetSpec::default() });
     widgets.create(&PostParams::default(), &widget).await?;
-    has(&maps, &["w-0", "w-1"]).await?;
-    // What somebody removes or changes comes back.
+    wait_for_maps(&maps, &["w-0", "w-1"]).await?;
+    // The controller restores config maps that another client deletes or changes.
     maps.delete("w-0", &DeleteParams::default()).await?;
-    has(&maps, &["w-0", "w-1"]).await?;
+    wait_for_maps(&maps, &["w-0", "w-1"]).await?;
     let wrong = Patch::Merge(json!({"data": {"size": "9"}}));
     maps.patch("w-1", &PatchParams::default(), &wrong).await?;
-    eventually("the change is undone", PATIENCE, async || {
+    eventually("the config map is restored", TIMEOUT, async || {
         let size = maps.get("w-1").await?.data.and_then(|mut data| data.remove("size"));
         Ok((size.as_deref() == Some("2")).then_some(()))
     })
     .await?;
     let three = Patch::Merge(json!({"spec": {"size": 3}}));
     widgets.patch("w", &PatchParams::default(), &three).await?;
-    has(&maps, &["w-0", "w-1", "w-2"]).await?;
-    eventually("the status tells of it", PATIENCE, async || {
+    wait_for_maps(&maps, &["w-0", "w-1", "w-2"]).await?;
+    eventually("the status reports three replicas", TIMEOUT, async || {
         let status = widgets.get_status("w").await?.status;
         Ok(status.is_some_and(|status| status.ready && status.replicas == 3).then_some(()))
     })
@@ -125,41 +125,41 @@ async fn children_are_made_mended_and_told_of(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn children_of_the_deleted_go(env: Env) -> Outcome {
+async fn owned_objects_of_a_deleted_owner_are_collected(env: Env) -> Outcome {
     let (widgets, resource, _running) = start(&env).await?;
     let maps: Api<ConfigMap> = env.api();
     for name in ["v", "w"] {
         let widget = Object::new(name, &resource, WidgetSpec { size: 1, ..WidgetSpec::default() });
         widgets.create(&PostParams::default(), &widget).await?;
     }
-    has(&maps, &["v-0", "w-0"]).await?;
+    wait_for_maps(&maps, &["v-0", "w-0"]).await?;
     widgets.delete("v", &DeleteParams::background()).await?;
-    has(&maps, &["w-0"]).await
+    wait_for_maps(&maps, &["w-0"]).await
 }
 
-async fn a_shutdown_comes_to_an_end(env: Env) -> Outcome {
+async fn graceful_shutdown_completes_in_flight_reconciles(env: Env) -> Outcome {
     async fn slow(map: Arc<ConfigMap>, secrets: Arc<Api<Secret>>) -> Result<Action, kube_client::Error> {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let mut done = Secret::default();
-        done.metadata.name = Some(map.name_any());
-        secrets.create(&PostParams::default(), &done).await?;
+        let mut marker = Secret::default();
+        marker.metadata.name = Some(map.name_any());
+        secrets.create(&PostParams::default(), &marker).await?;
         Ok(Action::await_change())
     }
     let (maps, secrets): (Api<ConfigMap>, Api<Secret>) = (env.api(), env.api());
     for n in 0..3 {
         maps.create(&PostParams::default(), &config_map(&format!("m{n}"), "1")).await?;
     }
-    let (end, ended) = oneshot::channel::<()>();
+    let (shutdown, requested) = oneshot::channel::<()>();
     let run = Controller::new(maps, Config::default().fields("metadata.name!=kube-root-ca.crt"))
-        .graceful_shutdown_on(async { drop(ended.await) })
+        .graceful_shutdown_on(async { drop(requested.await) })
         .run(slow, controller::backoff_on_error, Arc::new(secrets.clone()))
         .collect::<Vec<_>>();
     let stop = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        drop(end);
+        drop(shutdown);
     };
-    let (results, ()) = timeout(PATIENCE, futures::future::join(run, stop)).await?;
-    // What had begun has ended well.
+    let (results, ()) = timeout(TIMEOUT, futures::future::join(run, stop)).await?;
+    // Every started reconcile has completed without an error.
     check!(results.iter().all(Result::is_ok), "{results:?}");
     check_eq!(secrets.list(&ListParams::default()).await?.items.len(), results.len());
     Ok(())

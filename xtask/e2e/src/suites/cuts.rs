@@ -1,4 +1,4 @@
-//! Watch connections that a proxy closes, as load balancers do with idle connections.
+//! Connections that a proxy between client and server closes, as load balancers close idle connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,20 +21,20 @@ use crate::failure::{Outcome, check, check_eq};
 use crate::support::labelled;
 
 suite!("cuts":
-    an_idle_watch_that_is_cut_resumes_without_a_relist,
+    a_watch_resumes_without_a_relist_after_its_idle_connection_closes,
 );
 
-/// The age at which the proxy closes a connection: enough for a watch to reset its backoff.
-const AGE: Duration = Duration::from_secs(11);
+/// The lifetime of a connection: long enough for the watcher to treat the watch as healthy and reset its backoff.
+const LIFETIME: Duration = Duration::from_secs(11);
 
-/// A TCP proxy that cuts each connection at a certain age.
-struct Cutter {
+/// A TCP proxy that closes each connection after [`LIFETIME`].
+struct Proxy {
     port: u16,
     accepted: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
-impl Cutter {
+impl Proxy {
     async fn start(host: String, port: u16) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let own = listener.local_addr()?.port();
@@ -45,7 +45,7 @@ impl Cutter {
             while let Ok((mut client, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
                 let host = host.clone();
-                connections.spawn(timeout(AGE, async move {
+                connections.spawn(timeout(LIFETIME, async move {
                     let mut server = TcpStream::connect((host.as_str(), port)).await?;
                     copy_bidirectional(&mut client, &mut server).await
                 }));
@@ -55,38 +55,38 @@ impl Cutter {
     }
 }
 
-impl Drop for Cutter {
+impl Drop for Proxy {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn an_idle_watch_that_is_cut_resumes_without_a_relist(env: Env) -> Outcome {
+async fn a_watch_resumes_without_a_relist_after_its_idle_connection_closes(env: Env) -> Outcome {
     let mut config = env.config();
-    let host = config.cluster_url.host().context("the server has a host")?.to_owned();
+    let host = config.cluster_url.host().context("the cluster URL has no host")?.to_owned();
     let port = config.cluster_url.port_u16().unwrap_or(443);
-    let cutter = Cutter::start(host.trim_matches(['[', ']']).to_owned(), port).await?;
+    let proxy = Proxy::start(host.trim_matches(['[', ']']).to_owned(), port).await?;
     config.tls_server_name.get_or_insert(host);
-    config.cluster_url = format!("https://127.0.0.1:{}", cutter.port).parse()?;
-    let through: Api<ConfigMap> = Api::default_namespaced(Client::try_from(config)?);
-    let mut items = watcher(through, Config::default().labels("topic=cuts")).boxed();
+    config.cluster_url = format!("https://127.0.0.1:{}", proxy.port).parse()?;
+    let proxied: Api<ConfigMap> = Api::default_namespaced(Client::try_from(config)?);
+    let mut items = watcher(proxied, Config::default().labels("topic=cuts")).boxed();
 
-    let (mut inits, mut cuts) = (0, 0);
-    while cuts < 3 {
-        match timeout(AGE * 3, items.next()).await?.context("the stream goes on")? {
+    let (mut inits, mut errors) = (0, 0);
+    while errors < 3 {
+        match timeout(LIFETIME * 3, items.next()).await?.context("the watch stream has ended")? {
             Ok(Event::Init) => inits += 1,
             Ok(Event::InitDone) => {}
-            Ok(event) => check!(false, "{event:?} although nothing happens"),
+            Ok(event) => check!(false, "unexpected event {event:?}: no object has changed"),
             Err(error) => {
                 check!(error.status().is_none(), "{error:?}");
-                cuts += 1;
+                errors += 1;
             }
         }
     }
-    // Each watch was opened once: none was refused, and none was cut before its time.
-    check_eq!(cutter.accepted.load(Ordering::Relaxed), cuts);
+    // One connection for each watch: no request failed, and no connection closed before its lifetime ended.
+    check_eq!(proxy.accepted.load(Ordering::Relaxed), errors);
     env.api::<ConfigMap>().create(&PostParams::default(), &labelled("a", "topic", "cuts")).await?;
-    let next = timeout(AGE * 3, items.next()).await?.context("the stream goes on")??;
+    let next = timeout(LIFETIME * 3, items.next()).await?.context("the watch stream has ended")??;
     check!(matches!(&next, Event::Apply(map) if map.name_any() == "a"), "{next:?}");
     check_eq!(inits, 1);
     Ok(())

@@ -1,6 +1,6 @@
-//! Schemas of derived kinds: the server accepts each definition, and stores what the Rust type writes as it was sent.
+//! Schemas of derived kinds: the server accepts each definition and stores serialized Rust values unchanged.
 //!
-//! The kinds are those of kube-client's own tests, which check them with a schema evaluator instead of a server.
+//! The kinds are shared with kube-client's tests, which check the same values with a schema evaluator.
 
 use futures::{StreamExt, stream};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -19,36 +19,36 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::LABEL;
 
 #[path = "../../../../kube-client/tests/derive_schema/kinds/mod.rs"]
-#[allow(dead_code, reason = "its other users look at more of a row")]
+#[allow(dead_code, reason = "kube-client's tests use more fields of a row")]
 mod kinds;
 
 suite!("derived":
-    every_derived_schema_keeps_the_values_of_its_type,
-    fields_beside_metadata_are_kept,
+    derived_schemas_preserve_all_values_of_their_types,
+    flattened_fields_beside_metadata_are_preserved,
 );
 
-/// The number of kinds that are tested concurrently.
-const ABREAST: usize = 8;
+/// The number of definitions that are installed concurrently.
+const CONCURRENCY: usize = 8;
 
-/// A definition in a group of the case.
-fn own(env: &Env, mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+/// Moves a definition to the API group of the case.
+fn in_case_group(env: &Env, mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     crd.spec.group = format!("{}.example.com", env.namespace());
     crd.metadata.name = Some(format!("{}.{}", crd.spec.names.plural, crd.spec.group));
     crd.metadata.labels.get_or_insert_default().insert(LABEL.0.to_owned(), LABEL.1.to_owned());
     crd
 }
 
-async fn every_derived_schema_keeps_the_values_of_its_type(env: Env) -> Outcome {
+async fn derived_schemas_preserve_all_values_of_their_types(env: Env) -> Outcome {
     let lossy = kinds::lossy().into_iter().map(|(row, _)| row);
     let failures: Vec<String> = stream::iter(kinds::faithful().into_iter().chain(lossy))
         .map(|row| {
             let env = env.clone();
             async move {
                 let kind = row.crd.spec.names.kind.clone();
-                kept(&env, row).await.err().map(|failure| format!("{kind}: {failure}"))
+                check_row(&env, row).await.err().map(|failure| format!("{kind}: {failure}"))
             }
         })
-        .buffer_unordered(ABREAST)
+        .buffer_unordered(CONCURRENCY)
         .filter_map(std::future::ready)
         .collect()
         .await;
@@ -56,8 +56,8 @@ async fn every_derived_schema_keeps_the_values_of_its_type(env: Env) -> Outcome 
     Ok(())
 }
 
-async fn kept(env: &Env, row: kinds::Row) -> Outcome {
-    let resource = serve(env, &own(env, row.crd)).await?;
+async fn check_row(env: &Env, row: kinds::Row) -> Outcome {
+    let resource = serve(env, &in_case_group(env, row.crd)).await?;
     let objects: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     let params = PostParams { field_validation: Some(ValidationDirective::Strict), ..PostParams::default() };
     for (index, spec) in row.good.iter().enumerate() {
@@ -66,8 +66,7 @@ async fn kept(env: &Env, row: kinds::Row) -> Outcome {
         let replaced = objects.get(&created.name_any()).await?;
         check_eq!(replaced.data["spec"], *spec);
         check_eq!(objects.replace(&created.name_any(), &params, &replaced).await?.data["spec"], *spec);
-        applied_twice(&objects, &object(&resource, &format!("applied-{index}"), "spec", spec), "spec")
-            .await?;
+        check_apply(&objects, &object(&resource, &format!("applied-{index}"), "spec", spec), "spec").await?;
         check_eq!((row.reads)(&replaced.data["spec"]), Ok(()));
     }
     for spec in &row.bad {
@@ -87,8 +86,8 @@ fn object(resource: &ApiResource, name: &str, field: &str, value: &Value) -> Dyn
     DynamicObject::new(name, resource).data(json!({ field: value }))
 }
 
-/// Applies an object twice: it is stored as it was sent, and the second time nothing is written.
-async fn applied_twice(objects: &Api<DynamicObject>, object: &DynamicObject, field: &str) -> Outcome {
+/// Applies an object twice. The value is stored unchanged, and the second apply does not change the resource version.
+async fn check_apply(objects: &Api<DynamicObject>, object: &DynamicObject, field: &str) -> Outcome {
     let params = PatchParams::apply("e2e");
     let name = object.name_any();
     let first = objects.patch(&name, &params, &Patch::Apply(object)).await?;
@@ -109,11 +108,11 @@ struct FlatMapFields {
     values: std::collections::BTreeMap<String, Value>,
 }
 
-async fn fields_beside_metadata_are_kept(env: Env) -> Outcome {
-    let resource = serve(&env, &own(&env, FlatMap::crd())).await?;
+async fn flattened_fields_beside_metadata_are_preserved(env: Env) -> Outcome {
+    let resource = serve(&env, &in_case_group(&env, FlatMap::crd())).await?;
     let objects: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     let value = json!({ "a": [1, null, { "b": "c" }] });
-    applied_twice(&objects, &object(&resource, "a", "anything", &value), "anything").await?;
+    check_apply(&objects, &object(&resource, "a", "anything", &value), "anything").await?;
     objects.delete("a", &DeleteParams::default()).await?;
     check!(refused!(objects.get("a").await).is_not_found());
     Ok(())

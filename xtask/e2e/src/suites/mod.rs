@@ -1,4 +1,4 @@
-//! The suites: what holds for every API server. A file holds one topic.
+//! The suites: behaviour that every API server must have. Each file holds the cases of one topic.
 
 mod auth;
 mod conflict;
@@ -26,7 +26,7 @@ mod workloads;
 
 use super::case::Suite;
 
-/// All of them.
+/// All suites, in the order in which they run.
 pub(super) const ALL: &[Suite] = &[
     verbs::SUITE,
     patch::SUITE,

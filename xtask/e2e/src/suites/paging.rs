@@ -1,4 +1,4 @@
-//! Lists in pages (`limit`, `continue`), and lists at a resource version.
+//! Paged lists, and lists at a resource version.
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -13,26 +13,25 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{labelled, names};
 
 suite!("paging":
-    pages_give_every_object_once,
-    pages_show_the_state_of_the_first,
-    a_list_can_be_of_a_version,
-    a_version_that_is_yet_to_come_is_refused,
-    a_token_that_is_none_is_refused,
-    a_watcher_lists_in_pages,
+    pages_contain_every_object_once,
+    all_pages_have_the_version_of_the_first,
+    a_list_can_match_a_resource_version,
+    a_list_at_a_future_version_is_rejected,
+    an_invalid_continue_token_is_rejected,
+    a_watcher_requests_pages,
 );
 
-/// Creates seven config maps and returns the parameters that select them.
-async fn seven(maps: &Api<ConfigMap>) -> Outcome<ListParams> {
+/// Creates seven config maps. Returns the list parameters that select them.
+async fn create_seven(maps: &Api<ConfigMap>) -> Outcome<ListParams> {
     for n in 0..7 {
         maps.create(&PostParams::default(), &labelled(&format!("m{n}"), "topic", "paging")).await?;
     }
     Ok(ListParams::default().labels("topic=paging"))
 }
 
-async fn pages_give_every_object_once(env: Env) -> Outcome {
+async fn pages_contain_every_object_once(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    seven(&maps).await?;
-    // The server sets `remainingItemCount` only without a selector.
+    create_seven(&maps).await?;
     let mut lp = ListParams::default().fields("metadata.name!=kube-root-ca.crt").limit(3);
     let mut pages = Vec::new();
     let mut versions = Vec::new();
@@ -47,14 +46,15 @@ async fn pages_give_every_object_once(env: Env) -> Outcome {
     }
     check_eq!(pages, [vec!["m0", "m1", "m2"], vec!["m3", "m4", "m5"], vec!["m6"]]);
     check!(versions.iter().all(|version| *version == versions[0]), "{versions:?}");
+    // The server sets `remainingItemCount` only for lists without selectors.
     let first = maps.list(&ListParams::default().limit(2)).await?;
     check!(first.metadata.remaining_item_count.is_some_and(|left| left >= 5), "{:?}", first.metadata);
     Ok(())
 }
 
-async fn pages_show_the_state_of_the_first(env: Env) -> Outcome {
+async fn all_pages_have_the_version_of_the_first(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let lp = seven(&maps).await?.limit(4);
+    let lp = create_seven(&maps).await?.limit(4);
     let first = maps.list(&lp).await?;
     maps.create(&PostParams::default(), &labelled("m9", "topic", "paging")).await?;
     maps.delete("m5", &DeleteParams::default()).await?;
@@ -65,23 +65,23 @@ async fn pages_show_the_state_of_the_first(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_list_can_be_of_a_version(env: Env) -> Outcome {
+async fn a_list_can_match_a_resource_version(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let lp = seven(&maps).await?;
-    let then = maps.list(&lp).await?.metadata.resource_version.unwrap_or_default();
+    let lp = create_seven(&maps).await?;
+    let version = maps.list(&lp).await?.metadata.resource_version.unwrap_or_default();
     maps.delete("m0", &DeleteParams::default()).await?;
-    let exact = maps.list(&lp.clone().at(&then).matching(VersionMatch::Exact)).await?;
+    let exact = maps.list(&lp.clone().at(&version).matching(VersionMatch::Exact)).await?;
     check_eq!(exact.items.len(), 7);
-    check_eq!(exact.metadata.resource_version.as_deref(), Some(then.as_str()));
-    let later = maps.list(&lp.clone().at(&then).matching(VersionMatch::NotOlderThan)).await?;
+    check_eq!(exact.metadata.resource_version.as_deref(), Some(version.as_str()));
+    let later = maps.list(&lp.clone().at(&version).matching(VersionMatch::NotOlderThan)).await?;
     check!((6..=7).contains(&later.items.len()), "{} objects", later.items.len());
     check_eq!(maps.list(&lp).await?.items.len(), 6);
     check!(maps.list(&lp.match_any()).await?.items.len() <= 7);
     Ok(())
 }
 
-async fn a_version_that_is_yet_to_come_is_refused(env: Env) -> Outcome {
-    // The client would ask again for a while: the server may only be late.
+async fn a_list_at_a_future_version_is_rejected(env: Env) -> Outcome {
+    // By default the client retries this error, since a lagging server may reach the version.
     let mut config = env.config();
     config.retry = RetryPolicy::never();
     let maps: Api<ConfigMap> = Api::default_namespaced(Client::try_from(config)?);
@@ -95,16 +95,16 @@ async fn a_version_that_is_yet_to_come_is_refused(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_token_that_is_none_is_refused(env: Env) -> Outcome {
+async fn an_invalid_continue_token_is_rejected(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let error = refused!(maps.list(&ListParams::default().limit(1).continue_token("bogus")).await);
     check!(error.status().is_some_and(kube_client::core::Status::is_bad_request), "{error:?}");
     Ok(())
 }
 
-async fn a_watcher_lists_in_pages(env: Env) -> Outcome {
+async fn a_watcher_requests_pages(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    seven(&maps).await?;
+    create_seven(&maps).await?;
     let config = watcher::Config::default()
         .labels("topic=paging")
         .initial_list_strategy(InitialListStrategy::ListWatch)
@@ -116,7 +116,7 @@ async fn a_watcher_lists_in_pages(env: Env) -> Outcome {
         match event {
             Event::InitApply(map) => seen.push(map.name_any()),
             Event::InitDone => break,
-            other => check!(false, "{other:?} in a list"),
+            other => check!(false, "unexpected event {other:?} in the initial list"),
         }
     }
     check_eq!(seen, ["m0", "m1", "m2", "m3", "m4", "m5", "m6"]);

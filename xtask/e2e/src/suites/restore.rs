@@ -1,4 +1,4 @@
-//! etcd is restored from a backup under running watches, on a cluster of this case only.
+//! etcd is restored from a backup while clients run. The case starts its own cluster.
 
 use std::time::Duration;
 
@@ -19,27 +19,27 @@ use crate::failure::{Outcome, check};
 use crate::support::{config_map, converges};
 
 suite!("restore":
-    a_restored_storage_is_noticed_by_a_running_reflector [Parts],
+    a_running_reflector_detects_restored_storage [Parts],
 );
 
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Bookmarks come once a minute; a probe before that would say nothing about a silent watch.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// Shorter than [`TIMEOUT`], and than the minute between bookmarks, each of which delays the probe.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
 
-async fn a_restored_storage_is_noticed_by_a_running_reflector(env: Env) -> Outcome {
+async fn a_running_reflector_detects_restored_storage(env: Env) -> Outcome {
     let options = Options::default().source(env.cluster()?.source().clone()).without_controllers();
     let cluster = Cluster::start(options).await?;
     let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig())?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     let maps: Api<ConfigMap> = Api::namespaced(Client::try_from(config)?, "default");
-    let make = async |name: &str| maps.create(&PostParams::default(), &config_map(name, "1")).await;
-    make("kept").await?;
-    make("comes-back").await?;
+    let create = async |name: &str| maps.create(&PostParams::default(), &config_map(name, "1")).await;
+    create("kept").await?;
+    create("restored").await?;
     let backup = cluster.etcd().snapshot().await?;
 
     let (reader, writer) = store();
     let watch = watcher(maps.clone(), watcher::Config::default().probe_after(PROBE_AFTER));
-    let (restored, noticed) = tokio::sync::oneshot::channel();
+    let (restored, detected) = tokio::sync::oneshot::channel();
     let mut restored = Some(restored);
     let feed = reflector(writer, watch).for_each(move |item| {
         if let Err(Error::StorageRestored { .. }) = item
@@ -50,19 +50,19 @@ async fn a_restored_storage_is_noticed_by_a_running_reflector(env: Env) -> Outco
         std::future::ready(())
     });
     let feed = tokio::spawn(feed);
-    timeout(PATIENCE, reader.wait_until_ready()).await??;
+    timeout(TIMEOUT, reader.wait_until_ready()).await??;
     for number in 0..50 {
-        make(&format!("lost-{number}")).await?;
+        create(&format!("lost-{number}")).await?;
     }
-    maps.delete("comes-back", &DeleteParams::default()).await?;
-    converges(&reader, &maps, &ListParams::default(), PATIENCE).await?;
+    maps.delete("restored", &DeleteParams::default()).await?;
+    converges(&reader, &maps, &ListParams::default(), TIMEOUT).await?;
 
     cluster.restore(&backup).await?;
-    make("new").await?;
-    converges(&reader, &maps, &ListParams::default(), PATIENCE).await?;
-    check!(timeout(PATIENCE, noticed).await.is_ok_and(|noticed| noticed.is_ok()));
+    create("new").await?;
+    converges(&reader, &maps, &ListParams::default(), TIMEOUT).await?;
+    check!(timeout(TIMEOUT, detected).await.is_ok_and(|detected| detected.is_ok()));
     let names: Vec<_> = reader.state().iter().filter_map(|map| map.metadata.name.clone()).collect();
-    for name in ["kept", "comes-back", "new"] {
+    for name in ["kept", "restored", "new"] {
         check!(names.iter().any(|known| known == name), "{names:?}");
     }
     check!(!names.iter().any(|name| name.starts_with("lost")), "{names:?}");

@@ -11,22 +11,22 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{config_map, idle_pod, labelled, names};
 
 suite!("select":
-    labels_select_as_the_selector_type_does,
-    a_name_is_selected_by_field,
-    pods_are_selected_by_their_fields,
-    selectors_of_both_kinds_must_both_hold,
-    selectors_that_cannot_be_are_refused,
+    the_server_and_selector_match_the_same_labels,
+    field_selectors_match_name_and_namespace,
+    field_selectors_match_pod_fields,
+    label_and_field_selectors_are_both_applied,
+    invalid_selectors_are_rejected,
 );
 
-async fn labels_select_as_the_selector_type_does(env: Env) -> Outcome {
+async fn the_server_and_selector_match_the_same_labels(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     for (name, tier) in [("a", "web"), ("b", "db"), ("c", "cache")] {
         maps.create(&PostParams::default(), &labelled(name, "tier", tier)).await?;
     }
     maps.create(&PostParams::default(), &labelled("d", "other", "x")).await?;
-    // A namespace may get config maps of its own.
-    let ours = "metadata.name!=kube-root-ca.crt";
-    let all = maps.list(&ListParams::default().fields(ours)).await?.items;
+    // A controller may create this config map in each namespace.
+    let without_root_ca = "metadata.name!=kube-root-ca.crt";
+    let all = maps.list(&ListParams::default().fields(without_root_ca)).await?.items;
     check_eq!(names::<ConfigMap>(&all), ["a", "b", "c", "d"]);
     for (text, expected) in [
         ("tier=web", &["a"][..]),
@@ -40,38 +40,39 @@ async fn labels_select_as_the_selector_type_does(env: Env) -> Outcome {
         ("tier=web,other=x", &[]),
     ] {
         let selector: Selector = text.parse()?;
-        let listed = maps.list(&ListParams::default().fields(ours).labels(text)).await?.items;
-        check!(names::<ConfigMap>(&listed) == expected, "{text} gives {:?}", names::<ConfigMap>(&listed));
-        let printed = maps.list(&ListParams::default().fields(ours).labels_from(&selector)).await?.items;
-        check_eq!(printed, listed);
+        let listed = maps.list(&ListParams::default().fields(without_root_ca).labels(text)).await?.items;
+        check!(names::<ConfigMap>(&listed) == expected, "{text} matches {:?}", names::<ConfigMap>(&listed));
+        let by_selector =
+            maps.list(&ListParams::default().fields(without_root_ca).labels_from(&selector)).await?.items;
+        check_eq!(by_selector, listed);
         let matched = all.iter().filter(|map| selector.matches(map.labels()));
         check_eq!(names::<ConfigMap>(matched), expected);
     }
     Ok(())
 }
 
-async fn a_name_is_selected_by_field(env: Env) -> Outcome {
+async fn field_selectors_match_name_and_namespace(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     for name in ["a", "b"] {
         maps.create(&PostParams::default(), &config_map(name, "1")).await?;
     }
     let listed = maps.list(&ListParams::default().fields("metadata.name=b")).await?.items;
     check_eq!(names::<ConfigMap>(&listed), ["b"]);
-    let everywhere: Api<ConfigMap> = Api::all(env.client());
+    let all_namespaces: Api<ConfigMap> = Api::all(env.client());
     let fields = format!("metadata.namespace={},metadata.name==a", env.namespace());
-    check_eq!(everywhere.list(&ListParams::default().fields(&fields)).await?.items.len(), 1);
+    check_eq!(all_namespaces.list(&ListParams::default().fields(&fields)).await?.items.len(), 1);
     Ok(())
 }
 
-async fn pods_are_selected_by_their_fields(env: Env) -> Outcome {
+async fn field_selectors_match_pod_fields(env: Env) -> Outcome {
     env.until_pods_can_be_made().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &idle_pod("waiting")?).await?;
-    let mut placed = idle_pod("placed")?;
-    if let Some(spec) = &mut placed.spec {
+    let mut assigned = idle_pod("placed")?;
+    if let Some(spec) = &mut assigned.spec {
         spec.node_name = Some(env.unique("node"));
     }
-    pods.create(&PostParams::default(), &placed).await?;
+    pods.create(&PostParams::default(), &assigned).await?;
     for (fields, expected) in [
         ("spec.nodeName=".to_owned(), &["waiting"][..]),
         (format!("spec.nodeName={}", env.unique("node")), &["placed"]),
@@ -80,26 +81,26 @@ async fn pods_are_selected_by_their_fields(env: Env) -> Outcome {
         ("spec.schedulerName=nobody,metadata.name=placed".to_owned(), &["placed"]),
     ] {
         let listed = pods.list(&ListParams::default().fields(&fields)).await?.items;
-        check!(names::<Pod>(&listed) == expected, "{fields} gives {:?}", names::<Pod>(&listed));
+        check!(names::<Pod>(&listed) == expected, "{fields} matches {:?}", names::<Pod>(&listed));
     }
-    let now = kube_client::api::DeleteParams::default().grace_period(std::time::Duration::ZERO);
-    pods.delete("placed", &now).await?;
+    let immediately = kube_client::api::DeleteParams::default().grace_period(std::time::Duration::ZERO);
+    pods.delete("placed", &immediately).await?;
     Ok(())
 }
 
-async fn selectors_of_both_kinds_must_both_hold(env: Env) -> Outcome {
+async fn label_and_field_selectors_are_both_applied(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     for (name, tier) in [("a", "web"), ("b", "web")] {
         maps.create(&PostParams::default(), &labelled(name, "tier", tier)).await?;
     }
     let both = ListParams::default().labels("tier=web").fields("metadata.name=a");
     check_eq!(names::<ConfigMap>(&maps.list(&both).await?.items), ["a"]);
-    let neither = ListParams::default().labels("tier=db").fields("metadata.name=a");
-    check!(maps.list(&neither).await?.items.is_empty());
+    let no_match = ListParams::default().labels("tier=db").fields("metadata.name=a");
+    check!(maps.list(&no_match).await?.items.is_empty());
     Ok(())
 }
 
-async fn selectors_that_cannot_be_are_refused(env: Env) -> Outcome {
+async fn invalid_selectors_are_rejected(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     for lp in [
         ListParams::default().labels("tier in web"),

@@ -15,33 +15,33 @@ use crate::failure::{Outcome, check, check_eq};
 use crate::support::labelled;
 
 suite!("watch_list":
-    the_present_state_ends_with_a_bookmark [WatchList],
-    an_empty_state_is_complete_at_once [WatchList],
-    both_ways_of_listing_give_the_same,
-    a_future_version_is_an_error_event [WatchList],
+    initial_events_end_with_a_bookmark [WatchList],
+    an_empty_initial_list_is_only_a_bookmark [WatchList],
+    both_initial_list_strategies_return_the_same_objects,
+    a_future_resource_version_is_an_error_event [WatchList],
 );
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-async fn three(maps: &Api<ConfigMap>) -> Outcome {
+async fn create_three(maps: &Api<ConfigMap>) -> Outcome {
     for name in ["a", "b", "c"] {
         maps.create(&PostParams::default(), &labelled(name, "topic", "watch-list")).await?;
     }
     Ok(())
 }
 
-fn topic() -> WatchParams {
+fn params() -> WatchParams {
     WatchParams::default().labels("topic=watch-list").timeout(Duration::from_secs(60)).initial_events()
 }
 
-async fn the_present_state_ends_with_a_bookmark(env: Env) -> Outcome {
+async fn initial_events_end_with_a_bookmark(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    three(&maps).await?;
+    create_three(&maps).await?;
     let list = maps.list(&ListParams::default().labels("topic=watch-list")).await?;
-    let mut events = maps.watch(&topic(), "").await?;
+    let mut events = maps.watch(&params(), "").await?;
     let mut objects = Vec::new();
     let version = loop {
-        match timeout(PATIENCE, events.try_next()).await?? {
+        match timeout(TIMEOUT, events.try_next()).await?? {
             Some(WatchEvent::Added(map)) => objects.push(map),
             Some(WatchEvent::Bookmark(bookmark)) if bookmark.ends_initial_events() => {
                 break bookmark.metadata.resource_version;
@@ -54,52 +54,52 @@ async fn the_present_state_ends_with_a_bookmark(env: Env) -> Outcome {
     let listed: u64 = list.metadata.resource_version.unwrap_or_default().parse()?;
     check!(version.parse::<u64>()? >= listed, "{version} is older than {listed}");
     maps.create(&PostParams::default(), &labelled("d", "topic", "watch-list")).await?;
-    let next = timeout(PATIENCE, events.try_next()).await??;
+    let next = timeout(TIMEOUT, events.try_next()).await??;
     check!(matches!(&next, Some(WatchEvent::Added(map)) if map.name_any() == "d"), "{next:?}");
     Ok(())
 }
 
-async fn an_empty_state_is_complete_at_once(env: Env) -> Outcome {
+async fn an_empty_initial_list_is_only_a_bookmark(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let mut events = maps.watch(&topic(), "").await?;
-    let first = timeout(PATIENCE, events.try_next()).await??;
+    let mut events = maps.watch(&params(), "").await?;
+    let first = timeout(TIMEOUT, events.try_next()).await??;
     check!(matches!(&first, Some(WatchEvent::Bookmark(mark)) if mark.ends_initial_events()), "{first:?}");
     Ok(())
 }
 
-async fn both_ways_of_listing_give_the_same(env: Env) -> Outcome {
+async fn both_initial_list_strategies_return_the_same_objects(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    three(&maps).await?;
-    let mut states = Vec::new();
+    create_three(&maps).await?;
+    let mut lists = Vec::new();
     for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
         let config = watcher::Config::default().labels("topic=watch-list").initial_list_strategy(strategy);
         let mut stream = watcher(maps.clone(), config).boxed();
-        let mut state = Vec::new();
+        let mut list = Vec::new();
         loop {
-            match timeout(PATIENCE, stream.try_next()).await?? {
-                // Without WatchList on the server, the watcher falls back to a list and emits `Init` again.
-                Some(Event::Init) => state.clear(),
-                Some(Event::InitApply(map)) => state.push(map),
+            match timeout(TIMEOUT, stream.try_next()).await?? {
+                // If the server rejects WatchList, the watcher falls back to a list and emits `Init` again.
+                Some(Event::Init) => list.clear(),
+                Some(Event::InitApply(map)) => list.push(map),
                 Some(Event::InitDone) => break,
                 other => check!(false, "{other:?}"),
             }
         }
-        state.sort_by_key(ResourceExt::name_any);
-        states.push(state);
+        list.sort_by_key(ResourceExt::name_any);
+        lists.push(list);
     }
-    check_eq!(states[0].len(), 3);
-    check_eq!(states[0], states[1]);
+    check_eq!(lists[0].len(), 3);
+    check_eq!(lists[0], lists[1]);
     Ok(())
 }
 
-async fn a_future_version_is_an_error_event(env: Env) -> Outcome {
+async fn a_future_resource_version_is_an_error_event(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let version = maps.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default();
     let future = (version.parse::<u64>()? + 1_000_000).to_string();
-    let mut events = maps.watch(&topic(), &future).await?;
-    let first = timeout(PATIENCE, events.try_next()).await??;
+    let mut events = maps.watch(&params(), &future).await?;
+    let first = timeout(TIMEOUT, events.try_next()).await??;
     let Some(WatchEvent::Error(status)) = first else {
-        return Err(anyhow::anyhow!("{first:?} is no error").into());
+        return Err(anyhow::anyhow!("the first event is {first:?}, expected an error").into());
     };
     check_eq!((status.code, status.reason.as_str()), (504, "Timeout"));
     Ok(())

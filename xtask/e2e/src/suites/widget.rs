@@ -1,4 +1,4 @@
-//! `Widget`: the custom resource of the suites. Every case has its own, in a group of its own.
+//! `Widget`: the custom resource of the suites. Each case installs its own definition in its own API group.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::env::Env;
 use crate::failure::Outcome;
 use crate::support::{LABEL, eventually};
 
-/// What a widget is to be.
+/// The desired state of a widget.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "e2e.example.com",
@@ -27,10 +27,10 @@ use crate::support::{LABEL, eventually};
 )]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WidgetSpec {
-    /// How large it is.
+    /// The size, at least 1.
     #[schemars(range(min = 1))]
     pub(crate) size: i32,
-    /// Which colour it has.
+    /// The colour.
     #[serde(default)]
     pub(crate) colour: Colour,
 }
@@ -43,24 +43,24 @@ pub(crate) enum Colour {
     Green,
 }
 
-/// What a widget is.
+/// The observed state of a widget.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub(crate) struct WidgetStatus {
-    /// Whether it can be used.
+    /// Whether the widget is ready.
     #[serde(default)]
     pub(crate) ready: bool,
-    /// How many parts it has.
+    /// The number of replicas, for the scale subresource.
     #[serde(default)]
     pub(crate) replicas: i32,
 }
 
-/// How a case's own widgets are addressed.
+/// The API resource of the case's widgets.
 pub(crate) fn resource(env: &Env) -> ApiResource {
     let group = format!("{}.example.com", env.namespace());
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(&group, "v1", "Widget"), "widgets")
 }
 
-/// The definition of a case's own widgets.
+/// The definition of the case's widgets.
 pub(crate) fn definition(env: &Env) -> CustomResourceDefinition {
     let mut crd = Widget::crd();
     let resource = resource(env);
@@ -70,13 +70,13 @@ pub(crate) fn definition(env: &Env) -> CustomResourceDefinition {
     crd
 }
 
-/// Installs a case's own widgets until its end, and waits until they are served.
+/// Installs the definition of the case's widgets, waits until they are served, and registers the deletion.
 pub(crate) async fn install(env: &Env) -> Outcome<ApiResource> {
     serve(env, &definition(env)).await?;
     Ok(resource(env))
 }
 
-/// Installs a definition until the end of the case, and waits until its kind is served.
+/// Installs a definition, waits until its kind is served, and registers the deletion at the end of the case.
 pub(crate) async fn serve(env: &Env, crd: &CustomResourceDefinition) -> Outcome<ApiResource> {
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     let name = crd.metadata.name.clone().unwrap_or_default();
@@ -91,7 +91,7 @@ pub(crate) async fn serve(env: &Env, crd: &CustomResourceDefinition) -> Outcome<
     let kind = GroupVersionKind::gvk(&crd.spec.group, &crd.spec.versions[0].name, &crd.spec.names.kind);
     let resource = ApiResource::from_gvk_with_plural(&kind, &crd.spec.names.plural);
     let objects: Api<DynamicObject> = Api::all_with(env.client(), &resource);
-    // The API server may serve the kind only some time after the `Established` condition is true.
+    // The API server may set `Established` shortly before its handlers serve the kind.
     eventually("the kind is served", Duration::from_secs(30), async || {
         match objects.list(&ListParams::default()).await {
             Ok(_) => Ok(Some(())),

@@ -1,4 +1,4 @@
-//! Running pods: rollouts, deletion, eviction, nodes.
+//! Running pods: rollouts, termination, eviction and nodes.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ use crate::support::{converges, deployment, eventually, named, object, pod, poll
 
 suite!("workloads":
     a_reflector_follows_a_rollout [Pods],
-    a_pod_runs_and_ends [Pods],
-    an_eviction_waits_for_a_budget [Pods],
+    a_pod_runs_and_terminates [Pods],
+    a_disruption_budget_blocks_eviction [Pods],
     nodes_are_ready [Pods],
 );
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 fn is_ready(pod: &Pod) -> bool {
     let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
@@ -39,49 +39,49 @@ async fn a_reflector_follows_a_rollout(env: Env) -> Outcome {
     let reader = reflector.store();
     deployments.create(&PostParams::default(), &deployment("web", 3)?).await?;
     let rollout = async {
-        eventually("three pods are ready", PATIENCE, async || {
+        eventually("three pods are ready", TIMEOUT, async || {
             Ok((reader.len() == 3 && reader.state_filter(is_ready).len() == 3).then_some(()))
         })
         .await?;
         let one = Patch::Merge(json!({"spec": {"replicas": 1}}));
         deployments.patch_scale("web", &PatchParams::default(), &one).await?;
-        eventually("one pod is left", PATIENCE, async || Ok((reader.len() == 1).then_some(()))).await?;
+        eventually("one pod remains", TIMEOUT, async || Ok((reader.len() == 1).then_some(()))).await?;
         let image =
             json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "other"}]}}}});
-        let before = reader.state()[0].uid();
+        let old_uid = reader.state()[0].uid();
         deployments.patch("web", &PatchParams::default(), &Patch::Strategic(image)).await?;
-        eventually("the pod is replaced", PATIENCE, async || {
-            let new =
-                reader.len() == 1 && reader.state().iter().all(|pod| pod.uid() != before && is_ready(pod));
-            Ok(new.then_some(()))
+        eventually("the pod is replaced", TIMEOUT, async || {
+            let replaced =
+                reader.len() == 1 && reader.state().iter().all(|pod| pod.uid() != old_uid && is_ready(pod));
+            Ok(replaced.then_some(()))
         })
         .await?;
         deployments.delete("web", &DeleteParams::background()).await?;
-        eventually("all pods are gone", PATIENCE, async || Ok(reader.is_empty().then_some(()))).await?;
-        converges(&reader, &pods, &ListParams::default().labels("app=web"), PATIENCE).await
+        eventually("all pods are deleted", TIMEOUT, async || Ok(reader.is_empty().then_some(()))).await?;
+        converges(&reader, &pods, &ListParams::default().labels("app=web"), TIMEOUT).await
     };
     polling(&mut reflector, rollout).await
 }
 
-async fn a_pod_runs_and_ends(env: Env) -> Outcome {
+async fn a_pod_runs_and_terminates(env: Env) -> Outcome {
     env.until_pods_can_be_made().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &pod("a")?).await?;
     let running =
-        eventually("the pod runs", PATIENCE, async || Ok(Some(pods.get("a").await?).filter(is_ready)))
+        eventually("the pod is ready", TIMEOUT, async || Ok(Some(pods.get("a").await?).filter(is_ready)))
             .await?;
     check!(running.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_some());
-    let marked = pods.delete("a", &DeleteParams::default().grace_period(Duration::from_secs(5))).await?;
-    if let either::Either::Left(pod) = marked {
+    let deleted = pods.delete("a", &DeleteParams::default().grace_period(Duration::from_secs(5))).await?;
+    if let either::Either::Left(pod) = deleted {
         check_eq!(pod.metadata.deletion_grace_period_seconds, Some(5));
     }
-    eventually("the pod is gone", PATIENCE, async || Ok(pods.get_opt("a").await?.is_none().then_some(())))
+    eventually("the pod is deleted", TIMEOUT, async || Ok(pods.get_opt("a").await?.is_none().then_some(())))
         .await
 }
 
-async fn an_eviction_waits_for_a_budget(env: Env) -> Outcome {
+async fn a_disruption_budget_blocks_eviction(env: Env) -> Outcome {
     env.until_pods_can_be_made().await?;
-    // By default the client waits for `Retry-After` and retries; the case needs the 429 itself.
+    // By default the client waits for the `Retry-After` of a 429 and retries.
     let mut config = env.config();
     config.retry = RetryPolicy::never();
     let pods: Api<Pod> = Api::default_namespaced(Client::try_from(config)?);
@@ -94,7 +94,7 @@ async fn an_eviction_waits_for_a_budget(env: Env) -> Outcome {
         "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "a"}}},
     }))?;
     budgets.create(&PostParams::default(), &budget).await?;
-    eventually("the budget knows the pod", PATIENCE, async || {
+    eventually("the budget counts the pod as healthy", TIMEOUT, async || {
         let status = budgets.get("all").await?.status;
         Ok(status.is_some_and(|status| status.current_healthy == Some(1)).then_some(()))
     })
@@ -107,12 +107,12 @@ async fn an_eviction_waits_for_a_budget(env: Env) -> Outcome {
     check!(error.is_too_many_requests() && error.is_retryable(), "{error:?}");
     check!(error.to_string().contains("disruption budget"), "{error}");
     budgets.delete("all", &DeleteParams::default()).await?;
-    eventually("the pod is evicted", PATIENCE, async || match evict().await {
+    eventually("the pod is evicted", TIMEOUT, async || match evict().await {
         Err(error) if error.is_too_many_requests() => Ok(None),
         other => Ok(Some(other?)),
     })
     .await?;
-    eventually("the pod is gone", PATIENCE, async || Ok(pods.get_opt("a").await?.is_none().then_some(())))
+    eventually("the pod is deleted", TIMEOUT, async || Ok(pods.get_opt("a").await?.is_none().then_some(())))
         .await
 }
 
