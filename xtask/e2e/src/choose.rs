@@ -30,7 +30,7 @@ pub(crate) enum Choice {
 
 impl Choice {
     /// The default without command line options: the folder of `KUBEBUILDER_ASSETS`, else a build from source.
-    pub(crate) fn by_environment(assets: Option<PathBuf>) -> Self {
+    pub(crate) fn from_environment(assets: Option<PathBuf>) -> Self {
         match assets.filter(|folder| !folder.as_os_str().is_empty()) {
             Some(folder) => Self::Assets(folder),
             None => Self::Build(KubernetesVersion::LATEST),
@@ -59,7 +59,7 @@ impl Choice {
                 } else if std::env::var_os("KUBECONFIG").is_none_or(|value| value.is_empty()) {
                     bail!("KUBECONFIG is not set: set it, or name a file with --kubeconfig FILE");
                 }
-                return Server::foreign(path).await;
+                return Server::existing(path).await;
             }
             Self::Assets(folder) => Source::Assets(folder),
             Self::Build(version) => Source::Build(version),
@@ -121,9 +121,9 @@ mod tests {
     #[test]
     fn the_assets_folder_of_the_environment_is_the_default() {
         let build = Choice::Build(KubernetesVersion::LATEST);
-        assert_eq!(Choice::by_environment(None), build);
-        assert_eq!(Choice::by_environment(Some(PathBuf::new())), build);
-        assert_eq!(Choice::by_environment(Some("bin".into())), Choice::Assets("bin".into()));
+        assert_eq!(Choice::from_environment(None), build);
+        assert_eq!(Choice::from_environment(Some(PathBuf::new())), build);
+        assert_eq!(Choice::from_environment(Some("bin".into())), Choice::Assets("bin".into()));
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Args {
             _ if self.sim => Choice::Simulation,
             (Some(kubeconfig), _) => Choice::Kubeconfig(kubeconfig.0.clone()),
             (None, Some(version)) => Choice::Build(version),
-            (None, None) => Choice::by_environment(Choice::assets()),
+            (None, None) => Choice::from_environment(Choice::assets()),
         }
     }
 }
@@ -99,9 +99,9 @@ async fn main(choice: Choice, selected: Vec<Selected>) -> anyhow::Result<ExitCod
         tokio::pin!(run);
         tokio::select! {
             () = &mut run => Ok(None),
-            death = server.died() => Err(death),
+            error = server.died() => Err(error),
             // A server that was started for this run is stopped with all its objects: no clean-up is needed.
-            interrupt = interrupts.next() => if server.is_ours() {
+            interrupt = interrupts.next() => if server.stops_after_run() {
                 let _ = interrupt.announce();
                 Ok(Some(interrupt))
             } else {
@@ -139,7 +139,7 @@ async fn prepare(choice: Choice, selected: &[Selected]) -> anyhow::Result<Server
             Ok(None)
         }
     };
-    // Both take long and are independent of each other.
+    // Run concurrently: cargo and the control plane's start are independent.
     let (mut server, examples) = futures::try_join!(choice.server(), examples)?;
     if let Some(examples) = examples {
         server.set_examples(Ok(examples));

@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// When objects still exist after [`TIMEOUT`]. The error names up to ten.
-pub(crate) async fn none(server: &Server, id: &str) -> anyhow::Result<()> {
+pub(crate) async fn wait_until_deleted(server: &Server, id: &str) -> anyhow::Result<()> {
     let client = server.client("default")?;
     // Without the namespace controller, namespaces and their contents remain; such a server is discarded after the run.
     let ignore_namespaces = server.lacks(Need::Controllers).is_some();

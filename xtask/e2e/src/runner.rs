@@ -76,7 +76,7 @@ pub(crate) async fn run(
         run.run_case(n, selected).await;
     }
     let start = Instant::now();
-    let result = match leftovers::none(server, &id).await {
+    let result = match leftovers::wait_until_deleted(server, &id).await {
         Ok(()) => CaseResult::Passed(start.elapsed()),
         Err(failure) => CaseResult::Failed(format!("{failure:#}")),
     };

@@ -31,7 +31,7 @@ enum Origin {
     /// On this machine, started for this run.
     Cluster(Box<Cluster>),
     /// An existing cluster, which outlives the run.
-    Foreign { kubeconfig: Option<PathBuf> },
+    Existing { kubeconfig: Option<PathBuf> },
 }
 
 impl Server {
@@ -83,9 +83,9 @@ impl Server {
     ///
     /// # Errors
     /// When the kubeconfig cannot be used, or the server does not answer.
-    pub(crate) async fn foreign(kubeconfig: Option<PathBuf>) -> anyhow::Result<Self> {
+    pub(crate) async fn existing(kubeconfig: Option<PathBuf>) -> anyhow::Result<Self> {
         let config = read(kubeconfig.as_deref()).await?;
-        let mut server = Self::new(Origin::Foreign { kubeconfig }, config);
+        let mut server = Self::new(Origin::Existing { kubeconfig }, config);
         let version = server.version().await?;
         server.name = format!("Kubernetes {version} at {}", server.config.cluster_url);
         let reason = "requires a cluster that was started for this run";
@@ -112,6 +112,7 @@ impl Server {
         Self { origin, name: String::new(), config, token: None, lacks: Vec::new(), examples }
     }
 
+    /// Records unmet needs with their reason.
     fn lack(&mut self, needs: &[Need], reason: &str) {
         self.lacks.extend(needs.iter().map(|need| (*need, reason.to_owned())));
     }
@@ -178,7 +179,7 @@ impl Server {
         match &self.origin {
             Origin::Simulation { folder, .. } => Some(folder.path().join("kubeconfig")),
             Origin::Cluster(cluster) => Some(cluster.kubeconfig().to_owned()),
-            Origin::Foreign { kubeconfig } => kubeconfig.clone(),
+            Origin::Existing { kubeconfig } => kubeconfig.clone(),
         }
     }
 
@@ -197,9 +198,9 @@ impl Server {
         if let Origin::Simulation { sim, .. } = &self.origin { Some(sim) } else { None }
     }
 
-    /// Whether the server was started for this run and stops after it.
-    pub(crate) fn is_ours(&self) -> bool {
-        !matches!(self.origin, Origin::Foreign { .. })
+    /// Whether the server was started for this run. It stops after the run.
+    pub(crate) fn stops_after_run(&self) -> bool {
+        !matches!(self.origin, Origin::Existing { .. })
     }
 
     /// Resumes etcd and starts the API servers that a case has paused or killed.

@@ -53,12 +53,12 @@ async fn reconcile(widget: Arc<Widget>, context: Arc<Context>) -> Result<Action,
     let owner = widget.controller_owner_ref(&context.resource).ok_or(ReconcileError::Incomplete)?;
     for n in 0..widget.spec.size {
         let name = format!("{}-{n}", widget.name_any());
-        let wanted = Patch::Apply(json!({
+        let desired = Patch::Apply(json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": name, "ownerReferences": [owner], "labels": {"topic": "controller"}},
             "data": {"size": widget.spec.size.to_string()},
         }));
-        maps.patch(&name, &PatchParams::apply("widgets").force(), &wanted).await?;
+        maps.patch(&name, &PatchParams::apply("widgets").force(), &desired).await?;
     }
     let widgets: Api<Widget> = Api::namespaced_with(context.client.clone(), &namespace, &context.resource);
     let status = Patch::Merge(json!({"status": {"ready": true, "replicas": widget.spec.size}}));
@@ -88,11 +88,11 @@ impl Drop for Abort {
     }
 }
 
-async fn wait_for_maps(maps: &Api<ConfigMap>, wanted: &[&str]) -> Outcome {
+async fn wait_for_maps(maps: &Api<ConfigMap>, expected: &[&str]) -> Outcome {
     let lp = ListParams::default().labels("topic=controller");
-    eventually(&format!("the config maps are {wanted:?}"), TIMEOUT, async || {
+    eventually(&format!("the config maps are {expected:?}"), TIMEOUT, async || {
         let found = names::<ConfigMap>(maps.list(&lp).await?.items);
-        if found == wanted { Ok(Some(())) } else { Err(anyhow::anyhow!("they are {found:?}")) }
+        if found == expected { Ok(Some(())) } else { Err(anyhow::anyhow!("they are {found:?}")) }
     })
     .await
 }

@@ -26,7 +26,7 @@ mod workloads;
 
 use super::case::Suite;
 
-/// All suites, in the order in which they run.
+/// All suites, in the order of `--list`.
 pub(super) const ALL: &[Suite] = &[
     verbs::SUITE,
     patch::SUITE,
