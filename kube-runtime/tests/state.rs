@@ -154,3 +154,32 @@ async fn an_object_that_arrives_slowly_does_not_count_as_a_stall() {
     assert!(futures::poll!(items.next()).is_pending());
     assert_eq!(queries.lock().unwrap().len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_whose_body_ends_inside_an_event_resumes_without_a_relist() {
+    let (client, queries, body) = in_pieces();
+    let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
+    let end = json!({"type": "BOOKMARK", "object": {"kind": "ConfigMap", "apiVersion": "v1", "metadata":
+        {"resourceVersion": "6", "annotations": {"k8s.io/initial-events-end": "true"}}}});
+    let [first_half, _] = halves();
+    for piece in [format!("{end}\n"), first_half] {
+        body.unbounded_send(Ok(piece)).unwrap();
+    }
+    drop(body);
+    for expected in ["[", "]"] {
+        assert_eq!(short(items.next().await.unwrap()), expected);
+    }
+    let next = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            let item = items.next().await.unwrap();
+            assert!(item.is_err(), "{item:?}");
+        }
+    });
+    assert!(next.await.is_err());
+    let queries = queries.lock().unwrap();
+    assert_eq!(queries.len(), 2, "{queries:?}");
+    assert!(
+        queries[1].contains("resourceVersion=6") && !queries[1].contains("sendInitialEvents"),
+        "{queries:?}"
+    );
+}

@@ -3,6 +3,7 @@
 use super::filter::{Decoding, PieceFilter, PieceVerdict};
 use super::pipeline::Pipeline;
 use crate::client::Body;
+use crate::error::TransportKind;
 use crate::wire::{Split, WireError};
 use crate::{Error, Result};
 use bytes::Bytes;
@@ -234,6 +235,12 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
                 self.end = Some(end);
                 self.pipeline.flush();
             }
+            // A proxy that is cut off from the server may end the body without an error.
+            Some(Err(error @ WireError::Truncated { .. })) => self.fail(Error::Transport {
+                kind: TransportKind::Broken,
+                what: format!("the connection ended inside a response with {} objects", self.kind),
+                source: Some(error.into()),
+            }),
             Some(Err(error)) => {
                 let error = self.decode_error(error);
                 self.fail(error);

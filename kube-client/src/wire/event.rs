@@ -109,11 +109,14 @@ impl Split for EventSplitter {
         }
     }
 
-    /// Emits the remaining text, which is incomplete or not an object.
+    /// Emits remaining text other than an incomplete object, so that the decoder reports it.
     fn finish(mut self) -> Result<(Option<Bytes>, ()), WireError> {
         let rest = std::mem::take(&mut self.frame);
         let rest = self.piece(rest);
-        Ok(((!rest.trim_ascii().is_empty()).then_some(rest), ()))
+        match rest.trim_ascii().first() {
+            Some(b'{') => Err(WireError::Truncated { after: rest.len() as u64 }),
+            first => Ok((first.is_some().then_some(rest), ())),
+        }
     }
 }
 
@@ -199,8 +202,10 @@ mod tests {
                 let events = std::iter::from_fn(|| splitter.next());
                 found.extend(events.map(|line| short(line.and_then(|line| shape.event(&line)))));
             }
-            let (rest, ()) = splitter.finish().unwrap();
-            found.extend(rest.map(|line| short(shape.event(&line))));
+            match splitter.finish() {
+                Ok((rest, ())) => found.extend(rest.map(|line| short(shape.event(&line)))),
+                Err(error) => found.push(error.to_string()),
+            }
             assert_eq!(found, expected, "in frames of {size} bytes");
         }
     }
@@ -258,6 +263,16 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_the_body_cuts_off_is_truncated() {
+        let event = r#"{"type":"ADDED","object":{"metadata":{"name":"a"},"spec":{"n":1}}}"#;
+        for cut in [1, 20, event.len() - 1] {
+            let error = format!("the body ended early, after {cut} bytes");
+            check(&format!("{event}\n{}", &event[..cut]), &["+a1", &error]);
+        }
+        check(&format!("{event}\n \n"), &["+a1"]);
+    }
+
+    #[test]
     fn a_malformed_line_is_emitted_before_the_watch_ends() {
         for broken in ["{\"type\":\"ADDED\",\"object\":{}\n", "{\"type\":\"ADDED\n"] {
             let mut splitter = EventSplitter::new(usize::MAX);
@@ -306,6 +321,7 @@ mod tests {
             "{\"type\":\"NEW\",\"object\":{}}\n",
             &["read an event of a watch: 26 bytes that begin with '{'"],
         );
-        check("{\"type\":\"ADDED\",\"obj", &["read an event of a watch: 20 bytes that begin with '{'"]);
+        check("{\"type\":\"ADDED\",\"obj", &["the body ended early, after 20 bytes"]);
+        check("<htm", &["read an event of a watch: \"<htm\""]);
     }
 }
