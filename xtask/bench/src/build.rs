@@ -1,5 +1,5 @@
-//! Builds the load source and the contenders, in release, each in a workspace of its own where its dependencies are not
-//! this project's.
+//! Builds the load source and the contenders in release mode. The peers have separate workspaces, so that their
+//! dependencies never enter this project's lock file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,23 +12,23 @@ use super::process;
 use xtask_process::progress::Progress;
 use xtask_process::{Launch, Scratch};
 
-/// A build that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(3600);
+/// The limit for one build; a longer one is assumed to hang.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Where things are.
+/// The folders of the checkout and of the build.
 #[derive(Debug)]
 pub(super) struct Places {
     /// The root of this workspace.
     pub(super) root: PathBuf,
-    /// What cargo builds into.
+    /// Cargo's target folder.
     pub(super) target: PathBuf,
 }
 
 impl Places {
-    /// Finds them.
+    /// Locates the folders.
     ///
     /// # Errors
-    /// When this is not run from a checkout.
+    /// If the binary is not run from a checkout.
     pub(super) fn find() -> anyhow::Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = here.ancestors().nth(2).context("xtask/bench has no parent folder")?.to_owned();
@@ -41,33 +41,33 @@ impl Places {
         Ok(Self { target: std::path::absolute(target).context("cannot find the target folder")?, root })
     }
 
-    /// Where the sources of a contender are.
+    /// The folder of a contender's sources.
     pub(super) fn sources(&self, name: &str) -> PathBuf {
         self.root.join("xtask/bench").join(name)
     }
 
-    /// A folder of the bench's own for what is built.
+    /// The bench's own build folder called `name`.
     pub(super) fn built(&self, name: &str) -> PathBuf {
         self.target.join("xtask-bench").join(name)
     }
 }
 
-/// What was built.
+/// The paths of the compiled programs.
 #[derive(Debug)]
 pub(super) struct Built {
     /// The load source.
     pub(super) source: PathBuf,
-    /// Each contender's program, or why there is none.
+    /// Each contender's program, or the reason for its absence.
     pub(super) contenders: Vec<(Contender, Result<PathBuf, String>)>,
 }
 
-/// Builds what is needed for these contenders.
+/// Builds the load source and `contenders`.
 ///
 /// # Errors
-/// When a build fails. A Go that is not there is none: client-go is then left out.
+/// If a build fails. A missing Go toolchain is no error: client-go is then reported as absent.
 ///
 /// # Cancel safety
-/// Cancelling ends the build; the next one goes on from there.
+/// Cancelling terminates the build; the next run continues from cargo's and Go's caches.
 pub(super) async fn all(
     places: &Places,
     scratch: &Scratch,
@@ -75,7 +75,7 @@ pub(super) async fn all(
     progress: &Progress,
 ) -> anyhow::Result<Built> {
     progress.step("building the load source and this project's contender");
-    // Together with the root workspace's lock file, but in a folder of their own: a debug build keeps its cache.
+    // Uses the root workspace and its lock file. Release artifacts do not evict the cache of debug builds.
     let target = places.target.join("release");
     let packages = ["build", "--release", "--quiet", "-p", "bench-load", "-p", "bench-ours"];
     cargo(scratch, &places.root, &places.target, &packages).await?;
@@ -100,7 +100,7 @@ pub(super) async fn all(
     Ok(Built { source: target.join("bench-load"), contenders: built })
 }
 
-/// Runs cargo in a folder.
+/// Runs cargo with `args` in `folder`, building into `target`.
 pub(super) async fn cargo(
     scratch: &Scratch,
     folder: &Path,
@@ -108,7 +108,7 @@ pub(super) async fn cargo(
     args: &[&str],
 ) -> anyhow::Result<process::Output> {
     let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
-    process::output(scratch, &cargo, PATIENCE, |launch| {
+    process::output(scratch, &cargo, BUILD_TIMEOUT, |launch| {
         let launch =
             launch.args(args.iter().copied()).folder(folder).env_remove(xtask_process::cargo::inherited());
         launch.env("CARGO_TARGET_DIR", target)
@@ -116,7 +116,7 @@ pub(super) async fn cargo(
     .await
 }
 
-/// Builds client-go's contender; the reason where there is no Go.
+/// Builds client-go's contender; the inner error is the reason if no Go toolchain works.
 async fn go(places: &Places, scratch: &Scratch) -> anyhow::Result<Result<PathBuf, String>> {
     let go = |launch: Launch| {
         launch
@@ -129,12 +129,12 @@ async fn go(places: &Places, scratch: &Scratch) -> anyhow::Result<Result<PathBuf
         go(launch).args(["version"])
     });
     if let Err(error) = version.await {
-        return Ok(Err(format!("there is no Go that works here, so that client-go is left out ({error:#})")));
+        return Ok(Err(format!("no working Go toolchain was found, client-go is skipped ({error:#})")));
     }
     let program = places.built("client-go");
     fs::create_dir_all(program.parent().unwrap_or(&places.target))
-        .context("cannot make a folder to build in")?;
-    process::output(scratch, Path::new("go"), PATIENCE, |launch| {
+        .context("cannot create the build folder")?;
+    process::output(scratch, Path::new("go"), BUILD_TIMEOUT, |launch| {
         let args = ["build", "-trimpath", "-buildvcs=false", "-o"];
         go(launch).args(args).args([program.as_os_str()]).args(["."])
     })

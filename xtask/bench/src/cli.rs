@@ -1,4 +1,4 @@
-//! The `bench` subcommand: its arguments, and what a person sees.
+//! The `bench` subcommand: its arguments and its printed output.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,33 +18,33 @@ use super::{cold, growth, table};
 use xtask_process::progress::Progress;
 use xtask_process::{Interrupts, Scratch};
 
-/// Pods where nobody says how many.
+/// The default number of pods.
 const PODS: usize = 20_000;
-/// Pods of the quick form.
+/// The default number of pods with `--quick`.
 const QUICK: usize = 1_000;
 
-/// Measures this project beside kube and client-go, on the same bytes, and says which targets are met.
+/// Measures this project, kube and client-go on the same bytes, and reports which targets are met.
 ///
-/// Figures are medians of several rounds; every run has a process of its own. It fails when a contender fails or has not
-/// kept what it was sent, and never because of a time.
+/// Figures are medians of several rounds; every run is a new process. The command fails if a contender fails or returns
+/// other objects than it received, and never because of a missed target.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Rows to measure, by name or a part of it; all where none is named. `build` and `growth` run only when named.
+    /// Rows to measure, by name or part of a name [default: all except `build` and `growth`]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// How many pods the cluster has [default: 20000, or 1000 with --quick]
+    /// Number of pods in the cluster [default: 20000, or 1000 with --quick]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=200_000))]
     pods: Option<u32>,
-    /// How often everything is measured [default: 5, or 1 with --quick]
+    /// Number of rounds [default: 5, or 1 with --quick]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=99))]
     rounds: Option<u16>,
-    /// Write everything to this file as JSON.
+    /// Write all figures and verdicts to this file as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// A small cluster and one round: shows that everything works, and roughly how it stands.
+    /// Use a small cluster and one round: a smoke test with rough figures.
     #[arg(long)]
     quick: bool,
-    /// This project alone, without its peers.
+    /// Measure this project only, without kube and client-go.
     #[arg(long)]
     alone: bool,
 }
@@ -66,7 +66,7 @@ impl Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When something cannot be built or started, or a name is no row.
+/// If a build or the load source fails, or if a name matches no row.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))
 }
@@ -77,7 +77,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
         "the bench reads time and memory from /proc, which only Linux has"
     );
     let mut interrupts = Interrupts::listen()?;
-    // Whatever runs when an interrupt comes goes down with the future that is dropped here.
+    // An interrupt drops the `measure` future, which terminates its child processes.
     tokio::select! {
         biased;
         interrupt = interrupts.next() => Ok(interrupt.announce()),
@@ -86,7 +86,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
-    let asked = |name: &str| args.names.iter().any(|known| known == name);
+    let named = |name: &str| args.names.iter().any(|known| known == name);
     let names: Vec<_> =
         args.names.iter().filter(|name| !matches!(name.as_str(), "build" | "growth")).cloned().collect();
     let selected = rows::select(&names)?;
@@ -98,14 +98,14 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     let scratch = Scratch::create(&temporary)?;
     let mut json = json!({});
     let mut right = true;
-    if rows || asked("growth") {
+    if rows || named("growth") {
         let built = build::all(&places, &scratch, args.contenders(), &progress).await?;
         if rows {
             let (document, all_right) = compare(args, &built, &scratch, &progress, &selected).await?;
             json = document;
             right = all_right;
         }
-        if asked("growth") {
+        if named("growth") {
             let most = args.pods.map(|pods| pods as usize);
             let growth = growth::run(&built, &scratch, &progress, args.rounds(), most).await?;
             progress.finish();
@@ -114,7 +114,7 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
             json["growth"] = growth.json;
         }
     }
-    if asked("build") {
+    if named("build") {
         let outcome = cold::run(&places, &scratch, &progress, args.rounds()).await?;
         progress.finish();
         println!("{}\n{} of 1 target met", outcome.text, usize::from(outcome.met));
@@ -127,7 +127,7 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Measures the rows, prints the tables, and gives everything as JSON and whether everything was right.
+/// Measures the rows and prints the tables. Returns all results as JSON, and whether no contender failed.
 async fn compare(
     args: &Args,
     built: &Built,
@@ -140,7 +140,7 @@ async fn compare(
             progress.note(&format!("{contender}: {reason}"));
         }
     }
-    progress.step("preparing what is served");
+    progress.step("preparing the load source");
     let source = Source::start(&built.source, scratch, args.pods()).await?;
     let mut runner = Runner::new(scratch, &source);
     let mut table = Table::default();
@@ -165,7 +165,7 @@ async fn compare(
     Ok((table.json(&run, selected, &verdicts), table.is_right()))
 }
 
-/// Rows of peers that targets refer to and that nobody has asked for.
+/// The peers' rows that the targets refer to and that are not selected.
 fn missing(targets: &[&Target], selected: &[&Row]) -> Vec<(Contender, &'static str)> {
     let mut missing: Vec<_> = targets
         .iter()

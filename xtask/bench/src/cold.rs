@@ -1,4 +1,4 @@
-//! The row on building: a cold debug build of the three crates, against kube with `client`, `runtime` and `derive`.
+//! The row `build`: a cold debug build of the three crates, compared with kube's `client`, `runtime` and `derive`.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -12,34 +12,34 @@ use super::table;
 use xtask_process::Scratch;
 use xtask_process::progress::Progress;
 
-/// The part of kube's time that this project may take.
+/// The largest allowed ratio of this project's build time to kube's.
 const TARGET: f64 = 0.75;
 
-/// What a build has cost.
+/// The cost of one build.
 #[derive(Debug, Clone, Copy)]
 struct Build {
     wall: Duration,
     packages: usize,
 }
 
-/// What came of all builds.
+/// The result of all builds.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// The table for people.
+    /// The printed table.
     pub(super) text: String,
-    /// Everything, for programs.
+    /// The same as JSON.
     pub(super) json: Value,
     /// Whether the target is met.
     pub(super) met: bool,
 }
 
-/// Builds both in turn, as often as there are rounds.
+/// Builds both projects alternately, `rounds` times each.
 ///
 /// # Errors
-/// When a build fails, or its folder cannot be emptied.
+/// If a build fails or its folder cannot be removed.
 ///
 /// # Cancel safety
-/// Cancelling ends the build.
+/// Cancelling terminates the build.
 pub(super) async fn run(
     places: &Places,
     scratch: &Scratch,
@@ -81,7 +81,7 @@ pub(super) async fn run(
 async fn build(places: &Places, scratch: &Scratch, contender: Contender) -> anyhow::Result<Build> {
     let target = places.built("cold");
     if target.exists() {
-        fs::remove_dir_all(&target).with_context(|| format!("cannot empty {}", target.display()))?;
+        fs::remove_dir_all(&target).with_context(|| format!("cannot remove {}", target.display()))?;
     }
     let (folder, args) = match contender {
         Contender::Kube => (places.sources("kube"), ["-p", "bench-cold-kube"].as_slice()),
@@ -89,14 +89,14 @@ async fn build(places: &Places, scratch: &Scratch, contender: Contender) -> anyh
             (places.root.clone(), ["-p", "kube-client", "-p", "kube-runtime", "-p", "kube-derive"].as_slice())
         }
     };
-    // What is downloaded is not what is measured.
+    // Download before the measurement starts.
     cargo(scratch, &folder, &target, &["fetch", "--locked", "--quiet"]).await?;
     let started = Instant::now();
     let output = cargo(scratch, &folder, &target, &[&["build", "--locked"], args].concat()).await?;
     let wall = started.elapsed();
     let packages = output.stderr.lines().filter(|line| line.trim_start().starts_with("Compiling ")).count();
-    fs::remove_dir_all(&target).with_context(|| format!("cannot empty {}", target.display()))?;
-    // kube's own package is an empty one.
+    fs::remove_dir_all(&target).with_context(|| format!("cannot remove {}", target.display()))?;
+    // Do not count the empty package that depends on kube.
     Ok(Build { wall, packages: packages - usize::from(contender == Contender::Kube && packages > 0) })
 }
 

@@ -1,4 +1,4 @@
-//! Who is measured.
+//! `Contender`: the measured libraries.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub(super) enum Contender {
 }
 
 impl Contender {
-    /// All of them, this project first.
+    /// All contenders, this project first.
     pub(super) const ALL: [Self; 3] = [Self::Ours, Self::Kube, Self::ClientGo];
 }
 

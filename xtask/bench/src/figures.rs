@@ -1,71 +1,71 @@
-//! What a contender reports of a row, the medians of several rounds, and what follows from them.
+//! The result that a contender reports for a row, the medians over the rounds, and the metrics derived from them.
 
 use serde::{Deserialize, Serialize};
 
-/// What a contender prints.
+/// The result that a contender prints as JSON.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Report {
-    /// The work is done.
+    /// The row was executed.
     Done(Outcome),
-    /// The contender has nothing of the kind.
+    /// The contender has no such feature.
     Absent {
         /// Why.
         reason: String,
     },
 }
 
-/// What the work of one run has cost.
+/// The measured cost of one run.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct Outcome {
-    /// What the row counts.
+    /// The number of processed units (objects, events, calls or reconciles).
     pub(super) units: u64,
     /// Wall time.
     pub(super) wall_ns: u64,
-    /// Processor time, in user mode and in the kernel.
+    /// CPU time, user and system.
     pub(super) cpu_ns: u64,
-    /// Resident memory before.
+    /// Resident memory before the work.
     pub(super) before_kib: u64,
-    /// The most that was resident.
+    /// Peak resident memory.
     pub(super) peak_kib: u64,
-    /// Resident memory after.
+    /// Resident memory after the work.
     pub(super) after_kib: u64,
-    /// By how much the process's data has grown.
+    /// Growth of the data segment (`VmData`).
     pub(super) kept_kib: u64,
-    /// What the objects add up to that were read back.
+    /// The digest of the objects that the contender holds after the work.
     pub(super) digest: Option<Digest>,
 }
 
-/// How many objects, and what they add up to.
+/// The number of objects and the sum of their hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) struct Digest {
-    /// How many.
+    /// The number of objects.
     pub(super) count: u64,
-    /// The sum of their hashes.
+    /// The wrapping sum of their hashes.
     pub(super) sum: u64,
 }
 
-/// Medians over the rounds, each figure by itself.
+/// Medians over the rounds, computed for each figure independently.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Figures {
-    /// What the row counts.
+    /// The number of processed units (objects, events, calls or reconciles).
     pub(super) units: f64,
-    /// Seconds of wall time.
+    /// Wall time in seconds.
     pub(super) wall_s: f64,
-    /// Seconds of processor time.
+    /// CPU time in seconds.
     pub(super) cpu_s: f64,
-    /// Resident bytes before.
+    /// Resident bytes before the work.
     pub(super) before_bytes: f64,
-    /// The most bytes that were resident.
+    /// Peak resident bytes.
     pub(super) peak_bytes: f64,
-    /// Resident bytes after.
+    /// Resident bytes after the work.
     pub(super) after_bytes: f64,
-    /// Bytes by which the process's data has grown.
+    /// Growth of the data segment in bytes.
     pub(super) kept_bytes: f64,
 }
 
 impl Figures {
-    /// The medians of some rounds; `None` of none.
+    /// The medians of `rounds`; `None` if there are no rounds.
     pub(super) fn of(rounds: &[Outcome]) -> Option<Self> {
         let of = |field: fn(&Outcome) -> u64| median(rounds.iter().map(field).collect());
         Some(Self {
@@ -79,28 +79,28 @@ impl Figures {
         })
     }
 
-    /// Units in a second.
+    /// Units per second.
     pub(super) fn rate(&self) -> f64 {
         self.units / self.wall_s
     }
 
-    /// Seconds for a unit.
+    /// Seconds per unit.
     pub(super) fn time(&self) -> f64 {
         self.wall_s / self.units
     }
 
-    /// Bytes that stay for a unit.
+    /// Retained bytes per unit.
     pub(super) fn kept(&self) -> f64 {
         self.kept_bytes / self.units
     }
 
-    /// The peak in relation to what stays, both beyond what was there before.
+    /// The ratio of peak to final resident memory, both relative to the memory before the work.
     pub(super) fn peak_over_kept(&self) -> f64 {
         (self.peak_bytes - self.before_bytes) / (self.after_bytes - self.before_bytes)
     }
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The median; of an even number of values, the mean of the two in the middle.
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds and KiB of a bench are far below 2^52")]
 fn median(mut values: Vec<u64>) -> Option<f64> {
     values.sort_unstable();
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_the_middle() {
+    fn median_of_odd_and_even_counts() {
         assert_eq!(median(vec![]), None);
         assert_eq!(median(vec![7]), Some(7.0));
         assert_eq!(median(vec![9, 1, 5]), Some(5.0));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_from_the_figures() {
+    fn derives_rate_time_and_memory() {
         let outcome = Outcome {
             units: 100,
             wall_ns: 500_000_000,

@@ -1,8 +1,8 @@
-//! `cargo xtask bench`: this project beside its peers, on the same bytes, in one run.
+//! `cargo xtask bench`: measures this project, kube and client-go on the same bytes in one run.
 //!
-//! `rows` says what is measured and `targets` what is to be reached. A load source serves prepared bytes from a process
-//! of its own; `build` makes the contenders, [`run`] has each do each row in a process of its own, `figures` are what
-//! comes back, and `table` shows them. What a contender does for a row is in `xtask/bench/`, never here.
+//! `rows` defines the measurements and `targets` the required results. A load source serves prepared bytes from its own
+//! process. `build` compiles the contenders, [`run`] executes each row of each contender in a new process, `figures`
+//! holds the medians, and `table` prints them. The workloads are in `shared/` (Rust) and `client-go/` (Go), never here.
 
 mod build;
 mod cli;

@@ -1,4 +1,4 @@
-//! The program behind `cargo xtask bench`.
+//! The binary that `cargo xtask bench` runs.
 
 use std::process::ExitCode;
 

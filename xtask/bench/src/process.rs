@@ -1,4 +1,4 @@
-//! Runs a program to its end and gives what it prints; it never outlives us.
+//! Runs a program to completion and returns its output. The program never outlives this process.
 
 use std::fs;
 use std::path::Path;
@@ -8,13 +8,13 @@ use anyhow::{Context, bail};
 
 use xtask_process::{Launch, Scratch, Streams, Supervised, log};
 
-/// Runs `program`, as `change` adds to it, in `folder`.
+/// Runs `program` with the arguments, folder and environment that `change` sets.
 ///
 /// # Errors
-/// When it cannot be run, fails, or takes longer than `limit`; its last words are in the error.
+/// If the program cannot be started, fails, or exceeds `limit`; the error includes the end of its stderr.
 ///
 /// # Cancel safety
-/// Cancelling ends the program.
+/// Cancelling terminates the program.
 pub(super) async fn output(
     scratch: &Scratch,
     program: &Path,
@@ -23,7 +23,7 @@ pub(super) async fn output(
 ) -> anyhow::Result<Output> {
     let (stdout, stderr) = (scratch.path().join("stdout"), scratch.path().join("stderr"));
     for file in [&stdout, &stderr] {
-        // What the last program has left there.
+        // Remove the output of the previous program.
         let _ = fs::remove_file(file);
     }
     let streams = Streams::Files { stdout: stdout.clone(), stderr: stderr.clone() };
@@ -37,11 +37,11 @@ pub(super) async fn output(
         bail!("{name} failed ({ended}): {}", log::tail(&stderr, 12));
     }
     let read =
-        |file: &Path| fs::read_to_string(file).with_context(|| format!("cannot read what {name} printed"));
+        |file: &Path| fs::read_to_string(file).with_context(|| format!("cannot read the output of {name}"));
     Ok(Output { stdout: read(&stdout)?, stderr: read(&stderr)? })
 }
 
-/// What a program has printed.
+/// The output of a finished program.
 #[derive(Debug)]
 pub(super) struct Output {
     pub(super) stdout: String,

@@ -1,4 +1,4 @@
-//! `Table`: all figures of a run, and its form as JSON.
+//! `Table`: all figures of a run, and their JSON form.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use super::figures::Figures;
 use super::rows::Row;
 use super::targets::{Target, Verdict, count};
 
-/// What there is of a row and a contender.
+/// The result of a contender in a row.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Cell {
-    /// Medians.
+    /// Medians over the rounds.
     Measured(Figures),
-    /// There is nothing of the kind, and why.
+    /// The contender has no such feature, or was not built; with the reason.
     Absent(String),
-    /// The work went wrong: a program failed, or the objects are not those of the source.
+    /// The program failed, or its objects differ from those of the load source; with the reason.
     Wrong(String),
 }
 
@@ -29,17 +29,17 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Puts in what came of a row.
+    /// Stores the result of a contender in a row.
     pub(super) fn set(&mut self, row: &'static str, contender: Contender, cell: Cell) {
         self.cells.insert((row, contender), cell);
     }
 
-    /// What there is of a row and a contender.
+    /// The result of a contender in a row, if it was measured.
     pub(super) fn cell(&self, row: &'static str, contender: Contender) -> Option<&Cell> {
         self.cells.get(&(row, contender))
     }
 
-    /// The figures of a row, or why there are none.
+    /// The figures of a contender in a row, or the reason for their absence.
     pub(super) fn figures(&self, row: &'static str, contender: Contender) -> Result<&Figures, String> {
         match self.cell(row, contender) {
             Some(Cell::Measured(figures)) => Ok(figures),
@@ -48,12 +48,12 @@ impl Table {
         }
     }
 
-    /// Whether every contender that has done its work has done it well.
+    /// Whether no contender failed or returned wrong objects.
     pub(super) fn is_right(&self) -> bool {
         !self.cells.values().any(|cell| matches!(cell, Cell::Wrong(_)))
     }
 
-    /// The rows, for programs.
+    /// The rows as JSON.
     pub(super) fn json_rows(&self, rows: &[&Row]) -> Value {
         let rows = rows.iter().map(|row| {
             let cells: BTreeMap<_, _> = Contender::ALL
@@ -65,7 +65,7 @@ impl Table {
         rows.collect()
     }
 
-    /// Everything, for programs.
+    /// The whole run as JSON.
     pub(super) fn json(&self, run: &Value, rows: &[&Row], targets: &[(&Target, Verdict)]) -> Value {
         let verdicts: Vec<_> = targets.iter().map(|(_, verdict)| verdict.clone()).collect();
         let (met, of) = count(&verdicts);

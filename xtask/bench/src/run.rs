@@ -1,4 +1,4 @@
-//! Has contenders do rows, each time in a new process, and checks what they say.
+//! `Runner`: executes rows, each run in a new process, and verifies the objects that the contender returns.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,30 +15,30 @@ use super::source::Source;
 use super::{process, touch};
 use xtask_process::Scratch;
 
-/// A run that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// The limit for one run; a longer one is assumed to hang.
+const RUN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What is needed to run contenders.
+/// Runs contenders against one load source.
 #[derive(Debug)]
 pub(super) struct Runner<'a> {
     scratch: &'a Scratch,
     source: &'a Source,
-    /// How many MiB each contender's last run of a row took at its peak.
+    /// The MiB to touch before the next run, from each contender's previous peak in a row.
     peaks: BTreeMap<(&'static str, Contender), usize>,
     digests: BTreeMap<&'static str, Digest>,
     sessions: usize,
 }
 
-/// What came of a row so far.
+/// The results of a row so far.
 #[derive(Debug, Default)]
 pub(super) struct Outcomes {
     done: BTreeMap<Contender, Vec<Outcome>>,
-    /// Who has failed is not asked again.
+    /// Contenders that failed; they are skipped in later rounds.
     failed: BTreeMap<Contender, Cell>,
 }
 
 impl Outcomes {
-    /// Puts the medians into a table.
+    /// Stores the medians and failures in a table.
     pub(super) fn settle(self, table: &mut Table, row: &'static Row) {
         for (contender, outcomes) in self.done {
             if let Some(figures) = Figures::of(&outcomes) {
@@ -52,18 +52,18 @@ impl Outcomes {
 }
 
 impl<'a> Runner<'a> {
-    /// Nothing has been run yet.
+    /// Creates a runner without results.
     pub(super) fn new(scratch: &'a Scratch, source: &'a Source) -> Self {
         Self { scratch, source, peaks: BTreeMap::new(), digests: BTreeMap::new(), sessions: 0 }
     }
 
-    /// Does a row: in each round every contender once, another one first each time.
+    /// Executes a row: each round runs every contender once, starting with the next contender in rotation.
     ///
     /// # Errors
-    /// When the load source fails. A contender that fails is a cell of the table.
+    /// If the load source fails. The failure of a contender is a cell of the table.
     ///
     /// # Cancel safety
-    /// Cancelling ends the contender that runs.
+    /// Cancelling terminates the running contender.
     pub(super) async fn row(
         &mut self,
         table: &mut Table,
@@ -79,13 +79,13 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Does a row once with every contender; which one comes first depends on the number of the round.
+    /// Runs every contender once; the round number selects the first one.
     ///
     /// # Errors
-    /// When the load source fails.
+    /// If the load source fails.
     ///
     /// # Cancel safety
-    /// Cancelling ends the contender that runs.
+    /// Cancelling terminates the running contender.
     pub(super) async fn round(
         &mut self,
         outcomes: &mut Outcomes,
@@ -132,10 +132,11 @@ impl<'a> Runner<'a> {
             "calls": row.amount.of(self.source.pods()),
         });
         let output =
-            process::output(self.scratch, program, PATIENCE, |launch| launch.args([job.to_string()])).await;
+            process::output(self.scratch, program, RUN_TIMEOUT, |launch| launch.args([job.to_string()]))
+                .await;
         self.source.end(&session)?;
         let report = output.and_then(|output| {
-            serde_json::from_str(&output.stdout).context("cannot read what the contender printed")
+            serde_json::from_str(&output.stdout).context("cannot decode the contender's output")
         });
         Ok(match report {
             Ok(Report::Done(outcome)) => self.checked(row, outcome)?,
@@ -144,7 +145,7 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// Compares what a contender has read back with what was sent.
+    /// Compares the digest of a contender's objects with the load source's digest.
     fn checked(&mut self, row: &'static Row, outcome: Outcome) -> anyhow::Result<Result<Outcome, Cell>> {
         let Some(of) = row.digest else { return Ok(Ok(outcome)) };
         let expected = match self.digests.get(of) {
@@ -155,7 +156,7 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Takes figures only from a contender that has kept what it was sent.
+/// Accepts figures only if the contender's objects equal those that it received.
 fn judge(outcome: Outcome, expected: Digest) -> Result<Outcome, Cell> {
     match outcome.digest {
         Some(digest) if digest == expected => Ok(outcome),
@@ -172,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_row_is_won_by_leaving_work_out() {
+    fn rejects_missing_or_different_objects() {
         let outcome = |digest| Outcome {
             units: 2,
             wall_ns: 1,

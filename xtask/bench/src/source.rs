@@ -1,4 +1,4 @@
-//! The load source: starts it, and asks it what it knows.
+//! `Source`: starts the load source process and sends it control requests.
 
 use std::fs;
 use std::path::Path;
@@ -10,92 +10,92 @@ use serde_json::json;
 use super::figures::Digest;
 use xtask_process::{Launch, Scratch, Streams, Supervised, log};
 
-/// How long the source may take to prepare its bytes, for any number of pods that fits into memory.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// The same seed gives the same bytes, so that runs can be compared.
+/// Limits the start and each request; generating the largest allowed number of pods takes less.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// Fixed: the same seed gives the same bytes, so that runs are comparable.
 const SEED: u64 = 20_260_501;
 
-/// A load source at work. Dropping it ends it.
+/// A running load source process; terminated on drop.
 #[derive(Debug)]
 pub(super) struct Source {
     _process: Supervised,
     agent: ureq::Agent,
-    /// Such as `127.0.0.1:1234`.
+    /// `HOST:PORT`, such as `127.0.0.1:1234`.
     address: String,
     pods: usize,
 }
 
 impl Source {
-    /// Starts one that serves so many pods, and waits until it does.
+    /// Starts a load source with `pods` pods and waits until it accepts connections.
     ///
     /// # Errors
-    /// When it does not start.
+    /// If the process exits or is not ready within [`TIMEOUT`].
     ///
     /// # Cancel safety
-    /// Cancelling ends it.
+    /// Cancelling terminates the process.
     pub(super) async fn start(binary: &Path, scratch: &Scratch, pods: usize) -> anyhow::Result<Self> {
         let file = |end: &str| scratch.path().join(format!("source-{pods}.{end}"));
         let (stdout, stderr) = (file("out"), file("log"));
-        // An earlier one may have left its address there.
+        // A previous source may have left its address in the file.
         let _ = fs::remove_file(&stdout);
         let streams = Streams::Files { stdout: stdout.clone(), stderr: stderr.clone() };
         let plan = json!({"pods": pods, "seed": SEED}).to_string();
         let process =
             Supervised::spawn(&Launch::new(binary, streams).args([plan]).scratch(scratch.path()), |_| {})?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let address = loop {
             match fs::read_to_string(&stdout) {
                 Ok(text) if text.ends_with('\n') => break text.trim().to_owned(),
                 _ if process.ended().is_some() => {
-                    bail!("the load source does not start: {}", log::tail(&stderr, 5))
+                    bail!("the load source exited during startup: {}", log::tail(&stderr, 5))
                 }
-                _ if Instant::now() > deadline => bail!("the load source is not ready after {PATIENCE:?}"),
+                _ if Instant::now() > deadline => bail!("the load source is not ready after {TIMEOUT:?}"),
                 _ => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         };
         let agent =
-            ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).proxy(None).build().new_agent();
+            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).proxy(None).build().new_agent();
         Ok(Self { _process: process, agent, address, pods })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub(super) fn address(&self) -> &str {
         &self.address
     }
 
-    /// How many pods it serves.
+    /// The number of pods that it serves.
     pub(super) fn pods(&self) -> usize {
         self.pods
     }
 
-    /// Has it make everything that it would else make when it is first asked for.
+    /// Makes the source generate all data now instead of at the first request.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// If the request fails.
     pub(super) fn prepare(&self) -> anyhow::Result<()> {
-        self.ask("prepare", "-/prepare").map(drop)
+        self.request("prepare", "-/prepare").map(drop)
     }
 
-    /// What the objects of a set add up to.
+    /// The digest of the object set named `of`.
     ///
     /// # Errors
-    /// When it does not answer, or knows no such set.
+    /// If the request fails or no set has this name.
     pub(super) fn digest(&self, of: &str) -> anyhow::Result<Digest> {
-        let text = self.ask("digest", &format!("-/digest?of={of}"))?;
-        serde_json::from_str(&text).context("cannot read a digest of the load source")
+        let text = self.request("digest", &format!("-/digest?of={of}"))?;
+        serde_json::from_str(&text).context("cannot decode the digest from the load source")
     }
 
-    /// Ends a session: its watches end.
+    /// Ends a session and its watches.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// If the request fails.
     pub(super) fn end(&self, session: &str) -> anyhow::Result<()> {
-        self.ask(session, "-/end").map(drop)
+        self.request(session, "-/end").map(drop)
     }
 
-    fn ask(&self, session: &str, path: &str) -> anyhow::Result<String> {
+    fn request(&self, session: &str, path: &str) -> anyhow::Result<String> {
         let url = format!("http://{}/{session}/{path}", self.address);
-        let answer = self.agent.get(&url).call().and_then(|mut answer| answer.body_mut().read_to_string());
-        answer.with_context(|| format!("the load source does not answer {path}"))
+        let body = self.agent.get(&url).call().and_then(|mut response| response.body_mut().read_to_string());
+        body.with_context(|| format!("cannot request {path} from the load source"))
     }
 }

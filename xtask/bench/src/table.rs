@@ -1,4 +1,4 @@
-//! The figures and targets as tables for people.
+//! Formats the figures and targets as text tables.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use super::targets::{Verdict, count};
 
 const MIB: f64 = 1_048_576.0;
 
-/// Everything that was measured.
+/// The table of all figures.
 pub(super) fn figures(table: &Table, rows: &[&Row]) -> String {
     let mut text = new(&["row", "", "a second", "wall", "CPU", "peak", "resident", "each", "ours is"]);
     for row in rows {
@@ -37,7 +37,7 @@ pub(super) fn figures(table: &Table, rows: &[&Row]) -> String {
     text.to_string()
 }
 
-/// What the rows are, and why figures are missing.
+/// The title and unit of each row, and the reason for each missing figure.
 pub(super) fn legend(table: &Table, rows: &[&Row]) -> String {
     let mut text = String::new();
     for row in rows {
@@ -54,7 +54,7 @@ pub(super) fn legend(table: &Table, rows: &[&Row]) -> String {
     text
 }
 
-/// The figures of a row, in the order of the head.
+/// The figures of a row, in the order of the header.
 pub(super) fn measured(figures: &Figures, row: &Row) -> [String; 6] {
     [
         if figures.units > 1.0 { format!("{:.0}", figures.rate()) } else { String::new() },
@@ -70,13 +70,13 @@ pub(super) fn measured(figures: &Figures, row: &Row) -> [String; 6] {
     ]
 }
 
-/// How this project relates to a peer in time.
+/// This project's speed relative to a peer.
 fn factor(ours: &Figures, peer: &Figures) -> String {
     let speed = peer.time() / ours.time();
     if speed >= 1.0 { format!("{speed:.2} x as fast") } else { format!("{:.2} x as slow", 1.0 / speed) }
 }
 
-/// Every target and whether it is met.
+/// The table of targets and verdicts.
 pub(super) fn targets<'a>(targets: impl Iterator<Item = (&'static str, String, &'a Verdict)>) -> String {
     let mut text = new(&["row", "target", "is", ""]);
     for (row, target, verdict) in targets {
@@ -91,7 +91,7 @@ pub(super) fn targets<'a>(targets: impl Iterator<Item = (&'static str, String, &
     text.to_string()
 }
 
-/// How many targets are met, in one line.
+/// One line with the number of targets met.
 pub(super) fn summary(verdicts: &[Verdict]) -> String {
     let (met, of) = count(verdicts);
     let left = verdicts.len() - of;
@@ -99,14 +99,14 @@ pub(super) fn summary(verdicts: &[Verdict]) -> String {
     format!("{met} of {of} targets met{rest}")
 }
 
-/// An empty table with a head.
+/// An empty table with a header.
 pub(super) fn new(head: &[&str]) -> Text {
     let mut text = Text::new();
     text.load_style(presets::ASCII_MARKDOWN).set_header(head.iter().copied());
     text
 }
 
-/// A cell for a number.
+/// A right-aligned cell.
 pub(super) fn right(text: String) -> Shown {
     Shown::new(text).set_alignment(CellAlignment::Right)
 }
@@ -115,7 +115,7 @@ fn number(value: f64) -> String {
     if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
-/// A duration in the unit that suits it.
+/// A duration with a unit chosen by its magnitude.
 pub(super) fn time(seconds: f64) -> String {
     match seconds {
         s if s >= 10.0 => format!("{s:.1} s"),
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_every_contender_and_what_is_missing() {
+    fn shows_every_contender_and_absent_reasons() {
         let figures_of = |wall_s| {
             Cell::Measured(Figures {
                 units: 20_000.0,
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_a_fitting_unit() {
+    fn durations_choose_a_unit() {
         for (seconds, expected) in
             [(12.34, "12.3 s"), (1.5, "1.50 s"), (0.0123, "12.3 ms"), (4.2e-6, "4.20 us")]
         {
