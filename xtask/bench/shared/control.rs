@@ -1,4 +1,5 @@
-//! Talks to the load source itself: a plain request over a connection of its own, so that no contender's client counts.
+//! `Control`: sends control requests to the load source over separate plain connections, so that they do not use the
+//! measured client.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::Job;
 
-/// The load source's own side of a session.
+/// Control requests for one session of the load source.
 #[derive(Debug, Clone)]
 pub(crate) struct Control {
     source: String,
@@ -17,50 +18,52 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Of this job's session.
+    /// For the session of `job`.
     pub(crate) fn of(job: &Job) -> Self {
         Self { source: job.source.clone(), session: job.session.clone() }
     }
 
-    /// Waits until so many watches are open.
+    /// Waits until the load source holds `count` open watches.
     pub(crate) async fn held(&self, count: usize) -> anyhow::Result<()> {
         let this = self.clone();
-        tokio::task::spawn_blocking(move || this.ask(&format!("-/held?count={count}"))).await??;
+        tokio::task::spawn_blocking(move || this.request(&format!("-/held?count={count}"))).await??;
         Ok(())
     }
 
-    /// Has the events sent.
+    /// Makes the load source send the prepared events to the open watches.
     pub(crate) fn send_events(&self) -> anyhow::Result<()> {
-        self.ask("-/events").map(drop)
+        self.request("-/events").map(drop)
     }
 
-    /// Lets the watches end as too old.
-    pub(crate) fn send_gone(&self) -> anyhow::Result<()> {
-        self.ask("-/gone").map(drop)
+    /// Ends the open watches with `410 Expired`; later lists return the changed state.
+    pub(crate) fn expire_watches(&self) -> anyhow::Result<()> {
+        self.request("-/gone").map(drop)
     }
 
-    /// How long ago the list after that was asked for.
+    /// The time since the load source received the first list request after the expiry.
     pub(crate) fn since_relist(&self) -> anyhow::Result<Duration> {
         let nanoseconds =
-            self.ask("-/since-relist")?.parse().context("the load source's answer is no number")?;
+            self.request("-/since-relist")?.parse().context("the load source's response is not a number")?;
         Ok(Duration::from_nanos(nanoseconds))
     }
 
-    /// What a path of the session answers, as JSON.
+    /// Requests a path of the session and decodes the JSON response.
     pub(crate) fn json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        let text = self.ask(path)?;
-        serde_json::from_str(&text).with_context(|| format!("cannot read the load source's answer to {path}"))
+        let text = self.request(path)?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("cannot decode the load source's response to {path}"))
     }
 
-    /// What a path of the session answers.
-    pub(crate) fn ask(&self, path: &str) -> anyhow::Result<String> {
+    /// Requests a path of the session and returns the response body.
+    pub(crate) fn request(&self, path: &str) -> anyhow::Result<String> {
         let mut connection = TcpStream::connect(&self.source).context("cannot reach the load source")?;
         write!(connection, "GET /{}/{path} HTTP/1.1\r\nHost: load\r\n\r\n", self.session)?;
         connection.shutdown(std::net::Shutdown::Write)?;
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("the load source's answer is no HTTP")?;
-        anyhow::ensure!(head.starts_with("HTTP/1.1 200 "), "the load source refuses {path}: {body}");
+        let mut response = String::new();
+        connection.read_to_string(&mut response)?;
+        let (head, body) =
+            response.split_once("\r\n\r\n").context("the load source's response is not HTTP")?;
+        anyhow::ensure!(head.starts_with("HTTP/1.1 200 "), "the load source rejected {path}: {body}");
         Ok(body.to_owned())
     }
 }

@@ -1,5 +1,5 @@
-//! Rows on events: into a full store, and past filters that let a hundredth pass. Nothing is measured before the watch is
-//! open; the last event, of the pod called `sentinel`, ends the row.
+//! Rows on watch events: into a full store, and through filters that keep one in a hundred. The measurement starts after
+//! the watch is open and ends with the last event, which modifies the pod `sentinel`.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,25 +9,25 @@ use futures::Stream;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::{mpsc, oneshot};
 
-use super::store::{Sight, Strategy, fill, next, read_back};
+use super::store::{StoreEvent, Strategy, fill, next, read_back};
 use super::{Control, Digest, Job, Measure, Outcome};
 use crate::peer::{self, Api, ResourceExt};
 
-/// The name of the pod that changes last.
+/// The name of the pod that the last event modifies.
 pub(crate) const SENTINEL: &str = "sentinel";
 
-/// All events, into a store that is full already.
+/// Applies all events to a full store.
 pub(crate) async fn into_store(job: &Job) -> anyhow::Result<Outcome> {
     let control = Control::of(job);
     let pods: Api<Pod> = Api::all(job.client()?);
     let (done, seen) = oneshot::channel();
     let mut done = Some(done);
-    let filled = fill(pods, (), Strategy::List.config(), move |sight| {
-        if let Sight::Applied(pod) = sight
+    let filled = fill(pods, (), Strategy::List.config(), move |event| {
+        if let StoreEvent::Applied(pod) = event
             && pod.name_any() == SENTINEL
             && let Some(done) = done.take()
         {
-            // Whoever waits has gone only if the row has failed.
+            // The receiver is dropped only after the row has failed.
             let _ = done.send(());
         }
     });
@@ -40,13 +40,13 @@ pub(crate) async fn into_store(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(job.calls, &measure).digest(read_back(&filled.store)?))
 }
 
-/// Those that come with a new generation.
+/// Keeps events with a new generation.
 pub(crate) async fn by_generation(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
     filtered(job, peer::new_generations(pods, Strategy::List.config())).await
 }
 
-/// Those whose labels a selector matches, which the client applies.
+/// Keeps events whose labels match a selector that the client evaluates.
 pub(crate) async fn by_labels(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
     filtered(job, peer::labelled(pods, Strategy::List.config(), ("bench.example/shard", "17"))).await
@@ -61,7 +61,7 @@ where
 {
     let control = Control::of(job);
     let (passed, mut receiver) = mpsc::unbounded_channel();
-    // What passes of the first list does not count, and is not kept.
+    // Objects of the initial list are neither measured nor collected.
     let measuring = Arc::new(AtomicBool::new(false));
     let task = tokio::spawn({
         let measuring = measuring.clone();

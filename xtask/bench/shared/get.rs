@@ -1,4 +1,4 @@
-//! Single objects: over TCP one after the other and 32 at once, and from a service in the same process.
+//! Rows on `Api::get`: sequential and with 32 concurrent tasks over TCP, and through an in-process service.
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -9,12 +9,12 @@ use tower::service_fn;
 use super::{Control, Digest, Job, Measure, Outcome};
 use crate::peer::{Api, Body, Client, ResourceExt};
 
-/// How many different pods are asked for.
+/// The number of distinct pods that are requested.
 const DIFFERENT: usize = 64;
-/// How many tasks ask at once.
+/// The number of concurrent tasks.
 const TASKS: usize = 32;
 
-/// One after the other.
+/// Sequential gets over TCP.
 pub(crate) async fn sequential(job: &Job) -> anyhow::Result<Outcome> {
     let names = names(job)?;
     let client = job.client()?;
@@ -24,7 +24,7 @@ pub(crate) async fn sequential(job: &Job) -> anyhow::Result<Outcome> {
     finish(job.calls, &running.stop()?, &client, &names).await
 }
 
-/// In 32 tasks, each one after the other.
+/// Gets over TCP in 32 concurrent tasks; each task is sequential.
 pub(crate) async fn concurrent(job: &Job) -> anyhow::Result<Outcome> {
     let names = names(job)?;
     let client = job.client()?;
@@ -42,9 +42,9 @@ pub(crate) async fn concurrent(job: &Job) -> anyhow::Result<Outcome> {
     finish(each * TASKS, &running.stop()?, &client, &names).await
 }
 
-/// A small object, so that the client's own work is what counts.
+/// Gets a small object from an in-process service, so that the client's overhead dominates.
 pub(crate) async fn in_process(job: &Job) -> anyhow::Result<Outcome> {
-    let text = Bytes::from(Control::of(job).ask("api/v1/configmaps/0")?);
+    let text = Bytes::from(Control::of(job).request("api/v1/configmaps/0")?);
     let expected = "settings-0";
     let service = service_fn(move |request: Request<Body>| {
         let text = text.clone();
@@ -59,7 +59,7 @@ pub(crate) async fn in_process(job: &Job) -> anyhow::Result<Outcome> {
     let running = Measure::start()?;
     for _ in 0..job.calls {
         let map = maps.get(expected).await?;
-        anyhow::ensure!(map.name_any() == expected, "another object came: {}", map.name_any());
+        anyhow::ensure!(map.name_any() == expected, "received another object: {}", map.name_any());
     }
     Ok(Outcome::new(job.calls, &running.stop()?))
 }
@@ -68,16 +68,16 @@ fn names(job: &Job) -> anyhow::Result<Vec<(String, String)>> {
     Control::of(job).json(&format!("-/names?count={DIFFERENT}"))
 }
 
-/// Gets so many, over and over the same names.
+/// Sends `count` gets, cycling through `names`.
 async fn get_all(client: &Client, names: &[(String, String)], count: usize) -> anyhow::Result<()> {
     for (namespace, name) in names.iter().cycle().take(count) {
         let pod = Api::<Pod>::namespaced(client.clone(), namespace).get(name).await?;
-        anyhow::ensure!(pod.name_any() == *name, "another object came: {}", pod.name_any());
+        anyhow::ensure!(pod.name_any() == *name, "received another object: {}", pod.name_any());
     }
     Ok(())
 }
 
-/// Reads each of them back once, unmeasured.
+/// Gets each pod once more for the digest, after the measurement.
 async fn finish(
     calls: usize,
     measure: &Measure,

@@ -1,4 +1,4 @@
-//! Rows that fill stores: from nothing to the whole present state.
+//! Rows that fill stores from empty to the complete initial list.
 
 use std::sync::Arc;
 
@@ -17,17 +17,17 @@ use crate::peer::{
     Api, ApiResource, Client, Event, Object, Resource, Store, WatchStreamExt, Writer, reflector, watcher,
 };
 
-/// How the present state is fetched.
+/// How the watcher obtains the initial list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Strategy {
-    /// By pages of a list.
+    /// By a paginated list.
     List,
-    /// As events of a watch.
+    /// By a streaming list (WatchList, KEP-3157).
     WatchList,
 }
 
 impl Strategy {
-    /// A watcher's configuration, all else as it comes.
+    /// The watcher's configuration, with defaults for everything else.
     pub(crate) fn config(self) -> watcher::Config {
         match self {
             Self::List => crate::peer::list_config(),
@@ -36,7 +36,7 @@ impl Strategy {
     }
 }
 
-/// A store that a task keeps up to date.
+/// A store and the task that updates it; the task is aborted on drop.
 pub(crate) struct Filled<S> {
     pub(crate) store: S,
     task: JoinHandle<()>,
@@ -48,12 +48,12 @@ impl<S> Drop for Filled<S> {
     }
 }
 
-/// Begins to fill a store; `see` is shown every event after it is in the store.
+/// Starts to fill a store; `on_event` is called after the store has applied an event.
 pub(crate) fn fill<K>(
     api: Api<K>,
     dyntype: K::DynamicType,
     config: watcher::Config,
-    see: impl FnMut(Sight<'_, K>) + Send + 'static,
+    on_event: impl FnMut(StoreEvent<'_, K>) + Send + 'static,
 ) -> Filled<Store<K>>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
@@ -62,12 +62,12 @@ where
     fill_into(crate::peer::store(dyntype), api, config, see)
 }
 
-/// As [`fill`], into a store that is there already.
+/// Like [`fill`], with an existing store.
 fn fill_into<K>(
     (store, writer): (Store<K>, Writer<K>),
     api: Api<K>,
     config: watcher::Config,
-    mut see: impl FnMut(Sight<'_, K>) + Send + 'static,
+    mut on_event: impl FnMut(StoreEvent<'_, K>) + Send + 'static,
 ) -> Filled<Store<K>>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
@@ -78,11 +78,11 @@ where
         let mut events = std::pin::pin!(events);
         loop {
             match events.try_next().await {
-                Ok(Some(Event::InitDone)) => see(Sight::Complete),
-                Ok(Some(Event::Apply(object))) => see(Sight::Applied(&object)),
+                Ok(Some(Event::InitDone)) => on_event(StoreEvent::Complete),
+                Ok(Some(Event::Apply(object))) => on_event(StoreEvent::Applied(&object)),
                 Ok(Some(_)) => {}
                 Ok(None) => break,
-                // The row on relists breaks the watch; anything else shows as objects that are missing.
+                // The row `relist` expires the watch on purpose; any other error results in a wrong digest.
                 Err(error) => eprintln!("note: {error:?}"),
             }
         }
@@ -90,15 +90,15 @@ where
     Filled { store, task }
 }
 
-/// What of a store's events the rows look at.
-pub(crate) enum Sight<'a, K> {
-    /// The present state is complete.
+/// The watcher events that the rows need.
+pub(crate) enum StoreEvent<'a, K> {
+    /// The initial list or relist is complete.
     Complete,
-    /// An object is new or has changed.
+    /// An object was added or modified.
     Applied(&'a K),
 }
 
-/// What a store's objects add up to, each as JSON.
+/// The digest of a store's objects, serialised as JSON.
 pub(crate) fn read_back<K: Resource + Clone + Serialize + 'static>(store: &Store<K>) -> anyhow::Result<Digest>
 where
     K::DynamicType: Eq + std::hash::Hash + Clone,
@@ -110,12 +110,12 @@ where
     Ok(digest)
 }
 
-/// A store of pods.
+/// Fills a typed store of pods.
 pub(crate) async fn typed(job: &Job, strategy: Strategy) -> anyhow::Result<Outcome> {
     pods(job, strategy, crate::peer::store(())).await
 }
 
-/// A store of pods that keeps them as text; `None` where the contender has no such store.
+/// Fills a compact store of pods; `None` if the contender has no such store.
 pub(crate) async fn compact(job: &Job) -> anyhow::Result<Option<Outcome>> {
     match crate::peer::compact_store() {
         Some(store) => pods(job, Strategy::List, store).await.map(Some),
@@ -132,31 +132,31 @@ async fn pods(job: &Job, strategy: Strategy, store: (Store<Pod>, Writer<Pod>)) -
     Ok(Outcome::new(filled.store.state().len(), &measure).digest(read_back(&filled.store)?))
 }
 
-/// Two of the five fields that matter to the program.
+/// Two of the five fields of a [`PartialPod`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct FewOfSpec {
+pub(crate) struct PartialSpec {
     pub(crate) node_name: Option<String>,
     pub(crate) priority: Option<i32>,
 }
 
-/// The other three.
+/// The other three fields.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct FewOfStatus {
+pub(crate) struct PartialStatus {
     pub(crate) phase: Option<String>,
     #[serde(rename = "podIP")]
     pub(crate) pod_ip: Option<String>,
     pub(crate) start_time: Option<Time>,
 }
 
-/// A pod of which five fields matter.
-pub(crate) type FewOfPod = Object<FewOfSpec, FewOfStatus>;
+/// A pod type with five fields besides its metadata.
+pub(crate) type PartialPod = Object<PartialSpec, PartialStatus>;
 
-/// A store of incomplete pods.
+/// Fills a store of [`PartialPod`]s.
 pub(crate) async fn incomplete(job: &Job) -> anyhow::Result<Outcome> {
     let resource = ApiResource::erase::<Pod>(&());
-    let pods: Api<FewOfPod> = Api::all_with(job.client()?, &resource);
+    let pods: Api<PartialPod> = Api::all_with(job.client()?, &resource);
     let config = crate::peer::only_identity(Strategy::List.config())?;
     let running = Measure::start()?;
     let filled = fill(pods, resource, config, |_| {});
@@ -165,12 +165,12 @@ pub(crate) async fn incomplete(job: &Job) -> anyhow::Result<Outcome> {
     let mut digest = Digest::default();
     let objects = filled.store.state();
     for pod in &objects {
-        digest.add(five_fields(&few_of_pod(pod)?));
+        digest.add(five_fields(&partial_pod(pod)?));
     }
     Ok(Outcome::new(objects.len(), &measure).digest(digest))
 }
 
-fn few_of_pod(pod: &Arc<FewOfPod>) -> anyhow::Result<Value> {
+fn partial_pod(pod: &Arc<PartialPod>) -> anyhow::Result<Value> {
     Ok(json!({
         "metadata": serde_json::to_value(&pod.metadata)?,
         "spec": serde_json::to_value(&pod.spec)?,
@@ -178,13 +178,13 @@ fn few_of_pod(pod: &Arc<FewOfPod>) -> anyhow::Result<Value> {
     }))
 }
 
-/// Stores of three other kinds at once: nodes, config maps, and a derived kind.
+/// Fills three stores at once: nodes, config maps, and a derived kind.
 pub(crate) async fn kinds(job: &Job) -> anyhow::Result<Outcome> {
     let client = job.client()?;
     let running = Measure::start()?;
-    let nodes = begin::<Node>(&client);
-    let maps = begin::<ConfigMap>(&client);
-    let widgets = begin::<Widget>(&client);
+    let nodes = start::<Node>(&client);
+    let maps = start::<ConfigMap>(&client);
+    let widgets = start::<Widget>(&client);
     nodes.store.wait_until_ready().await?;
     maps.store.wait_until_ready().await?;
     widgets.store.wait_until_ready().await?;
@@ -195,14 +195,14 @@ pub(crate) async fn kinds(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(usize::try_from(digest.count)?, &measure).digest(digest))
 }
 
-fn begin<K>(client: &Client) -> Filled<Store<K>>
+fn start<K>(client: &Client) -> Filled<Store<K>>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
     fill(Api::<K>::all(client.clone()), (), Strategy::List.config(), |_| {})
 }
 
-/// The first item of a stream that is not an error, for as long as there is one.
+/// The next `Ok` item of a stream, skipping errors; `None` at its end.
 pub(crate) async fn next<S, T, E>(stream: &mut S) -> Option<T>
 where
     S: Stream<Item = Result<T, E>> + Unpin,

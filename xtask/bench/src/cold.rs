@@ -96,7 +96,7 @@ async fn build(places: &Places, scratch: &Scratch, contender: Contender) -> anyh
     let wall = started.elapsed();
     let packages = output.stderr.lines().filter(|line| line.trim_start().starts_with("Compiling ")).count();
     fs::remove_dir_all(&target).with_context(|| format!("cannot remove {}", target.display()))?;
-    // Do not count the empty package that depends on kube.
+    // Do not count `bench-cold-kube`, an empty package that depends on kube.
     Ok(Build { wall, packages: packages - usize::from(contender == Contender::Kube && packages > 0) })
 }
 

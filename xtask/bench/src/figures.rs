@@ -30,7 +30,7 @@ pub(super) struct Outcome {
     pub(super) peak_kib: u64,
     /// Resident memory after the work.
     pub(super) after_kib: u64,
-    /// Growth of the data segment (`VmData`).
+    /// Growth of anonymous resident memory (`RssAnon`).
     pub(super) kept_kib: u64,
     /// The digest of the objects that the contender holds after the work.
     pub(super) digest: Option<Digest>,
@@ -60,7 +60,7 @@ pub(super) struct Figures {
     pub(super) peak_bytes: f64,
     /// Resident bytes after the work.
     pub(super) after_bytes: f64,
-    /// Growth of the data segment in bytes.
+    /// Growth of anonymous resident memory in bytes.
     pub(super) kept_bytes: f64,
 }
 

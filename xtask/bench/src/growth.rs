@@ -1,7 +1,7 @@
-//! The growth table: the same work on 2,000, 20,000 and 150,000 pods. Rates must not fall, and what an object takes must
-//! not grow.
+//! The growth table: the same rows with 2,000, 20,000 and 150,000 pods. Rates must not fall, and the memory per object
+//! must not grow.
 //!
-//! The sizes take turns within each round, so that a machine that becomes slower or faster meanwhile does so for all.
+//! The sizes alternate within each round, so that a change in the machine's speed affects all of them.
 
 use serde_json::{Value, json};
 
@@ -17,36 +17,35 @@ use super::targets::Verdict;
 use xtask_process::Scratch;
 use xtask_process::progress::Progress;
 
-/// The sizes of clusters that are compared.
+/// The compared cluster sizes, in pods.
 const SIZES: [usize; 3] = [2_000, 20_000, LARGE];
-/// The size for which the design promises how much memory a compact store takes.
+/// The size for which the design limits the resident memory of a compact store, to 1 GiB.
 const LARGE: usize = 150_000;
-/// The unit of that memory, of which it is one.
+/// Bytes in a GiB.
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
-/// What is done on each.
-const WORK: [&str; 3] = ["store-list", "store-compact", "store-incomplete"];
-/// A rate has fallen when it is below so much of the one of a smaller cluster: what is above is within what the same work
-/// takes from one run to the next.
-const FALLEN: f64 = 0.9;
+/// The rows that are measured at each size.
+const ROW_NAMES: [&str; 3] = ["store-list", "store-compact", "store-incomplete"];
+/// The smallest allowed ratio of a rate to that of a smaller cluster; a smaller loss is within the noise between runs.
+const MIN_RATE_RATIO: f64 = 0.9;
 
-/// What came of it.
+/// The results for all sizes.
 #[derive(Debug)]
 pub(super) struct Growth {
-    /// The tables for people.
+    /// The printed tables.
     pub(super) text: String,
-    /// Everything, for programs.
+    /// The same as JSON.
     pub(super) json: Value,
-    /// Whether the objects of every store were those of the source.
+    /// Whether every store held the objects of the load source.
     pub(super) right: bool,
 }
 
-/// Measures all contenders on clusters of every size, but of none with more than `most` pods.
+/// Measures all contenders at every size up to `most` pods.
 ///
 /// # Errors
-/// When the load source fails.
+/// If the load source fails.
 ///
 /// # Cancel safety
-/// Cancelling ends what runs.
+/// Cancelling terminates the load sources and the running contender.
 pub(super) async fn run(
     built: &Built,
     scratch: &Scratch,
@@ -55,7 +54,7 @@ pub(super) async fn run(
     most: Option<usize>,
 ) -> anyhow::Result<Growth> {
     let sizes: Vec<_> = SIZES.into_iter().filter(|size| most.is_none_or(|most| *size <= most)).collect();
-    let rows: Vec<&'static Row> = ROWS.iter().filter(|row| WORK.contains(&row.name)).collect();
+    let rows: Vec<&'static Row> = ROWS.iter().filter(|row| ROW_NAMES.contains(&row.name)).collect();
     let mut sources = Vec::new();
     for size in &sizes {
         progress.step(&format!("preparing {size} pods"));
@@ -96,7 +95,7 @@ pub(super) async fn run(
     Ok(Growth { text, json, right: tables.iter().all(|(_, table)| table.is_right()) })
 }
 
-/// All figures, by row, contender and size.
+/// The table of all figures, by row, contender and size.
 fn figures(rows: &[&'static Row], tables: &[(usize, Table)]) -> String {
     let mut text = table::new(&["row", "", "pods", "a second", "wall", "CPU", "peak", "resident", "each"]);
     for row in rows {
@@ -119,7 +118,7 @@ fn figures(rows: &[&'static Row], tables: &[(usize, Table)]) -> String {
     text.to_string()
 }
 
-/// Something to be reached.
+/// A required result with its verdict.
 #[derive(Debug)]
 struct Aim {
     row: &'static str,
@@ -127,7 +126,7 @@ struct Aim {
     verdict: Verdict,
 }
 
-/// Whether this project's rates fall, its objects grow, and its compact store fits.
+/// Checks this project's rates, its memory per object, and the size of its compact store.
 fn aims(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Aim> {
     let Some(((large, last), smaller)) = tables.split_last() else { return Vec::new() };
     let mut aims = Vec::new();
@@ -144,9 +143,9 @@ fn aims(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Aim> {
             |table: &Table, metric: fn(&Figures) -> f64| table.figures(row.name, Contender::Ours).map(metric);
         let ratio = |table, metric| Ok(of(last, metric)? / of(table, metric)?);
         for (small, table) in smaller {
-            let rate = format!("rate of {large} pods >= {FALLEN} x that of {small}");
-            aim(rate, ratio(table, Figures::rate), |value| value >= FALLEN);
-            let kept = format!("bytes that stay for each of {large} <= 1 x those of {small}");
+            let rate = format!("rate of {large} pods >= {MIN_RATE_RATIO} x that of {small}");
+            aim(rate, ratio(table, Figures::rate), |value| value >= MIN_RATE_RATIO);
+            let kept = format!("bytes retained per object of {large} <= 1 x those of {small}");
             aim(kept, ratio(table, Figures::kept), |value| value <= 1.0);
         }
         if row.name == "store-compact" && *large == LARGE {
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_that_falls_and_objects_that_grow_are_missed() {
+    fn misses_when_rate_falls_or_memory_grows() {
         let rows: Vec<_> = ROWS.iter().filter(|row| row.name == "store-compact").collect();
         let tables = [(10, table(100.0, 5.0, rows[0].name)), (LARGE, table(80.0, 6.0, rows[0].name))];
         let verdicts: Vec<_> = aims(&rows, &tables).into_iter().map(|aim| aim.verdict).collect();
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_figures_is_not_there() {
+    fn reports_reason_of_missing_figures() {
         let rows: Vec<_> = ROWS.iter().filter(|row| row.name == "store-list").collect();
         let mut missing = Table::default();
         missing.set("store-list", Contender::Ours, Cell::Wrong("it failed".to_owned()));

@@ -1,49 +1,49 @@
-//! The rows: what is measured. Everything in here is data.
+//! The rows (measurements) of the bench, as data.
 
 use anyhow::bail;
 
-/// One row.
+/// One measurement.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    /// What it is called on the command line.
+    /// The name on the command line.
     pub(super) name: &'static str,
-    /// What it is, for people.
+    /// The printed description.
     pub(super) title: &'static str,
-    /// What is counted.
+    /// The counted unit, in the plural.
     pub(super) unit: &'static str,
-    /// How much of it there is.
+    /// The number of units.
     pub(super) amount: Amount,
-    /// Which digest of the load source the contender's objects must have.
+    /// The load source's digest that the contender's objects must match.
     pub(super) digest: Option<&'static str>,
-    /// Whether the memory that stays divided by the units is of interest.
+    /// Whether the table shows retained memory per unit instead of time per unit.
     pub(super) keeps: bool,
-    /// Whether the load source has to prepare events and the later state.
+    /// Whether the load source must generate the events and the relisted state before the run.
     pub(super) prepared: bool,
 }
 
 impl Row {
-    /// Its name and what it is.
+    /// The name and the title.
     pub(super) fn label(&self) -> String {
         format!("{}: {}", self.name, self.title)
     }
 }
 
-/// How many units a contender does, beyond what the load source has.
+/// The number of units in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Amount {
-    /// As many as there are pods.
+    /// One per pod.
     Pods,
-    /// So many for each pod, and at most so many.
+    /// A number proportional to the pods, between 64 and `most`.
     Calls {
-        /// Tenths for each pod.
+        /// Tenths of a unit per pod.
         tenths: usize,
-        /// At most so many.
+        /// The upper limit.
         most: usize,
     },
 }
 
 impl Amount {
-    /// The number for so many pods.
+    /// The number of units for `pods` pods.
     pub(super) fn of(self, pods: usize) -> usize {
         match self {
             Self::Pods => pods,
@@ -62,7 +62,7 @@ const STORE: Row = Row {
     prepared: false,
 };
 
-/// All rows, in the order in which they are shown.
+/// All rows, in the order of the printed table.
 pub(super) static ROWS: &[Row] = &[
     Row { name: "list", title: "list of all pods in one answer", keeps: false, ..STORE },
     Row { name: "store-list", title: "typed store of pods, filled by a list", ..STORE },
@@ -161,15 +161,15 @@ pub(super) static ROWS: &[Row] = &[
     },
 ];
 
-/// The rows whose names contain one of `names`; all where there are none.
+/// The rows whose names contain one of `names`; all rows if `names` is empty.
 ///
 /// # Errors
-/// When a name matches no row.
+/// If a name matches no row.
 pub(super) fn select(names: &[String]) -> anyhow::Result<Vec<&'static Row>> {
     for name in names {
         if !ROWS.iter().any(|row| row.name.contains(name.as_str())) {
             let all: Vec<_> = ROWS.iter().map(|row| row.name).collect();
-            bail!("no row is called {name:?}; there are {}, and build and growth", all.join(", "));
+            bail!("no row matches {name:?}; the rows are {}, build, growth", all.join(", "));
         }
     }
     let wanted = |row: &&Row| names.is_empty() || names.iter().any(|name| row.name.contains(name.as_str()));

@@ -1,4 +1,4 @@
-//! What is to be reached: the table "Hot paths" of the design, and whether the figures reach it.
+//! The targets, from the table "Hot paths" of the design, and their verdicts.
 
 use serde::Serialize;
 
@@ -6,33 +6,33 @@ use super::contender::Contender;
 use super::figures::Figures;
 use super::report::Table;
 
-/// Something to be reached.
+/// A required result.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// The row of this project that it is about.
+    /// The row in which this project is measured.
     pub(super) row: &'static str,
     metric: Metric,
     against: Against,
     bound: Bound,
 }
 
-/// Which figure counts.
+/// The compared figure.
 #[derive(Debug, Clone, Copy)]
 enum Metric {
     Rate,
     Time,
     Kept,
     Peak,
-    /// The peak in relation to what stays; always against the row itself.
+    /// The ratio of peak to final memory of the row itself; has no peer.
     PeakOverKept,
 }
 
-/// What it is compared with.
+/// The reference for the comparison.
 #[derive(Debug, Clone, Copy)]
 enum Against {
-    /// A peer's figure of a row.
+    /// The same figure of a peer, in this row.
     Peer(Contender, &'static str),
-    /// A number.
+    /// None: the bound is absolute.
     Number,
 }
 
@@ -54,7 +54,7 @@ const fn peer(contender: Contender, row: &'static str) -> Against {
     Peer(contender, row)
 }
 
-/// All targets. Where the design has no figure for a row, the aim is to be ahead.
+/// All targets. For rows without a figure in the design, the target is to be no worse than the peer.
 pub(super) static TARGETS: &[Target] = &[
     target("list", Metric::Rate, peer(Kube, "list"), AtLeast(1.0)),
     target("list", Metric::Rate, peer(ClientGo, "list"), AtLeast(1.0)),
@@ -87,22 +87,22 @@ pub(super) static TARGETS: &[Target] = &[
     target("reconcile", Metric::Time, peer(Kube, "reconcile"), AtMost(0.33)),
 ];
 
-/// Whether a target is met.
+/// The result of a comparison with a target.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Verdict {
-    /// By this figure.
+    /// Met, with this figure or ratio.
     Met(f64),
-    /// By this figure.
+    /// Missed, with this figure or ratio.
     Missed(f64),
-    /// This project has no figure.
+    /// This project has no figure, for this reason.
     NotThere(String),
-    /// The peer has no figure, so that there is nothing to compare with.
+    /// The peer has no figure, for this reason.
     NotCompared(String),
 }
 
 impl Target {
-    /// The row of a peer that it needs.
+    /// The peer and row that it is compared with.
     pub(super) fn peer_row(&self) -> Option<(Contender, &'static str)> {
         match self.against {
             Peer(contender, row) => Some((contender, row)),
@@ -110,14 +110,14 @@ impl Target {
         }
     }
 
-    /// What is asked, for people.
+    /// The target as printed text.
     pub(super) fn text(&self) -> String {
         let what = match self.metric {
             Metric::Rate => "rate",
             Metric::Time => "time",
-            Metric::Kept => "bytes that stay for each object",
+            Metric::Kept => "bytes retained per object",
             Metric::Peak => "peak memory",
-            Metric::PeakOverKept => "peak memory, in relation to the full store",
+            Metric::PeakOverKept => "peak memory, relative to the full store",
         };
         let (relation, bound) = match self.bound {
             AtLeast(bound) => (">=", bound),
@@ -130,7 +130,7 @@ impl Target {
         }
     }
 
-    /// Whether the figures reach it.
+    /// Compares the figures in `table` with the target.
     pub(super) fn verdict(&self, table: &Table) -> Verdict {
         let ours = match table.figures(self.row, Contender::Ours) {
             Ok(figures) => self.metric.of(figures),
@@ -163,7 +163,7 @@ impl Metric {
     }
 }
 
-/// How many are met, and of how many: those without anything to compare with do not count.
+/// The number of targets met and the number compared; [`Verdict::NotCompared`] does not count.
 pub(super) fn count(verdicts: &[Verdict]) -> (usize, usize) {
     let met = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Met(_))).count();
     let compared = verdicts.iter().filter(|verdict| !matches!(verdict, Verdict::NotCompared(_))).count();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn every_target_is_about_a_row() {
+    fn every_target_names_an_existing_row() {
         for target in TARGETS {
             let rows = [Some(target.row), target.peer_row().map(|(_, row)| row)];
             for name in rows.into_iter().flatten() {
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_met_from_missed_and_from_what_is_not_there() {
+    fn distinguishes_met_missed_and_missing_figures() {
         let mut table = Table::default();
         table.set("store-list", Contender::Ours, figures(1.0, 60.0, 66_000.0));
         table.set("store-list", Contender::Kube, figures(6.0, 100.0, 150_000.0));
