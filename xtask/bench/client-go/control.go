@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// ask asks the load source itself, over a connection of its own.
-func (j *job) ask(path string) ([]byte, error) {
+// request sends a control request to the load source over a separate connection.
+func (j *job) request(path string) ([]byte, error) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Get("http://" + j.Source + "/" + j.Session + "/" + path)
 	if err != nil {
@@ -22,20 +22,20 @@ func (j *job) ask(path string) ([]byte, error) {
 		return nil, err
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the load source refuses %s: %s", path, text)
+		return nil, fmt.Errorf("the load source rejected %s: %s", path, text)
 	}
 	return text, nil
 }
 
-// held waits until so many watches are open.
+// held waits until the load source holds count open watches.
 func (j *job) held(count int) error {
-	_, err := j.ask(fmt.Sprintf("-/held?count=%d", count))
+	_, err := j.request(fmt.Sprintf("-/held?count=%d", count))
 	return err
 }
 
-// sinceRelist is how long ago the list was asked for that followed the end of a watch.
+// sinceRelist returns the time since the first list request after the expiry of the watch.
 func (j *job) sinceRelist() (time.Duration, error) {
-	text, err := j.ask("-/since-relist")
+	text, err := j.request("-/since-relist")
 	if err != nil {
 		return 0, err
 	}
@@ -43,9 +43,9 @@ func (j *job) sinceRelist() (time.Duration, error) {
 	return time.Duration(nanoseconds), err
 }
 
-// names are namespaces and names of so many pods.
+// names returns the namespaces and names of count pods.
 func (j *job) names(count int) ([][2]string, error) {
-	text, err := j.ask(fmt.Sprintf("-/names?count=%d", count))
+	text, err := j.request(fmt.Sprintf("-/names?count=%d", count))
 	if err != nil {
 		return nil, err
 	}

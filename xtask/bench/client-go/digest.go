@@ -6,7 +6,7 @@ import (
 	"hash/fnv"
 )
 
-// digest is what objects are compared by; see shared/digest.rs, which does the same.
+// digest is an order-independent hash of objects, identical to that of shared/digest.rs.
 type digest struct {
 	Count uint64 `json:"count"`
 	Sum   uint64 `json:"sum"`
@@ -59,7 +59,7 @@ func dropNulls(value any) {
 	}
 }
 
-// digestOf reads back everything in a list of objects.
+// digestOf computes the digest of a list of objects.
 func digestOf[T any](objects []T) (*digest, error) {
 	sum := &digest{}
 	for _, object := range objects {

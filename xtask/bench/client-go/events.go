@@ -9,10 +9,10 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// watching has a full store whose watch is open, and measures from when the events are sent until the sentinel is seen.
+// measureEvents fills an informer's store, waits for its watch, and measures from the start of the events to the sentinel.
 //
-// Informers hold all objects whatever the handler wants, so that rows on filters have a full store, too.
-func watching(j *job, handler func(passed func(*corev1.Pod)) cache.ResourceEventHandler, passes bool) (*outcome, error) {
+// Informers store all objects regardless of the handler's filter, so the filter rows have a full store as well.
+func measureEvents(j *job, handler func(passed func(*corev1.Pod)) cache.ResourceEventHandler, passes bool) (*outcome, error) {
 	informer, err := podInformer(j)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func watching(j *job, handler func(passed func(*corev1.Pod)) cache.ResourceEvent
 		return nil, err
 	}
 	measuring.Store(true)
-	if _, err := j.ask("-/events"); err != nil {
+	if _, err := j.request("-/events"); err != nil {
 		return nil, err
 	}
 	<-done
@@ -65,7 +65,7 @@ func watching(j *job, handler func(passed func(*corev1.Pod)) cache.ResourceEvent
 }
 
 func eventsIntoStore(j *job) (*outcome, error) {
-	return watching(j, func(passed func(*corev1.Pod)) cache.ResourceEventHandler {
+	return measureEvents(j, func(passed func(*corev1.Pod)) cache.ResourceEventHandler {
 		return cache.ResourceEventHandlerFuncs{
 			UpdateFunc: func(_, object any) {
 				if pod := object.(*corev1.Pod); pod.Name == "sentinel" {
@@ -77,7 +77,7 @@ func eventsIntoStore(j *job) (*outcome, error) {
 }
 
 func eventsByGeneration(j *job) (*outcome, error) {
-	return watching(j, func(passed func(*corev1.Pod)) cache.ResourceEventHandler {
+	return measureEvents(j, func(passed func(*corev1.Pod)) cache.ResourceEventHandler {
 		return cache.ResourceEventHandlerFuncs{
 			AddFunc: func(object any) { passed(object.(*corev1.Pod)) },
 			UpdateFunc: func(before, object any) {
@@ -91,7 +91,7 @@ func eventsByGeneration(j *job) (*outcome, error) {
 
 func eventsByLabels(j *job) (*outcome, error) {
 	selector := labels.SelectorFromSet(labels.Set{"bench.example/shard": "17"})
-	return watching(j, func(passed func(*corev1.Pod)) cache.ResourceEventHandler {
+	return measureEvents(j, func(passed func(*corev1.Pod)) cache.ResourceEventHandler {
 		return cache.FilteringResourceEventHandler{
 			FilterFunc: func(object any) bool {
 				pod, ok := object.(*corev1.Pod)

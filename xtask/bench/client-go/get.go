@@ -58,7 +58,7 @@ func gets(j *job, work func(get func(count int) error) (int, error)) (*outcome, 
 				return err
 			}
 			if pod.Name != place[1] {
-				return fmt.Errorf("another object came: %s", pod.Name)
+				return fmt.Errorf("received another object: %s", pod.Name)
 			}
 		}
 		return nil
@@ -92,7 +92,7 @@ func gets(j *job, work func(get func(count int) error) (int, error)) (*outcome, 
 	return done, nil
 }
 
-// inProcess answers without a socket.
+// inProcess is an http.RoundTripper that responds without a socket.
 type inProcess struct{ text []byte }
 
 func (t inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -108,7 +108,7 @@ func (t inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 func getInProcess(j *job) (*outcome, error) {
-	text, err := j.ask("api/v1/configmaps/0")
+	text, err := j.request("api/v1/configmaps/0")
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func getInProcess(j *job) (*outcome, error) {
 			return nil, err
 		}
 		if object.Name != "settings-0" {
-			return nil, fmt.Errorf("another object came: %s", object.Name)
+			return nil, fmt.Errorf("received another object: %s", object.Name)
 		}
 	}
 	return running.stop(j.Calls)

@@ -1,6 +1,6 @@
-// The contender of `cargo xtask bench` that is client-go: shared informers over JSON, as operators written in Go use them.
+// client-go's contender in `cargo xtask bench`: shared informers over JSON, as Go operators use them.
 //
-// It takes one argument, a job as JSON, does the work of one row, and prints the outcome as its only line.
+// It takes one argument, a job as JSON, executes one row, and prints the outcome as its only line.
 package main
 
 import (
@@ -20,7 +20,7 @@ type job struct {
 	Calls   int    `json:"calls"`
 }
 
-// outcome is what the work has cost.
+// outcome is the measured cost of the work.
 type outcome struct {
 	Units     int     `json:"units"`
 	WallNs    int64   `json:"wall_ns"`
@@ -32,7 +32,7 @@ type outcome struct {
 	Digest    *digest `json:"digest"`
 }
 
-// absent says that there is nothing of the kind, and why.
+// absent reports that client-go has no such feature, with the reason.
 type absent struct{ reason string }
 
 func (a absent) Error() string { return a.reason }
@@ -46,13 +46,13 @@ func main() {
 
 func run() error {
 	if len(os.Args) != 2 {
-		return fmt.Errorf("one argument is needed: the job as JSON. `cargo xtask bench` starts this program")
+		return fmt.Errorf("expected one argument: the job as JSON (`cargo xtask bench` starts this program)")
 	}
 	var j job
 	if err := json.Unmarshal([]byte(os.Args[1]), &j); err != nil {
-		return fmt.Errorf("read the job: %w", err)
+		return fmt.Errorf("decode the job: %w", err)
 	}
-	// Read once, when the first informer starts.
+	// client-go reads feature gates once, when the first informer starts.
 	watchList := "false"
 	if j.Row == "store-watchlist" {
 		watchList = "true"
@@ -104,7 +104,7 @@ func row(j *job) (*outcome, error) {
 	return nil, fmt.Errorf("there is no such row")
 }
 
-// config has the address set, JSON, and no limit on the client's side; all else is as it comes.
+// config sets the address, JSON, and no client-side rate limit; everything else is the default.
 func (j *job) config() *rest.Config {
 	return &rest.Config{
 		Host: "http://" + j.Source + "/" + j.Session,

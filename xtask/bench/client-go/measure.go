@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// data is what of the resident memory is not the program's own code, of which more counts the more of it has run.
+// data is anonymous resident memory. It excludes the program's code, whose resident part grows as more of it is executed.
 const data = "RssAnon"
 
-// running is a measurement under way.
+// running is a measurement in progress.
 type running struct {
 	wall       time.Time
 	cpu        int64
@@ -22,7 +22,7 @@ type running struct {
 	beforeData uint64
 }
 
-// start begins; the peak of memory counts from here.
+// start begins a measurement and resets the peak of resident memory.
 func start() (*running, error) {
 	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
 		return nil, fmt.Errorf("reset the peak of this process's memory: %w", err)
@@ -38,7 +38,7 @@ func start() (*running, error) {
 	return &running{before: before, beforeData: beforeData, cpu: processorTime(), wall: time.Now()}, nil
 }
 
-// stop ends. What is resident counts after a collection that gives everything back that can be.
+// stop ends a measurement. Memory is read after a garbage collection that returns free pages to the system.
 func (r *running) stop(units int) (*outcome, error) {
 	wall, cpu := time.Since(r.wall), processorTime()-r.cpu
 	peak, err := memory("VmHWM")
@@ -62,7 +62,7 @@ func (r *running) stop(units int) (*outcome, error) {
 	}, nil
 }
 
-// memory is a field of /proc/self/status, in KiB.
+// memory returns a field of /proc/self/status in KiB.
 func memory(name string) (uint64, error) {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -78,7 +78,7 @@ func memory(name string) (uint64, error) {
 
 func processorTime() int64 {
 	var usage syscall.Rusage
-	// Cannot fail for the process itself.
+	// Getrusage cannot fail for RUSAGE_SELF.
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
 	return usage.Utime.Nano() + usage.Stime.Nano()
 }

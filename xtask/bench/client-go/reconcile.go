@@ -8,7 +8,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// controller is an informer, a queue and a worker, as client-go's own example has them.
+// controller is an informer, a work queue and a worker, like client-go's workqueue example.
 type controller struct {
 	informer   cache.SharedIndexInformer
 	queue      workqueue.TypedRateLimitingInterface[string]
@@ -35,7 +35,7 @@ func newController(j *job) (*controller, error) {
 	return c, err
 }
 
-// work reconciles whatever comes, and does nothing.
+// work runs no-op reconciles until the queue shuts down.
 func (c *controller) work() {
 	for {
 		key, shutdown := c.queue.Get()

@@ -43,7 +43,7 @@ func list(j *job) (*outcome, error) {
 	return done, nil
 }
 
-// podInformer is not started yet.
+// podInformer returns an informer that is not started.
 func podInformer(j *job) (cache.SharedIndexInformer, error) {
 	client, err := j.clientset()
 	if err != nil {
@@ -52,7 +52,7 @@ func podInformer(j *job) (cache.SharedIndexInformer, error) {
 	return informers.NewPodInformer(client, "", 0, byNamespace), nil
 }
 
-// fill starts informers and waits until they know the present state.
+// fill starts informers and waits until their initial lists are complete.
 func fill(all ...cache.SharedIndexInformer) error {
 	synced := make([]cache.InformerSynced, 0, len(all))
 	for _, informer := range all {
@@ -61,10 +61,10 @@ func fill(all ...cache.SharedIndexInformer) error {
 	}
 	deadline := time.Now().Add(5 * time.Minute)
 	for _, done := range synced {
-		// client-go's own wait looks ten times a second, which is too coarse here.
+		// cache.WaitForCacheSync polls every 100 ms, which is too coarse here.
 		for !done() {
 			if time.Now().After(deadline) {
-				return fmt.Errorf("an informer does not get ready")
+				return fmt.Errorf("an informer has not synced within 5 minutes")
 			}
 			time.Sleep(200 * time.Microsecond)
 		}
@@ -72,7 +72,7 @@ func fill(all ...cache.SharedIndexInformer) error {
 	return nil
 }
 
-// finish ends a measurement and reads back what the informers hold.
+// finish ends a measurement and computes the digest of the informers' stores.
 func finish(running *running, units int, all ...cache.SharedIndexInformer) (*outcome, error) {
 	done, err := running.stop(units)
 	if err != nil {
@@ -130,7 +130,7 @@ func storeKinds(j *job) (*outcome, error) {
 	return finish(running, count, nodes, maps, widgets)
 }
 
-// relist measures from the request for the list, so that no wait before it counts.
+// relist measures wall time from the list request, which excludes the backoff before it.
 func relist(j *job) (*outcome, error) {
 	informer, err := podInformer(j)
 	if err != nil {
@@ -146,10 +146,10 @@ func relist(j *job) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := j.ask("-/gone"); err != nil {
+	if _, err := j.request("-/gone"); err != nil {
 		return nil, err
 	}
-	// The sentinel is the last of the list, and has changed.
+	// The sentinel is the last item of the list and has a new generation.
 	for {
 		object, known, err := informer.GetStore().GetByKey(sentinel)
 		if err != nil {

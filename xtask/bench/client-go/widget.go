@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// widget is the kind of thirty fields.
+// widget is the custom resource with thirty spec fields.
 type widget struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
@@ -79,7 +79,7 @@ type widgetList struct {
 	Items           []widget `json:"items"`
 }
 
-// DeepCopyObject is what generators write for every kind.
+// DeepCopyObject matches the output of deepcopy-gen for a kind.
 func (w *widget) DeepCopyObject() runtime.Object {
 	copied := *w
 	copied.ObjectMeta = *w.ObjectMeta.DeepCopy()
@@ -94,7 +94,7 @@ func (w *widget) DeepCopyObject() runtime.Object {
 	return &copied
 }
 
-// DeepCopyObject is what generators write for every list.
+// DeepCopyObject matches the output of deepcopy-gen for a list.
 func (l *widgetList) DeepCopyObject() runtime.Object {
 	copied := *l
 	copied.ListMeta = *l.ListMeta.DeepCopy()
@@ -105,7 +105,7 @@ func (l *widgetList) DeepCopyObject() runtime.Object {
 	return &copied
 }
 
-// widgetInformer is not started yet.
+// widgetInformer returns an informer that is not started.
 func widgetInformer(j *job) (cache.SharedIndexInformer, error) {
 	version := schema.GroupVersion{Group: "bench.example", Version: "v1"}
 	scheme := runtime.NewScheme()

@@ -1,4 +1,4 @@
-//! Rows on controllers of the derived kind: from the start to the first reconcile, and reconciles that do nothing.
+//! Rows on controllers of the derived kind: the time to the first reconcile, and no-op reconciles.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use super::widget::Widget;
 use super::{Control, Job, Measure, Outcome};
 use crate::peer::{Action, Api, Controller, Store};
 
-/// What the reconciler counts.
+/// Counts reconciles and wakes a waiter at a goal.
 #[derive(Debug, Default)]
 struct Counter {
     reconciled: AtomicUsize,
-    /// How many there have to be until someone is told.
+    /// The count at which `reached` is notified.
     goal: AtomicUsize,
     reached: Notify,
 }
@@ -31,7 +31,7 @@ impl Counter {
     }
 }
 
-/// A controller at work.
+/// A running controller; its task is aborted on drop.
 struct Running {
     counter: Arc<Counter>,
     store: Store<Widget>,
@@ -45,7 +45,7 @@ impl Drop for Running {
     }
 }
 
-/// Starts a controller that counts, configured as it comes.
+/// Starts a controller with default configuration whose reconciler only counts.
 fn start(job: &Job) -> anyhow::Result<Running> {
     let widgets: Api<Widget> = Api::all(job.client()?);
     let (again, mut requests) = mpsc::unbounded_channel();
@@ -65,7 +65,7 @@ fn start(job: &Job) -> anyhow::Result<Running> {
     Ok(Running { counter, store, again, task })
 }
 
-/// Until the first object is reconciled.
+/// Measures from the start of the controller to its first reconcile.
 pub(crate) async fn first_reconcile(job: &Job) -> anyhow::Result<Outcome> {
     let measured = Measure::start()?;
     let running = start(job)?;
@@ -75,7 +75,7 @@ pub(crate) async fn first_reconcile(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(1, &measure).digest(digest))
 }
 
-/// Reconciles of all objects, over and over; the objects are all known before.
+/// Measures repeated reconciles of all objects, after the store is complete.
 pub(crate) async fn reconcile(job: &Job) -> anyhow::Result<Outcome> {
     let running = start(job)?;
     Control::of(job).held(1).await?;

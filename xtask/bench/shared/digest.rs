@@ -1,36 +1,36 @@
-//! What objects are compared by: a sum that does not depend on their order, nor on how a library writes them.
+//! `Digest`: a hash of a set of objects, independent of their order and of a library's serialisation.
 //!
-//! The load source, and every contender that is written in Rust, use this very file; the contender that is written in Go has
-//! the same in Go. `metadata.managedFields`, which a store may drop, does not count; nor do `null`s and the type of an
-//! object, which some libraries always write and others never.
+//! The load source and the Rust contenders compile this file; `client-go/digest.go` implements the same in Go. The
+//! digest ignores `metadata.managedFields`, which a store may drop, and `null`s, `apiVersion` and `kind`, which some
+//! libraries always write and others never.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// How many objects, and the sum of their hashes.
+/// The number of objects and the sum of their hashes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Digest {
-    /// How many objects went in.
+    /// The number of objects.
     pub(crate) count: u64,
-    /// The sum, which wraps around.
+    /// The wrapping sum of the hashes.
     pub(crate) sum: u64,
 }
 
 impl Digest {
-    /// Takes in an object.
+    /// Adds an object.
     pub(crate) fn add(&mut self, object: Value) {
         self.count += 1;
         self.sum = self.sum.wrapping_add(hash(canonical(object).to_string().as_bytes()));
     }
 
-    /// Takes in what another digest has.
+    /// Adds the objects of another digest.
     pub(crate) fn merge(&mut self, other: Self) {
         self.count += other.count;
         self.sum = self.sum.wrapping_add(other.sum);
     }
 }
 
-/// The five fields that the incomplete struct of the bench names, and who the object is.
+/// The five fields of the row `store-incomplete`, and the object's identity.
 pub(crate) fn five_fields(pod: &Value) -> Value {
     let at = |pointer: &str| pod.pointer(pointer).cloned().unwrap_or_default();
     json!({
@@ -45,7 +45,7 @@ pub(crate) fn five_fields(pod: &Value) -> Value {
     })
 }
 
-/// An object without what does not count.
+/// Removes the ignored fields from an object.
 fn canonical(mut object: Value) -> Value {
     if let Some(fields) = object.as_object_mut() {
         fields.remove("apiVersion");
@@ -69,7 +69,7 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// FNV-1a: a few lines in any language.
+/// FNV-1a, 64 bits: simple enough to implement in every contender's language.
 fn hash(text: &[u8]) -> u64 {
     text.iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))

@@ -1,5 +1,5 @@
-//! Rows on watch events: into a full store, and through filters that keep one in a hundred. The measurement starts after
-//! the watch is open and ends with the last event, which modifies the pod `sentinel`.
+//! Rows on watch events: into a full store, and through filters that keep one in a hundred. The measurement starts
+//! after the watch is open and ends with the last event, which modifies the pod `sentinel`.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is asked of a contender, and what it answers.
+//! `Job` and `Report`: the JSON argument and the JSON output of a contender.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,58 +10,58 @@ use crate::peer::{Client, Config};
 pub(crate) struct Job {
     /// The row's name.
     pub(crate) row: String,
-    /// The load source, as `127.0.0.1:1234`.
+    /// The address of the load source, such as `127.0.0.1:1234`.
     pub(crate) source: String,
-    /// The name of this run at the load source.
+    /// The load source's session for this run; the first segment of every path.
     pub(crate) session: String,
-    /// How many gets or reconciles, for rows that do such.
+    /// The number of gets, reconciles or events, for rows that count them.
     pub(crate) calls: usize,
 }
 
 impl Job {
-    /// A client with nothing but the address set, as it comes.
+    /// A client with the default configuration and the session's URL.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
         let url = format!("http://{}/{}", self.source, self.session).parse()?;
         Ok(Client::try_from(Config::new(url))?)
     }
 }
 
-/// The answer.
+/// The output of a contender.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Report {
-    /// The work is done.
+    /// The row was executed.
     Done(Outcome),
-    /// The contender has nothing of the kind.
+    /// The contender has no such feature.
     Absent {
-        /// Why.
+        /// The reason that the table shows.
         reason: String,
     },
 }
 
-/// What the work has cost.
+/// The measured cost of the work.
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
-    /// Objects, events, calls: whatever the row counts.
+    /// The number of processed units (objects, events, calls or reconciles).
     pub(crate) units: u64,
     /// Wall time.
     pub(crate) wall_ns: u64,
-    /// Processor time of all threads, in user mode and in the kernel.
+    /// CPU time of all threads, user and system.
     pub(crate) cpu_ns: u64,
     /// Resident memory before the work.
     pub(crate) before_kib: u64,
-    /// The most memory that was resident meanwhile.
+    /// Peak resident memory during the work.
     pub(crate) peak_kib: u64,
     /// Resident memory after the work, with its result still held.
     pub(crate) after_kib: u64,
-    /// By how much the process's data has grown.
+    /// Growth of anonymous resident memory (`RssAnon`).
     pub(crate) kept_kib: u64,
-    /// What the objects add up to that were read back afterwards.
+    /// The digest of the objects that the contender holds after the work.
     pub(crate) digest: Option<Digest>,
 }
 
 impl Outcome {
-    /// So many units of work, and what they have cost.
+    /// An outcome of `units` units, without a digest.
     pub(crate) fn new(units: usize, measure: &Measure) -> Self {
         Self {
             units: units as u64,
@@ -75,7 +75,7 @@ impl Outcome {
         }
     }
 
-    /// With what the result adds up to. It is read after everything was measured.
+    /// Adds the digest of the result, which must be computed after the measurement.
     pub(crate) fn digest(mut self, digest: Digest) -> Self {
         self.digest = Some(digest);
         self

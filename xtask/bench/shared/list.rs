@@ -1,4 +1,4 @@
-//! `Api::list`: everything in one answer, as a `Vec`.
+//! The row `list`: `Api::list` of all objects in one response.
 
 use k8s_openapi::api::core::v1::Pod;
 

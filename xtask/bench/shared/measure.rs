@@ -1,4 +1,4 @@
-//! Time and memory of this process, from the kernel.
+//! `Measure`: wall time, CPU time and memory of this process, as reported by the kernel.
 
 use std::time::{Duration, Instant};
 
@@ -8,17 +8,17 @@ use rustix::time::{ClockId, clock_gettime};
 /// Memory of this process, in KiB.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
-    /// What is resident now.
+    /// Resident memory (`VmRSS`).
     pub(crate) resident: u64,
-    /// The most that was.
+    /// Peak resident memory since the last reset (`VmHWM`).
     pub(crate) peak: u64,
-    /// What of it is data: without the program's own code, which is read from its file, and of which more counts the more of it
-    /// has run.
+    /// Anonymous resident memory (`RssAnon`). It excludes the program's code, whose resident part grows as more of it
+    /// is executed.
     pub(crate) data: u64,
 }
 
 impl Memory {
-    /// As of now.
+    /// Reads the current values.
     pub(crate) fn now() -> anyhow::Result<Self> {
         let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
         let field = |name: &str| -> anyhow::Result<u64> {
@@ -31,13 +31,13 @@ impl Memory {
         Ok(Self { resident: field("VmRSS")?, peak: field("VmHWM")?, data: field("RssAnon")? })
     }
 
-    /// Forgets the peak so far.
+    /// Resets `VmHWM` to the current value.
     fn reset_peak() -> anyhow::Result<()> {
         std::fs::write("/proc/self/clear_refs", "5").context("cannot reset the peak of this process's memory")
     }
 }
 
-/// A measurement under way.
+/// A measurement in progress.
 #[derive(Debug)]
 pub(crate) struct Running {
     wall: Instant,
@@ -45,7 +45,7 @@ pub(crate) struct Running {
     before: Memory,
 }
 
-/// What a piece of work has cost.
+/// A finished measurement.
 #[derive(Debug)]
 pub(crate) struct Measure {
     pub(crate) wall: Duration,
@@ -55,7 +55,7 @@ pub(crate) struct Measure {
 }
 
 impl Measure {
-    /// Begins; the peak counts from here.
+    /// Starts a measurement and resets the peak.
     pub(crate) fn start() -> anyhow::Result<Running> {
         Memory::reset_peak()?;
         let before = Memory::now()?;
@@ -64,7 +64,7 @@ impl Measure {
 }
 
 impl Running {
-    /// Ends.
+    /// Ends the measurement.
     pub(crate) fn stop(self) -> anyhow::Result<Measure> {
         let wall = self.wall.elapsed();
         let cpu = processor_time().saturating_sub(self.cpu);

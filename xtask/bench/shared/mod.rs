@@ -1,8 +1,8 @@
-//! What the contenders that are written in Rust do: the same file is compiled against this project and against kube, and
-//! only `crate::peer` differs.
+//! The workloads of the Rust contenders. The same files are compiled against this project and against kube; only
+//! `crate::peer` differs.
 //!
-//! A contender takes one argument, a [`Job`] as JSON, does the work of one row, and prints an [`Outcome`] as its only line.
-//! Nothing in here knows what is expected of a row: that is for who compares.
+//! A contender takes one argument, a [`Job`] as JSON, executes one row, and prints a [`Report`] as its only line. It
+//! must not compare the digest with the expected one: `xtask-bench` does.
 
 mod control;
 mod controller;
@@ -25,7 +25,7 @@ pub(crate) use self::digest::Digest;
 pub(crate) use self::job::{Job, Outcome, Report};
 pub(crate) use self::measure::Measure;
 
-/// Does what the command line says.
+/// Executes the job given on the command line.
 pub(crate) fn main() -> ExitCode {
     match run() {
         Ok(report) => {
@@ -40,7 +40,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<String> {
-    let usage = "one argument is needed: the job as JSON. `cargo xtask bench` starts this program";
+    let usage = "expected one argument: the job as JSON (`cargo xtask bench` starts this program)";
     let job: Job = serde_json::from_str(&std::env::args().nth(1).context(usage)?).context(usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(row(&job)).with_context(|| format!("the row {}", job.row))?;

@@ -1,4 +1,4 @@
-//! The derived kind of thirty fields.
+//! `Widget`: a derived custom resource with thirty spec fields.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::peer::CustomResource;
 
-/// What an operator's kind may look like.
+/// The spec, similar to that of a typical operator.
 #[derive(CustomResource, Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[kube(group = "bench.example", version = "v1", kind = "Widget", namespaced, status = "WidgetStatus")]
 #[serde(rename_all = "camelCase")]
@@ -44,7 +44,7 @@ pub(crate) struct WidgetSpec {
     pub(crate) revision: i64,
 }
 
-/// A level of service.
+/// A service level.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
 pub(crate) enum Tier {
     Gold,
@@ -58,7 +58,7 @@ pub(crate) struct Port {
     pub(crate) port: u16,
 }
 
-/// How it stands.
+/// The status.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WidgetStatus {
@@ -68,7 +68,7 @@ pub(crate) struct WidgetStatus {
     pub(crate) conditions: Vec<Condition>,
 }
 
-/// One aspect of how it stands.
+/// A condition of the status.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Condition {

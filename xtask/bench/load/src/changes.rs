@@ -1,18 +1,18 @@
-//! What happens to the pods: the events of a watch, and the state after a time in which nobody watched.
+//! Changes of the pods: the prepared watch events, and the state that a relist returns.
 
 use fastrand::Rng;
 
 use crate::http::chunk;
 use crate::pods::{Pod, Pods, SELECTED_SHARD};
 
-/// The version of the first list.
+/// The resource version of the initial list.
 pub(crate) const LISTED: u64 = 1_000_000;
-/// The version of the list after the time in which nobody watched.
+/// The resource version of the relist.
 pub(crate) const RELISTED: u64 = 3_000_000;
-/// The versions that events carry begin after this one.
+/// The resource versions of events start after this one.
 const EVENTS: u64 = 2_000_000;
 
-/// The pods of the first list; the last is the sentinel.
+/// The pods of the initial list; the last is the sentinel.
 pub(crate) fn initial(count: usize) -> Vec<Pod> {
     (0..count)
         .map(|index| Pod {
@@ -25,23 +25,23 @@ pub(crate) fn initial(count: usize) -> Vec<Pod> {
         .collect()
 }
 
-/// Events, ready to be sent.
+/// Watch events, encoded as HTTP chunks.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     chunks: Vec<u8>,
-    /// The text of one pod, while it becomes a chunk.
+    /// A reused buffer for the JSON of one pod.
     pod: Vec<u8>,
-    /// The pods after all of them.
+    /// The pods after all events.
     pub(crate) after: Vec<Pod>,
-    /// The states that a predicate on the generation lets pass: a hundredth of them.
+    /// The object states that a predicate on the generation keeps: one in a hundred.
     pub(crate) new_generation: Vec<Pod>,
-    /// The states whose labels the bench selects: a hundredth of them.
+    /// The object states that the bench's label selector keeps: one in a hundred.
     pub(crate) selected: Vec<Pod>,
 }
 
 impl Events {
-    /// So many events: most of them are changes of a status; in two hundred, one pod goes, one comes and one has a new
-    /// generation. The last is a change of the sentinel, which passes every filter.
+    /// Generates `events` events. Of every 200, one deletes a pod, one adds a pod, one increments a generation, and the
+    /// others change a status. The last event modifies the sentinel, which passes every filter.
     pub(crate) fn new(pods: &Pods, count: usize, events: usize, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut live = initial(count);
@@ -102,18 +102,18 @@ impl Events {
         let head = format!(r#"{{"type":"{what}","object":{{"kind":"Pod","apiVersion":"v1","#);
         self.pod.clear();
         pods.write(pod, &mut self.pod);
-        // What was written opens with a brace of its own.
+        // Skip the pod's own opening brace.
         chunk(&mut self.chunks, &[head.as_bytes(), &self.pod[1..], b"}\n"]);
     }
 
-    /// All of them in order, each a chunk of its own.
+    /// All events in order, one HTTP chunk each.
     pub(crate) fn chunks(&self) -> &[u8] {
         &self.chunks
     }
 }
 
-/// The pods after a time in which nobody watched: a tenth has changed, and of two hundred one is gone and one is new. The
-/// sentinel has changed, too.
+/// The pods of the relist: a tenth was modified, and of every 200 one was deleted and one added. The sentinel was
+/// modified as well.
 pub(crate) fn relisted(count: usize) -> Vec<Pod> {
     let mut pods = initial(count);
     let sentinel = pods.pop();
@@ -143,7 +143,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn events_lead_from_the_first_state_to_the_last() {
+    fn events_transform_initial_state_into_final_state() {
         let pods = Pods::new(300, 1);
         let events = Events::new(&pods, 300, 1000, 2);
         let mut state: BTreeMap<_, _> =
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_let_a_hundredth_pass() {
+    fn filters_keep_one_in_a_hundred() {
         let pods = Pods::new(2_000, 1);
         let events = Events::new(&pods, 2_000, 10_000, 2);
         assert_eq!(events.new_generation.len(), 101);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relist_changes_a_tenth() {
+    fn relist_modifies_one_in_ten() {
         let before = initial(2_000);
         let after = relisted(2_000);
         assert_eq!(after.len(), before.len());

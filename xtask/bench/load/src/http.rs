@@ -1,13 +1,14 @@
-//! HTTP/1.1 as far as the bench needs it: a request is its target, an answer is bytes that exist already.
+//! The subset of HTTP/1.1 that the bench needs: a request is only its target, a response is prepared bytes.
 
 use std::io::{self, BufRead, Write};
 
-/// The longest line of a request that is read.
+/// The limit for one line of a request, in bytes.
 const LONGEST_LINE: u64 = 64 << 10;
-/// How much is gathered before it is written.
+/// The number of buffered bytes that triggers a write.
 const FLUSH_AT: usize = 128 << 10;
 
-/// The path and query of the next request; `None` when the peer has left. A body is read and dropped.
+/// Reads the next request and returns its path and query; `None` if the peer closed the connection. The body is
+/// discarded.
 pub(crate) fn next_target(reader: &mut impl BufRead) -> io::Result<Option<String>> {
     let Some(first) = line(reader)? else { return Ok(None) };
     let bad = |problem: &str| io::Error::new(io::ErrorKind::InvalidData, problem.to_owned());
@@ -17,7 +18,7 @@ pub(crate) fn next_target(reader: &mut impl BufRead) -> io::Result<Option<String
         if let Some((name, value)) = header.split_once(':')
             && name.eq_ignore_ascii_case("content-length")
         {
-            body = value.trim().parse().map_err(|_| bad("a content length that is no number"))?;
+            body = value.trim().parse().map_err(|_| bad("a content length that is not a number"))?;
         }
     }
     io::copy(&mut io::Read::take(&mut *reader, body), &mut io::sink())?;
@@ -30,12 +31,12 @@ fn line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
     Ok((read > 0).then(|| line.trim_end().to_owned()))
 }
 
-/// Answers with the parts of a JSON text.
-pub(crate) fn answer(out: &mut impl Write, status: &str, parts: &[&[u8]]) -> io::Result<()> {
+/// Sends a response whose JSON body is the concatenation of `parts`.
+pub(crate) fn respond(out: &mut impl Write, status: &str, parts: &[&[u8]]) -> io::Result<()> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let head =
         format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
-    // Small answers in one piece: two would be two packets.
+    // With TCP_NODELAY, two writes would send two packets.
     if length < FLUSH_AT {
         return out.write_all(&[&[head.as_bytes()], parts].concat().concat());
     }
@@ -43,7 +44,7 @@ pub(crate) fn answer(out: &mut impl Write, status: &str, parts: &[&[u8]]) -> io:
     parts.iter().try_for_each(|part| out.write_all(part))
 }
 
-/// Adds a chunk, made of parts.
+/// Appends one HTTP chunk whose data is the concatenation of `parts`.
 pub(crate) fn chunk(out: &mut Vec<u8>, parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     out.extend_from_slice(format!("{length:x}\r\n").as_bytes());
@@ -53,7 +54,7 @@ pub(crate) fn chunk(out: &mut Vec<u8>, parts: &[&[u8]]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// An answer that goes on: each frame is a chunk of its own, as API servers send them.
+/// A streaming response: each frame is one HTTP chunk, like in the API server's watch responses.
 #[derive(Debug)]
 pub(crate) struct Chunks<'a, W: Write> {
     out: &'a mut W,
@@ -61,7 +62,7 @@ pub(crate) struct Chunks<'a, W: Write> {
 }
 
 impl<'a, W: Write> Chunks<'a, W> {
-    /// Sends the head.
+    /// Sends the response head.
     pub(crate) fn begin(out: &'a mut W) -> io::Result<Self> {
         out.write_all(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -69,26 +70,26 @@ impl<'a, W: Write> Chunks<'a, W> {
         Ok(Self { out, buffer: Vec::with_capacity(2 * FLUSH_AT) })
     }
 
-    /// Adds a frame, made of parts.
+    /// Buffers a frame whose data is the concatenation of `parts`.
     pub(crate) fn frame(&mut self, parts: &[&[u8]]) -> io::Result<()> {
         chunk(&mut self.buffer, parts);
         if self.buffer.len() >= FLUSH_AT { self.flush() } else { Ok(()) }
     }
 
-    /// Sends chunks that were made before, after what is gathered.
+    /// Flushes the buffer, then sends chunks that are already encoded.
     pub(crate) fn made(&mut self, chunks: &[u8]) -> io::Result<()> {
         self.flush()?;
         self.out.write_all(chunks)
     }
 
-    /// Sends what is gathered.
+    /// Sends the buffered chunks.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.write_all(&self.buffer)?;
         self.buffer.clear();
         Ok(())
     }
 
-    /// Ends the answer.
+    /// Ends the response.
     pub(crate) fn end(mut self) -> io::Result<()> {
         self.buffer.extend_from_slice(b"0\r\n\r\n");
         self.flush()
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_requests_one_after_the_other() {
+    fn reads_pipelined_requests() {
         let text = "GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\nPOST /d HTTP/1.1\r\ncontent-length: 3\r\n\r\nxyzGET /e HTTP/1.1\r\n\r\n";
         let mut reader = text.as_bytes();
         let mut targets = Vec::new();
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_chunks() {
+    fn each_frame_is_one_chunk() {
         let mut out = Vec::new();
         let mut chunks = Chunks::begin(&mut out).unwrap();
         chunks.frame(&[b"ab", b"c"]).unwrap();

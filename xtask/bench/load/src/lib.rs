@@ -1,7 +1,7 @@
-//! The load source of `cargo xtask bench`: an HTTP/1.1 server that sends bytes which it has prepared once.
+//! The load source of `cargo xtask bench`: an HTTP/1.1 server that sends prepared bytes.
 //!
-//! It shares no code with what is measured, so that no defect can hide itself. This is a library so that a test can serve
-//! a small world to a contender; the bench runs it as a process of its own.
+//! It uses none of the measured crates, so that a defect in one cannot cancel out. It is a library so that tests can
+//! serve a small world to a contender; the bench runs it as a separate process.
 
 mod changes;
 #[path = "../../shared/digest.rs"]
@@ -20,24 +20,24 @@ use std::net::TcpListener;
 
 use serde::Deserialize;
 
-/// What to serve.
+/// The parameters of the served data.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Plan {
-    /// How many pods, at least two: the last one is special.
+    /// The number of pods, at least two; the last one is the sentinel.
     pub pods: usize,
     /// The same seed gives the same bytes.
     pub seed: u64,
 }
 
-/// A load source that has prepared the state that is listed first; the rest follows when it is asked for.
+/// A load source. The initial list of pods is generated at construction, all other data at the first request.
 #[derive(Debug)]
 pub struct Source(serve::Source);
 
 impl Source {
-    /// Prepares what is to be served.
+    /// Generates the initial list of pods.
     ///
     /// # Errors
-    /// When there are fewer than two pods.
+    /// If the plan has fewer than two pods.
     pub fn new(plan: Plan) -> io::Result<Self> {
         if plan.pods < 2 {
             let problem = format!("at least 2 pods are needed, not {}", plan.pods);
@@ -48,10 +48,10 @@ impl Source {
         Ok(Self(serve::Source::new(world)))
     }
 
-    /// Serves every connection, for good.
+    /// Serves all connections forever, each in its own thread.
     ///
     /// # Errors
-    /// When no thread can be started for one.
+    /// If a thread cannot be spawned.
     pub fn serve(self, listener: &TcpListener) -> io::Result<()> {
         self.0.serve(listener)
     }

@@ -1,5 +1,5 @@
-//! The load source as a process: it takes one argument, a plan as JSON, such as `{"pods":20000,"seed":1}`, prints the
-//! address that it serves as its only line, and serves until it is killed.
+//! The load source as a process. It takes one argument, a plan as JSON, such as `{"pods":20000,"seed":1}`, prints its
+//! address as its only line, and serves until it is killed.
 
 use std::net::TcpListener;
 
@@ -7,11 +7,11 @@ use anyhow::Context;
 use bench_load::{Plan, Source};
 
 fn main() -> anyhow::Result<()> {
-    let usage = "one argument is needed, such as {\"pods\":20000,\"seed\":1}";
+    let usage = "expected one argument, such as {\"pods\":20000,\"seed\":1}";
     let plan = std::env::args().nth(1).context(usage)?;
     let plan: Plan = serde_json::from_str(&plan).context(usage)?;
     let source = Source::new(plan)?;
     let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen on 127.0.0.1")?;
-    println!("{}", listener.local_addr().context("cannot tell the address")?);
-    source.serve(&listener).context("cannot serve")
+    println!("{}", listener.local_addr().context("cannot read the local address")?);
+    source.serve(&listener).context("cannot serve connections")
 }

@@ -1,4 +1,4 @@
-//! Nodes, config maps, and objects of a kind with thirty fields.
+//! Generates nodes, config maps, and custom resources with thirty spec fields.
 
 use fastrand::Rng;
 
@@ -6,10 +6,10 @@ use crate::pods::{hex, time, uid};
 use crate::set::Set;
 use crate::template::Template;
 
-/// The version that all of them carry.
+/// The resource version of all objects in this module.
 const VERSION: &str = "900000";
 
-/// So many nodes.
+/// Generates nodes.
 pub(crate) fn nodes(count: usize, seed: u64) -> Set {
     let template = Template::parse(include_str!("../data/node.json"));
     let mut rng = Rng::with_seed(seed);
@@ -36,7 +36,7 @@ pub(crate) fn nodes(count: usize, seed: u64) -> Set {
     })
 }
 
-/// What a node has pulled: the same on all, nearly.
+/// The JSON of `status.images`, nearly the same on all nodes.
 fn images(rng: &mut Rng) -> String {
     let image = |index: usize, rng: &mut Rng| {
         let name = format!("registry.example.com/system/image-{index}");
@@ -47,7 +47,7 @@ fn images(rng: &mut Rng) -> String {
     format!("[{}]", all.join(","))
 }
 
-/// So many config maps.
+/// Generates config maps.
 pub(crate) fn config_maps(count: usize, seed: u64) -> Set {
     let template = Template::parse(include_str!("../data/configmap.json"));
     let mut rng = Rng::with_seed(seed);
@@ -68,7 +68,7 @@ pub(crate) fn config_maps(count: usize, seed: u64) -> Set {
     })
 }
 
-/// So many objects of the kind with thirty fields.
+/// Generates custom resources with thirty spec fields.
 pub(crate) fn widgets(count: usize, seed: u64) -> Set {
     let template = Template::parse(include_str!("../data/widget.json"));
     let mut rng = Rng::with_seed(seed);

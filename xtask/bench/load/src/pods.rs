@@ -1,4 +1,4 @@
-//! Pods as a cluster has them: some forty of each application, alike in all but what makes them one of their own.
+//! `Pods`: generates realistic pods, forty per application, which differ only in their per-pod fields.
 
 use std::fmt::Write;
 
@@ -6,37 +6,37 @@ use fastrand::Rng;
 
 use crate::template::Template;
 
-/// How many pods an application has.
+/// The number of pods per application.
 const REPLICAS: usize = 40;
-/// The shard that a selector of the bench asks for.
+/// The shard that the bench's label selector matches.
 pub(crate) const SELECTED_SHARD: usize = 17;
 const SHARDS: usize = 100;
-/// The letters that the names of pods end in.
+/// The alphabet of generated name suffixes, as in the API server's `generateName`.
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// What changes in a pod's life.
+/// The mutable state of a pod.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pod {
-    /// Which pod it is; all that never changes in it follows from this.
+    /// The number of the pod; determines all immutable fields.
     pub(crate) index: usize,
-    /// Whether it is the last of all, by which a contender knows that it has seen everything.
+    /// Whether it is the sentinel, the last object of lists and events, which marks the end of the work.
     pub(crate) sentinel: bool,
     /// The resource version.
     pub(crate) version: u64,
     /// The generation.
     pub(crate) generation: u32,
-    /// How often its container has been restarted.
+    /// The restart count of its container.
     pub(crate) restarts: u32,
 }
 
 impl Pod {
-    /// Its shard; a hundredth of all pods share it.
+    /// The value of its shard label; one in a hundred pods has the same.
     pub(crate) fn shard(&self) -> usize {
         if self.sentinel { SELECTED_SHARD } else { self.index % SHARDS }
     }
 }
 
-/// Writes pods.
+/// Serialises pods to JSON.
 #[derive(Debug)]
 pub(crate) struct Pods {
     apps: Vec<App>,
@@ -52,7 +52,7 @@ struct App {
 }
 
 impl Pods {
-    /// Thinks up the applications of so many pods.
+    /// Generates the applications for `count` pods.
     pub(crate) fn new(count: usize, seed: u64) -> Self {
         let template = Template::parse(include_str!("../data/pod.json"));
         let apps = (0..count.div_ceil(REPLICAS)).map(|index| App::new(&template, index, seed)).collect();
@@ -68,7 +68,7 @@ impl Pods {
         (app.namespace.clone(), format!("{}-{}-{}", app.name, app.hash, suffix(pod.index)))
     }
 
-    /// Appends the pod's text.
+    /// Appends the pod's JSON.
     pub(crate) fn write(&self, pod: &Pod, out: &mut Vec<u8>) {
         let app = self.app(pod.index);
         let mut rng = Rng::with_seed(self.seed ^ (pod.index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -115,7 +115,7 @@ impl App {
         let hash = hex(&mut rng, 10);
         let mut env = String::new();
         for number in 0..rng.usize(1..5) {
-            // Cannot fail: it writes to a string.
+            // Writing to a string cannot fail.
             let _ = write!(
                 env,
                 r#",{{"name":"FEATURE_{number}_ENDPOINT","value":"https://{system}-{number}.internal.example.com/v1"}}"#
@@ -149,7 +149,7 @@ impl App {
     }
 }
 
-/// A second of May 2026 or after, as servers write it.
+/// The RFC 3339 time `second` seconds after the start of May 2026, with months of 28 days.
 pub(crate) fn time(second: u64) -> String {
     let (minute, hour, day) = (second / 60, second / 3600, second / 86400);
     format!(
@@ -162,7 +162,7 @@ pub(crate) fn time(second: u64) -> String {
     )
 }
 
-/// So many random hexadecimal digits.
+/// Random hexadecimal digits.
 pub(crate) fn hex(rng: &mut Rng, digits: usize) -> String {
     (0..digits).map(|_| char::from_digit(rng.u32(..16), 16).unwrap_or('0')).collect()
 }
@@ -173,7 +173,7 @@ pub(crate) fn uid(rng: &mut Rng) -> String {
     parts.join("-")
 }
 
-/// Five letters that no other index below fourteen million has.
+/// A suffix of five letters, unique for indices below fourteen million.
 fn suffix(mut index: usize) -> String {
     (0..5)
         .map(|_| {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_are_of_a_realistic_size() {
+    fn pods_have_a_realistic_size() {
         let set = some(400, 1);
         let mean = set.bytes() / set.len();
         assert!((8_200..8_800).contains(&mean), "{mean} bytes");

@@ -1,4 +1,5 @@
-//! What is answered to which request. A thread serves a connection; nothing but system calls is done for a list.
+//! `Source`: routes requests to responses. Each connection has its own thread; a list sends prepared bytes and performs
+//! no serialisation.
 
 use std::io::{self, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::changes::{LISTED, RELISTED};
-use crate::http::{Chunks, answer, next_target};
+use crate::http::{Chunks, next_target, respond};
 use crate::session::{Gate, Session, Sessions};
 use crate::set::Set;
 use crate::world::World;
 
-/// What all connections share.
+/// The state shared by all connections.
 #[derive(Debug)]
 pub(crate) struct Source {
     world: World,
@@ -19,22 +20,22 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Serves a world.
+    /// Creates a source that serves `world`.
     pub(crate) fn new(world: World) -> Self {
         Self { world, sessions: Sessions::default() }
     }
 
-    /// Serves every connection, for good.
+    /// Serves all connections forever, each in its own thread.
     ///
     /// # Errors
-    /// When no thread can be started for one.
+    /// If a thread cannot be spawned.
     pub(crate) fn serve(self, listener: &TcpListener) -> io::Result<()> {
         let source = Arc::new(self);
         for connection in listener.incoming() {
             let Ok(connection) = connection else { continue };
             let source = source.clone();
             std::thread::Builder::new().name("connection".to_owned()).spawn(move || {
-                // A contender that has what it came for drops its connections.
+                // A contender closes its connections at the end of a run, even in the middle of a response.
                 let _ = source.connection(connection);
             })?;
         }
@@ -58,7 +59,7 @@ impl Source {
         Ok(())
     }
 
-    /// What the contenders, and who compares them, ask the source itself.
+    /// Handles the control requests of contenders and of `xtask-bench`.
     fn control(&self, out: &mut impl Write, name: &str, action: &str, query: &Query<'_>) -> io::Result<()> {
         let session = self.sessions.get(name);
         let text = match action {
@@ -69,10 +70,10 @@ impl Source {
             }
             "gone" => {
                 self.world.relisted();
-                session.open(Gate::Gone);
+                session.open(Gate::Expired);
                 String::new()
             }
-            // Made beforehand, so that nobody's time is spent on it.
+            // Generate the data now rather than within a measured run.
             "prepare" => {
                 self.world.events();
                 self.world.relisted();
@@ -83,7 +84,7 @@ impl Source {
                 String::new()
             }
             "held" if !session.wait_for_watches(query.number("count").unwrap_or(1)) => {
-                return answer(out, "504 Gateway Timeout", &[b"no watch came"]);
+                return respond(out, "504 Gateway Timeout", &[b"timed out waiting for the watches"]);
             }
             "held" => String::new(),
             "since-relist" => {
@@ -95,11 +96,11 @@ impl Source {
             }
             "digest" => match query.get("of").and_then(|of| self.world.digest(of)) {
                 Some(digest) => serde_json::to_string(&digest)?,
-                None => return answer(out, "404 Not Found", &[b"no such digest"]),
+                None => return respond(out, "404 Not Found", &[b"no such digest"]),
             },
-            _ => return answer(out, "404 Not Found", &[b"no such action"]),
+            _ => return respond(out, "404 Not Found", &[b"no such action"]),
         };
-        answer(out, "200 OK", &[text.as_bytes()])
+        respond(out, "200 OK", &[text.as_bytes()])
     }
 
     fn api(
@@ -110,33 +111,33 @@ impl Source {
         query: &Query<'_>,
     ) -> io::Result<()> {
         if query.get("labelSelector").or(query.get("fieldSelector")).is_some() {
-            return refuse(out, 400, "BadRequest", "the load source selects nothing");
+            return reject(out, 400, "BadRequest", "the load source does not support selectors");
         }
         match path {
             ["api", "v1", "namespaces", namespace, "pods", name] => {
                 match self.world.find_pod(namespace, name) {
                     Some(index) => {
                         let item = self.world.pods().item(index);
-                        answer(out, "200 OK", &[br#"{"kind":"Pod","apiVersion":"v1","#, &item[1..]])
+                        respond(out, "200 OK", &[br#"{"kind":"Pod","apiVersion":"v1","#, &item[1..]])
                     }
-                    None => refuse(out, 404, "NotFound", "no such pod"),
+                    None => reject(out, 404, "NotFound", "no such pod"),
                 }
             }
             ["api", "v1", "configmaps", index] => match index.parse::<usize>() {
                 Ok(index) if index < self.world.config_maps().len() => {
                     let item = self.world.config_maps().item(index);
-                    answer(out, "200 OK", &[br#"{"kind":"ConfigMap","apiVersion":"v1","#, &item[1..]])
+                    respond(out, "200 OK", &[br#"{"kind":"ConfigMap","apiVersion":"v1","#, &item[1..]])
                 }
-                _ => refuse(out, 404, "NotFound", "no such config map"),
+                _ => reject(out, 404, "NotFound", "no such config map"),
             },
             [.., resource] => match self.collection(session, resource, query) {
                 Some(collection) if query.get("watch").is_some_and(|watch| watch != "false") => {
                     self.watch(out, session, &collection, query)
                 }
                 Some(collection) => collection.list(out, query),
-                None => refuse(out, 404, "NotFound", "no such resource"),
+                None => reject(out, 404, "NotFound", "no such resource"),
             },
-            [] => refuse(out, 404, "NotFound", "no such path"),
+            [] => reject(out, 404, "NotFound", "no such path"),
         }
     }
 
@@ -150,7 +151,7 @@ impl Source {
             "widgets" => (self.world.widgets(), "Widget", LISTED),
             _ => return None,
         };
-        // Servers write the type of built-in objects only where they are alone.
+        // The API server omits `apiVersion` and `kind` in items of built-in lists, but not of custom resources.
         let custom = kind == "Widget";
         Some(Collection {
             set,
@@ -173,7 +174,7 @@ impl Source {
             collection.initial_events(&mut chunks)?;
         }
         chunks.flush()?;
-        // The first state of pods is the only one that anything follows.
+        // Events and expiry follow only the initial list of pods.
         let version = query.number("resourceVersion");
         let fresh = collection.kind != "Pod" || version.is_some_and(|version| version as u64 > LISTED);
         match session.wait_at_gate(fresh) {
@@ -181,9 +182,9 @@ impl Source {
                 chunks.made(self.world.events().chunks())?;
                 session.wait_at_gate(true);
             }
-            Gate::Gone => {
-                let gone = status(410, "Expired", "too old resource version");
-                chunks.frame(&[br#"{"type":"ERROR","object":"#, gone.as_bytes(), b"}\n"])?;
+            Gate::Expired => {
+                let expired = status(410, "Expired", "too old resource version");
+                chunks.frame(&[br#"{"type":"ERROR","object":"#, expired.as_bytes(), b"}\n"])?;
             }
             Gate::Closed | Gate::Over => {}
         }
@@ -191,12 +192,12 @@ impl Source {
     }
 }
 
-/// The objects that a list or a watch is about.
+/// The objects of a list or watch.
 struct Collection<'a> {
     set: &'a Set,
     kind: &'static str,
     api_version: &'static str,
-    /// Whether each item of a list says what it is, as those of custom resources do.
+    /// Whether it is a custom resource, whose items carry `apiVersion` and `kind`.
     custom: bool,
     version: u64,
 }
@@ -218,7 +219,7 @@ impl Collection<'_> {
         let head = format!(
             r#"{{"kind":"{kind}List","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{version}"{next}}},"items":["#
         );
-        answer(out, "200 OK", &[head.as_bytes(), set.span(start..end), b"]}\n"])
+        respond(out, "200 OK", &[head.as_bytes(), set.span(start..end), b"]}\n"])
     }
 
     fn initial_events<W: Write>(&self, chunks: &mut Chunks<'_, W>) -> io::Result<()> {
@@ -235,7 +236,7 @@ impl Collection<'_> {
     }
 }
 
-/// The parameters of a request. No value that the bench sends needs decoding.
+/// The query parameters of a request. Percent-decoding is not needed for the values that the bench sends.
 struct Query<'a>(&'a str);
 
 impl Query<'_> {
@@ -249,8 +250,8 @@ impl Query<'_> {
     }
 }
 
-fn refuse(out: &mut impl Write, code: u16, reason: &str, message: &str) -> io::Result<()> {
-    answer(out, &format!("{code} {reason}"), &[status(code, reason, message).as_bytes()])
+fn reject(out: &mut impl Write, code: u16, reason: &str, message: &str) -> io::Result<()> {
+    respond(out, &format!("{code} {reason}"), &[status(code, reason, message).as_bytes()])
 }
 
 fn status(code: u16, reason: &str, message: &str) -> String {

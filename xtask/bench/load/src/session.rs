@@ -1,27 +1,27 @@
-//! Sessions: one for each run of a contender, named by the first segment of the path. Watches wait at the session's gate
-//! until the contender is ready for what follows.
+//! `Session`: the state of one contender run, named by the first path segment. Watches block at the session's gate
+//! until the contender requests events or the expiry.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// For how long anyone waits: a contender that has not come by then never will.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// The limit for every wait, so that a failed contender does not block a thread forever.
+const WAIT_LIMIT: Duration = Duration::from_secs(300);
 
-/// What watches may send.
+/// The next action of the session's watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {
-    /// Nothing yet.
+    /// Wait.
     Closed,
-    /// The prepared events.
+    /// Send the prepared events.
     Events,
-    /// That their version is too old; lists show the later state.
-    Gone,
-    /// Nothing more: the session is over.
+    /// Send `410 Expired`; lists return the changed state.
+    Expired,
+    /// End; the session is over.
     Over,
 }
 
-/// One run of a contender.
+/// The state of one contender run.
 #[derive(Debug)]
 pub(crate) struct Session {
     state: Mutex<State>,
@@ -31,9 +31,9 @@ pub(crate) struct Session {
 #[derive(Debug)]
 struct State {
     gate: Gate,
-    /// How many watches wait.
+    /// The number of watches that block at the gate.
     waiting: usize,
-    /// When the first list of the later state was asked for.
+    /// The time of the first list request after the expiry.
     relist: Option<Instant>,
 }
 
@@ -45,52 +45,53 @@ impl Session {
         }
     }
 
-    /// Nothing that holds the lock can leave the state half-changed.
+    /// Locks the state. Poisoning is ignored: every critical section leaves the state consistent.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the gate.
+    /// Sets the gate and wakes all waiters.
     pub(crate) fn open(&self, gate: Gate) {
         self.state().gate = gate;
         self.changed.notify_all();
     }
 
-    /// Waits at the gate; how it opened. `fresh`: the watch goes on from the later state, so that only the end concerns it.
+    /// Blocks until the gate opens and returns its state. A `fresh` watch starts from the changed state, so that only
+    /// [`Gate::Over`] releases it.
     pub(crate) fn wait_at_gate(&self, fresh: bool) -> Gate {
         let mut state = self.state();
         state.waiting += 1;
         self.changed.notify_all();
         let held = |state: &mut State| {
-            state.gate == Gate::Closed || (fresh && matches!(state.gate, Gate::Events | Gate::Gone))
+            state.gate == Gate::Closed || (fresh && matches!(state.gate, Gate::Events | Gate::Expired))
         };
         let (mut state, waited) =
-            self.changed.wait_timeout_while(state, PATIENCE, held).unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait_timeout_while(state, WAIT_LIMIT, held).unwrap_or_else(PoisonError::into_inner);
         state.waiting -= 1;
         if waited.timed_out() { Gate::Over } else { state.gate }
     }
 
-    /// Waits until so many watches wait; whether they came.
+    /// Blocks until `count` watches wait at the gate; `false` after [`WAIT_LIMIT`].
     pub(crate) fn wait_for_watches(&self, count: usize) -> bool {
         let few = |state: &mut State| state.waiting < count;
         let (_state, waited) = self
             .changed
-            .wait_timeout_while(self.state(), PATIENCE, few)
+            .wait_timeout_while(self.state(), WAIT_LIMIT, few)
             .unwrap_or_else(PoisonError::into_inner);
         !waited.timed_out()
     }
 
-    /// Whether lists show the later state; if so, this list counts as asked for.
+    /// Whether lists return the changed state; if so, records the time of the first such request.
     pub(crate) fn lists_later_state(&self) -> bool {
         let mut state = self.state();
-        let later = state.gate == Gate::Gone;
+        let later = state.gate == Gate::Expired;
         if later {
             state.relist.get_or_insert_with(Instant::now);
         }
         later
     }
 
-    /// How long ago the first list of the later state was asked for.
+    /// The time since the first list request after the expiry.
     pub(crate) fn since_relist(&self) -> Option<Duration> {
         self.state().relist.map(|at| at.elapsed())
     }
@@ -103,13 +104,13 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// The session of that name, which begins with its first request.
+    /// The session called `name`; created at its first request.
     pub(crate) fn get(&self, name: &str) -> Arc<Session> {
         let mut sessions = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.entry(name.to_owned()).or_insert_with(|| Arc::new(Session::new())).clone()
     }
 
-    /// Ends a session: its watches end.
+    /// Ends a session and its watches.
     pub(crate) fn end(&self, name: &str) {
         let session = self.by_name.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         if let Some(session) = session {

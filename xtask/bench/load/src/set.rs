@@ -1,17 +1,17 @@
-//! `Set`: objects of one kind, as the bytes that a server would send.
+//! `Set`: the serialised objects of one kind.
 
 use std::ops::Range;
 
-/// The texts of objects in one piece, separated by commas, so that any range of them is the inside of a list.
+/// The JSON of all objects in one buffer, separated by commas, so that any range is the content of a list's `items`.
 #[derive(Debug, Default)]
 pub(crate) struct Set {
     bytes: Vec<u8>,
-    /// Where each object ends.
+    /// The end offset of each object.
     ends: Vec<usize>,
 }
 
 impl Set {
-    /// Takes in one object, which `write` appends to the bytes.
+    /// Adds one object, which `write` appends to the buffer.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if !self.ends.is_empty() {
             self.bytes.push(b',');
@@ -20,17 +20,17 @@ impl Set {
         self.ends.push(self.bytes.len());
     }
 
-    /// How many objects there are.
+    /// The number of objects.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// One object.
+    /// The JSON of one object.
     pub(crate) fn item(&self, index: usize) -> &[u8] {
         self.span(index..index + 1)
     }
 
-    /// The objects of a range with commas between them; what is beyond the end is not there.
+    /// The JSON of a range, separated by commas; the range is clamped to the number of objects.
     pub(crate) fn span(&self, range: Range<usize>) -> &[u8] {
         let end = range.end.min(self.len());
         if range.start >= end {
@@ -40,7 +40,7 @@ impl Set {
         &self.bytes[start..self.ends[end - 1]]
     }
 
-    /// The bytes of all objects together.
+    /// The total size in bytes.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cuts_lists_and_items() {
+    fn slices_ranges_and_items() {
         let mut set = Set::default();
         for text in ["1", "22", "333"] {
             set.push(|out| out.extend_from_slice(text.as_bytes()));

@@ -1,6 +1,6 @@
-//! JSON with gaps: a file of `data/`, of which `@name@` is filled in. Keeps the order of fields, as servers send them.
+//! `Template`: a JSON file of `data/` with `@name@` placeholders. Keeps the API server's order of fields.
 
-/// A text with gaps.
+/// A text with placeholders.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
     pieces: Vec<Piece>,
@@ -9,27 +9,29 @@ pub(crate) struct Template {
 #[derive(Debug, Clone)]
 enum Piece {
     Text(String),
-    Gap(String),
+    Placeholder(String),
 }
 
 impl Template {
-    /// Reads a file of `data/`; its white space is for people.
+    /// Parses a file of `data/` and removes the white space between tokens.
     pub(crate) fn parse(text: &str) -> Self {
         let compact = without_space(text);
         let pieces = compact.split('@').enumerate().map(|(index, part)| match index % 2 {
             0 => Piece::Text(part.to_owned()),
-            _ => Piece::Gap(part.to_owned()),
+            _ => Piece::Placeholder(part.to_owned()),
         });
         Self { pieces: pieces.collect() }
     }
 
-    /// Fills some of the gaps for good.
+    /// Returns a template in which the placeholders of `values` are replaced.
     pub(crate) fn bind(&self, values: &[(&str, String)]) -> Self {
         let mut pieces: Vec<Piece> = Vec::new();
         for piece in &self.pieces {
             let text = match piece {
                 Piece::Text(text) => Some(text),
-                Piece::Gap(name) => values.iter().find(|(known, _)| known == name).map(|(_, value)| value),
+                Piece::Placeholder(name) => {
+                    values.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+                }
             };
             let Some(text) = text else {
                 pieces.push(piece.clone());
@@ -43,21 +45,21 @@ impl Template {
         Self { pieces }
     }
 
-    /// Fills all gaps that are left and appends the text to `out`.
+    /// Replaces all remaining placeholders and appends the text to `out`.
     ///
     /// # Panics
-    /// If a gap has no value: the files and the code that fills them belong together.
+    /// If a placeholder has no value.
     pub(crate) fn render(&self, values: &[(&str, &str)], out: &mut Vec<u8>) {
         for piece in &self.pieces {
             let text = match piece {
                 Piece::Text(text) => text,
-                Piece::Gap(name) => match values.iter().find(|(known, _)| known == name) {
+                Piece::Placeholder(name) => match values.iter().find(|(known, _)| known == name) {
                     Some((_, value)) => *value,
                     #[expect(
                         clippy::panic,
-                        reason = "as documented: the files and what fills them belong together"
+                        reason = "as documented: a placeholder without a value is a defect of this crate"
                     )]
-                    None => panic!("nothing fills @{name}@"),
+                    None => panic!("no value for the placeholder @{name}@"),
                 },
             };
             out.extend_from_slice(text.as_bytes());
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fills_gaps_and_keeps_strings() {
+    fn replaces_placeholders_and_keeps_strings() {
         let template = Template::parse("{\n \"a b\": \"x \\\" @one@\", \"c\": @two@\n}");
         let template = template.bind(&[("one", "1 2".to_owned())]);
         let mut out = Vec::new();

@@ -1,4 +1,4 @@
-//! Everything that can be served, each part made when it is first asked for, and the digests of what it is.
+//! `World`: all served objects and events, generated at first use, and their digests.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -11,7 +11,7 @@ use crate::others;
 use crate::pods::{Pod, Pods};
 use crate::set::Set;
 
-/// All objects and events, made from a seed.
+/// All objects and events, derived from a seed.
 #[derive(Debug)]
 pub(crate) struct World {
     count: usize,
@@ -27,7 +27,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A world of so many pods.
+    /// A world with `count` pods.
     pub(crate) fn new(count: usize, seed: u64) -> Self {
         Self {
             count,
@@ -43,44 +43,44 @@ impl World {
         }
     }
 
-    /// The pods at first.
+    /// The pods of the initial list.
     pub(crate) fn pods(&self) -> &Set {
         self.listed.get_or_init(|| self.write(&changes::initial(self.count)))
     }
 
-    /// The pods after a time in which nobody watched.
+    /// The pods of the relist.
     pub(crate) fn relisted(&self) -> &Set {
         self.relisted.get_or_init(|| self.write(&changes::relisted(self.count)))
     }
 
-    /// The events of a watch: as many as there are pods.
+    /// The watch events, as many as pods.
     pub(crate) fn events(&self) -> &Events {
         self.events.get_or_init(|| Events::new(&self.pods, self.count, self.count, self.seed + 1))
     }
 
-    /// The nodes, a twentieth of the number of pods.
+    /// The nodes, one per twenty pods.
     pub(crate) fn nodes(&self) -> &Set {
         self.nodes.get_or_init(|| others::nodes(self.count.div_ceil(20), self.seed + 2))
     }
 
-    /// The config maps, as many as there are pods.
+    /// The config maps, as many as pods.
     pub(crate) fn config_maps(&self) -> &Set {
         self.config_maps.get_or_init(|| others::config_maps(self.count, self.seed + 3))
     }
 
-    /// The objects of the kind with thirty fields, as many as there are pods.
+    /// The custom resources with thirty spec fields, as many as pods.
     pub(crate) fn widgets(&self) -> &Set {
         self.widgets.get_or_init(|| others::widgets(self.count, self.seed + 4))
     }
 
-    /// Namespaces and names of so many pods, spread over all of them.
+    /// The namespaces and names of `count` pods at regular intervals.
     pub(crate) fn names(&self, count: usize) -> Vec<(String, String)> {
         let all = changes::initial(self.count);
         let step = (all.len() / count.max(1)).max(1);
         all.iter().step_by(step).take(count).map(|pod| self.pods.place(pod)).collect()
     }
 
-    /// Which of [`pods`](Self::pods) has this name.
+    /// The index in [`pods`](Self::pods) of the pod with this name.
     pub(crate) fn find_pod(&self, namespace: &str, name: &str) -> Option<usize> {
         let places = self.places.get_or_init(|| {
             let all = changes::initial(self.count);
@@ -89,7 +89,7 @@ impl World {
         places.get(&(namespace.to_owned(), name.to_owned())).copied()
     }
 
-    /// What a contender's objects must add up to; `None` for a name that means nothing.
+    /// The expected digest of a contender's objects; `None` for an unknown name.
     pub(crate) fn digest(&self, of: &str) -> Option<Digest> {
         Some(match of {
             "pods" => digest(self.pods(), Value::clone),
@@ -118,13 +118,13 @@ impl World {
     }
 }
 
-/// The digest of a set, of each object what `view` shows of it.
+/// The digest of a set, after applying `view` to each object.
 fn digest(set: &Set, view: impl Fn(&Value) -> Value + Sync) -> Digest {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let part = |worker: usize| {
         let mut sum = Digest::default();
         for index in (worker..set.len()).step_by(workers) {
-            // What cannot be read counts as nothing, so that no contender can have the same.
+            // Invalid JSON counts as `null`, a digest that no contender can match.
             let object = serde_json::from_slice::<Value>(set.item(index)).unwrap_or_default();
             sum.add(view(&object));
         }

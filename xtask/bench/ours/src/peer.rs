@@ -1,4 +1,4 @@
-//! This project under the names that the rows use, and what it does in a way of its own. Public API only.
+//! Maps the names that `shared/` uses to this project's public API, and implements the parts that differ from kube.
 
 use futures::Stream;
 use k8s_openapi::api::core::v1::Pod;
@@ -16,11 +16,11 @@ pub(crate) use kube_runtime::reflector::{Store, Writer};
 pub(crate) use kube_runtime::watcher::Event;
 pub(crate) use kube_runtime::{Controller, WatchStreamExt, predicates, reflector, watcher};
 
-/// Why there would be no row on a compact store.
+/// The reason for an absent `store-compact`; unused, since [`compact_store`] always returns a store.
 pub(crate) const NO_COMPACT_STORE: &str = "there is no compact store";
 
-/// A store that keeps its objects as text, and its writer.
-#[expect(clippy::unnecessary_wraps, reason = "other contenders have none")]
+/// A compact store and its writer.
+#[expect(clippy::unnecessary_wraps, reason = "kube's contender returns None")]
 pub(crate) fn compact_store() -> Option<(Store<Pod>, Writer<Pod>)> {
     Some(kube_runtime::reflector::store_with(Storage::compact()))
 }
@@ -30,12 +30,12 @@ pub(crate) fn store<K: Resource>(_: K::DynamicType) -> (Store<K>, Writer<K>) {
     kube_runtime::reflector::store()
 }
 
-/// A watcher that lists by pages, all else as it comes.
+/// A watcher configuration with a paginated initial list and defaults for everything else.
 pub(crate) fn list_config() -> watcher::Config {
     watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch)
 }
 
-/// Of the metadata, who an object is and nothing else: the rest is skipped before anything is decoded.
+/// Skips all metadata except the object's identity before decoding.
 pub(crate) fn only_identity(config: watcher::Config) -> anyhow::Result<watcher::Config> {
     let unwanted =
         ["metadata.labels", "metadata.annotations", "metadata.ownerReferences", "metadata.generateName"];
@@ -43,7 +43,7 @@ pub(crate) fn only_identity(config: watcher::Config) -> anyhow::Result<watcher::
     Ok(config.skip_fields(FieldSet::managed_fields().and(unwanted)))
 }
 
-/// Pods whenever they have a new generation.
+/// Pods whose generation changed.
 pub(crate) fn new_generations(
     pods: Api<Pod>,
     config: watcher::Config,
@@ -51,7 +51,7 @@ pub(crate) fn new_generations(
     watcher(pods, config).only_changes_of(predicates::generation).applied_objects()
 }
 
-/// Pods that carry a label.
+/// Pods with the given label, filtered by the client.
 pub(crate) fn labelled(
     pods: Api<Pod>,
     config: watcher::Config,

@@ -1,5 +1,4 @@
-//! Every row does its work on a small world and keeps what it was sent, so that the bench works whenever it is needed.
-//! Nothing here looks at a time.
+//! Runs every row on a small world and compares the digests. No test depends on a measured time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::io::{Read, Write};
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 
 const PODS: usize = 250;
 
-/// Where a small world is served, for as long as the tests run.
+/// The address of a load source with a small world, shared by all tests.
 fn source() -> SocketAddr {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
     *ADDRESS.get_or_init(|| {
@@ -24,7 +23,7 @@ fn source() -> SocketAddr {
     })
 }
 
-/// What the load source says of one of its sets.
+/// The load source's digest of one of its sets.
 fn expected(of: &str) -> Value {
     let mut connection = TcpStream::connect(source()).unwrap();
     write!(connection, "GET /test/-/digest?of={of} HTTP/1.1\r\n\r\n").unwrap();
@@ -34,7 +33,7 @@ fn expected(of: &str) -> Value {
     serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
-/// Runs the contender.
+/// Runs the contender; returns its report, or its stderr if it fails.
 fn run(row: &str) -> Result<Value, String> {
     let job = json!({"row": row, "source": source().to_string(), "session": row, "calls": PODS});
     let output = Command::new(env!("CARGO_BIN_EXE_bench-ours")).arg(job.to_string()).output().unwrap();
@@ -44,7 +43,7 @@ fn run(row: &str) -> Result<Value, String> {
     Ok(serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// The row has so many units, and its objects are those of the source.
+/// Asserts that the row reports `units` units and the load source's digest `of`.
 #[track_caller]
 fn check(row: &str, units: usize, of: Option<&str>) {
     let report = run(row).unwrap();
@@ -61,7 +60,7 @@ fn check(row: &str, units: usize, of: Option<&str>) {
 }
 
 #[test]
-fn lists_and_stores_keep_everything() {
+fn lists_and_stores_hold_all_objects() {
     check("list", PODS, Some("pods"));
     check("store-list", PODS, Some("pods"));
     check("store-watchlist", PODS, Some("pods"));
@@ -71,19 +70,19 @@ fn lists_and_stores_keep_everything() {
 }
 
 #[test]
-fn events_lead_to_the_last_state() {
+fn events_and_relist_reach_the_final_state() {
     check("events", PODS, Some("after-events"));
     check("relist", PODS, Some("relisted"));
 }
 
 #[test]
-fn filters_pass_what_they_should() {
+fn filters_keep_the_matching_events() {
     check("filter-generation", PODS, Some("new-generation"));
     check("filter-labels", PODS, Some("selected"));
 }
 
 #[test]
-fn gets_are_answered() {
+fn gets_return_the_pods() {
     check("get", PODS, None);
     check("get-32", PODS / 32 * 32, None);
     check("get-in-process", PODS, None);
@@ -96,7 +95,7 @@ fn controllers_reconcile() {
 }
 
 #[test]
-fn a_row_that_is_not_there_is_an_error() {
+fn rejects_an_unknown_row() {
     let error = run("lost").unwrap_err();
     assert!(error.contains("there is no row \"lost\""), "{error}");
 }

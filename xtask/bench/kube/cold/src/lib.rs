@@ -1,1 +1,1 @@
-//! Nothing: what `cargo xtask bench build` builds is what this depends on.
+//! Empty: `cargo xtask bench build` measures the build of its dependencies.

@@ -1,4 +1,4 @@
-//! The contender of `cargo xtask bench` that is kube.
+//! kube's contender in `cargo xtask bench`.
 
 mod peer;
 #[path = "../../../shared/mod.rs"]

@@ -1,4 +1,4 @@
-//! kube under the names that the rows use, and what it does in a way of its own.
+//! Maps the names that `shared/` uses to kube, and implements the parts that differ from this project.
 
 use futures::{Stream, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
@@ -13,10 +13,10 @@ pub(crate) use kube::runtime::watcher::Event;
 pub(crate) use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, reflector, watcher};
 pub(crate) use kube::{Api, Client, Config, CustomResource, Resource, ResourceExt};
 
-/// Why there is no row on a compact store.
+/// The reason for the absent row `store-compact`.
 pub(crate) const NO_COMPACT_STORE: &str = "kube has no compact store";
 
-/// kube has none.
+/// `None`: kube has no compact store.
 pub(crate) fn compact_store() -> Option<(Store<Pod>, Writer<Pod>)> {
     None
 }
@@ -31,17 +31,17 @@ where
     (writer.as_reader(), writer)
 }
 
-/// A watcher that lists by pages, all else as it comes.
+/// A watcher configuration with a paginated initial list and defaults for everything else.
 pub(crate) fn list_config() -> watcher::Config {
     watcher::Config::default()
 }
 
-/// Of the metadata, who an object is and nothing else. kube has no way to say so.
+/// Returns `config` unchanged: kube cannot skip metadata fields.
 pub(crate) fn only_identity(config: watcher::Config) -> anyhow::Result<watcher::Config> {
     Ok(config)
 }
 
-/// Pods whenever they have a new generation.
+/// Pods whose generation changed.
 pub(crate) fn new_generations(
     pods: Api<Pod>,
     config: watcher::Config,
@@ -52,7 +52,7 @@ pub(crate) fn new_generations(
         .predicate_filter(predicates::generation, PredicateConfig::default())
 }
 
-/// Pods that carry a label.
+/// Pods with the given label, filtered by the client.
 pub(crate) fn labelled(
     pods: Api<Pod>,
     config: watcher::Config,
