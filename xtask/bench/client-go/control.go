@@ -27,8 +27,8 @@ func (j *job) request(path string) ([]byte, error) {
 	return text, nil
 }
 
-// held waits until the load source holds count open watches.
-func (j *job) held(count int) error {
+// waitForWatches waits until the load source holds count open watches.
+func (j *job) waitForWatches(count int) error {
 	_, err := j.request(fmt.Sprintf("-/held?count=%d", count))
 	return err
 }

@@ -41,7 +41,7 @@ func measureEvents(j *job, handler func(passed func(*corev1.Pod)) cache.Resource
 	for !registration.HasSynced() {
 		time.Sleep(200 * time.Microsecond)
 	}
-	if err := j.held(1); err != nil {
+	if err := j.waitForWatches(1); err != nil {
 		return nil, err
 	}
 	running, err := start()

@@ -139,7 +139,7 @@ func relist(j *job) (*outcome, error) {
 	if err := fill(informer); err != nil {
 		return nil, err
 	}
-	if err := j.held(1); err != nil {
+	if err := j.waitForWatches(1); err != nil {
 		return nil, err
 	}
 	running, err := start()

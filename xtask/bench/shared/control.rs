@@ -24,7 +24,7 @@ impl Control {
     }
 
     /// Waits until the load source holds `count` open watches.
-    pub(crate) async fn held(&self, count: usize) -> anyhow::Result<()> {
+    pub(crate) async fn wait_for_watches(&self, count: usize) -> anyhow::Result<()> {
         let this = self.clone();
         tokio::task::spawn_blocking(move || this.request(&format!("-/held?count={count}"))).await??;
         Ok(())

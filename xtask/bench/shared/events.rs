@@ -32,7 +32,7 @@ pub(crate) async fn into_store(job: &Job) -> anyhow::Result<Outcome> {
         }
     });
     filled.store.wait_until_ready().await?;
-    control.held(1).await?;
+    control.wait_for_watches(1).await?;
     let running = Measure::start()?;
     control.send_events()?;
     seen.await?;
@@ -74,7 +74,7 @@ where
             }
         }
     });
-    control.held(1).await?;
+    control.wait_for_watches(1).await?;
     measuring.store(true, Ordering::SeqCst);
     let running = Measure::start()?;
     control.send_events()?;

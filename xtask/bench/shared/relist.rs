@@ -20,7 +20,7 @@ pub(crate) async fn relist(job: &Job) -> anyhow::Result<Outcome> {
     });
     let ended = || anyhow::anyhow!("the watcher has ended");
     completed.recv().await.ok_or_else(ended)?;
-    control.held(1).await?;
+    control.wait_for_watches(1).await?;
     let running = Measure::start()?;
     control.expire_watches()?;
     completed.recv().await.ok_or_else(ended)?;

@@ -143,9 +143,9 @@ fn aims(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Aim> {
             |table: &Table, metric: fn(&Figures) -> f64| table.figures(row.name, Contender::Ours).map(metric);
         let ratio = |table, metric| Ok(of(last, metric)? / of(table, metric)?);
         for (small, table) in smaller {
-            let rate = format!("rate of {large} pods >= {MIN_RATE_RATIO} x that of {small}");
+            let rate = format!("rate with {large} pods >= {MIN_RATE_RATIO} x that with {small}");
             aim(rate, ratio(table, Figures::rate), |value| value >= MIN_RATE_RATIO);
-            let kept = format!("bytes retained per object of {large} <= 1 x those of {small}");
+            let kept = format!("bytes retained per object with {large} pods <= 1 x those with {small}");
             aim(kept, ratio(table, Figures::kept), |value| value <= 1.0);
         }
         if row.name == "store-compact" && *large == LARGE {

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use xtask_process::{Launch, Scratch, Streams, Supervised, log};
 
-/// Runs `program` with the arguments, folder and environment that `change` sets.
+/// Runs `program` with the arguments, folder and environment that `configure` sets.
 ///
 /// # Errors
 /// If the program cannot be started, fails, or exceeds `limit`; the error includes the end of its stderr.
@@ -19,7 +19,7 @@ pub(super) async fn output(
     scratch: &Scratch,
     program: &Path,
     limit: Duration,
-    change: impl FnOnce(Launch) -> Launch,
+    configure: impl FnOnce(Launch) -> Launch,
 ) -> anyhow::Result<Output> {
     let (stdout, stderr) = (scratch.path().join("stdout"), scratch.path().join("stderr"));
     for file in [&stdout, &stderr] {
@@ -27,7 +27,8 @@ pub(super) async fn output(
         let _ = fs::remove_file(file);
     }
     let streams = Streams::Files { stdout: stdout.clone(), stderr: stderr.clone() };
-    let launch = change(Launch::new(program, streams).scratch(scratch.path()).grace(Duration::from_secs(2)));
+    let launch =
+        configure(Launch::new(program, streams).scratch(scratch.path()).grace(Duration::from_secs(2)));
     let process = Supervised::spawn(&launch, |_| {})?;
     let name = launch.name();
     let Ok(ended) = tokio::time::timeout(limit, process.wait()).await else {

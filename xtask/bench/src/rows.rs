@@ -64,13 +64,13 @@ const STORE: Row = Row {
 
 /// All rows, in the order of the printed table.
 pub(super) static ROWS: &[Row] = &[
-    Row { name: "list", title: "list of all pods in one answer", keeps: false, ..STORE },
+    Row { name: "list", title: "list of all pods in one response", keeps: false, ..STORE },
     Row { name: "store-list", title: "typed store of pods, filled by a list", ..STORE },
     Row { name: "store-watchlist", title: "typed store of pods, filled by a WatchList", ..STORE },
     Row { name: "store-compact", title: "compact store of pods, filled by a list", ..STORE },
     Row {
         name: "store-incomplete",
-        title: "store of a struct that names five fields of pods",
+        title: "store of a struct with five fields of pods",
         digest: Some("five-fields"),
         ..STORE
     },
@@ -91,7 +91,7 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row {
         name: "filter-generation",
-        title: "watch events past a predicate on the generation, which drops 99 %",
+        title: "watch events through a generation predicate that drops 99 %",
         unit: "events",
         digest: Some("new-generation"),
         prepared: true,
@@ -100,7 +100,7 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row {
         name: "filter-labels",
-        title: "watch events past a label selector on the client's side, which drops 99 %",
+        title: "watch events through a client-side label selector that drops 99 %",
         unit: "events",
         digest: Some("selected"),
         prepared: true,
@@ -109,7 +109,7 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row {
         name: "relist",
-        title: "relist of a full store of which a tenth has changed",
+        title: "relist of a full store, with a tenth of the objects changed",
         digest: Some("relisted"),
         prepared: true,
         keeps: false,
@@ -117,7 +117,7 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row {
         name: "get",
-        title: "get of a pod over TCP, one after the other",
+        title: "sequential gets of a pod over TCP",
         unit: "gets",
         amount: Amount::Calls { tenths: 5, most: 10_000 },
         digest: None,
@@ -126,7 +126,7 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row {
         name: "get-32",
-        title: "get of a pod over TCP, 32 at once",
+        title: "gets of a pod over TCP, 32 concurrent",
         unit: "gets",
         amount: Amount::Calls { tenths: 10, most: 20_000 },
         digest: None,
@@ -135,7 +135,7 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row {
         name: "get-in-process",
-        title: "get of a config map from a service in the process",
+        title: "get of a config map from an in-process service",
         unit: "gets",
         amount: Amount::Calls { tenths: 50, most: 100_000 },
         digest: None,
@@ -144,7 +144,7 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row {
         name: "first-reconcile",
-        title: "start of a controller of the derived kind to its first reconcile",
+        title: "controller of the derived kind, from its start to the first reconcile",
         unit: "starts",
         digest: Some("widgets"),
         keeps: false,
@@ -152,7 +152,7 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row {
         name: "reconcile",
-        title: "reconcile that does nothing",
+        title: "no-op reconcile",
         unit: "reconciles",
         amount: Amount::Calls { tenths: 50, most: 200_000 },
         digest: Some("widgets"),

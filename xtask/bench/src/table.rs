@@ -95,7 +95,8 @@ pub(super) fn targets<'a>(targets: impl Iterator<Item = (&'static str, String, &
 pub(super) fn summary(verdicts: &[Verdict]) -> String {
     let (met, of) = count(verdicts);
     let left = verdicts.len() - of;
-    let rest = if left == 0 { String::new() } else { format!("; {left} have nothing to be compared with") };
+    let rest =
+        if left == 0 { String::new() } else { format!("; {left} not compared (the peer has no figure)") };
     format!("{met} of {of} targets met{rest}")
 }
 
@@ -159,7 +160,7 @@ mod tests {
         let text = targets(verdicts.iter().map(|(target, is)| (target.row, target.text(), is)));
         assert!(text.contains("met") && text.contains("not compared: no Go here"), "{text}");
         let only = [Verdict::Met(1.0), Verdict::Missed(1.0), Verdict::NotCompared(String::new())];
-        assert_eq!(summary(&only), "1 of 2 targets met; 1 have nothing to be compared with");
+        assert_eq!(summary(&only), "1 of 2 targets met; 1 not compared (the peer has no figure)");
         assert_eq!(summary(&only[..1]), "1 of 1 targets met");
     }
 

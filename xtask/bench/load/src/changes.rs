@@ -62,7 +62,7 @@ impl Events {
                     live.push(pod);
                     all.push(pods, "ADDED", &pod);
                     all.new_generation.push(pod);
-                    all.note_selected(&pod);
+                    all.push_if_selected(&pod);
                 }
                 place if !live.is_empty() => {
                     let at = rng.usize(..live.len());
@@ -75,7 +75,7 @@ impl Events {
                     if place == 87 {
                         all.new_generation.push(pod);
                     }
-                    all.note_selected(&pod);
+                    all.push_if_selected(&pod);
                 }
                 _ => {}
             }
@@ -85,14 +85,14 @@ impl Events {
             pod.generation += 1;
             all.push(pods, "MODIFIED", pod);
             all.new_generation.push(*pod);
-            all.note_selected(pod);
+            all.push_if_selected(pod);
             live.push(*pod);
         }
         all.after = live;
         all
     }
 
-    fn note_selected(&mut self, pod: &Pod) {
+    fn push_if_selected(&mut self, pod: &Pod) {
         if pod.shard() == SELECTED_SHARD {
             self.selected.push(*pod);
         }
@@ -147,7 +147,7 @@ mod tests {
         let pods = Pods::new(300, 1);
         let events = Events::new(&pods, 300, 1000, 2);
         let mut state: BTreeMap<_, _> =
-            initial(300).iter().map(|pod| (pods.place(pod), pod.version.to_string())).collect();
+            initial(300).iter().map(|pod| (pods.namespaced_name(pod), pod.version.to_string())).collect();
         let mut last = 0;
         let (mut rest, mut count) = (events.chunks(), 0);
         while !rest.is_empty() {
@@ -169,7 +169,7 @@ mod tests {
             }
         }
         let after: BTreeMap<_, _> =
-            events.after.iter().map(|pod| (pods.place(pod), pod.version.to_string())).collect();
+            events.after.iter().map(|pod| (pods.namespaced_name(pod), pod.version.to_string())).collect();
         assert_eq!(state, after);
         assert_eq!(count, 1000);
     }

@@ -77,7 +77,7 @@ impl<'a, W: Write> Chunks<'a, W> {
     }
 
     /// Flushes the buffer, then sends chunks that are already encoded.
-    pub(crate) fn made(&mut self, chunks: &[u8]) -> io::Result<()> {
+    pub(crate) fn write_encoded(&mut self, chunks: &[u8]) -> io::Result<()> {
         self.flush()?;
         self.out.write_all(chunks)
     }
@@ -116,7 +116,7 @@ mod tests {
         let mut out = Vec::new();
         let mut chunks = Chunks::begin(&mut out).unwrap();
         chunks.frame(&[b"ab", b"c"]).unwrap();
-        chunks.made(b"1\r\nd\r\n").unwrap();
+        chunks.write_encoded(b"1\r\nd\r\n").unwrap();
         chunks.end().unwrap();
         assert!(out.ends_with(b"\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n"));
     }

@@ -60,7 +60,7 @@ impl Pods {
     }
 
     /// The pod's namespace and name.
-    pub(crate) fn place(&self, pod: &Pod) -> (String, String) {
+    pub(crate) fn namespaced_name(&self, pod: &Pod) -> (String, String) {
         if pod.sentinel {
             return ("zz-sentinel".to_owned(), "sentinel".to_owned());
         }
@@ -72,7 +72,7 @@ impl Pods {
     pub(crate) fn write(&self, pod: &Pod, out: &mut Vec<u8>) {
         let app = self.app(pod.index);
         let mut rng = Rng::with_seed(self.seed ^ (pod.index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let (namespace, name) = self.place(pod);
+        let (namespace, name) = self.namespaced_name(pod);
         let node = rng.u32(..u32::try_from(self.apps.len() + 1).unwrap_or(u32::MAX));
         let (created, started) = (time(pod.index as u64 * 7), time(pod.index as u64 * 7 + 9));
         app.template.render(
@@ -190,7 +190,7 @@ mod tests {
     use crate::set::Set;
     use serde_json::Value;
 
-    fn some(count: usize, seed: u64) -> Set {
+    fn pod_set(count: usize, seed: u64) -> Set {
         let pods = Pods::new(count, seed);
         let mut set = Set::default();
         for index in 0..count {
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn pods_have_a_realistic_size() {
-        let set = some(400, 1);
+        let set = pod_set(400, 1);
         let mean = set.bytes() / set.len();
         assert!((8_200..8_800).contains(&mean), "{mean} bytes");
         let pod: Value = serde_json::from_slice(set.item(7)).unwrap();
@@ -213,15 +213,17 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_bytes() {
-        assert_eq!(some(100, 5).span(0..100), some(100, 5).span(0..100));
-        assert_ne!(some(100, 5).span(0..100), some(100, 6).span(0..100));
+        assert_eq!(pod_set(100, 5).span(0..100), pod_set(100, 5).span(0..100));
+        assert_ne!(pod_set(100, 5).span(0..100), pod_set(100, 6).span(0..100));
     }
 
     #[test]
     fn names_are_unique() {
         let pods = Pods::new(5_000, 1);
         let names: std::collections::BTreeSet<_> = (0..5_000)
-            .map(|index| pods.place(&Pod { index, sentinel: false, version: 1, generation: 1, restarts: 0 }))
+            .map(|index| {
+                pods.namespaced_name(&Pod { index, sentinel: false, version: 1, generation: 1, restarts: 0 })
+            })
             .collect();
         assert_eq!(names.len(), 5_000);
     }

@@ -142,7 +142,7 @@ impl Source {
     }
 
     fn collection(&self, session: &Session, resource: &str, query: &Query<'_>) -> Option<Collection<'_>> {
-        let later = || query.get("watch").is_none() && session.lists_later_state();
+        let later = || query.get("watch").is_none() && session.lists_changed_state();
         let (set, kind, version) = match resource {
             "pods" if later() => (self.world.relisted(), "Pod", RELISTED),
             "pods" => (self.world.pods(), "Pod", LISTED),
@@ -179,7 +179,7 @@ impl Source {
         let fresh = collection.kind != "Pod" || version.is_some_and(|version| version as u64 > LISTED);
         match session.wait_at_gate(fresh) {
             Gate::Events => {
-                chunks.made(self.world.events().chunks())?;
+                chunks.write_encoded(self.world.events().chunks())?;
                 session.wait_at_gate(true);
             }
             Gate::Expired => {

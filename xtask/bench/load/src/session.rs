@@ -82,7 +82,7 @@ impl Session {
     }
 
     /// Whether lists return the changed state; if so, records the time of the first such request.
-    pub(crate) fn lists_later_state(&self) -> bool {
+    pub(crate) fn lists_changed_state(&self) -> bool {
         let mut state = self.state();
         let later = state.gate == Gate::Expired;
         if later {

@@ -17,7 +17,7 @@ pub(crate) struct World {
     count: usize,
     seed: u64,
     pods: Pods,
-    places: OnceLock<HashMap<(String, String), usize>>,
+    pod_indices: OnceLock<HashMap<(String, String), usize>>,
     listed: OnceLock<Set>,
     relisted: OnceLock<Set>,
     events: OnceLock<Events>,
@@ -33,7 +33,7 @@ impl World {
             count,
             seed,
             pods: Pods::new(count, seed),
-            places: OnceLock::new(),
+            pod_indices: OnceLock::new(),
             listed: OnceLock::new(),
             relisted: OnceLock::new(),
             events: OnceLock::new(),
@@ -77,16 +77,16 @@ impl World {
     pub(crate) fn names(&self, count: usize) -> Vec<(String, String)> {
         let all = changes::initial(self.count);
         let step = (all.len() / count.max(1)).max(1);
-        all.iter().step_by(step).take(count).map(|pod| self.pods.place(pod)).collect()
+        all.iter().step_by(step).take(count).map(|pod| self.pods.namespaced_name(pod)).collect()
     }
 
     /// The index in [`pods`](Self::pods) of the pod with this name.
     pub(crate) fn find_pod(&self, namespace: &str, name: &str) -> Option<usize> {
-        let places = self.places.get_or_init(|| {
+        let pod_indices = self.pod_indices.get_or_init(|| {
             let all = changes::initial(self.count);
-            all.iter().map(|pod| (self.pods.place(pod), pod.index)).collect()
+            all.iter().map(|pod| (self.pods.namespaced_name(pod), pod.index)).collect()
         });
-        places.get(&(namespace.to_owned(), name.to_owned())).copied()
+        pod_indices.get(&(namespace.to_owned(), name.to_owned())).copied()
     }
 
     /// The expected digest of a contender's objects; `None` for an unknown name.

@@ -16,7 +16,7 @@ pub(crate) use kube_runtime::reflector::{Store, Writer};
 pub(crate) use kube_runtime::watcher::Event;
 pub(crate) use kube_runtime::{Controller, WatchStreamExt, predicates, reflector, watcher};
 
-/// The reason for an absent `store-compact`; unused, since [`compact_store`] always returns a store.
+/// The reason for an absent `store-compact`; never reported, since [`compact_store`] returns a store.
 pub(crate) const NO_COMPACT_STORE: &str = "there is no compact store";
 
 /// A compact store and its writer.
