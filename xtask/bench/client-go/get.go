@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	different = 64
-	tasks     = 32
+	distinctPods = 64
+	tasks        = 32
 )
 
 func getSequential(j *job) (*outcome, error) {
@@ -46,18 +46,18 @@ func gets(j *job, work func(get func(count int) error) (int, error)) (*outcome, 
 	if err != nil {
 		return nil, err
 	}
-	names, err := j.names(different)
+	names, err := j.names(distinctPods)
 	if err != nil {
 		return nil, err
 	}
 	get := func(count int) error {
 		for index := range count {
-			place := names[index%len(names)]
-			pod, err := client.CoreV1().Pods(place[0]).Get(context.Background(), place[1], metav1.GetOptions{})
+			key := names[index%len(names)]
+			pod, err := client.CoreV1().Pods(key[0]).Get(context.Background(), key[1], metav1.GetOptions{})
 			if err != nil {
 				return err
 			}
-			if pod.Name != place[1] {
+			if pod.Name != key[1] {
 				return fmt.Errorf("received another object: %s", pod.Name)
 			}
 		}
@@ -79,8 +79,8 @@ func gets(j *job, work func(get func(count int) error) (int, error)) (*outcome, 
 		return nil, err
 	}
 	sum := &digest{}
-	for _, place := range names {
-		pod, err := client.CoreV1().Pods(place[0]).Get(context.Background(), place[1], metav1.GetOptions{})
+	for _, key := range names {
+		pod, err := client.CoreV1().Pods(key[0]).Get(context.Background(), key[1], metav1.GetOptions{})
 		if err != nil {
 			return nil, err
 		}

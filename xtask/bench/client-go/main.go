@@ -79,7 +79,7 @@ func row(j *job) (*outcome, error) {
 	case "store-compact":
 		return nil, absent{"client-go has no compact store"}
 	case "store-incomplete":
-		return nil, absent{"client-go's informers of pods decode all of them"}
+		return nil, absent{"client-go's pod informers decode all fields"}
 	case "store-kinds":
 		return storeKinds(j)
 	case "events":
@@ -101,7 +101,7 @@ func row(j *job) (*outcome, error) {
 	case "reconcile":
 		return reconcile(j)
 	}
-	return nil, fmt.Errorf("there is no such row")
+	return nil, fmt.Errorf("unknown row")
 }
 
 // config sets the address, JSON, and no client-side rate limit; everything else is the default.

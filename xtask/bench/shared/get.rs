@@ -10,7 +10,7 @@ use super::{Control, Digest, Job, Measure, Outcome};
 use crate::peer::{Api, Body, Client, ResourceExt};
 
 /// The number of distinct pods that are requested.
-const DIFFERENT: usize = 64;
+const DISTINCT_PODS: usize = 64;
 /// The number of concurrent tasks.
 const TASKS: usize = 32;
 
@@ -65,7 +65,7 @@ pub(crate) async fn in_process(job: &Job) -> anyhow::Result<Outcome> {
 }
 
 fn names(job: &Job) -> anyhow::Result<Vec<(String, String)>> {
-    Control::of(job).json(&format!("-/names?count={DIFFERENT}"))
+    Control::of(job).json(&format!("-/names?count={DISTINCT_PODS}"))
 }
 
 /// Sends `count` gets, cycling through `names`.

@@ -67,7 +67,7 @@ async fn row(job: &Job) -> anyhow::Result<Report> {
         "relist" => relist::relist(job).await?,
         "first-reconcile" => controller::first_reconcile(job).await?,
         "reconcile" => controller::reconcile(job).await?,
-        row => anyhow::bail!("there is no row {row:?}"),
+        row => anyhow::bail!("unknown row {row:?}"),
     };
     Ok(Report::Done(outcome))
 }

@@ -97,20 +97,20 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     Scratch::sweep(&temporary);
     let scratch = Scratch::create(&temporary)?;
     let mut json = json!({});
-    let mut right = true;
+    let mut correct = true;
     if rows || named("growth") {
         let built = build::all(&places, &scratch, args.contenders(), &progress).await?;
         if rows {
-            let (document, all_right) = compare(args, &built, &scratch, &progress, &selected).await?;
+            let (document, rows_correct) = compare(args, &built, &scratch, &progress, &selected).await?;
             json = document;
-            right = all_right;
+            correct = rows_correct;
         }
         if named("growth") {
-            let most = args.pods.map(|pods| pods as usize);
-            let growth = growth::run(&built, &scratch, &progress, args.rounds(), most).await?;
+            let max_pods = args.pods.map(|pods| pods as usize);
+            let growth = growth::run(&built, &scratch, &progress, args.rounds(), max_pods).await?;
             progress.finish();
             println!("{}", growth.text);
-            right &= growth.right;
+            correct &= growth.correct;
             json["growth"] = growth.json;
         }
     }
@@ -124,7 +124,7 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
         fs::write(file, serde_json::to_string_pretty(&json)? + "\n")
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if correct { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Measures the rows and prints the tables. Returns all results as JSON, and whether no contender failed.
@@ -162,7 +162,7 @@ async fn compare(
     let verdicts: Vec<_> = targets.into_iter().map(|target| (target, target.verdict(&table))).collect();
     print(args, &table, selected, &verdicts);
     let run = json!({"pods": args.pods(), "rounds": args.rounds()});
-    Ok((table.json(&run, selected, &verdicts), table.is_right()))
+    Ok((table.json(&run, selected, &verdicts), table.is_correct()))
 }
 
 /// The peers' rows that the targets refer to and that are not selected.

@@ -36,10 +36,10 @@ pub(super) struct Growth {
     /// The same as JSON.
     pub(super) json: Value,
     /// Whether every store held the objects of the load source.
-    pub(super) right: bool,
+    pub(super) correct: bool,
 }
 
-/// Measures all contenders at every size up to `most` pods.
+/// Measures all contenders at every size up to `max_pods` pods.
 ///
 /// # Errors
 /// If the load source fails.
@@ -51,9 +51,10 @@ pub(super) async fn run(
     scratch: &Scratch,
     progress: &Progress,
     rounds: usize,
-    most: Option<usize>,
+    max_pods: Option<usize>,
 ) -> anyhow::Result<Growth> {
-    let sizes: Vec<_> = SIZES.into_iter().filter(|size| most.is_none_or(|most| *size <= most)).collect();
+    let sizes: Vec<_> =
+        SIZES.into_iter().filter(|size| max_pods.is_none_or(|max_pods| *size <= max_pods)).collect();
     let rows: Vec<&'static Row> = ROWS.iter().filter(|row| ROW_NAMES.contains(&row.name)).collect();
     let mut sources = Vec::new();
     for size in &sizes {
@@ -75,24 +76,24 @@ pub(super) async fn run(
             outcomes.settle(table, row);
         }
     }
-    let aims = aims(&rows, &tables);
-    let verdicts: Vec<_> = aims.iter().map(|aim| aim.verdict.clone()).collect();
+    let checks = checks(&rows, &tables);
+    let verdicts: Vec<_> = checks.iter().map(|check| check.verdict.clone()).collect();
     let text = format!(
         "medians of {rounds} rounds\n{}\n\n{}\n{}\n{}",
         figures(&rows, &tables),
         tables.first().map(|(_, table)| table::legend(table, &rows)).unwrap_or_default(),
-        table::targets(aims.iter().map(|aim| (aim.row, aim.text.clone(), &aim.verdict))),
+        table::targets(checks.iter().map(|check| (check.row, check.text.clone(), &check.verdict))),
         table::summary(&verdicts),
     );
     let json = json!({
         "rounds": rounds,
         "sizes": tables.iter().map(|(size, table)| json!({"pods": size, "rows": table.json_rows(&rows)})).collect::<Vec<_>>(),
-        "targets": aims
+        "targets": checks
             .iter()
-            .map(|aim| json!({"row": aim.row, "target": aim.text, "verdict": aim.verdict}))
+            .map(|check| json!({"row": check.row, "target": check.text, "verdict": check.verdict}))
             .collect::<Vec<_>>(),
     });
-    Ok(Growth { text, json, right: tables.iter().all(|(_, table)| table.is_right()) })
+    Ok(Growth { text, json, correct: tables.iter().all(|(_, table)| table.is_correct()) })
 }
 
 /// The table of all figures, by row, contender and size.
@@ -120,40 +121,40 @@ fn figures(rows: &[&'static Row], tables: &[(usize, Table)]) -> String {
 
 /// A required result with its verdict.
 #[derive(Debug)]
-struct Aim {
+struct Check {
     row: &'static str,
     text: String,
     verdict: Verdict,
 }
 
 /// Checks this project's rates, its memory per object, and the size of its compact store.
-fn aims(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Aim> {
+fn checks(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Check> {
     let Some(((large, last), smaller)) = tables.split_last() else { return Vec::new() };
-    let mut aims = Vec::new();
+    let mut checks = Vec::new();
     for row in rows {
-        let mut aim = |text, value: Result<f64, String>, met: fn(f64) -> bool| {
+        let mut check = |text, value: Result<f64, String>, met: fn(f64) -> bool| {
             let verdict = match value {
                 Ok(value) if met(value) => Verdict::Met(value),
                 Ok(value) => Verdict::Missed(value),
                 Err(reason) => Verdict::NotThere(reason),
             };
-            aims.push(Aim { row: row.name, text, verdict });
+            checks.push(Check { row: row.name, text, verdict });
         };
         let of =
             |table: &Table, metric: fn(&Figures) -> f64| table.figures(row.name, Contender::Ours).map(metric);
         let ratio = |table, metric| Ok(of(last, metric)? / of(table, metric)?);
         for (small, table) in smaller {
             let rate = format!("rate with {large} pods >= {MIN_RATE_RATIO} x that with {small}");
-            aim(rate, ratio(table, Figures::rate), |value| value >= MIN_RATE_RATIO);
+            check(rate, ratio(table, Figures::rate), |value| value >= MIN_RATE_RATIO);
             let kept = format!("bytes retained per object with {large} pods <= 1 x those with {small}");
-            aim(kept, ratio(table, Figures::kept), |value| value <= 1.0);
+            check(kept, ratio(table, Figures::kept), |value| value <= 1.0);
         }
         if row.name == "store-compact" && *large == LARGE {
             let gib = of(last, |figures| figures.after_bytes / GIB);
-            aim(format!("GiB resident with {large} pods <= 1"), gib, |value| value <= 1.0);
+            check(format!("GiB resident with {large} pods <= 1"), gib, |value| value <= 1.0);
         }
     }
-    aims
+    checks
 }
 
 #[cfg(test)]
@@ -179,10 +180,10 @@ mod tests {
     fn misses_when_rate_falls_or_memory_grows() {
         let rows: Vec<_> = ROWS.iter().filter(|row| row.name == "store-compact").collect();
         let tables = [(10, table(100.0, 5.0, rows[0].name)), (LARGE, table(80.0, 6.0, rows[0].name))];
-        let verdicts: Vec<_> = aims(&rows, &tables).into_iter().map(|aim| aim.verdict).collect();
+        let verdicts: Vec<_> = checks(&rows, &tables).into_iter().map(|check| check.verdict).collect();
         assert_eq!(verdicts, [Verdict::Missed(0.8), Verdict::Missed(1.2), Verdict::Missed(2.0)]);
         let tables = [(10, table(100.0, 5.0, rows[0].name)), (LARGE - 1, table(125.0, 5.0, rows[0].name))];
-        let verdicts: Vec<_> = aims(&rows, &tables).into_iter().map(|aim| aim.verdict).collect();
+        let verdicts: Vec<_> = checks(&rows, &tables).into_iter().map(|check| check.verdict).collect();
         assert_eq!(verdicts, [Verdict::Met(1.25), Verdict::Met(1.0)]);
     }
 
@@ -191,8 +192,11 @@ mod tests {
         let rows: Vec<_> = ROWS.iter().filter(|row| row.name == "store-list").collect();
         let mut missing = Table::default();
         missing.set("store-list", Contender::Ours, Cell::Wrong("it failed".to_owned()));
-        let aims = aims(&rows, &[(10, table(1.0, 1.0, "store-list")), (20, missing)]);
-        assert!(aims.iter().all(|aim| aim.verdict == Verdict::NotThere("it failed".to_owned())), "{aims:?}");
-        assert_eq!(aims.len(), 2);
+        let checks = checks(&rows, &[(10, table(1.0, 1.0, "store-list")), (20, missing)]);
+        assert!(
+            checks.iter().all(|check| check.verdict == Verdict::NotThere("it failed".to_owned())),
+            "{checks:?}"
+        );
+        assert_eq!(checks.len(), 2);
     }
 }

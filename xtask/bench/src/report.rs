@@ -49,7 +49,7 @@ impl Table {
     }
 
     /// Whether no contender failed or returned wrong objects.
-    pub(super) fn is_right(&self) -> bool {
+    pub(super) fn is_correct(&self) -> bool {
         !self.cells.values().any(|cell| matches!(cell, Cell::Wrong(_)))
     }
 

@@ -33,12 +33,12 @@ impl Row {
 pub(super) enum Amount {
     /// One per pod.
     Pods,
-    /// A number proportional to the pods, between 64 and `most`.
+    /// A number proportional to the pods, between 64 and `max`.
     Calls {
         /// Tenths of a unit per pod.
         tenths: usize,
         /// The upper limit.
-        most: usize,
+        max: usize,
     },
 }
 
@@ -47,7 +47,7 @@ impl Amount {
     pub(super) fn of(self, pods: usize) -> usize {
         match self {
             Self::Pods => pods,
-            Self::Calls { tenths, most } => (pods * tenths / 10).clamp(64, most),
+            Self::Calls { tenths, max } => (pods * tenths / 10).clamp(64, max),
         }
     }
 }
@@ -119,7 +119,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "get",
         title: "sequential gets of a pod over TCP",
         unit: "gets",
-        amount: Amount::Calls { tenths: 5, most: 10_000 },
+        amount: Amount::Calls { tenths: 5, max: 10_000 },
         digest: None,
         keeps: false,
         prepared: false,
@@ -128,7 +128,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "get-32",
         title: "gets of a pod over TCP, 32 concurrent",
         unit: "gets",
-        amount: Amount::Calls { tenths: 10, most: 20_000 },
+        amount: Amount::Calls { tenths: 10, max: 20_000 },
         digest: None,
         keeps: false,
         prepared: false,
@@ -137,7 +137,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "get-in-process",
         title: "get of a config map from an in-process service",
         unit: "gets",
-        amount: Amount::Calls { tenths: 50, most: 100_000 },
+        amount: Amount::Calls { tenths: 50, max: 100_000 },
         digest: None,
         keeps: false,
         prepared: false,
@@ -154,7 +154,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "reconcile",
         title: "no-op reconcile",
         unit: "reconciles",
-        amount: Amount::Calls { tenths: 50, most: 200_000 },
+        amount: Amount::Calls { tenths: 50, max: 200_000 },
         digest: Some("widgets"),
         keeps: false,
         prepared: false,

@@ -56,8 +56,8 @@ impl Session {
         self.changed.notify_all();
     }
 
-    /// Blocks until the gate opens and returns its state. A `fresh` watch starts from the changed state, so that only
-    /// [`Gate::Over`] releases it.
+    /// Blocks until the gate opens and returns its state. Neither the events nor the expiry apply to a `fresh` watch;
+    /// only [`Gate::Over`] releases it.
     pub(crate) fn wait_at_gate(&self, fresh: bool) -> Gate {
         let mut state = self.state();
         state.waiting += 1;

@@ -17,7 +17,7 @@ pub(crate) use kube_runtime::watcher::Event;
 pub(crate) use kube_runtime::{Controller, WatchStreamExt, predicates, reflector, watcher};
 
 /// The reason for an absent `store-compact`; never reported, since [`compact_store`] returns a store.
-pub(crate) const NO_COMPACT_STORE: &str = "there is no compact store";
+pub(crate) const NO_COMPACT_STORE: &str = "this project has no compact store";
 
 /// A compact store and its writer.
 #[expect(clippy::unnecessary_wraps, reason = "kube's contender returns None")]

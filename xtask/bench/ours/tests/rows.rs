@@ -97,5 +97,5 @@ fn controllers_reconcile() {
 #[test]
 fn rejects_an_unknown_row() {
     let error = run("lost").unwrap_err();
-    assert!(error.contains("there is no row \"lost\""), "{error}");
+    assert!(error.contains("unknown row \"lost\""), "{error}");
 }
