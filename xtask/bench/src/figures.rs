@@ -10,7 +10,7 @@ pub(super) enum Report {
     Done(Outcome),
     /// The contender has no such feature.
     Absent {
-        /// Why.
+        /// The reason that the table shows.
         reason: String,
     },
 }

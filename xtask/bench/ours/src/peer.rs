@@ -35,7 +35,7 @@ pub(crate) fn list_config() -> watcher::Config {
     watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch)
 }
 
-/// Skips all metadata except the object's identity before decoding.
+/// Skips labels, annotations, owner references and managed fields before decoding.
 pub(crate) fn only_identity(config: watcher::Config) -> anyhow::Result<watcher::Config> {
     let unwanted =
         ["metadata.labels", "metadata.annotations", "metadata.ownerReferences", "metadata.generateName"];
