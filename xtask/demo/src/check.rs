@@ -1,4 +1,4 @@
-//! In the end, what the clients hold is what the server has. Compares; repairs nothing.
+//! The final comparison of the caches with the server. It must not change either.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use super::snapshot::{Snapshot, Versions};
 
-/// How long the last changes may take to arrive everywhere.
+/// The timeout for the last changes to reach every cache.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Waits until the caches agree with the server, and the controller has nothing left to do.
+/// Waits until the caches equal the server's state and every site has its pages.
 pub(super) async fn agreement(sim: &Sim, snapshot: &mut Snapshot) -> anyhow::Result<()> {
     let begin = Instant::now();
     loop {
@@ -29,7 +29,7 @@ fn disagreement(sim: &Sim, snapshot: &Snapshot) -> Option<String> {
     let compare = |what: &str, held: &Versions, version: &str, kind: &str| {
         let has = versions(&sim.list(version, kind, "").unwrap_or_default());
         (*held != has)
-            .then(|| format!("{what} differ: {} are held, {} are on the server", held.len(), has.len()))
+            .then(|| format!("{what} differ: {} in the cache, {} on the server", held.len(), has.len()))
     };
     compare("pods", &snapshot.pod_versions, "v1", "Pod")
         .or_else(|| compare("nodes", &snapshot.node_versions(), "v1", "Node"))
@@ -37,11 +37,11 @@ fn disagreement(sim: &Sim, snapshot: &Snapshot) -> Option<String> {
         .or_else(|| {
             let (pages, wanted) = (pages(sim), snapshot.pages_wanted);
             (u32::try_from(pages) != Ok(wanted) || snapshot.pages_done != wanted)
-                .then(|| format!("{wanted} pages are wanted, {pages} are there"))
+                .then(|| format!("the specs request {wanted} pages, the server has {pages}"))
         })
 }
 
-/// How many pages of sites the server has.
+/// The number of config maps on the server that a site owns.
 pub(super) fn pages(sim: &Sim) -> usize {
     let maps = sim.list("v1", "ConfigMap", "").unwrap_or_default();
     maps.iter().filter(|map| map["metadata"]["ownerReferences"][0]["kind"] == "Site").count()

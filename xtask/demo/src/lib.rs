@@ -1,8 +1,8 @@
-//! `cargo xtask demo`: the libraries at their main job, on a simulated cluster that changes all the time.
+//! `cargo xtask demo`: runs a reflector, an informer and a controller on a simulated cluster that changes constantly.
 //!
-//! Over real TLS, a pod reflector (`pods`), a node informer (`nodes`) and a controller of a derived resource
-//! (`site`) do what they are for, while someone (`visitor`) changes that resource. `view` shows it, `summary`
-//! tells what came of it. Every number is read from the objects and counters that the libraries themselves fill.
+//! The clients connect over TLS: a pod reflector (`pods`), a node informer (`nodes`) and a controller of a derived
+//! custom resource (`site`), while `visitor` changes the custom resources. `view` shows the state and `summary` prints
+//! the result. Every number comes from the caches, the events and the reconcile results of the libraries.
 
 mod check;
 mod nodes;
@@ -36,22 +36,22 @@ const NODES: usize = 6;
 const DEPLOYMENTS: usize = 6;
 /// The time between two steps of the simulated cluster.
 const PACE: Duration = Duration::from_millis(250);
-/// The time between two looks at the objects.
-const LOOK: Duration = Duration::from_millis(200);
-/// How much news may wait to be shown; what is more is left out.
-const NEWS_WAITING: usize = 256;
-/// How long the reconciles that run at the end may take.
+/// The time between two snapshots of the caches.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(200);
+/// The capacity of the queue of log lines; lines beyond it are dropped.
+const LOG_CAPACITY: usize = 256;
+/// The drain timeout of the controller: how long in-flight reconciles may take at shutdown.
 const DRAIN: Duration = Duration::from_secs(3);
 
-/// Shows a reflector, an informer and a controller at work on a simulated cluster; needs no cluster and no containers.
+/// Runs a reflector, an informer and a controller on a simulated cluster; needs no cluster and no containers.
 ///
-/// Shows it live on a terminal, and as plain lines elsewhere; ends with a summary, also after Ctrl-C.
+/// Redraws its state on a terminal, and prints plain lines elsewhere; prints a summary at the end, also after Ctrl-C.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How long it runs; until interrupted by default.
+    /// Run time in seconds; by default it runs until interrupted.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: Option<u64>,
-    /// The seed of everything that happens by chance; another one each time by default.
+    /// The seed of the random changes; by default a random one.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
@@ -59,7 +59,7 @@ pub struct Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When the server or a client cannot be started, or when what the clients hold is not what the server has in the end.
+/// If the server or a client cannot be started, or if a cache differs from the server at the end.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     xtask_process::logging::init();
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))
@@ -73,8 +73,8 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let workload = load.start(&sim).await;
     let server = sim.serve_https(([127, 0, 0, 1], 0).into()).await.context("cannot serve the cluster")?;
     let client = connect(&server).await?;
-    let (news, told) = mpsc::channel(NEWS_WAITING);
-    let tally = Arc::new(Tally::new(news));
+    let (log, lines) = mpsc::channel(LOG_CAPACITY);
+    let tally = Arc::new(Tally::new(log));
 
     site::install(&client).await?;
     let mut tasks = JoinSet::new();
@@ -87,7 +87,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let end = args.seconds.map(|seconds| begin + Duration::from_secs(seconds));
     let mut snapshot = Snapshot::new(pods, nodes, sites);
     let mut view = View::new(&format!("kube-sim at {} over TLS, seed {seed}", server.url()), begin);
-    watch(&sim, &tally, &mut snapshot, &mut view, told, end, &mut interrupts).await;
+    watch(&sim, &tally, &mut snapshot, &mut view, lines, end, &mut interrupts).await;
     view.finish();
     let took = begin.elapsed();
 
@@ -106,25 +106,25 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A client with the server's CA and a client certificate, as a kubeconfig gives it.
+/// A client from the server's kubeconfig, which has its CA bundle and a client certificate.
 async fn connect(server: &Server) -> anyhow::Result<Client> {
     let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig())?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
 }
 
-/// Shows what happens until the time is over or someone interrupts.
+/// Updates the view until `end` or an interrupt.
 async fn watch(
     sim: &Sim,
     tally: &Tally,
     snapshot: &mut Snapshot,
     view: &mut View,
-    mut told: mpsc::Receiver<String>,
+    mut lines: mpsc::Receiver<String>,
     end: Option<Instant>,
     interrupts: &mut Interrupts,
 ) {
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut snapshots = interval(SNAPSHOT_INTERVAL);
+    snapshots.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let over = async {
         match end {
             Some(end) => sleep_until(end).await,
@@ -136,8 +136,8 @@ async fn watch(
         tokio::select! {
             () = &mut over => return,
             _ = interrupts.next() => return,
-            Some(line) = told.recv() => view.news(&line),
-            _ = looks.tick() => {
+            Some(line) = lines.recv() => view.log(&line),
+            _ = snapshots.tick() => {
                 snapshot.take();
                 view.show(sim, tally, snapshot);
             }

@@ -1,4 +1,4 @@
-//! The node informer: it finds nodes that break, and asks the server for the pods on them.
+//! The node informer: detects nodes that become not ready, and lists the pods on them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,36 +14,36 @@ use tokio::time::Instant;
 
 use super::tally::Tally;
 
-/// Starts to look after all nodes, and gives the informer's own cache of them.
+/// Starts the informer on all nodes and returns its store.
 pub(super) fn start(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) -> Store<Node> {
     let mut informer = Informer::new(Api::<Node>::all(client.clone()));
     let store = informer.store();
     tasks.spawn(async move {
-        let mut ward = Ward { pods: Api::all(client), broken: HashMap::new(), tally };
+        let mut monitor = NodeMonitor { pods: Api::all(client), broken: HashMap::new(), tally };
         while let Some(event) = informer.next().await {
             match event {
-                Ok(event) => ward.handle(event).await,
-                Err(error) => ward.tally.watch_failed("nodes", error),
+                Ok(event) => monitor.handle(event).await,
+                Err(error) => monitor.tally.watch_failed("nodes", error),
             }
         }
     });
     store
 }
 
-/// Why a node cannot run pods, if so: its `Ready` condition is there and not true.
-pub(super) fn trouble(node: &Node) -> Option<&NodeCondition> {
+/// The `Ready` condition of a node if its status is not `True`.
+pub(super) fn not_ready_condition(node: &Node) -> Option<&NodeCondition> {
     let conditions = node.status.as_ref()?.conditions.as_ref()?;
     conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status != "True")
 }
 
-struct Ward {
+struct NodeMonitor {
     pods: Api<Pod>,
-    /// The nodes that are broken, and since when.
+    /// The nodes that are not ready, and when they became so.
     broken: HashMap<String, Instant>,
     tally: Arc<Tally>,
 }
 
-impl Ward {
+impl NodeMonitor {
     async fn handle(&mut self, event: WatchEvent<Arc<Node>>) {
         match event {
             WatchEvent::Added(node) => {
@@ -59,20 +59,20 @@ impl Ward {
                 self.broken.remove(&node.name_any());
                 self.tally.tell(format!("{} left the cluster", node.name_any()));
             }
-            // The stream gives the failure of a watch as an error, too.
+            // The stream also returns a failed watch as an `Err`.
             WatchEvent::Bookmark(_) | WatchEvent::Error(_) => {}
         }
     }
 
     async fn examine(&mut self, node: &Node) {
         let name = node.name_any();
-        match (trouble(node), self.broken.contains_key(&name)) {
+        match (not_ready_condition(node), self.broken.contains_key(&name)) {
             (Some(condition), false) => {
                 self.broken.insert(name.clone(), Instant::now());
                 self.tally.nodes_broken.add();
                 let reason = condition.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
                 let pods = self.pods_on(&name).await;
-                self.tally.tell(format!("{name} broke: {reason}; {pods}"));
+                self.tally.tell(format!("{name} is not ready: {reason}; {pods}"));
             }
             (None, true) => {
                 self.tally.nodes_healed.add();
@@ -84,7 +84,7 @@ impl Ward {
         }
     }
 
-    /// What the server says about the pods on a node.
+    /// Lists the pods on a node and describes the result.
     async fn pods_on(&self, node: &str) -> String {
         let params = ListParams::default().fields(&format!("spec.nodeName={node}"));
         match self.pods.list(&params).await {
@@ -102,11 +102,11 @@ mod tests {
     fn check(conditions: &serde_json::Value, expected: Option<&str>) {
         let node = serde_json::json!({ "metadata": {}, "status": { "conditions": conditions } });
         let node: Node = serde_json::from_value(node).unwrap();
-        assert_eq!(trouble(&node).and_then(|condition| condition.reason.as_deref()), expected);
+        assert_eq!(not_ready_condition(&node).and_then(|condition| condition.reason.as_deref()), expected);
     }
 
     #[test]
-    fn a_node_is_broken_unless_it_says_that_it_is_ready() {
+    fn a_node_is_broken_if_its_ready_condition_is_not_true() {
         let condition = |kind: &str, status: &str| serde_json::json!({ "type": kind, "status": status, "reason": format!("{kind}{status}") });
         check(&serde_json::json!([condition("DiskPressure", "True"), condition("Ready", "True")]), None);
         check(&serde_json::json!([condition("Ready", "False")]), Some("ReadyFalse"));

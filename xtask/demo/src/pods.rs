@@ -1,4 +1,4 @@
-//! The pod reflector: a cache that is brought up to date poll by poll.
+//! The pod reflector: each poll updates the store.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use tokio::task::JoinSet;
 
 use super::tally::Tally;
 
-/// Starts to mirror all pods, and gives the cache to look at.
+/// Starts the reflector on all pods and returns its store.
 pub(super) fn start(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) -> Store<Pod> {
     let mut reflector = Reflector::new(Api::<Pod>::all(client));
     let store = reflector.store();
     tasks.spawn(async move {
         loop {
-            // The next poll goes on where this one ended, after a wait of its own.
+            // The next poll resumes after a backoff.
             if let Err(error) = reflector.poll().await {
                 tally.watch_failed("pods", error);
             }

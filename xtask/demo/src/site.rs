@@ -1,4 +1,4 @@
-//! The custom resource of the demo, and its controller: a site has so many pages, each a config map that it owns.
+//! The custom resource of the demo, and its controller: a site owns one config map for each page.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use super::tally::Tally;
 const MANAGER: &str = "site-controller";
 /// The label of a page's config map, with the name of its site.
 const SITE: &str = "demo.example.com/site";
-/// How long the server may take to serve the new kind.
+/// The timeout for the CRD's `Established` condition.
 const ESTABLISHED_WITHIN: Duration = Duration::from_secs(10);
 
 /// A site of several pages.
@@ -40,26 +40,29 @@ const ESTABLISHED_WITHIN: Duration = Duration::from_secs(10);
     printcolumn(name = "Pages", type_ = "integer", json_path = ".status.pages")
 )]
 pub(super) struct SiteSpec {
-    /// What stands on top of each page.
+    /// The heading of each page.
     pub(super) title: String,
-    /// How many pages there are.
+    /// The number of pages.
     #[schemars(range(min = 0, max = 20))]
     pub(super) pages: u32,
 }
 
-/// What the controller has brought about.
+/// The state that the controller has applied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(super) struct SiteStatus {
-    /// How many pages are up to date.
+    /// The number of pages that are up to date.
     pub(super) pages: u32,
 }
 
-/// Applies the definition, and waits until it is served.
+/// Creates the CRD, and waits until it is established.
 pub(super) async fn install(client: &Client) -> anyhow::Result<()> {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let definition = Site::crd();
     let name = definition.name_any();
-    definitions.create(&PostParams::default(), &definition).await.context("cannot create the definition")?;
+    definitions
+        .create(&PostParams::default(), &definition)
+        .await
+        .context("cannot create the CustomResourceDefinition of Site")?;
     let established = async {
         loop {
             let found = definitions.get(&name).await?;
@@ -71,30 +74,30 @@ pub(super) async fn install(client: &Client) -> anyhow::Result<()> {
         }
     };
     match tokio::time::timeout(ESTABLISHED_WITHIN, established).await {
-        Ok(outcome) => outcome.context("cannot see whether the definition is established"),
+        Ok(outcome) => outcome.context("cannot read the CustomResourceDefinition of Site"),
         Err(_) => bail!("{name} is not established after {ESTABLISHED_WITHIN:?}"),
     }
 }
 
-/// The handle to the controller that runs.
+/// The handle of the running controller.
 pub(super) struct Running {
     stop: oneshot::Sender<()>,
     ended: oneshot::Receiver<()>,
 }
 
 impl Running {
-    /// Lets the reconciles that run come to their end.
-    pub(super) async fn stop(self, patience: Duration) -> anyhow::Result<()> {
-        // It fails where the controller has ended already.
+    /// Shuts the controller down after its in-flight reconciles, within `drain_timeout`.
+    pub(super) async fn stop(self, drain_timeout: Duration) -> anyhow::Result<()> {
+        // Fails if the controller has already ended.
         let _ = self.stop.send(());
-        match tokio::time::timeout(patience + Duration::from_secs(1), self.ended).await {
+        match tokio::time::timeout(drain_timeout + Duration::from_secs(1), self.ended).await {
             Ok(_) => Ok(()),
-            Err(_) => bail!("the controller did not shut down within {patience:?}"),
+            Err(_) => bail!("the controller did not shut down within {drain_timeout:?}"),
         }
     }
 }
 
-/// Starts the controller, and gives its own cache of sites.
+/// Starts the controller and returns its store of sites.
 pub(super) fn start(tasks: &mut JoinSet<()>, client: &Client, tally: Arc<Tally>) -> (Store<Site>, Running) {
     let (stop, stopped) = oneshot::channel::<()>();
     let (end, ended) = oneshot::channel();
@@ -103,7 +106,7 @@ pub(super) fn start(tasks: &mut JoinSet<()>, client: &Client, tally: Arc<Tally>)
         .owns(Api::<ConfigMap>::all(client.clone()), owned)
         .with_config(controller::Config::default().drain_timeout(super::DRAIN))
         .graceful_shutdown_on(async {
-            // A handle that was dropped wants the end as well.
+            // Dropping the handle also requests the shutdown.
             let _ = stopped.await;
         });
     let sites = controller.store();
@@ -121,13 +124,13 @@ pub(super) fn start(tasks: &mut JoinSet<()>, client: &Client, tally: Arc<Tally>)
                 }
             }
         }
-        // Nobody may be waiting.
+        // Fails if the handle was dropped.
         let _ = end.send(());
     });
     (sites, Running { stop, ended })
 }
 
-/// What a reconcile works with.
+/// The context of a reconcile.
 struct Reconciler {
     client: Client,
     tally: Arc<Tally>,
@@ -135,7 +138,7 @@ struct Reconciler {
 
 async fn reconcile(site: Arc<Site>, context: Arc<Reconciler>) -> Result<Action, kube_client::Error> {
     if site.metadata.deletion_timestamp.is_some() {
-        // The garbage collector takes the pages.
+        // The garbage collector deletes the pages.
         return Ok(Action::await_change());
     }
     let (name, namespace) = (site.name_any(), site.namespace().unwrap_or_default());
@@ -154,7 +157,7 @@ async fn reconcile(site: Arc<Site>, context: Arc<Reconciler>) -> Result<Action, 
     for name in found.keys().filter(|name| !wanted.contains_key(*name)) {
         match maps.delete(name, &DeleteParams::default()).await {
             Ok(_) => context.tally.pages_deleted.add(),
-            // Someone was faster.
+            // The page is already deleted.
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
         }
@@ -168,7 +171,7 @@ async fn reconcile(site: Arc<Site>, context: Arc<Reconciler>) -> Result<Action, 
     Ok(Action::await_change())
 }
 
-/// The config map of a page, as it should be.
+/// The desired config map of a page.
 fn page(site: &Site, number: u32) -> ConfigMap {
     let mut map = ConfigMap::default();
     map.metadata.name = Some(format!("{}-page-{number}", site.name_any()));

@@ -1,4 +1,4 @@
-//! `Snapshot`: a look at the caches of the reflector, the informer and the controller. Asks the server nothing.
+//! `Snapshot`: the content of the caches of the reflector, the informer and the controller. It must not send requests.
 
 use std::collections::BTreeMap;
 
@@ -6,28 +6,29 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube_client::ResourceExt;
 use kube_runtime::reflector::Store;
 
-use super::nodes::trouble;
+use super::nodes::not_ready_condition;
 use super::site::Site;
 
-/// A namespace and name, with the version that was seen.
+/// Resource versions by namespace and name.
 pub(super) type Versions = BTreeMap<(String, String), String>;
 
-/// What the caches hold, as of the last look.
+/// The content of the caches at the last [`take`](Self::take).
 pub(super) struct Snapshot {
     pod_store: Store<Pod>,
     node_store: Store<Node>,
     site_store: Store<Site>,
-    /// How many pods are in each state, by its name.
+    /// The number of pods by the name of their state.
     pub(super) pods: BTreeMap<&'static str, usize>,
     pub(super) pod_versions: Versions,
-    /// How many states of pods have been seen: new ones, changed ones, and that they were gone.
+    /// The number of pods that were added, modified or deleted between snapshots.
     pub(super) pod_changes: u64,
     pub(super) nodes: usize,
     /// The names of the nodes that are not ready.
     pub(super) broken: Vec<String>,
     pub(super) sites: usize,
-    /// Pages that are wanted, and those that the controller says it has brought about.
+    /// The pages in the specs of all sites.
     pub(super) pages_wanted: u32,
+    /// The pages in the statuses that the controller has written.
     pub(super) pages_done: u32,
 }
 
@@ -48,7 +49,7 @@ impl Snapshot {
         }
     }
 
-    /// Looks anew.
+    /// Reads the caches.
     pub(super) fn take(&mut self) {
         let pods = self.pod_store.state();
         self.pods.clear();
@@ -61,8 +62,11 @@ impl Snapshot {
 
         let nodes = self.node_store.state();
         self.nodes = nodes.len();
-        self.broken =
-            nodes.iter().filter(|node| trouble(node).is_some()).map(|node| node.name_any()).collect();
+        self.broken = nodes
+            .iter()
+            .filter(|node| not_ready_condition(node).is_some())
+            .map(|node| node.name_any())
+            .collect();
         self.broken.sort();
 
         let sites = self.site_store.state();
@@ -72,22 +76,22 @@ impl Snapshot {
             sites.iter().filter_map(|site| site.status.as_ref()).map(|status| status.pages).sum();
     }
 
-    /// How many pods there are in all states.
+    /// The number of pods in all states.
     pub(super) fn pod_count(&self) -> usize {
         self.pod_versions.len()
     }
 
-    /// How many of these pods run.
+    /// The number of pods that are running and ready.
     pub(super) fn running(&self) -> usize {
         self.pods.get(RUNNING).copied().unwrap_or_default()
     }
 
-    /// The sites with the versions that the controller has seen.
+    /// The resource versions of the sites in the controller's cache.
     pub(super) fn site_versions(&self) -> Versions {
         self.site_store.state().iter().map(|site| version(&**site)).collect()
     }
 
-    /// The nodes with the versions that the informer has seen.
+    /// The resource versions of the nodes in the informer's cache.
     pub(super) fn node_versions(&self) -> Versions {
         self.node_store.state().iter().map(|node| version(&**node)).collect()
     }
@@ -95,7 +99,7 @@ impl Snapshot {
 
 pub(super) const RUNNING: &str = "running";
 
-/// The state of a pod in a word.
+/// The state of a pod, similar to the STATUS column of `kubectl get pods`.
 fn state(pod: &Pod) -> &'static str {
     let status = pod.status.as_ref();
     let ready = status.and_then(|status| status.conditions.as_ref()).is_some_and(|conditions| {
@@ -112,15 +116,15 @@ fn state(pod: &Pod) -> &'static str {
 }
 
 fn version(object: &impl ResourceExt) -> ((String, String), String) {
-    let place = (object.namespace().unwrap_or_default(), object.name_any());
-    (place, object.resource_version().unwrap_or_default())
+    let key = (object.namespace().unwrap_or_default(), object.name_any());
+    (key, object.resource_version().unwrap_or_default())
 }
 
-/// How many objects are new, different or gone.
+/// The number of objects that were added, modified or deleted.
 fn changes(before: &Versions, now: &Versions) -> u64 {
-    let different = now.iter().filter(|(place, version)| before.get(*place) != Some(*version)).count();
-    let gone = before.keys().filter(|place| !now.contains_key(*place)).count();
-    u64::try_from(different + gone).unwrap_or(u64::MAX)
+    let different = now.iter().filter(|(key, version)| before.get(*key) != Some(*version)).count();
+    let deleted = before.keys().filter(|key| !now.contains_key(*key)).count();
+    u64::try_from(different + deleted).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -134,8 +138,8 @@ mod tests {
     }
 
     #[test]
-    fn counts_what_is_new_changed_and_gone() {
-        let before = versions(&[("same", "1"), ("changed", "2"), ("gone", "3")]);
+    fn counts_added_modified_and_deleted_objects() {
+        let before = versions(&[("same", "1"), ("changed", "2"), ("deleted", "3")]);
         let now = versions(&[("same", "1"), ("changed", "4"), ("new", "5")]);
         assert_eq!(changes(&before, &now), 3);
         assert_eq!(changes(&now, &now), 0);
@@ -147,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pods_state_is_what_a_person_would_call_it() {
+    fn pod_state_follows_deletion_phase_and_readiness() {
         use serde_json::json;
         let ready = json!([{ "type": "Ready", "status": "True" }]);
         check_state(json!({ "metadata": {} }), "pending");

@@ -1,4 +1,4 @@
-//! `Summary`: what came of the demo, in a few lines.
+//! `Summary`: the result of the demo, in a few lines.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,10 +1,10 @@
-//! `Tally`: what is counted while the demo runs, and the news of it. Shows nothing.
+//! `Tally`: the counters of the demo and the sender of its log lines. It must not print.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
-/// A number that only grows.
+/// A monotonic counter.
 #[derive(Debug, Default)]
 pub(super) struct Count(AtomicU64);
 
@@ -18,31 +18,31 @@ impl Count {
     }
 }
 
-/// What has happened so far.
+/// The counters of the demo.
 #[derive(Debug)]
 pub(super) struct Tally {
-    news: mpsc::Sender<String>,
+    log: mpsc::Sender<String>,
     /// Events of the node informer.
     pub(super) nodes_added: Count,
     pub(super) nodes_modified: Count,
     pub(super) nodes_deleted: Count,
     pub(super) nodes_broken: Count,
     pub(super) nodes_healed: Count,
-    /// What the controller did.
+    /// Results of the controller.
     pub(super) reconciles: Count,
     pub(super) failures: Count,
     pub(super) pages_written: Count,
     pub(super) pages_deleted: Count,
-    /// Changes by the visitor.
+    /// Changes made by the visitor.
     pub(super) visits: Count,
-    /// Errors of the watches, which heal themselves.
+    /// Errors of the watches, which retry automatically.
     pub(super) watch_errors: Count,
 }
 
 impl Tally {
-    pub(super) fn new(news: mpsc::Sender<String>) -> Self {
+    pub(super) fn new(log: mpsc::Sender<String>) -> Self {
         Self {
-            news,
+            log,
             nodes_added: Count::default(),
             nodes_modified: Count::default(),
             nodes_deleted: Count::default(),
@@ -57,12 +57,12 @@ impl Tally {
         }
     }
 
-    /// Something worth a line. It is left out where too much waits to be shown.
+    /// Queues a log line; drops it when the queue is full.
     pub(super) fn tell(&self, line: String) {
-        let _ = self.news.try_send(line);
+        let _ = self.log.try_send(line);
     }
 
-    /// A watch has failed; it goes on by itself.
+    /// Counts and logs a watch error; the watch retries automatically.
     pub(super) fn watch_failed(&self, what: &str, error: impl Into<anyhow::Error>) {
         self.watch_errors.add();
         self.tell(format!("{what}: {:#}", error.into()));

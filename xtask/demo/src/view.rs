@@ -1,5 +1,4 @@
-//! `View`: the demo on the screen. Rows that are redrawn on a terminal, with the news scrolling above them; plain lines
-//! elsewhere.
+//! `View`: the output of the demo. On a terminal, status rows that are redrawn below the log lines; elsewhere, lines.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -11,12 +10,12 @@ use tokio::time::Instant;
 use super::snapshot::{RUNNING, Snapshot};
 use super::tally::Tally;
 
-/// How often a line tells of the state where there is no terminal.
+/// The time between two status lines where stdout is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(2);
 /// Redraws a second.
 const RATE: u8 = 10;
 
-/// Where the demo is shown.
+/// The output of the demo.
 pub(super) struct View {
     begin: Instant,
     kind: Kind,
@@ -37,7 +36,7 @@ struct Rows {
 }
 
 impl View {
-    /// On the terminal if stdout is one, else as lines.
+    /// Redraws rows if stdout is a terminal, else prints lines.
     pub(super) fn new(title: &str, begin: Instant) -> Self {
         let kind = if std::io::stdout().is_terminal() {
             Kind::Terminal(Box::new(Rows::new(title)))
@@ -48,8 +47,8 @@ impl View {
         Self { begin, kind }
     }
 
-    /// Something has happened.
-    pub(super) fn news(&self, line: &str) {
+    /// Prints a log line with the elapsed time.
+    pub(super) fn log(&self, line: &str) {
         let line = format!("{:>7.1} s  {line}", self.begin.elapsed().as_secs_f32());
         match &self.kind {
             Kind::Terminal(rows) => rows.all.suspend(|| println!("{line}")),
@@ -57,23 +56,23 @@ impl View {
         }
     }
 
-    /// Shows the present state.
+    /// Shows the counters and the snapshot.
     pub(super) fn show(&mut self, sim: &Sim, tally: &Tally, snapshot: &Snapshot) {
         let texts = Texts::of(sim, tally, snapshot);
         match &mut self.kind {
             Kind::Terminal(rows) => rows.show(&texts, snapshot),
             Kind::Lines { next } if Instant::now() >= *next => {
                 *next += LINE_EVERY;
-                self.news(&texts.line());
+                self.log(&texts.line());
             }
             Kind::Lines { .. } => {}
         }
     }
 
-    /// Takes the rows off the screen.
+    /// Clears the status rows.
     pub(super) fn finish(&self) {
         if let Kind::Terminal(rows) = &self.kind {
-            // Each by itself, since one that is not finished draws once more when it is dropped.
+            // Finishes each bar: an unfinished bar draws once more when it is dropped.
             for row in [&rows.title, &rows.pods, &rows.nodes, &rows.sites, &rows.total] {
                 row.finish_and_clear();
             }
@@ -126,7 +125,7 @@ fn style(template: &str) -> ProgressStyle {
     style.progress_chars("━━━")
 }
 
-/// The state in words.
+/// The texts of the status rows.
 struct Texts {
     pods: String,
     nodes: String,

@@ -1,4 +1,4 @@
-//! Someone who changes the sites now and then, and sometimes breaks them.
+//! The visitor: creates, changes and deletes sites at random, and deletes pages that the controller has to restore.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const NAMES: [&str; 5] = ["blog", "docs", "news", "wiki", "shop"];
 const TITLES: [&str; 6] = ["Welcome", "Hello", "Opening soon", "Sale", "All new", "Moved"];
 const MOST_PAGES: u32 = 6;
 
-/// Visits without end. What fails is told and left to the next visit.
+/// Changes a site at random intervals, forever. Logs errors and does not retry them.
 pub(super) async fn visit(client: Client, tally: Arc<Tally>, seed: u64) {
     let mut visitor = Visitor {
         sites: Api::namespaced(client.clone(), NAMESPACE),
@@ -45,7 +45,7 @@ struct Visitor {
 }
 
 impl Visitor {
-    /// Changes something, and says what.
+    /// Makes a random change and returns its log line; `None` if there was nothing to change.
     async fn change(&mut self) -> Result<Option<String>, kube_client::Error> {
         let sites = self.sites.list(&ListParams::default()).await?.items;
         let Some(site) = (sites.len() > 1).then(|| &sites[self.random.usize(..sites.len())]) else {
@@ -54,7 +54,7 @@ impl Visitor {
         match self.random.u8(..10) {
             0 | 1 => self.open(&sites).await,
             2 if sites.len() > 2 => self.close(site).await,
-            3 | 4 => self.tear_out(site).await,
+            3 | 4 => self.delete_page(site).await,
             5 | 6 => self.rename(site).await,
             _ => self.resize(site).await,
         }
@@ -76,14 +76,14 @@ impl Visitor {
         Ok(Some(format!("site {name} closed; its pages are garbage now")))
     }
 
-    /// Deletes a page behind the controller's back.
-    async fn tear_out(&mut self, site: &Site) -> Result<Option<String>, kube_client::Error> {
+    /// Deletes a page's config map, so that the controller has to restore it.
+    async fn delete_page(&mut self, site: &Site) -> Result<Option<String>, kube_client::Error> {
         let name = site.name_any();
         let Some(number) = site.spec.pages.checked_sub(1).map(|last| self.random.u32(..=last)) else {
             return Ok(None);
         };
         match self.maps.delete(&format!("{name}-page-{number}"), &DeleteParams::default()).await {
-            Ok(_) => Ok(Some(format!("site {name} lost page {}: torn out", number + 1))),
+            Ok(_) => Ok(Some(format!("page {} of site {name} deleted", number + 1))),
             // The controller has not written it yet.
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),

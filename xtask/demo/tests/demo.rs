@@ -1,4 +1,4 @@
-//! `cargo xtask demo` to its end, where there is no terminal.
+//! Runs `cargo xtask demo` with piped output to its end.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -25,7 +25,7 @@ fn number(text: &str, line: &str, word: &str) -> u64 {
 }
 
 #[test]
-fn reflector_informer_and_controller_are_at_work_and_agree_with_the_server() {
+fn caches_agree_with_the_server_at_the_end() {
     let world = World::new();
     let start = Instant::now();
     let (code, text) = finish(world.program(&["--seconds", "6", "--seed", "1"]).spawn().unwrap());
@@ -53,14 +53,14 @@ fn reflector_informer_and_controller_are_at_work_and_agree_with_the_server() {
 }
 
 #[test]
-fn an_interrupt_ends_it_early_with_the_summary() {
+fn an_interrupt_prints_the_summary() {
     let world = World::new();
     let mut child = world.program(&[]).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     while !line.contains("opened with") {
         line.clear();
-        assert!(stdout.read_line(&mut line).unwrap() > 0, "it ended by itself");
+        assert!(stdout.read_line(&mut line).unwrap() > 0, "the demo ended before the interrupt");
     }
     signal(&child, Signal::INT);
     let mut rest = String::new();

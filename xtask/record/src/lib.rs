@@ -1,12 +1,12 @@
 //! `cargo xtask record`: writes what a stock API server serves into `kube-sim`'s data files.
 //!
-//! Owns the reading of discovery and OpenAPI v3 and the shape of the two data files. It must not decide how `kube-sim`
-//! interprets them, and nothing in it may be typed by hand: a line of the files comes from a server or is not there.
+//! Reads discovery and OpenAPI v3, and defines the format of the two data files. It must not decide how `kube-sim`
+//! interprets them, and it must not add data of its own: every line of the files comes from a server.
 //!
-//! The files hold one record a line, sorted, so that the next recording shows as a readable difference:
+//! The files hold one record per line, sorted, so that a new recording gives a readable diff:
 //!
-//! - `resources.jsonl`: one line a group, version and resource, in the server's discovery order;
-//! - `schemas.txt`: one line a component schema: its name, a tab, its JSON without descriptions.
+//! - `resources.jsonl`: one line per group, version and resource, in the server's discovery order;
+//! - `schemas.txt`: one line per component schema: its name, a tab, its JSON without descriptions.
 
 mod server;
 
@@ -31,7 +31,7 @@ pub struct Args {
     /// Bearer token to use with --server
     #[arg(long, requires = "server")]
     token: Option<String>,
-    /// PEM file with the authority that signed the server's certificate; without it, the certificate is not checked
+    /// PEM file with the CA bundle of the server; without it, the server's certificate is not verified
     #[arg(long, value_name = "FILE", requires = "server")]
     certificate_authority: Option<PathBuf>,
     /// Folder to write to
@@ -39,10 +39,10 @@ pub struct Args {
     out: PathBuf,
 }
 
-/// Records the server that `args` name.
+/// Records the server that `args` select.
 ///
 /// # Errors
-/// The server cannot be reached, is no stock one, or answers something that is not understood.
+/// The server cannot be reached, is not a stock API server, or returns an unexpected document.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let server = match &args.server {
         Some(url) => Server::at(url, args.token.as_deref(), args.certificate_authority.as_deref())?,
@@ -72,7 +72,7 @@ fn write(args: &Args, name: &str, text: &str) -> anyhow::Result<()> {
     std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-/// What a user added to the server must not become part of the stock data.
+/// Fails on a server with CRDs: custom resources must not become part of the stock data.
 fn refuse_custom_resources(server: &Server) -> anyhow::Result<()> {
     let list = server.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions?limit=1")?;
     let found = list["items"].as_array().map_or(0, Vec::len);
@@ -193,8 +193,8 @@ fn resource_line(
     }))
 }
 
-/// The `group/version` (a bare version in the core group) that the server stores a kind in: discovery shows only a hash
-/// of it, so every served one is tried. Empty for what is not stored.
+/// The `group/version` (a bare version in the core group) that the server stores a kind in: discovery has only a hash
+/// of it, so every served version is tried. Empty for a kind that is not stored.
 fn stored_as(item: &Value, groups: &[GroupVersion]) -> String {
     let (Some(hash), Some(kind)) = (item["storageVersionHash"].as_str(), item["kind"].as_str()) else {
         return String::new();
@@ -242,7 +242,7 @@ fn text<'a>(item: &'a Value, field: &str) -> anyhow::Result<&'a str> {
     item[field].as_str().with_context(|| format!("a resource without {field}: {item}"))
 }
 
-/// A resource names the group and version of its kind only where they differ from the list's.
+/// The group and version of a resource's kind: the resource sets them only if they differ from the list's.
 fn own_or<'a>(item: &'a Value, list: &'a GroupVersion) -> (&'a str, &'a str) {
     match item["version"].as_str() {
         Some(version) if !version.is_empty() => (item["group"].as_str().unwrap_or_default(), version),
@@ -273,7 +273,7 @@ impl<'a> KindIndex<'a> {
         self.components.get(&key).map_or("", String::as_str)
     }
 
-    /// The kind that the collection's GET answers with; empty where nothing can be listed.
+    /// The kind that the collection's GET returns; empty if the resource has no `list` verb.
     fn list_kind(&self, path: &str, name: &str, namespaced: bool) -> &str {
         let collection = if namespaced {
             format!("/{path}/namespaces/{{namespace}}/{name}")
@@ -287,7 +287,7 @@ impl<'a> KindIndex<'a> {
     }
 }
 
-/// Every component schema that any document holds; the same name must mean the same schema everywhere.
+/// The component schemas of all documents. Schemas with the same name must be equal.
 fn schemas(documents: &BTreeMap<String, Value>) -> anyhow::Result<String> {
     let mut all: BTreeMap<&str, Value> = BTreeMap::new();
     let mut kinds: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
@@ -295,7 +295,7 @@ fn schemas(documents: &BTreeMap<String, Value>) -> anyhow::Result<String> {
         for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
             let mut schema = schema.clone();
             strip_descriptions(&mut schema);
-            // Kinds such as DeleteOptions exist in every group, and each document lists its own ones only.
+            // Kinds such as DeleteOptions exist in every group, and each document lists only those of its group.
             let own = schema.as_object_mut().and_then(|map| map.remove("x-kubernetes-group-version-kind"));
             for gvk in own.as_ref().and_then(Value::as_array).into_iter().flatten() {
                 kinds.entry(name).or_default().insert(gvk.to_string());
@@ -320,7 +320,7 @@ fn schemas(documents: &BTreeMap<String, Value>) -> anyhow::Result<String> {
     Ok(lines)
 }
 
-/// Removes the descriptions of a schema, but no property that is called `description`.
+/// Removes the descriptions of a schema, but keeps properties named `description`.
 fn strip_descriptions(schema: &mut Value) {
     let Some(map) = schema.as_object_mut() else { return };
     map.remove("description");
@@ -348,7 +348,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strips_descriptions_but_no_property_of_that_name() {
+    fn strips_descriptions_but_keeps_properties_of_that_name() {
         let mut schema = json!({
             "description": "x",
             "properties": {"description": {"type": "string", "description": "y"}},
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn one_name_with_two_schemas_is_an_error() {
+    fn two_schemas_of_the_same_name_are_an_error() {
         let document = |kind: &str| json!({"components": {"schemas": {"a.B": {"type": kind}}}});
         let same =
             BTreeMap::from([("x".to_owned(), document("string")), ("y".to_owned(), document("string"))]);

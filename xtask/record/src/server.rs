@@ -1,6 +1,6 @@
-//! The connection that `record` reads from: GET requests that answer JSON.
+//! The HTTP client of `record`: GET requests with JSON responses.
 //!
-//! Owns addresses, certificates and credentials. It must not know what is asked for.
+//! Owns addresses, certificates and credentials. It must not depend on the content of the responses.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
-/// An API server and the right to read from it.
+/// An API server and the credentials for it.
 pub(super) struct Server {
     url: String,
     token: Option<String>,
@@ -20,7 +20,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The server at `url`. Without `authority` its certificate is not checked.
+    /// The server at `url`. Without `authority` its certificate is not verified.
     pub(super) fn at(url: &str, token: Option<&str>, authority: Option<&Path>) -> anyhow::Result<Self> {
         let authority = authority.map(read).transpose()?;
         Self::new(url, token.map(str::to_owned), authority.as_deref(), None)
@@ -38,8 +38,8 @@ impl Server {
         let text = std::fs::read_to_string(&path).with_context(|| {
             format!("reading {} (name another with KUBECONFIG, or use --server)", path.display())
         })?;
-        let config: Value =
-            yaml_serde::from_str(&text).with_context(|| format!("{} is no kubeconfig", path.display()))?;
+        let config: Value = yaml_serde::from_str(&text)
+            .with_context(|| format!("parsing the kubeconfig {}", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let context = &named(&config, "contexts", text_of(&config["current-context"])?)?["context"];
         let cluster = &named(&config, "clusters", text_of(&context["cluster"])?)?["cluster"];
@@ -108,10 +108,10 @@ impl Server {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let mut response = request.call().with_context(|| format!("asking for {url}"))?;
+        let mut response = request.call().with_context(|| format!("requesting {url}"))?;
         let body = response.body_mut().with_config().limit(64 << 20).read_to_vec();
         let body = body.with_context(|| format!("reading {url}"))?;
-        serde_json::from_slice(&body).with_context(|| format!("{url} did not answer JSON"))
+        serde_json::from_slice(&body).with_context(|| format!("decoding the response of {url} as JSON"))
     }
 }
 
@@ -122,10 +122,10 @@ fn named<'a>(config: &'a Value, list: &str, name: &str) -> anyhow::Result<&'a Va
 }
 
 fn text_of(value: &Value) -> anyhow::Result<&str> {
-    value.as_str().context("a text is missing in the kubeconfig or the server's answer")
+    value.as_str().context("a string is missing in the kubeconfig or the server's response")
 }
 
-/// A certificate or key that is given inline (`FIELD-data`) or by a file relative to the kubeconfig.
+/// A certificate or key from the kubeconfig: inline (`FIELD-data`), or a file path relative to the kubeconfig.
 fn bytes_of(entry: &Value, field: &str, folder: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     if let Some(data) = entry[format!("{field}-data")].as_str() {
         return Ok(Some(STANDARD.decode(data).with_context(|| format!("decoding {field}-data"))?));
