@@ -1,4 +1,4 @@
-//! The final comparison of the caches with the server. It must not change either.
+//! Compares the caches of the clients with the objects on the server at the end of the demo. It repairs nothing.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use super::snapshot::{Snapshot, Versions};
 
-/// The timeout for the last changes to reach every cache.
+/// The time limit for the last changes to reach all caches.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Waits until the caches equal the server's state and every site has its pages.
+/// Waits until the caches equal the server's objects and all derived pages exist.
 pub(super) async fn agreement(sim: &Sim, snapshot: &mut Snapshot) -> anyhow::Result<()> {
     let begin = Instant::now();
     loop {
@@ -41,7 +41,7 @@ fn disagreement(sim: &Sim, snapshot: &Snapshot) -> Option<String> {
         })
 }
 
-/// The number of config maps on the server that a site owns.
+/// The number of `ConfigMap`s on the server that a `Site` owns.
 pub(super) fn pages(sim: &Sim) -> usize {
     let maps = sim.list("v1", "ConfigMap", "").unwrap_or_default();
     maps.iter().filter(|map| map["metadata"]["ownerReferences"][0]["kind"] == "Site").count()

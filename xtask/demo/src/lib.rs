@@ -1,8 +1,8 @@
-//! `cargo xtask demo`: runs a reflector, an informer and a controller on a simulated cluster that changes constantly.
+//! `cargo xtask demo`: a reflector, an informer and a controller on a continuously changing simulated cluster.
 //!
-//! The clients connect over TLS: a pod reflector (`pods`), a node informer (`nodes`) and a controller of a derived
-//! custom resource (`site`), while `visitor` changes the custom resources. `view` shows the state and `summary` prints
-//! the result. Every number comes from the caches, the events and the reconcile results of the libraries.
+//! A pod reflector (`pods`), a node informer (`nodes`) and a controller of a derived resource (`site`) run over TLS
+//! while `visitor` changes that resource. `view` shows the progress, `summary` the totals. Every number comes from
+//! the stores and events of the libraries, or from counters of their callbacks.
 
 mod check;
 mod nodes;
@@ -34,24 +34,24 @@ use xtask_sim::Load;
 
 const NODES: usize = 6;
 const DEPLOYMENTS: usize = 6;
-/// The time between two steps of the simulated cluster.
+/// The interval of the workload's steps.
 const PACE: Duration = Duration::from_millis(250);
-/// The time between two snapshots of the caches.
-const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(200);
-/// The capacity of the queue of log lines; lines beyond it are dropped.
-const LOG_CAPACITY: usize = 256;
-/// The drain timeout of the controller: how long in-flight reconciles may take at shutdown.
+/// The interval of the snapshots.
+const LOOK: Duration = Duration::from_millis(200);
+/// The capacity of the channel of messages to display; further messages are dropped.
+const NEWS_WAITING: usize = 256;
+/// The time limit for in-flight reconciles at shutdown.
 const DRAIN: Duration = Duration::from_secs(3);
 
 /// Runs a reflector, an informer and a controller on a simulated cluster; needs no cluster and no containers.
 ///
-/// Redraws its state on a terminal, and prints plain lines elsewhere; prints a summary at the end, also after Ctrl-C.
+/// Updates the display in place on a terminal, and prints lines elsewhere. Prints a summary at the end and on Ctrl-C.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Run time in seconds; by default it runs until interrupted.
+    /// The duration in seconds; until interrupted by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: Option<u64>,
-    /// The seed of the random changes; by default a random one.
+    /// The seed of all random changes; random by default.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
@@ -59,7 +59,7 @@ pub struct Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// If the server or a client cannot be started, or if a cache differs from the server at the end.
+/// When the server or a client cannot be started, or when a cache differs from the server's objects at the end.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     xtask_process::logging::init();
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))
@@ -113,7 +113,7 @@ async fn connect(server: &Server) -> anyhow::Result<Client> {
     Ok(Client::try_from(config)?)
 }
 
-/// Updates the view until `end` or an interrupt.
+/// Updates the view until the time limit or an interrupt.
 async fn watch(
     sim: &Sim,
     tally: &Tally,

@@ -1,6 +1,6 @@
-//! The HTTP client of `record`: GET requests with JSON responses.
+//! The API server that `record` reads from: GET requests with JSON responses.
 //!
-//! Owns addresses, certificates and credentials. It must not depend on the content of the responses.
+//! Owns the address, certificates and credentials. It must not depend on the requested paths.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
-/// An API server and the credentials for it.
+/// An API server and the credentials to read from it.
 pub(super) struct Server {
     url: String,
     token: Option<String>,
@@ -125,7 +125,7 @@ fn text_of(value: &Value) -> anyhow::Result<&str> {
     value.as_str().context("a string is missing in the kubeconfig or the server's response")
 }
 
-/// A certificate or key from the kubeconfig: inline (`FIELD-data`), or a file path relative to the kubeconfig.
+/// A certificate or key, from inline data (`FIELD-data`) or from a file relative to the kubeconfig.
 fn bytes_of(entry: &Value, field: &str, folder: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     if let Some(data) = entry[format!("{field}-data")].as_str() {
         return Ok(Some(STANDARD.decode(data).with_context(|| format!("decoding {field}-data"))?));
