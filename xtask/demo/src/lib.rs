@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: a reflector, an informer and a controller on a continuously changing simulated cluster.
 //!
 //! A pod reflector (`pods`), a node informer (`nodes`) and a controller of a derived resource (`site`) run over TLS
-//! while `visitor` changes that resource. `view` shows the progress, `summary` the totals. Every number comes from
-//! the stores and events of the libraries, or from counters of their callbacks.
+//! while `visitor` changes that resource. `view` shows the progress, `summary` the totals. Every number is read
+//! from the stores and events of the libraries, from the server, or from a counter in `tally`.
 
 mod check;
 mod nodes;

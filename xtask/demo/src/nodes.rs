@@ -1,4 +1,4 @@
-//! The node informer: detects nodes that become not ready, and lists the pods on them.
+//! The node informer: finds nodes that are not ready, and lists the pods on them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::tally::Tally;
 
-/// Starts the informer on all nodes and returns its store.
+/// Starts an informer on all nodes and returns its store.
 pub(super) fn start(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) -> Store<Node> {
     let mut informer = Informer::new(Api::<Node>::all(client.clone()));
     let store = informer.store();
@@ -30,15 +30,15 @@ pub(super) fn start(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) 
     store
 }
 
-/// The `Ready` condition of a node if its status is not `True`.
-pub(super) fn not_ready_condition(node: &Node) -> Option<&NodeCondition> {
+/// The `Ready` condition of a node, if it is present and not true.
+pub(super) fn trouble(node: &Node) -> Option<&NodeCondition> {
     let conditions = node.status.as_ref()?.conditions.as_ref()?;
     conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status != "True")
 }
 
 struct NodeMonitor {
     pods: Api<Pod>,
-    /// The nodes that are not ready, and when they became so.
+    /// The nodes that are not ready, with the time of the change.
     broken: HashMap<String, Instant>,
     tally: Arc<Tally>,
 }
@@ -59,7 +59,7 @@ impl NodeMonitor {
                 self.broken.remove(&node.name_any());
                 self.tally.tell(format!("{} left the cluster", node.name_any()));
             }
-            // The stream also returns a failed watch as an `Err`.
+            // The stream also emits a failed watch as an error.
             WatchEvent::Bookmark(_) | WatchEvent::Error(_) => {}
         }
     }
@@ -84,11 +84,11 @@ impl NodeMonitor {
         }
     }
 
-    /// Lists the pods on a node and describes the result.
+    /// Lists the pods on a node and returns a text with their number, or with the error.
     async fn pods_on(&self, node: &str) -> String {
         let params = ListParams::default().fields(&format!("spec.nodeName={node}"));
         match self.pods.list(&params).await {
-            Ok(list) => format!("{} pods are on it", list.items.len()),
+            Ok(list) => format!("{} pods are on this node", list.items.len()),
             Err(error) => format!("its pods cannot be listed: {:#}", anyhow::Error::from(error)),
         }
     }

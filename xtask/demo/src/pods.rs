@@ -1,4 +1,4 @@
-//! The pod reflector: each poll updates the store.
+//! The pod reflector: each poll updates its store.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use tokio::task::JoinSet;
 
 use super::tally::Tally;
 
-/// Starts the reflector on all pods and returns its store.
+/// Starts a reflector on all pods and returns its store.
 pub(super) fn start(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) -> Store<Pod> {
     let mut reflector = Reflector::new(Api::<Pod>::all(client));
     let store = reflector.store();
     tasks.spawn(async move {
         loop {
-            // The next poll resumes after a backoff.
+            // The next poll resumes the watch, after the reflector's own backoff.
             if let Err(error) = reflector.poll().await {
                 tally.watch_failed("pods", error);
             }

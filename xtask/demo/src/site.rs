@@ -1,4 +1,4 @@
-//! The custom resource of the demo, and its controller: a site owns one config map for each page.
+//! The custom resource of the demo and its controller, which writes one owned `ConfigMap` per page of a `Site`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use super::tally::Tally;
 const MANAGER: &str = "site-controller";
 /// The label of a page's config map, with the name of its site.
 const SITE: &str = "demo.example.com/site";
-/// The timeout for the CRD's `Established` condition.
+/// The time limit for the CRD to become established.
 const ESTABLISHED_WITHIN: Duration = Duration::from_secs(10);
 
 /// A site of several pages.
@@ -42,27 +42,24 @@ const ESTABLISHED_WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct SiteSpec {
     /// The heading of each page.
     pub(super) title: String,
-    /// The number of pages.
+    /// The desired number of pages.
     #[schemars(range(min = 0, max = 20))]
     pub(super) pages: u32,
 }
 
-/// The state that the controller has applied.
+/// The state that the controller observed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(super) struct SiteStatus {
     /// The number of pages that are up to date.
     pub(super) pages: u32,
 }
 
-/// Creates the CRD, and waits until it is established.
+/// Creates the CRD and waits until it is established.
 pub(super) async fn install(client: &Client) -> anyhow::Result<()> {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let definition = Site::crd();
     let name = definition.name_any();
-    definitions
-        .create(&PostParams::default(), &definition)
-        .await
-        .context("cannot create the CustomResourceDefinition of Site")?;
+    definitions.create(&PostParams::default(), &definition).await.context("cannot create the CRD")?;
     let established = async {
         loop {
             let found = definitions.get(&name).await?;
@@ -74,7 +71,7 @@ pub(super) async fn install(client: &Client) -> anyhow::Result<()> {
         }
     };
     match tokio::time::timeout(ESTABLISHED_WITHIN, established).await {
-        Ok(outcome) => outcome.context("cannot read the CustomResourceDefinition of Site"),
+        Ok(outcome) => outcome.context("cannot wait for the CRD to be established"),
         Err(_) => bail!("{name} is not established after {ESTABLISHED_WITHIN:?}"),
     }
 }
@@ -86,9 +83,9 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Shuts the controller down after its in-flight reconciles, within `drain_timeout`.
-    pub(super) async fn stop(self, drain_timeout: Duration) -> anyhow::Result<()> {
-        // Fails if the controller has already ended.
+    /// Shuts the controller down and waits for the in-flight reconciles.
+    pub(super) async fn stop(self, patience: Duration) -> anyhow::Result<()> {
+        // The send fails if the controller has already ended.
         let _ = self.stop.send(());
         match tokio::time::timeout(drain_timeout + Duration::from_secs(1), self.ended).await {
             Ok(_) => Ok(()),
@@ -106,7 +103,7 @@ pub(super) fn start(tasks: &mut JoinSet<()>, client: &Client, tally: Arc<Tally>)
         .owns(Api::<ConfigMap>::all(client.clone()), owned)
         .with_config(controller::Config::default().drain_timeout(super::DRAIN))
         .graceful_shutdown_on(async {
-            // Dropping the handle also requests the shutdown.
+            // Dropping the handle also shuts the controller down.
             let _ = stopped.await;
         });
     let sites = controller.store();
@@ -124,7 +121,7 @@ pub(super) fn start(tasks: &mut JoinSet<()>, client: &Client, tally: Arc<Tally>)
                 }
             }
         }
-        // Fails if the handle was dropped.
+        // The receiver may have been dropped.
         let _ = end.send(());
     });
     (sites, Running { stop, ended })
@@ -157,7 +154,7 @@ async fn reconcile(site: Arc<Site>, context: Arc<Reconciler>) -> Result<Action, 
     for name in found.keys().filter(|name| !wanted.contains_key(*name)) {
         match maps.delete(name, &DeleteParams::default()).await {
             Ok(_) => context.tally.pages_deleted.add(),
-            // The page is already deleted.
+            // Another client has already deleted the page.
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
         }
@@ -171,7 +168,7 @@ async fn reconcile(site: Arc<Site>, context: Arc<Reconciler>) -> Result<Action, 
     Ok(Action::await_change())
 }
 
-/// The desired config map of a page.
+/// The desired `ConfigMap` of a page.
 fn page(site: &Site, number: u32) -> ConfigMap {
     let mut map = ConfigMap::default();
     map.metadata.name = Some(format!("{}-page-{number}", site.name_any()));

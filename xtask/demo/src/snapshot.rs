@@ -1,4 +1,4 @@
-//! `Snapshot`: the content of the caches of the reflector, the informer and the controller. It must not send requests.
+//! `Snapshot`: a copy of the state of the three stores (reflector, informer, controller). It sends no requests.
 
 use std::collections::BTreeMap;
 
@@ -9,24 +9,24 @@ use kube_runtime::reflector::Store;
 use super::nodes::not_ready_condition;
 use super::site::Site;
 
-/// Resource versions by namespace and name.
+/// Namespace and name, with the resource version in the store.
 pub(super) type Versions = BTreeMap<(String, String), String>;
 
-/// The content of the caches at the last [`take`](Self::take).
+/// The contents of the stores at the last call of [`Snapshot::take`].
 pub(super) struct Snapshot {
     pod_store: Store<Pod>,
     node_store: Store<Node>,
     site_store: Store<Site>,
-    /// The number of pods by the name of their state.
+    /// The number of pods by state.
     pub(super) pods: BTreeMap<&'static str, usize>,
     pub(super) pod_versions: Versions,
-    /// The number of pods that were added, modified or deleted between snapshots.
+    /// The number of added, changed and deleted pods between consecutive snapshots.
     pub(super) pod_changes: u64,
     pub(super) nodes: usize,
     /// The names of the nodes that are not ready.
     pub(super) broken: Vec<String>,
     pub(super) sites: usize,
-    /// The pages in the specs of all sites.
+    /// The number of pages in the specs, and in the statuses, of all sites.
     pub(super) pages_wanted: u32,
     /// The pages in the statuses that the controller has written.
     pub(super) pages_done: u32,
@@ -49,7 +49,7 @@ impl Snapshot {
         }
     }
 
-    /// Reads the caches.
+    /// Reads the stores again.
     pub(super) fn take(&mut self) {
         let pods = self.pod_store.state();
         self.pods.clear();
@@ -81,17 +81,17 @@ impl Snapshot {
         self.pod_versions.len()
     }
 
-    /// The number of pods that are running and ready.
+    /// The number of running pods.
     pub(super) fn running(&self) -> usize {
         self.pods.get(RUNNING).copied().unwrap_or_default()
     }
 
-    /// The resource versions of the sites in the controller's cache.
+    /// The resource versions of the sites in the controller's store.
     pub(super) fn site_versions(&self) -> Versions {
         self.site_store.state().iter().map(|site| version(&**site)).collect()
     }
 
-    /// The resource versions of the nodes in the informer's cache.
+    /// The resource versions of the nodes in the informer's store.
     pub(super) fn node_versions(&self) -> Versions {
         self.node_store.state().iter().map(|node| version(&**node)).collect()
     }
@@ -99,7 +99,7 @@ impl Snapshot {
 
 pub(super) const RUNNING: &str = "running";
 
-/// The state of a pod, similar to the STATUS column of `kubectl get pods`.
+/// The state of a pod in one word.
 fn state(pod: &Pod) -> &'static str {
     let status = pod.status.as_ref();
     let ready = status.and_then(|status| status.conditions.as_ref()).is_some_and(|conditions| {
@@ -120,7 +120,7 @@ fn version(object: &impl ResourceExt) -> ((String, String), String) {
     (key, object.resource_version().unwrap_or_default())
 }
 
-/// The number of objects that were added, modified or deleted.
+/// The number of objects that are added, changed or deleted.
 fn changes(before: &Versions, now: &Versions) -> u64 {
     let different = now.iter().filter(|(key, version)| before.get(*key) != Some(*version)).count();
     let deleted = before.keys().filter(|key| !now.contains_key(*key)).count();

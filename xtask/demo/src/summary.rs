@@ -1,4 +1,4 @@
-//! `Summary`: the result of the demo, in a few lines.
+//! `Summary`: the totals that the demo prints at its end.
 
 use std::fmt;
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl fmt::Display for Summary<'_> {
             tally.watch_errors.get()
         )?;
         match self.agreement {
-            Ok(()) => writeln!(f, "  in the end  every cache agrees with the server"),
+            Ok(()) => writeln!(f, "  in the end  every cache equals the server's state"),
             Err(error) => writeln!(f, "  in the end  {error}"),
         }
     }

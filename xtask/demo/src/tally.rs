@@ -1,10 +1,10 @@
-//! `Tally`: the counters of the demo and the sender of its log lines. It must not print.
+//! `Tally`: counters of the running demo, and the channel of messages to display. It prints nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
-/// A monotonic counter.
+/// A counter that only increases.
 #[derive(Debug, Default)]
 pub(super) struct Count(AtomicU64);
 
@@ -18,7 +18,7 @@ impl Count {
     }
 }
 
-/// The counters of the demo.
+/// The counters since the start of the demo.
 #[derive(Debug)]
 pub(super) struct Tally {
     log: mpsc::Sender<String>,
@@ -28,14 +28,14 @@ pub(super) struct Tally {
     pub(super) nodes_deleted: Count,
     pub(super) nodes_broken: Count,
     pub(super) nodes_healed: Count,
-    /// Results of the controller.
+    /// Reconciles and writes of the controller.
     pub(super) reconciles: Count,
     pub(super) failures: Count,
     pub(super) pages_written: Count,
     pub(super) pages_deleted: Count,
     /// Changes made by the visitor.
     pub(super) visits: Count,
-    /// Errors of the watches, which retry automatically.
+    /// Errors of the watches, which the watchers retry.
     pub(super) watch_errors: Count,
 }
 
@@ -57,12 +57,12 @@ impl Tally {
         }
     }
 
-    /// Queues a log line; drops it when the queue is full.
+    /// Sends a message to display. It is dropped if the channel is full.
     pub(super) fn tell(&self, line: String) {
         let _ = self.log.try_send(line);
     }
 
-    /// Counts and logs a watch error; the watch retries automatically.
+    /// Counts and displays an error of a watch, which its watcher retries.
     pub(super) fn watch_failed(&self, what: &str, error: impl Into<anyhow::Error>) {
         self.watch_errors.add();
         self.tell(format!("{what}: {:#}", error.into()));

@@ -1,4 +1,5 @@
-//! `View`: the output of the demo. On a terminal, status rows that are redrawn below the log lines; elsewhere, lines.
+//! `View`: displays the demo. On a terminal it redraws rows, with messages scrolling above them; elsewhere it prints
+//! lines.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -10,12 +11,12 @@ use tokio::time::Instant;
 use super::snapshot::{RUNNING, Snapshot};
 use super::tally::Tally;
 
-/// The time between two status lines where stdout is not a terminal.
+/// The interval of the state lines without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(2);
-/// Redraws a second.
+/// Redraws per second.
 const RATE: u8 = 10;
 
-/// The output of the demo.
+/// The output of the view.
 pub(super) struct View {
     begin: Instant,
     kind: Kind,
@@ -36,7 +37,7 @@ struct Rows {
 }
 
 impl View {
-    /// Redraws rows if stdout is a terminal, else prints lines.
+    /// Redraws rows if stdout is a terminal, and prints lines otherwise.
     pub(super) fn new(title: &str, begin: Instant) -> Self {
         let kind = if std::io::stdout().is_terminal() {
             Kind::Terminal(Box::new(Rows::new(title)))
@@ -47,8 +48,8 @@ impl View {
         Self { begin, kind }
     }
 
-    /// Prints a log line with the elapsed time.
-    pub(super) fn log(&self, line: &str) {
+    /// Prints a message with the elapsed time.
+    pub(super) fn news(&self, line: &str) {
         let line = format!("{:>7.1} s  {line}", self.begin.elapsed().as_secs_f32());
         match &self.kind {
             Kind::Terminal(rows) => rows.all.suspend(|| println!("{line}")),
@@ -56,7 +57,7 @@ impl View {
         }
     }
 
-    /// Shows the counters and the snapshot.
+    /// Displays the current state.
     pub(super) fn show(&mut self, sim: &Sim, tally: &Tally, snapshot: &Snapshot) {
         let texts = Texts::of(sim, tally, snapshot);
         match &mut self.kind {
@@ -69,10 +70,10 @@ impl View {
         }
     }
 
-    /// Clears the status rows.
+    /// Clears the rows from the terminal.
     pub(super) fn finish(&self) {
         if let Kind::Terminal(rows) = &self.kind {
-            // Finishes each bar: an unfinished bar draws once more when it is dropped.
+            // Clear every bar: an unfinished bar draws again when it is dropped.
             for row in [&rows.title, &rows.pods, &rows.nodes, &rows.sites, &rows.total] {
                 row.finish_and_clear();
             }
@@ -125,7 +126,7 @@ fn style(template: &str) -> ProgressStyle {
     style.progress_chars("━━━")
 }
 
-/// The texts of the status rows.
+/// The texts of the rows.
 struct Texts {
     pods: String,
     nodes: String,

@@ -1,4 +1,4 @@
-//! The visitor: creates, changes and deletes sites at random, and deletes pages that the controller has to restore.
+//! Changes the sites at random, and sometimes deletes a page.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use super::site::{Site, SiteSpec};
 use super::tally::Tally;
 
 const NAMESPACE: &str = "default";
-/// The time between two visits, in milliseconds.
+/// The range of the interval between two changes, in milliseconds.
 const PAUSE: std::ops::Range<u64> = 500..1_600;
 const NAMES: [&str; 5] = ["blog", "docs", "news", "wiki", "shop"];
 const TITLES: [&str; 6] = ["Welcome", "Hello", "Opening soon", "Sale", "All new", "Moved"];
 const MOST_PAGES: u32 = 6;
 
-/// Changes a site at random intervals, forever. Logs errors and does not retry them.
+/// Makes changes until it is aborted. A failed change is displayed and not retried.
 pub(super) async fn visit(client: Client, tally: Arc<Tally>, seed: u64) {
     let mut visitor = Visitor {
         sites: Api::namespaced(client.clone(), NAMESPACE),
@@ -45,7 +45,7 @@ struct Visitor {
 }
 
 impl Visitor {
-    /// Makes a random change and returns its log line; `None` if there was nothing to change.
+    /// Makes one random change and describes it.
     async fn change(&mut self) -> Result<Option<String>, kube_client::Error> {
         let sites = self.sites.list(&ListParams::default()).await?.items;
         let Some(site) = (sites.len() > 1).then(|| &sites[self.random.usize(..sites.len())]) else {
@@ -73,17 +73,17 @@ impl Visitor {
     async fn close(&self, site: &Site) -> Result<Option<String>, kube_client::Error> {
         let name = site.name_any();
         self.sites.delete(&name, &DeleteParams::default()).await?;
-        Ok(Some(format!("site {name} closed; its pages are garbage now")))
+        Ok(Some(format!("site {name} closed; the garbage collector deletes its pages")))
     }
 
-    /// Deletes a page's config map, so that the controller has to restore it.
-    async fn delete_page(&mut self, site: &Site) -> Result<Option<String>, kube_client::Error> {
+    /// Deletes a page, which the controller then creates again.
+    async fn tear_out(&mut self, site: &Site) -> Result<Option<String>, kube_client::Error> {
         let name = site.name_any();
         let Some(number) = site.spec.pages.checked_sub(1).map(|last| self.random.u32(..=last)) else {
             return Ok(None);
         };
         match self.maps.delete(&format!("{name}-page-{number}"), &DeleteParams::default()).await {
-            Ok(_) => Ok(Some(format!("page {} of site {name} deleted", number + 1))),
+            Ok(_) => Ok(Some(format!("site {name} lost page {}: deleted by the visitor", number + 1))),
             // The controller has not written it yet.
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),

@@ -1,4 +1,4 @@
-//! Runs `cargo xtask demo` with piped output to its end.
+//! Runs `cargo xtask demo` without a terminal, until its time limit and until an interrupt.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-demo");
 
-/// The number in front of a word on the summary's line that begins with `line`.
+/// The number before `word` in the line of the summary that begins with `line`.
 #[track_caller]
 fn number(text: &str, line: &str, word: &str) -> u64 {
     let found = text.lines().map(str::trim).find(|found| found.starts_with(line));
@@ -47,8 +47,8 @@ fn caches_agree_with_the_server_at_the_end() {
     let reconciles = text.lines().find_map(|line| line.trim().strip_prefix("reconciles")).unwrap();
     assert!(reconciles.trim().split(' ').next().unwrap().parse::<u64>().unwrap() > 0, "{text}");
     assert!(text.contains("(0 failed)") && text.contains(" 0 watch errors"), "{text}");
-    assert!(text.contains("every cache agrees with the server"), "{text}");
-    assert!(text.contains("pods are on it"), "{text}");
+    assert!(text.contains("every cache equals the server's state"), "{text}");
+    assert!(text.contains("pods are on this node"), "{text}");
     world.is_clean();
 }
 
@@ -66,7 +66,7 @@ fn an_interrupt_prints_the_summary() {
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).unwrap();
     assert_eq!(finish(child).0, Some(0), "{rest}");
-    assert!(rest.contains("summary of") && rest.contains("every cache agrees"), "{rest}");
+    assert!(rest.contains("summary of") && rest.contains("every cache equals"), "{rest}");
     world.is_clean();
 }
 
