@@ -37,9 +37,9 @@ const DEPLOYMENTS: usize = 6;
 /// The interval of the workload's steps.
 const PACE: Duration = Duration::from_millis(250);
 /// The interval of the snapshots.
-const LOOK: Duration = Duration::from_millis(200);
+const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(200);
 /// The capacity of the channel of messages to display; further messages are dropped.
-const NEWS_WAITING: usize = 256;
+const MESSAGE_CAPACITY: usize = 256;
 /// The time limit for in-flight reconciles at shutdown.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -73,8 +73,8 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let workload = load.start(&sim).await;
     let server = sim.serve_https(([127, 0, 0, 1], 0).into()).await.context("cannot serve the cluster")?;
     let client = connect(&server).await?;
-    let (log, lines) = mpsc::channel(LOG_CAPACITY);
-    let tally = Arc::new(Tally::new(log));
+    let (news, messages) = mpsc::channel(MESSAGE_CAPACITY);
+    let tally = Arc::new(Tally::new(news));
 
     site::install(&client).await?;
     let mut tasks = JoinSet::new();
@@ -87,7 +87,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let end = args.seconds.map(|seconds| begin + Duration::from_secs(seconds));
     let mut snapshot = Snapshot::new(pods, nodes, sites);
     let mut view = View::new(&format!("kube-sim at {} over TLS, seed {seed}", server.url()), begin);
-    watch(&sim, &tally, &mut snapshot, &mut view, lines, end, &mut interrupts).await;
+    watch(&sim, &tally, &mut snapshot, &mut view, messages, end, &mut interrupts).await;
     view.finish();
     let took = begin.elapsed();
 
@@ -119,7 +119,7 @@ async fn watch(
     tally: &Tally,
     snapshot: &mut Snapshot,
     view: &mut View,
-    mut lines: mpsc::Receiver<String>,
+    mut messages: mpsc::Receiver<String>,
     end: Option<Instant>,
     interrupts: &mut Interrupts,
 ) {
@@ -136,7 +136,7 @@ async fn watch(
         tokio::select! {
             () = &mut over => return,
             _ = interrupts.next() => return,
-            Some(line) = lines.recv() => view.log(&line),
+            Some(line) = messages.recv() => view.news(&line),
             _ = snapshots.tick() => {
                 snapshot.take();
                 view.show(sim, tally, snapshot);

@@ -19,11 +19,11 @@ pub(super) fn start(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) 
     let mut informer = Informer::new(Api::<Node>::all(client.clone()));
     let store = informer.store();
     tasks.spawn(async move {
-        let mut monitor = NodeMonitor { pods: Api::all(client), broken: HashMap::new(), tally };
+        let mut observer = NodeObserver { pods: Api::all(client), broken: HashMap::new(), tally };
         while let Some(event) = informer.next().await {
             match event {
-                Ok(event) => monitor.handle(event).await,
-                Err(error) => monitor.tally.watch_failed("nodes", error),
+                Ok(event) => observer.handle(event).await,
+                Err(error) => observer.tally.watch_failed("nodes", error),
             }
         }
     });
@@ -31,19 +31,19 @@ pub(super) fn start(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) 
 }
 
 /// The `Ready` condition of a node, if it is present and not true.
-pub(super) fn trouble(node: &Node) -> Option<&NodeCondition> {
+pub(super) fn not_ready(node: &Node) -> Option<&NodeCondition> {
     let conditions = node.status.as_ref()?.conditions.as_ref()?;
     conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status != "True")
 }
 
-struct NodeMonitor {
+struct NodeObserver {
     pods: Api<Pod>,
     /// The nodes that are not ready, with the time of the change.
     broken: HashMap<String, Instant>,
     tally: Arc<Tally>,
 }
 
-impl NodeMonitor {
+impl NodeObserver {
     async fn handle(&mut self, event: WatchEvent<Arc<Node>>) {
         match event {
             WatchEvent::Added(node) => {
@@ -66,7 +66,7 @@ impl NodeMonitor {
 
     async fn examine(&mut self, node: &Node) {
         let name = node.name_any();
-        match (not_ready_condition(node), self.broken.contains_key(&name)) {
+        match (not_ready(node), self.broken.contains_key(&name)) {
             (Some(condition), false) => {
                 self.broken.insert(name.clone(), Instant::now());
                 self.tally.nodes_broken.add();
@@ -102,11 +102,11 @@ mod tests {
     fn check(conditions: &serde_json::Value, expected: Option<&str>) {
         let node = serde_json::json!({ "metadata": {}, "status": { "conditions": conditions } });
         let node: Node = serde_json::from_value(node).unwrap();
-        assert_eq!(not_ready_condition(&node).and_then(|condition| condition.reason.as_deref()), expected);
+        assert_eq!(not_ready(&node).and_then(|condition| condition.reason.as_deref()), expected);
     }
 
     #[test]
-    fn a_node_is_broken_if_its_ready_condition_is_not_true() {
+    fn a_node_is_broken_unless_its_ready_condition_is_true() {
         let condition = |kind: &str, status: &str| serde_json::json!({ "type": kind, "status": status, "reason": format!("{kind}{status}") });
         check(&serde_json::json!([condition("DiskPressure", "True"), condition("Ready", "True")]), None);
         check(&serde_json::json!([condition("Ready", "False")]), Some("ReadyFalse"));

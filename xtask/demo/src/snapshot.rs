@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube_client::ResourceExt;
 use kube_runtime::reflector::Store;
 
-use super::nodes::not_ready_condition;
+use super::nodes::not_ready;
 use super::site::Site;
 
 /// Namespace and name, with the resource version in the store.
@@ -62,11 +62,8 @@ impl Snapshot {
 
         let nodes = self.node_store.state();
         self.nodes = nodes.len();
-        self.broken = nodes
-            .iter()
-            .filter(|node| not_ready_condition(node).is_some())
-            .map(|node| node.name_any())
-            .collect();
+        self.broken =
+            nodes.iter().filter(|node| not_ready(node).is_some()).map(|node| node.name_any()).collect();
         self.broken.sort();
 
         let sites = self.site_store.state();

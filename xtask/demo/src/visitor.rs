@@ -77,7 +77,7 @@ impl Visitor {
     }
 
     /// Deletes a page, which the controller then creates again.
-    async fn tear_out(&mut self, site: &Site) -> Result<Option<String>, kube_client::Error> {
+    async fn delete_page(&mut self, site: &Site) -> Result<Option<String>, kube_client::Error> {
         let name = site.name_any();
         let Some(number) = site.spec.pages.checked_sub(1).map(|last| self.random.u32(..=last)) else {
             return Ok(None);

@@ -1,12 +1,12 @@
-//! `cargo xtask record`: writes what a stock API server serves into `kube-sim`'s data files.
+//! `cargo xtask record`: writes the discovery and OpenAPI v3 of a stock API server into `kube-sim`'s data files.
 //!
-//! Reads discovery and OpenAPI v3, and defines the format of the two data files. It must not decide how `kube-sim`
-//! interprets them, and it must not add data of its own: every line of the files comes from a server.
+//! Owns the format of the two data files. It must not interpret the data for `kube-sim`, and must not contain data of
+//! its own: every line of the files comes from a server.
 //!
-//! The files hold one record per line, sorted, so that a new recording gives a readable diff:
+//! The files have one record per line in a stable order, so that a new recording has a readable diff:
 //!
 //! - `resources.jsonl`: one line per group, version and resource, in the server's discovery order;
-//! - `schemas.txt`: one line per component schema: its name, a tab, its JSON without descriptions.
+//! - `schemas.txt`: one line per component schema, sorted: its name, a tab, its JSON without descriptions.
 
 mod server;
 
@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::server::Server;
 
-/// Record what a stock API server serves into kube-sim's data files
+/// Record the resources and schemas of a stock API server into kube-sim's data files
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Address of the API server; without it, the current context of KUBECONFIG is used
@@ -39,10 +39,10 @@ pub struct Args {
     out: PathBuf,
 }
 
-/// Records the server that `args` select.
+/// Writes the data files from the server that `args` selects.
 ///
 /// # Errors
-/// The server cannot be reached, is not a stock API server, or returns an unexpected document.
+/// If the server is unreachable, has CustomResourceDefinitions, or sends an unexpected response.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let server = match &args.server {
         Some(url) => Server::at(url, args.token.as_deref(), args.certificate_authority.as_deref())?,
@@ -72,7 +72,7 @@ fn write(args: &Args, name: &str, text: &str) -> anyhow::Result<()> {
     std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-/// Fails on a server with CRDs: custom resources must not become part of the stock data.
+/// Refuses a server with CustomResourceDefinitions, which must not enter the data files.
 fn refuse_custom_resources(server: &Server) -> anyhow::Result<()> {
     let list = server.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions?limit=1")?;
     let found = list["items"].as_array().map_or(0, Vec::len);
@@ -193,8 +193,8 @@ fn resource_line(
     }))
 }
 
-/// The `group/version` (a bare version in the core group) that the server stores a kind in: discovery has only a hash
-/// of it, so every served version is tried. Empty for a kind that is not stored.
+/// The storage version of a kind as `group/version` (in the core group only the version). Discovery contains only its
+/// hash, so it is compared with the hash of every served version. Empty for kinds that are not stored.
 fn stored_as(item: &Value, groups: &[GroupVersion]) -> String {
     let (Some(hash), Some(kind)) = (item["storageVersionHash"].as_str(), item["kind"].as_str()) else {
         return String::new();
@@ -242,7 +242,7 @@ fn text<'a>(item: &'a Value, field: &str) -> anyhow::Result<&'a str> {
     item[field].as_str().with_context(|| format!("a resource without {field}: {item}"))
 }
 
-/// The group and version of a resource's kind: the resource sets them only if they differ from the list's.
+/// Discovery sets the group and version of a resource only if they differ from those of the list.
 fn own_or<'a>(item: &'a Value, list: &'a GroupVersion) -> (&'a str, &'a str) {
     match item["version"].as_str() {
         Some(version) if !version.is_empty() => (item["group"].as_str().unwrap_or_default(), version),
@@ -273,7 +273,7 @@ impl<'a> KindIndex<'a> {
         self.components.get(&key).map_or("", String::as_str)
     }
 
-    /// The kind that the collection's GET returns; empty if the resource has no `list` verb.
+    /// The kind of the response to a list; empty if the collection has no GET.
     fn list_kind(&self, path: &str, name: &str, namespaced: bool) -> &str {
         let collection = if namespaced {
             format!("/{path}/namespaces/{{namespace}}/{name}")
@@ -287,7 +287,7 @@ impl<'a> KindIndex<'a> {
     }
 }
 
-/// The component schemas of all documents. Schemas with the same name must be equal.
+/// The component schemas of all documents. A name with two different schemas is an error.
 fn schemas(documents: &BTreeMap<String, Value>) -> anyhow::Result<String> {
     let mut all: BTreeMap<&str, Value> = BTreeMap::new();
     let mut kinds: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
@@ -295,7 +295,7 @@ fn schemas(documents: &BTreeMap<String, Value>) -> anyhow::Result<String> {
         for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
             let mut schema = schema.clone();
             strip_descriptions(&mut schema);
-            // Kinds such as DeleteOptions exist in every group, and each document lists only those of its group.
+            // Kinds such as DeleteOptions exist in every group; each document lists only the kinds of its own group.
             let own = schema.as_object_mut().and_then(|map| map.remove("x-kubernetes-group-version-kind"));
             for gvk in own.as_ref().and_then(Value::as_array).into_iter().flatten() {
                 kinds.entry(name).or_default().insert(gvk.to_string());
