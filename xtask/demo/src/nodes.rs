@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_broken_unless_its_ready_condition_is_true() {
+    fn a_present_ready_condition_that_is_not_true_breaks_a_node() {
         let condition = |kind: &str, status: &str| serde_json::json!({ "type": kind, "status": status, "reason": format!("{kind}{status}") });
         check(&serde_json::json!([condition("DiskPressure", "True"), condition("Ready", "True")]), None);
         check(&serde_json::json!([condition("Ready", "False")]), Some("ReadyFalse"));
