@@ -59,7 +59,7 @@ where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
     K::DynamicType: Eq + std::hash::Hash + Clone + Send + Sync + Unpin + 'static,
 {
-    fill_into(crate::peer::store(dyntype), api, config, see)
+    fill_into(crate::peer::store(dyntype), api, config, on_event)
 }
 
 /// Like [`fill`], with an existing store.

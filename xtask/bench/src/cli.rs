@@ -86,7 +86,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
-    let named = |name: &str| args.names.iter().any(|known| known == name);
+    let requested = |name: &str| args.names.iter().any(|known| known == name);
     let names: Vec<_> =
         args.names.iter().filter(|name| !matches!(name.as_str(), "build" | "growth")).cloned().collect();
     let selected = rows::select(&names)?;
@@ -98,14 +98,14 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     let scratch = Scratch::create(&temporary)?;
     let mut json = json!({});
     let mut correct = true;
-    if rows || named("growth") {
+    if rows || requested("growth") {
         let built = build::all(&places, &scratch, args.contenders(), &progress).await?;
         if rows {
             let (document, rows_correct) = compare(args, &built, &scratch, &progress, &selected).await?;
             json = document;
             correct = rows_correct;
         }
-        if named("growth") {
+        if requested("growth") {
             let max_pods = args.pods.map(|pods| pods as usize);
             let growth = growth::run(&built, &scratch, &progress, args.rounds(), max_pods).await?;
             progress.finish();
@@ -114,7 +114,7 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
             json["growth"] = growth.json;
         }
     }
-    if named("build") {
+    if requested("build") {
         let outcome = cold::run(&places, &scratch, &progress, args.rounds()).await?;
         progress.finish();
         println!("{}\n{} of 1 target met", outcome.text, usize::from(outcome.met));

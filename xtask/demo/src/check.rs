@@ -29,7 +29,7 @@ fn disagreement(sim: &Sim, snapshot: &Snapshot) -> Option<String> {
     let compare = |what: &str, held: &Versions, version: &str, kind: &str| {
         let has = versions(&sim.list(version, kind, "").unwrap_or_default());
         (*held != has)
-            .then(|| format!("{what} differ: {} in the cache, {} on the server", held.len(), has.len()))
+            .then(|| format!("{what} differ: {} are held, {} are on the server", held.len(), has.len()))
     };
     compare("pods", &snapshot.pod_versions, "v1", "Pod")
         .or_else(|| compare("nodes", &snapshot.node_versions(), "v1", "Node"))
@@ -37,7 +37,7 @@ fn disagreement(sim: &Sim, snapshot: &Snapshot) -> Option<String> {
         .or_else(|| {
             let (pages, wanted) = (pages(sim), snapshot.pages_wanted);
             (u32::try_from(pages) != Ok(wanted) || snapshot.pages_done != wanted)
-                .then(|| format!("the specs request {wanted} pages, the server has {pages}"))
+                .then(|| format!("{wanted} pages are wanted, {pages} are there"))
         })
 }
 

@@ -106,7 +106,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A client from the server's kubeconfig, which has its CA bundle and a client certificate.
+/// A client with the server's CA and a client certificate, as a kubeconfig gives it.
 async fn connect(server: &Server) -> anyhow::Result<Client> {
     let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig())?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;

@@ -72,7 +72,7 @@ impl NodeObserver {
                 self.tally.nodes_broken.add();
                 let reason = condition.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
                 let pods = self.pods_on(&name).await;
-                self.tally.tell(format!("{name} is not ready: {reason}; {pods}"));
+                self.tally.tell(format!("{name} broke: {reason}; {pods}"));
             }
             (None, true) => {
                 self.tally.nodes_healed.add();

@@ -87,9 +87,9 @@ impl Running {
     pub(super) async fn stop(self, patience: Duration) -> anyhow::Result<()> {
         // The send fails if the controller has already ended.
         let _ = self.stop.send(());
-        match tokio::time::timeout(drain_timeout + Duration::from_secs(1), self.ended).await {
+        match tokio::time::timeout(patience + Duration::from_secs(1), self.ended).await {
             Ok(_) => Ok(()),
-            Err(_) => bail!("the controller did not shut down within {drain_timeout:?}"),
+            Err(_) => bail!("the controller did not shut down within {patience:?}"),
         }
     }
 }

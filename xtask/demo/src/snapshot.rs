@@ -28,7 +28,6 @@ pub(super) struct Snapshot {
     pub(super) sites: usize,
     /// The number of pages in the specs, and in the statuses, of all sites.
     pub(super) pages_wanted: u32,
-    /// The pages in the statuses that the controller has written.
     pub(super) pages_done: u32,
 }
 
@@ -113,15 +112,15 @@ fn state(pod: &Pod) -> &'static str {
 }
 
 fn version(object: &impl ResourceExt) -> ((String, String), String) {
-    let key = (object.namespace().unwrap_or_default(), object.name_any());
-    (key, object.resource_version().unwrap_or_default())
+    let place = (object.namespace().unwrap_or_default(), object.name_any());
+    (place, object.resource_version().unwrap_or_default())
 }
 
 /// The number of objects that are added, changed or deleted.
 fn changes(before: &Versions, now: &Versions) -> u64 {
-    let different = now.iter().filter(|(key, version)| before.get(*key) != Some(*version)).count();
-    let deleted = before.keys().filter(|key| !now.contains_key(*key)).count();
-    u64::try_from(different + deleted).unwrap_or(u64::MAX)
+    let different = now.iter().filter(|(place, version)| before.get(*place) != Some(*version)).count();
+    let gone = before.keys().filter(|place| !now.contains_key(*place)).count();
+    u64::try_from(different + gone).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -135,8 +134,8 @@ mod tests {
     }
 
     #[test]
-    fn counts_added_modified_and_deleted_objects() {
-        let before = versions(&[("same", "1"), ("changed", "2"), ("deleted", "3")]);
+    fn counts_what_is_new_changed_and_gone() {
+        let before = versions(&[("same", "1"), ("changed", "2"), ("gone", "3")]);
         let now = versions(&[("same", "1"), ("changed", "4"), ("new", "5")]);
         assert_eq!(changes(&before, &now), 3);
         assert_eq!(changes(&now, &now), 0);
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn pod_state_follows_deletion_phase_and_readiness() {
+    fn a_pods_state_is_what_a_person_would_call_it() {
         use serde_json::json;
         let ready = json!([{ "type": "Ready", "status": "True" }]);
         check_state(json!({ "metadata": {} }), "pending");

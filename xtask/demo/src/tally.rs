@@ -21,7 +21,7 @@ impl Count {
 /// The counters since the start of the demo.
 #[derive(Debug)]
 pub(super) struct Tally {
-    log: mpsc::Sender<String>,
+    news: mpsc::Sender<String>,
     /// Events of the node informer.
     pub(super) nodes_added: Count,
     pub(super) nodes_modified: Count,
@@ -33,16 +33,16 @@ pub(super) struct Tally {
     pub(super) failures: Count,
     pub(super) pages_written: Count,
     pub(super) pages_deleted: Count,
-    /// Changes made by the visitor.
+    /// Changes by the visitor.
     pub(super) visits: Count,
     /// Errors of the watches, which the watchers retry.
     pub(super) watch_errors: Count,
 }
 
 impl Tally {
-    pub(super) fn new(log: mpsc::Sender<String>) -> Self {
+    pub(super) fn new(news: mpsc::Sender<String>) -> Self {
         Self {
-            log,
+            news,
             nodes_added: Count::default(),
             nodes_modified: Count::default(),
             nodes_deleted: Count::default(),
@@ -59,7 +59,7 @@ impl Tally {
 
     /// Sends a message to display. It is dropped if the channel is full.
     pub(super) fn tell(&self, line: String) {
-        let _ = self.log.try_send(line);
+        let _ = self.news.try_send(line);
     }
 
     /// Counts and displays an error of a watch, which its watcher retries.

@@ -64,7 +64,7 @@ impl View {
             Kind::Terminal(rows) => rows.show(&texts, snapshot),
             Kind::Lines { next } if Instant::now() >= *next => {
                 *next += LINE_EVERY;
-                self.log(&texts.line());
+                self.news(&texts.line());
             }
             Kind::Lines { .. } => {}
         }

@@ -25,7 +25,7 @@ fn number(text: &str, line: &str, word: &str) -> u64 {
 }
 
 #[test]
-fn caches_agree_with_the_server_at_the_end() {
+fn reflector_informer_and_controller_are_at_work_and_agree_with_the_server() {
     let world = World::new();
     let start = Instant::now();
     let (code, text) = finish(world.program(&["--seconds", "6", "--seed", "1"]).spawn().unwrap());
@@ -53,7 +53,7 @@ fn caches_agree_with_the_server_at_the_end() {
 }
 
 #[test]
-fn an_interrupt_prints_the_summary() {
+fn an_interrupt_ends_it_early_with_the_summary() {
     let world = World::new();
     let mut child = world.program(&[]).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());

@@ -31,7 +31,7 @@ pub struct Args {
     /// Bearer token to use with --server
     #[arg(long, requires = "server")]
     token: Option<String>,
-    /// PEM file with the CA bundle of the server; without it, the server's certificate is not verified
+    /// PEM file with the authority that signed the server's certificate; without it, the certificate is not checked
     #[arg(long, value_name = "FILE", requires = "server")]
     certificate_authority: Option<PathBuf>,
     /// Folder to write to
@@ -348,7 +348,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strips_descriptions_but_keeps_properties_of_that_name() {
+    fn strips_descriptions_but_no_property_of_that_name() {
         let mut schema = json!({
             "description": "x",
             "properties": {"description": {"type": "string", "description": "y"}},
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn two_schemas_of_the_same_name_are_an_error() {
+    fn one_name_with_two_schemas_is_an_error() {
         let document = |kind: &str| json!({"components": {"schemas": {"a.B": {"type": kind}}}});
         let same =
             BTreeMap::from([("x".to_owned(), document("string")), ("y".to_owned(), document("string"))]);

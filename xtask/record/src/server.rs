@@ -20,7 +20,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The server at `url`. Without `authority` its certificate is not verified.
+    /// The server at `url`. Without `authority` its certificate is not checked.
     pub(super) fn at(url: &str, token: Option<&str>, authority: Option<&Path>) -> anyhow::Result<Self> {
         let authority = authority.map(read).transpose()?;
         Self::new(url, token.map(str::to_owned), authority.as_deref(), None)
@@ -38,8 +38,8 @@ impl Server {
         let text = std::fs::read_to_string(&path).with_context(|| {
             format!("reading {} (name another with KUBECONFIG, or use --server)", path.display())
         })?;
-        let config: Value = yaml_serde::from_str(&text)
-            .with_context(|| format!("parsing the kubeconfig {}", path.display()))?;
+        let config: Value =
+            yaml_serde::from_str(&text).with_context(|| format!("{} is no kubeconfig", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let context = &named(&config, "contexts", text_of(&config["current-context"])?)?["context"];
         let cluster = &named(&config, "clusters", text_of(&context["cluster"])?)?["cluster"];
@@ -111,7 +111,7 @@ impl Server {
         let mut response = request.call().with_context(|| format!("requesting {url}"))?;
         let body = response.body_mut().with_config().limit(64 << 20).read_to_vec();
         let body = body.with_context(|| format!("reading {url}"))?;
-        serde_json::from_slice(&body).with_context(|| format!("decoding the response of {url} as JSON"))
+        serde_json::from_slice(&body).with_context(|| format!("{url} did not answer JSON"))
     }
 }
 
@@ -122,7 +122,7 @@ fn named<'a>(config: &'a Value, list: &str, name: &str) -> anyhow::Result<&'a Va
 }
 
 fn text_of(value: &Value) -> anyhow::Result<&str> {
-    value.as_str().context("a string is missing in the kubeconfig or the server's response")
+    value.as_str().context("a text is missing in the kubeconfig or the server's answer")
 }
 
 /// A certificate or key, from inline data (`FIELD-data`) or from a file relative to the kubeconfig.
