@@ -249,29 +249,33 @@ fn sequences() -> u64 {
     std::env::var("KUBE_MODEL_SEQUENCES").map_or(2_000, |text| text.parse().expect("a number of sequences"))
 }
 
-async fn runs_all() {
-    for seed in 0..sequences() {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let ops = sequence(&mut random);
-        let filter = [Filter::Labelled, Filter::Changes, Filter::Both][random.usize(0..3)];
-        let strategy =
-            [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList][random.usize(0..2)];
-        let padding = if random.u8(..) == 0 { " ".repeat(9_000) } else { String::new() };
-        let server = Server { ops: ops.clone(), happened: random.usize(0..=ops.len().min(3)), padding };
-        if let Err(problem) = run(filter, strategy, server).await {
-            panic!("seed {seed}, {filter:?}, {strategy:?}, {ops:#?}: {problem}");
-        }
+/// Runs the sequence of this seed.
+async fn run_seed(seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let ops = sequence(&mut random);
+    let filter = [Filter::Labelled, Filter::Changes, Filter::Both][random.usize(0..3)];
+    let strategy = [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList][random.usize(0..2)];
+    let padding = if random.u8(..) == 0 { " ".repeat(9_000) } else { String::new() };
+    let server = Server { ops: ops.clone(), happened: random.usize(0..=ops.len().min(3)), padding };
+    if let Err(problem) = run(filter, strategy, server).await {
+        panic!("seed {seed}, {filter:?}, {strategy:?}, {ops:#?}: {problem}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn model_a_store_behind_a_filter_ends_equal_to_the_server_on_one_thread() {
-    runs_all().await;
+    for seed in 0..sequences() {
+        run_seed(seed).await;
+    }
 }
 
+/// Runs sequences concurrently, because their waits take real time on several threads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn model_a_store_behind_a_filter_ends_equal_to_the_server_on_several_threads() {
-    runs_all().await;
+    let mut runs = stream::iter(0..sequences()).map(|seed| tokio::spawn(run_seed(seed))).buffer_unordered(64);
+    while let Some(run) = runs.next().await {
+        run.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
