@@ -17,7 +17,7 @@ use super::{
     Client, HttpService,
     auth::{self, AuthLayer, Credentials},
     body::Body,
-    middleware::{BaseUriLayer, HeadersLayer, RetryLayer, TimeoutLayer, TraceLayer},
+    middleware::{BaseUriLayer, HeadersLayer, RetryLayer, TimeoutLayer, TraceLayer, WarningLayer},
     tls::{self, ClientIdentity, Trust},
     transport::{Connector, Dial, Limits, Tls, Transport},
 };
@@ -173,6 +173,7 @@ where
     let service = HeadersLayer::new(headers(config)?).layer(service);
     let service = base.layer(service);
     let service = RetryLayer(config.retry).layer(service);
+    let service = WarningLayer(config.warning_handler.clone()).layer(service);
     let service = TraceLayer.layer(service);
     let mut builder = ClientBuilder::new(HttpService::new(service), config.default_namespace.as_str());
     builder.max_object_bytes = config.max_object_bytes;

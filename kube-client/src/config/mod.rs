@@ -18,6 +18,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 mod user;
+mod warning;
 
 pub(crate) use address::{bare_host, has_unusable_port};
 pub(crate) use data::{Identity, identity_from_pem};
@@ -27,6 +28,7 @@ pub use resolve::KubeConfigOptions;
 pub use user::{
     AuthInfo, AuthProviderConfig, ExecAuthCluster, ExecConfig, ExecInteractiveMode, NamedAuthInfo,
 };
+pub use warning::{Warning, WarningHandler};
 
 use env::Env;
 use http::{HeaderName, HeaderValue, Uri};
@@ -91,6 +93,9 @@ pub struct Config {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// When requests are retried.
     pub retry: RetryPolicy,
+    /// Receives the warnings of the API server, such as those about deprecated APIs and unknown fields (default:
+    /// [`WarningHandler::log_once`]).
+    pub warning_handler: WarningHandler,
 }
 
 /// Limits on automatic retries. [`RetryPolicy::never`] disables them.
@@ -169,6 +174,7 @@ impl Config {
             proxy_url: None,
             tls_server_name: None,
             headers: Vec::new(),
+            warning_handler: WarningHandler::log_once(),
             retry: RetryPolicy::default(),
         }
     }
@@ -285,6 +291,7 @@ impl fmt::Debug for Config {
             .field("tls_server_name", &self.tls_server_name)
             .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("retry", &self.retry)
+            .field("warning_handler", &self.warning_handler)
             .finish()
     }
 }

@@ -1,4 +1,4 @@
-//! Layers for every request: address, headers, retries, time limits, tracing.
+//! Layers for every request: address, headers, retries, time limits, warnings, tracing.
 //!
 //! The layers are independent of each other; `builder` defines their order. They must not depend on credentials or
 //! connections.
@@ -9,6 +9,7 @@ mod idle;
 mod retry;
 mod timeout;
 mod trace;
+mod warnings;
 
 pub(super) use base_uri::BaseUriLayer;
 pub(super) use headers::HeadersLayer;
@@ -16,3 +17,4 @@ pub use idle::IdleLimit;
 pub(super) use retry::RetryLayer;
 pub(super) use timeout::TimeoutLayer;
 pub(super) use trace::TraceLayer;
+pub(super) use warnings::WarningLayer;

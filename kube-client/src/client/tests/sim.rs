@@ -2,7 +2,7 @@
 
 use crate::{
     client::{Body, Client, ClientBuilder},
-    config::{Config, KubeConfigOptions, Kubeconfig, RetryPolicy},
+    config::{Config, KubeConfigOptions, Kubeconfig, RetryPolicy, WarningHandler},
     error::{Error, TransportKind, Wait},
 };
 use http::Request;
@@ -14,7 +14,7 @@ use kube_sim::{
 use serde_json::{Value, json};
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -188,4 +188,24 @@ async fn an_error_of_a_custom_transport_is_a_broken_connection() {
     assert_eq!(calls.load(Ordering::Relaxed), 1);
     client.request::<Value>(get(MAPS)).await.unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn warnings_of_responses_reach_the_handler() {
+    let sim = Sim::new();
+    let (mut config, warnings) =
+        (Config::new("http://sim".parse().unwrap()), Arc::new(Mutex::new(Vec::new())));
+    let received = warnings.clone();
+    config.warning_handler =
+        WarningHandler::new(move |warning| received.lock().unwrap().push(warning.to_string()));
+    let client = ClientBuilder::over(sim.service(), &config).unwrap().build();
+    let object =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "dada": {"k": "v"}});
+    let request = Request::post(format!("{MAPS}?fieldValidation=Warn"))
+        .header("content-type", "application/json")
+        .body(serde_json::to_vec(&object).unwrap())
+        .unwrap();
+    client.request::<Value>(request).await.unwrap();
+    client.request::<Value>(get(&format!("{MAPS}/a"))).await.unwrap();
+    assert_eq!(*warnings.lock().unwrap(), ["unknown field \"dada\""]);
 }

@@ -1,0 +1,172 @@
+//! Passes the `Warning` headers of responses to the handler of the configuration.
+
+use http::{HeaderMap, Request, Response, header};
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tower::{Layer, Service};
+
+use crate::config::{Warning, WarningHandler};
+
+/// The code of warnings for users (RFC 7234, section 5.5.7).
+const MISCELLANEOUS_PERSISTENT: &str = "299";
+
+/// Builds [`Warnings`].
+#[derive(Clone, Debug)]
+pub(crate) struct WarningLayer(pub(crate) WarningHandler);
+
+impl<S> Layer<S> for WarningLayer {
+    type Service = Warnings<S>;
+
+    fn layer(&self, inner: S) -> Warnings<S> {
+        Warnings { inner, handler: self.0.clone() }
+    }
+}
+
+/// Passes the warnings of each response to a handler.
+#[derive(Clone, Debug)]
+pub(crate) struct Warnings<S> {
+    inner: S,
+    handler: WarningHandler,
+}
+
+impl<S, A, B> Service<Request<A>> for Warnings<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+    S::Future: Unpin,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = WarningsFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<A>) -> Self::Future {
+        WarningsFuture { inner: self.inner.call(request), handler: self.handler.clone() }
+    }
+}
+
+/// The future of [`Warnings`].
+pub(crate) struct WarningsFuture<F> {
+    inner: F,
+    handler: WarningHandler,
+}
+
+impl<F, B, E> Future for WarningsFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>> + Unpin,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let response = ready!(Pin::new(&mut self.inner).poll(cx));
+        if let Ok(response) = &response {
+            for warning in warnings(response.headers()) {
+                self.handler.handle(&warning);
+            }
+        }
+        Poll::Ready(response)
+    }
+}
+
+/// The warnings of a response with the code 299. A malformed header ends at its first malformed warning.
+fn warnings(headers: &HeaderMap) -> impl Iterator<Item = Warning> + '_ {
+    headers.get_all(header::WARNING).iter().flat_map(|value| {
+        // Other encodings than UTF-8 cannot be shown to users.
+        let mut rest = std::str::from_utf8(value.as_bytes()).unwrap_or_default();
+        std::iter::from_fn(move || {
+            let (code, warning, after) = next_warning(rest)?;
+            rest = after;
+            Some((code == MISCELLANEOUS_PERSISTENT && !warning.text.is_empty()).then_some(warning))
+        })
+        .flatten()
+    })
+}
+
+/// The first warning of a header, with its code, and the text after it: `code agent "text" ["date"], ...`.
+fn next_warning(header: &str) -> Option<(&str, Warning, &str)> {
+    let header = header.trim_start_matches([' ', '\t', ',']);
+    let (code, rest) = header.split_once(' ')?;
+    let (agent, rest) = rest.trim_start().split_once(' ')?;
+    let (text, rest) = quoted(rest.trim_start())?;
+    let rest = rest.trim_start();
+    let rest = if rest.starts_with('"') { quoted(rest)?.1 } else { rest };
+    let ends = rest.trim_start().is_empty() || rest.trim_start().starts_with(',');
+    let is_code = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
+    (ends && is_code).then(|| (code, Warning::new(agent.to_owned(), text), rest))
+}
+
+/// The content of the quoted string at the start of `text`, and the text after it (RFC 7230, section 3.2.6).
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let mut content = String::new();
+    let mut characters = text.strip_prefix('"')?.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return Some((content, text.get(at + 2..)?)),
+            '\\' => content.push(characters.next()?.1),
+            // Control characters could change the terminal of the user.
+            other if other.is_control() => content.push(' '),
+            other => content.push(other),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[track_caller]
+    fn check(headers: &[&[u8]], expected: &[&str]) {
+        let mut map = HeaderMap::new();
+        for value in headers {
+            map.append(header::WARNING, HeaderValue::from_bytes(value).unwrap());
+        }
+        let texts: Vec<_> = warnings(&map).map(|warning| warning.text).collect();
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn reads_all_warnings_of_all_headers() {
+        check(
+            &[
+                br#"299 - "one""#,
+                br#"299 kube "two, \"quoted\" \\", 299 - "three" "Sat, 01 Jan 2000 00:00:00 GMT""#,
+            ],
+            &["one", "two, \"quoted\" \\", "three"],
+        );
+    }
+
+    #[test]
+    fn skips_other_codes_and_empty_texts() {
+        check(&[br#"199 - "other", 299 - "", 299 - "one""#], &["one"]);
+    }
+
+    #[test]
+    fn a_malformed_header_ends_at_its_first_malformed_warning() {
+        for malformed in [
+            "",
+            "299",
+            "299 -",
+            "299 - ",
+            "299 - \"",
+            "299 - one",
+            "2999 - \"x\"",
+            "299 - \"x\" y",
+            "299 - \"x\\",
+        ] {
+            check(&[malformed.as_bytes(), format!("299 - \"one\", {malformed}").as_bytes()], &["one"]);
+        }
+        check(&[b"299 - \"\xff\""], &[]);
+    }
+
+    #[test]
+    fn control_characters_become_spaces() {
+        check(&[b"299 - \"a\tb\xc2\x9bc\""], &["a b c"]);
+    }
+}

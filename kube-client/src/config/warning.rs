@@ -1,0 +1,88 @@
+//! Handlers of the warnings that API servers send with a response.
+
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// The number of texts that [`WarningHandler::log_once`] remembers.
+const MAX_LOGGED: usize = 1_000;
+
+/// A warning of an API server: the use of a deprecated API version, or an unknown field of an object.
+///
+/// Sent in a `Warning` header with the code 299 (RFC 7234, section 5.5; KEP-1693).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Warning {
+    /// The name of the sender; API servers send `-`.
+    pub agent: String,
+    /// The text for users. It is not empty.
+    pub text: String,
+}
+
+impl Warning {
+    pub(crate) fn new(agent: String, text: String) -> Self {
+        Self { agent, text }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Receives the warnings of API servers: see [`Config::warning_handler`](super::Config::warning_handler).
+///
+/// The handler runs on the task of the request, before the caller gets the response. It must not block.
+///
+/// ```
+/// use kube_client::config::{Config, WarningHandler};
+///
+/// let mut config = Config::new("https://10.0.0.1:6443".parse()?);
+/// config.warning_handler = WarningHandler::new(|warning| eprintln!("Warning: {warning}"));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct WarningHandler(Arc<dyn Fn(&Warning) + Send + Sync>);
+
+impl WarningHandler {
+    /// Calls `handle` with each warning of each response.
+    pub fn new(handle: impl Fn(&Warning) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(handle))
+    }
+
+    /// Logs each text once, as a `tracing` event of the level WARN. This is the default.
+    ///
+    /// Clones share the texts that were logged. After 1,000 texts the handler forgets them, so that its memory is bounded.
+    #[must_use]
+    pub fn log_once() -> Self {
+        let logged = Mutex::new(HashSet::new());
+        Self::new(move |warning| {
+            let mut logged = logged.lock().unwrap_or_else(PoisonError::into_inner);
+            if logged.len() == MAX_LOGGED {
+                logged.clear();
+            }
+            if logged.insert(warning.text.clone()) {
+                tracing::warn!(text = warning.text, "the API server sent a warning");
+            }
+        })
+    }
+
+    /// Drops the warnings.
+    #[must_use]
+    pub fn ignore() -> Self {
+        Self::new(|_| {})
+    }
+
+    pub(crate) fn handle(&self, warning: &Warning) {
+        (self.0)(warning);
+    }
+}
+
+impl fmt::Debug for WarningHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WarningHandler")
+    }
+}
