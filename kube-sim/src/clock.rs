@@ -1,19 +1,20 @@
-//! Timestamps and random names: the only clock and the only random generator of a `Sim`.
+//! The only clock and the only random number generator of a `Sim`.
 //!
-//! No other module may read the system clock or generate random numbers, or runs are not reproducible. Timers are
-//! tokio's.
+//! Other modules must not read the system clock or generate random numbers, because runs would not be reproducible.
+//! Timers use tokio's clock.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// The clock of timestamps.
+/// The source of timestamps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Clock {
     /// The system clock.
     Wall,
-    /// A fixed start that advances with tokio's clock, so that a run on a paused runtime is reproducible.
+    /// The time `start` plus the time since `since` on tokio's clock, so that a run with a paused clock is
+    /// reproducible.
     Fixed { start: Timestamp, since: Instant },
 }
 
@@ -33,12 +34,12 @@ impl Clock {
         }
     }
 
-    /// `metav1.Time`: RFC 3339 in whole seconds.
+    /// The current time as `metav1.Time`: RFC 3339 in whole seconds.
     pub(crate) fn stamp(&self) -> String {
         seconds(self.now())
     }
 
-    /// The timestamp of `after` from now.
+    /// The current time plus `after`, as `metav1.Time`.
     pub(crate) fn stamp_after(&self, after: Duration) -> String {
         let passed = jiff::SignedDuration::try_from(after).unwrap_or_default();
         seconds(self.now().checked_add(passed).unwrap_or(Timestamp::MAX))
@@ -49,7 +50,7 @@ pub(crate) fn seconds(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The random generator of a simulation: uids, suffixes of generated names, jitter.
+/// The random number generator of a simulation, for uids, suffixes of generated names, jitter.
 #[derive(Clone, Debug)]
 #[expect(clippy::disallowed_types, reason = "the one source of randomness")]
 pub(crate) struct Random(fastrand::Rng);
@@ -69,12 +70,12 @@ impl Random {
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 
-    /// The suffix of `length` characters that the server appends to `generateName`.
+    /// A random suffix of `length` characters, which the server appends to `generateName`.
     pub(crate) fn suffix(&mut self, length: usize) -> String {
         (0..length).map(|_| char::from(SAFE[self.0.usize(..SAFE.len())])).collect()
     }
 
-    /// A number below `end`; zero when `end` is zero.
+    /// A random number less than `end`; zero if `end` is zero.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         if end == 0 { 0 } else { self.0.u64(..end) }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{Method, StatusCode};
 
-/// The number of requests in the journal; older ones are dropped.
+/// The maximum number of requests in the journal; the oldest requests are dropped.
 pub const JOURNAL_LIMIT: usize = 10_000;
 
 /// One request that the service or a listener received. Requests by methods of [`crate::Sim`] are not recorded.
@@ -20,7 +20,7 @@ pub struct Entry {
     pub query: String,
     /// The RBAC verb (`get`, `list`, `watch`, `deletecollection`, ...); empty for a path without a resource.
     pub verb: &'static str,
-    /// The plural name of the resource; empty for a path without one.
+    /// The plural name of the resource; empty for a path without a resource.
     pub resource: String,
     /// The status of the response; `None` while the request is in flight.
     pub status: Option<StatusCode>,
@@ -35,7 +35,7 @@ struct Ring {
     removed: u64,
 }
 
-/// A handle of the journal; clones share it.
+/// A handle to the journal. Clones are handles to the same journal.
 #[derive(Clone, Debug, Default)]
 pub struct Journal(Arc<Mutex<Ring>>);
 
@@ -72,7 +72,7 @@ impl Journal {
         ring.entries.clear();
     }
 
-    /// Records a request and returns its number.
+    /// Records a request and returns its sequence number.
     pub(crate) fn record(&self, entry: Entry) -> u64 {
         let mut ring = self.ring();
         ring.entries.push_back(entry);
@@ -83,7 +83,7 @@ impl Journal {
         ring.removed + ring.entries.len() as u64 - 1
     }
 
-    /// Records the status of the response to the request with this number.
+    /// Records the status of the response to the request with this sequence number.
     pub(crate) fn answered(&self, number: u64, status: StatusCode) {
         let mut ring = self.ring();
         let at = number.checked_sub(ring.removed).and_then(|at| usize::try_from(at).ok());

@@ -2,7 +2,7 @@
 //!
 //! # Cancel safety
 //! Futures of [`SimService`] can be dropped at any time. The server handles a request atomically once its body is
-//! complete. Dropping the future before that has no effect; dropping it later discards the response, but not the
+//! complete. Dropping the future earlier has no effect; dropping it later discards the response, but does not undo the
 //! change.
 
 mod apply;

@@ -1,25 +1,26 @@
 //! Validation of names, with the API server's error texts.
 
-/// The error for an invalid name part of a qualified name.
+/// The error text for an invalid name part of a qualified name.
 pub(crate) const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
-/// The error for an invalid label value.
+/// The error text for an invalid label value.
 pub(crate) const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
-/// The error for an invalid DNS label.
+/// The error text for an invalid DNS label.
 pub(crate) const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 
-/// The error for an invalid name of an environment variable.
+/// The error text for an invalid name of an environment variable.
 pub(crate) const VARIABLE: &str =
     "a valid environment variable name must consist only of printable ASCII characters other than '='";
 
-/// Whether the text is a qualified name: a name with an optional DNS subdomain and slash as prefix.
+/// Whether the text is a qualified name: a name, optionally with a DNS subdomain and a slash as prefix.
 pub(crate) fn is_qualified(text: &str) -> bool {
     let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
     prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label_value(name)
 }
 
-/// At most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends; may be empty.
+/// Whether the text is a label value: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both
+/// ends; may be empty.
 pub(crate) fn is_label_value(text: &str) -> bool {
     let edge = |c: char| c.is_ascii_alphanumeric();
     text.len() <= 63
@@ -28,7 +29,7 @@ pub(crate) fn is_label_value(text: &str) -> bool {
         && text.chars().next_back().is_none_or(edge)
 }
 
-/// The error for an invalid key of a config map or secret.
+/// Validates a key of a config map or secret. Returns the error text if the key is invalid.
 pub(crate) fn config_key_problem(key: &str) -> Option<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     if key.is_empty() || !key.chars().all(plain) {
@@ -51,7 +52,7 @@ pub(crate) fn is_label_1035(text: &str) -> bool {
     is_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
-/// Whether the text is a DNS-1123 subdomain. Kubernetes does not limit the length of its labels.
+/// Whether the text is a DNS-1123 subdomain. As in Kubernetes, the length of each DNS label is not limited.
 pub(crate) fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_subdomain_part)
 }
@@ -63,7 +64,7 @@ fn is_subdomain_part(text: &str) -> bool {
         && text.chars().all(|c| alphanumeric(c) || c == '-')
 }
 
-/// The error for an invalid DNS-1123 label.
+/// Validates a DNS-1123 label. Returns the error text if the label is invalid.
 pub(crate) fn label_problem(name: &str) -> Option<&'static str> {
     if name.len() > 63 {
         return Some("must be no more than 63 bytes");
@@ -71,14 +72,14 @@ pub(crate) fn label_problem(name: &str) -> Option<&'static str> {
     (!is_label(name)).then_some(DNS_LABEL)
 }
 
-/// The error for an invalid DNS-1035 label.
+/// Validates a DNS-1035 label. Returns the error text if the label is invalid.
 pub(crate) fn label_1035_problem(name: &str) -> Option<&'static str> {
     (!is_label_1035(name)).then_some(
         "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
     )
 }
 
-/// The error for an invalid DNS-1123 subdomain.
+/// Validates a DNS-1123 subdomain. Returns the error text if the subdomain is invalid.
 pub(crate) fn subdomain_problem(name: &str) -> Option<&'static str> {
     if name.len() > 253 {
         return Some("must be no more than 253 bytes");

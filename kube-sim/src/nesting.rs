@@ -1,4 +1,4 @@
-//! The limit on the nesting of objects, which that of the JSON parser dictates. An API server has a far higher one.
+//! The maximum nesting of objects, which is the limit of the JSON parser. The limit of an API server is much higher.
 
 use serde_json::Value;
 

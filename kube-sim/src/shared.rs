@@ -1,6 +1,6 @@
 //! The shared state of a simulation: the storage under one lock, the settings, the journal and the faults.
 //!
-//! It must not depend on the handlers and watches, which use it.
+//! This module must not depend on the handlers or the watches.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub enum WatchList {
     Offered,
     /// Returns 422, as a server with the WatchList feature gate disabled does.
     Refused,
-    /// Ignores the parameter and never sends the bookmark, as a server without the feature does.
+    /// Ignores the parameter and never sends the bookmark, as a server that does not know the parameter does.
     Ignored,
 }
 
@@ -42,7 +42,8 @@ impl Inner {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock is a bug in this crate. Ignoring the poison keeps the state readable.
+        // Only a bug in this crate panics while it holds the lock. Ignoring the poisoned lock keeps the state
+        // readable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,5 @@
-//! `Sim`: the handle of a simulation, its builder, and direct access to the handlers for tests and workloads.
+//! `Sim`: the handle of a simulation, its builder, and direct calls of the handlers for tests and for
+//! [`Workload`](crate::workload::Workload).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::workload::objects;
 
 /// An in-process Kubernetes API server. Clones are handles of the same server.
 ///
-/// All state is in memory. It is freed with the last handle, service and open watch.
+/// All state is in memory. It is freed when the last handle, service and open watch are dropped.
 ///
 /// # Examples
 /// ```
@@ -75,7 +76,7 @@ impl SimBuilder {
         self
     }
 
-    /// The number of changes of each resource in the history; 4096 by default. Older changes are compacted.
+    /// The number of changes that the history keeps for each resource; 4096 by default. Older changes are compacted.
     pub fn history(mut self, changes: usize) -> Self {
         self.history = changes;
         self
@@ -100,7 +101,7 @@ impl SimBuilder {
         self
     }
 
-    /// The number of ready nodes at the start, named `node-0` and so on; none by default.
+    /// The number of ready nodes that exist at the start, named `node-0` and so on; none by default.
     pub fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes;
         self
@@ -142,7 +143,7 @@ impl SimBuilder {
     }
 }
 
-/// The namespaces of every cluster.
+/// The namespaces that every cluster has.
 const SYSTEM_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
 fn kubernetes_service() -> Value {
@@ -209,8 +210,8 @@ impl Sim {
         Server::start(self.service(), addr, true).await
     }
 
-    /// Compacts the history: lists and new watches from before `version` get 410. Open watches continue, as in an API
-    /// server when etcd is compacted; [`Sim::end_watches`] ends them.
+    /// Compacts the history before `version`: lists and new watches with an earlier version get 410. Open watches
+    /// continue, as they do in an API server when etcd is compacted; [`Sim::end_watches`] ends them.
     pub fn compact(&self, version: u64) {
         self.inner.lock().compact(version);
     }
@@ -220,8 +221,8 @@ impl Sim {
         self.compact(u64::MAX);
     }
 
-    /// Ends all open watches, as a graceful restart of an API server does. Events that were not read yet are not sent.
-    /// After [`Sim::compact_all`], watches that resume get 410.
+    /// Ends all open watches, as a graceful restart of an API server does. A watch can end before it has sent all
+    /// events. A client that resumes its watch after [`Sim::compact_all`] gets 410.
     pub fn end_watches(&self) {
         self.inner.lock().end_watches();
     }
@@ -231,12 +232,13 @@ impl Sim {
         Snapshot { state: self.inner.lock().snapshot() }
     }
 
-    /// Restores a snapshot of this simulation, as an etcd that is restored from a backup: objects, history, served
-    /// CustomResourceDefinitions and resource versions.
+    /// Restores the objects, the history, the served CustomResourceDefinitions and the resource version from a
+    /// snapshot of this simulation, as a restore of etcd from a backup does.
     ///
-    /// Open watches stay open. A watch whose version is later than that of the storage receives neither events nor
-    /// bookmarks until the storage passes its version; it never receives the changes up to that version. A list from
-    /// such a version gets 504, and a watch with an initial list ends with an `ERROR` event of code 504.
+    /// Open watches stay open. If the version of a watch is higher than the restored resource version, the watch
+    /// receives neither events nor bookmarks until the storage passes the version of the watch. It never receives the
+    /// changes before that. A list with such a version gets 504, and a new watch with an initial list ends with an
+    /// `ERROR` event of code 504.
     ///
     /// # Examples
     /// ```
@@ -270,7 +272,7 @@ impl Sim {
         self.inner.faults.clone()
     }
 
-    /// The path of an object's collection, by its kind.
+    /// The URL path of the collection of a kind.
     fn collection(&self, api_version: &str, kind: &str, namespace: &str) -> Result<String, SimError> {
         let found = self.inner.lock().registry.find_kind(api_version, kind);
         let resource = found.ok_or_else(|| {
@@ -299,10 +301,10 @@ impl Sim {
         Ok(path)
     }
 
-    /// Handles one request as for a client, but without journal and faults. Returns the JSON of the response body, or a
-    /// string if the body is text.
+    /// Handles one request like that of a client, but ignores the fault rules and does not add the request to the
+    /// journal. Returns the JSON of the response body, or a string if the body is text.
     ///
-    /// `path` may have a query. A patch needs its media type as `content_type`.
+    /// `path` can contain a query. For a patch, `content_type` selects the type of the patch.
     ///
     /// # Errors
     /// The `Status` of a response that is not 2xx; 400 for a watch.
@@ -350,7 +352,7 @@ impl Sim {
         self.request(&Method::POST, &path, "application/json", object)
     }
 
-    /// Replaces an object. Its resource version, if set, must be the current one.
+    /// Replaces an object. If `object` has a resource version, it must be the current one.
     ///
     /// # Errors
     /// The `Status` with which the server refuses the request.
@@ -405,7 +407,8 @@ impl Sim {
         self.request(&Method::DELETE, &path, "", &Value::Null)
     }
 
-    /// Sets whether a workload simulates the kubelet and removes terminating pods.
+    /// Sets whether a [`Workload`](crate::workload::Workload) simulates kubelets. If it does, it removes terminating
+    /// pods, and the server does not.
     pub(crate) fn run_kubelets(&self, on: bool) {
         self.inner.lock().kubelet = on;
     }

@@ -1,6 +1,7 @@
-//! `SimError`: a failed request as the `Status` object of the response.
+//! `SimError`: the error of a request, with the `Status` object of the response.
 //!
-//! Owns the reasons, codes and messages that are the same for every resource. It must not depend on the store.
+//! This module defines the codes, reasons and messages that are the same for every resource. It must not depend on the
+//! store.
 
 use std::fmt;
 
@@ -9,9 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::schema::FieldError;
 
-/// A refused request: the HTTP code and the `Status` object of the response.
+/// The error of a request: the HTTP code and the `Status` object of the response.
 ///
-/// `Display` writes the message of the status. The predicates follow the `reason` field, as clients do.
+/// `Display` writes the message of the status. The predicates read the code or the `reason` field, as clients do.
 #[derive(Clone)]
 pub struct SimError {
     code: StatusCode,
@@ -20,7 +21,7 @@ pub struct SimError {
 }
 
 impl SimError {
-    /// A status with this code, machine-readable reason and message.
+    /// An error with this code, machine-readable reason and message.
     pub fn new(code: StatusCode, reason: &str, message: impl Into<String>) -> Self {
         let mut status = json!({
             "kind": "Status",
@@ -162,7 +163,7 @@ impl SimError {
             .with_causes(causes)
     }
 
-    /// 422 for one field; `text` is the message after the field's path.
+    /// 422 for one field; `text` is the message, without the path of the field.
     pub(crate) fn invalid_field(group: &str, kind: &str, name: &str, field: &str, text: &str) -> Self {
         let message = format!("{} \"{name}\" is invalid: {field}: {text}", qualified(kind, group));
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
@@ -246,7 +247,7 @@ impl SimError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).with_retry_after(seconds)
     }
 
-    /// A status for any code, with the reason and message that the API server uses for it.
+    /// An error with any code, and the reason and message that the API server uses for the code.
     pub(crate) fn of_code(code: StatusCode, message: Option<&str>) -> Self {
         let (reason, text) = match code.as_u16() {
             400 => ("BadRequest", "the request was malformed"),
@@ -276,7 +277,7 @@ impl SimError {
     }
 }
 
-/// `deployments.apps`, or only the resource for the core group.
+/// The resource and its group, such as `deployments.apps`; only the resource for the core group.
 pub(crate) fn qualified(resource: &str, group: &str) -> String {
     if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
 }

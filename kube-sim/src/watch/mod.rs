@@ -1,9 +1,9 @@
-//! Watches: a cursor into the history of a table, which emits frames when polled.
+//! Watches: each watch has a cursor into the history of a resource, and emits frames when it is polled.
 //!
-//! A watch must not buffer events: it reads from the history, so a slow client uses no memory. A watch whose next event
-//! is no longer in the history ends.
+//! A watch must not queue the events that a slow client has not read: it reads them later from the history, which all
+//! watches share. A watch ends if the history no longer contains its next event.
 
-mod shape;
+mod encode;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -26,7 +26,7 @@ use crate::status::SimError;
 use crate::store::State;
 use crate::store::object::Stored;
 use crate::store::table::{Change, Event};
-use shape::Shaper;
+use encode::EventEncoder;
 
 /// Maximum number of open watches; further requests get 429.
 pub(crate) const MAX_WATCHES: usize = 20_000;
@@ -34,21 +34,18 @@ pub(crate) const MAX_WATCHES: usize = 20_000;
 /// Maximum number of changes that one poll reads from the history.
 const BATCH: usize = 64;
 
-/// Time between the last bookmark of a watch and its timeout.
+/// Time from the last bookmark of a watch to the timeout of the watch.
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 
 /// An open watch.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a stage that is passed once, independent of the others"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each flag is independent of the others")]
 pub(crate) struct Watch {
     inner: Arc<Inner>,
     id: u64,
     resource: Arc<Resource>,
     filter: Filter,
-    shaper: Shaper,
-    /// The rest of the initial list, which is sent before the changes.
+    encoder: EventEncoder,
+    /// The unsent objects of the initial list, which precede all changes.
     initial: VecDeque<Arc<Stored>>,
     /// Whether to send the bookmark that marks the end of the initial list.
     send_initial_end: bool,
@@ -72,8 +69,8 @@ impl std::fmt::Debug for Watch {
 /// Opens a watch.
 ///
 /// # Errors
-/// Invalid selectors and options, and too many watches. An expired version is not an error here, but an `ERROR` event
-/// of the watch.
+/// 400 or 422 for invalid selectors or options, 429 for too many open watches. For an expired resource version, the
+/// result is a watch that sends an `ERROR` event.
 pub(crate) fn open(
     inner: &Arc<Inner>,
     state: &mut State,
@@ -97,12 +94,13 @@ pub(crate) fn open(
     let mut initial = VecDeque::new();
     let mut ready = VecDeque::new();
     let mut closed = false;
-    let shaper = Shaper::new(target.resource.clone(), accept, state.clock);
-    // Only an initial list needs a version that the storage has reached. A watch without one waits for the version.
+    let encoder = EventEncoder::new(target.resource.clone(), accept, state.clock);
+    // A watch with `sendInitialEvents` fails if the storage has not reached the requested version. Any other watch
+    // waits until the storage passes the version.
     if options.send_initial == Some(true)
         && let Err(error) = read::check_reached(state, options.version)
     {
-        ready.push_back(Shaper::error(&error));
+        ready.push_back(EventEncoder::error(&error));
         closed = true;
     } else if send_state {
         let objects = state.table(storage).map(|t| t.objects(&target.namespace)).unwrap_or_default();
@@ -111,7 +109,7 @@ pub(crate) fn open(
         && let Err(compacted) = state.check_kept(storage, from)
     {
         let text = format!("too old resource version: {from} ({})", compacted.oldest);
-        ready.push_back(Shaper::error(&SimError::expired(text)));
+        ready.push_back(EventEncoder::error(&SimError::expired(text)));
         closed = true;
     }
     let cursor = if send_state || from == 0 { state.version() } else { from };
@@ -127,7 +125,7 @@ pub(crate) fn open(
         id,
         resource: target.resource.clone(),
         filter,
-        shaper,
+        encoder,
         initial,
         send_initial_end: options.send_initial == Some(true) && options.bookmarks,
         ready,
@@ -145,7 +143,7 @@ pub(crate) fn open(
 const MAX_WATCH_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 impl Watch {
-    /// The next frame; `None` at the end of the watch.
+    /// Returns the next frame; `None` at the end of the watch.
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             if let Some(frame) = self.ready.pop_front() {
@@ -155,12 +153,12 @@ impl Watch {
                 return Poll::Ready(None);
             }
             if let Some(object) = self.initial.pop_front() {
-                return Poll::Ready(Some(self.shaper.object(Change::Added, &object)));
+                return Poll::Ready(Some(self.encoder.object(Change::Added, &object)));
             }
             if self.send_initial_end {
                 self.send_initial_end = false;
                 let annotations = json!({"k8s.io/initial-events-end": "true"});
-                return Poll::Ready(Some(self.shaper.bookmark(self.cursor, Some(annotations))));
+                return Poll::Ready(Some(self.encoder.bookmark(self.cursor, Some(annotations))));
             }
             if self.advance(cx) {
                 return Poll::Pending;
@@ -168,8 +166,8 @@ impl Watch {
         }
     }
 
-    /// Processes new changes, bookmarks and the timeout. Returns true if the watch is pending and its waker is
-    /// registered.
+    /// Processes new changes, bookmarks and the timeout. Returns true if there is nothing to emit; the waker of `cx`
+    /// is registered then.
     fn advance(&mut self, cx: &mut Context<'_>) -> bool {
         let now = Instant::now();
         let inner = self.inner.clone();
@@ -184,7 +182,8 @@ impl Watch {
             None => Ok(Vec::new()),
         };
         let Ok(changes) = changes else {
-            // The next change is no longer in the history: the watch ends, as the watch cache ends slow watchers.
+            // The history no longer contains the next change. The watch ends, as the API server's watch cache ends a
+            // slow watch.
             self.closed = true;
             return false;
         };
@@ -204,7 +203,8 @@ impl Watch {
             self.closed = true;
             return false;
         }
-        // No bookmark has a version that the storage has not reached, which a future version or a restore can cause.
+        // With a future version in the request, or after a restore, the cursor can be ahead of the storage. Then no
+        // bookmark is sent.
         let reached = self.cursor <= state.version();
         self.cursor = self.cursor.max(state.version());
         let mut due = false;
@@ -216,7 +216,7 @@ impl Watch {
             due = true;
         }
         if due && reached {
-            self.ready.push_back(self.shaper.bookmark(self.cursor, None));
+            self.ready.push_back(self.encoder.bookmark(self.cursor, None));
         }
         if due {
             return false;
@@ -244,13 +244,14 @@ impl Watch {
         let selected = event.change != Change::Deleted && self.filter.matches(&event.object);
         let before = event.previous.as_ref().filter(|p| self.filter.matches(p));
         match (selected, before) {
-            (true, Some(_)) => Some(self.shaper.event(event, Change::Modified)),
-            (true, None) => Some(self.shaper.event(event, Change::Added)),
+            (true, Some(_)) => Some(self.encoder.event(event, Change::Modified)),
+            (true, None) => Some(self.encoder.event(event, Change::Added)),
             (false, Some(_)) if event.change == Change::Deleted => {
-                Some(self.shaper.event(event, Change::Deleted))
+                Some(self.encoder.event(event, Change::Deleted))
             }
-            // No longer selected: a DELETED event with the last selected state.
-            (false, Some(before)) => Some(self.shaper.object_at(Change::Deleted, before, event.version)),
+            // The filter no longer selects the object: send a DELETED event with the last state that the filter
+            // selected.
+            (false, Some(before)) => Some(self.encoder.object_at(Change::Deleted, before, event.version)),
             (false, None) => None,
         }
     }

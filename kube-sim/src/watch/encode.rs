@@ -1,4 +1,4 @@
-//! Serializes the frames of a watch in the negotiated representation.
+//! Encodes the events of watches.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::store::table::{self, Change, Event};
 
-/// Serializes the frames of one watch.
+/// Encodes the events of one watch in the negotiated representation (object, `PartialObjectMetadata` or `Table`).
 #[derive(Debug)]
-pub(crate) struct Shaper {
+pub(crate) struct EventEncoder {
     resource: Arc<Resource>,
     accept: Accept,
     clock: Clock,
-    /// Whether a table with column definitions was sent: only the first table of a watch has them.
+    /// Whether a `Table` with column definitions was sent. Only the first `Table` of a watch has column definitions.
     columns_sent: bool,
 }
 
-impl Shaper {
+impl EventEncoder {
     pub(crate) fn new(resource: Arc<Resource>, accept: Accept, clock: Clock) -> Self {
         Self { resource, accept, clock, columns_sent: false }
     }
@@ -32,8 +32,8 @@ impl Shaper {
         self.accept.shape == Shape::Plain && self.resource.conversion == Conversion::None
     }
 
-    /// A change of the history, emitted as `change`. Watches share the serialized frame if `change` is that of the
-    /// history.
+    /// Encodes a change of the history as an event of the type `change`. If the change itself has this type, all
+    /// watches share one frame.
     pub(crate) fn event(&mut self, event: &Event, change: Change) -> Bytes {
         if self.is_plain() && change == event.change {
             return event.frame(&self.resource.api_version, &self.resource.kind);
@@ -49,7 +49,7 @@ impl Shaper {
         self.value(change.name(), &value)
     }
 
-    /// An earlier state of an object with the resource version of a later change.
+    /// Encodes an earlier state of an object, with `version` as its resource version.
     pub(crate) fn object_at(&mut self, change: Change, object: &Stored, version: u64) -> Bytes {
         let mut value = convert::view(&self.resource, object);
         value["metadata"]["resourceVersion"] = version.to_string().into();
@@ -70,7 +70,7 @@ impl Shaper {
         line(name, &shown)
     }
 
-    /// A `BOOKMARK` event.
+    /// Encodes a `BOOKMARK` event.
     pub(crate) fn bookmark(&mut self, version: u64, annotations: Option<Value>) -> Bytes {
         let mut object = json!({
             "kind": self.resource.kind,
@@ -86,7 +86,7 @@ impl Shaper {
         self.value("BOOKMARK", &object)
     }
 
-    /// The `ERROR` event that ends a watch.
+    /// Encodes the `ERROR` event that ends a watch.
     pub(crate) fn error(error: &SimError) -> Bytes {
         line("ERROR", error.status())
     }
@@ -96,7 +96,7 @@ fn line(name: &str, object: &Value) -> Bytes {
     Bytes::from(format!("{{\"type\":\"{name}\",\"object\":{object}}}\n"))
 }
 
-/// Bookmarks of built-in kinds are zero values of Go structs, so they have the fields without `omitempty`.
+/// Adds the fields without `omitempty`: the object of a bookmark of a built-in kind is the zero value of a Go struct.
 fn fill_zero_value(object: &mut Value) {
     let template = || json!({"metadata": {}, "spec": {"containers": null}});
     let (spec, status) = match object["kind"].as_str().unwrap_or_default() {
