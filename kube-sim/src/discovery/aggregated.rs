@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::registry::{Registry, Resource};
 
-/// The document of `/api` (`core`) or of `/apis`.
+/// The document of `/api` if `core` is true, otherwise of `/apis`.
 pub(crate) fn document(registry: &Registry, core: bool, beta: bool) -> Value {
     let items: Vec<Value> = registry
         .groups()

@@ -1,10 +1,10 @@
-//! Unaggregated discovery: documents of versions, of groups, and of the resources of a group version.
+//! Unaggregated discovery: the documents `APIVersions`, `APIGroupList`, `APIGroup` and `APIResourceList`.
 
 use serde_json::{Value, json};
 
 use crate::registry::{Group, Registry};
 
-/// `/api`.
+/// The document of `/api`.
 pub(crate) fn core_versions() -> Value {
     json!({
         "kind": "APIVersions",
@@ -13,13 +13,13 @@ pub(crate) fn core_versions() -> Value {
     })
 }
 
-/// `/apis`.
+/// The document of `/apis`.
 pub(crate) fn groups(registry: &Registry) -> Value {
     let groups: Vec<Value> = registry.groups().iter().filter(|g| !g.name.is_empty()).map(entry).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
-/// `/apis/GROUP`.
+/// The document of `/apis/GROUP`; `None` if the group is not served.
 pub(crate) fn group(registry: &Registry, name: &str) -> Option<Value> {
     let group = registry.groups().into_iter().find(|g| g.name == name && !name.is_empty())?;
     let mut document = entry(&group);
@@ -37,7 +37,7 @@ fn entry(group: &Group) -> Value {
     })
 }
 
-/// `/api/v1` and `/apis/GROUP/VERSION`.
+/// The document of `/api/v1` or `/apis/GROUP/VERSION`; `None` if no resource of the version is served.
 pub(crate) fn resources(registry: &Registry, group: &str, version: &str) -> Option<Value> {
     let resources = registry.of_version(group, version);
     if resources.is_empty() {

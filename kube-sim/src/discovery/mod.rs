@@ -1,4 +1,4 @@
-//! Endpoints that are not resources: discovery, version, health, OpenAPI.
+//! Paths without a resource: discovery, version, health, OpenAPI.
 
 mod aggregated;
 mod legacy;
@@ -18,8 +18,8 @@ use crate::status::SimError;
 const MINOR: &str = "37";
 const RELEASE: &str = "v1.37.2";
 
-/// The response for a resource or version that is not served: a `Status` in a built-in group, plain text in an unknown
-/// group.
+/// The response for a resource or version that is not served: a `Status` if the group is built in, otherwise plain
+/// text.
 pub(crate) fn unknown(group: &str) -> Result<Reply, SimError> {
     if crate::builtin::groups().iter().any(|g| g.name == group) {
         return Err(SimError::no_such_resource());
@@ -27,7 +27,7 @@ pub(crate) fn unknown(group: &str) -> Result<Reply, SimError> {
     Ok(Reply::no_page())
 }
 
-/// Handles a request on a path without a resource.
+/// Handles a request for a path without a resource.
 pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimError> {
     if !matches!(request.method, Method::GET | Method::HEAD) {
         let first = request.path.split('/').nth(1).unwrap_or_default();

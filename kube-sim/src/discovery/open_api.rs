@@ -25,7 +25,7 @@ pub(crate) fn index(registry: &Registry) -> Value {
     json!({"paths": paths})
 }
 
-/// The document of one group version.
+/// The document of one group version; `None` if no resource of the version is served.
 pub(crate) fn document(registry: &Registry, group: &str, version: &str) -> Option<Value> {
     let resources = registry.of_version(group, version);
     if resources.is_empty() {
@@ -44,7 +44,8 @@ pub(crate) fn document(registry: &Registry, group: &str, version: &str) -> Optio
     Some(document)
 }
 
-/// The path item of one object; its operations have the kind and the query parameters of writes.
+/// The path of one object and its OpenAPI path item. The operations contain the kind and the query parameters of write
+/// requests.
 fn operations(resource: &Resource) -> (String, Value) {
     let root =
         if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
@@ -96,7 +97,7 @@ fn add_schema(document: &mut Value, resource: &Resource, mut schema: Value) {
     document["components"]["schemas"][name] = schema;
 }
 
-/// `/openapi/v2`: an empty document, only in JSON. Current clients read version 3.
+/// `/openapi/v2`: an empty document, only as JSON, because current clients read `/openapi/v3`.
 pub(crate) fn version_two(accept: &str) -> Result<Reply, SimError> {
     let speaks_json = accept.is_empty()
         || accept.contains("json") && !accept.contains("protobuf")

@@ -1,14 +1,14 @@
-//! Faults in the body of a response: replaced frames and objects, and streams that break, end or stall.
+//! Faults in the body of a response: replaced frames and objects, and bodies that break, end early or stall.
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::Action;
 
-/// How a body stops before its end.
+/// The kind of failure that stops a body before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// The connection breaks.
+    /// The body ends with an error, as after a broken connection.
     Cut,
     /// The body ends as if it were complete.
     Close,
@@ -28,7 +28,7 @@ pub(crate) struct BodyFaults {
 }
 
 impl BodyFaults {
-    /// The body faults among these actions; `None` when there are none.
+    /// Collects the body faults of these actions; `None` if there are none.
     pub(crate) fn of(actions: &[Action]) -> Option<Self> {
         let mut faults = Self::default();
         let mut any = false;
@@ -55,12 +55,12 @@ impl BodyFaults {
             || !self.objects.is_empty()
     }
 
-    /// Whether the faults replace objects, which needs the complete body in one buffer.
+    /// Whether the faults replace objects. Then the complete body must be in one buffer.
     pub(crate) fn replaces_objects(&self) -> bool {
         !self.objects.is_empty()
     }
 
-    /// The fault that stops a watch before its next frame.
+    /// The fault that stops a watch before the next frame; `None` if the frame is sent.
     pub(crate) fn stop_before_event(&self) -> Option<Stop> {
         self.stop_after_events.filter(|(n, _)| self.events_sent >= *n).map(|(_, stop)| stop)
     }
@@ -116,7 +116,8 @@ impl BodyFaults {
         ))
     }
 
-    /// Applies the byte limit: returns the part of `piece` to send, and whether the body breaks after it.
+    /// Applies the byte limit: returns the part of `piece` to send, and whether the body ends with an error after that
+    /// part.
     pub(crate) fn cut(&mut self, piece: Bytes) -> (Bytes, bool) {
         let Some(limit) = self.cut_after_bytes else { return (piece, false) };
         let room = limit.saturating_sub(self.bytes_sent);
@@ -124,7 +125,7 @@ impl BodyFaults {
         if piece.len() > room { (piece.slice(..room), true) } else { (piece, false) }
     }
 
-    /// Whether the body breaks before its first byte.
+    /// Whether the body ends with an error before the first byte.
     pub(crate) fn cuts_at_once(&self) -> bool {
         self.cut_after_bytes == Some(0)
     }

@@ -1,17 +1,15 @@
 //! Fault injection: rules that make selected requests fail.
 //!
-//! A [`Rule`] selects requests and has an [`Action`] for them. [`Faults`] adds and removes rules while the simulation
-//! runs.
+//! A [`Rule`] selects requests and applies an [`Action`] to them. [`Faults`] adds and removes rules while the
+//! simulation runs.
 //!
 //! ```
 //! use kube_sim::Sim;
 //! use kube_sim::fault::{Action, Rule};
 //!
-//! let sim = Sim::new();
-//! // The second list of pods fails once with 503.
-//! sim.faults().add(Rule::new(Action::status(503)).verb("list").resource("pods").nth(2));
-//! // Every watch breaks after three events.
-//! sim.faults().add(Rule::new(Action::CutAfterEvents(3)).verb("watch"));
+//! let sim = Sim::new(); // The second list of pods fails once with 503.
+//! sim.faults().add(Rule::new(Action::status(503)).verb("list").resource("pods").nth(2)); // Every watch ends with an
+//! error after three events. sim.faults().add(Rule::new(Action::CutAfterEvents(3)).verb("watch"));
 //! ```
 
 pub(crate) mod body;
@@ -23,11 +21,11 @@ use bytes::Bytes;
 
 pub(crate) use body::BodyFaults;
 
-/// The fault of a request.
+/// The effect of a fault rule on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// The response is a `Status` of this code; the request is not handled.
+    /// The response is a `Status` with this code. The request is not handled.
     Status {
         /// The HTTP code, 400 to 599.
         code: u16,
@@ -40,27 +38,27 @@ pub enum Action {
     Delay(Duration),
     /// The request is not handled and never gets a response.
     Hang,
-    /// The connection breaks and the request is not handled. The in-process service has no connection: it returns a
-    /// response whose body breaks before the first byte.
+    /// The connection breaks and the request is not handled. [`SimService`](crate::SimService) has no connection: it
+    /// returns a response whose body ends with an error before the first byte.
     Reset,
-    /// The request is handled, but the connection breaks before the response, so the client has no result.
+    /// The request is handled, but the connection breaks before the response is sent.
     ResetAfterHandling,
-    /// The body breaks after this many bytes.
+    /// The body ends with an error after this many bytes.
     CutAfterBytes(usize),
-    /// A watch breaks after this many events.
+    /// A watch ends with an error after this many events.
     CutAfterEvents(usize),
     /// A watch ends without an error after this many events.
     CloseAfterEvents(usize),
     /// A watch stalls after this many events: it stays open, but sends no further data.
     HangAfterEvents(usize),
-    /// These bytes replace one event of a watch. No line feed is added.
+    /// These bytes, to which no line feed is added, replace one event of a watch.
     ReplaceEvent {
         /// The index of the event, from 0.
         index: usize,
         /// The bytes to send instead.
         bytes: Bytes,
     },
-    /// These bytes replace each object of this name in the responses of get, list and watch.
+    /// These bytes replace each object with this name in the responses to get, list and watch requests.
     ReplaceObject {
         /// `metadata.name` of the object.
         name: String,
@@ -70,12 +68,12 @@ pub enum Action {
 }
 
 impl Action {
-    /// A `Status` of this code with its default message.
+    /// A `Status` with this code and the default message of the code.
     pub fn status(code: u16) -> Self {
         Self::Status { code, message: None, retry_after: None }
     }
 
-    /// A `Status` of this code with a `Retry-After` header in seconds.
+    /// A `Status` with this code and a `Retry-After` header in seconds.
     pub fn status_retry_after(code: u16, seconds: u32) -> Self {
         Self::Status { code, message: None, retry_after: Some(seconds) }
     }
@@ -109,51 +107,51 @@ impl Rule {
         }
     }
 
-    /// Only for this RBAC verb: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`,
+    /// Restricts the rule to this RBAC verb: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`,
     /// `deletecollection`.
     pub fn verb(mut self, verb: &str) -> Self {
         self.verb = Some(verb.to_owned());
         self
     }
 
-    /// Only for the resource with this plural name.
+    /// Restricts the rule to the resource with this plural name.
     pub fn resource(mut self, plural: &str) -> Self {
         self.resource = Some(plural.to_owned());
         self
     }
 
-    /// Only for requests in this namespace.
+    /// Restricts the rule to requests in this namespace.
     pub fn namespace(mut self, namespace: &str) -> Self {
         self.namespace = Some(namespace.to_owned());
         self
     }
 
-    /// Only for the object of this name.
+    /// Restricts the rule to the object with this name.
     pub fn name(mut self, name: &str) -> Self {
         self.name = Some(name.to_owned());
         self
     }
 
-    /// Only for this subresource; the empty string selects requests without one.
+    /// Restricts the rule to this subresource. The empty string selects requests without a subresource.
     pub fn subresource(mut self, subresource: &str) -> Self {
         self.subresource = Some(subresource.to_owned());
         self
     }
 
-    /// Only for the n-th matching request, from 1.
+    /// Applies the rule only to the `n`-th matching request, counted from 1.
     pub fn nth(mut self, n: u64) -> Self {
         self.skip = n.saturating_sub(1);
         self.times = Some(1);
         self
     }
 
-    /// Skips the first `n` matching requests.
+    /// Does not apply the rule to the first `n` matching requests.
     pub fn skip(mut self, n: u64) -> Self {
         self.skip = n;
         self
     }
 
-    /// Applies to at most `n` matching requests.
+    /// Applies the rule to at most `n` requests.
     pub fn times(mut self, n: u64) -> Self {
         self.times = Some(n);
         self
@@ -169,7 +167,7 @@ impl Rule {
     }
 }
 
-/// The attributes of a request that rules match.
+/// The attributes of a request that the conditions of rules compare.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct About<'a> {
     pub(crate) verb: &'a str,
@@ -197,7 +195,7 @@ struct Rules {
     entries: Vec<Entry>,
 }
 
-/// The fault rules of a simulation; clones share them.
+/// The fault rules of a simulation. Clones are handles to the same rules.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(Arc<Mutex<Rules>>);
 

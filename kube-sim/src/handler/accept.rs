@@ -2,13 +2,13 @@
 
 use crate::status::SimError;
 
-/// The form of an object in a response.
+/// The representation of an object in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Plain,
-    /// Rows and columns, as `kubectl get` prints.
+    /// A `Table`, from which `kubectl get` prints rows and columns.
     Table(RowObject),
-    /// Only the metadata.
+    /// `PartialObjectMetadata`.
     Partial,
 }
 
@@ -41,7 +41,7 @@ pub(crate) enum Encoding {
     Yaml,
 }
 
-/// A negotiated representation.
+/// The result of content negotiation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Accept {
     pub(crate) shape: Shape,
@@ -66,10 +66,10 @@ pub(crate) fn entries(header: &str) -> impl Iterator<Item = (String, Vec<(String
 }
 
 /// Selects the first media type of the header that the server supports. `include_object` is the query parameter
-/// `includeObject`, which only tables use.
+/// `includeObject`, which only applies to a `Table`.
 ///
 /// # Errors
-/// 406 when the server supports none of them; 400 for a table with an unknown `include_object`.
+/// 406 if the server supports none of the media types; 400 for a `Table` with an unknown `include_object`.
 pub(crate) fn negotiate(header: &str, include_object: &str) -> Result<Accept, SimError> {
     if header.trim().is_empty() {
         return Ok(JSON);

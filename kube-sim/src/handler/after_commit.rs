@@ -1,5 +1,5 @@
-//! Side effects of a committed write: the server establishes CustomResourceDefinitions and schedules the removal of
-//! objects without owners.
+//! Side effects of a committed write: the server establishes CustomResourceDefinitions and schedules the garbage
+//! collection of objects whose owners do not exist.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(crate) fn after_update(state: &mut State, resource: &Resource, object: &Arc<
     gc::schedule_if_ownerless(state, resource, object);
 }
 
-/// Sets the conditions of a CustomResourceDefinition and serves it immediately unless its names conflict.
+/// Sets the conditions of a CustomResourceDefinition and serves its resource immediately, unless its names conflict.
 fn establish(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
     let before = object.typed_value(&resource.api_version, &resource.kind);
     let mut crd = before.clone();
@@ -50,7 +50,8 @@ fn establish(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
             reset: apply::reset_fields(resource.builtin(), "status", true),
         };
         apply::track(&cx, Some(&before), &mut crd);
-        // The commit fails when the storage quota is exhausted; the definition is served without its conditions then.
+        // The commit fails if the storage quota is exhausted. Then the custom resource is served, but the stored
+        // definition has no conditions.
         let _ = state.commit(resource, object.key.clone(), crd);
     }
 }

@@ -1,6 +1,6 @@
 //! Conversion between the API version of a request and the storage version.
 //!
-//! Only events and horizontal pod autoscalers need it: the versions of all other kinds have the same fields.
+//! Only events and horizontal pod autoscalers are converted. The versions of any other kind all have the same fields.
 
 use serde_json::{Map, Value, json};
 
@@ -22,7 +22,7 @@ fn from_storage(resource: &Resource, object: Value) -> Value {
     }
 }
 
-/// Converts an object of the API version of `resource` to the storage version.
+/// Converts an object from the API version of `resource` to the storage version.
 pub(crate) fn to_storage(resource: &Resource, object: Value) -> Value {
     match (resource.conversion, object) {
         (Conversion::Events, Value::Object(map)) => Value::Object(rename(map, &EVENTS, Direction::ToStorage)),
@@ -37,7 +37,7 @@ enum Direction {
     FromStorage,
 }
 
-/// Field names of an event in core `v1` (the storage version) and in `events.k8s.io/v1`.
+/// The names of the same event fields in core `v1` (the storage version) and in `events.k8s.io/v1`.
 const EVENTS: [(&str, &str); 7] = [
     ("involvedObject", "regarding"),
     ("message", "note"),
@@ -58,7 +58,7 @@ fn rename(mut map: Map<String, Value>, names: &[(&str, &str)], direction: Direct
     map
 }
 
-/// The annotation in which `autoscaling/v1` stores the metrics that it has no field for.
+/// The annotation of an `autoscaling/v1` object for the metrics that have no field in that version.
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 
 fn is_cpu_utilization(metric: &Value) -> bool {

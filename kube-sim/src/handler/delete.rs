@@ -14,7 +14,7 @@ use crate::status::SimError;
 use crate::store::State;
 use crate::store::object::Stored;
 
-/// `DeleteOptions` from the query and the body of a request; the body has precedence.
+/// The `DeleteOptions` of a request. Options in the body have precedence over those in the query.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Delete {
     grace: Option<i64>,
@@ -116,7 +116,7 @@ impl Delete {
     }
 }
 
-/// The response of a deletion: the object or a `Status`.
+/// The body of the response to a deletion: the object or a `Status`.
 pub(crate) enum Deleted {
     Object { object: Value, accepted: bool },
     Status(Value),
@@ -173,7 +173,7 @@ fn check_protected(target: &Target) -> Result<(), SimError> {
     Ok(())
 }
 
-/// Deletes all objects that a list with the same options selects; returns them.
+/// Deletes the objects that a list with the same options returns. Returns the deleted objects.
 pub(crate) fn collection(
     state: &mut State,
     target: &Target,
@@ -190,7 +190,7 @@ pub(crate) fn collection(
         };
         match one(state, &one_target, delete) {
             Ok(_) => {}
-            // The garbage collector has deleted it together with an owner in this collection.
+            // The garbage collector has already deleted this object, because its owner is in the same collection.
             Err(e) if e.is_not_found() => {}
             Err(e) => return Err(e),
         }

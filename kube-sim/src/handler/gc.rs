@@ -1,4 +1,5 @@
-//! Deletion: finalizers, grace periods, garbage collection by owner references, and the contents of namespaces.
+//! Deletion of objects: finalizers, grace periods, garbage collection by owner references, and the contents of
+//! namespaces.
 //!
 //! In a cluster, the garbage collector and the namespace controller run in the background. Here they run synchronously,
 //! under the lock of the request and in a fixed order, so that a run is reproducible.
@@ -23,13 +24,14 @@ pub(crate) enum Propagation {
     Orphan,
 }
 
-/// Time between the deletion of a pod on a node and its removal, unless a workload simulates the kubelet.
+/// Time from the deletion of a scheduled pod to the removal of the pod, if no [`Workload`](crate::workload::Workload)
+/// simulates kubelets.
 const STOP_TIME: Duration = Duration::from_secs(1);
 
-/// Time between a write of an object whose owners do not exist and its garbage collection.
+/// Time from the write of an object to its garbage collection, if none of its owners exists.
 const OWNERLESS_TIME: Duration = Duration::from_secs(1);
 
-/// The storage of CustomResourceDefinitions.
+/// The storage key of CustomResourceDefinitions.
 const DEFINITIONS: &str = "apiextensions.k8s.io/customresourcedefinitions";
 
 const FOREGROUND: &str = "foregroundDeletion";
@@ -99,7 +101,8 @@ fn delete_at(
     mark(state, resource, &old, &mut new, grace);
     let uid = stored.uid.clone();
     if new != old && state.commit(resource, place.1.clone(), new).is_err() {
-        // The deletionTimestamp makes the object longer. If it then exceeds the quota, the object stays unchanged.
+        // The deletionTimestamp makes the object larger. If the object then exceeds the storage quota, it stays
+        // unchanged.
         return DeletionOutcome::Terminating;
     }
     if grace > 0 && finalizers.is_empty() && !state.kubelet {
@@ -164,7 +167,8 @@ pub(crate) fn mark(state: &State, resource: &Resource, old: &Value, new: &mut Va
     }
 }
 
-/// Removes an object from the storage regardless of finalizers, then runs the garbage collection that follows from it.
+/// Removes an object from the storage regardless of its finalizers, then garbage-collects its dependents and completes
+/// the deletions that it blocked.
 pub(crate) fn erase(state: &mut State, place: &Place) {
     let mut queue = VecDeque::from([place.clone()]);
     while let Some(place) = queue.pop_front() {
@@ -202,8 +206,8 @@ fn withdraw_definition(state: &mut State, place: &Place, deleted: &Arc<Stored>) 
     state.wake_watches(&storage);
 }
 
-/// Handles the deletion of an owner of `place`: removes the owner reference if another owner exists, or deletes the
-/// object. Returns true if the object can be removed immediately.
+/// Garbage-collects a dependent of the deleted `owner`. If the dependent has another owner, removes the owner
+/// reference; otherwise deletes the dependent. Returns true if the dependent can be removed immediately.
 fn collect_dependent(state: &mut State, place: &Place, owner: &str) -> bool {
     let Some(object) = state.get(&place.0, &place.1).cloned() else { return false };
     let Some(resource) = state.registry.by_storage(&place.0) else { return false };
@@ -238,7 +242,7 @@ fn drop_reference(state: &mut State, resource: &Resource, place: &Place, owner: 
             metadata.remove("ownerReferences");
         }
     }
-    // The object gets shorter, so the commit cannot exceed the quota.
+    // The object gets smaller, so the commit cannot exceed the quota.
     let _ = state.commit(resource, place.1.clone(), value);
 }
 
@@ -281,7 +285,7 @@ fn is_blocked(state: &State, uid: &str) -> bool {
     })
 }
 
-/// Completes the foreground deletion of `owner` if the deleted dependent was the last one that blocked it.
+/// Completes the foreground deletion of `owner` if no remaining dependent blocks the deletion.
 fn finish_foreground(state: &mut State, owner: &str, queue: &mut VecDeque<Place>) {
     let Some(place) = state.place_of(owner).cloned() else { return };
     let Some(object) = state.get(&place.0, &place.1) else { return };
@@ -315,13 +319,13 @@ fn take_finalizer(state: &mut State, place: &Place, finalizer: &str) -> bool {
         return true;
     }
     if let Some(resource) = state.registry.by_storage(&place.0) {
-        // The object gets shorter, so the commit cannot exceed the quota.
+        // The object gets smaller, so the commit cannot exceed the quota.
         let _ = state.commit(&resource, place.1.clone(), value);
     }
     false
 }
 
-/// Deletes all objects of a namespace, then the namespace itself if it is empty.
+/// Deletes all objects of a namespace, then the namespace itself if no object remains.
 fn delete_namespace_contents(state: &mut State, namespace: &str) {
     let contents: Vec<Place> = state
         .tables()
@@ -360,7 +364,7 @@ fn finish_namespace(state: &mut State, namespace: &str, queue: &mut VecDeque<Pla
     if meta::finalizers(&value).is_empty() {
         queue.push_back(place);
     } else {
-        // The object gets shorter, so the commit cannot exceed the quota.
+        // The object gets smaller, so the commit cannot exceed the quota.
         let _ = state.commit(&resource, place.1, value);
     }
 }
@@ -384,7 +388,7 @@ pub(crate) fn run_due_removals(state: &mut State) {
         let Some(object) = state.get(&place.0, &place.1).cloned() else { continue };
         let value = object.value();
         if !meta::is_being_deleted(&value) {
-            // The removal was scheduled because no owner existed; one may have been created since.
+            // The removal was scheduled because no owner existed. An owner may exist now.
             if is_ownerless(state, &object)
                 && let Some(resource) = state.registry.by_storage(&place.0)
             {
@@ -396,7 +400,8 @@ pub(crate) fn run_due_removals(state: &mut State) {
     }
 }
 
-/// The propagation policy of a deletion, from its options, the object's finalizers and the kind's default.
+/// The propagation policy of a deletion: from the `DeleteOptions`, the finalizers of the object, or the default of the
+/// kind.
 pub(crate) fn propagation(
     resource: &Resource,
     requested: Option<&str>,

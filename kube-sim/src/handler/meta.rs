@@ -1,4 +1,4 @@
-//! `ObjectMeta` of every kind: prepare for create, prepare for update, validation.
+//! The `ObjectMeta` of all kinds: prepare for create, prepare for update, validation.
 
 use serde_json::{Map, Value};
 
@@ -9,10 +9,10 @@ use crate::registry::Resource;
 use crate::schema::FieldError;
 use crate::status::SimError;
 
-/// Characters of `generateName` that are kept: a name of 63 characters minus the generated suffix of 5.
+/// The maximum number of characters of `generateName` in a generated name: 63 minus the 5 of the random suffix.
 const GENERATED_PREFIX: usize = 58;
 
-/// `metadata` as a map; a missing one is inserted.
+/// Returns `metadata` as a map. Inserts an empty map if `metadata` is missing.
 ///
 /// # Errors
 /// 400 when `object` or its metadata is not a JSON object.
@@ -83,7 +83,7 @@ pub(crate) fn prepare_for_create(
     Ok(())
 }
 
-/// Removes empty fields, which Go's `omitempty` leaves out.
+/// Removes empty fields, as Go's `omitempty` does.
 fn drop_empty(metadata: &mut Map<String, Value>) {
     for field in ["labels", "annotations", "finalizers", "ownerReferences", "generateName"] {
         let empty = metadata.get(field).is_some_and(|v| match v {
@@ -234,7 +234,7 @@ pub(crate) fn check_update(old: &Value, new: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// Validates `generateName`. A trailing dash is valid, although no name may end with it.
+/// Validates `generateName`. A trailing dash is valid, although a name must not end with a dash.
 fn prefix_problem(resource: &Resource, prefix: &str) -> Option<String> {
     if prefix.is_empty() {
         return None;

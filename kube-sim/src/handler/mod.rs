@@ -58,7 +58,7 @@ pub(crate) fn verb_of(method: &Method, path: &Path, query: &str) -> &'static str
 /// Handles one request.
 ///
 /// # Errors
-/// The error holds the `Status` object of the response.
+/// The `Status` of the response.
 pub(crate) fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimError> {
     let Some(path) = Path::parse(&request.path) else {
         return discovery::serve(inner, request);
@@ -77,7 +77,7 @@ pub(crate) fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Reply, Sim
     call.run(verb)
 }
 
-/// One request on a resource.
+/// A request for a resource, with the state and the options that its handler needs.
 pub(crate) struct Call<'a> {
     pub(crate) inner: &'a Arc<Inner>,
     pub(crate) state: &'a mut State,

@@ -1,4 +1,5 @@
-//! Query parameters of all verbs (`ListOptions`, `CreateOptions`, `UpdateOptions`, `PatchOptions`, `DeleteOptions`).
+//! The query parameters of all verbs (`ListOptions`, `CreateOptions`, `UpdateOptions`, `PatchOptions`,
+//! `DeleteOptions`).
 
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// # Errors
-    /// 400 for a value that does not parse, 422 for one that is not supported.
+    /// 400 for a value that does not parse, 422 for a value that is not supported.
     pub(crate) fn parse(method: &Method, query: &str) -> Result<Self, SimError> {
         let mut o = Self::default();
         let mut version_text = None;
@@ -116,14 +117,14 @@ impl Options {
         Ok(o)
     }
 
-    /// Drops `resourceVersionMatch`, as a server without `sendInitialEvents` does on a watch.
+    /// Clears `resourceVersionMatch`, which a server that does not support `sendInitialEvents` ignores for a watch.
     pub(crate) fn clear_version_match(&mut self) {
         self.version_match = None;
         self.version_match_text.clear();
     }
 
     /// # Errors
-    /// 422 for combinations that are invalid for a list.
+    /// 422 for combinations of options that are invalid for a list.
     pub(crate) fn check_list(&self) -> Result<(), SimError> {
         let mut errors = Vec::new();
         let forbidden = |field: &str, why: &str| FieldError::forbidden(field, why);
@@ -162,7 +163,8 @@ impl Options {
     }
 
     /// # Errors
-    /// 422 for combinations that are invalid for a watch; `watch_list` is the state of the WatchList feature gate.
+    /// 422 for combinations of options that are invalid for a watch; `watch_list` is true if the WatchList feature
+    /// gate is enabled.
     pub(crate) fn check_watch(&self, watch_list: bool) -> Result<(), SimError> {
         let mut errors = Vec::new();
         let forbidden = |field: &str, why: &str| FieldError::forbidden(field, why);
@@ -239,7 +241,7 @@ fn integer(text: &str) -> Result<i64, SimError> {
         .map_err(|_| SimError::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax")))
 }
 
-/// A boolean query parameter. Like the API server's conversion, every value except `false` and `0` is true.
+/// Parses a boolean query parameter. As in the API server, every value except `false` and `0` is true.
 pub(super) fn flag(text: &str) -> bool {
     !matches!(text.to_ascii_lowercase().as_str(), "false" | "0")
 }

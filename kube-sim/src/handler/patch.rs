@@ -22,7 +22,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// # Errors
-    /// 415 for a media type that is not a patch, or that the resource does not support.
+    /// 415 for a media type that is not a patch, or a patch type that the resource does not support.
     pub(crate) fn of(content_type: &str, custom: bool) -> Result<Self, SimError> {
         match content_type {
             "application/json-patch+json" => Ok(Self::Json),
@@ -42,7 +42,7 @@ impl Kind {
     }
 }
 
-/// Patches the object that the target names.
+/// Patches the object that the URL names.
 pub(crate) fn patch(
     state: &mut State,
     cx: &mut WriteContext<'_>,
@@ -77,7 +77,7 @@ fn apply_to(object: &mut Value, cx: &WriteContext<'_>, kind: Kind, body: &Bytes)
     }
 }
 
-/// Converts the failure of a patch to the response.
+/// Converts the error of a patch to the error of the request.
 pub(crate) fn refused(error: PatchError) -> SimError {
     match error {
         PatchError::BadRequest(message) => SimError::bad_request(message),
@@ -91,7 +91,7 @@ pub(crate) fn refused(error: PatchError) -> SimError {
     }
 }
 
-/// Server-side apply.
+/// Handles a server-side apply.
 fn apply(
     state: &mut State,
     cx: &mut WriteContext<'_>,
@@ -109,7 +109,7 @@ fn apply(
     cx.patching = true;
     let old = match read::find(state, cx.target) {
         Ok(old) => Some(old),
-        // A patch without a name can update an existing object, but cannot create one.
+        // An apply whose body has no name can update an existing object, but cannot create an object.
         Err(_) if cx.target.subresource.is_empty() && nameless => {
             return Err(SimError::bad_request(format!(
                 "the name of the object ({} based on URL) was undeterminable: name must be provided",

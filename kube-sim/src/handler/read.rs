@@ -17,7 +17,7 @@ use crate::store::selector::LabelSelector;
 
 const TOO_OLD_TOKEN: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
-/// The objects that a list or watch selects: namespace, name, label selector, field selector.
+/// Selects the objects of a list or watch by namespace, name, label selector and field selector.
 #[derive(Clone, Debug)]
 pub(crate) struct Filter {
     namespace: String,
@@ -55,13 +55,13 @@ impl Filter {
     }
 }
 
-/// One object, at least as new as the resource version of the options.
+/// Returns one object. The storage must have reached the resource version in `options`.
 pub(crate) fn get(state: &State, target: &Target, options: &Options) -> Result<Arc<Stored>, SimError> {
     check_reached(state, options.version)?;
     find(state, target)
 }
 
-/// The current state of one object.
+/// Returns the current state of one object.
 pub(crate) fn find(state: &State, target: &Target) -> Result<Arc<Stored>, SimError> {
     let resource = &target.resource;
     state
@@ -115,7 +115,7 @@ impl Token {
     }
 }
 
-/// One page of a list.
+/// Returns one page of a list.
 pub(crate) fn list(state: &State, target: &Target, options: &Options) -> Result<Page, SimError> {
     options.check_list()?;
     let filter = Filter::new(target, options)?;
@@ -160,7 +160,8 @@ pub(crate) fn list(state: &State, target: &Target, options: &Options) -> Result<
     Ok(page)
 }
 
-/// The version of the next token. An inconsistent continuation uses the version of its first page from then on.
+/// The resource version of the next continue token: that of the current token, otherwise `version`. The first page of
+/// an inconsistent continuation sets it for the following pages.
 fn at_or(version: u64, token: Option<&Token>) -> Option<u64> {
     token.and_then(|t| t.version).or(Some(version))
 }

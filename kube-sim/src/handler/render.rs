@@ -11,10 +11,10 @@ use crate::registry::{Conversion, Resource};
 use crate::store::object::Stored;
 use crate::table::{self, partial};
 
-/// The approximate size in bytes of a piece of a list body.
+/// The approximate size of one piece of a list body, in bytes.
 const PIECE: usize = 64 * 1024;
 
-/// One object.
+/// Serializes one object in the negotiated representation.
 pub(crate) fn object(resource: &Resource, stored: &Stored, accept: Accept, now: jiff::Timestamp) -> Bytes {
     match (accept.shape, accept.encoding) {
         (Shape::Plain, Encoding::Json) => plain(resource, stored),
@@ -30,7 +30,7 @@ pub(crate) fn object(resource: &Resource, stored: &Stored, accept: Accept, now: 
     }
 }
 
-/// The whole object as JSON.
+/// Serializes the whole object as JSON.
 pub(crate) fn plain(resource: &Resource, stored: &Stored) -> Bytes {
     if resource.conversion == Conversion::None {
         stored.typed(&resource.api_version, &resource.kind)
@@ -40,7 +40,7 @@ pub(crate) fn plain(resource: &Resource, stored: &Stored) -> Bytes {
 }
 
 pub(crate) fn yaml(value: &Value) -> Bytes {
-    // Every JSON value has a YAML form.
+    // Every JSON value can be written as YAML, so this cannot fail.
     Bytes::from(yaml_serde::to_string(value).unwrap_or_default())
 }
 
@@ -109,7 +109,7 @@ fn plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> Text {
     let size = page.size();
     let mut metadata = metadata.clone();
     if resource.custom().is_some() && metadata.get("continue").is_none() {
-        // Lists of custom resources are maps in Go, so `omitempty` does not drop an empty continue token.
+        // A list of custom resources is a map in Go, so no `omitempty` drops an empty continue token.
         metadata["continue"] = "".into();
     }
     let head = if resource.custom().is_some() {

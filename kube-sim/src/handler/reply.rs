@@ -1,4 +1,4 @@
-//! The request and response types of the handlers. They must not refer to sockets or streams of request bodies.
+//! The request and response types of the handlers. This module must not use sockets or streamed request bodies.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -22,7 +22,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// The default field manager: the user agent up to its first slash.
+    /// The default field manager: the user agent up to the first slash.
     pub(crate) fn program(&self) -> &str {
         match self.user_agent.split('/').next() {
             Some(name) if !name.is_empty() => name,

@@ -47,7 +47,7 @@ fn review(call: &mut Call<'_>) -> Result<Reply, SimError> {
             "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
             "incomplete": false,
         }),
-        // There is no authorization: every authenticated user may do everything.
+        // There is no authorization: every request is allowed.
         _ => json!({"allowed": true}),
     };
     map.insert("status".into(), status);
@@ -57,7 +57,7 @@ fn review(call: &mut Call<'_>) -> Result<Reply, SimError> {
     Ok(reply)
 }
 
-/// Authenticates the tokens of the simulation's service accounts.
+/// Handles a `TokenReview`: authenticates the tokens that this simulation issues for service accounts.
 fn token_review(call: &Call<'_>, spec: &Value) -> Value {
     let token = spec["token"].as_str().unwrap_or_default();
     let parts: Vec<&str> = token.splitn(4, '.').collect();

@@ -1,4 +1,4 @@
-//! The `scale` subresource: maps `autoscaling/v1` `Scale` to the replica fields of a kind.
+//! The `scale` subresource: maps an `autoscaling/v1` `Scale` to the replica fields of an object.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ fn patched(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Result<Val
             let change = parse_body(body, "application/json")?;
             patches::json(&mut scale, &change).map_err(patch::refused)?;
         }
-        // A Scale has no lists, so a merge patch has the same result as a strategic merge patch or an apply.
+        // A Scale has no lists, so a strategic merge patch and an apply have the same result as a merge patch.
         patch::Kind::Merge | patch::Kind::Strategic | patch::Kind::Apply => {
             patches::merge(&mut scale, parse_yaml(body)?).map_err(patch::refused)?;
         }
@@ -98,7 +98,7 @@ fn at<'a>(object: &'a Value, path: &[String]) -> &'a Value {
     path.iter().fold(object, |at, part| &at[part.as_str()])
 }
 
-/// The `Scale` of an object.
+/// Returns the `Scale` of an object.
 fn scale_of(resource: &Resource, stored: &Stored) -> Result<Value, SimError> {
     let object = convert::view(resource, stored);
     let custom = resource.custom().and_then(|c| c.scale.as_ref());

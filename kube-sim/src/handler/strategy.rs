@@ -1,14 +1,14 @@
 //! The strategy of each kind: prepare for create and update, generation, deletion.
 //!
-//! `builtin` owns the defaults and the validation of built-in kinds. This file holds only the steps that need the store
-//! or that depend on the verb.
+//! The module `builtin` contains the defaults and the validation of built-in kinds. This file contains only the steps
+//! that need the store or that depend on the verb.
 
 use serde_json::{Value, json};
 
 use crate::registry::Resource;
 use crate::store::State;
 
-/// Whether the server maintains `metadata.generation` of the kind.
+/// Whether the server maintains `metadata.generation` for the kind.
 pub(crate) fn counts_generation(resource: &Resource) -> bool {
     if resource.custom().is_some() {
         return true;
@@ -44,7 +44,7 @@ pub(crate) fn changes_generation(resource: &Resource, old: &Value, new: &Value) 
     differs(old, new) || differs(new, old)
 }
 
-/// Whether an update creates an object that does not exist (`AllowCreateOnUpdate`).
+/// Whether an update creates the object if it does not exist (`AllowCreateOnUpdate`).
 pub(crate) fn creates_on_update(resource: &Resource) -> bool {
     match resource.group.as_str() {
         "" => matches!(resource.kind.as_str(), "LimitRange" | "Event" | "Service" | "Endpoints"),
@@ -80,7 +80,7 @@ pub(crate) fn allows_unconditional_update(resource: &Resource) -> bool {
     )
 }
 
-/// Whether a deletion returns the object instead of a `Status`.
+/// Whether the response to a deletion is the object instead of a `Status`.
 pub(crate) fn returns_deleted(resource: &Resource) -> bool {
     match resource.group.as_str() {
         "" => matches!(
@@ -99,13 +99,13 @@ pub(crate) fn returns_deleted(resource: &Resource) -> bool {
     }
 }
 
-/// Kinds whose default propagation policy is `Orphan`.
+/// Whether the default propagation policy of the kind is `Orphan`.
 pub(crate) fn orphans_by_default(resource: &Resource) -> bool {
     (resource.group == "batch" && matches!(resource.kind.as_str(), "Job" | "CronJob"))
         || (resource.group.is_empty() && resource.kind == "ReplicationController")
 }
 
-/// Prepare for create: the initial status and the fields that the server allocates.
+/// Prepare for create: sets the initial status and the fields that the server allocates.
 pub(crate) fn prepare_for_create(state: &mut State, resource: &Resource, object: &mut Value) {
     if !object.is_object() {
         return;
@@ -194,7 +194,7 @@ fn allocate_addresses(state: &mut State, object: &mut Value) {
     }
 }
 
-/// The pod's quality of service class, from its requests and limits.
+/// The quality of service class of a pod, from the requests and limits of its containers.
 fn qos_class(pod: &Value) -> &'static str {
     let containers = || {
         let plain = pod["spec"]["containers"].as_array().into_iter().flatten();
@@ -240,7 +240,7 @@ fn keep_addresses(old: &Value, new: &mut Value) {
     };
     let fields = ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"];
     if new["type"] == "ExternalName" {
-        // An ExternalName service has no addresses: drop those of the old object.
+        // An ExternalName service has no cluster IPs: drop those of the old object.
         if old["type"] != "ExternalName"
             && let Some(spec) = new.as_object_mut()
         {

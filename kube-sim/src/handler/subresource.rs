@@ -12,7 +12,7 @@ use super::{Call, meta, read, scale};
 use crate::status::SimError;
 use crate::store::selector::LabelSelector;
 
-/// Handles a request on a subresource.
+/// Handles a request for a subresource.
 pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     let Some(sub) = resource.subresource(&call.target.subresource) else {
@@ -49,7 +49,7 @@ fn part(call: &mut Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, Sim
     }
 }
 
-/// A generated log: no containers run.
+/// Returns a generated log, because no containers run.
 fn log(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let pod = read::find(call.state, call.target)?.value();
     let query: Vec<(String, String)> =
@@ -100,7 +100,7 @@ fn success(code: StatusCode) -> Reply {
     reply
 }
 
-/// Deletes a pod, unless a PodDisruptionBudget forbids it.
+/// Handles an `Eviction`: deletes the pod unless a PodDisruptionBudget forbids it.
 fn evict(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let pod = read::find(call.state, call.target)?;
     let body = parse_body(&call.request.body, &call.request.content_type)?;
@@ -133,7 +133,7 @@ fn evict(call: &mut Call<'_>) -> Result<Reply, SimError> {
     Ok(success(StatusCode::CREATED))
 }
 
-/// Assigns a pod to a node, as a scheduler requests.
+/// Handles the `Binding` of a scheduler: assigns a pod to a node.
 pub(crate) fn bind(call: &mut Call<'_>, pod_name: &str) -> Result<Reply, SimError> {
     let body = parse_body(&call.request.body, &call.request.content_type)?;
     let node = body["target"]["name"].as_str().unwrap_or_default();
@@ -174,7 +174,7 @@ pub(crate) fn bind(call: &mut Call<'_>, pod_name: &str) -> Result<Reply, SimErro
     Ok(success(StatusCode::CREATED))
 }
 
-/// Issues a token for a service account: an unsigned JSON web token, of no use outside of the simulation.
+/// Issues a token for a service account: an unsigned token that only this simulation accepts.
 fn token(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let account = read::find(call.state, call.target)?;
     let mut body = parse_body(&call.request.body, &call.request.content_type)?;
@@ -216,7 +216,7 @@ fn web_token(claims: &Value) -> String {
     format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode("kube-sim"))
 }
 
-/// Replaces the finalizers in a namespace's spec.
+/// Replaces `spec.finalizers` of a namespace.
 fn finalize(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let accept = call.accept()?;
     let body = parse_body(&call.request.body, &call.request.content_type)?;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-/// Resets `new` to `old`, except for the fields that the subresource may change. Other subresources leave `new`
-/// unchanged.
+/// Resets `new` to `old`, except for the fields that the subresource may change. Does nothing for any other
+/// subresource.
 pub(super) fn restrict(subresource: &str, old: &Value, new: &mut Value) {
     let mut kept = old.clone();
     if copy_subresource_fields(subresource, &mut kept, new) {
@@ -11,7 +11,7 @@ pub(super) fn restrict(subresource: &str, old: &Value, new: &mut Value) {
     }
 }
 
-/// Copies the fields that the subresource may change from `new` to `kept`; false if the subresource has no such fields.
+/// Copies the fields that the subresource may change from `new` to `kept`; returns false for any other subresource.
 pub(super) fn copy_subresource_fields(subresource: &str, kept: &mut Value, new: &Value) -> bool {
     match subresource {
         "ephemeralcontainers" => set(&mut kept["spec"], &new["spec"], "ephemeralContainers"),

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::registry::{Registry, Resource};
 
-/// A parsed resource path; the resource may not be served.
+/// The parsed path of a resource, which the server may not serve.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Path {
     pub(crate) group: String,
@@ -15,14 +15,14 @@ pub(crate) struct Path {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) subresource: String,
-    /// The path after the subresource, for proxied requests.
+    /// The path after the subresource, in requests for the subresource `proxy`.
     pub(crate) rest: String,
-    /// The path has the deprecated `watch/` prefix.
+    /// Whether the path has the deprecated prefix `watch/`.
     pub(crate) watch: bool,
 }
 
 impl Path {
-    /// `None` for paths that name no resource (`/version`, `/apis/apps`, ...).
+    /// Parses a path. Returns `None` for a path without a resource (`/version`, `/apis/apps`, ...).
     pub(crate) fn parse(path: &str) -> Option<Self> {
         let parts: Vec<String> = path
             .split('/')
@@ -74,7 +74,7 @@ impl Path {
         Some(found)
     }
 
-    /// The target of the path; `None` if no resource of that name and scope is served.
+    /// Returns the target of the path; `None` if the server has no resource with this name and scope.
     pub(crate) fn resolve(self, registry: &Registry) -> Option<Target> {
         let resource = registry.find(&self.group, &self.version, &self.resource)?.clone();
         if !self.namespace.is_empty() && !resource.namespaced {

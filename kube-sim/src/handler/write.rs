@@ -1,4 +1,4 @@
-//! Create and update: the steps that all write verbs share.
+//! The steps that create, update and patch share.
 //!
 //! A write is decoded, defaulted, prepared by its strategy, tracked in `managedFields`, validated and committed. The
 //! order of the steps must be that of the API server, because it determines which errors a client receives.
@@ -28,9 +28,9 @@ pub(crate) struct WriteContext<'a> {
     pub(crate) options: &'a Options,
     /// The field manager: `fieldManager`, or the default from the user agent.
     pub(crate) manager: &'a str,
-    /// Server-side apply has set `managedFields` already.
+    /// Whether the write is a server-side apply, which has set `managedFields` already.
     pub(crate) applying: bool,
-    /// The object is the result of a patch.
+    /// Whether the object is the result of a patch.
     pub(crate) patching: bool,
     /// The texts of the `Warning` headers.
     pub(crate) warnings: Vec<String>,
@@ -41,7 +41,7 @@ pub(crate) struct WriteContext<'a> {
 pub(crate) enum WrittenPart {
     Object,
     Status,
-    /// Another subresource that writes to the main object (`scale`, `resize`, ...).
+    /// Another subresource that changes the object (`scale`, `resize`, ...).
     Other,
 }
 
@@ -159,7 +159,7 @@ impl<'a> WriteContext<'a> {
         }
     }
 
-    /// Creates `object`, which was decoded already.
+    /// Creates a decoded object.
     pub(crate) fn create(&mut self, state: &mut State, mut object: Value) -> Result<Written, SimError> {
         let resource = self.resource();
         apply_url_names(self.target, &mut object)?;
@@ -167,7 +167,8 @@ impl<'a> WriteContext<'a> {
         if resource.namespaced {
             check_namespace(state, resource, namespace, meta::text(&object, "name"))?;
         }
-        // The storage refuses a version that is a number other than 0. A dry run does not reach the storage.
+        // As in the API server, the storage refuses to create an object with a resource version other than 0, and a
+        // dry run does not reach the storage.
         let version = meta::text(&object, "resourceVersion").parse::<u64>();
         if version.is_ok_and(|version| version != 0) && !self.options.dry_run {
             return Err(SimError::new(
@@ -188,7 +189,7 @@ impl<'a> WriteContext<'a> {
         if resource.kind == "Namespace" && resource.builtin().is_some() {
             strategy::label_namespace(&mut object);
         }
-        // The fields that the strategy sets after this line belong to no field manager.
+        // No field manager owns the fields that the strategy sets after this line.
         self.track(state, None, &mut object);
         strategy::prepare_for_create(state, resource, &mut object);
         let mut errors = validate(resource, None, &object);
@@ -197,7 +198,7 @@ impl<'a> WriteContext<'a> {
         if !errors.is_empty() {
             return Err(SimError::invalid(&resource.group, &resource.kind, &name, &errors));
         }
-        // Validation includes the nulls of an applied object, as in the API server; the storage does not.
+        // As in the API server, an applied object is validated with its nulls and stored without them.
         drop_nulls(resource, &mut object);
         store_numbers(resource, &mut object);
         let key = key(namespace, &name);
@@ -213,7 +214,7 @@ impl<'a> WriteContext<'a> {
         Ok(Written { object, created: true })
     }
 
-    /// Replaces `old` by `new`.
+    /// Replaces `old` with `new`.
     pub(crate) fn update(
         &mut self,
         state: &mut State,
@@ -251,8 +252,8 @@ impl<'a> WriteContext<'a> {
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
         self.track(state, Some(&before), &mut new);
         let mut errors = meta::check_update(&before, &new);
-        // Validation of a pod update must not refuse the fields that its subresource may change: compare with an old
-        // object that has the new values of these fields.
+        // The validation of a pod update compares the old and the new pod. It must not refuse the fields that this
+        // subresource may change, so the old pod gets the new values of these fields.
         let counterpart = part_of_pod.then(|| {
             let mut kept = before.clone();
             super::subresource_fields::copy_subresource_fields(&self.target.subresource, &mut kept, &new);
@@ -269,15 +270,15 @@ impl<'a> WriteContext<'a> {
         if new == before {
             return Ok(Written { object: old.clone(), created: false });
         }
-        // As in the API server, an applied object with nulls differs from the stored one, so each apply writes it.
+        // As in the API server, the nulls of an applied object count as a change, so each apply writes the object.
         drop_nulls(resource, &mut new);
         let new = convert::to_storage(resource, new);
         if self.options.dry_run {
             return Ok(Written { object: dry(resource, &old.key, old.version, new), created: false });
         }
         if gc::ends_with_update(resource, &before, &new) {
-            // The response has the change, but the storage does not: the DELETED event has the object before the
-            // update.
+            // The response contains the updated object, but it is not stored: the DELETED event contains the object
+            // before the update.
             gc::erase(state, &(resource.storage.clone(), old.key.clone()));
             return Ok(Written { object: dry(resource, &old.key, old.version, new), created: false });
         }
@@ -327,7 +328,7 @@ impl<'a> WriteContext<'a> {
     }
 }
 
-/// Checks that the kind and apiVersion of the body are those of the URL, and sets missing ones.
+/// Checks that `kind` and `apiVersion` of the body match the URL. Sets them if they are missing.
 fn check_kind(resource: &Resource, object: &mut Value) -> Result<(), SimError> {
     let Some(map) = object.as_object_mut() else {
         return Err(SimError::bad_request(
@@ -374,7 +375,7 @@ fn check_kind(resource: &Resource, object: &mut Value) -> Result<(), SimError> {
     Ok(())
 }
 
-/// Checks that name and namespace of the body match the URL, and sets missing ones.
+/// Checks that the name and the namespace of the body match the URL. Sets them if they are missing.
 fn apply_url_names(target: &Target, object: &mut Value) -> Result<(), SimError> {
     let metadata = meta::of(object)?;
     let given = |field: &str| metadata.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -440,8 +441,8 @@ fn drop_nulls(resource: &Resource, object: &mut Value) {
     }
 }
 
-/// Rewrites the numbers of a custom resource as Go serializes them. Must run after validation, which needs the sent
-/// form.
+/// Rewrites the numbers of a custom resource as Go serializes them. Validation must run before, because it needs the
+/// numbers as the client sent them.
 fn store_numbers(resource: &Resource, object: &mut Value) {
     if resource.custom().is_some() {
         schema::store_numbers(object);
@@ -485,7 +486,7 @@ fn keep_all_but_status(resource: &Resource, old: &Value, new: &mut Value) {
     *new = kept;
 }
 
-/// Makes the response object of a dry run or of a completed deletion, without storing it.
+/// Builds the response object of a dry run or of a completed deletion, without storing it.
 pub(super) fn dry(resource: &Resource, key: &Arc<str>, version: u64, mut value: Value) -> Arc<Stored> {
     if version == 0 {
         value["metadata"].as_object_mut().map(|m| m.remove("resourceVersion"));

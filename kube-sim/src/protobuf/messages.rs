@@ -12,7 +12,7 @@ pub(super) enum ValueType {
     Double,
     Signed,
     Unsigned,
-    /// The message with this index.
+    /// The message at this index of `ALL`.
     Message(usize),
 }
 
@@ -23,7 +23,7 @@ pub(super) enum Label {
     Repeated,
     /// A map with string keys.
     Map,
-    /// A message whose fields are inlined into the outer JSON object.
+    /// A message whose fields are part of the JSON object of the outer message.
     Inline,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) label: Label,
     pub(super) value_type: ValueType,
-    /// Whether JSON contains the field if it is zero.
+    /// Whether the JSON object contains the field if its value is zero.
     pub(super) shows_zero: bool,
 }
 
@@ -89,7 +89,7 @@ pub(super) fn message(at: usize) -> &'static Message {
     &ALL[at]
 }
 
-/// The message of a kind.
+/// The message of a kind; `None` if the kind is not built in.
 pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message> {
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     let package = match group {

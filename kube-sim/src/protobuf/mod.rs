@@ -1,4 +1,4 @@
-//! Request bodies in Protobuf, which typed Go clients and `kubectl create` send, decoded into JSON values.
+//! Decodes request bodies in Protobuf, which typed Go clients and `kubectl create` send, into JSON values.
 //!
 //! Responses are always JSON. Every client that sends Protobuf also accepts JSON.
 
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use messages::{Field, Label, Message, ValueType};
 use wire::{Reader, Wire};
 
-/// The media type.
+/// The media type of Protobuf bodies.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
 /// The magic number at the beginning of every body.
@@ -68,7 +68,7 @@ fn object(message: &Message, bytes: &[u8], depth: usize) -> Result<Map<String, V
     let mut object = Map::new();
     let mut reader = Reader::new(bytes);
     while let Some((number, wire)) = reader.next()? {
-        // Unknown fields are those of a newer client; Protobuf ignores them.
+        // A newer client can send fields that are unknown here. A Protobuf decoder ignores them.
         let Some(field) = message.fields.iter().find(|f| f.number == number) else { continue };
         set(&mut object, field, wire, depth).map_err(|e| format!("{}.{}: {e}", message.name, field.name))?;
     }
@@ -126,7 +126,7 @@ fn is_zero(value: &Value) -> bool {
     }
 }
 
-/// The default of a map entry without a value.
+/// The default value of a type, for a map entry without a value.
 fn empty(value_type: ValueType) -> Value {
     match value_type {
         ValueType::Text | ValueType::Bytes => "".into(),
@@ -149,7 +149,7 @@ fn value(value_type: ValueType, wire: Wire<'_>, depth: usize) -> Result<Value, S
     })
 }
 
-/// Decodes a message; some have a JSON form other than an object of their fields.
+/// Decodes a message. Some messages, such as `Time`, are not JSON objects in JSON.
 fn decode_message(message: &Message, bytes: &[u8], depth: usize) -> Result<Value, String> {
     let name = message.name.rsplit('.').next().unwrap_or_default();
     match name {
@@ -184,7 +184,7 @@ fn decode_message(message: &Message, bytes: &[u8], depth: usize) -> Result<Value
     })
 }
 
-/// The bytes of field 1.
+/// The bytes of the field with number 1.
 fn first_field(bytes: &[u8]) -> Result<Option<&[u8]>, String> {
     let mut reader = Reader::new(bytes);
     while let Some((number, wire)) = reader.next()? {

@@ -1,4 +1,4 @@
-//! The Protobuf wire format: numbered fields, each a number or bytes.
+//! The Protobuf wire format: fields with a field number and a value, which is a number or bytes.
 
 /// The encoded value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
-    /// The next field, or `None` at the end of the message.
+    /// Returns the number and the value of the next field, or `None` at the end of the message.
     pub(super) fn next(&mut self) -> Result<Option<(u64, Wire<'a>)>, String> {
         if self.rest.is_empty() {
             return Ok(None);

@@ -15,7 +15,7 @@ use crate::fault::body::Stop;
 use crate::handler::reply::Content;
 use crate::watch::Watch;
 
-/// Pieces of a body, serialized when they are read.
+/// The pieces of a body. Each is serialized when it is read.
 type Pieces = Box<dyn Iterator<Item = Bytes> + Send>;
 
 enum Source {
@@ -30,12 +30,12 @@ enum Source {
 pub struct SimBody {
     source: Source,
     faults: Option<BodyFaults>,
-    /// The next poll returns an error, because a fault cut the body.
+    /// Whether the next poll returns an error, because a fault rule cuts the body.
     broken: bool,
     ended: bool,
 }
 
-/// A fault rule cut the body.
+/// The error of a response body that a fault rule cuts.
 #[derive(Debug, thiserror::Error)]
 #[error("connection reset by a fault rule")]
 #[non_exhaustive]
@@ -126,7 +126,7 @@ impl fmt::Debug for SimBody {
     }
 }
 
-/// Compresses pieces as they are read.
+/// Compresses the pieces of a body as they are read.
 pub(crate) fn gzip(mut pieces: Pieces) -> Pieces {
     let mut encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
     Box::new(std::iter::from_fn(move || {

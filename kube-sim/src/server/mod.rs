@@ -27,7 +27,8 @@ use tower::Service as _;
 use service::{BreakConnection, Caller, SimService};
 use tls::Credentials;
 
-/// Maximum number of open connections of one listener; further ones wait in the accept queue.
+/// Maximum number of open connections of one listener; further connections wait in the accept queue of the operating
+/// system.
 const MAX_CONNECTIONS: usize = 4_096;
 
 /// Time limit of a TLS handshake.
@@ -36,7 +37,7 @@ const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time limit for reading the head of an HTTP/1 request.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A listener could not be started.
+/// The error of a listener that cannot be started.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing}")]
 pub struct ServeError {
@@ -55,7 +56,7 @@ impl ServeError {
     }
 }
 
-/// A running listener. Dropping it aborts its tasks; [`Server::shutdown`] also waits until they have ended.
+/// A running listener. Dropping the `Server` aborts its tasks; [`Server::shutdown`] also waits for their end.
 pub struct Server {
     addr: SocketAddr,
     credentials: Option<Arc<Credentials>>,
@@ -86,7 +87,7 @@ impl Server {
         Ok(Self { addr, credentials, task: Some(task) })
     }
 
-    /// The address of the listener, with the selected port.
+    /// The address of the listener, with the actual port.
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
     }
@@ -120,7 +121,7 @@ impl Server {
         self.credentials.as_ref().map(|c| c.token.as_str())
     }
 
-    /// A kubeconfig for this listener as YAML; for HTTPS with the client certificate.
+    /// A kubeconfig for this listener, as YAML. For HTTPS, it contains the client certificate and key.
     #[expect(clippy::missing_panics_doc, reason = "a tree of strings always serializes to YAML")]
     #[expect(clippy::expect_used, reason = "every tree of strings has a YAML form")]
     pub fn kubeconfig(&self) -> String {
@@ -149,7 +150,7 @@ impl Server {
     pub async fn shutdown(mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
-            // The task was aborted above, so its result is a cancellation error.
+            // The task was aborted above, so the result is a cancellation error.
             let _ = task.await;
         }
     }
@@ -163,7 +164,7 @@ impl Drop for Server {
     }
 }
 
-/// Accepts connections until it is aborted. It owns the tasks of the connections, which end with it.
+/// Accepts connections until the task is aborted. The tasks of the connections are aborted with it.
 async fn accept(
     listener: TcpListener,
     service: SimService,
@@ -181,7 +182,7 @@ async fn accept(
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        // TCP_NODELAY sends small watch frames without delay. The connection also works without it.
+        // TCP_NODELAY sends small watch frames without delay. The connection also works without this option.
         let _ = stream.set_nodelay(true);
         let service = service.clone();
         let credentials = credentials.clone();
@@ -214,7 +215,7 @@ async fn accept(
 /// Authenticates the requests of one connection.
 #[derive(Clone)]
 struct Authenticator {
-    /// The client presented a certificate of the listener's CA.
+    /// Whether the client has presented a certificate that the listener's CA has signed.
     has_client_certificate: bool,
     credentials: Option<Arc<Credentials>>,
 }
@@ -234,7 +235,7 @@ impl Authenticator {
     }
 }
 
-/// A fault rule requested to break the connection.
+/// The error with which a fault rule breaks a connection.
 #[derive(Debug, thiserror::Error)]
 #[error("connection broken by a fault rule")]
 struct Broken;

@@ -31,11 +31,11 @@ pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
 /// Responses larger than this, in bytes, are compressed for clients that accept gzip.
 const GZIP_THRESHOLD: usize = 128 * 1024;
 
-/// How long a request waits for a resource version that the storage has not reached, before it gets 504.
+/// Maximum time that a request waits until the storage reaches the requested resource version; then it gets 504.
 const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(3);
 const FRESHNESS_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The authenticated user of a request. HTTPS listeners insert it into the extensions of the request.
+/// The user of a request. An HTTPS listener inserts this value into the extensions of the request.
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
     Anonymous,
@@ -48,7 +48,8 @@ pub(crate) struct BreakConnection;
 
 /// A simulation as a `tower::Service`, for use as the transport of a client.
 ///
-/// It is always ready, stateless and infallible: errors are responses. Watches and delays need tokio's timer.
+/// The service is always ready and never returns an error: a failed request gets an error response. Watches and delays
+/// need a tokio runtime with timers.
 #[derive(Clone, Debug)]
 pub struct SimService {
     inner: Arc<Inner>,
@@ -122,7 +123,7 @@ fn about<'a>(verb: &'a str, path: Option<&'a Path>) -> About<'a> {
     }
 }
 
-/// Applies the faults that act before a request is handled. A returned response replaces the handling.
+/// Applies the faults that precede the handling of a request. If it returns a response, the request is not handled.
 async fn apply_request_faults(actions: &[Action]) -> Option<Reply> {
     for action in actions {
         match action {
@@ -235,7 +236,7 @@ fn build(reply: Reply, faults: Option<BodyFaults>, accepts_gzip: bool) -> Respon
 /// Maximum number of `Warning` headers of a response.
 const MAX_WARNINGS: usize = 50;
 
-/// The value of a `Warning` header (RFC 7234), restricted to ASCII.
+/// The value of a `Warning` header (RFC 7234), with only ASCII characters.
 fn warning_text(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 10);
     quoted.push_str("299 - \"");

@@ -1,4 +1,4 @@
-//! Generates the certificates and credentials of one listener.
+//! Generates the server certificate and the client credentials of one listener.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
 use super::ServeError;
 
-/// The credentials of clients, and the CA bundle for them.
+/// The credentials of clients, and the CA certificate with which clients verify the server.
 pub(crate) struct Credentials {
     pub(crate) ca_pem: String,
     pub(crate) client_cert_pem: String,
@@ -58,7 +58,7 @@ pub(crate) fn make(ip: IpAddr) -> Result<(Credentials, TlsAcceptor), ServeError>
     client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let client_cert = client.signed_by(&client_key, &issuer).map_err(failed)?;
 
-    // The public key of a discarded key pair provides 32 unpredictable bytes.
+    // The public key of a discarded key pair provides 32 random bytes.
     let discarded = KeyPair::generate().map_err(failed)?;
     let token = URL_SAFE_NO_PAD.encode(&discarded.public_key_raw()[1..33]);
 

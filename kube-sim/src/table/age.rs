@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-/// The time since an RFC 3339 timestamp; `<unknown>` without one.
+/// The time since an RFC 3339 timestamp; `<unknown>` if `stamp` is not a timestamp.
 pub(crate) fn since(stamp: &str, now: Timestamp) -> String {
     match stamp.parse::<Timestamp>() {
         Ok(then) => short((now - then).total(jiff::Unit::Second).unwrap_or(0.0)),

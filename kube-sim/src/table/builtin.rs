@@ -1,4 +1,4 @@
-//! Table columns of the built-in kinds.
+//! The `Table` columns of the built-in kinds.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -14,7 +14,8 @@ fn named(more: fn(&Value, Timestamp) -> Vec<Value>, now: Timestamp) -> CellsOf<'
     })
 }
 
-/// The columns after `Name`. A leading `+` marks a column of `-o wide`, a trailing `#` an integer column.
+/// The column `Name`, followed by the columns of `names`. A leading `+` marks a column that only `-o wide` shows, a
+/// trailing `#` an integer column.
 fn heads(names: &[&str]) -> Vec<Head> {
     let mut heads = vec![Head::shown("Name", "string")];
     heads.extend(names.iter().map(|name| {
@@ -33,7 +34,7 @@ fn count(map: &Value) -> Value {
     map.as_object().map_or(0, serde_json::Map::len).into()
 }
 
-/// The columns of a kind, and the function for their cells.
+/// The columns of a kind, and the function that returns the cells of an object.
 pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<Head>, CellsOf<'static>) {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => (
@@ -189,7 +190,7 @@ fn service(object: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// Events are the only kind whose first column is not the name.
+/// The table of events. Event is the only kind whose first column is not the name.
 fn event_table(resource: &Resource, now: Timestamp) -> (Vec<Head>, CellsOf<'static>) {
     let modern = resource.group == "events.k8s.io";
     let (about, note) = if modern { ("regarding", "note") } else { ("involvedObject", "message") };

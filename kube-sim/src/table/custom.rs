@@ -1,4 +1,4 @@
-//! Tables of custom resources, from `additionalPrinterColumns`.
+//! The `Table` columns of custom resources, from `additionalPrinterColumns`.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -41,7 +41,8 @@ fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
     }
 }
 
-/// The values at a simple JSON path: fields, `['quoted fields']`, indexes, `[*]` and `[?(@.a=="b")]`.
+/// The values that a simple JSONPath selects. Supports fields, `['quoted fields']`, indexes, `[*]` and
+/// `[?(@.a=="b")]`.
 pub(crate) fn select<'a>(object: &'a Value, path: &str) -> Vec<&'a Value> {
     let mut at = vec![object];
     let mut rest = path.trim().trim_start_matches('$');
@@ -81,7 +82,7 @@ fn field_end(text: &str) -> usize {
     text.len()
 }
 
-/// The index of the closing bracket; brackets in quotes are ignored.
+/// The index of the first closing bracket that is not in quotes.
 fn closing(text: &str) -> Option<usize> {
     let mut quote = None;
     for (at, c) in text.char_indices() {

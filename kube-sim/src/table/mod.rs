@@ -13,7 +13,7 @@ use crate::registry::Resource;
 
 pub(crate) use age::since;
 
-/// A column of a table.
+/// A column of a `Table`.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     name: String,
@@ -24,7 +24,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// A column that is always shown.
+    /// A column that `kubectl get` always shows.
     fn shown(name: &str, kind: &str) -> Self {
         let format = if name == "Name" { "name" } else { "" };
         Self {
@@ -36,7 +36,7 @@ impl Head {
         }
     }
 
-    /// A column of `-o wide`.
+    /// A column that only `-o wide` shows.
     fn wide(name: &str, kind: &str) -> Self {
         Self { priority: 1, ..Self::shown(name, kind) }
     }

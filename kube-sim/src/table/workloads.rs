@@ -1,4 +1,4 @@
-//! Table cells of pods and workloads.
+//! The `Table` cells of pods and workload resources.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ fn number(value: &Value) -> i64 {
     value.as_i64().unwrap_or(0)
 }
 
-/// Ready, status, restarts, age, IP, node, nominated node, readiness gates.
+/// The cells of a pod: ready, status, restarts, age, IP, node, nominated node, readiness gates.
 pub(crate) fn pod(pod: &Value, now: Timestamp) -> Vec<Value> {
     let status = &pod["status"];
     let total = list(&pod["spec"]["containers"]).count();
@@ -35,7 +35,7 @@ pub(crate) fn pod(pod: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// The value of the status column.
+/// The value of the status column of a pod.
 fn reason(pod: &Value) -> String {
     let status = &pod["status"];
     let mut reason = match text(&status["reason"]) {
@@ -79,7 +79,7 @@ fn selector(object: &Value) -> Value {
     or_none(&LabelSelector::of_object(&object["spec"]["selector"]).to_string())
 }
 
-/// Ready, up-to-date, available, age, containers, images, selector.
+/// The cells of a deployment: ready, up-to-date, available, age, containers, images, selector.
 pub(crate) fn deployment(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
     let wanted = object["spec"]["replicas"].as_i64().unwrap_or(1);
@@ -95,7 +95,7 @@ pub(crate) fn deployment(object: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// Desired, current, ready, age, containers, images, selector.
+/// The cells of a replica set: desired, current, ready, age, containers, images, selector.
 pub(crate) fn replica_set(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
     let [names, images] = containers(&object["spec"]["template"]);
@@ -110,7 +110,7 @@ pub(crate) fn replica_set(object: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// Ready, age, containers, images.
+/// The cells of a stateful set: ready, age, containers, images.
 pub(crate) fn stateful_set(object: &Value, now: Timestamp) -> Vec<Value> {
     let wanted = object["spec"]["replicas"].as_i64().unwrap_or(1);
     let [names, images] = containers(&object["spec"]["template"]);
@@ -122,7 +122,8 @@ pub(crate) fn stateful_set(object: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// Desired, current, ready, up-to-date, available, node selector, age, containers, images, selector.
+/// The cells of a daemon set: desired, current, ready, up-to-date, available, node selector, age, containers, images,
+/// selector.
 pub(crate) fn daemon_set(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
     let [names, images] = containers(&object["spec"]["template"]);
@@ -141,7 +142,7 @@ pub(crate) fn daemon_set(object: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// Status, completions, duration, age.
+/// The cells of a job: status, completions, duration, age.
 pub(crate) fn job(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
     let has = |kind: &str| list(&status["conditions"]).any(|c| c["type"] == kind && c["status"] == "True");

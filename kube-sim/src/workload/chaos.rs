@@ -1,4 +1,5 @@
-//! Random changes: nodes fail, recover, join and leave; deployments are updated and scaled; batch pods are created.
+//! Random changes: nodes fail, recover, are added and removed; deployments are updated and scaled; batch pods are
+//! created.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ use super::engine::{CONTROLLER, Engine, KUBELET, USER, place};
 use super::kubelet::is_true;
 use super::objects;
 
-/// The label of the workload's own deployments. Random changes must not affect other deployments.
+/// The label of the deployments that the simulator creates. Random changes must not affect any other deployment.
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// Makes the random changes of one step.
@@ -43,7 +44,7 @@ fn pick<'a>(engine: &mut Engine, from: &'a [Value]) -> Option<&'a Value> {
     from.get(usize::try_from(at).unwrap_or(0))
 }
 
-/// Updates the heartbeat of a ready node.
+/// Updates the heartbeat of a random node, if the node is ready.
 fn heartbeat(engine: &mut Engine, nodes: &[Value]) {
     let Some(node) = pick(engine, nodes) else { return };
     if !is_true(node, "Ready") {
@@ -58,7 +59,7 @@ fn heartbeat(engine: &mut Engine, nodes: &[Value]) {
     engine.patch(&path, KUBELET, &json!({"status": {"conditions": conditions}}));
 }
 
-/// Makes a node fail, unless a third of the nodes have failed.
+/// Makes a random node fail, unless a third of the nodes have already failed.
 fn break_one(engine: &mut Engine, nodes: &[Value]) {
     let broken = nodes.iter().filter(|n| !is_true(n, "Ready")).count();
     if broken * 3 >= nodes.len() {
@@ -120,7 +121,7 @@ fn set_ready(engine: &mut Engine, node: &Value, status: &str) {
     engine.event(&about, "default", kind, reason, &text, "node-controller");
 }
 
-/// Removes a node or adds one.
+/// Adds a node if there are fewer than wanted; otherwise removes a random node.
 fn change_nodes(engine: &mut Engine, nodes: &[Value]) {
     if nodes.len() < engine.wanted_nodes.max(1) {
         engine.add_node();
@@ -133,7 +134,7 @@ fn change_nodes(engine: &mut Engine, nodes: &[Value]) {
     }
 }
 
-/// Changes the image or the replicas of one of the workload's deployments.
+/// Changes the image or the replicas of a random deployment of the simulator.
 fn change_deployment(engine: &mut Engine) {
     let ours: Vec<Value> = engine
         .list("apps/v1", "Deployment")

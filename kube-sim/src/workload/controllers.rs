@@ -1,4 +1,4 @@
-//! Simplified deployment and replica set controllers.
+//! A simplified deployment controller and a simplified replica set controller.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ const HASH: &str = "pod-template-hash";
 
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// The FNV-1a hash in the characters of generated names.
+/// The FNV-1a hash of a pod template, in the characters of generated names.
 fn hash(template: &Value) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in template.to_string().bytes() {
@@ -144,7 +144,7 @@ fn record_scaling(engine: &mut Engine, deployment: &Value, set: &str, from: i64,
     engine.event(&about, &namespace, "Normal", "ScalingReplicaSet", &message, "deployment-controller");
 }
 
-/// The status of a deployment, as the body of a patch.
+/// The status of a deployment, as the body of a merge patch.
 fn deployment_status(now: &str, deployment: &Value, current: &Value, owned: &[&Value], wanted: i64) -> Value {
     let sum = |field: &str| -> i64 { owned.iter().map(|s| number(&s["status"][field])).sum() };
     let (total, ready) = (sum("replicas"), sum("readyReplicas"));
@@ -200,7 +200,7 @@ fn deployment_status(now: &str, deployment: &Value, current: &Value, owned: &[&V
             )
         },
     ];
-    // Kubernetes omits a count of zero; null removes the field in a merge patch.
+    // Kubernetes omits a count of zero. In a merge patch, null removes the field.
     let count = |n: i64| if n == 0 { Value::Null } else { n.into() };
     json!({"status": {
         "observedGeneration": deployment["metadata"]["generation"],
@@ -213,7 +213,8 @@ fn deployment_status(now: &str, deployment: &Value, current: &Value, owned: &[&V
     }})
 }
 
-/// Whether this merge patch would change the status. Skipping no-op writes saves most of the cost of a step.
+/// Whether this merge patch would change the status. Most of the writes of a step would be no-ops: skipping them saves
+/// most of the time.
 fn would_change(object: &Value, patch: &Value) -> bool {
     let wanted = patch["status"].as_object();
     wanted.is_some_and(|w| w.iter().any(|(field, value)| &object["status"][field.as_str()] != value))
@@ -240,7 +241,7 @@ pub(super) fn replica_sets(engine: &mut Engine) {
             let (namespace, name) = place(pod);
             let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
             let about = reference(&set, "apps/v1", "ReplicaSet");
-            // Fails if the pod was deleted since it was listed.
+            // The request fails if the pod has been deleted since the list.
             if engine.sim.request(&Method::DELETE, &path, "", &Value::Null).is_ok() {
                 engine.event(
                     &about,

@@ -1,4 +1,4 @@
-//! The steps of the workload: each reads the current objects and runs the simulated components.
+//! The steps of the workload simulator. Each step lists the objects and runs the simulated components.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use super::{chaos, controllers, kubelet, objects};
 use crate::Sim;
 use crate::clock::Random;
 
-/// The number of Event objects to keep; older ones are deleted, as a cluster deletes them after an hour.
+/// The number of Event objects to keep; older ones are deleted. (A cluster deletes Events after an hour.)
 const MAX_EVENTS: usize = 300;
 
 /// The field managers of the simulated components.
@@ -18,13 +18,13 @@ pub(super) const SCHEDULER: &str = "kube-scheduler";
 pub(super) const KUBELET: &str = "kubelet";
 pub(super) const USER: &str = "kubectl-client-side-apply";
 
-/// The state of the workload.
+/// The state of the workload simulator.
 pub(super) struct Engine {
     pub(super) sim: Sim,
     pub(super) random: Random,
     pub(super) chaos: bool,
     pub(super) wanted_nodes: usize,
-    /// The number of nodes created so far, which numbers the next node.
+    /// The number of nodes created so far. The name of the next node contains it.
     pub(super) created_nodes: usize,
     deployments: usize,
     events: VecDeque<(String, String)>,
@@ -66,7 +66,7 @@ impl Engine {
         }
     }
 
-    /// Runs one step of all components.
+    /// Runs one step of each simulated component.
     pub(super) fn step(&mut self) {
         self.steps += 1;
         if self.chaos {
@@ -101,7 +101,8 @@ impl Engine {
         self.sim.list(api_version, kind, "").unwrap_or_default()
     }
 
-    /// Sends a write with this field manager. Conflicts with the writes of clients are expected: the next step retries.
+    /// Writes an object with this field manager. If the write conflicts with a write of a client, the next step
+    /// retries it.
     pub(super) fn write(&self, method: &Method, path: &str, manager: &str, body: &Value) -> Option<Value> {
         let content_type =
             if *method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
@@ -172,7 +173,7 @@ impl Engine {
     }
 }
 
-/// The object reference of an Event.
+/// The reference of an Event to an object.
 pub(super) fn reference(object: &Value, api_version: &str, kind: &str) -> Value {
     let meta = &object["metadata"];
     json!({

@@ -1,4 +1,5 @@
-//! Simulated scheduler and kubelets: pods are bound to nodes, start, run and terminate.
+//! The simulated scheduler, which binds pods to nodes, and the simulated kubelets, which start, run and terminate
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +13,13 @@ pub(super) fn is_ready(pod: &Value) -> bool {
     is_true(pod, "Ready")
 }
 
-/// Whether a condition of the object is true.
+/// Whether the condition of the type `kind` is true.
 pub(super) fn is_true(object: &Value, kind: &str) -> bool {
     let conditions = object["status"]["conditions"].as_array();
     conditions.is_some_and(|c| c.iter().any(|c| c["type"] == kind && c["status"] == "True"))
 }
 
-/// Advances every pod by at most one stage.
+/// Advances every pod by at most one stage of its lifecycle.
 pub(super) fn step(engine: &mut Engine) {
     let nodes: BTreeMap<String, bool> = engine
         .list("v1", "Node")
@@ -84,7 +85,7 @@ fn schedule(engine: &mut Engine, pod: &Value, path: &str, nodes: &BTreeMap<Strin
     }
 }
 
-/// Marks a pod on a failed node as not ready, and later deletes it.
+/// Sets a ready pod on a failed node to not ready. In a later step, deletes the pod.
 fn evict_from_failed_node(engine: &mut Engine, pod: &Value, path: &str) {
     if is_ready(pod) {
         let status = status(engine, pod, "Running", false, &json!({"running": {"startedAt": engine.now()}}));
@@ -97,7 +98,7 @@ fn evict_from_failed_node(engine: &mut Engine, pod: &Value, path: &str) {
     }
 }
 
-/// Advances a pod on a ready node.
+/// Advances a pod on a ready node by at most one stage of its lifecycle.
 fn run_pod(engine: &mut Engine, pod: &Value, path: &str) {
     let phase = pod["status"]["phase"].as_str().unwrap_or("Pending");
     if matches!(phase, "Succeeded" | "Failed") {

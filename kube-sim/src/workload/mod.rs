@@ -1,12 +1,11 @@
-//! A sample workload: simulated controllers, scheduler and kubelets that continuously change a small cluster.
+//! A workload simulator: simulated controllers, scheduler and kubelets, which continuously change a small cluster.
 //!
 //! Nodes are added, removed and fail; deployments are updated and scaled; pods are scheduled, start, crash, complete
 //! and terminate, with the status and the events of a real cluster. The simulated components handle **every**
-//! deployment, replica set and pod of the simulation, including those that clients create, so that `kubectl create
-//! deployment` and
-//! `kubectl rollout status` complete.
+//! deployment, replica set and pod of the simulation, including those that clients create. So
+//! `kubectl create deployment` and `kubectl rollout status` complete.
 //!
-//! It is designed for hundreds of pods: each step reads all of them.
+//! The simulator is designed for hundreds of pods, because each step lists all pods.
 
 mod chaos;
 mod controllers;
@@ -21,7 +20,7 @@ use tokio::task::JoinHandle;
 use crate::Sim;
 use engine::Engine;
 
-/// Settings of a workload; see [`Workload::builder`].
+/// Settings of a workload simulator; see [`Workload::builder`].
 #[derive(Clone, Debug)]
 pub struct WorkloadBuilder {
     seed: u64,
@@ -44,7 +43,8 @@ impl WorkloadBuilder {
         self
     }
 
-    /// The number of deployments to create; 6 by default. With 0, the workload only handles the objects of clients.
+    /// The number of deployments to create; 6 by default. With 0, the simulator handles only the objects that clients
+    /// create.
     pub fn deployments(mut self, deployments: usize) -> Self {
         self.deployments = deployments;
         self
@@ -56,13 +56,13 @@ impl WorkloadBuilder {
         self
     }
 
-    /// Disables random failures, updates and scaling: only changes by clients have effects.
+    /// Disables random failures, updates and scaling: then only clients cause changes.
     pub fn calm(mut self) -> Self {
         self.chaos = false;
         self
     }
 
-    /// Starts the workload on a simulation. It creates the initial objects before it returns.
+    /// Starts the workload simulator on `sim`. Creates the initial objects before it returns.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -83,7 +83,7 @@ impl WorkloadBuilder {
     }
 }
 
-/// A running workload. Dropping it stops the workload; its objects stay.
+/// A running workload simulator. Dropping it stops the simulator; the created objects stay.
 #[derive(Debug)]
 pub struct Workload {
     sim: Sim,
@@ -91,7 +91,7 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// The default settings of a workload.
+    /// Returns a builder with the default settings.
     pub fn builder() -> WorkloadBuilder {
         WorkloadBuilder { seed: 0, nodes: 5, deployments: 6, pace: Duration::from_millis(500), chaos: true }
     }

@@ -1,4 +1,4 @@
-//! Realistic nodes, deployments and pods.
+//! Builds realistic nodes, deployments and pods.
 
 use serde_json::{Value, json};
 
@@ -64,14 +64,14 @@ pub(crate) fn node(name: &str, number: usize, now: &str) -> Value {
     })
 }
 
-/// The namespaces of the workload.
+/// The namespaces of the simulator's deployments.
 pub(super) const NAMESPACES: [&str; 3] = ["shop", "media", "platform"];
 
-/// Names of the deployments; further ones get a number as suffix.
+/// The names of the first deployments. The names of further deployments end with a number.
 const NAMES: [&str; 8] =
     ["frontend", "encoder", "gateway", "cart", "thumbnails", "search", "checkout", "catalogue"];
 
-/// The i-th deployment of the workload.
+/// The `i`-th deployment that the simulator creates.
 pub(super) fn deployment(i: usize) -> Value {
     let base = NAMES[i % NAMES.len()];
     let name = if i < NAMES.len() { base.to_owned() } else { format!("{base}-{}", i / NAMES.len()) };
