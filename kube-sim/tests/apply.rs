@@ -1,4 +1,4 @@
-//! Server-side apply and managed fields over the service.
+//! Tests of server-side apply and managed fields, through `SimService`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -18,7 +18,7 @@ fn map(data: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn appliers_own_what_they_apply() {
+async fn a_field_manager_owns_the_fields_that_it_applies() {
     let sim = Sim::new();
     let made = apply(&sim, "one", "", map(&json!({"k": "1", "l": "1"}))).await;
     assert_eq!(made.code, 201);
@@ -42,7 +42,7 @@ async fn appliers_own_what_they_apply() {
 }
 
 #[tokio::test]
-async fn every_write_is_tracked() {
+async fn every_write_updates_the_managed_fields() {
     let sim = Sim::new();
     let made = post(&sim, MAPS, map(&json!({"k": "1"}))).await.ok();
     let entry = &made["metadata"]["managedFields"][0];

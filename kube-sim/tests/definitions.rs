@@ -1,4 +1,4 @@
-//! CustomResourceDefinitions, custom resources, and discovery.
+//! Tests of CustomResourceDefinitions, custom resources and discovery.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -74,7 +74,7 @@ async fn a_definition_is_established_and_served_immediately() {
 }
 
 #[tokio::test]
-async fn instances_are_defaulted_pruned_and_validated() {
+async fn custom_resources_are_defaulted_pruned_and_validated() {
     let sim = defined().await;
     let made = post(&sim, FOOS, foo("a", json!({"info": "x", "unknown": 1}))).await;
     assert_eq!(made.headers["warning"], "299 - \"unknown field \\\"spec.unknown\\\"\"");
@@ -127,7 +127,7 @@ async fn status_and_scale_are_subresources() {
 }
 
 #[tokio::test]
-async fn versions_share_the_stored_objects() {
+async fn all_versions_serve_the_same_stored_objects() {
     let sim = Sim::new();
     let mut crd = definition();
     let mut second = crd["spec"]["versions"][0].clone();
@@ -143,7 +143,7 @@ async fn versions_share_the_stored_objects() {
 }
 
 #[tokio::test]
-async fn deleting_a_definition_deletes_its_objects_and_ends_their_watches() {
+async fn deleting_a_definition_deletes_its_custom_resources_and_ends_their_watches() {
     let sim = defined().await;
     post(&sim, FOOS, foo("a", json!({"info": "x"}))).await.ok();
     let from = sim.resource_version();
@@ -163,7 +163,7 @@ async fn invalid_definitions_are_refused() {
     let mut other = definition();
     other["metadata"]["name"] = "bars.example.com".into();
     post(&sim, DEFINITIONS, other.clone()).await.fails(422, "Invalid");
-    // Names in use by another definition are not accepted, so the definition is not served.
+    // Another definition already uses the kind `Foo`, so the names are not accepted and the resource is not served.
     other["spec"]["names"] =
         json!({"plural": "bars", "kind": "Foo", "singular": "bar", "listKind": "BarList"});
     post(&sim, DEFINITIONS, other).await.ok();
@@ -216,7 +216,7 @@ async fn events_are_served_in_two_groups() {
 }
 
 #[tokio::test]
-async fn an_empty_list_is_a_default() {
+async fn a_schema_default_can_be_an_empty_list() {
     let sim = Sim::new();
     let mut definition = definition();
     let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
@@ -232,7 +232,7 @@ async fn an_empty_list_is_a_default() {
 }
 
 #[tokio::test]
-async fn objects_that_nest_too_deep_are_refused_whatever_the_request() {
+async fn every_write_verb_refuses_too_deeply_nested_objects() {
     let sim = Sim::new();
     let mut open = definition();
     open["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =

@@ -1,4 +1,4 @@
-//! Fault rules, over the service and over sockets.
+//! Tests of fault rules, through `SimService` and through an HTTP listener.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -109,7 +109,7 @@ async fn only_a_reset_after_handling_applies_the_write() {
         );
         tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        // The connection ends, with or without an error, before a response.
+        // The connection ends before a response, with or without an error.
         let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await;
         assert_eq!(answer, b"");
         assert_eq!(sim.get("v1", "ConfigMap", "default", "a").is_ok(), handled);

@@ -1,4 +1,4 @@
-//! The HTTPS listener: authentication, HTTP versions, shutdown.
+//! Tests of the HTTPS listener: authentication, HTTP versions, shutdown.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-/// Lists the namespaces over the given protocol, with or without client certificate and token.
+/// Lists the namespaces over `protocol`. `certificate` and `token` select the credentials of the request.
 async fn list_namespaces(
     server: &Server,
     certificate: bool,

@@ -1,4 +1,5 @@
-//! The installed kubectl against the HTTPS listener. Without a kubectl, the tests print a message and pass.
+//! Tests of the HTTPS listener with the installed kubectl. If kubectl is not installed, the tests print a message and
+//! pass.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::io::Write as _;
@@ -41,7 +42,7 @@ impl Kubectl {
         child.wait_with_output().unwrap()
     }
 
-    /// Runs kubectl on a blocking thread, because the server uses the current one. Returns its output.
+    /// Runs kubectl and returns its output. It runs on a blocking thread, because the server needs the current thread.
     async fn run(self: &std::sync::Arc<Self>, args: &str, input: &str) -> String {
         let (this, owned, input) = (self.clone(), args.to_owned(), input.to_owned());
         let output = tokio::task::spawn_blocking(move || this.output(&owned, &input)).await.unwrap();
@@ -136,7 +137,7 @@ async fn custom_resources_are_created_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_workload_rolls_out_a_deployment() {
+async fn the_workload_simulator_rolls_out_a_deployment() {
     let sim = Sim::new();
     let _load =
         Workload::builder().nodes(2).deployments(0).calm().pace(Duration::from_millis(20)).start(&sim);

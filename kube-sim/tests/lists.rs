@@ -1,4 +1,4 @@
-//! Lists: selectors, paging, resource versions, representations.
+//! Tests of lists: selectors, chunking, resource versions, representations.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -39,7 +39,7 @@ async fn selectors_filter_lists() {
 }
 
 #[tokio::test]
-async fn pages_are_consistent_until_their_version_is_compacted() {
+async fn the_pages_of_a_list_are_consistent_until_their_version_is_compacted() {
     let sim = Sim::new();
     for i in 0..5 {
         post(&sim, MAPS, config_map(&format!("m{i}"))).await.ok();
@@ -63,7 +63,7 @@ async fn pages_are_consistent_until_their_version_is_compacted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn resource_version_match_selects_the_listed_state() {
+async fn resource_version_match_selects_the_version_of_the_list() {
     let sim = Sim::new();
     let first = post(&sim, MAPS, config_map("a")).await.ok();
     let version = first["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
@@ -165,7 +165,7 @@ async fn large_lists_are_compressed_on_request() {
 }
 
 #[tokio::test]
-async fn watch_false_in_any_case_is_a_list() {
+async fn a_request_with_watch_false_is_a_list() {
     let sim = Sim::new();
     for value in ["false", "False", "FALSE", "0"] {
         let answer = get(&sim, &format!("{MAPS}?watch={value}")).await.ok();

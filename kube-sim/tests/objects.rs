@@ -1,4 +1,4 @@
-//! Create, get, update and delete over the service.
+//! Tests of create, get, update and delete, through `SimService`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -43,7 +43,7 @@ async fn names_are_generated_and_validated() {
 }
 
 #[tokio::test]
-async fn refusals_are_complete_statuses() {
+async fn error_responses_are_complete_status_objects() {
     let sim = Sim::new();
     post(&sim, MAPS, config_map("a")).await.ok();
     let again = post(&sim, MAPS, config_map("a")).await;
@@ -78,7 +78,7 @@ async fn an_update_needs_the_current_version() {
         message,
         "Operation cannot be fulfilled on configmaps \"a\": the object has been modified; please apply your changes to the latest version and try again"
     );
-    // An update without a version and without a change does not write.
+    // An update that changes nothing is not written, also without a resource version.
     let before = sim.resource_version();
     let mut same = second.clone();
     same["metadata"].as_object_mut().unwrap().remove("resourceVersion");
@@ -262,7 +262,7 @@ async fn deletion_of_a_scheduled_pod_is_graceful() {
 }
 
 #[tokio::test]
-async fn collections_are_deleted_by_selector() {
+async fn deletecollection_deletes_the_objects_that_the_selector_matches() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {
         let mut map = config_map(name);
@@ -321,7 +321,7 @@ async fn too_large_and_malformed_bodies_are_refused() {
 }
 
 #[tokio::test]
-async fn a_create_with_a_resource_version_is_refused_only_where_the_storage_compares_it() {
+async fn the_storage_refuses_a_create_with_a_nonzero_resource_version() {
     let sim = Sim::new();
     let versioned = |name: &str, version: &str| {
         let mut map = config_map(name);
@@ -396,7 +396,7 @@ async fn the_request_limit_of_etcd_applies_to_custom_resources() {
         )
     );
     assert!(message.ends_with(" vs. 2097152)"), "{message}");
-    // The limits also apply to an update; a refused update changes nothing.
+    // The limits also apply to updates. A refused update changes nothing.
     merge(&sim, &format!("{path}/a"), json!({"y": "a".repeat(3000)})).await.fails(500, "");
     assert_eq!(get(&sim, &format!("{path}/a")).await.ok().get("y"), None);
 }

@@ -1,4 +1,4 @@
-//! Objects that the API server refuses with 422 although their schema allows them.
+//! Tests of validation beyond the schema: objects that match their schema, but that the API server refuses with 422.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -11,7 +11,7 @@ const CRON_JOBS: &str = "/apis/batch/v1/namespaces/default/cronjobs";
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of";
 
-/// Creates an object in a dry run; returns the message of the refusal, or an empty string.
+/// Creates an object in a dry run. Returns the error message, or an empty string if the create succeeds.
 async fn refusal(sim: &Sim, path: &str, object: Value) -> String {
     let answer = post(sim, &format!("{path}?dryRun=All"), object).await;
     if answer.code == 201 { String::new() } else { answer.fails(422, "Invalid") }
@@ -71,7 +71,7 @@ fn cron_job(meta: &Value, spec: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_cron_job_needs_a_valid_schedule_and_a_name_short_enough_for_its_jobs() {
+async fn a_cron_job_needs_a_valid_schedule_and_a_name_of_at_most_52_characters() {
     let sim = Sim::new();
     let (fits, long) = ("a".repeat(52), "a".repeat(53));
     let too_long = "must be no more than 52 characters";

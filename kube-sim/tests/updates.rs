@@ -1,4 +1,4 @@
-//! Fields that an update or a status update may change.
+//! Tests of the fields that an update or a status update may change.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -17,7 +17,7 @@ fn job(name: &str, spec: &Value) -> Value {
     job
 }
 
-/// Asserts that a merge patch is refused with 422 and a message that contains `words`.
+/// Sends a merge patch and asserts that the response is 422 with a message that contains `words`.
 async fn refused(sim: &Sim, path: &str, change: Value, words: &str) {
     let shown = change.to_string();
     let message = merge(sim, path, change).await.fails(422, "Invalid");
@@ -179,7 +179,7 @@ async fn the_cluster_ip_of_a_service_is_immutable() {
 }
 
 #[tokio::test]
-async fn a_status_update_changes_labels_except_those_of_a_deployment() {
+async fn a_status_update_can_change_labels_except_those_of_a_deployment() {
     let sim = Sim::new();
     let selected = json!({"selector": {"matchLabels": {"a": "b"}}, "template": {
         "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]},

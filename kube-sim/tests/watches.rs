@@ -1,4 +1,4 @@
-//! Watches: events, bookmarks, initial lists, history, timeouts.
+//! Tests of watches: events, bookmarks, initial lists, history, timeouts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -42,7 +42,7 @@ async fn resumes_after_a_resource_version() {
 }
 
 #[tokio::test]
-async fn sends_deleted_with_the_last_selected_state_of_an_object_no_longer_selected() {
+async fn sends_deleted_with_the_last_selected_state_if_the_selector_no_longer_matches() {
     let sim = Sim::new();
     let mut map = config_map("a");
     map["metadata"]["labels"] = json!({"in": "yes"});
@@ -139,7 +139,7 @@ async fn a_watch_from_an_expired_version_ends_with_an_error_event() {
 }
 
 #[tokio::test]
-async fn a_watch_behind_the_history_ends() {
+async fn a_watch_ends_if_the_history_has_lost_its_next_event() {
     let sim = Sim::builder().history(10).build();
     let from = sim.resource_version();
     let mut watch = Watch::open(&sim, &format!("{MAPS}?watch=1&resourceVersion={from}")).await;
@@ -234,7 +234,8 @@ async fn restore_resets_versions_and_leaves_open_watches_silent() {
     post(&sim, MAPS, config_map("new")).await.ok();
     let silence = tokio::time::timeout(Duration::from_secs(100), watch.next()).await;
     assert!(silence.is_err(), "{silence:?}");
-    // The storage reaches the version of the watch with `seen`, and passes it with `seen-too`.
+    // The creation of `seen` brings the storage to the version of the watch. The creation of `seen-too` passes this
+    // version.
     post(&sim, MAPS, config_map("seen")).await.ok();
     post(&sim, MAPS, config_map("seen-too")).await.ok();
     assert_eq!(watch.step().await, event("ADDED", "seen-too"));
@@ -282,7 +283,7 @@ async fn a_watch_without_initial_events_from_an_expired_version_ends_with_an_err
     let error = watch.next().await.unwrap();
     assert_eq!((&error["type"], &error["object"]["code"]), (&json!("ERROR"), &json!(410)));
     assert!(watch.next().await.is_none());
-    // A watch without a version begins with the next change.
+    // A watch without a resource version begins with the next change.
     let mut watch = Watch::open(&sim, &format!("{MAPS}?{query}")).await;
     post(&sim, MAPS, config_map("c")).await.ok();
     assert_eq!(watch.step().await, event("ADDED", "c"));
@@ -337,7 +338,7 @@ async fn finalizing_a_namespace_sends_one_deleted_event() {
 }
 
 #[tokio::test]
-async fn compaction_is_about_resources_without_objects_too() {
+async fn compaction_also_applies_to_resources_without_objects() {
     let sim = Sim::new();
     let before = sim.resource_version();
     post(&sim, MAPS, config_map("a")).await.ok();
@@ -359,7 +360,7 @@ async fn compaction_does_not_end_open_watches() {
     let from = sim.resource_version();
     let path = format!("{MAPS}?watch=1&resourceVersion={from}");
     let (mut idle, mut behind) = (Watch::open(&sim, &path).await, Watch::open(&sim, &path).await);
-    // `idle` has no event yet, so its version stays the initial one.
+    // The watch `idle` has received no event, so it remains at its initial resource version.
     assert!(tokio::time::timeout(Duration::from_millis(1), idle.next()).await.is_err());
     post(&sim, PODS, pod("elsewhere")).await.ok();
     sim.compact_all();
@@ -374,12 +375,12 @@ async fn compaction_does_not_end_open_watches() {
         "it has not read this change before it was compacted"
     );
     assert_eq!(behind.step().await, event("ADDED", "b"));
-    // A new watch from the compacted version gets 410.
+    // A new watch from the compacted version ends with an `ERROR` event of code 410.
     assert_eq!(Watch::open(&sim, &path).await.next().await.unwrap()["type"], "ERROR");
 }
 
 #[tokio::test]
-async fn new_watches_resume_after_all_watches_were_ended() {
+async fn a_new_watch_resumes_after_end_watches() {
     let sim = Sim::new();
     let from = sim.resource_version();
     let path = format!("{MAPS}?watch=1&resourceVersion={from}");

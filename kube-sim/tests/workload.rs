@@ -1,4 +1,4 @@
-//! The sample workload on a paused clock.
+//! Tests of the workload simulator, on a paused clock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -106,7 +106,7 @@ async fn the_same_seed_gives_the_same_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_the_workload_stops_it() {
+async fn dropping_the_workload_stops_the_changes() {
     let sim = start();
     drop(Workload::builder().start(&sim));
     tokio::time::sleep(Duration::from_secs(5)).await;

@@ -149,7 +149,7 @@ fn value(value_type: ValueType, wire: Wire<'_>, depth: usize) -> Result<Value, S
     })
 }
 
-/// Decodes a message. Some messages, such as `Time`, are not JSON objects in JSON.
+/// Decodes a message. Some messages, such as `Time`, are not objects in JSON.
 fn decode_message(message: &Message, bytes: &[u8], depth: usize) -> Result<Value, String> {
     let name = message.name.rsplit('.').next().unwrap_or_default();
     match name {

@@ -41,7 +41,7 @@ fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
     }
 }
 
-/// The values that a simple JSONPath selects. Supports fields, `['quoted fields']`, indexes, `[*]` and
+/// The values that a simple JSONPath selects. The supported forms are fields, `['quoted fields']`, indexes, `[*]` and
 /// `[?(@.a=="b")]`.
 pub(crate) fn select<'a>(object: &'a Value, path: &str) -> Vec<&'a Value> {
     let mut at = vec![object];

@@ -1,6 +1,6 @@
-//! A small client over the tower service, for the integration tests.
+//! A small client of `SimService` for the integration tests.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses only some of these functions")]
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -19,14 +19,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Asserts a success and returns the body.
+    /// Asserts that the request has succeeded, and returns the body.
     #[track_caller]
     pub fn ok(self) -> Value {
         assert!(self.code.is_success(), "{} {}", self.code, self.body);
         self.body
     }
 
-    /// Asserts a failure with this code and reason and returns its message.
+    /// Asserts that the response is a `Status` with this code and reason, and returns the message.
     #[track_caller]
     pub fn fails(self, code: u16, reason: &str) -> String {
         assert_eq!(self.code.as_u16(), code, "{}", self.body);
@@ -86,7 +86,7 @@ pub async fn merge(sim: &Sim, path: &str, body: Value) -> Answer {
     call_as(sim, Method::PATCH, path, "application/merge-patch+json", body).await
 }
 
-/// An open watch, read frame by frame.
+/// An open watch, which a test reads frame by frame.
 pub struct Watch {
     body: SimBody,
     pub code: StatusCode,
@@ -99,19 +99,19 @@ impl Watch {
         Self { code: response.status(), body: response.into_body() }
     }
 
-    /// The bytes of the next frame; `None` at the end, `Err` if the connection broke.
+    /// The bytes of the next frame; `None` at the end of the watch, `Err` if the body ends with an error.
     pub async fn raw(&mut self) -> Option<Result<Bytes, ()>> {
         let frame = self.body.frame().await?;
         Some(frame.map(|f| f.into_data().unwrap()).map_err(drop))
     }
 
-    /// The next event.
+    /// The next event; `None` at the end of the watch.
     pub async fn next(&mut self) -> Option<Value> {
         let bytes = self.raw().await?.expect("the connection broke");
         Some(serde_json::from_slice(&bytes).expect("a frame is one JSON document"))
     }
 
-    /// Type and name of the next event.
+    /// The type of the next event and the name of its object.
     pub async fn step(&mut self) -> (String, String) {
         let event = self.next().await.expect("the watch ended");
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
