@@ -43,14 +43,14 @@ pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimE
         ]})),
         ["version"] => Reply::json(&version()),
         ["healthz" | "readyz" | "livez", ..] => Reply::text(StatusCode::OK, "ok"),
-        [root @ ("api" | "apis")] => match wanted(&request.accept)? {
-            Wanted::Aggregated(content_type) => Reply::whole(
+        [root @ ("api" | "apis")] => match negotiate(&request.accept)? {
+            DiscoveryFormat::Aggregated(content_type) => Reply::whole(
                 StatusCode::OK,
                 content_type,
                 aggregated::document(registry, *root == "api", content_type.contains("v2beta1")).to_string(),
             ),
-            Wanted::Legacy if *root == "api" => Reply::json(&legacy::core_versions()),
-            Wanted::Legacy => Reply::json(&legacy::groups(registry)),
+            DiscoveryFormat::Legacy if *root == "api" => Reply::json(&legacy::core_versions()),
+            DiscoveryFormat::Legacy => Reply::json(&legacy::groups(registry)),
         },
         ["api", version] => match legacy::resources(registry, "", version) {
             Some(list) => Reply::json(&list),
@@ -72,12 +72,12 @@ pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimE
     })
 }
 
-fn of_version(list: Option<Value>) -> Reply {
+fn document_or_not_found(list: Option<Value>) -> Reply {
     list.map_or_else(Reply::no_page, |list| Reply::json(&list))
 }
 
 fn open_api(registry: &crate::registry::Registry, group: &str, version: &str) -> Reply {
-    of_version(open_api::document(registry, group, version))
+    document_or_not_found(open_api::document(registry, group, version))
 }
 
 fn version() -> Value {
@@ -98,14 +98,16 @@ fn version() -> Value {
     })
 }
 
-enum Wanted {
+/// The form of a discovery document that the `Accept` header selects.
+enum DiscoveryFormat {
+    /// The media type of the response.
     Aggregated(&'static str),
     Legacy,
 }
 
-fn wanted(header: &str) -> Result<Wanted, SimError> {
+fn negotiate(header: &str) -> Result<DiscoveryFormat, SimError> {
     if header.trim().is_empty() {
-        return Ok(Wanted::Legacy);
+        return Ok(DiscoveryFormat::Legacy);
     }
     for (media, parameters) in accept::entries(header) {
         if !matches!(media.as_str(), "application/json" | "*/*" | "application/*") {
@@ -114,16 +116,16 @@ fn wanted(header: &str) -> Result<Wanted, SimError> {
         let find = |key: &str| parameters.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
         match (find("as"), find("g"), find("v")) {
             (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => {
-                return Ok(Wanted::Aggregated(
+                return Ok(DiscoveryFormat::Aggregated(
                     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
                 ));
             }
             (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2beta1")) => {
-                return Ok(Wanted::Aggregated(
+                return Ok(DiscoveryFormat::Aggregated(
                     "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
                 ));
             }
-            (None, ..) => return Ok(Wanted::Legacy),
+            (None, ..) => return Ok(DiscoveryFormat::Legacy),
             _ => {}
         }
     }

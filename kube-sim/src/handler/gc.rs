@@ -111,7 +111,7 @@ fn delete_at(
     }
     match propagation {
         Propagation::Orphan if finalizers.iter().any(|f| f == ORPHAN) => {
-            release_dependents(state, &uid, place);
+            orphan_dependents(state, &uid, place);
         }
         Propagation::Foreground => delete_dependents_first(state, &uid, place, depth),
         _ => {}
@@ -242,18 +242,18 @@ fn drop_reference(state: &mut State, resource: &Resource, place: &Place, owner: 
             metadata.remove("ownerReferences");
         }
     }
-    // The object gets smaller, so the commit cannot exceed the quota.
+    // The object gets smaller, so the commit cannot exceed the storage quota.
     let _ = state.commit(resource, place.1.clone(), value);
 }
 
 /// Orphan policy: removes the owner reference from all dependents, then the `orphan` finalizer from the owner.
-fn release_dependents(state: &mut State, uid: &str, place: &Place) {
+fn orphan_dependents(state: &mut State, uid: &str, place: &Place) {
     for dependent in state.dependents_of(uid) {
         if let Some(resource) = state.registry.by_storage(&dependent.0) {
             drop_reference(state, &resource, &dependent, uid);
         }
     }
-    drop_finalizer(state, place, ORPHAN);
+    remove_finalizer_and_erase(state, place, ORPHAN);
 }
 
 /// Foreground policy: deletes the dependents, then the owner once no dependent with `blockOwnerDeletion` exists.
@@ -271,10 +271,11 @@ fn delete_dependents_first(state: &mut State, uid: &str, place: &Place, depth: u
         }
     }
     if state.get(&place.0, &place.1).is_some_and(|o| &*o.uid == uid) && !is_blocked(state, uid) {
-        drop_finalizer(state, place, FOREGROUND);
+        remove_finalizer_and_erase(state, place, FOREGROUND);
     }
 }
 
+/// Whether the owner has a dependent with `blockOwnerDeletion`.
 fn is_blocked(state: &State, uid: &str) -> bool {
     state.dependents_of(uid).iter().any(|place| {
         state.get(&place.0, &place.1).is_some_and(|object| {
@@ -296,19 +297,20 @@ fn finish_foreground(state: &mut State, owner: &str, queue: &mut VecDeque<Place>
     {
         return;
     }
-    if take_finalizer(state, &place, FOREGROUND) {
+    if remove_finalizer(state, &place, FOREGROUND) {
         queue.push_back(place);
     }
 }
 
-fn drop_finalizer(state: &mut State, place: &Place, finalizer: &str) {
-    if take_finalizer(state, place, finalizer) {
+/// Removes one finalizer. Also removes the object, if nothing else defers its removal.
+fn remove_finalizer_and_erase(state: &mut State, place: &Place, finalizer: &str) {
+    if remove_finalizer(state, place, finalizer) {
         erase(state, place);
     }
 }
 
 /// Removes one finalizer; returns true if the object can be removed immediately.
-fn take_finalizer(state: &mut State, place: &Place, finalizer: &str) -> bool {
+fn remove_finalizer(state: &mut State, place: &Place, finalizer: &str) -> bool {
     let Some(object) = state.get(&place.0, &place.1) else { return false };
     let mut value = object.value();
     let mut finalizers = meta::finalizers(&value);
@@ -319,7 +321,7 @@ fn take_finalizer(state: &mut State, place: &Place, finalizer: &str) -> bool {
         return true;
     }
     if let Some(resource) = state.registry.by_storage(&place.0) {
-        // The object gets smaller, so the commit cannot exceed the quota.
+        // The object gets smaller, so the commit cannot exceed the storage quota.
         let _ = state.commit(&resource, place.1.clone(), value);
     }
     false
@@ -364,7 +366,7 @@ fn finish_namespace(state: &mut State, namespace: &str, queue: &mut VecDeque<Pla
     if meta::finalizers(&value).is_empty() {
         queue.push_back(place);
     } else {
-        // The object gets smaller, so the commit cannot exceed the quota.
+        // The object gets smaller, so the commit cannot exceed the storage quota.
         let _ = state.commit(&resource, place.1, value);
     }
 }

@@ -155,14 +155,14 @@ pub(crate) fn list(state: &State, target: &Target, options: &Options) -> Result<
     // For resource version 0, the watch cache returns the whole list and ignores the limit.
     let limit = if options.version == Some(0) { 0 } else { options.limit };
     let after = token.as_ref().map_or("", |t| &t.after);
-    let mut page = cut(objects, after, limit, &filter, version);
-    page.next = page.next.map(|last| Token::print(at_or(version, token.as_ref()), &last));
+    let mut page = take_page(objects, after, limit, &filter, version);
+    page.next = page.next.map(|last| Token::print(next_token_version(version, token.as_ref()), &last));
     Ok(page)
 }
 
 /// The resource version of the next continue token: that of the current token, otherwise `version`. The first page of
 /// an inconsistent continuation sets it for the following pages.
-fn at_or(version: u64, token: Option<&Token>) -> Option<u64> {
+fn next_token_version(version: u64, token: Option<&Token>) -> Option<u64> {
     token.and_then(|t| t.version).or(Some(version))
 }
 
@@ -176,7 +176,7 @@ fn exact_version(options: &Options) -> Option<u64> {
     }
 }
 
-fn cut(objects: Vec<Arc<Stored>>, after: &str, limit: usize, filter: &Filter, version: u64) -> Page {
+fn take_page(objects: Vec<Arc<Stored>>, after: &str, limit: usize, filter: &Filter, version: u64) -> Page {
     let from = if after.is_empty() { 0 } else { objects.partition_point(|o| &*o.key <= after) };
     let total = objects.len();
     let mut taken: Vec<Arc<Stored>> = Vec::new();

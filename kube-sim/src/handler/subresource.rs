@@ -227,7 +227,7 @@ fn finalize(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     let object = if gc::ends_with_update(&resource, &old.value(), &value) {
         gc::erase(call.state, &(resource.storage.clone(), old.key.clone()));
-        super::write::dry(&resource, &old.key, old.version, value)
+        super::write::response_object(&resource, &old.key, old.version, value)
     } else {
         call.state.commit(&resource, old.key.clone(), value)?
     };

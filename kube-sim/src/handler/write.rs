@@ -207,7 +207,7 @@ impl<'a> WriteContext<'a> {
         }
         let object = convert::to_storage(resource, object);
         if self.options.dry_run {
-            return Ok(Written { object: dry(resource, &key, 0, object), created: true });
+            return Ok(Written { object: response_object(resource, &key, 0, object), created: true });
         }
         let object = state.commit(resource, key, object)?;
         super::after_commit::after_create(state, resource, &object);
@@ -274,13 +274,19 @@ impl<'a> WriteContext<'a> {
         drop_nulls(resource, &mut new);
         let new = convert::to_storage(resource, new);
         if self.options.dry_run {
-            return Ok(Written { object: dry(resource, &old.key, old.version, new), created: false });
+            return Ok(Written {
+                object: response_object(resource, &old.key, old.version, new),
+                created: false,
+            });
         }
         if gc::ends_with_update(resource, &before, &new) {
             // The response contains the updated object, but it is not stored: the DELETED event contains the object
             // before the update.
             gc::erase(state, &(resource.storage.clone(), old.key.clone()));
-            return Ok(Written { object: dry(resource, &old.key, old.version, new), created: false });
+            return Ok(Written {
+                object: response_object(resource, &old.key, old.version, new),
+                created: false,
+            });
         }
         let object = state.commit(resource, old.key.clone(), new)?;
         super::after_commit::after_update(state, resource, &object);
@@ -487,7 +493,12 @@ fn keep_all_but_status(resource: &Resource, old: &Value, new: &mut Value) {
 }
 
 /// Builds the response object of a dry run or of a completed deletion, without storing it.
-pub(super) fn dry(resource: &Resource, key: &Arc<str>, version: u64, mut value: Value) -> Arc<Stored> {
+pub(super) fn response_object(
+    resource: &Resource,
+    key: &Arc<str>,
+    version: u64,
+    mut value: Value,
+) -> Arc<Stored> {
     if version == 0 {
         value["metadata"].as_object_mut().map(|m| m.remove("resourceVersion"));
     }

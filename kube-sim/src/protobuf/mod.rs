@@ -93,7 +93,7 @@ fn set(object: &mut Map<String, Value>, field: &Field, wire: Wire<'_>, depth: us
         }
         Label::Map => {
             let Wire::Bytes(entry) = wire else { return Err("a map entry must be a message".into()) };
-            let (mut key, mut held) = (String::new(), empty(field.value_type));
+            let (mut key, mut held) = (String::new(), default_value(field.value_type));
             let mut reader = Reader::new(entry);
             while let Some((number, wire)) = reader.next()? {
                 match (number, wire) {
@@ -127,7 +127,7 @@ fn is_zero(value: &Value) -> bool {
 }
 
 /// The default value of a type, for a map entry without a value.
-fn empty(value_type: ValueType) -> Value {
+fn default_value(value_type: ValueType) -> Value {
     match value_type {
         ValueType::Text | ValueType::Bytes => "".into(),
         ValueType::Flag => false.into(),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{CellsOf, Head, list, or_none, since, text, workloads};
+use super::{CellsOf, ColumnDefinition, list, or_none, since, text, workloads};
 use crate::registry::Resource;
 
 fn named(more: fn(&Value, Timestamp) -> Vec<Value>, now: Timestamp) -> CellsOf<'static> {
@@ -16,14 +16,18 @@ fn named(more: fn(&Value, Timestamp) -> Vec<Value>, now: Timestamp) -> CellsOf<'
 
 /// The column `Name`, followed by the columns of `names`. A leading `+` marks a column that only `-o wide` shows, a
 /// trailing `#` an integer column.
-fn heads(names: &[&str]) -> Vec<Head> {
-    let mut heads = vec![Head::shown("Name", "string")];
-    heads.extend(names.iter().map(|name| {
+fn columns(names: &[&str]) -> Vec<ColumnDefinition> {
+    let mut columns = vec![ColumnDefinition::shown("Name", "string")];
+    columns.extend(names.iter().map(|name| {
         let kind = if name.ends_with('#') { "integer" } else { "string" };
         let plain = name.trim_start_matches('+').trim_end_matches('#');
-        if name.starts_with('+') { Head::wide(plain, kind) } else { Head::shown(plain, kind) }
+        if name.starts_with('+') {
+            ColumnDefinition::wide(plain, kind)
+        } else {
+            ColumnDefinition::shown(plain, kind)
+        }
     }));
-    heads
+    columns
 }
 
 fn age(object: &Value, now: Timestamp) -> Value {
@@ -35,10 +39,10 @@ fn count(map: &Value) -> Value {
 }
 
 /// The columns of a kind, and the function that returns the cells of an object.
-pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<Head>, CellsOf<'static>) {
+pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<ColumnDefinition>, CellsOf<'static>) {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => (
-            heads(&[
+            columns(&[
                 "Ready",
                 "Status",
                 "Restarts",
@@ -51,18 +55,18 @@ pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<Head>, CellsOf<
             named(workloads::pod, now),
         ),
         ("apps", "Deployment") => (
-            heads(&["Ready", "Up-to-date#", "Available#", "Age", "+Containers", "+Images", "+Selector"]),
+            columns(&["Ready", "Up-to-date#", "Available#", "Age", "+Containers", "+Images", "+Selector"]),
             named(workloads::deployment, now),
         ),
         ("apps", "ReplicaSet") | ("", "ReplicationController") => (
-            heads(&["Desired#", "Current#", "Ready#", "Age", "+Containers", "+Images", "+Selector"]),
+            columns(&["Desired#", "Current#", "Ready#", "Age", "+Containers", "+Images", "+Selector"]),
             named(workloads::replica_set, now),
         ),
         ("apps", "StatefulSet") => {
-            (heads(&["Ready", "Age", "+Containers", "+Images"]), named(workloads::stateful_set, now))
+            (columns(&["Ready", "Age", "+Containers", "+Images"]), named(workloads::stateful_set, now))
         }
         ("apps", "DaemonSet") => (
-            heads(&[
+            columns(&[
                 "Desired#",
                 "Current#",
                 "Ready#",
@@ -77,10 +81,10 @@ pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<Head>, CellsOf<
             named(workloads::daemon_set, now),
         ),
         ("batch", "Job") => {
-            (heads(&["Status", "Completions", "Duration", "Age"]), named(workloads::job, now))
+            (columns(&["Status", "Completions", "Duration", "Age"]), named(workloads::job, now))
         }
         ("", "Node") => (
-            heads(&[
+            columns(&[
                 "Status",
                 "Roles",
                 "Age",
@@ -94,30 +98,31 @@ pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<Head>, CellsOf<
             named(node, now),
         ),
         ("", "Service") => (
-            heads(&["Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "+Selector"]),
+            columns(&["Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "+Selector"]),
             named(service, now),
         ),
-        ("", "Namespace") => {
-            (heads(&["Status", "Age"]), named(|o, now| vec![o["status"]["phase"].clone(), age(o, now)], now))
-        }
-        ("", "ConfigMap") => (heads(&["Data", "Age"]), named(config_map, now)),
+        ("", "Namespace") => (
+            columns(&["Status", "Age"]),
+            named(|o, now| vec![o["status"]["phase"].clone(), age(o, now)], now),
+        ),
+        ("", "ConfigMap") => (columns(&["Data", "Age"]), named(config_map, now)),
         ("", "Secret") => (
-            heads(&["Type", "Data#", "Age"]),
+            columns(&["Type", "Data#", "Age"]),
             named(|o, now| vec![o["type"].clone(), count(&o["data"]), age(o, now)], now),
         ),
         ("" | "events.k8s.io", "Event") => event_table(resource, now),
         ("", "ServiceAccount") => (
-            heads(&["Secrets#", "Age"]),
+            columns(&["Secrets#", "Age"]),
             named(|o, now| vec![list(&o["secrets"]).count().into(), age(o, now)], now),
         ),
         ("coordination.k8s.io", "Lease") => (
-            heads(&["Holder", "Age"]),
+            columns(&["Holder", "Age"]),
             named(|o, now| vec![text(&o["spec"]["holderIdentity"]).into(), age(o, now)], now),
         ),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {
-            (heads(&["Created At"]), named(|o, _| vec![o["metadata"]["creationTimestamp"].clone()], now))
+            (columns(&["Created At"]), named(|o, _| vec![o["metadata"]["creationTimestamp"].clone()], now))
         }
-        _ => (heads(&["Age"]), named(|o, now| vec![age(o, now)], now)),
+        _ => (columns(&["Age"]), named(|o, now| vec![age(o, now)], now)),
     }
 }
 
@@ -191,7 +196,7 @@ fn service(object: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 /// The table of events. Event is the only kind whose first column is not the name.
-fn event_table(resource: &Resource, now: Timestamp) -> (Vec<Head>, CellsOf<'static>) {
+fn event_table(resource: &Resource, now: Timestamp) -> (Vec<ColumnDefinition>, CellsOf<'static>) {
     let modern = resource.group == "events.k8s.io";
     let (about, note) = if modern { ("regarding", "note") } else { ("involvedObject", "message") };
     let (last, first) = if modern {
@@ -199,17 +204,19 @@ fn event_table(resource: &Resource, now: Timestamp) -> (Vec<Head>, CellsOf<'stat
     } else {
         ("lastTimestamp", "firstTimestamp")
     };
-    let mut heads: Vec<Head> =
-        ["Last Seen", "Type", "Reason", "Object"].iter().map(|n| Head::shown(n, "string")).collect();
-    heads.extend([
-        Head::wide("Subobject", "string"),
-        Head::wide("Source", "string"),
-        Head::shown("Message", "string"),
+    let mut columns: Vec<ColumnDefinition> = ["Last Seen", "Type", "Reason", "Object"]
+        .iter()
+        .map(|n| ColumnDefinition::shown(n, "string"))
+        .collect();
+    columns.extend([
+        ColumnDefinition::wide("Subobject", "string"),
+        ColumnDefinition::wide("Source", "string"),
+        ColumnDefinition::shown("Message", "string"),
     ]);
-    heads.extend([
-        Head::wide("First Seen", "string"),
-        Head::wide("Count", "string"),
-        Head::wide("Name", "string"),
+    columns.extend([
+        ColumnDefinition::wide("First Seen", "string"),
+        ColumnDefinition::wide("Count", "string"),
+        ColumnDefinition::wide("Name", "string"),
     ]);
     let cells = move |o: &Value| {
         let object = &o[about];
@@ -232,7 +239,7 @@ fn event_table(resource: &Resource, now: Timestamp) -> (Vec<Head>, CellsOf<'stat
             text(&o["metadata"]["name"]).into(),
         ]
     };
-    (heads, Box::new(cells))
+    (columns, Box::new(cells))
 }
 
 fn or_source(controller: &str, source: &Value) -> String {

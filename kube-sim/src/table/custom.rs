@@ -3,19 +3,19 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Head, since, text};
+use super::{ColumnDefinition, since, text};
 use crate::registry::{Column, Custom};
 
-pub(crate) fn heads(custom: &Custom) -> Vec<Head> {
-    let mut heads = vec![Head::shown("Name", "string")];
-    heads.extend(custom.columns.iter().map(|c| Head {
+pub(crate) fn columns(custom: &Custom) -> Vec<ColumnDefinition> {
+    let mut columns = vec![ColumnDefinition::shown("Name", "string")];
+    columns.extend(custom.columns.iter().map(|c| ColumnDefinition {
         name: c.name.clone(),
         kind: c.kind.clone(),
         format: c.format.clone(),
         description: c.description.clone(),
         priority: c.priority,
     }));
-    heads
+    columns
 }
 
 pub(crate) fn cells(custom: &Custom, object: &Value, now: Timestamp) -> Vec<Value> {
@@ -48,7 +48,7 @@ pub(crate) fn select<'a>(object: &'a Value, path: &str) -> Vec<&'a Value> {
     let mut rest = path.trim().trim_start_matches('$');
     while !rest.is_empty() && !at.is_empty() {
         if let Some(after) = rest.strip_prefix('[') {
-            let Some(end) = closing(after) else { return Vec::new() };
+            let Some(end) = closing_bracket(after) else { return Vec::new() };
             at = index(&at, &after[..end]);
             rest = &after[end + 1..];
         } else {
@@ -83,7 +83,7 @@ fn field_end(text: &str) -> usize {
 }
 
 /// The index of the first closing bracket that is not in quotes.
-fn closing(text: &str) -> Option<usize> {
+fn closing_bracket(text: &str) -> Option<usize> {
     let mut quote = None;
     for (at, c) in text.char_indices() {
         match quote {

@@ -15,7 +15,7 @@ pub(crate) use age::since;
 
 /// A column of a `Table`.
 #[derive(Clone, Debug)]
-pub(crate) struct Head {
+pub(crate) struct ColumnDefinition {
     name: String,
     kind: String,
     format: String,
@@ -23,7 +23,7 @@ pub(crate) struct Head {
     priority: i64,
 }
 
-impl Head {
+impl ColumnDefinition {
     /// A column that `kubectl get` always shows.
     fn shown(name: &str, kind: &str) -> Self {
         let format = if name == "Name" { "name" } else { "" };
@@ -51,8 +51,8 @@ pub(crate) fn of(
     with_columns: bool,
     now: Timestamp,
 ) -> Value {
-    let (heads, cells): (Vec<Head>, CellsOf<'_>) = match resource.custom() {
-        Some(custom) => (custom::heads(custom), Box::new(move |o| custom::cells(custom, o, now))),
+    let (definitions, cells): (Vec<ColumnDefinition>, CellsOf<'_>) = match resource.custom() {
+        Some(custom) => (custom::columns(custom), Box::new(move |o| custom::cells(custom, o, now))),
         None => builtin::table(resource, now),
     };
     let object_of = |o: &Value| match row_object {
@@ -62,7 +62,8 @@ pub(crate) fn of(
     };
     let rows: Vec<Value> =
         objects.iter().map(|o| json!({"cells": cells(o), "object": object_of(o)})).collect();
-    let columns: Vec<Value> = if with_columns { heads.iter().map(column).collect() } else { Vec::new() };
+    let columns: Vec<Value> =
+        if with_columns { definitions.iter().map(column_json).collect() } else { Vec::new() };
     json!({
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
@@ -84,10 +85,10 @@ pub(crate) fn partial(object: &Value) -> Value {
 /// Returns the cells of an object.
 type CellsOf<'a> = Box<dyn Fn(&Value) -> Vec<Value> + 'a>;
 
-fn column(head: &Head) -> Value {
+fn column_json(column: &ColumnDefinition) -> Value {
     json!({
-        "name": head.name, "type": head.kind, "format": head.format,
-        "description": head.description, "priority": head.priority,
+        "name": column.name, "type": column.kind, "format": column.format,
+        "description": column.description, "priority": column.priority,
     })
 }
 

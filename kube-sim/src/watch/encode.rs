@@ -67,7 +67,7 @@ impl EventEncoder {
                 crate::table::of(&self.resource, rows, row_object, &meta, with_columns, self.clock.now())
             }
         };
-        line(name, &shown)
+        event_line(name, &shown)
     }
 
     /// Encodes a `BOOKMARK` event.
@@ -88,11 +88,11 @@ impl EventEncoder {
 
     /// Encodes the `ERROR` event that ends a watch.
     pub(crate) fn error(error: &SimError) -> Bytes {
-        line("ERROR", error.status())
+        event_line("ERROR", error.status())
     }
 }
 
-fn line(name: &str, object: &Value) -> Bytes {
+fn event_line(name: &str, object: &Value) -> Bytes {
     Bytes::from(format!("{{\"type\":\"{name}\",\"object\":{object}}}\n"))
 }
 

@@ -4,7 +4,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::engine::{CONTROLLER, Engine, KUBELET, USER, place};
+use super::engine::{CONTROLLER, Engine, KUBELET, USER, namespace_and_name};
 use super::kubelet::is_true;
 use super::objects;
 
@@ -21,10 +21,10 @@ pub(super) fn step(engine: &mut Engine) {
         }
     }
     if engine.steps % 8 == 5 {
-        break_one(engine, &nodes);
+        fail_random_node(engine, &nodes);
     }
     if engine.steps % 40 == 20 {
-        change_nodes(engine, &nodes);
+        add_or_remove_node(engine, &nodes);
     }
     if engine.steps % 15 == 7 {
         change_deployment(engine);
@@ -55,12 +55,12 @@ fn heartbeat(engine: &mut Engine, nodes: &[Value]) {
     for condition in conditions.as_array_mut().into_iter().flatten() {
         condition["lastHeartbeatTime"] = now.as_str().into();
     }
-    let path = format!("/api/v1/nodes/{}/status", place(node).1);
+    let path = format!("/api/v1/nodes/{}/status", namespace_and_name(node).1);
     engine.patch(&path, KUBELET, &json!({"status": {"conditions": conditions}}));
 }
 
 /// Makes a random node fail, unless a third of the nodes have already failed.
-fn break_one(engine: &mut Engine, nodes: &[Value]) {
+fn fail_random_node(engine: &mut Engine, nodes: &[Value]) {
     let broken = nodes.iter().filter(|n| !is_true(n, "Ready")).count();
     if broken * 3 >= nodes.len() {
         return;
@@ -103,7 +103,7 @@ fn set_ready(engine: &mut Engine, node: &Value, status: &str) {
             condition["lastTransitionTime"] = now.as_str().into();
         }
     }
-    let name = place(node).1;
+    let name = namespace_and_name(node).1;
     let path = format!("/api/v1/nodes/{name}");
     let manager = if status == "Unknown" { CONTROLLER } else { KUBELET };
     engine.patch(&format!("{path}/status"), manager, &json!({"status": {"conditions": conditions}}));
@@ -122,11 +122,11 @@ fn set_ready(engine: &mut Engine, node: &Value, status: &str) {
 }
 
 /// Adds a node if there are fewer than wanted; otherwise removes a random node.
-fn change_nodes(engine: &mut Engine, nodes: &[Value]) {
+fn add_or_remove_node(engine: &mut Engine, nodes: &[Value]) {
     if nodes.len() < engine.wanted_nodes.max(1) {
         engine.add_node();
     } else if let Some(node) = pick(engine, nodes).filter(|_| nodes.len() > 1) {
-        let name = place(node).1;
+        let name = namespace_and_name(node).1;
         engine.force_delete(&format!("/api/v1/nodes/{name}"));
         let about = json!({"kind": "Node", "name": name, "uid": node["metadata"]["uid"]});
         let text = format!("Node {name} event: Removing Node {name} from Controller");
@@ -142,7 +142,7 @@ fn change_deployment(engine: &mut Engine) {
         .filter(|d| d["metadata"]["labels"][MANAGED_BY] == "kube-sim")
         .collect();
     let Some(deployment) = pick(engine, &ours) else { return };
-    let (namespace, name) = place(deployment);
+    let (namespace, name) = namespace_and_name(deployment);
     let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
     if engine.random.below(3) == 0 {
         let replicas = 2 + engine.random.below(5);

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::engine::{CONTROLLER, Engine, place, reference};
+use super::engine::{CONTROLLER, Engine, namespace_and_name, reference};
 
 /// The label that distinguishes the pods of a deployment's replica sets.
 const HASH: &str = "pod-template-hash";
@@ -54,7 +54,7 @@ pub(super) fn deployments(engine: &mut Engine) {
 }
 
 fn roll(engine: &mut Engine, deployment: &Value, owned: &[&Value]) {
-    let (namespace, name) = place(deployment);
+    let (namespace, name) = namespace_and_name(deployment);
     let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
     let hash = hash(&deployment["spec"]["template"]);
     let current = owned.iter().find(|s| s["metadata"]["labels"][HASH] == hash.as_str()).copied();
@@ -90,7 +90,10 @@ fn roll(engine: &mut Engine, deployment: &Value, owned: &[&Value]) {
         .collect();
     empty.sort_by_key(|s| number(&s["metadata"]["generation"]));
     for set in empty.iter().skip(2) {
-        engine.force_delete(&format!("/apis/apps/v1/namespaces/{namespace}/replicasets/{}", place(set).1));
+        engine.force_delete(&format!(
+            "/apis/apps/v1/namespaces/{namespace}/replicasets/{}",
+            namespace_and_name(set).1
+        ));
     }
     let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}/status");
     let status = deployment_status(&engine.now(), deployment, current, owned, wanted);
@@ -100,7 +103,7 @@ fn roll(engine: &mut Engine, deployment: &Value, owned: &[&Value]) {
 }
 
 fn create_set(engine: &mut Engine, deployment: &Value, hash: &str, replicas: i64, revision: usize) {
-    let (namespace, name) = place(deployment);
+    let (namespace, name) = namespace_and_name(deployment);
     let mut template = deployment["spec"]["template"].clone();
     let mut selector = deployment["spec"]["selector"].clone();
     if !template["metadata"]["labels"].is_object() || !selector["matchLabels"].is_object() {
@@ -129,7 +132,7 @@ fn create_set(engine: &mut Engine, deployment: &Value, hash: &str, replicas: i64
 }
 
 fn scale_set(engine: &mut Engine, deployment: &Value, set: &Value, replicas: i64) {
-    let (namespace, name) = place(set);
+    let (namespace, name) = namespace_and_name(set);
     let path = format!("/apis/apps/v1/namespaces/{namespace}/replicasets/{name}");
     if engine.patch(&path, CONTROLLER, &json!({"spec": {"replicas": replicas}})).is_some() {
         record_scaling(engine, deployment, name, number(&set["spec"]["replicas"]), replicas);
@@ -140,7 +143,7 @@ fn record_scaling(engine: &mut Engine, deployment: &Value, set: &str, from: i64,
     let direction = if to >= from { "up" } else { "down" };
     let message = format!("Scaled {direction} replica set {set} from {from} to {to}");
     let about = reference(deployment, "apps/v1", "Deployment");
-    let namespace = place(deployment).0.to_owned();
+    let namespace = namespace_and_name(deployment).0.to_owned();
     engine.event(&about, &namespace, "Normal", "ScalingReplicaSet", &message, "deployment-controller");
 }
 
@@ -151,7 +154,7 @@ fn deployment_status(now: &str, deployment: &Value, current: &Value, owned: &[&V
     let updated = number(&current["status"]["replicas"]);
     let available = ready >= wanted - wanted / 4;
     let done = updated >= wanted && ready >= wanted && total == updated;
-    let set = place(current).1;
+    let set = namespace_and_name(current).1;
     let condition = |kind: &str, on: bool, reason: &str, message: String| {
         let status = if on { "True" } else { "False" };
         let before =
@@ -238,7 +241,7 @@ pub(super) fn replica_sets(engine: &mut Engine) {
         owned.sort_by_key(|p| super::kubelet::is_ready(p));
         let surplus = owned.len().saturating_sub(wanted);
         for pod in &owned[..surplus] {
-            let (namespace, name) = place(pod);
+            let (namespace, name) = namespace_and_name(pod);
             let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
             let about = reference(&set, "apps/v1", "ReplicaSet");
             // The request fails if the pod has been deleted since the list.
@@ -259,7 +262,7 @@ pub(super) fn replica_sets(engine: &mut Engine) {
 }
 
 fn report(engine: &Engine, set: &Value, total: usize, ready: usize) {
-    let (namespace, name) = place(set);
+    let (namespace, name) = namespace_and_name(set);
     let count = |n: usize| if n == 0 { Value::Null } else { n.into() };
     let status = json!({"status": {
         "observedGeneration": set["metadata"]["generation"],
@@ -275,7 +278,7 @@ fn report(engine: &Engine, set: &Value, total: usize, ready: usize) {
 }
 
 fn create_pod(engine: &mut Engine, set: &Value) {
-    let (namespace, name) = place(set);
+    let (namespace, name) = namespace_and_name(set);
     let template = &set["spec"]["template"];
     let pod = json!({
         "metadata": {
@@ -290,7 +293,7 @@ fn create_pod(engine: &mut Engine, set: &Value) {
     let made = engine.write(&Method::POST, &format!("/api/v1/namespaces/{namespace}/pods"), CONTROLLER, &pod);
     if let Some(made) = made {
         let about = reference(set, "apps/v1", "ReplicaSet");
-        let message = format!("Created pod: {}", place(&made).1);
+        let message = format!("Created pod: {}", namespace_and_name(&made).1);
         engine.event(&about, namespace, "Normal", "SuccessfulCreate", &message, "replicaset-controller");
     }
 }

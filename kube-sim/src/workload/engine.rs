@@ -183,7 +183,7 @@ pub(super) fn reference(object: &Value, api_version: &str, kind: &str) -> Value 
 }
 
 /// The namespace and the name of an object.
-pub(super) fn place(object: &Value) -> (&str, &str) {
+pub(super) fn namespace_and_name(object: &Value) -> (&str, &str) {
     let meta = &object["metadata"];
     (meta["namespace"].as_str().unwrap_or_default(), meta["name"].as_str().unwrap_or_default())
 }

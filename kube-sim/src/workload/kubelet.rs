@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::engine::{Engine, KUBELET, SCHEDULER, place, reference};
+use super::engine::{Engine, KUBELET, SCHEDULER, namespace_and_name, reference};
 
 /// Whether the `Ready` condition of the pod is true.
 pub(super) fn is_ready(pod: &Value) -> bool {
@@ -24,11 +24,13 @@ pub(super) fn step(engine: &mut Engine) {
     let nodes: BTreeMap<String, bool> = engine
         .list("v1", "Node")
         .iter()
-        .map(|n| (place(n).1.to_owned(), is_true(n, "Ready") && n["spec"]["unschedulable"] != true))
+        .map(|n| {
+            (namespace_and_name(n).1.to_owned(), is_true(n, "Ready") && n["spec"]["unschedulable"] != true)
+        })
         .collect();
     for pod in engine.list("v1", "Pod") {
         let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
-        let (namespace, name) = place(&pod);
+        let (namespace, name) = namespace_and_name(&pod);
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
         if pod["metadata"]["deletionTimestamp"].is_string() {
             if engine.random.below(2) == 0 || !nodes.contains_key(node) {
@@ -45,7 +47,7 @@ pub(super) fn step(engine: &mut Engine) {
             None => engine.force_delete(&path),
             // The kubelet of a failed node reports no status; its pods are evicted after some steps.
             Some(false) => evict_from_failed_node(engine, &pod, &path),
-            Some(true) => run_pod(engine, &pod, &path),
+            Some(true) => advance_pod(engine, &pod, &path),
         }
     }
 }
@@ -54,12 +56,12 @@ fn record_event(engine: &mut Engine, pod: &Value, kind: &str, reason: &str, mess
     let mut about = reference(pod, "v1", "Pod");
     let container = pod["spec"]["containers"][0]["name"].as_str().unwrap_or_default();
     about["fieldPath"] = format!("spec.containers{{{container}}}").into();
-    let namespace = place(pod).0.to_owned();
+    let namespace = namespace_and_name(pod).0.to_owned();
     engine.event(&about, &namespace, kind, reason, message, "kubelet");
 }
 
 fn schedule(engine: &mut Engine, pod: &Value, path: &str, nodes: &BTreeMap<String, bool>) {
-    let (namespace, name) = place(pod);
+    let (namespace, name) = namespace_and_name(pod);
     let fit: Vec<&String> = nodes.iter().filter(|(_, ready)| **ready).map(|(name, _)| name).collect();
     let about = reference(pod, "v1", "Pod");
     if fit.is_empty() {
@@ -91,7 +93,7 @@ fn evict_from_failed_node(engine: &mut Engine, pod: &Value, path: &str) {
         let status = status(engine, pod, "Running", false, &json!({"running": {"startedAt": engine.now()}}));
         engine.patch(&format!("{path}/status"), super::engine::CONTROLLER, &status);
         let about = reference(pod, "v1", "Pod");
-        let namespace = place(pod).0.to_owned();
+        let namespace = namespace_and_name(pod).0.to_owned();
         engine.event(&about, &namespace, "Warning", "NodeNotReady", "Node is not ready", "node-controller");
     } else if engine.random.below(10) == 0 {
         engine.force_delete(path);
@@ -99,7 +101,7 @@ fn evict_from_failed_node(engine: &mut Engine, pod: &Value, path: &str) {
 }
 
 /// Advances a pod on a ready node by at most one stage of its lifecycle.
-fn run_pod(engine: &mut Engine, pod: &Value, path: &str) {
+fn advance_pod(engine: &mut Engine, pod: &Value, path: &str) {
     let phase = pod["status"]["phase"].as_str().unwrap_or("Pending");
     if matches!(phase, "Succeeded" | "Failed") {
         if engine.random.below(40) == 0 {
@@ -152,7 +154,7 @@ fn keep_running(engine: &mut Engine, pod: &Value, path: &str) {
     let name = pod["spec"]["containers"][0]["name"].as_str().unwrap_or_default();
     let back_off = json!({"waiting": {
         "reason": "CrashLoopBackOff",
-        "message": format!("back-off 10s restarting failed container={name} pod={}", place(pod).1),
+        "message": format!("back-off 10s restarting failed container={name} pod={}", namespace_and_name(pod).1),
     }});
     let mut body = status(engine, pod, "Running", false, &back_off);
     let container = &mut body["status"]["containerStatuses"][0];
