@@ -1,5 +1,4 @@
-//! `Sim`: the handle of a simulation, its builder, and direct calls of the handlers for tests and for
-//! [`Workload`](crate::workload::Workload).
+//! `Sim`: the handle of a simulation, its builder, and direct calls of the handlers for tests and for `Workload`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -407,8 +406,8 @@ impl Sim {
         self.request(&Method::DELETE, &path, "", &Value::Null)
     }
 
-    /// Sets whether a [`Workload`](crate::workload::Workload) simulates kubelets. If it does, it removes terminating
-    /// pods, and the server does not.
+    /// Sets whether a `Workload` simulates kubelets. If so, the simulated kubelets remove terminating pods, and the
+    /// server does not.
     pub(crate) fn run_kubelets(&self, on: bool) {
         self.inner.lock().kubelet = on;
     }

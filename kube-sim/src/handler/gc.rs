@@ -24,8 +24,7 @@ pub(crate) enum Propagation {
     Orphan,
 }
 
-/// Time from the deletion of a scheduled pod to the removal of the pod, if no [`Workload`](crate::workload::Workload)
-/// simulates kubelets.
+/// Time from the deletion of a scheduled pod to the removal of the pod, if no `Workload` simulates kubelets.
 const STOP_TIME: Duration = Duration::from_secs(1);
 
 /// Time from the write of an object to its garbage collection, if none of its owners exists.
