@@ -7,6 +7,7 @@ pub mod informer;
 mod queue;
 mod random;
 pub mod reflector;
+pub mod wait;
 pub mod watch_ext;
 pub mod watcher;
 
@@ -14,5 +15,6 @@ pub use controller::Controller;
 pub use informer::Informer;
 pub use random::seed;
 pub use reflector::{Reflector, reflector};
+pub use wait::conditions;
 pub use watch_ext::{Predicate, PredicateConfig, WatchStreamExt, predicates};
 pub use watcher::{metadata_watcher, watcher};

@@ -43,6 +43,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         cycle           watcher
         reflector       watcher cycle
         watch_ext       watcher reflector
+        wait            watcher
         informer        watcher reflector cycle
         queue
         controller      watcher reflector watch_ext informer queue random

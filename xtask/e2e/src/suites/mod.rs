@@ -19,6 +19,7 @@ mod schemas;
 mod select;
 mod streams;
 mod verbs;
+mod wait;
 mod watch;
 mod watch_list;
 mod widget;
@@ -45,6 +46,7 @@ pub(super) const ALL: &[Suite] = &[
     streams::SUITE,
     cuts::SUITE,
     controller::SUITE,
+    wait::SUITE,
     auth::SUITE,
     workloads::SUITE,
     disruption::SUITE,

@@ -1,0 +1,56 @@
+//! `Error`: why a wait ended before its condition was true.
+
+use crate::watcher;
+use std::{error::Error as StdError, fmt, time::Duration};
+
+/// Why a wait ended before its condition was true.
+///
+/// Display includes the cause; `source()` gives the causes behind it, so that printing the chain repeats nothing.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The object cannot be watched, and waiting does not repair the failure.
+    ProbeFailed(watcher::Error),
+    /// The condition was not true within the time limit.
+    TimedOut {
+        /// The path of the object.
+        object: String,
+        /// The time limit.
+        after: Duration,
+        /// The failure from which the watch had not recovered; `None` if the watch was healthy.
+        last: Option<Box<watcher::Error>>,
+    },
+}
+
+impl Error {
+    /// Whether the time limit of the wait elapsed.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::TimedOut { .. })
+    }
+
+    /// The failure of the watch, if there is one.
+    pub fn watch_error(&self) -> Option<&watcher::Error> {
+        match self {
+            Self::ProbeFailed(error) => Some(error),
+            Self::TimedOut { last, .. } => last.as_deref(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ProbeFailed(error) => write!(f, "cannot wait for a condition: {error}"),
+            Self::TimedOut { object, after, last } => {
+                write!(f, "timed out after {after:?} waiting for a condition of {object}")?;
+                last.as_ref().map_or(Ok(()), |last| write!(f, ": {last}"))
+            }
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.watch_error().and_then(StdError::source)
+    }
+}
