@@ -3,6 +3,7 @@
 
 pub mod controller;
 mod cycle;
+pub mod finalizer;
 pub mod informer;
 mod queue;
 mod random;
@@ -12,6 +13,7 @@ pub mod watch_ext;
 pub mod watcher;
 
 pub use controller::Controller;
+pub use finalizer::finalizer;
 pub use informer::Informer;
 pub use random::seed;
 pub use reflector::{Reflector, reflector};

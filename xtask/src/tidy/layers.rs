@@ -46,6 +46,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         wait            watcher
         informer        watcher reflector cycle
         queue
+        finalizer       controller
         controller      watcher reflector watch_ext informer queue random
         !watcher::step  tokio futures
         ",

@@ -1,12 +1,16 @@
 //! Finalizers, deletion propagation to owned objects (background, foreground, orphan), and namespace deletion.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use either::Either;
 use futures::TryStreamExt;
+use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube_client::api::{DeleteParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube_client::{Api, Resource, ResourceExt};
+use kube_runtime::controller::Action;
+use kube_runtime::finalizer;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -19,6 +23,9 @@ suite!("finalizers":
     finalizer_delays_the_deletion,
     removing_the_last_finalizer_deletes_the_object,
     rejects_a_finalizer_added_during_deletion,
+    a_reconciler_with_a_finalizer_cleans_up_before_the_removal,
+    concurrent_reconcilers_keep_each_others_finalizers,
+    a_reconciler_does_not_touch_the_successor_of_its_object,
     background_deletion_deletes_owned_objects [Controllers],
     foreground_deletion_deletes_owned_objects_first [Controllers],
     orphan_deletion_keeps_owned_objects [Controllers],
@@ -199,4 +206,79 @@ async fn namespace_deletion_deletes_its_contents(env: Env) -> Outcome {
         Ok(namespaces.get_opt(&name).await?.is_none().then_some(()))
     })
     .await
+}
+
+/// Reconciles the object, and returns the step.
+async fn reconcile(
+    maps: &Api<ConfigMap>,
+    finalizer: &str,
+    map: ConfigMap,
+) -> Result<&'static str, finalizer::Error<std::io::Error>> {
+    let mut step = "none";
+    let action = finalizer::finalizer(maps, finalizer, Arc::new(map), |event| {
+        step = match event {
+            finalizer::Event::Apply(_) => "apply",
+            finalizer::Event::Cleanup(_) => "clean up",
+        };
+        std::future::ready(Ok(Action::await_change()))
+    });
+    action.await?;
+    Ok(step)
+}
+
+async fn a_reconciler_with_a_finalizer_cleans_up_before_the_removal(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let outdated = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
+    check_eq!(reconcile(&maps, FINALIZER, outdated.clone()).await?, "apply");
+    // The finalizer is not added twice.
+    check_eq!(reconcile(&maps, FINALIZER, outdated).await?, "apply");
+    check_eq!(maps.get("a").await?.finalizers(), [FINALIZER]);
+    maps.delete("a", &DeleteParams::default()).await?;
+    let marked = maps.get("a").await?;
+    check_eq!(reconcile(&maps, FINALIZER, marked.clone()).await?, "clean up");
+    check!(maps.get_opt("a").await?.is_none());
+    // The object was removed in the meantime.
+    check_eq!(reconcile(&maps, FINALIZER, marked).await?, "clean up");
+    maps.create(&PostParams::default(), &config_map("b", "1")).await?;
+    let invalid = reconcile(&maps, "not a name", maps.get("b").await?).await.err();
+    let invalid = invalid.as_ref().and_then(finalizer::Error::request_error);
+    check!(invalid.is_some_and(kube_client::Error::is_invalid), "{invalid:?}");
+    Ok(())
+}
+
+async fn concurrent_reconcilers_keep_each_others_finalizers(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let created = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
+    let names: Vec<_> = (0..8).map(|n| format!("e2e.example.com/hold-{n}")).collect();
+    // A reconciler that has a conflict is called again with the same object, as with an outdated cache.
+    let repeat = async |name: &str, map: &ConfigMap| loop {
+        match reconcile(&maps, name, map.clone()).await {
+            Err(error) if error.is_conflict() => {}
+            result => return result,
+        }
+    };
+    let steps = try_join_all(names.iter().map(|name| repeat(name, &created))).await?;
+    check!(steps.iter().all(|step| *step == "apply"), "{steps:?}");
+    let mut present = maps.get("a").await?.finalizers().to_vec();
+    present.sort();
+    check_eq!(present, names);
+    maps.delete("a", &DeleteParams::default()).await?;
+    let marked = maps.get("a").await?;
+    let (last, others) = (&names[7], &names[..7]);
+    try_join_all(others.iter().map(|name| repeat(name, &marked))).await?;
+    check_eq!(maps.get("a").await?.finalizers(), [last.as_str()]);
+    check_eq!(reconcile(&maps, last, marked).await?, "clean up");
+    check!(maps.get_opt("a").await?.is_none());
+    Ok(())
+}
+
+async fn a_reconciler_does_not_touch_the_successor_of_its_object(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let first = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
+    maps.delete("a", &DeleteParams::default()).await?;
+    check_eq!(reconcile(&maps, FINALIZER, first.clone()).await?, "none");
+    maps.create(&PostParams::default(), &config_map("a", "2")).await?;
+    check_eq!(reconcile(&maps, FINALIZER, first).await?, "none");
+    check!(maps.get("a").await?.finalizers().is_empty());
+    Ok(())
 }

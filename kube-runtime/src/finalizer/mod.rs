@@ -1,0 +1,129 @@
+//! `finalizer`: a reconciler with a cleanup step that runs before its object is removed.
+//!
+//! The finalizer is the only field that this module writes. It must not replace whole objects or the whole list of
+//! finalizers: other controllers change that list concurrently.
+
+mod error;
+mod patch;
+
+pub use error::{Error, ReconcileError};
+
+use crate::controller::Action;
+use futures::{TryFuture, TryFutureExt};
+use kube_client::{Api, BoxError, Resource, ResourceExt};
+use patch::Target;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{fmt::Debug, sync::Arc};
+
+/// The step that a reconciler has to perform. Both steps must be idempotent: they are repeated after failures, restarts
+/// and changes of the object.
+#[derive(Debug)]
+pub enum Event<K> {
+    /// The object exists and has the finalizer: bring the external state in line with the object.
+    Apply(Arc<K>),
+    /// The object is marked for deletion: delete the external state that `Apply` has created, if it exists.
+    Cleanup(Arc<K>),
+}
+
+/// Reconciles an object whose external state has to be cleaned up before the object is removed.
+///
+/// - The object does not have the finalizer: adds `finalizer_name` to `metadata.finalizers`, then calls `reconcile` with
+///   [`Event::Apply`] and the object that the server returned. A change of finalizers leaves `metadata.generation`
+///   unchanged, so that a controller with a filter on the generation would not reconcile the object again.
+/// - It has the finalizer: calls `reconcile` with [`Event::Apply`].
+/// - It has the finalizer and is marked for deletion: calls `reconcile` with [`Event::Cleanup`], and removes the
+///   finalizer if the call succeeds.
+/// - It is marked for deletion without the finalizer: does nothing.
+///
+/// Once `Apply` has started, the server keeps the object until `Cleanup` has succeeded. `Cleanup` may run without a
+/// previous `Apply`. If the controller filters events, the filter must pass changes of `metadata.deletionTimestamp`.
+///
+/// # Concurrent changes
+///
+/// Finalizers are added and removed by JSON patches (RFC 6902) whose `test` operations fail if the object was replaced
+/// by another of the same name, or if its finalizers differ from `obj`, which may come from an outdated cache. The
+/// function then reads the object and tries again, at most five times. Finalizers of other controllers are never lost.
+///
+/// `finalizer_name` has the form `example.com/name` and must be unique among the controllers of the object. The function
+/// needs the permissions `get` and `patch`.
+///
+/// ```
+/// use k8s_openapi::api::core::v1::ConfigMap;
+/// use kube_client::api::{Api, DeleteParams, PostParams};
+/// use kube_client::{Client, ResourceExt};
+/// use kube_runtime::controller::Action;
+/// use kube_runtime::finalizer::{Event, finalizer};
+/// use std::sync::Arc;
+///
+/// // In a controller, this is the reconciler; its error may be any type that converts to a boxed error.
+/// async fn reconcile(map: Arc<ConfigMap>, maps: &Api<ConfigMap>) -> anyhow::Result<Action> {
+///     let action = finalizer(maps, "example.com/cleanup", map, async |event| match event {
+///         Event::Apply(_) => anyhow::Ok(Action::await_change()),
+///         Event::Cleanup(map) => {
+///             println!("the external state of {} is deleted here", map.name_any());
+///             Ok(Action::await_change())
+///         }
+///     });
+///     Ok(action.await?)
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> anyhow::Result<()> {
+/// # let client = Client::new(kube_sim::Sim::new().service(), "default");
+/// let maps: Api<ConfigMap> = Api::default_namespaced(client);
+/// let mut map = ConfigMap::default();
+/// map.metadata.name = Some("settings".into());
+/// let map = maps.create(&PostParams::default(), &map).await?;
+/// reconcile(Arc::new(map), &maps).await?;
+///
+/// // The deletion waits until the cleanup has succeeded.
+/// maps.delete("settings", &DeleteParams::default()).await?;
+/// reconcile(Arc::new(maps.get("settings").await?), &maps).await?;
+/// assert!(maps.get_opt("settings").await?.is_none());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// [`Error::ApplyFailed`] and [`Error::CleanupFailed`] with the error of `reconcile`; [`Error::AddFinalizer`] and
+/// [`Error::RemoveFinalizer`] if a request fails; [`Error::Conflict`] if the object changed during each attempt.
+/// An object that was deleted in the meantime is not an error.
+///
+/// # Cancel safety
+///
+/// Not cancel safe, but repeatable: a cancelled call may have added the finalizer, run a part of `reconcile` or removed
+/// the finalizer. The next call continues from the object's state.
+pub async fn finalizer<K, ReconcileFut>(
+    api: &Api<K>,
+    finalizer_name: &str,
+    obj: Arc<K>,
+    reconcile: impl FnOnce(Event<K>) -> ReconcileFut,
+) -> Result<Action, Error<ReconcileFut::Error>>
+where
+    K: Resource + Clone + DeserializeOwned + Serialize + Debug + Send + 'static,
+    ReconcileFut: TryFuture<Ok = Action>,
+    ReconcileFut::Error: Into<BoxError>,
+{
+    let Some(name) = obj.meta().name.clone() else {
+        return Err(Error::UnnamedObject { resource: api.resource_url().to_owned() });
+    };
+    let path = format!("{}/{name}", api.resource_url());
+    let target = Target { api, name: &name, path: &path, finalizer: finalizer_name };
+    let Some(object) = target.ensure(obj).await? else { return Ok(Action::await_change()) };
+    if object.meta().deletion_timestamp.is_none() {
+        let applied = TryFutureExt::into_future(reconcile(Event::Apply(object))).await;
+        return applied
+            .map_err(|error| Error::ApplyFailed { object: path.clone(), source: error.into().into() });
+    }
+    let cleaned_up = TryFutureExt::into_future(reconcile(Event::Cleanup(object.clone()))).await;
+    let action = cleaned_up
+        .map_err(|error| Error::CleanupFailed { object: path.clone(), source: error.into().into() })?;
+    target.remove(object).await?;
+    Ok(action)
+}
+
+/// Whether the object has this finalizer.
+fn has<K: Resource>(object: &K, finalizer: &str) -> bool {
+    object.finalizers().iter().any(|other| other == finalizer)
+}

@@ -1,0 +1,142 @@
+//! Adds and removes one finalizer with JSON patches that fail if the object has changed.
+
+use super::{Error, has};
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, PatchOperation, RemoveOperation, TestOperation};
+use kube_client::api::{Patch, PatchParams};
+use kube_client::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The patches that are sent for one change before the change fails with a conflict.
+const ATTEMPTS: usize = 5;
+
+/// The finalizer of one object.
+pub(super) struct Target<'a, K> {
+    pub(super) api: &'a Api<K>,
+    pub(super) name: &'a str,
+    /// The path of the object, for errors.
+    pub(super) path: &'a str,
+    pub(super) finalizer: &'a str,
+}
+
+impl<K> Target<'_, K>
+where
+    K: Resource + DeserializeOwned + Send + 'static,
+{
+    /// Adds the finalizer unless the object has it or is marked for deletion. Returns the object with the finalizer,
+    /// or `None` if it cannot have the finalizer any more.
+    pub(super) async fn ensure<E>(&self, mut object: Arc<K>) -> Result<Option<Arc<K>>, Error<E>> {
+        for _ in 0..ATTEMPTS {
+            if has(&*object, self.finalizer) {
+                return Ok(Some(object));
+            }
+            if object.meta().deletion_timestamp.is_some() {
+                return Ok(None);
+            }
+            let patch = Patch::<()>::Json(json_patch::Patch(self.additions(&*object)));
+            let error = match self.api.patch(self.name, &PatchParams::default(), &patch).await {
+                Ok(patched) => return Ok(Some(Arc::new(patched))),
+                Err(error) => error,
+            };
+            object = match self.reread(&object, error).await {
+                Ok(Some(current)) => current,
+                Ok(None) => return Ok(None),
+                Err(source) => return Err(Error::AddFinalizer { object: self.path.to_owned(), source }),
+            };
+        }
+        Err(self.conflict())
+    }
+
+    /// Removes the finalizer, unless the object does not have it any more or does not exist.
+    pub(super) async fn remove<E>(&self, mut object: Arc<K>) -> Result<(), Error<E>> {
+        for _ in 0..ATTEMPTS {
+            if !has(&*object, self.finalizer) {
+                return Ok(());
+            }
+            let patch = Patch::<()>::Json(json_patch::Patch(self.removals(&*object)));
+            let patched = self.api.patch_metadata(self.name, &PatchParams::default(), &patch).await;
+            let Err(error) = patched else { return Ok(()) };
+            object = match self.reread(&object, error).await {
+                Ok(Some(current)) => current,
+                Ok(None) => return Ok(()),
+                Err(source) => return Err(Error::RemoveFinalizer { object: self.path.to_owned(), source }),
+            };
+        }
+        Err(self.conflict())
+    }
+
+    fn conflict<E>(&self) -> Error<E> {
+        Error::Conflict { object: self.path.to_owned(), finalizer: self.finalizer.to_owned() }
+    }
+
+    /// Reads the object after a failed patch. Returns the current object if another patch may succeed, `None` if the
+    /// object was deleted, or the error of the patch.
+    ///
+    /// A failed `test` is 422, as is an invalid finalizer name: only the difference between the objects tells them apart.
+    async fn reread(
+        &self,
+        previous: &K,
+        error: kube_client::Error,
+    ) -> Result<Option<Arc<K>>, kube_client::Error> {
+        if error.is_not_found() {
+            return Ok(None);
+        }
+        if !error.is_conflict() && !error.is_invalid() {
+            return Err(error);
+        }
+        let Some(current) = self.api.get_opt(self.name).await? else { return Ok(None) };
+        if previous.meta().uid.is_some() && current.meta().uid != previous.meta().uid {
+            return Ok(None);
+        }
+        let unchanged = current.finalizers() == previous.finalizers()
+            && current.meta().deletion_timestamp == previous.meta().deletion_timestamp;
+        if unchanged && !error.is_conflict() {
+            return Err(error);
+        }
+        Ok(Some(Arc::new(current)))
+    }
+
+    /// The operations that append the finalizer to an unchanged list.
+    fn additions(&self, object: &K) -> Vec<PatchOperation> {
+        let present = object.finalizers();
+        let expected = if present.is_empty() { Value::Null } else { present.into() };
+        let addition = if present.is_empty() {
+            AddOperation { path: finalizers(None), value: vec![self.finalizer].into() }
+        } else {
+            AddOperation { path: finalizers(Some("-")), value: self.finalizer.into() }
+        };
+        let mut operations = same_object(object);
+        operations.push(test(finalizers(None), expected));
+        operations.push(PatchOperation::Add(addition));
+        operations
+    }
+
+    /// The operations that remove each occurrence of the finalizer: the server does not deduplicate the list.
+    fn removals(&self, object: &K) -> Vec<PatchOperation> {
+        let mut operations = same_object(object);
+        // From the end, because a removal shifts the later indices.
+        for (index, _) in object.finalizers().iter().enumerate().rev().filter(|(_, f)| *f == self.finalizer) {
+            let path = finalizers(Some(&index.to_string()));
+            operations.push(test(path.clone(), self.finalizer.into()));
+            operations.push(PatchOperation::Remove(RemoveOperation { path }));
+        }
+        operations
+    }
+}
+
+/// The test that fails if the object was deleted and another of the same name was created.
+fn same_object<K: Resource>(object: &K) -> Vec<PatchOperation> {
+    let uid = object.meta().uid.as_deref();
+    uid.map(|uid| test(PointerBuf::from_tokens(["metadata", "uid"]), uid.into())).into_iter().collect()
+}
+
+fn test(path: PointerBuf, value: Value) -> PatchOperation {
+    PatchOperation::Test(TestOperation { path, value })
+}
+
+/// The path of the list, or of one entry.
+fn finalizers(entry: Option<&str>) -> PointerBuf {
+    PointerBuf::from_tokens(["metadata", "finalizers"].into_iter().chain(entry))
+}

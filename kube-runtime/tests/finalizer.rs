@@ -1,0 +1,287 @@
+//! Finalizers under concurrent changes, and the errors of their steps.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
+mod common;
+
+use common::{Log, chain, client, maps, put, remove};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::api::{DeleteParams, Patch, PatchParams};
+use kube_client::{Api, ResourceExt};
+use kube_runtime::Controller;
+use kube_runtime::controller::{Action, backoff_on_error};
+use kube_runtime::finalizer::{Error, Event, finalizer};
+use kube_runtime::watcher::Config;
+use kube_sim::Sim;
+use kube_sim::fault::{Action as Fault, Rule};
+use serde_json::{Value, json};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+const OURS: &str = "example.com/ours";
+
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("the bucket is not reachable")]
+struct Unreachable;
+
+async fn read(sim: &Sim) -> Arc<ConfigMap> {
+    Arc::new(maps(sim).get("a").await.unwrap())
+}
+
+async fn set(sim: &Sim, finalizers: Value) {
+    let patch = Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
+    maps(sim).patch("a", &PatchParams::default(), &patch).await.unwrap();
+}
+
+/// Marks the object for deletion, or deletes it.
+async fn delete(sim: &Sim) {
+    maps(sim).delete("a", &DeleteParams::default()).await.unwrap();
+}
+
+fn step(event: &Event<ConfigMap>) -> String {
+    let (step, map) = match event {
+        Event::Apply(map) => ("apply", map),
+        Event::Cleanup(map) => ("clean up", map),
+    };
+    format!("{step} {}", map.finalizers().join(" "))
+}
+
+/// Reconciles `object` and returns the step, or an empty string, and the error.
+async fn run(sim: &Sim, object: Arc<ConfigMap>) -> (String, Option<Error<Unreachable>>) {
+    let log = Log::default();
+    let maps = maps(sim);
+    let result = finalizer(&maps, OURS, object, async |event| {
+        log.note(step(&event));
+        Ok::<_, Unreachable>(Action::await_change())
+    });
+    let error = result.await.err();
+    (log.take().join(", "), error)
+}
+
+/// As `run`, for a call that succeeds.
+async fn steps(sim: &Sim, object: Arc<ConfigMap>) -> String {
+    let (steps, error) = run(sim, object).await;
+    assert!(error.is_none(), "{error:?}");
+    steps
+}
+
+async fn finalizers(sim: &Sim) -> Vec<String> {
+    read(sim).await.finalizers().to_vec()
+}
+
+#[tokio::test(start_paused = true)]
+async fn applies_only_after_the_finalizer_is_added_and_removes_it_after_the_cleanup() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    assert_eq!(steps(&sim, read(&sim).await).await, format!("apply {OURS}"));
+    let patches = sim.journal().count_of("patch", "configmaps");
+    assert_eq!(steps(&sim, read(&sim).await).await, format!("apply {OURS}"));
+    assert_eq!(
+        sim.journal().count_of("patch", "configmaps"),
+        patches,
+        "an object with the finalizer is not written"
+    );
+    delete(&sim).await;
+    assert_eq!(steps(&sim, read(&sim).await).await, format!("clean up {OURS}"));
+    assert!(maps(&sim).get_opt("a").await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outdated_object_never_loses_finalizers_of_others() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let outdated = read(&sim).await;
+    set(&sim, json!(["example.com/first"])).await;
+    assert_eq!(steps(&sim, outdated.clone()).await, format!("apply example.com/first {OURS}"));
+    set(&sim, json!(["example.com/second", OURS, "example.com/third"])).await;
+    // The finalizer is not added twice.
+    assert_eq!(steps(&sim, outdated).await, format!("apply example.com/second {OURS} example.com/third"));
+    let outdated = read(&sim).await;
+    delete(&sim).await;
+    // The outdated index of the finalizer is now that of another one.
+    set(&sim, json!([OURS, "example.com/third"])).await;
+    let mut marked = ConfigMap::clone(&*outdated);
+    marked.metadata.deletion_timestamp = read(&sim).await.metadata.deletion_timestamp.clone();
+    steps(&sim, Arc::new(marked)).await;
+    assert_eq!(finalizers(&sim).await, ["example.com/third"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_of_other_fields_are_no_conflict() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let outdated = read(&sim).await;
+    put(&sim, "a", "2");
+    steps(&sim, outdated).await;
+    assert_eq!(sim.journal().count_of("patch", "configmaps"), 1);
+    assert_eq!(read(&sim).await.data.as_ref().unwrap()["v"], "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_occurrence_of_the_finalizer_is_removed() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    set(&sim, json!([OURS, "example.com/other", OURS])).await;
+    delete(&sim).await;
+    steps(&sim, read(&sim).await).await;
+    assert_eq!(finalizers(&sim).await, ["example.com/other"]);
+    // Without the finalizer there is nothing to do.
+    assert_eq!(steps(&sim, read(&sim).await).await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_being_deleted_gets_no_finalizer() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    set(&sim, json!(["example.com/other"])).await;
+    let outdated = read(&sim).await;
+    delete(&sim).await;
+    assert_eq!(steps(&sim, outdated).await, "");
+    assert_eq!(finalizers(&sim).await, ["example.com/other"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_object_is_neither_applied_nor_confused_with_its_successor() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let first = read(&sim).await;
+    remove(&sim, "a");
+    assert_eq!(steps(&sim, first.clone()).await, "");
+    put(&sim, "a", "2");
+    assert_eq!(steps(&sim, first).await, "");
+    assert!(finalizers(&sim).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_vanishes_during_the_cleanup_is_no_error() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    set(&sim, json!([OURS])).await;
+    delete(&sim).await;
+    let maps = maps(&sim);
+    let result = finalizer(&maps, OURS, read(&sim).await, async |_| {
+        set(&sim, json!(null)).await;
+        Ok::<_, Unreachable>(Action::requeue(Duration::from_secs(7)))
+    });
+    assert_eq!(result.await.unwrap(), Action::requeue(Duration::from_secs(7)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_cleanup_keeps_the_finalizer_and_names_step_and_object() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    steps(&sim, read(&sim).await).await;
+    let fail = async |_: Event<ConfigMap>| Err::<Action, _>(Unreachable);
+    let error = finalizer(&maps(&sim), OURS, read(&sim).await, fail).await.unwrap_err();
+    let path = "/api/v1/namespaces/default/configmaps/a";
+    assert_eq!(chain(&error), format!("cannot apply {path}: the bucket is not reachable"));
+    delete(&sim).await;
+    let error = finalizer(&maps(&sim), OURS, read(&sim).await, fail).await.unwrap_err();
+    assert_eq!(chain(&error), format!("cannot clean up {path}: the bucket is not reachable"));
+    assert_eq!(error.reconcile_error().unwrap().downcast(), Some(&Unreachable));
+    assert!(!error.is_retryable());
+    assert_eq!(finalizers(&sim).await, [OURS]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_converts_to_and_from_anyhow() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let outer: anyhow::Result<Action> = async {
+        let fail = async |_| Err::<Action, _>(anyhow::Error::new(Unreachable).context("while testing"));
+        Ok(finalizer(&maps(&sim), OURS, read(&sim).await, fail).await?)
+    }
+    .await;
+    let text = format!("{:#}", outer.unwrap_err());
+    assert!(text.ends_with("configmaps/a: while testing: the bucket is not reachable"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn permanent_conflicts_are_retryable_and_end_after_five_attempts() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    sim.faults().add(Rule::new(Fault::status(409)).verb("patch"));
+    let (steps, error) = run(&sim, read(&sim).await).await;
+    let error = error.unwrap();
+    assert_eq!(steps, "");
+    assert!(error.is_conflict() && error.is_retryable(), "{error}");
+    assert!(error.to_string().contains(OURS) && error.to_string().contains("configmaps/a"), "{error}");
+    assert_eq!(sim.journal().count_of("patch", "configmaps"), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalid_finalizer_name_is_an_error_after_one_attempt() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    let apply = async |_| -> Result<Action, Unreachable> { panic!("applied without a finalizer") };
+    let error = finalizer(&maps(&sim), "not a name", read(&sim).await, apply).await.unwrap_err();
+    assert!(error.request_error().unwrap().is_invalid() && !error.is_retryable(), "{}", chain(&error));
+    assert!(error.to_string().starts_with("cannot add the finalizer to "), "{error}");
+    assert_eq!(sim.journal().count_of("patch", "configmaps"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forbidden_removal_is_an_error_and_the_finalizer_stays() {
+    let sim = Sim::new();
+    put(&sim, "a", "1");
+    set(&sim, json!([OURS])).await;
+    delete(&sim).await;
+    sim.faults().add(Rule::new(Fault::status(403)).verb("patch"));
+    let (steps, error) = run(&sim, read(&sim).await).await;
+    assert_eq!(steps, format!("clean up {OURS}"));
+    assert!(matches!(error, Some(Error::RemoveFinalizer { source, .. }) if source.is_forbidden()));
+    assert_eq!(finalizers(&sim).await, [OURS]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_without_a_name_is_an_error() {
+    let sim = Sim::new();
+    let (steps, error) = run(&sim, Arc::default()).await;
+    assert!(matches!(error, Some(Error::UnnamedObject { .. })));
+    assert_eq!(steps, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_cleans_up_before_its_object_is_removed() {
+    let sim = Sim::new();
+    let log = Arc::new(Log::default());
+    let context = (maps(&sim), log.clone());
+    let reconcile = async |map: Arc<ConfigMap>, context: Arc<(Api<ConfigMap>, Arc<Log>)>| {
+        finalizer(&context.0, OURS, map, async |event| {
+            context.1.note(step(&event));
+            Ok::<_, Unreachable>(Action::await_change())
+        })
+        .await
+        .map_err(Wrapped)
+    };
+    let config = Config::default().fields("metadata.name=a");
+    let run = Controller::new(Api::<ConfigMap>::all(client(&sim)), config)
+        .run(reconcile, backoff_on_error, Arc::new(context))
+        .for_each(|_| std::future::ready(()));
+    let run = tokio::spawn(run);
+    put(&sim, "a", "1");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(log.take().iter().all(|step| *step == format!("apply {OURS}")));
+    delete(&sim).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(log.take(), [format!("clean up {OURS}")]);
+    assert!(maps(&sim).get_opt("a").await.unwrap().is_none());
+    run.abort();
+}
+
+/// The usual way in which a reconciler's error contains the error of its finalizer.
+#[derive(Debug)]
+struct Wrapped(Error<Unreachable>);
+
+impl fmt::Display for Wrapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl std::error::Error for Wrapped {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
