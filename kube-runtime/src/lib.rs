@@ -3,6 +3,7 @@
 
 pub mod controller;
 mod cycle;
+pub mod events;
 pub mod finalizer;
 pub mod informer;
 mod queue;

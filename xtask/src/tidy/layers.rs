@@ -45,6 +45,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         watch_ext       watcher reflector
         wait            watcher
         informer        watcher reflector cycle
+        events
         queue
         finalizer       controller
         controller      watcher reflector watch_ext informer queue random

@@ -7,6 +7,7 @@ mod crd;
 mod cuts;
 mod derived;
 mod disruption;
+mod events;
 mod examples;
 mod finalizers;
 mod gone;
@@ -47,6 +48,7 @@ pub(super) const ALL: &[Suite] = &[
     cuts::SUITE,
     controller::SUITE,
     wait::SUITE,
+    events::SUITE,
     auth::SUITE,
     workloads::SUITE,
     disruption::SUITE,

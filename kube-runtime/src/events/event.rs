@@ -1,0 +1,218 @@
+//! The values that a caller passes to a `Recorder`, and their conversion to an `events.k8s.io/v1` Event.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use std::hash::{Hash, Hasher};
+
+/// The server's limit of `reason`, `action` and `reportingInstance`, in bytes.
+const FIELD_LIMIT: usize = 128;
+
+/// The server's limit of `note`, in bytes.
+const NOTE_LIMIT: usize = 1024;
+
+/// The limit of `metadata.name`, in bytes (RFC 1123 subdomain).
+const NAME_LIMIT: usize = 253;
+
+/// An event to [publish](super::Recorder::publish).
+///
+/// Fields that exceed a limit of the server are truncated at a character.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// The severity; `Type` in `kubectl describe`.
+    pub type_: EventType,
+    /// Why the action was taken, as a short `PascalCase` word of at most 128 bytes. The server refuses an empty one.
+    pub reason: String,
+    /// A description for humans, at most 1024 bytes; `Message` in `kubectl describe`.
+    pub note: Option<String>,
+    /// The action that was taken or failed, as a short `PascalCase` word of at most 128 bytes. The server refuses an
+    /// empty one.
+    pub action: String,
+    /// Another object that the event concerns (`related` in the API), such as the created Pod in an event of a
+    /// ReplicaSet.
+    pub secondary: Option<ObjectReference>,
+}
+
+/// The severity of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventType {
+    /// Information; no problem.
+    Normal,
+    /// A problem.
+    Warning,
+}
+
+impl EventType {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
+/// The controller that publishes events.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reporter {
+    /// The name of the controller, a qualified name such as `example.com/widget-controller`.
+    pub controller: String,
+    /// The name of the instance, usually the name of its pod; `None` for the name of the controller.
+    pub instance: Option<String>,
+}
+
+impl From<String> for Reporter {
+    fn from(controller: String) -> Self {
+        Self { controller, instance: None }
+    }
+}
+
+impl From<&str> for Reporter {
+    fn from(controller: &str) -> Self {
+        controller.to_owned().into()
+    }
+}
+
+/// An [`ObjectReference`] that can be a key of a map. Equality ignores the resource version, which changes with each
+/// write of the object.
+#[derive(Clone, Debug)]
+pub struct Reference(ObjectReference);
+
+impl Reference {
+    fn identity(&self) -> [Option<&String>; 6] {
+        let ObjectReference { api_version, kind, name, namespace, uid, field_path, .. } = &self.0;
+        [api_version, kind, name, namespace, uid, field_path].map(Option::as_ref)
+    }
+}
+
+impl From<ObjectReference> for Reference {
+    fn from(reference: ObjectReference) -> Self {
+        Self(reference)
+    }
+}
+
+impl PartialEq for Reference {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Reference {}
+
+impl Hash for Reference {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}
+
+/// Events with the same key are one series. The note is not a part of it, as in client-go: a series keeps its first
+/// note.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    type_: EventType,
+    action: String,
+    reason: String,
+    pub(super) regarding: Reference,
+    related: Option<Reference>,
+}
+
+impl Key {
+    pub(super) fn new(event: &Event, regarding: &ObjectReference) -> Self {
+        Self {
+            type_: event.type_,
+            action: event.action.clone(),
+            reason: event.reason.clone(),
+            regarding: regarding.clone().into(),
+            related: event.secondary.clone().map(Reference),
+        }
+    }
+}
+
+impl Event {
+    /// The object to create. `nanos` is the distinct suffix of its name.
+    pub(super) fn to_api(
+        &self,
+        reporter: &Reporter,
+        regarding: &ObjectReference,
+        now: Timestamp,
+        nanos: i128,
+    ) -> v1::Event {
+        let instance = reporter.instance.as_ref().unwrap_or(&reporter.controller);
+        // The server requires this namespace for events of cluster-scoped objects.
+        let namespace = regarding.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+        v1::Event {
+            metadata: ObjectMeta {
+                name: Some(name(regarding.name.as_deref().unwrap_or_default(), nanos)),
+                namespace: Some(namespace.unwrap_or("default").to_owned()),
+                ..ObjectMeta::default()
+            },
+            action: Some(truncated(&self.action, FIELD_LIMIT)),
+            reason: Some(truncated(&self.reason, FIELD_LIMIT)),
+            note: self.note.as_deref().map(|note| truncated(note, NOTE_LIMIT)),
+            type_: Some(self.type_.name().to_owned()),
+            event_time: Some(MicroTime(now)),
+            regarding: Some(regarding.clone()),
+            related: self.secondary.clone(),
+            reporting_controller: Some(reporter.controller.clone()),
+            reporting_instance: Some(truncated(instance, FIELD_LIMIT)),
+            ..v1::Event::default()
+        }
+    }
+}
+
+/// A valid object name from the name of the regarding object and a suffix.
+fn name(object: &str, nanos: i128) -> String {
+    let suffix = format!("{nanos:x}");
+    let prefix = truncated(object, NAME_LIMIT - 1 - suffix.len());
+    let prefix = prefix.trim_end_matches(['.', '-']);
+    let label = |label: &str| {
+        let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+        !label.is_empty() && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    // Names of some kinds, such as the ClusterRole `system:node`, are not valid names of events.
+    if prefix.split('.').all(label) { format!("{prefix}.{suffix}") } else { format!("event.{suffix}") }
+}
+
+/// The longest prefix of whole characters that is not over the limit.
+fn truncated(text: &str, limit: usize) -> String {
+    let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_valid_and_within_the_limit() {
+        let long = format!("{}.x", "a".repeat(235));
+        let cases = [
+            ("web-0", "web-0.ff".to_owned()),
+            ("system:node", "event.ff".to_owned()),
+            ("", "event.ff".to_owned()),
+            (&"a".repeat(300), format!("{}.ff", "a".repeat(250))),
+        ];
+        for (object, expected) in cases {
+            assert_eq!(name(object, 255), expected);
+        }
+        // The truncated name does not end with a dot.
+        assert_eq!(name(&long, i128::from(u64::MAX)), format!("{}.ffffffffffffffff", "a".repeat(235)));
+    }
+
+    #[test]
+    fn texts_are_truncated_at_a_character() {
+        assert_eq!(truncated("aé", 2), "a");
+        assert_eq!(truncated("aé", 3), "aé");
+        assert_eq!(truncated("aé", 9), "aé");
+    }
+
+    #[test]
+    fn references_are_equal_whatever_their_resource_version() {
+        let at = |version: &str, uid: &str| {
+            let (resource_version, uid) = (Some(version.to_owned()), Some(uid.to_owned()));
+            Reference::from(ObjectReference { resource_version, uid, ..ObjectReference::default() })
+        };
+        assert_eq!(at("1", "u"), at("2", "u"));
+        assert_ne!(at("1", "u"), at("1", "v"));
+    }
+}

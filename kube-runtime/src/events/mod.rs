@@ -1,0 +1,265 @@
+//! `events`: publishes Events about objects with the `events.k8s.io/v1` API.
+//!
+//! `series` decides what is written; this file sends the requests. No lock may be held across a request.
+
+mod config;
+mod event;
+mod recent;
+mod series;
+
+pub use config::Config;
+pub use event::{Event, EventType, Reference, Reporter};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1;
+use k8s_openapi::jiff::Timestamp;
+use kube_client::api::{Patch, PatchParams, PostParams};
+use kube_client::{Api, Client};
+use serde_json::json;
+use series::{State, Write};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// The interval at which due counts are written.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Publishes events about objects, which `kubectl describe` shows.
+///
+/// Create one recorder for a controller and clone it: clones share the series and the limits.
+///
+/// - **Series.** An event with the same type, action, reason and objects as a previous one is a repetition. The first
+///   repetition adds a `series` to the existing event. Further ones are counted in memory; the count is written when the
+///   event was not repeated for 6 minutes, and the event is refreshed every 30 minutes. The note of the first event
+///   remains.
+/// - **Rate limit.** For each object, 25 events may be written, and then one in 5 minutes ([`Config`]). Further events are
+///   dropped and counted by [`dropped`](Self::dropped); repetitions of a series are only counted.
+/// - **Memory.** At most 4096 series and objects are kept; the one that was not used for the longest time is evicted.
+///
+/// A task of the recorder writes the counts. It ends when the last clone is dropped, and counts that are not written yet
+/// are lost: call [`flush`](Self::flush) before. The rate limit and the series use tokio's clock; the times in events
+/// are those of the system.
+///
+/// The permissions `create` and `patch` for `events` in the group `events.k8s.io` are necessary, for cluster-scoped
+/// objects in the namespace `default`.
+///
+/// ```
+/// use k8s_openapi::api::core::v1::Namespace;
+/// use k8s_openapi::api::events::v1;
+/// use kube_client::{Api, Client, Resource};
+/// use kube_runtime::events::{Event, EventType, Recorder, Reporter};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = Client::new(kube_sim::Sim::new().service(), "default");
+/// let reporter = Reporter { controller: "example.com/backup".into(), instance: Some("backup-0".into()) };
+/// let recorder = Recorder::new(client.clone(), reporter);
+/// let namespace = Api::<Namespace>::all(client.clone()).get("default").await?;
+/// let event = Event {
+///     type_: EventType::Normal,
+///     reason: "Saved".into(),
+///     note: Some("Saved 3 objects".into()),
+///     action: "Backup".into(),
+///     secondary: None,
+/// };
+/// recorder.publish(&event, &namespace.object_ref(&())).await?;
+/// recorder.publish(&event, &namespace.object_ref(&())).await?;
+///
+/// let events = Api::<v1::Event>::namespaced(client, "default").list(&Default::default()).await?;
+/// assert_eq!(events.items[0].series.as_ref().map(|series| series.count), Some(2));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: Client,
+    reporter: Reporter,
+    state: Mutex<State>,
+    /// The task that writes the counts, while there are series.
+    flusher: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Recorder {
+    /// A recorder with the limits of client-go.
+    #[must_use]
+    pub fn new(client: Client, reporter: Reporter) -> Self {
+        Self::with_config(client, reporter, Config::default())
+    }
+
+    /// A recorder with other limits.
+    #[must_use]
+    pub fn with_config(client: Client, reporter: Reporter, config: Config) -> Self {
+        let (state, flusher) = (Mutex::new(State::new(config)), Mutex::new(None));
+        Self { shared: Arc::new(Shared { client, reporter, state, flusher }) }
+    }
+
+    /// Publishes an event about the object `reference`, in the namespace of the object, or in `default` for a
+    /// cluster-scoped object.
+    ///
+    /// Sends at most one request for most events, and none for a repetition in a series or for an event over the rate
+    /// limit. `Ok` therefore does not mean that the event was written. [`Resource::object_ref`] makes a reference.
+    ///
+    /// [`Resource::object_ref`]: kube_client::Resource::object_ref
+    ///
+    /// # Errors
+    ///
+    /// If the request fails; a failed event must not fail a reconcile. The occurrence is counted, and the next one of the
+    /// same event tries to write it again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the request, as does a failure.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn publish(&self, ev: &Event, reference: &ObjectReference) -> Result<(), kube_client::Error> {
+        let (now, time) = (Instant::now(), Timestamp::now());
+        let mut next = self.shared.state().observe(ev, &self.shared.reporter, reference, now, time);
+        if next.is_some() {
+            self.start_flusher();
+        }
+        while let Some(write) = next {
+            next = self.shared.send(write).await?;
+        }
+        Ok(())
+    }
+
+    /// The occurrences that are in no event, because of the rate limit, an evicted series or a failed write.
+    pub fn dropped(&self) -> u64 {
+        self.shared.state().dropped()
+    }
+
+    /// Writes all counts that are not written yet. Call it before the program ends.
+    ///
+    /// # Errors
+    ///
+    /// The first failure. The other writes are sent nevertheless.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the request in flight; the remaining counts are written later.
+    pub async fn flush(&self) -> Result<(), kube_client::Error> {
+        self.shared.flush(true).await
+    }
+
+    fn start_flusher(&self) {
+        let mut flusher = lock(&self.shared.flusher);
+        if flusher.is_none() {
+            *flusher = Some(tokio::spawn(write_counts(Arc::downgrade(&self.shared))));
+        }
+    }
+}
+
+/// Writes due counts until there is no series or no recorder.
+async fn write_counts(shared: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(FLUSH_INTERVAL).await;
+        let Some(shared) = shared.upgrade() else { return };
+        if let Err(error) = shared.flush(false).await {
+            tracing::warn!("the counts of events will be written later: {error}");
+        }
+        // In this order, `publish` adds its series before it asks for the task.
+        let mut flusher = lock(&shared.flusher);
+        if shared.state().is_empty() {
+            *flusher = None;
+            return;
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Sends the writes that are due. Returns the first failure.
+    async fn flush(&self, all: bool) -> Result<(), kube_client::Error> {
+        let due = self.state().due(Instant::now(), all);
+        // Guards for all writes: a cancelled flush releases those that are not sent.
+        let due: Vec<_> =
+            due.into_iter().map(|write| InFlight { shared: self, write: Some(write) }).collect();
+        let mut result = Ok(());
+        for write in due {
+            if let Err(error) = write.send().await {
+                result = result.and(Err(error));
+            }
+        }
+        result
+    }
+
+    /// Sends a write. Returns the next write of the same series.
+    async fn send(&self, write: Write) -> Result<Option<Write>, kube_client::Error> {
+        InFlight { shared: self, write: Some(write) }.send().await
+    }
+
+    async fn request(&self, write: &Write) -> Result<(), kube_client::Error> {
+        let event = &write.event;
+        let meta = &event.metadata;
+        let (name, namespace) = (meta.name.as_deref(), meta.namespace.as_deref());
+        let (name, namespace) = (name.unwrap_or_default(), namespace.unwrap_or_default());
+        let api: Api<v1::Event> = Api::namespaced(self.client.clone(), namespace);
+        if !write.create {
+            let series = Patch::Merge(json!({"series": event.series}));
+            match api.patch(name, &PatchParams::default(), &series).await {
+                // The server deletes events after an hour by default.
+                Err(error) if error.is_not_found() => {}
+                result => return result.map(drop),
+            }
+        }
+        match api.create(&PostParams::default(), event).await {
+            // A previous attempt created it, and its response was lost.
+            Err(error) if error.is_already_exists() => Ok(()),
+            result => result.map(drop),
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let flusher = self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flusher) = flusher.take() {
+            flusher.abort();
+        }
+    }
+}
+
+/// A write whose series is released if the request fails or is cancelled.
+struct InFlight<'a> {
+    shared: &'a Shared,
+    write: Option<Write>,
+}
+
+impl InFlight<'_> {
+    async fn send(mut self) -> Result<Option<Write>, kube_client::Error> {
+        let Some(write) = &self.write else { return Ok(None) };
+        self.shared.request(write).await?;
+        let Some(write) = self.write.take() else { return Ok(None) };
+        Ok(self.shared.state().finish(&write, Instant::now()))
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if let Some(write) = self.write.take() {
+            self.shared.state().release(&write);
+        }
+    }
+}
+
+/// The state is consistent after a panic: no operation on it calls user code.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").field("reporter", &self.shared.reporter).finish_non_exhaustive()
+    }
+}

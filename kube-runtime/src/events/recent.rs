@@ -1,0 +1,83 @@
+//! `Recent`: a map of bounded size that evicts the entry that was not used for the longest time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+
+/// A map with the order of use. Each operation takes logarithmic time, except for `iter_mut`.
+#[derive(Debug)]
+pub(super) struct Recent<K, V> {
+    capacity: usize,
+    uses: u64,
+    entries: HashMap<K, (u64, V)>,
+    order: BTreeMap<u64, K>,
+}
+
+impl<K: Clone + Eq + Hash, V> Recent<K, V> {
+    /// A map of at most `capacity` entries, at least one.
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity: capacity.max(1), uses: 0, entries: HashMap::new(), order: BTreeMap::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Returns the entry and marks it as used.
+    pub(super) fn touch(&mut self, key: &K) -> Option<&mut V> {
+        let (used, value) = self.entries.get_mut(key)?;
+        if let Some(key) = self.order.remove(used) {
+            self.uses += 1;
+            *used = self.uses;
+            self.order.insert(self.uses, key);
+        }
+        Some(value)
+    }
+
+    /// Returns the entry; the order of use remains the same.
+    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.entries.get_mut(key).map(|(_, value)| value)
+    }
+
+    /// Adds an entry as the last used, and returns the evicted one if the map was full.
+    pub(super) fn insert(&mut self, key: K, value: V) -> Option<V> {
+        let replaced = self.remove(&key);
+        let evicted = if self.entries.len() >= self.capacity {
+            self.order.pop_first().and_then(|(_, key)| self.entries.remove(&key)).map(|(_, value)| value)
+        } else {
+            None
+        };
+        self.uses += 1;
+        self.order.insert(self.uses, key.clone());
+        self.entries.insert(key, (self.uses, value));
+        replaced.or(evicted)
+    }
+
+    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+        let (used, value) = self.entries.remove(key)?;
+        self.order.remove(&used);
+        Some(value)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.entries.iter_mut().map(|(key, (_, value))| (key, value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evicts_the_entry_that_was_not_used_for_the_longest_time() {
+        let mut recent = Recent::new(2);
+        assert_eq!(recent.insert("a", 1), None);
+        assert_eq!(recent.insert("b", 2), None);
+        assert_eq!(recent.touch(&"a"), Some(&mut 1));
+        assert_eq!(recent.insert("c", 3), Some(2));
+        assert_eq!(recent.get_mut(&"b"), None);
+        assert_eq!(recent.insert("c", 4), Some(3));
+        assert_eq!((recent.remove(&"a"), recent.remove(&"a")), (Some(1), None));
+        assert_eq!(recent.insert("d", 5), None);
+        assert_eq!((recent.entries.len(), recent.order.len()), (2, 2));
+    }
+}

@@ -1,0 +1,204 @@
+//! `State`: which event is written, counted or dropped. No IO and no wait; the caller passes the time.
+
+use super::config::Config;
+use super::event::{Event, Key, Reference, Reporter};
+use super::recent::Recent;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A series ends if its event is not repeated for this time.
+const FINISH: Duration = Duration::from_secs(6 * 60);
+
+/// The interval at which the event of a series is written again, so that the server does not delete it.
+const REFRESH: Duration = Duration::from_secs(30 * 60);
+
+/// The time after the end of a series during which a failed write of its count is repeated.
+const GIVE_UP: Duration = Duration::from_secs(10 * 60);
+
+/// The series and the rate limits of a recorder.
+#[derive(Debug)]
+pub(super) struct State {
+    config: Config,
+    series: Recent<Key, Series>,
+    buckets: Recent<Reference, Bucket>,
+    /// The suffix of the last event's name.
+    last_nanos: i128,
+    /// Occurrences that are in no event.
+    dropped: u64,
+}
+
+/// An event and its repetitions. An event that occurred once is a series of one.
+#[derive(Debug)]
+struct Series {
+    event: v1::Event,
+    count: i32,
+    /// The count that the server has; 0 if the event is not created.
+    written: i32,
+    written_at: Instant,
+    observed: MicroTime,
+    observed_at: Instant,
+    /// A request for this series is in flight.
+    busy: bool,
+}
+
+/// A write to send. The series is busy until [`State::finish`] or [`State::release`].
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) key: Key,
+    /// The event with its series.
+    pub(super) event: v1::Event,
+    pub(super) count: i32,
+    /// The event does not exist on the server.
+    pub(super) create: bool,
+}
+
+impl State {
+    pub(super) fn new(config: Config) -> Self {
+        let capacity = config.capacity;
+        let (series, buckets) = (Recent::new(capacity), Recent::new(capacity));
+        Self { config, series, buckets, last_nanos: 0, dropped: 0 }
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    /// Records an occurrence. Returns the write that it requires.
+    ///
+    /// The first occurrence creates the event and the second one makes it a series; later ones are only counted, and
+    /// [`due`](Self::due) writes the count.
+    pub(super) fn observe(
+        &mut self,
+        event: &Event,
+        reporter: &Reporter,
+        regarding: &ObjectReference,
+        now: Instant,
+        time: Timestamp,
+    ) -> Option<Write> {
+        let key = Key::new(event, regarding);
+        if let Some(series) = self.series.touch(&key) {
+            series.count = series.count.saturating_add(1);
+            (series.observed, series.observed_at) = (MicroTime(time), now);
+            if series.busy || series.written > 1 || !self.buckets.take(&key.regarding, &self.config, now) {
+                return None;
+            }
+            return Some(series.write(&key));
+        }
+        if !self.buckets.take(&key.regarding, &self.config, now) {
+            self.dropped += 1;
+            return None;
+        }
+        // Two events of one object in the same nanosecond need distinct names.
+        self.last_nanos = time.as_nanosecond().max(self.last_nanos + 1);
+        let event = event.to_api(reporter, regarding, time, self.last_nanos);
+        let observed = MicroTime(time);
+        let (count, written, busy) = (1, 0, false);
+        let mut series = Series { event, count, written, written_at: now, observed, observed_at: now, busy };
+        let write = series.write(&key);
+        let evicted = self.series.insert(key, series);
+        self.dropped += evicted.map_or(0, |series| series.unwritten());
+        Some(write)
+    }
+
+    /// Records that a write succeeded. Returns the next write if the event has become a series in the meantime.
+    pub(super) fn finish(&mut self, written: &Write, now: Instant) -> Option<Write> {
+        // An evicted series may have been started again; its own write is in flight.
+        let series = self.current(written)?;
+        (series.written, series.written_at, series.busy) = (written.count, now, false);
+        (written.count == 1 && series.count > 1).then(|| series.write(&written.key))
+    }
+
+    /// Records that a write failed or was cancelled.
+    pub(super) fn release(&mut self, write: &Write) {
+        if let Some(series) = self.current(write) {
+            series.busy = false;
+        }
+    }
+
+    fn current(&mut self, write: &Write) -> Option<&mut Series> {
+        let series = self.series.get_mut(&write.key)?;
+        (series.event.metadata.name == write.event.metadata.name).then_some(series)
+    }
+
+    /// The writes that are due: final counts of series that ended, and refreshes of others. With `all`, each count that
+    /// is not written. Removes the series that ended.
+    pub(super) fn due(&mut self, now: Instant, all: bool) -> Vec<Write> {
+        let (mut writes, mut ended) = (Vec::new(), Vec::new());
+        for (key, series) in self.series.iter_mut().filter(|(_, series)| !series.busy) {
+            let silent = now.duration_since(series.observed_at);
+            let unwritten = series.unwritten() > 0;
+            let refresh = series.written > 1 && now.duration_since(series.written_at) >= REFRESH;
+            // The creation of an event is repeated only by its next occurrence, as in client-go.
+            let final_count = unwritten && series.written > 0 && silent < FINISH + GIVE_UP;
+            if (silent >= FINISH && final_count) || (silent < FINISH && refresh) || (all && unwritten) {
+                writes.push(series.write(key));
+            } else if silent >= FINISH {
+                ended.push(key.clone());
+            }
+        }
+        for key in ended {
+            self.dropped += self.series.remove(&key).map_or(0, |series| series.unwritten());
+        }
+        writes
+    }
+}
+
+impl Series {
+    fn unwritten(&self) -> u64 {
+        u64::try_from(self.count.saturating_sub(self.written)).unwrap_or(0)
+    }
+
+    fn write(&mut self, key: &Key) -> Write {
+        self.busy = true;
+        let mut event = self.event.clone();
+        let last_observed_time = self.observed.clone();
+        event.series = (self.count > 1).then_some(v1::EventSeries { count: self.count, last_observed_time });
+        Write { key: key.clone(), event, count: self.count, create: self.written == 0 }
+    }
+}
+
+/// A token bucket.
+#[derive(Debug)]
+struct Bucket {
+    tokens: u32,
+    /// The time up to which tokens were added.
+    filled: Instant,
+}
+
+impl Recent<Reference, Bucket> {
+    /// Takes a token of the object; false if there is none.
+    fn take(&mut self, object: &Reference, config: &Config, now: Instant) -> bool {
+        if config.refill.is_zero() {
+            return true;
+        }
+        if self.touch(object).is_none() {
+            // An evicted bucket starts again with all tokens, as in client-go.
+            self.insert(object.clone(), Bucket { tokens: config.burst, filled: now });
+        }
+        self.get_mut(object).is_some_and(|bucket| bucket.take(config, now))
+    }
+}
+
+impl Bucket {
+    fn take(&mut self, config: &Config, now: Instant) -> bool {
+        let periods = now.duration_since(self.filled).as_nanos() / config.refill.as_nanos();
+        let periods = u32::try_from(periods).unwrap_or(u32::MAX);
+        if periods >= config.burst.saturating_sub(self.tokens) {
+            (self.tokens, self.filled) = (config.burst, now);
+        } else {
+            self.tokens += periods;
+            self.filled += config.refill * periods;
+        }
+        let allowed = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(1);
+        allowed
+    }
+}

@@ -1,0 +1,130 @@
+//! Events published with `kube_runtime::events`.
+
+use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
+use k8s_openapi::api::events::v1;
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use kube_client::api::{DeleteParams, ListParams, PostParams};
+use kube_client::{Api, Resource};
+use kube_runtime::events::{Event, EventType, Recorder, Reporter};
+
+use crate::case::suite;
+use crate::env::Env;
+use crate::failure::{Outcome, check, check_eq};
+use crate::support::{config_map, named};
+
+suite!("events":
+    an_event_has_all_fields_of_the_api,
+    a_repeated_event_is_a_series,
+    an_event_that_expired_is_created_again_with_its_series,
+    fields_at_the_limits_are_accepted,
+    an_event_of_a_cluster_scoped_object_is_in_the_default_namespace,
+);
+
+fn recorder(env: &Env) -> Recorder {
+    let reporter = Reporter { controller: "e2e.example.com/tests".into(), instance: Some("tests-0".into()) };
+    Recorder::new(env.client(), reporter)
+}
+
+fn event(reason: &str) -> Event {
+    Event {
+        type_: EventType::Warning,
+        reason: reason.into(),
+        note: Some("a note".into()),
+        action: "Testing".into(),
+        secondary: None,
+    }
+}
+
+async fn regarding(env: &Env, name: &str) -> Outcome<ObjectReference> {
+    let maps: Api<ConfigMap> = env.api();
+    let map = maps.create(&PostParams::default(), &config_map(name, "1")).await?;
+    Ok(map.object_ref(&()))
+}
+
+/// The events of the namespace with this reason.
+async fn stored(events: &Api<v1::Event>, reason: &str) -> Outcome<Vec<v1::Event>> {
+    let lp = ListParams::default().fields(&format!("reason={reason}"));
+    Ok(events.list(&lp).await?.items)
+}
+
+async fn an_event_has_all_fields_of_the_api(env: Env) -> Outcome {
+    let (object, other) = (regarding(&env, "a").await?, regarding(&env, "b").await?);
+    let event = Event { secondary: Some(other.clone()), ..event("Saved") };
+    recorder(&env).publish(&event, &object).await?;
+    let stored = stored(&env.api(), "Saved").await?;
+    check_eq!(stored.len(), 1);
+    let stored = &stored[0];
+    check!(stored.metadata.name.as_deref().is_some_and(|name| name.starts_with("a.")));
+    check_eq!((stored.type_.as_deref(), stored.action.as_deref()), (Some("Warning"), Some("Testing")));
+    check_eq!(stored.note.as_deref(), Some("a note"));
+    check_eq!(stored.reporting_controller.as_deref(), Some("e2e.example.com/tests"));
+    check_eq!(stored.reporting_instance.as_deref(), Some("tests-0"));
+    check_eq!((stored.regarding.as_ref(), stored.related.as_ref()), (Some(&object), Some(&other)));
+    check!(stored.event_time.is_some() && stored.series.is_none());
+    Ok(())
+}
+
+async fn a_repeated_event_is_a_series(env: Env) -> Outcome {
+    let (recorder, object) = (recorder(&env), regarding(&env, "a").await?);
+    let events: Api<v1::Event> = env.api();
+    let count = async || {
+        let all = stored(&events, "Saved").await?;
+        Outcome::Ok(
+            all.iter()
+                .map(|event| event.series.as_ref().map_or(1, |series| series.count))
+                .collect::<Vec<_>>(),
+        )
+    };
+    for expected in [1, 2, 2, 2] {
+        recorder.publish(&event("Saved"), &object).await?;
+        check_eq!(count().await?, [expected]);
+    }
+    recorder.flush().await?;
+    check_eq!(count().await?, [4]);
+    check_eq!(recorder.dropped(), 0);
+    Ok(())
+}
+
+async fn an_event_that_expired_is_created_again_with_its_series(env: Env) -> Outcome {
+    let (recorder, object) = (recorder(&env), regarding(&env, "a").await?);
+    let events: Api<v1::Event> = env.api();
+    recorder.publish(&event("Saved"), &object).await?;
+    let first = stored(&events, "Saved").await?;
+    let name = first.first().and_then(|event| event.metadata.name.as_deref()).unwrap_or_default();
+    events.delete(name, &DeleteParams::default()).await?;
+    recorder.publish(&event("Saved"), &object).await?;
+    let series = stored(&events, "Saved").await?.remove(0).series;
+    check_eq!(series.map(|series| series.count), Some(2));
+    Ok(())
+}
+
+async fn fields_at_the_limits_are_accepted(env: Env) -> Outcome {
+    let object = regarding(&env, &"a".repeat(253)).await?;
+    let mut long = event(&"r".repeat(300));
+    long.action = "é".repeat(100);
+    long.note = Some("é".repeat(5000));
+    let reporter = Reporter { controller: "e2e.example.com/tests".into(), instance: Some("i".repeat(300)) };
+    Recorder::new(env.client(), reporter).publish(&long, &object).await?;
+    let stored = stored(&env.api(), &"r".repeat(128)).await?;
+    check_eq!(stored.len(), 1);
+    check_eq!(stored[0].note.as_ref().map(String::len), Some(1024));
+    check_eq!(stored[0].metadata.name.as_ref().map(String::len), Some(253));
+    Ok(())
+}
+
+async fn an_event_of_a_cluster_scoped_object_is_in_the_default_namespace(env: Env) -> Outcome {
+    let roles: Api<ClusterRole> = Api::all(env.client());
+    // Not a valid name of an event.
+    let name = format!("e2e:{}", env.unique("role"));
+    env.deletes_at_end(&roles, &name);
+    let role = ClusterRole { metadata: named(&name), ..ClusterRole::default() };
+    let role = roles.create(&PostParams::default(), &role).await?;
+    let reason = env.unique("Saved");
+    recorder(&env).publish(&event(&reason), &role.object_ref(&())).await?;
+    let events: Api<v1::Event> = Api::namespaced(env.client(), "default");
+    let stored = stored(&events, &reason).await?;
+    check_eq!(stored.len(), 1);
+    check_eq!(stored[0].regarding.as_ref().and_then(|object| object.name.as_ref()), Some(&name));
+    env.deletes_at_end(&events, stored[0].metadata.name.as_deref().unwrap_or_default());
+    Ok(())
+}
