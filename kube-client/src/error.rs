@@ -3,7 +3,7 @@
 //! `Display` describes only its own level. Must not depend on an HTTP library, a TLS library or a runtime: their
 //! errors appear only behind [`source`](std::error::Error::source).
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::core::{Status, UndecodableObject};
 
@@ -88,6 +88,63 @@ pub enum Error {
     /// One object of a list or a watch does not decode. The stream continues with the next object.
     #[error(transparent)]
     Object(Box<UndecodableObject>),
+
+    /// Discovery did not find a group, a version or a resource, or cannot use the document about it.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+}
+
+/// Why discovery has no usable answer. Group versions have the form of `apiVersion`: `apps/v1`, or `v1`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiscoveryError {
+    /// The server sent a group version that cannot be parsed.
+    #[error("the server lists an invalid group version: {0:?}")]
+    InvalidGroupVersion(String),
+
+    /// The server does not serve the kind.
+    #[error("the server does not serve the kind {0}: check that its CustomResourceDefinition is installed")]
+    MissingKind(String),
+
+    /// The server does not serve the group.
+    #[error("the server does not serve the API group {0:?}")]
+    MissingApiGroup(String),
+
+    /// The server does not serve a resource of this name.
+    #[error("the server does not serve the resource {0:?}: check its name, group and version")]
+    MissingResource(String),
+
+    /// The server lists the group, without versions.
+    #[error("the server lists no version of the API group {0:?}")]
+    EmptyApiGroup(String),
+
+    /// Aggregated discovery reports the group version as `Stale`: its aggregated API server is not available.
+    #[error("the discovery of {0} is stale: the aggregated API server of its APIService is not available")]
+    StaleGroupVersion(String),
+
+    /// An entry of a discovery document is malformed, or lacks a required field.
+    #[error("cannot use the discovery document of {document}: {what}")]
+    InvalidDocument {
+        /// The group version or the path of the document.
+        document: String,
+        /// The problem.
+        what: String,
+    },
+
+    /// The name may belong to a group version whose discovery failed. The source is the error of the first one.
+    #[error("cannot find {name:?}, and the discovery of {group_versions} failed")]
+    Incomplete {
+        /// The name that was requested.
+        name: String,
+        /// The group versions whose discovery failed, separated by `, `.
+        group_versions: String,
+        /// The error of the first group version.
+        source: Arc<Error>,
+    },
+
+    /// A concurrent call tried to discover the resources of the server, and failed.
+    #[error("cannot discover the resources of the server")]
+    Unavailable(#[source] Arc<Error>),
 }
 
 /// The stage at which a connection failed.
@@ -157,6 +214,7 @@ impl Error {
     pub fn status(&self) -> Option<&Status> {
         match self {
             Self::Api(status) => Some(status),
+            Self::Discovery(DiscoveryError::Unavailable(source)) => source.status(),
             _ => None,
         }
     }
@@ -219,6 +277,14 @@ impl Error {
         matches!(self, Self::Timeout { .. }) || self.status().is_some_and(Status::is_timeout)
     }
 
+    /// The [`DiscoveryError`], if this is [`Discovery`](Self::Discovery).
+    pub fn discovery(&self) -> Option<&DiscoveryError> {
+        match self {
+            Self::Discovery(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// The same request may succeed later without a change.
     ///
     /// The failed request may have taken effect: the server may have executed a write that timed out or whose
@@ -233,6 +299,11 @@ impl Error {
             }
             Self::Timeout { .. } => true,
             Self::Transport { kind, .. } => !matches!(kind, TransportKind::Tls),
+            Self::Discovery(error) => match error {
+                DiscoveryError::Incomplete { .. } | DiscoveryError::StaleGroupVersion(_) => true,
+                DiscoveryError::Unavailable(source) => source.is_retryable(),
+                _ => false,
+            },
             Self::Config(_)
             | Self::Auth { .. }
             | Self::Request { .. }

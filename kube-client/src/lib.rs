@@ -8,7 +8,9 @@ pub mod client;
 #[cfg(feature = "client")]
 pub mod config;
 pub mod core;
-mod error;
+#[cfg(feature = "client")]
+pub mod discovery;
+pub mod error;
 #[cfg(feature = "client")]
 mod wire;
 #[cfg(feature = "client")]
@@ -22,6 +24,8 @@ pub use crate::client::Client;
 #[cfg(feature = "client")]
 pub use crate::config::Config;
 pub use crate::core::{CustomResourceExt, Resource, ResourceExt};
+#[cfg(feature = "client")]
+pub use crate::discovery::Discovery;
 pub use crate::error::{BoxError, Error, Result, TransportKind, Wait};
 
 #[cfg(all(doctest, feature = "schema"))]

@@ -7,6 +7,7 @@ mod auth;
 mod body;
 mod builder;
 mod clock;
+mod discovery;
 mod middleware;
 mod request_line;
 mod response;
@@ -16,6 +17,10 @@ mod tests;
 mod tls;
 mod transport;
 
+pub use crate::core::discovery::v2::{
+    APIGroupDiscovery, APIGroupDiscoveryList, APIResourceDiscovery, APISubresourceDiscovery,
+    APIVersionDiscovery, GroupVersionKind as DiscoveryGroupVersionKind,
+};
 pub use body::Body;
 pub use builder::ClientBuilder;
 pub use middleware::IdleLimit;

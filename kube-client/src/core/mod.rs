@@ -7,6 +7,7 @@
 pub mod __private;
 mod cel;
 pub mod crd;
+pub mod discovery;
 mod field_set;
 mod gvk;
 mod metadata;

@@ -1,0 +1,122 @@
+//! The requests of discovery: one method for each document of the API server.
+//!
+//! [`crate::discovery`] combines them.
+
+use http::{Request, header};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroupList, APIResourceList, APIVersions};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Client;
+use crate::{
+    core::discovery::v2::{ACCEPT_AGGREGATED_DISCOVERY_V2, APIGroupDiscoveryList},
+    error::{Error, Result},
+};
+
+/// Documents of discovery. Prefer [`Discovery`](crate::discovery::Discovery), which reads all of them.
+///
+/// # Errors
+/// As for [`request`](Client::request).
+///
+/// # Cancel safety
+/// Cancel safe: the requests have no side effects.
+impl Client {
+    /// The groups below `/apis` with their versions; not the core group.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> kube_client::Result<()> {
+    /// # let client = kube_client::Client::new(kube_sim::Sim::new().service(), "default");
+    /// for group in client.list_api_groups().await?.groups {
+    ///     for version in group.versions {
+    ///         let list = client.list_api_group_resources(&version.group_version).await?;
+    ///         println!("{} has {} resources", version.group_version, list.resources.len());
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`request`](Client::request).
+    pub async fn list_api_groups(&self) -> Result<APIGroupList> {
+        self.document("/apis", "application/json").await
+    }
+
+    /// The resources of a version of a group, such as `apps/v1`; not of the core group.
+    ///
+    /// # Errors
+    /// As for [`request`](Client::request), and [`Error::Request`] if `apiversion` cannot be part of a URL.
+    pub async fn list_api_group_resources(&self, apiversion: &str) -> Result<APIResourceList> {
+        self.document(&format!("/apis/{apiversion}"), "application/json").await
+    }
+
+    /// The versions of the core group.
+    ///
+    /// # Errors
+    /// As for [`request`](Client::request).
+    pub async fn list_core_api_versions(&self) -> Result<APIVersions> {
+        self.document("/api", "application/json").await
+    }
+
+    /// The resources of a version of the core group, such as `v1`.
+    ///
+    /// # Errors
+    /// As for [`request`](Client::request), and [`Error::Request`] if `version` cannot be part of a URL.
+    pub async fn list_core_api_resources(&self, version: &str) -> Result<APIResourceList> {
+        self.document(&format!("/api/{version}"), "application/json").await
+    }
+
+    /// The groups below `/apis` with all versions and resources, in one document (KEP-3352, Kubernetes 1.26).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> kube_client::Result<()> {
+    /// # let client = kube_client::Client::new(kube_sim::Sim::new().service(), "default");
+    /// let list = client.list_api_groups_aggregated().await?;
+    /// let resources = list.items.iter().flat_map(|group| &group.versions).flat_map(|version| &version.resources);
+    /// assert!(resources.into_iter().any(|resource| resource.resource.as_deref() == Some("deployments")));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`request`](Client::request), and [`Error::Request`] if the server has no aggregated discovery.
+    pub async fn list_api_groups_aggregated(&self) -> Result<APIGroupDiscoveryList> {
+        self.aggregated("/apis").await
+    }
+
+    /// The core group with all versions and resources, in one document (KEP-3352, Kubernetes 1.26).
+    ///
+    /// # Errors
+    /// As for [`list_api_groups_aggregated`](Client::list_api_groups_aggregated).
+    pub async fn list_core_api_versions_aggregated(&self) -> Result<APIGroupDiscoveryList> {
+        self.aggregated("/api").await
+    }
+
+    /// Reads a document of discovery in one of the formats that `accept` lists.
+    pub(crate) async fn document<T: DeserializeOwned>(&self, path: &str, accept: &str) -> Result<T> {
+        let request = Request::get(path).header(header::ACCEPT, accept).body(Vec::new());
+        let request = request.map_err(|error| Error::Request {
+            what: format!("{path:?} is not the path of a URL"),
+            source: Some(error.into()),
+        })?;
+        self.request(request).await
+    }
+
+    /// A server without aggregated discovery answers with the unaggregated document, which would decode as an empty
+    /// list.
+    async fn aggregated(&self, path: &str) -> Result<APIGroupDiscoveryList> {
+        let document: Value = self.document(path, ACCEPT_AGGREGATED_DISCOVERY_V2).await?;
+        if document["kind"] != "APIGroupDiscoveryList" {
+            return Err(Error::Request {
+                what: format!("the server has no aggregated discovery of {path}"),
+                source: None,
+            });
+        }
+        serde_json::from_value(document).map_err(|error| Error::Decode {
+            what: format!("the response to GET {path}"),
+            source: error.into(),
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! Reads the documents of aggregated discovery.
+//!
+//! Each entry is decoded separately, so that a malformed one is a [`GroupFailure`] and the others remain usable.
+
+use serde_json::Value;
+
+use super::{
+    apigroup::{ApiGroup, Endpoint, VersionData},
+    failure::{GroupFailure, name},
+    names::{array, is_segment, text},
+};
+use crate::{
+    core::{
+        ApiResource, GroupVersionKind,
+        discovery::{
+            Scope,
+            v2::{APIResourceDiscovery, APISubresourceDiscovery, GroupVersionKind as ResponseKind},
+        },
+    },
+    error::DiscoveryError,
+};
+
+/// A group of the document, unless all of its versions failed.
+pub(super) fn group(group: &str, item: &Value, failures: &mut Vec<GroupFailure>) -> Option<ApiGroup> {
+    let versions = match array(&item["versions"]) {
+        Ok([]) => {
+            failures.push(GroupFailure::new(group, None, DiscoveryError::EmptyApiGroup(group.to_owned())));
+            return None;
+        }
+        Ok(versions) => versions,
+        Err(what) => {
+            failures.push(GroupFailure::invalid(group, None, format_args!("`versions` {what}")));
+            return None;
+        }
+    };
+    let mut read = Vec::new();
+    for entry in versions {
+        read.extend(version(group, entry, failures));
+    }
+    // The server sorts the versions by preference. A stale version cannot be used, so it is not the preferred one.
+    let preferred = read.first().map(|data| data.version.clone());
+    ApiGroup::new(group.to_owned(), read, preferred)
+}
+
+fn version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -> Option<VersionData> {
+    let version = text(&entry["version"]);
+    if !is_segment(version) {
+        failures.push(GroupFailure::invalid(group, None, format_args!("a version has the name {version:?}")));
+        return None;
+    }
+    if text(&entry["freshness"]) == "Stale" {
+        let stale = DiscoveryError::StaleGroupVersion(name(group, Some(version)));
+        failures.push(GroupFailure::new(group, Some(version), stale));
+        return None;
+    }
+    let mut invalid = |what: String| failures.push(GroupFailure::invalid(group, Some(version), what));
+    let resources = match array(&entry["resources"]) {
+        Ok(resources) => resources,
+        Err(what) => {
+            invalid(format!("`resources` {what}"));
+            return None;
+        }
+    };
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for resource in resources {
+        match endpoint(group, version, resource, &mut invalid) {
+            Ok(Some(endpoint)) => endpoints.push(endpoint),
+            Ok(None) => {}
+            Err(what) => invalid(what),
+        }
+    }
+    Some(VersionData { version: version.to_owned(), endpoints })
+}
+
+/// `None` for a resource that exists only as the parent of its subresources; such a resource has no kind.
+fn endpoint(
+    group: &str,
+    version: &str,
+    entry: &Value,
+    invalid: &mut impl FnMut(String),
+) -> Result<Option<Endpoint>, String> {
+    let mut entry = entry.clone();
+    let subresources = entry.as_object_mut().and_then(|fields| fields.remove("subresources"));
+    let found: APIResourceDiscovery =
+        serde_json::from_value(entry).map_err(|error| format!("a resource does not decode: {error}"))?;
+    let plural = found.resource.unwrap_or_default();
+    if !is_segment(&plural) {
+        return Err(format!("a resource has the name {plural:?}"));
+    }
+    let kind = found.response_kind.and_then(|response| response.kind).unwrap_or_default();
+    if kind.is_empty() {
+        return if found.verbs.is_empty() { Ok(None) } else { Err(format!("{plural} has no kind")) };
+    }
+    let scope = match found.scope.as_deref() {
+        Some("Namespaced") => Scope::Namespaced,
+        Some("Cluster") => Scope::Cluster,
+        other => return Err(format!("{plural} has the scope {:?}", other.unwrap_or_default())),
+    };
+    let gvk = GroupVersionKind::gvk(group, version, &kind);
+    let mut endpoint = Endpoint::new(ApiResource::from_gvk_with_plural(&gvk, &plural), scope, found.verbs);
+    endpoint.singular = found.singular_resource.unwrap_or_default();
+    endpoint.short_names = found.short_names;
+    endpoint.categories = found.categories;
+    match array(subresources.as_ref().unwrap_or(&Value::Null)) {
+        Ok(entries) => {
+            for entry in entries {
+                match subresource(group, version, scope, entry) {
+                    Ok(Endpoint { resource, capabilities, .. }) => {
+                        endpoint.capabilities.subresources.push((resource, capabilities));
+                    }
+                    Err(what) => invalid(format!("{plural}: {what}")),
+                }
+            }
+        }
+        Err(what) => invalid(format!("{plural}: `subresources` {what}")),
+    }
+    Ok(Some(endpoint))
+}
+
+fn subresource(group: &str, version: &str, scope: Scope, entry: &Value) -> Result<Endpoint, String> {
+    let found: APISubresourceDiscovery = serde_json::from_value(entry.clone())
+        .map_err(|error| format!("a subresource does not decode: {error}"))?;
+    let ResponseKind { group: own_group, version: own_version, kind } =
+        found.response_kind.unwrap_or_default();
+    let gvk = response_kind(group, version, own_group, own_version, kind.unwrap_or_default());
+    // The name may contain slashes: `proxy/metrics`.
+    let name = found.subresource.filter(|name| name.split('/').all(is_segment));
+    let name = name.ok_or("a subresource has no usable name")?;
+    Ok(Endpoint::new(ApiResource::from_gvk_with_plural(&gvk, &name), scope, found.verbs))
+}
+
+/// The kind of a subresource. Without a group and version of its own, it has those of the document; an empty group
+/// beside a version is the core group.
+pub(super) fn response_kind(
+    group: &str,
+    version: &str,
+    own_group: Option<String>,
+    own_version: Option<String>,
+    kind: String,
+) -> GroupVersionKind {
+    match own_version.filter(|version| !version.is_empty()) {
+        Some(version) => GroupVersionKind { group: own_group.unwrap_or_default(), version, kind },
+        None => GroupVersionKind { group: group.to_owned(), version: version.to_owned(), kind },
+    }
+}

@@ -1,0 +1,183 @@
+//! Reads the unaggregated documents of discovery: one with the groups, and one for each group version.
+
+use std::collections::HashMap;
+
+use futures::{StreamExt, stream};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroup, APIResource};
+use serde_json::Value;
+
+use super::{
+    aggregated::response_kind,
+    apigroup::{ApiGroup, Endpoint, VersionData},
+    failure::GroupFailure,
+    names::{array, is_segment},
+};
+use crate::{
+    client::Client,
+    core::{ApiResource, GroupVersion, GroupVersionKind, discovery::Scope},
+    error::{DiscoveryError, Result},
+};
+
+/// The number of concurrent requests for documents of group versions.
+const CONCURRENCY: usize = 8;
+
+/// A group as the unaggregated document lists it.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) name: String,
+    pub(super) versions: Vec<String>,
+    pub(super) preferred: Option<String>,
+}
+
+impl Listed {
+    /// The core group, from the `versions` of the document at `/api`.
+    pub(super) fn core(document: &Value, failures: &mut Vec<GroupFailure>) -> Option<Self> {
+        let mut versions = Vec::new();
+        match array(&document["versions"]) {
+            Err(what) => failures.push(GroupFailure::invalid("", None, format_args!("`versions` {what}"))),
+            Ok(entries) => {
+                for entry in entries {
+                    match entry.as_str() {
+                        Some(version) => versions.push(version.to_owned()),
+                        None => failures.push(GroupFailure::invalid("", None, "a version is not a string")),
+                    }
+                }
+            }
+        }
+        // The document has no preferred version; clients of Kubernetes use v1.
+        Self::checked(String::new(), versions, Some("v1".to_owned()), failures)
+    }
+
+    /// A group of the document at `/apis`, or the document at `/apis/GROUP`.
+    pub(super) fn of(entry: &Value, failures: &mut Vec<GroupFailure>) -> Option<Self> {
+        let group = match serde_json::from_value::<APIGroup>(entry.clone()) {
+            Ok(group) => group,
+            Err(error) => {
+                let name = entry["name"].as_str().unwrap_or("an unnamed group");
+                failures.push(GroupFailure::invalid(name, None, format_args!("does not decode: {error}")));
+                return None;
+            }
+        };
+        let versions = group.versions.into_iter().map(|version| version.version).collect();
+        let preferred = group.preferred_version.map(|preferred| preferred.version);
+        if !is_segment(&group.name) {
+            let what = format_args!("a group has the name {:?}", group.name);
+            failures.push(GroupFailure::invalid("/apis", None, what));
+            return None;
+        }
+        Self::checked(group.name, versions, preferred, failures)
+    }
+
+    fn checked(
+        name: String,
+        mut versions: Vec<String>,
+        preferred: Option<String>,
+        failures: &mut Vec<GroupFailure>,
+    ) -> Option<Self> {
+        if versions.is_empty() {
+            failures.push(GroupFailure::new(&name, None, DiscoveryError::EmptyApiGroup(name.clone())));
+            return None;
+        }
+        versions.retain(|version| {
+            let valid = is_segment(version);
+            if !valid {
+                let what = format_args!("a version has the name {version:?}");
+                failures.push(GroupFailure::invalid(&name, None, what));
+            }
+            valid
+        });
+        Some(Self { name, versions, preferred })
+    }
+}
+
+/// Reads the documents of all versions, a few at a time. The result has the order of `listed`.
+pub(super) async fn groups(
+    client: &Client,
+    listed: Vec<Listed>,
+    failures: &mut Vec<GroupFailure>,
+) -> Vec<ApiGroup> {
+    let wanted: Vec<(usize, GroupVersion)> = listed
+        .iter()
+        .enumerate()
+        .flat_map(|(index, group)| {
+            group.versions.iter().map(move |version| (index, GroupVersion::gv(&group.name, version)))
+        })
+        .collect();
+    let requests = wanted.into_iter().map(|(index, gv)| {
+        let client = client.clone();
+        async move {
+            let mut problems = Vec::new();
+            let data = match version(&client, &gv, &mut problems).await {
+                Ok(data) => Some(data),
+                Err(error) => {
+                    problems.push(GroupFailure::new(&gv.group, Some(&gv.version), error));
+                    None
+                }
+            };
+            (index, data, problems)
+        }
+    });
+    let documents: Vec<_> = stream::iter(requests).buffered(CONCURRENCY).collect().await;
+    let mut read: Vec<Vec<VersionData>> = listed.iter().map(|_| Vec::new()).collect();
+    for (index, data, problems) in documents {
+        failures.extend(problems);
+        read[index].extend(data);
+    }
+    let groups = listed.into_iter().zip(read);
+    groups.filter_map(|(group, versions)| ApiGroup::new(group.name, versions, group.preferred)).collect()
+}
+
+/// Reads the document of one group version.
+pub(super) async fn version(
+    client: &Client,
+    gv: &GroupVersion,
+    failures: &mut Vec<GroupFailure>,
+) -> Result<VersionData> {
+    let root = if gv.group.is_empty() { "/api" } else { "/apis" };
+    let document: Value =
+        client.document(&format!("{root}/{}", gv.api_version()), "application/json").await?;
+    let entries = array(&document["resources"]).map_err(|what| DiscoveryError::InvalidDocument {
+        document: gv.api_version(),
+        what: format!("`resources` {what}"),
+    })?;
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    let mut subresources = Vec::new();
+    let mut invalid = |what: String| failures.push(GroupFailure::invalid(&gv.group, Some(&gv.version), what));
+    for entry in entries {
+        match serde_json::from_value::<APIResource>(entry.clone()) {
+            Err(error) => invalid(format!("a resource does not decode: {error}")),
+            Ok(found) if !found.name.split('/').all(is_segment) => {
+                invalid(format!("a resource has the name {:?}", found.name));
+            }
+            Ok(found) if found.name.contains('/') => subresources.push(found),
+            Ok(found) if found.kind.is_empty() => invalid(format!("{} has no kind", found.name)),
+            Ok(found) => endpoints.push(endpoint(gv, found)),
+        }
+    }
+    let mut index = HashMap::new();
+    for (position, endpoint) in endpoints.iter().enumerate() {
+        index.entry(endpoint.resource.plural.clone()).or_insert(position);
+    }
+    for found in subresources {
+        // A subresource without its parent has no endpoint to belong to.
+        let Some((parent, name)) = found.name.split_once('/') else { continue };
+        let Some(parent) = index.get(parent).map(|position| &mut endpoints[*position]) else { continue };
+        let gvk = response_kind(&gv.group, &gv.version, found.group, found.version, found.kind);
+        let resource = ApiResource::from_gvk_with_plural(&gvk, name);
+        let subresource = Endpoint::new(resource, parent.capabilities.scope, found.verbs);
+        parent.capabilities.subresources.push((subresource.resource, subresource.capabilities));
+    }
+    Ok(VersionData { version: gv.version.clone(), endpoints })
+}
+
+/// The endpoint has the group and version of the document, also if its objects have others.
+fn endpoint(gv: &GroupVersion, found: APIResource) -> Endpoint {
+    let gvk = GroupVersionKind::gvk(&gv.group, &gv.version, &found.kind);
+    let scope = if found.namespaced { Scope::Namespaced } else { Scope::Cluster };
+    let resource = ApiResource::from_gvk_with_plural(&gvk, &found.name);
+    let mut endpoint = Endpoint::new(resource, scope, found.verbs);
+    endpoint.singular = found.singular_name;
+    endpoint.short_names = found.short_names.unwrap_or_default();
+    endpoint.categories = found.categories.unwrap_or_default();
+    endpoint
+}

@@ -1,0 +1,147 @@
+//! Finds resources by the names that kubectl accepts.
+//!
+//! The precedence is that of client-go's `RESTMapper` below its shortcut expander: plural, short name, singular, kind.
+
+use super::{
+    Discovery,
+    apigroup::{ApiGroup, Endpoint},
+};
+use crate::core::{ApiResource, discovery::ApiCapabilities};
+
+/// A reading of an argument of kubectl; without a group, all groups are searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Argument<'a> {
+    pub(super) name: &'a str,
+    pub(super) version: Option<&'a str>,
+    pub(super) group: Option<&'a str>,
+}
+
+impl<'a> Argument<'a> {
+    /// The readings of an argument, in the order of preference. `a.b.c` is resource `a` in version `b` of group `c`, or
+    /// else resource `a` in group `b.c`.
+    pub(super) fn readings(argument: &'a str) -> Vec<Self> {
+        let Some((name, rest)) = argument.split_once('.') else {
+            return vec![Self { name: argument, version: None, group: None }];
+        };
+        let whole = Self { name, version: None, group: Some(rest) };
+        match rest.split_once('.') {
+            None => vec![whole],
+            Some((version, group)) => {
+                // `pods.v1.` has a version and no group.
+                let group = Some(group).filter(|group| !group.is_empty());
+                vec![Self { name, version: Some(version), group }, whole]
+            }
+        }
+    }
+}
+
+impl Discovery {
+    /// Finds a resource by the name that kubectl accepts: plural, singular or short name in any case, or the kind.
+    ///
+    /// `NAME.GROUP` and `NAME.VERSION.GROUP` select a group: `deployments.apps`, `deploy.v1.apps`. The start of the
+    /// group's name suffices (`hpa.auto`). Without a group, the first group of the server that has the name is used;
+    /// without a version, the preferred one if it has the resource.
+    ///
+    /// ```
+    /// use kube_client::Discovery;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> kube_client::Result<()> {
+    /// # let client = kube_client::Client::new(kube_sim::Sim::new().service(), "default");
+    /// let discovery = Discovery::new(client).run().await?;
+    /// for argument in ["deployments", "deployment", "deploy", "Deployment", "deployments.apps", "deploy.v1.apps"] {
+    ///     let (resource, _) = discovery.resolve(argument).unwrap();
+    ///     assert_eq!((resource.api_version.as_str(), resource.plural.as_str()), ("apps/v1", "deployments"));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn resolve(&self, argument: &str) -> Option<(ApiResource, ApiCapabilities)> {
+        let lower = argument.to_lowercase();
+        let by_name = Argument::readings(&lower).into_iter().find_map(|name| self.by_name(name));
+        let by_kind = || Argument::readings(argument).into_iter().find_map(|name| self.by_kind(name));
+        by_name.or_else(by_kind).map(Endpoint::pair)
+    }
+
+    /// The resources of a category, such as `all`, each in one version. Empty if there is no such category.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> kube_client::Result<()> {
+    /// # let client = kube_client::Client::new(kube_sim::Sim::new().service(), "default");
+    /// let discovery = kube_client::Discovery::new(client).run().await?;
+    /// let all = discovery.resolve_category("all");
+    /// assert!(all.iter().any(|(resource, _)| resource.plural == "pods"));
+    /// assert!(!all.iter().any(|(resource, _)| resource.plural == "configmaps"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn resolve_category(&self, category: &str) -> Vec<(ApiResource, ApiCapabilities)> {
+        let mut found: Vec<(ApiResource, ApiCapabilities)> = Vec::new();
+        for endpoint in self.endpoints() {
+            let ApiResource { group, plural, .. } = &endpoint.resource;
+            let known = |(other, _): &(ApiResource, _)| (&other.group, &other.plural) == (group, plural);
+            if endpoint.categories.iter().any(|name| name == category) && !found.iter().any(known) {
+                found.push(endpoint.pair());
+            }
+        }
+        found
+    }
+
+    fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.groups.iter().flat_map(ApiGroup::by_preference)
+    }
+
+    /// A name in lower case. A group of exactly this name is preferred to one that begins with it.
+    fn by_name(&self, name: Argument<'_>) -> Option<&Endpoint> {
+        let exact = |endpoint: &&Endpoint| name.group.is_none_or(|group| endpoint.resource.group == group);
+        let prefix =
+            |endpoint: &&Endpoint| name.group.is_some_and(|group| endpoint.resource.group.starts_with(group));
+        let version =
+            |endpoint: &&Endpoint| name.version.is_none_or(|version| endpoint.resource.version == version);
+        let plural = |endpoint: &Endpoint| endpoint.resource.plural == name.name;
+        let short = |endpoint: &Endpoint| endpoint.short_names.iter().any(|short| short == name.name);
+        let singular = |endpoint: &Endpoint| endpoint.singular == name.name && !name.name.is_empty();
+        let matchers: [&dyn Fn(&Endpoint) -> bool; 3] = [&plural, &short, &singular];
+        let within = |in_group: &dyn Fn(&&Endpoint) -> bool| {
+            matchers.iter().find_map(|matches| {
+                self.endpoints().filter(in_group).filter(version).find(|endpoint| matches(endpoint))
+            })
+        };
+        within(&exact).or_else(|| within(&prefix))
+    }
+
+    fn by_kind(&self, name: Argument<'_>) -> Option<&Endpoint> {
+        self.endpoints().find(|Endpoint { resource, .. }| {
+            resource.kind == name.name
+                && name.group.is_none_or(|group| resource.group == group)
+                && name.version.is_none_or(|version| resource.version == version)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_an_argument_as_version_and_group_before_a_dotted_group() {
+        let name = |name, version, group| Argument { name, version, group };
+        for (argument, expected) in [
+            ("pods", vec![name("pods", None, None)]),
+            ("deploy.apps", vec![name("deploy", None, Some("apps"))]),
+            ("pods.v1.", vec![name("pods", Some("v1"), None), name("pods", None, Some("v1."))]),
+            (
+                "widgets.v1.example.com",
+                vec![
+                    name("widgets", Some("v1"), Some("example.com")),
+                    name("widgets", None, Some("v1.example.com")),
+                ],
+            ),
+            ("", vec![name("", None, None)]),
+            (".", vec![name("", None, Some(""))]),
+        ] {
+            assert_eq!(Argument::readings(argument), expected, "{argument}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Discovery of one group, group version or kind, without the documents of other groups.
+//!
+//! Unlike [`Discovery`](super::Discovery), which reports failures next to its groups, these functions return the first
+//! failure as their error.
+
+use std::sync::Arc;
+
+use super::{
+    Groups,
+    apigroup::ApiGroup,
+    failure::GroupFailure,
+    fetch,
+    legacy::{self, Listed},
+    names::is_segment,
+};
+use crate::{
+    client::Client,
+    core::{ApiResource, GroupVersion, GroupVersionKind, discovery::ApiCapabilities},
+    error::{DiscoveryError, Result},
+};
+
+/// Discovers all versions of a group; `""` is the core group.
+///
+/// ```
+/// use kube_client::discovery;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> kube_client::Result<()> {
+/// # let client = kube_client::Client::new(kube_sim::Sim::new().service(), "default");
+/// let group = discovery::group(&client, "autoscaling").await?;
+/// assert_eq!(group.preferred_version(), Some("v2"));
+/// assert!(group.versions().any(|version| version == "v1"));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`DiscoveryError::MissingApiGroup`] if the server does not serve the group. As for
+/// [`Client::request`] if a request fails, also for a single version;
+/// [`DiscoveryError::InvalidDocument`] if an entry is malformed.
+///
+/// # Cancel safety
+/// Cancel safe: there are no side effects.
+pub async fn group(client: &Client, apigroup: &str) -> Result<ApiGroup> {
+    let missing = || DiscoveryError::MissingApiGroup(apigroup.to_owned());
+    let (groups, failures) = if apigroup == ApiGroup::CORE_GROUP {
+        let found = fetch::all(client, &Groups::Only(vec![String::new()])).await?;
+        (found.groups, found.failures)
+    } else if is_segment(apigroup) {
+        let mut failures = Vec::new();
+        let document = match client.document(&format!("/apis/{apigroup}"), "application/json").await {
+            Err(error) if error.is_not_found() => return Err(missing().into()),
+            document => document?,
+        };
+        let listed = Listed::of(&document, &mut failures).into_iter().collect();
+        (legacy::groups(client, listed, &mut failures).await, failures)
+    } else {
+        return Err(missing().into());
+    };
+    first(failures)?;
+    Ok(groups.into_iter().next().ok_or_else(missing)?)
+}
+
+/// Discovers one version of a group, with one request. That version is the preferred one of the result.
+///
+/// # Errors
+/// As for [`Client::request`] (404 if the server does not serve the group version);
+/// [`DiscoveryError::InvalidDocument`] if an entry is malformed.
+///
+/// # Cancel safety
+/// Cancel safe: there are no side effects.
+pub async fn pinned_group(client: &Client, gv: &GroupVersion) -> Result<ApiGroup> {
+    let mut failures = Vec::new();
+    let data = legacy::version(client, gv, &mut failures).await?;
+    first(failures)?;
+    let group = ApiGroup::new(gv.group.clone(), vec![data], Some(gv.version.clone()));
+    Ok(group.ok_or_else(|| DiscoveryError::EmptyApiGroup(gv.group.clone()))?)
+}
+
+/// Discovers one kind, with one request. Malformed entries of other kinds are ignored.
+///
+/// ```
+/// use kube_client::{core::GroupVersionKind, discovery};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> kube_client::Result<()> {
+/// # let client = kube_client::Client::new(kube_sim::Sim::new().service(), "default");
+/// let gvk = GroupVersionKind::gvk("networking.k8s.io", "v1", "NetworkPolicy");
+/// let (resource, _) = discovery::pinned_kind(&client, &gvk).await?;
+/// assert_eq!(resource.plural, "networkpolicies");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`DiscoveryError::MissingKind`] if the version does not have the kind. As for
+/// [`Client::request`] otherwise (404 if the server does not serve the group version).
+///
+/// # Cancel safety
+/// Cancel safe: there are no side effects.
+pub async fn pinned_kind(client: &Client, gvk: &GroupVersionKind) -> Result<(ApiResource, ApiCapabilities)> {
+    let gv = GroupVersion::gv(&gvk.group, &gvk.version);
+    let data = legacy::version(client, &gv, &mut Vec::new()).await?;
+    let found = data.endpoints.iter().find(|endpoint| endpoint.resource.kind == gvk.kind);
+    Ok(found.ok_or_else(|| DiscoveryError::MissingKind(gvk.to_string()))?.pair())
+}
+
+/// The first failure as an error.
+fn first(failures: Vec<GroupFailure>) -> Result<()> {
+    match failures.into_iter().next() {
+        None => Ok(()),
+        Some(failure) => Err(Arc::try_unwrap(failure.error)
+            .unwrap_or_else(|shared| DiscoveryError::Unavailable(shared).into())),
+    }
+}
