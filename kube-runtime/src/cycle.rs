@@ -1,4 +1,4 @@
-//! `Cycle`: a watcher that is polled in cycles of limited time, for `Reflector` and `Informer`.
+//! `Cycle`: polls a watcher in cycles of limited duration, for `Reflector` and `Informer`.
 
 use crate::watcher::driver::Driver;
 use crate::watcher::{Config, Event, Result};
@@ -11,14 +11,15 @@ use tokio::time::Instant;
 /// The default duration of a cycle's watch.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much longer a cycle waits for the server to end the watch, so that the next cycle can reuse the connection.
+/// How long after its watch's duration a cycle waits for the server to end the watch. If the server ends it, the next
+/// cycle can reuse the connection.
 const GRACE: Duration = Duration::from_millis(250);
 
 pub(crate) struct Cycle<K> {
     driver: Driver<K>,
     /// The duration of a cycle's watch.
     timeout: Duration,
-    /// [`Config::timeout`], for [`poll_event`](Cycle::poll_event).
+    /// [`Config::timeout`], which applies to the watches of [`poll_event`](Cycle::poll_event).
     config_timeout: Option<Duration>,
     /// When the current cycle ends; `None` until its watch has begun.
     deadline: Option<Instant>,
@@ -34,7 +35,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
         self.timeout = timeout;
     }
 
-    /// Begins a cycle. The timeout starts now, after a pending backoff, or after the first list is complete.
+    /// Begins a cycle. Its duration counts from now, or from the end of a pending backoff or of an incomplete first
+    /// list.
     pub(crate) fn begin(&mut self) {
         self.deadline = None;
         self.driver.set_timeout(Some(self.timeout));
@@ -47,12 +49,13 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
         self.deadline = end.checked_add(GRACE);
     }
 
-    /// The next event of the cycle; `None` when its time is over. Cancel safe.
+    /// The next event of the cycle; `None` at the end of the cycle. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<Result<Event<K>>> {
-        // A continuous flow of events would otherwise never yield, and never reach the deadline.
+        // Otherwise, during a continuous flow of events, this task would never yield and never reach the deadline.
         tokio::task::coop::consume_budget().await;
         if self.deadline.is_none() && self.driver.is_synced() {
-            // The backoff does not count: a cycle that only waited would look like a cycle without changes.
+            // The backoff does not count towards the duration: a cycle that only waited would look like one without
+            // changes.
             self.driver.wait_for_backoff().await;
             self.begin_watch();
         }

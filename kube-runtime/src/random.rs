@@ -1,15 +1,15 @@
-//! Randomness for jitter. All other modules use this one, so that a seed reproduces a run.
+//! Randomness for jitter. All other modules must use this module, so that a seed reproduces a run.
 #![expect(clippy::disallowed_methods, reason = "the one place that calls fastrand")]
 #![cfg_attr(test, expect(clippy::disallowed_types, reason = "the one place that names fastrand"))]
 
 use std::time::Duration;
 
-/// Adds a random part of up to 100 %.
+/// Adds a random duration of up to 100 % of `wait`.
 pub(crate) fn jitter(wait: Duration) -> Duration {
     wait.saturating_add(Duration::try_from_secs_f64(wait.as_secs_f64() * fastrand::f64()).unwrap_or(wait))
 }
 
-/// Subtracts a random part of up to 50 %.
+/// Subtracts a random duration of up to 50 % of `limit`.
 pub(crate) fn shortened(limit: Duration) -> Duration {
     limit.mul_f64(1.0 - fastrand::f64() / 2.0)
 }
@@ -25,7 +25,7 @@ pub fn seed(seed: u64) {
     fastrand::seed(seed);
 }
 
-/// The generator of a model test.
+/// The random generator of a model test.
 #[cfg(test)]
 pub(crate) type Rng = fastrand::Rng;
 

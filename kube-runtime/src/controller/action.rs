@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-/// The result of a reconcile: when the object is requeued if it does not change before.
+/// The result of a reconcile. It sets when the controller reconciles the object again if the object does not change
+/// before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Action {
     pub(super) next: Next,
@@ -16,18 +17,19 @@ pub(super) enum Next {
 }
 
 impl Action {
-    /// Requeues the object after `duration`. An earlier change reconciles it immediately.
+    /// Requeues the object after `duration`. If the object changes earlier, the controller reconciles it immediately.
     pub const fn requeue(duration: Duration) -> Self {
         Self { next: Next::After(duration) }
     }
 
-    /// Does not requeue the object: the next change reconciles it.
+    /// Does not requeue the object. The controller reconciles it at its next change.
     pub const fn await_change() -> Self {
         Self { next: Next::Change }
     }
 
-    /// Requeues the object with the rate limit of [`Config::failure_backoff`](super::Config::failure_backoff): the wait
-    /// doubles with each consecutive use. A change reconciles it immediately. Any other action resets the wait.
+    /// Requeues the object after a wait that doubles with each consecutive use of this action, within the limits of
+    /// [`Config::failure_backoff`](super::Config::failure_backoff). If the object changes earlier, the controller
+    /// reconciles it immediately. Any other action resets the wait.
     pub const fn requeue_with_backoff() -> Self {
         Self { next: Next::Backoff }
     }

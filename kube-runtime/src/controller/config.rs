@@ -32,8 +32,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long an object waits in the queue after a change, to coalesce further changes. The first change starts the
-    /// wait; later ones do not extend it. Zero by default.
+    /// How long the controller waits after a change before it reconciles the object, to coalesce further changes. The
+    /// first change starts the wait; later ones do not extend it. Zero by default.
     pub fn debounce(mut self, debounce: Duration) -> Self {
         self.debounce = debounce;
         self
@@ -45,14 +45,14 @@ impl Config {
         self
     }
 
-    /// The rate limit per object: the wait after its first failure and the longest wait. It doubles with each
-    /// consecutive failure. 5 ms and 1000 s by default.
+    /// The wait before a failed object is reconciled again: `base` after its first failure, then doubled with each
+    /// consecutive failure, up to `max`. 5 ms and 1000 s by default.
     pub fn failure_backoff(mut self, base: Duration, max: Duration) -> Self {
         self.failures = FailureBackoff { base, max: max.max(base) };
         self
     }
 
-    /// How long in-flight reconciles may continue after a shutdown begins. 30 s by default.
+    /// How long in-flight reconciles may continue after a shutdown begins; they are then cancelled. 30 s by default.
     pub fn drain_timeout(mut self, limit: Duration) -> Self {
         self.drain_timeout = limit;
         self

@@ -21,25 +21,25 @@ use std::{
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
 
-/// The number of keys to take from the sources before starting reconciles and emitting results.
+/// The maximum number of keys to take from the sources before reconciles are started and results emitted.
 const BATCH: usize = 128;
-/// The number of consecutive results to emit before yielding to the runtime, the sources and the tasks. Equal to
-/// tokio's coop budget, so that it causes no additional yields.
+/// The maximum number of consecutive results to emit before yielding to the runtime and polling the sources and the
+/// tasks. Equal to tokio's coop budget, so that it causes no additional yields.
 const MAX_CONSECUTIVE_RESULTS: u32 = 128;
 
-/// The part to poll first. Otherwise a continuous flow of results would starve the sources and the tasks.
+/// What to poll first. Otherwise a continuous flow of results would starve the sources and the tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
-    /// Results of reconciles, to free their memory and concurrency slots. The number of consecutive results so far.
+    /// Results of reconciles, to free their memory and concurrency slots. The value counts the consecutive results.
     ReconcileResult(u32),
-    /// The sources, and the tasks whose results wait behind those of inline reconciles.
+    /// The sources and the executor's tasks, whose results would otherwise wait behind those of inline reconciles.
     Sources,
 }
 
 pub(super) struct Dispatcher<K: Resource, R, P, Ctx, E: std::error::Error + 'static> {
     sources: SelectAll<Source<K>>,
     store: Store<K>,
-    /// `Some` until the store is ready.
+    /// Waits until the store is ready; `None` afterwards.
     loading: Option<BoxFuture<'static, ()>>,
     queue: WorkQueue<ObjectRef<K>>,
     executor: Executor<K, R, P, Ctx, E>,
@@ -69,7 +69,7 @@ where
         let loading = store.clone();
         Self {
             sources: sources.into_iter().collect(),
-            // The writer is dropped with the sources at a shutdown.
+            // A shutdown drops the sources, which own the writer. The wait then fails, and the failure is ignored.
             loading: Some(Box::pin(async move { loading.wait_until_ready().await.unwrap_or_default() })),
             store,
             queue: WorkQueue::new(config.failures),
@@ -108,14 +108,14 @@ where
             }
             self.loading = None;
         }
-        // Results are emitted before further reconciles start: the consumer polls again after each item.
+        // Stops when a result is available: the stream emits it, and calls this function again at the next poll.
         while !self.executor.has_ended()
             && self.executor.running() < self.config.concurrency
             && let Some(key) = self.queue.take(Instant::now())
         {
             match self.store.get(&key) {
-                // The store also finds a cluster-scoped object by a namespaced key: an owner reference does not say
-                // whether the owner has the child's namespace. Replace the key; two keys could be reconciled
+                // An owner reference contains no namespace, so a namespaced key may refer to a cluster-scoped owner,
+                // which the store finds too. Replace the key: two keys of one object could be reconciled
                 // concurrently.
                 Some(object) if object.meta().namespace != key.namespace => {
                     self.queue.done(&key, None);
@@ -140,8 +140,8 @@ where
             timer.as_mut().reset(due);
         }
         if timer.as_mut().poll(cx).is_ready() {
-            // The key is due. Without a free slot, the end of a reconcile wakes this task; otherwise continue
-            // immediately.
+            // The key is due. If a concurrency slot is free, poll again immediately; otherwise the end of a reconcile
+            // wakes this task.
             self.timer = None;
             if self.executor.running() < self.config.concurrency {
                 cx.waker().wake_by_ref();
@@ -165,7 +165,7 @@ where
         }
     }
 
-    /// Returns the item for a finished reconcile, and starts others in its place.
+    /// Returns the stream's item for a finished reconcile, and starts further reconciles.
     fn emit(
         &mut self,
         ended: ReconcileResult<K, E>,
@@ -192,7 +192,7 @@ where
         phase
     }
 
-    /// Polls in-flight reconciles during a shutdown; starts no others.
+    /// Polls in-flight reconciles during a shutdown, and starts no further ones.
     fn poll_draining(&mut self, cx: &mut Context<'_>) -> Poll<Option<<Self as Stream>::Item>> {
         if let Poll::Ready(Some(ended)) = self.executor.poll_ended(cx) {
             return Poll::Ready(Some(self.finish(ended)));
@@ -226,7 +226,7 @@ where
         {
             return Poll::Ready(Some(this.emit(ended, n + 1, cx)));
         }
-        // Yield before the sources and tasks are polled: with an exhausted coop budget, tokio's resources return
+        // Yield before polling the sources and tasks: with an exhausted coop budget, tokio's resources return
         // `Pending`.
         if this.turn == Turn::ReconcileResult(MAX_CONSECUTIVE_RESULTS) || !coop::has_budget_remaining() {
             this.turn = Turn::Sources;
@@ -245,7 +245,7 @@ where
         if let Poll::Ready(Some(error)) = taken {
             return Poll::Ready(Some(Err(error.into())));
         }
-        // `start` may have finished reconciles inline.
+        // `start` may have finished reconciles inline: emit their results.
         if let Poll::Ready(Some(ended)) = this.executor.poll_ended(cx) {
             // Counts as consecutive, because this task has not yielded.
             return Poll::Ready(Some(this.emit(ended, consecutive + 1, cx)));

@@ -5,18 +5,19 @@ use crate::watcher;
 use kube_client::core::DynamicObject;
 use std::fmt;
 
-/// A failure in a controller. The controller continues after each of these.
+/// A failure in a controller. The controller continues after every such failure.
 ///
-/// Display says what failed and why, cause included: `warn!("{error}")` is useful on its own. `source()` gives the causes
-/// behind that cause, so that printing the chain repeats nothing. The cause itself is a field of the variant.
+/// Display contains the failure and its cause, so `warn!("{error}")` needs no chain. The variant's field contains the
+/// cause. `source()` starts with the cause of that cause, so that printing the chain repeats nothing.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E: std::error::Error + 'static> {
     /// The reconciler returned an error.
     ReconcilerFailed(E, Box<ObjectRef<DynamicObject>>),
-    /// The reconciler or the error policy panicked. The key is requeued after the backoff.
+    /// The reconciler or the error policy panicked. The object is requeued after the backoff.
     ReconcilerPanicked(Box<ObjectRef<DynamicObject>>, String),
-    /// The shutdown cancelled an in-flight reconcile when its time limit passed.
+    /// A shutdown cancelled an in-flight reconcile, after [`Config::drain_timeout`](super::Config::drain_timeout) or
+    /// at a second signal.
     ReconcilerCancelled(Box<ObjectRef<DynamicObject>>),
     /// The mapper of [`Controller::watches`](crate::Controller::watches) panicked for this object. The watch goes on.
     MapperPanicked {
@@ -71,7 +72,7 @@ impl<E: std::error::Error + 'static> From<SourceError> for Error<E> {
     }
 }
 
-/// A failure of a source, before the type of the reconciler's error is known.
+/// A failure of an event source. Unlike [`Error`], it does not depend on the type of the reconciler's error.
 #[derive(Debug)]
 pub(super) enum SourceError {
     Watch(watcher::Error),

@@ -1,7 +1,8 @@
 //! `Executor`: runs reconciles and returns their results. It must not decide which object is reconciled; the
 //! `dispatcher` does.
 //!
-//! The executor polls a reconcile inline once. Most have nothing to do and finish there; the others continue as tasks.
+//! The executor polls each reconcile once inline, on the controller's task. Most reconciles have nothing to do and
+//! finish in this poll; the others continue as tasks.
 
 use super::{Action, Error, panic};
 use crate::reflector::ObjectRef;
@@ -23,10 +24,11 @@ use tracing::Instrument;
 const MAX_INLINE_POLL: Duration = Duration::from_micros(50);
 /// How many reconciles are spawned without an inline poll after one that exceeded [`MAX_INLINE_POLL`].
 const SPAWNED_AFTER_LONG_POLL: u32 = 100;
-/// How many finished tasks are reaped at once: a part of tokio's coop budget of 128.
+/// The maximum number of results that [`Executor::reap`] takes from finished tasks: a part of tokio's coop budget of
+/// 128.
 const REAPED: usize = 32;
 
-/// The user's functions and the in-flight reconciles. Dropping it cancels every task.
+/// Runs reconciles with the user's functions. Dropping it cancels every in-flight reconcile.
 pub(super) struct Executor<K: Resource, R, P, Ctx, E: std::error::Error + 'static> {
     reconciler: R,
     error_policy: P,
@@ -87,7 +89,8 @@ where
         }
     }
 
-    /// Polls a reconcile inline, unless recent ones took too long. Uses a no-op waker: the spawned task polls it again.
+    /// Polls a reconcile inline. Does not poll, and returns `Pending`, if a recent inline poll took too long. The
+    /// waker is a no-op, because the spawned task polls the reconcile again.
     fn poll_inline<F: Future>(&mut self, reconcile: Pin<&mut F>) -> Result<Poll<F::Output>, String> {
         if self.spawn_directly > 0 {
             self.spawn_directly -= 1;

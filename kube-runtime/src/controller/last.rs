@@ -13,7 +13,7 @@ pub(super) struct LastObjects<K> {
 
 struct Entry<K> {
     object: K,
-    /// `false` during a relist until the object arrives.
+    /// `false` during a relist until the list contains the object.
     seen: bool,
 }
 
@@ -24,7 +24,7 @@ impl<K> Default for LastObjects<K> {
 }
 
 impl<K: Resource + Clone> LastObjects<K> {
-    /// Applies an item of a watch. Returns the previous states of the objects that it modifies or deletes.
+    /// Applies an item of a watch. Returns the previous states of the objects that the item modifies or deletes.
     pub(super) fn replaced_by(&mut self, item: &Result<Event<K>>) -> Vec<K> {
         match item {
             Ok(Event::Init) => {

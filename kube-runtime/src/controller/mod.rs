@@ -1,7 +1,7 @@
 //! `Controller`: reconciles the current state of objects with their desired state.
 //!
 //! `source` maps changes to keys; the `dispatcher` owns all state and the work queue; the `executor` runs reconciles.
-//! Other modules must not use the work queue.
+//! Only the dispatcher may use the work queue.
 
 mod action;
 mod config;
@@ -39,8 +39,9 @@ use std::{fmt, hash::Hash, sync::Arc};
 /// - At most one reconcile runs per object. Changes during a reconcile are coalesced into one further reconcile.
 /// - At most [`Config::concurrency`] reconciles run at once.
 /// - No reconcile starts before the snapshot of the controller's kind is complete.
-/// - A reconcile starts on the controller's task, and continues as its own task at its first wait. If reconciles
-///   compute for long before their first wait, the controller spawns them directly, so that they run in parallel.
+/// The controller's task polls a reconcile until its first wait; then the reconcile continues as a task of its own.
+/// If reconciles compute for long before their first wait, the controller spawns them directly, so that they run in
+/// parallel.
 /// - A panic in the reconciler is a failure: the object is requeued, and no other object is affected.
 /// - Dropping the stream of [`run`](Controller::run) cancels all in-flight reconciles.
 ///
@@ -115,12 +116,12 @@ where
         self.reader.clone()
     }
 
-    /// Also reconciles an object when an object that it owns changes: an object of kind `Child` with an owner reference
-    /// to it.
+    /// Also reconciles the owner of each object of kind `Child` that changes. An owner reference of that object
+    /// identifies the owner.
     ///
     /// Requests only the metadata of the owned objects, and stores only names. The previous owner is also reconciled
-    /// when an owner reference is removed, and when an owned object was deleted while the watch was interrupted. The
-    /// owner is in the namespace of the owned object, or cluster-scoped.
+    /// when an owner reference is removed, and when an owned object was deleted while the watch was interrupted. An
+    /// owner has the namespace of the owned object, or is cluster-scoped.
     #[must_use]
     pub fn owns<Child>(self, api: Api<Child>, wc: watcher::Config) -> Self
     where
@@ -133,15 +134,15 @@ where
 
     /// Reconciles the objects that `mapper` returns when an object of kind `Other` is added, modified or deleted.
     ///
-    /// The controller stores the last state of each object of kind `Other`. It also calls `mapper` with that state when
-    /// the object is modified or deleted, including before a relist, because the result may depend on more than the
-    /// object, such as an index. To save memory, watch an [`Object`](kube_client::core::Object) with only the fields
-    /// that the mapper needs, or the metadata.
+    /// The controller stores the last state of each object of kind `Other`. When the object is modified, or deleted,
+    /// even while the watch was interrupted, the controller also calls `mapper` with that state: a result that
+    /// depends on other data, such as an index, may have changed. To save memory, watch an
+    /// [`Object`](kube_client::core::Object) with only the fields that the mapper needs, or the metadata.
     ///
-    /// The controller also stores the keys that `mapper` returned for each existing object. When the object is modified
-    /// or deleted, it reconciles these previous keys too.
+    /// The controller also stores the keys that `mapper` returned for each existing object. When the object is
+    /// modified or deleted, the controller reconciles these previous keys too.
     ///
-    /// A panic in the mapper affects only this object: the stream of [`run`](Controller::run) yields
+    /// A panic in the mapper affects only the mapped object: the stream of [`run`](Controller::run) yields
     /// [`Error::MapperPanicked`]. The previous keys of the object stay stored until it changes again or is deleted.
     #[must_use]
     pub fn watches<Other, I>(
@@ -159,24 +160,24 @@ where
         self.with_source(source::mapped(api, wc, dyntype, mapper))
     }
 
-    /// Reconciles the object of each key in the stream.
+    /// Reconciles each object whose key `trigger` emits.
     #[must_use]
     pub fn reconcile_on(self, trigger: impl Stream<Item = ObjectRef<K>> + Send + 'static) -> Self {
-        // A key with another API version of the kind would be a second key of the object.
+        // A key with another API version of the kind would be a second key of the same object.
         let dyntype = self.dyntype.clone();
         let source = trigger.map(move |object| Ok(object.into_kind_unchecked(dyntype.clone())));
         self.with_source(source.boxed())
     }
 
-    /// Reconciles all objects for each item of the stream.
+    /// Reconciles all objects each time that `trigger` emits an item.
     #[must_use]
     pub fn reconcile_all_on(self, trigger: impl Stream<Item = ()> + Send + 'static) -> Self {
         let source = source::all_objects(trigger, self.reader.clone(), self.dyntype.clone());
         self.with_source(source)
     }
 
-    /// Shuts down gracefully when `trigger` is ready: the watches end, the queue is dropped, and in-flight reconciles
-    /// may finish within [`Config::drain_timeout`]; then the stream of [`run`](Controller::run) ends.
+    /// Shuts down gracefully when `trigger` completes: the watches end, the queue is dropped, and in-flight
+    /// reconciles may finish within [`Config::drain_timeout`]; then the stream of [`run`](Controller::run) ends.
     #[must_use]
     pub fn graceful_shutdown_on(mut self, trigger: impl Future<Output = ()> + Send + Sync + 'static) -> Self {
         self.shutdown.on(trigger);

@@ -68,7 +68,7 @@ impl Shutdown {
             self.phase = Phase::Cancelling;
             self.drain = None;
         }
-        // Also polled while running, so that this future counts the first signal.
+        // Polls `forced` also while the controller runs, so that `forced` receives the first signal too.
         if self.phase == Phase::Running && is_ready(&mut self.forced, cx) {
             self.phase = Phase::Cancelling;
         }

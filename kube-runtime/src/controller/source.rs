@@ -1,4 +1,4 @@
-//! Event sources: streams of keys of objects to reconcile. They must not access the work queue.
+//! Event sources: streams of the keys of objects to reconcile. They must not access the work queue.
 
 use super::error::SourceError;
 use super::last::LastObjects;
@@ -15,11 +15,11 @@ use serde::de::DeserializeOwned;
 /// An endless stream of keys to reconcile.
 pub(super) type Source<K> = BoxStream<'static, Result<ObjectRef<K>, SourceError>>;
 
-/// The controller's own objects: stores them, and emits their keys when they are added or modified. Deletions are
-/// ignored.
+/// A source for the controller's own kind: stores the objects, and emits the keys of those that are added or
+/// modified. It emits nothing for deletions.
 ///
-/// The keys of a snapshot are emitted at `InitDone`: the dispatcher looks keys up in the store, which swaps its map
-/// only then.
+/// It emits the keys of a snapshot at `InitDone`: the dispatcher looks keys up in the store, and the writer swaps the
+/// store's map only at `InitDone`.
 pub(super) fn primary<K>(
     api: Api<K>,
     wc: watcher::Config,
@@ -51,7 +51,7 @@ where
     keys.boxed()
 }
 
-/// The owners of added, modified and deleted objects.
+/// A source of the keys of the owners of added, modified and deleted objects.
 pub(super) fn owned<K, Child>(
     api: Api<PartialObjectMeta<Child>>,
     wc: watcher::Config,
@@ -70,7 +70,7 @@ where
     })
 }
 
-/// The keys that `mapper` returns for added, modified and deleted objects, and the previous keys of each object.
+/// A source of the keys that `mapper` returns for added, modified and deleted objects, and of their previous keys.
 fn related<K, Other, I>(
     api: Api<Other>,
     wc: watcher::Config,
@@ -86,8 +86,8 @@ where
     related_with(api, wc, dyntype, mapper, |_| Vec::new())
 }
 
-/// As [`related`], for a mapper that depends on more than the object: it is also called with the previous state of a
-/// modified or deleted object, as in controller-runtime's `EnqueueRequestsFromMapFunc`.
+/// As [`related`], for a mapper whose result depends on more than the object. Also calls the mapper with the previous
+/// state of a modified or deleted object, as controller-runtime's `EnqueueRequestsFromMapFunc` does.
 pub(super) fn mapped<K, Other, I>(
     api: Api<Other>,
     wc: watcher::Config,
@@ -104,7 +104,8 @@ where
     related_with(api, wc, dyntype, mapper, move |event| last.replaced_by(event))
 }
 
-/// `replaced` returns the previous states of the objects that an item of the watch replaces.
+/// As [`related`]. Also calls `mapper` with the objects that `replaced` returns: the previous states of the objects
+/// that an item of the watch modifies or deletes.
 fn related_with<K, Other, I>(
     api: Api<Other>,
     wc: watcher::Config,
@@ -140,14 +141,14 @@ where
                 (keys.unwrap_or_default(), Some(error.into()))
             }
         };
-        // The queue merges equal keys.
+        // Keys may repeat: the work queue merges equal keys.
         keys.extend(before);
         stream::iter(keys.into_iter().map(Ok).chain(panicked.into_iter().chain(error).map(Err)))
     });
     keys.boxed()
 }
 
-/// All objects of the store, for each item of the stream.
+/// A source of the keys of all objects of the store, for each item of `trigger`.
 pub(super) fn all_objects<K>(
     trigger: impl Stream<Item = ()> + Send + 'static,
     reader: Store<K>,

@@ -1,4 +1,4 @@
-//! `Targets`: the keys of each watched object, so that previous owners are also reconciled after a change.
+//! `Targets`: the keys to reconcile for each watched object. Previous owners are also reconciled after a change.
 
 use crate::reflector::ObjectRef;
 use crate::watcher::Event;
@@ -33,19 +33,19 @@ impl fmt::Display for Name {
     }
 }
 
-/// The objects of kind `K` to reconcile for each watched object. Stores only names, and no watched object without
-/// targets.
+/// The objects of kind `K` to reconcile for each watched object (its targets). Stores only names, and no entry for a
+/// watched object without targets.
 pub(super) struct Targets<K: Resource> {
     dyntype: K::DynamicType,
     by_object: HashMap<Name, Entry>,
-    /// The targets of the last object, shared with the following ones if they are equal.
+    /// The most recently added targets. Consecutive objects with equal targets share them.
     last: Arc<[Name]>,
 }
 
 /// The targets of an object, sorted and deduplicated.
 struct Entry {
     names: Arc<[Name]>,
-    /// `false` during a relist until the object arrives.
+    /// `false` during a relist until the list contains the object.
     seen: bool,
 }
 
@@ -57,8 +57,8 @@ where
         Self { dyntype, by_object: HashMap::default(), last: Arc::default() }
     }
 
-    /// The objects to reconcile after an event. The event carries an object and the objects that the mapper returned
-    /// for it; `None` means that the mapper failed.
+    /// The objects to reconcile after an event. The event contains the name of a watched object, and the objects that
+    /// the mapper returned for it; `None` means that the mapper failed.
     pub(super) fn keys_for(&mut self, event: Event<(Name, Option<Vec<ObjectRef<K>>>)>) -> Vec<ObjectRef<K>> {
         match event {
             Event::Init => {
@@ -91,7 +91,7 @@ where
         }
     }
 
-    /// The objects to reconcile for an undecodable object. Its targets are kept until its deletion.
+    /// The objects to reconcile for an undecodable watched object. Its targets are kept until it is deleted.
     pub(super) fn keys_for_undecodable(&mut self, object: &UndecodableObject) -> Vec<ObjectRef<K>> {
         let name = Name::new(object.namespace.as_deref(), object.name.as_deref());
         if object.origin == ObjectOrigin::Deleted {
@@ -102,7 +102,7 @@ where
         Vec::new()
     }
 
-    /// Keeps the targets of an object that a relist contains and the mapper failed for or that could not be decoded.
+    /// Keeps the targets of an object that a relist contains if the mapper failed for it or it could not be decoded.
     fn keep(&mut self, object: &Name) {
         if let Some(entry) = self.by_object.get_mut(object) {
             entry.seen = true;

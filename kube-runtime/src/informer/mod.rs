@@ -1,4 +1,4 @@
-//! `Informer`: the changes of a collection as a queue of events, without duplicates.
+//! `Informer`: a queue of the changes to a collection.
 
 mod queue;
 
@@ -19,14 +19,14 @@ use std::{
     time::Duration,
 };
 
-/// A queue of the changes of a collection.
+/// A queue of the changes to a collection.
 ///
 /// [`poll`](Informer::poll) fills the queue: the first call lists and queues a [`WatchEvent::Added`] for each object;
 /// every call watches for ten seconds, or for [`timeout`](Informer::timeout). [`pop`](Informer::pop) removes the events
 /// in order. As a [`Stream`] the informer emits events without end, and each watch lasts for [`Config::timeout`].
 ///
 /// The informer stores the last state of every object. After an expired version (410) it relists and queues only the
-/// differences, including deletions.
+/// differences from the stored states, including deletions.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Namespace;
@@ -55,20 +55,21 @@ use std::{
 ///
 /// # Backlog
 ///
-/// The queue holds up to 1024 events unchanged. Beyond that limit it coalesces the events of each object to the latest
-/// state. It never loses the last state, or the deletion of an object that the consumer has received. Each name adds at
-/// most three events beyond the limit.
+/// The queue holds up to 1024 events unchanged. Beyond that limit it coalesces the events of each object to the
+/// latest state. It never loses the last state, or the deletion of an object that the consumer has received. The
+/// events of one name exceed the limit by at most three.
 pub struct Informer<K> {
     cycle: Cycle<K>,
     writer: Writer<K>,
     store: Store<K>,
     backlog: Backlog<K>,
-    /// The events of the snapshot in progress; emitted at `InitDone`, because a failed list restarts.
+    /// The events of the snapshot in progress. They are emitted at `InitDone`, because a list that fails restarts.
     listed: Option<Vec<WatchEvent<Arc<K>>>>,
-    /// Objects whose deletion was emitted since the last complete snapshot. The store still holds them until the relist is complete;
-    /// one that a restarted list contains again is a new object.
+    /// Objects whose deletion was emitted since the last complete snapshot. The store still holds them until the
+    /// relist is complete. If a restarted list contains such an object, it is a new object.
     emitted_deletions: HashSet<(String, String)>,
-    /// Remaining events of the stream, if a watcher event leads to several. They precede the backlog.
+    /// When polled as a stream: further informer events of the last watcher event. They are emitted before the
+    /// backlog.
     pending: VecDeque<WatchEvent<Arc<K>>>,
 }
 
@@ -127,7 +128,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
 
     /// Removes the next event from the queue.
     pub fn pop(&mut self) -> Option<WatchEvent<Arc<K>>> {
-        // The stream's remaining events are older than the backlog.
+        // The events in `pending` are older than the backlog.
         self.pending.pop_front().or_else(|| self.backlog.pop())
     }
 
@@ -141,18 +142,18 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         self.len() == 0
     }
 
-    /// The store with the last state of every object. It is newer than the queued events.
+    /// The store with the last state of every object. It already contains the changes whose events are queued.
     pub fn store(&self) -> Store<K> {
         self.store.clone()
     }
 
-    /// The resource version of the last received change; `None` until the first list is complete. During a relist, the
-    /// last one before it.
+    /// The resource version of the last received change; `None` until the first list is complete. During a relist,
+    /// this is the version from before the relist.
     pub fn resource_version(&self) -> Option<&str> {
         self.cycle.resource_version()
     }
 
-    /// Converts a watcher event to informer events, by comparison with the store.
+    /// Converts a watcher event to informer events, by comparing it with the store.
     fn take(&mut self, event: Result<Event<K>>) -> (Vec<WatchEvent<Arc<K>>>, Result<()>) {
         match event {
             Ok(event) => {
@@ -186,7 +187,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         }
         match (event, &mut self.listed, previous) {
             (Event::Init, listed, _) => *listed = Some(Vec::new()),
-            // Unchanged since the previous watch.
+            // The listed object is unchanged: emit nothing.
             (Event::InitApply(object), _, Some(previous)) if Arc::ptr_eq(&object, &previous) => {}
             (Event::InitApply(object), listed, previous) => {
                 listed.get_or_insert_default().extend(events_for_change(object, previous));
@@ -200,8 +201,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
                 events.extend(vanished.map(WatchEvent::Deleted));
                 return events;
             }
-            // Drop its events of the snapshot. If the store had the object before the relist, emit the deletion
-            // immediately.
+            // The object was deleted during the snapshot: discard its listed events. If the store had the object
+            // before the relist, emit the deletion immediately.
             (Event::Delete(object), Some(listed), _) => {
                 let deleted = key(&*object);
                 listed.retain(|event| event.object().is_none_or(|listed| key(&**listed) != deleted));
@@ -216,8 +217,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     }
 }
 
-/// The events for an object that replaces `previous`. A different uid means another object, and a missed deletion of
-/// the previous one.
+/// The events for an object that replaces `previous`. If their uids differ, they are different objects, and the
+/// deletion of `previous` was missed.
 fn events_for_change<K: Resource>(object: Arc<K>, previous: Option<Arc<K>>) -> Vec<WatchEvent<Arc<K>>> {
     match previous {
         None => vec![WatchEvent::Added(object)],
@@ -240,7 +241,8 @@ fn owned_key<K: Resource>(object: &K) -> (String, String) {
     (namespace.to_owned(), name.to_owned())
 }
 
-/// Queued events first, then events as they arrive. Errors are items; the stream recovers from them and never ends.
+/// Emits queued events first, then events as they arrive. Errors are items; the stream recovers from them and never
+/// ends.
 impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Informer<K> {
     type Item = Result<WatchEvent<Arc<K>>>;
 
@@ -311,7 +313,7 @@ mod tests {
         assert_eq!(with(vec![Ok(Event::InitApply(map("3")))]), come);
         let changed = with(vec![Ok(Event::InitApply(map("3"))), Ok(Event::InitApply(map("4")))]);
         assert_eq!(changed, ["Added event 1", "Deleted event 2", "Added event 3", "Modified event 4"]);
-        // The list that restarts comes from an older cache: the object in its earlier state.
+        // The restarted list comes from an older cache, with an earlier state of the object.
         assert_eq!(
             with(vec![Ok(Event::InitApply(map("1")))]),
             ["Added event 1", "Deleted event 2", "Added event 1"]
@@ -320,7 +322,7 @@ mod tests {
         assert_eq!(deleted, ["Added event 1", "Deleted event 2"]);
     }
 
-    /// The informer events for watcher events within a snapshot.
+    /// The informer events for watcher events between `Init` and `InitDone`.
     fn events_for(events: Vec<Result<Event<ConfigMap>>>) -> Vec<String> {
         let client = Client::new(kube_sim::Sim::new().service(), "default");
         let mut informer = Informer::<ConfigMap>::new(Api::all(client));

@@ -89,8 +89,8 @@ impl<K: Resource> Backlog<K> {
     }
 }
 
-/// Coalesces `event` into a queued event; returns `event` if both must be emitted. `deleted_before`: the preceding
-/// event of this name is a queued deletion.
+/// Coalesces `event` into `queued`, the last event of the same name. Returns `event` if both must be emitted.
+/// `deleted_before` is whether a queued deletion directly precedes `queued`.
 fn coalesce<K>(
     queued: &mut WatchEvent<K>,
     event: WatchEvent<K>,
@@ -127,7 +127,7 @@ mod tests {
         Arc::new(object)
     }
 
-    /// `+a1` is an addition, `~a2` a change, `-a3` a deletion.
+    /// An event from its text: `+a1` adds the object `a` with version 1, `~a1` modifies it, and `-a1` deletes it.
     fn event(text: &str) -> WatchEvent<Arc<ConfigMap>> {
         let (sign, rest) = text.split_at(1);
         match sign {
@@ -196,7 +196,7 @@ mod tests {
         check(3, "-a1 +a2 ~a3 -a4 +a5 -a6 +a7", "-a1 +a2 -a4 +a7");
     }
 
-    /// A server with one object, and a consumer that applies what it pops.
+    /// A server with one object, and a consumer that applies the events that it pops.
     struct Model {
         backlog: Backlog<ConfigMap>,
         server: Option<Arc<ConfigMap>>,
@@ -231,7 +231,7 @@ mod tests {
                     self.server = Some(Arc::clone(&object));
                     self.backlog.push(WatchEvent::Modified(object));
                 }
-                // A relist finds another object with this name: the informer emits both changes.
+                // A relist finds another object with this name: the informer emits a deletion and an addition.
                 ('r', Some(_)) => {
                     self.act('t')?;
                     self.act('t')?;
@@ -252,7 +252,7 @@ mod tests {
                 (WatchEvent::Added(object), None) => Some(object),
                 (WatchEvent::Modified(object), Some(known)) if same(&object, known) => Some(object),
                 (WatchEvent::Deleted(object), Some(known)) if same(&object, known) => None,
-                // The addition was coalesced before the consumer received it; only the deletion is emitted.
+                // The addition was coalesced before the consumer received it, so only the deletion is emitted.
                 (WatchEvent::Deleted(_), None) => None,
                 (event, known) => return Err(format!("{} after {:?}", text(&event), known.is_some())),
             };

@@ -1,7 +1,7 @@
-//! `WorkQueue`: the keys to process, as in client-go's work queue. It reads no clock: callers pass the time.
+//! `WorkQueue`: the keys to process, as in client-go's work queue. It does not read a clock: callers pass the time.
 //!
-//! A key is in one place only: ready, delayed or in process. A key that is added while in process is processed once
-//! more afterwards. Ready keys are returned in the order in which they became ready.
+//! Each key has one state: ready, delayed or in process. A key that is added while in process is processed once more
+//! afterwards. Ready keys are returned in the order in which they became ready.
 
 use foldhash::HashMap;
 use std::{
@@ -11,8 +11,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The wait of a key after failures: doubles from `base` to `max`, as client-go's item exponential failure rate
-/// limiter.
+/// The wait before a failed key is due again. It doubles from `base` to `max` with each consecutive failure, as in
+/// client-go's `ItemExponentialFailureRateLimiter`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FailureBackoff {
     pub(crate) base: Duration,
@@ -26,12 +26,12 @@ impl FailureBackoff {
     }
 }
 
-/// Keys to process, each at most once at a time.
+/// A queue of keys. Each key is in process at most once at a time.
 #[derive(Debug)]
 pub(crate) struct WorkQueue<K> {
     entries: HashMap<K, Entry>,
     ready: VecDeque<K>,
-    /// By time, then by order of arrival.
+    /// Delayed keys, by due time, then by order of arrival.
     delayed: BTreeMap<(Instant, u64), K>,
     sequence: u64,
     backoff: FailureBackoff,
@@ -39,15 +39,15 @@ pub(crate) struct WorkQueue<K> {
 
 #[derive(Debug)]
 struct Entry {
-    place: Place,
+    state: KeyState,
     failures: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum KeyState {
     Ready,
     Delayed(Instant, u64),
-    /// In process; `again` if it was added meanwhile.
+    /// In process. `again` is the due time if the key was added meanwhile.
     Running {
         again: Option<Due>,
     },
@@ -79,70 +79,71 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
         }
     }
 
-    /// Adds a key. A delayed key keeps the earlier of the two times.
+    /// Adds a key. If the key is already delayed, the earlier due time applies.
     pub(crate) fn add(&mut self, key: K, due: Due) {
         match self.entries.get_mut(&key) {
-            None => self.place(key, due, 0),
-            Some(Entry { place: Place::Ready, .. }) => {}
-            Some(Entry { place: Place::Running { again }, .. }) => {
+            None => self.enqueue(key, due, 0),
+            Some(Entry { state: KeyState::Ready, .. }) => {}
+            Some(Entry { state: KeyState::Running { again }, .. }) => {
                 *again = Some(again.map_or(due, |before| before.min(due)));
             }
-            Some(&mut Entry { place: Place::Delayed(at, sequence), failures }) => {
+            Some(&mut Entry { state: KeyState::Delayed(at, sequence), failures }) => {
                 if due < Due::At(at) {
                     self.delayed.remove(&(at, sequence));
-                    self.place(key, due, failures);
+                    self.enqueue(key, due, failures);
                 }
             }
         }
     }
 
-    /// Returns the next ready key. It is in process until [`done`](Self::done) or [`failed`](Self::failed).
+    /// Returns the next ready key. The key is in process until [`done`](Self::done) or [`failed`](Self::failed).
     pub(crate) fn take(&mut self, now: Instant) -> Option<K> {
         while let Some(first) = self.delayed.first_entry()
             && first.key().0 <= now
         {
             let key = first.remove();
             if let Some(entry) = self.entries.get_mut(&key) {
-                entry.place = Place::Ready;
+                entry.state = KeyState::Ready;
             }
             self.ready.push_back(key);
         }
         let key = self.ready.pop_front()?;
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.place = Place::Running { again: None };
+            entry.state = KeyState::Running { again: None };
         }
         Some(key)
     }
 
-    /// Ends the processing of a key with success. It is due at `next`, or earlier if it was added meanwhile.
+    /// Ends the processing of a key with success. The key is due at `next`, or earlier if it was added meanwhile.
     pub(crate) fn done(&mut self, key: &K, next: Option<Due>) {
         if let Some((key, again)) = self.finish(key)
             && let Some(due) = [again.0, next].into_iter().flatten().min()
         {
-            self.place(key, due, 0);
+            self.enqueue(key, due, 0);
         }
     }
 
-    /// Ends the processing of a key with a failure. It is due after a wait that grows with each consecutive failure, or
-    /// earlier if it was added meanwhile, because the change may fix the failure. Returns the wait.
+    /// Ends the processing of a key with a failure. The key is due after a wait that grows with each consecutive
+    /// failure. If the key was added meanwhile, it is due at the earlier time, because the change may fix the
+    /// failure. Returns the wait.
     pub(crate) fn failed(&mut self, key: &K, now: Instant) -> Duration {
         let Some((key, (again, failures))) = self.finish(key) else { return Duration::ZERO };
         let failures = failures.saturating_add(1);
         let wait = self.backoff.after(failures);
         let due = Due::after(now, wait);
-        self.place(key, again.map_or(due, |again| again.min(due)), failures);
+        self.enqueue(key, again.map_or(due, |again| again.min(due)), failures);
         wait
     }
 
-    /// When a delayed key becomes ready; `None` if none is delayed.
+    /// When the next delayed key becomes ready; `None` if no key is delayed.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.delayed.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Removes a key in process; returns its next due time and its failure count.
+    /// Removes a key that is in process. Returns its failure count, and its due time if it was added meanwhile.
     fn finish(&mut self, key: &K) -> Option<(K, (Option<Due>, u32))> {
         match self.entries.remove_entry(key)? {
-            (key, Entry { place: Place::Running { again }, failures }) => Some((key, (again, failures))),
+            (key, Entry { state: KeyState::Running { again }, failures }) => Some((key, (again, failures))),
             // The key is not in process: keep it unchanged.
             (key, entry) => {
                 self.entries.insert(key, entry);
@@ -151,19 +152,19 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
         }
     }
 
-    fn place(&mut self, key: K, due: Due, failures: u32) {
-        let place = match due {
+    fn enqueue(&mut self, key: K, due: Due, failures: u32) {
+        let state = match due {
             Due::Now => {
                 self.ready.push_back(key.clone());
-                Place::Ready
+                KeyState::Ready
             }
             Due::At(at) => {
                 self.sequence += 1;
                 self.delayed.insert((at, self.sequence), key.clone());
-                Place::Delayed(at, self.sequence)
+                KeyState::Delayed(at, self.sequence)
             }
         };
-        self.entries.insert(key, Entry { place, failures });
+        self.entries.insert(key, Entry { state, failures });
     }
 }
 

@@ -1,4 +1,4 @@
-//! The order and time of the queue's keys.
+//! Tests of the order and the due times of the keys in a work queue.
 
 use super::*;
 
