@@ -1,7 +1,7 @@
 //! Compact storage: objects as compressed text, decoded when they are read.
 //!
-//! Owns the encoding, the dictionary and the cache of decoded objects. It must not modify the store, which the writer
-//! does, or manage memory, which `page` does.
+//! Owns the encoding, the dictionary and the cache of decoded objects. It must not modify the store (see `writer`) or
+//! manage memory (see `page`).
 
 use super::objects::{Keyed, key};
 use super::packing::Batch;
@@ -18,8 +18,8 @@ use std::{
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-/// The size in bytes of the compression dictionary, taken from the first objects. Objects of a kind share field names
-/// and many values. A larger dictionary slows down each write.
+/// The size in bytes of the compression dictionary, which is the JSON of the first objects. Objects of a kind share
+/// field names and many values. A larger dictionary slows down each write.
 const DICTIONARY: usize = 16 << 10;
 
 /// The storage format of a store; see [`store_with`](super::store_with).
@@ -42,14 +42,15 @@ impl<K> Storage<K> {
         Self { codec: None }
     }
 
-    /// Stores objects as compressed JSON and decodes them at each read, except for a cache of recent reads. A typical
-    /// pod takes about 1.5 KiB of memory and 35 microseconds per read.
+    /// Stores objects as compressed JSON and decodes them at each read, except for those in a cache of recent reads.
+    /// A typical pod takes about 1.5 KiB of memory and 35 microseconds per read.
     ///
     /// Fields that `K` does not have are not stored. An object that does not survive a JSON round trip, because its
     /// type serializes and deserializes differently, is stored typed.
     ///
-    /// On a multi-threaded tokio runtime, other threads encode the objects of a list. A few dozen objects at a time are
-    /// typed until then; the last ones until the next poll of the stream or the next event of the writer.
+    /// On a multi-threaded tokio runtime, other threads encode the objects of a list. A few dozen objects at a time
+    /// stay typed until they are encoded; the last ones stay typed until the next poll of the
+    /// [`reflector`](super::reflector()) stream or the writer's next event.
     #[must_use]
     pub fn compact() -> Self
     where
@@ -69,7 +70,7 @@ impl<K> Storage<K> {
         }
     }
 
-    /// The number of decoded objects in the cache, 256 by default. No effect on typed storage.
+    /// Sets the number of decoded objects in the cache, 256 by default. No effect on typed storage.
     #[must_use]
     pub fn cached(mut self, objects: usize) -> Self {
         if let Some(codec) = &mut self.codec {
@@ -108,7 +109,7 @@ impl<K> Clone for Held<K> {
 }
 
 impl<K: Resource> Held<K> {
-    /// Whether it has the uid and resource version of `object`, so that it can be reused.
+    /// Whether this stored object has the uid and resource version of `object`, so that it can be reused.
     pub(super) fn is_that_version_of(&self, object: &K, codec: Option<&Codec<K>>) -> bool {
         let meta = object.meta();
         if meta.resource_version.is_none() {
@@ -125,12 +126,12 @@ impl<K: Resource> Held<K> {
 }
 
 impl<K> Held<K> {
-    /// Whether it is this object, by pointer.
+    /// Whether this is the typed object `object`, by pointer.
     pub(super) fn is_object(&self, object: &Arc<K>) -> bool {
         matches!(self, Self::Typed(known) if Arc::ptr_eq(known, object))
     }
 
-    /// Whether it is this packed object, by address.
+    /// Whether this is the packed object `packed`, by address.
     pub(super) fn is(&self, packed: &Packed) -> bool {
         matches!(self, Self::Packed(known) if known.is(packed))
     }
@@ -148,14 +149,14 @@ impl<K: Resource> Keyed for Held<K> {
 /// Reusable buffers for packing. Large temporary allocations between small long-lived ones would fragment the heap.
 #[derive(Default)]
 pub(super) struct Scratch {
-    /// The text of the first objects, until it fills the dictionary.
+    /// The JSON of the first objects, until it fills the dictionary.
     sample: Vec<u8>,
     text: Vec<u8>,
     again: Vec<u8>,
     compressed: Vec<u8>,
 }
 
-/// Spawns a task that packs a batch.
+/// A function that spawns a task to pack a batch.
 type Spawn<K> = fn(&Handle, Arc<Codec<K>>, Batch<K>) -> JoinHandle<Batch<K>>;
 
 /// Encodes and decodes objects.
@@ -163,14 +164,15 @@ pub(super) struct Codec<K> {
     encode: fn(&K, &mut Vec<u8>) -> serde_json::Result<()>,
     decode: fn(&[u8]) -> serde_json::Result<K>,
     spawn: Spawn<K>,
-    /// Set once the first objects fill it; those are not compressed.
+    /// The compression dictionary; set once the JSON of the first objects fills it. The first objects are not
+    /// compressed.
     dictionary: OnceLock<Box<[u8]>>,
     cache: Mutex<Cache<K>>,
     identity: RandomState,
 }
 
 impl<K: Resource> Codec<K> {
-    /// Packs an object; `None` if it does not survive the round trip.
+    /// Packs an object; `None` if the object does not survive the JSON round trip.
     pub(super) fn pack(&self, object: &K, scratch: &mut Scratch) -> Option<Packed> {
         let Scratch { sample, text, again, compressed } = scratch;
         text.clear();
@@ -215,7 +217,7 @@ impl<K: Resource> Codec<K> {
 }
 
 impl<K> Codec<K> {
-    /// Spawns the packing of a batch.
+    /// Spawns a task that packs a batch.
     pub(super) fn start(self: &Arc<Self>, runtime: &Handle, batch: Batch<K>) -> JoinHandle<Batch<K>> {
         (self.spawn)(runtime, self.clone(), batch)
     }
@@ -225,7 +227,7 @@ impl<K> Codec<K> {
         self.dictionary.get().is_some()
     }
 
-    /// Decodes an object. Never `None` for an object that `pack` returned.
+    /// Decodes an object. Never returns `None` for an object that `pack` returned.
     pub(super) fn unpack(&self, packed: &Packed) -> Option<Arc<K>> {
         if let Some(known) = self.cache().get(packed) {
             return Some(known);
@@ -259,7 +261,7 @@ impl<K> Cache<K> {
         Self { slots: (0..slots).map(|_| None).collect() }
     }
 
-    /// The slot of an object, by its address. A cached mark keeps the address unique.
+    /// The cache slot of an object, by its address. The [`Mark`] in a slot prevents the reuse of the address.
     fn slot(&mut self, packed: &Packed) -> Option<&mut Option<(Mark, Arc<K>)>> {
         let count = self.slots.len();
         let key = FixedState::default().hash_one(packed.address());

@@ -1,4 +1,4 @@
-//! `ObjectRef`: the name of an object, with its kind.
+//! `ObjectRef`: a reference to an object by its kind, namespace and name.
 
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube_client::core::{DynamicObject, ObjectMeta};
@@ -8,7 +8,7 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-/// The name of an object of kind `K`, and its namespace.
+/// A reference to an object of kind `K`, by name and namespace.
 ///
 /// Two references are equal if they name the same object; [`extra`](ObjectRef::extra) is ignored.
 ///
@@ -21,13 +21,13 @@ use std::{
 /// ```
 #[non_exhaustive]
 pub struct ObjectRef<K: Resource + ?Sized> {
-    /// The run-time information about the kind.
+    /// The kind, for types that know it only at run time ([`Resource::DynamicType`]); `()` for all other types.
     pub dyntype: K::DynamicType,
     /// The name.
     pub name: String,
     /// The namespace; `None` for cluster-scoped objects.
     pub namespace: Option<String>,
-    /// Further metadata of the object when the reference was created.
+    /// Further metadata of the object, from the time when the reference was created.
     pub extra: Extra,
 }
 
@@ -45,7 +45,8 @@ impl<K: Resource> ObjectRef<K>
 where
     K::DynamicType: Default,
 {
-    /// A reference to a cluster-scoped object; add a namespace with [`within`](ObjectRef::within).
+    /// A reference to a cluster-scoped object. For a namespaced object, add the namespace with
+    /// [`within`](ObjectRef::within).
     pub fn new(name: &str) -> Self {
         Self::new_with(name, K::DynamicType::default())
     }
@@ -85,8 +86,8 @@ impl<K: Resource> ObjectRef<K> {
         }
     }
 
-    /// The owner of an owner reference, if it has kind `K`. An owner is in the namespace of the owned object, or
-    /// cluster-scoped.
+    /// The object that an owner reference identifies, if it has kind `K`. `namespace` is that of the owned object: an
+    /// owner has the same namespace, or is cluster-scoped.
     pub fn from_owner_ref(
         namespace: Option<&str>,
         owner: &OwnerReference,
@@ -103,12 +104,12 @@ impl<K: Resource> ObjectRef<K> {
         })
     }
 
-    /// Changes the kind, without any check.
+    /// Changes the kind of the reference, without any check.
     pub fn into_kind_unchecked<K2: Resource>(self, dt2: K2::DynamicType) -> ObjectRef<K2> {
         ObjectRef { dyntype: dt2, name: self.name, namespace: self.namespace, extra: self.extra }
     }
 
-    /// The same reference with the kind as run-time data.
+    /// Converts the reference to one whose kind is run-time data.
     pub fn erase(self) -> ObjectRef<DynamicObject> {
         let resource = ApiResource::erase::<K>(&self.dyntype);
         self.into_kind_unchecked(resource)

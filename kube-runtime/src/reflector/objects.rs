@@ -5,7 +5,7 @@ use hashbrown::HashTable;
 use kube_client::core::ObjectMeta;
 use std::hash::BuildHasher;
 
-/// A value with a key.
+/// A value that contains its key.
 pub(super) trait Keyed {
     /// Namespace and name. The namespace of a cluster-scoped object is empty.
     fn key(&self) -> (&str, &str);
@@ -44,7 +44,7 @@ impl<T: Keyed> Objects<T> {
         self.table.find(self.hasher.hash_one(key), |object| object.key() == key)
     }
 
-    /// The object with this key; replace it only by one with the same key.
+    /// The object with this key. The caller may replace it only by an object with the same key.
     pub(super) fn get_mut(&mut self, key: (&str, &str)) -> Option<&mut T> {
         self.table.find_mut(self.hasher.hash_one(key), |object| object.key() == key)
     }
@@ -72,7 +72,7 @@ impl<T: Keyed> Objects<T> {
         Some(removed)
     }
 
-    /// The objects whose keys `other` lacks.
+    /// The objects whose keys are not in `other`.
     pub(super) fn missing_from(self, other: &Self) -> Vec<T> {
         self.table.into_iter().filter(|object| other.get(object.key()).is_none()).collect()
     }
@@ -82,7 +82,7 @@ impl<T: Keyed> Objects<T> {
 mod tests {
     use super::*;
 
-    /// A key and a value.
+    /// A test value: namespace, name and content.
     #[derive(Debug, PartialEq)]
     struct Item(&'static str, String, u8);
 

@@ -1,7 +1,7 @@
 //! `Packing`: encodes batches of objects on other threads, while the writer applies further events.
 //!
-//! Encoding takes several times as long as all other work per object, and a list has many objects. This module owns the
-//! batches in flight; it must not modify the store, which the writer does.
+//! Encoding takes several times as long as all other work per object, and a list has many objects. This module owns
+//! the in-flight batches; it must not modify the store (see `writer`).
 
 use super::compact::{Codec, Scratch};
 use super::page::Packed;
@@ -14,10 +14,11 @@ use std::{
 };
 use tokio::runtime::Handle;
 
-/// The number of objects per batch: about 1 ms of work for pods, and little memory while they are stored twice.
+/// The number of objects per batch: about 1 ms of work for pods. Until a batch is stored, its objects are in memory
+/// both typed and packed.
 const BATCH: usize = 16;
 
-/// Objects, and their packed forms once encoded.
+/// A batch of objects, and their packed forms once encoded.
 pub(super) struct Batch<K> {
     objects: Vec<Arc<K>>,
     texts: Vec<Option<Packed>>,
@@ -32,18 +33,18 @@ impl<K> Batch<K> {
         self
     }
 
-    /// Every packed object with its packed form.
+    /// Each object that could be packed, with its packed form.
     pub(super) fn packed(&self) -> impl Iterator<Item = (&Arc<K>, &Packed)> {
         self.objects.iter().zip(&self.texts).filter_map(|(object, text)| Some((object, text.as_ref()?)))
     }
 }
 
-/// Batches in flight.
+/// The incomplete batch and the in-flight batches of a writer.
 pub(super) struct Packing<K> {
-    /// The incomplete batch and its runtime.
+    /// The incomplete batch, and the runtime that will pack it.
     filling: Option<(Handle, Batch<K>)>,
     tasks: VecDeque<AbortOnDrop<Batch<K>>>,
-    /// Buffers of finished batches.
+    /// Buffers of finished batches, for reuse.
     spare: Vec<Scratch>,
     /// Whether more objects are expected.
     more: bool,
@@ -56,7 +57,8 @@ impl<K> Default for Packing<K> {
 }
 
 impl<K> Packing<K> {
-    /// Accepts an object; `false` without other threads, or if they have enough batches.
+    /// Adds an object to the incomplete batch. Returns `false` if the runtime has no other threads, or if enough
+    /// batches are in flight.
     pub(super) fn take(&mut self, codec: &Arc<Codec<K>>, object: &Arc<K>) -> bool {
         if self.filling.is_none() {
             let Some((runtime, workers)) = workers() else { return false };
@@ -77,7 +79,7 @@ impl<K> Packing<K> {
         true
     }
 
-    /// Sends the incomplete batch: no further object is expected.
+    /// Sends the incomplete batch. Call it when no further object is expected.
     pub(super) fn flush(&mut self, codec: &Arc<Codec<K>>) {
         self.send(codec);
         self.more = false;
@@ -89,7 +91,8 @@ impl<K> Packing<K> {
         }
     }
 
-    /// A finished batch, if any. It replaces the waker of [`poll_next`](Self::poll_next), which must be polled again.
+    /// A finished batch, if any. This replaces the waker of [`poll_next`](Self::poll_next): poll that function again
+    /// afterwards.
     pub(super) fn next_done(&mut self) -> Option<Batch<K>> {
         if !self.tasks.front()?.is_finished() {
             return None;
@@ -108,7 +111,8 @@ impl<K> Packing<K> {
             self.tasks.pop_front();
             match done {
                 Ok(batch) => return Poll::Ready(Some(batch)),
-                // A panic in the type's own code. If the runtime is shutting down instead, the objects stay typed.
+                // A panic comes from the user's type: resume it. If the runtime is shutting down instead, the objects
+                // stay typed.
                 Err(error) => {
                     if let Ok(panic) = error.try_into_panic() {
                         std::panic::resume_unwind(panic);
@@ -118,8 +122,8 @@ impl<K> Packing<K> {
         }
     }
 
-    /// Keeps the buffers of a finished batch for the next one, and frees them after the last one. Freeing them earlier
-    /// would fragment the heap while the store is filled.
+    /// Keeps the buffers of a finished batch for the next batch, and frees all buffers after the last batch. Freeing
+    /// them earlier would fragment the heap while the store is filled.
     pub(super) fn reuse(&mut self, batch: Batch<K>) {
         if !self.more && self.tasks.is_empty() {
             self.spare.clear();

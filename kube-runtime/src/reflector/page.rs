@@ -1,8 +1,8 @@
 //! `Page`: one allocation for many packed objects.
 //!
 //! Many long-lived small allocations between short-lived ones would fragment the heap and slow down the allocator. An
-//! object has a page of its own only until enough objects can share one. This module owns the layout and decides which
-//! pages to leave; it must not decide which objects are in use, which the writer does.
+//! object has a page of its own only until enough objects can share one. This module owns the layout and decides
+//! which pages to vacate. It must not decide which objects are in use (see `writer`).
 
 use std::sync::{
     Arc, Weak,
@@ -12,18 +12,18 @@ use std::sync::{
 /// The size in bytes of a shared page: small compared with a store, large compared with an object.
 const PAGE: usize = 32 << 10;
 
-/// Immutable packed objects.
+/// An immutable allocation of packed objects.
 #[derive(Debug)]
 struct Page {
     entries: Box<[Entry]>,
     /// The concatenated namespaces and names.
     names: Box<str>,
     texts: Box<[u8]>,
-    /// Whether its remaining objects are moving to another page.
+    /// Whether the page's remaining objects are being moved to another page.
     left: AtomicBool,
 }
 
-/// The offsets of an object on its page. It ends at the offsets of the next entry.
+/// The offsets of an object in its page. The object ends where the next entry begins.
 #[derive(Debug)]
 struct Entry {
     identity: u64,
@@ -62,7 +62,7 @@ impl Page {
     }
 }
 
-/// An object's encoded text.
+/// The encoded JSON of an object.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Text<'a> {
     pub(super) bytes: &'a [u8],
@@ -80,7 +80,7 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    /// An object with a page of its own; `None` if the offsets overflow `u32`.
+    /// Packs an object on a page of its own; `None` if the offsets overflow `u32`.
     pub(super) fn alone(key: (&str, &str), text: Text<'_>) -> Option<Self> {
         Some(Self { page: Arc::new(Page::of([(key, text)].into_iter())?), entry: 0 })
     }
@@ -107,24 +107,24 @@ impl Packed {
         }
     }
 
-    /// Its entry and the next one.
+    /// The object's entry and the next one.
     fn entry(&self) -> Option<(&Entry, Option<&Entry>)> {
         let (this, behind) = self.page.entries.get(self.entry as usize..)?.split_first()?;
         Some((this, behind.first()))
     }
 
-    /// Its size on a page, in bytes.
+    /// The object's size on its page, in bytes.
     fn size(&self) -> usize {
         let (namespace, name) = self.key();
         size_of::<Entry>() + namespace.len() + name.len() + self.text().bytes.len()
     }
 
-    /// Whether both are the same entry of the same page.
+    /// Whether `self` and `other` are the same entry of the same page.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.page, &other.page) && self.entry == other.entry
     }
 
-    /// Its address; unique while this object or a mark of it exists.
+    /// The object's address. It is unique while the object or a [`Mark`] of it exists.
     pub(super) fn address(&self) -> (usize, u32) {
         (Arc::as_ptr(&self.page).addr(), self.entry)
     }
@@ -134,7 +134,8 @@ impl Packed {
         Mark { page: Arc::downgrade(&self.page), entry: self.entry }
     }
 
-    /// All objects of its page if less than half are in use; `Some` at most once per page.
+    /// Returns all objects of this object's page if less than half of them are in use. Returns `Some` at most once
+    /// per page.
     fn leave(&self) -> Option<impl Iterator<Item = Self>> {
         let Page { entries, left, .. } = &*self.page;
         let thin = Arc::strong_count(&self.page) * 2 < entries.len();
@@ -156,14 +157,14 @@ impl Mark {
     }
 }
 
-/// Objects to move to a shared page.
+/// The objects to move to shared pages.
 #[derive(Debug, Default)]
 pub(super) struct Loose {
     objects: Vec<Packed>,
     size: usize,
 }
 
-/// A move of an object between pages.
+/// The move of an object from one page to another.
 #[derive(Debug)]
 pub(super) struct Move {
     pub(super) from: Packed,
@@ -180,19 +181,19 @@ impl Loose {
         }
     }
 
-    /// Adds all objects of the page of `of`, if less than half are in use.
-    pub(super) fn add_rest(&mut self, of: &Packed) {
-        for packed in of.leave().into_iter().flatten() {
+    /// Adds all objects on the page of `packed`, if less than half of them are in use.
+    pub(super) fn add_rest(&mut self, packed: &Packed) {
+        for packed in packed.leave().into_iter().flatten() {
             self.add(&packed);
         }
     }
 
-    /// Whether the objects fill a page.
+    /// Whether the objects are enough for a page.
     pub(super) fn is_enough(&self) -> bool {
         self.size >= PAGE
     }
 
-    /// Moves the objects in use to shared pages.
+    /// Copies the objects in use to shared pages. Returns the moves, which the caller applies to the maps.
     pub(super) fn settle(&mut self, in_use: impl Fn(&Packed) -> bool) -> Vec<Move> {
         self.size = 0;
         let mut objects = std::mem::take(&mut self.objects);

@@ -12,11 +12,12 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Applies the events of `stream` to the store of `writer`, and emits each event with its object shared with the store.
+/// Applies the events of `stream` to the store of `writer`, and emits them. The emitted objects are shared with the
+/// store.
 ///
-/// After a relist, an [`Event::Delete`] follows [`Event::InitDone`] for each object that was deleted before the relist.
-/// Each deletion is emitted once, also if it was an event during the relist. An undecodable object leaves the store
-/// unchanged, and the error is emitted. The store changes only while the stream is polled.
+/// After a relist, an [`Event::Delete`] follows [`Event::InitDone`] for each object that was deleted before the
+/// relist. Each deletion is emitted once, even if the watch reported it during the relist. An undecodable object
+/// leaves the store unchanged, and the error is emitted. The store changes only while the stream is polled.
 ///
 /// ```
 /// use futures::{StreamExt, TryStreamExt};
@@ -40,7 +41,7 @@ use std::{
 ///
 /// # Cancel safety
 ///
-/// The stream may be polled inside `select!`.
+/// The stream may be polled inside `select!`: no event is lost when another branch completes first.
 pub fn reflector<K, W>(writer: Writer<K>, stream: W) -> Reflect<W, K>
 where
     K: Resource,

@@ -27,7 +27,7 @@ impl<K> Shared<K> {
         self.codec.as_ref()
     }
 
-    /// The object, decoded if it is packed.
+    /// Returns the object, decoded if it is packed.
     pub(super) fn unpack(&self, held: Held<K>) -> Option<Arc<K>> {
         match held {
             Held::Typed(object) => Some(object),
@@ -48,8 +48,8 @@ impl<K> Shared<K> {
         held.into_iter().filter_map(|held| self.unpack(held)).find_map(|object| f(&object))
     }
 
-    /// Ignores poisoning: no code under the lock can leave the map inconsistent, so a panic in a reader's closure is
-    /// harmless.
+    /// Ignores poisoning: no code that holds the lock can leave the map inconsistent, so a panic in a reader's
+    /// closure is harmless.
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Objects<Held<K>>> {
         self.objects.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,12 +113,13 @@ impl<K> Store<K> {
         self.state_filter(|_| true)
     }
 
-    /// The first object found for which `predicate` holds. It must not touch the store.
+    /// The first object found for which `predicate` returns `true`. `predicate` must not access the store: that may
+    /// deadlock.
     pub fn find(&self, predicate: impl Fn(&K) -> bool) -> Option<Arc<K>> {
         self.shared.visit(|object| predicate(object).then(|| object.clone()))
     }
 
-    /// All objects for which `predicate` holds. It must not touch the store.
+    /// All objects for which `predicate` returns `true`. `predicate` must not access the store: that may deadlock.
     pub fn state_filter(&self, predicate: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
         let mut found = Vec::new();
         self.shared.visit(|object| {
@@ -142,19 +143,19 @@ impl<K> Store<K> {
 }
 
 impl<K: Resource> Store<K> {
-    /// The object with this key. For cluster-scoped objects, the key's namespace is ignored.
+    /// The object with this key. The key's namespace is ignored for a cluster-scoped object.
     pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
         let namespace = key.namespace.as_deref().unwrap_or_default();
         let held = {
             let objects = self.shared.read();
-            // A kind is either namespaced or cluster-scoped.
+            // A kind is either namespaced or cluster-scoped, so at most one of the two look-ups finds an object.
             let held = objects.get((namespace, &key.name)).or_else(|| objects.get(("", &key.name)));
             held.cloned()?
         };
         self.shared.unpack(held)
     }
 
-    /// All objects that `selector` selects by label.
+    /// All objects whose labels `selector` matches.
     pub fn state_filter_selector(&self, selector: &Selector) -> Vec<Arc<K>> {
         let none = std::collections::BTreeMap::new();
         self.state_filter(|object| selector.matches(object.meta().labels.as_ref().unwrap_or(&none)))

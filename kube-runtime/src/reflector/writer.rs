@@ -16,16 +16,16 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// The number of objects to move to other pages per write lock.
+/// The maximum number of objects to move to other pages under one write lock.
 const MOVES_AT_ONCE: usize = 256;
 
-/// The only handle that modifies a store. After its drop, readers keep the last state.
+/// The only handle that modifies a store. After the writer is dropped, readers keep the last state.
 pub struct Writer<K> {
     shared: Arc<Shared<K>>,
     /// The new map, between `Init` and `InitDone`.
     next: Option<Objects<Held<K>>>,
-    /// Objects of the readers' map whose deletion was reported during the relist, and that were not created again. A
-    /// restarted relist must not report their deletion twice.
+    /// Objects in the readers' map whose deletion was reported during the relist and that were not created again. A
+    /// restarted relist must not report their deletion again.
     deleted: HashSet<(String, String)>,
     scratch: Scratch,
     loose: Loose,
@@ -72,18 +72,19 @@ pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
 /// The effect of an event on the store.
 #[non_exhaustive]
 pub struct Change<K> {
-    /// The event; its object is shared with a store of typed storage.
+    /// The event. With typed storage, the store shares its object.
     pub event: Event<Arc<K>>,
-    /// After `InitDone`: the objects that the snapshot lacks and whose deletion was not an event.
+    /// After `InitDone`: the objects that the snapshot does not contain and whose deletion no event reported.
     pub vanished: Vec<Arc<K>>,
-    /// For a deletion: whether the last complete snapshot has the object, and this is the first event of its deletion.
+    /// For a deletion: whether the last complete snapshot contains the object, and no earlier event reported its
+    /// deletion.
     pub(crate) deletes_known: bool,
     previous: Option<Held<K>>,
     codec: Option<Arc<Codec<K>>>,
 }
 
 impl<K> Change<K> {
-    /// The previous state of the event's object.
+    /// The state of the event's object before the event.
     pub fn previous(&self) -> Option<Arc<K>> {
         match self.previous.as_ref()? {
             Held::Typed(object) => Some(object.clone()),
@@ -149,7 +150,7 @@ impl<K: Resource> Writer<K> {
         Change { event, previous, vanished: Vec::new(), deletes_known: false, codec }
     }
 
-    /// The stored form of an object.
+    /// Converts an object to its stored form.
     fn hold(&mut self, object: &Arc<K>) -> Held<K> {
         let Some(codec) = self.shared.codec() else { return Held::Typed(object.clone()) };
         let Some(packed) = codec.pack(object, &mut self.scratch) else { return Held::Typed(object.clone()) };
@@ -157,7 +158,7 @@ impl<K: Resource> Writer<K> {
         Held::Packed(packed)
     }
 
-    /// The stored form of an object of a snapshot: typed for now if another thread packs it.
+    /// Converts an object of a snapshot to its stored form, which stays typed while another thread packs the object.
     fn hold_listed(&mut self, object: &Arc<K>) -> Held<K> {
         match self.shared.codec() {
             Some(codec) if codec.is_settled() && self.packing.take(codec, object) => {
@@ -167,7 +168,7 @@ impl<K: Resource> Writer<K> {
         }
     }
 
-    /// Waits until all batches are packed, and stores them.
+    /// Ready when all batches are packed and stored.
     pub(super) fn poll_packed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(batch) = ready!(self.packing.poll_next(cx)) {
             self.store_packed(batch);
@@ -183,7 +184,7 @@ impl<K: Resource> Writer<K> {
                 let held = objects.get_mut(packed.key()).filter(|held| held.is_object(object));
                 held.map(|held| *held = Held::Packed(packed.clone())).is_some()
             };
-            // Both maps hold the object if a relist has found it unchanged.
+            // Both maps hold the object if a relist found it unchanged.
             let (new, old) = (next.as_mut().is_some_and(put), shared.write(put));
             if new || old {
                 loose.add(packed);
@@ -193,8 +194,8 @@ impl<K: Resource> Writer<K> {
         self.compact_pages(None);
     }
 
-    /// Moves objects to shared pages once there are enough: those with a page of their own, and those left on a page
-    /// from which most objects were `removed`.
+    /// Moves objects to shared pages once they fill a page: objects with a page of their own, and the remaining
+    /// objects on the page of `removed` if most objects of that page were removed.
     fn compact_pages(&mut self, removed: Option<&Held<K>>) {
         if let Some(Held::Packed(removed)) = removed {
             self.loose.add_rest(removed);
@@ -228,8 +229,8 @@ impl<K: Resource> Writer<K> {
         }
     }
 
-    /// As [`compact_pages`](Self::compact_pages), after a swap, when many objects on the pages may be unused. Skips
-    /// typed storage.
+    /// As [`compact_pages`](Self::compact_pages), for all pages. Call it after a swap, when many objects on the pages
+    /// may be unused. Does nothing for typed storage.
     fn compact_all_pages(&mut self) {
         if self.shared.codec().is_none() {
             return;
@@ -242,8 +243,8 @@ impl<K: Resource> Writer<K> {
         self.compact_pages(None);
     }
 
-    /// Applies an undecodable object: the store keeps its last state until its deletion. Returns the deletion of that
-    /// state.
+    /// Applies the event of an undecodable object: the store keeps the object's last state until the object is
+    /// deleted. Returns the deletion if the store had the object.
     pub fn apply_undecodable(&mut self, object: &UndecodableObject) -> Option<Change<K>> {
         let key = (object.namespace.as_deref().unwrap_or_default(), object.name.as_deref()?);
         if object.origin == ObjectOrigin::Deleted {
@@ -264,10 +265,10 @@ impl<K: Resource> Writer<K> {
         None
     }
 
-    /// Adds an object to the new map; shares it with the readers' map if it is unchanged. Also returns its previous
-    /// state, from the new map or else from the readers' map.
+    /// Adds an object to the new map, and shares it with the readers' map if it is unchanged. Also returns the
+    /// object's previous state, from the new map or, if it is not there, from the readers' map.
     fn add(&mut self, object: K) -> (Arc<K>, Option<Held<K>>) {
-        // An object created again after its deletion is new.
+        // An object that was created again after its deletion is a new object without a previous state.
         let again = !self.deleted.is_empty() && self.deleted.remove(&owned(key(object.meta())));
         let known = if again { None } else { self.shared.read().get(key(object.meta())).cloned() };
         let previous = known;
@@ -288,7 +289,8 @@ impl<K: Resource> Writer<K> {
         (object, again.or(previous))
     }
 
-    /// Returns the last state of the object, and whether readers have it and its deletion has not been reported.
+    /// Returns the last state of the object, and whether the readers' map contains it and its deletion was not
+    /// reported before.
     fn remove(&mut self, key: (&str, &str)) -> (Option<Held<K>>, bool) {
         let Some(next) = &mut self.next else {
             let previous = self.shared.write(|objects| objects.remove(key));
@@ -309,7 +311,7 @@ impl<K: Resource> Writer<K> {
         }
         if let Some(next) = self.next.take() {
             let old = self.shared.write(|objects| std::mem::replace(objects, next));
-            // Without the write lock: readers continue during the comparison.
+            // Compare after releasing the write lock, so that readers can continue.
             let missing = old.missing_from(&self.shared.read());
             let deleted = std::mem::take(&mut self.deleted);
             let missing = missing

@@ -67,7 +67,7 @@ fn compresses_objects() {
 #[test]
 fn objects_share_pages_and_leave_sparse_pages() {
     let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
-    // With a unique value.
+    // An object with data that no other object has.
     let map = |n: usize, value: &str| {
         let own = |part: usize| FixedState::with_seed(n as u64).hash_one(part).to_string();
         let mut map = map(n, value);
@@ -101,7 +101,7 @@ fn objects_share_pages_and_leave_sparse_pages() {
     }
     assert!(pages(&reader) < filled / 3, "{} of {filled} pages are left", pages(&reader));
     all_are(&reader, &|n| (n % 10 == 0).then_some("1"));
-    // A relist replaces most objects; those still in use are spread over all pages.
+    // A relist replaces most objects; the unchanged ones are spread over all pages.
     writer.apply_watcher_event(Event::Init);
     for n in 0..2000 {
         writer.apply_watcher_event(Event::InitApply(map(n, if n % 20 == 0 { "1" } else { "2" })));
@@ -116,7 +116,7 @@ fn objects_share_pages_and_leave_sparse_pages() {
     all_are(&reader, &|_| Some("3"));
 }
 
-/// The number of typed objects.
+/// The number of objects that are stored typed.
 fn typed(reader: &Store<ConfigMap>) -> usize {
     reader.shared.read().iter().filter(|held| matches!(held, Held::Typed(_))).count()
 }
@@ -138,7 +138,7 @@ async fn other_threads_pack_a_list_and_the_remainder_once_the_stream_is_pending(
         let key = ObjectRef::new(&format!("map-{n}")).within("ns");
         assert_eq!(reader.get(&key).as_deref(), Some(&map(n, "1")));
     }
-    // No further event: the finished batches wake the stream.
+    // No further event arrives, so the finished batches must wake the stream.
     let tidied = async {
         while typed(&reader) > 0 {
             tokio::task::yield_now().await;
@@ -151,7 +151,7 @@ async fn other_threads_pack_a_list_and_the_remainder_once_the_stream_is_pending(
     assert_eq!(reader.state().len(), 1000);
 }
 
-/// Records the threads that serialize it.
+/// An object that records which threads serialize it.
 #[derive(Debug, Clone, Deserialize)]
 struct Traced;
 
@@ -191,7 +191,7 @@ async fn a_late_packed_object_does_not_replace_a_newer_one() {
     for n in 900..1000 {
         writer.apply_watcher_event(Event::Delete(map(n, "1")));
     }
-    // The last of the first 900 are or were in flight.
+    // Some of these objects may still be in flight to a packing task.
     for n in 850..900 {
         writer.apply_watcher_event(Event::Apply(map(n, "2")));
     }
@@ -201,7 +201,7 @@ async fn a_late_packed_object_does_not_replace_a_newer_one() {
         let key = ObjectRef::new(&format!("map-{n}")).within("ns");
         assert_eq!(reader.get(&key), Some(Arc::new(map(n, if n < 850 { "1" } else { "2" }))));
     }
-    // A relist finds some of them in flight and others packed.
+    // A relist finds some objects in flight and others packed.
     for event in listed("1").chain(listed("1")) {
         writer.apply_watcher_event(event);
     }
@@ -231,7 +231,7 @@ fn decodes_a_cached_object_once() {
     assert!(!Arc::ptr_eq(&reader.get(&key).unwrap(), &reader.get(&key).unwrap()));
 }
 
-/// Deserializes differently than it serializes.
+/// An object that deserializes differently than it serializes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Odd {
     metadata: kube_client::core::ObjectMeta,

@@ -1,4 +1,4 @@
-//! The effect of events on a store.
+//! Tests of the effect of events on a store.
 
 use super::*;
 use crate::reflector::ObjectRef;
@@ -164,7 +164,7 @@ fn an_object_created_again_during_a_relist_is_new_and_may_be_deleted_again() {
     let (reader, mut writer) = filled();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::Delete(object("a", "3")));
-    // It exists again in an unknown state.
+    // The object exists again, in an unknown state.
     assert!(writer.apply_undecodable(&undecodable("a", ObjectOrigin::Added)).is_none());
     assert!(writer.apply_watcher_event(Event::InitApply(object("a", "4"))).previous().is_none());
     writer.apply_watcher_event(Event::Init);
