@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_came_again_in_a_relist_that_broke_is_not_deleted_twice() {
+    fn emits_a_deletion_once_if_the_object_is_created_again_before_the_relist_restarts() {
         let known = || vec![Ok(Event::InitApply(map("1"))), Ok(Event::InitDone), Ok(Event::Init)];
         let again = || vec![Ok(Event::Delete(map("2"))), Ok(Event::InitApply(map("3"))), Ok(Event::Init)];
         let with = |rest: Vec<_>| events_for(known().into_iter().chain(again()).chain(rest).collect());

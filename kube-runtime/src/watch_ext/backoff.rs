@@ -12,8 +12,9 @@ use std::{
 use tokio::time::{Sleep, sleep};
 
 pin_project! {
-    /// The stream of [`backoff`](super::WatchStreamExt::backoff): emits an error, then waits before the next poll. A
-    /// success resets the backoff. There is no wait after an undecodable object, because the watch continues.
+    /// The stream of [`backoff`](super::WatchStreamExt::backoff): emits an error, then waits before it polls the
+    /// inner stream again. A success resets the backoff. There is no wait after an undecodable object, because the
+    /// watch continues.
     #[derive(Debug)]
     #[must_use = "streams do nothing unless polled"]
     pub struct StreamBackoff<S, B> {
@@ -68,7 +69,7 @@ impl<S: TryStream<Error: 'static>, B: Backoff> Stream for StreamBackoff<S, B> {
     }
 }
 
-/// Whether the error concerns only an undecodable object, so that the watch continues.
+/// Whether the error only reports an undecodable object, so that the watch continues.
 fn is_about_an_object<E: 'static>(error: &E) -> bool {
     matches!((error as &dyn Any).downcast_ref(), Some(crate::watcher::Error::Object(_)))
 }

@@ -9,14 +9,14 @@ use kube_client::core::{ObjectMeta, ObjectOrigin, Selector, SelectorExt, Undecod
 use std::{collections::BTreeMap, hash::BuildHasher};
 
 impl<K: Resource + 'static> Watcher<K> {
-    /// Emits only changes of the property that `predicate` hashes. Other changes are dropped without decoding the
+    /// Emits only changes to the property that `predicate` hashes. Other changes are dropped without decoding the
     /// object.
     ///
     /// The filter decodes only the metadata, which is much cheaper than the whole object. It keeps all objects of a
-    /// snapshot, all new objects and deletions, and all changes of objects for which the predicate returns `None`. The
-    /// watch resumes after the resource versions of dropped changes.
+    /// snapshot, all new objects and deletions, and all changes to objects for which the predicate returns `None`. A
+    /// watch that resumes does not receive the dropped changes again.
     ///
-    /// A store behind this filter holds each object in the state of its last kept change.
+    /// A store behind this filter contains each object in the state of its last kept change.
     ///
     /// ```
     /// use futures::{StreamExt, TryStreamExt};
@@ -25,7 +25,7 @@ impl<K: Resource + 'static> Watcher<K> {
     /// use kube_runtime::{WatchStreamExt, predicates, watcher};
     ///
     /// # fn changes(client: Client) -> impl futures::Stream<Item = watcher::Result<Pod>> {
-    /// // Pods whenever their spec changes, without the changes of their status.
+    /// // Emits a pod when its spec changes, and not when only its status changes.
     /// watcher(Api::<Pod>::all(client), watcher::Config::default())
     ///     .only_changes_of(predicates::generation)
     ///     .applied_objects()
@@ -45,11 +45,11 @@ impl<K: Resource + 'static> Watcher<K> {
         }))
     }
 
-    /// Emits only objects that `selector` selects by label. Other objects are dropped without decoding them.
+    /// Emits only objects whose labels match `selector`. Other objects are dropped without decoding them.
     ///
-    /// Use it if the server cannot filter, for instance if several consumers share a watch. Otherwise
-    /// [`Config::labels_from`](crate::watcher::Config::labels_from) lets the server filter. In both cases an object
-    /// that is no longer selected is emitted as deleted, whatever the other filters of the watcher decide.
+    /// Use this if the server cannot filter, for instance if several consumers share a watch. Otherwise use
+    /// [`Config::labels_from`](crate::watcher::Config::labels_from), so that the server filters. In both cases an
+    /// object whose labels no longer match is emitted as deleted, regardless of the watcher's other filters.
     pub fn only_labelled(self, selector: Selector) -> Self {
         self.filter_before_decode(Box::new(Labelled {
             selector,
@@ -62,7 +62,7 @@ impl<K: Resource + 'static> Watcher<K> {
 /// Drops changes that leave the predicate's hash unchanged.
 struct Changes<P> {
     predicate: P,
-    /// The last hash of each object, by hash of its identity.
+    /// The predicate's last hash for each object, by a hash of the object's namespace, name and uid.
     hashes: HashMap<u64, Option<u64>>,
     identity: RandomState,
 }
@@ -80,7 +80,8 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilt
         self.hashes.clear();
     }
 
-    /// The consumer did not receive this change: keep the next one even if its hash is equal.
+    /// Removes the object's hash: the consumer did not receive this change, so the next one must be kept even if its
+    /// hash is equal.
     fn forget(&mut self, object: &UndecodableObject) {
         self.hashes.remove(&self.identity.hash_one((&object.namespace, &object.name, &object.uid)));
     }
@@ -102,10 +103,10 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilt
     }
 }
 
-/// Drops objects that the selector does not select.
+/// Drops objects whose labels the selector does not match.
 struct Labelled {
     selector: Selector,
-    /// Emitted objects that have not been deleted or deselected.
+    /// Objects that were emitted, and not deleted or deselected since: the hashes of their namespaces and names.
     passed: HashSet<u64>,
     identity: RandomState,
 }
@@ -123,7 +124,8 @@ impl<K> EarlyFilter<K> for Labelled {
         self.passed.clear();
     }
 
-    /// Keeps the object: a store behind the filter may have an earlier state, which must be deleted later.
+    /// Does nothing: a store behind the filter may contain an earlier state of the object, whose deletion must pass
+    /// later.
     fn forget(&mut self, _: &UndecodableObject) {}
 
     fn verdict(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Verdict {

@@ -41,13 +41,14 @@ use std::sync::Arc;
 /// # }
 /// ```
 ///
-/// Filters by labels or metadata are cheaper before an object is decoded:
+/// To filter by labels or metadata before objects are decoded, which is cheaper, use
 /// [`Watcher::only_labelled`](crate::watcher::Watcher::only_labelled) and
 /// [`only_changes_of`](crate::watcher::Watcher::only_changes_of).
 pub trait WatchStreamExt: Stream {
-    /// Waits after errors with the default backoff of a watcher.
+    /// Waits after errors, with the default backoff of a watcher.
     ///
-    /// A [`watcher`](crate::watcher()) already waits, and both waits run concurrently. Use this for other streams.
+    /// The stream of [`watcher`](crate::watcher()) already waits after errors, concurrently with this wait. Use this
+    /// for other streams.
     fn default_backoff(self) -> StreamBackoff<Self, DefaultBackoff>
     where
         Self: TryStream + Sized,
@@ -55,7 +56,7 @@ pub trait WatchStreamExt: Stream {
         self.backoff(DefaultBackoff::default())
     }
 
-    /// Waits after errors, except after an undecodable object; the stream ends when the backoff ends.
+    /// Waits after errors, except after an undecodable object. The stream ends when the backoff ends.
     fn backoff<B: Backoff>(self, backoff: B) -> StreamBackoff<Self, B>
     where
         Self: TryStream + Sized,
@@ -63,7 +64,7 @@ pub trait WatchStreamExt: Stream {
         StreamBackoff::new(self, backoff)
     }
 
-    /// Added and modified objects, including those of snapshots.
+    /// Emits added and modified objects, including those of snapshots.
     fn applied_objects<K>(self) -> EventDecode<Self>
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,
@@ -71,7 +72,7 @@ pub trait WatchStreamExt: Stream {
         EventDecode::applied(self)
     }
 
-    /// Added, modified and deleted objects, including those of snapshots.
+    /// Emits added, modified and deleted objects, including those of snapshots.
     fn touched_objects<K>(self) -> EventDecode<Self>
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,
@@ -79,7 +80,7 @@ pub trait WatchStreamExt: Stream {
         EventDecode::touched(self)
     }
 
-    /// Modifies every object; for instance to clear unused fields before they are stored.
+    /// Modifies every object with `f`; for instance, clears unused fields before objects are stored.
     fn modify<F, K>(self, f: F) -> EventModify<Self, F>
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,
@@ -88,10 +89,10 @@ pub trait WatchStreamExt: Stream {
         EventModify::new(self, f)
     }
 
-    /// Emits only objects whose hash differs from the previous one of the same object.
+    /// Emits an object only if its hash differs from the hash of its previous state.
     ///
-    /// The filter receives objects, not events: it emits a deletion only if the hash changed. Use it after
-    /// [`applied_objects`](WatchStreamExt::applied_objects), and process deletions separately.
+    /// The filter receives objects, not events: it emits a deleted object only if the hash changed. Use the filter
+    /// after [`applied_objects`](WatchStreamExt::applied_objects), and process deletions separately.
     fn predicate_filter<K, P>(self, predicate: P, config: PredicateConfig) -> PredicateFilter<Self, P, Owned>
     where
         Self: Stream<Item = Result<K>> + Sized,
@@ -101,7 +102,7 @@ pub trait WatchStreamExt: Stream {
         PredicateFilter::new(self, predicate, &config, Owned)
     }
 
-    /// As [`predicate_filter`](WatchStreamExt::predicate_filter), for objects shared with a store.
+    /// As [`predicate_filter`](WatchStreamExt::predicate_filter), for a stream of objects shared with a store.
     fn predicate_filter_shared<K, P>(
         self,
         predicate: P,

@@ -1,4 +1,4 @@
-//! Predicates: filters that drop changes of irrelevant properties.
+//! Predicates: hashes of an object's properties, for filters that drop changes to other properties.
 
 use crate::watcher::Result;
 use foldhash::{HashMap, quality::FixedState};
@@ -14,12 +14,13 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// A property of an object, as a hash that changes with it.
+/// Hashes a property of an object. The hash differs if the property changed.
 pub trait Predicate<K> {
-    /// The hash; `None` if the object lacks the property, so that every change passes.
+    /// The hash of the property; `None` if the object does not have the property. Every change to such an object
+    /// passes.
     fn hash_property(&self, obj: &K) -> Option<u64>;
 
-    /// Uses `f` if this predicate returns `None`.
+    /// Returns a predicate that uses the hash of `f` if this predicate returns `None`.
     fn fallback<F: Predicate<K>>(self, f: F) -> Fallback<Self, F>
     where
         Self: Sized,
@@ -27,7 +28,7 @@ pub trait Predicate<K> {
         Fallback(self, f)
     }
 
-    /// Combines both hashes: the object passes if either changes.
+    /// Combines the hashes of both predicates: a change passes if either hash changes.
     fn combine<F: Predicate<K>>(self, f: F) -> Combine<Self, F>
     where
         Self: Sized,
@@ -104,8 +105,8 @@ fn hash<T: Hash + ?Sized>(content: &T) -> u64 {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PredicateConfig {
-    /// The time without a change after which the hash of an object is evicted; its next change then passes. This limits
-    /// the memory for deleted objects.
+    /// The time without a change after which the hash of an object is evicted; the next change to the object then
+    /// passes. This limits the memory for deleted objects.
     pub ttl: Duration,
 }
 
@@ -124,7 +125,7 @@ impl PredicateConfig {
     }
 }
 
-/// The predicate's hash and its time, by namespace, name and uid.
+/// The predicate's hash of each object's last state and when it was received, by namespace, name and uid.
 type Seen = HashMap<(Option<String>, Option<String>, Option<String>), (u64, Instant)>;
 
 pin_project! {
@@ -144,13 +145,13 @@ pin_project! {
 
 /// Accesses the object of a stream item.
 pub trait View<T> {
-    /// The object's type.
+    /// The type of the object.
     type Object: Resource;
-    /// The object.
+    /// Returns the object.
     fn object(item: &T) -> &Self::Object;
 }
 
-/// Items are objects.
+/// The [`View`] of a stream whose items are objects, `K`.
 #[derive(Debug, Clone, Copy)]
 pub struct Owned;
 impl<K: Resource> View<K> for Owned {
@@ -160,7 +161,7 @@ impl<K: Resource> View<K> for Owned {
     }
 }
 
-/// Items are shared objects.
+/// The [`View`] of a stream whose items are shared objects, `Arc<K>`.
 #[derive(Debug, Clone, Copy)]
 pub struct Shared;
 impl<K: Resource> View<Arc<K>> for Shared {

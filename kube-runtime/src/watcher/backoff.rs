@@ -1,15 +1,16 @@
-//! `Backoff`: the waits after failures.
+//! `Backoff`: the durations of the waits after failures.
 
 use crate::random;
 use std::time::Duration;
 
-/// Waits between attempts, increasing until [`reset`](Backoff::reset). The end of the iterator ends the retries.
+/// The waits between attempts, as an iterator. They increase until [`reset`](Backoff::reset). When the iterator ends,
+/// the retries end.
 pub trait Backoff: Iterator<Item = Duration> + Send + Sync + Unpin {
-    /// Returns to the first wait, after a success.
+    /// Restarts with the first wait. Called after a success.
     fn reset(&mut self);
 }
 
-/// Exponential waits up to a limit, with optional jitter, so that many clients do not retry at the same time.
+/// Waits that grow exponentially up to a limit. With jitter, many clients do not retry at the same time.
 ///
 /// ```
 /// use kube_runtime::watcher::{Backoff, ExponentialBackoff};
@@ -31,7 +32,7 @@ pub struct ExponentialBackoff {
 }
 
 impl ExponentialBackoff {
-    /// Waits of `min`, `min * factor`, ... up to `max`. `jitter` adds a random part of up to 100 %.
+    /// Waits of `min`, `min * factor`, ... up to `max`. `jitter` adds a random duration of up to 100 % of each wait.
     ///
     /// A factor below 1 becomes 1, and a `max` below `min` becomes `min`.
     pub fn new(min: Duration, max: Duration, factor: f64, jitter: bool) -> Self {

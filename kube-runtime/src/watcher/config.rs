@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListSemantic {
-    /// Consistent with the server's storage at the time of the request.
+    /// The state of the server's storage at the time of the request.
     #[default]
     MostRecent,
     /// Any state of the server's watch cache, which is cheaper on old servers. Relists are never older than the last
@@ -40,9 +40,9 @@ pub enum InitialListStrategy {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
-    /// Only objects whose labels match.
+    /// Selects only objects whose labels match.
     pub label_selector: Option<String>,
-    /// Only objects whose fields match.
+    /// Selects only objects whose fields match.
     pub field_selector: Option<String>,
     /// How long the server keeps each watch open; `None` for a random duration of 145 to 290 seconds per watch. No
     /// event is lost: the watcher resumes with the next watch.
@@ -53,7 +53,8 @@ pub struct Config {
     pub initial_list_strategy: InitialListStrategy,
     /// The number of objects per page of a list; `None` for a list without pages.
     pub page_size: Option<u32>,
-    /// Whether the server sends bookmarks. Without them, the version of an idle watch expires, and the watcher relists.
+    /// Whether the server sends bookmarks. Without them, the resource version of an idle watch expires, and the
+    /// watcher relists.
     pub bookmarks: bool,
     /// The time without events and bookmarks after which the watcher reads the server's current resource version, with
     /// a list of one object, to detect a storage restored to an earlier state. Servers send a bookmark about every
@@ -84,36 +85,36 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long the server keeps each watch open; rounded up to whole seconds, at least one. A streaming list stays
-    /// open for at least a minute, so that its initial events can arrive.
+    /// Sets how long the server keeps each watch open; rounded up to whole seconds, at least one. A streaming list
+    /// stays open for at least a minute, so that its initial events can arrive.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Only objects whose fields match.
+    /// Selects only objects whose fields match `field_selector`.
     #[must_use]
     pub fn fields(mut self, field_selector: &str) -> Self {
         self.field_selector = Some(field_selector.to_owned());
         self
     }
 
-    /// Only objects whose labels match.
+    /// Selects only objects whose labels match `label_selector`.
     #[must_use]
     pub fn labels(mut self, label_selector: &str) -> Self {
         self.label_selector = Some(label_selector.to_owned());
         self
     }
 
-    /// Only objects whose labels a [`Selector`] selects.
+    /// Selects only objects whose labels match `selector`.
     #[must_use]
     pub fn labels_from(mut self, selector: &Selector) -> Self {
         self.label_selector = Some(selector.to_string());
         self
     }
 
-    /// How recent a snapshot must be.
+    /// Sets how recent a snapshot must be.
     #[must_use]
     pub fn list_semantic(mut self, semantic: ListSemantic) -> Self {
         self.list_semantic = semantic;
@@ -133,7 +134,7 @@ impl Config {
         self
     }
 
-    /// The number of objects per page of a list; 0 requests a list without pages.
+    /// Sets the number of objects per page of a list; 0 requests a list without pages.
     #[must_use]
     pub fn page_size(mut self, page_size: u32) -> Self {
         self.page_size = Some(page_size);
@@ -146,29 +147,29 @@ impl Config {
         self.initial_list_strategy(InitialListStrategy::StreamingList)
     }
 
-    /// How a snapshot is fetched.
+    /// Sets how a snapshot is fetched.
     #[must_use]
     pub fn initial_list_strategy(mut self, strategy: InitialListStrategy) -> Self {
         self.initial_list_strategy = strategy;
         self
     }
 
-    /// The time without events and bookmarks after which the server's current version is read; see
-    /// [the field](Config::probe_after). `Duration::MAX` disables it.
+    /// Sets the time without events and bookmarks after which the watcher reads the server's current resource
+    /// version; see [the field](Config::probe_after). `Duration::MAX` disables this.
     #[must_use]
     pub fn probe_after(mut self, silence: Duration) -> Self {
         self.probe_after = silence;
         self
     }
 
-    /// The waits after failures.
+    /// Sets the waits after failures.
     #[must_use]
     pub fn backoff(mut self, backoff: ExponentialBackoff) -> Self {
         self.backoff = backoff;
         self
     }
 
-    /// Which fields are skipped while objects are decoded, in place of `metadata.managedFields`.
+    /// Sets the fields that are skipped while objects are decoded; `metadata.managedFields` by default.
     ///
     /// Skipped fields are not allocated or decoded.
     ///
@@ -187,7 +188,7 @@ impl Config {
     }
 
     pub(super) fn list_params(&self, page: &super::step::PageRequest) -> ListParams {
-        // With a limit, a server bypasses its watch cache and reads from storage, unless the version is 0.
+        // A server answers a list with a limit from storage instead of its watch cache, unless the version is 0.
         let unlimited = page.unpaged || page.not_older_than.as_ref().is_some_and(|version| version != "0");
         ListParams {
             label_selector: self.label_selector.clone(),
@@ -199,8 +200,9 @@ impl Config {
         }
     }
 
-    /// Parameters of a list of one object that returns the storage's current resource version. They have no label selector: the
-    /// server would read the storage page by page until one object matches. RBAC by name may need the field selector.
+    /// The parameters of a list of one object that returns the storage's current resource version. They omit the
+    /// label selector, because the server would read the storage page by page until an object matches. They keep the
+    /// field selector, because RBAC rules with resource names may require it.
     pub(super) fn version_params(&self) -> ListParams {
         ListParams { field_selector: self.field_selector.clone(), limit: Some(1), ..ListParams::default() }
     }

@@ -22,13 +22,13 @@ use std::{
 };
 use tokio::time::{Instant, Sleep};
 
-/// The shortest `timeoutSeconds` of a streaming list, because its initial events may take long.
+/// The minimum `timeoutSeconds` of a streaming list, because its initial events may take long to arrive.
 const MIN_STREAMING_TIMEOUT: Duration = Duration::from_secs(60);
-/// With less than this until the pause, the driver opens no further watch.
+/// The driver opens no further watch if less time than this remains until the pause.
 const MIN_WATCH: Duration = Duration::from_millis(500);
 
-/// A relist sooner than this after the previous list waits first. Otherwise a server that sends one event and a 410 after each
-/// list would be listed in a loop.
+/// A relist waits first if less time than this has passed since the previous list. Otherwise the driver would list in
+/// a loop if a server sends one event and a 410 after each list.
 const RELIST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A running watcher.
@@ -55,7 +55,7 @@ pub(crate) struct Driver<K> {
     filters: EarlyFilters<K>,
 }
 
-/// A prefetched page: the server prepares it while the client decodes the previous page.
+/// A prefetched page of a list. The server prepares it while the client decodes the previous page.
 struct Prefetch<K> {
     token: String,
     response: PrefetchState<K>,
@@ -66,7 +66,7 @@ enum PrefetchState<K> {
     Arrived(Box<Result<Body<K>, ClientError>>),
 }
 
-/// An in-flight request without response headers.
+/// A request whose response headers have not arrived.
 type Opening<K> = BoxFuture<'static, Result<Body<K>, ClientError>>;
 
 /// The driver's current IO.
@@ -112,27 +112,29 @@ impl<K> Driver<K> {
         self.filters.add(filter);
     }
 
-    /// Sets [`Config::timeout`] for the watches opened from now on.
+    /// Sets [`Config::timeout`] for the watches that are opened from now on.
     pub(crate) fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.config.timeout = timeout;
     }
 
-    /// Whether a snapshot has been complete.
+    /// Whether at least one snapshot is complete.
     pub(crate) fn is_synced(&self) -> bool {
         self.synced.is_some()
     }
 
-    /// Returns `None` once when the server ends a watch close to `until`, rather than open another watch.
+    /// Pauses the stream once: when the server ends a watch close to `until`, the stream returns `None` instead of
+    /// opening another watch.
     pub(crate) fn pause_at(&mut self, until: Instant) {
         self.until = Some(until);
-        // Forget a watch that ended in an earlier cycle: each cycle polls at least one watch, however short it is.
+        // Ignore a watch that ended in an earlier cycle: each cycle polls at least one watch, however short the cycle
+        // is.
         self.ended = false;
     }
 
-    /// Closes an open watch; the next poll resumes it. A list or a wait continues.
+    /// Closes an open watch; the next poll resumes it. Keeps a list or a wait in progress.
     ///
-    /// A watch request without a response also continues: a new request each time would hide that the server never
-    /// responds.
+    /// Also keeps a watch request without a response: with a new request in each cycle, the client would not detect
+    /// that the server never responds.
     pub(crate) fn pause(&mut self) {
         let watching = matches!(self.state, State::Watching { .. });
         if watching && matches!(self.io, Io::Open(_)) {
@@ -189,7 +191,8 @@ impl<K> Driver<K> {
 }
 
 impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
-    /// Passes `input` to `step` and executes its output. Returns the event to emit; the caller attaches the object.
+    /// Passes `input` to `step` and executes its output. Returns the event to emit, without its object, which the
+    /// caller adds.
     fn advance(&mut self, input: Input) -> Option<Result<Event<()>>> {
         let received = matches!(
             input,
@@ -250,8 +253,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         event.map(|event| event.map_err(|failure| self.name(failure)))
     }
 
-    /// Requests the next page as soon as its continue token arrives. Reads its body only after the current page is
-    /// complete, so that decoding does not pause between two pages.
+    /// Requests the next page as soon as its continue token arrives, so that decoding does not pause between two
+    /// pages. Reads the body of the next page only after the current page is complete.
     fn prefetch_page(&mut self, cx: &mut Context<'_>) {
         let Io::Open(Body::List(stream)) = &self.io else { return };
         if self.prefetch.is_none()
@@ -275,7 +278,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         }
     }
 
-    /// Returns the prefetched response to `request`; drops the response to any other page.
+    /// Returns the prefetched response if it is for `request`; otherwise drops it.
     fn take_prefetched(&mut self, request: &Request) -> Option<Opening<K>> {
         let Prefetch { token, response } = self.prefetch.take()?;
         match request {
@@ -292,11 +295,12 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
     fn open(&self, request: Request) -> Opening<K> {
         let api = self.api.clone();
         let mut wp = self.config.watch_params();
-        // Jitter: watches that start together must not reconnect together.
+        // Adds jitter, so that watches that start together do not reconnect together.
         if wp.timeout.is_none() {
             wp.timeout = Some(crate::random::shortened(wp.effective_timeout()));
         }
-        // The age counts from the request: a paused caller may read the response long after the server ended the watch.
+        // The age of the watch counts from the request: a paused caller may read the response long after the server
+        // ended it.
         let requested_at = Instant::now();
         let filters = self.filters.clone();
         match request {
@@ -375,7 +379,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
         if let Io::Open(Body::Events(events)) = &mut this.io {
             events.resume_stall();
         }
-        // The item is not moved apart: objects are large.
+        // Do not destructure the item: that would copy the object, which is large.
         let item = this.poll_item(cx);
         if item.is_ready()
             && let Io::Open(Body::Events(events)) = &mut this.io
@@ -396,7 +400,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                 return Poll::Ready(None);
             }
             this.prefetch_page(cx);
-            // Objects are large, and `step` needs only their versions: objects bypass `step`.
+            // The objects bypass `step`: they are large, and `step` needs only their resource versions.
             let input = match &mut this.io {
                 Io::Idle => Input::Ready,
                 Io::Waiting(timer) => {
@@ -431,7 +435,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                                 let Some(item) = item else { continue };
                                 return Poll::Ready(Some(item.map(|event| event.map(|()| object))));
                             }
-                            // The bookmark of a filter has no kind; the server's own has one.
+                            // A filter replaces a dropped event by a bookmark without a kind; the server's bookmarks
+                            // have a kind.
                             WatchEvent::Bookmark(bookmark)
                                 if bookmark.types.kind.is_empty() && !bookmark.ends_initial_events() =>
                             {

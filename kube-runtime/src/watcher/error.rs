@@ -6,10 +6,10 @@ use std::{error::Error as StdError, fmt};
 /// A result whose error defaults to [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure of a watch. The watcher continues after each of these.
+/// A failure of a watch. The watcher continues after every such failure.
 ///
-/// Display says what failed and why, cause included: `warn!("{error}")` is useful on its own. `source()` gives the causes
-/// behind that cause, so that printing the chain repeats nothing. The cause itself is a field of the variant.
+/// Display contains the failure and its cause, so `warn!("{error}")` needs no chain. The variant's field contains the
+/// cause. `source()` starts with the cause of that cause, so that printing the chain repeats nothing.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -17,28 +17,28 @@ pub enum Error {
     InitialListFailed {
         /// The path of the collection.
         resource: String,
-        /// Why.
+        /// The cause.
         source: kube_client::Error,
     },
     /// The watch could not be opened.
     WatchStartFailed {
         /// The path of the collection.
         resource: String,
-        /// Why.
+        /// The cause.
         source: kube_client::Error,
     },
     /// The server ended the watch with an error.
     WatchError {
         /// The path of the collection.
         resource: String,
-        /// What the server said.
+        /// The status that the server sent.
         status: Box<Status>,
     },
-    /// The connection of an open watch broke, or the response is not a watch.
+    /// The connection of an open watch broke, or the response body is not a valid watch.
     WatchFailed {
         /// The path of the collection.
         resource: String,
-        /// Why.
+        /// The cause.
         source: kube_client::Error,
     },
     /// The server ended the watch immediately, without an event.
@@ -46,22 +46,22 @@ pub enum Error {
         /// The path of the collection.
         resource: String,
     },
-    /// The list has no resource version from which it could be watched.
+    /// The list has no resource version, so a watch cannot start from it.
     NoResourceVersion {
         /// The path of the collection.
         resource: String,
     },
-    /// The server's storage was restored to an earlier state: changes received after that state no longer exist. The watcher
-    /// relists.
+    /// The server's storage was restored to an earlier state: some changes that the watcher received no longer exist.
+    /// The watcher relists.
     StorageRestored {
         /// The path of the collection.
         resource: String,
-        /// The version up to which the watcher had seen every change.
+        /// The resource version up to which the watcher had received every change.
         seen: String,
-        /// The server's current version.
+        /// The server's current resource version.
         current: String,
     },
-    /// One object does not decode. The watch continues without a wait.
+    /// An object could not be decoded. The watch continues without a wait.
     Object(Box<UndecodableObject>),
 }
 
@@ -114,7 +114,7 @@ impl From<Box<UndecodableObject>> for Error {
 }
 
 impl Error {
-    /// The object that does not decode, if that is what went wrong.
+    /// The undecodable object, if this is [`Error::Object`].
     pub fn undecodable(&self) -> Option<&UndecodableObject> {
         match self {
             Self::Object(object) => Some(object),

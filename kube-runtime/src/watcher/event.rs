@@ -1,10 +1,10 @@
 //! `Event`: the items of a watcher.
 
-/// A change of a collection, or a part of a snapshot.
+/// A change to a collection, or a part of a snapshot.
 ///
-/// `Init` begins a snapshot and `InitDone` completes it. A store collects the `InitApply`s in a new map, and swaps the
-/// map at `InitDone`. A `Delete` in between means that an object was deleted before the snapshot was complete: the
-/// store removes it from the new map. An `Apply` never occurs in between.
+/// `Init` begins a snapshot and `InitDone` completes it. A store adds the object of each `InitApply` to a new map,
+/// and swaps the map at `InitDone`. A `Delete` during the snapshot means that an object was deleted before the
+/// snapshot was complete: the store removes the object from the new map. An `Apply` never occurs during a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<K> {
     /// The object was added or modified.
@@ -31,7 +31,7 @@ impl<K> Event<K> {
         }
     }
 
-    /// Changes the object in place, if the event has one; for instance to clear unused fields.
+    /// Modifies the object, if the event has one; for instance, clears unused fields.
     #[must_use]
     pub fn modify(mut self, f: impl FnOnce(&mut K)) -> Self {
         if let Self::Apply(object) | Self::Delete(object) | Self::InitApply(object) = &mut self {

@@ -11,12 +11,13 @@ use std::{
 };
 use tokio::time::{Instant, Sleep};
 
-/// Limit without progress while the server sends initial events; it sends them without pauses.
+/// The time without progress after which a streaming list counts as stalled. Servers send initial events without
+/// pauses.
 pub(super) const STALL: Duration = Duration::from_secs(15);
-/// After the stall limit, the caller must poll for this long before the stall counts: events may have arrived unread
-/// while the caller did not poll.
+/// How long the caller must keep polling after the stall limit before the streaming list counts as stalled: events
+/// may have arrived while the caller did not poll.
 const STALL_CONFIRMATION: Duration = Duration::from_secs(1);
-/// A timer that is polled later than this after its deadline shows that the caller did not poll.
+/// If the stall timer is polled later than this after its deadline, the caller did not poll in time.
 const LATE: Duration = Duration::from_millis(250);
 /// A watch that ends without an event within this time after its request counts as [`Ending::Brief`].
 const BRIEF: Duration = Duration::from_secs(1);

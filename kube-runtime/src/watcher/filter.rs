@@ -7,7 +7,7 @@ use kube_client::core::{ObjectOrigin, UndecodableObject};
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Decides about objects by their metadata.
+/// A filter that decides by an object's metadata whether to decode and emit the object.
 pub(crate) trait EarlyFilter<K>: Send {
     /// The part of the object that the filter needs.
     fn depth(&self) -> FilterDepth;
@@ -16,18 +16,18 @@ pub(crate) trait EarlyFilter<K>: Send {
     /// change.
     fn selects(&self) -> bool;
 
-    /// A snapshot begins: the filter must discard its state of all objects.
+    /// A snapshot begins: discards the filter's state of all objects.
     fn reset(&mut self);
 
-    /// An object that passed could not be decoded: the consumer did not receive it.
+    /// An object that the filter kept could not be decoded, so the consumer did not receive it.
     fn forget(&mut self, object: &UndecodableObject);
 
-    /// Returns the verdict for an object. Objects of a snapshot have the origin `List` or `Added`; a filter must not
-    /// drop them because it has seen them before.
+    /// Returns the verdict for an object. Objects of a snapshot have the origin `List` or `Added`. The filter must
+    /// not drop them, even if they are unchanged since an earlier event.
     fn verdict(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Verdict;
 }
 
-/// The filters of a watcher, in order. Clones share them.
+/// The filters of a watcher, in order. Clones share the filters.
 pub(crate) struct EarlyFilters<K>(Arc<Mutex<Vec<Box<dyn EarlyFilter<K>>>>>);
 
 impl<K> Clone for EarlyFilters<K> {
@@ -76,7 +76,7 @@ impl<K> EarlyFilters<K> {
         }
     }
 
-    /// The depth that all filters need; `None` without filters.
+    /// The depth that all filters need; `None` if there are no filters.
     fn depth(&self) -> Option<FilterDepth> {
         self.with(|filters| {
             let mut depths = filters.iter().map(|filter| filter.depth());
@@ -101,7 +101,8 @@ impl<K> EarlyFilters<K> {
                 match filter.verdict(origin, object) {
                     Verdict::Keep => {}
                     Verdict::Drop => return Verdict::Drop,
-                    // The following filters handle it as deleted; each may drop it if it never let it pass.
+                    // The following filters receive the object as deleted. Each may drop it if it never kept the
+                    // object before.
                     Verdict::Deselect => (result, origin) = (Verdict::Deselect, ObjectOrigin::Deleted),
                 }
             }

@@ -1,4 +1,4 @@
-//! `watcher`: the changes of a collection as a stream that recovers from failures.
+//! `watcher`: the changes to a collection as a stream that recovers from failures.
 //!
 //! `step` makes the decisions without IO or a clock; `driver` executes them. This module must not store objects;
 //! `reflector` does.
@@ -35,12 +35,12 @@ use std::{
 
 /// Watches a collection: emits a snapshot, then every change, for as long as the stream is polled.
 ///
-/// The stream begins with [`Event::Init`], an [`Event::InitApply`] for each object and [`Event::InitDone`], followed by
-/// [`Event::Apply`] and [`Event::Delete`]. After a broken connection it resumes from the last resource version. It
+/// The stream begins with [`Event::Init`], an [`Event::InitApply`] for each object and [`Event::InitDone`], followed
+/// by [`Event::Apply`] and [`Event::Delete`]. After a broken connection it resumes from the last resource version. It
 /// relists, with another `Init` and `InitDone`, if the version expired (410), after the fourth consecutive broken
-/// connection, and after any other failure of the watch. A refused connection or a 429 leads only to a wait. The stream
-/// has *no* `Delete` for objects that were deleted before a relist; a [`reflector`](crate::reflector()) detects and
-/// reports them.
+/// connection, and after any other failure of the watch. After a refused connection or a 429 it waits and then
+/// resumes. The stream has *no* `Delete` for objects that were deleted before a relist; a
+/// [`reflector`](crate::reflector()) detects and reports these deletions.
 ///
 /// Errors are items and do not end the stream: after each error the watcher waits ([`Config::backoff`]) and continues.
 /// The backoff grows until the server is healthy again. An object that cannot be decoded is an error with the object's
@@ -71,7 +71,7 @@ use std::{
 ///
 /// # Cancel safety
 ///
-/// The stream may be polled inside `select!`: no event is lost when another branch wins.
+/// The stream may be polled inside `select!`: no event is lost when another branch completes first.
 pub fn watcher<K>(api: Api<K>, config: Config) -> Watcher<K>
 where
     K: Resource + DeserializeOwned + Send + 'static,
@@ -107,11 +107,11 @@ impl<K> fmt::Debug for Watcher<K> {
     }
 }
 
-/// As [`watcher`](watcher()), but requests only the objects' metadata, which is smaller to send, decode and store.
+/// As [`watcher`](watcher()), but requests only the metadata of objects, which costs less to send, decode and store.
 ///
 /// # Cancel safety
 ///
-/// The stream may be polled inside `select!`: no event is lost when another branch wins.
+/// The stream may be polled inside `select!`: no event is lost when another branch completes first.
 pub fn metadata_watcher<K>(api: Api<K>, config: Config) -> Watcher<PartialObjectMeta<K>>
 where
     K: Resource + 'static,

@@ -1,6 +1,6 @@
-//! `SilenceProbe`: reads the server's current resource version after a watch received nothing for the configured time.
+//! `SilenceProbe`: reads the server's current resource version if a watch receives nothing for the configured time.
 //!
-//! It owns the timer and the in-flight request. `step` evaluates the version.
+//! It owns the timer and the in-flight request. `step` compares the version with the watch's version.
 
 use super::step::Input;
 use futures::future::BoxFuture;
@@ -12,7 +12,8 @@ use std::{
 };
 use tokio::time::{Instant, Sleep};
 
-/// The longest interval between probes: kinds without a watch cache send no bookmarks, so their probes repeat.
+/// The longest interval between probes. The server sends no bookmarks for kinds without a watch cache, so their
+/// watches are probed repeatedly.
 const MAX_INTERVAL: Duration = Duration::from_secs(600);
 
 static RESTORES: AtomicU64 = AtomicU64::new(0);
@@ -31,14 +32,14 @@ pub(super) fn count_restore() {
     RESTORES.fetch_add(1, Ordering::Relaxed);
 }
 
-/// The time since the last event or bookmark, and the probe.
+/// The timer of the silence since the last event or bookmark, and the in-flight probe.
 pub(super) struct SilenceProbe {
     limit: Duration,
     /// Whether an event or a bookmark arrived since the last poll.
     received: bool,
     since: Instant,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Consecutive probes that found no restored storage.
+    /// The number of consecutive probes that found no restored storage.
     empty_probes: u32,
     probe: Option<BoxFuture<'static, Option<String>>>,
 }
@@ -58,7 +59,8 @@ impl SilenceProbe {
         self.probe = Some(probe);
     }
 
-    /// Waits for the limit, then for the probe. Call it only after the watch returned `Pending`.
+    /// Ready with `Silent` when the silence reaches the limit, and with `Current` when the probe completes. Call it
+    /// only after the watch returned `Pending`.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         let now = Instant::now();
         if std::mem::take(&mut self.received) {
@@ -75,7 +77,7 @@ impl SilenceProbe {
         };
         loop {
             let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
-            // An event after fruitless probes shortens the allowed silence.
+            // The timer may still have the longer interval of earlier probes: an event resets the interval.
             if timer.deadline() > end {
                 timer.as_mut().reset(end);
             }

@@ -6,14 +6,14 @@ use kube_client::core::{ObjectOrigin, UndecodableObject};
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
 
-/// Watches one object: `Some` when it was added or modified, `None` when it does not exist.
+/// Watches one object: emits `Some` when the object is added or modified, `None` when it does not exist.
 ///
 /// The first item is the current state, or an error if the object cannot be decoded. Errors are items and do not end
 /// the stream, as in [`watcher`](super::watcher()).
 ///
 /// # Cancel safety
 ///
-/// The stream may be polled inside `select!`.
+/// The stream may be polled inside `select!`: no event is lost when another branch completes first.
 pub fn watch_object<K>(api: Api<K>, name: &str) -> impl Stream<Item = Result<Option<K>>> + Send
 where
     K: Resource + DeserializeOwned + Send + 'static,
@@ -34,13 +34,13 @@ where
     })
 }
 
-/// The object during a snapshot.
+/// Whether a snapshot is in progress, and the object in it.
 enum SnapshotState<K> {
     /// No snapshot is in progress: changes are emitted immediately.
     Complete,
-    /// A snapshot is in progress; the object if it has arrived.
+    /// A snapshot is in progress. Contains the object once it has arrived.
     InProgress(Option<K>),
-    /// A snapshot is in progress and contains the object, which could not be decoded.
+    /// A snapshot is in progress and contains the object, but the object could not be decoded.
     Undecodable,
 }
 

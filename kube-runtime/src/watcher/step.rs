@@ -17,13 +17,13 @@ pub(super) enum State {
     Listing { page: PageRequest, previous: Previous },
     /// A streaming list (KEP-3157) is requested or its initial events are arriving.
     Streaming { previous: Previous },
-    /// A watch from `version` is requested or open. `proven`: a watch has worked since the last list. `cuts`:
-    /// consecutive watches that ended with a failed connection.
+    /// A watch from `version` is requested or open. `proven` is whether a watch has worked since the last list.
+    /// `cuts` is the number of consecutive watches that ended with a failed connection.
     Watching { version: String, proven: bool, cuts: u8 },
 }
 
 impl State {
-    /// The resource version of the last received change; during a relist, the last one before it.
+    /// The resource version of the last received change. During a relist, this is the version from before the relist.
     pub(super) fn version(&self) -> Option<&str> {
         match self {
             Self::Watching { version, .. } => Some(version),
@@ -34,13 +34,13 @@ impl State {
     }
 }
 
-/// What a relist keeps from the time before it.
+/// The data that the watcher keeps during a relist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Previous {
     pub(super) progress: Progress,
     /// The resource version of the last received change; `None` before the first complete snapshot.
     pub(super) version: Option<String>,
-    /// Whether a list cannot use that version: it has expired, or is ahead of the server.
+    /// Whether the server cannot list at `version`, because it has expired or is ahead of the server.
     pub(super) unavailable: bool,
 }
 
@@ -53,8 +53,8 @@ impl Previous {
     }
 
     /// The resource version of a list with `resourceVersionMatch=NotOlderThan`, as in client-go's reflector: "0" for
-    /// the first list, the last received version for a relist. `None`, a consistent read from storage, if that version
-    /// is unavailable.
+    /// the first list, the last received version for a relist. `None`, for a consistent read from storage, if the
+    /// server cannot list at the last received version.
     fn not_older_than(&self) -> Option<String> {
         match &self.version {
             _ if self.unavailable => None,
@@ -64,7 +64,8 @@ impl Previous {
     }
 }
 
-/// Whether the previous attempt to fetch a snapshot failed, so that the next failure uses the backoff.
+/// Whether this snapshot follows a failure. If so, a broken streaming list leads to a paged list, and a watch that
+/// expires before it has worked leads to an error and a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     Fresh,
@@ -89,7 +90,7 @@ pub(super) struct Capabilities {
     pub(super) streaming_lists: bool,
     /// Whether a list may come from the server's cache.
     pub(super) cached_lists: bool,
-    /// Time since the server last rejected or failed to complete a streaming list; `None` if it never did.
+    /// The time since the server last rejected or failed to complete a streaming list; `None` if it never did.
     pub(super) refused: Option<Duration>,
 }
 
@@ -104,7 +105,7 @@ impl Capabilities {
     }
 }
 
-/// An event that the driver reports.
+/// What the driver reports to [`step`]: a response, a failure or an expired timer.
 pub(super) enum Input {
     /// The driver is ready to send a request.
     Ready,
@@ -112,13 +113,13 @@ pub(super) enum Input {
     Item,
     /// The end of a page.
     PageDone { continue_token: Option<String>, version: Option<String> },
-    /// An object was added or modified; its resource version.
+    /// An object was added or modified. The value is its resource version.
     Changed(Option<String>),
-    /// An object was deleted; the resource version of the deletion.
+    /// An object was deleted. The value is the resource version of the deletion.
     Deleted(Option<String>),
     /// All changes up to this resource version have been sent.
     Bookmark(Bookmark),
-    /// A filter dropped an event; the resource version of its object.
+    /// A filter dropped an event. The value is the resource version of the event's object.
     Dropped(String),
     /// The watch ended with an ERROR event.
     Error(Phase, Box<Status>),
@@ -130,9 +131,9 @@ pub(super) enum Input {
     Ended(Ending),
     /// A streaming list made no progress for the stall limit.
     Stalled,
-    /// No event and no bookmark arrived for several bookmark intervals.
+    /// No event and no bookmark arrived for the interval of the silence probe.
     Silent,
-    /// The server's current resource version, if the read succeeded.
+    /// The result of the silence probe: the server's current resource version, if the read succeeded.
     Current(Option<String>),
 }
 
@@ -147,7 +148,7 @@ pub(super) enum Ending {
     Worked,
 }
 
-/// The phase of a request at its failure.
+/// The phase in which a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Opening,
@@ -176,10 +177,10 @@ enum Recovery {
 /// The event to emit and the driver's next action.
 #[derive(Debug)]
 pub(super) struct Output {
-    /// Concerns the object of the input; the driver attaches the object.
+    /// The event to emit, without its object, which the driver adds.
     pub(super) event: Option<Result<Event<()>, Failure>>,
     pub(super) then: Then,
-    /// Whether the watch proved the server healthy; resets the backoff.
+    /// Whether the watch proved the server healthy. If so, the driver resets the backoff.
     pub(super) healthy: bool,
 }
 
@@ -190,13 +191,13 @@ pub(super) enum Then {
     Read,
     /// Send a request.
     Send(Request),
-    /// Drop the response, if any, and input `Ready` immediately.
+    /// Drop the response, if any, and pass [`Input::Ready`] to `step` immediately.
     Next,
-    /// Drop the response, if any, and input `Ready` after the backoff.
+    /// Drop the response, if any, and pass [`Input::Ready`] to `step` after the backoff.
     Wait,
     /// Continue reading, and concurrently read the server's current resource version.
     Probe,
-    /// As `Next`; also disables streaming lists for the duration [`REFUSAL`].
+    /// As `Next`, and also use no streaming lists for the duration [`REFUSAL`].
     GiveUpStreaming,
 }
 
@@ -233,7 +234,7 @@ pub(super) fn step(capabilities: Capabilities, state: State, input: Input) -> (S
 
 /// Whether a failure ended a watch that had been open long enough to count as healthy.
 ///
-/// A failure that leads to a relist does not count: it may follow each list, and lists burden the server.
+/// A failure that leads to a relist does not count: it may recur after each list, and lists burden the server.
 fn healthy_until_failure(input: &Input) -> bool {
     match input {
         Input::Failed(Phase::Healthy, error) => recovery_from_error(error) != Recovery::Relist,
@@ -242,8 +243,8 @@ fn healthy_until_failure(input: &Input) -> bool {
     }
 }
 
-/// Whether an input proves that an open watch works. The caller ignores it if it leads to a relist, because that may
-/// repeat.
+/// Whether an input proves that an open watch works. The caller ignores this if the input leads to a relist, because
+/// the same input may recur after each list.
 fn shows_health(input: &Input) -> bool {
     matches!(
         input,
@@ -269,8 +270,9 @@ fn transition(capabilities: Capabilities, state: State, input: Input) -> (State,
     }
 }
 
-/// A watch from a version ahead of the server receives neither events nor an error until the server reaches that
-/// version. The changes up to that version are never sent.
+/// Handles the result of the silence probe: relists if the watch's version is ahead of the server. Such a watch
+/// receives neither events nor an error until the server reaches that version, and never receives the changes up to
+/// that version.
 fn probed(state: State, current: Option<String>) -> (State, Output) {
     match (state, current) {
         (State::Watching { version, .. }, Some(current)) if is_older(&current, &version) => {
@@ -280,7 +282,8 @@ fn probed(state: State, current: Option<String>) -> (State, Output) {
     }
 }
 
-/// The storage was restored to `current`, an earlier version than `seen`: changes received after `current` no longer exist.
+/// Relists because the storage was restored to `current`, which is older than `seen`: some received changes no longer
+/// exist.
 fn restored(seen: String, current: String) -> (State, Output) {
     let previous = Previous { progress: Progress::Repeated, version: Some(seen.clone()), unavailable: true };
     (State::Start { previous }, failed(Failure::Restored { seen, current }))
@@ -334,7 +337,7 @@ fn listing(page: PageRequest, previous: Previous, input: Input) -> (State, Outpu
                 failed(Failure::NoResourceVersion),
             ),
         },
-        // The server cannot serve the version of `not_older_than`.
+        // The server cannot list at `not_older_than`: list from storage instead.
         Input::Failed(_, error) if page.not_older_than.is_some() && is_version_unavailable(&error) => {
             let previous = Previous { unavailable: true, ..previous };
             (State::Listing { page: PageRequest::default(), previous }, no_event(Then::Next))
@@ -345,7 +348,7 @@ fn listing(page: PageRequest, previous: Previous, input: Input) -> (State, Outpu
             no_event(Then::Next),
         ),
         Input::Failed(_, error) => (State::Start { previous }, failed(Failure::List(error))),
-        // Not possible during a list.
+        // These inputs are not possible during a list.
         Input::Changed(_)
         | Input::Deleted(_)
         | Input::Bookmark(_)
@@ -391,7 +394,8 @@ fn streaming(previous: Previous, input: Input) -> (State, Output) {
         // The server shut down, or a proxy limited the request's duration. The next snapshot may use a streaming list
         // again.
         Input::Ended(_) => (State::Listing { page: PageRequest::default(), previous }, no_event(Then::Next)),
-        // No `initial-events-end` bookmark: the server ignores `sendInitialEvents`, or a proxy drops bookmarks.
+        // The `initial-events-end` bookmark did not arrive: the server ignores `sendInitialEvents`, or a proxy drops
+        // bookmarks.
         Input::Stalled => {
             (State::Start { previous: previous.with(Progress::Fresh) }, no_event(Then::GiveUpStreaming))
         }
@@ -406,8 +410,8 @@ fn streaming(previous: Previous, input: Input) -> (State, Output) {
     }
 }
 
-/// After the first broken streaming list, tries another; after the second, uses a paged list, whose responses are
-/// smaller.
+/// After the first broken streaming list, requests another one. After the second, requests a paged list, whose
+/// responses are smaller.
 fn retry_snapshot(previous: Previous) -> State {
     match previous.progress {
         Progress::Fresh => State::Start { previous: previous.with(Progress::Repeated) },
@@ -419,14 +423,14 @@ fn watching(version: String, proven: bool, cuts: u8, input: Input) -> (State, Ou
     match input {
         Input::Changed(seen) => (advanced(version, seen), emit(Event::Apply(()), Then::Read)),
         Input::Deleted(seen) => (advanced(version, seen), emit(Event::Delete(()), Then::Read)),
-        // The storage was restored to an earlier state: received changes after that state no longer exist.
+        // A bookmark older than the watch's version shows that the storage was restored to an earlier state.
         Input::Bookmark(bookmark) if is_older(&bookmark.metadata.resource_version, &version) => {
             restored(version, bookmark.metadata.resource_version)
         }
         Input::Bookmark(bookmark) => {
             (advanced(version, Some(bookmark.metadata.resource_version)), no_event(Then::Read))
         }
-        // Resource versions of objects need not be in order: only the server's own bookmarks are compared.
+        // Is not compared with `version`: objects may arrive in any order of versions, unlike the server's bookmarks.
         Input::Dropped(seen) => (advanced(version, Some(seen)), no_event(Then::Read)),
         Input::Error(_, status) => {
             let recovery = recovery_from_status(&status);
@@ -436,8 +440,8 @@ fn watching(version: String, proven: bool, cuts: u8, input: Input) -> (State, Ou
             let recovery = recovery_from_error(&error);
             let failure =
                 if phase == Phase::Opening { Failure::WatchStart(error) } else { Failure::Watch(error) };
-            // Load balancers close silent connections. As in client-go, the next watch starts without a wait. It must
-            // reach the same age for the next one to skip the wait too.
+            // Load balancers close silent connections. As in client-go, a healthy watch resumes without a wait. If
+            // the resumed watch breaks before it is healthy too, the watcher waits.
             if phase == Phase::Healthy && recovery == Recovery::ResumeLimited {
                 let output = Output { then: Then::Next, ..failed(failure) };
                 return (State::Watching { version, proven, cuts: 0 }, output);
@@ -499,14 +503,15 @@ fn recovery_from_status(status: &Status) -> Recovery {
     }
 }
 
-/// Relists after an expired or unknown version. An interrupted watch often expires, and a list repairs it; if the
-/// version of the last list expires without a working watch in between, the failure is reported.
+/// Relists if the watch's version has expired or is ahead of the server. Versions often expire during an
+/// interruption, and a list repairs this without an error. The failure is reported only if no watch has worked since
+/// the last list.
 fn relist(proven: bool, previous: Previous, failure: Failure) -> (State, Output) {
     (State::Start { previous }, if proven { no_event(Then::Next) } else { failed(failure) })
 }
 
 fn undecodable(state: State, object: Box<UndecodableObject>) -> (State, Output) {
-    // The object was received: a resumed watch starts after it.
+    // The object was received, so a resumed watch must start after it.
     let state = match (state, &object.resource_version) {
         (State::Watching { .. }, Some(version))
             if object.origin != ObjectOrigin::List && !version.is_empty() =>
@@ -523,8 +528,8 @@ fn advanced(version: String, seen: Option<String>) -> State {
     State::Watching { version: seen.unwrap_or(version), proven: true, cuts: 0 }
 }
 
-/// Whether a status means that the server does not support streaming lists, rather than a missing permission or a
-/// temporary failure.
+/// Whether a status means that the server does not support streaming lists. Other statuses mean a missing permission
+/// or a temporary failure.
 fn refuses_streaming(status: &Status) -> bool {
     matches!(status.code, 400 | 405 | 406 | 410 | 415 | 422 | 501)
 }

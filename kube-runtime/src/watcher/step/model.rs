@@ -1,10 +1,11 @@
-//! Model test of the transitions: random inputs that a driver may deliver, and the invariants after each.
+//! A model test of the transitions: passes random inputs to `step`, as the driver may report them, and checks the
+//! invariants after each.
 
 use super::*;
 use crate::random;
 use kube_client::core::{BookmarkMeta, TypeMeta, reason};
 
-/// The open response.
+/// The kind of the open response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Open {
     Nothing,
@@ -13,21 +14,22 @@ enum Open {
     Watch,
 }
 
-/// An independent implementation of the watcher's rules, from the view of the driver and the consumer.
+/// An independent implementation of the watcher's rules, as the driver and the consumer observe them.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a test model")]
 struct Model {
     open: Open,
-    /// Whether a snapshot is in progress, and whether one has been complete.
+    /// Whether a snapshot is in progress.
     initial: bool,
+    /// Whether at least one snapshot is complete.
     synced: bool,
-    /// The last received version, as a number.
+    /// The last received resource version, as a number.
     version: Option<u64>,
     clock: u64,
-    /// The server cannot list at that version.
+    /// Whether the server cannot list at `version`.
     unavailable: bool,
-    /// Connection failures since the last healthy watch.
+    /// The number of connection failures since the last healthy watch.
     cuts: usize,
-    /// Requests since the last wait or healthy watch.
+    /// The number of requests since the last wait or healthy watch.
     requests: usize,
     /// Whether the next request must be a list.
     relists: bool,
@@ -35,14 +37,14 @@ struct Model {
     after_initial_events: bool,
 }
 
-/// An input, its text for failure messages, and its meaning for a watch.
+/// An input, its text for failure messages, and its expected effect on a watch.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a test model")]
 struct Scenario {
     input: Input,
     text: String,
     health: bool,
     cut: bool,
-    /// A failure after which a watch resumes without limit.
+    /// Whether the input is a failure after which a watch resumes any number of times.
     keeps: bool,
     failure: bool,
 }
@@ -206,7 +208,7 @@ impl Model {
             } else if cut {
                 self.cuts += 1;
             }
-            // Relist after a failure, except for unlimited resumes and the first three connection failures.
+            // A failure leads to a relist, except for unlimited resumes and the first three connection failures.
             self.relists |= failure && !keeps && !(cut && self.cuts <= 3);
         }
         if health {
@@ -265,7 +267,8 @@ impl Model {
     }
 }
 
-/// The meaning of a consumed input.
+/// The expected effect of an input on a watch, its version, and the response that was open. `step` consumes the input
+/// itself.
 #[derive(Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a test model")]
 struct Summary {

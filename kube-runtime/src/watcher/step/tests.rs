@@ -91,7 +91,7 @@ fn check(mut capabilities: Capabilities, script: Vec<(Input, &str)>) -> State {
     state
 }
 
-/// Inputs up to a requested watch from version 5.
+/// Inputs that lead to a watch request from version 5, and the expected outputs.
 fn watching() -> Vec<(Input, &'static str)> {
     vec![(Input::Ready, "[ list first"), (page(None, Some("5")), "] next"), (Input::Ready, "watch 5")]
 }
@@ -312,7 +312,7 @@ fn resumes_immediately_after_a_healthy_watch_breaks_and_after_the_backoff_otherw
         (Input::Ready, "watch 5"),
         (cut(Phase::Opening), "! wait"),
         (Input::Ready, "watch 5"),
-        // The failure may repeat after each list.
+        // The failure may recur after each list, so the watcher waits.
         (healthy, "! wait"),
         (Input::Ready, "[ list first"),
     ]);
