@@ -1,4 +1,4 @@
-//! Allocation counts and bytes on the hot paths, which are equal on every machine. No test measures time.
+//! Tests of the number and size of allocations on the hot paths. Unlike times, they are equal on every machine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use allocation_counter::{AllocationInfo, measure};
@@ -43,7 +43,7 @@ fn pod(n: usize) -> Value {
     })
 }
 
-/// A client of a service that answers every request with the same bytes.
+/// A client whose service answers every request with `body`.
 fn client(body: Vec<u8>) -> Client {
     let service = tower::service_fn(move |_: http::Request<Body>| {
         let response = http::Response::new(Body::from(body.clone()));
@@ -63,12 +63,12 @@ fn list() -> Vec<u8> {
     list.to_string().into_bytes()
 }
 
-/// Runs on the current thread, whose allocations are counted.
+/// Runs a future on the current thread, because only the allocations of that thread are counted.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// The allocations of filling a store, and the filled store.
+/// Fills a store. Returns the allocations and the store.
 fn fill<K>(api: &Api<K>, storage: fn() -> Storage<K>) -> (AllocationInfo, Store<K>)
 where
     K: Resource + DeserializeOwned + Send + Sync + 'static,
@@ -156,7 +156,7 @@ fn never_buffers_a_whole_list() {
             }
         });
     });
-    // The service's copy, and the buffered chunk.
+    // The service's copy of the body, and the buffered chunk.
     assert!(info.bytes_max < 2 * whole + 200_000, "{} bytes at most, for a body of {whole}", info.bytes_max);
 }
 

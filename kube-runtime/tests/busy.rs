@@ -1,4 +1,4 @@
-//! A poll ends at its timeout even if the server sends events continuously.
+//! Tests that a poll ends at its timeout even if the server sends events continuously.
 #![expect(clippy::disallowed_types, reason = "computing takes real time")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 

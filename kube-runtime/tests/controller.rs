@@ -1,4 +1,4 @@
-//! Tests of the controller against the simulated server.
+//! Tests of the controller, run against the simulated server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -22,29 +22,32 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 #[derive(Debug, thiserror::Error)]
-#[error("not today")]
-struct NotToday;
+#[error("test error")]
+struct TestError;
 
 fn controller(sim: &Sim) -> Controller<ConfigMap> {
     Controller::new(maps(sim), watcher::Config::default())
 }
 
-/// Polls the controller for `seconds` of the paused clock; returns its items.
-async fn run_for(seconds: u64, results: &mut (impl futures::Stream<Item = Told> + Unpin)) -> Vec<String> {
+/// Polls the controller for `seconds` of the paused clock. Returns the names of reconciled objects and the errors.
+async fn run_for(
+    seconds: u64,
+    results: &mut (impl futures::Stream<Item = ResultItem> + Unpin),
+) -> Vec<String> {
     let end = Instant::now() + Duration::from_secs(seconds);
-    let mut told = Vec::new();
+    let mut items = Vec::new();
     while let Ok(Some(item)) = tokio::time::timeout_at(end, results.next()).await {
-        told.push(match item {
+        items.push(match item {
             Ok((object, _)) => object.name,
             Err(error) => chain(&error),
         });
     }
-    told
+    items
 }
 
-type Told = Result<(kube_runtime::reflector::ObjectRef<ConfigMap>, Action), Error<NotToday>>;
+type ResultItem = Result<(kube_runtime::reflector::ObjectRef<ConfigMap>, Action), Error<TestError>>;
 
-async fn simple(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+async fn simple(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
     log.note(text(&map));
     Ok(Action::await_change())
 }
@@ -71,7 +74,7 @@ async fn coalesces_changes_during_a_reconcile() {
     let sim = Sim::new();
     put(&sim, "a", "0");
     let log = Arc::new(Log::default());
-    let reconcile = async |map: Arc<ConfigMap>, log: Arc<Log>| -> Result<Action, NotToday> {
+    let reconcile = async |map: Arc<ConfigMap>, log: Arc<Log>| -> Result<Action, TestError> {
         log.note(text(&map));
         log.work(Duration::from_secs(5)).await;
         Ok(Action::await_change())
@@ -94,7 +97,7 @@ async fn coalesces_changes_during_a_reconcile() {
     assert_eq!(log.peak.load(Ordering::SeqCst), 1);
 }
 
-async fn slow(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+async fn slow(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
     log.note(text(&map));
     log.work(Duration::from_secs(2)).await;
     log.note(format!("{} done", text(&map)));
@@ -120,9 +123,9 @@ async fn limits_concurrent_reconciles() {
 
 #[tokio::test(start_paused = true)]
 async fn failures_back_off_per_object() {
-    async fn failing(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+    async fn failing(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
         log.note(text(&map));
-        if map.name_any() == "bad" { Err(NotToday) } else { Ok(Action::await_change()) }
+        if map.name_any() == "bad" { Err(TestError) } else { Ok(Action::await_change()) }
     }
     let sim = Sim::new();
     put(&sim, "bad", "1");
@@ -131,16 +134,16 @@ async fn failures_back_off_per_object() {
     let log = Arc::new(Log::default());
     let mut results =
         controller(&sim).with_config(config).run(failing, controller::backoff_on_error, log.clone()).boxed();
-    let told = run_for(16, &mut results).await;
+    let items = run_for(16, &mut results).await;
     assert_eq!(log.take().iter().filter(|line| *line == "bad=1").count(), 5, "at 0, 1, 3, 7 and 15 seconds");
-    let failed = "cannot reconcile ConfigMap default/bad: not today";
-    assert_eq!(told.iter().filter(|line| *line == failed).count(), 5, "{told:?}");
-    assert_eq!(told.iter().filter(|line| *line == "good").count(), 1);
+    let failed = "cannot reconcile ConfigMap default/bad: test error";
+    assert_eq!(items.iter().filter(|line| *line == failed).count(), 5, "{items:?}");
+    assert_eq!(items.iter().filter(|line| *line == "good").count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_fails_only_its_object() {
-    async fn panicking(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+    async fn panicking(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
         log.note(text(&map));
         assert!(map.name_any() != "bad" || log.take().len() > 2, "boom");
         Ok(Action::await_change())
@@ -154,13 +157,13 @@ async fn a_panic_fails_only_its_object() {
         matches!(&error, Error::ReconcilerPanicked(object, message) if object.name == "bad" && message == "boom")
     );
     put(&sim, "good", "1");
-    let told = run_for(1, &mut results).await;
-    assert!(told.contains(&"good".to_owned()), "{told:?}");
+    let items = run_for(1, &mut results).await;
+    assert!(items.contains(&"good".to_owned()), "{items:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_a_task_fails_only_its_object() {
-    async fn panicking(_: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+    async fn panicking(_: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
         log.work(Duration::from_secs(1)).await;
         panic!("boom");
     }
@@ -176,7 +179,7 @@ async fn a_panic_in_a_task_fails_only_its_object() {
 
 #[tokio::test(start_paused = true)]
 async fn spawns_a_reconcile_at_its_first_wait() {
-    async fn noting(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+    async fn noting(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
         log.note(format!("{} begins in {}", map.name_any(), tokio::task::id()));
         if map.name_any() == "waiting" {
             log.work(Duration::from_secs(1)).await;
@@ -227,9 +230,9 @@ async fn many_inline_reconciles_yield_to_the_runtime() {
     other.abort();
 }
 
-/// A controller that requeues one object continuously, and also emits the results of another object.
-async fn restless_and_waiting() {
-    async fn reconcile(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+/// Checks that the reconciles of one object, which is requeued continuously, do not prevent those of another object.
+async fn check_that_requeues_do_not_starve_another_object() {
+    async fn reconcile(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
         if map.name_any() == "restless" {
             return Ok(Action::requeue(Duration::ZERO));
         }
@@ -245,17 +248,17 @@ async fn restless_and_waiting() {
         .reconcile_on(futures::stream::poll_fn(move |cx| named.poll_recv(cx)))
         .run(reconcile, controller::backoff_on_error, log.clone())
         .boxed();
-    // It is created, modified and triggered.
+    // The object `waiting` is created, modified and triggered.
     for (step, value) in ["1", "2", "2"].into_iter().enumerate() {
         if step < 2 {
             put(&sim, "waiting", value);
         } else {
             send.send(kube_runtime::reflector::ObjectRef::new("waiting").within("default")).unwrap();
         }
-        let mut told = 0;
+        let mut other_results = 0;
         while results.next().await.unwrap().unwrap().0.name != "waiting" {
-            told += 1;
-            assert!(told < 10_000, "only the restless one is told in step {step}");
+            other_results += 1;
+            assert!(other_results < 10_000, "only `restless` was reconciled in step {step}");
         }
         assert_eq!(log.take(), [format!("waiting={value}")]);
     }
@@ -263,35 +266,35 @@ async fn restless_and_waiting() {
 
 #[tokio::test(start_paused = true)]
 async fn continuous_reconciles_do_not_starve_tasks_and_sources() {
-    restless_and_waiting().await;
+    check_that_requeues_do_not_starve_another_object().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn continuous_reconciles_do_not_starve_tasks_without_a_coop_budget() {
-    tokio::task::coop::unconstrained(restless_and_waiting()).await;
+    tokio::task::coop::unconstrained(check_that_requeues_do_not_starve_another_object()).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_error_policy_fails_only_its_object() {
-    async fn failing(map: Arc<ConfigMap>, _: Arc<()>) -> Result<Action, NotToday> {
-        if map.name_any() == "bad" { Err(NotToday) } else { Ok(Action::await_change()) }
+    async fn failing(map: Arc<ConfigMap>, _: Arc<()>) -> Result<Action, TestError> {
+        if map.name_any() == "bad" { Err(TestError) } else { Ok(Action::await_change()) }
     }
     let sim = Sim::new();
     put(&sim, "bad", "1");
-    let policy = |_: Arc<ConfigMap>, _: &NotToday, _: Arc<()>| -> Action { panic!("boom") };
+    let policy = |_: Arc<ConfigMap>, _: &TestError, _: Arc<()>| -> Action { panic!("boom") };
     let mut results = controller(&sim).run(failing, policy, Arc::new(())).boxed();
     let error = results.next().await.unwrap().unwrap_err();
     assert!(
         matches!(&error, Error::ReconcilerPanicked(object, message) if object.name == "bad" && message == "boom")
     );
     put(&sim, "good", "1");
-    let told = run_for(1, &mut results).await;
-    assert!(told.contains(&"good".to_owned()), "{told:?}");
+    let items = run_for(1, &mut results).await;
+    assert!(items.contains(&"good".to_owned()), "{items:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn requeues_after_the_requested_time_unless_the_object_changes() {
-    async fn hourly(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+    async fn hourly(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
         log.note(text(&map));
         Ok(Action::requeue(Duration::from_secs(3600)))
     }
@@ -308,7 +311,7 @@ async fn requeues_after_the_requested_time_unless_the_object_changes() {
 
 #[tokio::test(start_paused = true)]
 async fn durations_of_any_length_do_not_overflow() {
-    async fn never_again(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, NotToday> {
+    async fn never_again(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
         log.note(text(&map));
         Ok(Action::requeue(Duration::MAX))
     }
@@ -325,7 +328,7 @@ async fn durations_of_any_length_do_not_overflow() {
     assert_eq!(log.take(), ["a=1", "a=2"]);
 }
 
-/// Creates or updates a secret owned by the config map `owner`.
+/// Creates or updates a secret that the config map `owner` owns, or that has no owner.
 async fn own(sim: &Sim, secrets: &Api<Secret>, name: &str, owner: Option<&str>) {
     let references = match owner {
         None => serde_json::json!([]),
@@ -382,8 +385,8 @@ async fn reports_a_failed_watch_and_recovers() {
     sim.faults().add(Rule::new(Fault::status(500)).verb("watch").times(1));
     let log = Arc::new(Log::default());
     let mut results = controller(&sim).run(simple, controller::backoff_on_error, log.clone()).boxed();
-    let told = run_for(5, &mut results).await;
-    assert!(told[0].starts_with("cannot open a watch of"), "{told:?}");
+    let items = run_for(5, &mut results).await;
+    assert!(items[0].starts_with("cannot open a watch of"), "{items:?}");
     assert_eq!(log.take(), ["a=1"]);
 }
 

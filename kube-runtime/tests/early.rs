@@ -1,4 +1,4 @@
-//! Tests of filters before decoding against the simulated server.
+//! Tests, run against the simulated server, of the filters that run before an object is decoded.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -110,7 +110,7 @@ async fn does_not_decode_dropped_objects_and_resumes_after_them() {
     assert_eq!(kept, ["m1"]);
 }
 
-/// The spec of a deployment; fails to decode large numbers.
+/// The spec of a deployment. More than 255 replicas cannot be decoded.
 #[derive(Debug, Clone, Deserialize)]
 struct Spec {
     replicas: u8,
@@ -123,7 +123,7 @@ fn deployments(sim: &Sim) -> Api<Deployment> {
     Api::default_namespaced_with(client(sim), &resource)
 }
 
-/// A deployment; more than 255 replicas cannot be decoded.
+/// A deployment; it cannot be decoded if it has more than 255 replicas.
 fn deployment(name: &str, replicas: u32, label: &str) -> Value {
     let labels = json!({"app": name});
     json!({"apiVersion": "apps/v1", "kind": "Deployment",

@@ -1,5 +1,5 @@
-//! A model test of the filters before decoding: after any short sequence of changes and failures, a store behind a
-//! filter holds what the server has under that filter.
+//! A model test of the filters that run before an object is decoded. After any short sequence of changes and
+//! failures, a store behind a filter must contain the objects on the server that the filter selects.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![expect(clippy::disallowed_types, reason = "each sequence has a seed of its own")]
 
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::{convert::Infallible, io, time::Duration};
 
-/// A value above 255 cannot be decoded.
+/// A spec; it cannot be decoded if `v` is above 255.
 #[derive(Debug, Clone, Deserialize)]
 struct Spec {
     v: u8,
@@ -26,7 +26,7 @@ struct Spec {
 
 type Thing = Object<Spec, NotUsed>;
 
-/// The server's state of an object.
+/// The state of an object on the server.
 #[derive(Debug, Clone, PartialEq)]
 struct State {
     label: char,
@@ -34,10 +34,10 @@ struct State {
     value: u16,
 }
 
-/// How a watch ends during its events.
+/// How a watch fails while it sends events.
 #[derive(Debug, Clone, Copy)]
 enum Break {
-    /// A line that is not an event, followed by valid events.
+    /// The watch sends a line that is not an event, followed by valid events.
     Frame,
     Expired,
     Connection,
@@ -50,7 +50,7 @@ enum Op {
     Break(Break),
 }
 
-/// A short sequence; the last operation is the creation of `z`.
+/// A short random sequence of operations; the last one creates the object `z`.
 fn sequence(random: &mut fastrand::Rng) -> Vec<Op> {
     let mut generations = BTreeMap::new();
     let length = random.u16(1..=9);
@@ -76,7 +76,7 @@ fn sequence(random: &mut fastrand::Rng) -> Vec<Op> {
     ops
 }
 
-/// The server. Each watch executes the operations of the sequence up to the next break.
+/// A server with one collection. Each watch executes the operations of the sequence up to the next break.
 struct Server {
     ops: Vec<Op>,
     happened: usize,
@@ -110,7 +110,7 @@ impl Server {
             .to_string()
     }
 
-    /// The body of a watch from `from`, and whether the connection breaks after it.
+    /// The body of a watch from version `from`, and whether the connection breaks after it.
     fn watch(&mut self, from: usize, initial: bool) -> (String, bool) {
         let mut lines = Vec::new();
         let line = |kind: &str, object: Value| json!({"type": kind, "object": object}).to_string();
@@ -201,7 +201,7 @@ impl Filter {
     }
 }
 
-/// Runs a store to the end of the sequence, and compares it with the server.
+/// Runs a watcher with a store until the sequence ends, and compares the store with the server.
 async fn run(filter: Filter, strategy: InitialListStrategy, server: Server) -> Result<(), String> {
     let server = Arc::new(Mutex::new(server));
     let kind = ApiResource::erase::<k8s_openapi::api::apps::v1::Deployment>(&());
@@ -244,7 +244,7 @@ async fn run(filter: Filter, strategy: InitialListStrategy, server: Server) -> R
     Ok(())
 }
 
-/// The number of sequences: `cargo xtask test --models` sets it.
+/// The number of random sequences: 2,000, or the number that `cargo xtask test --models` sets.
 fn sequences() -> u64 {
     std::env::var("KUBE_MODEL_SEQUENCES").map_or(2_000, |text| text.parse().expect("a number of sequences"))
 }

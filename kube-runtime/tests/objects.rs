@@ -1,4 +1,4 @@
-//! Tests of `Reflector` and `Informer` against the simulated server.
+//! Tests of `Reflector` and `Informer`, run against the simulated server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -128,7 +128,7 @@ async fn an_undecodable_object_does_not_affect_the_others() {
     assert_eq!(error.undecodable().and_then(|object| object.name.as_deref()), Some("bad"));
     reflector.poll().await.unwrap();
     assert_eq!(state(&reflector), "a=2 bad=1");
-    // Its deletion removes it even if the event cannot be decoded.
+    // The deletion removes the object from the cache even if the event cannot be decoded.
     remove(&sim, "bad");
     reflector.poll().await.unwrap_err();
     assert_eq!(state(&reflector), "a=2");

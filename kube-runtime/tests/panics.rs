@@ -1,4 +1,4 @@
-//! Panics in a type's implementation of `Deserialize`.
+//! Tests of panics in a type's implementation of `Deserialize`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use std::time::Duration;
 
-/// Panics for 666 replicas.
+/// A spec whose decoding panics if there are 666 replicas.
 #[derive(Clone, Debug)]
 struct Spec;
 
@@ -38,7 +38,7 @@ fn deployment(sim: &Sim, name: &str, replicas: i32) {
 
 type Events = BoxStream<'static, watcher::Result<Event<Object<Spec, NotUsed>>>>;
 
-/// The next events, until none arrives for some time.
+/// The next events, until none arrives for two seconds.
 async fn drain(events: &mut Events) -> Vec<String> {
     let mut all = Vec::new();
     while let Ok(Some(event)) = tokio::time::timeout(Duration::from_secs(2), events.next()).await {

@@ -1,5 +1,5 @@
-//! The timeouts of `Reflector::poll` and `Informer::poll`: a poll watches for its timeout, and reports a server that
-//! does not respond.
+//! Tests of the timeouts of `Reflector::poll` and `Informer::poll`: a poll watches for its timeout, and returns an
+//! error if the server does not respond.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use futures::TryFutureExt;

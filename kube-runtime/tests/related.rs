@@ -1,4 +1,4 @@
-//! Tests of the objects that a controller reconciles after changes of related objects.
+//! Tests of the objects that a controller reconciles after changes to related objects.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -32,7 +32,7 @@ async fn note_slowly<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Actio
     note(object, log).await
 }
 
-/// Polls for `seconds` of the paused clock.
+/// Polls the controller for `seconds` of the paused clock.
 async fn run_for(seconds: u64, results: &mut (impl Stream + Unpin)) {
     let end = Instant::now() + Duration::from_secs(seconds);
     while tokio::time::timeout_at(end, results.next()).await.is_ok() {}
@@ -114,7 +114,7 @@ async fn a_key_with_another_version_does_not_reconcile_an_object_concurrently() 
     assert_eq!(log.peak.load(Ordering::SeqCst), 1);
 }
 
-/// Creates or updates a secret with an annotation that lists config maps.
+/// Creates or updates a secret. Its annotation `maps` lists the names of config maps.
 fn secret(sim: &Sim, name: &str, names: &str) {
     let meta = json!({"name": name, "namespace": "default", "annotations": {"maps": names}});
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": meta});
@@ -125,7 +125,7 @@ fn secret(sim: &Sim, name: &str, names: &str) {
     }
 }
 
-/// A controller of config maps that secrets reference.
+/// A controller of the config maps that secrets list in their annotation `maps`.
 fn named_by_secrets(
     sim: &Sim,
     wc: watcher::Config,
@@ -181,7 +181,7 @@ async fn reconciles_the_targets_of_an_object_deleted_before_a_relist() {
     run_for(60, &mut results).await;
     let mut named = log.take();
     named.sort();
-    assert_eq!(named, ["a", "b"], "what is there still is told by the list");
+    assert_eq!(named, ["a", "b"], "a relist reconciles the targets of all listed objects");
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,19 +195,19 @@ async fn reconciles_the_targets_of_an_undecodable_deletion() {
     run_for(1, &mut results).await;
     let bytes = r#"{"metadata":{"name":"s","namespace":"default"},"data":[]}"#;
     sim.faults().add(Rule::new(Fault::ReplaceObject { name: "s".into(), bytes: bytes.into() }));
-    // Affects only watches opened from now on.
+    // The fault affects only watches that are opened from now on.
     run_for(10, &mut results).await;
     log.take();
     sim.delete("v1", "Secret", "default", "s").unwrap();
-    let mut told = Vec::new();
+    let mut items = Vec::new();
     while let Ok(Some(item)) = tokio::time::timeout(Duration::from_secs(1), results.next()).await {
-        told.push(item.map(|(object, _)| object.name).map_err(|error| common::chain(&error)));
+        items.push(item.map(|(object, _)| object.name).map_err(|error| common::chain(&error)));
     }
     assert_eq!(log.take(), ["a"]);
-    assert!(told.contains(&Ok("a".into())), "{told:?}");
+    assert!(items.contains(&Ok("a".into())), "{items:?}");
     assert!(
-        matches!(&told[..], [.., Err(error)] | [Err(error), ..] if error.contains("default/s")),
-        "{told:?}"
+        matches!(&items[..], [.., Err(error)] | [Err(error), ..] if error.contains("default/s")),
+        "{items:?}"
     );
 }
 
@@ -270,7 +270,7 @@ async fn calls_the_mapper_with_the_previous_state_of_modified_and_deleted_object
         .boxed();
     run_for(1, &mut results).await;
     log.take();
-    // The secret has no targets until an object references it.
+    // The secret has no targets until the index contains one.
     index.lock().unwrap().push("a");
     sim.delete("v1", "Secret", "default", "s").unwrap();
     run_for(60, &mut results).await;
@@ -280,5 +280,9 @@ async fn calls_the_mapper_with_the_previous_state_of_modified_and_deleted_object
     assert_eq!(log.take(), ["a"]);
     sim.delete("v1", "Secret", "default", "t").unwrap();
     run_for(1, &mut results).await;
-    assert_eq!(log.take(), ["a"], "an object is told once, although it is named for two states");
+    assert_eq!(
+        log.take(),
+        ["a"],
+        "an object is reconciled once, although the mapper returns it for two states"
+    );
 }

@@ -1,4 +1,5 @@
-//! A controller after a relist: it reconciles every object that changed between watches, in its current state.
+//! Tests of a controller after a relist: it reconciles every object that changed between two watches, in its current
+//! state.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -24,7 +25,8 @@ async fn note(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infallible> 
     Ok(Action::await_change())
 }
 
-/// Delays the pages of the second list, so that the controller runs between them.
+/// Returns the objects that a controller reconciles after a relist. The pages of the relist are delayed, so that the
+/// controller is polled between two pages.
 async fn reconciled_after_a_relist(config: watcher::Config) -> Vec<String> {
     let sim = Sim::new();
     put(&sim, "a", "1");

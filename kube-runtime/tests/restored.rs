@@ -1,4 +1,4 @@
-//! A server whose storage is restored to an earlier state under a running reflector.
+//! Tests of a server whose storage is restored to an earlier state while a reflector watches it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -66,7 +66,7 @@ async fn a_collection_with_bookmarks_is_not_probed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_after_probes_in_vain_shortens_the_silence_that_is_allowed() {
+async fn an_event_resets_the_interval_of_the_silence_probe() {
     let sim = Sim::new();
     let mut items = watcher(maps(&sim), Config::default().disable_bookmarks()).boxed();
     while short(items.next().await.unwrap()) != "]" {}

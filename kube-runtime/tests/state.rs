@@ -16,10 +16,11 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The queries of the requests.
+/// The query strings of all requests to the server.
 type Queries = Arc<Mutex<Vec<String>>>;
 
-/// A server that sends each of two objects after a second, and then no changes.
+/// A client of a server that sends two objects, each after a second, and then no changes; and the queries of the
+/// requests.
 fn server() -> (Client, Queries) {
     let queries = Queries::default();
     let asked = queries.clone();
@@ -90,10 +91,10 @@ async fn a_relist_from_the_watch_cache_is_not_older_than_the_last_version() {
     assert!(lists[1].query.contains("resourceVersionMatch=NotOlderThan"), "{}", lists[1].query);
 }
 
-/// The body of a streaming list, sent in pieces.
+/// Sends the chunks of a streaming list's body.
 type Pieces = futures::channel::mpsc::UnboundedSender<Result<String, Infallible>>;
 
-/// A server with one streaming list whose chunks the test sends, and the queries of the requests.
+/// A client of a server with one streaming list, the queries of its requests, and the sender of the list's chunks.
 fn in_pieces() -> (Client, Queries, Pieces) {
     let (queries, (send, receive)) = (Queries::default(), futures::channel::mpsc::unbounded());
     let (asked, receive) = (queries.clone(), Arc::new(Mutex::new(Some(receive))));
@@ -148,7 +149,7 @@ async fn an_object_that_arrives_slowly_does_not_count_as_a_stall() {
     let (item, ()) = futures::join!(items.next(), sending);
     assert_eq!(short(item.unwrap()), "*a=1");
     assert_eq!(queries.lock().unwrap().len(), 1);
-    // Half of an object, and no further bytes.
+    // The server sends half of an object, and no further bytes.
     pieces.unbounded_send(Ok(halves()[0].clone())).unwrap();
     assert_eq!(short(items.next().await.unwrap()), "[");
     assert!(futures::poll!(items.next()).is_pending());

@@ -31,7 +31,7 @@ async fn watch_timeouts_have_jitter_and_are_below_five_minutes() {
 async fn an_informer_stream_uses_the_watch_timeout_of_a_watcher() {
     let sim = Sim::new();
     let mut informer = Informer::new(maps(&sim));
-    // A poll watches for ten seconds; the following stream uses the default timeout.
+    // A poll watches for ten seconds. The stream that follows uses the default timeout.
     informer.poll().await.unwrap();
     let polled = sim.journal().count_of("watch", "configmaps");
     tokio::time::timeout(Duration::from_secs(3600), informer.next()).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Tests of the watcher and the reflector against the simulated server, with faults.
+//! Tests of the watcher and the reflector, run against the simulated server with faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -19,7 +19,7 @@ fn watch(sim: &Sim, config: Config) -> Items {
     watcher(maps(sim), config).boxed()
 }
 
-/// Checks the next items.
+/// Checks that the next items begin with the texts of `expected`.
 async fn expect(items: &mut Items, expected: &[&str]) {
     for (n, expected) in expected.iter().enumerate() {
         let item = tokio::time::timeout(Duration::from_secs(600), items.next()).await;
@@ -200,7 +200,7 @@ async fn relists_after_expired_version_without_an_error() {
 #[tokio::test(start_paused = true)]
 async fn relists_after_a_compacted_version() {
     let sim = Sim::new();
-    // Without bookmarks, changes of other objects do not advance the version of the watch.
+    // Without bookmarks, changes to other objects do not advance the resource version of the watch.
     let mut items =
         watch(&sim, lists().disable_bookmarks().fields("metadata.name=a").timeout(Duration::from_secs(5)));
     put(&sim, "a", "1");
@@ -282,7 +282,7 @@ async fn relists_after_each_repeated_failure_and_emits_new_objects() {
 
 #[tokio::test(start_paused = true)]
 async fn resumes_immediately_after_a_silent_healthy_watch_breaks() {
-    // The first bookmark of each watch is cut, so no complete event arrives.
+    // The server breaks each watch within its first bookmark, so no complete event arrives.
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(50)).build();
     sim.faults().add(Rule::new(Action::CutAfterBytes(10)).verb("watch"));
     let mut items = watch(&sim, lists().probe_after(Duration::MAX));

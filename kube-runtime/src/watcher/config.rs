@@ -57,9 +57,9 @@ pub struct Config {
     /// watcher relists.
     pub bookmarks: bool,
     /// The time without events and bookmarks after which the watcher reads the server's current resource version, with
-    /// a list of one object, to detect a storage restored to an earlier state. Servers send a bookmark about every
-    /// minute. The interval doubles after each probe that finds nothing, up to ten minutes or this value, whichever is
-    /// longer.
+    /// a list of one object. This probe detects that the server's storage was restored to an earlier state. Servers
+    /// send a bookmark about every minute. The interval doubles after each probe that detects no restored storage, up
+    /// to ten minutes or this value, whichever is longer.
     pub probe_after: Duration,
     /// The waits after failures.
     pub backoff: ExponentialBackoff,

@@ -19,31 +19,31 @@ pub(super) const STALL: Duration = Duration::from_secs(15);
 const STALL_CONFIRMATION: Duration = Duration::from_secs(1);
 /// If the stall timer is polled later than this after its deadline, the caller did not poll in time.
 const LATE: Duration = Duration::from_millis(250);
-/// A watch that ends without an event within this time after its request counts as [`Ending::Brief`].
+/// A watch that ends within this time after its request, without an event, counts as [`Ending::Brief`].
 const BRIEF: Duration = Duration::from_secs(1);
-/// A watch of this age counts as healthy even without events, because load balancers close silent connections. The
-/// value limits the load of watches that resume without a wait.
+/// A watch that is open for this long counts as healthy even without events, because load balancers close silent
+/// connections. A healthy watch resumes without a wait, so this value limits the load.
 const HEALTHY: Duration = Duration::from_secs(10);
 
 /// An open watch.
 pub(super) struct Events<K> {
     pub(super) stream: EventStream<K>,
-    /// The time of the request, or of the end of the initial events.
+    /// When the watch was requested, or when its initial events ended.
     since: Instant,
-    /// The [`Ending`] if the server ended the watch now, before [`BRIEF`] has passed.
+    /// The [`Ending`] to report if the server ends the watch before [`BRIEF`] has passed.
     ending: Ending,
     /// The stall timer, until the initial events are complete.
     stall: Option<Pin<Box<Sleep>>>,
-    /// Whether the stall timer has fired and [`STALL_CONFIRMATION`] runs.
+    /// Whether the stall timer has fired and now measures [`STALL_CONFIRMATION`].
     overdue: bool,
     /// The number of bytes of incomplete events at the last poll.
     buffered: usize,
-    /// When the caller received the last event, until the next poll; `None` after the initial events.
+    /// When the caller received the last event; `None` once it polls again, and after the initial events.
     paused_since: Option<Instant>,
 }
 
 impl<K> Events<K> {
-    /// `stall`: the limit without progress while the server sends initial events; `None` for a watch without them.
+    /// `stall` is the limit without progress while the server sends initial events; `None` for a watch without them.
     pub(super) fn new(stream: EventStream<K>, requested_at: Instant, stall: Option<Duration>) -> Self {
         let stall = stall.map(|limit| Box::pin(tokio::time::sleep(limit)));
         Self {
@@ -106,17 +106,17 @@ impl<K> Events<K> {
         Input::Ended(if worked { Ending::Worked } else { self.ending })
     }
 
-    /// The phase by the age of the watch.
+    /// The phase of the watch, which depends on its age.
     pub(super) fn phase(&self) -> Phase {
         if self.since.elapsed() >= HEALTHY { Phase::Healthy } else { Phase::Open }
     }
 
-    /// The phase at `error`. A timeout never counts as healthy, whatever the age.
+    /// The phase in which `error` ended the watch. A watch that timed out never counts as healthy.
     pub(super) fn phase_until(&self, error: &ClientError) -> Phase {
         if matches!(error, ClientError::Timeout { .. }) { Phase::Open } else { self.phase() }
     }
 
-    /// Ready when the server has made no progress for the stall limit while the caller polled. Call it only after the
+    /// Ready when the server made no progress for the stall limit while the caller polled. Call this only after the
     /// stream returned `Pending`.
     pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         if self.stall.is_none() {
@@ -139,8 +139,8 @@ impl<K> Events<K> {
     }
 }
 
-/// Whether an event may be an initial event. An initial event that a filter dropped arrives as a bookmark without a
-/// type.
+/// Whether an event may be an initial event. A filter replaces an initial event that it drops by a bookmark without
+/// a kind.
 fn is_initial_event<K>(event: &WatchEvent<K>) -> bool {
     match event {
         WatchEvent::Added(_) => true,

@@ -430,7 +430,7 @@ fn watching(version: String, proven: bool, cuts: u8, input: Input) -> (State, Ou
         Input::Bookmark(bookmark) => {
             (advanced(version, Some(bookmark.metadata.resource_version)), no_event(Then::Read))
         }
-        // Is not compared with `version`: objects may arrive in any order of versions, unlike the server's bookmarks.
+        // Do not compare `seen` with `version`: objects may arrive in any order of versions, unlike bookmarks.
         Input::Dropped(seen) => (advanced(version, Some(seen)), no_event(Then::Read)),
         Input::Error(_, status) => {
             let recovery = recovery_from_status(&status);

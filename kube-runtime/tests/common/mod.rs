@@ -1,4 +1,4 @@
-//! Shared helpers of the tests against the simulated server.
+//! Helpers for the tests that run against the simulated server.
 #![allow(dead_code, reason = "every test program uses a part of this")]
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -37,13 +37,14 @@ pub(crate) fn remove(sim: &Sim, name: &str) {
     sim.delete("v1", "ConfigMap", "default", name).unwrap();
 }
 
-/// `a=1`
+/// A config map in short: its name and value, as `a=1`.
 pub(crate) fn text(map: &ConfigMap) -> String {
     let value = map.data.as_ref().and_then(|data| data.get("v")).map_or("", String::as_str);
     format!("{}={value}", map.name_any())
 }
 
-/// An item of a watcher's stream in short: `[`, `*a=1` in a list, `]`, `+a=1`, `-a=1`, `!` and the error.
+/// An item of a watcher in short: `[` init, `*a=1` init apply, `]` init done, `+a=1` apply, `-a=1` delete, `!` and
+/// the text of an error.
 pub(crate) fn short<O: std::borrow::Borrow<ConfigMap>>(item: watcher::Result<Event<O>>) -> String {
     match item {
         Ok(Event::Init) => "[".into(),
@@ -55,13 +56,13 @@ pub(crate) fn short<O: std::borrow::Borrow<ConfigMap>>(item: watcher::Result<Eve
     }
 }
 
-/// An error with its causes, in a line.
+/// An error and its causes, on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// The log of a test's reconcilers.
+/// The calls of a test's reconciler.
 #[derive(Default)]
 pub(crate) struct Log {
     lines: Mutex<Vec<String>>,
