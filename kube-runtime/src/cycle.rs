@@ -11,8 +11,8 @@ use tokio::time::Instant;
 /// The default duration of a cycle's watch.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long after its watch's duration a cycle waits for the server to end the watch. If the server ends it, the next
-/// cycle can reuse the connection.
+/// How much longer than its watch's duration a cycle waits for the server to end the watch. If the server ends the
+/// watch, the next cycle can reuse the connection.
 const GRACE: Duration = Duration::from_millis(250);
 
 pub(crate) struct Cycle<K> {

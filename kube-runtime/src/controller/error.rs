@@ -7,8 +7,9 @@ use std::fmt;
 
 /// A failure in a controller. The controller continues after every such failure.
 ///
-/// Display contains the failure and its cause, so `warn!("{error}")` needs no chain. The variant's field contains the
-/// cause. `source()` starts with the cause of that cause, so that printing the chain repeats nothing.
+/// Display contains the failure and its cause, so `warn!("{error}")` is a complete message. The variant's field
+/// contains the cause. `source()` returns the cause of that cause, so that printing the chain of sources repeats
+/// nothing.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E: std::error::Error + 'static> {
@@ -19,7 +20,8 @@ pub enum Error<E: std::error::Error + 'static> {
     /// A shutdown cancelled an in-flight reconcile, after [`Config::drain_timeout`](super::Config::drain_timeout) or
     /// at a second signal.
     ReconcilerCancelled(Box<ObjectRef<DynamicObject>>),
-    /// The mapper of [`Controller::watches`](crate::Controller::watches) panicked for this object. The watch goes on.
+    /// The mapper of [`Controller::watches`](crate::Controller::watches) panicked for a watched object. The watch
+    /// continues.
     MapperPanicked {
         /// The path of the watched collection.
         resource: String,

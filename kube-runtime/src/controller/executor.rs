@@ -24,8 +24,8 @@ use tracing::Instrument;
 const MAX_INLINE_POLL: Duration = Duration::from_micros(50);
 /// How many reconciles are spawned without an inline poll after one that exceeded [`MAX_INLINE_POLL`].
 const SPAWNED_AFTER_LONG_POLL: u32 = 100;
-/// The maximum number of results that [`Executor::reap`] takes from finished tasks: a part of tokio's coop budget of
-/// 128.
+/// The maximum number of results that [`Executor::reap`] takes from finished tasks. It uses only a part of tokio's
+/// coop budget of 128.
 const REAPED: usize = 32;
 
 /// Runs reconciles with the user's functions. Dropping it cancels every in-flight reconcile.

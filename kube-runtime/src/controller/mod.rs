@@ -39,9 +39,9 @@ use std::{fmt, hash::Hash, sync::Arc};
 /// - At most one reconcile runs per object. Changes during a reconcile are coalesced into one further reconcile.
 /// - At most [`Config::concurrency`] reconciles run at once.
 /// - No reconcile starts before the snapshot of the controller's kind is complete.
-/// The controller's task polls a reconcile until its first wait; then the reconcile continues as a task of its own.
-/// If reconciles compute for long before their first wait, the controller spawns them directly, so that they run in
-/// parallel.
+/// - The controller's task polls a reconcile until its first wait; then the reconcile continues as a task of its own.
+///   If reconciles compute for long before their first wait, the controller spawns them directly, so that they run in
+///   parallel.
 /// - A panic in the reconciler is a failure: the object is requeued, and no other object is affected.
 /// - Dropping the stream of [`run`](Controller::run) cancels all in-flight reconciles.
 ///

@@ -96,7 +96,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         }
     }
 
-    /// The duration of the watch of each poll.
+    /// Sets the duration of the watch of each poll.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.cycle.set_timeout(timeout);

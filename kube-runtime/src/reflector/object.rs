@@ -53,7 +53,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Reflector<K> {
         Self { cycle: Cycle::new(api, config), writer, store }
     }
 
-    /// The duration of the watch of each poll.
+    /// Sets the duration of the watch of each poll.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.cycle.set_timeout(timeout);

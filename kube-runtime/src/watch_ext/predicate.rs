@@ -14,7 +14,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Hashes a property of an object. The hash differs if the property changed.
+/// A function that hashes a property of an object. If the property changes, the hash changes.
 pub trait Predicate<K> {
     /// The hash of the property; `None` if the object does not have the property. Every change to such an object
     /// passes.

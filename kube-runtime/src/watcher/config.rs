@@ -21,8 +21,8 @@ pub enum ListSemantic {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InitialListStrategy {
-    /// As a streaming list (KEP-3157, WatchList) if the server supports it, otherwise by paged lists. The watcher also
-    /// falls back if the server accepts the request but does not complete the initial events.
+    /// As a streaming list (KEP-3157, WatchList) if the server supports it, otherwise by paged lists. The watcher
+    /// also falls back to paged lists if the server accepts the request but does not complete the initial events.
     #[default]
     StreamingList,
     /// By paged lists.
@@ -200,9 +200,9 @@ impl Config {
         }
     }
 
-    /// The parameters of a list of one object that returns the storage's current resource version. They omit the
-    /// label selector, because the server would read the storage page by page until an object matches. They keep the
-    /// field selector, because RBAC rules with resource names may require it.
+    /// The parameters of a list with a limit of one object, to read the storage's current resource version. They omit
+    /// the label selector, because the server would read the storage page by page until an object matches. They keep
+    /// the field selector, because RBAC rules with resource names may require it.
     pub(super) fn version_params(&self) -> ListParams {
         ListParams { field_selector: self.field_selector.clone(), limit: Some(1), ..ListParams::default() }
     }

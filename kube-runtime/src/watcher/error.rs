@@ -8,8 +8,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A failure of a watch. The watcher continues after every such failure.
 ///
-/// Display contains the failure and its cause, so `warn!("{error}")` needs no chain. The variant's field contains the
-/// cause. `source()` starts with the cause of that cause, so that printing the chain repeats nothing.
+/// Display contains the failure and its cause, so `warn!("{error}")` is a complete message. The variant's field
+/// contains the cause. `source()` returns the cause of that cause, so that printing the chain of sources repeats
+/// nothing.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

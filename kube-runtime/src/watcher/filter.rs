@@ -12,14 +12,14 @@ pub(crate) trait EarlyFilter<K>: Send {
     /// The part of the object that the filter needs.
     fn depth(&self) -> FilterDepth;
 
-    /// Whether the filter selects objects rather than changes. Such filters run first, because they must receive every
-    /// change.
+    /// Whether the filter selects objects (`true`) or changes (`false`). Filters that select objects run first,
+    /// because they must receive every change.
     fn selects(&self) -> bool;
 
-    /// A snapshot begins: discards the filter's state of all objects.
+    /// Discards the state of all objects. Called when a snapshot begins.
     fn reset(&mut self);
 
-    /// An object that the filter kept could not be decoded, so the consumer did not receive it.
+    /// Called if an object that the filter kept could not be decoded, so that the consumer did not receive it.
     fn forget(&mut self, object: &UndecodableObject);
 
     /// Returns the verdict for an object. Objects of a snapshot have the origin `List` or `Added`. The filter must

@@ -18,8 +18,8 @@ const MAX_INTERVAL: Duration = Duration::from_secs(600);
 
 static RESTORES: AtomicU64 = AtomicU64::new(0);
 
-/// How often watchers of this process detected that a server's storage was restored to an earlier state; each watcher
-/// counts separately. Intended for metrics.
+/// The number of times that a watcher of this process detected that a server's storage was restored to an earlier
+/// state. If several watchers detect the same restore, each of them counts. Intended for metrics.
 ///
 /// ```
 /// assert_eq!(kube_runtime::watcher::restores_noticed(), 0);
@@ -82,7 +82,7 @@ impl SilenceProbe {
                 timer.as_mut().reset(end);
             }
             ready!(timer.as_mut().poll(cx));
-            // Resetting the timer once it fires is cheaper than at each event.
+            // Events do not reset the timer: resetting it here, when it fires, is cheaper.
             if timer.deadline() >= end {
                 self.timer = None;
                 self.since = Instant::now();

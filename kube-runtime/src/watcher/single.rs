@@ -45,7 +45,7 @@ enum SnapshotState<K> {
 }
 
 impl<K: Resource> SnapshotState<K> {
-    /// The item to emit after an event; the outer `None` emits nothing.
+    /// The item to emit after an event. The outer `None` means that nothing is emitted.
     #[expect(clippy::option_option, reason = "the inner one is the stream's item")]
     fn item_for_event(&mut self, event: Event<K>, name: &str) -> Option<Option<K>> {
         match event {
@@ -57,7 +57,7 @@ impl<K: Resource> SnapshotState<K> {
                 Self::InProgress(present) => Some(present),
                 Self::Complete | Self::Undecodable => None,
             },
-            // A server that ignores the field selector also sends other objects.
+            // Ignores other objects, which a server sends if it does not support the field selector.
             Event::InitApply(object) => {
                 if is_named(&object, name) {
                     *self = Self::InProgress(Some(object));
@@ -77,7 +77,7 @@ impl<K: Resource> SnapshotState<K> {
         }
     }
 
-    /// The item to emit besides the error for an undecodable object.
+    /// The item to emit for an undecodable object, in addition to the error.
     #[expect(clippy::option_option, reason = "the inner one is the stream's item")]
     fn item_for_undecodable(&mut self, object: &UndecodableObject, name: &str) -> Option<Option<K>> {
         if object.name.as_deref() != Some(name) {

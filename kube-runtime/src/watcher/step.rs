@@ -83,7 +83,7 @@ pub(super) struct PageRequest {
     pub(super) not_older_than: Option<String>,
 }
 
-/// What the server supports and the configuration allows.
+/// The kinds of lists that the server supports and the configuration allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Capabilities {
     /// Whether the configuration allows streaming lists.
@@ -94,8 +94,8 @@ pub(super) struct Capabilities {
     pub(super) refused: Option<Duration>,
 }
 
-/// How long the watcher uses paged lists after a rejected or stalled streaming list. Then it tries again, because the
-/// server may have been upgraded or a proxy changed.
+/// How long the watcher uses paged lists after a rejected or stalled streaming list. Then it requests a streaming
+/// list again, because the server may have been upgraded or a proxy changed.
 const REFUSAL: Duration = Duration::from_secs(30 * 60);
 
 impl Capabilities {
@@ -105,7 +105,7 @@ impl Capabilities {
     }
 }
 
-/// What the driver reports to [`step`]: a response, a failure or an expired timer.
+/// A report of the driver to [`step`]: a response, a failure or an expired timer.
 pub(super) enum Input {
     /// The driver is ready to send a request.
     Ready,
@@ -117,7 +117,7 @@ pub(super) enum Input {
     Changed(Option<String>),
     /// An object was deleted. The value is the resource version of the deletion.
     Deleted(Option<String>),
-    /// All changes up to this resource version have been sent.
+    /// The server has sent all changes up to the bookmark's resource version.
     Bookmark(Bookmark),
     /// A filter dropped an event. The value is the resource version of the event's object.
     Dropped(String),
@@ -137,7 +137,7 @@ pub(super) enum Input {
     Current(Option<String>),
 }
 
-/// What a watch had delivered when the server ended it.
+/// How much a watch had delivered when the server ended it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     /// No event, and the watch ended immediately.
@@ -157,8 +157,8 @@ pub(super) enum Phase {
     Healthy,
 }
 
-/// How many consecutive watches may lose their connection before the watcher relists: the resource version may cause a
-/// repeated failure.
+/// How many consecutive watches may lose their connection before the watcher relists. The resource version may cause
+/// the failure, and each watch from it would then fail.
 const MAX_CUTS: u8 = 3;
 
 /// How a watcher recovers from a failed watch.
@@ -170,7 +170,7 @@ enum Recovery {
     ResumeLimited,
     /// Relist: the server cannot watch from the version, because it expired (410) or is ahead of the server.
     Expired,
-    /// Relist: any other failure, which may repeat for each watch from this version.
+    /// Relist after any other failure, because it may recur for each watch from this version.
     Relist,
 }
 

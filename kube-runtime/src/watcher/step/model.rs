@@ -267,8 +267,8 @@ impl Model {
     }
 }
 
-/// The expected effect of an input on a watch, its version, and the response that was open. `step` consumes the input
-/// itself.
+/// A [`Scenario`] after `step` consumed its input: the expected effect on a watch, the version of the input, and the
+/// response that was open before.
 #[derive(Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a test model")]
 struct Summary {
