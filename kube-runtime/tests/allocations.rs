@@ -168,7 +168,7 @@ fn a_dropped_event_allocates_only_its_metadata() {
         block_on(async {
             let watch = pods.watch(&WatchParams::default(), "1").await.unwrap();
             let left = watch.filter_before_decode(FilterDepth::Metadata, |_, _| Verdict::Drop).count().await;
-            assert!(left <= 2, "{left} events came out");
+            assert!(left <= 2, "{left} events were emitted");
         });
     });
     let allocations = per_pod(info.count_total);

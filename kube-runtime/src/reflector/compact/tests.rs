@@ -58,7 +58,7 @@ fn compresses_objects() {
     }
     let object = Arc::new(map(77, "1"));
     let text = serde_json::to_vec(&*object).unwrap().len();
-    let packed = codec.pack(&object, &mut scratch).expect("it was kept as it is");
+    let packed = codec.pack(&object, &mut scratch).expect("the object survives the round trip");
     let bytes = packed.text().bytes.len();
     assert!(bytes * 8 < text, "{bytes} of {text} bytes");
     assert_eq!(codec.unpack(&packed), Some(object));
