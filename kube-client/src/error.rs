@@ -1,7 +1,7 @@
 //! The crate's error type: few variants, and predicates that classify a failure.
 //!
-//! `Display` describes only its own level. Must not depend on an HTTP library, a TLS library or a runtime: their
-//! errors appear only behind [`source`](std::error::Error::source).
+//! `Display` describes an error without its cause. This module must not depend on an HTTP library, a TLS library or a
+//! runtime: their errors appear only behind [`source`](std::error::Error::source).
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -15,9 +15,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a request, or the construction of a client, failed.
 ///
-/// `Display` names the operation and its object, and never repeats the cause: print the chain of
-/// [`source`](std::error::Error::source)s for the cause (`{:#}` of `anyhow` does). Prefer the predicates to a match
-/// on variants: they evaluate the code and reason of the server's `Status`.
+/// `Display` names the operation and the object, and never repeats the cause: print the chain of
+/// [`source`](std::error::Error::source)s for the cause (`{:#}` of `anyhow` does). Prefer the predicates to a match on
+/// variants: they evaluate the code and reason of the server's `Status`.
 ///
 /// ```
 /// use kube_client::{Error, core::{Status, reason}};
@@ -165,7 +165,7 @@ pub enum TransportKind {
     Other,
 }
 
-/// The operation that a [`Timeout`](Error::Timeout) refers to.
+/// The operation that timed out; see [`Error::Timeout`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Wait {
@@ -312,7 +312,7 @@ impl Error {
         }
     }
 
-    /// The delay before a retry that the server requests.
+    /// The delay that the server requests before a retry.
     pub fn retry_after(&self) -> Option<Duration> {
         self.status().and_then(Status::retry_after)
     }
@@ -325,7 +325,7 @@ impl Error {
         Self::Config(source.into())
     }
 
-    /// Converts the error of a tower service. An [`Error`] in the box is unwrapped.
+    /// Converts the error of a tower service. Returns an [`Error`] in the box unchanged.
     pub(crate) fn from_box(error: BoxError) -> Self {
         match error.downcast::<Self>() {
             Ok(own) => *own,

@@ -1,4 +1,6 @@
-//! Worker threads of the runtime, for decoding. Public for kube-runtime only: no part of the crate's stable interface.
+//! The number of worker threads for decoding, and tasks that are aborted on drop.
+//!
+//! Public only because kube-runtime uses it: not part of the crate's stable interface.
 
 use std::{
     future::Future,
@@ -10,10 +12,12 @@ use tokio::{
     task::{JoinError, JoinHandle},
 };
 
-/// Decoding does not use more threads, because a single task reads and splits the body.
+/// The maximum number of threads that decode one body. A single task reads and splits the body, and cannot supply more
+/// threads.
 const MAX_WORKERS: usize = 16;
 
-/// The current runtime and the number of its threads that can decode; `None` with fewer than two.
+/// The current runtime and the number of its threads for decoding, at most `MAX_WORKERS`. `None` outside of a runtime,
+/// or if the runtime has fewer than two worker threads.
 #[must_use]
 pub fn workers() -> Option<(Handle, usize)> {
     let runtime = Handle::try_current().ok()?;
@@ -29,7 +33,7 @@ pub fn workers() -> Option<(Handle, usize)> {
 pub struct AbortOnDrop<T>(JoinHandle<T>);
 
 impl<T> AbortOnDrop<T> {
-    /// Takes over the task.
+    /// Wraps the handle of a spawned task.
     #[must_use]
     pub fn new(task: JoinHandle<T>) -> Self {
         Self(task)

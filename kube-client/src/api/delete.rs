@@ -10,7 +10,7 @@ impl<K: DeserializeOwned> Api<K> {
     /// Deletes an object.
     ///
     /// Returns `Left(object)` if the object is only marked for deletion: it exists until its finalizers are removed and
-    /// its grace period ends. Returns `Right(status)` if the object is deleted.
+    /// its grace period ends. Returns `Right(status)` if the object has been deleted.
     ///
     /// # Errors
     ///

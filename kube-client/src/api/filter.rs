@@ -20,23 +20,24 @@ pub enum Verdict {
     Deselect,
 }
 
-/// The verdict of a filter on a piece of a body: the text of a list item or of a watch event.
+/// The verdict of a filter on a piece: the text of one list item or one watch event.
 pub(super) enum PieceVerdict<T> {
-    /// Decode the piece. Contains the key of its object if later pieces about the same object must wait for the result.
+    /// Decode the piece. Contains the key of the object if later pieces about the same object must wait for the result.
     Decode(Option<u64>),
-    /// Drop the piece. For an event, contains the resource version of its object.
+    /// Drop the piece. Contains the object's resource version if the piece is an event.
     Drop(Option<String>),
     /// The filter has decoded the piece itself.
     Ready(Box<Result<T, WireError>>),
-    /// Filter the piece again later: an earlier piece about the same object is still being decoded. If that piece fails
-    /// to decode, the stream must emit this one, although the filter would drop it as unchanged.
+    /// Filter the piece again later: an earlier piece about the same object is still being decoded. If decoding the
+    /// earlier piece fails, the stream must emit the later piece, although the filter would drop it as unchanged.
     Defer,
 }
 
-/// Returns the verdict on each piece; called in the order of the body.
+/// A function that returns the verdict on a piece. Its calls have the order of the pieces in the body.
 pub(super) type PieceFilter<T> = Box<dyn FnMut(&[u8], &Decoding) -> PieceVerdict<T> + Send>;
 
-/// The keys of the objects that are being decoded, in order; `None` for values without an object.
+/// The values that are queued and not yet emitted, in order: the key of each value's object, or `None` if later pieces
+/// need not wait for the value.
 #[derive(Default)]
 pub(super) struct Decoding {
     order: VecDeque<Option<u64>>,
@@ -44,7 +45,7 @@ pub(super) struct Decoding {
 }
 
 impl Decoding {
-    /// Appends a value.
+    /// Records that a value was queued.
     pub(super) fn begin(&mut self, key: Option<u64>) {
         self.order.push_back(key);
         if let Some(key) = key {
@@ -52,7 +53,7 @@ impl Decoding {
         }
     }
 
-    /// Removes the first value, which the stream has emitted.
+    /// Removes the oldest value, after the stream has emitted it.
     pub(super) fn end(&mut self) {
         if let Some(Some(key)) = self.order.pop_front()
             && let Entry::Occupied(mut count) = self.count.entry(key)
@@ -69,7 +70,7 @@ impl Decoding {
     }
 }
 
-/// A filter on the items of a list.
+/// Converts a filter on metadata to a filter on the items of a list.
 pub(super) fn item_filter<K, T>(
     depth: FilterDepth,
     mut filter: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send + 'static,
@@ -88,7 +89,7 @@ where
     })
 }
 
-/// A filter on the events of a watch.
+/// Converts a filter on metadata to a filter on the events of a watch.
 pub(super) fn event_filter<K>(
     shape: Shape,
     depth: FilterDepth,
@@ -114,7 +115,8 @@ where
     })
 }
 
-/// Turns an event into a deletion, also if its object does not decode: caches must remove the object.
+/// Turns an event into a deletion, because caches must remove the object. If the object does not decode, sets the
+/// origin of the error to [`ObjectOrigin::Deleted`].
 fn into_deletion<K>(event: Result<WatchEvent<K>, WireError>) -> Result<WatchEvent<K>, WireError> {
     match event {
         Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => Ok(WatchEvent::Deleted(object)),
@@ -126,7 +128,7 @@ fn into_deletion<K>(event: Result<WatchEvent<K>, WireError>) -> Result<WatchEven
     }
 }
 
-/// A bookmark with the version of the last dropped event.
+/// A bookmark with the resource version of the last dropped event.
 pub(super) fn bookmark<K>(version: String) -> WatchEvent<K> {
     let metadata = BookmarkMeta { resource_version: version, annotations: BTreeMap::new() };
     WatchEvent::Bookmark(Bookmark { types: TypeMeta::default(), metadata })

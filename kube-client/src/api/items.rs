@@ -17,10 +17,10 @@ use tokio::time::Instant;
 /// The number of pieces that one poll drops before it yields to other tasks.
 const MAX_DROPPED_PER_POLL: usize = 256;
 
-/// The maximum text, in bytes, that is read ahead for a slow reader.
+/// The maximum number of bytes of text that are read ahead of a slow reader.
 const READ_AHEAD_BYTES: usize = 16 << 20;
 
-/// Whether the body is read even if the pipeline has no room.
+/// Whether to read the body although the pipeline has no room.
 fn reads_ahead<T: Send + 'static>(read_ahead_from: Option<Instant>, pipeline: &Pipeline<T>) -> bool {
     read_ahead_from
         .is_some_and(|start| pipeline.buffered_bytes() < READ_AHEAD_BYTES && Instant::now() >= start)
@@ -35,7 +35,7 @@ enum Submitted {
     Held,
 }
 
-/// The decoded pieces of a body.
+/// The decoded items of a list's body, or the decoded events of a watch's body.
 pub(super) struct Items<S: Split, T> {
     body: Body,
     /// `None` after the end of the body.
@@ -62,7 +62,7 @@ pub(super) struct Items<S: Split, T> {
 impl<S: Split, T> Unpin for Items<S, T> {}
 
 impl<S: Split, T: Send + 'static> Items<S, T> {
-    /// Splits and decodes `body`. Errors name `kind`.
+    /// Splits and decodes `body`. Error texts contain `kind`, the kind of the objects.
     pub(super) fn new(
         body: Body,
         splitter: S,
@@ -87,7 +87,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
     }
 
     /// Decodes only pieces that `filter` keeps. With `bookmark`, the stream emits one bookmark in place of successive
-    /// dropped pieces, with the resource version of the last.
+    /// dropped pieces, with the resource version of the last dropped piece.
     pub(super) fn filter_before_decode(&mut self, filter: PieceFilter<T>, bookmark: Option<fn(String) -> T>) {
         self.filter = Some(filter);
         self.bookmark = bookmark;
@@ -235,7 +235,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
                 self.end = Some(end);
                 self.pipeline.flush();
             }
-            // A proxy that is cut off from the server may end the body without an error.
+            // A proxy that loses its connection to the server may end the body without an error.
             Some(Err(error @ WireError::Truncated { .. })) => self.fail(Error::Transport {
                 kind: TransportKind::Broken,
                 what: format!("the connection ended inside a response with {} objects", self.kind),
@@ -265,7 +265,8 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
 }
 
 impl<S: Split, T> Items<S, T> {
-    /// The data of a complete body that the splitter returns at its end, such as the metadata of a list.
+    /// The data that the splitter returns at the end of the body, such as the metadata of a list. `None` before the
+    /// end.
     pub(super) fn end(&self) -> Option<&S::End> {
         self.end.as_ref()
     }
@@ -284,7 +285,7 @@ impl<S: Split, T> Items<S, T> {
         self.pipeline.buffered_bytes() + self.held.as_ref().map_or(0, Bytes::len)
     }
 
-    /// The kind that errors name.
+    /// The kind of the objects, for error texts.
     pub(super) fn kind(&self) -> &str {
         &self.kind
     }
@@ -300,7 +301,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    /// A list of `count` items of `bytes` bytes, one per frame, and the number of frames that have been read.
+    /// A list of `count` items, one per frame and each padded by `bytes` bytes, and the number of frames that have been
+    /// read.
     fn list(count: usize, bytes: usize) -> (Items<ListSplitter, usize>, Arc<AtomicUsize>) {
         let read = Arc::new(AtomicUsize::new(0));
         let counter = read.clone();

@@ -24,12 +24,12 @@ const READ_AHEAD_AFTER: Duration = Duration::from_secs(20);
 
 /// The items of a list, each decoded as soon as its text has arrived.
 ///
-/// The stream emits an error that names the object for an object that does not decode
+/// If an object does not decode, the stream emits an error that names the object
 /// ([`Error::undecodable`](crate::Error::undecodable)), and continues. Any other error ends the stream. On a
 /// multi-threaded runtime the worker threads decode items in parallel; the stream emits them in the order of the list.
 ///
-/// The stream reads the body on demand. Twenty seconds after the response it starts to read ahead, up to 16 MiB of
-/// text.
+/// The stream reads the body on demand. Twenty seconds after the head of the response it starts to read ahead of the
+/// reader, up to 16 MiB of text.
 ///
 /// Dropping the stream cancels the request.
 pub struct ListStream<K> {
@@ -62,7 +62,8 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
     }
 
     /// Reads and decodes text that has arrived, up to the buffer limit, without taking an item. Wakes the waker of `cx`
-    /// when more text arrives, unless the buffer is full. The stream emits an error after the items that precede it.
+    /// when more text arrives, unless the buffer is full. If the body fails, the stream emits the error after the items
+    /// that precede it.
     ///
     /// Use it to request the next page of a list while the current page is still being decoded.
     ///

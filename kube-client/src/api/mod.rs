@@ -66,7 +66,7 @@ pub struct Api<K> {
     client: Client,
     request: Request,
     namespace: Option<String>,
-    /// The kind, for errors.
+    /// The kind, for error texts.
     kind: String,
     /// Fields that decoding skips.
     skipped: FieldSet,
@@ -108,7 +108,7 @@ impl<K: Resource> Api<K> {
         Self::scoped(client, Some(ns), dyntype)
     }
 
-    /// The objects of the kind in the default namespace of the client: that of its configuration, or `default`.
+    /// The objects of the kind in the client's default namespace: the namespace of its configuration, or `default`.
     pub fn default_namespaced_with(client: Client, dyntype: &K::DynamicType) -> Self
     where
         K::Scope: NamespaceScope,
@@ -153,7 +153,7 @@ impl<K: Resource<DynamicType = ()>> Api<K> {
         Self::namespaced_with(client, ns, &())
     }
 
-    /// The objects of the kind in the default namespace of the client: that of its configuration, or `default`.
+    /// The objects of the kind in the client's default namespace: the namespace of its configuration, or `default`.
     pub fn default_namespaced(client: Client) -> Self
     where
         K: Resource<Scope = NamespaceResourceScope>,
@@ -195,7 +195,7 @@ impl<K> Api<K> {
         Shape::new(&self.kind, &self.skipped)
     }
 
-    /// Requests only the metadata of the same objects.
+    /// Access to the metadata of the same objects.
     pub fn into_metadata(self) -> Api<PartialObjectMeta<K>> {
         Api {
             request: self.metadata_request(),
@@ -218,7 +218,7 @@ impl<K> Api<K> {
         &self.request.url_path
     }
 
-    /// The kind as errors name it, such as `Pod`.
+    /// The kind for error texts, such as `Pod`.
     pub(crate) fn kind(&self) -> &str {
         &self.kind
     }
@@ -229,7 +229,7 @@ impl<K> Api<K> {
     }
 }
 
-/// The caller passed a name or parameters from which no request can be built.
+/// Converts the error of a name, or of parameters, from which no request can be built.
 impl From<request::Error> for Error {
     fn from(error: request::Error) -> Self {
         match error {

@@ -14,13 +14,14 @@ use tokio::runtime::Handle;
 
 use crate::workers::{AbortOnDrop, workers};
 
-/// The minimum text of a chunk, in bytes, for which spawning a task is worthwhile.
+/// The minimum size of a chunk, in bytes of text, that a task decodes. For a smaller chunk, spawning a task costs more
+/// than it saves.
 const MIN_TASK_BYTES: usize = 16 << 10;
 /// The target size of a chunk, in bytes of text.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// Additional chunks in flight. Without them workers run out of chunks: while all cores decode, the polling task runs
-/// late and reads no new text.
+/// The maximum number of chunks in flight beyond two per worker. Without them the workers run out of chunks: while all
+/// cores decode, the polling task runs late and reads no new text.
 const EXTRA_CHUNKS: usize = 4;
 
 /// The expected ratio of the size of a decoded object to the size of its text.
@@ -28,7 +29,7 @@ const DECODED_SIZE_RATIO: usize = 4;
 
 type Decode<T> = Arc<dyn Fn(&[u8]) -> T + Send + Sync>;
 
-/// A queue of pieces that are decoded in order.
+/// A queue of pieces. Decodes them, if possible in parallel, and returns the values in the order of the pieces.
 pub(super) struct Pipeline<T> {
     decode: Decode<T>,
     /// The partial chunk: pieces that are not yet in a stage.
@@ -92,7 +93,8 @@ impl<T: Send + 'static> Pipeline<T> {
         }
     }
 
-    /// Whether the pipeline accepts another piece. Without this bound a slow reader would buffer the whole body.
+    /// Whether the pipeline accepts another piece. Without this limit, a slow reader would cause the whole body to be
+    /// buffered.
     pub(super) fn has_room(&self) -> bool {
         if self.max_stages == 0 { self.is_empty() } else { self.stages.len() < self.max_stages }
     }
@@ -164,12 +166,12 @@ impl<T: Send + 'static> Pipeline<T> {
         self.chunk_bytes = 0;
     }
 
-    /// The next value; `None` if no stage is left. Pieces of a partial chunk need `flush`.
+    /// The next value; `None` if there is no stage. Does not decode the partial chunk before [`flush`](Self::flush).
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
             let Some((stage, _)) = self.stages.front_mut() else { return Poll::Ready(None) };
-            // Remove an empty stage at once, so that `has_room` counts it as free. Values are large and must not be
-            // moved.
+            // Remove an empty stage at once, so that `has_room` counts it as free. Values are large: do not
+            // move a value out of its `Option` before returning it.
             match stage {
                 Stage::Raw(pieces) => {
                     let piece = pieces.next();
@@ -192,7 +194,7 @@ impl<T: Send + 'static> Pipeline<T> {
                 Stage::Running(task, pieces) => match ready!(Pin::new(task).poll(cx)) {
                     Ok(values) => *stage = Stage::Done(values.into_iter()),
                     Err(error) => match error.try_into_panic() {
-                        // A bug in `decode` itself: it catches panics of the type's `Deserialize`.
+                        // A bug in this crate: `decode` catches the panics of a type's `Deserialize`.
                         Ok(panic) => std::panic::resume_unwind(panic),
                         // The runtime has shut down. A task without an await either completes or never starts.
                         Err(_) => *stage = Stage::Raw(pieces.take().into_iter()),

@@ -125,6 +125,7 @@ async fn collect<T: DeserializeOwned + Send + 'static>(mut stream: ListStream<T>
 /// Whether an error is a 404 for a missing object, and not for a resource that the server does not serve.
 fn is_missing_object(error: &Error) -> bool {
     let undetailed_or_named = |status: &Status| status.details.as_ref().is_none_or(|d| !d.name.is_empty());
-    // For a resource that is not served, the response has no `Status`, or its details have no name.
+    // For a resource that is not served, the `Status` has details without a name. The client generates such a `Status`
+    // if the body of the response is not one.
     error.is_not_found() && error.status().is_some_and(undetailed_or_named)
 }

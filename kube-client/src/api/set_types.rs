@@ -1,4 +1,4 @@
-//! `SetTypes`: sets `apiVersion` and `kind` on the items of a list, where servers leave them out.
+//! `SetTypes`: sets `apiVersion` and `kind` on the items of a list, because servers omit them there.
 
 use super::{Resource, TypeMeta};
 use std::sync::Arc;

@@ -66,7 +66,7 @@ impl<K: DeserializeOwned> Api<K> {
         self.client.request(self.request.patch_subresource(subresource_name, name, pp, patch)?).await
     }
 
-    /// Replaces a subresource by `data`, which is JSON.
+    /// Replaces a subresource with the JSON text `data`.
     ///
     /// # Errors
     ///

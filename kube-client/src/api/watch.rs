@@ -16,15 +16,15 @@ use std::{
 };
 use tokio::time::Sleep;
 
-/// The time that the server has to end a watch after its requested timeout. Then the client ends it.
+/// If the server has not ended a watch this long after the requested timeout, the client ends it.
 const GRACE: Duration = Duration::from_secs(10);
 
 impl<K: DeserializeOwned + Send + 'static> Api<K> {
     /// Watches the objects from a resource version on, with one request that is not retried.
     ///
-    /// `version` is the resource version of a list, an object or a bookmark. `"0"` starts with a snapshot of any age
-    /// from the cache of the server, `""` with the most recent snapshot. Programs usually need `kube_runtime::watcher`,
-    /// which lists, resumes and retries.
+    /// `version` is the resource version of a list, an object or a bookmark. `"0"` starts with a snapshot from the
+    /// server's cache, which may be outdated; `""` starts with the most recent snapshot. Programs usually need
+    /// `kube_runtime::watcher`, which lists, resumes and retries.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl<K: 'static> Api<K> {
 
 /// The events of one watch request.
 ///
-/// The stream emits an error that names the object for an object that does not decode ([`Error::undecodable`]), and
+/// If an object does not decode, the stream emits an error that names the object ([`Error::undecodable`]), and
 /// continues. Any other error ends the stream. The server ends the watch after the requested timeout; if it does not,
 /// the stream ends with [`Error::Timeout`](crate::Error::Timeout) ten seconds later.
 ///
@@ -80,11 +80,12 @@ pub struct EventStream<K> {
 
 impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     /// Calls `filter` with the metadata of each object before the object is decoded, in the order of the events. A
-    /// dropped object is not decoded, which takes far less time. In place of successive dropped events the stream
-    /// emits one bookmark with the version of the last.
+    /// dropped object is not decoded, which takes far less time. In place of successive dropped events the stream emits
+    /// one bookmark with the resource version of the last.
     ///
     /// Such a bookmark has no kind. A watch from `""` or `"0"`, or with initial events, starts with a snapshot whose
-    /// events have no order: do not resume from such a bookmark before the server has sent a bookmark or a change.
+    /// events are not ordered by resource version: do not resume from such a bookmark before the server has sent a
+    /// bookmark or a change.
     ///
     /// `depth` sets which metadata is read. An object whose metadata cannot be read bypasses the filter, and decoding
     /// it fails.
@@ -161,7 +162,8 @@ impl<K: DeserializeOwned + Send + 'static> Stream for EventStream<K> {
         }
         ready!(deadline.as_mut().poll(cx));
         let what = format!("a watch of {} objects that the server does not end", events.kind());
-        // Emit filtered events before the error: after a resume, a filter with state would drop them as unchanged.
+        // Emit the events that the filter has kept before the error: after a resume, a filter with state would drop
+        // them as unchanged.
         events.fail(Error::Timeout { wait: Wait::Body, after: *limit, what });
         events.poll_item(cx)
     }

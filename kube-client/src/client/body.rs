@@ -1,6 +1,6 @@
 //! The body of requests and responses.
 //!
-//! Only the type: `middleware` adds time limits, `core` and `wire` decode the bytes.
+//! It must not limit times or decode bytes: `middleware` adds time limits, and `core` and `wire` decode the bytes.
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, poll};
@@ -20,9 +20,9 @@ use tokio::time::timeout;
 use super::request_line::RequestLine;
 use crate::error::{BoxError, Error, Result, TransportKind};
 
-/// The limit in bytes on draining a body. The `Status` of a 401 or 429 is far smaller.
+/// The maximum number of bytes that are drained from a body. The `Status` of a 401 or 429 is far smaller.
 const DRAIN_BYTES: usize = 64 << 10;
-/// The time limit on draining a body. A new connection is faster than a longer wait.
+/// The time limit on draining a body. Opening a new connection takes less time.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The body of a request or response: buffered bytes, or a stream of frames.
@@ -34,7 +34,7 @@ enum Kind {
     Once(Option<Bytes>),
     Frames {
         body: UnsyncBoxBody<Bytes, BoxError>,
-        /// The request that this is a response to, for errors.
+        /// The request to which this body is the response, for error texts.
         request_line: Option<Box<RequestLine>>,
     },
 }
@@ -45,7 +45,7 @@ impl Body {
         Self(Kind::Once(None))
     }
 
-    /// Converts any other body.
+    /// Converts a body of another type.
     pub fn wrap_body<B>(body: B) -> Self
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -77,8 +77,8 @@ impl Body {
         Self(Kind::Frames { body, request_line: None })
     }
 
-    /// Sets the request that errors of the body name. Only the first call has an effect: the transport makes it, and
-    /// its URI contains the server.
+    /// Sets the request for the error texts of this body. Only the first call has an effect. The transport makes the
+    /// first call, with a URI that contains the server.
     pub(super) fn for_request(mut self, method: &Method, uri: &Uri) -> Self {
         if let Kind::Frames { request_line: request_line @ None, .. } = &mut self.0 {
             *request_line = Some(Box::new(RequestLine { method: method.clone(), uri: uri.clone() }));
@@ -89,7 +89,7 @@ impl Body {
     /// Reads the whole body into memory. The size is not limited.
     ///
     /// # Errors
-    /// If the connection breaks, or a pause of the body exceeds its read deadline.
+    /// If the connection breaks, or the body exceeds its read deadline.
     ///
     /// # Cancel safety
     /// Not cancel safe: the bytes that were read are lost.
@@ -103,8 +103,8 @@ impl Body {
     /// Reads the whole body into memory if it has at most `limit` bytes.
     ///
     /// # Errors
-    /// As for [`collect_bytes`](Self::collect_bytes), and [`Error::Decode`] for a larger body, without reading it to its
-    /// end.
+    /// As for [`collect_bytes`](Self::collect_bytes), and [`Error::Decode`] if the body is larger; its rest is not
+    /// read.
     ///
     /// # Cancel safety
     /// Not cancel safe: the bytes that were read are lost.
@@ -139,7 +139,7 @@ impl Body {
         Error::Decode { what, source: problem.into() }
     }
 
-    /// Reads and drops the rest of the body, so that its connection can be reused. Gives up after [`DRAIN_BYTES`] or
+    /// Reads and drops the rest of the body, so that its connection can be reused. Stops after [`DRAIN_BYTES`] or
     /// [`DRAIN_TIMEOUT`].
     pub(crate) async fn drain(mut self) {
         let mut left = DRAIN_BYTES;

@@ -1,7 +1,7 @@
 //! Composes the stack of a client. No other module orders the layers.
 //!
-//! From the outermost: tracing, retries, address, headers, credentials, time limits, transport. Layers of a user are
-//! outside of all of them.
+//! From the outermost: tracing, retries, address, headers, credentials, time limits, transport. The layers of
+//! [`ClientBuilder::with_layer`] are outside of all these.
 
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, header, uri::Scheme};
 use percent_encoding::percent_decode_str;
@@ -51,7 +51,8 @@ pub struct ClientBuilder<S = HttpService> {
 }
 
 impl<S> ClientBuilder<S> {
-    /// Starts with a complete service; [`over`](ClientBuilder::over) adds the default stack to a service.
+    /// Starts with a service that needs no other layers. [`over`](ClientBuilder::over) adds the default stack to a
+    /// service.
     pub fn new(service: S, default_namespace: impl Into<String>) -> Self {
         Self {
             service,
@@ -60,7 +61,7 @@ impl<S> ClientBuilder<S> {
         }
     }
 
-    /// Adds a layer around the service. The layer receives requests first; their URI has a path and no host.
+    /// Adds a layer around the service. It receives requests before all other layers. Their URI has a path and no host.
     #[must_use]
     pub fn with_layer<L: Layer<S>>(self, layer: &L) -> ClientBuilder<L::Service> {
         let Self { service, default_namespace, max_object_bytes } = self;
@@ -85,10 +86,10 @@ impl ClientBuilder<HttpService> {
     /// those of `config`. For tests over an in-process server, with or without a paused clock, and for custom
     /// transports.
     ///
-    /// The settings of connections in `config` are ignored: CA bundle and client certificates (including those of a
+    /// The connection settings in `config` are ignored: CA bundle and client certificates (including those of a
     /// credential plugin), the proxy, and the limits on connecting, TLS handshakes, writes and idle connections. The
-    /// service receives requests with the full URI. An error of the service that is not an [`Error`] counts as a
-    /// broken connection, so that reads are retried.
+    /// service receives requests with the full URI. An error of the service that is not an [`Error`] counts as a broken
+    /// connection, so that reads are retried.
     ///
     /// # Errors
     /// If another setting cannot be used: a token, a plugin, an address, or credentials for a plain `http` address.
@@ -119,7 +120,8 @@ impl ClientBuilder<HttpService> {
 impl TryFrom<Config> for ClientBuilder<HttpService> {
     type Error = Error;
 
-    /// The default stack. Reads files of certificates and tokens (blocking); sends no request and runs no plugin.
+    /// Builds the default stack. Reads certificate and token files, and blocks on the file system. Sends no request and
+    /// runs no plugin.
     ///
     /// # Errors
     /// If the configuration cannot be used: a certificate, a key, a token file, an address, or a setting that is not
@@ -136,11 +138,11 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
             keepalive: config.tcp_keepalive,
         };
         let transport = Transport::new(
-            Connector::new(dial(config.proxy_url.as_ref())?, tls, limits),
+            Connector::new(parse_proxy(config.proxy_url.as_ref())?, tls, limits),
             config.pool_idle_timeout,
         );
 
-        // A connection keeps the certificate of its handshake: a changed one requires new connections.
+        // A connection keeps the certificate of its handshake: a changed certificate requires new connections.
         let renewing = transport.clone();
         let first = OnceLock::new();
         let on_certificate = Box::new(move |certificate| {
@@ -194,7 +196,8 @@ fn base_uri_layer(config: &Config) -> Result<BaseUriLayer> {
         .ok_or_else(|| unusable("cluster_url needs a scheme and a host, such as https://10.0.0.1:6443"))
 }
 
-/// Converts a foreign error of a custom transport to a broken connection, so that reads are retried.
+/// Converts an error of a custom transport, unless it is an [`Error`], to a broken connection, so that reads are
+/// retried.
 fn broken(error: BoxError) -> BoxError {
     if error.is::<Error>() {
         return error;
@@ -232,7 +235,7 @@ fn tls_for(config: &Config, identity: Arc<ClientIdentity>) -> Result<Option<Tls>
     Ok(Some(Tls { config, server_name, explain: tls::explain }))
 }
 
-fn dial(proxy: Option<&Uri>) -> Result<Dial> {
+fn parse_proxy(proxy: Option<&Uri>) -> Result<Dial> {
     let Some(proxy) = proxy else { return Ok(Dial::Direct) };
     let authority = proxy.authority().ok_or_else(|| unusable("proxy_url needs a host"))?;
     if has_unusable_port(proxy) {
@@ -261,13 +264,13 @@ fn dial(proxy: Option<&Uri>) -> Result<Dial> {
             let config = tls::client_config(&Trust::System, Arc::default())?;
             http(443, Some(Arc::new(config)))
         }
-        // As in Go, the proxy resolves host names with both schemes.
+        // With both schemes the proxy resolves host names, as in Go.
         Some("socks5" | "socks5h") => Ok(Dial::Socks5 { proxy: address(1080)?, login }),
         _ => Err(unusable("proxy_url must begin with http://, https://, socks5:// or socks5h://")),
     }
 }
 
-/// Whether requests carry credentials in their headers.
+/// Whether requests contain credentials in their headers.
 fn has_secret(config: &Config, credentials: &Credentials) -> bool {
     credentials.is_secret() || config.headers.iter().any(|(name, _)| *name == header::AUTHORIZATION)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Longer than any process runs, and within the range of every platform's clock.
+/// A duration longer than the lifetime of any process, and within the range of every platform's clock.
 const FAR_FUTURE: Duration = Duration::from_secs(86_400 * 365 * 30);
 
 /// The instant `wait` after `start`; on overflow, `FAR_FUTURE` after `start`.

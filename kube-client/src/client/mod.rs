@@ -43,8 +43,8 @@ use request_line::RequestLine;
 
 /// A client for one cluster. It is cheap to clone and can be used concurrently.
 ///
-/// All clones share connections and credentials. Requests do not queue behind each other: each one runs through the
-/// stack on the caller's task.
+/// All clones share connections and credentials. Requests do not wait for each other: each passes through the stack on
+/// the caller's task.
 ///
 /// # Cancel safety
 /// Dropping the future of a request, or the body of its response, cancels the request. The server may already have
@@ -59,10 +59,10 @@ pub struct Client {
 impl Client {
     /// A client over any HTTP service: a custom stack, or an in-process server.
     ///
-    /// Requests have a path without host. The service receives them without the default stack: no retries (not even
-    /// after a 429 with `Retry-After`), no time limits on responses and bodies, no credentials and headers, no
-    /// address, no tracing. [`ClientBuilder::over`] adds that stack to a service, so that a test has the behaviour of
-    /// production.
+    /// The URI of a request has a path and no host. The service receives requests without the default stack: no retries
+    /// (not even after a 429 with `Retry-After`), no time limits on responses and bodies, no credentials and headers,
+    /// no address, no tracing. [`ClientBuilder::over`] adds the default stack to a service, so that a test has the
+    /// behaviour of production.
     pub fn new<S, B, T>(service: S, default_namespace: T) -> Self
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
@@ -139,7 +139,7 @@ impl Client {
     /// Sends a request and decodes the JSON body of the response.
     ///
     /// # Errors
-    /// As for [`open`](Self::open), and [`Error::Decode`] if the body is not a `T`.
+    /// As for [`open`](Self::open), and [`Error::Decode`] if the body does not decode as a `T`.
     ///
     /// # Cancel safety
     /// See [`Client`].

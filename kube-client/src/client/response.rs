@@ -1,6 +1,6 @@
 //! Converts unsuccessful responses to [`Error::Api`], also if their body is not a `Status`.
 //!
-//! Reads a bounded part of such a body. Bodies must not be logged.
+//! It reads only a bounded part of such a body, and must not log bodies.
 
 use bytes::{Bytes, BytesMut};
 use futures::poll;
@@ -17,14 +17,14 @@ use crate::{
     wire::decode_json,
 };
 
-/// The limit in bytes on reading the body of an unsuccessful response; a `Status` is far smaller.
+/// The maximum number of bytes that are read from the body of an unsuccessful response. A `Status` is far smaller.
 const ERROR_BODY_LIMIT: usize = 1 << 20;
 /// The time limit on reading the body of an unsuccessful response. Without it, the body of a rejected watch could stall
 /// forever: watches have no read deadline.
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The cause (`meta/v1 CauseType`) of a `Status` that replaces a body of another kind.
+/// The cause (`CauseType` of `meta/v1`) in a `Status` that the client generates because the body is not a `Status`.
 const UNEXPECTED: &str = "UnexpectedServerResponse";
-/// The number of characters of a body other than a `Status` that the error message quotes.
+/// The maximum number of characters that an error message quotes from a body that is not a `Status`.
 const EXCERPT_LIMIT: usize = 256;
 
 /// Returns a successful response unchanged, and converts any other to [`Error::Api`].
@@ -35,13 +35,13 @@ pub(super) async fn check(request_line: &RequestLine, response: Response<Body>) 
     }
     let (head, body) = response.into_parts();
     let body = collect_start(body).await;
-    // Set by the transport; a custom service may not set it.
+    // The transport sets it; a custom service need not.
     let server = head.extensions.get::<Authority>();
     Err(Error::Api(status_of(request_line, code, &head.headers, &body, server).boxed()))
 }
 
-/// The part of an unsuccessful response's body that arrives in time. A connection that breaks or stalls must not replace
-/// the server's error with a transport error.
+/// Returns the part of an unsuccessful response's body that arrives in time. A connection that breaks or stalls must
+/// not replace the server's error with a transport error.
 async fn collect_start(body: Body) -> Bytes {
     let mut start = BytesMut::new();
     {
@@ -67,7 +67,7 @@ async fn collect_into(start: &mut BytesMut, mut body: Body) {
     }
 }
 
-/// The `Status` of the body, completed from the response's head, or a generated one for other bodies.
+/// The `Status` in the body, completed from the head of the response. Generates a `Status` if the body is not one.
 fn status_of(
     request_line: &RequestLine,
     code: StatusCode,
@@ -130,7 +130,7 @@ fn describe(request_line: &RequestLine, code: u16, headers: &HeaderMap, body: &[
     }
 }
 
-/// `Retry-After` in seconds. API servers do not send the form with a date.
+/// `Retry-After` in seconds. API servers do not send a date in this header.
 pub(super) fn retry_after_seconds(headers: &HeaderMap) -> Option<u32> {
     headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().filter(|seconds| *seconds > 0)
 }

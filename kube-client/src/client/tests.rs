@@ -1,4 +1,4 @@
-//! The client against in-process servers over real connections: TLS errors, time limits, cancellation.
+//! Tests of the client with in-process servers over real connections: TLS errors, time limits, cancellation.
 
 mod logs;
 mod pool;

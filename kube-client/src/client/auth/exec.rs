@@ -1,6 +1,6 @@
 //! Credential plugins (exec, KEP-541): commands that print an `ExecCredential`.
 //!
-//! A plugin runs when there is no valid credential. Its output must never appear in an error or a log.
+//! A plugin runs when there is no valid credential. The output of a plugin must never appear in an error or a log.
 
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
@@ -29,9 +29,9 @@ pub(crate) type OnCertificate = Box<dyn Fn(Identity) -> Result<(), BoxError> + S
 
 const V1: &str = "client.authentication.k8s.io/v1";
 const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
-/// The limit on one run of a plugin that does not use the terminal.
+/// The time limit on one run of a plugin that does not use the terminal.
 const PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
-/// The limit on one run of a plugin that may prompt the user on the terminal.
+/// The time limit on one run of a plugin that may prompt the user on the terminal.
 const INTERACTIVE_PLUGIN_TIMEOUT: Duration = Duration::from_secs(300);
 /// Credentials are refreshed this long before they expire, so that they are still valid when the server checks them.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
@@ -194,7 +194,7 @@ impl ExecPlugin {
             .env("KUBERNETES_EXEC_INFO", info)
             .stdin(if interactive { Stdio::inherit() } else { Stdio::null() })
             .stdout(Stdio::piped())
-            // Messages of the plugin go to the user, as with kubectl.
+            // The user sees the messages of the plugin, as with kubectl.
             .stderr(Stdio::inherit())
             .kill_on_drop(true);
         Ok(command)
@@ -211,7 +211,7 @@ impl ExecPlugin {
         self.failed(&hint, Some(source.into()))
     }
 
-    /// Converts the output of the plugin. Errors contain none of it except apiVersion and kind.
+    /// Parses the output of the plugin. Of the output, errors contain only `apiVersion` and `kind`.
     fn parse_output(&self, output: &Output) -> Result<Cached> {
         if !output.status.success() {
             let what = format!("failed with {}; see its messages on stderr", output.status);

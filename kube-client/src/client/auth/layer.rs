@@ -25,7 +25,7 @@ impl<S> Layer<S> for AuthLayer {
 
 /// Adds credentials to requests. After a 401 it renews them and sends the request once more.
 ///
-/// A request that already has an `Authorization` header is passed on unchanged.
+/// Does not change a request that already has an `Authorization` header.
 #[derive(Clone, Debug)]
 pub(crate) struct Auth<S> {
     inner: S,

@@ -1,6 +1,6 @@
 //! Authentication: the layer that adds credentials to requests, and the sources of credentials.
 //!
-//! `tls` presents client certificates; this module passes those of a credential plugin to it.
+//! `tls` presents client certificates. This module passes the certificates from a credential plugin to `tls`.
 
 mod exec;
 mod layer;
@@ -39,7 +39,8 @@ pub(super) enum Credentials {
 #[derive(Clone)]
 struct Presented {
     header: Option<HeaderValue>,
-    /// The generation of a plugin's credentials, which may be a certificate without a header; 0 for other sources.
+    /// The generation of the credentials from a plugin, which may be a certificate without a header; 0 for other
+    /// sources.
     generation: u64,
 }
 
@@ -81,7 +82,7 @@ impl Credentials {
         }
     }
 
-    /// Whether requests carry a secret in `Authorization`.
+    /// Whether requests contain a secret in `Authorization`.
     pub(super) fn is_secret(&self) -> bool {
         !matches!(self, Self::None)
     }
@@ -135,7 +136,7 @@ pub(super) fn impersonation(user: &AuthInfo) -> Result<HeaderMap> {
         add("impersonate-group".to_owned(), group)?;
     }
     for (key, values) in user.impersonate_extra.iter().flatten() {
-        let key = utf8_percent_encode(key, HEADER_NAME);
+        let key = utf8_percent_encode(key, EXTRA_KEY_ENCODE_SET);
         for value in values {
             add(format!("impersonate-extra-{key}").to_ascii_lowercase(), value)?;
         }
@@ -143,9 +144,9 @@ pub(super) fn impersonation(user: &AuthInfo) -> Result<HeaderMap> {
     Ok(headers)
 }
 
-/// The bytes to percent-encode in a key of `as-user-extra`, which becomes part of a header's name; the API server
-/// decodes it.
-const HEADER_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// The characters to percent-encode in a key of `as-user-extra`. The key becomes part of a header name, which the API
+/// server decodes.
+const EXTRA_KEY_ENCODE_SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// `Bearer TOKEN`.
 fn bearer(token: &SecretString, from: &str) -> Result<HeaderValue> {

@@ -1,4 +1,4 @@
-//! Sources of credentials, their renewal, and the errors for unusable credentials.
+//! Tests of the sources of credentials, of renewal, and of the errors for unusable credentials.
 
 use super::*;
 use crate::{
@@ -34,7 +34,8 @@ fn check_error(user: &AuthInfo, parts: &[&str]) {
     assert!(!message.contains("s3cr3t"), "{message}");
 }
 
-/// A server that accepts one `Authorization` value (any, if `None`), and records the values that it receives.
+/// A server that accepts only the `Authorization` value `accepts` (any value if `None`). Also returns the values that
+/// it has received.
 fn server(
     accepts: Option<&'static str>,
 ) -> (
@@ -79,7 +80,7 @@ async fn rereads_a_token_file_within_a_minute_and_keeps_the_last_good_token_afte
     };
     service.clone().oneshot(post()).await.unwrap();
     fs::write(&path, "two").unwrap();
-    // The token is younger than the refresh interval, so the file is not read.
+    // The refresh interval has not elapsed, so the client does not read the file.
     service.clone().oneshot(post()).await.unwrap();
     step(&|| {}).await;
     step(&|| fs::write(&path, "  ").unwrap()).await;
@@ -181,7 +182,7 @@ mod exec {
 
     const HEAD: &str = r#""kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1""#;
 
-    /// A plugin that appends a line to the file `runs` in its directory at each run.
+    /// A plugin that appends a line to the file `runs` in `folder` at each run.
     fn plugin(folder: &Path, script: &str) -> ExecConfig {
         let path = folder.join("plugin");
         let text = format!("echo \"$@\" >> '{}'\n{script}", folder.join("runs").display());

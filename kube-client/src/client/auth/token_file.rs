@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 /// The age at which a token is read again. Kubernetes requires clients to reread projected tokens at least once a
 /// minute.
 const TOKEN_REFRESH_INTERVAL: Duration = Duration::from_secs(50);
-/// The limit on reading the file. On a timeout the last good token is used, and the file is read again after the refresh
-/// interval.
+/// The time limit on reading the file. On a timeout the last good token is used, and the file is read again after the
+/// refresh interval.
 const TOKEN_READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A token file and its last good token.
@@ -60,7 +60,7 @@ impl TokenFile {
         value
     }
 
-    /// Reads the file after the server rejected the token `used`. Returns whether the token differs from it.
+    /// Reads the file after the server rejected the token `used`. Returns whether the token now differs from `used`.
     pub(super) async fn renew(&self, used: Option<&HeaderValue>) -> bool {
         let _reading = self.reading.lock().await;
         // A concurrent request may have read a new token already.

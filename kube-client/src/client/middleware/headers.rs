@@ -1,4 +1,4 @@
-//! Headers of every request: `User-Agent`, those of the configuration, and impersonation.
+//! Adds headers to every request: `User-Agent`, impersonation headers, and the headers of the configuration.
 
 use http::{HeaderMap, HeaderName, Request};
 use std::{
@@ -52,7 +52,7 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for SetHeaders<S> {
         let own = request.headers_mut();
         own.reserve(self.headers.0.len());
         for name in self.headers.0.keys() {
-            // A header of the request has precedence, with all its values.
+            // If the request has this header, keep its values and add none.
             if !own.contains_key(name) {
                 for value in self.headers.0.get_all(name) {
                     own.append(name, value.clone());

@@ -15,8 +15,8 @@ use crate::{
     error::{Error, Result, Wait},
 };
 
-/// The read deadline of the response body of one request: the longest pause between two frames. Insert it into the
-/// request's extensions.
+/// The read deadline of the response body of one request: the longest allowed pause between two frames. Insert it into
+/// the request's extensions.
 ///
 /// The default is `Config::read_timeout`; requests with `watch=true` or `follow=true` in their query have no limit.
 ///
@@ -61,8 +61,8 @@ fn is_long_running(uri: &Uri) -> bool {
 pub(super) struct IdleBody {
     inner: Body,
     limit: Duration,
-    /// Created at the first wait for a frame and restarted at each later wait, so that time in which the reader does
-    /// not poll does not count as a pause of the server.
+    /// Created at the first wait for a frame and restarted at each later wait, so that the time between polls of the
+    /// reader does not count as a pause of the server.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
     what: String,

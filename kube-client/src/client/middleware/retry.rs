@@ -1,6 +1,6 @@
 //! Retries requests where that is safe; see [`RetryPolicy`].
 //!
-//! The decision is a pure function of method and outcome. No other code of the client sleeps after a failure.
+//! The decision to retry is a pure function of method and outcome. No other code of the client retries after a delay.
 
 use futures::future::BoxFuture;
 use http::{Method, Request, Response};

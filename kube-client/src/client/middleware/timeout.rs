@@ -17,9 +17,9 @@ use crate::{
 /// Builds [`Timeouts`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeoutLayer {
-    /// The longest wait for the head of the response.
+    /// The time limit on the wait for the head of the response.
     pub(crate) response: Option<Duration>,
-    /// The longest pause between two frames of the body.
+    /// The longest allowed pause between two frames of the body.
     pub(crate) idle: Option<Duration>,
 }
 

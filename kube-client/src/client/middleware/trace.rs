@@ -1,4 +1,4 @@
-//! One `tracing` event per request: method, path, outcome, duration. It must not contain headers or bodies.
+//! One `tracing` event per request: method, path, outcome, duration. The event must not contain headers or bodies.
 
 use futures::future::BoxFuture;
 use http::{Request, Response};
