@@ -1,6 +1,6 @@
 //! `Block`: searches 64 bytes at once with vector instructions.
 //!
-//! The instruction set is detected at run time. Classifies bytes only; must not interpret JSON.
+//! The instruction set is detected at run time. The module classifies bytes, and must not interpret JSON.
 #![expect(
     clippy::inline_always,
     reason = "vector instructions are enabled only within the dispatched function, so its callees have to be inlined"
@@ -8,9 +8,9 @@
 
 use fearless_simd::{Level, dispatch, prelude::*, u8x16, u8x64};
 
-/// Bytes in a block, and bits in a result.
+/// The number of bytes in a block, and of bits in a mask.
 pub(super) const BLOCK: usize = 64;
-/// Bytes in a small block.
+/// The number of bytes that [`first_special`] searches.
 pub(super) const SMALL: usize = 16;
 
 /// A block of bytes. Each method returns a bit mask: bit `n` is the result for byte `n`.
@@ -35,7 +35,8 @@ impl<S: Simd> Block<S> {
         self.0.simd_le(b' ').to_bitmask()
     }
 
-    /// The opening brackets (`[`, `{`) and the closing brackets (`]`, `}`). Each pair differs in one bit only.
+    /// The opening brackets (`[`, `{`) and the closing brackets (`]`, `}`). `[` and `{` differ in one bit; `]` and `}`
+    /// differ in the same bit.
     #[inline(always)]
     pub(super) fn brackets(self) -> (u64, u64) {
         const BIT: u8 = b'{' ^ b'[';

@@ -8,17 +8,17 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 /// Splits the body of a watch into events: consecutive JSON objects with any white space between or within them, as
-/// client-go's framer does. API servers write one event per line: this fast path needs no bracket scan.
+/// client-go's framer does. API servers write one event per line; such a line is split off without a bracket scan.
 ///
 /// An event within a single frame is a slice of the frame, without a copy. Text that cannot be JSON is emitted up to
 /// the end of its line, so that the decoder reports it immediately instead of at the end of the watch.
 pub(crate) struct EventSplitter {
-    /// The size of the largest event, in bytes.
+    /// The maximum size of an event, in bytes.
     limit: usize,
     frame: Bytes,
     /// The beginning of an event that continues in `frame`.
     pending: BytesMut,
-    /// The scan of `pending`.
+    /// The state of the bracket scan at the end of `pending`.
     scan: ValueScan,
 }
 
@@ -32,7 +32,7 @@ impl EventSplitter {
         self.pending.len() + self.frame.len()
     }
 
-    /// Completes the buffered beginning with `rest` and returns the whole piece.
+    /// Appends `rest` to `pending` and returns the whole piece.
     fn piece(&mut self, rest: Bytes) -> Bytes {
         self.scan = ValueScan::default();
         if self.pending.is_empty() {
@@ -42,7 +42,7 @@ impl EventSplitter {
         self.pending.split().freeze()
     }
 
-    /// The next event, or text that cannot be one.
+    /// The next event, or text that cannot be an event.
     fn next_piece(&mut self) -> Option<Bytes> {
         if self.pending.is_empty() {
             self.skip_white_space();
@@ -67,7 +67,8 @@ impl EventSplitter {
             let is_object = self.pending.first().or(self.frame.first()) == Some(&b'{');
             let end = if is_object { self.scan.feed(&self.frame[..line]) } else { line_end };
             let rest = self.frame.split_to(end.unwrap_or(line));
-            // A JSON string cannot contain a line end, so the event is malformed.
+            // A JSON string cannot contain a line end: if the line ends in a string, the event is malformed and is
+            // emitted.
             if end.is_some() || line_end.is_some() && self.scan.is_in_string() {
                 return Some(self.piece(rest));
             }
@@ -82,8 +83,8 @@ impl EventSplitter {
     }
 }
 
-/// Whether a line that begins with `{` is exactly one object, as far as this is known without a bracket scan. In
-/// JSON, `{` follows `}` only between two consecutive objects.
+/// Whether a line that begins with `{` is certainly one object; `next` is the first byte of the next line. Without a
+/// bracket scan, the result may be false for one object. In JSON, `{` follows `}` only between two consecutive objects.
 fn is_one_event(line: &[u8], next: Option<&u8>) -> bool {
     line.trim_ascii_end().last() == Some(&b'}') && next == Some(&b'{') && !may_hold_consecutive_objects(line)
 }
@@ -109,7 +110,7 @@ impl Split for EventSplitter {
         }
     }
 
-    /// Emits remaining text other than an incomplete object, so that the decoder reports it.
+    /// Emits the remaining text unless it is an incomplete object, so that the decoder reports the text.
     fn finish(mut self) -> Result<(Option<Bytes>, ()), WireError> {
         let rest = std::mem::take(&mut self.frame);
         let rest = self.piece(rest);
@@ -140,8 +141,7 @@ fn origin(kind: &str) -> Option<ObjectOrigin> {
 }
 
 impl Shape {
-    /// Decodes an event in one pass. Only after a failure it reads the text again, to report the object and the
-    /// position.
+    /// Decodes an event in one pass. If decoding fails, reads the text again to report the object and the position.
     pub(crate) fn event<K: DeserializeOwned>(&self, line: &[u8]) -> Result<WatchEvent<K>, WireError> {
         json::decode(line, &self.event).map_err(|error| self.explain::<K>(line, error))
     }
@@ -158,12 +158,12 @@ impl Shape {
 
     fn explain<K: DeserializeOwned>(&self, line: &[u8], error: serde_json::Error) -> WireError {
         let frame = |source| WireError::Frame { text: excerpt(line), source };
-        // Bytes that are not UTF-8 affect one object; its name must still be reported.
+        // Bytes that are not UTF-8 affect only one object; the error must contain the name of that object.
         let text = String::from_utf8_lossy(line);
         let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(&text) else { return frame(error) };
         let Some(origin) = origin(envelope.kind) else { return frame(error) };
         let object = envelope.object.get().as_bytes();
-        // Decoded again without the envelope, so that the error has the position within the object.
+        // Decode again without the envelope, so that the error has the position within the object.
         self.undecodable(object, origin, self.object::<K>(object).err().unwrap_or(error))
     }
 }

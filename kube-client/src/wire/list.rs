@@ -17,7 +17,7 @@ pub(crate) struct ListHead {
 /// The list's head may come before or after the items. An item within a single frame is a slice of the frame, without
 /// a copy.
 pub(crate) struct ListSplitter {
-    /// The size of the largest item, in bytes.
+    /// The maximum size of an item, in bytes.
     limit: usize,
     /// The unread part of the last frame.
     frame: Bytes,
@@ -28,7 +28,7 @@ pub(crate) struct ListSplitter {
     scan: ValueScan,
     state: State,
     key: String,
-    /// Whether `items` has been read. A body without it is an error, not an empty list.
+    /// Whether the key `items` has been read. A body without `items` is an error, not an empty list.
     items: bool,
     head: ListHead,
 }
@@ -215,7 +215,7 @@ impl State {
     }
 }
 
-/// Decodes a value of the head; `null` is its default.
+/// Decodes a value of the head; `null` decodes to the default.
 fn read<T: DeserializeOwned + Default>(text: &[u8]) -> Result<T, WireError> {
     serde_json::from_slice::<Option<T>>(text).map(Option::unwrap_or_default).map_err(head_error)
 }
@@ -240,7 +240,7 @@ mod tests {
     /// The name and `n` of an item, or its error.
     type Short = Result<(String, u8), String>;
 
-    /// Decodes `text` with frames of `size` bytes.
+    /// Splits and decodes `text` in frames of `size` bytes.
     fn run(text: &str, size: usize) -> (Vec<Short>, Result<ListHead, String>) {
         let (mut splitter, shape) = (ListSplitter::new(usize::MAX), Shape::new("Item", &FieldSet::none()));
         let mut items = Vec::new();

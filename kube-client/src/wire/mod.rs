@@ -1,7 +1,7 @@
 //! Splits the bodies of lists and watches into objects, and decodes them.
 //!
 //! A body is split as it arrives, so that memory never holds the text of a whole list. Only [`Split`] and [`Shape`]
-//! depend on the format, which is JSON. Must not perform IO.
+//! depend on the format, which is JSON. The module must not perform I/O.
 
 mod block;
 mod event;
@@ -116,7 +116,7 @@ pub(crate) fn decode_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> serde_js
     json::decode(text, &FieldSet::none())
 }
 
-/// Converts the beginning of an object.
+/// Converts the head of an object to a partial object.
 fn partial<K>(head: json::Head) -> PartialObjectMeta<K> {
     PartialObjectMeta::from_parts(head.api_version, head.kind, head.metadata)
 }

@@ -1,7 +1,6 @@
-//! Finds the end of a JSON value in text that arrives in frames, and counts the elements of a list. Allocates
-//! nothing.
+//! Finds the end of a JSON value in text that arrives in frames, and counts the elements of a list.
 //!
-//! Only counts nesting. Must not check that brackets match: the decoder does that afterwards.
+//! It only counts nesting, and must not allocate or check that brackets match: the decoder checks that afterwards.
 #![expect(
     clippy::inline_always,
     reason = "vector instructions are enabled only within the dispatched function, so its callees have to be inlined"
@@ -183,7 +182,7 @@ fn count<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
     .map(|()| elements)
 }
 
-/// Calls `f` with each block and its number of text bytes, until it returns an offset. The last block is padded with
+/// Calls `f` with each block and its number of text bytes, until `f` returns an offset. The last block is padded with
 /// zeroes. Returns the offset relative to the whole text.
 #[inline(always)]
 fn blocks<S: Simd, T: Found>(

@@ -1,4 +1,5 @@
-//! Compares the splitters and the decoder with serde_json on random bodies, cut at random positions and corrupted.
+//! Tests that compare the splitters and the decoder with serde_json. The bodies are random, cut at random positions,
+//! and corrupted.
 
 use super::{EventSplitter, ListSplitter, Shape, Split, WireError, json::decode};
 use crate::core::{DynamicObject, FieldSet};
@@ -30,7 +31,7 @@ fn object(random: &mut Rng, depth: usize) -> Map<String, Value> {
     (0..random.usize(..5)).map(|_| (key(random), value(random, depth))).collect()
 }
 
-/// Writes the value, compact or pretty.
+/// Serializes the value as compact or pretty JSON.
 fn write(random: &mut Rng, value: &Value) -> Vec<u8> {
     if random.bool() { serde_json::to_vec_pretty(value) } else { serde_json::to_vec(value) }.unwrap()
 }
@@ -49,7 +50,7 @@ fn corrupt(random: &mut Rng, text: &mut Vec<u8>) {
     }
 }
 
-/// Pushes a body in frames of random size. Returns its pieces, and whether it ended without an error.
+/// Pushes `text` in frames of random size. Returns the pieces, and whether the body ended without an error.
 fn split(mut splitter: impl Split, random: &mut Rng, mut text: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let mut pieces = Vec::new();
     while !text.is_empty() {
@@ -161,8 +162,8 @@ fn a_corrupted_event_does_not_affect_earlier_events() {
         let events: Vec<_> = pieces.iter().map(|piece| shape.event::<DynamicObject>(piece)).collect();
         assert!(events.first().unwrap().is_ok(), "{corrupted:?}");
         let broken = |event: &Result<_, WireError>| matches!(event, Err(WireError::Frame { .. }));
-        // Only an event that is not valid JSON ends a watch: a further opening bracket makes the body truncated, other
-        // invalid JSON is an event that does not decode. An error of a single object does not end the watch.
+        // Only an event that is not valid JSON ends a watch. An additional opening bracket makes the body incomplete;
+        // any other invalid JSON is a [`WireError::Frame`]. An error of a single object does not end the watch.
         assert!(!complete || events.iter().any(broken) || events.last().unwrap().is_ok(), "{corrupted:?}");
     }
 }

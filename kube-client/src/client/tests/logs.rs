@@ -1,4 +1,4 @@
-//! No secret is logged, at any level.
+//! Tests that no secret is logged at any level.
 
 use super::server::Server;
 use crate::client::Client;
@@ -11,7 +11,7 @@ use std::{
 };
 use tracing_subscriber::fmt::MakeWriter;
 
-/// A log writer that collects its output.
+/// A log writer that stores the log in memory.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -61,7 +61,7 @@ async fn tokens_and_bodies_are_not_logged() {
     let client = Client::try_from(config).unwrap();
     for path in ["/done", "/refused"] {
         let request = Request::put(path).body(b"s3cr3t-request".to_vec()).unwrap();
-        // Only the log is under test.
+        // The test checks only the log.
         let _ = client.request::<serde_json::Value>(request).await;
     }
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();

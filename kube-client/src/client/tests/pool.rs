@@ -1,4 +1,4 @@
-//! The connection pool: which idle connections are reused, and which are closed.
+//! Tests of the connection pool: which idle connections are reused, and which are closed.
 
 use http::Request;
 use std::{
@@ -28,7 +28,7 @@ struct ResponseServer {
     closed: mpsc::UnboundedReceiver<()>,
 }
 
-/// Starts the server. It closes each connection after `responses` responses, without `Connection: close`.
+/// Starts a server that closes each connection after `responses` responses, without the header `Connection: close`.
 async fn serve(responses: usize, response: &'static [u8]) -> ResponseServer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
@@ -82,7 +82,7 @@ async fn does_not_reuse_a_connection_that_the_server_closed() {
             assert_eq!(server.accepted.load(SeqCst), connections);
         }
         server.closed.recv().await.unwrap();
-        // The runtime polls its I/O driver.
+        // Lets the runtime poll its I/O driver.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -127,7 +127,8 @@ fn a_client_works_on_a_second_runtime_after_the_first_is_dropped() {
     assert_eq!(runtime().block_on(post(&client)), "ok");
     runtime().block_on(async {
         assert_eq!(post(&client).await, "ok");
-        // Closed first: the connection of the dropped runtime; second: the idle connection of this runtime.
+        // The first connection to be closed is that of the dropped runtime; the second is the idle connection of this
+        // runtime.
         for _ in 0..2 {
             tokio::time::timeout(Duration::from_secs(5), server.closed.recv()).await.unwrap().unwrap();
         }
@@ -139,7 +140,7 @@ fn a_connection_is_reused_only_on_its_runtime() {
     let server_runtime = server_runtime();
     let server = server_runtime.block_on(serve(usize::MAX, OK));
     let client = Client::try_from(server.config).unwrap();
-    // While one runtime runs, the other one polls no socket.
+    // While one runtime runs, the other runtime polls no socket.
     let (one, other) = (runtime(), runtime());
     for _ in 0..2 {
         for runtime in [&one, &other] {
@@ -156,7 +157,7 @@ fn closes_connections_of_a_dropped_runtime() {
     let mut server = server_runtime.block_on(serve(usize::MAX, OK));
     server.config.pool_idle_timeout = None;
     let client = Client::try_from(server.config).unwrap();
-    // Kept until the end of the test, so that no later runtime gets the same id.
+    // This runtime exists until the end of the test, so that no later runtime has the same id.
     let first = runtime();
     assert_eq!(first.block_on(post(&client)), "ok");
     assert_eq!(runtime().block_on(post(&client)), "ok");
@@ -169,7 +170,8 @@ fn closes_connections_of_a_dropped_runtime() {
     assert_eq!(server.accepted.load(SeqCst), 3);
 }
 
-/// A server whose first response on each path has this code and a body that arrives after its head.
+/// A server that refuses every other request, beginning with the first, with the status `code` and a body that is sent
+/// after the head. Also returns the number of accepted connections.
 async fn refuse_once(code: u16) -> (Config, Arc<AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());

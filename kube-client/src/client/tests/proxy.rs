@@ -1,4 +1,4 @@
-//! Connections through in-process proxies.
+//! Tests of connections through in-process proxies.
 
 use super::server::{Authority, Server};
 use crate::{
@@ -15,8 +15,8 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
 };
 
-/// An HTTP proxy that requires `password` (Base64 of `user:password`), if any. Returns its address and the request
-/// lines that it receives.
+/// An HTTP proxy that requires `password` (Base64 of `user:password`), if any. Returns the address of the proxy and the
+/// request lines that it has received.
 async fn http_proxy(password: Option<&'static str>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -65,7 +65,7 @@ async fn the_tls_handshake_through_an_http_proxy_is_with_the_server() {
 async fn sends_the_proxy_password_and_hides_it_in_errors() {
     let authority = Authority::new("ca");
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
-    // me:s3:cr3t
+    // `me:s3:cr3t` in Base64.
     let (proxy, _) = http_proxy(Some("bWU6czM6Y3IzdA==")).await;
     let config = server.config(&authority);
     assert_eq!(version(config.clone(), &format!("http://me:s3%3Acr3t@{proxy}")).await.unwrap(), "v1.37.2");
@@ -78,7 +78,7 @@ async fn sends_the_proxy_password_and_hides_it_in_errors() {
 
 #[tokio::test]
 async fn errors_name_server_and_unreachable_proxy() {
-    // A socket that does not listen refuses connections, and keeps its port from other tests.
+    // The bound socket does not listen, so that it refuses connections and no other test can use its port.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let proxy = socket.local_addr().unwrap();

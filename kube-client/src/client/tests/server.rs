@@ -79,7 +79,7 @@ impl Server {
         Self::start(None, handler).await
     }
 
-    /// Serves HTTPS; requires a client certificate signed by `clients` if it is set.
+    /// Serves HTTPS. If `clients` is set, requires a client certificate that this authority has signed.
     pub(super) async fn https(leaf: &Leaf, clients: Option<&Authority>) -> Self {
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()

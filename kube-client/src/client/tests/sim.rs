@@ -1,4 +1,4 @@
-//! The client against kube-sim: over TLS with a kubeconfig, in process, and with injected faults.
+//! Tests of the client with kube-sim: over TLS with a kubeconfig, in process, and with injected faults.
 
 use crate::{
     client::{Body, Client, ClientBuilder},
@@ -80,7 +80,7 @@ async fn retries_reads_after_resets_but_not_writes_with_unknown_outcome() {
     let error = client.request::<Value>(create("once")).await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
     assert_eq!(sim.faults().hits(writes), 1);
-    // The server performed the write: a second create conflicts with it.
+    // The server has performed the write: a second create finds the object.
     assert!(client.request::<Value>(create("once")).await.unwrap_err().is_already_exists());
 }
 
@@ -168,7 +168,7 @@ async fn a_custom_transport_receives_credentials_and_full_uris() {
     let client = ClientBuilder::over(seen, &config).unwrap().build();
     let text: String = client.request(get("/version")).await.unwrap();
     assert_eq!(text, "https://api.internal/prefix/version Bearer abc");
-    // Plain `http` is rejected as with the default transport.
+    // Credentials over plain `http` are rejected, as with the default transport.
     config.cluster_url = "http://api.internal".parse().unwrap();
     assert!(ClientBuilder::over(seen, &config).is_err());
 }

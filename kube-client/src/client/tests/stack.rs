@@ -1,4 +1,4 @@
-//! The default stack over plain HTTP: addresses, headers, credentials, time limits, cancellation.
+//! Tests of the default stack over plain HTTP: addresses, headers, credentials, time limits, cancellation.
 
 use super::server::{Server, version};
 use crate::{
@@ -209,7 +209,7 @@ async fn an_unauthorized_error_names_the_server_and_what_to_check() {
 
 #[tokio::test]
 async fn an_error_names_an_unreachable_address() {
-    // A socket that does not listen refuses connections, and keeps its port from other tests.
+    // The bound socket does not listen, so that it refuses connections and no other test can use its port.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
@@ -233,7 +233,7 @@ async fn an_error_names_an_unknown_host() {
     );
 }
 
-/// A server that reads one request and then runs `act` on the connection.
+/// Starts a server that reads one request and then calls `act` with the connection.
 async fn raw<F>(act: impl FnOnce(TcpStream) -> F + Send + 'static) -> Config
 where
     F: Future<Output = ()> + Send,
@@ -412,7 +412,7 @@ async fn runs_requests_concurrently_and_reuses_connections() {
     let started = std::time::Instant::now();
     let calls = (0..50).map(|_| client.apiserver_version());
     assert!(futures::future::join_all(calls).await.iter().all(Result::is_ok));
-    // In sequence they would take five seconds.
+    // In sequence, the 50 requests would take five seconds.
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     let before = server.accepted.load(SeqCst);
     for _ in 0..5 {

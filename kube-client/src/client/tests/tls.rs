@@ -1,4 +1,4 @@
-//! Verification of server certificates, client certificates, and the errors of failed handshakes.
+//! Tests of the verification of server certificates, of client certificates, and of the errors of failed handshakes.
 
 use super::server::{Authority, Leaf, Server};
 use crate::{
@@ -40,7 +40,7 @@ async fn accepts_a_trusted_server_by_address_and_by_server_name() {
     let (other, authority) = (Authority::new("other"), Authority::new("ca"));
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
     let mut config = server.config(&authority);
-    // A bundle of several authorities.
+    // A CA bundle with several authorities.
     config.root_cert = Some(vec![other.der(), authority.der()]);
     assert_eq!(version(config).await.unwrap(), "v1.37.2");
 
@@ -72,7 +72,7 @@ async fn an_error_names_the_unsupported_curve_of_a_client_key() {
     let leaf = authority.issue(&["me"], |_| {});
     let mut config = Config::new("https://127.0.0.1".parse().unwrap());
     present(&mut config, &leaf);
-    // A truncated PKCS #8 key on P-521.
+    // A truncated PKCS #8 key with the curve P-521.
     let der =
         b"\x30\x18\x02\x01\0\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\0\x23\x04\x01\0";
     let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der));

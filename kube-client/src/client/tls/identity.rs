@@ -11,17 +11,17 @@ use crate::config::Identity;
 pub(crate) struct ClientIdentity(RwLock<Option<Arc<CertifiedKey>>>);
 
 impl ClientIdentity {
-    /// Replaces the certificate. New connections present it; open ones are unchanged.
+    /// Replaces the certificate. New connections present the certificate; open connections are unchanged.
     ///
     /// # Errors
     /// If the key is not supported, or does not belong to the certificate.
     pub(crate) fn set(&self, (chain, key): Identity) -> Result<(), IdentityError> {
-        // The error of rustls does not contain the algorithm of the key; `why_unusable` does.
+        // The error of rustls does not contain the algorithm of the key; the text of `why_unusable` does.
         let signing = ring::sign::any_supported_type(&key)
             .map_err(|_| IdentityError::UnusableKey(key::why_unusable(&key)))?;
         let certified = CertifiedKey::new(chain, signing);
         match certified.keys_match() {
-            // `Unknown`: the implementation of the key cannot compute its public key.
+            // `Unknown`: the key's implementation cannot compute the public key.
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
             Err(source) => return Err(IdentityError::Mismatch(source)),
         }

@@ -1,5 +1,5 @@
-//! Explains why a private key cannot be used. Reads its algorithm, curve, size and public exponent; must not read or
-//! return secret values.
+//! Explains why a private key cannot be used. It reads the algorithm, curve, size and public exponent of the key, and
+//! must not read or return secret values.
 
 use rustls_pki_types::PrivateKeyDer;
 
@@ -45,7 +45,7 @@ pub(super) fn why_unusable(key: &PrivateKeyDer<'_>) -> String {
     found.unwrap_or_else(|| "it does not read as an RSA, ECDSA or Ed25519 key".to_owned())
 }
 
-/// PKCS #8 (RFC 5208).
+/// Explains a PKCS #8 key (RFC 5208).
 fn pkcs8(der: &[u8]) -> Option<String> {
     let mut key = Der(Der(der).take(SEQUENCE)?);
     key.take(INTEGER)?;
@@ -64,7 +64,7 @@ fn pkcs8(der: &[u8]) -> Option<String> {
     }
 }
 
-/// SEC1 (RFC 5915).
+/// Explains a SEC1 key (RFC 5915).
 fn sec1(der: &[u8]) -> Option<String> {
     let mut key = Der(Der(der).take(SEQUENCE)?);
     key.take(INTEGER)?;
@@ -84,7 +84,7 @@ fn curve(id: Option<&[u8]>) -> String {
     }
 }
 
-/// PKCS #1 (RFC 8017). The limits of size and exponent are those of ring.
+/// Explains a PKCS #1 key (RFC 8017). The limits on size and exponent are those of ring.
 fn rsa(der: &[u8]) -> Option<String> {
     let mut key = Der(Der(der).take(SEQUENCE)?);
     key.take(INTEGER)?;

@@ -1,6 +1,6 @@
 //! TLS: builds a rustls configuration from certificates and keys, and explains rustls' errors.
 //!
-//! Must not depend on connections or requests.
+//! It must not depend on connections or requests.
 
 mod dangerous;
 mod explain;
@@ -88,7 +88,7 @@ fn config_error(what: impl Into<String>, source: BoxError) -> Error {
     Error::config(TlsError { what: what.into(), source })
 }
 
-/// The TLS configuration cannot be built.
+/// Why the TLS configuration cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 struct TlsError {

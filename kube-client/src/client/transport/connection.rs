@@ -28,7 +28,7 @@ const MAX_BUFFER_SIZE: usize = 128 << 10;
 /// hyper's connection future, which reads and writes the socket. It completes when the connection is closed.
 type ConnectionFuture = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
-/// A connection that serves one request at a time.
+/// A connection with at most one request at a time.
 pub(super) struct Connection {
     sender: SendRequest<Body>,
     /// `None` after the connection is closed or upgraded.

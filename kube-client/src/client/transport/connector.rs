@@ -32,7 +32,7 @@ use super::{
 use crate::config::bare_host;
 use crate::error::{BoxError, TransportKind, Wait};
 
-/// The maximum of `TCP_KEEPIDLE` and `TCP_KEEPINTVL` on Linux, which rejects a longer one.
+/// The maximum of `TCP_KEEPIDLE` and `TCP_KEEPINTVL` on Linux, which rejects longer durations.
 const MAX_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(32_767);
 
 /// Time limits of a connection; `None` is no limit.
@@ -54,12 +54,12 @@ pub(crate) struct Tls {
     pub(crate) explain: fn(&rustls::Error) -> String,
 }
 
-/// How to reach the server.
+/// How to connect to the server: directly or through a proxy.
 #[derive(Clone)]
 pub(crate) enum Dial {
     /// Without a proxy.
     Direct,
-    /// Through an HTTP proxy, with `CONNECT`; TLS with the proxy if its scheme is `https`.
+    /// Through an HTTP proxy, with `CONNECT`. The connection to the proxy uses TLS if the scheme of `proxy` is `https`.
     Http { proxy: Uri, authorization: Option<HeaderValue>, tls: Option<Arc<ClientConfig>> },
     /// Through a SOCKS 5 proxy, which resolves the server's host name.
     Socks5 { proxy: Uri, login: Option<(String, String)> },
@@ -91,7 +91,8 @@ impl Connector {
         tcp.set_keepalive_interval(keepalive);
         tcp.set_keepalive_retries(keepalive.map(|_| 3));
         #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-        // Keepalive probes only an idle connection; this bounds one with unacknowledged data.
+        // Keepalive probes are sent only on an idle connection. This timeout closes a connection with unacknowledged
+        // data.
         tcp.set_tcp_user_timeout(keepalive.map(|pause| pause * 4));
         Self { tcp, dial, tls, limits }
     }
@@ -113,7 +114,7 @@ impl Connector {
         self.tls.as_ref().map_or_else(|| error.to_string(), |tls| (tls.explain)(error))
     }
 
-    /// Opens a connection to the authority of `target`; with TLS if its scheme is `https`.
+    /// Opens a connection to the authority of `target`, with TLS if the scheme of `target` is `https`.
     pub(super) async fn connect(&self, target: &Uri) -> Result<Stream, ConnectFailure> {
         let host = target.authority().map_or("", |authority| authority.as_str()).to_owned();
         let connecting = self.dial(target, &host);
@@ -160,7 +161,7 @@ impl Connector {
         }
     }
 
-    /// Connects to a proxy, with TLS if its scheme is `https`.
+    /// Connects to a proxy, with TLS if the scheme of `proxy` is `https`.
     async fn dial_proxy(
         &self,
         proxy: &Uri,
@@ -282,7 +283,7 @@ fn with_port(target: &Uri) -> Uri {
     Uri::from_parts(parts).unwrap_or_else(|_| target.clone())
 }
 
-/// The system's resolver, with its own error type, which [`find`] can recognise.
+/// The system's resolver with the error type [`ResolveFailure`], which [`find`] can recognise.
 #[derive(Clone, Debug)]
 struct Resolver(GaiResolver);
 

@@ -1,6 +1,6 @@
 //! The transport: opens connections, pools them, and converts their errors.
 //!
-//! Takes a finished TLS configuration; must not depend on certificates, credentials or Kubernetes types.
+//! It receives a complete TLS configuration, and must not depend on certificates, credentials or Kubernetes types.
 
 mod connection;
 mod connector;
@@ -50,8 +50,8 @@ impl Transport {
         }))
     }
 
-    /// Opens new connections for all further requests, because the client certificate has changed. In-flight
-    /// requests continue on their connections.
+    /// Called after a change of the client certificate: all further requests open new connections. In-flight requests
+    /// continue on their connections.
     pub(super) fn renew(&self) {
         let fresh = self.0.connector().without_sessions();
         *self.0.connector.write().unwrap_or_else(PoisonError::into_inner) = fresh;
@@ -108,7 +108,7 @@ impl Shared {
     }
 }
 
-/// Counts an in-flight request until it is dropped.
+/// Counts a request as in flight until this value is dropped.
 struct InFlight<'a> {
     count: &'a AtomicUsize,
     others: usize,
@@ -151,7 +151,7 @@ impl Service<Request<Body>> for Transport {
             match sent {
                 Ok(response) => {
                     let mut response = response.map(|body| body.for_request(&method, &uri));
-                    // `response::check` names the server in errors.
+                    // For the error texts of `response::check`.
                     if let (true, Some(server)) = (response.status().is_client_error(), uri.authority()) {
                         response.extensions_mut().insert(server.clone());
                     }

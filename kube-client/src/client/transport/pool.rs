@@ -1,4 +1,4 @@
-//! `Pool`: idle connections, and the response bodies that return their connections to it.
+//! `Pool`: idle connections, and the response bodies that return their connections to the pool.
 
 use bytes::Bytes;
 use http::{Uri, uri::Authority, uri::Scheme};
@@ -26,8 +26,8 @@ pub(super) struct PoolKey {
     scheme: Option<Scheme>,
     authority: Option<Authority>,
     generation: u64,
-    /// The runtime whose I/O driver the socket is registered with. A task on another runtime is not woken while this
-    /// runtime is not polled.
+    /// The runtime whose I/O driver the socket is registered with. While this runtime is not polled, the socket wakes
+    /// no task of another runtime.
     runtime: Option<Id>,
 }
 
@@ -56,7 +56,8 @@ struct Idle {
 
 impl IdleConnections {
     /// Drops the closed connections of other runtimes. No request uses the key of a runtime that was shut down, so
-    /// `take` never removes its connections. Called before a new connection is opened, which takes longer than this scan.
+    /// `take` never removes the connections with that key. Called before a new connection is opened, which takes longer
+    /// than this scan.
     fn drop_closed_of_other_runtimes(&mut self, key: &PoolKey) {
         self.connections.retain_mut(|idle| idle.key.runtime == key.runtime || idle.connection.is_ready());
     }
@@ -80,8 +81,8 @@ impl Pool {
         PoolKey { scheme: uri.scheme().cloned(), authority: uri.authority().cloned(), generation, runtime }
     }
 
-    /// Removes the most recently used idle connection with this key that is still open. Older ones stay idle, so that
-    /// surplus connections reach the idle timeout.
+    /// Removes the most recently used open connection with this key. Older connections stay idle, so that surplus
+    /// connections reach the idle timeout.
     pub(super) fn take(&self, key: &PoolKey) -> Option<Connection> {
         loop {
             let mut idle = {
@@ -116,7 +117,7 @@ impl Pool {
             return;
         }
         idle_connections.connections.push(Idle { since: Instant::now(), key, connection });
-        // The reaper may be aborted: its runtime may have been shut down.
+        // The shutdown of a runtime ends the reaper that it runs.
         let reaper_runs = idle_connections.reaper.as_ref().is_some_and(|reaper| !reaper.is_finished());
         if let (Some(idle_timeout), false, Ok(runtime)) =
             (self.idle_timeout, reaper_runs, Handle::try_current())
@@ -163,7 +164,7 @@ async fn reap(pool: Weak<Pool>, idle_timeout: Duration) {
     }
 }
 
-/// A response's body. It polls its connection, and returns it to the pool at the end of the body.
+/// A response body. It polls its connection, and returns the connection to the pool at the end of the body.
 pub(super) struct Pooled {
     incoming: Incoming,
     /// `None` after the end of the body or an error.

@@ -1,5 +1,5 @@
-//! serde's access traits: members of objects, elements of lists, and variants of enums. Skips the fields of a
-//! `FieldSet`.
+//! Implements serde's access traits for the members of objects, the elements of lists and the variants of enums. Skips
+//! the fields of a `FieldSet`.
 
 use super::super::scan::count_elements;
 use super::Result;
@@ -10,8 +10,8 @@ use crate::core::FieldNode;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use std::ops::ControlFlow;
 
-/// The depth down to which the elements of a list are counted ahead. Each level scans the text of its lists once
-/// more.
+/// The maximum depth of a list whose elements are counted before they are decoded. Counting at each level scans the
+/// text of the list once more.
 const COUNTED_DEPTH: u8 = 16;
 
 /// The members of an object, without skipped fields.
@@ -72,7 +72,8 @@ impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
 }
 
 impl<'de> Members<'_, 'de, '_> {
-    /// Calls `visit` with each key and the reader at its value, until it breaks. `visit` must consume the value.
+    /// Calls `visit` with each key and with the reader at the value, until `visit` breaks. `visit` must consume the
+    /// value.
     pub(super) fn each(
         mut self,
         mut visit: impl FnMut(&str, &mut Reader<'de>) -> Result<ControlFlow<()>>,
@@ -166,7 +167,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de, '_> {
         seed.deserialize(Value::new(self.reader, self.element)).map(Some)
     }
 
-    /// Counts the elements. serde requests the hint before the first element; later there is none.
+    /// Counts the elements. Returns a hint only before the first element, when serde requests it.
     fn size_hint(&self) -> Option<usize> {
         match self.element {
             Some(element) if element.skips() => Some(0),
@@ -176,7 +177,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de, '_> {
     }
 }
 
-/// A variant with content, written as an object with one member.
+/// An enum variant with content: in JSON, an object with one member.
 pub(super) struct Variant<'r, 'de, 'f> {
     members: Members<'r, 'de, 'f>,
 }

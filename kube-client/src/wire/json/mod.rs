@@ -4,9 +4,10 @@
 //! of the text and at the speed of a bracket scan. It gives size hints for lists, so that vectors are allocated once.
 //! It checks the whole text for UTF-8 once, not string by string.
 //!
-//! It must accept all that serde_json accepts, with the same result; the tests compare the two. Two differences are
-//! deliberate. Skipped and ignored objects and lists are not validated: only their brackets are counted. Times beyond
-//! the range of `jiff::Timestamp` decode to the nearest timestamp, because API servers store `9999-12-31T23:59:59Z`.
+//! It must accept every text that serde_json accepts, with the same result; the tests compare both decoders. Two
+//! differences are deliberate. Skipped and ignored objects and lists are not validated: only their brackets are
+//! counted. Times beyond the range of `jiff::Timestamp` decode to the nearest timestamp, because API servers store
+//! `9999-12-31T23:59:59Z`.
 //!
 //! Errors are `serde_json::Error`s with line and column, without the values that serde_json quotes.
 
@@ -38,14 +39,14 @@ type Result<T, E = serde_json::Error> = std::result::Result<T, E>;
 pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldSet) -> Result<T> {
     let mut reader = Reader::new(utf8(text)?);
     let fields = (!skipped.is_empty()).then(|| skipped.root());
-    // `T::deserialize` is user code. A panic in it fails this value alone: it must not end a list, a watch or the
-    // task that polls it. The error has no panic message, because that may contain values of the object.
+    // `T::deserialize` is user code. A panic in it fails this value alone: it must not end a list, a watch or the task
+    // that polls it. The error does not contain the panic message, which may contain values of the object.
     let deserialize = || T::deserialize(Value::new(&mut reader, fields));
     let value = catch_unwind(AssertUnwindSafe(deserialize)).unwrap_or_else(|_panic| {
         let name = type_name::<T>();
         Err(serde_json::Error::custom(format_args!("the implementation of Deserialize of {name} panicked")))
     });
-    // Matched by reference and returned as is: destructuring would move a large `T`.
+    // Match by reference and return `value` itself: destructuring would move a large `T`.
     let error = match &value {
         Ok(_) => match reader.end() {
             Ok(()) => return value,

@@ -1,4 +1,5 @@
-//! Reads the type and metadata of an object, and stops before its spec and status. Filters use this before decoding.
+//! Reads the type and metadata of an object without its spec and status, for the filters that run before an object is
+//! decoded.
 
 use super::access::Members;
 use super::reader::{Reader, error};
@@ -28,8 +29,8 @@ pub(crate) struct Head {
     pub(crate) metadata: ObjectMeta,
 }
 
-/// Reads an object up to the end of its metadata. `apiVersion` and `kind` are `None` if they come after the metadata,
-/// where API servers do not write them.
+/// Reads an object up to the end of its metadata. `apiVersion` and `kind` are `None` if they follow the metadata; API
+/// servers write them before it.
 pub(crate) fn head(text: &[u8], depth: FilterDepth) -> Result<Head> {
     head_of(&mut Reader::new(utf8(text)?), depth)
 }
@@ -92,7 +93,7 @@ fn metadata_of(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<ObjectMeta
     Ok(ObjectMeta { name, namespace, resource_version, labels, ..ObjectMeta::default() })
 }
 
-/// Calls `visit` with each member of the next object, until it breaks.
+/// Calls `visit` with each member of the next object, until `visit` breaks.
 fn members<'de>(
     reader: &mut Reader<'de>,
     visit: impl FnMut(&str, &mut Reader<'de>) -> Result<ControlFlow<()>>,
@@ -137,7 +138,7 @@ mod tests {
             (meta.name.as_deref(), meta.namespace.as_deref(), meta.resource_version.as_deref(), meta.uid),
             (Some("x"), Some("ns"), Some("7"), None)
         );
-        // A missing field may still follow, so the whole metadata is read.
+        // `namespace` is missing and may still follow, so the whole metadata is read.
         let text = br#"{"metadata":{"name":"x","managedFields":[{}],"labels":{"a":"b"}},"spec":]"#;
         let meta = head(text, FilterDepth::Labels).unwrap().metadata;
         assert_eq!((meta.labels.unwrap().len(), meta.namespace), (1, None));

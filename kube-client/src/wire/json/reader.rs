@@ -1,4 +1,4 @@
-//! `Reader`: a cursor in a JSON text. Reads tokens and skips values. Must not call visitors of serde.
+//! `Reader`: a cursor in a JSON text. It reads tokens and skips values, and must not call visitors of serde.
 
 use super::super::block::{SMALL, first_special};
 use super::super::scan::ValueScan;
@@ -6,8 +6,7 @@ use super::Result;
 use serde::de::Error as _;
 use std::borrow::Cow;
 
-/// The recursion limit, the same as that of serde_json. It does not apply to skipped values: skipping does not
-/// recurse.
+/// The recursion limit, equal to serde_json's. It does not apply to skipped values, because skipping does not recurse.
 const MAX_DEPTH: u8 = 127;
 
 #[derive(Clone)]
@@ -82,7 +81,7 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// Enters a container. Its opening bracket has been peeked.
+    /// Enters an object or list. Its opening bracket has been peeked.
     #[inline]
     pub(super) fn enter(&mut self) -> Result<()> {
         self.depth += 1;
@@ -93,21 +92,21 @@ impl<'de> Reader<'de> {
         Ok(())
     }
 
-    /// The number of open containers.
+    /// The number of objects and lists that were entered and not left.
     #[inline]
     pub(super) fn depth(&self) -> u8 {
         self.depth
     }
 
-    /// Leaves a container. Its closing bracket has been peeked.
+    /// Leaves an object or list. Its closing bracket has been peeked.
     #[inline]
     pub(super) fn close(&mut self) {
         self.depth -= 1;
         self.at += 1;
     }
 
-    /// Closes containers deeper than `depth`: objects whose visitor returned before their `}`, and lists with an
-    /// element that failed to decode.
+    /// Leaves all objects and lists deeper than `depth`: objects whose visitor returned before the `}`, and lists with
+    /// an element that failed to decode.
     #[inline]
     pub(super) fn close_down_to(&mut self, depth: u8) -> Result<()> {
         if self.depth > depth { self.close_unread(depth) } else { Ok(()) }
@@ -133,7 +132,7 @@ impl<'de> Reader<'de> {
         self.unclosed_lists |= list_bit(depth);
     }
 
-    /// Leaves the container at `depth`. Fails if the next token is not its closing `bracket`.
+    /// Leaves the object or list at `depth`. Fails if the next token is not its closing `bracket`.
     #[inline]
     pub(super) fn leave(&mut self, depth: u8, bracket: u8) -> Result<()> {
         self.close_down_to(depth)?;
@@ -237,7 +236,8 @@ impl<'de> Reader<'de> {
         Ok(self.text.get(start..self.at).unwrap_or_default())
     }
 
-    /// Skips the next value. In objects and lists it only counts brackets outside of strings.
+    /// Skips the next value. Skips an object or list by counting brackets outside of strings, without validating its
+    /// content.
     pub(super) fn skip(&mut self) -> Result<()> {
         let first = self.expect_byte("a value")?;
         match first {
@@ -295,7 +295,7 @@ fn unescaped_end(bytes: &[u8], mut at: usize) -> usize {
     rest.iter().position(special).map_or(bytes.len(), |offset| at + offset)
 }
 
-/// The error for `byte` at a position where a closing bracket must be.
+/// The error for `byte` where a closing bracket is required.
 #[cold]
 #[inline(never)]
 fn missing_end(byte: Option<u8>) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Compares the decoder with serde_json on the same texts.
+//! Tests that compare the decoder with serde_json on the same texts.
 
 mod differential;
 
@@ -232,7 +232,7 @@ fn an_error_text_may_look_like_a_position() {
     assert_eq!(error.to_string(), expected);
 }
 
-/// A visitor that reads only the first member of a map.
+/// Decodes only the first member of an object.
 #[derive(Debug, PartialEq)]
 struct First(Value);
 
@@ -265,7 +265,7 @@ fn checks_the_end_of_maps_whose_visitor_returns_early() {
     }
 }
 
-/// `None` for a value that does not decode as a `T`.
+/// Decodes to `None` if the value does not decode as a `T`.
 #[derive(Debug, PartialEq)]
 struct Lenient<T>(Option<T>);
 
@@ -275,8 +275,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     }
 }
 
-/// Asserts equal results for valid JSON. Invalid JSON may fail here although serde_json accepts it: serde_json loses
-/// a missing bracket together with the error that a lenient type tolerates.
+/// Asserts equal results for valid JSON. The decoder may reject invalid JSON that serde_json accepts: after an error
+/// that [`Lenient`] tolerates, serde_json does not report a missing bracket.
 #[track_caller]
 fn check_json<T: DeserializeOwned + Debug + PartialEq>(text: &str) {
     let is_json = serde_json::from_str::<Value>(text).is_ok();
@@ -285,7 +285,7 @@ fn check_json<T: DeserializeOwned + Debug + PartialEq>(text: &str) {
     }
 }
 
-/// Tests `wrong` within objects and lists that continue after it.
+/// Calls [`check_json`] with objects and lists that contain the value `wrong` and further values.
 #[track_caller]
 fn check_lenient<T: DeserializeOwned + Debug + PartialEq>(wrong: &str) {
     #[derive(Debug, PartialEq, Deserialize)]

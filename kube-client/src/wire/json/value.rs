@@ -29,7 +29,7 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
         self.reader.expect_byte("a value")
     }
 
-    /// The error for a value of an unexpected type. Reads scalars to report malformed ones.
+    /// The error for a value of an unexpected type. Reads a scalar first, to report it if it is malformed.
     #[cold]
     fn unexpected(self, expected: &dyn Expected) -> serde_json::Error {
         let mistaken = |found| serde_json::Error::invalid_type(found, expected);
@@ -56,16 +56,17 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
         }
     }
 
-    /// Returns the visitor's result without inspecting it, so that the compiler builds large structs in place: a
-    /// match would move them at every level. [`Reader::close_down_to`] later checks that all members were read.
+    /// Deserializes an object. Returns the visitor's result without matching on it, so that the compiler builds large
+    /// structs in place: a match would move them at every level. [`Reader::close_down_to`] later checks that all
+    /// members were read.
     fn map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.reader.enter()?;
         visitor.visit_map(Members::new(self.reader, self.fields))
     }
 
-    /// Checks the `]` itself, because the visitor of a tuple stops after its last element. After an error the reader
-    /// stays at the failed element, whose position the error reports; if the caller tolerates the error, the next
-    /// read closes the list.
+    /// Deserializes a list. Checks the `]`, because the visitor of a tuple stops after its last element. After an error
+    /// the reader stays at the element that failed, so that the error has the position of that element. If the caller
+    /// tolerates the error, the next read checks the `]`.
     fn list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.reader.enter()?;
         let depth = self.reader.depth();
@@ -116,9 +117,10 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
     }
 }
 
-/// Whether `T` is `jiff::Timestamp`, the content of k8s-openapi's times. Other types receive the text unchanged.
+/// Whether `T` is `jiff::Timestamp`, the type inside k8s-openapi's `Time` and `MicroTime`. Other types receive the text
+/// unchanged.
 ///
-/// The compiler evaluates the comparison. A `TypeId` would require `T: 'static`.
+/// The comparison is evaluated at compile time. A `TypeId` would require `T: 'static`.
 #[inline]
 fn is_timestamp<T>() -> bool {
     type_name::<T>() == type_name::<jiff::Timestamp>()
@@ -244,7 +246,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
     #[inline]
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
         if name == RAW_VALUE {
-            // The protocol between serde_json and `RawValue` is private, so serde_json has to run it.
+            // The protocol between serde_json and `RawValue` is private, so only serde_json can decode it.
             let raw = self.reader.raw()?;
             return serde_json::Deserializer::from_str(raw).deserialize_newtype_struct(name, visitor);
         }
@@ -296,7 +298,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
 }
 
 impl<'de> Value<'_, 'de, '_> {
-    /// serde accepts structs as lists of their fields.
+    /// Deserializes a struct from an object, or from a list of its fields, which serde also accepts.
     #[inline]
     fn deserialize_struct_or_list<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
         match self.first()? {

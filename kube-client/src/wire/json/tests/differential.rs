@@ -35,7 +35,7 @@ enum Untagged {
     Other(Value),
 }
 
-/// Ignores its value.
+/// Decodes from any value and ignores it.
 #[derive(Debug, PartialEq, Deserialize)]
 struct Anything(IgnoredAny);
 
@@ -91,14 +91,15 @@ impl<'de> Deserialize<'de> for Octets {
 /// Asserts that both decoders return the same `T`, or that both fail.
 #[track_caller]
 fn compare<T: DeserializeOwned + Debug>(text: &str) {
-    // Not `from_str`: with it, serde_json 1.0.154 splits a character of a key that should be a `bool`.
+    // Not `from_str`: for a key that should be a `bool`, serde_json 1.0.154 then cuts the text within a multi-byte
+    // character.
     let expected = serde_json::from_slice::<T>(text.as_bytes()).ok().map(|value| format!("{value:?}"));
     let found = decode::<T>(text.as_bytes(), &FieldSet::none()).ok().map(|value| format!("{value:?}"));
     assert_eq!(found, expected, "{text:?} as {}", std::any::type_name::<T>());
 }
 
-/// Compares types that ignore parts of the text. The decoder may accept invalid JSON in those parts, because it only
-/// counts their brackets.
+/// [`compare`] for types that ignore parts of the text. In those parts the decoder only counts brackets, so that it may
+/// accept invalid JSON.
 #[track_caller]
 fn compare_partly<T: DeserializeOwned + Debug>(text: &str) {
     let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
@@ -143,7 +144,7 @@ fn numbers(text: &str) {
     compare_partly::<BTreeMap<Option<u128>, Option<Anything>>>(text);
 }
 
-/// Appends a random value: JSON, except for some numbers and strings.
+/// Appends the text of a random value. It is valid JSON, except for some numbers and strings.
 fn text(random: &mut Rng, depth: u8, out: &mut String) {
     match random.u8(..if depth == 0 { 5 } else { 8 }) {
         0 => out.push_str(random.choice(["null", "true", "false"]).unwrap()),
@@ -246,7 +247,7 @@ fn corrupt(random: &mut Rng, text: &str) -> String {
 fn corpus_decodes_like_serde_json() {
     for text in CORPUS.iter().flat_map(|file| file.lines()) {
         compare_all(text);
-        // Within other values, and in an ignored field.
+        // The same text within other values, and in an ignored field.
         for around in
             [format!("[{text}]"), format!(r#"{{"a":{text},"ignored":{text}}}"#), format!("[{text},{text}]")]
         {
