@@ -16,7 +16,7 @@ use tokio::{
 /// threads.
 const MAX_WORKERS: usize = 16;
 
-/// The current runtime and the number of its threads for decoding, at most `MAX_WORKERS`. `None` outside of a runtime,
+/// The current runtime and the number of its threads for decoding, at most 16. `None` outside of a runtime,
 /// or if the runtime has fewer than two worker threads.
 #[must_use]
 pub fn workers() -> Option<(Handle, usize)> {

@@ -1,6 +1,6 @@
-//! Addresses of servers and proxies in configurations: parses and validates them, and hides their userinfo.
+//! Parses and validates the addresses of servers and proxies in configurations, and hides their userinfo.
 //!
-//! Must not open connections or resolve names.
+//! It must not open connections or resolve names.
 
 use http::{Uri, uri};
 

@@ -1,4 +1,4 @@
-//! Certificates and keys of a configuration: inline in base64 or in a file, in PEM.
+//! Loads the certificates and keys of a configuration: PEM text in a file, or inline in base64.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
@@ -16,7 +16,7 @@ pub(super) struct Loaded {
     pub(super) bytes: SecretSlice<u8>,
 }
 
-/// Loads a field from its inline value, else from its file. An empty value counts as absent.
+/// Loads a field from its inline value, otherwise from its file. An empty value counts as absent.
 pub(super) fn load(data: Option<&str>, file: Option<&str>) -> Result<Option<Loaded>, FieldError> {
     if let Some(data) = data.filter(|data| is_inline(Some(data))) {
         // A YAML block scalar may contain line breaks.
@@ -35,8 +35,8 @@ fn is_inline(data: Option<&str>) -> bool {
     data.is_some_and(|data| !data.trim().is_empty())
 }
 
-/// All certificates of a CA bundle. Fails if any block is unusable: without its certificate, TLS handshakes with the
-/// servers that it signed would fail with an error that does not mention the bundle.
+/// All certificates of a CA bundle. Fails if one certificate is unusable: if it were skipped, TLS handshakes with
+/// servers whose certificates it signed would fail with an error that does not mention the bundle.
 pub(super) fn certificates(loaded: &Loaded) -> Result<Vec<CertificateDer<'static>>, FieldError> {
     let text = loaded.bytes.expose_secret();
     let starts = certificate_starts(text);
@@ -78,7 +78,8 @@ fn private_key(loaded: &Loaded) -> Result<PrivateKeyDer<'static>, FieldError> {
 }
 
 fn bad_pem(loaded: &Loaded, block: Option<usize>, source: pem::Error) -> FieldError {
-    // The library's errors about marker lines quote them. In a key without line breaks, such a line contains the key.
+    // The library's errors about marker lines quote the line. In a key without line breaks, such a line contains the
+    // key.
     let source = match source {
         // The caller passes a text that begins with a BEGIN line, so only the END line can be missing.
         pem::Error::NoItemsFound => "its END line is missing".into(),
@@ -91,7 +92,7 @@ fn bad_pem(loaded: &Loaded, block: Option<usize>, source: pem::Error) -> FieldEr
 }
 
 impl AuthInfo {
-    /// The client certificate and its key, if there is one. The error has the name of the unusable field.
+    /// The client certificate and its key, if the user has one. The error contains the name of the unusable field.
     pub(crate) fn identity(&self) -> Result<Option<Identity>, (&'static str, FieldError)> {
         const CERTIFICATE: &str = "client-certificate";
         const KEY: &str = "client-key";
@@ -146,7 +147,7 @@ mod tests {
     fn reads_all_certificates_of_a_bundle_regardless_of_surrounding_text() {
         let (a, b) = (pem("a"), pem("b"));
         assert_eq!(read(&format!("{a}{b}")), Ok(2));
-        // As `cat` joins files without a final newline.
+        // The output of `cat` for files without a final newline.
         assert_eq!(read(&format!("{}{b}", a.trim_end())), Ok(2));
         assert_eq!(read(&format!("{}  {b}", a.trim_end())), Ok(2));
         assert_eq!(read(&format!("{a}  {b}\t")), Ok(2));

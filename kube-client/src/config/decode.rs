@@ -1,4 +1,4 @@
-//! Decodes `null` and YAML 1.1 booleans like Go, so that a kubeconfig that kubectl accepts is accepted.
+//! Decodes `null` and YAML 1.1 booleans like Go, so that this crate accepts every kubeconfig that kubectl accepts.
 
 use serde::{Deserialize, Deserializer, de::Error};
 use std::collections::{BTreeMap, HashMap};

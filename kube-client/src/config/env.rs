@@ -1,11 +1,11 @@
-//! Environment variables. No other module of the crate reads them.
+//! Reads environment variables. No other module of the crate reads them.
 
 use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
 };
 
-/// A lookup of environment variables: those of the process, or those of a test.
+/// A lookup of environment variables: in the environment of the process, or in that of a test.
 #[derive(Clone, Copy)]
 pub(super) struct Env<'a>(&'a dyn Fn(&str) -> Option<OsString>);
 
@@ -16,7 +16,7 @@ impl std::fmt::Debug for Env<'_> {
 }
 
 impl Env<'static> {
-    /// The variables of this process.
+    /// The environment of this process.
     pub(super) fn process() -> Self {
         fn lookup(name: &str) -> Option<OsString> {
             #[expect(clippy::disallowed_methods, reason = "only this function reads the environment")]
@@ -28,7 +28,7 @@ impl Env<'static> {
 
 #[cfg(test)]
 impl<'a> Env<'a> {
-    /// The variables of a test.
+    /// The environment of a test.
     pub(super) fn of(lookup: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
         Self(lookup)
     }

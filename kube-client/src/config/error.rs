@@ -1,10 +1,10 @@
-//! Errors of configurations. Each one names the file, the entry and what to do.
+//! Errors of configurations. Each error text contains the file, the entry and what to do.
 
 use std::{fmt, io, path::PathBuf};
 
 use crate::error::BoxError;
 
-/// A kubeconfig cannot be found, read or used.
+/// Why a kubeconfig cannot be found, read or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KubeconfigError {
@@ -49,9 +49,9 @@ pub enum KubeconfigError {
     WrongKind {
         /// The file.
         origin: String,
-        /// Its API version.
+        /// The API version of the object.
         api_version: String,
-        /// Its kind.
+        /// The kind of the object.
         kind: String,
     },
 
@@ -66,7 +66,7 @@ pub enum KubeconfigError {
         name: String,
     },
 
-    /// The options name no context, and `current-context` is not set.
+    /// The options contain no context, and `current-context` is not set.
     #[error("{origin} sets no current-context; {}", choose("context", known))]
     CurrentContextNotSet {
         /// The files.
@@ -93,7 +93,7 @@ pub enum KubeconfigError {
         origin: String,
         /// The cluster.
         name: String,
-        /// The context that refers to it; `None` if the options name it.
+        /// The context that contains this name; `None` if the options contain the name.
         context: Option<String>,
         /// The clusters of the kubeconfig.
         known: Vec<String>,
@@ -106,7 +106,7 @@ pub enum KubeconfigError {
         origin: String,
         /// The user.
         name: String,
-        /// The context that refers to it; `None` if the options name it.
+        /// The context that contains this name; `None` if the options contain the name.
         context: Option<String>,
         /// The users of the kubeconfig.
         known: Vec<String>,
@@ -182,14 +182,14 @@ pub enum FieldError {
     Invalid(String),
 }
 
-/// The process does not run in a pod, or the files of its service account cannot be used.
+/// Why the configuration of a pod's service account cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InClusterError {
     /// The variables that the kubelet sets in every container are absent.
     #[error("not inside a cluster: the environment variable {0} is not set")]
     NotInCluster(&'static str),
-    /// The variables are not a valid address.
+    /// The host and port in the variables do not form a valid address.
     #[error("KUBERNETES_SERVICE_HOST `{host}` and KUBERNETES_SERVICE_PORT `{port}` are not a valid address")]
     Address {
         /// The host.
@@ -215,11 +215,11 @@ pub enum InClusterError {
     Proxy(&'static str, #[source] FieldError),
 }
 
-/// [`Config::infer`](crate::Config::infer) found no usable configuration.
+/// Why [`Config::infer`](crate::Config::infer) found no usable configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InferConfigError {
-    /// A kubeconfig exists, and cannot be used.
+    /// A kubeconfig exists, but cannot be used.
     #[error("cannot make a configuration from the kubeconfig")]
     Kubeconfig(#[source] KubeconfigError),
     /// There is no kubeconfig, and the pod's service account cannot be used.
@@ -230,12 +230,12 @@ pub enum InferConfigError {
         "no cluster to connect to: {tried}; set KUBECONFIG to a kubeconfig file, or run inside a cluster"
     )]
     Nothing {
-        /// The places that were searched, and why each has no configuration.
+        /// The sources that were tried, and why each has no configuration.
         tried: String,
     },
 }
 
-/// `a, b, c`.
+/// Joins the items with commas: `a, b, c`.
 pub(super) fn list<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }

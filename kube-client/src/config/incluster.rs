@@ -17,7 +17,7 @@ use super::{
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const HOST: &str = "KUBERNETES_SERVICE_HOST";
 const PORT: &str = "KUBERNETES_SERVICE_PORT";
-/// The namespace of the pod, if its author sets it with the downward API. client-go reads the same variable.
+/// The variable with the pod's namespace, if the pod's manifest sets it with the downward API. client-go reads it too.
 const NAMESPACE: &str = "POD_NAMESPACE";
 
 /// The address from the environment variables that the kubelet sets in every container.
@@ -30,7 +30,7 @@ pub(super) fn address(env: Env<'_>) -> Result<Uri, InClusterError> {
     uri.ok_or(InClusterError::Address { host, port })
 }
 
-/// The address by the DNS name of the `kubernetes` service.
+/// The address with the DNS name of the `kubernetes` service.
 pub(super) fn dns_address() -> Uri {
     Uri::from_static("https://kubernetes.default.svc")
 }
@@ -58,7 +58,7 @@ pub(super) fn load(cluster_url: Uri, env: Env<'_>, root: Option<&Path>) -> Resul
     Ok(config)
 }
 
-/// The namespace from `POD_NAMESPACE`, else from the service account's file, if either exists.
+/// The namespace from `POD_NAMESPACE`, otherwise from the service account's file. `None` if neither exists.
 fn namespace(env: Env<'_>, folder: &Path) -> Option<String> {
     let of_account = || {
         let text = std::fs::read_to_string(folder.join("namespace")).ok()?;

@@ -95,10 +95,10 @@ pub struct Preferences {
 /// Additional information of another tool, by name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NamedExtension {
-    /// Its name.
+    /// The name of the entry.
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
-    /// The data of that tool.
+    /// The data of the other tool.
     #[serde(default)]
     pub extension: Value,
 }
@@ -121,19 +121,19 @@ pub struct Cluster {
     /// The API server's address, `https://host:port` with an optional path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
-    /// Accepts any certificate of the server, which makes the connection insecure.
+    /// Whether to accept any certificate of the server, which makes the connection insecure.
     #[serde(default, deserialize_with = "yaml_bool", skip_serializing_if = "Option::is_none")]
     pub insecure_skip_tls_verify: Option<bool>,
     /// A PEM file of the certificate authorities to trust.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_authority: Option<String>,
-    /// The same inline, in base64; takes precedence over the file.
+    /// The content of the file in base64; takes precedence over the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_authority_data: Option<String>,
     /// The proxy for this cluster; takes precedence over the environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<String>,
-    /// Whether responses must not be compressed.
+    /// Whether to request uncompressed responses.
     #[serde(default, deserialize_with = "yaml_bool", skip_serializing_if = "Option::is_none")]
     pub disable_compression: Option<bool>,
     /// The server name (SNI) that the certificate is verified against, instead of the host in `server`.
@@ -169,7 +169,7 @@ impl std::fmt::Debug for Cluster {
 /// A context and its name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct NamedContext {
-    /// Its name.
+    /// The name of the entry.
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
     /// The cluster, user and namespace.

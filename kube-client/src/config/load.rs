@@ -1,6 +1,5 @@
 //! Reads a [`Kubeconfig`] from files and text: finds, decodes, parses and validates each file.
-//!
-//! Makes the paths inside a file absolute, so that they stay valid when files are merged.
+//! It makes the paths inside a file absolute, so that they stay valid when files are merged.
 
 use std::{
     collections::HashSet,
@@ -16,12 +15,12 @@ use crate::core::without_values;
 use super::{env::Env, error::KubeconfigError, kubeconfig::Kubeconfig};
 
 impl Kubeconfig {
-    /// Reads the files that `KUBECONFIG` lists, else `~/.kube/config`.
+    /// Reads the files that `KUBECONFIG` lists, or `~/.kube/config` if the variable is not set.
     ///
     /// Blocks on the file system; [`Config::infer`](crate::Config::infer) does not.
     ///
     /// # Errors
-    /// As for [`read_from`](Self::read_from) and [`from_env`](Self::from_env), and if the variable is not set and there
+    /// As for [`read_from`](Self::read_from) and [`from_env`](Self::from_env), and if `KUBECONFIG` is not set and there
     /// is no home directory.
     pub fn read() -> Result<Self, KubeconfigError> {
         match Self::from_env()? {
@@ -30,10 +29,11 @@ impl Kubeconfig {
         }
     }
 
-    /// Reads one file. Relative paths in it are resolved against the directory of the file.
+    /// Reads one file. Relative paths in the file are resolved against its directory.
     ///
     /// # Errors
-    /// If the file cannot be read, is not YAML, is not a kubeconfig, or has two entries of one kind and name.
+    /// If the file cannot be read, is not YAML, is not a kubeconfig, or has two clusters, users or contexts with the
+    /// same name.
     pub fn read_from<P: AsRef<Path>>(path: P) -> Result<Self, KubeconfigError> {
         let path = path.as_ref();
         let fail = |source| KubeconfigError::Read { path: path.to_owned(), source };
@@ -52,12 +52,12 @@ impl Kubeconfig {
     /// Parses the text of a kubeconfig; several YAML documents are merged. Relative paths are unchanged.
     ///
     /// # Errors
-    /// If the text is not YAML, is not a kubeconfig, or has two entries of one kind and name.
+    /// If the text is not YAML, is not a kubeconfig, or has two clusters, users or contexts with the same name.
     pub fn from_yaml(text: &str) -> Result<Self, KubeconfigError> {
         parse(text, "the given kubeconfig")
     }
 
-    /// Reads and merges the files that `KUBECONFIG` lists; `None` if it is not set, or empty.
+    /// Reads and merges the files that `KUBECONFIG` lists; `None` if the variable is not set or is empty.
     ///
     /// Files of the list that do not exist are skipped.
     ///
@@ -88,7 +88,7 @@ impl Kubeconfig {
     }
 }
 
-/// Reads and merges the files of a list with the separator of `PATH`.
+/// Reads and merges the files of a list. The separator is that of `PATH`.
 pub(super) fn read_list(list: &OsStr) -> Result<Kubeconfig, KubeconfigError> {
     let mut seen = HashSet::new();
     let mut merged: Option<Kubeconfig> = None;
@@ -116,14 +116,14 @@ pub(super) fn read_list(list: &OsStr) -> Result<Kubeconfig, KubeconfigError> {
 
 fn resolve_path(field: &mut Option<String>, folder: &Path) {
     if let Some(path) = field.as_mut().filter(|path| !path.is_empty() && Path::new(path).is_relative())
-        // A directory whose name is not UTF-8 leaves the path relative.
+        // The path stays relative if the name of the directory is not UTF-8.
         && let Some(absolute) = folder.join(&*path).to_str()
     {
         absolute.clone_into(path);
     }
 }
 
-/// Decodes UTF-8 with or without a byte order mark, and UTF-16 with one (the output of PowerShell).
+/// Decodes UTF-8 with or without a byte order mark, and UTF-16 with a byte order mark (the output of PowerShell).
 fn decode(bytes: &[u8]) -> Option<String> {
     let units = |from: fn([u8; 2]) -> u16| {
         let rest = &bytes[2..];
@@ -167,8 +167,8 @@ fn parse(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
 /// Decodes a document whose merge keys are expanded.
 fn from_merged(value: &yaml_serde::Value) -> Result<Option<Kubeconfig>, yaml_serde::Error> {
     yaml_serde::from_value(value.clone()).or_else(|error| {
-        // Only the parser of the text takes a number for the string that a field needs, as in `namespace: 1`. Its errors
-        // have positions in a text that the user does not know.
+        // Only the parser of text accepts a number for a string field, as in `namespace: 1`. Return the first error:
+        // the error of the parser has a position in generated text.
         yaml_serde::from_str(&yaml_serde::to_string(value)?).map_err(|_| error)
     })
 }

@@ -8,10 +8,10 @@ use super::{
 };
 
 impl Kubeconfig {
-    /// Merges another kubeconfig into this one, which takes precedence.
+    /// Merges `next` into this kubeconfig, whose entries take precedence.
     ///
-    /// Of two entries with the same name, the first one is kept unchanged; their fields are not merged. Of two current
-    /// contexts, the first one is kept.
+    /// If both have an entry with the same name, the first entry is kept unchanged: fields are not merged. If both have
+    /// a current context, the first is kept.
     ///
     /// # Errors
     /// If kinds or API versions differ.

@@ -1,7 +1,7 @@
 //! The configuration of a client: from a kubeconfig, from a pod's service account, or set in code.
 //!
-//! No other module reads environment variables. The module handles files, PEM and addresses. It must not depend on
-//! hyper or rustls: `client` applies the settings.
+//! No other module of the crate reads environment variables. This module reads files and parses PEM text and addresses.
+//! It must not depend on hyper or rustls: `client` applies the settings.
 
 mod address;
 mod data;
@@ -60,8 +60,8 @@ pub struct Config {
     pub tls_timeout: Option<Duration>,
     /// The longest wait from the start of a request to the head of its response (default 65 s).
     ///
-    /// Longer than the request timeout of API servers (60 s), so that the server can report its own, more specific
-    /// error.
+    /// The default is longer than the request timeout of API servers (60 s), so that the server can report its own,
+    /// more specific error.
     pub response_timeout: Option<Duration>,
     /// The read deadline: the longest pause between two chunks of a response body (default 60 s). Watches and followed
     /// logs are exempt: a watch without events is normal, and TCP keepalive detects a lost peer.
@@ -74,16 +74,16 @@ pub struct Config {
     pub write_timeout: Option<Duration>,
     /// The time after which an idle connection is closed (default 90 s).
     pub pool_idle_timeout: Option<Duration>,
-    /// The idle time before the first TCP keepalive probe, and the interval of further ones (default 15 s). Three
+    /// The idle time before the first TCP keepalive probe, and the interval between probes (default 15 s). Three
     /// unanswered probes close the connection.
     pub tcp_keepalive: Option<Duration>,
-    /// Whether any certificate of the server is accepted, which makes the connection insecure.
+    /// Whether to accept any certificate of the server, which makes the connection insecure.
     pub accept_invalid_certs: bool,
     /// The credentials, and the user to impersonate.
     pub auth_info: AuthInfo,
     /// Whether credentials may be sent over plain `http` to an address other than loopback.
     pub allow_insecure_auth: bool,
-    /// Whether responses must not be compressed. No effect: this client requests no compression.
+    /// Whether to request uncompressed responses. No effect: this client never requests compression.
     pub disable_compression: bool,
     /// The proxy to connect through.
     pub proxy_url: Option<Uri>,
@@ -108,8 +108,8 @@ pub struct Config {
 pub struct RetryPolicy {
     /// The maximum number of tries, including the first (default 5).
     pub tries: u32,
-    /// The limit on the time of all tries and waits (default 30 s). If the next wait would exceed it, the response or
-    /// error is returned immediately.
+    /// The limit on the total time of all tries and waits (default 30 s). If the next wait would exceed the limit, the
+    /// response or error is returned immediately.
     pub total: Duration,
     /// The wait before the first retry without `Retry-After`; it doubles with each retry (default 200 ms).
     pub initial: Duration,
@@ -135,7 +135,7 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets the limit on the time of all tries and waits.
+    /// Sets the limit on the total time of all tries and waits.
     #[must_use]
     pub fn total(mut self, total: Duration) -> Self {
         self.total = total;
@@ -179,13 +179,14 @@ impl Config {
         }
     }
 
-    /// Detects the configuration: the files of `KUBECONFIG`, else `~/.kube/config`, else the pod's service account.
+    /// Detects the configuration: the files of `KUBECONFIG`, otherwise `~/.kube/config`, otherwise the pod's service
+    /// account.
     ///
     /// The first source that exists is used. If it is unreadable or invalid, the result is an error, as with kubectl:
     /// falling back to the next source could select another cluster.
     ///
     /// # Errors
-    /// If no source exists, or the first one that exists cannot be used.
+    /// If no source exists, or the first source that exists cannot be used.
     ///
     /// # Cancel safety
     /// Cancel safe: there are no side effects.
@@ -203,10 +204,11 @@ impl Config {
         Self::incluster_env()
     }
 
-    /// The pod's service account, at the address in `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`.
+    /// The configuration of a process in a pod, with the address in `KUBERNETES_SERVICE_HOST` and
+    /// `KUBERNETES_SERVICE_PORT`, and the pod's service account.
     ///
-    /// The namespace is that of `POD_NAMESPACE`, else of the service account, else `default`. If the service account
-    /// has no `ca.crt`, the system's CA bundle is trusted.
+    /// The namespace is the value of `POD_NAMESPACE`, otherwise that of the service account, otherwise `default`. If
+    /// the service account has no `ca.crt`, the system's CA bundle is trusted.
     ///
     /// Blocks on the file system.
     ///
@@ -217,7 +219,8 @@ impl Config {
         incluster_from(incluster::address(env)?, env, None)
     }
 
-    /// The pod's service account, at `https://kubernetes.default.svc`.
+    /// The configuration of a process in a pod, with the address `https://kubernetes.default.svc` and the pod's service
+    /// account.
     ///
     /// Blocks on the file system.
     ///
@@ -227,7 +230,7 @@ impl Config {
         incluster_from(incluster::dns_address(), Env::process(), None)
     }
 
-    /// The configuration from the files of `KUBECONFIG`, else `~/.kube/config`.
+    /// The configuration from the files of `KUBECONFIG`, otherwise `~/.kube/config`.
     ///
     /// # Errors
     /// If there is no such file, or its content is invalid.
@@ -241,7 +244,7 @@ impl Config {
             .map_err(|error| KubeconfigError::Interrupted(error.into()))?
     }
 
-    /// The configuration from a kubeconfig value. Reads the files of certificates that it refers to.
+    /// The configuration from a kubeconfig value. Reads the certificate files that the kubeconfig refers to.
     ///
     /// # Errors
     /// If the selected entries are missing or invalid.
@@ -303,7 +306,7 @@ fn infer_from(env: Env<'_>, service_account: Option<&Path>) -> Result<Config, In
     let home = env.home_kubeconfig();
     let kubeconfig = match (env.kubeconfig(), &home) {
         (Some(list), _) => Some(load::read_list(&list)),
-        // Only a file that does not exist is skipped; an unreadable one is an error.
+        // Only a file that does not exist is skipped; an unreadable file is an error.
         (None, Some(path)) if path.try_exists().unwrap_or(true) => Some(Kubeconfig::read_from(path)),
         _ => None,
     };

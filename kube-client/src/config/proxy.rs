@@ -1,14 +1,15 @@
-//! The proxy from the environment: `HTTPS_PROXY`, `HTTP_PROXY`, and the exceptions in `NO_PROXY`.
+//! Reads the proxy from the environment: `HTTPS_PROXY`, `HTTP_PROXY`, and the exceptions in `NO_PROXY`.
 //!
-//! Implements the rules of Go's `httpproxy`, which kubectl uses: loopback addresses bypass the proxy, and an entry of
-//! `NO_PROXY` is `*`, an IP address, a network in CIDR notation, or a domain. IP addresses and domains may have a port.
+//! It implements the rules of Go's `httpproxy`, which kubectl uses: loopback addresses bypass the proxy, and an entry
+//! of `NO_PROXY` is `*`, an IP address, a network in CIDR notation, or a domain. IP addresses and domains may have a
+//! port.
 
 use http::Uri;
 use std::net::IpAddr;
 
 use super::{address, env::Env, error::FieldError};
 
-/// The proxy for a cluster, if the environment sets one. The error has the name of the variable.
+/// The proxy for a cluster, if the environment sets one. The error contains the name of the variable.
 pub(super) fn from_env(cluster: &Uri, env: Env<'_>) -> Result<Option<Uri>, (&'static str, FieldError)> {
     let names: [&'static str; 2] = match cluster.scheme_str() {
         Some("http") => ["HTTP_PROXY", "http_proxy"],

@@ -1,5 +1,5 @@
-//! Builds a [`Config`] from a [`Kubeconfig`] and [`KubeConfigOptions`]: selects the entries and validates them
-//! without network.
+//! Builds a [`Config`] from a [`Kubeconfig`] and [`KubeConfigOptions`]: selects the entries and validates them without
+//! network access.
 
 use super::{
     Config, address, data,
@@ -10,17 +10,17 @@ use super::{
     user::{AuthInfo, ExecAuthCluster},
 };
 
-/// The extension of a cluster that is passed to credential plugins.
+/// The name of the cluster extension that is passed to credential plugins.
 const EXEC_EXTENSION: &str = "client.authentication.k8s.io/exec";
 
 /// Selects the entries of a kubeconfig. The default is the current context with its cluster and user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KubeConfigOptions {
-    /// The context, instead of the current one.
+    /// The context, instead of the current context.
     pub context: Option<String>,
-    /// The cluster, instead of the context's.
+    /// The cluster, instead of the cluster of the context.
     pub cluster: Option<String>,
-    /// The user, instead of the context's.
+    /// The user, instead of the user of the context.
     pub user: Option<String>,
 }
 
@@ -35,7 +35,7 @@ struct Selection {
 }
 
 impl Kubeconfig {
-    /// The files, for error messages.
+    /// The files of the kubeconfig, for error texts.
     pub(super) fn origin(&self) -> String {
         if self.sources.is_empty() {
             "the given kubeconfig".to_owned()

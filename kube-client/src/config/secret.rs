@@ -1,4 +1,4 @@
-//! Serde and `Debug` support for secrets: serialized in full, and never shown by `Debug` or in an error.
+//! Serde and `Debug` support for secrets: they are serialized in full, and never shown by `Debug` or in an error.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserializer, Serializer, de};

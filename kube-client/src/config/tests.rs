@@ -1,4 +1,4 @@
-//! The configuration from kubeconfigs and service accounts, and the errors for invalid ones.
+//! Tests of the configuration from kubeconfigs and service accounts, and of the errors for invalid files.
 
 use super::*;
 use secrecy::ExposeSecret;
@@ -439,7 +439,7 @@ fn a_pod_without_namespace_or_ca_bundle_gets_the_defaults_of_client_go() {
 fn an_unreadable_home_kubeconfig_is_an_error_inside_a_cluster() {
     let folder = tempfile::tempdir().unwrap();
     write_service_account(folder.path());
-    // Permissions do not restrict root. A path below a regular file is unreadable for every user.
+    // File permissions do not restrict root, but a path below a regular file is unreadable for every user.
     let home = folder.path().join("token");
     let inside = [
         ("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()),

@@ -17,13 +17,13 @@ use super::{
 };
 use crate::core::null_as_default;
 
-/// A user and its name.
+/// A user entry: a name and credentials.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct NamedAuthInfo {
     /// The name that contexts refer to.
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
-    /// Its credentials.
+    /// The credentials of the user.
     #[serde(rename = "user", skip_serializing_if = "Option::is_none")]
     pub auth_info: Option<AuthInfo>,
 }
@@ -48,13 +48,13 @@ pub struct AuthInfo {
     /// A PEM file with the client's certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<String>,
-    /// The same inline, in base64; takes precedence over the file.
+    /// The content of the file in base64; takes precedence over the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate_data: Option<String>,
     /// A PEM file with the certificate's private key (PKCS#8, PKCS#1 or SEC1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_key: Option<String>,
-    /// The same inline, in base64; takes precedence over the file.
+    /// The content of the file in base64; takes precedence over the file.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "secret")]
     pub client_key_data: Option<SecretString>,
     /// The user to impersonate.
@@ -79,8 +79,8 @@ pub struct AuthInfo {
         skip_serializing_if = "Option::is_none"
     )]
     pub impersonate_extra: Option<BTreeMap<String, Vec<String>>>,
-    /// An auth provider, the predecessor of credential plugins. It is kept when a kubeconfig is read and written;
-    /// building a client with it is an error.
+    /// An auth provider, the predecessor of credential plugins. Reading and writing a kubeconfig preserves it; building
+    /// a client with it is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_provider: Option<AuthProviderConfig>,
     /// A credential plugin.
@@ -116,10 +116,10 @@ impl fmt::Debug for AuthInfo {
 /// An auth provider, the predecessor of credential plugins; not supported by this client.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct AuthProviderConfig {
-    /// Its name, such as `oidc`.
+    /// The name of the auth provider, such as `oidc`.
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
-    /// Its settings, which may include tokens.
+    /// The settings of the auth provider, which may include tokens.
     #[serde(default, deserialize_with = "null_texts")]
     pub config: BTreeMap<String, String>,
     /// Keys without a field in this type.
@@ -144,10 +144,10 @@ pub struct ExecConfig {
     /// `client.authentication.k8s.io/v1` or `/v1beta1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
-    /// The command: a name to search in `PATH`, or a path.
+    /// The command: a path, or a name that is searched for in `PATH`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
-    /// Its arguments.
+    /// The arguments of the command.
     #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<String>>,
     /// Environment variables to set in addition to the inherited ones: maps with `name` and `value`.
@@ -194,11 +194,11 @@ impl fmt::Debug for ExecConfig {
 /// Whether a credential plugin uses the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExecInteractiveMode {
-    /// It does not use the terminal.
+    /// The plugin does not use the terminal.
     Never,
-    /// It uses the terminal if there is one.
+    /// The plugin uses the terminal if there is one.
     IfAvailable,
-    /// It requires a terminal.
+    /// The plugin requires a terminal.
     Always,
 }
 

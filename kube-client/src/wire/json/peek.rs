@@ -138,7 +138,7 @@ mod tests {
             (meta.name.as_deref(), meta.namespace.as_deref(), meta.resource_version.as_deref(), meta.uid),
             (Some("x"), Some("ns"), Some("7"), None)
         );
-        // `namespace` is missing and may still follow, so the whole metadata is read.
+        // The fields that are missing may still follow, so the whole metadata is read.
         let text = br#"{"metadata":{"name":"x","managedFields":[{}],"labels":{"a":"b"}},"spec":]"#;
         let meta = head(text, FilterDepth::Labels).unwrap().metadata;
         assert_eq!((meta.labels.unwrap().len(), meta.namespace), (1, None));
