@@ -1,4 +1,4 @@
-//! Re-exports the common types. The documentation of each module states its purpose.
+//! The crate root re-exports the common types. Each module documents its purpose.
 #![cfg_attr(feature = "client", doc = include_str!("../README.md"))]
 
 #[cfg(feature = "client")]

@@ -33,7 +33,7 @@ pub(super) enum PieceVerdict<T> {
     Defer,
 }
 
-/// A function that returns the verdict on a piece. Its calls have the order of the pieces in the body.
+/// A function that returns the verdict on a piece. It is called in the order of the pieces in the body.
 pub(super) type PieceFilter<T> = Box<dyn FnMut(&[u8], &Decoding) -> PieceVerdict<T> + Send>;
 
 /// The values that are queued and not yet emitted, in order: the key of each value's object, or `None` if later pieces

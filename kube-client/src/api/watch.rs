@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn emits_filtered_events_before_the_timeout() {
+    async fn emits_kept_events_before_the_timeout() {
         for ends in [false, true] {
             let filtered = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
             let counter = filtered.clone();

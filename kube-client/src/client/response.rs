@@ -1,6 +1,6 @@
-//! Converts unsuccessful responses to [`Error::Api`], also if their body is not a `Status`.
+//! Converts unsuccessful responses to [`Error::Api`], even if the body is not a `Status`.
 //!
-//! It reads only a bounded part of such a body, and must not log bodies.
+//! It reads only a bounded part of the body, and must not log bodies.
 
 use bytes::{Bytes, BytesMut};
 use futures::poll;

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_about_a_private_key_has_nothing_of_its_text() {
+    fn an_error_about_a_private_key_does_not_quote_the_key() {
         let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
         let secret = key.lines().nth(1).unwrap();
         let bytes = format!("{:?}", &secret.as_bytes()[4..12]);

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A lookup of environment variables: in the environment of the process, or in that of a test.
+/// A lookup of environment variables, in the environment of the process or of a test.
 #[derive(Clone, Copy)]
 pub(super) struct Env<'a>(&'a dyn Fn(&str) -> Option<OsString>);
 

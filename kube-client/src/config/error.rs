@@ -21,7 +21,7 @@ pub enum KubeconfigError {
         source: io::Error,
     },
 
-    /// `KUBECONFIG` is set, and none of its files exists.
+    /// `KUBECONFIG` is set, but none of the listed files exists.
     #[error("none of the files in KUBECONFIG exists: {}; correct or unset KUBECONFIG", list(paths.iter().map(|path| path.display())))]
     AllMissing {
         /// The files.
@@ -125,7 +125,7 @@ pub enum KubeconfigError {
         source: FieldError,
     },
 
-    /// The task that reads the files was cancelled with its runtime.
+    /// The runtime was shut down while the files were being read.
     #[error("reading the kubeconfig was interrupted")]
     Interrupted(#[source] BoxError),
 }

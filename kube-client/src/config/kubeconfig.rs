@@ -52,7 +52,7 @@ pub struct Kubeconfig {
     /// `v1` or absent.
     #[serde(rename = "apiVersion", skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
-    /// Preferences of command line tools (deprecated upstream, kept for the round trip).
+    /// Preferences of command line tools (deprecated in Kubernetes; preserved when a file is read and written).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preferences: Option<Preferences>,
     /// Clusters by name.

@@ -38,7 +38,7 @@ use std::{fmt, path::Path, time::Duration};
 /// higher limits.
 pub(crate) const DEFAULT_MAX_OBJECT_BYTES: usize = 64 << 20;
 
-/// The address of a cluster, the credentials for it, and the settings of connections.
+/// The address of a cluster, the credentials, and the connection settings.
 ///
 /// [`infer`](Self::infer) detects the configuration. All fields can be changed before a [`Client`](crate::Client) is
 /// built.
@@ -100,7 +100,7 @@ pub struct Config {
 
 /// Limits on automatic retries. [`RetryPolicy::never`] disables them.
 ///
-/// A request is retried only if that is safe: any verb after a 429 or 503 with `Retry-After`; GET, HEAD and OPTIONS
+/// A request is retried only if a retry is safe: any verb after a 429 or 503 with `Retry-After`; GET, HEAD and OPTIONS
 /// also if the connection failed or broke, or after a 429, 502, 503 or 504. A write whose outcome is unknown is never
 /// retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

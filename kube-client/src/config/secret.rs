@@ -91,7 +91,7 @@ impl<V> fmt::Debug for KeysOnly<'_, V> {
     }
 }
 
-/// `Some([REDACTED])` or `None`.
+/// Shows only whether a secret is set: `Some([REDACTED])` or `None`.
 pub(super) fn presence<T>(value: Option<&T>) -> Option<Redacted> {
     value.map(|_| Redacted)
 }

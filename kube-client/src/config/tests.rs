@@ -189,7 +189,7 @@ fn an_address_with_an_unusable_port_is_refused_and_not_sent_to_the_default_port(
 }
 
 #[test]
-fn numbers_are_texts_with_and_without_merge_keys() {
+fn accepts_numbers_for_string_fields_with_and_without_merge_keys() {
     let text = "
 clusters: [{name: 1, cluster: {server: 'https://x'}}]
 contexts: [{name: 2, context: {cluster: 1, namespace: 3}}]
@@ -410,7 +410,7 @@ fn infers_from_kubeconfig_then_home_then_service_account() {
 }
 
 #[test]
-fn the_error_lists_the_searched_places_if_there_is_no_configuration() {
+fn the_error_lists_the_tried_sources_if_there_is_no_configuration() {
     let message = chain(&infer(&[("HOME", "/no/home".into())], None).unwrap_err());
     for part in ["KUBECONFIG is not set", "/no/home/.kube/config does not exist", "KUBERNETES_SERVICE_HOST"] {
         assert!(message.contains(part), "{message}");

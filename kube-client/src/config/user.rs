@@ -150,7 +150,7 @@ pub struct ExecConfig {
     /// The arguments of the command.
     #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<String>>,
-    /// Environment variables to set in addition to the inherited ones: maps with `name` and `value`.
+    /// Environment variables to set in addition to the inherited variables: maps with `name` and `value`.
     #[serde(default, deserialize_with = "variables", skip_serializing_if = "Option::is_none")]
     pub env: Option<Vec<HashMap<String, String>>>,
     /// Inherited variables to remove; not part of the file format.

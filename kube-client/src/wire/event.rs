@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_a_line_end_is_emitted_before_more_arrives() {
+    fn an_event_without_a_line_end_is_emitted_before_more_text_arrives() {
         let mut splitter = EventSplitter::new(usize::MAX);
         let text = br#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"5"}}}"#;
         splitter.push(Bytes::from_static(&text[..20]));
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_the_body_cuts_off_is_truncated() {
+    fn a_body_that_ends_within_an_event_is_truncated() {
         let event = r#"{"type":"ADDED","object":{"metadata":{"name":"a"},"spec":{"n":1}}}"#;
         for cut in [1, 20, event.len() - 1] {
             let error = format!("the body ended early, after {cut} bytes");

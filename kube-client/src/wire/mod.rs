@@ -57,7 +57,7 @@ pub(crate) trait Split {
     fn finish(self) -> Result<(Option<Bytes>, Self::End), WireError>;
 }
 
-/// The expected kind of objects, and the fields to skip while they are decoded. Cheap to clone.
+/// The kind of the expected objects, and the fields that decoding skips. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
     /// The requested kind, for error messages.
@@ -87,8 +87,8 @@ impl Shape {
         json::decode(text, &self.object)
     }
 
-    /// Decodes an item of a list. `complete` then sets the fields that lists omit, such as `kind`. The error names
-    /// the item.
+    /// Decodes an item of a list. Then `complete` sets the fields that lists omit, such as `kind`. The error names the
+    /// item.
     pub(crate) fn item<K: DeserializeOwned>(
         &self,
         text: &[u8],

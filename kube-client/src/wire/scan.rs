@@ -91,7 +91,7 @@ impl ValueScan {
         last.map(|last| last + 1)
     }
 
-    /// Continues within a string, after its opening quote.
+    /// Continues the scan of a string after the opening quote.
     fn string(&mut self, text: &[u8]) -> Option<usize> {
         let mut at = 0;
         if self.strings.escaped && !text.is_empty() {

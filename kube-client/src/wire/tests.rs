@@ -202,7 +202,7 @@ fn skips_exactly_the_fields_of_the_set() {
 }
 
 #[test]
-fn deep_nesting_is_an_error_of_its_object() {
+fn deep_nesting_is_an_error_of_a_single_object() {
     let deep = |open: &str, close: &str| {
         format!(r#"{{"metadata":{{"name":"deep"}},"a":{}1{}}}"#, open.repeat(200_000), close.repeat(200_000))
     };

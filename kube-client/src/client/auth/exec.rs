@@ -246,7 +246,7 @@ impl ExecPlugin {
     fn expiry(&self, text: &str) -> Result<Instant> {
         // 9999-12-31T23:59:59Z, which plugins print for "never", is beyond jiff's last timestamp.
         let at = nearest_timestamp(text).map_or_else(|| text.parse(), Ok).map_err(|error: jiff::Error| {
-            // The error quotes its input, which may be a secret in the wrong field.
+            // The error quotes the text, which may be a secret in the wrong field.
             let reason = without_values(&error.to_string());
             self.failed("printed an expirationTimestamp that is no RFC 3339 time", Some(reason.into()))
         })?;

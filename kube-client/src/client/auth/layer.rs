@@ -23,7 +23,7 @@ impl<S> Layer<S> for AuthLayer {
     }
 }
 
-/// Adds credentials to requests. After a 401 it renews them and sends the request once more.
+/// Adds credentials to requests. After a 401 it renews the credentials and sends the request once more.
 ///
 /// Does not change a request that already has an `Authorization` header.
 #[derive(Clone, Debug)]

@@ -148,7 +148,7 @@ pub(super) fn impersonation(user: &AuthInfo) -> Result<HeaderMap> {
 /// server decodes.
 const EXTRA_KEY_ENCODE_SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// `Bearer TOKEN`.
+/// The header value `Bearer TOKEN`. `from` is the source of the token, for error texts.
 fn bearer(token: &SecretString, from: &str) -> Result<HeaderValue> {
     let token = token.expose_secret().trim();
     if token.is_empty() {
@@ -157,7 +157,7 @@ fn bearer(token: &SecretString, from: &str) -> Result<HeaderValue> {
     sensitive(&format!("Bearer {token}"), from)
 }
 
-/// `Basic BASE64`.
+/// The header value `Basic BASE64` (RFC 7617).
 fn basic(name: &str, password: Option<&SecretString>) -> Result<HeaderValue> {
     let password = password.map_or("", |password| password.expose_secret());
     sensitive(&format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))), "username")

@@ -107,7 +107,7 @@ async fn rereads_a_rejected_token_immediately_and_sends_the_request_once_more() 
 }
 
 #[test]
-fn a_token_is_used_until_its_file_can_be_read() {
+fn the_fixed_token_is_used_until_the_token_file_can_be_read() {
     let mut user = token_file(Path::new("/no/such/token"));
     check_error(&user, &["/no/such/token"]);
     user.token = Some("first".to_owned().into());

@@ -40,7 +40,7 @@ impl IdleLimit {
         Self(Some(limit))
     }
 
-    /// The limit for a request.
+    /// The read deadline for a request: from its extensions, otherwise from its URI and the default.
     pub(super) fn of(extensions: &Extensions, uri: &Uri, default: Option<Duration>) -> Option<Duration> {
         match extensions.get::<Self>() {
             Some(limit) => limit.0,

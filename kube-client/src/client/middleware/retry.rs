@@ -1,4 +1,4 @@
-//! Retries requests where that is safe; see [`RetryPolicy`].
+//! Retries requests if a retry is safe; see [`RetryPolicy`].
 //!
 //! The decision to retry is a pure function of method and outcome. No other code of the client retries after a delay.
 
@@ -30,7 +30,7 @@ impl<S> Layer<S> for RetryLayer {
     }
 }
 
-/// Retries requests where that is safe.
+/// Retries requests if a retry is safe.
 #[derive(Clone, Debug)]
 pub(crate) struct Retry<S> {
     inner: S,
@@ -106,7 +106,7 @@ enum Reason {
 }
 
 /// Why the same request may be sent again; `None` if it must not. A write is retried only if the server reports with
-/// 429 or 503 and `Retry-After` that it had no effect.
+/// 429 or 503 and `Retry-After` that the write had no effect.
 fn reason(method: &Method, outcome: &Result<Response<Body>, BoxError>) -> Option<Reason> {
     let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     match outcome {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn retries_only_requests_without_effect() {
+    fn retries_writes_only_after_retry_after_and_reads_also_after_transient_failures() {
         let retry_after = Some(Reason::RetryAfter(Duration::from_secs(2)));
         let safe = Some(Reason::Safe);
         let timed_out = || {

@@ -134,7 +134,7 @@ async fn a_socks5_proxy_receives_the_host_name_of_the_server() {
             let mut hello = [0; 3];
             stream.read_exact(&mut hello).await.unwrap();
             stream.write_all(&[5, 0]).await.unwrap();
-            // RFC 1928: CONNECT to a domain name, which follows its length.
+            // RFC 1928: CONNECT to a domain name, sent as its length and its bytes.
             let mut request = [0; 25];
             stream.read_exact(&mut request).await.unwrap();
             request

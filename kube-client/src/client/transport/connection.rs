@@ -1,4 +1,4 @@
-//! `Connection`: one HTTP/1.1 connection, polled by the task that waits for its response or body.
+//! `Connection`: one HTTP/1.1 connection, polled by the task that waits for a response or reads its body.
 //!
 //! It must not spawn a task per connection: the reading task polls the socket itself, so that no data moves between
 //! tasks.
@@ -66,7 +66,7 @@ impl Connection {
         drive(&mut self.connection, cx);
     }
 
-    /// Waits until the connection is closed, or until hyper has passed its stream to the upgrade.
+    /// Waits until the connection is closed, or until hyper has passed the stream to the HTTP upgrade.
     pub(super) async fn ended(&mut self) {
         poll_fn(|cx| {
             self.drive(cx);

@@ -37,7 +37,7 @@ pub(super) struct Transport(Arc<Shared>);
 struct Shared {
     connector: RwLock<Connector>,
     pool: Arc<Pool>,
-    /// The number of in-flight requests: those that wait for the head of their response.
+    /// The number of in-flight requests: requests that wait for the head of the response.
     in_flight: AtomicUsize,
 }
 

@@ -222,7 +222,7 @@ fn errors_have_cause_and_position() {
 }
 
 #[test]
-fn an_error_text_may_look_like_a_position() {
+fn keeps_an_error_text_that_looks_like_a_position() {
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Strict {}
