@@ -227,22 +227,22 @@ impl Error {
         }
     }
 
-    /// The object, or the resource itself, does not exist (404).
+    /// Whether the object, or the resource itself, does not exist (404).
     pub fn is_not_found(&self) -> bool {
         self.status().is_some_and(Status::is_not_found)
     }
 
-    /// The resource version of the write is outdated (409). Read the object again before a retry.
+    /// Whether the write conflicts with another write (409), for example because its resource version is outdated. Read the object again before a retry.
     pub fn is_conflict(&self) -> bool {
         self.status().is_some_and(Status::is_conflict)
     }
 
-    /// An object with this name already exists (409).
+    /// Whether an object with this name already exists (409).
     pub fn is_already_exists(&self) -> bool {
         self.status().is_some_and(Status::is_already_exists)
     }
 
-    /// The resource version or continue token has expired (410). List again.
+    /// Whether the resource version or continue token has expired (410). If so, list again.
     pub fn is_gone(&self) -> bool {
         self.status().is_some_and(Status::is_gone)
     }
@@ -252,40 +252,32 @@ impl Error {
         self.is_gone()
     }
 
-    /// The caller is not authorized for the request (403).
+    /// Whether the user is not authorized for the request (403).
     pub fn is_forbidden(&self) -> bool {
         self.status().is_some_and(Status::is_forbidden)
     }
 
-    /// The server rejected the credentials (401).
+    /// Whether the server rejected the credentials (401).
     pub fn is_unauthorized(&self) -> bool {
         self.status().is_some_and(Status::is_unauthorized)
     }
 
-    /// The object failed validation (422).
+    /// Whether the object failed validation (422).
     pub fn is_invalid(&self) -> bool {
         self.status().is_some_and(Status::is_invalid)
     }
 
-    /// The server limits the rate of requests (429).
+    /// Whether the server rejected the request because of too many requests (429).
     pub fn is_too_many_requests(&self) -> bool {
         self.status().is_some_and(Status::is_too_many_requests)
     }
 
-    /// A timeout of the client or the server elapsed.
+    /// Whether a timeout of the client or the server elapsed.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::Timeout { .. }) || self.status().is_some_and(Status::is_timeout)
     }
 
-    /// The [`DiscoveryError`], if this is [`Discovery`](Self::Discovery).
-    pub fn discovery(&self) -> Option<&DiscoveryError> {
-        match self {
-            Self::Discovery(error) => Some(error),
-            _ => None,
-        }
-    }
-
-    /// The same request may succeed later without a change.
+    /// Whether the same request may succeed later without a change.
     ///
     /// The failed request may have taken effect: the server may have executed a write that timed out or whose
     /// connection broke. A conflict is not retryable in this sense, because the object must be read again first.

@@ -23,7 +23,7 @@ impl<K: DeserializeOwned> Api<K> {
     /// Deletes every object that a list with `lp` would return.
     ///
     /// Returns `Left(objects)` with the objects that are deleted or marked for deletion, or `Right(status)` if all
-    /// objects are deleted.
+    /// objects have been deleted.
     ///
     /// # Errors
     ///

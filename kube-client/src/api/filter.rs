@@ -13,7 +13,7 @@ use std::hash::BuildHasher;
 pub enum Verdict {
     /// The object is decoded and the stream emits it.
     Keep,
-    /// The object is not decoded.
+    /// The object is not decoded, and the stream does not emit it.
     Drop,
     /// The object is no longer selected. A watch decodes it and emits it as a deletion, or as an error whose origin is
     /// [`ObjectOrigin::Deleted`] if it does not decode. A list drops it.

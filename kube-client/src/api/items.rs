@@ -53,7 +53,7 @@ pub(super) struct Items<S: Split, T> {
     held: Option<Bytes>,
     /// Makes a bookmark with a resource version; `None` for lists.
     bookmark: Option<fn(String) -> T>,
-    /// The resource version of the last dropped piece, until a bookmark with it is queued.
+    /// The resource version of the last dropped piece, until a bookmark with this version is queued.
     dropped_version: Option<String>,
     kind: String,
 }

@@ -41,7 +41,7 @@ pub(super) struct Pipeline<T> {
     staged_bytes: usize,
     /// The maximum number of chunks in `stages`; 0 if `poll_next` decodes the pieces one at a time.
     max_stages: usize,
-    /// Spawns the decoding tasks, because the caller may poll outside of a runtime.
+    /// The runtime on which decoding tasks are spawned: the caller may poll outside of a runtime.
     runtime: Option<Handle>,
 }
 

@@ -61,7 +61,8 @@ impl<S> ClientBuilder<S> {
         }
     }
 
-    /// Adds a layer around the service. It receives requests before all other layers. Their URI has a path and no host.
+    /// Adds a layer around the service. The layer receives a request before all existing layers; the URI then has a
+    /// path and no host.
     #[must_use]
     pub fn with_layer<L: Layer<S>>(self, layer: &L) -> ClientBuilder<L::Service> {
         let Self { service, default_namespace, max_object_bytes } = self;

@@ -1,6 +1,6 @@
 //! The client: sends requests through one stack of middleware.
 //!
-//! Only `builder` composes the stack, and every request passes through it. `transport`, `tls`, `auth` and
+//! Only `builder` composes the stack, and every request passes through the stack. `transport`, `tls`, `auth` and
 //! `middleware` must not depend on each other. `core` and `wire` decode the bytes.
 
 mod auth;
@@ -91,7 +91,7 @@ impl Client {
         self.max_object_bytes
     }
 
-    /// A client for the cluster of [`Config::infer`].
+    /// A client with the configuration that [`Config::infer`] detects.
     ///
     /// # Errors
     /// If there is no usable configuration. Sends no request, so an unreachable server is an error of the first

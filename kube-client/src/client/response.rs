@@ -27,7 +27,7 @@ const UNEXPECTED: &str = "UnexpectedServerResponse";
 /// The maximum number of characters that an error message quotes from a body that is not a `Status`.
 const EXCERPT_LIMIT: usize = 256;
 
-/// Returns a successful response unchanged, and converts any other to [`Error::Api`].
+/// Returns a successful response unchanged, and converts any other response to [`Error::Api`].
 pub(super) async fn check(request_line: &RequestLine, response: Response<Body>) -> Result<Response<Body>> {
     let code = response.status();
     if code.is_success() || code == StatusCode::SWITCHING_PROTOCOLS {
@@ -143,7 +143,7 @@ struct TypeMeta<'a> {
     api_version: Option<Cow<'a, str>>,
 }
 
-/// The `Status` in a body; `None` for another kind.
+/// The `Status` in a body; `None` if the body is of another kind.
 pub(super) fn parse_status(body: &[u8]) -> Option<Status> {
     let meta: TypeMeta<'_> = decode_json(body).ok()?;
     let is_status = meta.kind.as_deref() == Some("Status") && meta.api_version.as_deref() == Some("v1");

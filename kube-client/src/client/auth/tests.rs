@@ -189,8 +189,8 @@ mod exec {
         fs::write(&path, text).unwrap();
         ExecConfig {
             api_version: Some("client.authentication.k8s.io/v1".into()),
-            // Executing the script itself may fail with ETXTBSY: a child of a concurrent test may hold it open for
-            // writing.
+            // Executing the file may fail with ETXTBSY, because a child process of a concurrent test may have it open
+            // for writing.
             command: Some("/bin/sh".into()),
             args: Some(vec![path.to_str().unwrap().to_owned(), "login".into()]),
             interactive_mode: Some(ExecInteractiveMode::Never),

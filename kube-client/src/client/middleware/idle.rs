@@ -61,8 +61,8 @@ fn is_long_running(uri: &Uri) -> bool {
 pub(super) struct IdleBody {
     inner: Body,
     limit: Duration,
-    /// Created at the first wait for a frame and restarted at each later wait, so that the time between polls of the
-    /// reader does not count as a pause of the server.
+    /// Created at the first wait for a frame and restarted at each later wait, so that the time between two polls by
+    /// the reader does not count as a pause of the server.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
     what: String,

@@ -1,7 +1,7 @@
 //! Layers for every request: address, headers, retries, time limits, warnings, tracing.
 //!
-//! The layers are independent of each other; `builder` defines their order. They must not depend on credentials or
-//! connections.
+//! The layers are independent of each other; `builder` defines their order. The layers must not depend on credentials
+//! or connections.
 
 mod base_uri;
 mod headers;

@@ -1,4 +1,5 @@
-//! Opens connections: name lookup, TCP, an optional proxy, TLS. Each step has its own time limit and its own error.
+//! Opens connections: name lookup, TCP, an optional proxy, TLS. One time limit applies to all steps before TLS with the
+//! server, and another to that TLS handshake. Each step has its own error.
 
 use futures::future::BoxFuture;
 use http::{HeaderValue, Uri, uri::Scheme};

@@ -64,7 +64,7 @@ impl Shared {
         self.connector.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sends a request over an idle connection, or over a new one.
+    /// Sends a request over an idle connection, or over a new connection.
     async fn send(&self, target: &Uri, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let in_flight = InFlight::new(&self.in_flight);
         if in_flight.has_others() {
