@@ -10,7 +10,7 @@ use super::{error::FieldError, user::AuthInfo};
 /// A certificate chain, leaf first, and its private key.
 pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-/// The bytes of a field, and their source for error messages.
+/// The bytes of a field, and the source of the bytes for error texts.
 pub(super) struct Loaded {
     pub(super) from: String,
     pub(super) bytes: SecretSlice<u8>,
@@ -51,9 +51,9 @@ pub(super) fn certificates(loaded: &Loaded) -> Result<Vec<CertificateDer<'static
     blocks.enumerate().map(read).collect()
 }
 
-/// The offsets of the certificates. A certificate begins at the start of a line (after white space), or directly
-/// after the end line of the previous one, as `cat` joins files without a final newline. A marker elsewhere in a line
-/// is a comment.
+/// The offsets of the certificates. A certificate begins at the start of a line (after white space), or directly after
+/// the END line of the previous certificate: `cat` joins files without a final newline in this form. A marker elsewhere
+/// in a line is a comment.
 fn certificate_starts(text: &[u8]) -> Vec<usize> {
     let may_precede = |at: &usize| {
         let line = text[..*at].rsplit(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
@@ -115,7 +115,7 @@ impl AuthInfo {
     }
 }
 
-/// The identity from two PEM texts, which a credential plugin prints.
+/// The certificate chain and the private key from two PEM texts, which a credential plugin prints.
 pub(crate) fn identity_from_pem(certificate: &str, key: &str) -> Result<Identity, FieldError> {
     let loaded =
         |from: &str, text: &str| Loaded { from: from.to_owned(), bytes: text.as_bytes().to_vec().into() };

@@ -35,12 +35,12 @@ impl<'a> Env<'a> {
 }
 
 impl Env<'_> {
-    /// A variable; an empty one counts as absent.
+    /// The value of a variable. An empty value counts as absent.
     fn raw(self, name: &str) -> Option<OsString> {
         self.0(name).filter(|value| !value.is_empty())
     }
 
-    /// A variable as text; invalid UTF-8 is replaced.
+    /// The value of a variable as text. Invalid UTF-8 is replaced.
     pub(super) fn text(self, name: &str) -> Option<String> {
         self.raw(name).as_deref().map(OsStr::to_string_lossy).map(std::borrow::Cow::into_owned)
     }

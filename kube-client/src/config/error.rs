@@ -24,7 +24,7 @@ pub enum KubeconfigError {
     /// `KUBECONFIG` is set, but none of the listed files exists.
     #[error("none of the files in KUBECONFIG exists: {}; correct or unset KUBECONFIG", list(paths.iter().map(|path| path.display())))]
     AllMissing {
-        /// The files.
+        /// The files of the kubeconfig.
         paths: Vec<PathBuf>,
     },
 
@@ -62,60 +62,60 @@ pub enum KubeconfigError {
         origin: String,
         /// `cluster`, `user` or `context`.
         what: &'static str,
-        /// The name.
+        /// The name of both entries.
         name: String,
     },
 
     /// The options contain no context, and `current-context` is not set.
     #[error("{origin} sets no current-context; {}", choose("context", known))]
     CurrentContextNotSet {
-        /// The files.
+        /// The files of the kubeconfig.
         origin: String,
-        /// The contexts of the kubeconfig.
+        /// The names of all contexts in the kubeconfig.
         known: Vec<String>,
     },
 
     /// The context does not exist.
     #[error("{origin} has no context `{name}`; {}", choose("context", known))]
     NoSuchContext {
-        /// The files.
+        /// The files of the kubeconfig.
         origin: String,
-        /// The context.
+        /// The name of the context.
         name: String,
-        /// The contexts of the kubeconfig.
+        /// The names of all contexts in the kubeconfig.
         known: Vec<String>,
     },
 
     /// The context's cluster does not exist.
     #[error("{origin} has no cluster `{name}`{}; {}", referred_by(context.as_deref()), choose("cluster", known))]
     NoSuchCluster {
-        /// The files.
+        /// The files of the kubeconfig.
         origin: String,
-        /// The cluster.
+        /// The name of the cluster.
         name: String,
         /// The context that contains this name; `None` if the options contain the name.
         context: Option<String>,
-        /// The clusters of the kubeconfig.
+        /// The names of all clusters in the kubeconfig.
         known: Vec<String>,
     },
 
     /// The context's user does not exist.
     #[error("{origin} has no user `{name}`{}; {}", referred_by(context.as_deref()), choose("user", known))]
     NoSuchUser {
-        /// The files.
+        /// The files of the kubeconfig.
         origin: String,
-        /// The user.
+        /// The name of the user.
         name: String,
         /// The context that contains this name; `None` if the options contain the name.
         context: Option<String>,
-        /// The users of the kubeconfig.
+        /// The names of all users in the kubeconfig.
         known: Vec<String>,
     },
 
     /// A field of an entry cannot be used.
     #[error("{field} of {what} in {origin} cannot be used")]
     Field {
-        /// The files.
+        /// The files of the kubeconfig.
         origin: String,
         /// The entry, such as ``cluster `prod` ``.
         what: String,

@@ -55,19 +55,19 @@ pub struct Kubeconfig {
     /// Preferences of command line tools (deprecated in Kubernetes; preserved when a file is read and written).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preferences: Option<Preferences>,
-    /// Clusters by name.
+    /// The clusters, each with a name.
     #[serde(default, deserialize_with = "null_elements")]
     pub clusters: Vec<NamedCluster>,
-    /// Users by name.
+    /// The users, each with a name.
     #[serde(rename = "users", default, deserialize_with = "null_elements")]
     pub auth_infos: Vec<NamedAuthInfo>,
-    /// Contexts by name.
+    /// The contexts, each with a name.
     #[serde(default, deserialize_with = "null_elements")]
     pub contexts: Vec<NamedContext>,
-    /// The default context.
+    /// The name of the default context.
     #[serde(rename = "current-context", skip_serializing_if = "Option::is_none")]
     pub current_context: Option<String>,
-    /// Additional information of other tools.
+    /// Additional data of other tools.
     #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Vec<NamedExtension>>,
     /// Keys without a field in this type.
@@ -81,10 +81,10 @@ pub struct Kubeconfig {
 /// Preferences of command line tools.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Preferences {
-    /// Whether to use colours.
+    /// Whether tools use colours in their output.
     #[serde(default, deserialize_with = "yaml_bool", skip_serializing_if = "Option::is_none")]
     pub colors: Option<bool>,
-    /// Additional information of other tools.
+    /// Additional data of other tools.
     #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Vec<NamedExtension>>,
     /// Keys without a field in this type.
@@ -92,13 +92,13 @@ pub struct Preferences {
     pub other: Unknown,
 }
 
-/// Additional information of another tool, by name.
+/// Additional data of another tool.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NamedExtension {
-    /// The name of the entry.
+    /// The name of the extension.
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
-    /// The data of the other tool.
+    /// The data of the extension.
     #[serde(default)]
     pub extension: Value,
 }
@@ -139,7 +139,8 @@ pub struct Cluster {
     /// The server name (SNI) that the certificate is verified against, instead of the host in `server`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_server_name: Option<String>,
-    /// Additional information of other tools; `client.authentication.k8s.io/exec` is passed to credential plugins.
+    /// Additional data of other tools. The extension `client.authentication.k8s.io/exec` is passed to credential
+    /// plugins.
     #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Vec<NamedExtension>>,
     /// Keys without a field in this type.
@@ -189,7 +190,7 @@ pub struct Context {
     /// The default namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Additional information of other tools.
+    /// Additional data of other tools.
     #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Vec<NamedExtension>>,
     /// Keys without a field in this type.

@@ -67,8 +67,8 @@ pub struct Config {
     /// logs are exempt: a watch without events is normal, and TCP keepalive detects a lost peer.
     pub read_timeout: Option<Duration>,
     /// The size in bytes of the largest object that is read into memory (default 64 MiB): of the response to a request
-    /// for one object or text, of each item of a list, and of each event of a watch. Lists are decoded item by item, and
-    /// their total size is not limited.
+    /// for one object or text, of each item of a list, and of each event of a watch. Lists are decoded item by item,
+    /// and their total size is not limited.
     pub max_object_bytes: usize,
     /// The longest time without progress of a write (default 60 s).
     pub write_timeout: Option<Duration>,
@@ -91,7 +91,7 @@ pub struct Config {
     pub tls_server_name: Option<String>,
     /// Headers to send with every request, such as `User-Agent`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// When requests are retried.
+    /// The limits on automatic retries.
     pub retry: RetryPolicy,
     /// Receives the warnings of the API server, such as those about deprecated APIs and unknown fields (default:
     /// [`WarningHandler::log_once`]).
@@ -182,8 +182,8 @@ impl Config {
     /// Detects the configuration: the files of `KUBECONFIG`, otherwise `~/.kube/config`, otherwise the pod's service
     /// account.
     ///
-    /// The first source that exists is used. If it is unreadable or invalid, the result is an error, as with kubectl:
-    /// falling back to the next source could select another cluster.
+    /// The first source that exists is used. If this source is unreadable or invalid, the result is an error, as with
+    /// kubectl: falling back to the next source could select another cluster.
     ///
     /// # Errors
     /// If no source exists, or the first source that exists cannot be used.

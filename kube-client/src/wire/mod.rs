@@ -47,7 +47,7 @@ pub(crate) enum WireError {
 
 /// Splits a body into pieces as it arrives: the items of a list, or the events of a watch.
 pub(crate) trait Split {
-    /// The result at the end of the body.
+    /// The data that [`finish`](Self::finish) returns, such as the metadata of a list.
     type End;
     /// Adds the next frame of the body. Call [`next`](Self::next) until it returns `None` before the next `push`.
     fn push(&mut self, frame: Bytes);

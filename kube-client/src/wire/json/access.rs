@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 /// text of the list once more.
 const COUNTED_DEPTH: u8 = 16;
 
-/// The members of an object, without skipped fields.
+/// The members (RFC 8259: name/value pairs) of an object, without skipped fields.
 pub(super) struct Members<'r, 'de, 'f> {
     reader: &'r mut Reader<'de>,
     fields: Option<&'f FieldNode>,
@@ -132,7 +132,7 @@ impl<'r, 'de, 'f> Elements<'r, 'de, 'f> {
         Self { reader, element, depth, first: true }
     }
 
-    /// Moves to the next element that is not skipped; false at the end of the list.
+    /// Moves to the next element that is not skipped and returns true. Returns false at the end of the list.
     #[inline]
     fn next(&mut self) -> Result<bool> {
         self.reader.close_down_to(self.depth)?;

@@ -39,8 +39,8 @@ type Result<T, E = serde_json::Error> = std::result::Result<T, E>;
 pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldSet) -> Result<T> {
     let mut reader = Reader::new(utf8(text)?);
     let fields = (!skipped.is_empty()).then(|| skipped.root());
-    // `T::deserialize` is user code. A panic in it fails this value alone: it must not end a list, a watch or the task
-    // that polls it. The error does not contain the panic message, which may contain values of the object.
+    // `T::deserialize` is user code. A panic fails only this value: it must not end a list, a watch or the polling
+    // task. The error does not contain the panic message, which may contain values of the object.
     let deserialize = || T::deserialize(Value::new(&mut reader, fields));
     let value = catch_unwind(AssertUnwindSafe(deserialize)).unwrap_or_else(|_panic| {
         let name = type_name::<T>();

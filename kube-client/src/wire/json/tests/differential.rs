@@ -1,7 +1,7 @@
 //! Differential test of the decoder and serde_json: both decode a corpus and random texts into many types.
 //!
-//! `DECODER_RUNS=100000 cargo test --release -p kube-client differential` runs more random texts. Add a text with
-//! different results to `corpus`, whose files hold one text per line.
+//! `DECODER_RUNS=100000 cargo test --release -p kube-client differential` runs more random texts. If the results for a
+//! text differ, add the text to a file in `corpus`, which has one text per line.
 
 use super::decode;
 use crate::core::FieldSet;
