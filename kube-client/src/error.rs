@@ -277,6 +277,14 @@ impl Error {
         matches!(self, Self::Timeout { .. }) || self.status().is_some_and(Status::is_timeout)
     }
 
+    /// The [`DiscoveryError`], if this is [`Discovery`](Self::Discovery).
+    pub fn discovery(&self) -> Option<&DiscoveryError> {
+        match self {
+            Self::Discovery(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether the same request may succeed later without a change.
     ///
     /// The failed request may have taken effect: the server may have executed a write that timed out or whose

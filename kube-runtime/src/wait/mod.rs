@@ -1,6 +1,6 @@
 //! `wait`: waits until the state of one object satisfies a condition.
 //!
-//! The object is watched with [`watch_object`](crate::watcher::watch_object), which recovers from failures. This module
+//! The object is watched with [`watch_object`], which recovers from failures. This module
 //! must not poll with get requests: a state between two polls would be missed.
 
 pub mod conditions;
