@@ -1,6 +1,7 @@
 //! CRD validation rules in the Common Expression Language (CEL, KEP-2876).
 //!
-//! Plain data. Must not parse or evaluate expressions: the API server checks them against the types of the schema.
+//! This module contains only data types. It must not parse or evaluate expressions: the API server checks them against
+//! the types of the schema.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
 
@@ -54,7 +55,7 @@ impl Rule {
         self
     }
 
-    /// Sets whether a rule on `oldSelf` is also evaluated on creation.
+    /// Sets whether a rule that uses `oldSelf` is also evaluated on creation.
     #[must_use]
     pub fn optional_old_self(mut self, optional: bool) -> Self {
         self.optional_old_self = Some(optional);
@@ -103,7 +104,7 @@ impl From<Rule> for ValidationRule {
 pub enum Message {
     /// A fixed text without line breaks.
     Message(String),
-    /// An expression that evaluates to the text, with the same variables as the rule.
+    /// A CEL expression that evaluates to the text. It can use the same variables as the rule.
     Expression(String),
 }
 

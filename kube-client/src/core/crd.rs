@@ -9,16 +9,17 @@ use crate::core::ApiResource;
 #[cfg(feature = "schema")]
 use crate::core::schema::SchemaError;
 
-/// The definition of a kind, implemented by `#[derive(CustomResource)]`.
+/// Access to the definition of a kind. `#[derive(CustomResource)]` implements this trait.
 pub trait CustomResourceExt {
     /// The definition in `apiextensions.k8s.io/v1`, with a structural schema.
     ///
-    /// If a Rust type has no structural schema, its field accepts any value. [`try_crd`] reports such fields.
+    /// A field whose Rust type cannot be expressed as a structural schema accepts any value. [`try_crd`] reports such
+    /// fields.
     ///
     /// [`try_crd`]: Self::try_crd
     fn crd() -> CustomResourceDefinition;
 
-    /// The same definition, if its schema validates everything that the Rust types require.
+    /// The same definition as [`crd`](Self::crd), or an error if the schema is less strict than the Rust types.
     ///
     /// Intended for a unit test of the type: `Foo::try_crd().unwrap()`.
     ///
@@ -41,11 +42,11 @@ pub trait CustomResourceExt {
     fn shortnames() -> &'static [&'static str];
 }
 
-/// Why definitions could not be merged.
+/// The reason why definitions cannot be merged.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MergeError {
-    /// The list was empty.
+    /// There are no definitions.
     #[error("no definitions to merge")]
     MissingCrds,
     /// No definition has the storage version.
@@ -65,9 +66,9 @@ pub enum MergeError {
     PropertyMismatch {
         /// The path of the field.
         field: &'static str,
-        /// Its value in the definition with the storage version.
+        /// The field's value in the definition with the storage version.
         first: String,
-        /// Its value in the other definition.
+        /// The field's value in the other definition.
         second: String,
     },
 }
@@ -75,7 +76,7 @@ pub enum MergeError {
 /// Merges definitions with one version each into a single definition. `stored_apiversion` is the storage version.
 ///
 /// Names, conversion and metadata are those of the definition with the storage version. Labels and annotations that
-/// it lacks are added from the other definitions. The versions keep the order of `crds`.
+/// this definition lacks are added from the other definitions. The versions keep the order of `crds`.
 ///
 /// # Errors
 ///

@@ -18,7 +18,7 @@ pub struct TypeMeta {
 }
 
 impl TypeMeta {
-    /// The type of a list of `K`.
+    /// The `apiVersion` and `kind` of a list of `K`.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Pod;
@@ -30,7 +30,7 @@ impl TypeMeta {
         Self { api_version: K::api_version(&()).into(), kind: K::kind(&()).into_owned() + "List" }
     }
 
-    /// The type of `K` itself.
+    /// The `apiVersion` and `kind` of `K`.
     pub fn resource<K: Resource<DynamicType = ()>>() -> Self {
         Self { api_version: K::api_version(&()).into(), kind: K::kind(&()).into() }
     }

@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, cmp::Reverse, convert::Infallible, str::FromStr};
 use thiserror::Error;
 
-/// A resource version that cannot be compared.
+/// The error for a resource version that cannot be compared.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("cannot compare resource version {0:?}: it is not a positive decimal number without leading zeros")]
 pub struct ParseResourceVersionError(pub String);
@@ -23,7 +23,7 @@ pub struct ParseResourceVersionError(pub String);
 pub struct ResourceVersion(String);
 
 impl ResourceVersion {
-    /// The version as the server sent it.
+    /// The resource version as the server sent it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -80,7 +80,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// Parses a version; text outside the scheme becomes [`Nonconformant`](Version::Nonconformant).
+    /// Parses a version; text in another form becomes [`Nonconformant`](Version::Nonconformant).
     pub fn parse(text: &str) -> Self {
         Self::try_parse(text).unwrap_or_else(|| Self::Nonconformant(text.to_owned()))
     }
@@ -105,7 +105,7 @@ impl Version {
         }
     }
 
-    /// Orders by preference: the greatest is the most preferred.
+    /// A sort key by preference: the most preferred version has the greatest key.
     pub fn priority(&self) -> impl Ord + use<> {
         match self {
             Self::Stable(major) => (3, *major, None, Reverse(String::new())),
@@ -115,7 +115,7 @@ impl Version {
         }
     }
 
-    /// Orders by age, regardless of stability: the greatest is the newest.
+    /// A sort key by age, regardless of stability: the newest version has the greatest key.
     pub fn generation(&self) -> impl Ord + use<> {
         match self {
             Self::Stable(major) => (*major, 3, None, Reverse(String::new())),

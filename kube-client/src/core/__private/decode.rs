@@ -1,6 +1,6 @@
 //! Deserializes a derived resource in one pass, and checks `apiVersion` and `kind`.
 //!
-//! Buffers nothing and skips unknown fields. Must not depend on the fields of a spec.
+//! It buffers nothing and skips unknown fields. It must not depend on the fields of a spec.
 
 use std::{fmt, marker::PhantomData};
 
@@ -9,7 +9,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, Ma
 use super::Definition;
 use crate::core::ObjectMeta;
 
-/// The status type of a resource without a status. Its content is skipped.
+/// The status type of a resource without a status. The decoder skips the content of `status`.
 pub type NoStatus = Option<IgnoredAny>;
 
 const FIELDS: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status"];
@@ -111,7 +111,7 @@ impl<'de> Deserialize<'de> for Field {
     }
 }
 
-/// Compares a string with the expected value, without an allocation.
+/// Deserializes a string and compares it with the expected value, without an allocation.
 #[derive(Clone, Copy)]
 pub(super) struct Expected {
     field: &'static str,

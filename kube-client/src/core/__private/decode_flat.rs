@@ -1,7 +1,7 @@
 //! Deserializes a resource whose fields are beside `metadata` instead of in `spec` (`no_spec`), in one pass.
 //!
-//! The spec is deserialized from the object's own map. A `MapAccess` adapter removes the fields that every object
-//! has. Buffers nothing.
+//! The spec is deserialized from the object's own map. A `MapAccess` adapter removes the fields that every object has,
+//! without a buffer.
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ struct Common<T> {
     status: Option<T>,
 }
 
-/// Deserializes the spec from the whole object.
+/// The deserializer of the spec: the whole object without the common fields.
 struct Flat<'c, D, T> {
     object: D,
     common: &'c mut Common<T>,
@@ -80,13 +80,14 @@ impl<'de, V: Visitor<'de>, T: Deserialize<'de>> Visitor<'de> for Split<'_, V, T>
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
         let mut rest = Rest { map, common: self.common };
         let spec = self.spec.visit_map(&mut rest)?;
-        // The spec's visitor may return early; metadata and status may follow.
+        // The spec's visitor may return before the last entry. Read the other entries, which may contain metadata and
+        // status.
         while rest.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(spec)
     }
 }
 
-/// The object's entries without the common fields, which it stores in `common`.
+/// The object's entries without the common fields. Stores the common fields in `common`.
 struct Rest<'c, A, T> {
     map: A,
     common: &'c mut Common<T>,

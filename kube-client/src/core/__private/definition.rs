@@ -1,6 +1,6 @@
 //! The constants of a derived resource, and its `CustomResourceDefinition`.
 //!
-//! Must not generate or change schemas: callers pass them in their final form.
+//! This module must not generate or change schemas: callers pass schemas in their final form.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +65,7 @@ pub struct Definition {
 /// An additional printer column.
 #[derive(Debug)]
 pub struct Column {
-    /// Heading.
+    /// The heading of the column.
     pub name: &'static str,
     /// OpenAPI type, or `date`.
     pub type_: &'static str,
@@ -75,7 +75,7 @@ pub struct Column {
     pub description: Option<&'static str>,
     /// OpenAPI format.
     pub format: Option<&'static str>,
-    /// Priority; `kubectl get` shows columns above 0 only with `-o wide`.
+    /// Priority; `kubectl get` shows a column with a priority above 0 only with `-o wide`.
     pub priority: Option<i32>,
 }
 

@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use super::Definition;
 use crate::core::ObjectMeta;
 
-/// Serializes an object. Omits an absent status.
+/// Serializes an object. Omits `status` if it is `None`.
 ///
 /// # Errors
 ///

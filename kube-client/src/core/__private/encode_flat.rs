@@ -1,7 +1,7 @@
 //! Serializes a resource whose fields are beside `metadata` instead of in `spec` (`no_spec`).
 //!
-//! The spec is serialized into the object's own map. Rejects specs that are not structs or maps, and fields with the
-//! name of a common field: the output would have duplicate keys.
+//! The spec is serialized into the object's own map. Rejects a spec that is not a struct or a map. Also rejects a field
+//! with the name of a common field, which would be a duplicate key in the output.
 
 use std::fmt::{self, Display, Write};
 
@@ -10,12 +10,12 @@ use serde::ser::{Error, Impossible, Serialize, SerializeMap, SerializeStruct, Se
 use super::{COMMON_FIELDS, Definition};
 use crate::core::ObjectMeta;
 
-/// Serializes an object without a `spec` field. Omits an absent status.
+/// Serializes an object without a `spec` field. Omits `status` if it is `None`.
 ///
 /// # Errors
 ///
-/// If metadata, spec or status does not serialize, if the spec does not serialize as a struct or a map, or if it has
-/// a field named `apiVersion`, `kind`, `metadata` or `status`.
+/// If metadata, spec or status does not serialize, if the spec does not serialize as a struct or a map, or if the spec
+/// has a field named `apiVersion`, `kind`, `metadata` or `status`.
 pub fn encode_flat<Z, S, T>(
     serializer: Z,
     definition: &'static Definition,
@@ -39,7 +39,7 @@ where
     object.end()
 }
 
-/// Serializes a struct or a map into the entries of an existing map.
+/// A serializer that adds the fields of a struct, or the entries of a map, to an existing map.
 struct Fields<'m, M>(&'m mut M);
 
 impl<M: SerializeMap> Fields<'_, M> {
@@ -99,7 +99,7 @@ impl<M: SerializeMap> SerializeMap for Fields<'_, M> {
 
 /// Whether a key of a map serializes as `name`.
 fn has_name<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
-    /// The rest of the name after the parts written so far. Compares without an allocation.
+    /// The rest of the expected name, after the parts that have been written. Compares the parts without an allocation.
     struct Rest<'n>(&'n str);
 
     impl Write for Rest<'_> {
@@ -109,7 +109,7 @@ fn has_name<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
         }
     }
 
-    /// `fmt::Formatter` implements `Serializer` for scalars, the only valid map keys.
+    /// Formats a key. `fmt::Formatter` implements `Serializer` for scalars, the only valid map keys.
     struct Key<'k, T: ?Sized>(&'k T);
 
     impl<T: Serialize + ?Sized> Display for Key<'_, T> {

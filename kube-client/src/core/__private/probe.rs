@@ -4,8 +4,8 @@
 //! variant of a `serde_json::Value` has the same schema as a variant without content. The probe adds an unknown field
 //! to a sample object, decodes and encodes the object, and checks whether the field is still present.
 //!
-//! Must not report a node whose sample does not decode: the schema does not contain the conditions of a custom
-//! `Deserialize`.
+//! This module must not report a node whose sample does not decode: the schema does not contain the conditions of a
+//! custom `Deserialize`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -84,8 +84,8 @@ fn walk(node: &JSONSchemaProps, steps: &mut Vec<Step>, visit: &mut dyn FnMut(&JS
     }
 }
 
-/// Minimal objects of a node: one, and one for each value of each required enumeration, which may be the tag of an
-/// enum.
+/// Minimal objects for a node. Contains a further object for each value of each required property with an enumeration,
+/// because such a property may be the tag of an enum.
 fn samples(node: &JSONSchemaProps) -> Vec<Map<String, Value>> {
     let Value::Object(sample) = minimal(node) else { return Vec::new() };
     let mut all = vec![sample.clone()];
@@ -145,7 +145,7 @@ fn minimal(node: &JSONSchemaProps) -> Value {
         Some("string") => Value::String("a".repeat(least(node.min_length))),
         Some("integer" | "number") => {
             let minimum = node.minimum.map_or(0.0, f64::ceil).max(0.0);
-            // An integer literal, which decodes as an integer and as a float.
+            // Parse an integer literal, because it decodes as an integer and as a float.
             serde_json::from_str(&format!("{minimum}")).unwrap_or_default()
         }
         Some("boolean") => json!(false),

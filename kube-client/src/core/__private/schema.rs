@@ -1,7 +1,7 @@
 //! The root schema of a derived resource, and its `CustomResourceDefinition`.
 //!
-//! Checks what depends on the whole definition: selectable fields, validation rules, and restrictions of the root.
-//! Must not rewrite the schemas of types: `core::schema` does.
+//! This module checks the parts that depend on the whole definition: selectable fields, validation rules, and
+//! restrictions of the root. It must not rewrite the schemas of types: `core::schema` does.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrBool,
@@ -16,7 +16,8 @@ use crate::core::{
     schema::{self, SchemaError, SchemaProblem},
 };
 
-/// The schema of the whole object. The spec is the property `spec`, or its fields are at the root if `flat`.
+/// The schema of the whole object. If `flat`, the fields of the spec are at the root; otherwise the spec is the
+/// property `spec`.
 ///
 /// Omits `apiVersion`, `kind` and `metadata`, which the server validates.
 pub fn root_schema(description: &str, spec: Schema, flat: bool, status: Option<Schema>) -> Schema {
@@ -35,7 +36,8 @@ pub fn root_schema(description: &str, spec: Schema, flat: bool, status: Option<S
     root
 }
 
-/// The definition with the structural schema of `K`, and the nodes that accept more than `K`.
+/// The definition with the structural schema of `K`, and a problem for each subschema that accepts values that `K` does
+/// not accept.
 pub fn crd_with_schema<K: JsonSchema>(
     definition: &Definition,
     rules: Vec<Rule>,
@@ -70,7 +72,7 @@ pub fn crd_with_flat_schema<K: JsonSchema, S: JsonSchema>(
     (crd, problems)
 }
 
-/// Removes `additionalProperties` from the root: the server rejects definitions with them.
+/// Removes `additionalProperties` from the root: the server rejects a definition whose root has them.
 fn remove_map_values(schema: &mut JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
     let Some(values) = schema.additional_properties.take() else { return };
     schema.x_kubernetes_preserve_unknown_fields = Some(true);
@@ -104,7 +106,7 @@ fn selectable_fields(definition: &Definition, schema: &JSONSchemaProps, problems
     }
 }
 
-/// The definition, if its schema is as strict as the Rust type and valid.
+/// Returns the definition, or an error if its schema is invalid or less strict than `K`.
 ///
 /// # Errors
 ///

@@ -1,12 +1,12 @@
-//! `ApiResource`: the run-time information that addresses a kind.
+//! `ApiResource`: the group, version, kind and plural of a resource that is known only at run time.
 
 use crate::core::{GroupVersionKind, Resource, gvk::join_api_version};
 use serde::{Deserialize, Serialize};
 
 /// Group, version, kind and plural of a resource, for kinds that are not known at compile time.
 ///
-/// Discovery returns it; [`erase`](ApiResource::erase) converts a Rust type;
-/// [`from_gvk_with_plural`](ApiResource::from_gvk_with_plural) takes the names.
+/// Discovery returns this type. [`erase`](ApiResource::erase) builds it from a Rust type, and
+/// [`from_gvk_with_plural`](ApiResource::from_gvk_with_plural) from names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiResource {
@@ -35,7 +35,7 @@ impl ApiResource {
         }
     }
 
-    /// A kind whose plural name is known.
+    /// Builds a resource from a kind and its plural name.
     ///
     /// ```
     /// use kube_client::core::{ApiResource, GroupVersionKind};
@@ -53,7 +53,8 @@ impl ApiResource {
         }
     }
 
-    /// A kind whose plural name is guessed with the rules that the plurals of Kubernetes' built-in kinds follow.
+    /// Builds a resource from a kind. Guesses the plural name with the rules that the plurals of Kubernetes' built-in
+    /// kinds follow.
     ///
     /// After a wrong guess every request returns 404; set the plural with
     /// [`from_gvk_with_plural`](ApiResource::from_gvk_with_plural) where it is known.

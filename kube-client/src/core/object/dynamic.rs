@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use std::{borrow::Cow, fmt};
 use thiserror::Error;
 
-/// A [`DynamicObject`] that does not deserialize as the requested type.
+/// The error for a [`DynamicObject`] that does not deserialize as the requested type.
 #[derive(Debug, Error)]
 #[error("parse {object} as {kind}")]
 pub struct ParseDynamicObjectError {
@@ -32,7 +32,7 @@ pub struct ParseDynamicObjectError {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DynamicObject {
-    /// `apiVersion` and `kind`; a server omits them from list items, and an `Api` sets them.
+    /// `apiVersion` and `kind`. A server omits them from the items of a list; an `Api` then sets them.
     pub types: Option<TypeMeta>,
     /// The object's metadata.
     pub metadata: ObjectMeta,
@@ -41,7 +41,7 @@ pub struct DynamicObject {
 }
 
 impl DynamicObject {
-    /// An object of the kind `resource`, without a namespace and without data.
+    /// Creates an object of the kind `resource`, without a namespace and without data.
     pub fn new(name: &str, resource: &ApiResource) -> Self {
         Self {
             types: Some(TypeMeta { api_version: resource.api_version.clone(), kind: resource.kind.clone() }),
@@ -172,7 +172,7 @@ impl<'de> Visitor<'de> for DynamicVisitor {
     }
 }
 
-/// The object's type; `None` if both `apiVersion` and `kind` are missing.
+/// `apiVersion` and `kind` as a `TypeMeta`; `None` if both are missing.
 pub(super) fn join_types(api_version: Option<String>, kind: Option<String>) -> Option<TypeMeta> {
     (api_version.is_some() || kind.is_some())
         .then(|| TypeMeta { api_version: api_version.unwrap_or_default(), kind: kind.unwrap_or_default() })

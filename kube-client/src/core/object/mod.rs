@@ -1,7 +1,7 @@
 //! Objects with user-defined types: [`Object`], [`DynamicObject`], [`PartialObjectMeta`], and lists of them.
 //!
-//! The `Deserialize` impls are written by hand: derived ones with `flatten` would buffer the object. These
-//! skip undeclared fields without a buffer.
+//! The `Deserialize` impls are written by hand, and skip undeclared fields without a buffer. Derived impls with
+//! `flatten` would buffer the whole object.
 
 mod absent;
 mod api_resource;

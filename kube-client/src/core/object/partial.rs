@@ -57,9 +57,9 @@ impl<K> PartialObjectMeta<K> {
     }
 }
 
-/// Turns metadata into a [`PartialObjectMeta`]. Implemented for [`ObjectMeta`] only.
+/// Converts metadata into a [`PartialObjectMeta`]. Implemented for [`ObjectMeta`] only.
 pub trait PartialObjectMetaExt: sealed::Sealed {
-    /// Sets the type of `K`, which an apply patch requires.
+    /// Adds the `apiVersion` and `kind` of `K`, which an apply patch requires.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Pod;
@@ -69,7 +69,7 @@ pub trait PartialObjectMetaExt: sealed::Sealed {
     /// assert_eq!(partial.types.unwrap().kind, "Pod");
     /// ```
     fn into_request_partial<K: Resource<DynamicType = ()>>(self) -> PartialObjectMeta<K>;
-    /// Sets the type `PartialObjectMetadata`, as in a server's response.
+    /// Adds the `apiVersion` and `kind` of `PartialObjectMetadata`, as in a server's response.
     fn into_response_partial<K>(self) -> PartialObjectMeta<K>;
 }
 

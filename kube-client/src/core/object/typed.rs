@@ -51,7 +51,7 @@ pub trait HasStatus {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object<P, U> {
-    /// `apiVersion` and `kind`; a server omits them from list items, and an `Api` sets them.
+    /// `apiVersion` and `kind`. A server omits them from the items of a list; an `Api` then sets them.
     pub types: Option<TypeMeta>,
     /// The object's metadata.
     pub metadata: ObjectMeta,
@@ -62,7 +62,7 @@ pub struct Object<P, U> {
 }
 
 impl<P, U> Object<P, U> {
-    /// An object of the kind `ar`, without a namespace.
+    /// Creates an object of the kind `ar`, without a namespace.
     pub fn new(name: &str, ar: &ApiResource, spec: P) -> Self {
         Self {
             types: Some(TypeMeta { api_version: ar.api_version.clone(), kind: ar.kind.clone() }),

@@ -1,4 +1,4 @@
-//! Parameters of deletions, which a request sends in its body (`meta/v1 DeleteOptions`).
+//! Parameters of a deletion: the body of the request (`meta/v1 DeleteOptions`).
 
 use serde::{Serialize, Serializer};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeleteParams {
-    /// The server checks the request but deletes nothing.
+    /// Whether the server only checks the request and deletes nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not", serialize_with = "dry_run_all")]
     pub dry_run: bool,
     /// The grace period of the deletion; `None` for the kind's default, zero for immediate deletion.
@@ -49,7 +49,7 @@ impl DeleteParams {
         Self { propagation_policy: Some(PropagationPolicy::Orphan), ..Self::default() }
     }
 
-    /// The server checks the request but deletes nothing.
+    /// Sets `dry_run`: the server checks the request but deletes nothing.
     #[must_use]
     pub fn dry_run(mut self) -> Self {
         self.dry_run = true;
@@ -70,7 +70,7 @@ impl DeleteParams {
         self
     }
 
-    /// Whether every parameter has its default, so that the request needs no body.
+    /// Whether all parameters have their defaults, so that the request needs no body.
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -80,10 +80,10 @@ impl DeleteParams {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Preconditions {
-    /// The object still has this resource version.
+    /// The resource version that the object must have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
-    /// The object still has this uid.
+    /// The uid that the object must have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
 }

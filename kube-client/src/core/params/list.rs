@@ -8,9 +8,9 @@ use crate::core::Selector;
 /// See [resource versions](https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionMatch {
-    /// At least as new as the version; with version `0`, any state in the server's cache.
+    /// The state is at least as new as the version. With version `0`, any state in the server's cache matches.
     NotOlderThan,
-    /// Exactly that version.
+    /// The state is exactly at the version.
     Exact,
 }
 
@@ -24,9 +24,9 @@ pub enum VersionMatch {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListParams {
-    /// Only objects whose labels match, such as `app=web,tier!=db`.
+    /// The label selector that objects must match, such as `app=web,tier!=db`.
     pub label_selector: Option<String>,
-    /// Only objects whose fields match, such as `metadata.name=web`.
+    /// The field selector that objects must match, such as `metadata.name=web`.
     pub field_selector: Option<String>,
     /// The maximum number of objects in one page.
     pub limit: Option<u32>,
@@ -39,28 +39,28 @@ pub struct ListParams {
 }
 
 impl ListParams {
-    /// Only objects whose fields match; without a selector, all objects.
+    /// Requests only objects that match the field selector.
     #[must_use]
     pub fn fields(mut self, field_selector: &str) -> Self {
         self.field_selector = Some(field_selector.to_owned());
         self
     }
 
-    /// Only objects whose labels match; without a selector, all objects.
+    /// Requests only objects that match the label selector.
     #[must_use]
     pub fn labels(mut self, label_selector: &str) -> Self {
         self.label_selector = Some(label_selector.to_owned());
         self
     }
 
-    /// Only objects whose labels a [`Selector`] selects.
+    /// Requests only objects whose labels match a [`Selector`].
     #[must_use]
     pub fn labels_from(mut self, selector: &Selector) -> Self {
         self.label_selector = Some(selector.to_string());
         self
     }
 
-    /// The maximum number of objects in one page; 0 sets no limit. Request the next page with
+    /// Sets the maximum number of objects in one page; 0 means no limit. Request the next page with
     /// [`continue_token`](Self::continue_token).
     #[must_use]
     pub fn limit(mut self, limit: u32) -> Self {
@@ -68,14 +68,14 @@ impl ListParams {
         self
     }
 
-    /// Requests the page after the one that returned this token.
+    /// Requests the page that follows the page with this continue token.
     #[must_use]
     pub fn continue_token(mut self, token: &str) -> Self {
         self.continue_token = Some(token.to_owned());
         self
     }
 
-    /// Reads at a resource version.
+    /// Sets the resource version to read at; see [`matching`](Self::matching).
     #[must_use]
     pub fn at(mut self, resource_version: &str) -> Self {
         self.resource_version = Some(resource_version.to_owned());
@@ -89,7 +89,8 @@ impl ListParams {
         self
     }
 
-    /// Accepts any state in the server's cache: cheap, but it may be older than the result of an earlier read.
+    /// Accepts any state in the server's cache: such a request is cheap, but the state may be older than the result of
+    /// an earlier read.
     #[must_use]
     pub fn match_any(self) -> Self {
         self.matching(VersionMatch::NotOlderThan).at("0")
@@ -101,7 +102,8 @@ impl ListParams {
             .optional("labelSelector", self.label_selector.as_deref())
             .optional("fieldSelector", self.field_selector.as_deref())
             .optional("limit", limit.as_deref());
-        // A continue token contains its resource version; servers reject a request with both.
+        // A continue token contains a resource version. Servers reject a request with both a token and a resource
+        // version.
         if let Some(token) = &self.continue_token {
             query.pair("continue", token);
             return Ok(());
@@ -116,7 +118,7 @@ impl ListParams {
             (Some(VersionMatch::NotOlderThan), _) => Some("NotOlderThan"),
             (None, _) => None,
         };
-        // A version "0" does not conflict with a limit: the server reads from its cache and ignores the limit.
+        // A resource version "0" does not conflict with a limit: the server reads from its cache and ignores the limit.
         query.optional("resourceVersion", version).optional("resourceVersionMatch", matching);
         Ok(())
     }

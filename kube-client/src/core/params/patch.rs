@@ -54,9 +54,9 @@ impl<T: Serialize> Patch<T> {
 /// Parameters of a patch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatchParams {
-    /// The server checks the patch but stores nothing.
+    /// Whether the server only checks the patch and stores nothing.
     pub dry_run: bool,
-    /// Takes over fields that another manager owns. Apply only.
+    /// Whether to take ownership of fields that other field managers own. Only for [`Patch::Apply`].
     pub force: bool,
     /// The name of the field manager. Required for apply.
     pub field_manager: Option<String>,
@@ -65,7 +65,7 @@ pub struct PatchParams {
 }
 
 impl PatchParams {
-    /// Parameters of an apply patch by the field manager `manager`.
+    /// Creates the parameters of an apply patch by the field manager `manager`.
     ///
     /// ```
     /// use kube_client::core::PatchParams;
@@ -77,14 +77,14 @@ impl PatchParams {
         Self { field_manager: Some(manager.to_owned()), ..Self::default() }
     }
 
-    /// Takes over fields that another manager owns. Apply only.
+    /// Takes ownership of fields that other field managers own. Only for [`Patch::Apply`].
     #[must_use]
     pub fn force(mut self) -> Self {
         self.force = true;
         self
     }
 
-    /// The server checks the patch but stores nothing.
+    /// Sets `dry_run`: the server checks the patch but stores nothing.
     #[must_use]
     pub fn dry_run(mut self) -> Self {
         self.dry_run = true;
@@ -98,19 +98,19 @@ impl PatchParams {
         self
     }
 
-    /// The server drops unknown fields.
+    /// Makes the server drop unknown fields.
     #[must_use]
     pub fn validation_ignore(self) -> Self {
         self.validation(ValidationDirective::Ignore)
     }
 
-    /// The server drops unknown fields and sends a warning.
+    /// Makes the server drop unknown fields and send a warning.
     #[must_use]
     pub fn validation_warn(self) -> Self {
         self.validation(ValidationDirective::Warn)
     }
 
-    /// The server rejects a request with unknown fields.
+    /// Makes the server reject a request with unknown fields.
     #[must_use]
     pub fn validation_strict(self) -> Self {
         self.validation(ValidationDirective::Strict)

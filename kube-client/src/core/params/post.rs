@@ -5,9 +5,9 @@ use super::Query;
 /// How the server handles unknown and duplicate fields (`fieldValidation`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValidationDirective {
-    /// Drops them.
+    /// Drops these fields.
     Ignore,
-    /// Drops them and sends a warning.
+    /// Drops these fields and sends a warning.
     Warn,
     /// Rejects the request.
     Strict,
@@ -34,7 +34,7 @@ impl ValidationDirective {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PostParams {
-    /// The server checks the request but stores nothing.
+    /// Whether the server only checks the request and stores nothing.
     pub dry_run: bool,
     /// The name of the field manager.
     pub field_manager: Option<String>,

@@ -15,19 +15,19 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchParams {
-    /// Only objects whose labels match.
+    /// The label selector that objects must match.
     pub label_selector: Option<String>,
-    /// Only objects whose fields match.
+    /// The field selector that objects must match.
     pub field_selector: Option<String>,
     /// How long the server keeps the watch open; `None` for 290 seconds.
     pub timeout: Option<Duration>,
-    /// Whether to request bookmarks, which update the resource version for resumes without object events.
+    /// Whether to request bookmarks: events that contain only the resource version from which the watch can resume.
     pub bookmarks: bool,
     /// Whether to request the initial list as events of the watch (KEP-3157, WatchList).
     pub send_initial_events: bool,
 }
 
-/// Less than 5 minutes, because many load balancers then close an idle connection.
+/// The default timeout of a watch. Many load balancers close a connection that is idle for 5 minutes.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(290);
 
 impl Default for WatchParams {
@@ -43,28 +43,28 @@ impl Default for WatchParams {
 }
 
 impl WatchParams {
-    /// How long the server keeps the watch open; rounded up to whole seconds.
+    /// Sets how long the server keeps the watch open, rounded up to whole seconds.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Only objects whose fields match.
+    /// Requests only objects that match the field selector.
     #[must_use]
     pub fn fields(mut self, field_selector: &str) -> Self {
         self.field_selector = Some(field_selector.to_owned());
         self
     }
 
-    /// Only objects whose labels match.
+    /// Requests only objects that match the label selector.
     #[must_use]
     pub fn labels(mut self, label_selector: &str) -> Self {
         self.label_selector = Some(label_selector.to_owned());
         self
     }
 
-    /// Only objects whose labels a [`Selector`] selects.
+    /// Requests only objects whose labels match a [`Selector`].
     #[must_use]
     pub fn labels_from(mut self, selector: &Selector) -> Self {
         self.label_selector = Some(selector.to_string());
@@ -78,7 +78,8 @@ impl WatchParams {
         self
     }
 
-    /// Requests the initial list first; a bookmark with the annotation `k8s.io/initial-events-end` ends it.
+    /// Requests the initial list as events of the watch. A bookmark with the annotation `k8s.io/initial-events-end`
+    /// marks the end of the list.
     #[must_use]
     pub fn initial_events(mut self) -> Self {
         self.send_initial_events = true;

@@ -9,7 +9,7 @@ use super::params::Query;
 use http::{Method, header};
 use thiserror::Error as ThisError;
 
-/// A request that cannot be built.
+/// The error for a request that cannot be built.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum Error {
@@ -77,13 +77,13 @@ impl Request {
         }
     }
 
-    /// A request without a body.
+    /// Builds a GET request. `list` states whether the response is a list.
     fn read(&self, path: &str, query: Query, list: bool) -> Result<http::Request<Vec<u8>>, Error> {
         let accept = self.accept(list);
         build(Method::GET, path, query, &[(header::ACCEPT, accept)], Vec::new())
     }
 
-    /// A request with a body.
+    /// Builds a request with a body.
     fn write(
         &self,
         method: Method,
@@ -96,7 +96,7 @@ impl Request {
         build(method, path, query, &headers, body)
     }
 
-    /// The accepted content types. Plain JSON is last, as a fallback for servers without `PartialObjectMetadata`.
+    /// The value of the `Accept` header. Plain JSON is last, as a fallback for servers without `PartialObjectMetadata`.
     fn accept(&self, list: bool) -> &'static str {
         match (self.representation, list) {
             (Representation::Full, _) => JSON,

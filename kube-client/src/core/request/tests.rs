@@ -1,4 +1,4 @@
-//! The method, URL, headers and body of each verb's request.
+//! Tests of the method, URL, headers and body of each verb's request.
 
 use super::*;
 use crate::core::{

@@ -1,4 +1,4 @@
-//! One builder for each verb.
+//! The methods of [`Request`] that build the request of each verb.
 
 use super::{Error, JSON, Request};
 use crate::core::params::{
@@ -7,7 +7,7 @@ use crate::core::params::{
 use http::Method;
 use serde::Serialize;
 
-/// A request with its body as bytes.
+/// The result of a builder: a request with the body as bytes.
 type Built = Result<http::Request<Vec<u8>>, Error>;
 
 impl Request {
@@ -22,8 +22,8 @@ impl Request {
         self.read(self.collection_path()?, query, true)
     }
 
-    /// Watches the collection from the version `version`; `"0"` for any state in the server's cache, `""` for the most
-    /// recent.
+    /// Watches the collection from the resource version `version`. With `"0"`, the watch starts at any state in the
+    /// server's cache; with `""`, at the most recent state.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl Request {
         self.read(&self.object_path(name, None)?, query, false)
     }
 
-    /// Creates an object from its JSON.
+    /// Creates an object. `data` is the object as JSON.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl Request {
         self.write(Method::POST, self.collection_path()?, query, JSON, data)
     }
 
-    /// Replaces an object by its JSON.
+    /// Replaces an object. `data` is the new object as JSON.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl Request {
         self.replace_at(name, None, pp, data)
     }
 
-    /// Changes an object.
+    /// Patches an object.
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ impl Request {
         self.read(&self.object_path(name, Some(subresource))?, Query::new(), false)
     }
 
-    /// Posts to a subresource of an object, such as `eviction`.
+    /// Sends a POST request to a subresource of an object, such as `eviction`.
     ///
     /// # Errors
     ///
@@ -116,11 +116,11 @@ impl Request {
         self.write(Method::POST, &self.object_path(name, Some(subresource))?, query, JSON, data)
     }
 
-    /// Changes a subresource of an object.
+    /// Patches a subresource of an object.
     ///
     /// # Errors
     ///
-    /// As [`patch`](Request::patch).
+    /// The same as for [`patch`](Request::patch).
     pub fn patch_subresource<P: Serialize>(
         &self,
         subresource: &str,

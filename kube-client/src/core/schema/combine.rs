@@ -1,7 +1,7 @@
-//! `allOf`, `oneOf`, `anyOf` and `not`: merges the subschemas into the node, and keeps only validations inside of
-//! them.
+//! Rewrites `allOf`, `oneOf`, `anyOf` and `not`: merges the subschemas into the node, and keeps only value validations
+//! inside of these keywords.
 //!
-//! Requires that properties and items of the node have been rewritten.
+//! The properties and items of the node must have been rewritten before.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use super::{
     union::union,
 };
 
-/// Merges the subschemas of a node into it.
+/// Merges the subschemas of `allOf`, `oneOf`, `anyOf` and `not` into the node.
 pub(super) fn combine(rewriter: &mut Rewriter, node: &mut Object) {
     if let Some(Value::Array(parts)) = node.remove("allOf") {
         for raw in parts {
@@ -62,16 +62,17 @@ fn alternatives(rewriter: &mut Rewriter, node: &mut Object, one_of: bool, raw: V
     intersect(rewriter, node, whole);
 }
 
-/// Gives the variant `{}` the type object. schemars writes a flattened `Option` as `anyOf: [T, {}]`, where `{}` means
-/// an object without further fields. A union with any value would lose the fields of `T`, and the API server would
-/// prune them. A flattened `serde_json::Value` is `true`, not `{}`.
+/// Sets the type of the variant `{}` to `object`. schemars writes a flattened `Option` as `anyOf: [T, {}]`, where `{}`
+/// means an object without further fields. Without this type, `{}` would accept any value, the union would lose the
+/// fields of `T`, and the API server would prune these fields. schemars writes a flattened `serde_json::Value` as
+/// `true`, not as `{}`.
 fn empty_as_object(variant: &mut Value) {
     if variant.as_object().is_some_and(Object::is_empty) {
         *variant = json!({ "type": "object" });
     }
 }
 
-/// Combines two or more variants: their union, the validations of each variant, and their descriptions.
+/// Combines two or more variants into their union, with the value validations and the description of each variant.
 fn several(rewriter: &mut Rewriter, one_of: bool, closed: &[bool], mut variants: Vec<Object>) -> Object {
     let labels = exclusive::labels(&variants);
     let notes = describe(&mut variants, &labels);
@@ -105,8 +106,8 @@ fn differ_in_one_enum(parts: &[Object]) -> bool {
     first.is_some() && parts.iter().all(|part| only_value(part) == first)
 }
 
-/// Moves the variants' descriptions to their properties. Returns the others as a list for the description of the
-/// enum.
+/// Moves the description of a variant to the variant's only property. Returns the descriptions of variants without such
+/// a property as a list, for the description of the enum.
 fn describe(variants: &mut [Object], labels: &[Option<String>]) -> String {
     let mut notes = Vec::new();
     for (variant, label) in variants.iter_mut().zip(labels) {
@@ -130,14 +131,15 @@ fn describe(variants: &mut [Object], labels: &[Option<String>]) -> String {
     notes.join("\n")
 }
 
-/// Whether a schema forbids unknown properties. Requires the output of schemars, before it is rewritten.
+/// Whether a schema forbids unknown properties. `raw` must not have been rewritten.
 fn is_closed(raw: &Value) -> bool {
     ["additionalProperties", "unevaluatedProperties"]
         .iter()
         .any(|key| raw.get(key) == Some(&Value::Bool(false)))
 }
 
-/// Rewrites `not`. A structural schema allows only validations in it, on types and fields that the node has.
+/// Rewrites `not`. In a structural schema, `not` may contain only value validations, and only for fields that are also
+/// specified outside of `not`.
 fn negation(rewriter: &mut Rewriter, node: &mut Object, raw: &Value) {
     let negated = rewriter.silence(|this| this.node(raw.clone()));
     let mut outer = node.clone();

@@ -42,7 +42,7 @@ pub(super) fn check(value: &Value, node: &Object) -> Result<(), String> {
     }
 }
 
-/// Checks that every field has a schema and is valid for it.
+/// Checks that every field of a default has a schema, and is valid for this schema.
 fn known_fields(fields: &Object, node: &Object) -> Result<(), String> {
     let properties = node.get("properties").and_then(Value::as_object);
     let values = node.get("additionalProperties").and_then(Value::as_object);
@@ -109,7 +109,7 @@ fn alternatives(value: &Value, node: &Object) -> Result<(), String> {
     }
 }
 
-/// Whether a value is valid for a schema of validations. Null always is.
+/// Whether a value is valid for a subschema of `allOf`, `anyOf`, `oneOf` or `not`. Null is always valid.
 fn matches(value: &Value, part: &Value) -> bool {
     let Some(part) = part.as_object() else { return false };
     if value.is_null() {

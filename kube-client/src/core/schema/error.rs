@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A generated schema is less strict than the Rust type, or the server would reject it.
+/// The error for a generated schema that is less strict than the Rust type, or that the server would reject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaError {
     problems: Vec<SchemaProblem>,
@@ -33,15 +33,15 @@ impl fmt::Display for SchemaError {
 
 impl std::error::Error for SchemaError {}
 
-/// A problem at one node of a schema.
+/// A problem of a schema or of one of its subschemas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SchemaProblem {
-    /// The path of the node, such as `.spec.rules[*].to`; empty for the root.
+    /// The path of the subschema, such as `.spec.rules[*].to`; empty for the root.
     pub path: String,
     /// The problem.
     pub what: String,
-    /// How to fix it.
+    /// How to fix the problem.
     pub advice: &'static str,
 }
 

@@ -1,13 +1,13 @@
-//! Determines whether the variants of an enum are mutually exclusive, and their names.
+//! Determines whether the variants of an enum are mutually exclusive, and the name of each variant.
 
 use serde_json::Value;
 
 use super::Object;
 
-/// Whether no value can match two variants. Then `oneOf` is correct; otherwise only `anyOf` is.
+/// Whether no value can match two variants, so that `oneOf` is correct. Otherwise only `anyOf` is correct.
 ///
-/// True for externally tagged variants, which require one property each, and for variants with a required tag
-/// property whose enumerated values differ.
+/// True for externally tagged variants, which require one property each and forbid other properties (`closed`). Also
+/// true for variants with a required tag property whose enumerated values differ.
 pub(super) fn are_exclusive(variants: &[Object], closed: &[bool]) -> bool {
     let named = closed.iter().all(|closed| *closed) && {
         let keys: Vec<_> = variants.iter().map(only_property).collect();
@@ -16,7 +16,7 @@ pub(super) fn are_exclusive(variants: &[Object], closed: &[bool]) -> bool {
     named || tag(variants).is_some()
 }
 
-/// The name of each variant, if the schema contains it.
+/// The name of each variant; `None` if the schema does not contain the name.
 pub(super) fn labels(variants: &[Object]) -> Vec<Option<String>> {
     let tag = tag(variants);
     let label = |variant: &Object| {
@@ -31,7 +31,7 @@ pub(super) fn labels(variants: &[Object]) -> Vec<Option<String>> {
     variants.iter().map(label).collect()
 }
 
-/// The tag: a property that all variants require, with disjoint sets of values.
+/// The name of the tag: a property that all variants require, with different values in each variant.
 fn tag(variants: &[Object]) -> Option<&str> {
     let first = variants.first()?;
     let candidates = first.get("properties")?.as_object()?.keys();

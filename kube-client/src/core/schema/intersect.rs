@@ -29,10 +29,10 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Objec
         match (key.as_str(), node.get_mut(&key)) {
             ("oneOf" | "anyOf", Some(own)) if *own != value => add_to_all_of(node, json!({ key: value })),
             (_, Some(own)) => merge(rewriter, &key, own, value),
-            // Only objects take the flag from a schema of any value: without it, the API server prunes their unknown
-            // fields.
+            // Only an object takes this flag from a schema that accepts any value: without the flag, the API server
+            // prunes the object's unknown fields.
             ("x-kubernetes-preserve-unknown-fields", None) if typed && !is_object && other_is_anything => {}
-            // Null is valid only if both schemas allow it. A node without a type does not restrict null yet.
+            // Null is valid only if both schemas accept null. A node without a type does not restrict null yet.
             ("nullable", None) if typed && other_is_anything => {}
             (_, None) => {
                 node.insert(key, value);
@@ -95,7 +95,7 @@ fn properties(rewriter: &mut Rewriter, own: &mut Object, other: Object) {
     }
 }
 
-/// Adds the second `oneOf` or `anyOf` in `allOf`, because a schema can have each keyword only once.
+/// Adds a second `oneOf` or `anyOf` as a subschema of `allOf`, because a schema can have each keyword only once.
 fn add_to_all_of(node: &mut Object, second: Value) {
     match node.get_mut("allOf") {
         Some(Value::Array(all)) => all.push(second),
@@ -105,7 +105,8 @@ fn add_to_all_of(node: &mut Object, second: Value) {
     }
 }
 
-/// The list of an enum's variants in its description. It is kept when the rest of the description is replaced.
+/// Returns the list of variants in an enum's description. `merge` keeps this list and drops the rest of the
+/// description.
 fn variants(description: &str) -> Option<&str> {
     if description.starts_with("- ") {
         return Some(description);

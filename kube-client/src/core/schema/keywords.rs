@@ -1,12 +1,13 @@
-//! Keywords of a single node: keeps, translates or checks those that Kubernetes supports, and drops the others.
+//! Rewrites the keywords of a single node: keeps or translates the keywords that Kubernetes supports, and drops the
+//! others.
 //!
-//! Must not read subschemas.
+//! This module must not read subschemas.
 
 use serde_json::{Number, Value, json};
 
 use super::{Object, nullable, rewrite::Rewriter};
 
-/// Formats that the API server supports. It returns a warning for others.
+/// Formats that the API server supports. The server returns a warning for other formats.
 const FORMATS: &[&str] = &[
     "bsonobjectid",
     "uri",
@@ -41,7 +42,7 @@ const FORMATS: &[&str] = &[
     "k8s-long-name",
 ];
 
-/// Annotations and keywords of whole documents. They do not validate, so they are dropped without a report.
+/// Keywords that `normalise` drops without a report. Most are annotations or apply to whole documents.
 const IGNORABLE: &[&str] = &[
     "$schema",
     "$id",
@@ -76,7 +77,7 @@ pub(super) fn normalise(rewriter: &mut Rewriter, node: &mut Object) {
         node.entry("additionalProperties").or_insert(values);
     }
     if let Some(closed) = node.remove("unevaluatedItems").or_else(|| {
-        // Beside `prefixItems`, `items` applies to the items after them, which a tuple does not have.
+        // Beside `prefixItems`, `items` is the schema of further items. A tuple has no further items.
         node.contains_key("prefixItems").then(|| node.remove("items")).flatten()
     }) && closed != Value::Bool(false)
     {
@@ -106,8 +107,8 @@ pub(super) fn normalise(rewriter: &mut Rewriter, node: &mut Object) {
     }
 }
 
-/// Rewrites lists of types: `[T, null]` is a nullable T, `[integer, string]` is `x-kubernetes-int-or-string`, and
-/// others are any value.
+/// Rewrites a list of types: `[T, null]` becomes `T` with `nullable`, `[integer, string]` becomes
+/// `x-kubernetes-int-or-string`, and most other lists become any value.
 fn types(rewriter: &mut Rewriter, node: &mut Object) {
     let Some(Value::Array(list)) = node.get("type") else {
         nullable::from_null_type(node);
@@ -164,7 +165,8 @@ fn exclusive(node: &mut Object, exclusive: &str, bound: &str) {
     }
 }
 
-/// Replaces formats that the server does not support with the range of their type.
+/// Removes a format that the server does not support. For an integer format such as `uint8`, adds the bounds of the
+/// type.
 fn format(node: &mut Object) {
     let Some(format) = node.get("format").and_then(Value::as_str) else { return };
     if FORMATS.contains(&format) {
@@ -226,7 +228,7 @@ pub(super) fn type_of(node: &Object) -> Option<&str> {
     node.get("type").and_then(Value::as_str)
 }
 
-/// Whether a flag is set.
+/// Whether the boolean keyword `key` is true.
 pub(super) fn flag(node: &Object, key: &str) -> bool {
     node.get(key).and_then(Value::as_bool).unwrap_or(false)
 }
@@ -236,7 +238,7 @@ pub(super) fn is_anything(node: &Object) -> bool {
     type_of(node).is_none() && !flag(node, "x-kubernetes-int-or-string")
 }
 
-/// Sets the type of a node without one, inferred from its other keywords.
+/// If the node has no type, infers the type from the other keywords.
 pub(super) fn infer_type(node: &mut Object) {
     if flag(node, "x-kubernetes-int-or-string") {
         for key in ["type", "format", "x-kubernetes-preserve-unknown-fields"] {
@@ -264,7 +266,7 @@ pub(super) fn infer_type(node: &mut Object) {
     if let Some(implied) = implied {
         node.insert("type".to_owned(), json!(implied));
     } else {
-        // A value of any type may be null, except with an enumeration.
+        // A node without a type also accepts null, unless the node has an enumeration.
         if !node.contains_key("enum") {
             nullable::set(node);
         }
@@ -272,11 +274,11 @@ pub(super) fn infer_type(node: &mut Object) {
     }
 }
 
-/// The largest `maximum` of an integer that the API server supports. It parses bounds as floating point numbers, and
-/// rejects every object if the bound does not fit into an `i64`.
+/// The largest `maximum` that the API server supports for an integer. The server parses bounds as floating-point
+/// numbers, and rejects every object if the parsed bound does not fit into an `i64`.
 const LARGEST_MAXIMUM: f64 = 9_223_372_036_854_774_784.0;
 
-/// Drops a `maximum` that no integer of the API server can exceed.
+/// Drops a `maximum` that no `i64`, the integer type of the API server, can exceed.
 pub(super) fn drop_unreachable_maximum(rewriter: &mut Rewriter, node: &mut Object) {
     let maximum = node.get("maximum").and_then(Value::as_f64);
     if type_of(node) != Some("integer") || maximum.is_none_or(|maximum| maximum <= LARGEST_MAXIMUM) {
@@ -291,8 +293,7 @@ pub(super) fn drop_unreachable_maximum(rewriter: &mut Rewriter, node: &mut Objec
     }
 }
 
-/// Drops keywords that apply to other types than the node's. They have no effect, and the server rejects some of
-/// them.
+/// Drops keywords that do not apply to the node's type. They have no effect, and the server rejects some of them.
 pub(super) fn drop_inapplicable(node: &mut Object) {
     let Some(own) = type_of(node).map(str::to_owned) else { return };
     node.retain(|key, _| {

@@ -1,39 +1,41 @@
 //! Converts the JSON schemas that schemars generates into structural schemas of Kubernetes.
 //!
 //! A structural schema gives each value exactly one type, outside of any `oneOf`, `anyOf`, `allOf` and `not`. Rust
-//! types are more expressive, in particular enums. The rewriter converts them as follows:
+//! types are more expressive, in particular enums. The rewriter converts them as follows. The rewriter reports a
+//! conversion with "(reported)" as a [`SchemaProblem`]:
 //!
 //! | Rust | structural schema |
 //! |---|---|
 //! | `Option<T>` | `T`, `nullable` |
 //! | enum of unit variants | `string` with `enum`; doc comments of variants become part of the description |
 //! | enum, externally tagged | object with a property for each variant; `oneOf` requires exactly one of them |
-//! | enum, internally or adjacently tagged | object with the properties of all variants; `oneOf` has the conditions of each |
-//! | enum, untagged, all variants objects | the same, with `anyOf` |
+//! | enum, internally or adjacently tagged | object with all properties; `oneOf` has each variant's value validations |
+//! | enum, untagged, all variants objects | object with all properties; `anyOf` has each variant's value validations |
 //! | enum, untagged, of an integer and a string | `x-kubernetes-int-or-string` |
-//! | enum whose variants have other different types | any value (reported) |
+//! | enum whose variants have different JSON types, except the cases above | any value (reported) |
 //! | `serde_json::Value` | any value, null included (`x-kubernetes-preserve-unknown-fields`, `nullable`) |
 //! | `RawExtension` | object with any fields (with controller-gen's schema, the server prunes them) |
 //! | `HashMap<String, T>`, `HashMap<u32, T>` | object with `additionalProperties` |
-//! | `#[serde(flatten)]` of a struct, an enum, or an `Option` of one | its properties |
-//! | `#[serde(flatten)]` of a map | `x-kubernetes-preserve-unknown-fields` (reported if its values have a type) |
+//! | `#[serde(flatten)]` of a struct, an enum, or an `Option` of either | the properties of the flattened type |
+//! | `#[serde(flatten)]` of a map | `x-kubernetes-preserve-unknown-fields` (reported if the map's values have a type) |
 //! | `HashSet<T>` | array with `x-kubernetes-list-type: set` for scalar items (others reported) |
 //! | `(A, B)` | array of two items; items of different types are any value (reported) |
-//! | recursive type | two levels, then any value (reported) |
+//! | recursive type | two levels of recursion, then any value (reported) |
 //!
 //! Limits that the fallible functions of this module do not report:
 //!
 //! - The API server stores signed integers: it rejects a `u64` above `i64::MAX` with 422.
 //! - schemars generates the same schema for an internally tagged variant `Other(serde_json::Value)` as for a variant
-//!   without content, so that the server prunes its fields. `CustomResourceExt::try_crd` reports it. Use
-//!   `Other(BTreeMap<String, Value>)` instead.
+//!   without content, so that the server prunes the fields of the value. `CustomResourceExt::try_crd` reports such a
+//!   variant. Use `Other(BTreeMap<String, Value>)` instead.
 //! - The server rejects a `format: duration` with years, months or weeks, which a `jiff::Span` may have.
 //!
 //! Validations of schemars (`range`, `length`, `pattern`) are kept. Add keywords of Kubernetes with
 //! `#[schemars(extend("x-kubernetes-validations" = [{"rule": "self > 0"}]))]`.
 //!
-//! [`StructuralSchemaRewriter`] always succeeds: a node without a structural schema accepts any value. Its
-//! [`try_transform`](StructuralSchemaRewriter::try_transform) also reports such nodes.
+//! [`StructuralSchemaRewriter`] always succeeds: it replaces a subschema that cannot be expressed as a structural
+//! schema with one that accepts any value. [`try_transform`](StructuralSchemaRewriter::try_transform) also reports
+//! these subschemas.
 //!
 //! This module must not depend on `CustomResourceDefinition` or on the derive macro.
 
@@ -59,12 +61,13 @@ use serde_json::{Map, Value};
 pub use self::error::{SchemaError, SchemaProblem};
 pub(crate) use self::rules::check as check_rules;
 
-/// A schema as JSON.
+/// A schema, as a JSON object.
 type Object = Map<String, Value>;
 
-/// Rewrites a schema into a structural schema. Nodes without a structural schema accept any value.
+/// Rewrites a schema into a structural schema. A subschema that cannot be expressed as a structural schema is replaced
+/// by one that accepts any value.
 ///
-/// Supports the output of all settings of schemars, with or without inlined subschemas.
+/// Supports the schemas that schemars generates with any settings, with or without inlined subschemas.
 ///
 /// ```
 /// use kube_client::core::schema::StructuralSchemaRewriter;
@@ -83,11 +86,12 @@ type Object = Map<String, Value>;
 pub struct StructuralSchemaRewriter;
 
 impl StructuralSchemaRewriter {
-    /// Rewrites a schema, and reports the nodes that accept more values than before.
+    /// Rewrites a schema, and reports each subschema that accepts more values than before.
     ///
     /// # Errors
     ///
-    /// Lists each node whose type has no structural schema. `schema` is rewritten even so.
+    /// Lists each subschema that cannot be expressed as a structural schema. `schema` is rewritten even if this method
+    /// returns an error.
     pub fn try_transform(self, schema: &mut Schema) -> Result<(), SchemaError> {
         SchemaError::from_problems(rewrite::rewrite(schema))
     }
@@ -99,22 +103,22 @@ impl Transform for StructuralSchemaRewriter {
     }
 }
 
-/// The structural schema of a type. Nodes without a structural schema accept any value.
+/// The structural schema of `T`. A part of `T` that cannot be expressed as a structural schema accepts any value.
 pub fn schema_for<T: JsonSchema>() -> JSONSchemaProps {
     generate::<T>().0
 }
 
-/// The structural schema of a type.
+/// The structural schema of `T`.
 ///
 /// # Errors
 ///
-/// Lists each node whose type has no structural schema, with cause and advice.
+/// Lists each part of `T` that cannot be expressed as a structural schema, with cause and advice.
 pub fn try_schema_for<T: JsonSchema>() -> Result<JSONSchemaProps, SchemaError> {
     let (schema, problems) = generate::<T>();
     SchemaError::from_problems(problems).map(|()| schema)
 }
 
-/// The structural schema of a type, and the nodes that accept more than the type.
+/// The structural schema of `T`, and a problem for each subschema that accepts values that `T` does not accept.
 pub(crate) fn generate<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>) {
     let mut schema = generator().into_root_schema_for::<T>();
     keep_raw_fields(&mut schema);
@@ -134,8 +138,8 @@ pub(crate) fn generate<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>)
     }
 }
 
-/// Sets `x-kubernetes-preserve-unknown-fields` for the Kubernetes types that contain any JSON. k8s-openapi describes
-/// them as objects without fields, so that the API server would prune their content.
+/// Sets `x-kubernetes-preserve-unknown-fields` for the Kubernetes types whose content is arbitrary JSON. k8s-openapi
+/// describes them as objects without fields, so that the API server would prune their content.
 fn keep_raw_fields(schema: &mut Schema) {
     const RAW: [&str; 2] =
         ["io.k8s.apimachinery.pkg.runtime.RawExtension", "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1"];

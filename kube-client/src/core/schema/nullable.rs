@@ -4,17 +4,17 @@ use serde_json::{Value, json};
 
 use super::{Object, keywords};
 
-/// Whether null is allowed.
+/// Whether the node accepts null.
 pub(super) fn is_nullable(node: &Object) -> bool {
     keywords::flag(node, "nullable")
 }
 
-/// Allows null.
+/// Makes the node accept null.
 pub(super) fn set(node: &mut Object) {
     node.insert("nullable".to_owned(), Value::Bool(true));
 }
 
-/// Whether a schema allows only null. Requires the output of schemars, before it is rewritten.
+/// Whether a schema accepts only null. `raw` must not have been rewritten.
 pub(super) fn is_null(raw: &Value) -> bool {
     let Some(node) = raw.as_object() else { return false };
     node.get("type") == Some(&json!("null"))
@@ -30,7 +30,7 @@ pub(super) fn from_null_type(node: &mut Object) {
     }
 }
 
-/// Allows null and an empty object: the strictest structural schema that accepts null.
+/// Makes the node accept null and an empty object: the strictest structural schema that accepts null.
 pub(super) fn only(node: &mut Object) {
     node.insert("type".to_owned(), json!("object"));
     set(node);

@@ -1,13 +1,14 @@
 //! Traverses a schema and rewrites each node, children first, so that `combine` receives structural schemas.
 //!
-//! Contains the path and the list of problems. The other files of this module rewrite the keywords of a node.
+//! A node is the schema itself or one of its subschemas. This file tracks the path of the current node and collects the
+//! problems. The other files of this module rewrite the keywords of a single node.
 
 use schemars::Schema;
 use serde_json::{Value, json};
 
 use super::{Object, SchemaProblem, combine, defaults, keywords, nullable};
 
-/// Rewrites a whole schema in place. Returns the nodes that accept more than the original.
+/// Rewrites a whole schema in place. Returns a problem for each node that accepts more values than before.
 pub(super) fn rewrite(schema: &mut Schema) -> Vec<SchemaProblem> {
     let raw = schema.clone().to_value();
     let mut rewriter = Rewriter { root: raw.clone(), ..Rewriter::default() };
@@ -21,7 +22,7 @@ pub(super) fn rewrite(schema: &mut Schema) -> Vec<SchemaProblem> {
 pub(super) struct Rewriter {
     /// The original schema, for the resolution of references.
     root: Value,
-    /// The references around the current node. A recursive type occurs more than once.
+    /// The references whose expansion contains the current node. A recursive type occurs more than once.
     open: Vec<String>,
     path: String,
     problems: Vec<SchemaProblem>,
@@ -51,7 +52,7 @@ impl Rewriter {
         node
     }
 
-    /// Reports that the current node accepts more than the original.
+    /// Reports that the current node accepts more values than the original node.
     pub(super) fn problem(&mut self, what: impl Into<String>, advice: &'static str) {
         self.problems.push(SchemaProblem::new(self.path.clone(), what, advice));
     }
@@ -73,11 +74,12 @@ impl Rewriter {
         result
     }
 
-    /// Replaces a reference with its target. Annotations beside the reference replace those of the target;
-    /// validations beside it are added.
+    /// Replaces a reference with its target. Annotations beside the reference replace the target's annotations.
+    /// Validations beside the reference are added to the target's validations.
     fn reference(&mut self, beside: Object, reference: &Value) -> Object {
         let name = reference.as_str().unwrap_or_default().to_owned();
-        // A recursive type is expanded for two levels, so that the server validates the fields of its children.
+        // Expand a recursive type for two levels, so that the server also validates the fields of the first nested
+        // value.
         if self.open.iter().filter(|open| **open == name).count() > 1 {
             self.problem(
                 "the type contains itself, which would make the schema infinite",
@@ -103,7 +105,7 @@ impl Rewriter {
         node
     }
 
-    /// Rewrites properties, items and map values.
+    /// Rewrites the schemas of properties, items and map values.
     fn children(&mut self, node: &mut Object) {
         if let Some(Value::Object(properties)) = node.get_mut("properties") {
             for (name, property) in properties.iter_mut() {
@@ -135,7 +137,7 @@ impl Rewriter {
         }
     }
 
-    /// Gives the node a single type, and removes keywords that conflict.
+    /// Gives the node a single type, and removes the keywords and the default that are not valid for this type.
     pub(super) fn finish(&mut self, node: &mut Object) {
         if node.get("additionalProperties") == Some(&Value::Bool(false)) {
             node.remove("additionalProperties");
@@ -200,7 +202,8 @@ fn merge(mut target: Object, mut beside: Object) -> Object {
         target.extend(beside);
         return target;
     }
-    // A newtype variant of an internally tagged enum has its tag in `properties` beside the reference.
+    // Keywords conflict, for example, in a newtype variant of an internally tagged enum: schemars writes the tag into
+    // `properties` beside the reference. `allOf` keeps the keywords of both schemas.
     target.retain(|key, _| !(is_annotation(key) && beside.contains_key(key)));
     match beside.get_mut("allOf") {
         Some(Value::Array(all)) => all.push(Value::Object(target)),
@@ -222,7 +225,7 @@ pub(super) fn anything() -> Object {
     node
 }
 
-/// Copies title and description to the schema that replaces a node.
+/// Copies the title and description of `from`, the replaced schema, to `node`.
 pub(super) fn annotate(mut node: Object, from: &Object) -> Object {
     for key in ["title", "description"] {
         if let Some(text) = from.get(key).filter(|text| text.is_string()) {

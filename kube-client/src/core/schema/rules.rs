@@ -1,6 +1,7 @@
-//! Finds malformed validation rules (`x-kubernetes-validations`), for which the API server rejects a definition.
+//! Finds malformed validation rules (`x-kubernetes-validations`). The API server rejects a definition that contains
+//! one.
 //!
-//! Must not parse expressions: the server checks them against the types of the schema.
+//! This module must not parse CEL expressions: the server checks them against the types of the schema.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,

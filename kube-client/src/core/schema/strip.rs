@@ -1,5 +1,7 @@
-//! Reduces a variant inside of `oneOf`, `anyOf` or `not` to its validations: a structural schema allows only
-//! validations there, on fields that also exist outside. Omits validations that the outer schema already has.
+//! Reduces a subschema of `oneOf`, `anyOf` or `not` to value validations. In a structural schema, these keywords may
+//! contain only value validations, and only for fields that are also specified outside of these keywords.
+//!
+//! Omits value validations that the outer schema also has.
 
 use serde_json::{Value, json};
 
@@ -9,8 +11,8 @@ use super::{
     rewrite::Rewriter,
 };
 
-/// Validation keywords other than `required` and subschemas.
-const SCALAR: &[&str] = &[
+/// The value validations, except `required` and the keywords that contain subschemas.
+const KEYWORDS: &[&str] = &[
     "minimum",
     "maximum",
     "multipleOf",
@@ -27,20 +29,22 @@ const SCALAR: &[&str] = &[
     "enum",
 ];
 
-/// The validations of `variant` that `whole` does not have. `whole` accepts all values that `variant` accepts.
+/// Returns the value validations of `variant` that `whole` lacks. `whole` must accept all values that `variant`
+/// accepts.
 pub(super) fn strip(rewriter: &mut Rewriter, variant: &Object, whole: &Object) -> Object {
     let mut rest = Object::new();
     if is_anything(whole) || type_of(whole).is_none() {
         return rest;
     }
-    for key in SCALAR {
+    for key in KEYWORDS {
         if let Some(value) = variant.get(*key)
             && whole.get(*key) != Some(value)
         {
             rest.insert((*key).to_owned(), value.clone());
         }
     }
-    // The flag of an exclusive bound has no effect without the bound.
+    // `exclusiveMinimum` has no effect without `minimum`, nor `exclusiveMaximum` without `maximum`, so keep both
+    // keywords.
     for (exclusive, bound) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
         if (rest.contains_key(exclusive) || rest.contains_key(bound))
             && let Some(value) = variant.get(bound)
@@ -68,7 +72,7 @@ pub(super) fn strip(rewriter: &mut Rewriter, variant: &Object, whole: &Object) -
             rest.insert("items".to_owned(), Value::Object(item));
         }
     }
-    // `combine` stripped these when it rewrote the variant.
+    // `combine` reduced these subschemas to value validations when it rewrote the variant.
     for key in ["oneOf", "anyOf", "allOf", "not"] {
         if let Some(value) = variant.get(key)
             && whole.get(key) != Some(value)
@@ -80,8 +84,8 @@ pub(super) fn strip(rewriter: &mut Rewriter, variant: &Object, whole: &Object) -
     rest
 }
 
-/// Adds the validations of a variant's fields. The API server rejects validations of a field named `metadata` at any
-/// depth.
+/// Adds the value validations of a variant's fields to `rest`. The API server rejects validations of a field named
+/// `metadata` at any depth.
 fn properties(rewriter: &mut Rewriter, rest: &mut Object, variant: &Object, whole: &Object) {
     let (Some(Value::Object(own)), Some(Value::Object(all))) =
         (variant.get("properties"), whole.get("properties"))
@@ -112,7 +116,7 @@ fn properties(rewriter: &mut Rewriter, rest: &mut Object, variant: &Object, whol
     }
 }
 
-/// Whether every field of a validation exists in `whole` and has a type, as the server requires.
+/// Whether `whole` specifies every field of a value validation with a type, as the server requires.
 fn is_covered(validation: &Value, whole: &Object) -> bool {
     match validation {
         Value::Array(parts) => parts.iter().all(|part| is_covered(part, whole)),

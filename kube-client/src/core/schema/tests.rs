@@ -1,4 +1,4 @@
-//! Rewritten schemas of Rust types and of JSON schemas.
+//! Tests of the structural schemas that the rewriter generates from Rust types and from JSON schemas.
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::{JsonSchema, Schema};

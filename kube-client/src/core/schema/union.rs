@@ -81,7 +81,8 @@ fn int_or_string() -> Object {
 
 fn same_type(rewriter: &mut Rewriter, mut a: Object, mut b: Object, kind: &str) -> Object {
     let mut whole = Object::from_iter([("type".to_owned(), json!(kind))]);
-    // Keeps keywords that are equal in both. A keyword of one schema only would reject values of the other.
+    // Keep the keywords that are equal in both schemas. A keyword that only one schema has could reject values of the
+    // other.
     for (key, value) in &a {
         if b.get(key) == Some(value) {
             whole.insert(key.clone(), value.clone());
@@ -219,7 +220,8 @@ fn required(whole: &mut Object, a: &Object, b: &Object) {
     }
 }
 
-/// Reports rules of a single variant: a structural schema cannot have rules inside of `oneOf`.
+/// Reports validation rules (`x-kubernetes-validations`) that only one variant has: a structural schema cannot contain
+/// rules inside of `oneOf`.
 fn validations(rewriter: &mut Rewriter, whole: &Object, a: &Object, b: &Object) {
     let key = "x-kubernetes-validations";
     if !whole.contains_key(key) && (a.contains_key(key) || b.contains_key(key)) {

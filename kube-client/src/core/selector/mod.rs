@@ -9,7 +9,7 @@ use std::{
 };
 use thiserror::Error;
 
-/// A selector that cannot be parsed.
+/// The error for a selector that cannot be parsed.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("cannot read a label selector: {0}")]
 pub struct ParseExpressionError(pub String);
@@ -111,7 +111,7 @@ impl fmt::Display for Expression {
 pub struct Selector(Vec<Expression>);
 
 impl Selector {
-    /// Whether every object is selected.
+    /// Whether the selector has no conditions, so that it selects every object.
     pub fn selects_all(&self) -> bool {
         self.0.is_empty()
     }

@@ -11,7 +11,7 @@ impl FromStr for Selector {
     }
 }
 
-/// Splits at commas outside parentheses.
+/// Splits a selector at the commas outside of parentheses.
 fn split(text: &str) -> Result<Vec<&str>, ParseExpressionError> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
@@ -46,20 +46,21 @@ fn expression(part: &str) -> Result<Expression, ParseExpressionError> {
         return Ok(Expression::DoesNotExist(label_key(part, key)?));
     }
     if let Some((key, value)) = part.split_once("!=") {
-        return Ok(Expression::NotEqual(label_key(part, key)?, value_of(part, value)?));
+        return Ok(Expression::NotEqual(label_key(part, key)?, label_value(part, value)?));
     }
     if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
-        return Ok(Expression::Equal(label_key(part, key)?, value_of(part, value)?));
+        return Ok(Expression::Equal(label_key(part, key)?, label_value(part, value)?));
     }
     Ok(Expression::Exists(label_key(part, part)?))
 }
 
-/// Parses `key in (a,b)` or `key notin (a,b)`. `open` is the offset of the parenthesis.
+/// Parses `key in (a,b)` or `key notin (a,b)`. `open` is the offset of `(`.
 fn set_expression(part: &str, open: usize) -> Result<Expression, ParseExpressionError> {
     let Some(values) = part[open + 1..].strip_suffix(')') else {
         return error(part, "has text after ')'");
     };
-    let values: BTreeSet<String> = values.split(',').map(|v| value_of(part, v)).collect::<Result<_, _>>()?;
+    let values: BTreeSet<String> =
+        values.split(',').map(|v| label_value(part, v)).collect::<Result<_, _>>()?;
     let mut words = part[..open].split_whitespace();
     match (words.next(), words.next(), words.next()) {
         (Some(key), Some("in"), None) => Ok(Expression::In(label_key(part, key)?, values)),
@@ -80,7 +81,7 @@ fn label_key(part: &str, key: &str) -> Result<String, ParseExpressionError> {
     }
 }
 
-fn value_of(part: &str, value: &str) -> Result<String, ParseExpressionError> {
+fn label_value(part: &str, value: &str) -> Result<String, ParseExpressionError> {
     let value = value.trim();
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if value.chars().all(allowed) { Ok(value.to_owned()) } else { error(part, "has an invalid label value") }

@@ -1,4 +1,4 @@
-//! Parsing, formatting and matching of selectors.
+//! Tests of the parsing, formatting and matching of selectors.
 
 use super::*;
 
