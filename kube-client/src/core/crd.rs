@@ -1,6 +1,6 @@
 //! The `CustomResourceDefinition` of a derived kind, and the merge of the definitions of several versions.
 //!
-//! Must not send requests: programs install a definition with `Api<CustomResourceDefinition>`.
+//! This module must not send requests: programs install a definition with `Api<CustomResourceDefinition>`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use thiserror::Error;

@@ -1,4 +1,5 @@
-//! `FieldSet`: the fields of objects to skip during decoding. Parses and formats paths; must not decode objects.
+//! `FieldSet`: the fields of objects to skip during decoding. This module parses and formats paths. It must not decode
+//! objects.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 use thiserror::Error;
@@ -11,7 +12,7 @@ pub struct ParseFieldPathError {
     problem: &'static str,
 }
 
-/// Fields to skip while objects are decoded. Skipped fields are neither built nor kept in memory.
+/// A set of fields that the decoder of objects skips. Skipped fields take no memory.
 ///
 /// A path names fields from the root of the object. `[*]` selects every element of a list, and `*` every value of a
 /// map. Keys with a dot are quoted in brackets: `metadata.annotations["example.com/big"]`. Paths that would skip
@@ -31,7 +32,7 @@ pub struct FieldSet {
     root: FieldNode,
 }
 
-/// Fields of the metadata that identify an object and its version. A set must not skip them.
+/// Fields of the metadata that identify an object and its version. A [`FieldSet`] must not skip them.
 const IDENTITY: [&str; 4] = ["name", "namespace", "uid", "resourceVersion"];
 
 /// The skipped parts of a value.
@@ -53,8 +54,8 @@ impl FieldSet {
         Self::default()
     }
 
-    /// `metadata.managedFields`: the managers of each field (server-side apply). It is often a third of an object, and
-    /// rarely needed.
+    /// The set of `metadata.managedFields`, in which server-side apply records the field managers. This field is often
+    /// a third of an object, and rarely needed.
     pub fn managed_fields() -> Self {
         let node = FieldNode { skip: true, ..FieldNode::default() };
         let fields = BTreeMap::from([("managedFields".to_owned(), node)]);
@@ -126,7 +127,7 @@ impl FieldNode {
             let inherited = || self.values.as_deref().cloned().unwrap_or_default();
             self.fields.entry(name).or_insert_with(inherited).merge(node);
         }
-        // A named field with the same paths as `*` is redundant. Without it, equivalent sets compare equal.
+        // Remove named fields with the same paths as `*`: they are redundant, and equivalent sets must compare equal.
         if let Some(values) = &self.values {
             self.fields.retain(|_, node| *node != **values);
         }
@@ -211,7 +212,7 @@ enum Step {
     Elements,
 }
 
-/// The first step of a path, and the rest.
+/// Splits a path into the first step and the rest.
 fn step(path: &str) -> Result<(Step, &str), &'static str> {
     if let Some(rest) = path.strip_prefix("[*]") {
         return Ok((Step::Elements, rest));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use thiserror::Error;
 
-/// An `apiVersion` that is neither `version` nor `group/version`.
+/// The error for an `apiVersion` that is neither `version` nor `group/version`.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("cannot parse {0:?} as an apiVersion: the form is \"version\" or \"group/version\"")]
 pub struct ParseGroupVersionError(pub String);
@@ -31,7 +31,7 @@ pub struct GroupVersionKind {
 }
 
 impl GroupVersionKind {
-    /// Names a kind by its three parts; the core group is `""`.
+    /// Creates a kind from group, version and kind. The core group is `""`.
     pub fn gvk(group: &str, version: &str, kind: &str) -> Self {
         Self { group: group.into(), version: version.into(), kind: kind.into() }
     }
@@ -92,12 +92,12 @@ pub struct GroupVersion {
 }
 
 impl GroupVersion {
-    /// Names a version of a group; the core group is `""`.
+    /// Creates a version of a group. The core group is `""`.
     pub fn gv(group: &str, version: &str) -> Self {
         Self { group: group.into(), version: version.into() }
     }
 
-    /// A kind in this version.
+    /// Returns the kind `kind` in this group and version.
     pub fn with_kind(self, kind: &str) -> GroupVersionKind {
         GroupVersionKind { group: self.group, version: self.version, kind: kind.into() }
     }
@@ -122,7 +122,7 @@ impl FromStr for GroupVersion {
     }
 }
 
-/// A resource: group, version and plural name, as in URLs. Such as `apps/v1 deployments`.
+/// A resource, identified by group, version and plural name as in URLs, such as `apps/v1 deployments`.
 #[derive(Deserialize, Serialize, Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupVersionResource {
     /// The API group, empty for the core group.
@@ -135,7 +135,7 @@ pub struct GroupVersionResource {
 }
 
 impl GroupVersionResource {
-    /// Names a resource by its three parts; the core group is `""`.
+    /// Creates a resource from group, version and plural name. The core group is `""`.
     pub fn gvr(group: &str, version: &str, resource: &str) -> Self {
         Self { group: group.into(), version: version.into(), resource: resource.into() }
     }

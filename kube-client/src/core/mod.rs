@@ -1,7 +1,7 @@
 //! Types of the Kubernetes API: kinds, objects, parameters, requests, selectors and responses.
 //!
-//! Must not perform IO, read a clock or depend on an async runtime. Without the `client` feature, the crate consists
-//! of this module and its error type.
+//! This module must not perform IO, read a clock or depend on an async runtime. Without the `client` feature, the crate
+//! consists of this module and its error type.
 
 #[doc(hidden)]
 pub mod __private;

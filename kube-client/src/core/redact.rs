@@ -4,7 +4,7 @@
 
 use serde::de::Error as _;
 
-/// The text before the name of an unknown variant.
+/// serde's text before the quoted name of an unknown variant.
 const UNKNOWN: &str = "unknown variant ";
 
 /// The names of types in serde's messages.
@@ -33,13 +33,14 @@ const TYPES: [&str; 18] = [
 pub(crate) fn decode_error(error: serde_json::Error) -> serde_json::Error {
     let message = error.to_string();
     let redacted = without_values(&message);
-    // serde_json parses line and column from the end of a custom message.
+    // `Error::custom` parses line and column from the end of the message.
     if redacted == message { error } else { serde_json::Error::custom(redacted) }
 }
 
 /// A decoder's message without the values that it quotes.
 pub(crate) fn without_values(message: &str) -> String {
-    // The value may contain these texts too. serde's introduction is the first occurrence, serde's end the last.
+    // The quoted value may also contain these texts. serde's introduction is the first occurrence, and serde's text
+    // after the value is the last.
     let introductions = ["invalid type: ", "invalid value: ", UNKNOWN];
     let first = introductions.into_iter().filter_map(|text| Some((message.find(text)?, text))).min();
     if let Some((at, introduction)) = first {
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_decode_message_keeps_type_and_place_and_drops_the_value() {
+    fn a_decode_message_keeps_type_and_position_and_drops_the_value() {
         for (message, expected) in [
             (
                 "users[0].user: invalid type: string \"hunter2, expected\", expected struct AuthInfo at line 2",

@@ -38,8 +38,8 @@ pub enum Representation {
 ///
 /// Implemented for every top-level type of `k8s-openapi`, for derived custom resources, and for
 /// [`DynamicObject`](super::DynamicObject), [`Object`](super::Object) and
-/// [`PartialObjectMeta`](super::PartialObjectMeta). Kinds that are known at compile time have `DynamicType = ()`;
-/// the others carry an [`ApiResource`](super::ApiResource).
+/// [`PartialObjectMeta`](super::PartialObjectMeta). Kinds that are known at compile time have `DynamicType = ()`; for
+/// the others, `DynamicType` is [`ApiResource`](super::ApiResource).
 ///
 /// ```
 /// use k8s_openapi::api::apps::v1::Deployment;
@@ -49,7 +49,7 @@ pub enum Representation {
 /// assert_eq!(Deployment::url_path(&(), Some("web")), "/apis/apps/v1/namespaces/web/deployments");
 /// ```
 pub trait Resource {
-    /// The run-time information that addresses the kind; `()` if the kind is known at compile time.
+    /// The type of the value that contains the kind's names at run time; `()` if the kind is known at compile time.
     type DynamicType: Send + Sync + 'static;
     /// Whether objects are namespaced or cluster-scoped.
     type Scope;
@@ -90,7 +90,7 @@ pub trait Resource {
         }
     }
 
-    /// Sets a missing type: servers omit `apiVersion` and `kind` from the items of lists.
+    /// Sets `apiVersion` and `kind` if they are missing: servers omit them from the items of lists.
     ///
     /// Types that store `apiVersion` and `kind` in a field override this method; the default does nothing.
     fn complete_types(&mut self, types: &TypeMeta) {
@@ -197,7 +197,7 @@ pub trait ResourceExt: Resource {
     fn resource_version(&self) -> Option<String>;
     /// The uid that the server assigned to this object.
     fn uid(&self) -> Option<String>;
-    /// When the server created this object.
+    /// The time at which the server created this object.
     fn creation_timestamp(&self) -> Option<Time>;
     /// The labels, empty if there are none.
     fn labels(&self) -> &BTreeMap<String, String>;
@@ -215,9 +215,10 @@ pub trait ResourceExt: Resource {
     fn finalizers(&self) -> &[String];
     /// The finalizers, mutable.
     fn finalizers_mut(&mut self) -> &mut Vec<String>;
-    /// The field managers and their fields (`managedFields`); empty if not recorded, or if a watcher dropped them.
+    /// The field managers and the fields that they own (`managedFields`); empty if the server recorded none, or if a
+    /// watcher dropped them.
     fn managed_fields(&self) -> &[ManagedFieldsEntry];
-    /// The field managers and their fields (`managedFields`), mutable.
+    /// The field managers and the fields that they own (`managedFields`), mutable.
     fn managed_fields_mut(&mut self) -> &mut Vec<ManagedFieldsEntry>;
 }
 

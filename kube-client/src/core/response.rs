@@ -1,6 +1,7 @@
 //! `Status`: the API server's report of a failed request or a completed deletion.
 //!
-//! Only the types of `meta/v1 Status` and its reasons. Must not convert between statuses and Rust errors.
+//! This module contains only the types of `meta/v1 Status` and the known reasons. It must not convert between statuses
+//! and Rust errors.
 
 use super::null::null_as_default;
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use std::{fmt, time::Duration};
 /// The API server's report of the outcome of a request (`meta/v1 Status`).
 ///
 /// [`Error::Api`](crate::Error::Api) contains the status of a failed request. A deletion that completes immediately
-/// returns a status with [`is_success`](Status::is_success).
+/// returns a status for which [`is_success`](Status::is_success) is true.
 ///
 /// ```
 /// use kube_client::core::{Status, reason};
@@ -49,13 +50,13 @@ impl Status {
         Box::new(self)
     }
 
-    /// A success without details.
+    /// Creates a success without details.
     #[must_use]
     pub fn success() -> Self {
         Self { status: Some(StatusSummary::Success), ..Self::default() }
     }
 
-    /// A failure with a human-readable message and a machine-readable [`reason`].
+    /// Creates a failure with a human-readable message and a machine-readable [`reason`].
     #[must_use]
     pub fn failure(message: &str, reason: &str) -> Self {
         Self {
@@ -90,58 +91,58 @@ impl Status {
         self.status == Some(StatusSummary::Failure)
     }
 
-    /// The object, or the resource itself, does not exist (404).
+    /// Whether the object, or the resource itself, does not exist (404).
     pub fn is_not_found(&self) -> bool {
         self.matches_reason(reason::NOT_FOUND, 404)
     }
 
-    /// An object of that name exists already (409 with reason `AlreadyExists`).
+    /// Whether an object with the same name exists already (409 with reason `AlreadyExists`).
     pub fn is_already_exists(&self) -> bool {
         self.reason == reason::ALREADY_EXISTS
     }
 
-    /// The write was based on an outdated version of the object (409): read the object again and retry.
+    /// Whether the write was based on an outdated version of the object (409). If so, read the object again and retry.
     pub fn is_conflict(&self) -> bool {
         self.matches_reason(reason::CONFLICT, 409)
     }
 
-    /// The caller is not authorized for this request (403).
+    /// Whether the caller is not authorized for this request (403).
     pub fn is_forbidden(&self) -> bool {
         self.matches_reason(reason::FORBIDDEN, 403)
     }
 
-    /// The server cannot authenticate the caller (401).
+    /// Whether the server cannot authenticate the caller (401).
     pub fn is_unauthorized(&self) -> bool {
         self.matches_reason(reason::UNAUTHORIZED, 401)
     }
 
-    /// The object failed validation (422).
+    /// Whether the object failed validation (422).
     pub fn is_invalid(&self) -> bool {
         self.matches_reason(reason::INVALID, 422)
     }
 
-    /// The request itself was malformed (400).
+    /// Whether the request is malformed (400).
     pub fn is_bad_request(&self) -> bool {
         self.matches_reason(reason::BAD_REQUEST, 400)
     }
 
-    /// The resource version or continue token is too old: list again (410, reason `Expired` or `Gone`).
+    /// Whether the resource version or continue token is expired (410, reason `Expired` or `Gone`). If so, list again.
     pub fn is_gone(&self) -> bool {
         self.reason == reason::EXPIRED || self.matches_reason(reason::GONE, 410)
     }
 
-    /// The server rejects the request because of rate limits (429).
+    /// Whether the server rejected the request because of rate limits (429).
     pub fn is_too_many_requests(&self) -> bool {
         self.matches_reason(reason::TOO_MANY_REQUESTS, 429)
     }
 
-    /// The server did not finish in time (504 `Timeout`, or 500 `ServerTimeout`).
+    /// Whether the server did not finish in time (504 `Timeout`, or 500 `ServerTimeout`).
     pub fn is_timeout(&self) -> bool {
         self.reason == reason::SERVER_TIMEOUT || self.matches_reason(reason::TIMEOUT, 504)
     }
 
-    /// The requested resource version is newer than the server's cache: retry later, or list without a resource
-    /// version.
+    /// Whether the requested resource version is newer than the server's cache. If so, retry later, or list without a
+    /// resource version.
     pub fn is_resource_version_too_large(&self) -> bool {
         let named = |cause: &StatusCause| cause.reason == "ResourceVersionTooLarge";
         self.details.as_ref().is_some_and(|details| details.causes.iter().any(named))
@@ -232,7 +233,7 @@ pub mod reason {
     pub const FORBIDDEN: &str = "Forbidden";
     /// 404: the object or resource does not exist.
     pub const NOT_FOUND: &str = "NotFound";
-    /// 409: an object of that name exists.
+    /// 409: an object with the same name exists.
     pub const ALREADY_EXISTS: &str = "AlreadyExists";
     /// 409: the write was based on an outdated version.
     pub const CONFLICT: &str = "Conflict";

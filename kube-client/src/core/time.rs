@@ -1,4 +1,4 @@
-//! Converts times beyond the range of `jiff::Timestamp`. Must not read a clock.
+//! Converts times beyond the range of `jiff::Timestamp`. This module must not read a clock.
 
 use jiff::{Timestamp, civil::date, fmt::temporal::Pieces};
 

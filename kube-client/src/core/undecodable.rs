@@ -3,14 +3,14 @@
 use serde::Deserialize;
 use std::fmt;
 
-/// An object that does not decode into the requested type.
+/// The error for an object that does not decode into the requested type.
 ///
-/// It affects a single object: lists and watches continue with the next object. Usual causes are a Rust type that is
-/// stricter than the CRD's schema, and objects that were stored before the schema became stricter.
+/// The error affects a single object: lists and watches continue with the next object. Usual causes are a Rust type
+/// that is stricter than the CRD's schema, and objects that were stored before the schema became stricter.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct UndecodableObject {
-    /// Whether a list or which type of watch event contained the object.
+    /// The list, or the type of watch event, that contained the object.
     pub origin: ObjectOrigin,
     /// The requested kind.
     pub expected: String,
@@ -26,22 +26,22 @@ pub struct UndecodableObject {
     pub source: serde_json::Error,
 }
 
-/// Whether a list or which type of watch event contained an object.
+/// The origin of an object: a list, or a type of watch event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ObjectOrigin {
-    /// In a list.
+    /// An item of a list.
     List,
-    /// In an `ADDED` event.
+    /// The object of an `ADDED` event.
     Added,
-    /// In a `MODIFIED` event.
+    /// The object of a `MODIFIED` event.
     Modified,
-    /// In a `DELETED` event. The object is deleted, even if its last state does not decode.
+    /// The object of a `DELETED` event. The object is deleted, even if its last state does not decode.
     Deleted,
 }
 
 impl UndecodableObject {
-    /// An error without the object's name. Set the other fields afterwards.
+    /// Creates an error without the object's name, namespace, resource version and uid. Set these fields afterwards.
     pub fn new(expected: &str, origin: ObjectOrigin, source: serde_json::Error) -> Self {
         Self {
             origin,

@@ -14,11 +14,11 @@ pub enum WatchEvent<K> {
     Added(K),
     /// The object was modified.
     Modified(K),
-    /// The object was deleted, or no longer matches the selectors of the watch. Contains its last state.
+    /// The object was deleted, or no longer matches the selectors of the watch. Contains the object's last state.
     Deleted(K),
-    /// The watch has sent all changes up to a resource version.
+    /// The server has sent all changes up to the resource version of the bookmark.
     Bookmark(Bookmark),
-    /// The watch failed on the server. It is the last event.
+    /// The watch failed on the server. This is the last event of the watch.
     Error(Box<Status>),
 }
 
@@ -56,10 +56,10 @@ impl<K> fmt::Debug for WatchEvent<K> {
     }
 }
 
-/// The object of a bookmark: it contains only a resource version and annotations.
+/// The object of a `BOOKMARK` event, which contains only a resource version and annotations.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct Bookmark {
-    /// The watched kind.
+    /// `apiVersion` and `kind` of the watched objects.
     #[serde(flatten)]
     pub types: TypeMeta,
     /// The resource version, and annotations.

@@ -1,4 +1,4 @@
-//! `HasSpec` and `HasStatus`: access to spec and status for generic code.
+//! Generates `HasSpec` and `HasStatus`, with which generic code accesses spec and status.
 
 use proc_macro2::TokenStream;
 use quote::quote;

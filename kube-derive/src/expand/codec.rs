@@ -1,4 +1,4 @@
-//! `Serialize` and `Deserialize`: `apiVersion` and `kind` are encoded, and verified when decoding.
+//! Generates `Serialize`, which writes `apiVersion` and `kind`, and `Deserialize`, which verifies them.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;

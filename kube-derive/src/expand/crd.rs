@@ -1,4 +1,4 @@
-//! `CustomResourceExt`: the `CustomResourceDefinition` and its names.
+//! Generates `CustomResourceExt`: the `CustomResourceDefinition` and its names.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -1,4 +1,4 @@
-//! `DEFINITION`: a static with all constants of the resource. Other files must not generate API names.
+//! Generates `DEFINITION`, a static with all constants of the resource. Other files must not generate API names.
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, quote};

@@ -1,7 +1,8 @@
 //! Generates the code from the model, one impl per file.
 //!
-//! It must not report errors: the model is validated. To keep the generated code small, it is a static (`definition`)
-//! and calls of `kube_client::core::__private`, which is compiled once and not per resource.
+//! To keep the generated code small, it consists of a static (`definition`) and of calls to
+//! `kube_client::core::__private`, which is compiled once for all resources. This module must not report errors: the
+//! model is already validated.
 
 mod accessors;
 mod codec;
@@ -24,7 +25,7 @@ fn option(value: Option<TokenStream>) -> TokenStream {
     )
 }
 
-/// All items of one custom resource.
+/// Generates all items of one custom resource.
 pub(crate) fn custom_resource(model: &Model) -> TokenStream {
     let root = root::expand(model);
     let definition = definition::expand(model);

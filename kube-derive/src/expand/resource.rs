@@ -1,4 +1,4 @@
-//! `Resource`: the names and scope of the kind, for `Api`.
+//! Generates `Resource`: the names and scope of the kind, for `Api`.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;

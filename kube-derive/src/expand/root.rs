@@ -1,4 +1,4 @@
-//! The root struct and its constructor.
+//! Generates the root struct and its constructor.
 
 use proc_macro2::TokenStream;
 use quote::quote;

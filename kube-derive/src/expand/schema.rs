@@ -1,4 +1,4 @@
-//! `JsonSchema` of the root; nothing for `schema = "manual"` and `schema = "disabled"`.
+//! Generates `JsonSchema` for the root struct; nothing for `schema = "manual"` and `schema = "disabled"`.
 
 use proc_macro2::TokenStream;
 use quote::quote;

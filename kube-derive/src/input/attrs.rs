@@ -1,6 +1,6 @@
-//! The keys of `#[kube(..)]` and the shape of their values.
+//! The keys of `#[kube(..)]` and the syntax of their values.
 //!
-//! Stores each key in one field, unchanged. It must not set defaults or validate values.
+//! This module stores the value of each key in one field. It must not set defaults or validate values.
 
 use syn::{Attribute, Expr, Ident, LitBool, LitStr, Meta, Path, Token, Type, meta::ParseNestedMeta};
 
@@ -44,7 +44,7 @@ pub(crate) struct Deprecated {
     pub(crate) warning: Option<LitStr>,
 }
 
-/// All keys, for the error about an unknown key.
+/// All keys, for the error that reports an unknown key.
 const KNOWN: &[&str] = &[
     "annotation",
     "attr",

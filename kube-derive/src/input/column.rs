@@ -1,6 +1,6 @@
 //! `printcolumn(name = .., type_ = .., json_path = .., ..)`: one column of `kubectl get`.
 //!
-//! It must not validate the values: `validate` does.
+//! This module must not validate the values: `validate` does.
 
 use syn::{Lit, LitInt, LitStr, Token, meta::ParseNestedMeta};
 

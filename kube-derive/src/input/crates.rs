@@ -1,6 +1,6 @@
 //! `crates(..)`: paths of the crates that the generated code uses.
 //!
-//! It must not contain the defaults: `model` does.
+//! This module must not contain the defaults: `model` does.
 
 use syn::{LitStr, Path, meta::ParseNestedMeta};
 

@@ -1,6 +1,6 @@
 //! Parsing of `key = value` lists: rejects duplicate, unknown and missing keys.
 //!
-//! It must not contain the names of keys.
+//! This module must not contain the names of keys.
 
 use syn::{LitStr, meta::ParseNestedMeta, parse::Parse};
 
@@ -19,14 +19,14 @@ pub(super) fn reject_duplicate<T>(slot: Option<&T>, meta: &ParseNestedMeta<'_>) 
     Ok(())
 }
 
-/// The error for a key that `place` does not support.
-pub(super) fn unknown(meta: &ParseNestedMeta<'_>, place: &str, known: &[&str]) -> syn::Error {
+/// The error for a key that the attribute `parent` does not support.
+pub(super) fn unknown(meta: &ParseNestedMeta<'_>, parent: &str, known: &[&str]) -> syn::Error {
     let name = name(meta);
     let hint = match nearest(&name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known are {}", known.join(", ")),
     };
-    meta.error(format!("unknown attribute `{name}` in `{place}`: {hint}"))
+    meta.error(format!("unknown attribute `{name}` in `{parent}`: {hint}"))
 }
 
 /// The key as it was written.

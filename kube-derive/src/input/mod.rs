@@ -1,7 +1,7 @@
 //! Parses the tokens of a `#[derive(CustomResource)]` into data with spans.
 //!
-//! It defines the grammar of `#[kube(..)]`. It must not validate values (`validate` does) or set defaults (`model`
-//! does).
+//! This module defines the grammar of `#[kube(..)]`. It must not validate values (`validate` does) or set defaults
+//! (`model` does).
 
 mod attrs;
 mod column;
@@ -28,7 +28,7 @@ pub(crate) struct Input {
     pub(crate) generic: bool,
 }
 
-/// The kind of type of the spec.
+/// The form of the spec's type.
 pub(crate) enum Shape {
     /// A struct with named fields.
     Named(Vec<Field>),

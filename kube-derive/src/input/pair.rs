@@ -1,6 +1,6 @@
 //! `annotation("key", "value")` and `label("key", "value")`.
 //!
-//! It must not validate keys or values: `validate` does.
+//! This module must not validate keys or values: `validate` does.
 
 use syn::{LitStr, Token, meta::ParseNestedMeta};
 

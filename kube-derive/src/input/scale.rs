@@ -1,6 +1,6 @@
 //! `scale(..)`: the JSON paths of the scale subresource.
 //!
-//! It must not validate the paths: `validate` does.
+//! This module must not validate the paths: `validate` does.
 
 use syn::{LitStr, Token, meta::ParseNestedMeta};
 

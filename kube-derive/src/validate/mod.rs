@@ -1,6 +1,6 @@
 //! Validates the parsed input: rejects values that an API server would reject or that `expand` does not support.
 //!
-//! It collects all errors, each with the span of its value. It must not change the input.
+//! This module collects all errors, each with the span of the invalid value. It must not change the input.
 
 mod names;
 mod paths;
@@ -19,7 +19,7 @@ impl Errors {
         add(&mut self.0, syn::Error::new(span, message));
     }
 
-    /// Reports a check on the text of `literal`.
+    /// Checks the text of `literal`. Reports a failure at the span of `literal`.
     fn text(&mut self, literal: &LitStr, check: impl FnOnce(&str) -> Result<(), String>) {
         if let Err(message) = check(&literal.value()) {
             self.at(literal.span(), message);
@@ -98,7 +98,7 @@ fn all_names(errors: &mut Errors, attrs: &Attrs) {
     }
 }
 
-/// Protected API groups need the annotation `api-approved.kubernetes.io` (KEP-2337).
+/// Checks that a definition in a protected API group has the annotation `api-approved.kubernetes.io` (KEP-2337).
 fn approval(errors: &mut Errors, attrs: &Attrs) {
     const KEY: &str = "api-approved.kubernetes.io";
     let Some(group) = &attrs.group else { return };
@@ -118,7 +118,7 @@ fn approval(errors: &mut Errors, attrs: &Attrs) {
     }
 }
 
-/// The root struct and the spec must have different names.
+/// Checks that the root struct and the spec have different names.
 fn root(errors: &mut Errors, input: &Input) {
     let attrs = &input.attrs;
     match (&attrs.root, &attrs.kind) {

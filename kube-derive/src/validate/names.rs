@@ -1,8 +1,8 @@
 //! Kubernetes' rules for names. Each error contains the invalid value and the rule.
 //!
-//! It must not depend on the key of `#[kube(..)]` that contains a name.
+//! This module must not depend on the key of `#[kube(..)]` that contains a name.
 
-/// An RFC 1035 label, the format of plurals, versions, short names and categories.
+/// Checks for an RFC 1035 label, the format of plurals, versions, short names and categories.
 pub(super) fn dns_label(what: &str, value: &str) -> Result<(), String> {
     let legal =
         is_subdomain_label(value) && value.starts_with(|c: char| c.is_ascii_lowercase()) && value.len() <= 63;
@@ -22,7 +22,7 @@ fn is_subdomain_label(part: &str) -> bool {
         && part.chars().all(|c| alphanumeric(c) || c == '-')
 }
 
-/// The group of a custom resource: a DNS subdomain with at least one dot.
+/// Checks the group of a custom resource: a DNS subdomain with at least one dot.
 pub(super) fn group(value: &str) -> Result<(), String> {
     if value.contains('/') {
         return Err(format!("group \"{value}\" must not contain the version: set `version` instead"));
@@ -44,7 +44,7 @@ pub(super) fn is_protected_group(group: &str) -> bool {
         .any(|domain| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }
 
-/// The approval of a CRD in a protected group: the URL of the review, or a text that begins with `unapproved`.
+/// Checks the approval of a CRD in a protected group: the URL of the review, or a text that begins with `unapproved`.
 pub(super) fn approval(value: &str) -> Result<(), String> {
     let address = value.split_once("://").is_some_and(|(scheme, rest)| {
         !scheme.is_empty() && !rest.is_empty() && !value.contains(char::is_whitespace)
@@ -58,7 +58,7 @@ pub(super) fn approval(value: &str) -> Result<(), String> {
     ))
 }
 
-/// The warning for users of a deprecated version: 1 to 256 characters on one line.
+/// Checks the warning for users of a deprecated version: 1 to 256 characters on one line.
 pub(super) fn deprecation_warning(value: &str) -> Result<(), String> {
     let printable = value.chars().all(|c| !c.is_control());
     if !value.is_empty() && value.len() <= 256 && printable {
@@ -69,7 +69,7 @@ pub(super) fn deprecation_warning(value: &str) -> Result<(), String> {
         .to_owned())
 }
 
-/// A kind: an RFC 1035 label when lowercased, and a valid name of a Rust type.
+/// Checks a kind: an RFC 1035 label when lowercased, and a valid name of a Rust type.
 pub(super) fn kind(value: &str) -> Result<(), String> {
     let legal = value.starts_with(|c: char| c.is_ascii_uppercase())
         && value.chars().all(|c| c.is_ascii_alphanumeric())
@@ -80,7 +80,7 @@ pub(super) fn kind(value: &str) -> Result<(), String> {
     Err(format!("kind \"{value}\" must be in CamelCase, ASCII letters and digits only, at most 63 of them"))
 }
 
-/// The key of a label or an annotation: `name`, or `domain/name`.
+/// Checks the key of a label or an annotation: `name`, or `domain/name`.
 pub(super) fn qualified(key: &str) -> Result<(), String> {
     let name = match key.split_once('/') {
         Some((prefix, name)) => {
@@ -99,7 +99,7 @@ pub(super) fn qualified(key: &str) -> Result<(), String> {
     ))
 }
 
-/// The value of a label.
+/// Checks the value of a label.
 pub(super) fn label_value(value: &str) -> Result<(), String> {
     if value.is_empty() || is_name_or_value(value) {
         return Ok(());

@@ -1,11 +1,12 @@
 //! Validation of the JSON paths in a CRD: columns, selectable fields and the scale subresource.
 //!
-//! It must not compare paths with the fields of the Rust type: a macro cannot resolve renames and custom schemas.
+//! This module must not compare paths with the fields of the Rust type: a macro cannot resolve renames and custom
+//! schemas.
 
 /// The maximum number of selectable fields per version.
 pub(super) const MAX_SELECTABLE: usize = 8;
 
-/// The path of a printer column: any JSON path below the object.
+/// Checks the path of a printer column: any JSON path below the object.
 pub(super) fn column(path: &str) -> Result<(), String> {
     if path.starts_with('{') {
         return Err(format!("JSON path \"{path}\" must not have braces"));
@@ -17,7 +18,7 @@ pub(super) fn column(path: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A selectable field: field names without array notation, outside of metadata.
+/// Checks the path of a selectable field: field names without array notation, outside of metadata.
 pub(super) fn selectable(path: &str) -> Result<(), String> {
     column(path)?;
     fields(path)?;
@@ -29,7 +30,7 @@ pub(super) fn selectable(path: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A path below one of `roots`: field names without array notation.
+/// Checks a path that must begin with one of `roots`: field names without array notation.
 pub(super) fn under(path: &str, roots: &[&str]) -> Result<(), String> {
     column(path)?;
     fields(path)?;

@@ -1,6 +1,6 @@
 //! Serializes a derived resource with its `apiVersion` and `kind`.
 //!
-//! Must not depend on the fields of a spec.
+//! This module must not depend on the fields of a spec.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
