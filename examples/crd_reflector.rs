@@ -1,7 +1,7 @@
 //! Prints the objects of a custom resource after each poll.
 //!
-//! The resource, `foos` in the group `clux.dev`, is derived from a Rust struct. The program installs the CRD unless it
-//! exists. With `--no-install` the CRD must exist: `kubectl apply -f examples/foo.yaml`.
+//! The resource, `foos` in the group `clux.dev`, is derived from a Rust struct. The program installs the CRD if the CRD
+//! does not exist. With `--no-install` the CRD must exist: `kubectl apply -f examples/foo.yaml`.
 //!
 //! ```sh
 //! cargo run -p examples --example crd_reflector
@@ -79,7 +79,7 @@ fn wants_install(mut args: impl Iterator<Item = String>) -> anyhow::Result<bool>
     }
 }
 
-/// Creates the CRD unless it exists, and waits until the server serves it.
+/// Creates the CRD if it does not exist, and waits until the server serves the resource.
 async fn install(client: &Client) -> anyhow::Result<()> {
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     match crds.create(&PostParams::default(), &Foo::crd()).await {
@@ -100,7 +100,7 @@ async fn install(client: &Client) -> anyhow::Result<()> {
                 break;
             }
         }
-        // For a moment after the condition is set, an API server may still answer 404.
+        // For a moment after the condition is set, an API server may still return 404.
         loop {
             match foos.list(&ListParams::default().limit(1)).await {
                 Err(error) if error.is_not_found() => tokio::time::sleep(Duration::from_millis(100)).await,

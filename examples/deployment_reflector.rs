@@ -22,7 +22,7 @@ use std::{
 };
 use tracing::info;
 
-/// The needed fields of the spec. An optional field is an `Option` or has a default.
+/// The fields of the spec that this program reads. An optional field is an `Option` or has a default.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Spec {
@@ -33,7 +33,7 @@ struct Spec {
     min_ready_seconds: i32,
 }
 
-/// The needed fields of the status. The server omits numbers that are zero.
+/// The fields of the status that this program reads. The server omits numbers that are zero.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Status {
@@ -50,7 +50,8 @@ fn main() -> ExitCode {
 
 async fn reflect() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
-    // `Object` supports any kind, which must be given: here from a type, otherwise by `ApiResource::from_gvk`.
+    // `Object` supports any kind, so the `Api` needs the resource: here from a Rust type, otherwise from
+    // `ApiResource::from_gvk`.
     let resource = ApiResource::erase::<v1::Deployment>(&());
     let deployments: Api<Deployment> = Api::all_with(client, &resource);
     let mut reflector = Reflector::new(deployments);

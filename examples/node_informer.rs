@@ -1,7 +1,7 @@
 //! Prints unhealthy nodes with their pods and events.
 //!
-//! An [`Informer`] is also a `Stream` of watch events. The handler sends requests itself: the client is cheap to clone,
-//! and the watch continues during the requests.
+//! An [`Informer`] is also a `Stream` of watch events. This program sends further requests while it handles an event:
+//! the client is cheap to clone, and the watch continues during the requests.
 //!
 //! ```sh
 //! cargo run -p examples --example node_informer
@@ -52,7 +52,8 @@ async fn inform() -> anyhow::Result<()> {
                 }
             }
             Ok(WatchEvent::Bookmark(_) | WatchEvent::Error(_)) => {}
-            // Before the initial list an error is likely to be permanent. Afterwards the stream retries.
+            // Before the initial list is complete, an error is likely to be permanent. After a later error, the stream
+            // retries.
             Err(error) if error.undecodable().is_none() && !informer.store().is_ready() => {
                 return Err(error.into());
             }
@@ -62,7 +63,7 @@ async fn inform() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The unhealthy conditions of a node: `Ready` that is not `True`, and others that are `True`.
+/// The conditions that make a node unhealthy: `Ready` if it is not `True`, and any other condition that is `True`.
 fn faults(node: &Node) -> Vec<String> {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let bad = conditions.filter(|c| if c.type_ == "Ready" { c.status != "True" } else { c.status == "True" });
@@ -70,7 +71,7 @@ fn faults(node: &Node) -> Vec<String> {
         .collect()
 }
 
-/// Prints the pods of a node and its events. A failed request is logged and does not end the program.
+/// Prints the pods on a node, and the node's events. A failed request is logged and does not end the program.
 async fn report(client: &Client, node: &str) -> io::Result<()> {
     match pods_and_events(client, node).await {
         Ok(lines) => lines.into_iter().try_for_each(|line| writeln!(io::stdout(), "  {line}")),

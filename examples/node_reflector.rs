@@ -1,6 +1,7 @@
 //! Prints the nodes of the cluster, with their capacity, after each poll.
 //!
-//! It is like `pod_reflector`, for a cluster-scoped kind, with a label selector: it requests only nodes that run Linux.
+//! This example is like `pod_reflector`, but for a cluster-scoped kind, and with a label selector that requests only
+//! nodes that run Linux.
 //!
 //! ```sh
 //! cargo run -p examples --example node_reflector

@@ -1,7 +1,7 @@
 //! Prints each change of the pods of all namespaces.
 //!
-//! An [`Informer`] is a queue of events: `poll` watches for ten seconds and fills it, `pop` drains it. The pods of the
-//! initial list are `Added` events.
+//! An [`Informer`] is a queue of events: `poll` watches for ten seconds and adds events to the queue, and `pop` removes
+//! the first event. The pods of the initial list are `Added` events.
 //!
 //! ```sh
 //! cargo run -p examples --example pod_informer
@@ -42,7 +42,7 @@ fn print(event: &WatchEvent<Arc<Pod>>) -> io::Result<()> {
         WatchEvent::Added(pod) => writeln!(out, "added    {}", describe(pod)),
         WatchEvent::Modified(pod) => writeln!(out, "modified {}", describe(pod)),
         WatchEvent::Deleted(pod) => writeln!(out, "deleted  {}", describe(pod)),
-        // A bookmark contains only a resource version. The next `poll` returns the error, too.
+        // A bookmark contains only a resource version. After an error event, the next `poll` returns the error.
         WatchEvent::Bookmark(_) | WatchEvent::Error(_) => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! Shared code of the examples: logging, shutdown by signal, and error reports.
 //!
-//! It must not send requests to a cluster: calls of the libraries belong in the file of the example.
+//! This crate must not send requests to a cluster: the file of each example contains all calls to the libraries.
 
 use anyhow::Context;
 use kube_runtime::watcher;
@@ -12,10 +12,10 @@ use std::{
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-/// Runs an example until it fails, or until it receives SIGINT or SIGTERM, which is a success.
+/// Runs an example until it fails, or until the process receives SIGINT or SIGTERM and exits successfully.
 ///
-/// It logs to stderr, filtered by `RUST_LOG`, with the default `info`. A failure is written as one message with all of
-/// its causes. A closed stdout ends the example successfully.
+/// Logs go to stderr, filtered by `RUST_LOG`, with the default `info`. A failure is written to stderr as one message
+/// with all of its causes. A closed stdout ends the example successfully.
 pub fn run(example: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     match try_run(example) {
         Err(error) if !is_closed_pipe(&error) => {
@@ -71,7 +71,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Decides whether a failed poll ends the program.
+/// Records whether a poll has succeeded, to decide whether a failed poll ends the program.
 ///
 /// A failure before the first successful poll is permanent: a wrong address or certificate, or a resource that the
 /// server does not serve. A later failure is logged, and the next poll retries after a backoff.
@@ -85,7 +85,7 @@ impl Polls {
     ///
     /// # Errors
     ///
-    /// A failure before the first successful poll, except that an object does not decode, which is logged.
+    /// Returns a failure before the first successful poll, unless the cause is an object that does not decode.
     pub fn check(&mut self, poll: watcher::Result<()>) -> watcher::Result<()> {
         let Err(error) = poll else {
             self.succeeded = true;
@@ -103,7 +103,7 @@ impl Polls {
     }
 }
 
-/// An error and its causes in one line.
+/// Formats an error and its causes on one line.
 pub fn chain(error: impl Into<anyhow::Error>) -> String {
     format!("{:#}", error.into())
 }

@@ -1,4 +1,4 @@
-//! Builds and runs the manifest and the code of the README in an empty directory outside of the workspace.
+//! Tests that the manifest and the code of the README build and run in an empty directory outside of the workspace.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::io::{BufRead, BufReader};
@@ -52,7 +52,7 @@ fn the_first_controller_builds_and_runs_in_an_empty_directory() {
     panic!("the controller exited without printing {missing:?}");
 }
 
-/// Killed on drop.
+/// The process of the controller, killed on drop.
 struct Controller(Child);
 
 impl Drop for Controller {

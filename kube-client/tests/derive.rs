@@ -1,4 +1,4 @@
-//! The API that `#[derive(CustomResource)]` generates, as controllers use it.
+//! Tests of the API that `#[derive(CustomResource)]` generates for controllers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![cfg(feature = "schema")]
 

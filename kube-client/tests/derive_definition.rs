@@ -1,5 +1,5 @@
-//! CRDs that an API server would reject, or whose objects would not decode: `try_crd()` reports them, and encoding of
-//! such an object fails.
+//! Tests that `try_crd()` reports a CRD that an API server would reject or whose objects would not decode, and that
+//! encoding such an object fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![cfg(feature = "schema")]
 
@@ -48,7 +48,8 @@ fn flattened_map_at_the_root_preserves_unknown_fields() {
     }
 }
 
-/// Fields with the names of fields of every object. The macro cannot detect them, because they are flattened.
+/// Fields with names that every object uses (`kind` and `status`). The macro cannot detect the conflict, because the
+/// fields are flattened.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct Common {
     kind: String,
@@ -155,7 +156,7 @@ fn embedded_api_objects_keep_their_fields() {
     use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 
     #[derive(JsonSchema)]
-    #[expect(dead_code, reason = "only its schema is looked at")]
+    #[expect(dead_code, reason = "only the schema of this type is used")]
     struct Holder {
         template: RawExtension,
     }
@@ -165,7 +166,7 @@ fn embedded_api_objects_keep_their_fields() {
     assert_eq!(template["x-kubernetes-preserve-unknown-fields"], true);
 }
 
-/// The second variant keeps any field, but its schema does not allow unknown fields.
+/// The variant `Other` preserves any field, but the schema of this variant does not allow unknown fields.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 enum Open {

@@ -1,4 +1,4 @@
-//! Compile errors for invalid `#[kube(..)]`: one error per mistake, with the span of the mistake.
+//! Tests of the compile errors for invalid `#[kube(..)]`: one error per mistake, with the span of the mistake.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![cfg(feature = "schema")]
 

@@ -1,4 +1,4 @@
-//! Objects whose kind is set at run time, on the simulated server.
+//! Tests, against the simulated server, of objects whose kind is set at run time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use futures::TryStreamExt;

@@ -1,4 +1,4 @@
-//! Faulty servers: watch events that are not JSON, objects that do not decode, and temporary failures.
+//! Tests with faulty servers: watch events that are not JSON, objects that do not decode, and temporary failures.
 
 use crate::support::{Cluster, Key, assert_contains, pod};
 use kube_sim::{
@@ -32,7 +32,7 @@ async fn fails_if_the_first_watch_is_not_json() {
     }
 }
 
-/// Concurrent, because each test waits for polls of ten seconds.
+/// Runs the cases concurrently, because each case waits for polls of ten seconds.
 #[tokio::test]
 async fn reports_and_retries_later_failures() {
     tokio::join!(
@@ -42,7 +42,7 @@ async fn reports_and_retries_later_failures() {
     );
 }
 
-/// A watch event that is not JSON, after valid events.
+/// The server sends a watch event that is not JSON after valid events.
 async fn retries_after_invalid_json() {
     let cluster = Cluster::new().await;
     cluster.create(&pod("web", "node-0"));
@@ -80,7 +80,7 @@ async fn reports_an_undecodable_object_and_continues() {
     let mut informer = cluster.start("pod_informer");
     informer.stdout_line("added    default/a").await;
     informer.stdout_line("added    default/c").await;
-    // During the watch.
+    // The server sends these changes as watch events, not in the initial list.
     cluster.change(("v1", "Pod", "default", "bad"), |pod| pod["metadata"]["labels"]["seen"] = "again".into());
     cluster.change(("v1", "Pod", "default", "c"), |pod| pod["status"]["phase"] = "Running".into());
     let line = informer.stdout_line("modified").await;
@@ -108,7 +108,7 @@ async fn node_informer_continues_after_an_undecodable_node() {
     example.stop().await;
 }
 
-/// A server that returns status 500 for some time.
+/// The server temporarily returns status 500.
 async fn retries_after_server_errors() {
     let cluster = Cluster::new().await;
     let mut example = cluster.start("pod_informer");
@@ -123,7 +123,7 @@ async fn retries_after_server_errors() {
     example.stop().await;
 }
 
-/// An expired resource version (410). The informer relists without an error.
+/// The resource version of the watch expires (410). The informer relists without an error.
 async fn relists_after_expired_version() {
     let cluster = Cluster::new().await;
     cluster.create(&pod("web", "node-0"));

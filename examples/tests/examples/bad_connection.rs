@@ -1,5 +1,5 @@
-//! Unreachable servers, and failed TLS verification and authentication. Each test expects a single error that contains
-//! the address and advice.
+//! Tests with unreachable servers, and with failed TLS verification and authentication. Each test expects a single
+//! error that contains the address and advice.
 
 use crate::support::{Cluster, Home, Running, assert_contains};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
@@ -35,7 +35,7 @@ async fn reports_a_host_that_does_not_resolve() {
 #[tokio::test]
 async fn times_out_on_a_silent_server() {
     let cluster = Cluster::new().await;
-    // The kernel accepts connections, which are never read.
+    // The kernel accepts connections, but the test never reads from them.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let changed = cluster.server.kubeconfig().replace(&cluster.server.local_addr().to_string(), &address);
@@ -119,7 +119,7 @@ impl Authority {
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
-    /// A server that requires a client certificate of this authority, and sends nothing after the handshake.
+    /// Starts a server that requires a client certificate of this authority, and sends nothing after the handshake.
     async fn serve(&self, expiry: ExpiryYear) -> (JoinHandle<()>, SocketAddr) {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
@@ -138,7 +138,7 @@ impl Authority {
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                // The client reports a failed handshake.
+                // Ignore a failed handshake: the client reports it.
                 if let Ok(mut stream) = acceptor.accept(stream).await {
                     let _ = stream.read_to_end(&mut Vec::new()).await;
                 }

@@ -1,4 +1,5 @@
-//! Invalid kubeconfigs. Each test expects a single error that contains the path of the file and the invalid entry.
+//! Tests with invalid kubeconfigs. Each test expects a single error that contains the path of the file and the invalid
+//! entry.
 
 use crate::support::{Cluster, Home, Running, assert_contains};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The output of `crd_reflector`, and the validity of its two YAML files.
+//! Tests of the output of `crd_reflector`, and of the two YAML files of this example.
 
 use crate::support::{Cluster, Running, assert_contains};
 use kube_sim::Sim;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 pub(crate) const BAZ: (&str, &str, &str, &str) = ("clux.dev/v1", "Foo", "kube-system", "baz");
 
-/// Reads a YAML file beside the examples.
+/// Reads a YAML file in the folder of the examples.
 fn file(name: &str) -> Value {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     yaml_serde::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
@@ -51,7 +51,7 @@ async fn crd_reflector_uses_an_existing_crd() {
     assert_eq!(creates, 1, "--no-install must not create the CRD");
 }
 
-/// Otherwise the program and `kubectl apply -f foo.yaml` would install different CRDs.
+/// The program and `kubectl apply -f foo.yaml` must install the same CRD.
 #[tokio::test]
 async fn foo_yaml_equals_the_derived_crd() {
     let cluster = Cluster::new().await;

@@ -1,4 +1,4 @@
-//! The output of the informers while the cluster changes.
+//! Tests of the output of the informers while the cluster changes.
 
 use crate::support::{Cluster, pod};
 use kube_sim::Sim;

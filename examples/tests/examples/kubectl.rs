@@ -1,4 +1,5 @@
-//! Runs the kubectl commands in the header of `crd_reflector`. Skipped, with a message, if kubectl is not installed.
+//! Tests the kubectl commands in the header of `crd_reflector`. If kubectl is not installed, the test prints a message
+//! and skips the commands.
 
 use crate::support::{Cluster, Home};
 use std::{

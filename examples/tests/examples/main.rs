@@ -1,5 +1,5 @@
-//! End-to-end tests of the examples: each runs as a process, against a simulated cluster or a faulty server. Tests must
-//! assert only output and exit codes, and not call code of an example.
+//! End-to-end tests of the examples: each example runs as a process, against a simulated cluster or a faulty server.
+//! Tests must assert only output and exit codes, and must not call code of an example.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod bad_cluster;

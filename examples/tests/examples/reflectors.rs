@@ -1,10 +1,10 @@
-//! The output of the reflectors of built-in kinds while the cluster changes.
+//! Tests of the output of the reflectors of built-in kinds while the cluster changes.
 
 use crate::support::{Cluster, pod};
 use kube_sim::Sim;
 use serde_json::{Value, json};
 
-/// Concurrent, because each test waits for polls of ten seconds.
+/// Runs the cases concurrently, because each case waits for polls of ten seconds.
 #[tokio::test]
 async fn reflectors_print_the_objects() {
     tokio::join!(pods(), nodes(), deployments());

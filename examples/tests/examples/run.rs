@@ -1,4 +1,4 @@
-//! Signals, log levels, and a closed stdout.
+//! Tests of signals, log levels, and a closed stdout.
 
 use crate::support::{Cluster, Running, assert_contains};
 use kube_sim::Sim;
@@ -70,7 +70,7 @@ async fn rust_log_filters_the_log() {
     assert_contains(&Running::new(command).failure().await, &["RUST_LOG", "kube_client=loud"]);
 }
 
-/// As in `example | head -1`.
+/// The reader of stdout ends before the example, as in `example | head -1`.
 #[tokio::test]
 async fn exits_quietly_if_stdout_is_closed() {
     let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
@@ -79,7 +79,7 @@ async fn exits_quietly_if_stdout_is_closed() {
     drop(reader);
     command.stdout(Stdio::from(writer));
     let example = command.spawn().unwrap();
-    // The command holds another handle of the pipe.
+    // Drop the command, which holds another handle of the pipe.
     drop(command);
     let output = example.wait_with_output().await.unwrap();
     assert!(output.status.success(), "{output:?}");

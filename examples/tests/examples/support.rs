@@ -1,4 +1,5 @@
-//! A simulated cluster, and a running example. It must not assert the output of a particular example.
+//! Test support: a simulated cluster, and a running example. This module must not assert the output of a particular
+//! example.
 
 use kube_sim::{Server, Sim};
 use rustix::process::{Pid, Signal, kill_process};
@@ -18,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-/// The limit of each wait, reached only on failure.
+/// The timeout of each wait. Only a failing test reaches it.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A temporary directory for files of a test, and the `HOME` of its programs.
@@ -134,7 +135,7 @@ pub(crate) struct Running {
     child: Child,
     output: Arc<Output>,
     readers: [JoinHandle<()>; 2],
-    /// The number of searched lines of stdout and of stderr.
+    /// The number of lines of stdout and of stderr that previous waits have searched.
     read: [usize; 2],
 }
 

@@ -1,7 +1,7 @@
-//! Evaluates a structural schema like the API server, limited to the keywords that the table of kinds uses.
+//! Evaluates a structural schema in the same way as the API server, but only the keywords that `kinds` uses.
 //!
-//! Like the server it accepts null for a `nullable` schema without evaluating its `oneOf`, `anyOf`, `allOf` and `not`. It
-//! does not evaluate patterns, formats or rules.
+//! It accepts null for a `nullable` schema without evaluating `oneOf`, `anyOf`, `allOf` and `not`, as the server does.
+//! It does not evaluate patterns, formats or validation rules.
 
 use serde_json::{Map, Value};
 

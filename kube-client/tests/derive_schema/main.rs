@@ -1,4 +1,5 @@
-//! Schemas of derived kinds: translation of Rust types, and reported problems of types without a structural schema.
+//! Tests of the structural schemas of derived kinds, and of the problems reported for Rust types that a structural
+//! schema cannot express.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![cfg(feature = "schema")]
 

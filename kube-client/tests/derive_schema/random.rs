@@ -1,11 +1,11 @@
-//! Generates random schemas from a seed, to cover combinations that the table of kinds lacks.
+//! Generates random schemas from a seed, to cover combinations of keywords that `kinds` lacks.
 
 use serde_json::{Map, Value, json};
 
 const NAMES: &[&str] = &["a", "b", "metadata", "type"];
 const TYPES: &[&str] = &["object", "array", "string", "integer", "number", "boolean", "null"];
 
-/// A schema whose references resolve to its own `$defs`.
+/// Generates a schema whose references all resolve to the `$defs` of this schema.
 pub(crate) fn schema(seed: u64) -> Value {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut root = node(&mut random, 3);

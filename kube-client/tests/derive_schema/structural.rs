@@ -1,6 +1,6 @@
 //! An independent implementation of Kubernetes' rules for structural schemas.
 //!
-//! It must not share code with the rewriter.
+//! This module must not share code with the rewriter.
 
 use serde_json::{Map, Value};
 
@@ -107,7 +107,8 @@ fn outside(schema: &Value, path: &str, found: &mut Vec<String>) {
     junctors(node, node, path, found);
 }
 
-/// Checks the validating schemas of `node` against the structure `around` them.
+/// Checks that the subschemas of `oneOf`, `anyOf`, `allOf` and `not` contain only value validations, and only for
+/// fields that `around` specifies.
 fn junctors(node: &Map<String, Value>, around: &Map<String, Value>, path: &str, found: &mut Vec<String>) {
     for key in ["oneOf", "anyOf", "allOf"] {
         for part in node.get(key).and_then(Value::as_array).into_iter().flatten() {

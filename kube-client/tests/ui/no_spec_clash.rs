@@ -1,4 +1,4 @@
-//! With `no_spec`, fields with the names of fields of the root struct.
+//! A spec with `no_spec` and fields that have the same names as fields of the root struct.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Foo", no_spec)]

@@ -1,4 +1,4 @@
-//! With `no_spec`, fields renamed by serde to the names of fields of the root struct.
+//! A spec with `no_spec` and fields that serde renames to names of fields of the root struct.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Foo", no_spec)]

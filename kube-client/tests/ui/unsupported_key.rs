@@ -1,4 +1,4 @@
-//! A key of kube that is not supported.
+//! A key that kube accepts and this crate does not support.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Foo", cel)]

@@ -58,7 +58,7 @@ pub(super) fn approval(value: &str) -> Result<(), String> {
     ))
 }
 
-/// Checks the warning for users of a deprecated version: 1 to 256 characters on one line.
+/// Checks the warning for users of a deprecated version: 1 to 256 bytes on one line.
 pub(super) fn deprecation_warning(value: &str) -> Result<(), String> {
     let printable = value.chars().all(|c| !c.is_control());
     if !value.is_empty() && value.len() <= 256 && printable {

@@ -30,7 +30,7 @@ pub struct Definition {
     pub kind: &'static str,
     /// Plural name, as in request paths.
     pub plural: &'static str,
-    /// Singular.
+    /// Singular name.
     pub singular: &'static str,
     /// `<plural>.<group>`.
     pub crd_name: &'static str,
@@ -50,7 +50,7 @@ pub struct Definition {
     pub deprecation_warning: Option<&'static str>,
     /// Additional printer columns.
     pub columns: &'static [Column],
-    /// JSON paths usable in field selectors.
+    /// The JSON paths of the selectable fields.
     pub selectable: &'static [&'static str],
     /// Whether there is a status subresource.
     pub status: bool,

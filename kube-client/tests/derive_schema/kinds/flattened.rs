@@ -1,4 +1,4 @@
-//! Kinds whose enums share an object with other fields: flattened, optional, in variants, in maps.
+//! Kinds with flattened enums, whose fields share an object with other fields: optional, nested in variants, in maps.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{External, Internal, Point, Row, StructuralSchemaRewriter, Untagged, kind};
 
-/// A flattened `Option` of each kind of enum.
+/// A struct that flattens an `Option` of an externally tagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Optional {
     name: String,
@@ -54,7 +54,7 @@ pub(crate) struct FlattenedAny {
     choice: KnownOrAny,
 }
 
-/// A second enum beside the first.
+/// An enum that is flattened beside another enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Target {
@@ -82,7 +82,7 @@ pub(crate) enum Nested {
     Nothing,
 }
 
-/// The type of a field `metadata`.
+/// The type of a field named `metadata`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Tags {
     tags: Vec<String>,
@@ -109,7 +109,7 @@ pub(crate) enum UntaggedMetadata {
     Placed { metadata: Point, p: i32 },
 }
 
-/// A variant with the same name as the field.
+/// An externally tagged enum with the tag `metadata`, which becomes a property named `metadata`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum NamedMetadata {
@@ -195,7 +195,7 @@ pub(super) fn faithful() -> Vec<Row> {
     ]
 }
 
-/// Kinds whose variants have different types of a field `metadata`, which the structural schema cannot express.
+/// Kinds whose variants have a field `metadata` of different types, which a structural schema cannot express.
 pub(super) fn lossy() -> Vec<(Row, Vec<&'static str>)> {
     let point = json!({ "xAxis": 1, "yAxis": 2 });
     let tags = json!({ "tags": ["a"] });

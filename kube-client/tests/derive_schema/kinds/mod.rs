@@ -1,6 +1,7 @@
-//! Derived kinds whose specs cover all forms of Rust types, each with values that it must accept and reject.
+//! Derived kinds whose specs cover all forms of Rust types. Each kind has specs that the server must accept and specs
+//! that it must reject.
 //!
-//! The tests on a real API server (`xtask/e2e`) share this file. It must not assert anything.
+//! The tests on a real API server (`xtask/e2e`) share this module. This module must not assert anything.
 
 mod flattened;
 mod open;
@@ -21,7 +22,7 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// One row of the table.
+/// A derived kind with specs to test it.
 pub(crate) struct Row {
     pub(crate) crd: CustomResourceDefinition,
     pub(crate) strict: Result<CustomResourceDefinition, SchemaError>,
@@ -29,7 +30,7 @@ pub(crate) struct Row {
     pub(crate) good: Vec<Value>,
     /// Specs that the server must reject.
     pub(crate) bad: Vec<Value>,
-    /// Generates the schema with other settings of schemars, and the rewriter as a transform.
+    /// Generates the schema with the given schemars settings, and applies the rewriter as a transform.
     pub(crate) transformed: fn(SchemaSettings) -> Schema,
     /// Decodes a spec with the Rust type.
     pub(crate) reads: fn(&Value) -> Result<(), String>,
@@ -87,14 +88,14 @@ pub(crate) struct Point {
     y_axis: Option<i32>,
 }
 
-/// How loud.
+/// A log level.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) enum Level {
     Debug,
     Info,
 }
 
-/// Which way.
+/// A direction.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Way {
@@ -109,7 +110,7 @@ pub(crate) enum Way {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum External {
-    /// One of a point.
+    /// A variant with a struct as content.
     Point(Point),
     Name(String),
     Both {
@@ -136,7 +137,7 @@ pub(crate) enum Internal {
     Point(Point),
 }
 
-/// Internally tagged, the same field of different types.
+/// Internally tagged, with a field that has a different type in each variant.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub(crate) enum Clash {
@@ -177,7 +178,7 @@ pub(crate) enum Port {
     Name(String),
 }
 
-/// Untagged, an object or a string.
+/// Untagged, with an object variant and a string variant.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum ShortOrLong {
@@ -392,7 +393,7 @@ fn common() -> Vec<Row> {
     ]
 }
 
-/// Kinds whose schema accepts values that the Rust type does not decode, with the reported paths.
+/// Kinds whose schema accepts values that the Rust type does not decode, each with the paths of the reported problems.
 pub(crate) fn lossy() -> Vec<(Row, Vec<&'static str>)> {
     let mut rows = flattened::lossy();
     rows.extend([

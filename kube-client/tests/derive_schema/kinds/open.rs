@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Row, StructuralSchemaRewriter, kind};
 
-/// A struct whose default contains nulls.
+/// A struct whose `Default` value serializes with nulls.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Limits {
     target: Option<IntOrString>,
