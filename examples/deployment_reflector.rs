@@ -1,7 +1,7 @@
 //! Prints the rollout status of the deployments of all namespaces after each poll.
 //!
-//! Deployments are large, and this program reads six of their fields. It declares these in its own spec and status
-//! structs. Decoding skips all other fields, which take no memory.
+//! Deployments are large, and this program reads six of their fields. It declares these fields in its own spec and
+//! status structs. The decoder skips all other fields, which take no memory.
 //!
 //! ```sh
 //! cargo run -p examples --example deployment_reflector

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// The content of the first code block of this language.
+/// Returns the content of the first code block in the language `language`.
 fn block<'t>(text: &'t str, language: &str) -> &'t str {
     let begin = format!("```{language}\n");
     let rest = text.split_once(&begin).expect("the README has such a block").1;

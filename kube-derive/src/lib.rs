@@ -1,4 +1,5 @@
-// The examples need kube-client, whose tests depend on this crate, so kube-client runs them.
+// The examples of the README need kube-client, whose tests depend on this crate. Therefore kube-client runs these
+// examples.
 #![cfg_attr(not(doctest), doc = include_str!("../README.md"))]
 //!
 //! Implementation: `input` parses, `validate` checks, `model` sets defaults, `expand` generates one impl per file, and

@@ -22,7 +22,7 @@ use tokio::{
 /// The timeout of each wait. Only a failing test reaches it.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A temporary directory for files of a test, and the `HOME` of its programs.
+/// A temporary directory for the files of a test. It is also the `HOME` of the programs that the test starts.
 pub(crate) struct Home(TempDir);
 
 impl Home {
@@ -41,7 +41,7 @@ impl Home {
         path
     }
 
-    /// A command with an empty environment except `HOME` and `PATH`: without the proxy and kubeconfig of the user.
+    /// Builds a command whose environment contains only `HOME` and `PATH`, not the proxy and kubeconfig of the user.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("HOME", self.0.path()).env("RUST_BACKTRACE", "1");
@@ -52,7 +52,7 @@ impl Home {
         command
     }
 
-    /// The command of an example with `kubeconfig`.
+    /// Builds the command that runs an example with `kubeconfig`.
     pub(crate) fn example(&self, name: &str, kubeconfig: &Path) -> Command {
         let mut command = self.command(&built(name));
         command.env("KUBECONFIG", kubeconfig);
@@ -119,7 +119,7 @@ impl Cluster {
     }
 }
 
-/// API version, kind, namespace and name.
+/// The API version, kind, namespace and name of an object.
 pub(crate) type Key<'a> = (&'a str, &'a str, &'a str, &'a str);
 
 pub(crate) fn pod(name: &str, node: &str) -> Value {

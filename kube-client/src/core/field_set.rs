@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 use thiserror::Error;
 
-/// A path of a [`FieldSet`] that does not parse.
+/// The error for a path of a [`FieldSet`] that does not parse.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("parse field path {path:?}: {problem}")]
 pub struct ParseFieldPathError {
@@ -62,7 +62,7 @@ impl FieldSet {
         Self { root: FieldNode { fields, ..FieldNode::default() } }.within("metadata")
     }
 
-    /// The same fields, as paths from a parent that contains the object in its field `name`.
+    /// Prefixes each path with the field `name`, for a parent that contains the object in this field.
     pub(crate) fn within(self, name: &str) -> Self {
         let fields =
             if self.is_empty() { BTreeMap::new() } else { BTreeMap::from([(name.to_owned(), self.root)]) };

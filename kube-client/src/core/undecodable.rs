@@ -14,7 +14,7 @@ pub struct UndecodableObject {
     pub origin: ObjectOrigin,
     /// The requested kind.
     pub expected: String,
-    /// The object's name; `None` if its metadata is not readable.
+    /// The object's name; `None` if the object's metadata is not readable.
     pub name: Option<String>,
     /// The object's namespace; `None` for cluster-scoped objects.
     pub namespace: Option<String>,

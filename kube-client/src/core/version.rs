@@ -1,4 +1,4 @@
-//! Versions: of objects (`ResourceVersion`, KEP-5504) and of APIs (`Version`).
+//! Resource versions of objects (`ResourceVersion`, KEP-5504), and versions of APIs (`Version`).
 
 use std::{cmp::Ordering, cmp::Reverse, convert::Infallible, str::FromStr};
 use thiserror::Error;
@@ -8,7 +8,7 @@ use thiserror::Error;
 #[error("cannot compare resource version {0:?}: it is not a positive decimal number without leading zeros")]
 pub struct ParseResourceVersionError(pub String);
 
-/// A resource version that can be compared with others of the same resource (KEP-5504).
+/// A resource version that can be compared with other versions of the same resource (KEP-5504).
 ///
 /// Kubernetes' API servers guarantee comparable versions; aggregated API servers may not, so parsing can fail.
 ///

@@ -1,4 +1,4 @@
-//! A root struct with the name of the spec.
+//! A root struct that has the same name as the spec.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Foo")]

@@ -12,7 +12,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let (status_field, status_init) = match &model.status {
         Some(status) => (
             quote! {
-                /// The observed state, written by the controller; `None` before its first write.
+                /// The observed state, which a controller writes; `None` until the first write.
                 #vis status: ::core::option::Option<#status>,
             },
             quote!(status: ::core::option::Option::None,),

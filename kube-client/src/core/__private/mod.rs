@@ -24,7 +24,7 @@ pub use self::{
 };
 pub use crate::core::{ApiResource, HasSpec, HasStatus, Resource, Rule, crd::CustomResourceExt};
 
-/// The fields that every object has. A spec with `no_spec` cannot have them.
+/// The names of the fields that every object has. A spec with `no_spec` must not have fields with these names.
 const COMMON_FIELDS: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
 
 /// The types that validation rules can use without an import.

@@ -52,8 +52,8 @@ impl Query {
     }
 }
 
-/// Whole seconds, rounded up and capped at `u32::MAX`: a server converts them to nanoseconds in an `i64`, which
-/// larger values overflow.
+/// Whole seconds, rounded up and capped at `u32::MAX`: a server converts the seconds to nanoseconds in an `i64`, which
+/// larger values would overflow.
 fn whole_seconds(time: Duration) -> u64 {
     time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)).min(u64::from(u32::MAX))
 }

@@ -1,6 +1,6 @@
 //! Checks that a default is valid for its schema: otherwise the server rejects the definition.
 //!
-//! Does not check patterns, formats and validation rules; the server does.
+//! This module does not check patterns, formats and validation rules: the server checks them.
 
 use serde_json::Value;
 

@@ -9,7 +9,7 @@ pub struct SchemaError {
 }
 
 impl SchemaError {
-    /// `Ok` if there is no problem.
+    /// Returns `Ok` if there are no problems.
     pub(crate) fn from_problems(problems: Vec<SchemaProblem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }

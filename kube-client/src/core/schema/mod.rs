@@ -8,17 +8,17 @@
 //! |---|---|
 //! | `Option<T>` | `T`, `nullable` |
 //! | enum of unit variants | `string` with `enum`; doc comments of variants become part of the description |
-//! | enum, externally tagged | object with a property for each variant; `oneOf` requires exactly one of them |
+//! | enum, externally tagged | object with a property for each variant; `oneOf` requires exactly one property |
 //! | enum, internally or adjacently tagged | object with all properties; `oneOf` has each variant's value validations |
 //! | enum, untagged, all variants objects | object with all properties; `anyOf` has each variant's value validations |
 //! | enum, untagged, of an integer and a string | `x-kubernetes-int-or-string` |
 //! | enum whose variants have different JSON types, except the cases above | any value (reported) |
 //! | `serde_json::Value` | any value, null included (`x-kubernetes-preserve-unknown-fields`, `nullable`) |
-//! | `RawExtension` | object with any fields (with controller-gen's schema, the server prunes them) |
+//! | `RawExtension` | object with any fields (with controller-gen's schema, the server prunes these fields) |
 //! | `HashMap<String, T>`, `HashMap<u32, T>` | object with `additionalProperties` |
 //! | `#[serde(flatten)]` of a struct, an enum, or an `Option` of either | the properties of the flattened type |
 //! | `#[serde(flatten)]` of a map | `x-kubernetes-preserve-unknown-fields` (reported if the map's values have a type) |
-//! | `HashSet<T>` | array with `x-kubernetes-list-type: set` for scalar items (others reported) |
+//! | `HashSet<T>` | array with `x-kubernetes-list-type: set` for scalar items (other item types are reported) |
 //! | `(A, B)` | array of two items; items of different types are any value (reported) |
 //! | recursive type | two levels of recursion, then any value (reported) |
 //!

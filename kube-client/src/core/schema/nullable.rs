@@ -1,4 +1,4 @@
-//! Converts the JSON schema type `null` into the flag `nullable` of Kubernetes.
+//! Converts the JSON schema type `null` into the keyword `nullable` of structural schemas.
 
 use serde_json::{Value, json};
 
@@ -22,8 +22,8 @@ pub(super) fn is_null(raw: &Value) -> bool {
         || node.get("enum") == Some(&json!([null]))
 }
 
-/// Rewrites `type: null` (a unit struct, `()`). Kubernetes has no such type, so the schema accepts an empty object
-/// too.
+/// Rewrites `type: null`, the schema of `()` and of a unit struct. Kubernetes has no such type, so the rewritten schema
+/// also accepts an empty object.
 pub(super) fn from_null_type(node: &mut Object) {
     if node.get("type") == Some(&json!("null")) {
         only(node);

@@ -214,7 +214,7 @@ fn merge(mut target: Object, mut beside: Object) -> Object {
     beside
 }
 
-/// The schema of any value, null included.
+/// A schema that accepts any value, including null.
 ///
 /// Without `nullable`, the API server drops a null on create, and each server-side apply writes the object again. A
 /// controller that applies on every event would then run in a loop.

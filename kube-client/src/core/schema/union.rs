@@ -9,7 +9,7 @@ use super::{
     rewrite::{Rewriter, anything},
 };
 
-/// The union of `a` and `b`. Both have been rewritten.
+/// The union of `a` and `b`, which must have been rewritten.
 pub(super) fn union(rewriter: &mut Rewriter, a: Object, b: Object) -> Object {
     if a == b {
         return a;

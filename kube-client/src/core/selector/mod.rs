@@ -1,4 +1,4 @@
-//! Label selectors: builds, parses and formats them, and matches them against labels without a request.
+//! Builds, parses and formats label selectors, and matches them against labels without a request.
 
 mod parse;
 
@@ -97,7 +97,7 @@ impl fmt::Display for Expression {
     }
 }
 
-/// A conjunction of conditions on an object's labels. Without conditions it selects every object.
+/// A conjunction of conditions on an object's labels. A selector without conditions selects every object.
 ///
 /// ```
 /// use kube_client::core::{Selector, SelectorExt};

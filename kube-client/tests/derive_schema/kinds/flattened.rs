@@ -39,7 +39,7 @@ pub(crate) struct OptionalStruct {
     point: Option<Box<Point>>,
 }
 
-/// Untagged, with a variant of any value: unknown fields are preserved.
+/// An untagged enum with a variant that accepts any value, so that unknown fields are preserved.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum KnownOrAny {

@@ -106,7 +106,7 @@ pub(crate) enum Way {
     Sideways,
 }
 
-/// Externally tagged.
+/// An externally tagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum External {
@@ -119,7 +119,7 @@ pub(crate) enum External {
     },
 }
 
-/// Internally tagged.
+/// An internally tagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub(crate) enum Internal {
@@ -137,7 +137,7 @@ pub(crate) enum Internal {
     Point(Point),
 }
 
-/// Internally tagged, with a field that has a different type in each variant.
+/// An internally tagged enum with a field that has a different type in each variant.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub(crate) enum Clash {
@@ -145,7 +145,7 @@ pub(crate) enum Clash {
     Count { value: i64 },
 }
 
-/// Adjacently tagged.
+/// An adjacently tagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", content = "with")]
 pub(crate) enum Adjacent {
@@ -154,7 +154,7 @@ pub(crate) enum Adjacent {
     Nothing,
 }
 
-/// Adjacently tagged with contents of different JSON types.
+/// An adjacently tagged enum with contents of different JSON types.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", content = "with")]
 pub(crate) enum AdjacentMixed {
@@ -162,7 +162,7 @@ pub(crate) enum AdjacentMixed {
     Names(Vec<String>),
 }
 
-/// Untagged objects.
+/// An untagged enum of objects.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Untagged {
@@ -170,7 +170,7 @@ pub(crate) enum Untagged {
     ByPoint(Point),
 }
 
-/// Untagged scalars.
+/// An untagged enum of scalars.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Port {
@@ -178,7 +178,7 @@ pub(crate) enum Port {
     Name(String),
 }
 
-/// Untagged, with an object variant and a string variant.
+/// An untagged enum with an object variant and a string variant.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum ShortOrLong {
@@ -186,7 +186,7 @@ pub(crate) enum ShortOrLong {
     Long { name: String },
 }
 
-/// Unit, tuple and struct variants.
+/// An enum with unit, tuple and struct variants.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) enum Mixed {
     Off,
