@@ -122,7 +122,7 @@ fn has_name<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
     write!(rest, "{}", Key(key)).is_ok() && rest.0.is_empty()
 }
 
-/// Implements serializer methods that reject a scalar.
+/// Implements `Serializer` methods for values that are not structs or maps. Each method returns an error.
 macro_rules! reject {
     ($($method:ident: $type:ty => $what:literal,)*) => {
         $(fn $method(self, _: $type) -> Result<(), M::Error> {

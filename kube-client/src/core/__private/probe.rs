@@ -84,8 +84,8 @@ fn walk(node: &JSONSchemaProps, steps: &mut Vec<Step>, visit: &mut dyn FnMut(&JS
     }
 }
 
-/// Minimal objects for a node. Contains a further object for each value of each required property with an enumeration,
-/// because such a property may be the tag of an enum.
+/// Returns a minimal object for a node, and a further object for each value of each required property with an
+/// enumeration, because such a property may be the tag of an enum.
 fn samples(node: &JSONSchemaProps) -> Vec<Map<String, Value>> {
     let Value::Object(sample) = minimal(node) else { return Vec::new() };
     let mut all = vec![sample.clone()];

@@ -1,16 +1,16 @@
 //! Converts the JSON schemas that schemars generates into structural schemas of Kubernetes.
 //!
 //! A structural schema gives each value exactly one type, outside of any `oneOf`, `anyOf`, `allOf` and `not`. Rust
-//! types are more expressive, in particular enums. The rewriter converts them as follows. The rewriter reports a
-//! conversion with "(reported)" as a [`SchemaProblem`]:
+//! types are more expressive, in particular enums. The rewriter converts them as follows, and reports the conversions
+//! marked "(reported)" as [`SchemaProblem`]s:
 //!
 //! | Rust | structural schema |
 //! |---|---|
 //! | `Option<T>` | `T`, `nullable` |
 //! | enum of unit variants | `string` with `enum`; doc comments of variants become part of the description |
 //! | enum, externally tagged | object with a property for each variant; `oneOf` requires exactly one property |
-//! | enum, internally or adjacently tagged | object with all properties; `oneOf` has each variant's value validations |
-//! | enum, untagged, all variants objects | object with all properties; `anyOf` has each variant's value validations |
+//! | enum, internally or adjacently tagged | object with all variants' properties; `oneOf` has their value validations |
+//! | enum, untagged, all variants objects | object with all variants' properties; `anyOf` has their value validations |
 //! | enum, untagged, of an integer and a string | `x-kubernetes-int-or-string` |
 //! | enum whose variants have different JSON types, except the cases above | any value (reported) |
 //! | `serde_json::Value` | any value, null included (`x-kubernetes-preserve-unknown-fields`, `nullable`) |
