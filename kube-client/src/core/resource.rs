@@ -216,7 +216,7 @@ pub trait ResourceExt: Resource {
     /// The finalizers, mutable.
     fn finalizers_mut(&mut self) -> &mut Vec<String>;
     /// The field managers and the fields that they own (`managedFields`); empty if the server recorded none, or if a
-    /// watcher dropped them.
+    /// watcher dropped this field.
     fn managed_fields(&self) -> &[ManagedFieldsEntry];
     /// The field managers and the fields that they own (`managedFields`), mutable.
     fn managed_fields_mut(&mut self) -> &mut Vec<ManagedFieldsEntry>;

@@ -37,8 +37,8 @@ pub struct Status {
     /// The object of the failed request, and the causes of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<StatusDetails>,
-    /// List metadata. In the `410 Expired` response to a list with an expired continue token, it contains a token that
-    /// continues the list at a newer resource version (inconsistent continuation).
+    /// List metadata. In the `410 Expired` response to a list with an expired continue token, the metadata contains a
+    /// token that continues the list at a newer resource version (inconsistent continuation).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta>,
 }

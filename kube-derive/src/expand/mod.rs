@@ -1,6 +1,6 @@
 //! Generates the code from the model, one impl per file.
 //!
-//! To keep the generated code small, it consists of a static (`definition`) and of calls to
+//! To keep it small, the generated code consists of a static (`definition`) and of calls to
 //! `kube_client::core::__private`, which is compiled once for all resources. This module must not report errors: the
 //! model is already validated.
 

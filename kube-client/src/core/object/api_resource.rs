@@ -63,7 +63,7 @@ impl ApiResource {
     }
 }
 
-/// Appends `es` after a sibilant, else `s`. Replaces `y` after a consonant with `ies`. `endpoints` is its own plural.
+/// Appends `es` after a sibilant, else `s`. Replaces `y` after a consonant with `ies`. `endpoints` is already plural.
 fn guess_plural(kind: &str) -> String {
     if kind == "endpoints" {
         return kind.to_owned();

@@ -71,7 +71,7 @@ impl WatchParams {
         self
     }
 
-    /// Requests no bookmarks, for servers that implement them incorrectly.
+    /// Requests no bookmarks, for servers that implement bookmarks incorrectly.
     #[must_use]
     pub fn disable_bookmarks(mut self) -> Self {
         self.bookmarks = false;

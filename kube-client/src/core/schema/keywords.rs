@@ -67,7 +67,7 @@ const IGNORABLE: &[&str] = &[
     "additionalItems",
 ];
 
-/// Converts the keywords of a node into those of a structural schema.
+/// Converts the JSON schema keywords of a node into keywords of structural schemas.
 pub(super) fn normalise(rewriter: &mut Rewriter, node: &mut Object) {
     types(rewriter, node);
     if let Some(value) = node.remove("const") {
@@ -293,7 +293,8 @@ pub(super) fn drop_unreachable_maximum(rewriter: &mut Rewriter, node: &mut Objec
     }
 }
 
-/// Drops keywords that do not apply to the node's type. They have no effect, and the server rejects some of them.
+/// Drops keywords that do not apply to the node's type. These keywords have no effect, and the server rejects some of
+/// them.
 pub(super) fn drop_inapplicable(node: &mut Object) {
     let Some(own) = type_of(node).map(str::to_owned) else { return };
     node.retain(|key, _| {

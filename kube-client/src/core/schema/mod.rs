@@ -9,8 +9,8 @@
 //! | `Option<T>` | `T`, `nullable` |
 //! | enum of unit variants | `string` with `enum`; doc comments of variants become part of the description |
 //! | enum, externally tagged | object with a property for each variant; `oneOf` requires exactly one property |
-//! | enum, internally or adjacently tagged | object with all variants' properties; `oneOf` has their value validations |
-//! | enum, untagged, all variants objects | object with all variants' properties; `anyOf` has their value validations |
+//! | enum, internally or adjacently tagged | object with the properties of all variants; value validations in `oneOf` |
+//! | enum, untagged, all variants objects | object with the properties of all variants; value validations in `anyOf` |
 //! | enum, untagged, of an integer and a string | `x-kubernetes-int-or-string` |
 //! | enum whose variants have different JSON types, except the cases above | any value (reported) |
 //! | `serde_json::Value` | any value, null included (`x-kubernetes-preserve-unknown-fields`, `nullable`) |

@@ -22,7 +22,7 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// A derived kind with specs to test it.
+/// A derived kind, and the specs with which the tests check the schema of this kind.
 pub(crate) struct Row {
     pub(crate) crd: CustomResourceDefinition,
     pub(crate) strict: Result<CustomResourceDefinition, SchemaError>,
