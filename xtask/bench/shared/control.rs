@@ -18,7 +18,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// For the session of `job`.
+    /// Creates control requests for the session of `job`.
     pub(crate) fn of(job: &Job) -> Self {
         Self { source: job.source.clone(), session: job.session.clone() }
     }

@@ -1,4 +1,4 @@
-//! Rows on controllers of the derived kind: the time to the first reconcile, and no-op reconciles.
+//! The rows that measure a controller of `Widget`s: the time to the first reconcile, and the rate of empty reconciles.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::widget::Widget;
 use super::{Control, Job, Measure, Outcome};
 use crate::peer::{Action, Api, Controller, Store};
 
-/// Counts reconciles and wakes a waiter at a goal.
+/// Counts reconciles, and notifies a waiter when the count reaches a goal.
 #[derive(Debug, Default)]
 struct Counter {
     reconciled: AtomicUsize,

@@ -30,7 +30,7 @@ impl Digest {
     }
 }
 
-/// The five fields of the row `store-incomplete`, and the object's identity.
+/// The identity of a pod, and the five fields that the row `store-incomplete` stores.
 pub(crate) fn five_fields(pod: &Value) -> Value {
     let at = |pointer: &str| pod.pointer(pointer).cloned().unwrap_or_default();
     json!({

@@ -1,5 +1,6 @@
-//! Rows on watch events: into a full store, and through filters that keep one in a hundred. The measurement starts
-//! after the watch is open and ends with the last event, which modifies the pod `sentinel`.
+//! The rows that measure watch events: events applied to a full store, and events passed through filters that keep one
+//! in a hundred. The measurement starts after the watch is open and ends with the last event, which modifies the pod
+//! `sentinel`.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ pub(crate) async fn into_store(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(job.calls, &measure).digest(read_back(&filled.store)?))
 }
 
-/// Keeps events with a new generation.
+/// Keeps the events that change the generation.
 pub(crate) async fn by_generation(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
     filtered(job, peer::new_generations(pods, Strategy::List.config())).await

@@ -1,4 +1,4 @@
-//! The workloads of the Rust contenders. The same files are compiled against this project and against kube; only
+//! The measured code of the Rust contenders. The same files are compiled against this project and against kube; only
 //! `crate::peer` differs.
 //!
 //! A contender takes one argument, a [`Job`] as JSON, executes one row, and prints a [`Report`] as its only line. It

@@ -7,7 +7,8 @@ use super::store::{StoreEvent, Strategy, fill, read_back};
 use super::{Control, Job, Measure, Outcome};
 use crate::peer::Api;
 
-/// Wall time runs from the list request, which excludes the backoff before it, until the store holds the new state.
+/// Measures the wall time from the list request until the store holds the new state. The backoff before the request is
+/// not included.
 pub(crate) async fn relist(job: &Job) -> anyhow::Result<Outcome> {
     let control = Control::of(job);
     let pods: Api<Pod> = Api::all(job.client()?);

@@ -1,4 +1,4 @@
-//! Rows that fill stores from empty to the complete initial list.
+//! The rows that fill an empty store with the initial list.
 
 use std::sync::Arc;
 
@@ -140,7 +140,7 @@ pub(crate) struct PartialSpec {
     pub(crate) priority: Option<i32>,
 }
 
-/// The other three fields.
+/// The other three fields of a [`PartialPod`].
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PartialStatus {

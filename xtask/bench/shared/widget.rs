@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::peer::CustomResource;
 
-/// The spec, similar to that of a typical operator.
+/// The spec of a `Widget`, similar to that of a typical operator's custom resource.
 #[derive(CustomResource, Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[kube(group = "bench.example", version = "v1", kind = "Widget", namespaced, status = "WidgetStatus")]
 #[serde(rename_all = "camelCase")]
@@ -58,7 +58,7 @@ pub(crate) struct Port {
     pub(crate) port: u16,
 }
 
-/// The status.
+/// The status of a `Widget`.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WidgetStatus {

@@ -165,7 +165,7 @@ async fn compare(
     Ok((table.json(&run, selected, &verdicts), table.is_correct()))
 }
 
-/// The peers' rows that the targets refer to and that are not selected.
+/// The peers' rows that `targets` need for a comparison but `selected` does not contain.
 fn missing(targets: &[&Target], selected: &[&Row]) -> Vec<(Contender, &'static str)> {
     let mut missing: Vec<_> = targets
         .iter()

@@ -84,8 +84,8 @@ impl Figures {
         self.units / self.wall_s
     }
 
-    /// Seconds per unit.
-    pub(super) fn time(&self) -> f64 {
+    /// Wall time per unit, in seconds.
+    pub(super) fn seconds_per_unit(&self) -> f64 {
         self.wall_s / self.units
     }
 
@@ -134,7 +134,7 @@ mod tests {
         };
         let figures = Figures::of(&[outcome]).unwrap();
         assert!((figures.rate() - 200.0).abs() < 1e-9);
-        assert!((figures.time() - 0.005).abs() < 1e-9);
+        assert!((figures.seconds_per_unit() - 0.005).abs() < 1e-9);
         assert!((figures.kept() - 19.0 * 1024.0).abs() < 1e-9);
         assert!((figures.peak_over_kept() - 1.1).abs() < 1e-9);
     }

@@ -13,7 +13,7 @@ pub(super) struct Row {
     pub(super) unit: &'static str,
     /// The number of units.
     pub(super) amount: Amount,
-    /// The load source's digest that the contender's objects must match.
+    /// The set of objects whose digest the contender must report, by its name in the load source.
     pub(super) digest: Option<&'static str>,
     /// Whether the table shows retained memory per unit instead of time per unit.
     pub(super) keeps: bool,
@@ -33,7 +33,7 @@ impl Row {
 pub(super) enum Amount {
     /// One per pod.
     Pods,
-    /// A number proportional to the pods, between 64 and `max`.
+    /// Proportional to the number of pods, between 64 and `max`.
     Calls {
         /// Tenths of a unit per pod.
         tenths: usize,

@@ -23,7 +23,7 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(300);
 pub(super) struct Runner<'a> {
     scratch: &'a Scratch,
     source: &'a Source,
-    /// The MiB to touch before the next run, from each contender's previous peak in a row.
+    /// The MiB to touch before the next run of a contender in a row: from the peak memory of its previous run.
     peaks: BTreeMap<(&'static str, Contender), usize>,
     digests: BTreeMap<&'static str, Digest>,
     sessions: usize,

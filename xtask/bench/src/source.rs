@@ -58,12 +58,12 @@ impl Source {
         Ok(Self { _process: process, agent, address, pods })
     }
 
-    /// The address that it listens on.
+    /// The address on which the load source listens.
     pub(super) fn address(&self) -> &str {
         &self.address
     }
 
-    /// The number of pods that it serves.
+    /// The number of pods that the load source serves.
     pub(super) fn pods(&self) -> usize {
         self.pods
     }
@@ -76,12 +76,12 @@ impl Source {
         self.request("prepare", "-/prepare").map(drop)
     }
 
-    /// The digest of the object set named `of`.
+    /// The digest of a set of objects by its name, such as `pods` or `relisted`.
     ///
     /// # Errors
     /// If the request fails or no set has this name.
-    pub(super) fn digest(&self, of: &str) -> anyhow::Result<Digest> {
-        let text = self.request("digest", &format!("-/digest?of={of}"))?;
+    pub(super) fn digest(&self, set: &str) -> anyhow::Result<Digest> {
+        let text = self.request("digest", &format!("-/digest?of={set}"))?;
         serde_json::from_str(&text).context("cannot decode the digest from the load source")
     }
 

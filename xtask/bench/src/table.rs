@@ -64,7 +64,7 @@ pub(super) fn measured(figures: &Figures, row: &Row) -> [String; 6] {
         format!("{:.0} MiB", figures.after_bytes / MIB),
         match (row.keeps, figures.units > 1.0) {
             (true, _) => format!("{:.2} KiB", figures.kept() / 1024.0),
-            (false, true) => time(figures.time()),
+            (false, true) => time(figures.seconds_per_unit()),
             (false, false) => String::new(),
         },
     ]
@@ -72,7 +72,7 @@ pub(super) fn measured(figures: &Figures, row: &Row) -> [String; 6] {
 
 /// This project's speed relative to a peer.
 fn factor(ours: &Figures, peer: &Figures) -> String {
-    let speed = peer.time() / ours.time();
+    let speed = peer.seconds_per_unit() / ours.seconds_per_unit();
     if speed >= 1.0 { format!("{speed:.2} x as fast") } else { format!("{:.2} x as slow", 1.0 / speed) }
 }
 

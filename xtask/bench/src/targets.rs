@@ -23,7 +23,7 @@ enum Metric {
     Time,
     Kept,
     Peak,
-    /// The ratio of peak to final memory of the row itself; has no peer.
+    /// The ratio of this project's peak memory to its final memory. It is not compared with a peer.
     PeakOverKept,
 }
 
@@ -32,7 +32,7 @@ enum Metric {
 enum Against {
     /// The same figure of a peer, in this row.
     Peer(Contender, &'static str),
-    /// None: the bound is absolute.
+    /// No reference: the bound is an absolute number.
     Number,
 }
 
@@ -102,7 +102,7 @@ pub(super) enum Verdict {
 }
 
 impl Target {
-    /// The peer and row that it is compared with.
+    /// The peer, and its row, with which this project is compared; `None` if the bound is absolute.
     pub(super) fn peer_row(&self) -> Option<(Contender, &'static str)> {
         match self.against {
             Peer(contender, row) => Some((contender, row)),
@@ -155,7 +155,7 @@ impl Metric {
     fn of(self, figures: &Figures) -> f64 {
         match self {
             Self::Rate => figures.rate(),
-            Self::Time => figures.time(),
+            Self::Time => figures.seconds_per_unit(),
             Self::Kept => figures.kept(),
             Self::Peak => figures.peak_bytes,
             Self::PeakOverKept => figures.peak_over_kept(),

@@ -1,4 +1,4 @@
-//! One API server of a cluster, which can be killed, stopped and restarted.
+//! `ApiServer`: one API server of a cluster. Tests can kill, stop and restart it.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use super::component::Component;
 use super::health::Monitor;
 use super::http::Requests;
 
-/// An API server, running or not.
+/// An API server of a cluster. Its process may be running or stopped.
 #[derive(Debug)]
 pub struct ApiServer {
     component: Component,
@@ -31,17 +31,17 @@ impl ApiServer {
         Self { component, port, requests }
     }
 
-    /// Its URL, `https://127.0.0.1:PORT`, which a restart does not change.
+    /// The URL of the server, `https://127.0.0.1:PORT`. A restart does not change it.
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    /// The port of 127.0.0.1 that it listens on.
+    /// The port of 127.0.0.1 on which the server listens.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Whether its process is running.
+    /// Whether the process of the server is running.
     ///
     /// # Cancel safety
     /// Cancelling changes nothing.
@@ -49,25 +49,25 @@ impl ApiServer {
         self.component.is_running().await
     }
 
-    /// Starts it after [`Self::kill`] or [`Self::stop`], unless it is running, and waits until it is ready.
+    /// Starts the server, unless it is running, and waits until it is ready. Used after [`Self::kill`] or [`Self::stop`].
     ///
     /// # Errors
-    /// When it does not become ready. If its port is no longer free, [`Cluster::died`](super::Cluster::died) reports
-    /// its death too.
+    /// When the server does not become ready. If the port is no longer free, [`Cluster::died`](super::Cluster::died)
+    /// also reports the death of the process.
     ///
     /// # Cancel safety
-    /// It may have been started; another call then waits until it is ready.
+    /// The server may have been started. Another call then waits until it is ready.
     pub async fn start(&self) -> anyhow::Result<()> {
         self.spawn().await?;
         self.ready().await
     }
 
-    /// Starts it, unless it is running, without waiting until it is ready.
+    /// Starts the server, unless it is running. Does not wait until it is ready.
     pub(super) async fn spawn(&self) -> anyhow::Result<()> {
         self.component.spawn().await
     }
 
-    /// Waits until it is ready for requests.
+    /// Waits until the server is ready for requests.
     pub(super) async fn ready(&self) -> anyhow::Result<()> {
         let name = self.component.name();
         let step = format!("starting {name}");
@@ -86,21 +86,21 @@ impl ApiServer {
             .await
     }
 
-    /// Kills it (SIGKILL), as in a crash: it closes no connection gracefully.
+    /// Kills the server (SIGKILL), as in a crash: no connection is closed gracefully.
     ///
     /// # Errors
-    /// When it is not running.
+    /// When the server is not running.
     ///
     /// # Cancel safety
-    /// It may have been killed.
+    /// The server may have been killed.
     pub async fn kill(&self) -> anyhow::Result<()> {
         self.component.kill().await
     }
 
-    /// Shuts it down gracefully (SIGTERM), as in an upgrade; kills it after a minute.
+    /// Shuts the server down gracefully (SIGTERM), as in an upgrade. Kills it after a minute.
     ///
     /// # Errors
-    /// When it is not running.
+    /// When the server is not running.
     ///
     /// # Cancel safety
     /// SIGTERM may have been sent.
@@ -108,7 +108,7 @@ impl ApiServer {
         self.component.stop().await
     }
 
-    /// Sends a request as the administrator, for the start of a cluster; returns the response's JSON.
+    /// Sends a request as the administrator, and returns the response's JSON. Only the start of a cluster uses this.
     pub(super) async fn json(
         &self,
         method: Method,

@@ -1,4 +1,4 @@
-//! The `cluster` subcommand: its arguments and output. Must not start components itself: that belongs in [`Cluster`].
+//! The `cluster` subcommand: its arguments and output. Only [`Cluster`] starts components.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -56,7 +56,7 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
         Some(folder) => options.logs(folder),
         None => options,
     };
-    // An interrupt drops the future of `start`, which ends the components that it has started.
+    // An interrupt drops the future of `start`, which ends the started components.
     let cluster = tokio::select! {
         biased;
         interrupt = interrupts.next() => return Ok(interrupt.announce()),
@@ -85,7 +85,7 @@ async fn stay(cluster: &Cluster, interrupts: &mut Interrupts) -> anyhow::Result<
     println!("Press Ctrl-C to stop it.");
     tokio::select! {
         death = cluster.died() => Err(death.into()),
-        // The regular end: not a failure.
+        // The regular end of a cluster without a COMMAND: not a failure.
         _ = interrupts.next() => Ok(ExitCode::SUCCESS),
     }
 }

@@ -1,4 +1,4 @@
-//! A program of a cluster that can be killed, stopped and restarted with the same flags.
+//! `Component`: a program of a cluster. It can be killed, stopped, and restarted with the same flags.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use super::health::Monitor;
 use xtask_process::Supervised;
 
-/// A component, running or not.
+/// A component of a cluster. Its process may be running or stopped.
 #[derive(Debug)]
 pub(super) struct Component {
     name: String,
@@ -36,7 +36,7 @@ impl Component {
         self.process.lock().await.as_ref().is_some_and(|process| process.ended().is_none())
     }
 
-    /// Starts it, unless it is running, without waiting until it is ready.
+    /// Starts the component, unless it is running. Does not wait until it is ready.
     pub(super) async fn spawn(&self) -> anyhow::Result<()> {
         let mut process = self.process.lock().await;
         if process.as_ref().is_none_or(|process| process.ended().is_some()) {
@@ -45,13 +45,13 @@ impl Component {
         Ok(())
     }
 
-    /// Sends a signal to its process.
+    /// Sends a signal to the process of the component.
     pub(super) async fn signal(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
         let process = self.process.lock().await;
         process.as_ref().with_context(|| format!("{} is not running", self.name))?.signal(signal).await
     }
 
-    /// Kills it (SIGKILL), as in a crash.
+    /// Kills the component (SIGKILL), as in a crash.
     pub(super) async fn kill(&self) -> anyhow::Result<()> {
         let mut process = self.process.lock().await;
         let running = process.as_ref().with_context(|| format!("{} is not running", self.name))?;

@@ -16,11 +16,11 @@ use xtask_process::{Scratch, Supervised};
 
 /// A real control plane on free ports of this machine, in a temporary folder.
 ///
-/// Dropping it kills all components and removes the folder. This blocks; async code should call [`Self::stop`]. If this
-/// process is killed, the components' supervisors do the same.
+/// Dropping the cluster kills all components and removes the folder. The drop blocks; async code should call
+/// [`Self::stop`]. If this process is killed, the components' supervisors kill the components and remove the folder.
 #[derive(Debug)]
 pub struct Cluster {
-    // Dropped in this order: the clients of a component before the component, and the folder last.
+    // Fields are dropped in this order: the clients of a component before the component, and the folder last.
     pub(super) controllers: Option<Controllers>,
     pub(super) api_servers: Vec<ApiServer>,
     pub(super) etcd: Etcd,
@@ -58,7 +58,7 @@ impl Cluster {
         &self.api_servers
     }
 
-    /// The etcd that they share.
+    /// The etcd that all API servers use.
     pub fn etcd(&self) -> &Etcd {
         &self.etcd
     }
@@ -114,8 +114,8 @@ impl Cluster {
         Switch::listen(self.api_servers[0].port()).await
     }
 
-    /// Expires all earlier resource versions and continue tokens, so that requests with them get 410 Gone: compacts
-    /// etcd, then restarts each API server, because its watch cache still serves them. Returns the oldest valid
+    /// Expires all earlier resource versions and continue tokens: requests with them then get 410 Gone. Compacts etcd,
+    /// then restarts each API server, because its watch cache still serves earlier versions. Returns the oldest valid
     /// resource version.
     ///
     /// # Errors
@@ -134,12 +134,12 @@ impl Cluster {
         Ok(revision)
     }
 
-    /// The source of its programs, to start another cluster with the same programs.
+    /// The source of the cluster's programs, to start another cluster with the same programs.
     pub fn source(&self) -> &Source {
         &self.source
     }
 
-    /// Restores etcd's data from a snapshot, as from a backup. The API servers are stopped meanwhile.
+    /// Stops the API servers, restores etcd's data from a snapshot, as from a backup, and restarts the API servers.
     ///
     /// # Errors
     /// When a component cannot be stopped or does not become ready again, or the data cannot be copied.
@@ -164,7 +164,7 @@ impl Cluster {
         &self.monitor.logs
     }
 
-    /// The PATH for commands: a folder with kubectl of the server's version, if there is one, before the PATH of this
+    /// The PATH for commands: the folder of the kubectl of the server's version, if it was built, and the PATH of this
     /// process.
     pub fn command_path(&self) -> OsString {
         let ours = std::env::var_os("PATH").unwrap_or_default();
@@ -172,10 +172,10 @@ impl Cluster {
         std::env::join_paths(folders).unwrap_or(ours)
     }
 
-    /// Waits until a component ends that was not stopped by this process: the cluster is then unusable.
+    /// Waits until a component ends without a request of this process. The cluster is then unusable.
     ///
     /// # Cancel safety
-    /// Cancelling loses no event: a later call returns the same death.
+    /// Cancelling loses no death: a later call returns it.
     pub async fn died(&self) -> Death {
         self.monitor.death().await
     }
@@ -183,9 +183,9 @@ impl Cluster {
     /// Stops all components and removes the folder.
     ///
     /// # Cancel safety
-    /// After cancelling, this continues in the background.
+    /// After cancelling, the stop continues in the background.
     pub async fn stop(self) {
-        // Only a panic in a destructor could make this fail.
+        // This fails only after a panic in a destructor.
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
     }
 }

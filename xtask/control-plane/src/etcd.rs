@@ -1,4 +1,4 @@
-//! The etcd of a cluster, and the faults and maintenance that tests need: pause, compaction, snapshot and restore.
+//! `Etcd`: the etcd of a cluster. Tests can pause it, compact its history, copy its data and restore the copy.
 
 use std::path::{Path, PathBuf};
 
@@ -38,12 +38,12 @@ impl Etcd {
         Self { component, requests: Requests::plain(), port, data }
     }
 
-    /// Starts it, unless it is running, without waiting until it is ready.
+    /// Starts etcd, unless it is running. Does not wait until it is healthy.
     pub(super) async fn spawn(&self) -> anyhow::Result<()> {
         self.component.spawn().await
     }
 
-    /// Starts it, unless it is running, and waits until it is healthy.
+    /// Starts etcd, unless it is running, and waits until it is healthy.
     pub(super) async fn start(&self) -> anyhow::Result<()> {
         self.component.spawn().await?;
         let monitor = self.component.monitor();
@@ -55,34 +55,34 @@ impl Etcd {
             .await
     }
 
-    /// Its client URL, `http://127.0.0.1:PORT`.
+    /// The URL for clients of etcd, `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Pauses it (SIGSTOP), as if its machine hung: connections stay open, and requests get no response.
+    /// Pauses etcd (SIGSTOP), as if its machine hung: connections stay open, and requests get no response.
     ///
     /// # Errors
-    /// When it is not running.
+    /// When etcd is not running.
     ///
     /// # Cancel safety
-    /// It may have been paused.
+    /// etcd may have been paused.
     pub async fn pause(&self) -> anyhow::Result<()> {
         self.component.signal(Signal::STOP).await.context("cannot pause etcd")
     }
 
-    /// Continues it (SIGCONT) after [`Self::pause`].
+    /// Continues etcd (SIGCONT) after [`Self::pause`].
     ///
     /// # Errors
-    /// When it is not running.
+    /// When etcd is not running.
     ///
     /// # Cancel safety
-    /// It may have been continued.
+    /// etcd may have been continued.
     pub async fn resume(&self) -> anyhow::Result<()> {
         self.component.signal(Signal::CONT).await.context("cannot resume etcd")
     }
 
-    /// The current revision, which Kubernetes uses as resource version.
+    /// The current revision of etcd, which Kubernetes uses as resource version.
     ///
     /// # Errors
     /// When the request fails.
@@ -95,15 +95,15 @@ impl Etcd {
         revision.with_context(|| format!("etcd's status has no revision: {response}"))
     }
 
-    /// Compacts its history up to the current revision, and returns that revision. API servers may still serve earlier
-    /// revisions from their watch caches: watches in all versions of Kubernetes, exact lists and pages since 1.34. To
-    /// expire these as well, use [`forget_history`](super::Cluster::forget_history).
+    /// Compacts the history up to the current revision, and returns that revision. API servers may still serve earlier
+    /// revisions from their watch caches: to watches in all versions of Kubernetes, to exact lists and pages since
+    /// 1.34. [`forget_history`](super::Cluster::forget_history) expires these revisions as well.
     ///
     /// # Errors
     /// When the request fails.
     ///
     /// # Cancel safety
-    /// It may have been compacted.
+    /// The history may have been compacted.
     pub async fn compact(&self) -> anyhow::Result<u64> {
         let revision = self.revision().await?;
         self.post("/v3/kv/compaction", &json!({ "revision": revision.to_string(), "physical": true }))
@@ -111,13 +111,13 @@ impl Etcd {
         Ok(revision)
     }
 
-    /// Stops it, copies its data, as for a backup, and restarts it.
+    /// Stops etcd, copies its data, as for a backup, and restarts it.
     ///
     /// # Errors
-    /// When it cannot be stopped or restarted, or the copy cannot be written.
+    /// When etcd cannot be stopped or restarted, or the copy cannot be written.
     ///
     /// # Cancel safety
-    /// It may be stopped, and the copy incomplete.
+    /// etcd may be stopped, and the copy incomplete.
     pub async fn snapshot(&self) -> anyhow::Result<Snapshot> {
         let copy = self.data.with_extension(format!("snapshot-{}", self.revision().await?));
         self.component.stop().await?;
@@ -126,8 +126,8 @@ impl Etcd {
         Ok(Snapshot(copy))
     }
 
-    /// Replaces its data with an earlier copy. All later writes are lost, and its revision is again that of the copy.
-    /// API servers must not run meanwhile; see [`Cluster::restore`](super::Cluster::restore).
+    /// Replaces etcd's data with an earlier copy. All writes after the copy are lost, and the revision is again that of
+    /// the copy. API servers must not run during the replacement; see [`Cluster::restore`](super::Cluster::restore).
     pub(super) async fn restore(&self, snapshot: &Snapshot) -> anyhow::Result<()> {
         self.component.stop().await?;
         std::fs::remove_dir_all(&self.data)

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::options::FeatureGate;
 
-/// The CIDR of cluster IPs, and its first address, which the `kubernetes` Service gets.
+/// The CIDR of cluster IPs.
 pub(super) const SERVICE_RANGE: &str = "10.0.0.0/24";
+/// The first address of [`SERVICE_RANGE`]: the cluster IP of the `kubernetes` Service.
 pub(super) const SERVICE_IP: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 0, 0, 1);
 const POD_RANGE: &str = "10.240.0.0/16";
 
-/// The files of one run.
+/// The folder with the files of one run.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     pub(super) folder: PathBuf,
@@ -55,8 +56,8 @@ pub(super) fn api_server(
         flag("etcd-servers", format!("http://127.0.0.1:{etcd}")),
         flag("secure-port", port),
         flag("bind-address", "127.0.0.1"),
-        // The endpoint of the `kubernetes` Service must not be a loopback address, and the machine may have no other:
-        // this one is from the range for documentation (RFC 5737).
+        // The endpoint of the `kubernetes` Service must not be a loopback address, and the machine may have no other
+        // address. This one is from the range for documentation (RFC 5737).
         flag("advertise-address", format!("192.0.2.{}", index + 1)),
         flag("cert-dir", files.text(&format!("api-server-{index}"))),
         flag("tls-cert-file", files.text("server.crt")),
@@ -71,7 +72,7 @@ pub(super) fn api_server(
         flag("allow-privileged", true),
     ];
     if !controllers {
-        // The plugin refuses every pod without a default service account, which a controller creates.
+        // This plugin refuses every pod in a namespace without a default service account, which a controller creates.
         flags.push(flag("disable-admission-plugins", "ServiceAccount"));
     }
     flags.extend(feature_gates(gates));
@@ -118,7 +119,7 @@ pub(super) fn kwok(files: &Files, port: u16, config: &Path) -> Vec<String> {
     ]
 }
 
-/// With the default rate limits, the start of the controllers takes seconds.
+/// Higher rate limits than the defaults, with which the start of the controllers takes seconds.
 fn request_rate() -> [String; 2] {
     [flag("kube-api-qps", 500), flag("kube-api-burst", 1000)]
 }

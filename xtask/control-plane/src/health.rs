@@ -16,13 +16,13 @@ pub(super) const READY_LIMIT: Duration = Duration::from_secs(120);
 const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 const LOG_LINES: usize = 15;
 
-/// The unrequested end of a component.
+/// The end of a component that this process did not request.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Death {
     /// The component's name, as `kube-apiserver-0`.
     pub component: String,
-    /// How it ended.
+    /// How the component ended.
     pub ended: Ended,
     /// The last lines of its log.
     pub log: String,
@@ -67,7 +67,7 @@ impl Monitor {
         .with_context(|| format!("cannot start {name}"))
     }
 
-    /// Waits for a death; returns immediately if there has been one.
+    /// Waits for the death of a component. Returns immediately if one has already died.
     pub(super) async fn death(&self) -> Death {
         let mut deaths = self.deaths.subscribe();
         loop {
@@ -81,8 +81,8 @@ impl Monitor {
         }
     }
 
-    /// Repeats `probe` until it returns a value. Fails immediately if a component dies, and after [`READY_LIMIT`].
-    /// `what` and `component` are for the error text.
+    /// Repeats `probe` until it returns a value. Fails immediately if a component dies, and otherwise after
+    /// [`READY_LIMIT`]. The error text contains `what` and `component`.
     pub(super) async fn wait_for<T>(
         &self,
         what: &str,

@@ -1,5 +1,5 @@
-//! A minimal HTTP client for the start of a cluster. Must not use `kube-client`: the end-to-end suites test that on
-//! this cluster, and a bug in it could hide itself.
+//! `Requests`: a minimal HTTP client for the start of a cluster. It must not use `kube-client`: the end-to-end suites
+//! test `kube-client` on this cluster, and its bugs could stay hidden.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,12 +35,12 @@ impl std::fmt::Debug for Requests {
 }
 
 impl Requests {
-    /// Without TLS.
+    /// Sends requests without TLS.
     pub(crate) fn plain() -> Self {
         Self { tls: None }
     }
 
-    /// With TLS and this client certificate.
+    /// Sends requests over TLS, with this client certificate. `authority` is the CA certificate of the server, in PEM.
     pub(crate) fn secure(authority: &str, client: &Identity) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.as_bytes())?)?;
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that sends one response; its task returns the request.
+    /// Starts a server that sends one response. Returns its port and its task, which returns the request.
     async fn server(response: &'static str) -> (u16, tokio::task::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! Writes kubeconfig files and other private files. Must not depend on a running cluster.
+//! Writes kubeconfig files and other private files. This module must not depend on a running cluster.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -40,7 +40,7 @@ struct User<'a> {
     client_key_data: Option<String>,
 }
 
-/// Writes a kubeconfig with one context, in a file that only this user can read.
+/// Writes a kubeconfig with one context to a file that only its owner can read.
 pub(crate) fn write(
     path: &Path,
     server: &str,
@@ -72,7 +72,7 @@ pub(crate) fn write(
     write_private(path, &text)
 }
 
-/// Writes a file that only this user can read.
+/// Writes a file that only its owner can read.
 pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes()))

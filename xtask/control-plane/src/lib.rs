@@ -1,7 +1,7 @@
 //! `cargo xtask cluster`: a real Kubernetes control plane without a container engine.
 //!
 //! etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok are built once from pinned Go modules
-//! ([`build`]), started on free ports in a temporary folder ([`start`](Cluster::start)), and always stopped at the end,
+//! ([`build`]) and started on free ports in a temporary folder ([`start`](Cluster::start)). They always stop at the end,
 //! even if this process is killed ([`xtask_process`]). The end-to-end suites use [`Cluster`]; [`cli`] is the command.
 
 mod api_server;

@@ -1,5 +1,5 @@
-//! The Node objects and kwok's configuration. kwok simulates the kubelets: it marks pods Ready without running
-//! containers. Sends no requests.
+//! Creates the JSON of the Node objects, and writes kwok's configuration. kwok simulates the kubelets: it marks pods
+//! Ready without running containers. This module sends no requests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub(super) fn node(index: usize) -> Value {
     })
 }
 
-/// The number of nodes in a NodeList with the condition Ready.
+/// The number of nodes in a NodeList whose condition Ready is true.
 pub(super) fn count_ready(list: &Value) -> usize {
     let is_ready = |node: &Value| {
         node["status"]["conditions"]
@@ -46,8 +46,8 @@ pub(super) fn count_ready(list: &Value) -> usize {
     list["items"].as_array().into_iter().flatten().filter(|node| is_ready(node)).count()
 }
 
-/// Writes kwok's configuration into `folder`, and returns its path: the given stages, and the behaviour of exec, logs,
-/// attach and port-forward.
+/// Writes kwok's configuration into `folder`, and returns the path of the file. The configuration contains `stages`, and
+/// the behaviour of exec, logs, attach and port-forward.
 pub(super) fn write_config(folder: &Path, stages: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let log = folder.join("pod.log");
     fs::write(&log, POD_LOG).with_context(|| format!("cannot write {}", log.display()))?;

@@ -1,4 +1,4 @@
-//! The options of a cluster: parses and validates them. Starts nothing.
+//! Parses and validates the options of a cluster. Starts nothing.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::version::KubernetesVersion;
 use xtask_process::progress::Progress;
 
-/// The most API servers that one cluster may have.
+/// The maximum number of API servers of a cluster.
 pub const MOST_API_SERVERS: usize = 5;
 
 /// The source of a cluster's programs.
@@ -48,8 +48,8 @@ impl std::fmt::Display for FeatureGate {
     }
 }
 
-/// A user with a bearer token in the API servers' token file, which they read only at their start. For a user at a
-/// later time, see [`client_certificate`](super::Cluster::client_certificate).
+/// A user with a bearer token in the token file, which the API servers read only when they start. To create a user
+/// later, use [`client_certificate`](super::Cluster::client_certificate).
 #[derive(Debug, Clone)]
 pub struct User {
     pub(crate) name: String,
@@ -120,7 +120,7 @@ impl Options {
         self
     }
 
-    /// Adds a user. [`Cluster::token`](super::Cluster::token) returns its token.
+    /// Adds a user. [`Cluster::token`](super::Cluster::token) returns the user's token.
     #[must_use]
     pub fn user<G: Into<String>>(
         mut self,
@@ -131,7 +131,7 @@ impl Options {
         self
     }
 
-    /// Writes the components' logs to this folder, which is kept, instead of to the temporary folder.
+    /// Writes the components' logs to `folder`, which is kept, instead of the temporary folder.
     #[must_use]
     pub fn logs(mut self, folder: impl Into<PathBuf>) -> Self {
         self.logs = Some(folder.into());

@@ -1,4 +1,4 @@
-//! The certificates and keys of one run: generated at its start, and never written to files here.
+//! Generates the certificates and keys of one run. This module writes no files.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime};
@@ -9,9 +9,9 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-/// The time between `notBefore` and now, which tolerates clock skew.
+/// The time from `notBefore` to now. It tolerates clock skew.
 const BACKDATED: Duration = Duration::from_secs(3600);
-/// The time between now and `notAfter`. A cluster runs for minutes, sometimes for days.
+/// The time from now to `notAfter`. A cluster runs for minutes, sometimes for days.
 const VALID: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A certificate and its key, in PEM.
@@ -73,8 +73,8 @@ impl Authority {
         self.sign(params)
     }
 
-    /// Creates a client certificate for a user with this name and group (the organization). rcgen can write only one
-    /// organization: use a token for a user with several groups.
+    /// Creates a client certificate for a user with this name and group (the subject's organization). rcgen can write
+    /// only one organization: use a token for a user with several groups.
     ///
     /// # Errors
     /// When no key can be generated, or the certificate cannot be signed.

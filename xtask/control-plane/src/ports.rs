@@ -1,12 +1,12 @@
-//! Chooses free ports on this machine. Another process may take a port before it is used: the caller must retry.
+//! Chooses free ports on this machine. Another process may use a chosen port before the caller does: the caller must retry.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::bail;
 
-/// Below the usual ranges of ephemeral ports, so that an outgoing connection does not take the port of a server
-/// between its stop and its restart.
+/// The range of the chosen ports. It is below the usual ranges of ephemeral ports, so that an outgoing connection does
+/// not take the port of a server between its stop and its restart.
 const RANGE: std::ops::Range<u16> = 10_000..32_000;
 
 /// Chooses `count` different ports of 127.0.0.1 on which no process listens.
@@ -25,7 +25,7 @@ pub(crate) fn free(count: usize) -> anyhow::Result<Vec<u16>> {
     Ok(ports)
 }
 
-/// Whether a component's log has the error that its port is in use.
+/// Whether the log of a component contains the error that its port is in use.
 pub(crate) fn was_taken(log: &str) -> bool {
     log.to_lowercase().contains("address already in use")
 }

@@ -19,7 +19,7 @@ use super::pki::{self, Authority, Identity};
 use super::{nodes, ports, tokens};
 use xtask_process::Scratch;
 
-/// The maximum number of starts: another process may take one of the ports before a component listens on it.
+/// The maximum number of attempts to start: another process may use a port before the component listens on it.
 const ATTEMPTS: usize = 5;
 
 impl Cluster {
@@ -136,7 +136,7 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
 fn create_log_folder(options: &Options, scratch: &Path) -> anyhow::Result<PathBuf> {
     let folder = options.logs.clone().unwrap_or_else(|| scratch.join("logs"));
     fs::create_dir_all(&folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
-    // The components' working directory is another folder, where a relative path would be wrong.
+    // The components have another working directory: a relative path would be wrong there.
     folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))
 }
 
@@ -200,7 +200,7 @@ async fn start_controllers(
             Ok((nodes::count_ready(&list) == wanted).then_some(()))
         })
         .await?;
-    // Without the service account, admission refuses every pod in the default namespace.
+    // Without its default service account, the `default` namespace admits no pods.
     monitor
         .wait_for("creating the default service account", "kube-controller-manager", async || {
             server.json(Method::GET, "/api/v1/namespaces/default/serviceaccounts/default", None).await?;

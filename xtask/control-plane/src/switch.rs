@@ -1,5 +1,5 @@
-//! A TCP proxy in front of several API servers: simulates a load balancer that moves its clients. Must not parse the
-//! bytes.
+//! `Switch`: a TCP proxy in front of several API servers. It simulates a load balancer that moves clients to another
+//! server, and must not parse the forwarded bytes.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// A TCP proxy on a local address that forwards to one API server at a time. Dropping it closes its connections.
+/// A TCP proxy on a local address that forwards to one API server at a time. Dropping the proxy closes its connections.
 #[derive(Debug)]
 pub struct Switch {
     address: SocketAddr,
@@ -17,10 +17,10 @@ pub struct Switch {
 }
 
 impl Switch {
-    /// Listens on a free port of 127.0.0.1 and forwards to `port` there.
+    /// Listens on a free port of 127.0.0.1, and forwards connections to `port` of 127.0.0.1.
     ///
     /// # Errors
-    /// When it cannot listen.
+    /// When the proxy cannot listen on a port.
     pub(super) async fn listen(port: u16) -> anyhow::Result<Self> {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on 127.0.0.1")?;
@@ -30,7 +30,7 @@ impl Switch {
         Ok(Self { address, target, task })
     }
 
-    /// Its address, `https://127.0.0.1:PORT`.
+    /// The URL of the proxy, `https://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("https://{}", self.address)
     }
@@ -67,7 +67,7 @@ async fn accept(listener: TcpListener, target: watch::Sender<u16>) {
                         }
                     });
                 }
-                // For example too many open files: retry, because other files will be closed.
+                // For example, too many files are open: retry after others are closed.
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
             },
         }
@@ -75,7 +75,7 @@ async fn accept(listener: TcpListener, target: watch::Sender<u16>) {
 }
 
 async fn forward(mut client: TcpStream, port: u16) {
-    // If the server is stopped, the client's connection is closed, as by a load balancer.
+    // If the server is stopped, the client's connection is closed, as a load balancer does.
     if let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
         let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
     }
@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that sends its name and keeps the connection open.
+    /// Starts a server that sends `name` on each connection and keeps it open. Returns its port.
     async fn name_server(name: &'static str) -> u16 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! Creates the API servers' token file, which they read only at their start. Writes no files.
+//! Creates the text of the token file, which the API servers read only when they start. Writes no files.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 
 use super::options::User;
 
-/// The contents of the token file for `users` and the administrator `admin`, and the name and token of each.
+/// The contents of the token file for the administrator `admin` and `users`, and the name and token of each user.
 pub(super) fn table(users: &[User]) -> anyhow::Result<(String, Vec<(String, String)>)> {
     let admin = User { name: "admin".to_owned(), groups: vec!["system:masters".to_owned()] };
     let mut text = String::new();
@@ -22,8 +22,8 @@ pub(super) fn table(users: &[User]) -> anyhow::Result<(String, Vec<(String, Stri
     Ok((text, tokens))
 }
 
-/// 128 random bits in hexadecimal: other users of this machine can connect to the server's port, and must not guess a
-/// token.
+/// A token of 128 random bits in hexadecimal. Other users of this machine can connect to the server's port: they must
+/// not be able to guess a token.
 fn random() -> anyhow::Result<String> {
     let mut bytes = [0; 16];
     let provider = rustls::crypto::ring::default_provider();

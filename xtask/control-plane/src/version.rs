@@ -1,4 +1,4 @@
-//! The Kubernetes versions that can be built, each with its pinned Go module. A new version needs its `go.mod` and
+//! `KubernetesVersion`: the Kubernetes versions that can be built, each with its pinned Go module. A new version needs its `go.mod` and
 //! `go.sum` below `xtask/control-plane/go/`, and an entry here.
 
 use std::fmt;
@@ -35,7 +35,7 @@ impl KubernetesVersion {
         KNOWN
     }
 
-    /// Major and minor number, as `1.37`.
+    /// The major and minor version number, as `1.37`.
     pub fn minor(&self) -> &'static str {
         self.number.rsplit_once('.').map_or(self.number, |(minor, _)| minor)
     }

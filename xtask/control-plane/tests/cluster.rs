@@ -15,10 +15,10 @@ use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-control-plane");
 
-/// An etcd that runs and never listens, with a child process.
+/// The script of an etcd that starts a child process, keeps running, and never listens.
 const SILENT: &str = "sleep 1001 &\nexec sleep 1002";
 
-/// A Go that copies the script `component` as each binary, and logs its arguments.
+/// The script of a Go that copies the script `component` to the path of each binary, and logs its arguments.
 const GO: &str = r#"
 echo "$*" >> "$WORLD/go.log"
 case "$1 $2" in
@@ -74,7 +74,7 @@ fn an_interrupt_during_the_start_leaves_nothing() {
         signal(&xtask, how);
         let (ended, text) = finish(xtask);
         assert_eq!(ended, Some(code), "{text}");
-        // No waiting: xtask must have ended its processes before it ends itself.
+        // Checked without waiting: xtask must end its processes before it exits.
         assert_eq!(world.processes(), []);
         assert_eq!(world.leftovers(), Vec::<std::path::PathBuf>::new());
     }
@@ -113,7 +113,7 @@ fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps_the_folder() {
         assert!(common::eventually(|| world.processes().is_empty()), "{:#?}", world.processes());
     }
     world.script("assets/etcd", "exit 1");
-    // A folder whose run was killed between creating and locking it is swept only when it is old.
+    // If a run is killed after it creates a folder and before it locks it, the folder is swept only when it is old.
     let locked = || {
         let mut leftovers = world.leftovers();
         leftovers.retain(|path| !path.display().to_string().contains(".kube-xtask-new-"));
@@ -135,8 +135,7 @@ fn components_die_when_their_supervisors_are_killed() {
     let (_, text) = finish(xtask);
     assert!(text.contains("etcd has died"), "{text}");
     assert!(common::eventually(|| !world.processes().iter().any(|(_, line)| line.contains("sleep 1002"))));
-    // The component's child process is orphaned: without a supervisor nothing kills it. Components of Kubernetes
-    // start no processes.
+    // Without a supervisor, the component's child process keeps running. The real components start no processes.
     for (id, _) in world.processes() {
         rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), Signal::KILL).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Changes of the pods: the prepared watch events, and the state that a relist returns.
+//! Generates the initial pods, the watch events that change them, and the pods that a relist returns.
 
 use fastrand::Rng;
 
@@ -7,7 +7,7 @@ use crate::pods::{Pod, Pods, SELECTED_SHARD};
 
 /// The resource version of the initial list.
 pub(crate) const LISTED: u64 = 1_000_000;
-/// The resource version of the relist.
+/// The resource version of the list that a relist returns.
 pub(crate) const RELISTED: u64 = 3_000_000;
 /// The resource versions of events start after this one.
 const EVENTS: u64 = 2_000_000;
@@ -33,14 +33,14 @@ pub(crate) struct Events {
     pod: Vec<u8>,
     /// The pods after all events.
     pub(crate) after: Vec<Pod>,
-    /// The object states that a predicate on the generation keeps: one in a hundred.
+    /// The pods of the events that a generation predicate keeps: one in a hundred.
     pub(crate) new_generation: Vec<Pod>,
-    /// The object states that the bench's label selector keeps: one in a hundred.
+    /// The pods of the events that the bench's label selector keeps: one in a hundred.
     pub(crate) selected: Vec<Pod>,
 }
 
 impl Events {
-    /// Generates `events` events. Of every 200, one deletes a pod, one adds a pod, one increments a generation, and the
+    /// Generates `events` watch events on `count` pods. Of every 200, one deletes a pod, one adds a pod, one increments a generation, and the
     /// others change a status. The last event modifies the sentinel, which passes every filter.
     pub(crate) fn new(pods: &Pods, count: usize, events: usize, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
@@ -112,8 +112,8 @@ impl Events {
     }
 }
 
-/// The pods of the relist: a tenth was modified, and of every 200 one was deleted and one added. The sentinel was
-/// modified as well.
+/// The pods that a relist returns. Compared with the initial list, a tenth is modified, and of every 200 one is deleted
+/// and one added. The sentinel is modified as well.
 pub(crate) fn relisted(count: usize) -> Vec<Pod> {
     let mut pods = initial(count);
     let sentinel = pods.pop();

@@ -1,4 +1,4 @@
-//! The subset of HTTP/1.1 that the bench needs: a request is only its target, a response is prepared bytes.
+//! The subset of HTTP/1.1 that the bench needs: reads only the target of a request, and writes prepared bytes.
 
 use std::io::{self, BufRead, Write};
 
@@ -54,7 +54,7 @@ pub(crate) fn chunk(out: &mut Vec<u8>, parts: &[&[u8]]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A streaming response: each frame is one HTTP chunk, like in the API server's watch responses.
+/// A streaming response: each frame is one HTTP chunk, as in the API server's watch responses.
 #[derive(Debug)]
 pub(crate) struct Chunks<'a, W: Write> {
     out: &'a mut W,

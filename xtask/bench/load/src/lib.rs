@@ -1,7 +1,7 @@
 //! The load source of `cargo xtask bench`: an HTTP/1.1 server that sends prepared bytes.
 //!
-//! It uses none of the measured crates, so that a defect in one cannot cancel out. It is a library so that tests can
-//! serve a small world to a contender; the bench runs it as a separate process.
+//! It uses none of the measured crates: a defect in one could change the expected digest and the contender's digest in
+//! the same way. It is a library so that tests can start it in-process; the bench runs it as a separate process.
 
 mod changes;
 #[path = "../../shared/digest.rs"]
@@ -25,7 +25,7 @@ use serde::Deserialize;
 pub struct Plan {
     /// The number of pods, at least two; the last one is the sentinel.
     pub pods: usize,
-    /// The same seed gives the same bytes.
+    /// The seed of the generated data. The same seed gives the same bytes.
     pub seed: u64,
 }
 

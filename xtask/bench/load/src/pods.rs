@@ -1,4 +1,4 @@
-//! `Pods`: generates realistic pods, forty per application, which differ only in their per-pod fields.
+//! `Pods`: generates realistic pods. The forty pods of an application differ only in fields such as name and uid.
 
 use std::fmt::Write;
 
@@ -14,23 +14,23 @@ const SHARDS: usize = 100;
 /// The alphabet of generated name suffixes, as in the API server's `generateName`.
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// The mutable state of a pod.
+/// The fields of a pod that events change, and the index that determines all others.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pod {
-    /// The number of the pod; determines all immutable fields.
+    /// The index of the pod. It determines all immutable fields.
     pub(crate) index: usize,
-    /// Whether it is the sentinel, the last object of lists and events, which marks the end of the work.
+    /// Whether this pod is the sentinel: the last object of lists and events, which marks the end of a measurement.
     pub(crate) sentinel: bool,
     /// The resource version.
     pub(crate) version: u64,
     /// The generation.
     pub(crate) generation: u32,
-    /// The restart count of its container.
+    /// The restart count of the pod's container.
     pub(crate) restarts: u32,
 }
 
 impl Pod {
-    /// The value of its shard label; one in a hundred pods has the same.
+    /// The value of the pod's shard label. One in a hundred pods has the same value.
     pub(crate) fn shard(&self) -> usize {
         if self.sentinel { SELECTED_SHARD } else { self.index % SHARDS }
     }

@@ -174,7 +174,7 @@ impl Source {
             collection.initial_events(&mut chunks)?;
         }
         chunks.flush()?;
-        // Events and expiry follow only the initial list of pods.
+        // Only a watch that starts at the initial list of pods receives the events or the expiry.
         let version = query.number("resourceVersion");
         let fresh = collection.kind != "Pod" || version.is_some_and(|version| version as u64 > LISTED);
         match session.wait_at_gate(fresh) {
@@ -197,7 +197,7 @@ struct Collection<'a> {
     set: &'a Set,
     kind: &'static str,
     api_version: &'static str,
-    /// Whether it is a custom resource, whose items carry `apiVersion` and `kind`.
+    /// Whether the objects are custom resources: items of their lists have `apiVersion` and `kind`.
     custom: bool,
     version: u64,
 }

@@ -1,5 +1,5 @@
-//! `Session`: the state of one contender run, named by the first path segment. Watches block at the session's gate
-//! until the contender requests events or the expiry.
+//! `Session`: the state of one run of a contender. The first path segment of a request is the session's name. Watches
+//! block at the session's gate until the contender requests the events or the expiry.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ pub(crate) enum Gate {
     Closed,
     /// Send the prepared events.
     Events,
-    /// Send `410 Expired`; lists return the changed state.
+    /// Send `410 Expired`. Lists then return the relisted pods.
     Expired,
     /// End; the session is over.
     Over,
@@ -56,8 +56,8 @@ impl Session {
         self.changed.notify_all();
     }
 
-    /// Blocks until the gate opens and returns its state. Neither the events nor the expiry apply to a `fresh` watch;
-    /// only [`Gate::Over`] releases it.
+    /// Blocks a watch until the gate opens, and returns the gate's state. A `fresh` watch gets neither the events nor
+    /// the expiry: only [`Gate::Over`] ends it.
     pub(crate) fn wait_at_gate(&self, fresh: bool) -> Gate {
         let mut state = self.state();
         state.waiting += 1;
@@ -81,7 +81,7 @@ impl Session {
         !waited.timed_out()
     }
 
-    /// Whether lists return the changed state; if so, records the time of the first such request.
+    /// Whether a list request returns the relisted pods. Records the time of the first such request.
     pub(crate) fn lists_changed_state(&self) -> bool {
         let mut state = self.state();
         let later = state.gate == Gate::Expired;
@@ -104,7 +104,7 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// The session called `name`; created at its first request.
+    /// Returns the session with this name. Its first request creates it.
     pub(crate) fn get(&self, name: &str) -> Arc<Session> {
         let mut sessions = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.entry(name.to_owned()).or_insert_with(|| Arc::new(Session::new())).clone()

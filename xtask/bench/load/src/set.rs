@@ -11,7 +11,7 @@ pub(crate) struct Set {
 }
 
 impl Set {
-    /// Adds one object, which `write` appends to the buffer.
+    /// Adds one object: `write` appends its JSON to the buffer.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if !self.ends.is_empty() {
             self.bytes.push(b',');
@@ -30,7 +30,7 @@ impl Set {
         self.span(index..index + 1)
     }
 
-    /// The JSON of a range, separated by commas; the range is clamped to the number of objects.
+    /// The JSON of the objects in a range, separated by commas; the range is clamped to the number of objects.
     pub(crate) fn span(&self, range: Range<usize>) -> &[u8] {
         let end = range.end.min(self.len());
         if range.start >= end {

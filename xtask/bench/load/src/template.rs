@@ -1,4 +1,4 @@
-//! `Template`: a JSON file of `data/` with `@name@` placeholders. Keeps the API server's order of fields.
+//! `Template`: a JSON file of `data/` with `@name@` placeholders. Its fields are in the API server's order.
 
 /// A text with placeholders.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ impl Template {
         Self { pieces: pieces.collect() }
     }
 
-    /// Returns a template in which the placeholders of `values` are replaced.
+    /// Returns a template in which the placeholders named in `values` are replaced by their values.
     pub(crate) fn bind(&self, values: &[(&str, String)]) -> Self {
         let mut pieces: Vec<Piece> = Vec::new();
         for piece in &self.pieces {

@@ -73,7 +73,7 @@ impl World {
         self.widgets.get_or_init(|| others::widgets(self.count, self.seed + 4))
     }
 
-    /// The namespaces and names of `count` pods at regular intervals.
+    /// The namespaces and names of `count` pods, at regular intervals in the initial list.
     pub(crate) fn names(&self, count: usize) -> Vec<(String, String)> {
         let all = changes::initial(self.count);
         let step = (all.len() / count.max(1)).max(1);
@@ -89,9 +89,9 @@ impl World {
         pod_indices.get(&(namespace.to_owned(), name.to_owned())).copied()
     }
 
-    /// The expected digest of a contender's objects; `None` for an unknown name.
-    pub(crate) fn digest(&self, of: &str) -> Option<Digest> {
-        Some(match of {
+    /// The digest of a set of objects by its name, such as `pods` or `relisted`; `None` if no set has this name.
+    pub(crate) fn digest(&self, name: &str) -> Option<Digest> {
+        Some(match name {
             "pods" => digest(self.pods(), Value::clone),
             "five-fields" => digest(self.pods(), five_fields),
             "relisted" => digest(self.relisted(), Value::clone),
@@ -124,7 +124,7 @@ fn digest(set: &Set, view: impl Fn(&Value) -> Value + Sync) -> Digest {
     let part = |worker: usize| {
         let mut sum = Digest::default();
         for index in (worker..set.len()).step_by(workers) {
-            // Invalid JSON counts as `null`, a digest that no contender can match.
+            // Invalid JSON counts as `null`: the digest then differs from every contender's.
             let object = serde_json::from_slice::<Value>(set.item(index)).unwrap_or_default();
             sum.add(view(&object));
         }

@@ -16,7 +16,8 @@ pub(crate) use kube_runtime::reflector::{Store, Writer};
 pub(crate) use kube_runtime::watcher::Event;
 pub(crate) use kube_runtime::{Controller, WatchStreamExt, predicates, reflector, watcher};
 
-/// The reason for an absent `store-compact`; never reported, since [`compact_store`] returns a store.
+/// The reason in `Report::Absent` for the row `store-compact`. Unused here: [`compact_store`] always returns a store.
+/// The shared code requires it for kube.
 pub(crate) const NO_COMPACT_STORE: &str = "this project has no compact store";
 
 /// A compact store and its writer.
@@ -35,7 +36,8 @@ pub(crate) fn list_config() -> watcher::Config {
     watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch)
 }
 
-/// Skips labels, annotations, owner references and managed fields before decoding.
+/// Adds to `config` that the watcher skips labels, annotations, owner references, `generateName` and managed fields when
+/// it decodes an object.
 pub(crate) fn only_identity(config: watcher::Config) -> anyhow::Result<watcher::Config> {
     let unwanted =
         ["metadata.labels", "metadata.annotations", "metadata.ownerReferences", "metadata.generateName"];
@@ -43,7 +45,7 @@ pub(crate) fn only_identity(config: watcher::Config) -> anyhow::Result<watcher::
     Ok(config.skip_fields(FieldSet::managed_fields().and(unwanted)))
 }
 
-/// Pods whose generation changed.
+/// The stream of the pods whose generation changed.
 pub(crate) fn new_generations(
     pods: Api<Pod>,
     config: watcher::Config,
@@ -51,7 +53,7 @@ pub(crate) fn new_generations(
     watcher(pods, config).only_changes_of(predicates::generation).applied_objects()
 }
 
-/// Pods with the given label, filtered by the client.
+/// The stream of the pods that have `label`. The client filters them.
 pub(crate) fn labelled(
     pods: Api<Pod>,
     config: watcher::Config,

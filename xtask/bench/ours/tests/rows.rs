@@ -1,4 +1,4 @@
-//! Runs every row on a small world and compares the digests. No test depends on a measured time.
+//! Runs every row against a small load source, and compares the digests. No test depends on a measured time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const PODS: usize = 250;
 
-/// The address of a load source with a small world, shared by all tests.
+/// The address of a load source with [`PODS`] pods, shared by all tests.
 fn source() -> SocketAddr {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
     *ADDRESS.get_or_init(|| {
@@ -23,10 +23,10 @@ fn source() -> SocketAddr {
     })
 }
 
-/// The load source's digest of one of its sets.
-fn expected(of: &str) -> Value {
+/// The load source's digest of a set of objects by its name, such as `pods`.
+fn expected(set: &str) -> Value {
     let mut connection = TcpStream::connect(source()).unwrap();
-    write!(connection, "GET /test/-/digest?of={of} HTTP/1.1\r\n\r\n").unwrap();
+    write!(connection, "GET /test/-/digest?of={set} HTTP/1.1\r\n\r\n").unwrap();
     connection.shutdown(Shutdown::Write).unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
@@ -43,17 +43,17 @@ fn run(row: &str) -> Result<Value, String> {
     Ok(serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// Asserts that the row reports `units` units and the load source's digest `of`.
+/// Asserts that the row processes `units` units, and that its digest is the one that the load source has for `set`.
 #[track_caller]
-fn check(row: &str, units: usize, of: Option<&str>) {
+fn check(row: &str, units: usize, set: Option<&str>) {
     let report = run(row).unwrap();
     let outcome = &report["done"];
     assert_eq!(outcome["units"], units, "{report}");
     for cost in ["wall_ns", "cpu_ns", "peak_kib", "after_kib"] {
         assert!(outcome[cost].as_u64().unwrap() > 0, "{cost} in {report}");
     }
-    if let Some(of) = of {
-        assert_eq!(outcome["digest"], expected(of), "{report}");
+    if let Some(set) = set {
+        assert_eq!(outcome["digest"], expected(set), "{report}");
         assert!(outcome["digest"]["count"].as_u64().unwrap() > 0, "{report}");
         assert!(outcome["kept_kib"].is_u64(), "{report}");
     }

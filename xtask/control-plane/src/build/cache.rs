@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use xtask_process::progress::Progress;
 
-/// The environment variable with the path of the cache folder; by default it is in the user's cache folder.
+/// The environment variable with the path of the cache folder. Its default is `kube-xtask` in the user's cache folder.
 pub const CACHE_VARIABLE: &str = "KUBE_XTASK_CACHE";
 
 /// The cache folder for finished builds.
@@ -18,17 +18,17 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Opens the folder in [`CACHE_VARIABLE`], else `kube-xtask` below `XDG_CACHE_HOME`, else below `~/.cache`.
+    /// Opens the folder that [`CACHE_VARIABLE`] names, else `kube-xtask` below `XDG_CACHE_HOME`, else below `~/.cache`.
     ///
     /// # Errors
-    /// When none of these is set, or the folder cannot be created.
+    /// When neither of the two variables nor `HOME` is set, or the folder cannot be created.
     pub fn open() -> anyhow::Result<Self> {
         let folder =
             folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))?;
         Self::at(&folder)
     }
 
-    /// Opens this folder, and creates it if it is missing.
+    /// Opens `folder`, and creates it if it is missing.
     ///
     /// # Errors
     /// When the folder cannot be created.
@@ -36,7 +36,7 @@ impl Cache {
         fs::create_dir_all(folder).with_context(|| {
             format!("cannot create the cache folder {}; set {CACHE_VARIABLE} to another", folder.display())
         })?;
-        // Go and the components have another working directory, where a relative path would be wrong.
+        // Go and the components have another working directory: a relative path would be wrong there.
         let folder = folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?;
         Ok(Self { folder })
     }
@@ -51,7 +51,7 @@ impl Cache {
         self.folder.join(name)
     }
 
-    /// Locks the build `name`: waits until no other process builds it.
+    /// Waits until no other process holds the lock of the build with this name, and takes the lock.
     ///
     /// # Cancel safety
     /// Cancelling has no effect on other processes.

@@ -1,5 +1,5 @@
-//! Runs the Go toolchain for a [`Recipe`]: owns Go's arguments, environment and error texts. Must not write to the
-//! cache: the caller moves the result there.
+//! Runs the Go toolchain for a [`Recipe`]: sets Go's arguments, environment and error texts. This module must not write
+//! to the cache: the caller moves the result there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ const ADVICE: &str = "Install Go from https://go.dev/dl (or as a package of your
      Without Go: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver for `e2e` (or pass the folder to \
      `cluster` with --assets), or run `e2e` with --kubeconfig on the cluster of your KUBECONFIG";
 
-/// The time that Go has to clean up between SIGTERM and SIGKILL.
+/// The time between SIGTERM and SIGKILL, in which Go can clean up.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A build of one recipe in a temporary folder.
+/// The build of one recipe in a temporary folder.
 #[derive(Debug)]
 pub(super) struct Build<'a> {
     pub(super) recipe: &'a Recipe,
@@ -71,7 +71,7 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Downloads only the modules that the build needs, and returns the number of packages to compile.
+    /// Downloads the modules that the build needs, and returns the number of packages to compile.
     async fn download(&self) -> anyhow::Result<u64> {
         let name = &self.recipe.name;
         self.progress.step(&format!("{name}: downloading Go modules"));
@@ -97,7 +97,7 @@ impl Build<'_> {
             tokio::select! {
                 ended = go.wait() => break ended,
                 () = tokio::time::sleep(Duration::from_millis(300)) => {
-                    // One line for each package that is not in Go's build cache.
+                    // With `-v`, Go prints one line for each package that is not in its build cache.
                     let done = fs::read_to_string(&stderr).map_or(0, |log| log.lines().count() as u64);
                     self.progress.count(done.min(total), total, "packages");
                 }
@@ -127,10 +127,10 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Runs `go` to its end, and returns its stdout.
+    /// Runs `go` with these arguments to its end, and returns its exit and its stdout.
     async fn query(&self, name: &str, args: &[&str]) -> anyhow::Result<(Ended, String)> {
         let output = self.folder.join(format!("{name}.out"));
-        // Output is appended: remove that of an earlier query with the same name.
+        // The output is appended to the file: remove the file of an earlier query with the same name.
         let _ = fs::remove_file(&output);
         let go = Supervised::spawn(&self.go(name).args(args.iter().copied()), |_| {})?;
         let ended = go.wait().await;

@@ -1,4 +1,4 @@
-//! Builds the components from pinned Go modules into a cache folder, unless it contains them. Starts none of them.
+//! Builds the components that are missing in the cache folder, from pinned Go modules. Starts no component.
 
 mod cache;
 mod go;
@@ -21,9 +21,9 @@ use recipe::Recipe;
 pub struct Binaries {
     pub(crate) etcd: PathBuf,
     pub(crate) api_server: PathBuf,
-    /// The programs for controllers, scheduler and nodes; `None` in a folder of assets.
+    /// The programs for controllers, scheduler and nodes; `None` for [`Binaries::assets`].
     pub(crate) workload: Option<Workload>,
-    /// A folder with a kubectl of the server's version, for the command's PATH.
+    /// The folder of a kubectl of the server's version, to add to a command's PATH.
     pub(crate) kubectl: Option<PathBuf>,
 }
 
@@ -38,10 +38,11 @@ pub(crate) struct Workload {
 }
 
 impl Binaries {
-    /// Finds `etcd` and `kube-apiserver` in a folder such as that of `KUBEBUILDER_ASSETS`. Pods do not run.
+    /// Finds `etcd` and `kube-apiserver` in a folder such as that of `KUBEBUILDER_ASSETS`. A cluster of these programs
+    /// runs no pods.
     ///
     /// # Errors
-    /// When one of the two is missing.
+    /// When one of the two programs is missing.
     pub fn assets(folder: &Path) -> anyhow::Result<Self> {
         let find = |name: &str| {
             let path = folder.join(name);
@@ -54,7 +55,7 @@ impl Binaries {
         Ok(Self { etcd: find("etcd")?, api_server: find("kube-apiserver")?, workload: None, kubectl })
     }
 
-    /// Finds the programs of this version in the cache, and builds those that are missing.
+    /// Finds the programs of this version in the cache, and builds the missing ones.
     ///
     /// # Errors
     /// When Go is missing or too old, a module cannot be downloaded, or a build fails.
@@ -68,7 +69,8 @@ impl Binaries {
         progress: &Progress,
     ) -> anyhow::Result<Self> {
         let recipes = [Recipe::etcd(), Recipe::kwok(), Recipe::kubernetes(version)];
-        let missing = || recipes.iter().filter(|recipe| !recipe.is_built_in(&cache.build_path(&recipe.name)));
+        let missing =
+            || recipes.iter().filter(|recipe| !recipe.has_build_at(&cache.build_path(&recipe.name)));
         if missing().next().is_some() {
             Scratch::sweep(cache.folder());
             progress.note(&first_build_note(missing(), cache.folder()));
@@ -97,19 +99,19 @@ impl Binaries {
 
 async fn build_if_missing(recipe: &Recipe, cache: &Cache, progress: &Progress) -> anyhow::Result<()> {
     let path = cache.build_path(&recipe.name);
-    if recipe.is_built_in(&path) {
+    if recipe.has_build_at(&path) {
         return Ok(());
     }
     let _lock = cache.lock(&recipe.name, progress).await?;
     // Another process has built it while this one waited for the lock.
-    if recipe.is_built_in(&path) {
+    if recipe.has_build_at(&path) {
         return Ok(());
     }
     let scratch = Scratch::create(cache.folder())?;
     let go_build = go::Build { recipe, folder: scratch.path(), progress };
     let built = go_build.build().await.with_context(|| format!("cannot build {}", recipe.name))?;
-    // The old build has other inputs or is incomplete. It is moved rather than overwritten, because a running process
-    // may use its files.
+    // The build in the cache has other inputs or is incomplete. It is moved rather than overwritten, because a running
+    // process may use its files.
     if path.exists() {
         fs::rename(&path, scratch.path().join("replaced"))
             .context("cannot move the old build out of the cache")?;
@@ -124,7 +126,7 @@ fn first_build_note<'a>(missing: impl Iterator<Item = &'a Recipe> + Clone, folde
     let core_minutes: u32 = missing.map(|recipe| recipe.core_minutes).sum();
     let cores = std::thread::available_parallelism()
         .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
-    // More cores do not speed up linking and downloads: one minute.
+    // Adds one minute for linking and downloads, which more cores do not speed up.
     let minutes = core_minutes.div_ceil(cores).max(1) + 1;
     format!(
         "Building {} for the first time, into {}. This takes about {minutes} min on {cores} core{} (less if Go's caches \

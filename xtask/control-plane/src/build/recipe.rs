@@ -1,5 +1,4 @@
-//! The pinned Go modules, the binaries to build from each, and the files that a finished build contains. Builds
-//! nothing.
+//! `Recipe`: a pinned Go module, the binaries to build from it, and the files of a finished build. Builds nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,25 +8,26 @@ use super::super::version::KubernetesVersion;
 /// One Go module to build.
 #[derive(Debug, Clone)]
 pub(crate) struct Recipe {
-    /// Name and version, such as `etcd-3.7.3`: its name in the cache.
+    /// Name and version, such as `etcd-3.7.3`: the name of the build in the cache.
     pub(crate) name: String,
     pub(crate) go_mod: &'static str,
     pub(crate) go_sum: &'static str,
-    /// Go package and name of its binary.
+    /// The Go packages to build, each with the name of its binary.
     pub(crate) binaries: Vec<(&'static str, &'static str)>,
     pub(crate) ldflags: String,
-    /// A module, a folder in it, and the YAML files in this folder to copy beside the binaries, with the folder's path.
+    /// Modules with YAML files to copy: each a module, a folder of the module, and the files of this folder. The copies
+    /// keep the path of the folder, below the folder of the binaries.
     pub(crate) files: Vec<(&'static str, &'static str, &'static [&'static str])>,
     /// The measured duration of a first build, downloads included, in core minutes.
     pub(crate) core_minutes: u32,
 }
 
-/// The file in a finished build with the inputs that it was built from.
+/// The file in a finished build that contains the inputs of the build.
 pub(super) const STAMP: &str = "built-from";
 
 const ETCD: &str = "3.7.3";
 const KWOK: &str = "0.8.0";
-/// The folders of kwok's Stages, which define the behaviour of its pods and nodes.
+/// The folders of kwok's Stages, which define the behaviour of pods and nodes.
 const STAGES: [&str; 3] =
     ["kustomize/stage/pod/fast", "kustomize/stage/node/fast", "kustomize/stage/node/heartbeat-with-lease"];
 
@@ -82,14 +82,14 @@ impl Recipe {
         }
     }
 
-    /// Whether `folder` contains a complete build from exactly these inputs.
-    pub(crate) fn is_built_in(&self, folder: &Path) -> bool {
+    /// Whether `folder` contains a complete build of this recipe, with the same inputs.
+    pub(crate) fn has_build_at(&self, folder: &Path) -> bool {
         fs::read_to_string(folder.join(STAMP)).is_ok_and(|stamp| stamp == self.stamp())
             && self.binaries.iter().all(|(_, binary)| folder.join(binary).is_file())
             && self.copied_files().all(|file| folder.join(file).is_file())
     }
 
-    /// All inputs of a build: a change of one, such as a pinned version, causes a rebuild.
+    /// The text of all inputs of the build. A change of one input, such as a pinned version, causes a rebuild.
     pub(super) fn stamp(&self) -> String {
         format!(
             "{}\n{:?}\n{:?}\n{}\n{}\n{}",
@@ -146,12 +146,12 @@ mod tests {
     fn an_incomplete_or_outdated_build_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let recipe = Recipe::etcd();
-        assert!(!recipe.is_built_in(folder.path()));
+        assert!(!recipe.has_build_at(folder.path()));
         fs::write(folder.path().join("etcd"), "").unwrap();
-        assert!(!recipe.is_built_in(folder.path()));
+        assert!(!recipe.has_build_at(folder.path()));
         fs::write(folder.path().join(STAMP), recipe.stamp()).unwrap();
-        assert!(recipe.is_built_in(folder.path()));
+        assert!(recipe.has_build_at(folder.path()));
         let newer = Recipe { go_sum: "other", ..recipe };
-        assert!(!newer.is_built_in(folder.path()));
+        assert!(!newer.has_build_at(folder.path()));
     }
 }

@@ -13,7 +13,7 @@ pub(crate) use kube::runtime::watcher::Event;
 pub(crate) use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, reflector, watcher};
 pub(crate) use kube::{Api, Client, Config, CustomResource, Resource, ResourceExt};
 
-/// The reason for the absent row `store-compact`.
+/// The reason in `Report::Absent` for the row `store-compact`.
 pub(crate) const NO_COMPACT_STORE: &str = "kube has no compact store";
 
 /// `None`: kube has no compact store.
@@ -41,7 +41,7 @@ pub(crate) fn only_identity(config: watcher::Config) -> anyhow::Result<watcher::
     Ok(config)
 }
 
-/// Pods whose generation changed.
+/// The stream of the pods whose generation changed.
 pub(crate) fn new_generations(
     pods: Api<Pod>,
     config: watcher::Config,
@@ -52,7 +52,7 @@ pub(crate) fn new_generations(
         .predicate_filter(predicates::generation, PredicateConfig::default())
 }
 
-/// Pods with the given label, filtered by the client.
+/// The stream of the pods that have `label`. The client filters them.
 pub(crate) fn labelled(
     pods: Api<Pod>,
     config: watcher::Config,
