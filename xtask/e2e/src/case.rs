@@ -10,17 +10,17 @@ use super::failure::Outcome;
 pub(crate) enum Need {
     /// The garbage collector and the namespace controller, which deletes the contents of a terminating namespace.
     Controllers,
-    /// Deployments create pods, and pods run on nodes.
+    /// The deployment controller, the scheduler, and nodes that run pods.
     Pods,
-    /// The history can be compacted, so that older resource versions get 410 Gone.
+    /// Compaction of the history: requests with older resource versions then get 410 Gone.
     History,
-    /// API servers can be killed, and etcd can be paused.
+    /// Control of the components: API servers can be killed, and etcd can be paused.
     Parts,
-    /// Client certificates can be issued for new users.
+    /// A CA that can issue client certificates for new users.
     Certificates,
     /// A bearer token of the administrator.
     Token,
-    /// Nodes may be created.
+    /// Permission to create Node objects.
     NewNodes,
     /// Role-based access control and service account tokens.
     Authorization,
@@ -37,14 +37,14 @@ impl Need {
     }
 }
 
-/// A test of one behaviour, which must hold on every server that meets its needs.
+/// A test of one behaviour. It must pass on every server that meets its needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     /// The name of the function, which states the tested behaviour.
     pub(crate) name: &'static str,
     /// The capabilities that the server must have.
     pub(crate) needs: &'static [Need],
-    /// The test. It gets its own namespace.
+    /// The test. Its [`Env`] has a namespace of its own.
     pub(crate) run: fn(Env) -> LocalBoxFuture<'static, Outcome>,
 }
 
@@ -60,7 +60,7 @@ impl Case {
 pub(crate) struct Suite {
     /// The topic.
     pub(crate) name: &'static str,
-    /// Its cases.
+    /// The cases of the suite.
     pub(crate) cases: &'static [Case],
 }
 

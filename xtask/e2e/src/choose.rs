@@ -45,7 +45,7 @@ impl Choice {
     /// Starts the server, or connects to the cluster of the kubeconfig.
     ///
     /// # Errors
-    /// When the kubeconfig is missing, the server cannot be started or it does not answer.
+    /// When the kubeconfig is missing, or the server cannot be started or does not respond.
     pub(crate) async fn server(self) -> anyhow::Result<Server> {
         let source = match self {
             Self::Simulation => return Server::simulated().await,

@@ -1,5 +1,5 @@
-//! `Env`: the environment of a case: its namespace, clients, unique names and, according to its needs, control of the
-//! server. It must not depend on the runner.
+//! `Env`: the environment of a case. It has the case's namespace, creates clients and unique names, and controls the
+//! server if the case declares the needs for it. This module must not use [`super::runner`].
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,7 +94,7 @@ impl Env {
         all
     }
 
-    /// Waits until pods can be created: with controllers, the server rejects pods until the namespace has its default
+    /// Waits until pods can be created. A server with controllers rejects pods until the namespace has its default
     /// service account.
     pub(crate) async fn until_pods_can_be_made(&self) -> Outcome {
         if self.inner.server.lacks(super::case::Need::Pods).is_some() {
@@ -107,7 +107,7 @@ impl Env {
         .await
     }
 
-    /// Compacts the history: older resource versions and continue tokens expire (410). Needs
+    /// Expires all older resource versions and continue tokens (410 Gone) by compaction of the history. Needs
     /// [`History`](super::case::Need::History).
     pub(crate) async fn forget_history(&self) -> Outcome {
         match (self.inner.server.simulation(), self.inner.server.cluster()) {

@@ -1,4 +1,4 @@
-//! `Failure`: the error of a failed case with its source location. Must not depend on the server.
+//! `Failure`: the error of a failed case, with its source location. This module must not use [`super::server`].
 
 use std::fmt;
 use std::panic::Location;
@@ -6,14 +6,14 @@ use std::panic::Location;
 /// The result of a case.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
-/// An error with its source location in a suite: the line of the `?` or of the check.
+/// An error, and the line of a suite with the `?` or the check that failed.
 pub(crate) struct Failure {
     location: &'static Location<'static>,
     error: anyhow::Error,
 }
 
 impl Failure {
-    /// A failure whose location is a caller's line.
+    /// Creates a failure at the location of a caller.
     pub(crate) fn at(location: &'static Location<'static>, error: anyhow::Error) -> Self {
         Self { location, error }
     }

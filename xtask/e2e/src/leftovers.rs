@@ -1,5 +1,5 @@
-//! Finds objects that a run has not deleted. Each object that a run creates has the run's id in its name or in its
-//! namespace's name.
+//! Finds objects that a run has not deleted. The run's id is part of the name, or of the namespace, of each object that
+//! the run creates.
 
 use std::time::Duration;
 
@@ -109,7 +109,7 @@ async fn resources(client: &Client) -> anyhow::Result<Vec<(ApiResource, bool)>> 
     let paths = groups.groups.iter().map(|group| format!("/apis/{}", group.preferred_version.group_version));
     let mut found = Vec::new();
     for path in std::iter::once("/api/v1".to_owned()).chain(paths) {
-        // A group may be deleted meanwhile, and an aggregated API server may not answer.
+        // The group may have been deleted since discovery, or its aggregated API server may not respond.
         let Ok(list) = get::<Resources>(client, &path).await else { continue };
         let (group, version) = list.group_version.split_once('/').unwrap_or(("", &list.group_version));
         let listed = list

@@ -1,7 +1,8 @@
 //! `cargo xtask e2e`: behaviour tests that run on any API server.
 //!
-//! `suites` holds the cases. Each gets an `env::Env` and must not depend on the runner. `server` is the server under
-//! test: a real control plane in `cargo xtask e2e`, `kube-sim` in `cargo test`. If the two differ, kube-sim is wrong.
+//! `suites` contains the cases. Each case gets an `env::Env`, and must not depend on the runner. `server` is the server
+//! under test: a real control plane in `cargo xtask e2e`, kube-sim in `cargo test`. If a case passes only on the real
+//! control plane, kube-sim is wrong.
 
 mod case;
 mod choose;

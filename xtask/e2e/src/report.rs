@@ -1,4 +1,4 @@
-//! `Report`: collects the results of a run, prints one line for each case, and summarises.
+//! `Report`: collects the results of a run, prints one line for each case, and counts the results.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 /// The result of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CaseResult {
-    /// The case passed in this time.
+    /// The case passed. The duration is its running time.
     Passed(Duration),
     /// The case failed, with this error.
     Failed(String),

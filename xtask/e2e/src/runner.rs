@@ -39,7 +39,8 @@ impl Selected {
     }
 }
 
-/// Selects the cases whose full name, `suite::case`, contains one of the filters; all cases without filters.
+/// Selects the cases whose full name, `suite::case`, contains one of the filters. If there are no filters, selects all
+/// cases.
 pub(crate) fn select(suites: &[Suite], filters: &[String]) -> Vec<Selected> {
     let all = suites.iter().flat_map(|suite| {
         suite
@@ -56,8 +57,8 @@ pub(crate) fn any_needs(selected: &[Selected], need: super::case::Need) -> bool 
     selected.iter().any(|selected| selected.case.needs.contains(&need))
 }
 
-/// Runs cases on a server. When `stop` becomes true, running cases are cancelled and cleaned up, and the others are
-/// skipped.
+/// Runs cases on a server. When `stop` becomes true, running cases are cancelled and cleaned up, and cases that have not
+/// started are skipped.
 pub(crate) async fn run(
     server: &Arc<Server>,
     selected: Vec<Selected>,
@@ -127,7 +128,7 @@ impl Run<'_> {
         cleaned.with_context(|| format!("clean-up has not ended after {CLEAN_UP_TIMEOUT:?}"))?
     }
 
-    /// Runs the case. Ends on its result, its panic, the time limit or an interrupt.
+    /// Runs the case until it returns, panics, exceeds the time limit or is interrupted.
     async fn with_limits(&self, case: &Case, env: Env) -> anyhow::Result<()> {
         let mut stop = self.stop.clone();
         let run = AssertUnwindSafe((case.run)(env)).catch_unwind();

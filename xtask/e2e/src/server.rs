@@ -1,4 +1,5 @@
-//! `Server`: the server under test, its client configuration, and the needs that it lacks. `choose` selects it.
+//! `Server`: the server under test, its client configuration, and the needs that it does not meet. [`super::choose`]
+//! selects the server.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,11 +25,11 @@ pub(crate) struct Server {
     examples: Result<BTreeMap<String, PathBuf>, String>,
 }
 
-/// Where the server runs, and the handles that keep it running.
+/// The kind of server, and the handles that keep the server running.
 enum Origin {
-    /// In this process. Dropping the listener stops it; dropping the folder deletes the kubeconfig.
+    /// kube-sim in this process. Dropping the listener stops the server; dropping the folder deletes the kubeconfig.
     Simulation { sim: Sim, _listener: kube_sim::Server, folder: tempfile::TempDir },
-    /// On this machine, started for this run.
+    /// A cluster on this machine that was started for this run.
     Cluster(Box<Cluster>),
     /// An existing cluster, which outlives the run.
     Existing { kubeconfig: Option<PathBuf> },
@@ -57,10 +58,10 @@ impl Server {
         Ok(server)
     }
 
-    /// A cluster that was started for this run.
+    /// Connects to a cluster that was started for this run.
     ///
     /// # Errors
-    /// When the API server does not answer.
+    /// When the API server does not respond.
     pub(crate) async fn started(cluster: Cluster) -> anyhow::Result<Self> {
         let config = read(Some(cluster.kubeconfig())).await?;
         let controllers = cluster.runs_pods();
@@ -79,10 +80,10 @@ impl Server {
         Ok(server)
     }
 
-    /// The cluster of a kubeconfig file, or of `KUBECONFIG` if `None`.
+    /// Connects to the cluster of a kubeconfig file, or of `KUBECONFIG` if `None`.
     ///
     /// # Errors
-    /// When the kubeconfig cannot be used, or the server does not answer.
+    /// When the kubeconfig cannot be used, or the server does not respond.
     pub(crate) async fn existing(kubeconfig: Option<PathBuf>) -> anyhow::Result<Self> {
         let config = read(kubeconfig.as_deref()).await?;
         let mut server = Self::new(Origin::Existing { kubeconfig }, config);
@@ -112,12 +113,13 @@ impl Server {
         Self { origin, name: String::new(), config, token: None, lacks: Vec::new(), examples }
     }
 
-    /// Records unmet needs with their reason.
+    /// Records that the server does not meet `needs`, with the reason.
     fn lack(&mut self, needs: &[Need], reason: &str) {
         self.lacks.extend(needs.iter().map(|need| (*need, reason.to_owned())));
     }
 
-    /// Opens a WatchList watch, since its support depends on the server's version and feature gates.
+    /// Opens a watch with initial events, and records an unmet need if the server rejects it: support for WatchList
+    /// depends on the server's version and feature gates.
     async fn probe_watch_list(&mut self) -> anyhow::Result<()> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client("default")?, "default");
         match maps.watch(&WatchParams::default().initial_events(), "").await {
@@ -213,7 +215,7 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until a component exits that no case has killed. Returns the error of the component.
+    /// Waits until a component exits without being killed by a case. Returns the error of the component.
     pub(crate) async fn died(&self) -> anyhow::Error {
         match self.cluster() {
             Some(cluster) => cluster.died().await.into(),

@@ -1,4 +1,4 @@
-//! Helpers of the cases: test objects, and waits with a time limit. Must not contain assertions about server behaviour.
+//! Helpers of the cases: test objects, and waits with a time limit. No assertions about the server.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -70,7 +70,7 @@ pub(crate) fn idle_pod(name: &str) -> Outcome<Pod> {
     object(json!({"metadata": {"name": name}, "spec": pod_spec("nobody")}))
 }
 
-/// A deployment. It and its pods have the label `app` with its name.
+/// A deployment. The deployment and its pods have the label `app`, whose value is `name`.
 pub(crate) fn deployment(name: &str, replicas: u32) -> Outcome<Deployment> {
     let labels = json!({"app": name});
     object(json!({
@@ -131,7 +131,7 @@ async fn poll_until<T>(
     }
 }
 
-/// Polls a reflector until `wait` ends. Errors of a poll are logged at debug level: the next poll recovers.
+/// Polls a reflector until `wait` ends. The error of a poll is logged at debug level: the next poll retries.
 pub(crate) async fn polling<K, T>(
     reflector: &mut Reflector<K>,
     wait: impl Future<Output = Outcome<T>>,
@@ -156,7 +156,7 @@ where
 /// must keep the store's reflector running.
 ///
 /// # Errors
-/// When they differ at the end of the time limit. The error names missing, outdated and deleted objects.
+/// When the two still differ at the end of the time limit. The error names missing, outdated and deleted objects.
 pub(crate) async fn converges<K>(store: &Store<K>, api: &Api<K>, lp: &ListParams, within: Duration) -> Outcome
 where
     K: Resource + DeserializeOwned + Send + 'static,

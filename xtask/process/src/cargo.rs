@@ -1,15 +1,15 @@
-//! Starts cargo from a program that cargo itself started. Contains no task.
+//! Starts cargo from a program that was itself started by cargo. Contains no task.
 //!
 //! `xtask` must not depend on a package of this workspace, and includes this file as a module instead.
 
 use std::ffi::OsString;
 use std::process::Command;
 
-/// Prefixes of the variables that `cargo run` sets for its program. If another cargo inherits them, it considers
-/// packages whose build scripts read them as changed, and rebuilds these.
+/// Prefixes of the variables that `cargo run` sets for its program. If another cargo inherits such a variable, it
+/// rebuilds the packages whose build scripts read the variable.
 const FROM_CARGO: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
 
-/// The variables that cargo set for this process only: remove them from the environment of a child process.
+/// The variables that cargo set for this process only. They must be removed from the environment of a child process.
 pub fn inherited() -> Vec<OsString> {
     let names = std::env::vars_os().map(|(name, _)| name);
     names.filter(|name| name.to_str().is_some_and(is_from_cargo)).collect()
@@ -19,7 +19,8 @@ fn is_from_cargo(name: &str) -> bool {
     FROM_CARGO.iter().any(|start| name.starts_with(start))
 }
 
-/// A command that runs the cargo that started this process, else the one on the PATH, with the environment of a shell.
+/// A command that runs the cargo that started this process, else the one on the PATH, without the variables of
+/// [`inherited`].
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for name in inherited() {

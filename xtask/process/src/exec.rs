@@ -13,7 +13,7 @@ pub(crate) const FORM: &str = "__exec";
 /// The arguments of `__exec`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The process whose end kills this one.
+    /// The id of the parent process, whose end kills this process.
     #[arg(long)]
     parent: u32,
     /// The program and its arguments.

@@ -1,5 +1,5 @@
-//! The COMMAND of `cargo xtask TASK -- COMMAND`: runs it in the foreground while the task's servers run. Must not
-//! start or watch these servers.
+//! The COMMAND of `cargo xtask TASK -- COMMAND`: runs it in the foreground while the task's servers run. This
+//! module must not start or monitor the servers.
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
@@ -36,7 +36,7 @@ impl Foreground {
         let terminal = std::io::stdin().is_terminal();
         let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
         let mut launch = Launch::new(program, streams).args(args).grace(GRACE);
-        // The command may be cargo, which would rebuild packages.
+        // The command may be cargo, which would rebuild packages if it inherited these variables.
         launch = launch.env_remove(crate::cargo::inherited());
         for (name, value) in variables {
             launch = launch.env(name.as_ref(), value.as_ref());
@@ -47,12 +47,12 @@ impl Foreground {
     /// Waits for the end of the command, or for an interrupt; returns the exit code of either.
     ///
     /// # Cancel safety
-    /// After cancelling, the command continues until this is dropped.
+    /// After cancelling, the command continues until the [`Foreground`] is dropped.
     pub async fn finish(&self, interrupts: &mut Interrupts) -> ExitCode {
         tokio::select! {
             ended = self.process.wait() => ExitCode::from(ended.code),
             interrupt = interrupts.next() => {
-                // On a terminal the command has also received Ctrl-C: it gets time to end with its own cleanup.
+                // On a terminal the command has also received Ctrl-C: wait until it has cleaned up and ended.
                 if self.terminal && interrupt == Interrupt::Int {
                     let _ = tokio::time::timeout(GRACE, self.process.wait()).await;
                 }

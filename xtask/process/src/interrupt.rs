@@ -44,8 +44,8 @@ impl fmt::Display for Interrupt {
     }
 }
 
-/// Listens for interrupts. From its creation on, none of the three signals ends the process by default: create it
-/// before anything that needs cleanup.
+/// Listens for interrupts. After its creation, the three signals no longer end the process: create it before anything
+/// that needs cleanup.
 #[derive(Debug)]
 pub struct Interrupts {
     int: Signal,

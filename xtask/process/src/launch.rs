@@ -20,10 +20,9 @@ pub enum Streams {
         /// The file for stderr and the supervisor's errors.
         stderr: PathBuf,
     },
-    /// Inherited, in the process group of this process, so that the program can read from the terminal and receives
-    /// Ctrl-C.
+    /// The streams and the process group of this process: the program can read from the terminal, and receives Ctrl-C.
     Terminal,
-    /// Inherited, in a new process group.
+    /// The streams of this process, and a new process group.
     Inherited,
 }
 
@@ -42,7 +41,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Runs `program` without a grace period: it is killed as soon as its handle is dropped.
+    /// Options to run `program` without a grace period: dropping its handle kills it immediately.
     pub fn new(program: impl Into<PathBuf>, streams: Streams) -> Self {
         Self {
             program: program.into(),
@@ -130,7 +129,7 @@ impl Launch {
             Streams::Inherited => {}
         }
         if !matches!(self.streams, Streams::Terminal) {
-            // The terminal's Ctrl-C must not reach the supervisor: this process decides when the program ends.
+            // Ctrl-C on the terminal must not reach the supervisor: this process decides when the program ends.
             command.process_group(0);
         }
         if let Some(scratch) = &self.scratch {

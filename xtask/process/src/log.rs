@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// The part at the end of a file that is read, in bytes.
+/// The number of bytes that are read, at the end of a file.
 const WINDOW: u64 = 64 * 1024;
 
 /// The last `lines` non-blank lines of the file at `path`; empty if it cannot be read. Invalid UTF-8 is replaced.

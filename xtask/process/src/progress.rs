@@ -40,7 +40,7 @@ impl Progress {
         Self { kind: Kind::Silent }
     }
 
-    /// Begins a step, and shows this text.
+    /// Begins a step, and shows its description.
     pub fn step(&self, text: &str) {
         match &self.kind {
             Kind::Silent => {}

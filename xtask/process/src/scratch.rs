@@ -18,11 +18,12 @@ const NEW_PREFIX: &str = ".kube-xtask-new-";
 /// A sweep removes an unlocked new folder after this time: the run that created it was killed before it took the lock.
 const NEW_MAX_AGE: Duration = Duration::from_secs(600);
 const LOCK: &str = "lock";
-/// The attempts to remove a folder when a share is returned, and the time between them.
+/// The maximum number of attempts to remove a folder in [`Share::leave`].
 const LEAVE_ATTEMPTS: usize = 100;
+/// The time between two attempts.
 const LEAVE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A folder that is removed when this is dropped.
+/// A temporary folder, which is removed when this handle is dropped.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
@@ -79,7 +80,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         drop(self.lock.take());
-        // A process that was just killed may still create a file, which makes the removal fail.
+        // A killed process that has not ended yet may still create a file, which makes the removal fail.
         for _ in 0..20 {
             match fs::remove_dir_all(&self.path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -92,7 +93,7 @@ impl Drop for Scratch {
     }
 }
 
-/// The share of another process in a [`Scratch`] folder.
+/// The lock of another process on a [`Scratch`] folder, which keeps the folder from being swept.
 #[derive(Debug)]
 pub(crate) struct Share {
     path: PathBuf,
@@ -100,7 +101,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// Locks the folder at `path`, so that it is not swept, until this is dropped.
+    /// Locks the folder at `path`. The lock is held until the `Share` is dropped.
     pub(crate) fn join(path: &Path) -> anyhow::Result<Self> {
         let lock = File::open(path.join(LOCK))
             .with_context(|| format!("cannot open the lock in {}", path.display()))?;
@@ -108,11 +109,11 @@ impl Share {
         Ok(Self { path: path.to_owned(), lock })
     }
 
-    /// Releases the lock, and removes the folder unless other processes hold it for longer than two seconds.
+    /// Releases the lock, and removes the folder unless other processes keep it locked for more than two seconds.
     pub(crate) fn leave(self) {
         drop(self.lock);
-        // Several processes may leave at once. The check of each takes the lock for a moment, so that those of the
-        // others fail.
+        // Several processes may leave at the same time. Each check takes the lock briefly, and the checks of the other
+        // processes then fail: retry.
         for _ in 0..LEAVE_ATTEMPTS {
             if is_unused(&self.path) {
                 // If this fails, the next run sweeps the folder.
@@ -129,7 +130,7 @@ impl Share {
 fn is_unused(folder: &Path) -> bool {
     match File::open(folder.join(LOCK)) {
         Ok(lock) => lock.try_lock().is_ok(),
-        // A removal was interrupted: a folder is locked before it gets its final name.
+        // A folder gets its final name after its lock file is created: an earlier removal was interrupted.
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }

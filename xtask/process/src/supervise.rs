@@ -1,5 +1,5 @@
 //! The `__supervise` form of this binary: runs one program, and ends it and all its descendants on SIGTERM or when the
-//! parent process ends. Must not depend on what the program does.
+//! parent process ends. This module must not depend on the program.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -26,7 +26,7 @@ pub(crate) const FORM: &str = "__supervise";
 /// The arguments of `__supervise`, which [`super::Launch`] creates.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The process whose end ends the program.
+    /// The id of the parent process, whose end ends the program.
     #[arg(long)]
     parent: u32,
     /// The time between SIGTERM and SIGKILL, in milliseconds.
@@ -78,8 +78,8 @@ struct Outcome {
 
 async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
     let mut term = signal(SignalKind::terminate())?;
-    // The terminal also sends these to the program and the parent. The handlers keep them from killing the
-    // supervisor: only the parent decides when it ends.
+    // The terminal sends these signals to the program, the parent and the supervisor. The handlers keep them from
+    // ending the supervisor: only the parent decides when it ends.
     let _int = signal(SignalKind::interrupt())?;
     let _hangup = signal(SignalKind::hangup())?;
     let mut parent = Parent::watch(args.parent)?;
@@ -111,7 +111,7 @@ async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
             () = parent.ended() => (None, true),
         };
     }
-    // Also after the program has ended: other processes of its group may still run.
+    // Kill the process group even if the program has ended: other processes of the group may still run.
     if status.is_none() || !args.foreground {
         send(pid, Signal::KILL, args.foreground);
     }

@@ -1,5 +1,5 @@
-//! The handle of a program that runs under a supervisor (see [`super`]): starts, signals and ends it. Must not depend
-//! on what the program does.
+//! The handle of a program that runs under a supervisor (see [`super`]): starts, signals and ends it. This module
+//! must not depend on the program.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -46,7 +46,7 @@ struct Shared {
     /// lock, so that the id cannot be reused while a signal is sent.
     supervisor: Mutex<Option<Pid>>,
     state: watch::Sender<State>,
-    /// Whether the end was requested through the handle.
+    /// Whether the handle has requested the end of the program.
     end_requested: Mutex<bool>,
 }
 
@@ -124,12 +124,12 @@ impl Supervised {
         }
     }
 
-    /// Sends a signal to the program and its process group, for example SIGSTOP. If the signal ends the program, that
-    /// counts as a death; [`Self::kill`] ends it without one.
+    /// Sends a signal to the program and its process group, for example SIGSTOP. If the signal ends the program,
+    /// `on_death` is called; [`Self::kill`] ends the program without this call.
     ///
     /// # Errors
-    /// When the program has ended, or does not write to [`Streams::Files`](super::Streams::Files): only then its
-    /// process id is known.
+    /// When the program has ended, or its process id is unknown because its streams are not
+    /// [`Streams::Files`](super::Streams::Files).
     ///
     /// # Cancel safety
     /// The signal was either sent or not sent.
@@ -152,7 +152,7 @@ impl Supervised {
     /// Kills the program (SIGKILL), as in a crash, and waits for its end.
     ///
     /// # Errors
-    /// When it has already ended.
+    /// When the program has already ended.
     ///
     /// # Cancel safety
     /// The program may or may not have been killed.
@@ -165,7 +165,7 @@ impl Supervised {
     /// Sends SIGTERM to the program, and SIGKILL if it has not ended after `limit`.
     ///
     /// # Errors
-    /// When it has already ended.
+    /// When the program has already ended.
     ///
     /// # Cancel safety
     /// SIGTERM may have been sent; the program may continue until this handle is dropped.
@@ -197,7 +197,7 @@ impl Shared {
     fn end(&self, signal: Signal) {
         *lock(&self.end_requested) = true;
         if let Some(pid) = *lock(&self.supervisor) {
-            // The supervisor is reaped only under this lock: the id cannot belong to another process.
+            // The supervisor is reaped only under this lock: the id cannot belong to a new process.
             let _ = rustix::process::kill_process(pid, signal);
         }
     }

@@ -89,7 +89,7 @@ fn a_program_may_clean_up_during_its_grace_period() {
     let process = Supervised::spawn(&shell(&world, text).grace(Duration::from_secs(20)), |_| {}).unwrap();
     assert!(eventually(|| log(&world) == "ready\n"));
     drop(process);
-    // The shell may log in between that its `sleep` was terminated as well.
+    // Before this line, the shell may log that its `sleep` was terminated.
     assert!(log(&world).ends_with("bye\n"), "{}", log(&world));
     assert_eq!(world.processes(), []);
 }

@@ -56,7 +56,7 @@ fn config_maps(client: Client) -> Api<ConfigMap> {
     Api::default_namespaced(client)
 }
 
-/// The user name that the server authenticates the client as, from a `SelfSubjectReview`.
+/// Creates a `SelfSubjectReview` and returns its user name: the user as which the server authenticates the client.
 async fn user_name(client: Client) -> Outcome<String> {
     let review = Api::all(client).create(&PostParams::default(), &SelfSubjectReview::default()).await?;
     let user = review.status.and_then(|status| status.user_info);

@@ -27,7 +27,7 @@ suite!("controller":
     graceful_shutdown_completes_in_flight_reconciles,
 );
 
-/// Includes the half minute until the garbage collector discovers a new kind.
+/// Longer than the half minute until the garbage collector discovers a new kind.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 type Widget = Object<WidgetSpec, WidgetStatus>;

@@ -1,4 +1,4 @@
-//! Connections that a proxy between client and server closes, as load balancers close idle connections.
+//! Watches through a proxy that closes connections, as load balancers close idle connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -86,7 +86,8 @@ fn object(resource: &ApiResource, name: &str, field: &str, value: &Value) -> Dyn
     DynamicObject::new(name, resource).data(json!({ field: value }))
 }
 
-/// Applies an object twice. The value is stored unchanged, and the second apply does not change the resource version.
+/// Applies an object twice. Checks that the value is stored unchanged, and that the second apply does not change the
+/// resource version.
 async fn check_apply(objects: &Api<DynamicObject>, object: &DynamicObject, field: &str) -> Outcome {
     let params = PatchParams::apply("e2e");
     let name = object.name_any();

@@ -1,5 +1,5 @@
-//! Watches during failures of API servers and etcd, and without permission. Afterwards the store must equal the
-//! server's list.
+//! Watches during failures of API servers and etcd, and during a revoked permission. After each disruption the store
+//! must equal the server's list.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,7 +41,7 @@ async fn create_map(maps: &Api<ConfigMap>, name: &str) -> Outcome {
     Ok(())
 }
 
-/// Creates `new`, deletes `old` and changes `kept`. `old` and `kept` must exist: see [`initial_maps`].
+/// Creates the config map `new`, deletes `old` and changes `kept`. [`initial_maps`] must have created the latter two.
 async fn change(maps: &Api<ConfigMap>) -> Outcome {
     create_map(maps, "new").await?;
     maps.delete("old", &DeleteParams::default()).await?;
@@ -93,14 +93,14 @@ impl Drop for WatchedStore {
     }
 }
 
-/// The config maps as served at `url` instead of at the URL of the kubeconfig.
+/// An `Api` for config maps that sends its requests to `url` instead of the URL of the kubeconfig.
 fn maps_at(env: &Env, url: &str) -> Outcome<Api<ConfigMap>> {
     let mut config = env.config();
     config.cluster_url = url.parse()?;
     Ok(Api::default_namespaced(Client::try_from(config)?))
 }
 
-/// The first two API servers.
+/// The first two API servers of the cluster.
 fn servers(env: &Env) -> Outcome<(&ApiServer, &ApiServer)> {
     match env.cluster()?.api_servers() {
         [first, second, ..] => Ok((first, second)),
@@ -108,7 +108,7 @@ fn servers(env: &Env) -> Outcome<(&ApiServer, &ApiServer)> {
     }
 }
 
-/// Creates `kept` and `old`.
+/// Creates the config maps `kept` and `old`.
 async fn initial_maps(env: &Env) -> Outcome<Api<ConfigMap>> {
     let maps: Api<ConfigMap> = env.api();
     create_map(&maps, "kept").await?;
@@ -205,7 +205,7 @@ async fn reflector_converges_after_an_api_server_is_killed(env: Env) -> Outcome 
     let (first, second) = servers(&env)?;
     first.kill().await?;
     change(&maps_at(&env, &second.url())?).await?;
-    // The client retries, for possibly longer than a poll takes.
+    // The client retries a failed request, possibly for longer than one poll.
     let mut polls = 0;
     let error = loop {
         polls += 1;
@@ -226,7 +226,7 @@ async fn store_converges_after_permission_is_revoked_and_granted(env: Env) -> Ou
     let client = robot_client(&env).await?;
     grant_read(&env).await?;
     let robot_maps: Api<ConfigMap> = Api::default_namespaced(client);
-    // A server authorizes a watch only when it opens. Short watches make it authorize them again.
+    // A server authorizes a watch only when the watch opens. With short watches, it soon authorizes the next one.
     let watched = WatchedStore::start(robot_maps, Config::default().timeout(Duration::from_secs(2))).await?;
     check_eq!(watched.reader.len(), 2);
     revoke_read(&env).await?;

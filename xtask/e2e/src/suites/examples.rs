@@ -32,7 +32,7 @@ suite!("examples":
     node_informer_reports_an_unhealthy_node [Examples, NewNodes],
 );
 
-/// Longer than two polls of an example.
+/// The time limit for a line of output: longer than two poll intervals of an example.
 const TIMEOUT: Duration = Duration::from_secs(45);
 
 type Lines = Arc<Mutex<Vec<String>>>;
@@ -175,7 +175,7 @@ async fn node_informer_reports_an_unhealthy_node(env: Env) -> Outcome {
     let condition = json!({"type": "DiskPressure", "status": "True", "reason": "Full"});
     let unhealthy = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
     let nodes: Api<Node> = Api::all(env.client());
-    // The node lifecycle controller may overwrite the condition, so this writes it repeatedly.
+    // The node lifecycle controller may overwrite the condition: write it repeatedly.
     let keep_unhealthy = async {
         loop {
             if let Err(error) = nodes.patch_status(&name, &PatchParams::default(), &unhealthy).await {

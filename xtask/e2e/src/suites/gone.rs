@@ -1,4 +1,4 @@
-//! Expired resource versions (410 Gone) after a compaction, and the recovery of caches.
+//! Resource versions that expire (410 Gone) by a compaction, and the relists of `Reflector` and `Informer`.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn topic_map(name: &str) -> ConfigMap {
     labelled(name, "topic", "gone")
 }
 
-/// Creates config maps. Each one advances the resource version, so that earlier versions can expire.
+/// Creates config maps. Each creation increases the resource version, so that earlier versions can expire.
 async fn create_maps(maps: &Api<ConfigMap>, names: &[&str]) -> Outcome {
     for name in names {
         maps.create(&PostParams::default(), &topic_map(name)).await?;

@@ -1,4 +1,5 @@
-//! Partial structs, `DynamicObject`, metadata and undecodable objects, and the types `Reflector` and `Informer`.
+//! `Api`, `Reflector` and `Informer` with partial structs, `DynamicObject`, metadata only, and objects that cannot be
+//! decoded.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -234,7 +235,7 @@ async fn reflector_of_partial_structs_watches_a_custom_kind(env: Env) -> Outcome
     Ok(())
 }
 
-/// `+a=1` for `Added`, `~a=2` for `Modified`, `-a=2` for `Deleted`.
+/// Formats an event: `+a=1` for `Added`, `~a=2` for `Modified`, `-a=2` for `Deleted`.
 fn summary(event: &WatchEvent<std::sync::Arc<ConfigMap>>) -> Option<String> {
     match event {
         WatchEvent::Added(map) => Some(format!("+{}={}", map.name_any(), value(map))),

@@ -1,4 +1,5 @@
-//! Validation by the API server's registry (422) beyond schemas: on creation, and of immutable fields on update.
+//! Validation of built-in kinds by their strategies in the API server (422): on creation, and of immutable fields on
+//! update.
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};

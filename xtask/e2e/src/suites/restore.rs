@@ -1,4 +1,4 @@
-//! etcd is restored from a backup while clients run. The case starts its own cluster.
+//! The restore of etcd from a backup while a reflector runs. The case starts a cluster of its own.
 
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ suite!("restore":
 );
 
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// Shorter than [`TIMEOUT`], and than the minute between bookmarks, each of which delays the probe.
+/// The watcher's `probe_after`. It is shorter than [`TIMEOUT`], and than the minute between bookmarks: each bookmark
+/// delays the probe.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
 
 async fn a_running_reflector_detects_restored_storage(env: Env) -> Outcome {

@@ -49,7 +49,7 @@ async fn next<T>(stream: &mut (impl Stream<Item = watcher::Result<T>> + Unpin)) 
     Ok(item.ok_or_else(|| anyhow::anyhow!("the stream has ended"))?)
 }
 
-/// `[` and `]` for `Init` and `InitDone`, `*a=1` for `InitApply`, `+a=1` for `Apply`, `-a=1` for `Delete`.
+/// Formats an event: `[` and `]` for `Init` and `InitDone`, `*a=1` for `InitApply`, `+a=1` for `Apply`, `-a=1` for `Delete`.
 fn summary(event: &Event<ConfigMap>) -> String {
     match event {
         Event::Init => "[".to_owned(),
@@ -68,7 +68,7 @@ async fn watcher_emits_the_initial_list_and_then_changes(env: Env) -> Outcome {
     while seen.last().is_none_or(|last| last != "]") {
         seen.push(summary(&next(&mut stream).await?));
     }
-    // A server without WatchList makes the watcher emit `Init` twice.
+    // If the server does not support WatchList, the watcher emits `Init` twice.
     check!(seen.ends_with(&["[".to_owned(), "*a=1".to_owned(), "]".to_owned()]), "{seen:?}");
     maps.create(&PostParams::default(), &topic_map("b")).await?;
     set_value(&maps, "a", "2").await?;

@@ -267,7 +267,7 @@ async fn scale_subresource_changes_replicas(env: Env) -> Outcome {
     let one = Patch::Merge(json!({"spec": {"replicas": 1}}));
     let scaled = deployments.patch_scale("web", &PatchParams::default(), &one).await?;
     check_eq!(scaled.spec.and_then(|spec| spec.replicas), Some(1));
-    // The deployment controller also writes, which can make the replace conflict.
+    // The deployment controller also updates the deployment, so that the replace may conflict.
     eventually("the scale is replaced", Duration::from_secs(20), async || {
         let mut scale = deployments.get_scale("web").await?;
         scale.spec.get_or_insert_default().replicas = Some(2);
@@ -304,7 +304,7 @@ async fn creates_subresources(env: Env) -> Outcome {
     check!(bound.is_success(), "{bound:?}");
     let pod = pods.get("a").await?;
     check_eq!(pod.spec.and_then(|spec| spec.node_name), Some(node));
-    // No kubelet runs for that node, so the pod ends only with a grace period of zero.
+    // No kubelet runs for the node of the pod: only a grace period of zero deletes the pod.
     pods.delete("a", &DeleteParams::default().grace_period(Duration::ZERO)).await?;
     Ok(())
 }

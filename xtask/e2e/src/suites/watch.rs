@@ -29,7 +29,7 @@ suite!("watch":
     emits_nothing_from_a_future_version,
 );
 
-/// `+a=1` for `Added`, `~a=2` for `Modified`, `-a=2` for `Deleted`.
+/// Formats an event: `+a=1` for `Added`, `~a=2` for `Modified`, `-a=2` for `Deleted`.
 fn summary(event: &WatchEvent<ConfigMap>) -> String {
     match event {
         WatchEvent::Added(map) => format!("+{}={}", map.name_any(), value(map)),
@@ -74,7 +74,7 @@ async fn set_value(maps: &Api<ConfigMap>, name: &str, value: &str) -> Outcome<Co
     Ok(maps.patch(name, &PatchParams::default(), &merge).await?)
 }
 
-/// The resource version of the list.
+/// The resource version of a list of `maps`.
 async fn list_version(maps: &Api<ConfigMap>) -> Outcome<String> {
     Ok(maps.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default())
 }
@@ -136,7 +136,7 @@ async fn emits_deleted_when_an_object_is_no_longer_selected(env: Env) -> Outcome
     maps.patch("a", &pp, &label(Some("watch"), "3")).await?;
     maps.patch("a", &pp, &label(None, "4")).await?;
     let seen = next(&mut events, 3).await?;
-    // The event has the object's last selected state.
+    // The `Deleted` event contains the last state of the object that the selector matched.
     check_eq!(summaries(&seen), ["+a=2", "~a=3", "-a=3"]);
     Ok(())
 }

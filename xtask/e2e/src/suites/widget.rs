@@ -70,7 +70,7 @@ pub(crate) fn definition(env: &Env) -> CustomResourceDefinition {
     crd
 }
 
-/// Installs the definition of the case's widgets, waits until they are served, and registers the deletion.
+/// Installs the definition of the case's widgets, waits until the kind is served, and registers the deletion.
 pub(crate) async fn install(env: &Env) -> Outcome<ApiResource> {
     serve(env, &definition(env)).await?;
     Ok(resource(env))

@@ -1,4 +1,4 @@
-//! Running pods: rollouts, termination, eviction and nodes.
+//! Pods that run on nodes: rollouts, termination and eviction.
 
 use std::time::Duration;
 

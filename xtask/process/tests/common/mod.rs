@@ -1,5 +1,5 @@
 //! An isolated environment for a program of `cargo xtask`: temporary folder, cache, and scripts that stand in for Go,
-//! etcd and kube-apiserver. A variable in the environment marks every process that is started in it.
+//! etcd and kube-apiserver. An environment variable marks all processes of this environment.
 
 #![expect(dead_code, reason = "no test file uses all of it")]
 
@@ -33,8 +33,8 @@ impl World {
     /// Writes an executable shell script below the folder.
     pub(crate) fn script(&self, name: &str, text: &str) {
         let path = self.path(name);
-        // The kernel refuses to execute a file that is open for writing (ETXTBSY). If this process opened it, a child
-        // process of another test could inherit the descriptor: another process writes the file.
+        // The kernel refuses to execute a file that is open for writing (ETXTBSY). If this process opened the file, a
+        // child process of another test could inherit the descriptor. Therefore a child process writes the file.
         let mut cat = Command::new("sh");
         cat.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(&path);
         let mut child = cat.stdin(Stdio::piped()).spawn().unwrap();
