@@ -13,7 +13,8 @@ struct Cli {
     task: Task,
 }
 
-// The variants without arguments exist for `--help` only: `main` starts their packages before it parses the arguments.
+// The variants without arguments exist for `--help` only: `main` starts the packages of these subcommands before it
+// parses arguments.
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Benchmarks this project, kube and client-go on identical data, and reports which targets are met

@@ -1,12 +1,12 @@
-//! The tasks that are separate packages: finds the package of a subcommand, and builds and starts it. Must not parse
-//! the package's arguments.
+//! The subcommands that are separate packages: finds the package of a subcommand, builds it and starts it. This module
+//! must not parse the package's arguments.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 
 use crate::cargo::cargo;
 
-/// Subcommand and package.
+/// Each subcommand, and the package that implements it.
 const PACKAGES: [(&str, &str); 6] = [
     ("bench", "xtask-bench"),
     ("cluster", "xtask-control-plane"),
@@ -16,13 +16,13 @@ const PACKAGES: [(&str, &str); 6] = [
     ("sim", "xtask-sim"),
 ];
 
-/// The package that implements a subcommand; `None` if it is this one.
+/// The package that implements a subcommand; `None` if this package does.
 pub fn of(subcommand: &OsStr) -> Option<&'static str> {
     PACKAGES.iter().find(|(name, _)| subcommand == *name).map(|(_, package)| *package)
 }
 
-/// Replaces this process with `cargo run`, which replaces itself with the package's program, so that exit code and
-/// signals are the program's own.
+/// Replaces this process with `cargo run`, which replaces itself with the package's program: the exit code is that of
+/// the program, and the program receives signals directly.
 ///
 /// Returns only if cargo cannot be executed.
 pub fn run(package: &str, arguments: impl IntoIterator<Item = OsString>) -> std::io::Error {

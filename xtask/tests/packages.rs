@@ -1,4 +1,4 @@
-//! The command line with which `cargo xtask` starts a task package; `echo` stands in for cargo.
+//! Tests of the command line with which `cargo xtask` starts the package of a subcommand. `echo` stands in for cargo.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! The rows that measure `Api::get`: sequential and with 32 concurrent tasks over TCP, and through an in-process service.
+//! The rows that measure `Api::get`: sequential and concurrent over TCP, and through an in-process service.
 
 use bytes::Bytes;
 use http::{Request, Response};

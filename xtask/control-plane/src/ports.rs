@@ -1,4 +1,4 @@
-//! Chooses free ports on this machine. Another process may use a chosen port before the caller does: the caller must retry.
+//! Chooses free ports on this machine. Another process may use a chosen port first: the caller must retry.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};

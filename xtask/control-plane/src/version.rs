@@ -1,5 +1,5 @@
-//! `KubernetesVersion`: the Kubernetes versions that can be built, each with its pinned Go module. A new version needs its `go.mod` and
-//! `go.sum` below `xtask/control-plane/go/`, and an entry here.
+//! `KubernetesVersion`: the versions that can be built, each with its pinned Go module. A new version needs a `go.mod`
+//! and a `go.sum` below `xtask/control-plane/go/`, and an entry here.
 
 use std::fmt;
 use std::str::FromStr;

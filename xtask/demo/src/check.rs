@@ -1,4 +1,4 @@
-//! Compares the caches of the clients with the objects on the server at the end of the demo. It repairs nothing.
+//! Compares the stores with the objects on the server at the end of the demo. This module changes nothing.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use super::snapshot::{Snapshot, Versions};
 
-/// The time limit for the last changes to reach all caches.
+/// The time limit until all stores contain the last changes.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Waits until the caches equal the server's objects and all derived pages exist.
+/// Waits until the stores equal the server's objects, and the controller has written all pages.
 pub(super) async fn agreement(sim: &Sim, snapshot: &mut Snapshot) -> anyhow::Result<()> {
     let begin = Instant::now();
     loop {

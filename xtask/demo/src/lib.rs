@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: a reflector, an informer and a controller on a continuously changing simulated cluster.
 //!
-//! A pod reflector (`pods`), a node informer (`nodes`) and a controller of a derived resource (`site`) run over TLS
-//! while `visitor` changes that resource. `view` shows the progress, `summary` the totals. Every number is read
-//! from the stores and events of the libraries, from the server, or from a counter in `tally`.
+//! A pod reflector (`pods`), a node informer (`nodes`) and a controller of the custom resource `Site` (`site`) run over
+//! TLS while `visitor` changes the sites. `view` shows the progress, `summary` the totals. Every number comes from a
+//! store, from the server, or from a counter in `tally`.
 
 mod check;
 mod nodes;
@@ -34,11 +34,11 @@ use xtask_sim::Load;
 
 const NODES: usize = 6;
 const DEPLOYMENTS: usize = 6;
-/// The interval of the workload's steps.
+/// The interval between two steps of the simulated workload.
 const PACE: Duration = Duration::from_millis(250);
-/// The interval of the snapshots.
+/// The interval between two snapshots of the stores.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(200);
-/// The capacity of the channel of messages to display; further messages are dropped.
+/// The capacity of the channel of messages to display. Messages are dropped while the channel is full.
 const MESSAGE_CAPACITY: usize = 256;
 /// The time limit for in-flight reconciles at shutdown.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -106,14 +106,14 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A client with the server's CA and a client certificate, as a kubeconfig gives it.
+/// Creates a client from the server's kubeconfig, which contains the CA certificate and a client certificate.
 async fn connect(server: &Server) -> anyhow::Result<Client> {
     let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig())?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
 }
 
-/// Updates the view until the time limit or an interrupt.
+/// Updates the view until the time limit is reached or an interrupt arrives.
 async fn watch(
     sim: &Sim,
     tally: &Tally,

@@ -38,7 +38,7 @@ pub(super) fn not_ready(node: &Node) -> Option<&NodeCondition> {
 
 struct NodeObserver {
     pods: Api<Pod>,
-    /// The nodes that are not ready, with the time of the change.
+    /// The nodes that are not ready, each with the time at which this was observed.
     broken: HashMap<String, Instant>,
     tally: Arc<Tally>,
 }
@@ -59,7 +59,7 @@ impl NodeObserver {
                 self.broken.remove(&node.name_any());
                 self.tally.tell(format!("{} left the cluster", node.name_any()));
             }
-            // The stream also emits a failed watch as an error.
+            // For a failed watch, the stream also returns an error.
             WatchEvent::Bookmark(_) | WatchEvent::Error(_) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! The pod reflector: each poll updates its store.
+//! The pod reflector, which updates its store when it is polled.
 
 use std::sync::Arc;
 

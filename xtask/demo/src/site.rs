@@ -24,7 +24,7 @@ use super::tally::Tally;
 
 /// The field manager of the controller's writes.
 const MANAGER: &str = "site-controller";
-/// The label of a page's config map, with the name of its site.
+/// The label of a page's config map whose value is the name of the site.
 const SITE: &str = "demo.example.com/site";
 /// The time limit for the CRD to become established.
 const ESTABLISHED_WITHIN: Duration = Duration::from_secs(10);
@@ -47,7 +47,7 @@ pub(super) struct SiteSpec {
     pub(super) pages: u32,
 }
 
-/// The state that the controller observed.
+/// The state of a site that the controller observed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(super) struct SiteStatus {
     /// The number of pages that are up to date.
@@ -84,12 +84,12 @@ pub(super) struct Running {
 
 impl Running {
     /// Shuts the controller down and waits for the in-flight reconciles.
-    pub(super) async fn stop(self, patience: Duration) -> anyhow::Result<()> {
+    pub(super) async fn stop(self, limit: Duration) -> anyhow::Result<()> {
         // The send fails if the controller has already ended.
         let _ = self.stop.send(());
-        match tokio::time::timeout(patience + Duration::from_secs(1), self.ended).await {
+        match tokio::time::timeout(limit + Duration::from_secs(1), self.ended).await {
             Ok(_) => Ok(()),
-            Err(_) => bail!("the controller did not shut down within {patience:?}"),
+            Err(_) => bail!("the controller did not shut down within {limit:?}"),
         }
     }
 }
@@ -121,7 +121,7 @@ pub(super) fn start(tasks: &mut JoinSet<()>, client: &Client, tally: Arc<Tally>)
                 }
             }
         }
-        // The receiver may have been dropped.
+        // The send fails if the receiver was dropped.
         let _ = end.send(());
     });
     (sites, Running { stop, ended })

@@ -1,4 +1,5 @@
-//! `Snapshot`: a copy of the state of the three stores (reflector, informer, controller). It sends no requests.
+//! `Snapshot`: the counts and resource versions of the objects in the three stores (reflector, informer, controller).
+//! This module sends no requests.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use kube_runtime::reflector::Store;
 use super::nodes::not_ready;
 use super::site::Site;
 
-/// Namespace and name, with the resource version in the store.
+/// The resource versions of objects, by namespace and name.
 pub(super) type Versions = BTreeMap<(String, String), String>;
 
 /// The contents of the stores at the last call of [`Snapshot::take`].
@@ -20,14 +21,15 @@ pub(super) struct Snapshot {
     /// The number of pods by state.
     pub(super) pods: BTreeMap<&'static str, usize>,
     pub(super) pod_versions: Versions,
-    /// The number of added, changed and deleted pods between consecutive snapshots.
+    /// The total number of pods that were added, changed or deleted between consecutive snapshots.
     pub(super) pod_changes: u64,
     pub(super) nodes: usize,
     /// The names of the nodes that are not ready.
     pub(super) broken: Vec<String>,
     pub(super) sites: usize,
-    /// The number of pages in the specs, and in the statuses, of all sites.
+    /// The sum of `spec.pages` of all sites.
     pub(super) pages_wanted: u32,
+    /// The sum of `status.pages` of all sites.
     pub(super) pages_done: u32,
 }
 
@@ -112,15 +114,15 @@ fn state(pod: &Pod) -> &'static str {
 }
 
 fn version(object: &impl ResourceExt) -> ((String, String), String) {
-    let place = (object.namespace().unwrap_or_default(), object.name_any());
-    (place, object.resource_version().unwrap_or_default())
+    let key = (object.namespace().unwrap_or_default(), object.name_any());
+    (key, object.resource_version().unwrap_or_default())
 }
 
-/// The number of objects that are added, changed or deleted.
+/// The number of objects that were added, changed or deleted.
 fn changes(before: &Versions, now: &Versions) -> u64 {
-    let different = now.iter().filter(|(place, version)| before.get(*place) != Some(*version)).count();
-    let gone = before.keys().filter(|place| !now.contains_key(*place)).count();
-    u64::try_from(different + gone).unwrap_or(u64::MAX)
+    let different = now.iter().filter(|(key, version)| before.get(*key) != Some(*version)).count();
+    let deleted = before.keys().filter(|key| !now.contains_key(*key)).count();
+    u64::try_from(different + deleted).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -134,8 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn counts_what_is_new_changed_and_gone() {
-        let before = versions(&[("same", "1"), ("changed", "2"), ("gone", "3")]);
+    fn counts_added_changed_and_deleted_objects() {
+        let before = versions(&[("same", "1"), ("changed", "2"), ("deleted", "3")]);
         let now = versions(&[("same", "1"), ("changed", "4"), ("new", "5")]);
         assert_eq!(changes(&before, &now), 3);
         assert_eq!(changes(&now, &now), 0);
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pods_state_is_what_a_person_would_call_it() {
+    fn describes_the_state_of_a_pod_in_one_word() {
         use serde_json::json;
         let ready = json!([{ "type": "Ready", "status": "True" }]);
         check_state(json!({ "metadata": {} }), "pending");

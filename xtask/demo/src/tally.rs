@@ -35,7 +35,7 @@ pub(super) struct Tally {
     pub(super) pages_deleted: Count,
     /// Changes by the visitor.
     pub(super) visits: Count,
-    /// Errors of the watches, which the watchers retry.
+    /// Errors of watches. The watchers retry failed watches.
     pub(super) watch_errors: Count,
 }
 
@@ -57,12 +57,12 @@ impl Tally {
         }
     }
 
-    /// Sends a message to display. It is dropped if the channel is full.
+    /// Sends a message to display. The message is dropped if the channel is full.
     pub(super) fn tell(&self, line: String) {
         let _ = self.news.try_send(line);
     }
 
-    /// Counts and displays an error of a watch, which its watcher retries.
+    /// Counts and displays the error of a watch. The watcher retries the watch.
     pub(super) fn watch_failed(&self, what: &str, error: impl Into<anyhow::Error>) {
         self.watch_errors.add();
         self.tell(format!("{what}: {:#}", error.into()));

@@ -11,12 +11,12 @@ use tokio::time::Instant;
 use super::snapshot::{RUNNING, Snapshot};
 use super::tally::Tally;
 
-/// The interval of the state lines without a terminal.
+/// The interval between two printed lines without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(2);
 /// Redraws per second.
 const RATE: u8 = 10;
 
-/// The output of the view.
+/// The display of the demo.
 pub(super) struct View {
     begin: Instant,
     kind: Kind,

@@ -18,7 +18,7 @@ const NAMES: [&str; 5] = ["blog", "docs", "news", "wiki", "shop"];
 const TITLES: [&str; 6] = ["Welcome", "Hello", "Opening soon", "Sale", "All new", "Moved"];
 const MOST_PAGES: u32 = 6;
 
-/// Makes changes until it is aborted. A failed change is displayed and not retried.
+/// Changes the sites until the task is aborted. A failed change is displayed, and not retried.
 pub(super) async fn visit(client: Client, tally: Arc<Tally>, seed: u64) {
     let mut visitor = Visitor {
         sites: Api::namespaced(client.clone(), NAMESPACE),
@@ -45,7 +45,7 @@ struct Visitor {
 }
 
 impl Visitor {
-    /// Makes one random change and describes it.
+    /// Makes one random change, and returns a description of it; `None` if nothing was changed.
     async fn change(&mut self) -> Result<Option<String>, kube_client::Error> {
         let sites = self.sites.list(&ListParams::default()).await?.items;
         let Some(site) = (sites.len() > 1).then(|| &sites[self.random.usize(..sites.len())]) else {
@@ -76,7 +76,7 @@ impl Visitor {
         Ok(Some(format!("site {name} closed; the garbage collector deletes its pages")))
     }
 
-    /// Deletes a page, which the controller then creates again.
+    /// Deletes a page. The controller then creates it again.
     async fn delete_page(&mut self, site: &Site) -> Result<Option<String>, kube_client::Error> {
         let name = site.name_any();
         let Some(number) = site.spec.pages.checked_sub(1).map(|last| self.random.u32(..=last)) else {

@@ -25,7 +25,7 @@ fn number(text: &str, line: &str, word: &str) -> u64 {
 }
 
 #[test]
-fn reflector_informer_and_controller_are_at_work_and_agree_with_the_server() {
+fn reflector_informer_and_controller_agree_with_the_server() {
     let world = World::new();
     let start = Instant::now();
     let (code, text) = finish(world.program(&["--seconds", "6", "--seed", "1"]).spawn().unwrap());
@@ -53,7 +53,7 @@ fn reflector_informer_and_controller_are_at_work_and_agree_with_the_server() {
 }
 
 #[test]
-fn an_interrupt_ends_it_early_with_the_summary() {
+fn an_interrupt_ends_the_demo_with_the_summary() {
     let world = World::new();
     let mut child = world.program(&[]).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -71,7 +71,7 @@ fn an_interrupt_ends_it_early_with_the_summary() {
 }
 
 #[test]
-fn bad_arguments_are_refused() {
+fn invalid_arguments_are_refused() {
     let world = World::new();
     for args in [["--seconds", "0"], ["--seconds", "soon"], ["--seed", "-1"]] {
         let (code, text) = finish(world.program(&args).spawn().unwrap());

@@ -1,7 +1,7 @@
 //! `cargo xtask record`: writes the discovery and OpenAPI v3 of a stock API server into `kube-sim`'s data files.
 //!
-//! Owns the format of the two data files. It must not interpret the data for `kube-sim`, and must not contain data of
-//! its own: every line of the files comes from a server.
+//! This package defines the format of the two data files. It must not interpret the data for `kube-sim`, and must not
+//! contain data: every line of the files comes from a server.
 //!
 //! The files have one record per line in a stable order, so that a new recording has a readable diff:
 //!
@@ -83,7 +83,7 @@ fn refuse_custom_resources(server: &Server) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The served group versions in discovery order, the preferred version of each group first.
+/// A group version that the server serves.
 struct GroupVersion {
     group: String,
     version: String,
@@ -100,6 +100,7 @@ impl GroupVersion {
     }
 }
 
+/// The served group versions in discovery order, the preferred version of each group first.
 fn discover(server: &Server) -> anyhow::Result<Vec<GroupVersion>> {
     let mut found = Vec::new();
     for root in ["/api", "/apis"] {
@@ -193,8 +194,8 @@ fn resource_line(
     }))
 }
 
-/// The storage version of a kind as `group/version` (in the core group only the version). Discovery contains only its
-/// hash, so it is compared with the hash of every served version. Empty for kinds that are not stored.
+/// The storage version of a kind as `group/version` (in the core group only the version); empty for kinds that are not
+/// stored. Discovery contains only the hash of the storage version: this compares it with that of every served version.
 fn stored_as(item: &Value, groups: &[GroupVersion]) -> String {
     let (Some(hash), Some(kind)) = (item["storageVersionHash"].as_str(), item["kind"].as_str()) else {
         return String::new();
@@ -242,7 +243,7 @@ fn text<'a>(item: &'a Value, field: &str) -> anyhow::Result<&'a str> {
     item[field].as_str().with_context(|| format!("a resource without {field}: {item}"))
 }
 
-/// Discovery sets the group and version of a resource only if they differ from those of the list.
+/// The group and version of a resource. Discovery sets these only if they differ from those of the list.
 fn own_or<'a>(item: &'a Value, list: &'a GroupVersion) -> (&'a str, &'a str) {
     match item["version"].as_str() {
         Some(version) if !version.is_empty() => (item["group"].as_str().unwrap_or_default(), version),
@@ -250,7 +251,7 @@ fn own_or<'a>(item: &'a Value, list: &'a GroupVersion) -> (&'a str, &'a str) {
     }
 }
 
-/// Finds the components of kinds in one OpenAPI v3 document.
+/// The component schemas of one OpenAPI v3 document, by the group, version and kind that they describe.
 struct KindIndex<'a> {
     document: &'a Value,
     components: BTreeMap<(String, String, String), String>,
@@ -273,7 +274,7 @@ impl<'a> KindIndex<'a> {
         self.components.get(&key).map_or("", String::as_str)
     }
 
-    /// The kind of the response to a list; empty if the collection has no GET.
+    /// The kind of the object in the response to a list request; empty if the collection has no GET.
     fn list_kind(&self, path: &str, name: &str, namespaced: bool) -> &str {
         let collection = if namespaced {
             format!("/{path}/namespaces/{{namespace}}/{name}")
@@ -287,7 +288,8 @@ impl<'a> KindIndex<'a> {
     }
 }
 
-/// The component schemas of all documents. A name with two different schemas is an error.
+/// The component schemas of all documents, as the text of `schemas.txt`. Two different schemas with the same name are
+/// an error.
 fn schemas(documents: &BTreeMap<String, Value>) -> anyhow::Result<String> {
     let mut all: BTreeMap<&str, Value> = BTreeMap::new();
     let mut kinds: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();

@@ -1,6 +1,6 @@
-//! The API server that `record` reads from: GET requests with JSON responses.
+//! `Server`: the API server that `record` reads from, by GET requests with JSON responses.
 //!
-//! Owns the address, certificates and credentials. It must not depend on the requested paths.
+//! This module holds the address, certificates and credentials. It must not depend on the requested paths.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -82,12 +82,12 @@ impl Server {
         Ok(Self { url: url.trim_end_matches('/').to_owned(), token, agent })
     }
 
-    /// The JSON at `path`.
+    /// Requests `path`, and returns the JSON of the response.
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.fetch(path, "application/json")
     }
 
-    /// Aggregated discovery, version 2, at `/api` or `/apis`.
+    /// Requests aggregated discovery, version 2, at `/api` or `/apis`.
     pub(super) fn aggregated_discovery(&self, root: &str) -> anyhow::Result<Value> {
         let document =
             self.fetch(root, "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")?;

@@ -1,7 +1,7 @@
 //! `cargo xtask sim`: serves kube-sim on a local port, for kubectl and other clients that read a kubeconfig.
 //!
-//! Owns the arguments, the kubeconfig's folder and the COMMAND. Must not implement server behaviour: that belongs in
-//! kube-sim.
+//! This package parses the arguments, writes the kubeconfig and runs the COMMAND. It must not implement the behaviour of
+//! an API server: kube-sim does.
 
 mod listen;
 mod load;
@@ -18,7 +18,7 @@ pub use listen::Listen;
 pub use load::Load;
 use xtask_process::{Foreground, Interrupts, Scratch};
 
-/// With more nodes, each step of the workload is slow.
+/// The maximum number of nodes. With more nodes, each step of the workload would be slow.
 const MOST_NODES: i64 = 1_000;
 const MOST_DEPLOYMENTS: i64 = 200;
 
@@ -128,7 +128,7 @@ async fn stay(server: &Server, kubeconfig: &Path, interrupts: &mut Interrupts) -
     println!("kube-sim at {}", server.url());
     println!("export KUBECONFIG={}", kubeconfig.display());
     println!("Press Ctrl-C to stop it.");
-    // The regular end: not a failure.
+    // The regular end of `sim` without a COMMAND: not a failure.
     interrupts.next().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,15 +1,16 @@
-//! `Load`: starts a workload whose pods are already running when the cluster is first used.
+//! `Load`: starts a simulated workload, and waits until its first pods run.
 
 use std::time::{Duration, Instant};
 
 use kube_sim::Sim;
 use kube_sim::workload::Workload;
 
-/// The pace at which the first pods start, and the maximum time to wait for them.
+/// The time between two steps of the workload until the first pods run.
 const START_PACE: Duration = Duration::from_millis(5);
+/// The maximum time to wait for the first pods.
 const START_AT_MOST: Duration = Duration::from_secs(2);
 
-/// The options of a workload.
+/// The options of a simulated workload.
 #[derive(Debug, Clone)]
 #[expect(clippy::exhaustive_structs, reason = "the tasks of this workspace build it by literal")]
 pub struct Load {
@@ -38,7 +39,7 @@ impl Load {
             tokio::time::sleep(START_PACE).await;
         }
         drop(first);
-        // The deployments exist: the new workload only manages them.
+        // The deployments exist: the second workload creates none, and only manages these.
         let builder = builder.deployments(0).pace(self.pace);
         if self.calm { builder.calm() } else { builder }.start(sim)
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask sim` from the outside: exit codes, interrupts, cleanup, and kubectl as client.
+//! Tests of the program `cargo xtask sim`: exit codes, interrupts, cleanup, and kubectl as client.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -21,7 +21,7 @@ fn sim(world: &World, args: &[&str]) -> (Option<i32>, String) {
     finish(world.program(args).spawn().unwrap())
 }
 
-/// The lines that `sim` without a command prints at its start, up to the one with `Ctrl-C`.
+/// The lines that `sim` without a command prints at its start, up to the line with `Ctrl-C`.
 fn lines(child: &mut Child) -> Vec<String> {
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let mut lines = Vec::new();

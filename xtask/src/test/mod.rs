@@ -82,7 +82,7 @@ impl fmt::Display for Elapsed {
     }
 }
 
-/// Whether the PATH has a program of that name.
+/// Whether a folder of the PATH contains a program with this name.
 fn on_path(program: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&folders).any(|folder| Path::new(&folder).join(program).is_file())

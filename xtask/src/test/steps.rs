@@ -14,11 +14,11 @@ use crate::tidy;
 const FEATURES: [&str; 3] = ["", "client", "schema"];
 /// Crates that kube-client must depend on only with its `client` feature.
 const CLIENT_ONLY: [&str; 5] = ["tokio", "hyper", "hyper-util", "rustls", "tower"];
-/// Packages that must depend on no other of the workspace, not even in tests. Code that kube-client and kube-sim
-/// share would hide a bug from the tests that use both; `xtask` has to build while another package does not.
+/// Packages that must depend on no other package of the workspace, not even in tests. Tests that use kube-client and
+/// kube-sim would not find a bug in code that both share; `xtask` must build even if another package does not.
 const STANDALONE: [&str; 4] = ["kube-sim", "kube-derive", "xtask", "bench-load"];
 
-/// One part of `cargo xtask test`. The variants are in the order in which they run.
+/// A step of `cargo xtask test`. The order of the variants is the order of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[non_exhaustive]
 pub enum Step {
@@ -93,8 +93,8 @@ impl Step {
                 FEATURES.iter().map(|features| Invocation::new(&fixed).and(&[features]).and(&deny)).collect()
             }
             Self::Test => {
-                // The tests of the examples run the example programs, which `cargo test` builds as test harnesses
-                // instead.
+                // The tests of the examples run the example programs. Build these first: `cargo test` builds examples
+                // only as test harnesses.
                 let targets = ["--lib", "--bins", "--tests"];
                 vec![
                     Invocation::new(&["build", "--workspace", "--examples"]),
@@ -106,7 +106,7 @@ impl Step {
     }
 }
 
-/// Runs only the model tests, in release mode, each on this number of random sequences.
+/// Runs only the model tests, in release mode, each on `sequences` random sequences.
 pub(super) fn models(sequences: u64) -> anyhow::Result<Result<(), Failure>> {
     let invocation = model_tests(sequences);
     Ok(if invocation.run()? { Ok(()) } else { Err(invocation.to_string()) })

@@ -23,7 +23,7 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
         let parts = stem.split('/').filter(|part| !matches!(*part, "lib" | "mod"));
         let module: Path = parts.map(str::to_owned).collect();
         match names(text, &module) {
-            // The crate root: the source of each re-exported name.
+            // The crate root: collect the original path of each re-exported name.
             Ok(names) if module.is_empty() => exports.extend(names.into_iter().map(|(mut path, _)| {
                 path.retain(|part| part != "crate");
                 (path[path.len() - 1].clone(), path)
@@ -53,9 +53,9 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
     findings
 }
 
-/// The path of an item in its own module: follows a re-export of the crate root.
+/// The path of an item in the module that defines it: follows a re-export of the crate root.
 fn origin(path: &[String], exports: &BTreeMap<String, Path>) -> String {
-    // A module and a re-exported function of it may share the name.
+    // A module and a function that is re-exported from it may have the same name.
     let exported = path.first().and_then(|first| exports.get(first)).filter(|origin| origin[0] != path[0]);
     exported.map_or_else(|| path.to_vec(), |origin| [origin, &path[1..]].concat()).join("::")
 }
@@ -76,8 +76,8 @@ fn import_refused(table: &'static str, layer: &str, target: &str) -> Option<Stri
         .then(|| format!("`{layer}` must not import `{other}` (here `{target}`): {advice}"))
 }
 
-/// The finding if a module must not use this path of another crate. A ban of several segments also matches the end of a
-/// path, whose first segments may be imported.
+/// The finding if `module` must not use `path`, which is of another crate. A ban of several segments also matches the
+/// end of a path, because a file may import the first segments.
 fn banned(table: &'static str, module: &str, path: &str) -> Option<String> {
     let is_named = |ban: &&str| is_in(path, ban) || ban.contains("::") && path.ends_with(*ban);
     let bans = entries(table, "!").into_iter().filter(|(place, _)| is_in(module, place));

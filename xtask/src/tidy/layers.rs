@@ -107,7 +107,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
 /// A module, and the paths that its entry lists.
 pub(super) type Entry = (&'static str, Vec<&'static str>);
 
-/// The entries of a table that begin with this sign; those that begin with a name if `sign` is empty.
+/// The entries of a table that begin with `sign`. If `sign` is empty: the entries that do not begin with `!`.
 pub(super) fn entries(table: &'static str, sign: &str) -> Vec<Entry> {
     let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let entry = |line: Vec<&'static str>| Some((line.first()?.strip_prefix(sign)?, line[1..].to_vec()));

@@ -1,7 +1,6 @@
 //! `cargo xtask tidy`: checks the rules of this repository that rustc, clippy and cargo-deny cannot check.
 //!
-//! Each module checks one subject, and tests each of its rules with a fixture that the rule rejects. Nothing here may
-//! change a file.
+//! Each module checks one subject, and tests each of its rules with a rejected fixture. No module may change a file.
 
 mod imports;
 mod layers;
@@ -19,15 +18,13 @@ use anyhow::Context;
 use crate::root;
 
 /// Checks the repository rules that the compiler and clippy cannot check: layers, documentation, manifests, links.
-///
-/// The layers are a table in `xtask/src/tidy/layers.rs`; the other rules are in the modules beside it.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
 /// The text of each file, by its path relative to the root of the repository.
 type Files = BTreeMap<String, String>;
 
-/// The rules of one subject; returns the findings.
+/// A function that checks the rules of one subject, and returns the findings.
 type Rule = fn(&Files) -> Vec<String>;
 
 /// Formats a violation of a rule as `file:line: ..`, which editors can open.
@@ -62,7 +59,7 @@ fn read(files: &mut Files, folder: &Path, prefix: &str) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?.path();
         let path = format!("{prefix}{}", entry.file_name().unwrap_or_default().display());
-        // Cargo writes this file into each target folder, whatever its name is.
+        // Cargo writes `CACHEDIR.TAG` into each target folder, whatever the name of the folder is.
         if entry.is_dir() && !entry.is_symlink() && path != ".git" && !entry.join("CACHEDIR.TAG").exists() {
             read(files, &entry, &format!("{path}/"))?;
         } else if entry.is_file() {
@@ -76,7 +73,7 @@ fn read(files: &mut Files, folder: &Path, prefix: &str) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Checks that a rule has one finding in these files, in `path`, with this beginning; none if `expected` is empty.
+    /// Checks that a rule has one finding, in `path`, that begins with `expected`; no finding if `expected` is empty.
     #[track_caller]
     pub(super) fn check(rule: Rule, files: &[(&str, &str)], path: &str, expected: &str) {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();

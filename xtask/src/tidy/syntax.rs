@@ -1,20 +1,19 @@
-//! Collects the paths that a Rust file uses outside of its tests. Contains no rule.
-//!
-//! Scans tokens, because the arguments of macros have no syntax tree.
+//! Collects the paths that a Rust file uses outside of its tests. Contains no rule. It scans tokens, because the
+//! arguments of macros have no syntax tree.
 
 use proc_macro2::{Delimiter, LexError, TokenStream, TokenTree};
 
 /// A path of two or more segments that begins with `crate` or another crate, and its line.
 pub(super) type Named = (Vec<String>, usize);
 
-/// The paths in the text of this module.
+/// The paths in `text`, the source of `module`.
 pub(super) fn names(text: &str, module: &[String]) -> Result<Vec<Named>, LexError> {
     let mut found = Vec::new();
     scan(text.parse()?, module, &[], &mut found);
     Ok(found)
 }
 
-/// Collects the paths in tokens of this module. `prefix` is the path before the `{..}` group of a `use`, else empty.
+/// Collects the paths in the tokens of `module`. `prefix` is the path before the `{..}` group of a `use`, else empty.
 fn scan(tokens: TokenStream, module: &[String], prefix: &[String], found: &mut Vec<Named>) {
     let tokens: Vec<_> = tokens.into_iter().collect();
     let (mut path, mut colons, mut line, mut at) = (prefix.to_vec(), 2, 0, 0);

@@ -12,7 +12,7 @@ const MAX_LINES: usize = 600;
 /// Prefixes of paths in a developer's own folders. Written in parts, so that this file passes its own rule.
 const FOLDERS: &str = concat!("/w", "ork/ /r", "oot/ /U", "sers/ C:\\U", "sers\\ /h", "ome/");
 
-/// A rule on single lines: whether a line of the file at a path breaks the rule, the rule's name, and how to fix it.
+/// A rule on single lines: a function of path and line that detects a violation, the rule's name, and the fix.
 type Rule = (fn(&str, &str) -> bool, &'static str, &'static str);
 
 const RULES: [Rule; 4] = [
@@ -54,7 +54,7 @@ pub(super) fn check(files: &Files) -> Vec<String> {
     findings
 }
 
-/// Whether the file is Rust, except the compile-fail fixtures.
+/// Whether the file is a Rust file, but not a compile-fail fixture.
 fn is_rust(path: &str) -> bool {
     path.strip_suffix(".rs").is_some() && !path.contains("/tests/ui/")
 }

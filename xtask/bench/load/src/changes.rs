@@ -40,8 +40,8 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Generates `events` watch events on `count` pods. Of every 200, one deletes a pod, one adds a pod, one increments a generation, and the
-    /// others change a status. The last event modifies the sentinel, which passes every filter.
+    /// Generates `events` watch events on `count` pods. Of every 200, one deletes a pod, one adds a pod, one increments
+    /// a generation, and the others change a status. The last event modifies the sentinel, which passes every filter.
     pub(crate) fn new(pods: &Pods, count: usize, events: usize, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut live = initial(count);

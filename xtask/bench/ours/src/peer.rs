@@ -36,8 +36,8 @@ pub(crate) fn list_config() -> watcher::Config {
     watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch)
 }
 
-/// Adds to `config` that the watcher skips labels, annotations, owner references, `generateName` and managed fields when
-/// it decodes an object.
+/// Configures the watcher to skip labels, annotations, owner references, `generateName` and managed fields when it
+/// decodes an object.
 pub(crate) fn only_identity(config: watcher::Config) -> anyhow::Result<watcher::Config> {
     let unwanted =
         ["metadata.labels", "metadata.annotations", "metadata.ownerReferences", "metadata.generateName"];

@@ -49,7 +49,8 @@ async fn next<T>(stream: &mut (impl Stream<Item = watcher::Result<T>> + Unpin)) 
     Ok(item.ok_or_else(|| anyhow::anyhow!("the stream has ended"))?)
 }
 
-/// Formats an event: `[` and `]` for `Init` and `InitDone`, `*a=1` for `InitApply`, `+a=1` for `Apply`, `-a=1` for `Delete`.
+/// Formats an event: `[` and `]` for `Init` and `InitDone`, `*a=1` for `InitApply`, `+a=1` for `Apply`, `-a=1` for
+/// `Delete`.
 fn summary(event: &Event<ConfigMap>) -> String {
     match event {
         Event::Init => "[".to_owned(),
