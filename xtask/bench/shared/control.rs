@@ -1,5 +1,5 @@
-//! `Control`: sends control requests to the load source over separate plain connections, so that they do not use the
-//! measured client.
+//! `Control`: sends control requests to the load source over connections of its own, because the measured
+//! client must not send them.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -14,7 +14,7 @@ pub(crate) struct Job {
     pub(crate) source: String,
     /// The load source's session for this run; the first segment of every path.
     pub(crate) session: String,
-    /// The number of gets, reconciles or events, for rows that count them.
+    /// The number of gets, reconciles or events, if the row measures these.
     pub(crate) calls: usize,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Outcome {
     pub(crate) before_kib: u64,
     /// Peak resident memory during the work.
     pub(crate) peak_kib: u64,
-    /// Resident memory after the work, with its result still held.
+    /// Resident memory after the work, while the contender still holds the result.
     pub(crate) after_kib: u64,
     /// Growth of anonymous resident memory (`RssAnon`).
     pub(crate) kept_kib: u64,

@@ -2,7 +2,7 @@
 //!
 //! `rows` defines the measurements and `targets` the required results. A load source serves prepared bytes from its own
 //! process. `build` compiles the contenders, [`run`] executes each row of each contender in a new process, `figures`
-//! holds the medians, and `table` prints them. The measured code is in `shared/` (Rust) and `client-go/` (Go), never here.
+//! holds the medians, and `table` prints them. The measured code is only in `shared/` (Rust) and `client-go/` (Go).
 
 mod build;
 mod cli;

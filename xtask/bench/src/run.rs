@@ -156,7 +156,7 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Accepts figures only if the contender's objects equal those that it received.
+/// Accepts the figures of a run only if the contender reports the expected digest.
 fn judge(outcome: Outcome, expected: Digest) -> Result<Outcome, Cell> {
     match outcome.digest {
         Some(digest) if digest == expected => Ok(outcome),

@@ -91,9 +91,9 @@ pub(super) static TARGETS: &[Target] = &[
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Verdict {
-    /// Met, with this figure or ratio.
+    /// The target is met, with this figure or ratio.
     Met(f64),
-    /// Missed, with this figure or ratio.
+    /// The target is missed, with this figure or ratio.
     Missed(f64),
     /// This project has no figure, for this reason.
     NotThere(String),

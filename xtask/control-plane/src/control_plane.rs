@@ -1,4 +1,4 @@
-//! A running cluster: its addresses, users and components. [`super::start`] starts it.
+//! `Cluster`: the addresses, users and components of a running cluster. [`super::start`] starts a cluster.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -175,7 +175,7 @@ impl Cluster {
     /// Waits until a component ends without a request of this process. The cluster is then unusable.
     ///
     /// # Cancel safety
-    /// Cancelling loses no death: a later call returns it.
+    /// Cancelling loses nothing: a later call returns the same death.
     pub async fn died(&self) -> Death {
         self.monitor.death().await
     }

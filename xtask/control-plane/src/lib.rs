@@ -1,8 +1,8 @@
 //! `cargo xtask cluster`: a real Kubernetes control plane without a container engine.
 //!
 //! etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok are built once from pinned Go modules
-//! ([`build`]) and started on free ports in a temporary folder ([`start`](Cluster::start)). They always stop at the end,
-//! even if this process is killed ([`xtask_process`]). The end-to-end suites use [`Cluster`]; [`cli`] is the command.
+//! ([`build`]) and started on free ports in a temporary folder ([`start`](Cluster::start)). They stop at the end, even
+//! if this process is killed ([`xtask_process`]). The end-to-end suites use [`Cluster`]; [`cli`] is the command.
 
 mod api_server;
 pub mod build;

@@ -46,8 +46,8 @@ pub(super) fn count_ready(list: &Value) -> usize {
     list["items"].as_array().into_iter().flatten().filter(|node| is_ready(node)).count()
 }
 
-/// Writes kwok's configuration into `folder`, and returns the path of the file. The configuration contains `stages`, and
-/// the behaviour of exec, logs, attach and port-forward.
+/// Writes kwok's configuration into `folder`, and returns the path of the file. It contains the stages, and the
+/// behaviour of exec, logs, attach and port-forward.
 pub(super) fn write_config(folder: &Path, stages: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let log = folder.join("pod.log");
     fs::write(&log, POD_LOG).with_context(|| format!("cannot write {}", log.display()))?;

@@ -38,7 +38,7 @@ pub(super) fn not_ready(node: &Node) -> Option<&NodeCondition> {
 
 struct NodeObserver {
     pods: Api<Pod>,
-    /// The nodes that are not ready, each with the time at which this was observed.
+    /// The nodes that are not ready, each with the time at which the informer reported it.
     broken: HashMap<String, Instant>,
     tally: Arc<Tally>,
 }

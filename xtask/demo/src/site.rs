@@ -1,4 +1,4 @@
-//! The custom resource of the demo and its controller, which writes one owned `ConfigMap` per page of a `Site`.
+//! `Site`: the custom resource of the demo. Its controller writes one owned `ConfigMap` for each page of a site.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -45,7 +45,7 @@ struct Visitor {
 }
 
 impl Visitor {
-    /// Makes one random change, and returns a description of it; `None` if nothing was changed.
+    /// Makes one random change, and describes the change; `None` if nothing was changed.
     async fn change(&mut self) -> Result<Option<String>, kube_client::Error> {
         let sites = self.sites.list(&ListParams::default()).await?.items;
         let Some(site) = (sites.len() > 1).then(|| &sites[self.random.usize(..sites.len())]) else {

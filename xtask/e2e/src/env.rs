@@ -66,7 +66,7 @@ impl Env {
         format!("{}-{what}", self.namespace())
     }
 
-    /// Registers an object for deletion after the case, whether it passes or fails. The case may delete it earlier.
+    /// Registers an object for deletion after the case, even if the case fails. The case may delete the object earlier.
     pub(crate) fn deletes_at_end<K>(&self, api: &Api<K>, name: &str)
     where
         K: DeserializeOwned + Send + 'static,

@@ -103,7 +103,8 @@ struct Resource {
     verbs: Vec<String>,
 }
 
-/// The resources that can be listed, except events: they outlive their objects until their TTL expires.
+/// The resources that can be listed, except events: an event remains until its TTL expires, even if its object is
+/// deleted.
 async fn resources(client: &Client) -> anyhow::Result<Vec<(ApiResource, bool)>> {
     let groups: Groups = get(client, "/apis").await?;
     let paths = groups.groups.iter().map(|group| format!("/apis/{}", group.preferred_version.group_version));

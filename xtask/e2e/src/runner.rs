@@ -1,4 +1,4 @@
-//! Runs cases, concurrently unless they are exclusive, each in its own namespace, and cleans up after them.
+//! Runs each case in its own namespace, and cleans up after the case. Cases run concurrently unless they are exclusive.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -57,8 +57,8 @@ pub(crate) fn any_needs(selected: &[Selected], need: super::case::Need) -> bool 
     selected.iter().any(|selected| selected.case.needs.contains(&need))
 }
 
-/// Runs cases on a server. When `stop` becomes true, running cases are cancelled and cleaned up, and cases that have not
-/// started are skipped.
+/// Runs cases on a server. When `stop` becomes true, the running cases are cancelled and cleaned up, and all other
+/// cases are skipped.
 pub(crate) async fn run(
     server: &Arc<Server>,
     selected: Vec<Selected>,

@@ -195,12 +195,12 @@ impl Server {
         if let Origin::Cluster(cluster) = &self.origin { Some(&**cluster) } else { None }
     }
 
-    /// The simulated server, if it is kube-sim.
+    /// The [`Sim`], if the server is kube-sim.
     pub(crate) fn simulation(&self) -> Option<&Sim> {
         if let Origin::Simulation { sim, .. } = &self.origin { Some(sim) } else { None }
     }
 
-    /// Whether the server was started for this run. It stops after the run.
+    /// Whether the server was started for this run, and is stopped after the run.
     pub(crate) fn stops_after_run(&self) -> bool {
         !matches!(self.origin, Origin::Existing { .. })
     }

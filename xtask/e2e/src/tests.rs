@@ -1,4 +1,4 @@
-//! Runs the suites on `kube-sim`: one test for each suite, with its name.
+//! Runs the suites on kube-sim. Each suite has a test with the name of the suite.
 
 use std::sync::Arc;
 

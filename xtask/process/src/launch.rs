@@ -1,4 +1,4 @@
-//! The options of a supervised program, and the command line of its supervisor. Starts nothing.
+//! `Launch`: the options of a supervised program. Creates the command line of the supervisor, but starts nothing.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -150,7 +150,7 @@ impl Launch {
         self.grace
     }
 
-    /// The program's name without its folder, for messages.
+    /// The file name of the program, for messages.
     pub fn name(&self) -> String {
         self.program.file_name().unwrap_or(self.program.as_os_str()).to_string_lossy().into_owned()
     }

@@ -1,7 +1,7 @@
 //! Temporary folders that are always removed: locked while in use, removed by the last process that uses them, swept
 //! by the next run.
 //!
-//! The lock is a shared advisory lock on a file inside the folder, which the kernel releases however its holder ends.
+//! The lock is a shared advisory lock on a file in the folder. The kernel releases the lock even if its holder is killed.
 //! A folder is renamed to its final name after it is locked, so that a sweep never removes a folder before its lock
 //! exists.
 
@@ -31,7 +31,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Creates a folder below `parent` that only this user can read.
+    /// Creates a folder below `parent` that only its owner can read.
     ///
     /// # Errors
     /// When the folder or its lock cannot be created.

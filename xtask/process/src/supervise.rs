@@ -125,9 +125,9 @@ async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
 /// The process that started this supervisor.
 struct Parent {
     id: u32,
-    /// The parent death signal: the kernel sends it when the thread that started this process ends, and `Supervised`
-    /// keeps that thread until the supervisor ends. The parent's other threads may still run then, so that the
-    /// parent's id has not changed yet.
+    /// Receives the parent death signal, which the kernel sends when the thread that started this process ends.
+    /// `Supervised` keeps this thread until the supervisor ends. When the signal arrives, other threads of the parent
+    /// may still run: the id of this process's parent may not have changed yet.
     thread_ended: tokio::signal::unix::Signal,
 }
 

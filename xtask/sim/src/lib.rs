@@ -1,7 +1,7 @@
 //! `cargo xtask sim`: serves kube-sim on a local port, for kubectl and other clients that read a kubeconfig.
 //!
-//! This package parses the arguments, writes the kubeconfig and runs the COMMAND. It must not implement the behaviour of
-//! an API server: kube-sim does.
+//! This package parses the arguments, writes the kubeconfig and runs the COMMAND. kube-sim implements the behaviour of
+//! the API server.
 
 mod listen;
 mod load;
@@ -115,7 +115,7 @@ fn scratch() -> anyhow::Result<Scratch> {
     Scratch::create(&parent)
 }
 
-/// Writes a file that only this user can read, because it contains a private key.
+/// Writes a file that contains a private key, so that only its owner can read it.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;

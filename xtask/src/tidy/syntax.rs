@@ -3,7 +3,7 @@
 
 use proc_macro2::{Delimiter, LexError, TokenStream, TokenTree};
 
-/// A path of two or more segments that begins with `crate` or another crate, and its line.
+/// A path of two or more segments, of which the first is `crate` or another crate, and the number of its line.
 pub(super) type Named = (Vec<String>, usize);
 
 /// The paths in `text`, the source of `module`.

@@ -9,7 +9,7 @@ use crate::pods::{Pod, Pods, SELECTED_SHARD};
 pub(crate) const LISTED: u64 = 1_000_000;
 /// The resource version of the list that a relist returns.
 pub(crate) const RELISTED: u64 = 3_000_000;
-/// The resource versions of events start after this one.
+/// The resource version before the first event: the n-th event has this version plus n.
 const EVENTS: u64 = 2_000_000;
 
 /// The pods of the initial list; the last is the sentinel.

@@ -1,5 +1,5 @@
-//! The load source as a process. It takes one argument, a plan as JSON, such as `{"pods":20000,"seed":1}`, prints its
-//! address as its only line, and serves until it is killed.
+//! Runs the load source as a process. The process takes one argument, a plan as JSON such as `{"pods":20000,"seed":1}`,
+//! prints its address as its only line, and serves until it is killed.
 
 use std::net::TcpListener;
 

@@ -1,4 +1,4 @@
-//! The cache folder for finished builds, with a lock for each build so that only one process creates it.
+//! `Cache`: the cache folder for finished builds. Each build has a lock, so that only one process creates the build.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};

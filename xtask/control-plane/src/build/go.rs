@@ -127,7 +127,7 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Runs `go` with these arguments to its end, and returns its exit and its stdout.
+    /// Runs `go` with these arguments to its end, and returns how it ended, and its stdout.
     async fn query(&self, name: &str, args: &[&str]) -> anyhow::Result<(Ended, String)> {
         let output = self.folder.join(format!("{name}.out"));
         // The output is appended to the file: remove the file of an earlier query with the same name.

@@ -61,7 +61,7 @@ impl Binaries {
     /// When Go is missing or too old, a module cannot be downloaded, or a build fails.
     ///
     /// # Cancel safety
-    /// Cancelling ends the build and removes its folder. Go's own caches keep modules and compiled packages, so that
+    /// Cancelling ends the build and removes its temporary folder. Go's own caches keep modules and compiled packages, so that
     /// the next build is faster.
     pub async fn build(
         version: KubernetesVersion,
@@ -103,7 +103,7 @@ async fn build_if_missing(recipe: &Recipe, cache: &Cache, progress: &Progress) -
         return Ok(());
     }
     let _lock = cache.lock(&recipe.name, progress).await?;
-    // Another process has built it while this one waited for the lock.
+    // Another process has completed the build while this process waited for the lock.
     if recipe.has_build_at(&path) {
         return Ok(());
     }

@@ -161,7 +161,7 @@ async fn store_converges_after_etcd_is_paused(env: Env) -> Outcome {
         sleep(Duration::from_secs(10)).await;
         etcd.resume().await
     };
-    // The write waits for etcd and succeeds after it resumes.
+    // The write waits for etcd, and succeeds after etcd resumes.
     let (made, resumed) = futures::join!(create_map(&maps, "during"), resume);
     resumed?;
     check!(

@@ -102,7 +102,7 @@ async fn rejects_a_finalizer_added_during_deletion(env: Env) -> Outcome {
     Ok(())
 }
 
-/// Creates a config map `owner`, and a secret with an owner reference to it for each of the names.
+/// Creates the config map `owner`, and for each of the names a secret with an owner reference to `owner`.
 async fn create_owner_and_owned(env: &Env, owned_names: &[&str]) -> Outcome<(Api<ConfigMap>, Api<Secret>)> {
     let (maps, secrets): (Api<ConfigMap>, Api<Secret>) = (env.api(), env.api());
     let owner = maps.create(&PostParams::default(), &config_map("owner", "1")).await?;

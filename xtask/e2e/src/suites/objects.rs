@@ -169,7 +169,7 @@ async fn undecodable_object_is_named_and_others_are_kept(env: Env) -> Outcome {
         check!(Instant::now() < end, "the reflector has only {:?}", names::<RedWidget>(reflector.read()));
     }
     check_eq!(names::<RedWidget>(reflector.read()), ["a", "c"]);
-    // The reflector stores the object once it decodes.
+    // The reflector stores the object after a change with which it can be decoded.
     let red = Patch::Merge(json!({"spec": {"colour": "Red"}}));
     all.patch("b", &PatchParams::default(), &red).await?;
     reflector.poll().await?;
