@@ -17,12 +17,12 @@ use crate::peer::{
     Api, ApiResource, Client, Event, Object, Resource, Store, WatchStreamExt, Writer, reflector, watcher,
 };
 
-/// How the watcher obtains the initial list.
+/// The initial list strategy of the watcher.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Strategy {
-    /// By a paginated list.
+    /// A paginated list.
     List,
-    /// By a streaming list (WatchList, KEP-3157).
+    /// A streaming list (WatchList, KEP-3157).
     WatchList,
 }
 

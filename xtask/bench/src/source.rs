@@ -10,9 +10,9 @@ use serde_json::json;
 use super::figures::Digest;
 use xtask_process::{Launch, Scratch, Streams, Supervised, log};
 
-/// Limits the start and each request; generating the largest allowed number of pods takes less.
+/// The time limit for the start and for each request. Generating the largest allowed number of pods takes less.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// Fixed: the same seed gives the same bytes, so that runs are comparable.
+/// The seed of the load source. The same seed gives the same bytes, so that runs are comparable.
 const SEED: u64 = 20_260_501;
 
 /// A running load source process; terminated on drop.

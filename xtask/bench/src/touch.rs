@@ -1,7 +1,7 @@
 //! `touch`: makes the host of a virtual machine allocate memory pages before a run is measured.
 //!
-//! On a virtual machine the first access to a page costs microseconds, and again after the host has reclaimed a page
-//! that was unused for some seconds. Without [`touch`], only the first contender would pay this cost. Touching more
+//! On a virtual machine the first access to a page takes microseconds. This cost recurs after the host has reclaimed a
+//! page that was unused for some seconds. Without [`touch`], only the first contender would pay it. Touching more
 //! memory than the run needs is harmful as well: the host would reclaim the surplus during the run and slow it down.
 
 use std::fs;

@@ -15,7 +15,7 @@
 //! [`main`] recognizes both forms, so that the `main` function of each binary must consist of a call to it.
 //!
 //! Temporary folders are [`Scratch`] folders: each process locks the folders that it uses, the last process removes
-//! them, and the next run sweeps those that are left.
+//! them, and the next run removes the folders of killed processes.
 
 pub mod cargo;
 mod exec;

@@ -1,7 +1,7 @@
 //! Temporary folders that are always removed: locked while in use, removed by the last process that uses them, swept
 //! by the next run.
 //!
-//! The lock is a shared advisory lock on a file in the folder. The kernel releases the lock even if its holder is killed.
+//! The lock is a shared advisory lock on a file in the folder. The kernel releases it even if its holder is killed.
 //! A folder is renamed to its final name after it is locked, so that a sweep never removes a folder before its lock
 //! exists.
 
@@ -56,7 +56,7 @@ impl Scratch {
         &self.path
     }
 
-    /// Removes the folders in `parent` that killed runs left, and returns their number. Keeps locked folders.
+    /// Removes the folders of killed runs in `parent`, and returns their number. Keeps locked folders.
     pub fn sweep(parent: &Path) -> usize {
         let Ok(entries) = fs::read_dir(parent) else { return 0 };
         let stale = |path: &Path, name: &str| {

@@ -68,7 +68,7 @@ pub struct Supervised {
 
 impl Supervised {
     /// Starts the program. Blocks for a few milliseconds rather than being async, because a cancelled future could
-    /// leave a process behind.
+    /// leave a process running.
     ///
     /// Calls `on_death` on another thread if the program ends and this handle did not request it.
     ///

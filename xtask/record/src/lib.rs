@@ -195,7 +195,7 @@ fn resource_line(
 }
 
 /// The storage version of a kind as `group/version` (in the core group only the version); empty for kinds that are not
-/// stored. Discovery contains only the hash of the storage version, so that it is found among the served versions.
+/// stored. Discovery contains only a hash of the storage version: this is the served version with that hash.
 fn stored_as(item: &Value, groups: &[GroupVersion]) -> String {
     let (Some(hash), Some(kind)) = (item["storageVersionHash"].as_str(), item["kind"].as_str()) else {
         return String::new();

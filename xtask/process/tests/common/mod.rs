@@ -91,14 +91,14 @@ impl World {
         assert!(eventually(found), "no {count} of {text:?} among {:#?}", self.processes());
     }
 
-    /// Waits until no process and no scratch folder is left; panics otherwise.
+    /// Waits until no process of this environment runs and no scratch folder exists. Panics after [`LIMIT`].
     #[track_caller]
     pub(crate) fn is_clean(&self) {
         assert!(eventually(|| self.processes().is_empty()), "left running: {:#?}", self.processes());
         assert!(eventually(|| self.leftovers().is_empty()), "left behind: {:#?}", self.leftovers());
     }
 
-    /// The scratch folders that a run left.
+    /// The existing scratch folders.
     pub(crate) fn leftovers(&self) -> Vec<PathBuf> {
         let folders = ["tmp", "cache"].into_iter().flat_map(|name| list(&self.path(name)));
         folders
