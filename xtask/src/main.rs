@@ -25,7 +25,7 @@ enum Task {
     Demo,
     /// Runs the end-to-end suites on a real API server
     E2e,
-    /// Records discovery and OpenAPI schemas of a stock API server into kube-sim's data files
+    /// Records discovery and OpenAPI schemas of a real API server into kube-sim's data files
     Record,
     /// Serves a simulated cluster on a local port, and stops it at the end
     Sim,

@@ -1,4 +1,4 @@
-//! The rows that measure a controller of `Widget`s: the time to the first reconcile, and the rate of empty reconciles.
+//! The rows that measure a controller of `Widget`s: the time to the first reconcile, and reconciles that do nothing.
 
 use std::convert::Infallible;
 use std::sync::Arc;

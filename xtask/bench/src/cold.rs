@@ -27,7 +27,7 @@ struct Build {
 pub(super) struct Outcome {
     /// The printed table.
     pub(super) text: String,
-    /// The same as JSON.
+    /// The results as JSON.
     pub(super) json: Value,
     /// Whether the target is met.
     pub(super) met: bool,

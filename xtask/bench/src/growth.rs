@@ -33,7 +33,7 @@ const MIN_RATE_RATIO: f64 = 0.9;
 pub(super) struct Growth {
     /// The printed tables.
     pub(super) text: String,
-    /// The same as JSON.
+    /// The results as JSON.
     pub(super) json: Value,
     /// Whether every store held the objects of the load source.
     pub(super) correct: bool,

@@ -13,7 +13,7 @@ pub(super) struct Row {
     pub(super) unit: &'static str,
     /// The number of units.
     pub(super) amount: Amount,
-    /// The set of objects whose digest the contender must report, by its name in the load source.
+    /// The load source's name of the set of objects whose digest the contender must report; `None` for no comparison.
     pub(super) digest: Option<&'static str>,
     /// Whether the table shows retained memory per unit instead of time per unit.
     pub(super) keeps: bool,

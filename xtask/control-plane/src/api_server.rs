@@ -49,7 +49,7 @@ impl ApiServer {
         self.component.is_running().await
     }
 
-    /// Starts the server, unless it is running, and waits until it is ready. Used after [`Self::kill`] or [`Self::stop`].
+    /// Starts the server after [`Self::kill`] or [`Self::stop`], unless it is running. Waits until it is ready.
     ///
     /// # Errors
     /// When the server does not become ready. If the port is no longer free, [`Cluster::died`](super::Cluster::died)

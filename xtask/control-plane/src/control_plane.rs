@@ -109,7 +109,7 @@ impl Cluster {
     /// When the proxy cannot listen on a port.
     ///
     /// # Cancel safety
-    /// Cancelling leaves nothing behind.
+    /// After cancelling, no proxy runs.
     pub async fn switch(&self) -> anyhow::Result<Switch> {
         Switch::listen(self.api_servers[0].port()).await
     }

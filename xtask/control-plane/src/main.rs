@@ -1,4 +1,4 @@
-//! The program behind `cargo xtask cluster`.
+//! The binary that `cargo xtask cluster` runs.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Tests that `cargo xtask cluster` leaves no process and no folder when it is interrupted or killed, or when a component
+//! Tests that `cargo xtask cluster` leaves no process and no folder if it is interrupted or killed, or if a component
 //! dies. Shell scripts stand in for Go, etcd and kube-apiserver.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]

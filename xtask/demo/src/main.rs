@@ -1,4 +1,4 @@
-//! The program behind `cargo xtask demo`.
+//! The binary that `cargo xtask demo` runs.
 
 use std::process::ExitCode;
 

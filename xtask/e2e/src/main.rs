@@ -1,4 +1,4 @@
-//! The executable of `cargo xtask e2e`.
+//! The binary that `cargo xtask e2e` runs.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Helpers of the cases: test objects, and waits with a time limit. No assertions about the server.
+//! Helpers of the cases: test objects, and waits with a time limit. Contains no assertions about the server.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

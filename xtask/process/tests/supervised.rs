@@ -1,4 +1,4 @@
-//! The contract of [`Supervised`], with shell scripts as programs.
+//! Tests of [`Supervised`], with shell scripts as programs.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 

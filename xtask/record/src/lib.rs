@@ -1,4 +1,4 @@
-//! `cargo xtask record`: writes the discovery and OpenAPI v3 of a stock API server into `kube-sim`'s data files.
+//! `cargo xtask record`: writes the discovery and OpenAPI v3 documents of a real API server into `kube-sim`'s data files.
 //!
 //! This package defines the format of the two data files. It must not interpret the data for `kube-sim`, and must not
 //! contain data: every line of the files comes from a server.
@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::server::Server;
 
-/// Record the resources and schemas of a stock API server into kube-sim's data files
+/// Record the resources and schemas of a real API server into kube-sim's data files
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Address of the API server; without it, the current context of KUBECONFIG is used

@@ -1,4 +1,4 @@
-//! The program behind `cargo xtask record`.
+//! The binary that `cargo xtask record` runs.
 
 use std::process::ExitCode;
 

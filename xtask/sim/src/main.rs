@@ -1,4 +1,4 @@
-//! The program behind `cargo xtask sim`.
+//! The binary that `cargo xtask sim` runs.
 
 use std::process::ExitCode;
 

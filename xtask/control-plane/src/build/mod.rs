@@ -61,8 +61,8 @@ impl Binaries {
     /// When Go is missing or too old, a module cannot be downloaded, or a build fails.
     ///
     /// # Cancel safety
-    /// Cancelling ends the build and removes its temporary folder. Go's own caches keep modules and compiled packages, so that
-    /// the next build is faster.
+    /// Cancelling ends the build and removes its temporary folder. Go's own caches keep modules and compiled packages,
+    /// so that the next build is faster.
     pub async fn build(
         version: KubernetesVersion,
         cache: &Cache,
