@@ -15,7 +15,7 @@ pub(super) fn guess(pods: usize) -> usize {
     (64 + pods / 8).min(available.unwrap_or(0) / 1024 / 2)
 }
 
-/// The MiB to touch before a repeated run: slightly more than the peak resident memory of the previous one.
+/// The MiB to touch before a repeated run: slightly more than the peak resident memory of the previous run.
 pub(super) fn mib(peak_kib: u64) -> usize {
     usize::try_from(peak_kib / 1024 * 17 / 16 + 16).unwrap_or(0)
 }

@@ -119,7 +119,7 @@ pub(super) fn kwok(files: &Files, port: u16, config: &Path) -> Vec<String> {
     ]
 }
 
-/// Higher rate limits than the defaults, with which the start of the controllers takes seconds.
+/// Rate limits above the defaults. With the defaults, the start of the controllers takes seconds.
 fn request_rate() -> [String; 2] {
     [flag("kube-api-qps", 500), flag("kube-api-burst", 1000)]
 }

@@ -24,7 +24,7 @@ pub struct Death {
     pub component: String,
     /// How the component ended.
     pub ended: Ended,
-    /// The last lines of its log.
+    /// The last lines of the component's log.
     pub log: String,
 }
 

@@ -1,5 +1,5 @@
 //! `Requests`: a minimal HTTP client for the start of a cluster. It must not use `kube-client`: the end-to-end suites
-//! test `kube-client` on this cluster, and its bugs could stay hidden.
+//! test `kube-client` on this cluster, and would not find a bug that affects the start as well.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -19,7 +19,7 @@ const VALID: Duration = Duration::from_secs(30 * 24 * 3600);
 pub struct Identity {
     /// The certificate.
     pub certificate: String,
-    /// Its private key.
+    /// The private key of the certificate.
     pub key: String,
 }
 
@@ -93,7 +93,7 @@ impl Authority {
     }
 }
 
-/// The private and public key, in PEM, that sign and verify service account tokens.
+/// Generates a key pair, in PEM: the private key signs service account tokens, the public key verifies them.
 pub(crate) fn signing_pair() -> anyhow::Result<(String, String)> {
     let key = KeyPair::generate().context("cannot generate a key")?;
     Ok((key.serialize_pem(), key.public_key_pem()))

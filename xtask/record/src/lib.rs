@@ -1,4 +1,4 @@
-//! `cargo xtask record`: writes the discovery and OpenAPI v3 documents of a real API server into `kube-sim`'s data files.
+//! `cargo xtask record`: writes discovery and OpenAPI v3 documents of a real API server into `kube-sim`'s data files.
 //!
 //! This package defines the format of the two data files. It must not interpret the data for `kube-sim`, and must not
 //! contain data: every line of the files comes from a server.
