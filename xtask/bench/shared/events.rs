@@ -41,7 +41,7 @@ pub(crate) async fn into_store(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(job.calls, &measure).digest(read_back(&filled.store)?))
 }
 
-/// Keeps the events that change the generation.
+/// Keeps the events that add a pod or change its generation.
 pub(crate) async fn by_generation(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
     filtered(job, peer::new_generations(pods, Strategy::List.config())).await

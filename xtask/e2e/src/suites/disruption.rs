@@ -1,5 +1,5 @@
-//! Watches during failures of API servers and etcd, and during a revoked permission. After each disruption the store
-//! must equal the server's list.
+//! Watches during failures of API servers and etcd, and while the permission to watch is revoked. After each disruption
+//! the store must equal the server's list.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
