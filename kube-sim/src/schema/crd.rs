@@ -1,7 +1,7 @@
 //! Validation of `CustomResourceDefinition` objects.
 //!
 //! Owns the rules for names, group, scope, versions, subresources and printer columns; `structural` validates the
-//! schemas. Defaults (singular, list kind) must have been filled in before.
+//! schemas. The caller must have filled in the defaults of the CRD (`names.singular`, `names.listKind`) before.
 
 mod approval;
 mod selectable;
@@ -65,7 +65,7 @@ fn versions(spec: &Value, errors: &mut Vec<FieldError>) {
         let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
         errors.push(FieldError::required(field, ""));
     }
-    // If all versions agree, the server stores one schema at the top level, and errors name that path.
+    // If all versions have the same schema, errors contain the path of one top-level schema instead of each version.
     let shared = versions.windows(2).all(|pair| schema(&pair[0]) == schema(&pair[1]));
     let shared_fields =
         shared && versions.windows(2).all(|pair| pair[0]["selectableFields"] == pair[1]["selectableFields"]);
@@ -106,7 +106,7 @@ fn versions(spec: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// The text of the `Warning` header for requests to a deprecated version.
+/// Validates `deprecationWarning`, the text of the `Warning` header for requests to a deprecated version.
 fn deprecation(path: &str, version: &Value, errors: &mut Vec<FieldError>) {
     let Some(warning) = version["deprecationWarning"].as_str() else { return };
     let mut report = |why: &str| {

@@ -1,8 +1,8 @@
 //! The effects of Go's JSON decoder on an object of a built-in kind.
 //!
-//! Owns the type errors that a server answers with 400 before validation, and the changes that result from decoding
-//! into Go structs: nulls and empty optional collections are dropped, quantities are canonicalized. It must not
-//! validate: any value of the right type is accepted.
+//! Owns the type errors, for which the server responds with 400 before validation, and the changes that result from
+//! decoding into Go structs: nulls and empty optional collections are dropped, quantities are canonicalized. This
+//! module must not validate: it accepts any value of the right type.
 
 use base64::engine::general_purpose::STANDARD;
 use base64::{DecodeError, Engine as _};
@@ -11,22 +11,23 @@ use serde_json::Value;
 use super::node::{Additional, Kind, Schema};
 use super::{quantity, time};
 
-/// Decodes `object` as the Go struct of a built-in kind, and leaves it as Go would serialize the struct.
+/// Changes `object` to the JSON that results when Go decodes it into the struct of its kind and serializes the struct.
 ///
 /// # Errors
-/// The text of Go's decoder, such as `json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas
-/// of type int32`. [`undecodable`] makes it the answer to a request, `patch::unusable_result` that to a patch.
+/// The error text of Go's decoder, such as `json: cannot unmarshal string into Go struct field
+/// DeploymentSpec.spec.replicas of type int32`. [`undecodable`] formats it for the response to a create or update, and
+/// `patch::unusable_result` for the response to a patch.
 pub(crate) fn decode(schema: &Schema, object: &mut Value) -> Result<(), String> {
     let mut decoder = Decoder { path: Vec::new(), owner: String::new() };
     decoder.visit(schema, object)
 }
 
-/// The message of a 400 answer to a body that does not decode as its kind.
+/// The message of the 400 response if the request body does not decode as `kind`.
 pub(crate) fn undecodable(kind: &str, version: &str, problem: &str) -> String {
     format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {problem}")
 }
 
-/// The message of strict field validation for unknown and duplicate fields.
+/// The error message of strict field validation; `problems` are the unknown and duplicate fields.
 pub(crate) fn strict_problem(problems: &[String]) -> String {
     format!("strict decoding error: {}", problems.join(", "))
 }
@@ -121,7 +122,7 @@ impl Decoder {
         match format {
             Some("byte") => check_base64(text),
             Some("date-time") => {
-                // Go writes the zero time as null, and omits it if the field is optional.
+                // Go serializes the zero time as null; the caller drops the null if the field is optional.
                 *value = time::canonical(text, precision(schema))?.map_or(Value::Null, Value::String);
                 Ok(())
             }
@@ -182,7 +183,7 @@ impl Decoder {
     }
 }
 
-/// A null entry of a map becomes the zero value of a scalar type; entries of other types are dropped.
+/// Replaces each null entry of a map with the zero value of the entries' type if that is a scalar; drops it otherwise.
 fn decode_null_entries(schema: &Schema, map: &mut serde_json::Map<String, Value>) {
     let Additional::Of(values) = schema.additional() else { return };
     let zero = match values.kind() {
@@ -200,15 +201,15 @@ fn decode_null_entries(schema: &Schema, map: &mut serde_json::Map<String, Value>
 /// Whether Go omits an optional field because it is null or an empty collection.
 fn is_omitted(schema: &Schema, value: &Value) -> bool {
     match value {
-        // A field that holds any JSON, such as `default` of a schema, keeps its empty list.
         Value::Null => true,
+        // A field of type `JSON`, such as `default` in the schema of a CRD, keeps an empty list.
         Value::Array(items) => items.is_empty() && matches!(schema.kind(), Kind::Array),
         Value::Object(map) => map.is_empty() && matches!(schema.additional(), Additional::Of(_)),
         _ => false,
     }
 }
 
-/// The name of the Go type of a schema.
+/// The Go type of the values of a schema, as Go's errors print it.
 fn go_type(schema: &Schema) -> String {
     if let Some(component) = schema.component() {
         return qualified(component);
@@ -234,7 +235,7 @@ fn go_type(schema: &Schema) -> String {
     }
 }
 
-/// `io.k8s.api.core.v1.PodSpec` is `v1.PodSpec` in Go.
+/// Converts a component's name such as `io.k8s.api.core.v1.PodSpec` to the Go type `v1.PodSpec`.
 fn qualified(component: &str) -> String {
     let mut parts = component.rsplit('.');
     match (parts.next(), parts.next()) {
@@ -247,7 +248,7 @@ fn short(component: &str) -> &str {
     component.rsplit('.').next().unwrap_or(component)
 }
 
-/// Go's base64 decoder reports the index of the first invalid byte; it ignores trailing bits.
+/// Returns an error with the index of the first invalid byte, as Go's base64 decoder does. Trailing bits are ignored.
 fn check_base64(text: &str) -> Result<(), String> {
     let compact: String = text.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
     let offset = match STANDARD.decode(&compact) {
@@ -275,7 +276,7 @@ mod tests {
         crate::builtin::schema("io.k8s.api.apps.v1.Deployment").unwrap()
     }
 
-    /// The expected texts were recorded from kube-apiserver 1.37.2.
+    /// Compares the error with `problem`, which was recorded from kube-apiserver 1.37.2.
     #[track_caller]
     fn refuses(mut object: Value, problem: &str) {
         assert_eq!(decode(&deployment(), &mut object).unwrap_err(), problem);

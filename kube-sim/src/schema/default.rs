@@ -1,13 +1,13 @@
 //! Structural defaulting: fills in the defaults that a schema specifies.
 //!
-//! Owns only these. The defaults of built-in kinds that Kubernetes implements in Go are in `builtin`.
+//! Owns only the defaults in schemas. The defaults of built-in kinds that Kubernetes implements in Go are in `builtin`.
 
 use serde_json::Value;
 
 use super::node::Schema;
 
-/// Fills the defaults of `schema` into `object`, at every depth. A default replaces an absent field, and a null that
-/// is not nullable; it applies only if the parent object is present.
+/// Sets the defaults that `schema` specifies for the fields of `object`, at every depth. A field gets its default if it
+/// is absent, or null without being nullable. The fields of an absent object get no defaults.
 pub(crate) fn default(schema: &Schema, object: &mut Value) {
     match object {
         Value::Object(map) => {
@@ -36,11 +36,11 @@ pub(crate) fn default(schema: &Schema, object: &mut Value) {
     }
 }
 
-/// Removes nulls of fields that are not nullable from the objects in `object`, at every depth. [`default`] must run
-/// before, because a null with a default is replaced. Nulls in lists stay; validation rejects them.
+/// Removes every field that is null but not nullable, at every depth of `object`. [`default`] must run before, because
+/// it replaces the nulls of fields that have a default. Null list items are kept; validation rejects them.
 pub(crate) fn drop_nulls(schema: &Schema, object: &mut Value) {
     match object {
-        // A reference is the metadata of the object, which is decoded separately.
+        // The only reference in the schema of a custom resource is `metadata`, which is decoded separately.
         Value::Object(map) if !schema.is_reference() => {
             map.retain(|name, value| {
                 let Some(entry) = schema.entry(name) else { return true };
@@ -105,7 +105,7 @@ mod tests {
         check(&schema, json!({"a": null, "b": null, "c": null}), &json!({"a": 1, "b": null, "c": null}));
     }
 
-    /// Expectations are what kube-apiserver 1.37.2 stores.
+    /// The expected objects are those that kube-apiserver 1.37.2 stores.
     #[test]
     fn non_nullable_nulls_are_dropped_from_objects_and_kept_in_lists() {
         let text = json!({"type": "string"});

@@ -1,14 +1,14 @@
-//! Finds duplicate keys in JSON text; a parsed value keeps only one of them.
+//! Finds duplicate keys in JSON text. A parsed [`serde_json::Value`] does not show them, because it keeps only one of
+//! the values.
 //!
-//! Owns one streaming pass over the text. It must not know any schema.
+//! Owns one streaming pass over the text. This module must not use schemas.
 
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// Returns one message for each duplicate field in `json`, in the order of the text:
-/// `duplicate field "spec.replicas"`.
+/// Returns one message such as `duplicate field "spec.replicas"` for each duplicate key, in the order of the text.
 ///
 /// Returns nothing for malformed JSON; the parser reports that error.
 pub(crate) fn duplicates(json: &[u8]) -> Vec<String> {

@@ -1,13 +1,14 @@
-//! The enums in the schemas of built-in kinds.
+//! Validation of objects of built-in kinds against the enums in their schemas.
 //!
-//! Owns the check of built-in objects against them; `validate` checks the enums of custom resources.
+//! `validate` checks the enums of custom resources.
 
 use serde_json::Value;
 
 use super::field_error::FieldError;
 use super::node::Schema;
 
-/// Reports every string outside of the status that is not in its enum. Empty strings count as absent, as in Go.
+/// Returns an error for each string that is not one of the enum values of its field. `status` is not validated, and an
+/// empty string counts as an absent field, as in Go.
 pub(crate) fn enumerations(schema: &Schema, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     visit(schema, object, "", &mut errors);

@@ -1,12 +1,12 @@
 //! Field errors (`field.Error`), printed as an API server prints them.
 //!
-//! Owns the error types, their texts and the message that joins several. It must not know any schema.
+//! Owns the error types, their texts, and the message of a `Status` that joins them. This module must not use schemas.
 
 use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
-/// The type of a field error. The names are the reasons of the causes in a `Status`.
+/// The type of a field error (`field.ErrorType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FieldErrorKind {
     /// A required value is absent.
@@ -19,7 +19,7 @@ pub(crate) enum FieldErrorKind {
     NotSupported,
     /// The object or item that the value refers to does not exist.
     NotFound,
-    /// The value must be unique and occurs twice.
+    /// The value must be unique, but occurs twice.
     Duplicate,
     /// The field must not be set in this context.
     Forbidden,
@@ -30,7 +30,7 @@ pub(crate) enum FieldErrorKind {
 }
 
 impl FieldErrorKind {
-    /// The reason of a `StatusCause`.
+    /// The reason in a `StatusCause`, such as `FieldValueRequired`.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Required => "FieldValueRequired",
@@ -135,7 +135,7 @@ impl FieldError {
         Self::new(FieldErrorKind::NotFound, field, value, "")
     }
 
-    /// The value must be unique and occurs twice.
+    /// The value must be unique, but occurs twice.
     pub(crate) fn duplicate(field: impl Into<String>, value: impl Into<Value>) -> Self {
         Self::new(FieldErrorKind::Duplicate, field, value, "")
     }
@@ -159,7 +159,7 @@ impl FieldError {
         Self::new(FieldErrorKind::TooMany, field, actual, detail)
     }
 
-    /// The message of a `StatusCause`: everything but the field.
+    /// The message of a `StatusCause`: the text of the error without the field's path.
     pub(crate) fn message(&self) -> String {
         let mut text = self.kind.title().to_owned();
         if self.kind.shows_value() {
@@ -180,9 +180,9 @@ impl fmt::Display for FieldError {
     }
 }
 
-/// The message of an `Invalid` status: `Deployment.apps "web" is invalid: ...`.
+/// The message of a `Status` with the reason `Invalid`: `Deployment.apps "web" is invalid: ...`.
 ///
-/// A single error is printed without brackets, several in brackets; equal texts are printed once.
+/// Several errors are enclosed in brackets; equal texts are printed once.
 pub(crate) fn invalid_message(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> String {
     let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
     let mut message = format!("{qualified} {} is invalid", quote(name));
@@ -212,7 +212,7 @@ pub(crate) fn invalid_message(kind: &str, group: &str, name: &str, errors: &[Fie
 fn go_value(value: &Value) -> String {
     match value {
         Value::String(text) => quote(text),
-        // Go prints a float64 with `%v`; numbers beyond int64 are float64, too.
+        // Go prints a float64 with `%v`, and parses an integer outside of int64 as a float64.
         Value::Number(number) if number.as_i64().is_none() => {
             number.as_f64().map_or_else(|| number.to_string(), go_float)
         }

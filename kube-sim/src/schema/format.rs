@@ -1,8 +1,8 @@
-//! The string formats that schemas of custom resources may specify.
+//! The values of `format` for strings in the schemas of custom resources.
 //!
-//! Owns the list of formats that a server checks (others are ignored) and one predicate for each. They accept what
-//! Go's libraries accept, which differs from the formats' definitions: `PT5M` is a `duration`, because it contains
-//! `5M`.
+//! Owns the list of formats that the API server validates (it ignores others), and a predicate for each of them. The
+//! predicates accept the same strings as the Go libraries of the API server, which deviate from the specifications of
+//! the formats: `PT5M` is a `duration` because it contains `5M`.
 
 mod duration;
 mod email;
@@ -16,7 +16,7 @@ use regex::Regex;
 
 use super::node::{Kind, Schema};
 
-/// The specified format, if the server checks it: a supported string format, or a number format.
+/// The format that `schema` specifies, if the API server validates it; `None` otherwise.
 pub(super) fn known(schema: &Schema) -> Option<&str> {
     let format = schema.format.as_deref()?;
     let acts = match schema.kind() {
@@ -60,7 +60,7 @@ const KNOWN: [&str; 26] = [
     "k8slongname",
 ];
 
-/// Whether a string has a format; dashes in the format's name are ignored.
+/// Whether `text` is valid in the named format. Dashes in the name are ignored.
 pub(super) fn accepts(format: &str, text: &str) -> bool {
     match format.replace('-', "").as_str() {
         "bsonobjectid" => text.len() == 24 && text.bytes().all(|b| b.is_ascii_hexdigit()),
@@ -98,7 +98,8 @@ fn regex(source: &str) -> Regex {
     Regex::new(source).expect("the patterns of formats compile, as a test shows")
 }
 
-/// One label, or labels and a top-level domain of letters. Symbols such as `=` count as letters.
+/// A host name: a single label, or several labels of which the last consists of letters. Symbols such as `=` count as
+/// letters.
 static HOSTNAME: LazyLock<Regex> = LazyLock::new(|| {
     const CHARACTER: &str = r"[0-9\p{L}\p{S}]";
     const INNER: &str = r"[0-9\p{L}\p{S}-]";
@@ -117,7 +118,7 @@ static RGB_COLOR: LazyLock<Regex> = LazyLock::new(|| {
 });
 static DATE: LazyLock<Regex> = LazyLock::new(|| regex("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"));
 static TIME_OF_DAY: LazyLock<Regex> = LazyLock::new(|| {
-    // The server accepts any character as the decimal point, and does not check the range of the offset.
+    // As in the API server, any character may stand for the decimal point, and the offset may be out of range.
     regex("^([0-9]{2}):([0-9]{2}):([0-9]{2})(?:.[0-9]+)?(?:z|[+-][0-9]{2}:[0-9]{2})$")
 });
 static LABEL: LazyLock<Regex> = LazyLock::new(|| regex(r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$"));
@@ -140,7 +141,7 @@ fn is_uuid(text: &str, version: Option<char>) -> bool {
     }
 }
 
-/// At least one padded group of four characters of the standard alphabet. Trailing bits are ignored.
+/// Whether the string is non-empty base64 with the standard alphabet and padding. Trailing bits are ignored.
 fn is_base64(text: &str) -> bool {
     let data = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
@@ -151,7 +152,8 @@ fn is_date(text: &str) -> bool {
     DATE.is_match(text) && text.parse::<jiff::civil::Date>().is_ok()
 }
 
-/// A date and a time of day with an offset; the server ignores everything after a second `T`.
+/// Whether the string is a date and a time of day with an offset. As in the API server, text after a second `T` is
+/// ignored.
 fn is_date_time(text: &str) -> bool {
     let text = text.to_lowercase();
     let mut parts = text.split('t');

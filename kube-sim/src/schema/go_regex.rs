@@ -1,8 +1,8 @@
-//! Regular expressions as Kubernetes compiles them, with Go's `regexp`.
+//! Regular expressions in the syntax of Go's `regexp`, which Kubernetes uses.
 //!
-//! Owns Go's syntax and Go's error texts. An expression is translated so that the `regex` crate, whose syntax is
-//! larger and differs in details, matches what Go matches: `\d` and `\w` are ASCII, a class has no set operations,
-//! `{,3}` and `\<` are literal, and a count is at most 1000.
+//! Owns the translation of Go's syntax to that of the `regex` crate, and Go's error texts. The syntax of the crate is
+//! larger than Go's and differs in details. In Go, `\d` and `\w` match only ASCII, a class has no set operations,
+//! `{,3}` and `\<` are literals, and a count is at most 1000.
 
 mod class;
 mod escape;
@@ -28,21 +28,22 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
     };
     translator.run().map_err(problem)?;
     RegexBuilder::new(&translator.out)
-        // Go limits the size of its own program; this limit must not reject what Go accepts.
+        // The limits must be high enough for every expression that Go accepts.
         .size_limit(1 << 28)
         .nest_limit(1000)
         .build()
         .map_err(|_| problem(("expression too large", pattern.to_owned())))
 }
 
-/// Go's error code, and the part of the expression that the error quotes.
+/// Go's error code (`syntax.ErrorCode`), and the part of the expression that the error quotes.
 type Problem = (&'static str, String);
 
 struct Translator<'a> {
     whole: &'a str,
     rest: &'a str,
     out: String,
-    /// Flags that begin with the next element. A repetition after them repeats the element before them.
+    /// Flag groups such as `(?i)` that have been read but not appended to `out`. They apply from the next element on; a
+    /// repetition operator directly after them repeats the element before them.
     flags: String,
     /// Whether `out` ends with a greedy repetition operator.
     ends_greedy: bool,
@@ -97,7 +98,7 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    /// Appends anything but a repetition, behind the flags that begin here.
+    /// Appends the pending flags and `translated`, which must not be a repetition operator.
     fn push(&mut self, translated: &str) {
         self.out.push_str(&std::mem::take(&mut self.flags));
         self.out.push_str(translated);
@@ -114,7 +115,7 @@ impl<'a> Translator<'a> {
         self.element(&escape::literal(u32::from(c)), &self.rest[c.len_utf8()..]);
     }
 
-    /// Appends an element that can be repeated, and continues with `rest`.
+    /// Appends an element that a repetition operator may follow. `rest` is the remaining expression.
     fn element(&mut self, translated: &str, rest: &'a str) {
         self.nesting.element();
         self.push(translated);
@@ -127,7 +128,8 @@ impl<'a> Translator<'a> {
         self.rest = &self.rest[length..];
     }
 
-    /// Appends a repetition, whose operator ends before `after`. `counts` are those in braces.
+    /// Appends the repetition operator at the beginning of `self.rest`. `after` is the remaining expression; `counts` are
+    /// the counts in braces.
     fn repeat(
         &mut self,
         after: &'a str,
@@ -150,7 +152,8 @@ impl<'a> Translator<'a> {
             return Err(("invalid repeat count", operator));
         }
         if self.ends_greedy && operator.starts_with('?') {
-            // Otherwise it would make the operator before it lazy. Greediness does not change what matches.
+            // A single `?` would make the preceding operator lazy instead of repeating it. `??` repeats it, and being
+            // lazy does not change which strings match.
             self.out.push('?');
         }
         self.out.push_str(&operator);
@@ -159,8 +162,7 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    /// Translates a group that begins with `(?`: a named group, or flags for the enclosing group or for one of their
-    /// own.
+    /// Translates `(?`: a named group, flags for the rest of the enclosing group, or a group with its own flags.
     fn flags(&mut self) -> Result<(), Problem> {
         const SYNTAX: &str = "invalid or unsupported Perl syntax";
         let named = ["(?P<", "(?<"].into_iter().find(|start| self.rest.starts_with(start));

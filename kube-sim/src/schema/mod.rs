@@ -1,12 +1,12 @@
 //! Schemas of objects, and the passes that they drive: defaulting, pruning, decoding and value validation.
 //!
-//! Owns the parsed form of OpenAPI v3 and structural schemas and the passes over an object. It works on raw JSON
-//! values, does no IO, and must not know about requests, stores or versions of objects.
+//! Owns the parsed form of OpenAPI v3 schemas and structural schemas, and the passes over an object. This module works
+//! on raw JSON values, does no IO, and must not know about requests, stores or versions of objects.
 //!
 //! Objects of built-in kinds pass through [`decode`], [`prune`] and [`default`], and then through the defaulting and
 //! validation that Kubernetes implements in Go (`crate::builtin`). Custom resources pass through [`prune`],
-//! [`default`] and [`validate`]. The CEL rules of a custom resource (`x-kubernetes-validations`) are kept in the
-//! schema and **not evaluated**.
+//! [`default`] and [`validate`]. The CEL rules in the schema of a custom resource (`x-kubernetes-validations`) are
+//! **not evaluated**.
 
 mod components;
 mod crd;

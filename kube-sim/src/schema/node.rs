@@ -1,7 +1,8 @@
 //! The parsed schema: one node for each value of an object.
 //!
-//! Owns the parsing of OpenAPI v3 schemas: those of built-in kinds (references to named components, resolved at first
-//! use) and those of custom resources (structural, without references). It must not validate values.
+//! Owns the parsing of OpenAPI v3 schemas. The schemas of built-in kinds refer to named components, which are resolved
+//! at first use. The schemas of custom resources are structural and have no references. This module must not validate
+//! values.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -13,7 +14,7 @@ use super::go_regex;
 /// The type that a schema specifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Kind {
-    /// No type is specified: any value.
+    /// Any value, because no type is specified.
     #[default]
     Any,
     /// A map or a struct.
@@ -32,18 +33,18 @@ pub(crate) enum Kind {
     IntOrString,
 }
 
-/// The list type, which decides how two lists merge (`x-kubernetes-list-type`).
+/// The list type, which determines how two lists merge (`x-kubernetes-list-type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListType {
     /// The list is replaced as a whole.
     Atomic,
-    /// A set of scalars.
+    /// The list is a set of unique items.
     Set,
-    /// A map whose keys are fields of the items.
+    /// The list is a map: fields of each item are its key.
     Map,
 }
 
-/// The fields that an object may have beside its specified properties (`additionalProperties`).
+/// The fields that an object may have besides its `properties` (`additionalProperties`).
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Additional {
     /// `additionalProperties` is not specified.
@@ -53,7 +54,7 @@ pub(crate) enum Additional {
     Any,
     /// No field (`additionalProperties: false`).
     Denied,
-    /// Values of one schema.
+    /// Any field whose value has this schema.
     Of(Arc<Schema>),
 }
 
@@ -70,11 +71,11 @@ pub(crate) struct Schema {
     pub(super) required: Vec<Box<str>>,
     /// Whether null is allowed.
     pub(crate) nullable: bool,
-    /// The default of an absent value.
+    /// The default, which replaces an absent value.
     pub(crate) default: Option<Value>,
-    /// The value that an absent key of a list item stands for.
+    /// The value of this field in the key of a list item that does not have the field.
     key_default: Option<Value>,
-    /// The list type; an unspecified one means atomic, unless a merge key is specified.
+    /// The list type. If it is `None`, the list is atomic unless the schema specifies the patch strategy `merge`.
     pub(crate) list_type: Option<ListType>,
     list_keys: Vec<Box<str>>,
     atomic_map: Option<bool>,
@@ -85,7 +86,7 @@ pub(crate) struct Schema {
     pub(crate) preserve_unknown: bool,
     /// Whether the value has its own `apiVersion`, `kind` and `metadata` (`x-kubernetes-embedded-resource`).
     pub(crate) embedded_resource: bool,
-    /// The declared format, such as `int32` or `date-time`.
+    /// The specified format, such as `int32` or `date-time`.
     pub(crate) format: Option<Box<str>>,
     /// The value validations.
     pub(super) rules: Rules,
@@ -119,7 +120,7 @@ pub(super) struct Bound {
     pub(super) exclusive: bool,
 }
 
-/// A regular expression, compiled once; a malformed one matches nothing.
+/// A compiled regular expression. If it is malformed, `regex` is `None`, and validation rejects every string.
 #[derive(Debug, Clone)]
 pub(super) struct Pattern {
     pub(super) source: Box<str>,
@@ -140,7 +141,7 @@ impl Schema {
         Arc::clone(ONE.get_or_init(|| Arc::new(Self { preserve_unknown: true, ..Self::default() })))
     }
 
-    /// Parses the schema of a built-in component from the recorded data.
+    /// Parses the recorded schema of the component `name`.
     pub(crate) fn of_component(name: &str, source: &Value) -> Arc<Self> {
         let mut schema = Reader { built_in: true }.read(source);
         schema.component = Some(name.into());
@@ -160,7 +161,8 @@ impl Schema {
         Arc::new(schema)
     }
 
-    /// Adds `apiVersion`, `kind` and `metadata`, and keeps the value validations that the schema specifies for them.
+    /// Adds the properties `apiVersion`, `kind` and `metadata`. Keeps the value validations that the schema specifies
+    /// for these fields.
     fn add_object_fields(&mut self) {
         for field in ["apiVersion", "kind"] {
             let text = || Arc::new(Self { kind: Kind::String, ..Self::default() });
@@ -171,7 +173,8 @@ impl Schema {
         self.properties.insert("metadata".into(), Arc::new(metadata));
     }
 
-    /// The schema that specifies the structure of the value: this one, or the component that it refers to.
+    /// The schema that specifies the structure of the value: the referenced component if this schema is a reference,
+    /// otherwise this schema.
     pub(crate) fn shape(&self) -> &Self {
         match &self.base {
             Some(base) => base.target().shape(),
@@ -179,12 +182,13 @@ impl Schema {
         }
     }
 
-    /// Whether this schema refers to a component, which specifies the structure.
+    /// Whether this schema is a reference to a component.
     pub(super) fn is_reference(&self) -> bool {
         self.base.is_some()
     }
 
-    /// The properties that are specified beside a reference: the restrictions on a root object's metadata.
+    /// The properties of this schema, without those of a referenced component. Next to a reference to `ObjectMeta`,
+    /// they are the restrictions that the schema of a custom resource specifies for the metadata.
     pub(super) fn own_properties(&self) -> &BTreeMap<Box<str>, Arc<Self>> {
         &self.properties
     }
@@ -199,27 +203,27 @@ impl Schema {
         self.shape().kind
     }
 
-    /// All specified properties.
+    /// The names and schemas of all `properties`.
     pub(crate) fn properties(&self) -> impl Iterator<Item = (&str, &Arc<Self>)> {
         self.shape().properties.iter().map(|(name, schema)| (&**name, schema))
     }
 
-    /// Whether any property is specified.
+    /// Whether the schema specifies any `properties`.
     pub(crate) fn has_properties(&self) -> bool {
         !self.shape().properties.is_empty()
     }
 
-    /// The schema of a specified property.
+    /// The schema of the field `name` from `properties`.
     pub(crate) fn property(&self, name: &str) -> Option<&Arc<Self>> {
         self.shape().properties.get(name)
     }
 
-    /// The fields that the object may have beside its specified properties.
+    /// The fields that the object may have besides its `properties`.
     pub(crate) fn additional(&self) -> &Additional {
         &self.shape().additional
     }
 
-    /// The schema of one field of an object: its property, or else that of the additional properties.
+    /// The schema of the object's field `name`: from `properties`, otherwise from `additionalProperties`.
     pub(crate) fn entry(&self, name: &str) -> Option<&Arc<Self>> {
         self.property(name).or_else(|| match self.additional() {
             Additional::Of(schema) => Some(schema),
@@ -232,7 +236,7 @@ impl Schema {
         self.shape().items.as_ref()
     }
 
-    /// Whether a property is required.
+    /// Whether the field `name` is required.
     pub(crate) fn requires(&self, name: &str) -> bool {
         self.shape().required.iter().any(|required| &**required == name)
     }
@@ -242,7 +246,7 @@ impl Schema {
         &self.list_keys
     }
 
-    /// The value that an absent key of a list item stands for.
+    /// The value of this field in the key of a list item that does not have the field.
     pub(crate) fn key_default(&self) -> Option<&Value> {
         self.key_default.as_ref()
     }
@@ -270,7 +274,8 @@ impl Reference {
     }
 }
 
-/// Parses schemas of built-in kinds or of custom resources; they differ in references, junctors and defaults.
+/// Parses the schemas of built-in kinds or of custom resources, which differ in references, logical junctors (`allOf`)
+/// and defaults.
 struct Reader {
     built_in: bool,
 }
@@ -317,7 +322,8 @@ impl Reader {
             let mut schema = self.read(source);
             let is_required = required.iter().any(|required| **required == **name);
             if self.built_in && !is_required && name == "name" && schema.default == Some(Value::from("")) {
-                // The optional names of references declare an empty default that Go does not write.
+                // In types such as `LocalObjectReference`, the schema specifies an empty default for the optional field
+                // `name`, but Go does not serialize the empty name.
                 schema.default = None;
             }
             (Box::from(name.as_str()), Arc::new(schema))
@@ -385,7 +391,7 @@ fn kind(map: &Map<String, Value>) -> Kind {
     }
 }
 
-/// The target of `$ref`; a field with a default has its `$ref` inside `allOf`.
+/// The reference in `$ref`, or in `allOf[0].$ref`, which schemas of fields with a default use.
 fn reference(map: &Map<String, Value>) -> Option<Reference> {
     let direct = map.get("$ref");
     let wrapped = || map.get("allOf")?.as_array()?.first()?.get("$ref");

@@ -1,7 +1,7 @@
-//! Pruning: drops the fields that a schema does not specify, and reports their paths.
+//! Pruning: drops the fields that a schema does not specify, and returns their paths.
 //!
-//! Owns the rules of pruning. The request handler decides whether unknown fields are ignored, warned about or
-//! rejected.
+//! Owns the rules of pruning. The request handler ignores, warns about or rejects unknown fields, depending on the
+//! field validation that the request asks for.
 
 use std::fmt::Write as _;
 
@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::node::{Additional, Schema};
 
-/// Removes every field of `object` that `schema` does not specify, and returns one message for each, sorted:
-/// `unknown field "spec.foo"`.
+/// Removes every field of `object` that `schema` does not specify. Returns one message such as
+/// `unknown field "spec.foo"` for each removed field, in alphabetical order.
 pub(crate) fn prune(schema: &Schema, object: &mut Value) -> Vec<String> {
     let mut pruner = Pruner { path: String::new(), unknown: Vec::new() };
     pruner.visit(schema, object, false);
@@ -24,7 +24,7 @@ struct Pruner {
 }
 
 impl Pruner {
-    /// `keep`: an ancestor preserves unknown fields at this level.
+    /// Prunes `value`. If `keep` is set, the schema of the enclosing list preserves unknown fields.
     fn visit(&mut self, schema: &Schema, value: &mut Value, keep: bool) {
         let keep = keep || preserves_unknown_fields(schema);
         match value {
@@ -38,8 +38,8 @@ impl Pruner {
                         return true;
                     }
                     if matches!(schema.additional(), Additional::Any | Additional::Denied) {
-                        // The booleans `true` and `false` specify no schema, so all fields below this key are
-                        // unknown. Validation decides whether the key itself is allowed.
+                        // `additionalProperties: true` or `false` specifies no schema for the values, so all fields
+                        // below this key are unknown. Validation decides whether the key itself is allowed.
                         self.push_field(name);
                         self.visit(&Schema::default(), value, false);
                         self.path.truncate(length);
@@ -78,8 +78,8 @@ impl Pruner {
     }
 }
 
-/// Whether unknown fields of this value are preserved: `x-kubernetes-preserve-unknown-fields` is set, or the type is
-/// a built-in free-form type, which declares neither properties nor additional properties.
+/// Whether the schema preserves unknown fields: it sets `x-kubernetes-preserve-unknown-fields`, or it refers to a
+/// component such as `RawExtension`, which specifies neither properties nor additional properties.
 fn preserves_unknown_fields(schema: &Schema) -> bool {
     schema.preserve_unknown
         || schema.shape().preserve_unknown
@@ -136,7 +136,7 @@ mod tests {
         );
     }
 
-    /// Expectations are what kube-apiserver 1.37.2 stores and warns.
+    /// The expected objects and warnings are those of kube-apiserver 1.37.2.
     #[test]
     fn boolean_additional_properties_keep_keys_and_prune_nested_fields() {
         let schema = json!({"type": "object", "properties": {

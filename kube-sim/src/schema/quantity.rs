@@ -1,19 +1,20 @@
 //! The canonical form of quantities (`500m`, `1.5Gi`).
 //!
-//! Owns parsing and serialization of `resource.Quantity`. It must not know which fields hold one.
+//! Owns parsing and serialization of `resource.Quantity`. This module must not know which fields are quantities.
 
-/// The maximum number of digits on either side of the point; the server keeps far fewer.
+/// The maximum number of digits on each side of the decimal point. It only has to exceed the precision of the server.
 const MAX_DIGITS: usize = 60;
 
-/// Binary suffixes with their power of 1024; decimal suffixes with their power of ten.
+/// Binary suffixes, each with its power of 1024.
 const BINARY: [(&str, u32); 6] = [("Ki", 1), ("Mi", 2), ("Gi", 3), ("Ti", 4), ("Pi", 5), ("Ei", 6)];
+/// Decimal suffixes, each with its power of ten.
 const DECIMAL: [(&str, i32); 10] =
     [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
 
-/// The largest quantity with a binary suffix, in nano-units; the server caps larger ones.
+/// The largest quantity with a binary suffix, in units of 10^-9. The server replaces a larger quantity with this one.
 const MAX_BINARY: u128 = 9_223_372_036_854_775_807 * 1_000_000_000;
 
-/// The format (`resource.Format`) that a quantity was written in; the canonical form keeps it.
+/// The format of a quantity (`resource.Format`). The canonical form has the same format as the input.
 enum Format {
     Binary,
     Decimal,
@@ -37,7 +38,7 @@ pub(super) fn canonical(text: &str) -> Result<String, String> {
     let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
     let (number, suffix) = rest.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    // The server reads a point without digits as zero.
+    // The server parses a single decimal point as zero.
     let no_number = fraction.contains('.') || number.is_empty();
     if no_number || whole.len() > MAX_DIGITS || fraction.len() > MAX_DIGITS {
         return Err(malformed());
@@ -49,19 +50,19 @@ pub(super) fn canonical(text: &str) -> Result<String, String> {
         }
         None => return Err(malformed()),
     };
-    // All arithmetic is in nano-units, the server's finest resolution; smaller fractions are rounded up.
+    // All arithmetic is in units of 10^-9, the finest resolution of the server; smaller fractions are rounded up.
     let nanos = nanos(whole, fraction, &format, power);
     if matches!(format, Format::Binary) && nanos.is_none_or(|nanos| nanos > MAX_BINARY) {
         return Ok(format!("{}{}", if negative { "-" } else { "" }, i64::MAX));
     }
     let Some(nanos) = nanos else {
-        // A quantity that is too large to be kept exactly is stored unchanged.
+        // A quantity that overflows is stored unchanged.
         return Ok(text.to_owned());
     };
     Ok(print(negative, nanos, &format))
 }
 
-/// Whether `left` is larger than `right`; `false` if either is malformed or too large to be kept exactly.
+/// Whether `left` is larger than `right`; `false` if either is malformed or overflows.
 pub(crate) fn exceeds(left: &str, right: &str) -> bool {
     match (magnitude(left), magnitude(right)) {
         (Some(left), Some(right)) => left > right,
@@ -69,7 +70,7 @@ pub(crate) fn exceeds(left: &str, right: &str) -> bool {
     }
 }
 
-/// The signed number of nano-units.
+/// The value of a quantity in units of 10^-9, with its sign; `None` if it is malformed or overflows.
 fn magnitude(text: &str) -> Option<i128> {
     let (negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
@@ -92,7 +93,7 @@ fn suffix_of(suffix: &str) -> Option<(Format, i32)> {
     (power.unsigned_abs() <= 60).then_some((Format::Exponent, power))
 }
 
-/// The magnitude in units of 10^-9, rounded up; `None` on overflow.
+/// The absolute value of a quantity in units of 10^-9, rounded up; `None` on overflow.
 fn nanos(whole: &str, fraction: &str, format: &Format, power: i32) -> Option<u128> {
     let digits: u128 = match format!("{whole}{fraction}").trim_start_matches('0') {
         "" => 0,

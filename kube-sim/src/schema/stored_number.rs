@@ -1,11 +1,11 @@
-//! The form in which an API server stores the numbers of custom resources.
+//! The conversion of the numbers in custom resources to the form that an API server stores.
 //!
-//! Go serializes a float64 without a fraction as an integer, and parses an integer as int64 if it fits. Owns only
-//! this conversion; value validation, which runs before, decides whether a number is allowed.
+//! Go parses an integer as int64 if it fits, otherwise as float64, and serializes a float64 without a fraction as an
+//! integer. Value validation, which must run before, decides whether a number is allowed.
 
 use serde_json::Value;
 
-/// Rewrites the numbers in `value`: `3.0` is stored as `3`, and a number beyond int64 with the digits of a float64.
+/// Converts the numbers in `value`: `3.0` becomes `3`, and an integer outside of int64 is rounded to a float64.
 pub(crate) fn store_numbers(value: &mut Value) {
     match value {
         Value::Number(number) if number.as_i64().is_none() => {
@@ -26,7 +26,7 @@ mod tests {
 
     use super::*;
 
-    /// Expectations are what kube-apiserver 1.37.2 stores.
+    /// The expected numbers are those that kube-apiserver 1.37.2 stores.
     #[test]
     fn stores_whole_floats_as_integers_and_large_integers_as_floats() {
         let cases = [

@@ -1,7 +1,8 @@
 //! Validation of structural schemas.
 //!
 //! Owns the rules of structural schemas: every value has a type, logical junctors (`allOf`, `anyOf`, `oneOf`, `not`)
-//! only restrict values, and defaults are valid. It works on the schema as written, so that errors name its fields.
+//! only restrict values, and defaults are valid. This module reads the unparsed schema, because errors contain paths of
+//! its keywords.
 
 mod open_api;
 
@@ -40,7 +41,7 @@ enum Level {
     Field,
 }
 
-/// Checks the structural part of a schema, outside of logical junctors.
+/// Checks the part of a schema that is outside of logical junctors: types, properties, items and extensions.
 fn invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<FieldError>) {
     let kind = text(schema, "type");
     let preserve = flag(schema, "x-kubernetes-preserve-unknown-fields");
@@ -53,7 +54,7 @@ fn invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<FieldEr
         invariants(&format!("{path}.items"), items, Level::Item, errors);
     }
     for (name, property) in entries(schema, "properties") {
-        // `object_fields` checks the metadata of the root.
+        // `object_fields` checks the property `metadata` of the root schema.
         if !(level == Level::Root && name == "metadata") {
             invariants(&format!("{path}.properties[{name}]"), property, Level::Field, errors);
         }
@@ -115,8 +116,8 @@ fn missing_type(
     }
 }
 
-/// Checks `apiVersion`, `kind` and `metadata`. Their schemas are implicit; a schema may only restrict the object's
-/// name.
+/// Checks the properties `apiVersion`, `kind` and `metadata`. The API server supplies their schemas, so a CRD may only
+/// add restrictions; in the metadata of the root, it may restrict `name` and `generateName`.
 fn object_fields(path: &str, schema: &Value, level: Level, embedded: bool, errors: &mut Vec<FieldError>) {
     if level != Level::Root && !embedded {
         return;
@@ -144,7 +145,7 @@ fn restricts_names_only(metadata: &Value) -> bool {
         && entries(metadata, "properties").all(names)
 }
 
-/// Checks that `allOf`, `anyOf`, `oneOf` and `not` contain only value validations, and that `pattern` compiles.
+/// Checks that the logical junctors contain only value validations, and that `pattern` compiles.
 fn junctors(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     let int_or_string = serde_json::json!([{"type": "integer"}, {"type": "string"}]);
     let any_of_is_given = schema.get("anyOf") == Some(&int_or_string);
@@ -214,7 +215,7 @@ fn nested_value_validation(path: &str, nested: &Value, skip_any_of: bool, errors
     }
 }
 
-/// Checks structural completeness: a field that a logical junctor mentions must be specified outside of it.
+/// Checks structural completeness: a field in a logical junctor must also be specified outside of logical junctors.
 fn completeness(path: &str, mentioned: &str, nested: &Value, schema: &Value, errors: &mut Vec<FieldError>) {
     let mut visit = |mentioned: String, nested: &Value| {
         completeness(path, &mentioned, nested, schema, errors);
@@ -256,8 +257,8 @@ fn declared(
         }
         Some(schema) => {
             let wrapped = serde_json::json!({"allOf": [nested]});
-            // The extra junctor makes `completeness` visit the junctors of `nested`; its path segment is removed from
-            // the errors.
+            // `completeness` visits only subschemas of logical junctors, so `nested` is wrapped in `allOf`. The errors must
+            // not contain the path of the wrapper.
             let mut found = Vec::new();
             completeness(path, mentioned, &wrapped, schema, &mut found);
             for mut error in found {
@@ -304,18 +305,17 @@ fn defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// Removes the path prefix of the wrapper object from an error about a default; the default itself has the empty
-/// path.
+/// Removes the path `v`, which [`defaults`] adds for validation, from an error about a default.
 fn without_wrapper(detail: &str) -> String {
     if let Some(rest) = detail.strip_prefix('v') {
-        // For this error the server prints the path with its leading point.
+        // In this error, the server prints the path with a leading point.
         let keeps_point = detail.ends_with(" is a forbidden property");
         return if keeps_point { rest.to_owned() } else { rest.trim_start_matches('.').to_owned() };
     }
     detail.strip_suffix(" in v").map_or_else(|| detail.to_owned(), |rest| format!("{rest} in "))
 }
 
-/// Whether a keyword occurs anywhere in the schema.
+/// Whether the schema or any of its subschemas has the keyword.
 fn mentions(schema: &Value, keyword: &str) -> bool {
     schema.get(keyword).is_some()
         || entries(schema, "properties").any(|(_, property)| mentions(property, keyword))

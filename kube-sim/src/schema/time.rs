@@ -1,19 +1,19 @@
 //! Times in objects of built-in kinds, parsed and serialized as Go's `metav1.Time` and `metav1.MicroTime`.
 //!
-//! Owns the accepted texts, the error texts, and the stored form: UTC, with whole seconds or six fractional digits.
-//! It must not know which fields hold a time.
+//! Owns the parser, its error texts, and the stored form: UTC, with whole seconds or six fractional digits. This module
+//! must not know which fields are times.
 
 use jiff::ToSpan as _;
 use jiff::civil::{Date, DateTime};
 
 use super::quote;
 
-/// The Go type of the time.
+/// The precision of a time, which depends on its Go type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Precision {
-    /// `metav1.Time`: a fraction is accepted and dropped.
+    /// `metav1.Time`: fractional seconds are accepted but not stored.
     Seconds,
-    /// `metav1.MicroTime`: exactly six fractional digits are required and kept.
+    /// `metav1.MicroTime`: exactly six fractional digits are required and stored.
     Micros,
 }
 
@@ -26,7 +26,7 @@ impl Precision {
     }
 }
 
-/// Returns the stored form; `None` for Go's zero time, which means unset.
+/// Returns the stored form of a time; `None` for Go's zero time, which represents an unset field.
 ///
 /// # Errors
 /// The text of Go's `time.Parse` for a malformed time.
@@ -34,8 +34,8 @@ pub(super) fn canonical(text: &str, precision: Precision) -> Result<Option<Strin
     let mut parser = Parser { text, rest: text, precision };
     let read = parser.read()?;
     let date = Date::new(read.year, read.month, read.day).map_err(|_| parser.out_of_range("day"))?;
-    // The calendar repeats every 400 years. The years around 2000 keep the result within the range of the library,
-    // whatever the offset.
+    // The offset must not move the time out of the range of `jiff`. The calendar repeats every 400 years, so the
+    // conversion to UTC uses a year from 2000 to 2399.
     let base = 2000 + read.year.rem_euclid(400);
     let local = Date::new(base, date.month(), date.day()).map_err(|_| parser.out_of_range("day"))?.at(
         read.hour,
@@ -66,7 +66,7 @@ pub(super) fn canonical(text: &str, precision: Precision) -> Result<Option<Strin
     }))
 }
 
-/// The parts of a time as written; `offset` is in minutes east of UTC.
+/// The parts of the time's text; `offset` is in minutes east of UTC.
 struct Parts {
     year: i16,
     month: i8,
@@ -78,7 +78,7 @@ struct Parts {
     offset: i32,
 }
 
-/// Parses the parts in the order of the layout, because the error names the first part that does not match.
+/// Parses the parts in the order of Go's layout, because Go's error contains the first part that does not match.
 struct Parser<'a> {
     text: &'a str,
     rest: &'a str,
@@ -94,7 +94,7 @@ impl Parser<'_> {
             return Err(self.out_of_range("month"));
         }
         self.literal("-")?;
-        // The range of the day depends on month and year, so Go checks it last.
+        // Go checks the range of the day after all other parts.
         let day = self.two_digits("02", Digits::Two)?;
         self.literal("T")?;
         let hour = self.two_digits("15", Digits::OneOrTwo)?;
@@ -150,7 +150,8 @@ impl Parser<'_> {
         Ok(number)
     }
 
-    /// Parses the nanoseconds: any number of digits if the layout has none, exactly six if it has six.
+    /// Parses the fractional seconds and returns them in nanoseconds. With [`Precision::Seconds`], the fraction is
+    /// optional and has any number of digits; with [`Precision::Micros`], it has six digits.
     fn fraction(&mut self) -> Result<u32, String> {
         let digits = |rest: &str| {
             let count = rest.bytes().skip(1).take_while(u8::is_ascii_digit).count();
@@ -187,7 +188,7 @@ impl Parser<'_> {
         let (Some(hours), Some(":"), Some(minutes)) = (number(1), self.rest.get(3..4), number(4)) else {
             return Err(self.mismatch(NAME));
         };
-        // Go accepts 24 hours and 60 minutes.
+        // Go accepts an offset of 24 hours or 60 minutes.
         if hours > 24 {
             return Err(self.out_of_range("time zone offset hour"));
         }

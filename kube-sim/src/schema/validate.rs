@@ -1,7 +1,7 @@
-//! Value validation of custom resources by their schema.
+//! Validation of custom resources against their schema.
 //!
-//! Owns the order of the checks and the error texts, which are those of an API server. It must not change the object,
-//! and does not evaluate CEL rules.
+//! Owns the value validations, their order, and their error texts. This module must not change the object, and does not
+//! evaluate CEL rules.
 
 mod number;
 
@@ -13,7 +13,7 @@ use super::field_error::FieldError;
 use super::format;
 use super::node::{Additional, Kind, ListType, Rules, Schema};
 
-/// Validates `object` by `schema` and returns the errors, sorted by field name.
+/// Validates `object` against `schema` and returns the errors. The errors about duplicates in lists are the last.
 pub(crate) fn validate(schema: &Schema, object: &Value) -> Vec<FieldError> {
     let mut findings = Findings::default();
     Validator { path: String::new() }.visit(schema, object, &mut findings);
@@ -22,8 +22,8 @@ pub(crate) fn validate(schema: &Schema, object: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// The errors of one value, and the number of checks that were made. If all alternatives of `anyOf` or `oneOf` fail,
-/// the server reports the errors of the alternative with the most checks.
+/// The errors of one value, and the number of checks that it passed. If a value matches no subschema of `anyOf` or
+/// `oneOf`, the server reports the errors of the subschema with the most passed checks.
 #[derive(Default)]
 struct Findings {
     errors: Vec<FieldError>,
@@ -107,7 +107,7 @@ impl Validator {
             Some(format) if !fits && !matches!(value, Value::String(_) | Value::Array(_)) => {
                 out.errors.push(wrong(format, found_format));
             }
-            // A string with a format is checked by the format's predicate.
+            // For a string, `text` validates the format.
             Some(_) if matches!(schema.kind(), Kind::String | Kind::Any) && found == "string" => {}
             _ if !fits => out.errors.push(wrong(expected, found)),
             _ => out.checks += 1,
@@ -157,7 +157,8 @@ impl Validator {
         out.checks += 1;
     }
 
-    /// Returns the number of alternatives that accept the value, and if none does, the errors of the best one.
+    /// Returns the number of subschemas that the value matches. If it matches none, also returns the errors of the
+    /// subschema with the most passed checks.
     fn alternatives(&mut self, schemas: &[Schema], value: &Value) -> (usize, Findings) {
         let mut valid = 0;
         let mut best: Option<Findings> = None;
@@ -244,8 +245,8 @@ impl Validator {
         if let Some(max) = schema.rules.max_properties.filter(|max| count > *max) {
             out.errors.push(FieldError::too_many(self.field(), count, max));
         }
-        // A reference is the metadata of the object, which is validated elsewhere. Only the restrictions that the
-        // schema specifies beside it apply.
+        // The only reference is that of `metadata`, which other code validates. Here, only the restrictions that the
+        // schema of the custom resource specifies for the metadata apply.
         let own = schema.own_properties();
         for (name, value) in map {
             if let Some(property) = own.get(name.as_str()) {
@@ -264,7 +265,7 @@ impl Validator {
     }
 }
 
-/// A list of type `set` must not repeat a value, and a list of type `map` must not repeat a key.
+/// Checks that no list of type `set` repeats a value, and no list of type `map` repeats a key.
 fn list_types(path: &str, schema: &Schema, value: &Value, errors: &mut Vec<FieldError>) {
     match value {
         Value::Object(map) if !schema.is_reference() => {
@@ -306,7 +307,8 @@ fn list_map(path: &str, schema: &Schema, items: &[Value], errors: &mut Vec<Field
     report_duplicates(path, &items.iter().map(key).collect::<Vec<_>>(), errors);
 }
 
-/// The server compares lists and objects in a set in serialized form, where `1.0` equals `1`, and scalars as written.
+/// Returns `items` in the form in which the server compares the items of a set. It serializes lists and objects, so
+/// that `1.0` in them equals `1`, and compares scalars unchanged.
 fn with_serialized_numbers(items: &[Value]) -> Vec<Value> {
     let written = |item: &Value| {
         let mut item = item.clone();
@@ -318,7 +320,7 @@ fn with_serialized_numbers(items: &[Value]) -> Vec<Value> {
     items.iter().map(written).collect()
 }
 
-/// Reports the second of equal values only; the server does not report further ones.
+/// Reports a value that occurs twice or more, once: at its second index, as the server does.
 fn report_duplicates(path: &str, values: &[Value], errors: &mut Vec<FieldError>) {
     let mut counts: HashMap<&Value, usize> = HashMap::new();
     for (index, value) in values.iter().enumerate() {
@@ -343,12 +345,12 @@ fn type_name(kind: Kind) -> &'static str {
     }
 }
 
-/// The type and format of a value in Go's terms.
+/// The type and format of a value, as the server's errors print them.
 fn type_of(value: &Value) -> (&'static str, &'static str) {
     match value {
         Value::Null => ("null", ""),
         Value::Bool(_) => ("boolean", ""),
-        // Go parses a number beyond int64 as a float64.
+        // Go parses an integer outside of int64 as a float64.
         Value::Number(number) if number.as_i64().is_none() => ("number", "float64"),
         Value::Number(_) => ("integer", "int64"),
         Value::String(_) => ("string", ""),

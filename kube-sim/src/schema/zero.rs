@@ -1,13 +1,14 @@
 //! The zero value of a built-in kind's Go struct, as Go serializes it.
 //!
-//! Owns only that value. Field ownership is computed against it: fields that Go always writes have no manager.
+//! Server-side apply compares a new object with this value: Go always serializes the fields in it, so they have no field
+//! manager.
 
 use serde_json::{Map, Value};
 
 use super::node::Schema;
 
-/// The serialized zero value of a struct: nested structs, the scalars that Go always writes, and null for required
-/// fields without a zero value of their own. All other fields are absent.
+/// The serialized zero value of the struct that `schema` describes. It contains nested structs, the scalars that Go
+/// always serializes, and null for other required fields.
 pub(crate) fn zero(schema: &Schema) -> Value {
     let mut map = Map::new();
     for (name, property) in schema.properties() {

@@ -1,7 +1,7 @@
-//! The API approval that protected groups need (`api-approved.kubernetes.io`, KEP-2337).
+//! The annotation `api-approved.kubernetes.io`, which CRDs in protected groups need (KEP-2337).
 //!
-//! Owns the protected groups and the parsing of the annotation. Validation rejects a CRD without it, and the registry
-//! reports the state as a condition.
+//! Owns the protected groups and the parsing of the annotation. Validation rejects a CRD without a valid annotation,
+//! and the registry reports the annotation's state as a condition.
 
 use serde_json::Value;
 
@@ -14,13 +14,13 @@ const PROPOSAL: &str = "see https://github.com/kubernetes/enhancements/pull/1111
 /// The state of the annotation on a CRD in a protected group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Approval {
-    /// It is the URL of an approval.
+    /// The annotation is the URL of an approval.
     Approved,
-    /// It begins with `unapproved`.
+    /// The annotation begins with `unapproved`.
     Bypassed,
-    /// It is absent.
+    /// The annotation is absent.
     Missing,
-    /// It has any other value.
+    /// The annotation has any other value.
     Invalid,
 }
 
@@ -47,7 +47,7 @@ fn is_url(text: &str) -> bool {
         .is_ok_and(|uri| uri.scheme().is_some() && uri.host().is_some_and(|host| !host.is_empty()))
 }
 
-/// A CRD in a protected group needs a valid annotation, unless an update leaves its state unchanged.
+/// Requires a valid annotation on a CRD in a protected group, unless an update leaves the annotation's state unchanged.
 pub(super) fn check(old: Option<&Value>, crd: &Value, errors: &mut Vec<FieldError>) {
     let state = |crd| approval(crd).map(|(state, _)| state);
     if old.is_some_and(|old| state(old) == state(crd)) {

@@ -1,6 +1,6 @@
 //! `selectableFields`: the JSON paths that field selectors of a custom resource may use (KEP-4358).
 //!
-//! Owns the validation of the paths against the schema as written. The registry evaluates the selectors.
+//! Owns the validation of the paths against the unparsed schema. The registry evaluates the selectors.
 
 use std::collections::HashSet;
 
@@ -43,8 +43,8 @@ pub(super) fn check(path: &str, fields: &Value, schema: &Value, errors: &mut Vec
     }
 }
 
-/// The schema at a JSON path such as `.spec.size`. `apiVersion`, `kind` and `metadata` resolve only if the schema
-/// specifies them.
+/// The subschema of the field at a JSON path such as `.spec.size`. The paths of `apiVersion`, `kind` and `metadata`
+/// are errors unless the schema specifies these fields.
 fn schema_at<'a>(path: &str, mut schema: &'a Value) -> Result<&'a Value, String> {
     let mut rest = path;
     while !rest.is_empty() {

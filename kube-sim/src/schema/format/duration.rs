@@ -1,12 +1,13 @@
-//! The format `duration`: a Go duration, or any string that contains a number with a unit of Scala's `Duration`.
+//! The format `duration`: a Go duration, or a string that contains a number followed by a time unit in the syntax of
+//! Scala's `Duration`, such as `5 minutes`.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Unit names that must match the whole word, in lower case.
+/// Unit names in lower case that must equal the word after the number.
 const UNITS: [&str; 11] = ["ns", "us", "\u{b5}s", "ms", "s", "m", "h", "hr", "d", "w", "wk"];
-/// Unit names that match as a prefix of the word.
+/// Unit names that must be a prefix of the word after the number.
 const PREFIXES: [&str; 8] = ["nano", "micro", "milli", "sec", "min", "hour", "day", "week"];
 
 static GO: LazyLock<Regex> = LazyLock::new(|| {

@@ -11,7 +11,7 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    /// Parses an address or a group, and returns the number of addresses.
+    /// Parses an address, or a group of addresses if `groups` allows it. Returns the number of addresses.
     fn one(&mut self, groups: Groups) -> Option<usize> {
         self.skip_space();
         let start = self.rest;
@@ -29,7 +29,7 @@ impl Parser<'_> {
         (self.take('<') && self.spec().is_some() && self.take('>')).then_some(1)
     }
 
-    /// Parses the addresses of a group, up to its semicolon.
+    /// Parses the addresses of a group and the semicolon after them. Returns the number of addresses.
     fn group(&mut self) -> Option<usize> {
         let mut count = 0;
         self.skip_space();
@@ -43,7 +43,7 @@ impl Parser<'_> {
         Some(count)
     }
 
-    /// Parses `local@domain` (`addr-spec`).
+    /// Parses an address without a display name: `local@domain` (`addr-spec`).
     fn spec(&mut self) -> Option<()> {
         self.skip_space();
         if self.rest.starts_with('"') {
@@ -57,7 +57,7 @@ impl Parser<'_> {
         if self.rest.starts_with('[') { self.literal() } else { self.atom(DotRule::Between) }
     }
 
-    /// Parses a display name: words, of which some may be quoted.
+    /// Parses a display name: a sequence of words and quoted strings.
     fn phrase(&mut self) -> Option<()> {
         let mut words = 0;
         loop {
@@ -104,7 +104,7 @@ impl Parser<'_> {
         None
     }
 
-    /// Parses a domain literal: an address in brackets instead of a domain.
+    /// Parses a domain literal: an IP address in brackets, which replaces the domain.
     fn literal(&mut self) -> Option<()> {
         let (address, rest) = self.rest.strip_prefix('[')?.split_once(']')?;
         address.parse::<std::net::IpAddr>().ok()?;
@@ -148,7 +148,7 @@ fn is_printable(c: char) -> bool {
     !c.is_ascii_control() || c == '\t'
 }
 
-/// Whether a group may stand in place of an address. Groups do not nest.
+/// Whether the parser accepts a group of addresses where it expects an address. Groups do not nest.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Groups {
     Allowed,
@@ -158,7 +158,7 @@ enum Groups {
 /// Where an atom may contain dots.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum DotRule {
-    /// Only between its parts (`dot-atom`).
+    /// Only between non-empty parts (`dot-atom`).
     Between,
     /// Anywhere, as in `A. B.`.
     Anywhere,

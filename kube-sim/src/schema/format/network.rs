@@ -2,17 +2,18 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// An IPv4 address, or an IPv6 address that ends with one. The octets may have leading zeros.
+/// Whether the string is an IPv4 address, or an IPv6 address that ends with an IPv4 address. The octets may have
+/// leading zeros.
 pub(super) fn is_ipv4(text: &str) -> bool {
     text.contains('.') && (lenient_v4(text).is_some() || lenient_v6(text))
 }
 
-/// An IPv6 address without a zone.
+/// Whether the string is an IPv6 address without a zone.
 pub(super) fn is_ipv6(text: &str) -> bool {
     text.parse::<Ipv6Addr>().is_ok()
 }
 
-/// An address and a prefix length, both with optional leading zeros.
+/// Whether the string is an IP address and a prefix length. Both may have leading zeros.
 pub(super) fn is_cidr(text: &str) -> bool {
     let Some((address, bits)) = text.split_once('/') else { return false };
     let max = if lenient_v4(address).is_some() {
@@ -25,7 +26,8 @@ pub(super) fn is_cidr(text: &str) -> bool {
     is_number(bits) && bits.parse::<u32>().is_ok_and(|bits| bits <= max)
 }
 
-/// Six, eight or twenty bytes: pairs of hex digits separated by `:` or `-`, groups of four by `.`, or no separators.
+/// Whether the string is a MAC address of six, eight or twenty bytes. Its separators are `:` or `-` after two hex
+/// digits, `.` after four, or absent.
 pub(super) fn is_mac(text: &str) -> bool {
     let groups: Vec<&str> = match text.as_bytes() {
         [_, _, b':', ..] => text.split(':').collect(),

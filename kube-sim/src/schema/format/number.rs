@@ -1,6 +1,6 @@
 //! The formats with a check digit: `isbn10`, `isbn13` and `creditcard`.
 
-/// Ten digits, of which the last may be an `X`; spaces and dashes are ignored.
+/// Whether the string is an ISBN of ten digits, the last of which may be `X`. Spaces and dashes are ignored.
 pub(super) fn is_isbn10(text: &str) -> bool {
     let text = compact(text);
     let value = |(index, c): (usize, char)| match c {
@@ -13,7 +13,7 @@ pub(super) fn is_isbn10(text: &str) -> bool {
     text.len() == 10 && values.is_some_and(|values| weighted(values) % 11 == 0)
 }
 
-/// Thirteen digits; spaces and dashes are ignored.
+/// Whether the string is an ISBN of thirteen digits. Spaces and dashes are ignored.
 pub(super) fn is_isbn13(text: &str) -> bool {
     let values: Option<Vec<u32>> = compact(text).chars().map(|c| c.to_digit(10)).collect();
     values.is_some_and(|values| {

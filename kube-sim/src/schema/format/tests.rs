@@ -1,8 +1,8 @@
-//! The verdicts were recorded from kube-apiserver 1.37.2, for lists of strings with each format.
+//! Tests of the predicates with strings that kube-apiserver 1.37.2 accepted or rejected for each format.
 
 use super::accepts;
 
-/// A format, strings that it accepts, and strings that it rejects.
+/// A format, the strings that the API server accepts, and the strings that it rejects.
 type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const ANSWERS: &[Row] = &[

@@ -1,4 +1,4 @@
-//! The format `uri`: accepts what Go's `url.ParseRequestURI` accepts, an absolute path or an absolute URI.
+//! The format `uri`: an absolute path or an absolute URI, parsed as by Go's `url.ParseRequestURI`.
 
 use std::net::Ipv6Addr;
 
@@ -13,7 +13,7 @@ pub(super) fn is_request_uri(text: &str) -> bool {
     let Some((scheme, rest)) = split_scheme(text) else { return false };
     let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
     if !rest.starts_with('/') {
-        // The server does not check an opaque URI such as `mailto:`.
+        // Go does not validate the part after the scheme of an opaque URI such as `mailto:a@b`.
         return !scheme.is_empty();
     }
     let path = match rest.strip_prefix("//").filter(|_| !scheme.is_empty()) {
@@ -56,7 +56,7 @@ fn is_host(host: &str) -> bool {
         return is_port(port) && escapes(zone).is_some() && address.parse::<Ipv6Addr>().is_ok();
     }
     let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
-    // Percent-encoding in a host may only stand for a percent sign and non-ASCII bytes.
+    // In a host, Go accepts percent-encoding only for the percent sign and for non-ASCII bytes.
     let escaped = escapes(name).is_some_and(|bytes| bytes.iter().all(|byte| *byte >= 0x80 || *byte == b'%'));
     let in_name = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "-_.~!$&'()*+,;=<>\"%]".contains(c);
     is_port(port) && escaped && name.chars().all(in_name)
@@ -66,7 +66,7 @@ fn is_port(port: &str) -> bool {
     port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Decodes the percent-encoded bytes; `None` if an encoding is incomplete.
+/// The percent-encoded bytes of `text`, decoded; `None` if an encoding is malformed.
 fn escapes(text: &str) -> Option<Vec<u8>> {
     text.split('%')
         .skip(1)

@@ -1,4 +1,4 @@
-//! Bracket expressions: ranges and named classes. Go has neither nested classes nor set operations.
+//! Character classes in brackets, such as `[a-z[:digit:]]`. Go has neither nested classes nor set operations.
 
 use super::{Problem, escape};
 
@@ -7,7 +7,7 @@ const NAMES: [&str; 14] = [
     "upper", "word", "xdigit",
 ];
 
-/// Translates the class at the beginning of `text`, and returns the remaining text.
+/// Translates the class at the beginning of `text`. Returns the translation and the remaining text.
 pub(super) fn translate(text: &str) -> Result<(String, &str), Problem> {
     let mut rest = &text[1..];
     let mut class = "[".to_owned();
@@ -50,7 +50,7 @@ pub(super) fn translate(text: &str) -> Result<(String, &str), Problem> {
     Ok((class, &rest[1..]))
 }
 
-/// A named class such as `[:alpha:]`.
+/// Splits a named class such as `[:alpha:]` from `text`; `None` if the text does not begin with one.
 fn named(text: &str) -> Result<Option<(&str, &str)>, Problem> {
     let Some(end) = text.strip_prefix("[:").and_then(|name| name.find(":]")) else { return Ok(None) };
     let (class, rest) = text.split_at(end + 4);

@@ -1,4 +1,4 @@
-//! Escapes of single characters and of character groups, within and outside of classes.
+//! Escapes of single characters (`\n`) and of sets of characters (`\d`, `\pL`), in classes and outside of them.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -10,12 +10,12 @@ use super::Problem;
 /// A class that matches no character.
 const MATCHES_NOTHING: &str = r"[^\x{0}-\x{10FFFF}]";
 
-/// A character outside of a class. A surrogate matches nothing, because no string contains one.
+/// The expression that matches one character. A surrogate matches nothing, because no string contains one.
 pub(super) fn literal(c: u32) -> String {
     if char::from_u32(c).is_some() { format!(r"\x{{{c:X}}}") } else { MATCHES_NOTHING.to_owned() }
 }
 
-/// A range of characters as an item of a class.
+/// The class item for a range of characters, without surrogates.
 pub(super) fn range(first: u32, last: u32) -> String {
     let surrogates = 0xD800..=0xDFFF_u32;
     let first = if surrogates.contains(&first) { 0xE000 } else { first };
@@ -23,8 +23,8 @@ pub(super) fn range(first: u32, last: u32) -> String {
     if first > last { MATCHES_NOTHING.to_owned() } else { format!(r"\x{{{first:X}}}-\x{{{last:X}}}") }
 }
 
-/// The class items of `\d`, `\pL`, `\p{Greek}` etc., and the remaining text; `None` if the escape is a single
-/// character.
+/// The class items of an escape such as `\d`, `\pL` or `\p{Greek}`, and the remaining text; `None` if the escape stands
+/// for a single character.
 pub(super) fn group(text: &str) -> Result<Option<(String, &str)>, Problem> {
     let items = match text.as_bytes().get(1) {
         Some(b'd') => "0-9",
@@ -50,7 +50,8 @@ fn property(text: &str) -> Result<(String, &str), Problem> {
     let name = &found[2..];
     let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);
     let (inverted, name) = name.strip_prefix('^').map_or((false, name), |name| (true, name));
-    // Go knows the category of surrogates. No string contains one, so it becomes the negation of any character.
+    // Go has a category of surrogates, and the `regex` crate does not. No string contains a surrogate, so the category
+    // is translated to the negation of `any`.
     let is_empty = ["cs", "surrogate"].iter().any(|empty| name.eq_ignore_ascii_case(empty));
     let property = resolve(if is_empty { "any" } else { name }).ok_or_else(|| unknown(found))?;
     let negated = found.starts_with(r"\P") ^ inverted ^ is_empty;
@@ -58,7 +59,8 @@ fn property(text: &str) -> Result<(String, &str), Problem> {
     Ok((format!(r"\{letter}{{{property}}}"), rest))
 }
 
-/// The `regex` crate's name of a general category or script. Case, spaces, dashes and underscores are ignored.
+/// The name that the `regex` crate has for a general category or script; `None` if Go does not accept `name`. Case,
+/// spaces, dashes and underscores are ignored.
 fn resolve(name: &str) -> Option<String> {
     static KNOWN: LazyLock<Mutex<HashMap<String, Option<String>>>> = LazyLock::new(Mutex::default);
     let name: String = name.chars().filter(|c| !matches!(c, ' ' | '-' | '_')).collect();
@@ -73,7 +75,7 @@ fn resolve(name: &str) -> Option<String> {
 fn look_up(name: &str) -> Option<String> {
     /// The scripts with four-letter names. Other four-letter names are ISO 15924 codes, which Go does not accept.
     const SHORT_SCRIPTS: [&str; 8] = ["ahom", "cham", "kawi", "lisu", "modi", "newa", "thai", "toto"];
-    // The `regex` crate ignores the prefix `is`, and Go does not.
+    // The `regex` crate ignores the prefix `is`; Go rejects such a name.
     if name.starts_with("is") {
         return None;
     }
@@ -89,7 +91,7 @@ fn compiles(property: &str) -> bool {
     Regex::new(&format!(r"\p{{{property}}}")).is_ok()
 }
 
-/// Parses one escaped character, and returns the remaining text.
+/// Parses the escape of a single character. Returns the code point and the remaining text.
 pub(super) fn character(text: &str) -> Result<(u32, &str), Problem> {
     let mut chars = text[1..].chars();
     let Some(c) = chars.next() else {
@@ -99,7 +101,7 @@ pub(super) fn character(text: &str) -> Result<(u32, &str), Problem> {
     let invalid = |rest: &str| Err(("invalid escape sequence", text[..text.len() - rest.len()].to_owned()));
     let octal = |text: &str| text.bytes().take(2).take_while(|b| (b'0'..=b'7').contains(b)).count();
     match c {
-        // A single digit other than 0 would be a backreference, which Go does not support.
+        // A single digit from 1 to 7 would be a backreference, which Go does not support.
         '1'..='7' if octal(rest) == 0 => invalid(rest),
         '0'..='7' => {
             let digits = &text[1..2 + octal(rest)];
@@ -117,7 +119,10 @@ pub(super) fn character(text: &str) -> Result<(u32, &str), Problem> {
     }
 }
 
-/// Parses the digits after `\x`; the error is the remaining text after the invalid part.
+/// Parses the hexadecimal digits after `\x`. Returns the code point and the remaining text.
+///
+/// # Errors
+/// The text after the invalid part.
 fn hexadecimal(text: &str) -> Result<(u32, &str), &str> {
     let mut chars = text.chars();
     let Some(first) = chars.next() else { return Err(text) };

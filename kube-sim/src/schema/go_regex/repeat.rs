@@ -1,13 +1,13 @@
 //! Repetition operators: their counts, and the limit on the product of nested counts.
 
-/// The maximum number of copies of an expression that nested repetitions may request.
+/// The maximum product of nested counts: `(a{10}){100}` is 1000 copies of `a`.
 const MAX_COPIES: u64 = 1000;
 
-/// The counts of `{2}`, `{2,}` or `{2,5}`.
+/// The counts of a repetition such as `{2}`, `{2,}` or `{2,5}`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counts {
     min: u64,
-    /// `None` is unlimited.
+    /// `None` if the number of repetitions is unlimited.
     max: Option<u64>,
 }
 
@@ -16,7 +16,7 @@ impl Counts {
         self.min <= MAX_COPIES && self.max.is_none_or(|max| max <= MAX_COPIES && self.min <= max)
     }
 
-    /// The factor by which the expression is multiplied; `None` if it is repeated zero times.
+    /// The number of copies of the repeated expression; `None` if the maximum is zero.
     fn factor(self) -> Option<u64> {
         match self.max {
             Some(0) => None,
@@ -26,7 +26,7 @@ impl Counts {
     }
 }
 
-/// Parses counts in braces, and returns the remaining text; `None` if the brace is a literal.
+/// Parses counts in braces. Returns the counts and the remaining text; `None` if the brace is a literal.
 pub(super) fn parse(text: &str) -> Option<(Counts, &str)> {
     let (min, rest) = number(text.strip_prefix('{')?)?;
     let (max, rest) = match rest.strip_prefix(',') {
@@ -40,14 +40,14 @@ pub(super) fn parse(text: &str) -> Option<(Counts, &str)> {
     Some((Counts { min, max }, rest.strip_prefix('}')?))
 }
 
-/// A number without leading zeros; one that overflows counts as out of range.
+/// Parses a number without leading zeros. A number that overflows becomes `u64::MAX`, which is out of range.
 fn number(text: &str) -> Option<(u64, &str)> {
     let (digits, rest) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
     let leading_zero = digits.len() > 1 && digits.starts_with('0');
     (!digits.is_empty() && !leading_zero).then(|| (digits.parse().unwrap_or(u64::MAX), rest))
 }
 
-/// The open groups, and the number of copies that the repetitions within each of them request.
+/// The stack of open groups, with the number of copies to which the repetitions in each group expand.
 #[derive(Debug, Default)]
 pub(super) struct Nesting {
     outer: Vec<Group>,
@@ -56,7 +56,7 @@ pub(super) struct Nesting {
 
 #[derive(Debug, Default)]
 struct Group {
-    /// The maximum number of copies over the finished elements of the group.
+    /// The largest number of copies of an element of the group, except for the last element.
     copies: u64,
     /// The number of copies of the last element; `None` if there is no element to repeat.
     last: Option<u64>,
@@ -82,7 +82,7 @@ impl Nesting {
         self.outer.push(std::mem::take(&mut self.group));
     }
 
-    /// Closes a group, which becomes an element; `false` if no group is open.
+    /// Closes the innermost group, which becomes an element of the enclosing one. Returns `false` if no group is open.
     pub(super) fn close(&mut self) -> bool {
         let Some(outer) = self.outer.pop() else { return false };
         self.group.finish();
@@ -100,7 +100,7 @@ impl Nesting {
         self.group.last.is_some()
     }
 
-    /// Repeats the last element; `false` if the number of copies exceeds the limit.
+    /// Repeats the last element. Returns `false` if its number of copies exceeds [`MAX_COPIES`].
     pub(super) fn repeat(&mut self, counts: Option<Counts>) -> bool {
         let Some(counts) = counts else { return true };
         let copies = counts.factor().map_or(1, |factor| factor * self.group.last.unwrap_or(1));

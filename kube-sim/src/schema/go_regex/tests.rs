@@ -1,5 +1,4 @@
-//! The verdicts were recorded from kube-apiserver 1.37.2, for CRDs with each pattern and for objects with each
-//! string.
+//! Expectations were recorded from kube-apiserver 1.37.2, with one CRD for each pattern and one object for each string.
 
 use Matches::{AllBut, Only};
 
@@ -7,9 +6,9 @@ use super::compile;
 
 /// The [`TEXTS`] that a pattern matches.
 enum Matches {
-    /// Exactly these.
+    /// Only these texts.
     Only(&'static [&'static str]),
-    /// All except these.
+    /// All texts except these.
     AllBut(&'static [&'static str]),
 }
 
@@ -297,7 +296,7 @@ const MATCHES: &[(&str, Matches)] = &[
     (r"^\p{Cs}$", Only(&[])),
 ];
 
-/// A pattern, the error code, and the part of the pattern that the error quotes.
+/// Malformed patterns, each with the error code and the part of the pattern that the error quotes.
 const REFUSED: &[(&str, &str, &str)] = &[
     (r"^[a-\d]$", "invalid escape sequence", r"\d"),
     (r"^[a--b]$", "invalid character class range", r"a--"),

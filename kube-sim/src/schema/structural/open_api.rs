@@ -1,6 +1,6 @@
 //! The subset of OpenAPI v3 that schemas of custom resources may use, and the list and map extensions.
 //!
-//! Owns the rules of single keywords. The parent module checks whether the schema as a whole is structural.
+//! Owns the rules for each keyword. The parent module checks that the schema is structural.
 
 use serde_json::Value;
 
@@ -89,7 +89,7 @@ fn extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<FieldErro
     }
 }
 
-/// The items of a list of type `set` must be scalars or atomic.
+/// Checks that the items of a list of type `set` are scalars or atomic.
 fn set_items(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     let Some(items) = schema.get("items") else { return };
     let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
@@ -191,7 +191,7 @@ pub(super) fn forbidden_constructs(path: &str, schema: &Value, errors: &mut Vec<
     }
 }
 
-/// Checks the CEL rules as far as possible without compiling them.
+/// Checks the CEL rules (`x-kubernetes-validations`), but does not compile the expressions.
 fn cel_rules(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     for (index, rule) in list(schema, "x-kubernetes-validations").iter().enumerate() {
         let path = format!("{path}.x-kubernetes-validations[{index}]");

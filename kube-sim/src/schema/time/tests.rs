@@ -2,7 +2,7 @@
 
 use super::{Precision, canonical};
 
-/// An input and its stored form; for an error, the message after the input, with `as:` for the layout.
+/// An input and its stored form, or the end of the error message, in which `as:` stands for the layout.
 type Row = (&'static str, Result<Option<&'static str>, &'static str>);
 
 #[track_caller]

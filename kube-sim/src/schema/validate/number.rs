@@ -1,7 +1,7 @@
-//! Validates numbers: whether the type and format can represent the value and the bounds, and the bounds themselves.
+//! Validation of numbers: `minimum`, `maximum`, `multipleOf`, and the range of the type and format.
 //!
-//! Numbers are parsed as in Go: int64 if the text fits, otherwise float64. A bound is always a float64. A bound that
-//! int64 cannot represent, such as a `maximum` of 2^63 - 1, rejects every value of an integer field.
+//! As in Go, a value is an int64 if it fits, otherwise a float64, and a bound is always a float64. A bound that is outside
+//! of int64 as a float64, such as a `maximum` of 2^63 - 1, rejects every value of an integer field.
 
 use std::cmp::Ordering;
 
@@ -11,7 +11,7 @@ use super::super::field_error::{FieldError, go_float};
 use super::super::node::{Bound, Kind, Schema};
 use super::Findings;
 
-/// The largest magnitude up to which a float64 counts as a whole number.
+/// The largest absolute value of a float64 that the server treats as an integer: 2^53 - 1.
 const MAX_WHOLE: f64 = 9_007_199_254_740_991.0;
 
 /// Validates the number `value` at `path`.
@@ -52,8 +52,10 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Findin
     out.checks += 1;
 }
 
-/// Validates one number at one path. If the type can represent the bound, the server compares an int64 with the
-/// truncated bound: a `number` with a `maximum` of 3.5 rejects 4 as not "less than or equal to 3".
+/// Creates the errors about one number.
+///
+/// If the type can represent the bound, the server compares an int64 with the truncated bound: a `number` with a
+/// `maximum` of 3.5 rejects 4 with the error "should be less than or equal to 3".
 struct NumberValidator<'a> {
     value: &'a Value,
     number: f64,
@@ -72,7 +74,7 @@ impl NumberValidator<'_> {
         if factor <= 0.0 {
             return Some(self.non_positive_factor(factor.into(), &go_float(factor)));
         }
-        // The server inverts factors below 1 before it divides.
+        // For a factor below 1, the server multiplies by the reciprocal, which rounds differently than a division.
         let quotient = if factor < 1.0 { 1.0 / factor * self.number } else { self.number / factor };
         (!is_whole(quotient)).then(|| self.violation(fits, &format!("a multiple of {}", go_float(factor))))
     }
@@ -82,7 +84,8 @@ impl NumberValidator<'_> {
         FieldError::invalid(self.field(), factor, detail)
     }
 
-    /// If the type cannot represent the bound, the value is compared and printed as a float64.
+    /// The error for a value that violates a bound. It prints the value as a float64 unless `fits` is set: the type can
+    /// represent the bound.
     fn violation(&self, fits: bool, requirement: &str) -> FieldError {
         let value = if fits { self.value.clone() } else { Value::from(self.number) };
         FieldError::invalid(self.field(), value, format!("{} in body should be {requirement}", self.path))
@@ -93,7 +96,7 @@ impl NumberValidator<'_> {
     }
 }
 
-/// The numbers that a field's type and format can represent.
+/// The range of a field's type and format.
 struct Capacity<'a> {
     kind: Kind,
     format: Option<&'a str>,
@@ -125,19 +128,19 @@ impl Capacity<'_> {
     }
 }
 
-/// Whether the server treats a float64 as an integer.
+/// Whether the server treats a float64 as an integer. It tolerates a relative error of 10^-9.
 pub(super) fn is_whole(number: f64) -> bool {
     number.abs() <= MAX_WHOLE && (number - number.round()).abs() <= 1e-9 * number.abs().max(1.0)
 }
 
 /// Converts a float64 to int64; `None` if it is fractional or outside of int64.
 fn as_i64(number: f64) -> Option<i64> {
-    // The server parses the shortest decimal text, which has neither point nor exponent for a whole float64: that of
-    // -2^63 is -9223372036854776000, which is outside of int64.
+    // The server formats the float64 with the fewest digits and parses the text as an int64. The text of -2^63 is
+    // -9223372036854776000, which is outside of int64.
     number.to_string().parse().ok()
 }
 
-/// Truncates a float64 to int64; a value outside of int64 becomes the minimum, as Go converts it on amd64.
+/// Truncates a float64 to int64. A value outside of int64 becomes `i64::MIN`, as in Go on amd64.
 fn go_int64(number: f64) -> i64 {
     format!("{:.0}", number.trunc()).parse().unwrap_or(i64::MIN)
 }

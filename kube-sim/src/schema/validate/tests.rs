@@ -1,4 +1,4 @@
-//! The expected texts were recorded from kube-apiserver 1.37.2.
+//! The expected error texts were recorded from kube-apiserver 1.37.2.
 
 use serde_json::{Value, json};
 
@@ -89,7 +89,7 @@ fn number_bounds_and_multiple_of_are_validated() {
     );
 }
 
-/// Go parses a number beyond int64 as a float64.
+/// Go parses an integer outside of int64 as a float64.
 #[test]
 fn integers_beyond_int64_are_rejected() {
     let wrong = "spec.x: Invalid value: \"number\": spec.x in body must be of type integer: \"number\"";
@@ -156,7 +156,7 @@ fn a_bound_outside_the_type_rejects_every_value() {
     );
 }
 
-/// For an integer value, the server truncates the bound to an int64, which may overflow.
+/// If the value is an integer, the server truncates the bound to an int64; the bound may overflow.
 #[test]
 fn bounds_of_numbers_are_truncated_for_integer_values() {
     let should =
