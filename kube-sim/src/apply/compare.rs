@@ -1,6 +1,6 @@
 //! The differences between two values of one type.
 //!
-//! Owns the comparison that decides ownership: the fields that a write adds, removes or modifies.
+//! Owns the comparison that `ownership` uses: it finds the fields that a write adds, removes or modifies.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    /// Removes the paths of `ignored`, and all paths below them, from the comparison.
+    /// The comparison without the paths in `ignored` and all paths below them.
     pub(super) fn without(self, ignored: &FieldSet) -> Self {
         Self {
             removed: self.removed.recursive_difference(ignored),
@@ -63,7 +63,7 @@ impl Walker {
         }
     }
 
-    /// Compares the content; returns whether the value is a leaf (a scalar, atomic or empty).
+    /// Compares two values of the form `shape`. Returns whether they are leaves: scalar, atomic or empty.
     fn enter(&mut self, shape: Shape<'_>, old: Option<&Value>, new: Option<&Value>) -> bool {
         match shape {
             Shape::Scalar(_) => self.leaf(old, new),
@@ -122,7 +122,7 @@ impl Walker {
         }
     }
 
-    /// Compares the items of one key. Items that share a key are compared as a unit.
+    /// Compares the items that have the key `element`. If several items have the key, compares all of them as one value.
     fn item(&mut self, list: List<'_>, element: &Element, before: &[&Value], after: &[&Value]) {
         let mut path = self.path.clone();
         path.push(element.clone());

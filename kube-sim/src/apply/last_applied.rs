@@ -1,6 +1,7 @@
-//! The migration from client-side apply, which keeps its configuration in the last-applied annotation.
+//! The migration from client-side apply, which stores its configuration in the annotation
+//! `kubectl.kubernetes.io/last-applied-configuration`.
 //!
-//! Owns the handling of that annotation in server-side apply by the manager `kubectl`; other managers ignore it.
+//! Owns the effects of the annotation on server-side apply. Only applies by the field manager `kubectl` use it.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +15,8 @@ use super::walk::field_set;
 
 const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// Removes the conflicts over fields that client-side apply set and that have not changed since; `kubectl` may take
-/// them over.
+/// Removes the conflicts over fields that still have the value that client-side apply set. The field manager `kubectl`
+/// may take ownership of these fields.
 pub(super) fn without_client_side_applied(
     ty: Type<'_>,
     api_version: &str,
@@ -28,7 +29,7 @@ pub(super) fn without_client_side_applied(
     rest.filter(|(_, fields)| !fields.is_empty()).collect()
 }
 
-/// The fields that client-side apply set and that have not changed since.
+/// The fields of `live` that still have the value in the last-applied configuration; `None` if `live` has no valid one.
 fn client_side_applied(ty: Type<'_>, api_version: &str, live: &Value) -> Option<FieldSet> {
     let applied: Value = serde_json::from_str(annotation(live)?).ok()?;
     if applied.get("apiVersion")?.as_str()? != api_version || typed::check(ty, &applied, false).is_err() {
@@ -39,7 +40,7 @@ fn client_side_applied(ty: Type<'_>, api_version: &str, live: &Value) -> Option<
     Some(fields.difference(&drift.modified).difference(&drift.added).difference(&drift.removed))
 }
 
-/// Writes the configuration into the annotation, if the object has the annotation.
+/// Sets the annotation to `config`, if the object already has the annotation.
 pub(super) fn update_annotation(object: &mut Value, config: &Value) {
     if annotation(object).is_none_or(str::is_empty) {
         return;

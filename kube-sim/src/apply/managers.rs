@@ -1,7 +1,7 @@
-//! The field managers of an object: parses and serializes `metadata.managedFields`.
+//! The field managers of an object, and their serialized form, `metadata.managedFields`.
 //!
-//! Owns the identity of managers, the order of entries and the limit on update entries. `ownership` decides which
-//! fields a manager owns after a write.
+//! Owns the identity of managers, the order of entries, and the limit on the number of update entries. `ownership`
+//! computes which fields a manager owns after a write.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,17 @@ use serde_json::{Map, Value, json};
 
 use super::set::FieldSet;
 
-/// The maximum number of update entries of an object; above it, the oldest are merged.
+/// The maximum number of entries with the operation `Update` in an object. The oldest of more entries are merged.
 const MAX_UPDATERS: usize = 10;
-/// The manager of the merged entries.
+/// The name of the field manager of merged entries.
 const ANCIENT_CHANGES: &str = "ancient-changes";
 
-/// The identity of a field manager. An applier has one entry for all versions, an updater one for each version.
+/// The identity of a field manager. For applies, it has one entry; for other writes, one entry for each API version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Manager {
     pub(super) name: String,
     pub(super) operation: Operation,
-    /// Empty for appliers, because their identity does not include the version.
+    /// Empty for [`Operation::Apply`], so that applies in different API versions share an entry.
     pub(super) api_version: String,
     pub(super) subresource: String,
 }
@@ -41,7 +41,7 @@ impl Manager {
         Self { name: name.to_owned(), operation, api_version, subresource: subresource.to_owned() }
     }
 
-    /// The description in conflicts: `"kubectl" using apps/v1`.
+    /// The text for the manager in the messages of conflicts: `"kubectl" using apps/v1`.
     pub(super) fn describe(&self) -> String {
         let mut text = crate::schema::quote(&self.name);
         if !self.subresource.is_empty() {
@@ -56,16 +56,16 @@ impl Manager {
     }
 }
 
-/// The fields that a manager owns, in one API version.
+/// The fields that a manager owns, and the API version of their paths.
 #[derive(Debug, Clone)]
 pub(super) struct Owned {
     pub(super) fields: FieldSet,
     pub(super) api_version: String,
-    /// The time of the manager's last change; `None` for an applier that never changed the object.
+    /// The time of the manager's last change; `None` if its applies have never changed the object.
     pub(super) time: Option<String>,
 }
 
-/// All managers of an object.
+/// All field managers of an object.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Managers(pub(super) BTreeMap<Manager, Owned>);
 
@@ -73,7 +73,7 @@ impl Managers {
     /// Parses `metadata.managedFields`.
     ///
     /// # Errors
-    /// A malformed entry.
+    /// An entry is malformed.
     pub(super) fn read(entries: &Value) -> Result<Self, String> {
         let mut managers = BTreeMap::new();
         let empty = Vec::new();
@@ -111,13 +111,13 @@ impl Managers {
         Ok(Self(managers))
     }
 
-    /// The managers of an object; malformed managed fields count as none.
+    /// The managers of an object; none if its managed fields are malformed.
     pub(super) fn of(object: Option<&Value>) -> Self {
         let entries = object.and_then(|object| object.get("metadata")?.get("managedFields"));
         entries.map_or_else(Self::default, |entries| Self::read(entries).unwrap_or_default())
     }
 
-    /// Writes `metadata.managedFields`, or removes it if no manager is left.
+    /// Sets `metadata.managedFields`, or removes it if there are no managers.
     pub(super) fn write(&self, object: &mut Value) {
         let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
         if self.0.is_empty() {
@@ -132,7 +132,8 @@ impl Managers {
         metadata.insert("managedFields".to_owned(), entries.collect());
     }
 
-    /// Merges the oldest update entries of each version until the limit is met.
+    /// If there are more than [`MAX_UPDATERS`] update entries, merges the oldest entries of the same API version until
+    /// the limit is met.
     pub(super) fn cap_updaters(&mut self) {
         let mut updaters: Vec<Manager> =
             self.0.keys().filter(|manager| manager.operation == Operation::Update).cloned().collect();

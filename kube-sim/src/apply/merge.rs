@@ -1,7 +1,7 @@
-//! The merge of a configuration into the live object.
+//! The merge of an applied configuration into the live object.
 //!
-//! Owns the merged value and the order of list items: items of the configuration follow its order, and the other live
-//! items keep their relative position where possible. It must not know about ownership.
+//! Owns the merge algorithm and the order of list items: items in the configuration get the order of the configuration,
+//! and the other live items keep their relative position where possible. This module must not know about ownership.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 use super::path::Element;
 use super::typed::{List, Shape, Type};
 
-/// Merges `config` into `live`; `None` if nothing remains.
+/// Merges `config` into `live`; `None` if the merged value is absent.
 ///
 /// # Errors
-/// A list item has no key, or the configuration repeats a key.
+/// A list item has no key, or two items of a list in the configuration have the same key.
 pub(super) fn merge(ty: Type<'_>, live: &Value, config: &Value) -> Result<Option<Value>, String> {
     visit(ty, Some(live), Some(config))
 }
@@ -62,11 +62,11 @@ fn items(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The items of one list with their keys.
+/// The items of one of the two lists, with their keys.
 struct Side<'a> {
     elements: Vec<Element>,
     items: &'a [Value],
-    /// The index of the first item with a key, and whether other items share the key.
+    /// For each key, the index of the first item that has it, and whether several items have it.
     by_key: BTreeMap<Element, (usize, bool)>,
 }
 
@@ -90,7 +90,7 @@ impl<'a> Side<'a> {
         self.by_key.contains_key(element)
     }
 
-    /// The item with a key; null if several items share the key, because duplicates are not merged.
+    /// The item that has the key; null if several items have it, because duplicates are not merged.
     fn get(&self, element: &Element) -> Option<&'a Value> {
         static NULL: Value = Value::Null;
         let (first, shared) = *self.by_key.get(element)?;
@@ -123,7 +123,7 @@ fn merge_items(list: List<'_>, before: &[Value], applied: &[Value]) -> Result<Ve
                 continue;
             }
             if config.has(ours) && next_shared.is_some_and(|next| next != ours) {
-                // Both lists contain the item, but the configuration has another shared item before it.
+                // Both lists have this item, but in the configuration, another item that both have comes first.
                 l += 1;
                 continue;
             }

@@ -1,12 +1,11 @@
 //! Server-side apply, and the tracking of field ownership in every other write (KEP-555).
 //!
 //! Owns `metadata.managedFields`: every create, update and patch calls [`track`], and server-side apply calls
-//! [`apply`]. The rules are those of Kubernetes' `structured-merge-diff`: which fields a write changes, which manager
-//! owned them, and which fields an applier gives up when its configuration no longer contains them. It works on raw
-//! values and a schema, and must not know about stores or requests.
+//! [`apply`]. Ownership follows the rules of the Go library `structured-merge-diff`, which Kubernetes uses. This module
+//! works on raw values and a schema, and must not know about stores or requests.
 //!
-//! Managed fields that were written in another served version are interpreted in the version of the request. Field
-//! paths are assumed to be the same in all versions of a kind.
+//! The paths of all managed fields are interpreted in the API version of the request, even if they were written in
+//! another one. This assumes that the paths are the same in all served versions of a kind.
 
 mod compare;
 mod last_applied;
@@ -28,16 +27,16 @@ use self::typed::Type;
 use crate::builtin::Resource;
 use crate::schema::Schema;
 
-/// The field manager, version and endpoint of a write.
+/// The properties of a write request that determine ownership.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'a> {
-    /// The schema of the request's version.
+    /// The schema of the request's API version.
     pub(crate) schema: &'a Schema,
-    /// The request's version, such as `apps/v1`.
+    /// The request's API version, such as `apps/v1`.
     pub(crate) api_version: &'a str,
     /// The kind.
     pub(crate) kind: &'a str,
-    /// All served versions of the kind; managed fields of other versions are dropped.
+    /// All served API versions of the kind. Entries of managed fields with other versions are dropped.
     pub(crate) served: &'a [String],
     /// The subresource of the request; empty for the main resource.
     pub(crate) subresource: &'a str,
@@ -45,14 +44,14 @@ pub(crate) struct Context<'a> {
     pub(crate) manager: &'a str,
     /// The current time in RFC 3339, in whole seconds.
     pub(crate) now: &'a str,
-    /// The fields that this endpoint resets, so that a write neither changes nor owns them; see [`reset_fields`].
+    /// The fields that a write to this endpoint neither changes nor owns; see [`reset_fields`].
     pub(crate) reset: &'a [&'a str],
 }
 
 /// Why a configuration cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ApplyError {
-    /// The configuration is for another kind or sets `managedFields`: 400, `BadRequest`.
+    /// The configuration has another kind or API version, or sets `managedFields`: 400, `BadRequest`.
     #[error("{0}")]
     BadRequest(String),
     /// Other managers own fields that the configuration changes: 409, `Conflict`.
@@ -63,30 +62,30 @@ pub(crate) enum ApplyError {
         /// One cause for each field.
         causes: Vec<Conflict>,
     },
-    /// The configuration does not fit the schema. The API server answers 500 without a reason.
+    /// The configuration does not match the schema: 500 without a reason, as in the API server.
     #[error("{0}")]
     Schema(String),
 }
 
-/// A field that another manager owns; the reason of the cause is `FieldManagerConflict`.
+/// A conflict over one field: a cause in the `Status`, with the reason `FieldManagerConflict`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Conflict {
-    /// The message of the cause, which names the owner: `conflict with "kubectl" using apps/v1`.
+    /// The message of the cause, which contains the other manager: `conflict with "kubectl" using apps/v1`.
     pub(crate) message: String,
     /// The path of the field: `.spec.replicas`.
     pub(crate) field: String,
 }
 
-/// Updates `new.metadata.managedFields` after a create (without `live`), an update or a patch other than apply.
+/// Sets `new.metadata.managedFields` for a create (`live` is `None`), an update, or a patch other than apply.
 ///
-/// `new` must be the object that will be stored, except for `managedFields`. The request's own `managedFields` decide
-/// as follows: an empty list drops all ownership, a valid list replaces the live one, and any other value is ignored.
-/// A subresource request ignores all of them. If no field changes, the entries keep their times.
+/// `new` must be the object that will be stored, except for its `managedFields`, which must be those of the request. An
+/// empty list of these drops all managers of `live`, a valid list replaces them, and any other value is ignored.
+/// A request to a subresource cannot set `managedFields`. If no field changes, the entries keep their times.
 pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
     let managers = managers_before_update(cx, live, new);
     let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) else { return };
     metadata.remove("managedFields");
-    // Without managed fields, an existing object stays untracked until its first apply.
+    // An existing object without managed fields is not tracked until its first apply.
     if managers.0.is_empty() && live.is_some() {
         return;
     }
@@ -96,10 +95,10 @@ pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
     write.update(&before, new, &managers, &writer).write(new);
 }
 
-/// Applies `config` to `live`, or creates the object from it.
+/// Applies `config` to `live`, or creates the object from `config` if `live` is `None`.
 ///
-/// The result includes its `managedFields`; defaulting and validation must follow. It equals `live` if nothing
-/// changes. `config` must be the configuration as sent, because its nulls and empty collections count.
+/// Returns the object with its `managedFields`, before defaulting and validation. If nothing changes, it equals `live`.
+/// `config` must be the unmodified body of the request: an applier also owns its nulls and empty collections.
 ///
 /// # Errors
 /// See [`ApplyError`].
@@ -121,7 +120,7 @@ pub(crate) fn apply(
     let before = live.map_or_else(|| blank(cx), without_managers);
     let mut managers = Managers::of(live);
     if let (true, Some(_)) = (managers.0.is_empty(), live) {
-        // Existing fields of an untracked object become owned by the manager `before-first-apply`.
+        // The manager `before-first-apply` gets ownership of the existing fields of an untracked object.
         let writer = Manager::new("before-first-apply", Operation::Update, cx.api_version, cx.subresource);
         managers = write.update(&unset(cx), &before, &managers, &writer);
     }
@@ -143,9 +142,9 @@ pub(crate) fn apply(
     Ok(object)
 }
 
-/// The fields that an endpoint resets: the main resource resets `status` if the kind has a status subresource, and
-/// the status subresource resets the other fields. Built-in kinds differ in the metadata that a status update may
-/// change.
+/// The fields that a write to an endpoint does not change (`ResetFields` of the strategy). The main resource resets
+/// `status` if the kind has a status subresource, and the status subresource resets the other fields. Which metadata a
+/// status update may change depends on the kind.
 pub(crate) fn reset_fields(
     resource: Option<&Resource>,
     subresource: &str,
@@ -181,13 +180,13 @@ fn fields<'a>(path: impl IntoIterator<Item = &'a str>) -> Vec<Element> {
     path.into_iter().map(|step| Element::Field(step.to_owned())).collect()
 }
 
-/// The object before any field is set: it contains the fields that Go always writes, which no manager owns.
+/// The object with which [`track`] compares a new object: the fields that Go always serializes, which no manager owns.
 fn unset(cx: &Context<'_>) -> Value {
     let is_built_in = cx.schema.component().is_some();
     if is_built_in { crate::schema::zero(cx.schema) } else { blank(cx) }
 }
 
-/// A new object without any fields.
+/// An object with only `apiVersion` and `kind`.
 fn blank(cx: &Context<'_>) -> Value {
     serde_json::json!({"apiVersion": cx.api_version, "kind": cx.kind})
 }
@@ -200,7 +199,7 @@ fn without_managers(object: &Value) -> Value {
     object
 }
 
-/// The managers before an update; the request may replace or drop those of the live object.
+/// The managers before an update: those of the live object, unless the request replaces or drops them.
 fn managers_before_update(cx: &Context<'_>, live: Option<&Value>, new: &Value) -> Managers {
     let entries = new.get("metadata").and_then(|metadata| metadata.get("managedFields"));
     let Some(entries) = entries.filter(|_| cx.subresource.is_empty()) else { return Managers::of(live) };
@@ -231,7 +230,7 @@ fn check_identity(cx: &Context<'_>, config: &Value) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// The error for a failed apply. Conflicts have one cause for each field, and a message that groups them by manager.
+/// The error for a failed apply. A conflict error has one cause for each field; its message lists the fields by manager.
 fn refused(refusal: Refusal) -> ApplyError {
     let conflicts = match refusal {
         Refusal::Unmergeable(problem) => return ApplyError::Schema(problem),

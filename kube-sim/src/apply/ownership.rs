@@ -1,8 +1,8 @@
 //! Field ownership after a write.
 //!
-//! Owns the two transitions. An update takes ownership of the fields that it changes. An apply owns exactly the
-//! fields in its configuration, removes the fields that it no longer contains, and conflicts with other managers over
-//! fields that it changes.
+//! Owns the two transitions. After an update, the manager also owns the fields that the update changed. After an apply,
+//! the applier owns exactly the fields in its configuration: fields of its previous configuration that no manager owns
+//! any more are removed, and changes of fields that other managers own are conflicts.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,13 @@ use super::walk::{field_set, reconcile, remove, with_parents};
 
 /// Why an apply fails.
 pub(super) enum Refusal {
-    /// Other managers own fields that it changes.
+    /// Other managers own fields that the apply changes.
     Conflicts(BTreeMap<Manager, FieldSet>),
     /// The configuration cannot be merged.
     Unmergeable(String),
 }
 
-/// The inputs of a write that come from its request.
+/// The parts of a write that are the same for all objects and managers.
 pub(super) struct Write<'a> {
     pub(super) cx: &'a Context<'a>,
     pub(super) ty: Type<'a>,
@@ -32,8 +32,8 @@ pub(super) struct Write<'a> {
 }
 
 impl Write<'_> {
-    /// Drops managers whose version is no longer served, and adapts the field sets of the others to changes of the
-    /// schema.
+    /// The managers without those whose API version is no longer served, with field sets that are adapted to changes of
+    /// the schema.
     fn reconciled(&self, managers: &Managers) -> Managers {
         let served = |owned: &Owned| {
             owned.api_version == self.cx.api_version || self.cx.served.contains(&owned.api_version)
@@ -48,10 +48,10 @@ impl Write<'_> {
         Managers(managers.0.iter().filter(|(_, owned)| served(owned)).map(adapt).collect())
     }
 
-    /// Removes the changed fields from the field sets of all managers but `writer`, and returns the changes.
+    /// Removes the changed fields from the field sets of all managers except `writer`, and returns the changes.
     ///
     /// # Errors
-    /// The changed fields that other managers own, unless `force` is set.
+    /// If `force` is not set and other managers own changed fields, returns these fields by manager.
     fn take_ownership(
         &self,
         live: &Value,
@@ -110,10 +110,10 @@ impl Write<'_> {
         managers
     }
 
-    /// The merged object, if it differs from `live`, and the managers after an apply.
+    /// The merged object, or `None` if it equals `live`, and the managers after an apply.
     ///
     /// # Errors
-    /// Conflicts, unless `force` is set; a configuration that cannot be merged.
+    /// There are conflicts and `force` is not set, or the configuration cannot be merged.
     pub(super) fn apply(
         &self,
         live: &Value,
@@ -151,7 +151,8 @@ impl Write<'_> {
         Ok((changed.then_some(merged), managers))
     }
 
-    /// Removes the fields that the applier's previous configuration contained and no manager owns any more.
+    /// Removes the fields of the applier's previous configuration that no manager owns any more. `last` is the field set
+    /// of that configuration, and `managers` are the managers after the apply.
     fn prune(&self, merged: &Value, managers: &Managers, last: &FieldSet) -> Value {
         let ty = self.ty;
         let parents = |set: &FieldSet| with_parents(ty, set);
@@ -173,7 +174,7 @@ fn empty() -> Value {
     Value::Object(serde_json::Map::new())
 }
 
-/// The fields that are never part of managed fields.
+/// The fields that no manager can own.
 fn unmanaged_fields() -> FieldSet {
     const METADATA: [&str; 9] = [
         "name",

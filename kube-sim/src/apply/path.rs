@@ -13,16 +13,16 @@ use serde_json::{Map, Value};
 pub(crate) enum Element {
     /// A field of an object.
     Field(String),
-    /// The list item whose key fields have these values.
+    /// The list item with this key, given as the values of its key fields.
     Key(Map<String, Value>),
-    /// The set item with this value.
+    /// The item of a set that has this value.
     Value(Value),
     /// The list item at this index.
     Index(i64),
 }
 
 impl Element {
-    /// The key of this element in `FieldsV1`.
+    /// The form in `FieldsV1`.
     pub(crate) fn to_fields_v1(&self) -> String {
         match self {
             Self::Field(name) => format!("f:{name}"),
@@ -32,10 +32,10 @@ impl Element {
         }
     }
 
-    /// Parses a key of `FieldsV1`; `None` for elements of an unknown kind, which are ignored.
+    /// Parses the form in `FieldsV1`; `None` if the kind of the element is unknown.
     ///
     /// # Errors
-    /// A malformed element of a known kind.
+    /// The kind of the element is missing, or an element of a known kind is malformed.
     pub(crate) fn of_fields_v1(text: &str) -> Result<Option<Self>, String> {
         let Some((kind, rest)) = text.split_once(':') else {
             return Err(format!("missing colon: {text}"));
@@ -103,7 +103,8 @@ impl Ord for Element {
     }
 }
 
-/// A total order of values: numbers, strings, booleans, lists, maps, null. Numbers compare by magnitude.
+/// A total order of values: numbers, strings, booleans, lists, maps, null. An integer and a float with the same numeric
+/// value are equal.
 pub(super) fn compare(left: &Value, right: &Value) -> Ordering {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => match (left.as_i64(), right.as_i64()) {
@@ -128,7 +129,7 @@ fn compare_maps(left: &Map<String, Value>, right: &Map<String, Value>) -> Orderi
     pairs.find(|order| order.is_ne()).unwrap_or_else(|| left.len().cmp(&right.len()))
 }
 
-/// Whether two values are equal; numbers compare by magnitude.
+/// Whether two values are equal in the order of [`compare`].
 pub(super) fn same(left: &Value, right: &Value) -> bool {
     compare(left, right).is_eq()
 }

@@ -1,6 +1,6 @@
-//! Field sets, which record the ownership of fields.
+//! Field sets: sets of field paths, which represent the fields that a manager owns.
 //!
-//! Owns the tree form of a set, its set operations, and its `FieldsV1` format in `managedFields`.
+//! Owns the representation of a field set as a tree, the set operations, and the format `FieldsV1` of `managedFields`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use super::path::Element;
 
-/// A set of paths: for each level, the path elements that are members, and the children that contain longer paths.
+/// A set of field paths, as a tree. `members` are the paths with one element; `children` are the longer paths by their
+/// first element.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct FieldSet {
     members: BTreeSet<Element>,
@@ -32,22 +33,22 @@ impl FieldSet {
         }
     }
 
-    /// Whether the single path element is a member.
+    /// Whether the set contains the path with the single element `element`.
     pub(crate) fn has(&self, element: &Element) -> bool {
         self.members.contains(element)
     }
 
-    /// The paths below a path element, if any.
+    /// The longer paths that begin with `element`, without it; `None` if there are none.
     pub(crate) fn below(&self, element: &Element) -> Option<&Self> {
         self.children.get(element).filter(|set| !set.is_empty())
     }
 
-    /// The path elements that are members.
+    /// The paths with one element.
     pub(crate) fn members(&self) -> impl Iterator<Item = &Element> {
         self.members.iter()
     }
 
-    /// The path elements with longer paths below them.
+    /// The first elements of longer paths, each with the rest of these paths.
     pub(crate) fn children(&self) -> impl Iterator<Item = (&Element, &Self)> {
         self.children.iter()
     }
@@ -101,14 +102,14 @@ impl FieldSet {
         }
     }
 
-    /// The same set, in which every child that `keep` selects is also a member.
+    /// Adds the first element of every longer path as a path of its own, if `keep` returns true for it.
     pub(super) fn with_members(&self, keep: impl Fn(&Element) -> bool) -> Self {
         let mut members = self.members.clone();
         members.extend(self.children.keys().filter(|element| keep(element)).cloned());
         Self { members, children: self.children.clone() }
     }
 
-    /// Replaces the set below each child.
+    /// Replaces the subtree of each child with the result of `change`.
     pub(super) fn map_children(mut self, change: impl Fn(&Element, Self) -> Self) -> Self {
         self.children = self
             .children
@@ -121,7 +122,7 @@ impl FieldSet {
         self
     }
 
-    /// All paths in the format of conflicts; the members of a level precede longer paths.
+    /// All paths in the format of conflicts (`.spec.replicas`). On each level, members come before children.
     pub(crate) fn paths(&self) -> Vec<String> {
         let mut found = Vec::new();
         self.collect("", &mut found);
@@ -135,7 +136,7 @@ impl FieldSet {
         }
     }
 
-    /// The `FieldsV1` form.
+    /// The set in the format `FieldsV1`.
     pub(crate) fn to_fields_v1(&self) -> Value {
         let mut map = Map::new();
         for element in &self.members {
@@ -155,12 +156,13 @@ impl FieldSet {
     /// Parses `FieldsV1`. Path elements of an unknown kind are ignored.
     ///
     /// # Errors
-    /// The malformed part.
+    /// A part is malformed.
     pub(crate) fn of_fields_v1(fields: &Value) -> Result<Self, String> {
         Self::read(fields).map(|(set, _)| set.unwrap_or_default())
     }
 
-    /// The set of the paths below, if any, and whether this path itself is a member.
+    /// Parses the value of one path. Returns the set of the longer paths, if any, and whether the path itself is in the
+    /// set.
     fn read(fields: &Value) -> Result<(Option<Self>, bool), String> {
         let Value::Object(map) = fields else { return Err(format!("expected an object, found {fields}")) };
         let mut set = Self::default();

@@ -1,4 +1,4 @@
-//! Field ownership, one table for each rule. Expectations are the behaviour of kube-apiserver 1.37.2.
+//! Tests of field ownership, one for each rule. They expect the behaviour of kube-apiserver 1.37.2.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// An object as the server stores it, changed by applies and updates.
+/// A server with one stored object, which the tests change with applies and updates.
 struct Server {
     schema: Arc<Schema>,
     api_version: &'static str,
@@ -96,7 +96,7 @@ impl Server {
         object
     }
 
-    /// Each entry as `manager operation: fields`.
+    /// The entries of `managedFields`, in the format `MANAGER OPERATION: FIELDS`.
     fn managed_fields(&self) -> Vec<String> {
         let entries = &self.live.as_ref().unwrap()["metadata"]["managedFields"];
         let line = |entry: &Value| {
@@ -146,7 +146,7 @@ fn a_dropped_field_stays_if_another_manager_owns_it() {
     let mut server = Server::config_maps();
     server.apply("m1", json!({"data": {"a": "1", "b": "2"}}));
     server.apply("m2", json!({"data": {"a": "1"}}));
-    // An applier that changed nothing has no time, so its entry sorts first.
+    // The entry of an applier that changed nothing has no time, so it sorts first.
     assert_eq!(server.managed_fields(), ["m2 Apply: .data.a", "m1 Apply: .data.a .data.b"]);
     assert_eq!(server.times()[0], None);
     server.apply("m1", json!({}));

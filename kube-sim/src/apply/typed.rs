@@ -1,7 +1,7 @@
 //! The types of values in server-side apply: scalar, list or map, and whether a list or map is atomic.
 //!
-//! Owns the interpretation of schemas for server-side apply, the keys of list items, and the check that a value fits
-//! its type. It must not compare or change values.
+//! Owns the interpretation of schemas for server-side apply, the keys of list items, and the check that a value has its
+//! type. This module must not compare or change values.
 
 use std::collections::BTreeSet;
 
@@ -13,15 +13,15 @@ use crate::schema::{Additional, Kind, ListType, Schema};
 /// The type of a value.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Type<'a> {
-    /// The type that a schema specifies; `free` if an enclosing schema preserves unknown fields.
+    /// The type that a schema specifies. `free` is set if the schema of an enclosing value preserves unknown fields.
     Schema { schema: &'a Schema, free: bool },
-    /// No schema: maps are granular, lists are atomic.
+    /// A type without a schema, in which maps are granular and lists are atomic.
     Deduced,
-    /// No schema: maps and lists are atomic.
+    /// A type without a schema, in which maps and lists are atomic.
     Untyped,
 }
 
-/// The form of a value under its type.
+/// The form that a type has for a given value.
 #[derive(Clone, Copy)]
 pub(super) enum Shape<'a> {
     Scalar(Scalar),
@@ -43,7 +43,7 @@ pub(super) enum Scalar {
 pub(super) struct List<'a> {
     /// The fields that identify an item; `None` for an atomic list, empty for a set.
     pub(super) keys: Option<&'a [Box<str>]>,
-    /// The patch merge key, which is the list key if the schema specifies no list type.
+    /// An additional key field: the patch merge key, if the schema does not specify a list type.
     merge_key: Option<&'a str>,
     /// The type of the items.
     pub(super) items: Type<'a>,
@@ -65,7 +65,8 @@ impl<'a> Type<'a> {
         Self::Schema { schema, free: false }
     }
 
-    /// The form of `value`; an absent value or null has the type's preferred form.
+    /// The form of this type for `value`. If the value is absent or null, or its form is not allowed, returns the first
+    /// allowed form of map, scalar and list.
     pub(super) fn shape(self, value: Option<&Value>) -> Shape<'a> {
         let (scalar, list, map) = self.forms();
         match value {
@@ -94,7 +95,7 @@ impl<'a> Type<'a> {
         }
     }
 
-    /// All forms that a value of this type may have.
+    /// The forms that the type allows.
     fn forms(self) -> (Option<Scalar>, Option<List<'a>>, Option<MapType<'a>>) {
         let Self::Schema { schema, free } = self else {
             let (rest, atomic) = match self {
@@ -159,12 +160,12 @@ fn map_type(schema: &Schema, free: bool) -> MapType<'_> {
 }
 
 impl<'a> MapType<'a> {
-    /// Whether the schema specifies the field by name.
+    /// Whether the field `name` is in the `properties` of the schema.
     pub(super) fn declares(&self, name: &str) -> bool {
         self.schema.is_some_and(|schema| schema.property(name).is_some())
     }
 
-    /// The type of a field; `None` if the map must not have the field.
+    /// The type of the field `name`; `None` if the map must not have this field.
     pub(super) fn field(&self, name: &str) -> Option<Type<'a>> {
         match self.schema.and_then(|schema| schema.property(name)) {
             Some(field) => Some(Type::Schema { schema: field, free: self.free }),
@@ -172,7 +173,7 @@ impl<'a> MapType<'a> {
         }
     }
 
-    /// Whether no schema specifies any field.
+    /// Whether the map has no `properties` and no schema for its values.
     pub(super) fn is_unknown(&self) -> bool {
         matches!(self.rest, Some(Type::Deduced | Type::Untyped))
             && self.schema.is_none_or(|schema| !schema.has_properties())
@@ -188,7 +189,7 @@ impl List<'_> {
     /// The path element that identifies an item.
     ///
     /// # Errors
-    /// The item has no key in this list.
+    /// The list is atomic, or the item has no key.
     pub(super) fn element(&self, item: &Value) -> Result<Element, String> {
         let Some(keys) = self.keys else { return Err("invalid indexing of non-associative list".to_owned()) };
         let merge_key = self.merge_key.as_slice().iter().copied();
@@ -234,10 +235,11 @@ fn set_element(item: &Value) -> Result<Element, String> {
     }
 }
 
-/// Checks that a value fits its type, and that no list repeats a key unless `duplicates` is set.
+/// Checks that `value` has the type `ty`. Unless `duplicates` is set, also checks that no two items of a list have the
+/// same key.
 ///
 /// # Errors
-/// The errors as an API server joins them: a single one alone, several on separate lines.
+/// The message of the API server: one error, or several on separate lines.
 pub(super) fn check(ty: Type<'_>, value: &Value, duplicates: bool) -> Result<(), String> {
     let mut errors = Vec::new();
     visit(ty, value, "", duplicates, &mut errors);
@@ -294,7 +296,7 @@ fn report(path: &str, problem: String, errors: &mut Vec<String>) {
 }
 
 impl Scalar {
-    /// The error if the value is not such a scalar.
+    /// The error if `value` is not a scalar of this type.
     fn mismatch(self, value: &Value) -> Option<String> {
         let go_type = match value {
             Value::Bool(_) => "bool",
@@ -320,7 +322,7 @@ impl Scalar {
     }
 }
 
-/// Formats a value as Go's `%v` formats the struct that wraps it.
+/// Formats a value as Go's `%v` formats a pointer to the struct that contains it: `&{a}`.
 fn go_value(value: &Value) -> String {
     format!("&{{{}}}", crate::patch::go_text(value))
 }

@@ -1,7 +1,7 @@
-//! Passes over one typed value, or one field set, for server-side apply.
+//! The operations of server-side apply on one value or one field set.
 //!
-//! Owns [`field_set`], [`remove`], [`with_parents`] and [`reconcile`]; [`super::compare`] and [`super::merge`] work
-//! on two values. All values must have been checked against their type.
+//! [`super::compare`] and [`super::merge`] work on two values. [`super::typed::check`] must have accepted the values
+//! before.
 
 use serde_json::Value;
 
@@ -11,7 +11,8 @@ use super::path::Element;
 use super::set::FieldSet;
 use super::typed::{Shape, Type};
 
-/// The field set of a value: scalars, atomic lists and maps, list items, and map entries that no schema specifies.
+/// The field set of a value. It contains scalars, atomic lists and maps, items of granular lists, and map entries that
+/// are not in the `properties` of a schema.
 pub(super) fn field_set(ty: Type<'_>, value: &Value) -> FieldSet {
     let mut set = FieldSet::default();
     fields(ty, value, &mut Vec::new(), &mut set);
@@ -54,8 +55,8 @@ fn fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mut FieldS
     }
 }
 
-/// Removes the fields of a set from a value; `None` if nothing remains. An atomic value is removed as a whole if the
-/// set contains any path in it.
+/// Removes the fields in `set` from `value`; `None` if nothing remains. Removes an atomic list or map if `set` contains
+/// any path below it.
 pub(super) fn remove(ty: Type<'_>, value: &Value, set: &FieldSet) -> Option<Value> {
     match (ty.shape(Some(value)), value) {
         (Shape::Scalar(_), value) => Some(value.clone()),
@@ -92,7 +93,8 @@ pub(super) fn remove(ty: Type<'_>, value: &Value, set: &FieldSet) -> Option<Valu
     }
 }
 
-/// Adds every specified field on the path to a member, so that removing all fields of a struct removes the struct.
+/// Adds all parents of the paths in `set` that are `properties` of a schema. If all fields of a struct are removed, the
+/// struct is then removed too.
 pub(super) fn with_parents(ty: Type<'_>, set: &FieldSet) -> FieldSet {
     let shape = ty.shape(None);
     let declares = |element: &Element| match (&shape, element) {
@@ -113,7 +115,7 @@ pub(super) fn with_parents(ty: Type<'_>, set: &FieldSet) -> FieldSet {
     set.with_members(declares).map_children(below)
 }
 
-/// An empty container of the form that the path element selects from.
+/// An empty value that may contain `element`: a map for a field, otherwise a list.
 fn sample(element: &Element) -> Value {
     match element {
         Element::Field(_) => Value::Object(serde_json::Map::new()),
@@ -121,8 +123,8 @@ fn sample(element: &Element) -> Value {
     }
 }
 
-/// Adapts a field set to a schema change, as `ReconcileFieldSetWithSchema` does: the manager of fields in a list or
-/// map that has become atomic owns it as a whole. `None` if nothing changes.
+/// Adapts a field set to a changed schema, as Go's `ReconcileFieldSetWithSchema` does; `None` if nothing changes. If a
+/// list or map has become atomic, the paths below it are replaced with its own path.
 pub(super) fn reconcile(ty: Type<'_>, set: &FieldSet) -> Option<FieldSet> {
     let mut atomic = FieldSet::default();
     newly_atomic_fields(ty, set, &mut Vec::new(), false, &mut atomic);

@@ -1,6 +1,6 @@
 //! The resources of an unmodified API server, as in discovery.
 //!
-//! Owns the parsing of `data/resources.jsonl`. It must not know how requests handle a resource.
+//! Owns the parsing of `data/resources.jsonl`. This module must not contain the behaviour of requests.
 
 use std::sync::{Arc, LazyLock};
 
@@ -27,9 +27,9 @@ pub(crate) struct Resource {
     pub(crate) group: &'static str,
     /// The version within the group.
     pub(crate) version: &'static str,
-    /// The kind of an object.
+    /// The kind of the objects.
     pub(crate) kind: &'static str,
-    /// The kind of a list of objects; empty if the resource has no list.
+    /// The kind of the list of objects; empty if the resource cannot be listed.
     pub(crate) list_kind: &'static str,
     /// The plural name, used in URLs.
     pub(crate) plural: &'static str,
@@ -38,11 +38,11 @@ pub(crate) struct Resource {
     namespaced: bool,
     /// The short names.
     pub(crate) short_names: Vec<&'static str>,
-    /// The categories that contain the resource, such as `all`.
+    /// The categories to which the resource belongs, such as `all` (for `kubectl get all`).
     pub(crate) categories: Vec<&'static str>,
     /// The supported verbs.
     pub(crate) verbs: Vec<&'static str>,
-    /// Its subresources.
+    /// The subresources.
     pub(crate) subresources: Vec<Subresource>,
     /// The storage version hash in discovery; empty if the resource is not stored.
     pub(crate) storage_version_hash: &'static str,
@@ -54,7 +54,7 @@ pub(crate) struct Resource {
 /// One subresource of a resource.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Subresource {
-    /// The name, such as `status`, which is the last segment of the URL.
+    /// The last segment of the URL, such as `status`.
     pub(crate) name: &'static str,
     /// The group of the request and response body.
     pub(crate) group: &'static str,
@@ -66,14 +66,14 @@ pub(crate) struct Subresource {
     pub(crate) verbs: Vec<&'static str>,
 }
 
-/// An API group. The preferred version comes first.
+/// An API group.
 #[derive(Debug)]
 pub(crate) struct Group {
     /// The group's name; empty for the core group.
     pub(crate) name: &'static str,
     /// The preferred version.
     pub(crate) preferred: &'static str,
-    /// All versions.
+    /// All versions; the preferred version is the first.
     pub(crate) versions: Vec<&'static str>,
 }
 
@@ -113,12 +113,12 @@ impl Catalog {
     }
 }
 
-/// All resources in discovery order. They are parsed once, in less than a millisecond.
+/// All resources in the order of discovery. The first call parses them, in less than a millisecond.
 pub(crate) fn resources() -> &'static [Resource] {
     &CATALOG.resources
 }
 
-/// The resource with this group, version and plural name.
+/// The resource with the given group, version and plural name.
 #[cfg(test)]
 pub(crate) fn find(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
     let wanted = |resource: &&Resource| {
@@ -127,13 +127,13 @@ pub(crate) fn find(group: &str, version: &str, plural: &str) -> Option<&'static 
     resources().iter().find(wanted)
 }
 
-/// The API groups in discovery order.
+/// The API groups in the order of discovery.
 pub(crate) fn groups() -> &'static [Group] {
     &CATALOG.groups
 }
 
 impl Resource {
-    /// `apps/v1`, or `v1` in the core group.
+    /// The `apiVersion` of the objects: `apps/v1`, or `v1` in the core group.
     pub(crate) fn api_version(&self) -> String {
         if self.group.is_empty() {
             self.version.to_owned()
@@ -147,17 +147,18 @@ impl Resource {
         if self.namespaced { Scope::Namespaced } else { Scope::Cluster }
     }
 
-    /// The `apiVersion` that objects are stored in. Resources with the same storage version serve the same objects.
+    /// The `apiVersion` of the stored objects. Resources of the same kind that have the same storage version serve the
+    /// same objects.
     pub(crate) fn storage_api_version(&self) -> String {
         if self.storage.is_empty() { self.api_version() } else { self.storage.to_owned() }
     }
 
-    /// The schema of one object.
+    /// The schema of the objects.
     pub(crate) fn schema(&self) -> Option<Arc<Schema>> {
         super::schema(self.schema)
     }
 
-    /// The name of the schema's component, such as `io.k8s.api.core.v1.Pod`.
+    /// The name of the component that is the schema of the objects, such as `io.k8s.api.core.v1.Pod`.
     pub(crate) fn component(&self) -> &'static str {
         self.schema
     }

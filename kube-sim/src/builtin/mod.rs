@@ -1,8 +1,8 @@
 //! The built-in resources of a Kubernetes 1.37 API server: their schemas, defaulting and validation.
 //!
-//! `cargo xtask record` records the resources and schemas from an API server (`data/`); they are never edited by
-//! hand. Schemas are parsed at first use. `complete` and `check` contain the defaulting and validation that
-//! Kubernetes implements in Go. This module must not know about requests or stores.
+//! `cargo xtask record` writes the resources and schemas of an API server to `data/`; do not edit them by hand. Schemas
+//! are parsed at first use. `complete` and `check` contain the defaulting and validation that Kubernetes implements in
+//! Go. This module must not know about requests or stores.
 
 mod catalog;
 mod check;

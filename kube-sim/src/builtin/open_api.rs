@@ -1,6 +1,6 @@
 //! The OpenAPI v3 document of one group version, assembled from the recorded components.
 //!
-//! Owns the parts of the document that clients read: the schemas of the kinds, and the parameters of the operations.
+//! The document has only the parts that clients read: the schemas of the kinds, and the parameters of the operations.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,11 @@ use serde_json::{Map, Value, json};
 use super::catalog::{Resource, Scope, resources};
 use crate::schema::component_source;
 
-/// The document of one group version, without descriptions. It contains every component that its kinds refer to, and
-/// the operations on a single object with their parameters. kubectl reads the parameters to find out whether the
-/// server supports field validation.
+/// The document of one group version, without descriptions; `None` if the group version does not exist.
+///
+/// It contains the components of the group version's kinds, all components that these refer to, and the operations on a
+/// single object. kubectl reads the parameters of the operations to find out whether the server supports field
+/// validation.
 pub(crate) fn open_api(group: &str, version: &str) -> Option<Value> {
     let mut schemas = Map::new();
     let mut paths = Map::new();

@@ -128,8 +128,8 @@ impl<'a> Translator<'a> {
         self.rest = &self.rest[length..];
     }
 
-    /// Appends the repetition operator at the beginning of `self.rest`. `after` is the remaining expression; `counts` are
-    /// the counts in braces.
+    /// Appends the repetition operator at the beginning of `self.rest`. `after` is the remaining expression; `counts`
+    /// are the counts in braces.
     fn repeat(
         &mut self,
         after: &'a str,

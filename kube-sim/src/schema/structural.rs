@@ -257,8 +257,8 @@ fn declared(
         }
         Some(schema) => {
             let wrapped = serde_json::json!({"allOf": [nested]});
-            // `completeness` visits only subschemas of logical junctors, so `nested` is wrapped in `allOf`. The errors must
-            // not contain the path of the wrapper.
+            // `completeness` visits only subschemas of logical junctors, so `nested` is wrapped in `allOf`. The errors
+            // must not contain the path of the wrapper.
             let mut found = Vec::new();
             completeness(path, mentioned, &wrapped, schema, &mut found);
             for mut error in found {

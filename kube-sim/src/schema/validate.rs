@@ -22,8 +22,8 @@ pub(crate) fn validate(schema: &Schema, object: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// The errors of one value, and the number of checks that it passed. If a value matches no subschema of `anyOf` or
-/// `oneOf`, the server reports the errors of the subschema with the most passed checks.
+/// The errors of one value, and the number of completed checks. If a value matches no subschema of `anyOf` or `oneOf`,
+/// the server reports the errors of the subschema with the most completed checks.
 #[derive(Default)]
 struct Findings {
     errors: Vec<FieldError>,
@@ -158,7 +158,7 @@ impl Validator {
     }
 
     /// Returns the number of subschemas that the value matches. If it matches none, also returns the errors of the
-    /// subschema with the most passed checks.
+    /// subschema with the most completed checks.
     fn alternatives(&mut self, schemas: &[Schema], value: &Value) -> (usize, Findings) {
         let mut valid = 0;
         let mut best: Option<Findings> = None;

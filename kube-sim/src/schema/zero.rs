@@ -1,7 +1,7 @@
 //! The zero value of a built-in kind's Go struct, as Go serializes it.
 //!
-//! Server-side apply compares a new object with this value: Go always serializes the fields in it, so they have no field
-//! manager.
+//! Server-side apply compares a new object with this value: Go always serializes the fields in it, so they have no
+//! field manager.
 
 use serde_json::{Map, Value};
 

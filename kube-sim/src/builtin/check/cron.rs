@@ -1,8 +1,10 @@
-//! Cron schedules in the standard format of `robfig/cron`, which Kubernetes uses: five fields or a descriptor.
+//! Validation of cron schedules in the standard format of the Go library `robfig/cron`: five fields, or a descriptor
+//! such as `@daily`.
 //!
-//! Owns the validation of a schedule, with that library's error texts. It does not compute when a schedule is due.
+//! The error texts are those of the library. This module does not compute the times of a schedule.
 
-/// The minimum and maximum of each field, and the names of its values.
+/// The minimum, the maximum and the names of the values of each field. The fields are minute, hour, day of the month,
+/// month and day of the week.
 const FIELDS: [(i64, i64, &[&str]); 5] = [
     (0, 59, &[]),
     (0, 23, &[]),
@@ -14,7 +16,7 @@ const FIELDS: [(i64, i64, &[&str]); 5] = [
 const DESCRIPTORS: [&str; 7] =
     ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
 
-/// All errors of a schedule.
+/// The error texts for an invalid schedule; empty for a valid one.
 pub(super) fn problems(schedule: &str) -> Vec<String> {
     let mut problems = Vec::new();
     problems.extend(parse(schedule).err());
@@ -41,7 +43,7 @@ fn parse(schedule: &str) -> Result<(), String> {
         return Err(format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" ")));
     }
     for (field, (least, most, names)) in fields.into_iter().zip(FIELDS) {
-        // The parser ignores empty entries of a list.
+        // The library ignores empty entries of a list.
         for range in field.split(',').filter(|range| !range.is_empty()) {
             check_range(range, least, most, names)?;
         }
@@ -106,7 +108,7 @@ fn parts(text: &str, separator: char) -> (&str, Vec<&str>) {
 fn value(text: &str, names: &[&str]) -> Result<i64, String> {
     let lower = text.to_lowercase();
     match names.iter().position(|name| *name == lower) {
-        // Months are counted from one, days of the week from zero.
+        // The first month is 1, and the first day of the week is 0.
         Some(at) => Ok(i64::try_from(at).unwrap_or(i64::MAX) + i64::from(names.len() == 12)),
         None => integer(text),
     }
@@ -129,7 +131,7 @@ fn integer(text: &str) -> Result<i64, String> {
     }
 }
 
-/// Validates a duration in Go's format, such as `1h30m` or `-1.5s`. Its nanoseconds have to fit into an int64.
+/// Validates a duration in Go's format, such as `1h30m` or `-1.5s`. Go represents it as an int64 of nanoseconds.
 fn duration(text: &str) -> Result<(), String> {
     let shown = text.escape_debug();
     let invalid = || format!("invalid duration \"{shown}\"");
@@ -145,7 +147,7 @@ fn duration(text: &str) -> Result<(), String> {
     while !rest.is_empty() {
         let (whole, after) = digits(rest);
         let (fraction, after) = after.strip_prefix('.').map_or(("", after), digits);
-        // An overflow is reported before a bad unit.
+        // Go reports an overflow before an unknown unit.
         let count = if whole.is_empty() { Some(0) } else { whole.parse().ok() };
         let count: u64 = count.filter(|count| *count <= 1 << 63).ok_or_else(invalid)?;
         if whole.is_empty() && fraction.is_empty() {
@@ -173,12 +175,12 @@ fn duration(text: &str) -> Result<(), String> {
     if total > most { Err(invalid()) } else { Ok(()) }
 }
 
-/// The digits at the beginning of a text, and the remaining text.
+/// Splits a text after the digits at its beginning.
 fn digits(text: &str) -> (&str, &str) {
     text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
 }
 
-/// The fraction with these decimals of a unit.
+/// Multiplies the fraction `0.DECIMALS` by `unit`.
 fn part(decimals: &str, unit: u64) -> u64 {
     let decimals = &decimals[..decimals.len().min(15)];
     let scale = 10_u128.pow(u32::try_from(decimals.len()).unwrap_or(0));
@@ -190,7 +192,7 @@ fn part(decimals: &str, unit: u64) -> u64 {
 mod tests {
     use super::problems;
 
-    /// Each line is a schedule; for an invalid one, a tab and the error of kube-apiserver 1.37.2 follow.
+    /// Each line is `SCHEDULE => ERRORS`, both in JSON. The errors were recorded from kube-apiserver 1.37.2.
     const RECORDED: &str = include_str!("cron.txt");
 
     #[test]

@@ -1,4 +1,4 @@
-//! Validation of events. Errors contain the field names of core `v1`, also for `events.k8s.io`.
+//! Validation of events. Errors contain the field names of core `v1`, even for events of `events.k8s.io`.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::{Errors, text};
 use crate::names;
 use crate::schema::FieldError;
 
-/// An event of core `v1`. Without `eventTime` it is a legacy event, of which only the namespace is validated.
+/// Validates an event of core `v1`. An event without `eventTime` is a legacy event; only its namespace is validated.
 pub(super) fn core(old: Option<&Value>, new: &Value, out: &mut Errors) {
     if old.is_none() {
         namespace(new, &new["involvedObject"], true, out);
@@ -16,7 +16,7 @@ pub(super) fn core(old: Option<&Value>, new: &Value, out: &mut Errors) {
     }
 }
 
-/// An event of `events.k8s.io`.
+/// Validates an event of `events.k8s.io`.
 pub(super) fn event(old: Option<&Value>, new: &Value, out: &mut Errors) {
     if let Some(old) = old {
         return validate_update(old, new, out);
@@ -50,7 +50,7 @@ pub(super) fn event(old: Option<&Value>, new: &Value, out: &mut Errors) {
     }
 }
 
-/// The event must be in the namespace of its object, or in `default` if the object is cluster-scoped.
+/// Checks that the event is in the namespace of its involved object, or in `default` if that object is cluster-scoped.
 fn namespace(event: &Value, object: &Value, must_agree: bool, out: &mut Errors) {
     let (here, there) = (text(&event["metadata"], "namespace"), text(object, "namespace"));
     let agrees = if there.is_empty() { matches!(here, "" | "default") } else { !must_agree || here == there };
@@ -60,7 +60,8 @@ fn namespace(event: &Value, object: &Value, must_agree: bool, out: &mut Errors) 
     }
 }
 
-/// Validates the reporter; `controller` and `note` are the names of two fields in the event's version.
+/// Validates the reporter, action, reason and note. `controller` and `note` are the names of the fields of the reporting
+/// controller and of the note in the event's API version.
 fn reporter(event: &Value, controller: &str, note: &str, out: &mut Errors) {
     let reporter = text(event, controller);
     if reporter.is_empty() {
@@ -95,7 +96,7 @@ fn series(series: &Value, out: &mut Errors) {
     }
 }
 
-/// Only `series` is mutable.
+/// Checks that an update changes only `series`.
 fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
     for (field, shown) in [
         ("regarding", "involvedObject"),

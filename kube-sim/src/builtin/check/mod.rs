@@ -1,8 +1,8 @@
 //! The validation of built-in kinds that Kubernetes implements in Go.
 //!
-//! Owns one function for each kind, listed in [`check`], with the API server's error texts. Objects must have been
-//! defaulted before. It must not change them, and must not read other objects. Rules that are not implemented here
-//! accept every value.
+//! Owns one function for each kind, which [`check`] calls, and the API server's error texts. Defaulting must run
+//! before. This module must not change the validated object, and must not read other objects. It implements only a part
+//! of Kubernetes' rules; a violation of any other rule is not reported.
 
 mod cron;
 mod events;
@@ -17,8 +17,8 @@ use serde_json::Value;
 use super::Resource;
 use crate::schema::{FieldError, enumerations};
 
-/// Validates an object of a built-in kind. `old` is the stored object, for an update. Metadata is validated
-/// elsewhere.
+/// Validates an object of a built-in kind, except for its metadata. `old` is the stored object if the request is an
+/// update.
 pub(crate) fn check(resource: &Resource, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
     let mut errors = Errors(Vec::new());
     let out = &mut errors;
@@ -50,7 +50,7 @@ pub(crate) fn check(resource: &Resource, old: Option<&Value>, new: &Value) -> Ve
     }
     repeated::lists(resource, new, out);
     if let Some(schema) = resource.schema() {
-        // The functions above have the more specific error for a field that also violates an enum.
+        // If a function above has already reported a field, its error is more specific than that about the enum.
         let reported: Vec<String> = errors.0.iter().map(|error| error.field.clone()).collect();
         let more = enumerations(&schema, new).into_iter().filter(|error| !reported.contains(&error.field));
         errors.0.extend(more);
@@ -58,7 +58,7 @@ pub(crate) fn check(resource: &Resource, old: Option<&Value>, new: &Value) -> Ve
     errors.0
 }
 
-/// The errors so far.
+/// The list to which the functions of this module add errors.
 struct Errors(Vec<FieldError>);
 
 impl Errors {
@@ -84,7 +84,7 @@ impl Errors {
         }
     }
 
-    /// Limits the size of the data in a config map or secret.
+    /// Checks the size in bytes of the data in a config map or secret.
     fn limit_size(&mut self, path: &str, size: usize) {
         const LIMIT: usize = 1 << 20;
         if size > LIMIT {
@@ -111,7 +111,7 @@ fn text<'a>(object: &'a Value, field: &str) -> &'a str {
     object[field].as_str().unwrap_or_default()
 }
 
-/// The items of a list with their paths.
+/// The items of the list in `field`, each with its path.
 fn items<'a>(path: &str, object: &'a Value, field: &str) -> impl Iterator<Item = (String, &'a Value)> {
     let path = join(path, field);
     let list = object[field].as_array().map_or(&[][..], Vec::as_slice);

@@ -9,7 +9,7 @@ use crate::names;
 use crate::schema::FieldError;
 
 /// The error for an update of an immutable field.
-const MUTABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
+const IMMUTABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
     `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
     `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 const PORT: &str = "must be between 1 and 65535, inclusive";
@@ -21,7 +21,7 @@ pub(super) fn pod(old: Option<&Value>, new: &Value, out: &mut Errors) {
     }
 }
 
-/// Validates an update of a pod's main resource.
+/// Validates an update of the pod itself, not of a subresource.
 fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
     let containers = ["containers", "initContainers"];
     let count = |spec: &Value, list: &str| spec[list].as_array().map_or(0, Vec::len);
@@ -50,11 +50,11 @@ fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
         out.push(FieldError::forbidden("spec.tolerations", why));
     }
     if without_mutable(old) != without_mutable(new) {
-        out.push(FieldError::forbidden("spec", MUTABLE));
+        out.push(FieldError::forbidden("spec", IMMUTABLE));
     }
 }
 
-/// `activeDeadlineSeconds` may be set once, and then only be lowered.
+/// Checks that an update neither removes nor increases `activeDeadlineSeconds`.
 fn deadline(old: &Value, new: &Value, out: &mut Errors) {
     const FIELD: &str = "activeDeadlineSeconds";
     let Some(before) = old[FIELD].as_i64() else { return };
@@ -66,7 +66,7 @@ fn deadline(old: &Value, new: &Value, out: &mut Errors) {
     out.push(FieldError::invalid(format!("spec.{FIELD}"), new[FIELD].clone(), why));
 }
 
-/// A pod spec without its mutable fields and the fields that `validate_update` validates separately.
+/// A copy of a pod spec without its mutable fields and the fields that `validate_update` validates separately.
 fn without_mutable(spec: &Value) -> Value {
     let mut fixed = spec.clone();
     let Some(map) = fixed.as_object_mut() else { return fixed };
@@ -169,7 +169,7 @@ fn container(path: &str, container: &Value, volumes: &HashSet<&str>, out: &mut E
     resources(&format!("{path}.resources"), &container["resources"], out);
 }
 
-/// A request must not exceed its limit.
+/// Checks that no resource request exceeds the limit of the resource.
 fn resources(path: &str, resources: &Value, out: &mut Errors) {
     for (name, request) in resources["requests"].as_object().into_iter().flatten() {
         let (Some(request), Some(limit)) = (request.as_str(), resources["limits"][name].as_str()) else {

@@ -1,5 +1,5 @@
-//! Validation of references from pods to config maps, secrets, claims and fields, in environment variables and
-//! volumes.
+//! Validation of the environment variables and volumes of pods: their references to config maps, secrets, persistent
+//! volume claims and fields of the pod.
 
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ pub(super) fn variables(path: &str, container: &Value, out: &mut Errors) {
             1 => continue,
             _ => MORE_THAN_ONE,
         };
-        // The server's error has the path of the list, not of the item.
+        // As in the API server, the error has the path of the list instead of the item.
         out.push(FieldError::invalid(join(path, "envFrom"), "", why));
     }
 }

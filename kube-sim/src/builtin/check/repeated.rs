@@ -1,6 +1,6 @@
 //! Validation of lists whose items must be unique, in pods and other kinds.
 //!
-//! Owns the unique fields of each list. The other files validate the rest of an item.
+//! Owns the fields that must be unique in each list. The other files validate the items.
 
 use std::collections::HashSet;
 
@@ -52,7 +52,7 @@ pub(super) fn pod_spec(path: &str, spec: &Value, out: &mut Errors) {
     host_ports(path, spec, out);
 }
 
-/// `field` must be unique in the list; every duplicate is reported.
+/// Checks that the values of `field` are unique in the list. Reports every item that repeats a value.
 fn names(path: &str, object: &Value, list: &str, field: &str, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (path, item) in items(path, object, list) {
@@ -89,7 +89,7 @@ fn in_container(path: &str, container: &Value, out: &mut Errors) {
     }
 }
 
-/// A host port must be unique in the pod. With `hostNetwork`, every container port is a host port.
+/// Checks that host ports are unique in the pod. With `hostNetwork`, every container port is a host port.
 fn host_ports(path: &str, spec: &Value, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (path, container) in items(path, spec, "containers") {
@@ -106,7 +106,8 @@ fn host_ports(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// All but the last of equal constraints are reported.
+/// Checks that topology spread constraints are unique. As in the API server, the last of several equal constraints is
+/// not reported.
 fn spread_constraints(path: &str, spec: &Value, out: &mut Errors) {
     let key = |constraint: &Value| {
         format!("{{{}, {}}}", text(constraint, "topologyKey"), text(constraint, "whenUnsatisfiable"))
@@ -143,7 +144,7 @@ fn service(spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Taints are unique by key and effect.
+/// Checks that no two taints have the same key and effect.
 fn taints(spec: &Value, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (path, taint) in items("metadata", spec, "taints") {

@@ -54,17 +54,17 @@ pub(super) fn config_map(old: Option<&Value>, new: &Value, out: &mut Errors) {
         }
     }
     let texts = sizes(&new["data"], str::len);
-    // The path of the whole object is printed as `[]`.
+    // The API server prints the path `[]` for an error about the whole object.
     out.limit_size("[]", texts + sizes(&new["binaryData"], decoded_len));
     validate_immutable(old, new, &["data", "binaryData"], out);
 }
 
-/// The total size in bytes of the values in a map.
+/// The sum of the sizes in bytes of the strings in a map; `of` returns the size of one string.
 fn sizes(data: &Value, of: impl Fn(&str) -> usize) -> usize {
     data.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str()).map(of).sum()
 }
 
-/// The decoded size in bytes of a base64 string.
+/// The number of bytes that a base64 string encodes.
 fn decoded_len(text: &str) -> usize {
     text.trim_end_matches('=').len() * 3 / 4
 }
@@ -86,7 +86,7 @@ pub(super) fn secret(old: Option<&Value>, new: &Value, out: &mut Errors) {
     validate_immutable(old, new, &["data"], out);
 }
 
-/// Rejects changes of an object whose `immutable` field is true.
+/// Rejects an update of `immutable` or of `fields` if `immutable` is true in the stored object.
 fn validate_immutable(old: Option<&Value>, new: &Value, fields: &[&str], out: &mut Errors) {
     let Some(old) = old.filter(|old| old["immutable"] == true) else { return };
     if new["immutable"] != true {

@@ -1,4 +1,4 @@
-//! The expected texts were recorded from kube-apiserver 1.37.2.
+//! The expected error texts were recorded from kube-apiserver 1.37.2.
 
 use serde_json::{Value, json};
 
@@ -457,7 +457,7 @@ fn duplicate_items_in_other_lists_are_rejected() {
         json!({"spec": {"ports": [port("a", 80), port("a", 81)], "ipFamilies": ["IPv4", "IPv4"]}}),
         &["spec.ports[1].name: Duplicate value: \"a\"", "spec.ipFamilies[1]: Duplicate value: \"IPv4\""],
     );
-    // The server prints the keys in this order.
+    // The server prints the fields in this order.
     let shown = "{\"AppProtocol\":null,\"Name\":\"\",\"NodePort\":0,\"Port\":80,\"Protocol\":\"TCP\",\"TargetPort\":0}";
     let mut other = port("c", 80);
     other["protocol"] = json!("UDP");

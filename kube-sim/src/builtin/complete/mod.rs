@@ -1,7 +1,7 @@
 //! The defaulting of built-in kinds that Kubernetes implements in Go (`SetDefaults_*`).
 //!
-//! Owns one function for each kind, listed in [`complete`]. The defaults of the schema must have been filled in
-//! before. It must not read other objects, and must not choose random values (addresses, ports, names).
+//! Owns one function for each kind, which [`complete`] calls. [`crate::schema::default`] must run before. This module
+//! must not read other objects, and must not choose random values (addresses, ports, names).
 
 mod pods;
 mod rest;
@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 
 use super::Resource;
 
-/// Fills in the defaults of an object of a built-in kind that Go code sets. `old` is the stored object, for an
-/// update.
+/// Sets the defaults of an object of a built-in kind that are not in its schema. `old` is the stored object if the
+/// request is an update.
 ///
-/// The call is idempotent. Kinds that are not listed have no such defaults, or none that clients depend on.
+/// The function is idempotent. Kinds without a function have no such defaults, or none that clients depend on.
 pub(crate) fn complete(resource: &Resource, old: Option<&Value>, new: &mut Value) {
     match (resource.group, resource.kind) {
         ("", "Pod") => pods::pod(new, old.is_none()),
@@ -43,7 +43,7 @@ pub(crate) fn complete(resource: &Resource, old: Option<&Value>, new: &mut Value
     }
 }
 
-/// Sets a field that is absent or null.
+/// Sets `field` to `value` if it is absent or null.
 fn put(object: &mut Value, field: &str, value: impl Into<Value>) {
     if let Value::Object(map) = object {
         let present = map.entry(field).or_insert(Value::Null);
@@ -53,7 +53,7 @@ fn put(object: &mut Value, field: &str, value: impl Into<Value>) {
     }
 }
 
-/// Sets a string field that is absent, null or empty.
+/// Sets `field` to `value` if it is absent, null or an empty string.
 fn put_text(object: &mut Value, field: &str, value: &str) {
     if object.get(field).is_some_and(|present| present == "") {
         object[field] = Value::from(value);
@@ -61,18 +61,18 @@ fn put_text(object: &mut Value, field: &str, value: &str) {
     put(object, field, value);
 }
 
-/// The object in a field, if there is one.
+/// The value of `field` if it is an object.
 fn object_in<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Value> {
     object.get_mut(field).filter(|value| value.is_object())
 }
 
-/// The object in a field; an absent one is created.
+/// The value of `field` if it is an object. An absent or null field is set to an empty object before.
 fn ensured<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Value> {
     put(object, field, Map::new());
     object_in(object, field)
 }
 
-/// The objects in the list in a field.
+/// The items of the list in `field` that are objects.
 fn items<'a>(object: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut Value> {
     object.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten().filter(|item| item.is_object())
 }

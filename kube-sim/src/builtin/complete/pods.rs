@@ -7,7 +7,8 @@ use super::{ensured, is, items, object_in, put, put_text};
 /// Boolean fields that Go omits if they are false.
 const FLAGS: [&str; 3] = ["hostNetwork", "hostPID", "hostIPC"];
 
-/// Defaults of a pod, including those of admission plugins that read no other objects. Some apply only to a new pod.
+/// Sets the defaults of a pod, and the values that admission plugins set without reading other objects. Some of them
+/// apply only to a new pod.
 pub(super) fn pod(pod: &mut Value, is_new: bool) {
     let Some(spec) = object_in(pod, "spec") else { return };
     pod_spec(spec);
@@ -21,7 +22,7 @@ pub(super) fn pod(pod: &mut Value, is_new: bool) {
     default_tolerations(spec);
 }
 
-/// Defaults of the pod template in the field `template`.
+/// Sets the defaults of the pod template in the field `template` of `holder`.
 pub(super) fn template(holder: &mut Value) {
     if let Some(spec) = object_in(holder, "template").and_then(|template| object_in(template, "spec")) {
         pod_spec(spec);
@@ -53,7 +54,7 @@ fn pod_spec(spec: &mut Value) {
     }
 }
 
-/// Keeps the deprecated field `serviceAccount` equal to `serviceAccountName`.
+/// Makes the deprecated field `serviceAccount` equal to `serviceAccountName`.
 fn service_account(spec: &mut Value) {
     let name = |field: &str| {
         spec.get(field).and_then(Value::as_str).filter(|name| !name.is_empty()).map(str::to_owned)
@@ -159,7 +160,7 @@ fn volume(volume: &mut Value) {
     }
 }
 
-/// Sets an absent resource request to the limit.
+/// Sets the request of each resource that has a limit but no request to the limit.
 fn requests_from_limits(container: &mut Value) {
     let Some(resources) = object_in(container, "resources") else { return };
     let Some(limits) = resources.get("limits").and_then(Value::as_object).cloned() else { return };
@@ -169,7 +170,7 @@ fn requests_from_limits(container: &mut Value) {
     }
 }
 
-/// The service account and priority that admission sets on a new pod.
+/// Sets the service account and priority, as admission plugins do for a new pod.
 fn admission_defaults(spec: &mut Value) {
     put_text(spec, "serviceAccountName", "default");
     service_account(spec);
@@ -177,7 +178,7 @@ fn admission_defaults(spec: &mut Value) {
     put(spec, "preemptionPolicy", "PreemptLowerPriority");
 }
 
-/// The tolerations of the `DefaultTolerationSeconds` admission plugin, which also runs on updates.
+/// Adds the tolerations of the admission plugin `DefaultTolerationSeconds`, which also runs on updates.
 fn default_tolerations(spec: &mut Value) {
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         put(spec, "tolerations", Vec::<Value>::new());

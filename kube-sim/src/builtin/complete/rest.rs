@@ -34,7 +34,7 @@ pub(super) fn service(object: &mut Value) {
     }
 }
 
-/// `stringData` is write-only: its values are moved to `data`.
+/// Moves the values of `stringData` to `data`, because `stringData` is write-only.
 pub(super) fn secret(object: &mut Value) {
     put_text(object, "type", "Opaque");
     let texts = object.as_object_mut().and_then(|map| map.remove("stringData"));
@@ -76,7 +76,7 @@ pub(super) fn csi_driver(object: &mut Value) {
     put_text(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
 }
 
-/// The default metric is a target of 80 % of the requested CPU.
+/// Sets the defaults of an autoscaler of API version `version`. The default metric is a CPU utilization of 80 %.
 pub(super) fn autoscaler(version: &str, object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     put(spec, "minReplicas", 1);

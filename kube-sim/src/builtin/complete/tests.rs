@@ -1,11 +1,11 @@
-//! The expected objects were recorded from dry runs of kube-apiserver 1.37.2.
+//! The expected objects were recorded from kube-apiserver 1.37.2 with dry-run requests.
 
 use serde_json::{Value, json};
 
 use super::complete;
 use crate::builtin::find;
 
-/// Applies the same steps as a write to `object`, and compares the field `part` of the result.
+/// Decodes and defaults `object` as a write request does, and compares the fields in `expected` with the result.
 #[track_caller]
 fn check(group: &str, version: &str, plural: &str, mut object: Value, expected: &Value) {
     let resource = find(group, version, plural).unwrap();

@@ -1,4 +1,4 @@
-//! Defaults of the workload kinds.
+//! Defaults of workload resources (`Deployment`, `Job` and others).
 
 use serde_json::{Map, Value, json};
 
@@ -44,7 +44,8 @@ pub(super) fn stateful_set(object: &mut Value) {
     pods::template(spec);
 }
 
-/// A daemon set counts changes of its template in the annotation `deprecated.daemonset.template.generation`.
+/// Sets the defaults of a daemon set. The annotation `deprecated.daemonset.template.generation` counts the changes of
+/// the pod template.
 pub(super) fn daemon_set(old: Option<&Value>, object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     put(spec, "revisionHistoryLimit", 10);
@@ -80,7 +81,7 @@ pub(super) fn replication_controller(object: &mut Value) {
     }
 }
 
-/// A new job selects its pods by its UID, unless `manualSelector` is set.
+/// Sets the defaults of a job. Unless `manualSelector` is true, the selector of a new job is a label with the UID of the job.
 pub(super) fn job(object: &mut Value, is_new: bool) {
     let metadata = |field: &str| {
         object
@@ -143,7 +144,7 @@ fn job_spec(spec: &mut Value) {
     pods::template(spec);
 }
 
-/// Defaults of an update strategy: the type `RollingUpdate`, and the parameters of that type.
+/// Sets the defaults of the update strategy in `field`: the type `RollingUpdate` and its parameters `limits`.
 fn rolling_update(spec: &mut Value, field: &str, limits: &[(&str, Value)]) {
     let Some(strategy) = ensured(spec, field) else { return };
     put_text(strategy, "type", "RollingUpdate");
