@@ -122,7 +122,7 @@ impl Walker {
         }
     }
 
-    /// Compares the items that have the key `element`. If several items have the key, compares all of them as one value.
+    /// Compares the items that have the key `element`. If several items have it, compares all of them as one value.
     fn item(&mut self, list: List<'_>, element: &Element, before: &[&Value], after: &[&Value]) {
         let mut path = self.path.clone();
         path.push(element.clone());

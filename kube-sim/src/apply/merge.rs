@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::path::Element;
 use super::typed::{List, Shape, Type};
 
-/// Merges `config` into `live`; `None` if the merged value is absent.
+/// Merges `config` into `live`; `None` if the merged object is empty.
 ///
 /// # Errors
 /// A list item has no key, or two items of a list in the configuration have the same key.

@@ -230,7 +230,7 @@ fn check_identity(cx: &Context<'_>, config: &Value) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// The error for a failed apply. A conflict error has one cause for each field; its message lists the fields by manager.
+/// The error for a failed apply. [`ApplyError::Conflict`] has one cause for each field and a message by manager.
 fn refused(refusal: Refusal) -> ApplyError {
     let conflicts = match refusal {
         Refusal::Unmergeable(problem) => return ApplyError::Schema(problem),

@@ -151,8 +151,8 @@ impl Write<'_> {
         Ok((changed.then_some(merged), managers))
     }
 
-    /// Removes the fields of the applier's previous configuration that no manager owns any more. `last` is the field set
-    /// of that configuration, and `managers` are the managers after the apply.
+    /// Removes the fields of the applier's previous configuration that no manager owns any more. `last` is the field
+    /// set of that configuration, and `managers` are the managers after the apply.
     fn prune(&self, merged: &Value, managers: &Managers, last: &FieldSet) -> Value {
         let ty = self.ty;
         let parents = |set: &FieldSet| with_parents(ty, set);

@@ -11,8 +11,8 @@ use super::path::Element;
 use super::set::FieldSet;
 use super::typed::{Shape, Type};
 
-/// The field set of a value. It contains scalars, atomic lists and maps, items of granular lists, and map entries that
-/// are not in the `properties` of a schema.
+/// The field set of a value. It contains scalars, nulls, atomic or empty lists and maps, items of granular lists, and
+/// map entries that are not in the `properties` of a schema.
 pub(super) fn field_set(ty: Type<'_>, value: &Value) -> FieldSet {
     let mut set = FieldSet::default();
     fields(ty, value, &mut Vec::new(), &mut set);

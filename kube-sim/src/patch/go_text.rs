@@ -1,4 +1,4 @@
-//! Formats values as Go's `%v` does, which some error messages of the API server contain.
+//! Formats values as Go's `%v` does, for error messages of the API server.
 //!
 //! Owns only the formatting.
 
@@ -17,7 +17,7 @@ pub(crate) fn text(value: &Value) -> String {
     }
 }
 
-/// The Go type of a decoded JSON value.
+/// The Go type of a decoded JSON value, as error messages print it.
 pub(super) fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "%!s(<nil>)",

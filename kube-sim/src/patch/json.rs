@@ -1,8 +1,7 @@
-//! JSON patch (RFC 6902), with the deviations of the library that API servers use (`evanphx/json-patch`).
+//! JSON Patch (RFC 6902), with the deviations of the Go library that API servers use (`evanphx/json-patch`).
 //!
-//! Owns the algorithm. It is implemented here because the API server deviates from the RFC: `replace` adds an absent
-//! member, `copy` of an absent member copies null, a missing `value` is null, `test` treats an absent member as null,
-//! and negative indices count from the end of a list.
+//! Owns the algorithm. The deviations are: `replace` adds an absent field, `copy` of an absent field copies null, an
+//! absent `value` is null, `test` treats an absent field as null, and negative indices count from the end of a list.
 
 use serde_json::Value;
 
@@ -12,14 +11,14 @@ use crate::nesting::{MAX_DEPTH, is_within};
 /// The maximum number of operations in one patch.
 pub(crate) const MAX_OPERATIONS: usize = 10_000;
 
-/// The maximum size in bytes, as JSON, of all values that the operations of one patch copy.
+/// The maximum total size, in bytes of JSON, of the values that the `copy` operations of one patch copy.
 const MAX_COPIED: usize = 3 << 20;
 
 /// Applies the operations of `patch` to `target` in order. If one fails, `target` is unchanged.
 ///
 /// # Errors
-/// `patch` is not a list of operations (400), has too many of them (413), or an operation fails (422; the API server
-/// does not report which one).
+/// `patch` is not a list (400), has more than [`MAX_OPERATIONS`] operations (413), or an operation fails (422; as in
+/// the API server, the error does not contain the operation).
 pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
     let Value::Array(operations) = patch else {
         let problem = not_an_object(patch, "[]handlers.jsonPatchOp");
@@ -49,7 +48,8 @@ pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), PatchError> 
     Ok(())
 }
 
-/// Applies one operation; `None` if it fails. `copied` is the size of the values that earlier ones have copied.
+/// Applies one operation; `None` if it fails. `copied` is the total size of the values that `copy` operations of the
+/// patch have copied.
 fn apply_operation(target: &mut Value, operation: &Value, copied: &mut usize) -> Option<()> {
     let text = |field: &str| operation.get(field).and_then(Value::as_str);
     let path = text("path")?;
@@ -73,14 +73,14 @@ fn apply_operation(target: &mut Value, operation: &Value, copied: &mut usize) ->
     }
 }
 
-/// Whether a value can stand at a path; without a limit, a patch could overflow the stack.
-fn may_stand_at(path: &str, value: &Value) -> bool {
+/// Whether `value`, inserted at `path`, is within the maximum nesting depth. A deeper value could overflow the stack.
+fn is_within_depth(path: &str, value: &Value) -> bool {
     let above = path.bytes().filter(|byte| *byte == b'/').count();
     above <= MAX_DEPTH && is_within(MAX_DEPTH - above, value)
 }
 
 fn add(target: &mut Value, path: &str, value: Value) -> Option<()> {
-    may_stand_at(path, &value).then_some(())?;
+    is_within_depth(path, &value).then_some(())?;
     if path.is_empty() {
         *target = value;
         return Some(());
@@ -113,7 +113,7 @@ fn remove(target: &mut Value, path: &str) -> Option<Value> {
 }
 
 fn replace(target: &mut Value, path: &str, value: Value) -> Option<()> {
-    may_stand_at(path, &value).then_some(())?;
+    is_within_depth(path, &value).then_some(())?;
     if path.is_empty() {
         *target = value;
         return Some(());
@@ -132,7 +132,7 @@ fn replace(target: &mut Value, path: &str, value: Value) -> Option<()> {
     Some(())
 }
 
-/// The value at a path; an absent member of an object reads as null.
+/// A copy of the value at a path; null if the last segment is an absent field of an object.
 fn read(target: &mut Value, path: &str) -> Option<Value> {
     if path.is_empty() {
         return Some(target.clone());
@@ -148,7 +148,7 @@ fn read(target: &mut Value, path: &str) -> Option<Value> {
     }
 }
 
-/// The container that holds the last segment of a path, and that segment.
+/// The object or list that contains the value at a path, and the last segment of the path.
 fn parent<'a>(target: &'a mut Value, path: &str) -> Option<(&'a mut Value, String)> {
     let (steps, last) = path
         .strip_prefix('/')?
@@ -169,7 +169,7 @@ fn parent<'a>(target: &'a mut Value, path: &str) -> Option<(&'a mut Value, Strin
     Some((container, unescape(last)))
 }
 
-/// An index below `length`; negative ones count from the end.
+/// Parses an index of a list with `length` items. Negative indices count from the end of the list.
 fn index(step: &str, length: usize) -> Option<usize> {
     let number: i64 = step.parse().ok()?;
     let length = i64::try_from(length).ok()?;
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn copies_are_limited_in_size() {
-        // Each copy doubles the object, and kube-apiserver 1.37.2 accepts 17 of these.
+        // Each copy doubles the size of the object. kube-apiserver 1.37.2 accepts 17 of these copies.
         let copy = |at| json!({"op": "copy", "from": "/spec", "path": format!("/spec/c{at}")});
         let copied = |count| run(json!({"spec": {"x": "0123456789"}}), (0..count).map(copy).collect()).0;
         assert_eq!(copied(17), Ok(()));

@@ -1,12 +1,13 @@
-//! JSON merge patch (RFC 7386).
+//! JSON Merge Patch (RFC 7386).
 //!
-//! Owns the algorithm; it needs no schema.
+//! Owns the algorithm, which does not use schemas.
 
 use serde_json::{Map, Value};
 
 use super::{PatchError, not_an_object};
 
-/// Merges `patch` into `target`: objects merge by field, null removes a field, any other value replaces.
+/// Merges `patch` into `target`. Objects are merged field by field, a null removes the field, and any other value
+/// replaces it.
 ///
 /// # Errors
 /// `patch` is not an object.
@@ -37,8 +38,8 @@ fn apply(target: &mut Value, patch: Value) {
     }
 }
 
-/// The API server drops nulls from objects within a list of the patch, which the RFC does not, and keeps nulls that
-/// are list items.
+/// Removes the null fields of objects in `value`, at every depth; null list items are kept. The API server does this
+/// even for objects in lists, in contrast to the RFC.
 fn without_nulls(value: Value) -> Value {
     match value {
         Value::Array(items) => items.into_iter().map(without_nulls).collect(),
@@ -80,7 +81,7 @@ mod tests {
         }
     }
 
-    /// Expectations are the results of kube-apiserver 1.37.2.
+    /// The expected results are those of kube-apiserver 1.37.2.
     #[test]
     fn nulls_in_objects_in_lists_are_dropped_and_null_items_kept() {
         let cases = [
@@ -121,7 +122,7 @@ mod tests {
         prop::collection::btree_map("[a-d]", value(), 0..4).prop_map(|map| map.into_iter().collect())
     }
 
-    /// The patch that turns `old` into `new`.
+    /// The merge patch that changes `old` to `new`.
     fn difference(old: &Value, new: &Value) -> Value {
         let (Value::Object(old), Value::Object(new)) = (old, new) else { return new.clone() };
         let mut patch = Map::new();

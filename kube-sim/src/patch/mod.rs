@@ -1,7 +1,7 @@
-//! The three patch formats without field ownership: merge, JSON and strategic merge patch.
+//! Three patch formats: JSON Merge Patch, JSON Patch, and strategic merge patch.
 //!
-//! Owns their algorithms and their error messages. Server-side apply is in `crate::apply`; the handlers decide which
-//! formats a resource accepts.
+//! Owns their algorithms and their error messages. Server-side apply is in `crate::apply`. The request handlers decide
+//! which patch formats a resource accepts.
 
 mod go_text;
 mod json;
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::schema::FieldError;
 
-/// Why a patch cannot be applied. Each text is the complete message of a `Status`.
+/// The reason why a patch cannot be applied. Each variant contains the complete message of the `Status`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PatchError {
     /// The patch itself is malformed: 400, `BadRequest`.
@@ -29,18 +29,18 @@ pub(crate) enum PatchError {
     /// The patch has too many operations: 413, `RequestEntityTooLarge`.
     #[error("{0}")]
     TooLarge(String),
-    /// An error that the API server answers with 500 without a reason, although the patch is invalid.
+    /// The patch is invalid, but the API server reports an internal error: 500 without a reason.
     #[error("{0}")]
     Internal(String),
 }
 
-/// The field error for a patched object that does not decode as its kind. The 422 that contains it has neither kind
-/// nor name. `problem` is the error of `schema::decode` or of strict field validation.
+/// The field error for a patched object that does not decode as its kind. `problem` is the error of `schema::decode` or
+/// of strict field validation. The details of the 422 `Status` with this error must have neither kind nor name.
 pub(crate) fn unusable_result(patched: &Value, problem: &str) -> FieldError {
     FieldError::invalid("patch", patched.to_string(), problem)
 }
 
-/// The error of Go's decoder for a value that is not an object.
+/// The error text of Go's decoder for a patch `found` that does not have the Go type `expected`.
 fn not_an_object(found: &Value, expected: &str) -> String {
     let found = match found {
         Value::Null => "null",

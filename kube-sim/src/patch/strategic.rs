@@ -1,9 +1,9 @@
-//! Strategic merge patch: a merge patch whose lists merge by key, with directives.
+//! Strategic merge patch: a merge patch with directives, which merges list items by a merge key.
 //!
-//! Owns the merging of maps; `list` merges and orders lists. The algorithm, its evaluation order and its messages are
-//! those of Kubernetes, because clients such as kubectl compute patches for exactly that algorithm.
+//! Owns the merging of maps; `list` merges and orders lists. The algorithm, the order of its steps and its error
+//! messages are those of Kubernetes, because clients such as kubectl compute patches for exactly this algorithm.
 //!
-//! Directives: `$patch: replace|delete` on a map or list item, `$retainKeys` (drops all other fields),
+//! Directives: `$patch: replace|delete` in a map or list item, `$retainKeys` (drops all other fields),
 //! `$deleteFromPrimitiveList/FIELD` and `$setElementOrder/FIELD`.
 
 mod list;
@@ -18,11 +18,11 @@ const RETAIN_KEYS: &str = "$retainKeys";
 const DELETE_FROM_LIST: &str = "$deleteFromPrimitiveList";
 const SET_ORDER: &str = "$setElementOrder";
 
-/// Merges `patch` into `target`, an object of a built-in kind whose schema specifies patch strategies and merge keys.
+/// Merges `patch` into `target`, an object of a built-in kind. `schema` specifies the patch strategies and merge keys.
 ///
 /// # Errors
-/// `patch` is not an object, a directive is malformed (400), or a list item lacks its merge key (500, as the API
-/// server answers).
+/// `patch` is not an object or a directive is malformed (400), or a list item has no merge key (500, as in the API
+/// server).
 pub(crate) fn strategic(schema: &Schema, target: &mut Value, patch: Value) -> Result<(), PatchError> {
     let Value::Object(patch) = patch else {
         return Err(PatchError::BadRequest(not_an_object(&patch, "map[string]interface {}")));
@@ -95,7 +95,7 @@ fn merge_map(
     Ok(original)
 }
 
-/// Inserts a field that the object does not have, without nulls and without maps that carry a directive.
+/// Inserts a field that `original` does not have. Drops nulls and maps with a directive from the value.
 fn insert_new(original: &mut Map<String, Value>, key: String, mut value: Value) {
     discard_nulls(&mut value);
     if let Some(value) = without_directives(value) {
@@ -114,7 +114,7 @@ fn discard_nulls(value: &mut Value) {
     }
 }
 
-/// Drops every map that carries a directive.
+/// Drops every map with a directive from `value`; `None` if `value` itself is such a map.
 fn without_directives(value: Value) -> Option<Value> {
     match value {
         Value::Object(map) if map.contains_key(DIRECTIVE) => None,
@@ -127,7 +127,7 @@ fn without_directives(value: Value) -> Option<Value> {
     }
 }
 
-/// Applies `$retainKeys`, which lists the fields that are kept; the patch must not set any other field.
+/// Applies `$retainKeys`: removes all fields of `original` that it does not list. The patch must not set other fields.
 fn retain_keys(original: &mut Map<String, Value>, patch: &mut Map<String, Value>) -> Result<(), PatchError> {
     let malformed = || PatchError::BadRequest("invalid patch format of retainKeys".to_owned());
     let Some(retained) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
@@ -142,7 +142,7 @@ fn retain_keys(original: &mut Map<String, Value>, patch: &mut Map<String, Value>
     Ok(())
 }
 
-/// Merges the lists that have a `$setElementOrder` directive, and orders them by it.
+/// Merges the lists for which the patch has a `$setElementOrder` directive, and orders their items accordingly.
 fn set_orders(
     original: &mut Map<String, Value>,
     patch: &mut Map<String, Value>,
@@ -183,7 +183,7 @@ fn list_or_error(value: Value) -> Result<Vec<Value>, PatchError> {
     }
 }
 
-/// The field name in a `$directive/FIELD` key.
+/// The name `FIELD` in a key of the form `PREFIX/FIELD`.
 fn directive_target<'a>(key: &'a str, prefix: &str) -> Result<&'a str, PatchError> {
     let target = key.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/'));
     target.ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! Converts a CustomResourceDefinition to its served resources, and computes its status.
+//! Converts a CustomResourceDefinition to the resources that it defines, and sets its defaults and its status.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use crate::schema::{Approval, Schema, approval, quote};
 
 const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
-/// The served versions of a CustomResourceDefinition; empty if its names are not accepted.
+/// The resources that a CustomResourceDefinition defines, one for each served version; empty if its names are not
+/// accepted.
 pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
     let spec = &crd["spec"];
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
@@ -155,8 +156,7 @@ fn subresources(custom: &Custom, group: &str, version: &str, kind: &str) -> Vec<
     all
 }
 
-/// Applies the defaults of a CustomResourceDefinition: names, conversion, stored versions. [`accept`] sets the
-/// conditions, because they depend on the other definitions.
+/// Sets the defaults in the spec of a CustomResourceDefinition: `names.listKind`, `names.singular` and `conversion`.
 pub(crate) fn complete(crd: &mut Value) {
     let names = &mut crd["spec"]["names"];
     if names.is_object() {
@@ -168,8 +168,8 @@ pub(crate) fn complete(crd: &mut Value) {
     }
 }
 
-/// Sets `status.acceptedNames`, `storedVersions` and the conditions. `conflict` is the reason for not accepting the
-/// names.
+/// Sets `acceptedNames`, `storedVersions` and the conditions in the status. If `conflict` is set, the names are not
+/// accepted, and `conflict` becomes the message of the condition `NamesAccepted`.
 pub(crate) fn accept(crd: &mut Value, conflict: Option<&str>, now: &str) {
     let storage = crd["spec"]["versions"]
         .as_array()
@@ -212,8 +212,8 @@ pub(crate) fn accept(crd: &mut Value, conflict: Option<&str>, now: &str) {
     status["storedVersions"] = stored.into();
 }
 
-/// The condition `KubernetesAPIApprovalPolicyConformant` of a CustomResourceDefinition in a protected group: status,
-/// reason and message.
+/// The status, reason and message of the condition `KubernetesAPIApprovalPolicyConformant`; `None` if the group of the
+/// CustomResourceDefinition is not protected.
 fn conformance(crd: &Value) -> Option<(bool, &'static str, String)> {
     let (state, annotation) = approval(crd)?;
     match state {
@@ -221,7 +221,7 @@ fn conformance(crd: &Value) -> Option<(bool, &'static str, String)> {
         Approval::Bypassed => {
             Some((false, "UnapprovedAnnotation", format!("not approved: {}", quote(annotation))))
         }
-        // Validation refuses such a definition, so it needs no condition.
+        // Validation rejects these states, so they need no condition.
         Approval::Missing | Approval::Invalid => None,
     }
 }

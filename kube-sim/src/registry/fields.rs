@@ -1,4 +1,4 @@
-//! The fields of a kind that field selectors support, and how their values are read.
+//! Field selectors: the fields that each kind supports, their values in an object, and the parsed selector.
 
 use serde_json::Value;
 
@@ -6,13 +6,13 @@ use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::store::selector::{FieldTerm, field_terms};
 
-/// A selectable field beyond `metadata.name` and `metadata.namespace`.
+/// A field that field selectors support, other than `metadata.name` and `metadata.namespace`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Field {
     /// The name of the field in selectors.
     pub(crate) label: String,
     path: Vec<String>,
-    /// The value for objects without the field.
+    /// The value that selectors compare if an object does not have the field.
     absent: &'static str,
 }
 
@@ -25,7 +25,7 @@ impl Field {
         Self { label: label.to_owned(), path: path.split('.').map(str::to_owned).collect(), absent }
     }
 
-    /// An entry of a CRD's `selectableFields`, with a path such as `.spec.color`.
+    /// The field of an entry in a CRD's `selectableFields`. `json_path` is a path such as `.spec.color`.
     pub(crate) fn of_json_path(json_path: &str) -> Self {
         Self::new(json_path.trim_start_matches('.'), "")
     }
@@ -51,7 +51,7 @@ impl Field {
     }
 }
 
-/// The selectable fields of a built-in kind, in its storage version.
+/// The selectable fields of a built-in kind, with their names and paths in the storage version.
 pub(crate) fn of_kind(group: &str, kind: &str) -> Vec<Field> {
     let list: &[(&str, &'static str)] = match (group, kind) {
         ("", "Pod") => &[
@@ -100,20 +100,23 @@ pub(crate) fn of_kind(group: &str, kind: &str) -> Vec<Field> {
     fields
 }
 
+/// The field that a term of a selector compares. `Field` contains its index in `Resource::fields`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Target {
     Name,
     Namespace,
     Field(usize),
 }
 
-/// A parsed field selector of one kind. An empty selector matches everything.
+/// A field selector for the objects of one kind. An empty selector matches all objects.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct FieldSelector(Vec<(Place, FieldTerm)>);
+pub(crate) struct FieldSelector(Vec<(Target, FieldTerm)>);
 
 impl FieldSelector {
+    /// Parses a field selector for the objects of `resource`.
+    ///
     /// # Errors
-    /// 400 for a selector that does not parse, or for a field that the kind does not support.
+    /// 400 if the selector is malformed, or the kind does not support a field.
     pub(crate) fn parse(text: &str, resource: &super::Resource) -> Result<Self, SimError> {
         let mut all = Vec::new();
         for mut term in field_terms(text).map_err(SimError::bad_request)? {
@@ -125,20 +128,20 @@ impl FieldSelector {
             } else {
                 term.field.as_str()
             };
-            let place = match label {
-                "metadata.name" => Place::Name,
+            let target = match label {
+                "metadata.name" => Target::Name,
                 "name" if matches!(resource.kind.as_str(), "Namespace" | "PersistentVolume" | "Node") => {
-                    Place::Name
+                    Target::Name
                 }
                 "metadata.namespace" if resource.namespaced || resource.custom().is_none() => {
-                    Place::Namespace
+                    Target::Namespace
                 }
                 _ => match resource.fields.iter().position(|f| f.label == label) {
-                    Some(at) => Place::Field(at),
+                    Some(at) => Target::Field(at),
                     None => return Err(unknown(resource, label)),
                 },
             };
-            all.push((place, term));
+            all.push((target, term));
         }
         Ok(Self(all))
     }
@@ -147,24 +150,27 @@ impl FieldSelector {
         self.0.is_empty()
     }
 
-    /// The value of a `metadata.name=` requirement, if the selector has one.
+    /// The name that the selector requires with `metadata.name=NAME`, if any.
     pub(crate) fn exact_name(&self) -> Option<&str> {
-        self.0.iter().find(|(place, term)| *place == Place::Name && term.equal).map(|(_, t)| t.value.as_str())
+        self.0
+            .iter()
+            .find(|(target, term)| *target == Target::Name && term.equal)
+            .map(|(_, t)| t.value.as_str())
     }
 
     pub(crate) fn matches(&self, object: &Stored) -> bool {
-        self.0.iter().all(|(place, term)| {
-            let value = match place {
-                Place::Name => object.name(),
-                Place::Namespace => object.namespace(),
-                Place::Field(at) => object.fields.get(*at).map_or("", String::as_str),
+        self.0.iter().all(|(target, term)| {
+            let value = match target {
+                Target::Name => object.name(),
+                Target::Namespace => object.namespace(),
+                Target::Field(at) => object.fields.get(*at).map_or("", String::as_str),
             };
             (value == term.value) == term.equal
         })
     }
 }
 
-/// Maps a field name of `events.k8s.io/v1` to the storage version.
+/// Renames a field of `events.k8s.io/v1` to its name in the storage version, core `v1`.
 fn rename_event_field(field: &mut String) {
     if let Some(rest) = field.strip_prefix("regarding.") {
         *field = format!("involvedObject.{rest}");

@@ -1,4 +1,4 @@
-//! The served resources: the built-in ones and those of established CustomResourceDefinitions.
+//! The served resources: the built-in resources, and those that established CustomResourceDefinitions define.
 
 pub(crate) mod crd;
 pub(crate) mod fields;
@@ -13,11 +13,11 @@ pub(crate) use resource::{Column, Conversion, Custom, Resource};
 
 use crate::builtin;
 
-/// All built-in resources, shared by all simulations of the process.
+/// All built-in resources. All simulations of the process share them.
 static BUILT_IN: LazyLock<Vec<Arc<Resource>>> =
     LazyLock::new(|| builtin::resources().iter().map(|r| Arc::new(Resource::of_builtin(r))).collect());
 
-/// A group in discovery order: its name and its versions, the preferred one first.
+/// An API group and its versions, in the order of discovery: the preferred version is the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Group {
     pub(crate) name: String,
@@ -25,13 +25,13 @@ pub(crate) struct Group {
     pub(crate) preferred: String,
 }
 
-/// Routing table from group, version and plural name to the resource.
+/// The routing table, which maps a group, version and plural name to a resource.
 #[derive(Clone, Debug)]
 pub(crate) struct Registry {
     by_path: BTreeMap<(String, String, String), Arc<Resource>>,
-    /// The served versions by the name of the CustomResourceDefinition.
+    /// The served resources of each CustomResourceDefinition, by the name of the definition.
     custom: BTreeMap<String, Vec<Arc<Resource>>>,
-    /// Incremented by every change, to invalidate discovery caches.
+    /// Every change increments the generation, which invalidates cached discovery documents.
     generation: u64,
 }
 
@@ -44,7 +44,8 @@ impl Registry {
         Self { by_path, custom: BTreeMap::new(), generation: 0 }
     }
 
-    /// Restores the resources of `earlier`, with a new generation to invalidate discovery caches.
+    /// Restores the resources of `earlier`. The generation still increases, so that cached discovery documents become
+    /// invalid.
     pub(crate) fn restore(&mut self, earlier: Self) {
         *self = Self { generation: self.generation + 1, ..earlier };
     }
@@ -53,12 +54,12 @@ impl Registry {
         self.by_path.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
     }
 
-    /// The resource of a kind in the given `apiVersion`.
+    /// The resource that stores objects of the given `apiVersion` and kind.
     pub(crate) fn find_kind(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {
         self.all().find(|r| r.api_version == api_version && r.kind == kind && r.is_stored()).cloned()
     }
 
-    /// Any served version of the resource with this storage.
+    /// The resource in any served version whose objects are in the table `storage` and need no conversion.
     pub(crate) fn by_storage(&self, storage: &str) -> Option<Arc<Resource>> {
         self.all().filter(|r| &*r.storage == storage).find(|r| r.conversion == Conversion::None).cloned()
     }
@@ -71,8 +72,8 @@ impl Registry {
         self.all().filter(|r| r.group == group && r.version == version).cloned().collect()
     }
 
-    /// The built-in groups in the server's order, then custom groups by name. The core group is first, with the name
-    /// "".
+    /// All groups in the order of discovery: the built-in groups, then the other groups by name. The first is the core
+    /// group, whose name is empty.
     pub(crate) fn groups(&self) -> Vec<Group> {
         let mut groups: Vec<Group> = builtin::groups()
             .iter()
@@ -109,7 +110,7 @@ impl Registry {
         groups
     }
 
-    /// The conflict of a CustomResourceDefinition's names with those of a served resource, if any.
+    /// The error text if another CustomResourceDefinition of the same group already uses one of the names.
     pub(crate) fn name_conflict(&self, crd: &Value) -> Option<String> {
         let name = crd["metadata"]["name"].as_str().unwrap_or_default();
         let spec = &crd["spec"];
@@ -142,7 +143,7 @@ impl Registry {
         None
     }
 
-    /// Serves the versions of a CustomResourceDefinition and replaces its earlier ones.
+    /// Serves the resources of a CustomResourceDefinition. They replace its previously served resources.
     pub(crate) fn serve(&mut self, crd: &Value) {
         let name = crd["metadata"]["name"].as_str().unwrap_or_default();
         self.withdraw(name);
@@ -154,7 +155,7 @@ impl Registry {
         self.generation += 1;
     }
 
-    /// Stops serving the resources of a CustomResourceDefinition and returns them.
+    /// Stops serving the resources of the CustomResourceDefinition `name`, and returns them.
     pub(crate) fn withdraw(&mut self, name: &str) -> Vec<Arc<Resource>> {
         let withdrawn = self.custom.remove(name).unwrap_or_default();
         for r in &withdrawn {
@@ -169,7 +170,7 @@ impl Registry {
     }
 }
 
-/// Kubernetes' order of version names: v2 > v1 > v2beta1 > v1alpha1 > anything else.
+/// A sort key for the Kubernetes order of version names: v2 > v1 > v2beta1 > v1alpha1 > any other name.
 fn version_order(version: &str) -> (u8, u64, u64, std::cmp::Reverse<String>) {
     let other = (0, 0, 0, std::cmp::Reverse(version.to_owned()));
     let Some(rest) = version.strip_prefix('v') else { return other };

@@ -1,6 +1,4 @@
-//! One served resource in one API version, as routing, discovery, validation and storage use it.
-//!
-//! It hides whether the resource is built in (recorded data) or defined by a CustomResourceDefinition.
+//! [`Resource`], which routing, discovery, validation and storage use for both built-in and custom resources.
 
 use std::sync::Arc;
 
@@ -10,7 +8,7 @@ use super::fields::Field;
 use crate::builtin;
 use crate::schema::Schema;
 
-/// A subresource and the kind of its bodies.
+/// A subresource, and the group, version and kind of its request and response bodies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sub {
     pub(crate) name: String,
@@ -39,11 +37,11 @@ pub(crate) struct Column {
     pub(crate) json_path: String,
 }
 
-/// The properties that only custom resources have.
+/// The part of a CustomResourceDefinition that built-in resources do not have.
 #[derive(Debug)]
 pub(crate) struct Custom {
     pub(crate) schema: Arc<Schema>,
-    /// The unmodified `openAPIV3Schema`, for the OpenAPI documents.
+    /// The unmodified `openAPIV3Schema`, which the OpenAPI documents contain.
     pub(crate) open_api: Option<Value>,
     pub(crate) status: bool,
     pub(crate) scale: Option<ScalePaths>,
@@ -58,18 +56,18 @@ pub(crate) enum Origin {
     Custom(Custom),
 }
 
-/// The conversion between the served version and the storage version.
+/// The conversion of objects between the served version and the storage version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Conversion {
     /// Only `apiVersion` differs.
     None,
-    /// `events.k8s.io/v1` over core `v1`.
+    /// From `events.k8s.io/v1` to the storage version, core `v1`, and back.
     Events,
-    /// `autoscaling/v1` over `autoscaling/v2`.
+    /// From `autoscaling/v1` to the storage version, `autoscaling/v2`, and back.
     Autoscaler,
 }
 
-/// A resource in one API version.
+/// A served resource in one API version.
 #[derive(Debug)]
 pub(crate) struct Resource {
     pub(crate) group: String,
@@ -84,12 +82,12 @@ pub(crate) struct Resource {
     pub(crate) categories: Vec<String>,
     pub(crate) verbs: Vec<String>,
     pub(crate) subresources: Vec<Sub>,
-    /// The name of the table of the objects, which all versions of a kind share.
+    /// The name of the table that contains the objects. All versions of a resource have the same table.
     pub(crate) storage: Arc<str>,
-    /// The `apiVersion`s under which the kind is served.
+    /// All values of `apiVersion` in which the kind is served.
     pub(crate) served: Vec<String>,
     pub(crate) conversion: Conversion,
-    /// The fields that field selectors support.
+    /// The fields that field selectors support besides `metadata.name` and `metadata.namespace`.
     pub(crate) fields: Vec<Field>,
     pub(crate) origin: Origin,
 }
@@ -165,7 +163,7 @@ impl Resource {
         self.subresources.iter().find(|s| s.name == name)
     }
 
-    /// Whether `status` is a subresource, so that writes to the main resource ignore it.
+    /// Whether the resource has a status subresource. If so, writes to the main resource do not change `status`.
     pub(crate) fn has_status(&self) -> bool {
         self.subresource("status").is_some()
     }
@@ -174,7 +172,7 @@ impl Resource {
         self.verbs.iter().any(|v| v == verb)
     }
 
-    /// Whether objects of this kind are stored; reviews and tokens are not.
+    /// Whether the server stores objects of this kind. It does not store reviews and token requests, for example.
     pub(crate) fn is_stored(&self) -> bool {
         self.allows("list") && self.plural != "componentstatuses"
     }

@@ -1,7 +1,7 @@
-//! The storage: tables of objects, the resource version, the owner index and the scheduled removals.
+//! The storage: tables of objects, the resource version, the index of dependents, and the scheduled removals.
 //!
-//! Every change must use [`State::commit`] or [`State::erase`], which update the indexes. `handler` owns the strategies
-//! and the garbage collection; the storage must not enforce API rules.
+//! Only [`State::commit`] and [`State::erase`] may change objects, because they update the indexes. `handler` owns the
+//! strategies and the garbage collection; the storage must not enforce API rules.
 
 pub(crate) mod object;
 pub(crate) mod selector;
@@ -22,19 +22,19 @@ use crate::status::SimError;
 use object::Stored;
 use table::{Compacted, Table};
 
-/// The location of an object: its storage (the table) and its key.
+/// The location of an object: the name of its table, and its key in the table.
 pub(crate) type Place = (Arc<str>, Arc<str>);
 
-/// Maximum size in bytes of all objects as JSON, like the space quota of etcd.
+/// The maximum total size of all objects in bytes of JSON. It corresponds to the space quota of etcd.
 pub(crate) const SPACE_QUOTA: usize = 2 << 30;
 
-/// Maximum size in bytes of a request to etcd.
+/// The maximum size in bytes of a request to etcd.
 const REQUEST_LIMIT: usize = 3 << 19;
 
-/// Maximum size in bytes of a message that the API server's etcd client sends.
+/// The maximum size in bytes of a message that the etcd client of the API server sends.
 const MESSAGE_LIMIT: usize = 2 << 20;
 
-/// The state of a simulation, behind its lock.
+/// The state of a simulation, which its lock protects.
 #[derive(Debug)]
 pub(crate) struct State {
     version: u64,
@@ -44,15 +44,16 @@ pub(crate) struct State {
     due: BTreeMap<(Instant, Arc<str>), Place>,
     bytes: usize,
     history: usize,
-    /// Changes before this version are compacted, also for resources without a table.
+    /// Lists and new watches from before this version get 410, also for resources that have no table.
     compacted: u64,
     next_watcher: u64,
-    /// Watches with a lower number end.
+    /// [`Self::end_watches`] has ended all watches with a number below this one.
     first_watcher: u64,
     pub(crate) registry: Registry,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
-    /// A workload simulates the kubelet: it removes terminating pods.
+    /// Whether the crate's `workload` module simulates a kubelet, which removes terminating pods. Otherwise, the server
+    /// removes them.
     pub(crate) kubelet: bool,
 }
 
@@ -90,7 +91,7 @@ impl State {
         self.tables.entry(storage.clone()).or_insert_with(|| Table::compacted_at(compacted))
     }
 
-    /// Returns an error if a watch from `version` is expired.
+    /// Returns an error if `version` is too old for a new watch (410).
     pub(crate) fn check_kept(&self, storage: &str, version: u64) -> Result<(), Compacted> {
         match self.tables.get(storage) {
             Some(table) => table.check_kept(version),
@@ -98,7 +99,7 @@ impl State {
         }
     }
 
-    /// The objects of a namespace, or all for an empty one, at `version`.
+    /// The objects of `namespace` at `version`. If `namespace` is empty, all objects.
     pub(crate) fn objects_at(
         &self,
         storage: &str,
@@ -129,10 +130,10 @@ impl State {
         self.dependents.get(uid).into_iter().flatten().cloned().collect()
     }
 
-    /// Writes an object under the next version.
+    /// Creates or replaces an object, with the next resource version.
     ///
     /// # Errors
-    /// 500 when the object exceeds the space quota or the request limit of etcd, 400 when it nests too deep.
+    /// 500 if the object exceeds the space quota or the request limit of etcd, 400 if it is nested too deeply.
     pub(crate) fn commit(
         &mut self,
         resource: &Resource,
@@ -141,7 +142,7 @@ impl State {
     ) -> Result<Arc<Stored>, SimError> {
         let version = self.version + 1;
         value["metadata"]["resourceVersion"] = version.to_string().into();
-        // `Stored::value` could not parse it.
+        // `Stored::value` cannot parse a deeper object.
         if !nesting::is_within(nesting::MAX_DEPTH, &value) {
             let why = format!(
                 "the object nests deeper than {} levels, which this server does not store",
@@ -172,7 +173,7 @@ impl State {
         Ok(object)
     }
 
-    /// Removes an object under the next version. Returns its last state with that version, as the DELETED event has it.
+    /// Removes an object. Returns the object of the DELETED event: the last state, with the next resource version.
     pub(crate) fn erase(&mut self, place: &Place) -> Option<Arc<Stored>> {
         let object = self.get(&place.0, &place.1)?.clone();
         self.version += 1;
@@ -198,7 +199,7 @@ impl State {
         }
     }
 
-    /// Compacts the history of all tables: lists and new watches from before `version` get 410.
+    /// Compacts the history of all tables. Lists and new watches from before `version` then get 410.
     pub(crate) fn compact(&mut self, version: u64) {
         let version = version.min(self.version);
         self.compacted = self.compacted.max(version);
@@ -207,7 +208,7 @@ impl State {
         }
     }
 
-    /// Wakes the watches of a table, because its resource is no longer served.
+    /// Wakes the watches of a table whose resource is no longer served.
     pub(crate) fn wake_watches(&mut self, storage: &Arc<str>) {
         self.table_mut(storage).wake_all();
     }
@@ -225,7 +226,7 @@ impl State {
         }
     }
 
-    /// Whether [`Self::end_watches`] ended this watch.
+    /// Whether [`Self::end_watches`] has ended the watch with this number.
     pub(crate) fn is_ended(&self, watcher: u64) -> bool {
         watcher < self.first_watcher
     }
@@ -241,7 +242,7 @@ impl State {
     /// Schedules the removal of the object with this uid.
     pub(crate) fn schedule_removal(&mut self, when: Instant, uid: Arc<str>, place: Place) {
         self.due.insert((when, uid), place);
-        // Watches set their timer to the next scheduled removal, so each has to compute it again.
+        // The timer of a watch expires at the next scheduled removal, so every watch must reset its timer.
         for table in self.tables.values_mut() {
             table.wake_all();
         }
@@ -251,7 +252,8 @@ impl State {
         self.due.keys().next().map(|(when, _)| *when)
     }
 
-    /// Takes one removal that is due. Skips removals whose object was deleted or recreated with another uid.
+    /// Removes one scheduled removal that is due, and returns the location of the object. Skips objects that have been
+    /// deleted or recreated with another uid.
     pub(crate) fn take_due(&mut self, now: Instant) -> Option<Place> {
         loop {
             let entry = self.due.first_entry()?;
@@ -267,13 +269,15 @@ impl State {
     }
 }
 
-/// Checks the size of a custom resource against the limits of etcd. An API server stores custom resources as JSON, and
-/// built-in kinds as Protocol Buffers, whose size is unknown here: validation limits the size of these.
+/// Checks the size of a custom resource against the limits of etcd.
+///
+/// Objects of built-in kinds are not checked: an API server stores them as Protocol Buffers, whose size is unknown
+/// here. Validation limits the size of some of them.
 fn check_size(resource: &Resource, object: &Stored) -> Result<(), SimError> {
     if resource.custom().is_none() {
         return Ok(());
     }
-    // An etcd request has the key three times, and the object its apiVersion and kind.
+    // An etcd request contains the key three times, and the object with apiVersion and kind.
     let key = "/registry//".len() + resource.storage.len() + object.key.len();
     let size = object.len() + resource.api_version.len() + resource.kind.len() + 3 * key;
     let why = if size >= MESSAGE_LIMIT {

@@ -1,7 +1,7 @@
-//! One stored object: its JSON, and the fields that selectors, paging and garbage collection read.
+//! One stored object: its JSON, and the values that selectors, paging and garbage collection read.
 //!
-//! The object is stored as serialized JSON: a `Value` of a pod uses several times the memory, most reads copy the bytes
-//! unchanged, and only writes need the `Value`.
+//! Objects are stored as serialized JSON because a `Value` uses several times the memory. Most reads copy the bytes
+//! unchanged; only writes need a `Value`.
 
 use std::sync::Arc;
 
@@ -10,24 +10,25 @@ use serde_json::Value;
 
 use super::selector::Labels;
 
-/// An object at one resource version. Immutable and shared.
+/// An object at one resource version. It is immutable and shared by `Arc`.
 #[derive(Debug)]
 pub(crate) struct Stored {
-    /// `namespace/name`, or the name alone: the order of lists.
+    /// `NAMESPACE/NAME`, or the name of a cluster-scoped object. Lists are in the order of the keys.
     pub(crate) key: Arc<str>,
     pub(crate) version: u64,
     pub(crate) uid: Arc<str>,
     pub(crate) labels: Labels,
-    /// Values of the selectable fields of the kind, in the order of `Resource::fields`.
+    /// The values of the selectable fields, in the order of `Resource::fields`.
     pub(crate) fields: Vec<String>,
-    /// Uids of the owners.
+    /// The uids in the owner references.
     pub(crate) owners: Vec<Arc<str>>,
     /// The object in its storage version, as JSON without `apiVersion` and `kind`.
     body: Bytes,
 }
 
 impl Stored {
-    /// Serializes `value` without `apiVersion` and `kind`, and extracts the indexed fields.
+    /// Serializes `value` without `apiVersion` and `kind`, and extracts the uid, labels and owners. `fields` are the
+    /// values of the selectable fields.
     pub(crate) fn new(key: Arc<str>, version: u64, fields: Vec<String>, mut value: Value) -> Self {
         if let Some(object) = value.as_object_mut() {
             object.remove("apiVersion");
@@ -71,12 +72,12 @@ impl Stored {
         value
     }
 
-    /// The JSON without `apiVersion` and `kind`, as an item of a list of a built-in kind.
+    /// The JSON without `apiVersion` and `kind`: the form of an item in a list of a built-in kind.
     pub(crate) fn bare(&self) -> &Bytes {
         &self.body
     }
 
-    /// Appends the JSON, beginning with `kind` and `apiVersion`.
+    /// Appends the JSON to `out`, with `kind` and `apiVersion` as the first fields.
     pub(crate) fn write_typed(&self, api_version: &str, kind: &str, out: &mut BytesMut) {
         out.reserve(self.body.len() + api_version.len() + kind.len() + 32);
         out.put_slice(b"{\"kind\":\"");
@@ -87,7 +88,7 @@ impl Stored {
         out.put_slice(&self.body[1..]);
     }
 
-    /// The JSON, beginning with `kind` and `apiVersion`.
+    /// The JSON with `kind` and `apiVersion` as the first fields.
     pub(crate) fn typed(&self, api_version: &str, kind: &str) -> Bytes {
         let mut out = BytesMut::new();
         self.write_typed(api_version, kind, &mut out);
@@ -99,7 +100,7 @@ impl Stored {
     }
 }
 
-/// The key of an object; cluster-scoped objects have an empty namespace.
+/// The key of an object in its table. `namespace` is empty for a cluster-scoped object.
 pub(crate) fn key(namespace: &str, name: &str) -> Arc<str> {
     if namespace.is_empty() { Arc::from(name) } else { Arc::from(format!("{namespace}/{name}")) }
 }

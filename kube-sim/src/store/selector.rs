@@ -1,6 +1,6 @@
-//! Label and field selectors: parsing as in the API server, and matching.
+//! Label selectors, and the terms of field selectors, parsed as in the API server.
 //!
-//! It must not depend on a resource; the caller defines the selectable fields of a kind.
+//! This module must not know about resources; the caller defines the fields that a kind supports.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ enum Test {
     Below(i64),
 }
 
-/// A conjunction of requirements on labels. The empty selector matches everything.
+/// A label selector. An object matches if it meets all requirements; an empty selector matches all objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LabelSelector(Vec<(String, Test)>);
 
@@ -58,7 +58,7 @@ impl LabelSelector {
         }
     }
 
-    /// `spec.selector` of a workload: `matchLabels` and `matchExpressions`, or the plain map of a service.
+    /// Parses the selector in an object: `matchLabels` and `matchExpressions`, or a map of labels as in a service.
     pub(crate) fn of_object(selector: &Value) -> Self {
         let mut all = Vec::new();
         let plain = selector.get("matchLabels").is_none() && selector.get("matchExpressions").is_none();
@@ -100,7 +100,7 @@ impl LabelSelector {
     }
 }
 
-/// The form that `kubectl scale` and the scale subresource print.
+/// Formats the selector as a string, as in `status.selector` of the scale subresource.
 impl fmt::Display for LabelSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (key, test)) in self.0.iter().enumerate() {
@@ -317,7 +317,7 @@ pub(crate) struct FieldTerm {
     pub(crate) equal: bool,
 }
 
-/// Splits `a=b,c!=d` with the server's escapes (`\\`, `\,`, `\=`).
+/// Parses a field selector such as `a=b,c!=d`. Values may contain the escapes `\\`, `\,` and `\=`.
 pub(crate) fn field_terms(text: &str) -> Result<Vec<FieldTerm>, String> {
     let mut terms = Vec::new();
     let mut part = String::new();

@@ -1,4 +1,6 @@
-//! Snapshot and restore of the storage, as of an etcd that is restored from a backup. It must not apply API rules.
+//! Snapshot and restore of the storage. A restore simulates an etcd that is restored from a backup.
+//!
+//! This module must not apply API rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use super::table::Table;
 use super::{Place, State};
 use crate::registry::Registry;
 
-/// A copy of the storage. It shares objects and history with the state that it was taken from.
+/// A copy of the storage. It shares the objects and the events of the history with the [`State`] by `Arc`.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     version: u64,
@@ -36,8 +38,8 @@ impl State {
         }
     }
 
-    /// Restores `snapshot`, including its resource version. Watches stay open at their versions, which the restored
-    /// storage has not reached. The random generator is not restored, so that no uid is assigned twice.
+    /// Restores `snapshot`, including its resource version. Watches stay open; they get events again after the resource
+    /// version exceeds theirs. The random generator is not restored, so that no uid is assigned twice.
     pub(crate) fn restore(&mut self, snapshot: &Snapshot) {
         let Snapshot { version, tables, places, dependents, due, bytes, compacted, registry } =
             snapshot.clone();
@@ -52,7 +54,7 @@ impl State {
         self.due = due;
         self.bytes = bytes;
         self.registry.restore(registry);
-        // The next scheduled removal and the served resources may have changed.
+        // The next scheduled removal and the served resources may have changed, and every watch depends on both.
         for table in self.tables.values_mut() {
             table.wake_all();
         }

@@ -1,5 +1,4 @@
-//! The objects of one resource and the history of their changes, from which watches and lists of old versions are
-//! served.
+//! The objects of one resource, and the history of their changes for watches and for lists at older versions.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
@@ -27,7 +26,7 @@ impl Change {
     }
 }
 
-/// One change. `object` is the state after it; for a deletion, the last state with the version of the deletion.
+/// One change. `object` is the state after the change; for a deletion, the last state with the version of the deletion.
 #[derive(Debug)]
 pub(crate) struct Event {
     pub(crate) version: u64,
@@ -38,7 +37,7 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// The watch frame of this event. The frame of the first requested API version is cached for all watches.
+    /// The watch frame of this event. All watches share a cached frame; it has the API version of the first call.
     pub(crate) fn frame(&self, api_version: &str, kind: &str) -> Bytes {
         let make = || (api_version.into(), frame(self.change, &self.object, api_version, kind));
         let (version, text) = self.frame.get_or_init(make);
@@ -49,7 +48,7 @@ impl Event {
     }
 }
 
-/// `{"type":"ADDED","object":{..}}` and a line feed.
+/// A watch frame: `{"type":"ADDED","object":{..}}` and a line feed.
 pub(crate) fn frame(change: Change, object: &Stored, api_version: &str, kind: &str) -> Bytes {
     let mut out = BytesMut::with_capacity(object.len() + 96);
     out.put_slice(b"{\"type\":\"");
@@ -60,10 +59,10 @@ pub(crate) fn frame(change: Change, object: &Stored, api_version: &str, kind: &s
     out.freeze()
 }
 
-/// The requested version is no longer in the history.
+/// The error for a version that is no longer in the history (410).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Compacted {
-    /// The oldest version that can still be served.
+    /// The oldest version that is in the history.
     pub(crate) oldest: u64,
 }
 
@@ -80,7 +79,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table without objects whose history begins with `version`.
+    /// An empty table, whose history begins at `version`.
     pub(crate) fn compacted_at(version: u64) -> Self {
         Self { compacted: version, ..Self::default() }
     }
@@ -89,7 +88,7 @@ impl Table {
         self.objects.get(key)
     }
 
-    /// The objects of a namespace, or all for an empty one, in key order.
+    /// The objects of `namespace` in the order of their keys. If `namespace` is empty, all objects.
     pub(crate) fn objects(&self, namespace: &str) -> Vec<Arc<Stored>> {
         if namespace.is_empty() {
             return self.objects.values().cloned().collect();
@@ -102,7 +101,7 @@ impl Table {
             .collect()
     }
 
-    /// Whether the namespace has an object of this resource.
+    /// Whether the table has an object in `namespace`.
     pub(crate) fn has_namespace(&self, namespace: &str) -> bool {
         let prefix = format!("{namespace}/");
         self.objects
@@ -111,7 +110,7 @@ impl Table {
             .is_some_and(|(key, _)| key.starts_with(&prefix))
     }
 
-    /// The objects at `version`: undoes the later changes of the history.
+    /// The objects of `namespace`, or all objects if it is empty, at `version`. Undoes the later changes.
     pub(crate) fn objects_at(&self, namespace: &str, version: u64) -> Result<Vec<Arc<Stored>>, Compacted> {
         if version < self.compacted {
             return Err(Compacted { oldest: self.compacted });
@@ -136,7 +135,7 @@ impl Table {
         self.record(change, object, previous, limit);
     }
 
-    /// Removes the object with the key of `last`; `last` is the object of the DELETED event.
+    /// Removes an object. `last` has its key, and becomes the object of the DELETED event.
     pub(crate) fn remove(&mut self, last: Arc<Stored>, limit: usize) {
         if let Some(previous) = self.objects.remove(&last.key) {
             self.record(Change::Deleted, last, Some(previous), limit);
@@ -155,18 +154,18 @@ impl Table {
         self.wake_all();
     }
 
-    /// Compacts the history: lists and new watches from before `version` get 410. Open watches continue, because the
-    /// watch cache of an API server outlives a compaction of etcd.
+    /// Compacts the history: lists and new watches from before `version` get 410. Open watches continue, because in an
+    /// API server, a compaction of etcd does not affect the watch cache.
     pub(crate) fn compact(&mut self, version: u64) {
         self.compacted = self.compacted.max(version);
     }
 
-    /// Returns an error if a watch from `version` is expired.
+    /// Returns an error if `version` is too old for a new watch (410).
     pub(crate) fn check_kept(&self, version: u64) -> Result<(), Compacted> {
         if version < self.compacted { Err(Compacted { oldest: self.compacted }) } else { Ok(()) }
     }
 
-    /// Up to `most` changes after `version`, in order, for an open watch.
+    /// The first `most` changes after `version`, for an open watch.
     pub(crate) fn changes_after(&self, version: u64, most: usize) -> Result<Vec<Arc<Event>>, Compacted> {
         if version < self.dropped {
             return Err(Compacted { oldest: self.dropped });
@@ -175,7 +174,7 @@ impl Table {
         Ok(self.log.range(from..).take(most).cloned().collect())
     }
 
-    /// A copy of the objects and their history, without watches.
+    /// A copy of the table without its watches.
     pub(crate) fn without_watchers(&self) -> Self {
         Self {
             objects: self.objects.clone(),

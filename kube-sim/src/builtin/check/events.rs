@@ -60,8 +60,8 @@ fn namespace(event: &Value, object: &Value, must_agree: bool, out: &mut Errors) 
     }
 }
 
-/// Validates the reporter, action, reason and note. `controller` and `note` are the names of the fields of the reporting
-/// controller and of the note in the event's API version.
+/// Validates the reporter, action, reason and note. `controller` and `note` are the names of the fields for the
+/// reporting controller and the note in the event's API version.
 fn reporter(event: &Value, controller: &str, note: &str, out: &mut Errors) {
     let reporter = text(event, controller);
     if reporter.is_empty() {

@@ -81,7 +81,7 @@ pub(super) fn replication_controller(object: &mut Value) {
     }
 }
 
-/// Sets the defaults of a job. Unless `manualSelector` is true, the selector of a new job is a label with the UID of the job.
+/// Sets the defaults of a job. Unless `manualSelector` is true, the selector of a new job is a label with its UID.
 pub(super) fn job(object: &mut Value, is_new: bool) {
     let metadata = |field: &str| {
         object

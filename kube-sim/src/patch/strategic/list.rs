@@ -1,7 +1,7 @@
-//! Lists in a strategic merge patch: their merge and the order of the result.
+//! The merging and ordering of lists in a strategic merge patch.
 //!
-//! Owns the merging of two lists and the ordering rules: items in the patch follow its order, and the other items
-//! keep their relative position where possible. Only the merge key of an item is read, except to merge items.
+//! Owns the ordering rules: items in the patch get the order of the patch, and the other items keep their relative
+//! position where possible.
 
 use serde_json::{Map, Value};
 
@@ -15,7 +15,7 @@ pub(super) enum Elements {
     Scalars,
 }
 
-/// Merges `patch` into `original`; if `deletes` is set, removes the values of `patch` instead.
+/// Merges `patch` into `original`. If `deletes` is set, removes the scalars in `patch` from `original` instead.
 pub(super) fn merge(
     original: Vec<Value>,
     patch: Vec<Value>,
@@ -59,8 +59,8 @@ pub(super) fn merge(
     normalize(ours, theirs, &patch, &server, field.merge_key, kind)
 }
 
-/// Applies and removes the items with directives: `delete` removes the matching item, `replace` drops all original
-/// items.
+/// Applies the items of `patch` that have a directive. `delete` removes the original items with the same merge key, and
+/// `replace` removes all original items. Returns the remaining original items, and the patch items without directives.
 fn apply_item_directives(
     mut original: Vec<Value>,
     patch: Vec<Value>,
@@ -90,7 +90,7 @@ fn apply_item_directives(
     Ok((if replace { Vec::new() } else { original }, plain))
 }
 
-/// The common type of all items. Lists as items are rejected.
+/// The type of the items of all `lists`. Different types and nested lists are errors.
 pub(super) fn element_kind(lists: &[&[Value]]) -> Result<Elements, PatchError> {
     let mut items = lists.iter().flat_map(|list| list.iter());
     let Some(first) = items.next() else {
@@ -109,7 +109,7 @@ pub(super) fn element_kind(lists: &[&[Value]]) -> Result<Elements, PatchError> {
     Ok(if first.is_object() { Elements::Maps } else { Elements::Scalars })
 }
 
-/// Splits a list into the items that `by` contains and the others.
+/// Splits `list` into the items that are also in `by`, compared by merge key if there is one, and the others.
 pub(super) fn partition(
     list: Vec<Value>,
     by: &[Value],
@@ -129,7 +129,7 @@ pub(super) fn partition(
     Ok((mentioned, others))
 }
 
-/// Orders the patch's items by the patch's order and the server's by the server's, and merges the two.
+/// Sorts `ours`, the items in the patch, by `our_order` and `theirs` by `server_order`, and merges the two lists.
 pub(super) fn normalize(
     ours: Vec<Value>,
     theirs: Vec<Value>,
@@ -153,8 +153,8 @@ pub(super) fn normalize(
     Ok(merged)
 }
 
-/// A stable insertion sort in which an item that `order` does not contain moves before its predecessor. The server
-/// sorts like this up to its insertion sort threshold.
+/// Sorts `list` by `order` with an insertion sort, in which an item that is not in `order` is less than any other. The
+/// order is inconsistent, so the result depends on the algorithm. Go's `sort` uses insertion sort for short lists.
 fn sort_by(
     list: Vec<Value>,
     order: &[Value],
@@ -197,7 +197,7 @@ fn rank(order: &[Value], item: &Value, merge_key: &str, kind: Elements) -> Optio
 }
 
 /// Checks that `$setElementOrder` contains all items of the patch in the same order. Items with a `delete` directive
-/// are ignored; the server rejects items with other directives only after the end of `order`.
+/// are ignored. As in the API server, items with other directives are errors only after the last item in `order`.
 pub(super) fn check_order(patch: &[Value], order: &[Value], merge_key: &str) -> Result<(), PatchError> {
     if patch.is_empty() || order.is_empty() {
         return Ok(());
@@ -261,7 +261,7 @@ fn as_map(item: &Value) -> Result<&Map<String, Value>, PatchError> {
     })
 }
 
-/// Removes later duplicates of a value. The server swaps the last item into the position of the duplicate.
+/// Removes duplicates. As in the API server, the last item of the list replaces a removed one.
 fn dedup(mut list: Vec<Value>) -> Vec<Value> {
     let mut first = 0;
     while first < list.len() {

@@ -1,4 +1,4 @@
-//! Rules of strategic merge patch, tested with the schemas of built-in kinds.
+//! Tests of strategic merge patch with the schemas of built-in kinds.
 
 use std::sync::Arc;
 
