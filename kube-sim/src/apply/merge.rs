@@ -62,7 +62,7 @@ fn items(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The items of one of the two lists, with their keys.
+/// The items of a list in the live object or in the configuration, with their keys.
 struct Side<'a> {
     elements: Vec<Element>,
     items: &'a [Value],
@@ -123,7 +123,7 @@ fn merge_items(list: List<'_>, before: &[Value], applied: &[Value]) -> Result<Ve
                 continue;
             }
             if config.has(ours) && next_shared.is_some_and(|next| next != ours) {
-                // Both lists have this item, but in the configuration, another item that both have comes first.
+                // Both lists contain this item, but the configuration has another common item before it.
                 l += 1;
                 continue;
             }

@@ -78,9 +78,9 @@ pub(crate) struct Conflict {
 
 /// Sets `new.metadata.managedFields` for a create (`live` is `None`), an update, or a patch other than apply.
 ///
-/// `new` must be the object that will be stored, except for its `managedFields`, which must be those of the request. An
-/// empty list of these drops all managers of `live`, a valid list replaces them, and any other value is ignored.
-/// A request to a subresource cannot set `managedFields`. If no field changes, the entries keep their times.
+/// `new` must be the object that will be stored, but with the `managedFields` of the request: an empty list drops all
+/// managers of `live`, a valid list replaces them, and any other value is ignored. In a request to a subresource, every
+/// value is ignored. If no field changes, the entries keep their times.
 pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
     let managers = managers_before_update(cx, live, new);
     let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) else { return };
@@ -230,7 +230,8 @@ fn check_identity(cx: &Context<'_>, config: &Value) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// The error for a failed apply. [`ApplyError::Conflict`] has one cause for each field and a message by manager.
+/// Converts a [`Refusal`] to an [`ApplyError`]. A conflict has one cause for each field; its message groups the fields by
+/// manager.
 fn refused(refusal: Refusal) -> ApplyError {
     let conflicts = match refusal {
         Refusal::Unmergeable(problem) => return ApplyError::Schema(problem),

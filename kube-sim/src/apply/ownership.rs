@@ -1,6 +1,6 @@
 //! Field ownership after a write.
 //!
-//! Owns the two transitions. After an update, the manager also owns the fields that the update changed. After an apply,
+//! Owns the two transitions. After an update, its field manager also owns the fields that it changed. After an apply,
 //! the applier owns exactly the fields in its configuration: fields of its previous configuration that no manager owns
 //! any more are removed, and changes of fields that other managers own are conflicts.
 
@@ -24,7 +24,7 @@ pub(super) enum Refusal {
     Unmergeable(String),
 }
 
-/// The parts of a write that are the same for all objects and managers.
+/// A write request: its context, the type of the object, and the fields that the endpoint resets.
 pub(super) struct Write<'a> {
     pub(super) cx: &'a Context<'a>,
     pub(super) ty: Type<'a>,

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use super::path::Element;
 
-/// A set of field paths, as a tree. `members` are the paths with one element; `children` are the longer paths by their
-/// first element.
+/// A set of field paths, as a tree. `members` are the paths with one element; `children` maps
+/// the first element of longer paths to the set of the remaining paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct FieldSet {
     members: BTreeSet<Element>,
@@ -48,7 +48,7 @@ impl FieldSet {
         self.members.iter()
     }
 
-    /// The first elements of longer paths, each with the rest of these paths.
+    /// The first elements of longer paths, each with the set of the remaining paths.
     pub(crate) fn children(&self) -> impl Iterator<Item = (&Element, &Self)> {
         self.children.iter()
     }
@@ -102,7 +102,7 @@ impl FieldSet {
         }
     }
 
-    /// Adds the first element of every longer path as a path of its own, if `keep` returns true for it.
+    /// A copy of the set with the additional members that `keep` selects from the keys of `children`.
     pub(super) fn with_members(&self, keep: impl Fn(&Element) -> bool) -> Self {
         let mut members = self.members.clone();
         members.extend(self.children.keys().filter(|element| keep(element)).cloned());

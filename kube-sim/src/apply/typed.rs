@@ -21,7 +21,7 @@ pub(super) enum Type<'a> {
     Untyped,
 }
 
-/// The form that a type has for a given value.
+/// The form of a value: scalar, list or map.
 #[derive(Clone, Copy)]
 pub(super) enum Shape<'a> {
     Scalar(Scalar),
@@ -65,8 +65,8 @@ impl<'a> Type<'a> {
         Self::Schema { schema, free: false }
     }
 
-    /// The form of this type for `value`. If the value is absent or null, or its form is not allowed, returns the first
-    /// allowed form of map, scalar and list.
+    /// The form in which this type interprets `value`. If the value is absent or null, or its form is not allowed,
+    /// returns the first of map, scalar and list that is allowed.
     pub(super) fn shape(self, value: Option<&Value>) -> Shape<'a> {
         let (scalar, list, map) = self.forms();
         match value {

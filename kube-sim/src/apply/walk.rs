@@ -124,7 +124,7 @@ fn sample(element: &Element) -> Value {
 }
 
 /// Adapts a field set to a changed schema, as Go's `ReconcileFieldSetWithSchema` does; `None` if nothing changes. If a
-/// list or map has become atomic, the paths below it are replaced with its own path.
+/// list or map has become atomic, the paths below it are replaced with the path of the list or map.
 pub(super) fn reconcile(ty: Type<'_>, set: &FieldSet) -> Option<FieldSet> {
     let mut atomic = FieldSet::default();
     newly_atomic_fields(ty, set, &mut Vec::new(), false, &mut atomic);

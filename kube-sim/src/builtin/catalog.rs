@@ -1,6 +1,6 @@
 //! The resources of an unmodified API server, as in discovery.
 //!
-//! Owns the parsing of `data/resources.jsonl`. This module must not contain the behaviour of requests.
+//! Owns the parsing of `data/resources.jsonl`. This module must not depend on the handling of requests.
 
 use std::sync::{Arc, LazyLock};
 

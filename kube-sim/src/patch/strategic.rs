@@ -37,7 +37,7 @@ pub(crate) fn strategic(schema: &Schema, target: &mut Value, patch: Value) -> Re
 
 /// The schema, patch strategy and merge key of a field.
 struct Field<'a> {
-    /// The schema of the field's value, or of its items if it is a list; `None` for free-form values.
+    /// The schema of the field's value; for a list, the schema of the items. `None` for free-form values.
     schema: Option<&'a Schema>,
     strategy: &'a str,
     merge_key: &'a str,
@@ -127,7 +127,7 @@ fn without_directives(value: Value) -> Option<Value> {
     }
 }
 
-/// Applies `$retainKeys`: removes all fields of `original` that it does not list. The patch must not set other fields.
+/// Applies `$retainKeys`: removes the fields of `original` that are not listed. The patch must not set such fields.
 fn retain_keys(original: &mut Map<String, Value>, patch: &mut Map<String, Value>) -> Result<(), PatchError> {
     let malformed = || PatchError::BadRequest("invalid patch format of retainKeys".to_owned());
     let Some(retained) = patch.remove(RETAIN_KEYS) else { return Ok(()) };

@@ -1,4 +1,5 @@
-//! [`Resource`], which routing, discovery, validation and storage use for both built-in and custom resources.
+//! A served resource in one API version, for routing, discovery, validation and storage. Built-in and custom resources
+//! have the same type.
 
 use std::sync::Arc;
 

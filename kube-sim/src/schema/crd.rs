@@ -21,7 +21,7 @@ const DNS_1123: &str = "a lowercase RFC 1123 subdomain must consist of lower cas
     start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
-/// Validates a CRD and returns the errors in the server's order. `old` is the stored CRD, for an update.
+/// Validates a CRD and returns the errors in the server's order. `old` is the stored CRD if the request is an update.
 pub(crate) fn validate_crd(old: Option<&Value>, crd: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let spec = &crd["spec"];
@@ -65,7 +65,7 @@ fn versions(spec: &Value, errors: &mut Vec<FieldError>) {
         let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
         errors.push(FieldError::required(field, ""));
     }
-    // If all versions have the same schema, errors contain the path of one top-level schema instead of each version.
+    // If all versions have the same schema, the paths in errors are those of a schema at the top level of the spec.
     let shared = versions.windows(2).all(|pair| schema(&pair[0]) == schema(&pair[1]));
     let shared_fields =
         shared && versions.windows(2).all(|pair| pair[0]["selectableFields"] == pair[1]["selectableFields"]);

@@ -88,7 +88,7 @@ pub(super) fn accepts(format: &str, text: &str) -> bool {
         "datetime" => is_date_time(text),
         "k8sshortname" => text.len() <= 63 && LABEL.is_match(text),
         "k8slongname" => text.len() <= 253 && text.split('.').all(|part| LABEL.is_match(part)),
-        // `password` and unknown formats.
+        // The API server accepts any string for `password` and for unknown formats.
         _ => true,
     }
 }

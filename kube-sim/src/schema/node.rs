@@ -73,7 +73,7 @@ pub(crate) struct Schema {
     pub(crate) nullable: bool,
     /// The default, which replaces an absent value.
     pub(crate) default: Option<Value>,
-    /// The value of this field in the key of a list item that does not have the field.
+    /// If this field is a list map key: the value of the key for items that do not have the field.
     key_default: Option<Value>,
     /// The list type. If it is `None`, the list is atomic unless the schema specifies the patch strategy `merge`.
     pub(crate) list_type: Option<ListType>,
@@ -113,7 +113,7 @@ pub(crate) struct Rules {
     pub(super) not: Option<Box<Schema>>,
 }
 
-/// A limit on a number.
+/// The value of `minimum` or `maximum`, and whether it is exclusive.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bound {
     pub(super) value: f64,
@@ -246,7 +246,7 @@ impl Schema {
         &self.list_keys
     }
 
-    /// The value of this field in the key of a list item that does not have the field.
+    /// If this field is a list map key: the value of the key for items that do not have the field.
     pub(crate) fn key_default(&self) -> Option<&Value> {
         self.key_default.as_ref()
     }

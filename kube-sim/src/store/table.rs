@@ -37,7 +37,7 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// The watch frame of this event. All watches share a cached frame; it has the API version of the first call.
+    /// The watch frame of this event. The frame in the API version of the first call is cached for all watches.
     pub(crate) fn frame(&self, api_version: &str, kind: &str) -> Bytes {
         let make = || (api_version.into(), frame(self.change, &self.object, api_version, kind));
         let (version, text) = self.frame.get_or_init(make);

@@ -50,7 +50,7 @@ pub(crate) fn check(resource: &Resource, old: Option<&Value>, new: &Value) -> Ve
     }
     repeated::lists(resource, new, out);
     if let Some(schema) = resource.schema() {
-        // If a function above has already reported a field, its error is more specific than that about the enum.
+        // Skip fields that a function above has reported: these errors are more specific than those about enums.
         let reported: Vec<String> = errors.0.iter().map(|error| error.field.clone()).collect();
         let more = enumerations(&schema, new).into_iter().filter(|error| !reported.contains(&error.field));
         errors.0.extend(more);

@@ -66,7 +66,7 @@ fn object_in<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Value> {
     object.get_mut(field).filter(|value| value.is_object())
 }
 
-/// The value of `field` if it is an object. An absent or null field is set to an empty object before.
+/// Sets `field` to an empty object if it is absent or null. Returns its value if that is an object.
 fn ensured<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Value> {
     put(object, field, Map::new());
     object_in(object, field)

@@ -160,7 +160,7 @@ fn volume(volume: &mut Value) {
     }
 }
 
-/// Sets the request of each resource that has a limit but no request to the limit.
+/// For each resource with a limit but no request, sets the request to the limit.
 fn requests_from_limits(container: &mut Value) {
     let Some(resources) = object_in(container, "resources") else { return };
     let Some(limits) = resources.get("limits").and_then(Value::as_object).cloned() else { return };

@@ -84,8 +84,8 @@ impl NumberValidator<'_> {
         FieldError::invalid(self.field(), factor, detail)
     }
 
-    /// The error for a value that violates a bound. It prints the value as a float64 unless `fits` is set: the type can
-    /// represent the bound.
+    /// The error for a value that violates a bound. `fits` is set if the type can represent the bound; otherwise, the
+    /// error contains the value as a float64.
     fn violation(&self, fits: bool, requirement: &str) -> FieldError {
         let value = if fits { self.value.clone() } else { Value::from(self.number) };
         FieldError::invalid(self.field(), value, format!("{} in body should be {requirement}", self.path))
