@@ -230,8 +230,8 @@ fn check_identity(cx: &Context<'_>, config: &Value) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// Converts a [`Refusal`] to an [`ApplyError`]. A conflict has one cause for each field; its message groups the fields by
-/// manager.
+/// Converts a [`Refusal`] to an [`ApplyError`]. A conflict has one cause for each field; its message groups the fields
+/// by manager.
 fn refused(refusal: Refusal) -> ApplyError {
     let conflicts = match refusal {
         Refusal::Unmergeable(problem) => return ApplyError::Schema(problem),

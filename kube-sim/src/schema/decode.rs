@@ -278,58 +278,58 @@ mod tests {
 
     /// Compares the error with `problem`, which was recorded from kube-apiserver 1.37.2.
     #[track_caller]
-    fn refuses(mut object: Value, problem: &str) {
+    fn rejects(mut object: Value, problem: &str) {
         assert_eq!(decode(&deployment(), &mut object).unwrap_err(), problem);
     }
 
     #[test]
     fn type_errors_name_the_field_and_its_go_type() {
         let cannot = |what: &str| format!("json: cannot unmarshal {what}");
-        refuses(
+        rejects(
             json!({"spec": {"replicas": "3"}}),
             &cannot("string into Go struct field DeploymentSpec.spec.replicas of type int32"),
         );
-        refuses(
+        rejects(
             json!({"spec": {"replicas": 3.5}}),
             &cannot("number 3.5 into Go struct field DeploymentSpec.spec.replicas of type int32"),
         );
-        refuses(
+        rejects(
             json!({"spec": {"replicas": 99_999_999_999_i64}}),
             &cannot("number 99999999999 into Go struct field DeploymentSpec.spec.replicas of type int32"),
         );
-        refuses(
+        rejects(
             json!({"spec": {"template": {"spec": {"containers": {"a": 1}}}}}),
             &cannot(
                 "object into Go struct field PodSpec.spec.template.spec.containers of type []v1.Container",
             ),
         );
-        refuses(
+        rejects(
             json!({"spec": {"template": {"spec": {"containers": [{"name": 1}]}}}}),
             &cannot(
                 "number into Go struct field Container.spec.template.spec.containers.name of type string",
             ),
         );
-        refuses(
+        rejects(
             json!({"metadata": {"labels": {"a": 1}}}),
             &cannot("number into Go struct field ObjectMeta.metadata.labels of type string"),
         );
-        refuses(
+        rejects(
             json!({"metadata": {"labels": ["a"]}}),
             &cannot("array into Go struct field ObjectMeta.metadata.labels of type map[string]string"),
         );
-        refuses(
+        rejects(
             json!({"spec": {"template": "x"}}),
             &cannot("string into Go struct field DeploymentSpec.spec.template of type v1.PodTemplateSpec"),
         );
-        refuses(
+        rejects(
             json!({"spec": []}),
             &cannot("array into Go struct field Deployment.spec of type v1.DeploymentSpec"),
         );
-        refuses(
+        rejects(
             json!({"spec": {"paused": "yes"}}),
             &cannot("string into Go struct field DeploymentSpec.spec.paused of type bool"),
         );
-        refuses(
+        rejects(
             json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": true}}}}),
             &cannot(
                 "bool into Go struct field RollingUpdateDeployment.spec.strategy.rollingUpdate.maxSurge of type int32",
@@ -342,8 +342,8 @@ mod tests {
         let quantity =
             "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
         let limits = |cpu: &str| json!({"spec": {"template": {"spec": {"containers": [{"resources": {"limits": {"cpu": cpu}}}]}}}});
-        refuses(limits("abc"), quantity);
-        refuses(
+        rejects(limits("abc"), quantity);
+        rejects(
             json!({"metadata": {"creationTimestamp": "xx"}}),
             "parsing time \"xx\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"xx\" as \"2006\"",
         );

@@ -252,8 +252,8 @@ impl State {
         self.due.keys().next().map(|(when, _)| *when)
     }
 
-    /// Deletes one due entry from the scheduled removals, and returns the location of its object. Skips objects that have
-    /// been deleted or recreated with another uid.
+    /// Deletes one due entry from the scheduled removals, and returns the location of its object. Skips objects that
+    /// have been deleted or recreated with another uid.
     pub(crate) fn take_due(&mut self, now: Instant) -> Option<Place> {
         loop {
             let entry = self.due.first_entry()?;

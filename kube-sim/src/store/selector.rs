@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_malformed_selectors() {
+    fn rejects_malformed_selectors() {
         for bad in ["a in b", "=b", "a=b=c", "a,,b", "a in (", "a>x", "-a=b", "a=b c"] {
             assert!(LabelSelector::parse(bad).is_err(), "{bad}");
         }

@@ -1,6 +1,6 @@
 //! The defaulting of built-in kinds that Kubernetes implements in Go (`SetDefaults_*`).
 //!
-//! Owns one function for each kind, which [`complete`] calls. [`crate::schema::default`] must run before. This module
+//! Owns one function for each kind, which [`complete`] calls. `schema::default` must run before. This module
 //! must not read other objects, and must not choose random values (addresses, ports, names).
 
 mod pods;

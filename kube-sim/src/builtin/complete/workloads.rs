@@ -81,7 +81,7 @@ pub(super) fn replication_controller(object: &mut Value) {
     }
 }
 
-/// Sets the defaults of a job. Unless `manualSelector` is true, a new job selects the pods that are labelled with its UID.
+/// Sets the defaults of a job. Unless `manualSelector` is true, a new job selects the pods with its UID in a label.
 pub(super) fn job(object: &mut Value, is_new: bool) {
     let metadata = |field: &str| {
         object

@@ -5,7 +5,7 @@ use super::accepts;
 /// A format, the strings that the API server accepts, and the strings that it rejects.
 type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
 
-const ANSWERS: &[Row] = &[
+const CASES: &[Row] = &[
     (
         "bsonobjectid",
         &["507f1f77bcf86cd799439011", "507F1F77BCF86CD799439011"],
@@ -460,7 +460,7 @@ const ANSWERS: &[Row] = &[
 
 #[test]
 fn formats_accept_what_the_server_accepts() {
-    for (format, good, bad) in ANSWERS {
+    for (format, good, bad) in CASES {
         for text in *good {
             assert!(accepts(format, text), "{format} should take {text:?}");
         }
@@ -506,7 +506,7 @@ fn password_and_unknown_formats_accept_any_string() {
 #[test]
 fn arbitrary_strings_do_not_panic() {
     for text in ["ä", "a%ä", "/%ä", "ää:", "[ä", "\"ä", "\"\\", "(", "a@b (", "<", "=", "١:"] {
-        for (format, _, _) in ANSWERS {
+        for (format, _, _) in CASES {
             let _ = accepts(format, text);
         }
     }

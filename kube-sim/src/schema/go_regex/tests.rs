@@ -297,7 +297,7 @@ const MATCHES: &[(&str, Matches)] = &[
 ];
 
 /// Malformed patterns, each with the error code and the part of the pattern that the error quotes.
-const REFUSED: &[(&str, &str, &str)] = &[
+const MALFORMED: &[(&str, &str, &str)] = &[
     (r"^[a-\d]$", "invalid escape sequence", r"\d"),
     (r"^[a--b]$", "invalid character class range", r"a--"),
     (r"^a++$", "invalid nested repetition operator", r"++"),
@@ -385,7 +385,7 @@ fn patterns_match_as_in_go() {
 
 #[test]
 fn malformed_patterns_are_rejected_with_gos_error() {
-    for (pattern, code, found) in REFUSED {
+    for (pattern, code, found) in MALFORMED {
         let expected = format!("error parsing regexp: {code}: `{found}`");
         assert_eq!(compile(pattern).err(), Some(expected), "{pattern}");
     }
