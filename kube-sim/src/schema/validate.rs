@@ -13,7 +13,7 @@ use super::field_error::FieldError;
 use super::format;
 use super::node::{Additional, Kind, ListType, Rules, Schema};
 
-/// Validates `object` against `schema` and returns the errors. The errors about duplicates in lists are the last.
+/// Validates `object` against `schema` and returns the errors. Errors about duplicates in sets and maps come last.
 pub(crate) fn validate(schema: &Schema, object: &Value) -> Vec<FieldError> {
     let mut findings = Findings::default();
     Validator { path: String::new() }.visit(schema, object, &mut findings);

@@ -62,7 +62,7 @@ pub(crate) fn frame(change: Change, object: &Stored, api_version: &str, kind: &s
 /// The error for a version that is no longer in the history (410).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Compacted {
-    /// The oldest version that is in the history.
+    /// The oldest version that lists and watches can still request.
     pub(crate) oldest: u64,
 }
 

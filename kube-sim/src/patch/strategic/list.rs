@@ -153,8 +153,8 @@ pub(super) fn normalize(
     Ok(merged)
 }
 
-/// Sorts `list` by `order` with an insertion sort, in which an item that is not in `order` is less than any other. The
-/// order is inconsistent, so the result depends on the algorithm. Go's `sort` uses insertion sort for short lists.
+/// Sorts `list` by `order` with an insertion sort, as Go's `sort` does for short lists. The algorithm determines the
+/// result, because two items are each less than the other if one of them is not in `order`.
 fn sort_by(
     list: Vec<Value>,
     order: &[Value],
