@@ -142,7 +142,8 @@ pub enum DiscoveryError {
         source: Arc<Error>,
     },
 
-    /// A concurrent call tried to discover the resources of the server, and failed.
+    /// A `RestMapper` could not discover the resources of the server. The predicates of
+    /// [`Error`], such as `is_forbidden`, apply to the source.
     #[error("cannot discover the resources of the server")]
     Unavailable(#[source] Arc<Error>),
 }
@@ -274,7 +275,11 @@ impl Error {
 
     /// Whether a timeout of the client or the server elapsed.
     pub fn is_timeout(&self) -> bool {
-        matches!(self, Self::Timeout { .. }) || self.status().is_some_and(Status::is_timeout)
+        let source = match self {
+            Self::Discovery(DiscoveryError::Unavailable(source)) => source,
+            own => own,
+        };
+        matches!(source, Self::Timeout { .. }) || self.status().is_some_and(Status::is_timeout)
     }
 
     /// The [`DiscoveryError`], if this is [`Discovery`](Self::Discovery).
@@ -380,6 +385,17 @@ mod tests {
             "{error}"
         );
         assert!(error.is_timeout() && error.is_retryable());
+    }
+
+    #[test]
+    fn predicates_of_a_failed_discovery_apply_to_its_cause() {
+        let unavailable = |error| Error::from(DiscoveryError::Unavailable(Arc::new(error)));
+        assert!(unavailable(api(403, "")).is_forbidden() && !unavailable(api(403, "")).is_retryable());
+        assert!(unavailable(api(503, "")).is_retryable());
+        let timeout =
+            Error::Timeout { wait: Wait::Response, after: Duration::from_secs(1), what: "GET /api".into() };
+        assert!(unavailable(timeout).is_timeout());
+        assert!(!Error::from(DiscoveryError::MissingKind("v1 Foo".into())).is_retryable());
     }
 
     #[test]

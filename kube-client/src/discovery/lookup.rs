@@ -33,6 +33,12 @@ impl<'a> Argument<'a> {
             }
         }
     }
+
+    /// Whether this name can mean a resource of a group version that is not known.
+    pub(super) fn may_be_in(&self, group: &str, version: Option<&str>) -> bool {
+        self.group.is_none_or(|wanted| group.starts_with(wanted))
+            && self.version.is_none_or(|wanted| version.is_none_or(|version| version == wanted))
+    }
 }
 
 impl Discovery {

@@ -1,6 +1,7 @@
 //! Discovery: the groups, versions and resources that an API server serves.
 //!
 //! - [`Discovery`] reads all of them, or selected groups.
+//! - [`RestMapper`] caches a [`Discovery`], and refreshes it for a name that it does not have.
 //! - [`oneshot`] reads a single group, group version or kind.
 //!
 //! Requests go through [`Client`] only. A document of the server is outside input: a malformed entry is a
@@ -12,12 +13,14 @@ mod failure;
 mod fetch;
 mod legacy;
 mod lookup;
+mod mapper;
 mod names;
 pub mod oneshot;
 
 pub use crate::core::discovery::{ApiCapabilities, ApiResource, Scope, verbs};
 pub use apigroup::ApiGroup;
 pub use failure::GroupFailure;
+pub use mapper::RestMapper;
 pub use oneshot::{group, pinned_group, pinned_kind};
 
 use std::fmt;

@@ -3,4 +3,5 @@
 
 mod documents;
 mod faults;
+mod mapper;
 mod names;

@@ -1,0 +1,254 @@
+//! `RestMapper`: a cached [`Discovery`] that is refreshed when a name is not found.
+//!
+//! The tokio mutex is held during a refresh, so that only one is in flight. The std mutex guards the state and must not
+//! be held across an await.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{Discovery, failure, lookup::Argument};
+use crate::{
+    client::Client,
+    core::{ApiResource, GroupVersionKind, discovery::ApiCapabilities},
+    error::{DiscoveryError, Error, Result},
+};
+
+/// The default of [`RestMapper::refresh_interval`].
+const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Maps kinds and resource names to resources, over a cached [`Discovery`] of all groups (client-go's `RESTMapper`).
+///
+/// The first call discovers the resources of the server. A name that is not in the cache causes a refresh, unless the
+/// last one is more recent than the [refresh interval](Self::refresh_interval). At most one refresh is in flight, and
+/// concurrent calls share its result. A name in the cache is returned without a request, also after its
+/// CustomResourceDefinition was deleted: see [`invalidate`](Self::invalidate).
+///
+/// Clones share the cache.
+///
+/// ```
+/// use kube_client::{Api, Client, core::{DynamicObject, GroupVersionKind}, discovery::RestMapper};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> kube_client::Result<()> {
+/// # let client = Client::new(kube_sim::Sim::new().service(), "default");
+/// let mapper = RestMapper::new(client.clone());
+/// let (deployments, _) = mapper.resolve("deploy.v1.apps").await?;
+/// let api: Api<DynamicObject> = Api::default_namespaced_with(client, &deployments);
+/// api.list(&Default::default()).await?;
+///
+/// let (nodes, _) = mapper.resolve_gvk(&GroupVersionKind::gvk("", "v1", "Node")).await?;
+/// assert_eq!(nodes.plural, "nodes");
+/// assert!(mapper.resolve("gadgets").await.is_err());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Cancel safety
+/// All futures are cancel safe. A refresh whose future is dropped has no effect; the next call starts it again.
+#[derive(Clone)]
+pub struct RestMapper {
+    shared: Arc<Shared>,
+    interval: Duration,
+}
+
+struct Shared {
+    client: Client,
+    state: Mutex<State>,
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    snapshot: Option<Arc<Discovery>>,
+    /// The number of completed refreshes.
+    refreshes: u64,
+    /// When the last refresh ended.
+    refreshed_at: Option<Instant>,
+    /// The error of the last refresh, if it failed.
+    error: Option<Arc<Error>>,
+    /// Incremented by `invalidate`: a refresh that started before must not fill the cache.
+    epoch: u64,
+}
+
+impl RestMapper {
+    /// A mapper with an empty cache. Sends no request.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        let shared = Shared { client, state: Mutex::default(), refreshing: tokio::sync::Mutex::default() };
+        Self { shared: Arc::new(shared), interval: REFRESH_INTERVAL }
+    }
+
+    /// The time after a refresh in which a name that is not found causes no further one. The default is 5 s.
+    #[must_use]
+    pub fn refresh_interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Finds a resource by plural, singular or short name or kind: see [`Discovery::resolve`].
+    ///
+    /// # Errors
+    /// [`DiscoveryError::MissingResource`] if the server does not serve it; [`DiscoveryError::Incomplete`] if it may
+    /// belong to a group version whose discovery failed; [`DiscoveryError::Unavailable`] if the refresh fails, or failed
+    /// within the refresh interval.
+    pub async fn resolve(&self, argument: &str) -> Result<(ApiResource, ApiCapabilities)> {
+        self.find(|discovery| {
+            discovery.resolve(argument).ok_or_else(|| missing_resource(discovery, argument))
+        })
+        .await
+    }
+
+    /// Finds the resources of a category such as `all`, or else the resource of this name, as `kubectl get` does.
+    ///
+    /// # Errors
+    /// As for [`resolve`](Self::resolve).
+    pub async fn resolve_all(&self, argument: &str) -> Result<Vec<(ApiResource, ApiCapabilities)>> {
+        self.find(|discovery| {
+            let found = discovery.resolve_category(argument);
+            if !found.is_empty() {
+                return Ok(found);
+            }
+            let found = discovery.resolve(argument).map(|pair| vec![pair]);
+            found.ok_or_else(|| missing_resource(discovery, argument))
+        })
+        .await
+    }
+
+    /// Finds the resource of a kind.
+    ///
+    /// # Errors
+    /// [`DiscoveryError::MissingKind`] if the server does not serve it; otherwise as for [`resolve`](Self::resolve).
+    pub async fn resolve_gvk(&self, gvk: &GroupVersionKind) -> Result<(ApiResource, ApiCapabilities)> {
+        self.find(|discovery| {
+            let may_be_in = |group: &str, version: Option<&str>| {
+                group == gvk.group && version.is_none_or(|version| version == gvk.version)
+            };
+            let missing = || DiscoveryError::MissingKind(gvk.to_string());
+            let found = discovery.resolve_gvk(gvk);
+            found.ok_or_else(|| {
+                incomplete(discovery, &gvk.to_string(), may_be_in).unwrap_or_else(missing).into()
+            })
+        })
+        .await
+    }
+
+    /// The cached snapshot; the first call takes it.
+    ///
+    /// # Errors
+    /// [`DiscoveryError::Unavailable`] if the resources of the server cannot be discovered.
+    pub async fn discovery(&self) -> Result<Arc<Discovery>> {
+        let state = self.state().clone();
+        match state.snapshot {
+            Some(snapshot) => Ok(snapshot),
+            None => self.refresh(state.refreshes).await,
+        }
+    }
+
+    /// Empties the cache: the next call discovers the resources again, also within the refresh interval.
+    ///
+    /// Call it after a CustomResourceDefinition was installed, changed or deleted.
+    pub fn invalidate(&self) {
+        let mut state = self.state();
+        let (refreshes, epoch) = (state.refreshes, state.epoch + 1);
+        *state = State { refreshes, epoch, ..State::default() };
+    }
+
+    /// Searches the cache, and once more after a refresh if that fails.
+    async fn find<T>(&self, search: impl Fn(&Discovery) -> Result<T>) -> Result<T> {
+        let state = self.state().clone();
+        if let Some(snapshot) = &state.snapshot {
+            let found = search(snapshot);
+            let recent = state.refreshed_at.is_some_and(|at| at.elapsed() < self.interval);
+            match (found, state.error) {
+                (Ok(found), _) => return Ok(found),
+                // The server could not be asked about this name.
+                (Err(_), Some(error)) if recent => return Err(DiscoveryError::Unavailable(error).into()),
+                (Err(missing), None) if recent => return Err(missing),
+                (Err(_), _) => {}
+            }
+        }
+        search(&*self.refresh(state.refreshes).await?)
+    }
+
+    /// Takes a snapshot, or returns the result of the refresh that has completed since the caller saw `seen` of them.
+    async fn refresh(&self, seen: u64) -> Result<Arc<Discovery>> {
+        let _one = self.shared.refreshing.lock().await;
+        let before = self.state().clone();
+        if before.refreshes > seen {
+            match (before.snapshot, before.error) {
+                (_, Some(error)) => return Err(DiscoveryError::Unavailable(error).into()),
+                (Some(snapshot), None) => return Ok(snapshot),
+                // Invalidated meanwhile.
+                (None, None) => {}
+            }
+        }
+        let result = Discovery::new(self.shared.client.clone()).run().await.map(Arc::new);
+        let mut state = self.state();
+        if state.epoch != before.epoch {
+            return result.map_err(|error| DiscoveryError::Unavailable(Arc::new(error)).into());
+        }
+        state.refreshes += 1;
+        state.refreshed_at = Some(Instant::now());
+        match result {
+            Ok(snapshot) => {
+                state.error = None;
+                state.snapshot = Some(snapshot.clone());
+                Ok(snapshot)
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                state.error = Some(error.clone());
+                Err(DiscoveryError::Unavailable(error).into())
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code panics while it holds the lock.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for RestMapper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let snapshot = self.state().snapshot.clone();
+        f.debug_struct("RestMapper")
+            .field("snapshot", &snapshot)
+            .field("interval", &self.interval)
+            .finish_non_exhaustive()
+    }
+}
+
+fn missing_resource(discovery: &Discovery, argument: &str) -> Error {
+    let lower = argument.to_lowercase();
+    let readings = Argument::readings(&lower);
+    let may_be_in =
+        |group: &str, version: Option<&str>| readings.iter().any(|name| name.may_be_in(group, version));
+    let missing = || DiscoveryError::MissingResource(argument.to_owned());
+    incomplete(discovery, argument, may_be_in).unwrap_or_else(missing).into()
+}
+
+/// The error for a name that may belong to group versions whose discovery failed; `None` if there are none.
+fn incomplete(
+    discovery: &Discovery,
+    name: &str,
+    may_be_in: impl Fn(&str, Option<&str>) -> bool,
+) -> Option<DiscoveryError> {
+    let failures = discovery.failures.iter();
+    let failures: Vec<_> =
+        failures.filter(|failed| may_be_in(&failed.group, failed.version.as_deref())).collect();
+    let source = failures.first()?.error.clone();
+    let mut group_versions: Vec<_> =
+        failures.iter().map(|failed| failure::name(&failed.group, failed.version.as_deref())).collect();
+    group_versions.dedup();
+    Some(DiscoveryError::Incomplete {
+        name: name.to_owned(),
+        group_versions: group_versions.join(", "),
+        source,
+    })
+}

@@ -1,0 +1,193 @@
+//! `RestMapper`: when it sends requests, and what it returns when they fail.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use http::{Request, Response};
+use http_body_util::Full;
+use kube_client::core::GroupVersionKind;
+use kube_client::discovery::RestMapper;
+use kube_client::error::DiscoveryError;
+use kube_client::{Client, Error, client::Body};
+use kube_sim::Sim;
+use serde_json::{Value, json};
+use tower::service_fn;
+
+/// A server whose document at `/apis` can be replaced, with a delay for each response.
+#[derive(Clone, Default)]
+struct Groups {
+    document: Arc<Mutex<Value>>,
+    requests: Arc<Mutex<u32>>,
+}
+
+impl Groups {
+    fn new(items: &Value) -> Self {
+        let groups = Self::default();
+        groups.set(items);
+        groups
+    }
+
+    fn set(&self, items: &Value) {
+        *self.document.lock().unwrap() = json!({"kind": "APIGroupDiscoveryList", "items": items});
+    }
+
+    fn fail(&self, code: u16) {
+        *self.document.lock().unwrap() = json!({ "code": code });
+    }
+
+    fn requests(&self) -> u32 {
+        *self.requests.lock().unwrap()
+    }
+
+    fn mapper(&self) -> RestMapper {
+        let groups = self.clone();
+        let service = service_fn(move |request: Request<Body>| {
+            let groups = groups.clone();
+            async move {
+                let apis = request.uri().path() == "/apis";
+                let document =
+                    if apis { groups.document.lock().unwrap().clone() } else { json!({"code": 404}) };
+                *groups.requests.lock().unwrap() += u32::from(apis);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let code = u16::try_from(document["code"].as_u64().unwrap_or(200)).unwrap();
+                Response::builder().status(code).body(Full::new(Bytes::from(document.to_string())))
+            }
+        });
+        RestMapper::new(Client::new(service, "default"))
+    }
+}
+
+fn group(name: &str, plurals: &[&str]) -> Value {
+    let resource = |plural: &&str| json!({"resource": plural, "responseKind": {"kind": plural.to_uppercase()}, "scope": "Cluster", "verbs": ["get"]});
+    let resources: Vec<Value> = plurals.iter().map(resource).collect();
+    json!({"metadata": {"name": name}, "versions": [{"version": "v1", "resources": resources}]})
+}
+
+fn stale(name: &str) -> Value {
+    json!({"metadata": {"name": name}, "versions": [{"version": "v1", "freshness": "Stale"}]})
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Discovery(DiscoveryError::MissingResource(_) | DiscoveryError::MissingKind(_)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn refreshes_on_a_miss_at_most_once_per_interval() {
+    let groups = Groups::new(&json!([group("a", &["xs"])]));
+    let mapper = groups.mapper().refresh_interval(Duration::from_secs(5));
+    assert_eq!(groups.requests(), 0);
+    for _ in 0..3 {
+        assert_eq!(mapper.resolve("xs.a").await.unwrap().0.api_version, "a/v1");
+        assert!(is_missing(&mapper.resolve("ys").await.unwrap_err()));
+    }
+    assert_eq!(groups.requests(), 1);
+
+    groups.set(&json!([group("a", &["xs", "ys"])]));
+    tokio::time::advance(Duration::from_secs(6)).await;
+    mapper.resolve("xs").await.unwrap();
+    assert_eq!(groups.requests(), 1, "a hit sends no request");
+    let gvk = GroupVersionKind::gvk("a", "v1", "YS");
+    assert_eq!(mapper.resolve_gvk(&gvk).await.unwrap().0.plural, "ys");
+    assert!(is_missing(&mapper.resolve_gvk(&GroupVersionKind::gvk("a", "v1", "ys")).await.unwrap_err()));
+    assert_eq!(groups.requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn concurrent_calls_share_one_refresh() {
+    let groups = Groups::new(&json!([group("a", &["xs"])]));
+    let mapper = groups.mapper();
+    let found = join_all((0..50).map(|_| mapper.resolve("xs"))).await;
+    assert!(found.iter().all(Result::is_ok));
+    assert_eq!(groups.requests(), 1);
+
+    groups.fail(403);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let failed = join_all((0..50).map(|_| mapper.resolve("ys"))).await;
+    assert_eq!(groups.requests(), 2);
+    for error in failed.into_iter().map(Result::unwrap_err) {
+        assert!(
+            matches!(error.discovery(), Some(DiscoveryError::Unavailable(_))) && error.is_forbidden(),
+            "{error:?}"
+        );
+    }
+    mapper.resolve("xs").await.expect("the cache remains usable");
+    assert!(mapper.resolve("ys").await.unwrap_err().is_forbidden(), "the server was not asked about ys");
+    assert_eq!(groups.requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_call_does_not_block_the_next_refresh() {
+    let groups = Groups::new(&json!([group("a", &["xs"])]));
+    let mapper = groups.mapper();
+    let dropped = tokio::time::timeout(Duration::from_millis(10), mapper.resolve("xs")).await;
+    assert!(dropped.is_err());
+    mapper.resolve("xs").await.unwrap();
+    assert_eq!(groups.requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn invalidate_empties_the_cache_and_discards_a_refresh_in_flight() {
+    let groups = Groups::new(&json!([group("a", &["xs"])]));
+    let mapper = groups.mapper();
+    let in_flight = async {
+        mapper.resolve("xs").await.unwrap();
+    };
+    let invalidate = async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        groups.set(&json!([group("a", &["ys"])]));
+        mapper.invalidate();
+    };
+    tokio::join!(in_flight, invalidate);
+    mapper.resolve("ys").await.unwrap();
+    assert!(
+        is_missing(&mapper.resolve("xs").await.unwrap_err()),
+        "the refresh in flight had the old resources"
+    );
+    assert_eq!(groups.requests(), 2);
+
+    groups.set(&json!([group("a", &["zs"])]));
+    mapper.clone().invalidate();
+    mapper.resolve("zs").await.unwrap();
+    assert_eq!(groups.requests(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_miss_names_the_groups_that_could_not_be_read() {
+    let groups = Groups::new(&json!([group("a", &["xs"]), stale("down"), stale("metrics.k8s.io")]));
+    let mapper = groups.mapper();
+    mapper.resolve("xs").await.unwrap();
+    assert_eq!(mapper.discovery().await.unwrap().failures().len(), 2);
+    for (argument, failed) in [
+        ("ys", Some("down/v1, metrics.k8s.io/v1")),
+        ("ys.down", Some("down/v1")),
+        ("ys.v1.metrics", Some("metrics.k8s.io/v1")),
+        ("ys.v2.down", None),
+        ("ys.a", None),
+    ] {
+        let error = mapper.resolve(argument).await.unwrap_err();
+        match (error.discovery(), failed) {
+            (Some(DiscoveryError::Incomplete { group_versions, .. }), Some(failed)) => {
+                assert_eq!(group_versions, failed);
+                assert!(error.is_retryable());
+            }
+            (_, None) if is_missing(&error) => assert!(!error.is_retryable()),
+            _ => panic!("{argument}: {error:?}"),
+        }
+    }
+    let gvk = |group: &str, version: &str| GroupVersionKind::gvk(group, version, "Y");
+    let error = mapper.resolve_gvk(&gvk("down", "v1")).await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot find \"down/v1 Y\", and the discovery of down/v1 failed");
+    assert!(is_missing(&mapper.resolve_gvk(&gvk("down", "v2")).await.unwrap_err()));
+}
+
+#[tokio::test]
+async fn resolves_a_category_or_a_name() {
+    let mapper = RestMapper::new(Client::new(Sim::new().service(), "default"));
+    let all = mapper.resolve_all("all").await.unwrap();
+    assert!(all.len() > 5 && all.iter().any(|(resource, _)| resource.plural == "replicasets"));
+    assert_eq!(mapper.resolve_all("po").await.unwrap().len(), 1);
+    assert!(is_missing(&mapper.resolve_all("nothing").await.unwrap_err()));
+    assert!(is_missing(&mapper.resolve("all").await.unwrap_err()));
+}
