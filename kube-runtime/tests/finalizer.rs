@@ -15,7 +15,6 @@ use kube_runtime::watcher::Config;
 use kube_sim::Sim;
 use kube_sim::fault::{Action as Fault, Rule};
 use serde_json::{Value, json};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +23,13 @@ const OURS: &str = "example.com/ours";
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("the bucket is not reachable")]
 struct Unreachable;
+
+/// The error of a reconciler that contains the error of its finalizer, which contains the reconciler's.
+#[derive(Debug, thiserror::Error)]
+enum Recursive {
+    #[error("the finalizer failed")]
+    Finalizer(#[source] Box<Error<Recursive>>),
+}
 
 async fn read(sim: &Sim) -> Arc<ConfigMap> {
     Arc::new(maps(sim).get("a").await.unwrap())
@@ -248,12 +254,12 @@ async fn a_controller_cleans_up_before_its_object_is_removed() {
     let log = Arc::new(Log::default());
     let context = (maps(&sim), log.clone());
     let reconcile = async |map: Arc<ConfigMap>, context: Arc<(Api<ConfigMap>, Arc<Log>)>| {
-        finalizer(&context.0, OURS, map, async |event| {
-            context.1.note(step(&event));
-            Ok::<_, Unreachable>(Action::await_change())
-        })
-        .await
-        .map_err(Wrapped)
+        let log = &context.1;
+        let action = finalizer(&context.0, OURS, map, |event| async move {
+            log.note(step(&event));
+            Ok(Action::await_change())
+        });
+        action.await.map_err(|error| Recursive::Finalizer(Box::new(error)))
     };
     let config = Config::default().fields("metadata.name=a");
     let run = Controller::new(Api::<ConfigMap>::all(client(&sim)), config)
@@ -268,20 +274,4 @@ async fn a_controller_cleans_up_before_its_object_is_removed() {
     assert_eq!(log.take(), [format!("clean up {OURS}")]);
     assert!(maps(&sim).get_opt("a").await.unwrap().is_none());
     run.abort();
-}
-
-/// The usual way in which a reconciler's error contains the error of its finalizer.
-#[derive(Debug)]
-struct Wrapped(Error<Unreachable>);
-
-impl fmt::Display for Wrapped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-impl std::error::Error for Wrapped {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
 }
