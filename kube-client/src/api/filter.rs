@@ -78,7 +78,7 @@ pub(super) fn item_filter<K, T>(
 where
     K: 'static,
 {
-    // A list contains each object once, so the verdict is never `Defer`.
+    // Never returns `PieceVerdict::Defer`: a list contains each object once, so that no item waits for an earlier one.
     Box::new(move |text, _| match Shape::peek_item(text, depth) {
         // The metadata is unreadable: the decoder reports the error.
         None => PieceVerdict::Decode(None),

@@ -113,7 +113,7 @@ impl ClientBuilder<HttpService> {
     {
         let base = base_uri_layer(config)?;
         let credentials = Credentials::new(&config.auth_info, Box::new(|_| Ok(()))).map_err(Error::config)?;
-        check_plain(config, has_secret(config, &credentials))?;
+        check_plain(config, has_credentials(config, &credentials))?;
         stack(config, &base, credentials, HttpService::new(service).map_err(broken))
     }
 }
@@ -154,7 +154,7 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
             Ok(())
         });
         let credentials = Credentials::new(&config.auth_info, on_certificate).map_err(Error::config)?;
-        check_plain(&config, has_certificate || has_secret(&config, &credentials))?;
+        check_plain(&config, has_certificate || has_credentials(&config, &credentials))?;
         stack(&config, &base, credentials, transport)
     }
 }
@@ -272,8 +272,9 @@ fn parse_proxy(proxy: Option<&Uri>) -> Result<Dial> {
 }
 
 /// Whether requests contain credentials in their headers.
-fn has_secret(config: &Config, credentials: &Credentials) -> bool {
-    credentials.is_secret() || config.headers.iter().any(|(name, _)| *name == header::AUTHORIZATION)
+fn has_credentials(config: &Config, credentials: &Credentials) -> bool {
+    credentials.may_send_authorization()
+        || config.headers.iter().any(|(name, _)| *name == header::AUTHORIZATION)
 }
 
 /// Rejects credentials over plain `http`, except to a loopback address or with `allow_insecure_auth`.

@@ -67,7 +67,8 @@ async fn collect_into(start: &mut BytesMut, mut body: Body) {
     }
 }
 
-/// The `Status` in the body, completed from the head of the response. Generates a `Status` if the body is not one.
+/// Parses the body as a `Status`, and fills in a missing code and `Retry-After` from the head of the response. If the body
+/// is not a `Status`, generates one.
 fn status_of(
     request_line: &RequestLine,
     code: StatusCode,

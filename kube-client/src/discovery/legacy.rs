@@ -170,7 +170,8 @@ pub(super) async fn version(
     Ok(VersionData { version: gv.version.clone(), endpoints })
 }
 
-/// The endpoint has the group and version of the document, also if its objects have others.
+/// Converts an entry of the document to an endpoint. The endpoint has the group and version of the document, even if the
+/// group and version of the entry differ.
 fn endpoint(gv: &GroupVersion, found: APIResource) -> Endpoint {
     let gvk = GroupVersionKind::gvk(&gv.group, &gv.version, &found.kind);
     let scope = if found.namespaced { Scope::Namespaced } else { Scope::Cluster };

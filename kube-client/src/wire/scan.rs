@@ -13,7 +13,7 @@ use fearless_simd::{Level, Simd, dispatch};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ValueScan {
     state: State,
-    strings: Strings,
+    strings: StringState,
     depth: usize,
 }
 
@@ -150,7 +150,7 @@ pub(super) fn count_elements(text: &[u8]) -> Option<usize> {
 
 #[inline(always)]
 fn count<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
-    let (mut strings, mut depth, mut elements) = (Strings::default(), 1, 1);
+    let (mut strings, mut depth, mut elements) = (StringState::default(), 1, 1);
     blocks(
         simd,
         text,
@@ -220,9 +220,9 @@ impl Found for () {
     fn offset_by(self, _: usize) {}
 }
 
-/// Tracks strings across blocks.
+/// Whether the scan is within a JSON string or after a backslash, carried from one block to the next.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Strings {
+struct StringState {
     /// Whether the next block begins within a string.
     inside: bool,
     /// Whether a backslash escapes the first byte of the next block.
@@ -236,7 +236,7 @@ struct Outside {
     close: u64,
 }
 
-impl Strings {
+impl StringState {
     /// The bytes of the next block outside of strings.
     #[inline(always)]
     fn outside<S: Simd>(&mut self, block: Block<S>, length: usize) -> Outside {

@@ -1,4 +1,4 @@
-//! Servers for the tests, and what discovery returns if nothing fails.
+//! Mock API servers for the discovery tests, and tests of discovery without errors.
 
 use std::sync::{Arc, Mutex};
 

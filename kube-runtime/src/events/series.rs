@@ -90,7 +90,7 @@ impl State {
             if series.busy || series.written > 1 || !self.buckets.take(&key.regarding, &self.config, now) {
                 return None;
             }
-            return Some(series.write(&key));
+            return Some(series.start_write(&key));
         }
         if !self.buckets.take(&key.regarding, &self.config, now) {
             self.dropped += 1;
@@ -102,7 +102,7 @@ impl State {
         let observed = MicroTime(time);
         let (count, written, busy) = (1, 0, false);
         let mut series = Series { event, count, written, written_at: now, observed, observed_at: now, busy };
-        let write = series.write(&key);
+        let write = series.start_write(&key);
         let evicted = self.series.insert(key, series);
         self.dropped += evicted.map_or(0, |series| series.unwritten());
         Some(write)
@@ -113,7 +113,7 @@ impl State {
         // An evicted series may have been started again; its own write is in flight.
         let series = self.current(written)?;
         (series.written, series.written_at, series.busy) = (written.count, now, false);
-        (written.count == 1 && series.count > 1).then(|| series.write(&written.key))
+        (written.count == 1 && series.count > 1).then(|| series.start_write(&written.key))
     }
 
     /// Records that a write failed or was cancelled.
@@ -139,7 +139,7 @@ impl State {
             // The creation of an event is repeated only by its next occurrence, as in client-go.
             let final_count = unwritten && series.written > 0 && silent < FINISH + GIVE_UP;
             if (silent >= FINISH && final_count) || (silent < FINISH && refresh) || (all && unwritten) {
-                writes.push(series.write(key));
+                writes.push(series.start_write(key));
             } else if silent >= FINISH {
                 ended.push(key.clone());
             }
@@ -156,7 +156,8 @@ impl Series {
         u64::try_from(self.count.saturating_sub(self.written)).unwrap_or(0)
     }
 
-    fn write(&mut self, key: &Key) -> Write {
+    /// Marks the series as busy and returns the write to send.
+    fn start_write(&mut self, key: &Key) -> Write {
         self.busy = true;
         let mut event = self.event.clone();
         let last_observed_time = self.observed.clone();

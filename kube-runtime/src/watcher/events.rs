@@ -90,7 +90,7 @@ impl<K> Events<K> {
         self.paused_since = self.stall.is_some().then(Instant::now);
     }
 
-    /// Extends the stall timer by the time that the caller did not poll.
+    /// Resumes the stall timer: extends its deadline by the duration of the pause.
     pub(super) fn resume_stall(&mut self) {
         if let Some(since) = self.paused_since.take()
             && let Some(timer) = &mut self.stall

@@ -65,8 +65,8 @@ impl<K: Resource> SnapshotState<K> {
                 None
             }
             Event::Apply(object) => is_named(&object, name).then_some(Some(object)),
-            // The object was deleted before the snapshot was complete.
             Event::Delete(object) if is_named(&object, name) => match self {
+                // Deleted before the snapshot is complete: `InitDone` emits that it does not exist.
                 Self::InProgress(_) | Self::Undecodable => {
                     *self = Self::InProgress(None);
                     None

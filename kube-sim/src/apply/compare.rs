@@ -72,7 +72,7 @@ impl Walker {
                 if list.atomic() || (before.is_empty() && after.is_empty()) {
                     return self.leaf(old, new);
                 }
-                self.items(list, before, after);
+                self.compare_items(list, before, after);
                 false
             }
             Shape::Map(map) => {
@@ -108,7 +108,8 @@ impl Walker {
         self.path.pop();
     }
 
-    fn items(&mut self, list: List<'_>, before: &[Value], after: &[Value]) {
+    /// Compares the items of two lists, matched by key.
+    fn compare_items(&mut self, list: List<'_>, before: &[Value], after: &[Value]) {
         let mut by_key: BTreeMap<Element, [Vec<&Value>; 2]> = BTreeMap::new();
         for (side, items) in [before, after].into_iter().enumerate() {
             for item in items {
@@ -118,12 +119,18 @@ impl Walker {
             }
         }
         for (element, [before, after]) in &by_key {
-            self.item(list, element, before, after);
+            self.compare_items_of_key(list, element, before, after);
         }
     }
 
     /// Compares the items that have the key `element`. If several items have it, compares all of them as one value.
-    fn item(&mut self, list: List<'_>, element: &Element, before: &[&Value], after: &[&Value]) {
+    fn compare_items_of_key(
+        &mut self,
+        list: List<'_>,
+        element: &Element,
+        before: &[&Value],
+        after: &[&Value],
+    ) {
         let mut path = self.path.clone();
         path.push(element.clone());
         match (before, after) {

@@ -1,7 +1,8 @@
 //! The migration from client-side apply, which stores its configuration in the annotation
 //! `kubectl.kubernetes.io/last-applied-configuration`.
 //!
-//! Owns the effects of the annotation on server-side apply. Only applies by the field manager `kubectl` use it.
+//! Implements how server-side apply treats this annotation. It is used only for apply requests of the field manager
+//! `kubectl`.
 
 use std::collections::BTreeMap;
 

@@ -32,7 +32,7 @@ pub(super) struct Write<'a> {
 }
 
 impl Write<'_> {
-    /// The managers without those whose API version is no longer served, with field sets that are adapted to changes of
+    /// Removes the managers whose API version is no longer served, and adapts the field sets of the others to changes of
     /// the schema.
     fn reconciled(&self, managers: &Managers) -> Managers {
         let served = |owned: &Owned| {

@@ -102,7 +102,7 @@ pub(super) fn with_parents(ty: Type<'_>, set: &FieldSet) -> FieldSet {
         _ => false,
     };
     let below = |element: &Element, set: FieldSet| {
-        let ty = match (ty.shape(Some(&sample(element))), element) {
+        let ty = match (ty.shape(Some(&empty_parent(element))), element) {
             (Shape::Map(map), Element::Field(name)) => map.field(name),
             (Shape::List(list), _) => Some(list.items),
             _ => None,
@@ -116,7 +116,7 @@ pub(super) fn with_parents(ty: Type<'_>, set: &FieldSet) -> FieldSet {
 }
 
 /// An empty value that may contain `element`: a map for a field, otherwise a list.
-fn sample(element: &Element) -> Value {
+fn empty_parent(element: &Element) -> Value {
     match element {
         Element::Field(_) => Value::Object(serde_json::Map::new()),
         _ => Value::Array(Vec::new()),
@@ -138,7 +138,7 @@ fn newly_atomic_fields(
     is_leaf: bool,
     atomic: &mut FieldSet,
 ) {
-    let field = |element: &Element| match (ty.shape(Some(&sample(element))), element) {
+    let field = |element: &Element| match (ty.shape(Some(&empty_parent(element))), element) {
         (Shape::Map(map), Element::Field(name)) => map.field(name),
         (Shape::List(list), _) => Some(list.items),
         _ => None,

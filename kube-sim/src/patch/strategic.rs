@@ -195,7 +195,7 @@ fn directive_target<'a>(key: &'a str, prefix: &str) -> Result<&'a str, PatchErro
 fn lookup<'a>(schema: Option<&'a Schema>, key: &str, is_list: bool) -> Result<Field<'a>, PatchError> {
     let unknown = Field { schema: None, strategy: "", merge_key: "" };
     let Some(schema) = schema else { return Ok(unknown) };
-    let Some(field) = schema.entry(key) else {
+    let Some(field) = schema.field(key) else {
         if schema.has_properties() && matches!(schema.additional(), Additional::Unset) {
             let name = schema.component().and_then(|name| name.rsplit('.').next()).unwrap_or_default();
             let message = format!("unable to find api field in struct {name} for the json field {key:?}");

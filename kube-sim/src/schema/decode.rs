@@ -82,7 +82,7 @@ impl Decoder {
             _ => self.owner.clone(),
         };
         for (name, value) in map.iter_mut() {
-            let Some(entry) = schema.entry(name) else { continue };
+            let Some(entry) = schema.field(name) else { continue };
             if is_struct {
                 self.path.push(name.clone());
             }

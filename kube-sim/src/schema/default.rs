@@ -19,7 +19,7 @@ pub(crate) fn default(schema: &Schema, object: &mut Value) {
                 }
             }
             for (name, value) in map {
-                if let Some(entry) = schema.entry(name) {
+                if let Some(entry) = schema.field(name) {
                     default_null(entry, value);
                     self::default(entry, value);
                 }
@@ -43,7 +43,7 @@ pub(crate) fn drop_nulls(schema: &Schema, object: &mut Value) {
         // The only reference in the schema of a custom resource is `metadata`, which is decoded separately.
         Value::Object(map) if !schema.is_reference() => {
             map.retain(|name, value| {
-                let Some(entry) = schema.entry(name) else { return true };
+                let Some(entry) = schema.field(name) else { return true };
                 drop_nulls(entry, value);
                 !value.is_null() || entry.nullable
             });

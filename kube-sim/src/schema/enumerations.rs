@@ -19,7 +19,7 @@ fn visit(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldError
     match value {
         Value::Object(map) => {
             for (name, value) in map.iter().filter(|(name, _)| !(path.is_empty() && *name == "status")) {
-                let Some(entry) = schema.entry(name) else { continue };
+                let Some(entry) = schema.field(name) else { continue };
                 let path = match (path.is_empty(), schema.property(name)) {
                     (true, _) => name.clone(),
                     (false, Some(_)) => format!("{path}.{name}"),

@@ -224,7 +224,7 @@ impl Schema {
     }
 
     /// The schema of the object's field `name`: from `properties`, otherwise from `additionalProperties`.
-    pub(crate) fn entry(&self, name: &str) -> Option<&Arc<Self>> {
+    pub(crate) fn field(&self, name: &str) -> Option<&Arc<Self>> {
         self.property(name).or_else(|| match self.additional() {
             Additional::Of(schema) => Some(schema),
             _ => None,

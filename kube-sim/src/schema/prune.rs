@@ -31,7 +31,7 @@ impl Pruner {
             Value::Object(map) => {
                 let length = self.path.len();
                 map.retain(|name, value| {
-                    if let Some(entry) = schema.entry(name) {
+                    if let Some(entry) = schema.field(name) {
                         self.push_field(name);
                         self.visit(entry, value, false);
                         self.path.truncate(length);

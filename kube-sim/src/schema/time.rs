@@ -89,25 +89,25 @@ impl Parser<'_> {
     fn read(&mut self) -> Result<Parts, String> {
         let year = self.year()?;
         self.literal("-")?;
-        let month = self.two_digits("01", Digits::Two)?;
+        let month = self.number("01", Digits::Two)?;
         if !(1..=12).contains(&month) {
             return Err(self.out_of_range("month"));
         }
         self.literal("-")?;
         // Go checks the range of the day after all other parts.
-        let day = self.two_digits("02", Digits::Two)?;
+        let day = self.number("02", Digits::Two)?;
         self.literal("T")?;
-        let hour = self.two_digits("15", Digits::OneOrTwo)?;
+        let hour = self.number("15", Digits::OneOrTwo)?;
         if hour > 23 {
             return Err(self.out_of_range("hour"));
         }
         self.literal(":")?;
-        let minute = self.two_digits("04", Digits::Two)?;
+        let minute = self.number("04", Digits::Two)?;
         if minute > 59 {
             return Err(self.out_of_range("minute"));
         }
         self.literal(":")?;
-        let second = self.two_digits("05", Digits::Two)?;
+        let second = self.number("05", Digits::Two)?;
         if second > 59 {
             return Err(self.out_of_range("second"));
         }
@@ -139,7 +139,9 @@ impl Parser<'_> {
         }
     }
 
-    fn two_digits(&mut self, name: &str, digits: Digits) -> Result<i8, String> {
+    /// Parses a number of two digits, or of one or two with [`Digits::OneOrTwo`]. `name` is the element of Go's time
+    /// layout, for the error.
+    fn number(&mut self, name: &str, digits: Digits) -> Result<i8, String> {
         let found = self.rest.bytes().take(2).take_while(u8::is_ascii_digit).count();
         if found == 0 || found == 1 && digits == Digits::Two {
             return Err(self.mismatch(name));

@@ -270,7 +270,7 @@ fn list_types(path: &str, schema: &Schema, value: &Value, errors: &mut Vec<Field
     match value {
         Value::Object(map) if !schema.is_reference() => {
             for (name, value) in map {
-                let Some(entry) = schema.entry(name) else { continue };
+                let Some(entry) = schema.field(name) else { continue };
                 let path = match (schema.property(name), path.is_empty()) {
                     (None, _) => format!("{path}[{name}]"),
                     (Some(_), true) => name.clone(),
@@ -320,7 +320,7 @@ fn with_serialized_numbers(items: &[Value]) -> Vec<Value> {
     items.iter().map(written).collect()
 }
 
-/// Reports a value that occurs twice or more, once: at its second index, as the server does.
+/// Reports each duplicate value only once, at the index of its second occurrence, as the server does.
 fn report_duplicates(path: &str, values: &[Value], errors: &mut Vec<FieldError>) {
     let mut counts: HashMap<&Value, usize> = HashMap::new();
     for (index, value) in values.iter().enumerate() {

@@ -32,13 +32,14 @@ impl EventEncoder {
         self.accept.shape == Shape::Plain && self.resource.conversion == Conversion::None
     }
 
-    /// Encodes a change of the history as an event of the type `change`. If the change itself has this type, all
-    /// watches share one frame.
-    pub(crate) fn event(&mut self, event: &Event, change: Change) -> Bytes {
-        if self.is_plain() && change == event.change {
+    /// Encodes `event` as a watch event of the type `event_type`, which differs from `event.change` if the object starts
+    /// or stops matching the selector of the watch. If the types are equal and the representation is plain, all watches
+    /// share one frame.
+    pub(crate) fn event(&mut self, event: &Event, event_type: Change) -> Bytes {
+        if self.is_plain() && event_type == event.change {
             return event.frame(&self.resource.api_version, &self.resource.kind);
         }
-        self.object(change, &event.object)
+        self.object(event_type, &event.object)
     }
 
     pub(crate) fn object(&mut self, change: Change, object: &Stored) -> Bytes {

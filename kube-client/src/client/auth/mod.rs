@@ -82,8 +82,8 @@ impl Credentials {
         }
     }
 
-    /// Whether requests contain a secret in `Authorization`.
-    pub(super) fn is_secret(&self) -> bool {
+    /// Whether requests may have an `Authorization` header.
+    pub(super) fn may_send_authorization(&self) -> bool {
         !matches!(self, Self::None)
     }
 

@@ -32,7 +32,8 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Objec
             // Only an object takes this flag from a schema that accepts any value: without the flag, the API server
             // prunes the object's unknown fields.
             ("x-kubernetes-preserve-unknown-fields", None) if typed && !is_object && other_is_anything => {}
-            // Null is valid only if both schemas accept null. A node without a type does not restrict null yet.
+            // Null is valid only if both schemas accept null, so that a node with a type does not take `nullable` from a
+            // schema that accepts any value. A node without a type takes it: the node itself accepts null.
             ("nullable", None) if typed && other_is_anything => {}
             (_, None) => {
                 node.insert(key, value);

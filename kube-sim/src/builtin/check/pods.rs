@@ -12,7 +12,8 @@ use crate::schema::FieldError;
 const IMMUTABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
     `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
     `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-const PORT: &str = "must be between 1 and 65535, inclusive";
+/// The error text for a port number out of range.
+const INVALID_PORT: &str = "must be between 1 and 65535, inclusive";
 
 pub(super) fn pod(old: Option<&Value>, new: &Value, out: &mut Errors) {
     spec("spec", &new["spec"], out);
@@ -150,10 +151,10 @@ fn container(path: &str, container: &Value, volumes: &HashSet<&str>, out: &mut E
         match port["containerPort"].as_i64().unwrap_or(0) {
             0 => out.push(FieldError::required(format!("{path}.containerPort"), "")),
             1..=65535 => {}
-            other => out.push(FieldError::invalid(format!("{path}.containerPort"), other, PORT)),
+            other => out.push(FieldError::invalid(format!("{path}.containerPort"), other, INVALID_PORT)),
         }
         if let Some(port) = port["hostPort"].as_i64().filter(|port| !(0..=65535).contains(port)) {
-            out.push(FieldError::invalid(format!("{path}.hostPort"), port, PORT));
+            out.push(FieldError::invalid(format!("{path}.hostPort"), port, INVALID_PORT));
         }
     }
     references::variables(path, container, out);

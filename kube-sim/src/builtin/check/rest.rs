@@ -6,7 +6,8 @@ use super::{Errors, items, text};
 use crate::names;
 use crate::schema::FieldError;
 
-const PORT: &str = "must be between 1 and 65535, inclusive";
+/// The error text for a port number out of range.
+const INVALID_PORT: &str = "must be between 1 and 65535, inclusive";
 const WHEN_IMMUTABLE: &str = "field is immutable when `immutable` is set";
 
 pub(super) fn service(old: Option<&Value>, new: &Value, out: &mut Errors) {
@@ -24,7 +25,7 @@ pub(super) fn service(old: Option<&Value>, new: &Value, out: &mut Errors) {
         for field in ["port", "targetPort"] {
             let number = port[field].as_i64();
             if let Some(number) = number.filter(|number| !(1..=65535).contains(number)) {
-                out.push(FieldError::invalid(format!("{path}.{field}"), number, PORT));
+                out.push(FieldError::invalid(format!("{path}.{field}"), number, INVALID_PORT));
             }
         }
     }

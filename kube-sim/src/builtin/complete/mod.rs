@@ -32,7 +32,9 @@ pub(crate) fn complete(resource: &Resource, old: Option<&Value>, new: &mut Value
         ("", "PersistentVolumeClaim") => rest::persistent_volume_claim(new),
         ("storage.k8s.io", "StorageClass") => rest::storage_class(new),
         ("storage.k8s.io", "CSIDriver") => rest::csi_driver(new),
-        ("scheduling.k8s.io", "PriorityClass") => put(new, "preemptionPolicy", "PreemptLowerPriority"),
+        ("scheduling.k8s.io", "PriorityClass") => {
+            set_default(new, "preemptionPolicy", "PreemptLowerPriority");
+        }
         ("autoscaling", "HorizontalPodAutoscaler") => rest::autoscaler(resource.version, new),
         ("networking.k8s.io", "NetworkPolicy") => rest::network_policy(new),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => rest::role_binding(new),
@@ -44,7 +46,7 @@ pub(crate) fn complete(resource: &Resource, old: Option<&Value>, new: &mut Value
 }
 
 /// Sets `field` to `value` if it is absent or null.
-fn put(object: &mut Value, field: &str, value: impl Into<Value>) {
+fn set_default(object: &mut Value, field: &str, value: impl Into<Value>) {
     if let Value::Object(map) = object {
         let present = map.entry(field).or_insert(Value::Null);
         if present.is_null() {
@@ -54,11 +56,11 @@ fn put(object: &mut Value, field: &str, value: impl Into<Value>) {
 }
 
 /// Sets `field` to `value` if it is absent, null or an empty string.
-fn put_text(object: &mut Value, field: &str, value: &str) {
+fn set_default_string(object: &mut Value, field: &str, value: &str) {
     if object.get(field).is_some_and(|present| present == "") {
         object[field] = Value::from(value);
     }
-    put(object, field, value);
+    set_default(object, field, value);
 }
 
 /// The value of `field` if it is an object.
@@ -68,7 +70,7 @@ fn object_in<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Value> {
 
 /// Sets `field` to an empty object if it is absent or null. Returns its value if that is an object.
 fn ensured<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Value> {
-    put(object, field, Map::new());
+    set_default(object, field, Map::new());
     object_in(object, field)
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{ensured, is, items, object_in, put, put_text};
+use super::{ensured, is, items, object_in, set_default, set_default_string};
 
 /// Boolean fields that Go omits if they are false.
 const FLAGS: [&str; 3] = ["hostNetwork", "hostPID", "hostIPC"];
@@ -12,7 +12,7 @@ const FLAGS: [&str; 3] = ["hostNetwork", "hostPID", "hostIPC"];
 pub(super) fn pod(pod: &mut Value, is_new: bool) {
     let Some(spec) = object_in(pod, "spec") else { return };
     pod_spec(spec);
-    put(spec, "enableServiceLinks", true);
+    set_default(spec, "enableServiceLinks", true);
     for list in ["initContainers", "containers"] {
         items(spec, list).for_each(requests_from_limits);
     }
@@ -30,14 +30,14 @@ pub(super) fn template(holder: &mut Value) {
 }
 
 fn pod_spec(spec: &mut Value) {
-    put_text(spec, "restartPolicy", "Always");
-    put_text(spec, "dnsPolicy", "ClusterFirst");
-    put(spec, "terminationGracePeriodSeconds", 30);
+    set_default_string(spec, "restartPolicy", "Always");
+    set_default_string(spec, "dnsPolicy", "ClusterFirst");
+    set_default(spec, "terminationGracePeriodSeconds", 30);
     if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|seconds| seconds < 0) {
         spec["terminationGracePeriodSeconds"] = 1.into();
     }
-    put(spec, "securityContext", Map::new());
-    put_text(spec, "schedulerName", "default-scheduler");
+    set_default(spec, "securityContext", Map::new());
+    set_default_string(spec, "schedulerName", "default-scheduler");
     service_account(spec);
     items(spec, "volumes").for_each(volume);
     let host_network = spec.get("hostNetwork") == Some(&Value::Bool(true));
@@ -66,11 +66,11 @@ fn service_account(spec: &mut Value) {
 }
 
 fn container(container: &mut Value) {
-    put_text(container, "terminationMessagePath", "/dev/termination-log");
-    put_text(container, "terminationMessagePolicy", "File");
+    set_default_string(container, "terminationMessagePath", "/dev/termination-log");
+    set_default_string(container, "terminationMessagePolicy", "File");
     let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
     let policy = if is_latest(image) { "Always" } else { "IfNotPresent" };
-    put_text(container, "imagePullPolicy", policy);
+    set_default_string(container, "imagePullPolicy", policy);
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         let Some(probe) = object_in(container, probe) else { continue };
         for (field, value) in
@@ -79,7 +79,7 @@ fn container(container: &mut Value) {
             if probe.get(field) == Some(&Value::from(0)) {
                 probe[field] = Value::from(value);
             }
-            put(probe, field, value);
+            set_default(probe, field, value);
         }
         http_get(probe);
     }
@@ -99,14 +99,14 @@ fn container(container: &mut Value) {
 
 fn http_get(handler: &mut Value) {
     if let Some(get) = object_in(handler, "httpGet") {
-        put_text(get, "path", "/");
-        put_text(get, "scheme", "HTTP");
+        set_default_string(get, "path", "/");
+        set_default_string(get, "scheme", "HTTP");
     }
 }
 
 fn field_ref(source: &mut Value) {
     if let Some(reference) = object_in(source, "fieldRef") {
-        put_text(reference, "apiVersion", "v1");
+        set_default_string(reference, "apiVersion", "v1");
     }
 }
 
@@ -130,24 +130,24 @@ fn is_latest(image: &str) -> bool {
 fn volume(volume: &mut Value) {
     let has_source = volume.as_object().is_some_and(|map| map.keys().any(|field| field != "name"));
     if !has_source {
-        put(volume, "emptyDir", Map::new());
+        set_default(volume, "emptyDir", Map::new());
     }
     for source in ["secret", "configMap", "downwardAPI", "projected"] {
         if let Some(source) = object_in(volume, source) {
-            put(source, "defaultMode", 420);
+            set_default(source, "defaultMode", 420);
         }
     }
     if let Some(source) = object_in(volume, "downwardAPI") {
         items(source, "items").for_each(field_ref);
     }
     if let Some(path) = object_in(volume, "hostPath") {
-        put(path, "type", "");
+        set_default(path, "type", "");
     }
     let projected =
         object_in(volume, "projected").into_iter().flat_map(|projected| items(projected, "sources"));
     for source in projected {
         if let Some(token) = object_in(source, "serviceAccountToken") {
-            put(token, "expirationSeconds", 3600);
+            set_default(token, "expirationSeconds", 3600);
         }
         if let Some(downward) = object_in(source, "downwardAPI") {
             items(downward, "items").for_each(field_ref);
@@ -156,7 +156,7 @@ fn volume(volume: &mut Value) {
     let claim =
         object_in(volume, "ephemeral").and_then(|ephemeral| object_in(ephemeral, "volumeClaimTemplate"));
     if let Some(spec) = claim.and_then(|claim| object_in(claim, "spec")) {
-        put_text(spec, "volumeMode", "Filesystem");
+        set_default_string(spec, "volumeMode", "Filesystem");
     }
 }
 
@@ -166,22 +166,22 @@ fn requests_from_limits(container: &mut Value) {
     let Some(limits) = resources.get("limits").and_then(Value::as_object).cloned() else { return };
     let Some(requests) = ensured(resources, "requests") else { return };
     for (name, limit) in limits {
-        put(requests, &name, limit);
+        set_default(requests, &name, limit);
     }
 }
 
 /// Sets the service account and priority, as admission plugins do for a new pod.
 fn admission_defaults(spec: &mut Value) {
-    put_text(spec, "serviceAccountName", "default");
+    set_default_string(spec, "serviceAccountName", "default");
     service_account(spec);
-    put(spec, "priority", 0);
-    put(spec, "preemptionPolicy", "PreemptLowerPriority");
+    set_default(spec, "priority", 0);
+    set_default(spec, "preemptionPolicy", "PreemptLowerPriority");
 }
 
 /// Adds the tolerations of the admission plugin `DefaultTolerationSeconds`, which also runs on updates.
 fn default_tolerations(spec: &mut Value) {
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
-        put(spec, "tolerations", Vec::<Value>::new());
+        set_default(spec, "tolerations", Vec::<Value>::new());
         let Some(tolerations) = spec.get_mut("tolerations").and_then(Value::as_array_mut) else { return };
         let tolerated = |toleration: &Value| {
             let effect = toleration.get("effect").is_none() || is(toleration, "effect", "NoExecute");

@@ -2,43 +2,43 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{ensured, is, items, object_in, pods, put, put_text};
+use super::{ensured, is, items, object_in, pods, set_default, set_default_string};
 
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 pub(super) fn deployment(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
-    put(spec, "replicas", 1);
-    put(spec, "revisionHistoryLimit", 10);
-    put(spec, "progressDeadlineSeconds", 600);
+    set_default(spec, "replicas", 1);
+    set_default(spec, "revisionHistoryLimit", 10);
+    set_default(spec, "progressDeadlineSeconds", 600);
     rolling_update(spec, "strategy", &[("maxUnavailable", json!("25%")), ("maxSurge", json!("25%"))]);
     pods::template(spec);
 }
 
 pub(super) fn replica_set(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
-    put(spec, "replicas", 1);
+    set_default(spec, "replicas", 1);
     pods::template(spec);
 }
 
 pub(super) fn stateful_set(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
-    put(spec, "replicas", 1);
-    put(spec, "revisionHistoryLimit", 10);
-    put_text(spec, "podManagementPolicy", "OrderedReady");
+    set_default(spec, "replicas", 1);
+    set_default(spec, "revisionHistoryLimit", 10);
+    set_default_string(spec, "podManagementPolicy", "OrderedReady");
     rolling_update(spec, "updateStrategy", &[("partition", json!(0)), ("maxUnavailable", json!(1))]);
     if let Some(policy) = ensured(spec, "persistentVolumeClaimRetentionPolicy") {
-        put_text(policy, "whenDeleted", "Retain");
-        put_text(policy, "whenScaled", "Retain");
+        set_default_string(policy, "whenDeleted", "Retain");
+        set_default_string(policy, "whenScaled", "Retain");
     }
     for claim in items(spec, "volumeClaimTemplates") {
-        put_text(claim, "apiVersion", "v1");
-        put_text(claim, "kind", "PersistentVolumeClaim");
+        set_default_string(claim, "apiVersion", "v1");
+        set_default_string(claim, "kind", "PersistentVolumeClaim");
         if let Some(spec) = object_in(claim, "spec") {
-            put_text(spec, "volumeMode", "Filesystem");
+            set_default_string(spec, "volumeMode", "Filesystem");
         }
         if let Some(status) = ensured(claim, "status") {
-            put_text(status, "phase", "Pending");
+            set_default_string(status, "phase", "Pending");
         }
     }
     pods::template(spec);
@@ -48,7 +48,7 @@ pub(super) fn stateful_set(object: &mut Value) {
 /// the pod template.
 pub(super) fn daemon_set(old: Option<&Value>, object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
-    put(spec, "revisionHistoryLimit", 10);
+    set_default(spec, "revisionHistoryLimit", 10);
     rolling_update(spec, "updateStrategy", &[("maxUnavailable", json!(1)), ("maxSurge", json!(0))]);
     pods::template(spec);
     let template = |object: &Value| object.get("spec").and_then(|spec| spec.get("template")).cloned();
@@ -69,15 +69,15 @@ pub(super) fn daemon_set(old: Option<&Value>, object: &mut Value) {
 
 pub(super) fn replication_controller(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
-    put(spec, "replicas", 1);
+    set_default(spec, "replicas", 1);
     pods::template(spec);
     let Some(labels) = spec.pointer("/template/metadata/labels").filter(|labels| labels.is_object()).cloned()
     else {
         return;
     };
-    put(spec, "selector", labels.clone());
+    set_default(spec, "selector", labels.clone());
     if let Some(metadata) = object_in(object, "metadata") {
-        put(metadata, "labels", labels);
+        set_default(metadata, "labels", labels);
     }
 }
 
@@ -94,7 +94,7 @@ pub(super) fn job(object: &mut Value, is_new: bool) {
     let Some(spec) = object_in(object, "spec") else { return };
     job_spec(spec);
     let (Some(uid), Some(name), true) = (uid, name, is_new) else { return };
-    put(spec, "manualSelector", false);
+    set_default(spec, "manualSelector", false);
     if spec["manualSelector"] == true {
         return;
     }
@@ -106,7 +106,7 @@ pub(super) fn job(object: &mut Value, is_new: bool) {
     ];
     let labels: Map<String, Value> =
         own.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
-    put(spec, "selector", json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}));
+    set_default(spec, "selector", json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}));
     let template = ensured(spec, "template").and_then(|template| ensured(template, "metadata"));
     if let Some(present) = template.and_then(|metadata| ensured(metadata, "labels")) {
         for (key, value) in &labels {
@@ -115,17 +115,17 @@ pub(super) fn job(object: &mut Value, is_new: bool) {
     }
     if let Some(present) = object_in(object, "metadata").and_then(|metadata| ensured(metadata, "labels")) {
         for (key, value) in labels {
-            put(present, &key, value);
+            set_default(present, &key, value);
         }
     }
 }
 
 pub(super) fn cron_job(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
-    put_text(spec, "concurrencyPolicy", "Allow");
-    put(spec, "suspend", false);
-    put(spec, "successfulJobsHistoryLimit", 3);
-    put(spec, "failedJobsHistoryLimit", 1);
+    set_default_string(spec, "concurrencyPolicy", "Allow");
+    set_default(spec, "suspend", false);
+    set_default(spec, "successfulJobsHistoryLimit", 3);
+    set_default(spec, "failedJobsHistoryLimit", 1);
     if let Some(job) = object_in(spec, "jobTemplate").and_then(|template| object_in(template, "spec")) {
         pods::template(job);
     }
@@ -133,27 +133,27 @@ pub(super) fn cron_job(object: &mut Value) {
 
 fn job_spec(spec: &mut Value) {
     if spec.get("parallelism").is_none() && spec.get("completions").is_none() {
-        put(spec, "completions", 1);
+        set_default(spec, "completions", 1);
     }
-    put(spec, "parallelism", 1);
-    put(spec, "backoffLimit", 6);
-    put_text(spec, "completionMode", "NonIndexed");
-    put(spec, "suspend", false);
+    set_default(spec, "parallelism", 1);
+    set_default(spec, "backoffLimit", 6);
+    set_default_string(spec, "completionMode", "NonIndexed");
+    set_default(spec, "suspend", false);
     let fails = spec.get("podFailurePolicy").is_some_and(|policy| !policy.is_null());
-    put_text(spec, "podReplacementPolicy", if fails { "Failed" } else { "TerminatingOrFailed" });
+    set_default_string(spec, "podReplacementPolicy", if fails { "Failed" } else { "TerminatingOrFailed" });
     pods::template(spec);
 }
 
 /// Sets the defaults of the update strategy in `field`: the type `RollingUpdate` and its parameters `limits`.
 fn rolling_update(spec: &mut Value, field: &str, limits: &[(&str, Value)]) {
     let Some(strategy) = ensured(spec, field) else { return };
-    put_text(strategy, "type", "RollingUpdate");
+    set_default_string(strategy, "type", "RollingUpdate");
     if !is(strategy, "type", "RollingUpdate") {
         return;
     }
     if let Some(rolling_update) = ensured(strategy, "rollingUpdate") {
         for (limit, value) in limits {
-            put(rolling_update, limit, value.clone());
+            set_default(rolling_update, limit, value.clone());
         }
     }
 }

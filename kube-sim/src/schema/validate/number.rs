@@ -18,15 +18,15 @@ const MAX_WHOLE: f64 = 9_007_199_254_740_991.0;
 pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Findings) {
     let Some(number) = value.as_f64() else { return };
     let whole = value.as_i64();
-    let capacity = Capacity { kind: schema.kind(), format: schema.format.as_deref(), path };
-    if !whole.map_or_else(|| capacity.holds(number), |whole| capacity.holds_whole(whole)) {
-        out.errors.push(capacity.unrepresentable("Checked"));
+    let format_of_field = NumberFormat { kind: schema.kind(), format: schema.format.as_deref(), path };
+    if !whole.map_or_else(|| format_of_field.holds(number), |whole| format_of_field.holds_whole(whole)) {
+        out.errors.push(format_of_field.unrepresentable("Checked"));
     }
     let validator = NumberValidator { value, number, path };
     let rules = &schema.rules;
     if let Some(factor) = rules.multiple_of {
-        let fits = capacity.holds(factor);
-        out.errors.extend((!fits).then(|| capacity.unrepresentable("MultipleOf")));
+        let fits = format_of_field.holds(factor);
+        out.errors.extend((!fits).then(|| format_of_field.unrepresentable("MultipleOf")));
         out.errors.extend(match whole.filter(|_| fits) {
             Some(whole) => validator.multiple_of_whole(whole, go_int64(factor)),
             None => validator.multiple_of(fits, factor),
@@ -38,8 +38,8 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Findin
     ];
     for (name, bound, relation, wanted) in bounds {
         let Some(Bound { value: limit, exclusive }) = bound else { continue };
-        let fits = capacity.holds(limit);
-        out.errors.extend((!fits).then(|| capacity.unrepresentable(name)));
+        let fits = format_of_field.holds(limit);
+        out.errors.extend((!fits).then(|| format_of_field.unrepresentable(name)));
         let (order, limit) = match whole.filter(|_| fits) {
             Some(whole) => (whole.cmp(&go_int64(limit)), go_int64(limit).to_string()),
             None => (number.partial_cmp(&limit).unwrap_or(Ordering::Equal), go_float(limit)),
@@ -97,13 +97,13 @@ impl NumberValidator<'_> {
 }
 
 /// The range of a field's type and format.
-struct Capacity<'a> {
+struct NumberFormat<'a> {
     kind: Kind,
     format: Option<&'a str>,
     path: &'a str,
 }
 
-impl Capacity<'_> {
+impl NumberFormat<'_> {
     fn holds_whole(&self, number: i64) -> bool {
         !(self.kind == Kind::Integer && self.format == Some("int32")) || i32::try_from(number).is_ok()
     }

@@ -1,4 +1,5 @@
-//! Maps the names that `shared/` uses to kube, and implements the parts that differ from this project.
+//! Re-exports items of `kube` under the names that `shared/` uses, and implements the benchmark code for which the APIs of
+//! kube and this project differ.
 
 use futures::{Stream, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
