@@ -6,6 +6,7 @@ mod controller;
 mod crd;
 mod cuts;
 mod derived;
+mod discovery;
 mod disruption;
 mod events;
 mod examples;
@@ -41,6 +42,7 @@ pub(super) const ALL: &[Suite] = &[
     finalizers::SUITE,
     crd::SUITE,
     derived::SUITE,
+    discovery::SUITE,
     schemas::SUITE,
     objects::SUITE,
     refusals::SUITE,
