@@ -185,8 +185,18 @@ async fn discovery_lists_the_served_resources() {
     let core = get_accepting(&sim, "/api", accept).await.ok();
     let pods = core["items"][0]["versions"][0]["resources"].as_array().unwrap();
     let pods = pods.iter().find(|r| r["resource"] == "pods").unwrap();
-    assert_eq!(pods["responseKind"], json!({"group": "", "version": "v1", "kind": "Pod"}));
-    assert!(pods["subresources"].as_array().unwrap().iter().any(|s| s["subresource"] == "eviction"));
+    // Group and version of a built-in kind are empty if they are those of the enclosing document.
+    assert_eq!(pods["responseKind"], json!({"group": "", "version": "", "kind": "Pod"}));
+    let subresource = |name: &str| {
+        pods["subresources"].as_array().unwrap().iter().find(|s| s["subresource"] == name).unwrap()["responseKind"].clone()
+    };
+    assert_eq!(subresource("eviction"), json!({"group": "policy", "version": "v1", "kind": "Eviction"}));
+    assert_eq!(subresource("status"), json!({"group": "", "version": "", "kind": "Pod"}));
+    let custom =
+        list["items"].as_array().unwrap().iter().find(|g| g["metadata"]["name"] == "example.com").unwrap();
+    let custom = &custom["versions"][0];
+    assert_eq!(custom["resources"][0]["responseKind"]["group"], "example.com");
+    assert_eq!(custom["resources"][0]["responseKind"]["version"], custom["version"]);
     let groups = get(&sim, "/apis").await.ok();
     assert_eq!(groups["kind"], "APIGroupList");
     let resources = get(&sim, "/api/v1").await.ok();

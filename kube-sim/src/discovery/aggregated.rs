@@ -32,10 +32,18 @@ pub(crate) fn document(registry: &Registry, core: bool, beta: bool) -> Value {
     })
 }
 
+/// The API server omits group and version of a built-in kind that belongs to the enclosing document, not those of a
+/// custom kind.
+fn response_kind(r: &Resource, group: &str, version: &str, kind: &str) -> Value {
+    let own = r.builtin().is_some() && (group, version) == (r.group.as_str(), r.version.as_str());
+    let (group, version) = if own { ("", "") } else { (group, version) };
+    json!({"group": group, "version": version, "kind": kind})
+}
+
 fn resource(r: &Resource) -> Value {
     let mut entry = json!({
         "resource": r.plural,
-        "responseKind": {"group": r.group, "version": r.version, "kind": r.kind},
+        "responseKind": response_kind(r, &r.group, &r.version, &r.kind),
         "scope": if r.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": r.singular,
         "verbs": r.verbs,
@@ -51,7 +59,7 @@ fn resource(r: &Resource) -> Value {
         .map(|s| {
             json!({
                 "subresource": s.name,
-                "responseKind": {"group": s.group, "version": s.version, "kind": s.kind},
+                "responseKind": response_kind(r, &s.group, &s.version, &s.kind),
                 "verbs": s.verbs,
             })
         })
