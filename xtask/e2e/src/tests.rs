@@ -45,5 +45,5 @@ macro_rules! suites {
 
 suites!(
     verbs, patch, select, paging, watch, watch_list, gone, conflict, finalizers, crd, objects, streams,
-    controller, auth, schemas, derived, cuts, refusals
+    controller, auth, schemas, derived, cuts, refusals, wait, events, discovery
 );
