@@ -115,17 +115,23 @@ impl Body {
         if let Kind::Once(bytes) = self.0 {
             return Ok(bytes.unwrap_or_default());
         }
-        let mut chunks = Vec::new();
-        let mut length = 0;
+        let (mut first, mut all) = (Bytes::new(), Vec::new());
         while let Some(frame) = self.frame().await {
             let Ok(data) = frame?.into_data() else { continue };
-            length += data.len();
-            if length > limit {
+            if first.len().max(all.len()) + data.len() > limit {
                 return Err(self.too_large(limit));
             }
-            chunks.push(data);
+            if first.is_empty() {
+                first = data;
+                continue;
+            }
+            // Copied: small chunks would need far more memory than their bytes.
+            if all.is_empty() {
+                all.extend_from_slice(&first);
+            }
+            all.extend_from_slice(&data);
         }
-        Ok(if chunks.len() == 1 { chunks.swap_remove(0) } else { chunks.concat().into() })
+        Ok(if all.is_empty() { first } else { all.into() })
     }
 
     fn too_large(&self, limit: usize) -> Error {
@@ -302,6 +308,29 @@ mod tests {
         );
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(source.contains("10000 bytes") && source.contains("max_object_bytes"), "{source}");
+    }
+
+    #[tokio::test]
+    async fn collecting_small_chunks_keeps_none_of_them() {
+        struct Chunk(Arc<AtomicUsize>);
+        impl AsRef<[u8]> for Chunk {
+            fn as_ref(&self) -> &[u8] {
+                b"x"
+            }
+        }
+        impl Drop for Chunk {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, SeqCst);
+            }
+        }
+        let (alive, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (chunk, most) = (alive.clone(), peak.clone());
+        let chunks = stream::iter(0..1000).map(move |_| {
+            most.fetch_max(chunk.fetch_add(1, SeqCst) + 1, SeqCst);
+            Ok::<_, Error>(Bytes::from_owner(Chunk(chunk.clone())))
+        });
+        assert_eq!(Body::wrap_stream(chunks).collect_bytes_up_to(1000).await.unwrap().len(), 1000);
+        assert_eq!((peak.load(SeqCst), alive.load(SeqCst)), (2, 0));
     }
 
     #[tokio::test(start_paused = true)]
