@@ -107,13 +107,16 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     while let Some((at, character)) = characters.next() {
         match character {
             '"' => return Some((content, text.get(at + 2..)?)),
-            '\\' => content.push(characters.next()?.1),
-            // Control characters could change the terminal of the user.
-            other if other.is_control() => content.push(' '),
-            other => content.push(other),
+            '\\' => content.push(printable(characters.next()?.1)),
+            other => content.push(printable(other)),
         }
     }
     None
+}
+
+/// The character, or a space for a control character, which could change the terminal of the user.
+fn printable(character: char) -> char {
+    if character.is_control() { ' ' } else { character }
 }
 
 #[cfg(test)]
@@ -168,5 +171,6 @@ mod tests {
     #[test]
     fn control_characters_become_spaces() {
         check(&[b"299 - \"a\tb\xc2\x9bc\""], &["a b c"]);
+        check(&[b"299 - \"a\\\tb\\\xc2\x9bc\""], &["a b c"]);
     }
 }
