@@ -136,10 +136,13 @@ pub(super) async fn version(
     let root = if gv.group.is_empty() { "/api" } else { "/apis" };
     let document: Value =
         client.document(&format!("{root}/{}", gv.api_version()), "application/json").await?;
-    let entries = array(&document["resources"]).map_err(|what| DiscoveryError::InvalidDocument {
-        document: gv.api_version(),
-        what: format!("`resources` {what}"),
-    })?;
+    let unusable = |what| DiscoveryError::InvalidDocument { document: gv.api_version(), what };
+    // Another document, such as a `Status`, would be a version without resources.
+    match (document["kind"].as_str(), document.get("resources")) {
+        (Some("APIResourceList"), _) | (None, Some(_)) => {}
+        (kind, _) => return Err(unusable(format!("it has the kind {:?}", kind.unwrap_or_default())).into()),
+    }
+    let entries = array(&document["resources"]).map_err(|what| unusable(format!("`resources` {what}")))?;
     let mut endpoints: Vec<Endpoint> = Vec::new();
     let mut subresources = Vec::new();
     let mut invalid = |what: String| failures.push(GroupFailure::invalid(&gv.group, Some(&gv.version), what));

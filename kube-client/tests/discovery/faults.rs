@@ -3,6 +3,7 @@
 use super::documents::server;
 use kube_client::Discovery;
 use kube_client::Error;
+use kube_client::core::GroupVersion;
 use kube_client::discovery::{self, ApiGroup};
 use kube_client::error::DiscoveryError;
 use serde_json::{Value, json};
@@ -56,12 +57,25 @@ async fn an_unavailable_document_is_a_failure_next_to_the_groups_that_work() {
     let discovery = Discovery::new(client.clone()).run().await.unwrap();
     let (groups, failures) = summary(&discovery);
     assert_eq!(groups, ["", "html"]);
-    assert_eq!(failures, ["down Some(\"v1\")", "deleted Some(\"v1\")"]);
+    assert_eq!(failures, ["down Some(\"v1\")", "deleted Some(\"v1\")", "html Some(\"v1\")"]);
     assert!(discovery.failures()[0].error.is_retryable() && discovery.failures()[1].error.is_not_found());
-    // A text has no resources.
     let html = discovery.get("html").unwrap();
-    assert_eq!((html.versioned_resources("v1").len(), html.versioned_resources("v2").len()), (0, 1));
+    assert_eq!((html.versions().count(), html.versioned_resources("v2").len()), (1, 1));
     assert!(discovery::group(&client, "down").await.is_err(), "a single group has no list of failures");
+}
+
+#[tokio::test]
+async fn a_document_of_another_kind_is_no_version_without_resources() {
+    let group = json!({"kind": "APIGroup", "name": "a", "versions": [{"version": "v1"}]});
+    for document in [json!({}), json!("text"), json!({"kind": "Status", "resources": []}), group] {
+        // The path of a group version without a version is that of the group.
+        for (version, path) in [("v1", "/apis/a/v1"), ("", "/apis/a/")] {
+            let (client, _) = server(json!({path: document}));
+            let gv = GroupVersion::gv("a", version);
+            let error = discovery::pinned_group(&client, &gv).await.unwrap_err();
+            assert!(matches!(error.discovery(), Some(DiscoveryError::InvalidDocument { .. })), "{error:?}");
+        }
+    }
 }
 
 #[tokio::test]
