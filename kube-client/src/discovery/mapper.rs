@@ -161,16 +161,14 @@ impl RestMapper {
     /// Searches the cache, and once more after a refresh if that fails.
     async fn find<T>(&self, search: impl Fn(&Discovery) -> Result<T>) -> Result<T> {
         let state = self.state().clone();
-        if let Some(snapshot) = &state.snapshot {
-            let found = search(snapshot);
-            let recent = state.refreshed_at.is_some_and(|at| at.elapsed() < self.interval);
-            match (found, state.error) {
-                (Ok(found), _) => return Ok(found),
-                // The server could not be asked about this name.
-                (Err(_), Some(error)) if recent => return Err(DiscoveryError::Unavailable(error).into()),
-                (Err(missing), None) if recent => return Err(missing),
-                (Err(_), _) => {}
-            }
+        let recent = state.refreshed_at.is_some_and(|at| at.elapsed() < self.interval);
+        let found = state.snapshot.as_deref().map(&search);
+        match (found, state.error) {
+            (Some(Ok(found)), _) => return Ok(found),
+            // The server could not be asked about this name.
+            (_, Some(error)) if recent => return Err(DiscoveryError::Unavailable(error).into()),
+            (Some(Err(missing)), None) if recent => return Err(missing),
+            _ => {}
         }
         search(&*self.refresh(state.refreshes).await?)
     }

@@ -118,6 +118,21 @@ async fn concurrent_calls_share_one_refresh() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failed_first_refresh_is_repeated_after_the_interval() {
+    let groups = Groups::new(&json!([]));
+    groups.fail(403);
+    let mapper = groups.mapper();
+    for _ in 0..3 {
+        assert!(mapper.resolve("xs").await.unwrap_err().is_forbidden());
+    }
+    assert_eq!(groups.requests(), 1);
+    groups.set(&json!([group("a", &["xs"])]));
+    tokio::time::advance(Duration::from_secs(6)).await;
+    mapper.resolve("xs").await.unwrap();
+    assert_eq!(groups.requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_call_does_not_block_the_next_refresh() {
     let groups = Groups::new(&json!([group("a", &["xs"])]));
     let mapper = groups.mapper();
