@@ -126,7 +126,10 @@ async fn a_time_limit_names_the_object_and_the_failure_of_the_watch() {
     );
     sim.faults().add(fault::Rule::new(fault::Action::status(500)).resource("configmaps"));
     let error = await_condition_within(maps(&sim), "a", has_value("1"), MINUTE).await.unwrap_err();
-    assert!(error.is_timeout() && error.to_string().contains("cannot"), "{error}");
+    assert!(
+        error.is_timeout() && error.to_string().contains("; the last failure of its watch: cannot"),
+        "{error}"
+    );
     assert_eq!(error.watch_error().unwrap().status().unwrap().code, 500);
     let text = chain(&error);
     assert_eq!(text.matches("waiting for a condition").count(), 1, "{text}");

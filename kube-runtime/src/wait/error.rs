@@ -17,7 +17,8 @@ pub enum Error {
         object: String,
         /// The time limit.
         after: Duration,
-        /// The failure from which the watch had not recovered; `None` if the watch was healthy.
+        /// The last failure of the watch, if no state of the object followed it. The watch may have resumed since: a
+        /// watch that resumes reports only changes.
         last: Option<Box<watcher::Error>>,
     },
 }
@@ -28,7 +29,7 @@ impl Error {
         matches!(self, Self::TimedOut { .. })
     }
 
-    /// The failure of the watch, if there is one.
+    /// The failure of the watch, if there is one: the cause of `ProbeFailed`, or `last` of `TimedOut`.
     pub fn watch_error(&self) -> Option<&watcher::Error> {
         match self {
             Self::ProbeFailed(error) => Some(error),
@@ -43,7 +44,7 @@ impl fmt::Display for Error {
             Self::ProbeFailed(error) => write!(f, "cannot wait for a condition: {error}"),
             Self::TimedOut { object, after, last } => {
                 write!(f, "timed out after {after:?} waiting for a condition of {object}")?;
-                last.as_ref().map_or(Ok(()), |last| write!(f, ": {last}"))
+                last.as_ref().map_or(Ok(()), |last| write!(f, "; the last failure of its watch: {last}"))
             }
         }
     }

@@ -126,7 +126,7 @@ where
 ///
 /// # Errors
 ///
-/// Those of [`await_condition`], and [`Error::TimedOut`] with the last failure of the watch if it has not recovered.
+/// Those of [`await_condition`], and [`Error::TimedOut`] with the last failure of the watch if no state has followed it.
 ///
 /// # Cancel safety
 ///
@@ -148,7 +148,7 @@ where
     }
 }
 
-/// Waits for the condition. `last` is the failure from which the watch has not recovered.
+/// Waits for the condition. `last` is the last failure of the watch if no state has followed it.
 async fn wait<K>(
     api: Api<K>,
     name: &str,
