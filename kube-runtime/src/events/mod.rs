@@ -205,16 +205,20 @@ impl Shared {
         let (name, namespace) = (meta.name.as_deref(), meta.namespace.as_deref());
         let (name, namespace) = (name.unwrap_or_default(), namespace.unwrap_or_default());
         let api: Api<v1::Event> = Api::namespaced(self.client.clone(), namespace);
+        let params = PatchParams::default();
+        let series = Patch::Merge(json!({"series": event.series}));
         if !write.create {
-            let series = Patch::Merge(json!({"series": event.series}));
-            match api.patch(name, &PatchParams::default(), &series).await {
+            match api.patch(name, &params, &series).await {
                 // The server deletes events after an hour by default.
                 Err(error) if error.is_not_found() => {}
                 result => return result.map(drop),
             }
         }
         match api.create(&PostParams::default(), event).await {
-            // A previous attempt created it, and its response was lost.
+            // A previous attempt created it, and its response was lost. It was sent without the current series.
+            Err(error) if error.is_already_exists() && event.series.is_some() => {
+                api.patch(name, &params, &series).await.map(drop)
+            }
             Err(error) if error.is_already_exists() => Ok(()),
             result => result.map(drop),
         }
