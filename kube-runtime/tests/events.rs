@@ -306,3 +306,22 @@ async fn a_dropped_recorder_sends_nothing() {
     sleep(60 * MINUTE).await;
     assert_eq!((requests(&sim), stored(&sim).await), ((1, 1), vec!["a Saved 2".to_owned()]));
 }
+
+/// A program may share a recorder between runtimes, such as a static one between tests.
+#[test]
+fn the_counts_are_written_after_the_end_of_the_runtime_that_published_first() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().start_paused(true).build().unwrap()
+    };
+    let sim = Sim::new();
+    let recorder = recorder(&sim);
+    runtime().block_on(async { recorder.publish(&event("Saved"), &map("a")).await.unwrap() });
+    runtime().block_on(async {
+        for _ in 0..3 {
+            recorder.publish(&event("Saved"), &map("a")).await.unwrap();
+        }
+        sleep(8 * MINUTE).await;
+        assert_eq!(stored(&sim).await, ["a Saved 4"]);
+    });
+}

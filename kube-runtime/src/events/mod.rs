@@ -151,7 +151,8 @@ impl Recorder {
 
     fn start_flusher(&self) {
         let mut flusher = lock(&self.shared.flusher);
-        if flusher.is_none() {
+        // The task ends with the runtime that it was started on, also if the recorder is still in use.
+        if flusher.as_ref().is_none_or(JoinHandle::is_finished) {
             *flusher = Some(tokio::spawn(write_counts(Arc::downgrade(&self.shared))));
         }
     }
