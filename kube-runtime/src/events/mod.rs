@@ -138,6 +138,9 @@ impl Recorder {
 
     /// Writes all counts that are not written yet. Call it before the program ends.
     ///
+    /// The writes are sent one after the other. If the server is unreachable, each of them waits for the time limits of
+    /// the client: use [`tokio::time::timeout`].
+    ///
     /// # Errors
     ///
     /// The first failure. The other writes are sent nevertheless.
