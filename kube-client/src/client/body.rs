@@ -151,7 +151,8 @@ impl Body {
         let mut left = DRAIN_BYTES;
         let drain = async {
             while let Some(Ok(frame)) = self.frame().await {
-                match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                // An empty frame counts as a byte, so that an endless body of empty frames ends, too.
+                match left.checked_sub(frame.data_ref().map_or(1, |data| data.len().max(1))) {
                     Some(less) => left = less,
                     None => break,
                 }
@@ -338,6 +339,9 @@ mod tests {
         let (body, read) = endless();
         body.drain().await;
         assert_eq!(read.load(SeqCst), DRAIN_BYTES / 1024 + 1);
+        timeout(DRAIN_TIMEOUT * 2, Body::wrap_stream(stream::repeat("").map(Ok::<_, Error>)).drain())
+            .await
+            .unwrap();
         let stalled = Body::wrap_stream(stream::pending::<Result<Bytes>>());
         timeout(DRAIN_TIMEOUT * 2, stalled.drain()).await.unwrap();
     }

@@ -112,7 +112,8 @@ impl Discovery {
     /// Takes a snapshot, or replaces the earlier one.
     ///
     /// Sends two requests if the server has aggregated discovery (Kubernetes 1.26), else one for each group version, a
-    /// few at a time. A group version that cannot be read is one of the [`failures`](Self::failures).
+    /// few at a time. A group version that cannot be read is one of the [`failures`](Self::failures), and is logged as a
+    /// warning.
     ///
     /// # Errors
     /// If the document at `/api` or `/apis` cannot be read. A 404 for one of them means that the server has no such
@@ -124,6 +125,9 @@ impl Discovery {
         let found = fetch::all(&self.client, &self.selected).await?;
         self.groups = found.groups;
         self.failures = found.failures;
+        for failure in &self.failures {
+            tracing::warn!(%failure, error = %failure.error, "discovery is incomplete");
+        }
         Ok(self)
     }
 
