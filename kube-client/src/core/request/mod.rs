@@ -43,7 +43,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// A builder for the collection at `url_path`, usually from [`Resource::url_path`](super::Resource::url_path).
+    /// Creates a builder of requests for the collection at `url_path`, usually from
+    /// [`Resource::url_path`](super::Resource::url_path).
     pub fn new(url_path: impl Into<String>) -> Self {
         Self { url_path: url_path.into(), representation: Representation::Full }
     }
@@ -78,13 +79,13 @@ impl Request {
     }
 
     /// Builds a GET request. `list` states whether the response is a list.
-    fn read(&self, path: &str, query: Query, list: bool) -> Result<http::Request<Vec<u8>>, Error> {
+    fn build_read(&self, path: &str, query: Query, list: bool) -> Result<http::Request<Vec<u8>>, Error> {
         let accept = self.accept(list);
         build(Method::GET, path, query, &[(header::ACCEPT, accept)], Vec::new())
     }
 
     /// Builds a request with a body.
-    fn write(
+    fn build_write(
         &self,
         method: Method,
         path: &str,

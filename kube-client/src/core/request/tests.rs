@@ -12,7 +12,10 @@ fn pods() -> Request {
 }
 
 #[track_caller]
-fn check(built: Result<http::Request<Vec<u8>>, Error>, expected: &str) -> http::Request<Vec<u8>> {
+fn check_method_and_url(
+    built: Result<http::Request<Vec<u8>>, Error>,
+    expected: &str,
+) -> http::Request<Vec<u8>> {
     let request = built.unwrap();
     assert_eq!(format!("{} {}", request.method(), request.uri()), expected);
     request
@@ -26,14 +29,14 @@ fn check_error(built: Result<http::Request<Vec<u8>>, Error>, part: &str) {
 
 #[test]
 fn lists_with_the_parameters_that_are_set() {
-    check(pods().list(&ListParams::default()), "GET /api/v1/namespaces/ns/pods");
+    check_method_and_url(pods().list(&ListParams::default()), "GET /api/v1/namespaces/ns/pods");
     let lp = ListParams::default().labels("app in (a,b)").fields("spec.nodeName=n").limit(5).at("7");
-    check(
+    check_method_and_url(
         pods().list(&lp),
         "GET /api/v1/namespaces/ns/pods?labelSelector=app+in+%28a%2Cb%29&fieldSelector=spec.nodeName%3Dn&limit=5&resourceVersion=7",
     );
     let paged = lp.matching(VersionMatch::Exact).continue_token("t");
-    check(
+    check_method_and_url(
         pods().list(&paged),
         "GET /api/v1/namespaces/ns/pods?labelSelector=app+in+%28a%2Cb%29&fieldSelector=spec.nodeName%3Dn&limit=5&continue=t",
     );
@@ -61,12 +64,12 @@ fn rejects_version_matches_that_servers_reject() {
 
 #[test]
 fn watches_with_bookmarks_and_a_timeout() {
-    check(
+    check_method_and_url(
         pods().watch(&WatchParams::default(), "9"),
         "GET /api/v1/namespaces/ns/pods?watch=true&timeoutSeconds=290&allowWatchBookmarks=true&resourceVersion=9",
     );
     let wp = WatchParams::default().initial_events().timeout(Duration::from_millis(1200));
-    check(
+    check_method_and_url(
         pods().watch(&wp, ""),
         "GET /api/v1/namespaces/ns/pods?watch=true&timeoutSeconds=2&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=",
     );
@@ -77,10 +80,12 @@ fn watches_with_bookmarks_and_a_timeout() {
 #[test]
 fn requests_partial_object_metadata() {
     let partial = pods().representation(Representation::Metadata);
-    let list = check(partial.list(&ListParams::default()), "GET /api/v1/namespaces/ns/pods");
+    let list = check_method_and_url(partial.list(&ListParams::default()), "GET /api/v1/namespaces/ns/pods");
     assert!(list.headers()["accept"].to_str().unwrap().contains("as=PartialObjectMetadataList;"));
-    let get =
-        check(partial.get("a", &GetParams::any()), "GET /api/v1/namespaces/ns/pods/a?resourceVersion=0");
+    let get = check_method_and_url(
+        partial.get("a", &GetParams::any()),
+        "GET /api/v1/namespaces/ns/pods/a?resourceVersion=0",
+    );
     assert!(get.headers()["accept"].to_str().unwrap().contains("as=PartialObjectMetadata;"));
 }
 
@@ -89,35 +94,46 @@ fn escapes_names_as_one_path_segment() {
     for bad in ["", "..", "a/b", "a%2fb"] {
         check_error(pods().get(bad, &GetParams::default()), "name of an object");
     }
-    check(pods().get("a?b#c", &GetParams::default()), "GET /api/v1/namespaces/ns/pods/a%3Fb%23c");
-    check(pods().get("system:node", &GetParams::default()), "GET /api/v1/namespaces/ns/pods/system:node");
+    check_method_and_url(
+        pods().get("a?b#c", &GetParams::default()),
+        "GET /api/v1/namespaces/ns/pods/a%3Fb%23c",
+    );
+    check_method_and_url(
+        pods().get("system:node", &GetParams::default()),
+        "GET /api/v1/namespaces/ns/pods/system:node",
+    );
 }
 
 #[test]
 fn writes_with_their_content_types() {
     let pp = PostParams { dry_run: true, field_manager: Some("me".into()), ..PostParams::default() };
-    let create =
-        check(pods().create(&pp, vec![1]), "POST /api/v1/namespaces/ns/pods?dryRun=All&fieldManager=me");
+    let create = check_method_and_url(
+        pods().create(&pp, vec![1]),
+        "POST /api/v1/namespaces/ns/pods?dryRun=All&fieldManager=me",
+    );
     assert_eq!(
         (create.headers()["content-type"].as_bytes(), create.body().as_slice()),
         (&b"application/json"[..], &[1][..])
     );
-    check(pods().replace("a", &PostParams::default(), vec![]), "PUT /api/v1/namespaces/ns/pods/a");
+    check_method_and_url(
+        pods().replace("a", &PostParams::default(), vec![]),
+        "PUT /api/v1/namespaces/ns/pods/a",
+    );
     let status = pods().replace_subresource("status", "a", &PostParams::default(), vec![]);
-    check(status, "PUT /api/v1/namespaces/ns/pods/a/status");
+    check_method_and_url(status, "PUT /api/v1/namespaces/ns/pods/a/status");
 }
 
 #[test]
 fn patches_with_their_content_types() {
     let apply = Patch::Apply(serde_json::json!({}));
-    let request = check(
+    let request = check_method_and_url(
         pods().patch("a", &PatchParams::apply("me").force(), &apply),
         "PATCH /api/v1/namespaces/ns/pods/a?force=true&fieldManager=me",
     );
     assert_eq!(request.headers()["content-type"], "application/apply-patch+yaml");
     check_error(pods().patch("a", &PatchParams::default(), &apply), "field manager");
     let merge = Patch::Merge(serde_json::json!({"a": 1}));
-    let request = check(
+    let request = check_method_and_url(
         pods().patch_subresource("status", "a", &PatchParams::default(), &merge),
         "PATCH /api/v1/namespaces/ns/pods/a/status",
     );
@@ -127,10 +143,13 @@ fn patches_with_their_content_types() {
 
 #[test]
 fn deletes_with_options_in_the_body() {
-    let plain = check(pods().delete("a", &DeleteParams::default()), "DELETE /api/v1/namespaces/ns/pods/a");
+    let plain = check_method_and_url(
+        pods().delete("a", &DeleteParams::default()),
+        "DELETE /api/v1/namespaces/ns/pods/a",
+    );
     assert!(plain.body().is_empty());
     let lp = ListParams::default().labels("app=web");
-    let many = check(
+    let many = check_method_and_url(
         pods().delete_collection(&DeleteParams::background(), &lp),
         "DELETE /api/v1/namespaces/ns/pods?labelSelector=app%3Dweb",
     );

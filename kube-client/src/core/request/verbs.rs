@@ -11,7 +11,7 @@ use serde::Serialize;
 type Built = Result<http::Request<Vec<u8>>, Error>;
 
 impl Request {
-    /// Lists the collection, or one page of it.
+    /// Builds a request that lists the collection, or one page of it.
     ///
     /// # Errors
     ///
@@ -19,11 +19,11 @@ impl Request {
     pub fn list(&self, lp: &ListParams) -> Built {
         let mut query = Query::new();
         lp.populate(&mut query)?;
-        self.read(self.collection_path()?, query, true)
+        self.build_read(self.collection_path()?, query, true)
     }
 
-    /// Watches the collection from the resource version `version`. With `"0"`, the watch starts at any state in the
-    /// server's cache; with `""`, at the most recent state.
+    /// Builds a request that watches the collection from the resource version `version`. With `"0"`, the watch starts at
+    /// any state in the server's cache; with `""`, at the most recent state.
     ///
     /// # Errors
     ///
@@ -33,10 +33,10 @@ impl Request {
         query.flag("watch", true);
         wp.populate(&mut query)?;
         query.pair("resourceVersion", version);
-        self.read(self.collection_path()?, query, false)
+        self.build_read(self.collection_path()?, query, false)
     }
 
-    /// Reads one object.
+    /// Builds a request that reads one object.
     ///
     /// # Errors
     ///
@@ -44,10 +44,10 @@ impl Request {
     pub fn get(&self, name: &str, gp: &GetParams) -> Built {
         let mut query = Query::new();
         gp.populate(&mut query);
-        self.read(&self.object_path(name, None)?, query, false)
+        self.build_read(&self.object_path(name, None)?, query, false)
     }
 
-    /// Creates an object. `data` is the object as JSON.
+    /// Builds a request that creates an object. `data` is the object as JSON.
     ///
     /// # Errors
     ///
@@ -55,10 +55,10 @@ impl Request {
     pub fn create(&self, pp: &PostParams, data: Vec<u8>) -> Built {
         let mut query = Query::new();
         pp.populate(&mut query);
-        self.write(Method::POST, self.collection_path()?, query, JSON, data)
+        self.build_write(Method::POST, self.collection_path()?, query, JSON, data)
     }
 
-    /// Replaces an object. `data` is the new object as JSON.
+    /// Builds a request that replaces an object. `data` is the new object as JSON.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl Request {
         self.replace_at(name, None, pp, data)
     }
 
-    /// Patches an object.
+    /// Builds a request that patches an object.
     ///
     /// # Errors
     ///
@@ -76,16 +76,16 @@ impl Request {
         self.patch_at(name, None, pp, patch)
     }
 
-    /// Deletes an object.
+    /// Builds a request that deletes an object.
     ///
     /// # Errors
     ///
     /// If `name` is not a valid path segment.
     pub fn delete(&self, name: &str, dp: &DeleteParams) -> Built {
-        self.write(Method::DELETE, &self.object_path(name, None)?, Query::new(), JSON, delete_body(dp)?)
+        self.build_write(Method::DELETE, &self.object_path(name, None)?, Query::new(), JSON, delete_body(dp)?)
     }
 
-    /// Deletes every object that a list with these parameters would return.
+    /// Builds a request that deletes every object that a list with these parameters would return.
     ///
     /// # Errors
     ///
@@ -93,19 +93,19 @@ impl Request {
     pub fn delete_collection(&self, dp: &DeleteParams, lp: &ListParams) -> Built {
         let mut query = Query::new();
         lp.populate(&mut query)?;
-        self.write(Method::DELETE, self.collection_path()?, query, JSON, delete_body(dp)?)
+        self.build_write(Method::DELETE, self.collection_path()?, query, JSON, delete_body(dp)?)
     }
 
-    /// Reads a subresource of an object, such as `status`.
+    /// Builds a request that reads a subresource of an object, such as `status`.
     ///
     /// # Errors
     ///
     /// If `name` or `subresource` is not a valid path segment.
     pub fn get_subresource(&self, subresource: &str, name: &str) -> Built {
-        self.read(&self.object_path(name, Some(subresource))?, Query::new(), false)
+        self.build_read(&self.object_path(name, Some(subresource))?, Query::new(), false)
     }
 
-    /// Sends a POST request to a subresource of an object, such as `eviction`.
+    /// Builds a POST request to a subresource of an object, such as `eviction`.
     ///
     /// # Errors
     ///
@@ -113,10 +113,10 @@ impl Request {
     pub fn create_subresource(&self, subresource: &str, name: &str, pp: &PostParams, data: Vec<u8>) -> Built {
         let mut query = Query::new();
         pp.populate(&mut query);
-        self.write(Method::POST, &self.object_path(name, Some(subresource))?, query, JSON, data)
+        self.build_write(Method::POST, &self.object_path(name, Some(subresource))?, query, JSON, data)
     }
 
-    /// Patches a subresource of an object.
+    /// Builds a request that patches a subresource of an object.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ impl Request {
         self.patch_at(name, Some(subresource), pp, patch)
     }
 
-    /// Replaces a subresource of an object.
+    /// Builds a request that replaces a subresource of an object.
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ impl Request {
     fn replace_at(&self, name: &str, subresource: Option<&str>, pp: &PostParams, data: Vec<u8>) -> Built {
         let mut query = Query::new();
         pp.populate(&mut query);
-        self.write(Method::PUT, &self.object_path(name, subresource)?, query, JSON, data)
+        self.build_write(Method::PUT, &self.object_path(name, subresource)?, query, JSON, data)
     }
 
     fn patch_at<P: Serialize>(
@@ -162,7 +162,7 @@ impl Request {
         let mut query = Query::new();
         pp.populate(patch, &mut query)?;
         let url = self.object_path(name, subresource)?;
-        self.write(Method::PATCH, &url, query, patch.content_type(), patch.body()?)
+        self.build_write(Method::PATCH, &url, query, patch.content_type(), patch.body()?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rewrites `allOf`, `oneOf`, `anyOf` and `not`: merges the subschemas into the node, and keeps only value validations
 //! inside of these keywords.
 //!
-//! The properties and items of the node must have been rewritten before.
+//! The properties and items of the node must already be rewritten.
 
 use serde_json::{Value, json};
 
@@ -19,17 +19,17 @@ use super::{
 pub(super) fn combine(rewriter: &mut Rewriter, node: &mut Object) {
     if let Some(Value::Array(parts)) = node.remove("allOf") {
         for raw in parts {
-            let part = rewriter.node(raw);
+            let part = rewriter.rewrite_node(raw);
             intersect(rewriter, node, part);
         }
     }
     for key in ["oneOf", "anyOf"] {
         if let Some(Value::Array(variants)) = node.remove(key) {
-            alternatives(rewriter, node, key == "oneOf", variants);
+            combine_variants(rewriter, node, key == "oneOf", variants);
         }
     }
     if let Some(raw) = node.remove("not") {
-        negation(rewriter, node, &raw);
+        rewrite_not(rewriter, node, &raw);
     }
 }
 
@@ -38,26 +38,28 @@ pub(super) fn union_of(rewriter: &mut Rewriter, nodes: Vec<Object>) -> Object {
     nodes.into_iter().reduce(|a, b| union(rewriter, a, b)).unwrap_or_else(super::rewrite::anything)
 }
 
-fn alternatives(rewriter: &mut Rewriter, node: &mut Object, one_of: bool, raw: Vec<Value>) {
+/// Narrows the node to the union of the variants of `oneOf` or `anyOf`.
+fn combine_variants(rewriter: &mut Rewriter, node: &mut Object, one_of: bool, raw: Vec<Value>) {
     let count = raw.len();
-    let mut raw: Vec<Value> = raw.into_iter().filter(|variant| !nullable::is_null(variant)).collect();
+    let mut raw: Vec<Value> =
+        raw.into_iter().filter(|variant| !nullable::accepts_only_null(variant)).collect();
     let null = raw.len() < count;
     if type_of(node) == Some("object") {
-        raw.iter_mut().for_each(empty_as_object);
+        raw.iter_mut().for_each(set_object_type_if_empty);
     }
     let closed: Vec<bool> = raw.iter().map(is_closed).collect();
-    let variants: Vec<Object> = raw.into_iter().map(|variant| rewriter.node(variant)).collect();
+    let variants: Vec<Object> = raw.into_iter().map(|variant| rewriter.rewrite_node(variant)).collect();
     if variants.is_empty() {
-        nullable::only(node);
+        nullable::set_null_type(node);
         return;
     }
     let mut whole = if variants.len() == 1 {
         variants.into_iter().next().unwrap_or_default()
     } else {
-        several(rewriter, one_of, &closed, variants)
+        unite_variants(rewriter, one_of, &closed, variants)
     };
     if null {
-        nullable::set(&mut whole);
+        nullable::set_nullable(&mut whole);
     }
     intersect(rewriter, node, whole);
 }
@@ -66,16 +68,21 @@ fn alternatives(rewriter: &mut Rewriter, node: &mut Object, one_of: bool, raw: V
 /// means an object without further fields. Without this type, `{}` would accept any value, the union would lose the
 /// fields of `T`, and the API server would prune these fields. schemars writes a flattened `serde_json::Value` as
 /// `true`, not as `{}`.
-fn empty_as_object(variant: &mut Value) {
+fn set_object_type_if_empty(variant: &mut Value) {
     if variant.as_object().is_some_and(Object::is_empty) {
         *variant = json!({ "type": "object" });
     }
 }
 
 /// Combines two or more variants into their union, with the value validations and the description of each variant.
-fn several(rewriter: &mut Rewriter, one_of: bool, closed: &[bool], mut variants: Vec<Object>) -> Object {
-    let labels = exclusive::labels(&variants);
-    let notes = describe(&mut variants, &labels);
+fn unite_variants(
+    rewriter: &mut Rewriter,
+    one_of: bool,
+    closed: &[bool],
+    mut variants: Vec<Object>,
+) -> Object {
+    let labels = exclusive::variant_names(&variants);
+    let notes = move_descriptions(&mut variants, &labels);
     let mut whole = union_of(rewriter, variants.clone());
     let parts: Vec<Object> = variants.iter().map(|variant| strip(rewriter, variant, &whole)).collect();
     if !is_anything(&whole) && parts.iter().all(|part| !part.is_empty()) && !differ_in_one_enum(&parts) {
@@ -88,7 +95,8 @@ fn several(rewriter: &mut Rewriter, one_of: bool, closed: &[bool], mut variants:
     whole
 }
 
-/// Whether the variants differ only in the values of a single enumeration, which the union contains.
+/// Whether the value validations of the variants, `parts`, are only an `enum` of the same value. The union contains all
+/// values of these enumerations.
 fn differ_in_one_enum(parts: &[Object]) -> bool {
     fn only_value(part: &Object) -> Option<&str> {
         if part.len() != 1 {
@@ -108,7 +116,7 @@ fn differ_in_one_enum(parts: &[Object]) -> bool {
 
 /// Moves the description of a variant to the variant's only property. Returns the descriptions of variants without such
 /// a property as a list, for the description of the enum.
-fn describe(variants: &mut [Object], labels: &[Option<String>]) -> String {
+fn move_descriptions(variants: &mut [Object], labels: &[Option<String>]) -> String {
     let mut notes = Vec::new();
     for (variant, label) in variants.iter_mut().zip(labels) {
         let Some(Value::String(text)) = variant.remove("description") else { continue };
@@ -131,7 +139,7 @@ fn describe(variants: &mut [Object], labels: &[Option<String>]) -> String {
     notes.join("\n")
 }
 
-/// Whether a schema forbids unknown properties. `raw` must not have been rewritten.
+/// Whether `raw`, a schema that has not been rewritten, forbids unknown properties.
 fn is_closed(raw: &Value) -> bool {
     ["additionalProperties", "unevaluatedProperties"]
         .iter()
@@ -140,8 +148,8 @@ fn is_closed(raw: &Value) -> bool {
 
 /// Rewrites `not`. In a structural schema, `not` may contain only value validations, and only for fields that are also
 /// specified outside of `not`.
-fn negation(rewriter: &mut Rewriter, node: &mut Object, raw: &Value) {
-    let negated = rewriter.silence(|this| this.node(raw.clone()));
+fn rewrite_not(rewriter: &mut Rewriter, node: &mut Object, raw: &Value) {
+    let negated = rewriter.silence(|this| this.rewrite_node(raw.clone()));
     let mut outer = node.clone();
     if type_of(&outer).is_none()
         && let Some(kind) = type_of(&negated)
@@ -153,6 +161,6 @@ fn negation(rewriter: &mut Rewriter, node: &mut Object, raw: &Value) {
     if lossless && !inner.is_empty() {
         node.insert("not".to_owned(), Value::Object(inner));
     } else {
-        rewriter.problem("`not` contains more than validations of existing fields", "use a validation rule");
+        rewriter.report("`not` contains more than validations of existing fields", "use a validation rule");
     }
 }

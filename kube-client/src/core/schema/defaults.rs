@@ -31,9 +31,9 @@ pub(super) fn check(value: &Value, node: &Object) -> Result<(), String> {
         let expected = type_of(node).unwrap_or("integer or string");
         return Err(format!("the default is of type {found}, but the schema requires {expected}"));
     }
-    validate(value, node)?;
+    check_validations(value, node)?;
     match value {
-        Value::Object(fields) => known_fields(fields, node),
+        Value::Object(fields) => check_fields(fields, node),
         Value::Array(items) => match node.get("items") {
             Some(Value::Object(schema)) => items.iter().try_for_each(|item| check(item, schema)),
             _ => Ok(()),
@@ -43,7 +43,7 @@ pub(super) fn check(value: &Value, node: &Object) -> Result<(), String> {
 }
 
 /// Checks that every field of a default has a schema, and is valid for this schema.
-fn known_fields(fields: &Object, node: &Object) -> Result<(), String> {
+fn check_fields(fields: &Object, node: &Object) -> Result<(), String> {
     let properties = node.get("properties").and_then(Value::as_object);
     let values = node.get("additionalProperties").and_then(Value::as_object);
     for (name, field) in fields {
@@ -56,14 +56,14 @@ fn known_fields(fields: &Object, node: &Object) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks the validation keywords, which are also allowed inside of `allOf`, `anyOf`, `oneOf` and `not`.
-fn validate(value: &Value, node: &Object) -> Result<(), String> {
+/// Checks the value validations, which are also allowed inside of `allOf`, `anyOf`, `oneOf` and `not`.
+fn check_validations(value: &Value, node: &Object) -> Result<(), String> {
     if let Some(Value::Array(values)) = node.get("enum")
         && !values.contains(value)
     {
         return Err(format!("the default {value} is not one of the enumerated values"));
     }
-    bounds(value, node)?;
+    check_bounds(value, node)?;
     if let Some(fields) = value.as_object() {
         let mut required = node.get("required").and_then(Value::as_array).into_iter().flatten();
         if let Some(name) = required.find(|name| name.as_str().is_some_and(|name| !fields.contains_key(name)))
@@ -71,15 +71,15 @@ fn validate(value: &Value, node: &Object) -> Result<(), String> {
             return Err(format!("the default lacks the required field {name}"));
         }
     }
-    alternatives(value, node)
+    check_subschemas(value, node)
 }
 
-fn bounds(value: &Value, node: &Object) -> Result<(), String> {
+fn check_bounds(value: &Value, node: &Object) -> Result<(), String> {
     let (size, min, max) = match value {
         Value::Number(number) => (number.as_f64(), "minimum", "maximum"),
-        Value::String(text) => (length(text.chars().count()), "minLength", "maxLength"),
-        Value::Array(items) => (length(items.len()), "minItems", "maxItems"),
-        Value::Object(fields) => (length(fields.len()), "minProperties", "maxProperties"),
+        Value::String(text) => (count_as_f64(text.chars().count()), "minLength", "maxLength"),
+        Value::Array(items) => (count_as_f64(items.len()), "minItems", "maxItems"),
+        Value::Object(fields) => (count_as_f64(fields.len()), "minProperties", "maxProperties"),
         Value::Null | Value::Bool(_) => return Ok(()),
     };
     let Some(size) = size else { return Ok(()) };
@@ -89,11 +89,11 @@ fn bounds(value: &Value, node: &Object) -> Result<(), String> {
     if low || high { Err(format!("the default {value} is out of bounds")) } else { Ok(()) }
 }
 
-fn length(count: usize) -> Option<f64> {
+fn count_as_f64(count: usize) -> Option<f64> {
     u32::try_from(count).ok().map(f64::from)
 }
 
-fn alternatives(value: &Value, node: &Object) -> Result<(), String> {
+fn check_subschemas(value: &Value, node: &Object) -> Result<(), String> {
     let count = |key: &str| {
         let parts = node.get(key)?.as_array()?;
         Some((parts.iter().filter(|part| matches(value, part)).count(), parts.len()))
@@ -123,5 +123,7 @@ fn matches(value: &Value, part: &Value) -> bool {
         (Some(items), Some(schema)) => items.iter().all(|item| matches(item, schema)),
         _ => true,
     };
-    validate(value, part).is_ok() && fields().all(|(field, schema)| matches(field, schema)) && items()
+    check_validations(value, part).is_ok()
+        && fields().all(|(field, schema)| matches(field, schema))
+        && items()
 }

@@ -17,14 +17,14 @@ pub(super) fn are_exclusive(variants: &[Object], closed: &[bool]) -> bool {
 }
 
 /// The name of each variant; `None` if the schema does not contain the name.
-pub(super) fn labels(variants: &[Object]) -> Vec<Option<String>> {
+pub(super) fn variant_names(variants: &[Object]) -> Vec<Option<String>> {
     let tag = tag(variants);
     let label = |variant: &Object| {
         if let Some(values) = variant.get("enum").and_then(Value::as_array) {
-            return one_string(values);
+            return only_string(values);
         }
         match tag {
-            Some(tag) => one_string(values_of(variant, tag)?),
+            Some(tag) => only_string(enum_of(variant, tag)?),
             None => only_property(variant).map(str::to_owned),
         }
     };
@@ -36,7 +36,7 @@ fn tag(variants: &[Object]) -> Option<&str> {
     let first = variants.first()?;
     let candidates = first.get("properties")?.as_object()?.keys();
     candidates.map(String::as_str).find(|name| {
-        let values: Option<Vec<_>> = variants.iter().map(|variant| values_of(variant, name)).collect();
+        let values: Option<Vec<_>> = variants.iter().map(|variant| enum_of(variant, name)).collect();
         let required = variants.iter().all(|variant| is_required(variant, name));
         required
             && values.is_some_and(|values| {
@@ -46,7 +46,8 @@ fn tag(variants: &[Object]) -> Option<&str> {
     })
 }
 
-fn values_of<'v>(variant: &'v Object, property: &str) -> Option<&'v Vec<Value>> {
+/// The `enum` of a property of `variant`.
+fn enum_of<'v>(variant: &'v Object, property: &str) -> Option<&'v Vec<Value>> {
     variant.get("properties")?.get(property)?.get("enum")?.as_array()
 }
 
@@ -62,7 +63,8 @@ fn only_property(variant: &Object) -> Option<&str> {
     (properties.len() == 1 && is_required(variant, name)).then_some(name)
 }
 
-fn one_string(values: &[Value]) -> Option<String> {
+/// The string in `values`, if it is the only value.
+fn only_string(values: &[Value]) -> Option<String> {
     match values {
         [Value::String(value)] => Some(value.clone()),
         _ => None,

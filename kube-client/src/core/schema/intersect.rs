@@ -8,8 +8,8 @@ use super::{
     rewrite::Rewriter,
 };
 
-/// Narrows `node` to the values that `other` also accepts. `other` has been rewritten; `node` may not have a type
-/// yet.
+/// Narrows `node` to the values that `other` also accepts. `other` must have been rewritten; `node` may lack a
+/// type.
 pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Object) {
     if let (Some(a), Some(b)) = (type_of(node), type_of(&other))
         && a != b
@@ -18,7 +18,7 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Objec
             node.insert("type".to_owned(), json!("integer"));
         } else if (a, b) != ("integer", "number") {
             let what = format!("a value cannot be of type {a} and of type {b}");
-            rewriter.problem(what, "remove one of the types from the schema");
+            rewriter.report(what, "remove one of the types from the schema");
             return;
         }
     }
@@ -28,12 +28,12 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Objec
     for (key, value) in other {
         match (key.as_str(), node.get_mut(&key)) {
             ("oneOf" | "anyOf", Some(own)) if *own != value => add_to_all_of(node, json!({ key: value })),
-            (_, Some(own)) => merge(rewriter, &key, own, value),
-            // Only an object takes this flag from a schema that accepts any value: without the flag, the API server
+            (_, Some(own)) => merge_keyword(rewriter, &key, own, value),
+            // Only an object copies this flag from a schema that accepts any value: without the flag, the API server
             // prunes the object's unknown fields.
             ("x-kubernetes-preserve-unknown-fields", None) if typed && !is_object && other_is_anything => {}
-            // Null is valid only if both schemas accept null, so that a node with a type does not take `nullable` from a
-            // schema that accepts any value. A node without a type takes it: the node itself accepts null.
+            // Null is valid only if both schemas accept null, so a node with a type does not copy `nullable` from a
+            // schema that accepts any value. A node without a type accepts null, so it copies `nullable`.
             ("nullable", None) if typed && other_is_anything => {}
             (_, None) => {
                 node.insert(key, value);
@@ -46,17 +46,17 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Objec
 }
 
 /// Merges a keyword that both schemas have.
-fn merge(rewriter: &mut Rewriter, key: &str, own: &mut Value, other: Value) {
+fn merge_keyword(rewriter: &mut Rewriter, key: &str, own: &mut Value, other: Value) {
     match (key, own, other) {
         ("description", Value::String(words), Value::String(other)) => {
-            if let Some(variants) = variants(&other)
+            if let Some(variants) = variant_list(&other)
                 && !words.contains(variants)
             {
                 words.push_str("\n\n");
                 words.push_str(variants);
             }
         }
-        ("properties", Value::Object(own), Value::Object(other)) => properties(rewriter, own, other),
+        ("properties", Value::Object(own), Value::Object(other)) => merge_properties(rewriter, own, other),
         ("required" | "allOf" | "x-kubernetes-validations", Value::Array(own), Value::Array(other)) => {
             for more in other {
                 if !own.contains(&more) {
@@ -68,7 +68,7 @@ fn merge(rewriter: &mut Rewriter, key: &str, own: &mut Value, other: Value) {
             if own.iter().any(|value| other.contains(value)) {
                 own.retain(|value| other.contains(value));
             } else {
-                rewriter.problem(
+                rewriter.report(
                     "no value is in both enumerations",
                     "remove one of the enumerations from the schema",
                 );
@@ -80,7 +80,7 @@ fn merge(rewriter: &mut Rewriter, key: &str, own: &mut Value, other: Value) {
     }
 }
 
-fn properties(rewriter: &mut Rewriter, own: &mut Object, other: Object) {
+fn merge_properties(rewriter: &mut Rewriter, own: &mut Object, other: Object) {
     for (name, property) in other {
         match (own.get_mut(&name), property) {
             (Some(Value::Object(known)), Value::Object(property)) => {
@@ -106,15 +106,16 @@ fn add_to_all_of(node: &mut Object, second: Value) {
     }
 }
 
-/// Returns the list of variants in an enum's description. `merge` keeps this list and drops the rest of the
+/// Returns the list of variants in an enum's description. `merge_keyword` keeps this list and drops the rest of the
 /// description.
-fn variants(description: &str) -> Option<&str> {
+fn variant_list(description: &str) -> Option<&str> {
     if description.starts_with("- ") {
         return Some(description);
     }
     description.find("\n\n- ").map(|start| &description[start + 2..])
 }
 
+/// Replaces the bound `own` with `other` if `other` is stricter.
 fn tighten(own: &mut Value, other: Value, is_tighter: fn(&f64, &f64) -> bool) {
     if let (Some(a), Some(b)) = (own.as_f64(), other.as_f64())
         && is_tighter(&b, &a)

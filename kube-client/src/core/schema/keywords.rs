@@ -8,7 +8,7 @@ use serde_json::{Number, Value, json};
 use super::{Object, nullable, rewrite::Rewriter};
 
 /// Formats that the API server supports. The server returns a warning for other formats.
-const FORMATS: &[&str] = &[
+const SUPPORTED_FORMATS: &[&str] = &[
     "bsonobjectid",
     "uri",
     "email",
@@ -69,7 +69,7 @@ const IGNORABLE: &[&str] = &[
 
 /// Converts the JSON schema keywords of a node into keywords of structural schemas.
 pub(super) fn normalise(rewriter: &mut Rewriter, node: &mut Object) {
-    types(rewriter, node);
+    convert_type_list(rewriter, node);
     if let Some(value) = node.remove("const") {
         node.insert("enum".to_owned(), json!([value]));
     }
@@ -81,11 +81,11 @@ pub(super) fn normalise(rewriter: &mut Rewriter, node: &mut Object) {
         node.contains_key("prefixItems").then(|| node.remove("items")).flatten()
     }) && closed != Value::Bool(false)
     {
-        rewriter.problem("items after `prefixItems` cannot have a separate schema", "use a list or a struct");
+        rewriter.report("items after `prefixItems` cannot have a separate schema", "use a list or a struct");
     }
-    exclusive(node, "exclusiveMinimum", "minimum");
-    exclusive(node, "exclusiveMaximum", "maximum");
-    format(node);
+    convert_exclusive_bound(node, "exclusiveMinimum", "minimum");
+    convert_exclusive_bound(node, "exclusiveMaximum", "maximum");
+    convert_format(node);
     if node.get("default").is_some_and(Value::is_null) {
         node.remove("default");
     }
@@ -93,13 +93,13 @@ pub(super) fn normalise(rewriter: &mut Rewriter, node: &mut Object) {
         node.remove("items");
         node.insert("prefixItems".to_owned(), Value::Array(list));
     }
-    let refused: Vec<String> =
-        node.iter().filter(|(key, value)| !is_known(key, value)).map(|(k, _)| k.clone()).collect();
-    for key in refused {
+    let unsupported: Vec<String> =
+        node.iter().filter(|(key, value)| !is_supported(key, value)).map(|(k, _)| k.clone()).collect();
+    for key in unsupported {
         node.remove(&key);
         let foreign = key.starts_with("x-") && !key.starts_with("x-kubernetes-");
         if !IGNORABLE.contains(&key.as_str()) && !foreign {
-            rewriter.problem(
+            rewriter.report(
                 format!("the keyword {key:?} is not supported in Kubernetes schemas, or not with this value"),
                 "remove it from the schema attributes, or use a validation rule",
             );
@@ -109,7 +109,7 @@ pub(super) fn normalise(rewriter: &mut Rewriter, node: &mut Object) {
 
 /// Rewrites a list of types: `[T, null]` becomes `T` with `nullable`, `[integer, string]` becomes
 /// `x-kubernetes-int-or-string`, and most other lists become any value.
-fn types(rewriter: &mut Rewriter, node: &mut Object) {
+fn convert_type_list(rewriter: &mut Rewriter, node: &mut Object) {
     let Some(Value::Array(list)) = node.get("type") else {
         nullable::from_null_type(node);
         return;
@@ -118,12 +118,12 @@ fn types(rewriter: &mut Rewriter, node: &mut Object) {
     let all = names.len();
     names.retain(|name| name != "null");
     if names.len() < all {
-        nullable::set(node);
+        nullable::set_nullable(node);
     }
     names.sort_unstable();
     node.remove("type");
     match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => nullable::only(node),
+        [] => nullable::set_null_type(node),
         [one] => {
             node.insert("type".to_owned(), json!(one));
         }
@@ -134,7 +134,7 @@ fn types(rewriter: &mut Rewriter, node: &mut Object) {
             node.insert("x-kubernetes-int-or-string".to_owned(), Value::Bool(true));
         }
         _ => {
-            rewriter.problem(
+            rewriter.report(
                 format!(
                     "a structural schema cannot describe a value of several types ({})",
                     names.join(", ")
@@ -150,7 +150,7 @@ fn types(rewriter: &mut Rewriter, node: &mut Object) {
 }
 
 /// Converts JSON schema's `exclusiveMinimum: 5` into `minimum: 5, exclusiveMinimum: true`.
-fn exclusive(node: &mut Object, exclusive: &str, bound: &str) {
+fn convert_exclusive_bound(node: &mut Object, exclusive: &str, bound: &str) {
     let Some(limit) = node.get(exclusive).and_then(Value::as_number).cloned() else { return };
     let tighter = match node.get(bound).and_then(Value::as_f64) {
         Some(other) if bound == "minimum" => limit.as_f64().is_some_and(|limit| limit >= other),
@@ -167,9 +167,9 @@ fn exclusive(node: &mut Object, exclusive: &str, bound: &str) {
 
 /// Removes a format that the server does not support. For an integer format such as `uint8`, adds the bounds of the
 /// type.
-fn format(node: &mut Object) {
+fn convert_format(node: &mut Object) {
     let Some(format) = node.get("format").and_then(Value::as_str) else { return };
-    if FORMATS.contains(&format) {
+    if SUPPORTED_FORMATS.contains(&format) {
         return;
     }
     let range: Option<(i64, i64)> = match format {
@@ -190,7 +190,7 @@ fn format(node: &mut Object) {
 }
 
 /// Whether Kubernetes supports this keyword with a value of this type.
-fn is_known(key: &str, value: &Value) -> bool {
+fn is_supported(key: &str, value: &Value) -> bool {
     match key {
         "title"
         | "description"
@@ -268,7 +268,7 @@ pub(super) fn infer_type(node: &mut Object) {
     } else {
         // A node without a type also accepts null, unless the node has an enumeration.
         if !node.contains_key("enum") {
-            nullable::set(node);
+            nullable::set_nullable(node);
         }
         node.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
     }
@@ -286,7 +286,7 @@ pub(super) fn drop_unreachable_maximum(rewriter: &mut Rewriter, node: &mut Objec
     }
     node.remove("maximum");
     if node.remove("exclusiveMaximum") == Some(Value::Bool(true)) {
-        rewriter.problem(
+        rewriter.report(
             "the API server does not support an exclusive maximum of this size",
             "remove the maximum, or use a smaller one",
         );

@@ -141,10 +141,10 @@ pub(crate) fn generate<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>)
 /// Sets `x-kubernetes-preserve-unknown-fields` for the Kubernetes types whose content is arbitrary JSON. k8s-openapi
 /// describes them as objects without fields, so that the API server would prune their content.
 fn keep_raw_fields(schema: &mut Schema) {
-    const RAW: [&str; 2] =
+    const RAW_TYPES: [&str; 2] =
         ["io.k8s.apimachinery.pkg.runtime.RawExtension", "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1"];
     let Some(Value::Object(definitions)) = schema.get_mut("$defs") else { return };
-    for name in RAW {
+    for name in RAW_TYPES {
         if let Some(Value::Object(raw)) = definitions.get_mut(name) {
             raw.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
         }

@@ -10,12 +10,12 @@ pub(super) fn is_nullable(node: &Object) -> bool {
 }
 
 /// Makes the node accept null.
-pub(super) fn set(node: &mut Object) {
+pub(super) fn set_nullable(node: &mut Object) {
     node.insert("nullable".to_owned(), Value::Bool(true));
 }
 
-/// Whether a schema accepts only null. `raw` must not have been rewritten.
-pub(super) fn is_null(raw: &Value) -> bool {
+/// Whether `raw`, a schema that has not been rewritten, accepts only null.
+pub(super) fn accepts_only_null(raw: &Value) -> bool {
     let Some(node) = raw.as_object() else { return false };
     node.get("type") == Some(&json!("null"))
         || node.get("const") == Some(&Value::Null)
@@ -26,30 +26,30 @@ pub(super) fn is_null(raw: &Value) -> bool {
 /// also accepts an empty object.
 pub(super) fn from_null_type(node: &mut Object) {
     if node.get("type") == Some(&json!("null")) {
-        only(node);
+        set_null_type(node);
     }
 }
 
 /// Makes the node accept null and an empty object: the strictest structural schema that accepts null.
-pub(super) fn only(node: &mut Object) {
+pub(super) fn set_null_type(node: &mut Object) {
     node.insert("type".to_owned(), json!("object"));
-    set(node);
+    set_nullable(node);
 }
 
 /// Moves the `enum` of a nullable node into `allOf`: the server rejects null for a node with `enum`, even if the
 /// enumeration contains null, but does not apply `allOf` to null.
 pub(super) fn move_enum_to_all_of(node: &mut Object) {
     let Some(Value::Array(values)) = node.get("enum") else { return };
-    let listed = values.contains(&Value::Null);
-    if !listed && !is_nullable(node) {
+    let lists_null = values.contains(&Value::Null);
+    if !lists_null && !is_nullable(node) {
         return;
     }
     let mut values = values.clone();
-    if !listed {
+    if !lists_null {
         values.push(Value::Null);
     }
     node.remove("enum");
-    set(node);
+    set_nullable(node);
     match node.get_mut("allOf") {
         Some(Value::Array(all)) => all.push(json!({ "enum": values })),
         _ => {

@@ -12,7 +12,7 @@ use super::{Object, SchemaProblem, combine, defaults, keywords, nullable};
 pub(super) fn rewrite(schema: &mut Schema) -> Vec<SchemaProblem> {
     let raw = schema.clone().to_value();
     let mut rewriter = Rewriter { root: raw.clone(), ..Rewriter::default() };
-    let node = rewriter.node(raw);
+    let node = rewriter.rewrite_node(raw);
     *schema = Schema::from(node);
     rewriter.problems
 }
@@ -22,19 +22,21 @@ pub(super) fn rewrite(schema: &mut Schema) -> Vec<SchemaProblem> {
 pub(super) struct Rewriter {
     /// The original schema, for the resolution of references.
     root: Value,
-    /// The references whose expansion contains the current node. A recursive type occurs more than once.
+    /// The references whose expansion contains the current node. A recursive type can occur twice.
     open: Vec<String>,
+    /// The path of the current node.
     path: String,
+    /// The problems of the nodes that have been rewritten.
     problems: Vec<SchemaProblem>,
 }
 
 impl Rewriter {
     /// Rewrites a node and all nodes below it.
-    pub(super) fn node(&mut self, raw: Value) -> Object {
+    pub(super) fn rewrite_node(&mut self, raw: Value) -> Object {
         let mut node = match raw {
             Value::Object(node) => node,
             Value::Bool(false) => {
-                self.problem(
+                self.report(
                     "the schema allows no value",
                     "remove the field from the schema with #[schemars(skip)]",
                 );
@@ -43,17 +45,17 @@ impl Rewriter {
             _ => return anything(),
         };
         if let Some(reference) = node.remove("$ref") {
-            return self.reference(node, &reference);
+            return self.expand_reference(node, &reference);
         }
         keywords::normalise(self, &mut node);
-        self.children(&mut node);
+        self.rewrite_children(&mut node);
         combine::combine(self, &mut node);
         self.finish(&mut node);
         node
     }
 
     /// Reports that the current node accepts more values than the original node.
-    pub(super) fn problem(&mut self, what: impl Into<String>, advice: &'static str) {
+    pub(super) fn report(&mut self, what: impl Into<String>, advice: &'static str) {
         self.problems.push(SchemaProblem::new(self.path.clone(), what, advice));
     }
 
@@ -76,12 +78,12 @@ impl Rewriter {
 
     /// Replaces a reference with its target. Annotations beside the reference replace the target's annotations.
     /// Validations beside the reference are added to the target's validations.
-    fn reference(&mut self, beside: Object, reference: &Value) -> Object {
+    fn expand_reference(&mut self, beside: Object, reference: &Value) -> Object {
         let name = reference.as_str().unwrap_or_default().to_owned();
         // Expand a recursive type for two levels, so that the server also validates the fields of the first nested
         // value.
         if self.open.iter().filter(|open| **open == name).count() > 1 {
-            self.problem(
+            self.report(
                 "the type contains itself, which would make the schema infinite",
                 "define a type for each needed level, or give the field #[schemars(with = \"serde_json::Value\")]",
             );
@@ -89,28 +91,28 @@ impl Rewriter {
         }
         let Some(target) = name.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer)).cloned()
         else {
-            self.problem(
+            self.report(
                 format!("the target of the reference {name:?} does not exist"),
                 "inline the referenced schema",
             );
             return annotate(anything(), &beside);
         };
         let merged = match target {
-            Value::Object(target) => Value::Object(merge(target, beside)),
+            Value::Object(target) => Value::Object(merge_reference(target, beside)),
             other => other,
         };
         self.open.push(name);
-        let node = self.node(merged);
+        let node = self.rewrite_node(merged);
         self.open.pop();
         node
     }
 
     /// Rewrites the schemas of properties, items and map values.
-    fn children(&mut self, node: &mut Object) {
+    fn rewrite_children(&mut self, node: &mut Object) {
         if let Some(Value::Object(properties)) = node.get_mut("properties") {
             for (name, property) in properties.iter_mut() {
                 let raw = property.take();
-                *property = Value::Object(self.at(&format!(".{name}"), |this| this.node(raw)));
+                *property = Value::Object(self.at(&format!(".{name}"), |this| this.rewrite_node(raw)));
             }
         }
         if node.get("items") == Some(&Value::Bool(false)) {
@@ -122,16 +124,17 @@ impl Rewriter {
                 && *child != Value::Bool(false)
             {
                 let raw = child.take();
-                *child = Value::Object(self.at("[*]", |this| this.node(raw)));
+                *child = Value::Object(self.at("[*]", |this| this.rewrite_node(raw)));
             }
         }
         if let Some(Value::Array(items)) = node.remove("prefixItems") {
-            let items = items.into_iter().map(|raw| self.at("[*]", |this| this.node(raw))).collect();
+            let items = items.into_iter().map(|raw| self.at("[*]", |this| this.rewrite_node(raw))).collect();
             let item = self.at("[*]", |this| combine::union_of(this, items));
             node.insert("items".to_owned(), Value::Object(item));
         }
         if let Some(Value::Object(patterns)) = node.remove("patternProperties") {
-            let values = patterns.into_iter().map(|(_, raw)| self.at("[*]", |this| this.node(raw))).collect();
+            let values =
+                patterns.into_iter().map(|(_, raw)| self.at("[*]", |this| this.rewrite_node(raw))).collect();
             let value = self.at("[*]", |this| combine::union_of(this, values));
             node.insert("additionalProperties".to_owned(), Value::Object(value));
         }
@@ -148,7 +151,7 @@ impl Rewriter {
             .is_some_and(|properties| !properties.is_empty());
         if has_properties && let Some(values) = node.remove("additionalProperties") {
             if !values.as_object().is_some_and(keywords::is_anything) {
-                self.problem(
+                self.report(
                     "the values of a flattened map are not validated beside other fields",
                     "move the map into a field, or use values of type serde_json::Value",
                 );
@@ -158,7 +161,7 @@ impl Rewriter {
         keywords::infer_type(node);
         keywords::drop_inapplicable(node);
         keywords::drop_unreachable_maximum(self, node);
-        self.unique_items(node);
+        self.convert_unique_items(node);
         if keywords::type_of(node) == Some("array") && !node.contains_key("items") {
             node.insert("items".to_owned(), Value::Object(anything()));
         }
@@ -167,11 +170,12 @@ impl Rewriter {
             && let Err(what) = defaults::check(default, node)
         {
             node.remove("default");
-            self.problem(what, "make the default and the schema agree, or remove one of them");
+            self.report(what, "make the default and the schema agree, or remove one of them");
         }
     }
 
-    fn unique_items(&mut self, node: &mut Object) {
+    /// Converts `uniqueItems: true` into `x-kubernetes-list-type: set`.
+    fn convert_unique_items(&mut self, node: &mut Object) {
         if node.remove("uniqueItems") != Some(Value::Bool(true))
             || node.contains_key("x-kubernetes-list-type")
         {
@@ -185,7 +189,7 @@ impl Rewriter {
         if scalar {
             node.insert("x-kubernetes-list-type".to_owned(), json!("set"));
         } else {
-            self.problem(
+            self.report(
                 "a set needs items of type string, number or boolean that are not nullable",
                 "use a list, with a validation rule if duplicates must be rejected",
             );
@@ -194,7 +198,7 @@ impl Rewriter {
 }
 
 /// Merges a referenced schema and the keywords beside the reference.
-fn merge(mut target: Object, mut beside: Object) -> Object {
+fn merge_reference(mut target: Object, mut beside: Object) -> Object {
     let is_annotation = |key: &str| matches!(key, "title" | "description" | "default" | "examples");
     let mut keys = beside.iter().filter(|(key, _)| !is_annotation(key));
     let conflict = keys.any(|(key, value)| target.get(key).is_some_and(|other| other != value));
@@ -221,7 +225,7 @@ fn merge(mut target: Object, mut beside: Object) -> Object {
 pub(super) fn anything() -> Object {
     let mut node =
         Object::from_iter([("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true))]);
-    nullable::set(&mut node);
+    nullable::set_nullable(&mut node);
     node
 }
 

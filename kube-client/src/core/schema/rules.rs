@@ -9,29 +9,29 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 
 use super::SchemaProblem;
 
-/// Reports the malformed rules of a whole schema.
+/// Adds the malformed rules of a whole schema to `problems`.
 pub(crate) fn check(schema: &JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
-    node(schema, "", problems);
+    check_node(schema, "", problems);
 }
 
-fn node(schema: &JSONSchemaProps, path: &str, problems: &mut Vec<SchemaProblem>) {
+fn check_node(schema: &JSONSchemaProps, path: &str, problems: &mut Vec<SchemaProblem>) {
     for rule in schema.x_kubernetes_validations.iter().flatten() {
-        if let Some(what) = problem(rule) {
+        if let Some(what) = problem_of(rule) {
             problems.push(SchemaProblem::new(path, what, "correct the rule"));
         }
     }
     for (name, property) in schema.properties.iter().flatten() {
-        node(property, &format!("{path}.{name}"), problems);
+        check_node(property, &format!("{path}.{name}"), problems);
     }
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
-        node(items, &format!("{path}[*]"), problems);
+        check_node(items, &format!("{path}[*]"), problems);
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &schema.additional_properties {
-        node(values, &format!("{path}[*]"), problems);
+        check_node(values, &format!("{path}[*]"), problems);
     }
 }
 
-fn problem(rule: &ValidationRule) -> Option<String> {
+fn problem_of(rule: &ValidationRule) -> Option<String> {
     let has_line_break = |text: &str| text.trim().contains(['\n', '\r']);
     let text = &rule.rule;
     let message = rule.message.as_deref().unwrap_or_default();

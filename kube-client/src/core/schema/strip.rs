@@ -11,8 +11,8 @@ use super::{
     rewrite::Rewriter,
 };
 
-/// The value validations, except `required` and the keywords that contain subschemas.
-const KEYWORDS: &[&str] = &[
+/// The keywords of value validations, except `required` and the keywords that contain subschemas.
+const VALUE_VALIDATIONS: &[&str] = &[
     "minimum",
     "maximum",
     "multipleOf",
@@ -36,7 +36,7 @@ pub(super) fn strip(rewriter: &mut Rewriter, variant: &Object, whole: &Object) -
     if is_anything(whole) || type_of(whole).is_none() {
         return rest;
     }
-    for key in KEYWORDS {
+    for key in VALUE_VALIDATIONS {
         if let Some(value) = variant.get(*key)
             && whole.get(*key) != Some(value)
         {
@@ -63,7 +63,7 @@ pub(super) fn strip(rewriter: &mut Rewriter, variant: &Object, whole: &Object) -
             rest.insert("required".to_owned(), json!(new));
         }
     }
-    properties(rewriter, &mut rest, variant, whole);
+    strip_properties(rewriter, &mut rest, variant, whole);
     if let (Some(Value::Object(item)), Some(Value::Object(whole))) =
         (variant.get("items"), whole.get("items"))
     {
@@ -86,7 +86,7 @@ pub(super) fn strip(rewriter: &mut Rewriter, variant: &Object, whole: &Object) -
 
 /// Adds the value validations of a variant's fields to `rest`. The API server rejects validations of a field named
 /// `metadata` at any depth.
-fn properties(rewriter: &mut Rewriter, rest: &mut Object, variant: &Object, whole: &Object) {
+fn strip_properties(rewriter: &mut Rewriter, rest: &mut Object, variant: &Object, whole: &Object) {
     let (Some(Value::Object(own)), Some(Value::Object(all))) =
         (variant.get("properties"), whole.get("properties"))
     else {
@@ -101,7 +101,7 @@ fn properties(rewriter: &mut Rewriter, rest: &mut Object, variant: &Object, whol
                     return;
                 }
                 if name == "metadata" {
-                    this.problem(
+                    this.report(
                         "the validations of a field named `metadata` cannot depend on the variant",
                         "rename the field, or add a validation rule to the enum",
                     );
@@ -116,7 +116,7 @@ fn properties(rewriter: &mut Rewriter, rest: &mut Object, variant: &Object, whol
     }
 }
 
-/// Whether `whole` specifies every field of a value validation with a type, as the server requires.
+/// Whether `whole` specifies a type for each field that `validation` constrains, as the server requires.
 fn is_covered(validation: &Value, whole: &Object) -> bool {
     match validation {
         Value::Array(parts) => parts.iter().all(|part| is_covered(part, whole)),

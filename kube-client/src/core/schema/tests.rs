@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{StructuralSchemaRewriter, try_schema_for};
 
 #[track_caller]
-fn check(schema: Value, expected: &Value) {
+fn check_rewritten(schema: Value, expected: &Value) {
     let mut schema = Schema::try_from(schema).unwrap();
     StructuralSchemaRewriter.try_transform(&mut schema).unwrap();
     assert_eq!(schema.as_value(), expected);
@@ -29,7 +29,7 @@ fn check_type<T: JsonSchema>(expected: &Value) {
     assert_eq!(&schema, expected);
 }
 
-fn any() -> Value {
+fn any_value() -> Value {
     json!({ "nullable": true, "x-kubernetes-preserve-unknown-fields": true })
 }
 
@@ -113,7 +113,7 @@ fn external_tags_require_exactly_one_property() {
 
 #[test]
 fn overlapping_variants_become_any_of() {
-    check(
+    check_rewritten(
         json!({ "oneOf": [
             { "type": "object", "properties": { "a": { "type": "string" } }, "required": ["a"] },
             { "type": "object", "properties": { "b": { "type": "string" } }, "required": ["b"] },
@@ -128,7 +128,7 @@ fn overlapping_variants_become_any_of() {
 
 #[test]
 fn a_variant_without_validations_removes_any_of() {
-    check(
+    check_rewritten(
         json!({ "anyOf": [
             { "type": "object", "properties": { "a": { "type": "string" } }, "required": ["a"] },
             { "type": "object", "properties": { "b": { "type": "string" } } },
@@ -139,7 +139,7 @@ fn a_variant_without_validations_removes_any_of() {
 
 #[test]
 fn the_union_has_the_looser_bounds_and_variants_keep_theirs() {
-    check(
+    check_rewritten(
         json!({ "anyOf": [
             { "type": "integer", "minimum": 1, "maximum": 5 },
             { "type": "integer", "minimum": 10, "maximum": 20 },
@@ -153,48 +153,48 @@ fn the_union_has_the_looser_bounds_and_variants_keep_theirs() {
 
 #[test]
 fn null_becomes_nullable() {
-    check(json!({ "type": ["string", "null"] }), &json!({ "type": "string", "nullable": true }));
-    check(
+    check_rewritten(json!({ "type": ["string", "null"] }), &json!({ "type": "string", "nullable": true }));
+    check_rewritten(
         json!({ "anyOf": [{ "type": "integer" }, { "type": "null" }] }),
         &json!({ "type": "integer", "nullable": true }),
     );
-    check(
+    check_rewritten(
         json!({ "anyOf": [{ "type": "string", "enum": ["A"] }, { "enum": [null], "nullable": true }] }),
         &json!({ "type": "string", "nullable": true, "allOf": [{ "enum": ["A", null] }] }),
     );
-    check(json!({ "type": "boolean", "default": null }), &json!({ "type": "boolean" }));
+    check_rewritten(json!({ "type": "boolean", "default": null }), &json!({ "type": "boolean" }));
 }
 
 #[test]
 fn keywords_are_converted() {
-    check(
+    check_rewritten(
         json!({ "type": "integer", "format": "uint16", "exclusiveMinimum": 3 }),
         &json!({ "type": "integer", "minimum": 3, "exclusiveMinimum": true, "maximum": 65535 }),
     );
-    check(
+    check_rewritten(
         json!({ "const": "a", "examples": ["a"], "readOnly": true }),
         &json!({ "type": "string", "enum": ["a"] }),
     );
-    check(json!(true), &any());
-    check(json!({}), &any());
-    check(
+    check_rewritten(json!(true), &any_value());
+    check_rewritten(json!({}), &any_value());
+    check_rewritten(
         json!({ "type": "array", "uniqueItems": true, "items": { "type": "string" } }),
         &json!({ "type": "array", "items": { "type": "string" }, "x-kubernetes-list-type": "set" }),
     );
-    check(
+    check_rewritten(
         json!({ "type": "object", "additionalProperties": false, "patternProperties": { "^\\d+$": { "type": "string" } } }),
         &json!({ "type": "object", "additionalProperties": { "type": "string" } }),
     );
-    check(
+    check_rewritten(
         json!({ "type": "array", "prefixItems": [{ "type": "string" }, { "type": "integer" }], "minItems": 2, "maxItems": 2 }),
         &json!({ "type": "array", "items": { "x-kubernetes-int-or-string": true }, "minItems": 2, "maxItems": 2 }),
     );
-    check(json!({ "type": ["integer", "string"] }), &json!({ "x-kubernetes-int-or-string": true }));
+    check_rewritten(json!({ "type": ["integer", "string"] }), &json!({ "x-kubernetes-int-or-string": true }));
 }
 
 #[test]
 fn references_are_inlined_and_recursion_is_limited() {
-    check(
+    check_rewritten(
         json!({
             "$defs": { "Name": { "type": "string", "description": "A name." } },
             "type": "object",
@@ -209,10 +209,10 @@ fn references_are_inlined_and_recursion_is_limited() {
         }),
         ".next.next",
         &json!({ "type": "object", "properties": {
-            "next": { "type": "object", "properties": { "next": any() } },
+            "next": { "type": "object", "properties": { "next": any_value() } },
         } }),
     );
-    check_problem(json!({ "$ref": "https://example.com/schema" }), "", &any());
+    check_problem(json!({ "$ref": "https://example.com/schema" }), "", &any_value());
 }
 
 #[test]
@@ -220,9 +220,9 @@ fn reports_the_path_of_nodes_without_a_structural_schema() {
     let in_a = |schema: Value| json!({ "type": "object", "properties": { "a": schema } });
     let mixed =
         json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
-    check_problem(in_a(mixed), ".a", &in_a(any()));
-    check_problem(in_a(json!({ "type": ["string", "boolean"] })), ".a", &in_a(any()));
-    check_problem(in_a(json!(false)), ".a", &in_a(any()));
+    check_problem(in_a(mixed), ".a", &in_a(any_value()));
+    check_problem(in_a(json!({ "type": ["string", "boolean"] })), ".a", &in_a(any_value()));
+    check_problem(in_a(json!(false)), ".a", &in_a(any_value()));
     check_problem(in_a(json!({ "type": "string", "if": {} })), ".a", &in_a(json!({ "type": "string" })));
     check_problem(
         in_a(json!({ "type": "array", "uniqueItems": true, "items": { "type": "object" } })),
@@ -251,7 +251,7 @@ fn reports_the_path_of_nodes_without_a_structural_schema() {
 
 #[test]
 fn all_of_becomes_an_intersection() {
-    check(
+    check_rewritten(
         json!({
             "type": "object",
             "properties": { "own": { "type": "string" } },
@@ -364,9 +364,9 @@ fn values_of_any_type_and_options_without_a_type_are_nullable() {
     assert_eq!(
         schema["properties"],
         json!({
-            "value": any(),
-            "option": any(),
-            "values": { "type": "object", "additionalProperties": any() },
+            "value": any_value(),
+            "option": any_value(),
+            "values": { "type": "object", "additionalProperties": any_value() },
             "port": { "x-kubernetes-int-or-string": true },
             "target": nullable,
             "ports": { "type": "array", "items": nullable },
@@ -376,15 +376,15 @@ fn values_of_any_type_and_options_without_a_type_are_nullable() {
 
 #[test]
 fn drops_bounds_and_defaults_beyond_64_bit_integers() {
-    check(
+    check_rewritten(
         json!({ "type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX }),
         &json!({ "type": "integer", "format": "int64", "minimum": i64::MIN }),
     );
-    check(
+    check_rewritten(
         json!({ "type": "number", "maximum": i64::MAX }),
         &json!({ "type": "number", "maximum": i64::MAX }),
     );
-    check(
+    check_rewritten(
         json!({ "type": "integer", "maximum": i64::MAX - 1024, "default": i64::MAX - 2048 }),
         &json!({ "type": "integer", "maximum": i64::MAX - 1024, "default": i64::MAX - 2048 }),
     );

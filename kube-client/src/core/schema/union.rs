@@ -15,53 +15,53 @@ pub(super) fn union(rewriter: &mut Rewriter, a: Object, b: Object) -> Object {
         return a;
     }
     let nullable = nullable::is_nullable(&a) || nullable::is_nullable(&b);
-    let mut whole = match (kind(&a), kind(&b)) {
-        (Kind::Any, _) | (_, Kind::Any) => anything(),
-        (Kind::IntOrString, other) | (other, Kind::IntOrString) if other.is_int_or_string() => {
+    let mut whole = match (type_in_union(&a), type_in_union(&b)) {
+        (UnionType::Any, _) | (_, UnionType::Any) => anything(),
+        (UnionType::IntOrString, other) | (other, UnionType::IntOrString) if other.is_int_or_string() => {
             int_or_string()
         }
-        (Kind::Type(x), Kind::Type(y)) if x == y => {
+        (UnionType::Type(x), UnionType::Type(y)) if x == y => {
             let kind = x.to_owned();
-            same_type(rewriter, a, b, &kind)
+            union_of_type(rewriter, a, b, &kind)
         }
-        (Kind::Type("integer"), Kind::Type("number")) | (Kind::Type("number"), Kind::Type("integer")) => {
+        (UnionType::Type("integer"), UnionType::Type("number"))
+        | (UnionType::Type("number"), UnionType::Type("integer")) => {
             let (mut a, mut b) = (a, b);
             a.insert("type".to_owned(), json!("number"));
             b.insert("type".to_owned(), json!("number"));
-            same_type(rewriter, a, b, "number")
+            union_of_type(rewriter, a, b, "number")
         }
-        (Kind::Type("integer"), Kind::Type("string")) | (Kind::Type("string"), Kind::Type("integer")) => {
-            int_or_string()
-        }
+        (UnionType::Type("integer"), UnionType::Type("string"))
+        | (UnionType::Type("string"), UnionType::Type("integer")) => int_or_string(),
         (x, y) => {
             let what = format!("the variants have different types, {} and {}", x.name(), y.name());
-            rewriter
-                .problem(what, "give all variants the same type; for enums, use #[serde(tag = \"type\")]");
+            rewriter.report(what, "give all variants the same type; for enums, use #[serde(tag = \"type\")]");
             anything()
         }
     };
     if nullable {
-        nullable::set(&mut whole);
+        nullable::set_nullable(&mut whole);
     }
     whole
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind<'a> {
+/// The type of the values that a schema accepts.
+enum UnionType<'a> {
     Any,
     IntOrString,
     Type(&'a str),
 }
 
-fn kind(node: &Object) -> Kind<'_> {
+fn type_in_union(node: &Object) -> UnionType<'_> {
     match type_of(node) {
-        _ if is_anything(node) => Kind::Any,
-        Some(name) => Kind::Type(name),
-        None => Kind::IntOrString,
+        _ if is_anything(node) => UnionType::Any,
+        Some(name) => UnionType::Type(name),
+        None => UnionType::IntOrString,
     }
 }
 
-impl<'a> Kind<'a> {
+impl<'a> UnionType<'a> {
     fn is_int_or_string(self) -> bool {
         matches!(self, Self::IntOrString | Self::Type("integer" | "string"))
     }
@@ -79,7 +79,8 @@ fn int_or_string() -> Object {
     Object::from_iter([("x-kubernetes-int-or-string".to_owned(), Value::Bool(true))])
 }
 
-fn same_type(rewriter: &mut Rewriter, mut a: Object, mut b: Object, kind: &str) -> Object {
+/// The union of two schemas, both of type `kind`.
+fn union_of_type(rewriter: &mut Rewriter, mut a: Object, mut b: Object, kind: &str) -> Object {
     let mut whole = Object::from_iter([("type".to_owned(), json!(kind))]);
     // Keep the keywords that are equal in both schemas. A keyword that only one schema has could reject values of the
     // other.
@@ -91,10 +92,10 @@ fn same_type(rewriter: &mut Rewriter, mut a: Object, mut b: Object, kind: &str) 
     if flag(&a, "x-kubernetes-preserve-unknown-fields") || flag(&b, "x-kubernetes-preserve-unknown-fields") {
         whole.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
     }
-    values(&mut whole, &a, &b);
-    bounds(&mut whole, &a, &b);
+    merge_enums(&mut whole, &a, &b);
+    merge_bounds(&mut whole, &a, &b);
     match kind {
-        "object" => objects(rewriter, &mut whole, &mut a, &mut b),
+        "object" => merge_objects(rewriter, &mut whole, &mut a, &mut b),
         "array" => {
             let item = match (a.remove("items"), b.remove("items")) {
                 (Some(Value::Object(x)), Some(Value::Object(y))) => {
@@ -106,12 +107,12 @@ fn same_type(rewriter: &mut Rewriter, mut a: Object, mut b: Object, kind: &str) 
         }
         _ => {}
     }
-    validations(rewriter, &whole, &a, &b);
+    report_rules_of_one(rewriter, &whole, &a, &b);
     whole
 }
 
 /// Merges the enumerations, if both schemas have one.
-fn values(whole: &mut Object, a: &Object, b: &Object) {
+fn merge_enums(whole: &mut Object, a: &Object, b: &Object) {
     let list = |node: &Object| node.get("enum").and_then(Value::as_array).cloned();
     if let (Some(mut values), Some(more)) = (list(a), list(b)) {
         for value in more {
@@ -124,7 +125,7 @@ fn values(whole: &mut Object, a: &Object, b: &Object) {
 }
 
 /// Keeps the less strict of two bounds.
-fn bounds(whole: &mut Object, a: &Object, b: &Object) {
+fn merge_bounds(whole: &mut Object, a: &Object, b: &Object) {
     type IsLooser = fn(&f64, &f64) -> bool;
     let looser: [(&str, IsLooser); 8] = [
         ("minimum", f64::lt),
@@ -148,7 +149,7 @@ fn bounds(whole: &mut Object, a: &Object, b: &Object) {
     }
 }
 
-fn objects(rewriter: &mut Rewriter, whole: &mut Object, a: &mut Object, b: &mut Object) {
+fn merge_objects(rewriter: &mut Rewriter, whole: &mut Object, a: &mut Object, b: &mut Object) {
     whole.remove("additionalProperties");
     let properties = |node: &mut Object| match node.remove("properties") {
         Some(Value::Object(properties)) => properties,
@@ -186,7 +187,7 @@ fn objects(rewriter: &mut Rewriter, whole: &mut Object, a: &mut Object, b: &mut 
         }
         Some(values) => {
             if !is_anything(&values) {
-                rewriter.problem(
+                rewriter.report(
                     "the variants are a map and a struct, so the values of the map are not validated",
                     "move the map into a field",
                 );
@@ -196,7 +197,7 @@ fn objects(rewriter: &mut Rewriter, whole: &mut Object, a: &mut Object, b: &mut 
         None => {}
     }
     whole.insert("properties".to_owned(), Value::Object(all));
-    required(whole, a, b);
+    merge_required(whole, a, b);
 }
 
 /// Removes the default of a field that only one variant has: the server would add the field to objects of other
@@ -209,7 +210,7 @@ fn without_default(mut property: Value) -> Value {
 }
 
 /// Requires only the properties that both variants require.
-fn required(whole: &mut Object, a: &Object, b: &Object) {
+fn merge_required(whole: &mut Object, a: &Object, b: &Object) {
     let list = |node: &Object| node.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     let other = list(b);
     let both: Vec<Value> = list(a).into_iter().filter(|name| other.contains(name)).collect();
@@ -220,12 +221,12 @@ fn required(whole: &mut Object, a: &Object, b: &Object) {
     }
 }
 
-/// Reports validation rules (`x-kubernetes-validations`) that only one variant has: a structural schema cannot contain
-/// rules inside of `oneOf`.
-fn validations(rewriter: &mut Rewriter, whole: &Object, a: &Object, b: &Object) {
+/// Reports validation rules (`x-kubernetes-validations`) that only `a` or only `b` has: a structural schema cannot
+/// contain rules inside of `oneOf`.
+fn report_rules_of_one(rewriter: &mut Rewriter, whole: &Object, a: &Object, b: &Object) {
     let key = "x-kubernetes-validations";
     if !whole.contains_key(key) && (a.contains_key(key) || b.contains_key(key)) {
-        rewriter.problem(
+        rewriter.report(
             "the validation rules of one variant cannot apply to all variants",
             "move the rules to the enum, with a condition such as `!has(self.a) || ..`",
         );
