@@ -13,7 +13,9 @@ use crate::{
 
 /// A custom resource.
 pub(crate) struct Model {
+    /// The name of the spec's type.
     pub(crate) spec: Ident,
+    /// The name of the generated struct.
     pub(crate) root: Ident,
     pub(crate) vis: Visibility,
     pub(crate) names: Names,
@@ -59,8 +61,11 @@ pub(crate) struct Version {
 /// The source of the schema in `crd()`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SchemaMode {
+    /// From the generated `JsonSchema` impl.
     Derived,
+    /// From the program's own `JsonSchema` impl.
     Manual,
+    /// The CRD has no schema.
     Disabled,
 }
 
@@ -74,7 +79,8 @@ pub(crate) struct Paths {
 }
 
 impl Model {
-    /// Sets the defaults. `input` must have passed validation, which requires `group`, `version` and `kind`.
+    /// Creates the model and sets the defaults. `input` must have passed validation, which requires `group`, `version`
+    /// and `kind`.
     pub(crate) fn new(input: Input) -> Self {
         let attrs = input.attrs;
         let names = Names::new(&attrs);

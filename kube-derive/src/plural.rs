@@ -28,7 +28,7 @@ mod tests {
     }
 
     #[test]
-    fn common_kinds() {
+    fn forms_the_plurals_of_common_kinds() {
         check("Foo", "foos");
         check("Ingress", "ingresses");
         check("Box", "boxes");

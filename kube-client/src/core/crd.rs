@@ -42,7 +42,7 @@ pub trait CustomResourceExt {
     fn shortnames() -> &'static [&'static str];
 }
 
-/// The reason why definitions cannot be merged.
+/// The error for definitions that cannot be merged.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MergeError {
@@ -104,7 +104,7 @@ pub fn merge_crds(
         .ok_or_else(|| MergeError::MissingStoredApi(stored_apiversion.to_owned()))?;
     merged.spec.versions.clear();
     for crd in crds {
-        same_kind(&merged, &crd)?;
+        check_same_kind(&merged, &crd)?;
         let (labels, annotations) = (crd.metadata.labels, crd.metadata.annotations);
         add_missing(&mut merged.metadata.labels, labels);
         add_missing(&mut merged.metadata.annotations, annotations);
@@ -119,7 +119,10 @@ pub fn merge_crds(
     Ok(merged)
 }
 
-fn same_kind(first: &CustomResourceDefinition, second: &CustomResourceDefinition) -> Result<(), MergeError> {
+fn check_same_kind(
+    first: &CustomResourceDefinition,
+    second: &CustomResourceDefinition,
+) -> Result<(), MergeError> {
     let (a, b) = (&first.spec, &second.spec);
     let fields = [
         ("spec.group", &a.group, &b.group),
@@ -135,9 +138,9 @@ fn same_kind(first: &CustomResourceDefinition, second: &CustomResourceDefinition
     }
 }
 
-type Pairs = Option<std::collections::BTreeMap<String, String>>;
+type StringMap = Option<std::collections::BTreeMap<String, String>>;
 
-fn add_missing(into: &mut Pairs, from: Pairs) {
+fn add_missing(into: &mut StringMap, from: StringMap) {
     for (key, value) in from.into_iter().flatten() {
         into.get_or_insert_default().entry(key).or_insert(value);
     }

@@ -1,5 +1,6 @@
-//! `FieldSet`: the fields of objects to skip during decoding. This module parses and formats paths. It must not decode
-//! objects.
+//! `FieldSet`: a set of fields that the decoder of objects skips.
+//!
+//! This module parses and formats the paths of fields. It must not decode objects.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 use thiserror::Error;
@@ -33,7 +34,7 @@ pub struct FieldSet {
 }
 
 /// Fields of the metadata that identify an object and its version. A [`FieldSet`] must not skip them.
-const IDENTITY: [&str; 4] = ["name", "namespace", "uid", "resourceVersion"];
+const IDENTITY_FIELDS: [&str; 4] = ["name", "namespace", "uid", "resourceVersion"];
 
 /// The skipped parts of a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,11 +77,11 @@ impl FieldSet {
         self
     }
 
-    /// Whether the set skips a field in [`IDENTITY`].
+    /// Whether the set skips a field in [`IDENTITY_FIELDS`].
     fn skips_identity(&self) -> bool {
         self.root.field("metadata").is_some_and(|metadata| {
             let skipped = |name: &&str| metadata.field(name).is_some_and(FieldNode::skips);
-            metadata.skips() || IDENTITY.iter().any(skipped)
+            metadata.skips() || IDENTITY_FIELDS.iter().any(skipped)
         })
     }
 
@@ -97,6 +98,7 @@ impl FieldSet {
 
 #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only the client decodes"))]
 impl FieldNode {
+    /// Whether the whole value is skipped.
     pub(crate) fn skips(&self) -> bool {
         self.skip
     }
@@ -106,6 +108,7 @@ impl FieldNode {
         self.fields.get(name).or(self.values.as_deref())
     }
 
+    /// The node of every element of a list.
     pub(crate) fn elements(&self) -> Option<&FieldNode> {
         self.elements.as_deref()
     }
@@ -180,7 +183,7 @@ impl FromStr for FieldSet {
         let mut node = &mut set.root;
         let mut rest = path;
         while !rest.is_empty() {
-            let (step, after) = step(rest).map_err(error)?;
+            let (step, after) = split_step(rest).map_err(error)?;
             node = match step {
                 Step::Field(name) => node.fields.entry(name).or_default(),
                 Step::Values => node.values.get_or_insert_default(),
@@ -206,6 +209,7 @@ impl FromStr for FieldSet {
     }
 }
 
+/// A step of a path.
 enum Step {
     Field(String),
     Values,
@@ -213,7 +217,7 @@ enum Step {
 }
 
 /// Splits a path into the first step and the rest.
-fn step(path: &str) -> Result<(Step, &str), &'static str> {
+fn split_step(path: &str) -> Result<(Step, &str), &'static str> {
     if let Some(rest) = path.strip_prefix("[*]") {
         return Ok((Step::Elements, rest));
     }

@@ -5,10 +5,10 @@
 use serde::de::Error as _;
 
 /// serde's text before the quoted name of an unknown variant.
-const UNKNOWN: &str = "unknown variant ";
+const UNKNOWN_VARIANT: &str = "unknown variant ";
 
 /// The names of types in serde's messages.
-const TYPES: [&str; 18] = [
+const TYPE_NAMES: [&str; 18] = [
     "boolean",
     "integer",
     "floating point",
@@ -41,7 +41,7 @@ pub(crate) fn decode_error(error: serde_json::Error) -> serde_json::Error {
 pub(crate) fn without_values(message: &str) -> String {
     // The quoted value may also contain these texts. serde's introduction is the first occurrence, and serde's text
     // after the value is the last.
-    let introductions = ["invalid type: ", "invalid value: ", UNKNOWN];
+    let introductions = ["invalid type: ", "invalid value: ", UNKNOWN_VARIANT];
     let first = introductions.into_iter().filter_map(|text| Some((message.find(text)?, text))).min();
     if let Some((at, introduction)) = first {
         let start = at + introduction.len();
@@ -49,9 +49,9 @@ pub(crate) fn without_values(message: &str) -> String {
         let end = ends.into_iter().filter_map(|after| message[start..].rfind(after)).max();
         let end = end.map_or(message.len(), |at| start + at);
         let found = &message[start..end];
-        let name = TYPES.into_iter().find(|name| found.starts_with(name)).unwrap_or("a value");
+        let name = TYPE_NAMES.into_iter().find(|name| found.starts_with(name)).unwrap_or("a value");
         return match introduction {
-            UNKNOWN => format!("{}{}{}", &message[..at], UNKNOWN.trim_end(), &message[end..]),
+            UNKNOWN_VARIANT => format!("{}{}{}", &message[..at], UNKNOWN_VARIANT.trim_end(), &message[end..]),
             _ => format!("{}{name}{}", &message[..start], &message[end..]),
         };
     }

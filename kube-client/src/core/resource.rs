@@ -116,12 +116,12 @@ pub trait Resource {
         }
     }
 
-    /// An owner reference with `controller: true` to this object; `None` if the object has no name or uid yet.
+    /// An owner reference with `controller: true` to this object; `None` if the object lacks a name or a uid.
     fn controller_owner_ref(&self, dt: &Self::DynamicType) -> Option<OwnerReference> {
         self.owner_ref(dt).map(|owner| OwnerReference { controller: Some(true), ..owner })
     }
 
-    /// An owner reference to this object; `None` if the object has no name or uid yet.
+    /// An owner reference to this object; `None` if the object lacks a name or a uid.
     fn owner_ref(&self, dt: &Self::DynamicType) -> Option<OwnerReference> {
         let meta = self.meta();
         Some(OwnerReference {
@@ -222,7 +222,7 @@ pub trait ResourceExt: Resource {
     fn managed_fields_mut(&mut self) -> &mut Vec<ManagedFieldsEntry>;
 }
 
-static NO_STRINGS: BTreeMap<String, String> = BTreeMap::new();
+static EMPTY_MAP: BTreeMap<String, String> = BTreeMap::new();
 
 impl<K: Resource> ResourceExt for K {
     fn name_unchecked(&self) -> String {
@@ -252,7 +252,7 @@ impl<K: Resource> ResourceExt for K {
     }
 
     fn labels(&self) -> &BTreeMap<String, String> {
-        self.meta().labels.as_ref().unwrap_or(&NO_STRINGS)
+        self.meta().labels.as_ref().unwrap_or(&EMPTY_MAP)
     }
 
     fn labels_mut(&mut self) -> &mut BTreeMap<String, String> {
@@ -260,7 +260,7 @@ impl<K: Resource> ResourceExt for K {
     }
 
     fn annotations(&self) -> &BTreeMap<String, String> {
-        self.meta().annotations.as_ref().unwrap_or(&NO_STRINGS)
+        self.meta().annotations.as_ref().unwrap_or(&EMPTY_MAP)
     }
 
     fn annotations_mut(&mut self) -> &mut BTreeMap<String, String> {

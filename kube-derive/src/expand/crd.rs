@@ -37,6 +37,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     }
 }
 
+/// Generates `crd` and `try_crd` for a resource with a schema.
 fn with_schema(model: &Model, crd_type: &TokenStream) -> TokenStream {
     let support = &model.paths.support;
     let rules = model.validations.iter();

@@ -56,6 +56,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     }
 }
 
+/// The tokens of an optional string literal.
 fn text(value: Option<&impl ToTokens>) -> TokenStream {
     option(value.map(ToTokens::to_token_stream))
 }

@@ -17,7 +17,7 @@ use quote::quote;
 
 use crate::model::Model;
 
-/// An `Option` as tokens.
+/// The tokens of an `Option` expression.
 fn option(value: Option<TokenStream>) -> TokenStream {
     value.map_or_else(
         || quote!(::core::option::Option::None),

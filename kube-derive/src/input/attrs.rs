@@ -45,7 +45,7 @@ pub(crate) struct Deprecated {
 }
 
 /// All keys, for the error that reports an unknown key.
-const KNOWN: &[&str] = &[
+const KNOWN_KEYS: &[&str] = &[
     "annotation",
     "attr",
     "category",
@@ -76,10 +76,10 @@ const KNOWN: &[&str] = &[
 impl Attrs {
     /// Merges the content of one `#[kube(..)]`.
     pub(super) fn parse(&mut self, attribute: &Attribute) -> syn::Result<()> {
-        attribute.parse_nested_meta(|meta| self.key(&meta))
+        attribute.parse_nested_meta(|meta| self.parse_key(&meta))
     }
 
-    fn key(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+    fn parse_key(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
         match name(meta).as_str() {
             "group" => once(&mut self.group, meta),
             "version" => once(&mut self.version, meta),
@@ -103,7 +103,7 @@ impl Attrs {
                 self.validations.push(meta.value()?.parse()?);
                 Ok(())
             }
-            "deprecated" => self.deprecated(meta),
+            "deprecated" => self.parse_deprecated(meta),
             "scale" => {
                 reject_duplicate(self.scale.as_ref(), meta)?;
                 self.scale = Some(Scale::parse(meta)?);
@@ -127,11 +127,11 @@ impl Attrs {
                 Ok(())
             }
             "cel" => Err(meta.error("`cel` (evaluating rules in the client) is not supported: remove it; `validation` rules are evaluated by the API server")),
-            _ => Err(unknown(meta, "kube(..)", KNOWN)),
+            _ => Err(unknown(meta, "kube(..)", KNOWN_KEYS)),
         }
     }
 
-    fn deprecated(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+    fn parse_deprecated(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
         reject_duplicate(self.deprecated.as_ref(), meta)?;
         let warning = if meta.input.peek(Token![=]) { Some(meta.value()?.parse()?) } else { None };
         self.deprecated = Some(Deprecated { warning });
@@ -167,6 +167,7 @@ fn quoted<T: syn::parse::Parse>(meta: &ParseNestedMeta<'_>, what: &str) -> syn::
     })
 }
 
+/// Reads a quoted value into `slot`; a duplicate key is an error.
 fn quoted_once<T: syn::parse::Parse>(
     slot: &mut Option<T>,
     meta: &ParseNestedMeta<'_>,
@@ -177,6 +178,7 @@ fn quoted_once<T: syn::parse::Parse>(
     Ok(())
 }
 
+/// Reads a quoted value of a repeatable key.
 fn quoted_push<T: syn::parse::Parse>(
     list: &mut Vec<T>,
     meta: &ParseNestedMeta<'_>,

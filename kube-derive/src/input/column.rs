@@ -16,7 +16,7 @@ pub(crate) struct Column {
     pub(crate) priority: Option<LitInt>,
 }
 
-const KNOWN: &[&str] = &["name", "type_", "json_path", "description", "format", "priority"];
+const KNOWN_KEYS: &[&str] = &["name", "type_", "json_path", "description", "format", "priority"];
 
 impl Column {
     pub(super) fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
@@ -39,7 +39,7 @@ impl Column {
                 priority = Some(integer(&inner)?);
                 Ok(())
             }
-            _ => Err(unknown(&inner, "printcolumn(..)", KNOWN)),
+            _ => Err(unknown(&inner, "printcolumn(..)", KNOWN_KEYS)),
         })?;
         Ok(Self {
             name: required(title, meta, "name")?,

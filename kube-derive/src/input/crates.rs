@@ -15,7 +15,7 @@ pub(crate) struct Crates {
     pub(crate) serde: Option<Path>,
 }
 
-const KNOWN: &[&str] = &["kube_client", "k8s_openapi", "schemars", "serde"];
+const KNOWN_KEYS: &[&str] = &["kube_client", "k8s_openapi", "schemars", "serde"];
 
 impl Crates {
     pub(super) fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
@@ -32,7 +32,7 @@ impl Crates {
                 "kube" | "kube_core" => {
                     return Err(inner.error("unknown crate: write `kube_client = \"path\"`"));
                 }
-                _ => return Err(unknown(&inner, "crates(..)", KNOWN)),
+                _ => return Err(unknown(&inner, "crates(..)", KNOWN_KEYS)),
             };
             reject_duplicate(slot.as_ref(), &inner)?;
             let text: LitStr = inner.value()?.parse()?;

@@ -5,7 +5,7 @@ use syn::{Attribute, Ident, LitStr, Token, meta::ParseNestedMeta, parenthesized}
 /// A named field.
 pub(crate) struct Field {
     pub(crate) ident: Ident,
-    /// The names in `#[serde(rename = "..")]`, for both directions.
+    /// The names in `#[serde(rename = "..")]` or `#[serde(rename(serialize = "..", deserialize = ".."))]`.
     pub(crate) renames: Vec<LitStr>,
 }
 
@@ -14,13 +14,13 @@ impl Field {
     pub(super) fn parse(field: syn::Field) -> Option<Self> {
         let mut renames = Vec::new();
         for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("serde")) {
-            parse_serde(attribute, &mut renames);
+            collect_renames(attribute, &mut renames);
         }
         Some(Self { ident: field.ident?, renames })
     }
 }
 
-fn parse_serde(attribute: &Attribute, renames: &mut Vec<LitStr>) {
+fn collect_renames(attribute: &Attribute, renames: &mut Vec<LitStr>) {
     let _ = attribute.parse_nested_meta(|meta| {
         if !meta.path.is_ident("rename") {
             return skip(&meta);

@@ -13,7 +13,7 @@ pub(crate) struct Scale {
     pub(crate) label_selector: Option<LitStr>,
 }
 
-const KNOWN: &[&str] = &["spec_replicas_path", "status_replicas_path", "label_selector_path"];
+const KNOWN_KEYS: &[&str] = &["spec_replicas_path", "status_replicas_path", "label_selector_path"];
 
 impl Scale {
     pub(super) fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
@@ -27,7 +27,7 @@ impl Scale {
             "spec_replicas_path" => once(&mut spec, &inner),
             "status_replicas_path" => once(&mut status, &inner),
             "label_selector_path" => once(&mut selector, &inner),
-            _ => Err(unknown(&inner, "scale(..)", KNOWN)),
+            _ => Err(unknown(&inner, "scale(..)", KNOWN_KEYS)),
         })?;
         Ok(Self {
             spec_replicas: required(spec, meta, "spec_replicas_path")?,

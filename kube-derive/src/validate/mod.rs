@@ -15,14 +15,15 @@ use crate::input::{Attrs, Column, Input, Pair, Shape, add};
 pub(crate) struct Errors(Option<syn::Error>);
 
 impl Errors {
-    fn at(&mut self, span: Span, message: impl std::fmt::Display) {
+    /// Adds an error at `span`.
+    fn report(&mut self, span: Span, message: impl std::fmt::Display) {
         add(&mut self.0, syn::Error::new(span, message));
     }
 
     /// Checks the text of `literal`. Reports a failure at the span of `literal`.
-    fn text(&mut self, literal: &LitStr, check: impl FnOnce(&str) -> Result<(), String>) {
+    fn check_text(&mut self, literal: &LitStr, check: impl FnOnce(&str) -> Result<(), String>) {
         if let Err(message) = check(&literal.value()) {
-            self.at(literal.span(), message);
+            self.report(literal.span(), message);
         }
     }
 }
@@ -31,35 +32,39 @@ impl Errors {
 pub(crate) fn check(input: &Input) -> Result<(), syn::Error> {
     let mut errors = Errors::default();
     let attrs = &input.attrs;
-    required(&mut errors, attrs);
-    all_names(&mut errors, attrs);
-    root(&mut errors, input);
-    derives(&mut errors, attrs);
-    attrs.attributes.iter().for_each(|meta| attribute(&mut errors, meta));
-    schema(&mut errors, attrs);
+    check_required_keys(&mut errors, attrs);
+    check_names(&mut errors, attrs);
+    check_root_name(&mut errors, input);
+    check_derives(&mut errors, attrs);
+    attrs.attributes.iter().for_each(|meta| check_attribute(&mut errors, meta));
+    check_schema_mode(&mut errors, attrs);
     if let Some(warning) = attrs.deprecated.as_ref().and_then(|deprecated| deprecated.warning.as_ref()) {
-        errors.text(warning, names::deprecation_warning);
+        errors.check_text(warning, names::deprecation_warning);
     }
-    subresources(&mut errors, attrs);
-    attrs.columns.iter().for_each(|c| column(&mut errors, c));
-    attrs.selectable.iter().for_each(|path| errors.text(path, paths::selectable));
+    check_scale(&mut errors, attrs);
+    attrs.columns.iter().for_each(|c| check_column(&mut errors, c));
+    attrs.selectable.iter().for_each(|path| errors.check_text(path, paths::check_selectable));
     for (index, path) in attrs.selectable.iter().enumerate() {
         if attrs.selectable[..index].iter().any(|earlier| earlier.value() == path.value()) {
-            errors.at(path.span(), format!("\"{}\" is selectable twice: keep one", path.value()));
+            errors.report(path.span(), format!("\"{}\" is selectable twice: keep one", path.value()));
         }
     }
     if attrs.selectable.len() > paths::MAX_SELECTABLE {
         errors
             .at(attrs.selectable[paths::MAX_SELECTABLE].span(), "a version has at most 8 selectable fields");
     }
-    attrs.annotations.iter().chain(&attrs.labels).for_each(|pair| errors.text(&pair.key, names::qualified));
-    attrs.labels.iter().for_each(|Pair { value, .. }| errors.text(value, names::label_value));
-    approval(&mut errors, attrs);
-    no_spec(&mut errors, input);
+    attrs
+        .annotations
+        .iter()
+        .chain(&attrs.labels)
+        .for_each(|pair| errors.check_text(&pair.key, names::qualified));
+    attrs.labels.iter().for_each(|Pair { value, .. }| errors.check_text(value, names::label_value));
+    check_approval(&mut errors, attrs);
+    check_no_spec(&mut errors, input);
     errors.0.map_or(Ok(()), Err)
 }
 
-fn required(errors: &mut Errors, attrs: &Attrs) {
+fn check_required_keys(errors: &mut Errors, attrs: &Attrs) {
     let all = [
         ("group", "example.com", attrs.group.is_some()),
         ("version", "v1", attrs.version.is_some()),
@@ -67,47 +72,48 @@ fn required(errors: &mut Errors, attrs: &Attrs) {
     ];
     for (key, example, is_set) in all {
         if !is_set {
-            errors.at(Span::call_site(), format!("missing `{key}`: add `#[kube({key} = \"{example}\")]`"));
+            errors
+                .report(Span::call_site(), format!("missing `{key}`: add `#[kube({key} = \"{example}\")]`"));
         }
     }
 }
 
-fn all_names(errors: &mut Errors, attrs: &Attrs) {
+fn check_names(errors: &mut Errors, attrs: &Attrs) {
     if let Some(group) = &attrs.group {
-        errors.text(group, names::group);
+        errors.check_text(group, names::group);
     }
     if let Some(version) = &attrs.version {
-        errors.text(version, |v| names::dns_label("version", v));
+        errors.check_text(version, |v| names::dns_label("version", v));
     }
     if let Some(kind) = &attrs.kind {
-        errors.text(kind, names::kind);
+        errors.check_text(kind, names::kind);
     }
     if let Some(plural) = &attrs.plural {
-        errors.text(plural, |v| names::dns_label("plural", v));
+        errors.check_text(plural, |v| names::dns_label("plural", v));
     }
     if let Some(singular) = &attrs.singular {
-        errors.text(singular, |v| names::dns_label("singular", v));
+        errors.check_text(singular, |v| names::dns_label("singular", v));
     }
     for (what, list) in [("shortname", &attrs.shortnames), ("category", &attrs.categories)] {
         for (index, name) in list.iter().enumerate() {
-            errors.text(name, |v| names::dns_label(what, v));
+            errors.check_text(name, |v| names::dns_label(what, v));
             if list[..index].iter().any(|earlier| earlier.value() == name.value()) {
-                errors.at(name.span(), format!("{what} \"{}\" is given twice: keep one", name.value()));
+                errors.report(name.span(), format!("{what} \"{}\" is given twice: keep one", name.value()));
             }
         }
     }
 }
 
 /// Checks that a definition in a protected API group has the annotation `api-approved.kubernetes.io` (KEP-2337).
-fn approval(errors: &mut Errors, attrs: &Attrs) {
+fn check_approval(errors: &mut Errors, attrs: &Attrs) {
     const KEY: &str = "api-approved.kubernetes.io";
     let Some(group) = &attrs.group else { return };
     if !names::is_protected_group(&group.value()) {
         return;
     }
     match attrs.annotations.iter().find(|pair| pair.key.value() == KEY) {
-        Some(pair) => errors.text(&pair.value, names::approval),
-        None => errors.at(
+        Some(pair) => errors.check_text(&pair.value, names::approval),
+        None => errors.report(
             group.span(),
             format!(
                 "group \"{}\" belongs to the Kubernetes project: use a domain of your own, or add \
@@ -119,11 +125,11 @@ fn approval(errors: &mut Errors, attrs: &Attrs) {
 }
 
 /// Checks that the root struct and the spec have different names.
-fn root(errors: &mut Errors, input: &Input) {
+fn check_root_name(errors: &mut Errors, input: &Input) {
     let attrs = &input.attrs;
     match (&attrs.root, &attrs.kind) {
         (Some(root), _) if *root == input.ident => {
-            errors.at(
+            errors.report(
                 root.span(),
                 "`root` names the spec itself: the generated struct needs a name of its own",
             );
@@ -133,23 +139,23 @@ fn root(errors: &mut Errors, input: &Input) {
                 "the generated struct would also be called `{0}`: rename this type, as in `{0}Spec`, or set `root`",
                 input.ident
             );
-            errors.at(input.ident.span(), message);
+            errors.report(input.ident.span(), message);
         }
         _ => {}
     }
 }
 
-fn derives(errors: &mut Errors, attrs: &Attrs) {
+fn check_derives(errors: &mut Errors, attrs: &Attrs) {
     let manual = attrs.schema.as_ref().is_some_and(|s| s.value() == "manual");
     let last = |path: &Path| path.segments.last().map(|s| s.ident.to_string()).unwrap_or_default();
     for path in &attrs.derives {
         let span = path.segments.last().map_or_else(Span::call_site, |s| s.ident.span());
         match last(path).as_str() {
             name @ ("Clone" | "Debug" | "Serialize" | "Deserialize") => {
-                errors.at(span, format!("the generated struct always implements `{name}`: remove this"));
+                errors.report(span, format!("the generated struct always implements `{name}`: remove this"));
             }
             "JsonSchema" if !manual => {
-                errors.at(
+                errors.report(
                     span,
                     "`JsonSchema` is generated; set `schema = \"manual\"` to implement it yourself",
                 );
@@ -159,7 +165,7 @@ fn derives(errors: &mut Errors, attrs: &Attrs) {
     }
 }
 
-fn attribute(errors: &mut Errors, meta: &Meta) {
+fn check_attribute(errors: &mut Errors, meta: &Meta) {
     let path = meta.path();
     let name = path.segments.last().map(|s| s.ident.to_string()).unwrap_or_default();
     let message = match name.as_str() {
@@ -172,7 +178,7 @@ fn attribute(errors: &mut Errors, meta: &Meta) {
     add(&mut errors.0, syn::Error::new_spanned(path, message));
 }
 
-fn schema(errors: &mut Errors, attrs: &Attrs) {
+fn check_schema_mode(errors: &mut Errors, attrs: &Attrs) {
     let Some(mode) = &attrs.schema else { return };
     match mode.value().as_str() {
         "derived" | "manual" => {}
@@ -183,38 +189,37 @@ fn schema(errors: &mut Errors, attrs: &Attrs) {
                 add(&mut errors.0, syn::Error::new_spanned(first, message));
             }
         }
-        other => errors.at(
+        other => errors.report(
             mode.span(),
             format!("unknown schema mode \"{other}\": use \"derived\", \"manual\" or \"disabled\""),
         ),
     }
 }
 
-fn subresources(errors: &mut Errors, attrs: &Attrs) {
+fn check_scale(errors: &mut Errors, attrs: &Attrs) {
     let Some(scale) = &attrs.scale else { return };
     if attrs.status.is_none() {
         let message = "`scale` reads the current count from the status: add `status = \"TypeName\"`";
-        errors.at(scale.status_replicas.span(), message);
+        errors.report(scale.status_replicas.span(), message);
     }
-    errors.text(&scale.spec_replicas, |p| paths::under(p, &[".spec."]));
-    errors.text(&scale.status_replicas, |p| paths::under(p, &[".status."]));
+    errors.check_text(&scale.spec_replicas, |p| paths::check_prefix(p, &[".spec."]));
+    errors.check_text(&scale.status_replicas, |p| paths::check_prefix(p, &[".status."]));
     if let Some(selector) = &scale.label_selector {
-        errors.text(selector, |p| paths::under(p, &[".spec.", ".status."]));
+        errors.check_text(selector, |p| paths::check_prefix(p, &[".spec.", ".status."]));
     }
 }
 
-fn column(errors: &mut Errors, column: &Column) {
-    errors.text(
-        &column.name,
-        |name| if name.is_empty() { Err("a column needs a name".into()) } else { Ok(()) },
-    );
-    errors.text(&column.type_, |t| match t {
+fn check_column(errors: &mut Errors, column: &Column) {
+    errors.check_text(&column.name, |name| {
+        if name.is_empty() { Err("a column needs a name".into()) } else { Ok(()) }
+    });
+    errors.check_text(&column.type_, |t| match t {
         "integer" | "number" | "string" | "boolean" | "date" => Ok(()),
         _ => Err(format!("unknown column type \"{t}\": use integer, number, string, boolean or date")),
     });
-    errors.text(&column.json_path, paths::column);
+    errors.check_text(&column.json_path, paths::check_column);
     if let Some(format) = &column.format {
-        errors.text(format, |f| match f {
+        errors.check_text(format, |f| match f {
             "int32" | "int64" | "float" | "double" | "byte" | "date" | "date-time" | "password" => Ok(()),
             _ => Err(format!(
                 "unknown column format \"{f}\": use int32, int64, float, double, byte, date, date-time or password"
@@ -224,14 +229,14 @@ fn column(errors: &mut Errors, column: &Column) {
     if let Some(priority) = &column.priority
         && priority.base10_parse::<i32>().is_err()
     {
-        errors.at(priority.span(), "a column's priority is a 32-bit integer");
+        errors.report(priority.span(), "a column's priority is a 32-bit integer");
     }
 }
 
-fn no_spec(errors: &mut Errors, input: &Input) {
+fn check_no_spec(errors: &mut Errors, input: &Input) {
     let Some(flag) = &input.attrs.no_spec else { return };
     let Shape::Named(fields) = &input.shape else {
-        errors.at(
+        errors.report(
             flag.span(),
             "`no_spec` puts fields beside `metadata`, so it needs a struct with named fields",
         );
@@ -245,7 +250,7 @@ fn no_spec(errors: &mut Errors, input: &Input) {
                 let message = format!(
                     "with `no_spec` a field cannot be called `{name}`: the generated struct has a field of this name"
                 );
-                errors.at(span, message);
+                errors.report(span, message);
             }
         }
     }

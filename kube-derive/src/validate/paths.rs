@@ -7,7 +7,7 @@
 pub(super) const MAX_SELECTABLE: usize = 8;
 
 /// Checks the path of a printer column: any JSON path below the object.
-pub(super) fn column(path: &str) -> Result<(), String> {
+pub(super) fn check_column(path: &str) -> Result<(), String> {
     if path.starts_with('{') {
         return Err(format!("JSON path \"{path}\" must not have braces"));
     }
@@ -19,9 +19,9 @@ pub(super) fn column(path: &str) -> Result<(), String> {
 }
 
 /// Checks the path of a selectable field: field names without array notation, outside of metadata.
-pub(super) fn selectable(path: &str) -> Result<(), String> {
-    column(path)?;
-    fields(path)?;
+pub(super) fn check_selectable(path: &str) -> Result<(), String> {
+    check_column(path)?;
+    check_field_names(path)?;
     if path == ".metadata" || path.starts_with(".metadata.") {
         return Err(format!(
             "\"{path}\" cannot be selectable: name and namespace always are, and other metadata cannot be"
@@ -31,9 +31,9 @@ pub(super) fn selectable(path: &str) -> Result<(), String> {
 }
 
 /// Checks a path that must begin with one of `roots`: field names without array notation.
-pub(super) fn under(path: &str, roots: &[&str]) -> Result<(), String> {
-    column(path)?;
-    fields(path)?;
+pub(super) fn check_prefix(path: &str, roots: &[&str]) -> Result<(), String> {
+    check_column(path)?;
+    check_field_names(path)?;
     if roots.iter().any(|root| path.starts_with(root)) {
         return Ok(());
     }
@@ -41,7 +41,7 @@ pub(super) fn under(path: &str, roots: &[&str]) -> Result<(), String> {
     Err(format!("JSON path \"{path}\" must begin with {roots}"))
 }
 
-fn fields(path: &str) -> Result<(), String> {
+fn check_field_names(path: &str) -> Result<(), String> {
     let named =
         |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
     if path[1..].split('.').all(named) {
@@ -56,25 +56,25 @@ mod tests {
 
     #[test]
     fn paths_start_with_a_dot() {
-        assert!(column(".spec.items[*].name").is_ok());
+        assert!(check_column(".spec.items[*].name").is_ok());
         for bad in ["spec.a", "{.spec.a}", "", ".", "$.spec"] {
-            assert!(column(bad).is_err(), "{bad:?} should be rejected");
+            assert!(check_column(bad).is_err(), "{bad:?} should be rejected");
         }
-        assert!(column("$.spec.a").unwrap_err().contains("\".spec.a\""));
+        assert!(check_column("$.spec.a").unwrap_err().contains("\".spec.a\""));
     }
 
     #[test]
     fn selectable_fields_are_plain_and_not_metadata() {
-        assert!(selectable(".spec.color").is_ok());
+        assert!(check_selectable(".spec.color").is_ok());
         for bad in [".spec.items[0]", ".metadata.name", ".spec..x", ".spec."] {
-            assert!(selectable(bad).is_err(), "{bad:?} should be rejected");
+            assert!(check_selectable(bad).is_err(), "{bad:?} should be rejected");
         }
     }
 
     #[test]
     fn scale_paths_are_below_their_root() {
-        assert!(under(".spec.replicas", &[".spec."]).is_ok());
-        assert!(under(".status.replicas", &[".spec."]).is_err());
-        assert!(under(".spec", &[".spec."]).is_err());
+        assert!(check_prefix(".spec.replicas", &[".spec."]).is_ok());
+        assert!(check_prefix(".status.replicas", &[".spec."]).is_err());
+        assert!(check_prefix(".spec", &[".spec."]).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Deserializes a derived resource in one pass, and checks `apiVersion` and `kind`.
 //!
-//! It buffers nothing and skips unknown fields. It must not depend on the fields of a spec.
+//! The decoder buffers nothing and skips unknown fields. This module must not depend on the fields of a spec.
 
 use std::{fmt, marker::PhantomData};
 
@@ -29,15 +29,16 @@ where
     S: Deserialize<'de>,
     T: Deserialize<'de>,
 {
-    deserializer.deserialize_struct(definition.kind, FIELDS, Root { definition, parts: PhantomData })
+    deserializer.deserialize_struct(definition.kind, FIELDS, RootVisitor { definition, parts: PhantomData })
 }
 
-struct Root<S, T> {
+/// The visitor of the whole object.
+struct RootVisitor<S, T> {
     definition: &'static Definition,
     parts: PhantomData<(S, T)>,
 }
 
-impl<'de, S: Deserialize<'de>, T: Deserialize<'de>> Visitor<'de> for Root<S, T> {
+impl<'de, S: Deserialize<'de>, T: Deserialize<'de>> Visitor<'de> for RootVisitor<S, T> {
     type Value = (ObjectMeta, S, Option<T>);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,6 +66,7 @@ impl<'de, S: Deserialize<'de>, T: Deserialize<'de>> Visitor<'de> for Root<S, T> 
     }
 }
 
+/// Reads the value of a field. A second field with the same name is an error.
 fn read_once<'de, A: MapAccess<'de>, V: Deserialize<'de>>(
     slot: &mut Option<V>,
     name: &'static str,
@@ -77,6 +79,7 @@ fn read_once<'de, A: MapAccess<'de>, V: Deserialize<'de>>(
     Ok(())
 }
 
+/// The name of a field.
 enum Field {
     ApiVersion,
     Kind,
@@ -88,8 +91,8 @@ enum Field {
 
 impl<'de> Deserialize<'de> for Field {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Name;
-        impl Visitor<'_> for Name {
+        struct NameVisitor;
+        impl Visitor<'_> for NameVisitor {
             type Value = Field;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -107,7 +110,7 @@ impl<'de> Deserialize<'de> for Field {
                 })
             }
         }
-        deserializer.deserialize_identifier(Name)
+        deserializer.deserialize_identifier(NameVisitor)
     }
 }
 

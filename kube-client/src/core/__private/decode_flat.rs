@@ -65,6 +65,7 @@ impl<'de, D: Deserializer<'de>, T: Deserialize<'de>> Deserializer<'de> for Flat<
     }
 }
 
+/// A visitor that stores the common fields in `common` and passes all other fields to the visitor `spec`.
 struct Split<'c, V, T> {
     spec: V,
     common: &'c mut Common<T>,
@@ -118,6 +119,7 @@ impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> MapAccess<'de> for Rest<'_, A,
     }
 }
 
+/// The name of a field: a common field, or a field of the spec.
 enum Key<'de> {
     ApiVersion,
     Kind,

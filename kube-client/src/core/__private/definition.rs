@@ -96,18 +96,18 @@ pub fn crd(definition: &Definition, schema: Option<JSONSchemaProps>) -> CustomRe
     CustomResourceDefinition {
         metadata: ObjectMeta {
             name: Some(definition.crd_name.to_owned()),
-            annotations: pairs(definition.annotations),
-            labels: pairs(definition.labels),
+            annotations: string_map(definition.annotations),
+            labels: string_map(definition.labels),
             ..ObjectMeta::default()
         },
         spec: CustomResourceDefinitionSpec {
             group: definition.group.to_owned(),
             names: CustomResourceDefinitionNames {
-                categories: strings(definition.categories),
+                categories: string_list(definition.categories),
                 kind: definition.kind.to_owned(),
                 list_kind: None,
                 plural: definition.plural.to_owned(),
-                short_names: strings(definition.shortnames),
+                short_names: string_list(definition.shortnames),
                 singular: Some(definition.singular.to_owned()),
             },
             scope: scope.to_owned(),
@@ -155,7 +155,7 @@ fn column(column: &Column) -> CustomResourceColumnDefinition {
     }
 }
 
-fn strings(list: &[&str]) -> Option<Vec<String>> {
+fn string_list(list: &[&str]) -> Option<Vec<String>> {
     non_empty(list.iter().map(|text| (*text).to_owned()).collect())
 }
 
@@ -163,7 +163,7 @@ fn non_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
 
-fn pairs(list: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
+fn string_map(list: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
     (!list.is_empty())
         .then(|| list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
 }

@@ -49,7 +49,7 @@ impl<M: SerializeMap> Fields<'_, M> {
         )))
     }
 
-    fn reject_common(name: &str) -> Result<(), M::Error> {
+    fn check_not_common(name: &str) -> Result<(), M::Error> {
         if !COMMON_FIELDS.contains(&name) {
             return Ok(());
         }
@@ -68,7 +68,7 @@ impl<M: SerializeMap> SerializeStruct for Fields<'_, M> {
         key: &'static str,
         value: &T,
     ) -> Result<(), M::Error> {
-        Self::reject_common(key)?;
+        Self::check_not_common(key)?;
         self.0.serialize_entry(key, value)
     }
 
@@ -83,7 +83,7 @@ impl<M: SerializeMap> SerializeMap for Fields<'_, M> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), M::Error> {
         if let Some(name) = COMMON_FIELDS.into_iter().find(|name| has_name(key, name)) {
-            Self::reject_common(name)?;
+            Self::check_not_common(name)?;
         }
         self.0.serialize_key(key)
     }

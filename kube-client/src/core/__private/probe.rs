@@ -17,13 +17,15 @@ use super::Definition;
 use crate::core::schema::SchemaProblem;
 
 /// A field name that no type has.
-const UNKNOWN: &str = "fieldThatNoTypeHas";
+const UNKNOWN_FIELD: &str = "fieldThatNoTypeHas";
 
 /// A step from a node to one of its children.
 #[derive(Clone)]
 enum Step {
     Property(String),
+    /// Any element of a list.
     Item,
+    /// Any value of a map.
     Entry,
 }
 
@@ -44,17 +46,17 @@ pub(super) fn check<K: Serialize + DeserializeOwned>(
         let kept = steps.iter().try_fold(&encoded, |value, step| match step {
             Step::Property(name) => value.get(name),
             Step::Item => value.get(0),
-            Step::Entry => value.get(UNKNOWN),
+            Step::Entry => value.get(UNKNOWN_FIELD),
         });
-        Some(kept.is_some_and(|kept| kept.get(UNKNOWN).is_some()))
+        Some(kept.is_some_and(|kept| kept.get(UNKNOWN_FIELD).is_some()))
     };
-    walk(schema, &mut Vec::new(), &mut |node, steps| {
-        if samples(node).into_iter().any(|mut sample| {
-            sample.insert(UNKNOWN.to_owned(), json!({ "a": 1 }));
+    visit_pruned(schema, &mut Vec::new(), &mut |node, steps| {
+        if sample_objects(node).into_iter().any(|mut sample| {
+            sample.insert(UNKNOWN_FIELD.to_owned(), json!({ "a": 1 }));
             survives(steps, Value::Object(sample)) == Some(true)
         }) {
             problems.push(SchemaProblem::new(
-                text(steps),
+                format_path(steps),
                 "the type preserves fields that the schema does not have, and the server prunes them",
                 "use a map as content, such as `Other(BTreeMap<String, serde_json::Value>)`",
             ));
@@ -63,14 +65,18 @@ pub(super) fn check<K: Serialize + DeserializeOwned>(
 }
 
 /// Visits all object nodes whose unknown fields the server prunes.
-fn walk(node: &JSONSchemaProps, steps: &mut Vec<Step>, visit: &mut dyn FnMut(&JSONSchemaProps, &[Step])) {
+fn visit_pruned(
+    node: &JSONSchemaProps,
+    steps: &mut Vec<Step>,
+    visit: &mut dyn FnMut(&JSONSchemaProps, &[Step]),
+) {
     let closed = node.x_kubernetes_preserve_unknown_fields != Some(true);
     if closed && node.type_.as_deref() == Some("object") && node.additional_properties.is_none() {
         visit(node, steps);
     }
     let mut child = |step: Step, node: &JSONSchemaProps| {
         steps.push(step);
-        walk(node, steps, visit);
+        visit_pruned(node, steps, visit);
         steps.pop();
     };
     for (name, property) in node.properties.iter().flatten() {
@@ -84,9 +90,9 @@ fn walk(node: &JSONSchemaProps, steps: &mut Vec<Step>, visit: &mut dyn FnMut(&JS
     }
 }
 
-/// Returns a minimal object for a node, and a further object for each value of each required property with an
-/// enumeration, because such a property may be the tag of an enum.
-fn samples(node: &JSONSchemaProps) -> Vec<Map<String, Value>> {
+/// Returns a minimal object for a node. Adds a copy for each value of each required property with an `enum`, because
+/// such a property may be the tag of a Rust enum.
+fn sample_objects(node: &JSONSchemaProps) -> Vec<Map<String, Value>> {
     let Value::Object(sample) = minimal(node) else { return Vec::new() };
     let mut all = vec![sample.clone()];
     for name in node.required.iter().flatten() {
@@ -116,7 +122,7 @@ fn place_leaf(node: &JSONSchemaProps, steps: &[Step], leaf: Value) -> Option<Val
         },
         Step::Entry => match &node.additional_properties {
             Some(JSONSchemaPropsOrBool::Schema(values)) => {
-                json!({ UNKNOWN: place_leaf(values, rest, leaf)? })
+                json!({ UNKNOWN_FIELD: place_leaf(values, rest, leaf)? })
             }
             _ => return None,
         },
@@ -154,7 +160,7 @@ fn minimal(node: &JSONSchemaProps) -> Value {
     }
 }
 
-fn text(steps: &[Step]) -> String {
+fn format_path(steps: &[Step]) -> String {
     let step = |step: &Step| match step {
         Step::Property(name) => format!(".{name}"),
         Step::Item | Step::Entry => "[*]".to_owned(),

@@ -44,7 +44,7 @@ pub fn crd_with_schema<K: JsonSchema>(
 ) -> (CustomResourceDefinition, Vec<SchemaProblem>) {
     let (mut schema, mut problems) = schema::generate::<K>();
     remove_map_values(&mut schema, &mut problems);
-    selectable_fields(definition, &schema, &mut problems);
+    check_selectable_fields(definition, &schema, &mut problems);
     if !rules.is_empty() {
         let own = schema.x_kubernetes_validations.get_or_insert_default();
         own.extend(rules.into_iter().map(Into::into));
@@ -92,7 +92,11 @@ fn remove_map_values(schema: &mut JSONSchemaProps, problems: &mut Vec<SchemaProb
 }
 
 /// Reports selectable fields that the server would reject: fields that are not in the schema or are not scalars.
-fn selectable_fields(definition: &Definition, schema: &JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
+fn check_selectable_fields(
+    definition: &Definition,
+    schema: &JSONSchemaProps,
+    problems: &mut Vec<SchemaProblem>,
+) {
     for path in definition.selectable {
         let field =
             path.split('.').skip(1).try_fold(schema, |node, name| node.properties.as_ref()?.get(name));

@@ -1,16 +1,16 @@
-//! What discovery returns about a resource: its scope, its verbs and its subresources.
+//! The capabilities of a resource, from discovery: its scope, its verbs and its subresources.
 
 pub mod v2;
 pub mod verbs;
 
 pub use crate::core::ApiResource;
 
-/// Whether the objects of a resource live in namespaces.
+/// The scope of a resource: its objects are in namespaces, or belong to the whole cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// Objects live in the cluster.
+    /// Objects have no namespace.
     Cluster,
-    /// Objects live in namespaces.
+    /// Each object is in a namespace.
     Namespaced,
 }
 

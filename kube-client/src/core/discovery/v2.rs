@@ -5,7 +5,8 @@
 use crate::core::{ListMeta, ObjectMeta, null::null_as_default};
 use serde::{Deserialize, Serialize};
 
-/// The `Accept` header of aggregated discovery: v2, v2beta1 (Kubernetes 1.26 to 1.29), else unaggregated documents.
+/// The `Accept` header of aggregated discovery: v2, else v2beta1 (Kubernetes 1.26 to 1.29), else documents that are not
+/// aggregated.
 pub const ACCEPT_AGGREGATED_DISCOVERY_V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
 application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
 
@@ -52,7 +53,7 @@ pub struct APIResourceDiscovery {
     /// The plural name, as used in URLs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
-    /// The kind of the objects. An empty group and version are those of the enclosing document.
+    /// The kind of the objects. If its group and version are empty, they are those of the enclosing document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_kind: Option<GroupVersionKind>,
     /// `Namespaced` or `Cluster`.
@@ -93,7 +94,8 @@ pub struct APISubresourceDiscovery {
     pub verbs: Vec<String>,
 }
 
-/// A kind, as discovery writes it. `kube_client::core::GroupVersionKind` is the type with all parts set.
+/// The group, version and kind of an object in a discovery document; the server may omit each of them. In
+/// `kube_client::core::GroupVersionKind`, all of them are set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupVersionKind {
     /// The group.

@@ -1,4 +1,4 @@
-//! The verbs of resources, as RBAC and discovery name them.
+//! The names of verbs in RBAC rules and in discovery documents.
 
 /// Creates an object.
 pub const CREATE: &str = "create";

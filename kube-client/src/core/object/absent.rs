@@ -3,7 +3,7 @@
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::marker::PhantomData;
 
-/// Decodes `T` as the value of a missing field, for the hand-written visitors of this module.
+/// Returns the value of a missing field of type `T`, or serde's error if `T` requires the field.
 pub(super) fn missing<'de, T: Deserialize<'de>, E: Error>(field: &'static str) -> Result<T, E> {
     T::deserialize(Absent { field, error: PhantomData })
 }

@@ -101,6 +101,7 @@ pub enum PropagationPolicy {
     Foreground,
 }
 
+/// Serializes `dryRun`, which `DeleteOptions` stores as a list.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands serialize_with a reference")]
 fn dry_run_all<S: Serializer>(_: &bool, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(["All"])

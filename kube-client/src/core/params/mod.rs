@@ -29,6 +29,7 @@ impl Query {
         self
     }
 
+    /// Appends a parameter if its value is set.
     pub(crate) fn optional(&mut self, key: &str, value: Option<&str>) -> &mut Self {
         if let Some(value) = value {
             self.pair(key, value);
@@ -36,11 +37,12 @@ impl Query {
         self
     }
 
+    /// Appends `key=true` if `set` is true.
     pub(crate) fn flag(&mut self, key: &str, set: bool) -> &mut Self {
         self.optional(key, set.then_some("true"))
     }
 
-    /// Appends whole seconds. Rounds up, because a server interprets 0 as no limit.
+    /// Appends a duration in whole seconds, if it is set. Rounds up, because a server interprets 0 as no limit.
     pub(crate) fn seconds(&mut self, key: &str, value: Option<Duration>) -> &mut Self {
         let seconds = value.map(|d| whole_seconds(d).to_string());
         self.optional(key, seconds.as_deref())
@@ -52,12 +54,13 @@ impl Query {
     }
 }
 
-/// Whole seconds, rounded up and capped at `u32::MAX`: a server converts the seconds to nanoseconds in an `i64`, which
-/// larger values would overflow.
-fn whole_seconds(time: Duration) -> u64 {
-    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)).min(u64::from(u32::MAX))
+/// Converts a duration to whole seconds, rounded up and capped at `u32::MAX`: a server converts the seconds to
+/// nanoseconds in an `i64`, which larger values would overflow.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).min(u64::from(u32::MAX))
 }
 
+/// Returns the error for parameters that contradict each other.
 fn invalid<T>(message: &str) -> Result<T, Error> {
     Err(Error::Validation(message.to_owned()))
 }

@@ -98,7 +98,8 @@ fn unite_variants(
 /// Whether the value validations of the variants, `parts`, are only an `enum` of the same value. The union contains all
 /// values of these enumerations.
 fn differ_in_one_enum(parts: &[Object]) -> bool {
-    fn only_value(part: &Object) -> Option<&str> {
+    /// The name of the property whose `enum` is the only validation in `part`; empty for an `enum` of the value itself.
+    fn only_enum(part: &Object) -> Option<&str> {
         if part.len() != 1 {
             return None;
         }
@@ -110,8 +111,8 @@ fn differ_in_one_enum(parts: &[Object]) -> bool {
         let property = property.as_object()?;
         (properties.len() == 1 && property.len() == 1 && property.contains_key("enum")).then_some(name)
     }
-    let first = parts.first().and_then(only_value);
-    first.is_some() && parts.iter().all(|part| only_value(part) == first)
+    let first = parts.first().and_then(only_enum);
+    first.is_some() && parts.iter().all(|part| only_enum(part) == first)
 }
 
 /// Moves the description of a variant to the variant's only property. Returns the descriptions of variants without such

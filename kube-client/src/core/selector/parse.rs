@@ -7,7 +7,7 @@ impl FromStr for Selector {
     type Err = ParseExpressionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        split(text)?.into_iter().map(expression).collect::<Result<_, _>>().map(Self)
+        split(text)?.into_iter().map(parse_expression).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -37,10 +37,10 @@ fn split(text: &str) -> Result<Vec<&str>, ParseExpressionError> {
     Ok(parts)
 }
 
-fn expression(part: &str) -> Result<Expression, ParseExpressionError> {
+fn parse_expression(part: &str) -> Result<Expression, ParseExpressionError> {
     let part = part.trim();
     if let Some(open) = part.find('(') {
-        return set_expression(part, open);
+        return parse_set_expression(part, open);
     }
     if let Some(key) = part.strip_prefix('!') {
         return Ok(Expression::DoesNotExist(label_key(part, key)?));
@@ -55,7 +55,7 @@ fn expression(part: &str) -> Result<Expression, ParseExpressionError> {
 }
 
 /// Parses `key in (a,b)` or `key notin (a,b)`. `open` is the offset of `(`.
-fn set_expression(part: &str, open: usize) -> Result<Expression, ParseExpressionError> {
+fn parse_set_expression(part: &str, open: usize) -> Result<Expression, ParseExpressionError> {
     let Some(values) = part[open + 1..].strip_suffix(')') else {
         return error(part, "has text after ')'");
     };

@@ -7,6 +7,7 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 #[track_caller]
+/// Asserts whether the selector `text` matches the labels `on`, before and after conversions to other forms.
 fn check(text: &str, on: &[(&str, &str)], expected: bool) {
     let selector: Selector = text.parse().unwrap();
     assert_eq!(selector.matches(&labels(on)), expected, "{text} on {on:?}");
