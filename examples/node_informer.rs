@@ -30,7 +30,8 @@ async fn inform() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     let nodes: Api<Node> = Api::all(client.clone());
     let mut informer = Informer::new(nodes);
-    // The faults of each unhealthy node, to print only changes: kubelets update the node status regularly.
+    // The faults of each unhealthy node, by name. A node is printed only if its faults change, because kubelets update
+    // the status of every node regularly.
     let mut unhealthy = BTreeMap::new();
     info!("watching nodes");
     while let Some(event) = informer.next().await {
@@ -57,7 +58,7 @@ async fn inform() -> anyhow::Result<()> {
             Err(error) if error.undecodable().is_none() && !informer.store().is_ready() => {
                 return Err(error.into());
             }
-            Err(error) => warn!("continuing after: {}", examples::chain(error)),
+            Err(error) => warn!("continuing after: {}", examples::format_with_causes(error)),
         }
     }
     Ok(())

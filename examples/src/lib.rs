@@ -39,7 +39,7 @@ fn try_run(example: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         tokio::select! {
-            signal = signal() => {
+            signal = termination_signal() => {
                 info!("{}: ending", signal?);
                 Ok(())
             }
@@ -51,8 +51,8 @@ fn try_run(example: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
     result
 }
 
-/// Waits for SIGINT or SIGTERM.
-async fn signal() -> io::Result<&'static str> {
+/// Waits for SIGINT or SIGTERM, and returns a description of the signal.
+async fn termination_signal() -> io::Result<&'static str> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -92,19 +92,19 @@ impl Polls {
             return Ok(());
         };
         if error.undecodable().is_some() {
-            warn!("skipped: {}", chain(error));
+            warn!("skipped: {}", format_with_causes(error));
             return Ok(());
         }
         if !self.succeeded {
             return Err(error);
         }
-        warn!("trying again: {}", chain(error));
+        warn!("trying again: {}", format_with_causes(error));
         Ok(())
     }
 }
 
 /// Formats an error and its causes on one line.
-pub fn chain(error: impl Into<anyhow::Error>) -> String {
+pub fn format_with_causes(error: impl Into<anyhow::Error>) -> String {
     format!("{:#}", error.into())
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Returns the content of the first code block in the language `language`.
-fn block<'t>(text: &'t str, language: &str) -> &'t str {
+fn code_block<'t>(text: &'t str, language: &str) -> &'t str {
     let begin = format!("```{language}\n");
     let rest = text.split_once(&begin).expect("the README has such a block").1;
     rest.split_once("```").expect("the block ends").0
@@ -18,10 +18,10 @@ fn the_first_controller_builds_and_runs_in_an_empty_directory() {
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("examples is a folder of the checkout");
     let readme = include_str!("../../README.md");
     let folder = tempfile::tempdir().unwrap();
-    let manifest = block(readme, "toml").replace("../checkout", checkout.to_str().unwrap());
+    let manifest = code_block(readme, "toml").replace("../checkout", checkout.to_str().unwrap());
     std::fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
     std::fs::create_dir(folder.path().join("src")).unwrap();
-    std::fs::write(folder.path().join("src/main.rs"), block(readme, "rust")).unwrap();
+    std::fs::write(folder.path().join("src/main.rs"), code_block(readme, "rust")).unwrap();
     // Use the locked versions of the workspace, which are already downloaded.
     std::fs::copy(checkout.join("Cargo.lock"), folder.path().join("Cargo.lock")).unwrap();
 

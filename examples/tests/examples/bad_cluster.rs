@@ -9,12 +9,14 @@ use std::time::Duration;
 
 const WEB: Key<'static> = ("v1", "Pod", "default", "web");
 
-fn not_json(index: usize) -> Rule {
+/// Replaces the event at `index` of each watch of pods with text that is not JSON.
+fn event_not_json(index: usize) -> Rule {
     let bytes = "<html>bad gateway</html>\n".into();
     Rule::new(Action::ReplaceEvent { index, bytes }).verb("watch").resource("pods")
 }
 
-fn undecodable(name: &str) -> Rule {
+/// Replaces the pod `name` in responses with an object that does not decode as a pod.
+fn undecodable_pod(name: &str) -> Rule {
     let object = format!(
         r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}","namespace":"default"}},"spec":{{"containers":7}}}}"#
     );
@@ -26,7 +28,7 @@ async fn fails_if_the_first_watch_is_not_json() {
     for example in ["pod_informer", "pod_reflector"] {
         let cluster = Cluster::new().await;
         cluster.create(&pod("web", "node-0"));
-        cluster.sim.faults().add(not_json(0));
+        cluster.sim.faults().add(event_not_json(0));
         let error = cluster.start(example).failure().await;
         assert_contains(&error, &["watch of /api/v1/pods", "Pod", "<html>"]);
     }
@@ -48,7 +50,7 @@ async fn retries_after_invalid_json() {
     cluster.create(&pod("web", "node-0"));
     let mut example = cluster.start("pod_informer");
     example.stdout_line("added    default/web").await;
-    let rule = cluster.sim.faults().add(not_json(0).times(1));
+    let rule = cluster.sim.faults().add(event_not_json(0).times(1));
     cluster.change(WEB, |pod| pod["status"]["phase"] = "Running".into());
     example.stdout_line("modified default/web").await;
     // Wait for the watch of the next poll, whose first event the fault replaces.
@@ -68,7 +70,7 @@ async fn reports_an_undecodable_object_and_continues() {
     for name in ["a", "bad", "c"] {
         cluster.create(&pod(name, "node-0"));
     }
-    cluster.sim.faults().add(undecodable("bad"));
+    cluster.sim.faults().add(undecodable_pod("bad"));
     let mut reflector = cluster.start("pod_reflector");
     let line = reflector.stderr_line("skipped").await;
     assert_contains(&line, &["decode Pod default/bad", "invalid type", "WARN"]);
@@ -91,7 +93,7 @@ async fn reports_an_undecodable_object_and_continues() {
 
 #[tokio::test]
 async fn node_informer_continues_after_an_undecodable_node() {
-    let cluster = Cluster::of(Sim::builder().nodes(3).build()).await;
+    let cluster = Cluster::with_sim(Sim::builder().nodes(3).build()).await;
     let object =
         r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"node-1"},"status":{"conditions":7}}"#;
     cluster

@@ -9,7 +9,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::{io::AsyncReadExt, net::TcpListener, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 
-async fn failure(home: &Home, kubeconfig: PathBuf) -> String {
+/// Runs `pod_reflector` until it fails, and returns its error message.
+async fn pod_reflector_failure(home: &Home, kubeconfig: PathBuf) -> String {
     Running::new(home.example("pod_reflector", &kubeconfig)).failure().await
 }
 
@@ -19,7 +20,7 @@ async fn reports_the_address_of_a_refused_connection() {
     let address = cluster.server.local_addr().to_string();
     let home = cluster.home;
     cluster.server.shutdown().await;
-    let error = failure(&home, cluster.kubeconfig).await;
+    let error = pod_reflector_failure(&home, cluster.kubeconfig).await;
     assert_contains(&error, &[&address, "refused", "check the address"]);
 }
 
@@ -28,7 +29,7 @@ async fn reports_a_host_that_does_not_resolve() {
     let cluster = Cluster::new().await;
     // The top-level domain `invalid` never resolves (RFC 2606).
     let changed = cluster.server.kubeconfig().replace(&cluster.server.url(), "https://cluster.invalid:6443");
-    let error = failure(&cluster.home, cluster.home.write("host.yaml", &changed)).await;
+    let error = pod_reflector_failure(&cluster.home, cluster.home.write("host.yaml", &changed)).await;
     assert_contains(&error, &["cluster.invalid", "address"]);
 }
 
@@ -39,7 +40,7 @@ async fn times_out_on_a_silent_server() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let changed = cluster.server.kubeconfig().replace(&cluster.server.local_addr().to_string(), &address);
-    let error = failure(&cluster.home, cluster.home.write("silent.yaml", &changed)).await;
+    let error = pod_reflector_failure(&cluster.home, cluster.home.write("silent.yaml", &changed)).await;
     assert_contains(&error, &["timed out after 10s", &address]);
 }
 
@@ -49,7 +50,7 @@ async fn reports_a_server_without_tls() {
     let plain = cluster.sim.serve_http("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = plain.local_addr().to_string();
     let changed = cluster.server.kubeconfig().replace(&cluster.server.local_addr().to_string(), &address);
-    let error = failure(&cluster.home, cluster.home.write("plain.yaml", &changed)).await;
+    let error = pod_reflector_failure(&cluster.home, cluster.home.write("plain.yaml", &changed)).await;
     assert_contains(&error, &[&address, "does not speak TLS", "http://"]);
 }
 
@@ -58,7 +59,7 @@ async fn rejects_a_server_certificate_of_an_unknown_authority() {
     let (cluster, other) = (Cluster::new().await, Cluster::new().await);
     let (address, wrong) = (cluster.server.local_addr().to_string(), other.server.local_addr().to_string());
     let changed = other.server.kubeconfig().replace(&wrong, &address);
-    let error = failure(&cluster.home, cluster.home.write("authority.yaml", &changed)).await;
+    let error = pod_reflector_failure(&cluster.home, cluster.home.write("authority.yaml", &changed)).await;
     assert_contains(&error, &[&address, "certificate", "certificate-authority"]);
 }
 
@@ -67,7 +68,7 @@ async fn reports_missing_credentials() {
     let cluster = Cluster::new().await;
     let good = cluster.server.kubeconfig();
     let changed = good.replace("client-certificate-data:", "a:").replace("client-key-data:", "b:");
-    let error = failure(&cluster.home, cluster.home.write("anonymous.yaml", &changed)).await;
+    let error = pod_reflector_failure(&cluster.home, cluster.home.write("anonymous.yaml", &changed)).await;
     assert_contains(&error, &["401", "/api/v1/pods", "credentials"]);
 }
 
@@ -76,7 +77,7 @@ async fn reports_an_expired_server_certificate() {
     let authority = Authority::new();
     let (server, address) = authority.serve(EXPIRED).await;
     let home = Home::new();
-    let error = failure(&home, authority.kubeconfig(&home, address, VALID)).await;
+    let error = pod_reflector_failure(&home, authority.write_kubeconfig(&home, address, VALID)).await;
     assert_contains(&error, &[&address.to_string(), "server's certificate has expired", "renew it"]);
     server.abort();
 }
@@ -86,7 +87,7 @@ async fn reports_an_expired_client_certificate() {
     let authority = Authority::new();
     let (server, address) = authority.serve(VALID).await;
     let home = Home::new();
-    let error = failure(&home, authority.kubeconfig(&home, address, EXPIRED)).await;
+    let error = pod_reflector_failure(&home, authority.write_kubeconfig(&home, address, EXPIRED)).await;
     assert_contains(&error, &[&address.to_string(), "client-certificate", "expired"]);
     server.abort();
 }
@@ -111,6 +112,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
+    /// Issues a certificate for 127.0.0.1 that expires in the year `expiry`.
     fn sign(&self, expiry: ExpiryYear) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
@@ -147,7 +149,8 @@ impl Authority {
         (task, address)
     }
 
-    fn kubeconfig(&self, home: &Home, server: SocketAddr, expiry: ExpiryYear) -> PathBuf {
+    /// Writes a kubeconfig with a client certificate that expires in the year `expiry`, and returns its path.
+    fn write_kubeconfig(&self, home: &Home, server: SocketAddr, expiry: ExpiryYear) -> PathBuf {
         let (certificate, key) = self.sign(expiry);
         home.write("ca.pem", &self.certificate.pem());
         home.write("client.pem", &certificate.pem());

@@ -4,14 +4,15 @@
 use crate::support::{Cluster, Home, Running, assert_contains};
 use std::path::Path;
 
-async fn failure(home: &Home, kubeconfig: &Path) -> String {
+/// Runs `pod_reflector` until it fails, and returns its error message.
+async fn pod_reflector_failure(home: &Home, kubeconfig: &Path) -> String {
     Running::new(home.example("pod_reflector", kubeconfig)).failure().await
 }
 
 #[tokio::test]
 async fn reports_a_missing_file() {
     let home = Home::new();
-    let error = failure(&home, Path::new("missing.yaml")).await;
+    let error = pod_reflector_failure(&home, Path::new("missing.yaml")).await;
     assert_contains(&error, &["missing.yaml", "KUBECONFIG", "exist"]);
 }
 
@@ -31,7 +32,7 @@ async fn reports_an_unreadable_file() {
     // A directory cannot be read as a file, not even by root.
     let folder = home.path("folder");
     std::fs::create_dir(&folder).unwrap();
-    let error = failure(&home, &folder).await;
+    let error = pod_reflector_failure(&home, &folder).await;
     assert_contains(&error, &["cannot read the kubeconfig", &folder.display().to_string(), "directory"]);
 }
 
@@ -47,7 +48,7 @@ async fn reports_the_error_in_a_malformed_file() {
         ("binary.yaml", "\u{0}\u{1}\u{2}", "not a valid kubeconfig"),
     ] {
         let path = home.write(name, text);
-        let error = failure(&home, &path).await;
+        let error = pod_reflector_failure(&home, &path).await;
         assert_contains(&error, &[&path.display().to_string(), says]);
     }
 }
@@ -63,7 +64,7 @@ async fn reports_unknown_names_with_the_existing_names() {
     ] {
         assert!(good.contains(from), "{from} is not in\n{good}");
         let path = cluster.home.write("changed.yaml", &good.replace(from, to));
-        let error = failure(&cluster.home, &path).await;
+        let error = pod_reflector_failure(&cluster.home, &path).await;
         assert_contains(&error, &[&path.display().to_string(), says]);
     }
 }
@@ -76,7 +77,7 @@ async fn reports_the_entry_of_an_invalid_certificate() {
     let missing =
         good.replace("certificate-authority-data:", &format!("certificate-authority: {file}\n    unknown:"));
     let path = cluster.home.write("ca.yaml", &missing);
-    let error = failure(&cluster.home, &path).await;
+    let error = pod_reflector_failure(&cluster.home, &path).await;
     assert_contains(
         &error,
         &["certificate-authority", "cluster `kube-sim`", &path.display().to_string(), &file],
@@ -84,7 +85,7 @@ async fn reports_the_entry_of_an_invalid_certificate() {
 
     let damaged = good.replace("client-certificate-data: ", "client-certificate-data: '%' #");
     let path = cluster.home.write("client.yaml", &damaged);
-    let error = failure(&cluster.home, &path).await;
+    let error = pod_reflector_failure(&cluster.home, &path).await;
     assert_contains(
         &error,
         &["client-certificate-data", "user `kube-sim-admin`", &path.display().to_string(), "base64"],

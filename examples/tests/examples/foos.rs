@@ -4,16 +4,18 @@ use crate::support::{Cluster, Running, assert_contains};
 use kube_sim::Sim;
 use serde_json::Value;
 
+/// The API version, kind, namespace and name of [`baz`].
 pub(crate) const BAZ: (&str, &str, &str, &str) = ("clux.dev/v1", "Foo", "kube-system", "baz");
 
 /// Reads a YAML file in the folder of the examples.
-fn file(name: &str) -> Value {
+fn read_yaml(name: &str) -> Value {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     yaml_serde::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
+/// The object of `crd-baz.yaml`, in the namespace `kube-system`.
 fn baz() -> Value {
-    let mut object = file("crd-baz.yaml");
+    let mut object = read_yaml("crd-baz.yaml");
     object["metadata"]["namespace"] = "kube-system".into();
     object
 }
@@ -38,7 +40,7 @@ async fn crd_reflector_installs_its_crd_and_prints_objects() {
 #[tokio::test]
 async fn crd_reflector_uses_an_existing_crd() {
     let cluster = Cluster::new().await;
-    cluster.create(&file("foo.yaml"));
+    cluster.create(&read_yaml("foo.yaml"));
     cluster.create(&baz());
     for args in [&[][..], &["--no-install"]] {
         let mut command = cluster.home.example("crd_reflector", &cluster.kubeconfig);
@@ -64,7 +66,7 @@ async fn foo_yaml_equals_the_derived_crd() {
     let derived = definition(&cluster.sim);
     example.stop().await;
     let sim = Sim::new();
-    sim.create(&file("foo.yaml")).unwrap();
+    sim.create(&read_yaml("foo.yaml")).unwrap();
     assert_eq!(definition(&sim), derived);
 }
 

@@ -8,7 +8,7 @@ const WEB: (&str, &str, &str, &str) = ("v1", "Pod", "default", "web");
 
 #[tokio::test]
 async fn pod_informer_prints_changes_of_a_pod() {
-    let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
+    let cluster = Cluster::with_sim(Sim::builder().nodes(1).build()).await;
     cluster.create(&pod("web", "node-0"));
     let mut example = cluster.start("pod_informer");
     assert_eq!(example.stdout_line("added").await, "added    default/web: Pending on node-0");
@@ -34,7 +34,7 @@ fn set_ready(cluster: &Cluster, node: &str, status: &str, reason: &str) {
 
 #[tokio::test]
 async fn node_informer_prints_an_unhealthy_node_with_its_pods_and_events() {
-    let cluster = Cluster::of(Sim::builder().nodes(3).build()).await;
+    let cluster = Cluster::with_sim(Sim::builder().nodes(3).build()).await;
     cluster.create(&pod("web", "node-1"));
     cluster.create(&pod("elsewhere", "node-2"));
     cluster.create(&json!({
@@ -68,7 +68,7 @@ async fn node_informer_prints_an_unhealthy_node_with_its_pods_and_events() {
 #[tokio::test]
 async fn node_informer_continues_if_its_requests_are_forbidden() {
     use kube_sim::fault::{Action, Rule};
-    let cluster = Cluster::of(Sim::builder().nodes(2).build()).await;
+    let cluster = Cluster::with_sim(Sim::builder().nodes(2).build()).await;
     cluster.sim.faults().add(Rule::new(Action::status(403)).verb("list").resource("pods"));
     set_ready(&cluster, "node-0", "False", "KubeletNotReady");
     let mut example = cluster.start("node_informer");

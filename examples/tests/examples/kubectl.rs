@@ -7,15 +7,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-fn kubectl() -> Option<PathBuf> {
+fn find_kubectl() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join("kubectl")).find(|file| file.is_file())
 }
 
+/// Runs kubectl with the kubeconfig of a simulated cluster.
 struct Kubectl {
     program: PathBuf,
     home: Home,
     kubeconfig: PathBuf,
+    /// The program that `kubectl edit` starts.
     editor: PathBuf,
 }
 
@@ -39,7 +41,7 @@ impl Kubectl {
 
 #[tokio::test]
 async fn crd_reflector_prints_changes_by_kubectl() {
-    let Some(program) = kubectl() else {
+    let Some(program) = find_kubectl() else {
         println!("skipped: there is no kubectl in PATH");
         return;
     };

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 /// Runs the cases concurrently, because each case waits for polls of ten seconds.
 #[tokio::test]
 async fn reflectors_print_the_objects() {
-    tokio::join!(pods(), nodes(), deployments());
+    tokio::join!(prints_pods(), prints_nodes(), prints_deployments());
 }
 
-async fn pods() {
-    let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
+async fn prints_pods() {
+    let cluster = Cluster::with_sim(Sim::builder().nodes(1).build()).await;
     cluster.create(&pod("web", "node-0"));
     let mut example = cluster.start("pod_reflector");
     assert_eq!(example.stdout_line("pods").await, "1 pods");
@@ -27,8 +27,8 @@ async fn pods() {
     example.stop().await;
 }
 
-async fn nodes() {
-    let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
+async fn prints_nodes() {
+    let cluster = Cluster::with_sim(Sim::builder().nodes(1).build()).await;
     let node = cluster.sim.get("v1", "Node", "", "node-0").unwrap();
     let new = |name: &str, os: &str| {
         let mut node = node.clone();
@@ -60,7 +60,7 @@ fn deployment(name: &str, replicas: i32) -> Value {
     })
 }
 
-async fn deployments() {
+async fn prints_deployments() {
     let cluster = Cluster::new().await;
     cluster.create(&deployment("web", 3));
     let mut example = cluster.start("deployment_reflector");

@@ -5,7 +5,7 @@ use kube_sim::Sim;
 use rustix::process::Signal;
 use std::process::Stdio;
 
-const ALL: [&str; 6] = [
+const EXAMPLES: [&str; 6] = [
     "pod_informer",
     "node_informer",
     "pod_reflector",
@@ -16,7 +16,7 @@ const ALL: [&str; 6] = [
 
 #[tokio::test]
 async fn exits_successfully_on_sigint_and_sigterm() {
-    let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
+    let cluster = Cluster::with_sim(Sim::builder().nodes(1).build()).await;
     let end = async |name: &str, signal, message: &str| {
         let mut example = cluster.start(name);
         example.stderr_line("watching").await;
@@ -24,7 +24,7 @@ async fn exits_successfully_on_sigint_and_sigterm() {
         assert!(example.exited().await.success(), "{name}\n{}", example.stderr());
         assert_contains(&example.stderr(), &[message]);
     };
-    for name in ALL {
+    for name in EXAMPLES {
         tokio::join!(end(name, Signal::INT, "interrupted"), end(name, Signal::TERM, "terminated"));
     }
 }
@@ -42,7 +42,7 @@ async fn sigint_ends_a_pending_request() {
 
 #[tokio::test]
 async fn rust_log_filters_the_log() {
-    let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
+    let cluster = Cluster::with_sim(Sim::builder().nodes(1).build()).await;
     let run = async |filter: &str, is_quiet: bool| {
         let mut command = cluster.home.example("node_reflector", &cluster.kubeconfig);
         command.env("RUST_LOG", filter);
@@ -73,7 +73,7 @@ async fn rust_log_filters_the_log() {
 /// The reader of stdout ends before the example, as in `example | head -1`.
 #[tokio::test]
 async fn exits_quietly_if_stdout_is_closed() {
-    let cluster = Cluster::of(Sim::builder().nodes(1).build()).await;
+    let cluster = Cluster::with_sim(Sim::builder().nodes(1).build()).await;
     let mut command = cluster.home.example("node_reflector", &cluster.kubeconfig);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -54,14 +54,14 @@ impl Home {
 
     /// Builds the command that runs an example with `kubeconfig`.
     pub(crate) fn example(&self, name: &str, kubeconfig: &Path) -> Command {
-        let mut command = self.command(&built(name));
+        let mut command = self.command(&example_path(name));
         command.env("KUBECONFIG", kubeconfig);
         command
     }
 }
 
 /// The path of a built example: `target/debug/examples`, beside the `deps` directory of this test.
-fn built(name: &str) -> PathBuf {
+fn example_path(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let target = test.parent().and_then(Path::parent).unwrap();
     let path = target.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
@@ -83,10 +83,10 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) async fn new() -> Self {
-        Self::of(Sim::new()).await
+        Self::with_sim(Sim::new()).await
     }
 
-    pub(crate) async fn of(sim: Sim) -> Self {
+    pub(crate) async fn with_sim(sim: Sim) -> Self {
         let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let home = Home::new();
         let kubeconfig = home.write("kubeconfig", &server.kubeconfig());
@@ -101,15 +101,15 @@ impl Cluster {
         self.sim.create(object).unwrap();
     }
 
-    /// Updates an object, or its status if `change` changes the status.
+    /// Edits an object. Updates its status instead of the object if `edit` changes the status.
     pub(crate) fn change(
         &self,
         (api_version, kind, namespace, name): Key<'_>,
-        change: impl FnOnce(&mut Value),
+        edit: impl FnOnce(&mut Value),
     ) {
         let mut object = self.sim.get(api_version, kind, namespace, name).unwrap();
         let status = object["status"].clone();
-        change(&mut object);
+        edit(&mut object);
         if object["status"] == status { self.sim.update(&object) } else { self.sim.update_status(&object) }
             .unwrap();
     }
@@ -122,6 +122,7 @@ impl Cluster {
 /// The API version, kind, namespace and name of an object.
 pub(crate) type Key<'a> = (&'a str, &'a str, &'a str, &'a str);
 
+/// A pod in the namespace `default`, bound to `node`.
 pub(crate) fn pod(name: &str, node: &str) -> Value {
     let container = json!({"name": "main", "image": "registry.example/web:1"});
     json!({
@@ -136,13 +137,15 @@ pub(crate) struct Running {
     output: Arc<Output>,
     readers: [JoinHandle<()>; 2],
     /// The number of lines of stdout and of stderr that previous waits have searched.
-    read: [usize; 2],
+    searched_lines: [usize; 2],
 }
 
+/// The output that a program has written so far. Stream 0 is stdout, and stream 1 is stderr.
 #[derive(Default)]
 struct Output {
     lines: Mutex<[Vec<String>; 2]>,
-    more: Notify,
+    /// Notified after each new line.
+    new_line: Notify,
 }
 
 impl Output {
@@ -157,11 +160,12 @@ impl Output {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)[stream].join("\n")
     }
 
-    async fn collect(self: Arc<Self>, stream: usize, pipe: impl AsyncRead + Unpin) {
+    /// Reads the lines of `pipe` until its end.
+    async fn read_lines(self: Arc<Self>, stream: usize, pipe: impl AsyncRead + Unpin) {
         let mut lines = BufReader::new(pipe).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             self.lines.lock().unwrap_or_else(PoisonError::into_inner)[stream].push(line);
-            self.more.notify_one();
+            self.new_line.notify_one();
         }
     }
 }
@@ -171,10 +175,10 @@ impl Running {
         let mut child = command.spawn().unwrap();
         let output = Arc::new(Output::default());
         let readers = [
-            tokio::spawn(output.clone().collect(0, child.stdout.take().unwrap())),
-            tokio::spawn(output.clone().collect(1, child.stderr.take().unwrap())),
+            tokio::spawn(output.clone().read_lines(0, child.stdout.take().unwrap())),
+            tokio::spawn(output.clone().read_lines(1, child.stderr.take().unwrap())),
         ];
-        Self { child, output, readers, read: [0; 2] }
+        Self { child, output, readers, searched_lines: [0; 2] }
     }
 
     /// Waits for the next line of stdout that contains `text`.
@@ -191,12 +195,12 @@ impl Running {
         let output = self.output.clone();
         let found = async {
             loop {
-                match output.find(stream, self.read[stream], text) {
+                match output.find(stream, self.searched_lines[stream], text) {
                     Some((line, next)) => {
-                        self.read[stream] = next;
+                        self.searched_lines[stream] = next;
                         return line;
                     }
-                    None => output.more.notified().await,
+                    None => output.new_line.notified().await,
                 }
             }
         };
@@ -223,7 +227,7 @@ impl Running {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Waits until the program has exited and its output is read to the end.
+    /// Waits until the program has exited and all of its output has been read.
     pub(crate) async fn exited(&mut self) -> ExitStatus {
         match timeout(TIMEOUT, self.child.wait()).await {
             Ok(status) => {
