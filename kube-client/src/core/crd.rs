@@ -119,6 +119,7 @@ pub fn merge_crds(
     Ok(merged)
 }
 
+/// Checks that two definitions have the same group, kind, plural and scope.
 fn check_same_kind(
     first: &CustomResourceDefinition,
     second: &CustomResourceDefinition,
@@ -140,6 +141,7 @@ fn check_same_kind(
 
 type StringMap = Option<std::collections::BTreeMap<String, String>>;
 
+/// Adds the entries of `from` whose keys `into` lacks.
 fn add_missing(into: &mut StringMap, from: StringMap) {
     for (key, value) in from.into_iter().flatten() {
         into.get_or_insert_default().entry(key).or_insert(value);

@@ -115,6 +115,7 @@ impl FieldNode {
 }
 
 impl FieldNode {
+    /// Adds the skipped parts of `other`.
     fn merge(&mut self, other: Self) {
         if self.skip || other.skip {
             *self = Self { skip: true, ..Self::default() };
@@ -139,6 +140,7 @@ impl FieldNode {
         }
     }
 
+    /// Adds the path of each skipped part to `paths`. `path` is the path of this node.
     fn append_paths(&self, path: &str, paths: &mut Vec<String>) {
         if self.skip {
             paths.push(path.to_owned());

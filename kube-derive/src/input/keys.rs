@@ -29,7 +29,7 @@ pub(super) fn unknown(meta: &ParseNestedMeta<'_>, parent: &str, known: &[&str]) 
     meta.error(format!("unknown attribute `{name}` in `{parent}`: {hint}"))
 }
 
-/// The key as it was written.
+/// The key, as written in the attribute.
 pub(super) fn name(meta: &ParseNestedMeta<'_>) -> String {
     meta.path.segments.iter().map(|s| s.ident.to_string()).collect::<Vec<_>>().join("::")
 }

@@ -130,6 +130,7 @@ enum Key<'de> {
 }
 
 impl Key<'_> {
+    /// The key of a common field; `None` for other names.
     fn common(name: &str) -> Option<Self> {
         Some(match name {
             "apiVersion" => Self::ApiVersion,
@@ -143,8 +144,8 @@ impl Key<'_> {
 
 impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Name;
-        impl<'de> Visitor<'de> for Name {
+        struct NameVisitor;
+        impl<'de> Visitor<'de> for NameVisitor {
             type Value = Key<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -159,6 +160,6 @@ impl<'de> Deserialize<'de> for Key<'de> {
                 Ok(Key::common(name).unwrap_or_else(|| Key::Owned(name.to_owned())))
             }
         }
-        deserializer.deserialize_str(Name)
+        deserializer.deserialize_str(NameVisitor)
     }
 }

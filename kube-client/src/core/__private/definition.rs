@@ -159,6 +159,7 @@ fn string_list(list: &[&str]) -> Option<Vec<String>> {
     non_empty(list.iter().map(|text| (*text).to_owned()).collect())
 }
 
+/// Returns `None` for an empty list.
 fn non_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }

@@ -160,6 +160,7 @@ fn minimal(node: &JSONSchemaProps) -> Value {
     }
 }
 
+/// Formats steps as the path of a problem, such as `.spec.rules[*]`.
 fn format_path(steps: &[Step]) -> String {
     let step = |step: &Step| match step {
         Step::Property(name) => format!(".{name}"),

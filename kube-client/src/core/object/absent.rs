@@ -8,6 +8,7 @@ pub(super) fn missing<'de, T: Deserialize<'de>, E: Error>(field: &'static str) -
     T::deserialize(Absent { field, error: PhantomData })
 }
 
+/// The deserializer of a missing field.
 struct Absent<E> {
     field: &'static str,
     error: PhantomData<E>,

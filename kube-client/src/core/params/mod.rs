@@ -24,6 +24,7 @@ impl Query {
         Self(Serializer::new(String::new()))
     }
 
+    /// Appends a parameter.
     pub(crate) fn pair(&mut self, key: &str, value: &str) -> &mut Self {
         self.0.append_pair(key, value);
         self
@@ -48,6 +49,7 @@ impl Query {
         self.optional(key, seconds.as_deref())
     }
 
+    /// Returns `path` with the query; `path` alone if there are no parameters.
     pub(crate) fn append_to(mut self, path: &str) -> String {
         let query = self.0.finish();
         if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }

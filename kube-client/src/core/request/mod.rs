@@ -111,6 +111,7 @@ impl Request {
     }
 }
 
+/// The content type of JSON.
 const JSON: &str = "application/json";
 
 /// The characters to escape in a path segment. `check_segment` rejects `/` and `%`, as the server does.
@@ -136,6 +137,7 @@ fn check_segment(what: &str, segment: &str) -> Result<(), Error> {
     Err(Error::Validation(format!("the {what}, {segment:?}, {problem}")))
 }
 
+/// Builds a request from its parts.
 fn build(
     method: Method,
     path: &str,

@@ -7,6 +7,7 @@ use crate::core::{
 use k8s_openapi::api::core::v1::Pod;
 use std::time::Duration;
 
+/// A builder of requests for the pods in the namespace `ns`.
 fn pods() -> Request {
     Request::new(Pod::url_path(&(), Some("ns")))
 }

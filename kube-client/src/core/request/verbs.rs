@@ -146,12 +146,14 @@ impl Request {
         self.replace_at(name, Some(subresource), pp, data)
     }
 
+    /// Builds a request that replaces an object or one of its subresources.
     fn replace_at(&self, name: &str, subresource: Option<&str>, pp: &PostParams, data: Vec<u8>) -> Built {
         let mut query = Query::new();
         pp.populate(&mut query);
         self.build_write(Method::PUT, &self.object_path(name, subresource)?, query, JSON, data)
     }
 
+    /// Builds a request that patches an object or one of its subresources.
     fn patch_at<P: Serialize>(
         &self,
         name: &str,

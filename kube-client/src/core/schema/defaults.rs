@@ -74,6 +74,7 @@ fn check_validations(value: &Value, node: &Object) -> Result<(), String> {
     check_subschemas(value, node)
 }
 
+/// Checks a number, or the length of a string, list or map, against the bounds of the node.
 fn check_bounds(value: &Value, node: &Object) -> Result<(), String> {
     let (size, min, max) = match value {
         Value::Number(number) => (number.as_f64(), "minimum", "maximum"),
@@ -89,10 +90,12 @@ fn check_bounds(value: &Value, node: &Object) -> Result<(), String> {
     if low || high { Err(format!("the default {value} is out of bounds")) } else { Ok(()) }
 }
 
+/// Converts a length; `None` if it exceeds `u32::MAX`.
 fn count_as_f64(count: usize) -> Option<f64> {
     u32::try_from(count).ok().map(f64::from)
 }
 
+/// Checks a value against `allOf`, `anyOf`, `oneOf` and `not`.
 fn check_subschemas(value: &Value, node: &Object) -> Result<(), String> {
     let count = |key: &str| {
         let parts = node.get(key)?.as_array()?;

@@ -151,6 +151,7 @@ fn keep_raw_fields(schema: &mut Schema) {
     }
 }
 
+/// The generator of the JSON schemas that the rewriter receives.
 fn generator() -> SchemaGenerator {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         // With inlined subschemas, an `Option` of a schema without a `type` (`IntOrString`, `Quantity`) would not be

@@ -31,6 +31,7 @@ fn check_node(schema: &JSONSchemaProps, path: &str, problems: &mut Vec<SchemaPro
     }
 }
 
+/// Describes the mistake in a malformed rule; `None` if the rule is well-formed.
 fn problem_of(rule: &ValidationRule) -> Option<String> {
     let has_line_break = |text: &str| text.trim().contains(['\n', '\r']);
     let text = &rule.rule;

@@ -53,6 +53,7 @@ enum UnionType<'a> {
     Type(&'a str),
 }
 
+/// The type of a rewritten node.
 fn type_in_union(node: &Object) -> UnionType<'_> {
     match type_of(node) {
         _ if is_anything(node) => UnionType::Any,
@@ -75,6 +76,7 @@ impl<'a> UnionType<'a> {
     }
 }
 
+/// A schema that accepts integers and strings.
 fn int_or_string() -> Object {
     Object::from_iter([("x-kubernetes-int-or-string".to_owned(), Value::Bool(true))])
 }

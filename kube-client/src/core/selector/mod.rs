@@ -42,6 +42,7 @@ pub enum Expression {
 }
 
 impl Expression {
+    /// Whether the condition is true for the value of the label; `None` if the object lacks the label.
     fn matches_value(&self, value: Option<&String>) -> bool {
         match self {
             Self::In(_, values) => value.is_some_and(|value| values.contains(value)),
@@ -54,6 +55,7 @@ impl Expression {
         }
     }
 
+    /// The key of the label; empty for `Invalid`.
     fn key(&self) -> &str {
         match self {
             Self::In(key, _)

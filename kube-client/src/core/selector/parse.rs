@@ -37,6 +37,7 @@ fn split(text: &str) -> Result<Vec<&str>, ParseExpressionError> {
     Ok(parts)
 }
 
+/// Parses one condition of a selector.
 fn parse_expression(part: &str) -> Result<Expression, ParseExpressionError> {
     let part = part.trim();
     if let Some(open) = part.find('(') {
@@ -69,6 +70,7 @@ fn parse_set_expression(part: &str, open: usize) -> Result<Expression, ParseExpr
     }
 }
 
+/// Trims and checks a label key. An error quotes `part`, the whole condition.
 fn label_key(part: &str, key: &str) -> Result<String, ParseExpressionError> {
     let key = key.trim();
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
@@ -81,6 +83,7 @@ fn label_key(part: &str, key: &str) -> Result<String, ParseExpressionError> {
     }
 }
 
+/// Trims and checks a label value. An error quotes `part`, the whole condition.
 fn label_value(part: &str, value: &str) -> Result<String, ParseExpressionError> {
     let value = value.trim();
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
