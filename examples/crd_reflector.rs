@@ -71,6 +71,7 @@ async fn reflect() -> anyhow::Result<()> {
     }
 }
 
+/// Whether the program must install a missing CRD: false with the argument `--no-install`.
 fn wants_install(mut args: impl Iterator<Item = String>) -> anyhow::Result<bool> {
     match (args.next().as_deref(), args.next()) {
         (None, _) => Ok(true),

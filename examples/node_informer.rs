@@ -83,6 +83,7 @@ async fn report(client: &Client, node: &str) -> io::Result<()> {
     }
 }
 
+/// Returns one line for each pod on the node, and one for each event of the node.
 async fn pods_and_events(client: &Client, node: &str) -> anyhow::Result<Vec<String>> {
     let pods: Api<Pod> = Api::all(client.clone());
     let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));

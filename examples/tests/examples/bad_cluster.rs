@@ -7,6 +7,7 @@ use kube_sim::{
 };
 use std::time::Duration;
 
+/// The pod `web` in the namespace `default`.
 const WEB: Key<'static> = ("v1", "Pod", "default", "web");
 
 /// Replaces the event at `index` of each watch of pods with text that is not JSON.

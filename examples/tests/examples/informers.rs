@@ -4,6 +4,7 @@ use crate::support::{Cluster, pod};
 use kube_sim::Sim;
 use serde_json::json;
 
+/// The API version, kind, namespace and name of the pod `web`.
 const WEB: (&str, &str, &str, &str) = ("v1", "Pod", "default", "web");
 
 #[tokio::test]
@@ -21,6 +22,7 @@ async fn pod_informer_prints_changes_of_a_pod() {
     example.stop().await;
 }
 
+/// Sets the status and the reason of the node condition `Ready`.
 fn set_ready(cluster: &Cluster, node: &str, status: &str, reason: &str) {
     cluster.change(("v1", "Node", "", node), |node| {
         for condition in node["status"]["conditions"].as_array_mut().unwrap() {

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The path of kubectl, if it is in a directory of `PATH`.
 fn find_kubectl() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join("kubectl")).find(|file| file.is_file())
@@ -22,6 +23,7 @@ struct Kubectl {
 }
 
 impl Kubectl {
+    /// Runs a command, asserts its success, and returns its stdout.
     async fn run(&self, args: &[&str]) -> String {
         let mut command = self.home.command(&self.program);
         // Paths in the header of an example are relative to the root of the repository.

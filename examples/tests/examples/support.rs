@@ -30,6 +30,7 @@ impl Home {
         Self(tempfile::tempdir().unwrap())
     }
 
+    /// The path of the file `name` in the directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
@@ -86,6 +87,7 @@ impl Cluster {
         Self::with_sim(Sim::new()).await
     }
 
+    /// Serves `sim` with HTTPS and writes the kubeconfig.
     pub(crate) async fn with_sim(sim: Sim) -> Self {
         let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let home = Home::new();
@@ -93,6 +95,7 @@ impl Cluster {
         Self { sim, server, home, kubeconfig }
     }
 
+    /// Starts an example with the kubeconfig of this cluster.
     pub(crate) fn start(&self, example: &str) -> Running {
         Running::new(self.home.example(example, &self.kubeconfig))
     }
@@ -156,6 +159,7 @@ impl Output {
         rest.find(|(_, line)| line.contains(text)).map(|(at, line)| (line.clone(), at + 1))
     }
 
+    /// All lines of a stream.
     fn text(&self, stream: usize) -> String {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)[stream].join("\n")
     }
@@ -191,6 +195,7 @@ impl Running {
         self.wait_for(1, text).await
     }
 
+    /// Waits for the next line of a stream that contains `text`.
     async fn wait_for(&mut self, stream: usize, text: &str) -> String {
         let output = self.output.clone();
         let found = async {
@@ -218,6 +223,7 @@ impl Running {
         self.output.text(1)
     }
 
+    /// The output of both streams, for panic messages.
     fn transcript(&self) -> String {
         format!("--- stdout\n{}\n--- stderr\n{}", self.stdout(), self.stderr())
     }

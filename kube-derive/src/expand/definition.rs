@@ -61,6 +61,7 @@ fn text(value: Option<&impl ToTokens>) -> TokenStream {
     option(value.map(ToTokens::to_token_stream))
 }
 
+/// The tokens of a printer column.
 fn column(support: &TokenStream, column: &Column) -> TokenStream {
     let (name, type_, json_path) = (&column.name, &column.type_, &column.json_path);
     let description = text(column.description.as_ref());
@@ -79,6 +80,7 @@ fn column(support: &TokenStream, column: &Column) -> TokenStream {
     }
 }
 
+/// The tokens of the paths of the scale subresource.
 fn scale(support: &TokenStream, scale: &Scale) -> TokenStream {
     let (spec, status) = (&scale.spec_replicas, &scale.status_replicas);
     let selector = text(scale.label_selector.as_ref());

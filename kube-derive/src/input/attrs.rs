@@ -79,6 +79,7 @@ impl Attrs {
         attribute.parse_nested_meta(|meta| self.parse_key(&meta))
     }
 
+    /// Parses the value of one key into its field.
     fn parse_key(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
         match name(meta).as_str() {
             "group" => once(&mut self.group, meta),

@@ -20,6 +20,7 @@ impl Field {
     }
 }
 
+/// Adds the names in the `rename` keys of a `#[serde(..)]` attribute to `renames`.
 fn collect_renames(attribute: &Attribute, renames: &mut Vec<LitStr>) {
     let _ = attribute.parse_nested_meta(|meta| {
         if !meta.path.is_ident("rename") {

@@ -64,6 +64,7 @@ pub(crate) fn check(input: &Input) -> Result<(), syn::Error> {
     errors.0.map_or(Ok(()), Err)
 }
 
+/// Checks that `group`, `version` and `kind` are set.
 fn check_required_keys(errors: &mut Errors, attrs: &Attrs) {
     let all = [
         ("group", "example.com", attrs.group.is_some()),
@@ -78,6 +79,7 @@ fn check_required_keys(errors: &mut Errors, attrs: &Attrs) {
     }
 }
 
+/// Checks the group, version, kind and all other names of the resource.
 fn check_names(errors: &mut Errors, attrs: &Attrs) {
     if let Some(group) = &attrs.group {
         errors.check_text(group, names::group);
@@ -145,6 +147,7 @@ fn check_root_name(errors: &mut Errors, input: &Input) {
     }
 }
 
+/// Rejects derives that would conflict with a generated impl.
 fn check_derives(errors: &mut Errors, attrs: &Attrs) {
     let manual = attrs.schema.as_ref().is_some_and(|s| s.value() == "manual");
     let last = |path: &Path| path.segments.last().map(|s| s.ident.to_string()).unwrap_or_default();
@@ -165,6 +168,7 @@ fn check_derives(errors: &mut Errors, attrs: &Attrs) {
     }
 }
 
+/// Rejects attributes that the generated struct cannot have.
 fn check_attribute(errors: &mut Errors, meta: &Meta) {
     let path = meta.path();
     let name = path.segments.last().map(|s| s.ident.to_string()).unwrap_or_default();
@@ -178,6 +182,7 @@ fn check_attribute(errors: &mut Errors, meta: &Meta) {
     add(&mut errors.0, syn::Error::new_spanned(path, message));
 }
 
+/// Checks the value of `schema`.
 fn check_schema_mode(errors: &mut Errors, attrs: &Attrs) {
     let Some(mode) = &attrs.schema else { return };
     match mode.value().as_str() {
@@ -196,6 +201,7 @@ fn check_schema_mode(errors: &mut Errors, attrs: &Attrs) {
     }
 }
 
+/// Checks the paths of the scale subresource, and that there is a status.
 fn check_scale(errors: &mut Errors, attrs: &Attrs) {
     let Some(scale) = &attrs.scale else { return };
     if attrs.status.is_none() {
@@ -233,6 +239,7 @@ fn check_column(errors: &mut Errors, column: &Column) {
     }
 }
 
+/// Checks that a spec with `no_spec` is a struct without the names of common fields.
 fn check_no_spec(errors: &mut Errors, input: &Input) {
     let Some(flag) = &input.attrs.no_spec else { return };
     let Shape::Named(fields) = &input.shape else {

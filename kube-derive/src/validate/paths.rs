@@ -41,6 +41,7 @@ pub(super) fn check_prefix(path: &str, roots: &[&str]) -> Result<(), String> {
     Err(format!("JSON path \"{path}\" must begin with {roots}"))
 }
 
+/// Checks that a path consists of field names, without array notation.
 fn check_field_names(path: &str) -> Result<(), String> {
     let named =
         |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
