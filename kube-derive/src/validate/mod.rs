@@ -50,8 +50,10 @@ pub(crate) fn check(input: &Input) -> Result<(), syn::Error> {
         }
     }
     if attrs.selectable.len() > paths::MAX_SELECTABLE {
-        errors
-            .at(attrs.selectable[paths::MAX_SELECTABLE].span(), "a version has at most 8 selectable fields");
+        errors.report(
+            attrs.selectable[paths::MAX_SELECTABLE].span(),
+            "a version has at most 8 selectable fields",
+        );
     }
     attrs
         .annotations
