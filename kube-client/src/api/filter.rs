@@ -34,27 +34,27 @@ pub(super) enum PieceVerdict<T> {
 }
 
 /// A function that returns the verdict on a piece. It is called in the order of the pieces in the body.
-pub(super) type PieceFilter<T> = Box<dyn FnMut(&[u8], &Decoding) -> PieceVerdict<T> + Send>;
+pub(super) type PieceFilter<T> = Box<dyn FnMut(&[u8], &QueuedKeys) -> PieceVerdict<T> + Send>;
 
-/// The values that are queued and not yet emitted, in order: the key of each value's object, or `None` if later pieces
-/// need not wait for the value.
+/// The keys of the queued values, oldest first. A value leaves the queue when the stream emits it. Its key is that of its
+/// object, or `None` if later pieces need not wait for the value.
 #[derive(Default)]
-pub(super) struct Decoding {
+pub(super) struct QueuedKeys {
     order: VecDeque<Option<u64>>,
     count: HashMap<u64, usize>,
 }
 
-impl Decoding {
-    /// Records that a value was queued.
-    pub(super) fn begin(&mut self, key: Option<u64>) {
+impl QueuedKeys {
+    /// Adds the key of a value that was queued.
+    pub(super) fn push(&mut self, key: Option<u64>) {
         self.order.push_back(key);
         if let Some(key) = key {
             *self.count.entry(key).or_default() += 1;
         }
     }
 
-    /// Removes the oldest value, after the stream has emitted it.
-    pub(super) fn end(&mut self) {
+    /// Removes the key of the oldest value, after the stream has emitted the value.
+    pub(super) fn pop(&mut self) {
         if let Some(Some(key)) = self.order.pop_front()
             && let Entry::Occupied(mut count) = self.count.entry(key)
         {
@@ -65,6 +65,7 @@ impl Decoding {
         }
     }
 
+    /// Whether a value with this key is queued.
     fn contains(&self, key: u64) -> bool {
         self.count.contains_key(&key)
     }
@@ -99,12 +100,12 @@ where
     K: DeserializeOwned + 'static,
 {
     let identity = RandomState::new();
-    Box::new(move |line, decoding| {
+    Box::new(move |line, queued| {
         let Some((origin, metadata)) = Shape::peek_event(line, depth) else {
             return PieceVerdict::Decode(None);
         };
         let key = identity.hash_one((&metadata.metadata.namespace, &metadata.metadata.name));
-        if decoding.contains(key) {
+        if queued.contains(key) {
             return PieceVerdict::Defer;
         }
         match filter(origin, &metadata) {
@@ -128,7 +129,7 @@ fn into_deletion<K>(event: Result<WatchEvent<K>, WireError>) -> Result<WatchEven
     }
 }
 
-/// A bookmark with the resource version of the last dropped event.
+/// Returns a bookmark with this resource version, which is that of the last dropped event.
 pub(super) fn bookmark<K>(version: String) -> WatchEvent<K> {
     let metadata = BookmarkMeta { resource_version: version, annotations: BTreeMap::new() };
     WatchEvent::Bookmark(Bookmark { types: TypeMeta::default(), metadata })

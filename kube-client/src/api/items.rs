@@ -1,6 +1,6 @@
 //! `Items`: reads the body of a list or watch, splits it into pieces, and decodes the pieces in order.
 
-use super::filter::{Decoding, PieceFilter, PieceVerdict};
+use super::filter::{PieceFilter, PieceVerdict, QueuedKeys};
 use super::pipeline::Pipeline;
 use crate::client::Body;
 use crate::error::TransportKind;
@@ -47,9 +47,9 @@ pub(super) struct Items<S: Split, T> {
     /// From this time on, the body is read even if the reader has not taken earlier items.
     read_ahead_from: Option<Instant>,
     filter: Option<PieceFilter<T>>,
-    /// The queued pieces that the stream has not emitted; maintained only with a filter.
-    decoding: Decoding,
-    /// The piece with the verdict `Defer`.
+    /// The keys of the values that the stream has not emitted; used only if there is a filter.
+    queued: QueuedKeys,
+    /// The piece for which the filter returned `Defer`; it is filtered again later.
     held: Option<Bytes>,
     /// Makes a bookmark with a resource version; `None` for lists.
     bookmark: Option<fn(String) -> T>,
@@ -58,7 +58,7 @@ pub(super) struct Items<S: Split, T> {
     kind: String,
 }
 
-/// Pieces are not pinned.
+/// No method pins a field of this type.
 impl<S: Split, T> Unpin for Items<S, T> {}
 
 impl<S: Split, T: Send + 'static> Items<S, T> {
@@ -78,7 +78,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
             error: None,
             read_ahead_from: None,
             filter: None,
-            decoding: Decoding::default(),
+            queued: QueuedKeys::default(),
             held: None,
             bookmark: None,
             dropped_version: None,
@@ -102,7 +102,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
             next = self.pipeline.poll_next(cx);
         }
         if self.filter.is_some() && matches!(next, Poll::Ready(Some(_))) {
-            self.decoding.end();
+            self.queued.pop();
         }
         match next {
             Poll::Ready(Some(Ok(item))) => Poll::Ready(Some(Ok(item))),
@@ -192,15 +192,15 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
             self.pipeline.push(piece);
             return Submitted::Queued;
         };
-        match filter(&piece, &self.decoding) {
+        match filter(&piece, &self.queued) {
             PieceVerdict::Decode(key) => {
                 self.report_dropped();
-                self.decoding.begin(key);
+                self.queued.push(key);
                 self.pipeline.push(piece);
             }
             PieceVerdict::Ready(value) => {
                 self.report_dropped();
-                self.decoding.begin(None);
+                self.queued.push(None);
                 self.pipeline.push_value(*value);
             }
             PieceVerdict::Drop(version) => {
@@ -220,11 +220,12 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         if let Some(bookmark) = self.bookmark
             && let Some(version) = self.dropped_version.take()
         {
-            self.decoding.begin(None);
+            self.queued.push(None);
             self.pipeline.push_value(Ok(bookmark(version)));
         }
     }
 
+    /// Submits the rest of the text after the end of the body, or ends the stream with an error.
     fn finish(&mut self) {
         match self.splitter.take().map(Split::finish) {
             Some(Ok((rest, end))) => {
@@ -303,7 +304,7 @@ mod tests {
 
     /// A list of `count` items, one per frame and each padded by `bytes` bytes, and the number of frames that have been
     /// read.
-    fn list(count: usize, bytes: usize) -> (Items<ListSplitter, usize>, Arc<AtomicUsize>) {
+    fn padded_list(count: usize, bytes: usize) -> (Items<ListSplitter, usize>, Arc<AtomicUsize>) {
         let read = Arc::new(AtomicUsize::new(0));
         let counter = read.clone();
         let item = move |n: usize| {
@@ -324,7 +325,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn reads_ahead_after_the_delay_for_a_slow_reader() {
-        let (mut items, read) = list(100, 1000);
+        let (mut items, read) = padded_list(100, 1000);
         let mut taken = Vec::new();
         while let Some(item) = poll_fn(|cx| items.poll_item(cx)).await {
             taken.push(item.unwrap());
@@ -342,7 +343,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn read_ahead_is_limited_in_bytes() {
-        let (mut items, read) = list(60, 1 << 20);
+        let (mut items, read) = padded_list(60, 1 << 20);
         tokio::time::sleep(Duration::from_secs(30)).await;
         assert_eq!(poll_fn(|cx| items.poll_item(cx)).await.unwrap().unwrap(), 0);
         let first = read.load(Ordering::Relaxed);

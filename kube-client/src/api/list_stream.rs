@@ -105,6 +105,7 @@ impl<K> ListStream<K> {
         head.metadata.continue_.as_deref().filter(|token| !token.is_empty())
     }
 
+    /// The types and metadata of the list; `None` before the end of the stream.
     pub(super) fn into_head(self) -> Option<(TypeMeta, ListMeta)> {
         self.items.into_end().map(|head| (head.types, head.metadata))
     }

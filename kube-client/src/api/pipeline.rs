@@ -1,6 +1,6 @@
 //! `Pipeline`: decodes the pieces of a body on the worker threads of the runtime, and returns the values in order.
 //!
-//! It must not read or split the body: `Items` does.
+//! It must not read or split the body; `Items` does both.
 
 use bytes::Bytes;
 use std::{
@@ -45,11 +45,13 @@ pub(super) struct Pipeline<T> {
     runtime: Option<Handle>,
 }
 
+/// A chunk of the queue, in one of the stages of decoding.
 enum Stage<T> {
     /// Decoded by `poll_next`.
     Raw(vec::IntoIter<Bytes>),
     /// Decoded by a task, which takes the pieces when it starts.
     Running(AbortOnDrop<Vec<T>>, Pieces),
+    /// Decoded: the values that have not been returned.
     Done(vec::IntoIter<T>),
 }
 
@@ -120,7 +122,7 @@ impl<T: Send + 'static> Pipeline<T> {
     /// Appends a value that is already decoded.
     pub(super) fn push_value(&mut self, value: T) {
         self.flush();
-        self.stage(Stage::Done(vec![value].into_iter()), 0);
+        self.push_stage(Stage::Done(vec![value].into_iter()), 0);
     }
 
     /// Starts to decode the partial chunk.
@@ -143,10 +145,10 @@ impl<T: Send + 'static> Pipeline<T> {
             }
             _ => Stage::Raw(pieces.into_iter()),
         };
-        self.stage(stage, bytes);
+        self.push_stage(stage, bytes);
     }
 
-    fn stage(&mut self, stage: Stage<T>, bytes: usize) {
+    fn push_stage(&mut self, stage: Stage<T>, bytes: usize) {
         self.staged_bytes += bytes;
         self.stages.push_back((stage, bytes));
     }

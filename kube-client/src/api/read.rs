@@ -30,7 +30,7 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     ///
     /// # Errors
     ///
-    /// If the request fails for another reason, including that the server does not serve the resource.
+    /// If the request fails for another reason, for example because the server does not serve the resource.
     pub async fn get_opt(&self, name: &str) -> Result<Option<K>> {
         match self.get(name).await {
             Ok(object) => Ok(Some(object)),
@@ -112,6 +112,7 @@ impl<K: 'static> Api<K> {
     }
 }
 
+/// Reads the whole stream into a list, and ends at the first error.
 async fn collect<T: DeserializeOwned + Send + 'static>(mut stream: ListStream<T>) -> Result<ObjectList<T>> {
     let mut items = Vec::new();
     while let Some(item) = stream.try_next().await? {
@@ -124,8 +125,8 @@ async fn collect<T: DeserializeOwned + Send + 'static>(mut stream: ListStream<T>
 
 /// Whether an error is a 404 for a missing object, and not for a resource that the server does not serve.
 fn is_missing_object(error: &Error) -> bool {
-    let undetailed_or_named = |status: &Status| status.details.as_ref().is_none_or(|d| !d.name.is_empty());
+    let has_name_or_no_details = |status: &Status| status.details.as_ref().is_none_or(|d| !d.name.is_empty());
     // For a resource that is not served, the `Status` has details without a name. The client generates such a `Status`
     // if the body of the response is not one.
-    error.is_not_found() && error.status().is_some_and(undetailed_or_named)
+    error.is_not_found() && error.status().is_some_and(has_name_or_no_details)
 }

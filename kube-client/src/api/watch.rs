@@ -17,7 +17,7 @@ use std::{
 use tokio::time::Sleep;
 
 /// If the server has not ended a watch this long after the requested timeout, the client ends it.
-const GRACE: Duration = Duration::from_secs(10);
+const TIMEOUT_GRACE: Duration = Duration::from_secs(10);
 
 impl<K: DeserializeOwned + Send + 'static> Api<K> {
     /// Watches the objects from a resource version on, with one request that is not retried.
@@ -55,7 +55,7 @@ impl<K: 'static> Api<K> {
         version: &str,
     ) -> Result<EventStream<T>> {
         let response = self.client.open(request.watch(wp, version)?).await?;
-        let limit = wp.effective_timeout().saturating_add(GRACE);
+        let limit = wp.effective_timeout().saturating_add(TIMEOUT_GRACE);
         let shape = self.shape();
         let whole = shape.clone();
         let splitter = EventSplitter::new(self.client.max_object_bytes());

@@ -82,6 +82,7 @@ impl<K: DeserializeOwned> Api<K> {
 }
 
 impl<K> Api<K> {
+    /// Serializes the body of a request.
     pub(super) fn body<T: Serialize>(&self, data: &T) -> Result<Vec<u8>> {
         serde_json::to_vec(data).map_err(|source| Error::Request {
             what: format!("the request body for {} cannot be serialized as JSON", self.resource_url()),

@@ -1,6 +1,6 @@
 //! The body of requests and responses.
 //!
-//! It must not limit times or decode bytes: `middleware` adds time limits, and `core` and `wire` decode the bytes.
+//! It has no time limits and decodes no bytes: `middleware` adds time limits, and `core` and `wire` decode the bytes.
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, poll};

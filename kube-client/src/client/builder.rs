@@ -207,6 +207,7 @@ fn broken(error: BoxError) -> BoxError {
     Error::Transport { kind: TransportKind::Broken, what, source: Some(error) }.into()
 }
 
+/// Sets the client certificate of the configuration. Returns whether there is one.
 fn set_identity(config: &Config, identity: &ClientIdentity) -> Result<bool> {
     let found = config.auth_info.identity().map_err(|(field, error)| Unusable::field(field, error.into()))?;
     let Some(found) = found else { return Ok(false) };
@@ -214,6 +215,7 @@ fn set_identity(config: &Config, identity: &ClientIdentity) -> Result<bool> {
     Ok(true)
 }
 
+/// The TLS settings; `None` for an `http` address.
 fn tls_for(config: &Config, identity: Arc<ClientIdentity>) -> Result<Option<Tls>> {
     match config.cluster_url.scheme() {
         Some(scheme) if *scheme == Scheme::HTTP => return Ok(None),
@@ -291,6 +293,7 @@ fn check_plain(config: &Config, has_credentials: bool) -> Result<()> {
     Ok(())
 }
 
+/// The headers to add to every request.
 fn headers(config: &Config) -> Result<HeaderMap> {
     let mut headers = auth::impersonation(&config.auth_info).map_err(Error::config)?;
     for (name, value) in &config.headers {

@@ -104,8 +104,8 @@ impl Client {
         self.request(request).await
     }
 
-    /// A server without aggregated discovery answers with the unaggregated document, which would decode as an empty
-    /// list.
+    /// Reads an aggregated document. Rejects the unaggregated document of a server without aggregated discovery, which
+    /// would decode as an empty list.
     async fn aggregated(&self, path: &str) -> Result<APIGroupDiscoveryList> {
         let document: Value = self.document(path, ACCEPT_AGGREGATED_DISCOVERY_V2).await?;
         if document["kind"] != "APIGroupDiscoveryList" {

@@ -199,6 +199,7 @@ impl Client {
         Ok(self.fetch(request).await?.1)
     }
 
+    /// Sends a request. Returns its method and URI for error texts, and the whole body of a successful response.
     async fn fetch(&self, request: Request<Vec<u8>>) -> Result<(RequestLine, Bytes)> {
         let request_line = RequestLine::of(&request);
         let response = self.send(request.map(Body::from)).await?;

@@ -1,4 +1,4 @@
-//! `RequestLine`: method and path of a request, for error texts.
+//! `RequestLine`: the method and URI of a request, for error texts.
 
 use http::{Method, Uri};
 use std::fmt;

@@ -23,7 +23,7 @@ const ERROR_BODY_LIMIT: usize = 1 << 20;
 /// forever: watches have no read deadline.
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The cause (`CauseType` of `meta/v1`) in a `Status` that the client generates because the body is not a `Status`.
-const UNEXPECTED: &str = "UnexpectedServerResponse";
+const UNEXPECTED_RESPONSE: &str = "UnexpectedServerResponse";
 /// The maximum number of characters that an error message quotes from a body that is not a `Status`.
 const EXCERPT_LIMIT: usize = 256;
 
@@ -80,7 +80,7 @@ fn status_of(
         let code = code.as_u16();
         let message = describe(request_line, code, headers, body);
         // As in client-go, the cause marks a `Status` that the client generated.
-        let cause = StatusCause { reason: UNEXPECTED.to_owned(), ..StatusCause::default() };
+        let cause = StatusCause { reason: UNEXPECTED_RESPONSE.to_owned(), ..StatusCause::default() };
         let details = StatusDetails { causes: vec![cause], ..StatusDetails::default() };
         Status::failure(&message, reason::from_code(code)).with_details(details)
     });
@@ -109,6 +109,7 @@ fn status_of(
     status
 }
 
+/// The message of the `Status` that the client generates.
 fn describe(request_line: &RequestLine, code: u16, headers: &HeaderMap, body: &[u8]) -> String {
     let target = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
     if let Some(target) = target.filter(|_| (300..400).contains(&code)) {
@@ -165,6 +166,7 @@ mod tests {
     use futures::{StreamExt, stream};
     use http::{Method, Uri};
 
+    /// The error for a response with this code, these headers and this body.
     async fn fail(code: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Error {
         let request_line =
             RequestLine { method: Method::GET, uri: Uri::from_static("/apis/x/v1/foos?limit=1") };

@@ -20,6 +20,7 @@ use crate::error::BoxError;
 #[derive(Clone)]
 pub struct HttpService(Arc<dyn Call>);
 
+/// A tower service whose readiness is awaited within `call`. The trait is object-safe.
 trait Call: Send + Sync {
     fn call(&self, request: Request<Body>) -> BoxFuture<'static, Result<Response<Body>, BoxError>>;
 }

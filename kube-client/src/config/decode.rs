@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, de::Error};
 use std::collections::{BTreeMap, HashMap};
 
-/// Decodes a list whose `null` elements are default values.
+/// Decodes a list. A `null` element becomes the default value.
 pub(super) fn null_elements<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -12,7 +12,7 @@ where
     optional_elements(deserializer).map(Option::unwrap_or_default)
 }
 
-/// Decodes an optional list whose `null` elements are default values.
+/// Decodes an optional list. A `null` element becomes the default value.
 pub(super) fn optional_elements<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     D: Deserializer<'de>,
@@ -22,7 +22,7 @@ where
     Ok(elements.map(|elements| elements.into_iter().map(Option::unwrap_or_default).collect()))
 }
 
-/// Decodes a map whose `null` values are empty strings.
+/// Decodes a map of strings. A `null` value becomes an empty string.
 pub(super) fn null_texts<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
@@ -57,15 +57,15 @@ pub(super) fn attributes<'de, D: Deserializer<'de>>(
 pub(super) fn yaml_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Written {
+    enum BoolOrText {
         Bool(bool),
         Text(String),
         Other(serde::de::IgnoredAny),
     }
     match Option::deserialize(deserializer)? {
         None => Ok(None),
-        Some(Written::Bool(value)) => Ok(Some(value)),
-        Some(Written::Text(text)) => match text.as_str() {
+        Some(BoolOrText::Bool(value)) => Ok(Some(value)),
+        Some(BoolOrText::Text(text)) => match text.as_str() {
             "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "true" | "True" | "TRUE" => {
                 Ok(Some(true))
             }
@@ -74,7 +74,7 @@ pub(super) fn yaml_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
             }
             _ => Err(D::Error::custom("invalid type: string, expected a boolean")),
         },
-        Some(Written::Other(_)) => Err(D::Error::custom("invalid type, expected a boolean")),
+        Some(BoolOrText::Other(_)) => Err(D::Error::custom("invalid type, expected a boolean")),
     }
 }
 

@@ -24,7 +24,7 @@ pub enum KubeconfigError {
     /// `KUBECONFIG` is set, but none of the listed files exists.
     #[error("none of the files in KUBECONFIG exists: {}; correct or unset KUBECONFIG", list(paths.iter().map(|path| path.display())))]
     AllMissing {
-        /// The files of the kubeconfig.
+        /// The listed files.
         paths: Vec<PathBuf>,
     },
 
@@ -240,10 +240,12 @@ pub(super) fn list<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> Strin
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }
 
+/// The names that exist, as advice in an error text. `what` is the type of the entries.
 fn choose(what: &str, known: &[String]) -> String {
     if known.is_empty() { format!("it has no {what}") } else { format!("it has: {}", list(known)) }
 }
 
+/// The context that contains the missing name, for error texts.
 fn referred_by(context: Option<&str>) -> String {
     context.map(|name| format!(", to which context `{name}` refers")).unwrap_or_default()
 }

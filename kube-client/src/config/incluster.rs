@@ -14,16 +14,16 @@ use super::{
 };
 
 /// The directory in which the kubelet mounts the service account.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-const HOST: &str = "KUBERNETES_SERVICE_HOST";
-const PORT: &str = "KUBERNETES_SERVICE_PORT";
+const SERVICE_ACCOUNT_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+const HOST_VARIABLE: &str = "KUBERNETES_SERVICE_HOST";
+const PORT_VARIABLE: &str = "KUBERNETES_SERVICE_PORT";
 /// The variable with the pod's namespace, if the pod's manifest sets it with the downward API. client-go reads it too.
-const NAMESPACE: &str = "POD_NAMESPACE";
+const NAMESPACE_VARIABLE: &str = "POD_NAMESPACE";
 
 /// The address from the environment variables that the kubelet sets in every container.
 pub(super) fn address(env: Env<'_>) -> Result<Uri, InClusterError> {
-    let host = env.text(HOST).ok_or(InClusterError::NotInCluster(HOST))?;
-    let port = env.text(PORT).ok_or(InClusterError::NotInCluster(PORT))?;
+    let host = env.text(HOST_VARIABLE).ok_or(InClusterError::NotInCluster(HOST_VARIABLE))?;
+    let port = env.text(PORT_VARIABLE).ok_or(InClusterError::NotInCluster(PORT_VARIABLE))?;
     let bare_v6 = host.contains(':') && !host.starts_with('[');
     let authority = if bare_v6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let uri = (port.parse::<u16>().is_ok()).then(|| format!("https://{authority}").parse().ok()).flatten();
@@ -37,7 +37,7 @@ pub(super) fn dns_address() -> Uri {
 
 /// Reads the service account's files.
 pub(super) fn load(cluster_url: Uri, env: Env<'_>, root: Option<&Path>) -> Result<Config, InClusterError> {
-    let folder = root.unwrap_or(Path::new(SERVICE_ACCOUNT));
+    let folder = root.unwrap_or(Path::new(SERVICE_ACCOUNT_FOLDER));
     let read = |what, name: &str| {
         let path = folder.join(name);
         std::fs::read_to_string(&path).map_err(|source| InClusterError::Read { what, path, source })
@@ -64,7 +64,7 @@ fn namespace(env: Env<'_>, folder: &Path) -> Option<String> {
         let text = std::fs::read_to_string(folder.join("namespace")).ok()?;
         Some(text.trim().to_owned()).filter(|namespace| !namespace.is_empty())
     };
-    env.text(NAMESPACE).or_else(of_account)
+    env.text(NAMESPACE_VARIABLE).or_else(of_account)
 }
 
 /// The certificates in `ca.crt`. `None` if the file does not exist: then the system's CA bundle is trusted, as in

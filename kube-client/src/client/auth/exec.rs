@@ -27,8 +27,8 @@ use crate::{
 /// Called with each new client certificate that a plugin prints.
 pub(crate) type OnCertificate = Box<dyn Fn(Identity) -> Result<(), BoxError> + Send + Sync>;
 
-const V1: &str = "client.authentication.k8s.io/v1";
-const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
+const API_V1: &str = "client.authentication.k8s.io/v1";
+const API_V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
 /// The time limit on one run of a plugin that does not use the terminal.
 const PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// The time limit on one run of a plugin that may prompt the user on the terminal.
@@ -45,13 +45,14 @@ pub(crate) struct ExecPlugin {
     command: String,
     api_version: String,
     on_certificate: OnCertificate,
-    cached: Mutex<Option<Cached>>,
+    cached: Mutex<Option<CachedCredentials>>,
     /// Held while the plugin runs, so that concurrent requests share one run.
     running: tokio::sync::Mutex<()>,
 }
 
+/// The credentials from the last run of the plugin.
 #[derive(Clone)]
-struct Cached {
+struct CachedCredentials {
     header: Option<HeaderValue>,
     /// The PEM text of the certificate, to detect a change.
     certificate: Option<String>,
@@ -62,7 +63,7 @@ struct Cached {
     renewed: Option<Instant>,
 }
 
-impl Cached {
+impl CachedCredentials {
     fn is_fresh(&self) -> bool {
         self.expires.is_none_or(|at| Instant::now() < at)
     }
@@ -79,16 +80,16 @@ impl ExecPlugin {
             return Err(unusable("the user's exec plugin has no command".to_owned()));
         };
         let api_version = match config.api_version.as_deref() {
-            Some(version @ (V1 | V1BETA1)) => version.to_owned(),
+            Some(version @ (API_V1 | API_V1BETA1)) => version.to_owned(),
             other => {
                 return Err(unusable(format!(
-                    "the exec plugin `{command}` has apiVersion `{}`; {V1} and {V1BETA1} are supported",
+                    "the exec plugin `{command}` has apiVersion `{}`; {API_V1} and {API_V1BETA1} are supported",
                     other.unwrap_or_default()
                 )));
             }
         };
-        if api_version == V1 && config.interactive_mode.is_none() {
-            return Err(unusable(format!("the exec plugin `{command}` needs interactiveMode with {V1}")));
+        if api_version == API_V1 && config.interactive_mode.is_none() {
+            return Err(unusable(format!("the exec plugin `{command}` needs interactiveMode with {API_V1}")));
         }
         Ok(Self {
             config,
@@ -108,7 +109,7 @@ impl ExecPlugin {
         let _running = self.running.lock().await;
         match self.fresh() {
             Some(cached) => Ok(cached.into_presented()),
-            None => self.run().await.map(Cached::into_presented),
+            None => self.run().await.map(CachedCredentials::into_presented),
         }
     }
 
@@ -134,11 +135,12 @@ impl ExecPlugin {
         Ok(before.is_none_or(|before| before.generation != after.generation))
     }
 
-    fn fresh(&self) -> Option<Cached> {
-        self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(Cached::is_fresh)
+    /// The cached credentials; `None` if there are none, or if they have expired.
+    fn fresh(&self) -> Option<CachedCredentials> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(CachedCredentials::is_fresh)
     }
 
-    async fn run(&self) -> Result<Cached> {
+    async fn run(&self) -> Result<CachedCredentials> {
         let (interactive, limit) = match self.config.interactive_mode {
             Some(ExecInteractiveMode::Never) => (false, PLUGIN_TIMEOUT),
             mode => {
@@ -212,7 +214,7 @@ impl ExecPlugin {
     }
 
     /// Parses the output of the plugin. Of the output, errors contain only `apiVersion` and `kind`.
-    fn parse_output(&self, output: &Output) -> Result<Cached> {
+    fn parse_output(&self, output: &Output) -> Result<CachedCredentials> {
         if !output.status.success() {
             let what = format!("failed with {}; see its messages on stderr", output.status);
             return Err(self.failed(&what, None));
@@ -239,7 +241,7 @@ impl ExecPlugin {
         if header.is_none() && certificate.is_none() {
             return Err(self.failed("printed neither a token nor a client certificate", None));
         }
-        Ok(Cached { header, certificate, generation: 0, expires, renewed: None })
+        Ok(CachedCredentials { header, certificate, generation: 0, expires, renewed: None })
     }
 
     /// Converts an `expirationTimestamp` (wall clock) to an instant of the runtime's clock, minus [`EXPIRY_MARGIN`].
@@ -258,6 +260,7 @@ impl ExecPlugin {
         Ok(now.checked_add(remaining).unwrap_or(now + Duration::from_secs(86_400 * 365)))
     }
 
+    /// Passes a new client certificate and its key to `on_certificate`. Returns the certificate.
     fn certificate(&self, certificate: Option<String>, key: Option<&SecretString>) -> Result<Option<String>> {
         let certificate = certificate.filter(|text| !text.is_empty());
         match (certificate, key.filter(|key| !key.expose_secret().is_empty())) {
@@ -303,6 +306,7 @@ fn parse(printed: &[u8]) -> Result<ExecCredential, String> {
     })
 }
 
+/// The input of a plugin: the environment variable `KUBERNETES_EXEC_INFO`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ExecInfo<'a> {
@@ -318,6 +322,7 @@ struct ExecSpec<'a> {
     cluster: Option<&'a ExecAuthCluster>,
 }
 
+/// The output of a plugin.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ExecCredential {

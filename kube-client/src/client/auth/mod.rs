@@ -45,7 +45,7 @@ struct Presented {
 }
 
 impl Presented {
-    fn header(header: Option<HeaderValue>) -> Self {
+    fn from_header(header: Option<HeaderValue>) -> Self {
         Self { header, generation: 0 }
     }
 }
@@ -90,9 +90,9 @@ impl Credentials {
     /// The credentials for the next request.
     async fn current(&self) -> Result<Presented> {
         match self {
-            Self::None => Ok(Presented::header(None)),
-            Self::Fixed(value) => Ok(Presented::header(Some(value.clone()))),
-            Self::File(file) => Ok(Presented::header(Some(file.current().await))),
+            Self::None => Ok(Presented::from_header(None)),
+            Self::Fixed(value) => Ok(Presented::from_header(Some(value.clone()))),
+            Self::File(file) => Ok(Presented::from_header(Some(file.current().await))),
             Self::Exec(plugin) => plugin.current().await,
         }
     }
@@ -163,6 +163,7 @@ fn basic(name: &str, password: Option<&SecretString>) -> Result<HeaderValue> {
     sensitive(&format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))), "username")
 }
 
+/// A header value that `Debug` hides. `from` is the source of the value, for error texts.
 fn sensitive(value: &str, from: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(value).map_err(|_| {
         unusable(format!("{from} holds characters that cannot be sent; is it another kind of file?"))

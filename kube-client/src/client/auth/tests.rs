@@ -15,14 +15,15 @@ use std::{
 };
 use tower::{Layer, Service, service_fn, util::ServiceExt};
 
+/// The `Authorization` values of all requests that a server received.
 type Seen = Arc<Mutex<Vec<Option<String>>>>;
 
-fn ignore() -> OnCertificate {
+fn ignore_certificates() -> OnCertificate {
     Box::new(|_| Ok(()))
 }
 
 fn credentials(user: &AuthInfo) -> Result<Credentials> {
-    Credentials::new(user, ignore())
+    Credentials::new(user, ignore_certificates())
 }
 
 #[track_caller]
@@ -58,6 +59,7 @@ fn post() -> Request<Body> {
     Request::post("/x").body(Body::from(b"body".to_vec())).unwrap()
 }
 
+/// The received `Authorization` values; an empty string for a request without one.
 fn sent(seen: &Seen) -> Vec<String> {
     seen.lock().unwrap().iter().map(|sent| sent.clone().unwrap_or_default()).collect()
 }
@@ -180,7 +182,8 @@ fn impersonation_needs_a_user_and_sendable_names() {
 mod exec {
     use super::*;
 
-    const HEAD: &str = r#""kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1""#;
+    const KIND_AND_VERSION: &str =
+        r#""kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1""#;
 
     /// A plugin that appends a line to the file `runs` in `folder` at each run.
     fn plugin(folder: &Path, script: &str) -> ExecConfig {
@@ -202,6 +205,7 @@ mod exec {
         AuthInfo { exec: Some(exec), ..AuthInfo::default() }
     }
 
+    /// The number of times that the plugin has run.
     fn runs(folder: &Path) -> usize {
         fs::read_to_string(folder.join("runs")).map_or(0, |text| text.lines().count())
     }
@@ -211,7 +215,8 @@ mod exec {
         let folder = tempfile::tempdir().unwrap();
         let later = jiff::Timestamp::now() + Duration::from_secs(3600);
         let status = format!(r#"{{"token":"t","expirationTimestamp":"{later}"}}"#);
-        let exec = plugin(folder.path(), &format!("sleep 0.1; echo '{{{HEAD},\"status\":{status}}}'"));
+        let exec =
+            plugin(folder.path(), &format!("sleep 0.1; echo '{{{KIND_AND_VERSION},\"status\":{status}}}'"));
         let (seen, service) = server(None);
         let service = AuthLayer(credentials(&user(exec)).unwrap()).layer(service);
         let calls = (0..8).map(|_| service.clone().oneshot(post()));
@@ -225,7 +230,7 @@ mod exec {
         let folder = tempfile::tempdir().unwrap();
         let past = jiff::Timestamp::now() - Duration::from_secs(1);
         let status = format!(r#"{{"token":"t","expirationTimestamp":"{past}"}}"#);
-        let exec = plugin(folder.path(), &format!("echo '{{{HEAD},\"status\":{status}}}'"));
+        let exec = plugin(folder.path(), &format!("echo '{{{KIND_AND_VERSION},\"status\":{status}}}'"));
         let (_, service) = server(None);
         let service = AuthLayer(credentials(&user(exec)).unwrap()).layer(service);
         service.clone().oneshot(post()).await.unwrap();
@@ -235,7 +240,7 @@ mod exec {
         let folder = tempfile::tempdir().unwrap();
         // The plugin prints the number of its runs as the token.
         let script = format!(
-            "echo '{{{HEAD},\"status\":{{\"token\":\"'$(wc -l < '{}' | tr -d ' ')'\"}}}}'",
+            "echo '{{{KIND_AND_VERSION},\"status\":{{\"token\":\"'$(wc -l < '{}' | tr -d ' ')'\"}}}}'",
             folder.path().join("runs").display()
         );
         let (seen, service) = server(Some("Bearer 2"));
@@ -263,7 +268,7 @@ mod exec {
         for time in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999+00:00", "9999-12-31T00:00:00-12:00"] {
             let folder = tempfile::tempdir().unwrap();
             let status = format!(r#"{{"token":"t","expirationTimestamp":"{time}"}}"#);
-            let exec = plugin(folder.path(), &format!("echo '{{{HEAD},\"status\":{status}}}'"));
+            let exec = plugin(folder.path(), &format!("echo '{{{KIND_AND_VERSION},\"status\":{status}}}'"));
             let (seen, service) = server(None);
             let service = AuthLayer(credentials(&user(exec)).unwrap()).layer(service);
             service.clone().oneshot(post()).await.unwrap();
@@ -278,7 +283,7 @@ mod exec {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("stderr");
         let script = format!(
-            "readlink /proc/$$/fd/2 > '{}'; echo '{{{HEAD},\"status\":{{\"token\":\"t\"}}}}'",
+            "readlink /proc/$$/fd/2 > '{}'; echo '{{{KIND_AND_VERSION},\"status\":{{\"token\":\"t\"}}}}'",
             out.display()
         );
         let (_, service) = server(None);
@@ -291,7 +296,8 @@ mod exec {
     #[tokio::test]
     async fn permanently_rejected_credentials_do_not_run_the_plugin_for_every_request() {
         let folder = tempfile::tempdir().unwrap();
-        let exec = plugin(folder.path(), &format!("echo '{{{HEAD},\"status\":{{\"token\":\"t\"}}}}'"));
+        let exec =
+            plugin(folder.path(), &format!("echo '{{{KIND_AND_VERSION},\"status\":{{\"token\":\"t\"}}}}'"));
         let (_, service) = server(Some("Bearer other"));
         let service = AuthLayer(credentials(&user(exec)).unwrap()).layer(service);
         for _ in 0..5 {
@@ -305,7 +311,7 @@ mod exec {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("env");
         let script = format!(
-            "echo \"$KUBERNETES_EXEC_INFO $OWN $KEPT ${{HOME-gone}}\" > '{}'; echo '{{{HEAD},\"status\":{{\"token\":\"t\"}}}}'",
+            "echo \"$KUBERNETES_EXEC_INFO $OWN $KEPT ${{HOME-gone}}\" > '{}'; echo '{{{KIND_AND_VERSION},\"status\":{{\"token\":\"t\"}}}}'",
             out.display()
         );
         let mut exec = plugin(folder.path(), &script);
@@ -403,12 +409,18 @@ mod exec {
             ("exit 3".to_owned(), "exit status: 3"),
             ("echo s3cr3t".to_owned(), "no ExecCredential in JSON"),
             ("echo '{\"kind\":\"Secret\"}'".to_owned(), "kind `Secret`"),
-            (format!("echo '{{{HEAD}}}'"), "no status"),
-            (format!("echo '{{{HEAD},\"status\":{{}}}}'"), "neither a token nor a client certificate"),
-            (format!("echo '{{{HEAD},\"status\":{{\"clientKeyData\":\"s3cr3t\"}}}}'"), "only one of"),
+            (format!("echo '{{{KIND_AND_VERSION}}}'"), "no status"),
+            (
+                format!("echo '{{{KIND_AND_VERSION},\"status\":{{}}}}'"),
+                "neither a token nor a client certificate",
+            ),
+            (
+                format!("echo '{{{KIND_AND_VERSION},\"status\":{{\"clientKeyData\":\"s3cr3t\"}}}}'"),
+                "only one of",
+            ),
             (
                 format!(
-                    "echo '{{{HEAD},\"status\":{{\"token\":\"s3cr3t\",\"expirationTimestamp\":\"soon\"}}}}'"
+                    "echo '{{{KIND_AND_VERSION},\"status\":{{\"token\":\"s3cr3t\",\"expirationTimestamp\":\"soon\"}}}}'"
                 ),
                 "expirationTimestamp",
             ),

@@ -56,11 +56,11 @@ where
         };
         let fresh = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, fresh);
-        Box::pin(run(ready, self.policy, request, copy))
+        Box::pin(send_with_retries(ready, self.policy, request, copy))
     }
 }
 
-async fn run<S>(
+async fn send_with_retries<S>(
     mut service: S,
     policy: RetryPolicy,
     request: Request<Body>,

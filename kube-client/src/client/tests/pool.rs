@@ -56,7 +56,7 @@ async fn serve(responses: usize, response: &'static [u8]) -> ResponseServer {
     ResponseServer { config, accepted, closed }
 }
 
-const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+const OK_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// A runtime that makes progress only within `block_on`.
 fn runtime() -> Runtime {
@@ -74,7 +74,7 @@ async fn post(client: &Client) -> String {
 
 #[tokio::test]
 async fn does_not_reuse_a_connection_that_the_server_closed() {
-    let mut server = serve(2, OK).await;
+    let mut server = serve(2, OK_RESPONSE).await;
     let client = Client::try_from(server.config).unwrap();
     for connections in 1..4 {
         for _ in 0..2 {
@@ -89,7 +89,7 @@ async fn does_not_reuse_a_connection_that_the_server_closed() {
 
 #[tokio::test]
 async fn closes_an_idle_connection_after_the_idle_timeout() {
-    let mut server = serve(usize::MAX, OK).await;
+    let mut server = serve(usize::MAX, OK_RESPONSE).await;
     server.config.pool_idle_timeout = Some(Duration::from_millis(50));
     let client = Client::try_from(server.config).unwrap();
     for connections in 1..3 {
@@ -101,7 +101,7 @@ async fn closes_an_idle_connection_after_the_idle_timeout() {
 
 #[tokio::test]
 async fn closes_idle_connections_when_the_client_is_dropped() {
-    let mut server = serve(usize::MAX, OK).await;
+    let mut server = serve(usize::MAX, OK_RESPONSE).await;
     let client = Client::try_from(server.config).unwrap();
     assert_eq!(post(&client).await, "ok");
     drop(client);
@@ -121,7 +121,7 @@ async fn reuses_the_connection_of_an_unread_response_without_body() {
 #[test]
 fn a_client_works_on_a_second_runtime_after_the_first_is_dropped() {
     let server_runtime = server_runtime();
-    let mut server = server_runtime.block_on(serve(usize::MAX, OK));
+    let mut server = server_runtime.block_on(serve(usize::MAX, OK_RESPONSE));
     server.config.pool_idle_timeout = Some(Duration::from_millis(50));
     let client = runtime().block_on(async { Client::try_from(server.config).unwrap() });
     assert_eq!(runtime().block_on(post(&client)), "ok");
@@ -138,7 +138,7 @@ fn a_client_works_on_a_second_runtime_after_the_first_is_dropped() {
 #[test]
 fn a_connection_is_reused_only_on_its_runtime() {
     let server_runtime = server_runtime();
-    let server = server_runtime.block_on(serve(usize::MAX, OK));
+    let server = server_runtime.block_on(serve(usize::MAX, OK_RESPONSE));
     let client = Client::try_from(server.config).unwrap();
     // While one runtime runs, the other runtime polls no socket.
     let (one, other) = (runtime(), runtime());
@@ -154,7 +154,7 @@ fn a_connection_is_reused_only_on_its_runtime() {
 #[test]
 fn closes_connections_of_a_dropped_runtime() {
     let server_runtime = server_runtime();
-    let mut server = server_runtime.block_on(serve(usize::MAX, OK));
+    let mut server = server_runtime.block_on(serve(usize::MAX, OK_RESPONSE));
     server.config.pool_idle_timeout = None;
     let client = Client::try_from(server.config).unwrap();
     // This runtime exists until the end of the test, so that no later runtime has the same id.
@@ -172,7 +172,7 @@ fn closes_connections_of_a_dropped_runtime() {
 
 /// A server that refuses every other request, beginning with the first, with the status `code` and a body that is sent
 /// after the head. Also returns the number of accepted connections.
-async fn refuse_once(code: u16) -> (Config, Arc<AtomicU32>) {
+async fn refuse_every_other_request(code: u16) -> (Config, Arc<AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
     let (accepted, requests) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
@@ -185,7 +185,7 @@ async fn refuse_once(code: u16) -> (Config, Arc<AtomicU32>) {
                 let mut head = [0; 4096];
                 while stream.read(&mut head).await.unwrap_or(0) > 0 {
                     if requests.fetch_add(1, SeqCst) % 2 == 1 {
-                        stream.write_all(OK).await.unwrap();
+                        stream.write_all(OK_RESPONSE).await.unwrap();
                         continue;
                     }
                     let head =
@@ -202,7 +202,7 @@ async fn refuse_once(code: u16) -> (Config, Arc<AtomicU32>) {
 
 #[tokio::test]
 async fn a_retried_request_reuses_the_connection_of_the_refused_one() {
-    let (config, accepted) = refuse_once(429).await;
+    let (config, accepted) = refuse_every_other_request(429).await;
     let client = Client::try_from(config).unwrap();
     for _ in 0..2 {
         assert_eq!(post(&client).await, "ok");
@@ -212,7 +212,7 @@ async fn a_retried_request_reuses_the_connection_of_the_refused_one() {
 
 #[tokio::test]
 async fn a_request_with_renewed_credentials_reuses_the_connection_of_the_unauthorized_one() {
-    let (mut config, accepted) = refuse_once(401).await;
+    let (mut config, accepted) = refuse_every_other_request(401).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     std::fs::write(&path, "first").unwrap();

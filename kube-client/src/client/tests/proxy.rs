@@ -15,9 +15,9 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
 };
 
-/// An HTTP proxy that requires `password` (Base64 of `user:password`), if any. Returns the address of the proxy and the
+/// An HTTP proxy that requires `login`, if any: Base64 of `user:password`. Returns the address of the proxy and the
 /// request lines that it has received.
-async fn http_proxy(password: Option<&'static str>) -> (String, Arc<Mutex<Vec<String>>>) {
+async fn http_proxy(login: Option<&'static str>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let request_lines = Arc::new(Mutex::new(Vec::new()));
@@ -33,7 +33,7 @@ async fn http_proxy(password: Option<&'static str>) -> (String, Arc<Mutex<Vec<St
                 let head = String::from_utf8(head).unwrap();
                 let target = head.split(' ').nth(1).unwrap().to_owned();
                 notes.lock().unwrap().push(head.lines().next().unwrap().to_owned());
-                if password.is_some_and(|password| !head.contains(&format!("Basic {password}\r\n"))) {
+                if login.is_some_and(|login| !head.contains(&format!("Basic {login}\r\n"))) {
                     let refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
                     return stream.write_all(refusal).await.unwrap();
                 }
@@ -46,6 +46,7 @@ async fn http_proxy(password: Option<&'static str>) -> (String, Arc<Mutex<Vec<St
     (address, request_lines)
 }
 
+/// The version of the server, requested through `proxy`.
 async fn version(mut config: Config, proxy: &str) -> Result<String, Error> {
     config.proxy_url = Some(proxy.parse().unwrap());
     config.retry = RetryPolicy::never();

@@ -79,12 +79,12 @@ impl Server {
         Self::start(None, handler).await
     }
 
-    /// Serves HTTPS. If `clients` is set, requires a client certificate that this authority has signed.
-    pub(super) async fn https(leaf: &Leaf, clients: Option<&Authority>) -> Self {
+    /// Serves HTTPS. If `client_authority` is set, requires a client certificate that it has signed.
+    pub(super) async fn https(leaf: &Leaf, client_authority: Option<&Authority>) -> Self {
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap();
-        let builder = match clients {
+        let builder = match client_authority {
             None => builder.with_no_client_auth(),
             Some(authority) => {
                 let mut roots = RootCertStore::empty();
@@ -97,7 +97,7 @@ impl Server {
         let key = PrivateKeyDer::try_from(leaf.key.serialize_der()).unwrap();
         let config = builder.with_single_cert(vec![leaf.der.clone()], key).unwrap();
         Self::start(Some(TlsAcceptor::from(Arc::new(config))), |request| async move {
-            version_for(request.extensions().get::<Peer>())
+            version_with_certificate(request.extensions().get::<PeerCertificate>())
         })
         .await
     }
@@ -123,7 +123,7 @@ impl Server {
                         Some(tls) => {
                             if let Ok(stream) = tls.accept(stream).await {
                                 let peer = stream.get_ref().1.peer_certificates();
-                                let peer = peer.map(|chain| Peer(chain[0].to_vec()));
+                                let peer = peer.map(|chain| PeerCertificate(chain[0].to_vec()));
                                 serve(stream, peer, handler).await;
                             }
                         }
@@ -147,7 +147,7 @@ impl Server {
     }
 }
 
-async fn serve<S, F, R>(stream: S, peer: Option<Peer>, handler: F)
+async fn serve<S, F, R>(stream: S, peer: Option<PeerCertificate>, handler: F)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> R,
@@ -164,17 +164,17 @@ where
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// The client certificate, in DER.
+/// The certificate of the client, in DER.
 #[derive(Clone)]
-struct Peer(Vec<u8>);
+struct PeerCertificate(Vec<u8>);
 
 /// The response to `/version`.
 pub(super) fn version() -> Response<Full<Bytes>> {
-    version_for(None)
+    version_with_certificate(None)
 }
 
 /// The response to `/version`, with the client certificate in Base64 as `gitCommit`.
-fn version_for(peer: Option<&Peer>) -> Response<Full<Bytes>> {
+fn version_with_certificate(peer: Option<&PeerCertificate>) -> Response<Full<Bytes>> {
     let info = Info {
         git_version: "v1.37.2".to_owned(),
         git_commit: peer.map(|peer| STANDARD.encode(&peer.0)).unwrap_or_default(),

@@ -22,7 +22,7 @@ use std::{
 use tokio::time::Instant;
 use tower::service_fn;
 
-const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 async fn start() -> (Sim, Server) {
     let sim = Sim::builder().nodes(2).build();
@@ -44,7 +44,7 @@ fn get(path: &str) -> Request<Vec<u8>> {
 fn create(name: &str) -> Request<Vec<u8>> {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
     let body = serde_json::to_vec(&object).unwrap();
-    Request::post(MAPS).header("content-type", "application/json").body(body).unwrap()
+    Request::post(CONFIG_MAPS).header("content-type", "application/json").body(body).unwrap()
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn authenticates_with_certificate_and_token_from_a_kubeconfig() {
     config.auth_info.token = server.token().map(|token| token.to_owned().into());
     let client = Client::try_from(config.clone()).unwrap();
     assert!(!client.apiserver_version().await.unwrap().git_version.is_empty());
-    let error = client.request::<Value>(get(&format!("{MAPS}/none"))).await.unwrap_err();
+    let error = client.request::<Value>(get(&format!("{CONFIG_MAPS}/none"))).await.unwrap_err();
     assert!(error.is_not_found(), "{error}");
 
     config.auth_info.token = Some("wrong".to_owned().into());
@@ -73,7 +73,7 @@ async fn retries_reads_after_resets_but_not_writes_with_unknown_outcome() {
     let (sim, server) = start().await;
     let client = Client::try_from(config(&server).await).unwrap();
     let reads = sim.faults().add(Rule::new(Action::Reset).verb("list").times(2));
-    client.request::<Value>(get(MAPS)).await.unwrap();
+    client.request::<Value>(get(CONFIG_MAPS)).await.unwrap();
     assert_eq!(sim.faults().hits(reads), 2);
 
     let writes = sim.faults().add(Rule::new(Action::ResetAfterHandling).verb("create").times(1));
@@ -104,9 +104,9 @@ async fn a_request_after_a_response_timeout_succeeds() {
     config.response_timeout = Some(Duration::from_millis(300));
     let client = Client::try_from(config).unwrap();
     sim.faults().add(Rule::new(Action::Hang).times(1));
-    let error = client.request::<Value>(get(MAPS)).await.unwrap_err();
+    let error = client.request::<Value>(get(CONFIG_MAPS)).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { wait: Wait::Response, .. }), "{error:?}");
-    client.request::<Value>(get(MAPS)).await.unwrap();
+    client.request::<Value>(get(CONFIG_MAPS)).await.unwrap();
 }
 
 #[tokio::test]
@@ -114,13 +114,13 @@ async fn rejects_a_restarted_server_with_another_ca() {
     let (sim, server) = start().await;
     let address = server.local_addr();
     let client = Client::try_from(config(&server).await).unwrap();
-    client.request::<Value>(get(MAPS)).await.unwrap();
+    client.request::<Value>(get(CONFIG_MAPS)).await.unwrap();
     server.shutdown().await;
-    let error = client.request::<Value>(get(MAPS)).await.unwrap_err();
+    let error = client.request::<Value>(get(CONFIG_MAPS)).await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Connect, .. }), "{error:?}");
     // A new listener has a new CA.
     let _server = sim.serve_https(address).await.unwrap();
-    let error = client.request::<Value>(get(MAPS)).await.unwrap_err();
+    let error = client.request::<Value>(get(CONFIG_MAPS)).await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Tls, .. }), "{error:?}");
 }
 
@@ -152,7 +152,7 @@ async fn the_default_stack_over_an_in_process_server_retries_and_limits_waits() 
     assert!((7..9).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
 
     sim.faults().add(Rule::new(Action::Hang).times(1));
-    let error = client.request::<Value>(get(MAPS)).await.unwrap_err();
+    let error = client.request::<Value>(get(CONFIG_MAPS)).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { wait: Wait::Response, .. }), "{error:?}");
 }
 
@@ -186,7 +186,7 @@ async fn an_error_of_a_custom_transport_is_a_broken_connection() {
     let error = client.request::<Value>(create("once")).await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
     assert_eq!(calls.load(Ordering::Relaxed), 1);
-    client.request::<Value>(get(MAPS)).await.unwrap();
+    client.request::<Value>(get(CONFIG_MAPS)).await.unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 3);
 }
 
@@ -201,11 +201,11 @@ async fn warnings_of_responses_reach_the_handler() {
     let client = ClientBuilder::over(sim.service(), &config).unwrap().build();
     let object =
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "dada": {"k": "v"}});
-    let request = Request::post(format!("{MAPS}?fieldValidation=Warn"))
+    let request = Request::post(format!("{CONFIG_MAPS}?fieldValidation=Warn"))
         .header("content-type", "application/json")
         .body(serde_json::to_vec(&object).unwrap())
         .unwrap();
     client.request::<Value>(request).await.unwrap();
-    client.request::<Value>(get(&format!("{MAPS}/a"))).await.unwrap();
+    client.request::<Value>(get(&format!("{CONFIG_MAPS}/a"))).await.unwrap();
     assert_eq!(*warnings.lock().unwrap(), ["unknown field \"dada\""]);
 }

@@ -40,6 +40,7 @@ async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
     Response::new(Full::from(text))
 }
 
+/// Sends a request to a server that echoes it, with a changed configuration. Returns the request as the server got it.
 async fn echoed(change: impl FnOnce(&mut Config)) -> String {
     let server = Server::http(echo).await;
     let mut config = server.plain();
@@ -234,7 +235,7 @@ async fn an_error_names_an_unknown_host() {
 }
 
 /// Starts a server that reads one request and then calls `act` with the connection.
-async fn raw<F>(act: impl FnOnce(TcpStream) -> F + Send + 'static) -> Config
+async fn serve_one<F>(act: impl FnOnce(TcpStream) -> F + Send + 'static) -> Config
 where
     F: Future<Output = ()> + Send,
 {
@@ -252,7 +253,7 @@ where
 
 #[tokio::test]
 async fn a_missing_response_is_a_timeout() {
-    let mut config = raw(|stream| async move {
+    let mut config = serve_one(|stream| async move {
         std::future::pending::<()>().await;
         drop(stream);
     })
@@ -267,13 +268,13 @@ async fn a_missing_response_is_a_timeout() {
     );
 }
 
-const PART: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"part\":";
+const PARTIAL_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"part\":";
 
 #[tokio::test]
 async fn a_pause_of_a_body_is_a_timeout_except_in_a_watch() {
     for path in ["/list", "/list?watch=true"] {
-        let mut config = raw(|mut stream| async move {
-            stream.write_all(PART).await.unwrap();
+        let mut config = serve_one(|mut stream| async move {
+            stream.write_all(PARTIAL_RESPONSE).await.unwrap();
             tokio::time::sleep(Duration::from_millis(200)).await;
             stream.write_all(&[b' '; 92]).await.unwrap();
         })
@@ -292,11 +293,12 @@ async fn a_pause_of_a_body_is_a_timeout_except_in_a_watch() {
 
 #[tokio::test]
 async fn a_closed_connection_is_a_broken_transport_error() {
-    let config = raw(|stream| async move { drop(stream) }).await;
+    let config = serve_one(|stream| async move { drop(stream) }).await;
     let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
     assert!(error.to_string().ends_with("broke during GET /version"), "{error}");
-    let config = raw(|mut stream| async move { stream.write_all(PART).await.unwrap() }).await;
+    let config =
+        serve_one(|mut stream| async move { stream.write_all(PARTIAL_RESPONSE).await.unwrap() }).await;
     let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
 }
@@ -304,7 +306,8 @@ async fn a_closed_connection_is_a_broken_transport_error() {
 #[tokio::test]
 async fn the_error_of_a_truncated_body_names_verb_path_and_server() {
     for limit in [None, Some(Duration::from_secs(60))] {
-        let mut config = raw(|mut stream| async move { stream.write_all(PART).await.unwrap() }).await;
+        let mut config =
+            serve_one(|mut stream| async move { stream.write_all(PARTIAL_RESPONSE).await.unwrap() }).await;
         config.read_timeout = limit;
         let host = config.cluster_url.authority().unwrap().to_string();
         let error = Client::try_from(config).unwrap().request_text(get("/version?x=1")).await.unwrap_err();
@@ -354,9 +357,9 @@ async fn dropping_a_request_or_its_body_closes_the_connection() {
     for responds in [false, true] {
         let (closed, was_closed) = tokio::sync::oneshot::channel();
         let (received, was_received) = tokio::sync::oneshot::channel();
-        let config = raw(move |mut stream| async move {
+        let config = serve_one(move |mut stream| async move {
             if responds {
-                stream.write_all(PART).await.unwrap();
+                stream.write_all(PARTIAL_RESPONSE).await.unwrap();
             }
             received.send(()).unwrap();
             let end = stream.read(&mut [0; 16]).await;

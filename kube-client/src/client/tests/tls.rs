@@ -30,6 +30,7 @@ fn chain(error: &Error) -> String {
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
+/// Sets the client certificate of a configuration.
 fn present(config: &mut Config, leaf: &Leaf) {
     config.auth_info.client_certificate_data = Some(STANDARD.encode(&leaf.pem));
     config.auth_info.client_key_data = Some(STANDARD.encode(leaf.key.serialize_pem()).into());

@@ -3,18 +3,20 @@
 
 use rustls_pki_types::PrivateKeyDer;
 
+// Tags of DER values.
 const INTEGER: u8 = 0x02;
-const OCTETS: u8 = 0x04;
-const OBJECT: u8 = 0x06;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_ID: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 /// The context-specific tag of the parameters of a SEC1 key.
 const PARAMETERS: u8 = 0xa0;
 
+// Object identifiers of algorithms.
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 
 /// Unsupported key algorithms by object identifier, for error texts.
-const KINDS: [(&[u8], &str); 6] = [
+const UNSUPPORTED_ALGORITHMS: [(&[u8], &str); 6] = [
     (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10], "RSA-PSS"),
     (&[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1], "DSA"),
     (&[0x2b, 0x65, 0x6e], "X25519"),
@@ -23,6 +25,7 @@ const KINDS: [(&[u8], &str); 6] = [
     (&[0x2b, 0x65, 0x71], "Ed448"),
 ];
 
+/// The names of elliptic curves by object identifier, for error texts.
 const CURVES: [(&[u8], &str); 8] = [
     (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7], "P-256"),
     (&[0x2b, 0x81, 4, 0, 0x21], "P-224"),
@@ -50,11 +53,11 @@ fn pkcs8(der: &[u8]) -> Option<String> {
     let mut key = Der(Der(der).take(SEQUENCE)?);
     key.take(INTEGER)?;
     let mut algorithm = Der(key.take(SEQUENCE)?);
-    let kind = algorithm.take(OBJECT)?;
+    let kind = algorithm.take(OBJECT_ID)?;
     match kind {
-        RSA => rsa(key.take(OCTETS)?),
-        EC => Some(curve(algorithm.take(OBJECT))),
-        _ => Some(match KINDS.iter().find(|(id, _)| *id == kind) {
+        RSA => rsa(key.take(OCTET_STRING)?),
+        EC => Some(curve(algorithm.take(OBJECT_ID))),
+        _ => Some(match UNSUPPORTED_ALGORITHMS.iter().find(|(id, _)| *id == kind) {
             Some((_, name @ "Ed25519")) => {
                 format!("it is damaged, or a form of {name} that is not supported")
             }
@@ -68,10 +71,11 @@ fn pkcs8(der: &[u8]) -> Option<String> {
 fn sec1(der: &[u8]) -> Option<String> {
     let mut key = Der(Der(der).take(SEQUENCE)?);
     key.take(INTEGER)?;
-    key.take(OCTETS)?;
-    Some(curve(key.take(PARAMETERS).and_then(|parameters| Der(parameters).take(OBJECT))))
+    key.take(OCTET_STRING)?;
+    Some(curve(key.take(PARAMETERS).and_then(|parameters| Der(parameters).take(OBJECT_ID))))
 }
 
+/// Explains an elliptic curve by its object identifier.
 fn curve(id: Option<&[u8]>) -> String {
     let known = id.and_then(|id| CURVES.iter().find(|(curve, _)| *curve == id));
     match known {
@@ -88,14 +92,14 @@ fn curve(id: Option<&[u8]>) -> String {
 fn rsa(der: &[u8]) -> Option<String> {
     let mut key = Der(Der(der).take(SEQUENCE)?);
     key.take(INTEGER)?;
-    let bits = bits(key.take(INTEGER)?);
+    let bits = bit_length(key.take(INTEGER)?);
     let exponent = key.take(INTEGER)?;
     if !(2048..=4096).contains(&bits) {
         return Some(format!(
             "RSA keys of {bits} bits are not supported, but those of 2048 to 4096 bits are"
         ));
     }
-    let small = (self::bits(exponent) <= 64)
+    let small = (bit_length(exponent) <= 64)
         .then(|| exponent.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)));
     Some(match small {
         Some(exponent @ ..65537) => {
@@ -108,7 +112,7 @@ fn rsa(der: &[u8]) -> Option<String> {
 }
 
 /// The bit length of a big-endian number.
-fn bits(number: &[u8]) -> usize {
+fn bit_length(number: &[u8]) -> usize {
     let zeroes = number.iter().take_while(|byte| **byte == 0).count();
     match &number[zeroes..] {
         [] => 0,
@@ -160,14 +164,14 @@ mod tests {
     }
 
     fn pkcs8_key(algorithm: &[&[u8]], key: &[u8]) -> PrivateKeyDer<'static> {
-        let ids: Vec<_> = algorithm.iter().map(|id| der(OBJECT, &[id])).collect();
+        let ids: Vec<_> = algorithm.iter().map(|id| der(OBJECT_ID, &[id])).collect();
         let algorithm = der(SEQUENCE, &[&ids.concat()]);
-        let key = der(SEQUENCE, &[&der(INTEGER, &[&[0]]), &algorithm, &der(OCTETS, &[key])]);
+        let key = der(SEQUENCE, &[&der(INTEGER, &[&[0]]), &algorithm, &der(OCTET_STRING, &[key])]);
         PrivatePkcs8KeyDer::from(key).into()
     }
 
     fn id(name: &str) -> &'static [u8] {
-        CURVES.iter().chain(&KINDS).find(|(_, known)| *known == name).unwrap().0
+        CURVES.iter().chain(&UNSUPPORTED_ALGORITHMS).find(|(_, known)| *known == name).unwrap().0
     }
 
     #[track_caller]
@@ -191,8 +195,8 @@ mod tests {
         }
         for name in ["P-521", "P-224", "secp256k1", "brainpoolP256r1"] {
             check(&pkcs8_key(&[EC, id(name)], &[]), &format!("curve {name} is not supported"));
-            let curve = der(PARAMETERS, &[&der(OBJECT, &[id(name)])]);
-            let key = der(SEQUENCE, &[&der(INTEGER, &[&[1]]), &der(OCTETS, &[&[7; 32]]), &curve]);
+            let curve = der(PARAMETERS, &[&der(OBJECT_ID, &[id(name)])]);
+            let key = der(SEQUENCE, &[&der(INTEGER, &[&[1]]), &der(OCTET_STRING, &[&[7; 32]]), &curve]);
             check(&PrivateSec1KeyDer::from(key).into(), &format!("curve {name} is not supported"));
         }
         for name in ["Ed448", "DSA", "RSA-PSS", "X25519"] {

@@ -230,7 +230,7 @@ impl Connector {
     fn connect_failed(&self, host: &str, error: &(dyn StdError + 'static)) -> ConnectFailure {
         if let Some(ResolveFailure(cause)) = find::<ResolveFailure>(error) {
             let what = format!("cannot find the address of {}: check the host name", self.via(host));
-            return ConnectFailure::failed(TransportKind::Resolve, what, copy(cause));
+            return ConnectFailure::failed(TransportKind::Resolve, what, copy_io_error(cause));
         }
         let cause = find::<io::Error>(error).map_or_else(|| io::Error::other(error.to_string()), copy);
         match self.limits.connect {
@@ -262,7 +262,7 @@ impl Connector {
 }
 
 /// Copies an I/O error, which is not `Clone`: its kind and its text.
-fn copy(error: &io::Error) -> io::Error {
+fn copy_io_error(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::new(error.kind(), error.to_string()),

@@ -33,6 +33,7 @@ use crate::error::BoxError;
 #[derive(Clone, Debug)]
 pub(super) struct Transport(Arc<Shared>);
 
+/// The state that all clones of a transport share.
 #[derive(Debug)]
 struct Shared {
     connector: RwLock<Connector>,
@@ -50,7 +51,7 @@ impl Transport {
         }))
     }
 
-    /// Called after a change of the client certificate: all further requests open new connections. In-flight requests
+    /// Makes all further requests open new connections, because the client certificate has changed. In-flight requests
     /// continue on their connections.
     pub(super) fn renew(&self) {
         let fresh = self.0.connector().without_sessions();
@@ -95,6 +96,7 @@ impl Shared {
         }
     }
 
+    /// Adds the pooled body to a response. Waits for the end of the connection after an HTTP upgrade.
     async fn received(
         &self,
         response: Response<hyper::body::Incoming>,

@@ -111,6 +111,7 @@ impl Pool {
         drop(old);
     }
 
+    /// Adds an idle connection, and starts the task that closes idle connections if it does not run.
     fn put(self: &Arc<Self>, key: PoolKey, connection: Connection) {
         let mut idle_connections = self.idle_connections();
         if key.generation != idle_connections.generation {

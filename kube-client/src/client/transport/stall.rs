@@ -30,6 +30,7 @@ impl Stream {
         Self { inner, limit, timer: None }
     }
 
+    /// Calls `write`. Fails if no write has succeeded for the time limit.
     fn limit_write<T>(
         &mut self,
         cx: &mut Context<'_>,
