@@ -233,7 +233,8 @@ impl Error {
         self.status().is_some_and(Status::is_not_found)
     }
 
-    /// Whether the write conflicts with another write (409), for example because its resource version is outdated. Read the object again before a retry.
+    /// Whether the write conflicts with another write (409), for example because its resource version is outdated. Read
+    /// the object again before a retry.
     pub fn is_conflict(&self) -> bool {
         self.status().is_some_and(Status::is_conflict)
     }

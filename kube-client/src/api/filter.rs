@@ -36,8 +36,8 @@ pub(super) enum PieceVerdict<T> {
 /// A function that returns the verdict on a piece. It is called in the order of the pieces in the body.
 pub(super) type PieceFilter<T> = Box<dyn FnMut(&[u8], &QueuedKeys) -> PieceVerdict<T> + Send>;
 
-/// The keys of the queued values, oldest first. A value leaves the queue when the stream emits it. Its key is that of its
-/// object, or `None` if later pieces need not wait for the value.
+/// The keys of the queued values, oldest first. A value leaves the queue when the stream emits it. The key identifies
+/// the value's object; it is `None` if later pieces need not wait for the value.
 #[derive(Default)]
 pub(super) struct QueuedKeys {
     order: VecDeque<Option<u64>>,

@@ -215,9 +215,9 @@ fn decode_all<T>(pieces: &[Bytes], bytes: usize, decode: &dyn Fn(&[u8]) -> T) ->
 /// Grows the heap of this thread by one allocation. Otherwise the per-thread heaps of glibc grow by one page at a time,
 /// each with a system call that blocks the page faults of all other threads.
 ///
-/// Measured with `cargo xtask bench store-list list` on two cores, without this call: 1.26 s of processor time instead of
-/// 1.02 s for a store of 20,000 pods, 2.48 s instead of 2.13 s for a list of them. With other allocators the cost is one
-/// allocation per 128 KiB of text, which takes about 1 ms to decode.
+/// Measured with `cargo xtask bench store-list list` on two cores, without this call: 1.26 s of processor time instead
+/// of 1.02 s for a store of 20,000 pods, 2.48 s instead of 2.13 s for a list of them. With other allocators the cost is
+/// one allocation per 128 KiB of text, which takes about 1 ms to decode.
 fn reserve_heap(bytes: usize) {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(bytes)));
 }

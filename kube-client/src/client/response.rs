@@ -67,8 +67,8 @@ async fn collect_into(start: &mut BytesMut, mut body: Body) {
     }
 }
 
-/// Parses the body as a `Status`, and fills in a missing code and `Retry-After` from the head of the response. If the body
-/// is not a `Status`, generates one.
+/// Parses the body as a `Status`, and fills in a missing code and `Retry-After` from the head of the response. If the
+/// body is not a `Status`, generates one.
 fn status_of(
     request_line: &RequestLine,
     code: StatusCode,

@@ -149,13 +149,13 @@ fn parse(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
     for document in yaml_serde::Deserializer::from_str(text) {
         let next = if has_merge_keys {
             let mut value = yaml_serde::Value::deserialize(document).map_err(fail)?;
-            merge_keys(&mut value).map_err(fail)?;
-            from_merged(&value).map_err(fail)?
+            expand_merge_keys(&mut value).map_err(fail)?;
+            decode_expanded(&value).map_err(fail)?
         } else {
             Option::<Kubeconfig>::deserialize(document).map_err(fail)?
         };
         let Some(next) = next else { continue };
-        check(&next, origin)?;
+        validate(&next, origin)?;
         merged = Some(match merged {
             None => next,
             Some(merged) => merged.merge(next)?,
@@ -165,7 +165,7 @@ fn parse(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
 }
 
 /// Decodes a document whose merge keys are expanded.
-fn from_merged(value: &yaml_serde::Value) -> Result<Option<Kubeconfig>, yaml_serde::Error> {
+fn decode_expanded(value: &yaml_serde::Value) -> Result<Option<Kubeconfig>, yaml_serde::Error> {
     yaml_serde::from_value(value.clone()).or_else(|error| {
         // Only the parser of text accepts a number for a string field, as in `namespace: 1`. Return the first error:
         // the error of the parser has a position in generated text.
@@ -174,18 +174,19 @@ fn from_merged(value: &yaml_serde::Value) -> Result<Option<Kubeconfig>, yaml_ser
 }
 
 /// Expands YAML merge keys (`<<: *base`), inner ones first: a base may itself contain a merge key.
-fn merge_keys(value: &mut yaml_serde::Value) -> Result<(), yaml_serde::Error> {
+fn expand_merge_keys(value: &mut yaml_serde::Value) -> Result<(), yaml_serde::Error> {
     match value {
         yaml_serde::Value::Mapping(mapping) => {
-            mapping.values_mut().try_for_each(merge_keys)?;
+            mapping.values_mut().try_for_each(expand_merge_keys)?;
             value.apply_merge()
         }
-        yaml_serde::Value::Sequence(items) => items.iter_mut().try_for_each(merge_keys),
+        yaml_serde::Value::Sequence(items) => items.iter_mut().try_for_each(expand_merge_keys),
         _ => Ok(()),
     }
 }
 
-fn check(config: &Kubeconfig, origin: &str) -> Result<(), KubeconfigError> {
+/// Checks the kind and the API version, and that names are unique.
+fn validate(config: &Kubeconfig, origin: &str) -> Result<(), KubeconfigError> {
     let kind = config.kind.as_deref().unwrap_or("Config");
     let api_version = config.api_version.as_deref().unwrap_or("v1");
     if !matches!(kind, "Config" | "") || !matches!(api_version, "v1" | "") {
@@ -195,12 +196,13 @@ fn check(config: &Kubeconfig, origin: &str) -> Result<(), KubeconfigError> {
             kind: kind.to_owned(),
         });
     }
-    unique(origin, "cluster", config.clusters.iter().map(|named| &named.name))?;
-    unique(origin, "user", config.auth_infos.iter().map(|named| &named.name))?;
-    unique(origin, "context", config.contexts.iter().map(|named| &named.name))
+    check_unique(origin, "cluster", config.clusters.iter().map(|named| &named.name))?;
+    check_unique(origin, "user", config.auth_infos.iter().map(|named| &named.name))?;
+    check_unique(origin, "context", config.contexts.iter().map(|named| &named.name))
 }
 
-fn unique<'a>(
+/// Returns an error for the first name that occurs twice.
+fn check_unique<'a>(
     origin: &str,
     what: &'static str,
     names: impl Iterator<Item = &'a String>,

@@ -16,18 +16,18 @@ impl Kubeconfig {
     /// # Errors
     /// If kinds or API versions differ.
     pub fn merge(mut self, next: Self) -> Result<Self, KubeconfigError> {
-        check_equal(&self.kind, &next.kind, &next)?;
-        check_equal(&self.api_version, &next.api_version, &next)?;
+        check_compatible(&self.kind, &next.kind, &next)?;
+        check_compatible(&self.api_version, &next.api_version, &next)?;
         self.kind = self.kind.filter(|kind| !kind.is_empty()).or(next.kind);
         self.api_version = self.api_version.filter(|version| !version.is_empty()).or(next.api_version);
         self.preferences = self.preferences.or(next.preferences);
         self.current_context = self.current_context.filter(|name| !name.is_empty()).or(next.current_context);
-        append(&mut self.clusters, next.clusters, |named| &named.name);
-        append(&mut self.auth_infos, next.auth_infos, |named| &named.name);
-        append(&mut self.contexts, next.contexts, |named| &named.name);
+        append_missing(&mut self.clusters, next.clusters, |named| &named.name);
+        append_missing(&mut self.auth_infos, next.auth_infos, |named| &named.name);
+        append_missing(&mut self.contexts, next.contexts, |named| &named.name);
         self.extensions = match (self.extensions, next.extensions) {
             (Some(mut first), Some(second)) => {
-                append(&mut first, second, |extension: &NamedExtension| &extension.name);
+                append_missing(&mut first, second, |extension: &NamedExtension| &extension.name);
                 Some(first)
             }
             (first, second) => first.or(second),
@@ -41,13 +41,13 @@ impl Kubeconfig {
 }
 
 #[expect(clippy::ref_option, reason = "the fields have this type")]
-fn check_equal(
+fn check_compatible(
     first: &Option<String>,
     second: &Option<String>,
     next: &Kubeconfig,
 ) -> Result<(), KubeconfigError> {
     match (first, second) {
-        // An empty value counts as absent, as in `load::check`.
+        // An empty value counts as absent, as in `load::validate`.
         (Some(first), Some(second)) if first != second && !first.is_empty() && !second.is_empty() => {
             Err(KubeconfigError::WrongKind {
                 origin: next.origin(),
@@ -59,7 +59,8 @@ fn check_equal(
     }
 }
 
-fn append<T>(first: &mut Vec<T>, second: Vec<T>, name: impl Fn(&T) -> &String) {
+/// Appends the entries of `second` whose names do not occur in `first`.
+fn append_missing<T>(first: &mut Vec<T>, second: Vec<T>, name: impl Fn(&T) -> &String) {
     let taken: HashSet<String> = first.iter().map(|item| name(item).clone()).collect();
     first.extend(second.into_iter().filter(|item| !taken.contains(name(item))));
 }

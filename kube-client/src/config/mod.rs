@@ -100,9 +100,9 @@ pub struct Config {
 
 /// Limits on automatic retries. [`RetryPolicy::never`] disables them.
 ///
-/// A request is retried only if a retry is safe: any verb after a 429 or 503 with `Retry-After`; GET, HEAD and OPTIONS
-/// also if the connection failed or broke, or after a 429, 502, 503 or 504. A write whose outcome is unknown is never
-/// retried.
+/// A request is retried only if a retry is safe. Any verb is retried after a 429 or 503 with `Retry-After`. GET, HEAD
+/// and OPTIONS are also retried after a failed or broken connection, and after a 429, 502, 503 or 504. A write whose
+/// outcome is unknown is never retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {

@@ -37,13 +37,14 @@ fn bypasses(cluster: &Uri, exempt: &str) -> bool {
         .split(',')
         .map(|entry| entry.trim().to_ascii_lowercase())
         .filter(|entry| !entry.is_empty())
-        .any(|entry| entry == "*" || matches(&entry, &host, ip, port))
+        .any(|entry| entry == "*" || entry_matches(&entry, &host, ip, port))
 }
 
-fn matches(entry: &str, host: &str, ip: Option<IpAddr>, port: u16) -> bool {
+/// Whether an entry of `NO_PROXY` contains this host, with this port.
+fn entry_matches(entry: &str, host: &str, ip: Option<IpAddr>, port: u16) -> bool {
     if let Some((network, bits)) = entry.split_once('/') {
         return match (network.parse(), bits.parse(), ip) {
-            (Ok(network), Ok(bits), Some(ip)) => contains(network, bits, ip),
+            (Ok(network), Ok(bits), Some(ip)) => network_contains(network, bits, ip),
             _ => false,
         };
     }
@@ -79,7 +80,8 @@ fn split_port(entry: &str) -> (&str, Option<u16>) {
     }
 }
 
-fn contains(network: IpAddr, bits: u32, ip: IpAddr) -> bool {
+/// Whether the first `bits` bits of both addresses are equal.
+fn network_contains(network: IpAddr, bits: u32, ip: IpAddr) -> bool {
     match (network, ip) {
         (IpAddr::V4(network), IpAddr::V4(ip)) if bits <= 32 => {
             let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);

@@ -102,6 +102,7 @@ pub(super) fn resolve(
     Ok(config)
 }
 
+/// The name of the field with the CA bundle, for error texts.
 fn authority_field(cluster: &Cluster) -> &'static str {
     match &cluster.certificate_authority_data {
         Some(data) if !data.is_empty() => "certificate-authority-data",
@@ -159,6 +160,7 @@ fn select_context(
     }
 }
 
+/// The cluster information for a credential plugin.
 fn exec_cluster(cluster: &Cluster, config: &Config) -> ExecAuthCluster {
     use base64::{Engine, engine::general_purpose::STANDARD};
     // The plugin receives the CA bundle inline, even if the kubeconfig has a file.

@@ -4,7 +4,8 @@ use super::*;
 use secrecy::ExposeSecret;
 use std::{error::Error, ffi::OsString, fs, path::PathBuf};
 
-const TWO: &str = "
+/// A kubeconfig with two valid contexts, and two contexts that refer to missing entries.
+const TWO_CONTEXTS: &str = "
 apiVersion: v1
 kind: Config
 current-context: one
@@ -38,14 +39,15 @@ contexts:
   context: {cluster: here, user: ghost}
 ";
 
-fn none(_: &str) -> Option<OsString> {
+fn no_variable(_: &str) -> Option<OsString> {
     None
 }
 
 fn resolve_with(text: &str, options: &KubeConfigOptions) -> Result<Config, KubeconfigError> {
-    resolve::resolve(&Kubeconfig::from_yaml(text)?, options, Env::of(&none))
+    resolve::resolve(&Kubeconfig::from_yaml(text)?, options, Env::of(&no_variable))
 }
 
+/// Options that select this context.
 fn context(name: &str) -> KubeConfigOptions {
     KubeConfigOptions { context: Some(name.into()), ..KubeConfigOptions::default() }
 }
@@ -72,7 +74,7 @@ fn check_error(text: &str, options: &KubeConfigOptions, parts: &[&str]) {
 
 #[test]
 fn the_current_context_is_used() {
-    let config = resolve_with(TWO, &KubeConfigOptions::default()).unwrap();
+    let config = resolve_with(TWO_CONTEXTS, &KubeConfigOptions::default()).unwrap();
     assert_eq!(config.cluster_url, "https://10.0.0.1:6443/base");
     assert_eq!(config.default_namespace, "apps");
     assert_eq!(config.tls_server_name.as_deref(), Some("api.internal"));
@@ -81,23 +83,27 @@ fn the_current_context_is_used() {
 
 #[test]
 fn options_override_context_cluster_and_user() {
-    let config = resolve_with(TWO, &context("two")).unwrap();
+    let config = resolve_with(TWO_CONTEXTS, &context("two")).unwrap();
     assert_eq!(config.cluster_url, "https://10.0.0.2/");
     assert_eq!(config.default_namespace, "default");
     let cluster = config.auth_info.exec.unwrap().cluster.unwrap();
     assert_eq!(cluster.server.as_deref(), Some("https://10.0.0.2"));
 
     let options = KubeConfigOptions { cluster: Some("there".into()), ..KubeConfigOptions::default() };
-    let config = resolve_with(TWO, &options).unwrap();
+    let config = resolve_with(TWO_CONTEXTS, &options).unwrap();
     assert_eq!(config.cluster_url, "https://10.0.0.2/");
     assert!(config.auth_info.token.is_some());
 }
 
 #[test]
 fn errors_name_the_missing_entry_and_list_the_existing_ones() {
-    check_error(TWO, &context("three"), &["the given kubeconfig", "no context `three`", "one, two, lost"]);
-    check_error(TWO, &context("lost"), &["no cluster `gone`", "context `lost`", "here, there"]);
-    check_error(TWO, &context("nobody"), &["no user `ghost`", "context `nobody`", "me, plugin"]);
+    check_error(
+        TWO_CONTEXTS,
+        &context("three"),
+        &["the given kubeconfig", "no context `three`", "one, two, lost"],
+    );
+    check_error(TWO_CONTEXTS, &context("lost"), &["no cluster `gone`", "context `lost`", "here, there"]);
+    check_error(TWO_CONTEXTS, &context("nobody"), &["no user `ghost`", "context `nobody`", "me, plugin"]);
     check_error("contexts: [{name: a}]", &KubeConfigOptions::default(), &["no current-context", "it has: a"]);
     check_error("", &KubeConfigOptions::default(), &["no current-context", "it has no context"]);
 }
@@ -279,8 +285,8 @@ fn malformed_text_is_an_error_without_secrets() {
 
 #[test]
 fn debug_shows_no_secret() {
-    let kubeconfig = Kubeconfig::from_yaml(TWO).unwrap();
-    let mut config = resolve_with(TWO, &context("two")).unwrap();
+    let kubeconfig = Kubeconfig::from_yaml(TWO_CONTEXTS).unwrap();
+    let mut config = resolve_with(TWO_CONTEXTS, &context("two")).unwrap();
     config.headers.push((http::header::AUTHORIZATION, HeaderValue::from_static("s3cr3t")));
     config.proxy_url = Some("http://me:s3cr3t@proxy".parse().unwrap());
     let shown = format!("{kubeconfig:?} {config:?} {:#?}", config.auth_info);
@@ -290,8 +296,8 @@ fn debug_shows_no_secret() {
 
 #[test]
 fn unknown_keys_and_secrets_survive_a_round_trip() {
-    let written = yaml_serde::to_string(&Kubeconfig::from_yaml(TWO).unwrap()).unwrap();
-    let before: yaml_serde::Value = yaml_serde::from_str(TWO).unwrap();
+    let written = yaml_serde::to_string(&Kubeconfig::from_yaml(TWO_CONTEXTS).unwrap()).unwrap();
+    let before: yaml_serde::Value = yaml_serde::from_str(TWO_CONTEXTS).unwrap();
     let after: yaml_serde::Value = yaml_serde::from_str(&written).unwrap();
     assert_eq!(before, after);
 }
@@ -320,7 +326,8 @@ fn merges_yaml_documents() {
     assert_eq!((config.current_context.as_deref(), config.contexts.len()), (Some("a"), 1));
 }
 
-fn joined(paths: &[PathBuf]) -> OsString {
+/// A list of paths as in `KUBECONFIG`.
+fn path_list(paths: &[PathBuf]) -> OsString {
     std::env::join_paths(paths).unwrap()
 }
 
@@ -341,7 +348,7 @@ fn merges_files_and_resolves_paths_against_the_directory_of_each() {
          users: [{name: v, user: {exec: {command: bin/login}}}]",
     )
     .unwrap();
-    let list = joined(&[one.join("c"), folder.path().join("missing"), two.join("c"), one.join("c")]);
+    let list = path_list(&[one.join("c"), folder.path().join("missing"), two.join("c"), one.join("c")]);
     let merged = load::read_list(&list).unwrap();
     let path = |path: PathBuf| path.to_str().map(str::to_owned);
     let user = merged.user("u").unwrap();
@@ -355,7 +362,7 @@ fn merges_files_and_resolves_paths_against_the_directory_of_each() {
 
 #[test]
 fn errors_name_the_files_if_all_are_missing() {
-    let message = load::read_list(&joined(&["/no/a".into(), "/no/b".into()])).unwrap_err().to_string();
+    let message = load::read_list(&path_list(&["/no/a".into(), "/no/b".into()])).unwrap_err().to_string();
     assert!(message.contains("/no/a, /no/b") && message.contains("KUBECONFIG"), "{message}");
     let message = Kubeconfig::read_from("/no/a").unwrap_err().to_string();
     assert!(message.contains("/no/a"), "{message}");
@@ -384,7 +391,7 @@ fn infers_from_kubeconfig_then_home_then_service_account() {
     fs::create_dir_all(&pod).unwrap();
     write_service_account(&pod);
     let file = folder.path().join("config");
-    fs::write(&file, TWO).unwrap();
+    fs::write(&file, TWO_CONTEXTS).unwrap();
 
     let inside = [("KUBERNETES_SERVICE_HOST", "fd00::1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
     let with = |more: &[(&'static str, PathBuf)]| [&inside[..], more].concat();
@@ -395,7 +402,7 @@ fn infers_from_kubeconfig_then_home_then_service_account() {
     assert_eq!(config.root_cert.as_ref().map(Vec::len), Some(1));
     assert_eq!(config.auth_info.token_file.as_deref(), pod.join("token").to_str());
 
-    fs::write(home.join(".kube/config"), TWO.replace("10.0.0.1", "10.0.0.9")).unwrap();
+    fs::write(home.join(".kube/config"), TWO_CONTEXTS.replace("10.0.0.1", "10.0.0.9")).unwrap();
     let config = infer(&with(&[("HOME", home.clone())]), Some(&pod)).unwrap();
     assert_eq!(config.cluster_url.host(), Some("10.0.0.9"));
     let config = infer(&with(&[("HOME", home.clone()), ("KUBECONFIG", file)]), Some(&pod)).unwrap();

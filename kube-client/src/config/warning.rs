@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The number of texts that [`WarningHandler::log_once`] remembers.
-const MAX_LOGGED: usize = 1_000;
+const MAX_REMEMBERED_TEXTS: usize = 1_000;
 
 /// A warning of an API server: the use of a deprecated API version, or an unknown field of an object.
 ///
@@ -55,13 +55,14 @@ impl WarningHandler {
 
     /// Logs each text once, as a `tracing` event of the level WARN. This is the default.
     ///
-    /// Clones share the texts that were logged. After 1,000 texts the handler forgets them, so that its memory is bounded.
+    /// Clones share the texts that were logged. After 1,000 texts the handler forgets them, so that its memory is
+    /// bounded.
     #[must_use]
     pub fn log_once() -> Self {
         let logged = Mutex::new(HashSet::new());
         Self::new(move |warning| {
             let mut logged = logged.lock().unwrap_or_else(PoisonError::into_inner);
-            if logged.len() == MAX_LOGGED {
+            if logged.len() == MAX_REMEMBERED_TEXTS {
                 logged.clear();
             }
             if logged.insert(warning.text.clone()) {
@@ -70,7 +71,7 @@ impl WarningHandler {
         })
     }
 
-    /// Drops the warnings.
+    /// Ignores all warnings.
     #[must_use]
     pub fn ignore() -> Self {
         Self::new(|_| {})

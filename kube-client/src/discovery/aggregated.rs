@@ -1,6 +1,7 @@
 //! Reads the documents of aggregated discovery.
 //!
-//! Each entry is decoded separately, so that a malformed one is a [`GroupFailure`] and the others remain usable.
+//! Each entry is decoded separately, so that a malformed entry becomes a [`GroupFailure`], and the others remain
+//! usable.
 
 use serde_json::Value;
 
@@ -20,7 +21,7 @@ use crate::{
     error::DiscoveryError,
 };
 
-/// A group of the document, unless all of its versions failed.
+/// Reads a group of the document; `None` if all of its versions failed.
 pub(super) fn group(group: &str, item: &Value, failures: &mut Vec<GroupFailure>) -> Option<ApiGroup> {
     let versions = match array(&item["versions"]) {
         Ok([]) => {
@@ -42,6 +43,7 @@ pub(super) fn group(group: &str, item: &Value, failures: &mut Vec<GroupFailure>)
     ApiGroup::new(group.to_owned(), read, preferred)
 }
 
+/// Reads a version of a group; `None` if it failed.
 fn version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -> Option<VersionData> {
     let version = text(&entry["version"]);
     if !is_segment(version) {
@@ -72,7 +74,8 @@ fn version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -> Opti
     Some(VersionData { version: version.to_owned(), endpoints })
 }
 
-/// `None` for a resource that exists only as the parent of its subresources; such a resource has no kind.
+/// Reads a resource. Returns `None` for a resource that exists only as the parent of its subresources; such a resource
+/// has no kind.
 fn endpoint(
     group: &str,
     version: &str,
@@ -129,8 +132,8 @@ fn subresource(group: &str, version: &str, scope: Scope, entry: &Value) -> Resul
     Ok(Endpoint::new(ApiResource::from_gvk_with_plural(&gvk, &name), scope, found.verbs))
 }
 
-/// The kind of a subresource. Without a group and version of its own, it has those of the document; an empty group
-/// beside a version is the core group.
+/// The kind of a subresource. If the entry has neither group nor version, those of the document apply. An empty group
+/// with a version is the core group.
 pub(super) fn response_kind(
     group: &str,
     version: &str,

@@ -18,6 +18,7 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
+    /// The resource and its capabilities.
     pub(super) fn pair(&self) -> (ApiResource, ApiCapabilities) {
         (self.resource.clone(), self.capabilities.clone())
     }
@@ -75,7 +76,7 @@ impl ApiGroup {
     /// The name of the core group.
     pub const CORE_GROUP: &'static str = "";
 
-    /// `None` if there is no version. Of a version that occurs twice, the first is used.
+    /// `None` if there is no version. If a version occurs more than once, its first entry is used.
     pub(super) fn new(
         name: String,
         mut versions: Vec<VersionData>,
@@ -98,7 +99,8 @@ impl ApiGroup {
         self.versions.iter().map(|data| data.version.as_str())
     }
 
-    /// The version that the server prefers. `None` if the server names none, or if its discovery failed.
+    /// The version that the server prefers. `None` if the server prefers none, or if the discovery of that version
+    /// failed.
     pub fn preferred_version(&self) -> Option<&str> {
         self.preferred.as_deref()
     }
@@ -115,7 +117,7 @@ impl ApiGroup {
 
     /// The resources of [`preferred_version_or_latest`](Self::preferred_version_or_latest).
     ///
-    /// Resources that only other versions have are missing; see
+    /// Resources that exist only in other versions are not included; see
     /// [`resources_by_stability`](Self::resources_by_stability).
     pub fn recommended_resources(&self) -> Vec<(ApiResource, ApiCapabilities)> {
         self.versioned_resources(self.preferred_version_or_latest())

@@ -7,13 +7,14 @@ use crate::{
     error::{DiscoveryError, Error},
 };
 
-/// A group or a version whose discovery failed, or an entry of it that is malformed.
+/// A group or a version whose discovery failed, or a malformed entry of a discovery document.
 ///
 /// `Display` names the group version; [`error`](Self::error) is the cause.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct GroupFailure {
-    /// The group, `""` for the core group; the path of the document, such as `/apis`, for an entry without a usable name.
+    /// The group, `""` for the core group; the path of the document, such as `/apis`, for an entry without a usable
+    /// name.
     pub group: String,
     /// The version; `None` if the failure is about the whole group.
     pub version: Option<String>,

@@ -1,4 +1,4 @@
-//! Reads all groups: aggregated documents where the server has them, else unaggregated ones.
+//! Reads the selected groups, from aggregated documents if the server has them, otherwise from unaggregated documents.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use crate::{
     error::{DiscoveryError, Error, Result},
 };
 
-/// The groups and failures of a server, or of one of the two roots.
+/// The groups and failures of a server, or of one of its root documents `/api` and `/apis`.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) groups: Vec<ApiGroup>,
@@ -45,13 +45,14 @@ pub(super) async fn all(client: &Client, wanted: &Groups) -> Result<Found> {
     Ok(found)
 }
 
+/// Reads the groups below `path`, which is `/api` or `/apis`.
 async fn root(client: &Client, path: &str, wanted: &Groups) -> Result<Found> {
     let document: Value = match client.document(path, ACCEPT_AGGREGATED_DISCOVERY_V2).await {
-        // A proxy or an aggregated API server that does not understand the parameters of the media types.
+        // From a proxy or an aggregated API server that does not support the parameters of the media types.
         Err(error) if error.status().is_some_and(|status| status.code == 406) => {
             client.document(path, "application/json").await?
         }
-        // A server may have only one of the roots.
+        // A server may have only one of the root documents.
         Err(error) if error.is_not_found() => return Ok(Found::default()),
         document => document?,
     };

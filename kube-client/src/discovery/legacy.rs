@@ -18,8 +18,8 @@ use crate::{
     error::{DiscoveryError, Result},
 };
 
-/// The number of concurrent requests for documents of group versions.
-const CONCURRENCY: usize = 8;
+/// The maximum number of concurrent requests for documents of group versions.
+const MAX_CONCURRENT_REQUESTS: usize = 8;
 
 /// A group as the unaggregated document lists it.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Listed {
         Self::checked(String::new(), versions, Some("v1".to_owned()), failures)
     }
 
-    /// A group of the document at `/apis`, or the document at `/apis/GROUP`.
+    /// Reads a group from its entry in the document at `/apis`, or from the document at `/apis/GROUP`.
     pub(super) fn of(entry: &Value, failures: &mut Vec<GroupFailure>) -> Option<Self> {
         let group = match serde_json::from_value::<APIGroup>(entry.clone()) {
             Ok(group) => group,
@@ -68,6 +68,7 @@ impl Listed {
         Self::checked(group.name, versions, preferred, failures)
     }
 
+    /// Drops versions with unusable names; `None` if there is no version.
     fn checked(
         name: String,
         mut versions: Vec<String>,
@@ -117,7 +118,7 @@ pub(super) async fn groups(
             (index, data, problems)
         }
     });
-    let documents: Vec<_> = stream::iter(requests).buffered(CONCURRENCY).collect().await;
+    let documents: Vec<_> = stream::iter(requests).buffered(MAX_CONCURRENT_REQUESTS).collect().await;
     let mut read: Vec<Vec<VersionData>> = listed.iter().map(|_| Vec::new()).collect();
     for (index, data, problems) in documents {
         failures.extend(problems);
@@ -162,7 +163,7 @@ pub(super) async fn version(
         index.entry(endpoint.resource.plural.clone()).or_insert(position);
     }
     for found in subresources {
-        // A subresource without its parent has no endpoint to belong to.
+        // Skip a subresource whose parent is not in the document.
         let Some((parent, name)) = found.name.split_once('/') else { continue };
         let Some(parent) = index.get(parent).map(|position| &mut endpoints[*position]) else { continue };
         let gvk = response_kind(&gv.group, &gv.version, found.group, found.version, found.kind);
@@ -173,8 +174,8 @@ pub(super) async fn version(
     Ok(VersionData { version: gv.version.clone(), endpoints })
 }
 
-/// Converts an entry of the document to an endpoint. The endpoint has the group and version of the document, even if the
-/// group and version of the entry differ.
+/// Converts an entry of the document to an endpoint. The endpoint has the group and version of the document, even if
+/// the group and version of the entry differ.
 fn endpoint(gv: &GroupVersion, found: APIResource) -> Endpoint {
     let gvk = GroupVersionKind::gvk(&gv.group, &gv.version, &found.kind);
     let scope = if found.namespaced { Scope::Namespaced } else { Scope::Cluster };

@@ -1,6 +1,7 @@
 //! Finds resources by the names that kubectl accepts.
 //!
-//! The precedence is that of client-go's `RESTMapper` below its shortcut expander: plural, short name, singular, kind.
+//! The precedence is that of kubectl (client-go's shortcut expander and `RESTMapper`): plural, short name, singular,
+//! kind.
 
 use super::{
     Discovery,
@@ -8,7 +9,7 @@ use super::{
 };
 use crate::core::{ApiResource, discovery::ApiCapabilities};
 
-/// A reading of an argument of kubectl; without a group, all groups are searched.
+/// One interpretation of a resource argument of kubectl. Without a group, all groups are searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Argument<'a> {
     pub(super) name: &'a str,
@@ -17,9 +18,9 @@ pub(super) struct Argument<'a> {
 }
 
 impl<'a> Argument<'a> {
-    /// The readings of an argument, in the order of preference. `a.b.c` is resource `a` in version `b` of group `c`, or
-    /// else resource `a` in group `b.c`.
-    pub(super) fn readings(argument: &'a str) -> Vec<Self> {
+    /// The interpretations of an argument, in the order of preference. `a.b.c` is resource `a` in version `b` of group
+    /// `c`, or else resource `a` in group `b.c`.
+    pub(super) fn interpretations(argument: &'a str) -> Vec<Self> {
         let Some((name, rest)) = argument.split_once('.') else {
             return vec![Self { name: argument, version: None, group: None }];
         };
@@ -34,7 +35,8 @@ impl<'a> Argument<'a> {
         }
     }
 
-    /// Whether this name can mean a resource of a group version that is not known.
+    /// Whether the argument may name a resource of this group version, whose resources are unknown. Without `version`,
+    /// the resources of all versions of the group are unknown.
     pub(super) fn may_be_in(&self, group: &str, version: Option<&str>) -> bool {
         self.group.is_none_or(|wanted| group.starts_with(wanted))
             && self.version.is_none_or(|wanted| version.is_none_or(|version| version == wanted))
@@ -46,7 +48,7 @@ impl Discovery {
     ///
     /// `NAME.GROUP` and `NAME.VERSION.GROUP` select a group: `deployments.apps`, `deploy.v1.apps`. The start of the
     /// group's name suffices (`hpa.auto`). Without a group, the first group of the server that has the name is used;
-    /// without a version, the preferred one if it has the resource.
+    /// without a version, the preferred version is used if it has the resource.
     ///
     /// ```
     /// use kube_client::Discovery;
@@ -64,8 +66,8 @@ impl Discovery {
     /// ```
     pub fn resolve(&self, argument: &str) -> Option<(ApiResource, ApiCapabilities)> {
         let lower = argument.to_lowercase();
-        let by_name = Argument::readings(&lower).into_iter().find_map(|name| self.by_name(name));
-        let by_kind = || Argument::readings(argument).into_iter().find_map(|name| self.by_kind(name));
+        let by_name = Argument::interpretations(&lower).into_iter().find_map(|name| self.by_name(name));
+        let by_kind = || Argument::interpretations(argument).into_iter().find_map(|name| self.by_kind(name));
         by_name.or_else(by_kind).map(Endpoint::pair)
     }
 
@@ -98,7 +100,8 @@ impl Discovery {
         self.groups.iter().flat_map(ApiGroup::by_preference)
     }
 
-    /// A name in lower case. A group of exactly this name is preferred to one that begins with it.
+    /// Finds a resource by plural, short name or singular, in lower case. Prefers the group with exactly the name in
+    /// the argument to a group whose name begins with it.
     fn by_name(&self, name: Argument<'_>) -> Option<&Endpoint> {
         let exact = |endpoint: &&Endpoint| name.group.is_none_or(|group| endpoint.resource.group == group);
         let prefix =
@@ -117,6 +120,7 @@ impl Discovery {
         within(&exact).or_else(|| within(&prefix))
     }
 
+    /// Finds a resource by its kind and the full name of its group.
     fn by_kind(&self, name: Argument<'_>) -> Option<&Endpoint> {
         self.endpoints().find(|Endpoint { resource, .. }| {
             resource.kind == name.name
@@ -147,7 +151,7 @@ mod tests {
             ("", vec![name("", None, None)]),
             (".", vec![name("", None, Some(""))]),
         ] {
-            assert_eq!(Argument::readings(argument), expected, "{argument}");
+            assert_eq!(Argument::interpretations(argument), expected, "{argument}");
         }
     }
 }

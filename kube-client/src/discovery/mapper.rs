@@ -1,7 +1,7 @@
 //! `RestMapper`: a cached [`Discovery`] that is refreshed when a name is not found.
 //!
-//! The tokio mutex is held during a refresh, so that only one is in flight. The std mutex guards the state and must not
-//! be held across an await.
+//! The tokio mutex is held during a refresh, so that only one refresh is in flight. The std mutex guards the state and
+//! must not be held across an await.
 
 use std::{
     fmt,
@@ -19,13 +19,13 @@ use crate::{
 };
 
 /// The default of [`RestMapper::refresh_interval`].
-const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+const DEFAULT_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Maps kinds and resource names to resources, over a cached [`Discovery`] of all groups (client-go's `RESTMapper`).
 ///
 /// The first call discovers the resources of the server. A name that is not in the cache causes a refresh, unless the
-/// last one is more recent than the [refresh interval](Self::refresh_interval). At most one refresh is in flight, and
-/// concurrent calls share its result. A name in the cache is returned without a request, also after its
+/// last refresh ended within the [refresh interval](Self::refresh_interval). At most one refresh is in flight, and
+/// concurrent calls share its result. A name in the cache is returned without a request, even after its
 /// CustomResourceDefinition was deleted: see [`invalidate`](Self::invalidate).
 ///
 /// Clones share the cache.
@@ -56,6 +56,7 @@ pub struct RestMapper {
     interval: Duration,
 }
 
+/// The state that all clones of a mapper share.
 struct Shared {
     client: Client,
     state: Mutex<State>,
@@ -71,7 +72,7 @@ struct State {
     refreshed_at: Option<Instant>,
     /// The error of the last refresh, if it failed.
     error: Option<Arc<Error>>,
-    /// Incremented by `invalidate`: a refresh that started before must not fill the cache.
+    /// Incremented by `invalidate`: a refresh that started before the increment must not fill the cache.
     epoch: u64,
 }
 
@@ -80,10 +81,10 @@ impl RestMapper {
     #[must_use]
     pub fn new(client: Client) -> Self {
         let shared = Shared { client, state: Mutex::default(), refreshing: tokio::sync::Mutex::default() };
-        Self { shared: Arc::new(shared), interval: REFRESH_INTERVAL }
+        Self { shared: Arc::new(shared), interval: DEFAULT_REFRESH_INTERVAL }
     }
 
-    /// The time after a refresh in which a name that is not found causes no further one. The default is 5 s.
+    /// Sets the time after a refresh during which an unknown name causes no further refresh (default 5 s).
     #[must_use]
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
@@ -94,8 +95,8 @@ impl RestMapper {
     ///
     /// # Errors
     /// [`DiscoveryError::MissingResource`] if the server does not serve it; [`DiscoveryError::Incomplete`] if it may
-    /// belong to a group version whose discovery failed; [`DiscoveryError::Unavailable`] if the refresh fails, or failed
-    /// within the refresh interval.
+    /// belong to a group version whose discovery failed; [`DiscoveryError::Unavailable`] if the refresh fails, or
+    /// failed within the refresh interval.
     pub async fn resolve(&self, argument: &str) -> Result<(ApiResource, ApiCapabilities)> {
         self.find(|discovery| {
             discovery.resolve(argument).ok_or_else(|| missing_resource(discovery, argument))
@@ -137,7 +138,7 @@ impl RestMapper {
         .await
     }
 
-    /// The cached snapshot; the first call takes it.
+    /// The cached snapshot. If the cache is empty, takes a snapshot first.
     ///
     /// # Errors
     /// [`DiscoveryError::Unavailable`] if the resources of the server cannot be discovered.
@@ -149,7 +150,7 @@ impl RestMapper {
         }
     }
 
-    /// Empties the cache: the next call discovers the resources again, also within the refresh interval.
+    /// Empties the cache: the next call discovers the resources again, even within the refresh interval.
     ///
     /// Call it after a CustomResourceDefinition was installed, changed or deleted.
     pub fn invalidate(&self) {
@@ -158,7 +159,7 @@ impl RestMapper {
         *state = State { refreshes, epoch, ..State::default() };
     }
 
-    /// Searches the cache, and once more after a refresh if that fails.
+    /// Searches the cache. If the search fails, refreshes the cache and searches again.
     async fn find<T>(&self, search: impl Fn(&Discovery) -> Result<T>) -> Result<T> {
         let state = self.state().clone();
         let recent = state.refreshed_at.is_some_and(|at| at.elapsed() < self.interval);
@@ -173,7 +174,8 @@ impl RestMapper {
         search(&*self.refresh(state.refreshes).await?)
     }
 
-    /// Takes a snapshot, or returns the result of the refresh that has completed since the caller saw `seen` of them.
+    /// Takes a snapshot. If another call has completed a refresh since the caller read `seen` as the number of
+    /// refreshes, returns the result of that refresh instead.
     async fn refresh(&self, seen: u64) -> Result<Arc<Discovery>> {
         let _one = self.shared.refreshing.lock().await;
         let before = self.state().clone();
@@ -181,7 +183,7 @@ impl RestMapper {
             match (before.snapshot, before.error) {
                 (_, Some(error)) => return Err(DiscoveryError::Unavailable(error).into()),
                 (Some(snapshot), None) => return Ok(snapshot),
-                // Invalidated meanwhile.
+                // The cache was invalidated after that refresh.
                 (None, None) => {}
             }
         }
@@ -224,14 +226,16 @@ impl fmt::Debug for RestMapper {
 
 fn missing_resource(discovery: &Discovery, argument: &str) -> Error {
     let lower = argument.to_lowercase();
-    let readings = Argument::readings(&lower);
-    let may_be_in =
-        |group: &str, version: Option<&str>| readings.iter().any(|name| name.may_be_in(group, version));
+    let interpretations = Argument::interpretations(&lower);
+    let may_be_in = |group: &str, version: Option<&str>| {
+        interpretations.iter().any(|name| name.may_be_in(group, version))
+    };
     let missing = || DiscoveryError::MissingResource(argument.to_owned());
     incomplete(discovery, argument, may_be_in).unwrap_or_else(missing).into()
 }
 
-/// The error for a name that may belong to group versions whose discovery failed; `None` if there are none.
+/// The error for a name that may belong to group versions whose discovery failed; `None` if there are no such group
+/// versions.
 fn incomplete(
     discovery: &Discovery,
     name: &str,

@@ -1,7 +1,7 @@
 //! Discovery: the groups, versions and resources that an API server serves.
 //!
 //! - [`Discovery`] reads all of them, or selected groups.
-//! - [`RestMapper`] caches a [`Discovery`], and refreshes it for a name that it does not have.
+//! - [`RestMapper`] caches a [`Discovery`], and refreshes it if a name is not in the cache.
 //! - [`oneshot`] reads a single group, group version or kind.
 //!
 //! Requests go through [`Client`] only. A document of the server is outside input: a malformed entry is a
@@ -131,7 +131,8 @@ impl Discovery {
         Ok(self)
     }
 
-    /// The same as [`run`](Self::run), which also uses aggregated discovery; kube has this name.
+    /// The same as [`run`](Self::run), which also uses aggregated discovery. The name exists for compatibility with
+    /// kube.
     ///
     /// # Errors
     /// As for [`run`](Self::run).
@@ -154,7 +155,8 @@ impl Discovery {
         groups
     }
 
-    /// What could not be read, such as group versions whose aggregated API server is not available.
+    /// The parts of the API that could not be read, such as group versions whose aggregated API server is not
+    /// available.
     ///
     /// The other versions of such a group, and the other entries of a malformed document, are usable.
     pub fn failures(&self) -> &[GroupFailure] {
@@ -171,7 +173,7 @@ impl Discovery {
         self.get(group).is_some()
     }
 
-    /// The resource of a kind. If several resources have it, the first one of the server.
+    /// The resource of a kind. If several resources have this kind, the first in the order of the server.
     pub fn resolve_gvk(&self, gvk: &GroupVersionKind) -> Option<(ApiResource, ApiCapabilities)> {
         Some(self.get(&gvk.group)?.find_kind(&gvk.version, &gvk.kind)?.pair())
     }
@@ -181,7 +183,7 @@ impl Discovery {
         self.resolve_gvk(&GroupVersionKind::try_from(tm).ok()?)
     }
 
-    /// The resource of an object; `None` for one without `apiVersion` and `kind`.
+    /// The resource of an object; `None` for an object without `apiVersion` and `kind`.
     pub fn resolve_object(&self, obj: &DynamicObject) -> Option<(ApiResource, ApiCapabilities)> {
         self.resolve_typemeta(obj.types.as_ref()?)
     }

@@ -1,4 +1,4 @@
-//! Reads values of documents whose types are not certain.
+//! Reads names, texts and arrays from JSON values of documents, which may have any type.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ pub(super) fn is_segment(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && name.chars().all(valid)
 }
 
-/// The text of a value; empty for any other value.
+/// The text of a string; empty for a value of another type.
 pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }

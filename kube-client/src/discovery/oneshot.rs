@@ -36,7 +36,7 @@ use crate::{
 ///
 /// # Errors
 /// [`DiscoveryError::MissingApiGroup`] if the server does not serve the group. As for
-/// [`Client::request`] if a request fails, also for a single version;
+/// [`Client::request`] if a request fails, even if only for one version;
 /// [`DiscoveryError::InvalidDocument`] if an entry is malformed.
 ///
 /// # Cancel safety
@@ -57,7 +57,7 @@ pub async fn group(client: &Client, apigroup: &str) -> Result<ApiGroup> {
     } else {
         return Err(missing().into());
     };
-    first(failures)?;
+    first_failure(failures)?;
     Ok(groups.into_iter().next().ok_or_else(missing)?)
 }
 
@@ -72,7 +72,7 @@ pub async fn group(client: &Client, apigroup: &str) -> Result<ApiGroup> {
 pub async fn pinned_group(client: &Client, gv: &GroupVersion) -> Result<ApiGroup> {
     let mut failures = Vec::new();
     let data = legacy::version(client, gv, &mut failures).await?;
-    first(failures)?;
+    first_failure(failures)?;
     let group = ApiGroup::new(gv.group.clone(), vec![data], Some(gv.version.clone()));
     Ok(group.ok_or_else(|| DiscoveryError::EmptyApiGroup(gv.group.clone()))?)
 }
@@ -105,8 +105,8 @@ pub async fn pinned_kind(client: &Client, gvk: &GroupVersionKind) -> Result<(Api
     Ok(found.ok_or_else(|| DiscoveryError::MissingKind(gvk.to_string()))?.pair())
 }
 
-/// The first failure as an error.
-fn first(failures: Vec<GroupFailure>) -> Result<()> {
+/// Returns the first failure as an error.
+fn first_failure(failures: Vec<GroupFailure>) -> Result<()> {
     match failures.into_iter().next() {
         None => Ok(()),
         Some(failure) => Err(Arc::try_unwrap(failure.error)

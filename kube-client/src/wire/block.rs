@@ -9,9 +9,9 @@
 use fearless_simd::{Level, dispatch, prelude::*, u8x16, u8x64};
 
 /// The number of bytes in a block, and of bits in a mask.
-pub(super) const BLOCK: usize = 64;
+pub(super) const BLOCK_BYTES: usize = 64;
 /// The number of bytes that [`first_special`] searches.
-pub(super) const SMALL: usize = 16;
+pub(super) const SMALL_BLOCK_BYTES: usize = 16;
 
 /// A block of bytes. Each method returns a bit mask: bit `n` is the result for byte `n`.
 #[derive(Clone, Copy)]
@@ -19,7 +19,7 @@ pub(super) struct Block<S: Simd>(u8x64<S>);
 
 impl<S: Simd> Block<S> {
     #[inline(always)]
-    pub(super) fn new(simd: S, bytes: &[u8; BLOCK]) -> Self {
+    pub(super) fn new(simd: S, bytes: &[u8; BLOCK_BYTES]) -> Self {
         Self(u8x64::simd_from(simd, *bytes))
     }
 
@@ -49,13 +49,14 @@ impl<S: Simd> Block<S> {
 ///
 /// Uses the baseline instructions of the architecture: run-time detection costs more than it saves on short strings.
 #[inline]
-pub(super) fn first_special(bytes: &[u8; SMALL]) -> Option<usize> {
+pub(super) fn first_special(bytes: &[u8; SMALL_BLOCK_BYTES]) -> Option<usize> {
     let special = dispatch!(Level::baseline(), simd => special(simd, bytes));
     (special != 0).then(|| special.trailing_zeros() as usize)
 }
 
+/// A bit mask of the quotes, backslashes and control characters.
 #[inline(always)]
-fn special<S: Simd>(simd: S, bytes: &[u8; SMALL]) -> u64 {
+fn special<S: Simd>(simd: S, bytes: &[u8; SMALL_BLOCK_BYTES]) -> u64 {
     let lanes = u8x16::simd_from(simd, *bytes);
     (lanes.simd_lt(b' ') | lanes.simd_eq(b'"') | lanes.simd_eq(b'\\')).to_bitmask()
 }
@@ -66,7 +67,7 @@ mod tests {
 
     #[test]
     fn masks_have_a_bit_for_each_matching_byte() {
-        let mut bytes = [b'a'; BLOCK];
+        let mut bytes = [b'a'; BLOCK_BYTES];
         for (at, byte) in [(0, b'{'), (1, b'['), (2, b'}'), (17, b']'), (33, b'"'), (63, b'"')] {
             bytes[at] = byte;
         }
@@ -84,7 +85,7 @@ mod tests {
     fn finds_the_first_special_byte_of_a_string() {
         let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..2_000 {
-            let bytes: [u8; SMALL] = std::array::from_fn(|_| match random.u8(..9) {
+            let bytes: [u8; SMALL_BLOCK_BYTES] = std::array::from_fn(|_| match random.u8(..9) {
                 0 => b"\"\\{}[],"[random.usize(..7)],
                 1 => random.u8(..0x22),
                 _ => random.u8(0x20..),

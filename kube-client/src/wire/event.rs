@@ -32,8 +32,8 @@ impl EventSplitter {
         self.pending.len() + self.frame.len()
     }
 
-    /// Appends `rest` to `pending` and returns the whole piece.
-    fn piece(&mut self, rest: Bytes) -> Bytes {
+    /// Appends `rest` to `pending`, and removes and returns the whole piece.
+    fn take_piece(&mut self, rest: Bytes) -> Bytes {
         self.scan = ValueScan::default();
         if self.pending.is_empty() {
             return rest;
@@ -59,7 +59,7 @@ impl EventSplitter {
             if self.pending.last() == Some(&b'\n') {
                 self.skip_white_space();
                 if self.frame.first() == Some(&b'{') && !may_precede_object(&self.pending) {
-                    return Some(self.piece(Bytes::new()));
+                    return Some(self.take_piece(Bytes::new()));
                 }
             }
             let line_end = memchr::memchr(b'\n', &self.frame).map(|at| at + 1);
@@ -70,7 +70,7 @@ impl EventSplitter {
             // A JSON string cannot contain a line end: if the line ends in a string, the event is malformed and is
             // emitted.
             if end.is_some() || line_end.is_some() && self.scan.is_in_string() {
-                return Some(self.piece(rest));
+                return Some(self.take_piece(rest));
             }
             self.pending.extend_from_slice(&rest);
         }
@@ -113,7 +113,7 @@ impl Split for EventSplitter {
     /// Emits the remaining text unless it is an incomplete object, so that the decoder reports the text.
     fn finish(mut self) -> Result<(Option<Bytes>, ()), WireError> {
         let rest = std::mem::take(&mut self.frame);
-        let rest = self.piece(rest);
+        let rest = self.take_piece(rest);
         match rest.trim_ascii().first() {
             Some(b'{') => Err(WireError::Truncated { after: rest.len() as u64 }),
             first => Ok((first.is_some().then_some(rest), ())),

@@ -29,7 +29,7 @@ pub(crate) struct ListSplitter {
     state: State,
     key: String,
     /// Whether the key `items` has been read. A body without `items` is an error, not an empty list.
-    items: bool,
+    has_items: bool,
     head: ListHead,
 }
 
@@ -50,7 +50,7 @@ impl Split for ListSplitter {
             return Err(WireError::Truncated { after: self.consumed + self.pending.len() as u64 });
         }
         match (self.peek(), self.state) {
-            (None, State::End) if self.items => Ok((None, self.head)),
+            (None, State::End) if self.has_items => Ok((None, self.head)),
             (None, State::End) => Err(WireError::List { problem: "\"items\" is missing", at: self.consumed }),
             (None, _) => Err(WireError::Truncated { after: self.consumed }),
             (Some(_), State::End) => {
@@ -88,7 +88,7 @@ impl ListSplitter {
             scan: ValueScan::default(),
             state: State::default(),
             key: String::new(),
-            items: false,
+            has_items: false,
             head: ListHead::default(),
         }
     }
@@ -125,7 +125,7 @@ impl ListSplitter {
                 (State::KeyOrEnd | State::CommaOrEnd, b'}') => self.advance(State::End),
                 (State::Colon, b':') => self.advance(State::ValueStart),
                 (State::ValueStart, b'[') if self.key == "items" => {
-                    self.items = true;
+                    self.has_items = true;
                     self.advance(State::ItemOrEnd);
                 }
                 (State::ValueStart, _) if self.key == "items" && byte != b'n' => {
@@ -149,11 +149,13 @@ impl ListSplitter {
         self.frame.first().copied()
     }
 
+    /// Consumes one byte and enters a state.
     fn advance(&mut self, state: State) {
         self.drop_front(1);
         self.state = state;
     }
 
+    /// Consumes `count` bytes of the frame.
     fn drop_front(&mut self, count: usize) {
         self.frame.advance(count);
         self.consumed += count as u64;
@@ -188,11 +190,11 @@ impl ListSplitter {
     fn store_head(&mut self, text: &[u8]) -> Result<(), WireError> {
         let head = &mut self.head;
         match self.key.as_str() {
-            "kind" => read(text).map(|kind| head.types.kind = kind),
-            "apiVersion" => read(text).map(|version| head.types.api_version = version),
-            "metadata" => read(text).map(|metadata| head.metadata = metadata),
+            "kind" => decode_head_value(text).map(|kind| head.types.kind = kind),
+            "apiVersion" => decode_head_value(text).map(|version| head.types.api_version = version),
+            "metadata" => decode_head_value(text).map(|metadata| head.metadata = metadata),
             "items" if text == b"null" => {
-                self.items = true;
+                self.has_items = true;
                 Ok(())
             }
             "items" => Err(self.invalid_items()),
@@ -216,7 +218,7 @@ impl State {
 }
 
 /// Decodes a value of the head; `null` decodes to the default.
-fn read<T: DeserializeOwned + Default>(text: &[u8]) -> Result<T, WireError> {
+fn decode_head_value<T: DeserializeOwned + Default>(text: &[u8]) -> Result<T, WireError> {
     serde_json::from_slice::<Option<T>>(text).map(Option::unwrap_or_default).map_err(head_error)
 }
 
@@ -241,7 +243,7 @@ mod tests {
     type Short = Result<(String, u8), String>;
 
     /// Splits and decodes `text` in frames of `size` bytes.
-    fn run(text: &str, size: usize) -> (Vec<Short>, Result<ListHead, String>) {
+    fn split_and_decode(text: &str, size: usize) -> (Vec<Short>, Result<ListHead, String>) {
         let (mut splitter, shape) = (ListSplitter::new(usize::MAX), Shape::new("Item", &FieldSet::none()));
         let mut items = Vec::new();
         for piece in text.as_bytes().chunks(size) {
@@ -262,7 +264,7 @@ mod tests {
     fn check(text: &str, expected: &[(&str, u8)]) -> ListHead {
         let mut head = None;
         for size in 1..=text.len() {
-            let (items, end) = run(text, size);
+            let (items, end) = split_and_decode(text, size);
             let items: Vec<_> = items.into_iter().map(Result::unwrap).collect();
             let expected: Vec<_> = expected.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
             assert_eq!(items, expected, "in frames of {size} bytes");
@@ -293,7 +295,7 @@ mod tests {
     fn continues_after_an_undecodable_object() {
         let text = r#"{"items":[{"metadata":{"name":"bad","namespace":"ns"},"spec":{"n":"x"}},7,
             {"metadata":{"name":"ok"},"spec":{"n":3}}]}"#;
-        let (items, end) = run(text, 10);
+        let (items, end) = split_and_decode(text, 10);
         assert_eq!(items[0], Err("decode Item ns/bad of a list".to_owned()));
         assert_eq!(items[1], Err("decode Item without a readable name of a list".to_owned()));
         assert_eq!(items[2], Ok(("ok".to_owned(), 3)));
@@ -303,14 +305,14 @@ mod tests {
     #[test]
     fn a_body_without_items_is_an_error() {
         for text in ["{}", r#"{"kind":"Status","apiVersion":"v1","metadata":{}}"#] {
-            let end = run(text, 3).1.unwrap_err();
+            let end = split_and_decode(text, 3).1.unwrap_err();
             assert!(end.starts_with("read a list: \"items\" is missing"), "{end}");
         }
     }
 
     #[test]
     fn reports_the_position_of_malformed_text() {
-        let broken = |text: &str| run(text, 7).0.last().cloned().unwrap().unwrap_err();
+        let broken = |text: &str| split_and_decode(text, 7).0.last().cloned().unwrap().unwrap_err();
         assert_eq!(broken("<html>"), "read a list: it does not begin with '{' at byte 0");
         assert_eq!(
             broken(r#"{"items":[{} {}]}"#),
@@ -325,7 +327,7 @@ mod tests {
             let end = if cut.is_empty() {
                 ListSplitter::new(usize::MAX).finish().map(|(_, head)| head).map_err(|e| e.to_string())
             } else {
-                run(cut, 3).1
+                split_and_decode(cut, 3).1
             };
             assert!(end.unwrap_err().starts_with("the body ended early"), "{cut}");
         }

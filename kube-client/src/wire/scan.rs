@@ -6,7 +6,7 @@
     reason = "vector instructions are enabled only within the dispatched function, so its callees have to be inlined"
 )]
 
-use super::block::{BLOCK, Block};
+use super::block::{BLOCK_BYTES, Block};
 use fearless_simd::{Level, Simd, dispatch};
 
 /// The state of a scan through one value.
@@ -61,10 +61,11 @@ impl ValueScan {
         }
     }
 
+    /// Continues the scan of an object or list.
     #[inline(always)]
     fn container<S: Simd>(&mut self, simd: S, text: &[u8]) -> Option<usize> {
         let (strings, depth) = (&mut self.strings, &mut self.depth);
-        let last = blocks(
+        let last = search_blocks(
             simd,
             text,
             #[inline(always)]
@@ -111,6 +112,7 @@ impl ValueScan {
     }
 }
 
+/// The end of a number or literal.
 fn scalar(text: &[u8]) -> Option<usize> {
     text.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t'))
 }
@@ -124,14 +126,14 @@ pub(super) fn may_hold_consecutive_objects(text: &[u8]) -> bool {
 #[inline(always)]
 fn consecutive_objects<S: Simd>(simd: S, text: &[u8]) -> bool {
     let mut carry = 0;
-    blocks(
+    search_blocks(
         simd,
         text,
         #[inline(always)]
         |block, _| {
             let before = block.equal(b'}') | block.white_space();
             let found = block.equal(b'{') & (before << 1 | carry);
-            carry = before >> (BLOCK - 1);
+            carry = before >> (BLOCK_BYTES - 1);
             (found != 0).then_some(())
         },
     )
@@ -151,7 +153,7 @@ pub(super) fn count_elements(text: &[u8]) -> Option<usize> {
 #[inline(always)]
 fn count<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
     let (mut strings, mut depth, mut elements) = (StringState::default(), 1, 1);
-    blocks(
+    search_blocks(
         simd,
         text,
         #[inline(always)]
@@ -185,23 +187,23 @@ fn count<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
 /// Calls `f` with each block and its number of text bytes, until `f` returns an offset. The last block is padded with
 /// zeroes. Returns the offset relative to the whole text.
 #[inline(always)]
-fn blocks<S: Simd, T: Found>(
+fn search_blocks<S: Simd, T: Found>(
     simd: S,
     text: &[u8],
     mut f: impl FnMut(Block<S>, usize) -> Option<T>,
 ) -> Option<T> {
-    let (whole, rest) = text.as_chunks::<BLOCK>();
+    let (whole, rest) = text.as_chunks::<BLOCK_BYTES>();
     for (index, bytes) in whole.iter().enumerate() {
-        if let Some(found) = f(Block::new(simd, bytes), BLOCK) {
-            return Some(found.offset_by(index * BLOCK));
+        if let Some(found) = f(Block::new(simd, bytes), BLOCK_BYTES) {
+            return Some(found.offset_by(index * BLOCK_BYTES));
         }
     }
     if rest.is_empty() {
         return None;
     }
-    let mut bytes = [0; BLOCK];
+    let mut bytes = [0; BLOCK_BYTES];
     bytes[..rest.len()].copy_from_slice(rest);
-    f(Block::new(simd, &bytes), rest.len()).map(|found| found.offset_by(whole.len() * BLOCK))
+    f(Block::new(simd, &bytes), rest.len()).map(|found| found.offset_by(whole.len() * BLOCK_BYTES))
 }
 
 /// The result of a search in one block.
@@ -254,7 +256,7 @@ impl StringState {
             quotes &= !escaped;
         }
         let inside = parity(quotes) ^ if self.inside { u64::MAX } else { 0 };
-        self.inside = inside >> (BLOCK - 1) != 0;
+        self.inside = inside >> (BLOCK_BYTES - 1) != 0;
         let (open, close) = block.brackets();
         Outside { bytes: !inside, open: open & !inside, close: close & !inside }
     }

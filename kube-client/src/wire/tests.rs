@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value, json, value::RawValue};
 const RUNS: usize = 3_000;
 
 /// A random JSON value.
-fn value(random: &mut Rng, depth: usize) -> Value {
+fn random_value(random: &mut Rng, depth: usize) -> Value {
     match random.u8(..if depth == 0 { 6 } else { 9 }) {
         0 => Value::Null,
         1 => json!(random.bool()),
@@ -20,19 +20,19 @@ fn value(random: &mut Rng, depth: usize) -> Value {
             ["", "\"", "\\", "\\\"", "}]", "{[,:", "\u{0}\n\t", "é\u{1f600}\u{2028}"][random.usize(..8)]
         ),
         5 => json!("x".repeat(random.usize(..40))),
-        6 => (0..random.usize(..4)).map(|_| value(random, depth - 1)).collect(),
-        _ => Value::Object(object(random, depth - 1)),
+        6 => (0..random.usize(..4)).map(|_| random_value(random, depth - 1)).collect(),
+        _ => Value::Object(random_object(random, depth - 1)),
     }
 }
 
-fn object(random: &mut Rng, depth: usize) -> Map<String, Value> {
+fn random_object(random: &mut Rng, depth: usize) -> Map<String, Value> {
     let key =
         |random: &mut Rng| ["metadata", "managedFields", "a", "b", "é\"", ""][random.usize(..6)].to_owned();
-    (0..random.usize(..5)).map(|_| (key(random), value(random, depth))).collect()
+    (0..random.usize(..5)).map(|_| (key(random), random_value(random, depth))).collect()
 }
 
 /// Serializes the value as compact or pretty JSON.
-fn write(random: &mut Rng, value: &Value) -> Vec<u8> {
+fn serialize(random: &mut Rng, value: &Value) -> Vec<u8> {
     if random.bool() { serde_json::to_vec_pretty(value) } else { serde_json::to_vec(value) }.unwrap()
 }
 
@@ -78,11 +78,11 @@ fn splits_lists_into_their_items() {
     let mut random = Rng::with_seed(1);
     for _ in 0..RUNS {
         let items: Vec<Value> =
-            (0..random.usize(..5)).map(|_| Value::Object(object(&mut random, 3))).collect();
-        let mut list = object(&mut random, 2);
+            (0..random.usize(..5)).map(|_| Value::Object(random_object(&mut random, 3))).collect();
+        let mut list = random_object(&mut random, 2);
         list.remove("metadata");
         list.insert("items".into(), items.clone().into());
-        let text = write(&mut random, &list.into());
+        let text = serialize(&mut random, &list.into());
         let (pieces, complete) = split(ListSplitter::new(usize::MAX), &mut random, &text);
         let read: Vec<Value> = pieces.iter().map(|piece| serde_json::from_slice(piece).unwrap()).collect();
         assert!(complete && read == items, "{}", String::from_utf8_lossy(&text));
@@ -93,10 +93,10 @@ fn splits_lists_into_their_items() {
 fn splits_corrupted_lists_independently_of_frames_and_keeps_all_valid_items() {
     let mut random = Rng::with_seed(2);
     for _ in 0..RUNS {
-        let mut list = object(&mut random, 2);
+        let mut list = random_object(&mut random, 2);
         list.remove("metadata");
-        list.insert("items".into(), (0..3).map(|_| Value::Object(object(&mut random, 2))).collect());
-        let mut text = write(&mut random, &list.into());
+        list.insert("items".into(), (0..3).map(|_| Value::Object(random_object(&mut random, 2))).collect());
+        let mut text = serialize(&mut random, &list.into());
         corrupt(&mut random, &mut text);
         let shown = String::from_utf8_lossy(&text).into_owned();
         let one = split(ListSplitter::new(usize::MAX), &mut random, &text);
@@ -118,9 +118,9 @@ fn splits_events_like_the_stream_of_serde_json() {
     for _ in 0..RUNS {
         let mut body = Vec::new();
         for name in 0..4 {
-            let mut object = object(&mut random, 2);
+            let mut object = random_object(&mut random, 2);
             object.insert("metadata".into(), json!({"name": name.to_string()}));
-            body.extend(write(&mut random, &json!({"type": "ADDED", "object": object})));
+            body.extend(serialize(&mut random, &json!({"type": "ADDED", "object": object})));
             body.extend(random.choice([&b"\n"[..], b"\n", b"\r\n", b"", b" \t", b"\n\n"]).unwrap().iter());
         }
         if random.bool() {
@@ -186,8 +186,8 @@ fn skips_exactly_the_fields_of_the_set() {
     let fields = fields.into_iter().map(|path| path.parse::<FieldSet>().unwrap()).collect();
     let mut random = Rng::with_seed(4);
     for _ in 0..RUNS {
-        let mut expected = Value::Object(object(&mut random, 4));
-        let mut text = write(&mut random, &expected);
+        let mut expected = Value::Object(random_object(&mut random, 4));
+        let mut text = serialize(&mut random, &expected);
         let pruned: Value = decode(&text, &fields).unwrap();
         for path in &paths {
             remove(&mut expected, path);

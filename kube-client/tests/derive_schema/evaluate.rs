@@ -12,10 +12,10 @@ pub(crate) fn accepts(schema: &Value, value: &Value) -> bool {
         return node.get("nullable") == Some(&Value::Bool(true));
     }
     has_type(node, value)
-        && has_bounds(node, value)
-        && has_values(node, value)
-        && has_fields(node, value)
-        && junctors(node, value)
+        && is_within_bounds(node, value)
+        && has_allowed_values(node, value)
+        && has_allowed_fields(node, value)
+        && satisfies_combinations(node, value)
 }
 
 fn has_type(node: &Map<String, Value>, value: &Value) -> bool {
@@ -32,7 +32,7 @@ fn has_type(node: &Map<String, Value>, value: &Value) -> bool {
     }
 }
 
-fn has_bounds(node: &Map<String, Value>, value: &Value) -> bool {
+fn is_within_bounds(node: &Map<String, Value>, value: &Value) -> bool {
     let bound = |key: &str| node.get(key).and_then(Value::as_f64);
     let exclusive = |key: &str| node.get(key) == Some(&Value::Bool(true));
     let within = |size: f64, min: &str, max: &str| {
@@ -53,7 +53,8 @@ fn has_bounds(node: &Map<String, Value>, value: &Value) -> bool {
     }
 }
 
-fn has_values(node: &Map<String, Value>, value: &Value) -> bool {
+/// Whether `value` is one of `enum`, and its items are unique (if they form a set) and match their schema.
+fn has_allowed_values(node: &Map<String, Value>, value: &Value) -> bool {
     let listed = node.get("enum").and_then(Value::as_array);
     let items = value.as_array();
     let is_set = node.get("x-kubernetes-list-type").is_some_and(|kind| kind == "set");
@@ -66,7 +67,7 @@ fn has_values(node: &Map<String, Value>, value: &Value) -> bool {
         })
 }
 
-fn has_fields(node: &Map<String, Value>, value: &Value) -> bool {
+fn has_allowed_fields(node: &Map<String, Value>, value: &Value) -> bool {
     let Some(fields) = value.as_object() else { return true };
     let mut required = node.get("required").and_then(Value::as_array).into_iter().flatten();
     let properties = node.get("properties").and_then(Value::as_object);
@@ -85,7 +86,8 @@ fn accepts_in(node: &Map<String, Value>, schema: &Value, value: &Value) -> bool 
     (inside && value.is_null()) || accepts(schema, value)
 }
 
-fn junctors(node: &Map<String, Value>, value: &Value) -> bool {
+/// Whether `value` satisfies `oneOf`, `anyOf`, `allOf` and `not`.
+fn satisfies_combinations(node: &Map<String, Value>, value: &Value) -> bool {
     let count = |key: &str| {
         let parts = node.get(key)?.as_array()?;
         Some((parts.iter().filter(|part| accepts(part, value)).count(), parts.len()))

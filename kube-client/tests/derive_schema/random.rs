@@ -30,7 +30,8 @@ fn value(random: &mut fastrand::Rng) -> Value {
     }
 }
 
-fn below(random: &mut fastrand::Rng, depth: u8) -> Value {
+/// A random boolean, reference or schema.
+fn subschema(random: &mut fastrand::Rng, depth: u8) -> Value {
     match random.u8(..10) {
         0 => Value::Bool(random.bool()),
         1 => json!({ "$ref": format!("#/$defs/{}", pick(random, NAMES)), "description": "referred to" }),
@@ -38,8 +39,8 @@ fn below(random: &mut fastrand::Rng, depth: u8) -> Value {
     }
 }
 
-fn several(random: &mut fastrand::Rng, depth: u8) -> Value {
-    (0..random.usize(1..4)).map(|_| below(random, depth)).collect()
+fn subschemas(random: &mut fastrand::Rng, depth: u8) -> Value {
+    (0..random.usize(1..4)).map(|_| subschema(random, depth)).collect()
 }
 
 fn node(random: &mut fastrand::Rng, depth: u8) -> Map<String, Value> {
@@ -64,18 +65,19 @@ fn node(random: &mut fastrand::Rng, depth: u8) -> Map<String, Value> {
             9 => add("description", json!("words")),
             10 => add("format", json!(pick(random, &["uint8", "int32", "date-time", "odd"]))),
             _ if depth == 0 => None,
-            11 => add("items", below(random, depth)),
-            12 => add("additionalProperties", below(random, depth)),
-            13 => add("prefixItems", several(random, depth)),
-            14 => add("not", below(random, depth)),
-            15 => add("allOf", several(random, depth)),
-            16 => add("anyOf", several(random, depth)),
-            _ => add("oneOf", several(random, depth)),
+            11 => add("items", subschema(random, depth)),
+            12 => add("additionalProperties", subschema(random, depth)),
+            13 => add("prefixItems", subschemas(random, depth)),
+            14 => add("not", subschema(random, depth)),
+            15 => add("allOf", subschemas(random, depth)),
+            16 => add("anyOf", subschemas(random, depth)),
+            _ => add("oneOf", subschemas(random, depth)),
         };
     }
     if depth > 0 && random.bool() {
-        let properties: Map<String, Value> =
-            (0..random.usize(1..3)).map(|_| (pick(random, NAMES).to_owned(), below(random, depth))).collect();
+        let properties: Map<String, Value> = (0..random.usize(1..3))
+            .map(|_| (pick(random, NAMES).to_owned(), subschema(random, depth)))
+            .collect();
         node.insert("properties".to_owned(), Value::Object(properties));
     }
     node

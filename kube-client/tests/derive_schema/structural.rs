@@ -49,7 +49,7 @@ const STRUCTURAL: &[&str] = &[
 /// Returns all violations of the rules.
 pub(crate) fn violations(schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    outside(schema, "", &mut found);
+    check_outside(schema, "", &mut found);
     found
 }
 
@@ -57,7 +57,8 @@ fn flag(node: &Map<String, Value>, key: &str) -> bool {
     node.get(key) == Some(&Value::Bool(true))
 }
 
-fn outside(schema: &Value, path: &str, found: &mut Vec<String>) {
+/// Checks a schema outside of `oneOf`, `anyOf`, `allOf` and `not`.
+fn check_outside(schema: &Value, path: &str, found: &mut Vec<String>) {
     let Some(node) = schema.as_object() else {
         found.push(format!("{path}: not an object"));
         return;
@@ -97,30 +98,36 @@ fn outside(schema: &Value, path: &str, found: &mut Vec<String>) {
         found.push(format!("{path}: null enumerated at the node itself"));
     }
     for (name, property) in properties.into_iter().flatten() {
-        outside(property, &format!("{path}.{name}"), found);
+        check_outside(property, &format!("{path}.{name}"), found);
     }
     for key in ["items", "additionalProperties"] {
         if let Some(child) = node.get(key) {
-            outside(child, &format!("{path}[*]"), found);
+            check_outside(child, &format!("{path}[*]"), found);
         }
     }
-    junctors(node, node, path, found);
+    check_combinations(node, node, path, found);
 }
 
 /// Checks that the subschemas of `oneOf`, `anyOf`, `allOf` and `not` contain only value validations, and only for
 /// fields that `around` specifies.
-fn junctors(node: &Map<String, Value>, around: &Map<String, Value>, path: &str, found: &mut Vec<String>) {
+fn check_combinations(
+    node: &Map<String, Value>,
+    around: &Map<String, Value>,
+    path: &str,
+    found: &mut Vec<String>,
+) {
     for key in ["oneOf", "anyOf", "allOf"] {
         for part in node.get(key).and_then(Value::as_array).into_iter().flatten() {
-            inside(part, around, &format!("{path}<{key}>"), found);
+            check_inside(part, around, &format!("{path}<{key}>"), found);
         }
     }
     if let Some(part) = node.get("not") {
-        inside(part, around, &format!("{path}<not>"), found);
+        check_inside(part, around, &format!("{path}<not>"), found);
     }
 }
 
-fn inside(part: &Value, around: &Map<String, Value>, path: &str, found: &mut Vec<String>) {
+/// Checks a subschema of `oneOf`, `anyOf`, `allOf` or `not`. `around` is the schema outside for the same value.
+fn check_inside(part: &Value, around: &Map<String, Value>, path: &str, found: &mut Vec<String>) {
     let Some(part) = part.as_object() else {
         found.push(format!("{path}: not an object"));
         return;
@@ -137,15 +144,15 @@ fn inside(part: &Value, around: &Map<String, Value>, path: &str, found: &mut Vec
             found.push(format!("{path}: the server forbids validations of a field called metadata here"));
         }
         match around.get("properties").and_then(|all| all.get(name)).and_then(Value::as_object) {
-            Some(around) => inside(property, around, &path, found),
+            Some(around) => check_inside(property, around, &path, found),
             None => found.push(format!("{path}: is not described outside")),
         }
     }
     if let Some(item) = part.get("items") {
         match around.get("items").and_then(Value::as_object) {
-            Some(around) => inside(item, around, &format!("{path}[*]"), found),
+            Some(around) => check_inside(item, around, &format!("{path}[*]"), found),
             None => found.push(format!("{path}[*]: is not described outside")),
         }
     }
-    junctors(part, around, path, found);
+    check_combinations(part, around, path, found);
 }

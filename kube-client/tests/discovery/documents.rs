@@ -15,7 +15,8 @@ use tower::{Service, service_fn};
 /// The paths of the received requests.
 pub(crate) type Requests = Arc<Mutex<Vec<String>>>;
 
-/// A server with these documents; other paths are not found. A document with the key `code` is a response without it.
+/// A server with these documents by path; other paths are not found. The key `code` of a document is the status code of
+/// its response.
 pub(crate) fn server(documents: Value) -> (Client, Requests) {
     let requests = Requests::default();
     let log = requests.clone();
@@ -35,7 +36,8 @@ pub(crate) fn server(documents: Value) -> (Client, Requests) {
     (Client::new(service, "default"), requests)
 }
 
-/// The simulated server without aggregated discovery; `refuse` is whether it answers 406 to its media types.
+/// kube-sim without aggregated discovery. If `refuse` is set, it responds to the media types of aggregated discovery
+/// with 406.
 pub(crate) fn unaggregated(sim: &Sim, refuse: bool) -> Client {
     let inner = sim.service();
     let service = service_fn(move |mut request: Request<Body>| {

@@ -1,4 +1,4 @@
-//! Groups that fail, and documents that are malformed.
+//! Tests of discovery with groups that fail and with malformed documents.
 
 use super::documents::server;
 use kube_client::Discovery;

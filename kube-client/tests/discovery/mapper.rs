@@ -1,4 +1,4 @@
-//! `RestMapper`: when it sends requests, and what it returns when they fail.
+//! Tests of the requests that `RestMapper` sends, and of its results if they fail.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,12 +17,12 @@ use tower::service_fn;
 
 /// A server whose document at `/apis` can be replaced, with a delay for each response.
 #[derive(Clone, Default)]
-struct Groups {
+struct MockServer {
     document: Arc<Mutex<Value>>,
     requests: Arc<Mutex<u32>>,
 }
 
-impl Groups {
+impl MockServer {
     fn new(items: &Value) -> Self {
         let groups = Self::default();
         groups.set(items);
@@ -33,10 +33,12 @@ impl Groups {
         *self.document.lock().unwrap() = json!({"kind": "APIGroupDiscoveryList", "items": items});
     }
 
+    /// Makes further requests fail with this status code.
     fn fail(&self, code: u16) {
         *self.document.lock().unwrap() = json!({ "code": code });
     }
 
+    /// The number of requests for `/apis`.
     fn requests(&self) -> u32 {
         *self.requests.lock().unwrap()
     }
@@ -65,6 +67,7 @@ fn group(name: &str, plurals: &[&str]) -> Value {
     json!({"metadata": {"name": name}, "versions": [{"version": "v1", "resources": resources}]})
 }
 
+/// A group whose only version is stale.
 fn stale(name: &str) -> Value {
     json!({"metadata": {"name": name}, "versions": [{"version": "v1", "freshness": "Stale"}]})
 }
@@ -75,7 +78,7 @@ fn is_missing(error: &Error) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn refreshes_on_a_miss_at_most_once_per_interval() {
-    let groups = Groups::new(&json!([group("a", &["xs"])]));
+    let groups = MockServer::new(&json!([group("a", &["xs"])]));
     let mapper = groups.mapper().refresh_interval(Duration::from_secs(5));
     assert_eq!(groups.requests(), 0);
     for _ in 0..3 {
@@ -96,7 +99,7 @@ async fn refreshes_on_a_miss_at_most_once_per_interval() {
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_calls_share_one_refresh() {
-    let groups = Groups::new(&json!([group("a", &["xs"])]));
+    let groups = MockServer::new(&json!([group("a", &["xs"])]));
     let mapper = groups.mapper();
     let found = join_all((0..50).map(|_| mapper.resolve("xs"))).await;
     assert!(found.iter().all(Result::is_ok));
@@ -134,7 +137,7 @@ async fn a_failed_first_refresh_is_repeated_after_the_interval() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_call_does_not_block_the_next_refresh() {
-    let groups = Groups::new(&json!([group("a", &["xs"])]));
+    let groups = MockServer::new(&json!([group("a", &["xs"])]));
     let mapper = groups.mapper();
     let dropped = tokio::time::timeout(Duration::from_millis(10), mapper.resolve("xs")).await;
     assert!(dropped.is_err());
@@ -144,7 +147,7 @@ async fn a_dropped_call_does_not_block_the_next_refresh() {
 
 #[tokio::test(start_paused = true)]
 async fn invalidate_empties_the_cache_and_discards_a_refresh_in_flight() {
-    let groups = Groups::new(&json!([group("a", &["xs"])]));
+    let groups = MockServer::new(&json!([group("a", &["xs"])]));
     let mapper = groups.mapper();
     let in_flight = async {
         mapper.resolve("xs").await.unwrap();
@@ -170,7 +173,7 @@ async fn invalidate_empties_the_cache_and_discards_a_refresh_in_flight() {
 
 #[tokio::test(start_paused = true)]
 async fn a_miss_names_the_groups_that_could_not_be_read() {
-    let groups = Groups::new(&json!([group("a", &["xs"]), stale("down"), stale("metrics.k8s.io")]));
+    let groups = MockServer::new(&json!([group("a", &["xs"]), stale("down"), stale("metrics.k8s.io")]));
     let mapper = groups.mapper();
     mapper.resolve("xs").await.unwrap();
     assert_eq!(mapper.discovery().await.unwrap().failures().len(), 2);

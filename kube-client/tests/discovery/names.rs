@@ -1,11 +1,13 @@
-//! Resources by the names that kubectl accepts.
+//! Tests that find resources by the names that kubectl accepts.
 
 use super::documents::server;
 use kube_client::{Client, Discovery};
 use kube_sim::Sim;
 use serde_json::json;
 
-fn names(found: Option<(kube_client::api::ApiResource, kube_client::discovery::ApiCapabilities)>) -> String {
+fn describe(
+    found: Option<(kube_client::api::ApiResource, kube_client::discovery::ApiCapabilities)>,
+) -> String {
     found.map_or_else(
         || "none".to_owned(),
         |(resource, _)| format!("{} {}", resource.api_version, resource.plural),
@@ -43,14 +45,15 @@ async fn finds_resources_by_every_name_that_kubectl_accepts() {
         ("..", "none"),
         (".apps", "none"),
     ] {
-        assert_eq!(names(discovery.resolve(argument)), expected, "{argument}");
+        assert_eq!(describe(discovery.resolve(argument)), expected, "{argument}");
     }
 }
 
 #[tokio::test]
 async fn a_category_has_each_resource_once() {
     let discovery = Discovery::new(Client::new(Sim::new().service(), "default")).run().await.unwrap();
-    let all: Vec<_> = discovery.resolve_category("all").into_iter().map(|pair| names(Some(pair))).collect();
+    let all: Vec<_> =
+        discovery.resolve_category("all").into_iter().map(|pair| describe(Some(pair))).collect();
     for expected in ["v1 pods", "v1 services", "apps/v1 deployments", "batch/v1 jobs"] {
         assert_eq!(all.iter().filter(|name| *name == expected).count(), 1, "{all:?}");
     }
@@ -86,6 +89,6 @@ async fn a_plural_precedes_a_short_name_and_a_short_name_a_singular() {
         ("Kindcs.second.more", "second.more/v1 cs"),
         ("kindcs", "none"),
     ] {
-        assert_eq!(names(discovery.resolve(argument)), expected, "{argument}");
+        assert_eq!(describe(discovery.resolve(argument)), expected, "{argument}");
     }
 }

@@ -74,8 +74,8 @@ impl Shared {
             // that the server wakes once per batch instead of once per request, and writes do not alternate with
             // decoding.
             //
-            // Measured with `cargo xtask bench get-32` on two cores, without the yield: 7,230 instead of 9,460 requests per
-            // second, and 2.3 s instead of 1.9 s of processor time for 20,000 requests.
+            // Measured with `cargo xtask bench get-32` on two cores, without the yield: 7,230 instead of 9,460 requests
+            // per second, and 2.3 s instead of 1.9 s of processor time for 20,000 requests.
             tokio::task::yield_now().await;
         }
         let key = self.pool.key(target);

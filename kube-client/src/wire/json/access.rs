@@ -59,6 +59,7 @@ impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
         }
     }
 
+    /// Consumes the colon after a key.
     #[inline]
     fn colon(&mut self) -> Result<()> {
         match self.reader.expect_byte("an object")? {

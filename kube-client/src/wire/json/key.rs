@@ -7,6 +7,7 @@ use super::value::Value;
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
 use std::borrow::Cow;
 
+/// The text of a key, without quotes and escapes.
 pub(super) struct Key<'de> {
     text: Cow<'de, str>,
 }

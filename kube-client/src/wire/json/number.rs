@@ -22,6 +22,7 @@ impl Number {
         }
     }
 
+    /// The number as serde's errors for unexpected types describe it.
     pub(super) fn unexpected(self) -> Unexpected<'static> {
         match self {
             Self::Unsigned(number) => Unexpected::Unsigned(number),
@@ -60,6 +61,7 @@ impl Reader<'_> {
         if is_number(self.number_text()) { Ok(()) } else { error("invalid number") }
     }
 
+    /// Consumes the characters of a number.
     fn number_text(&mut self) -> &str {
         self.take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
     }

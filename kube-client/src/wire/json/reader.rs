@@ -1,6 +1,6 @@
 //! `Reader`: a cursor in a JSON text. It reads tokens and skips values, and must not call visitors of serde.
 
-use super::super::block::{SMALL, first_special};
+use super::super::block::{SMALL_BLOCK_BYTES, first_special};
 use super::super::scan::ValueScan;
 use super::Result;
 use serde::de::Error as _;
@@ -284,10 +284,10 @@ fn list_bit(depth: u8) -> u128 {
 /// The offset of the first quote, backslash or control character from `at` on; the length of the text if it has none.
 #[inline(never)]
 fn unescaped_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<SMALL>()) {
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<SMALL_BLOCK_BYTES>()) {
         match first_special(chunk) {
             Some(offset) => return at + offset,
-            None => at += SMALL,
+            None => at += SMALL_BLOCK_BYTES,
         }
     }
     let special = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');

@@ -24,6 +24,7 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
         Self { reader, fields }
     }
 
+    /// Returns the first byte of the value without consuming it.
     #[inline]
     fn first(&mut self) -> Result<u8> {
         self.reader.expect_byte("a value")
@@ -102,7 +103,7 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
     }
 
     /// Parses an integer of any size, for 128-bit types.
-    fn digits<T: std::str::FromStr>(mut self, expected: &dyn Expected) -> Result<T> {
+    fn large_integer<T: std::str::FromStr>(mut self, expected: &dyn Expected) -> Result<T> {
         match self.first()? {
             b'-' | b'0'..=b'9' => {
                 let text = self.reader.take_while(|byte| byte.is_ascii_digit() || byte == b'-');
@@ -185,12 +186,12 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
     }
 
     fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        let number = self.digits(&visitor)?;
+        let number = self.large_integer(&visitor)?;
         visitor.visit_i128(number)
     }
 
     fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        let number = self.digits(&visitor)?;
+        let number = self.large_integer(&visitor)?;
         visitor.visit_u128(number)
     }
 

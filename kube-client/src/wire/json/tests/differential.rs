@@ -98,8 +98,8 @@ fn compare<T: DeserializeOwned + Debug>(text: &str) {
     assert_eq!(found, expected, "{text:?} as {}", std::any::type_name::<T>());
 }
 
-/// [`compare`] for types that ignore parts of the text. In those parts the decoder only counts brackets, so that it may
-/// accept invalid JSON.
+/// Like [`compare`], for types that ignore parts of the text. In those parts the decoder only counts brackets, so that
+/// it may accept invalid JSON.
 #[track_caller]
 fn compare_partly<T: DeserializeOwned + Debug>(text: &str) {
     let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
@@ -108,6 +108,7 @@ fn compare_partly<T: DeserializeOwned + Debug>(text: &str) {
     }
 }
 
+/// Compares the results for all types of this test.
 fn compare_all(text: &str) {
     compare::<Value>(text);
     compare_partly::<IgnoredAny>(text);
@@ -125,10 +126,11 @@ fn compare_all(text: &str) {
     compare::<String>(text);
     compare::<char>(text);
     compare::<()>(text);
-    numbers(text);
+    compare_numbers(text);
 }
 
-fn numbers(text: &str) {
+/// Compares the results for all numeric types.
+fn compare_numbers(text: &str) {
     compare::<i8>(text);
     compare::<u64>(text);
     compare::<i64>(text);
@@ -145,40 +147,40 @@ fn numbers(text: &str) {
 }
 
 /// Appends the text of a random value. It is valid JSON, except for some numbers and strings.
-fn text(random: &mut Rng, depth: u8, out: &mut String) {
+fn append_text(random: &mut Rng, depth: u8, out: &mut String) {
     match random.u8(..if depth == 0 { 5 } else { 8 }) {
         0 => out.push_str(random.choice(["null", "true", "false"]).unwrap()),
-        1 | 2 => number(random, out),
-        3 | 4 => string(random, out),
+        1 | 2 => append_number(random, out),
+        3 | 4 => append_string(random, out),
         5 | 6 => {
             out.push('{');
             for n in 0..random.u8(..4) {
-                space(random, out, if n == 0 { "" } else { "," });
-                string(random, out);
-                space(random, out, ":");
-                text(random, depth - 1, out);
+                append_space(random, out, if n == 0 { "" } else { "," });
+                append_string(random, out);
+                append_space(random, out, ":");
+                append_text(random, depth - 1, out);
             }
-            space(random, out, "}");
+            append_space(random, out, "}");
         }
         _ => {
             out.push('[');
             for n in 0..random.u8(..4) {
-                space(random, out, if n == 0 { "" } else { "," });
-                text(random, depth - 1, out);
+                append_space(random, out, if n == 0 { "" } else { "," });
+                append_text(random, depth - 1, out);
             }
-            space(random, out, "]");
+            append_space(random, out, "]");
         }
     }
 }
 
-fn space(random: &mut Rng, out: &mut String, what: &str) {
+fn append_space(random: &mut Rng, out: &mut String, what: &str) {
     let spaces = ["", "", "", " ", "\n", "\r\t"];
     out.push_str(random.choice(spaces).unwrap());
     out.push_str(what);
     out.push_str(random.choice(spaces).unwrap());
 }
 
-fn number(random: &mut Rng, out: &mut String) {
+fn append_number(random: &mut Rng, out: &mut String) {
     match random.u8(..5) {
         0 => out.push_str(&random.u64(..).to_string()),
         1 => out.push_str(&random.i8(..).to_string()),
@@ -193,11 +195,11 @@ fn number(random: &mut Rng, out: &mut String) {
     }
 }
 
-fn string(random: &mut Rng, out: &mut String) {
+fn append_string(random: &mut Rng, out: &mut String) {
     out.push('"');
     match random.u8(..4) {
         0 => out.push_str(random.choice(["a", "b", "metadata", "Unit", "One", "Two", "Named"]).unwrap()),
-        1 => number(random, out),
+        1 => append_number(random, out),
         2 => out.push_str(&"x".repeat(random.usize(..40))),
         _ => {
             let parts = [
@@ -267,7 +269,7 @@ fn random_texts_decode_like_serde_json() {
     let mut random = Rng::with_seed(7);
     for _ in 0..runs {
         let mut made = String::new();
-        text(&mut random, 4, &mut made);
+        append_text(&mut random, 4, &mut made);
         compare_all(&made);
         compare_all(&corrupt(&mut random, &made));
         let known = *random.choice(&corpus).unwrap();
