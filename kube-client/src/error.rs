@@ -114,7 +114,7 @@ pub enum DiscoveryError {
     #[error("the server does not serve the resource {0:?}: check its name, group and version")]
     MissingResource(String),
 
-    /// The server lists the group, without versions.
+    /// The server lists the group, but no version of it.
     #[error("the server lists no version of the API group {0:?}")]
     EmptyApiGroup(String),
 
@@ -131,7 +131,7 @@ pub enum DiscoveryError {
         what: String,
     },
 
-    /// The name may belong to a group version whose discovery failed. The source is the error of the first one.
+    /// The name may belong to a group version whose discovery failed. The source is the error of the first of them.
     #[error("cannot find {name:?}, and the discovery of {group_versions} failed")]
     Incomplete {
         /// The name that was requested.

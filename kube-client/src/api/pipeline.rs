@@ -229,7 +229,7 @@ mod tests {
 
     /// Decodes `count` numbers, padded so that chunks are large enough for tasks. Returns the numbers, and the maximum
     /// number of pieces in flight.
-    async fn run(count: usize) -> (Vec<usize>, usize) {
+    async fn decode_numbers(count: usize) -> (Vec<usize>, usize) {
         let mut pipeline = Pipeline::new(|text| std::str::from_utf8(text).unwrap().trim().parse().unwrap());
         let (mut next, mut most, mut out) = (0, 0, Vec::new());
         loop {
@@ -251,7 +251,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn preserves_order_and_limit_on_several_threads() {
-        let (numbers, most) = run(500).await;
+        let (numbers, most) = decode_numbers(500).await;
         assert_eq!(numbers, (0..500).collect::<Vec<_>>());
         assert!(most <= (EXTRA_CHUNKS + 4) * (CHUNK_BYTES / 9000 + 1), "{most} were in flight");
     }
@@ -294,7 +294,7 @@ mod tests {
 
     #[tokio::test]
     async fn decodes_one_at_a_time_on_a_single_thread() {
-        assert_eq!(run(20).await, ((0..20).collect(), 1));
+        assert_eq!(decode_numbers(20).await, ((0..20).collect(), 1));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

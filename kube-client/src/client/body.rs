@@ -31,6 +31,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Body(Kind);
 
 enum Kind {
+    /// Buffered bytes; `None` if there are none, or if they have been read.
     Once(Option<Bytes>),
     Frames {
         body: UnsyncBoxBody<Bytes, BoxError>,

@@ -25,6 +25,7 @@ trait Call: Send + Sync {
     fn call(&self, request: Request<Body>) -> BoxFuture<'static, Result<Response<Body>, BoxError>>;
 }
 
+/// Implements [`Call`] for a service, so that its type can be erased.
 struct Erased<S>(S);
 
 impl<S, B> Call for Erased<S>

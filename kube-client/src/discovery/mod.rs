@@ -34,7 +34,9 @@ use crate::{
 /// The groups to discover.
 #[derive(Debug, Clone)]
 enum Groups {
+    /// These groups.
     Only(Vec<String>),
+    /// All groups but these.
     Except(Vec<String>),
 }
 

@@ -83,8 +83,9 @@ impl EventSplitter {
     }
 }
 
-/// Whether a line that begins with `{` is certainly one object; `next` is the first byte of the next line. Without a
-/// bracket scan, the result may be false for one object. In JSON, `{` follows `}` only between two consecutive objects.
+/// Whether a line that begins with `{` is certainly one object; `next` is the first byte of the next line. The result
+/// may be false for one object, because there is no bracket scan. In JSON, `{` follows `}` only between two consecutive
+/// objects.
 fn is_one_event(line: &[u8], next: Option<&u8>) -> bool {
     line.trim_ascii_end().last() == Some(&b'}') && next == Some(&b'{') && !may_hold_consecutive_objects(line)
 }

@@ -17,6 +17,7 @@ pub(super) struct ValueScan {
     depth: usize,
 }
 
+/// The type of the value, as far as it has been scanned.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum State {
     #[default]

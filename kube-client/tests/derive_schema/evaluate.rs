@@ -80,7 +80,8 @@ fn has_allowed_fields(node: &Map<String, Value>, value: &Value) -> bool {
         })
 }
 
-/// Subschemas inside of `oneOf`, `anyOf`, `allOf` and `not` have no types, so they accept null.
+/// Whether `schema`, a subschema of `node`, accepts `value`. Subschemas inside of `oneOf`, `anyOf`, `allOf` and `not`
+/// have no types, so they accept null.
 fn accepts_in(node: &Map<String, Value>, schema: &Value, value: &Value) -> bool {
     let inside = !node.contains_key("type") && !node.keys().any(|key| key.starts_with("x-kubernetes-"));
     (inside && value.is_null()) || accepts(schema, value)

@@ -14,7 +14,7 @@ use kube_client::core::schema::StructuralSchemaRewriter;
 use schemars::{Schema, generate::SchemaSettings, transform::Transform};
 use serde_json::Value;
 
-fn all() -> Vec<Row> {
+fn all_rows() -> Vec<Row> {
     kinds::faithful().into_iter().chain(kinds::lossy().into_iter().map(|(row, _)| row)).collect()
 }
 
@@ -29,14 +29,14 @@ fn name(row: &Row) -> &str {
 
 #[test]
 fn every_schema_is_structural() {
-    for row in all() {
+    for row in all_rows() {
         assert_eq!(structural::violations(&schema_of(&row)), [""; 0], "{}", name(&row));
     }
 }
 
 #[test]
 fn rewriter_supports_all_schemars_settings() {
-    for row in all() {
+    for row in all_rows() {
         for settings in [SchemaSettings::openapi3, SchemaSettings::draft07, SchemaSettings::draft2020_12] {
             for inline in [true, false] {
                 let schema = (row.transformed)(settings().with(|s| s.inline_subschemas = inline));
@@ -67,7 +67,7 @@ fn types_without_a_structural_schema_report_paths_and_advice() {
 
 #[test]
 fn schemas_accept_good_values_and_reject_bad_values() {
-    for row in all() {
+    for row in all_rows() {
         let schema = &schema_of(&row)["properties"]["spec"];
         for good in &row.good {
             assert!(evaluate::accepts(schema, good), "{} should accept {good}", name(&row));
@@ -80,7 +80,7 @@ fn schemas_accept_good_values_and_reject_bad_values() {
 
 #[test]
 fn schemas_contain_patterns_and_rules() {
-    let rows = all();
+    let rows = all_rows();
     let value = |kind: &str| {
         let row = rows.iter().find(|row| name(row) == kind).expect("a row of the table");
         schema_of(row)["properties"]["spec"]["properties"]["value"].clone()
@@ -92,7 +92,7 @@ fn schemas_contain_patterns_and_rules() {
 
 #[test]
 fn rust_types_decode_good_values() {
-    for row in all() {
+    for row in all_rows() {
         for good in &row.good {
             assert_eq!((row.reads)(good), Ok(()), "{}: {good}", name(&row));
         }

@@ -8,6 +8,7 @@ use kube_client::discovery::{self, ApiGroup};
 use kube_client::error::DiscoveryError;
 use serde_json::{Value, json};
 
+/// The names of the groups, and the group and version of each failure.
 fn summary(discovery: &Discovery) -> (Vec<&str>, Vec<String>) {
     let groups = discovery.groups().map(ApiGroup::name).collect();
     let failures = discovery.failures().iter();

@@ -73,7 +73,8 @@ where
     }
 }
 
-/// The warnings of a response with the code 299. A malformed header ends at its first malformed warning.
+/// The warnings of a response that have the code 299. In a malformed header, only the warnings before the first
+/// malformed one are read.
 fn warnings(headers: &HeaderMap) -> impl Iterator<Item = Warning> + '_ {
     headers.get_all(header::WARNING).iter().flat_map(|value| {
         // Other encodings than UTF-8 cannot be shown to users.

@@ -24,12 +24,14 @@ use tower::service_fn;
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
+/// Starts kube-sim with two nodes, and serves it over HTTPS.
 async fn start() -> (Sim, Server) {
     let sim = Sim::builder().nodes(2).build();
     let server = sim.serve_https(([127, 0, 0, 1], 0).into()).await.unwrap();
     (sim, server)
 }
 
+/// A configuration from the kubeconfig of `server`, with short waits before retries.
 async fn config(server: &Server) -> Config {
     let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig()).unwrap();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();

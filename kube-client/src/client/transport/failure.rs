@@ -16,6 +16,7 @@ pub(crate) struct ConnectFailure {
     source: Option<BoxError>,
 }
 
+/// The cause of a failed connection: an error, or an elapsed timeout.
 #[derive(Clone, Copy, Debug)]
 enum Cause {
     Failed(TransportKind),

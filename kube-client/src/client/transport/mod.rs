@@ -168,7 +168,7 @@ impl Service<Request<Body>> for Transport {
 /// Converts the request's URI to origin form (RFC 9112): path and query in the request line, the host in `Host`.
 fn to_origin_form(request: &mut Request<Body>) -> Result<(), BoxError> {
     if !request.headers().contains_key(header::HOST) {
-        let host = host(request.uri())?;
+        let host = host_header(request.uri())?;
         request.headers_mut().insert(header::HOST, host);
     }
     let path = request.uri().path_and_query().cloned();
@@ -177,7 +177,7 @@ fn to_origin_form(request: &mut Request<Body>) -> Result<(), BoxError> {
 }
 
 /// The value of `Host`: the host, and the port unless it is the default of the scheme.
-fn host(uri: &Uri) -> Result<HeaderValue, BoxError> {
+fn host_header(uri: &Uri) -> Result<HeaderValue, BoxError> {
     let host = uri.host().ok_or("the address has no host")?;
     let default_port = if uri.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
     Ok(match uri.port_u16() {

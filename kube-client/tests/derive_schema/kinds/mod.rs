@@ -301,6 +301,7 @@ pub(crate) fn faithful() -> Vec<Row> {
     common().into_iter().chain(flattened::faithful()).chain(open::faithful()).collect()
 }
 
+/// The kinds of this file whose structural schema is equivalent to the Rust type.
 fn common() -> Vec<Row> {
     let point = json!({ "xAxis": 1, "yAxis": 2 });
     vec![
