@@ -55,6 +55,7 @@ async fn collect_start(body: Body) -> Bytes {
     start.freeze()
 }
 
+/// Appends the body to `start`, up to `ERROR_BODY_LIMIT` and until the body fails.
 async fn collect_into(start: &mut BytesMut, mut body: Body) {
     while let Some(Ok(frame)) = body.frame().await {
         if let Ok(data) = frame.into_data() {

@@ -37,6 +37,7 @@ pub(super) fn parse_proxy(text: &str) -> Result<Uri, FieldError> {
     }
 }
 
+/// Parses an address with a host and one of these schemes.
 fn parse(text: &str, schemes: &[&str]) -> Result<Uri, FieldError> {
     if !text.contains("://") {
         return Err(invalid_address(text, &format!("it must begin with {}://", schemes.join(":// or "))));

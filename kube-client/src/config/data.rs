@@ -63,6 +63,7 @@ fn certificate_starts(text: &[u8]) -> Vec<usize> {
     memchr::memmem::find_iter(text, b"-----BEGIN CERTIFICATE-----").filter(may_precede).collect()
 }
 
+/// The first private key in a PEM text. An encrypted key is an error.
 fn private_key(loaded: &Loaded) -> Result<PrivateKeyDer<'static>, FieldError> {
     let text = String::from_utf8_lossy(loaded.bytes.expose_secret());
     if text.contains("ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED") {
@@ -77,6 +78,7 @@ fn private_key(loaded: &Loaded) -> Result<PrivateKeyDer<'static>, FieldError> {
     })
 }
 
+/// An error about damaged PEM text. `block` is the number of the damaged certificate.
 fn bad_pem(loaded: &Loaded, block: Option<usize>, source: pem::Error) -> FieldError {
     // The library's errors about marker lines quote the line. In a key without line breaks, such a line contains the
     // key.
@@ -134,6 +136,7 @@ mod tests {
         rcgen::generate_simple_self_signed([name.to_owned()]).unwrap().cert.pem()
     }
 
+    /// Reads a CA bundle. Returns the number of its certificates, or the error text.
     fn read(bundle: &str) -> Result<usize, String> {
         let bytes = bundle.as_bytes().to_vec().into();
         let loaded = Loaded { from: "ca.crt".to_owned(), bytes };

@@ -87,6 +87,7 @@ pub(super) fn yaml_bool_or_false<'de, D: Deserializer<'de>>(deserializer: D) -> 
 mod tests {
     use crate::config::Kubeconfig;
 
+    /// Decodes `value` as `insecure-skip-tls-verify` and as `disable-compression`.
     fn insecure(value: &str) -> Result<Option<bool>, String> {
         let text = format!(
             "clusters: [{{name: a, cluster: {{insecure-skip-tls-verify: {value}, disable-compression: {value}}}}}]"

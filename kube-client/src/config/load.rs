@@ -70,6 +70,7 @@ impl Kubeconfig {
         }
     }
 
+    /// Makes relative paths absolute: they are relative to `folder`.
     fn resolve_paths(&mut self, folder: &Path) {
         for cluster in self.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
             resolve_path(&mut cluster.certificate_authority, folder);
@@ -138,6 +139,7 @@ fn decode(bytes: &[u8]) -> Option<String> {
     }
 }
 
+/// Parses and validates each YAML document of a text, and merges the documents.
 fn parse(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
     let fail = |error: yaml_serde::Error| KubeconfigError::Parse {
         origin: origin.to_owned(),

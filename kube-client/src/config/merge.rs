@@ -40,6 +40,7 @@ impl Kubeconfig {
     }
 }
 
+/// Returns an error if both values are set and differ.
 #[expect(clippy::ref_option, reason = "the fields have this type")]
 fn check_compatible(
     first: &Option<String>,

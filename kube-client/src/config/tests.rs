@@ -108,6 +108,7 @@ fn errors_name_the_missing_entry_and_list_the_existing_ones() {
     check_error("", &KubeConfigOptions::default(), &["no current-context", "it has no context"]);
 }
 
+/// Asserts that the error for this cluster and this user contains `parts`.
 #[track_caller]
 fn check_field(cluster: &str, user: &str, parts: &[&str]) {
     let text = format!(

@@ -120,6 +120,7 @@ fn endpoint(
     Ok(Some(endpoint))
 }
 
+/// Reads a subresource.
 fn subresource(group: &str, version: &str, scope: Scope, entry: &Value) -> Result<Endpoint, String> {
     let found: APISubresourceDiscovery = serde_json::from_value(entry.clone())
         .map_err(|error| format!("a subresource does not decode: {error}"))?;

@@ -88,6 +88,7 @@ async fn root(client: &Client, path: &str, wanted: &Groups) -> Result<Found> {
     Ok(found)
 }
 
+/// The elements of the array `field` of a document.
 fn entries<'a>(document: &'a Value, field: &str, path: &str) -> Result<&'a [Value]> {
     array(&document[field]).map_err(|what| invalid(path, format!("`{field}` {what}")))
 }

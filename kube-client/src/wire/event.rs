@@ -157,6 +157,7 @@ impl Shape {
         Some((origin(&kind)?, partial(head)))
     }
 
+    /// The error for an event that does not decode: about its object if the rest of the event is readable.
     fn explain<K: DeserializeOwned>(&self, line: &[u8], error: serde_json::Error) -> WireError {
         let frame = |source| WireError::Frame { text: excerpt(line), source };
         // Bytes that are not UTF-8 affect only one object; the error must contain the name of that object.
@@ -211,6 +212,7 @@ mod tests {
         }
     }
 
+    /// An event as text: a sign for its type, and the name and `n` of its object.
     fn short(event: Result<WatchEvent<Item>, WireError>) -> String {
         match event {
             Ok(WatchEvent::Added(object)) => format!("+{}{}", object.name_any(), object.spec.n),

@@ -204,6 +204,7 @@ impl ListSplitter {
 }
 
 impl State {
+    /// The error text for a body that has another token in this state.
     fn problem(self) -> &'static str {
         match self {
             Self::Start => "it does not begin with '{'",

@@ -72,8 +72,8 @@ impl ValueScan {
             #[inline(always)]
             |block, length| {
                 let Outside { open, close, .. } = strings.outside(block, length);
-                if *depth > ones(close) {
-                    *depth = *depth + ones(open) - ones(close);
+                if *depth > count_ones(close) {
+                    *depth = *depth + count_ones(open) - count_ones(close);
                     return None;
                 }
                 let mut marks = open | close;
@@ -151,6 +151,7 @@ pub(super) fn count_elements(text: &[u8]) -> Option<usize> {
     dispatch!(Level::new(), simd => count(simd, text))
 }
 
+/// Counts the elements of a list that is not empty: see [`count_elements`].
 #[inline(always)]
 fn count<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
     let (mut strings, mut depth, mut elements) = (StringState::default(), 1, 1);
@@ -161,8 +162,8 @@ fn count<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
         |block, length| {
             let Outside { bytes, open, close } = strings.outside(block, length);
             // The whole block is nested deeper than the elements.
-            if depth > 1 + ones(close) {
-                depth = depth + ones(open) - ones(close);
+            if depth > 1 + count_ones(close) {
+                depth = depth + count_ones(open) - count_ones(close);
                 return None;
             }
             let comma = block.equal(b',') & bytes;
@@ -281,7 +282,7 @@ fn take_first(bits: &mut u64) -> Option<u64> {
 }
 
 #[inline(always)]
-fn ones(bits: u64) -> usize {
+fn count_ones(bits: u64) -> usize {
     bits.count_ones() as usize
 }
 

@@ -32,6 +32,7 @@ fn has_type(node: &Map<String, Value>, value: &Value) -> bool {
     }
 }
 
+/// Whether `value` is within the limits on numbers, lengths, items and properties.
 fn is_within_bounds(node: &Map<String, Value>, value: &Value) -> bool {
     let bound = |key: &str| node.get(key).and_then(Value::as_f64);
     let exclusive = |key: &str| node.get(key) == Some(&Value::Bool(true));
@@ -53,7 +54,7 @@ fn is_within_bounds(node: &Map<String, Value>, value: &Value) -> bool {
     }
 }
 
-/// Whether `value` is one of `enum`, and its items are unique (if they form a set) and match their schema.
+/// Whether `value` is one of `enum`, and its items match their schema and, in a set, are unique.
 fn has_allowed_values(node: &Map<String, Value>, value: &Value) -> bool {
     let listed = node.get("enum").and_then(Value::as_array);
     let items = value.as_array();
@@ -67,6 +68,7 @@ fn has_allowed_values(node: &Map<String, Value>, value: &Value) -> bool {
         })
 }
 
+/// Whether `value` has all required fields, and each field matches its schema.
 fn has_allowed_fields(node: &Map<String, Value>, value: &Value) -> bool {
     let Some(fields) = value.as_object() else { return true };
     let mut required = node.get("required").and_then(Value::as_array).into_iter().flatten();

@@ -8,9 +8,9 @@ const TYPES: &[&str] = &["object", "array", "string", "integer", "number", "bool
 /// Generates a schema whose references all resolve to the `$defs` of this schema.
 pub(crate) fn schema(seed: u64) -> Value {
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut root = node(&mut random, 3);
+    let mut root = random_schema(&mut random, 3);
     let defs: Map<String, Value> =
-        NAMES.iter().map(|name| ((*name).to_owned(), Value::Object(node(&mut random, 2)))).collect();
+        NAMES.iter().map(|name| ((*name).to_owned(), Value::Object(random_schema(&mut random, 2)))).collect();
     root.insert("$defs".to_owned(), Value::Object(defs));
     Value::Object(root)
 }
@@ -19,7 +19,7 @@ fn pick<'l>(random: &mut fastrand::Rng, list: &[&'l str]) -> &'l str {
     list[random.usize(..list.len())]
 }
 
-fn value(random: &mut fastrand::Rng) -> Value {
+fn random_value(random: &mut fastrand::Rng) -> Value {
     match random.u8(..6) {
         0 => Value::Null,
         1 => json!(random.bool()),
@@ -35,7 +35,7 @@ fn subschema(random: &mut fastrand::Rng, depth: u8) -> Value {
     match random.u8(..10) {
         0 => Value::Bool(random.bool()),
         1 => json!({ "$ref": format!("#/$defs/{}", pick(random, NAMES)), "description": "referred to" }),
-        _ => Value::Object(node(random, depth - 1)),
+        _ => Value::Object(random_schema(random, depth - 1)),
     }
 }
 
@@ -43,7 +43,7 @@ fn subschemas(random: &mut fastrand::Rng, depth: u8) -> Value {
     (0..random.usize(1..4)).map(|_| subschema(random, depth)).collect()
 }
 
-fn node(random: &mut fastrand::Rng, depth: u8) -> Map<String, Value> {
+fn random_schema(random: &mut fastrand::Rng, depth: u8) -> Map<String, Value> {
     let mut node = Map::new();
     let mut add = |key: &str, value: Value| node.insert(key.to_owned(), value);
     match random.u8(..8) {
@@ -53,9 +53,9 @@ fn node(random: &mut fastrand::Rng, depth: u8) -> Map<String, Value> {
     }
     for _ in 0..random.usize(..4) {
         match random.u8(..18) {
-            0 => add("enum", (0..random.usize(1..4)).map(|_| value(random)).collect()),
-            1 => add("const", value(random)),
-            2 => add("default", value(random)),
+            0 => add("enum", (0..random.usize(1..4)).map(|_| random_value(random)).collect()),
+            1 => add("const", random_value(random)),
+            2 => add("default", random_value(random)),
             3 => add("required", json!([pick(random, NAMES)])),
             4 => add("exclusiveMinimum", json!(random.i64(-3..3))),
             5 => add("maximum", json!(random.i64(-3..3))),

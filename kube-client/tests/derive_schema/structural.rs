@@ -53,7 +53,7 @@ pub(crate) fn violations(schema: &Value) -> Vec<String> {
     found
 }
 
-fn flag(node: &Map<String, Value>, key: &str) -> bool {
+fn is_true(node: &Map<String, Value>, key: &str) -> bool {
     node.get(key) == Some(&Value::Bool(true))
 }
 
@@ -68,7 +68,8 @@ fn check_outside(schema: &Value, path: &str, found: &mut Vec<String>) {
             found.push(format!("{path}: unknown keyword {key}"));
         }
     }
-    let open = flag(node, "x-kubernetes-preserve-unknown-fields") || flag(node, "x-kubernetes-int-or-string");
+    let open =
+        is_true(node, "x-kubernetes-preserve-unknown-fields") || is_true(node, "x-kubernetes-int-or-string");
     if node.get("type").is_none() && !open {
         found.push(format!("{path}: no type"));
     }
@@ -80,12 +81,12 @@ fn check_outside(schema: &Value, path: &str, found: &mut Vec<String>) {
     {
         found.push(format!("{path}: an array without items"));
     }
-    if flag(node, "x-kubernetes-int-or-string")
-        && (node.contains_key("type") || flag(node, "x-kubernetes-preserve-unknown-fields"))
+    if is_true(node, "x-kubernetes-int-or-string")
+        && (node.contains_key("type") || is_true(node, "x-kubernetes-preserve-unknown-fields"))
     {
         found.push(format!("{path}: int-or-string beside another type"));
     }
-    if flag(node, "x-kubernetes-preserve-unknown-fields")
+    if is_true(node, "x-kubernetes-preserve-unknown-fields")
         && node.get("type").is_some_and(|name| name != "object")
     {
         found.push(format!("{path}: only objects have unknown fields"));

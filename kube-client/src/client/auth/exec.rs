@@ -140,6 +140,7 @@ impl ExecPlugin {
         self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(CachedCredentials::is_fresh)
     }
 
+    /// Runs the plugin and parses its output.
     async fn run(&self) -> Result<CachedCredentials> {
         let (interactive, limit) = match self.config.interactive_mode {
             Some(ExecInteractiveMode::Never) => (false, PLUGIN_TIMEOUT),
@@ -170,6 +171,7 @@ impl ExecPlugin {
         Ok(cached)
     }
 
+    /// The command with its arguments, environment, and standard streams.
     fn command(&self, interactive: bool) -> Result<Command> {
         let info = ExecInfo {
             kind: "ExecCredential",
@@ -280,6 +282,7 @@ impl ExecPlugin {
         }
     }
 
+    /// An error about the plugin. `what` completes a sentence that begins with the name of the plugin.
     fn failed(&self, what: &str, source: Option<BoxError>) -> Error {
         Error::Auth { what: format!("the exec plugin `{}` {what}", self.command), source }
     }

@@ -62,6 +62,7 @@ where
     }
 }
 
+/// Sends a request with credentials. After a 401, renews the credentials and sends the request once more.
 async fn send<S>(
     mut service: S,
     credentials: Credentials,

@@ -28,6 +28,7 @@ pub(crate) struct TokenFile {
     reading: tokio::sync::Mutex<()>,
 }
 
+/// A token and the time of the last attempt to read it.
 struct Token {
     value: HeaderValue,
     read: Instant,
@@ -67,6 +68,7 @@ impl TokenFile {
         Some(&self.last().0) != used || Some(&self.read().await) != used
     }
 
+    /// Reads the file. Returns the last good token if that fails.
     async fn read(&self) -> HeaderValue {
         let read = match timeout(TOKEN_READ_TIMEOUT, tokio::fs::read_to_string(&self.path)).await {
             Ok(read) => read.map(SecretString::from),
@@ -81,12 +83,14 @@ impl TokenFile {
         last.value.clone()
     }
 
+    /// The last good token, and the time since the last attempt to read the file.
     fn last(&self) -> (HeaderValue, Duration) {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         (last.value.clone(), last.read.elapsed())
     }
 }
 
+/// Converts the result of reading the file to a header value.
 fn parse_token(path: &Path, read: std::io::Result<SecretString>) -> Result<HeaderValue> {
     match read {
         Ok(token) => bearer(&token, &format!("the token file {}", path.display())),

@@ -151,6 +151,7 @@ mod tests {
     use super::*;
     use rustls_pki_types::{PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 
+    /// Encodes a DER value with this tag.
     fn der(tag: u8, content: &[&[u8]]) -> Vec<u8> {
         let content = content.concat();
         let length = u16::try_from(content.len()).unwrap().to_be_bytes();
@@ -170,10 +171,12 @@ mod tests {
         PrivatePkcs8KeyDer::from(key).into()
     }
 
+    /// The object identifier of an elliptic curve or an unsupported algorithm.
     fn id(name: &str) -> &'static [u8] {
         CURVES.iter().chain(&UNSUPPORTED_ALGORITHMS).find(|(_, known)| *known == name).unwrap().0
     }
 
+    /// Asserts that the key is unusable, and that the explanation contains `part`.
     #[track_caller]
     fn check(key: &PrivateKeyDer<'_>, part: &str) {
         assert!(rustls::crypto::ring::sign::any_supported_type(key).is_err());

@@ -60,12 +60,14 @@ pub(super) fn client_config(trust: &Trust<'_>, identity: Arc<ClientIdentity>) ->
     Ok(config)
 }
 
+/// A verifier of server certificates that trusts the authorities in `roots`.
 fn verifier(roots: RootCertStore, provider: Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>> {
     WebPkiServerVerifier::builder_with_provider(roots.into(), provider)
         .build()
         .map_err(|error| config_error("the certificate authorities cannot be used", error.into()))
 }
 
+/// The authorities in the system's CA bundle.
 fn system_roots() -> Result<RootCertStore> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();

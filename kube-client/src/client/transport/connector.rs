@@ -189,6 +189,7 @@ impl Connector {
         }
     }
 
+    /// Performs the TLS handshake with the server over the byte stream `raw`.
     async fn handshake(
         &self,
         raw: Box<dyn Duplex>,

@@ -48,6 +48,7 @@ struct IdleConnections {
     reaper: Option<AbortHandle>,
 }
 
+/// An idle connection.
 struct Idle {
     since: Instant,
     key: PoolKey,

@@ -68,6 +68,7 @@ fn without_position(error: &serde_json::Error) -> String {
     text
 }
 
+/// Checks the whole text for UTF-8.
 fn utf8(text: &[u8]) -> Result<&str> {
     simdutf8::basic::from_utf8(text).map_err(|_| {
         let valid = std::str::from_utf8(text).err().map_or(text.len(), |error| error.valid_up_to());

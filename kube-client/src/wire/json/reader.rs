@@ -112,6 +112,7 @@ impl<'de> Reader<'de> {
         if self.depth > depth { self.close_unread(depth) } else { Ok(()) }
     }
 
+    /// Leaves all objects and lists deeper than `depth`, of which there is at least one.
     #[cold]
     fn close_unread(&mut self, depth: u8) -> Result<()> {
         while self.depth > depth {

@@ -173,6 +173,7 @@ fn append_text(random: &mut Rng, depth: u8, out: &mut String) {
     }
 }
 
+/// Appends `what` with random white space before and after it.
 fn append_space(random: &mut Rng, out: &mut String, what: &str) {
     let spaces = ["", "", "", " ", "\n", "\r\t"];
     out.push_str(random.choice(spaces).unwrap());
@@ -180,6 +181,7 @@ fn append_space(random: &mut Rng, out: &mut String, what: &str) {
     out.push_str(random.choice(spaces).unwrap());
 }
 
+/// Appends a random number, or a text that resembles a number.
 fn append_number(random: &mut Rng, out: &mut String) {
     match random.u8(..5) {
         0 => out.push_str(&random.u64(..).to_string()),
@@ -195,6 +197,7 @@ fn append_number(random: &mut Rng, out: &mut String) {
     }
 }
 
+/// Appends a random string, which may contain invalid escapes.
 fn append_string(random: &mut Rng, out: &mut String) {
     out.push('"');
     match random.u8(..4) {
