@@ -233,7 +233,8 @@ impl Connector {
             let what = format!("cannot find the address of {}: check the host name", self.via(host));
             return ConnectFailure::failed(TransportKind::Resolve, what, copy_io_error(cause));
         }
-        let cause = find::<io::Error>(error).map_or_else(|| io::Error::other(error.to_string()), copy);
+        let cause =
+            find::<io::Error>(error).map_or_else(|| io::Error::other(error.to_string()), copy_io_error);
         match self.limits.connect {
             Some(after) if cause.kind() == io::ErrorKind::TimedOut => {
                 ConnectFailure::timeout(Wait::Connect, after, self.via(host))
