@@ -13,8 +13,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How much longer than its watch's duration a cycle waits for the server to end the watch. If the server ends the
 /// watch, the next cycle can reuse the connection.
-const GRACE: Duration = Duration::from_millis(250);
+const END_GRACE: Duration = Duration::from_millis(250);
 
+/// A watcher that is polled in cycles of limited duration.
 pub(crate) struct Cycle<K> {
     driver: Driver<K>,
     /// The duration of a cycle's watch.
@@ -46,7 +47,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
         // A deadline that overflows `Instant` means no limit.
         let Some(end) = Instant::now().checked_add(self.timeout) else { return };
         self.driver.pause_at(end);
-        self.deadline = end.checked_add(GRACE);
+        self.deadline = end.checked_add(END_GRACE);
     }
 
     /// The next event of the cycle; `None` at the end of the cycle. Cancel safe.

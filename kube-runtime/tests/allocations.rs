@@ -119,28 +119,28 @@ fn a_compact_pod_takes_a_fraction_of_a_typed_one() {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FewOfSpec {
+struct PartialSpec {
     node_name: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct FewOfStatus {
+struct PartialStatus {
     phase: Option<String>,
 }
 
 #[test]
 fn a_partial_pod_allocates_only_its_fields() {
-    type FewOfPod = Object<FewOfSpec, FewOfStatus>;
+    type PartialPod = Object<PartialSpec, PartialStatus>;
     let unwanted = ["metadata.managedFields", "metadata.labels", "metadata.annotations"];
     let unwanted = unwanted.into_iter().map(|path| path.parse::<FieldSet>().unwrap()).collect();
     let api =
-        Api::<FewOfPod>::all_with(client(list()), &ApiResource::erase::<Pod>(&())).skip_fields(unwanted);
+        Api::<PartialPod>::all_with(client(list()), &ApiResource::erase::<Pod>(&())).skip_fields(unwanted);
     let (info, store) = fill(&api, Storage::typed);
     let pod = &store.state()[0];
     assert_eq!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Running"));
     assert!(pod.spec.node_name.is_some());
     let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
-    assert!(bytes < 700, "{bytes} bytes stay for each pod, {}", size_of::<FewOfPod>());
+    assert!(bytes < 700, "{bytes} bytes stay for each pod, {}", size_of::<PartialPod>());
     let allocations = per_pod(info.count_total);
     assert!(allocations < 12, "{allocations} allocations for each pod");
 }

@@ -9,14 +9,14 @@ use kube_runtime::watcher::{Config, InitialListStrategy};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-/// A server that sends events for `time` as fast as the client reads them.
-fn busy(time: Duration) -> Client {
+/// A client of a server that sends events for `duration` as fast as the client reads them.
+fn client_of_busy_server(duration: Duration) -> Client {
     let service = tower::service_fn(move |request: http::Request<Body>| async move {
         let list =
             r#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#;
         let watching = request.uri().query().unwrap_or_default().contains("watch=true");
         let body = if watching {
-            let end = Instant::now() + time;
+            let end = Instant::now() + duration;
             let events = (2_u64..).take_while(move |_| Instant::now() < end).map(|version| {
                 let meta = format!(r#"{{"name":"a","namespace":"default","resourceVersion":"{version}"}}"#);
                 Ok::<_, Infallible>(format!("{{\"type\":\"MODIFIED\",\"object\":{{\"metadata\":{meta}}}}}\n"))
@@ -32,7 +32,7 @@ fn busy(time: Duration) -> Client {
 
 #[tokio::test]
 async fn a_poll_ends_in_time_during_continuous_events() {
-    let maps: Api<ConfigMap> = Api::all(busy(Duration::from_secs(6)));
+    let maps: Api<ConfigMap> = Api::all(client_of_busy_server(Duration::from_secs(6)));
     let config = Config::default().initial_list_strategy(InitialListStrategy::ListWatch);
     let mut reflector = Reflector::with_config(maps, config).timeout(Duration::from_millis(500));
     let begun = Instant::now();

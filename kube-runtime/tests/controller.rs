@@ -47,7 +47,8 @@ async fn run_for(
 
 type ResultItem = Result<(kube_runtime::reflector::ObjectRef<ConfigMap>, Action), Error<TestError>>;
 
-async fn simple(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
+/// A reconciler that logs the object.
+async fn note_object(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
     log.note(text(&map));
     Ok(Action::await_change())
 }
@@ -58,7 +59,7 @@ async fn reconciles_existing_and_changed_objects_and_not_deleted_ones() {
     put(&sim, "a", "1");
     put(&sim, "b", "1");
     let log = Arc::new(Log::default());
-    let mut results = controller(&sim).run(simple, controller::backoff_on_error, log.clone()).boxed();
+    let mut results = controller(&sim).run(note_object, controller::backoff_on_error, log.clone()).boxed();
     run_for(1, &mut results).await;
     let mut first = log.take();
     first.sort();
@@ -97,7 +98,8 @@ async fn coalesces_changes_during_a_reconcile() {
     assert_eq!(log.peak.load(Ordering::SeqCst), 1);
 }
 
-async fn slow(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
+/// A reconciler that logs the object, waits for two seconds and logs again.
+async fn note_and_wait(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
     log.note(text(&map));
     log.work(Duration::from_secs(2)).await;
     log.note(format!("{} done", text(&map)));
@@ -112,7 +114,7 @@ async fn limits_concurrent_reconciles() {
     }
     let log = Arc::new(Log::default());
     let limited = controller(&sim).with_config(Config::default().concurrency(3));
-    let mut results = limited.run(slow, controller::backoff_on_error, log.clone()).boxed();
+    let mut results = limited.run(note_and_wait, controller::backoff_on_error, log.clone()).boxed();
     let start = Instant::now();
     for _ in 0..10 {
         results.next().await.unwrap().unwrap();
@@ -212,7 +214,7 @@ async fn many_inline_reconciles_yield_to_the_runtime() {
         put(&sim, &format!("map-{n}"), "1");
     }
     let log = Arc::new(Log::default());
-    let mut results = controller(&sim).run(simple, controller::backoff_on_error, log.clone()).boxed();
+    let mut results = controller(&sim).run(note_object, controller::backoff_on_error, log.clone()).boxed();
     let turns = Arc::new(AtomicUsize::new(0));
     let counter = turns.clone();
     let other = tokio::spawn(async move {
@@ -329,7 +331,7 @@ async fn durations_of_any_length_do_not_overflow() {
 }
 
 /// Creates or updates a secret that the config map `owner` owns, or that has no owner.
-async fn own(sim: &Sim, secrets: &Api<Secret>, name: &str, owner: Option<&str>) {
+async fn put_secret(sim: &Sim, secrets: &Api<Secret>, name: &str, owner: Option<&str>) {
     let references = match owner {
         None => serde_json::json!([]),
         Some(owner) => {
@@ -355,22 +357,22 @@ async fn reconciles_owners_of_created_reassigned_and_deleted_objects() {
     let log = Arc::new(Log::default());
     let mut results = controller(&sim)
         .owns(secrets.clone(), watcher::Config::default())
-        .run(simple, controller::backoff_on_error, log.clone())
+        .run(note_object, controller::backoff_on_error, log.clone())
         .boxed();
     run_for(1, &mut results).await;
     log.take();
-    own(&sim, &secrets, "child", Some("a")).await;
+    put_secret(&sim, &secrets, "child", Some("a")).await;
     run_for(1, &mut results).await;
     assert_eq!(log.take(), ["a=1"]);
-    own(&sim, &secrets, "child", Some("b")).await;
+    put_secret(&sim, &secrets, "child", Some("b")).await;
     run_for(1, &mut results).await;
     let mut both = log.take();
     both.sort();
     assert_eq!(both, ["a=1", "b=1"]);
-    own(&sim, &secrets, "child", None).await;
+    put_secret(&sim, &secrets, "child", None).await;
     run_for(1, &mut results).await;
     assert_eq!(log.take(), ["b=1"]);
-    own(&sim, &secrets, "child", Some("a")).await;
+    put_secret(&sim, &secrets, "child", Some("a")).await;
     secrets.delete("child", &DeleteParams::default()).await.unwrap();
     run_for(1, &mut results).await;
     assert_eq!(log.take(), ["a=1"]);
@@ -384,7 +386,7 @@ async fn reports_a_failed_watch_and_recovers() {
     put(&sim, "a", "1");
     sim.faults().add(Rule::new(Fault::status(500)).verb("watch").times(1));
     let log = Arc::new(Log::default());
-    let mut results = controller(&sim).run(simple, controller::backoff_on_error, log.clone()).boxed();
+    let mut results = controller(&sim).run(note_object, controller::backoff_on_error, log.clone()).boxed();
     let items = run_for(5, &mut results).await;
     assert!(items[0].starts_with("cannot open a watch of"), "{items:?}");
     assert_eq!(log.take(), ["a=1"]);
@@ -400,7 +402,7 @@ async fn a_shutdown_finishes_in_flight_reconciles_and_starts_no_others() {
     let results = controller(&sim)
         .with_config(Config::default().concurrency(1))
         .graceful_shutdown_on(sleep(Duration::from_secs(1)))
-        .run(slow, controller::backoff_on_error, log.clone());
+        .run(note_and_wait, controller::backoff_on_error, log.clone());
     let start = Instant::now();
     assert_eq!(results.count().await, 1);
     assert_eq!(start.elapsed().as_secs(), 2);
@@ -416,7 +418,7 @@ async fn a_shutdown_cancels_reconciles_after_the_drain_timeout() {
     let mut results = controller(&sim)
         .with_config(config)
         .graceful_shutdown_on(sleep(Duration::from_secs(1)))
-        .run(slow, controller::backoff_on_error, log.clone())
+        .run(note_and_wait, controller::backoff_on_error, log.clone())
         .boxed();
     let error = results.next().await.unwrap().unwrap_err();
     assert!(matches!(error, Error::ReconcilerCancelled(_)), "{error}");
@@ -428,7 +430,7 @@ async fn dropping_the_stream_cancels_in_flight_reconciles() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     let log = Arc::new(Log::default());
-    let mut results = controller(&sim).run(slow, controller::backoff_on_error, log.clone()).boxed();
+    let mut results = controller(&sim).run(note_and_wait, controller::backoff_on_error, log.clone()).boxed();
     run_for(1, &mut results).await;
     drop(results);
     sleep(Duration::from_secs(9)).await;
@@ -448,11 +450,11 @@ async fn mappers_and_triggers_enqueue_objects() {
             Some(kube_runtime::reflector::ObjectRef::new(&secret.name_any()).within("default"))
         })
         .reconcile_all_on(all)
-        .run(simple, controller::backoff_on_error, log.clone())
+        .run(note_object, controller::backoff_on_error, log.clone())
         .boxed();
     run_for(1, &mut results).await;
     log.take();
-    own(&sim, &secrets, "b", None).await;
+    put_secret(&sim, &secrets, "b", None).await;
     run_for(1, &mut results).await;
     assert_eq!(log.take(), ["b=1"]);
     send.unbounded_send(()).unwrap();

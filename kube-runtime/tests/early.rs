@@ -21,10 +21,11 @@ fn object(name: &str, value: &str, label: &str) -> Value {
         "labels": {"l": label}}, "data": {"v": value}})
 }
 
-/// Both initial list strategies.
+/// The strategies that each test runs with.
 const STRATEGIES: [InitialListStrategy; 2] =
     [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList];
 
+/// The next `count` items, as text.
 async fn take(
     stream: &mut (impl futures::Stream<Item = watcher::Result<watcher::Event<ConfigMap>>> + Unpin),
     count: usize,
@@ -132,7 +133,8 @@ fn deployment(name: &str, replicas: u32, label: &str) -> Value {
             "metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "i"}]}}}})
 }
 
-fn of_deployment<D: Borrow<Deployment>>(item: watcher::Result<Event<D>>) -> String {
+/// As [`short`], for deployments: their names and replicas.
+fn short_deployment<D: Borrow<Deployment>>(item: watcher::Result<Event<D>>) -> String {
     let text = |object: D| format!("{}={}", object.borrow().name_any(), object.borrow().spec.replicas);
     match item {
         Ok(Event::Init) => "[".into(),
@@ -172,7 +174,7 @@ async fn removes_a_deselected_object_from_the_store_although_undecodable() {
         let (reader, writer) = reflector::store();
         let config = Config::default().initial_list_strategy(strategy);
         let events = watcher(deployments(&sim), config).only_labelled(Selector::from_iter([("l", "x")]));
-        let mut stream = reflector(writer, events).map(of_deployment);
+        let mut stream = reflector(writer, events).map(short_deployment);
         assert_eq!(stream.by_ref().take(3).collect::<Vec<_>>().await, ["[", "*a=1", "]"], "{strategy:?}");
         assert_eq!(reader.len(), 1);
         sim.update(&deployment("a", 300, "y")).unwrap();
@@ -189,7 +191,7 @@ async fn emits_an_object_that_can_be_decoded_again_without_other_changes() {
         sim.create(&deployment("b", 300, "x")).unwrap();
         let config = Config::default().initial_list_strategy(strategy);
         let mut stream =
-            watcher(deployments(&sim), config).only_changes_of(predicates::labels::<_>).map(of_deployment);
+            watcher(deployments(&sim), config).only_changes_of(predicates::labels::<_>).map(short_deployment);
         let known: Vec<_> = stream.by_ref().take(4).collect().await;
         assert_eq!(known, ["[", "*a=1", "!b", "]"], "{strategy:?}");
         sim.update(&deployment("b", 2, "x")).unwrap();

@@ -1,4 +1,4 @@
-//! Events: series, rate limits and bounds of a `Recorder`.
+//! Tests of the series, the rate limits and the memory limits of a `Recorder`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -53,7 +53,8 @@ fn short(event: &v1::Event) -> String {
     format!("{object} {} {count}", event.reason.as_deref().unwrap_or_default())
 }
 
-fn requests(sim: &Sim) -> (usize, usize) {
+/// The numbers of create and patch requests for events.
+fn creates_and_patches(sim: &Sim) -> (usize, usize) {
     let journal = sim.journal();
     (journal.count_of("create", "events"), journal.count_of("patch", "events"))
 }
@@ -112,16 +113,16 @@ async fn repetitions_are_one_series_whose_count_is_written_when_it_ends() {
         recorder.clone().publish(&event("Saved"), &object).await.unwrap();
     }
     assert_eq!(stored(&sim).await, ["a Saved 2"]);
-    assert_eq!(requests(&sim), (1, 1));
+    assert_eq!(creates_and_patches(&sim), (1, 1));
     sleep(5 * MINUTE).await;
-    assert_eq!(requests(&sim), (1, 1));
+    assert_eq!(creates_and_patches(&sim), (1, 1));
     sleep(2 * MINUTE).await;
     assert_eq!(stored(&sim).await, ["a Saved 10"]);
     // An event after the end of the series is a new one.
     sleep(2 * MINUTE).await;
     recorder.publish(&event("Saved"), &map("a")).await.unwrap();
     assert_eq!(stored(&sim).await, ["a Saved 1", "a Saved 10"]);
-    assert_eq!((requests(&sim), recorder.dropped()), ((2, 2), 0));
+    assert_eq!((creates_and_patches(&sim), recorder.dropped()), ((2, 2), 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,13 +134,13 @@ async fn a_series_that_continues_is_refreshed_every_half_hour() {
         sleep(MINUTE).await;
     }
     // The beginning of the series, and one refresh.
-    assert_eq!(requests(&sim), (1, 2));
+    assert_eq!(creates_and_patches(&sim), (1, 2));
     let refreshed = stored(&sim).await;
     assert!(("a Saved 30".."a Saved 40").contains(&refreshed[0].as_str()), "{refreshed:?}");
     recorder.flush().await.unwrap();
     assert_eq!(stored(&sim).await, ["a Saved 50"]);
     recorder.flush().await.unwrap();
-    assert_eq!(requests(&sim), (1, 3), "a count is written once");
+    assert_eq!(creates_and_patches(&sim), (1, 3), "a count is written once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,10 +174,10 @@ async fn events_that_differ_in_type_reason_action_or_object_are_no_series() {
     recorder.publish(&Event { secondary: Some(map("b")), ..event("Saved") }, &map("a")).await.unwrap();
     let successor = ObjectReference { uid: Some("another".into()), ..map("a") };
     recorder.publish(&event("Saved"), &successor).await.unwrap();
-    assert_eq!(requests(&sim), (7, 0));
+    assert_eq!(creates_and_patches(&sim), (7, 0));
     // The note does not distinguish events.
     recorder.publish(&Event { note: None, ..event("Lost") }, &map("a")).await.unwrap();
-    assert_eq!(requests(&sim), (7, 1));
+    assert_eq!(creates_and_patches(&sim), (7, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,18 +190,18 @@ async fn the_events_of_one_object_are_limited_to_25_and_then_one_in_five_minutes
     for n in 0..40 {
         publish(n, "a").await;
     }
-    assert_eq!((requests(&sim).0, recorder.dropped()), (25, 15));
+    assert_eq!((creates_and_patches(&sim).0, recorder.dropped()), (25, 15));
     publish(0, "b").await;
-    assert_eq!(requests(&sim).0, 26, "another object has its own limit");
+    assert_eq!(creates_and_patches(&sim).0, 26, "another object has its own limit");
     sleep(5 * MINUTE).await;
     publish(40, "a").await;
     publish(41, "a").await;
-    assert_eq!((requests(&sim).0, recorder.dropped()), (27, 16));
+    assert_eq!((creates_and_patches(&sim).0, recorder.dropped()), (27, 16));
     sleep(11 * MINUTE).await;
     for n in 42..45 {
         publish(n, "a").await;
     }
-    assert_eq!((requests(&sim).0, recorder.dropped()), (29, 17));
+    assert_eq!((creates_and_patches(&sim).0, recorder.dropped()), (29, 17));
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,7 +212,7 @@ async fn repetitions_over_the_rate_limit_are_counted() {
     for _ in 0..4 {
         recorder.publish(&event("Saved"), &map("a")).await.unwrap();
     }
-    assert_eq!((requests(&sim), recorder.dropped()), ((1, 0), 0));
+    assert_eq!((creates_and_patches(&sim), recorder.dropped()), ((1, 0), 0));
     sleep(8 * MINUTE).await;
     assert_eq!(stored(&sim).await, ["a Saved 4"]);
 }
@@ -234,7 +235,7 @@ async fn concurrent_publishers_create_one_event() {
     sim.faults().add(Rule::new(Action::Delay(MINUTE)).verb("create").resource("events"));
     let publish = || async { recorder.publish(&event("Saved"), &map("a")).await.unwrap() };
     futures::future::join_all((0..8).map(|_| publish())).await;
-    assert_eq!((requests(&sim), stored(&sim).await), ((1, 1), vec!["a Saved 8".to_owned()]));
+    assert_eq!((creates_and_patches(&sim), stored(&sim).await), ((1, 1), vec!["a Saved 8".to_owned()]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,7 +305,7 @@ async fn a_dropped_recorder_sends_nothing() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
     sleep(60 * MINUTE).await;
-    assert_eq!((requests(&sim), stored(&sim).await), ((1, 1), vec!["a Saved 2".to_owned()]));
+    assert_eq!((creates_and_patches(&sim), stored(&sim).await), ((1, 1), vec!["a Saved 2".to_owned()]));
 }
 
 /// A program may share a recorder between runtimes, such as a static one between tests.

@@ -79,7 +79,8 @@ fn sequence(random: &mut fastrand::Rng) -> Vec<Op> {
 /// A server with one collection. Each watch executes the operations of the sequence up to the next break.
 struct Server {
     ops: Vec<Op>,
-    happened: usize,
+    /// The number of executed operations.
+    executed: usize,
     padding: String,
 }
 
@@ -104,9 +105,9 @@ impl Server {
     }
 
     fn list(&self) -> String {
-        let state = self.state(self.happened);
+        let state = self.state(self.executed);
         let items: Vec<_> = state.iter().map(|(name, (at, object))| self.object(name, *at, object)).collect();
-        json!({"kind": "ThingList", "metadata": {"resourceVersion": (self.happened + 1).to_string()}, "items": items})
+        json!({"kind": "ThingList", "metadata": {"resourceVersion": (self.executed + 1).to_string()}, "items": items})
             .to_string()
     }
 
@@ -124,8 +125,8 @@ impl Server {
         }
         let (mut broken, mut cut) = (false, false);
         for at in from..self.ops.len() {
-            let fresh = at >= self.happened;
-            self.happened = self.happened.max(at + 1);
+            let fresh = at >= self.executed;
+            self.executed = self.executed.max(at + 1);
             match &self.ops[at] {
                 Op::Put(name, object) => {
                     let kind = if self.state(at).contains_key(name) { "MODIFIED" } else { "ADDED" };
@@ -167,7 +168,7 @@ fn client(server: Arc<Mutex<Server>>) -> Client {
         let body = if query.contains("watch=true") || query.contains("watch=1") {
             let initial = query.contains("sendInitialEvents=true");
             let from = of("resourceVersion=").and_then(|version| version.parse::<usize>().ok());
-            let from = if initial { server.happened } else { from.unwrap() - 1 };
+            let from = if initial { server.executed } else { from.unwrap() - 1 };
             let (text, cut) = server.watch(from, initial);
             let rest = if cut {
                 stream::iter([Err(io::Error::other("cut"))]).right_stream()
@@ -191,7 +192,8 @@ enum Filter {
 }
 
 impl Filter {
-    fn over(self, watcher: Watcher<Thing>) -> Watcher<Thing> {
+    /// Adds the filter to a watcher.
+    fn apply(self, watcher: Watcher<Thing>) -> Watcher<Thing> {
         let selector = || Selector::from_iter([("l", "x")]);
         match self {
             Self::Labelled => watcher.only_labelled(selector()),
@@ -209,7 +211,7 @@ async fn run(filter: Filter, strategy: InitialListStrategy, server: Server) -> R
     let backoff = ExponentialBackoff::new(Duration::ZERO, Duration::ZERO, 1.0, false);
     let config = Config::default().initial_list_strategy(strategy).backoff(backoff);
     let (reader, writer) = reflector::store();
-    let mut items = reflector(writer, filter.over(watcher(api, config))).boxed();
+    let mut items = reflector(writer, filter.apply(watcher(api, config))).boxed();
     let at_end = async {
         while reader.find(|object| object.name_any() == "z").is_none() {
             let item: watcher::Result<Event<_>> = items.next().await.unwrap();
@@ -256,7 +258,7 @@ async fn run_seed(seed: u64) {
     let filter = [Filter::Labelled, Filter::Changes, Filter::Both][random.usize(0..3)];
     let strategy = [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList][random.usize(0..2)];
     let padding = if random.u8(..) == 0 { " ".repeat(9_000) } else { String::new() };
-    let server = Server { ops: ops.clone(), happened: random.usize(0..=ops.len().min(3)), padding };
+    let server = Server { ops: ops.clone(), executed: random.usize(0..=ops.len().min(3)), padding };
     if let Err(problem) = run(filter, strategy, server).await {
         panic!("seed {seed}, {filter:?}, {strategy:?}, {ops:#?}: {problem}");
     }
@@ -284,7 +286,7 @@ async fn a_good_change_after_an_undecodable_one_of_the_same_generation_is_not_dr
     let end = Op::Put("z", State { label: 'x', generation: 1, value: 1 });
     let ops = vec![put(1, 1), put(2, 300), put(2, 2), end];
     for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
-        let server = Server { ops: ops.clone(), happened: 1, padding: String::new() };
+        let server = Server { ops: ops.clone(), executed: 1, padding: String::new() };
         assert_eq!(run(Filter::Changes, strategy, server).await, Ok(()));
     }
 }
@@ -295,7 +297,7 @@ async fn deletes_an_object_deselected_after_a_broken_frame() {
     let end = Op::Put("z", State { label: 'x', generation: 1, value: 1 });
     let ops = vec![put('x'), Op::Break(Break::Frame), put('y'), end];
     for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
-        let server = Server { ops: ops.clone(), happened: 1, padding: String::new() };
+        let server = Server { ops: ops.clone(), executed: 1, padding: String::new() };
         assert_eq!(run(Filter::Labelled, strategy, server).await, Ok(()));
     }
 }

@@ -1,4 +1,4 @@
-//! Finalizers under concurrent changes, and the errors of their steps.
+//! Tests of `finalizer`: concurrent changes of an object, and errors of each step.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The finalizer under test.
 const OURS: &str = "example.com/ours";
 
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -35,17 +36,19 @@ async fn read(sim: &Sim) -> Arc<ConfigMap> {
     Arc::new(maps(sim).get("a").await.unwrap())
 }
 
-async fn set(sim: &Sim, finalizers: Value) {
+/// Replaces the finalizers of the object `a`.
+async fn set_finalizers(sim: &Sim, finalizers: Value) {
     let patch = Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
     maps(sim).patch("a", &PatchParams::default(), &patch).await.unwrap();
 }
 
-/// Marks the object for deletion, or deletes it.
+/// Deletes the object `a`; an object with finalizers is only marked for deletion.
 async fn delete(sim: &Sim) {
     maps(sim).delete("a", &DeleteParams::default()).await.unwrap();
 }
 
-fn step(event: &Event<ConfigMap>) -> String {
+/// The step of an event and the finalizers of its object, as text.
+fn step_text(event: &Event<ConfigMap>) -> String {
     let (step, map) = match event {
         Event::Apply(map) => ("apply", map),
         Event::Cleanup(map) => ("clean up", map),
@@ -53,12 +56,12 @@ fn step(event: &Event<ConfigMap>) -> String {
     format!("{step} {}", map.finalizers().join(" "))
 }
 
-/// Reconciles `object` and returns the step, or an empty string, and the error.
+/// Reconciles `object`. Returns the text of the step, or an empty string if there was none, and the error.
 async fn run(sim: &Sim, object: Arc<ConfigMap>) -> (String, Option<Error<Unreachable>>) {
     let log = Log::default();
     let maps = maps(sim);
     let result = finalizer(&maps, OURS, object, async |event| {
-        log.note(step(&event));
+        log.note(step_text(&event));
         Ok::<_, Unreachable>(Action::await_change())
     });
     let error = result.await.err();
@@ -98,15 +101,15 @@ async fn an_outdated_object_never_loses_finalizers_of_others() {
     let sim = Sim::new();
     put(&sim, "a", "1");
     let outdated = read(&sim).await;
-    set(&sim, json!(["example.com/first"])).await;
+    set_finalizers(&sim, json!(["example.com/first"])).await;
     assert_eq!(steps(&sim, outdated.clone()).await, format!("apply example.com/first {OURS}"));
-    set(&sim, json!(["example.com/second", OURS, "example.com/third"])).await;
+    set_finalizers(&sim, json!(["example.com/second", OURS, "example.com/third"])).await;
     // The finalizer is not added twice.
     assert_eq!(steps(&sim, outdated).await, format!("apply example.com/second {OURS} example.com/third"));
     let outdated = read(&sim).await;
     delete(&sim).await;
     // The outdated index of the finalizer is now that of another one.
-    set(&sim, json!([OURS, "example.com/third"])).await;
+    set_finalizers(&sim, json!([OURS, "example.com/third"])).await;
     let mut marked = ConfigMap::clone(&*outdated);
     marked.metadata.deletion_timestamp = read(&sim).await.metadata.deletion_timestamp.clone();
     steps(&sim, Arc::new(marked)).await;
@@ -128,7 +131,7 @@ async fn changes_of_other_fields_are_no_conflict() {
 async fn every_occurrence_of_the_finalizer_is_removed() {
     let sim = Sim::new();
     put(&sim, "a", "1");
-    set(&sim, json!([OURS, "example.com/other", OURS])).await;
+    set_finalizers(&sim, json!([OURS, "example.com/other", OURS])).await;
     delete(&sim).await;
     steps(&sim, read(&sim).await).await;
     assert_eq!(finalizers(&sim).await, ["example.com/other"]);
@@ -140,7 +143,7 @@ async fn every_occurrence_of_the_finalizer_is_removed() {
 async fn an_object_that_is_being_deleted_gets_no_finalizer() {
     let sim = Sim::new();
     put(&sim, "a", "1");
-    set(&sim, json!(["example.com/other"])).await;
+    set_finalizers(&sim, json!(["example.com/other"])).await;
     let outdated = read(&sim).await;
     delete(&sim).await;
     assert_eq!(steps(&sim, outdated).await, "");
@@ -163,11 +166,11 @@ async fn a_deleted_object_is_neither_applied_nor_confused_with_its_successor() {
 async fn an_object_that_vanishes_during_the_cleanup_is_no_error() {
     let sim = Sim::new();
     put(&sim, "a", "1");
-    set(&sim, json!([OURS])).await;
+    set_finalizers(&sim, json!([OURS])).await;
     delete(&sim).await;
     let maps = maps(&sim);
     let result = finalizer(&maps, OURS, read(&sim).await, async |_| {
-        set(&sim, json!(null)).await;
+        set_finalizers(&sim, json!(null)).await;
         Ok::<_, Unreachable>(Action::requeue(Duration::from_secs(7)))
     });
     assert_eq!(result.await.unwrap(), Action::requeue(Duration::from_secs(7)));
@@ -231,7 +234,7 @@ async fn an_invalid_finalizer_name_is_an_error_after_one_attempt() {
 async fn a_forbidden_removal_is_an_error_and_the_finalizer_stays() {
     let sim = Sim::new();
     put(&sim, "a", "1");
-    set(&sim, json!([OURS])).await;
+    set_finalizers(&sim, json!([OURS])).await;
     delete(&sim).await;
     sim.faults().add(Rule::new(Fault::status(403)).verb("patch"));
     let (steps, error) = run(&sim, read(&sim).await).await;
@@ -256,7 +259,7 @@ async fn a_controller_cleans_up_before_its_object_is_removed() {
     let reconcile = async |map: Arc<ConfigMap>, context: Arc<(Api<ConfigMap>, Arc<Log>)>| {
         let log = &context.1;
         let action = finalizer(&context.0, OURS, map, |event| async move {
-            log.note(step(&event));
+            log.note(step_text(&event));
             Ok(Action::await_change())
         });
         action.await.map_err(|error| Recursive::Finalizer(Box::new(error)))

@@ -17,6 +17,7 @@ use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
+/// The cached objects, sorted, as text.
 fn state(reflector: &Reflector<ConfigMap>) -> String {
     let mut state: Vec<_> = reflector.read().iter().map(|map| text(map)).collect();
     state.sort();
@@ -33,6 +34,7 @@ fn short(event: &WatchEvent<Arc<ConfigMap>>) -> String {
     }
 }
 
+/// Pops all events. Returns their texts.
 fn drain(informer: &mut Informer<ConfigMap>) -> String {
     let events: Vec<_> = std::iter::from_fn(|| informer.pop()).map(|event| short(&event)).collect();
     events.join(" ")

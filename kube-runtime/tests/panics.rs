@@ -29,7 +29,7 @@ impl<'de> Deserialize<'de> for Spec {
     }
 }
 
-fn deployment(sim: &Sim, name: &str, replicas: i32) {
+fn create_deployment(sim: &Sim, name: &str, replicas: i32) {
     let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "default"},
         "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "web"}},
             "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
@@ -59,17 +59,17 @@ async fn drain(events: &mut Events) -> Vec<String> {
 
 async fn check_that_a_panic_fails_only_its_object() {
     let sim = Sim::new();
-    deployment(&sim, "a", 1);
-    deployment(&sim, "b", 666);
-    deployment(&sim, "c", 1);
+    create_deployment(&sim, "a", 1);
+    create_deployment(&sim, "b", 666);
+    create_deployment(&sim, "c", 1);
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
     let api = Api::<Object<Spec, NotUsed>>::namespaced_with(client(&sim), "default", &resource);
     let mut events = watcher(api, watcher::Config::default()).boxed();
     let mut listed = drain(&mut events).await;
     listed.sort();
     assert_eq!(listed, ["error b", "list a", "list c"]);
-    deployment(&sim, "d", 666);
-    deployment(&sim, "e", 1);
+    create_deployment(&sim, "d", 666);
+    create_deployment(&sim, "e", 1);
     assert_eq!(drain(&mut events).await, ["error d", "+e"]);
 }
 

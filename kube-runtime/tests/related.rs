@@ -22,6 +22,7 @@ use std::{
 };
 use tokio::time::Instant;
 
+/// A reconciler that logs the name of the object.
 async fn note<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Action, Infallible> {
     log.note(object.name_any());
     Ok(Action::await_change())
@@ -39,14 +40,14 @@ async fn run_for(seconds: u64, results: &mut (impl Stream + Unpin)) {
 }
 
 /// Creates a cluster role.
-async fn role(sim: &Sim, name: &str) -> ClusterRole {
+async fn create_role(sim: &Sim, name: &str) -> ClusterRole {
     let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}});
     sim.create(&role).unwrap();
     Api::all(client(sim)).get(name).await.unwrap()
 }
 
 /// Creates a namespaced config map with a cluster-scoped owner.
-fn child_of(owner: &ClusterRole, sim: &Sim, name: &str) {
+fn create_child(owner: &ClusterRole, sim: &Sim, name: &str) {
     let owner = owner.controller_owner_ref(&()).unwrap();
     let meta = json!({"name": name, "namespace": "default", "ownerReferences": [owner]});
     sim.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})).unwrap();
@@ -55,8 +56,8 @@ fn child_of(owner: &ClusterRole, sim: &Sim, name: &str) {
 #[tokio::test(start_paused = true)]
 async fn reconciles_a_cluster_scoped_owner_of_a_namespaced_object() {
     let sim = Sim::new();
-    let owner = role(&sim, "owner").await;
-    role(&sim, "other").await;
+    let owner = create_role(&sim, "owner").await;
+    create_role(&sim, "other").await;
     let log = Arc::new(Log::default());
     let mut results = Controller::new(Api::<ClusterRole>::all(client(&sim)), watcher::Config::default())
         .owns(Api::<ConfigMap>::all(client(&sim)), watcher::Config::default())
@@ -64,7 +65,7 @@ async fn reconciles_a_cluster_scoped_owner_of_a_namespaced_object() {
         .boxed();
     run_for(1, &mut results).await;
     log.take();
-    child_of(&owner, &sim, "child");
+    create_child(&owner, &sim, "child");
     run_for(1, &mut results).await;
     assert_eq!(log.take(), ["owner"]);
     common::remove(&sim, "child");
@@ -75,7 +76,7 @@ async fn reconciles_a_cluster_scoped_owner_of_a_namespaced_object() {
 #[tokio::test(start_paused = true)]
 async fn a_namespaced_key_does_not_reconcile_a_cluster_scoped_object_concurrently() {
     let sim = Sim::new();
-    let owner = role(&sim, "owner").await;
+    let owner = create_role(&sim, "owner").await;
     let log = Arc::new(Log::default());
     let (send, named) = mpsc::unbounded();
     let mut results = Controller::new(Api::<ClusterRole>::all(client(&sim)), watcher::Config::default())
@@ -84,7 +85,7 @@ async fn a_namespaced_key_does_not_reconcile_a_cluster_scoped_object_concurrentl
         .run(note_slowly, controller::backoff_on_error, log.clone())
         .boxed();
     run_for(1, &mut results).await;
-    child_of(&owner, &sim, "child");
+    create_child(&owner, &sim, "child");
     for namespace in ["", "a", "b"] {
         send.unbounded_send(ObjectRef::new("owner").within(namespace)).unwrap();
     }
@@ -115,7 +116,7 @@ async fn a_key_with_another_version_does_not_reconcile_an_object_concurrently() 
 }
 
 /// Creates or updates a secret. Its annotation `maps` lists the names of config maps.
-fn secret(sim: &Sim, name: &str, names: &str) {
+fn put_secret(sim: &Sim, name: &str, names: &str) {
     let meta = json!({"name": name, "namespace": "default", "annotations": {"maps": names}});
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": meta});
     if sim.get("v1", "Secret", "default", name).is_ok() {
@@ -147,16 +148,16 @@ async fn reconciles_previous_targets_after_a_change() {
     common::put(&sim, "a", "1");
     common::put(&sim, "b", "1");
     let log = Arc::new(Log::default());
-    secret(&sim, "s", "a");
+    put_secret(&sim, "s", "a");
     let mut results = named_by_secrets(&sim, watcher::Config::default(), &log);
     run_for(1, &mut results).await;
     log.take();
-    secret(&sim, "s", "b");
+    put_secret(&sim, "s", "b");
     run_for(1, &mut results).await;
     let mut both = log.take();
     both.sort();
     assert_eq!(both, ["a", "b"]);
-    secret(&sim, "s", "b nobody");
+    put_secret(&sim, "s", "b nobody");
     run_for(1, &mut results).await;
     assert_eq!(log.take(), ["b"]);
 }
@@ -166,8 +167,8 @@ async fn reconciles_the_targets_of_an_object_deleted_before_a_relist() {
     let sim = Sim::new();
     common::put(&sim, "a", "1");
     common::put(&sim, "b", "1");
-    secret(&sim, "s", "a");
-    secret(&sim, "t", "b");
+    put_secret(&sim, "s", "a");
+    put_secret(&sim, "t", "b");
     // The first watch sends no events, and the second fails with an expired version (410).
     let watch = |fault| Rule::new(fault).resource("secrets").verb("watch");
     sim.faults().add(watch(Fault::HangAfterEvents(0)).nth(1));
@@ -188,7 +189,7 @@ async fn reconciles_the_targets_of_an_object_deleted_before_a_relist() {
 async fn reconciles_the_targets_of_an_undecodable_deletion() {
     let sim = Sim::new();
     common::put(&sim, "a", "1");
-    secret(&sim, "s", "a");
+    put_secret(&sim, "s", "a");
     let log = Arc::new(Log::default());
     let lists = watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch);
     let mut results = named_by_secrets(&sim, lists.timeout(Duration::from_secs(5)), &log);
@@ -216,7 +217,7 @@ async fn a_panic_in_a_mapper_fails_only_its_object() {
     let sim = Sim::new();
     common::put(&sim, "a", "1");
     common::put(&sim, "b", "1");
-    secret(&sim, "s", "a");
+    put_secret(&sim, "s", "a");
     let mapper = |secret: Secret| {
         let names = &secret.annotations()["maps"];
         assert!(names != "poison", "the mapper met its poison");
@@ -230,8 +231,8 @@ async fn a_panic_in_a_mapper_fails_only_its_object() {
     run_for(1, &mut results).await;
     log.take();
 
-    secret(&sim, "s", "poison");
-    secret(&sim, "t", "b");
+    put_secret(&sim, "s", "poison");
+    put_secret(&sim, "t", "b");
     let mut errors = Vec::new();
     while let Ok(Some(item)) = tokio::time::timeout(Duration::from_secs(1), results.next()).await {
         errors.extend(item.err().map(|error| error.to_string()));
@@ -251,7 +252,7 @@ async fn a_panic_in_a_mapper_fails_only_its_object() {
 async fn calls_the_mapper_with_the_previous_state_of_modified_and_deleted_objects() {
     let sim = Sim::new();
     common::put(&sim, "a", "1");
-    secret(&sim, "s", "");
+    put_secret(&sim, "s", "");
     // The first watch sends no events, and the second fails with an expired version (410).
     let watch = |fault| Rule::new(fault).resource("secrets").verb("watch");
     sim.faults().add(watch(Fault::HangAfterEvents(0)).nth(1));
@@ -275,7 +276,7 @@ async fn calls_the_mapper_with_the_previous_state_of_modified_and_deleted_object
     sim.delete("v1", "Secret", "default", "s").unwrap();
     run_for(60, &mut results).await;
     assert_eq!(log.take(), ["a"]);
-    secret(&sim, "t", "");
+    put_secret(&sim, "t", "");
     run_for(1, &mut results).await;
     assert_eq!(log.take(), ["a"]);
     sim.delete("v1", "Secret", "default", "t").unwrap();

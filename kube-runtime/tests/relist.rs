@@ -20,6 +20,7 @@ use std::{
 
 type Log = Mutex<Vec<String>>;
 
+/// A reconciler that logs the object.
 async fn note(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infallible> {
     log.lock().unwrap().push(text(&map));
     Ok(Action::await_change())

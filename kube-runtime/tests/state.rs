@@ -19,9 +19,8 @@ use std::time::Duration;
 /// The query strings of all requests to the server.
 type Queries = Arc<Mutex<Vec<String>>>;
 
-/// A client of a server that sends two objects, each after a second, and then no changes; and the queries of the
-/// requests.
-fn server() -> (Client, Queries) {
+/// A client and the queries of its requests. Its server sends two objects, each after a second, and then no changes.
+fn slow_server() -> (Client, Queries) {
     let queries = Queries::default();
     let asked = queries.clone();
     let service = tower::service_fn(move |request: http::Request<Body>| {
@@ -46,7 +45,7 @@ fn server() -> (Client, Queries) {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_does_not_count_as_a_stall() {
-    let (client, queries) = server();
+    let (client, queries) = slow_server();
     let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
     for expected in ["[", "*a=", "*b=", "]"] {
         assert_eq!(short(items.next().await.unwrap()), expected);
@@ -57,7 +56,7 @@ async fn a_slow_reader_does_not_count_as_a_stall() {
 
 #[tokio::test(start_paused = true)]
 async fn a_short_poll_allows_a_streaming_list_to_complete() {
-    let (client, queries) = server();
+    let (client, queries) = slow_server();
     let mut reflector = Reflector::<ConfigMap>::new(Api::all(client)).timeout(Duration::from_secs(5));
     for _ in 0..2 {
         reflector.poll().await.unwrap();
@@ -92,10 +91,10 @@ async fn a_relist_from_the_watch_cache_is_not_older_than_the_last_version() {
 }
 
 /// Sends the chunks of a streaming list's body.
-type Pieces = futures::channel::mpsc::UnboundedSender<Result<String, Infallible>>;
+type ChunkSender = futures::channel::mpsc::UnboundedSender<Result<String, Infallible>>;
 
 /// A client of a server with one streaming list, the queries of its requests, and the sender of the list's chunks.
-fn in_pieces() -> (Client, Queries, Pieces) {
+fn chunked_server() -> (Client, Queries, ChunkSender) {
     let (queries, (send, receive)) = (Queries::default(), futures::channel::mpsc::unbounded());
     let (asked, receive) = (queries.clone(), Arc::new(Mutex::new(Some(receive))));
     let service = tower::service_fn(move |request: http::Request<Body>| {
@@ -107,7 +106,8 @@ fn in_pieces() -> (Client, Queries, Pieces) {
     (Client::new(service, "default"), queries, send)
 }
 
-fn halves() -> [String; 2] {
+/// The event of an added object, cut into two chunks.
+fn object_halves() -> [String; 2] {
     let meta = json!({"name": "a", "namespace": "default", "resourceVersion": "7"});
     let text = json!({"type": "ADDED", "object": {"metadata": meta, "data": {"v": "1"}}}).to_string();
     let (first, second) = text.split_at(text.len() / 2);
@@ -116,7 +116,7 @@ fn halves() -> [String; 2] {
 
 #[tokio::test(start_paused = true)]
 async fn time_without_polls_does_not_count_as_a_stall() {
-    let (client, queries, pieces) = in_pieces();
+    let (client, queries, chunks) = chunked_server();
     let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
     assert_eq!(short(items.next().await.unwrap()), "[");
     assert!(futures::poll!(items.next()).is_pending());
@@ -124,33 +124,33 @@ async fn time_without_polls_does_not_count_as_a_stall() {
         tokio::time::advance(Duration::from_secs(17)).await;
         assert!(futures::poll!(items.next()).is_pending(), "round {round}");
     }
-    let [first, second] = halves();
-    pieces.unbounded_send(Ok(first)).unwrap();
+    let [first, second] = object_halves();
+    chunks.unbounded_send(Ok(first)).unwrap();
     tokio::time::advance(Duration::from_secs(17)).await;
     assert!(futures::poll!(items.next()).is_pending());
-    pieces.unbounded_send(Ok(second)).unwrap();
+    chunks.unbounded_send(Ok(second)).unwrap();
     assert_eq!(short(items.next().await.unwrap()), "*a=1");
     assert_eq!(queries.lock().unwrap().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_object_that_arrives_slowly_does_not_count_as_a_stall() {
-    let (client, queries, pieces) = in_pieces();
+    let (client, queries, chunks) = chunked_server();
     let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
     assert_eq!(short(items.next().await.unwrap()), "[");
-    let [first, second] = halves();
+    let [first, second] = object_halves();
     let sending = async {
         for piece in first.as_bytes().chunks(8) {
-            pieces.unbounded_send(Ok(String::from_utf8(piece.to_vec()).unwrap())).unwrap();
+            chunks.unbounded_send(Ok(String::from_utf8(piece.to_vec()).unwrap())).unwrap();
             tokio::time::sleep(Duration::from_secs(4)).await;
         }
-        pieces.unbounded_send(Ok(second)).unwrap();
+        chunks.unbounded_send(Ok(second)).unwrap();
     };
     let (item, ()) = futures::join!(items.next(), sending);
     assert_eq!(short(item.unwrap()), "*a=1");
     assert_eq!(queries.lock().unwrap().len(), 1);
     // The server sends half of an object, and no further bytes.
-    pieces.unbounded_send(Ok(halves()[0].clone())).unwrap();
+    chunks.unbounded_send(Ok(object_halves()[0].clone())).unwrap();
     assert_eq!(short(items.next().await.unwrap()), "[");
     assert!(futures::poll!(items.next()).is_pending());
     assert_eq!(queries.lock().unwrap().len(), 2);
@@ -158,11 +158,11 @@ async fn an_object_that_arrives_slowly_does_not_count_as_a_stall() {
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_whose_body_ends_inside_an_event_resumes_without_a_relist() {
-    let (client, queries, body) = in_pieces();
+    let (client, queries, body) = chunked_server();
     let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
     let end = json!({"type": "BOOKMARK", "object": {"kind": "ConfigMap", "apiVersion": "v1", "metadata":
         {"resourceVersion": "6", "annotations": {"k8s.io/initial-events-end": "true"}}}});
-    let [first_half, _] = halves();
+    let [first_half, _] = object_halves();
     for piece in [format!("{end}\n"), first_half] {
         body.unbounded_send(Ok(piece)).unwrap();
     }

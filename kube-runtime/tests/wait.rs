@@ -1,4 +1,4 @@
-//! Waits for conditions of objects, and for deletions.
+//! Tests of waits for conditions of objects, and for deletions.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;

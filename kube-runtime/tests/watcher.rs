@@ -28,11 +28,12 @@ async fn expect(items: &mut Items, expected: &[&str]) {
     }
 }
 
-fn lists() -> Config {
+/// A configuration without streaming lists.
+fn paged_lists() -> Config {
     Config::default().initial_list_strategy(InitialListStrategy::ListWatch)
 }
 
-fn count(sim: &Sim, verb: &str) -> usize {
+fn request_count(sim: &Sim, verb: &str) -> usize {
     sim.journal().count_of(verb, "configmaps")
 }
 
@@ -45,14 +46,14 @@ async fn streams_the_snapshot_and_changes_in_one_request() {
     put(&sim, "b", "2");
     remove(&sim, "a");
     expect(&mut items, &["+b=2", "-a=1"]).await;
-    assert_eq!((count(&sim, "list"), count(&sim, "watch")), (0, 1));
+    assert_eq!((request_count(&sim, "list"), request_count(&sim, "watch")), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn watches_only_metadata() {
     let sim = Sim::new();
     put(&sim, "a", "1");
-    for (config, value) in [(Config::default(), "2"), (lists(), "3")] {
+    for (config, value) in [(Config::default(), "2"), (paged_lists(), "3")] {
         let mut items = kube_runtime::metadata_watcher(maps(&sim), config).boxed();
         let mut name = async || loop {
             if let Event::InitApply(map) | Event::Apply(map) = items.next().await.unwrap().unwrap() {
@@ -72,11 +73,11 @@ async fn lists_pages_then_watches() {
     for name in ["a", "b", "c"] {
         put(&sim, name, "1");
     }
-    let mut items = watch(&sim, lists().page_size(2));
+    let mut items = watch(&sim, paged_lists().page_size(2));
     expect(&mut items, &["[", "*a=1", "*b=1", "*c=1", "]"]).await;
     put(&sim, "b", "2");
     expect(&mut items, &["+b=2"]).await;
-    assert_eq!((count(&sim, "list"), count(&sim, "watch")), (2, 1));
+    assert_eq!((request_count(&sim, "list"), request_count(&sim, "watch")), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,11 +86,11 @@ async fn prefetches_the_next_page() {
     for name in ["a", "b", "c", "d"] {
         put(&sim, name, "1");
     }
-    let mut items = watch(&sim, lists().page_size(2));
+    let mut items = watch(&sim, paged_lists().page_size(2));
     expect(&mut items, &["[", "*a=1", "*b=1"]).await;
-    assert_eq!(count(&sim, "list"), 2);
+    assert_eq!(request_count(&sim, "list"), 2);
     expect(&mut items, &["*c=1", "*d=1", "]"]).await;
-    assert_eq!(count(&sim, "list"), 2);
+    assert_eq!(request_count(&sim, "list"), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,7 +154,7 @@ async fn backs_off_after_each_broken_snapshot() {
 #[tokio::test(start_paused = true)]
 async fn resumes_after_the_server_ends_the_watch_without_losing_an_event() {
     let sim = Sim::new();
-    let mut items = watch(&sim, lists().timeout(Duration::from_secs(3)));
+    let mut items = watch(&sim, paged_lists().timeout(Duration::from_secs(3)));
     expect(&mut items, &["[", "]"]).await;
     let changes = async {
         for n in 0..10 {
@@ -167,26 +168,26 @@ async fn resumes_after_the_server_ends_the_watch_without_losing_an_event() {
         }
     };
     futures::join!(changes, seen);
-    assert_eq!(count(&sim, "list"), 1);
-    assert!(count(&sim, "watch") >= 4);
+    assert_eq!(request_count(&sim, "list"), 1);
+    assert!(request_count(&sim, "watch") >= 4);
 }
 
 #[tokio::test(start_paused = true)]
 async fn reports_a_broken_connection_and_resumes() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::CutAfterEvents(1)).verb("watch").nth(1));
-    let mut items = watch(&sim, lists());
+    let mut items = watch(&sim, paged_lists());
     expect(&mut items, &["[", "]"]).await;
     put(&sim, "a", "1");
     put(&sim, "b", "2");
     expect(&mut items, &["+a=1", "!the watch of /api/v1/namespaces/default/configmaps failed", "+b=2"]).await;
-    assert_eq!(count(&sim, "list"), 1);
+    assert_eq!(request_count(&sim, "list"), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn relists_after_expired_version_without_an_error() {
     let sim = Sim::new();
-    let mut items = watch(&sim, lists().timeout(Duration::from_secs(5)));
+    let mut items = watch(&sim, paged_lists().timeout(Duration::from_secs(5)));
     expect(&mut items, &["[", "]"]).await;
     put(&sim, "a", "1");
     expect(&mut items, &["+a=1"]).await;
@@ -201,8 +202,10 @@ async fn relists_after_expired_version_without_an_error() {
 async fn relists_after_a_compacted_version() {
     let sim = Sim::new();
     // Without bookmarks, changes to other objects do not advance the resource version of the watch.
-    let mut items =
-        watch(&sim, lists().disable_bookmarks().fields("metadata.name=a").timeout(Duration::from_secs(5)));
+    let mut items = watch(
+        &sim,
+        paged_lists().disable_bookmarks().fields("metadata.name=a").timeout(Duration::from_secs(5)),
+    );
     put(&sim, "a", "1");
     expect(&mut items, &["[", "*a=1", "]"]).await;
     let busy = async {
@@ -234,7 +237,7 @@ async fn relists_after_a_compacted_version() {
 async fn reports_a_version_that_expires_again_after_a_relist() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::status(410)).verb("watch").times(4));
-    let mut items = watch(&sim, lists());
+    let mut items = watch(&sim, paged_lists());
     let start = Instant::now();
     expect(
         &mut items,
@@ -271,7 +274,7 @@ async fn relists_after_each_repeated_failure_and_emits_new_objects() {
         let sim = Sim::new();
         let told = format!("{failure:?}");
         sim.faults().add(Rule::new(failure).verb("watch"));
-        let mut items = watch(&sim, lists());
+        let mut items = watch(&sim, paged_lists());
         expect(&mut items, &["[", "]"]).await;
         put(&sim, "a", "1");
         let seen = async { while short(items.next().await.unwrap()) != "*a=1" {} };
@@ -285,20 +288,20 @@ async fn resumes_immediately_after_a_silent_healthy_watch_breaks() {
     // The server breaks each watch within its first bookmark, so no complete event arrives.
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(50)).build();
     sim.faults().add(Rule::new(Action::CutAfterBytes(10)).verb("watch"));
-    let mut items = watch(&sim, lists().probe_after(Duration::MAX));
+    let mut items = watch(&sim, paged_lists().probe_after(Duration::MAX));
     expect(&mut items, &["[", "]"]).await;
     let start = Instant::now();
     expect(&mut items, &["!the watch of"; 10]).await;
     let waited = start.elapsed().saturating_sub(Duration::from_secs(10 * 50));
     assert!(waited <= Duration::from_millis(100), "{waited:?}");
-    assert_eq!((count(&sim, "list"), count(&sim, "watch")), (1, 10));
+    assert_eq!((request_count(&sim, "list"), request_count(&sim, "watch")), (1, 10));
 }
 
 #[tokio::test(start_paused = true)]
 async fn backoff_grows_and_resets_after_a_healthy_watch() {
     let sim = Sim::new();
     let id = sim.faults().add(Rule::new(Action::status(500)).verb("list"));
-    let mut items = watch(&sim, lists());
+    let mut items = watch(&sim, paged_lists());
     let mut waits = Vec::new();
     for _ in 0..5 {
         let start = Instant::now();
@@ -319,19 +322,19 @@ async fn backoff_grows_and_resets_after_a_healthy_watch() {
 async fn honours_retry_after() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::status_retry_after(429, 40)).verb("watch").nth(1));
-    let mut items = watch(&sim, lists());
+    let mut items = watch(&sim, paged_lists());
     let start = Instant::now();
     put(&sim, "a", "1");
     expect(&mut items, &["[", "*a=1", "]", "!cannot open a watch"]).await;
     put(&sim, "a", "2");
     expect(&mut items, &["+a=2"]).await;
     assert!(start.elapsed() >= Duration::from_secs(40));
-    assert_eq!(count(&sim, "list"), 1, "a server that is busy is not asked for lists");
+    assert_eq!(request_count(&sim, "list"), 1, "a server that is busy is not asked for lists");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_undecodable_object_stops_neither_list_nor_watch() {
-    for config in [lists(), Config::default()] {
+    for config in [paged_lists(), Config::default()] {
         let sim = Sim::new();
         let replace = |name: &str| Action::ReplaceObject {
             name: name.into(),
@@ -351,7 +354,7 @@ async fn an_undecodable_object_stops_neither_list_nor_watch() {
         put(&sim, "c", "2");
         expect(&mut items, &["!decode ConfigMap default/bad of a MODIFIED event", "+c=2"]).await;
         assert!(start.elapsed() < Duration::from_millis(100), "nothing waits");
-        assert!(count(&sim, "list") <= 1);
+        assert!(request_count(&sim, "list") <= 1);
     }
 }
 
@@ -363,7 +366,7 @@ async fn reports_a_frame_that_is_not_json_and_relists() {
             .verb("watch")
             .nth(1),
     );
-    let mut items = watch(&sim, lists());
+    let mut items = watch(&sim, paged_lists());
     expect(&mut items, &["[", "]"]).await;
     put(&sim, "a", "1");
     let item = short(items.next().await.unwrap());
@@ -375,7 +378,7 @@ async fn reports_a_frame_that_is_not_json_and_relists() {
 async fn a_silent_watch_times_out() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::HangAfterEvents(0)).verb("watch").nth(1));
-    let mut items = watch(&sim, lists().timeout(Duration::from_secs(5)));
+    let mut items = watch(&sim, paged_lists().timeout(Duration::from_secs(5)));
     expect(&mut items, &["[", "]"]).await;
     let start = Instant::now();
     put(&sim, "a", "1");
@@ -396,7 +399,7 @@ async fn a_store_swaps_its_map_and_reports_deleted_objects() {
     sim.faults().add(Rule::new(Action::HangAfterEvents(0)).verb("watch").nth(1));
     sim.faults().add(Rule::new(Action::status(410)).verb("watch").nth(2));
     let (reader, writer) = reflector::store();
-    let stream = watcher(maps(&sim), lists().timeout(Duration::from_secs(5)));
+    let stream = watcher(maps(&sim), paged_lists().timeout(Duration::from_secs(5)));
     let mut items = reflector(writer, stream).boxed();
     let state = || {
         let mut state: Vec<_> = reader.state().iter().map(|map| text(map)).collect();
@@ -434,7 +437,7 @@ async fn the_same_seed_gives_the_same_run() {
         kube_runtime::seed(7);
         let sim = Sim::builder().seed(1).build();
         sim.faults().add(Rule::new(Action::status(503)).verb("list").times(4));
-        let mut items = watch(&sim, lists());
+        let mut items = watch(&sim, paged_lists());
         let start = Instant::now();
         let mut log = Vec::new();
         loop {
@@ -500,7 +503,7 @@ async fn keeps_the_order_of_objects_decoded_on_several_threads() {
     for n in 0..1_000 {
         put(&sim, &format!("m{n:04}"), &padding);
     }
-    for config in [lists(), Config::default()] {
+    for config in [paged_lists(), Config::default()] {
         let mut items = watch(&sim, config);
         expect(&mut items, &["["]).await;
         for n in 0..1_000 {
@@ -523,7 +526,7 @@ async fn a_server_that_sends_one_event_and_410_after_each_list_is_not_listed_in_
     let sim = Sim::new();
     let bytes = format!("{expired}\n").into();
     sim.faults().add(Rule::new(Action::ReplaceEvent { index: 1, bytes }).verb("watch"));
-    let mut items = watch(&sim, lists());
+    let mut items = watch(&sim, paged_lists());
     expect(&mut items, &["[", "]"]).await;
     let changes = async {
         for n in 0..1000 {
@@ -536,6 +539,6 @@ async fn a_server_that_sends_one_event_and_410_after_each_list_is_not_listed_in_
         () = changes => {}
         () = reader => unreachable!("a watcher never ends"),
     }
-    let lists = count(&sim, "list");
+    let lists = request_count(&sim, "list");
     assert!((4..=14).contains(&lists), "{lists} lists in ten seconds");
 }

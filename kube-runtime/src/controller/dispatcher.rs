@@ -22,7 +22,7 @@ use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
 
 /// The maximum number of keys to take from the sources before reconciles are started and results emitted.
-const BATCH: usize = 128;
+const MAX_KEYS_PER_POLL: usize = 128;
 /// The maximum number of consecutive results to emit before yielding to the runtime and polling the sources and the
 /// tasks. Equal to tokio's coop budget, so that it causes no additional yields.
 const MAX_CONSECUTIVE_RESULTS: u32 = 128;
@@ -85,7 +85,7 @@ where
 
     /// Queues keys from the sources. Returns the first error of a source; `Pending` if no source has an item.
     fn poll_sources(&mut self, cx: &mut Context<'_>) -> Poll<Option<SourceError>> {
-        for _ in 0..BATCH {
+        for _ in 0..MAX_KEYS_PER_POLL {
             match self.sources.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(key))) => {
                     let due = match self.config.debounce {
@@ -130,7 +130,7 @@ where
         self.wake_when_due(cx);
     }
 
-    /// Registers a wake-up for the next delayed key.
+    /// Sets a timer that wakes the task when the next delayed key is due.
     fn wake_when_due(&mut self, cx: &mut Context<'_>) {
         let Some(due) = self.queue.next_due() else {
             self.timer = None;
@@ -150,6 +150,7 @@ where
         }
     }
 
+    /// Ends the processing of the key in the queue, and returns the stream's item for the result.
     fn finish(&mut self, ended: ReconcileResult<K, E>) -> Result<(ObjectRef<K>, Action), Error<E>> {
         let ReconcileResult { object, action, error } = ended;
         match action.next {

@@ -26,7 +26,7 @@ const MAX_INLINE_POLL: Duration = Duration::from_micros(50);
 const SPAWNED_AFTER_LONG_POLL: u32 = 100;
 /// The maximum number of results that [`Executor::reap`] takes from finished tasks. It uses only a part of tokio's
 /// coop budget of 128.
-const REAPED: usize = 32;
+const MAX_REAPED: usize = 32;
 
 /// Runs reconciles with the user's functions. Dropping it cancels every in-flight reconcile.
 pub(super) struct Executor<K: Resource, R, P, Ctx, E: std::error::Error + 'static> {
@@ -38,7 +38,7 @@ pub(super) struct Executor<K: Resource, R, P, Ctx, E: std::error::Error + 'stati
     /// Results of inline reconciles and of reaped tasks.
     ended: VecDeque<ReconcileResult<K, E>>,
     /// How many of the next reconciles are spawned without an inline poll.
-    spawn_directly: u32,
+    direct_spawns: u32,
 }
 
 /// The result of a reconcile.
@@ -65,7 +65,7 @@ where
             tasks: JoinSet::new(),
             running: HashMap::default(),
             ended: VecDeque::new(),
-            spawn_directly: 0,
+            direct_spawns: 0,
         }
     }
 
@@ -78,7 +78,7 @@ where
         };
         match self.poll_inline(reconcile.as_mut()) {
             Ok(Poll::Ready(result)) => {
-                let ended = self.returned(key, object, result);
+                let ended = self.result_of_return(key, object, result);
                 self.ended.push_back(ended);
             }
             Ok(Poll::Pending) => {
@@ -92,8 +92,8 @@ where
     /// Polls a reconcile inline. Does not poll, and returns `Pending`, if a recent inline poll took too long. The
     /// waker is a no-op, because the spawned task polls the reconcile again.
     fn poll_inline<F: Future>(&mut self, reconcile: Pin<&mut F>) -> Result<Poll<F::Output>, String> {
-        if self.spawn_directly > 0 {
-            self.spawn_directly -= 1;
+        if self.direct_spawns > 0 {
+            self.direct_spawns -= 1;
             return Ok(Poll::Pending);
         }
         let started = Instant::now();
@@ -102,7 +102,7 @@ where
         let poll = || Pin::new(&mut reconcile).poll(&mut Context::from_waker(Waker::noop()));
         let polled = panic::catch(poll);
         if started.elapsed() > MAX_INLINE_POLL {
-            self.spawn_directly = SPAWNED_AFTER_LONG_POLL;
+            self.direct_spawns = SPAWNED_AFTER_LONG_POLL;
         }
         polled
     }
@@ -129,7 +129,7 @@ where
 
     /// Queues the results of finished tasks behind those of inline reconciles.
     pub(super) fn reap(&mut self, cx: &mut Context<'_>) {
-        for _ in 0..REAPED {
+        for _ in 0..MAX_REAPED {
             let Poll::Ready(Some(ended)) = self.poll_tasks(cx) else { return };
             self.ended.push_back(ended);
         }
@@ -139,9 +139,9 @@ where
         Poll::Ready(match ready!(self.tasks.poll_join_next_with_id(cx)) {
             None => None,
             Some(Ok((id, (object, result)))) => {
-                self.running.remove(&id).map(|key| self.returned(key, object, result))
+                self.running.remove(&id).map(|key| self.result_of_return(key, object, result))
             }
-            Some(Err(error)) => self.running.remove(&error.id()).map(|key| lost(key, error)),
+            Some(Err(error)) => self.running.remove(&error.id()).map(|key| result_of_lost_task(key, error)),
         })
     }
 
@@ -150,7 +150,8 @@ where
         self.tasks.abort_all();
     }
 
-    fn returned(
+    /// The result of a reconcile that returned `result`. Calls the error policy for an error.
+    fn result_of_return(
         &self,
         key: ObjectRef<K>,
         object: Arc<K>,
@@ -174,7 +175,10 @@ where
 }
 
 /// The result of a task that panicked or was cancelled.
-fn lost<K: Resource, E: std::error::Error>(key: ObjectRef<K>, error: JoinError) -> ReconcileResult<K, E>
+fn result_of_lost_task<K: Resource, E: std::error::Error>(
+    key: ObjectRef<K>,
+    error: JoinError,
+) -> ReconcileResult<K, E>
 where
     K::DynamicType: Clone,
 {

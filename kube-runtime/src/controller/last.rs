@@ -13,7 +13,7 @@ pub(super) struct LastObjects<K> {
 
 struct Entry<K> {
     object: K,
-    /// `false` during a relist until the list contains the object.
+    /// `false` from the beginning of a relist until the relist has returned the object.
     seen: bool,
 }
 

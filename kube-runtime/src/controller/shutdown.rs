@@ -68,7 +68,8 @@ impl Shutdown {
             self.phase = Phase::Cancelling;
             self.drain = None;
         }
-        // Polls `forced` also while the controller runs, so that `forced` receives the first signal too.
+        // Poll `forced` even while the controller runs: otherwise `forced` would miss the first signal and then
+        // complete only at the third.
         if self.phase == Phase::Running && is_ready(&mut self.forced, cx) {
             self.phase = Phase::Cancelling;
         }

@@ -141,7 +141,7 @@ where
                 (keys.unwrap_or_default(), Some(error.into()))
             }
         };
-        // Keys may repeat: the work queue merges equal keys.
+        // A key may occur twice: the work queue merges equal keys.
         keys.extend(before);
         stream::iter(keys.into_iter().map(Ok).chain(panicked.into_iter().chain(error).map(Err)))
     });

@@ -1,4 +1,5 @@
-//! `Targets`: the keys to reconcile for each watched object. Previous owners are also reconciled after a change.
+//! `Targets`: the objects to reconcile for each watched object. After a change, its previous targets are also
+//! reconciled.
 
 use crate::reflector::ObjectRef;
 use crate::watcher::Event;
@@ -45,7 +46,7 @@ pub(super) struct Targets<K: Resource> {
 /// The targets of an object, sorted and deduplicated.
 struct Entry {
     names: Arc<[Name]>,
-    /// `false` during a relist until the list contains the object.
+    /// `false` from the beginning of a relist until the relist has returned the object.
     seen: bool,
 }
 
@@ -74,7 +75,7 @@ where
             }
             Event::Delete((object, keys)) => {
                 let before = self.forget(&object);
-                self.with_previous(&sorted(keys.unwrap_or_default()), &before)
+                self.with_previous(&sorted_names(keys.unwrap_or_default()), &before)
             }
             Event::InitDone => {
                 let mut vanished = Vec::new();
@@ -109,8 +110,9 @@ where
         }
     }
 
+    /// Stores the targets of an added or modified object. Returns them and the previous ones.
     fn applied(&mut self, object: Name, keys: Vec<ObjectRef<K>>) -> Vec<ObjectRef<K>> {
-        let now = sorted(keys);
+        let now = sorted_names(keys);
         if now.is_empty() {
             let before = self.forget(&object);
             return self.with_previous(&before, &[]);
@@ -122,6 +124,7 @@ where
         self.with_previous(&self.last, &before)
     }
 
+    /// Removes a watched object. Returns its targets.
     fn forget(&mut self, object: &Name) -> Arc<[Name]> {
         self.by_object.remove(object).map(|entry| entry.names).unwrap_or_default()
     }
@@ -139,7 +142,7 @@ where
     }
 }
 
-fn sorted<K: Resource>(objects: Vec<ObjectRef<K>>) -> Vec<Name> {
+fn sorted_names<K: Resource>(objects: Vec<ObjectRef<K>>) -> Vec<Name> {
     let name = |object: ObjectRef<K>| Name::new(object.namespace.as_deref(), Some(&object.name));
     let mut names: Vec<_> = objects.into_iter().map(name).collect();
     names.sort_unstable();
@@ -155,6 +158,7 @@ mod tests {
 
     type Mapped = (Name, Option<Vec<ObjectRef<ConfigMap>>>);
 
+    /// The name of a watched object.
     fn object(name: &str) -> Name {
         Name::new(Some("ns"), Some(name))
     }
@@ -181,6 +185,7 @@ mod tests {
     }
 
     #[track_caller]
+    /// Passes each event to new `Targets`, and compares the returned keys.
     fn check(steps: Vec<Step<'_>>) -> Targets<ConfigMap> {
         let mut targets = Targets::new(());
         for (n, (event, expected)) in steps.into_iter().enumerate() {

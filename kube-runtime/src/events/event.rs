@@ -129,7 +129,7 @@ impl Key {
 }
 
 impl Event {
-    /// The object to create. `nanos` is the distinct suffix of its name.
+    /// The API object of the event. `nanos` becomes the suffix of its name, and must be unique.
     pub(super) fn to_api(
         &self,
         reporter: &Reporter,
@@ -142,7 +142,7 @@ impl Event {
         let namespace = regarding.namespace.as_deref().filter(|namespace| !namespace.is_empty());
         v1::Event {
             metadata: ObjectMeta {
-                name: Some(name(regarding.name.as_deref().unwrap_or_default(), nanos)),
+                name: Some(event_name(regarding.name.as_deref().unwrap_or_default(), nanos)),
                 namespace: Some(namespace.unwrap_or("default").to_owned()),
                 ..ObjectMeta::default()
             },
@@ -160,8 +160,8 @@ impl Event {
     }
 }
 
-/// A valid object name from the name of the regarding object and a suffix.
-fn name(object: &str, nanos: i128) -> String {
+/// A valid name for an event about `object`, with `nanos` as its suffix.
+fn event_name(object: &str, nanos: i128) -> String {
     let suffix = format!("{nanos:x}");
     let prefix = truncated(object, NAME_LIMIT - 1 - suffix.len());
     let prefix = prefix.trim_end_matches(['.', '-']);
@@ -173,7 +173,7 @@ fn name(object: &str, nanos: i128) -> String {
     if prefix.split('.').all(label) { format!("{prefix}.{suffix}") } else { format!("event.{suffix}") }
 }
 
-/// The longest prefix of whole characters that is not over the limit.
+/// The longest prefix of `text` that is at most `limit` bytes long and splits no character.
 fn truncated(text: &str, limit: usize) -> String {
     let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text[..end].to_owned()
@@ -193,10 +193,10 @@ mod tests {
             (&"a".repeat(300), format!("{}.ff", "a".repeat(250))),
         ];
         for (object, expected) in cases {
-            assert_eq!(name(object, 255), expected);
+            assert_eq!(event_name(object, 255), expected);
         }
         // The truncated name does not end with a dot.
-        assert_eq!(name(&long, i128::from(u64::MAX)), format!("{}.ffffffffffffffff", "a".repeat(235)));
+        assert_eq!(event_name(&long, i128::from(u64::MAX)), format!("{}.ffffffffffffffff", "a".repeat(235)));
     }
 
     #[test]

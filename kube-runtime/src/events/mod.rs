@@ -36,14 +36,14 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 ///   remains.
 /// - **Rate limit.** For each object, 25 events may be written, and then one in 5 minutes ([`Config`]). Further events are
 ///   dropped and counted by [`dropped`](Self::dropped); repetitions of a series are only counted.
-/// - **Memory.** At most 4096 series and objects are kept; the one that was not used for the longest time is evicted.
+/// - **Memory.** At most 4096 series and objects are kept; the least recently used one is evicted.
 ///
 /// A task of the recorder writes the counts. It ends when the last clone is dropped, and counts that are not written yet
-/// are lost: call [`flush`](Self::flush) before. The rate limit and the series use tokio's clock; the times in events
-/// are those of the system.
+/// are lost: call [`flush`](Self::flush) before that. The rate limit and the series use tokio's clock; events contain
+/// the times of the system's clock.
 ///
-/// The permissions `create` and `patch` for `events` in the group `events.k8s.io` are necessary, for cluster-scoped
-/// objects in the namespace `default`.
+/// Needs the permissions `create` and `patch` for `events` of the group `events.k8s.io`. Events about cluster-scoped
+/// objects need them in the namespace `default`.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Namespace;
@@ -92,7 +92,7 @@ impl Recorder {
         Self::with_config(client, reporter, Config::default())
     }
 
-    /// A recorder with other limits.
+    /// A recorder with the limits of `config`.
     #[must_use]
     pub fn with_config(client: Client, reporter: Reporter, config: Config) -> Self {
         let (state, flusher) = (Mutex::new(State::new(config)), Mutex::new(None));
@@ -131,7 +131,8 @@ impl Recorder {
         Ok(())
     }
 
-    /// The occurrences that are in no event, because of the rate limit, an evicted series or a failed write.
+    /// The number of occurrences that no event on the server counts, because of the rate limit, an evicted series or a
+    /// failed write.
     pub fn dropped(&self) -> u64 {
         self.shared.state().dropped()
     }
@@ -169,7 +170,7 @@ async fn write_counts(shared: Weak<Shared>) {
         if let Err(error) = shared.flush(false).await {
             tracing::warn!("the counts of events will be written later: {error}");
         }
-        // In this order, `publish` adds its series before it asks for the task.
+        // Lock `flusher` before the check: `publish` adds its series and then locks `flusher` to start the task.
         let mut flusher = lock(&shared.flusher);
         if shared.state().is_empty() {
             *flusher = None;
@@ -198,7 +199,7 @@ impl Shared {
         result
     }
 
-    /// Sends a write. Returns the next write of the same series.
+    /// Sends a write. Returns the next write if the event has become a series in the meantime.
     async fn send(&self, write: Write) -> Result<Option<Write>, kube_client::Error> {
         InFlight { shared: self, write: Some(write) }.send().await
     }
@@ -261,7 +262,8 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// The state is consistent after a panic: no operation on it calls user code.
+/// Locks `mutex` and ignores poisoning: the state is consistent after a panic, because no operation on it calls user
+/// code.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

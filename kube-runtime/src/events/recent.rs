@@ -1,18 +1,19 @@
-//! `Recent`: a map of bounded size that evicts the entry that was not used for the longest time.
+//! `LruMap`: a map of bounded size that evicts the least recently used entry.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-/// A map with the order of use. Each operation takes logarithmic time, except for `iter_mut`.
+/// A map that knows the order in which its entries were used. Each operation takes logarithmic time, except for
+/// `iter_mut`.
 #[derive(Debug)]
-pub(super) struct Recent<K, V> {
+pub(super) struct LruMap<K, V> {
     capacity: usize,
     uses: u64,
     entries: HashMap<K, (u64, V)>,
     order: BTreeMap<u64, K>,
 }
 
-impl<K: Clone + Eq + Hash, V> Recent<K, V> {
+impl<K: Clone + Eq + Hash, V> LruMap<K, V> {
     /// A map of at most `capacity` entries, at least one.
     pub(super) fn new(capacity: usize) -> Self {
         Self { capacity: capacity.max(1), uses: 0, entries: HashMap::new(), order: BTreeMap::new() }
@@ -69,15 +70,15 @@ mod tests {
 
     #[test]
     fn evicts_the_entry_that_was_not_used_for_the_longest_time() {
-        let mut recent = Recent::new(2);
-        assert_eq!(recent.insert("a", 1), None);
-        assert_eq!(recent.insert("b", 2), None);
-        assert_eq!(recent.touch(&"a"), Some(&mut 1));
-        assert_eq!(recent.insert("c", 3), Some(2));
-        assert_eq!(recent.get_mut(&"b"), None);
-        assert_eq!(recent.insert("c", 4), Some(3));
-        assert_eq!((recent.remove(&"a"), recent.remove(&"a")), (Some(1), None));
-        assert_eq!(recent.insert("d", 5), None);
-        assert_eq!((recent.entries.len(), recent.order.len()), (2, 2));
+        let mut map = LruMap::new(2);
+        assert_eq!(map.insert("a", 1), None);
+        assert_eq!(map.insert("b", 2), None);
+        assert_eq!(map.touch(&"a"), Some(&mut 1));
+        assert_eq!(map.insert("c", 3), Some(2));
+        assert_eq!(map.get_mut(&"b"), None);
+        assert_eq!(map.insert("c", 4), Some(3));
+        assert_eq!((map.remove(&"a"), map.remove(&"a")), (Some(1), None));
+        assert_eq!(map.insert("d", 5), None);
+        assert_eq!((map.entries.len(), map.order.len()), (2, 2));
     }
 }

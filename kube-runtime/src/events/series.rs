@@ -1,8 +1,8 @@
-//! `State`: which event is written, counted or dropped. No IO and no wait; the caller passes the time.
+//! `State`: decides which event is written, counted or dropped, without IO or waits. The caller passes the time.
 
 use super::config::Config;
 use super::event::{Event, Key, Reference, Reporter};
-use super::recent::Recent;
+use super::recent::LruMap;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -11,20 +11,20 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A series ends if its event is not repeated for this time.
-const FINISH: Duration = Duration::from_secs(6 * 60);
+const SERIES_TIMEOUT: Duration = Duration::from_secs(6 * 60);
 
 /// The interval at which the event of a series is written again, so that the server does not delete it.
-const REFRESH: Duration = Duration::from_secs(30 * 60);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(30 * 60);
 
-/// The time after the end of a series during which a failed write of its count is repeated.
-const GIVE_UP: Duration = Duration::from_secs(10 * 60);
+/// How long after the end of a series a failed write of its count is repeated.
+const COUNT_RETRY_TIME: Duration = Duration::from_secs(10 * 60);
 
 /// The series and the rate limits of a recorder.
 #[derive(Debug)]
 pub(super) struct State {
     config: Config,
-    series: Recent<Key, Series>,
-    buckets: Recent<Reference, Bucket>,
+    series: LruMap<Key, Series>,
+    buckets: LruMap<Reference, Bucket>,
     /// The suffix of the last event's name.
     last_nanos: i128,
     /// Occurrences that are in no event.
@@ -36,12 +36,12 @@ pub(super) struct State {
 struct Series {
     event: v1::Event,
     count: i32,
-    /// The count that the server has; 0 if the event is not created.
+    /// The last count that was written to the server; 0 until the event is created.
     written: i32,
     written_at: Instant,
     observed: MicroTime,
     observed_at: Instant,
-    /// A request for this series is in flight.
+    /// Whether a request for this series is in flight.
     busy: bool,
 }
 
@@ -52,14 +52,14 @@ pub(super) struct Write {
     /// The event with its series.
     pub(super) event: v1::Event,
     pub(super) count: i32,
-    /// The event does not exist on the server.
+    /// Whether the request creates the event; if not, it patches the series of the existing event.
     pub(super) create: bool,
 }
 
 impl State {
     pub(super) fn new(config: Config) -> Self {
         let capacity = config.capacity;
-        let (series, buckets) = (Recent::new(capacity), Recent::new(capacity));
+        let (series, buckets) = (LruMap::new(capacity), LruMap::new(capacity));
         Self { config, series, buckets, last_nanos: 0, dropped: 0 }
     }
 
@@ -135,12 +135,15 @@ impl State {
         for (key, series) in self.series.iter_mut().filter(|(_, series)| !series.busy) {
             let silent = now.duration_since(series.observed_at);
             let unwritten = series.unwritten() > 0;
-            let refresh = series.written > 1 && now.duration_since(series.written_at) >= REFRESH;
+            let refresh = series.written > 1 && now.duration_since(series.written_at) >= REFRESH_INTERVAL;
             // The creation of an event is repeated only by its next occurrence, as in client-go.
-            let final_count = unwritten && series.written > 0 && silent < FINISH + GIVE_UP;
-            if (silent >= FINISH && final_count) || (silent < FINISH && refresh) || (all && unwritten) {
+            let final_count = unwritten && series.written > 0 && silent < SERIES_TIMEOUT + COUNT_RETRY_TIME;
+            if (silent >= SERIES_TIMEOUT && final_count)
+                || (silent < SERIES_TIMEOUT && refresh)
+                || (all && unwritten)
+            {
                 writes.push(series.start_write(key));
-            } else if silent >= FINISH {
+            } else if silent >= SERIES_TIMEOUT {
                 ended.push(key.clone());
             }
         }
@@ -166,7 +169,7 @@ impl Series {
     }
 }
 
-/// A token bucket.
+/// The rate limit of one object, as a token bucket.
 #[derive(Debug)]
 struct Bucket {
     tokens: u32,
@@ -174,7 +177,7 @@ struct Bucket {
     filled: Instant,
 }
 
-impl Recent<Reference, Bucket> {
+impl LruMap<Reference, Bucket> {
     /// Takes a token of the object; false if there is none.
     fn take(&mut self, object: &Reference, config: &Config, now: Instant) -> bool {
         if config.refill.is_zero() {

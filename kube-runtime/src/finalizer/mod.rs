@@ -124,6 +124,6 @@ where
 }
 
 /// Whether the object has this finalizer.
-fn has<K: Resource>(object: &K, finalizer: &str) -> bool {
+fn has_finalizer<K: Resource>(object: &K, finalizer: &str) -> bool {
     object.finalizers().iter().any(|other| other == finalizer)
 }

@@ -1,6 +1,6 @@
 //! Adds and removes one finalizer with JSON patches that fail if the object has changed.
 
-use super::{Error, has};
+use super::{Error, has_finalizer};
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, RemoveOperation, TestOperation};
 use kube_client::api::{Patch, PatchParams};
@@ -9,10 +9,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// The patches that are sent for one change before the change fails with a conflict.
-const ATTEMPTS: usize = 5;
+/// The maximum number of patches for adding or removing a finalizer. If all of them fail, the call fails with a
+/// conflict.
+const MAX_ATTEMPTS: usize = 5;
 
-/// The finalizer of one object.
+/// An object and the finalizer to add or remove.
 pub(super) struct Target<'a, K> {
     pub(super) api: &'a Api<K>,
     pub(super) name: &'a str,
@@ -28,8 +29,8 @@ where
     /// Adds the finalizer unless the object has it or is marked for deletion. Returns the object with the finalizer,
     /// or `None` if it cannot have the finalizer any more.
     pub(super) async fn ensure<E>(&self, mut object: Arc<K>) -> Result<Option<Arc<K>>, Error<E>> {
-        for _ in 0..ATTEMPTS {
-            if has(&*object, self.finalizer) {
+        for _ in 0..MAX_ATTEMPTS {
+            if has_finalizer(&*object, self.finalizer) {
                 return Ok(Some(object));
             }
             if object.meta().deletion_timestamp.is_some() {
@@ -51,8 +52,8 @@ where
 
     /// Removes the finalizer, unless the object does not have it any more or does not exist.
     pub(super) async fn remove<E>(&self, mut object: Arc<K>) -> Result<(), Error<E>> {
-        for _ in 0..ATTEMPTS {
-            if !has(&*object, self.finalizer) {
+        for _ in 0..MAX_ATTEMPTS {
+            if !has_finalizer(&*object, self.finalizer) {
                 return Ok(());
             }
             let patch = Patch::<()>::Json(json_patch::Patch(self.removals(&*object)));
@@ -103,23 +104,23 @@ where
         let present = object.finalizers();
         let expected = if present.is_empty() { Value::Null } else { present.into() };
         let addition = if present.is_empty() {
-            AddOperation { path: finalizers(None), value: vec![self.finalizer].into() }
+            AddOperation { path: finalizers_path(None), value: vec![self.finalizer].into() }
         } else {
-            AddOperation { path: finalizers(Some("-")), value: self.finalizer.into() }
+            AddOperation { path: finalizers_path(Some("-")), value: self.finalizer.into() }
         };
-        let mut operations = same_object(object);
-        operations.push(test(finalizers(None), expected));
+        let mut operations = uid_test(object);
+        operations.push(test_operation(finalizers_path(None), expected));
         operations.push(PatchOperation::Add(addition));
         operations
     }
 
     /// The operations that remove each occurrence of the finalizer: the server does not deduplicate the list.
     fn removals(&self, object: &K) -> Vec<PatchOperation> {
-        let mut operations = same_object(object);
+        let mut operations = uid_test(object);
         // From the end, because a removal shifts the later indices.
         for (index, _) in object.finalizers().iter().enumerate().rev().filter(|(_, f)| *f == self.finalizer) {
-            let path = finalizers(Some(&index.to_string()));
-            operations.push(test(path.clone(), self.finalizer.into()));
+            let path = finalizers_path(Some(&index.to_string()));
+            operations.push(test_operation(path.clone(), self.finalizer.into()));
             operations.push(PatchOperation::Remove(RemoveOperation { path }));
         }
         operations
@@ -127,16 +128,18 @@ where
 }
 
 /// The test that fails if the object was deleted and another of the same name was created.
-fn same_object<K: Resource>(object: &K) -> Vec<PatchOperation> {
+fn uid_test<K: Resource>(object: &K) -> Vec<PatchOperation> {
     let uid = object.meta().uid.as_deref();
-    uid.map(|uid| test(PointerBuf::from_tokens(["metadata", "uid"]), uid.into())).into_iter().collect()
+    uid.map(|uid| test_operation(PointerBuf::from_tokens(["metadata", "uid"]), uid.into()))
+        .into_iter()
+        .collect()
 }
 
-fn test(path: PointerBuf, value: Value) -> PatchOperation {
+fn test_operation(path: PointerBuf, value: Value) -> PatchOperation {
     PatchOperation::Test(TestOperation { path, value })
 }
 
-/// The path of the list, or of one entry.
-fn finalizers(entry: Option<&str>) -> PointerBuf {
+/// The JSON pointer of the list of finalizers, or of one entry.
+fn finalizers_path(entry: Option<&str>) -> PointerBuf {
     PointerBuf::from_tokens(["metadata", "finalizers"].into_iter().chain(entry))
 }

@@ -117,7 +117,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     pub async fn poll(&mut self) -> Result<()> {
         self.cycle.begin();
         while let Some(event) = self.cycle.next().await {
-            let (events, result) = self.take(event);
+            let (events, result) = self.convert(event);
             for event in events {
                 self.backlog.push(event);
             }
@@ -154,7 +154,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     }
 
     /// Converts a watcher event to informer events, by comparing it with the store.
-    fn take(&mut self, event: Result<Event<K>>) -> (Vec<WatchEvent<Arc<K>>>, Result<()>) {
+    fn convert(&mut self, event: Result<Event<K>>) -> (Vec<WatchEvent<Arc<K>>>, Result<()>) {
         match event {
             Ok(event) => {
                 let change = self.writer.apply_watcher_event(event);
@@ -253,7 +253,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Informer<K> {
                 return Poll::Ready(Some(Ok(event)));
             }
             let Some(event) = ready!(this.cycle.poll_event(cx)) else { continue };
-            let (events, result) = this.take(event);
+            let (events, result) = this.convert(event);
             this.pending.extend(events);
             if let Err(error) = result {
                 return Poll::Ready(Some(Err(error)));

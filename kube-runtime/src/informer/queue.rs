@@ -72,6 +72,7 @@ impl<K: Resource> Backlog<K> {
         self.events.len()
     }
 
+    /// Adds an event at the end of the queue.
     fn append(&mut self, key: (String, String), event: WatchEvent<Arc<K>>) {
         let number = self.popped + self.events.len() as u64;
         let before = self.queued.get(&key).copied();
@@ -83,6 +84,7 @@ impl<K: Resource> Backlog<K> {
         self.events.push_back(event);
     }
 
+    /// The queued event with this sequence number.
     fn queued_event(&mut self, number: u64) -> Option<&mut WatchEvent<Arc<K>>> {
         let at = usize::try_from(number.checked_sub(self.popped)?).ok()?;
         self.events.get_mut(at)
@@ -148,6 +150,7 @@ mod tests {
     }
 
     #[track_caller]
+    /// Pushes the events of `pushed` (`pop` pops one), and compares the remaining events with `expected`.
     fn check(limit: usize, pushed: &str, expected: &str) {
         let mut backlog = Backlog { limit, ..Backlog::default() };
         for item in pushed.split(' ') {
@@ -271,6 +274,7 @@ mod tests {
         }
     }
 
+    /// The object `a` with a uid and a version. Another uid means another object.
     fn incarnation(uid: usize, version: usize) -> Arc<ConfigMap> {
         let mut object = ConfigMap::default();
         object.metadata.name = Some("a".into());

@@ -20,6 +20,7 @@ pub(crate) struct FailureBackoff {
 }
 
 impl FailureBackoff {
+    /// The wait after the given number of consecutive failures.
     fn after(&self, failures: u32) -> Duration {
         let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         self.base.saturating_mul(factor).min(self.max)

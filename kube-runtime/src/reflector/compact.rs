@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 /// The size in bytes of the compression dictionary, which is the JSON of the first objects. Objects of a kind share
 /// field names and many values. A larger dictionary slows down each write.
-const DICTIONARY: usize = 16 << 10;
+const DICTIONARY_SIZE: usize = 16 << 10;
 
 /// The storage format of a store; see [`store_with`](super::store_with).
 ///
@@ -189,7 +189,7 @@ impl<K: Resource> Codec<K> {
         let key = key(object.meta());
         let Some(dictionary) = self.dictionary.get() else {
             sample.extend_from_slice(text);
-            if sample.len() >= DICTIONARY {
+            if sample.len() >= DICTIONARY_SIZE {
                 let _ = self.dictionary.set(std::mem::take(sample).into());
             }
             return Packed::alone(key, Text { bytes: text, length: None, identity });
@@ -218,12 +218,12 @@ impl<K: Resource> Codec<K> {
 
 impl<K> Codec<K> {
     /// Spawns a task that packs a batch.
-    pub(super) fn start(self: &Arc<Self>, runtime: &Handle, batch: Batch<K>) -> JoinHandle<Batch<K>> {
+    pub(super) fn spawn_packing(self: &Arc<Self>, runtime: &Handle, batch: Batch<K>) -> JoinHandle<Batch<K>> {
         (self.spawn)(runtime, self.clone(), batch)
     }
 
     /// Whether the dictionary is set, so that objects can be packed in any order.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(super) fn has_dictionary(&self) -> bool {
         self.dictionary.get().is_some()
     }
 

@@ -16,26 +16,29 @@ use tokio::runtime::Handle;
 
 /// The number of objects per batch: about 1 ms of work for pods. Until a batch is stored, its objects are in memory
 /// both typed and packed.
-const BATCH: usize = 16;
+const BATCH_SIZE: usize = 16;
 
 /// A batch of objects, and their packed forms once encoded.
 pub(super) struct Batch<K> {
     objects: Vec<Arc<K>>,
-    texts: Vec<Option<Packed>>,
+    packed_forms: Vec<Option<Packed>>,
     scratch: Scratch,
 }
 
 impl<K> Batch<K> {
     /// Packs the objects.
     pub(super) fn pack(mut self, pack: impl Fn(&K, &mut Scratch) -> Option<Packed>) -> Self {
-        let Self { objects, texts, scratch } = &mut self;
-        texts.extend(objects.iter().map(|object| pack(object, scratch)));
+        let Self { objects, packed_forms, scratch } = &mut self;
+        packed_forms.extend(objects.iter().map(|object| pack(object, scratch)));
         self
     }
 
     /// Each object that could be packed, with its packed form.
     pub(super) fn packed(&self) -> impl Iterator<Item = (&Arc<K>, &Packed)> {
-        self.objects.iter().zip(&self.texts).filter_map(|(object, text)| Some((object, text.as_ref()?)))
+        self.objects
+            .iter()
+            .zip(&self.packed_forms)
+            .filter_map(|(object, text)| Some((object, text.as_ref()?)))
     }
 }
 
@@ -59,35 +62,36 @@ impl<K> Default for Packing<K> {
 impl<K> Packing<K> {
     /// Adds an object to the incomplete batch. Returns `false` if the runtime has no other threads, or if enough
     /// batches are in flight.
-    pub(super) fn take(&mut self, codec: &Arc<Codec<K>>, object: &Arc<K>) -> bool {
+    pub(super) fn add(&mut self, codec: &Arc<Codec<K>>, object: &Arc<K>) -> bool {
         if self.filling.is_none() {
             let Some((runtime, workers)) = workers() else { return false };
             if self.tasks.len() >= 2 * workers {
                 return false;
             }
             let scratch = self.spare.pop().unwrap_or_default();
-            let (objects, texts) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
-            self.filling = Some((runtime, Batch { objects, texts, scratch }));
+            let (objects, packed_forms) = (Vec::with_capacity(BATCH_SIZE), Vec::with_capacity(BATCH_SIZE));
+            self.filling = Some((runtime, Batch { objects, packed_forms, scratch }));
             self.more = true;
         }
         if let Some((_, batch)) = &mut self.filling {
             batch.objects.push(object.clone());
-            if batch.objects.len() == BATCH {
+            if batch.objects.len() == BATCH_SIZE {
                 self.send(codec);
             }
         }
         true
     }
 
-    /// Sends the incomplete batch. Call it when no further object is expected.
+    /// Spawns the task of the incomplete batch. Call this when no further object is expected.
     pub(super) fn flush(&mut self, codec: &Arc<Codec<K>>) {
         self.send(codec);
         self.more = false;
     }
 
+    /// Spawns the task of the incomplete batch.
     fn send(&mut self, codec: &Arc<Codec<K>>) {
         if let Some((runtime, batch)) = self.filling.take() {
-            self.tasks.push_back(AbortOnDrop::new(codec.start(&runtime, batch)));
+            self.tasks.push_back(AbortOnDrop::new(codec.spawn_packing(&runtime, batch)));
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::{
 };
 
 /// The size in bytes of a shared page: small compared with a store, large compared with an object.
-const PAGE: usize = 32 << 10;
+const PAGE_SIZE: usize = 32 << 10;
 
 /// An immutable allocation of packed objects.
 #[derive(Debug)]
@@ -19,8 +19,8 @@ struct Page {
     /// The concatenated namespaces and names.
     names: Box<str>,
     texts: Box<[u8]>,
-    /// Whether the page's remaining objects are being moved to another page.
-    left: AtomicBool,
+    /// Whether [`Packed::vacate`] has returned the page's objects, to move them to another page.
+    vacated: AtomicBool,
 }
 
 /// The offsets of an object in its page. The object ends where the next entry begins.
@@ -57,7 +57,7 @@ impl Page {
             entries: entries.into(),
             names: names.into(),
             texts: texts.into(),
-            left: AtomicBool::new(false),
+            vacated: AtomicBool::new(false),
         })
     }
 }
@@ -136,10 +136,10 @@ impl Packed {
 
     /// Returns all objects of this object's page if less than half of them are in use. Returns `Some` at most once
     /// per page.
-    fn leave(&self) -> Option<impl Iterator<Item = Self>> {
-        let Page { entries, left, .. } = &*self.page;
+    fn vacate(&self) -> Option<impl Iterator<Item = Self>> {
+        let Page { entries, vacated, .. } = &*self.page;
         let thin = Arc::strong_count(&self.page) * 2 < entries.len();
-        (thin && !left.swap(true, Ordering::Relaxed))
+        (thin && !vacated.swap(true, Ordering::Relaxed))
             .then(|| (0..).take(entries.len()).map(|entry| Self { page: self.page.clone(), entry }))
     }
 }
@@ -175,7 +175,7 @@ impl Loose {
     /// Adds an object with a page of its own. An object of at least half a page is not moved.
     pub(super) fn add(&mut self, packed: &Packed) {
         let size = packed.size();
-        if size < PAGE / 2 {
+        if size < PAGE_SIZE / 2 {
             self.size += size;
             self.objects.push(packed.clone());
         }
@@ -183,14 +183,14 @@ impl Loose {
 
     /// Adds all objects on the page of `packed`, if less than half of them are in use.
     pub(super) fn add_rest(&mut self, packed: &Packed) {
-        for packed in packed.leave().into_iter().flatten() {
+        for packed in packed.vacate().into_iter().flatten() {
             self.add(&packed);
         }
     }
 
     /// Whether the objects are enough for a page.
     pub(super) fn is_enough(&self) -> bool {
-        self.size >= PAGE
+        self.size >= PAGE_SIZE
     }
 
     /// Copies the objects in use to shared pages. Returns the moves, which the caller applies to the maps.
@@ -205,7 +205,7 @@ impl Loose {
             let fits = rest.iter().take_while(|packed| {
                 let before = size;
                 size += packed.size();
-                before < PAGE
+                before < PAGE_SIZE
             });
             let (group, behind) = rest.split_at(fits.count());
             rest = behind;
@@ -261,15 +261,18 @@ mod tests {
         let settled = settled(&objects);
         let mut pages: Vec<_> = settled.iter().map(|packed| &packed.page).collect();
         pages.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        assert_eq!(pages.len(), (200 * 1030_usize).div_ceil(PAGE), "{pages:?}");
-        assert!(pages.iter().all(|page| page.texts.len() < PAGE + 1000));
+        assert_eq!(pages.len(), (200 * 1030_usize).div_ceil(PAGE_SIZE), "{pages:?}");
+        assert!(pages.iter().all(|page| page.texts.len() < PAGE_SIZE + 1000));
     }
 
     #[test]
     fn does_not_move_unused_and_large_objects() {
         let mut loose = Loose::default();
-        let (large, gone, kept) =
-            (packed("large", &vec![0; PAGE], None), packed("gone", b"1", None), packed("kept", b"2", None));
+        let (large, gone, kept) = (
+            packed("large", &vec![0; PAGE_SIZE], None),
+            packed("gone", b"1", None),
+            packed("kept", b"2", None),
+        );
         for packed in [&large, &gone, &kept] {
             loose.add(packed);
         }
@@ -283,11 +286,11 @@ mod tests {
         let objects: Vec<_> = (0..10).map(|n| packed(&n.to_string(), b"text", None)).collect();
         let mut settled = settled(&objects);
         settled.truncate(5);
-        assert!(settled[0].leave().is_none(), "half of it is in use");
+        assert!(settled[0].vacate().is_none(), "half of it is in use");
         settled.truncate(4);
-        assert_eq!(settled[0].leave().map(Iterator::count), Some(10));
-        assert!(settled[0].leave().is_none());
-        assert!(objects[0].leave().is_none(), "it is alone");
+        assert_eq!(settled[0].vacate().map(Iterator::count), Some(10));
+        assert!(settled[0].vacate().is_none());
+        assert!(objects[0].vacate().is_none(), "it is alone");
     }
 
     #[test]

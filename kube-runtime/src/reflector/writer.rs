@@ -161,14 +161,14 @@ impl<K: Resource> Writer<K> {
     /// Converts an object of a snapshot to its stored form, which stays typed while another thread packs the object.
     fn hold_listed(&mut self, object: &Arc<K>) -> Held<K> {
         match self.shared.codec() {
-            Some(codec) if codec.is_settled() && self.packing.take(codec, object) => {
+            Some(codec) if codec.has_dictionary() && self.packing.add(codec, object) => {
                 Held::Typed(object.clone())
             }
             _ => self.hold(object),
         }
     }
 
-    /// Ready when all batches are packed and stored.
+    /// Stores packed batches. Ready when all batches are packed and stored.
     pub(super) fn poll_packed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(batch) = ready!(self.packing.poll_next(cx)) {
             self.store_packed(batch);

@@ -33,8 +33,8 @@ pub fn is_crd_established() -> impl Condition<CustomResourceDefinition> {
     }
 }
 
-/// True if the pod's phase is `Running`: at least one container is running, is starting or restarts. It may not be
-/// ready.
+/// True if the pod's phase is `Running`: at least one container is running, starting or restarting. The pod
+/// may not be ready.
 #[must_use]
 pub fn is_pod_running() -> impl Condition<Pod> {
     |pod: Option<&Pod>| {
@@ -113,7 +113,7 @@ impl<A: Condition<K>, K> Condition<K> for Not<A> {
     }
 }
 
-/// Both conditions; see [`Condition::and`].
+/// The conjunction of two conditions; see [`Condition::and`].
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct And<A, B>(pub(super) A, pub(super) B);
 
@@ -123,7 +123,7 @@ impl<A: Condition<K>, B: Condition<K>, K> Condition<K> for And<A, B> {
     }
 }
 
-/// At least one of two conditions; see [`Condition::or`].
+/// The disjunction of two conditions; see [`Condition::or`].
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Or<A, B>(pub(super) A, pub(super) B);
 
@@ -133,18 +133,18 @@ impl<A: Condition<K>, B: Condition<K>, K> Condition<K> for Or<A, B> {
     }
 }
 
-/// A field that is optional in some versions of the Kubernetes API and required in others.
-trait Text {
+/// A text field that is optional in some versions of the Kubernetes API and required in others.
+trait TextField {
     fn text(&self) -> Option<&str>;
 }
 
-impl Text for String {
+impl TextField for String {
     fn text(&self) -> Option<&str> {
         Some(self)
     }
 }
 
-impl Text for Option<String> {
+impl TextField for Option<String> {
     fn text(&self) -> Option<&str> {
         self.as_deref()
     }

@@ -9,7 +9,8 @@ use std::{error::Error as StdError, fmt, time::Duration};
 
 /// Why a deletion failed or was not observed.
 ///
-/// Display includes the cause; `source()` gives the causes behind it, so that printing the chain repeats nothing.
+/// Display includes the cause. `source()` returns the cause of that cause, so that printing the chain of sources
+/// repeats nothing.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -75,8 +76,8 @@ impl StdError for Error {
 ///
 /// # Errors
 ///
-/// [`Error::Delete`] if the request fails, also if the object does not exist; [`Error::Await`] as
-/// [`await_condition`](super::await_condition).
+/// [`Error::Delete`] if the request fails, for instance because the object does not exist; [`Error::Await`] with an
+/// error of [`await_condition`](super::await_condition).
 ///
 /// # Cancel safety
 ///
@@ -150,7 +151,8 @@ where
     }
     deleted.either(
         |object| object.uid().map(Some).ok_or(Error::NoUid),
-        // A status without a uid reports that the object is deleted. Some servers send one early, with the uid.
+        // A status without a uid means that the object is deleted. Some servers send a status with the uid before the
+        // object is deleted.
         |status| Ok(status.details.map(|details| details.uid).filter(|uid| !uid.is_empty())),
     )
 }

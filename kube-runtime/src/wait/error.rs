@@ -5,7 +5,8 @@ use std::{error::Error as StdError, fmt, time::Duration};
 
 /// Why a wait ended before its condition was true.
 ///
-/// Display includes the cause; `source()` gives the causes behind it, so that printing the chain repeats nothing.
+/// Display includes the cause. `source()` returns the cause of that cause, so that printing the chain of sources
+/// repeats nothing.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

@@ -71,10 +71,10 @@ impl<K, F: Fn(Option<&K>) -> bool> Condition<K> for F {
 /// Waits until `cond` is true for the object called `name`, and returns that state: `None` if the object does not
 /// exist.
 ///
-/// The condition is evaluated on the current state first, then on each change. Watches coalesce states: a state that is
-/// replaced while the watch is interrupted is not seen. The wait has no time limit;
+/// The condition is evaluated on the current state first, then on the state after each change. Watches coalesce states:
+/// a state that is replaced while the watch is interrupted is not seen. The wait has no time limit;
 /// [`await_condition_within`] has one. After a failed list or watch the wait continues with the backoff of a
-/// [`watcher`](crate::watcher()) and logs a warning, also while the kind does not exist on the server (404).
+/// [`watcher`](crate::watcher()) and logs a warning, even while the kind does not exist on the server (404).
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Namespace;

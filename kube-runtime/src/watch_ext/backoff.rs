@@ -58,7 +58,7 @@ impl<S: TryStream<Error: 'static>, B: Backoff> Stream for StreamBackoff<S, B> {
         let item = ready!(this.stream.as_mut().try_poll_next(cx));
         match &item {
             Some(Ok(_)) => this.backoff.reset(),
-            Some(Err(error)) if is_about_an_object(error) => {}
+            Some(Err(error)) if is_undecodable_object(error) => {}
             Some(Err(_)) => this.state.set(match this.backoff.next() {
                 Some(wait) => State::Waiting { timer: sleep(wait) },
                 None => State::GivenUp,
@@ -70,7 +70,7 @@ impl<S: TryStream<Error: 'static>, B: Backoff> Stream for StreamBackoff<S, B> {
 }
 
 /// Whether the error only reports an undecodable object, so that the watch continues.
-fn is_about_an_object<E: 'static>(error: &E) -> bool {
+fn is_undecodable_object<E: 'static>(error: &E) -> bool {
     matches!((error as &dyn Any).downcast_ref(), Some(crate::watcher::Error::Object(_)))
 }
 
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn ends_when_the_backoff_does() {
+    async fn ends_when_the_backoff_ends() {
         #[derive(Debug)]
         struct Once(Option<Duration>);
         impl Iterator for Once {

@@ -20,6 +20,7 @@ pin_project! {
     }
 }
 
+/// Whether the objects of deletions are emitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deletions {
     Skipped,

@@ -106,7 +106,7 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilt
 /// Drops objects whose labels the selector does not match.
 struct Labelled {
     selector: Selector,
-    /// Objects that were emitted, and not deleted or deselected since: the hashes of their namespaces and names.
+    /// The objects whose last emitted event was not a deletion, by a hash of namespace and name.
     passed: HashSet<u64>,
     identity: RandomState,
 }

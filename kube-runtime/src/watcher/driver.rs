@@ -3,7 +3,7 @@
 //! It makes no decisions: every response becomes an input of `step`. All backoff waits happen here.
 
 use super::config::{Config, InitialListStrategy, ListSemantic};
-use super::events::{Events, STALL};
+use super::events::{Events, STALL_LIMIT};
 use super::filter::{EarlyFilter, EarlyFilters};
 use super::quiet::{self, SilenceProbe};
 use super::step::{
@@ -37,18 +37,18 @@ pub(crate) struct Driver<K> {
     config: Config,
     backoff: ExponentialBackoff,
     capabilities: Capabilities,
-    /// When the server last rejected or failed to complete a streaming list.
+    /// When the server last rejected a streaming list or did not complete one.
     refused_at: Option<Instant>,
     state: State,
     io: Io<K>,
     /// Detects a watch without events and bookmarks.
     silence: SilenceProbe,
     /// When the last snapshot was complete.
-    synced: Option<Instant>,
+    synced_at: Option<Instant>,
     /// The time at which the stream pauses; see [`pause_at`](Driver::pause_at).
     until: Option<Instant>,
     /// Whether the last input was the end of a watch.
-    ended: bool,
+    watch_ended: bool,
     /// The prefetched next page of a list.
     prefetch: Option<Prefetch<K>>,
     /// Filters that run before objects are decoded.
@@ -99,9 +99,9 @@ impl<K> Driver<K> {
             config,
             state: State::Start { previous: Previous::NONE },
             io: Io::Idle,
-            synced: None,
+            synced_at: None,
             until: None,
-            ended: false,
+            watch_ended: false,
             prefetch: None,
             filters: EarlyFilters::default(),
         }
@@ -119,7 +119,7 @@ impl<K> Driver<K> {
 
     /// Whether at least one snapshot is complete.
     pub(crate) fn is_synced(&self) -> bool {
-        self.synced.is_some()
+        self.synced_at.is_some()
     }
 
     /// Pauses the stream once: when the server ends a watch close to `until`, the stream returns `None` instead of
@@ -128,7 +128,7 @@ impl<K> Driver<K> {
         self.until = Some(until);
         // Ignore a watch that ended in an earlier cycle: each cycle polls at least one watch, however short the cycle
         // is.
-        self.ended = false;
+        self.watch_ended = false;
     }
 
     /// Closes an open watch; the next poll resumes it. Keeps a list or a wait in progress.
@@ -155,7 +155,7 @@ impl<K> Driver<K> {
 
     /// Whether the stream pauses now, between two watches, because the next watch would end immediately.
     fn pauses_now(&self) -> bool {
-        self.ended
+        self.watch_ended
             && matches!(self.io, Io::Idle)
             && matches!(self.state, State::Watching { .. })
             && self.until.is_some_and(|until| Instant::now() + MIN_WATCH >= until)
@@ -166,7 +166,8 @@ impl<K> Driver<K> {
         self.state.version()
     }
 
-    fn name(&self, failure: Failure) -> Error {
+    /// Adds the path of the collection to a failure.
+    fn error_from(&self, failure: Failure) -> Error {
         let resource = self.api.resource_url().to_owned();
         match failure {
             Failure::List(source) => Error::InitialListFailed { resource, source },
@@ -206,7 +207,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         if received {
             self.silence.record();
         }
-        self.ended = matches!(input, Input::Ended(_));
+        self.watch_ended = matches!(input, Input::Ended(_));
         // `Retry-After` overrides a shorter backoff.
         let retry_after = match &input {
             Input::Failed(_, error) => error.retry_after(),
@@ -221,7 +222,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             self.backoff.reset();
         }
         let again = matches!(self.state, State::Start { .. })
-            && self.synced.is_some_and(|at| at.elapsed() < RELIST_INTERVAL);
+            && self.synced_at.is_some_and(|at| at.elapsed() < RELIST_INTERVAL);
         match if then == Then::Next && again { Then::Wait } else { then } {
             Then::Read => {}
             Then::Probe => self.silence.begin(self.read_version()),
@@ -245,12 +246,12 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             }
         }
         if matches!(event, Some(Ok(Event::InitDone))) {
-            self.synced = Some(Instant::now());
+            self.synced_at = Some(Instant::now());
         }
         if matches!(event, Some(Ok(Event::Init))) {
             self.filters.reset();
         }
-        event.map(|event| event.map_err(|failure| self.name(failure)))
+        event.map(|event| event.map_err(|failure| self.error_from(failure)))
     }
 
     /// Requests the next page as soon as its continue token arrives, so that decoding does not pause between two
@@ -308,7 +309,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             Request::StreamingList => Box::pin(async move {
                 let timeout = wp.effective_timeout().max(MIN_STREAMING_TIMEOUT);
                 let stream = api.watch(&wp.timeout(timeout).initial_events(), "").await?;
-                Ok(Body::events(filters.over_events(stream), requested_at, Some(STALL)))
+                Ok(Body::events(filters.over_events(stream), requested_at, Some(STALL_LIMIT)))
             }),
             Request::Watch { version } => Box::pin(async move {
                 let stream = api.watch(&wp, &version).await?;
@@ -365,7 +366,7 @@ fn input_from_error<K>(error: ClientError, phase: Phase, filters: &EarlyFilters<
 }
 
 /// The input for an event about an object; `None` for other events.
-fn change<K: Resource>(event: &WatchEvent<K>) -> Option<Input> {
+fn input_for_change<K: Resource>(event: &WatchEvent<K>) -> Option<Input> {
     let version = event.object()?.meta().resource_version.clone();
     let deleted = matches!(event, WatchEvent::Deleted(_));
     Some(if deleted { Input::Deleted(version) } else { Input::Changed(version) })
@@ -427,7 +428,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                     Poll::Ready(Some(Ok(WatchEvent::Error(status)))) => Input::Error(events.phase(), status),
                     Poll::Ready(Some(Ok(event))) => {
                         events.record(&event);
-                        let item = change(&event).and_then(|input| this.advance(input));
+                        let item = input_for_change(&event).and_then(|input| this.advance(input));
                         match event {
                             WatchEvent::Added(object)
                             | WatchEvent::Modified(object)

@@ -13,24 +13,24 @@ use tokio::time::{Instant, Sleep};
 
 /// The time without progress after which a streaming list counts as stalled. Servers send initial events without
 /// pauses.
-pub(super) const STALL: Duration = Duration::from_secs(15);
+pub(super) const STALL_LIMIT: Duration = Duration::from_secs(15);
 /// How long the caller must keep polling after the stall limit before the streaming list counts as stalled: events
 /// may have arrived while the caller did not poll.
 const STALL_CONFIRMATION: Duration = Duration::from_secs(1);
 /// If the stall timer is polled later than this after its deadline, the caller did not poll in time.
-const LATE: Duration = Duration::from_millis(250);
+const MAX_POLL_DELAY: Duration = Duration::from_millis(250);
 /// A watch that ends within this time after its request, without an event, counts as [`Ending::Brief`].
-const BRIEF: Duration = Duration::from_secs(1);
+const BRIEF_LIMIT: Duration = Duration::from_secs(1);
 /// A watch that is open for this long counts as healthy even without events, because load balancers close silent
 /// connections. A healthy watch resumes without a wait, so this value limits the load.
-const HEALTHY: Duration = Duration::from_secs(10);
+const HEALTHY_AGE: Duration = Duration::from_secs(10);
 
 /// An open watch.
 pub(super) struct Events<K> {
     pub(super) stream: EventStream<K>,
     /// When the watch was requested, or when its initial events ended.
     since: Instant,
-    /// The [`Ending`] to report if the server ends the watch before [`BRIEF`] has passed.
+    /// The [`Ending`] to report if the server ends the watch before [`BRIEF_LIMIT`] has passed.
     ending: Ending,
     /// The stall timer, until the initial events are complete.
     stall: Option<Pin<Box<Sleep>>>,
@@ -81,7 +81,7 @@ impl<K> Events<K> {
     fn restart_stall(&mut self) {
         self.overdue = false;
         if let Some(timer) = &mut self.stall {
-            timer.as_mut().reset(Instant::now() + STALL);
+            timer.as_mut().reset(Instant::now() + STALL_LIMIT);
         }
     }
 
@@ -102,13 +102,13 @@ impl<K> Events<K> {
 
     /// The input for the end of the watch.
     pub(super) fn ended(&self) -> Input {
-        let worked = self.since.elapsed() >= BRIEF;
+        let worked = self.since.elapsed() >= BRIEF_LIMIT;
         Input::Ended(if worked { Ending::Worked } else { self.ending })
     }
 
     /// The phase of the watch, which depends on its age.
     pub(super) fn phase(&self) -> Phase {
-        if self.since.elapsed() >= HEALTHY { Phase::Healthy } else { Phase::Open }
+        if self.since.elapsed() >= HEALTHY_AGE { Phase::Healthy } else { Phase::Open }
     }
 
     /// The phase in which `error` ended the watch. A watch that timed out never counts as healthy.
@@ -129,7 +129,7 @@ impl<K> Events<K> {
         let Some(timer) = &mut self.stall else { return Poll::Pending };
         loop {
             ready!(timer.as_mut().poll(cx));
-            let late = timer.deadline().elapsed() > LATE;
+            let late = timer.deadline().elapsed() > MAX_POLL_DELAY;
             if self.overdue && !late {
                 return Poll::Ready(Input::Stalled);
             }

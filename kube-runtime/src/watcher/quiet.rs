@@ -18,8 +18,8 @@ const MAX_INTERVAL: Duration = Duration::from_secs(600);
 
 static RESTORES: AtomicU64 = AtomicU64::new(0);
 
-/// The number of times that a watcher of this process detected that a server's storage was restored to an earlier
-/// state. If several watchers detect the same restore, each of them counts. Intended for metrics.
+/// How often the watchers of this process detected that a server's storage was restored to an earlier state. If
+/// several watchers detect the same restore, each detection counts. Intended for metrics.
 ///
 /// ```
 /// assert_eq!(kube_runtime::watcher::restores_noticed(), 0);

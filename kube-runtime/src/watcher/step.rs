@@ -37,7 +37,7 @@ impl State {
 /// The data that the watcher keeps during a relist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Previous {
-    pub(super) progress: Progress,
+    pub(super) attempt: Attempt,
     /// The resource version of the last received change; `None` before the first complete snapshot.
     pub(super) version: Option<String>,
     /// Whether the server cannot list at `version`, because it has expired or is ahead of the server.
@@ -46,10 +46,10 @@ pub(super) struct Previous {
 
 impl Previous {
     /// The state of a new watcher.
-    pub(super) const NONE: Self = Self { progress: Progress::Fresh, version: None, unavailable: false };
+    pub(super) const NONE: Self = Self { attempt: Attempt::Fresh, version: None, unavailable: false };
 
-    fn with(self, progress: Progress) -> Self {
-        Self { progress, ..self }
+    fn with(self, attempt: Attempt) -> Self {
+        Self { attempt, ..self }
     }
 
     /// The resource version of a list with `resourceVersionMatch=NotOlderThan`, as in client-go's reflector: "0" for
@@ -64,10 +64,10 @@ impl Previous {
     }
 }
 
-/// Whether this snapshot follows a failure. If so, a broken streaming list leads to a paged list, and a watch that
-/// expires before it has worked leads to an error and a wait.
+/// Whether a snapshot follows a failure. If so, a broken streaming list leads to a paged list, and a watch that expires
+/// before it has worked leads to an error and a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum Attempt {
     Fresh,
     Repeated,
 }
@@ -90,18 +90,18 @@ pub(super) struct Capabilities {
     pub(super) streaming_lists: bool,
     /// Whether a list may come from the server's cache.
     pub(super) cached_lists: bool,
-    /// The time since the server last rejected or failed to complete a streaming list; `None` if it never did.
+    /// The time since the server last rejected a streaming list or did not complete one; `None` if it never did.
     pub(super) refused: Option<Duration>,
 }
 
 /// How long the watcher uses paged lists after a rejected or stalled streaming list. Then it requests a streaming
 /// list again, because the server may have been upgraded or a proxy changed.
-const REFUSAL: Duration = Duration::from_secs(30 * 60);
+const STREAMING_RETRY_AFTER: Duration = Duration::from_secs(30 * 60);
 
 impl Capabilities {
     /// Whether the next snapshot is requested as a streaming list.
     fn streams(self) -> bool {
-        self.streaming_lists && self.refused.is_none_or(|ago| ago >= REFUSAL)
+        self.streaming_lists && self.refused.is_none_or(|ago| ago >= STREAMING_RETRY_AFTER)
     }
 }
 
@@ -197,7 +197,7 @@ pub(super) enum Then {
     Wait,
     /// Continue reading, and concurrently read the server's current resource version.
     Probe,
-    /// As `Next`, and also use no streaming lists for the duration [`REFUSAL`].
+    /// As `Next`, and use only paged lists for the duration [`STREAMING_RETRY_AFTER`].
     GiveUpStreaming,
 }
 
@@ -285,7 +285,7 @@ fn probed(state: State, current: Option<String>) -> (State, Output) {
 /// Relists because the storage was restored to `current`, which is older than `seen`: some received changes no longer
 /// exist.
 fn restored(seen: String, current: String) -> (State, Output) {
-    let previous = Previous { progress: Progress::Repeated, version: Some(seen.clone()), unavailable: true };
+    let previous = Previous { attempt: Attempt::Repeated, version: Some(seen.clone()), unavailable: true };
     (State::Start { previous }, failed(Failure::Restored { seen, current }))
 }
 
@@ -329,13 +329,12 @@ fn listing(page: PageRequest, previous: Previous, input: Input) -> (State, Outpu
         }
         Input::PageDone { version, .. } => match version.filter(|version| !version.is_empty()) {
             Some(version) => {
-                let proven = previous.progress == Progress::Fresh;
+                let proven = previous.attempt == Attempt::Fresh;
                 (State::Watching { version, proven, cuts: 0 }, emit(Event::InitDone, Then::Next))
             }
-            None => (
-                State::Start { previous: previous.with(Progress::Fresh) },
-                failed(Failure::NoResourceVersion),
-            ),
+            None => {
+                (State::Start { previous: previous.with(Attempt::Fresh) }, failed(Failure::NoResourceVersion))
+            }
         },
         // The server cannot list at `not_older_than`: list from storage instead.
         Input::Failed(_, error) if page.not_older_than.is_some() && is_version_unavailable(&error) => {
@@ -374,16 +373,16 @@ fn streaming(previous: Previous, input: Input) -> (State, Output) {
             if version.is_empty() {
                 return (State::Start { previous }, failed(Failure::NoResourceVersion));
             }
-            let proven = previous.progress == Progress::Fresh;
+            let proven = previous.attempt == Attempt::Fresh;
             (State::Watching { version, proven, cuts: 0 }, emit(Event::InitDone, Then::Read))
         }
         Input::Bookmark(_) | Input::Dropped(_) => (State::Streaming { previous }, no_event(Then::Read)),
         Input::Error(_, status) if refuses_streaming(&status) => {
-            (State::Start { previous: previous.with(Progress::Fresh) }, no_event(Then::GiveUpStreaming))
+            (State::Start { previous: previous.with(Attempt::Fresh) }, no_event(Then::GiveUpStreaming))
         }
         Input::Error(_, status) => (retry_snapshot(previous), failed(Failure::WatchStatus(status))),
         Input::Failed(Phase::Opening, error) if error.status().is_some_and(refuses_streaming) => {
-            (State::Start { previous: previous.with(Progress::Fresh) }, no_event(Then::GiveUpStreaming))
+            (State::Start { previous: previous.with(Attempt::Fresh) }, no_event(Then::GiveUpStreaming))
         }
         Input::Failed(Phase::Opening, error) => {
             (State::Start { previous }, failed(Failure::WatchStart(error)))
@@ -397,7 +396,7 @@ fn streaming(previous: Previous, input: Input) -> (State, Output) {
         // The `initial-events-end` bookmark did not arrive: the server ignores `sendInitialEvents`, or a proxy drops
         // bookmarks.
         Input::Stalled => {
-            (State::Start { previous: previous.with(Progress::Fresh) }, no_event(Then::GiveUpStreaming))
+            (State::Start { previous: previous.with(Attempt::Fresh) }, no_event(Then::GiveUpStreaming))
         }
         Input::Item
         | Input::PageDone { .. }
@@ -405,7 +404,7 @@ fn streaming(previous: Previous, input: Input) -> (State, Output) {
         | Input::Current(_)
         | Input::Ready
         | Input::Undecodable(_) => {
-            (State::Start { previous: previous.with(Progress::Fresh) }, no_event(Then::Wait))
+            (State::Start { previous: previous.with(Attempt::Fresh) }, no_event(Then::Wait))
         }
     }
 }
@@ -413,9 +412,9 @@ fn streaming(previous: Previous, input: Input) -> (State, Output) {
 /// After the first broken streaming list, requests another one. After the second, requests a paged list, whose
 /// responses are smaller.
 fn retry_snapshot(previous: Previous) -> State {
-    match previous.progress {
-        Progress::Fresh => State::Start { previous: previous.with(Progress::Repeated) },
-        Progress::Repeated => State::Listing { page: PageRequest::default(), previous },
+    match previous.attempt {
+        Attempt::Fresh => State::Start { previous: previous.with(Attempt::Repeated) },
+        Attempt::Repeated => State::Listing { page: PageRequest::default(), previous },
     }
 }
 
@@ -471,7 +470,7 @@ fn watching(version: String, proven: bool, cuts: u8, input: Input) -> (State, Ou
 fn after_failure(state: State, recovery: Recovery, failure: Failure) -> (State, Output) {
     let State::Watching { version, proven, cuts } = state else { return (state, failed(failure)) };
     let previous =
-        |version| Previous { progress: Progress::Repeated, version: Some(version), unavailable: false };
+        |version| Previous { attempt: Attempt::Repeated, version: Some(version), unavailable: false };
     match recovery {
         Recovery::Expired => relist(proven, previous(version), failure),
         Recovery::Resume => (State::Watching { version, proven, cuts }, failed(failure)),
@@ -523,6 +522,7 @@ fn undecodable(state: State, object: Box<UndecodableObject>) -> (State, Output) 
     (state, Output { event: Some(Err(Failure::Object(object))), then: Then::Read, healthy: false })
 }
 
+/// The state of a watch that received an object with the resource version `seen`.
 fn advanced(version: String, seen: Option<String>) -> State {
     let seen = seen.filter(|seen| !seen.is_empty());
     State::Watching { version: seen.unwrap_or(version), proven: true, cuts: 0 }

@@ -66,7 +66,9 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 #[derive(Default)]
 pub(crate) struct Log {
     lines: Mutex<Vec<String>>,
+    /// The number of current calls of [`work`](Log::work).
     pub(crate) running: AtomicUsize,
+    /// The maximum of `running`.
     pub(crate) peak: AtomicUsize,
 }
 
@@ -75,11 +77,12 @@ impl Log {
         self.lines.lock().unwrap().push(line.into());
     }
 
+    /// Removes and returns all lines.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.lines.lock().unwrap())
     }
 
-    /// Waits for `time`, and records the number of concurrent calls.
+    /// Waits for `time`, and updates `running` and `peak`.
     pub(crate) async fn work(&self, time: Duration) {
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(running, Ordering::SeqCst);

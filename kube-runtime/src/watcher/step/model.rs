@@ -83,6 +83,7 @@ impl Model {
         }
     }
 
+    /// A random input that is possible in the current state.
     fn next(&mut self, random: &mut crate::random::Rng) -> Scenario {
         self.clock += 1;
         let now = Some(self.clock.to_string());
@@ -116,6 +117,7 @@ impl Model {
         }
     }
 
+    /// A random failure of the current request.
     fn next_failure(&self, random: &mut crate::random::Rng) -> Scenario {
         let watching = self.open == Open::Watch;
         let phase = match random.u8(0..4) {
@@ -230,6 +232,7 @@ impl Model {
         Ok(())
     }
 
+    /// Checks a request that `step` returned.
     fn sent(&mut self, capabilities: Capabilities, request: &Request) -> Result<(), String> {
         self.requests += 1;
         if self.requests > 8 {
@@ -286,6 +289,7 @@ fn bookmark(version: &str, end: bool) -> Input {
     Input::Bookmark(Bookmark { types: TypeMeta::default(), metadata })
 }
 
+/// Passes one random sequence of inputs to `step`.
 fn run(random: &mut crate::random::Rng) -> Result<(), String> {
     let mut capabilities =
         Capabilities { streaming_lists: random.bool(), cached_lists: random.bool(), refused: None };

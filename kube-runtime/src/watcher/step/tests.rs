@@ -26,10 +26,12 @@ fn status(code: u16, why: &str) -> Status {
     Status::failure("because", why).with_code(code)
 }
 
+/// A request that failed with this status.
 fn refused(phase: Phase, code: u16, why: &str) -> Input {
     Input::Failed(phase, ClientError::Api(status(code, why).boxed()))
 }
 
+/// A request that failed with a connection error.
 fn transport(phase: Phase, kind: TransportKind) -> Input {
     Input::Failed(phase, ClientError::Transport { kind, what: "a connection".into(), source: None })
 }
@@ -39,14 +41,17 @@ fn timeout() -> ClientError {
     ClientError::Timeout { wait: kube_client::Wait::Body, after, what: "a watch".into() }
 }
 
+/// The error for a response body that is not JSON.
 fn not_json() -> ClientError {
     ClientError::Decode { what: "a watch".into(), source: "<html>".into() }
 }
 
+/// An ERROR event with this status.
 fn in_stream(code: u16, why: &str) -> Input {
     Input::Error(Phase::Open, status(code, why).boxed())
 }
 
+/// The end of a page of a list.
 fn page(token: Option<&str>, version: Option<&str>) -> Input {
     Input::PageDone { continue_token: token.map(Into::into), version: version.map(Into::into) }
 }
@@ -97,6 +102,7 @@ fn watching() -> Vec<(Input, &'static str)> {
 }
 
 #[track_caller]
+/// As [`check`], for the inputs that follow those of [`watching`].
 fn check_watching(rest: Vec<(Input, &'static str)>) -> State {
     check(LISTS, watching().into_iter().chain(rest).collect())
 }
@@ -529,7 +535,7 @@ fn an_older_current_version_leads_to_a_list_from_storage() {
 }
 
 #[test]
-fn a_dropped_event_advances_the_version_whatever_it_is_and_is_no_bookmark() {
+fn the_version_of_a_dropped_event_may_be_lower_and_does_not_mean_a_restored_storage() {
     check_watching(vec![
         (changed("57"), "+ read"),
         (Input::Dropped("40".into()), "read"),
