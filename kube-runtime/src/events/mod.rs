@@ -4,7 +4,7 @@
 
 mod config;
 mod event;
-mod recent;
+mod lru;
 mod series;
 
 pub use config::Config;

@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::event::{Event, Key, Reference, Reporter};
-use super::recent::LruMap;
+use super::lru::LruMap;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
