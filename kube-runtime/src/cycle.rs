@@ -32,6 +32,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
         Self { driver: Driver::new(api, config), timeout, config_timeout, deadline: None }
     }
 
+    /// Sets the duration of the watch of each later cycle.
     pub(crate) fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
     }
@@ -43,7 +44,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
         self.driver.set_timeout(Some(self.timeout));
     }
 
-    fn begin_watch(&mut self) {
+    /// Sets the end of the cycle: the configured duration from now.
+    fn set_deadline(&mut self) {
         // A deadline that overflows `Instant` means no limit.
         let Some(end) = Instant::now().checked_add(self.timeout) else { return };
         self.driver.pause_at(end);
@@ -58,7 +60,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
             // The backoff does not count towards the duration: a cycle that only waited would look like one without
             // changes.
             self.driver.wait_for_backoff().await;
-            self.begin_watch();
+            self.set_deadline();
         }
         let event = match self.deadline {
             Some(deadline) if Instant::now() < deadline => {
@@ -72,7 +74,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
             return None;
         };
         if self.deadline.is_none() && matches!(event, Some(Ok(Event::InitDone))) {
-            self.begin_watch();
+            self.set_deadline();
         }
         event
     }
@@ -86,6 +88,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
         self.driver.poll_next_unpin(cx)
     }
 
+    /// The resource version of the last received change; `None` until the first snapshot is complete.
     pub(crate) fn resource_version(&self) -> Option<&str> {
         self.driver.resource_version()
     }

@@ -14,6 +14,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::convert::Infallible;
 
+/// The number of pods in each list and watch.
 const PODS: usize = 200;
 
 /// A pod with most of the usual fields.
@@ -52,10 +53,12 @@ fn client(body: Vec<u8>) -> Client {
     Client::new(service, "default")
 }
 
+/// The API of a server that answers every request with `body`.
 fn pods(body: Vec<u8>) -> Api<Pod> {
     Api::<Pod>::all(client(body)).skip_fields(FieldSet::managed_fields())
 }
 
+/// The body of a list of pods.
 fn list() -> Vec<u8> {
     let items: Vec<_> = (0..PODS).map(pod).collect();
     let list =
@@ -78,6 +81,7 @@ where
     fill_once(api, storage())
 }
 
+/// Fills a store and counts the allocations, including one-time allocations.
 fn fill_once<K>(api: &Api<K>, storage: Storage<K>) -> (AllocationInfo, Store<K>)
 where
     K: Resource + DeserializeOwned + Send + Sync + 'static,
@@ -117,6 +121,7 @@ fn a_compact_pod_takes_a_fraction_of_a_typed_one() {
     drop(store);
 }
 
+/// A pod's spec with one field.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PartialSpec {

@@ -25,6 +25,7 @@ fn event(reason: &str) -> Event {
     Event { type_: EventType::Normal, reason: reason.into(), note, action: "Testing".into(), secondary: None }
 }
 
+/// A reference to the config map `name`.
 fn map(name: &str) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".into()),
@@ -43,10 +44,12 @@ async fn stored(sim: &Sim) -> Vec<String> {
     all
 }
 
+/// All events on the server.
 async fn list(sim: &Sim) -> Vec<v1::Event> {
     Api::all(client(sim)).list(&ListParams::default()).await.unwrap().items
 }
 
+/// An event in short: the object's name, the reason and the count.
 fn short(event: &v1::Event) -> String {
     let object = event.regarding.as_ref().and_then(|object| object.name.as_deref()).unwrap_or_default();
     let count = event.series.as_ref().map_or(1, |series| series.count);

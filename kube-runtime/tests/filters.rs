@@ -24,6 +24,7 @@ struct Spec {
     padding: String,
 }
 
+/// An object of the test's server.
 type Thing = Object<Spec, NotUsed>;
 
 /// The state of an object on the server.
@@ -43,6 +44,7 @@ enum Break {
     Connection,
 }
 
+/// An operation on the server, in the order of their execution.
 #[derive(Debug, Clone)]
 enum Op {
     Put(&'static str, State),
@@ -98,12 +100,14 @@ impl Server {
         state
     }
 
+    /// The JSON of an object.
     fn object(&self, name: &str, version: usize, state: &State) -> Value {
         json!({"metadata": {"name": name, "namespace": "n", "uid": name, "generation": state.generation,
             "resourceVersion": (version + 1).to_string(), "labels": {"l": state.label.to_string()}},
             "spec": {"v": state.value, "padding": self.padding}})
     }
 
+    /// The body of a list.
     fn list(&self) -> String {
         let state = self.state(self.executed);
         let items: Vec<_> = state.iter().map(|(name, (at, object))| self.object(name, *at, object)).collect();
@@ -160,6 +164,7 @@ impl Server {
     }
 }
 
+/// A client of the server.
 fn client(server: Arc<Mutex<Server>>) -> Client {
     let service = tower::service_fn(move |request: http::Request<Body>| {
         let query = request.uri().query().unwrap_or_default().to_owned();
@@ -184,6 +189,7 @@ fn client(server: Arc<Mutex<Server>>) -> Client {
     Client::new(service, "default")
 }
 
+/// The filters of the watcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Filter {
     Labelled,

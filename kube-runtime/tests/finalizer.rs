@@ -21,6 +21,7 @@ use std::time::Duration;
 /// The finalizer under test.
 const OURS: &str = "example.com/ours";
 
+/// The error of the test's reconcilers.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("the bucket is not reachable")]
 struct Unreachable;
@@ -32,6 +33,7 @@ enum Recursive {
     Finalizer(#[source] Box<Error<Recursive>>),
 }
 
+/// The object `a` on the server.
 async fn read(sim: &Sim) -> Arc<ConfigMap> {
     Arc::new(maps(sim).get("a").await.unwrap())
 }
@@ -75,6 +77,7 @@ async fn steps(sim: &Sim, object: Arc<ConfigMap>) -> String {
     steps
 }
 
+/// The finalizers of the object `a`.
 async fn finalizers(sim: &Sim) -> Vec<String> {
     read(sim).await.finalizers().to_vec()
 }

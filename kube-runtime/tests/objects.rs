@@ -24,6 +24,7 @@ fn state(reflector: &Reflector<ConfigMap>) -> String {
     state.join(" ")
 }
 
+/// An informer event in short: `+a=1` added, `~a=1` modified, `-a=1` deleted, `!` and the code of an error.
 fn short(event: &WatchEvent<Arc<ConfigMap>>) -> String {
     match event {
         WatchEvent::Added(map) => format!("+{}", text(map)),

@@ -28,6 +28,7 @@ async fn note<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Action, Infa
     Ok(Action::await_change())
 }
 
+/// As [`note`], after a wait of two seconds.
 async fn note_slowly<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Action, Infallible> {
     log.work(Duration::from_secs(2)).await;
     note(object, log).await

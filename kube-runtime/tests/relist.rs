@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+/// The texts of the reconciled objects.
 type Log = Mutex<Vec<String>>;
 
 /// A reconciler that logs the object.

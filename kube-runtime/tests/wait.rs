@@ -20,6 +20,7 @@ use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// True if the config map has this value.
 fn has_value(value: &'static str) -> impl Condition<ConfigMap> {
     move |map: Option<&ConfigMap>| map.is_some_and(|map| text(map).ends_with(&format!("={value}")))
 }

@@ -33,6 +33,7 @@ fn paged_lists() -> Config {
     Config::default().initial_list_strategy(InitialListStrategy::ListWatch)
 }
 
+/// The number of requests with this verb for config maps.
 fn request_count(sim: &Sim, verb: &str) -> usize {
     sim.journal().count_of(verb, "configmaps")
 }

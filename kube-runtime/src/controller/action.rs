@@ -9,10 +9,14 @@ pub struct Action {
     pub(super) next: Next,
 }
 
+/// When an object is reconciled again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
+    /// At its next change.
     Change,
+    /// After this wait, or at its next change if that is earlier.
     After(Duration),
+    /// After a wait that doubles with each consecutive use, or at its next change if that is earlier.
     Backoff,
 }
 

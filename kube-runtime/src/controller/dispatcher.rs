@@ -37,6 +37,8 @@ enum Turn {
     Sources,
 }
 
+/// The state of a running controller. As a stream, it emits the results of the reconciles and the errors of the
+/// sources.
 pub(super) struct Dispatcher<K: Resource, R, P, Ctx, E: std::error::Error + 'static> {
     sources: SelectAll<Source<K>>,
     store: Store<K>,

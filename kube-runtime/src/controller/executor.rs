@@ -34,6 +34,7 @@ pub(super) struct Executor<K: Resource, R, P, Ctx, E: std::error::Error + 'stati
     error_policy: P,
     context: Arc<Ctx>,
     tasks: JoinSet<(Arc<K>, Result<Action, E>)>,
+    /// The objects whose reconciles run as tasks, by task.
     running: HashMap<Id, ObjectRef<K>>,
     /// Results of inline reconciles and of reaped tasks.
     ended: VecDeque<ReconcileResult<K, E>>,
@@ -69,6 +70,7 @@ where
         }
     }
 
+    /// Starts a reconcile of `object`: polls it once inline, and spawns a task if it has not finished.
     pub(super) fn start(&mut self, key: ObjectRef<K>, object: Arc<K>) {
         let span = tracing::info_span!("reconciling object", object.ref = %key);
         let call = || (self.reconciler)(object.clone(), self.context.clone());
@@ -135,6 +137,7 @@ where
         }
     }
 
+    /// Polls for the result of a finished task; ready with `None` if no task is left.
     fn poll_tasks(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReconcileResult<K, E>>> {
         Poll::Ready(match ready!(self.tasks.poll_join_next_with_id(cx)) {
             None => None,
@@ -189,6 +192,7 @@ where
     ReconcileResult { object: key, action: Action::requeue_with_backoff(), error: Some(error) }
 }
 
+/// The result of a reconcile that panicked with `message`.
 fn panicked<K: Resource, E: std::error::Error>(key: ObjectRef<K>, message: String) -> ReconcileResult<K, E>
 where
     K::DynamicType: Clone,

@@ -11,6 +11,7 @@ pub(super) struct LastObjects<K> {
     objects: HashMap<Name, Entry<K>>,
 }
 
+/// The last state of a watched object.
 struct Entry<K> {
     object: K,
     /// `false` from the beginning of a relist until the relist has returned the object.
@@ -58,6 +59,7 @@ impl<K: Resource + Clone> LastObjects<K> {
         }
     }
 
+    /// Removes an object. Returns its last state, if there was one.
     fn remove(&mut self, name: &Name) -> Vec<K> {
         self.objects.remove(name).map(|entry| entry.object).into_iter().collect()
     }

@@ -217,6 +217,7 @@ where
         Dispatcher::new(self.sources, self.reader, executor, self.config, self.shutdown)
     }
 
+    /// Adds an event source.
     fn with_source(mut self, source: Source<K>) -> Self {
         self.sources.push(source);
         self

@@ -11,7 +11,9 @@ use tokio::time::Sleep;
 /// The triggers and the phase of a shutdown.
 #[derive(Default)]
 pub(super) struct Shutdown {
+    /// Completes when the graceful shutdown begins.
     graceful: Option<BoxFuture<'static, ()>>,
+    /// Completes when in-flight reconciles must be cancelled.
     forced: Option<BoxFuture<'static, ()>>,
     drain: Option<Pin<Box<Sleep>>>,
     phase: Phase,
@@ -29,6 +31,7 @@ pub(super) enum Phase {
 }
 
 impl Shutdown {
+    /// Adds a trigger of a graceful shutdown.
     pub(super) fn on(&mut self, trigger: impl Future<Output = ()> + Send + 'static) {
         let trigger = trigger.boxed();
         self.graceful = Some(match self.graceful.take() {
@@ -37,6 +40,7 @@ impl Shutdown {
         });
     }
 
+    /// Makes the first signal a trigger of a graceful shutdown, and the second one of a forced shutdown.
     pub(super) fn on_signal(&mut self) {
         self.on(signal());
         self.forced = Some(

@@ -20,6 +20,7 @@ impl Name {
         Self { namespace: namespace.unwrap_or_default().into(), name: name.unwrap_or_default().into() }
     }
 
+    /// The name of the object with this metadata.
     pub(super) fn of(meta: &ObjectMeta) -> Self {
         Self::new(meta.namespace.as_deref(), meta.name.as_deref())
     }
@@ -136,12 +137,14 @@ where
         now.iter().chain(removed).map(|name| self.reference(name)).collect()
     }
 
+    /// A reference to the target with this name.
     fn reference(&self, Name { namespace, name }: &Name) -> ObjectRef<K> {
         let reference = ObjectRef::new_with(name, self.dyntype.clone());
         if namespace.is_empty() { reference } else { reference.within(namespace) }
     }
 }
 
+/// The names of `objects`, sorted and deduplicated.
 fn sorted_names<K: Resource>(objects: Vec<ObjectRef<K>>) -> Vec<Name> {
     let name = |object: ObjectRef<K>| Name::new(object.namespace.as_deref(), Some(&object.name));
     let mut names: Vec<_> = objects.into_iter().map(name).collect();
@@ -156,6 +159,7 @@ mod tests {
     use Event::{Apply, Delete, Init, InitApply, InitDone};
     use k8s_openapi::api::core::v1::ConfigMap;
 
+    /// The name of a watched object, and its targets if the mapper succeeded.
     type Mapped = (Name, Option<Vec<ObjectRef<ConfigMap>>>);
 
     /// The name of a watched object.
@@ -176,6 +180,7 @@ mod tests {
         (object(name), None)
     }
 
+    /// A watched object that could not be decoded.
     fn undecodable(name: &str, origin: ObjectOrigin) -> UndecodableObject {
         let source = serde_json::from_str::<()>("[]").unwrap_err();
         let mut object = UndecodableObject::new("Secret", origin, source);

@@ -44,6 +44,7 @@ pub enum EventType {
 }
 
 impl EventType {
+    /// The value of the field `type` of an Event.
     fn name(self) -> &'static str {
         match self {
             Self::Normal => "Normal",
@@ -79,6 +80,7 @@ impl From<&str> for Reporter {
 pub struct Reference(ObjectReference);
 
 impl Reference {
+    /// The fields that identify the object.
     fn identity(&self) -> [Option<&String>; 6] {
         let ObjectReference { api_version, kind, name, namespace, uid, field_path, .. } = &self.0;
         [api_version, kind, name, namespace, uid, field_path].map(Option::as_ref)

@@ -8,8 +8,11 @@ use std::hash::Hash;
 #[derive(Debug)]
 pub(super) struct LruMap<K, V> {
     capacity: usize,
+    /// The number of uses so far.
     uses: u64,
+    /// The values, each with the number of its last use.
     entries: HashMap<K, (u64, V)>,
+    /// The keys by the number of their last use.
     order: BTreeMap<u64, K>,
 }
 
@@ -23,7 +26,7 @@ impl<K: Clone + Eq + Hash, V> LruMap<K, V> {
         self.entries.is_empty()
     }
 
-    /// Returns the entry and marks it as used.
+    /// Returns the value of the entry, and makes the entry the most recently used one.
     pub(super) fn touch(&mut self, key: &K) -> Option<&mut V> {
         let (used, value) = self.entries.get_mut(key)?;
         if let Some(key) = self.order.remove(used) {
@@ -34,12 +37,13 @@ impl<K: Clone + Eq + Hash, V> LruMap<K, V> {
         Some(value)
     }
 
-    /// Returns the entry; the order of use remains the same.
+    /// Returns the value of the entry; the order of use remains the same.
     pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         self.entries.get_mut(key).map(|(_, value)| value)
     }
 
-    /// Adds an entry as the last used, and returns the evicted one if the map was full.
+    /// Adds an entry as the most recently used one. Returns the value that it replaces, or that of an entry that it
+    /// evicts because the map is full.
     pub(super) fn insert(&mut self, key: K, value: V) -> Option<V> {
         let replaced = self.remove(&key);
         let evicted = if self.entries.len() >= self.capacity {
@@ -59,6 +63,7 @@ impl<K: Clone + Eq + Hash, V> LruMap<K, V> {
         Some(value)
     }
 
+    /// All entries, in no particular order. The order of use remains the same.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
         self.entries.iter_mut().map(|(key, (_, value))| (key, value))
     }

@@ -77,6 +77,7 @@ pub struct Recorder {
     shared: Arc<Shared>,
 }
 
+/// The data that the clones of a recorder share.
 struct Shared {
     client: Client,
     reporter: Reporter,
@@ -153,6 +154,7 @@ impl Recorder {
         self.shared.flush(true).await
     }
 
+    /// Starts the task that writes the counts, if it does not run.
     fn start_flusher(&self) {
         let mut flusher = lock(&self.shared.flusher);
         // The task ends with the runtime that it was started on, also if the recorder is still in use.
@@ -180,6 +182,7 @@ async fn write_counts(shared: Weak<Shared>) {
 }
 
 impl Shared {
+    /// Locks the state.
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -204,6 +207,7 @@ impl Shared {
         InFlight { shared: self, write: Some(write) }.send().await
     }
 
+    /// Sends the request of a write. If the event to patch no longer exists, creates it.
     async fn request(&self, write: &Write) -> Result<(), kube_client::Error> {
         let event = &write.event;
         let meta = &event.metadata;
@@ -246,6 +250,7 @@ struct InFlight<'a> {
 }
 
 impl InFlight<'_> {
+    /// Sends the write. Returns the next write of the series, if one is due.
     async fn send(mut self) -> Result<Option<Write>, kube_client::Error> {
         let Some(write) = &self.write else { return Ok(None) };
         self.shared.request(write).await?;

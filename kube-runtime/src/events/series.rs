@@ -27,7 +27,7 @@ pub(super) struct State {
     buckets: LruMap<Reference, Bucket>,
     /// The suffix of the last event's name.
     last_nanos: i128,
-    /// Occurrences that are in no event.
+    /// The number of occurrences that are in no event.
     dropped: u64,
 }
 
@@ -63,6 +63,7 @@ impl State {
         Self { config, series, buckets, last_nanos: 0, dropped: 0 }
     }
 
+    /// The number of occurrences that are in no event.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -123,6 +124,7 @@ impl State {
         }
     }
 
+    /// The series of a write; `None` if it was evicted, even if it was started again.
     fn current(&mut self, write: &Write) -> Option<&mut Series> {
         let series = self.series.get_mut(&write.key)?;
         (series.event.metadata.name == write.event.metadata.name).then_some(series)
@@ -155,6 +157,7 @@ impl State {
 }
 
 impl Series {
+    /// The number of occurrences that are not written to the server.
     fn unwritten(&self) -> u64 {
         u64::try_from(self.count.saturating_sub(self.written)).unwrap_or(0)
     }
@@ -178,7 +181,7 @@ struct Bucket {
 }
 
 impl LruMap<Reference, Bucket> {
-    /// Takes a token of the object; false if there is none.
+    /// Takes a token of the object; `false` if there is none.
     fn take(&mut self, object: &Reference, config: &Config, now: Instant) -> bool {
         if config.refill.is_zero() {
             return true;
@@ -192,6 +195,7 @@ impl LruMap<Reference, Bucket> {
 }
 
 impl Bucket {
+    /// Takes a token; `false` if there is none.
     fn take(&mut self, config: &Config, now: Instant) -> bool {
         let periods = now.duration_since(self.filled).as_nanos() / config.refill.as_nanos();
         let periods = u32::try_from(periods).unwrap_or(u32::MAX);

@@ -68,6 +68,7 @@ where
         Err(self.conflict())
     }
 
+    /// The error after [`MAX_ATTEMPTS`] failed patches.
     fn conflict<E>(&self) -> Error<E> {
         Error::Conflict { object: self.path.to_owned(), finalizer: self.finalizer.to_owned() }
     }
@@ -135,6 +136,7 @@ fn uid_test<K: Resource>(object: &K) -> Vec<PatchOperation> {
         .collect()
 }
 
+/// The operation that fails if the value at `path` differs from `value`.
 fn test_operation(path: PointerBuf, value: Value) -> PatchOperation {
     PatchOperation::Test(TestOperation { path, value })
 }

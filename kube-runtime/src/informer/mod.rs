@@ -173,6 +173,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         }
     }
 
+    /// The informer events for a change of the store.
     fn events_for(&mut self, change: Change<K>) -> Vec<WatchEvent<Arc<K>>> {
         let mut previous = change.previous();
         let Change { event, vanished, deletes_known, .. } = change;
@@ -236,6 +237,7 @@ fn key<K: Resource>(object: &K) -> (&str, &str) {
     object_key(object.meta())
 }
 
+/// As [`key`], with owned strings.
 fn owned_key<K: Resource>(object: &K) -> (String, String) {
     let (namespace, name) = key(object);
     (namespace.to_owned(), name.to_owned())
@@ -275,6 +277,7 @@ mod tests {
     use kube_client::Client;
     use kube_client::core::{ObjectOrigin, UndecodableObject};
 
+    /// The config map `a` in this version.
     fn map(version: &str) -> ConfigMap {
         let mut map = ConfigMap::default();
         map.metadata.name = Some("a".into());
@@ -282,6 +285,7 @@ mod tests {
         map
     }
 
+    /// The error for an undecodable state of the config map `a`.
     fn undecodable(origin: ObjectOrigin) -> Error {
         let source = serde_json::from_str::<u8>("{}").unwrap_err();
         let mut object = UndecodableObject::new("ConfigMap", origin, source);

@@ -38,6 +38,7 @@ impl<K> Default for Backlog<K> {
 }
 
 impl<K: Resource> Backlog<K> {
+    /// Adds an event. If the queue has reached the limit, coalesces the event with the last one of the same name.
     pub(super) fn push(&mut self, event: WatchEvent<Arc<K>>) {
         let Some(key) = event.object().map(|object| key(&**object)) else {
             self.events.push_back(event);
@@ -111,6 +112,7 @@ fn coalesce<K>(
     Ok(())
 }
 
+/// Namespace and name.
 fn key<K: Resource>(object: &K) -> (String, String) {
     let meta = object.meta();
     (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
@@ -121,6 +123,7 @@ mod tests {
     use super::*;
     use k8s_openapi::api::core::v1::ConfigMap;
 
+    /// An object from its text: `a1` is the object `a` with version 1.
     fn object(text: &str) -> Arc<ConfigMap> {
         let (name, version) = text.split_at(1);
         let mut object = ConfigMap::default();
@@ -139,6 +142,7 @@ mod tests {
         }
     }
 
+    /// The text of an event, as [`event`] reads it.
     fn text(event: &WatchEvent<Arc<ConfigMap>>) -> String {
         let sign = match event {
             WatchEvent::Added(_) => "+",
@@ -149,8 +153,8 @@ mod tests {
         format!("{sign}{}{}", meta.name.as_deref().unwrap(), meta.resource_version.as_deref().unwrap())
     }
 
-    #[track_caller]
     /// Pushes the events of `pushed` (`pop` pops one), and compares the remaining events with `expected`.
+    #[track_caller]
     fn check(limit: usize, pushed: &str, expected: &str) {
         let mut backlog = Backlog { limit, ..Backlog::default() };
         for item in pushed.split(' ') {
@@ -245,6 +249,7 @@ mod tests {
             Ok(())
         }
 
+        /// Passes the next event to the consumer. The error describes an event that contradicts the consumer's state.
         fn pop(&mut self) -> Result<(), String> {
             let Some(event) = self.backlog.pop() else { return Ok(()) };
             if event.object().unwrap().metadata.name.as_deref() == Some("o") {
@@ -262,6 +267,7 @@ mod tests {
             Ok(())
         }
 
+        /// Performs the actions, pops the remaining events, and compares the consumer with the server.
         fn run(&mut self, actions: &[char]) -> Result<(), String> {
             actions.iter().try_for_each(|action| self.act(*action))?;
             while self.backlog.len() > 0 {
@@ -285,6 +291,7 @@ mod tests {
 
     #[test]
     fn a_consumer_ends_in_the_servers_state_after_every_short_sequence() {
+        /// The actions of [`Model::act`].
         const ACTIONS: [char; 5] = ['t', 'm', 'r', 'p', 'o'];
         let mut wrong = Vec::new();
         for length in 1..=6_u32 {

@@ -38,15 +38,18 @@ pub(crate) struct WorkQueue<K> {
     backoff: FailureBackoff,
 }
 
+/// The state and the consecutive failures of a key.
 #[derive(Debug)]
 struct Entry {
     state: KeyState,
     failures: u32,
 }
 
+/// The state of a key in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeyState {
     Ready,
+    /// Due at this time. The number is the order of arrival.
     Delayed(Instant, u64),
     /// In process. `again` is the due time if the key was added meanwhile.
     Running {
@@ -64,6 +67,7 @@ pub(crate) enum Due {
 impl Due {
     /// Due after `wait`; saturates instead of overflowing.
     pub(crate) fn after(now: Instant, wait: Duration) -> Self {
+        /// About 30 years.
         const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
         Self::At(now.checked_add(wait).unwrap_or_else(|| now + FAR))
     }
@@ -153,6 +157,7 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
         }
     }
 
+    /// Adds a key that is not in the queue.
     fn enqueue(&mut self, key: K, due: Due, failures: u32) {
         let state = match due {
             Due::Now => {

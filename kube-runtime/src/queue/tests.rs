@@ -14,6 +14,7 @@ impl TestQueue {
         Self { inner: WorkQueue::new(backoff), start: Instant::now() }
     }
 
+    /// The time `seconds` after the start.
     fn at(&self, seconds: u64) -> Instant {
         self.start + Duration::from_secs(seconds)
     }

@@ -77,6 +77,7 @@ impl<K: Resource> ObjectRef<K> {
         Self::from_meta(obj.meta(), dyntype)
     }
 
+    /// A reference to the object with this metadata.
     pub(crate) fn from_meta(meta: &ObjectMeta, dyntype: K::DynamicType) -> Self {
         Self {
             dyntype,

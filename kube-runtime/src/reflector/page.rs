@@ -94,6 +94,7 @@ impl Packed {
         (part(*namespace, *name as usize), part(*name, end))
     }
 
+    /// The encoded JSON of the object.
     pub(super) fn text(&self) -> Text<'_> {
         let texts = &self.page.texts;
         let Some((Entry { identity, text, length, .. }, next)) = self.entry() else {
@@ -152,6 +153,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
+    /// Whether this is the identity of `packed`.
     pub(super) fn is_of(&self, packed: &Packed) -> bool {
         std::ptr::eq(self.page.as_ptr(), Arc::as_ptr(&packed.page)) && self.entry == packed.entry
     }
@@ -228,10 +230,12 @@ impl Loose {
 mod tests {
     use super::*;
 
+    /// An object on a page of its own.
     fn packed(name: &str, bytes: &[u8], length: Option<u32>) -> Packed {
         Packed::alone(("ns", name), Text { bytes, length, identity: bytes.len() as u64 }).unwrap()
     }
 
+    /// Moves the objects to shared pages. Returns the moved objects.
     fn settled(objects: &[Packed]) -> Vec<Packed> {
         let mut loose = Loose::default();
         for packed in objects {

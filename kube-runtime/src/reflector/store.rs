@@ -23,6 +23,7 @@ impl<K> Shared<K> {
         Self { objects: RwLock::new(Objects::default()), codec: codec.map(Arc::new) }
     }
 
+    /// The codec; `None` for typed storage.
     pub(super) fn codec(&self) -> Option<&Arc<Codec<K>>> {
         self.codec.as_ref()
     }
@@ -48,12 +49,13 @@ impl<K> Shared<K> {
         held.into_iter().filter_map(|held| self.unpack(held)).find_map(|object| f(&object))
     }
 
-    /// Ignores poisoning: no code that holds the lock can leave the map inconsistent, so a panic in a reader's
-    /// closure is harmless.
+    /// Locks the map for reading. Ignores poisoning: no code that holds the lock can leave the map inconsistent, so a
+    /// panic in a reader's closure is harmless.
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Objects<Held<K>>> {
         self.objects.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Calls `f` with the map, under the write lock.
     pub(super) fn write<T>(&self, f: impl FnOnce(&mut Objects<Held<K>>) -> T) -> T {
         f(&mut self.objects.write().unwrap_or_else(PoisonError::into_inner))
     }
@@ -169,6 +171,7 @@ mod tests {
     use k8s_openapi::api::core::v1::{ConfigMap, Node};
     use kube_client::Resource;
 
+    /// An object called `x`.
     fn named<K: Resource + Default>(namespace: Option<&str>) -> K {
         let mut object = K::default();
         object.meta_mut().name = Some("x".into());

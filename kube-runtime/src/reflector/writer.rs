@@ -145,6 +145,7 @@ impl<K: Resource> Writer<K> {
         Change { deletes_known, ..self.change(event, previous) }
     }
 
+    /// The change for an event, without vanished objects.
     fn change(&self, event: Event<Arc<K>>, previous: Option<Held<K>>) -> Change<K> {
         let codec = previous.as_ref().and_then(|_| self.shared.codec().cloned());
         Change { event, previous, vanished: Vec::new(), deletes_known: false, codec }
@@ -304,6 +305,7 @@ impl<K: Resource> Writer<K> {
         (next.remove(key).or(known), deletes_known)
     }
 
+    /// Completes a snapshot: replaces the readers' map by the new map.
     fn swap(&mut self) -> Change<K> {
         let mut vanished = Vec::new();
         if let Some(codec) = self.shared.codec() {
@@ -325,6 +327,7 @@ impl<K: Resource> Writer<K> {
     }
 }
 
+/// As [`key`], with owned strings.
 fn owned((namespace, name): (&str, &str)) -> (String, String) {
     (namespace.to_owned(), name.to_owned())
 }

@@ -135,6 +135,7 @@ impl<A: Condition<K>, B: Condition<K>, K> Condition<K> for Or<A, B> {
 
 /// A text field that is optional in some versions of the Kubernetes API and required in others.
 trait TextField {
+    /// The value, if the field is set.
     fn text(&self) -> Option<&str>;
 }
 

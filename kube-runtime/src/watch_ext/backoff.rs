@@ -27,11 +27,13 @@ pin_project! {
 }
 
 pin_project! {
+    /// Whether the stream waits.
     #[derive(Debug)]
     #[project = StateProj]
     enum State {
         Awake,
         Waiting { #[pin] timer: Sleep },
+        /// The backoff has ended, so the stream has ended.
         GivenUp,
     }
 }

@@ -28,10 +28,12 @@ enum Deletions {
 }
 
 impl<S> EventDecode<S> {
+    /// Emits no deleted objects.
     pub(super) fn applied(stream: S) -> Self {
         Self { stream, deletions: Deletions::Skipped }
     }
 
+    /// Also emits deleted objects.
     pub(super) fn touched(stream: S) -> Self {
         Self { stream, deletions: Deletions::Passed }
     }

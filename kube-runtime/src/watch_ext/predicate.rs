@@ -226,6 +226,7 @@ mod tests {
         pod
     }
 
+    /// The indices of the pods that pass a filter.
     async fn passed(pods: Vec<Pod>, predicate: impl Predicate<Pod>) -> Vec<usize> {
         let numbered = pods.into_iter().enumerate().map(|(n, mut pod)| {
             pod.annotations_mut().insert("n".into(), n.to_string());

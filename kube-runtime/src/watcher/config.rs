@@ -187,6 +187,7 @@ impl Config {
         self
     }
 
+    /// The parameters of the request for a page of a list.
     pub(super) fn list_params(&self, page: &super::step::PageRequest) -> ListParams {
         // A server answers a list with a limit from storage instead of its watch cache, unless the version is 0.
         let unlimited = page.unpaged || page.not_older_than.as_ref().is_some_and(|version| version != "0");
@@ -207,6 +208,7 @@ impl Config {
         ListParams { field_selector: self.field_selector.clone(), limit: Some(1), ..ListParams::default() }
     }
 
+    /// The parameters of a watch.
     pub(super) fn watch_params(&self) -> WatchParams {
         WatchParams {
             label_selector: self.label_selector.clone(),

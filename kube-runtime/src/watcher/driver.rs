@@ -61,6 +61,7 @@ struct Prefetch<K> {
     response: PrefetchState<K>,
 }
 
+/// The state of the request for a prefetched page.
 enum PrefetchState<K> {
     Awaited(Opening<K>),
     Arrived(Box<Result<Body<K>, ClientError>>),
@@ -293,6 +294,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         }
     }
 
+    /// Sends a request.
     fn open(&self, request: Request) -> Opening<K> {
         let api = self.api.clone();
         let mut wp = self.config.watch_params();
@@ -332,6 +334,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         })
     }
 
+    /// Sends the request for a page of a list.
     fn open_list(&self, page: &PageRequest) -> Opening<K> {
         let api = self.api.clone();
         let lp = self.config.list_params(page);
@@ -341,6 +344,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
 }
 
 impl<K> Body<K> {
+    /// The body of a watch; see [`Events::new`].
     fn events(stream: EventStream<K>, requested_at: Instant, stall: Option<Duration>) -> Self {
         Self::Events(Box::new(Events::new(stream, requested_at, stall)))
     }
@@ -355,6 +359,7 @@ fn page_done<K>(page: &ListStream<K>) -> Input {
     }
 }
 
+/// The input for an error while a response is read. Reports undecodable objects to the filters.
 fn input_from_error<K>(error: ClientError, phase: Phase, filters: &EarlyFilters<K>) -> Input {
     match error {
         ClientError::Object(object) => {

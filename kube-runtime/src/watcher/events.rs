@@ -78,6 +78,7 @@ impl<K> Events<K> {
         }
     }
 
+    /// Restarts the stall timer with the full limit.
     fn restart_stall(&mut self) {
         self.overdue = false;
         if let Some(timer) = &mut self.stall {

@@ -43,6 +43,7 @@ impl<K> Default for EarlyFilters<K> {
 }
 
 impl<K> EarlyFilters<K> {
+    /// Adds a filter: after the filters that select objects, if it selects changes.
     pub(crate) fn add(&self, filter: Box<dyn EarlyFilter<K>>) {
         self.with(|filters| {
             let at = filters.iter().position(|known| filter.selects() && !known.selects());
@@ -85,10 +86,12 @@ impl<K> EarlyFilters<K> {
         })
     }
 
+    /// Calls [`EarlyFilter::forget`] of all filters.
     pub(super) fn forget(&self, object: &UndecodableObject) {
         self.with(|filters| filters.iter_mut().for_each(|filter| filter.forget(object)));
     }
 
+    /// Calls [`EarlyFilter::reset`] of all filters.
     pub(super) fn reset(&self) {
         self.with(|filters| filters.iter_mut().for_each(|filter| filter.reset()));
     }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep};
 /// watches are probed repeatedly.
 const MAX_INTERVAL: Duration = Duration::from_secs(600);
 
+/// The value of [`restores_noticed`].
 static RESTORES: AtomicU64 = AtomicU64::new(0);
 
 /// How often the watchers of this process detected that a server's storage was restored to an earlier state. If
@@ -28,6 +29,7 @@ pub fn restores_noticed() -> u64 {
     RESTORES.load(Ordering::Relaxed)
 }
 
+/// Increments [`restores_noticed`].
 pub(super) fn count_restore() {
     RESTORES.fetch_add(1, Ordering::Relaxed);
 }

@@ -95,6 +95,7 @@ impl<K: Resource> SnapshotState<K> {
     }
 }
 
+/// Whether the object has this name.
 fn is_named<K: Resource>(object: &K, name: &str) -> bool {
     object.meta().name.as_deref() == Some(name)
 }

@@ -256,6 +256,7 @@ fn shows_health(input: &Input) -> bool {
     )
 }
 
+/// The next state and the output for an input, without [`Output::healthy`].
 fn transition(capabilities: Capabilities, state: State, input: Input) -> (State, Output) {
     match (state, input) {
         (state, Input::Ready) => ready(capabilities, state),
@@ -320,6 +321,7 @@ fn begin_list(capabilities: Capabilities, unpaged: bool, previous: Previous) -> 
     (State::Listing { page, previous }, emit(Event::Init, Then::Send(request)))
 }
 
+/// Handles an input during a list.
 fn listing(page: PageRequest, previous: Previous, input: Input) -> (State, Output) {
     match input {
         Input::Item => (State::Listing { page, previous }, emit(Event::InitApply(()), Then::Read)),
@@ -362,6 +364,7 @@ fn listing(page: PageRequest, previous: Previous, input: Input) -> (State, Outpu
     }
 }
 
+/// Handles an input during a streaming list.
 fn streaming(previous: Previous, input: Input) -> (State, Output) {
     match input {
         // Initial events are not ordered by version, so their versions must not advance the resume version.
@@ -418,6 +421,7 @@ fn retry_snapshot(previous: Previous) -> State {
     }
 }
 
+/// Handles an input during a watch.
 fn watching(version: String, proven: bool, cuts: u8, input: Input) -> (State, Output) {
     match input {
         Input::Changed(seen) => (advanced(version, seen), emit(Event::Apply(()), Then::Read)),
@@ -483,6 +487,7 @@ fn after_failure(state: State, recovery: Recovery, failure: Failure) -> (State, 
     }
 }
 
+/// How a watch recovers after a failed request or response.
 fn recovery_from_error(error: &ClientError) -> Recovery {
     match error {
         ClientError::Api(status) => recovery_from_status(status),
@@ -492,6 +497,7 @@ fn recovery_from_error(error: &ClientError) -> Recovery {
     }
 }
 
+/// How a watch recovers after the server reported this status.
 fn recovery_from_status(status: &Status) -> Recovery {
     if status.is_gone() || status.is_resource_version_too_large() {
         Recovery::Expired
@@ -509,6 +515,7 @@ fn relist(proven: bool, previous: Previous, failure: Failure) -> (State, Output)
     (State::Start { previous }, if proven { no_event(Then::Next) } else { failed(failure) })
 }
 
+/// Reports an undecodable object and continues.
 fn undecodable(state: State, object: Box<UndecodableObject>) -> (State, Output) {
     // The object was received, so a resumed watch must start after it.
     let state = match (state, &object.resource_version) {
@@ -539,19 +546,23 @@ fn is_version_unavailable(error: &ClientError) -> bool {
     error.is_gone() || error.status().is_some_and(Status::is_resource_version_too_large)
 }
 
+/// Whether both versions are comparable and `version` is older.
 fn is_older(version: &str, than: &str) -> bool {
     let parse = |text: &str| text.parse::<ResourceVersion>();
     matches!((parse(version), parse(than)), (Ok(version), Ok(than)) if version < than)
 }
 
+/// Emits an event.
 fn emit(event: Event<()>, then: Then) -> Output {
     Output { event: Some(Ok(event)), then, healthy: false }
 }
 
+/// Emits nothing.
 fn no_event(then: Then) -> Output {
     Output { event: None, then, healthy: false }
 }
 
+/// Emits an error and waits for the backoff.
 fn failed(failure: Failure) -> Output {
     Output { event: Some(Err(failure)), then: Then::Wait, healthy: false }
 }

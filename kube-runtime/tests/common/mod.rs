@@ -18,6 +18,7 @@ pub(crate) fn client(sim: &Sim) -> Client {
     Client::new(sim.service(), "default")
 }
 
+/// The config maps of the default namespace.
 pub(crate) fn maps(sim: &Sim) -> Api<ConfigMap> {
     Api::default_namespaced(client(sim))
 }
@@ -33,6 +34,7 @@ pub(crate) fn put(sim: &Sim, name: &str, value: &str) {
     }
 }
 
+/// Deletes the config map `name`.
 pub(crate) fn remove(sim: &Sim, name: &str) {
     sim.delete("v1", "ConfigMap", "default", name).unwrap();
 }
@@ -73,6 +75,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// Adds a line.
     pub(crate) fn note(&self, line: impl Into<String>) {
         self.lines.lock().unwrap().push(line.into());
     }

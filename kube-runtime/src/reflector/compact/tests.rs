@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde::Deserialize;
 use std::collections::HashSet;
 
+/// A config map with a name from `n`.
 fn map(n: usize, value: &str) -> ConfigMap {
     let mut map = ConfigMap::default();
     map.metadata.name = Some(format!("map-{n}"));
@@ -121,6 +122,7 @@ fn typed(reader: &Store<ConfigMap>) -> usize {
     reader.shared.read().iter().filter(|held| matches!(held, Held::Typed(_))).count()
 }
 
+/// The events of a snapshot of 1,000 objects.
 fn listed(value: &'static str) -> impl Iterator<Item = Event<ConfigMap>> {
     let objects = (0..1000).map(move |n| Event::InitApply(map(n, value)));
     std::iter::once(Event::Init).chain(objects).chain([Event::InitDone])
@@ -155,6 +157,7 @@ async fn other_threads_pack_a_list_and_the_remainder_once_the_stream_is_pending(
 #[derive(Debug, Clone, Deserialize)]
 struct Traced;
 
+/// The threads that serialized a [`Traced`], in order.
 static THREADS: Mutex<Vec<std::thread::ThreadId>> = Mutex::new(Vec::new());
 
 impl Serialize for Traced {

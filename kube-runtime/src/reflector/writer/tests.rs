@@ -21,6 +21,7 @@ fn undecodable(name: &str, origin: ObjectOrigin) -> UndecodableObject {
     object
 }
 
+/// The names of the stored objects, sorted.
 fn names(store: &Store<ConfigMap>) -> Vec<String> {
     let mut names: Vec<_> = store
         .state()
@@ -34,6 +35,7 @@ fn names(store: &Store<ConfigMap>) -> Vec<String> {
     names
 }
 
+/// A store with the objects `a` and `b`, and its writer.
 fn filled() -> (Store<ConfigMap>, Writer<ConfigMap>) {
     let (reader, mut writer) = store();
     for event in

@@ -54,10 +54,12 @@ impl Scenario {
         Self { input, text: text.into(), health: false, cut: false, keeps: false, failure: false }
     }
 
+    /// Expects the input to show that the watch is healthy.
     fn healthy(self) -> Self {
         Self { health: true, ..self }
     }
 
+    /// A scenario whose input is a failure.
     fn failure(input: Input, text: impl Into<String>) -> Self {
         Self { failure: true, ..Self::new(input, text) }
     }
@@ -283,6 +285,7 @@ struct Summary {
     was: Open,
 }
 
+/// A bookmark; `end` is whether it ends the initial events.
 fn bookmark(version: &str, end: bool) -> Input {
     let annotations = end.then(|| ("k8s.io/initial-events-end".into(), "true".into())).into_iter().collect();
     let metadata = BookmarkMeta { resource_version: version.into(), annotations };

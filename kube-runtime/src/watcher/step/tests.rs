@@ -3,8 +3,11 @@
 use super::*;
 use kube_client::core::{BookmarkMeta, TypeMeta, reason};
 
+/// The server supports streaming lists.
 const STREAMING: Capabilities = Capabilities { streaming_lists: true, cached_lists: false, refused: None };
+/// Only paged lists, from storage.
 const LISTS: Capabilities = Capabilities { streaming_lists: false, cached_lists: false, refused: None };
+/// Only paged lists, from the watch cache.
 const CACHED: Capabilities = Capabilities { cached_lists: true, ..LISTS };
 const START: State = State::Start { previous: Previous::NONE };
 
@@ -16,6 +19,7 @@ fn deleted(version: &str) -> Input {
     Input::Deleted(Some(version.into()))
 }
 
+/// A bookmark; `end` is whether it ends the initial events.
 fn bookmark(version: &str, end: bool) -> Input {
     let annotations = end.then(|| ("k8s.io/initial-events-end".into(), "true".into())).into_iter().collect();
     let metadata = BookmarkMeta { resource_version: version.into(), annotations };
