@@ -11,8 +11,8 @@ use tokio::time::Instant;
 /// The default duration of a cycle's watch.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much longer than its watch's duration a cycle waits for the server to end the watch. If the server ends the
-/// watch, the next cycle can reuse the connection.
+/// How long a cycle waits for the server to end the watch, after the duration of the watch has elapsed. If the server
+/// ends the watch, the next cycle can reuse the connection.
 const END_GRACE: Duration = Duration::from_millis(250);
 
 /// A watcher that is polled in cycles of limited duration.
@@ -54,7 +54,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
 
     /// The next event of the cycle; `None` at the end of the cycle. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<Result<Event<K>>> {
-        // Otherwise, during a continuous flow of events, this task would never yield and never reach the deadline.
+        // Without this, the task would never yield and never reach the deadline while events arrive continuously.
         tokio::task::coop::consume_budget().await;
         if self.deadline.is_none() && self.driver.is_synced() {
             // The backoff does not count towards the duration: a cycle that only waited would look like one without

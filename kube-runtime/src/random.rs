@@ -29,10 +29,10 @@ pub fn seed(seed: u64) {
 #[cfg(test)]
 pub(crate) type Rng = fastrand::Rng;
 
-/// Runs a model test on random sequences: 2,000, or the number that `cargo xtask test --models` sets. A failure prints
-/// its seed.
+/// Runs a model test with random generators of different seeds: 2,000, or the number that `cargo xtask test --models`
+/// sets. A failure prints its seed.
 #[cfg(test)]
-pub(crate) fn model(run: impl Fn(&mut Rng) -> Result<(), String>) {
+pub(crate) fn check_model(run: impl Fn(&mut Rng) -> Result<(), String>) {
     let sequences = std::env::var("KUBE_MODEL_SEQUENCES").ok();
     let sequences = sequences.map_or(2_000, |text| text.parse().expect("a number of sequences"));
     for seed in 0..sequences {

@@ -1,4 +1,5 @@
-//! Tests of the number and size of allocations on the hot paths. Unlike times, they are equal on every machine.
+//! Tests of the number and size of allocations on the hot paths. Unlike durations, these values are equal on every
+//! machine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use allocation_counter::{AllocationInfo, measure};

@@ -1,4 +1,4 @@
-//! Tests, run against the simulated server, of the filters that run before an object is decoded.
+//! Tests of the filters that run before an object is decoded. They run against the simulated server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -167,7 +167,7 @@ async fn label_filters_run_first_in_any_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn removes_a_deselected_object_from_the_store_although_undecodable() {
+async fn removes_a_deselected_object_from_the_store_even_if_it_is_undecodable() {
     for strategy in STRATEGIES {
         let sim = Sim::new();
         sim.create(&deployment("a", 1, "x")).unwrap();

@@ -37,7 +37,7 @@ fn map(name: &str) -> ObjectReference {
     }
 }
 
-/// The events on the server, sorted by object, reason and count: `a Saved 2`.
+/// The events on the server as sorted texts of object, reason and count, such as `a Saved 2`.
 async fn stored(sim: &Sim) -> Vec<String> {
     let mut all: Vec<_> = list(sim).await.iter().map(short).collect();
     all.sort();

@@ -287,7 +287,7 @@ async fn model_a_store_behind_a_filter_ends_equal_to_the_server_on_several_threa
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_good_change_after_an_undecodable_one_of_the_same_generation_is_not_dropped() {
+async fn a_decodable_change_after_an_undecodable_one_of_the_same_generation_is_not_dropped() {
     let put = |generation, value| Op::Put("a", State { label: 'x', generation, value });
     let end = Op::Put("z", State { label: 'x', generation: 1, value: 1 });
     let ops = vec![put(1, 1), put(2, 300), put(2, 2), end];

@@ -26,7 +26,7 @@ const OURS: &str = "example.com/ours";
 #[error("the bucket is not reachable")]
 struct Unreachable;
 
-/// The error of a reconciler that contains the error of its finalizer, which contains the reconciler's.
+/// A reconciler's error that contains an error of `finalizer`, which in turn contains a reconciler's error.
 #[derive(Debug, thiserror::Error)]
 enum Recursive {
     #[error("the finalizer failed")]
@@ -111,7 +111,7 @@ async fn an_outdated_object_never_loses_finalizers_of_others() {
     assert_eq!(steps(&sim, outdated).await, format!("apply example.com/second {OURS} example.com/third"));
     let outdated = read(&sim).await;
     delete(&sim).await;
-    // The outdated index of the finalizer is now that of another one.
+    // The index of the finalizer in the outdated object is now the index of another finalizer.
     set_finalizers(&sim, json!([OURS, "example.com/third"])).await;
     let mut marked = ConfigMap::clone(&*outdated);
     marked.metadata.deletion_timestamp = read(&sim).await.metadata.deletion_timestamp.clone();

@@ -27,8 +27,8 @@ const MAX_KEYS_PER_POLL: usize = 128;
 /// tasks. Equal to tokio's coop budget, so that it causes no additional yields.
 const MAX_CONSECUTIVE_RESULTS: u32 = 128;
 
-/// What to poll first. This alternates, because a continuous flow of results would otherwise starve the sources and
-/// the tasks.
+/// What to poll first. The value alternates, because a continuous flow of results would otherwise starve the sources
+/// and the tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
     /// Results of reconciles, to free their memory and concurrency slots. The value counts the consecutive results.

@@ -24,8 +24,8 @@ use tracing::Instrument;
 const MAX_INLINE_POLL: Duration = Duration::from_micros(50);
 /// How many reconciles are spawned without an inline poll after one that exceeded [`MAX_INLINE_POLL`].
 const SPAWNED_AFTER_LONG_POLL: u32 = 100;
-/// The maximum number of results that [`Executor::reap`] takes from finished tasks. It uses only a part of tokio's
-/// coop budget of 128.
+/// The maximum number of results that one call of [`Executor::reap`] takes from finished tasks. It is less than tokio's
+/// coop budget of 128, so that the controller can poll other resources before it yields.
 const MAX_REAPED: usize = 32;
 
 /// Runs reconciles with the user's functions. Dropping it cancels every in-flight reconcile.

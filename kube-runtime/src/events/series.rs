@@ -130,8 +130,8 @@ impl State {
         (series.event.metadata.name == write.event.metadata.name).then_some(series)
     }
 
-    /// The writes that are due: final counts of series that ended, and refreshes of others. With `all`, each count that
-    /// is not written. Removes the series that ended.
+    /// The writes that are due: final counts of series that ended, and refreshes of others. With `all`, also all
+    /// other counts that are not written. Removes the series that ended.
     pub(super) fn due(&mut self, now: Instant, all: bool) -> Vec<Write> {
         let (mut writes, mut ended) = (Vec::new(), Vec::new());
         for (key, series) in self.series.iter_mut().filter(|(_, series)| !series.busy) {

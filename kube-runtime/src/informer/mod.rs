@@ -68,7 +68,7 @@ pub struct Informer<K> {
     /// Objects whose deletion was emitted since the last complete snapshot. The store still holds them until the
     /// relist is complete. If a restarted list contains such an object, it is a new object.
     emitted_deletions: HashSet<(String, String)>,
-    /// When polled as a stream: further informer events of the last watcher event. They are emitted before the
+    /// For the stream: the remaining informer events of the last watcher event. They are emitted before the
     /// backlog.
     pending: VecDeque<WatchEvent<Arc<K>>>,
 }

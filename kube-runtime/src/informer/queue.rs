@@ -218,7 +218,8 @@ mod tests {
             Self { backlog, server: object.clone(), consumer: object, version: 0 }
         }
 
-        /// Performs one action. The error describes an event that contradicts the consumer's state.
+        /// Performs an action: `t` creates or deletes the object, `m` modifies it, `r` replaces it, `p` pops an event,
+        /// `o` queues an event of another object. The error describes an event that contradicts the consumer's state.
         fn act(&mut self, action: char) -> Result<(), String> {
             self.version += 1;
             match (action, self.server.clone()) {
@@ -310,7 +311,7 @@ mod tests {
 
     #[test]
     fn model_a_consumer_ends_in_the_servers_state_after_random_sequences() {
-        crate::random::model(|random| {
+        crate::random::check_model(|random| {
             let actions: Vec<_> =
                 (0..random.usize(1..30)).map(|_| ['t', 'm', 'r', 'p', 'o'][random.usize(0..5)]).collect();
             let (limit, present) = (random.usize(0..8), random.bool());

@@ -1,7 +1,7 @@
 //! Compact storage: objects as compressed text, decoded when they are read.
 //!
-//! Owns the encoding, the dictionary and the cache of decoded objects. It must not modify the store (see `writer`) or
-//! manage memory (see `page`).
+//! This module owns the encoding, the dictionary and the cache of decoded objects. It must not modify the store (see
+//! `writer`) or manage memory (see `page`).
 
 use super::objects::{Keyed, key};
 use super::packing::Batch;
@@ -151,7 +151,9 @@ impl<K: Resource> Keyed for Held<K> {
 pub(super) struct Scratch {
     /// The JSON of the first objects, until it fills the dictionary.
     sample: Vec<u8>,
+    /// The JSON of the object.
     text: Vec<u8>,
+    /// The JSON of the object after a round trip.
     again: Vec<u8>,
     compressed: Vec<u8>,
 }
@@ -168,6 +170,7 @@ pub(super) struct Codec<K> {
     /// compressed.
     dictionary: OnceLock<Box<[u8]>>,
     cache: Mutex<Cache<K>>,
+    /// Hashes uid and resource version; see [`identify`](Codec::identify).
     identity: RandomState,
 }
 

@@ -95,8 +95,8 @@ impl<K> Packing<K> {
         }
     }
 
-    /// A finished batch, if any. This replaces the waker of [`poll_next`](Self::poll_next): poll that function again
-    /// afterwards.
+    /// Returns a finished batch, if there is one. This replaces the waker of [`poll_next`](Self::poll_next), which must
+    /// be polled again afterwards.
     pub(super) fn next_done(&mut self) -> Option<Batch<K>> {
         if !self.tasks.front()?.is_finished() {
             return None;

@@ -177,7 +177,7 @@ impl<K: Resource> Writer<K> {
         Poll::Ready(())
     }
 
-    /// Replaces objects by their packed form, if the maps still hold them.
+    /// Replaces each object of a batch by its packed form, in the maps that still hold the object.
     fn store_packed(&mut self, batch: Batch<K>) {
         let Self { shared, next, loose, .. } = self;
         for (object, packed) in batch.packed() {

@@ -125,7 +125,8 @@ impl PredicateConfig {
     }
 }
 
-/// The predicate's hash of each object's last state and when it was received, by namespace, name and uid.
+/// For each object, by namespace, name and uid: the predicate's hash of its last state, and when that state was
+/// received.
 type Seen = HashMap<(Option<String>, Option<String>, Option<String>), (u64, Instant)>;
 
 pin_project! {

@@ -38,7 +38,7 @@ pub(super) struct Events<K> {
     overdue: bool,
     /// The number of bytes of incomplete events at the last poll.
     buffered: usize,
-    /// When the caller received the last event; `None` once it polls again, and after the initial events.
+    /// When the caller received the last event; `None` once the caller polls again, and after the initial events.
     paused_since: Option<Instant>,
 }
 

@@ -36,13 +36,16 @@ pub(super) fn count_restore() {
 
 /// The timer of the silence since the last event or bookmark, and the in-flight probe.
 pub(super) struct SilenceProbe {
+    /// The shortest interval between probes.
     limit: Duration,
     /// Whether an event or a bookmark arrived since the last poll.
     received: bool,
+    /// When the silence, or the interval after the last probe, began.
     since: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     /// The number of consecutive probes that found no restored storage.
     empty_probes: u32,
+    /// The in-flight request; its result is the server's current resource version.
     probe: Option<BoxFuture<'static, Option<String>>>,
 }
 

@@ -19,11 +19,12 @@ enum Open {
 struct Model {
     open: Open,
     /// Whether a snapshot is in progress.
-    initial: bool,
+    in_snapshot: bool,
     /// Whether at least one snapshot is complete.
     synced: bool,
     /// The last received resource version, as a number.
     version: Option<u64>,
+    /// The newest resource version on the server.
     clock: u64,
     /// Whether the server cannot list at `version`.
     unavailable: bool,
@@ -42,16 +43,18 @@ struct Model {
 struct Scenario {
     input: Input,
     text: String,
+    /// Whether the input shows that the watch is healthy.
     health: bool,
+    /// Whether the input is a failed connection of a watch.
     cut: bool,
     /// Whether the input is a failure after which a watch resumes any number of times.
-    keeps: bool,
+    resumes_always: bool,
     failure: bool,
 }
 
 impl Scenario {
     fn new(input: Input, text: impl Into<String>) -> Self {
-        Self { input, text: text.into(), health: false, cut: false, keeps: false, failure: false }
+        Self { input, text: text.into(), health: false, cut: false, resumes_always: false, failure: false }
     }
 
     /// Expects the input to show that the watch is healthy.
@@ -73,7 +76,7 @@ impl Model {
     fn new() -> Self {
         Self {
             open: Open::Nothing,
-            initial: false,
+            in_snapshot: false,
             synced: false,
             version: None,
             clock: 10,
@@ -153,12 +156,12 @@ impl Model {
                 let error =
                     ClientError::Transport { kind: TransportKind::Connect, what: "a".into(), source: None };
                 let scenario = Scenario::failure(Input::Failed(Phase::Opening, error), "refused connection");
-                return Scenario { keeps: true, ..scenario };
+                return Scenario { resumes_always: true, ..scenario };
             }
             5 => {
                 let error = ClientError::Api(status(429, reason::TOO_MANY_REQUESTS));
                 return Scenario {
-                    keeps: true,
+                    resumes_always: true,
                     ..Scenario::failure(Input::Failed(Phase::Opening, error), "429")
                 };
             }
@@ -184,19 +187,23 @@ impl Model {
         output: &Output,
         summary: &Summary,
     ) -> Result<(), String> {
-        let Summary { health, cut, keeps, failure, version, was } = *summary;
+        let Summary { health, cut, resumes_always, failure, version, was } = *summary;
         match &output.event {
-            Some(Ok(Event::Init)) => self.initial = true,
-            Some(Ok(Event::InitApply(()))) if !self.initial => {
+            Some(Ok(Event::Init)) => self.in_snapshot = true,
+            Some(Ok(Event::InitApply(()))) if !self.in_snapshot => {
                 return Err("an InitApply outside of a snapshot".into());
             }
-            Some(Ok(Event::Apply(()))) if self.initial => return Err("an Apply inside of a snapshot".into()),
-            Some(Ok(Event::Delete(()))) if !self.initial && !self.synced => {
+            Some(Ok(Event::Apply(()))) if self.in_snapshot => {
+                return Err("an Apply inside of a snapshot".into());
+            }
+            Some(Ok(Event::Delete(()))) if !self.in_snapshot && !self.synced => {
                 return Err("a Delete before the first snapshot".into());
             }
-            Some(Ok(Event::InitDone)) if !self.initial => return Err("an InitDone without an Init".into()),
+            Some(Ok(Event::InitDone)) if !self.in_snapshot => {
+                return Err("an InitDone without an Init".into());
+            }
             Some(Ok(Event::InitDone)) => {
-                (self.initial, self.synced, self.unavailable, self.relists) = (false, true, false, false);
+                (self.in_snapshot, self.synced, self.unavailable, self.relists) = (false, true, false, false);
                 self.cuts = 0;
                 self.version = Some(self.clock);
                 self.after_initial_events = was == Open::Stream;
@@ -213,7 +220,7 @@ impl Model {
                 self.cuts += 1;
             }
             // A failure leads to a relist, except for unlimited resumes and the first three connection failures.
-            self.relists |= failure && !keeps && !(cut && self.cuts <= 3);
+            self.relists |= failure && !resumes_always && !(cut && self.cuts <= 3);
         }
         if health {
             self.requests = 0;
@@ -279,9 +286,10 @@ impl Model {
 struct Summary {
     health: bool,
     cut: bool,
-    keeps: bool,
+    resumes_always: bool,
     failure: bool,
     version: Option<u64>,
+    /// The response that was open when the input arrived.
     was: Open,
 }
 
@@ -300,7 +308,7 @@ fn run(random: &mut crate::random::Rng) -> Result<(), String> {
         (Model::new(), State::Start { previous: Previous::NONE }, Vec::new());
     for _ in 0..random.usize(1..40) {
         let was = model.open;
-        let Scenario { input, text, health, cut, keeps, failure } = model.next(random);
+        let Scenario { input, text, health, cut, resumes_always, failure } = model.next(random);
         let version = match &input {
             Input::Changed(_) | Input::Deleted(_) | Input::Bookmark(_) => Some(model.clock),
             _ => None,
@@ -311,7 +319,7 @@ fn run(random: &mut crate::random::Rng) -> Result<(), String> {
         if output.then == Then::GiveUpStreaming {
             capabilities.refused = Some(Duration::ZERO);
         }
-        let summary = Summary { health, cut, keeps, failure, version, was };
+        let summary = Summary { health, cut, resumes_always, failure, version, was };
         let result = model.check(capabilities, &state, &output, &summary);
         result.map_err(|problem| format!("{problem}, after {capabilities:?}\n{}", log.join("\n")))?;
     }
@@ -320,5 +328,5 @@ fn run(random: &mut crate::random::Rng) -> Result<(), String> {
 
 #[test]
 fn model_transitions_hold_their_invariants_after_random_inputs() {
-    random::model(run);
+    random::check_model(run);
 }
