@@ -186,7 +186,7 @@ async fn reports_a_broken_connection_and_resumes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn relists_after_expired_version_without_an_error() {
+async fn relists_without_an_error_after_an_expired_version() {
     let sim = Sim::new();
     let mut items = watch(&sim, paged_lists().timeout(Duration::from_secs(5)));
     expect(&mut items, &["[", "]"]).await;

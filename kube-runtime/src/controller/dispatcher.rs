@@ -46,10 +46,13 @@ pub(super) struct Dispatcher<K: Resource, R, P, Ctx, E: std::error::Error + 'sta
     loading: Option<BoxFuture<'static, ()>>,
     queue: WorkQueue<ObjectRef<K>>,
     executor: Executor<K, R, P, Ctx, E>,
+    /// Wakes the task when the next delayed key is due.
     timer: Option<Pin<Box<Sleep>>>,
+    /// What the next poll begins with.
     turn: Turn,
     config: Config,
     shutdown: Shutdown,
+    /// Whether the in-flight reconciles were cancelled.
     cancelled: bool,
 }
 

@@ -15,6 +15,7 @@ pub(super) struct Shutdown {
     graceful: Option<BoxFuture<'static, ()>>,
     /// Completes when in-flight reconciles must be cancelled.
     forced: Option<BoxFuture<'static, ()>>,
+    /// The time limit of the phase `Draining`.
     drain: Option<Pin<Box<Sleep>>>,
     phase: Phase,
 }

@@ -114,7 +114,9 @@ pub(super) struct Key {
     type_: EventType,
     action: String,
     reason: String,
+    /// The object that the event is about.
     pub(super) regarding: Reference,
+    /// The secondary object.
     related: Option<Reference>,
 }
 
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn references_are_equal_whatever_their_resource_version() {
+    fn references_with_different_resource_versions_are_equal() {
         let at = |version: &str, uid: &str| {
             let (resource_version, uid) = (Some(version.to_owned()), Some(uid.to_owned()));
             Reference::from(ObjectReference { resource_version, uid, ..ObjectReference::default() })

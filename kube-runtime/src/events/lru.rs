@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn evicts_the_entry_that_was_not_used_for_the_longest_time() {
+    fn evicts_the_least_recently_used_entry() {
         let mut map = LruMap::new(2);
         assert_eq!(map.insert("a", 1), None);
         assert_eq!(map.insert("b", 2), None);

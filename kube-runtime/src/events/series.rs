@@ -38,8 +38,11 @@ struct Series {
     count: i32,
     /// The last count that was written to the server; 0 until the event is created.
     written: i32,
+    /// When the series began or `written` was last updated, by tokio's clock.
     written_at: Instant,
+    /// The time of the last occurrence, for the event.
     observed: MicroTime,
+    /// The time of the last occurrence, by tokio's clock.
     observed_at: Instant,
     /// Whether a request for this series is in flight.
     busy: bool,
@@ -51,6 +54,7 @@ pub(super) struct Write {
     pub(super) key: Key,
     /// The event with its series.
     pub(super) event: v1::Event,
+    /// The number of occurrences that the event then counts.
     pub(super) count: i32,
     /// Whether the request creates the event; if not, it patches the series of the existing event.
     pub(super) create: bool,

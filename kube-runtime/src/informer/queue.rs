@@ -25,6 +25,7 @@ pub(super) struct Backlog<K> {
 /// The sequence numbers of a name's queued events.
 #[derive(Clone, Copy)]
 struct Queued {
+    /// The last queued event.
     last: u64,
     /// The deletion directly before `last`. An older deletion does not imply that the object is absent for the
     /// consumer, because an addition may follow it.
@@ -206,7 +207,9 @@ mod tests {
     /// A server with one object, and a consumer that applies the events that it pops.
     struct Model {
         backlog: Backlog<ConfigMap>,
+        /// The object on the server.
         server: Option<Arc<ConfigMap>>,
+        /// The object as the consumer knows it.
         consumer: Option<Arc<ConfigMap>>,
         version: usize,
     }

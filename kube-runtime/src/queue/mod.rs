@@ -34,6 +34,7 @@ pub(crate) struct WorkQueue<K> {
     ready: VecDeque<K>,
     /// Delayed keys, by due time, then by order of arrival.
     delayed: BTreeMap<(Instant, u64), K>,
+    /// The sequence number of the last delayed key.
     sequence: u64,
     backoff: FailureBackoff,
 }

@@ -46,6 +46,7 @@ impl<K> Batch<K> {
 pub(super) struct Packing<K> {
     /// The incomplete batch, and the runtime that will pack it.
     filling: Option<(Handle, Batch<K>)>,
+    /// The tasks of the in-flight batches, in order.
     tasks: VecDeque<AbortOnDrop<Batch<K>>>,
     /// Buffers of finished batches, for reuse.
     spare: Vec<Scratch>,

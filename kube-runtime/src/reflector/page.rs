@@ -18,6 +18,7 @@ struct Page {
     entries: Box<[Entry]>,
     /// The concatenated namespaces and names.
     names: Box<str>,
+    /// The concatenated encoded objects.
     texts: Box<[u8]>,
     /// Whether [`Packed::vacate`] has returned the page's objects, to move them to another page.
     vacated: AtomicBool,
@@ -30,6 +31,7 @@ struct Entry {
     namespace: u32,
     name: u32,
     text: u32,
+    /// See [`Text::length`].
     length: Option<u32>,
 }
 
@@ -75,6 +77,7 @@ pub(super) struct Text<'a> {
 /// A packed object, cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Packed {
+    /// The page that contains the object.
     page: Arc<Page>,
     entry: u32,
 }
@@ -162,7 +165,9 @@ impl Mark {
 /// The objects to move to shared pages.
 #[derive(Debug, Default)]
 pub(super) struct Loose {
+    /// The objects that wait for a shared page.
     objects: Vec<Packed>,
+    /// The total size of `objects` on a page, in bytes.
     size: usize,
 }
 
@@ -286,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_a_page_once_if_less_than_half_is_in_use() {
+    fn vacates_a_page_once_if_less_than_half_is_in_use() {
         let objects: Vec<_> = (0..10).map(|n| packed(&n.to_string(), b"text", None)).collect();
         let mut settled = settled(&objects);
         settled.truncate(5);

@@ -27,9 +27,13 @@ pub struct Writer<K> {
     /// Objects in the readers' map whose deletion was reported during the relist and that were not created again. A
     /// restarted relist must not report their deletion again.
     deleted: HashSet<(String, String)>,
+    /// Buffers for objects that this thread packs.
     scratch: Scratch,
+    /// Packed objects to move to shared pages.
     loose: Loose,
+    /// Objects that other threads pack.
     packing: Packing<K>,
+    /// Whether the first snapshot is complete.
     ready: watch::Sender<bool>,
 }
 
@@ -80,6 +84,7 @@ pub struct Change<K> {
     /// deletion.
     pub(crate) deletes_known: bool,
     previous: Option<Held<K>>,
+    /// Decodes `previous`.
     codec: Option<Arc<Codec<K>>>,
 }
 

@@ -36,6 +36,7 @@ pub(crate) struct Driver<K> {
     api: Api<K>,
     config: Config,
     backoff: ExponentialBackoff,
+    /// The kinds of lists that the driver may request.
     capabilities: Capabilities,
     /// When the server last rejected a streaming list or did not complete one.
     refused_at: Option<Instant>,
@@ -57,6 +58,7 @@ pub(crate) struct Driver<K> {
 
 /// A prefetched page of a list. The server prepares it while the client decodes the previous page.
 struct Prefetch<K> {
+    /// The continue token of the page.
     token: String,
     response: PrefetchState<K>,
 }

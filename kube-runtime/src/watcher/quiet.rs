@@ -42,6 +42,7 @@ pub(super) struct SilenceProbe {
     received: bool,
     /// When the silence, or the interval after the last probe, began.
     since: Instant,
+    /// Fires at the end of the interval, or earlier if events arrived.
     timer: Option<Pin<Box<Sleep>>>,
     /// The number of consecutive probes that found no restored storage.
     empty_probes: u32,

@@ -240,7 +240,7 @@ fn relists_if_the_version_is_ahead_of_the_server_or_the_storage_was_restored() {
 }
 
 #[test]
-fn a_throttled_or_unconnected_watch_resumes_from_its_version() {
+fn a_watch_resumes_from_its_version_after_throttling_or_a_failed_connection() {
     let failures = [
         || refused(Phase::Opening, 429, reason::TOO_MANY_REQUESTS),
         || in_stream(429, reason::TOO_MANY_REQUESTS),
