@@ -189,8 +189,8 @@ mod tests {
         object
     }
 
-    #[track_caller]
     /// Passes each event to new `Targets`, and compares the returned keys.
+    #[track_caller]
     fn check(steps: Vec<Step<'_>>) -> Targets<ConfigMap> {
         let mut targets = Targets::new(());
         for (n, (event, expected)) in steps.into_iter().enumerate() {

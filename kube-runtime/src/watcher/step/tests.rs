@@ -105,8 +105,8 @@ fn watching() -> Vec<(Input, &'static str)> {
     vec![(Input::Ready, "[ list first"), (page(None, Some("5")), "] next"), (Input::Ready, "watch 5")]
 }
 
-#[track_caller]
 /// As [`check`], for the inputs that follow those of [`watching`].
+#[track_caller]
 fn check_watching(rest: Vec<(Input, &'static str)>) -> State {
     check(LISTS, watching().into_iter().chain(rest).collect())
 }
