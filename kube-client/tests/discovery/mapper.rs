@@ -122,7 +122,7 @@ async fn concurrent_calls_share_one_refresh() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_first_refresh_is_repeated_after_the_interval() {
-    let groups = Groups::new(&json!([]));
+    let groups = MockServer::new(&json!([]));
     groups.fail(403);
     let mapper = groups.mapper();
     for _ in 0..3 {

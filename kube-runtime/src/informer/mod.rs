@@ -331,7 +331,7 @@ mod tests {
         let client = Client::new(kube_sim::Sim::new().service(), "default");
         let mut informer = Informer::<ConfigMap>::new(Api::all(client));
         let all = [Ok(Event::Init)].into_iter().chain(events).chain([Ok(Event::InitDone)]);
-        let events = all.flat_map(|event| informer.take(event).0);
+        let events = all.flat_map(|event| informer.convert(event).0);
         let short = |event: &WatchEvent<Arc<ConfigMap>>| {
             format!(
                 "{event:?} {}",
