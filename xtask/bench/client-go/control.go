@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// request sends a control request to the load source over a separate connection.
+// request sends a control request to the mock API server over a separate connection.
 func (j *job) request(path string) ([]byte, error) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Get("http://" + j.Source + "/" + j.Session + "/" + path)
@@ -22,12 +22,12 @@ func (j *job) request(path string) ([]byte, error) {
 		return nil, err
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the load source rejected %s: %s", path, text)
+		return nil, fmt.Errorf("the mock API server rejected %s: %s", path, text)
 	}
 	return text, nil
 }
 
-// waitForWatches waits until the load source holds count open watches.
+// waitForWatches waits until the mock API server holds count open watches.
 func (j *job) waitForWatches(count int) error {
 	_, err := j.request(fmt.Sprintf("-/held?count=%d", count))
 	return err

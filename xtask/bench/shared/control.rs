@@ -1,4 +1,4 @@
-//! `Control`: sends control requests to the load source over connections of its own, because the measured
+//! `Control`: sends control requests to the mock API server over connections of its own, because the measured
 //! client must not send them.
 
 use std::io::{Read, Write};
@@ -10,27 +10,27 @@ use serde::de::DeserializeOwned;
 
 use super::Job;
 
-/// Control requests for one session of the load source.
+/// Sends control requests for one session of the mock API server.
 #[derive(Debug, Clone)]
 pub(crate) struct Control {
-    source: String,
+    server: String,
     session: String,
 }
 
 impl Control {
-    /// Creates control requests for the session of `job`.
+    /// The control requests for the session of `job`.
     pub(crate) fn of(job: &Job) -> Self {
-        Self { source: job.source.clone(), session: job.session.clone() }
+        Self { server: job.source.clone(), session: job.session.clone() }
     }
 
-    /// Waits until the load source holds `count` open watches.
+    /// Waits until the mock API server holds `count` open watches.
     pub(crate) async fn wait_for_watches(&self, count: usize) -> anyhow::Result<()> {
         let this = self.clone();
         tokio::task::spawn_blocking(move || this.request(&format!("-/held?count={count}"))).await??;
         Ok(())
     }
 
-    /// Makes the load source send the prepared events to the open watches.
+    /// Makes the mock API server send the prepared events to the open watches.
     pub(crate) fn send_events(&self) -> anyhow::Result<()> {
         self.request("-/events").map(drop)
     }
@@ -40,10 +40,12 @@ impl Control {
         self.request("-/gone").map(drop)
     }
 
-    /// The time since the load source received the first list request after the expiry.
+    /// The time since the mock API server received the first list request after the expiry.
     pub(crate) fn since_relist(&self) -> anyhow::Result<Duration> {
-        let nanoseconds =
-            self.request("-/since-relist")?.parse().context("the load source's response is not a number")?;
+        let nanoseconds = self
+            .request("-/since-relist")?
+            .parse()
+            .context("the mock API server's response is not a number")?;
         Ok(Duration::from_nanos(nanoseconds))
     }
 
@@ -51,19 +53,19 @@ impl Control {
     pub(crate) fn json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let text = self.request(path)?;
         serde_json::from_str(&text)
-            .with_context(|| format!("cannot decode the load source's response to {path}"))
+            .with_context(|| format!("cannot decode the mock API server's response to {path}"))
     }
 
     /// Requests a path of the session and returns the response body.
     pub(crate) fn request(&self, path: &str) -> anyhow::Result<String> {
-        let mut connection = TcpStream::connect(&self.source).context("cannot reach the load source")?;
+        let mut connection = TcpStream::connect(&self.server).context("cannot reach the mock API server")?;
         write!(connection, "GET /{}/{path} HTTP/1.1\r\nHost: load\r\n\r\n", self.session)?;
         connection.shutdown(std::net::Shutdown::Write)?;
         let mut response = String::new();
         connection.read_to_string(&mut response)?;
         let (head, body) =
-            response.split_once("\r\n\r\n").context("the load source's response is not HTTP")?;
-        anyhow::ensure!(head.starts_with("HTTP/1.1 200 "), "the load source rejected {path}: {body}");
+            response.split_once("\r\n\r\n").context("the mock API server's response is not HTTP")?;
+        anyhow::ensure!(head.starts_with("HTTP/1.1 200 "), "the mock API server rejected {path}: {body}");
         Ok(body.to_owned())
     }
 }

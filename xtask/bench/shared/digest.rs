@@ -1,6 +1,6 @@
 //! `Digest`: a hash of a set of objects, independent of their order and of a library's serialisation.
 //!
-//! The load source and the Rust contenders compile this file; `client-go/digest.go` implements the same in Go. The
+//! The mock API server and the Rust contenders compile this file; `client-go/digest.go` implements the same in Go. The
 //! digest ignores `metadata.managedFields`, which a store may drop, and `null`s, `apiVersion` and `kind`, which some
 //! libraries always write and others never.
 

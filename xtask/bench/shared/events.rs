@@ -17,7 +17,7 @@ use crate::peer::{self, Api, ResourceExt};
 /// The name of the pod that the last event modifies.
 pub(crate) const SENTINEL: &str = "sentinel";
 
-/// Applies all events to a full store.
+/// Measures the application of all events to a full store.
 pub(crate) async fn into_store(job: &Job) -> anyhow::Result<Outcome> {
     let control = Control::of(job);
     let pods: Api<Pod> = Api::all(job.client()?);
@@ -41,13 +41,13 @@ pub(crate) async fn into_store(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(job.calls, &measure).digest(read_back(&filled.store)?))
 }
 
-/// Keeps the events that add a pod or change its generation.
+/// Measures a filter that keeps the events that add a pod or change its generation.
 pub(crate) async fn by_generation(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
     filtered(job, peer::new_generations(pods, Strategy::List.config())).await
 }
 
-/// Keeps events whose labels match a selector that the client evaluates.
+/// Measures a filter that keeps the events of pods whose labels match a selector. The client evaluates it.
 pub(crate) async fn by_labels(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
     filtered(job, peer::labelled(pods, Strategy::List.config(), ("bench.example/shard", "17"))).await

@@ -10,9 +10,9 @@ use crate::peer::{Client, Config};
 pub(crate) struct Job {
     /// The row's name.
     pub(crate) row: String,
-    /// The address of the load source, such as `127.0.0.1:1234`.
+    /// The address of the mock API server, such as `127.0.0.1:1234`.
     pub(crate) source: String,
-    /// The load source's session for this run; the first segment of every path.
+    /// The mock API server's session for this run; the first segment of every path.
     pub(crate) session: String,
     /// The number of gets, reconciles or events, if the row measures these.
     pub(crate) calls: usize,

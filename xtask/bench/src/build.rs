@@ -1,4 +1,4 @@
-//! Builds the load source and the contenders in release mode. The peers have separate workspaces, so that their
+//! Builds the mock API server and the contenders in release mode. The peers have separate workspaces, so that their
 //! dependencies never enter this project's lock file.
 
 use std::fs;
@@ -42,12 +42,12 @@ impl Places {
     }
 
     /// The folder of a contender's sources.
-    pub(super) fn sources(&self, name: &str) -> PathBuf {
+    pub(super) fn source_folder(&self, name: &str) -> PathBuf {
         self.root.join("xtask/bench").join(name)
     }
 
-    /// The bench's own build folder called `name`.
-    pub(super) fn built(&self, name: &str) -> PathBuf {
+    /// The build folder of the bench for `name`, below cargo's target folder.
+    pub(super) fn build_folder(&self, name: &str) -> PathBuf {
         self.target.join("xtask-bench").join(name)
     }
 }
@@ -55,13 +55,13 @@ impl Places {
 /// The paths of the compiled programs.
 #[derive(Debug)]
 pub(super) struct Built {
-    /// The load source.
-    pub(super) source: PathBuf,
+    /// The mock API server.
+    pub(super) mock_server: PathBuf,
     /// Each contender's program, or the reason for its absence.
     pub(super) contenders: Vec<(Contender, Result<PathBuf, String>)>,
 }
 
-/// Builds the load source and `contenders`.
+/// Builds the mock API server and `contenders`.
 ///
 /// # Errors
 /// If a build fails. A missing Go toolchain is no error: client-go is then reported as absent.
@@ -74,7 +74,7 @@ pub(super) async fn all(
     contenders: &[Contender],
     progress: &Progress,
 ) -> anyhow::Result<Built> {
-    progress.step("building the load source and this project's contender");
+    progress.step("building the mock API server and this project's contender");
     // Uses the root workspace and its lock file. Release artifacts do not evict the cache of debug builds.
     let target = places.target.join("release");
     let packages = ["build", "--release", "--quiet", "-p", "bench-load", "-p", "bench-ours"];
@@ -85,9 +85,9 @@ pub(super) async fn all(
             Contender::Ours => Ok(target.join("bench-ours")),
             Contender::Kube => {
                 progress.step("building kube's contender");
-                let target = places.built("kube");
+                let target = places.build_folder("kube");
                 let args = ["build", "--release", "--quiet", "--locked", "-p", "bench-kube"];
-                cargo(scratch, &places.sources("kube"), &target, &args).await?;
+                cargo(scratch, &places.source_folder("kube"), &target, &args).await?;
                 Ok(target.join("release/bench-kube"))
             }
             Contender::ClientGo => {
@@ -97,7 +97,7 @@ pub(super) async fn all(
         };
         built.push((*contender, program));
     }
-    Ok(Built { source: target.join("bench-load"), contenders: built })
+    Ok(Built { mock_server: target.join("bench-load"), contenders: built })
 }
 
 /// Runs cargo with `args` in `folder`, building into `target`.
@@ -120,7 +120,7 @@ pub(super) async fn cargo(
 async fn go(places: &Places, scratch: &Scratch) -> anyhow::Result<Result<PathBuf, String>> {
     let go = |launch: Launch| {
         launch
-            .folder(places.sources("client-go"))
+            .folder(places.source_folder("client-go"))
             .env("CGO_ENABLED", "0")
             .env("GOFLAGS", "-mod=readonly")
             .env("GOWORK", "off")
@@ -131,7 +131,7 @@ async fn go(places: &Places, scratch: &Scratch) -> anyhow::Result<Result<PathBuf
     if let Err(error) = version.await {
         return Ok(Err(format!("no working Go toolchain was found, client-go is skipped ({error:#})")));
     }
-    let program = places.built("client-go");
+    let program = places.build_folder("client-go");
     fs::create_dir_all(program.parent().unwrap_or(&places.target))
         .context("cannot create the build folder")?;
     process::output(scratch, Path::new("go"), BUILD_TIMEOUT, |launch| {

@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 
 use super::build::{self, Built, Places};
 use super::contender::Contender;
+use super::mock_server::MockServer;
 use super::report::Table;
 use super::rows::{self, ROWS, Row};
 use super::run::Runner;
-use super::source::Source;
 use super::targets::{TARGETS, Target, Verdict};
 use super::{cold, growth, table};
 use xtask_process::progress::Progress;
 use xtask_process::{Interrupts, Scratch};
 
 /// The default number of pods.
-const PODS: usize = 20_000;
+const DEFAULT_PODS: usize = 20_000;
 /// The default number of pods with `--quick`.
-const QUICK: usize = 1_000;
+const QUICK_PODS: usize = 1_000;
 
 /// Measures this project, kube and client-go on the same bytes, and reports which targets are met.
 ///
@@ -51,7 +51,7 @@ pub struct Args {
 
 impl Args {
     fn pods(&self) -> usize {
-        self.pods.map_or(if self.quick { QUICK } else { PODS }, |pods| pods as usize)
+        self.pods.map_or(if self.quick { QUICK_PODS } else { DEFAULT_PODS }, |pods| pods as usize)
     }
 
     fn rounds(&self) -> usize {
@@ -66,7 +66,7 @@ impl Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// If a build or the load source fails, or if a name matches no row.
+/// If a build or the mock API server fails, or if a name matches no row.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))
 }
@@ -140,9 +140,9 @@ async fn compare(
             progress.note(&format!("{contender}: {reason}"));
         }
     }
-    progress.step("preparing the load source");
-    let source = Source::start(&built.source, scratch, args.pods()).await?;
-    let mut runner = Runner::new(scratch, &source);
+    progress.step("preparing the mock API server");
+    let server = MockServer::start(&built.mock_server, scratch, args.pods()).await?;
+    let mut runner = Runner::new(scratch, &server);
     let mut table = Table::default();
     for row in selected {
         progress.step(&row.label());

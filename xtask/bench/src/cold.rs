@@ -79,12 +79,12 @@ pub(super) async fn run(
 }
 
 async fn build(places: &Places, scratch: &Scratch, contender: Contender) -> anyhow::Result<Build> {
-    let target = places.built("cold");
+    let target = places.build_folder("cold");
     if target.exists() {
         fs::remove_dir_all(&target).with_context(|| format!("cannot remove {}", target.display()))?;
     }
     let (folder, args) = match contender {
-        Contender::Kube => (places.sources("kube"), ["-p", "bench-cold-kube"].as_slice()),
+        Contender::Kube => (places.source_folder("kube"), ["-p", "bench-cold-kube"].as_slice()),
         _ => {
             (places.root.clone(), ["-p", "kube-client", "-p", "kube-runtime", "-p", "kube-derive"].as_slice())
         }

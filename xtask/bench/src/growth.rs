@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::build::Built;
 use super::contender::Contender;
 use super::figures::Figures;
+use super::mock_server::MockServer;
 use super::report::{Cell, Table};
 use super::rows::{ROWS, Row};
 use super::run::{Outcomes, Runner};
-use super::source::Source;
 use super::table;
 use super::targets::Verdict;
 use xtask_process::Scratch;
@@ -19,7 +19,7 @@ use xtask_process::progress::Progress;
 
 /// The compared cluster sizes, in pods.
 const SIZES: [usize; 3] = [2_000, 20_000, LARGE];
-/// The size for which the design limits the resident memory of a compact store, to 1 GiB.
+/// With this many pods, the design limits the resident memory of a compact store to 1 GiB.
 const LARGE: usize = 150_000;
 /// Bytes in a GiB.
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
@@ -35,17 +35,17 @@ pub(super) struct Growth {
     pub(super) text: String,
     /// The results as JSON.
     pub(super) json: Value,
-    /// Whether every store held the objects of the load source.
+    /// Whether every store held the objects of the mock API server.
     pub(super) correct: bool,
 }
 
 /// Measures all contenders at every size up to `max_pods` pods.
 ///
 /// # Errors
-/// If the load source fails.
+/// If the mock API server fails.
 ///
 /// # Cancel safety
-/// Cancelling terminates the load sources and the running contender.
+/// Cancelling terminates the mock API servers and the running contender.
 pub(super) async fn run(
     built: &Built,
     scratch: &Scratch,
@@ -56,12 +56,12 @@ pub(super) async fn run(
     let sizes: Vec<_> =
         SIZES.into_iter().filter(|size| max_pods.is_none_or(|max_pods| *size <= max_pods)).collect();
     let rows: Vec<&'static Row> = ROWS.iter().filter(|row| ROW_NAMES.contains(&row.name)).collect();
-    let mut sources = Vec::new();
+    let mut servers = Vec::new();
     for size in &sizes {
         progress.step(&format!("preparing {size} pods"));
-        sources.push(Source::start(&built.source, scratch, *size).await?);
+        servers.push(MockServer::start(&built.mock_server, scratch, *size).await?);
     }
-    let mut runners: Vec<_> = sources.iter().map(|source| Runner::new(scratch, source)).collect();
+    let mut runners: Vec<_> = servers.iter().map(|server| Runner::new(scratch, server)).collect();
     let mut tables: Vec<_> = sizes.iter().map(|size| (*size, Table::default())).collect();
     for row in &rows {
         progress.step(&row.label());
@@ -73,7 +73,7 @@ pub(super) async fn run(
             }
         }
         for ((_, table), outcomes) in tables.iter_mut().zip(outcomes) {
-            outcomes.settle(table, row);
+            outcomes.store_in(table, row);
         }
     }
     let checks = checks(&rows, &tables);

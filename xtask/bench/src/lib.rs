@@ -1,8 +1,9 @@
 //! `cargo xtask bench`: measures this project, kube and client-go on the same bytes in one run.
 //!
-//! `rows` defines the measurements and `targets` the required results. A load source serves prepared bytes from its own
-//! process. `build` compiles the contenders, [`run`] executes each row of each contender in a new process, `figures`
-//! holds the medians, and `table` prints them. The measured code is only in `shared/` (Rust) and `client-go/` (Go).
+//! `rows` defines the measurements and `targets` the required results. A mock API server (`bench-load`) serves prepared
+//! bytes from its own process. `build` compiles the contenders, [`run`] executes each row of each contender in a new
+//! process, `figures` holds the medians, and `table` prints them. The measured code is only in `shared/` (Rust) and
+//! `client-go/` (Go).
 
 mod build;
 mod cli;
@@ -10,11 +11,11 @@ mod cold;
 mod contender;
 mod figures;
 mod growth;
+mod mock_server;
 mod process;
 mod report;
 mod rows;
 mod run;
-mod source;
 mod table;
 mod targets;
 mod touch;

@@ -18,7 +18,7 @@ pub(super) enum Cell {
     Measured(Figures),
     /// The contender has no such feature, or was not built; with the reason.
     Absent(String),
-    /// The program failed, or its objects differ from those of the load source; with the reason.
+    /// The program failed, or its objects differ from those of the mock API server; with the reason.
     Wrong(String),
 }
 

@@ -13,11 +13,11 @@ pub(super) struct Row {
     pub(super) unit: &'static str,
     /// The number of units.
     pub(super) amount: Amount,
-    /// The load source's name of the set of objects whose digest the contender must report; `None` for no comparison.
+    /// The mock API server's name for the objects whose digest the contender must report; `None` for no comparison.
     pub(super) digest: Option<&'static str>,
     /// Whether the table shows retained memory per unit instead of time per unit.
-    pub(super) keeps: bool,
-    /// Whether the load source must generate the events and the relisted state before the run.
+    pub(super) shows_memory: bool,
+    /// Whether the mock API server must generate the events and the relisted state before the run.
     pub(super) prepared: bool,
 }
 
@@ -58,13 +58,13 @@ const STORE: Row = Row {
     unit: "objects",
     amount: Amount::Pods,
     digest: Some("pods"),
-    keeps: true,
+    shows_memory: true,
     prepared: false,
 };
 
 /// All rows, in the order of the printed table.
 pub(super) static ROWS: &[Row] = &[
-    Row { name: "list", title: "list of all pods in one response", keeps: false, ..STORE },
+    Row { name: "list", title: "list of all pods in one response", shows_memory: false, ..STORE },
     Row { name: "store-list", title: "typed store of pods, filled by a list", ..STORE },
     Row { name: "store-watchlist", title: "typed store of pods, filled by a WatchList", ..STORE },
     Row { name: "store-compact", title: "compact store of pods, filled by a list", ..STORE },
@@ -86,7 +86,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "events",
         digest: Some("after-events"),
         prepared: true,
-        keeps: false,
+        shows_memory: false,
         ..STORE
     },
     Row {
@@ -95,7 +95,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "events",
         digest: Some("new-generation"),
         prepared: true,
-        keeps: false,
+        shows_memory: false,
         ..STORE
     },
     Row {
@@ -104,7 +104,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "events",
         digest: Some("selected"),
         prepared: true,
-        keeps: false,
+        shows_memory: false,
         ..STORE
     },
     Row {
@@ -112,7 +112,7 @@ pub(super) static ROWS: &[Row] = &[
         title: "relist of a full store, with a tenth of the objects changed",
         digest: Some("relisted"),
         prepared: true,
-        keeps: false,
+        shows_memory: false,
         ..STORE
     },
     Row {
@@ -121,7 +121,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "gets",
         amount: Amount::Calls { tenths: 5, max: 10_000 },
         digest: None,
-        keeps: false,
+        shows_memory: false,
         prepared: false,
     },
     Row {
@@ -130,7 +130,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "gets",
         amount: Amount::Calls { tenths: 10, max: 20_000 },
         digest: None,
-        keeps: false,
+        shows_memory: false,
         prepared: false,
     },
     Row {
@@ -139,7 +139,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "gets",
         amount: Amount::Calls { tenths: 50, max: 100_000 },
         digest: None,
-        keeps: false,
+        shows_memory: false,
         prepared: false,
     },
     Row {
@@ -147,7 +147,7 @@ pub(super) static ROWS: &[Row] = &[
         title: "controller of the derived kind, from its start to the first reconcile",
         unit: "starts",
         digest: Some("widgets"),
-        keeps: false,
+        shows_memory: false,
         ..STORE
     },
     Row {
@@ -156,7 +156,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "reconciles",
         amount: Amount::Calls { tenths: 50, max: 200_000 },
         digest: Some("widgets"),
-        keeps: false,
+        shows_memory: false,
         prepared: false,
     },
 ];

@@ -9,21 +9,21 @@ use serde_json::json;
 
 use super::contender::Contender;
 use super::figures::{Digest, Figures, Outcome, Report};
+use super::mock_server::MockServer;
 use super::report::{Cell, Table};
 use super::rows::Row;
-use super::source::Source;
 use super::{process, touch};
 use xtask_process::Scratch;
 
 /// The limit for one run; a longer one is assumed to hang.
 const RUN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Runs contenders against one load source.
+/// Runs contenders against one mock API server.
 #[derive(Debug)]
 pub(super) struct Runner<'a> {
     scratch: &'a Scratch,
-    source: &'a Source,
-    /// The MiB to touch before the next run of a contender in a row: from the peak memory of its previous run.
+    server: &'a MockServer,
+    /// By row and contender: the MiB to touch before the next run, computed from the peak memory of the previous run.
     peaks: BTreeMap<(&'static str, Contender), usize>,
     digests: BTreeMap<&'static str, Digest>,
     sessions: usize,
@@ -39,7 +39,7 @@ pub(super) struct Outcomes {
 
 impl Outcomes {
     /// Stores the medians and failures in a table.
-    pub(super) fn settle(self, table: &mut Table, row: &'static Row) {
+    pub(super) fn store_in(self, table: &mut Table, row: &'static Row) {
         for (contender, outcomes) in self.done {
             if let Some(figures) = Figures::of(&outcomes) {
                 table.set(row.name, contender, Cell::Measured(figures));
@@ -53,14 +53,14 @@ impl Outcomes {
 
 impl<'a> Runner<'a> {
     /// Creates a runner without results.
-    pub(super) fn new(scratch: &'a Scratch, source: &'a Source) -> Self {
-        Self { scratch, source, peaks: BTreeMap::new(), digests: BTreeMap::new(), sessions: 0 }
+    pub(super) fn new(scratch: &'a Scratch, server: &'a MockServer) -> Self {
+        Self { scratch, server, peaks: BTreeMap::new(), digests: BTreeMap::new(), sessions: 0 }
     }
 
     /// Executes a row: each round runs every contender once, starting with the next contender in rotation.
     ///
     /// # Errors
-    /// If the load source fails. The failure of a contender is a cell of the table.
+    /// If the mock API server fails. The failure of a contender is a cell of the table.
     ///
     /// # Cancel safety
     /// Cancelling terminates the running contender.
@@ -75,14 +75,14 @@ impl<'a> Runner<'a> {
         for round in 0..rounds {
             self.round(&mut outcomes, row, contenders, round).await?;
         }
-        outcomes.settle(table, row);
+        outcomes.store_in(table, row);
         Ok(())
     }
 
     /// Runs every contender once; the round number selects the first one.
     ///
     /// # Errors
-    /// If the load source fails.
+    /// If the mock API server fails.
     ///
     /// # Cancel safety
     /// Cancelling terminates the running contender.
@@ -94,7 +94,7 @@ impl<'a> Runner<'a> {
         round: usize,
     ) -> anyhow::Result<()> {
         if row.prepared {
-            self.source.prepare()?;
+            self.server.prepare()?;
         }
         for turn in 0..contenders.len() {
             let (contender, program) = &contenders[(round + turn) % contenders.len()];
@@ -102,10 +102,10 @@ impl<'a> Runner<'a> {
                 continue;
             }
             let peak = self.peaks.get(&(row.name, *contender)).copied();
-            touch::touch(peak.unwrap_or_else(|| touch::guess(self.source.pods())));
+            touch::touch(peak.unwrap_or_else(|| touch::mib_for_first_run(self.server.pods())));
             match self.once(row, program.as_deref()).await? {
                 Ok(outcome) => {
-                    self.peaks.insert((row.name, *contender), touch::mib(outcome.peak_kib));
+                    self.peaks.insert((row.name, *contender), touch::mib_for_repeated_run(outcome.peak_kib));
                     outcomes.done.entry(*contender).or_default().push(outcome);
                 }
                 Err(cell) => drop(outcomes.failed.insert(*contender, cell)),
@@ -127,14 +127,14 @@ impl<'a> Runner<'a> {
         let session = format!("{}-{}", row.name, self.sessions);
         let job = json!({
             "row": row.name,
-            "source": self.source.address(),
+            "source": self.server.address(),
             "session": session,
-            "calls": row.amount.of(self.source.pods()),
+            "calls": row.amount.of(self.server.pods()),
         });
         let output =
             process::output(self.scratch, program, RUN_TIMEOUT, |launch| launch.args([job.to_string()]))
                 .await;
-        self.source.end(&session)?;
+        self.server.end(&session)?;
         let report = output.and_then(|output| {
             serde_json::from_str(&output.stdout).context("cannot decode the contender's output")
         });
@@ -145,12 +145,12 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// Compares the digest of a contender's objects with the load source's digest.
+    /// Compares the digest of a contender's objects with the mock API server's digest.
     fn checked(&mut self, row: &'static Row, outcome: Outcome) -> anyhow::Result<Result<Outcome, Cell>> {
         let Some(of) = row.digest else { return Ok(Ok(outcome)) };
         let expected = match self.digests.get(of) {
             Some(expected) => *expected,
-            None => *self.digests.entry(of).or_insert(self.source.digest(of)?),
+            None => *self.digests.entry(of).or_insert(self.server.digest(of)?),
         };
         Ok(judge(outcome, expected))
     }
@@ -163,7 +163,9 @@ fn judge(outcome: Outcome, expected: Digest) -> Result<Outcome, Cell> {
         Some(digest) if digest.count != expected.count => {
             Err(Cell::Wrong(format!("{} objects were read back instead of {}", digest.count, expected.count)))
         }
-        Some(_) => Err(Cell::Wrong("the objects that were read back are not those of the source".to_owned())),
+        Some(_) => Err(Cell::Wrong(
+            "the objects that were read back are not those of the mock API server".to_owned(),
+        )),
         None => Err(Cell::Wrong("nothing was read back".to_owned())),
     }
 }
@@ -189,7 +191,7 @@ mod tests {
         for (digest, reason) in [
             (None, "nothing was read back"),
             (Some(Digest { count: 1, sum: 99 }), "1 objects were read back instead of 2"),
-            (Some(Digest { count: 2, sum: 98 }), "not those of the source"),
+            (Some(Digest { count: 2, sum: 98 }), "not those of the mock API server"),
         ] {
             match judge(outcome(digest), expected) {
                 Err(Cell::Wrong(text)) => assert!(text.contains(reason), "{text}"),

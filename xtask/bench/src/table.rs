@@ -62,7 +62,7 @@ pub(super) fn measured(figures: &Figures, row: &Row) -> [String; 6] {
         time(figures.cpu_s),
         format!("{:.0} MiB", figures.peak_bytes / MIB),
         format!("{:.0} MiB", figures.after_bytes / MIB),
-        match (row.keeps, figures.units > 1.0) {
+        match (row.shows_memory, figures.units > 1.0) {
             (true, _) => format!("{:.2} KiB", figures.kept() / 1024.0),
             (false, true) => time(figures.seconds_per_unit()),
             (false, false) => String::new(),
@@ -83,7 +83,7 @@ pub(super) fn targets<'a>(targets: impl Iterator<Item = (&'static str, String, &
         let (value, word) = match verdict {
             Verdict::Met(value) => (number(*value), "met".to_owned()),
             Verdict::Missed(value) => (number(*value), "MISSED".to_owned()),
-            Verdict::NotThere(reason) => (String::new(), format!("not there yet: {reason}")),
+            Verdict::NotThere(reason) => (String::new(), format!("no figure: {reason}")),
             Verdict::NotCompared(reason) => (String::new(), format!("not compared: {reason}")),
         };
         text.add_row([Shown::new(row), Shown::new(target), right(value), Shown::new(word)]);

@@ -36,6 +36,7 @@ enum Against {
     Number,
 }
 
+/// The limit for the figure, or for its ratio to the figure of the peer.
 #[derive(Debug, Clone, Copy)]
 enum Bound {
     AtLeast(f64),

@@ -7,7 +7,7 @@
 use std::fs;
 
 /// The MiB to touch before the first run of a row: the need of the largest contender, at most half of `MemAvailable`.
-pub(super) fn guess(pods: usize) -> usize {
+pub(super) fn mib_for_first_run(pods: usize) -> usize {
     let available = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
         line.split_whitespace().next()?.parse::<usize>().ok()
@@ -16,7 +16,7 @@ pub(super) fn guess(pods: usize) -> usize {
 }
 
 /// The MiB to touch before a repeated run: slightly more than the peak resident memory of the previous run.
-pub(super) fn mib(peak_kib: u64) -> usize {
+pub(super) fn mib_for_repeated_run(peak_kib: u64) -> usize {
     usize::try_from(peak_kib / 1024 * 17 / 16 + 16).unwrap_or(0)
 }
 

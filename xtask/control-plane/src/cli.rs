@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::options::{FeatureGate, MOST_API_SERVERS, Options, Source};
+use super::options::{FeatureGate, MAX_API_SERVERS, Options, Source};
 use super::{Cluster, KubernetesVersion};
 use xtask_process::progress::Progress;
 use xtask_process::{Foreground, Interrupts};
@@ -24,7 +24,7 @@ pub struct Args {
     assets: Option<PathBuf>,
     /// The number of API servers, which share one etcd. The kubeconfig has the address of the first.
     #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u8).range(1..=i64::try_from(MOST_API_SERVERS).unwrap_or(1)))]
+          value_parser = clap::value_parser!(u8).range(1..=i64::try_from(MAX_API_SERVERS).unwrap_or(1)))]
     api_servers: u8,
     /// Set a feature gate of all components, as NAME or NAME=false; may be repeated.
     #[arg(long = "feature-gate", value_name = "NAME")]
@@ -63,7 +63,7 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
         cluster = Cluster::start(options) => cluster?,
     };
     let outcome = if args.command.is_empty() {
-        stay(&cluster, &mut interrupts).await
+        run_until_interrupted(&cluster, &mut interrupts).await
     } else {
         execute(&cluster, &args.command, &mut interrupts).await
     };
@@ -71,7 +71,7 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
     outcome
 }
 
-async fn stay(cluster: &Cluster, interrupts: &mut Interrupts) -> anyhow::Result<ExitCode> {
+async fn run_until_interrupted(cluster: &Cluster, interrupts: &mut Interrupts) -> anyhow::Result<ExitCode> {
     for (index, server) in cluster.api_servers().iter().enumerate() {
         println!(
             "Kubernetes {} at {}{}",

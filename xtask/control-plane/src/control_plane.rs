@@ -103,7 +103,7 @@ impl Cluster {
         Ok(path)
     }
 
-    /// Starts a TCP proxy to the first API server, which [`Switch::lead_to`] can redirect to another.
+    /// Starts a TCP proxy to the first API server, which [`Switch::redirect_to`] can redirect to another.
     ///
     /// # Errors
     /// When the proxy cannot listen on a port.

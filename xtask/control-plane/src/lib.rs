@@ -29,7 +29,7 @@ pub use control_plane::Cluster;
 pub use etcd::{Etcd, Snapshot};
 pub use health::Death;
 pub use kubeconfig::Credentials;
-pub use options::{FeatureGate, MOST_API_SERVERS, Options, Source, User};
+pub use options::{FeatureGate, MAX_API_SERVERS, Options, Source, User};
 pub use pki::Authority;
 pub use pki::Identity;
 pub use switch::Switch;

@@ -7,7 +7,7 @@ use super::version::KubernetesVersion;
 use xtask_process::progress::Progress;
 
 /// The maximum number of API servers of a cluster.
-pub const MOST_API_SERVERS: usize = 5;
+pub const MAX_API_SERVERS: usize = 5;
 
 /// The source of a cluster's programs.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ impl Options {
         self
     }
 
-    /// Sets the number of API servers that share the etcd: 1 to [`MOST_API_SERVERS`].
+    /// Sets the number of API servers that share the etcd: 1 to [`MAX_API_SERVERS`].
     #[must_use]
     pub fn api_servers(mut self, count: usize) -> Self {
         self.api_servers = count;
@@ -147,8 +147,8 @@ impl Options {
 
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
-            (1..=MOST_API_SERVERS).contains(&self.api_servers),
-            "the number of API servers must be 1 to {MOST_API_SERVERS}, not {}",
+            (1..=MAX_API_SERVERS).contains(&self.api_servers),
+            "the number of API servers must be 1 to {MAX_API_SERVERS}, not {}",
             self.api_servers
         );
         for user in &self.users {

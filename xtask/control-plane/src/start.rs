@@ -154,7 +154,7 @@ fn write_secrets(
     write("server.key", &server.key)?;
     write("service-account.key", &private)?;
     write("service-account.pub", &public)?;
-    let (table, tokens) = tokens::table(users)?;
+    let (table, tokens) = tokens::generate(users)?;
     write("tokens.csv", &table)?;
     Ok(tokens)
 }

@@ -36,7 +36,7 @@ impl Switch {
     }
 
     /// Closes every connection, and forwards new ones to `server`.
-    pub fn lead_to(&self, server: &super::ApiServer) {
+    pub fn redirect_to(&self, server: &super::ApiServer) {
         self.forward_to(server.port());
     }
 

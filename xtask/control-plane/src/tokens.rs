@@ -6,13 +6,14 @@ use anyhow::{Context, anyhow};
 
 use super::options::User;
 
-/// The contents of the token file for the administrator `admin` and `users`, and the name and token of each user.
-pub(super) fn table(users: &[User]) -> anyhow::Result<(String, Vec<(String, String)>)> {
+/// Generates a token for the administrator `admin` and for each of `users`. Returns the text of the token file, and the
+/// name and token of each user.
+pub(super) fn generate(users: &[User]) -> anyhow::Result<(String, Vec<(String, String)>)> {
     let admin = User { name: "admin".to_owned(), groups: vec!["system:masters".to_owned()] };
     let mut text = String::new();
     let mut tokens = Vec::new();
     for user in users.iter().chain([&admin]) {
-        let token = random()?;
+        let token = random_token()?;
         // Columns: token, name, uid, and the groups in one quoted column.
         let User { name, groups } = user;
         writeln!(text, "{token},{name},{name},\"{}\"", groups.join(","))
@@ -24,7 +25,7 @@ pub(super) fn table(users: &[User]) -> anyhow::Result<(String, Vec<(String, Stri
 
 /// A token of 128 random bits in hexadecimal. Other users of this machine can connect to the server's port: they must
 /// not be able to guess a token.
-fn random() -> anyhow::Result<String> {
+fn random_token() -> anyhow::Result<String> {
     let mut bytes = [0; 16];
     let provider = rustls::crypto::ring::default_provider();
     provider.secure_random.fill(&mut bytes).map_err(|_| anyhow!("cannot generate random bytes"))?;

@@ -15,10 +15,10 @@ use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-control-plane");
 
-/// The script of an etcd that starts a child process, keeps running, and never listens.
+/// A script that stands in for etcd: it starts a child process, keeps running, and never listens on its port.
 const SILENT: &str = "sleep 1001 &\nexec sleep 1002";
 
-/// The script of a Go that copies the script `component` to the path of each binary, and logs its arguments.
+/// A script that stands in for Go: it copies the script `component` to the path of each binary, and logs its arguments.
 const GO: &str = r#"
 echo "$*" >> "$WORLD/go.log"
 case "$1 $2" in
@@ -88,7 +88,7 @@ fn an_interrupt_at_any_moment_leaves_nothing() {
         std::thread::sleep(Duration::from_millis(wait));
         signal(&xtask, Signal::TERM);
         finish(xtask);
-        world.is_clean();
+        world.wait_until_clean();
     }
 }
 
@@ -99,7 +99,7 @@ fn a_kill_leaves_nothing() {
     world.wait_for("sleep 100", 2);
     signal(&xtask, Signal::KILL);
     finish(xtask);
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn components_die_when_their_supervisors_are_killed() {
     for (id, _) in world.processes() {
         rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), Signal::KILL).unwrap();
     }
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn the_error_for_a_dead_component_has_its_last_log_lines() {
         text.contains("error: etcd has died (exit code 3); its last lines were:\nfirst\nthe disk is on fire"),
         "{text}"
     );
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_port_conflict_causes_another_attempt() {
     let (_, text) = finish(assets(&world));
     assert_eq!(text.matches("trying others").count(), 2, "{text}");
     assert!(text.contains("enough"), "{text}");
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn an_interrupt_during_a_build_leaves_nothing() {
         world.wait_for("sleep 100", 2);
         signal(&xtask, how);
         finish(xtask);
-        world.is_clean();
+        world.wait_until_clean();
         assert!(!world.path("cache/etcd-3.7.3").exists());
     }
 }
@@ -193,7 +193,7 @@ fn a_cached_build_is_not_repeated() {
     let (_, text) = finish(cluster(&world));
     assert!(text.contains("I am no etcd") && !text.contains("first time"), "{text}");
     assert!(!world.path("go.log").exists());
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn concurrent_runs_build_only_once() {
     }
     let log = fs::read_to_string(world.path("go.log")).unwrap();
     assert_eq!(log.lines().filter(|line| line.starts_with("build ")).count(), 6, "{log}");
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn a_failed_build_shows_the_output_of_go_and_caches_nothing() {
     assert_eq!(code, Some(1));
     assert!(text.contains("cannot build etcd-3.7.3") && text.contains("undefined: foo"), "{text}");
     assert!(!world.path("cache/etcd-3.7.3").exists());
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn the_error_without_go_lists_the_alternatives() {
     for hint in ["there is no `go`", "https://go.dev/dl", "KUBEBUILDER_ASSETS", "KUBECONFIG"] {
         assert!(text.contains(hint), "{hint} is missing in {text}");
     }
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]

@@ -41,7 +41,7 @@ const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(200);
 /// The capacity of the channel of messages to display. Messages are dropped while the channel is full.
 const MESSAGE_CAPACITY: usize = 256;
 /// The time limit for in-flight reconciles at shutdown.
-const DRAIN: Duration = Duration::from_secs(3);
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(3);
 
 /// Runs a reflector, an informer and a controller on a simulated cluster; needs no cluster and no containers.
 ///
@@ -94,7 +94,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     drop(workload);
     visitor.abort();
     let agreement = check::agreement(&sim, &mut snapshot).await;
-    let drained = controller.stop(DRAIN).await;
+    let drained = controller.stop(SHUTDOWN_LIMIT).await;
     print!(
         "{}",
         summary::Summary { took, sim: &sim, tally: &tally, snapshot: &snapshot, agreement: &agreement }

@@ -25,7 +25,7 @@ use super::tally::Tally;
 /// The field manager of the controller's writes.
 const MANAGER: &str = "site-controller";
 /// The label of a page's config map whose value is the name of the site.
-const SITE: &str = "demo.example.com/site";
+const SITE_LABEL: &str = "demo.example.com/site";
 /// The time limit for the CRD to become established.
 const ESTABLISHED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -98,10 +98,10 @@ impl Running {
 pub(super) fn start(tasks: &mut JoinSet<()>, client: &Client, tally: Arc<Tally>) -> (Store<Site>, Running) {
     let (stop, stopped) = oneshot::channel::<()>();
     let (end, ended) = oneshot::channel();
-    let owned = watcher::Config::default().labels(SITE);
+    let owned = watcher::Config::default().labels(SITE_LABEL);
     let controller = Controller::new(Api::<Site>::all(client.clone()), watcher::Config::default())
         .owns(Api::<ConfigMap>::all(client.clone()), owned)
-        .with_config(controller::Config::default().drain_timeout(super::DRAIN))
+        .with_config(controller::Config::default().drain_timeout(super::SHUTDOWN_LIMIT))
         .graceful_shutdown_on(async {
             // Dropping the handle also shuts the controller down.
             let _ = stopped.await;
@@ -140,7 +140,7 @@ async fn reconcile(site: Arc<Site>, context: Arc<Reconciler>) -> Result<Action, 
     }
     let (name, namespace) = (site.name_any(), site.namespace().unwrap_or_default());
     let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
-    let params = ListParams::default().labels(&format!("{SITE}={name}"));
+    let params = ListParams::default().labels(&format!("{SITE_LABEL}={name}"));
     let found: BTreeMap<String, ConfigMap> =
         maps.list(&params).await?.items.into_iter().map(|map| (map.name_any(), map)).collect();
     let wanted: BTreeMap<String, ConfigMap> =
@@ -173,7 +173,7 @@ fn page(site: &Site, number: u32) -> ConfigMap {
     let mut map = ConfigMap::default();
     map.metadata.name = Some(format!("{}-page-{number}", site.name_any()));
     map.metadata.namespace = site.namespace();
-    map.labels_mut().insert(SITE.to_owned(), site.name_any());
+    map.labels_mut().insert(SITE_LABEL.to_owned(), site.name_any());
     map.owner_references_mut().extend(site.controller_owner_ref(&()));
     let html = format!("<h1>{}</h1><p>Page {} of {}</p>", site.spec.title, number + 1, site.spec.pages);
     map.data = Some([("index.html".to_owned(), html)].into());

@@ -12,9 +12,9 @@ use super::snapshot::{RUNNING, Snapshot};
 use super::tally::Tally;
 
 /// The interval between two printed lines without a terminal.
-const LINE_EVERY: Duration = Duration::from_secs(2);
-/// Redraws per second.
-const RATE: u8 = 10;
+const LINE_INTERVAL: Duration = Duration::from_secs(2);
+/// The redraw rate on a terminal.
+const REDRAWS_PER_SECOND: u8 = 10;
 
 /// The display of the demo.
 pub(super) struct View {
@@ -43,7 +43,7 @@ impl View {
             Kind::Terminal(Box::new(Rows::new(title)))
         } else {
             println!("{title}");
-            Kind::Lines { next: begin + LINE_EVERY }
+            Kind::Lines { next: begin + LINE_INTERVAL }
         };
         Self { begin, kind }
     }
@@ -63,7 +63,7 @@ impl View {
         match &mut self.kind {
             Kind::Terminal(rows) => rows.show(&texts, snapshot),
             Kind::Lines { next } if Instant::now() >= *next => {
-                *next += LINE_EVERY;
+                *next += LINE_INTERVAL;
                 self.news(&texts.line());
             }
             Kind::Lines { .. } => {}
@@ -83,7 +83,7 @@ impl View {
 
 impl Rows {
     fn new(title: &str) -> Self {
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(RATE));
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(REDRAWS_PER_SECOND));
         let add = |prefix: &str, template: &str| {
             let bar = all.add(ProgressBar::new(1).with_style(style(template)));
             bar.set_prefix(prefix.to_owned());

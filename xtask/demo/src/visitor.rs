@@ -16,7 +16,7 @@ const NAMESPACE: &str = "default";
 const PAUSE: std::ops::Range<u64> = 500..1_600;
 const NAMES: [&str; 5] = ["blog", "docs", "news", "wiki", "shop"];
 const TITLES: [&str; 6] = ["Welcome", "Hello", "Opening soon", "Sale", "All new", "Moved"];
-const MOST_PAGES: u32 = 6;
+const MAX_PAGES: u32 = 6;
 
 /// Changes the sites until the task is aborted. A failed change is displayed, and not retried.
 pub(super) async fn visit(client: Client, tally: Arc<Tally>, seed: u64) {
@@ -60,16 +60,18 @@ impl Visitor {
         }
     }
 
+    /// Creates a site.
     async fn open(&mut self, sites: &[Site]) -> Result<Option<String>, kube_client::Error> {
         let free = NAMES.iter().find(|name| !sites.iter().any(|site| site.name_any() == **name));
         let Some(name) = free else { return Ok(None) };
         let title = TITLES[self.random.usize(..TITLES.len())].to_owned();
-        let pages = self.random.u32(2..=MOST_PAGES);
+        let pages = self.random.u32(2..=MAX_PAGES);
         let site = Site::new(name, SiteSpec { title, pages });
         self.sites.create(&PostParams::default(), &site).await?;
         Ok(Some(format!("site {name} opened with {pages} pages")))
     }
 
+    /// Deletes a site.
     async fn close(&self, site: &Site) -> Result<Option<String>, kube_client::Error> {
         let name = site.name_any();
         self.sites.delete(&name, &DeleteParams::default()).await?;
@@ -84,7 +86,7 @@ impl Visitor {
         };
         match self.maps.delete(&format!("{name}-page-{number}"), &DeleteParams::default()).await {
             Ok(_) => Ok(Some(format!("site {name} lost page {}: deleted by the visitor", number + 1))),
-            // The controller has not written it yet.
+            // The controller has not written the page.
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
@@ -100,7 +102,7 @@ impl Visitor {
     }
 
     async fn resize(&mut self, site: &Site) -> Result<Option<String>, kube_client::Error> {
-        let pages = self.random.u32(1..=MOST_PAGES);
+        let pages = self.random.u32(1..=MAX_PAGES);
         if pages == site.spec.pages {
             return Ok(None);
         }

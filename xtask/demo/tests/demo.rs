@@ -49,7 +49,7 @@ fn reflector_informer_and_controller_agree_with_the_server() {
     assert!(text.contains("(0 failed)") && text.contains(" 0 watch errors"), "{text}");
     assert!(text.contains("every cache equals the server's state"), "{text}");
     assert!(text.contains("pods are on this node"), "{text}");
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn an_interrupt_ends_the_demo_with_the_summary() {
     stdout.read_to_string(&mut rest).unwrap();
     assert_eq!(finish(child).0, Some(0), "{rest}");
     assert!(rest.contains("summary of") && rest.contains("every cache equals"), "{rest}");
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub(crate) enum Need {
     /// Compaction of the history: requests with older resource versions then get 410 Gone.
     History,
     /// Control of the components: API servers can be killed, and etcd can be paused.
-    Parts,
+    Components,
     /// A CA that can issue client certificates for new users.
     Certificates,
     /// A bearer token of the administrator.
@@ -33,7 +33,7 @@ pub(crate) enum Need {
 impl Need {
     /// Whether a case with this need must not run concurrently with other cases.
     pub(crate) fn is_exclusive(self) -> bool {
-        matches!(self, Self::History | Self::Parts)
+        matches!(self, Self::History | Self::Components)
     }
 }
 

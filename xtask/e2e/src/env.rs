@@ -62,12 +62,12 @@ impl Env {
     }
 
     /// A name that is unique in the cluster, for cluster-scoped objects.
-    pub(crate) fn unique(&self, what: &str) -> String {
+    pub(crate) fn unique_name(&self, what: &str) -> String {
         format!("{}-{what}", self.namespace())
     }
 
     /// Registers an object for deletion after the case, even if the case fails. The case may delete the object earlier.
-    pub(crate) fn deletes_at_end<K>(&self, api: &Api<K>, name: &str)
+    pub(crate) fn delete_at_end<K>(&self, api: &Api<K>, name: &str)
     where
         K: DeserializeOwned + Send + 'static,
     {
@@ -96,7 +96,7 @@ impl Env {
 
     /// Waits until pods can be created. A server with controllers rejects pods until the namespace has its default
     /// service account.
-    pub(crate) async fn until_pods_can_be_made(&self) -> Outcome {
+    pub(crate) async fn wait_until_pods_can_be_created(&self) -> Outcome {
         if self.inner.server.lacks(super::case::Need::Pods).is_some() {
             return Ok(());
         }
@@ -123,10 +123,14 @@ impl Env {
         Ok(())
     }
 
-    /// The cluster that was started for the run. Needs [`Parts`](super::case::Need::Parts) or
+    /// The cluster that was started for the run. Needs [`Components`](super::case::Need::Components) or
     /// [`Certificates`](super::case::Need::Certificates).
     pub(crate) fn cluster(&self) -> Outcome<&Cluster> {
-        Ok(self.inner.server.cluster().context("the case declares neither `Parts` nor `Certificates`")?)
+        Ok(self
+            .inner
+            .server
+            .cluster()
+            .context("the case declares neither `Components` nor `Certificates`")?)
     }
 
     /// The administrator's client configuration with the case's namespace as the default, for a case to modify.

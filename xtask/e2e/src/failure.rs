@@ -6,7 +6,7 @@ use std::panic::Location;
 /// The result of a case.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
-/// An error, and the line of a suite with the `?` or the check that failed.
+/// An error, and the location of the `?` or check that failed.
 pub(crate) struct Failure {
     location: &'static Location<'static>,
     error: anyhow::Error,

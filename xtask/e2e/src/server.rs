@@ -53,7 +53,7 @@ impl Server {
         server.name.push_str("kube-sim, in this process");
         server.token = token;
         server.lack(&[Need::Pods], "kube-sim has no scheduler and no workload controllers");
-        server.lack(&[Need::Parts], "kube-sim has no components that can be killed");
+        server.lack(&[Need::Components], "kube-sim has no components that can be killed");
         server.lack(&[Need::Certificates, Need::Authorization], "kube-sim does not authorize requests");
         Ok(server)
     }
@@ -90,7 +90,10 @@ impl Server {
         let version = server.version().await?;
         server.name = format!("Kubernetes {version} at {}", server.config.cluster_url);
         let reason = "requires a cluster that was started for this run";
-        server.lack(&[Need::History, Need::Parts, Need::Certificates, Need::Token, Need::NewNodes], reason);
+        server.lack(
+            &[Need::History, Need::Components, Need::Certificates, Need::Token, Need::NewNodes],
+            reason,
+        );
         server.probe_watch_list().await?;
         let client = server.client("default")?;
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");

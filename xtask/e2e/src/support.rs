@@ -152,12 +152,17 @@ where
     }
 }
 
-/// Waits until a store contains exactly the objects that the server lists, in the same resource versions. The caller
+/// Waits until a store contains exactly the objects that the server lists, with the same resource versions. The caller
 /// must keep the store's reflector running.
 ///
 /// # Errors
 /// When the two still differ at the end of the time limit. The error names missing, outdated and deleted objects.
-pub(crate) async fn converges<K>(store: &Store<K>, api: &Api<K>, lp: &ListParams, within: Duration) -> Outcome
+pub(crate) async fn wait_until_converged<K>(
+    store: &Store<K>,
+    api: &Api<K>,
+    lp: &ListParams,
+    within: Duration,
+) -> Outcome
 where
     K: Resource + DeserializeOwned + Send + 'static,
 {
@@ -193,7 +198,7 @@ fn difference(stored: &Versions, listed: &Versions) -> String {
 }
 
 /// Whether an object has this `apiVersion` and `kind`.
-pub(crate) fn is_of(types: Option<&TypeMeta>, api_version: &str, kind: &str) -> bool {
+pub(crate) fn has_type(types: Option<&TypeMeta>, api_version: &str, kind: &str) -> bool {
     types.is_some_and(|types| types.api_version == api_version && types.kind == kind)
 }
 

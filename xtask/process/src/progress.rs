@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// The minimum time between two lines with a count.
-const LINE_EVERY: Duration = Duration::from_secs(30);
+const LINE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Shows progress until it is dropped.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Progress {
             }
             Kind::Lines { last } => {
                 let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                if last.1.elapsed() >= LINE_EVERY {
+                if last.1.elapsed() >= LINE_INTERVAL {
                     eprintln!("{}: {done} of {total} {unit}", last.0);
                     last.1 = Instant::now();
                 }

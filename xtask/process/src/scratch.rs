@@ -13,7 +13,7 @@ use anyhow::Context;
 
 /// The prefix of every folder's name. A sweep ignores other folders.
 const PREFIX: &str = "kube-xtask-";
-/// The prefix of a folder that is not locked yet.
+/// The prefix of a folder before it is locked.
 const NEW_PREFIX: &str = ".kube-xtask-new-";
 /// A sweep removes an unlocked new folder after this time: the run that created it was killed before it took the lock.
 const NEW_MAX_AGE: Duration = Duration::from_secs(600);
@@ -80,7 +80,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         drop(self.lock.take());
-        // A killed process that has not ended yet may still create a file, which makes the removal fail.
+        // A killed process may run for a moment and create a file, which makes the removal fail.
         for _ in 0..20 {
             match fs::remove_dir_all(&self.path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

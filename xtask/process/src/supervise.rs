@@ -127,7 +127,7 @@ struct Parent {
     id: u32,
     /// Receives the parent death signal, which the kernel sends when the thread that started this process ends.
     /// `Supervised` keeps this thread until the supervisor ends. When the signal arrives, other threads of the parent
-    /// may still run: the id of this process's parent may not have changed yet.
+    /// may still run, and the id of this process's parent is then unchanged.
     thread_ended: tokio::signal::unix::Signal,
 }
 

@@ -174,7 +174,7 @@ fn resource_line(
 ) -> anyhow::Result<Value> {
     let path = group_version.path();
     let kind = text(item, "kind")?;
-    let (group, version) = own_or(item, group_version);
+    let (group, version) = group_and_version(item, group_version);
     let namespaced = item["namespaced"].as_bool().unwrap_or(false);
     Ok(json!({
         "group": group_version.group,
@@ -226,7 +226,7 @@ fn subresources(
             continue;
         }
         let kind = text(item, "kind")?;
-        let (group, version) = own_or(item, group_version);
+        let (group, version) = group_and_version(item, group_version);
         found.push(json!({
             "name": subresource,
             "group": group,
@@ -244,7 +244,7 @@ fn text<'a>(item: &'a Value, field: &str) -> anyhow::Result<&'a str> {
 }
 
 /// The group and version of a resource. Discovery sets these only if they differ from those of the list.
-fn own_or<'a>(item: &'a Value, list: &'a GroupVersion) -> (&'a str, &'a str) {
+fn group_and_version<'a>(item: &'a Value, list: &'a GroupVersion) -> (&'a str, &'a str) {
     match item["version"].as_str() {
         Some(version) if !version.is_empty() => (item["group"].as_str().unwrap_or_default(), version),
         _ => (&list.group, &list.version),

@@ -39,7 +39,7 @@ impl Server {
             format!("reading {} (name another with KUBECONFIG, or use --server)", path.display())
         })?;
         let config: Value =
-            yaml_serde::from_str(&text).with_context(|| format!("{} is no kubeconfig", path.display()))?;
+            yaml_serde::from_str(&text).with_context(|| format!("{} is not a kubeconfig", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let context = &named(&config, "contexts", text_of(&config["current-context"])?)?["context"];
         let cluster = &named(&config, "clusters", text_of(&context["cluster"])?)?["cluster"];
@@ -92,7 +92,10 @@ impl Server {
         let document =
             self.fetch(root, "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")?;
         if document["kind"] != "APIGroupDiscoveryList" {
-            bail!("{}{root} does not speak aggregated discovery v2; use a server of 1.30 or later", self.url);
+            bail!(
+                "{}{root} does not support aggregated discovery v2; use a server of 1.30 or later",
+                self.url
+            );
         }
         Ok(document)
     }
@@ -111,7 +114,7 @@ impl Server {
         let mut response = request.call().with_context(|| format!("requesting {url}"))?;
         let body = response.body_mut().with_config().limit(64 << 20).read_to_vec();
         let body = body.with_context(|| format!("reading {url}"))?;
-        serde_json::from_slice(&body).with_context(|| format!("{url} did not answer JSON"))
+        serde_json::from_slice(&body).with_context(|| format!("the response of {url} is not JSON"))
     }
 }
 
@@ -122,7 +125,7 @@ fn named<'a>(config: &'a Value, list: &str, name: &str) -> anyhow::Result<&'a Va
 }
 
 fn text_of(value: &Value) -> anyhow::Result<&str> {
-    value.as_str().context("a text is missing in the kubeconfig or the server's answer")
+    value.as_str().context("a string is missing in the kubeconfig or the server's response")
 }
 
 /// A certificate or key, from inline data (`FIELD-data`) or from a file relative to the kubeconfig.

@@ -19,8 +19,8 @@ pub use load::Load;
 use xtask_process::{Foreground, Interrupts, Scratch};
 
 /// The maximum number of nodes. With more nodes, each step of the workload would be slow.
-const MOST_NODES: i64 = 1_000;
-const MOST_DEPLOYMENTS: i64 = 200;
+const MAX_NODES: i64 = 1_000;
+const MAX_DEPLOYMENTS: i64 = 200;
 
 /// Serves a simulated cluster on a local port, and stops it at the end.
 ///
@@ -41,11 +41,11 @@ pub struct Args {
     http: bool,
     /// The number of nodes at the beginning.
     #[arg(long, value_name = "N", default_value_t = 5,
-          value_parser = clap::value_parser!(u16).range(0..=MOST_NODES))]
+          value_parser = clap::value_parser!(u16).range(0..=MAX_NODES))]
     nodes: u16,
     /// The number of deployments that the workload creates.
     #[arg(long, value_name = "N", default_value_t = 6,
-          value_parser = clap::value_parser!(u16).range(0..=MOST_DEPLOYMENTS))]
+          value_parser = clap::value_parser!(u16).range(0..=MAX_DEPLOYMENTS))]
     deployments: u16,
     /// The time between two steps of the workload, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
@@ -87,7 +87,7 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let kubeconfig = scratch.path().join("kubeconfig");
     write(&kubeconfig, &server.kubeconfig())?;
     let outcome = if args.command.is_empty() {
-        stay(&server, &kubeconfig, &mut interrupts).await
+        run_until_interrupted(&server, &kubeconfig, &mut interrupts).await
     } else {
         let command = Foreground::start(&args.command, [("KUBECONFIG", &kubeconfig)])?;
         Ok(command.finish(&mut interrupts).await)
@@ -124,7 +124,11 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-async fn stay(server: &Server, kubeconfig: &Path, interrupts: &mut Interrupts) -> anyhow::Result<ExitCode> {
+async fn run_until_interrupted(
+    server: &Server,
+    kubeconfig: &Path,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<ExitCode> {
     println!("kube-sim at {}", server.url());
     println!("export KUBECONFIG={}", kubeconfig.display());
     println!("Press Ctrl-C to stop it.");

@@ -37,7 +37,7 @@ fn lines(child: &mut Child) -> Vec<String> {
 /// Whether kubectl is on the PATH; prints that the test is skipped if not.
 fn kubectl(world: &World) -> bool {
     let mut command = Command::new("kubectl");
-    world.place(&mut command);
+    world.set_environment(&mut command);
     let found = command.args(["version", "--client"]).output().is_ok_and(|output| output.status.success());
     if !found {
         eprintln!("skipped: there is no kubectl on the PATH");
@@ -53,7 +53,7 @@ fn returns_the_exit_code_of_the_command() {
     let (code, text) = sim(&world, &["--", "no-such-program"]);
     assert_eq!(code, Some(127), "{text}");
     assert!(text.contains("cannot run no-such-program"), "{text}");
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn the_kubeconfig_is_private_and_removed_at_the_end() {
     assert_eq!((lines[0], lines[2]), ("600", "1"), "{text}");
     assert!(!Path::new(lines[1]).exists());
     assert!(!text.contains("CARGO_PKG_NAME"), "{text}");
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn without_a_command_it_serves_until_interrupted() {
         assert_eq!(finish(child).0, Some(code));
         assert!(!Path::new(kubeconfig).exists());
     }
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn an_interrupt_ends_the_command_and_the_server() {
     signal(&child, Signal::INT);
     assert_eq!(finish(child).0, Some(130));
     assert!(world.path("terminated").exists(), "the command received no SIGTERM");
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn invalid_arguments_are_refused() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     check(&["--listen", &address], &format!("listening on {address}"));
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn kubectl_lists_nodes_and_running_pods() {
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(text.matches("node/").count(), 2, "{text}");
     assert_eq!(text.matches("pod/").count(), 0, "{text}");
-    world.is_clean();
+    world.wait_until_clean();
 }
 
 #[test]
@@ -152,5 +152,5 @@ fn a_deployment_created_by_kubectl_rolls_out() {
         text.contains("successfully rolled out") && text.lines().any(|line| line.trim() == "2"),
         "{text}"
     );
-    world.is_clean();
+    world.wait_until_clean();
 }

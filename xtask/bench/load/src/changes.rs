@@ -2,15 +2,15 @@
 
 use fastrand::Rng;
 
-use crate::http::chunk;
-use crate::pods::{Pod, Pods, SELECTED_SHARD};
+use crate::http::append_chunk;
+use crate::pods::{Pod, PodGenerator, SELECTED_SHARD};
 
 /// The resource version of the initial list.
-pub(crate) const LISTED: u64 = 1_000_000;
+pub(crate) const LIST_VERSION: u64 = 1_000_000;
 /// The resource version of the list that a relist returns.
-pub(crate) const RELISTED: u64 = 3_000_000;
-/// The resource version before the first event: the n-th event has this version plus n.
-const EVENTS: u64 = 2_000_000;
+pub(crate) const RELIST_VERSION: u64 = 3_000_000;
+/// The resource version before the first event. The n-th event has this version plus n.
+const VERSION_BEFORE_EVENTS: u64 = 2_000_000;
 
 /// The pods of the initial list; the last is the sentinel.
 pub(crate) fn initial(count: usize) -> Vec<Pod> {
@@ -18,7 +18,7 @@ pub(crate) fn initial(count: usize) -> Vec<Pod> {
         .map(|index| Pod {
             index,
             sentinel: index + 1 == count,
-            version: LISTED - (index as u64 % 1000),
+            version: LIST_VERSION - (index as u64 % 1000),
             generation: 1,
             restarts: 0,
         })
@@ -42,14 +42,14 @@ pub(crate) struct Events {
 impl Events {
     /// Generates `events` watch events on `count` pods. Of every 200, one deletes a pod, one adds a pod, one increments
     /// a generation, and the others change a status. The last event modifies the sentinel, which passes every filter.
-    pub(crate) fn new(pods: &Pods, count: usize, events: usize, seed: u64) -> Self {
+    pub(crate) fn new(pods: &PodGenerator, count: usize, events: usize, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut live = initial(count);
         let mut sentinel = live.pop();
         let mut all = Self::default();
         let mut next = count;
         for number in 1..events {
-            let version = EVENTS + number as u64;
+            let version = VERSION_BEFORE_EVENTS + number as u64;
             match number % 200 {
                 37 if live.len() > 1 => {
                     let mut pod = live.swap_remove(rng.usize(..live.len()));
@@ -81,7 +81,7 @@ impl Events {
             }
         }
         if let Some(pod) = &mut sentinel {
-            pod.version = EVENTS + events as u64;
+            pod.version = VERSION_BEFORE_EVENTS + events as u64;
             pod.generation += 1;
             all.push(pods, "MODIFIED", pod);
             all.new_generation.push(*pod);
@@ -98,12 +98,12 @@ impl Events {
         }
     }
 
-    fn push(&mut self, pods: &Pods, what: &str, pod: &Pod) {
+    fn push(&mut self, pods: &PodGenerator, what: &str, pod: &Pod) {
         let head = format!(r#"{{"type":"{what}","object":{{"kind":"Pod","apiVersion":"v1","#);
         self.pod.clear();
         pods.write(pod, &mut self.pod);
         // Skip the pod's own opening brace.
-        chunk(&mut self.chunks, &[head.as_bytes(), &self.pod[1..], b"}\n"]);
+        append_chunk(&mut self.chunks, &[head.as_bytes(), &self.pod[1..], b"}\n"]);
     }
 
     /// All events in order, one HTTP chunk each.
@@ -120,19 +120,19 @@ pub(crate) fn relisted(count: usize) -> Vec<Pod> {
     pods.retain(|pod| pod.index % 200 != 99);
     for pod in &mut pods {
         if pod.index % 10 == 3 {
-            pod.version = RELISTED - (pod.index as u64 % 1000);
+            pod.version = RELIST_VERSION - (pod.index as u64 % 1000);
             pod.restarts += 1;
         }
     }
     let new = (0..count / 200).map(|number| Pod {
         index: count + number,
         sentinel: false,
-        version: RELISTED - 1,
+        version: RELIST_VERSION - 1,
         generation: 1,
         restarts: 0,
     });
     pods.extend(new);
-    pods.extend(sentinel.map(|pod| Pod { version: RELISTED, generation: pod.generation + 1, ..pod }));
+    pods.extend(sentinel.map(|pod| Pod { version: RELIST_VERSION, generation: pod.generation + 1, ..pod }));
     pods
 }
 
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn events_transform_initial_state_into_final_state() {
-        let pods = Pods::new(300, 1);
+        let pods = PodGenerator::new(300, 1);
         let events = Events::new(&pods, 300, 1000, 2);
         let mut state: BTreeMap<_, _> =
             initial(300).iter().map(|pod| (pods.namespaced_name(pod), pod.version.to_string())).collect();
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn filters_keep_one_in_a_hundred() {
-        let pods = Pods::new(2_000, 1);
+        let pods = PodGenerator::new(2_000, 1);
         let events = Events::new(&pods, 2_000, 10_000, 2);
         assert_eq!(events.new_generation.len(), 101);
         assert!((60..140).contains(&events.selected.len()), "{}", events.selected.len());
@@ -187,7 +187,7 @@ mod tests {
         let before = initial(2_000);
         let after = relisted(2_000);
         assert_eq!(after.len(), before.len());
-        let same = after.iter().filter(|pod| pod.version <= LISTED).count();
+        let same = after.iter().filter(|pod| pod.version <= LIST_VERSION).count();
         assert_eq!(same, 2_000 - 200 - 10 - 1);
         assert!(after.last().unwrap().sentinel);
     }

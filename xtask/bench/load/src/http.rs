@@ -10,11 +10,11 @@ const FLUSH_AT: usize = 128 << 10;
 /// Reads the next request and returns its path and query; `None` if the peer closed the connection. The body is
 /// discarded.
 pub(crate) fn next_target(reader: &mut impl BufRead) -> io::Result<Option<String>> {
-    let Some(first) = line(reader)? else { return Ok(None) };
+    let Some(first) = read_line(reader)? else { return Ok(None) };
     let bad = |problem: &str| io::Error::new(io::ErrorKind::InvalidData, problem.to_owned());
     let target = first.split(' ').nth(1).ok_or_else(|| bad("a request line without a target"))?.to_owned();
     let mut body = 0;
-    while let Some(header) = line(reader)?.filter(|line| !line.is_empty()) {
+    while let Some(header) = read_line(reader)?.filter(|line| !line.is_empty()) {
         if let Some((name, value)) = header.split_once(':')
             && name.eq_ignore_ascii_case("content-length")
         {
@@ -25,7 +25,7 @@ pub(crate) fn next_target(reader: &mut impl BufRead) -> io::Result<Option<String
     Ok(Some(target))
 }
 
-fn line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
+fn read_line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut line = String::new();
     let read = io::Read::take(&mut *reader, LONGEST_LINE).read_line(&mut line)?;
     Ok((read > 0).then(|| line.trim_end().to_owned()))
@@ -45,7 +45,7 @@ pub(crate) fn respond(out: &mut impl Write, status: &str, parts: &[&[u8]]) -> io
 }
 
 /// Appends one HTTP chunk whose data is the concatenation of `parts`.
-pub(crate) fn chunk(out: &mut Vec<u8>, parts: &[&[u8]]) {
+pub(crate) fn append_chunk(out: &mut Vec<u8>, parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     out.extend_from_slice(format!("{length:x}\r\n").as_bytes());
     for part in parts {
@@ -71,8 +71,8 @@ impl<'a, W: Write> Chunks<'a, W> {
     }
 
     /// Buffers a frame whose data is the concatenation of `parts`.
-    pub(crate) fn frame(&mut self, parts: &[&[u8]]) -> io::Result<()> {
-        chunk(&mut self.buffer, parts);
+    pub(crate) fn push_frame(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        append_chunk(&mut self.buffer, parts);
         if self.buffer.len() >= FLUSH_AT { self.flush() } else { Ok(()) }
     }
 
@@ -115,7 +115,7 @@ mod tests {
     fn each_frame_is_one_chunk() {
         let mut out = Vec::new();
         let mut chunks = Chunks::begin(&mut out).unwrap();
-        chunks.frame(&[b"ab", b"c"]).unwrap();
+        chunks.push_frame(&[b"ab", b"c"]).unwrap();
         chunks.write_encoded(b"1\r\nd\r\n").unwrap();
         chunks.end().unwrap();
         assert!(out.ends_with(b"\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n"));

@@ -1,4 +1,4 @@
-//! The load source of `cargo xtask bench`: an HTTP/1.1 server that sends prepared bytes.
+//! The mock API server of `cargo xtask bench`: an HTTP/1.1 server that sends prepared bytes.
 //!
 //! It uses none of the measured crates: a defect in one could change the expected digest and the contender's digest in
 //! the same way. It is a library so that tests can start it in-process; the bench runs it as a separate process.
@@ -29,11 +29,11 @@ pub struct Plan {
     pub seed: u64,
 }
 
-/// A load source. The initial list of pods is generated at construction, all other data at the first request.
+/// A mock API server. The initial list of pods is generated at construction, all other data at the first request.
 #[derive(Debug)]
-pub struct Source(serve::Source);
+pub struct MockServer(serve::Server);
 
-impl Source {
+impl MockServer {
     /// Generates the initial list of pods.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Source {
         }
         let world = world::World::new(plan.pods, plan.seed);
         world.pods();
-        Ok(Self(serve::Source::new(world)))
+        Ok(Self(serve::Server::new(world)))
     }
 
     /// Serves all connections forever, each in its own thread.

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use crate::pods::{hex, time, uid};
+use crate::pods::{hex, timestamp, uid};
 use crate::set::Set;
 use crate::template::Template;
 
@@ -14,15 +14,15 @@ pub(crate) fn nodes(count: usize, seed: u64) -> Set {
     let template = Template::parse(include_str!("../data/node.json"));
     let mut rng = Rng::with_seed(seed);
     let images = images(&mut rng);
-    write(count, |index, out| {
+    generate(count, |index, out| {
         let index64 = index as u64;
         template.render(
             &[
                 ("name", &format!("node-{index:04}")),
                 ("uid", &uid(&mut rng)),
                 ("version", VERSION),
-                ("created", &time(index64)),
-                ("changed", &time(2_000_000 + index64 % 10)),
+                ("created", &timestamp(index64)),
+                ("changed", &timestamp(2_000_000 + index64 % 10)),
                 ("zone", ["zone-a", "zone-b", "zone-c"][index % 3]),
                 ("cidr", &format!("10.{}.{}.0/24", 64 + index / 256 % 64, index % 256)),
                 ("hash", &hex(&mut rng, 17)),
@@ -51,7 +51,7 @@ fn images(rng: &mut Rng) -> String {
 pub(crate) fn config_maps(count: usize, seed: u64) -> Set {
     let template = Template::parse(include_str!("../data/configmap.json"));
     let mut rng = Rng::with_seed(seed);
-    write(count, |index, out| {
+    generate(count, |index, out| {
         template.render(
             &[
                 ("name", &format!("settings-{index}")),
@@ -59,7 +59,7 @@ pub(crate) fn config_maps(count: usize, seed: u64) -> Set {
                 ("app", &format!("app-{}", index / 40)),
                 ("uid", &uid(&mut rng)),
                 ("version", VERSION),
-                ("created", &time(index as u64)),
+                ("created", &timestamp(index as u64)),
                 ("ttl", &rng.u16(1..3600).to_string()),
                 ("zone", ["zone-a", "zone-b", "zone-c"][index % 3]),
             ],
@@ -72,7 +72,7 @@ pub(crate) fn config_maps(count: usize, seed: u64) -> Set {
 pub(crate) fn widgets(count: usize, seed: u64) -> Set {
     let template = Template::parse(include_str!("../data/widget.json"));
     let mut rng = Rng::with_seed(seed);
-    write(count, |index, out| {
+    generate(count, |index, out| {
         template.render(
             &[
                 ("at", "@"),
@@ -83,8 +83,8 @@ pub(crate) fn widgets(count: usize, seed: u64) -> Set {
                 ("tag", "v1.2.3"),
                 ("uid", &uid(&mut rng)),
                 ("version", VERSION),
-                ("created", &time(index as u64)),
-                ("changed", &time(index as u64 + 5)),
+                ("created", &timestamp(index as u64)),
+                ("changed", &timestamp(index as u64 + 5)),
                 ("zone", ["zone-a", "zone-b", "zone-c"][index % 3]),
                 ("replicas", &rng.u8(1..9).to_string()),
                 ("cpu", &(50 * rng.u32(1..40)).to_string()),
@@ -98,10 +98,11 @@ pub(crate) fn widgets(count: usize, seed: u64) -> Set {
     })
 }
 
-fn write(count: usize, mut one: impl FnMut(usize, &mut Vec<u8>)) -> Set {
+/// Generates `count` objects: `write_one` appends the JSON of the object with the given index.
+fn generate(count: usize, mut write_one: impl FnMut(usize, &mut Vec<u8>)) -> Set {
     let mut set = Set::default();
     for index in 0..count {
-        set.push(|out| one(index, out));
+        set.push(|out| write_one(index, out));
     }
     set
 }

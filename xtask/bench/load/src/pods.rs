@@ -1,4 +1,4 @@
-//! `Pods`: generates realistic pods. The forty pods of an application differ only in fields such as name and uid.
+//! `PodGenerator`: generates realistic pods. The forty pods of an application differ only in fields such as name and uid.
 
 use std::fmt::Write;
 
@@ -36,9 +36,9 @@ impl Pod {
     }
 }
 
-/// Serialises pods to JSON.
+/// Generates the JSON of pods.
 #[derive(Debug)]
-pub(crate) struct Pods {
+pub(crate) struct PodGenerator {
     apps: Vec<App>,
     seed: u64,
 }
@@ -51,7 +51,7 @@ struct App {
     hash: String,
 }
 
-impl Pods {
+impl PodGenerator {
     /// Generates the applications for `count` pods.
     pub(crate) fn new(count: usize, seed: u64) -> Self {
         let template = Template::parse(include_str!("../data/pod.json"));
@@ -74,7 +74,7 @@ impl Pods {
         let mut rng = Rng::with_seed(self.seed ^ (pod.index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let (namespace, name) = self.namespaced_name(pod);
         let node = rng.u32(..u32::try_from(self.apps.len() + 1).unwrap_or(u32::MAX));
-        let (created, started) = (time(pod.index as u64 * 7), time(pod.index as u64 * 7 + 9));
+        let (created, started) = (timestamp(pod.index as u64 * 7), timestamp(pod.index as u64 * 7 + 9));
         app.template.render(
             &[
                 ("name", &name),
@@ -84,7 +84,7 @@ impl Pods {
                 ("generation", &pod.generation.to_string()),
                 ("created", &created),
                 ("started", &started),
-                ("changed", &if pod.restarts == 0 { started.clone() } else { time(pod.version) }),
+                ("changed", &if pod.restarts == 0 { started.clone() } else { timestamp(pod.version) }),
                 ("shard", &pod.shard().to_string()),
                 ("zone", ["zone-a", "zone-b", "zone-c"][pod.index % 3]),
                 ("sandbox", &hex(&mut rng, 64)),
@@ -100,6 +100,7 @@ impl Pods {
         );
     }
 
+    /// The application of the pod with this index.
     fn app(&self, index: usize) -> &App {
         &self.apps[index / REPLICAS % self.apps.len()]
     }
@@ -141,7 +142,7 @@ impl App {
             ("memory", (64 * rng.u32(1..16)).to_string()),
             ("owner", uid(&mut rng)),
             ("priority", (1000 * rng.u32(1..4)).to_string()),
-            ("restarted", time(rng.u64(..2_000_000))),
+            ("restarted", timestamp(rng.u64(..2_000_000))),
             ("system", system.to_owned()),
             ("tag", format!("v{}.{}.{}", rng.u8(1..5), rng.u8(..30), rng.u8(..10))),
         ];
@@ -150,7 +151,7 @@ impl App {
 }
 
 /// The RFC 3339 time `second` seconds after the start of May 2026, with months of 28 days.
-pub(crate) fn time(second: u64) -> String {
+pub(crate) fn timestamp(second: u64) -> String {
     let (minute, hour, day) = (second / 60, second / 3600, second / 86400);
     format!(
         "2026-{:02}-{:02}T{:02}:{:02}:{:02}Z",
@@ -191,7 +192,7 @@ mod tests {
     use serde_json::Value;
 
     fn pod_set(count: usize, seed: u64) -> Set {
-        let pods = Pods::new(count, seed);
+        let pods = PodGenerator::new(count, seed);
         let mut set = Set::default();
         for index in 0..count {
             let pod = Pod { index, sentinel: false, version: 1_000_000, generation: 1, restarts: 0 };
@@ -219,7 +220,7 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let pods = Pods::new(5_000, 1);
+        let pods = PodGenerator::new(5_000, 1);
         let names: std::collections::BTreeSet<_> = (0..5_000)
             .map(|index| {
                 pods.namespaced_name(&Pod { index, sentinel: false, version: 1, generation: 1, restarts: 0 })

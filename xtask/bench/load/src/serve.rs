@@ -1,4 +1,4 @@
-//! `Source`: routes requests to responses. Each connection has its own thread; a list sends prepared bytes and performs
+//! `Server`: routes requests to responses. Each connection has its own thread; a list sends prepared bytes and performs
 //! no serialisation.
 
 use std::io::{self, BufReader, Write};
@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::changes::{LISTED, RELISTED};
+use crate::changes::{LIST_VERSION, RELIST_VERSION};
 use crate::http::{Chunks, next_target, respond};
 use crate::session::{Gate, Session, Sessions};
 use crate::set::Set;
@@ -14,13 +14,13 @@ use crate::world::World;
 
 /// The state shared by all connections.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct Server {
     world: World,
     sessions: Sessions,
 }
 
-impl Source {
-    /// Creates a source that serves `world`.
+impl Server {
+    /// Creates a server of `world`.
     pub(crate) fn new(world: World) -> Self {
         Self { world, sessions: Sessions::default() }
     }
@@ -30,13 +30,13 @@ impl Source {
     /// # Errors
     /// If a thread cannot be spawned.
     pub(crate) fn serve(self, listener: &TcpListener) -> io::Result<()> {
-        let source = Arc::new(self);
+        let server = Arc::new(self);
         for connection in listener.incoming() {
             let Ok(connection) = connection else { continue };
-            let source = source.clone();
+            let server = server.clone();
             std::thread::Builder::new().name("connection".to_owned()).spawn(move || {
                 // A contender closes its connections at the end of a run, even in the middle of a response.
-                let _ = source.connection(connection);
+                let _ = server.connection(connection);
             })?;
         }
         Ok(())
@@ -65,12 +65,12 @@ impl Source {
         let text = match action {
             "events" => {
                 self.world.events();
-                session.open(Gate::Events);
+                session.set_gate(Gate::Events);
                 String::new()
             }
             "gone" => {
                 self.world.relisted();
-                session.open(Gate::Expired);
+                session.set_gate(Gate::Expired);
                 String::new()
             }
             // Generate the data now rather than within a measured run.
@@ -111,7 +111,7 @@ impl Source {
         query: &Query<'_>,
     ) -> io::Result<()> {
         if query.get("labelSelector").or(query.get("fieldSelector")).is_some() {
-            return reject(out, 400, "BadRequest", "the load source does not support selectors");
+            return reject(out, 400, "BadRequest", "the mock API server does not support selectors");
         }
         match path {
             ["api", "v1", "namespaces", namespace, "pods", name] => {
@@ -144,11 +144,11 @@ impl Source {
     fn collection(&self, session: &Session, resource: &str, query: &Query<'_>) -> Option<Collection<'_>> {
         let later = || query.get("watch").is_none() && session.lists_changed_state();
         let (set, kind, version) = match resource {
-            "pods" if later() => (self.world.relisted(), "Pod", RELISTED),
-            "pods" => (self.world.pods(), "Pod", LISTED),
-            "nodes" => (self.world.nodes(), "Node", LISTED),
-            "configmaps" => (self.world.config_maps(), "ConfigMap", LISTED),
-            "widgets" => (self.world.widgets(), "Widget", LISTED),
+            "pods" if later() => (self.world.relisted(), "Pod", RELIST_VERSION),
+            "pods" => (self.world.pods(), "Pod", LIST_VERSION),
+            "nodes" => (self.world.nodes(), "Node", LIST_VERSION),
+            "configmaps" => (self.world.config_maps(), "ConfigMap", LIST_VERSION),
+            "widgets" => (self.world.widgets(), "Widget", LIST_VERSION),
             _ => return None,
         };
         // The API server omits `apiVersion` and `kind` in items of built-in lists, but not of custom resources.
@@ -176,7 +176,7 @@ impl Source {
         chunks.flush()?;
         // Only a watch that starts at the initial list of pods receives the events or the expiry.
         let version = query.number("resourceVersion");
-        let fresh = collection.kind != "Pod" || version.is_some_and(|version| version as u64 > LISTED);
+        let fresh = collection.kind != "Pod" || version.is_some_and(|version| version as u64 > LIST_VERSION);
         match session.wait_at_gate(fresh) {
             Gate::Events => {
                 chunks.write_encoded(self.world.events().chunks())?;
@@ -184,7 +184,7 @@ impl Source {
             }
             Gate::Expired => {
                 let expired = status(410, "Expired", "too old resource version");
-                chunks.frame(&[br#"{"type":"ERROR","object":"#, expired.as_bytes(), b"}\n"])?;
+                chunks.push_frame(&[br#"{"type":"ERROR","object":"#, expired.as_bytes(), b"}\n"])?;
             }
             Gate::Closed | Gate::Over => {}
         }
@@ -227,12 +227,12 @@ impl Collection<'_> {
         let types = format!(r#""kind":"{kind}","apiVersion":"{api_version}","#);
         let types = if *custom { &[] } else { types.as_bytes() };
         for index in 0..set.len() {
-            chunks.frame(&[br#"{"type":"ADDED","object":{"#, types, &set.item(index)[1..], b"}\n"])?;
+            chunks.push_frame(&[br#"{"type":"ADDED","object":{"#, types, &set.item(index)[1..], b"}\n"])?;
         }
         let end = format!(
             r#"{{"type":"BOOKMARK","object":{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{version}","creationTimestamp":null,"annotations":{{"k8s.io/initial-events-end":"true"}}}}}}}}"#
         );
-        chunks.frame(&[end.as_bytes(), b"\n"])
+        chunks.push_frame(&[end.as_bytes(), b"\n"])
     }
 }
 

@@ -51,7 +51,7 @@ impl Session {
     }
 
     /// Sets the gate and wakes all waiters.
-    pub(crate) fn open(&self, gate: Gate) {
+    pub(crate) fn set_gate(&self, gate: Gate) {
         self.state().gate = gate;
         self.changed.notify_all();
     }
@@ -114,7 +114,7 @@ impl Sessions {
     pub(crate) fn end(&self, name: &str) {
         let session = self.by_name.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         if let Some(session) = session {
-            session.open(Gate::Over);
+            session.set_gate(Gate::Over);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `Template`: a JSON file of `data/` with `@name@` placeholders. Its fields are in the API server's order.
+//! `Template`: a JSON file of `data/` with `@name@` placeholders. The fields are in the same order as in the API
+//! server's JSON.
 
 /// A text with placeholders.
 #[derive(Debug, Clone)]
@@ -6,6 +7,7 @@ pub(crate) struct Template {
     pieces: Vec<Piece>,
 }
 
+/// A part of a template: literal text, or the name of a placeholder.
 #[derive(Debug, Clone)]
 enum Piece {
     Text(String),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::changes::{self, Events};
 use crate::digest::{Digest, five_fields};
 use crate::others;
-use crate::pods::{Pod, Pods};
+use crate::pods::{Pod, PodGenerator};
 use crate::set::Set;
 
 /// All objects and events, derived from a seed.
@@ -16,7 +16,7 @@ use crate::set::Set;
 pub(crate) struct World {
     count: usize,
     seed: u64,
-    pods: Pods,
+    pods: PodGenerator,
     pod_indices: OnceLock<HashMap<(String, String), usize>>,
     listed: OnceLock<Set>,
     relisted: OnceLock<Set>,
@@ -32,7 +32,7 @@ impl World {
         Self {
             count,
             seed,
-            pods: Pods::new(count, seed),
+            pods: PodGenerator::new(count, seed),
             pod_indices: OnceLock::new(),
             listed: OnceLock::new(),
             relisted: OnceLock::new(),
@@ -45,12 +45,12 @@ impl World {
 
     /// The pods of the initial list.
     pub(crate) fn pods(&self) -> &Set {
-        self.listed.get_or_init(|| self.write(&changes::initial(self.count)))
+        self.listed.get_or_init(|| self.serialise(&changes::initial(self.count)))
     }
 
     /// The pods of the relist.
     pub(crate) fn relisted(&self) -> &Set {
-        self.relisted.get_or_init(|| self.write(&changes::relisted(self.count)))
+        self.relisted.get_or_init(|| self.serialise(&changes::relisted(self.count)))
     }
 
     /// The watch events, as many as pods.
@@ -95,9 +95,9 @@ impl World {
             "pods" => digest(self.pods(), Value::clone),
             "five-fields" => digest(self.pods(), five_fields),
             "relisted" => digest(self.relisted(), Value::clone),
-            "after-events" => digest(&self.write(&self.events().after), Value::clone),
-            "new-generation" => digest(&self.write(&self.events().new_generation), Value::clone),
-            "selected" => digest(&self.write(&self.events().selected), Value::clone),
+            "after-events" => digest(&self.serialise(&self.events().after), Value::clone),
+            "new-generation" => digest(&self.serialise(&self.events().new_generation), Value::clone),
+            "selected" => digest(&self.serialise(&self.events().selected), Value::clone),
             "widgets" => digest(self.widgets(), Value::clone),
             "kinds" => {
                 let mut sum = digest(self.nodes(), Value::clone);
@@ -109,7 +109,7 @@ impl World {
         })
     }
 
-    fn write(&self, pods: &[Pod]) -> Set {
+    fn serialise(&self, pods: &[Pod]) -> Set {
         let mut set = Set::default();
         for pod in pods {
             set.push(|out| self.pods.write(pod, out));

@@ -1,4 +1,4 @@
-//! Runs every row against a small load source, and compares the digests. No test depends on a measured time.
+//! Runs every row against a small mock API server, and compares the digests. No test depends on a measured time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::io::{Read, Write};
@@ -6,26 +6,26 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use bench_load::{Plan, Source};
+use bench_load::{MockServer, Plan};
 use serde_json::{Value, json};
 
 const PODS: usize = 250;
 
-/// The address of a load source with [`PODS`] pods, shared by all tests.
-fn source() -> SocketAddr {
+/// The address of a mock API server with [`PODS`] pods, shared by all tests.
+fn server_address() -> SocketAddr {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
     *ADDRESS.get_or_init(|| {
-        let source = Source::new(Plan { pods: PODS, seed: 1 }).unwrap();
+        let server = MockServer::new(Plan { pods: PODS, seed: 1 }).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        std::thread::spawn(move || source.serve(&listener).unwrap());
+        std::thread::spawn(move || server.serve(&listener).unwrap());
         address
     })
 }
 
-/// The load source's digest of a set of objects by its name, such as `pods`.
+/// The mock API server's digest of a set of objects by its name, such as `pods`.
 fn expected(set: &str) -> Value {
-    let mut connection = TcpStream::connect(source()).unwrap();
+    let mut connection = TcpStream::connect(server_address()).unwrap();
     write!(connection, "GET /test/-/digest?of={set} HTTP/1.1\r\n\r\n").unwrap();
     connection.shutdown(Shutdown::Write).unwrap();
     let mut answer = String::new();
@@ -35,7 +35,7 @@ fn expected(set: &str) -> Value {
 
 /// Runs the contender; returns its report, or its stderr if it fails.
 fn run(row: &str) -> Result<Value, String> {
-    let job = json!({"row": row, "source": source().to_string(), "session": row, "calls": PODS});
+    let job = json!({"row": row, "source": server_address().to_string(), "session": row, "calls": PODS});
     let output = Command::new(env!("CARGO_BIN_EXE_bench-ours")).arg(job.to_string()).output().unwrap();
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
@@ -43,7 +43,7 @@ fn run(row: &str) -> Result<Value, String> {
     Ok(serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// Asserts that the row processes `units` units, and that its digest is the one that the load source has for `set`.
+/// Asserts that the row processes `units` units, and that its digest is the one that the mock API server has for `set`.
 #[track_caller]
 fn check(row: &str, units: usize, set: Option<&str>) {
     let report = run(row).unwrap();

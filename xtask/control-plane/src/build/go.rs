@@ -127,7 +127,7 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Runs `go` with these arguments to its end, and returns how it ended, and its stdout.
+    /// Runs `go` with these arguments, and returns its exit code and its stdout.
     async fn query(&self, name: &str, args: &[&str]) -> anyhow::Result<(Ended, String)> {
         let output = self.folder.join(format!("{name}.out"));
         // The output is appended to the file: remove the file of an earlier query with the same name.
@@ -152,6 +152,7 @@ impl Build<'_> {
             .env("GOTMPDIR", self.folder.join("tmp"))
     }
 
+    /// The last lines of the log of the `go` command with this name.
     fn log(&self, name: &str) -> String {
         log::tail(&self.folder.join(format!("{name}.log")), 12)
     }

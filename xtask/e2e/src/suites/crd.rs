@@ -200,7 +200,7 @@ async fn crd_deletion_deletes_its_objects(env: Env) -> Outcome {
 async fn rejects_invalid_crds(env: Env) -> Outcome {
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     let mut misnamed_crd = Widget::crd();
-    misnamed_crd.metadata.name = Some(format!("other.{}", env.unique("group")));
+    misnamed_crd.metadata.name = Some(format!("other.{}", env.unique_name("group")));
     let error = refused!(crds.create(&PostParams::default(), &misnamed_crd).await);
     check!(error.is_invalid() && error.to_string().contains("metadata.name"), "{error}");
     let mut crd_without_storage_version = super::widget::definition(&env);

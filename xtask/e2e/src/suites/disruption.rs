@@ -18,15 +18,15 @@ use super::auth::{grant_read, revoke_read, robot_client};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{converges, eventually, labelled, polling};
+use crate::support::{eventually, labelled, polling, wait_until_converged};
 use xtask_control_plane::ApiServer;
 
 suite!("disruption":
-    store_converges_after_an_api_server_is_killed [Parts],
-    store_converges_after_a_graceful_api_server_restart [Parts],
-    store_converges_after_etcd_is_paused [Parts],
-    store_converges_after_switching_api_servers [Parts],
-    reflector_converges_after_an_api_server_is_killed [Parts],
+    store_converges_after_an_api_server_is_killed [Components],
+    store_converges_after_a_graceful_api_server_restart [Components],
+    store_converges_after_etcd_is_paused [Components],
+    store_converges_after_switching_api_servers [Components],
+    reflector_converges_after_an_api_server_is_killed [Components],
     store_converges_after_permission_is_revoked_and_granted [Authorization],
 );
 
@@ -77,7 +77,7 @@ impl WatchedStore {
 
     /// Waits until the store equals the list of `maps`, and checks that the watcher still runs.
     async fn wait_until_equal(&self, maps: &Api<ConfigMap>) -> Outcome {
-        converges(&self.reader, maps, &topic_params(), TIMEOUT).await?;
+        wait_until_converged(&self.reader, maps, &topic_params(), TIMEOUT).await?;
         check!(!self.watch_task.is_finished());
         Ok(())
     }
@@ -181,12 +181,12 @@ async fn store_converges_after_switching_api_servers(env: Env) -> Outcome {
     let switch = env.cluster()?.switch().await?;
     let watched = WatchedStore::start(maps_at(&env, &switch.url())?, Config::default()).await?;
     let (first, second) = servers(&env)?;
-    switch.lead_to(second);
+    switch.redirect_to(second);
     change(&maps).await?;
     watched.wait_until_equal(&maps).await?;
     // Switch back and forth while objects change.
     for n in 0..6 {
-        switch.lead_to(if n % 2 == 0 { first } else { second });
+        switch.redirect_to(if n % 2 == 0 { first } else { second });
         create_map(&maps, &format!("m{n}")).await?;
         sleep(Duration::from_millis(300)).await;
     }
@@ -218,7 +218,7 @@ async fn reflector_converges_after_an_api_server_is_killed(env: Env) -> Outcome 
     check_eq!(reflector.read().len(), 2);
     first.start().await?;
     let reader = reflector.store();
-    polling(&mut reflector, converges(&reader, &maps, &topic_params(), TIMEOUT)).await
+    polling(&mut reflector, wait_until_converged(&reader, &maps, &topic_params(), TIMEOUT)).await
 }
 
 async fn store_converges_after_permission_is_revoked_and_granted(env: Env) -> Outcome {

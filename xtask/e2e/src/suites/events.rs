@@ -115,16 +115,16 @@ async fn fields_at_the_limits_are_accepted(env: Env) -> Outcome {
 async fn an_event_of_a_cluster_scoped_object_is_in_the_default_namespace(env: Env) -> Outcome {
     let roles: Api<ClusterRole> = Api::all(env.client());
     // Not a valid name of an event.
-    let name = format!("e2e:{}", env.unique("role"));
-    env.deletes_at_end(&roles, &name);
+    let name = format!("e2e:{}", env.unique_name("role"));
+    env.delete_at_end(&roles, &name);
     let role = ClusterRole { metadata: named(&name), ..ClusterRole::default() };
     let role = roles.create(&PostParams::default(), &role).await?;
-    let reason = env.unique("Saved");
+    let reason = env.unique_name("Saved");
     recorder(&env).publish(&event(&reason), &role.object_ref(&())).await?;
     let events: Api<v1::Event> = Api::namespaced(env.client(), "default");
     let stored = stored(&events, &reason).await?;
     check_eq!(stored.len(), 1);
     check_eq!(stored[0].regarding.as_ref().and_then(|object| object.name.as_ref()), Some(&name));
-    env.deletes_at_end(&events, stored[0].metadata.name.as_deref().unwrap_or_default());
+    env.delete_at_end(&events, stored[0].metadata.name.as_deref().unwrap_or_default());
     Ok(())
 }

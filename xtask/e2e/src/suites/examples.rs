@@ -103,7 +103,7 @@ fn read_lines(from: impl AsyncRead + Unpin + Send + 'static, into: Lines) -> Joi
 }
 
 async fn pod_informer_prints_added_and_deleted_pods(env: Env) -> Outcome {
-    env.until_pods_can_be_made().await?;
+    env.wait_until_pods_can_be_created().await?;
     let running = Running::start(&env, "pod_informer")?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &idle_pod("web")?).await?;
@@ -115,7 +115,7 @@ async fn pod_informer_prints_added_and_deleted_pods(env: Env) -> Outcome {
 }
 
 async fn pod_reflector_prints_existing_pods(env: Env) -> Outcome {
-    env.until_pods_can_be_made().await?;
+    env.wait_until_pods_can_be_created().await?;
     env.api::<Pod>().create(&PostParams::default(), &idle_pod("web")?).await?;
     let running = Running::start(&env, "pod_reflector")?;
     running.wait_for_line(&[&format!("{}/web", env.namespace()), "Pending", "1 containers"]).await?;
@@ -133,7 +133,7 @@ async fn crd_reflector_prints_created_and_changed_objects(env: Env) -> Outcome {
     // The example installs a CRD with a fixed name. This case deletes it only if it did not exist before.
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     if crds.get_opt("foos.clux.dev").await?.is_none() {
-        env.deletes_at_end(&crds, "foos.clux.dev");
+        env.delete_at_end(&crds, "foos.clux.dev");
     }
     let running = Running::start(&env, "crd_reflector")?;
     running.wait_for_line(&["0 foos"]).await?;
@@ -153,8 +153,8 @@ async fn crd_reflector_prints_created_and_changed_objects(env: Env) -> Outcome {
 /// Creates an unschedulable node and returns its name.
 async fn create_node(env: &Env) -> Outcome<String> {
     let nodes: Api<Node> = Api::all(env.client());
-    let name = env.unique("node");
-    env.deletes_at_end(&nodes, &name);
+    let name = env.unique_name("node");
+    env.delete_at_end(&nodes, &name);
     let mut node = Node { metadata: named(&name), ..Node::default() };
     node.metadata.labels = Some([("kubernetes.io/os".to_owned(), "linux".to_owned())].into());
     node.spec.get_or_insert_default().unschedulable = Some(true);

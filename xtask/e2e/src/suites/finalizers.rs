@@ -184,8 +184,8 @@ async fn object_with_two_owners_is_deleted_after_both(env: Env) -> Outcome {
 
 async fn namespace_deletion_deletes_its_contents(env: Env) -> Outcome {
     let namespaces: Api<Namespace> = Api::all(env.client());
-    let name = env.unique("inner");
-    env.deletes_at_end(&namespaces, &name);
+    let name = env.unique_name("inner");
+    env.delete_at_end(&namespaces, &name);
     let namespace = Namespace { metadata: named(&name), ..Namespace::default() };
     namespaces.create(&PostParams::default(), &namespace).await?;
     let maps: Api<ConfigMap> = Api::namespaced(env.client(), &name);

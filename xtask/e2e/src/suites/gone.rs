@@ -12,7 +12,7 @@ use kube_runtime::{Informer, Reflector};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{converges, eventually, labelled, names, polling};
+use crate::support::{eventually, labelled, names, polling, wait_until_converged};
 
 suite!("gone":
     expired_continue_tokens_versions_and_watches_get_410 [History],
@@ -74,7 +74,7 @@ async fn a_reflector_relists_and_removes_deleted_objects(env: Env) -> Outcome {
     check_eq!(names::<ConfigMap>(reflector.read()), ["a", "b"]);
     let store = reflector.store();
     let lp = ListParams::default().labels("topic=gone");
-    polling(&mut reflector, converges(&store, &maps, &lp, Duration::from_secs(60))).await?;
+    polling(&mut reflector, wait_until_converged(&store, &maps, &lp, Duration::from_secs(60))).await?;
     check_eq!(names::<ConfigMap>(store.state()), ["b", "c", "d"]);
     Ok(())
 }

@@ -27,7 +27,9 @@ use super::widget::install;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{config_map, converges, deployment, is_of, labelled, names, polling, value};
+use crate::support::{
+    config_map, deployment, has_type, labelled, names, polling, value, wait_until_converged,
+};
 
 suite!("objects":
     partial_struct_decodes_its_fields,
@@ -59,7 +61,7 @@ async fn partial_struct_decodes_its_fields(env: Env) -> Outcome {
     let read = partials.get("web").await?;
     check_eq!(read.spec, ReplicasSpec { replicas: 0 });
     check_eq!(read.metadata.uid, full.metadata.uid);
-    check!(is_of(read.types.as_ref(), "apps/v1", "Deployment"));
+    check!(has_type(read.types.as_ref(), "apps/v1", "Deployment"));
     let list = partials.list(&ListParams::default()).await?;
     check_eq!(names::<PartialDeployment>(&list.items), ["web"]);
     let labelled = Patch::Merge(json!({"metadata": {"labels": {"partial": "yes"}}}));
@@ -77,7 +79,7 @@ async fn dynamic_object_keeps_all_fields(env: Env) -> Outcome {
     object.labels_mut().insert("kind".to_owned(), "dynamic".to_owned());
     let created = maps.create(&PostParams::default(), &object).await?;
     check_eq!(created.data, json!({"data": {"v": "1"}, "immutable": false}));
-    check!(is_of(created.types.as_ref(), "v1", "ConfigMap"));
+    check!(has_type(created.types.as_ref(), "v1", "ConfigMap"));
     let typed: ConfigMap = created.clone().try_parse()?;
     check_eq!(typed, env.api::<ConfigMap>().get("a").await?);
     let mut changed = created;
@@ -200,7 +202,7 @@ async fn reflector_lists_and_then_watches(env: Env) -> Outcome {
     maps.delete("a", &DeleteParams::default()).await?;
     reflector.poll().await?;
     let lp = ListParams::default().labels("topic=reflect");
-    converges(&reflector.store(), &maps, &lp, TIMEOUT).await
+    wait_until_converged(&reflector.store(), &maps, &lp, TIMEOUT).await
 }
 
 /// The part of a widget's `spec` that the case reads.
@@ -229,7 +231,7 @@ async fn reflector_of_partial_structs_watches_a_custom_kind(env: Env) -> Outcome
     all.patch_status("a", &PatchParams::default(), &ready).await?;
     all.create(&PostParams::default(), &widget("b")).await?;
     let store = reflector.store();
-    polling(&mut reflector, converges(&store, &partial, &ListParams::default(), TIMEOUT)).await?;
+    polling(&mut reflector, wait_until_converged(&store, &partial, &ListParams::default(), TIMEOUT)).await?;
     let a = store.find(|widget| widget.name_any() == "a");
     check_eq!(a.and_then(|widget| widget.status.clone()), Some(Ready { ready: true }));
     Ok(())

@@ -1,5 +1,5 @@
-//! Validation of built-in kinds by their strategies in the API server (422): on creation, and of immutable fields on
-//! update.
+//! Requests for built-in kinds that the API server rejects with 422: invalid new objects, and updates of immutable
+//! fields.
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -207,7 +207,7 @@ async fn limits_config_maps_and_secrets_to_one_mebibyte(env: Env) -> Outcome {
 }
 
 async fn rejects_updates_of_immutable_pod_fields(env: Env) -> Outcome {
-    env.until_pods_can_be_made().await?;
+    env.wait_until_pods_can_be_created().await?;
     let mut pod = idle_pod("a")?;
     let tolerated = json!([{"key": "a", "operator": "Exists"}]);
     pod.spec.get_or_insert_default().tolerations = serde_json::from_value(tolerated)?;

@@ -16,15 +16,14 @@ use xtask_control_plane::{Cluster, Options};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check};
-use crate::support::{config_map, converges};
+use crate::support::{config_map, wait_until_converged};
 
 suite!("restore":
-    a_running_reflector_detects_restored_storage [Parts],
+    a_running_reflector_detects_restored_storage [Components],
 );
 
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// The watcher's `probe_after`. It is shorter than [`TIMEOUT`], and than the minute between bookmarks: each bookmark
-/// delays the probe.
+/// The watcher's `probe_after`. It is shorter than the minute between bookmarks, because each bookmark delays the probe.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
 
 async fn a_running_reflector_detects_restored_storage(env: Env) -> Outcome {
@@ -56,11 +55,11 @@ async fn a_running_reflector_detects_restored_storage(env: Env) -> Outcome {
         create(&format!("lost-{number}")).await?;
     }
     maps.delete("restored", &DeleteParams::default()).await?;
-    converges(&reader, &maps, &ListParams::default(), TIMEOUT).await?;
+    wait_until_converged(&reader, &maps, &ListParams::default(), TIMEOUT).await?;
 
     cluster.restore(&backup).await?;
     create("new").await?;
-    converges(&reader, &maps, &ListParams::default(), TIMEOUT).await?;
+    wait_until_converged(&reader, &maps, &ListParams::default(), TIMEOUT).await?;
     check!(timeout(TIMEOUT, detected).await.is_ok_and(|detected| detected.is_ok()));
     let names: Vec<_> = reader.state().iter().filter_map(|map| map.metadata.name.clone()).collect();
     for name in ["kept", "restored", "new"] {

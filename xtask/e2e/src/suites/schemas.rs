@@ -60,7 +60,7 @@ impl Things {
             &GroupVersionKind::gvk(&crd.spec.group, "v1", "Thing"),
             "things",
         );
-        env.deletes_at_end(&crds, crd.metadata.name.as_deref().unwrap_or_default());
+        env.delete_at_end(&crds, crd.metadata.name.as_deref().unwrap_or_default());
         crds.create(&PostParams::default(), &crd).await?;
         let api: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
         eventually("the kind is served", TIMEOUT, async || match api.list(&ListParams::default()).await {
@@ -295,7 +295,7 @@ async fn rejects_invalid_selectable_fields_warnings_and_protected_groups(env: En
         serde_json::from_value(protected(json!({"api-approved.kubernetes.io": "unapproved, a test"})))?;
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     let name = unapproved.metadata.name.as_deref().unwrap_or_default();
-    env.deletes_at_end(&crds, name);
+    env.delete_at_end(&crds, name);
     crds.create(&PostParams::default(), &unapproved).await?;
     eventually("the CRD's KubernetesAPIApprovalPolicyConformant condition is false", TIMEOUT, async || {
         let status = crds.get(name).await?.status;

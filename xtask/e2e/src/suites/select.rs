@@ -65,17 +65,17 @@ async fn field_selectors_match_name_and_namespace(env: Env) -> Outcome {
 }
 
 async fn field_selectors_match_pod_fields(env: Env) -> Outcome {
-    env.until_pods_can_be_made().await?;
+    env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &idle_pod("waiting")?).await?;
     let mut assigned = idle_pod("placed")?;
     if let Some(spec) = &mut assigned.spec {
-        spec.node_name = Some(env.unique("node"));
+        spec.node_name = Some(env.unique_name("node"));
     }
     pods.create(&PostParams::default(), &assigned).await?;
     for (fields, expected) in [
         ("spec.nodeName=".to_owned(), &["waiting"][..]),
-        (format!("spec.nodeName={}", env.unique("node")), &["placed"]),
+        (format!("spec.nodeName={}", env.unique_name("node")), &["placed"]),
         ("status.phase=Pending".to_owned(), &["placed", "waiting"]),
         ("status.phase!=Pending".to_owned(), &[]),
         ("spec.schedulerName=nobody,metadata.name=placed".to_owned(), &["placed"]),

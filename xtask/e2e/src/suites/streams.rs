@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{converges, labelled, named, names, value};
+use crate::support::{labelled, named, names, value, wait_until_converged};
 
 suite!("streams":
     watcher_emits_the_initial_list_and_then_changes,
@@ -100,8 +100,8 @@ async fn watcher_resumes_when_a_watch_times_out(env: Env) -> Outcome {
 
 async fn store_holds_objects_of_all_namespaces(env: Env) -> Outcome {
     let namespaces: Api<Namespace> = Api::all(env.client());
-    let other = env.unique("other");
-    env.deletes_at_end(&namespaces, &other);
+    let other = env.unique_name("other");
+    env.delete_at_end(&namespaces, &other);
     let namespace = Namespace { metadata: named(&other), ..Namespace::default() };
     namespaces.create(&PostParams::default(), &namespace).await?;
     let label = format!("e2e={}", env.namespace());
@@ -116,12 +116,12 @@ async fn store_holds_objects_of_all_namespaces(env: Env) -> Outcome {
     let other_maps: Api<ConfigMap> = Api::namespaced(env.client(), &other);
     other_maps.create(&PostParams::default(), &map()).await?;
     let lp = ListParams::default().labels(&label);
-    converges(&reader, &all, &lp, TIMEOUT).await?;
+    wait_until_converged(&reader, &all, &lp, TIMEOUT).await?;
     check_eq!(reader.len(), 2);
     let key = ObjectRef::new("same-name").within(&other);
     check!(reader.get(&key).is_some_and(|map| map.namespace().as_deref() == Some(other.as_str())));
     other_maps.delete("same-name", &DeleteParams::default()).await?;
-    converges(&reader, &all, &lp, TIMEOUT).await?;
+    wait_until_converged(&reader, &all, &lp, TIMEOUT).await?;
     check!(reader.get(&key).is_none() && !watch_task.is_finished());
     watch_task.abort();
     Ok(())

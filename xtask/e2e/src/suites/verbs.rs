@@ -76,7 +76,7 @@ async fn distinguishes_missing_objects_from_unserved_kinds(env: Env) -> Outcome 
             .is_not_found()
     );
 
-    let missing_namespace: Api<ConfigMap> = Api::namespaced(env.client(), &env.unique("missing"));
+    let missing_namespace: Api<ConfigMap> = Api::namespaced(env.client(), &env.unique_name("missing"));
     let error = refused!(missing_namespace.create(&PostParams::default(), &config_map("a", "1")).await);
     check!(error.is_not_found() && error.to_string().contains("namespaces"), "{error:?}");
     check!(missing_namespace.list(&ListParams::default()).await?.items.is_empty());
@@ -194,7 +194,7 @@ async fn strict_validation_rejects_unknown_fields(env: Env) -> Outcome {
 }
 
 async fn lists_all_namespaces_and_manages_cluster_scoped_objects(env: Env) -> Outcome {
-    let label = env.unique("all");
+    let label = env.unique_name("all");
     env.api().create(&PostParams::default(), &labelled("a", "e2e", &label)).await?;
     let all: Api<ConfigMap> = Api::all(env.client());
     let found = all.list(&ListParams::default().labels(&format!("e2e={label}"))).await?;
@@ -202,8 +202,8 @@ async fn lists_all_namespaces_and_manages_cluster_scoped_objects(env: Env) -> Ou
     check_eq!(found.items[0].namespace().as_deref(), Some(env.namespace()));
 
     let roles: Api<ClusterRole> = Api::all(env.client());
-    let name = env.unique("role");
-    env.deletes_at_end(&roles, &name);
+    let name = env.unique_name("role");
+    env.delete_at_end(&roles, &name);
     let role = ClusterRole { metadata: named(&name), ..ClusterRole::default() };
     let created = roles.create(&PostParams::default(), &role).await?;
     check_eq!(created.namespace(), None);
@@ -293,10 +293,10 @@ async fn creates_subresources(env: Env) -> Outcome {
     let token = response.status.and_then(|status| status.token).unwrap_or_default();
     check_eq!(token.split('.').count(), 3);
 
-    env.until_pods_can_be_made().await?;
+    env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &idle_pod("a")?).await?;
-    let node = env.unique("node");
+    let node = env.unique_name("node");
     let binding: Binding =
         object(json!({"metadata": {"name": "a"}, "target": {"kind": "Node", "name": node}}))?;
     let bound: kube_client::core::Status =
@@ -310,7 +310,7 @@ async fn creates_subresources(env: Env) -> Outcome {
 }
 
 async fn patches_and_gets_subresources(env: Env) -> Outcome {
-    env.until_pods_can_be_made().await?;
+    env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &idle_pod("a")?).await?;
     let debugger = json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": "busybox"}]}});

@@ -84,7 +84,7 @@ async fn a_deletion_ends_when_the_finalizer_is_removed(env: Env) -> Outcome {
 }
 
 async fn a_wait_for_a_running_pod_and_its_graceful_deletion(env: Env) -> Outcome {
-    env.until_pods_can_be_made().await?;
+    env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &pod("a")?).await?;
     await_condition_within(pods.clone(), "a", conditions::is_pod_running(), LIMIT).await?;
@@ -95,7 +95,7 @@ async fn a_wait_for_a_running_pod_and_its_graceful_deletion(env: Env) -> Outcome
 }
 
 async fn a_wait_for_the_rollout_of_the_new_generation(env: Env) -> Outcome {
-    env.until_pods_can_be_made().await?;
+    env.wait_until_pods_can_be_created().await?;
     let deployments: Api<Deployment> = env.api();
     deployments.create(&PostParams::default(), &deployment("web", 1)?).await?;
     let completed =

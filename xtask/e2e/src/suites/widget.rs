@@ -80,7 +80,7 @@ pub(crate) async fn install(env: &Env) -> Outcome<ApiResource> {
 pub(crate) async fn serve(env: &Env, crd: &CustomResourceDefinition) -> Outcome<ApiResource> {
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     let name = crd.metadata.name.clone().unwrap_or_default();
-    env.deletes_at_end(&crds, &name);
+    env.delete_at_end(&crds, &name);
     crds.create(&PostParams::default(), crd).await?;
     eventually("the definition is established", Duration::from_secs(30), async || {
         let status = crds.get(&name).await?.status;

@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{converges, deployment, eventually, named, object, pod, polling};
+use crate::support::{deployment, eventually, named, object, pod, polling, wait_until_converged};
 
 suite!("workloads":
     a_reflector_follows_a_rollout [Pods],
@@ -58,13 +58,13 @@ async fn a_reflector_follows_a_rollout(env: Env) -> Outcome {
         .await?;
         deployments.delete("web", &DeleteParams::background()).await?;
         eventually("all pods are deleted", TIMEOUT, async || Ok(reader.is_empty().then_some(()))).await?;
-        converges(&reader, &pods, &ListParams::default().labels("app=web"), TIMEOUT).await
+        wait_until_converged(&reader, &pods, &ListParams::default().labels("app=web"), TIMEOUT).await
     };
     polling(&mut reflector, rollout).await
 }
 
 async fn a_pod_runs_and_terminates(env: Env) -> Outcome {
-    env.until_pods_can_be_made().await?;
+    env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &pod("a")?).await?;
     let running =
@@ -80,7 +80,7 @@ async fn a_pod_runs_and_terminates(env: Env) -> Outcome {
 }
 
 async fn a_disruption_budget_blocks_eviction(env: Env) -> Outcome {
-    env.until_pods_can_be_made().await?;
+    env.wait_until_pods_can_be_created().await?;
     // By default the client waits for the `Retry-After` of a 429 and retries.
     let mut config = env.config();
     config.retry = RetryPolicy::never();

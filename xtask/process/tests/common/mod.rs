@@ -51,12 +51,12 @@ impl World {
     pub(crate) fn program(&self, args: &[&str]) -> Command {
         let mut command = Command::new(crate::PROGRAM);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        self.place(&mut command);
+        self.set_environment(&mut command);
         command
     }
 
     /// Sets the variables of this environment for a command.
-    pub(crate) fn place(&self, command: &mut Command) {
+    pub(crate) fn set_environment(&self, command: &mut Command) {
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
         command.env("PATH", path).env("TMPDIR", self.path("tmp")).env("KUBE_XTASK_CACHE", self.path("cache"));
         command.env(MARK, self.mark()).env("WORLD", self.folder.path());
@@ -93,7 +93,7 @@ impl World {
 
     /// Waits until no process of this environment runs and no scratch folder exists. Panics after [`LIMIT`].
     #[track_caller]
-    pub(crate) fn is_clean(&self) {
+    pub(crate) fn wait_until_clean(&self) {
         assert!(eventually(|| self.processes().is_empty()), "left running: {:#?}", self.processes());
         assert!(eventually(|| self.leftovers().is_empty()), "left behind: {:#?}", self.leftovers());
     }

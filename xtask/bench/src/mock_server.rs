@@ -1,4 +1,4 @@
-//! `Source`: starts the load source process and sends it control requests.
+//! `MockServer`: starts the mock API server process and sends it control requests.
 
 use std::fs;
 use std::path::Path;
@@ -12,12 +12,12 @@ use xtask_process::{Launch, Scratch, Streams, Supervised, log};
 
 /// The time limit for the start and for each request. Generating the largest allowed number of pods takes less.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// The seed of the load source. The same seed gives the same bytes, so that runs are comparable.
+/// The seed of the mock API server. The same seed gives the same bytes, so that runs are comparable.
 const SEED: u64 = 20_260_501;
 
-/// A running load source process; terminated on drop.
+/// A running mock API server process; terminated on drop.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct MockServer {
     _process: Supervised,
     agent: ureq::Agent,
     /// `HOST:PORT`, such as `127.0.0.1:1234`.
@@ -25,8 +25,8 @@ pub(super) struct Source {
     pods: usize,
 }
 
-impl Source {
-    /// Starts a load source with `pods` pods and waits until it accepts connections.
+impl MockServer {
+    /// Starts a mock API server with `pods` pods and waits until it accepts connections.
     ///
     /// # Errors
     /// If the process exits or is not ready within [`TIMEOUT`].
@@ -34,9 +34,9 @@ impl Source {
     /// # Cancel safety
     /// Cancelling terminates the process.
     pub(super) async fn start(binary: &Path, scratch: &Scratch, pods: usize) -> anyhow::Result<Self> {
-        let file = |end: &str| scratch.path().join(format!("source-{pods}.{end}"));
+        let file = |end: &str| scratch.path().join(format!("mock-server-{pods}.{end}"));
         let (stdout, stderr) = (file("out"), file("log"));
-        // A previous source may have left its address in the file.
+        // A previous mock API server may have left its address in the file.
         let _ = fs::remove_file(&stdout);
         let streams = Streams::Files { stdout: stdout.clone(), stderr: stderr.clone() };
         let plan = json!({"pods": pods, "seed": SEED}).to_string();
@@ -47,9 +47,9 @@ impl Source {
             match fs::read_to_string(&stdout) {
                 Ok(text) if text.ends_with('\n') => break text.trim().to_owned(),
                 _ if process.ended().is_some() => {
-                    bail!("the load source exited during startup: {}", log::tail(&stderr, 5))
+                    bail!("the mock API server exited during startup: {}", log::tail(&stderr, 5))
                 }
-                _ if Instant::now() > deadline => bail!("the load source is not ready after {TIMEOUT:?}"),
+                _ if Instant::now() > deadline => bail!("the mock API server is not ready after {TIMEOUT:?}"),
                 _ => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         };
@@ -58,17 +58,17 @@ impl Source {
         Ok(Self { _process: process, agent, address, pods })
     }
 
-    /// The address on which the load source listens.
+    /// The address on which the mock API server listens.
     pub(super) fn address(&self) -> &str {
         &self.address
     }
 
-    /// The number of pods that the load source serves.
+    /// The number of pods that the mock API server serves.
     pub(super) fn pods(&self) -> usize {
         self.pods
     }
 
-    /// Makes the source generate all data now instead of at the first request.
+    /// Makes the server generate all data now instead of at the first request.
     ///
     /// # Errors
     /// If the request fails.
@@ -82,7 +82,7 @@ impl Source {
     /// If the request fails or no set has this name.
     pub(super) fn digest(&self, set: &str) -> anyhow::Result<Digest> {
         let text = self.request("digest", &format!("-/digest?of={set}"))?;
-        serde_json::from_str(&text).context("cannot decode the digest from the load source")
+        serde_json::from_str(&text).context("cannot decode the digest from the mock API server")
     }
 
     /// Ends a session and its watches.
@@ -96,6 +96,6 @@ impl Source {
     fn request(&self, session: &str, path: &str) -> anyhow::Result<String> {
         let url = format!("http://{}/{session}/{path}", self.address);
         let body = self.agent.get(&url).call().and_then(|mut response| response.body_mut().read_to_string());
-        body.with_context(|| format!("cannot request {path} from the load source"))
+        body.with_context(|| format!("cannot request {path} from the mock API server"))
     }
 }
