@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn every_user_has_a_different_token() {
         let user = User { name: "jane".to_owned(), groups: vec!["a".to_owned(), "b".to_owned()] };
-        let (text, tokens) = table(&[user]).unwrap();
+        let (text, tokens) = generate(&[user]).unwrap();
         assert_eq!(tokens.len(), 2);
         assert_ne!(tokens[0].1, tokens[1].1);
         assert!(text.contains(&format!("{},jane,jane,\"a,b\"\n", tokens[0].1)), "{text}");

@@ -76,7 +76,7 @@ fn import_refused(table: &'static str, layer: &str, target: &str) -> Option<Stri
         .then(|| format!("`{layer}` must not import `{other}` (here `{target}`): {advice}"))
 }
 
-/// The finding if `module` must not use `path`, which is of another crate. A ban of several segments also matches the
+/// The finding if `module` must not use `path`, a path of another crate. A ban of several segments also matches the
 /// end of a path, because a file may import the first segments.
 fn banned(table: &'static str, module: &str, path: &str) -> Option<String> {
     let is_named = |ban: &&str| is_in(path, ban) || ban.contains("::") && path.ends_with(*ban);

@@ -1,12 +1,11 @@
-//! Collects the paths that a Rust file uses outside of its tests. Contains no rule. It scans tokens, because the
-//! arguments of macros have no syntax tree.
+//! Collects the paths that a Rust file uses outside of its tests. Scans tokens: macro arguments have no syntax tree.
 
 use proc_macro2::{Delimiter, LexError, TokenStream, TokenTree};
 
 /// A path of two or more segments, of which the first is `crate` or another crate, and the number of its line.
 pub(super) type Named = (Vec<String>, usize);
 
-/// The paths in `text`, the source of `module`.
+/// The paths in `text`, which is the source code of `module`.
 pub(super) fn names(text: &str, module: &[String]) -> Result<Vec<Named>, LexError> {
     let mut found = Vec::new();
     scan(text.parse()?, module, &[], &mut found);
@@ -64,8 +63,7 @@ fn absolute(mut path: Vec<String>, module: &[String]) -> Option<Vec<String>> {
     named.then_some(path)
 }
 
-/// The number of tokens of the item whose attributes begin here, if it is compiled for tests only: `#[test]`,
-/// `#[tokio::test]`, `#[cfg(all(test, ..))]`; else 0.
+/// The number of tokens of the item that begins here with its attributes, if only tests compile it; else 0.
 fn test_item(tokens: &[TokenTree]) -> usize {
     let text = tokens.get(1).map(ToString::to_string).unwrap_or_default();
     let has = |word| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|other| other == word);

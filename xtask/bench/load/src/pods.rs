@@ -1,4 +1,5 @@
-//! `PodGenerator`: generates realistic pods. The forty pods of an application differ only in fields such as name and uid.
+//! `PodGenerator`: generates realistic pods. The forty pods of an application differ only in fields such as name and
+//! uid.
 
 use std::fmt::Write;
 

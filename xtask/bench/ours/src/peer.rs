@@ -1,4 +1,5 @@
-//! Maps the names that `shared/` uses to this project's public API, and implements the parts that differ from kube.
+//! Re-exports this project's public items under the names that `shared/` uses, and implements the parts whose API
+//! differs between kube and this project.
 
 use futures::Stream;
 use k8s_openapi::api::core::v1::Pod;

@@ -115,8 +115,8 @@ async fn rejects_a_client_certificate_of_an_unknown_ca(env: Env) -> Outcome {
     Ok(())
 }
 
-/// Creates the service account `robot` in the case's namespace and a client with its token. The account has no
-/// permissions yet.
+/// Creates the service account `robot` in the case's namespace and a client with its token. [`grant_read`] can
+/// give the account permissions.
 pub(super) async fn robot_client(env: &Env) -> Outcome<Client> {
     let accounts: Api<ServiceAccount> = env.api();
     let account = ServiceAccount { metadata: named("robot"), ..ServiceAccount::default() };

@@ -35,23 +35,24 @@ fn event(reason: &str) -> Event {
     }
 }
 
-async fn regarding(env: &Env, name: &str) -> Outcome<ObjectReference> {
+/// Creates a config map, and returns a reference to it.
+async fn create_regarding(env: &Env, name: &str) -> Outcome<ObjectReference> {
     let maps: Api<ConfigMap> = env.api();
     let map = maps.create(&PostParams::default(), &config_map(name, "1")).await?;
     Ok(map.object_ref(&()))
 }
 
 /// The events of the namespace with this reason.
-async fn stored(events: &Api<v1::Event>, reason: &str) -> Outcome<Vec<v1::Event>> {
+async fn list_events(events: &Api<v1::Event>, reason: &str) -> Outcome<Vec<v1::Event>> {
     let lp = ListParams::default().fields(&format!("reason={reason}"));
     Ok(events.list(&lp).await?.items)
 }
 
 async fn an_event_has_all_fields_of_the_api(env: Env) -> Outcome {
-    let (object, other) = (regarding(&env, "a").await?, regarding(&env, "b").await?);
+    let (object, other) = (create_regarding(&env, "a").await?, create_regarding(&env, "b").await?);
     let event = Event { secondary: Some(other.clone()), ..event("Saved") };
     recorder(&env).publish(&event, &object).await?;
-    let stored = stored(&env.api(), "Saved").await?;
+    let stored = list_events(&env.api(), "Saved").await?;
     check_eq!(stored.len(), 1);
     let stored = &stored[0];
     check!(stored.metadata.name.as_deref().is_some_and(|name| name.starts_with("a.")));
@@ -65,10 +66,10 @@ async fn an_event_has_all_fields_of_the_api(env: Env) -> Outcome {
 }
 
 async fn a_repeated_event_is_a_series(env: Env) -> Outcome {
-    let (recorder, object) = (recorder(&env), regarding(&env, "a").await?);
+    let (recorder, object) = (recorder(&env), create_regarding(&env, "a").await?);
     let events: Api<v1::Event> = env.api();
     let count = async || {
-        let all = stored(&events, "Saved").await?;
+        let all = list_events(&events, "Saved").await?;
         Outcome::Ok(
             all.iter()
                 .map(|event| event.series.as_ref().map_or(1, |series| series.count))
@@ -86,26 +87,26 @@ async fn a_repeated_event_is_a_series(env: Env) -> Outcome {
 }
 
 async fn an_event_that_expired_is_created_again_with_its_series(env: Env) -> Outcome {
-    let (recorder, object) = (recorder(&env), regarding(&env, "a").await?);
+    let (recorder, object) = (recorder(&env), create_regarding(&env, "a").await?);
     let events: Api<v1::Event> = env.api();
     recorder.publish(&event("Saved"), &object).await?;
-    let first = stored(&events, "Saved").await?;
+    let first = list_events(&events, "Saved").await?;
     let name = first.first().and_then(|event| event.metadata.name.as_deref()).unwrap_or_default();
     events.delete(name, &DeleteParams::default()).await?;
     recorder.publish(&event("Saved"), &object).await?;
-    let series = stored(&events, "Saved").await?.remove(0).series;
+    let series = list_events(&events, "Saved").await?.remove(0).series;
     check_eq!(series.map(|series| series.count), Some(2));
     Ok(())
 }
 
 async fn fields_at_the_limits_are_accepted(env: Env) -> Outcome {
-    let object = regarding(&env, &"a".repeat(253)).await?;
+    let object = create_regarding(&env, &"a".repeat(253)).await?;
     let mut long = event(&"r".repeat(300));
     long.action = "é".repeat(100);
     long.note = Some("é".repeat(5000));
     let reporter = Reporter { controller: "e2e.example.com/tests".into(), instance: Some("i".repeat(300)) };
     Recorder::new(env.client(), reporter).publish(&long, &object).await?;
-    let stored = stored(&env.api(), &"r".repeat(128)).await?;
+    let stored = list_events(&env.api(), &"r".repeat(128)).await?;
     check_eq!(stored.len(), 1);
     check_eq!(stored[0].note.as_ref().map(String::len), Some(1024));
     check_eq!(stored[0].metadata.name.as_ref().map(String::len), Some(253));
@@ -122,7 +123,7 @@ async fn an_event_of_a_cluster_scoped_object_is_in_the_default_namespace(env: En
     let reason = env.unique_name("Saved");
     recorder(&env).publish(&event(&reason), &role.object_ref(&())).await?;
     let events: Api<v1::Event> = Api::namespaced(env.client(), "default");
-    let stored = stored(&events, &reason).await?;
+    let stored = list_events(&events, &reason).await?;
     check_eq!(stored.len(), 1);
     check_eq!(stored[0].regarding.as_ref().and_then(|object| object.name.as_ref()), Some(&name));
     env.delete_at_end(&events, stored[0].metadata.name.as_deref().unwrap_or_default());

@@ -1,5 +1,5 @@
-//! Re-exports items of `kube` under the names that `shared/` uses, and implements the benchmark code for which the APIs of
-//! kube and this project differ.
+//! Re-exports items of `kube` under the names that `shared/` uses, and implements the parts whose API differs between
+//! kube and this project.
 
 use futures::{Stream, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
