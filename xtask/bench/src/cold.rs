@@ -56,12 +56,13 @@ pub(super) async fn run(
     let (ours, kube) = (median(ours)?, median(kube)?);
     let ratio = ours.wall.as_secs_f64() / kube.wall.as_secs_f64();
     let met = ratio <= TARGET;
-    let mut text = table::new(&["row", "", "wall", "packages", &format!("target: <= {TARGET} x kube's")]);
+    let mut text =
+        table::with_header(&["row", "", "wall", "packages", &format!("target: <= {TARGET} x kube's")]);
     for (name, contender, build, word) in [
         ("build", Contender::Ours, ours, format!("{ratio:.2}, {}", if met { "met" } else { "MISSED" })),
         ("", Contender::Kube, kube, String::new()),
     ] {
-        let wall = table::right(table::time(build.wall.as_secs_f64()));
+        let wall = table::right(table::format_seconds(build.wall.as_secs_f64()));
         text.add_row([
             name.into(),
             contender.into(),

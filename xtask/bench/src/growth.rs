@@ -69,7 +69,7 @@ pub(super) async fn run(
         for round in 0..rounds {
             for turn in 0..sizes.len() {
                 let at = (round + turn) % sizes.len();
-                runners[at].round(&mut outcomes[at], row, &built.contenders, round).await?;
+                runners[at].run_round(&mut outcomes[at], row, &built.contenders, round).await?;
             }
         }
         for ((_, table), outcomes) in tables.iter_mut().zip(outcomes) {
@@ -98,7 +98,8 @@ pub(super) async fn run(
 
 /// The table of all figures, by row, contender and size.
 fn figures(rows: &[&'static Row], tables: &[(usize, Table)]) -> String {
-    let mut text = table::new(&["row", "", "pods", "a second", "wall", "CPU", "peak", "resident", "each"]);
+    let mut text =
+        table::with_header(&["row", "", "pods", "a second", "wall", "CPU", "peak", "resident", "each"]);
     for row in rows {
         for contender in Contender::ALL {
             for (size, table) in tables {
@@ -107,7 +108,7 @@ fn figures(rows: &[&'static Row], tables: &[(usize, Table)]) -> String {
                     vec![row.name.into(), contender.to_string().into(), table::right(size.to_string())];
                 match cell {
                     Cell::Measured(figures) => {
-                        line.extend(table::measured(figures, row).map(table::right));
+                        line.extend(table::figure_cells(figures, row).map(table::right));
                     }
                     Cell::Absent(_) => line.push(table::right("none".to_owned())),
                     Cell::Wrong(_) => line.push(table::right("WRONG".to_owned())),

@@ -24,8 +24,9 @@ pub(super) struct Runner<'a> {
     scratch: &'a Scratch,
     server: &'a MockServer,
     /// By row and contender: the MiB to touch before the next run, computed from the peak memory of the previous run.
-    peaks: BTreeMap<(&'static str, Contender), usize>,
+    mib_to_touch: BTreeMap<(&'static str, Contender), usize>,
     digests: BTreeMap<&'static str, Digest>,
+    /// The number of sessions so far.
     sessions: usize,
 }
 
@@ -54,7 +55,7 @@ impl Outcomes {
 impl<'a> Runner<'a> {
     /// Creates a runner without results.
     pub(super) fn new(scratch: &'a Scratch, server: &'a MockServer) -> Self {
-        Self { scratch, server, peaks: BTreeMap::new(), digests: BTreeMap::new(), sessions: 0 }
+        Self { scratch, server, mib_to_touch: BTreeMap::new(), digests: BTreeMap::new(), sessions: 0 }
     }
 
     /// Executes a row: each round runs every contender once, starting with the next contender in rotation.
@@ -64,7 +65,7 @@ impl<'a> Runner<'a> {
     ///
     /// # Cancel safety
     /// Cancelling terminates the running contender.
-    pub(super) async fn row(
+    pub(super) async fn run_row(
         &mut self,
         table: &mut Table,
         row: &'static Row,
@@ -73,7 +74,7 @@ impl<'a> Runner<'a> {
     ) -> anyhow::Result<()> {
         let mut outcomes = Outcomes::default();
         for round in 0..rounds {
-            self.round(&mut outcomes, row, contenders, round).await?;
+            self.run_round(&mut outcomes, row, contenders, round).await?;
         }
         outcomes.store_in(table, row);
         Ok(())
@@ -86,7 +87,7 @@ impl<'a> Runner<'a> {
     ///
     /// # Cancel safety
     /// Cancelling terminates the running contender.
-    pub(super) async fn round(
+    pub(super) async fn run_round(
         &mut self,
         outcomes: &mut Outcomes,
         row: &'static Row,
@@ -101,11 +102,12 @@ impl<'a> Runner<'a> {
             if outcomes.failed.contains_key(contender) {
                 continue;
             }
-            let peak = self.peaks.get(&(row.name, *contender)).copied();
+            let peak = self.mib_to_touch.get(&(row.name, *contender)).copied();
             touch::touch(peak.unwrap_or_else(|| touch::mib_for_first_run(self.server.pods())));
-            match self.once(row, program.as_deref()).await? {
+            match self.run_once(row, program.as_deref()).await? {
                 Ok(outcome) => {
-                    self.peaks.insert((row.name, *contender), touch::mib_for_repeated_run(outcome.peak_kib));
+                    self.mib_to_touch
+                        .insert((row.name, *contender), touch::mib_for_repeated_run(outcome.peak_kib));
                     outcomes.done.entry(*contender).or_default().push(outcome);
                 }
                 Err(cell) => drop(outcomes.failed.insert(*contender, cell)),
@@ -114,7 +116,8 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    async fn once(
+    /// Runs a contender once. The inner error is the cell of a contender that failed or is absent.
+    async fn run_once(
         &mut self,
         row: &'static Row,
         program: Result<&Path, &String>,
@@ -139,14 +142,14 @@ impl<'a> Runner<'a> {
             serde_json::from_str(&output.stdout).context("cannot decode the contender's output")
         });
         Ok(match report {
-            Ok(Report::Done(outcome)) => self.checked(row, outcome)?,
+            Ok(Report::Done(outcome)) => self.check_digest(row, outcome)?,
             Ok(Report::Absent { reason }) => Err(Cell::Absent(reason)),
             Err(error) => Err(Cell::Wrong(format!("{error:#}"))),
         })
     }
 
     /// Compares the digest of a contender's objects with the mock API server's digest.
-    fn checked(&mut self, row: &'static Row, outcome: Outcome) -> anyhow::Result<Result<Outcome, Cell>> {
+    fn check_digest(&mut self, row: &'static Row, outcome: Outcome) -> anyhow::Result<Result<Outcome, Cell>> {
         let Some(of) = row.digest else { return Ok(Ok(outcome)) };
         let expected = match self.digests.get(of) {
             Some(expected) => *expected,

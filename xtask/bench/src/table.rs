@@ -14,7 +14,8 @@ const MIB: f64 = 1_048_576.0;
 
 /// The table of all figures.
 pub(super) fn figures(table: &Table, rows: &[&Row]) -> String {
-    let mut text = new(&["row", "", "a second", "wall", "CPU", "peak", "resident", "each", "ours is"]);
+    let mut text =
+        with_header(&["row", "", "a second", "wall", "CPU", "peak", "resident", "each", "ours is"]);
     for row in rows {
         let ours = table.figures(row.name, Contender::Ours).ok();
         let mut name = row.name;
@@ -23,7 +24,7 @@ pub(super) fn figures(table: &Table, rows: &[&Row]) -> String {
             let mut line = vec![Shown::new(std::mem::take(&mut name)), Shown::new(contender)];
             match cell {
                 Cell::Measured(figures) => {
-                    line.extend(measured(figures, row).into_iter().map(right));
+                    line.extend(figure_cells(figures, row).into_iter().map(right));
                     let ratio =
                         ours.filter(|_| contender != Contender::Ours).map(|ours| factor(ours, figures));
                     line.push(Shown::new(ratio.unwrap_or_default()));
@@ -55,16 +56,16 @@ pub(super) fn legend(table: &Table, rows: &[&Row]) -> String {
 }
 
 /// The figures of a row, in the order of the header.
-pub(super) fn measured(figures: &Figures, row: &Row) -> [String; 6] {
+pub(super) fn figure_cells(figures: &Figures, row: &Row) -> [String; 6] {
     [
         if figures.units > 1.0 { format!("{:.0}", figures.rate()) } else { String::new() },
-        time(figures.wall_s),
-        time(figures.cpu_s),
+        format_seconds(figures.wall_s),
+        format_seconds(figures.cpu_s),
         format!("{:.0} MiB", figures.peak_bytes / MIB),
         format!("{:.0} MiB", figures.after_bytes / MIB),
         match (row.shows_memory, figures.units > 1.0) {
             (true, _) => format!("{:.2} KiB", figures.kept() / 1024.0),
-            (false, true) => time(figures.seconds_per_unit()),
+            (false, true) => format_seconds(figures.seconds_per_unit()),
             (false, false) => String::new(),
         },
     ]
@@ -78,11 +79,11 @@ fn factor(ours: &Figures, peer: &Figures) -> String {
 
 /// The table of targets and verdicts.
 pub(super) fn targets<'a>(targets: impl Iterator<Item = (&'static str, String, &'a Verdict)>) -> String {
-    let mut text = new(&["row", "target", "is", ""]);
+    let mut text = with_header(&["row", "target", "is", ""]);
     for (row, target, verdict) in targets {
         let (value, word) = match verdict {
-            Verdict::Met(value) => (number(*value), "met".to_owned()),
-            Verdict::Missed(value) => (number(*value), "MISSED".to_owned()),
+            Verdict::Met(value) => (format_number(*value), "met".to_owned()),
+            Verdict::Missed(value) => (format_number(*value), "MISSED".to_owned()),
             Verdict::NotThere(reason) => (String::new(), format!("no figure: {reason}")),
             Verdict::NotCompared(reason) => (String::new(), format!("not compared: {reason}")),
         };
@@ -101,7 +102,7 @@ pub(super) fn summary(verdicts: &[Verdict]) -> String {
 }
 
 /// An empty table with a header.
-pub(super) fn new(head: &[&str]) -> Text {
+pub(super) fn with_header(head: &[&str]) -> Text {
     let mut text = Text::new();
     text.load_style(presets::ASCII_MARKDOWN).set_header(head.iter().copied());
     text
@@ -112,12 +113,12 @@ pub(super) fn right(text: String) -> Shown {
     Shown::new(text).set_alignment(CellAlignment::Right)
 }
 
-fn number(value: f64) -> String {
+fn format_number(value: f64) -> String {
     if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
 /// A duration with a unit chosen by its magnitude.
-pub(super) fn time(seconds: f64) -> String {
+pub(super) fn format_seconds(seconds: f64) -> String {
     match seconds {
         s if s >= 10.0 => format!("{s:.1} s"),
         s if s >= 1.0 => format!("{s:.2} s"),
@@ -169,7 +170,7 @@ mod tests {
         for (seconds, expected) in
             [(12.34, "12.3 s"), (1.5, "1.50 s"), (0.0123, "12.3 ms"), (4.2e-6, "4.20 us")]
         {
-            assert_eq!(time(seconds), expected);
+            assert_eq!(format_seconds(seconds), expected);
         }
     }
 }

@@ -19,9 +19,13 @@ pub(super) struct Target {
 /// The compared figure.
 #[derive(Debug, Clone, Copy)]
 enum Metric {
+    /// Units per second.
     Rate,
+    /// Wall time per unit.
     Time,
+    /// Retained bytes per unit.
     Kept,
+    /// Peak resident memory.
     Peak,
     /// The ratio of this project's peak memory to its final memory. It is not compared with a peer.
     PeakOverKept,

@@ -21,6 +21,7 @@ impl Files {
         self.folder.join(name)
     }
 
+    /// The path of the file `name`, as text.
     fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
@@ -57,7 +58,7 @@ pub(super) fn api_server(
         flag("secure-port", port),
         flag("bind-address", "127.0.0.1"),
         // The endpoint of the `kubernetes` Service must not be a loopback address, and the machine may have no other
-        // address. This one is from the range for documentation (RFC 5737).
+        // address. This address is in a range that is reserved for documentation (RFC 5737).
         flag("advertise-address", format!("192.0.2.{}", index + 1)),
         flag("cert-dir", files.text(&format!("api-server-{index}"))),
         flag("tls-cert-file", files.text("server.crt")),
@@ -88,7 +89,7 @@ pub(super) fn controller_manager(files: &Files, gates: &[FeatureGate]) -> Vec<St
         flag("leader-elect", false),
         flag("secure-port", 0),
     ];
-    flags.extend(request_rate());
+    flags.extend(rate_limits());
     flags.extend(feature_gates(gates));
     flags
 }
@@ -99,7 +100,7 @@ pub(super) fn scheduler(files: &Files, gates: &[FeatureGate]) -> Vec<String> {
         flag("leader-elect", false),
         flag("secure-port", 0),
     ];
-    flags.extend(request_rate());
+    flags.extend(rate_limits());
     flags.extend(feature_gates(gates));
     flags
 }
@@ -119,8 +120,8 @@ pub(super) fn kwok(files: &Files, port: u16, config: &Path) -> Vec<String> {
     ]
 }
 
-/// Rate limits above the defaults. With the defaults, the start of the controllers takes seconds.
-fn request_rate() -> [String; 2] {
+/// Rate limits above the defaults: with the defaults, the start of the controllers would take seconds.
+fn rate_limits() -> [String; 2] {
     [flag("kube-api-qps", 500), flag("kube-api-burst", 1000)]
 }
 

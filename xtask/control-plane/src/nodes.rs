@@ -46,8 +46,8 @@ pub(super) fn count_ready(list: &Value) -> usize {
     list["items"].as_array().into_iter().flatten().filter(|node| is_ready(node)).count()
 }
 
-/// Writes kwok's configuration into `folder`, and returns the path of the file. It contains the stages, and the
-/// behaviour of exec, logs, attach and port-forward.
+/// Writes kwok's configuration into `folder`, and returns the path of the file. The configuration contains the stages,
+/// and the behaviour of exec, logs, attach and port-forward.
 pub(super) fn write_config(folder: &Path, stages: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let log = folder.join("pod.log");
     fs::write(&log, POD_LOG).with_context(|| format!("cannot write {}", log.display()))?;
@@ -57,7 +57,7 @@ pub(super) fn write_config(folder: &Path, stages: &[PathBuf]) -> anyhow::Result<
         text.push_str(document);
         text.push('\n');
     };
-    for document in settings(&log) {
+    for document in config_documents(&log) {
         add(&yaml_serde::to_string(&document).context("cannot write YAML")?);
     }
     for stage in stages {
@@ -68,7 +68,7 @@ pub(super) fn write_config(folder: &Path, stages: &[PathBuf]) -> anyhow::Result<
     Ok(path)
 }
 
-fn settings(log: &Path) -> Vec<Value> {
+fn config_documents(log: &Path) -> Vec<Value> {
     let behaviour = |kind: &str, spec: Value| {
         json!({
             "apiVersion": "kwok.x-k8s.io/v1alpha1",

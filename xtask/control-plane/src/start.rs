@@ -169,14 +169,14 @@ async fn start_controllers(
     monitor: &Monitor,
     kwok_port: u16,
 ) -> anyhow::Result<Controllers> {
-    let identity = |file: &str, user: &str, group| {
+    let write_kubeconfig = |file: &str, user: &str, group| {
         let identity: Identity = authority.client(user, group)?;
         let credentials = Credentials::Certificate(identity);
         kubeconfig::write(&files.path(file), &server.url(), authority.certificate(), &credentials)
     };
-    identity("controller-manager.kubeconfig", "system:kube-controller-manager", None)?;
-    identity("scheduler.kubeconfig", "system:kube-scheduler", None)?;
-    identity("kwok.kubeconfig", "kwok", Some("system:masters"))?;
+    write_kubeconfig("controller-manager.kubeconfig", "system:kube-controller-manager", None)?;
+    write_kubeconfig("scheduler.kubeconfig", "system:kube-scheduler", None)?;
+    write_kubeconfig("kwok.kubeconfig", "kwok", Some("system:masters"))?;
     let config = nodes::write_config(&files.folder, &workload.stages)?;
 
     options.progress.step("starting controllers and nodes");

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::snapshot::{Snapshot, Versions};
 
 /// The time limit until all stores contain the last changes.
-const WITHIN: Duration = Duration::from_secs(5);
+const AGREEMENT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Waits until the stores equal the server's objects, and the controller has written all pages.
 pub(super) async fn agreement(sim: &Sim, snapshot: &mut Snapshot) -> anyhow::Result<()> {
@@ -19,7 +19,9 @@ pub(super) async fn agreement(sim: &Sim, snapshot: &mut Snapshot) -> anyhow::Res
         snapshot.take();
         match disagreement(sim, snapshot) {
             None => return Ok(()),
-            Some(text) if begin.elapsed() >= WITHIN => bail!("{text}, {WITHIN:?} after the last change"),
+            Some(text) if begin.elapsed() >= AGREEMENT_LIMIT => {
+                bail!("{text}, {AGREEMENT_LIMIT:?} after the last change")
+            }
             Some(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }

@@ -73,8 +73,8 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let workload = load.start(&sim).await;
     let server = sim.serve_https(([127, 0, 0, 1], 0).into()).await.context("cannot serve the cluster")?;
     let client = connect(&server).await?;
-    let (news, messages) = mpsc::channel(MESSAGE_CAPACITY);
-    let tally = Arc::new(Tally::new(news));
+    let (sender, messages) = mpsc::channel(MESSAGE_CAPACITY);
+    let tally = Arc::new(Tally::new(sender));
 
     site::install(&client).await?;
     let mut tasks = JoinSet::new();
@@ -136,7 +136,7 @@ async fn watch(
         tokio::select! {
             () = &mut over => return,
             _ = interrupts.next() => return,
-            Some(line) = messages.recv() => view.news(&line),
+            Some(line) = messages.recv() => view.print_message(&line),
             _ = snapshots.tick() => {
                 snapshot.take();
                 view.show(sim, tally, snapshot);

@@ -36,6 +36,7 @@ pub(super) fn not_ready(node: &Node) -> Option<&NodeCondition> {
     conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status != "True")
 }
 
+/// Counts the events of the node informer, and records which nodes are not ready.
 struct NodeObserver {
     pods: Api<Pod>,
     /// The nodes that are not ready, each with the time at which the informer reported it.
@@ -47,38 +48,39 @@ impl NodeObserver {
     async fn handle(&mut self, event: WatchEvent<Arc<Node>>) {
         match event {
             WatchEvent::Added(node) => {
-                self.tally.nodes_added.add();
+                self.tally.nodes_added.increment();
                 self.examine(&node).await;
             }
             WatchEvent::Modified(node) => {
-                self.tally.nodes_modified.add();
+                self.tally.nodes_modified.increment();
                 self.examine(&node).await;
             }
             WatchEvent::Deleted(node) => {
-                self.tally.nodes_deleted.add();
+                self.tally.nodes_deleted.increment();
                 self.broken.remove(&node.name_any());
-                self.tally.tell(format!("{} left the cluster", node.name_any()));
+                self.tally.send_message(format!("{} left the cluster", node.name_any()));
             }
             // For a failed watch, the stream also returns an error.
             WatchEvent::Bookmark(_) | WatchEvent::Error(_) => {}
         }
     }
 
+    /// Reports a node that has become ready or not ready.
     async fn examine(&mut self, node: &Node) {
         let name = node.name_any();
         match (not_ready(node), self.broken.contains_key(&name)) {
             (Some(condition), false) => {
                 self.broken.insert(name.clone(), Instant::now());
-                self.tally.nodes_broken.add();
+                self.tally.nodes_broken.increment();
                 let reason = condition.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
                 let pods = self.pods_on(&name).await;
-                self.tally.tell(format!("{name} broke: {reason}; {pods}"));
+                self.tally.send_message(format!("{name} broke: {reason}; {pods}"));
             }
             (None, true) => {
-                self.tally.nodes_healed.add();
+                self.tally.nodes_healed.increment();
                 let since = self.broken.remove(&name);
                 let took = since.map(|since| since.elapsed().as_secs_f32()).unwrap_or_default();
-                self.tally.tell(format!("{name} is ready again after {took:.1} s"));
+                self.tally.send_message(format!("{name} is ready again after {took:.1} s"));
             }
             _ => {}
         }

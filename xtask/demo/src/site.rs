@@ -112,12 +112,12 @@ pub(super) fn start(tasks: &mut JoinSet<()>, client: &Client, tally: Arc<Tally>)
     tasks.spawn(async move {
         while let Some(result) = results.next().await {
             match result {
-                Ok(_) => tally.reconciles.add(),
+                Ok(_) => tally.reconciles.increment(),
                 Err(error @ controller::Error::QueueError(_)) => tally.watch_failed("sites", error),
                 Err(error) => {
-                    tally.reconciles.add();
-                    tally.failures.add();
-                    tally.tell(format!("{:#}", anyhow::Error::from(error)));
+                    tally.reconciles.increment();
+                    tally.failures.increment();
+                    tally.send_message(format!("{:#}", anyhow::Error::from(error)));
                 }
             }
         }
@@ -148,12 +148,12 @@ async fn reconcile(site: Arc<Site>, context: Arc<Reconciler>) -> Result<Action, 
     for (name, page) in &wanted {
         if found.get(name).is_none_or(|found| found.data != page.data) {
             maps.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(page)).await?;
-            context.tally.pages_written.add();
+            context.tally.pages_written.increment();
         }
     }
     for name in found.keys().filter(|name| !wanted.contains_key(*name)) {
         match maps.delete(name, &DeleteParams::default()).await {
-            Ok(_) => context.tally.pages_deleted.add(),
+            Ok(_) => context.tally.pages_deleted.increment(),
             // Another client has already deleted the page.
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),

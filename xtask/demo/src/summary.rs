@@ -9,6 +9,7 @@ use super::check::pages;
 use super::snapshot::Snapshot;
 use super::tally::Tally;
 
+/// The values from which the summary is printed.
 pub(super) struct Summary<'a> {
     pub(super) took: Duration,
     pub(super) sim: &'a Sim,

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 pub(super) struct Count(AtomicU64);
 
 impl Count {
-    pub(super) fn add(&self) {
+    pub(super) fn increment(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -21,28 +21,28 @@ impl Count {
 /// The counters since the start of the demo.
 #[derive(Debug)]
 pub(super) struct Tally {
-    news: mpsc::Sender<String>,
-    /// Events of the node informer.
+    messages: mpsc::Sender<String>,
+    // Events of the node informer:
     pub(super) nodes_added: Count,
     pub(super) nodes_modified: Count,
     pub(super) nodes_deleted: Count,
     pub(super) nodes_broken: Count,
     pub(super) nodes_healed: Count,
-    /// Reconciles and writes of the controller.
+    // Reconciles and writes of the controller:
     pub(super) reconciles: Count,
     pub(super) failures: Count,
     pub(super) pages_written: Count,
     pub(super) pages_deleted: Count,
-    /// Changes by the visitor.
+    /// Changes of sites by the task in `visitor`.
     pub(super) visits: Count,
     /// Errors of watches. The watchers retry failed watches.
     pub(super) watch_errors: Count,
 }
 
 impl Tally {
-    pub(super) fn new(news: mpsc::Sender<String>) -> Self {
+    pub(super) fn new(messages: mpsc::Sender<String>) -> Self {
         Self {
-            news,
+            messages,
             nodes_added: Count::default(),
             nodes_modified: Count::default(),
             nodes_deleted: Count::default(),
@@ -58,14 +58,14 @@ impl Tally {
     }
 
     /// Sends a message to display. The message is dropped if the channel is full.
-    pub(super) fn tell(&self, line: String) {
-        let _ = self.news.try_send(line);
+    pub(super) fn send_message(&self, line: String) {
+        let _ = self.messages.try_send(line);
     }
 
     /// Counts and displays the error of a watch. The watcher retries the watch.
     pub(super) fn watch_failed(&self, what: &str, error: impl Into<anyhow::Error>) {
-        self.watch_errors.add();
-        self.tell(format!("{what}: {:#}", error.into()));
+        self.watch_errors.increment();
+        self.send_message(format!("{what}: {:#}", error.into()));
     }
 
     pub(super) fn node_events(&self) -> u64 {

@@ -49,7 +49,7 @@ impl View {
     }
 
     /// Prints a message with the elapsed time.
-    pub(super) fn news(&self, line: &str) {
+    pub(super) fn print_message(&self, line: &str) {
         let line = format!("{:>7.1} s  {line}", self.begin.elapsed().as_secs_f32());
         match &self.kind {
             Kind::Terminal(rows) => rows.all.suspend(|| println!("{line}")),
@@ -64,7 +64,7 @@ impl View {
             Kind::Terminal(rows) => rows.show(&texts, snapshot),
             Kind::Lines { next } if Instant::now() >= *next => {
                 *next += LINE_INTERVAL;
-                self.news(&texts.line());
+                self.print_message(&texts.line());
             }
             Kind::Lines { .. } => {}
         }

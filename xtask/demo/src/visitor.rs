@@ -28,11 +28,11 @@ pub(super) async fn visit(client: Client, tally: Arc<Tally>, seed: u64) {
     loop {
         match visitor.change().await {
             Ok(Some(line)) => {
-                tally.visits.add();
-                tally.tell(line);
+                tally.visits.increment();
+                tally.send_message(line);
             }
             Ok(None) => {}
-            Err(error) => tally.tell(format!("visitor: {:#}", anyhow::Error::from(error))),
+            Err(error) => tally.send_message(format!("visitor: {:#}", anyhow::Error::from(error))),
         }
         tokio::time::sleep(Duration::from_millis(visitor.random.u64(PAUSE))).await;
     }

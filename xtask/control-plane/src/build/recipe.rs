@@ -15,8 +15,8 @@ pub(crate) struct Recipe {
     /// The Go packages to build, each with the name of its binary.
     pub(crate) binaries: Vec<(&'static str, &'static str)>,
     pub(crate) ldflags: String,
-    /// The YAML files to copy, as (module, folder in the module, file names). Each file keeps its folder path, below the
-    /// folder of the binaries.
+    /// The YAML files to copy, as (module, folder in the module, file names). Each copy has the same folder path, below
+    /// the folder of the binaries.
     pub(crate) files: Vec<(&'static str, &'static str, &'static [&'static str])>,
     /// The measured duration of a first build, downloads included, in core minutes.
     pub(crate) core_minutes: u32,

@@ -19,10 +19,10 @@ use crate::support::{config_map, deployment, eventually, pod};
 
 suite!("wait":
     a_wait_ends_when_the_object_is_created,
-    a_wait_for_an_established_crd,
+    a_wait_for_a_crd_ends_when_it_is_established,
     a_deletion_ends_when_the_finalizer_is_removed,
-    a_wait_for_a_running_pod_and_its_graceful_deletion [Pods],
-    a_wait_for_the_rollout_of_the_new_generation [Pods],
+    waits_for_a_running_pod_and_its_graceful_deletion [Pods],
+    waits_for_the_rollout_of_the_new_generation [Pods],
 );
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -41,7 +41,7 @@ async fn a_wait_ends_when_the_object_is_created(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_wait_for_an_established_crd(env: Env) -> Outcome {
+async fn a_wait_for_a_crd_ends_when_it_is_established(env: Env) -> Outcome {
     let resource = install(&env).await?;
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     let name = format!("{}.{}", resource.plural, resource.group);
@@ -83,7 +83,7 @@ async fn a_deletion_ends_when_the_finalizer_is_removed(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_wait_for_a_running_pod_and_its_graceful_deletion(env: Env) -> Outcome {
+async fn waits_for_a_running_pod_and_its_graceful_deletion(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &pod("a")?).await?;
@@ -94,7 +94,7 @@ async fn a_wait_for_a_running_pod_and_its_graceful_deletion(env: Env) -> Outcome
     Ok(())
 }
 
-async fn a_wait_for_the_rollout_of_the_new_generation(env: Env) -> Outcome {
+async fn waits_for_the_rollout_of_the_new_generation(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let deployments: Api<Deployment> = env.api();
     deployments.create(&PostParams::default(), &deployment("web", 1)?).await?;
