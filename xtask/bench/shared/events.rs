@@ -53,6 +53,7 @@ pub(crate) async fn by_labels(job: &Job) -> anyhow::Result<Outcome> {
     filtered(job, peer::labelled(pods, Strategy::List.config(), ("bench.example/shard", "17"))).await
 }
 
+/// Measures until the sentinel passes the filter in `stream`.
 async fn filtered<E>(
     job: &Job,
     stream: impl Stream<Item = Result<Pod, E>> + Send + 'static,

@@ -16,7 +16,7 @@ const TASKS: usize = 32;
 
 /// Sequential gets over TCP.
 pub(crate) async fn sequential(job: &Job) -> anyhow::Result<Outcome> {
-    let names = names(job)?;
+    let names = pod_names(job)?;
     let client = job.client()?;
     get_all(&client, &names, names.len()).await?;
     let running = Measure::start()?;
@@ -26,7 +26,7 @@ pub(crate) async fn sequential(job: &Job) -> anyhow::Result<Outcome> {
 
 /// Gets over TCP in 32 concurrent tasks; each task is sequential.
 pub(crate) async fn concurrent(job: &Job) -> anyhow::Result<Outcome> {
-    let names = names(job)?;
+    let names = pod_names(job)?;
     let client = job.client()?;
     get_all(&client, &names, names.len()).await?;
     let running = Measure::start()?;
@@ -64,7 +64,7 @@ pub(crate) async fn in_process(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(job.calls, &running.stop()?))
 }
 
-fn names(job: &Job) -> anyhow::Result<Vec<(String, String)>> {
+fn pod_names(job: &Job) -> anyhow::Result<Vec<(String, String)>> {
     Control::of(job).json(&format!("-/names?count={DISTINCT_PODS}"))
 }
 

@@ -70,7 +70,7 @@ impl Outcome {
             before_kib: measure.before.resident,
             peak_kib: measure.after.peak,
             after_kib: measure.after.resident,
-            kept_kib: measure.after.data.saturating_sub(measure.before.data),
+            kept_kib: measure.after.anonymous.saturating_sub(measure.before.anonymous),
             digest: None,
         }
     }

@@ -14,7 +14,7 @@ pub(crate) struct Memory {
     pub(crate) peak: u64,
     /// Anonymous resident memory (`RssAnon`). It excludes the program's code, whose resident part grows as more of it
     /// is executed.
-    pub(crate) data: u64,
+    pub(crate) anonymous: u64,
 }
 
 impl Memory {
@@ -28,7 +28,7 @@ impl Memory {
                 .and_then(|number| number.parse().ok())
                 .with_context(|| format!("no {name} in /proc/self/status"))
         };
-        Ok(Self { resident: field("VmRSS")?, peak: field("VmHWM")?, data: field("RssAnon")? })
+        Ok(Self { resident: field("VmRSS")?, peak: field("VmHWM")?, anonymous: field("RssAnon")? })
     }
 
     /// Resets `VmHWM` to the current value.

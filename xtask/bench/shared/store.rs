@@ -112,18 +112,22 @@ where
 
 /// Fills a typed store of pods.
 pub(crate) async fn typed(job: &Job, strategy: Strategy) -> anyhow::Result<Outcome> {
-    pods(job, strategy, crate::peer::store(())).await
+    fill_with_pods(job, strategy, crate::peer::store(())).await
 }
 
 /// Fills a compact store of pods; `None` if the contender has no such store.
 pub(crate) async fn compact(job: &Job) -> anyhow::Result<Option<Outcome>> {
     match crate::peer::compact_store() {
-        Some(store) => pods(job, Strategy::List, store).await.map(Some),
+        Some(store) => fill_with_pods(job, Strategy::List, store).await.map(Some),
         None => Ok(None),
     }
 }
 
-async fn pods(job: &Job, strategy: Strategy, store: (Store<Pod>, Writer<Pod>)) -> anyhow::Result<Outcome> {
+async fn fill_with_pods(
+    job: &Job,
+    strategy: Strategy,
+    store: (Store<Pod>, Writer<Pod>),
+) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
     let running = Measure::start()?;
     let filled = fill_into(store, pods, strategy.config(), |_| {});
@@ -182,9 +186,9 @@ fn partial_pod(pod: &Arc<PartialPod>) -> anyhow::Result<Value> {
 pub(crate) async fn kinds(job: &Job) -> anyhow::Result<Outcome> {
     let client = job.client()?;
     let running = Measure::start()?;
-    let nodes = start::<Node>(&client);
-    let maps = start::<ConfigMap>(&client);
-    let widgets = start::<Widget>(&client);
+    let nodes = fill_all::<Node>(&client);
+    let maps = fill_all::<ConfigMap>(&client);
+    let widgets = fill_all::<Widget>(&client);
     nodes.store.wait_until_ready().await?;
     maps.store.wait_until_ready().await?;
     widgets.store.wait_until_ready().await?;
@@ -195,7 +199,8 @@ pub(crate) async fn kinds(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(usize::try_from(digest.count)?, &measure).digest(digest))
 }
 
-fn start<K>(client: &Client) -> Filled<Store<K>>
+/// Starts to fill a store with all objects of a kind.
+fn fill_all<K>(client: &Client) -> Filled<Store<K>>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {

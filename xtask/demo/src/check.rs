@@ -13,7 +13,7 @@ use super::snapshot::{Snapshot, Versions};
 const AGREEMENT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Waits until the stores equal the server's objects, and the controller has written all pages.
-pub(super) async fn agreement(sim: &Sim, snapshot: &mut Snapshot) -> anyhow::Result<()> {
+pub(super) async fn wait_for_agreement(sim: &Sim, snapshot: &mut Snapshot) -> anyhow::Result<()> {
     let begin = Instant::now();
     loop {
         snapshot.take();
@@ -27,6 +27,7 @@ pub(super) async fn agreement(sim: &Sim, snapshot: &mut Snapshot) -> anyhow::Res
     }
 }
 
+/// Describes the first difference between the stores and the server; `None` if they agree.
 fn disagreement(sim: &Sim, snapshot: &Snapshot) -> Option<String> {
     let compare = |what: &str, held: &Versions, version: &str, kind: &str| {
         let has = versions(&sim.list(version, kind, "").unwrap_or_default());
@@ -37,14 +38,14 @@ fn disagreement(sim: &Sim, snapshot: &Snapshot) -> Option<String> {
         .or_else(|| compare("nodes", &snapshot.node_versions(), "v1", "Node"))
         .or_else(|| compare("sites", &snapshot.site_versions(), "demo.example.com/v1", "Site"))
         .or_else(|| {
-            let (pages, wanted) = (pages(sim), snapshot.pages_wanted);
+            let (pages, wanted) = (count_pages(sim), snapshot.pages_wanted);
             (u32::try_from(pages) != Ok(wanted) || snapshot.pages_done != wanted)
                 .then(|| format!("{wanted} pages are wanted, {pages} are there"))
         })
 }
 
 /// The number of `ConfigMap`s on the server that a `Site` owns.
-pub(super) fn pages(sim: &Sim) -> usize {
+pub(super) fn count_pages(sim: &Sim) -> usize {
     let maps = sim.list("v1", "ConfigMap", "").unwrap_or_default();
     maps.iter().filter(|map| map["metadata"]["ownerReferences"][0]["kind"] == "Site").count()
 }

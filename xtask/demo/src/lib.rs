@@ -87,13 +87,13 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let end = args.seconds.map(|seconds| begin + Duration::from_secs(seconds));
     let mut snapshot = Snapshot::new(pods, nodes, sites);
     let mut view = View::new(&format!("kube-sim at {} over TLS, seed {seed}", server.url()), begin);
-    watch(&sim, &tally, &mut snapshot, &mut view, messages, end, &mut interrupts).await;
+    update_view(&sim, &tally, &mut snapshot, &mut view, messages, end, &mut interrupts).await;
     view.finish();
     let took = begin.elapsed();
 
     drop(workload);
     visitor.abort();
-    let agreement = check::agreement(&sim, &mut snapshot).await;
+    let agreement = check::wait_for_agreement(&sim, &mut snapshot).await;
     let drained = controller.stop(SHUTDOWN_LIMIT).await;
     print!(
         "{}",
@@ -114,7 +114,7 @@ async fn connect(server: &Server) -> anyhow::Result<Client> {
 }
 
 /// Updates the view until the time limit is reached or an interrupt arrives.
-async fn watch(
+async fn update_view(
     sim: &Sim,
     tally: &Tally,
     snapshot: &mut Snapshot,

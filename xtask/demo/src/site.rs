@@ -76,13 +76,13 @@ pub(super) async fn install(client: &Client) -> anyhow::Result<()> {
     }
 }
 
-/// The handle of the running controller.
-pub(super) struct Running {
+/// The handle that stops the controller.
+pub(super) struct RunningController {
     stop: oneshot::Sender<()>,
     ended: oneshot::Receiver<()>,
 }
 
-impl Running {
+impl RunningController {
     /// Shuts the controller down and waits for the in-flight reconciles.
     pub(super) async fn stop(self, limit: Duration) -> anyhow::Result<()> {
         // The send fails if the controller has already ended.
@@ -95,7 +95,11 @@ impl Running {
 }
 
 /// Starts the controller and returns its store of sites.
-pub(super) fn start(tasks: &mut JoinSet<()>, client: &Client, tally: Arc<Tally>) -> (Store<Site>, Running) {
+pub(super) fn start(
+    tasks: &mut JoinSet<()>,
+    client: &Client,
+    tally: Arc<Tally>,
+) -> (Store<Site>, RunningController) {
     let (stop, stopped) = oneshot::channel::<()>();
     let (end, ended) = oneshot::channel();
     let owned = watcher::Config::default().labels(SITE_LABEL);
@@ -124,7 +128,7 @@ pub(super) fn start(tasks: &mut JoinSet<()>, client: &Client, tally: Arc<Tally>)
         // The send fails if the receiver was dropped.
         let _ = end.send(());
     });
-    (sites, Running { stop, ended })
+    (sites, RunningController { stop, ended })
 }
 
 /// The context of a reconcile.
@@ -133,6 +137,7 @@ struct Reconciler {
     tally: Arc<Tally>,
 }
 
+/// Applies the wanted pages of a site, deletes its other pages, and updates its status.
 async fn reconcile(site: Arc<Site>, context: Arc<Reconciler>) -> Result<Action, kube_client::Error> {
     if site.metadata.deletion_timestamp.is_some() {
         // The garbage collector deletes the pages.

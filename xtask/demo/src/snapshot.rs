@@ -57,8 +57,8 @@ impl Snapshot {
         for pod in &pods {
             *self.pods.entry(state(pod)).or_default() += 1;
         }
-        let versions: Versions = pods.iter().map(|pod| version(&**pod)).collect();
-        self.pod_changes += changes(&self.pod_versions, &versions);
+        let versions: Versions = pods.iter().map(|pod| key_and_version(&**pod)).collect();
+        self.pod_changes += count_changes(&self.pod_versions, &versions);
         self.pod_versions = versions;
 
         let nodes = self.node_store.state();
@@ -86,15 +86,16 @@ impl Snapshot {
 
     /// The resource versions of the sites in the controller's store.
     pub(super) fn site_versions(&self) -> Versions {
-        self.site_store.state().iter().map(|site| version(&**site)).collect()
+        self.site_store.state().iter().map(|site| key_and_version(&**site)).collect()
     }
 
     /// The resource versions of the nodes in the informer's store.
     pub(super) fn node_versions(&self) -> Versions {
-        self.node_store.state().iter().map(|node| version(&**node)).collect()
+        self.node_store.state().iter().map(|node| key_and_version(&**node)).collect()
     }
 }
 
+/// The state of a pod that is running and ready.
 pub(super) const RUNNING: &str = "running";
 
 /// The state of a pod in one word.
@@ -113,13 +114,13 @@ fn state(pod: &Pod) -> &'static str {
     }
 }
 
-fn version(object: &impl ResourceExt) -> ((String, String), String) {
+fn key_and_version(object: &impl ResourceExt) -> ((String, String), String) {
     let key = (object.namespace().unwrap_or_default(), object.name_any());
     (key, object.resource_version().unwrap_or_default())
 }
 
 /// The number of objects that were added, changed or deleted.
-fn changes(before: &Versions, now: &Versions) -> u64 {
+fn count_changes(before: &Versions, now: &Versions) -> u64 {
     let different = now.iter().filter(|(key, version)| before.get(*key) != Some(*version)).count();
     let deleted = before.keys().filter(|key| !now.contains_key(*key)).count();
     u64::try_from(different + deleted).unwrap_or(u64::MAX)
@@ -139,8 +140,8 @@ mod tests {
     fn counts_added_changed_and_deleted_objects() {
         let before = versions(&[("same", "1"), ("changed", "2"), ("deleted", "3")]);
         let now = versions(&[("same", "1"), ("changed", "4"), ("new", "5")]);
-        assert_eq!(changes(&before, &now), 3);
-        assert_eq!(changes(&now, &now), 0);
+        assert_eq!(count_changes(&before, &now), 3);
+        assert_eq!(count_changes(&now, &now), 0);
     }
 
     #[track_caller]

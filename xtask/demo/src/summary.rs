@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kube_sim::Sim;
 
-use super::check::pages;
+use super::check::count_pages;
 use super::snapshot::Snapshot;
 use super::tally::Tally;
 
@@ -28,7 +28,7 @@ impl fmt::Display for Summary<'_> {
             snapshot.pod_count(),
             snapshot.nodes,
             snapshot.sites,
-            pages(self.sim)
+            count_pages(self.sim)
         )?;
         writeln!(
             f,

@@ -46,7 +46,7 @@ impl Choice {
     ///
     /// # Errors
     /// When the kubeconfig is missing, or the server cannot be started or does not respond.
-    pub(crate) async fn server(self) -> anyhow::Result<Server> {
+    pub(crate) async fn start_server(self) -> anyhow::Result<Server> {
         let source = match self {
             Self::Simulation => return Server::simulated().await,
             Self::Kubeconfig(path) => {
@@ -140,7 +140,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_kubeconfig_is_named_in_the_error() {
-        let error = Choice::Kubeconfig(Some("verbs".into())).server().await.err().unwrap().to_string();
+        let error = Choice::Kubeconfig(Some("verbs".into())).start_server().await.err().unwrap().to_string();
         assert!(error.contains("no file verbs"), "{error}");
     }
 }

@@ -140,7 +140,7 @@ async fn prepare(choice: Choice, selected: &[Selected]) -> anyhow::Result<Server
         }
     };
     // Run concurrently: cargo and the control plane's start are independent.
-    let (mut server, examples) = futures::try_join!(choice.server(), examples)?;
+    let (mut server, examples) = futures::try_join!(choice.start_server(), examples)?;
     if let Some(examples) = examples {
         server.set_examples(Ok(examples));
     }

@@ -26,7 +26,7 @@ pub(crate) async fn wait_until_deleted(server: &Server, id: &str) -> anyhow::Res
     let ignore_namespaces = server.lacks(Need::Controllers).is_some();
     let end = Instant::now() + TIMEOUT;
     loop {
-        let mut found = find(&client, id).await?;
+        let mut found = find_leftovers(&client, id).await?;
         found.retain(|object| !(ignore_namespaces && object.namespaced_or_namespace));
         if found.is_empty() {
             return Ok(());
@@ -47,7 +47,7 @@ struct Leftover {
     namespaced_or_namespace: bool,
 }
 
-async fn find(client: &Client, id: &str) -> anyhow::Result<Vec<Leftover>> {
+async fn find_leftovers(client: &Client, id: &str) -> anyhow::Result<Vec<Leftover>> {
     let mut found = Vec::new();
     for (resource, namespaced) in resources(client).await? {
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);

@@ -115,6 +115,7 @@ impl Run<'_> {
         self.report.record(&name, result);
     }
 
+    /// Runs a case in a new namespace, and then cleans up.
     async fn attempt(&self, n: usize, case: &Case) -> anyhow::Result<()> {
         let namespace = format!("{}-{n}", self.id);
         let client = self.server.client(&namespace)?;

@@ -182,6 +182,7 @@ fn versions<'a, K: Resource + 'a>(objects: impl Iterator<Item = &'a K>) -> Versi
     objects.map(|o| ((o.namespace(), o.name_any()), o.resource_version())).collect()
 }
 
+/// Names the objects that are missing, outdated or deleted in a store.
 fn difference(stored: &Versions, listed: &Versions) -> String {
     let mut text = format!("the store has {} objects, the server {}", stored.len(), listed.len());
     for (key, version) in listed {

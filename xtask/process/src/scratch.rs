@@ -15,9 +15,10 @@ use anyhow::Context;
 const PREFIX: &str = "kube-xtask-";
 /// The prefix of a folder before it is locked.
 const NEW_PREFIX: &str = ".kube-xtask-new-";
-/// A sweep removes an unlocked new folder after this time: the run that created it was killed before it took the lock.
+/// The age at which a sweep removes a folder with [`NEW_PREFIX`]: its run was killed before it locked the folder.
 const NEW_MAX_AGE: Duration = Duration::from_secs(600);
-const LOCK: &str = "lock";
+/// The name of the lock file in each folder.
+const LOCK_FILE: &str = "lock";
 /// The maximum number of attempts to remove a folder in [`Share::leave`].
 const LEAVE_ATTEMPTS: usize = 100;
 /// The time between two attempts.
@@ -40,7 +41,7 @@ impl Scratch {
             .prefix(NEW_PREFIX)
             .tempdir_in(parent)
             .with_context(|| format!("cannot create a folder in {}", parent.display()))?;
-        let lock = File::create(new.path().join(LOCK)).context("cannot create a lock file")?;
+        let lock = File::create(new.path().join(LOCK_FILE)).context("cannot create a lock file")?;
         lock.lock_shared().context("cannot lock a file")?;
         let new_name = new.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let path = parent.join(format!("{PREFIX}{}", new_name.trim_start_matches(NEW_PREFIX)));
@@ -103,7 +104,7 @@ pub(crate) struct Share {
 impl Share {
     /// Locks the folder at `path`. The lock is held until the `Share` is dropped.
     pub(crate) fn join(path: &Path) -> anyhow::Result<Self> {
-        let lock = File::open(path.join(LOCK))
+        let lock = File::open(path.join(LOCK_FILE))
             .with_context(|| format!("cannot open the lock in {}", path.display()))?;
         lock.lock_shared().context("cannot lock a file")?;
         Ok(Self { path: path.to_owned(), lock })
@@ -128,7 +129,7 @@ impl Share {
 }
 
 fn is_unused(folder: &Path) -> bool {
-    match File::open(folder.join(LOCK)) {
+    match File::open(folder.join(LOCK_FILE)) {
         Ok(lock) => lock.try_lock().is_ok(),
         // A folder gets its final name after its lock file is created: an earlier removal was interrupted.
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
@@ -144,7 +145,7 @@ fn is_old(folder: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn names(parent: &Path) -> usize {
+    fn count_entries(parent: &Path) -> usize {
         fs::read_dir(parent).unwrap().count()
     }
 
@@ -153,9 +154,9 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let scratch = Scratch::create(parent.path()).unwrap();
         fs::create_dir(scratch.path().join("x")).unwrap();
-        assert_eq!(names(parent.path()), 1);
+        assert_eq!(count_entries(parent.path()), 1);
         drop(scratch);
-        assert_eq!(names(parent.path()), 0);
+        assert_eq!(count_entries(parent.path()), 0);
     }
 
     #[test]
@@ -165,7 +166,7 @@ mod tests {
         fs::create_dir(parent.path().join("other")).unwrap();
         fs::create_dir(parent.path().join(".kube-xtask-new-young")).unwrap();
         assert_eq!(Scratch::sweep(parent.path()), 0);
-        assert_eq!(names(parent.path()), 3);
+        assert_eq!(count_entries(parent.path()), 3);
         drop(scratch);
     }
 
@@ -176,7 +177,7 @@ mod tests {
         // The kernel releases the lock of a killed process.
         drop(scratch.lock.take());
         assert_eq!(Scratch::sweep(parent.path()), 1);
-        assert_eq!(names(parent.path()), 0);
+        assert_eq!(count_entries(parent.path()), 0);
     }
 
     #[test]
@@ -184,7 +185,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         fs::create_dir(parent.path().join("kube-xtask-half")).unwrap();
         assert_eq!(Scratch::sweep(parent.path()), 1);
-        assert_eq!(names(parent.path()), 0);
+        assert_eq!(count_entries(parent.path()), 0);
     }
 
     #[test]
@@ -194,9 +195,9 @@ mod tests {
         let (one, two) = (Share::join(scratch.path()).unwrap(), Share::join(scratch.path()).unwrap());
         drop(scratch.lock.take());
         one.leave();
-        assert_eq!(names(parent.path()), 1);
+        assert_eq!(count_entries(parent.path()), 1);
         assert_eq!(Scratch::sweep(parent.path()), 0);
         two.leave();
-        assert_eq!(names(parent.path()), 0);
+        assert_eq!(count_entries(parent.path()), 0);
     }
 }

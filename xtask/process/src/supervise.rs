@@ -18,7 +18,7 @@ use super::exec::{self, die_with_parent};
 use super::scratch::Share;
 
 /// The interval at which the parent's id is polled; only Linux sends a signal at the parent's end.
-const PARENT_CHECK: Duration = Duration::from_millis(200);
+const PARENT_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The first argument that selects this form.
 pub(crate) const FORM: &str = "__supervise";
@@ -69,6 +69,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
+/// How the supervision ended.
 struct Outcome {
     /// `None` if the program was not started.
     status: Option<ExitStatus>,
@@ -146,7 +147,7 @@ impl Parent {
         while !self.has_changed() {
             tokio::select! {
                 _ = self.thread_ended.recv() => return,
-                () = tokio::time::sleep(PARENT_CHECK) => {}
+                () = tokio::time::sleep(PARENT_POLL_INTERVAL) => {}
             }
         }
     }
@@ -157,10 +158,10 @@ fn spawn(args: &Args) -> anyhow::Result<Child> {
     let mut command = Command::new(binary);
     command.arg(exec::FORM).arg("--parent").arg(std::process::id().to_string()).arg("--").args(&args.command);
     if let Some(path) = &args.stdout {
-        command.stdout(append(path)?);
+        command.stdout(open_to_append(path)?);
     }
     if let Some(path) = &args.stderr {
-        command.stderr(append(path)?);
+        command.stderr(open_to_append(path)?);
     }
     if !args.foreground {
         command.process_group(0);
@@ -174,11 +175,12 @@ pub(crate) fn this_binary() -> std::io::Result<PathBuf> {
     if own.exists() { Ok(own.to_owned()) } else { std::env::current_exe() }
 }
 
-fn append(path: &Path) -> anyhow::Result<Stdio> {
+fn open_to_append(path: &Path) -> anyhow::Result<Stdio> {
     let file = OpenOptions::new().create(true).append(true).open(path);
     Ok(file.with_context(|| format!("cannot write {}", path.display()))?.into())
 }
 
+/// Sends a signal to the process `pid` if `single` is true, else to its process group.
 fn send(pid: Pid, signal: Signal, single: bool) {
     // Fails only if the process has already ended.
     let _ = if single {

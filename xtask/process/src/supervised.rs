@@ -55,6 +55,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The callback for an end of the program that its handle did not request.
 type OnDeath = Box<dyn FnOnce(Ended) + Send>;
 
 /// A program that runs under a supervisor. Dropping it ends the program and its descendants, and blocks until they
@@ -235,6 +236,7 @@ fn read_program_id(child: &mut Child) -> Option<Pid> {
     Pid::from_raw(line.trim().parse().ok()?)
 }
 
+/// Waits for the end of the supervisor, reaps it, and returns how the program ended.
 fn reap(mut child: Child, pid: Pid, shared: &Shared) -> Ended {
     // Waits without reaping, so that the kernel cannot reuse the id before it is cleared.
     let exited = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;

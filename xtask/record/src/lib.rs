@@ -55,8 +55,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let schemas = schemas(&documents)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("creating the folder {}", args.out.display()))?;
-    write(args, "resources.jsonl", &resources)?;
-    write(args, "schemas.txt", &schemas)?;
+    write_file(args, "resources.jsonl", &resources)?;
+    write_file(args, "schemas.txt", &schemas)?;
     println!(
         "recorded {} resources and {} schemas of {} in {}",
         resources.lines().count(),
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(args: &Args, name: &str, text: &str) -> anyhow::Result<()> {
+fn write_file(args: &Args, name: &str, text: &str) -> anyhow::Result<()> {
     let path = args.out.join(name);
     std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
 }
@@ -139,6 +139,7 @@ fn open_api_documents(server: &Server) -> anyhow::Result<BTreeMap<String, Value>
     Ok(documents)
 }
 
+/// The text of `resources.jsonl`.
 fn resources(
     server: &Server,
     groups: &[GroupVersion],
@@ -165,6 +166,7 @@ fn resources(
     Ok(lines)
 }
 
+/// The line of one resource, without its subresources.
 fn resource_line(
     group_version: &GroupVersion,
     name: &str,
@@ -213,6 +215,7 @@ fn stored_as(item: &Value, groups: &[GroupVersion]) -> String {
     })
 }
 
+/// The subresources of the resource `name`.
 fn subresources(
     group_version: &GroupVersion,
     name: &str,
@@ -239,6 +242,7 @@ fn subresources(
     Ok(Value::Array(found))
 }
 
+/// The string in a field of a resource.
 fn text<'a>(item: &'a Value, field: &str) -> anyhow::Result<&'a str> {
     item[field].as_str().with_context(|| format!("a resource without {field}: {item}"))
 }
@@ -269,6 +273,7 @@ impl<'a> KindIndex<'a> {
         Self { document, components }
     }
 
+    /// The name of the component schema of a kind; empty if the document has none.
     fn component(&self, group: &str, version: &str, kind: &str) -> &str {
         let key = (group.to_owned(), version.to_owned(), kind.to_owned());
         self.components.get(&key).map_or("", String::as_str)
@@ -332,6 +337,7 @@ fn strip_descriptions(schema: &mut Value) {
     strip_nested(map);
 }
 
+/// Removes the descriptions of the schemas that are nested in a schema, except those of its properties.
 fn strip_nested(map: &mut Map<String, Value>) {
     for key in ["items", "additionalProperties", "not"] {
         if let Some(nested) = map.get_mut(key) {

@@ -76,16 +76,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let mut interrupts = Interrupts::listen()?;
     let sim = Sim::builder().seed(args.seed).nodes(args.nodes.into()).build();
-    let workload = if args.no_workload { None } else { Some(load(&args).start(&sim).await) };
+    let workload = if args.no_workload { None } else { Some(load_options(&args).start(&sim).await) };
     let server = if args.http {
         sim.serve_http(args.listen.into()).await
     } else {
         sim.serve_https(args.listen.into()).await
     };
     let server = server.map_err(|error| anyhow!(error).context("cannot serve: is the port in use?"))?;
-    let scratch = scratch()?;
+    let scratch = create_scratch()?;
     let kubeconfig = scratch.path().join("kubeconfig");
-    write(&kubeconfig, &server.kubeconfig())?;
+    write_private(&kubeconfig, &server.kubeconfig())?;
     let outcome = if args.command.is_empty() {
         run_until_interrupted(&server, &kubeconfig, &mut interrupts).await
     } else {
@@ -97,7 +97,7 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
     outcome
 }
 
-fn load(args: &Args) -> Load {
+fn load_options(args: &Args) -> Load {
     Load {
         nodes: args.nodes.into(),
         deployments: args.deployments.into(),
@@ -107,7 +107,7 @@ fn load(args: &Args) -> Load {
     }
 }
 
-fn scratch() -> anyhow::Result<Scratch> {
+fn create_scratch() -> anyhow::Result<Scratch> {
     let parent = std::env::temp_dir();
     let parent =
         parent.canonicalize().with_context(|| format!("cannot find the folder {}", parent.display()))?;
@@ -116,7 +116,7 @@ fn scratch() -> anyhow::Result<Scratch> {
 }
 
 /// Writes a file that contains a private key, so that only its owner can read it.
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);

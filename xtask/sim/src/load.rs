@@ -8,7 +8,7 @@ use kube_sim::workload::Workload;
 /// The time between two steps of the workload until the first pods run.
 const START_PACE: Duration = Duration::from_millis(5);
 /// The maximum time to wait for the first pods.
-const START_AT_MOST: Duration = Duration::from_secs(2);
+const START_LIMIT: Duration = Duration::from_secs(2);
 
 /// The options of a simulated workload.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ impl Load {
         let builder = Workload::builder().seed(self.seed).nodes(self.nodes);
         let begin = Instant::now();
         let first = builder.clone().deployments(self.deployments).pace(START_PACE).calm().start(sim);
-        while begin.elapsed() < START_AT_MOST && !has_settled(sim, self.deployments) {
+        while begin.elapsed() < START_LIMIT && !has_settled(sim, self.deployments) {
             tokio::time::sleep(START_PACE).await;
         }
         drop(first);
