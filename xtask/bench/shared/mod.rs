@@ -43,11 +43,11 @@ fn run() -> anyhow::Result<String> {
     let usage = "expected one argument: the job as JSON (`cargo xtask bench` starts this program)";
     let job: Job = serde_json::from_str(&std::env::args().nth(1).context(usage)?).context(usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(row(&job)).with_context(|| format!("the row {}", job.row))?;
+    let report = runtime.block_on(run_row(&job)).with_context(|| format!("the row {}", job.row))?;
     Ok(serde_json::to_string(&report)?)
 }
 
-async fn row(job: &Job) -> anyhow::Result<Report> {
+async fn run_row(job: &Job) -> anyhow::Result<Report> {
     let outcome = match job.row.as_str() {
         "list" => list::list(job).await?,
         "store-list" => store::typed(job, store::Strategy::List).await?,

@@ -52,7 +52,8 @@ impl Amount {
     }
 }
 
-const STORE: Row = Row {
+/// The fields that most rows have in common.
+const COMMON: Row = Row {
     name: "",
     title: "",
     unit: "objects",
@@ -64,21 +65,21 @@ const STORE: Row = Row {
 
 /// All rows, in the order of the printed table.
 pub(super) static ROWS: &[Row] = &[
-    Row { name: "list", title: "list of all pods in one response", shows_memory: false, ..STORE },
-    Row { name: "store-list", title: "typed store of pods, filled by a list", ..STORE },
-    Row { name: "store-watchlist", title: "typed store of pods, filled by a WatchList", ..STORE },
-    Row { name: "store-compact", title: "compact store of pods, filled by a list", ..STORE },
+    Row { name: "list", title: "list of all pods in one response", shows_memory: false, ..COMMON },
+    Row { name: "store-list", title: "typed store of pods, filled by a list", ..COMMON },
+    Row { name: "store-watchlist", title: "typed store of pods, filled by a WatchList", ..COMMON },
+    Row { name: "store-compact", title: "compact store of pods, filled by a list", ..COMMON },
     Row {
         name: "store-incomplete",
         title: "store of a struct with five fields of pods",
         digest: Some("five-fields"),
-        ..STORE
+        ..COMMON
     },
     Row {
         name: "store-kinds",
         title: "three stores at once: nodes, config maps, a derived kind of 30 fields",
         digest: Some("kinds"),
-        ..STORE
+        ..COMMON
     },
     Row {
         name: "events",
@@ -87,7 +88,7 @@ pub(super) static ROWS: &[Row] = &[
         digest: Some("after-events"),
         prepared: true,
         shows_memory: false,
-        ..STORE
+        ..COMMON
     },
     Row {
         name: "filter-generation",
@@ -96,7 +97,7 @@ pub(super) static ROWS: &[Row] = &[
         digest: Some("new-generation"),
         prepared: true,
         shows_memory: false,
-        ..STORE
+        ..COMMON
     },
     Row {
         name: "filter-labels",
@@ -105,7 +106,7 @@ pub(super) static ROWS: &[Row] = &[
         digest: Some("selected"),
         prepared: true,
         shows_memory: false,
-        ..STORE
+        ..COMMON
     },
     Row {
         name: "relist",
@@ -113,7 +114,7 @@ pub(super) static ROWS: &[Row] = &[
         digest: Some("relisted"),
         prepared: true,
         shows_memory: false,
-        ..STORE
+        ..COMMON
     },
     Row {
         name: "get",
@@ -148,7 +149,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "starts",
         digest: Some("widgets"),
         shows_memory: false,
-        ..STORE
+        ..COMMON
     },
     Row {
         name: "reconcile",

@@ -8,6 +8,7 @@ use super::options::FeatureGate;
 pub(super) const SERVICE_RANGE: &str = "10.0.0.0/24";
 /// The first address of [`SERVICE_RANGE`]: the cluster IP of the `kubernetes` Service.
 pub(super) const SERVICE_IP: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 0, 0, 1);
+/// The CIDR of pod IPs.
 const POD_RANGE: &str = "10.240.0.0/16";
 
 /// The folder with the files of one run.

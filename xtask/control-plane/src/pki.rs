@@ -42,7 +42,7 @@ impl Authority {
     /// # Errors
     /// When no key or certificate can be generated.
     pub fn new() -> anyhow::Result<Self> {
-        let mut params = params("kube-xtask", None);
+        let mut params = certificate_params("kube-xtask", None);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate().context("cannot generate a key")?;
@@ -60,7 +60,7 @@ impl Authority {
     /// # Errors
     /// When no key can be generated, or the certificate cannot be signed.
     pub fn server(&self, service_ip: Ipv4Addr) -> anyhow::Result<Identity> {
-        let mut params = params("kube-apiserver", None);
+        let mut params = certificate_params("kube-apiserver", None);
         for name in ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"] {
             params
                 .subject_alt_names
@@ -79,7 +79,7 @@ impl Authority {
     /// # Errors
     /// When no key can be generated, or the certificate cannot be signed.
     pub fn client(&self, user: &str, group: Option<&str>) -> anyhow::Result<Identity> {
-        let mut params = params(user, group);
+        let mut params = certificate_params(user, group);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.sign(params)
     }
@@ -99,7 +99,7 @@ pub(crate) fn signing_pair() -> anyhow::Result<(String, String)> {
     Ok((key.serialize_pem(), key.public_key_pem()))
 }
 
-fn params(name: &str, organization: Option<&str>) -> CertificateParams {
+fn certificate_params(name: &str, organization: Option<&str>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     if let Some(organization) = organization {

@@ -51,6 +51,7 @@ impl Drop for Switch {
     }
 }
 
+/// Accepts connections and forwards them to the current target. A new target closes all connections.
 async fn accept(listener: TcpListener, target: watch::Sender<u16>) {
     let mut connections = JoinSet::new();
     loop {
@@ -74,6 +75,7 @@ async fn accept(listener: TcpListener, target: watch::Sender<u16>) {
     }
 }
 
+/// Copies bytes between a client and the server on `port`, until one of them closes its connection.
 async fn forward(mut client: TcpStream, port: u16) {
     // If the server is stopped, the client's connection is closed, as a load balancer does.
     if let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {

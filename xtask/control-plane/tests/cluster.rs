@@ -32,14 +32,14 @@ case "$1 $2" in
 esac
 "#;
 
-fn with_assets(etcd: &str) -> World {
+fn world_with_assets(etcd: &str) -> World {
     let world = World::new();
     world.script("assets/etcd", etcd);
     world.script("assets/kube-apiserver", SILENT);
     world
 }
 
-fn with_go() -> World {
+fn world_with_go() -> World {
     let world = World::new();
     world.script("bin/go", GO);
     world.script("component", "echo I am no etcd; exit 5");
@@ -57,19 +57,19 @@ fn with_go() -> World {
     world
 }
 
-fn cluster(world: &World) -> Child {
+fn start_cluster(world: &World) -> Child {
     world.program(&[]).spawn().unwrap()
 }
 
-fn assets(world: &World) -> Child {
+fn start_with_assets(world: &World) -> Child {
     world.program(&["--assets", world.path("assets").to_str().unwrap()]).spawn().unwrap()
 }
 
 #[test]
 fn an_interrupt_during_the_start_leaves_nothing() {
     for (how, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
-        let world = with_assets(SILENT);
-        let xtask = assets(&world);
+        let world = world_with_assets(SILENT);
+        let xtask = start_with_assets(&world);
         world.wait_for("sleep 100", 2);
         signal(&xtask, how);
         let (ended, text) = finish(xtask);
@@ -82,9 +82,9 @@ fn an_interrupt_during_the_start_leaves_nothing() {
 
 #[test]
 fn an_interrupt_at_any_moment_leaves_nothing() {
-    let world = with_assets(SILENT);
+    let world = world_with_assets(SILENT);
     for wait in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
-        let xtask = assets(&world);
+        let xtask = start_with_assets(&world);
         std::thread::sleep(Duration::from_millis(wait));
         signal(&xtask, Signal::TERM);
         finish(xtask);
@@ -94,8 +94,8 @@ fn an_interrupt_at_any_moment_leaves_nothing() {
 
 #[test]
 fn a_kill_leaves_nothing() {
-    let world = with_assets(SILENT);
-    let xtask = assets(&world);
+    let world = world_with_assets(SILENT);
+    let xtask = start_with_assets(&world);
     world.wait_for("sleep 100", 2);
     signal(&xtask, Signal::KILL);
     finish(xtask);
@@ -104,9 +104,9 @@ fn a_kill_leaves_nothing() {
 
 #[test]
 fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps_the_folder() {
-    let world = with_assets(SILENT);
+    let world = world_with_assets(SILENT);
     for wait in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
-        let xtask = assets(&world);
+        let xtask = start_with_assets(&world);
         std::thread::sleep(Duration::from_millis(wait));
         signal(&xtask, Signal::KILL);
         finish(xtask);
@@ -119,14 +119,14 @@ fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps_the_folder() {
         leftovers.retain(|path| !path.display().to_string().contains(".kube-xtask-new-"));
         leftovers
     };
-    finish(assets(&world));
+    finish(start_with_assets(&world));
     assert!(common::eventually(|| locked().is_empty()), "{:?}", locked());
 }
 
 #[test]
 fn components_die_when_their_supervisors_are_killed() {
-    let world = with_assets(SILENT);
-    let xtask = assets(&world);
+    let world = world_with_assets(SILENT);
+    let xtask = start_with_assets(&world);
     world.wait_for("sleep 1002", 1);
     let supervisors = world.processes().into_iter().filter(|(_, line)| line.contains("__supervise"));
     for (id, _) in supervisors {
@@ -144,8 +144,8 @@ fn components_die_when_their_supervisors_are_killed() {
 
 #[test]
 fn the_error_for_a_dead_component_has_its_last_log_lines() {
-    let world = with_assets("echo first; echo the disk is on fire >&2; exit 3");
-    let (code, text) = finish(assets(&world));
+    let world = world_with_assets("echo first; echo the disk is on fire >&2; exit 3");
+    let (code, text) = finish(start_with_assets(&world));
     assert_eq!(code, Some(1));
     assert!(
         text.contains("error: etcd has died (exit code 3); its last lines were:\nfirst\nthe disk is on fire"),
@@ -156,12 +156,12 @@ fn the_error_for_a_dead_component_has_its_last_log_lines() {
 
 #[test]
 fn a_port_conflict_causes_another_attempt() {
-    let world = with_assets(
+    let world = world_with_assets(
         "echo x >> \"$WORLD/attempts\"\n\
          test $(wc -l < \"$WORLD/attempts\") = 3 && { echo enough; exit 1; }\n\
          echo 'listen tcp 127.0.0.1:1: bind: address already in use'; exit 1",
     );
-    let (_, text) = finish(assets(&world));
+    let (_, text) = finish(start_with_assets(&world));
     assert_eq!(text.matches("trying others").count(), 2, "{text}");
     assert!(text.contains("enough"), "{text}");
     world.wait_until_clean();
@@ -170,9 +170,9 @@ fn a_port_conflict_causes_another_attempt() {
 #[test]
 fn an_interrupt_during_a_build_leaves_nothing() {
     for how in [Signal::INT, Signal::KILL] {
-        let world = with_go();
+        let world = world_with_go();
         fs::write(world.path("during-build"), "setsid sleep 1001 & sleep 1002").unwrap();
-        let xtask = cluster(&world);
+        let xtask = start_cluster(&world);
         world.wait_for("sleep 100", 2);
         signal(&xtask, how);
         finish(xtask);
@@ -183,14 +183,14 @@ fn an_interrupt_during_a_build_leaves_nothing() {
 
 #[test]
 fn a_cached_build_is_not_repeated() {
-    let world = with_go();
-    let (_, text) = finish(cluster(&world));
+    let world = world_with_go();
+    let (_, text) = finish(start_cluster(&world));
     assert!(text.contains("for the first time") && text.contains("built kubernetes-1.37.2"), "{text}");
     assert!(text.contains("etcd has died (exit code 5)") && text.contains("I am no etcd"), "{text}");
     assert!(world.path("cache/kubernetes-1.37.2/kube-scheduler").is_file());
     assert!(world.path("cache/kwok-0.8.0/kustomize/stage/node/fast/node-initialize.yaml").is_file());
     fs::remove_file(world.path("go.log")).unwrap();
-    let (_, text) = finish(cluster(&world));
+    let (_, text) = finish(start_cluster(&world));
     assert!(text.contains("I am no etcd") && !text.contains("first time"), "{text}");
     assert!(!world.path("go.log").exists());
     world.wait_until_clean();
@@ -198,9 +198,9 @@ fn a_cached_build_is_not_repeated() {
 
 #[test]
 fn concurrent_runs_build_only_once() {
-    let world = with_go();
+    let world = world_with_go();
     fs::write(world.path("during-build"), "sleep 0.3").unwrap();
-    let both = [cluster(&world), cluster(&world)];
+    let both = [start_cluster(&world), start_cluster(&world)];
     for xtask in both {
         let (_, text) = finish(xtask);
         assert!(text.contains("I am no etcd"), "{text}");
@@ -212,9 +212,9 @@ fn concurrent_runs_build_only_once() {
 
 #[test]
 fn a_failed_build_shows_the_output_of_go_and_caches_nothing() {
-    let world = with_go();
+    let world = world_with_go();
     fs::write(world.path("during-build"), "echo 'undefined: foo' >&2; exit 1").unwrap();
-    let (code, text) = finish(cluster(&world));
+    let (code, text) = finish(start_cluster(&world));
     assert_eq!(code, Some(1));
     assert!(text.contains("cannot build etcd-3.7.3") && text.contains("undefined: foo"), "{text}");
     assert!(!world.path("cache/etcd-3.7.3").exists());
@@ -238,7 +238,7 @@ fn the_error_without_go_lists_the_alternatives() {
 fn the_error_for_an_old_go_has_its_version() {
     let world = World::new();
     world.script("bin/go", "printf 'go1.20.1\\nlocal\\n'");
-    let (_, text) = finish(cluster(&world));
+    let (_, text) = finish(start_cluster(&world));
     assert!(text.contains("this is go1.20.1") && text.contains("GOTOOLCHAIN=local"), "{text}");
 }
 

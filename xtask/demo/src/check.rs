@@ -50,6 +50,7 @@ pub(super) fn count_pages(sim: &Sim) -> usize {
     maps.iter().filter(|map| map["metadata"]["ownerReferences"][0]["kind"] == "Site").count()
 }
 
+/// The resource versions of these JSON objects.
 fn versions(objects: &[Value]) -> Versions {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let of = |object: &Value| {

@@ -22,11 +22,13 @@ pub(super) struct View {
     kind: Kind,
 }
 
+/// How the state is displayed.
 enum Kind {
     Terminal(Box<Rows>),
     Lines { next: Instant },
 }
 
+/// The rows on a terminal, from top to bottom.
 struct Rows {
     all: MultiProgress,
     title: ProgressBar,

@@ -16,6 +16,7 @@ const NAMESPACE: &str = "default";
 const PAUSE: std::ops::Range<u64> = 500..1_600;
 const NAMES: [&str; 5] = ["blog", "docs", "news", "wiki", "shop"];
 const TITLES: [&str; 6] = ["Welcome", "Hello", "Opening soon", "Sale", "All new", "Moved"];
+/// The maximum number of pages of a site.
 const MAX_PAGES: u32 = 6;
 
 /// Changes the sites until the task is aborted. A failed change is displayed, and not retried.
@@ -38,6 +39,7 @@ pub(super) async fn visit(client: Client, tally: Arc<Tally>, seed: u64) {
     }
 }
 
+/// Changes sites at random.
 struct Visitor {
     sites: Api<Site>,
     maps: Api<ConfigMap>,
@@ -55,8 +57,8 @@ impl Visitor {
             0 | 1 => self.open(&sites).await,
             2 if sites.len() > 2 => self.close(site).await,
             3 | 4 => self.delete_page(site).await,
-            5 | 6 => self.rename(site).await,
-            _ => self.resize(site).await,
+            5 | 6 => self.change_title(site).await,
+            _ => self.change_page_count(site).await,
         }
     }
 
@@ -92,7 +94,7 @@ impl Visitor {
         }
     }
 
-    async fn rename(&mut self, site: &Site) -> Result<Option<String>, kube_client::Error> {
+    async fn change_title(&mut self, site: &Site) -> Result<Option<String>, kube_client::Error> {
         let title = TITLES[self.random.usize(..TITLES.len())];
         if title == site.spec.title {
             return Ok(None);
@@ -101,7 +103,7 @@ impl Visitor {
         Ok(Some(format!("site {} is now called \"{title}\"", site.name_any())))
     }
 
-    async fn resize(&mut self, site: &Site) -> Result<Option<String>, kube_client::Error> {
+    async fn change_page_count(&mut self, site: &Site) -> Result<Option<String>, kube_client::Error> {
         let pages = self.random.u32(1..=MAX_PAGES);
         if pages == site.spec.pages {
             return Ok(None);

@@ -18,6 +18,7 @@ use super::server::Server;
 use super::support::eventually;
 use xtask_control_plane::Cluster;
 
+/// The deletion of an object after the case.
 type CleanUp = BoxFuture<'static, anyhow::Result<()>>;
 
 /// The environment of one case. Clones share the same state.

@@ -38,7 +38,7 @@ pub(crate) struct Report {
 impl Report {
     /// Prints and records the result of a case.
     pub(crate) fn record(&self, name: &str, result: CaseResult) {
-        println!("{}", line(name, &result));
+        println!("{}", format_line(name, &result));
         self.results.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), result));
     }
 
@@ -59,11 +59,11 @@ impl Report {
     pub(crate) fn failures(&self) -> Vec<String> {
         let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = results.iter().filter(|(_, result)| matches!(result, CaseResult::Failed(_)));
-        failed.map(|(name, result)| line(name, result)).collect()
+        failed.map(|(name, result)| format_line(name, result)).collect()
     }
 }
 
-fn line(name: &str, result: &CaseResult) -> String {
+fn format_line(name: &str, result: &CaseResult) -> String {
     match result {
         CaseResult::Passed(time) => format!("passed   {name} ({:.1} s)", time.as_secs_f32()),
         CaseResult::Failed(error) => format!("FAILED   {name}\n         {error}"),

@@ -47,7 +47,7 @@ impl Server {
         let path = folder.path().join("kubeconfig");
         std::fs::write(&path, listener.kubeconfig())
             .with_context(|| format!("cannot write {}", path.display()))?;
-        let config = read(Some(&path)).await?;
+        let config = read_config(Some(&path)).await?;
         let token = listener.token().map(ToOwned::to_owned);
         let mut server = Self::new(Origin::Simulation { sim, _listener: listener, folder }, config);
         server.name.push_str("kube-sim, in this process");
@@ -63,7 +63,7 @@ impl Server {
     /// # Errors
     /// When the API server does not respond.
     pub(crate) async fn started(cluster: Cluster) -> anyhow::Result<Self> {
-        let config = read(Some(cluster.kubeconfig())).await?;
+        let config = read_config(Some(cluster.kubeconfig())).await?;
         let controllers = cluster.runs_pods();
         let token = cluster.token("admin").map(ToOwned::to_owned);
         let mut server = Self::new(Origin::Cluster(Box::new(cluster)), config);
@@ -85,7 +85,7 @@ impl Server {
     /// # Errors
     /// When the kubeconfig cannot be used, or the server does not respond.
     pub(crate) async fn existing(kubeconfig: Option<PathBuf>) -> anyhow::Result<Self> {
-        let config = read(kubeconfig.as_deref()).await?;
+        let config = read_config(kubeconfig.as_deref()).await?;
         let mut server = Self::new(Origin::Existing { kubeconfig }, config);
         let version = server.version().await?;
         server.name = format!("Kubernetes {version} at {}", server.config.cluster_url);
@@ -234,7 +234,7 @@ impl Server {
     }
 }
 
-async fn read(path: Option<&Path>) -> anyhow::Result<Config> {
+async fn read_config(path: Option<&Path>) -> anyhow::Result<Config> {
     let kubeconfig = match path {
         Some(path) => Kubeconfig::read_from(path)?,
         None => Kubeconfig::read()?,

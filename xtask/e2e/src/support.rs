@@ -176,6 +176,7 @@ where
     .await
 }
 
+/// The resource version of each object, by namespace and name.
 type Versions = BTreeMap<(Option<String>, String), Option<String>>;
 
 fn versions<'a, K: Resource + 'a>(objects: impl Iterator<Item = &'a K>) -> Versions {

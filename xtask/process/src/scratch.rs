@@ -128,6 +128,7 @@ impl Share {
     }
 }
 
+/// Whether no process locks the folder.
 fn is_unused(folder: &Path) -> bool {
     match File::open(folder.join(LOCK_FILE)) {
         Ok(lock) => lock.try_lock().is_ok(),
@@ -136,6 +137,7 @@ fn is_unused(folder: &Path) -> bool {
     }
 }
 
+/// Whether the folder is older than [`NEW_MAX_AGE`].
 fn is_old(folder: &Path) -> bool {
     let modified = fs::symlink_metadata(folder).and_then(|data| data.modified()).ok();
     modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > NEW_MAX_AGE)

@@ -77,6 +77,7 @@ struct Outcome {
     orphaned: bool,
 }
 
+/// Starts the program, and waits until it has ended or is told to end.
 async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
     let mut term = signal(SignalKind::terminate())?;
     // The terminal sends these signals to the program, the parent and the supervisor. The handlers keep them from
@@ -139,6 +140,7 @@ impl Parent {
         Ok(Self { id, thread_ended })
     }
 
+    /// Whether this process has another parent, because the original one has ended.
     fn has_changed(&self) -> bool {
         std::os::unix::process::parent_id() != self.id
     }

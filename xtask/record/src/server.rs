@@ -118,6 +118,7 @@ impl Server {
     }
 }
 
+/// The entry called `name` in the list `list` of a kubeconfig.
 fn named<'a>(config: &'a Value, list: &str, name: &str) -> anyhow::Result<&'a Value> {
     let entries = config[list].as_array();
     let found = entries.and_then(|entries| entries.iter().find(|entry| entry["name"] == name));

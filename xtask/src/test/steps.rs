@@ -129,6 +129,7 @@ impl Invocation {
         Self { arguments: Vec::new(), env: None }.and(arguments)
     }
 
+    /// Adds arguments.
     fn and(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
         self

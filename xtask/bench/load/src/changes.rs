@@ -98,6 +98,7 @@ impl Events {
         }
     }
 
+    /// Appends an event of type `what`, without adding its pod to the filtered events.
     fn push(&mut self, pods: &PodGenerator, what: &str, pod: &Pod) {
         let head = format!(r#"{{"type":"{what}","object":{{"kind":"Pod","apiVersion":"v1","#);
         self.pod.clear();

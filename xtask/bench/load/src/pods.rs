@@ -11,6 +11,7 @@ use crate::template::Template;
 const REPLICAS: usize = 40;
 /// The shard that the bench's label selector matches.
 pub(crate) const SELECTED_SHARD: usize = 17;
+/// The number of values of the shard label.
 const SHARDS: usize = 100;
 /// The alphabet of generated name suffixes, as in the API server's `generateName`.
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";

@@ -36,13 +36,13 @@ impl Server {
             let server = server.clone();
             std::thread::Builder::new().name("connection".to_owned()).spawn(move || {
                 // A contender closes its connections at the end of a run, even in the middle of a response.
-                let _ = server.connection(connection);
+                let _ = server.handle_connection(connection);
             })?;
         }
         Ok(())
     }
 
-    fn connection(&self, connection: TcpStream) -> io::Result<()> {
+    fn handle_connection(&self, connection: TcpStream) -> io::Result<()> {
         connection.set_nodelay(true)?;
         let mut out = connection.try_clone()?;
         let mut reader = BufReader::new(connection);
@@ -52,15 +52,21 @@ impl Server {
             let session = path.next().unwrap_or_default();
             let path: Vec<_> = path.collect();
             match path.as_slice() {
-                ["-", action] => self.control(&mut out, session, action, &Query(query))?,
-                path => self.api(&mut out, &self.sessions.get(session), path, &Query(query))?,
+                ["-", action] => self.handle_control(&mut out, session, action, &Query(query))?,
+                path => self.handle_api(&mut out, &self.sessions.get(session), path, &Query(query))?,
             }
         }
         Ok(())
     }
 
     /// Handles the control requests of contenders and of `xtask-bench`.
-    fn control(&self, out: &mut impl Write, name: &str, action: &str, query: &Query<'_>) -> io::Result<()> {
+    fn handle_control(
+        &self,
+        out: &mut impl Write,
+        name: &str,
+        action: &str,
+        query: &Query<'_>,
+    ) -> io::Result<()> {
         let session = self.sessions.get(name);
         let text = match action {
             "events" => {
@@ -83,7 +89,7 @@ impl Server {
                 self.sessions.end(name);
                 String::new()
             }
-            "held" if !session.wait_for_watches(query.number("count").unwrap_or(1)) => {
+            "held" if !session.wait_for_watches(query.get_number("count").unwrap_or(1)) => {
                 return respond(out, "504 Gateway Timeout", &[b"timed out waiting for the watches"]);
             }
             "held" => String::new(),
@@ -91,7 +97,7 @@ impl Server {
                 session.since_relist().as_ref().map(Duration::as_nanos).unwrap_or_default().to_string()
             }
             "names" => {
-                let names = self.world.names(query.number("count").unwrap_or(1));
+                let names = self.world.names(query.get_number("count").unwrap_or(1));
                 serde_json::to_string(&names)?
             }
             "digest" => match query.get("of").and_then(|of| self.world.digest(of)) {
@@ -103,7 +109,7 @@ impl Server {
         respond(out, "200 OK", &[text.as_bytes()])
     }
 
-    fn api(
+    fn handle_api(
         &self,
         out: &mut impl Write,
         session: &Session,
@@ -111,7 +117,7 @@ impl Server {
         query: &Query<'_>,
     ) -> io::Result<()> {
         if query.get("labelSelector").or(query.get("fieldSelector")).is_some() {
-            return reject(out, 400, "BadRequest", "the mock API server does not support selectors");
+            return respond_error(out, 400, "BadRequest", "the mock API server does not support selectors");
         }
         match path {
             ["api", "v1", "namespaces", namespace, "pods", name] => {
@@ -120,7 +126,7 @@ impl Server {
                         let item = self.world.pods().item(index);
                         respond(out, "200 OK", &[br#"{"kind":"Pod","apiVersion":"v1","#, &item[1..]])
                     }
-                    None => reject(out, 404, "NotFound", "no such pod"),
+                    None => respond_error(out, 404, "NotFound", "no such pod"),
                 }
             }
             ["api", "v1", "configmaps", index] => match index.parse::<usize>() {
@@ -128,16 +134,16 @@ impl Server {
                     let item = self.world.config_maps().item(index);
                     respond(out, "200 OK", &[br#"{"kind":"ConfigMap","apiVersion":"v1","#, &item[1..]])
                 }
-                _ => reject(out, 404, "NotFound", "no such config map"),
+                _ => respond_error(out, 404, "NotFound", "no such config map"),
             },
             [.., resource] => match self.collection(session, resource, query) {
                 Some(collection) if query.get("watch").is_some_and(|watch| watch != "false") => {
                     self.watch(out, session, &collection, query)
                 }
-                Some(collection) => collection.list(out, query),
-                None => reject(out, 404, "NotFound", "no such resource"),
+                Some(collection) => collection.write_list(out, query),
+                None => respond_error(out, 404, "NotFound", "no such resource"),
             },
-            [] => reject(out, 404, "NotFound", "no such path"),
+            [] => respond_error(out, 404, "NotFound", "no such path"),
         }
     }
 
@@ -171,11 +177,11 @@ impl Server {
     ) -> io::Result<()> {
         let mut chunks = Chunks::begin(out)?;
         if query.get("sendInitialEvents").is_some_and(|wanted| wanted == "true") {
-            collection.initial_events(&mut chunks)?;
+            collection.write_initial_events(&mut chunks)?;
         }
         chunks.flush()?;
         // Only a watch that starts at the initial list of pods receives the events or the expiry.
-        let version = query.number("resourceVersion");
+        let version = query.get_number("resourceVersion");
         let fresh = collection.kind != "Pod" || version.is_some_and(|version| version as u64 > LIST_VERSION);
         match session.wait_at_gate(fresh) {
             Gate::Events => {
@@ -183,7 +189,7 @@ impl Server {
                 session.wait_at_gate(true);
             }
             Gate::Expired => {
-                let expired = status(410, "Expired", "too old resource version");
+                let expired = status_json(410, "Expired", "too old resource version");
                 chunks.push_frame(&[br#"{"type":"ERROR","object":"#, expired.as_bytes(), b"}\n"])?;
             }
             Gate::Closed | Gate::Over => {}
@@ -203,10 +209,10 @@ struct Collection<'a> {
 }
 
 impl Collection<'_> {
-    fn list(&self, out: &mut impl Write, query: &Query<'_>) -> io::Result<()> {
+    fn write_list(&self, out: &mut impl Write, query: &Query<'_>) -> io::Result<()> {
         let Self { set, kind, api_version, version, .. } = self;
-        let start = query.number("continue").unwrap_or(0);
-        let end = match query.number("limit") {
+        let start = query.get_number("continue").unwrap_or(0);
+        let end = match query.get_number("limit") {
             None | Some(0) => set.len(),
             Some(limit) => (start + limit).min(set.len()),
         };
@@ -222,7 +228,7 @@ impl Collection<'_> {
         respond(out, "200 OK", &[head.as_bytes(), set.span(start..end), b"]}\n"])
     }
 
-    fn initial_events<W: Write>(&self, chunks: &mut Chunks<'_, W>) -> io::Result<()> {
+    fn write_initial_events<W: Write>(&self, chunks: &mut Chunks<'_, W>) -> io::Result<()> {
         let Self { set, kind, api_version, custom, version } = self;
         let types = format!(r#""kind":"{kind}","apiVersion":"{api_version}","#);
         let types = if *custom { &[] } else { types.as_bytes() };
@@ -245,16 +251,16 @@ impl Query<'_> {
         pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    fn number(&self, name: &str) -> Option<usize> {
+    fn get_number(&self, name: &str) -> Option<usize> {
         self.get(name)?.parse().ok()
     }
 }
 
-fn reject(out: &mut impl Write, code: u16, reason: &str, message: &str) -> io::Result<()> {
-    respond(out, &format!("{code} {reason}"), &[status(code, reason, message).as_bytes()])
+fn respond_error(out: &mut impl Write, code: u16, reason: &str, message: &str) -> io::Result<()> {
+    respond(out, &format!("{code} {reason}"), &[status_json(code, reason, message).as_bytes()])
 }
 
-fn status(code: u16, reason: &str, message: &str) -> String {
+fn status_json(code: u16, reason: &str, message: &str) -> String {
     format!(
         r#"{{"kind":"Status","apiVersion":"v1","metadata":{{}},"status":"Failure","message":"{message}","reason":"{reason}","code":{code}}}"#
     )

@@ -109,6 +109,7 @@ impl World {
         })
     }
 
+    /// The JSON of these pods.
     fn serialise(&self, pods: &[Pod]) -> Set {
         let mut set = Set::default();
         for pod in pods {

@@ -76,6 +76,7 @@ impl Cache {
     }
 }
 
+/// The path of the cache folder, from the environment variables that `variable` returns.
 fn folder(variable: impl Fn(&str) -> Option<PathBuf>) -> anyhow::Result<PathBuf> {
     if let Some(own) = variable(CACHE_VARIABLE) {
         return Ok(own);

@@ -11,6 +11,7 @@ use super::recipe::Recipe;
 use xtask_process::progress::Progress;
 use xtask_process::{Ended, Launch, Streams, Supervised, log};
 
+/// The end of the errors for a missing or old Go.
 const ADVICE: &str = "Install Go from https://go.dev/dl (or as a package of your system) and put `go` on the PATH. \
      Without Go: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver for `e2e` (or pass the folder to \
      `cluster` with --assets), or run `e2e` with --kubeconfig on the cluster of your KUBECONFIG";
@@ -47,6 +48,7 @@ impl Build<'_> {
         Ok(out)
     }
 
+    /// Fails if Go is missing or too old for the recipe.
     async fn check_go(&self) -> anyhow::Result<()> {
         let (ended, text) = self.query("version", &["env", "GOVERSION", "GOTOOLCHAIN"]).await?;
         let needed = self.recipe.go();
@@ -137,6 +139,7 @@ impl Build<'_> {
         Ok((ended, fs::read_to_string(&output).unwrap_or_default()))
     }
 
+    /// A `go` command that writes its output to `{name}.out` and `{name}.log`.
     fn go(&self, name: &str) -> Launch {
         let streams = Streams::Files {
             stdout: self.folder.join(format!("{name}.out")),

@@ -121,6 +121,7 @@ async fn build_if_missing(recipe: &Recipe, cache: &Cache, progress: &Progress) -
     Ok(())
 }
 
+/// The note before a first build: the missing builds, the cache folder, and the expected duration.
 fn first_build_note<'a>(missing: impl Iterator<Item = &'a Recipe> + Clone, folder: &Path) -> String {
     let names: Vec<_> = missing.clone().map(|recipe| recipe.name.as_str()).collect();
     let core_minutes: u32 = missing.map(|recipe| recipe.core_minutes).sum();

@@ -25,8 +25,8 @@ pub(crate) struct Recipe {
 /// The file in a finished build that contains the inputs of the build.
 pub(super) const STAMP: &str = "built-from";
 
-const ETCD: &str = "3.7.3";
-const KWOK: &str = "0.8.0";
+const ETCD_VERSION: &str = "3.7.3";
+const KWOK_VERSION: &str = "0.8.0";
 /// The folders of kwok's Stages, which define the behaviour of pods and nodes.
 const STAGES: [&str; 3] =
     ["kustomize/stage/pod/fast", "kustomize/stage/node/fast", "kustomize/stage/node/heartbeat-with-lease"];
@@ -34,7 +34,7 @@ const STAGES: [&str; 3] =
 impl Recipe {
     pub(crate) fn etcd() -> Self {
         Self {
-            name: format!("etcd-{ETCD}"),
+            name: format!("etcd-{ETCD_VERSION}"),
             go_mod: include_str!("../../go/etcd/go.mod"),
             go_sum: include_str!("../../go/etcd/go.sum"),
             binaries: vec![("go.etcd.io/etcd/server/v3", "etcd")],
@@ -47,11 +47,11 @@ impl Recipe {
     pub(crate) fn kwok() -> Self {
         const MODULE: &str = "sigs.k8s.io/kwok";
         Self {
-            name: format!("kwok-{KWOK}"),
+            name: format!("kwok-{KWOK_VERSION}"),
             go_mod: include_str!("../../go/kwok/go.mod"),
             go_sum: include_str!("../../go/kwok/go.sum"),
             binaries: vec![("sigs.k8s.io/kwok/cmd/kwok", "kwok")],
-            ldflags: format!("-s -w -X {MODULE}/pkg/consts.Version=v{KWOK}"),
+            ldflags: format!("-s -w -X {MODULE}/pkg/consts.Version=v{KWOK_VERSION}"),
             files: vec![
                 (MODULE, STAGES[0], &["pod-ready.yaml", "pod-complete.yaml", "pod-delete.yaml"]),
                 (MODULE, STAGES[1], &["node-initialize.yaml"]),

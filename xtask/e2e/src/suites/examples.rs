@@ -35,6 +35,7 @@ suite!("examples":
 /// The time limit for a line of output: longer than two poll intervals of an example.
 const TIMEOUT: Duration = Duration::from_secs(45);
 
+/// The output lines of an example, which a task appends to.
 type Lines = Arc<Mutex<Vec<String>>>;
 
 /// A running example and its captured output.

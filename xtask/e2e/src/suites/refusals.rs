@@ -83,14 +83,14 @@ async fn validates_generate_name(env: Env) -> Outcome {
     Ok(())
 }
 
-fn template() -> Value {
+fn pod_template() -> Value {
     let container = json!({"name": "c", "image": "i"});
     json!({"spec": {"schedulerName": "nobody", "restartPolicy": "Never", "containers": [container]}})
 }
 
 async fn validates_cron_job_schedules_and_names(env: Env) -> Outcome {
     let job = |name: &str, schedule: &str| {
-        let jobs = json!({"spec": {"template": template()}});
+        let jobs = json!({"spec": {"template": pod_template()}});
         json!({"metadata": {"name": name}, "spec": {"schedule": schedule, "jobTemplate": jobs}})
     };
     check_create::<CronJob>(&env, job(&"a".repeat(52), "* * * * *"), &[]).await?;
@@ -179,7 +179,7 @@ async fn validates_pod_references(env: Env) -> Outcome {
             "persistentVolumeClaim.claimName: Required",
         ),
     ] {
-        let mut template = template();
+        let mut template = pod_template();
         let pod = &mut template["spec"];
         for (field, value) in container.as_object().into_iter().flatten() {
             pod["containers"][0][field] = value.clone();
@@ -237,7 +237,7 @@ async fn rejects_updates_of_immutable_job_fields(env: Env) -> Outcome {
     let jobs = api::<Job>(&env);
     let job = json!({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a"},
-        "spec": {"template": template(), "suspend": true},
+        "spec": {"template": pod_template(), "suspend": true},
     });
     jobs.create(&PostParams::default(), &serde_json::from_value(job)?).await?;
     let node_selector = json!({"spec": {"template": {"spec": {"nodeSelector": {"a": "b"}}}}});
@@ -281,9 +281,8 @@ async fn status_update_changes_labels_except_of_deployments(env: Env) -> Outcome
     replicated["replicas"] = 0.into();
     stateful["replicas"] = 0.into();
     stateful["serviceName"] = "s".into();
-    let cron =
-        json!({"schedule": "* * * * *", "suspend": true, "jobTemplate": {"spec": {"template": template()}}});
-    let job = json!({"template": template(), "suspend": true});
+    let cron = json!({"schedule": "* * * * *", "suspend": true, "jobTemplate": {"spec": {"template": pod_template()}}});
+    let job = json!({"template": pod_template(), "suspend": true});
     for (types, spec, changes) in [
         (ApiResource::erase::<Deployment>(&()), replicated.clone(), false),
         (ApiResource::erase::<ReplicaSet>(&()), replicated, true),

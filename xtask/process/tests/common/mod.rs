@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// The environment variable that marks the processes of a [`World`].
 const MARK: &str = "KUBE_XTASK_TEST_WORLD";
 /// The limit of [`eventually`]: long enough for a machine that is busy with other tests.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// An isolated environment in a temporary folder.
 pub(crate) struct World {
     folder: tempfile::TempDir,
 }
@@ -66,6 +68,7 @@ impl World {
         self.folder.path().display().to_string()
     }
 
+    /// The variable that marks a process of this environment, and its value.
     pub(crate) fn environment(&self) -> (&'static str, String) {
         (MARK, self.mark())
     }
@@ -113,6 +116,7 @@ fn list(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
+/// Polls until the condition holds; returns false after [`LIMIT`].
 pub(crate) fn eventually(condition: impl Fn() -> bool) -> bool {
     let start = Instant::now();
     while start.elapsed() < LIMIT {
