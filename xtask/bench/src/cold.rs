@@ -101,6 +101,7 @@ async fn build(places: &Places, scratch: &Scratch, contender: Contender) -> anyh
     Ok(Build { wall, packages: packages - usize::from(contender == Contender::Kube && packages > 0) })
 }
 
+/// The build with the median wall time.
 fn median(mut builds: Vec<Build>) -> anyhow::Result<Build> {
     builds.sort_by_key(|build| build.wall);
     builds.get(builds.len() / 2).copied().context("no rounds")

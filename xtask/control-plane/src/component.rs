@@ -32,6 +32,7 @@ impl Component {
         &self.monitor
     }
 
+    /// Whether the process of the component runs.
     pub(super) async fn is_running(&self) -> bool {
         self.process.lock().await.as_ref().is_some_and(|process| process.ended().is_none())
     }

@@ -58,6 +58,7 @@ impl Cluster {
     }
 }
 
+/// Whether a component died because its port was in use.
 fn is_port_conflict(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Death>().is_some_and(|death| ports::was_taken(&death.log))
 }

@@ -112,6 +112,7 @@ pub(super) fn models(sequences: u64) -> anyhow::Result<Result<(), Failure>> {
     Ok(if invocation.run()? { Ok(()) } else { Err(invocation.to_string()) })
 }
 
+/// The command of [`models`].
 fn model_tests(sequences: u64) -> Invocation {
     let fixed =
         ["test", "--release", "--package", "kube-runtime", "--lib", "--test", "filters", "--", "model_"];

@@ -109,6 +109,7 @@ impl Server {
         respond(out, "200 OK", &[text.as_bytes()])
     }
 
+    /// Handles a request for Kubernetes objects.
     fn handle_api(
         &self,
         out: &mut impl Write,
@@ -147,6 +148,7 @@ impl Server {
         }
     }
 
+    /// The objects of a resource that the session lists and watches; `None` if there is no such resource.
     fn collection(&self, session: &Session, resource: &str, query: &Query<'_>) -> Option<Collection<'_>> {
         let later = || query.get("watch").is_none() && session.lists_changed_state();
         let (set, kind, version) = match resource {
@@ -260,6 +262,7 @@ fn respond_error(out: &mut impl Write, code: u16, reason: &str, message: &str) -
     respond(out, &format!("{code} {reason}"), &[status_json(code, reason, message).as_bytes()])
 }
 
+/// The JSON of a Kubernetes `Status`.
 fn status_json(code: u16, reason: &str, message: &str) -> String {
     format!(
         r#"{{"kind":"Status","apiVersion":"v1","metadata":{{}},"status":"Failure","message":"{message}","reason":"{reason}","code":{code}}}"#

@@ -35,6 +35,7 @@ struct Proxy {
 }
 
 impl Proxy {
+    /// Starts a proxy to `port` of `host`.
     async fn start(host: String, port: u16) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let own = listener.local_addr()?.port();

@@ -42,7 +42,7 @@ async fn create_map(maps: &Api<ConfigMap>, name: &str) -> Outcome {
 }
 
 /// Creates the config map `new`, deletes `old` and changes `kept`. [`initial_maps`] must have created the latter two.
-async fn change(maps: &Api<ConfigMap>) -> Outcome {
+async fn change_maps(maps: &Api<ConfigMap>) -> Outcome {
     create_map(maps, "new").await?;
     maps.delete("old", &DeleteParams::default()).await?;
     let merge = Patch::Merge(json!({"data": {"v": "changed"}}));
@@ -122,7 +122,7 @@ async fn store_converges_after_an_api_server_is_killed(env: Env) -> Outcome {
     check_eq!(watched.reader.len(), 2);
     let (first, second) = servers(&env)?;
     first.kill().await?;
-    change(&maps_at(&env, &second.url())?).await?;
+    change_maps(&maps_at(&env, &second.url())?).await?;
     // The watcher reports a connection error, and the store remains unchanged.
     eventually("the watch fails", TIMEOUT, async || {
         Ok(watched.has_error(|error| error.status().is_none()).then_some(()))
@@ -140,7 +140,7 @@ async fn store_converges_after_a_graceful_api_server_restart(env: Env) -> Outcom
     let (_, second) = servers(&env)?;
     let short_watches = Config::default().timeout(Duration::from_secs(2));
     let watched = WatchedStore::start(maps_at(&env, &second.url())?, short_watches).await?;
-    let (stopped, changed) = futures::join!(second.stop(), change(&maps));
+    let (stopped, changed) = futures::join!(second.stop(), change_maps(&maps));
     stopped?;
     changed?;
     eventually("the watch fails", TIMEOUT, async || {
@@ -170,7 +170,7 @@ async fn store_converges_after_etcd_is_paused(env: Env) -> Outcome {
         started.elapsed()
     );
     made?;
-    change(&maps).await?;
+    change_maps(&maps).await?;
     watched.wait_until_equal(&maps).await?;
     check_eq!(watched.reader.len(), 3);
     Ok(())
@@ -182,7 +182,7 @@ async fn store_converges_after_switching_api_servers(env: Env) -> Outcome {
     let watched = WatchedStore::start(maps_at(&env, &switch.url())?, Config::default()).await?;
     let (first, second) = servers(&env)?;
     switch.redirect_to(second);
-    change(&maps).await?;
+    change_maps(&maps).await?;
     watched.wait_until_equal(&maps).await?;
     // Switch back and forth while objects change.
     for n in 0..6 {
@@ -204,7 +204,7 @@ async fn reflector_converges_after_an_api_server_is_killed(env: Env) -> Outcome 
     check_eq!(reflector.read().len(), 2);
     let (first, second) = servers(&env)?;
     first.kill().await?;
-    change(&maps_at(&env, &second.url())?).await?;
+    change_maps(&maps_at(&env, &second.url())?).await?;
     // The client retries a failed request, possibly for longer than one poll.
     let mut polls = 0;
     let error = loop {
@@ -236,7 +236,7 @@ async fn store_converges_after_permission_is_revoked_and_granted(env: Env) -> Ou
         Ok(watched.has_error(refused).then_some(()))
     })
     .await?;
-    change(&maps).await?;
+    change_maps(&maps).await?;
     check_eq!(watched.reader.len(), 2);
     grant_read(&env).await?;
     watched.wait_until_equal(&maps).await

@@ -25,6 +25,7 @@ fn recorder(env: &Env) -> Recorder {
     Recorder::new(env.client(), reporter)
 }
 
+/// An event with this reason; its other fields are always the same.
 fn event(reason: &str) -> Event {
     Event {
         type_: EventType::Warning,

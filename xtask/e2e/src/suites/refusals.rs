@@ -27,6 +27,7 @@ suite!("refusals":
     status_update_changes_labels_except_of_deployments,
 );
 
+/// The untyped API of a kind in the case's namespace.
 fn api<K>(env: &Env) -> Api<DynamicObject>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -62,6 +63,7 @@ async fn rejects_patch(api: &Api<DynamicObject>, name: &str, change: Value, text
     check_invalid(&excerpt, &refused!(outcome), texts)
 }
 
+/// Checks that the error is a 422 whose message contains all of `texts`.
 fn check_invalid(excerpt: &str, error: &kube_client::Error, texts: &[&str]) -> Outcome {
     let status: Option<&Status> = error.status();
     check_eq!(status.map(|status| status.code), Some(422));
