@@ -36,22 +36,24 @@ pub(super) fn compare(ty: Type<'_>, old: &Value, new: &Value) -> Comparison {
     walker.found
 }
 
+/// A comparison in progress: the path of the current values, and the differences so far.
 struct Walker {
     path: Vec<Element>,
     found: Comparison,
 }
 
 impl Walker {
+    /// Compares two values of type `ty`, at least one of which is present.
     fn visit(&mut self, ty: Type<'_>, old: Option<&Value>, new: Option<&Value>) {
         let (old_shape, new_shape) = (ty.shape(old), ty.shape(new));
         let alike = std::mem::discriminant(&old_shape) == std::mem::discriminant(&new_shape);
         let was_leaf = match (old, new) {
-            (_, None) => self.enter(old_shape, old, new),
-            (None, _) => self.enter(new_shape, old, new),
-            _ if alike => self.enter(new_shape, old, new),
+            (_, None) => self.compare_as(old_shape, old, new),
+            (None, _) => self.compare_as(new_shape, old, new),
+            _ if alike => self.compare_as(new_shape, old, new),
             _ => {
-                self.enter(old_shape, old, new);
-                self.enter(new_shape, old, new)
+                self.compare_as(old_shape, old, new);
+                self.compare_as(new_shape, old, new)
             }
         };
         if !was_leaf {
@@ -64,13 +66,13 @@ impl Walker {
     }
 
     /// Compares two values of the form `shape`. Returns whether they are leaves: scalar, atomic or empty.
-    fn enter(&mut self, shape: Shape<'_>, old: Option<&Value>, new: Option<&Value>) -> bool {
+    fn compare_as(&mut self, shape: Shape<'_>, old: Option<&Value>, new: Option<&Value>) -> bool {
         match shape {
-            Shape::Scalar(_) => self.leaf(old, new),
+            Shape::Scalar(_) => self.compare_leaves(old, new),
             Shape::List(list) => {
                 let (before, after) = (items(old), items(new));
                 if list.atomic() || (before.is_empty() && after.is_empty()) {
-                    return self.leaf(old, new);
+                    return self.compare_leaves(old, new);
                 }
                 self.compare_items(list, before, after);
                 false
@@ -80,7 +82,7 @@ impl Walker {
                 let before = old.and_then(Value::as_object).unwrap_or(&empty);
                 let after = new.and_then(Value::as_object).unwrap_or(&empty);
                 if map.atomic || (before.is_empty() && after.is_empty()) {
-                    return self.leaf(old, new);
+                    return self.compare_leaves(old, new);
                 }
                 let only_after = after.iter().filter(|(name, _)| !before.contains_key(*name));
                 for (name, _) in before.iter().chain(only_after) {
@@ -92,7 +94,8 @@ impl Walker {
         }
     }
 
-    fn leaf(&mut self, old: Option<&Value>, new: Option<&Value>) -> bool {
+    /// Compares two leaves as a whole.
+    fn compare_leaves(&mut self, old: Option<&Value>, new: Option<&Value>) -> bool {
         match (old, new) {
             (None, _) => self.found.added.insert(&self.path),
             (_, None) => self.found.removed.insert(&self.path),

@@ -30,7 +30,7 @@ pub(super) fn without_client_side_applied(
     rest.filter(|(_, fields)| !fields.is_empty()).collect()
 }
 
-/// The fields of `live` that still have the value in the last-applied configuration; `None` if `live` has no valid one.
+/// The fields of `live` that still have the value in the last-applied configuration; `None` without a valid one.
 fn client_side_applied(ty: Type<'_>, api_version: &str, live: &Value) -> Option<FieldSet> {
     let applied: Value = serde_json::from_str(annotation(live)?).ok()?;
     if applied.get("apiVersion")?.as_str()? != api_version || typed::check(ty, &applied, false).is_err() {

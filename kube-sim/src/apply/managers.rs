@@ -9,12 +9,13 @@ use serde_json::{Map, Value, json};
 
 use super::set::FieldSet;
 
-/// The maximum number of entries with the operation `Update` in an object. The oldest of more entries are merged.
+/// The maximum number of entries with the operation `Update` in an object. If there are more, the oldest are merged.
 const MAX_UPDATERS: usize = 10;
 /// The name of the field manager of merged entries.
 const ANCIENT_CHANGES: &str = "ancient-changes";
 
-/// The identity of a field manager. For applies, it has one entry; for other writes, one entry for each API version.
+/// What identifies an entry of `managedFields`. All applies of a manager share one entry; its other writes have one
+/// entry for each API version. Each subresource has separate entries.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Manager {
     pub(super) name: String,
@@ -165,6 +166,7 @@ impl Managers {
     }
 }
 
+/// The entry of a manager in `managedFields`.
 fn entry(manager: &Manager, owned: &Owned) -> Value {
     let operation = match manager.operation {
         Operation::Apply => "Apply",
@@ -210,16 +212,16 @@ mod tests {
 
     #[test]
     fn malformed_entries_are_rejected() {
-        let entry = |change: &str, value: Value| {
+        let error_with = |field: &str, value: Value| {
             let mut entry = json!({"manager": "a", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {}});
-            entry[change] = value;
+            entry[field] = value;
             Managers::read(&json!([entry])).err()
         };
-        assert!(entry("operation", json!("Patch")).unwrap().contains("operation must be"));
-        assert!(entry("apiVersion", json!("")).unwrap().contains("apiVersion must not be empty"));
-        assert!(entry("fieldsType", json!("")).unwrap().contains("missing fieldsType"));
-        assert!(entry("fieldsType", json!("V2")).unwrap().contains("invalid fieldsType"));
-        assert!(entry("fieldsV1", json!({"f:a": 1})).unwrap().contains("error decoding set"));
+        assert!(error_with("operation", json!("Patch")).unwrap().contains("operation must be"));
+        assert!(error_with("apiVersion", json!("")).unwrap().contains("apiVersion must not be empty"));
+        assert!(error_with("fieldsType", json!("")).unwrap().contains("missing fieldsType"));
+        assert!(error_with("fieldsType", json!("V2")).unwrap().contains("invalid fieldsType"));
+        assert!(error_with("fieldsV1", json!({"f:a": 1})).unwrap().contains("error decoding set"));
     }
 
     #[test]

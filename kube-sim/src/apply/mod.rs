@@ -89,8 +89,8 @@ pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
     if managers.0.is_empty() && live.is_some() {
         return;
     }
-    let before = live.map_or_else(|| unset(cx), without_managers);
-    let write = write(cx);
+    let before = live.map_or_else(|| baseline(cx), without_managers);
+    let write = write_request(cx);
     let writer = Manager::new(cx.manager, Operation::Update, cx.api_version, cx.subresource);
     write.update(&before, new, &managers, &writer).write(new);
 }
@@ -98,7 +98,8 @@ pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
 /// Applies `config` to `live`, or creates the object from `config` if `live` is `None`.
 ///
 /// Returns the object with its `managedFields`, before defaulting and validation. If nothing changes, it equals `live`.
-/// `config` must be the unmodified body of the request: an applier also owns its nulls and empty collections.
+/// `config` must be the unmodified body of the request: an applier also owns fields that it sets to null or to an empty
+/// collection.
 ///
 /// # Errors
 /// See [`ApplyError`].
@@ -116,13 +117,13 @@ pub(crate) fn apply(
         let object = format!("{namespace}/{name}; {}, Kind={}", cx.api_version, cx.kind);
         ApplyError::Schema(format!("failed to create typed patch object ({object}): {problem}"))
     })?;
-    let write = write(cx);
+    let write = write_request(cx);
     let before = live.map_or_else(|| blank(cx), without_managers);
     let mut managers = Managers::of(live);
     if let (true, Some(_)) = (managers.0.is_empty(), live) {
         // The manager `before-first-apply` gets ownership of the existing fields of an untracked object.
         let writer = Manager::new("before-first-apply", Operation::Update, cx.api_version, cx.subresource);
-        managers = write.update(&unset(cx), &before, &managers, &writer);
+        managers = write.update(&baseline(cx), &before, &managers, &writer);
     }
     let (merged, managers) = match write.apply(&before, config, &managers, force) {
         Err(Refusal::Conflicts(conflicts)) if cx.manager == "kubectl" => {
@@ -168,20 +169,22 @@ pub(crate) fn reset_fields(
     }
 }
 
-fn write<'a>(cx: &'a Context<'a>) -> Write<'a> {
+fn write_request<'a>(cx: &'a Context<'a>) -> Write<'a> {
     let mut ignored = FieldSet::default();
     for path in cx.reset {
-        ignored.insert(&fields(path.split('.')));
+        ignored.insert(&field_path(path.split('.')));
     }
     Write { cx, ty: Type::of(cx.schema), ignored }
 }
 
-fn fields<'a>(path: impl IntoIterator<Item = &'a str>) -> Vec<Element> {
-    path.into_iter().map(|step| Element::Field(step.to_owned())).collect()
+/// The path with these fields as its elements.
+fn field_path<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Element> {
+    names.into_iter().map(|name| Element::Field(name.to_owned())).collect()
 }
 
-/// The object with which [`track`] compares a new object: the fields that Go always serializes, which no manager owns.
-fn unset(cx: &Context<'_>) -> Value {
+/// The object with which [`track`] compares a new object. It contains the fields that Go always serializes, so that no
+/// manager owns them.
+fn baseline(cx: &Context<'_>) -> Value {
     let is_built_in = cx.schema.component().is_some();
     if is_built_in { crate::schema::zero(cx.schema) } else { blank(cx) }
 }
@@ -217,6 +220,7 @@ fn managers_before_update(cx: &Context<'_>, live: Option<&Value>, new: &Value) -
     }
 }
 
+/// Checks the API version and the kind of a configuration, and that it does not set `managedFields`.
 fn check_identity(cx: &Context<'_>, config: &Value) -> Result<(), ApplyError> {
     let text = |field: &str| config.get(field).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));

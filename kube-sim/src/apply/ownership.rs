@@ -1,8 +1,8 @@
 //! Field ownership after a write.
 //!
-//! Owns the two transitions. After an update, its field manager also owns the fields that it changed. After an apply,
-//! the applier owns exactly the fields in its configuration: fields of its previous configuration that no manager owns
-//! any more are removed, and changes of fields that other managers own are conflicts.
+//! Owns the rules for updates and applies. After an update, its field manager also owns the fields that it changed.
+//! After an apply, the applier owns exactly the fields in its configuration: fields of its previous configuration that no
+//! manager owns any more are removed, and changes of fields that other managers own are conflicts.
 
 use std::collections::BTreeMap;
 
@@ -110,7 +110,7 @@ impl Write<'_> {
         managers
     }
 
-    /// The merged object, or `None` if it equals `live`, and the managers after an apply.
+    /// Returns the merged object (`None` if it equals `live`) and the managers after an apply.
     ///
     /// # Errors
     /// There are conflicts and `force` is not set, or the configuration cannot be merged.
@@ -126,7 +126,7 @@ impl Write<'_> {
         let mut managers = self.reconciled(managers);
         let merged = merge(self.ty, live, config)
             .map_err(|problem| Refusal::Unmergeable(format!("failed to merge config: {problem}")))?
-            .unwrap_or_else(empty);
+            .unwrap_or_else(empty_object);
         let last = managers.0.get(&writer).cloned();
         let owned = Owned {
             fields: field_set(self.ty, config).recursive_difference(&self.ignored),
@@ -156,7 +156,7 @@ impl Write<'_> {
     fn prune(&self, merged: &Value, managers: &Managers, last: &FieldSet) -> Value {
         let ty = self.ty;
         let parents = |set: &FieldSet| with_parents(ty, set);
-        let removed = |value: &Value, set: &FieldSet| remove(ty, value, set).unwrap_or_else(empty);
+        let removed = |value: &Value, set: &FieldSet| remove(ty, value, set).unwrap_or_else(empty_object);
         let all = parents(&field_set(ty, merged));
         let last = parents(last);
         // Remove all fields of the previous configuration, then restore those that any manager owns.
@@ -170,7 +170,7 @@ impl Write<'_> {
     }
 }
 
-fn empty() -> Value {
+fn empty_object() -> Value {
     Value::Object(serde_json::Map::new())
 }
 
@@ -189,10 +189,10 @@ fn unmanaged_fields() -> FieldSet {
     ];
     let mut set = FieldSet::default();
     for field in ["apiVersion", "kind", "metadata"] {
-        set.insert(&super::fields([field]));
+        set.insert(&super::field_path([field]));
     }
     for field in METADATA {
-        set.insert(&super::fields(["metadata", field]));
+        set.insert(&super::field_path(["metadata", field]));
     }
     set
 }

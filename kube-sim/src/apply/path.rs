@@ -15,7 +15,7 @@ pub(crate) enum Element {
     Field(String),
     /// The list item with this key, given as the values of its key fields.
     Key(Map<String, Value>),
-    /// The item of a set that has this value.
+    /// The list item that equals this value, in a list without duplicates.
     Value(Value),
     /// The list item at this index.
     Index(i64),
@@ -53,6 +53,7 @@ impl Element {
         }))
     }
 
+    /// The position of this kind of element in the order of elements.
     fn rank(&self) -> u8 {
         match self {
             Self::Field(_) => 0,
@@ -134,6 +135,7 @@ pub(super) fn same(left: &Value, right: &Value) -> bool {
     compare(left, right).is_eq()
 }
 
+/// The position of the type of `value` in the order of [`compare`].
 fn value_rank(value: &Value) -> u8 {
     match value {
         Value::Number(_) => 0,

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use super::path::Element;
 
-/// A set of field paths, as a tree. `members` are the paths with one element; `children` maps
-/// the first element of longer paths to the set of the remaining paths.
+/// A set of field paths, as a tree. `members` are the paths with one element; `children` maps the first element of
+/// longer paths to the set of the remaining paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct FieldSet {
     members: BTreeSet<Element>,
@@ -125,14 +125,14 @@ impl FieldSet {
     /// All paths in the format of conflicts (`.spec.replicas`). On each level, members come before children.
     pub(crate) fn paths(&self) -> Vec<String> {
         let mut found = Vec::new();
-        self.collect("", &mut found);
+        self.collect_paths("", &mut found);
         found
     }
 
-    fn collect(&self, prefix: &str, found: &mut Vec<String>) {
+    fn collect_paths(&self, prefix: &str, found: &mut Vec<String>) {
         found.extend(self.members.iter().map(|element| format!("{prefix}{element}")));
         for (element, set) in &self.children {
-            set.collect(&format!("{prefix}{element}"), found);
+            set.collect_paths(&format!("{prefix}{element}"), found);
         }
     }
 

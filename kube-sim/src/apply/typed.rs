@@ -65,8 +65,8 @@ impl<'a> Type<'a> {
         Self::Schema { schema, free: false }
     }
 
-    /// The form in which this type interprets `value`. If the value is absent or null, or its form is not allowed,
-    /// returns the first of map, scalar and list that is allowed.
+    /// The form of `value`. If the value is absent or null, or its form is not allowed, returns the first of map,
+    /// scalar and list that the type allows.
     pub(super) fn shape(self, value: Option<&Value>) -> Shape<'a> {
         let (scalar, list, map) = self.forms();
         match value {

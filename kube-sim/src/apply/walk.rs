@@ -1,7 +1,7 @@
-//! The operations of server-side apply on one value or one field set.
+//! The functions of server-side apply that work on one value or one field set.
 //!
-//! [`super::compare`] and [`super::merge`] work on two values. [`super::typed::check`] must have accepted the values
-//! before.
+//! [`super::compare`] and [`super::merge`] work on two values. Callers must pass only values that
+//! [`super::typed::check`] accepts.
 
 use serde_json::Value;
 
@@ -15,11 +15,11 @@ use super::typed::{Shape, Type};
 /// map entries that are not in the `properties` of a schema.
 pub(super) fn field_set(ty: Type<'_>, value: &Value) -> FieldSet {
     let mut set = FieldSet::default();
-    fields(ty, value, &mut Vec::new(), &mut set);
+    collect_fields(ty, value, &mut Vec::new(), &mut set);
     set
 }
 
-fn fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mut FieldSet) {
+fn collect_fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mut FieldSet) {
     match (ty.shape(Some(value)), value) {
         (Shape::Scalar(_), _) => set.insert(path),
         (Shape::List(list), _) if list.atomic() => set.insert(path),
@@ -34,7 +34,7 @@ fn fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mut FieldS
                 path.push(element.clone());
                 set.insert(path);
                 if counts.get(element) == Some(&1) {
-                    fields(list.items, item, path, set);
+                    collect_fields(list.items, item, path, set);
                 }
                 path.pop();
             }
@@ -43,7 +43,7 @@ fn fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mut FieldS
             for (name, value) in entries {
                 let Some(ty) = map.field(name) else { continue };
                 path.push(Element::Field(name.clone()));
-                fields(ty, value, path, set);
+                collect_fields(ty, value, path, set);
                 let is_empty = value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
                 if is_empty || !map.declares(name) {
                     set.insert(path);

@@ -92,7 +92,7 @@ fn add(target: &mut Value, path: &str, value: Value) -> Option<()> {
         }
         Value::Array(items) if key == "-" => items.push(value),
         Value::Array(items) => {
-            let index = index(&key, items.len() + 1)?;
+            let index = parse_index(&key, items.len() + 1)?;
             items.insert(index, value);
         }
         _ => return None,
@@ -105,7 +105,7 @@ fn remove(target: &mut Value, path: &str) -> Option<Value> {
     match parent {
         Value::Object(map) => map.remove(&key),
         Value::Array(items) => {
-            let index = index(&key, items.len())?;
+            let index = parse_index(&key, items.len())?;
             Some(items.remove(index))
         }
         _ => None,
@@ -124,7 +124,7 @@ fn replace(target: &mut Value, path: &str, value: Value) -> Option<()> {
             map.insert(key, value);
         }
         Value::Array(items) => {
-            let index = index(&key, items.len())?;
+            let index = parse_index(&key, items.len())?;
             items[index] = value;
         }
         _ => return None,
@@ -141,7 +141,7 @@ fn read(target: &mut Value, path: &str) -> Option<Value> {
     match parent {
         Value::Object(map) => Some(map.get(&key).cloned().unwrap_or(Value::Null)),
         Value::Array(items) => {
-            let index = index(&key, items.len())?;
+            let index = parse_index(&key, items.len())?;
             Some(items[index].clone())
         }
         _ => None,
@@ -160,7 +160,7 @@ fn parent<'a>(target: &'a mut Value, path: &str) -> Option<(&'a mut Value, Strin
         container = match container {
             Value::Object(map) => map.get_mut(&step)?,
             Value::Array(items) => {
-                let index = index(&step, items.len())?;
+                let index = parse_index(&step, items.len())?;
                 &mut items[index]
             }
             _ => return None,
@@ -170,7 +170,7 @@ fn parent<'a>(target: &'a mut Value, path: &str) -> Option<(&'a mut Value, Strin
 }
 
 /// Parses an index of a list with `length` items. Negative indices count from the end of the list.
-fn index(step: &str, length: usize) -> Option<usize> {
+fn parse_index(step: &str, length: usize) -> Option<usize> {
     let number: i64 = step.parse().ok()?;
     let length = i64::try_from(length).ok()?;
     let number = if number < 0 { number + length } else { number };

@@ -192,6 +192,7 @@ fn directive_target<'a>(key: &'a str, prefix: &str) -> Result<&'a str, PatchErro
     })
 }
 
+/// The [`Field`] of the patch field `key`.
 fn lookup<'a>(schema: Option<&'a Schema>, key: &str, is_list: bool) -> Result<Field<'a>, PatchError> {
     let unknown = Field { schema: None, strategy: "", merge_key: "" };
     let Some(schema) = schema else { return Ok(unknown) };

@@ -1,7 +1,7 @@
 //! Validation of `CustomResourceDefinition` objects.
 //!
 //! Owns the rules for names, group, scope, versions, subresources and printer columns; `structural` validates the
-//! schemas. The caller must have filled in the defaults of the CRD (`names.singular`, `names.listKind`) before.
+//! schemas. The caller must first set the defaults of the CRD (`names.singular`, `names.listKind`).
 
 mod approval;
 mod selectable;
@@ -14,10 +14,12 @@ use crate::names;
 
 pub(crate) use self::approval::{Approval, approval};
 
-const DNS_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
+/// The error text for a name that is not a DNS label.
+const INVALID_DNS_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
     character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is \
     '[a-z]([-a-z0-9]*[a-z0-9])?')";
-const DNS_1123: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
+/// The error text for a name that is not a DNS subdomain.
+const INVALID_DNS_1123: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
     start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
@@ -30,10 +32,10 @@ pub(crate) fn validate_crd(old: Option<&Value>, crd: &Value) -> Vec<FieldError> 
     if name != expected {
         errors.push(FieldError::invalid("metadata.name", name, "must be spec.names.plural+\".\"+spec.group"));
     }
-    group_and_scope(spec, &mut errors);
-    versions(spec, &mut errors);
-    names(&spec["names"], &mut errors);
-    conversion(&spec["conversion"], &mut errors);
+    check_group_and_scope(spec, &mut errors);
+    check_versions(spec, &mut errors);
+    check_names(&spec["names"], &mut errors);
+    check_conversion(&spec["conversion"], &mut errors);
     if spec["preserveUnknownFields"] == true {
         let why = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
         errors.push(FieldError::invalid("spec.preserveUnknownFields", true, why));
@@ -42,12 +44,12 @@ pub(crate) fn validate_crd(old: Option<&Value>, crd: &Value) -> Vec<FieldError> 
     errors
 }
 
-fn group_and_scope(spec: &Value, errors: &mut Vec<FieldError>) {
+fn check_group_and_scope(spec: &Value, errors: &mut Vec<FieldError>) {
     let group = text(spec, "group");
     if group.is_empty() {
         errors.push(FieldError::required("spec.group", ""));
     } else if !names::is_subdomain(group) {
-        errors.push(FieldError::invalid("spec.group", group, DNS_1123));
+        errors.push(FieldError::invalid("spec.group", group, INVALID_DNS_1123));
     } else if !group.contains('.') {
         errors.push(FieldError::invalid("spec.group", group, "should be a domain with at least one dot"));
     }
@@ -58,7 +60,7 @@ fn group_and_scope(spec: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn versions(spec: &Value, errors: &mut Vec<FieldError>) {
+fn check_versions(spec: &Value, errors: &mut Vec<FieldError>) {
     let versions = spec["versions"].as_array().map_or(&[][..], Vec::as_slice);
     let schema = |version: &Value| version["schema"]["openAPIV3Schema"].clone();
     for (index, _) in versions.iter().enumerate().filter(|(_, version)| schema(version).is_null()) {
@@ -73,14 +75,18 @@ fn versions(spec: &Value, errors: &mut Vec<FieldError>) {
         let path = format!("spec.versions[{index}]");
         let name = text(version, "name");
         if !names::is_label_1035(name) {
-            errors.push(FieldError::invalid(format!("{path}.name"), name, DNS_1035));
+            errors.push(FieldError::invalid(format!("{path}.name"), name, INVALID_DNS_1035));
         }
-        deprecation(&path, version, errors);
+        check_deprecation(&path, version, errors);
         if !shared && !schema(version).is_null() {
             errors.extend(structural::check(&format!("{path}.schema.openAPIV3Schema"), &schema(version)));
         }
-        scale(&format!("{path}.subresources.scale"), &version["subresources"]["scale"], errors);
-        columns(&format!("{path}.additionalPrinterColumns"), &version["additionalPrinterColumns"], errors);
+        check_scale(&format!("{path}.subresources.scale"), &version["subresources"]["scale"], errors);
+        check_columns(
+            &format!("{path}.additionalPrinterColumns"),
+            &version["additionalPrinterColumns"],
+            errors,
+        );
         if !shared_fields && !schema(version).is_null() {
             let path = format!("{path}.selectableFields");
             selectable::check(&path, &version["selectableFields"], &schema(version), errors);
@@ -107,7 +113,7 @@ fn versions(spec: &Value, errors: &mut Vec<FieldError>) {
 }
 
 /// Validates `deprecationWarning`, the text of the `Warning` header for requests to a deprecated version.
-fn deprecation(path: &str, version: &Value, errors: &mut Vec<FieldError>) {
+fn check_deprecation(path: &str, version: &Value, errors: &mut Vec<FieldError>) {
     let Some(warning) = version["deprecationWarning"].as_str() else { return };
     let mut report = |why: &str| {
         errors.push(FieldError::invalid(format!("{path}.deprecationWarning"), warning, why));
@@ -130,7 +136,7 @@ fn deprecation(path: &str, version: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn names(names: &Value, errors: &mut Vec<FieldError>) {
+fn check_names(names: &Value, errors: &mut Vec<FieldError>) {
     for field in ["plural", "singular", "kind", "listKind"] {
         if text(names, field).is_empty() {
             errors.push(FieldError::required(format!("spec.names.{field}"), ""));
@@ -143,9 +149,9 @@ fn names(names: &Value, errors: &mut Vec<FieldError>) {
             if is_kind { names::is_label_1035(&name.to_lowercase()) } else { names::is_label_1035(name) };
         if !name.is_empty() && !fits {
             let why = if is_kind {
-                format!("may have mixed case, but should otherwise match: {DNS_1035}")
+                format!("may have mixed case, but should otherwise match: {INVALID_DNS_1035}")
             } else {
-                DNS_1035.to_owned()
+                INVALID_DNS_1035.to_owned()
             };
             errors.push(FieldError::invalid(format!("spec.names.{field}"), name, why));
         }
@@ -155,7 +161,11 @@ fn names(names: &Value, errors: &mut Vec<FieldError>) {
         for (index, name) in names[list].as_array().into_iter().flatten().enumerate() {
             let name = name.as_str().unwrap_or_default();
             if !names::is_label_1035(name) {
-                errors.push(FieldError::invalid(format!("spec.names.{list}[{index}]"), name, DNS_1035));
+                errors.push(FieldError::invalid(
+                    format!("spec.names.{list}[{index}]"),
+                    name,
+                    INVALID_DNS_1035,
+                ));
             }
         }
     }
@@ -168,7 +178,7 @@ fn names(names: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn conversion(conversion: &Value, errors: &mut Vec<FieldError>) {
+fn check_conversion(conversion: &Value, errors: &mut Vec<FieldError>) {
     match text(conversion, "strategy") {
         "" | "None" | "Webhook" => {}
         other => {
@@ -177,7 +187,7 @@ fn conversion(conversion: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn scale(path: &str, scale: &Value, errors: &mut Vec<FieldError>) {
+fn check_scale(path: &str, scale: &Value, errors: &mut Vec<FieldError>) {
     if !scale.is_object() {
         return;
     }
@@ -204,8 +214,8 @@ fn is_simple_path(path: &str) -> bool {
         && path[1..].split('.').all(|step| !step.is_empty())
 }
 
-fn columns(path: &str, columns: &Value, errors: &mut Vec<FieldError>) {
-    const TYPES: &str = "must be one of boolean,date,integer,number,string";
+fn check_columns(path: &str, columns: &Value, errors: &mut Vec<FieldError>) {
+    const INVALID_TYPE: &str = "must be one of boolean,date,integer,number,string";
     for (index, column) in columns.as_array().into_iter().flatten().enumerate() {
         let path = format!("{path}[{index}]");
         if text(column, "name").is_empty() {
@@ -213,8 +223,8 @@ fn columns(path: &str, columns: &Value, errors: &mut Vec<FieldError>) {
         }
         match text(column, "type") {
             "boolean" | "date" | "integer" | "number" | "string" => {}
-            "" => errors.push(FieldError::required(format!("{path}.type"), TYPES)),
-            other => errors.push(FieldError::invalid(format!("{path}.type"), other, TYPES)),
+            "" => errors.push(FieldError::required(format!("{path}.type"), INVALID_TYPE)),
+            other => errors.push(FieldError::invalid(format!("{path}.type"), other, INVALID_TYPE)),
         }
         if text(column, "jsonPath").is_empty() {
             errors.push(FieldError::required(format!("{path}.JSONPath"), ""));

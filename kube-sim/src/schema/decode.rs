@@ -34,7 +34,7 @@ pub(crate) fn strict_problem(problems: &[String]) -> String {
 
 struct Decoder {
     path: Vec<String>,
-    /// The Go struct that contains the current field.
+    /// The name of the Go struct that contains the current field.
     owner: String,
 }
 
@@ -78,7 +78,9 @@ impl Decoder {
             decode_null_entries(schema, map);
         }
         let owner = match schema.component() {
-            Some(component) if is_struct => std::mem::replace(&mut self.owner, short(component).to_owned()),
+            Some(component) if is_struct => {
+                std::mem::replace(&mut self.owner, unqualified(component).to_owned())
+            }
             _ => self.owner.clone(),
         };
         for (name, value) in map.iter_mut() {
@@ -244,7 +246,8 @@ fn qualified(component: &str) -> String {
     }
 }
 
-fn short(component: &str) -> &str {
+/// The last part of a component's name: `PodSpec`.
+fn unqualified(component: &str) -> &str {
     component.rsplit('.').next().unwrap_or(component)
 }
 

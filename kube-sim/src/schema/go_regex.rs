@@ -226,7 +226,7 @@ impl<'a> Translator<'a> {
                 self.rest = rest;
             }
             _ => {
-                let (translated, rest) = if let Some((items, rest)) = escape::group(self.rest)? {
+                let (translated, rest) = if let Some((items, rest)) = escape::class_items(self.rest)? {
                     (format!("[{items}]"), rest)
                 } else {
                     let (c, rest) = escape::character(self.rest)?;

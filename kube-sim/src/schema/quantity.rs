@@ -43,7 +43,7 @@ pub(super) fn canonical(text: &str) -> Result<String, String> {
     if no_number || whole.len() > MAX_DIGITS || fraction.len() > MAX_DIGITS {
         return Err(malformed());
     }
-    let (format, power) = match suffix_of(suffix) {
+    let (format, power) = match parse_suffix(suffix) {
         Some(found) => found,
         None if suffix.chars().all(|c| "eEinumkKMGTP+-0123456789".contains(c)) => {
             return Err("unable to parse quantity's suffix".to_owned());
@@ -59,7 +59,7 @@ pub(super) fn canonical(text: &str) -> Result<String, String> {
         // A quantity that overflows is stored unchanged.
         return Ok(text.to_owned());
     };
-    Ok(print(negative, nanos, &format))
+    Ok(to_text(negative, nanos, &format))
 }
 
 /// Whether `left` is larger than `right`; `false` if either is malformed or overflows.
@@ -76,12 +76,13 @@ fn magnitude(text: &str) -> Option<i128> {
     let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
     let (number, suffix) = rest.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let (format, power) = suffix_of(suffix)?;
+    let (format, power) = parse_suffix(suffix)?;
     let nanos = i128::try_from(nanos(whole, fraction, &format, power)?).ok()?;
     Some(if negative { -nanos } else { nanos })
 }
 
-fn suffix_of(suffix: &str) -> Option<(Format, i32)> {
+/// The format that a suffix selects, and its power of 1024 or of ten.
+fn parse_suffix(suffix: &str) -> Option<(Format, i32)> {
     if let Some((_, power)) = BINARY.iter().find(|(name, _)| *name == suffix) {
         return Some((Format::Binary, i32::try_from(*power).ok()?));
     }
@@ -103,14 +104,14 @@ fn nanos(whole: &str, fraction: &str, format: &Format, power: i32) -> Option<u12
     match format {
         Format::Binary => {
             let units = 1024_u128.checked_pow(u32::try_from(power).ok()?)?;
-            shift(digits.checked_mul(units)?, 9 - scale)
+            scale_by_power_of_ten(digits.checked_mul(units)?, 9 - scale)
         }
-        Format::Decimal | Format::Exponent => shift(digits, 9 - scale + power),
+        Format::Decimal | Format::Exponent => scale_by_power_of_ten(digits, 9 - scale + power),
     }
 }
 
 /// `value` times ten to the `power`, rounded up; `None` on overflow.
-fn shift(value: u128, power: i32) -> Option<u128> {
+fn scale_by_power_of_ten(value: u128, power: i32) -> Option<u128> {
     if power >= 0 {
         return value.checked_mul(10_u128.checked_pow(power.unsigned_abs())?);
     }
@@ -120,7 +121,7 @@ fn shift(value: u128, power: i32) -> Option<u128> {
     }
 }
 
-fn print(negative: bool, nanos: u128, format: &Format) -> String {
+fn to_text(negative: bool, nanos: u128, format: &Format) -> String {
     if nanos == 0 {
         return "0".to_owned();
     }

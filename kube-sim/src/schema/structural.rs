@@ -22,18 +22,19 @@ pub(super) fn check(path: &str, schema: &Value) -> Vec<FieldError> {
     if mentions(schema, "$ref") {
         open_api::forbidden_constructs(path, schema, &mut errors);
     } else {
-        invariants(path, schema, Level::Root, &mut structural);
-        completeness(path, path, schema, schema, &mut structural);
+        check_invariants(path, schema, Level::Root, &mut structural);
+        check_completeness(path, path, schema, schema, &mut structural);
         structural.sort_by_key(ToString::to_string);
         errors.extend(structural);
     }
     open_api::check(path, schema, &mut errors);
     if errors.is_empty() {
-        defaults(path, schema, &mut errors);
+        check_defaults(path, schema, &mut errors);
     }
     errors
 }
 
+/// The position of a subschema: the root of the CRD's schema, the items of a list, or a field.
 #[derive(Clone, Copy, PartialEq)]
 enum Level {
     Root,
@@ -42,7 +43,7 @@ enum Level {
 }
 
 /// Checks the part of a schema that is outside of logical junctors: types, properties, items and extensions.
-fn invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<FieldError>) {
+fn check_invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<FieldError>) {
     let kind = text(schema, "type");
     let preserve = flag(schema, "x-kubernetes-preserve-unknown-fields");
     let int_or_string = flag(schema, "x-kubernetes-int-or-string");
@@ -51,12 +52,12 @@ fn invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<FieldEr
         errors.push(FieldError::required(format!("{path}.items"), "must be specified"));
     }
     if let Some(items) = schema.get("items") {
-        invariants(&format!("{path}.items"), items, Level::Item, errors);
+        check_invariants(&format!("{path}.items"), items, Level::Item, errors);
     }
     for (name, property) in entries(schema, "properties") {
-        // `object_fields` checks the property `metadata` of the root schema.
+        // `check_object_fields` checks the property `metadata` of the root schema.
         if !(level == Level::Root && name == "metadata") {
-            invariants(&format!("{path}.properties[{name}]"), property, Level::Field, errors);
+            check_invariants(&format!("{path}.properties[{name}]"), property, Level::Field, errors);
         }
     }
     if let Some(additional) = schema.get("additionalProperties") {
@@ -69,7 +70,7 @@ fn invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<FieldEr
             errors.push(FieldError::forbidden(path.as_str(), why));
         }
         if additional.is_object() {
-            invariants(&path, additional, Level::Field, errors);
+            check_invariants(&path, additional, Level::Field, errors);
         }
     }
     for (extension, set) in
@@ -80,16 +81,17 @@ fn invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<FieldEr
             errors.push(FieldError::invalid(format!("{path}.{extension}"), true, why));
         }
     }
-    junctors(path, schema, errors);
-    missing_type(path, kind, level, int_or_string || preserve, embedded, errors);
-    object_fields(path, schema, level, embedded, errors);
+    check_junctors(path, schema, errors);
+    check_type(path, kind, level, int_or_string || preserve, embedded, errors);
+    check_object_fields(path, schema, level, embedded, errors);
     if embedded && !preserve && entries(schema, "properties").next().is_none() {
         let why = "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields";
         errors.push(FieldError::required(format!("{path}.properties"), why));
     }
 }
 
-fn missing_type(
+/// Checks that the schema specifies a type, where one is required.
+fn check_type(
     path: &str,
     kind: &str,
     level: Level,
@@ -118,7 +120,13 @@ fn missing_type(
 
 /// Checks the properties `apiVersion`, `kind` and `metadata`. The API server supplies their schemas, so a CRD may only
 /// add restrictions; in the metadata of the root, it may restrict `name` and `generateName`.
-fn object_fields(path: &str, schema: &Value, level: Level, embedded: bool, errors: &mut Vec<FieldError>) {
+fn check_object_fields(
+    path: &str,
+    schema: &Value,
+    level: Level,
+    embedded: bool,
+    errors: &mut Vec<FieldError>,
+) {
     if level != Level::Root && !embedded {
         return;
     }
@@ -146,7 +154,7 @@ fn restricts_names_only(metadata: &Value) -> bool {
 }
 
 /// Checks that the logical junctors contain only value validations, and that `pattern` compiles.
-fn junctors(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
+fn check_junctors(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     let int_or_string = serde_json::json!([{"type": "integer"}, {"type": "string"}]);
     let any_of_is_given = schema.get("anyOf") == Some(&int_or_string);
     for key in ["anyOf", "allOf", "oneOf"] {
@@ -156,11 +164,11 @@ fn junctors(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
         for (index, nested) in list(schema, key).iter().enumerate() {
             let path = format!("{path}.{key}[{index}]");
             let first = key == "allOf" && index == 0 && nested.get("anyOf") == Some(&int_or_string);
-            nested_value_validation(&path, nested, first, errors);
+            check_nested_value_validation(&path, nested, first, errors);
         }
     }
     if let Some(not) = schema.get("not") {
-        nested_value_validation(&format!("{path}.not"), not, false, errors);
+        check_nested_value_validation(&format!("{path}.not"), not, false, errors);
     }
     let pattern = text(schema, "pattern");
     if let Err(error) = go_regex::compile(pattern) {
@@ -169,23 +177,28 @@ fn junctors(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn nested_value_validation(path: &str, nested: &Value, skip_any_of: bool, errors: &mut Vec<FieldError>) {
+fn check_nested_value_validation(
+    path: &str,
+    nested: &Value,
+    skip_any_of: bool,
+    errors: &mut Vec<FieldError>,
+) {
     if skip_any_of {
         let mut rest = nested.clone();
         rest.as_object_mut().map(|map| map.remove("anyOf"));
-        junctors(path, &rest, errors);
+        check_junctors(path, &rest, errors);
     } else {
-        junctors(path, nested, errors);
+        check_junctors(path, nested, errors);
     }
     if let Some(items) = nested.get("items") {
-        nested_value_validation(&format!("{path}.items"), items, false, errors);
+        check_nested_value_validation(&format!("{path}.items"), items, false, errors);
     }
     for (name, property) in entries(nested, "properties") {
         let path = format!("{path}.properties[{name}]");
         if name == "metadata" {
             errors.push(FieldError::forbidden(path.as_str(), "must not be specified in a nested context"));
         }
-        nested_value_validation(&path, property, false, errors);
+        check_nested_value_validation(&path, property, false, errors);
     }
     let forbidden = [
         ("type", "must be empty to be structural"),
@@ -216,11 +229,17 @@ fn nested_value_validation(path: &str, nested: &Value, skip_any_of: bool, errors
 }
 
 /// Checks structural completeness: a field in a logical junctor must also be specified outside of logical junctors.
-fn completeness(path: &str, mentioned: &str, nested: &Value, schema: &Value, errors: &mut Vec<FieldError>) {
+fn check_completeness(
+    path: &str,
+    mentioned: &str,
+    nested: &Value,
+    schema: &Value,
+    errors: &mut Vec<FieldError>,
+) {
     let mut visit = |mentioned: String, nested: &Value| {
-        completeness(path, &mentioned, nested, schema, errors);
+        check_completeness(path, &mentioned, nested, schema, errors);
         if let Some(items) = nested.get("items") {
-            declared(
+            check_declared(
                 &format!("{path}.items"),
                 &format!("{mentioned}.items"),
                 items,
@@ -231,7 +250,13 @@ fn completeness(path: &str, mentioned: &str, nested: &Value, schema: &Value, err
         for (name, property) in entries(nested, "properties") {
             let declaration = schema.get("properties").and_then(|properties| properties.get(name));
             let step = format!(".properties[{name}]");
-            declared(&format!("{path}{step}"), &format!("{mentioned}{step}"), property, declaration, errors);
+            check_declared(
+                &format!("{path}{step}"),
+                &format!("{mentioned}{step}"),
+                property,
+                declaration,
+                errors,
+            );
         }
     };
     for key in ["allOf", "anyOf", "oneOf"] {
@@ -244,7 +269,7 @@ fn completeness(path: &str, mentioned: &str, nested: &Value, schema: &Value, err
     }
 }
 
-fn declared(
+fn check_declared(
     path: &str,
     mentioned: &str,
     nested: &Value,
@@ -257,10 +282,10 @@ fn declared(
         }
         Some(schema) => {
             let wrapped = serde_json::json!({"allOf": [nested]});
-            // `completeness` visits only subschemas of logical junctors, so `nested` is wrapped in `allOf`. The errors
-            // must not contain the path of the wrapper.
+            // `check_completeness` visits only subschemas of logical junctors, so `nested` is wrapped in `allOf`. The
+            // errors must not contain the path of the wrapper.
             let mut found = Vec::new();
-            completeness(path, mentioned, &wrapped, schema, &mut found);
+            check_completeness(path, mentioned, &wrapped, schema, &mut found);
             for mut error in found {
                 error.detail = error.detail.replacen(&format!("{mentioned}.allOf[0]"), mentioned, 1);
                 errors.push(error);
@@ -270,7 +295,7 @@ fn declared(
 }
 
 /// Checks that each default is valid, and that pruning would not change it.
-fn defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
+fn check_defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     if let Some(declared) = schema.get("default").filter(|declared| !declared.is_null()) {
         let field = format!("{path}.default");
         let wrapped = Schema::of_custom_resource(&serde_json::json!({"properties": {"v": schema}}));
@@ -296,16 +321,16 @@ fn defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
         }
     }
     for (name, property) in entries(schema, "properties") {
-        defaults(&format!("{path}.properties[{name}]"), property, errors);
+        check_defaults(&format!("{path}.properties[{name}]"), property, errors);
     }
     for key in ["items", "additionalProperties"] {
         if let Some(nested) = schema.get(key).filter(|nested| nested.is_object()) {
-            defaults(&format!("{path}.{key}"), nested, errors);
+            check_defaults(&format!("{path}.{key}"), nested, errors);
         }
     }
 }
 
-/// Removes the path `v`, which [`defaults`] adds for validation, from an error about a default.
+/// Removes the path `v`, which [`check_defaults`] adds for validation, from an error about a default.
 fn without_wrapper(detail: &str) -> String {
     if let Some(rest) = detail.strip_prefix('v') {
         // In this error, the server prints the path with a leading point.

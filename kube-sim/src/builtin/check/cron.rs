@@ -63,15 +63,15 @@ fn descriptor(spec: &str) -> Result<(), String> {
 
 /// Validates `*`, a value or a range of values, with an optional step.
 fn check_range(range: &str, least: i64, most: i64, names: &[&str]) -> Result<(), String> {
-    let (bounds, steps) = parts(range, '/');
-    let (first, more) = parts(bounds, '-');
+    let (bounds, steps) = split_parts(range, '/');
+    let (first, more) = split_parts(bounds, '-');
     let (start, mut end) = if matches!(first, "*" | "?") {
         (least, most)
     } else {
-        let start = value(first, names)?;
+        let start = parse_value(first, names)?;
         match more[..] {
             [] => (start, start),
-            [end] => (start, value(end, names)?),
+            [end] => (start, parse_value(end, names)?),
             _ => return Err(format!("too many hyphens: {range}")),
         }
     };
@@ -81,7 +81,7 @@ fn check_range(range: &str, least: i64, most: i64, names: &[&str]) -> Result<(),
             if more.is_empty() {
                 end = most;
             }
-            integer(step)?
+            parse_integer(step)?
         }
         _ => return Err(format!("too many slashes: {range}")),
     };
@@ -100,21 +100,22 @@ fn check_range(range: &str, least: i64, most: i64, names: &[&str]) -> Result<(),
     Ok(())
 }
 
-fn parts(text: &str, separator: char) -> (&str, Vec<&str>) {
+/// Splits a text at a separator. Returns the first part and the others.
+fn split_parts(text: &str, separator: char) -> (&str, Vec<&str>) {
     let mut parts = text.split(separator);
     (parts.next().unwrap_or_default(), parts.collect())
 }
 
-fn value(text: &str, names: &[&str]) -> Result<i64, String> {
+fn parse_value(text: &str, names: &[&str]) -> Result<i64, String> {
     let lower = text.to_lowercase();
     match names.iter().position(|name| *name == lower) {
         // The first month is 1, and the first day of the week is 0.
         Some(at) => Ok(i64::try_from(at).unwrap_or(i64::MAX) + i64::from(names.len() == 12)),
-        None => integer(text),
+        None => parse_integer(text),
     }
 }
 
-fn integer(text: &str) -> Result<i64, String> {
+fn parse_integer(text: &str) -> Result<i64, String> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     let failed = |why: &str| {
@@ -165,7 +166,8 @@ fn duration(text: &str) -> Result<(), String> {
             "h" => 3_600_000_000_000,
             unit => return Err(format!("unknown unit \"{unit}\" in duration \"{shown}\"")),
         };
-        let step = count.checked_mul(nanos).and_then(|step| step.checked_add(part(fraction, nanos)));
+        let step =
+            count.checked_mul(nanos).and_then(|step| step.checked_add(multiply_fraction(fraction, nanos)));
         total = step
             .and_then(|step| step.checked_add(total))
             .filter(|all| *all <= 1 << 63)
@@ -181,7 +183,7 @@ fn digits(text: &str) -> (&str, &str) {
 }
 
 /// Multiplies the fraction `0.DECIMALS` by `unit`.
-fn part(decimals: &str, unit: u64) -> u64 {
+fn multiply_fraction(decimals: &str, unit: u64) -> u64 {
     let decimals = &decimals[..decimals.len().min(15)];
     let scale = 10_u128.pow(u32::try_from(decimals.len()).unwrap_or(0));
     let all = decimals.parse::<u128>().unwrap_or(0) * u128::from(unit);

@@ -78,6 +78,7 @@ fn reporter(event: &Value, controller: &str, note: &str, out: &mut Errors) {
     too_long(event, note, "message", 1024, out);
 }
 
+/// Reports a text that is longer than `most` bytes, with the path `shown`.
 fn too_long(event: &Value, field: &str, shown: &str, most: usize, out: &mut Errors) {
     if text(event, field).len() > most {
         out.push(FieldError::invalid(shown, "", format!("can have at most {most} characters")));

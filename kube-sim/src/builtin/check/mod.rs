@@ -1,7 +1,7 @@
 //! The validation of built-in kinds that Kubernetes implements in Go.
 //!
 //! Owns one function for each kind, which [`check`] calls, and the API server's error texts. Defaulting must run
-//! before. This module must not change the validated object, and must not read other objects. It implements only a part
+//! first. This module must not change the validated object, and must not read other objects. It implements only a part
 //! of Kubernetes' rules; a violation of any other rule is not reported.
 
 mod cron;
@@ -74,7 +74,7 @@ impl Errors {
     }
 
     /// Requires a number of at least `limit`, if the field is set.
-    fn at_least(&mut self, path: &str, object: &Value, field: &str, limit: i64) {
+    fn require_at_least(&mut self, path: &str, object: &Value, field: &str, limit: i64) {
         if let Some(number) = object[field].as_i64().filter(|number| *number < limit) {
             let why = match limit {
                 1 => "must be greater than 0".to_owned(),
@@ -93,7 +93,7 @@ impl Errors {
     }
 
     /// Rejects an update that changes the field.
-    fn immutable(&mut self, field: &str, old: Option<&Value>, new: &Value) {
+    fn reject_change(&mut self, field: &str, old: Option<&Value>, new: &Value) {
         let pointer = format!("/{}", field.replace('.', "/"));
         let Some(old) = old else { return };
         let now = new.pointer(&pointer).cloned().unwrap_or_default();

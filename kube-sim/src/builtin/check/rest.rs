@@ -8,6 +8,7 @@ use crate::schema::FieldError;
 
 /// The error text for a port number out of range.
 const INVALID_PORT: &str = "must be between 1 and 65535, inclusive";
+/// The error text for an update of an immutable config map or secret.
 const WHEN_IMMUTABLE: &str = "field is immutable when `immutable` is set";
 
 pub(super) fn service(old: Option<&Value>, new: &Value, out: &mut Errors) {
@@ -83,7 +84,7 @@ pub(super) fn secret(old: Option<&Value>, new: &Value, out: &mut Errors) {
     for key in needed.iter().filter(|key| new["data"].get(**key).is_none()) {
         out.push(FieldError::required(format!("data[{key}]"), ""));
     }
-    out.immutable("type", old, new);
+    out.reject_change("type", old, new);
     validate_immutable(old, new, &["data"], out);
 }
 
@@ -136,7 +137,7 @@ pub(super) fn storage_class(old: Option<&Value>, new: &Value, out: &mut Errors) 
         if old[field] != new[field] {
             let why = match field {
                 "reclaimPolicy" | "volumeBindingMode" => {
-                    out.immutable(field, Some(old), new);
+                    out.reject_change(field, Some(old), new);
                     continue;
                 }
                 field => format!("updates to {field} are forbidden."),
@@ -176,8 +177,8 @@ pub(super) fn autoscaler(new: &Value, out: &mut Errors) {
 
 pub(super) fn lease(new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
-    out.at_least("spec", spec, "leaseDurationSeconds", 1);
-    out.at_least("spec", spec, "leaseTransitions", 0);
+    out.require_at_least("spec", spec, "leaseDurationSeconds", 1);
+    out.require_at_least("spec", spec, "leaseTransitions", 0);
     if spec["holderIdentity"] == "" {
         out.push(FieldError::invalid("spec.holderIdentity", "", "must not be empty"));
     }
@@ -217,7 +218,7 @@ pub(super) fn disruption_budget(new: &Value, out: &mut Errors) {
         out.push(FieldError::invalid("spec", spec.clone(), why));
     }
     for field in ["minAvailable", "maxUnavailable"] {
-        out.at_least("spec", spec, field, 0);
+        out.require_at_least("spec", spec, field, 0);
     }
 }
 
@@ -251,5 +252,5 @@ pub(super) fn role_binding(old: Option<&Value>, new: &Value, out: &mut Errors) {
         }
     }
     out.require_text("roleRef", &new["roleRef"], "name");
-    out.immutable("roleRef", old, new);
+    out.reject_change("roleRef", old, new);
 }

@@ -17,7 +17,7 @@ fn completed(group: &str, plural: &str, mut object: Value) -> Value {
 }
 
 #[track_caller]
-fn updates(group: &str, plural: &str, old: Option<Value>, new: Value, expected: &[&str]) {
+fn check_update(group: &str, plural: &str, old: Option<Value>, new: Value, expected: &[&str]) {
     let versions = ["v2", "v1"];
     let resource = versions.iter().find_map(|version| find(group, version, plural)).unwrap();
     let old = old.map(|old| completed(group, plural, old));
@@ -27,8 +27,8 @@ fn updates(group: &str, plural: &str, old: Option<Value>, new: Value, expected: 
 }
 
 #[track_caller]
-fn creates(group: &str, plural: &str, new: Value, expected: &[&str]) {
-    updates(group, plural, None, new, expected);
+fn check_create(group: &str, plural: &str, new: Value, expected: &[&str]) {
+    check_update(group, plural, None, new, expected);
 }
 
 fn template(labels: &Value) -> Value {
@@ -44,13 +44,13 @@ fn deployment(change: impl FnOnce(&mut Value)) -> Value {
 
 #[test]
 fn valid_objects_are_accepted() {
-    creates("apps", "deployments", deployment(|_| {}), &[]);
-    creates("apps", "statefulsets", deployment(|_| {}), &[]);
-    creates("apps", "daemonsets", deployment(|_| {}), &[]);
-    creates("", "pods", json!({"spec": {"containers": [{"name": "c", "image": "x"}]}}), &[]);
-    creates("", "services", json!({"spec": {"ports": [{"port": 80}]}}), &[]);
-    creates("", "configmaps", json!({"data": {"a.b-c_d": "x"}}), &[]);
-    creates(
+    check_create("apps", "deployments", deployment(|_| {}), &[]);
+    check_create("apps", "statefulsets", deployment(|_| {}), &[]);
+    check_create("apps", "daemonsets", deployment(|_| {}), &[]);
+    check_create("", "pods", json!({"spec": {"containers": [{"name": "c", "image": "x"}]}}), &[]);
+    check_create("", "services", json!({"spec": {"ports": [{"port": 80}]}}), &[]);
+    check_create("", "configmaps", json!({"data": {"a.b-c_d": "x"}}), &[]);
+    check_create(
         "batch",
         "cronjobs",
         json!({"spec": {"schedule": "*/5 * * * 1-5", "jobTemplate": {"spec": {"template": {
@@ -62,7 +62,7 @@ fn valid_objects_are_accepted() {
 
 #[test]
 fn validates_deployments() {
-    creates(
+    check_create(
         "apps",
         "deployments",
         json!({"spec": {}}),
@@ -72,7 +72,7 @@ fn validates_deployments() {
             "spec.template.spec.containers: Required value",
         ],
     );
-    creates(
+    check_create(
         "apps",
         "deployments",
         deployment(|spec| {
@@ -84,13 +84,13 @@ fn validates_deployments() {
             "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'",
         ],
     );
-    creates(
+    check_create(
         "apps",
         "deployments",
         deployment(|spec| spec["selector"] = json!({})),
         &["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
     );
-    creates(
+    check_create(
         "apps",
         "deployments",
         deployment(|spec| spec["selector"] = json!({"matchExpressions": [{"key": "a", "operator": "In"}]})),
@@ -99,7 +99,7 @@ fn validates_deployments() {
             "spec.selector: Invalid value: {\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"In\"}]}: invalid label selector",
         ],
     );
-    updates(
+    check_update(
         "apps",
         "deployments",
         Some(deployment(|_| {})),
@@ -118,7 +118,7 @@ fn validates_other_workloads() {
         spec["selector"]["matchLabels"] = json!({"a": "c"});
         spec["template"]["spec"]["restartPolicy"] = json!("OnFailure");
     };
-    creates(
+    check_create(
         "apps",
         "replicasets",
         deployment(wrong),
@@ -128,7 +128,7 @@ fn validates_other_workloads() {
             "spec.template.spec.restartPolicy: Unsupported value: \"OnFailure\": supported values: \"Always\"",
         ],
     );
-    updates(
+    check_update(
         "apps",
         "statefulsets",
         Some(deployment(|spec| spec["serviceName"] = json!("x"))),
@@ -136,7 +136,7 @@ fn validates_other_workloads() {
         &["spec.serviceName: Invalid value: \"y\": field is immutable"],
     );
     let job = |policy: &str| json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "x"}], "restartPolicy": policy}}}});
-    creates(
+    check_create(
         "batch",
         "jobs",
         job("Always"),
@@ -144,7 +144,7 @@ fn validates_other_workloads() {
     );
     let mut changed = job("Never");
     changed["spec"]["completions"] = json!(5);
-    updates(
+    check_update(
         "batch",
         "jobs",
         Some(job("Never")),
@@ -152,7 +152,7 @@ fn validates_other_workloads() {
         &["spec.completions: Invalid value: 5: field is immutable"],
     );
     let cron = |schedule: &str| json!({"spec": {"schedule": schedule, "concurrencyPolicy": "x", "jobTemplate": job("Never")}});
-    creates(
+    check_create(
         "batch",
         "cronjobs",
         cron("x"),
@@ -165,8 +165,8 @@ fn validates_other_workloads() {
 
 #[test]
 fn validates_pods() {
-    creates("", "pods", json!({"spec": {}}), &["spec.containers: Required value"]);
-    creates(
+    check_create("", "pods", json!({"spec": {}}), &["spec.containers: Required value"]);
+    check_create(
         "",
         "pods",
         json!({"spec": {
@@ -195,7 +195,7 @@ fn validates_pods() {
             "spec.restartPolicy: Unsupported value: \"Foo\": supported values: \"Always\", \"Never\", \"OnFailure\"",
         ],
     );
-    creates(
+    check_create(
         "",
         "pods",
         json!({"spec": {"containers": [{"name": "c", "image": "x", "resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}}}]}}),
@@ -212,8 +212,14 @@ fn pod_updates_may_only_change_mutable_fields() {
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         json!({"spec": spec})
     };
-    updates("", "pods", Some(pod("x:1", json!({}))), pod("y:1", json!({"activeDeadlineSeconds": 5})), &[]);
-    updates(
+    check_update(
+        "",
+        "pods",
+        Some(pod("x:1", json!({}))),
+        pod("y:1", json!({"activeDeadlineSeconds": 5})),
+        &[],
+    );
+    check_update(
         "",
         "pods",
         Some(pod("x:1", json!({}))),
@@ -227,14 +233,14 @@ fn pod_updates_may_only_change_mutable_fields() {
         "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),",
         "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
     );
-    updates("", "pods", old, new, &[text]);
+    check_update("", "pods", old, new, &[text]);
 }
 
 #[test]
 fn validates_services() {
-    creates("", "services", json!({"spec": {}}), &["spec.ports: Required value"]);
-    creates("", "services", json!({"spec": {"clusterIP": "None"}}), &[]);
-    creates(
+    check_create("", "services", json!({"spec": {}}), &["spec.ports: Required value"]);
+    check_create("", "services", json!({"spec": {"clusterIP": "None"}}), &[]);
+    check_create(
         "",
         "services",
         json!({"spec": {"type": "Foo", "ports": [{"port": 0}, {"port": 80}]}}),
@@ -247,7 +253,7 @@ fn validates_services() {
         ],
     );
     let service = |address: &str| json!({"spec": {"clusterIP": address, "clusterIPs": [address], "ports": [{"port": 80}]}});
-    updates(
+    check_update(
         "",
         "services",
         Some(service("10.0.0.1")),
@@ -259,19 +265,19 @@ fn validates_services() {
 #[test]
 fn validates_config_maps_and_secrets() {
     let key = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
-    creates(
+    check_create(
         "",
         "secrets",
         json!({"data": {"c d": "ZA=="}}),
         &[&format!("data[c d]: Invalid value: \"c d\": {key}")],
     );
-    creates(
+    check_create(
         "",
         "secrets",
         json!({"type": "kubernetes.io/tls"}),
         &["data[tls.crt]: Required value", "data[tls.key]: Required value"],
     );
-    updates(
+    check_update(
         "",
         "secrets",
         Some(json!({"immutable": true, "data": {"c": "ZA=="}})),
@@ -281,7 +287,7 @@ fn validates_config_maps_and_secrets() {
             "immutable: Forbidden: field is immutable when `immutable` is set",
         ],
     );
-    updates(
+    check_update(
         "",
         "configmaps",
         Some(json!({"immutable": true, "data": {"c": "1"}})),
@@ -295,7 +301,7 @@ fn validates_config_maps_and_secrets() {
 
 #[test]
 fn validates_other_kinds() {
-    creates(
+    check_create(
         "coordination.k8s.io",
         "leases",
         json!({"spec": {"leaseDurationSeconds": 0, "leaseTransitions": -1}}),
@@ -304,14 +310,14 @@ fn validates_other_kinds() {
             "spec.leaseTransitions: Invalid value: -1: must be greater than or equal to 0",
         ],
     );
-    creates(
+    check_create(
         "rbac.authorization.k8s.io",
         "clusterroles",
         json!({"rules": [{"apiGroups": [""], "resources": ["pods"]}]}),
         &["rules[0].verbs: Required value"],
     );
     let binding = |role: &str| json!({"roleRef": {"kind": "Role", "name": role}});
-    updates(
+    check_update(
         "rbac.authorization.k8s.io",
         "rolebindings",
         Some(binding("x")),
@@ -320,7 +326,7 @@ fn validates_other_kinds() {
             "roleRef: Invalid value: {\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"Role\",\"name\":\"y\"}: field is immutable",
         ],
     );
-    creates(
+    check_create(
         "",
         "persistentvolumeclaims",
         json!({"spec": {}}),
@@ -329,7 +335,7 @@ fn validates_other_kinds() {
             "spec.resources[storage]: Required value",
         ],
     );
-    creates(
+    check_create(
         "autoscaling",
         "horizontalpodautoscalers",
         json!({"spec": {"minReplicas": 5, "maxReplicas": 3, "scaleTargetRef": {"kind": "", "name": "", "apiVersion": "apps/v1"}}}),
@@ -339,15 +345,15 @@ fn validates_other_kinds() {
             "spec.scaleTargetRef.name: Required value",
         ],
     );
-    creates("storage.k8s.io", "storageclasses", json!({}), &["provisioner: Required value"]);
-    updates(
+    check_create("storage.k8s.io", "storageclasses", json!({}), &["provisioner: Required value"]);
+    check_update(
         "scheduling.k8s.io",
         "priorityclasses",
         Some(json!({"value": 5})),
         json!({"value": 6}),
         &["value: Forbidden: may not be changed in an update."],
     );
-    creates(
+    check_create(
         "networking.k8s.io",
         "ingresses",
         json!({"spec": {"rules": [{"http": {"paths": [{"path": "/", "backend": {"service": {"name": "s", "port": {"number": 80}}}}]}}]}}),
@@ -367,7 +373,7 @@ fn duplicate_items_in_pod_lists_are_rejected() {
     let duplicates = |change: &dyn Fn(&mut Value), expected: &[&str]| {
         let expected: Vec<String> = expected.iter().map(|error| format!("spec.{error}")).collect();
         let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
-        creates("", "pods", pod(|spec| change(spec)), &expected);
+        check_create("", "pods", pod(|spec| change(spec)), &expected);
     };
     duplicates(
         &|spec| {
@@ -451,7 +457,7 @@ fn duplicate_items_in_pod_lists_are_rejected() {
 #[test]
 fn duplicate_items_in_other_lists_are_rejected() {
     let port = |name: &str, number: i64| json!({"name": name, "port": number});
-    creates(
+    check_create(
         "",
         "services",
         json!({"spec": {"ports": [port("a", 80), port("a", 81)], "ipFamilies": ["IPv4", "IPv4"]}}),
@@ -461,33 +467,33 @@ fn duplicate_items_in_other_lists_are_rejected() {
     let shown = "{\"AppProtocol\":null,\"Name\":\"\",\"NodePort\":0,\"Port\":80,\"Protocol\":\"TCP\",\"TargetPort\":0}";
     let mut other = port("c", 80);
     other["protocol"] = json!("UDP");
-    creates(
+    check_create(
         "",
         "services",
         json!({"spec": {"ports": [port("a", 80), port("b", 80), other]}}),
         &[&format!("spec.ports[1]: Duplicate value: {shown}")],
     );
-    creates(
+    check_create(
         "",
         "limitranges",
         json!({"spec": {"limits": [{"type": "Pod"}, {"type": "Pod"}]}}),
         &["spec.limits[1].type: Duplicate value: \"Pod\""],
     );
-    creates(
+    check_create(
         "discovery.k8s.io",
         "endpointslices",
         json!({"addressType": "IPv4", "endpoints": [], "ports": [port("a", 1), port("a", 1)]}),
         &["ports[1].name: Duplicate value: \"a\""],
     );
     let driver = json!({"name": "a", "nodeID": "x"});
-    creates(
+    check_create(
         "storage.k8s.io",
         "csinodes",
         json!({"spec": {"drivers": [driver, driver]}}),
         &["spec.drivers[1].name: Duplicate value: \"a\""],
     );
     let taint = |effect: &str| json!({"key": "a", "effect": effect});
-    creates(
+    check_create(
         "",
         "nodes",
         json!({"spec": {"taints": [taint("NoSchedule"), taint("NoExecute"), taint("NoSchedule")]}}),

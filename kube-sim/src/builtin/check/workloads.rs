@@ -25,7 +25,7 @@ pub(super) fn deployment(old: Option<&Value>, new: &Value, out: &mut Errors) {
 /// Validates the common fields of deployments, replica sets, stateful sets and daemon sets.
 pub(super) fn replicated(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
-    out.at_least("spec", spec, "replicas", 0);
+    out.require_at_least("spec", spec, "replicas", 0);
     let selector = &spec["selector"];
     let before = out.0.len();
     label_selector("spec.selector", selector, out);
@@ -42,17 +42,17 @@ pub(super) fn replicated(old: Option<&Value>, new: &Value, out: &mut Errors) {
     }
     pods::spec("spec.template.spec", &spec["template"]["spec"], out);
     require_restart_policy_always(spec, out);
-    out.immutable("spec.selector", old, new);
+    out.reject_change("spec.selector", old, new);
     if new["kind"] == "StatefulSet" {
         for field in ["spec.serviceName", "spec.podManagementPolicy", "spec.volumeClaimTemplates"] {
-            out.immutable(field, old, new);
+            out.reject_change(field, old, new);
         }
     }
 }
 
 pub(super) fn replication_controller(new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
-    out.at_least("spec", spec, "replicas", 0);
+    out.require_at_least("spec", spec, "replicas", 0);
     let selector = serde_json::json!({"matchLabels": spec["selector"]});
     if spec["selector"].as_object().is_none_or(serde_json::Map::is_empty) {
         out.push(FieldError::required("spec.selector", ""));
@@ -87,13 +87,13 @@ pub(super) fn job(old: Option<&Value>, new: &Value, out: &mut Errors) {
         "managedBy",
         "successPolicy",
     ] {
-        out.immutable(&format!("spec.{field}"), old, new);
+        out.reject_change(&format!("spec.{field}"), old, new);
     }
     let Some(old) = old else { return };
     // If a job is suspended and has not started, the scheduling fields of its pod template are mutable (KEP-2926).
     let suspended = old["spec"]["suspend"] == true && old["status"]["startTime"].is_null();
     if !suspended {
-        out.immutable("spec.template", Some(old), new);
+        out.reject_change("spec.template", Some(old), new);
     } else if without_scheduling_fields(&old["spec"]["template"])
         != without_scheduling_fields(&new["spec"]["template"])
     {
@@ -107,7 +107,7 @@ pub(super) fn job(old: Option<&Value>, new: &Value, out: &mut Errors) {
 fn completions(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
     if spec["completionMode"] != "Indexed" {
-        out.immutable("spec.completions", old, new);
+        out.reject_change("spec.completions", old, new);
     } else if let Some(old) = old
         && old["spec"]["completions"] != spec["completions"]
         && spec["completions"] != spec["parallelism"]
@@ -159,9 +159,9 @@ pub(super) fn cron_job(old: Option<&Value>, new: &Value, out: &mut Errors) {
     if let Some(zone) = new["spec"]["timeZone"].as_str() {
         time_zone(zone, out);
     }
-    out.at_least("spec", &new["spec"], "startingDeadlineSeconds", 0);
-    out.at_least("spec", &new["spec"], "successfulJobsHistoryLimit", 0);
-    out.at_least("spec", &new["spec"], "failedJobsHistoryLimit", 0);
+    out.require_at_least("spec", &new["spec"], "startingDeadlineSeconds", 0);
+    out.require_at_least("spec", &new["spec"], "successfulJobsHistoryLimit", 0);
+    out.require_at_least("spec", &new["spec"], "failedJobsHistoryLimit", 0);
     job_spec("spec.jobTemplate.spec", &new["spec"]["jobTemplate"]["spec"], out);
 }
 
@@ -182,9 +182,9 @@ fn time_zone(zone: &str, out: &mut Errors) {
 
 fn job_spec(path: &str, spec: &Value, out: &mut Errors) {
     for field in ["parallelism", "completions", "backoffLimit", "ttlSecondsAfterFinished"] {
-        out.at_least(path, spec, field, 0);
+        out.require_at_least(path, spec, field, 0);
     }
-    out.at_least(path, spec, "activeDeadlineSeconds", 0);
+    out.require_at_least(path, spec, "activeDeadlineSeconds", 0);
     let template = format!("{path}.template.spec");
     pods::spec(&template, &spec["template"]["spec"], out);
     if matches!(text(&spec["template"]["spec"], "restartPolicy"), "Always" | "") {

@@ -79,7 +79,8 @@ fn items<'a>(object: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut
     object.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten().filter(|item| item.is_object())
 }
 
-fn is(object: &Value, field: &str, text: &str) -> bool {
+/// Whether `field` is the string `text`.
+fn has_text(object: &Value, field: &str, text: &str) -> bool {
     object.get(field).and_then(Value::as_str) == Some(text)
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{ensured, is, items, object_in, set_default, set_default_string};
+use super::{ensured, has_text, items, object_in, set_default, set_default_string};
 
 /// Boolean fields that Go omits if they are false.
 const FLAGS: [&str; 3] = ["hostNetwork", "hostPID", "hostIPC"];
@@ -184,8 +184,8 @@ fn default_tolerations(spec: &mut Value) {
         set_default(spec, "tolerations", Vec::<Value>::new());
         let Some(tolerations) = spec.get_mut("tolerations").and_then(Value::as_array_mut) else { return };
         let tolerated = |toleration: &Value| {
-            let effect = toleration.get("effect").is_none() || is(toleration, "effect", "NoExecute");
-            effect && (is(toleration, "key", key) || toleration.get("key").is_none())
+            let effect = toleration.get("effect").is_none() || has_text(toleration, "effect", "NoExecute");
+            effect && (has_text(toleration, "key", key) || toleration.get("key").is_none())
         };
         if !tolerations.iter().any(tolerated) {
             tolerations.push(json!({

@@ -4,25 +4,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::{ensured, is, items, object_in, set_default, set_default_string};
+use super::{ensured, has_text, items, object_in, set_default, set_default_string};
 
 pub(super) fn service(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default_string(spec, "type", "ClusterIP");
     set_default_string(spec, "sessionAffinity", "None");
-    if is(spec, "sessionAffinity", "ClientIP") {
+    if has_text(spec, "sessionAffinity", "ClientIP") {
         let client = ensured(spec, "sessionAffinityConfig").and_then(|config| ensured(config, "clientIP"));
         if let Some(client) = client {
             set_default(client, "timeoutSeconds", 10_800);
         }
     }
-    if !is(spec, "type", "ExternalName") {
+    if !has_text(spec, "type", "ExternalName") {
         set_default_string(spec, "internalTrafficPolicy", "Cluster");
     }
-    if is(spec, "type", "NodePort") || is(spec, "type", "LoadBalancer") {
+    if has_text(spec, "type", "NodePort") || has_text(spec, "type", "LoadBalancer") {
         set_default_string(spec, "externalTrafficPolicy", "Cluster");
     }
-    if is(spec, "type", "LoadBalancer") {
+    if has_text(spec, "type", "LoadBalancer") {
         set_default(spec, "allocateLoadBalancerNodePorts", true);
     }
     for port in items(spec, "ports") {
@@ -108,7 +108,7 @@ pub(super) fn role_binding(object: &mut Value) {
         set_default_string(role, "apiGroup", GROUP);
     }
     for subject in items(object, "subjects") {
-        if is(subject, "kind", "User") || is(subject, "kind", "Group") {
+        if has_text(subject, "kind", "User") || has_text(subject, "kind", "Group") {
             set_default_string(subject, "apiGroup", GROUP);
         }
     }

@@ -34,7 +34,7 @@ fn template(spec: &Value) -> Value {
     json!({"metadata": {"labels": {"a": "b"}}, "spec": full})
 }
 
-fn given() -> Value {
+fn given_template() -> Value {
     json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}})
 }
 
@@ -44,7 +44,7 @@ fn deployment_defaults() {
         "apps",
         "v1",
         "deployments",
-        json!({"metadata": {"name": "a"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": given()}}),
+        json!({"metadata": {"name": "a"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": given_template()}}),
         &json!({"spec": {
             "replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": template(&json!({})),
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}},
@@ -60,7 +60,7 @@ fn stateful_set_defaults() {
         "v1",
         "statefulsets",
         json!({"metadata": {"name": "a"}, "spec": {
-            "selector": {"matchLabels": {"a": "b"}}, "template": given(),
+            "selector": {"matchLabels": {"a": "b"}}, "template": given_template(),
             "volumeClaimTemplates": [{"metadata": {"name": "d"}, "spec": {
                 "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
             }}],
@@ -82,7 +82,7 @@ fn stateful_set_defaults() {
 
 #[test]
 fn daemon_sets_count_template_generations() {
-    let given = json!({"metadata": {"name": "a"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": given()}});
+    let given = json!({"metadata": {"name": "a"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": given_template()}});
     check(
         "apps",
         "v1",

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{ensured, is, items, object_in, pods, set_default, set_default_string};
+use super::{ensured, has_text, items, object_in, pods, set_default, set_default_string};
 
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
@@ -148,7 +148,7 @@ fn job_spec(spec: &mut Value) {
 fn rolling_update(spec: &mut Value, field: &str, limits: &[(&str, Value)]) {
     let Some(strategy) = ensured(spec, field) else { return };
     set_default_string(strategy, "type", "RollingUpdate");
-    if !is(strategy, "type", "RollingUpdate") {
+    if !has_text(strategy, "type", "RollingUpdate") {
         return;
     }
     if let Some(rolling_update) = ensured(strategy, "rollingUpdate") {

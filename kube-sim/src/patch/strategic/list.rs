@@ -189,6 +189,7 @@ fn sort_by(
     Ok(list)
 }
 
+/// The index in `order` of the item with the same value or merge key.
 fn rank(order: &[Value], item: &Value, merge_key: &str, kind: Elements) -> Option<usize> {
     match kind {
         Elements::Scalars => order.iter().position(|known| known == item),

@@ -9,12 +9,13 @@ use super::super::field_error::FieldError;
 use super::text;
 
 const ANNOTATION: &str = "api-approved.kubernetes.io";
-const PROPOSAL: &str = "see https://github.com/kubernetes/enhancements/pull/1111";
+/// The last part of the error texts.
+const SEE_PROPOSAL: &str = "see https://github.com/kubernetes/enhancements/pull/1111";
 
 /// The state of the annotation on a CRD in a protected group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Approval {
-    /// The annotation is the URL of an approval.
+    /// The annotation is a URL.
     Approved,
     /// The annotation begins with `unapproved`.
     Bypassed,
@@ -57,11 +58,12 @@ pub(super) fn check(old: Option<&Value>, crd: &Value, errors: &mut Vec<FieldErro
     let needed = format!("protected groups must have approval annotation \"{ANNOTATION}\"");
     match approval(crd) {
         Some((Approval::Missing, _)) => {
-            errors.push(FieldError::required(field, format!("{needed}, {PROPOSAL}")));
+            errors.push(FieldError::required(field, format!("{needed}, {SEE_PROPOSAL}")));
         }
         Some((Approval::Invalid, annotation)) => {
-            let why =
-                format!("{needed} with either a URL or a reason starting with \"unapproved\", {PROPOSAL}");
+            let why = format!(
+                "{needed} with either a URL or a reason starting with \"unapproved\", {SEE_PROPOSAL}"
+            );
             errors.push(FieldError::invalid(field, annotation, why));
         }
         Some((Approval::Approved | Approval::Bypassed, _)) | None => {}

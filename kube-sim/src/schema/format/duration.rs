@@ -10,21 +10,25 @@ const UNITS: [&str; 11] = ["ns", "us", "\u{b5}s", "ms", "s", "m", "h", "hr", "d"
 /// Unit names that must be a prefix of the word after the number.
 const PREFIXES: [&str; 8] = ["nano", "micro", "milli", "sec", "min", "hour", "day", "week"];
 
-static GO: LazyLock<Regex> = LazyLock::new(|| {
+/// A Go duration.
+static GO_DURATION: LazyLock<Regex> = LazyLock::new(|| {
     const STEP: &str = "(?:[0-9]+\\.?[0-9]*|\\.[0-9]+)(?:ns|us|\u{b5}s|\u{3bc}s|ms|s|m|h)";
     super::regex(&format!("^[+-]?(?:0|(?:{STEP})+)$"))
 });
-static WHOLE: LazyLock<Regex> = LazyLock::new(|| super::regex("[0-9]+"));
-static STEP: LazyLock<Regex> = LazyLock::new(|| super::regex("([0-9]+)[\\t\\n\\f\\r ]*([A-Za-z\u{b5}]+)"));
+/// The digits of a number.
+static DIGITS: LazyLock<Regex> = LazyLock::new(|| super::regex("[0-9]+"));
+/// A number and the word after it.
+static NUMBER_AND_WORD: LazyLock<Regex> =
+    LazyLock::new(|| super::regex("([0-9]+)[\\t\\n\\f\\r ]*([A-Za-z\u{b5}]+)"));
 
 /// Whether the format `duration` accepts the string.
 pub(super) fn is_duration(text: &str) -> bool {
     let fits = |digits: &str| digits.parse::<i64>().is_ok();
-    if GO.is_match(text) && WHOLE.find_iter(text).all(|digits| fits(digits.as_str())) {
+    if GO_DURATION.is_match(text) && DIGITS.find_iter(text).all(|digits| fits(digits.as_str())) {
         return true;
     }
     let mut found = false;
-    for step in STEP.captures_iter(text) {
+    for step in NUMBER_AND_WORD.captures_iter(text) {
         if !fits(&step[1]) {
             return false;
         }

@@ -3,7 +3,7 @@
 /// Whether the string is exactly one address, such as `a@b` or `A B <a@b>`.
 pub(super) fn is_address(text: &str) -> bool {
     let mut parser = Parser { rest: text };
-    parser.one(Groups::Allowed) == Some(1) && parser.skip_comments() && parser.rest.is_empty()
+    parser.address(Groups::Allowed) == Some(1) && parser.skip_comments() && parser.rest.is_empty()
 }
 
 struct Parser<'a> {
@@ -12,10 +12,10 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     /// Parses an address, or a group of addresses if `groups` allows it. Returns the number of addresses.
-    fn one(&mut self, groups: Groups) -> Option<usize> {
+    fn address(&mut self, groups: Groups) -> Option<usize> {
         self.skip_space();
         let start = self.rest;
-        if self.spec().is_some() {
+        if self.addr_spec().is_some() {
             return Some(1);
         }
         self.rest = start;
@@ -26,7 +26,7 @@ impl Parser<'_> {
         if groups == Groups::Allowed && self.take(':') {
             return self.group();
         }
-        (self.take('<') && self.spec().is_some() && self.take('>')).then_some(1)
+        (self.take('<') && self.addr_spec().is_some() && self.take('>')).then_some(1)
     }
 
     /// Parses the addresses of a group and the semicolon after them. Returns the number of addresses.
@@ -37,24 +37,24 @@ impl Parser<'_> {
             if count > 0 && !self.take(',') {
                 return None;
             }
-            count += self.one(Groups::Denied)?;
+            count += self.address(Groups::Denied)?;
             self.skip_comments().then_some(())?;
         }
         Some(count)
     }
 
     /// Parses an address without a display name: `local@domain` (`addr-spec`).
-    fn spec(&mut self) -> Option<()> {
+    fn addr_spec(&mut self) -> Option<()> {
         self.skip_space();
         if self.rest.starts_with('"') {
-            let quoted = self.quoted()?;
+            let quoted = self.quoted_string()?;
             (!quoted.is_empty()).then_some(())?;
         } else {
             self.atom(DotRule::Between)?;
         }
         self.take('@').then_some(())?;
         self.skip_space();
-        if self.rest.starts_with('[') { self.literal() } else { self.atom(DotRule::Between) }
+        if self.rest.starts_with('[') { self.domain_literal() } else { self.atom(DotRule::Between) }
     }
 
     /// Parses a display name: a sequence of words and quoted strings.
@@ -63,7 +63,7 @@ impl Parser<'_> {
         loop {
             self.skip_space();
             let word = if self.rest.starts_with('"') {
-                self.quoted().map(drop)
+                self.quoted_string().map(drop)
             } else {
                 self.atom(DotRule::Anywhere)
             };
@@ -87,7 +87,7 @@ impl Parser<'_> {
     }
 
     /// Parses a quoted string and returns its content.
-    fn quoted(&mut self) -> Option<String> {
+    fn quoted_string(&mut self) -> Option<String> {
         let mut text = String::new();
         let mut chars = self.rest.strip_prefix('"')?.char_indices();
         while let Some((index, c)) = chars.next() {
@@ -105,7 +105,7 @@ impl Parser<'_> {
     }
 
     /// Parses a domain literal: an IP address in brackets, which replaces the domain.
-    fn literal(&mut self) -> Option<()> {
+    fn domain_literal(&mut self) -> Option<()> {
         let (address, rest) = self.rest.strip_prefix('[')?.split_once(']')?;
         address.parse::<std::net::IpAddr>().ok()?;
         self.rest = rest;

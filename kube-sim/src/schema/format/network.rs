@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// Whether the string is an IPv4 address, or an IPv6 address that ends with an IPv4 address. The octets may have
 /// leading zeros.
 pub(super) fn is_ipv4(text: &str) -> bool {
-    text.contains('.') && (lenient_v4(text).is_some() || lenient_v6(text))
+    text.contains('.') && (parse_lenient_v4(text).is_some() || is_lenient_v6(text))
 }
 
 /// Whether the string is an IPv6 address without a zone.
@@ -16,9 +16,9 @@ pub(super) fn is_ipv6(text: &str) -> bool {
 /// Whether the string is an IP address and a prefix length. Both may have leading zeros.
 pub(super) fn is_cidr(text: &str) -> bool {
     let Some((address, bits)) = text.split_once('/') else { return false };
-    let max = if lenient_v4(address).is_some() {
+    let max = if parse_lenient_v4(address).is_some() {
         32
-    } else if lenient_v6(address) {
+    } else if is_lenient_v6(address) {
         128
     } else {
         return false;
@@ -48,19 +48,20 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn lenient_v4(text: &str) -> Option<Ipv4Addr> {
+/// Parses an IPv4 address whose octets may have leading zeros.
+fn parse_lenient_v4(text: &str) -> Option<Ipv4Addr> {
     let parts: Option<Vec<u8>> =
         text.split('.').map(|part| if is_number(part) { part.parse().ok() } else { None }).collect();
     let parts: [u8; 4] = parts?.try_into().ok()?;
     Some(parts.into())
 }
 
-fn lenient_v6(text: &str) -> bool {
+/// Whether the string is an IPv6 address; an IPv4 address at its end may have leading zeros.
+fn is_lenient_v6(text: &str) -> bool {
     let embedded = text.rsplit_once(':').filter(|(_, last)| last.contains('.'));
     match embedded {
-        Some((head, last)) => {
-            lenient_v4(last).is_some_and(|address| format!("{head}:{address}").parse::<Ipv6Addr>().is_ok())
-        }
+        Some((head, last)) => parse_lenient_v4(last)
+            .is_some_and(|address| format!("{head}:{address}").parse::<Ipv6Addr>().is_ok()),
         None => text.parse::<Ipv6Addr>().is_ok(),
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn translate(text: &str) -> Result<(String, &str), Problem> {
             continue;
         }
         if rest.starts_with('\\')
-            && let Some((items, after)) = escape::group(rest)?
+            && let Some((items, after)) = escape::class_items(rest)?
         {
             class.push_str(&items);
             rest = after;

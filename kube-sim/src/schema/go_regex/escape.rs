@@ -25,7 +25,7 @@ pub(super) fn range(first: u32, last: u32) -> String {
 
 /// The class items of an escape such as `\d`, `\pL` or `\p{Greek}`, and the remaining text; `None` if the escape stands
 /// for a single character.
-pub(super) fn group(text: &str) -> Result<Option<(String, &str)>, Problem> {
+pub(super) fn class_items(text: &str) -> Result<Option<(String, &str)>, Problem> {
     let items = match text.as_bytes().get(1) {
         Some(b'd') => "0-9",
         Some(b'D') => "[^0-9]",

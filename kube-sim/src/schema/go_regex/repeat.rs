@@ -63,6 +63,7 @@ struct Group {
 }
 
 impl Group {
+    /// Ends the last element.
     fn finish(&mut self) {
         self.copies = self.copies.max(self.last.take().unwrap_or(0));
     }

@@ -42,7 +42,7 @@ pub(super) fn check(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
         let field = format!("{path}.x-kubernetes-preserve-unknown-fields");
         errors.push(FieldError::invalid(field, false, "must be true or undefined"));
     }
-    extensions(path, schema, kind, errors);
+    check_extensions(path, schema, kind, errors);
     if !kind.is_empty() && !TYPES.contains(&kind) {
         errors.push(FieldError::not_supported(format!("{path}.type"), kind, &TYPES));
     }
@@ -52,7 +52,7 @@ pub(super) fn check(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     cel_rules(path, schema, errors);
 }
 
-fn extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<FieldError>) {
+fn check_extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<FieldError>) {
     let uses = [("x-kubernetes-map-type", "object"), ("x-kubernetes-list-type", "array")];
     for (extension, expected) in uses {
         if schema.get(extension).is_none() || kind == expected {
@@ -75,7 +75,7 @@ fn extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<FieldErro
     one_of("x-kubernetes-list-type", &["atomic", "set", "map"], errors);
     let keys = list(schema, "x-kubernetes-list-map-keys");
     match text(schema, "x-kubernetes-list-type") {
-        "map" => list_map_items(path, schema, keys, errors),
+        "map" => check_list_map_items(path, schema, keys, errors),
         other if !keys.is_empty() => {
             let why = "must be map if x-kubernetes-list-map-keys is non-empty";
             let field = format!("{path}.x-kubernetes-list-type");
@@ -84,13 +84,13 @@ fn extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<FieldErro
                 other => FieldError::invalid(field, other, why),
             });
         }
-        "set" => set_items(path, schema, errors),
+        "set" => check_set_items(path, schema, errors),
         _ => {}
     }
 }
 
 /// Checks that the items of a list of type `set` are scalars or atomic.
-fn set_items(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
+fn check_set_items(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     let Some(items) = schema.get("items") else { return };
     let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
     let key = match text(items, "type") {
@@ -109,7 +109,7 @@ fn set_items(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut Vec<FieldError>) {
+fn check_list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut Vec<FieldError>) {
     let keys_field = format!("{path}.x-kubernetes-list-map-keys");
     if keys.is_empty() {
         errors.push(FieldError::required(
