@@ -46,17 +46,18 @@ impl Clock {
     }
 }
 
+/// `at` as `metav1.Time`.
 pub(crate) fn seconds(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The random number generator of a simulation, for uids, suffixes of generated names, jitter.
+/// The random number generator of a simulation, for uids, generated names and jitter.
 #[derive(Clone, Debug)]
 #[expect(clippy::disallowed_types, reason = "the one source of randomness")]
 pub(crate) struct Random(fastrand::Rng);
 
 /// The characters of generated names, as in Kubernetes: no vowels and no ambiguous characters.
-const SAFE: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+const NAME_CHARACTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 impl Random {
     #[expect(clippy::disallowed_types, reason = "the one source of randomness")]
@@ -72,7 +73,7 @@ impl Random {
 
     /// A random suffix of `length` characters, which the server appends to `generateName`.
     pub(crate) fn suffix(&mut self, length: usize) -> String {
-        (0..length).map(|_| char::from(SAFE[self.0.usize(..SAFE.len())])).collect()
+        (0..length).map(|_| char::from(NAME_CHARACTERS[self.0.usize(..NAME_CHARACTERS.len())])).collect()
     }
 
     /// A random number less than `end`; zero if `end` is zero.

@@ -285,6 +285,7 @@ impl Sim {
         Ok(format!("{root}/{}{scope}/{}", resource.api_version, resource.plural))
     }
 
+    /// The URL path of the collection of an object, or of the object itself if `named` is set.
     fn path_of(&self, object: &Value, named: bool) -> Result<String, SimError> {
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
         let meta = &object["metadata"];

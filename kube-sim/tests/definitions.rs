@@ -46,7 +46,7 @@ fn foo(name: &str, spec: Value) -> Value {
     object
 }
 
-async fn defined() -> Sim {
+async fn sim_with_definition() -> Sim {
     let sim = Sim::new();
     post(&sim, DEFINITIONS, definition()).await.ok();
     sim
@@ -75,7 +75,7 @@ async fn a_definition_is_established_and_served_immediately() {
 
 #[tokio::test]
 async fn custom_resources_are_defaulted_pruned_and_validated() {
-    let sim = defined().await;
+    let sim = sim_with_definition().await;
     let made = post(&sim, FOOS, foo("a", json!({"info": "x", "unknown": 1}))).await;
     assert_eq!(made.headers["warning"], "299 - \"unknown field \\\"spec.unknown\\\"\"");
     let made = made.ok();
@@ -104,7 +104,7 @@ async fn custom_resources_are_defaulted_pruned_and_validated() {
 
 #[tokio::test]
 async fn status_and_scale_are_subresources() {
-    let sim = defined().await;
+    let sim = sim_with_definition().await;
     let mut object = foo("a", json!({"info": "x"}));
     object["status"] = json!({"ready": 9});
     assert_eq!(post(&sim, FOOS, object).await.ok().get("status"), None);
@@ -144,7 +144,7 @@ async fn all_versions_serve_the_same_stored_objects() {
 
 #[tokio::test]
 async fn deleting_a_definition_deletes_its_custom_resources_and_ends_their_watches() {
-    let sim = defined().await;
+    let sim = sim_with_definition().await;
     post(&sim, FOOS, foo("a", json!({"info": "x"}))).await.ok();
     let from = sim.resource_version();
     let mut watch = Watch::open(&sim, &format!("{FOOS}?watch=1&resourceVersion={from}")).await;
@@ -159,7 +159,7 @@ async fn deleting_a_definition_deletes_its_custom_resources_and_ends_their_watch
 
 #[tokio::test]
 async fn invalid_definitions_are_refused() {
-    let sim = defined().await;
+    let sim = sim_with_definition().await;
     let mut other = definition();
     other["metadata"]["name"] = "bars.example.com".into();
     post(&sim, DEFINITIONS, other.clone()).await.fails(422, "Invalid");
@@ -174,7 +174,7 @@ async fn invalid_definitions_are_refused() {
 
 #[tokio::test]
 async fn discovery_lists_the_served_resources() {
-    let sim = defined().await;
+    let sim = sim_with_definition().await;
     let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
     let answer = get_accepting(&sim, "/apis", accept).await;
     assert!(answer.headers["content-type"].to_str().unwrap().contains("as=APIGroupDiscoveryList"));

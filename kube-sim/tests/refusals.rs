@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const CRON_JOBS: &str = "/apis/batch/v1/namespaces/default/cronjobs";
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
-const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of";
+const INVALID_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of";
 
 /// Creates an object in a dry run. Returns the error message, or an empty string if the create succeeds.
 async fn refusal(sim: &Sim, path: &str, object: Value) -> String {
@@ -39,7 +39,7 @@ async fn generate_name_has_to_be_a_valid_name_prefix() {
     ] {
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": prefix}});
         let message = refusal(&sim, MAPS, map).await;
-        let words = format!("metadata.generateName: Invalid value: \"{prefix}\": {SUBDOMAIN}");
+        let words = format!("metadata.generateName: Invalid value: \"{prefix}\": {INVALID_SUBDOMAIN}");
         let words = [words.as_str()];
         check(&message, if sound { &[] } else { &words });
     }
@@ -242,7 +242,7 @@ async fn container_references_need_a_name() {
         (
             from(json!({"configMapKeyRef": {"name": "", "key": "k"}})),
             "env[0].valueFrom.configMapKeyRef.name: Invalid value: \"\": ",
-            &[SUBDOMAIN],
+            &[INVALID_SUBDOMAIN],
         ),
         (
             from(json!({"configMapKeyRef": {"name": "a", "key": ""}})),
@@ -257,7 +257,7 @@ async fn container_references_need_a_name() {
         (
             from(json!({"secretKeyRef": {"name": "", "key": "k"}})),
             "env[0].valueFrom.secretKeyRef.name: Invalid value: \"\": ",
-            &[SUBDOMAIN],
+            &[INVALID_SUBDOMAIN],
         ),
         (
             from(json!({"secretKeyRef": {"name": "s", "key": ""}})),
@@ -290,7 +290,11 @@ async fn container_references_need_a_name() {
         (all(json!({"configMapRef": {"name": "a"}})), "", &[]),
         (all(json!({"configMapRef": {"name": ""}})), "envFrom[0].configMapRef.name: ", &["Required value"]),
         (all(json!({"secretRef": {"name": ""}})), "envFrom[0].secretRef.name: ", &["Required value"]),
-        (all(json!({"secretRef": {"name": "A_B"}})), "envFrom[0].secretRef.name: Invalid", &[SUBDOMAIN]),
+        (
+            all(json!({"secretRef": {"name": "A_B"}})),
+            "envFrom[0].secretRef.name: Invalid",
+            &[INVALID_SUBDOMAIN],
+        ),
         (
             all(json!({})),
             "envFrom: Invalid value: \"\": ",

@@ -18,13 +18,13 @@ fn job(name: &str, spec: &Value) -> Value {
 }
 
 /// Sends a merge patch and asserts that the response is 422 with a message that contains `words`.
-async fn refused(sim: &Sim, path: &str, change: Value, words: &str) {
+async fn assert_refused(sim: &Sim, path: &str, change: Value, words: &str) {
     let shown = change.to_string();
     let message = merge(sim, path, change).await.fails(422, "Invalid");
     assert!(message.contains(words), "{shown}: {message}");
 }
 
-const MUTABLE: &str = "spec: Forbidden: pod updates may not change fields other than";
+const IMMUTABLE_FIELD_ERROR: &str = "spec: Forbidden: pod updates may not change fields other than";
 
 #[tokio::test]
 async fn node_grace_period_and_containers_of_a_pod_are_immutable() {
@@ -43,14 +43,14 @@ async fn node_grace_period_and_containers_of_a_pod_are_immutable() {
             json!({"nodeSelector": {"a": "b"}}),
             json!({"containers": [{"name": "main", "image": "nginx", "env": [{"name": "A", "value": "b"}]}]}),
         ] {
-            refused(&sim, &path, json!({"spec": spec}), MUTABLE).await;
+            assert_refused(&sim, &path, json!({"spec": spec}), IMMUTABLE_FIELD_ERROR).await;
         }
         let more = json!([{"name": "main", "image": "nginx"}, {"name": "more", "image": "nginx"}]);
         let words = "spec.containers: Forbidden: pod updates may not add or remove containers";
-        refused(&sim, &path, json!({"spec": {"containers": more}}), words).await;
+        assert_refused(&sim, &path, json!({"spec": {"containers": more}}), words).await;
         let words = "spec.initContainers: Forbidden: pod updates may not add or remove containers";
         let first = json!([{"name": "first", "image": "nginx"}]);
-        refused(&sim, &path, json!({"spec": {"initContainers": first}}), words).await;
+        assert_refused(&sim, &path, json!({"spec": {"initContainers": first}}), words).await;
     }
     let mut hasty = pod("hasty");
     hasty["spec"]["terminationGracePeriodSeconds"] = json!(-1);
@@ -72,10 +72,10 @@ async fn the_active_deadline_of_a_pod_can_only_be_shortened() {
     merge(&sim, &path, deadline(json!(100))).await.ok();
     let field = "spec.activeDeadlineSeconds: Invalid value: ";
     let longer = format!("{field}200: must be less than or equal to previous value");
-    refused(&sim, &path, deadline(json!(200)), &longer).await;
+    assert_refused(&sim, &path, deadline(json!(200)), &longer).await;
     merge(&sim, &path, deadline(json!(50))).await.ok();
     let none = format!("{field}null: must not update from a positive integer to nil value");
-    refused(&sim, &path, deadline(Value::Null), &none).await;
+    assert_refused(&sim, &path, deadline(Value::Null), &none).await;
 }
 
 #[tokio::test]
@@ -88,12 +88,12 @@ async fn tolerations_can_be_added_and_scheduling_gates_removed() {
     let path = format!("{PODS}/a");
     let words =
         "spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds";
-    refused(&sim, &path, json!({"spec": {"tolerations": []}}), words).await;
+    assert_refused(&sim, &path, json!({"spec": {"tolerations": []}}), words).await;
     let mut more = get(&sim, &path).await.ok()["spec"]["tolerations"].clone();
     more.as_array_mut().unwrap().push(json!({"key": "b", "operator": "Exists"}));
     merge(&sim, &path, json!({"spec": {"tolerations": more}})).await.ok();
     let words = "spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'a.b/y'";
-    refused(&sim, &path, json!({"spec": {"schedulingGates": [{"name": "a.b/y"}]}}), words).await;
+    assert_refused(&sim, &path, json!({"spec": {"schedulingGates": [{"name": "a.b/y"}]}}), words).await;
     merge(&sim, &path, json!({"spec": {"schedulingGates": []}})).await.ok();
 }
 
@@ -103,9 +103,9 @@ async fn template_and_completion_fields_of_a_job_are_immutable() {
     post(&sim, JOBS, job("a", &json!({}))).await.ok();
     let path = format!("{JOBS}/a");
     let image = json!({"spec": {"containers": [{"name": "c", "image": "j"}]}});
-    refused(&sim, &path, json!({"spec": {"template": image}}), "field is immutable").await;
+    assert_refused(&sim, &path, json!({"spec": {"template": image}}), "field is immutable").await;
     let labels = json!({"metadata": {"labels": {"x": "y"}}});
-    refused(&sim, &path, json!({"spec": {"template": labels}}), "field is immutable").await;
+    assert_refused(&sim, &path, json!({"spec": {"template": labels}}), "field is immutable").await;
     for (field, value) in [
         ("completions", json!(5)),
         ("completionMode", json!("Indexed")),
@@ -113,7 +113,7 @@ async fn template_and_completion_fields_of_a_job_are_immutable() {
         ("successPolicy", json!({"rules": [{"succeededCount": 1}]})),
     ] {
         let words = format!("spec.{field}: Invalid value: {value}: field is immutable");
-        refused(&sim, &path, json!({"spec": {(field): value}}), &words).await;
+        assert_refused(&sim, &path, json!({"spec": {(field): value}}), &words).await;
     }
     merge(&sim, &path, json!({"spec": {"parallelism": 5, "backoffLimit": 5}})).await.ok();
 }
@@ -136,10 +136,10 @@ async fn scheduling_fields_of_a_suspended_job_are_mutable() {
     let image = json!({"spec": {"containers": [{"name": "c", "image": "j"}]}});
     let apart = json!({"spec": {"affinity": {"podAntiAffinity": {}}}});
     for template in [image, apart] {
-        refused(&sim, &path, json!({"spec": {"template": template}}), "field is immutable").await;
+        assert_refused(&sim, &path, json!({"spec": {"template": template}}), "field is immutable").await;
     }
     let words = "spec.completions: Invalid value: 5: can only be modified in tandem with spec.parallelism";
-    refused(&sim, &path, json!({"spec": {"completions": 5}}), words).await;
+    assert_refused(&sim, &path, json!({"spec": {"completions": 5}}), words).await;
     merge(&sim, &path, json!({"spec": {"completions": 5, "parallelism": 5}})).await.ok();
 }
 
@@ -157,11 +157,11 @@ async fn the_cluster_ip_of_a_service_is_immutable() {
     for name in ["a", "headless"] {
         let path = format!("{SERVICES}/{name}");
         let words = "spec.clusterIPs[0]: Invalid value: [\"10.0.0.77\"]: may not change once set";
-        refused(&sim, &path, json!({"spec": {"clusterIP": "10.0.0.77"}}), words).await;
+        assert_refused(&sim, &path, json!({"spec": {"clusterIP": "10.0.0.77"}}), words).await;
         let both = json!({"clusterIP": "10.0.0.77", "clusterIPs": ["10.0.0.77"]});
-        refused(&sim, &path, json!({"spec": both}), words).await;
+        assert_refused(&sim, &path, json!({"spec": both}), words).await;
         let words = "spec.clusterIPs: Invalid value: [\"10.0.0.78\"]: first value must match `clusterIP`";
-        refused(&sim, &path, json!({"spec": {"clusterIPs": ["10.0.0.78"]}}), words).await;
+        assert_refused(&sim, &path, json!({"spec": {"clusterIPs": ["10.0.0.78"]}}), words).await;
         let before = get(&sim, &path).await.ok();
         for kept in [
             json!({"clusterIP": ""}),

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::registry::{Registry, Resource};
 
-/// The document of `/api` if `core` is true, otherwise of `/apis`.
+/// The document of `/api` if `core` is true, otherwise of `/apis`. `beta` selects the version
+/// `v2beta1` of the document.
 pub(crate) fn document(registry: &Registry, core: bool, beta: bool) -> Value {
     let items: Vec<Value> = registry
         .groups()

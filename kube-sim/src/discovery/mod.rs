@@ -1,4 +1,4 @@
-//! Paths without a resource: discovery, version, health, OpenAPI.
+//! Handles requests for paths without a resource: discovery, version, health and OpenAPI.
 
 mod aggregated;
 mod legacy;
@@ -105,6 +105,7 @@ enum DiscoveryFormat {
     Legacy,
 }
 
+/// Selects the form of a discovery document from the `Accept` header.
 fn negotiate(header: &str) -> Result<DiscoveryFormat, SimError> {
     if header.trim().is_empty() {
         return Ok(DiscoveryFormat::Legacy);

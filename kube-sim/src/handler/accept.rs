@@ -50,6 +50,7 @@ pub(crate) struct Accept {
 
 pub(crate) const JSON: Accept = Accept { shape: Shape::Plain, encoding: Encoding::Json };
 
+/// The supported media types, which the message of a 406 response contains.
 const OFFERED: &str = "application/json, application/yaml, application/json;stream=watch";
 
 /// One entry of an `Accept` header: its media type and its parameters.

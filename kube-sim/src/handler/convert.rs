@@ -1,6 +1,6 @@
 //! Conversion between the API version of a request and the storage version.
 //!
-//! Only events and horizontal pod autoscalers are converted. The versions of any other kind all have the same fields.
+//! Only events and horizontal pod autoscalers are converted. All versions of any other kind have the same fields.
 
 use serde_json::{Map, Value, json};
 
@@ -15,7 +15,7 @@ pub(crate) fn view(resource: &Resource, object: &Stored) -> Value {
 fn from_storage(resource: &Resource, object: Value) -> Value {
     match (resource.conversion, object) {
         (Conversion::Events, Value::Object(map)) => {
-            Value::Object(rename(map, &EVENTS, Direction::FromStorage))
+            Value::Object(rename(map, &EVENT_FIELD_NAMES, Direction::FromStorage))
         }
         (Conversion::Autoscaler, Value::Object(map)) => Value::Object(autoscaler_from_storage(map)),
         (_, object) => object,
@@ -25,7 +25,9 @@ fn from_storage(resource: &Resource, object: Value) -> Value {
 /// Converts an object from the API version of `resource` to the storage version.
 pub(crate) fn to_storage(resource: &Resource, object: Value) -> Value {
     match (resource.conversion, object) {
-        (Conversion::Events, Value::Object(map)) => Value::Object(rename(map, &EVENTS, Direction::ToStorage)),
+        (Conversion::Events, Value::Object(map)) => {
+            Value::Object(rename(map, &EVENT_FIELD_NAMES, Direction::ToStorage))
+        }
         (Conversion::Autoscaler, Value::Object(map)) => Value::Object(autoscaler_to_storage(map)),
         (_, object) => object,
     }
@@ -38,7 +40,7 @@ enum Direction {
 }
 
 /// The names of the same event fields in core `v1` (the storage version) and in `events.k8s.io/v1`.
-const EVENTS: [(&str, &str); 7] = [
+const EVENT_FIELD_NAMES: [(&str, &str); 7] = [
     ("involvedObject", "regarding"),
     ("message", "note"),
     ("source", "deprecatedSource"),
@@ -59,7 +61,7 @@ fn rename(mut map: Map<String, Value>, names: &[(&str, &str)], direction: Direct
 }
 
 /// The annotation of an `autoscaling/v1` object for the metrics that have no field in that version.
-const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
+const METRICS_ANNOTATION: &str = "autoscaling.alpha.kubernetes.io/metrics";
 
 fn is_cpu_utilization(metric: &Value) -> bool {
     metric["type"] == "Resource"
@@ -84,7 +86,7 @@ fn autoscaler_from_storage(mut map: Map<String, Value>) -> Map<String, Value> {
         && let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut)
         && let Some(annotations) = metadata.entry("annotations").or_insert_with(|| json!({})).as_object_mut()
     {
-        annotations.insert(METRICS.into(), Value::Array(other).to_string().into());
+        annotations.insert(METRICS_ANNOTATION.into(), Value::Array(other).to_string().into());
     }
     if let Some(status) = map.get_mut("status").and_then(Value::as_object_mut) {
         status.remove("conditions");
@@ -98,7 +100,7 @@ fn autoscaler_to_storage(mut map: Map<String, Value>) -> Map<String, Value> {
         .get_mut("metadata")
         .and_then(|m| m.get_mut("annotations"))
         .and_then(Value::as_object_mut)
-        .and_then(|a| a.remove(METRICS))
+        .and_then(|a| a.remove(METRICS_ANNOTATION))
         .and_then(|text| serde_json::from_str::<Value>(text.as_str()?).ok());
     let mut metrics = carried.and_then(|v| v.as_array().cloned()).unwrap_or_default();
     if let Some(spec) = map.get_mut("spec").and_then(Value::as_object_mut) {

@@ -33,6 +33,7 @@ const OWNERLESS_TIME: Duration = Duration::from_secs(1);
 /// The storage key of CustomResourceDefinitions.
 const DEFINITIONS: &str = "apiextensions.k8s.io/customresourcedefinitions";
 
+/// The finalizers of an object whose dependents are handled before it is removed.
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 
@@ -76,6 +77,7 @@ pub(crate) fn delete(
 /// policy, so that no client can exhaust the stack.
 const MAX_FOREGROUND_DEPTH: usize = 32;
 
+/// Deletes an object at this depth of a foreground deletion.
 fn delete_at(
     state: &mut State,
     resource: &Resource,

@@ -1,4 +1,4 @@
-//! The `ObjectMeta` of all kinds: prepare for create, prepare for update, validation.
+//! Prepares and validates the `ObjectMeta` of objects of all kinds.
 
 use serde_json::{Map, Value};
 
@@ -10,7 +10,7 @@ use crate::schema::FieldError;
 use crate::status::SimError;
 
 /// The maximum number of characters of `generateName` in a generated name: 63 minus the 5 of the random suffix.
-const GENERATED_PREFIX: usize = 58;
+const MAX_GENERATED_PREFIX: usize = 58;
 
 /// Returns `metadata` as a map. Inserts an empty map if `metadata` is missing.
 ///
@@ -68,8 +68,12 @@ pub(crate) fn prepare_for_create(
     }
     let empty = |v: Option<&Value>| v.and_then(Value::as_str).is_none_or(str::is_empty);
     if empty(metadata.get("name")) && !empty(metadata.get("generateName")) {
-        let prefix: String =
-            metadata["generateName"].as_str().unwrap_or_default().chars().take(GENERATED_PREFIX).collect();
+        let prefix: String = metadata["generateName"]
+            .as_str()
+            .unwrap_or_default()
+            .chars()
+            .take(MAX_GENERATED_PREFIX)
+            .collect();
         metadata.insert("name".into(), format!("{prefix}{}", random.suffix(5)).into());
     }
     if namespace.is_empty() {
@@ -148,10 +152,10 @@ pub(crate) fn check(resource: &Resource, object: &Value) -> Vec<FieldError> {
     for (i, finalizer) in finalizers.iter().enumerate() {
         let field = format!("metadata.finalizers[{i}]");
         if !names::is_qualified(finalizer) {
-            errors.push(FieldError::invalid(field, finalizer.as_str(), names::QUALIFIED));
+            errors.push(FieldError::invalid(field, finalizer.as_str(), names::INVALID_QUALIFIED_NAME));
         } else if resource.custom().is_none()
             && !finalizer.contains('/')
-            && !STANDARD.contains(&finalizer.as_str())
+            && !STANDARD_FINALIZERS.contains(&finalizer.as_str())
         {
             errors.push(FieldError::invalid(
                 field,
@@ -165,7 +169,7 @@ pub(crate) fn check(resource: &Resource, object: &Value) -> Vec<FieldError> {
 }
 
 /// Finalizer names that are valid without a domain prefix.
-const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
 
 fn check_labels(map: &Value, field: &str, values: bool, errors: &mut Vec<FieldError>) {
     let mut size = 0;
@@ -174,7 +178,7 @@ fn check_labels(map: &Value, field: &str, values: bool, errors: &mut Vec<FieldEr
         size += key.len() + text.len();
         let lower = key.to_lowercase();
         if !names::is_qualified(if values { key } else { &lower }) {
-            errors.push(FieldError::invalid(field, key.as_str(), names::QUALIFIED));
+            errors.push(FieldError::invalid(field, key.as_str(), names::INVALID_QUALIFIED_NAME));
         }
         if values && !names::is_label_value(text) {
             errors.push(FieldError::invalid(

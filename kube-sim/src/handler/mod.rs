@@ -252,6 +252,7 @@ impl Call<'_> {
     }
 }
 
+/// The write context of a request. The caller sets `applying` and `patching` if they apply.
 pub(crate) fn cx_of<'a>(
     request: &'a Request,
     target: &'a Target,

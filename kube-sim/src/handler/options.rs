@@ -69,10 +69,10 @@ impl Options {
                 "fieldSelector" => o.field_selector = value,
                 "resourceVersion" if !value.is_empty() => version_text = Some(value),
                 "resourceVersionMatch" => o.version_match_text = value,
-                "limit" => o.limit = usize::try_from(integer(&value)?).unwrap_or(0),
+                "limit" => o.limit = usize::try_from(parse_integer(&value)?).unwrap_or(0),
                 "continue" => o.continue_token = value,
                 "timeoutSeconds" if !value.is_empty() => {
-                    o.timeout = Some(Duration::from_secs(integer(&value)?.unsigned_abs()));
+                    o.timeout = Some(Duration::from_secs(parse_integer(&value)?.unsigned_abs()));
                 }
                 "watch" => o.watch = flag(&value),
                 "allowWatchBookmarks" => o.bookmarks = flag(&value),
@@ -96,7 +96,7 @@ impl Options {
                     }
                 }
                 "force" => o.force = Some(flag(&value)),
-                "gracePeriodSeconds" if !value.is_empty() => o.grace = Some(integer(&value)?),
+                "gracePeriodSeconds" if !value.is_empty() => o.grace = Some(parse_integer(&value)?),
                 "propagationPolicy" if !value.is_empty() => o.propagation = Some(value),
                 "orphanDependents" => o.orphan = Some(flag(&value)),
                 "includeObject" => o.include_object = value,
@@ -104,7 +104,7 @@ impl Options {
             }
         }
         if let Some(text) = version_text {
-            o.version = Some(version(&text, o.watch)?);
+            o.version = Some(parse_version(&text, o.watch)?);
         }
         o.version_match = match o.version_match_text.as_str() {
             "Exact" => Some(VersionMatch::Exact),
@@ -201,6 +201,7 @@ impl Options {
     }
 }
 
+/// Returns a 422 error with the field errors, if there are any.
 fn refuse(errors: &[FieldError]) -> Result<(), SimError> {
     if errors.is_empty() { Ok(()) } else { Err(SimError::invalid("meta.k8s.io", "ListOptions", "", errors)) }
 }
@@ -222,7 +223,7 @@ fn check_manager(manager: &str, kind: &str) -> Result<(), SimError> {
     Ok(())
 }
 
-fn version(text: &str, watch: bool) -> Result<u64, SimError> {
+fn parse_version(text: &str, watch: bool) -> Result<u64, SimError> {
     text.parse().map_err(|_| {
         let why = format!("strconv.ParseUint: parsing \"{text}\": invalid syntax");
         let error = FieldError::invalid("resourceVersion", text, why).to_string();
@@ -233,7 +234,7 @@ fn version(text: &str, watch: bool) -> Result<u64, SimError> {
     })
 }
 
-fn integer(text: &str) -> Result<i64, SimError> {
+fn parse_integer(text: &str) -> Result<i64, SimError> {
     if text.is_empty() {
         return Ok(0);
     }

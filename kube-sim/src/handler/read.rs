@@ -15,6 +15,7 @@ use crate::store::State;
 use crate::store::object::{Stored, key};
 use crate::store::selector::LabelSelector;
 
+/// The message of a 410 response to an expired continue token.
 const TOO_OLD_TOKEN: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
 /// Selects the objects of a list or watch by namespace, name, label selector and field selector.
@@ -108,7 +109,7 @@ impl Token {
         }
     }
 
-    fn print(version: Option<u64>, after: &str) -> String {
+    fn encode(version: Option<u64>, after: &str) -> String {
         let version = version.map_or(json!(-1), Value::from);
         let start = format!("{after}\0");
         URL_SAFE_NO_PAD.encode(json!({"v": "meta.k8s.io/v1", "rv": version, "start": start}).to_string())
@@ -140,7 +141,7 @@ pub(crate) fn list(state: &State, target: &Target, options: &Options) -> Result<
             let objects = state.objects_at(&target.resource.storage, &target.namespace, version);
             let objects = objects.map_err(|_| match &token {
                 Some(token) => {
-                    SimError::expired(TOO_OLD_TOKEN).with_continue(Token::print(None, &token.after))
+                    SimError::expired(TOO_OLD_TOKEN).with_continue(Token::encode(None, &token.after))
                 }
                 None => SimError::expired("The resourceVersion for the provided list is too old."),
             })?;
@@ -156,7 +157,7 @@ pub(crate) fn list(state: &State, target: &Target, options: &Options) -> Result<
     let limit = if options.version == Some(0) { 0 } else { options.limit };
     let after = token.as_ref().map_or("", |t| &t.after);
     let mut page = take_page(objects, after, limit, &filter, version);
-    page.next = page.next.map(|last| Token::print(next_token_version(version, token.as_ref()), &last));
+    page.next = page.next.map(|last| Token::encode(next_token_version(version, token.as_ref()), &last));
     Ok(page)
 }
 

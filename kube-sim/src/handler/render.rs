@@ -12,7 +12,7 @@ use crate::store::object::Stored;
 use crate::table::{self, partial};
 
 /// The approximate size of one piece of a list body, in bytes.
-const PIECE: usize = 64 * 1024;
+const PIECE_SIZE: usize = 64 * 1024;
 
 /// Serializes one object in the negotiated representation.
 pub(crate) fn object(resource: &Resource, stored: &Stored, accept: Accept, now: jiff::Timestamp) -> Bytes {
@@ -134,7 +134,7 @@ fn plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> Text {
             if let Some(head) = head.take() {
                 piece.put_slice(head.as_bytes());
             }
-            while piece.len() < PIECE {
+            while piece.len() < PIECE_SIZE {
                 let Some(object) = objects.next() else { break };
                 if !first {
                     piece.put_u8(b',');
@@ -142,7 +142,7 @@ fn plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> Text {
                 first = false;
                 write_item(&resource, &object, &mut piece);
             }
-            if piece.len() < PIECE
+            if piece.len() < PIECE_SIZE
                 && let Some(tail) = tail.take()
             {
                 piece.put_slice(tail.as_bytes());

@@ -8,6 +8,7 @@ use super::write::parse_body;
 use super::{Call, subresource};
 use crate::status::SimError;
 
+/// Handles a request for a resource that is not stored.
 pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     match (resource.plural.as_str(), verb) {

@@ -15,6 +15,7 @@ use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::store::selector::LabelSelector;
 
+/// Handles a request for the subresource.
 pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     let old = read::find(call.state, call.target)?;
@@ -25,12 +26,13 @@ pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
         "patch" => patched(call, &resource, current)?,
         _ => return Err(SimError::method_not_allowed()),
     };
-    let updated = write(call, &old, &wanted)?;
+    let updated = write_replicas(call, &old, &wanted)?;
     let mut reply = Reply::json(&scale_of(&resource, &updated)?);
     reply.code = StatusCode::OK;
     Ok(reply)
 }
 
+/// The `scale` after the patch in the request.
 fn patched(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Result<Value, SimError> {
     let kind = patch::Kind::of(&call.request.content_type, resource.custom().is_some())?;
     let body = &call.request.body;
@@ -48,7 +50,7 @@ fn patched(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Result<Val
 }
 
 /// Writes the replica count of a `Scale` to the object.
-fn write(call: &mut Call<'_>, old: &Arc<Stored>, wanted: &Value) -> Result<Arc<Stored>, SimError> {
+fn write_replicas(call: &mut Call<'_>, old: &Arc<Stored>, wanted: &Value) -> Result<Arc<Stored>, SimError> {
     let resource = &call.target.resource;
     let replicas = match &wanted["spec"]["replicas"] {
         Value::Null => 0,
@@ -63,7 +65,7 @@ fn write(call: &mut Call<'_>, old: &Arc<Stored>, wanted: &Value) -> Result<Arc<S
         return Err(SimError::invalid("autoscaling", "Scale", old.name(), &[error]));
     }
     let mut object = convert::view(resource, old);
-    set(&mut object, &replica_path(resource), replicas.into())?;
+    set_at(&mut object, &replica_path(resource), replicas.into())?;
     let version = wanted["metadata"]["resourceVersion"].as_str().unwrap_or_default();
     if !version.is_empty() {
         object["metadata"]["resourceVersion"] = version.into();
@@ -79,7 +81,8 @@ fn replica_path(resource: &Resource) -> Vec<String> {
     }
 }
 
-fn set(object: &mut Value, path: &[String], value: Value) -> Result<(), SimError> {
+/// Sets the value at a path of field names. Inserts absent objects on the path.
+fn set_at(object: &mut Value, path: &[String], value: Value) -> Result<(), SimError> {
     let mut at = object;
     for part in path {
         if at.is_null() {
@@ -94,7 +97,8 @@ fn set(object: &mut Value, path: &[String], value: Value) -> Result<(), SimError
     Ok(())
 }
 
-fn at<'a>(object: &'a Value, path: &[String]) -> &'a Value {
+/// The value at a path of field names; null if it is absent.
+fn value_at<'a>(object: &'a Value, path: &[String]) -> &'a Value {
     path.iter().fold(object, |at, part| &at[part.as_str()])
 }
 
@@ -105,15 +109,15 @@ fn scale_of(resource: &Resource, stored: &Stored) -> Result<Value, SimError> {
     let (replicas, selector) = match custom {
         Some(paths) => {
             let selector =
-                paths.selector.as_ref().map(|p| at(&object, p).as_str().unwrap_or_default().to_owned());
-            (at(&object, &paths.status_replicas).as_i64().unwrap_or(0), selector.unwrap_or_default())
+                paths.selector.as_ref().map(|p| value_at(&object, p).as_str().unwrap_or_default().to_owned());
+            (value_at(&object, &paths.status_replicas).as_i64().unwrap_or(0), selector.unwrap_or_default())
         }
         None => (
             object["status"]["replicas"].as_i64().unwrap_or(0),
             LabelSelector::of_object(&object["spec"]["selector"]).to_string(),
         ),
     };
-    let spec = at(&object, &replica_path(resource));
+    let spec = value_at(&object, &replica_path(resource));
     if custom.is_some() && spec.is_null() {
         return Err(SimError::internal(format!(
             "the spec replicas field \".{}\" does not exist",

@@ -40,6 +40,7 @@ pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
     }
 }
 
+/// Handles a request for a subresource that is a part of the object.
 fn part(call: &mut Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, SimError> {
     match verb {
         "get" => call.get(),

@@ -38,8 +38,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<Value, String> {
                 let mut reader = Reader::new(meta);
                 while let Some((number, wire)) = reader.next()? {
                     match (number, wire) {
-                        (1, Wire::Bytes(text)) => api_version = utf8(text)?,
-                        (2, Wire::Bytes(text)) => kind = utf8(text)?,
+                        (1, Wire::Bytes(text)) => api_version = decode_utf8(text)?,
+                        (2, Wire::Bytes(text)) => kind = decode_utf8(text)?,
                         _ => {}
                     }
                 }
@@ -51,17 +51,17 @@ pub(crate) fn decode(body: &[u8]) -> Result<Value, String> {
     let message = messages::of_kind(&api_version, &kind).ok_or_else(|| {
         format!("no kind \"{kind}\" is registered for version \"{api_version}\" in Protobuf")
     })?;
-    let mut object = object(message, raw, 0)?;
+    let mut object = decode_object(message, raw, 0)?;
     object.insert("apiVersion".into(), api_version.into());
     object.insert("kind".into(), kind.into());
     Ok(Value::Object(object))
 }
 
-fn utf8(bytes: &[u8]) -> Result<String, String> {
+fn decode_utf8(bytes: &[u8]) -> Result<String, String> {
     String::from_utf8(bytes.to_vec()).map_err(|_| "a string is not valid UTF-8".to_owned())
 }
 
-fn object(message: &Message, bytes: &[u8], depth: usize) -> Result<Map<String, Value>, String> {
+fn decode_object(message: &Message, bytes: &[u8], depth: usize) -> Result<Map<String, Value>, String> {
     if depth > MAX_DEPTH {
         return Err(format!("messages nest deeper than {MAX_DEPTH} levels"));
     }
@@ -70,22 +70,29 @@ fn object(message: &Message, bytes: &[u8], depth: usize) -> Result<Map<String, V
     while let Some((number, wire)) = reader.next()? {
         // A newer client can send fields that are unknown here. A Protobuf decoder ignores them.
         let Some(field) = message.fields.iter().find(|f| f.number == number) else { continue };
-        set(&mut object, field, wire, depth).map_err(|e| format!("{}.{}: {e}", message.name, field.name))?;
+        decode_field(&mut object, field, wire, depth)
+            .map_err(|e| format!("{}.{}: {e}", message.name, field.name))?;
     }
     Ok(object)
 }
 
-fn set(object: &mut Map<String, Value>, field: &Field, wire: Wire<'_>, depth: usize) -> Result<(), String> {
+/// Decodes the value of a field into `object`.
+fn decode_field(
+    object: &mut Map<String, Value>,
+    field: &Field,
+    wire: Wire<'_>,
+    depth: usize,
+) -> Result<(), String> {
     match field.label {
         Label::Once => {
-            let value = value(field.value_type, wire, depth)?;
+            let value = decode_value(field.value_type, wire, depth)?;
             // Go encodes the zero values of non-pointer fields in Protobuf, and omits them from JSON.
             if field.shows_zero || !is_zero(&value) {
                 object.insert(field.name.to_owned(), value);
             }
         }
         Label::Repeated => {
-            let value = value(field.value_type, wire, depth)?;
+            let value = decode_value(field.value_type, wire, depth)?;
             let list = object.entry(field.name).or_insert_with(|| Value::Array(Vec::new()));
             if let Some(list) = list.as_array_mut() {
                 list.push(value);
@@ -97,8 +104,8 @@ fn set(object: &mut Map<String, Value>, field: &Field, wire: Wire<'_>, depth: us
             let mut reader = Reader::new(entry);
             while let Some((number, wire)) = reader.next()? {
                 match (number, wire) {
-                    (1, Wire::Bytes(text)) => key = utf8(text)?,
-                    (2, wire) => held = value(field.value_type, wire, depth)?,
+                    (1, Wire::Bytes(text)) => key = decode_utf8(text)?,
+                    (2, wire) => held = decode_value(field.value_type, wire, depth)?,
                     _ => {}
                 }
             }
@@ -111,7 +118,7 @@ fn set(object: &mut Map<String, Value>, field: &Field, wire: Wire<'_>, depth: us
             let (ValueType::Message(at), Wire::Bytes(bytes)) = (field.value_type, wire) else {
                 return Err("an inline field must be a message".into());
             };
-            object.extend(self::object(messages::message(at), bytes, depth + 1)?);
+            object.extend(decode_object(messages::message(at), bytes, depth + 1)?);
         }
     }
     Ok(())
@@ -136,9 +143,9 @@ fn default_value(value_type: ValueType) -> Value {
     }
 }
 
-fn value(value_type: ValueType, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
+fn decode_value(value_type: ValueType, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
     Ok(match (value_type, wire) {
-        (ValueType::Text, Wire::Bytes(bytes)) => utf8(bytes)?.into(),
+        (ValueType::Text, Wire::Bytes(bytes)) => decode_utf8(bytes)?.into(),
         (ValueType::Bytes, Wire::Bytes(bytes)) => STANDARD.encode(bytes).into(),
         (ValueType::Flag, Wire::Number(n)) => (n != 0).into(),
         (ValueType::Signed, Wire::Number(n)) => n.cast_signed().into(),
@@ -153,15 +160,15 @@ fn value(value_type: ValueType, wire: Wire<'_>, depth: usize) -> Result<Value, S
 fn decode_message(message: &Message, bytes: &[u8], depth: usize) -> Result<Value, String> {
     let name = message.name.rsplit('.').next().unwrap_or_default();
     match name {
-        "Time" | "MicroTime" => return time(bytes, name == "MicroTime"),
-        "Quantity" => return Ok(first_field(bytes)?.map_or(Ok("0".to_owned()), utf8)?.into()),
+        "Time" | "MicroTime" => return decode_time(bytes, name == "MicroTime"),
+        "Quantity" => return Ok(first_field(bytes)?.map_or(Ok("0".to_owned()), decode_utf8)?.into()),
         "FieldsV1" | "RawExtension" | "JSON" => {
             let Some(raw) = first_field(bytes)? else { return Ok(Value::Null) };
             return serde_json::from_slice(raw).map_err(|e| format!("the embedded JSON does not parse: {e}"));
         }
         _ => {}
     }
-    let mut fields = object(message, bytes, depth + 1)?;
+    let mut fields = decode_object(message, bytes, depth + 1)?;
     Ok(match name {
         "IntOrString" if fields.get("type").and_then(Value::as_i64) == Some(1) => {
             fields.remove("strVal").unwrap_or_else(|| "".into())
@@ -195,7 +202,7 @@ fn first_field(bytes: &[u8]) -> Result<Option<&[u8]>, String> {
     Ok(None)
 }
 
-fn time(bytes: &[u8], micro: bool) -> Result<Value, String> {
+fn decode_time(bytes: &[u8], micro: bool) -> Result<Value, String> {
     let (mut seconds, mut nanos) = (None, 0);
     let mut reader = Reader::new(bytes);
     while let Some((number, wire)) = reader.next()? {

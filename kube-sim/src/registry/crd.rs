@@ -91,16 +91,17 @@ fn custom_of(version: &Value, group: &str) -> Custom {
     }
 }
 
-fn path(value: &Value) -> Option<Vec<String>> {
+/// Parses a path such as `.spec.replicas` into its field names.
+fn parse_path(value: &Value) -> Option<Vec<String>> {
     let text = value.as_str()?.trim_start_matches('.');
     (!text.is_empty()).then(|| text.split('.').map(str::to_owned).collect())
 }
 
 fn scale_of(scale: &Value) -> Option<ScalePaths> {
     Some(ScalePaths {
-        replicas: path(&scale["specReplicasPath"])?,
-        status_replicas: path(&scale["statusReplicasPath"])?,
-        selector: path(&scale["labelSelectorPath"]),
+        replicas: parse_path(&scale["specReplicasPath"])?,
+        status_replicas: parse_path(&scale["statusReplicasPath"])?,
+        selector: parse_path(&scale["labelSelectorPath"]),
     })
 }
 

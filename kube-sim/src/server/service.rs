@@ -105,7 +105,7 @@ where
     };
     inner.journal.answered(number, reply.code);
     let gzip = header_text(&parts.headers, &header::ACCEPT_ENCODING).contains("gzip");
-    let mut response = build(reply, BodyFaults::of(&actions), gzip);
+    let mut response = build_response(reply, BodyFaults::of(&actions), gzip);
     if actions.iter().any(|a| matches!(a, Action::Reset | Action::ResetAfterHandling)) {
         response.extensions_mut().insert(BreakConnection);
     }
@@ -188,7 +188,7 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str
     headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 
-fn build(reply: Reply, faults: Option<BodyFaults>, accepts_gzip: bool) -> Response<SimBody> {
+fn build_response(reply: Reply, faults: Option<BodyFaults>, accepts_gzip: bool) -> Response<SimBody> {
     let Reply { code, content_type, warnings, retry_after, mut content } = reply;
     if let Some(faults) = faults.as_ref().filter(|f| f.replaces_objects()) {
         content = match content {

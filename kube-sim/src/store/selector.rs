@@ -299,14 +299,14 @@ fn check_key(key: &str) -> Result<(), String> {
     if names::is_label_value(name) && !name.is_empty() {
         return Ok(());
     }
-    Err(format!("<nil>: Invalid value: \"{key}\": {}", names::QUALIFIED))
+    Err(format!("<nil>: Invalid value: \"{key}\": {}", names::INVALID_QUALIFIED_NAME))
 }
 
 fn check_value(value: &str) -> Result<(), String> {
     if names::is_label_value(value) {
         return Ok(());
     }
-    Err(format!("values[0]: Invalid value: \"{value}\": {}", names::LABEL_VALUE))
+    Err(format!("values[0]: Invalid value: \"{value}\": {}", names::INVALID_LABEL_VALUE))
 }
 
 /// One term of a field selector.

@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::{CellsOf, ColumnDefinition, list, or_none, since, text, workloads};
 use crate::registry::Resource;
 
-fn named(more: fn(&Value, Timestamp) -> Vec<Value>, now: Timestamp) -> CellsOf<'static> {
+/// The cells of a row: the name of the object, then the cells that `more` returns.
+fn cells_after_name(more: fn(&Value, Timestamp) -> Vec<Value>, now: Timestamp) -> CellsOf<'static> {
     Box::new(move |object| {
         let mut cells = vec![Value::from(text(&object["metadata"]["name"]))];
         cells.extend(more(object, now));
@@ -14,8 +15,8 @@ fn named(more: fn(&Value, Timestamp) -> Vec<Value>, now: Timestamp) -> CellsOf<'
     })
 }
 
-/// The column `Name`, followed by the columns of `names`. A leading `+` marks a column that only `-o wide` shows, a
-/// trailing `#` an integer column.
+/// The column `Name`, followed by the columns of `names`. A leading `+` marks a column that only `-o wide` shows; a
+/// trailing `#` marks an integer column.
 fn columns(names: &[&str]) -> Vec<ColumnDefinition> {
     let mut columns = vec![ColumnDefinition::shown("Name", "string")];
     columns.extend(names.iter().map(|name| {
@@ -34,7 +35,7 @@ fn age(object: &Value, now: Timestamp) -> Value {
     since(text(&object["metadata"]["creationTimestamp"]), now).into()
 }
 
-fn count(map: &Value) -> Value {
+fn entry_count(map: &Value) -> Value {
     map.as_object().map_or(0, serde_json::Map::len).into()
 }
 
@@ -52,19 +53,20 @@ pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<ColumnDefinitio
                 "+Nominated Node",
                 "+Readiness Gates",
             ]),
-            named(workloads::pod, now),
+            cells_after_name(workloads::pod, now),
         ),
         ("apps", "Deployment") => (
             columns(&["Ready", "Up-to-date#", "Available#", "Age", "+Containers", "+Images", "+Selector"]),
-            named(workloads::deployment, now),
+            cells_after_name(workloads::deployment, now),
         ),
         ("apps", "ReplicaSet") | ("", "ReplicationController") => (
             columns(&["Desired#", "Current#", "Ready#", "Age", "+Containers", "+Images", "+Selector"]),
-            named(workloads::replica_set, now),
+            cells_after_name(workloads::replica_set, now),
         ),
-        ("apps", "StatefulSet") => {
-            (columns(&["Ready", "Age", "+Containers", "+Images"]), named(workloads::stateful_set, now))
-        }
+        ("apps", "StatefulSet") => (
+            columns(&["Ready", "Age", "+Containers", "+Images"]),
+            cells_after_name(workloads::stateful_set, now),
+        ),
         ("apps", "DaemonSet") => (
             columns(&[
                 "Desired#",
@@ -78,10 +80,10 @@ pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<ColumnDefinitio
                 "+Images",
                 "+Selector",
             ]),
-            named(workloads::daemon_set, now),
+            cells_after_name(workloads::daemon_set, now),
         ),
         ("batch", "Job") => {
-            (columns(&["Status", "Completions", "Duration", "Age"]), named(workloads::job, now))
+            (columns(&["Status", "Completions", "Duration", "Age"]), cells_after_name(workloads::job, now))
         }
         ("", "Node") => (
             columns(&[
@@ -95,34 +97,35 @@ pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<ColumnDefinitio
                 "+Kernel-Version",
                 "+Container-Runtime",
             ]),
-            named(node, now),
+            cells_after_name(node, now),
         ),
         ("", "Service") => (
             columns(&["Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "+Selector"]),
-            named(service, now),
+            cells_after_name(service, now),
         ),
         ("", "Namespace") => (
             columns(&["Status", "Age"]),
-            named(|o, now| vec![o["status"]["phase"].clone(), age(o, now)], now),
+            cells_after_name(|o, now| vec![o["status"]["phase"].clone(), age(o, now)], now),
         ),
-        ("", "ConfigMap") => (columns(&["Data", "Age"]), named(config_map, now)),
+        ("", "ConfigMap") => (columns(&["Data", "Age"]), cells_after_name(config_map, now)),
         ("", "Secret") => (
             columns(&["Type", "Data#", "Age"]),
-            named(|o, now| vec![o["type"].clone(), count(&o["data"]), age(o, now)], now),
+            cells_after_name(|o, now| vec![o["type"].clone(), entry_count(&o["data"]), age(o, now)], now),
         ),
         ("" | "events.k8s.io", "Event") => event_table(resource, now),
         ("", "ServiceAccount") => (
             columns(&["Secrets#", "Age"]),
-            named(|o, now| vec![list(&o["secrets"]).count().into(), age(o, now)], now),
+            cells_after_name(|o, now| vec![list(&o["secrets"]).count().into(), age(o, now)], now),
         ),
         ("coordination.k8s.io", "Lease") => (
             columns(&["Holder", "Age"]),
-            named(|o, now| vec![text(&o["spec"]["holderIdentity"]).into(), age(o, now)], now),
+            cells_after_name(|o, now| vec![text(&o["spec"]["holderIdentity"]).into(), age(o, now)], now),
         ),
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
-            (columns(&["Created At"]), named(|o, _| vec![o["metadata"]["creationTimestamp"].clone()], now))
-        }
-        _ => (columns(&["Age"]), named(|o, now| vec![age(o, now)], now)),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => (
+            columns(&["Created At"]),
+            cells_after_name(|o, _| vec![o["metadata"]["creationTimestamp"].clone()], now),
+        ),
+        _ => (columns(&["Age"]), cells_after_name(|o, now| vec![age(o, now)], now)),
     }
 }
 
@@ -232,7 +235,7 @@ fn event_table(resource: &Resource, now: Timestamp) -> (Vec<ColumnDefinition>, C
             text(&o["reason"]).into(),
             format!("{}/{}", text(&object["kind"]).to_lowercase(), text(&object["name"])).into(),
             text(&object["fieldPath"]).into(),
-            or_source(source, &o["source"]).into(),
+            event_source(source, &o["source"]).into(),
             text(&o[note]).trim().into(),
             stamp(first).into(),
             count.to_string().into(),
@@ -242,7 +245,8 @@ fn event_table(resource: &Resource, now: Timestamp) -> (Vec<ColumnDefinition>, C
     (columns, Box::new(cells))
 }
 
-fn or_source(controller: &str, source: &Value) -> String {
+/// The source of an event: the component of its `source` (otherwise `controller`), and the host if there is one.
+fn event_source(controller: &str, source: &Value) -> String {
     let component = text(&source["component"]);
     let who = if component.is_empty() { controller } else { component };
     match text(&source["host"]) {

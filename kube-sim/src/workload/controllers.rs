@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::engine::{CONTROLLER, Engine, namespace_and_name, reference};
 
 /// The label that distinguishes the pods of a deployment's replica sets.
-const HASH: &str = "pod-template-hash";
+const HASH_LABEL: &str = "pod-template-hash";
 
-const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+const NAME_CHARACTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// The FNV-1a hash of a pod template, in the characters of generated names.
 fn hash(template: &Value) -> String {
@@ -17,7 +17,11 @@ fn hash(template: &Value) -> String {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     (0..10)
-        .map(|i| char::from(LETTERS[usize::try_from(hash >> (i * 6) & 63).unwrap_or(0) % LETTERS.len()]))
+        .map(|i| {
+            char::from(
+                NAME_CHARACTERS[usize::try_from(hash >> (i * 6) & 63).unwrap_or(0) % NAME_CHARACTERS.len()],
+            )
+        })
         .collect()
 }
 
@@ -49,17 +53,18 @@ pub(super) fn deployments(engine: &mut Engine) {
             continue;
         }
         let owned: Vec<&Value> = sets.iter().filter(|s| is_owned_by(s, &deployment)).collect();
-        roll(engine, &deployment, &owned);
+        advance_rollout(engine, &deployment, &owned);
     }
 }
 
-fn roll(engine: &mut Engine, deployment: &Value, owned: &[&Value]) {
+/// Makes one step of the rollout of a deployment, whose replica sets are `owned`.
+fn advance_rollout(engine: &mut Engine, deployment: &Value, owned: &[&Value]) {
     let (namespace, name) = namespace_and_name(deployment);
     let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
     let hash = hash(&deployment["spec"]["template"]);
-    let current = owned.iter().find(|s| s["metadata"]["labels"][HASH] == hash.as_str()).copied();
+    let current = owned.iter().find(|s| s["metadata"]["labels"][HASH_LABEL] == hash.as_str()).copied();
     let old: Vec<&Value> =
-        owned.iter().filter(|s| s["metadata"]["labels"][HASH] != hash.as_str()).copied().collect();
+        owned.iter().filter(|s| s["metadata"]["labels"][HASH_LABEL] != hash.as_str()).copied().collect();
     let old_size: i64 = old.iter().map(|s| number(&s["spec"]["replicas"])).sum();
     let Some(current) = current else {
         let first = if old_size == 0 { wanted } else { wanted.min(1) };
@@ -109,8 +114,8 @@ fn create_set(engine: &mut Engine, deployment: &Value, hash: &str, replicas: i64
     if !template["metadata"]["labels"].is_object() || !selector["matchLabels"].is_object() {
         return;
     }
-    template["metadata"]["labels"][HASH] = hash.into();
-    selector["matchLabels"][HASH] = hash.into();
+    template["metadata"]["labels"][HASH_LABEL] = hash.into();
+    selector["matchLabels"][HASH_LABEL] = hash.into();
     let set_name = format!("{name}-{hash}");
     let set = json!({
         "metadata": {
@@ -216,8 +221,8 @@ fn deployment_status(now: &str, deployment: &Value, current: &Value, owned: &[&V
     }})
 }
 
-/// Whether this merge patch would change the status. Most of the writes of a step would be no-ops: skipping them saves
-/// most of the time.
+/// Whether this merge patch would change the status. Most status writes of a step would change nothing; without
+/// them, a step takes much less time.
 fn would_change(object: &Value, patch: &Value) -> bool {
     let wanted = patch["status"].as_object();
     wanted.is_some_and(|w| w.iter().any(|(field, value)| &object["status"][field.as_str()] != value))
@@ -257,11 +262,12 @@ pub(super) fn replica_sets(engine: &mut Engine) {
             }
         }
         let ready = owned[surplus..].iter().filter(|p| super::kubelet::is_ready(p)).count();
-        report(engine, &set, owned.len() - surplus, ready);
+        report_status(engine, &set, owned.len() - surplus, ready);
     }
 }
 
-fn report(engine: &Engine, set: &Value, total: usize, ready: usize) {
+/// Writes the status of a replica set with `total` pods, `ready` of which are ready.
+fn report_status(engine: &Engine, set: &Value, total: usize, ready: usize) {
     let (namespace, name) = namespace_and_name(set);
     let count = |n: usize| if n == 0 { Value::Null } else { n.into() };
     let status = json!({"status": {

@@ -12,10 +12,13 @@ use crate::clock::Random;
 /// The number of Event objects to keep; older ones are deleted. (A cluster deletes Events after an hour.)
 const MAX_EVENTS: usize = 300;
 
-/// The field managers of the simulated components.
+/// The field manager of the simulated controllers.
 pub(super) const CONTROLLER: &str = "kube-controller-manager";
+/// The field manager of the simulated scheduler.
 pub(super) const SCHEDULER: &str = "kube-scheduler";
+/// The field manager of the simulated kubelets.
 pub(super) const KUBELET: &str = "kubelet";
+/// The field manager of the simulated user, who changes deployments.
 pub(super) const USER: &str = "kubectl-client-side-apply";
 
 /// The state of the workload simulator.

@@ -129,6 +129,7 @@ fn advance_pod(engine: &mut Engine, pod: &Value, path: &str) {
     record_event(engine, pod, "Normal", reason, &message);
 }
 
+/// Updates the status of a pod whose containers run.
 fn keep_running(engine: &mut Engine, pod: &Value, path: &str) {
     let now = engine.now();
     let started = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"].clone();

@@ -69,7 +69,7 @@ fn reporter(event: &Value, controller: &str, note: &str, out: &mut Errors) {
         out.push(FieldError::invalid(controller, "", "name part must be non-empty"));
     }
     if !names::is_qualified(reporter) {
-        out.push(FieldError::invalid(controller, reporter, names::QUALIFIED));
+        out.push(FieldError::invalid(controller, reporter, names::INVALID_QUALIFIED_NAME));
     }
     for field in ["reportingInstance", "action", "reason"] {
         out.require_text("", event, field);

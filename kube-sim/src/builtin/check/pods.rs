@@ -131,7 +131,7 @@ fn volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&'a str
         if name.is_empty() {
             out.push(FieldError::required(format!("{path}.name"), ""));
         } else if !names::is_label(name) {
-            out.push(FieldError::invalid(format!("{path}.name"), name, names::DNS_LABEL));
+            out.push(FieldError::invalid(format!("{path}.name"), name, names::INVALID_DNS_LABEL));
         } else if !names.insert(name) {
             out.push(FieldError::duplicate(format!("{path}.name"), name));
         }
@@ -144,7 +144,7 @@ fn container(path: &str, container: &Value, volumes: &HashSet<&str>, out: &mut E
     if name.is_empty() {
         out.push(FieldError::required(format!("{path}.name"), ""));
     } else if !names::is_label(name) {
-        out.push(FieldError::invalid(format!("{path}.name"), name, names::DNS_LABEL));
+        out.push(FieldError::invalid(format!("{path}.name"), name, names::INVALID_DNS_LABEL));
     }
     out.require_text(path, container, "image");
     for (path, port) in items(path, container, "ports") {

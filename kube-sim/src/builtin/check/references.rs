@@ -16,7 +16,7 @@ pub(super) fn variables(path: &str, container: &Value, out: &mut Errors) {
         if name.is_empty() {
             out.push(FieldError::required(join(&path, "name"), ""));
         } else if !is_variable(name) {
-            out.push(FieldError::invalid(join(&path, "name"), name, names::VARIABLE));
+            out.push(FieldError::invalid(join(&path, "name"), name, names::INVALID_VARIABLE_NAME));
         }
         let from = join(&path, "valueFrom");
         if variable["valueFrom"].is_object() {
@@ -30,7 +30,7 @@ pub(super) fn variables(path: &str, container: &Value, out: &mut Errors) {
     for (at, source) in items(path, container, "envFrom") {
         let prefix = text(source, "prefix");
         if !prefix.is_empty() && !is_variable(prefix) {
-            out.push(FieldError::invalid(join(&at, "prefix"), prefix, names::VARIABLE));
+            out.push(FieldError::invalid(join(&at, "prefix"), prefix, names::INVALID_VARIABLE_NAME));
         }
         let named: Vec<&str> =
             ["configMapRef", "secretRef"].into_iter().filter(|field| source[*field].is_object()).collect();
