@@ -7,27 +7,27 @@ use crate::names;
 use crate::schema::FieldError;
 
 /// Validates an event of core `v1`. An event without `eventTime` is a legacy event; only its namespace is validated.
-pub(super) fn core(old: Option<&Value>, new: &Value, out: &mut Errors) {
+pub(super) fn check_core_event(old: Option<&Value>, new: &Value, out: &mut Errors) {
     if old.is_none() {
-        namespace(new, &new["involvedObject"], true, out);
+        check_namespace(new, &new["involvedObject"], true, out);
         if !new["eventTime"].is_null() {
-            reporter(new, "reportingComponent", "message", out);
+            check_reporter(new, "reportingComponent", "message", out);
         }
     }
 }
 
 /// Validates an event of `events.k8s.io`.
-pub(super) fn event(old: Option<&Value>, new: &Value, out: &mut Errors) {
+pub(super) fn check_event(old: Option<&Value>, new: &Value, out: &mut Errors) {
     if let Some(old) = old {
         return validate_update(old, new, out);
     }
-    namespace(new, &new["regarding"], false, out);
+    check_namespace(new, &new["regarding"], false, out);
     if new["eventTime"].is_null() {
         out.push(FieldError::required("eventTime", ""));
     } else {
-        reporter(new, "reportingController", "note", out);
+        check_reporter(new, "reportingController", "note", out);
     }
-    series(&new["series"], out);
+    check_series(&new["series"], out);
     for (field, shown) in [
         ("deprecatedCount", "count"),
         ("deprecatedFirstTimestamp", "firstTimestamp"),
@@ -51,7 +51,7 @@ pub(super) fn event(old: Option<&Value>, new: &Value, out: &mut Errors) {
 }
 
 /// Checks that the event is in the namespace of its involved object, or in `default` if that object is cluster-scoped.
-fn namespace(event: &Value, object: &Value, must_agree: bool, out: &mut Errors) {
+fn check_namespace(event: &Value, object: &Value, must_agree: bool, out: &mut Errors) {
     let (here, there) = (text(&event["metadata"], "namespace"), text(object, "namespace"));
     let agrees = if there.is_empty() { matches!(here, "" | "default") } else { !must_agree || here == there };
     if !agrees {
@@ -62,7 +62,7 @@ fn namespace(event: &Value, object: &Value, must_agree: bool, out: &mut Errors) 
 
 /// Validates the reporter, action, reason and note. `controller` and `note` are the names of the fields for the
 /// reporting controller and the note in the event's API version.
-fn reporter(event: &Value, controller: &str, note: &str, out: &mut Errors) {
+fn check_reporter(event: &Value, controller: &str, note: &str, out: &mut Errors) {
     let reporter = text(event, controller);
     if reporter.is_empty() {
         out.push(FieldError::required(controller, ""));
@@ -73,19 +73,19 @@ fn reporter(event: &Value, controller: &str, note: &str, out: &mut Errors) {
     }
     for field in ["reportingInstance", "action", "reason"] {
         out.require_text("", event, field);
-        too_long(event, field, field, 128, out);
+        check_length(event, field, field, 128, out);
     }
-    too_long(event, note, "message", 1024, out);
+    check_length(event, note, "message", 1024, out);
 }
 
 /// Reports a text that is longer than `most` bytes, with the path `shown`.
-fn too_long(event: &Value, field: &str, shown: &str, most: usize, out: &mut Errors) {
+fn check_length(event: &Value, field: &str, shown: &str, most: usize, out: &mut Errors) {
     if text(event, field).len() > most {
         out.push(FieldError::invalid(shown, "", format!("can have at most {most} characters")));
     }
 }
 
-fn series(series: &Value, out: &mut Errors) {
+fn check_series(series: &Value, out: &mut Errors) {
     if series.is_null() {
         return;
     }

@@ -23,32 +23,34 @@ pub(crate) fn check(resource: &Resource, old: Option<&Value>, new: &Value) -> Ve
     let mut errors = Errors(Vec::new());
     let out = &mut errors;
     match (resource.group, resource.kind) {
-        ("", "Pod") => pods::pod(old, new, out),
-        ("", "PodTemplate") => pods::spec("template.spec", &new["template"]["spec"], out),
-        ("", "ReplicationController") => workloads::replication_controller(new, out),
-        ("apps", "Deployment") => workloads::deployment(old, new, out),
-        ("apps", "ReplicaSet" | "DaemonSet" | "StatefulSet") => workloads::replicated(old, new, out),
-        ("batch", "Job") => workloads::job(old, new, out),
-        ("batch", "CronJob") => workloads::cron_job(old, new, out),
-        ("", "Event") => events::core(old, new, out),
-        ("events.k8s.io", "Event") => events::event(old, new, out),
-        ("", "Service") => rest::service(old, new, out),
-        ("", "ConfigMap") => rest::config_map(old, new, out),
-        ("", "Secret") => rest::secret(old, new, out),
-        ("", "PersistentVolumeClaim") => rest::persistent_volume_claim(old, new, out),
-        ("storage.k8s.io", "StorageClass") => rest::storage_class(old, new, out),
-        ("scheduling.k8s.io", "PriorityClass") => rest::priority_class(old, new, out),
-        ("autoscaling", "HorizontalPodAutoscaler") => rest::autoscaler(new, out),
-        ("coordination.k8s.io", "Lease") => rest::lease(new, out),
-        ("networking.k8s.io", "Ingress") => rest::ingress(new, out),
-        ("policy", "PodDisruptionBudget") => rest::disruption_budget(new, out),
-        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => rest::role(new, out),
+        ("", "Pod") => pods::check_pod(old, new, out),
+        ("", "PodTemplate") => pods::check_spec("template.spec", &new["template"]["spec"], out),
+        ("", "ReplicationController") => workloads::check_replication_controller(new, out),
+        ("apps", "Deployment") => workloads::check_deployment(old, new, out),
+        ("apps", "ReplicaSet" | "DaemonSet" | "StatefulSet") => {
+            workloads::check_replicated_workload(old, new, out)
+        }
+        ("batch", "Job") => workloads::check_job(old, new, out),
+        ("batch", "CronJob") => workloads::check_cron_job(old, new, out),
+        ("", "Event") => events::check_core_event(old, new, out),
+        ("events.k8s.io", "Event") => events::check_event(old, new, out),
+        ("", "Service") => rest::check_service(old, new, out),
+        ("", "ConfigMap") => rest::check_config_map(old, new, out),
+        ("", "Secret") => rest::check_secret(old, new, out),
+        ("", "PersistentVolumeClaim") => rest::check_persistent_volume_claim(old, new, out),
+        ("storage.k8s.io", "StorageClass") => rest::check_storage_class(old, new, out),
+        ("scheduling.k8s.io", "PriorityClass") => rest::check_priority_class(old, new, out),
+        ("autoscaling", "HorizontalPodAutoscaler") => rest::check_autoscaler(new, out),
+        ("coordination.k8s.io", "Lease") => rest::check_lease(new, out),
+        ("networking.k8s.io", "Ingress") => rest::check_ingress(new, out),
+        ("policy", "PodDisruptionBudget") => rest::check_disruption_budget(new, out),
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => rest::check_role(new, out),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
-            rest::role_binding(old, new, out);
+            rest::check_role_binding(old, new, out);
         }
         _ => {}
     }
-    repeated::lists(resource, new, out);
+    repeated::check_lists(resource, new, out);
     if let Some(schema) = resource.schema() {
         // Skip fields that a function above has reported: these errors are more specific than those about enums.
         let reported: Vec<String> = errors.0.iter().map(|error| error.field.clone()).collect();

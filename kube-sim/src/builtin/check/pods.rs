@@ -15,8 +15,8 @@ const IMMUTABLE: &str = "pod updates may not change fields other than `spec.cont
 /// The error text for a port number out of range.
 const INVALID_PORT: &str = "must be between 1 and 65535, inclusive";
 
-pub(super) fn pod(old: Option<&Value>, new: &Value, out: &mut Errors) {
-    spec("spec", &new["spec"], out);
+pub(super) fn check_pod(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    check_spec("spec", &new["spec"], out);
     if let Some(old) = old {
         validate_update(&old["spec"], &new["spec"], out);
     }
@@ -31,7 +31,7 @@ fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
         out.push(FieldError::forbidden(format!("spec.{list}"), why));
         return;
     }
-    deadline(old, new, out);
+    check_deadline(old, new, out);
     let gates = |spec: &Value| spec["schedulingGates"].as_array().cloned().unwrap_or_default();
     let before = gates(old);
     for (index, gate) in gates(new).iter().enumerate().filter(|(_, gate)| !before.contains(gate)) {
@@ -56,7 +56,7 @@ fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
 }
 
 /// Checks that an update neither removes nor increases `activeDeadlineSeconds`.
-fn deadline(old: &Value, new: &Value, out: &mut Errors) {
+fn check_deadline(old: &Value, new: &Value, out: &mut Errors) {
     const FIELD: &str = "activeDeadlineSeconds";
     let Some(before) = old[FIELD].as_i64() else { return };
     let why = match new[FIELD].as_i64() {
@@ -83,15 +83,15 @@ fn without_mutable(spec: &Value) -> Value {
 }
 
 /// Validates the pod spec at `path`.
-pub(super) fn spec(path: &str, spec: &Value, out: &mut Errors) {
-    let volumes = volumes(path, spec, out);
+pub(super) fn check_spec(path: &str, spec: &Value, out: &mut Errors) {
+    let volumes = check_volumes(path, spec, out);
     let mut names = HashSet::new();
     if spec["containers"].as_array().is_none_or(Vec::is_empty) {
         out.push(FieldError::required(format!("{path}.containers"), ""));
     }
     for list in ["containers", "initContainers"] {
         for (path, item) in items(path, spec, list) {
-            container(&path, item, &volumes, out);
+            check_container(&path, item, &volumes, out);
             let name = text(item, "name");
             if !name.is_empty() && !names.insert(name) {
                 out.push(FieldError::duplicate(format!("{path}.name"), name));
@@ -104,14 +104,14 @@ pub(super) fn spec(path: &str, spec: &Value, out: &mut Errors) {
             out.push(FieldError::duplicate(format!("{path}.name"), name));
         }
     }
-    repeated::pod_spec(path, spec, out);
+    repeated::check_pod_spec(path, spec, out);
     if let Some(seconds) = spec["activeDeadlineSeconds"].as_i64().filter(|seconds| *seconds < 1) {
         let why = "must be between 1 and 2147483647, inclusive";
         out.push(FieldError::invalid(format!("{path}.activeDeadlineSeconds"), seconds, why));
     }
 }
 
-fn volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&'a str> {
+fn check_volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&'a str> {
     let mut names = HashSet::new();
     for (path, volume) in items(path, spec, "volumes") {
         let name = text(volume, "name");
@@ -122,7 +122,7 @@ fn volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&'a str
             .filter(|field| *field != "name")
             .collect();
         if sources.len() == 1 {
-            references::volume(&path, volume, out);
+            references::check_volume(&path, volume, out);
         }
         for extra in sources.iter().skip(1) {
             let why = "may not specify more than 1 volume type";
@@ -139,7 +139,7 @@ fn volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&'a str
     names
 }
 
-fn container(path: &str, container: &Value, volumes: &HashSet<&str>, out: &mut Errors) {
+fn check_container(path: &str, container: &Value, volumes: &HashSet<&str>, out: &mut Errors) {
     let name = text(container, "name");
     if name.is_empty() {
         out.push(FieldError::required(format!("{path}.name"), ""));
@@ -157,7 +157,7 @@ fn container(path: &str, container: &Value, volumes: &HashSet<&str>, out: &mut E
             out.push(FieldError::invalid(format!("{path}.hostPort"), port, INVALID_PORT));
         }
     }
-    references::variables(path, container, out);
+    references::check_variables(path, container, out);
     for (path, mount) in items(path, container, "volumeMounts") {
         let name = text(mount, "name");
         if name.is_empty() {
@@ -167,11 +167,11 @@ fn container(path: &str, container: &Value, volumes: &HashSet<&str>, out: &mut E
         }
         out.require_text(&path, mount, "mountPath");
     }
-    resources(&format!("{path}.resources"), &container["resources"], out);
+    check_resources(&format!("{path}.resources"), &container["resources"], out);
 }
 
 /// Checks that no resource request exceeds the limit of the resource.
-fn resources(path: &str, resources: &Value, out: &mut Errors) {
+fn check_resources(path: &str, resources: &Value, out: &mut Errors) {
     for (name, request) in resources["requests"].as_object().into_iter().flatten() {
         let (Some(request), Some(limit)) = (request.as_str(), resources["limits"][name].as_str()) else {
             continue;

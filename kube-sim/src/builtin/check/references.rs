@@ -10,7 +10,7 @@ use crate::schema::FieldError;
 const MORE_THAN_ONE: &str = "may not have more than one field specified at a time";
 
 /// Validates `env` and `envFrom` of the container at `path`.
-pub(super) fn variables(path: &str, container: &Value, out: &mut Errors) {
+pub(super) fn check_variables(path: &str, container: &Value, out: &mut Errors) {
     for (path, variable) in items(path, container, "env") {
         let name = text(variable, "name");
         if name.is_empty() {
@@ -24,7 +24,7 @@ pub(super) fn variables(path: &str, container: &Value, out: &mut Errors) {
                 let why = "may not be specified when `value` is not empty";
                 out.push(FieldError::invalid(&from, "", why));
             }
-            value_from(&from, &variable["valueFrom"], out);
+            check_value_from(&from, &variable["valueFrom"], out);
         }
     }
     for (at, source) in items(path, container, "envFrom") {
@@ -56,7 +56,7 @@ fn is_variable(name: &str) -> bool {
     name.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=')
 }
 
-fn value_from(path: &str, source: &Value, out: &mut Errors) {
+fn check_value_from(path: &str, source: &Value, out: &mut Errors) {
     let known = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
     let named: Vec<&str> = known.into_iter().filter(|field| source[*field].is_object()).collect();
     for field in &named {
@@ -89,7 +89,7 @@ fn value_from(path: &str, source: &Value, out: &mut Errors) {
 }
 
 /// Validates the source of the volume at `path`.
-pub(super) fn volume(path: &str, volume: &Value, out: &mut Errors) {
+pub(super) fn check_volume(path: &str, volume: &Value, out: &mut Errors) {
     for (source, name) in [
         ("configMap", "name"),
         ("secret", "secretName"),
@@ -99,28 +99,28 @@ pub(super) fn volume(path: &str, volume: &Value, out: &mut Errors) {
         if volume[source].is_object() {
             let path = join(path, source);
             out.require_text(&path, &volume[source], name);
-            files(&path, &volume[source], out);
+            check_files(&path, &volume[source], out);
         }
     }
     let path = join(path, "projected");
-    mode(&path, &volume["projected"], "defaultMode", out);
+    check_mode(&path, &volume["projected"], "defaultMode", out);
     for (path, source) in items(&path, &volume["projected"], "sources") {
         for kind in ["configMap", "secret"] {
             if source[kind].is_object() {
                 let path = join(&path, kind);
                 out.require_text(&path, &source[kind], "name");
-                files(&path, &source[kind], out);
+                check_files(&path, &source[kind], out);
             }
         }
     }
 }
 
 /// Validates the `items` of a config map or secret volume.
-fn files(path: &str, source: &Value, out: &mut Errors) {
-    mode(path, source, "defaultMode", out);
+fn check_files(path: &str, source: &Value, out: &mut Errors) {
+    check_mode(path, source, "defaultMode", out);
     for (path, item) in items(path, source, "items") {
         out.require_text(&path, item, "key");
-        mode(&path, item, "mode", out);
+        check_mode(&path, item, "mode", out);
         let (field, file) = (join(&path, "path"), text(item, "path"));
         if file.is_empty() {
             out.push(FieldError::required(field, ""));
@@ -132,7 +132,7 @@ fn files(path: &str, source: &Value, out: &mut Errors) {
     }
 }
 
-fn mode(path: &str, object: &Value, field: &str, out: &mut Errors) {
+fn check_mode(path: &str, object: &Value, field: &str, out: &mut Errors) {
     if let Some(mode) = object[field].as_i64().filter(|mode| !(0..=0o777).contains(mode)) {
         let why = "must be a number between 0 and 0777 (octal), both inclusive";
         out.push(FieldError::invalid(join(path, field), mode, why));

@@ -11,31 +11,31 @@ use super::{Errors, items, text};
 use crate::schema::FieldError;
 
 /// Validates the lists of kinds other than pods.
-pub(super) fn lists(resource: &Resource, object: &Value, out: &mut Errors) {
+pub(super) fn check_lists(resource: &Resource, object: &Value, out: &mut Errors) {
     let spec = &object["spec"];
     match (resource.group, resource.kind) {
-        ("", "Service") => service(spec, out),
-        ("", "LimitRange") => names("spec", spec, "limits", "type", out),
-        ("", "Node") => taints(spec, out),
-        ("discovery.k8s.io", "EndpointSlice") => names("", object, "ports", "name", out),
-        ("storage.k8s.io", "CSINode") => names("spec", spec, "drivers", "name", out),
+        ("", "Service") => check_service(spec, out),
+        ("", "LimitRange") => check_unique("spec", spec, "limits", "type", out),
+        ("", "Node") => check_taints(spec, out),
+        ("discovery.k8s.io", "EndpointSlice") => check_unique("", object, "ports", "name", out),
+        ("storage.k8s.io", "CSINode") => check_unique("spec", spec, "drivers", "name", out),
         ("storage.k8s.io", "StorageClass") => {
             for (path, topology) in items("", object, "allowedTopologies") {
-                names(&path, topology, "matchLabelExpressions", "key", out);
+                check_unique(&path, topology, "matchLabelExpressions", "key", out);
             }
         }
         (
             "admissionregistration.k8s.io",
             "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration",
-        ) => names("", object, "webhooks", "name", out),
+        ) => check_unique("", object, "webhooks", "name", out),
         _ => {}
     }
 }
 
 /// Validates the lists of a pod spec and of its containers.
-pub(super) fn pod_spec(path: &str, spec: &Value, out: &mut Errors) {
-    names(path, spec, "resourceClaims", "name", out);
-    names(&format!("{path}.securityContext"), &spec["securityContext"], "sysctls", "name", out);
+pub(super) fn check_pod_spec(path: &str, spec: &Value, out: &mut Errors) {
+    check_unique(path, spec, "resourceClaims", "name", out);
+    check_unique(&format!("{path}.securityContext"), &spec["securityContext"], "sysctls", "name", out);
     let mut gates = HashSet::new();
     for (path, gate) in items(path, spec, "schedulingGates") {
         let name = text(gate, "name");
@@ -43,17 +43,17 @@ pub(super) fn pod_spec(path: &str, spec: &Value, out: &mut Errors) {
             out.push(FieldError::duplicate(path, name));
         }
     }
-    spread_constraints(path, spec, out);
+    check_spread_constraints(path, spec, out);
     for list in ["containers", "initContainers", "ephemeralContainers"] {
         for (path, container) in items(path, spec, list) {
-            in_container(&path, container, out);
+            check_container_lists(&path, container, out);
         }
     }
-    host_ports(path, spec, out);
+    check_host_ports(path, spec, out);
 }
 
 /// Checks that the values of `field` are unique in the list. Reports every item that repeats a value.
-fn names(path: &str, object: &Value, list: &str, field: &str, out: &mut Errors) {
+fn check_unique(path: &str, object: &Value, list: &str, field: &str, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (path, item) in items(path, object, list) {
         let name = text(item, field);
@@ -63,8 +63,8 @@ fn names(path: &str, object: &Value, list: &str, field: &str, out: &mut Errors) 
     }
 }
 
-fn in_container(path: &str, container: &Value, out: &mut Errors) {
-    names(path, container, "ports", "name", out);
+fn check_container_lists(path: &str, container: &Value, out: &mut Errors) {
+    check_unique(path, container, "ports", "name", out);
     let mut unique = |list: &str, fields: &[&str]| {
         let mut seen: Vec<HashSet<&str>> = vec![HashSet::new(); fields.len()];
         for (path, item) in items(path, container, list) {
@@ -90,7 +90,7 @@ fn in_container(path: &str, container: &Value, out: &mut Errors) {
 }
 
 /// Checks that host ports are unique in the pod. With `hostNetwork`, every container port is a host port.
-fn host_ports(path: &str, spec: &Value, out: &mut Errors) {
+fn check_host_ports(path: &str, spec: &Value, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (path, container) in items(path, spec, "containers") {
         for (path, port) in items(&path, container, "ports") {
@@ -108,7 +108,7 @@ fn host_ports(path: &str, spec: &Value, out: &mut Errors) {
 
 /// Checks that topology spread constraints are unique. As in the API server, the last of several equal constraints is
 /// not reported.
-fn spread_constraints(path: &str, spec: &Value, out: &mut Errors) {
+fn check_spread_constraints(path: &str, spec: &Value, out: &mut Errors) {
     let key = |constraint: &Value| {
         format!("{{{}, {}}}", text(constraint, "topologyKey"), text(constraint, "whenUnsatisfiable"))
     };
@@ -123,8 +123,8 @@ fn spread_constraints(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-fn service(spec: &Value, out: &mut Errors) {
-    names("spec", spec, "ports", "name", out);
+fn check_service(spec: &Value, out: &mut Errors) {
+    check_unique("spec", spec, "ports", "name", out);
     let mut ports = HashSet::new();
     for (path, port) in items("spec", spec, "ports") {
         let protocol = Some(text(port, "protocol")).filter(|protocol| !protocol.is_empty()).unwrap_or("TCP");
@@ -145,7 +145,7 @@ fn service(spec: &Value, out: &mut Errors) {
 }
 
 /// Checks that no two taints have the same key and effect.
-fn taints(spec: &Value, out: &mut Errors) {
+fn check_taints(spec: &Value, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (path, taint) in items("metadata", spec, "taints") {
         let (key, effect) = (text(taint, "key"), text(taint, "effect"));

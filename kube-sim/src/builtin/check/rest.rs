@@ -11,7 +11,7 @@ const INVALID_PORT: &str = "must be between 1 and 65535, inclusive";
 /// The error text for an update of an immutable config map or secret.
 const WHEN_IMMUTABLE: &str = "field is immutable when `immutable` is set";
 
-pub(super) fn service(old: Option<&Value>, new: &Value, out: &mut Errors) {
+pub(super) fn check_service(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
     let kind = text(spec, "type");
     let is_headless = text(spec, "clusterIP") == "None";
@@ -46,9 +46,9 @@ pub(super) fn service(old: Option<&Value>, new: &Value, out: &mut Errors) {
     }
 }
 
-pub(super) fn config_map(old: Option<&Value>, new: &Value, out: &mut Errors) {
-    keys("data", &new["data"], out);
-    keys("binaryData", &new["binaryData"], out);
+pub(super) fn check_config_map(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    check_keys("data", &new["data"], out);
+    check_keys("binaryData", &new["binaryData"], out);
     for key in new["binaryData"].as_object().into_iter().flat_map(|map| map.keys()) {
         if new["data"].get(key).is_some() {
             let why = "duplicate of key present in data";
@@ -71,8 +71,8 @@ fn decoded_len(text: &str) -> usize {
     text.trim_end_matches('=').len() * 3 / 4
 }
 
-pub(super) fn secret(old: Option<&Value>, new: &Value, out: &mut Errors) {
-    keys("data", &new["data"], out);
+pub(super) fn check_secret(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    check_keys("data", &new["data"], out);
     out.limit_size("data", sizes(&new["data"], decoded_len));
     let needed: &[&str] = match text(new, "type") {
         "kubernetes.io/tls" => &["tls.crt", "tls.key"],
@@ -99,7 +99,7 @@ fn validate_immutable(old: Option<&Value>, new: &Value, fields: &[&str], out: &m
     }
 }
 
-fn keys(field: &str, data: &Value, out: &mut Errors) {
+fn check_keys(field: &str, data: &Value, out: &mut Errors) {
     for key in data.as_object().into_iter().flat_map(|map| map.keys()) {
         if let Some(why) = names::config_key_problem(key) {
             out.push(FieldError::invalid(format!("{field}[{key}]"), key.as_str(), why));
@@ -107,7 +107,7 @@ fn keys(field: &str, data: &Value, out: &mut Errors) {
     }
 }
 
-pub(super) fn persistent_volume_claim(old: Option<&Value>, new: &Value, out: &mut Errors) {
+pub(super) fn check_persistent_volume_claim(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
     if spec["accessModes"].as_array().is_none_or(Vec::is_empty) {
         out.push(FieldError::required("spec.accessModes", "at least 1 access mode is required"));
@@ -130,7 +130,7 @@ pub(super) fn persistent_volume_claim(old: Option<&Value>, new: &Value, out: &mu
     }
 }
 
-pub(super) fn storage_class(old: Option<&Value>, new: &Value, out: &mut Errors) {
+pub(super) fn check_storage_class(old: Option<&Value>, new: &Value, out: &mut Errors) {
     out.require_text("", new, "provisioner");
     let Some(old) = old else { return };
     for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
@@ -147,7 +147,7 @@ pub(super) fn storage_class(old: Option<&Value>, new: &Value, out: &mut Errors) 
     }
 }
 
-pub(super) fn priority_class(old: Option<&Value>, new: &Value, out: &mut Errors) {
+pub(super) fn check_priority_class(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let Some(old) = old else { return };
     for field in ["value", "preemptionPolicy"] {
         if old[field] != new[field] {
@@ -156,7 +156,7 @@ pub(super) fn priority_class(old: Option<&Value>, new: &Value, out: &mut Errors)
     }
 }
 
-pub(super) fn autoscaler(new: &Value, out: &mut Errors) {
+pub(super) fn check_autoscaler(new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
     let (least, most) =
         (spec["minReplicas"].as_i64().unwrap_or(1), spec["maxReplicas"].as_i64().unwrap_or(0));
@@ -175,7 +175,7 @@ pub(super) fn autoscaler(new: &Value, out: &mut Errors) {
     }
 }
 
-pub(super) fn lease(new: &Value, out: &mut Errors) {
+pub(super) fn check_lease(new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
     out.require_at_least("spec", spec, "leaseDurationSeconds", 1);
     out.require_at_least("spec", spec, "leaseTransitions", 0);
@@ -184,7 +184,7 @@ pub(super) fn lease(new: &Value, out: &mut Errors) {
     }
 }
 
-pub(super) fn ingress(new: &Value, out: &mut Errors) {
+pub(super) fn check_ingress(new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
     if spec["rules"].as_array().is_none_or(Vec::is_empty) && spec["defaultBackend"].is_null() {
         out.push(FieldError::invalid(
@@ -211,7 +211,7 @@ pub(super) fn ingress(new: &Value, out: &mut Errors) {
     }
 }
 
-pub(super) fn disruption_budget(new: &Value, out: &mut Errors) {
+pub(super) fn check_disruption_budget(new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
     if !spec["minAvailable"].is_null() && !spec["maxUnavailable"].is_null() {
         let why = "minAvailable and maxUnavailable cannot be both set";
@@ -222,7 +222,7 @@ pub(super) fn disruption_budget(new: &Value, out: &mut Errors) {
     }
 }
 
-pub(super) fn role(new: &Value, out: &mut Errors) {
+pub(super) fn check_role(new: &Value, out: &mut Errors) {
     for (path, rule) in items("", new, "rules") {
         if rule["verbs"].as_array().is_none_or(Vec::is_empty) {
             out.push(FieldError::required(format!("{path}.verbs"), ""));
@@ -239,7 +239,7 @@ pub(super) fn role(new: &Value, out: &mut Errors) {
     }
 }
 
-pub(super) fn role_binding(old: Option<&Value>, new: &Value, out: &mut Errors) {
+pub(super) fn check_role_binding(old: Option<&Value>, new: &Value, out: &mut Errors) {
     for (path, subject) in items("", new, "subjects") {
         out.require_text(&path, subject, "name");
         match text(subject, "kind") {

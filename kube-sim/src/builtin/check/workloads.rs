@@ -6,9 +6,9 @@ use super::{Errors, cron, items, join, pods, text};
 use crate::schema::FieldError;
 use crate::store::selector::{LabelSelector, Labels};
 
-pub(super) fn deployment(old: Option<&Value>, new: &Value, out: &mut Errors) {
+pub(super) fn check_deployment(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let before = out.0.len();
-    replicated(old, new, out);
+    check_replicated_workload(old, new, out);
     // The error text for an empty selector differs for deployments.
     for error in &mut out.0[before..] {
         if error.field == "spec.selector" && error.detail.starts_with("empty selector is invalid") {
@@ -23,12 +23,12 @@ pub(super) fn deployment(old: Option<&Value>, new: &Value, out: &mut Errors) {
 }
 
 /// Validates the common fields of deployments, replica sets, stateful sets and daemon sets.
-pub(super) fn replicated(old: Option<&Value>, new: &Value, out: &mut Errors) {
+pub(super) fn check_replicated_workload(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
     out.require_at_least("spec", spec, "replicas", 0);
     let selector = &spec["selector"];
     let before = out.0.len();
-    label_selector("spec.selector", selector, out);
+    check_label_selector("spec.selector", selector, out);
     if selector.is_null() {
         out.push(FieldError::required("spec.selector", ""));
     } else if is_empty(selector) {
@@ -40,7 +40,7 @@ pub(super) fn replicated(old: Option<&Value>, new: &Value, out: &mut Errors) {
     } else if !is_valid && !is_empty(selector) {
         out.push(FieldError::invalid("spec.selector", selector.clone(), "invalid label selector"));
     }
-    pods::spec("spec.template.spec", &spec["template"]["spec"], out);
+    pods::check_spec("spec.template.spec", &spec["template"]["spec"], out);
     require_restart_policy_always(spec, out);
     out.reject_change("spec.selector", old, new);
     if new["kind"] == "StatefulSet" {
@@ -50,7 +50,7 @@ pub(super) fn replicated(old: Option<&Value>, new: &Value, out: &mut Errors) {
     }
 }
 
-pub(super) fn replication_controller(new: &Value, out: &mut Errors) {
+pub(super) fn check_replication_controller(new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
     out.require_at_least("spec", spec, "replicas", 0);
     let selector = serde_json::json!({"matchLabels": spec["selector"]});
@@ -59,7 +59,7 @@ pub(super) fn replication_controller(new: &Value, out: &mut Errors) {
     } else if !selects(&selector, &spec["template"]["metadata"]) {
         selector_mismatch(&spec["template"], out);
     }
-    pods::spec("spec.template.spec", &spec["template"]["spec"], out);
+    pods::check_spec("spec.template.spec", &spec["template"]["spec"], out);
     require_restart_policy_always(spec, out);
 }
 
@@ -76,9 +76,9 @@ fn require_restart_policy_always(spec: &Value, out: &mut Errors) {
     }
 }
 
-pub(super) fn job(old: Option<&Value>, new: &Value, out: &mut Errors) {
-    job_spec("spec", &new["spec"], out);
-    completions(old, new, out);
+pub(super) fn check_job(old: Option<&Value>, new: &Value, out: &mut Errors) {
+    check_job_spec("spec", &new["spec"], out);
+    check_completions(old, new, out);
     for field in [
         "selector",
         "completionMode",
@@ -104,7 +104,7 @@ pub(super) fn job(old: Option<&Value>, new: &Value, out: &mut Errors) {
 
 /// Checks that an update does not change `completions`. If the job is indexed, `completions` may change to the value of
 /// `parallelism` (KEP-3715).
-fn completions(old: Option<&Value>, new: &Value, out: &mut Errors) {
+fn check_completions(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
     if spec["completionMode"] != "Indexed" {
         out.reject_change("spec.completions", old, new);
@@ -142,7 +142,7 @@ fn without_scheduling_fields(template: &Value) -> Value {
     fixed
 }
 
-pub(super) fn cron_job(old: Option<&Value>, new: &Value, out: &mut Errors) {
+pub(super) fn check_cron_job(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let name = text(&new["metadata"], "name");
     // The CronJob controller appends eleven characters to the name of each job, which is limited to 63 characters.
     if old.is_none() && name.len() > 52 {
@@ -157,16 +157,16 @@ pub(super) fn cron_job(old: Option<&Value>, new: &Value, out: &mut Errors) {
         }
     }
     if let Some(zone) = new["spec"]["timeZone"].as_str() {
-        time_zone(zone, out);
+        check_time_zone(zone, out);
     }
     out.require_at_least("spec", &new["spec"], "startingDeadlineSeconds", 0);
     out.require_at_least("spec", &new["spec"], "successfulJobsHistoryLimit", 0);
     out.require_at_least("spec", &new["spec"], "failedJobsHistoryLimit", 0);
-    job_spec("spec.jobTemplate.spec", &new["spec"]["jobTemplate"]["spec"], out);
+    check_job_spec("spec.jobTemplate.spec", &new["spec"]["jobTemplate"]["spec"], out);
 }
 
 /// Rejects names that are not in the time zone database. As in Go's `time.LoadLocation`, names are case-sensitive.
-fn time_zone(zone: &str, out: &mut Errors) {
+fn check_time_zone(zone: &str, out: &mut Errors) {
     let mut push = |why: &str| out.push(FieldError::invalid("spec.timeZone", zone, why));
     if zone.is_empty() {
         return push("timeZone must be nil or non-empty string");
@@ -180,13 +180,13 @@ fn time_zone(zone: &str, out: &mut Errors) {
     }
 }
 
-fn job_spec(path: &str, spec: &Value, out: &mut Errors) {
+fn check_job_spec(path: &str, spec: &Value, out: &mut Errors) {
     for field in ["parallelism", "completions", "backoffLimit", "ttlSecondsAfterFinished"] {
         out.require_at_least(path, spec, field, 0);
     }
     out.require_at_least(path, spec, "activeDeadlineSeconds", 0);
     let template = format!("{path}.template.spec");
-    pods::spec(&template, &spec["template"]["spec"], out);
+    pods::check_spec(&template, &spec["template"]["spec"], out);
     if matches!(text(&spec["template"]["spec"], "restartPolicy"), "Always" | "") {
         let why = "valid values: \"OnFailure\", \"Never\"";
         out.push(FieldError::required(format!("{template}.restartPolicy"), why));
@@ -194,7 +194,7 @@ fn job_spec(path: &str, spec: &Value, out: &mut Errors) {
 }
 
 /// Validates the expressions of a label selector.
-pub(super) fn label_selector(path: &str, selector: &Value, out: &mut Errors) {
+pub(super) fn check_label_selector(path: &str, selector: &Value, out: &mut Errors) {
     for (path, expression) in items(path, selector, "matchExpressions") {
         let values = expression["values"].as_array().map_or(0, Vec::len);
         let field = join(&path, "values");

@@ -17,30 +17,36 @@ use super::Resource;
 /// The function is idempotent. Kinds without a function have no such defaults, or none that clients depend on.
 pub(crate) fn complete(resource: &Resource, old: Option<&Value>, new: &mut Value) {
     match (resource.group, resource.kind) {
-        ("", "Pod") => pods::pod(new, old.is_none()),
-        ("", "PodTemplate") => pods::template(new),
-        ("", "ReplicationController") => workloads::replication_controller(new),
-        ("apps", "Deployment") => workloads::deployment(new),
-        ("apps", "ReplicaSet") => workloads::replica_set(new),
-        ("apps", "StatefulSet") => workloads::stateful_set(new),
-        ("apps", "DaemonSet") => workloads::daemon_set(old, new),
-        ("batch", "Job") => workloads::job(new, old.is_none()),
-        ("batch", "CronJob") => workloads::cron_job(new),
-        ("", "Service") => rest::service(new),
-        ("", "Secret") => rest::secret(new),
-        ("", "PersistentVolume") => rest::persistent_volume(new),
-        ("", "PersistentVolumeClaim") => rest::persistent_volume_claim(new),
-        ("storage.k8s.io", "StorageClass") => rest::storage_class(new),
-        ("storage.k8s.io", "CSIDriver") => rest::csi_driver(new),
+        ("", "Pod") => pods::complete_pod(new, old.is_none()),
+        ("", "PodTemplate") => pods::complete_template(new),
+        ("", "ReplicationController") => workloads::complete_replication_controller(new),
+        ("apps", "Deployment") => workloads::complete_deployment(new),
+        ("apps", "ReplicaSet") => workloads::complete_replica_set(new),
+        ("apps", "StatefulSet") => workloads::complete_stateful_set(new),
+        ("apps", "DaemonSet") => workloads::complete_daemon_set(old, new),
+        ("batch", "Job") => workloads::complete_job(new, old.is_none()),
+        ("batch", "CronJob") => workloads::complete_cron_job(new),
+        ("", "Service") => rest::complete_service(new),
+        ("", "Secret") => rest::complete_secret(new),
+        ("", "PersistentVolume") => rest::complete_persistent_volume(new),
+        ("", "PersistentVolumeClaim") => rest::complete_persistent_volume_claim(new),
+        ("storage.k8s.io", "StorageClass") => rest::complete_storage_class(new),
+        ("storage.k8s.io", "CSIDriver") => rest::complete_csi_driver(new),
         ("scheduling.k8s.io", "PriorityClass") => {
             set_default(new, "preemptionPolicy", "PreemptLowerPriority");
         }
-        ("autoscaling", "HorizontalPodAutoscaler") => rest::autoscaler(resource.version, new),
-        ("networking.k8s.io", "NetworkPolicy") => rest::network_policy(new),
-        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => rest::role_binding(new),
-        ("discovery.k8s.io", "EndpointSlice") => rest::endpoint_slice(new),
-        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => rest::webhooks(new, false),
-        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => rest::webhooks(new, true),
+        ("autoscaling", "HorizontalPodAutoscaler") => rest::complete_autoscaler(resource.version, new),
+        ("networking.k8s.io", "NetworkPolicy") => rest::complete_network_policy(new),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
+            rest::complete_role_binding(new)
+        }
+        ("discovery.k8s.io", "EndpointSlice") => rest::complete_endpoint_slice(new),
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => {
+            rest::complete_webhooks(new, false)
+        }
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => {
+            rest::complete_webhooks(new, true)
+        }
         _ => {}
     }
 }

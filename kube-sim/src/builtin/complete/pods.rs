@@ -9,9 +9,9 @@ const FLAGS: [&str; 3] = ["hostNetwork", "hostPID", "hostIPC"];
 
 /// Sets the defaults of a pod, and the values that admission plugins set without reading other objects. Some of them
 /// apply only to a new pod.
-pub(super) fn pod(pod: &mut Value, is_new: bool) {
+pub(super) fn complete_pod(pod: &mut Value, is_new: bool) {
     let Some(spec) = object_in(pod, "spec") else { return };
-    pod_spec(spec);
+    complete_pod_spec(spec);
     set_default(spec, "enableServiceLinks", true);
     for list in ["initContainers", "containers"] {
         items(spec, list).for_each(requests_from_limits);
@@ -23,13 +23,13 @@ pub(super) fn pod(pod: &mut Value, is_new: bool) {
 }
 
 /// Sets the defaults of the pod template in the field `template` of `holder`.
-pub(super) fn template(holder: &mut Value) {
+pub(super) fn complete_template(holder: &mut Value) {
     if let Some(spec) = object_in(holder, "template").and_then(|template| object_in(template, "spec")) {
-        pod_spec(spec);
+        complete_pod_spec(spec);
     }
 }
 
-fn pod_spec(spec: &mut Value) {
+fn complete_pod_spec(spec: &mut Value) {
     set_default_string(spec, "restartPolicy", "Always");
     set_default_string(spec, "dnsPolicy", "ClusterFirst");
     set_default(spec, "terminationGracePeriodSeconds", 30);
@@ -38,14 +38,14 @@ fn pod_spec(spec: &mut Value) {
     }
     set_default(spec, "securityContext", Map::new());
     set_default_string(spec, "schedulerName", "default-scheduler");
-    service_account(spec);
-    items(spec, "volumes").for_each(volume);
+    complete_service_account(spec);
+    items(spec, "volumes").for_each(complete_volume);
     let host_network = spec.get("hostNetwork") == Some(&Value::Bool(true));
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         for item in items(spec, list) {
-            container(item);
+            complete_container(item);
             if host_network {
-                items(item, "ports").for_each(host_port);
+                items(item, "ports").for_each(complete_host_port);
             }
         }
     }
@@ -55,7 +55,7 @@ fn pod_spec(spec: &mut Value) {
 }
 
 /// Makes the deprecated field `serviceAccount` equal to `serviceAccountName`.
-fn service_account(spec: &mut Value) {
+fn complete_service_account(spec: &mut Value) {
     let name = |field: &str| {
         spec.get(field).and_then(Value::as_str).filter(|name| !name.is_empty()).map(str::to_owned)
     };
@@ -65,7 +65,7 @@ fn service_account(spec: &mut Value) {
     }
 }
 
-fn container(container: &mut Value) {
+fn complete_container(container: &mut Value) {
     set_default_string(container, "terminationMessagePath", "/dev/termination-log");
     set_default_string(container, "terminationMessagePolicy", "File");
     let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
@@ -81,36 +81,36 @@ fn container(container: &mut Value) {
             }
             set_default(probe, field, value);
         }
-        http_get(probe);
+        complete_http_get(probe);
     }
     if let Some(lifecycle) = object_in(container, "lifecycle") {
         for hook in ["postStart", "preStop"] {
             if let Some(hook) = object_in(lifecycle, hook) {
-                http_get(hook);
+                complete_http_get(hook);
             }
         }
     }
     for variable in items(container, "env") {
         if let Some(source) = object_in(variable, "valueFrom") {
-            field_ref(source);
+            complete_field_ref(source);
         }
     }
 }
 
-fn http_get(handler: &mut Value) {
+fn complete_http_get(handler: &mut Value) {
     if let Some(get) = object_in(handler, "httpGet") {
         set_default_string(get, "path", "/");
         set_default_string(get, "scheme", "HTTP");
     }
 }
 
-fn field_ref(source: &mut Value) {
+fn complete_field_ref(source: &mut Value) {
     if let Some(reference) = object_in(source, "fieldRef") {
         set_default_string(reference, "apiVersion", "v1");
     }
 }
 
-fn host_port(port: &mut Value) {
+fn complete_host_port(port: &mut Value) {
     let number = port.get("containerPort").cloned().unwrap_or_default();
     if port.get("hostPort").is_none_or(|port| *port == 0) {
         port["hostPort"] = number;
@@ -127,7 +127,7 @@ fn is_latest(image: &str) -> bool {
     }
 }
 
-fn volume(volume: &mut Value) {
+fn complete_volume(volume: &mut Value) {
     let has_source = volume.as_object().is_some_and(|map| map.keys().any(|field| field != "name"));
     if !has_source {
         set_default(volume, "emptyDir", Map::new());
@@ -138,7 +138,7 @@ fn volume(volume: &mut Value) {
         }
     }
     if let Some(source) = object_in(volume, "downwardAPI") {
-        items(source, "items").for_each(field_ref);
+        items(source, "items").for_each(complete_field_ref);
     }
     if let Some(path) = object_in(volume, "hostPath") {
         set_default(path, "type", "");
@@ -150,7 +150,7 @@ fn volume(volume: &mut Value) {
             set_default(token, "expirationSeconds", 3600);
         }
         if let Some(downward) = object_in(source, "downwardAPI") {
-            items(downward, "items").for_each(field_ref);
+            items(downward, "items").for_each(complete_field_ref);
         }
     }
     let claim =
@@ -173,7 +173,7 @@ fn requests_from_limits(container: &mut Value) {
 /// Sets the service account and priority, as admission plugins do for a new pod.
 fn admission_defaults(spec: &mut Value) {
     set_default_string(spec, "serviceAccountName", "default");
-    service_account(spec);
+    complete_service_account(spec);
     set_default(spec, "priority", 0);
     set_default(spec, "preemptionPolicy", "PreemptLowerPriority");
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{ensured, has_text, items, object_in, set_default, set_default_string};
 
-pub(super) fn service(object: &mut Value) {
+pub(super) fn complete_service(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default_string(spec, "type", "ClusterIP");
     set_default_string(spec, "sessionAffinity", "None");
@@ -35,7 +35,7 @@ pub(super) fn service(object: &mut Value) {
 }
 
 /// Moves the values of `stringData` to `data`, because `stringData` is write-only.
-pub(super) fn secret(object: &mut Value) {
+pub(super) fn complete_secret(object: &mut Value) {
     set_default_string(object, "type", "Opaque");
     let texts = object.as_object_mut().and_then(|map| map.remove("stringData"));
     let Some(Value::Object(texts)) = texts else { return };
@@ -46,7 +46,7 @@ pub(super) fn secret(object: &mut Value) {
     }
 }
 
-pub(super) fn persistent_volume(object: &mut Value) {
+pub(super) fn complete_persistent_volume(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default_string(spec, "persistentVolumeReclaimPolicy", "Retain");
     set_default_string(spec, "volumeMode", "Filesystem");
@@ -55,18 +55,18 @@ pub(super) fn persistent_volume(object: &mut Value) {
     }
 }
 
-pub(super) fn persistent_volume_claim(object: &mut Value) {
+pub(super) fn complete_persistent_volume_claim(object: &mut Value) {
     if let Some(spec) = object_in(object, "spec") {
         set_default_string(spec, "volumeMode", "Filesystem");
     }
 }
 
-pub(super) fn storage_class(object: &mut Value) {
+pub(super) fn complete_storage_class(object: &mut Value) {
     set_default_string(object, "reclaimPolicy", "Delete");
     set_default_string(object, "volumeBindingMode", "Immediate");
 }
 
-pub(super) fn csi_driver(object: &mut Value) {
+pub(super) fn complete_csi_driver(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default(spec, "attachRequired", true);
     for flag in ["podInfoOnMount", "storageCapacity", "requiresRepublish", "seLinuxMount"] {
@@ -77,7 +77,7 @@ pub(super) fn csi_driver(object: &mut Value) {
 }
 
 /// Sets the defaults of an autoscaler of API version `version`. The default metric is a CPU utilization of 80 %.
-pub(super) fn autoscaler(version: &str, object: &mut Value) {
+pub(super) fn complete_autoscaler(version: &str, object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default(spec, "minReplicas", 1);
     if version == "v1" {
@@ -91,7 +91,7 @@ pub(super) fn autoscaler(version: &str, object: &mut Value) {
     set_default(spec, "metrics", json!([cpu]));
 }
 
-pub(super) fn network_policy(object: &mut Value) {
+pub(super) fn complete_network_policy(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     for list in ["ingress", "egress"] {
         for rule in items(spec, list) {
@@ -102,7 +102,7 @@ pub(super) fn network_policy(object: &mut Value) {
     set_default(spec, "policyTypes", if egress { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) });
 }
 
-pub(super) fn role_binding(object: &mut Value) {
+pub(super) fn complete_role_binding(object: &mut Value) {
     const GROUP: &str = "rbac.authorization.k8s.io";
     if let Some(role) = object_in(object, "roleRef") {
         set_default_string(role, "apiGroup", GROUP);
@@ -114,14 +114,14 @@ pub(super) fn role_binding(object: &mut Value) {
     }
 }
 
-pub(super) fn endpoint_slice(object: &mut Value) {
+pub(super) fn complete_endpoint_slice(object: &mut Value) {
     for port in items(object, "ports") {
         set_default(port, "name", "");
         set_default_string(port, "protocol", "TCP");
     }
 }
 
-pub(super) fn webhooks(object: &mut Value, mutating: bool) {
+pub(super) fn complete_webhooks(object: &mut Value, mutating: bool) {
     for hook in items(object, "webhooks") {
         set_default_string(hook, "failurePolicy", "Fail");
         set_default_string(hook, "matchPolicy", "Equivalent");

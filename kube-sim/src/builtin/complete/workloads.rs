@@ -6,27 +6,31 @@ use super::{ensured, has_text, items, object_in, pods, set_default, set_default_
 
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
-pub(super) fn deployment(object: &mut Value) {
+pub(super) fn complete_deployment(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default(spec, "replicas", 1);
     set_default(spec, "revisionHistoryLimit", 10);
     set_default(spec, "progressDeadlineSeconds", 600);
-    rolling_update(spec, "strategy", &[("maxUnavailable", json!("25%")), ("maxSurge", json!("25%"))]);
-    pods::template(spec);
+    complete_rolling_update(
+        spec,
+        "strategy",
+        &[("maxUnavailable", json!("25%")), ("maxSurge", json!("25%"))],
+    );
+    pods::complete_template(spec);
 }
 
-pub(super) fn replica_set(object: &mut Value) {
+pub(super) fn complete_replica_set(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default(spec, "replicas", 1);
-    pods::template(spec);
+    pods::complete_template(spec);
 }
 
-pub(super) fn stateful_set(object: &mut Value) {
+pub(super) fn complete_stateful_set(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default(spec, "replicas", 1);
     set_default(spec, "revisionHistoryLimit", 10);
     set_default_string(spec, "podManagementPolicy", "OrderedReady");
-    rolling_update(spec, "updateStrategy", &[("partition", json!(0)), ("maxUnavailable", json!(1))]);
+    complete_rolling_update(spec, "updateStrategy", &[("partition", json!(0)), ("maxUnavailable", json!(1))]);
     if let Some(policy) = ensured(spec, "persistentVolumeClaimRetentionPolicy") {
         set_default_string(policy, "whenDeleted", "Retain");
         set_default_string(policy, "whenScaled", "Retain");
@@ -41,16 +45,16 @@ pub(super) fn stateful_set(object: &mut Value) {
             set_default_string(status, "phase", "Pending");
         }
     }
-    pods::template(spec);
+    pods::complete_template(spec);
 }
 
 /// Sets the defaults of a daemon set. The annotation `deprecated.daemonset.template.generation` counts the changes of
 /// the pod template.
-pub(super) fn daemon_set(old: Option<&Value>, object: &mut Value) {
+pub(super) fn complete_daemon_set(old: Option<&Value>, object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default(spec, "revisionHistoryLimit", 10);
-    rolling_update(spec, "updateStrategy", &[("maxUnavailable", json!(1)), ("maxSurge", json!(0))]);
-    pods::template(spec);
+    complete_rolling_update(spec, "updateStrategy", &[("maxUnavailable", json!(1)), ("maxSurge", json!(0))]);
+    pods::complete_template(spec);
     let template = |object: &Value| object.get("spec").and_then(|spec| spec.get("template")).cloned();
     let count = |object: &Value| {
         let text = object.get("metadata")?.get("annotations")?.get(TEMPLATE_GENERATION)?.as_str()?;
@@ -67,10 +71,10 @@ pub(super) fn daemon_set(old: Option<&Value>, object: &mut Value) {
     }
 }
 
-pub(super) fn replication_controller(object: &mut Value) {
+pub(super) fn complete_replication_controller(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default(spec, "replicas", 1);
-    pods::template(spec);
+    pods::complete_template(spec);
     let Some(labels) = spec.pointer("/template/metadata/labels").filter(|labels| labels.is_object()).cloned()
     else {
         return;
@@ -82,7 +86,7 @@ pub(super) fn replication_controller(object: &mut Value) {
 }
 
 /// Sets the defaults of a job. Unless `manualSelector` is true, a new job selects the pods with its UID in a label.
-pub(super) fn job(object: &mut Value, is_new: bool) {
+pub(super) fn complete_job(object: &mut Value, is_new: bool) {
     let metadata = |field: &str| {
         object
             .get("metadata")
@@ -92,7 +96,7 @@ pub(super) fn job(object: &mut Value, is_new: bool) {
     };
     let (uid, name) = (metadata("uid"), metadata("name"));
     let Some(spec) = object_in(object, "spec") else { return };
-    job_spec(spec);
+    complete_job_spec(spec);
     let (Some(uid), Some(name), true) = (uid, name, is_new) else { return };
     set_default(spec, "manualSelector", false);
     if spec["manualSelector"] == true {
@@ -120,18 +124,18 @@ pub(super) fn job(object: &mut Value, is_new: bool) {
     }
 }
 
-pub(super) fn cron_job(object: &mut Value) {
+pub(super) fn complete_cron_job(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default_string(spec, "concurrencyPolicy", "Allow");
     set_default(spec, "suspend", false);
     set_default(spec, "successfulJobsHistoryLimit", 3);
     set_default(spec, "failedJobsHistoryLimit", 1);
     if let Some(job) = object_in(spec, "jobTemplate").and_then(|template| object_in(template, "spec")) {
-        pods::template(job);
+        pods::complete_template(job);
     }
 }
 
-fn job_spec(spec: &mut Value) {
+fn complete_job_spec(spec: &mut Value) {
     if spec.get("parallelism").is_none() && spec.get("completions").is_none() {
         set_default(spec, "completions", 1);
     }
@@ -141,11 +145,11 @@ fn job_spec(spec: &mut Value) {
     set_default(spec, "suspend", false);
     let fails = spec.get("podFailurePolicy").is_some_and(|policy| !policy.is_null());
     set_default_string(spec, "podReplacementPolicy", if fails { "Failed" } else { "TerminatingOrFailed" });
-    pods::template(spec);
+    pods::complete_template(spec);
 }
 
 /// Sets the defaults of the update strategy in `field`: the type `RollingUpdate` and its parameters `limits`.
-fn rolling_update(spec: &mut Value, field: &str, limits: &[(&str, Value)]) {
+fn complete_rolling_update(spec: &mut Value, field: &str, limits: &[(&str, Value)]) {
     let Some(strategy) = ensured(spec, field) else { return };
     set_default_string(strategy, "type", "RollingUpdate");
     if !has_text(strategy, "type", "RollingUpdate") {
