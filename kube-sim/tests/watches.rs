@@ -9,6 +9,7 @@ use common::{MAPS, PODS, Watch, config_map, delete, get, merge, pod, post};
 use kube_sim::{Sim, WatchList};
 use serde_json::json;
 
+/// The type of an event and the name of its object, as [`Watch::step`] returns them.
 fn event(kind: &str, name: &str) -> (String, String) {
     (kind.to_owned(), name.to_owned())
 }

@@ -11,13 +11,13 @@ use kube_sim::Sim;
 use kube_sim::workload::Workload;
 use serde_json::{Value, json};
 
-fn start() -> Sim {
+fn sim_with_fixed_seed() -> Sim {
     Sim::builder().seed(3).start_time("2026-01-01T00:00:00Z".parse().unwrap()).build()
 }
 
 #[tokio::test(start_paused = true)]
 async fn completes_the_rollout_of_a_deployment() {
-    let sim = start();
+    let sim = sim_with_fixed_seed();
     let _load = Workload::builder().nodes(3).deployments(0).calm().start(&sim);
     let path = "/apis/apps/v1/namespaces/default/deployments";
     let deployment = json!({
@@ -55,7 +55,7 @@ async fn completes_the_rollout_of_a_deployment() {
 
 #[tokio::test(start_paused = true)]
 async fn changes_the_cluster_continuously() {
-    let sim = start();
+    let sim = sim_with_fixed_seed();
     let _load = Workload::builder().seed(5).start(&sim);
     let (mut kinds, mut broken, mut phases) = (BTreeSet::new(), 0, BTreeSet::new());
     let mut pods = Watch::open(&sim, "/api/v1/pods?watch=1&timeoutSeconds=120").await;
@@ -91,7 +91,7 @@ fn is_ready(node: &Value) -> bool {
 async fn the_same_seed_gives_the_same_run() {
     let mut runs = Vec::new();
     for seed in [9, 9, 10] {
-        let sim = start();
+        let sim = sim_with_fixed_seed();
         let load = Workload::builder().seed(seed).nodes(4).deployments(3).start(&sim);
         tokio::time::sleep(Duration::from_secs(20)).await;
         drop(load);
@@ -107,7 +107,7 @@ async fn the_same_seed_gives_the_same_run() {
 
 #[tokio::test(start_paused = true)]
 async fn dropping_the_workload_stops_the_changes() {
-    let sim = start();
+    let sim = sim_with_fixed_seed();
     drop(Workload::builder().start(&sim));
     tokio::time::sleep(Duration::from_secs(5)).await;
     let version = sim.resource_version();

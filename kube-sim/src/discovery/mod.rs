@@ -80,6 +80,7 @@ fn open_api(registry: &crate::registry::Registry, group: &str, version: &str) ->
     document_or_not_found(open_api::document(registry, group, version))
 }
 
+/// The document of `/version`.
 fn version() -> Value {
     json!({
         "major": "1",

@@ -39,13 +39,14 @@ impl Delete {
         };
         if !body.is_empty() {
             let given = parse_body(body, content_type)?;
-            delete.read(&given)?;
+            delete.read_body(&given)?;
         }
         delete.check()?;
         Ok(delete)
     }
 
-    fn read(&mut self, given: &Value) -> Result<(), SimError> {
+    /// Reads the options in the request body.
+    fn read_body(&mut self, given: &Value) -> Result<(), SimError> {
         if !given.is_object() {
             return Err(SimError::bad_request("the body of a deletion must be a DeleteOptions object"));
         }

@@ -447,7 +447,7 @@ fn drop_nulls(resource: &Resource, object: &mut Value) {
     }
 }
 
-/// Rewrites the numbers of a custom resource as Go serializes them. Validation must run before, because it needs the
+/// Rewrites the numbers of a custom resource as Go serializes them. Validation must run first, because it needs the
 /// numbers as the client sent them.
 fn store_numbers(resource: &Resource, object: &mut Value) {
     if resource.custom().is_some() {

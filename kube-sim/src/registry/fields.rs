@@ -17,10 +17,12 @@ pub(crate) struct Field {
 }
 
 impl Field {
+    /// The field whose path is `label`.
     fn new(label: &str, absent: &'static str) -> Self {
         Self { label: label.to_owned(), path: label.split('.').map(str::to_owned).collect(), absent }
     }
 
+    /// The field `label`, whose path is `path`.
     fn at(label: &str, path: &str, absent: &'static str) -> Self {
         Self { label: label.to_owned(), path: path.split('.').map(str::to_owned).collect(), absent }
     }
@@ -30,6 +32,7 @@ impl Field {
         Self::new(json_path.trim_start_matches('.'), "")
     }
 
+    /// The value of the field in an object, as selectors compare it.
     pub(crate) fn read(&self, object: &Value) -> String {
         let mut at = object;
         for part in &self.path {

@@ -42,9 +42,9 @@ impl Decoder {
     fn visit(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
         match schema.kind() {
             Kind::Any => Ok(()),
-            Kind::Object => self.object(schema, value),
-            Kind::Array => self.array(schema, value),
-            Kind::String => self.string(schema, value),
+            Kind::Object => self.decode_object(schema, value),
+            Kind::Array => self.decode_array(schema, value),
+            Kind::String => self.decode_string(schema, value),
             Kind::Boolean => {
                 if value.is_boolean() {
                     Ok(())
@@ -52,7 +52,7 @@ impl Decoder {
                     Err(self.mismatch(value, "bool"))
                 }
             }
-            Kind::Integer => self.integer(schema, value),
+            Kind::Integer => self.decode_integer(schema, value),
             Kind::Number => {
                 if value.is_number() {
                     Ok(())
@@ -60,11 +60,11 @@ impl Decoder {
                     Err(self.mismatch(value, "float64"))
                 }
             }
-            Kind::IntOrString => self.int_or_string(schema, value),
+            Kind::IntOrString => self.decode_int_or_string(schema, value),
         }
     }
 
-    fn object(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
+    fn decode_object(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
         let Value::Object(map) = value else {
             return Err(self.mismatch(value, &go_type(schema)));
         };
@@ -103,7 +103,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn array(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
+    fn decode_array(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
         let Value::Array(items) = value else {
             return Err(self.mismatch(value, &go_type(schema)));
         };
@@ -116,7 +116,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn string(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
+    fn decode_string(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
         let format = schema.format.as_deref().or(schema.shape().format.as_deref());
         let Value::String(text) = value else {
             return Err(self.mismatch(value, if format == Some("byte") { "[]uint8" } else { "string" }));
@@ -132,7 +132,7 @@ impl Decoder {
         }
     }
 
-    fn integer(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
+    fn decode_integer(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
         let format = schema.format.as_deref().unwrap_or("int64");
         let Value::Number(number) = &*value else { return Err(self.mismatch(value, format)) };
         let whole = number.as_i64();
@@ -143,7 +143,7 @@ impl Decoder {
         if fits { Ok(()) } else { Err(self.mismatch_text(&format!("number {number}"), format)) }
     }
 
-    fn int_or_string(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
+    fn decode_int_or_string(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
         let is_quantity = schema.component().is_some_and(|component| component.ends_with("Quantity"));
         if !is_quantity {
             return match value {

@@ -36,7 +36,7 @@ pub(crate) fn default(schema: &Schema, object: &mut Value) {
     }
 }
 
-/// Removes every field that is null but not nullable, at every depth of `object`. [`default`] must run before, because
+/// Removes every field that is null but not nullable, at every depth of `object`. [`default`] must run first, because
 /// it replaces the nulls of fields that have a default. Null list items are kept; validation rejects them.
 pub(crate) fn drop_nulls(schema: &Schema, object: &mut Value) {
     match object {

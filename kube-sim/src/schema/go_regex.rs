@@ -164,14 +164,14 @@ impl<'a> Translator<'a> {
 
     /// Translates `(?`: a named group, flags for the rest of the enclosing group, or a group with its own flags.
     fn flags(&mut self) -> Result<(), Problem> {
-        const SYNTAX: &str = "invalid or unsupported Perl syntax";
+        const INVALID_SYNTAX: &str = "invalid or unsupported Perl syntax";
         let named = ["(?P<", "(?<"].into_iter().find(|start| self.rest.starts_with(start));
         if let Some(start) = named.filter(|start| self.rest.len() > start.len()) {
-            const NAME: &str = "invalid named capture";
-            let Some(end) = self.rest.find('>') else { return Err((NAME, self.rest.to_owned())) };
+            const INVALID_NAME: &str = "invalid named capture";
+            let Some(end) = self.rest.find('>') else { return Err((INVALID_NAME, self.rest.to_owned())) };
             let name = &self.rest[start.len()..end];
             if name.is_empty() || !name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric()) {
-                return Err((NAME, self.rest[..=end].to_owned()));
+                return Err((INVALID_NAME, self.rest[..=end].to_owned()));
             }
             self.open("(?:", end + 1);
             return Ok(());
@@ -202,10 +202,10 @@ impl<'a> Translator<'a> {
                     }
                     return Ok(());
                 }
-                _ => return Err((SYNTAX, self.rest[..end].to_owned())),
+                _ => return Err((INVALID_SYNTAX, self.rest[..end].to_owned())),
             }
         }
-        Err((SYNTAX, self.rest.to_owned()))
+        Err((INVALID_SYNTAX, self.rest.to_owned()))
     }
 
     fn escape(&mut self) -> Result<(), Problem> {

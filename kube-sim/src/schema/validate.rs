@@ -18,7 +18,7 @@ pub(crate) fn validate(schema: &Schema, object: &Value) -> Vec<FieldError> {
     let mut findings = Findings::default();
     Validator { path: String::new() }.visit(schema, object, &mut findings);
     let mut errors = findings.errors;
-    list_types("", schema, object, &mut errors);
+    check_list_types("", schema, object, &mut errors);
     errors
 }
 
@@ -44,21 +44,21 @@ struct Validator {
 impl Validator {
     fn visit(&mut self, schema: &Schema, value: &Value, out: &mut Findings) {
         let rules = &schema.rules;
-        self.kind(schema, value, out);
+        self.check_type(schema, value, out);
         if value.is_null() {
-            self.enumeration(rules, value, out);
+            self.check_enumeration(rules, value, out);
             return;
         }
-        self.logical_junctors(rules, value, out);
+        self.check_logical_junctors(rules, value, out);
         match value {
-            Value::String(text) => self.text(schema, text, out),
+            Value::String(text) => self.check_text(schema, text, out),
             Value::Number(_) => number::check(schema, value, &self.path, out),
-            Value::Array(items) => self.list(schema, items, out),
+            Value::Array(items) => self.check_list(schema, items, out),
             _ => {}
         }
-        self.enumeration(rules, value, out);
+        self.check_enumeration(rules, value, out);
         if let Value::Object(map) = value {
-            self.object(schema, map, out);
+            self.check_object(schema, map, out);
         }
         out.checks += 2;
     }
@@ -78,7 +78,7 @@ impl Validator {
         self.path.truncate(length);
     }
 
-    fn kind(&self, schema: &Schema, value: &Value, out: &mut Findings) {
+    fn check_type(&self, schema: &Schema, value: &Value, out: &mut Findings) {
         let format = format::known(schema);
         let expected = if schema.is_reference() { "" } else { type_name(schema.kind()) };
         let (found, found_format) = type_of(value);
@@ -107,14 +107,14 @@ impl Validator {
             Some(format) if !fits && !matches!(value, Value::String(_) | Value::Array(_)) => {
                 out.errors.push(wrong(format, found_format));
             }
-            // For a string, `text` validates the format.
+            // For a string, `check_text` validates the format.
             Some(_) if matches!(schema.kind(), Kind::String | Kind::Any) && found == "string" => {}
             _ if !fits => out.errors.push(wrong(expected, found)),
             _ => out.checks += 1,
         }
     }
 
-    fn logical_junctors(&mut self, rules: &Rules, value: &Value, out: &mut Findings) {
+    fn check_logical_junctors(&mut self, rules: &Rules, value: &Value, out: &mut Findings) {
         let path = self.path.clone();
         let report = |out: &mut Findings, detail: String| {
             out.errors.push(FieldError::invalid("", "", format!("\"{path}\" {detail}")));
@@ -179,7 +179,7 @@ impl Validator {
         out
     }
 
-    fn text(&self, schema: &Schema, text: &str, out: &mut Findings) {
+    fn check_text(&self, schema: &Schema, text: &str, out: &mut Findings) {
         let rules = &schema.rules;
         let length = text.chars().count() as u64;
         let path = &self.path;
@@ -202,7 +202,7 @@ impl Validator {
         out.checks += 1;
     }
 
-    fn list(&mut self, schema: &Schema, items: &[Value], out: &mut Findings) {
+    fn check_list(&mut self, schema: &Schema, items: &[Value], out: &mut Findings) {
         if let Some(schema) = schema.items() {
             for (index, item) in items.iter().enumerate() {
                 self.descend(&format!("[{index}]"), schema, item, out);
@@ -223,7 +223,7 @@ impl Validator {
         out.checks += 1;
     }
 
-    fn enumeration(&self, rules: &Rules, value: &Value, out: &mut Findings) {
+    fn check_enumeration(&self, rules: &Rules, value: &Value, out: &mut Findings) {
         if rules.enumeration.is_empty() || rules.enumeration.contains(value) {
             return;
         }
@@ -236,7 +236,7 @@ impl Validator {
         out.errors.push(FieldError::not_supported(self.field(), value.clone(), &supported));
     }
 
-    fn object(&mut self, schema: &Schema, map: &serde_json::Map<String, Value>, out: &mut Findings) {
+    fn check_object(&mut self, schema: &Schema, map: &serde_json::Map<String, Value>, out: &mut Findings) {
         let count = map.len() as u64;
         if let Some(min) = schema.rules.min_properties.filter(|min| count < *min) {
             let detail = format!("{} in body should have at least {min} properties", self.path);
@@ -266,7 +266,7 @@ impl Validator {
 }
 
 /// Checks that no list of type `set` repeats a value, and no list of type `map` repeats a key.
-fn list_types(path: &str, schema: &Schema, value: &Value, errors: &mut Vec<FieldError>) {
+fn check_list_types(path: &str, schema: &Schema, value: &Value, errors: &mut Vec<FieldError>) {
     match value {
         Value::Object(map) if !schema.is_reference() => {
             for (name, value) in map {
@@ -276,25 +276,25 @@ fn list_types(path: &str, schema: &Schema, value: &Value, errors: &mut Vec<Field
                     (Some(_), true) => name.clone(),
                     (Some(_), false) => format!("{path}.{name}"),
                 };
-                list_types(&path, entry, value, errors);
+                check_list_types(&path, entry, value, errors);
             }
         }
         Value::Array(items) => {
             match schema.list_type {
                 Some(ListType::Set) => report_duplicates(path, &with_serialized_numbers(items), errors),
-                Some(ListType::Map) => list_map(path, schema, items, errors),
+                Some(ListType::Map) => check_list_map_keys(path, schema, items, errors),
                 _ => {}
             }
             let Some(schema) = schema.items() else { return };
             for (index, item) in items.iter().enumerate() {
-                list_types(&format!("{path}[{index}]"), schema, item, errors);
+                check_list_types(&format!("{path}[{index}]"), schema, item, errors);
             }
         }
         _ => {}
     }
 }
 
-fn list_map(path: &str, schema: &Schema, items: &[Value], errors: &mut Vec<FieldError>) {
+fn check_list_map_keys(path: &str, schema: &Schema, items: &[Value], errors: &mut Vec<FieldError>) {
     if let Some(index) = items.iter().position(|item| !item.is_object() && !item.is_null()) {
         let detail = "must be an object for an array of list-type map";
         errors.push(FieldError::invalid(format!("{path}[{index}]"), items[index].clone(), detail));

@@ -27,6 +27,7 @@ impl Labels {
     }
 }
 
+/// The condition of a requirement on the value of a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Test {
     In(Vec<String>),
@@ -43,13 +44,13 @@ pub(crate) struct LabelSelector(Vec<(String, Test)>);
 
 impl LabelSelector {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut parser = Parser { tokens: tokens(text), at: 0 };
+        let mut parser = Parser { tokens: tokenize(text), at: 0 };
         let mut all = Vec::new();
         if parser.peek() == Token::End {
             return Ok(Self(all));
         }
         loop {
-            all.push(parser.requirement().map_err(|e| format!("unable to parse requirement: {e}"))?);
+            all.push(parser.parse_requirement().map_err(|e| format!("unable to parse requirement: {e}"))?);
             match parser.next() {
                 Token::End => return Ok(Self(all)),
                 Token::Comma => {}
@@ -153,7 +154,7 @@ impl fmt::Display for Token {
     }
 }
 
-fn tokens(text: &str) -> Vec<Token> {
+fn tokenize(text: &str) -> Vec<Token> {
     let mut out = Vec::new();
     let mut chars = text.chars().peekable();
     while let Some(&c) = chars.peek() {
@@ -209,7 +210,7 @@ impl Parser {
         token
     }
 
-    fn requirement(&mut self) -> Result<(String, Test), String> {
+    fn parse_requirement(&mut self) -> Result<(String, Test), String> {
         let absent = self.peek() == Token::Not;
         if absent {
             self.next();
@@ -226,16 +227,16 @@ impl Parser {
             Token::End | Token::Comma => return Ok((key, Test::Exists)),
             Token::Equals => {
                 self.next();
-                Test::In(vec![self.value()?])
+                Test::In(vec![self.parse_value()?])
             }
             Token::NotEquals => {
                 self.next();
-                Test::NotIn(vec![self.value()?])
+                Test::NotIn(vec![self.parse_value()?])
             }
-            Token::Above | Token::Below => self.comparison()?,
+            Token::Above | Token::Below => self.parse_comparison()?,
             Token::Word(word) if word == "in" || word == "notin" => {
                 self.next();
-                let values = self.values()?;
+                let values = self.parse_values()?;
                 if word == "in" { Test::In(values) } else { Test::NotIn(values) }
             }
             other => {
@@ -245,9 +246,9 @@ impl Parser {
         Ok((key, test))
     }
 
-    fn comparison(&mut self) -> Result<Test, String> {
+    fn parse_comparison(&mut self) -> Result<Test, String> {
         let above = self.next() == Token::Above;
-        let text = self.value()?;
+        let text = self.parse_value()?;
         let number = text.parse().map_err(|_| {
             format!(
                 "values[0]: Invalid value: \"{text}\": for 'Gt', 'Lt' operators, the value must be an integer"
@@ -256,7 +257,7 @@ impl Parser {
         Ok(if above { Test::Above(number) } else { Test::Below(number) })
     }
 
-    fn value(&mut self) -> Result<String, String> {
+    fn parse_value(&mut self) -> Result<String, String> {
         match self.peek() {
             Token::Word(word) => {
                 self.next();
@@ -268,7 +269,7 @@ impl Parser {
         }
     }
 
-    fn values(&mut self) -> Result<Vec<String>, String> {
+    fn parse_values(&mut self) -> Result<Vec<String>, String> {
         match self.next() {
             Token::Open => {}
             other => return Err(format!("found '{other}' expected: '('")),

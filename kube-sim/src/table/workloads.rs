@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{list, or_none, since, text};
 use crate::store::selector::LabelSelector;
 
-fn number(value: &Value) -> i64 {
+fn number_or_zero(value: &Value) -> i64 {
     value.as_i64().unwrap_or(0)
 }
 
@@ -15,7 +15,7 @@ pub(crate) fn pod(pod: &Value, now: Timestamp) -> Vec<Value> {
     let status = &pod["status"];
     let total = list(&pod["spec"]["containers"]).count();
     let ready = list(&status["containerStatuses"]).filter(|c| c["ready"] == true).count();
-    let restarts: i64 = list(&status["containerStatuses"]).map(|c| number(&c["restartCount"])).sum();
+    let restarts: i64 = list(&status["containerStatuses"]).map(|c| number_or_zero(&c["restartCount"])).sum();
     let last = list(&status["containerStatuses"])
         .filter_map(|c| c["lastState"]["terminated"]["finishedAt"].as_str())
         .max();
@@ -25,7 +25,7 @@ pub(crate) fn pod(pod: &Value, now: Timestamp) -> Vec<Value> {
     };
     vec![
         format!("{ready}/{total}").into(),
-        reason(pod).into(),
+        status_reason(pod).into(),
         restarts.into(),
         since(text(&pod["metadata"]["creationTimestamp"]), now).into(),
         or_none(text(&status["podIP"])),
@@ -36,7 +36,7 @@ pub(crate) fn pod(pod: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 /// The value of the status column of a pod.
-fn reason(pod: &Value) -> String {
+fn status_reason(pod: &Value) -> String {
     let status = &pod["status"];
     let mut reason = match text(&status["reason"]) {
         "" => text(&status["phase"]).to_owned(),
@@ -48,8 +48,11 @@ fn reason(pod: &Value) -> String {
         if let Some(waiting) = state["waiting"]["reason"].as_str().filter(|r| !r.is_empty()) {
             waiting.clone_into(&mut reason);
         } else if state["terminated"].is_object() {
-            reason = match (text(&state["terminated"]["reason"]), number(&state["terminated"]["signal"])) {
-                ("", 0) => format!("ExitCode:{}", number(&state["terminated"]["exitCode"])),
+            reason = match (
+                text(&state["terminated"]["reason"]),
+                number_or_zero(&state["terminated"]["signal"]),
+            ) {
+                ("", 0) => format!("ExitCode:{}", number_or_zero(&state["terminated"]["exitCode"])),
                 ("", signal) => format!("Signal:{signal}"),
                 (reason, _) => reason.to_owned(),
             };
@@ -67,7 +70,8 @@ fn reason(pod: &Value) -> String {
     reason
 }
 
-fn containers(template: &Value) -> [Value; 2] {
+/// The cells with the names and the images of the containers.
+fn names_and_images(template: &Value) -> [Value; 2] {
     let join = |field: &str| -> Value {
         let all: Vec<&str> = list(&template["spec"]["containers"]).map(|c| text(&c[field])).collect();
         all.join(",").into()
@@ -75,7 +79,7 @@ fn containers(template: &Value) -> [Value; 2] {
     [join("name"), join("image")]
 }
 
-fn selector(object: &Value) -> Value {
+fn selector_cell(object: &Value) -> Value {
     or_none(&LabelSelector::of_object(&object["spec"]["selector"]).to_string())
 }
 
@@ -83,39 +87,39 @@ fn selector(object: &Value) -> Value {
 pub(crate) fn deployment(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
     let wanted = object["spec"]["replicas"].as_i64().unwrap_or(1);
-    let [names, images] = containers(&object["spec"]["template"]);
+    let [names, images] = names_and_images(&object["spec"]["template"]);
     vec![
-        format!("{}/{wanted}", number(&status["readyReplicas"])).into(),
-        number(&status["updatedReplicas"]).into(),
-        number(&status["availableReplicas"]).into(),
+        format!("{}/{wanted}", number_or_zero(&status["readyReplicas"])).into(),
+        number_or_zero(&status["updatedReplicas"]).into(),
+        number_or_zero(&status["availableReplicas"]).into(),
         since(text(&object["metadata"]["creationTimestamp"]), now).into(),
         names,
         images,
-        selector(object),
+        selector_cell(object),
     ]
 }
 
 /// The cells of a replica set: desired, current, ready, age, containers, images, selector.
 pub(crate) fn replica_set(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
-    let [names, images] = containers(&object["spec"]["template"]);
+    let [names, images] = names_and_images(&object["spec"]["template"]);
     vec![
         object["spec"]["replicas"].as_i64().unwrap_or(1).into(),
-        number(&status["replicas"]).into(),
-        number(&status["readyReplicas"]).into(),
+        number_or_zero(&status["replicas"]).into(),
+        number_or_zero(&status["readyReplicas"]).into(),
         since(text(&object["metadata"]["creationTimestamp"]), now).into(),
         names,
         images,
-        selector(object),
+        selector_cell(object),
     ]
 }
 
 /// The cells of a stateful set: ready, age, containers, images.
 pub(crate) fn stateful_set(object: &Value, now: Timestamp) -> Vec<Value> {
     let wanted = object["spec"]["replicas"].as_i64().unwrap_or(1);
-    let [names, images] = containers(&object["spec"]["template"]);
+    let [names, images] = names_and_images(&object["spec"]["template"]);
     vec![
-        format!("{}/{wanted}", number(&object["status"]["readyReplicas"])).into(),
+        format!("{}/{wanted}", number_or_zero(&object["status"]["readyReplicas"])).into(),
         since(text(&object["metadata"]["creationTimestamp"]), now).into(),
         names,
         images,
@@ -126,19 +130,19 @@ pub(crate) fn stateful_set(object: &Value, now: Timestamp) -> Vec<Value> {
 /// selector.
 pub(crate) fn daemon_set(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
-    let [names, images] = containers(&object["spec"]["template"]);
+    let [names, images] = names_and_images(&object["spec"]["template"]);
     let nodes = LabelSelector::of_object(&object["spec"]["template"]["spec"]["nodeSelector"]).to_string();
     vec![
-        json!(number(&status["desiredNumberScheduled"])),
-        json!(number(&status["currentNumberScheduled"])),
-        json!(number(&status["numberReady"])),
-        json!(number(&status["updatedNumberScheduled"])),
-        json!(number(&status["numberAvailable"])),
+        json!(number_or_zero(&status["desiredNumberScheduled"])),
+        json!(number_or_zero(&status["currentNumberScheduled"])),
+        json!(number_or_zero(&status["numberReady"])),
+        json!(number_or_zero(&status["updatedNumberScheduled"])),
+        json!(number_or_zero(&status["numberAvailable"])),
         or_none(&nodes),
         since(text(&object["metadata"]["creationTimestamp"]), now).into(),
         names,
         images,
-        selector(object),
+        selector_cell(object),
     ]
 }
 
@@ -160,7 +164,7 @@ pub(crate) fn job(object: &Value, now: Timestamp) -> Vec<Value> {
     let end = status["completionTime"].as_str().and_then(|t| t.parse().ok()).unwrap_or(now);
     vec![
         state.into(),
-        format!("{}/{wanted}", number(&status["succeeded"])).into(),
+        format!("{}/{wanted}", number_or_zero(&status["succeeded"])).into(),
         if start.is_empty() { Value::from("") } else { since(start, end).into() },
         since(text(&object["metadata"]["creationTimestamp"]), now).into(),
     ]

@@ -42,22 +42,23 @@ impl EventEncoder {
         self.object(event_type, &event.object)
     }
 
+    /// Encodes an event with the current state of an object.
     pub(crate) fn object(&mut self, change: Change, object: &Stored) -> Bytes {
         if self.is_plain() {
             return table::frame(change, object, &self.resource.api_version, &self.resource.kind);
         }
         let value = convert::view(&self.resource, object);
-        self.value(change.name(), &value)
+        self.encode_value(change.name(), &value)
     }
 
     /// Encodes an earlier state of an object, with `version` as its resource version.
     pub(crate) fn object_at(&mut self, change: Change, object: &Stored, version: u64) -> Bytes {
         let mut value = convert::view(&self.resource, object);
         value["metadata"]["resourceVersion"] = version.to_string().into();
-        self.value(change.name(), &value)
+        self.encode_value(change.name(), &value)
     }
 
-    fn value(&mut self, name: &str, object: &Value) -> Bytes {
+    fn encode_value(&mut self, name: &str, object: &Value) -> Bytes {
         let shown = match self.accept.shape {
             Shape::Plain => object.clone(),
             Shape::Partial => crate::table::partial(object),
@@ -84,7 +85,7 @@ impl EventEncoder {
         if self.resource.builtin().is_some() {
             fill_zero_value(&mut object);
         }
-        self.value("BOOKMARK", &object)
+        self.encode_value("BOOKMARK", &object)
     }
 
     /// Encodes the `ERROR` event that ends a watch.

@@ -2,7 +2,7 @@
 
 use super::{Problem, escape};
 
-const NAMES: [&str; 14] = [
+const CLASS_NAMES: [&str; 14] = [
     "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
     "upper", "word", "xdigit",
 ];
@@ -55,7 +55,7 @@ fn named(text: &str) -> Result<Option<(&str, &str)>, Problem> {
     let Some(end) = text.strip_prefix("[:").and_then(|name| name.find(":]")) else { return Ok(None) };
     let (class, rest) = text.split_at(end + 4);
     let name = &class[2..class.len() - 2];
-    if NAMES.contains(&name.strip_prefix('^').unwrap_or(name)) {
+    if CLASS_NAMES.contains(&name.strip_prefix('^').unwrap_or(name)) {
         return Ok(Some((class, rest)));
     }
     Err(("invalid character class range", class.to_owned()))
