@@ -21,6 +21,7 @@ pub enum WatchList {
     Ignored,
 }
 
+/// The settings of a simulation that request handling needs.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) watch_list: WatchList,

@@ -77,6 +77,7 @@ pub(crate) struct Group {
     pub(crate) versions: Vec<&'static str>,
 }
 
+/// All resources and API groups.
 struct Catalog {
     resources: Vec<Resource>,
     groups: Vec<Group>,

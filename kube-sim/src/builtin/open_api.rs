@@ -47,21 +47,21 @@ fn collect(root: &str, schemas: &mut Map<String, Value>) {
         }
         let Some(source) = component_source(&name) else { continue };
         let mut targets = BTreeSet::new();
-        references(&source, &mut targets);
+        collect_references(&source, &mut targets);
         waiting.extend(targets);
         schemas.insert(name, source);
     }
 }
 
-fn references(value: &Value, found: &mut BTreeSet<String>) {
+fn collect_references(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(map) => {
             if let Some(target) = map.get("$ref").and_then(Value::as_str) {
                 found.insert(target.trim_start_matches("#/components/schemas/").to_owned());
             }
-            map.values().for_each(|value| references(value, found));
+            map.values().for_each(|value| collect_references(value, found));
         }
-        Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+        Value::Array(items) => items.iter().for_each(|value| collect_references(value, found)),
         _ => {}
     }
 }
@@ -72,6 +72,7 @@ fn object_path(resource: &Resource) -> String {
     format!("/{root}/{}{namespace}/{}/{{name}}", resource.version, resource.plural)
 }
 
+/// The operations on one object, by HTTP method.
 fn operations(resource: &Resource) -> Value {
     let mut operations = Map::new();
     let kind = json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
@@ -98,6 +99,8 @@ fn operations(resource: &Resource) -> Value {
     Value::Object(operations)
 }
 
+/// The query parameters of an operation: of an update if `set` is `write`, of a patch if it is `apply`, otherwise of
+/// another operation.
 fn parameters_of(set: &str) -> Value {
     let query = |name: &str, kind: &str| json!({"name": name, "in": "query", "schema": {"type": kind, "uniqueItems": true}});
     match set {

@@ -16,6 +16,7 @@ use crate::status::SimError;
 
 /// The minor version of the simulated Kubernetes release.
 const MINOR: &str = "37";
+/// The simulated Kubernetes release.
 const RELEASE: &str = "v1.37.2";
 
 /// The response for a resource or version that is not served: a `Status` if the group is built in, otherwise plain

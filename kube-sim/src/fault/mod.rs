@@ -183,6 +183,7 @@ pub(crate) struct About<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RuleId(u64);
 
+/// A rule, with the number of requests that it has matched (`seen`) and that it has applied to (`hits`).
 #[derive(Debug)]
 struct Entry {
     id: u64,
@@ -191,6 +192,7 @@ struct Entry {
     hits: u64,
 }
 
+/// The rules in the order of their addition. `next` is the id of the next rule.
 #[derive(Debug, Default)]
 struct Rules {
     next: u64,

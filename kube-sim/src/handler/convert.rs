@@ -33,6 +33,7 @@ pub(crate) fn to_storage(resource: &Resource, object: Value) -> Value {
     }
 }
 
+/// The direction of a conversion.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     ToStorage,

@@ -156,6 +156,7 @@ pub(crate) fn one(state: &mut State, target: &Target, delete: &Delete) -> Result
     }
 }
 
+/// The `Status` that reports a completed deletion.
 fn success(target: &Target, object: &Stored) -> Value {
     let resource = &target.resource;
     let mut details = json!({"name": object.name(), "kind": resource.plural, "uid": &*object.uid});

@@ -127,6 +127,7 @@ fn delete_at(
     }
 }
 
+/// Replaces the finalizers that represent a propagation policy with the one for `propagation`.
 fn set_policy(finalizers: &mut Vec<String>, propagation: Propagation) {
     let add = match propagation {
         Propagation::Background => None,

@@ -171,6 +171,7 @@ pub(crate) fn check(resource: &Resource, object: &Value) -> Vec<FieldError> {
 /// Finalizer names that are valid without a domain prefix.
 const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
 
+/// Validates labels, or annotations if `values` is false. Only the values of labels have rules.
 fn check_labels(map: &Value, field: &str, values: bool, errors: &mut Vec<FieldError>) {
     let mut size = 0;
     for (key, value) in map.as_object().into_iter().flatten() {

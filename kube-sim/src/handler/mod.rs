@@ -184,6 +184,7 @@ impl Call<'_> {
         Ok(self.written_reply(&written, warnings, accept))
     }
 
+    /// The messages about duplicate fields in a JSON body; none for YAML and Protobuf.
     fn duplicates(&self) -> Vec<String> {
         if matches!(self.request.content_type.as_str(), "application/yaml" | crate::protobuf::MEDIA_TYPE) {
             return Vec::new();

@@ -29,6 +29,7 @@ pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
     }
 }
 
+/// Handles an access or token review.
 fn review(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let mut body = parse_body(&call.request.body, &call.request.content_type)?;
     let Some(map) = body.as_object_mut() else {

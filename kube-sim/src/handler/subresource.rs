@@ -92,6 +92,7 @@ fn log(call: &mut Call<'_>) -> Result<Reply, SimError> {
     Ok(Reply::whole(StatusCode::OK, "text/plain", text))
 }
 
+/// A `Status` that reports success with this code.
 fn success(code: StatusCode) -> Reply {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code.as_u16(),

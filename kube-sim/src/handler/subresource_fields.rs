@@ -14,7 +14,7 @@ pub(super) fn restrict(subresource: &str, old: &Value, new: &mut Value) {
 /// Copies the fields that the subresource may change from `new` to `kept`; returns false for any other subresource.
 pub(super) fn copy_subresource_fields(subresource: &str, kept: &mut Value, new: &Value) -> bool {
     match subresource {
-        "ephemeralcontainers" => set(&mut kept["spec"], &new["spec"], "ephemeralContainers"),
+        "ephemeralcontainers" => copy_field(&mut kept["spec"], &new["spec"], "ephemeralContainers"),
         "resize" => {
             for list in ["containers", "initContainers"] {
                 if let Some(containers) = kept["spec"].get_mut(list) {
@@ -31,12 +31,13 @@ fn resize(kept: &mut Value, new: &Value) {
     let wanted = new.as_array().map_or(&[][..], Vec::as_slice);
     for container in kept.as_array_mut().into_iter().flatten() {
         if let Some(wanted) = wanted.iter().find(|wanted| wanted["name"] == container["name"]) {
-            set(container, wanted, "resources");
+            copy_field(container, wanted, "resources");
         }
     }
 }
 
-fn set(kept: &mut Value, new: &Value, field: &str) {
+/// Copies `field` from `new` to `kept`, if `new` has it.
+fn copy_field(kept: &mut Value, new: &Value, field: &str) {
     if let (Some(kept), Some(value)) = (kept.as_object_mut(), new.get(field)) {
         kept.insert(field.to_owned(), value.clone());
     }

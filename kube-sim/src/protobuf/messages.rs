@@ -45,22 +45,25 @@ pub(super) struct Message {
 
 static RECORDED: &str = include_str!("messages.txt");
 
+/// All recorded messages.
 static ALL: LazyLock<Vec<Message>> = LazyLock::new(|| {
     let mut all: Vec<Message> = Vec::new();
     for line in RECORDED.lines() {
         if let Some(name) = line.strip_prefix('=') {
             all.push(Message { name, fields: Vec::new() });
-        } else if let (Some(message), Some(field)) = (all.last_mut(), field(line)) {
+        } else if let (Some(message), Some(field)) = (all.last_mut(), parse_field(line)) {
             message.fields.push(field);
         }
     }
     all
 });
 
+/// The index in [`ALL`] of the message with a name.
 static BY_NAME: LazyLock<HashMap<&'static str, usize>> =
     LazyLock::new(|| ALL.iter().enumerate().map(|(i, m)| (m.name, i)).collect());
 
-fn field(line: &'static str) -> Option<Field> {
+/// Parses the line of one field in `messages.txt`.
+fn parse_field(line: &'static str) -> Option<Field> {
     let mut parts = line.split(' ');
     let number = parts.next()?.parse().ok()?;
     let name = parts.next()?;

@@ -12,6 +12,7 @@ use super::Schema;
 
 static RECORDED: &str = include_str!("../builtin/data/schemas.txt");
 
+/// A recorded schema, which is parsed at first use.
 struct Component {
     source: &'static str,
     parsed: OnceLock<Arc<Schema>>,

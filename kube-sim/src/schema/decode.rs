@@ -32,6 +32,7 @@ pub(crate) fn strict_problem(problems: &[String]) -> String {
     format!("strict decoding error: {}", problems.join(", "))
 }
 
+/// Decodes an object. `path` is the path of the current field, which the errors contain.
 struct Decoder {
     path: Vec<String>,
     /// The name of the Go struct that contains the current field.

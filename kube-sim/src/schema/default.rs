@@ -58,6 +58,7 @@ pub(crate) fn drop_nulls(schema: &Schema, object: &mut Value) {
     }
 }
 
+/// Replaces a null that is not nullable with the default, if there is one.
 fn default_null(schema: &Schema, value: &mut Value) {
     if let (true, false, Some(default)) = (value.is_null(), schema.nullable, &schema.default) {
         *value = default.clone();

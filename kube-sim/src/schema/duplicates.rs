@@ -21,6 +21,7 @@ pub(crate) fn duplicates(json: &[u8]) -> Vec<String> {
     found.iter().map(|path| format!("duplicate field \"{path}\"")).collect()
 }
 
+/// The scan of the value at `path`, which adds messages to `found`.
 struct Scan<'a> {
     path: &'a mut String,
     found: &'a mut Vec<String>,

@@ -58,6 +58,7 @@ impl FieldErrorKind {
         }
     }
 
+    /// Whether the message contains the value.
     fn shows_value(self) -> bool {
         !matches!(self, Self::Required | Self::Forbidden | Self::TooLong)
     }

@@ -22,7 +22,7 @@ pub(super) fn known(schema: &Schema) -> Option<&str> {
     let acts = match schema.kind() {
         Kind::Any | Kind::String => {
             let plain = format.replace('-', "");
-            KNOWN.contains(&plain.as_str())
+            KNOWN_FORMATS.contains(&plain.as_str())
         }
         Kind::Integer => matches!(format, "int32" | "int64"),
         Kind::Number => matches!(format, "float" | "double"),
@@ -31,7 +31,7 @@ pub(super) fn known(schema: &Schema) -> Option<&str> {
     acts.then_some(format)
 }
 
-const KNOWN: [&str; 26] = [
+const KNOWN_FORMATS: [&str; 26] = [
     "bsonobjectid",
     "uri",
     "email",

@@ -38,6 +38,7 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
 /// Go's error code (`syntax.ErrorCode`), and the part of the expression that the error quotes.
 type Problem = (&'static str, String);
 
+/// Translates the expression `whole`: `rest` is the part to translate, and `out` the translation so far.
 struct Translator<'a> {
     whole: &'a str,
     rest: &'a str,
@@ -105,12 +106,14 @@ impl<'a> Translator<'a> {
         self.ends_greedy = false;
     }
 
+    /// Appends the next `length` bytes unchanged.
     fn copy(&mut self, length: usize) {
         let (copied, rest) = self.rest.split_at(length);
         self.push(copied);
         self.rest = rest;
     }
 
+    /// Appends the character `c`, the next one of the expression.
     fn literal(&mut self, c: char) {
         self.element(&escape::literal(u32::from(c)), &self.rest[c.len_utf8()..]);
     }
@@ -122,6 +125,7 @@ impl<'a> Translator<'a> {
         self.rest = rest;
     }
 
+    /// Opens a group. `length` is the length in bytes of the part that `translated` replaces.
     fn open(&mut self, translated: &str, length: usize) {
         self.nesting.open();
         self.push(translated);

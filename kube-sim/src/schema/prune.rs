@@ -18,6 +18,7 @@ pub(crate) fn prune(schema: &Schema, object: &mut Value) -> Vec<String> {
     pruner.unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect()
 }
 
+/// Prunes an object. `path` is the path of the current field; `unknown` are the paths of the removed fields.
 struct Pruner {
     path: String,
     unknown: Vec<String>,

@@ -37,6 +37,7 @@ impl Findings {
     }
 }
 
+/// Validates an object. `path` is the path of the current field.
 struct Validator {
     path: String,
 }

@@ -18,6 +18,7 @@ use crate::watch::Watch;
 /// The pieces of a body. Each is serialized when it is read.
 type Pieces = Box<dyn Iterator<Item = Bytes> + Send>;
 
+/// The source of the frames of a body.
 enum Source {
     Whole(Option<Bytes>),
     Pieces(Pieces),

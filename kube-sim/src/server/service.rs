@@ -112,6 +112,7 @@ where
     response
 }
 
+/// The attributes of a request that the conditions of fault rules compare.
 fn about<'a>(verb: &'a str, path: Option<&'a Path>) -> About<'a> {
     let Some(path) = path else { return About::default() };
     About {

@@ -60,6 +60,7 @@ fn record_event(engine: &mut Engine, pod: &Value, kind: &str, reason: &str, mess
     engine.event(&about, &namespace, kind, reason, message, "kubelet");
 }
 
+/// Binds a pod to a ready node. If there is none, sets the condition `PodScheduled` to false.
 fn schedule(engine: &mut Engine, pod: &Value, path: &str, nodes: &BTreeMap<String, bool>) {
     let (namespace, name) = namespace_and_name(pod);
     let fit: Vec<&String> = nodes.iter().filter(|(_, ready)| **ready).map(|(name, _)| name).collect();
@@ -129,7 +130,7 @@ fn advance_pod(engine: &mut Engine, pod: &Value, path: &str) {
     record_event(engine, pod, "Normal", reason, &message);
 }
 
-/// Updates the status of a pod whose containers run.
+/// Makes a running pod ready. In later steps, the pod can complete or crash.
 fn keep_running(engine: &mut Engine, pod: &Value, path: &str) {
     let now = engine.now();
     let started = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"].clone();

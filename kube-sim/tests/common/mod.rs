@@ -49,6 +49,7 @@ pub async fn call(sim: &Sim, method: Method, path: &str, body: Value) -> Answer 
     call_as(sim, method, path, "application/json", body).await
 }
 
+/// Sends a request whose body has the media type `content_type`.
 pub async fn call_as(sim: &Sim, method: Method, path: &str, content_type: &str, body: Value) -> Answer {
     let bytes = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
     let request = Request::builder()
@@ -82,6 +83,7 @@ pub async fn delete(sim: &Sim, path: &str) -> Answer {
     call(sim, Method::DELETE, path, Value::Null).await
 }
 
+/// Sends a merge patch.
 pub async fn merge(sim: &Sim, path: &str, body: Value) -> Answer {
     call_as(sim, Method::PATCH, path, "application/merge-patch+json", body).await
 }

@@ -7,6 +7,7 @@ use super::{Errors, items, join, text};
 use crate::names;
 use crate::schema::FieldError;
 
+/// The error text for several sources of one value.
 const MORE_THAN_ONE: &str = "may not have more than one field specified at a time";
 
 /// Validates `env` and `envFrom` of the container at `path`.
@@ -15,7 +16,7 @@ pub(super) fn check_variables(path: &str, container: &Value, out: &mut Errors) {
         let name = text(variable, "name");
         if name.is_empty() {
             out.push(FieldError::required(join(&path, "name"), ""));
-        } else if !is_variable(name) {
+        } else if !is_variable_name(name) {
             out.push(FieldError::invalid(join(&path, "name"), name, names::INVALID_VARIABLE_NAME));
         }
         let from = join(&path, "valueFrom");
@@ -29,7 +30,7 @@ pub(super) fn check_variables(path: &str, container: &Value, out: &mut Errors) {
     }
     for (at, source) in items(path, container, "envFrom") {
         let prefix = text(source, "prefix");
-        if !prefix.is_empty() && !is_variable(prefix) {
+        if !prefix.is_empty() && !is_variable_name(prefix) {
             out.push(FieldError::invalid(join(&at, "prefix"), prefix, names::INVALID_VARIABLE_NAME));
         }
         let named: Vec<&str> =
@@ -52,7 +53,7 @@ pub(super) fn check_variables(path: &str, container: &Value, out: &mut Errors) {
     }
 }
 
-fn is_variable(name: &str) -> bool {
+fn is_variable_name(name: &str) -> bool {
     name.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=')
 }
 

@@ -2,7 +2,7 @@
 
 /// Whether the string is an ISBN of ten digits, the last of which may be `X`. Spaces and dashes are ignored.
 pub(super) fn is_isbn10(text: &str) -> bool {
-    let text = compact(text);
+    let text = without_separators(text);
     let value = |(index, c): (usize, char)| match c {
         'X' if index == 9 => Some(10),
         c => c.to_digit(10),
@@ -15,7 +15,7 @@ pub(super) fn is_isbn10(text: &str) -> bool {
 
 /// Whether the string is an ISBN of thirteen digits. Spaces and dashes are ignored.
 pub(super) fn is_isbn13(text: &str) -> bool {
-    let values: Option<Vec<u32>> = compact(text).chars().map(|c| c.to_digit(10)).collect();
+    let values: Option<Vec<u32>> = without_separators(text).chars().map(|c| c.to_digit(10)).collect();
     values.is_some_and(|values| {
         let sum: u32 =
             values.iter().zip([1, 3].into_iter().cycle()).map(|(value, weight)| value * weight).sum();
@@ -47,6 +47,6 @@ fn has_known_brand(digits: &str) -> bool {
     }
 }
 
-fn compact(text: &str) -> String {
+fn without_separators(text: &str) -> String {
     text.chars().filter(|c| !matches!(c, ' ' | '-' | '\t' | '\n' | '\r' | '\u{c}')).collect()
 }

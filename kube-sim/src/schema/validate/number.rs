@@ -104,10 +104,12 @@ struct NumberFormat<'a> {
 }
 
 impl NumberFormat<'_> {
+    /// Whether the range contains an int64.
     fn holds_whole(&self, number: i64) -> bool {
         !(self.kind == Kind::Integer && self.format == Some("int32")) || i32::try_from(number).is_ok()
     }
 
+    /// Whether the range contains a float64.
     fn holds(&self, number: f64) -> bool {
         match (self.kind, self.format) {
             (Kind::Integer, _) => as_i64(number).is_some_and(|whole| self.holds_whole(whole)),
