@@ -16,7 +16,7 @@ use crate::store::object::Stored;
 
 /// The `DeleteOptions` of a request. Options in the body have precedence over those in the query.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Delete {
+pub(crate) struct DeleteOptions {
     grace: Option<i64>,
     propagation: Option<String>,
     orphan: Option<bool>,
@@ -25,7 +25,7 @@ pub(crate) struct Delete {
     version: Option<String>,
 }
 
-impl Delete {
+impl DeleteOptions {
     /// # Errors
     /// 400 for a body that is not a `DeleteOptions` object, 422 for invalid values.
     pub(crate) fn parse(options: &Options, body: &Bytes, content_type: &str) -> Result<Self, SimError> {
@@ -124,7 +124,11 @@ pub(crate) enum Deleted {
 }
 
 /// Deletes one object.
-pub(crate) fn one(state: &mut State, target: &Target, delete: &Delete) -> Result<Deleted, SimError> {
+pub(crate) fn delete_one(
+    state: &mut State,
+    target: &Target,
+    delete: &DeleteOptions,
+) -> Result<Deleted, SimError> {
     let resource = &target.resource;
     let object = read::find(state, target)?;
     delete.check_preconditions(target, &object)?;
@@ -148,7 +152,7 @@ pub(crate) fn one(state: &mut State, target: &Target, delete: &Delete) -> Result
             let mut last = convert::view(resource, &object);
             if resource.kind == "Pod" {
                 // The response for a pod has a deletionTimestamp even if the grace period is zero.
-                gc::mark(state, resource, &object.value(), &mut last, 0);
+                gc::mark_deleted(state, resource, &object.value(), &mut last, 0);
             }
             Ok(Deleted::Object { object: last, accepted: false })
         }
@@ -176,11 +180,11 @@ fn check_protected(target: &Target) -> Result<(), SimError> {
 }
 
 /// Deletes the objects that a list with the same options returns. Returns the deleted objects.
-pub(crate) fn collection(
+pub(crate) fn delete_collection(
     state: &mut State,
     target: &Target,
     options: &Options,
-    delete: &Delete,
+    delete: &DeleteOptions,
 ) -> Result<Page, SimError> {
     let page = read::list(state, target, options)?;
     for object in &page.objects {

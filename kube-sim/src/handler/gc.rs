@@ -99,7 +99,7 @@ fn delete_at(
         erase(state, place);
         return DeletionOutcome::Deleted;
     }
-    mark(state, resource, &old, &mut new, grace);
+    mark_deleted(state, resource, &old, &mut new, grace);
     let uid = stored.uid.clone();
     if new != old && state.commit(resource, place.1.clone(), new).is_err() {
         // The deletionTimestamp makes the object larger. If the object then exceeds the storage quota, it stays
@@ -153,7 +153,7 @@ fn pod_grace(pod: &Value, requested: Option<i64>) -> i64 {
 }
 
 /// Sets deletionTimestamp, deletionGracePeriodSeconds and the related fields in `new`.
-pub(crate) fn mark(state: &State, resource: &Resource, old: &Value, new: &mut Value, grace: i64) {
+pub(crate) fn mark_deleted(state: &State, resource: &Resource, old: &Value, new: &mut Value, grace: i64) {
     let first = !meta::is_being_deleted(old);
     if first || old["metadata"]["deletionGracePeriodSeconds"] != grace {
         let after = Duration::from_secs(grace.unsigned_abs());
@@ -225,7 +225,7 @@ fn collect_dependent(state: &mut State, place: &Place, owner: &str) -> bool {
     }
     if !meta::is_being_deleted(&value) {
         let old = value.clone();
-        mark(state, &resource, &old, &mut value, grace);
+        mark_deleted(state, &resource, &old, &mut value, grace);
         let free = meta::finalizers(&value).is_empty();
         if state.commit(&resource, place.1.clone(), value).is_ok() && free && !state.kubelet {
             state.schedule_removal(Instant::now() + STOP_TIME, object.uid.clone(), place.clone());

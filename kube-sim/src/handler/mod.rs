@@ -31,7 +31,7 @@ use crate::shared::Inner;
 use crate::status::SimError;
 use crate::store::State;
 use accept::{Accept, negotiate};
-use delete::{Delete, Deleted};
+use delete::{DeleteOptions, Deleted};
 use options::Options;
 use reply::{Content, Reply, Request};
 use target::{Path, Target};
@@ -232,8 +232,8 @@ impl Call<'_> {
 
     fn delete(&mut self) -> Result<Reply, SimError> {
         self.accept()?;
-        let delete = Delete::parse(self.options, &self.request.body, &self.request.content_type)?;
-        Ok(match delete::one(self.state, self.target, &delete)? {
+        let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
+        Ok(match delete::delete_one(self.state, self.target, &delete)? {
             Deleted::Status(status) => Reply::json(&status),
             Deleted::Object { object, accepted } => {
                 let mut reply = Reply::json(&object);
@@ -247,8 +247,8 @@ impl Call<'_> {
 
     fn delete_collection(&mut self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
-        let delete = Delete::parse(self.options, &self.request.body, &self.request.content_type)?;
-        let page = delete::collection(self.state, self.target, self.options, &delete)?;
+        let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
+        let page = delete::delete_collection(self.state, self.target, self.options, &delete)?;
         Ok(self.page_reply(page, accept))
     }
 }

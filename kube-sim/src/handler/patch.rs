@@ -13,14 +13,14 @@ use crate::store::State;
 
 /// The type of a patch, selected by its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum PatchType {
     Json,
     Merge,
     Strategic,
     Apply,
 }
 
-impl Kind {
+impl PatchType {
     /// # Errors
     /// 415 for a media type that is not a patch, or a patch type that the resource does not support.
     pub(crate) fn of(content_type: &str, custom: bool) -> Result<Self, SimError> {
@@ -50,8 +50,8 @@ pub(crate) fn patch(
     content_type: &str,
     part: WrittenPart,
 ) -> Result<Written, SimError> {
-    let kind = Kind::of(content_type, cx.target.resource.custom().is_some())?;
-    if kind == Kind::Apply {
+    let kind = PatchType::of(content_type, cx.target.resource.custom().is_some())?;
+    if kind == PatchType::Apply {
         return apply(state, cx, body, part);
     }
     if cx.options.force.is_some() {
@@ -66,14 +66,19 @@ pub(crate) fn patch(
     cx.update(state, &old, object, part)
 }
 
-fn apply_to(object: &mut Value, cx: &WriteContext<'_>, kind: Kind, body: &Bytes) -> Result<(), SimError> {
+fn apply_to(
+    object: &mut Value,
+    cx: &WriteContext<'_>,
+    kind: PatchType,
+    body: &Bytes,
+) -> Result<(), SimError> {
     let resource = &cx.target.resource;
     let change = parse_body(body, "application/json")?;
     match kind {
-        Kind::Merge => patch::merge(object, change).map_err(refused),
-        Kind::Json => patch::json(object, &change).map_err(refused),
-        Kind::Strategic => patch::strategic(&resource.schema(), object, change).map_err(refused),
-        Kind::Apply => Ok(()),
+        PatchType::Merge => patch::merge(object, change).map_err(refused),
+        PatchType::Json => patch::json(object, &change).map_err(refused),
+        PatchType::Strategic => patch::strategic(&resource.schema(), object, change).map_err(refused),
+        PatchType::Apply => Ok(()),
     }
 }
 

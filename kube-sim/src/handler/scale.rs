@@ -34,15 +34,15 @@ pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
 
 /// The `scale` after the patch in the request.
 fn patched(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Result<Value, SimError> {
-    let kind = patch::Kind::of(&call.request.content_type, resource.custom().is_some())?;
+    let kind = patch::PatchType::of(&call.request.content_type, resource.custom().is_some())?;
     let body = &call.request.body;
     match kind {
-        patch::Kind::Json => {
+        patch::PatchType::Json => {
             let change = parse_body(body, "application/json")?;
             patches::json(&mut scale, &change).map_err(patch::refused)?;
         }
         // A Scale has no lists, so a strategic merge patch and an apply have the same result as a merge patch.
-        patch::Kind::Merge | patch::Kind::Strategic | patch::Kind::Apply => {
+        patch::PatchType::Merge | patch::PatchType::Strategic | patch::PatchType::Apply => {
             patches::merge(&mut scale, parse_yaml(body)?).map_err(patch::refused)?;
         }
     }

@@ -228,23 +228,24 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn bytes(number: u8, content: &[u8]) -> Vec<u8> {
+    /// A field whose value is bytes, in the wire format.
+    fn encode_bytes(number: u8, content: &[u8]) -> Vec<u8> {
         let mut out = vec![number << 3 | 2, u8::try_from(content.len()).unwrap()];
         out.extend_from_slice(content);
         out
     }
 
     fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
-        let meta = [bytes(1, api_version.as_bytes()), bytes(2, kind.as_bytes())].concat();
-        [MAGIC.to_vec(), bytes(1, &meta), bytes(2, raw)].concat()
+        let meta = [encode_bytes(1, api_version.as_bytes()), encode_bytes(2, kind.as_bytes())].concat();
+        [MAGIC.to_vec(), encode_bytes(1, &meta), encode_bytes(2, raw)].concat()
     }
 
     #[test]
     fn objects_decode_to_their_json_form() {
-        let label = bytes(11, &[bytes(1, b"app"), bytes(2, b"web")].concat());
-        let metadata = bytes(1, &[bytes(1, b"a"), bytes(3, b"default"), label].concat());
-        let data = bytes(2, &[bytes(1, b"k"), bytes(2, b"v")].concat());
-        let binary = bytes(3, &[bytes(1, b"b"), bytes(2, &[0xff])].concat());
+        let label = encode_bytes(11, &[encode_bytes(1, b"app"), encode_bytes(2, b"web")].concat());
+        let metadata = encode_bytes(1, &[encode_bytes(1, b"a"), encode_bytes(3, b"default"), label].concat());
+        let data = encode_bytes(2, &[encode_bytes(1, b"k"), encode_bytes(2, b"v")].concat());
+        let binary = encode_bytes(3, &[encode_bytes(1, b"b"), encode_bytes(2, &[0xff])].concat());
         let body = envelope("v1", "ConfigMap", &[metadata, data, binary, vec![4 << 3, 1]].concat());
         assert_eq!(
             decode(&body).unwrap(),
@@ -259,26 +260,27 @@ mod tests {
     #[test]
     fn well_known_types_decode_to_their_json_form() {
         let port =
-            [bytes(1, b"http"), vec![3 << 3, 80], bytes(4, &[1 << 3, 1, 3 << 3 | 2, 1, b'x'])].concat();
-        let service = bytes(2, &bytes(1, &port));
+            [encode_bytes(1, b"http"), vec![3 << 3, 80], encode_bytes(4, &[1 << 3, 1, 3 << 3 | 2, 1, b'x'])]
+                .concat();
+        let service = encode_bytes(2, &encode_bytes(1, &port));
         let object = decode(&envelope("v1", "Service", &service)).unwrap();
         assert_eq!(object["spec"]["ports"][0], json!({"name": "http", "port": 80, "targetPort": "x"}));
-        let created = bytes(1, &bytes(8, &[1 << 3, 60]));
+        let created = encode_bytes(1, &encode_bytes(8, &[1 << 3, 60]));
         let object = decode(&envelope("v1", "Pod", &created)).unwrap();
         assert_eq!(object["metadata"]["creationTimestamp"], "1970-01-01T00:01:00Z");
-        let last = bytes(1, &bytes(8, &[1 << 3, 0xff, 0x82, 0xd1, 0xff, 0xaf, 0x07]));
+        let last = encode_bytes(1, &encode_bytes(8, &[1 << 3, 0xff, 0x82, 0xd1, 0xff, 0xaf, 0x07]));
         let object = decode(&envelope("v1", "Pod", &last)).unwrap();
         assert_eq!(object["metadata"]["creationTimestamp"], "9999-12-31T23:59:59Z");
         let forever = [vec![1 << 3], vec![0xff; 8], vec![0x7f, 2 << 3, 0xff, 0xff, 0xff, 0xff, 7]].concat();
-        let error = decode(&envelope("v1", "Pod", &bytes(1, &bytes(8, &forever)))).unwrap_err();
+        let error = decode(&envelope("v1", "Pod", &encode_bytes(1, &encode_bytes(8, &forever)))).unwrap_err();
         assert!(error.contains("out of range"), "{error}");
-        let object = decode(&envelope("v1", "Pod", &bytes(1, &bytes(8, &[])))).unwrap();
+        let object = decode(&envelope("v1", "Pod", &encode_bytes(1, &encode_bytes(8, &[])))).unwrap();
         assert_eq!(object["metadata"]["creationTimestamp"], Value::Null);
     }
 
     #[test]
     fn zero_values_are_decoded_only_where_go_writes_them_to_json() {
-        let spec = bytes(2, &[1 << 3, 0, 5 << 3, 0]);
+        let spec = encode_bytes(2, &[1 << 3, 0, 5 << 3, 0]);
         let object = decode(&envelope("apps/v1", "Deployment", &spec)).unwrap();
         assert_eq!(object["spec"], json!({"replicas": 0}), "replicas is a pointer, minReadySeconds is not");
     }

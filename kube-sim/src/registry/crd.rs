@@ -66,10 +66,12 @@ pub(crate) fn singular(names: &Value) -> String {
     }
 }
 
+/// The strings in a list.
 fn texts(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
 }
 
+/// The part of the definition that only custom resources have, for one entry of `spec.versions`.
 fn custom_of(version: &Value, group: &str) -> Custom {
     let open_api = version["schema"].get("openAPIV3Schema").filter(|s| s.is_object()).cloned();
     let schema = match &open_api {
@@ -133,6 +135,7 @@ fn columns_of(columns: &Value) -> Vec<Column> {
     }]
 }
 
+/// The subresources `status` and `scale`, as far as the definition enables them.
 fn subresources(custom: &Custom, group: &str, version: &str, kind: &str) -> Vec<Sub> {
     let verbs = || ["get", "patch", "update"].iter().map(ToString::to_string).collect();
     let mut all = Vec::new();

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::check;
 use crate::builtin::{complete, find};
 
+/// An object after decoding and defaulting.
 fn completed(group: &str, plural: &str, mut object: Value) -> Value {
     let versions = ["v2", "v1"];
     let resource = versions.iter().find_map(|version| find(group, version, plural)).unwrap();
@@ -16,6 +17,7 @@ fn completed(group: &str, plural: &str, mut object: Value) -> Value {
     object
 }
 
+/// Checks that the update from `old` to `new` has the errors `expected`; a create if `old` is `None`.
 #[track_caller]
 fn check_update(group: &str, plural: &str, old: Option<Value>, new: Value, expected: &[&str]) {
     let versions = ["v2", "v1"];

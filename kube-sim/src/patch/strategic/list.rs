@@ -129,7 +129,8 @@ pub(super) fn partition(
     Ok((mentioned, others))
 }
 
-/// Sorts `ours`, the items in the patch, by `our_order` and `theirs` by `server_order`, and merges the two lists.
+/// Sorts the items in the patch (`ours`) by `our_order` and the other items (`theirs`) by `server_order`, and merges
+/// the two lists.
 pub(super) fn normalize(
     ours: Vec<Value>,
     theirs: Vec<Value>,

@@ -27,7 +27,7 @@ fn check(schema: &Schema, mut target: Value, patch: Value, expected: &Value) {
 }
 
 #[track_caller]
-fn fails(schema: &Schema, mut target: Value, patch: Value) -> PatchError {
+fn error_of(schema: &Schema, mut target: Value, patch: Value) -> PatchError {
     strategic(schema, &mut target, patch).unwrap_err()
 }
 
@@ -83,7 +83,7 @@ fn item_directives_delete_and_replace() {
         &json!({"containers": [{"name": "c"}]}),
     );
     assert_eq!(
-        fails(&pod_spec(), target(), json!({"containers": [{"name": "a", "$patch": "merge"}]})),
+        error_of(&pod_spec(), target(), json!({"containers": [{"name": "a", "$patch": "merge"}]})),
         PatchError::Internal("merging lists cannot yet be specified in the patch".to_owned())
     );
 }
@@ -100,7 +100,7 @@ fn map_directives_delete_and_replace() {
     check(&meta(), target(), json!({"labels": {"$patch": "delete"}}), &json!({"labels": {}, "name": "x"}));
     check(&meta(), target(), json!({"annotations": {"$patch": "delete"}}), &target());
     assert_eq!(
-        fails(&meta(), target(), json!({"labels": {"$patch": "frob"}})),
+        error_of(&meta(), target(), json!({"labels": {"$patch": "frob"}})),
         PatchError::Internal("unknown patch type: frob in map: map[$patch:frob]".to_owned())
     );
 }
@@ -113,9 +113,9 @@ fn retain_keys_drops_all_other_fields() {
         json!({"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}),
         &json!({"strategy": {"type": "Recreate"}}),
     );
-    let error = fails(&meta(), json!({}), json!({"$retainKeys": ["name"], "labels": {"a": "b"}}));
+    let error = error_of(&meta(), json!({}), json!({"$retainKeys": ["name"], "labels": {"a": "b"}}));
     assert_eq!(error, PatchError::BadRequest("invalid patch format of retainKeys".to_owned()));
-    let error = fails(&meta(), json!({}), json!({"$retainKeys": "name"}));
+    let error = error_of(&meta(), json!({}), json!({"$retainKeys": "name"}));
     assert_eq!(error, PatchError::BadRequest("invalid patch format of retainKeys".to_owned()));
 }
 
@@ -139,7 +139,7 @@ fn primitive_lists_merge_as_sets() {
         json!({"$deleteFromPrimitiveList/finalizers": ["a/b"]}),
         &json!({"name": "x"}),
     );
-    let error = fails(&meta(), json!({}), json!({"$deleteFromPrimitiveList": ["a"]}));
+    let error = error_of(&meta(), json!({}), json!({"$deleteFromPrimitiveList": ["a"]}));
     assert_eq!(error, PatchError::BadRequest("invalid patch format of primitive list".to_owned()));
 }
 
@@ -157,7 +157,7 @@ fn set_element_order_orders_the_list() {
         json!({"$setElementOrder/finalizers": ["b/b", "a/a"]}),
         &json!({"finalizers": ["b/b", "a/a"]}),
     );
-    let error = fails(
+    let error = error_of(
         &pod_spec(),
         json!({"containers": [{"name": "a"}]}),
         json!({"$setElementOrder/containers": [{"name": "a"}], "containers": [{"name": "z"}]}),
@@ -171,8 +171,11 @@ fn set_element_order_orders_the_list() {
 
 #[test]
 fn items_must_have_their_merge_key() {
-    let error =
-        fails(&pod_spec(), json!({"containers": [{"name": "a"}]}), json!({"containers": [{"image": "x"}]}));
+    let error = error_of(
+        &pod_spec(),
+        json!({"containers": [{"name": "a"}]}),
+        json!({"containers": [{"image": "x"}]}),
+    );
     let text = "map: map[image:x] does not contain declared merge key: name";
     assert_eq!(error, PatchError::Internal(text.to_owned()));
 }
@@ -180,8 +183,8 @@ fn items_must_have_their_merge_key() {
 #[test]
 fn a_patch_that_is_not_an_object_is_rejected() {
     let text = "json: cannot unmarshal array into Go value of type map[string]interface {}";
-    assert_eq!(fails(&meta(), json!({}), json!([])), PatchError::BadRequest(text.to_owned()));
-    let error = fails(&meta(), json!({}), json!({"$setElementOrder/finalizers": "x"}));
+    assert_eq!(error_of(&meta(), json!({}), json!([])), PatchError::BadRequest(text.to_owned()));
+    let error = error_of(&meta(), json!({}), json!({"$setElementOrder/finalizers": "x"}));
     assert_eq!(error, PatchError::Internal("expected a []interface {}, but received a string".to_owned()));
 }
 

@@ -16,7 +16,7 @@ fn crd(schema: &Value) -> Value {
     })
 }
 
-fn texts(crd: &Value) -> Vec<String> {
+fn error_texts(crd: &Value) -> Vec<String> {
     validate_crd(None, crd).iter().map(ToString::to_string).collect()
 }
 
@@ -24,7 +24,7 @@ fn texts(crd: &Value) -> Vec<String> {
 fn check(schema: &Value, expected: &[&str]) {
     let expected: Vec<String> =
         expected.iter().map(|text| format!("spec.validation.openAPIV3Schema{text}")).collect();
-    assert_eq!(texts(&crd(schema)), expected);
+    assert_eq!(error_texts(&crd(schema)), expected);
 }
 
 #[test]
@@ -110,8 +110,9 @@ fn forbidden_keywords_are_rejected() {
             ".properties[a].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive",
         ],
     );
-    let errors =
-        texts(&crd(&json!({"type": "object", "properties": {"b": {"type": "string", "pattern": "("}}})));
+    let errors = error_texts(&crd(
+        &json!({"type": "object", "properties": {"b": {"type": "string", "pattern": "("}}}),
+    ));
     assert!(errors[0].contains(
         "properties[b].pattern: Invalid value: \"(\": must be a valid regular expression, but isn't: "
     ));
@@ -163,7 +164,7 @@ fn errors_name_the_version_if_schemas_differ() {
         .unwrap()
         .push(json!({"name": "v2", "served": true, "storage": false, "schema": {"openAPIV3Schema": {}}}));
     assert_eq!(
-        texts(&crd),
+        error_texts(&crd),
         [
             "spec.versions[0].schema.openAPIV3Schema.items: Required value: must be specified",
             "spec.versions[0].schema.openAPIV3Schema.type: Invalid value: \"array\": must be object at the root",
@@ -176,7 +177,7 @@ fn errors_name_the_version_if_schemas_differ() {
 fn validates_names_group_scope_and_versions() {
     let empty = json!({"metadata": {"name": "foos.ex.com"}, "spec": {}});
     assert_eq!(
-        texts(&empty),
+        error_texts(&empty),
         [
             "metadata.name: Invalid value: \"foos.ex.com\": must be spec.names.plural+\".\"+spec.group",
             "spec.group: Required value",
@@ -193,7 +194,7 @@ fn validates_names_group_scope_and_versions() {
     bad["spec"]["scope"] = json!("Foo");
     bad["spec"]["names"]["kind"] = json!("foo!");
     bad["spec"]["names"]["shortNames"] = json!(["F"]);
-    let found = texts(&bad);
+    let found = error_texts(&bad);
     assert!(found[0].starts_with("metadata.name: Invalid value"));
     assert_eq!(found[1], "spec.group: Invalid value: \"ex\": should be a domain with at least one dot");
     assert_eq!(
@@ -211,7 +212,7 @@ fn subresources_and_printer_columns_are_validated() {
     bad["spec"]["versions"][0]["subresources"] = json!({"scale": {"specReplicasPath": ".spec[0]"}});
     bad["spec"]["versions"][0]["additionalPrinterColumns"] = json!([{"name": "", "type": "x"}]);
     assert_eq!(
-        texts(&bad),
+        error_texts(&bad),
         [
             "spec.versions[0].subresources.scale.specReplicasPath: Invalid value: \".spec[0]\": should be a json path under .spec",
             "spec.versions[0].subresources.scale.statusReplicasPath: Required value",
@@ -262,7 +263,7 @@ fn additional_properties_exclude_properties_unless_they_are_true() {
 }
 
 #[track_caller]
-fn selectable(paths: &[&str], expected: &[&str]) {
+fn check_selectable_fields(paths: &[&str], expected: &[&str]) {
     let fields: serde_json::Map<String, Value> =
         (0..9).map(|index| (format!("a{index}"), json!({"type": "string"}))).collect();
     let mut crd = crd(&json!({"type": "object", "properties": {
@@ -279,20 +280,20 @@ fn selectable(paths: &[&str], expected: &[&str]) {
     crd["spec"]["versions"][0]["selectableFields"] =
         paths.iter().map(|path| json!({"jsonPath": path})).collect();
     let expected: Vec<String> = expected.iter().map(|text| format!("spec.selectableFields{text}")).collect();
-    assert_eq!(texts(&crd), expected, "{paths:?}");
+    assert_eq!(error_texts(&crd), expected, "{paths:?}");
 }
 
 #[test]
 fn selectable_fields_are_scalars_of_the_schema() {
     for path in [".spec.s", ".spec.i", ".spec.b", ".spec.o.x", ".spec.m.a", ".status.t"] {
-        selectable(&[path], &[]);
+        check_selectable_fields(&[path], &[]);
     }
     for path in [".spec.f", ".spec.o", ".spec.m", ".spec.l", ".spec.any", ".spec.ios"] {
         let why = format!(
             "[0].jsonPath: Invalid value: \"{path}\": must point to a field of type string, boolean or integer. \
              Enum string fields and strings with formats are allowed."
         );
-        selectable(&[path], &[&why]);
+        check_selectable_fields(&[path], &[&why]);
     }
     let invalid = [
         (".spec.l[0]", "array notation is not allowed"),
@@ -312,14 +313,14 @@ fn selectable_fields_are_scalars_of_the_schema() {
     ];
     for (path, problem) in invalid {
         let why = format!("[0].jsonPath: Invalid value: \"{path}\": is an invalid path: {problem}");
-        selectable(&[path], &[&why]);
+        check_selectable_fields(&[path], &[&why]);
     }
-    selectable(&[""], &["[0].jsonPath: Required value"]);
-    selectable(&[".spec.s", ".spec.s"], &["[1].jsonPath: Duplicate value: \".spec.s\""]);
+    check_selectable_fields(&[""], &["[0].jsonPath: Required value"]);
+    check_selectable_fields(&[".spec.s", ".spec.s"], &["[1].jsonPath: Duplicate value: \".spec.s\""]);
     let many: Vec<String> = (0..9).map(|index| format!(".n.a{index}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    selectable(&many[..8], &[]);
-    selectable(&many, &[": Too many: 9: must have at most 8 items"]);
+    check_selectable_fields(&many[..8], &[]);
+    check_selectable_fields(&many, &[": Too many: 9: must have at most 8 items"]);
 }
 
 #[test]
@@ -328,7 +329,7 @@ fn deprecation_warnings_are_printable_and_need_a_deprecated_version() {
         let mut crd = crd(&json!({"type": "object"}));
         crd["spec"]["versions"][0]["deprecated"] = deprecated.into();
         crd["spec"]["versions"][0]["deprecationWarning"] = warning.into();
-        texts(&crd)
+        error_texts(&crd)
     };
     let field = "spec.versions[0].deprecationWarning: Invalid value:";
     assert_eq!(warn(true, "a\"b\\c ü"), [""; 0]);
@@ -354,16 +355,16 @@ fn protected_groups_need_an_approval() {
     let missing = "metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups must have approval \
         annotation \"api-approved.kubernetes.io\", see https://github.com/kubernetes/enhancements/pull/1111";
     for group in ["a.k8s.io", "k8s.io", "kubernetes.io", "a.b.kubernetes.io"] {
-        assert_eq!(texts(&of(group, None)), [missing], "{group}");
-        assert_eq!(texts(&of(group, Some(""))), [missing], "{group}");
+        assert_eq!(error_texts(&of(group, None)), [missing], "{group}");
+        assert_eq!(error_texts(&of(group, Some(""))), [missing], "{group}");
     }
     for group in ["a.x-k8s.io", "a.notk8s.io"] {
-        assert_eq!(texts(&of(group, None)), [""; 0], "{group}");
+        assert_eq!(error_texts(&of(group, None)), [""; 0], "{group}");
     }
     for annotation in
         ["https://github.com/kubernetes/kubernetes/pull/78458", "unapproved", "unapproved, because"]
     {
-        assert_eq!(texts(&of("a.k8s.io", Some(annotation))), [""; 0], "{annotation}");
+        assert_eq!(error_texts(&of("a.k8s.io", Some(annotation))), [""; 0], "{annotation}");
     }
     for annotation in ["nonsense", "ftp:x", "/path", "http://"] {
         let invalid = format!(
@@ -371,7 +372,7 @@ fn protected_groups_need_an_approval() {
              approval annotation \"api-approved.kubernetes.io\" with either a URL or a reason starting with \
              \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111"
         );
-        assert_eq!(texts(&of("a.k8s.io", Some(annotation))), [invalid], "{annotation}");
+        assert_eq!(error_texts(&of("a.k8s.io", Some(annotation))), [invalid], "{annotation}");
     }
     // An update that leaves the annotation's state unchanged needs no approval.
     assert!(validate_crd(Some(&of("a.k8s.io", None)), &of("a.k8s.io", None)).is_empty());
