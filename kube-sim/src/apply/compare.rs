@@ -105,6 +105,7 @@ impl Walker {
         true
     }
 
+    /// Compares the values of a field or list item, whose path element is `element`.
     fn descend(&mut self, element: Element, ty: Type<'_>, old: Option<&Value>, new: Option<&Value>) {
         self.path.push(element);
         self.visit(ty, old, new);

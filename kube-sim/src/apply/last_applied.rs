@@ -55,6 +55,7 @@ pub(super) fn update_annotation(object: &mut Value, config: &Value) {
     }
 }
 
+/// The value of the annotation.
 fn annotation(object: &Value) -> Option<&str> {
     object.get("metadata")?.get("annotations")?.get(ANNOTATION)?.as_str()
 }

@@ -71,6 +71,7 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
+    /// Reads the items of a list. Unless `duplicates` is set, two items with the same key are an error.
     fn read(list: List<'_>, items: &'a [Value], duplicates: bool) -> Result<Self, String> {
         let mut elements: Vec<Element> = Vec::with_capacity(items.len());
         let mut by_key: BTreeMap<Element, (usize, bool)> = BTreeMap::new();
@@ -98,6 +99,7 @@ impl<'a> Side<'a> {
     }
 }
 
+/// Merges the items of a granular list: `before` in the live object, `applied` in the configuration.
 fn merge_items(list: List<'_>, before: &[Value], applied: &[Value]) -> Result<Vec<Value>, String> {
     let config = Side::read(list, applied, false)?;
     let live = Side::read(list, before, true)?;

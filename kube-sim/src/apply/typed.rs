@@ -218,6 +218,7 @@ impl List<'_> {
         Ok(Element::Key(found))
     }
 
+    /// The value of a key field for items that do not have the field.
     fn key_default(&self, key: &str) -> Option<&Value> {
         match self.items {
             Type::Schema { schema, .. } => schema.property(key)?.key_default(),
@@ -226,6 +227,7 @@ impl List<'_> {
     }
 }
 
+/// The path element of an item of a set: its value.
 fn set_element(item: &Value) -> Result<Element, String> {
     match item {
         Value::Object(_) => Err("associative list without keys has an element that's a map type".to_owned()),
@@ -291,6 +293,7 @@ fn visit_items(list: List<'_>, items: &[Value], path: &str, duplicates: bool, er
     }
 }
 
+/// Adds an error about the value at `path`.
 fn report(path: &str, problem: String, errors: &mut Vec<String>) {
     errors.push(if path.is_empty() { problem } else { format!("{path}: {problem}") });
 }

@@ -269,6 +269,7 @@ impl Reference {
         Self { name: name.into(), target: OnceLock::new() }
     }
 
+    /// The component; a permissive schema if there is none.
     fn target(&self) -> &Arc<Schema> {
         self.target.get_or_init(|| super::component(&self.name).unwrap_or_else(Schema::permissive))
     }

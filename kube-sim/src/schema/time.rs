@@ -215,6 +215,7 @@ impl Parser<'_> {
     }
 }
 
+/// The allowed numbers of digits of a part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Digits {
     Two,

@@ -188,6 +188,7 @@ impl State {
         Some(last)
     }
 
+    /// Removes an object from the index of dependents.
     fn unlink(&mut self, object: &Stored, place: &Place) {
         for owner in &object.owners {
             if let Some(of_owner) = self.dependents.get_mut(owner) {
@@ -213,6 +214,7 @@ impl State {
         self.table_mut(storage).wake_all();
     }
 
+    /// Returns the number of a new watch.
     pub(crate) fn new_watcher(&mut self) -> u64 {
         self.next_watcher += 1;
         self.next_watcher
@@ -231,10 +233,12 @@ impl State {
         watcher < self.first_watcher
     }
 
+    /// The number of open watches.
     pub(crate) fn watchers(&self) -> usize {
         self.tables.values().map(Table::watchers).sum()
     }
 
+    /// Registers `waker` for the next change in a table.
     pub(crate) fn wake_on_change(&mut self, storage: &Arc<str>, watcher: u64, waker: &Waker) {
         self.table_mut(storage).wake_on_change(watcher, waker);
     }
@@ -248,6 +252,7 @@ impl State {
         }
     }
 
+    /// The time of the next scheduled removal.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.due.keys().next().map(|(when, _)| *when)
     }

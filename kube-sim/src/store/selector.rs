@@ -123,6 +123,7 @@ impl fmt::Display for LabelSelector {
     }
 }
 
+/// A token of a label selector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {
     Word(String),
@@ -194,6 +195,7 @@ fn tokenize(text: &str) -> Vec<Token> {
     out
 }
 
+/// Parses the tokens of a label selector. `at` is the index of the next token.
 struct Parser {
     tokens: Vec<Token>,
     at: usize,

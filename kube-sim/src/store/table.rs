@@ -129,6 +129,7 @@ impl Table {
         Ok(objects.into_values().collect())
     }
 
+    /// Creates or replaces an object. The history keeps at most `limit` changes.
     pub(crate) fn insert(&mut self, object: Arc<Stored>, limit: usize) {
         let previous = self.objects.insert(object.key.clone(), object.clone());
         let change = if previous.is_some() { Change::Modified } else { Change::Added };
@@ -190,6 +191,7 @@ impl Table {
         self.watchers.append(&mut from.watchers);
     }
 
+    /// The number of open watches.
     pub(crate) fn watchers(&self) -> usize {
         self.watchers.len()
     }
@@ -199,10 +201,12 @@ impl Table {
         self.watchers.insert(watcher, Some(waker.clone()));
     }
 
+    /// Removes a closed watch.
     pub(crate) fn remove_watcher(&mut self, watcher: u64) {
         self.watchers.remove(&watcher);
     }
 
+    /// Wakes all watches of the table.
     pub(crate) fn wake_all(&mut self) {
         for waker in self.watchers.values_mut() {
             if let Some(waker) = waker.take() {

@@ -34,14 +34,15 @@ fn is_owned_by(object: &Value, owner: &Value) -> bool {
     refs.is_some_and(|r| r.iter().any(|r| r["uid"] == owner["metadata"]["uid"] && r["controller"] == true))
 }
 
-fn owner_reference(owner: &Value, kind: &str) -> Value {
+/// The owner references of an object that a controller creates for `owner`.
+fn owner_references(owner: &Value, kind: &str) -> Value {
     json!([{
         "apiVersion": "apps/v1", "kind": kind, "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"],
         "controller": true, "blockOwnerDeletion": true,
     }])
 }
 
-fn is_deleted(object: &Value) -> bool {
+fn is_being_deleted(object: &Value) -> bool {
     object["metadata"]["deletionTimestamp"].is_string()
 }
 
@@ -49,7 +50,7 @@ fn is_deleted(object: &Value) -> bool {
 pub(super) fn deployments(engine: &mut Engine) {
     let sets = engine.list("apps/v1", "ReplicaSet");
     for deployment in engine.list("apps/v1", "Deployment") {
-        if is_deleted(&deployment) || deployment["spec"]["paused"] == true {
+        if is_being_deleted(&deployment) || deployment["spec"]["paused"] == true {
             continue;
         }
         let owned: Vec<&Value> = sets.iter().filter(|s| is_owned_by(s, &deployment)).collect();
@@ -126,7 +127,7 @@ fn create_set(engine: &mut Engine, deployment: &Value, hash: &str, replicas: i64
                 "deployment.kubernetes.io/desired-replicas": deployment["spec"]["replicas"].as_i64().unwrap_or(1).to_string(),
                 "deployment.kubernetes.io/revision": revision.to_string(),
             },
-            "ownerReferences": owner_reference(deployment, "Deployment"),
+            "ownerReferences": owner_references(deployment, "Deployment"),
         },
         "spec": {"replicas": replicas, "selector": selector, "template": template},
     });
@@ -232,11 +233,11 @@ fn would_change(object: &Value, patch: &Value) -> bool {
 pub(super) fn replica_sets(engine: &mut Engine) {
     let pods = engine.list("v1", "Pod");
     for set in engine.list("apps/v1", "ReplicaSet") {
-        if is_deleted(&set) {
+        if is_being_deleted(&set) {
             continue;
         }
         let active = |p: &&Value| {
-            !is_deleted(p) && !matches!(p["status"]["phase"].as_str(), Some("Failed" | "Succeeded"))
+            !is_being_deleted(p) && !matches!(p["status"]["phase"].as_str(), Some("Failed" | "Succeeded"))
         };
         let mut owned: Vec<&Value> = pods.iter().filter(|p| is_owned_by(p, &set)).filter(active).collect();
         let wanted = usize::try_from(set["spec"]["replicas"].as_i64().unwrap_or(1)).unwrap_or(0);
@@ -292,7 +293,7 @@ fn create_pod(engine: &mut Engine, set: &Value) {
             "namespace": namespace,
             "labels": template["metadata"]["labels"],
             "annotations": template["metadata"]["annotations"],
-            "ownerReferences": owner_reference(set, "ReplicaSet"),
+            "ownerReferences": owner_references(set, "ReplicaSet"),
         },
         "spec": template["spec"],
     });
