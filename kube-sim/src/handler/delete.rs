@@ -194,7 +194,7 @@ pub(crate) fn delete_collection(
             name: object.name().to_owned(),
             subresource: String::new(),
         };
-        match one(state, &one_target, delete) {
+        match delete_one(state, &one_target, delete) {
             Ok(_) => {}
             // The garbage collector has already deleted this object, because its owner is in the same collection.
             Err(e) if e.is_not_found() => {}
