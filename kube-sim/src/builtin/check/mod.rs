@@ -28,7 +28,7 @@ pub(crate) fn check(resource: &Resource, old: Option<&Value>, new: &Value) -> Ve
         ("", "ReplicationController") => workloads::check_replication_controller(new, out),
         ("apps", "Deployment") => workloads::check_deployment(old, new, out),
         ("apps", "ReplicaSet" | "DaemonSet" | "StatefulSet") => {
-            workloads::check_replicated_workload(old, new, out)
+            workloads::check_replicated_workload(old, new, out);
         }
         ("batch", "Job") => workloads::check_job(old, new, out),
         ("batch", "CronJob") => workloads::check_cron_job(old, new, out),

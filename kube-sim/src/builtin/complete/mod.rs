@@ -38,14 +38,14 @@ pub(crate) fn complete(resource: &Resource, old: Option<&Value>, new: &mut Value
         ("autoscaling", "HorizontalPodAutoscaler") => rest::complete_autoscaler(resource.version, new),
         ("networking.k8s.io", "NetworkPolicy") => rest::complete_network_policy(new),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
-            rest::complete_role_binding(new)
+            rest::complete_role_binding(new);
         }
         ("discovery.k8s.io", "EndpointSlice") => rest::complete_endpoint_slice(new),
         ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => {
-            rest::complete_webhooks(new, false)
+            rest::complete_webhooks(new, false);
         }
         ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => {
-            rest::complete_webhooks(new, true)
+            rest::complete_webhooks(new, true);
         }
         _ => {}
     }
