@@ -83,9 +83,9 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     /// dropped object is not decoded, which takes far less time. In place of successive dropped events the stream emits
     /// one bookmark with the resource version of the last.
     ///
-    /// Such a bookmark has no kind. A watch from `""` or `"0"`, or with initial events, starts with a snapshot whose
-    /// events are not ordered by resource version: do not resume from such a bookmark before the server has sent a
-    /// bookmark or a change.
+    /// This synthetic bookmark has an empty kind. A watch from `""` or `"0"`, or with initial events, starts with a
+    /// snapshot whose events are not ordered by resource version. In such a watch, do not resume from a synthetic bookmark
+    /// before the snapshot has ended: the server has sent a bookmark, or an event for a change after the snapshot.
     ///
     /// `depth` sets which metadata is read. An object whose metadata cannot be read bypasses the filter, and decoding
     /// it fails.

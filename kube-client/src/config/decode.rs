@@ -52,8 +52,8 @@ pub(super) fn attributes<'de, D: Deserializer<'de>>(
 
 /// Decodes a boolean of YAML 1.1, which includes `yes` and `off`.
 ///
-/// The library implements YAML 1.2, where these are strings, and does not report whether a string is quoted. A quoted
-/// boolean is therefore accepted; kubectl rejects it.
+/// The YAML parser implements YAML 1.2, where `yes` and `off` are strings, and does not report whether a string is
+/// quoted. A quoted boolean is therefore accepted; kubectl rejects it.
 pub(super) fn yaml_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

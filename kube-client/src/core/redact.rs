@@ -39,18 +39,18 @@ pub(crate) fn decode_error(error: serde_json::Error) -> serde_json::Error {
 
 /// A decoder's message without the values that it quotes.
 pub(crate) fn without_values(message: &str) -> String {
-    // The quoted value may also contain these texts. serde's introduction is the first occurrence, and serde's text
-    // after the value is the last.
-    let introductions = ["invalid type: ", "invalid value: ", UNKNOWN_VARIANT];
-    let first = introductions.into_iter().filter_map(|text| Some((message.find(text)?, text))).min();
-    if let Some((at, introduction)) = first {
-        let start = at + introduction.len();
+    // A message of serde is a prefix, the value, and a suffix. The value may contain text that looks like a prefix or a
+    // suffix, so that only the first prefix and the last suffix are those of serde.
+    let prefixes = ["invalid type: ", "invalid value: ", UNKNOWN_VARIANT];
+    let first = prefixes.into_iter().filter_map(|text| Some((message.find(text)?, text))).min();
+    if let Some((at, prefix)) = first {
+        let start = at + prefix.len();
         let ends = [", expected", ", there are no variants"];
         let end = ends.into_iter().filter_map(|after| message[start..].rfind(after)).max();
         let end = end.map_or(message.len(), |at| start + at);
         let found = &message[start..end];
         let name = TYPE_NAMES.into_iter().find(|name| found.starts_with(name)).unwrap_or("a value");
-        return match introduction {
+        return match prefix {
             UNKNOWN_VARIANT => format!("{}{}{}", &message[..at], UNKNOWN_VARIANT.trim_end(), &message[end..]),
             _ => format!("{}{name}{}", &message[..start], &message[end..]),
         };

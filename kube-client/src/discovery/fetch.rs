@@ -31,8 +31,9 @@ pub(super) async fn all(client: &Client, wanted: &Groups) -> Result<Found> {
             Ok(Found::default())
         }
     };
-    let named =
-        async { if wanted.has_named() { root(client, "/apis", wanted).await } else { Ok(Found::default()) } };
+    let named = async {
+        if wanted.has_named_group() { root(client, "/apis", wanted).await } else { Ok(Found::default()) }
+    };
     let (mut found, named) = futures::try_join!(core, named)?;
     for group in named.groups {
         if found.groups.iter().any(|known| known.name() == group.name()) {

@@ -49,7 +49,7 @@ impl Groups {
     }
 
     /// Whether a group other than the core group is selected.
-    fn has_named(&self) -> bool {
+    fn has_named_group(&self) -> bool {
         match self {
             Self::Only(listed) => listed.iter().any(|name| !name.is_empty()),
             Self::Except(_) => true,

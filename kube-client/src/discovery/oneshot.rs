@@ -61,7 +61,8 @@ pub async fn group(client: &Client, apigroup: &str) -> Result<ApiGroup> {
     Ok(groups.into_iter().next().ok_or_else(missing)?)
 }
 
-/// Discovers one version of a group, with one request. It is the preferred version of the result.
+/// Discovers one version of a group, with one request. The returned group contains only this version, as its preferred
+/// version.
 ///
 /// # Errors
 /// As for [`Client::request`] (404 if the server does not serve the group version);

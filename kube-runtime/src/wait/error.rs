@@ -1,12 +1,12 @@
-//! `Error`: why a wait ended before its condition was true.
+//! `Error`: the error of a wait that ended before its condition was true.
 
 use crate::watcher;
 use std::{error::Error as StdError, fmt, time::Duration};
 
-/// Why a wait ended before its condition was true.
+/// The error of a wait that ended before its condition was true.
 ///
-/// Display includes the cause. `source()` returns the cause of that cause, so that printing the chain of sources
-/// repeats nothing.
+/// Its `Display` text includes that of the [`watcher::Error`]. `source()` therefore skips the [`watcher::Error`] and
+/// returns its source, so that a printed chain of errors repeats no message.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

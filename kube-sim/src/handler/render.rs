@@ -65,7 +65,8 @@ impl Page {
         metadata
     }
 
-    fn size(&self) -> usize {
+    /// The approximate size of the serialized objects, in bytes.
+    fn approximate_bytes(&self) -> usize {
         self.objects.iter().map(|o| o.len() + 1).sum()
     }
 }
@@ -106,7 +107,7 @@ pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: ji
 }
 
 fn plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> Text {
-    let size = page.size();
+    let size = page.approximate_bytes();
     let mut metadata = metadata.clone();
     if resource.custom().is_some() && metadata.get("continue").is_none() {
         // A list of custom resources is a map in Go, so no `omitempty` drops an empty continue token.

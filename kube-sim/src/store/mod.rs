@@ -214,8 +214,8 @@ impl State {
         self.table_mut(storage).wake_all();
     }
 
-    /// Returns the number of a new watch.
-    pub(crate) fn new_watcher(&mut self) -> u64 {
+    /// Allocates the id of a new watch.
+    pub(crate) fn allocate_watch_id(&mut self) -> u64 {
         self.next_watcher += 1;
         self.next_watcher
     }

@@ -119,7 +119,7 @@ pub(crate) fn open(
         .filter(|t| !t.is_zero())
         .unwrap_or_else(|| Duration::from_secs(1800 + state.random.below(1800)));
     let interval = inner.settings.bookmark_interval;
-    let id = state.new_watcher();
+    let id = state.allocate_watch_id();
     Ok(Watch {
         inner: inner.clone(),
         id,

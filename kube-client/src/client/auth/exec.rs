@@ -215,7 +215,8 @@ impl ExecPlugin {
         self.failed(&hint, Some(source.into()))
     }
 
-    /// Parses the output of the plugin. Of the output, errors contain only `apiVersion` and `kind`.
+    /// Parses the output of the plugin. The output contains credentials, so that errors quote only its `apiVersion` and
+    /// `kind`.
     fn parse_output(&self, output: &Output) -> Result<CachedCredentials> {
         if !output.status.success() {
             let what = format!("failed with {}; see its messages on stderr", output.status);
