@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use std::{
     any::Any,
     fmt,
+    ops::ControlFlow,
     pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
@@ -95,10 +96,7 @@ impl Body {
     /// # Cancel safety
     /// Not cancel safe: the bytes that were read are lost.
     pub async fn collect_bytes(self) -> Result<Bytes> {
-        match self.0 {
-            Kind::Once(bytes) => Ok(bytes.unwrap_or_default()),
-            Kind::Frames { .. } => Ok(self.collect().await?.to_bytes()),
-        }
+        self.collect_bytes_up_to(usize::MAX).await
     }
 
     /// Reads the whole body into memory if it has at most `limit` bytes.
@@ -148,21 +146,33 @@ impl Body {
 
     /// Reads and drops the rest of the body, so that its connection can be reused. Stops after [`DRAIN_BYTES`] or
     /// [`DRAIN_TIMEOUT`].
-    pub(crate) async fn drain(mut self) {
+    pub(crate) async fn drain(self) {
         let mut left = DRAIN_BYTES;
-        let drain = async {
-            while let Some(Ok(frame)) = self.frame().await {
-                // An empty frame counts as a byte, so that an endless body of empty frames ends, too.
-                match left.checked_sub(frame.data_ref().map_or(1, |data| data.len().max(1))) {
-                    Some(less) => left = less,
-                    None => break,
-                }
+        let count = |frame: Frame<Bytes>| {
+            // An empty frame counts as a byte, so that an endless body of empty frames ends, too.
+            match left.checked_sub(frame.data_ref().map_or(1, |data| data.len().max(1))) {
+                Some(less) => left = less,
+                None => return ControlFlow::Break(()),
             }
+            ControlFlow::Continue(())
         };
-        let mut drain = pin!(drain);
-        // A buffered body needs no timer.
-        if poll!(&mut drain).is_pending() {
-            let _ = timeout(DRAIN_TIMEOUT, drain).await;
+        self.read_for(DRAIN_TIMEOUT, count).await;
+    }
+
+    /// Passes the frames of the body to `take` until it breaks, the body ends or fails, or `limit` has elapsed.
+    pub(super) async fn read_for(
+        mut self,
+        limit: Duration,
+        mut take: impl FnMut(Frame<Bytes>) -> ControlFlow<()>,
+    ) {
+        let mut read = pin!(async {
+            while let Some(Ok(frame)) = self.frame().await
+                && take(frame).is_continue()
+            {}
+        });
+        // A buffered body needs no timer, and works on a runtime without one.
+        if poll!(&mut read).is_pending() {
+            let _ = timeout(limit, read).await;
         }
     }
 

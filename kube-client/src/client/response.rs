@@ -3,12 +3,10 @@
 //! It reads only a bounded part of the body, and must not log bodies.
 
 use bytes::{Bytes, BytesMut};
-use futures::poll;
 use http::{HeaderMap, Response, StatusCode, header, uri::Authority};
-use http_body_util::BodyExt;
+use http_body::Frame;
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{borrow::Cow, pin::pin, time::Duration};
-use tokio::time::timeout;
+use std::{borrow::Cow, ops::ControlFlow, time::Duration};
 
 use super::{body::Body, request_line::RequestLine};
 use crate::{
@@ -44,28 +42,15 @@ pub(super) async fn check(request_line: &RequestLine, response: Response<Body>) 
 /// not replace the server's error with a transport error.
 async fn collect_start(body: Body) -> Bytes {
     let mut start = BytesMut::new();
-    {
-        let mut collecting = pin!(collect_into(&mut start, body));
-        // A buffered body needs no timer, and works on a runtime without one.
-        if poll!(&mut collecting).is_pending() {
-            // On a timeout, `start` keeps the bytes received so far.
-            let _ = timeout(ERROR_BODY_TIMEOUT, collecting).await;
-        }
-    }
-    start.freeze()
-}
-
-/// Appends the body to `start`, up to `ERROR_BODY_LIMIT` and until the body fails.
-async fn collect_into(start: &mut BytesMut, mut body: Body) {
-    while let Some(Ok(frame)) = body.frame().await {
+    let append = |frame: Frame<Bytes>| {
         if let Ok(data) = frame.into_data() {
             let room = ERROR_BODY_LIMIT - start.len();
             start.extend_from_slice(&data[..data.len().min(room)]);
-            if start.len() == ERROR_BODY_LIMIT {
-                break;
-            }
         }
-    }
+        if start.len() == ERROR_BODY_LIMIT { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    body.read_for(ERROR_BODY_TIMEOUT, append).await;
+    start.freeze()
 }
 
 /// Parses the body as a `Status`, and fills in a missing code and `Retry-After` from the head of the response. If the
