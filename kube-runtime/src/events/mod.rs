@@ -4,7 +4,6 @@
 
 mod config;
 mod event;
-mod lru;
 mod series;
 
 pub use config::Config;

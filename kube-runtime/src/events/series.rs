@@ -2,11 +2,13 @@
 
 use super::config::Config;
 use super::event::{Event, Key, Reference, Reporter};
-use super::lru::LruMap;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
+use lru::LruCache;
+use std::hash::Hash;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -23,8 +25,8 @@ const COUNT_RETRY_TIME: Duration = Duration::from_secs(10 * 60);
 #[derive(Debug)]
 pub(super) struct State {
     config: Config,
-    series: LruMap<Key, Series>,
-    buckets: LruMap<Reference, Bucket>,
+    series: LruCache<Key, Series>,
+    buckets: LruCache<Reference, Bucket>,
     /// The suffix of the last event's name.
     last_nanos: i128,
     /// The number of occurrences that are in no event.
@@ -63,7 +65,7 @@ pub(super) struct Write {
 impl State {
     pub(super) fn new(config: Config) -> Self {
         let capacity = config.capacity;
-        let (series, buckets) = (LruMap::new(capacity), LruMap::new(capacity));
+        let (series, buckets) = (cache(capacity), cache(capacity));
         Self { config, series, buckets, last_nanos: 0, dropped: 0 }
     }
 
@@ -89,15 +91,18 @@ impl State {
         time: Timestamp,
     ) -> Option<Write> {
         let key = Key::new(event, regarding);
-        if let Some(series) = self.series.touch(&key) {
+        if let Some(series) = self.series.get_mut(&key) {
             series.count = series.count.saturating_add(1);
             (series.observed, series.observed_at) = (MicroTime(time), now);
-            if series.busy || series.written > 1 || !self.buckets.take(&key.regarding, &self.config, now) {
+            if series.busy
+                || series.written > 1
+                || !take(&mut self.buckets, &key.regarding, &self.config, now)
+            {
                 return None;
             }
             return Some(series.start_write(&key));
         }
-        if !self.buckets.take(&key.regarding, &self.config, now) {
+        if !take(&mut self.buckets, &key.regarding, &self.config, now) {
             self.dropped += 1;
             return None;
         }
@@ -108,8 +113,8 @@ impl State {
         let (count, written, busy) = (1, 0, false);
         let mut series = Series { event, count, written, written_at: now, observed, observed_at: now, busy };
         let write = series.start_write(&key);
-        let evicted = self.series.insert(key, series);
-        self.dropped += evicted.map_or(0, |series| series.unwritten());
+        let evicted = self.series.push(key, series);
+        self.dropped += evicted.map_or(0, |(_, series)| series.unwritten());
         Some(write)
     }
 
@@ -130,7 +135,7 @@ impl State {
 
     /// The series of a write; `None` if it was evicted, even if it was started again.
     fn current(&mut self, write: &Write) -> Option<&mut Series> {
-        let series = self.series.get_mut(&write.key)?;
+        let series = self.series.peek_mut(&write.key)?;
         (series.event.metadata.name == write.event.metadata.name).then_some(series)
     }
 
@@ -154,7 +159,7 @@ impl State {
             }
         }
         for key in ended {
-            self.dropped += self.series.remove(&key).map_or(0, |series| series.unwritten());
+            self.dropped += self.series.pop(&key).map_or(0, |series| series.unwritten());
         }
         writes
     }
@@ -184,18 +189,26 @@ struct Bucket {
     filled: Instant,
 }
 
-impl LruMap<Reference, Bucket> {
-    /// Takes a token of the object; `false` if there is none.
-    fn take(&mut self, object: &Reference, config: &Config, now: Instant) -> bool {
-        if config.refill.is_zero() {
-            return true;
-        }
-        if self.touch(object).is_none() {
-            // An evicted bucket starts again with all tokens, as in client-go.
-            self.insert(object.clone(), Bucket { tokens: config.burst, filled: now });
-        }
-        self.get_mut(object).is_some_and(|bucket| bucket.take(config, now))
+/// An empty cache of at most `capacity` entries, at least one. It allocates no memory for them in advance.
+fn cache<K: Hash + Eq, V>(capacity: usize) -> LruCache<K, V> {
+    let mut cache = LruCache::unbounded();
+    cache.resize(NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN));
+    cache
+}
+
+/// Takes a token of the object; `false` if there is none.
+fn take(
+    buckets: &mut LruCache<Reference, Bucket>,
+    object: &Reference,
+    config: &Config,
+    now: Instant,
+) -> bool {
+    if config.refill.is_zero() {
+        return true;
     }
+    // An evicted bucket starts again with all tokens, as in client-go.
+    let full = || Bucket { tokens: config.burst, filled: now };
+    buckets.get_or_insert_mut_ref(object, full).take(config, now)
 }
 
 impl Bucket {
