@@ -28,8 +28,7 @@ pub fn is_created<K: Resource>() -> impl Condition<K> {
 pub fn is_crd_established() -> impl Condition<CustomResourceDefinition> {
     |crd: Option<&CustomResourceDefinition>| {
         let conditions = crd.and_then(|crd| crd.status.as_ref()?.conditions.as_ref());
-        let established = |name: Option<&str>, status| name == Some("Established") && status == Some("True");
-        conditions.into_iter().flatten().any(|c| established(c.type_.text(), c.status.text()))
+        conditions.into_iter().flatten().any(|c| is_true("Established", &c.type_, &c.status))
     }
 }
 
@@ -48,8 +47,7 @@ pub fn is_pod_running() -> impl Condition<Pod> {
 pub fn is_job_completed() -> impl Condition<Job> {
     |job: Option<&Job>| {
         let conditions = job.and_then(|job| job.status.as_ref()?.conditions.as_ref());
-        let complete = |name: Option<&str>, status| name == Some("Complete") && status == Some("True");
-        conditions.into_iter().flatten().any(|c| complete(c.type_.text(), c.status.text()))
+        conditions.into_iter().flatten().any(|c| is_true("Complete", &c.type_, &c.status))
     }
 }
 
@@ -67,9 +65,7 @@ pub fn is_deployment_completed() -> impl Condition<Deployment> {
             return false;
         }
         status.conditions.iter().flatten().any(|c| {
-            c.type_.text() == Some("Progressing")
-                && c.status.text() == Some("True")
-                && c.reason.text() == Some("NewReplicaSetAvailable")
+            is_true("Progressing", &c.type_, &c.status) && c.reason.text() == Some("NewReplicaSetAvailable")
         })
     }
 }
@@ -131,6 +127,11 @@ impl<A: Condition<K>, B: Condition<K>, K> Condition<K> for Or<A, B> {
     fn matches_object(&self, obj: Option<&K>) -> bool {
         self.0.matches_object(obj) || self.1.matches_object(obj)
     }
+}
+
+/// Whether a status condition has the type `wanted` and the status `True`.
+fn is_true(wanted: &str, type_: &impl TextField, status: &impl TextField) -> bool {
+    type_.text() == Some(wanted) && status.text() == Some("True")
 }
 
 /// A text field that is optional in some versions of the Kubernetes API and required in others.

@@ -7,10 +7,10 @@ use kube_client::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use std::{error::Error as StdError, fmt, time::Duration};
 
-/// Why a deletion failed or was not observed.
+/// The error of a deletion that failed or was not observed.
 ///
-/// Display includes the cause. `source()` returns the cause of that cause, so that printing the chain of sources
-/// repeats nothing.
+/// Its `Display` text includes that of its cause. `source()` therefore skips the cause and returns the source of the
+/// cause, so that a printed chain of errors repeats no message.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
