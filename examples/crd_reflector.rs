@@ -12,7 +12,6 @@
 
 use anyhow::{Context, bail};
 use examples::Polls;
-use futures::TryStreamExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube_client::{
     Api, Client, CustomResourceExt, ResourceExt,
@@ -20,7 +19,10 @@ use kube_client::{
     core::Status,
 };
 use kube_derive::CustomResource;
-use kube_runtime::{Informer, Reflector, watcher};
+use kube_runtime::{
+    Reflector,
+    wait::{await_condition, conditions},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -92,15 +94,9 @@ async fn install(client: &Client) -> anyhow::Result<()> {
             return Err(error).with_context(|| format!("cannot install {}; {advice}", Foo::crd_name()));
         }
     }
-    let this_crd = watcher::Config::default().fields(&format!("metadata.name={}", Foo::crd_name()));
-    let mut informer = Informer::with_config(crds, this_crd);
     let foos: Api<Foo> = Api::all(client.clone());
     let served = async {
-        while let Some(event) = informer.try_next().await? {
-            if event.object().is_some_and(|crd| is_established(crd)) {
-                break;
-            }
-        }
+        await_condition(crds, Foo::crd_name(), conditions::is_crd_established()).await?;
         // For a moment after the condition is set, an API server may still return 404.
         loop {
             match foos.list(&ListParams::default().limit(1)).await {
@@ -111,11 +107,6 @@ async fn install(client: &Client) -> anyhow::Result<()> {
     };
     let timed_out = || format!("{} was not served within 30 s", Foo::crd_name());
     tokio::time::timeout(Duration::from_secs(30), served).await.with_context(timed_out)?
-}
-
-fn is_established(crd: &CustomResourceDefinition) -> bool {
-    let mut conditions = crd.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.any(|condition| condition.type_ == "Established" && condition.status == "True")
 }
 
 fn print(mut foos: Vec<Arc<Foo>>) -> io::Result<()> {

@@ -13,6 +13,7 @@ use kube_client::{Api, Client, CustomResourceExt, Resource, ResourceExt};
 use kube_derive::CustomResource;
 use kube_runtime::controller::{self, Action, Controller};
 use kube_runtime::reflector::Store;
+use kube_runtime::wait::{await_condition_within, conditions};
 use kube_runtime::watcher;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,20 +61,10 @@ pub(super) async fn install(client: &Client) -> anyhow::Result<()> {
     let definition = Site::crd();
     let name = definition.name_any();
     definitions.create(&PostParams::default(), &definition).await.context("cannot create the CRD")?;
-    let established = async {
-        loop {
-            let found = definitions.get(&name).await?;
-            let conditions = found.status.and_then(|status| status.conditions).unwrap_or_default();
-            if conditions.iter().any(|one| one.type_ == "Established" && one.status == "True") {
-                return anyhow::Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    match tokio::time::timeout(ESTABLISHED_WITHIN, established).await {
-        Ok(outcome) => outcome.context("cannot wait for the CRD to be established"),
-        Err(_) => bail!("{name} is not established after {ESTABLISHED_WITHIN:?}"),
-    }
+    await_condition_within(definitions, &name, conditions::is_crd_established(), ESTABLISHED_WITHIN)
+        .await
+        .map(drop)
+        .context("cannot wait for the CRD to be established")
 }
 
 /// The handle that stops the controller.

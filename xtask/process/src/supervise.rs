@@ -77,7 +77,7 @@ struct Outcome {
     orphaned: bool,
 }
 
-/// Starts the program, and waits until it has ended or is told to end.
+/// Starts the program, and waits until it ends or its end is requested by a signal.
 async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
     let mut term = signal(SignalKind::terminate())?;
     // The terminal sends these signals to the program, the parent and the supervisor. The handlers keep them from

@@ -7,6 +7,7 @@ use kube_client::api::{ListParams, PostParams};
 use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube_client::{Api, CustomResourceExt};
 use kube_derive::CustomResource;
+use kube_runtime::wait::{Condition, conditions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -83,9 +84,8 @@ pub(crate) async fn serve(env: &Env, crd: &CustomResourceDefinition) -> Outcome<
     env.delete_at_end(&crds, &name);
     crds.create(&PostParams::default(), crd).await?;
     eventually("the definition is established", Duration::from_secs(30), async || {
-        let status = crds.get(&name).await?.status;
-        let mut conditions = status.iter().flat_map(|status| status.conditions.iter().flatten());
-        Ok(conditions.any(|c| c.type_ == "Established" && c.status == "True").then_some(()))
+        let crd = crds.get(&name).await?;
+        Ok(conditions::is_crd_established().matches_object(Some(&crd)).then_some(()))
     })
     .await?;
     let kind = GroupVersionKind::gvk(&crd.spec.group, &crd.spec.versions[0].name, &crd.spec.names.kind);
