@@ -106,8 +106,8 @@ pub fn merge_crds(
     for crd in crds {
         check_same_kind(&merged, &crd)?;
         let (labels, annotations) = (crd.metadata.labels, crd.metadata.annotations);
-        add_missing(&mut merged.metadata.labels, labels);
-        add_missing(&mut merged.metadata.annotations, annotations);
+        add_missing_entries(&mut merged.metadata.labels, labels);
+        add_missing_entries(&mut merged.metadata.annotations, annotations);
         for mut version in crd.spec.versions {
             if merged.spec.versions.iter().any(|known| known.name == version.name) {
                 return Err(MergeError::DuplicateVersion(version.name));
@@ -139,10 +139,11 @@ fn check_same_kind(
     }
 }
 
-type StringMap = Option<std::collections::BTreeMap<String, String>>;
+/// The type of the labels and annotations in `ObjectMeta`.
+type OptionalStringMap = Option<std::collections::BTreeMap<String, String>>;
 
 /// Adds the entries of `from` whose keys `into` lacks.
-fn add_missing(into: &mut StringMap, from: StringMap) {
+fn add_missing_entries(into: &mut OptionalStringMap, from: OptionalStringMap) {
     for (key, value) in from.into_iter().flatten() {
         into.get_or_insert_default().entry(key).or_insert(value);
     }
@@ -153,6 +154,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// A definition of `kind` in which every version is the storage version.
     fn crd(kind: &str, versions: &[&str]) -> CustomResourceDefinition {
         let versions: Vec<_> =
             versions.iter().map(|v| json!({ "name": v, "served": true, "storage": true })).collect();
@@ -180,16 +182,19 @@ mod tests {
     #[test]
     fn reports_why_definitions_cannot_be_merged() {
         #[track_caller]
-        fn check(crds: Vec<CustomResourceDefinition>, expected: &MergeError) {
+        fn check_error(crds: Vec<CustomResourceDefinition>, expected: &MergeError) {
             assert_eq!(&merge_crds(crds, "v1").unwrap_err(), expected);
         }
         let name = || "foos.example.com".to_owned();
-        check(vec![], &MergeError::MissingCrds);
-        check(vec![crd("Foo", &["v2"])], &MergeError::MissingStoredApi("v1".to_owned()));
-        check(vec![crd("Foo", &[])], &MergeError::MissingVersions(name()));
-        check(vec![crd("Foo", &["v1", "v2"])], &MergeError::MultiVersionCrd(name()));
-        check(vec![crd("Foo", &["v1"]), crd("Foo", &["v1"])], &MergeError::DuplicateVersion("v1".to_owned()));
-        check(
+        check_error(vec![], &MergeError::MissingCrds);
+        check_error(vec![crd("Foo", &["v2"])], &MergeError::MissingStoredApi("v1".to_owned()));
+        check_error(vec![crd("Foo", &[])], &MergeError::MissingVersions(name()));
+        check_error(vec![crd("Foo", &["v1", "v2"])], &MergeError::MultiVersionCrd(name()));
+        check_error(
+            vec![crd("Foo", &["v1"]), crd("Foo", &["v1"])],
+            &MergeError::DuplicateVersion("v1".to_owned()),
+        );
+        check_error(
             vec![crd("Foo", &["v1"]), crd("Bar", &["v2"])],
             &MergeError::PropertyMismatch {
                 field: "spec.names.kind",

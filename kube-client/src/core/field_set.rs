@@ -78,10 +78,10 @@ impl FieldSet {
     }
 
     /// Whether the set skips a field in [`IDENTITY_FIELDS`].
-    fn skips_identity(&self) -> bool {
+    fn skips_identity_field(&self) -> bool {
         self.root.field("metadata").is_some_and(|metadata| {
-            let skipped = |name: &&str| metadata.field(name).is_some_and(FieldNode::skips);
-            metadata.skips() || IDENTITY_FIELDS.iter().any(skipped)
+            let skipped = |name: &&str| metadata.field(name).is_some_and(FieldNode::skips_whole_value);
+            metadata.skips_whole_value() || IDENTITY_FIELDS.iter().any(skipped)
         })
     }
 
@@ -90,6 +90,7 @@ impl FieldSet {
         self.root == FieldNode::default()
     }
 
+    /// The skipped parts of the whole object.
     #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only the client decodes"))]
     pub(crate) fn root(&self) -> &FieldNode {
         &self.root
@@ -99,7 +100,7 @@ impl FieldSet {
 #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only the client decodes"))]
 impl FieldNode {
     /// Whether the whole value is skipped.
-    pub(crate) fn skips(&self) -> bool {
+    pub(crate) fn skips_whole_value(&self) -> bool {
         self.skip
     }
 
@@ -108,7 +109,7 @@ impl FieldNode {
         self.fields.get(name).or(self.values.as_deref())
     }
 
-    /// The node of every element of a list.
+    /// The node of every element of a list; `None` if no part of the elements is skipped.
     pub(crate) fn elements(&self) -> Option<&FieldNode> {
         self.elements.as_deref()
     }
@@ -202,7 +203,7 @@ impl FromStr for FieldSet {
             return Err(error("the path is empty"));
         }
         node.skip = true;
-        if set.skips_identity() {
+        if set.skips_identity_field() {
             return Err(error(
                 "metadata.name, namespace, uid and resourceVersion identify an object and cannot be skipped",
             ));
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn merges_sets() {
+    fn a_union_contains_the_paths_of_both_sets() {
         let both = FieldSet::managed_fields().and("metadata.labels".parse().unwrap()).and(FieldSet::none());
         assert_eq!(both.to_string(), "metadata.labels,metadata.managedFields");
         assert!(FieldSet::none().is_empty() && !both.is_empty());

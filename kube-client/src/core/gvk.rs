@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_kinds_from_references() {
+    fn converts_references_to_kinds() {
         let owner =
             OwnerReference { api_version: "apps/v1".into(), kind: "ReplicaSet".into(), ..Default::default() };
         assert_eq!(GroupVersionKind::try_from(&owner), Ok(GroupVersionKind::gvk("apps", "v1", "ReplicaSet")));

@@ -44,7 +44,7 @@ pub use params::{
     DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
     ValidationDirective, VersionMatch, WatchParams,
 };
-pub(crate) use redact::decode_error;
+pub(crate) use redact::redact_decode_error;
 #[cfg(feature = "client")]
 pub(crate) use redact::without_values;
 pub use request::Request;

@@ -29,18 +29,18 @@ const TYPE_NAMES: [&str; 18] = [
     "number",
 ];
 
-/// The error with the type and position of the invalid value, without the value.
-pub(crate) fn decode_error(error: serde_json::Error) -> serde_json::Error {
+/// Removes the invalid value from an error, and keeps the type and the position of the value.
+pub(crate) fn redact_decode_error(error: serde_json::Error) -> serde_json::Error {
     let message = error.to_string();
     let redacted = without_values(&message);
     // `Error::custom` parses line and column from the end of the message.
     if redacted == message { error } else { serde_json::Error::custom(redacted) }
 }
 
-/// A decoder's message without the values that it quotes.
+/// The message of a decoder without the values that the message quotes.
 pub(crate) fn without_values(message: &str) -> String {
     // A message of serde is a prefix, the value, and a suffix. The value may contain text that looks like a prefix or a
-    // suffix, so that only the first prefix and the last suffix are those of serde.
+    // suffix, so only the first prefix and the last suffix are those of serde.
     let prefixes = ["invalid type: ", "invalid value: ", UNKNOWN_VARIANT];
     let first = prefixes.into_iter().filter_map(|text| Some((message.find(text)?, text))).min();
     if let Some((at, prefix)) = first {
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn a_redacted_error_keeps_line_and_column() {
         let error = serde_json::from_str::<Vec<u8>>("[1,\n \"hunter2\"]").unwrap_err();
-        let error = decode_error(error);
+        let error = redact_decode_error(error);
         assert_eq!((error.line(), error.column()), (2, 10));
         assert!(!format!("{error:?} {error}").contains("hunter2"), "{error:?}");
     }

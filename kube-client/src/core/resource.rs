@@ -20,7 +20,7 @@ impl NamespaceScope for NamespaceResourceScope {}
 impl NamespaceScope for DynamicResourceScope {}
 
 /// Characters to escape in a namespace: they would change the structure of the URL path.
-const NAMESPACE_SEGMENT: &percent_encoding::AsciiSet =
+const ESCAPED_IN_NAMESPACE: &percent_encoding::AsciiSet =
     &percent_encoding::CONTROLS.add(b'/').add(b'%').add(b'?').add(b'#').add(b' ');
 
 /// The form in which a client requests objects from the server.
@@ -51,7 +51,7 @@ pub enum Representation {
 pub trait Resource {
     /// The type of the value that contains the kind's names at run time; `()` if the kind is known at compile time.
     type DynamicType: Send + Sync + 'static;
-    /// Whether objects are namespaced or cluster-scoped.
+    /// The scope of the objects: namespaced, or cluster-scoped.
     type Scope;
 
     /// The kind, in CamelCase.
@@ -83,7 +83,7 @@ pub trait Resource {
         match namespace {
             Some(ns) => {
                 // Escape an invalid namespace, so that it stays one path segment; `Request` then rejects it.
-                let ns = percent_encoding::utf8_percent_encode(ns, NAMESPACE_SEGMENT);
+                let ns = percent_encoding::utf8_percent_encode(ns, ESCAPED_IN_NAMESPACE);
                 format!("/{root}/{group}{slash}{version}/namespaces/{ns}/{plural}")
             }
             None => format!("/{root}/{group}{slash}{version}/{plural}"),
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn owners_need_a_uid() {
+    fn owner_references_need_a_uid() {
         let mut pod = Pod::default();
         pod.meta_mut().name = Some("web".into());
         assert_eq!(pod.owner_ref(&()), None);

@@ -22,7 +22,7 @@ pub struct UndecodableObject {
     pub resource_version: Option<String>,
     /// The object's uid.
     pub uid: Option<String>,
-    /// The error of the decoder, with the position in the object's text.
+    /// The error of the decoder, with the position in the object's JSON.
     pub source: serde_json::Error,
 }
 
@@ -54,22 +54,22 @@ impl UndecodableObject {
         }
     }
 
-    /// Sets name, namespace, resource version and uid from the object's text, if its metadata is readable.
+    /// Sets name, namespace, resource version and uid from the object's JSON, if the metadata is readable.
     #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only the client decodes"))]
-    pub(crate) fn identified_by(mut self, text: &[u8]) -> Self {
+    pub(crate) fn with_identity_from(mut self, json: &[u8]) -> Self {
         #[derive(Deserialize)]
-        struct Identity {
-            metadata: Option<Meta>,
+        struct PartialObject {
+            metadata: Option<IdentityFields>,
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Meta {
+        struct IdentityFields {
             name: Option<String>,
             namespace: Option<String>,
             resource_version: Option<String>,
             uid: Option<String>,
         }
-        if let Ok(Identity { metadata: Some(meta) }) = serde_json::from_slice(text) {
+        if let Ok(PartialObject { metadata: Some(meta) }) = serde_json::from_slice(json) {
             self.name = meta.name;
             self.namespace = meta.namespace;
             self.resource_version = meta.resource_version;

@@ -85,6 +85,7 @@ impl Version {
         Self::try_parse(text).unwrap_or_else(|| Self::Nonconformant(text.to_owned()))
     }
 
+    /// Parses a stable, beta or alpha version; `None` for other text.
     fn try_parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix('v')?;
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn parses_versions() {
+    fn parses_api_versions_and_keeps_other_text() {
         assert_eq!(Version::parse("v1beta2"), Version::Beta(1, Some(2)));
         assert_eq!(Version::parse("v1alpha"), Version::Alpha(1, None));
         for odd in ["1", "v", "v1gamma1", "v1beta-1", "vbeta1"] {

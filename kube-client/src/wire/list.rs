@@ -1,7 +1,7 @@
 //! Splits the body of a list into items as it arrives.
 
 use super::{Split, WireError, scan::ValueScan};
-use crate::core::{ListMeta, TypeMeta, decode_error};
+use crate::core::{ListMeta, TypeMeta, redact_decode_error};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 
@@ -224,7 +224,7 @@ fn decode_head_value<T: DeserializeOwned + Default>(text: &[u8]) -> Result<T, Wi
 }
 
 fn head_error(error: serde_json::Error) -> WireError {
-    WireError::ListHead(decode_error(error))
+    WireError::ListHead(redact_decode_error(error))
 }
 
 #[cfg(test)]

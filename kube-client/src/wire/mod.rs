@@ -107,7 +107,7 @@ impl Shape {
     }
 
     fn undecodable(&self, text: &[u8], origin: ObjectOrigin, source: serde_json::Error) -> WireError {
-        Box::new(UndecodableObject::new(&self.expected, origin, source).identified_by(text)).into()
+        Box::new(UndecodableObject::new(&self.expected, origin, source).with_identity_from(text)).into()
     }
 }
 

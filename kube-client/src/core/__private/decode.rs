@@ -12,7 +12,7 @@ use crate::core::ObjectMeta;
 /// The status type of a resource without a status. The decoder skips the content of `status`.
 pub type NoStatus = Option<IgnoredAny>;
 
-const FIELDS: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status"];
+const FIELD_NAMES: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status"];
 
 /// Deserializes metadata, spec and status.
 ///
@@ -29,7 +29,11 @@ where
     S: Deserialize<'de>,
     T: Deserialize<'de>,
 {
-    deserializer.deserialize_struct(definition.kind, FIELDS, RootVisitor { definition, parts: PhantomData })
+    deserializer.deserialize_struct(
+        definition.kind,
+        FIELD_NAMES,
+        RootVisitor { definition, parts: PhantomData },
+    )
 }
 
 /// The visitor of the whole object.
@@ -51,8 +55,8 @@ impl<'de, S: Deserialize<'de>, T: Deserialize<'de>> Visitor<'de> for RootVisitor
         let mut status: Option<Option<T>> = None;
         while let Some(field) = map.next_key()? {
             match field {
-                Field::ApiVersion => map.next_value_seed(Expected::api_version(self.definition))?,
-                Field::Kind => map.next_value_seed(Expected::kind(self.definition))?,
+                Field::ApiVersion => map.next_value_seed(ExpectedString::api_version(self.definition))?,
+                Field::Kind => map.next_value_seed(ExpectedString::kind(self.definition))?,
                 Field::Metadata => read_once(&mut metadata, "metadata", &mut map)?,
                 Field::Spec => read_once(&mut spec, "spec", &mut map)?,
                 Field::Status => read_once(&mut status, "status", &mut map)?,
@@ -79,7 +83,7 @@ fn read_once<'de, A: MapAccess<'de>, V: Deserialize<'de>>(
     Ok(())
 }
 
-/// The name of a field.
+/// A field of the object, identified by its name.
 enum Field {
     ApiVersion,
     Kind,
@@ -91,8 +95,8 @@ enum Field {
 
 impl<'de> Deserialize<'de> for Field {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl Visitor<'_> for NameVisitor {
+        struct FieldNameVisitor;
+        impl Visitor<'_> for FieldNameVisitor {
             type Value = Field;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,19 +114,19 @@ impl<'de> Deserialize<'de> for Field {
                 })
             }
         }
-        deserializer.deserialize_identifier(NameVisitor)
+        deserializer.deserialize_identifier(FieldNameVisitor)
     }
 }
 
 /// Deserializes a string and compares it with the expected value, without an allocation.
 #[derive(Clone, Copy)]
-pub(super) struct Expected {
+pub(super) struct ExpectedString {
     field: &'static str,
     value: &'static str,
     definition: &'static Definition,
 }
 
-impl Expected {
+impl ExpectedString {
     pub(super) fn api_version(definition: &'static Definition) -> Self {
         Self { field: "apiVersion", value: definition.api_version, definition }
     }
@@ -132,7 +136,7 @@ impl Expected {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Expected {
+impl<'de> DeserializeSeed<'de> for ExpectedString {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -140,7 +144,7 @@ impl<'de> DeserializeSeed<'de> for Expected {
     }
 }
 
-impl Visitor<'_> for Expected {
+impl Visitor<'_> for ExpectedString {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

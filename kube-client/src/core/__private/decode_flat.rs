@@ -1,4 +1,4 @@
-//! Deserializes a resource whose fields are beside `metadata` instead of in `spec` (`no_spec`), in one pass.
+//! Deserializes a resource whose spec fields are beside `metadata` instead of in `spec` (`no_spec`), in one pass.
 //!
 //! The spec is deserialized from the object's own map. A `MapAccess` adapter removes the fields that every object has,
 //! without a buffer.
@@ -13,7 +13,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{Definition, decode::Expected};
+use super::{Definition, decode::ExpectedString};
 use crate::core::ObjectMeta;
 
 /// Deserializes metadata, spec and status of an object without a `spec` field.
@@ -30,29 +30,29 @@ where
     S: Deserialize<'de>,
     T: Deserialize<'de>,
 {
-    let mut common = Common { definition, metadata: None, status: None };
-    let spec = S::deserialize(Flat { object: deserializer, common: &mut common })?;
+    let mut common = CommonFields { definition, metadata: None, status: None };
+    let spec = S::deserialize(FlatDeserializer { object: deserializer, common: &mut common })?;
     Ok((common.metadata.unwrap_or_default(), spec, common.status))
 }
 
 /// The fields that every object has.
-struct Common<T> {
+struct CommonFields<T> {
     definition: &'static Definition,
     metadata: Option<ObjectMeta>,
     status: Option<T>,
 }
 
 /// The deserializer of the spec: the whole object without the common fields.
-struct Flat<'c, D, T> {
+struct FlatDeserializer<'c, D, T> {
     object: D,
-    common: &'c mut Common<T>,
+    common: &'c mut CommonFields<T>,
 }
 
-impl<'de, D: Deserializer<'de>, T: Deserialize<'de>> Deserializer<'de> for Flat<'_, D, T> {
+impl<'de, D: Deserializer<'de>, T: Deserialize<'de>> Deserializer<'de> for FlatDeserializer<'_, D, T> {
     type Error = D::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, spec: V) -> Result<V::Value, D::Error> {
-        self.object.deserialize_map(Split { spec, common: self.common })
+        self.object.deserialize_map(SplitVisitor { spec, common: self.common })
     }
 
     fn is_human_readable(&self) -> bool {
@@ -66,12 +66,12 @@ impl<'de, D: Deserializer<'de>, T: Deserialize<'de>> Deserializer<'de> for Flat<
 }
 
 /// A visitor that stores the common fields in `common` and passes all other fields to the visitor `spec`.
-struct Split<'c, V, T> {
+struct SplitVisitor<'c, V, T> {
     spec: V,
-    common: &'c mut Common<T>,
+    common: &'c mut CommonFields<T>,
 }
 
-impl<'de, V: Visitor<'de>, T: Deserialize<'de>> Visitor<'de> for Split<'_, V, T> {
+impl<'de, V: Visitor<'de>, T: Deserialize<'de>> Visitor<'de> for SplitVisitor<'_, V, T> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,7 +79,7 @@ impl<'de, V: Visitor<'de>, T: Deserialize<'de>> Visitor<'de> for Split<'_, V, T>
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
-        let mut rest = Rest { map, common: self.common };
+        let mut rest = SpecEntries { map, common: self.common };
         let spec = self.spec.visit_map(&mut rest)?;
         // The spec's visitor may return before the last entry. Read the other entries, which may contain metadata and
         // status.
@@ -89,27 +89,29 @@ impl<'de, V: Visitor<'de>, T: Deserialize<'de>> Visitor<'de> for Split<'_, V, T>
 }
 
 /// The object's entries without the common fields. Stores the common fields in `common`.
-struct Rest<'c, A, T> {
+struct SpecEntries<'c, A, T> {
     map: A,
-    common: &'c mut Common<T>,
+    common: &'c mut CommonFields<T>,
 }
 
-impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> MapAccess<'de> for Rest<'_, A, T> {
+impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> MapAccess<'de> for SpecEntries<'_, A, T> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
         loop {
             let definition = self.common.definition;
-            match self.map.next_key::<Key<'de>>()? {
+            match self.map.next_key::<FieldName<'de>>()? {
                 None => return Ok(None),
-                Some(Key::ApiVersion) => self.map.next_value_seed(Expected::api_version(definition))?,
-                Some(Key::Kind) => self.map.next_value_seed(Expected::kind(definition))?,
-                Some(Key::Metadata) => self.common.metadata = self.map.next_value()?,
-                Some(Key::Status) => self.common.status = self.map.next_value()?,
-                Some(Key::Borrowed(name)) => {
+                Some(FieldName::ApiVersion) => {
+                    self.map.next_value_seed(ExpectedString::api_version(definition))?
+                }
+                Some(FieldName::Kind) => self.map.next_value_seed(ExpectedString::kind(definition))?,
+                Some(FieldName::Metadata) => self.common.metadata = self.map.next_value()?,
+                Some(FieldName::Status) => self.common.status = self.map.next_value()?,
+                Some(FieldName::Borrowed(name)) => {
                     return seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some);
                 }
-                Some(Key::Owned(name)) => return seed.deserialize(name.into_deserializer()).map(Some),
+                Some(FieldName::Owned(name)) => return seed.deserialize(name.into_deserializer()).map(Some),
             }
         }
     }
@@ -120,7 +122,7 @@ impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> MapAccess<'de> for Rest<'_, A,
 }
 
 /// The name of a field: a common field, or a field of the spec.
-enum Key<'de> {
+enum FieldName<'de> {
     ApiVersion,
     Kind,
     Metadata,
@@ -129,9 +131,9 @@ enum Key<'de> {
     Owned(String),
 }
 
-impl Key<'_> {
-    /// The key of a common field; `None` for other names.
-    fn common(name: &str) -> Option<Self> {
+impl FieldName<'_> {
+    /// The name of a common field; `None` for other names.
+    fn common_field(name: &str) -> Option<Self> {
         Some(match name {
             "apiVersion" => Self::ApiVersion,
             "kind" => Self::Kind,
@@ -142,24 +144,24 @@ impl Key<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for Key<'de> {
+impl<'de> Deserialize<'de> for FieldName<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl<'de> Visitor<'de> for NameVisitor {
-            type Value = Key<'de>;
+        struct FieldNameVisitor;
+        impl<'de> Visitor<'de> for FieldNameVisitor {
+            type Value = FieldName<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a field name")
             }
 
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key::common(name).unwrap_or(Key::Borrowed(name)))
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<FieldName<'de>, E> {
+                Ok(FieldName::common_field(name).unwrap_or(FieldName::Borrowed(name)))
             }
 
-            fn visit_str<E>(self, name: &str) -> Result<Key<'de>, E> {
-                Ok(Key::common(name).unwrap_or_else(|| Key::Owned(name.to_owned())))
+            fn visit_str<E>(self, name: &str) -> Result<FieldName<'de>, E> {
+                Ok(FieldName::common_field(name).unwrap_or_else(|| FieldName::Owned(name.to_owned())))
             }
         }
-        deserializer.deserialize_str(NameVisitor)
+        deserializer.deserialize_str(FieldNameVisitor)
     }
 }

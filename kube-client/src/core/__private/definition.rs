@@ -56,9 +56,9 @@ pub struct Definition {
     pub status: bool,
     /// The scale subresource.
     pub scale: Option<Scale>,
-    /// Annotations of the definition.
+    /// Annotations of the `CustomResourceDefinition`.
     pub annotations: &'static [(&'static str, &'static str)],
-    /// Labels of the definition.
+    /// Labels of the `CustomResourceDefinition`.
     pub labels: &'static [(&'static str, &'static str)],
 }
 
@@ -96,22 +96,22 @@ pub fn crd(definition: &Definition, schema: Option<JSONSchemaProps>) -> CustomRe
     CustomResourceDefinition {
         metadata: ObjectMeta {
             name: Some(definition.crd_name.to_owned()),
-            annotations: string_map(definition.annotations),
-            labels: string_map(definition.labels),
+            annotations: non_empty_map(definition.annotations),
+            labels: non_empty_map(definition.labels),
             ..ObjectMeta::default()
         },
         spec: CustomResourceDefinitionSpec {
             group: definition.group.to_owned(),
             names: CustomResourceDefinitionNames {
-                categories: string_list(definition.categories),
+                categories: non_empty_strings(definition.categories),
                 kind: definition.kind.to_owned(),
                 list_kind: None,
                 plural: definition.plural.to_owned(),
-                short_names: string_list(definition.shortnames),
+                short_names: non_empty_strings(definition.shortnames),
                 singular: Some(definition.singular.to_owned()),
             },
             scope: scope.to_owned(),
-            versions: vec![version(definition, schema)],
+            versions: vec![crd_version(definition, schema)],
             conversion: None,
             preserve_unknown_fields: None,
         },
@@ -119,7 +119,7 @@ pub fn crd(definition: &Definition, schema: Option<JSONSchemaProps>) -> CustomRe
     }
 }
 
-fn version(definition: &Definition, schema: Option<JSONSchemaProps>) -> CustomResourceDefinitionVersion {
+fn crd_version(definition: &Definition, schema: Option<JSONSchemaProps>) -> CustomResourceDefinitionVersion {
     let selectable = |path: &&str| SelectableField { json_path: (*path).to_owned() };
     CustomResourceDefinitionVersion {
         name: definition.version.to_owned(),
@@ -127,7 +127,7 @@ fn version(definition: &Definition, schema: Option<JSONSchemaProps>) -> CustomRe
         storage: definition.storage,
         deprecated: definition.deprecated.then_some(true),
         deprecation_warning: definition.deprecation_warning.map(str::to_owned),
-        additional_printer_columns: non_empty(definition.columns.iter().map(column).collect()),
+        additional_printer_columns: non_empty(definition.columns.iter().map(printer_column).collect()),
         selectable_fields: non_empty(definition.selectable.iter().map(selectable).collect()),
         schema: schema.map(|schema| CustomResourceValidation { open_api_v3_schema: Some(schema) }),
         subresources: subresources(definition),
@@ -144,7 +144,7 @@ fn subresources(definition: &Definition) -> Option<CustomResourceSubresources> {
     (scale.is_some() || status.is_some()).then_some(CustomResourceSubresources { scale, status })
 }
 
-fn column(column: &Column) -> CustomResourceColumnDefinition {
+fn printer_column(column: &Column) -> CustomResourceColumnDefinition {
     CustomResourceColumnDefinition {
         name: column.name.to_owned(),
         type_: column.type_.to_owned(),
@@ -155,16 +155,16 @@ fn column(column: &Column) -> CustomResourceColumnDefinition {
     }
 }
 
-fn string_list(list: &[&str]) -> Option<Vec<String>> {
+fn non_empty_strings(list: &[&str]) -> Option<Vec<String>> {
     non_empty(list.iter().map(|text| (*text).to_owned()).collect())
 }
 
-/// Returns `None` for an empty list.
+/// The list; `None` if it is empty.
 fn non_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
 
-fn string_map(list: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
+fn non_empty_map(list: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
     (!list.is_empty())
         .then(|| list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
 }

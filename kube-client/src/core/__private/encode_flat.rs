@@ -1,7 +1,7 @@
-//! Serializes a resource whose fields are beside `metadata` instead of in `spec` (`no_spec`).
+//! Serializes a resource whose spec fields are beside `metadata` instead of in `spec` (`no_spec`).
 //!
-//! The spec is serialized into the object's own map. Rejects a spec that is not a struct or a map. Also rejects a field
-//! with the name of a common field, which would be a duplicate key in the output.
+//! The spec is serialized into the object's own map. This module rejects a spec that is not a struct or a map, and a
+//! field with the name of a common field, which would be a duplicate key in the output.
 
 use std::fmt::{self, Display, Write};
 
@@ -32,7 +32,7 @@ where
     object.serialize_entry("apiVersion", definition.api_version)?;
     object.serialize_entry("kind", definition.kind)?;
     object.serialize_entry("metadata", metadata)?;
-    spec.serialize(Fields(&mut object))?;
+    spec.serialize(FieldsSerializer(&mut object))?;
     if let Some(status) = status {
         object.serialize_entry("status", status)?;
     }
@@ -40,16 +40,18 @@ where
 }
 
 /// A serializer that adds the fields of a struct, or the entries of a map, to an existing map.
-struct Fields<'m, M>(&'m mut M);
+struct FieldsSerializer<'m, M>(&'m mut M);
 
-impl<M: SerializeMap> Fields<'_, M> {
-    fn reject<T>(what: impl Display) -> Result<T, M::Error> {
+impl<M: SerializeMap> FieldsSerializer<'_, M> {
+    /// Returns the error for a spec that serializes as `what`.
+    fn reject_spec<T>(what: impl Display) -> Result<T, M::Error> {
         Err(M::Error::custom(format_args!(
             "`no_spec` needs a spec that serializes as a struct, not as {what}"
         )))
     }
 
-    fn check_not_common(name: &str) -> Result<(), M::Error> {
+    /// Returns an error if `name` is the name of a common field.
+    fn reject_common_field(name: &str) -> Result<(), M::Error> {
         if !COMMON_FIELDS.contains(&name) {
             return Ok(());
         }
@@ -59,7 +61,7 @@ impl<M: SerializeMap> Fields<'_, M> {
     }
 }
 
-impl<M: SerializeMap> SerializeStruct for Fields<'_, M> {
+impl<M: SerializeMap> SerializeStruct for FieldsSerializer<'_, M> {
     type Ok = ();
     type Error = M::Error;
 
@@ -68,7 +70,7 @@ impl<M: SerializeMap> SerializeStruct for Fields<'_, M> {
         key: &'static str,
         value: &T,
     ) -> Result<(), M::Error> {
-        Self::check_not_common(key)?;
+        Self::reject_common_field(key)?;
         self.0.serialize_entry(key, value)
     }
 
@@ -77,13 +79,13 @@ impl<M: SerializeMap> SerializeStruct for Fields<'_, M> {
     }
 }
 
-impl<M: SerializeMap> SerializeMap for Fields<'_, M> {
+impl<M: SerializeMap> SerializeMap for FieldsSerializer<'_, M> {
     type Ok = ();
     type Error = M::Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), M::Error> {
-        if let Some(name) = COMMON_FIELDS.into_iter().find(|name| has_name(key, name)) {
-            Self::check_not_common(name)?;
+        if let Some(name) = COMMON_FIELDS.into_iter().find(|name| serializes_as(key, name)) {
+            Self::reject_common_field(name)?;
         }
         self.0.serialize_key(key)
     }
@@ -98,51 +100,51 @@ impl<M: SerializeMap> SerializeMap for Fields<'_, M> {
 }
 
 /// Whether a key of a map serializes as `name`.
-fn has_name<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
+fn serializes_as<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
     /// The rest of the expected name, after the parts that have been written. Compares the parts without an allocation.
-    struct Rest<'n>(&'n str);
+    struct RemainingName<'n>(&'n str);
 
-    impl Write for Rest<'_> {
+    impl Write for RemainingName<'_> {
         fn write_str(&mut self, part: &str) -> fmt::Result {
             self.0 = self.0.strip_prefix(part).ok_or(fmt::Error)?;
             Ok(())
         }
     }
 
-    /// Formats a key. `fmt::Formatter` implements `Serializer` for scalars, the only valid map keys.
-    struct Key<'k, T: ?Sized>(&'k T);
+    /// A key with a `Display` impl. `fmt::Formatter` implements `Serializer` for scalars, the only valid map keys.
+    struct DisplayKey<'k, T: ?Sized>(&'k T);
 
-    impl<T: Serialize + ?Sized> Display for Key<'_, T> {
+    impl<T: Serialize + ?Sized> Display for DisplayKey<'_, T> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             self.0.serialize(f)
         }
     }
 
-    let mut rest = Rest(name);
-    write!(rest, "{}", Key(key)).is_ok() && rest.0.is_empty()
+    let mut rest = RemainingName(name);
+    write!(rest, "{}", DisplayKey(key)).is_ok() && rest.0.is_empty()
 }
 
-/// Implements `Serializer` methods for values that are not structs or maps. Each method returns an error.
-macro_rules! reject {
+/// Implements the `Serializer` methods for types that a spec cannot have. Each method returns an error.
+macro_rules! reject_types {
     ($($method:ident: $type:ty => $what:literal,)*) => {
         $(fn $method(self, _: $type) -> Result<(), M::Error> {
-            Self::reject($what)
+            Self::reject_spec($what)
         })*
     };
 }
 
-impl<'m, M: SerializeMap> Serializer for Fields<'m, M> {
+impl<'m, M: SerializeMap> Serializer for FieldsSerializer<'m, M> {
     type Ok = ();
     type Error = M::Error;
     type SerializeSeq = Impossible<(), M::Error>;
     type SerializeTuple = Impossible<(), M::Error>;
     type SerializeTupleStruct = Impossible<(), M::Error>;
     type SerializeTupleVariant = Impossible<(), M::Error>;
-    type SerializeMap = Fields<'m, M>;
-    type SerializeStruct = Fields<'m, M>;
+    type SerializeMap = FieldsSerializer<'m, M>;
+    type SerializeStruct = FieldsSerializer<'m, M>;
     type SerializeStructVariant = Impossible<(), M::Error>;
 
-    reject! {
+    reject_types! {
         serialize_bool: bool => "a boolean",
         serialize_i8: i8 => "a number",
         serialize_i16: i16 => "a number",
@@ -161,11 +163,11 @@ impl<'m, M: SerializeMap> Serializer for Fields<'m, M> {
     }
 
     fn serialize_none(self) -> Result<(), M::Error> {
-        Self::reject("nothing")
+        Self::reject_spec("nothing")
     }
 
     fn serialize_unit(self) -> Result<(), M::Error> {
-        Self::reject("nothing")
+        Self::reject_spec("nothing")
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), M::Error> {
@@ -189,7 +191,7 @@ impl<'m, M: SerializeMap> Serializer for Fields<'m, M> {
     }
 
     fn serialize_unit_variant(self, name: &'static str, _: u32, _: &'static str) -> Result<(), M::Error> {
-        Self::reject(name)
+        Self::reject_spec(name)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -199,15 +201,15 @@ impl<'m, M: SerializeMap> Serializer for Fields<'m, M> {
         _: &'static str,
         _: &T,
     ) -> Result<(), M::Error> {
-        Self::reject(name)
+        Self::reject_spec(name)
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, M::Error> {
-        Self::reject("a list")
+        Self::reject_spec("a list")
     }
 
     fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, M::Error> {
-        Self::reject("a tuple")
+        Self::reject_spec("a tuple")
     }
 
     fn serialize_tuple_struct(
@@ -215,7 +217,7 @@ impl<'m, M: SerializeMap> Serializer for Fields<'m, M> {
         name: &'static str,
         _: usize,
     ) -> Result<Self::SerializeTupleStruct, M::Error> {
-        Self::reject(name)
+        Self::reject_spec(name)
     }
 
     fn serialize_tuple_variant(
@@ -225,7 +227,7 @@ impl<'m, M: SerializeMap> Serializer for Fields<'m, M> {
         _: &'static str,
         _: usize,
     ) -> Result<Self::SerializeTupleVariant, M::Error> {
-        Self::reject(name)
+        Self::reject_spec(name)
     }
 
     fn serialize_struct_variant(
@@ -235,6 +237,6 @@ impl<'m, M: SerializeMap> Serializer for Fields<'m, M> {
         _: &'static str,
         _: usize,
     ) -> Result<Self::SerializeStructVariant, M::Error> {
-        Self::reject(name)
+        Self::reject_spec(name)
     }
 }

@@ -1,7 +1,7 @@
 //! The root schema of a derived resource, and its `CustomResourceDefinition`.
 //!
 //! This module checks the parts that depend on the whole definition: selectable fields, validation rules, and
-//! restrictions of the root. It must not rewrite the schemas of types: `core::schema` does.
+//! restrictions of the root. The module `core::schema` rewrites the schemas of types; this module must not.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrBool,
@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{COMMON_FIELDS, Definition, crd, probe};
+use super::{COMMON_FIELDS, Definition, crd, pruned_fields};
 use crate::core::{
     Rule,
     schema::{self, SchemaError, SchemaProblem},
@@ -36,15 +36,14 @@ pub fn root_schema(description: &str, spec: Schema, flat: bool, status: Option<S
     root
 }
 
-/// The definition with the structural schema of `K`, and a problem for each subschema that accepts values that `K` does
-/// not accept.
+/// The definition with the structural schema of `K` and the validation rules `rules`, and the problems of this schema.
 pub fn crd_with_schema<K: JsonSchema>(
     definition: &Definition,
     rules: Vec<Rule>,
 ) -> (CustomResourceDefinition, Vec<SchemaProblem>) {
-    let (mut schema, mut problems) = schema::generate::<K>();
-    remove_map_values(&mut schema, &mut problems);
-    check_selectable_fields(definition, &schema, &mut problems);
+    let (mut schema, mut problems) = schema::generate_schema::<K>();
+    remove_root_additional_properties(&mut schema, &mut problems);
+    report_invalid_selectable_fields(definition, &schema, &mut problems);
     if !rules.is_empty() {
         let own = schema.x_kubernetes_validations.get_or_insert_default();
         own.extend(rules.into_iter().map(Into::into));
@@ -59,7 +58,7 @@ pub fn crd_with_flat_schema<K: JsonSchema, S: JsonSchema>(
     rules: Vec<Rule>,
 ) -> (CustomResourceDefinition, Vec<SchemaProblem>) {
     let (crd, mut problems) = crd_with_schema::<K>(definition, rules);
-    let (spec, _) = schema::generate::<S>();
+    let (spec, _) = schema::generate_schema::<S>();
     for name in spec.properties.iter().flatten().map(|(name, _)| name) {
         if COMMON_FIELDS.contains(&name.as_str()) {
             problems.push(SchemaProblem::new(
@@ -72,8 +71,8 @@ pub fn crd_with_flat_schema<K: JsonSchema, S: JsonSchema>(
     (crd, problems)
 }
 
-/// Removes `additionalProperties` from the root: the server rejects a definition whose root has them.
-fn remove_map_values(schema: &mut JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
+/// Removes `additionalProperties` from the root: the server rejects a definition whose root has this keyword.
+fn remove_root_additional_properties(schema: &mut JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
     let Some(values) = schema.additional_properties.take() else { return };
     schema.x_kubernetes_preserve_unknown_fields = Some(true);
     let any = match values {
@@ -92,7 +91,7 @@ fn remove_map_values(schema: &mut JSONSchemaProps, problems: &mut Vec<SchemaProb
 }
 
 /// Reports selectable fields that the server would reject: fields that are not in the schema or are not scalars.
-fn check_selectable_fields(
+fn report_invalid_selectable_fields(
     definition: &Definition,
     schema: &JSONSchemaProps,
     problems: &mut Vec<SchemaProblem>,
@@ -121,7 +120,7 @@ pub fn strict<K: Serialize + DeserializeOwned>(
 ) -> Result<CustomResourceDefinition, SchemaError> {
     let schema = crd.spec.versions.first().and_then(|version| version.schema.as_ref());
     if let Some(schema) = schema.and_then(|schema| schema.open_api_v3_schema.as_ref()) {
-        probe::check::<K>(definition, schema, &mut problems);
+        pruned_fields::report_pruned_fields::<K>(definition, schema, &mut problems);
     }
     SchemaError::from_problems(problems).map(|()| crd)
 }

@@ -63,7 +63,8 @@ impl ApiResource {
     }
 }
 
-/// Appends `es` after a sibilant, else `s`. Replaces `y` after a consonant with `ies`. `endpoints` is already plural.
+/// Derives a plural from a kind in lower case. Appends `es` after a sibilant, else `s`. Replaces `y` after a consonant
+/// with `ies`. `endpoints` is already plural.
 fn guess_plural(kind: &str) -> String {
     if kind == "endpoints" {
         return kind.to_owned();
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn erases_a_type() {
+    fn erase_returns_the_names_of_a_kind() {
         let erased = ApiResource::erase::<NetworkPolicy>(&());
         assert_eq!(erased.plural, "networkpolicies");
         assert_eq!(erased.api_version, "networking.k8s.io/v1");

@@ -50,7 +50,8 @@ impl DynamicObject {
         }
     }
 
-    /// Sets all fields except the type and the metadata; `data` must be a JSON object.
+    /// Sets all fields except the type and the metadata. `data` must be a JSON object: otherwise the object does not
+    /// serialize.
     #[must_use]
     pub fn data(mut self, data: Value) -> Self {
         self.data = data;
@@ -74,8 +75,9 @@ impl DynamicObject {
             Some(name) => format!("object {name:?}"),
             None => "object without a name".to_owned(),
         };
-        let parsed =
-            serde_json::to_value(self).and_then(serde_json::from_value).map_err(crate::core::decode_error);
+        let parsed = serde_json::to_value(self)
+            .and_then(serde_json::from_value)
+            .map_err(crate::core::redact_decode_error);
         parsed.map_err(|source| ParseDynamicObjectError { object, kind: std::any::type_name::<K>(), source })
     }
 }
@@ -139,13 +141,13 @@ impl Serialize for DynamicObject {
 
 impl<'de> Deserialize<'de> for DynamicObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(DynamicVisitor)
+        deserializer.deserialize_map(DynamicObjectVisitor)
     }
 }
 
-struct DynamicVisitor;
+struct DynamicObjectVisitor;
 
-impl<'de> Visitor<'de> for DynamicVisitor {
+impl<'de> Visitor<'de> for DynamicObjectVisitor {
     type Value = DynamicObject;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -165,7 +167,7 @@ impl<'de> Visitor<'de> for DynamicVisitor {
             }
         }
         Ok(DynamicObject {
-            types: join_types(api_version, kind),
+            types: type_meta_of_fields(api_version, kind),
             metadata: metadata.unwrap_or_default(),
             data: Value::Object(data),
         })
@@ -173,7 +175,7 @@ impl<'de> Visitor<'de> for DynamicVisitor {
 }
 
 /// `apiVersion` and `kind` as a `TypeMeta`; `None` if both are missing.
-pub(super) fn join_types(api_version: Option<String>, kind: Option<String>) -> Option<TypeMeta> {
+pub(super) fn type_meta_of_fields(api_version: Option<String>, kind: Option<String>) -> Option<TypeMeta> {
     (api_version.is_some() || kind.is_some())
         .then(|| TypeMeta { api_version: api_version.unwrap_or_default(), kind: kind.unwrap_or_default() })
 }
@@ -185,7 +187,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn survives_a_round_trip() {
+    fn round_trips_through_json_and_parses_as_a_typed_object() {
         let value =
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}});
         let object: DynamicObject = serde_json::from_value(value.clone()).unwrap();
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn preserves_numbers() {
+    fn preserves_numbers_in_a_round_trip() {
         let text =
             r#"{"metadata":{},"n":[3.3057426499100186e299,9007199254740993,-9223372036854775808,0.1]}"#;
         let object: DynamicObject = serde_json::from_str(text).unwrap();

@@ -3,10 +3,10 @@
 //! The `Deserialize` impls are written by hand, and skip undeclared fields without a buffer. Derived impls with
 //! `flatten` would buffer the whole object.
 
-mod absent;
 mod api_resource;
 mod dynamic;
 mod list;
+mod missing_field;
 mod partial;
 mod typed;
 

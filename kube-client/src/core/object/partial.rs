@@ -1,6 +1,6 @@
 //! `PartialObjectMeta`: an object reduced to its type and metadata.
 
-use super::{DynamicObject, dynamic::join_types};
+use super::{DynamicObject, dynamic::type_meta_of_fields};
 use crate::core::{ObjectMeta, Representation, Resource, TypeMeta};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{borrow::Cow, marker::PhantomData};
@@ -36,24 +36,25 @@ impl<'de, K> Deserialize<'de> for PartialObjectMeta<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Raw {
+        struct DecodedFields {
             api_version: Option<String>,
             kind: Option<String>,
             #[serde(default)]
             metadata: ObjectMeta,
         }
-        let raw = Raw::deserialize(deserializer)?;
+        let raw = DecodedFields::deserialize(deserializer)?;
         Ok(Self::from_parts(raw.api_version, raw.kind, raw.metadata))
     }
 }
 
 impl<K> PartialObjectMeta<K> {
+    /// Creates an object from the fields of its JSON form.
     pub(crate) fn from_parts(
         api_version: Option<String>,
         kind: Option<String>,
         metadata: ObjectMeta,
     ) -> Self {
-        Self { types: join_types(api_version, kind), metadata, kind: PhantomData }
+        Self { types: type_meta_of_fields(api_version, kind), metadata, kind: PhantomData }
     }
 }
 
@@ -128,7 +129,7 @@ mod tests {
     use k8s_openapi::api::core::v1::Pod;
 
     #[test]
-    fn keeps_the_kind_of_its_parameter_and_requests_metadata() {
+    fn has_the_plural_of_its_type_parameter_and_requests_metadata() {
         assert_eq!(PartialObjectMeta::<Pod>::plural(&()), "pods");
         assert_eq!(PartialObjectMeta::<Pod>::representation(), Representation::Metadata);
     }

@@ -1,6 +1,6 @@
 //! `Object<P, U>`: metadata with a spec and a status of user-defined, possibly incomplete types.
 
-use super::{ApiResource, absent};
+use super::{ApiResource, missing_field};
 use crate::core::{DynamicResourceScope, ObjectMeta, Resource, TypeMeta};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -199,9 +199,9 @@ impl<'de, P: Deserialize<'de>, U: Deserialize<'de>> Visitor<'de> for ObjectVisit
             }
         }
         Ok(Object {
-            types: super::dynamic::join_types(api_version.flatten(), kind.flatten()),
+            types: super::dynamic::type_meta_of_fields(api_version.flatten(), kind.flatten()),
             metadata: metadata.flatten().unwrap_or_default(),
-            spec: spec.map_or_else(|| absent::missing("spec"), Ok)?,
+            spec: spec.map_or_else(|| missing_field::deserialize_missing_field("spec"), Ok)?,
             status,
         })
     }
@@ -213,8 +213,8 @@ pub struct NotUsed {}
 
 impl<'de> Deserialize<'de> for NotUsed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Skip;
-        impl<'de> Visitor<'de> for Skip {
+        struct SkipVisitor;
+        impl<'de> Visitor<'de> for SkipVisitor {
             type Value = NotUsed;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -229,7 +229,7 @@ impl<'de> Deserialize<'de> for NotUsed {
                 IgnoredAny::deserialize(value).map(|_| NotUsed {})
             }
         }
-        deserializer.deserialize_option(Skip)
+        deserializer.deserialize_option(SkipVisitor)
     }
 }
 

@@ -16,13 +16,13 @@ use std::time::Duration;
 #[serde(rename_all = "camelCase")]
 pub struct DeleteParams {
     /// Whether the server only checks the request and deletes nothing.
-    #[serde(skip_serializing_if = "std::ops::Not::not", serialize_with = "dry_run_all")]
+    #[serde(skip_serializing_if = "std::ops::Not::not", serialize_with = "serialize_dry_run")]
     pub dry_run: bool,
     /// The grace period of the deletion; `None` for the kind's default, zero for immediate deletion.
     #[serde(
         rename = "gracePeriodSeconds",
         skip_serializing_if = "Option::is_none",
-        serialize_with = "in_whole_seconds"
+        serialize_with = "serialize_whole_seconds"
     )]
     pub grace_period: Option<Duration>,
     /// How the garbage collector handles the owned objects; `None` for the kind's default.
@@ -34,17 +34,17 @@ pub struct DeleteParams {
 }
 
 impl DeleteParams {
-    /// Deletes the object first and its owned objects in the background.
+    /// Creates parameters that delete the object first and its owned objects in the background.
     pub fn background() -> Self {
         Self { propagation_policy: Some(PropagationPolicy::Background), ..Self::default() }
     }
 
-    /// Deletes the owned objects first, then the object.
+    /// Creates parameters that delete the owned objects first, then the object.
     pub fn foreground() -> Self {
         Self { propagation_policy: Some(PropagationPolicy::Foreground), ..Self::default() }
     }
 
-    /// Deletes the object and keeps its owned objects.
+    /// Creates parameters that delete the object and keep its owned objects.
     pub fn orphan() -> Self {
         Self { propagation_policy: Some(PropagationPolicy::Orphan), ..Self::default() }
     }
@@ -101,14 +101,18 @@ pub enum PropagationPolicy {
     Foreground,
 }
 
-/// Serializes `dryRun`, which `DeleteOptions` stores as a list.
+/// Serializes `dryRun` as the list `["All"]`, as in `DeleteOptions`. Not called if `dry_run` is false.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands serialize_with a reference")]
-fn dry_run_all<S: Serializer>(_: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+fn serialize_dry_run<S: Serializer>(_: &bool, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(["All"])
 }
 
+/// Serializes a duration as a number of seconds, rounded up.
 #[expect(clippy::ref_option, reason = "serde hands serialize_with a reference")]
-fn in_whole_seconds<S: Serializer>(period: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+fn serialize_whole_seconds<S: Serializer>(
+    period: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     period.map(super::whole_seconds).serialize(serializer)
 }
 
@@ -118,7 +122,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn writes_delete_options() {
+    fn serializes_as_delete_options() {
         let dp = DeleteParams::foreground()
             .dry_run()
             .grace_period(Duration::from_millis(1500))

@@ -1,6 +1,6 @@
 //! Parameters of get and list.
 
-use super::{Error, Query, invalid};
+use super::{Error, Query, validation_error};
 use crate::core::Selector;
 
 /// How the server interprets a resource version (`resourceVersionMatch`).
@@ -96,30 +96,33 @@ impl ListParams {
         self.matching(VersionMatch::NotOlderThan).at("0")
     }
 
-    pub(crate) fn populate(&self, query: &mut Query) -> Result<(), Error> {
+    /// Appends these parameters to a query.
+    pub(crate) fn populate_query(&self, query: &mut Query) -> Result<(), Error> {
         let limit = self.limit.filter(|limit| *limit > 0).map(|limit| limit.to_string());
         query
-            .optional("labelSelector", self.label_selector.as_deref())
-            .optional("fieldSelector", self.field_selector.as_deref())
-            .optional("limit", limit.as_deref());
+            .append_optional("labelSelector", self.label_selector.as_deref())
+            .append_optional("fieldSelector", self.field_selector.as_deref())
+            .append_optional("limit", limit.as_deref());
         // A continue token contains a resource version. Servers reject a request with both a token and a resource
         // version.
         if let Some(token) = &self.continue_token {
-            query.pair("continue", token);
+            query.append_pair("continue", token);
             return Ok(());
         }
         let version = self.resource_version.as_deref().filter(|version| !version.is_empty());
         let matching = match (self.version_match, version) {
             (Some(VersionMatch::Exact), Some("0")) => {
-                return invalid("a list cannot match resource version \"0\" exactly: use NotOlderThan");
+                return validation_error(
+                    "a list cannot match resource version \"0\" exactly: use NotOlderThan",
+                );
             }
-            (Some(_), None) => return invalid("a version match of a list needs a resource version"),
+            (Some(_), None) => return validation_error("a version match of a list needs a resource version"),
             (Some(VersionMatch::Exact), _) => Some("Exact"),
             (Some(VersionMatch::NotOlderThan), _) => Some("NotOlderThan"),
             (None, _) => None,
         };
         // A resource version "0" does not conflict with a limit: the server reads from its cache and ignores the limit.
-        query.optional("resourceVersion", version).optional("resourceVersionMatch", matching);
+        query.append_optional("resourceVersion", version).append_optional("resourceVersionMatch", matching);
         Ok(())
     }
 }
@@ -132,17 +135,18 @@ pub struct GetParams {
 }
 
 impl GetParams {
-    /// Requires a state at least as new as a resource version.
+    /// Creates parameters that require a state at least as new as a resource version.
     pub fn at(resource_version: &str) -> Self {
         Self { resource_version: Some(resource_version.to_owned()) }
     }
 
-    /// Accepts any state in the server's cache.
+    /// Creates parameters that accept any state in the server's cache.
     pub fn any() -> Self {
         Self::at("0")
     }
 
-    pub(crate) fn populate(&self, query: &mut Query) {
-        query.optional("resourceVersion", self.resource_version.as_deref());
+    /// Appends these parameters to a query.
+    pub(crate) fn populate_query(&self, query: &mut Query) {
+        query.append_optional("resourceVersion", self.resource_version.as_deref());
     }
 }

@@ -20,49 +20,50 @@ use std::time::Duration;
 pub(crate) struct Query(Serializer<'static, String>);
 
 impl Query {
+    /// Creates an empty query.
     pub(crate) fn new() -> Self {
         Self(Serializer::new(String::new()))
     }
 
     /// Appends a parameter.
-    pub(crate) fn pair(&mut self, key: &str, value: &str) -> &mut Self {
+    pub(crate) fn append_pair(&mut self, key: &str, value: &str) -> &mut Self {
         self.0.append_pair(key, value);
         self
     }
 
     /// Appends a parameter if its value is set.
-    pub(crate) fn optional(&mut self, key: &str, value: Option<&str>) -> &mut Self {
+    pub(crate) fn append_optional(&mut self, key: &str, value: Option<&str>) -> &mut Self {
         if let Some(value) = value {
-            self.pair(key, value);
+            self.append_pair(key, value);
         }
         self
     }
 
     /// Appends `key=true` if `set` is true.
-    pub(crate) fn flag(&mut self, key: &str, set: bool) -> &mut Self {
-        self.optional(key, set.then_some("true"))
+    pub(crate) fn append_flag(&mut self, key: &str, set: bool) -> &mut Self {
+        self.append_optional(key, set.then_some("true"))
     }
 
     /// Appends a duration in whole seconds, if it is set. Rounds up, because a server interprets 0 as no limit.
-    pub(crate) fn seconds(&mut self, key: &str, value: Option<Duration>) -> &mut Self {
+    pub(crate) fn append_seconds(&mut self, key: &str, value: Option<Duration>) -> &mut Self {
         let seconds = value.map(|d| whole_seconds(d).to_string());
-        self.optional(key, seconds.as_deref())
+        self.append_optional(key, seconds.as_deref())
     }
 
     /// Returns `path` with the query; `path` alone if there are no parameters.
-    pub(crate) fn append_to(mut self, path: &str) -> String {
+    pub(crate) fn into_url(mut self, path: &str) -> String {
         let query = self.0.finish();
         if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
     }
 }
 
-/// Converts a duration to whole seconds, rounded up and capped at `u32::MAX`: a server converts the seconds to
-/// nanoseconds in an `i64`, which larger values would overflow.
+/// Converts a duration to whole seconds, rounded up and capped at `u32::MAX`. A server converts the seconds to
+/// nanoseconds in an `i64`, which a larger number of seconds would overflow.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).min(u64::from(u32::MAX))
 }
 
-/// Returns the error for parameters that contradict each other.
-fn invalid<T>(message: &str) -> Result<T, Error> {
+/// Returns the error for invalid parameters.
+fn validation_error<T>(message: &str) -> Result<T, Error> {
     Err(Error::Validation(message.to_owned()))
 }

@@ -1,6 +1,6 @@
 //! Patches and their parameters.
 
-use super::{Error, Query, ValidationDirective, invalid};
+use super::{Error, Query, ValidationDirective, validation_error};
 use crate::core::request;
 use serde::Serialize;
 
@@ -29,6 +29,7 @@ pub enum Patch<T: Serialize> {
 }
 
 impl<T: Serialize> Patch<T> {
+    /// The value of the `Content-Type` header.
     pub(crate) fn content_type(&self) -> &'static str {
         match self {
             Self::Apply(_) => "application/apply-patch+yaml",
@@ -38,6 +39,7 @@ impl<T: Serialize> Patch<T> {
         }
     }
 
+    /// The request body, as JSON.
     pub(crate) fn body(&self) -> Result<Vec<u8>, Error> {
         let body = match self {
             Self::Apply(patch) | Self::Merge(patch) | Self::Strategic(patch) => serde_json::to_vec(patch),
@@ -116,18 +118,26 @@ impl PatchParams {
         self.validation(ValidationDirective::Strict)
     }
 
-    pub(crate) fn populate<T: Serialize>(&self, patch: &Patch<T>, query: &mut Query) -> Result<(), Error> {
+    /// Appends these parameters to a query.
+    pub(crate) fn populate_query<T: Serialize>(
+        &self,
+        patch: &Patch<T>,
+        query: &mut Query,
+    ) -> Result<(), Error> {
         if self.force && !patch.is_apply() {
-            return invalid("`force` goes with Patch::Apply only");
+            return validation_error("`force` goes with Patch::Apply only");
         }
         if patch.is_apply() && self.field_manager.as_deref().unwrap_or_default().is_empty() {
-            return invalid("Patch::Apply needs a field manager: use PatchParams::apply(\"name\")");
+            return validation_error("Patch::Apply needs a field manager: use PatchParams::apply(\"name\")");
         }
         query
-            .optional("dryRun", self.dry_run.then_some("All"))
-            .flag("force", self.force)
-            .optional("fieldManager", self.field_manager.as_deref())
-            .optional("fieldValidation", self.field_validation.as_ref().map(ValidationDirective::as_str));
+            .append_optional("dryRun", self.dry_run.then_some("All"))
+            .append_flag("force", self.force)
+            .append_optional("fieldManager", self.field_manager.as_deref())
+            .append_optional(
+                "fieldValidation",
+                self.field_validation.as_ref().map(ValidationDirective::as_str),
+            );
         Ok(())
     }
 }

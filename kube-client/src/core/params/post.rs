@@ -43,10 +43,14 @@ pub struct PostParams {
 }
 
 impl PostParams {
-    pub(crate) fn populate(&self, query: &mut Query) {
+    /// Appends these parameters to a query.
+    pub(crate) fn populate_query(&self, query: &mut Query) {
         query
-            .optional("dryRun", self.dry_run.then_some("All"))
-            .optional("fieldManager", self.field_manager.as_deref())
-            .optional("fieldValidation", self.field_validation.as_ref().map(ValidationDirective::as_str));
+            .append_optional("dryRun", self.dry_run.then_some("All"))
+            .append_optional("fieldManager", self.field_manager.as_deref())
+            .append_optional(
+                "fieldValidation",
+                self.field_validation.as_ref().map(ValidationDirective::as_str),
+            );
     }
 }

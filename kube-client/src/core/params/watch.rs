@@ -1,6 +1,6 @@
 //! Parameters of watch.
 
-use super::{Error, Query, invalid};
+use super::{Error, Query, validation_error};
 use crate::core::Selector;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub struct WatchParams {
     pub send_initial_events: bool,
 }
 
-/// The default timeout of a watch. Many load balancers close a connection that is idle for 5 minutes.
+/// The default timeout of a watch: less than the 5 minutes after which many load balancers close an idle connection.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(290);
 
 impl Default for WatchParams {
@@ -91,20 +91,25 @@ impl WatchParams {
         self.timeout.unwrap_or(DEFAULT_TIMEOUT)
     }
 
-    pub(crate) fn populate(&self, query: &mut Query) -> Result<(), Error> {
+    /// Appends these parameters to a query.
+    pub(crate) fn populate_query(&self, query: &mut Query) -> Result<(), Error> {
         if self.send_initial_events && !self.bookmarks {
-            return invalid("a watch that asks for initial events needs bookmarks: one marks their end");
+            return validation_error(
+                "a watch that asks for initial events needs bookmarks: one marks their end",
+            );
         }
         if self.effective_timeout().is_zero() {
-            return invalid("a watch needs a timeout above zero");
+            return validation_error("a watch needs a timeout above zero");
         }
         query
-            .seconds("timeoutSeconds", Some(self.effective_timeout()))
-            .optional("labelSelector", self.label_selector.as_deref())
-            .optional("fieldSelector", self.field_selector.as_deref())
-            .flag("allowWatchBookmarks", self.bookmarks);
+            .append_seconds("timeoutSeconds", Some(self.effective_timeout()))
+            .append_optional("labelSelector", self.label_selector.as_deref())
+            .append_optional("fieldSelector", self.field_selector.as_deref())
+            .append_flag("allowWatchBookmarks", self.bookmarks);
         if self.send_initial_events {
-            query.pair("sendInitialEvents", "true").pair("resourceVersionMatch", "NotOlderThan");
+            query
+                .append_pair("sendInitialEvents", "true")
+                .append_pair("resourceVersionMatch", "NotOlderThan");
         }
         Ok(())
     }

@@ -59,7 +59,7 @@ impl Request {
     /// The path of the collection. Checks each segment, because `url_path` may contain an invalid namespace.
     fn collection_path(&self) -> Result<&str, Error> {
         for part in self.url_path.strip_prefix('/').unwrap_or(&self.url_path).split('/') {
-            check_segment(&format!("part of the path {:?}", self.url_path), part)?;
+            check_path_segment(&format!("part of the path {:?}", self.url_path), part)?;
         }
         Ok(&self.url_path)
     }
@@ -67,12 +67,12 @@ impl Request {
     /// The path of one object, or of one of its subresources.
     fn object_path(&self, name: &str, subresource: Option<&str>) -> Result<String, Error> {
         let collection = self.collection_path()?;
-        check_segment("name of an object", name)?;
-        let name = percent_encoding::utf8_percent_encode(name, PATH_SEGMENT);
+        check_path_segment("name of an object", name)?;
+        let name = percent_encoding::utf8_percent_encode(name, ESCAPED_IN_PATH_SEGMENT);
         match subresource {
             None => Ok(format!("{collection}/{name}")),
             Some(subresource) => {
-                check_segment("name of a subresource", subresource)?;
+                check_path_segment("name of a subresource", subresource)?;
                 Ok(format!("{collection}/{name}/{subresource}"))
             }
         }
@@ -80,11 +80,11 @@ impl Request {
 
     /// Builds a GET request. `list` states whether the response is a list.
     fn build_read(&self, path: &str, query: Query, list: bool) -> Result<http::Request<Vec<u8>>, Error> {
-        let accept = self.accept(list);
-        build(Method::GET, path, query, &[(header::ACCEPT, accept)], Vec::new())
+        let accept = self.accept_header(list);
+        build_request(Method::GET, path, query, &[(header::ACCEPT, accept)], Vec::new())
     }
 
-    /// Builds a request with a body.
+    /// Builds a request with a body, such as POST, PUT, PATCH or DELETE.
     fn build_write(
         &self,
         method: Method,
@@ -93,14 +93,14 @@ impl Request {
         content_type: &str,
         body: Vec<u8>,
     ) -> Result<http::Request<Vec<u8>>, Error> {
-        let headers = [(header::ACCEPT, self.accept(false)), (header::CONTENT_TYPE, content_type)];
-        build(method, path, query, &headers, body)
+        let headers = [(header::ACCEPT, self.accept_header(false)), (header::CONTENT_TYPE, content_type)];
+        build_request(method, path, query, &headers, body)
     }
 
     /// The value of the `Accept` header. Plain JSON is last, as a fallback for servers without `PartialObjectMetadata`.
-    fn accept(&self, list: bool) -> &'static str {
+    fn accept_header(&self, list: bool) -> &'static str {
         match (self.representation, list) {
-            (Representation::Full, _) => JSON,
+            (Representation::Full, _) => JSON_CONTENT_TYPE,
             (Representation::Metadata, false) => {
                 "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
             }
@@ -112,10 +112,10 @@ impl Request {
 }
 
 /// The content type of JSON.
-const JSON: &str = "application/json";
+const JSON_CONTENT_TYPE: &str = "application/json";
 
-/// The characters to escape in a path segment. `check_segment` rejects `/` and `%`, as the server does.
-const PATH_SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
+/// The characters to escape in a path segment. `check_path_segment` rejects `/` and `%`, as the server does.
+const ESCAPED_IN_PATH_SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'#')
@@ -127,7 +127,7 @@ const PATH_SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
     .add(b'}');
 
 /// Rejects the names that the API server rejects in paths.
-fn check_segment(what: &str, segment: &str) -> Result<(), Error> {
+fn check_path_segment(what: &str, segment: &str) -> Result<(), Error> {
     let problem = match segment {
         "" => "is empty",
         "." | ".." => "is a relative path",
@@ -137,15 +137,15 @@ fn check_segment(what: &str, segment: &str) -> Result<(), Error> {
     Err(Error::Validation(format!("the {what}, {segment:?}, {problem}")))
 }
 
-/// Builds a request from its parts.
-fn build(
+/// Builds a request with the query appended to `path`.
+fn build_request(
     method: Method,
     path: &str,
     query: Query,
     headers: &[(header::HeaderName, &str)],
     body: Vec<u8>,
 ) -> Result<http::Request<Vec<u8>>, Error> {
-    let mut request = http::Request::builder().method(method).uri(query.append_to(path));
+    let mut request = http::Request::builder().method(method).uri(query.into_url(path));
     for (name, value) in headers {
         request = request.header(name, *value);
     }

@@ -91,7 +91,7 @@ fn requests_partial_object_metadata() {
 }
 
 #[test]
-fn escapes_names_as_one_path_segment() {
+fn escapes_or_rejects_names_that_change_the_path() {
     for bad in ["", "..", "a/b", "a%2fb"] {
         check_error(pods().get(bad, &GetParams::default()), "name of an object");
     }
@@ -106,7 +106,7 @@ fn escapes_names_as_one_path_segment() {
 }
 
 #[test]
-fn writes_with_their_content_types() {
+fn create_sends_json_and_replace_puts_to_the_object_or_subresource() {
     let pp = PostParams { dry_run: true, field_manager: Some("me".into()), ..PostParams::default() };
     let create = check_method_and_url(
         pods().create(&pp, vec![1]),
@@ -125,7 +125,7 @@ fn writes_with_their_content_types() {
 }
 
 #[test]
-fn patches_with_their_content_types() {
+fn builds_apply_and_merge_patches_and_rejects_invalid_parameters() {
     let apply = Patch::Apply(serde_json::json!({}));
     let request = check_method_and_url(
         pods().patch("a", &PatchParams::apply("me").force(), &apply),

@@ -1,6 +1,6 @@
 //! The methods of [`Request`] that build the request of each verb.
 
-use super::{Error, JSON, Request};
+use super::{Error, JSON_CONTENT_TYPE, Request};
 use crate::core::params::{
     DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Query, WatchParams,
 };
@@ -8,7 +8,7 @@ use http::Method;
 use serde::Serialize;
 
 /// The result of a builder: a request with the body as bytes.
-type Built = Result<http::Request<Vec<u8>>, Error>;
+type BuildResult = Result<http::Request<Vec<u8>>, Error>;
 
 impl Request {
     /// Builds a request that lists the collection, or one page of it.
@@ -16,23 +16,23 @@ impl Request {
     /// # Errors
     ///
     /// If the parameters contradict each other.
-    pub fn list(&self, lp: &ListParams) -> Built {
+    pub fn list(&self, lp: &ListParams) -> BuildResult {
         let mut query = Query::new();
-        lp.populate(&mut query)?;
+        lp.populate_query(&mut query)?;
         self.build_read(self.collection_path()?, query, true)
     }
 
-    /// Builds a request that watches the collection from the resource version `version`. With `"0"`, the watch starts at
-    /// any state in the server's cache; with `""`, at the most recent state.
+    /// Builds a request that watches the collection from the resource version `version`. With `"0"`, the watch starts
+    /// at any state in the server's cache; with `""`, at the most recent state.
     ///
     /// # Errors
     ///
     /// If the parameters contradict each other.
-    pub fn watch(&self, wp: &WatchParams, version: &str) -> Built {
+    pub fn watch(&self, wp: &WatchParams, version: &str) -> BuildResult {
         let mut query = Query::new();
-        query.flag("watch", true);
-        wp.populate(&mut query)?;
-        query.pair("resourceVersion", version);
+        query.append_flag("watch", true);
+        wp.populate_query(&mut query)?;
+        query.append_pair("resourceVersion", version);
         self.build_read(self.collection_path()?, query, false)
     }
 
@@ -41,9 +41,9 @@ impl Request {
     /// # Errors
     ///
     /// If `name` is not a valid path segment.
-    pub fn get(&self, name: &str, gp: &GetParams) -> Built {
+    pub fn get(&self, name: &str, gp: &GetParams) -> BuildResult {
         let mut query = Query::new();
-        gp.populate(&mut query);
+        gp.populate_query(&mut query);
         self.build_read(&self.object_path(name, None)?, query, false)
     }
 
@@ -52,10 +52,10 @@ impl Request {
     /// # Errors
     ///
     /// If the request cannot be built.
-    pub fn create(&self, pp: &PostParams, data: Vec<u8>) -> Built {
+    pub fn create(&self, pp: &PostParams, data: Vec<u8>) -> BuildResult {
         let mut query = Query::new();
-        pp.populate(&mut query);
-        self.build_write(Method::POST, self.collection_path()?, query, JSON, data)
+        pp.populate_query(&mut query);
+        self.build_write(Method::POST, self.collection_path()?, query, JSON_CONTENT_TYPE, data)
     }
 
     /// Builds a request that replaces an object. `data` is the new object as JSON.
@@ -63,17 +63,18 @@ impl Request {
     /// # Errors
     ///
     /// If `name` is not a valid path segment.
-    pub fn replace(&self, name: &str, pp: &PostParams, data: Vec<u8>) -> Built {
-        self.replace_at(name, None, pp, data)
+    pub fn replace(&self, name: &str, pp: &PostParams, data: Vec<u8>) -> BuildResult {
+        self.build_replace(name, None, pp, data)
     }
 
     /// Builds a request that patches an object.
     ///
     /// # Errors
     ///
-    /// If `name` is not a valid path segment, the parameters do not fit the patch, or the patch cannot be serialized.
-    pub fn patch<P: Serialize>(&self, name: &str, pp: &PatchParams, patch: &Patch<P>) -> Built {
-        self.patch_at(name, None, pp, patch)
+    /// If `name` is not a valid path segment, the parameters are invalid for this type of patch, or the patch cannot be
+    /// serialized.
+    pub fn patch<P: Serialize>(&self, name: &str, pp: &PatchParams, patch: &Patch<P>) -> BuildResult {
+        self.build_patch(name, None, pp, patch)
     }
 
     /// Builds a request that deletes an object.
@@ -81,8 +82,14 @@ impl Request {
     /// # Errors
     ///
     /// If `name` is not a valid path segment.
-    pub fn delete(&self, name: &str, dp: &DeleteParams) -> Built {
-        self.build_write(Method::DELETE, &self.object_path(name, None)?, Query::new(), JSON, delete_body(dp)?)
+    pub fn delete(&self, name: &str, dp: &DeleteParams) -> BuildResult {
+        self.build_write(
+            Method::DELETE,
+            &self.object_path(name, None)?,
+            Query::new(),
+            JSON_CONTENT_TYPE,
+            delete_body(dp)?,
+        )
     }
 
     /// Builds a request that deletes every object that a list with these parameters would return.
@@ -90,10 +97,10 @@ impl Request {
     /// # Errors
     ///
     /// If the parameters contradict each other.
-    pub fn delete_collection(&self, dp: &DeleteParams, lp: &ListParams) -> Built {
+    pub fn delete_collection(&self, dp: &DeleteParams, lp: &ListParams) -> BuildResult {
         let mut query = Query::new();
-        lp.populate(&mut query)?;
-        self.build_write(Method::DELETE, self.collection_path()?, query, JSON, delete_body(dp)?)
+        lp.populate_query(&mut query)?;
+        self.build_write(Method::DELETE, self.collection_path()?, query, JSON_CONTENT_TYPE, delete_body(dp)?)
     }
 
     /// Builds a request that reads a subresource of an object, such as `status`.
@@ -101,7 +108,7 @@ impl Request {
     /// # Errors
     ///
     /// If `name` or `subresource` is not a valid path segment.
-    pub fn get_subresource(&self, subresource: &str, name: &str) -> Built {
+    pub fn get_subresource(&self, subresource: &str, name: &str) -> BuildResult {
         self.build_read(&self.object_path(name, Some(subresource))?, Query::new(), false)
     }
 
@@ -110,10 +117,22 @@ impl Request {
     /// # Errors
     ///
     /// If `name` or `subresource` is not a valid path segment.
-    pub fn create_subresource(&self, subresource: &str, name: &str, pp: &PostParams, data: Vec<u8>) -> Built {
+    pub fn create_subresource(
+        &self,
+        subresource: &str,
+        name: &str,
+        pp: &PostParams,
+        data: Vec<u8>,
+    ) -> BuildResult {
         let mut query = Query::new();
-        pp.populate(&mut query);
-        self.build_write(Method::POST, &self.object_path(name, Some(subresource))?, query, JSON, data)
+        pp.populate_query(&mut query);
+        self.build_write(
+            Method::POST,
+            &self.object_path(name, Some(subresource))?,
+            query,
+            JSON_CONTENT_TYPE,
+            data,
+        )
     }
 
     /// Builds a request that patches a subresource of an object.
@@ -127,8 +146,8 @@ impl Request {
         name: &str,
         pp: &PatchParams,
         patch: &Patch<P>,
-    ) -> Built {
-        self.patch_at(name, Some(subresource), pp, patch)
+    ) -> BuildResult {
+        self.build_patch(name, Some(subresource), pp, patch)
     }
 
     /// Builds a request that replaces a subresource of an object.
@@ -142,27 +161,33 @@ impl Request {
         name: &str,
         pp: &PostParams,
         data: Vec<u8>,
-    ) -> Built {
-        self.replace_at(name, Some(subresource), pp, data)
+    ) -> BuildResult {
+        self.build_replace(name, Some(subresource), pp, data)
     }
 
     /// Builds a request that replaces an object or one of its subresources.
-    fn replace_at(&self, name: &str, subresource: Option<&str>, pp: &PostParams, data: Vec<u8>) -> Built {
+    fn build_replace(
+        &self,
+        name: &str,
+        subresource: Option<&str>,
+        pp: &PostParams,
+        data: Vec<u8>,
+    ) -> BuildResult {
         let mut query = Query::new();
-        pp.populate(&mut query);
-        self.build_write(Method::PUT, &self.object_path(name, subresource)?, query, JSON, data)
+        pp.populate_query(&mut query);
+        self.build_write(Method::PUT, &self.object_path(name, subresource)?, query, JSON_CONTENT_TYPE, data)
     }
 
     /// Builds a request that patches an object or one of its subresources.
-    fn patch_at<P: Serialize>(
+    fn build_patch<P: Serialize>(
         &self,
         name: &str,
         subresource: Option<&str>,
         pp: &PatchParams,
         patch: &Patch<P>,
-    ) -> Built {
+    ) -> BuildResult {
         let mut query = Query::new();
-        pp.populate(patch, &mut query)?;
+        pp.populate_query(patch, &mut query)?;
         let url = self.object_path(name, subresource)?;
         self.build_write(Method::PATCH, &url, query, patch.content_type(), patch.body()?)
     }

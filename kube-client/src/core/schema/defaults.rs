@@ -1,17 +1,17 @@
 //! Checks that a default is valid for its schema: otherwise the server rejects the definition.
 //!
-//! This module does not check patterns, formats and validation rules: the server checks them.
+//! This module does not check patterns, formats or validation rules: the server checks them.
 
 use serde_json::Value;
 
 use super::{
-    Object,
-    keywords::{flag, is_anything, type_of, type_of_value},
+    JsonObject,
+    keywords::{accepts_any_type, has_flag, type_of, type_of_value},
     nullable,
 };
 
 /// Checks a default against its node. The error describes the mismatch.
-pub(super) fn check(value: &Value, node: &Object) -> Result<(), String> {
+pub(super) fn check_default(value: &Value, node: &JsonObject) -> Result<(), String> {
     if value.is_null() {
         return if nullable::is_nullable(node) { Ok(()) } else { Err("the default is null".to_owned()) };
     }
@@ -25,7 +25,7 @@ pub(super) fn check(value: &Value, node: &Object) -> Result<(), String> {
     let fits = match type_of(node) {
         Some("number") => matches!(found, "number" | "integer"),
         Some(expected) => found == expected,
-        None => is_anything(node) || matches!(found, "integer" | "string"),
+        None => accepts_any_type(node) || matches!(found, "integer" | "string"),
     };
     if !fits {
         let expected = type_of(node).unwrap_or("integer or string");
@@ -33,9 +33,9 @@ pub(super) fn check(value: &Value, node: &Object) -> Result<(), String> {
     }
     check_validations(value, node)?;
     match value {
-        Value::Object(fields) => check_fields(fields, node),
+        Value::Object(fields) => check_fields_of_default(fields, node),
         Value::Array(items) => match node.get("items") {
-            Some(Value::Object(schema)) => items.iter().try_for_each(|item| check(item, schema)),
+            Some(Value::Object(schema)) => items.iter().try_for_each(|item| check_default(item, schema)),
             _ => Ok(()),
         },
         _ => Ok(()),
@@ -43,13 +43,13 @@ pub(super) fn check(value: &Value, node: &Object) -> Result<(), String> {
 }
 
 /// Checks that every field of a default has a schema, and is valid for this schema.
-fn check_fields(fields: &Object, node: &Object) -> Result<(), String> {
+fn check_fields_of_default(fields: &JsonObject, node: &JsonObject) -> Result<(), String> {
     let properties = node.get("properties").and_then(Value::as_object);
     let values = node.get("additionalProperties").and_then(Value::as_object);
     for (name, field) in fields {
         match (properties.and_then(|properties| properties.get(name)), values) {
-            (Some(Value::Object(schema)), _) | (None, Some(schema)) => check(field, schema)?,
-            _ if flag(node, "x-kubernetes-preserve-unknown-fields") => {}
+            (Some(Value::Object(schema)), _) | (None, Some(schema)) => check_default(field, schema)?,
+            _ if has_flag(node, "x-kubernetes-preserve-unknown-fields") => {}
             _ => return Err(format!("the default has a field {name:?} that is not in the schema")),
         }
     }
@@ -57,7 +57,7 @@ fn check_fields(fields: &Object, node: &Object) -> Result<(), String> {
 }
 
 /// Checks the value validations, which are also allowed inside of `allOf`, `anyOf`, `oneOf` and `not`.
-fn check_validations(value: &Value, node: &Object) -> Result<(), String> {
+fn check_validations(value: &Value, node: &JsonObject) -> Result<(), String> {
     if let Some(Value::Array(values)) = node.get("enum")
         && !values.contains(value)
     {
@@ -75,36 +75,37 @@ fn check_validations(value: &Value, node: &Object) -> Result<(), String> {
 }
 
 /// Checks a number, or the length of a string, list or map, against the bounds of the node.
-fn check_bounds(value: &Value, node: &Object) -> Result<(), String> {
+fn check_bounds(value: &Value, node: &JsonObject) -> Result<(), String> {
     let (size, min, max) = match value {
         Value::Number(number) => (number.as_f64(), "minimum", "maximum"),
-        Value::String(text) => (count_as_f64(text.chars().count()), "minLength", "maxLength"),
-        Value::Array(items) => (count_as_f64(items.len()), "minItems", "maxItems"),
-        Value::Object(fields) => (count_as_f64(fields.len()), "minProperties", "maxProperties"),
+        Value::String(text) => (length_as_f64(text.chars().count()), "minLength", "maxLength"),
+        Value::Array(items) => (length_as_f64(items.len()), "minItems", "maxItems"),
+        Value::Object(fields) => (length_as_f64(fields.len()), "minProperties", "maxProperties"),
         Value::Null | Value::Bool(_) => return Ok(()),
     };
     let Some(size) = size else { return Ok(()) };
     let bound = |key: &str| node.get(key).and_then(Value::as_f64);
-    let low = bound(min).is_some_and(|min| size < min || (size <= min && flag(node, "exclusiveMinimum")));
-    let high = bound(max).is_some_and(|max| size > max || (size >= max && flag(node, "exclusiveMaximum")));
+    let low = bound(min).is_some_and(|min| size < min || (size <= min && has_flag(node, "exclusiveMinimum")));
+    let high =
+        bound(max).is_some_and(|max| size > max || (size >= max && has_flag(node, "exclusiveMaximum")));
     if low || high { Err(format!("the default {value} is out of bounds")) } else { Ok(()) }
 }
 
-/// Converts a length; `None` if it exceeds `u32::MAX`.
-fn count_as_f64(count: usize) -> Option<f64> {
+/// Converts a length to a float; `None` if it exceeds `u32::MAX`.
+fn length_as_f64(count: usize) -> Option<f64> {
     u32::try_from(count).ok().map(f64::from)
 }
 
 /// Checks a value against `allOf`, `anyOf`, `oneOf` and `not`.
-fn check_subschemas(value: &Value, node: &Object) -> Result<(), String> {
+fn check_subschemas(value: &Value, node: &JsonObject) -> Result<(), String> {
     let count = |key: &str| {
         let parts = node.get(key)?.as_array()?;
-        Some((parts.iter().filter(|part| matches(value, part)).count(), parts.len()))
+        Some((parts.iter().filter(|part| is_valid_for_subschema(value, part)).count(), parts.len()))
     };
     let all = count("allOf").is_none_or(|(matching, all)| matching == all);
     let any = count("anyOf").is_none_or(|(matching, _)| matching > 0);
     let one = count("oneOf").is_none_or(|(matching, _)| matching == 1);
-    let not = node.get("not").is_none_or(|part| !matches(value, part));
+    let not = node.get("not").is_none_or(|part| !is_valid_for_subschema(value, part));
     if all && any && one && not {
         Ok(())
     } else {
@@ -113,7 +114,7 @@ fn check_subschemas(value: &Value, node: &Object) -> Result<(), String> {
 }
 
 /// Whether a value is valid for a subschema of `allOf`, `anyOf`, `oneOf` or `not`. Null is always valid.
-fn matches(value: &Value, part: &Value) -> bool {
+fn is_valid_for_subschema(value: &Value, part: &Value) -> bool {
     let Some(part) = part.as_object() else { return false };
     if value.is_null() {
         return true;
@@ -123,10 +124,10 @@ fn matches(value: &Value, part: &Value) -> bool {
         properties.filter_map(|(name, schema)| Some((value.get(name)?, schema)))
     };
     let items = || match (value.as_array(), part.get("items")) {
-        (Some(items), Some(schema)) => items.iter().all(|item| matches(item, schema)),
+        (Some(items), Some(schema)) => items.iter().all(|item| is_valid_for_subschema(item, schema)),
         _ => true,
     };
     check_validations(value, part).is_ok()
-        && fields().all(|(field, schema)| matches(field, schema))
+        && fields().all(|(field, schema)| is_valid_for_subschema(field, schema))
         && items()
 }

@@ -9,7 +9,7 @@ pub struct SchemaError {
 }
 
 impl SchemaError {
-    /// Returns `Ok` if there are no problems.
+    /// Returns an error with these problems; `Ok` if there are none.
     pub(crate) fn from_problems(problems: Vec<SchemaProblem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }

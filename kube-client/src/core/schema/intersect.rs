@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use super::{
-    Object,
-    keywords::{flag, is_anything, type_of},
+    JsonObject,
+    keywords::{accepts_any_type, has_flag, type_of},
     rewrite::Rewriter,
 };
 
 /// Narrows `node` to the values that `other` also accepts. `other` must have been rewritten; `node` may lack a
 /// type.
-pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Object) {
+pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut JsonObject, other: JsonObject) {
     if let (Some(a), Some(b)) = (type_of(node), type_of(&other))
         && a != b
     {
@@ -22,25 +22,26 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut Object, other: Objec
             return;
         }
     }
-    let typed = !is_anything(node);
+    let typed = !accepts_any_type(node);
     let is_object = type_of(node) == Some("object");
-    let other_is_anything = is_anything(&other);
+    let other_accepts_any_type = accepts_any_type(&other);
     for (key, value) in other {
         match (key.as_str(), node.get_mut(&key)) {
             ("oneOf" | "anyOf", Some(own)) if *own != value => add_to_all_of(node, json!({ key: value })),
             (_, Some(own)) => merge_keyword(rewriter, &key, own, value),
             // Only an object copies this flag from a schema that accepts any value: without the flag, the API server
             // prunes the object's unknown fields.
-            ("x-kubernetes-preserve-unknown-fields", None) if typed && !is_object && other_is_anything => {}
+            ("x-kubernetes-preserve-unknown-fields", None)
+                if typed && !is_object && other_accepts_any_type => {}
             // Null is valid only if both schemas accept null, so a node with a type does not copy `nullable` from a
             // schema that accepts any value. A node without a type accepts null, so it copies `nullable`.
-            ("nullable", None) if typed && other_is_anything => {}
+            ("nullable", None) if typed && other_accepts_any_type => {}
             (_, None) => {
                 node.insert(key, value);
             }
         }
     }
-    if type_of(node).is_some() && flag(node, "x-kubernetes-int-or-string") {
+    if type_of(node).is_some() && has_flag(node, "x-kubernetes-int-or-string") {
         node.remove("x-kubernetes-int-or-string");
     }
 }
@@ -56,7 +57,9 @@ fn merge_keyword(rewriter: &mut Rewriter, key: &str, own: &mut Value, other: Val
                 words.push_str(variants);
             }
         }
-        ("properties", Value::Object(own), Value::Object(other)) => merge_properties(rewriter, own, other),
+        ("properties", Value::Object(own), Value::Object(other)) => {
+            intersect_properties(rewriter, own, other)
+        }
         ("required" | "allOf" | "x-kubernetes-validations", Value::Array(own), Value::Array(other)) => {
             for more in other {
                 if !own.contains(&more) {
@@ -74,19 +77,24 @@ fn merge_keyword(rewriter: &mut Rewriter, key: &str, own: &mut Value, other: Val
                 );
             }
         }
-        ("minimum" | "minLength" | "minItems" | "minProperties", own, other) => tighten(own, other, f64::gt),
-        ("maximum" | "maxLength" | "maxItems" | "maxProperties", own, other) => tighten(own, other, f64::lt),
+        ("minimum" | "minLength" | "minItems" | "minProperties", own, other) => {
+            tighten_bound(own, other, f64::gt)
+        }
+        ("maximum" | "maxLength" | "maxItems" | "maxProperties", own, other) => {
+            tighten_bound(own, other, f64::lt)
+        }
         _ => {}
     }
 }
 
-fn merge_properties(rewriter: &mut Rewriter, own: &mut Object, other: Object) {
+/// Adds the properties of `other` to `own`, and narrows the properties that both schemas have.
+fn intersect_properties(rewriter: &mut Rewriter, own: &mut JsonObject, other: JsonObject) {
     for (name, property) in other {
         match (own.get_mut(&name), property) {
             (Some(Value::Object(known)), Value::Object(property)) => {
-                rewriter.at(&format!(".{name}"), |this| {
+                rewriter.at_path_segment(&format!(".{name}"), |this| {
                     intersect(this, known, property);
-                    this.finish(known);
+                    this.finish_node(known);
                 });
             }
             (_, property) => {
@@ -97,7 +105,7 @@ fn merge_properties(rewriter: &mut Rewriter, own: &mut Object, other: Object) {
 }
 
 /// Adds a second `oneOf` or `anyOf` as a subschema of `allOf`, because a schema can have each keyword only once.
-fn add_to_all_of(node: &mut Object, second: Value) {
+fn add_to_all_of(node: &mut JsonObject, second: Value) {
     match node.get_mut("allOf") {
         Some(Value::Array(all)) => all.push(second),
         _ => {
@@ -116,7 +124,7 @@ fn variant_list(description: &str) -> Option<&str> {
 }
 
 /// Replaces the bound `own` with `other` if `other` is stricter.
-fn tighten(own: &mut Value, other: Value, is_tighter: fn(&f64, &f64) -> bool) {
+fn tighten_bound(own: &mut Value, other: Value, is_tighter: fn(&f64, &f64) -> bool) {
     if let (Some(a), Some(b)) = (own.as_f64(), other.as_f64())
         && is_tighter(&b, &a)
     {

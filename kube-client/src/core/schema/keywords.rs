@@ -5,7 +5,7 @@
 
 use serde_json::{Number, Value, json};
 
-use super::{Object, nullable, rewrite::Rewriter};
+use super::{JsonObject, nullable, rewrite::Rewriter};
 
 /// Formats that the API server supports. The server returns a warning for other formats.
 const SUPPORTED_FORMATS: &[&str] = &[
@@ -42,8 +42,8 @@ const SUPPORTED_FORMATS: &[&str] = &[
     "k8s-long-name",
 ];
 
-/// Keywords that `normalise` drops without a report. Most are annotations or apply to whole documents.
-const IGNORABLE: &[&str] = &[
+/// Keywords that `convert_keywords` drops without a report. Most are annotations or apply to whole documents.
+const IGNORED_KEYWORDS: &[&str] = &[
     "$schema",
     "$id",
     "$defs",
@@ -68,7 +68,7 @@ const IGNORABLE: &[&str] = &[
 ];
 
 /// Converts the JSON schema keywords of a node into keywords of structural schemas.
-pub(super) fn normalise(rewriter: &mut Rewriter, node: &mut Object) {
+pub(super) fn convert_keywords(rewriter: &mut Rewriter, node: &mut JsonObject) {
     convert_type_list(rewriter, node);
     if let Some(value) = node.remove("const") {
         node.insert("enum".to_owned(), json!([value]));
@@ -98,7 +98,7 @@ pub(super) fn normalise(rewriter: &mut Rewriter, node: &mut Object) {
     for key in unsupported {
         node.remove(&key);
         let foreign = key.starts_with("x-") && !key.starts_with("x-kubernetes-");
-        if !IGNORABLE.contains(&key.as_str()) && !foreign {
+        if !IGNORED_KEYWORDS.contains(&key.as_str()) && !foreign {
             rewriter.report(
                 format!("the keyword {key:?} is not supported in Kubernetes schemas, or not with this value"),
                 "remove it from the schema attributes, or use a validation rule",
@@ -109,9 +109,9 @@ pub(super) fn normalise(rewriter: &mut Rewriter, node: &mut Object) {
 
 /// Rewrites a list of types: `[T, null]` becomes `T` with `nullable`, `[integer, string]` becomes
 /// `x-kubernetes-int-or-string`, and most other lists become any value.
-fn convert_type_list(rewriter: &mut Rewriter, node: &mut Object) {
+fn convert_type_list(rewriter: &mut Rewriter, node: &mut JsonObject) {
     let Some(Value::Array(list)) = node.get("type") else {
-        nullable::from_null_type(node);
+        nullable::rewrite_null_type(node);
         return;
     };
     let mut names: Vec<String> = list.iter().filter_map(Value::as_str).map(str::to_owned).collect();
@@ -123,7 +123,7 @@ fn convert_type_list(rewriter: &mut Rewriter, node: &mut Object) {
     names.sort_unstable();
     node.remove("type");
     match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => nullable::set_null_type(node),
+        [] => nullable::accept_null_and_empty_object(node),
         [one] => {
             node.insert("type".to_owned(), json!(one));
         }
@@ -149,8 +149,8 @@ fn convert_type_list(rewriter: &mut Rewriter, node: &mut Object) {
     }
 }
 
-/// Converts JSON schema's `exclusiveMinimum: 5` into `minimum: 5, exclusiveMinimum: true`.
-fn convert_exclusive_bound(node: &mut Object, exclusive: &str, bound: &str) {
+/// Converts the JSON schema keyword `exclusiveMinimum: 5` into `minimum: 5, exclusiveMinimum: true`.
+fn convert_exclusive_bound(node: &mut JsonObject, exclusive: &str, bound: &str) {
     let Some(limit) = node.get(exclusive).and_then(Value::as_number).cloned() else { return };
     let tighter = match node.get(bound).and_then(Value::as_f64) {
         Some(other) if bound == "minimum" => limit.as_f64().is_some_and(|limit| limit >= other),
@@ -167,7 +167,7 @@ fn convert_exclusive_bound(node: &mut Object, exclusive: &str, bound: &str) {
 
 /// Removes a format that the server does not support. For an integer format such as `uint8`, adds the bounds of the
 /// type.
-fn convert_format(node: &mut Object) {
+fn convert_format(node: &mut JsonObject) {
     let Some(format) = node.get("format").and_then(Value::as_str) else { return };
     if SUPPORTED_FORMATS.contains(&format) {
         return;
@@ -223,24 +223,24 @@ fn is_supported(key: &str, value: &Value) -> bool {
     }
 }
 
-/// The type of a rewritten node.
-pub(super) fn type_of(node: &Object) -> Option<&str> {
+/// The value of the keyword `type`, if it is a single type.
+pub(super) fn type_of(node: &JsonObject) -> Option<&str> {
     node.get("type").and_then(Value::as_str)
 }
 
 /// Whether the boolean keyword `key` is true.
-pub(super) fn flag(node: &Object, key: &str) -> bool {
+pub(super) fn has_flag(node: &JsonObject, key: &str) -> bool {
     node.get(key).and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// Whether a rewritten node accepts a value of any type.
-pub(super) fn is_anything(node: &Object) -> bool {
-    type_of(node).is_none() && !flag(node, "x-kubernetes-int-or-string")
+pub(super) fn accepts_any_type(node: &JsonObject) -> bool {
+    type_of(node).is_none() && !has_flag(node, "x-kubernetes-int-or-string")
 }
 
 /// If the node has no type, infers the type from the other keywords.
-pub(super) fn infer_type(node: &mut Object) {
-    if flag(node, "x-kubernetes-int-or-string") {
+pub(super) fn infer_type(node: &mut JsonObject) {
+    if has_flag(node, "x-kubernetes-int-or-string") {
         for key in ["type", "format", "x-kubernetes-preserve-unknown-fields"] {
             node.remove(key);
         }
@@ -250,7 +250,7 @@ pub(super) fn infer_type(node: &mut Object) {
         return;
     }
     let has = |keys: &[&str]| keys.iter().any(|key| node.contains_key(*key));
-    let implied = if flag(node, "x-kubernetes-embedded-resource")
+    let implied = if has_flag(node, "x-kubernetes-embedded-resource")
         || has(&["properties", "additionalProperties", "required", "minProperties", "maxProperties"])
     {
         Some("object")
@@ -261,7 +261,7 @@ pub(super) fn infer_type(node: &mut Object) {
     } else if has(&["minimum", "maximum", "multipleOf"]) {
         Some("number")
     } else {
-        type_of_values(node)
+        common_type_of_enum(node)
     };
     if let Some(implied) = implied {
         node.insert("type".to_owned(), json!(implied));
@@ -279,7 +279,7 @@ pub(super) fn infer_type(node: &mut Object) {
 const LARGEST_MAXIMUM: f64 = 9_223_372_036_854_774_784.0;
 
 /// Drops a `maximum` that no `i64`, the integer type of the API server, can exceed.
-pub(super) fn drop_unreachable_maximum(rewriter: &mut Rewriter, node: &mut Object) {
+pub(super) fn drop_unreachable_maximum(rewriter: &mut Rewriter, node: &mut JsonObject) {
     let maximum = node.get("maximum").and_then(Value::as_f64);
     if type_of(node) != Some("integer") || maximum.is_none_or(|maximum| maximum <= LARGEST_MAXIMUM) {
         return;
@@ -295,7 +295,7 @@ pub(super) fn drop_unreachable_maximum(rewriter: &mut Rewriter, node: &mut Objec
 
 /// Drops keywords that do not apply to the node's type. These keywords have no effect, and the server rejects some of
 /// them.
-pub(super) fn drop_inapplicable(node: &mut Object) {
+pub(super) fn drop_inapplicable_keywords(node: &mut JsonObject) {
     let Some(own) = type_of(node).map(str::to_owned) else { return };
     node.retain(|key, _| {
         let about = match key.as_str() {
@@ -324,7 +324,7 @@ pub(super) fn drop_inapplicable(node: &mut Object) {
 }
 
 /// The type of the values of an `enum`, if all have the same type.
-fn type_of_values(node: &Object) -> Option<&'static str> {
+fn common_type_of_enum(node: &JsonObject) -> Option<&'static str> {
     let mut types = node.get("enum")?.as_array()?.iter().filter(|value| !value.is_null()).map(type_of_value);
     let first = types.next()?;
     types.all(|other| other == first).then_some(first)

@@ -39,17 +39,17 @@
 //!
 //! This module must not depend on `CustomResourceDefinition` or on the derive macro.
 
-mod combine;
+mod composition;
 mod defaults;
 mod error;
-mod exclusive;
 mod intersect;
 mod keywords;
 mod nullable;
 mod rewrite;
-mod rules;
-mod strip;
 mod union;
+mod validation_rules;
+mod value_validations;
+mod variants;
 
 #[cfg(test)]
 mod tests;
@@ -59,10 +59,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, tr
 use serde_json::{Map, Value};
 
 pub use self::error::{SchemaError, SchemaProblem};
-pub(crate) use self::rules::check as check_rules;
+pub(crate) use self::validation_rules::check_rules;
 
-/// A schema, as a JSON object.
-type Object = Map<String, Value>;
+/// A JSON object: a schema, or the map of properties in a schema.
+type JsonObject = Map<String, Value>;
 
 /// Rewrites a schema into a structural schema. A subschema that cannot be expressed as a structural schema is replaced
 /// by one that accepts any value.
@@ -93,19 +93,19 @@ impl StructuralSchemaRewriter {
     /// Lists each subschema that cannot be expressed as a structural schema. `schema` is rewritten even if this method
     /// returns an error.
     pub fn try_transform(self, schema: &mut Schema) -> Result<(), SchemaError> {
-        SchemaError::from_problems(rewrite::rewrite(schema))
+        SchemaError::from_problems(rewrite::rewrite_schema(schema))
     }
 }
 
 impl Transform for StructuralSchemaRewriter {
     fn transform(&mut self, schema: &mut Schema) {
-        rewrite::rewrite(schema);
+        rewrite::rewrite_schema(schema);
     }
 }
 
 /// The structural schema of `T`. A part of `T` that cannot be expressed as a structural schema accepts any value.
 pub fn schema_for<T: JsonSchema>() -> JSONSchemaProps {
-    generate::<T>().0
+    generate_schema::<T>().0
 }
 
 /// The structural schema of `T`.
@@ -114,15 +114,15 @@ pub fn schema_for<T: JsonSchema>() -> JSONSchemaProps {
 ///
 /// Lists each part of `T` that cannot be expressed as a structural schema, with cause and advice.
 pub fn try_schema_for<T: JsonSchema>() -> Result<JSONSchemaProps, SchemaError> {
-    let (schema, problems) = generate::<T>();
+    let (schema, problems) = generate_schema::<T>();
     SchemaError::from_problems(problems).map(|()| schema)
 }
 
 /// The structural schema of `T`, and a problem for each subschema that accepts values that `T` does not accept.
-pub(crate) fn generate<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>) {
-    let mut schema = generator().into_root_schema_for::<T>();
-    keep_raw_fields(&mut schema);
-    let mut problems = rewrite::rewrite(&mut schema);
+pub(crate) fn generate_schema<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>) {
+    let mut schema = json_schema_generator().into_root_schema_for::<T>();
+    preserve_arbitrary_json(&mut schema);
+    let mut problems = rewrite::rewrite_schema(&mut schema);
     match serde_json::from_value(schema.to_value()) {
         Ok(schema) => (schema, problems),
         Err(error) => {
@@ -139,20 +139,20 @@ pub(crate) fn generate<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>)
 }
 
 /// Sets `x-kubernetes-preserve-unknown-fields` for the Kubernetes types whose content is arbitrary JSON. k8s-openapi
-/// describes them as objects without fields, so that the API server would prune their content.
-fn keep_raw_fields(schema: &mut Schema) {
-    const RAW_TYPES: [&str; 2] =
+/// describes these types as objects without fields, for which the API server would prune the content.
+fn preserve_arbitrary_json(schema: &mut Schema) {
+    const ARBITRARY_JSON_TYPES: [&str; 2] =
         ["io.k8s.apimachinery.pkg.runtime.RawExtension", "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1"];
     let Some(Value::Object(definitions)) = schema.get_mut("$defs") else { return };
-    for name in RAW_TYPES {
+    for name in ARBITRARY_JSON_TYPES {
         if let Some(Value::Object(raw)) = definitions.get_mut(name) {
             raw.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
         }
     }
 }
 
-/// The generator of the JSON schemas that the rewriter receives.
-fn generator() -> SchemaGenerator {
+/// A generator of JSON schemas with the settings that the rewriter needs.
+fn json_schema_generator() -> SchemaGenerator {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         // With inlined subschemas, an `Option` of a schema without a `type` (`IntOrString`, `Quantity`) would not be
         // nullable.

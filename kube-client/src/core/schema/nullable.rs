@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{Object, keywords};
+use super::{JsonObject, keywords};
 
 /// Whether the node accepts null.
-pub(super) fn is_nullable(node: &Object) -> bool {
-    keywords::flag(node, "nullable")
+pub(super) fn is_nullable(node: &JsonObject) -> bool {
+    keywords::has_flag(node, "nullable")
 }
 
 /// Makes the node accept null.
-pub(super) fn set_nullable(node: &mut Object) {
+pub(super) fn set_nullable(node: &mut JsonObject) {
     node.insert("nullable".to_owned(), Value::Bool(true));
 }
 
@@ -24,21 +24,21 @@ pub(super) fn accepts_only_null(raw: &Value) -> bool {
 
 /// Rewrites `type: null`, the schema of `()` and of a unit struct. Kubernetes has no such type, so the rewritten schema
 /// also accepts an empty object.
-pub(super) fn from_null_type(node: &mut Object) {
+pub(super) fn rewrite_null_type(node: &mut JsonObject) {
     if node.get("type") == Some(&json!("null")) {
-        set_null_type(node);
+        accept_null_and_empty_object(node);
     }
 }
 
 /// Makes the node accept null and an empty object: the strictest structural schema that accepts null.
-pub(super) fn set_null_type(node: &mut Object) {
+pub(super) fn accept_null_and_empty_object(node: &mut JsonObject) {
     node.insert("type".to_owned(), json!("object"));
     set_nullable(node);
 }
 
-/// Moves the `enum` of a nullable node into `allOf`: the server rejects null for a node with `enum`, even if the
-/// enumeration contains null, but does not apply `allOf` to null.
-pub(super) fn move_enum_to_all_of(node: &mut Object) {
+/// Moves the `enum` of a nullable node into `allOf`. The server rejects null for a node with `enum`, even if the
+/// enumeration contains null. The server does not apply `allOf` to null.
+pub(super) fn move_enum_to_all_of(node: &mut JsonObject) {
     let Some(Value::Array(values)) = node.get("enum") else { return };
     let lists_null = values.contains(&Value::Null);
     if !lists_null && !is_nullable(node) {

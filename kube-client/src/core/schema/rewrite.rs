@@ -1,4 +1,5 @@
-//! Traverses a schema and rewrites each node, children first, so that `combine` receives structural schemas.
+//! Traverses a schema and rewrites each node, children first, so that `composition` receives structural
+//! schemas.
 //!
 //! A node is the schema itself or one of its subschemas. This file tracks the path of the current node and collects the
 //! problems. The other files of this module rewrite the keywords of a single node.
@@ -6,10 +7,10 @@
 use schemars::Schema;
 use serde_json::{Value, json};
 
-use super::{Object, SchemaProblem, combine, defaults, keywords, nullable};
+use super::{JsonObject, SchemaProblem, composition, defaults, keywords, nullable};
 
 /// Rewrites a whole schema in place. Returns a problem for each node that accepts more values than before.
-pub(super) fn rewrite(schema: &mut Schema) -> Vec<SchemaProblem> {
+pub(super) fn rewrite_schema(schema: &mut Schema) -> Vec<SchemaProblem> {
     let raw = schema.clone().to_value();
     let mut rewriter = Rewriter { root: raw.clone(), ..Rewriter::default() };
     let node = rewriter.rewrite_node(raw);
@@ -22,7 +23,7 @@ pub(super) fn rewrite(schema: &mut Schema) -> Vec<SchemaProblem> {
 pub(super) struct Rewriter {
     /// The original schema, for the resolution of references.
     root: Value,
-    /// The references whose expansion contains the current node. A recursive type can occur twice.
+    /// The references whose expansion contains the current node; a recursive type may be in this list twice.
     open: Vec<String>,
     /// The path of the current node.
     path: String,
@@ -32,7 +33,7 @@ pub(super) struct Rewriter {
 
 impl Rewriter {
     /// Rewrites a node and all nodes below it.
-    pub(super) fn rewrite_node(&mut self, raw: Value) -> Object {
+    pub(super) fn rewrite_node(&mut self, raw: Value) -> JsonObject {
         let mut node = match raw {
             Value::Object(node) => node,
             Value::Bool(false) => {
@@ -40,27 +41,27 @@ impl Rewriter {
                     "the schema allows no value",
                     "remove the field from the schema with #[schemars(skip)]",
                 );
-                return anything();
+                return any_value_schema();
             }
-            _ => return anything(),
+            _ => return any_value_schema(),
         };
         if let Some(reference) = node.remove("$ref") {
             return self.expand_reference(node, &reference);
         }
-        keywords::normalise(self, &mut node);
+        keywords::convert_keywords(self, &mut node);
         self.rewrite_children(&mut node);
-        combine::combine(self, &mut node);
-        self.finish(&mut node);
+        composition::rewrite_composition(self, &mut node);
+        self.finish_node(&mut node);
         node
     }
 
-    /// Reports that the current node accepts more values than the original node.
+    /// Adds a problem: the rewritten current node accepts more values than the original node.
     pub(super) fn report(&mut self, what: impl Into<String>, advice: &'static str) {
         self.problems.push(SchemaProblem::new(self.path.clone(), what, advice));
     }
 
     /// Runs `work` with `segment` added to the path.
-    pub(super) fn at<R>(&mut self, segment: &str, work: impl FnOnce(&mut Self) -> R) -> R {
+    pub(super) fn at_path_segment<R>(&mut self, segment: &str, work: impl FnOnce(&mut Self) -> R) -> R {
         let length = self.path.len();
         self.path.push_str(segment);
         let result = work(self);
@@ -69,7 +70,7 @@ impl Rewriter {
     }
 
     /// Runs `work` and discards the problems that it reports.
-    pub(super) fn silence<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+    pub(super) fn discard_problems<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
         let known = self.problems.len();
         let result = work(self);
         self.problems.truncate(known);
@@ -78,7 +79,7 @@ impl Rewriter {
 
     /// Replaces a reference with its target. Annotations beside the reference replace the target's annotations.
     /// Validations beside the reference are added to the target's validations.
-    fn expand_reference(&mut self, beside: Object, reference: &Value) -> Object {
+    fn expand_reference(&mut self, beside: JsonObject, reference: &Value) -> JsonObject {
         let name = reference.as_str().unwrap_or_default().to_owned();
         // Expand a recursive type for two levels, so that the server also validates the fields of the first nested
         // value.
@@ -87,7 +88,7 @@ impl Rewriter {
                 "the type contains itself, which would make the schema infinite",
                 "define a type for each needed level, or give the field #[schemars(with = \"serde_json::Value\")]",
             );
-            return annotate(anything(), &beside);
+            return copy_title_and_description(any_value_schema(), &beside);
         }
         let Some(target) = name.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer)).cloned()
         else {
@@ -95,7 +96,7 @@ impl Rewriter {
                 format!("the target of the reference {name:?} does not exist"),
                 "inline the referenced schema",
             );
-            return annotate(anything(), &beside);
+            return copy_title_and_description(any_value_schema(), &beside);
         };
         let merged = match target {
             Value::Object(target) => Value::Object(merge_reference(target, beside)),
@@ -108,11 +109,12 @@ impl Rewriter {
     }
 
     /// Rewrites the schemas of properties, items and map values.
-    fn rewrite_children(&mut self, node: &mut Object) {
+    fn rewrite_children(&mut self, node: &mut JsonObject) {
         if let Some(Value::Object(properties)) = node.get_mut("properties") {
             for (name, property) in properties.iter_mut() {
                 let raw = property.take();
-                *property = Value::Object(self.at(&format!(".{name}"), |this| this.rewrite_node(raw)));
+                *property =
+                    Value::Object(self.at_path_segment(&format!(".{name}"), |this| this.rewrite_node(raw)));
             }
         }
         if node.get("items") == Some(&Value::Bool(false)) {
@@ -124,24 +126,29 @@ impl Rewriter {
                 && *child != Value::Bool(false)
             {
                 let raw = child.take();
-                *child = Value::Object(self.at("[*]", |this| this.rewrite_node(raw)));
+                *child = Value::Object(self.at_path_segment("[*]", |this| this.rewrite_node(raw)));
             }
         }
         if let Some(Value::Array(items)) = node.remove("prefixItems") {
-            let items = items.into_iter().map(|raw| self.at("[*]", |this| this.rewrite_node(raw))).collect();
-            let item = self.at("[*]", |this| combine::union_of(this, items));
+            let items = items
+                .into_iter()
+                .map(|raw| self.at_path_segment("[*]", |this| this.rewrite_node(raw)))
+                .collect();
+            let item = self.at_path_segment("[*]", |this| composition::union_of_all(this, items));
             node.insert("items".to_owned(), Value::Object(item));
         }
         if let Some(Value::Object(patterns)) = node.remove("patternProperties") {
-            let values =
-                patterns.into_iter().map(|(_, raw)| self.at("[*]", |this| this.rewrite_node(raw))).collect();
-            let value = self.at("[*]", |this| combine::union_of(this, values));
+            let values = patterns
+                .into_iter()
+                .map(|(_, raw)| self.at_path_segment("[*]", |this| this.rewrite_node(raw)))
+                .collect();
+            let value = self.at_path_segment("[*]", |this| composition::union_of_all(this, values));
             node.insert("additionalProperties".to_owned(), Value::Object(value));
         }
     }
 
-    /// Gives the node a single type, and removes the keywords and the default that are not valid for this type.
-    pub(super) fn finish(&mut self, node: &mut Object) {
+    /// Gives the node a single type. Removes keywords that do not apply to this type, and a default that is not valid.
+    pub(super) fn finish_node(&mut self, node: &mut JsonObject) {
         if node.get("additionalProperties") == Some(&Value::Bool(false)) {
             node.remove("additionalProperties");
         }
@@ -150,7 +157,7 @@ impl Rewriter {
             .and_then(Value::as_object)
             .is_some_and(|properties| !properties.is_empty());
         if has_properties && let Some(values) = node.remove("additionalProperties") {
-            if !values.as_object().is_some_and(keywords::is_anything) {
+            if !values.as_object().is_some_and(keywords::accepts_any_type) {
                 self.report(
                     "the values of a flattened map are not validated beside other fields",
                     "move the map into a field, or use values of type serde_json::Value",
@@ -159,15 +166,15 @@ impl Rewriter {
             node.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
         }
         keywords::infer_type(node);
-        keywords::drop_inapplicable(node);
+        keywords::drop_inapplicable_keywords(node);
         keywords::drop_unreachable_maximum(self, node);
         self.convert_unique_items(node);
         if keywords::type_of(node) == Some("array") && !node.contains_key("items") {
-            node.insert("items".to_owned(), Value::Object(anything()));
+            node.insert("items".to_owned(), Value::Object(any_value_schema()));
         }
         nullable::move_enum_to_all_of(node);
         if let Some(default) = node.get("default")
-            && let Err(what) = defaults::check(default, node)
+            && let Err(what) = defaults::check_default(default, node)
         {
             node.remove("default");
             self.report(what, "make the default and the schema agree, or remove one of them");
@@ -175,7 +182,7 @@ impl Rewriter {
     }
 
     /// Converts `uniqueItems: true` into `x-kubernetes-list-type: set`.
-    fn convert_unique_items(&mut self, node: &mut Object) {
+    fn convert_unique_items(&mut self, node: &mut JsonObject) {
         if node.remove("uniqueItems") != Some(Value::Bool(true))
             || node.contains_key("x-kubernetes-list-type")
         {
@@ -198,7 +205,7 @@ impl Rewriter {
 }
 
 /// Merges a referenced schema and the keywords beside the reference.
-fn merge_reference(mut target: Object, mut beside: Object) -> Object {
+fn merge_reference(mut target: JsonObject, mut beside: JsonObject) -> JsonObject {
     let is_annotation = |key: &str| matches!(key, "title" | "description" | "default" | "examples");
     let mut keys = beside.iter().filter(|(key, _)| !is_annotation(key));
     let conflict = keys.any(|(key, value)| target.get(key).is_some_and(|other| other != value));
@@ -220,17 +227,17 @@ fn merge_reference(mut target: Object, mut beside: Object) -> Object {
 
 /// A schema that accepts any value, including null.
 ///
-/// Without `nullable`, the API server drops a null on create, and each server-side apply writes the object again. A
-/// controller that applies on every event would then run in a loop.
-pub(super) fn anything() -> Object {
+/// Without `nullable`, the API server drops a null on create, so that each server-side apply of the same object is a
+/// change. A controller that applies the object on every event would then run in a loop.
+pub(super) fn any_value_schema() -> JsonObject {
     let mut node =
-        Object::from_iter([("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true))]);
+        JsonObject::from_iter([("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true))]);
     nullable::set_nullable(&mut node);
     node
 }
 
 /// Copies the title and description of `from`, the replaced schema, to `node`.
-pub(super) fn annotate(mut node: Object, from: &Object) -> Object {
+pub(super) fn copy_title_and_description(mut node: JsonObject, from: &JsonObject) -> JsonObject {
     for key in ["title", "description"] {
         if let Some(text) = from.get(key).filter(|text| text.is_string()) {
             node.insert(key.to_owned(), text.clone());

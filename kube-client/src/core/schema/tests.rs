@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{StructuralSchemaRewriter, try_schema_for};
 
+/// Asserts that `schema` is rewritten to `expected` without a problem.
 #[track_caller]
 fn check_rewritten(schema: Value, expected: &Value) {
     let mut schema = Schema::try_from(schema).unwrap();
@@ -13,23 +14,25 @@ fn check_rewritten(schema: Value, expected: &Value) {
     assert_eq!(schema.as_value(), expected);
 }
 
+/// Asserts the path of the first problem in `schema`, and the rewritten schema.
 #[track_caller]
-fn check_problem(schema: Value, path: &str, expected: &Value) {
+fn check_reported_problem(schema: Value, path: &str, expected: &Value) {
     let mut schema = Schema::try_from(schema).unwrap();
     let error = StructuralSchemaRewriter.try_transform(&mut schema).unwrap_err();
     assert_eq!(error.problems()[0].path, path, "{error}");
     assert_eq!(schema.as_value(), expected);
 }
 
+/// Asserts the structural schema of `T`, without its title.
 #[track_caller]
-fn check_type<T: JsonSchema>(expected: &Value) {
+fn check_schema_of<T: JsonSchema>(expected: &Value) {
     let schema = try_schema_for::<T>().unwrap();
     let mut schema = serde_json::to_value(schema).unwrap();
     schema.as_object_mut().unwrap().remove("title");
     assert_eq!(&schema, expected);
 }
 
-fn any_value() -> Value {
+fn any_value_schema() -> Value {
     json!({ "nullable": true, "x-kubernetes-preserve-unknown-fields": true })
 }
 
@@ -43,7 +46,7 @@ fn documented_unit_variants_become_an_enumeration() {
         Up,
         Down,
     }
-    check_type::<Direction>(&json!({
+    check_schema_of::<Direction>(&json!({
         "type": "string",
         "enum": ["Down", "Up"],
         "description": "The direction.\n\n- `Up`: Towards the top.",
@@ -59,7 +62,7 @@ fn tagged_variants_become_an_object_validated_by_tag() {
         Http { url: String },
         File { path: String },
     }
-    check_type::<Source>(&json!({
+    check_schema_of::<Source>(&json!({
         "type": "object",
         "properties": {
             "type": { "type": "string", "enum": ["Http", "File"] },
@@ -101,7 +104,7 @@ fn external_tags_require_exactly_one_property() {
             command: String,
         },
     }
-    check_type::<Action>(&json!({
+    check_schema_of::<Action>(&json!({
         "type": "object",
         "properties": {
             "Wait": { "type": "integer", "format": "int64", "description": "Waits." },
@@ -138,7 +141,7 @@ fn a_variant_without_validations_removes_any_of() {
 }
 
 #[test]
-fn the_union_has_the_looser_bounds_and_variants_keep_theirs() {
+fn the_union_has_the_looser_bounds_and_each_variant_keeps_its_own() {
     check_rewritten(
         json!({ "anyOf": [
             { "type": "integer", "minimum": 1, "maximum": 5 },
@@ -152,7 +155,7 @@ fn the_union_has_the_looser_bounds_and_variants_keep_theirs() {
 }
 
 #[test]
-fn null_becomes_nullable() {
+fn null_types_become_nullable_and_null_defaults_are_dropped() {
     check_rewritten(json!({ "type": ["string", "null"] }), &json!({ "type": "string", "nullable": true }));
     check_rewritten(
         json!({ "anyOf": [{ "type": "integer" }, { "type": "null" }] }),
@@ -166,7 +169,7 @@ fn null_becomes_nullable() {
 }
 
 #[test]
-fn keywords_are_converted() {
+fn keywords_of_json_schema_become_keywords_of_structural_schemas() {
     check_rewritten(
         json!({ "type": "integer", "format": "uint16", "exclusiveMinimum": 3 }),
         &json!({ "type": "integer", "minimum": 3, "exclusiveMinimum": true, "maximum": 65535 }),
@@ -175,8 +178,8 @@ fn keywords_are_converted() {
         json!({ "const": "a", "examples": ["a"], "readOnly": true }),
         &json!({ "type": "string", "enum": ["a"] }),
     );
-    check_rewritten(json!(true), &any_value());
-    check_rewritten(json!({}), &any_value());
+    check_rewritten(json!(true), &any_value_schema());
+    check_rewritten(json!({}), &any_value_schema());
     check_rewritten(
         json!({ "type": "array", "uniqueItems": true, "items": { "type": "string" } }),
         &json!({ "type": "array", "items": { "type": "string" }, "x-kubernetes-list-type": "set" }),
@@ -193,7 +196,7 @@ fn keywords_are_converted() {
 }
 
 #[test]
-fn references_are_inlined_and_recursion_is_limited() {
+fn references_are_inlined_and_infinite_or_external_ones_are_reported() {
     check_rewritten(
         json!({
             "$defs": { "Name": { "type": "string", "description": "A name." } },
@@ -202,17 +205,17 @@ fn references_are_inlined_and_recursion_is_limited() {
         }),
         &json!({ "type": "object", "properties": { "a": { "type": "string", "description": "The name." } } }),
     );
-    check_problem(
+    check_reported_problem(
         json!({
             "$defs": { "Node": { "type": "object", "properties": { "next": { "$ref": "#/$defs/Node" } } } },
             "$ref": "#/$defs/Node",
         }),
         ".next.next",
         &json!({ "type": "object", "properties": {
-            "next": { "type": "object", "properties": { "next": any_value() } },
+            "next": { "type": "object", "properties": { "next": any_value_schema() } },
         } }),
     );
-    check_problem(json!({ "$ref": "https://example.com/schema" }), "", &any_value());
+    check_reported_problem(json!({ "$ref": "https://example.com/schema" }), "", &any_value_schema());
 }
 
 #[test]
@@ -220,21 +223,25 @@ fn reports_the_path_of_nodes_without_a_structural_schema() {
     let in_a = |schema: Value| json!({ "type": "object", "properties": { "a": schema } });
     let mixed =
         json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
-    check_problem(in_a(mixed), ".a", &in_a(any_value()));
-    check_problem(in_a(json!({ "type": ["string", "boolean"] })), ".a", &in_a(any_value()));
-    check_problem(in_a(json!(false)), ".a", &in_a(any_value()));
-    check_problem(in_a(json!({ "type": "string", "if": {} })), ".a", &in_a(json!({ "type": "string" })));
-    check_problem(
+    check_reported_problem(in_a(mixed), ".a", &in_a(any_value_schema()));
+    check_reported_problem(in_a(json!({ "type": ["string", "boolean"] })), ".a", &in_a(any_value_schema()));
+    check_reported_problem(in_a(json!(false)), ".a", &in_a(any_value_schema()));
+    check_reported_problem(
+        in_a(json!({ "type": "string", "if": {} })),
+        ".a",
+        &in_a(json!({ "type": "string" })),
+    );
+    check_reported_problem(
         in_a(json!({ "type": "array", "uniqueItems": true, "items": { "type": "object" } })),
         ".a",
         &in_a(json!({ "type": "array", "items": { "type": "object" } })),
     );
-    check_problem(
+    check_reported_problem(
         in_a(json!({ "type": "integer", "default": "three" })),
         ".a",
         &in_a(json!({ "type": "integer" })),
     );
-    check_problem(
+    check_reported_problem(
         json!({
             "type": "object",
             "properties": { "a": { "type": "string" } },
@@ -284,12 +291,12 @@ fn a_keyword_that_does_not_decode_is_reported() {
     #[derive(JsonSchema)]
     #[schemars(extend("x-kubernetes-validations" = ["not a rule"]))]
     #[expect(dead_code, reason = "only its schema matters")]
-    struct Wrong {
+    struct MalformedRule {
         a: String,
     }
-    let error = try_schema_for::<Wrong>().unwrap_err();
+    let error = try_schema_for::<MalformedRule>().unwrap_err();
     assert!(error.to_string().contains("does not decode"), "{error}");
-    let schema = serde_json::to_value(super::schema_for::<Wrong>()).unwrap();
+    let schema = serde_json::to_value(super::schema_for::<MalformedRule>()).unwrap();
     assert_eq!(schema, json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true }));
 }
 
@@ -309,7 +316,7 @@ fn fields_of_a_flattened_optional_enum_become_properties() {
         #[serde(flatten)]
         source: Option<Source>,
     }
-    check_type::<Spec>(&json!({
+    check_schema_of::<Spec>(&json!({
         "type": "object",
         "properties": {
             "name": { "type": "string" },
@@ -336,7 +343,7 @@ fn a_flattened_value_preserves_unknown_fields() {
         #[serde(flatten)]
         extra: Extra,
     }
-    check_type::<Spec>(&json!({
+    check_schema_of::<Spec>(&json!({
         "type": "object",
         "properties": { "name": { "type": "string" } },
         "required": ["name"],
@@ -364,9 +371,9 @@ fn values_of_any_type_and_options_without_a_type_are_nullable() {
     assert_eq!(
         schema["properties"],
         json!({
-            "value": any_value(),
-            "option": any_value(),
-            "values": { "type": "object", "additionalProperties": any_value() },
+            "value": any_value_schema(),
+            "option": any_value_schema(),
+            "values": { "type": "object", "additionalProperties": any_value_schema() },
             "port": { "x-kubernetes-int-or-string": true },
             "target": nullable,
             "ports": { "type": "array", "items": nullable },
@@ -388,10 +395,14 @@ fn drops_bounds_and_defaults_beyond_64_bit_integers() {
         json!({ "type": "integer", "maximum": i64::MAX - 1024, "default": i64::MAX - 2048 }),
         &json!({ "type": "integer", "maximum": i64::MAX - 1024, "default": i64::MAX - 2048 }),
     );
-    check_problem(
+    check_reported_problem(
         json!({ "type": "integer", "exclusiveMaximum": i64::MAX }),
         "",
         &json!({ "type": "integer" }),
     );
-    check_problem(json!({ "type": "integer", "default": u64::MAX }), "", &json!({ "type": "integer" }));
+    check_reported_problem(
+        json!({ "type": "integer", "default": u64::MAX }),
+        "",
+        &json!({ "type": "integer" }),
+    );
 }

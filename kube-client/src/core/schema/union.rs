@@ -3,40 +3,40 @@
 use serde_json::{Value, json};
 
 use super::{
-    Object,
-    keywords::{flag, is_anything, type_of},
+    JsonObject,
+    keywords::{accepts_any_type, has_flag, type_of},
     nullable,
-    rewrite::{Rewriter, anything},
+    rewrite::{Rewriter, any_value_schema},
 };
 
 /// The union of `a` and `b`, which must have been rewritten.
-pub(super) fn union(rewriter: &mut Rewriter, a: Object, b: Object) -> Object {
+pub(super) fn union(rewriter: &mut Rewriter, a: JsonObject, b: JsonObject) -> JsonObject {
     if a == b {
         return a;
     }
     let nullable = nullable::is_nullable(&a) || nullable::is_nullable(&b);
-    let mut whole = match (type_in_union(&a), type_in_union(&b)) {
-        (UnionType::Any, _) | (_, UnionType::Any) => anything(),
-        (UnionType::IntOrString, other) | (other, UnionType::IntOrString) if other.is_int_or_string() => {
+    let mut whole = match (value_type_of(&a), value_type_of(&b)) {
+        (ValueType::Any, _) | (_, ValueType::Any) => any_value_schema(),
+        (ValueType::IntOrString, other) | (other, ValueType::IntOrString) if other.is_int_or_string() => {
             int_or_string()
         }
-        (UnionType::Type(x), UnionType::Type(y)) if x == y => {
+        (ValueType::Type(x), ValueType::Type(y)) if x == y => {
             let kind = x.to_owned();
-            union_of_type(rewriter, a, b, &kind)
+            union_of_same_type(rewriter, a, b, &kind)
         }
-        (UnionType::Type("integer"), UnionType::Type("number"))
-        | (UnionType::Type("number"), UnionType::Type("integer")) => {
+        (ValueType::Type("integer"), ValueType::Type("number"))
+        | (ValueType::Type("number"), ValueType::Type("integer")) => {
             let (mut a, mut b) = (a, b);
             a.insert("type".to_owned(), json!("number"));
             b.insert("type".to_owned(), json!("number"));
-            union_of_type(rewriter, a, b, "number")
+            union_of_same_type(rewriter, a, b, "number")
         }
-        (UnionType::Type("integer"), UnionType::Type("string"))
-        | (UnionType::Type("string"), UnionType::Type("integer")) => int_or_string(),
+        (ValueType::Type("integer"), ValueType::Type("string"))
+        | (ValueType::Type("string"), ValueType::Type("integer")) => int_or_string(),
         (x, y) => {
             let what = format!("the variants have different types, {} and {}", x.name(), y.name());
             rewriter.report(what, "give all variants the same type; for enums, use #[serde(tag = \"type\")]");
-            anything()
+            any_value_schema()
         }
     };
     if nullable {
@@ -45,28 +45,29 @@ pub(super) fn union(rewriter: &mut Rewriter, a: Object, b: Object) -> Object {
     whole
 }
 
-#[derive(Clone, Copy, PartialEq)]
 /// The type of the values that a schema accepts.
-enum UnionType<'a> {
+#[derive(Clone, Copy, PartialEq)]
+enum ValueType<'a> {
     Any,
     IntOrString,
     Type(&'a str),
 }
 
 /// The type of a rewritten node.
-fn type_in_union(node: &Object) -> UnionType<'_> {
+fn value_type_of(node: &JsonObject) -> ValueType<'_> {
     match type_of(node) {
-        _ if is_anything(node) => UnionType::Any,
-        Some(name) => UnionType::Type(name),
-        None => UnionType::IntOrString,
+        _ if accepts_any_type(node) => ValueType::Any,
+        Some(name) => ValueType::Type(name),
+        None => ValueType::IntOrString,
     }
 }
 
-impl<'a> UnionType<'a> {
+impl<'a> ValueType<'a> {
     fn is_int_or_string(self) -> bool {
         matches!(self, Self::IntOrString | Self::Type("integer" | "string"))
     }
 
+    /// The name of the type, for a problem.
     fn name(self) -> &'a str {
         match self {
             Self::Any => "any",
@@ -77,13 +78,18 @@ impl<'a> UnionType<'a> {
 }
 
 /// A schema that accepts integers and strings.
-fn int_or_string() -> Object {
-    Object::from_iter([("x-kubernetes-int-or-string".to_owned(), Value::Bool(true))])
+fn int_or_string() -> JsonObject {
+    JsonObject::from_iter([("x-kubernetes-int-or-string".to_owned(), Value::Bool(true))])
 }
 
 /// The union of two schemas, both of type `kind`.
-fn union_of_type(rewriter: &mut Rewriter, mut a: Object, mut b: Object, kind: &str) -> Object {
-    let mut whole = Object::from_iter([("type".to_owned(), json!(kind))]);
+fn union_of_same_type(
+    rewriter: &mut Rewriter,
+    mut a: JsonObject,
+    mut b: JsonObject,
+    kind: &str,
+) -> JsonObject {
+    let mut whole = JsonObject::from_iter([("type".to_owned(), json!(kind))]);
     // Keep the keywords that are equal in both schemas. A keyword that only one schema has could reject values of the
     // other.
     for (key, value) in &a {
@@ -91,31 +97,33 @@ fn union_of_type(rewriter: &mut Rewriter, mut a: Object, mut b: Object, kind: &s
             whole.insert(key.clone(), value.clone());
         }
     }
-    if flag(&a, "x-kubernetes-preserve-unknown-fields") || flag(&b, "x-kubernetes-preserve-unknown-fields") {
+    if has_flag(&a, "x-kubernetes-preserve-unknown-fields")
+        || has_flag(&b, "x-kubernetes-preserve-unknown-fields")
+    {
         whole.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
     }
-    merge_enums(&mut whole, &a, &b);
-    merge_bounds(&mut whole, &a, &b);
+    unite_enums(&mut whole, &a, &b);
+    keep_looser_bounds(&mut whole, &a, &b);
     match kind {
-        "object" => merge_objects(rewriter, &mut whole, &mut a, &mut b),
+        "object" => unite_object_fields(rewriter, &mut whole, &mut a, &mut b),
         "array" => {
             let item = match (a.remove("items"), b.remove("items")) {
                 (Some(Value::Object(x)), Some(Value::Object(y))) => {
-                    rewriter.at("[*]", |this| union(this, x, y))
+                    rewriter.at_path_segment("[*]", |this| union(this, x, y))
                 }
-                _ => anything(),
+                _ => any_value_schema(),
             };
             whole.insert("items".to_owned(), Value::Object(item));
         }
         _ => {}
     }
-    report_rules_of_one(rewriter, &whole, &a, &b);
+    report_rules_of_one_variant(rewriter, &whole, &a, &b);
     whole
 }
 
-/// Merges the enumerations, if both schemas have one.
-fn merge_enums(whole: &mut Object, a: &Object, b: &Object) {
-    let list = |node: &Object| node.get("enum").and_then(Value::as_array).cloned();
+/// Sets the `enum` of `whole` to the values of both enumerations, if both schemas have one.
+fn unite_enums(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) {
+    let list = |node: &JsonObject| node.get("enum").and_then(Value::as_array).cloned();
     if let (Some(mut values), Some(more)) = (list(a), list(b)) {
         for value in more {
             if !values.contains(&value) {
@@ -126,8 +134,8 @@ fn merge_enums(whole: &mut Object, a: &Object, b: &Object) {
     }
 }
 
-/// Keeps the less strict of two bounds.
-fn merge_bounds(whole: &mut Object, a: &Object, b: &Object) {
+/// Sets each bound that both schemas have to the less strict of both values.
+fn keep_looser_bounds(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) {
     type IsLooser = fn(&f64, &f64) -> bool;
     let looser: [(&str, IsLooser); 8] = [
         ("minimum", f64::lt),
@@ -151,11 +159,17 @@ fn merge_bounds(whole: &mut Object, a: &Object, b: &Object) {
     }
 }
 
-fn merge_objects(rewriter: &mut Rewriter, whole: &mut Object, a: &mut Object, b: &mut Object) {
+/// Sets the properties and map values of `whole` to the union of those of two schemas of type `object`.
+fn unite_object_fields(
+    rewriter: &mut Rewriter,
+    whole: &mut JsonObject,
+    a: &mut JsonObject,
+    b: &mut JsonObject,
+) {
     whole.remove("additionalProperties");
-    let properties = |node: &mut Object| match node.remove("properties") {
+    let properties = |node: &mut JsonObject| match node.remove("properties") {
         Some(Value::Object(properties)) => properties,
-        _ => Object::new(),
+        _ => JsonObject::new(),
     };
     let mut all = properties(a);
     let mut in_both = Vec::new();
@@ -165,7 +179,7 @@ fn merge_objects(rewriter: &mut Rewriter, whole: &mut Object, a: &mut Object, b:
         }
         let merged = match (all.remove(&name), property) {
             (Some(Value::Object(x)), Value::Object(y)) => {
-                Value::Object(rewriter.at(&format!(".{name}"), |this| union(this, x, y)))
+                Value::Object(rewriter.at_path_segment(&format!(".{name}"), |this| union(this, x, y)))
             }
             (_, property) => without_default(property),
         };
@@ -178,7 +192,7 @@ fn merge_objects(rewriter: &mut Rewriter, whole: &mut Object, a: &mut Object, b:
     }
     let values = match (a.remove("additionalProperties"), b.remove("additionalProperties")) {
         (Some(Value::Object(x)), Some(Value::Object(y))) => {
-            Some(rewriter.at("[*]", |this| union(this, x, y)))
+            Some(rewriter.at_path_segment("[*]", |this| union(this, x, y)))
         }
         (Some(Value::Object(one)), _) | (_, Some(Value::Object(one))) => Some(one),
         _ => None,
@@ -188,7 +202,7 @@ fn merge_objects(rewriter: &mut Rewriter, whole: &mut Object, a: &mut Object, b:
             whole.insert("additionalProperties".to_owned(), Value::Object(values));
         }
         Some(values) => {
-            if !is_anything(&values) {
+            if !accepts_any_type(&values) {
                 rewriter.report(
                     "the variants are a map and a struct, so the values of the map are not validated",
                     "move the map into a field",
@@ -199,7 +213,7 @@ fn merge_objects(rewriter: &mut Rewriter, whole: &mut Object, a: &mut Object, b:
         None => {}
     }
     whole.insert("properties".to_owned(), Value::Object(all));
-    merge_required(whole, a, b);
+    keep_common_required(whole, a, b);
 }
 
 /// Removes the default of a field that only one variant has: the server would add the field to objects of other
@@ -212,8 +226,9 @@ fn without_default(mut property: Value) -> Value {
 }
 
 /// Requires only the properties that both variants require.
-fn merge_required(whole: &mut Object, a: &Object, b: &Object) {
-    let list = |node: &Object| node.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+fn keep_common_required(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) {
+    let list =
+        |node: &JsonObject| node.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     let other = list(b);
     let both: Vec<Value> = list(a).into_iter().filter(|name| other.contains(name)).collect();
     if both.is_empty() {
@@ -225,7 +240,7 @@ fn merge_required(whole: &mut Object, a: &Object, b: &Object) {
 
 /// Reports validation rules (`x-kubernetes-validations`) that only `a` or only `b` has: a structural schema cannot
 /// contain rules inside of `oneOf`.
-fn report_rules_of_one(rewriter: &mut Rewriter, whole: &Object, a: &Object, b: &Object) {
+fn report_rules_of_one_variant(rewriter: &mut Rewriter, whole: &JsonObject, a: &JsonObject, b: &JsonObject) {
     let key = "x-kubernetes-validations";
     if !whole.contains_key(key) && (a.contains_key(key) || b.contains_key(key)) {
         rewriter.report(

@@ -7,21 +7,21 @@ impl FromStr for Selector {
     type Err = ParseExpressionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        split(text)?.into_iter().map(parse_expression).collect::<Result<_, _>>().map(Self)
+        split_conditions(text)?.into_iter().map(parse_expression).collect::<Result<_, _>>().map(Self)
     }
 }
 
 /// Splits a selector at the commas outside of parentheses.
-fn split(text: &str) -> Result<Vec<&str>, ParseExpressionError> {
+fn split_conditions(text: &str) -> Result<Vec<&str>, ParseExpressionError> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
     let (mut parts, mut start, mut inside) = (Vec::new(), 0, false);
     for (at, c) in text.char_indices() {
         match c {
-            '(' if inside => return error(text, "has a '(' inside parentheses"),
+            '(' if inside => return parse_error(text, "has a '(' inside parentheses"),
             '(' => inside = true,
-            ')' if !inside => return error(text, "has a ')' without '('"),
+            ')' if !inside => return parse_error(text, "has a ')' without '('"),
             ')' => inside = false,
             ',' if !inside => {
                 parts.push(&text[start..at]);
@@ -31,7 +31,7 @@ fn split(text: &str) -> Result<Vec<&str>, ParseExpressionError> {
         }
     }
     if inside {
-        return error(text, "has a '(' without ')'");
+        return parse_error(text, "has a '(' without ')'");
     }
     parts.push(&text[start..]);
     Ok(parts)
@@ -44,52 +44,57 @@ fn parse_expression(part: &str) -> Result<Expression, ParseExpressionError> {
         return parse_set_expression(part, open);
     }
     if let Some(key) = part.strip_prefix('!') {
-        return Ok(Expression::DoesNotExist(label_key(part, key)?));
+        return Ok(Expression::DoesNotExist(parse_label_key(part, key)?));
     }
     if let Some((key, value)) = part.split_once("!=") {
-        return Ok(Expression::NotEqual(label_key(part, key)?, label_value(part, value)?));
+        return Ok(Expression::NotEqual(parse_label_key(part, key)?, parse_label_value(part, value)?));
     }
     if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
-        return Ok(Expression::Equal(label_key(part, key)?, label_value(part, value)?));
+        return Ok(Expression::Equal(parse_label_key(part, key)?, parse_label_value(part, value)?));
     }
-    Ok(Expression::Exists(label_key(part, part)?))
+    Ok(Expression::Exists(parse_label_key(part, part)?))
 }
 
 /// Parses `key in (a,b)` or `key notin (a,b)`. `open` is the offset of `(`.
 fn parse_set_expression(part: &str, open: usize) -> Result<Expression, ParseExpressionError> {
     let Some(values) = part[open + 1..].strip_suffix(')') else {
-        return error(part, "has text after ')'");
+        return parse_error(part, "has text after ')'");
     };
     let values: BTreeSet<String> =
-        values.split(',').map(|v| label_value(part, v)).collect::<Result<_, _>>()?;
+        values.split(',').map(|v| parse_label_value(part, v)).collect::<Result<_, _>>()?;
     let mut words = part[..open].split_whitespace();
     match (words.next(), words.next(), words.next()) {
-        (Some(key), Some("in"), None) => Ok(Expression::In(label_key(part, key)?, values)),
-        (Some(key), Some("notin"), None) => Ok(Expression::NotIn(label_key(part, key)?, values)),
-        _ => error(part, "needs \"in\" or \"notin\" between the key and the values"),
+        (Some(key), Some("in"), None) => Ok(Expression::In(parse_label_key(part, key)?, values)),
+        (Some(key), Some("notin"), None) => Ok(Expression::NotIn(parse_label_key(part, key)?, values)),
+        _ => parse_error(part, "needs \"in\" or \"notin\" between the key and the values"),
     }
 }
 
 /// Trims and checks a label key. An error quotes `part`, the whole condition.
-fn label_key(part: &str, key: &str) -> Result<String, ParseExpressionError> {
+fn parse_label_key(part: &str, key: &str) -> Result<String, ParseExpressionError> {
     let key = key.trim();
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if key.is_empty() {
-        error(part, "has no label key")
+        parse_error(part, "has no label key")
     } else if key.chars().all(allowed) {
         Ok(key.to_owned())
     } else {
-        error(part, "has an invalid label key")
+        parse_error(part, "has an invalid label key")
     }
 }
 
 /// Trims and checks a label value. An error quotes `part`, the whole condition.
-fn label_value(part: &str, value: &str) -> Result<String, ParseExpressionError> {
+fn parse_label_value(part: &str, value: &str) -> Result<String, ParseExpressionError> {
     let value = value.trim();
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if value.chars().all(allowed) { Ok(value.to_owned()) } else { error(part, "has an invalid label value") }
+    if value.chars().all(allowed) {
+        Ok(value.to_owned())
+    } else {
+        parse_error(part, "has an invalid label value")
+    }
 }
 
-fn error<T>(part: &str, problem: &str) -> Result<T, ParseExpressionError> {
+/// Returns the error for `part`, a selector or one of its conditions.
+fn parse_error<T>(part: &str, problem: &str) -> Result<T, ParseExpressionError> {
     Err(ParseExpressionError(format!("{part:?} {problem}")))
 }

@@ -6,9 +6,9 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
 }
 
+/// Asserts whether the selector `text` matches the labels `on`, also after conversions to text and `LabelSelector`.
 #[track_caller]
-/// Asserts whether the selector `text` matches the labels `on`, before and after conversions to other forms.
-fn check(text: &str, on: &[(&str, &str)], expected: bool) {
+fn check_match(text: &str, on: &[(&str, &str)], expected: bool) {
     let selector: Selector = text.parse().unwrap();
     assert_eq!(selector.matches(&labels(on)), expected, "{text} on {on:?}");
     let again: Selector = selector.to_string().parse().unwrap();
@@ -20,20 +20,20 @@ fn check(text: &str, on: &[(&str, &str)], expected: bool) {
 #[test]
 fn matches_as_servers_do() {
     let web = [("app", "web"), ("tier", "front")];
-    check("", &web, true);
-    check("app=web", &web, true);
-    check("app==db", &web, false);
-    check("app!=db,tier", &web, true);
-    check("other!=x", &web, true);
-    check("app in (web, db)", &web, true);
-    check("app in (db)", &web, false);
-    check("app notin (db,cache)", &web, true);
-    check("other notin (x)", &web, true);
-    check("!app", &web, false);
-    check("!other", &web, true);
-    check("empty=", &[("empty", "")], true);
-    check("app=web,app=db", &web, false);
-    check("example.com/part-of=x", &[("example.com/part-of", "x")], true);
+    check_match("", &web, true);
+    check_match("app=web", &web, true);
+    check_match("app==db", &web, false);
+    check_match("app!=db,tier", &web, true);
+    check_match("other!=x", &web, true);
+    check_match("app in (web, db)", &web, true);
+    check_match("app in (db)", &web, false);
+    check_match("app notin (db,cache)", &web, true);
+    check_match("other notin (x)", &web, true);
+    check_match("!app", &web, false);
+    check_match("!other", &web, true);
+    check_match("empty=", &[("empty", "")], true);
+    check_match("app=web,app=db", &web, false);
+    check_match("example.com/part-of=x", &[("example.com/part-of", "x")], true);
 }
 
 #[test]
@@ -59,5 +59,5 @@ fn rejects_invalid_requirements() {
 #[test]
 fn an_invalid_expression_selects_nothing() {
     assert!(!Selector::from(Expression::Invalid).matches(&labels(&[("invalid", "x")])));
-    check(&Expression::Invalid.to_string(), &[("invalid", "x")], false);
+    check_match(&Expression::Invalid.to_string(), &[("invalid", "x")], false);
 }

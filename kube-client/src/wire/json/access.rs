@@ -99,7 +99,7 @@ impl<'de> MapAccess<'de> for Members<'_, 'de, '_> {
             let key = self.reader.string()?;
             if let Some(fields) = self.fields {
                 self.member = fields.field(&key);
-                if self.member.is_some_and(FieldNode::skips) {
+                if self.member.is_some_and(FieldNode::skips_whole_value) {
                     self.colon()?;
                     self.reader.skip()?;
                     continue;
@@ -149,7 +149,7 @@ impl<'r, 'de, 'f> Elements<'r, 'de, 'f> {
                 _ if self.first => self.first = false,
                 _ => return error("expected `,` or `]`"),
             }
-            if !self.element.is_some_and(FieldNode::skips) {
+            if !self.element.is_some_and(FieldNode::skips_whole_value) {
                 return Ok(true);
             }
             self.reader.skip()?;
@@ -171,7 +171,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de, '_> {
     /// Counts the elements. Returns a hint only before the first element, when serde requests it.
     fn size_hint(&self) -> Option<usize> {
         match self.element {
-            Some(element) if element.skips() => Some(0),
+            Some(element) if element.skips_whole_value() => Some(0),
             _ if !self.first || self.reader.depth() > COUNTED_DEPTH => None,
             _ => count_elements(self.reader.rest()),
         }

@@ -2,37 +2,38 @@
 
 use serde_json::Value;
 
-use super::Object;
+use super::JsonObject;
 
 /// Whether no value can match two variants, so that `oneOf` is correct. Otherwise only `anyOf` is correct.
 ///
-/// True for externally tagged variants, which require one property each and forbid other properties (`closed`). Also
-/// true for variants with a required tag property whose enumerated values differ.
-pub(super) fn are_exclusive(variants: &[Object], closed: &[bool]) -> bool {
+/// True for externally tagged variants: each requires a property of its own and forbids all others. Also true for
+/// variants with a required tag property whose enumerated values differ. `closed` states for each variant whether it
+/// forbids unknown properties.
+pub(super) fn are_exclusive(variants: &[JsonObject], closed: &[bool]) -> bool {
     let named = closed.iter().all(|closed| *closed) && {
-        let keys: Vec<_> = variants.iter().map(only_property).collect();
+        let keys: Vec<_> = variants.iter().map(only_required_property).collect();
         keys.iter().all(Option::is_some) && (1..keys.len()).all(|i| !keys[..i].contains(&keys[i]))
     };
-    named || tag(variants).is_some()
+    named || tag_property(variants).is_some()
 }
 
 /// The name of each variant; `None` if the schema does not contain the name.
-pub(super) fn variant_names(variants: &[Object]) -> Vec<Option<String>> {
-    let tag = tag(variants);
-    let label = |variant: &Object| {
+pub(super) fn variant_names(variants: &[JsonObject]) -> Vec<Option<String>> {
+    let tag = tag_property(variants);
+    let label = |variant: &JsonObject| {
         if let Some(values) = variant.get("enum").and_then(Value::as_array) {
             return only_string(values);
         }
         match tag {
             Some(tag) => only_string(enum_of(variant, tag)?),
-            None => only_property(variant).map(str::to_owned),
+            None => only_required_property(variant).map(str::to_owned),
         }
     };
     variants.iter().map(label).collect()
 }
 
 /// The name of the tag: a property that all variants require, with different values in each variant.
-fn tag(variants: &[Object]) -> Option<&str> {
+fn tag_property(variants: &[JsonObject]) -> Option<&str> {
     let first = variants.first()?;
     let candidates = first.get("properties")?.as_object()?.keys();
     candidates.map(String::as_str).find(|name| {
@@ -46,18 +47,18 @@ fn tag(variants: &[Object]) -> Option<&str> {
     })
 }
 
-/// The `enum` of a property of `variant`.
-fn enum_of<'v>(variant: &'v Object, property: &str) -> Option<&'v Vec<Value>> {
+/// The values in the `enum` of a property of `variant`.
+fn enum_of<'v>(variant: &'v JsonObject, property: &str) -> Option<&'v Vec<Value>> {
     variant.get("properties")?.get(property)?.get("enum")?.as_array()
 }
 
-fn is_required(variant: &Object, name: &str) -> bool {
+fn is_required(variant: &JsonObject, name: &str) -> bool {
     let required = variant.get("required").and_then(Value::as_array);
     required.is_some_and(|required| required.iter().any(|key| key == name))
 }
 
 /// The name of a variant's only property, if it is required.
-fn only_property(variant: &Object) -> Option<&str> {
+fn only_required_property(variant: &JsonObject) -> Option<&str> {
     let properties = variant.get("properties")?.as_object()?;
     let name = properties.keys().next()?;
     (properties.len() == 1 && is_required(variant, name)).then_some(name)

@@ -10,29 +10,30 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use super::SchemaProblem;
 
 /// Adds the malformed rules of a whole schema to `problems`.
-pub(crate) fn check(schema: &JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
-    check_node(schema, "", problems);
+pub(crate) fn check_rules(schema: &JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
+    check_rules_of_node(schema, "", problems);
 }
 
-fn check_node(schema: &JSONSchemaProps, path: &str, problems: &mut Vec<SchemaProblem>) {
+/// Adds the malformed rules of a node and of all nodes below it to `problems`.
+fn check_rules_of_node(schema: &JSONSchemaProps, path: &str, problems: &mut Vec<SchemaProblem>) {
     for rule in schema.x_kubernetes_validations.iter().flatten() {
-        if let Some(what) = problem_of(rule) {
+        if let Some(what) = problem_of_rule(rule) {
             problems.push(SchemaProblem::new(path, what, "correct the rule"));
         }
     }
     for (name, property) in schema.properties.iter().flatten() {
-        check_node(property, &format!("{path}.{name}"), problems);
+        check_rules_of_node(property, &format!("{path}.{name}"), problems);
     }
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
-        check_node(items, &format!("{path}[*]"), problems);
+        check_rules_of_node(items, &format!("{path}[*]"), problems);
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &schema.additional_properties {
-        check_node(values, &format!("{path}[*]"), problems);
+        check_rules_of_node(values, &format!("{path}[*]"), problems);
     }
 }
 
 /// Describes the mistake in a malformed rule; `None` if the rule is well-formed.
-fn problem_of(rule: &ValidationRule) -> Option<String> {
+fn problem_of_rule(rule: &ValidationRule) -> Option<String> {
     let has_line_break = |text: &str| text.trim().contains(['\n', '\r']);
     let text = &rule.rule;
     let message = rule.message.as_deref().unwrap_or_default();

@@ -1,8 +1,9 @@
 //! Finds fields that the Rust type preserves and the API server would prune, by a round trip through the type.
 //!
 //! For some types that preserve unknown fields, schemars generates a schema that does not preserve unknown fields: an
-//! internally tagged variant of a `serde_json::Value` has the same schema as a variant without content. The probe adds
-//! an unknown field to a sample object, decodes and encodes the object, and checks whether the field is still present.
+//! internally tagged variant of a `serde_json::Value` has the same schema as a variant without content. This module
+//! adds an unknown field to a sample object, decodes and encodes the object, and checks whether the field is still
+//! present.
 //!
 //! This module must not report a node whose sample does not decode: the schema does not contain the conditions of a
 //! custom `Deserialize`.
@@ -16,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::Definition;
 use crate::core::schema::SchemaProblem;
 
-/// A field name that no type has.
+/// A field name that is not in any schema.
 const UNKNOWN_FIELD: &str = "fieldThatNoTypeHas";
 
 /// A step from a node to one of its children.
@@ -30,7 +31,7 @@ enum Step {
 }
 
 /// Reports the nodes of `schema` at which `K` preserves fields that the schema does not have.
-pub(super) fn check<K: Serialize + DeserializeOwned>(
+pub(super) fn report_pruned_fields<K: Serialize + DeserializeOwned>(
     definition: &Definition,
     schema: &JSONSchemaProps,
     problems: &mut Vec<SchemaProblem>,
@@ -50,7 +51,7 @@ pub(super) fn check<K: Serialize + DeserializeOwned>(
         });
         Some(kept.is_some_and(|kept| kept.get(UNKNOWN_FIELD).is_some()))
     };
-    visit_pruned(schema, &mut Vec::new(), &mut |node, steps| {
+    visit_pruned_nodes(schema, &mut Vec::new(), &mut |node, steps| {
         if sample_objects(node).into_iter().any(|mut sample| {
             sample.insert(UNKNOWN_FIELD.to_owned(), json!({ "a": 1 }));
             survives(steps, Value::Object(sample)) == Some(true)
@@ -65,7 +66,7 @@ pub(super) fn check<K: Serialize + DeserializeOwned>(
 }
 
 /// Visits all object nodes whose unknown fields the server prunes.
-fn visit_pruned(
+fn visit_pruned_nodes(
     node: &JSONSchemaProps,
     steps: &mut Vec<Step>,
     visit: &mut dyn FnMut(&JSONSchemaProps, &[Step]),
@@ -76,7 +77,7 @@ fn visit_pruned(
     }
     let mut child = |step: Step, node: &JSONSchemaProps| {
         steps.push(step);
-        visit_pruned(node, steps, visit);
+        visit_pruned_nodes(node, steps, visit);
         steps.pop();
     };
     for (name, property) in node.properties.iter().flatten() {
@@ -93,7 +94,7 @@ fn visit_pruned(
 /// Returns a minimal object for a node. Adds a copy for each value of each required property with an `enum`, because
 /// such a property may be the tag of a Rust enum.
 fn sample_objects(node: &JSONSchemaProps) -> Vec<Map<String, Value>> {
-    let Value::Object(sample) = minimal(node) else { return Vec::new() };
+    let Value::Object(sample) = minimal_value(node) else { return Vec::new() };
     let mut all = vec![sample.clone()];
     for name in node.required.iter().flatten() {
         let property = node.properties.as_ref().and_then(|properties| properties.get(name));
@@ -106,13 +107,13 @@ fn sample_objects(node: &JSONSchemaProps) -> Vec<Map<String, Value>> {
     all
 }
 
-/// A minimal root object that contains `leaf` at the path `steps`.
+/// A small value of `node` that contains `leaf` at the path `steps`.
 fn place_leaf(node: &JSONSchemaProps, steps: &[Step], leaf: Value) -> Option<Value> {
     let Some((step, rest)) = steps.split_first() else { return Some(leaf) };
     Some(match step {
         Step::Property(name) => {
             let child = place_leaf(node.properties.as_ref()?.get(name)?, rest, leaf)?;
-            let mut object = minimal(node);
+            let mut object = minimal_value(node);
             object.as_object_mut()?.insert(name.clone(), child);
             object
         }
@@ -129,8 +130,8 @@ fn place_leaf(node: &JSONSchemaProps, steps: &[Step], leaf: Value) -> Option<Val
     })
 }
 
-/// A minimal value of a node, according to its type, enumeration, bounds and default.
-fn minimal(node: &JSONSchemaProps) -> Value {
+/// A small value of a node: the default, the first enumerated value, or a value within the bounds of the type.
+fn minimal_value(node: &JSONSchemaProps) -> Value {
     if let Some(value) = node.default.as_ref().or(node.enum_.as_ref().and_then(|values| values.first())) {
         return value.0.clone();
     }
@@ -138,12 +139,12 @@ fn minimal(node: &JSONSchemaProps) -> Value {
     match node.type_.as_deref() {
         Some("object") => {
             let property =
-                |name: &String| Some((name.clone(), minimal(node.properties.as_ref()?.get(name)?)));
+                |name: &String| Some((name.clone(), minimal_value(node.properties.as_ref()?.get(name)?)));
             Value::Object(node.required.iter().flatten().filter_map(property).collect())
         }
         Some("array") => match &node.items {
             Some(JSONSchemaPropsOrArray::Schema(items)) => {
-                Value::Array(vec![minimal(items); least(node.min_items)])
+                Value::Array(vec![minimal_value(items); least(node.min_items)])
             }
             _ => json!([]),
         },
@@ -151,7 +152,7 @@ fn minimal(node: &JSONSchemaProps) -> Value {
         Some("string") => Value::String("a".repeat(least(node.min_length))),
         Some("integer" | "number") => {
             let minimum = node.minimum.map_or(0.0, f64::ceil).max(0.0);
-            // Parse an integer literal, because it decodes as an integer and as a float.
+            // A JSON number without a fraction decodes as an integer and as a float.
             serde_json::from_str(&format!("{minimum}")).unwrap_or_default()
         }
         Some("boolean") => json!(false),

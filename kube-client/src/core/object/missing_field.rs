@@ -4,17 +4,19 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::marker::PhantomData;
 
 /// Returns the value of a missing field of type `T`, or serde's error if `T` requires the field.
-pub(super) fn missing<'de, T: Deserialize<'de>, E: Error>(field: &'static str) -> Result<T, E> {
-    T::deserialize(Absent { field, error: PhantomData })
+pub(super) fn deserialize_missing_field<'de, T: Deserialize<'de>, E: Error>(
+    field: &'static str,
+) -> Result<T, E> {
+    T::deserialize(MissingField { field, error: PhantomData })
 }
 
 /// The deserializer of a missing field.
-struct Absent<E> {
+struct MissingField<E> {
     field: &'static str,
     error: PhantomData<E>,
 }
 
-impl<'de, E: Error> Deserializer<'de> for Absent<E> {
+impl<'de, E: Error> Deserializer<'de> for MissingField<E> {
     type Error = E;
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, E> {

@@ -6,17 +6,18 @@
 use serde_json::{Value, json};
 
 use super::{
-    Object, exclusive,
+    JsonObject,
     intersect::intersect,
-    keywords::{is_anything, type_of},
+    keywords::{accepts_any_type, type_of},
     nullable,
     rewrite::Rewriter,
-    strip::strip,
     union::union,
+    value_validations::value_validations_beyond,
+    variants,
 };
 
-/// Merges the subschemas of `allOf`, `oneOf`, `anyOf` and `not` into the node.
-pub(super) fn combine(rewriter: &mut Rewriter, node: &mut Object) {
+/// Merges the subschemas of `allOf`, `oneOf` and `anyOf` into the node, and rewrites `not`.
+pub(super) fn rewrite_composition(rewriter: &mut Rewriter, node: &mut JsonObject) {
     if let Some(Value::Array(parts)) = node.remove("allOf") {
         for raw in parts {
             let part = rewriter.rewrite_node(raw);
@@ -25,7 +26,7 @@ pub(super) fn combine(rewriter: &mut Rewriter, node: &mut Object) {
     }
     for key in ["oneOf", "anyOf"] {
         if let Some(Value::Array(variants)) = node.remove(key) {
-            combine_variants(rewriter, node, key == "oneOf", variants);
+            narrow_to_variants(rewriter, node, key == "oneOf", variants);
         }
     }
     if let Some(raw) = node.remove("not") {
@@ -34,12 +35,12 @@ pub(super) fn combine(rewriter: &mut Rewriter, node: &mut Object) {
 }
 
 /// The union of the schemas in `nodes`.
-pub(super) fn union_of(rewriter: &mut Rewriter, nodes: Vec<Object>) -> Object {
-    nodes.into_iter().reduce(|a, b| union(rewriter, a, b)).unwrap_or_else(super::rewrite::anything)
+pub(super) fn union_of_all(rewriter: &mut Rewriter, nodes: Vec<JsonObject>) -> JsonObject {
+    nodes.into_iter().reduce(|a, b| union(rewriter, a, b)).unwrap_or_else(super::rewrite::any_value_schema)
 }
 
 /// Narrows the node to the union of the variants of `oneOf` or `anyOf`.
-fn combine_variants(rewriter: &mut Rewriter, node: &mut Object, one_of: bool, raw: Vec<Value>) {
+fn narrow_to_variants(rewriter: &mut Rewriter, node: &mut JsonObject, one_of: bool, raw: Vec<Value>) {
     let count = raw.len();
     let mut raw: Vec<Value> =
         raw.into_iter().filter(|variant| !nullable::accepts_only_null(variant)).collect();
@@ -47,10 +48,10 @@ fn combine_variants(rewriter: &mut Rewriter, node: &mut Object, one_of: bool, ra
     if type_of(node) == Some("object") {
         raw.iter_mut().for_each(set_object_type_if_empty);
     }
-    let closed: Vec<bool> = raw.iter().map(is_closed).collect();
-    let variants: Vec<Object> = raw.into_iter().map(|variant| rewriter.rewrite_node(variant)).collect();
+    let closed: Vec<bool> = raw.iter().map(forbids_unknown_properties).collect();
+    let variants: Vec<JsonObject> = raw.into_iter().map(|variant| rewriter.rewrite_node(variant)).collect();
     if variants.is_empty() {
-        nullable::set_null_type(node);
+        nullable::accept_null_and_empty_object(node);
         return;
     }
     let mut whole = if variants.len() == 1 {
@@ -69,7 +70,7 @@ fn combine_variants(rewriter: &mut Rewriter, node: &mut Object, one_of: bool, ra
 /// fields of `T`, and the API server would prune these fields. schemars writes a flattened `serde_json::Value` as
 /// `true`, not as `{}`.
 fn set_object_type_if_empty(variant: &mut Value) {
-    if variant.as_object().is_some_and(Object::is_empty) {
+    if variant.as_object().is_some_and(JsonObject::is_empty) {
         *variant = json!({ "type": "object" });
     }
 }
@@ -79,14 +80,15 @@ fn unite_variants(
     rewriter: &mut Rewriter,
     one_of: bool,
     closed: &[bool],
-    mut variants: Vec<Object>,
-) -> Object {
-    let labels = exclusive::variant_names(&variants);
+    mut variants: Vec<JsonObject>,
+) -> JsonObject {
+    let labels = variants::variant_names(&variants);
     let notes = move_descriptions(&mut variants, &labels);
-    let mut whole = union_of(rewriter, variants.clone());
-    let parts: Vec<Object> = variants.iter().map(|variant| strip(rewriter, variant, &whole)).collect();
-    if !is_anything(&whole) && parts.iter().all(|part| !part.is_empty()) && !differ_in_one_enum(&parts) {
-        let exclusive = one_of && exclusive::are_exclusive(&variants, closed);
+    let mut whole = union_of_all(rewriter, variants.clone());
+    let parts: Vec<JsonObject> =
+        variants.iter().map(|variant| value_validations_beyond(rewriter, variant, &whole)).collect();
+    if !accepts_any_type(&whole) && parts.iter().all(|part| !part.is_empty()) && !differ_in_one_enum(&parts) {
+        let exclusive = one_of && variants::are_exclusive(&variants, closed);
         whole.insert(if exclusive { "oneOf" } else { "anyOf" }.to_owned(), json!(parts));
     }
     if !notes.is_empty() {
@@ -95,11 +97,11 @@ fn unite_variants(
     whole
 }
 
-/// Whether the value validations of the variants, `parts`, are only an `enum` of the same value. The union contains all
-/// values of these enumerations.
-fn differ_in_one_enum(parts: &[Object]) -> bool {
+/// Whether each variant has a single value validation: an `enum` of the same property, or of the value itself. The
+/// `enum` of the union then lists all values, so that no `oneOf` is needed. `parts` are the validations of each variant.
+fn differ_in_one_enum(parts: &[JsonObject]) -> bool {
     /// The name of the property whose `enum` is the only validation in `part`; empty for an `enum` of the value itself.
-    fn only_enum(part: &Object) -> Option<&str> {
+    fn only_enum(part: &JsonObject) -> Option<&str> {
         if part.len() != 1 {
             return None;
         }
@@ -117,7 +119,7 @@ fn differ_in_one_enum(parts: &[Object]) -> bool {
 
 /// Moves the description of a variant to the variant's only property. Returns the descriptions of variants without such
 /// a property as a list, for the description of the enum.
-fn move_descriptions(variants: &mut [Object], labels: &[Option<String>]) -> String {
+fn move_descriptions(variants: &mut [JsonObject], labels: &[Option<String>]) -> String {
     let mut notes = Vec::new();
     for (variant, label) in variants.iter_mut().zip(labels) {
         let Some(Value::String(text)) = variant.remove("description") else { continue };
@@ -141,7 +143,7 @@ fn move_descriptions(variants: &mut [Object], labels: &[Option<String>]) -> Stri
 }
 
 /// Whether `raw`, a schema that has not been rewritten, forbids unknown properties.
-fn is_closed(raw: &Value) -> bool {
+fn forbids_unknown_properties(raw: &Value) -> bool {
     ["additionalProperties", "unevaluatedProperties"]
         .iter()
         .any(|key| raw.get(key) == Some(&Value::Bool(false)))
@@ -149,15 +151,15 @@ fn is_closed(raw: &Value) -> bool {
 
 /// Rewrites `not`. In a structural schema, `not` may contain only value validations, and only for fields that are also
 /// specified outside of `not`.
-fn rewrite_not(rewriter: &mut Rewriter, node: &mut Object, raw: &Value) {
-    let negated = rewriter.silence(|this| this.rewrite_node(raw.clone()));
+fn rewrite_not(rewriter: &mut Rewriter, node: &mut JsonObject, raw: &Value) {
+    let negated = rewriter.discard_problems(|this| this.rewrite_node(raw.clone()));
     let mut outer = node.clone();
     if type_of(&outer).is_none()
         && let Some(kind) = type_of(&negated)
     {
         outer.insert("type".to_owned(), json!(kind));
     }
-    let inner = strip(rewriter, &negated, &outer);
+    let inner = value_validations_beyond(rewriter, &negated, &outer);
     let lossless = raw.as_object().is_some_and(|raw| raw.keys().all(|key| inner.contains_key(key)));
     if lossless && !inner.is_empty() {
         node.insert("not".to_owned(), Value::Object(inner));

@@ -1,13 +1,13 @@
 //! Reduces a subschema of `oneOf`, `anyOf` or `not` to value validations. In a structural schema, these keywords may
 //! contain only value validations, and only for fields that are also specified outside of these keywords.
 //!
-//! Omits value validations that the outer schema also has.
+//! The result omits value validations that the outer schema also has.
 
 use serde_json::{Value, json};
 
 use super::{
-    Object,
-    keywords::{is_anything, type_of},
+    JsonObject,
+    keywords::{accepts_any_type, type_of},
     rewrite::Rewriter,
 };
 
@@ -31,9 +31,13 @@ const VALUE_VALIDATIONS: &[&str] = &[
 
 /// Returns the value validations of `variant` that `whole` lacks. `whole` must accept all values that `variant`
 /// accepts.
-pub(super) fn strip(rewriter: &mut Rewriter, variant: &Object, whole: &Object) -> Object {
-    let mut rest = Object::new();
-    if is_anything(whole) || type_of(whole).is_none() {
+pub(super) fn value_validations_beyond(
+    rewriter: &mut Rewriter,
+    variant: &JsonObject,
+    whole: &JsonObject,
+) -> JsonObject {
+    let mut rest = JsonObject::new();
+    if accepts_any_type(whole) || type_of(whole).is_none() {
         return rest;
     }
     for key in VALUE_VALIDATIONS {
@@ -43,8 +47,7 @@ pub(super) fn strip(rewriter: &mut Rewriter, variant: &Object, whole: &Object) -
             rest.insert((*key).to_owned(), value.clone());
         }
     }
-    // `exclusiveMinimum` has no effect without `minimum`, nor `exclusiveMaximum` without `maximum`, so keep both
-    // keywords.
+    // `exclusiveMinimum` and `exclusiveMaximum` have no effect without the bound, so keep both keywords.
     for (exclusive, bound) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
         if (rest.contains_key(exclusive) || rest.contains_key(bound))
             && let Some(value) = variant.get(bound)
@@ -63,16 +66,16 @@ pub(super) fn strip(rewriter: &mut Rewriter, variant: &Object, whole: &Object) -
             rest.insert("required".to_owned(), json!(new));
         }
     }
-    strip_properties(rewriter, &mut rest, variant, whole);
+    add_property_validations(rewriter, &mut rest, variant, whole);
     if let (Some(Value::Object(item)), Some(Value::Object(whole))) =
         (variant.get("items"), whole.get("items"))
     {
-        let item = rewriter.at("[*]", |this| strip(this, item, whole));
+        let item = rewriter.at_path_segment("[*]", |this| value_validations_beyond(this, item, whole));
         if !item.is_empty() {
             rest.insert("items".to_owned(), Value::Object(item));
         }
     }
-    // `combine` reduced these subschemas to value validations when it rewrote the variant.
+    // `composition` reduced these subschemas to value validations when it rewrote the variant.
     for key in ["oneOf", "anyOf", "allOf", "not"] {
         if let Some(value) = variant.get(key)
             && whole.get(key) != Some(value)
@@ -86,17 +89,22 @@ pub(super) fn strip(rewriter: &mut Rewriter, variant: &Object, whole: &Object) -
 
 /// Adds the value validations of a variant's fields to `rest`. The API server rejects validations of a field named
 /// `metadata` at any depth.
-fn strip_properties(rewriter: &mut Rewriter, rest: &mut Object, variant: &Object, whole: &Object) {
+fn add_property_validations(
+    rewriter: &mut Rewriter,
+    rest: &mut JsonObject,
+    variant: &JsonObject,
+    whole: &JsonObject,
+) {
     let (Some(Value::Object(own)), Some(Value::Object(all))) =
         (variant.get("properties"), whole.get("properties"))
     else {
         return;
     };
-    let mut stripped = Object::new();
+    let mut stripped = JsonObject::new();
     for (name, property) in own {
         if let (Value::Object(property), Some(Value::Object(outer))) = (property, all.get(name)) {
-            rewriter.at(&format!(".{name}"), |this| {
-                let property = strip(this, property, outer);
+            rewriter.at_path_segment(&format!(".{name}"), |this| {
+                let property = value_validations_beyond(this, property, outer);
                 if property.is_empty() {
                     return;
                 }
@@ -117,20 +125,20 @@ fn strip_properties(rewriter: &mut Rewriter, rest: &mut Object, variant: &Object
 }
 
 /// Whether `whole` specifies a type for each field that `validation` constrains, as the server requires.
-fn is_covered(validation: &Value, whole: &Object) -> bool {
+fn is_covered(validation: &Value, whole: &JsonObject) -> bool {
     match validation {
         Value::Array(parts) => parts.iter().all(|part| is_covered(part, whole)),
         Value::Object(part) => part.iter().all(|(key, value)| match key.as_str() {
             "oneOf" | "anyOf" | "allOf" | "not" => is_covered(value, whole),
             "items" => match whole.get("items") {
-                Some(Value::Object(items)) => !is_anything(items) && is_covered(value, items),
+                Some(Value::Object(items)) => !accepts_any_type(items) && is_covered(value, items),
                 _ => false,
             },
             "properties" => {
                 let all = whole.get("properties").and_then(Value::as_object);
                 value.as_object().into_iter().flatten().all(|(name, property)| {
                     match all.and_then(|all| all.get(name)) {
-                        Some(Value::Object(outer)) => !is_anything(outer) && is_covered(property, outer),
+                        Some(Value::Object(outer)) => !accepts_any_type(outer) && is_covered(property, outer),
                         _ => false,
                     }
                 })
