@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_apply_to_named_fields() {
+    fn wildcards_also_apply_to_named_fields() {
         for (paths, expected) in [
             (&["data.*", "data.keep.x"][..], "data.*"),
             (&["data.*.a", "data.keep.b"], "data.keep.a,data.keep.b,data.*.a"),

@@ -22,8 +22,8 @@ mod response;
 pub mod schema;
 mod selector;
 #[cfg(feature = "client")]
-mod time;
-mod undecodable;
+mod timestamp;
+mod undecodable_object;
 mod version;
 mod watch_event;
 
@@ -55,7 +55,7 @@ pub use resource::{
 pub use response::{Status, StatusCause, StatusDetails, StatusSummary, reason};
 pub use selector::{Expression, ParseExpressionError, Selector, SelectorExt};
 #[cfg(feature = "client")]
-pub(crate) use time::nearest_timestamp;
-pub use undecodable::{ObjectOrigin, UndecodableObject};
+pub(crate) use timestamp::nearest_timestamp;
+pub use undecodable_object::{ObjectOrigin, UndecodableObject};
 pub use version::{ParseResourceVersionError, ResourceVersion, Version};
 pub use watch_event::{Bookmark, BookmarkMeta, WatchEvent};

@@ -13,7 +13,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 
 use crate::core::ObjectMeta;
 
-/// The constants of a derived resource.
+/// The constants of a derived resource, from which [`crd`] builds the `CustomResourceDefinition`.
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -119,6 +119,7 @@ pub fn crd(definition: &Definition, schema: Option<JSONSchemaProps>) -> CustomRe
     }
 }
 
+/// The only version in the `CustomResourceDefinition`.
 fn crd_version(definition: &Definition, schema: Option<JSONSchemaProps>) -> CustomResourceDefinitionVersion {
     let selectable = |path: &&str| SelectableField { json_path: (*path).to_owned() };
     CustomResourceDefinitionVersion {
@@ -134,6 +135,7 @@ fn crd_version(definition: &Definition, schema: Option<JSONSchemaProps>) -> Cust
     }
 }
 
+/// The status and scale subresources; `None` if the resource has neither.
 fn subresources(definition: &Definition) -> Option<CustomResourceSubresources> {
     let scale = definition.scale.as_ref().map(|scale| CustomResourceSubresourceScale {
         spec_replicas_path: scale.spec_replicas_path.to_owned(),
@@ -155,6 +157,7 @@ fn printer_column(column: &Column) -> CustomResourceColumnDefinition {
     }
 }
 
+/// The list with owned strings; `None` if it is empty.
 fn non_empty_strings(list: &[&str]) -> Option<Vec<String>> {
     non_empty(list.iter().map(|text| (*text).to_owned()).collect())
 }
@@ -164,6 +167,7 @@ fn non_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
 
+/// The pairs as a map; `None` if there are none.
 fn non_empty_map(list: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
     (!list.is_empty())
         .then(|| list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())

@@ -23,7 +23,7 @@ fn check_method_and_url(
 }
 
 #[track_caller]
-fn check_error(built: Result<http::Request<Vec<u8>>, Error>, part: &str) {
+fn check_error_contains(built: Result<http::Request<Vec<u8>>, Error>, part: &str) {
     let message = built.unwrap_err().to_string();
     assert!(message.contains(part), "{message}");
 }
@@ -47,20 +47,23 @@ fn lists_with_the_parameters_that_are_set() {
 fn rejects_namespaces_that_change_the_path() {
     for namespace in ["", ".", "..", "a/secrets", "a%2fb", "a?watch=true", "a#", "a b"] {
         let pods = Request::new(Pod::url_path(&(), Some(namespace)));
-        check_error(pods.list(&ListParams::default()), "/api/v1/namespaces/");
-        check_error(pods.get("web", &GetParams::default()), "part of the path");
-        check_error(pods.create(&PostParams::default(), Vec::new()), "part of the path");
-        check_error(pods.watch(&WatchParams::default(), ""), "part of the path");
+        check_error_contains(pods.list(&ListParams::default()), "/api/v1/namespaces/");
+        check_error_contains(pods.get("web", &GetParams::default()), "part of the path");
+        check_error_contains(pods.create(&PostParams::default(), Vec::new()), "part of the path");
+        check_error_contains(pods.watch(&WatchParams::default(), ""), "part of the path");
     }
 }
 
 #[test]
 fn rejects_version_matches_that_servers_reject() {
-    check_error(
+    check_error_contains(
         pods().list(&ListParams::default().matching(VersionMatch::Exact)),
         "needs a resource version",
     );
-    check_error(pods().list(&ListParams::default().at("0").matching(VersionMatch::Exact)), "\"0\" exactly");
+    check_error_contains(
+        pods().list(&ListParams::default().at("0").matching(VersionMatch::Exact)),
+        "\"0\" exactly",
+    );
 }
 
 #[test]
@@ -74,8 +77,8 @@ fn watches_with_bookmarks_and_a_timeout() {
         pods().watch(&wp, ""),
         "GET /api/v1/namespaces/ns/pods?watch=true&timeoutSeconds=2&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=",
     );
-    check_error(pods().watch(&wp.disable_bookmarks(), ""), "bookmarks");
-    check_error(pods().watch(&WatchParams::default().timeout(Duration::ZERO), ""), "above zero");
+    check_error_contains(pods().watch(&wp.disable_bookmarks(), ""), "bookmarks");
+    check_error_contains(pods().watch(&WatchParams::default().timeout(Duration::ZERO), ""), "above zero");
 }
 
 #[test]
@@ -93,7 +96,7 @@ fn requests_partial_object_metadata() {
 #[test]
 fn escapes_or_rejects_names_that_change_the_path() {
     for bad in ["", "..", "a/b", "a%2fb"] {
-        check_error(pods().get(bad, &GetParams::default()), "name of an object");
+        check_error_contains(pods().get(bad, &GetParams::default()), "name of an object");
     }
     check_method_and_url(
         pods().get("a?b#c", &GetParams::default()),
@@ -132,14 +135,14 @@ fn builds_apply_and_merge_patches_and_rejects_invalid_parameters() {
         "PATCH /api/v1/namespaces/ns/pods/a?force=true&fieldManager=me",
     );
     assert_eq!(request.headers()["content-type"], "application/apply-patch+yaml");
-    check_error(pods().patch("a", &PatchParams::default(), &apply), "field manager");
+    check_error_contains(pods().patch("a", &PatchParams::default(), &apply), "field manager");
     let merge = Patch::Merge(serde_json::json!({"a": 1}));
     let request = check_method_and_url(
         pods().patch_subresource("status", "a", &PatchParams::default(), &merge),
         "PATCH /api/v1/namespaces/ns/pods/a/status",
     );
     assert_eq!(request.body(), br#"{"a":1}"#);
-    check_error(pods().patch("a", &PatchParams::apply("me").force(), &merge), "`force`");
+    check_error_contains(pods().patch("a", &PatchParams::apply("me").force(), &merge), "`force`");
 }
 
 #[test]

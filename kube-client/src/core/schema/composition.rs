@@ -39,7 +39,7 @@ pub(super) fn union_of_all(rewriter: &mut Rewriter, nodes: Vec<JsonObject>) -> J
     nodes.into_iter().reduce(|a, b| union(rewriter, a, b)).unwrap_or_else(super::rewrite::any_value_schema)
 }
 
-/// Narrows the node to the union of the variants of `oneOf` or `anyOf`.
+/// Narrows the node to the union of the variants of `oneOf` (if `one_of`) or `anyOf`.
 fn narrow_to_variants(rewriter: &mut Rewriter, node: &mut JsonObject, one_of: bool, raw: Vec<Value>) {
     let count = raw.len();
     let mut raw: Vec<Value> =
@@ -76,6 +76,7 @@ fn set_object_type_if_empty(variant: &mut Value) {
 }
 
 /// Combines two or more variants into their union, with the value validations and the description of each variant.
+/// `closed` states for each variant whether it forbids unknown properties.
 fn unite_variants(
     rewriter: &mut Rewriter,
     one_of: bool,
@@ -98,7 +99,7 @@ fn unite_variants(
 }
 
 /// Whether each variant has a single value validation: an `enum` of the same property, or of the value itself. The
-/// `enum` of the union then lists all values, so that no `oneOf` is needed. `parts` are the validations of each variant.
+/// `enum` of the union then lists all values, so no `oneOf` is needed. `parts` are the validations of each variant.
 fn differ_in_one_enum(parts: &[JsonObject]) -> bool {
     /// The name of the property whose `enum` is the only validation in `part`; empty for an `enum` of the value itself.
     fn only_enum(part: &JsonObject) -> Option<&str> {

@@ -139,7 +139,7 @@ pub(crate) fn generate_schema<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaPr
 }
 
 /// Sets `x-kubernetes-preserve-unknown-fields` for the Kubernetes types whose content is arbitrary JSON. k8s-openapi
-/// describes these types as objects without fields, for which the API server would prune the content.
+/// describes these types as objects without fields, and the API server prunes the content of such objects.
 fn preserve_arbitrary_json(schema: &mut Schema) {
     const ARBITRARY_JSON_TYPES: [&str; 2] =
         ["io.k8s.apimachinery.pkg.runtime.RawExtension", "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1"];

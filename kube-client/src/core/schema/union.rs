@@ -18,7 +18,7 @@ pub(super) fn union(rewriter: &mut Rewriter, a: JsonObject, b: JsonObject) -> Js
     let mut whole = match (value_type_of(&a), value_type_of(&b)) {
         (ValueType::Any, _) | (_, ValueType::Any) => any_value_schema(),
         (ValueType::IntOrString, other) | (other, ValueType::IntOrString) if other.is_int_or_string() => {
-            int_or_string()
+            int_or_string_schema()
         }
         (ValueType::Type(x), ValueType::Type(y)) if x == y => {
             let kind = x.to_owned();
@@ -32,7 +32,7 @@ pub(super) fn union(rewriter: &mut Rewriter, a: JsonObject, b: JsonObject) -> Js
             union_of_same_type(rewriter, a, b, "number")
         }
         (ValueType::Type("integer"), ValueType::Type("string"))
-        | (ValueType::Type("string"), ValueType::Type("integer")) => int_or_string(),
+        | (ValueType::Type("string"), ValueType::Type("integer")) => int_or_string_schema(),
         (x, y) => {
             let what = format!("the variants have different types, {} and {}", x.name(), y.name());
             rewriter.report(what, "give all variants the same type; for enums, use #[serde(tag = \"type\")]");
@@ -53,7 +53,7 @@ enum ValueType<'a> {
     Type(&'a str),
 }
 
-/// The type of a rewritten node.
+/// The type of the values that a rewritten node accepts.
 fn value_type_of(node: &JsonObject) -> ValueType<'_> {
     match type_of(node) {
         _ if accepts_any_type(node) => ValueType::Any,
@@ -78,7 +78,7 @@ impl<'a> ValueType<'a> {
 }
 
 /// A schema that accepts integers and strings.
-fn int_or_string() -> JsonObject {
+fn int_or_string_schema() -> JsonObject {
     JsonObject::from_iter([("x-kubernetes-int-or-string".to_owned(), Value::Bool(true))])
 }
 

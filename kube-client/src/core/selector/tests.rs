@@ -18,7 +18,7 @@ fn check_match(text: &str, on: &[(&str, &str)], expected: bool) {
 }
 
 #[test]
-fn matches_as_servers_do() {
+fn matches_labels_as_servers_do() {
     let web = [("app", "web"), ("tier", "front")];
     check_match("", &web, true);
     check_match("app=web", &web, true);
