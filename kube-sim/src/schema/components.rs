@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Schema;
 
+/// The component schemas, which `xtask record` recorded from an API server.
 static RECORDED: &str = include_str!("../builtin/data/schemas.txt");
 
 /// A recorded schema, which is parsed at first use.
@@ -30,17 +31,17 @@ static COMPONENTS: LazyLock<HashMap<&'static str, Component>> = LazyLock::new(||
 /// The schema of one component, such as `io.k8s.api.core.v1.PodSpec`.
 pub(crate) fn component(name: &str) -> Option<Arc<Schema>> {
     let (name, found) = COMPONENTS.get_key_value(name)?;
-    let parsed = found.parsed.get_or_init(|| Schema::of_component(name, &parse(found.source)));
+    let parsed = found.parsed.get_or_init(|| Schema::of_component(name, &parse_json(found.source)));
     Some(Arc::clone(parsed))
 }
 
-/// The schema of one component, as recorded.
-pub(crate) fn source(component: &str) -> Option<Value> {
-    COMPONENTS.get(component).map(|component| parse(component.source))
+/// The JSON of one component's schema, as recorded.
+pub(crate) fn component_source(component: &str) -> Option<Value> {
+    COMPONENTS.get(component).map(|component| parse_json(component.source))
 }
 
 #[expect(clippy::expect_used, reason = "the data is compiled in, and a test reads all of it")]
-fn parse(source: &str) -> Value {
+fn parse_json(source: &str) -> Value {
     serde_json::from_str(source).expect("the recorded schemas are the JSON that `xtask record` writes")
 }
 
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn components_carry_list_types_merge_keys_and_defaults() {
+    fn components_have_list_types_merge_keys_and_defaults() {
         let spec = component("io.k8s.api.core.v1.PodSpec").unwrap();
         let containers = spec.property("containers").unwrap();
         assert_eq!(containers.list_type, Some(ListType::Map));
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn recursive_types_resolve() {
+    fn recursive_references_resolve() {
         let props =
             component("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps").unwrap();
         let not = props.property("not").unwrap();
@@ -75,15 +76,15 @@ mod tests {
 
     #[test]
     fn every_component_parses_and_every_reference_resolves() {
-        fn references(value: &Value, found: &mut Vec<String>) {
+        fn collect_references(value: &Value, found: &mut Vec<String>) {
             match value {
                 Value::Object(map) => {
                     if let Some(Value::String(target)) = map.get("$ref") {
                         found.push(target.trim_start_matches("#/components/schemas/").to_owned());
                     }
-                    map.values().for_each(|value| references(value, found));
+                    map.values().for_each(|value| collect_references(value, found));
                 }
-                Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+                Value::Array(items) => items.iter().for_each(|value| collect_references(value, found)),
                 _ => {}
             }
         }
@@ -91,7 +92,7 @@ mod tests {
         for name in COMPONENTS.keys() {
             assert!(component(name).is_some());
             let mut found = Vec::new();
-            references(&source(name).unwrap(), &mut found);
+            collect_references(&component_source(name).unwrap(), &mut found);
             for target in found {
                 assert!(COMPONENTS.contains_key(target.as_str()), "{name} refers to {target}");
             }

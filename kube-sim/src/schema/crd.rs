@@ -27,8 +27,8 @@ const INVALID_DNS_1123: &str = "a lowercase RFC 1123 subdomain must consist of l
 pub(crate) fn validate_crd(old: Option<&Value>, crd: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let spec = &crd["spec"];
-    let name = text(&crd["metadata"], "name");
-    let expected = format!("{}.{}", text(&spec["names"], "plural"), text(spec, "group"));
+    let name = string_field(&crd["metadata"], "name");
+    let expected = format!("{}.{}", string_field(&spec["names"], "plural"), string_field(spec, "group"));
     if name != expected {
         errors.push(FieldError::invalid("metadata.name", name, "must be spec.names.plural+\".\"+spec.group"));
     }
@@ -45,7 +45,7 @@ pub(crate) fn validate_crd(old: Option<&Value>, crd: &Value) -> Vec<FieldError> 
 }
 
 fn check_group_and_scope(spec: &Value, errors: &mut Vec<FieldError>) {
-    let group = text(spec, "group");
+    let group = string_field(spec, "group");
     if group.is_empty() {
         errors.push(FieldError::required("spec.group", ""));
     } else if !names::is_subdomain(group) {
@@ -53,7 +53,7 @@ fn check_group_and_scope(spec: &Value, errors: &mut Vec<FieldError>) {
     } else if !group.contains('.') {
         errors.push(FieldError::invalid("spec.group", group, "should be a domain with at least one dot"));
     }
-    match text(spec, "scope") {
+    match string_field(spec, "scope") {
         "Cluster" | "Namespaced" => {}
         "" => errors.push(FieldError::required("spec.scope", "")),
         other => errors.push(FieldError::not_supported("spec.scope", other, &["Cluster", "Namespaced"])),
@@ -73,7 +73,7 @@ fn check_versions(spec: &Value, errors: &mut Vec<FieldError>) {
         shared && versions.windows(2).all(|pair| pair[0]["selectableFields"] == pair[1]["selectableFields"]);
     for (index, version) in versions.iter().enumerate() {
         let path = format!("spec.versions[{index}]");
-        let name = text(version, "name");
+        let name = string_field(version, "name");
         if !names::is_label_1035(name) {
             errors.push(FieldError::invalid(format!("{path}.name"), name, INVALID_DNS_1035));
         }
@@ -82,7 +82,7 @@ fn check_versions(spec: &Value, errors: &mut Vec<FieldError>) {
             errors.extend(structural::check(&format!("{path}.schema.openAPIV3Schema"), &schema(version)));
         }
         check_scale(&format!("{path}.subresources.scale"), &version["subresources"]["scale"], errors);
-        check_columns(
+        check_printer_columns(
             &format!("{path}.additionalPrinterColumns"),
             &version["additionalPrinterColumns"],
             errors,
@@ -93,7 +93,7 @@ fn check_versions(spec: &Value, errors: &mut Vec<FieldError>) {
         }
     }
     let mut seen = std::collections::HashSet::new();
-    if !versions.iter().all(|version| seen.insert(text(version, "name"))) {
+    if !versions.iter().all(|version| seen.insert(string_field(version, "name"))) {
         errors.push(FieldError::invalid(
             "spec.versions",
             spec["versions"].clone(),
@@ -138,12 +138,12 @@ fn check_deprecation(path: &str, version: &Value, errors: &mut Vec<FieldError>) 
 
 fn check_names(names: &Value, errors: &mut Vec<FieldError>) {
     for field in ["plural", "singular", "kind", "listKind"] {
-        if text(names, field).is_empty() {
+        if string_field(names, field).is_empty() {
             errors.push(FieldError::required(format!("spec.names.{field}"), ""));
         }
     }
     for field in ["plural", "singular", "kind", "listKind"] {
-        let name = text(names, field);
+        let name = string_field(names, field);
         let is_kind = field.ends_with("ind");
         let fits =
             if is_kind { names::is_label_1035(&name.to_lowercase()) } else { names::is_label_1035(name) };
@@ -156,7 +156,7 @@ fn check_names(names: &Value, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::invalid(format!("spec.names.{field}"), name, why));
         }
     }
-    let kind = text(names, "kind");
+    let kind = string_field(names, "kind");
     for list in ["shortNames", "categories"] {
         for (index, name) in names[list].as_array().into_iter().flatten().enumerate() {
             let name = name.as_str().unwrap_or_default();
@@ -169,7 +169,7 @@ fn check_names(names: &Value, errors: &mut Vec<FieldError>) {
             }
         }
     }
-    if !kind.is_empty() && kind == text(names, "listKind") {
+    if !kind.is_empty() && kind == string_field(names, "listKind") {
         errors.push(FieldError::invalid(
             "spec.names.listKind",
             kind,
@@ -179,7 +179,7 @@ fn check_names(names: &Value, errors: &mut Vec<FieldError>) {
 }
 
 fn check_conversion(conversion: &Value, errors: &mut Vec<FieldError>) {
-    match text(conversion, "strategy") {
+    match string_field(conversion, "strategy") {
         "" | "None" | "Webhook" => {}
         other => {
             errors.push(FieldError::not_supported("spec.conversion.strategy", other, &["None", "Webhook"]));
@@ -192,7 +192,7 @@ fn check_scale(path: &str, scale: &Value, errors: &mut Vec<FieldError>) {
         return;
     }
     for (field, root) in [("specReplicasPath", ".spec"), ("statusReplicasPath", ".status")] {
-        let found = text(scale, field);
+        let found = string_field(scale, field);
         if found.is_empty() {
             errors.push(FieldError::required(format!("{path}.{field}"), ""));
         } else if !(is_simple_path(found) && found.starts_with(&format!("{root}."))) {
@@ -200,7 +200,7 @@ fn check_scale(path: &str, scale: &Value, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::invalid(format!("{path}.{field}"), found, why));
         }
     }
-    let selector = text(scale, "labelSelectorPath");
+    let selector = string_field(scale, "labelSelectorPath");
     let below = selector.starts_with(".spec.") || selector.starts_with(".status.");
     if !(selector.is_empty() || is_simple_path(selector) && below) {
         let why = "should be a json path under either .spec or .status";
@@ -208,31 +208,33 @@ fn check_scale(path: &str, scale: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
+/// Whether the JSON path consists only of field names, such as `.spec.replicas`.
 fn is_simple_path(path: &str) -> bool {
     path.starts_with('.')
         && !path.contains(['[', ']', '\'', '"', ' '])
         && path[1..].split('.').all(|step| !step.is_empty())
 }
 
-fn check_columns(path: &str, columns: &Value, errors: &mut Vec<FieldError>) {
+fn check_printer_columns(path: &str, columns: &Value, errors: &mut Vec<FieldError>) {
     const INVALID_TYPE: &str = "must be one of boolean,date,integer,number,string";
     for (index, column) in columns.as_array().into_iter().flatten().enumerate() {
         let path = format!("{path}[{index}]");
-        if text(column, "name").is_empty() {
+        if string_field(column, "name").is_empty() {
             errors.push(FieldError::required(format!("{path}.name"), ""));
         }
-        match text(column, "type") {
+        match string_field(column, "type") {
             "boolean" | "date" | "integer" | "number" | "string" => {}
             "" => errors.push(FieldError::required(format!("{path}.type"), INVALID_TYPE)),
             other => errors.push(FieldError::invalid(format!("{path}.type"), other, INVALID_TYPE)),
         }
-        if text(column, "jsonPath").is_empty() {
+        if string_field(column, "jsonPath").is_empty() {
             errors.push(FieldError::required(format!("{path}.JSONPath"), ""));
         }
     }
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+/// The string in the field `key`; empty if the field is absent.
+fn string_field<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 

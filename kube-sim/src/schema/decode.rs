@@ -19,7 +19,7 @@ use super::{quantity, time};
 /// `patch::unusable_result` for the response to a patch.
 pub(crate) fn decode(schema: &Schema, object: &mut Value) -> Result<(), String> {
     let mut decoder = Decoder { path: Vec::new(), owner: String::new() };
-    decoder.visit(schema, object)
+    decoder.decode_value(schema, object)
 }
 
 /// The message of the 400 response if the request body does not decode as `kind`.
@@ -40,7 +40,7 @@ struct Decoder {
 }
 
 impl Decoder {
-    fn visit(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
+    fn decode_value(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
         match schema.kind() {
             Kind::Any => Ok(()),
             Kind::Object => self.decode_object(schema, value),
@@ -50,7 +50,7 @@ impl Decoder {
                 if value.is_boolean() {
                     Ok(())
                 } else {
-                    Err(self.mismatch(value, "bool"))
+                    Err(self.type_error(value, "bool"))
                 }
             }
             Kind::Integer => self.decode_integer(schema, value),
@@ -58,7 +58,7 @@ impl Decoder {
                 if value.is_number() {
                     Ok(())
                 } else {
-                    Err(self.mismatch(value, "float64"))
+                    Err(self.type_error(value, "float64"))
                 }
             }
             Kind::IntOrString => self.decode_int_or_string(schema, value),
@@ -67,7 +67,7 @@ impl Decoder {
 
     fn decode_object(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
         let Value::Object(map) = value else {
-            return Err(self.mismatch(value, &go_type(schema)));
+            return Err(self.type_error(value, &go_type(schema)));
         };
         let is_struct = schema.has_properties();
         if !is_struct && matches!(schema.additional(), Additional::Unset) {
@@ -89,7 +89,7 @@ impl Decoder {
             if is_struct {
                 self.path.push(name.clone());
             }
-            self.visit(entry, value)?;
+            self.decode_value(entry, value)?;
             if is_struct {
                 self.path.pop();
             }
@@ -106,12 +106,12 @@ impl Decoder {
 
     fn decode_array(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
         let Value::Array(items) = value else {
-            return Err(self.mismatch(value, &go_type(schema)));
+            return Err(self.type_error(value, &go_type(schema)));
         };
         let Some(schema) = schema.items() else { return Ok(()) };
         for item in items {
             if !item.is_null() {
-                self.visit(schema, item)?;
+                self.decode_value(schema, item)?;
             }
         }
         Ok(())
@@ -120,13 +120,13 @@ impl Decoder {
     fn decode_string(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
         let format = schema.format.as_deref().or(schema.shape().format.as_deref());
         let Value::String(text) = value else {
-            return Err(self.mismatch(value, if format == Some("byte") { "[]uint8" } else { "string" }));
+            return Err(self.type_error(value, if format == Some("byte") { "[]uint8" } else { "string" }));
         };
         match format {
             Some("byte") => check_base64(text),
             Some("date-time") => {
                 // Go serializes the zero time as null; the caller drops the null if the field is optional.
-                *value = time::canonical(text, precision(schema))?.map_or(Value::Null, Value::String);
+                *value = time::canonical(text, time_precision(schema))?.map_or(Value::Null, Value::String);
                 Ok(())
             }
             _ => Ok(()),
@@ -135,13 +135,13 @@ impl Decoder {
 
     fn decode_integer(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
         let format = schema.format.as_deref().unwrap_or("int64");
-        let Value::Number(number) = &*value else { return Err(self.mismatch(value, format)) };
+        let Value::Number(number) = &*value else { return Err(self.type_error(value, format)) };
         let whole = number.as_i64();
         let fits = match format {
             "int32" => whole.is_some_and(|whole| i32::try_from(whole).is_ok()),
             _ => whole.is_some(),
         };
-        if fits { Ok(()) } else { Err(self.mismatch_text(&format!("number {number}"), format)) }
+        if fits { Ok(()) } else { Err(self.type_error_text(&format!("number {number}"), format)) }
     }
 
     fn decode_int_or_string(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
@@ -150,7 +150,7 @@ impl Decoder {
             return match value {
                 Value::String(_) => Ok(()),
                 Value::Number(number) if number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) => Ok(()),
-                other => Err(self.mismatch(other, "int32")),
+                other => Err(self.type_error(other, "int32")),
             };
         }
         let text = match &*value {
@@ -162,7 +162,8 @@ impl Decoder {
         Ok(())
     }
 
-    fn mismatch(&self, value: &Value, expected: &str) -> String {
+    /// The error for `value` in a field of the Go type `expected`.
+    fn type_error(&self, value: &Value, expected: &str) -> String {
         let found = match value {
             Value::Null => "null",
             Value::Bool(_) => "bool",
@@ -171,10 +172,11 @@ impl Decoder {
             Value::Array(_) => "array",
             Value::Object(_) => "object",
         };
-        self.mismatch_text(found, expected)
+        self.type_error_text(found, expected)
     }
 
-    fn mismatch_text(&self, found: &str, expected: &str) -> String {
+    /// The error for a value that Go describes as `found`, such as `number 3.5`, in a field of the Go type `expected`.
+    fn type_error_text(&self, found: &str, expected: &str) -> String {
         if self.path.is_empty() {
             return format!("json: cannot unmarshal {found} into Go value of type {expected}");
         }
@@ -186,7 +188,7 @@ impl Decoder {
     }
 }
 
-/// Replaces each null entry of a map with the zero value of the entries' type if that is a scalar; drops it otherwise.
+/// Replaces each null entry of a map with the zero value of its type. Drops the entry if the type is not a scalar.
 fn decode_null_entries(schema: &Schema, map: &mut serde_json::Map<String, Value>) {
     let Additional::Of(values) = schema.additional() else { return };
     let zero = match values.kind() {
@@ -263,7 +265,7 @@ fn check_base64(text: &str) -> Result<(), String> {
     Err(format!("illegal base64 data at input byte {offset}"))
 }
 
-fn precision(schema: &Schema) -> time::Precision {
+fn time_precision(schema: &Schema) -> time::Precision {
     match schema.component() {
         Some(component) if component.ends_with("MicroTime") => time::Precision::Micros,
         _ => time::Precision::Seconds,
@@ -276,64 +278,64 @@ mod tests {
 
     use super::*;
 
-    fn deployment() -> std::sync::Arc<Schema> {
+    fn deployment_schema() -> std::sync::Arc<Schema> {
         crate::builtin::schema("io.k8s.api.apps.v1.Deployment").unwrap()
     }
 
     /// Compares the error with `problem`, which was recorded from kube-apiserver 1.37.2.
     #[track_caller]
-    fn rejects(mut object: Value, problem: &str) {
-        assert_eq!(decode(&deployment(), &mut object).unwrap_err(), problem);
+    fn assert_rejected(mut object: Value, problem: &str) {
+        assert_eq!(decode(&deployment_schema(), &mut object).unwrap_err(), problem);
     }
 
     #[test]
     fn type_errors_name_the_field_and_its_go_type() {
         let cannot = |what: &str| format!("json: cannot unmarshal {what}");
-        rejects(
+        assert_rejected(
             json!({"spec": {"replicas": "3"}}),
             &cannot("string into Go struct field DeploymentSpec.spec.replicas of type int32"),
         );
-        rejects(
+        assert_rejected(
             json!({"spec": {"replicas": 3.5}}),
             &cannot("number 3.5 into Go struct field DeploymentSpec.spec.replicas of type int32"),
         );
-        rejects(
+        assert_rejected(
             json!({"spec": {"replicas": 99_999_999_999_i64}}),
             &cannot("number 99999999999 into Go struct field DeploymentSpec.spec.replicas of type int32"),
         );
-        rejects(
+        assert_rejected(
             json!({"spec": {"template": {"spec": {"containers": {"a": 1}}}}}),
             &cannot(
                 "object into Go struct field PodSpec.spec.template.spec.containers of type []v1.Container",
             ),
         );
-        rejects(
+        assert_rejected(
             json!({"spec": {"template": {"spec": {"containers": [{"name": 1}]}}}}),
             &cannot(
                 "number into Go struct field Container.spec.template.spec.containers.name of type string",
             ),
         );
-        rejects(
+        assert_rejected(
             json!({"metadata": {"labels": {"a": 1}}}),
             &cannot("number into Go struct field ObjectMeta.metadata.labels of type string"),
         );
-        rejects(
+        assert_rejected(
             json!({"metadata": {"labels": ["a"]}}),
             &cannot("array into Go struct field ObjectMeta.metadata.labels of type map[string]string"),
         );
-        rejects(
+        assert_rejected(
             json!({"spec": {"template": "x"}}),
             &cannot("string into Go struct field DeploymentSpec.spec.template of type v1.PodTemplateSpec"),
         );
-        rejects(
+        assert_rejected(
             json!({"spec": []}),
             &cannot("array into Go struct field Deployment.spec of type v1.DeploymentSpec"),
         );
-        rejects(
+        assert_rejected(
             json!({"spec": {"paused": "yes"}}),
             &cannot("string into Go struct field DeploymentSpec.spec.paused of type bool"),
         );
-        rejects(
+        assert_rejected(
             json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": true}}}}),
             &cannot(
                 "bool into Go struct field RollingUpdateDeployment.spec.strategy.rollingUpdate.maxSurge of type int32",
@@ -346,13 +348,13 @@ mod tests {
         let quantity =
             "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
         let limits = |cpu: &str| json!({"spec": {"template": {"spec": {"containers": [{"resources": {"limits": {"cpu": cpu}}}]}}}});
-        rejects(limits("abc"), quantity);
-        rejects(
+        assert_rejected(limits("abc"), quantity);
+        assert_rejected(
             json!({"metadata": {"creationTimestamp": "xx"}}),
             "parsing time \"xx\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"xx\" as \"2006\"",
         );
         for time in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00"] {
-            decode(&deployment(), &mut json!({"metadata": {"creationTimestamp": time}})).unwrap();
+            decode(&deployment_schema(), &mut json!({"metadata": {"creationTimestamp": time}})).unwrap();
         }
         let secret = crate::builtin::schema("io.k8s.api.core.v1.Secret").unwrap();
         let error = decode(&secret, &mut json!({"data": {"a": "!!"}})).unwrap_err();
@@ -366,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn decoded_objects_are_as_go_serializes_them() {
+    fn decoded_objects_have_the_form_that_go_serializes() {
         let mut object = json!({
             "metadata": {"name": "a", "labels": {}, "annotations": {"a": null}},
             "spec": {"selector": {}, "template": {"spec": {
@@ -374,7 +376,7 @@ mod tests {
                 "volumes": [{"name": "v", "emptyDir": {}}],
             }}},
         });
-        decode(&deployment(), &mut object).unwrap();
+        decode(&deployment_schema(), &mut object).unwrap();
         let expected = json!({
             "metadata": {"name": "a", "annotations": {"a": ""}},
             "spec": {"selector": {}, "template": {"spec": {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::node::Schema;
 
 /// Sets the defaults that `schema` specifies for the fields of `object`, at every depth. A field gets its default if it
-/// is absent, or null without being nullable. The fields of an absent object get no defaults.
+/// is absent, or if it is null and not nullable. The fields of an absent object get no defaults.
 pub(crate) fn default(schema: &Schema, object: &mut Value) {
     match object {
         Value::Object(map) => {
@@ -20,7 +20,7 @@ pub(crate) fn default(schema: &Schema, object: &mut Value) {
             }
             for (name, value) in map {
                 if let Some(entry) = schema.field(name) {
-                    default_null(entry, value);
+                    replace_null_with_default(entry, value);
                     self::default(entry, value);
                 }
             }
@@ -28,7 +28,7 @@ pub(crate) fn default(schema: &Schema, object: &mut Value) {
         Value::Array(items) => {
             let Some(schema) = schema.items() else { return };
             for item in items {
-                default_null(schema, item);
+                replace_null_with_default(schema, item);
                 default(schema, item);
             }
         }
@@ -58,8 +58,8 @@ pub(crate) fn drop_nulls(schema: &Schema, object: &mut Value) {
     }
 }
 
-/// Replaces a null that is not nullable with the default, if there is one.
-fn default_null(schema: &Schema, value: &mut Value) {
+/// Replaces the null value of a non-nullable field with the field's default, if the schema specifies a default.
+fn replace_null_with_default(schema: &Schema, value: &mut Value) {
     if let (true, false, Some(default)) = (value.is_null(), schema.nullable, &schema.default) {
         *value = default.clone();
     }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(schema: &Value, mut object: Value, expected: &Value) {
+    fn assert_defaulted(schema: &Value, mut object: Value, expected: &Value) {
         default(&Schema::of_custom_resource(schema), &mut object);
         assert_eq!(&object, expected);
     }
@@ -85,9 +85,13 @@ mod tests {
                 "inner": {"type": "object", "default": {}, "properties": {"x": {"type": "string", "default": "y"}}},
             }},
         }});
-        check(&schema, json!({"spec": {}}), &json!({"spec": {"replicas": 1, "inner": {"x": "y"}}}));
-        check(&schema, json!({}), &json!({}));
-        check(
+        assert_defaulted(
+            &schema,
+            json!({"spec": {}}),
+            &json!({"spec": {"replicas": 1, "inner": {"x": "y"}}}),
+        );
+        assert_defaulted(&schema, json!({}), &json!({}));
+        assert_defaulted(
             &schema,
             json!({"spec": {"replicas": 3, "inner": {"x": "z"}}}),
             &json!({
@@ -103,7 +107,11 @@ mod tests {
             "b": {"type": "integer", "default": 1, "nullable": true},
             "c": {"type": "integer"},
         }});
-        check(&schema, json!({"a": null, "b": null, "c": null}), &json!({"a": 1, "b": null, "c": null}));
+        assert_defaulted(
+            &schema,
+            json!({"a": null, "b": null, "c": null}),
+            &json!({"a": 1, "b": null, "c": null}),
+        );
     }
 
     /// The expected objects are those that kube-apiserver 1.37.2 stores.
@@ -144,7 +152,7 @@ mod tests {
             "list": {"type": "array", "items": {"type": "object", "properties": {"p": {"type": "string", "default": "TCP"}}}},
             "map": {"type": "object", "additionalProperties": {"type": "object", "properties": {"q": {"default": true}}}},
         }});
-        check(
+        assert_defaulted(
             &schema,
             json!({"list": [{}, {"p": "UDP"}], "map": {"k": {}}}),
             &json!({"list": [{"p": "TCP"}, {"p": "UDP"}], "map": {"k": {"q": true}}}),

@@ -14,20 +14,20 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 pub(crate) fn duplicates(json: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let scan = Scan { path: &mut String::new(), found: &mut found };
-    if scan.deserialize(&mut deserializer).is_err() {
+    let visitor = DuplicateKeyVisitor { path: &mut String::new(), found: &mut found };
+    if visitor.deserialize(&mut deserializer).is_err() {
         return Vec::new();
     }
     found.iter().map(|path| format!("duplicate field \"{path}\"")).collect()
 }
 
-/// The scan of the value at `path`, which adds messages to `found`.
-struct Scan<'a> {
+/// Visits the value at `path`, and adds the path of each duplicate key to `found`.
+struct DuplicateKeyVisitor<'a> {
     path: &'a mut String,
     found: &'a mut Vec<String>,
 }
 
-impl<'de> DeserializeSeed<'de> for Scan<'_> {
+impl<'de> DeserializeSeed<'de> for DuplicateKeyVisitor<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -35,7 +35,7 @@ impl<'de> DeserializeSeed<'de> for Scan<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Scan<'_> {
+impl<'de> Visitor<'de> for DuplicateKeyVisitor<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,7 +53,7 @@ impl<'de> Visitor<'de> for Scan<'_> {
             if !seen.insert(key) && !self.found.contains(self.path) {
                 self.found.push(self.path.clone());
             }
-            map.next_value_seed(Scan { path: self.path, found: self.found })?;
+            map.next_value_seed(DuplicateKeyVisitor { path: self.path, found: self.found })?;
             self.path.truncate(length);
         }
         Ok(())
@@ -63,7 +63,7 @@ impl<'de> Visitor<'de> for Scan<'_> {
         let length = self.path.len();
         for index in 0_usize.. {
             let _ = write!(self.path, "[{index}]");
-            let item = seq.next_element_seed(Scan { path: self.path, found: self.found })?;
+            let item = seq.next_element_seed(DuplicateKeyVisitor { path: self.path, found: self.found })?;
             self.path.truncate(length);
             if item.is_none() {
                 break;

@@ -11,11 +11,11 @@ use super::node::Schema;
 /// empty string counts as an absent field, as in Go.
 pub(crate) fn enumerations(schema: &Schema, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    visit(schema, object, "", &mut errors);
+    check_enums(schema, object, "", &mut errors);
     errors
 }
 
-fn visit(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+fn check_enums(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
     match value {
         Value::Object(map) => {
             for (name, value) in map.iter().filter(|(name, _)| !(path.is_empty() && *name == "status")) {
@@ -25,13 +25,13 @@ fn visit(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldError
                     (false, Some(_)) => format!("{path}.{name}"),
                     (false, None) => format!("{path}[{name}]"),
                 };
-                visit(entry, value, &path, errors);
+                check_enums(entry, value, &path, errors);
             }
         }
         Value::Array(items) => {
             let Some(schema) = schema.items() else { return };
             for (index, item) in items.iter().enumerate() {
-                visit(schema, item, &format!("{path}[{index}]"), errors);
+                check_enums(schema, item, &format!("{path}[{index}]"), errors);
             }
         }
         Value::String(text) if !text.is_empty() => {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checks_nested_fields_except_the_status() {
+    fn reports_unsupported_enum_values_except_in_the_status() {
         let pod = crate::builtin::schema("io.k8s.api.core.v1.Pod").unwrap();
         let object = json!({
             "spec": {"restartPolicy": "Foo", "dnsPolicy": "", "containers": [{"imagePullPolicy": "No"}, {"imagePullPolicy": "Never"}]},

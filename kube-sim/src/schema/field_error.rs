@@ -45,6 +45,7 @@ impl FieldErrorKind {
         }
     }
 
+    /// The beginning of the message, as Go prints the error type.
     fn title(self) -> &'static str {
         match self {
             Self::Required => "Required value",

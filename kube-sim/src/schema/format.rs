@@ -4,10 +4,10 @@
 //! predicates accept the same strings as the Go libraries of the API server, which deviate from the specifications of
 //! the formats: `PT5M` is a `duration` because it contains `5M`.
 
+mod check_digit;
 mod duration;
 mod email;
 mod network;
-mod number;
 mod uri;
 
 use std::sync::LazyLock;
@@ -17,7 +17,7 @@ use regex::Regex;
 use super::node::{Kind, Schema};
 
 /// The format that `schema` specifies, if the API server validates it; `None` otherwise.
-pub(super) fn known(schema: &Schema) -> Option<&str> {
+pub(super) fn validated_format(schema: &Schema) -> Option<&str> {
     let format = schema.format.as_deref()?;
     let acts = match schema.kind() {
         Kind::Any | Kind::String => {
@@ -31,6 +31,7 @@ pub(super) fn known(schema: &Schema) -> Option<&str> {
     acts.then_some(format)
 }
 
+/// The formats of strings that the API server validates, without dashes.
 const KNOWN_FORMATS: [&str; 26] = [
     "bsonobjectid",
     "uri",
@@ -75,10 +76,10 @@ pub(super) fn accepts(format: &str, text: &str) -> bool {
         "uuid3" => is_uuid(text, Some('3')),
         "uuid4" => is_uuid(text, Some('4')),
         "uuid5" => is_uuid(text, Some('5')),
-        "isbn" => number::is_isbn10(text) || number::is_isbn13(text),
-        "isbn10" => number::is_isbn10(text),
-        "isbn13" => number::is_isbn13(text),
-        "creditcard" => number::is_credit_card(text),
+        "isbn" => check_digit::is_isbn10(text) || check_digit::is_isbn13(text),
+        "isbn10" => check_digit::is_isbn10(text),
+        "isbn13" => check_digit::is_isbn13(text),
+        "creditcard" => check_digit::is_credit_card(text),
         "ssn" => SSN.is_match(text),
         "hexcolor" => HEX_COLOR.is_match(text),
         "rgbcolor" => RGB_COLOR.is_match(text),
@@ -93,8 +94,9 @@ pub(super) fn accepts(format: &str, text: &str) -> bool {
     }
 }
 
+/// Compiles a constant pattern.
 #[expect(clippy::expect_used, reason = "the patterns are constants, and a test compiles them")]
-fn regex(source: &str) -> Regex {
+fn compile_pattern(source: &str) -> Regex {
     Regex::new(source).expect("the patterns of formats compile, as a test shows")
 }
 
@@ -103,25 +105,28 @@ fn regex(source: &str) -> Regex {
 static HOSTNAME: LazyLock<Regex> = LazyLock::new(|| {
     const CHARACTER: &str = r"[0-9\p{L}\p{S}]";
     const INNER: &str = r"[0-9\p{L}\p{S}-]";
-    regex(&format!(
+    compile_pattern(&format!(
         r"^(?:{CHARACTER}(?:-?{CHARACTER}{{0,62}})?|(?:{CHARACTER}(?:{INNER}{{0,61}}{CHARACTER})?\.)+[a-zA-Z\p{{L}}]{{2,63}})$"
     ))
 });
-static UUID: LazyLock<Regex> =
-    LazyLock::new(|| regex(r"^(?i:[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})$"));
-static SSN: LazyLock<Regex> = LazyLock::new(|| regex(r"^[0-9]{3}[- ][0-9]{2}[- ][0-9]{4}$"));
-static HEX_COLOR: LazyLock<Regex> = LazyLock::new(|| regex(r"^#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$"));
+static UUID: LazyLock<Regex> = LazyLock::new(|| {
+    compile_pattern(r"^(?i:[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})$")
+});
+/// A social security number of the United States.
+static SSN: LazyLock<Regex> = LazyLock::new(|| compile_pattern(r"^[0-9]{3}[- ][0-9]{2}[- ][0-9]{4}$"));
+static HEX_COLOR: LazyLock<Regex> = LazyLock::new(|| compile_pattern(r"^#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$"));
 static RGB_COLOR: LazyLock<Regex> = LazyLock::new(|| {
     const SPACE: &str = r"[\t\n\f\r ]*";
     const BYTE: &str = "(?:0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5])";
-    regex(&format!(r"^rgb\({SPACE}{BYTE}{SPACE},{SPACE}{BYTE}{SPACE},{SPACE}{BYTE}{SPACE}\)$"))
+    compile_pattern(&format!(r"^rgb\({SPACE}{BYTE}{SPACE},{SPACE}{BYTE}{SPACE},{SPACE}{BYTE}{SPACE}\)$"))
 });
-static DATE: LazyLock<Regex> = LazyLock::new(|| regex("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"));
+static DATE: LazyLock<Regex> = LazyLock::new(|| compile_pattern("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"));
 static TIME_OF_DAY: LazyLock<Regex> = LazyLock::new(|| {
     // As in the API server, any character may stand for the decimal point, and the offset may be out of range.
-    regex("^([0-9]{2}):([0-9]{2}):([0-9]{2})(?:.[0-9]+)?(?:z|[+-][0-9]{2}:[0-9]{2})$")
+    compile_pattern("^([0-9]{2}):([0-9]{2}):([0-9]{2})(?:.[0-9]+)?(?:z|[+-][0-9]{2}:[0-9]{2})$")
 });
-static LABEL: LazyLock<Regex> = LazyLock::new(|| regex(r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$"));
+/// A DNS label (RFC 1123), without its maximum length.
+static LABEL: LazyLock<Regex> = LazyLock::new(|| compile_pattern(r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$"));
 
 fn is_hostname(text: &str) -> bool {
     text.len() <= 255 && HOSTNAME.is_match(text) && text.split('.').all(|label| label.len() <= 63)

@@ -26,7 +26,7 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
         ends_greedy: false,
         nesting: Nesting::default(),
     };
-    translator.run().map_err(problem)?;
+    translator.translate().map_err(problem)?;
     RegexBuilder::new(&translator.out)
         // The limits must be high enough for every expression that Go accepts.
         .size_limit(1 << 28)
@@ -52,48 +52,48 @@ struct Translator<'a> {
 }
 
 impl<'a> Translator<'a> {
-    fn run(&mut self) -> Result<(), Problem> {
+    fn translate(&mut self) -> Result<(), Problem> {
         let mut last_repeat = "";
         while let Some(c) = self.rest.chars().next() {
             let mut repeat = "";
             match c {
-                '(' if self.rest.starts_with("(?") => self.flags()?,
-                '(' => self.open("(?:", 1),
+                '(' if self.rest.starts_with("(?") => self.translate_group_or_flags()?,
+                '(' => self.open_group("(?:", 1),
                 '|' => {
-                    self.nesting.alternative();
-                    self.copy(1);
+                    self.nesting.begin_alternative();
+                    self.copy_bytes(1);
                 }
                 ')' => {
-                    if !self.nesting.close() {
+                    if !self.nesting.close_group() {
                         return Err(("unexpected )", self.whole.to_owned()));
                     }
-                    self.copy(1);
+                    self.copy_bytes(1);
                 }
                 '^' | '$' | '.' => {
-                    self.nesting.element();
-                    self.copy(1);
+                    self.nesting.begin_element();
+                    self.copy_bytes(1);
                 }
                 '[' => {
                     let (class, rest) = class::translate(self.rest)?;
-                    self.element(&class, rest);
+                    self.push_element(&class, rest);
                 }
                 '*' | '+' | '?' => {
                     repeat = self.rest;
-                    self.repeat(&self.rest[1..], None, last_repeat)?;
+                    self.push_repetition(&self.rest[1..], None, last_repeat)?;
                 }
                 '{' => match repeat::parse(self.rest) {
                     Some((counts, after)) => {
                         repeat = self.rest;
-                        self.repeat(after, Some(counts), last_repeat)?;
+                        self.push_repetition(after, Some(counts), last_repeat)?;
                     }
-                    None => self.literal(c),
+                    None => self.push_literal(c),
                 },
-                '\\' => self.escape()?,
-                c => self.literal(c),
+                '\\' => self.translate_escape()?,
+                c => self.push_literal(c),
             }
             last_repeat = repeat;
         }
-        if self.nesting.is_open() {
+        if self.nesting.has_open_group() {
             return Err(("missing closing )", self.whole.to_owned()));
         }
         Ok(())
@@ -107,34 +107,34 @@ impl<'a> Translator<'a> {
     }
 
     /// Appends the next `length` bytes unchanged.
-    fn copy(&mut self, length: usize) {
+    fn copy_bytes(&mut self, length: usize) {
         let (copied, rest) = self.rest.split_at(length);
         self.push(copied);
         self.rest = rest;
     }
 
     /// Appends the character `c`, the next one of the expression.
-    fn literal(&mut self, c: char) {
-        self.element(&escape::literal(u32::from(c)), &self.rest[c.len_utf8()..]);
+    fn push_literal(&mut self, c: char) {
+        self.push_element(&escape::literal(u32::from(c)), &self.rest[c.len_utf8()..]);
     }
 
     /// Appends an element that a repetition operator may follow. `rest` is the remaining expression.
-    fn element(&mut self, translated: &str, rest: &'a str) {
-        self.nesting.element();
+    fn push_element(&mut self, translated: &str, rest: &'a str) {
+        self.nesting.begin_element();
         self.push(translated);
         self.rest = rest;
     }
 
     /// Opens a group. `length` is the length in bytes of the part that `translated` replaces.
-    fn open(&mut self, translated: &str, length: usize) {
-        self.nesting.open();
+    fn open_group(&mut self, translated: &str, length: usize) {
+        self.nesting.open_group();
         self.push(translated);
         self.rest = &self.rest[length..];
     }
 
     /// Appends the repetition operator at the beginning of `self.rest`. `after` is the remaining expression; `counts`
     /// are the counts in braces.
-    fn repeat(
+    fn push_repetition(
         &mut self,
         after: &'a str,
         counts: Option<repeat::Counts>,
@@ -152,12 +152,12 @@ impl<'a> Translator<'a> {
         if !self.nesting.can_repeat() {
             return Err(("missing argument to repetition operator", operator));
         }
-        if !self.nesting.repeat(counts) {
+        if !self.nesting.repeat_last_element(counts) {
             return Err(("invalid repeat count", operator));
         }
         if self.ends_greedy && operator.starts_with('?') {
-            // A single `?` would make the preceding operator lazy instead of repeating it. `??` repeats it, and being
-            // lazy does not change which strings match.
+            // A single `?` would make the preceding operator lazy instead of repeating it. `??` repeats it
+            // lazily, which does not change which strings match.
             self.out.push('?');
         }
         self.out.push_str(&operator);
@@ -167,7 +167,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Translates `(?`: a named group, flags for the rest of the enclosing group, or a group with its own flags.
-    fn flags(&mut self) -> Result<(), Problem> {
+    fn translate_group_or_flags(&mut self) -> Result<(), Problem> {
         const INVALID_SYNTAX: &str = "invalid or unsupported Perl syntax";
         let named = ["(?P<", "(?<"].into_iter().find(|start| self.rest.starts_with(start));
         if let Some(start) = named.filter(|start| self.rest.len() > start.len()) {
@@ -177,7 +177,7 @@ impl<'a> Translator<'a> {
             if name.is_empty() || !name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric()) {
                 return Err((INVALID_NAME, self.rest[..=end].to_owned()));
             }
-            self.open("(?:", end + 1);
+            self.open_group("(?:", end + 1);
             return Ok(());
         }
         let (mut on, mut off) = (String::new(), String::new());
@@ -197,7 +197,7 @@ impl<'a> Translator<'a> {
                     let dash = if off.is_empty() { "" } else { "-" };
                     let flags = format!("(?{on}{dash}{off}{c}");
                     match (c, flags.as_str()) {
-                        (':', flags) => self.open(flags, end),
+                        (':', flags) => self.open_group(flags, end),
                         (_, "(?)") => self.rest = &self.rest[end..],
                         (_, flags) => {
                             self.flags.push_str(flags);
@@ -212,19 +212,20 @@ impl<'a> Translator<'a> {
         Err((INVALID_SYNTAX, self.rest.to_owned()))
     }
 
-    fn escape(&mut self) -> Result<(), Problem> {
+    /// Translates an escape: an assertion such as `\b`, a quotation `\Q...\E`, a class or a character.
+    fn translate_escape(&mut self) -> Result<(), Problem> {
         let mut chars = self.rest.chars().skip(1);
         let after = || &self.rest[2..];
         match chars.next() {
-            Some('A') => self.element(r"\A", after()),
-            Some('z') => self.element(r"\z", after()),
-            Some('b') => self.element(r"(?-u:\b)", after()),
-            Some('B') => self.element(r"(?-u:\B)", after()),
+            Some('A') => self.push_element(r"\A", after()),
+            Some('z') => self.push_element(r"\z", after()),
+            Some('b') => self.push_element(r"(?-u:\b)", after()),
+            Some('B') => self.push_element(r"(?-u:\B)", after()),
             Some('C') => return Err(("invalid escape sequence", self.rest[..2].to_owned())),
             Some('Q') => {
                 let (quoted, rest) = after().split_once(r"\E").unwrap_or((after(), ""));
                 for c in quoted.chars() {
-                    self.nesting.element();
+                    self.nesting.begin_element();
                     self.push(&escape::literal(u32::from(c)));
                 }
                 self.rest = rest;
@@ -236,7 +237,7 @@ impl<'a> Translator<'a> {
                     let (c, rest) = escape::character(self.rest)?;
                     (escape::literal(c), rest)
                 };
-                self.element(&translated, rest);
+                self.push_element(&translated, rest);
             }
         }
         Ok(())

@@ -26,7 +26,7 @@ mod time;
 mod validate;
 mod zero;
 
-pub(crate) use self::components::{component, source as component_source};
+pub(crate) use self::components::{component, component_source};
 pub(crate) use self::crd::{Approval, approval, validate_crd};
 pub(crate) use self::decode::{decode, strict_problem, undecodable};
 pub(crate) use self::default::{default, drop_nulls};

@@ -61,6 +61,7 @@ pub(crate) enum Additional {
 /// The parsed schema of one value. Immutable, and shared by `Arc`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Schema {
+    /// The referenced component, if this schema is a reference.
     base: Option<Reference>,
     component: Option<Box<str>>,
     kind: Kind,
@@ -143,7 +144,7 @@ impl Schema {
 
     /// Parses the recorded schema of the component `name`.
     pub(crate) fn of_component(name: &str, source: &Value) -> Arc<Self> {
-        let mut schema = Reader { built_in: true }.read(source);
+        let mut schema = SchemaParser { is_built_in: true }.parse(source);
         schema.component = Some(name.into());
         if name.ends_with(".resource.Quantity") || name.ends_with(".intstr.IntOrString") {
             schema.kind = Kind::IntOrString;
@@ -155,7 +156,7 @@ impl Schema {
     /// Parses the schema of a custom resource (`spec.versions[].schema.openAPIV3Schema`) and adds `apiVersion`,
     /// `kind` and `metadata`. Malformed parts are ignored; `validate_crd` reports them.
     pub(crate) fn of_custom_resource(source: &Value) -> Arc<Self> {
-        let mut schema = Reader { built_in: false }.read(source);
+        let mut schema = SchemaParser { is_built_in: false }.parse(source);
         schema.embedded_resource = true;
         schema.add_object_fields();
         Arc::new(schema)
@@ -262,6 +263,7 @@ impl Schema {
     }
 }
 
+/// The component that specifies the metadata of objects.
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 impl Reference {
@@ -277,52 +279,52 @@ impl Reference {
 
 /// Parses the schemas of built-in kinds or of custom resources, which differ in references, logical junctors (`allOf`)
 /// and defaults.
-struct Reader {
-    built_in: bool,
+struct SchemaParser {
+    is_built_in: bool,
 }
 
-impl Reader {
-    fn read(&self, source: &Value) -> Schema {
+impl SchemaParser {
+    fn parse(&self, source: &Value) -> Schema {
         let Some(map) = source.as_object() else {
             return Schema { preserve_unknown: true, ..Schema::default() };
         };
         let default = map.get("default").filter(|default| !default.is_null()).cloned();
         let mut schema = Schema {
-            base: if self.built_in { reference(map) } else { None },
-            kind: kind(map),
+            base: if self.is_built_in { parse_reference(map) } else { None },
+            kind: parse_kind(map),
             properties: self.properties(map),
             additional: self.additional(map),
-            items: map.get("items").map(|items| Arc::new(self.read(items))),
-            required: texts(map, "required"),
-            nullable: flag(map, "nullable"),
+            items: map.get("items").map(|items| Arc::new(self.parse(items))),
+            required: string_list_keyword(map, "required"),
+            nullable: bool_keyword(map, "nullable"),
             key_default: default.clone(),
             default,
-            list_type: list_type(map),
-            list_keys: texts(map, "x-kubernetes-list-map-keys"),
-            atomic_map: text(map, "x-kubernetes-map-type").map(|kind| kind == "atomic"),
-            merge_key: text(map, "x-kubernetes-patch-merge-key").map(Into::into),
-            patch_strategy: text(map, "x-kubernetes-patch-strategy").map(Into::into),
-            preserve_unknown: flag(map, "x-kubernetes-preserve-unknown-fields"),
-            embedded_resource: flag(map, "x-kubernetes-embedded-resource"),
-            format: text(map, "format").filter(|format| !format.is_empty()).map(Into::into),
+            list_type: parse_list_type(map),
+            list_keys: string_list_keyword(map, "x-kubernetes-list-map-keys"),
+            atomic_map: string_keyword(map, "x-kubernetes-map-type").map(|kind| kind == "atomic"),
+            merge_key: string_keyword(map, "x-kubernetes-patch-merge-key").map(Into::into),
+            patch_strategy: string_keyword(map, "x-kubernetes-patch-strategy").map(Into::into),
+            preserve_unknown: bool_keyword(map, "x-kubernetes-preserve-unknown-fields"),
+            embedded_resource: bool_keyword(map, "x-kubernetes-embedded-resource"),
+            format: string_keyword(map, "format").filter(|format| !format.is_empty()).map(Into::into),
             rules: self.rules(map),
             component: None,
         };
-        if schema.embedded_resource && !self.built_in {
+        if schema.embedded_resource && !self.is_built_in {
             schema.add_object_fields();
         }
         schema
     }
 
     fn properties(&self, map: &Map<String, Value>) -> BTreeMap<Box<str>, Arc<Schema>> {
-        let required = texts(map, "required");
+        let required = string_list_keyword(map, "required");
         let Some(properties) = map.get("properties").and_then(Value::as_object) else {
             return BTreeMap::new();
         };
         let read = |(name, source): (&String, &Value)| {
-            let mut schema = self.read(source);
+            let mut schema = self.parse(source);
             let is_required = required.iter().any(|required| **required == **name);
-            if self.built_in && !is_required && name == "name" && schema.default == Some(Value::from("")) {
+            if self.is_built_in && !is_required && name == "name" && schema.default == Some(Value::from("")) {
                 // In types such as `LocalObjectReference`, the schema specifies an empty default for the optional field
                 // `name`, but Go does not serialize the empty name.
                 schema.default = None;
@@ -337,23 +339,23 @@ impl Reader {
             None => Additional::Unset,
             Some(Value::Bool(true)) => Additional::Any,
             Some(Value::Bool(false)) => Additional::Denied,
-            Some(schema) => Additional::Of(Arc::new(self.read(schema))),
+            Some(schema) => Additional::Of(Arc::new(self.parse(schema))),
         }
     }
 
     fn rules(&self, map: &Map<String, Value>) -> Rules {
         let list = |key: &str| map.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
         let schemas = |key: &str| -> Vec<Schema> {
-            if self.built_in {
+            if self.is_built_in {
                 Vec::new()
             } else {
-                list(key).iter().map(|source| self.read(source)).collect()
+                list(key).iter().map(|source| self.parse(source)).collect()
             }
         };
         let count = |key: &str| map.get(key).and_then(Value::as_u64);
         let bound = |key: &str, exclusive: &str| {
             let value = map.get(key).and_then(Value::as_f64)?;
-            Some(Bound { value, exclusive: flag(map, exclusive) })
+            Some(Bound { value, exclusive: bool_keyword(map, exclusive) })
         };
         Rules {
             enumeration: list("enum"),
@@ -362,26 +364,26 @@ impl Reader {
             multiple_of: map.get("multipleOf").and_then(Value::as_f64),
             min_length: count("minLength"),
             max_length: count("maxLength"),
-            pattern: text(map, "pattern")
+            pattern: string_keyword(map, "pattern")
                 .map(|source| Pattern { source: source.into(), regex: go_regex::compile(source).ok() }),
             min_items: count("minItems"),
             max_items: count("maxItems"),
-            unique_items: flag(map, "uniqueItems"),
+            unique_items: bool_keyword(map, "uniqueItems"),
             min_properties: count("minProperties"),
             max_properties: count("maxProperties"),
             all_of: schemas("allOf"),
             any_of: schemas("anyOf"),
             one_of: schemas("oneOf"),
-            not: if self.built_in { None } else { map.get("not").map(|not| Box::new(self.read(not))) },
+            not: if self.is_built_in { None } else { map.get("not").map(|not| Box::new(self.parse(not))) },
         }
     }
 }
 
-fn kind(map: &Map<String, Value>) -> Kind {
-    if flag(map, "x-kubernetes-int-or-string") {
+fn parse_kind(map: &Map<String, Value>) -> Kind {
+    if bool_keyword(map, "x-kubernetes-int-or-string") {
         return Kind::IntOrString;
     }
-    match text(map, "type") {
+    match string_keyword(map, "type") {
         Some("object") => Kind::Object,
         Some("array") => Kind::Array,
         Some("string") => Kind::String,
@@ -392,31 +394,31 @@ fn kind(map: &Map<String, Value>) -> Kind {
     }
 }
 
-/// The reference in `$ref`, or in `allOf[0].$ref`, which schemas of fields with a default use.
-fn reference(map: &Map<String, Value>) -> Option<Reference> {
+/// The reference in `$ref`. The schema of a field with a default has it in `allOf[0].$ref`.
+fn parse_reference(map: &Map<String, Value>) -> Option<Reference> {
     let direct = map.get("$ref");
     let wrapped = || map.get("allOf")?.as_array()?.first()?.get("$ref");
     let target = direct.or_else(wrapped)?.as_str()?;
     Some(Reference::to(target.rsplit('/').next().unwrap_or(target)))
 }
 
-fn list_type(map: &Map<String, Value>) -> Option<ListType> {
-    match text(map, "x-kubernetes-list-type")? {
+fn parse_list_type(map: &Map<String, Value>) -> Option<ListType> {
+    match string_keyword(map, "x-kubernetes-list-type")? {
         "set" => Some(ListType::Set),
         "map" => Some(ListType::Map),
         _ => Some(ListType::Atomic),
     }
 }
 
-fn text<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+fn string_keyword<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     map.get(key).and_then(Value::as_str)
 }
 
-fn texts(map: &Map<String, Value>, key: &str) -> Vec<Box<str>> {
+fn string_list_keyword(map: &Map<String, Value>, key: &str) -> Vec<Box<str>> {
     let list = map.get(key).and_then(Value::as_array);
     list.into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect()
 }
 
-fn flag(map: &Map<String, Value>, key: &str) -> bool {
+fn bool_keyword(map: &Map<String, Value>, key: &str) -> bool {
     map.get(key).and_then(Value::as_bool).unwrap_or(false)
 }

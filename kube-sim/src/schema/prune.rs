@@ -1,7 +1,7 @@
 //! Pruning: drops the fields that a schema does not specify, and returns their paths.
 //!
 //! Owns the rules of pruning. The request handler ignores, warns about or rejects unknown fields, depending on the
-//! field validation that the request asks for.
+//! query parameter `fieldValidation`.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use super::node::{Additional, Schema};
 /// `unknown field "spec.foo"` for each removed field, in alphabetical order.
 pub(crate) fn prune(schema: &Schema, object: &mut Value) -> Vec<String> {
     let mut pruner = Pruner { path: String::new(), unknown: Vec::new() };
-    pruner.visit(schema, object, false);
+    pruner.prune_value(schema, object, false);
     pruner.unknown.sort();
     pruner.unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect()
 }
@@ -26,7 +26,7 @@ struct Pruner {
 
 impl Pruner {
     /// Prunes `value`. If `keep` is set, the schema of the enclosing list preserves unknown fields.
-    fn visit(&mut self, schema: &Schema, value: &mut Value, keep: bool) {
+    fn prune_value(&mut self, schema: &Schema, value: &mut Value, keep: bool) {
         let keep = keep || preserves_unknown_fields(schema);
         match value {
             Value::Object(map) => {
@@ -34,7 +34,7 @@ impl Pruner {
                 map.retain(|name, value| {
                     if let Some(entry) = schema.field(name) {
                         self.push_field(name);
-                        self.visit(entry, value, false);
+                        self.prune_value(entry, value, false);
                         self.path.truncate(length);
                         return true;
                     }
@@ -42,7 +42,7 @@ impl Pruner {
                         // `additionalProperties: true` or `false` specifies no schema for the values, so all fields
                         // below this key are unknown. Validation decides whether the key itself is allowed.
                         self.push_field(name);
-                        self.visit(&Schema::default(), value, false);
+                        self.prune_value(&Schema::default(), value, false);
                         self.path.truncate(length);
                         return true;
                     }
@@ -60,9 +60,9 @@ impl Pruner {
                 for (index, item) in items.iter_mut().enumerate() {
                     let _ = write!(self.path, "[{index}]");
                     match schema.items() {
-                        Some(schema) => self.visit(schema, item, keep),
+                        Some(schema) => self.prune_value(schema, item, keep),
                         None if keep => {}
-                        None => self.visit(&Schema::default(), item, false),
+                        None => self.prune_value(&Schema::default(), item, false),
                     }
                     self.path.truncate(length);
                 }
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(schema: &Value, mut object: Value, expected: &Value, unknown: &[&str]) {
+    fn assert_pruned(schema: &Value, mut object: Value, expected: &Value, unknown: &[&str]) {
         let found = prune(&Schema::of_custom_resource(schema), &mut object);
         assert_eq!(&object, expected);
         let unknown: Vec<String> = unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
@@ -111,7 +111,7 @@ mod tests {
                 "list": {"type": "array", "items": {"type": "object", "properties": {"x": {"type": "integer"}}}},
             }},
         }});
-        check(
+        assert_pruned(
             &schema,
             json!({"apiVersion": "v", "kind": "K", "metadata": {"name": "n", "bad": 1},
                    "spec": {"a": "1", "b": {"c": 1}, "list": [{"x": 1}, {"x": 2, "y": 3}]}, "top": 1}),
@@ -129,7 +129,7 @@ mod tests {
             }},
             "map": {"type": "object", "additionalProperties": {"type": "object", "properties": {"a": {"type": "string"}}}},
         }});
-        check(
+        assert_pruned(
             &schema,
             json!({"free": {"x": {"y": 1}, "strict": {"a": "1", "b": 2}}, "map": {"k": {"a": "1", "z": 1}}}),
             &json!({"free": {"x": {"y": 1}, "strict": {"a": "1"}}, "map": {"k": {"a": "1"}}}),
@@ -147,7 +147,7 @@ mod tests {
                     "properties": {"a": {"type": "object", "properties": {"x": {"type": "string"}}}}},
             "none": {"type": "object", "additionalProperties": false},
         }});
-        check(
+        assert_pruned(
             &schema,
             json!({
                 "any": {"a": 1, "b": {"c": 1}, "d": [{"e": 1}], "f": "x", "g": [[{"h": 1}]], "n": null},
@@ -170,7 +170,7 @@ mod tests {
         let schema = json!({"type": "object", "properties": {
             "tpl": {"type": "object", "x-kubernetes-embedded-resource": true, "properties": {"spec": {"type": "object"}}},
         }});
-        check(
+        assert_pruned(
             &schema,
             json!({"tpl": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {}, "more": 1}}),
             &json!({"tpl": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {}}}),

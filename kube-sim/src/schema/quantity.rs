@@ -2,17 +2,17 @@
 //!
 //! Owns parsing and serialization of `resource.Quantity`. This module must not know which fields are quantities.
 
-/// The maximum number of digits on each side of the decimal point. It only has to exceed the precision of the server.
+/// The maximum number of digits on each side of the decimal point, which exceeds the precision of the server.
 const MAX_DIGITS: usize = 60;
 
 /// Binary suffixes, each with its power of 1024.
-const BINARY: [(&str, u32); 6] = [("Ki", 1), ("Mi", 2), ("Gi", 3), ("Ti", 4), ("Pi", 5), ("Ei", 6)];
+const BINARY_SUFFIXES: [(&str, u32); 6] = [("Ki", 1), ("Mi", 2), ("Gi", 3), ("Ti", 4), ("Pi", 5), ("Ei", 6)];
 /// Decimal suffixes, each with its power of ten.
-const DECIMAL: [(&str, i32); 10] =
+const DECIMAL_SUFFIXES: [(&str, i32); 10] =
     [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
 
 /// The largest quantity with a binary suffix, in units of 10^-9. The server replaces a larger quantity with this one.
-const MAX_BINARY: u128 = 9_223_372_036_854_775_807 * 1_000_000_000;
+const MAX_BINARY_NANOS: u128 = 9_223_372_036_854_775_807 * 1_000_000_000;
 
 /// The format of a quantity (`resource.Format`). The canonical form has the same format as the input.
 enum Format {
@@ -51,42 +51,42 @@ pub(super) fn canonical(text: &str) -> Result<String, String> {
         None => return Err(malformed()),
     };
     // All arithmetic is in units of 10^-9, the finest resolution of the server; smaller fractions are rounded up.
-    let nanos = nanos(whole, fraction, &format, power);
-    if matches!(format, Format::Binary) && nanos.is_none_or(|nanos| nanos > MAX_BINARY) {
+    let nanos = absolute_nanos(whole, fraction, &format, power);
+    if matches!(format, Format::Binary) && nanos.is_none_or(|nanos| nanos > MAX_BINARY_NANOS) {
         return Ok(format!("{}{}", if negative { "-" } else { "" }, i64::MAX));
     }
     let Some(nanos) = nanos else {
         // A quantity that overflows is stored unchanged.
         return Ok(text.to_owned());
     };
-    Ok(to_text(negative, nanos, &format))
+    Ok(format_quantity(negative, nanos, &format))
 }
 
 /// Whether `left` is larger than `right`; `false` if either is malformed or overflows.
 pub(crate) fn exceeds(left: &str, right: &str) -> bool {
-    match (magnitude(left), magnitude(right)) {
+    match (signed_nanos(left), signed_nanos(right)) {
         (Some(left), Some(right)) => left > right,
         _ => false,
     }
 }
 
 /// The value of a quantity in units of 10^-9, with its sign; `None` if it is malformed or overflows.
-fn magnitude(text: &str) -> Option<i128> {
+fn signed_nanos(text: &str) -> Option<i128> {
     let (negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
     let (number, suffix) = rest.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let (format, power) = parse_suffix(suffix)?;
-    let nanos = i128::try_from(nanos(whole, fraction, &format, power)?).ok()?;
+    let nanos = i128::try_from(absolute_nanos(whole, fraction, &format, power)?).ok()?;
     Some(if negative { -nanos } else { nanos })
 }
 
 /// The format that a suffix selects, and its power of 1024 or of ten.
 fn parse_suffix(suffix: &str) -> Option<(Format, i32)> {
-    if let Some((_, power)) = BINARY.iter().find(|(name, _)| *name == suffix) {
+    if let Some((_, power)) = BINARY_SUFFIXES.iter().find(|(name, _)| *name == suffix) {
         return Some((Format::Binary, i32::try_from(*power).ok()?));
     }
-    if let Some((_, power)) = DECIMAL.iter().find(|(name, _)| *name == suffix) {
+    if let Some((_, power)) = DECIMAL_SUFFIXES.iter().find(|(name, _)| *name == suffix) {
         return Some((Format::Decimal, *power));
     }
     let exponent = suffix.strip_prefix(['e', 'E'])?;
@@ -95,7 +95,7 @@ fn parse_suffix(suffix: &str) -> Option<(Format, i32)> {
 }
 
 /// The absolute value of a quantity in units of 10^-9, rounded up; `None` on overflow.
-fn nanos(whole: &str, fraction: &str, format: &Format, power: i32) -> Option<u128> {
+fn absolute_nanos(whole: &str, fraction: &str, format: &Format, power: i32) -> Option<u128> {
     let digits: u128 = match format!("{whole}{fraction}").trim_start_matches('0') {
         "" => 0,
         digits => digits.parse().ok()?,
@@ -121,7 +121,7 @@ fn scale_by_power_of_ten(value: u128, power: i32) -> Option<u128> {
     }
 }
 
-fn to_text(negative: bool, nanos: u128, format: &Format) -> String {
+fn format_quantity(negative: bool, nanos: u128, format: &Format) -> String {
     if nanos == 0 {
         return "0".to_owned();
     }
@@ -130,7 +130,7 @@ fn to_text(negative: bool, nanos: u128, format: &Format) -> String {
     if matches!(format, Format::Binary) && nanos.is_multiple_of(billion) && nanos / billion >= 1024 {
         let mut units = nanos / billion;
         let mut suffix = "";
-        for (name, _) in BINARY {
+        for (name, _) in BINARY_SUFFIXES {
             if !units.is_multiple_of(1024) {
                 break;
             }
@@ -148,7 +148,7 @@ fn to_text(negative: bool, nanos: u128, format: &Format) -> String {
     if matches!(format, Format::Exponent) {
         return if power == 0 { format!("{sign}{units}") } else { format!("{sign}{units}e{power}") };
     }
-    let suffix = DECIMAL.iter().find(|(_, known)| *known == power).map_or("", |(name, _)| name);
+    let suffix = DECIMAL_SUFFIXES.iter().find(|(_, known)| *known == power).map_or("", |(name, _)| name);
     format!("{sign}{units}{suffix}")
 }
 
@@ -224,7 +224,7 @@ mod tests {
         }
 
         #[test]
-        fn never_panics(text in ".{0,80}") {
+        fn arbitrary_strings_do_not_panic(text in ".{0,80}") {
             let _ = canonical(&text);
         }
     }

@@ -1,8 +1,8 @@
 //! Validation of structural schemas.
 //!
 //! Owns the rules of structural schemas: every value has a type, logical junctors (`allOf`, `anyOf`, `oneOf`, `not`)
-//! only restrict values, and defaults are valid. This module reads the unparsed schema, because errors contain paths of
-//! its keywords.
+//! only restrict values, and defaults are valid. This module reads the unparsed schema, because errors contain the paths
+//! of keywords.
 
 mod open_api;
 
@@ -15,12 +15,12 @@ use super::{default, go_regex, prune, validate};
 /// Validates `schema`, whose path in its CRD is `path`.
 pub(super) fn check(path: &str, schema: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    if flag(schema, "nullable") {
+    if bool_keyword(schema, "nullable") {
         errors.push(FieldError::forbidden(format!("{path}.nullable"), "nullable cannot be true at the root"));
     }
     let mut structural = Vec::new();
     if mentions(schema, "$ref") {
-        open_api::forbidden_constructs(path, schema, &mut errors);
+        open_api::check_forbidden_constructs(path, schema, &mut errors);
     } else {
         check_invariants(path, schema, Level::Root, &mut structural);
         check_completeness(path, path, schema, schema, &mut structural);
@@ -44,17 +44,17 @@ enum Level {
 
 /// Checks the part of a schema that is outside of logical junctors: types, properties, items and extensions.
 fn check_invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<FieldError>) {
-    let kind = text(schema, "type");
-    let preserve = flag(schema, "x-kubernetes-preserve-unknown-fields");
-    let int_or_string = flag(schema, "x-kubernetes-int-or-string");
-    let embedded = flag(schema, "x-kubernetes-embedded-resource");
+    let kind = string_keyword(schema, "type");
+    let preserve = bool_keyword(schema, "x-kubernetes-preserve-unknown-fields");
+    let int_or_string = bool_keyword(schema, "x-kubernetes-int-or-string");
+    let embedded = bool_keyword(schema, "x-kubernetes-embedded-resource");
     if kind == "array" && schema.get("items").is_none() {
         errors.push(FieldError::required(format!("{path}.items"), "must be specified"));
     }
     if let Some(items) = schema.get("items") {
         check_invariants(&format!("{path}.items"), items, Level::Item, errors);
     }
-    for (name, property) in entries(schema, "properties") {
+    for (name, property) in object_entries(schema, "properties") {
         // `check_object_fields` checks the property `metadata` of the root schema.
         if !(level == Level::Root && name == "metadata") {
             check_invariants(&format!("{path}.properties[{name}]"), property, Level::Field, errors);
@@ -84,13 +84,13 @@ fn check_invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<F
     check_junctors(path, schema, errors);
     check_type(path, kind, level, int_or_string || preserve, embedded, errors);
     check_object_fields(path, schema, level, embedded, errors);
-    if embedded && !preserve && entries(schema, "properties").next().is_none() {
+    if embedded && !preserve && object_entries(schema, "properties").next().is_none() {
         let why = "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields";
         errors.push(FieldError::required(format!("{path}.properties"), why));
     }
 }
 
-/// Checks that the schema specifies a type, where one is required.
+/// Checks that the schema specifies a type if its level requires one.
 fn check_type(
     path: &str,
     kind: &str,
@@ -134,7 +134,7 @@ fn check_object_fields(
         let Some(property) = schema.get("properties").and_then(|properties| properties.get(name)) else {
             continue;
         };
-        let found = text(property, "type");
+        let found = string_keyword(property, "type");
         if found != expected {
             let field = format!("{path}.properties[{name}].type");
             errors.push(FieldError::invalid(field, found, format!("must be {expected}")));
@@ -150,7 +150,7 @@ fn restricts_names_only(metadata: &Value) -> bool {
     let known = |key: &str| matches!(key, "type" | "properties" | "default" | "description");
     let names = |(name, _): (&str, &Value)| matches!(name, "name" | "generateName");
     metadata.as_object().is_some_and(|map| map.keys().all(|key| known(key)))
-        && entries(metadata, "properties").all(names)
+        && object_entries(metadata, "properties").all(names)
 }
 
 /// Checks that the logical junctors contain only value validations, and that `pattern` compiles.
@@ -161,7 +161,7 @@ fn check_junctors(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
         if key == "anyOf" && any_of_is_given {
             continue;
         }
-        for (index, nested) in list(schema, key).iter().enumerate() {
+        for (index, nested) in list_keyword(schema, key).iter().enumerate() {
             let path = format!("{path}.{key}[{index}]");
             let first = key == "allOf" && index == 0 && nested.get("anyOf") == Some(&int_or_string);
             check_nested_value_validation(&path, nested, first, errors);
@@ -170,13 +170,14 @@ fn check_junctors(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     if let Some(not) = schema.get("not") {
         check_nested_value_validation(&format!("{path}.not"), not, false, errors);
     }
-    let pattern = text(schema, "pattern");
+    let pattern = string_keyword(schema, "pattern");
     if let Err(error) = go_regex::compile(pattern) {
         let why = format!("must be a valid regular expression, but isn't: {error}");
         errors.push(FieldError::invalid(format!("{path}.pattern"), pattern, why));
     }
 }
 
+/// Checks a subschema of a logical junctor, which may contain only value validations.
 fn check_nested_value_validation(
     path: &str,
     nested: &Value,
@@ -193,7 +194,7 @@ fn check_nested_value_validation(
     if let Some(items) = nested.get("items") {
         check_nested_value_validation(&format!("{path}.items"), items, false, errors);
     }
-    for (name, property) in entries(nested, "properties") {
+    for (name, property) in object_entries(nested, "properties") {
         let path = format!("{path}.properties[{name}]");
         if name == "metadata" {
             errors.push(FieldError::forbidden(path.as_str(), "must not be specified in a nested context"));
@@ -239,7 +240,7 @@ fn check_completeness(
     let mut visit = |mentioned: String, nested: &Value| {
         check_completeness(path, &mentioned, nested, schema, errors);
         if let Some(items) = nested.get("items") {
-            check_declared(
+            check_declaration(
                 &format!("{path}.items"),
                 &format!("{mentioned}.items"),
                 items,
@@ -247,10 +248,10 @@ fn check_completeness(
                 errors,
             );
         }
-        for (name, property) in entries(nested, "properties") {
+        for (name, property) in object_entries(nested, "properties") {
             let declaration = schema.get("properties").and_then(|properties| properties.get(name));
             let step = format!(".properties[{name}]");
-            check_declared(
+            check_declaration(
                 &format!("{path}{step}"),
                 &format!("{mentioned}{step}"),
                 property,
@@ -260,7 +261,7 @@ fn check_completeness(
         }
     };
     for key in ["allOf", "anyOf", "oneOf"] {
-        for (index, nested) in list(nested, key).iter().enumerate() {
+        for (index, nested) in list_keyword(nested, key).iter().enumerate() {
             visit(format!("{mentioned}.{key}[{index}]"), nested);
         }
     }
@@ -269,7 +270,9 @@ fn check_completeness(
     }
 }
 
-fn check_declared(
+/// Checks that the schema outside of logical junctors specifies the field at `path`, which the subschema `nested` of a
+/// logical junctor mentions. `schema` is that specification.
+fn check_declaration(
     path: &str,
     mentioned: &str,
     nested: &Value,
@@ -320,7 +323,7 @@ fn check_defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
             errors.push(error);
         }
     }
-    for (name, property) in entries(schema, "properties") {
+    for (name, property) in object_entries(schema, "properties") {
         check_defaults(&format!("{path}.properties[{name}]"), property, errors);
     }
     for key in ["items", "additionalProperties"] {
@@ -343,26 +346,26 @@ fn without_wrapper(detail: &str) -> String {
 /// Whether the schema or any of its subschemas has the keyword.
 fn mentions(schema: &Value, keyword: &str) -> bool {
     schema.get(keyword).is_some()
-        || entries(schema, "properties").any(|(_, property)| mentions(property, keyword))
+        || object_entries(schema, "properties").any(|(_, property)| mentions(property, keyword))
         || ["items", "additionalProperties", "not"]
             .iter()
             .filter_map(|key| schema.get(key))
             .any(|nested| mentions(nested, keyword))
 }
 
-fn entries<'a>(schema: &'a Value, key: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
+fn object_entries<'a>(schema: &'a Value, key: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
     let map = schema.get(key).and_then(Value::as_object);
     map.into_iter().flat_map(Map::iter).map(|(name, value)| (name.as_str(), value))
 }
 
-fn list<'a>(schema: &'a Value, key: &str) -> &'a [Value] {
+fn list_keyword<'a>(schema: &'a Value, key: &str) -> &'a [Value] {
     schema.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn text<'a>(schema: &'a Value, key: &str) -> &'a str {
+fn string_keyword<'a>(schema: &'a Value, key: &str) -> &'a str {
     schema.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn flag(schema: &Value, key: &str) -> bool {
+fn bool_keyword(schema: &Value, key: &str) -> bool {
     schema.get(key).and_then(Value::as_bool).unwrap_or(false)
 }

@@ -18,6 +18,7 @@ pub(super) enum Precision {
 }
 
 impl Precision {
+    /// Go's layout of a time with this precision.
     fn layout(self) -> &'static str {
         match self {
             Self::Seconds => "2006-01-02T15:04:05Z07:00",
@@ -32,12 +33,12 @@ impl Precision {
 /// The text of Go's `time.Parse` for a malformed time.
 pub(super) fn canonical(text: &str, precision: Precision) -> Result<Option<String>, String> {
     let mut parser = Parser { text, rest: text, precision };
-    let read = parser.read()?;
-    let date = Date::new(read.year, read.month, read.day).map_err(|_| parser.out_of_range("day"))?;
+    let read = parser.parse()?;
+    let date = Date::new(read.year, read.month, read.day).map_err(|_| parser.out_of_range_error("day"))?;
     // The offset must not move the time out of the range of `jiff`. The calendar repeats every 400 years, so the
     // conversion to UTC uses a year from 2000 to 2399.
     let base = 2000 + read.year.rem_euclid(400);
-    let local = Date::new(base, date.month(), date.day()).map_err(|_| parser.out_of_range("day"))?.at(
+    let local = Date::new(base, date.month(), date.day()).map_err(|_| parser.out_of_range_error("day"))?.at(
         read.hour,
         read.minute,
         read.second,
@@ -66,7 +67,7 @@ pub(super) fn canonical(text: &str, precision: Precision) -> Result<Option<Strin
     }))
 }
 
-/// The parts of the time's text; `offset` is in minutes east of UTC.
+/// The parts of a time; `offset` is in minutes east of UTC.
 struct Parts {
     year: i16,
     month: i8,
@@ -86,75 +87,75 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn read(&mut self) -> Result<Parts, String> {
-        let year = self.year()?;
-        self.literal("-")?;
-        let month = self.number("01", Digits::Two)?;
+    fn parse(&mut self) -> Result<Parts, String> {
+        let year = self.parse_year()?;
+        self.skip_literal("-")?;
+        let month = self.parse_number("01", Digits::Two)?;
         if !(1..=12).contains(&month) {
-            return Err(self.out_of_range("month"));
+            return Err(self.out_of_range_error("month"));
         }
-        self.literal("-")?;
+        self.skip_literal("-")?;
         // Go checks the range of the day after all other parts.
-        let day = self.number("02", Digits::Two)?;
-        self.literal("T")?;
-        let hour = self.number("15", Digits::OneOrTwo)?;
+        let day = self.parse_number("02", Digits::Two)?;
+        self.skip_literal("T")?;
+        let hour = self.parse_number("15", Digits::OneOrTwo)?;
         if hour > 23 {
-            return Err(self.out_of_range("hour"));
+            return Err(self.out_of_range_error("hour"));
         }
-        self.literal(":")?;
-        let minute = self.number("04", Digits::Two)?;
+        self.skip_literal(":")?;
+        let minute = self.parse_number("04", Digits::Two)?;
         if minute > 59 {
-            return Err(self.out_of_range("minute"));
+            return Err(self.out_of_range_error("minute"));
         }
-        self.literal(":")?;
-        let second = self.number("05", Digits::Two)?;
+        self.skip_literal(":")?;
+        let second = self.parse_number("05", Digits::Two)?;
         if second > 59 {
-            return Err(self.out_of_range("second"));
+            return Err(self.out_of_range_error("second"));
         }
-        let nanos = self.fraction()?;
-        let offset = self.offset()?;
+        let nanos = self.parse_fraction()?;
+        let offset = self.parse_offset()?;
         if !self.rest.is_empty() {
             return Err(format!("parsing time {}: extra text: {}", quote(self.text), quote(self.rest)));
         }
         Ok(Parts { year, month, day, hour, minute, second, nanos, offset })
     }
 
-    fn year(&mut self) -> Result<i16, String> {
+    fn parse_year(&mut self) -> Result<i16, String> {
         match self.rest.get(..4).filter(|year| year.bytes().all(|b| b.is_ascii_digit())) {
             Some(year) => {
                 self.rest = &self.rest[4..];
-                year.parse().map_err(|_| self.mismatch("2006"))
+                year.parse().map_err(|_| self.mismatch_error("2006"))
             }
-            None => Err(self.mismatch("2006")),
+            None => Err(self.mismatch_error("2006")),
         }
     }
 
-    fn literal(&mut self, expected: &str) -> Result<(), String> {
+    fn skip_literal(&mut self, expected: &str) -> Result<(), String> {
         match self.rest.strip_prefix(expected) {
             Some(rest) => {
                 self.rest = rest;
                 Ok(())
             }
-            None => Err(self.mismatch(expected)),
+            None => Err(self.mismatch_error(expected)),
         }
     }
 
     /// Parses a number of two digits, or of one or two with [`Digits::OneOrTwo`]. `name` is the element of Go's time
     /// layout, for the error.
-    fn number(&mut self, name: &str, digits: Digits) -> Result<i8, String> {
+    fn parse_number(&mut self, name: &str, digits: Digits) -> Result<i8, String> {
         let found = self.rest.bytes().take(2).take_while(u8::is_ascii_digit).count();
         if found == 0 || found == 1 && digits == Digits::Two {
-            return Err(self.mismatch(name));
+            return Err(self.mismatch_error(name));
         }
         let (number, rest) = self.rest.split_at(found);
-        let number = number.parse().map_err(|_| self.mismatch(name))?;
+        let number = number.parse().map_err(|_| self.mismatch_error(name))?;
         self.rest = rest;
         Ok(number)
     }
 
     /// Parses the fractional seconds and returns them in nanoseconds. With [`Precision::Seconds`], the fraction is
     /// optional and has any number of digits; with [`Precision::Micros`], it has six digits.
-    fn fraction(&mut self) -> Result<u32, String> {
+    fn parse_fraction(&mut self) -> Result<u32, String> {
         let digits = |rest: &str| {
             let count = rest.bytes().skip(1).take_while(u8::is_ascii_digit).count();
             if rest.starts_with(['.', ',']) { count } else { 0 }
@@ -163,7 +164,7 @@ impl Parser<'_> {
         let taken = match self.precision {
             Precision::Seconds if found == 0 => return Ok(0),
             Precision::Seconds => found,
-            Precision::Micros if found < 6 => return Err(self.mismatch(".000000")),
+            Precision::Micros if found < 6 => return Err(self.mismatch_error(".000000")),
             Precision::Micros => 6,
         };
         let (fraction, rest) = self.rest.split_at(1 + taken);
@@ -172,7 +173,7 @@ impl Parser<'_> {
         Ok(nanos.parse().unwrap_or(0))
     }
 
-    fn offset(&mut self) -> Result<i32, String> {
+    fn parse_offset(&mut self) -> Result<i32, String> {
         const NAME: &str = "Z07:00";
         if let Some(rest) = self.rest.strip_prefix('Z') {
             self.rest = rest;
@@ -185,23 +186,23 @@ impl Parser<'_> {
         let sign = match self.rest.as_bytes().first() {
             Some(b'+') => 1,
             Some(b'-') => -1,
-            _ => return Err(self.mismatch(NAME)),
+            _ => return Err(self.mismatch_error(NAME)),
         };
         let (Some(hours), Some(":"), Some(minutes)) = (number(1), self.rest.get(3..4), number(4)) else {
-            return Err(self.mismatch(NAME));
+            return Err(self.mismatch_error(NAME));
         };
         // Go accepts an offset of 24 hours or 60 minutes.
         if hours > 24 {
-            return Err(self.out_of_range("time zone offset hour"));
+            return Err(self.out_of_range_error("time zone offset hour"));
         }
         if minutes > 60 {
-            return Err(self.out_of_range("time zone offset minute"));
+            return Err(self.out_of_range_error("time zone offset minute"));
         }
         self.rest = &self.rest[6..];
         Ok(sign * (hours * 60 + minutes))
     }
 
-    fn mismatch(&self, expected: &str) -> String {
+    fn mismatch_error(&self, expected: &str) -> String {
         let layout = self.precision.layout();
         format!(
             "parsing time {} as \"{layout}\": cannot parse {} as \"{expected}\"",
@@ -210,7 +211,7 @@ impl Parser<'_> {
         )
     }
 
-    fn out_of_range(&self, what: &str) -> String {
+    fn out_of_range_error(&self, what: &str) -> String {
         format!("parsing time {}: {what} out of range", quote(self.text))
     }
 }

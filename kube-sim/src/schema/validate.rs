@@ -16,7 +16,7 @@ use super::node::{Additional, Kind, ListType, Rules, Schema};
 /// Validates `object` against `schema` and returns the errors. Errors about duplicates in sets and maps come last.
 pub(crate) fn validate(schema: &Schema, object: &Value) -> Vec<FieldError> {
     let mut findings = Findings::default();
-    Validator { path: String::new() }.visit(schema, object, &mut findings);
+    Validator { path: String::new() }.check_value(schema, object, &mut findings);
     let mut errors = findings.errors;
     check_list_types("", schema, object, &mut errors);
     errors
@@ -43,7 +43,7 @@ struct Validator {
 }
 
 impl Validator {
-    fn visit(&mut self, schema: &Schema, value: &Value, out: &mut Findings) {
+    fn check_value(&mut self, schema: &Schema, value: &Value, out: &mut Findings) {
         let rules = &schema.rules;
         self.check_type(schema, value, out);
         if value.is_null() {
@@ -52,7 +52,7 @@ impl Validator {
         }
         self.check_logical_junctors(rules, value, out);
         match value {
-            Value::String(text) => self.check_text(schema, text, out),
+            Value::String(text) => self.check_string(schema, text, out),
             Value::Number(_) => number::check(schema, value, &self.path, out),
             Value::Array(items) => self.check_list(schema, items, out),
             _ => {}
@@ -65,27 +65,27 @@ impl Validator {
     }
 
     /// The path of the field in errors; empty for the root.
-    fn field(&self) -> &str {
+    fn field_path(&self) -> &str {
         self.path.trim_start_matches('.')
     }
 
-    fn descend(&mut self, step: &str, schema: &Schema, value: &Value, out: &mut Findings) {
+    fn check_child(&mut self, step: &str, schema: &Schema, value: &Value, out: &mut Findings) {
         let length = self.path.len();
         if !self.path.is_empty() && !step.starts_with('[') {
             self.path.push('.');
         }
         self.path.push_str(step);
-        self.visit(schema, value, out);
+        self.check_value(schema, value, out);
         self.path.truncate(length);
     }
 
     fn check_type(&self, schema: &Schema, value: &Value, out: &mut Findings) {
-        let format = format::known(schema);
-        let expected = if schema.is_reference() { "" } else { type_name(schema.kind()) };
+        let format = format::validated_format(schema);
+        let expected = if schema.is_reference() { "" } else { schema_type_name(schema.kind()) };
         let (found, found_format) = type_of(value);
         let wrong = |expected: &str, found: &str| {
             let detail = format!("{} in body must be of type {expected}: \"{found}\"", self.path);
-            FieldError::type_invalid(self.field(), found, detail)
+            FieldError::type_invalid(self.field_path(), found, detail)
         };
         if value.is_null() {
             if !expected.is_empty() && !schema.nullable {
@@ -108,7 +108,7 @@ impl Validator {
             Some(format) if !fits && !matches!(value, Value::String(_) | Value::Array(_)) => {
                 out.errors.push(wrong(format, found_format));
             }
-            // For a string, `check_text` validates the format.
+            // For a string, `check_string` validates the format.
             Some(_) if matches!(schema.kind(), Kind::String | Kind::Any) && found == "string" => {}
             _ if !fits => out.errors.push(wrong(expected, found)),
             _ => out.checks += 1,
@@ -121,14 +121,14 @@ impl Validator {
             out.errors.push(FieldError::invalid("", "", format!("\"{path}\" {detail}")));
         };
         if !rules.any_of.is_empty() {
-            let (valid, best) = self.alternatives(&rules.any_of, value);
+            let (valid, best) = self.check_alternatives(&rules.any_of, value);
             if valid == 0 {
                 report(out, "must validate at least one schema (anyOf)".to_owned());
             }
             out.merge(best);
         }
         if !rules.one_of.is_empty() {
-            let (valid, best) = self.alternatives(&rules.one_of, value);
+            let (valid, best) = self.check_alternatives(&rules.one_of, value);
             if valid != 1 {
                 let found = match valid {
                     0 => "Found none valid".to_owned(),
@@ -160,7 +160,7 @@ impl Validator {
 
     /// Returns the number of subschemas that the value matches. If it matches none, also returns the errors of the
     /// subschema with the most completed checks.
-    fn alternatives(&mut self, schemas: &[Schema], value: &Value) -> (usize, Findings) {
+    fn check_alternatives(&mut self, schemas: &[Schema], value: &Value) -> (usize, Findings) {
         let mut valid = 0;
         let mut best: Option<Findings> = None;
         for schema in schemas {
@@ -176,29 +176,30 @@ impl Validator {
 
     fn validate_nested(&mut self, schema: &Schema, value: &Value) -> Findings {
         let mut out = Findings::default();
-        self.visit(schema, value, &mut out);
+        self.check_value(schema, value, &mut out);
         out
     }
 
-    fn check_text(&self, schema: &Schema, text: &str, out: &mut Findings) {
+    fn check_string(&self, schema: &Schema, text: &str, out: &mut Findings) {
         let rules = &schema.rules;
         let length = text.chars().count() as u64;
         let path = &self.path;
         if let Some(max) = rules.max_length.filter(|max| length > *max) {
-            out.errors.push(FieldError::too_long(self.field(), max));
+            out.errors.push(FieldError::too_long(self.field_path(), max));
         } else if let Some(min) = rules.min_length.filter(|min| length < *min) {
             let detail = format!("{path} in body should be at least {min} chars long");
-            out.errors.push(FieldError::invalid(self.field(), text, detail));
+            out.errors.push(FieldError::invalid(self.field_path(), text, detail));
         } else if let Some(pattern) = &rules.pattern {
             let matches = pattern.regex.as_ref().is_some_and(|regex| regex.is_match(text));
             if !matches {
                 let detail = format!("{path} in body should match '{}'", pattern.source);
-                out.errors.push(FieldError::invalid(self.field(), text, detail));
+                out.errors.push(FieldError::invalid(self.field_path(), text, detail));
             }
         }
-        if let Some(format) = format::known(schema).filter(|format| !format::accepts(format, text)) {
+        if let Some(format) = format::validated_format(schema).filter(|format| !format::accepts(format, text))
+        {
             let detail = format!("{path} in body must be of type {format}: {}", super::quote(text));
-            out.errors.push(FieldError::type_invalid(self.field(), text, detail));
+            out.errors.push(FieldError::type_invalid(self.field_path(), text, detail));
         }
         out.checks += 1;
     }
@@ -206,20 +207,20 @@ impl Validator {
     fn check_list(&mut self, schema: &Schema, items: &[Value], out: &mut Findings) {
         if let Some(schema) = schema.items() {
             for (index, item) in items.iter().enumerate() {
-                self.descend(&format!("[{index}]"), schema, item, out);
+                self.check_child(&format!("[{index}]"), schema, item, out);
             }
         }
         let count = items.len() as u64;
         if let Some(min) = schema.rules.min_items.filter(|min| count < *min) {
             let detail = format!("{} in body should have at least {min} items", self.path);
-            out.errors.push(FieldError::invalid(self.field(), count, detail));
+            out.errors.push(FieldError::invalid(self.field_path(), count, detail));
         }
         if let Some(max) = schema.rules.max_items.filter(|max| count > *max) {
-            out.errors.push(FieldError::too_many(self.field(), count, max));
+            out.errors.push(FieldError::too_many(self.field_path(), count, max));
         }
         if schema.rules.unique_items && items.iter().enumerate().any(|(i, item)| items[..i].contains(item)) {
             let detail = format!("{} in body shouldn't contain duplicates", self.path);
-            out.errors.push(FieldError::invalid(self.field(), "", detail));
+            out.errors.push(FieldError::invalid(self.field_path(), "", detail));
         }
         out.checks += 1;
     }
@@ -234,29 +235,29 @@ impl Validator {
             .map(|allowed| allowed.as_str().map_or_else(|| allowed.to_string(), str::to_owned))
             .collect();
         let supported: Vec<&str> = texts.iter().map(String::as_str).collect();
-        out.errors.push(FieldError::not_supported(self.field(), value.clone(), &supported));
+        out.errors.push(FieldError::not_supported(self.field_path(), value.clone(), &supported));
     }
 
     fn check_object(&mut self, schema: &Schema, map: &serde_json::Map<String, Value>, out: &mut Findings) {
         let count = map.len() as u64;
         if let Some(min) = schema.rules.min_properties.filter(|min| count < *min) {
             let detail = format!("{} in body should have at least {min} properties", self.path);
-            out.errors.push(FieldError::invalid(self.field(), count, detail));
+            out.errors.push(FieldError::invalid(self.field_path(), count, detail));
         }
         if let Some(max) = schema.rules.max_properties.filter(|max| count > *max) {
-            out.errors.push(FieldError::too_many(self.field(), count, max));
+            out.errors.push(FieldError::too_many(self.field_path(), count, max));
         }
-        // The only reference is that of `metadata`, which other code validates. Here, only the restrictions that the
-        // schema of the custom resource specifies for the metadata apply.
+        // Only `metadata` is a reference, and other code validates the referenced `ObjectMeta`. Here, only the
+        // restrictions that the schema of the custom resource specifies for the metadata apply.
         let own = schema.own_properties();
         for (name, value) in map {
             if let Some(property) = own.get(name.as_str()) {
-                self.descend(name, property, value, out);
+                self.check_child(name, property, value, out);
             } else if let (Additional::Denied, false) = (schema.additional(), schema.is_reference()) {
                 let detail = format!("{}.{name} in body is a forbidden property", self.path);
-                out.errors.push(FieldError::invalid(self.field(), name.as_str(), detail));
+                out.errors.push(FieldError::invalid(self.field_path(), name.as_str(), detail));
             } else if let (Additional::Of(entry), false) = (schema.additional(), schema.is_reference()) {
-                self.descend(name, entry, value, out);
+                self.check_child(name, entry, value, out);
             }
         }
         for name in schema.required.iter().filter(|name| !map.contains_key(&***name)) {
@@ -295,6 +296,7 @@ fn check_list_types(path: &str, schema: &Schema, value: &Value, errors: &mut Vec
     }
 }
 
+/// Checks that each item of a list of type `map` is an object, and that no two items have the same key.
 fn check_list_map_keys(path: &str, schema: &Schema, items: &[Value], errors: &mut Vec<FieldError>) {
     if let Some(index) = items.iter().position(|item| !item.is_object() && !item.is_null()) {
         let detail = "must be an object for an array of list-type map";
@@ -308,8 +310,8 @@ fn check_list_map_keys(path: &str, schema: &Schema, items: &[Value], errors: &mu
     report_duplicates(path, &items.iter().map(key).collect::<Vec<_>>(), errors);
 }
 
-/// Returns `items` in the form in which the server compares the items of a set. It serializes lists and objects, so
-/// that `1.0` in them equals `1`, and compares scalars unchanged.
+/// Returns the items of a set as the server compares them. The server serializes lists and objects before the
+/// comparison, so that `1.0` in them equals `1`; it compares scalars unchanged.
 fn with_serialized_numbers(items: &[Value]) -> Vec<Value> {
     let written = |item: &Value| {
         let mut item = item.clone();
@@ -333,7 +335,8 @@ fn report_duplicates(path: &str, values: &[Value], errors: &mut Vec<FieldError>)
     }
 }
 
-fn type_name(kind: Kind) -> &'static str {
+/// The type that a schema specifies, as the errors of the server print it.
+fn schema_type_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Any => "",
         Kind::Object => "object",

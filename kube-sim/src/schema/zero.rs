@@ -1,7 +1,7 @@
 //! The zero value of a built-in kind's Go struct, as Go serializes it.
 //!
-//! Server-side apply compares a new object with this value: Go always serializes the fields in it, so they have no
-//! field manager.
+//! Server-side apply compares a new object with this value. Go serializes the fields of this value even if they are
+//! unset, so they have no field manager.
 
 use serde_json::{Map, Value};
 
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_the_serialized_empty_go_struct() {
+    fn zero_value_is_the_serialized_empty_go_struct() {
         let deployment = crate::builtin::schema("io.k8s.api.apps.v1.Deployment").unwrap();
         let expected = json!({
             "metadata": {},

@@ -6,10 +6,10 @@
 use serde_json::Value;
 
 use super::super::field_error::FieldError;
-use super::text;
+use super::string_field;
 
 const ANNOTATION: &str = "api-approved.kubernetes.io";
-/// The last part of the error texts.
+/// The end of both error texts, which links to the proposal.
 const SEE_PROPOSAL: &str = "see https://github.com/kubernetes/enhancements/pull/1111";
 
 /// The state of the annotation on a CRD in a protected group.
@@ -27,13 +27,13 @@ pub(crate) enum Approval {
 
 /// The annotation's state and its value; `None` if the group is not protected.
 pub(crate) fn approval(crd: &Value) -> Option<(Approval, &str)> {
-    let group = text(&crd["spec"], "group");
+    let group = string_field(&crd["spec"], "group");
     let within =
         |domain: &str| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     if !within("k8s.io") && !within("kubernetes.io") {
         return None;
     }
-    let annotation = text(&crd["metadata"]["annotations"], ANNOTATION);
+    let annotation = string_field(&crd["metadata"]["annotations"], ANNOTATION);
     let state = match annotation {
         "" => Approval::Missing,
         text if text.starts_with("unapproved") => Approval::Bypassed,

@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::super::field_error::FieldError;
-use super::text;
+use super::string_field;
 
+/// The maximum number of selectable fields of a version.
 const MAX_FIELDS: u64 = 8;
 
 /// Validates the selectable fields at `path` of one version, whose schema is `schema`.
@@ -16,7 +17,7 @@ pub(super) fn check(path: &str, fields: &Value, schema: &Value, errors: &mut Vec
     let mut seen = HashSet::new();
     for (index, field) in fields.as_array().into_iter().flatten().enumerate() {
         let place = format!("{path}[{index}].jsonPath");
-        let json_path = text(field, "jsonPath");
+        let json_path = string_field(field, "jsonPath");
         if json_path.is_empty() {
             errors.push(FieldError::required(place, ""));
             continue;
@@ -29,7 +30,7 @@ pub(super) fn check(path: &str, fields: &Value, schema: &Value, errors: &mut Vec
                 continue;
             }
         };
-        if !matches!(text(found, "type"), "string" | "boolean" | "integer") {
+        if !matches!(string_field(found, "type"), "string" | "boolean" | "integer") {
             let why = "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.";
             errors.push(FieldError::invalid(place.as_str(), json_path, why));
         }

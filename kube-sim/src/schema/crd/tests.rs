@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::validate_crd;
 
-fn crd(schema: &Value) -> Value {
+fn crd_with_schema(schema: &Value) -> Value {
     json!({
         "metadata": {"name": "foos.ex.com"},
         "spec": {
@@ -21,17 +21,17 @@ fn error_texts(crd: &Value) -> Vec<String> {
 }
 
 #[track_caller]
-fn check(schema: &Value, expected: &[&str]) {
+fn assert_schema_errors(schema: &Value, expected: &[&str]) {
     let expected: Vec<String> =
         expected.iter().map(|text| format!("spec.validation.openAPIV3Schema{text}")).collect();
-    assert_eq!(error_texts(&crd(schema)), expected);
+    assert_eq!(error_texts(&crd_with_schema(schema)), expected);
 }
 
 #[test]
 fn accepts_structural_schemas() {
-    check(&json!({"type": "object"}), &[]);
-    check(&json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}), &[]);
-    check(
+    assert_schema_errors(&json!({"type": "object"}), &[]);
+    assert_schema_errors(&json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}), &[]);
+    assert_schema_errors(
         &json!({"type": "object", "properties": {
             "metadata": {"type": "object", "properties": {"name": {"type": "string", "pattern": "^a"}}},
             "a": {"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}]},
@@ -46,16 +46,16 @@ fn accepts_structural_schemas() {
 }
 
 #[test]
-fn every_value_has_a_type() {
-    check(&json!({}), &[".type: Required value: must not be empty at the root"]);
-    check(
+fn every_value_needs_a_type() {
+    assert_schema_errors(&json!({}), &[".type: Required value: must not be empty at the root"]);
+    assert_schema_errors(
         &json!({"type": "array"}),
         &[
             ".items: Required value: must be specified",
             ".type: Invalid value: \"array\": must be object at the root",
         ],
     );
-    check(
+    assert_schema_errors(
         &json!({"type": "object", "properties": {
             "a": {}, "b": {"type": "array"}, "c": {"type": "array", "items": {}}, "d": {"type": "strin"},
         }}),
@@ -70,7 +70,7 @@ fn every_value_has_a_type() {
 
 #[test]
 fn logical_junctors_contain_only_value_validations() {
-    check(
+    assert_schema_errors(
         &json!({"type": "object", "nullable": true, "properties": {
             "a": {"type": "string", "anyOf": [{"type": "string"}, {"description": "x", "default": "1"}]},
         }}),
@@ -81,7 +81,7 @@ fn logical_junctors_contain_only_value_validations() {
             ".properties[a].anyOf[1].description: Forbidden: must be empty to be structural",
         ],
     );
-    check(
+    assert_schema_errors(
         &json!({"type": "object", "allOf": [{"properties": {"zz": {"type": "string"}}}]}),
         &[
             ".allOf[0].properties[zz].type: Forbidden: must be empty to be structural",
@@ -91,15 +91,15 @@ fn logical_junctors_contain_only_value_validations() {
 }
 
 #[test]
-fn forbidden_keywords_are_rejected() {
-    check(
+fn forbidden_keywords_and_malformed_patterns_are_rejected() {
+    assert_schema_errors(
         &json!({"type": "object", "properties": {"a": {"type": "string", "uniqueItems": true}, "b": {"$ref": "x"}}}),
         &[
             ".properties[b].$ref: Forbidden: $ref is not supported",
             ".properties[a].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
         ],
     );
-    check(
+    assert_schema_errors(
         &json!({"type": "object", "additionalProperties": true, "properties": {
             "a": {"type": "object", "properties": {"x": {"type": "string"}}, "additionalProperties": {"type": "string"}},
             "metadata": {"type": "object", "properties": {"labels": {"type": "object"}}},
@@ -110,7 +110,7 @@ fn forbidden_keywords_are_rejected() {
             ".properties[a].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive",
         ],
     );
-    let errors = error_texts(&crd(
+    let errors = error_texts(&crd_with_schema(
         &json!({"type": "object", "properties": {"b": {"type": "string", "pattern": "("}}}),
     ));
     assert!(errors[0].contains(
@@ -119,8 +119,8 @@ fn forbidden_keywords_are_rejected() {
 }
 
 #[test]
-fn list_and_map_types_are_validated() {
-    check(
+fn invalid_list_and_map_types_are_rejected() {
+    assert_schema_errors(
         &json!({"type": "object", "properties": {
             "l": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "object"}},
             "m": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k", "z"],
@@ -140,8 +140,8 @@ fn list_and_map_types_are_validated() {
 }
 
 #[test]
-fn defaults_are_validated_by_their_schema() {
-    check(
+fn defaults_must_match_their_schema() {
+    assert_schema_errors(
         &json!({"type": "object", "properties": {
             "a": {"type": "string", "default": 5},
             "b": {"type": "object", "default": {"x": 1, "y": 2}, "properties": {"x": {"type": "string"}}},
@@ -157,8 +157,8 @@ fn defaults_are_validated_by_their_schema() {
 }
 
 #[test]
-fn errors_name_the_version_if_schemas_differ() {
-    let mut crd = crd(&json!({"type": "array"}));
+fn error_paths_contain_the_version_if_schemas_differ() {
+    let mut crd = crd_with_schema(&json!({"type": "array"}));
     crd["spec"]["versions"]
         .as_array_mut()
         .unwrap()
@@ -174,7 +174,7 @@ fn errors_name_the_version_if_schemas_differ() {
 }
 
 #[test]
-fn validates_names_group_scope_and_versions() {
+fn invalid_names_group_scope_and_versions_are_rejected() {
     let empty = json!({"metadata": {"name": "foos.ex.com"}, "spec": {}});
     assert_eq!(
         error_texts(&empty),
@@ -189,7 +189,7 @@ fn validates_names_group_scope_and_versions() {
             "spec.names.listKind: Required value",
         ]
     );
-    let mut bad = crd(&json!({"type": "object"}));
+    let mut bad = crd_with_schema(&json!({"type": "object"}));
     bad["spec"]["group"] = json!("ex");
     bad["spec"]["scope"] = json!("Foo");
     bad["spec"]["names"]["kind"] = json!("foo!");
@@ -207,8 +207,8 @@ fn validates_names_group_scope_and_versions() {
 }
 
 #[test]
-fn subresources_and_printer_columns_are_validated() {
-    let mut bad = crd(&json!({"type": "object"}));
+fn invalid_subresources_and_printer_columns_are_rejected() {
+    let mut bad = crd_with_schema(&json!({"type": "object"}));
     bad["spec"]["versions"][0]["subresources"] = json!({"scale": {"specReplicasPath": ".spec[0]"}});
     bad["spec"]["versions"][0]["additionalPrinterColumns"] = json!([{"name": "", "type": "x"}]);
     assert_eq!(
@@ -227,46 +227,46 @@ fn subresources_and_printer_columns_are_validated() {
 fn defaults_and_bounds_must_fit_int64() {
     let of = |field: Value| json!({"type": "object", "properties": {"u": field}});
     let default = ".properties[u].default: Invalid value:";
-    check(
+    assert_schema_errors(
         &of(json!({"type": "integer", "default": u64::MAX})),
         &[
             &format!("{default} \"number\":  in body must be of type integer: \"number\""),
             &format!("{default} \"\": Checked value must be of type integer (default format) in "),
         ],
     );
-    check(&of(json!({"type": "integer", "default": i64::MAX})), &[]);
-    check(&of(json!({"type": "number", "default": u64::MAX})), &[]);
-    check(
+    assert_schema_errors(&of(json!({"type": "integer", "default": i64::MAX})), &[]);
+    assert_schema_errors(&of(json!({"type": "number", "default": u64::MAX})), &[]);
+    assert_schema_errors(
         &of(json!({"type": "integer", "format": "int64", "default": 5, "maximum": i64::MAX})),
         &[&format!("{default} \"\": Maximum boundary value must be of type integer with format int64 in ")],
     );
     // A schema without a default is valid, although its bounds reject every object.
-    check(&of(json!({"type": "integer", "format": "int64", "maximum": i64::MAX})), &[]);
+    assert_schema_errors(&of(json!({"type": "integer", "format": "int64", "maximum": i64::MAX})), &[]);
 }
 
 #[test]
-fn additional_properties_exclude_properties_unless_they_are_true() {
+fn properties_exclude_additional_properties_other_than_true() {
     let excluded = ".properties[p].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive";
     let of = |additional: Value| {
         let property = json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": additional});
         json!({"type": "object", "properties": {"p": property}})
     };
-    check(&of(json!(false)), &[excluded]);
-    check(&of(json!({"type": "string"})), &[excluded]);
-    check(&of(json!(true)), &[]);
+    assert_schema_errors(&of(json!(false)), &[excluded]);
+    assert_schema_errors(&of(json!({"type": "string"})), &[excluded]);
+    assert_schema_errors(&of(json!(true)), &[]);
     let none = |default: Value| json!({"type": "object", "properties": {"p": {"type": "object", "additionalProperties": false, "default": default}}});
-    check(&none(json!({})), &[]);
-    check(
+    assert_schema_errors(&none(json!({})), &[]);
+    assert_schema_errors(
         &none(json!({"a": 1})),
         &[".properties[p].default: Invalid value: \"a\": .a in body is a forbidden property"],
     );
 }
 
 #[track_caller]
-fn check_selectable_fields(paths: &[&str], expected: &[&str]) {
+fn assert_selectable_field_errors(paths: &[&str], expected: &[&str]) {
     let fields: serde_json::Map<String, Value> =
         (0..9).map(|index| (format!("a{index}"), json!({"type": "string"}))).collect();
-    let mut crd = crd(&json!({"type": "object", "properties": {
+    let mut crd = crd_with_schema(&json!({"type": "object", "properties": {
         "spec": {"type": "object", "properties": {
             "s": {"type": "string"}, "i": {"type": "integer"}, "b": {"type": "boolean"}, "f": {"type": "number"},
             "o": {"type": "object", "properties": {"x": {"type": "string"}}},
@@ -284,16 +284,16 @@ fn check_selectable_fields(paths: &[&str], expected: &[&str]) {
 }
 
 #[test]
-fn selectable_fields_are_scalars_of_the_schema() {
+fn selectable_fields_must_be_at_most_eight_distinct_scalars() {
     for path in [".spec.s", ".spec.i", ".spec.b", ".spec.o.x", ".spec.m.a", ".status.t"] {
-        check_selectable_fields(&[path], &[]);
+        assert_selectable_field_errors(&[path], &[]);
     }
     for path in [".spec.f", ".spec.o", ".spec.m", ".spec.l", ".spec.any", ".spec.ios"] {
         let why = format!(
             "[0].jsonPath: Invalid value: \"{path}\": must point to a field of type string, boolean or integer. \
              Enum string fields and strings with formats are allowed."
         );
-        check_selectable_fields(&[path], &[&why]);
+        assert_selectable_field_errors(&[path], &[&why]);
     }
     let invalid = [
         (".spec.l[0]", "array notation is not allowed"),
@@ -313,20 +313,20 @@ fn selectable_fields_are_scalars_of_the_schema() {
     ];
     for (path, problem) in invalid {
         let why = format!("[0].jsonPath: Invalid value: \"{path}\": is an invalid path: {problem}");
-        check_selectable_fields(&[path], &[&why]);
+        assert_selectable_field_errors(&[path], &[&why]);
     }
-    check_selectable_fields(&[""], &["[0].jsonPath: Required value"]);
-    check_selectable_fields(&[".spec.s", ".spec.s"], &["[1].jsonPath: Duplicate value: \".spec.s\""]);
+    assert_selectable_field_errors(&[""], &["[0].jsonPath: Required value"]);
+    assert_selectable_field_errors(&[".spec.s", ".spec.s"], &["[1].jsonPath: Duplicate value: \".spec.s\""]);
     let many: Vec<String> = (0..9).map(|index| format!(".n.a{index}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    check_selectable_fields(&many[..8], &[]);
-    check_selectable_fields(&many, &[": Too many: 9: must have at most 8 items"]);
+    assert_selectable_field_errors(&many[..8], &[]);
+    assert_selectable_field_errors(&many, &[": Too many: 9: must have at most 8 items"]);
 }
 
 #[test]
 fn deprecation_warnings_are_printable_and_need_a_deprecated_version() {
     let warn = |deprecated: bool, warning: &str| {
-        let mut crd = crd(&json!({"type": "object"}));
+        let mut crd = crd_with_schema(&json!({"type": "object"}));
         crd["spec"]["versions"][0]["deprecated"] = deprecated.into();
         crd["spec"]["versions"][0]["deprecationWarning"] = warning.into();
         error_texts(&crd)
@@ -342,9 +342,9 @@ fn deprecation_warnings_are_printable_and_need_a_deprecated_version() {
 }
 
 #[test]
-fn protected_groups_need_an_approval() {
+fn protected_groups_need_an_approval_annotation() {
     let of = |group: &str, annotation: Option<&str>| {
-        let mut crd = crd(&json!({"type": "object"}));
+        let mut crd = crd_with_schema(&json!({"type": "object"}));
         crd["spec"]["group"] = group.into();
         crd["metadata"]["name"] = format!("foos.{group}").into();
         if let Some(annotation) = annotation {

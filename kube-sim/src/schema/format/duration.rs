@@ -13,13 +13,13 @@ const PREFIXES: [&str; 8] = ["nano", "micro", "milli", "sec", "min", "hour", "da
 /// A Go duration.
 static GO_DURATION: LazyLock<Regex> = LazyLock::new(|| {
     const STEP: &str = "(?:[0-9]+\\.?[0-9]*|\\.[0-9]+)(?:ns|us|\u{b5}s|\u{3bc}s|ms|s|m|h)";
-    super::regex(&format!("^[+-]?(?:0|(?:{STEP})+)$"))
+    super::compile_pattern(&format!("^[+-]?(?:0|(?:{STEP})+)$"))
 });
 /// The digits of a number.
-static DIGITS: LazyLock<Regex> = LazyLock::new(|| super::regex("[0-9]+"));
+static DIGITS: LazyLock<Regex> = LazyLock::new(|| super::compile_pattern("[0-9]+"));
 /// A number and the word after it.
 static NUMBER_AND_WORD: LazyLock<Regex> =
-    LazyLock::new(|| super::regex("([0-9]+)[\\t\\n\\f\\r ]*([A-Za-z\u{b5}]+)"));
+    LazyLock::new(|| super::compile_pattern("([0-9]+)[\\t\\n\\f\\r ]*([A-Za-z\u{b5}]+)"));
 
 /// Whether the format `duration` accepts the string.
 pub(super) fn is_duration(text: &str) -> bool {

@@ -6,6 +6,7 @@ pub(super) fn is_address(text: &str) -> bool {
     parser.address(Groups::Allowed) == Some(1) && parser.skip_comments() && parser.rest.is_empty()
 }
 
+/// Parses the string; `rest` is the part that has not been parsed.
 struct Parser<'a> {
     rest: &'a str,
 }
@@ -23,18 +24,18 @@ impl Parser<'_> {
             self.phrase()?;
         }
         self.skip_space();
-        if groups == Groups::Allowed && self.take(':') {
+        if groups == Groups::Allowed && self.skip_char(':') {
             return self.group();
         }
-        (self.take('<') && self.addr_spec().is_some() && self.take('>')).then_some(1)
+        (self.skip_char('<') && self.addr_spec().is_some() && self.skip_char('>')).then_some(1)
     }
 
     /// Parses the addresses of a group and the semicolon after them. Returns the number of addresses.
     fn group(&mut self) -> Option<usize> {
         let mut count = 0;
         self.skip_space();
-        while !self.take(';') {
-            if count > 0 && !self.take(',') {
+        while !self.skip_char(';') {
+            if count > 0 && !self.skip_char(',') {
                 return None;
             }
             count += self.address(Groups::Denied)?;
@@ -52,7 +53,7 @@ impl Parser<'_> {
         } else {
             self.atom(DotRule::Between)?;
         }
-        self.take('@').then_some(())?;
+        self.skip_char('@').then_some(())?;
         self.skip_space();
         if self.rest.starts_with('[') { self.domain_literal() } else { self.atom(DotRule::Between) }
     }
@@ -75,6 +76,7 @@ impl Parser<'_> {
         (words > 0).then_some(())
     }
 
+    /// Parses an atom: characters without a special meaning, with dots as `dots` allows.
     fn atom(&mut self, dots: DotRule) -> Option<()> {
         let part = |c: char| c > ' ' && c != '\u{7f}' && !"()<>[]:;@\\,\"".contains(c);
         let end = self.rest.find(|c| !part(c)).unwrap_or(self.rest.len());
@@ -115,7 +117,7 @@ impl Parser<'_> {
     /// Skips spaces and comments; `false` for an unterminated comment.
     fn skip_comments(&mut self) -> bool {
         self.skip_space();
-        while self.take('(') {
+        while self.skip_char('(') {
             let mut depth = 1;
             while depth > 0 {
                 let mut chars = self.rest.chars();
@@ -137,7 +139,8 @@ impl Parser<'_> {
         self.rest = self.rest.trim_start_matches([' ', '\t']);
     }
 
-    fn take(&mut self, c: char) -> bool {
+    /// Skips the character `c`; `false` if the rest does not begin with it.
+    fn skip_char(&mut self, c: char) -> bool {
         let rest = self.rest.strip_prefix(c);
         self.rest = rest.unwrap_or(self.rest);
         rest.is_some()

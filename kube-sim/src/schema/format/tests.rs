@@ -3,9 +3,9 @@
 use super::accepts;
 
 /// A format, the strings that the API server accepts, and the strings that it rejects.
-type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
+type FormatCase = (&'static str, &'static [&'static str], &'static [&'static str]);
 
-const CASES: &[Row] = &[
+const CASES: &[FormatCase] = &[
     (
         "bsonobjectid",
         &["507f1f77bcf86cd799439011", "507F1F77BCF86CD799439011"],
@@ -459,7 +459,7 @@ const CASES: &[Row] = &[
 ];
 
 #[test]
-fn formats_accept_what_the_server_accepts() {
+fn formats_accept_the_same_strings_as_the_server() {
     for (format, good, bad) in CASES {
         for text in *good {
             assert!(accepts(format, text), "{format} should take {text:?}");
@@ -513,6 +513,6 @@ fn arbitrary_strings_do_not_panic() {
 }
 
 #[test]
-fn groups_of_addresses_do_not_nest_however_often() {
+fn deeply_nested_groups_of_addresses_are_rejected() {
     assert!(!accepts("email", &"a:".repeat(1_000_000)));
 }

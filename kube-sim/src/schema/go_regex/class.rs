@@ -2,6 +2,7 @@
 
 use super::{Problem, escape};
 
+/// The names of the POSIX classes, such as `alpha` in `[:alpha:]`.
 const CLASS_NAMES: [&str; 14] = [
     "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
     "upper", "word", "xdigit",
@@ -19,7 +20,7 @@ pub(super) fn translate(text: &str) -> Result<(String, &str), Problem> {
     // A `]` in first position is a literal.
     while is_first || !rest.starts_with(']') {
         is_first = false;
-        if let Some((item, after)) = named(rest)? {
+        if let Some((item, after)) = named_class(rest)? {
             class.push_str(item);
             rest = after;
             continue;
@@ -32,13 +33,13 @@ pub(super) fn translate(text: &str) -> Result<(String, &str), Problem> {
             continue;
         }
         let start = rest;
-        let (first, after) = character(rest, text)?;
+        let (first, after) = class_character(rest, text)?;
         rest = after;
         let mut last = first;
         if let Some(after) =
             rest.strip_prefix('-').filter(|after| !after.is_empty() && !after.starts_with(']'))
         {
-            (last, rest) = character(after, text)?;
+            (last, rest) = class_character(after, text)?;
         }
         if last < first {
             let range = start[..start.len() - rest.len()].to_owned();
@@ -51,7 +52,7 @@ pub(super) fn translate(text: &str) -> Result<(String, &str), Problem> {
 }
 
 /// Splits a named class such as `[:alpha:]` from `text`; `None` if the text does not begin with one.
-fn named(text: &str) -> Result<Option<(&str, &str)>, Problem> {
+fn named_class(text: &str) -> Result<Option<(&str, &str)>, Problem> {
     let Some(end) = text.strip_prefix("[:").and_then(|name| name.find(":]")) else { return Ok(None) };
     let (class, rest) = text.split_at(end + 4);
     let name = &class[2..class.len() - 2];
@@ -61,7 +62,8 @@ fn named(text: &str) -> Result<Option<(&str, &str)>, Problem> {
     Err(("invalid character class range", class.to_owned()))
 }
 
-fn character<'a>(text: &'a str, class: &str) -> Result<(u32, &'a str), Problem> {
+/// Parses one character of a class. Returns the code point and the remaining text; `class` is quoted by the error.
+fn class_character<'a>(text: &'a str, class: &str) -> Result<(u32, &'a str), Problem> {
     if text.starts_with('\\') {
         return escape::character(text);
     }

@@ -33,13 +33,14 @@ pub(super) fn class_items(text: &str) -> Result<Option<(String, &str)>, Problem>
         Some(b'S') => r"[^\t\n\x0C\r\x20]",
         Some(b'w') => "0-9A-Za-z_",
         Some(b'W') => "[^0-9A-Za-z_]",
-        Some(b'p' | b'P') => return property(text).map(Some),
+        Some(b'p' | b'P') => return unicode_property(text).map(Some),
         _ => return Ok(None),
     };
     Ok(Some((items.to_owned(), &text[2..])))
 }
 
-fn property(text: &str) -> Result<(String, &str), Problem> {
+/// Translates an escape such as `\pL` or `\p{^Greek}`. Returns the class item and the remaining text.
+fn unicode_property(text: &str) -> Result<(String, &str), Problem> {
     let unknown = |found: &str| ("invalid character class range", found.to_owned());
     let end = match text[2..].chars().next() {
         None => return Err(unknown(text)),
@@ -53,7 +54,7 @@ fn property(text: &str) -> Result<(String, &str), Problem> {
     // Go has a category of surrogates, and the `regex` crate does not. No string contains a surrogate, so the category
     // is translated to the negation of `any`.
     let is_empty = ["cs", "surrogate"].iter().any(|empty| name.eq_ignore_ascii_case(empty));
-    let property = resolve(if is_empty { "any" } else { name }).ok_or_else(|| unknown(found))?;
+    let property = resolve_property(if is_empty { "any" } else { name }).ok_or_else(|| unknown(found))?;
     let negated = found.starts_with(r"\P") ^ inverted ^ is_empty;
     let letter = if negated { 'P' } else { 'p' };
     Ok((format!(r"\{letter}{{{property}}}"), rest))
@@ -61,7 +62,7 @@ fn property(text: &str) -> Result<(String, &str), Problem> {
 
 /// The name that the `regex` crate has for a general category or script; `None` if Go does not accept `name`. Case,
 /// spaces, dashes and underscores are ignored.
-fn resolve(name: &str) -> Option<String> {
+fn resolve_property(name: &str) -> Option<String> {
     static KNOWN: LazyLock<Mutex<HashMap<String, Option<String>>>> = LazyLock::new(Mutex::default);
     let name: String = name.chars().filter(|c| !matches!(c, ' ' | '-' | '_')).collect();
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric()) {
@@ -69,10 +70,11 @@ fn resolve(name: &str) -> Option<String> {
     }
     let name = name.to_lowercase();
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    known.entry(name).or_insert_with_key(|name| look_up(name)).clone()
+    known.entry(name).or_insert_with_key(|name| look_up_property(name)).clone()
 }
 
-fn look_up(name: &str) -> Option<String> {
+/// Finds the general category or script `name`, and returns the property with the prefix `gc=` or `sc=`.
+fn look_up_property(name: &str) -> Option<String> {
     /// The scripts with four-letter names. Other four-letter names are ISO 15924 codes, which Go does not accept.
     const SHORT_SCRIPTS: [&str; 8] = ["ahom", "cham", "kawi", "lisu", "modi", "newa", "thai", "toto"];
     // The `regex` crate ignores the prefix `is`; Go rejects such a name.
@@ -87,6 +89,7 @@ fn look_up(name: &str) -> Option<String> {
     category.or_else(script)
 }
 
+/// Whether the `regex` crate knows the property.
 fn compiles(property: &str) -> bool {
     Regex::new(&format!(r"\p{{{property}}}")).is_ok()
 }

@@ -54,6 +54,7 @@ pub(super) struct Nesting {
     group: Group,
 }
 
+/// One group, with the numbers of copies of its elements.
 #[derive(Debug, Default)]
 struct Group {
     /// The largest number of copies of an element of the group, except for the last element.
@@ -64,36 +65,36 @@ struct Group {
 
 impl Group {
     /// Ends the last element.
-    fn finish(&mut self) {
+    fn finish_element(&mut self) {
         self.copies = self.copies.max(self.last.take().unwrap_or(0));
     }
 }
 
 impl Nesting {
-    pub(super) fn element(&mut self) {
-        self.group.finish();
+    pub(super) fn begin_element(&mut self) {
+        self.group.finish_element();
         self.group.last = Some(1);
     }
 
-    pub(super) fn alternative(&mut self) {
-        self.group.finish();
+    pub(super) fn begin_alternative(&mut self) {
+        self.group.finish_element();
     }
 
-    pub(super) fn open(&mut self) {
+    pub(super) fn open_group(&mut self) {
         self.outer.push(std::mem::take(&mut self.group));
     }
 
     /// Closes the innermost group, which becomes an element of the enclosing one. Returns `false` if no group is open.
-    pub(super) fn close(&mut self) -> bool {
+    pub(super) fn close_group(&mut self) -> bool {
         let Some(outer) = self.outer.pop() else { return false };
-        self.group.finish();
+        self.group.finish_element();
         let copies = std::mem::replace(&mut self.group, outer).copies.max(1);
-        self.group.finish();
+        self.group.finish_element();
         self.group.last = Some(copies);
         true
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    pub(super) fn has_open_group(&self) -> bool {
         !self.outer.is_empty()
     }
 
@@ -102,7 +103,7 @@ impl Nesting {
     }
 
     /// Repeats the last element. Returns `false` if its number of copies exceeds [`MAX_COPIES`].
-    pub(super) fn repeat(&mut self, counts: Option<Counts>) -> bool {
+    pub(super) fn repeat_last_element(&mut self, counts: Option<Counts>) -> bool {
         let Some(counts) = counts else { return true };
         let copies = counts.factor().map_or(1, |factor| factor * self.group.last.unwrap_or(1));
         self.group.last = Some(copies);

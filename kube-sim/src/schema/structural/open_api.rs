@@ -4,32 +4,33 @@
 
 use serde_json::Value;
 
-use super::{entries, flag, list, mentions, text};
+use super::{bool_keyword, list_keyword, mentions, object_entries, string_keyword};
 use crate::schema::FieldError;
 
+/// The values that `type` may have.
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 
 /// Checks the OpenAPI v3 keywords that CRDs support, and the list and map extensions.
 pub(super) fn check(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
-    let kind = text(schema, "type");
-    if flag(schema, "uniqueItems") {
+    let kind = string_keyword(schema, "type");
+    if bool_keyword(schema, "uniqueItems") {
         let why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
         errors.push(FieldError::forbidden(format!("{path}.uniqueItems"), why));
     }
     let additional = schema.get("additionalProperties");
     let excludes_properties = additional.is_some_and(|additional| *additional != Value::Bool(true));
-    if excludes_properties && entries(schema, "properties").next().is_some() {
+    if excludes_properties && object_entries(schema, "properties").next().is_some() {
         let why = "additionalProperties and properties are mutual exclusive";
         errors.push(FieldError::forbidden(format!("{path}.additionalProperties"), why));
     }
     if let Some(additional) = additional.filter(|additional| additional.is_object()) {
         check(&format!("{path}.additionalProperties"), additional, errors);
     }
-    for (name, property) in entries(schema, "properties") {
+    for (name, property) in object_entries(schema, "properties") {
         check(&format!("{path}.properties[{name}]"), property, errors);
     }
     for key in ["allOf", "oneOf", "anyOf"] {
-        for (index, nested) in list(schema, key).iter().enumerate() {
+        for (index, nested) in list_keyword(schema, key).iter().enumerate() {
             check(&format!("{path}.{key}[{index}]"), nested, errors);
         }
     }
@@ -47,11 +48,12 @@ pub(super) fn check(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::not_supported(format!("{path}.type"), kind, &TYPES));
     }
     if !mentions(schema, "$ref") {
-        forbidden_constructs(path, schema, errors);
+        check_forbidden_constructs(path, schema, errors);
     }
-    cel_rules(path, schema, errors);
+    check_cel_rules(path, schema, errors);
 }
 
+/// Checks the extensions that specify the types of lists and maps.
 fn check_extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<FieldError>) {
     let uses = [("x-kubernetes-map-type", "object"), ("x-kubernetes-list-type", "array")];
     for (extension, expected) in uses {
@@ -73,8 +75,8 @@ fn check_extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<Fie
     };
     one_of("x-kubernetes-map-type", &["atomic", "granular"], errors);
     one_of("x-kubernetes-list-type", &["atomic", "set", "map"], errors);
-    let keys = list(schema, "x-kubernetes-list-map-keys");
-    match text(schema, "x-kubernetes-list-type") {
+    let keys = list_keyword(schema, "x-kubernetes-list-map-keys");
+    match string_keyword(schema, "x-kubernetes-list-type") {
         "map" => check_list_map_items(path, schema, keys, errors),
         other if !keys.is_empty() => {
             let why = "must be map if x-kubernetes-list-map-keys is non-empty";
@@ -93,7 +95,7 @@ fn check_extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<Fie
 fn check_set_items(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     let Some(items) = schema.get("items") else { return };
     let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
-    let key = match text(items, "type") {
+    let key = match string_keyword(items, "type") {
         "object" => "x-kubernetes-map-type",
         "array" => "x-kubernetes-list-type",
         _ => return,
@@ -103,12 +105,13 @@ fn check_set_items(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     if !fits {
         errors.push(FieldError::invalid(format!("{path}.items.{key}"), found, why));
     }
-    if flag(items, "nullable") {
+    if bool_keyword(items, "nullable") {
         let why = "cannot be nullable when x-kubernetes-list-type is set";
         errors.push(FieldError::forbidden(format!("{path}.items.nullable"), why));
     }
 }
 
+/// Checks the keys and items of a list of type `map`.
 fn check_list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut Vec<FieldError>) {
     let keys_field = format!("{path}.x-kubernetes-list-map-keys");
     if keys.is_empty() {
@@ -122,11 +125,11 @@ fn check_list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut
         errors.push(FieldError::required(format!("{path}.items"), why));
         return;
     };
-    if text(items, "type") != "object" {
+    if string_keyword(items, "type") != "object" {
         let why = "must be object if parent array's x-kubernetes-list-type is map";
-        errors.push(FieldError::invalid(format!("{path}.items.type"), text(items, "type"), why));
+        errors.push(FieldError::invalid(format!("{path}.items.type"), string_keyword(items, "type"), why));
     }
-    if flag(items, "nullable") {
+    if bool_keyword(items, "nullable") {
         let why = "cannot be nullable when x-kubernetes-list-type is map";
         errors.push(FieldError::forbidden(format!("{path}.items.nullable"), why));
     }
@@ -148,16 +151,16 @@ fn check_list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut
             continue;
         };
         let field = format!("{path}.items.properties[{name}]");
-        if matches!(text(property, "type"), "object" | "array") {
+        if matches!(string_keyword(property, "type"), "object" | "array") {
             let why = "must be a scalar type if parent array's x-kubernetes-list-type is map";
-            errors.push(FieldError::invalid(format!("{field}.type"), text(items, "type"), why));
+            errors.push(FieldError::invalid(format!("{field}.type"), string_keyword(items, "type"), why));
         }
-        let required = list(items, "required").contains(key);
+        let required = list_keyword(items, "required").contains(key);
         if !required && property.get("default").is_none() {
             let why = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
             needing.push(FieldError::required(format!("{field}.default"), why));
         }
-        if flag(property, "nullable") {
+        if bool_keyword(property, "nullable") {
             let why = "this property is in x-kubernetes-list-map-keys, so it cannot be nullable";
             needing.push(FieldError::forbidden(format!("{field}.nullable"), why));
         }
@@ -165,8 +168,9 @@ fn check_list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut
     errors.extend(needing);
 }
 
-pub(super) fn forbidden_constructs(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
-    if text(schema, "type") == "null" {
+/// Adds an error for each OpenAPI keyword that CRDs do not support, such as `$ref`.
+pub(super) fn check_forbidden_constructs(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
+    if string_keyword(schema, "type") == "null" {
         let why = "type cannot be set to null, use nullable as an alternative";
         errors.push(FieldError::forbidden(format!("{path}.type"), why));
     }
@@ -180,25 +184,25 @@ pub(super) fn forbidden_constructs(path: &str, schema: &Value, errors: &mut Vec<
         errors.push(FieldError::forbidden(format!("{path}.items"), why));
     }
     if mentions(schema, "$ref") {
-        for (name, property) in entries(schema, "properties") {
-            forbidden_constructs(&format!("{path}.properties[{name}]"), property, errors);
+        for (name, property) in object_entries(schema, "properties") {
+            check_forbidden_constructs(&format!("{path}.properties[{name}]"), property, errors);
         }
         for key in ["items", "additionalProperties", "not"] {
             if let Some(nested) = schema.get(key).filter(|nested| nested.is_object()) {
-                forbidden_constructs(&format!("{path}.{key}"), nested, errors);
+                check_forbidden_constructs(&format!("{path}.{key}"), nested, errors);
             }
         }
     }
 }
 
 /// Checks the CEL rules (`x-kubernetes-validations`), but does not compile the expressions.
-fn cel_rules(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
-    for (index, rule) in list(schema, "x-kubernetes-validations").iter().enumerate() {
+fn check_cel_rules(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
+    for (index, rule) in list_keyword(schema, "x-kubernetes-validations").iter().enumerate() {
         let path = format!("{path}.x-kubernetes-validations[{index}]");
         let message = rule.get("message").and_then(Value::as_str);
-        if text(rule, "rule").trim().is_empty() {
+        if string_keyword(rule, "rule").trim().is_empty() {
             errors.push(FieldError::required(format!("{path}.rule"), "rule is not specified"));
-        } else if text(rule, "rule").trim().contains('\n') && message.is_none_or(str::is_empty) {
+        } else if string_keyword(rule, "rule").trim().contains('\n') && message.is_none_or(str::is_empty) {
             let why = "message must be specified if rule contains line breaks";
             errors.push(FieldError::required(format!("{path}.message"), why));
         } else if message.is_some_and(|message| message.trim().contains('\n')) {

@@ -1,12 +1,12 @@
-//! Expectations were recorded from kube-apiserver 1.37.2 with an Event's `firstTimestamp` and a Lease's `renewTime`.
+//! The expected results were recorded from kube-apiserver 1.37.2 with an Event's `firstTimestamp` and a Lease's `renewTime`.
 
 use super::{Precision, canonical};
 
-/// An input and its stored form, or the end of the error message, in which `as:` stands for the layout.
-type Row = (&'static str, Result<Option<&'static str>, &'static str>);
+/// An input, with its stored form or the end of its error message. In the message, `as:` stands for Go's layout.
+type TimeCase = (&'static str, Result<Option<&'static str>, &'static str>);
 
 #[track_caller]
-fn check(precision: Precision, rows: &[Row]) {
+fn assert_stored_times(precision: Precision, rows: &[TimeCase]) {
     for (text, expected) in rows {
         let found = canonical(text, precision);
         let expected = match expected {
@@ -23,7 +23,8 @@ fn check(precision: Precision, rows: &[Row]) {
     }
 }
 
-const TIMES: &[Row] = &[
+/// Cases of `metav1.Time`.
+const TIMES: &[TimeCase] = &[
     ("2024-02-03T04:05:06Z", Ok(Some("2024-02-03T04:05:06Z"))),
     ("2024-02-03T04:05:06.1Z", Ok(Some("2024-02-03T04:05:06Z"))),
     ("2024-02-03T04:05:06.123Z", Ok(Some("2024-02-03T04:05:06Z"))),
@@ -80,7 +81,8 @@ const TIMES: &[Row] = &[
     ("2024-01-00T04:05:06Z", Err(": day out of range")),
 ];
 
-const MICRO_TIMES: &[Row] = &[
+/// Cases of `metav1.MicroTime`.
+const MICRO_TIMES: &[TimeCase] = &[
     ("2024-02-03T04:05:06Z", Err(r#"as: cannot parse "Z" as ".000000""#)),
     ("2024-02-03T04:05:06.1Z", Err(r#"as: cannot parse ".1Z" as ".000000""#)),
     ("2024-02-03T04:05:06.123Z", Err(r#"as: cannot parse ".123Z" as ".000000""#)),
@@ -139,12 +141,12 @@ const MICRO_TIMES: &[Row] = &[
 
 #[test]
 fn time_is_stored_in_utc_with_whole_seconds() {
-    check(Precision::Seconds, TIMES);
+    assert_stored_times(Precision::Seconds, TIMES);
 }
 
 #[test]
 fn micro_time_requires_and_keeps_six_fractional_digits() {
-    check(Precision::Micros, MICRO_TIMES);
+    assert_stored_times(Precision::Micros, MICRO_TIMES);
 }
 
 #[test]

@@ -19,17 +19,19 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Findin
     let Some(number) = value.as_f64() else { return };
     let whole = value.as_i64();
     let format_of_field = NumberFormat { kind: schema.kind(), format: schema.format.as_deref(), path };
-    if !whole.map_or_else(|| format_of_field.holds(number), |whole| format_of_field.holds_whole(whole)) {
-        out.errors.push(format_of_field.unrepresentable("Checked"));
+    if !whole
+        .map_or_else(|| format_of_field.contains_f64(number), |whole| format_of_field.contains_i64(whole))
+    {
+        out.errors.push(format_of_field.out_of_range_error("Checked"));
     }
     let validator = NumberValidator { value, number, path };
     let rules = &schema.rules;
     if let Some(factor) = rules.multiple_of {
-        let fits = format_of_field.holds(factor);
-        out.errors.extend((!fits).then(|| format_of_field.unrepresentable("MultipleOf")));
+        let fits = format_of_field.contains_f64(factor);
+        out.errors.extend((!fits).then(|| format_of_field.out_of_range_error("MultipleOf")));
         out.errors.extend(match whole.filter(|_| fits) {
-            Some(whole) => validator.multiple_of_whole(whole, go_int64(factor)),
-            None => validator.multiple_of(fits, factor),
+            Some(whole) => validator.check_multiple_of_i64(whole, go_int64(factor)),
+            None => validator.check_multiple_of_f64(fits, factor),
         });
     }
     let bounds = [
@@ -38,8 +40,8 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Findin
     ];
     for (name, bound, relation, wanted) in bounds {
         let Some(Bound { value: limit, exclusive }) = bound else { continue };
-        let fits = format_of_field.holds(limit);
-        out.errors.extend((!fits).then(|| format_of_field.unrepresentable(name)));
+        let fits = format_of_field.contains_f64(limit);
+        out.errors.extend((!fits).then(|| format_of_field.out_of_range_error(name)));
         let (order, limit) = match whole.filter(|_| fits) {
             Some(whole) => (whole.cmp(&go_int64(limit)), go_int64(limit).to_string()),
             None => (number.partial_cmp(&limit).unwrap_or(Ordering::Equal), go_float(limit)),
@@ -63,35 +65,40 @@ struct NumberValidator<'a> {
 }
 
 impl NumberValidator<'_> {
-    fn multiple_of_whole(&self, whole: i64, factor: i64) -> Option<FieldError> {
+    fn check_multiple_of_i64(&self, whole: i64, factor: i64) -> Option<FieldError> {
         if factor <= 0 {
-            return Some(self.non_positive_factor(factor.into(), &factor.to_string()));
+            return Some(self.non_positive_factor_error(factor.into(), &factor.to_string()));
         }
         (whole % factor != 0).then(|| self.violation(true, &format!("a multiple of {factor}")))
     }
 
-    fn multiple_of(&self, fits: bool, factor: f64) -> Option<FieldError> {
+    fn check_multiple_of_f64(&self, fits: bool, factor: f64) -> Option<FieldError> {
         if factor <= 0.0 {
-            return Some(self.non_positive_factor(factor.into(), &go_float(factor)));
+            return Some(self.non_positive_factor_error(factor.into(), &go_float(factor)));
         }
         // For a factor below 1, the server multiplies by the reciprocal, which rounds differently than a division.
         let quotient = if factor < 1.0 { 1.0 / factor * self.number } else { self.number / factor };
         (!is_whole(quotient)).then(|| self.violation(fits, &format!("a multiple of {}", go_float(factor))))
     }
 
-    fn non_positive_factor(&self, factor: Value, text: &str) -> FieldError {
+    fn non_positive_factor_error(&self, factor: Value, text: &str) -> FieldError {
         let detail = format!("factor MultipleOf declared for {} must be positive: {text}", self.path);
-        FieldError::invalid(self.field(), factor, detail)
+        FieldError::invalid(self.field_path(), factor, detail)
     }
 
     /// The error for a value that violates a bound. `fits` is set if the type can represent the bound; otherwise, the
     /// error contains the value as a float64.
     fn violation(&self, fits: bool, requirement: &str) -> FieldError {
         let value = if fits { self.value.clone() } else { Value::from(self.number) };
-        FieldError::invalid(self.field(), value, format!("{} in body should be {requirement}", self.path))
+        FieldError::invalid(
+            self.field_path(),
+            value,
+            format!("{} in body should be {requirement}", self.path),
+        )
     }
 
-    fn field(&self) -> &str {
+    /// The path of the field in errors.
+    fn field_path(&self) -> &str {
         self.path.trim_start_matches('.')
     }
 }
@@ -105,20 +112,21 @@ struct NumberFormat<'a> {
 
 impl NumberFormat<'_> {
     /// Whether the range contains an int64.
-    fn holds_whole(&self, number: i64) -> bool {
+    fn contains_i64(&self, number: i64) -> bool {
         !(self.kind == Kind::Integer && self.format == Some("int32")) || i32::try_from(number).is_ok()
     }
 
     /// Whether the range contains a float64.
-    fn holds(&self, number: f64) -> bool {
+    fn contains_f64(&self, number: f64) -> bool {
         match (self.kind, self.format) {
-            (Kind::Integer, _) => as_i64(number).is_some_and(|whole| self.holds_whole(whole)),
+            (Kind::Integer, _) => as_i64(number).is_some_and(|whole| self.contains_i64(whole)),
             (Kind::Number, Some("float")) => number.abs() <= f64::from(f32::MAX),
             _ => true,
         }
     }
 
-    fn unrepresentable(&self, what: &str) -> FieldError {
+    /// The error for a value or bound that the type and format cannot represent. `what` names the value or bound.
+    fn out_of_range_error(&self, what: &str) -> FieldError {
         let name = if self.kind == Kind::Integer { "integer" } else { "number" };
         let known = self.format.filter(|format| match self.kind {
             Kind::Integer => matches!(*format, "int32" | "int64"),

@@ -6,8 +6,9 @@ use super::super::Schema;
 use super::super::field_error::go_float;
 use super::validate;
 
+/// Validates an object with the required field `spec.x`, whose schema is `field`. The value `<absent>` omits the field.
 #[track_caller]
-fn check(field: &Value, value: &Value, expected: &[&str]) {
+fn assert_errors(field: &Value, value: &Value, expected: &[&str]) {
     let schema = json!({"type": "object", "properties": {
         "spec": {"type": "object", "properties": {"x": field}, "required": ["x"]},
     }});
@@ -25,22 +26,30 @@ fn values_must_have_the_specified_type() {
     let wrong = |expected: &str, found: &str| {
         format!("spec.x: Invalid value: \"{found}\": spec.x in body must be of type {expected}: \"{found}\"")
     };
-    check(&json!({"type": "integer"}), &json!("3"), &[&wrong("integer", "string")]);
-    check(&json!({"type": "integer"}), &json!(3.0), &[]);
+    assert_errors(&json!({"type": "integer"}), &json!("3"), &[&wrong("integer", "string")]);
+    assert_errors(&json!({"type": "integer"}), &json!(3.0), &[]);
     let beyond =
         "<nil>: Invalid value: \"\": Checked value must be of type integer (default format) in spec.x";
-    check(&json!({"type": "integer"}), &json!(3.5), &[&wrong("integer", "number"), beyond]);
-    check(&json!({"type": "number"}), &json!(3), &[]);
-    check(&json!({"type": "string"}), &json!(3), &[&wrong("string", "integer")]);
-    check(&json!({"type": "boolean"}), &json!("true"), &[&wrong("boolean", "string")]);
-    check(&json!({"type": "array", "items": {"type": "string"}}), &json!({}), &[&wrong("array", "object")]);
-    check(&json!({"type": "object"}), &json!([]), &[&wrong("object", "array")]);
-    check(&json!({"type": "string"}), &json!(null), &[&wrong("string", "null")]);
-    check(&json!({"type": "string", "nullable": true}), &json!(null), &[]);
-    check(&json!({"x-kubernetes-int-or-string": true}), &json!("5"), &[]);
-    check(&json!({"x-kubernetes-int-or-string": true}), &json!(5), &[]);
-    check(&json!({"x-kubernetes-int-or-string": true}), &json!(true), &[&wrong("integer,string", "boolean")]);
-    check(
+    assert_errors(&json!({"type": "integer"}), &json!(3.5), &[&wrong("integer", "number"), beyond]);
+    assert_errors(&json!({"type": "number"}), &json!(3), &[]);
+    assert_errors(&json!({"type": "string"}), &json!(3), &[&wrong("string", "integer")]);
+    assert_errors(&json!({"type": "boolean"}), &json!("true"), &[&wrong("boolean", "string")]);
+    assert_errors(
+        &json!({"type": "array", "items": {"type": "string"}}),
+        &json!({}),
+        &[&wrong("array", "object")],
+    );
+    assert_errors(&json!({"type": "object"}), &json!([]), &[&wrong("object", "array")]);
+    assert_errors(&json!({"type": "string"}), &json!(null), &[&wrong("string", "null")]);
+    assert_errors(&json!({"type": "string", "nullable": true}), &json!(null), &[]);
+    assert_errors(&json!({"x-kubernetes-int-or-string": true}), &json!("5"), &[]);
+    assert_errors(&json!({"x-kubernetes-int-or-string": true}), &json!(5), &[]);
+    assert_errors(
+        &json!({"x-kubernetes-int-or-string": true}),
+        &json!(true),
+        &[&wrong("integer,string", "boolean")],
+    );
+    assert_errors(
         &json!({"type": "integer", "format": "int64"}),
         &json!(true),
         &["spec.x: Invalid value: \"\": spec.x in body must be of type int64: \"\""],
@@ -48,14 +57,14 @@ fn values_must_have_the_specified_type() {
 }
 
 #[test]
-fn required_fields_and_enums_are_validated() {
-    check(&json!({"type": "string"}), &json!("<absent>"), &["spec.x: Required value"]);
-    check(
+fn missing_fields_and_values_outside_an_enum_are_rejected() {
+    assert_errors(&json!({"type": "string"}), &json!("<absent>"), &["spec.x: Required value"]);
+    assert_errors(
         &json!({"type": "string", "enum": ["a", "b"]}),
         &json!("c"),
         &["spec.x: Unsupported value: \"c\": supported values: \"a\", \"b\""],
     );
-    check(
+    assert_errors(
         &json!({"type": "integer", "enum": [1, 2]}),
         &json!(3),
         &["spec.x: Unsupported value: 3: supported values: \"1\", \"2\""],
@@ -63,26 +72,26 @@ fn required_fields_and_enums_are_validated() {
 }
 
 #[test]
-fn number_bounds_and_multiple_of_are_validated() {
+fn numbers_must_respect_bounds_and_multiple_of() {
     let rules = json!({"type": "integer", "minimum": 1, "maximum": 10, "multipleOf": 3});
-    check(&rules, &json!(3), &[]);
-    check(
+    assert_errors(&rules, &json!(3), &[]);
+    assert_errors(
         &rules,
         &json!(0),
         &["spec.x: Invalid value: 0: spec.x in body should be greater than or equal to 1"],
     );
-    check(
+    assert_errors(
         &rules,
         &json!(12),
         &["spec.x: Invalid value: 12: spec.x in body should be less than or equal to 10"],
     );
-    check(&rules, &json!(4), &["spec.x: Invalid value: 4: spec.x in body should be a multiple of 3"]);
-    check(
+    assert_errors(&rules, &json!(4), &["spec.x: Invalid value: 4: spec.x in body should be a multiple of 3"]);
+    assert_errors(
         &json!({"type": "number", "minimum": 0, "exclusiveMinimum": true, "maximum": 1, "exclusiveMaximum": true}),
         &json!(1.5),
         &["spec.x: Invalid value: 1.5: spec.x in body should be less than 1"],
     );
-    check(
+    assert_errors(
         &json!({"type": "integer", "format": "int32"}),
         &json!(3_000_000_000_u64),
         &["<nil>: Invalid value: \"\": Checked value must be of type integer with format int32 in spec.x"],
@@ -96,13 +105,13 @@ fn integers_beyond_int64_are_rejected() {
     let beyond =
         "<nil>: Invalid value: \"\": Checked value must be of type integer (default format) in spec.x";
     let plain = json!({"type": "integer"});
-    check(&plain, &json!(i64::MAX), &[]);
-    check(&plain, &json!(i64::MIN), &[]);
-    check(&plain, &json!(u64::MAX), &[wrong, beyond]);
-    check(&plain, &json!(9_223_372_036_854_775_808_u64), &[wrong, beyond]);
-    check(&plain, &json!(1e19), &[wrong, beyond]);
-    check(&plain, &json!(3.5), &[wrong, beyond]);
-    check(&plain, &json!(3e10), &[]);
+    assert_errors(&plain, &json!(i64::MAX), &[]);
+    assert_errors(&plain, &json!(i64::MIN), &[]);
+    assert_errors(&plain, &json!(u64::MAX), &[wrong, beyond]);
+    assert_errors(&plain, &json!(9_223_372_036_854_775_808_u64), &[wrong, beyond]);
+    assert_errors(&plain, &json!(1e19), &[wrong, beyond]);
+    assert_errors(&plain, &json!(3.5), &[wrong, beyond]);
+    assert_errors(&plain, &json!(3e10), &[]);
     let of = |format: &str| {
         [
             format!(
@@ -114,16 +123,16 @@ fn integers_beyond_int64_are_rejected() {
         ]
     };
     let [wrong, beyond] = of("int64");
-    check(&json!({"type": "integer", "format": "int64"}), &json!(u64::MAX), &[&wrong, &beyond]);
+    assert_errors(&json!({"type": "integer", "format": "int64"}), &json!(u64::MAX), &[&wrong, &beyond]);
     let [wrong, beyond] = of("int32");
     let int32 = json!({"type": "integer", "format": "int32"});
-    check(&int32, &json!(u64::MAX), &[&wrong, &beyond]);
-    check(&int32, &json!(i64::MAX), &[&beyond]);
-    check(&int32, &json!(3.0), &[]);
-    check(&json!({"type": "number"}), &json!(u64::MAX), &[]);
+    assert_errors(&int32, &json!(u64::MAX), &[&wrong, &beyond]);
+    assert_errors(&int32, &json!(i64::MAX), &[&beyond]);
+    assert_errors(&int32, &json!(3.0), &[]);
+    assert_errors(&json!({"type": "number"}), &json!(u64::MAX), &[]);
     let int_or_string =
         "spec.x: Invalid value: \"number\": spec.x in body must be of type integer,string: \"number\"";
-    check(&json!({"x-kubernetes-int-or-string": true}), &json!(u64::MAX), &[int_or_string]);
+    assert_errors(&json!({"x-kubernetes-int-or-string": true}), &json!(u64::MAX), &[int_or_string]);
 }
 
 #[test]
@@ -133,20 +142,28 @@ fn a_bound_outside_the_type_rejects_every_value() {
     };
     let default = "(default format)";
     let max = json!({"type": "integer", "maximum": i64::MAX});
-    check(&max, &json!(5), &[&unheld("Maximum boundary", default)]);
+    assert_errors(&max, &json!(5), &[&unheld("Maximum boundary", default)]);
     let max = json!({"type": "integer", "format": "int64", "maximum": i64::MAX});
-    check(&max, &json!(5), &[&unheld("Maximum boundary", "with format int64")]);
+    assert_errors(&max, &json!(5), &[&unheld("Maximum boundary", "with format int64")]);
     let max = json!({"type": "integer", "format": "int32", "maximum": 4_294_967_296_i64});
-    check(&max, &json!(5), &[&unheld("Maximum boundary", "with format int32")]);
-    check(&json!({"type": "integer", "maximum": 9_223_372_036_854_773_760_i64}), &json!(5), &[]);
-    check(
+    assert_errors(&max, &json!(5), &[&unheld("Maximum boundary", "with format int32")]);
+    assert_errors(&json!({"type": "integer", "maximum": 9_223_372_036_854_773_760_i64}), &json!(5), &[]);
+    assert_errors(
         &json!({"type": "integer", "minimum": i64::MIN}),
         &json!(5),
         &[&unheld("Minimum boundary", default)],
     );
-    check(&json!({"type": "integer", "minimum": 1.5}), &json!(5), &[&unheld("Minimum boundary", default)]);
-    check(&json!({"type": "integer", "multipleOf": 1.5}), &json!(3), &[&unheld("MultipleOf", default)]);
-    check(
+    assert_errors(
+        &json!({"type": "integer", "minimum": 1.5}),
+        &json!(5),
+        &[&unheld("Minimum boundary", default)],
+    );
+    assert_errors(
+        &json!({"type": "integer", "multipleOf": 1.5}),
+        &json!(3),
+        &[&unheld("MultipleOf", default)],
+    );
+    assert_errors(
         &json!({"type": "integer", "multipleOf": 1.5}),
         &json!(5),
         &[
@@ -162,112 +179,116 @@ fn bounds_of_numbers_are_truncated_for_integer_values() {
     let should =
         |value: &str, what: &str| format!("spec.x: Invalid value: {value}: spec.x in body should be {what}");
     let max = json!({"type": "number", "maximum": 3.5});
-    check(&max, &json!(3), &[]);
-    check(&max, &json!(4), &[&should("4", "less than or equal to 3")]);
-    check(&max, &json!(3.7), &[&should("3.7", "less than or equal to 3.5")]);
+    assert_errors(&max, &json!(3), &[]);
+    assert_errors(&max, &json!(4), &[&should("4", "less than or equal to 3")]);
+    assert_errors(&max, &json!(3.7), &[&should("3.7", "less than or equal to 3.5")]);
     let below = json!({"type": "number", "maximum": 3.5, "exclusiveMaximum": true});
-    check(&below, &json!(3), &[&should("3", "less than 3")]);
+    assert_errors(&below, &json!(3), &[&should("3", "less than 3")]);
     let min = json!({"type": "number", "minimum": 1.5});
-    check(&min, &json!(1), &[]);
-    check(&min, &json!(1.2), &[&should("1.2", "greater than or equal to 1.5")]);
+    assert_errors(&min, &json!(1), &[]);
+    assert_errors(&min, &json!(1.2), &[&should("1.2", "greater than or equal to 1.5")]);
     let max = json!({"type": "number", "maximum": i64::MAX});
-    check(&max, &json!(5), &[&should("5", "less than or equal to -9223372036854775808")]);
-    check(&max, &json!(4.5), &[]);
+    assert_errors(&max, &json!(5), &[&should("5", "less than or equal to -9223372036854775808")]);
+    assert_errors(&max, &json!(4.5), &[]);
     let half = json!({"type": "number", "multipleOf": 0.5});
     let factor = "spec.x: Invalid value: 0: factor MultipleOf declared for spec.x must be positive: 0";
-    check(&half, &json!(1), &[factor]);
-    check(&half, &json!(4.5), &[]);
-    check(&half, &json!(1.2), &[&should("1.2", "a multiple of 0.5")]);
-    check(&json!({"type": "number", "multipleOf": 1.5}), &json!(5), &[]);
+    assert_errors(&half, &json!(1), &[factor]);
+    assert_errors(&half, &json!(4.5), &[]);
+    assert_errors(&half, &json!(1.2), &[&should("1.2", "a multiple of 0.5")]);
+    assert_errors(&json!({"type": "number", "multipleOf": 1.5}), &json!(5), &[]);
 }
 
 #[test]
 fn lists_in_a_set_are_compared_in_serialized_form() {
     let numbers = json!({"type": "array", "x-kubernetes-list-type": "atomic", "items": {"type": "number"}});
     let set = |items: &Value| json!({"type": "array", "x-kubernetes-list-type": "set", "items": items});
-    check(&set(&numbers), &json!([[1], [1.0]]), &["spec.x[1]: Duplicate value: [1]"]);
-    check(&set(&numbers), &json!([[1, 2], [2, 1]]), &[]);
-    check(&set(&json!({"type": "number"})), &json!([1, 1.0]), &[]);
+    assert_errors(&set(&numbers), &json!([[1], [1.0]]), &["spec.x[1]: Duplicate value: [1]"]);
+    assert_errors(&set(&numbers), &json!([[1, 2], [2, 1]]), &[]);
+    assert_errors(&set(&json!({"type": "number"})), &json!([1, 1.0]), &[]);
 }
 
 #[test]
 fn denied_additional_properties_are_rejected() {
-    check(
+    assert_errors(
         &json!({"type": "object", "additionalProperties": false}),
         &json!({"a": {"b": 1}}),
         &["spec.x: Invalid value: \"a\": spec.x.a in body is a forbidden property"],
     );
-    check(&json!({"type": "object", "additionalProperties": false}), &json!({}), &[]);
+    assert_errors(&json!({"type": "object", "additionalProperties": false}), &json!({}), &[]);
 }
 
 #[test]
 fn an_enum_accepts_null_only_if_it_lists_null() {
-    check(
+    assert_errors(
         &json!({"type": "string", "nullable": true, "enum": ["a"]}),
         &json!(null),
         &["spec.x: Unsupported value: null: supported values: \"a\""],
     );
-    check(&json!({"type": "string", "nullable": true, "enum": ["a", null]}), &json!(null), &[]);
+    assert_errors(&json!({"type": "string", "nullable": true, "enum": ["a", null]}), &json!(null), &[]);
 }
 
 #[test]
-fn string_lengths_patterns_and_formats_are_validated() {
-    check(
+fn strings_must_respect_length_pattern_and_format() {
+    assert_errors(
         &json!({"type": "string", "maxLength": 2}),
         &json!("abc"),
         &["spec.x: Too long: may not be more than 2 bytes"],
     );
-    check(&json!({"type": "string", "maxLength": 3}), &json!("äöü"), &[]);
-    check(
+    assert_errors(&json!({"type": "string", "maxLength": 3}), &json!("äöü"), &[]);
+    assert_errors(
         &json!({"type": "string", "minLength": 2}),
         &json!("a"),
         &["spec.x: Invalid value: \"a\": spec.x in body should be at least 2 chars long"],
     );
-    check(
+    assert_errors(
         &json!({"type": "string", "pattern": "^a+$"}),
         &json!("b"),
         &["spec.x: Invalid value: \"b\": spec.x in body should match '^a+$'"],
     );
-    check(
+    assert_errors(
         &json!({"type": "string", "format": "date-time"}),
         &json!("yesterday"),
         &["spec.x: Invalid value: \"yesterday\": spec.x in body must be of type date-time: \"yesterday\""],
     );
-    check(&json!({"type": "string", "format": "made-up"}), &json!("x"), &[]);
+    assert_errors(&json!({"type": "string", "format": "made-up"}), &json!("x"), &[]);
 }
 
 #[test]
-fn list_and_map_limits_and_list_types_are_validated() {
+fn lists_and_maps_must_respect_size_limits_and_list_types() {
     let list = |more: Value| {
         let mut list = json!({"type": "array", "items": {"type": "integer"}});
         list.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         list
     };
-    check(
+    assert_errors(
         &list(json!({"minItems": 2})),
         &json!([1]),
         &["spec.x: Invalid value: 1: spec.x in body should have at least 2 items"],
     );
-    check(&list(json!({"maxItems": 1})), &json!([1, 2]), &["spec.x: Too many: 2: must have at most 1 item"]);
-    check(
+    assert_errors(
+        &list(json!({"maxItems": 1})),
+        &json!([1, 2]),
+        &["spec.x: Too many: 2: must have at most 1 item"],
+    );
+    assert_errors(
         &list(json!({})),
         &json!([1, "a"]),
         &["spec.x[1]: Invalid value: \"string\": spec.x[1] in body must be of type integer: \"string\""],
     );
-    check(
+    assert_errors(
         &list(json!({"x-kubernetes-list-type": "set"})),
         &json!([1, 2, 1, 1]),
         &["spec.x[2]: Duplicate value: 1"],
     );
     let map = json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
         "items": {"type": "object", "properties": {"name": {"type": "string"}, "v": {"type": "integer"}}}});
-    check(
+    assert_errors(
         &map,
         &json!([{"name": "a", "v": 1}, {"name": "a", "v": 2}]),
         &["spec.x[1]: Duplicate value: {\"name\":\"a\"}"],
     );
     let object = json!({"type": "object", "maxProperties": 1, "additionalProperties": {"type": "string"}});
-    check(
+    assert_errors(
         &object,
         &json!({"a": "1", "b": 2}),
         &[
@@ -278,8 +299,8 @@ fn list_and_map_limits_and_list_types_are_validated() {
 }
 
 #[test]
-fn logical_junctors_are_validated() {
-    check(
+fn values_must_match_logical_junctors() {
+    assert_errors(
         &json!({"type": "string", "anyOf": [{"enum": ["a"]}, {"maxLength": 1}]}),
         &json!("abc"),
         &[
@@ -287,19 +308,19 @@ fn logical_junctors_are_validated() {
             "spec.x: Unsupported value: \"abc\": supported values: \"a\"",
         ],
     );
-    check(
+    assert_errors(
         &json!({"type": "integer", "oneOf": [{"minimum": 1}, {"minimum": 2}]}),
         &json!(3),
         &[
             "<nil>: Invalid value: \"\": \"spec.x\" must validate one and only one schema (oneOf). Found 2 valid alternatives",
         ],
     );
-    check(
+    assert_errors(
         &json!({"type": "integer", "not": {"minimum": 5}}),
         &json!(6),
         &["<nil>: Invalid value: \"\": \"spec.x\" must not validate the schema (not)"],
     );
-    check(
+    assert_errors(
         &json!({"type": "integer", "allOf": [{"minimum": 5}]}),
         &json!(1),
         &[
@@ -310,7 +331,7 @@ fn logical_junctors_are_validated() {
 }
 
 #[test]
-fn metadata_name_restrictions_apply() {
+fn schema_restricts_the_metadata_name() {
     let schema = json!({"type": "object", "properties": {
         "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 3}}},
     }});
