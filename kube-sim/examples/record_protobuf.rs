@@ -1,13 +1,13 @@
-//! Records the Protobuf field numbers of the built-in kinds from Kubernetes' own sources.
+//! Records the Protobuf field numbers of the built-in kinds from the sources of Kubernetes.
 //!
 //! ```text
 //! cargo run -p kube-sim --example record_protobuf -- GO_MODULE_CACHE/k8s.io 0.37.2 1.37.2 > kube-sim/src/protobuf/messages.txt
 //! ```
 //!
-//! reads every `generated.proto` below `api@v0.37.2`, `apimachinery@v0.37.2`, ... and the OpenAPI document of
-//! `kubernetes@v1.37.2`, which tells the fields that JSON has inline. The Go types tell the fields whose zero value JSON
-//! shows (marked `!`): pointers, and fields without `omitempty`. The output is sorted, so that recording the same
-//! release twice gives the same file.
+//! The example reads every `generated.proto` in the Go modules `api@v0.37.2`, `apimachinery@v0.37.2` and so on. The
+//! OpenAPI document of `kubernetes@v1.37.2` shows which messages are inlined in JSON. The Go types show which fields are
+//! serialized even if their value is zero (marked `!`): pointers, and fields without `omitempty`. The output is sorted,
+//! so that two recordings of one release are equal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// Field number, name, label and type of a message's fields.
+/// The fields of a message: number, name, label and type.
 type Fields = Vec<(u32, String, String, String)>;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -27,28 +27,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut messages = BTreeMap::new();
     let mut shown = BTreeSet::new();
     for module in ["api", "apimachinery", "apiextensions-apiserver", "kube-aggregator"] {
-        for file in protos(&root.join(format!("{module}@v{api}")))? {
-            let package = read(&std::fs::read_to_string(&file)?, &mut messages);
+        for file in find_proto_files(&root.join(format!("{module}@v{api}")))? {
+            let package = read_proto(&std::fs::read_to_string(&file)?, &mut messages);
             for entry in std::fs::read_dir(file.parent().unwrap_or(root))? {
                 let path = entry?.path();
                 if path.extension().is_some_and(|e| e == "go") {
-                    read_types(&std::fs::read_to_string(path)?, &package, &mut shown);
+                    read_go_types(&std::fs::read_to_string(path)?, &package, &mut shown);
                 }
             }
         }
     }
     let swagger = root.join(format!("kubernetes@v{kubernetes}/api/openapi-spec/swagger.json"));
     let swagger: Value = serde_json::from_slice(&std::fs::read(swagger)?)?;
-    print(&messages, &shown, &swagger["definitions"]);
+    print_reachable_messages(&messages, &shown, &swagger["definitions"]);
     Ok(())
 }
 
-fn protos(dir: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
+/// The paths of all files `generated.proto` in a directory and its subdirectories.
+fn find_proto_files(dir: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         if path.is_dir() {
-            found.extend(protos(&path)?);
+            found.extend(find_proto_files(&path)?);
         } else if path.file_name().is_some_and(|n| n == "generated.proto") {
             found.push(path);
         }
@@ -56,8 +57,8 @@ fn protos(dir: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
     Ok(found)
 }
 
-/// Notes the fields of Go structs whose zero value JSON shows.
-fn read_types(text: &str, package: &str, shown: &mut BTreeSet<(String, String)>) {
+/// Adds the fields of Go structs that are serialized even if their value is zero to `shown`.
+fn read_go_types(text: &str, package: &str, shown: &mut BTreeSet<(String, String)>) {
     let mut name = String::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("type ") {
@@ -74,8 +75,8 @@ fn read_types(text: &str, package: &str, shown: &mut BTreeSet<(String, String)>)
     }
 }
 
-/// Reads the messages of a file under their full names, and answers with its package.
-fn read(text: &str, messages: &mut BTreeMap<String, Fields>) -> String {
+/// Adds the messages of a `.proto` file to `messages` under their full names, and returns the package of the file.
+fn read_proto(text: &str, messages: &mut BTreeMap<String, Fields>) -> String {
     let mut package = String::new();
     let mut message: Option<String> = None;
     for line in text.lines().map(str::trim) {
@@ -88,7 +89,7 @@ fn read(text: &str, messages: &mut BTreeMap<String, Fields>) -> String {
         } else if line == "}" {
             message = None;
         } else if let Some(fields) = message.as_ref().and_then(|m| messages.get_mut(m))
-            && let Some(field) = field(line, &package)
+            && let Some(field) = parse_field(line, &package)
         {
             fields.push(field);
         }
@@ -96,7 +97,8 @@ fn read(text: &str, messages: &mut BTreeMap<String, Fields>) -> String {
     package
 }
 
-fn field(line: &str, package: &str) -> Option<(u32, String, String, String)> {
+/// Parses the declaration of a field; `None` for any other line.
+fn parse_field(line: &str, package: &str) -> Option<(u32, String, String, String)> {
     if line.starts_with("//") || line.is_empty() {
         return None;
     }
@@ -106,10 +108,11 @@ fn field(line: &str, package: &str) -> Option<(u32, String, String, String)> {
         Some((label @ ("optional" | "repeated"), kind)) => (label, kind),
         _ => ("map", kind.strip_prefix("map<string, ")?.strip_suffix('>')?),
     };
-    Some((number.parse().ok()?, name.to_owned(), label.to_owned(), full(kind, package)))
+    Some((number.parse().ok()?, name.to_owned(), label.to_owned(), full_type_name(kind, package)))
 }
 
-fn full(kind: &str, package: &str) -> String {
+/// The scalar type, or the message type with its package.
+fn full_type_name(kind: &str, package: &str) -> String {
     match kind {
         "string" | "bytes" | "bool" | "int32" | "int64" | "double" | "uint32" | "uint64" => kind.to_owned(),
         _ if kind.contains('.') => kind.trim_start_matches('.').to_owned(),
@@ -117,8 +120,12 @@ fn full(kind: &str, package: &str) -> String {
     }
 }
 
-/// Prints what can be reached from the objects of stable versions.
-fn print(messages: &BTreeMap<String, Fields>, shown: &BTreeSet<(String, String)>, definitions: &Value) {
+/// Prints the messages of objects in stable API versions, and all messages that they refer to.
+fn print_reachable_messages(
+    messages: &BTreeMap<String, Fields>,
+    shown: &BTreeSet<(String, String)>,
+    definitions: &Value,
+) {
     let mut reached = BTreeSet::new();
     let mut queue: Vec<&str> = messages
         .iter()
@@ -143,7 +150,7 @@ fn print(messages: &BTreeMap<String, Fields>, shown: &BTreeSet<(String, String)>
     let index: BTreeMap<&str, usize> = reached.iter().enumerate().map(|(i, name)| (*name, i)).collect();
     for name in &reached {
         println!("={name}");
-        let known = &definitions[definition(name)]["properties"];
+        let known = &definitions[definition_name(name)]["properties"];
         for (number, field, label, kind) in &messages[*name] {
             let (code, reference) = match (kind.as_str(), index.get(kind.as_str())) {
                 (_, Some(at)) => ("m", at.to_string()),
@@ -167,7 +174,7 @@ fn print(messages: &BTreeMap<String, Fields>, shown: &BTreeSet<(String, String)>
     }
 }
 
-/// The field's name in JSON, which differs from that in Protobuf by case and signs.
+/// The name of a field in JSON, which differs from the Protobuf name only in case and punctuation.
 fn json_name<'a>(properties: &'a Value, field: &'a str) -> &'a str {
     let plain = |name: &str| -> String {
         name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
@@ -176,8 +183,8 @@ fn json_name<'a>(properties: &'a Value, field: &'a str) -> &'a str {
     properties.keys().find(|name| plain(name) == plain(field)).map_or(field, String::as_str)
 }
 
-/// The name of a message's definition in OpenAPI.
-fn definition(name: &str) -> String {
+/// The name of the OpenAPI definition for a Protobuf message.
+fn definition_name(name: &str) -> String {
     for (from, to) in [
         ("k8s.io.apiextensions_apiserver.", "io.k8s.apiextensions-apiserver."),
         ("k8s.io.kube_aggregator.", "io.k8s.kube-aggregator."),

@@ -1,6 +1,6 @@
 //! The only clock and the only random number generator of a `Sim`.
 //!
-//! Other modules must not read the system clock or generate random numbers, because runs would not be reproducible.
+//! Other modules must not read the system clock or generate random numbers; otherwise, runs would not be reproducible.
 //! Timers use tokio's clock.
 
 use std::time::Duration;
@@ -19,6 +19,7 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
+    /// A clock that shows `start` now and advances with tokio's clock.
     pub(crate) fn fixed(start: Timestamp) -> Self {
         Self::Fixed { start, since: Instant::now() }
     }
@@ -36,18 +37,18 @@ impl Clock {
 
     /// The current time as `metav1.Time`: RFC 3339 in whole seconds.
     pub(crate) fn stamp(&self) -> String {
-        seconds(self.now())
+        format_seconds(self.now())
     }
 
     /// The current time plus `after`, as `metav1.Time`.
     pub(crate) fn stamp_after(&self, after: Duration) -> String {
         let passed = jiff::SignedDuration::try_from(after).unwrap_or_default();
-        seconds(self.now().checked_add(passed).unwrap_or(Timestamp::MAX))
+        format_seconds(self.now().checked_add(passed).unwrap_or(Timestamp::MAX))
     }
 }
 
-/// `at` as `metav1.Time`.
-pub(crate) fn seconds(at: Timestamp) -> String {
+/// Formats `at` as `metav1.Time`: RFC 3339 in whole seconds.
+pub(crate) fn format_seconds(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
@@ -65,6 +66,7 @@ impl Random {
         Self(fastrand::Rng::with_seed(seed))
     }
 
+    /// A random UUID of version 4.
     pub(crate) fn uid(&mut self) -> String {
         let bits = (self.0.u128(..) & !(0xf000 << 64) & !(0xc000 << 48)) | (0x4000 << 64) | (0x8000 << 48);
         let hex = format!("{bits:032x}");

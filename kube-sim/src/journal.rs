@@ -28,8 +28,9 @@ pub struct Entry {
     pub user_agent: String,
 }
 
+/// The entries in the order of the requests.
 #[derive(Debug, Default)]
-struct Ring {
+struct EntryQueue {
     entries: VecDeque<Entry>,
     /// The number of entries that were dropped or cleared.
     removed: u64,
@@ -37,21 +38,21 @@ struct Ring {
 
 /// A handle to the journal. Clones are handles to the same journal.
 #[derive(Clone, Debug, Default)]
-pub struct Journal(Arc<Mutex<Ring>>);
+pub struct Journal(Arc<Mutex<EntryQueue>>);
 
 impl Journal {
-    fn ring(&self) -> std::sync::MutexGuard<'_, Ring> {
+    fn queue(&self) -> std::sync::MutexGuard<'_, EntryQueue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last [`JOURNAL_LIMIT`] requests, oldest first.
     pub fn entries(&self) -> Vec<Entry> {
-        self.ring().entries.iter().cloned().collect()
+        self.queue().entries.iter().cloned().collect()
     }
 
     /// The number of requests in the journal that satisfy `test`.
     pub fn count(&self, mut test: impl FnMut(&Entry) -> bool) -> usize {
-        self.ring().entries.iter().filter(|e| test(e)).count()
+        self.queue().entries.iter().filter(|e| test(e)).count()
     }
 
     /// The number of requests in the journal with this verb and resource, such as `("list", "pods")`.
@@ -61,33 +62,33 @@ impl Journal {
 
     /// The number of requests since the start of the simulation, including those that are no longer in the journal.
     pub fn total(&self) -> u64 {
-        let ring = self.ring();
-        ring.removed + ring.entries.len() as u64
+        let queue = self.queue();
+        queue.removed + queue.entries.len() as u64
     }
 
     /// Removes all requests from the journal.
     pub fn clear(&self) {
-        let mut ring = self.ring();
-        ring.removed += ring.entries.len() as u64;
-        ring.entries.clear();
+        let mut queue = self.queue();
+        queue.removed += queue.entries.len() as u64;
+        queue.entries.clear();
     }
 
     /// Records a request and returns its sequence number.
     pub(crate) fn record(&self, entry: Entry) -> u64 {
-        let mut ring = self.ring();
-        ring.entries.push_back(entry);
-        if ring.entries.len() > JOURNAL_LIMIT {
-            ring.entries.pop_front();
-            ring.removed += 1;
+        let mut queue = self.queue();
+        queue.entries.push_back(entry);
+        if queue.entries.len() > JOURNAL_LIMIT {
+            queue.entries.pop_front();
+            queue.removed += 1;
         }
-        ring.removed + ring.entries.len() as u64 - 1
+        queue.removed + queue.entries.len() as u64 - 1
     }
 
     /// Records the status of the response to the request with this sequence number.
-    pub(crate) fn answered(&self, number: u64, status: StatusCode) {
-        let mut ring = self.ring();
-        let at = number.checked_sub(ring.removed).and_then(|at| usize::try_from(at).ok());
-        if let Some(entry) = at.and_then(|at| ring.entries.get_mut(at)) {
+    pub(crate) fn record_status(&self, number: u64, status: StatusCode) {
+        let mut queue = self.queue();
+        let at = number.checked_sub(queue.removed).and_then(|at| usize::try_from(at).ok());
+        if let Some(entry) = at.and_then(|at| queue.entries.get_mut(at)) {
             entry.status = Some(status);
         }
     }

@@ -42,6 +42,7 @@ impl Inner {
         Self { state: Mutex::new(state), settings, journal: Journal::default(), faults: Faults::default() }
     }
 
+    /// Locks the storage.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         // Only a bug in this crate panics while it holds the lock. Ignoring the poisoned lock keeps the state
         // readable.

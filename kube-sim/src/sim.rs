@@ -145,6 +145,7 @@ impl SimBuilder {
 /// The namespaces that every cluster has.
 const SYSTEM_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
+/// The service `kubernetes`, through which pods reach the API server.
 fn kubernetes_service() -> Value {
     json!({
         "apiVersion": "v1",
@@ -236,8 +237,8 @@ impl Sim {
     ///
     /// Open watches stay open. If the version of a watch is higher than the restored resource version, the watch
     /// receives neither events nor bookmarks until the storage passes the version of the watch. It never receives the
-    /// changes before that. A list with such a version gets 504, and a new watch with an initial list ends with an
-    /// `ERROR` event of code 504.
+    /// changes up to that version. A list at a version above the resource version gets 504. A new watch that requests the
+    /// initial list at such a version ends with an `ERROR` event of code 504.
     ///
     /// # Examples
     /// ```
@@ -272,7 +273,7 @@ impl Sim {
     }
 
     /// The URL path of the collection of a kind.
-    fn collection(&self, api_version: &str, kind: &str, namespace: &str) -> Result<String, SimError> {
+    fn collection_path(&self, api_version: &str, kind: &str, namespace: &str) -> Result<String, SimError> {
         let found = self.inner.lock().registry.find_kind(api_version, kind);
         let resource = found.ok_or_else(|| {
             SimError::bad_request(format!("no kind \"{kind}\" of apiVersion \"{api_version}\" is served"))
@@ -286,14 +287,15 @@ impl Sim {
     }
 
     /// The URL path of the collection of an object, or of the object itself if `named` is set.
-    fn path_of(&self, object: &Value, named: bool) -> Result<String, SimError> {
+    fn object_path(&self, object: &Value, named: bool) -> Result<String, SimError> {
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
         let meta = &object["metadata"];
         let namespace = match meta["namespace"].as_str() {
             Some(namespace) if !namespace.is_empty() => namespace,
             _ => "default",
         };
-        let mut path = self.collection(&text(&object["apiVersion"]), &text(&object["kind"]), namespace)?;
+        let mut path =
+            self.collection_path(&text(&object["apiVersion"]), &text(&object["kind"]), namespace)?;
         if named {
             path.push('/');
             path.push_str(meta["name"].as_str().unwrap_or_default());
@@ -348,7 +350,7 @@ impl Sim {
     /// # Errors
     /// The `Status` with which the server refuses the request.
     pub fn create(&self, object: &Value) -> Result<Value, SimError> {
-        let path = self.path_of(object, false)?;
+        let path = self.object_path(object, false)?;
         self.request(&Method::POST, &path, "application/json", object)
     }
 
@@ -357,7 +359,7 @@ impl Sim {
     /// # Errors
     /// The `Status` with which the server refuses the request.
     pub fn update(&self, object: &Value) -> Result<Value, SimError> {
-        let path = self.path_of(object, true)?;
+        let path = self.object_path(object, true)?;
         self.request(&Method::PUT, &path, "application/json", object)
     }
 
@@ -366,7 +368,7 @@ impl Sim {
     /// # Errors
     /// The `Status` with which the server refuses the request.
     pub fn update_status(&self, object: &Value) -> Result<Value, SimError> {
-        let path = format!("{}/status", self.path_of(object, true)?);
+        let path = format!("{}/status", self.object_path(object, true)?);
         self.request(&Method::PUT, &path, "application/json", object)
     }
 
@@ -375,7 +377,7 @@ impl Sim {
     /// # Errors
     /// 404 when the object does not exist, 400 when the kind is not served.
     pub fn get(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Result<Value, SimError> {
-        let path = format!("{}/{name}", self.collection(api_version, kind, namespace)?);
+        let path = format!("{}/{name}", self.collection_path(api_version, kind, namespace)?);
         self.request(&Method::GET, &path, "", &Value::Null)
     }
 
@@ -384,7 +386,7 @@ impl Sim {
     /// # Errors
     /// 400 when the kind is not served.
     pub fn list(&self, api_version: &str, kind: &str, namespace: &str) -> Result<Vec<Value>, SimError> {
-        let path = self.collection(api_version, kind, namespace)?;
+        let path = self.collection_path(api_version, kind, namespace)?;
         let mut list = self.request(&Method::GET, &path, "", &Value::Null)?;
         match list["items"].take() {
             Value::Array(items) => Ok(items),
@@ -403,16 +405,17 @@ impl Sim {
         namespace: &str,
         name: &str,
     ) -> Result<Value, SimError> {
-        let path = format!("{}/{name}", self.collection(api_version, kind, namespace)?);
+        let path = format!("{}/{name}", self.collection_path(api_version, kind, namespace)?);
         self.request(&Method::DELETE, &path, "", &Value::Null)
     }
 
     /// Sets whether a `Workload` simulates kubelets. If so, the simulated kubelets remove terminating pods, and the
     /// server does not.
-    pub(crate) fn run_kubelets(&self, on: bool) {
+    pub(crate) fn set_kubelets_simulated(&self, on: bool) {
         self.inner.lock().kubelet = on;
     }
 
+    /// The current time of the simulation as `metav1.Time`.
     pub(crate) fn stamp(&self) -> String {
         self.inner.lock().clock.stamp()
     }

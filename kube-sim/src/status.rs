@@ -82,12 +82,14 @@ impl SimError {
         self.code == StatusCode::GONE
     }
 
+    /// Sets the `Retry-After` header.
     pub(crate) fn with_retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
         self.details_mut().insert("retryAfterSeconds".into(), seconds.into());
         self
     }
 
+    /// Sets the object or resource that the error is about (`details`).
     pub(crate) fn with_details(mut self, name: &str, group: &str, kind: &str) -> Self {
         let details = self.details_mut();
         for (key, value) in [("name", name), ("group", group), ("kind", kind)] {
@@ -98,11 +100,13 @@ impl SimError {
         self
     }
 
+    /// Sets `details.causes`.
     pub(crate) fn with_causes(mut self, causes: Vec<Value>) -> Self {
         self.details_mut().insert("causes".into(), Value::Array(causes));
         self
     }
 
+    /// Sets the continue token with which the client can resume an expired list.
     pub(crate) fn with_continue(mut self, token: String) -> Self {
         self.status["metadata"]["continue"] = token.into();
         self
@@ -117,32 +121,38 @@ impl SimError {
         details.as_object_mut().expect("details is set to an object above")
     }
 
+    /// 404 for a path whose resource is not served.
     pub(crate) fn no_such_resource() -> Self {
         Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
             .with_empty_details()
     }
 
+    /// 404 for an object that does not exist.
     pub(crate) fn not_found(group: &str, resource: &str, name: &str) -> Self {
         let message = format!("{} \"{name}\" not found", qualified(resource, group));
         Self::new(StatusCode::NOT_FOUND, "NotFound", message).with_details(name, group, resource)
     }
 
+    /// Sets `details` to an empty object if it is absent.
     pub(crate) fn with_empty_details(mut self) -> Self {
         self.details_mut();
         self
     }
 
+    /// 409 for a create with the name of an existing object.
     pub(crate) fn already_exists(group: &str, resource: &str, name: &str) -> Self {
         let message = format!("{} \"{name}\" already exists", qualified(resource, group));
         Self::new(StatusCode::CONFLICT, "AlreadyExists", message).with_details(name, group, resource)
     }
 
+    /// 409 for a write that conflicts with another write.
     pub(crate) fn conflict(group: &str, resource: &str, name: &str, why: &str) -> Self {
         let message =
             format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(resource, group));
         Self::new(StatusCode::CONFLICT, "Conflict", message).with_details(name, group, resource)
     }
 
+    /// 403 for a request that a policy of the server forbids.
     pub(crate) fn forbidden(group: &str, resource: &str, name: &str, why: &str) -> Self {
         let message = if name.is_empty() {
             format!("{} is forbidden: {why}", qualified(resource, group))
@@ -152,6 +162,7 @@ impl SimError {
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message).with_details(name, group, resource)
     }
 
+    /// 422 with one cause for each of `errors`.
     pub(crate) fn invalid(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
         let message = crate::schema::invalid_message(kind, group, name, errors);
         let causes = errors
@@ -184,10 +195,12 @@ impl SimError {
         .with_empty_details()
     }
 
+    /// 410 for an expired resource version or continue token.
     pub(crate) fn expired(message: impl Into<String>) -> Self {
         Self::new(StatusCode::GONE, "Expired", message)
     }
 
+    /// 504 for a resource version that the storage has not reached.
     pub(crate) fn too_large_resource_version(wanted: u64, current: u64) -> Self {
         let text = format!("Too large resource version: {wanted}, current: {current}");
         Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", format!("Timeout: {text}"))
@@ -202,6 +215,7 @@ impl SimError {
         self.status["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
     }
 
+    /// 406 for an `Accept` header without a supported media type.
     pub(crate) fn not_acceptable(offered: &str) -> Self {
         Self::new(
             StatusCode::NOT_ACCEPTABLE,
@@ -211,6 +225,7 @@ impl SimError {
         .with_empty_details()
     }
 
+    /// 415 for a request body with an unsupported `Content-Type`.
     pub(crate) fn unsupported_media_type(offered: &str) -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -225,6 +240,7 @@ impl SimError {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
     }
 
+    /// 413 for a request body of more than `limit` bytes.
     pub(crate) fn too_large_body(limit: usize) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,

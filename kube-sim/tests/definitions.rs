@@ -3,15 +3,17 @@
 
 mod common;
 
-use common::{Watch, call, call_as, delete, get, get_accepting, merge, post, put};
+use common::{Watch, call, call_with_content_type, delete, get, get_accepting, merge_patch, post, put};
 use http::Method;
 use kube_sim::Sim;
 use serde_json::{Value, json};
 
+/// The path of all CustomResourceDefinitions.
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+/// The path of the custom resources of [`foo_definition`].
 const FOOS: &str = "/apis/example.com/v1/namespaces/default/foos";
 
-fn definition() -> Value {
+fn foo_definition() -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -46,17 +48,17 @@ fn foo(name: &str, spec: Value) -> Value {
     object
 }
 
-async fn sim_with_definition() -> Sim {
+async fn sim_with_foo_definition() -> Sim {
     let sim = Sim::new();
-    post(&sim, DEFINITIONS, definition()).await.ok();
+    post(&sim, DEFINITIONS, foo_definition()).await.ok();
     sim
 }
 
 #[tokio::test]
 async fn a_definition_is_established_and_served_immediately() {
     let sim = Sim::new();
-    assert_eq!(get(&sim, FOOS).await.text, "404 page not found\n");
-    post(&sim, DEFINITIONS, definition()).await.ok();
+    assert_eq!(get(&sim, FOOS).await.bytes, "404 page not found\n");
+    post(&sim, DEFINITIONS, foo_definition()).await.ok();
     let stored = get(&sim, &format!("{DEFINITIONS}/foos.example.com")).await.ok();
     let conditions = stored["status"]["conditions"].as_array().unwrap();
     for kind in ["NamesAccepted", "Established"] {
@@ -75,7 +77,7 @@ async fn a_definition_is_established_and_served_immediately() {
 
 #[tokio::test]
 async fn custom_resources_are_defaulted_pruned_and_validated() {
-    let sim = sim_with_definition().await;
+    let sim = sim_with_foo_definition().await;
     let made = post(&sim, FOOS, foo("a", json!({"info": "x", "unknown": 1}))).await;
     assert_eq!(made.headers["warning"], "299 - \"unknown field \\\"spec.unknown\\\"\"");
     let made = made.ok();
@@ -97,23 +99,23 @@ async fn custom_resources_are_defaulted_pruned_and_validated() {
         "{message}"
     );
     let kind = "application/strategic-merge-patch+json";
-    call_as(&sim, Method::PATCH, &format!("{FOOS}/a"), kind, json!({}))
+    call_with_content_type(&sim, Method::PATCH, &format!("{FOOS}/a"), kind, json!({}))
         .await
         .fails(415, "UnsupportedMediaType");
 }
 
 #[tokio::test]
-async fn status_and_scale_are_subresources() {
-    let sim = sim_with_definition().await;
+async fn status_scale_selectable_fields_and_printer_columns_are_served() {
+    let sim = sim_with_foo_definition().await;
     let mut object = foo("a", json!({"info": "x"}));
     object["status"] = json!({"ready": 9});
     assert_eq!(post(&sim, FOOS, object).await.ok().get("status"), None);
     let path = format!("{FOOS}/a");
     let body = json!({"spec": {"info": "no"}, "status": {"ready": 2}, "metadata": {"labels": {"no": "no"}}});
-    let reported = merge(&sim, &format!("{path}/status"), body).await.ok();
+    let reported = merge_patch(&sim, &format!("{path}/status"), body).await.ok();
     assert_eq!((&reported["spec"]["info"], &reported["status"]["ready"]), (&json!("x"), &json!(2)));
     assert_eq!((&reported["metadata"]["generation"], reported["metadata"].get("labels")), (&json!(1), None));
-    merge(&sim, &format!("{path}/scale"), json!({"spec": {"replicas": 7}})).await.ok();
+    merge_patch(&sim, &format!("{path}/scale"), json!({"spec": {"replicas": 7}})).await.ok();
     let scale = get(&sim, &format!("{path}/scale")).await.ok();
     assert_eq!((&scale["spec"]["replicas"], &scale["status"]["replicas"]), (&json!(7), &json!(2)));
     assert_eq!(get(&sim, &path).await.ok()["metadata"]["generation"], 2);
@@ -129,7 +131,7 @@ async fn status_and_scale_are_subresources() {
 #[tokio::test]
 async fn all_versions_serve_the_same_stored_objects() {
     let sim = Sim::new();
-    let mut crd = definition();
+    let mut crd = foo_definition();
     let mut second = crd["spec"]["versions"][0].clone();
     second["name"] = "v2".into();
     second["storage"] = false.into();
@@ -144,23 +146,23 @@ async fn all_versions_serve_the_same_stored_objects() {
 
 #[tokio::test]
 async fn deleting_a_definition_deletes_its_custom_resources_and_ends_their_watches() {
-    let sim = sim_with_definition().await;
+    let sim = sim_with_foo_definition().await;
     post(&sim, FOOS, foo("a", json!({"info": "x"}))).await.ok();
     let from = sim.resource_version();
     let mut watch = Watch::open(&sim, &format!("{FOOS}?watch=1&resourceVersion={from}")).await;
     delete(&sim, &format!("{DEFINITIONS}/foos.example.com")).await.ok();
-    assert_eq!(watch.step().await, ("DELETED".to_owned(), "a".to_owned()));
+    assert_eq!(watch.next_type_and_name().await, ("DELETED".to_owned(), "a".to_owned()));
     assert!(watch.next().await.is_none());
-    assert_eq!(get(&sim, FOOS).await.text, "404 page not found\n");
+    assert_eq!(get(&sim, FOOS).await.bytes, "404 page not found\n");
     get(&sim, "/apis/example.com").await;
-    post(&sim, DEFINITIONS, definition()).await.ok();
+    post(&sim, DEFINITIONS, foo_definition()).await.ok();
     assert_eq!(get(&sim, FOOS).await.ok()["items"], json!([]));
 }
 
 #[tokio::test]
-async fn invalid_definitions_are_refused() {
-    let sim = sim_with_definition().await;
-    let mut other = definition();
+async fn definitions_with_invalid_or_conflicting_names_are_not_served() {
+    let sim = sim_with_foo_definition().await;
+    let mut other = foo_definition();
     other["metadata"]["name"] = "bars.example.com".into();
     post(&sim, DEFINITIONS, other.clone()).await.fails(422, "Invalid");
     // Another definition already uses the kind `Foo`, so the names are not accepted and the resource is not served.
@@ -169,12 +171,12 @@ async fn invalid_definitions_are_refused() {
     post(&sim, DEFINITIONS, other).await.ok();
     let stored = get(&sim, &format!("{DEFINITIONS}/bars.example.com")).await.ok();
     assert_eq!(stored["status"]["conditions"][0]["status"], "False");
-    assert_eq!(get(&sim, "/apis/example.com/v1/bars").await.text, "404 page not found\n");
+    assert_eq!(get(&sim, "/apis/example.com/v1/bars").await.bytes, "404 page not found\n");
 }
 
 #[tokio::test]
 async fn discovery_lists_the_served_resources() {
-    let sim = sim_with_definition().await;
+    let sim = sim_with_foo_definition().await;
     let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
     let answer = get_accepting(&sim, "/apis", accept).await;
     assert!(answer.headers["content-type"].to_str().unwrap().contains("as=APIGroupDiscoveryList"));
@@ -185,7 +187,7 @@ async fn discovery_lists_the_served_resources() {
     let core = get_accepting(&sim, "/api", accept).await.ok();
     let pods = core["items"][0]["versions"][0]["resources"].as_array().unwrap();
     let pods = pods.iter().find(|r| r["resource"] == "pods").unwrap();
-    // Group and version of a built-in kind are empty if they are those of the enclosing document.
+    // The group and version of a built-in kind are empty if the enclosing document has the same group and version.
     assert_eq!(pods["responseKind"], json!({"group": "", "version": "", "kind": "Pod"}));
     let subresource = |name: &str| {
         pods["subresources"].as_array().unwrap().iter().find(|s| s["subresource"] == name).unwrap()["responseKind"].clone()
@@ -202,7 +204,7 @@ async fn discovery_lists_the_served_resources() {
     let resources = get(&sim, "/api/v1").await.ok();
     assert!(resources["resources"].as_array().unwrap().iter().any(|r| r["name"] == "pods/log"));
     assert_eq!(get(&sim, "/version").await.ok()["minor"], "37");
-    assert_eq!(get(&sim, "/readyz").await.text, "ok");
+    assert_eq!(get(&sim, "/readyz").await.bytes, "ok");
     assert_eq!(get(&sim, "/nothing/here").await.code, 404);
     call(&sim, Method::POST, "/apis", json!({})).await.fails(405, "MethodNotAllowed");
 }
@@ -228,7 +230,7 @@ async fn events_are_served_in_two_groups() {
 #[tokio::test]
 async fn a_schema_default_can_be_an_empty_list() {
     let sim = Sim::new();
-    let mut definition = definition();
+    let mut definition = foo_definition();
     let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     schema["properties"]["spec"]["properties"]["list"] =
         json!({"type": "array", "default": [], "items": {"type": "string"}});
@@ -244,7 +246,7 @@ async fn a_schema_default_can_be_an_empty_list() {
 #[tokio::test]
 async fn every_write_verb_refuses_too_deeply_nested_objects() {
     let sim = Sim::new();
-    let mut open = definition();
+    let mut open = foo_definition();
     open["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =
         json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     open["spec"]["versions"][0].as_object_mut().unwrap().remove("selectableFields");
@@ -255,7 +257,7 @@ async fn every_write_verb_refuses_too_deeply_nested_objects() {
         let answer = post(&sim, FOOS, foo("a", nested(depth))).await;
         if answer.code.is_success() {
             assert_eq!(get(&sim, &path).await.ok()["spec"], nested(depth), "{depth}");
-            merge(&sim, &path, json!({"metadata": {"labels": {"a": "b"}}})).await.ok();
+            merge_patch(&sim, &path, json!({"metadata": {"labels": {"a": "b"}}})).await.ok();
             delete(&sim, &path).await.ok();
         } else {
             assert!(depth > 100, "{depth}: {}", answer.body);
@@ -266,8 +268,10 @@ async fn every_write_verb_refuses_too_deeply_nested_objects() {
     let json_patch = "application/json-patch+json";
     let add =
         |depth| json!([{"op": "add", "path": format!("/spec{}/m", "/n".repeat(99)), "value": nested(depth)}]);
-    call_as(&sim, Method::PATCH, &path, json_patch, add(10)).await.ok();
-    assert!(!call_as(&sim, Method::PATCH, &path, json_patch, add(100)).await.code.is_success());
+    call_with_content_type(&sim, Method::PATCH, &path, json_patch, add(10)).await.ok();
+    assert!(
+        !call_with_content_type(&sim, Method::PATCH, &path, json_patch, add(100)).await.code.is_success()
+    );
     get(&sim, &path).await.ok();
-    merge(&sim, &path, json!({"metadata": {"labels": {"a": "b"}}})).await.ok();
+    merge_patch(&sim, &path, json!({"metadata": {"labels": {"a": "b"}}})).await.ok();
 }

@@ -87,7 +87,7 @@ async fn authenticates_by_client_certificate_or_token_only() {
 }
 
 #[tokio::test]
-async fn the_kubeconfig_is_complete() {
+async fn the_kubeconfig_contains_credentials_and_debug_output_does_not() {
     let sim = Sim::new();
     let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let config = server.kubeconfig();
@@ -99,7 +99,7 @@ async fn the_kubeconfig_is_complete() {
 }
 
 #[tokio::test]
-async fn dropping_the_server_stops_its_listener() {
+async fn shutdown_frees_the_address_of_the_listener() {
     let sim = Sim::new();
     let first = sim.serve_http("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let addr = first.local_addr();

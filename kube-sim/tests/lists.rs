@@ -3,18 +3,18 @@
 
 mod common;
 
-use common::{MAPS, PODS, config_map, delete, get, get_accepting, pod, post};
+use common::{CONFIG_MAPS, PODS, config_map, delete, get, get_accepting, pod, post};
 use http::Request;
 use http_body_util::Full;
 use kube_sim::Sim;
 use serde_json::{Value, json};
 
-fn names(list: &Value) -> Vec<&str> {
+fn object_names(list: &Value) -> Vec<&str> {
     list["items"].as_array().unwrap().iter().map(|i| i["metadata"]["name"].as_str().unwrap()).collect()
 }
 
 #[tokio::test]
-async fn selectors_filter_lists() {
+async fn selectors_filter_lists_and_unsupported_fields_are_rejected() {
     let sim = Sim::new();
     for (name, node) in [("a", "n1"), ("b", "n2"), ("c", "n1")] {
         let mut pod = pod(name);
@@ -24,7 +24,7 @@ async fn selectors_filter_lists() {
     }
     let pick = async |query: &str| {
         let list = get(&sim, &format!("{PODS}?{query}")).await.ok();
-        names(&list).join(",")
+        object_names(&list).join(",")
     };
     assert_eq!(pick("fieldSelector=spec.nodeName%3Dn1").await, "a,c");
     assert_eq!(pick("fieldSelector=spec.nodeName!%3Dn1").await, "b");
@@ -34,7 +34,7 @@ async fn selectors_filter_lists() {
     let message = get(&sim, &format!("{PODS}?fieldSelector=spec.foo%3Dx")).await.fails(400, "BadRequest");
     assert_eq!(message, "field label not supported: spec.foo");
     get(&sim, &format!("{PODS}?labelSelector=a%20in%20b")).await.fails(400, "BadRequest");
-    let message = get(&sim, &format!("{MAPS}?fieldSelector=x%3Dy")).await.fails(400, "BadRequest");
+    let message = get(&sim, &format!("{CONFIG_MAPS}?fieldSelector=x%3Dy")).await.fails(400, "BadRequest");
     assert!(message.contains("is not a known field selector: only \"metadata.name\""), "{message}");
 }
 
@@ -42,57 +42,60 @@ async fn selectors_filter_lists() {
 async fn the_pages_of_a_list_are_consistent_until_their_version_is_compacted() {
     let sim = Sim::new();
     for i in 0..5 {
-        post(&sim, MAPS, config_map(&format!("m{i}"))).await.ok();
+        post(&sim, CONFIG_MAPS, config_map(&format!("m{i}"))).await.ok();
     }
-    let first = get(&sim, &format!("{MAPS}?limit=2")).await.ok();
-    assert_eq!(names(&first), ["m0", "m1"]);
+    let first = get(&sim, &format!("{CONFIG_MAPS}?limit=2")).await.ok();
+    assert_eq!(object_names(&first), ["m0", "m1"]);
     assert_eq!(first["metadata"]["remainingItemCount"], 3);
     let token = first["metadata"]["continue"].as_str().unwrap().to_owned();
-    post(&sim, MAPS, config_map("m22")).await.ok();
-    delete(&sim, &format!("{MAPS}/m3")).await.ok();
-    let second = get(&sim, &format!("{MAPS}?limit=2&continue={token}")).await.ok();
-    assert_eq!(names(&second), ["m2", "m3"]);
+    post(&sim, CONFIG_MAPS, config_map("m22")).await.ok();
+    delete(&sim, &format!("{CONFIG_MAPS}/m3")).await.ok();
+    let second = get(&sim, &format!("{CONFIG_MAPS}?limit=2&continue={token}")).await.ok();
+    assert_eq!(object_names(&second), ["m2", "m3"]);
     assert_eq!(second["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
     sim.compact_all();
-    let late = get(&sim, &format!("{MAPS}?limit=2&continue={token}")).await;
+    let late = get(&sim, &format!("{CONFIG_MAPS}?limit=2&continue={token}")).await;
     let fresh = late.body["metadata"]["continue"].as_str().unwrap().to_owned();
     late.fails(410, "Expired");
-    let rest = get(&sim, &format!("{MAPS}?continue={fresh}")).await.ok();
-    assert_eq!(names(&rest), ["m2", "m22", "m4"]);
-    get(&sim, &format!("{MAPS}?continue=garbage")).await.fails(400, "BadRequest");
+    let rest = get(&sim, &format!("{CONFIG_MAPS}?continue={fresh}")).await.ok();
+    assert_eq!(object_names(&rest), ["m2", "m22", "m4"]);
+    get(&sim, &format!("{CONFIG_MAPS}?continue=garbage")).await.fails(400, "BadRequest");
 }
 
 #[tokio::test(start_paused = true)]
 async fn resource_version_match_selects_the_version_of_the_list() {
     let sim = Sim::new();
-    let first = post(&sim, MAPS, config_map("a")).await.ok();
+    let first = post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
     let version = first["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
-    post(&sim, MAPS, config_map("b")).await.ok();
-    let exact = format!("{MAPS}?resourceVersion={version}&resourceVersionMatch=Exact");
+    post(&sim, CONFIG_MAPS, config_map("b")).await.ok();
+    let exact = format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=Exact");
     let list = get(&sim, &exact).await.ok();
-    assert_eq!((names(&list), list["metadata"]["resourceVersion"].as_str().unwrap()), (vec!["a"], &*version));
-    let list = get(&sim, &format!("{MAPS}?resourceVersion={version}&limit=1")).await.ok();
-    assert_eq!(names(&list), ["a"]);
-    let list = get(&sim, &format!("{MAPS}?resourceVersion={version}")).await.ok();
-    assert_eq!(names(&list), ["a", "b"]);
-    let list = get(&sim, &format!("{MAPS}?resourceVersion=0&limit=1")).await.ok();
-    assert_eq!(names(&list), ["a", "b"], "any version is answered whole");
+    assert_eq!(
+        (object_names(&list), list["metadata"]["resourceVersion"].as_str().unwrap()),
+        (vec!["a"], &*version)
+    );
+    let list = get(&sim, &format!("{CONFIG_MAPS}?resourceVersion={version}&limit=1")).await.ok();
+    assert_eq!(object_names(&list), ["a"]);
+    let list = get(&sim, &format!("{CONFIG_MAPS}?resourceVersion={version}")).await.ok();
+    assert_eq!(object_names(&list), ["a", "b"]);
+    let list = get(&sim, &format!("{CONFIG_MAPS}?resourceVersion=0&limit=1")).await.ok();
+    assert_eq!(object_names(&list), ["a", "b"], "any version is answered whole");
     sim.compact_all();
     get(&sim, &exact).await.fails(410, "Expired");
-    let message = get(&sim, &format!("{MAPS}?resourceVersion=9999")).await;
+    let message = get(&sim, &format!("{CONFIG_MAPS}?resourceVersion=9999")).await;
     assert_eq!(message.headers["retry-after"], "1");
     let message = message.fails(504, "Timeout");
     assert!(message.contains("Too large resource version: 9999, current:"), "{message}");
-    get(&sim, &format!("{MAPS}?resourceVersionMatch=Exact")).await.fails(422, "Invalid");
-    get(&sim, &format!("{MAPS}?resourceVersion=abc")).await.fails(400, "BadRequest");
+    get(&sim, &format!("{CONFIG_MAPS}?resourceVersionMatch=Exact")).await.fails(422, "Invalid");
+    get(&sim, &format!("{CONFIG_MAPS}?resourceVersion=abc")).await.fails(400, "BadRequest");
 }
 
 #[tokio::test]
 async fn items_of_built_in_lists_have_no_kind() {
     let sim = Sim::new();
-    post(&sim, MAPS, config_map("a")).await.ok();
-    let answer = get(&sim, MAPS).await;
-    assert!(answer.text.starts_with(b"{\"kind\":\"ConfigMapList\",\"apiVersion\":\"v1\",\"metadata\":{"));
+    post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
+    let answer = get(&sim, CONFIG_MAPS).await;
+    assert!(answer.bytes.starts_with(b"{\"kind\":\"ConfigMapList\",\"apiVersion\":\"v1\",\"metadata\":{"));
     let list = answer.ok();
     assert_eq!(list["items"][0].get("kind"), None);
     assert_eq!(list["items"][0]["data"]["k"], "v");
@@ -113,12 +116,12 @@ async fn representations_are_negotiated() {
     assert_eq!(partial["items"][0]["metadata"]["name"], "a");
     assert_eq!(partial["items"][0].get("spec"), None);
     let yaml = get_accepting(&sim, &format!("{PODS}/a"), "application/yaml").await;
-    assert!(yaml.text.starts_with(b"apiVersion: v1\n"), "{:?}", yaml.text);
+    assert!(yaml.bytes.starts_with(b"apiVersion: v1\n"), "{:?}", yaml.bytes);
     get_accepting(&sim, PODS, "text/html").await.fails(406, "NotAcceptable");
 }
 
 #[tokio::test]
-async fn table_rows_hold_the_requested_part_of_the_object() {
+async fn table_rows_contain_the_requested_part_of_the_object() {
     let sim = Sim::new();
     post(&sim, PODS, pod("a")).await.ok();
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
@@ -126,7 +129,7 @@ async fn table_rows_hold_the_requested_part_of_the_object() {
         let row = async |include: &str| {
             let path = format!("{path}includeObject={include}");
             let answer = get_accepting(&sim, &path, accept).await;
-            let line = answer.text.split(|b| *b == b'\n').next().unwrap();
+            let line = answer.bytes.split(|b| *b == b'\n').next().unwrap();
             let table: serde_json::Value = serde_json::from_slice(line).unwrap();
             let table = table.get("object").unwrap_or(&table);
             assert_eq!(table["kind"], "Table", "{path}");
@@ -151,24 +154,24 @@ async fn large_lists_are_compressed_on_request() {
     for i in 0..20 {
         let mut map = config_map(&format!("m{i}"));
         map["data"]["k"] = "x".repeat(10_000).into();
-        post(&sim, MAPS, map).await.ok();
+        post(&sim, CONFIG_MAPS, map).await.ok();
     }
-    let request = Request::get(MAPS).header("accept-encoding", "gzip").body(Full::default()).unwrap();
+    let request = Request::get(CONFIG_MAPS).header("accept-encoding", "gzip").body(Full::default()).unwrap();
     let answer = common::send(&sim, request).await;
     assert_eq!(answer.headers["content-encoding"], "gzip");
-    assert!(answer.text.len() < 20_000, "{}", answer.text.len());
+    assert!(answer.bytes.len() < 20_000, "{}", answer.bytes.len());
     let mut text = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&*answer.text), &mut text).unwrap();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&*answer.bytes), &mut text).unwrap();
     let list: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(list["items"].as_array().unwrap().len(), 20);
-    assert!(get(&sim, MAPS).await.headers.get("content-encoding").is_none());
+    assert!(get(&sim, CONFIG_MAPS).await.headers.get("content-encoding").is_none());
 }
 
 #[tokio::test]
 async fn a_request_with_watch_false_is_a_list() {
     let sim = Sim::new();
     for value in ["false", "False", "FALSE", "0"] {
-        let answer = get(&sim, &format!("{MAPS}?watch={value}")).await.ok();
+        let answer = get(&sim, &format!("{CONFIG_MAPS}?watch={value}")).await.ok();
         assert_eq!(answer["kind"], "ConfigMapList", "{value}");
     }
 }

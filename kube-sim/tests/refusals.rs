@@ -3,22 +3,24 @@
 
 mod common;
 
-use common::{MAPS, PODS, get, merge, post};
+use common::{CONFIG_MAPS, PODS, get, merge_patch, post};
 use kube_sim::Sim;
 use serde_json::{Value, json};
 
 const CRON_JOBS: &str = "/apis/batch/v1/namespaces/default/cronjobs";
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
+/// The beginning of the error text for an invalid DNS subdomain.
 const INVALID_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of";
 
 /// Creates an object in a dry run. Returns the error message, or an empty string if the create succeeds.
-async fn refusal(sim: &Sim, path: &str, object: Value) -> String {
+async fn create_error(sim: &Sim, path: &str, object: Value) -> String {
     let answer = post(sim, &format!("{path}?dryRun=All"), object).await;
     if answer.code == 201 { String::new() } else { answer.fails(422, "Invalid") }
 }
 
+/// Asserts that `message` contains all of `words`, and is empty if there are none.
 #[track_caller]
-fn check(message: &str, words: &[&str]) {
+fn assert_contains(message: &str, words: &[&str]) {
     assert_eq!(message.is_empty(), words.is_empty(), "{words:?}: {message}");
     for words in words {
         assert!(message.contains(words), "{words}: {message}");
@@ -26,7 +28,7 @@ fn check(message: &str, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn generate_name_has_to_be_a_valid_name_prefix() {
+async fn generate_name_must_be_a_valid_name_prefix() {
     let sim = Sim::new();
     for (prefix, sound) in [
         ("db-", true),
@@ -38,15 +40,18 @@ async fn generate_name_has_to_be_a_valid_name_prefix() {
         ("a..", false),
     ] {
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": prefix}});
-        let message = refusal(&sim, MAPS, map).await;
+        let message = create_error(&sim, CONFIG_MAPS, map).await;
         let words = format!("metadata.generateName: Invalid value: \"{prefix}\": {INVALID_SUBDOMAIN}");
         let words = [words.as_str()];
-        check(&message, if sound { &[] } else { &words });
+        assert_contains(&message, if sound { &[] } else { &words });
     }
     // `generateName` is validated even if `name` is set.
     let meta = json!({"name": "ok", "generateName": "db."});
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta});
-    check(&refusal(&sim, MAPS, map).await, &["metadata.generateName: Invalid value: \"db.\""]);
+    assert_contains(
+        &create_error(&sim, CONFIG_MAPS, map).await,
+        &["metadata.generateName: Invalid value: \"db.\""],
+    );
     let may_get = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]});
     for (prefix, words) in
         [("Db:", &[][..]), ("a/b", &["metadata.generateName: Invalid value: \"a/b\": may not contain '/'"])]
@@ -56,10 +61,11 @@ async fn generate_name_has_to_be_a_valid_name_prefix() {
             "metadata": {"generateName": prefix}, "rules": [may_get],
         });
         let roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
-        check(&refusal(&sim, roles, role).await, words);
+        assert_contains(&create_error(&sim, roles, role).await, words);
     }
 }
 
+/// A cron job with a pod template, and with a schedule unless `spec` has one.
 fn cron_job(meta: &Value, spec: &Value) -> Value {
     let pods = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
     let mut job = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta, "spec": spec});
@@ -113,11 +119,12 @@ async fn a_cron_job_needs_a_valid_schedule_and_a_name_of_at_most_52_characters()
             &["spec.timeZone: Invalid value: \"a b\": unknown time zone a b"],
         ),
     ] {
-        check(&refusal(&sim, CRON_JOBS, cron_job(&meta, &spec)).await, words);
+        assert_contains(&create_error(&sim, CRON_JOBS, cron_job(&meta, &spec)).await, words);
     }
 }
 
-fn event(change: &Value) -> Value {
+/// A valid Event with the fields of `change`.
+fn event_with(change: &Value) -> Value {
     let mut event = json!({
         "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"},
         "eventTime": "2026-01-01T00:00:00.000000Z", "type": "Normal", "reason": "r", "action": "a",
@@ -130,7 +137,7 @@ fn event(change: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn an_event_needs_time_reporter_and_reason() {
+async fn an_event_needs_valid_fields_and_the_namespace_of_its_object() {
     let sim = Sim::new();
     let long = |length: usize| "a".repeat(length);
     let time = "2026-01-01T00:00:00.000000Z";
@@ -185,14 +192,14 @@ async fn an_event_needs_time_reporter_and_reason() {
             &["series.lastObservedTime: Required value"],
         ),
     ] {
-        check(&refusal(&sim, EVENTS, event(&change)).await, words);
+        assert_contains(&create_error(&sim, EVENTS, event_with(&change)).await, words);
     }
     sim.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})).unwrap();
     let words = "involvedObject.namespace: Invalid value: \"\": does not match event.namespace";
     let other = EVENTS.replace("default", "other");
-    check(&refusal(&sim, &other, event(&json!({}))).await, &[words]);
+    assert_contains(&create_error(&sim, &other, event_with(&json!({}))).await, &[words]);
     let pod = json!({"regarding": {"kind": "Pod", "namespace": "elsewhere", "name": "p"}});
-    check(&refusal(&sim, &other, event(&pod)).await, &[]);
+    assert_contains(&create_error(&sim, &other, event_with(&pod)).await, &[]);
     let core = "/api/v1/namespaces/other/events";
     for (namespace, sound) in [("other", true), ("", false), ("elsewhere", false)] {
         let about = json!({"kind": "Pod", "namespace": namespace, "name": "p"});
@@ -202,14 +209,14 @@ async fn an_event_needs_time_reporter_and_reason() {
             "involvedObject.namespace: Invalid value: \"{namespace}\": does not match event.namespace"
         );
         let words = [words.as_str()];
-        check(&refusal(&sim, core, event).await, if sound { &[] } else { &words });
+        assert_contains(&create_error(&sim, core, event).await, if sound { &[] } else { &words });
     }
 }
 
 #[tokio::test]
 async fn only_the_series_of_an_event_is_mutable() {
     let sim = Sim::new();
-    post(&sim, EVENTS, event(&json!({}))).await.ok();
+    post(&sim, EVENTS, event_with(&json!({}))).await.ok();
     let path = format!("{EVENTS}/e");
     for (field, value, shown) in [
         ("reason", json!("other"), "reason"),
@@ -222,16 +229,16 @@ async fn only_the_series_of_an_event_is_mutable() {
         ("reportingInstance", json!("j"), "reportingInstance"),
         ("eventTime", json!("2026-01-02T00:00:00.000000Z"), "eventTime"),
     ] {
-        let message = merge(&sim, &path, json!({(field): value})).await.fails(422, "Invalid");
-        check(&message, &[&format!("{shown}: Invalid value: "), "field is immutable"]);
+        let message = merge_patch(&sim, &path, json!({(field): value})).await.fails(422, "Invalid");
+        assert_contains(&message, &[&format!("{shown}: Invalid value: "), "field is immutable"]);
     }
     let series = json!({"count": 2, "lastObservedTime": "2026-01-01T00:00:00.000000Z"});
-    merge(&sim, &path, json!({"series": series})).await.ok();
+    merge_patch(&sim, &path, json!({"series": series})).await.ok();
     assert_eq!(get(&sim, &path).await.ok()["series"]["count"], 2);
 }
 
 #[tokio::test]
-async fn container_references_need_a_name() {
+async fn each_environment_source_needs_exactly_one_valid_reference() {
     let sim = Sim::new();
     let from = |value: Value| json!({"env": [{"name": "A", "valueFrom": value}]});
     let all = |source: Value| json!({"envFrom": [source]});
@@ -313,15 +320,15 @@ async fn container_references_need_a_name() {
     ] {
         let mut pod = common::pod("a");
         pod["spec"]["containers"][0].as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
-        let message = refusal(&sim, PODS, pod).await;
-        check(&message, words);
+        let message = create_error(&sim, PODS, pod).await;
+        assert_contains(&message, words);
         let place = if place.is_empty() { String::new() } else { format!("spec.containers[0].{place}") };
         assert!(message.contains(&place), "{place}: {message}");
     }
 }
 
 #[tokio::test]
-async fn volume_sources_need_a_name() {
+async fn volume_sources_need_names_and_valid_paths_and_modes() {
     let sim = Sim::new();
     let item =
         |key: &str, path: &str| json!({"configMap": {"name": "a", "items": [{"key": key, "path": path}]}});
@@ -368,6 +375,6 @@ async fn volume_sources_need_a_name() {
         let mut named = volume.clone();
         named["name"] = "v".into();
         pod["spec"]["volumes"] = json!([named]);
-        check(&refusal(&sim, PODS, pod).await, words);
+        assert_contains(&create_error(&sim, PODS, pod).await, words);
     }
 }

@@ -3,27 +3,31 @@
 
 mod common;
 
-use common::{PODS, delete, get, merge, pod, post};
+use common::{PODS, delete, get, merge_patch, pod, post};
 use kube_sim::Sim;
 use serde_json::{Value, json};
 
 const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
 const SERVICES: &str = "/api/v1/namespaces/default/services";
-const TEMPLATE: &str = r#"{"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}"#;
+/// The pod template of the jobs and cron jobs.
+const POD_TEMPLATE: &str =
+    r#"{"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}"#;
 
+/// A job with the pod template [`POD_TEMPLATE`].
 fn job(name: &str, spec: &Value) -> Value {
     let mut job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec});
-    job["spec"]["template"] = serde_json::from_str(TEMPLATE).unwrap();
+    job["spec"]["template"] = serde_json::from_str(POD_TEMPLATE).unwrap();
     job
 }
 
 /// Sends a merge patch and asserts that the response is 422 with a message that contains `words`.
 async fn assert_refused(sim: &Sim, path: &str, change: Value, words: &str) {
     let shown = change.to_string();
-    let message = merge(sim, path, change).await.fails(422, "Invalid");
+    let message = merge_patch(sim, path, change).await.fails(422, "Invalid");
     assert!(message.contains(words), "{shown}: {message}");
 }
 
+/// The error text for an update of an immutable field of a pod.
 const IMMUTABLE_FIELD_ERROR: &str = "spec: Forbidden: pod updates may not change fields other than";
 
 #[tokio::test]
@@ -57,7 +61,7 @@ async fn node_grace_period_and_containers_of_a_pod_are_immutable() {
     assert_eq!(post(&sim, PODS, hasty).await.ok()["spec"]["terminationGracePeriodSeconds"], 1);
     let path = format!("{PODS}/free");
     let image = json!({"spec": {"containers": [{"name": "main", "image": "other"}]}});
-    merge(&sim, &path, image).await.ok();
+    merge_patch(&sim, &path, image).await.ok();
     let bind = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "free"}, "target": {"kind": "Node", "name": "n"}});
     post(&sim, &format!("{path}/binding"), bind).await.ok();
     assert_eq!(get(&sim, &path).await.ok()["spec"]["nodeName"], "n");
@@ -69,11 +73,11 @@ async fn the_active_deadline_of_a_pod_can_only_be_shortened() {
     post(&sim, PODS, pod("a")).await.ok();
     let path = format!("{PODS}/a");
     let deadline = |seconds: Value| json!({"spec": {"activeDeadlineSeconds": seconds}});
-    merge(&sim, &path, deadline(json!(100))).await.ok();
+    merge_patch(&sim, &path, deadline(json!(100))).await.ok();
     let field = "spec.activeDeadlineSeconds: Invalid value: ";
     let longer = format!("{field}200: must be less than or equal to previous value");
     assert_refused(&sim, &path, deadline(json!(200)), &longer).await;
-    merge(&sim, &path, deadline(json!(50))).await.ok();
+    merge_patch(&sim, &path, deadline(json!(50))).await.ok();
     let none = format!("{field}null: must not update from a positive integer to nil value");
     assert_refused(&sim, &path, deadline(Value::Null), &none).await;
 }
@@ -91,10 +95,10 @@ async fn tolerations_can_be_added_and_scheduling_gates_removed() {
     assert_refused(&sim, &path, json!({"spec": {"tolerations": []}}), words).await;
     let mut more = get(&sim, &path).await.ok()["spec"]["tolerations"].clone();
     more.as_array_mut().unwrap().push(json!({"key": "b", "operator": "Exists"}));
-    merge(&sim, &path, json!({"spec": {"tolerations": more}})).await.ok();
+    merge_patch(&sim, &path, json!({"spec": {"tolerations": more}})).await.ok();
     let words = "spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'a.b/y'";
     assert_refused(&sim, &path, json!({"spec": {"schedulingGates": [{"name": "a.b/y"}]}}), words).await;
-    merge(&sim, &path, json!({"spec": {"schedulingGates": []}})).await.ok();
+    merge_patch(&sim, &path, json!({"spec": {"schedulingGates": []}})).await.ok();
 }
 
 #[tokio::test]
@@ -115,7 +119,7 @@ async fn template_and_completion_fields_of_a_job_are_immutable() {
         let words = format!("spec.{field}: Invalid value: {value}: field is immutable");
         assert_refused(&sim, &path, json!({"spec": {(field): value}}), &words).await;
     }
-    merge(&sim, &path, json!({"spec": {"parallelism": 5, "backoffLimit": 5}})).await.ok();
+    merge_patch(&sim, &path, json!({"spec": {"parallelism": 5, "backoffLimit": 5}})).await.ok();
 }
 
 #[tokio::test]
@@ -131,7 +135,7 @@ async fn scheduling_fields_of_a_suspended_job_are_mutable() {
         json!({"spec": {"schedulingGates": [{"name": "a.b/c"}]}}),
         json!({"spec": {"affinity": {"nodeAffinity": {}}}}),
     ] {
-        merge(&sim, &path, json!({"spec": {"template": template}})).await.ok();
+        merge_patch(&sim, &path, json!({"spec": {"template": template}})).await.ok();
     }
     let image = json!({"spec": {"containers": [{"name": "c", "image": "j"}]}});
     let apart = json!({"spec": {"affinity": {"podAntiAffinity": {}}}});
@@ -140,7 +144,7 @@ async fn scheduling_fields_of_a_suspended_job_are_mutable() {
     }
     let words = "spec.completions: Invalid value: 5: can only be modified in tandem with spec.parallelism";
     assert_refused(&sim, &path, json!({"spec": {"completions": 5}}), words).await;
-    merge(&sim, &path, json!({"spec": {"completions": 5, "parallelism": 5}})).await.ok();
+    merge_patch(&sim, &path, json!({"spec": {"completions": 5, "parallelism": 5}})).await.ok();
 }
 
 #[tokio::test]
@@ -169,12 +173,12 @@ async fn the_cluster_ip_of_a_service_is_immutable() {
             json!({"clusterIPs": null}),
             json!({"clusterIP": "", "clusterIPs": null}),
         ] {
-            assert_eq!(merge(&sim, &path, json!({"spec": kept})).await.ok(), before);
+            assert_eq!(merge_patch(&sim, &path, json!({"spec": kept})).await.ok(), before);
         }
     }
     let external =
         json!({"type": "ExternalName", "externalName": "a.b", "clusterIP": "", "clusterIPs": null});
-    merge(&sim, &format!("{SERVICES}/a"), json!({"spec": external})).await.ok();
+    merge_patch(&sim, &format!("{SERVICES}/a"), json!({"spec": external})).await.ok();
     delete(&sim, &format!("{SERVICES}/a")).await.ok();
 }
 
@@ -186,7 +190,7 @@ async fn a_status_update_can_change_labels_except_those_of_a_deployment() {
     }});
     let mut stateful = selected.clone();
     stateful["serviceName"] = "s".into();
-    let pods: Value = serde_json::from_str(TEMPLATE).unwrap();
+    let pods: Value = serde_json::from_str(POD_TEMPLATE).unwrap();
     let cron = json!({"schedule": "* * * * *", "jobTemplate": {"spec": {"template": pods}}});
     for (group, kind, plural, spec, changes) in [
         ("apps", "Deployment", "deployments", selected.clone(), false),
@@ -200,7 +204,7 @@ async fn a_status_update_can_change_labels_except_those_of_a_deployment() {
         let path = format!("/apis/{group}/v1/namespaces/default/{plural}");
         post(&sim, &path, object).await.ok();
         let meta = json!({"labels": {"new": "x"}, "annotations": {"new": "x"}});
-        let patched = merge(&sim, &format!("{path}/a/status"), json!({"metadata": meta})).await.ok();
+        let patched = merge_patch(&sim, &format!("{path}/a/status"), json!({"metadata": meta})).await.ok();
         let meta = &patched["metadata"];
         assert_eq!(meta["labels"]["new"] == "x", changes, "{kind}");
         assert_eq!(meta["annotations"]["new"], "x", "{kind}");

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::{Watch, delete, get, merge, post};
+use common::{Watch, delete, get, merge_patch, post};
 use kube_sim::Sim;
 use kube_sim::workload::Workload;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ async fn completes_the_rollout_of_a_deployment() {
     post(&sim, path, deployment).await.ok();
     for image in ["i:1", "i:2"] {
         let change = json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}}});
-        merge(&sim, &format!("{path}/web"), change).await.ok();
+        merge_patch(&sim, &format!("{path}/web"), change).await.ok();
         tokio::time::sleep(Duration::from_secs(60)).await;
         let web = get(&sim, &format!("{path}/web")).await.ok();
         let status = &web["status"];

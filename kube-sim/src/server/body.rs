@@ -15,7 +15,7 @@ use crate::fault::body::Stop;
 use crate::handler::reply::Content;
 use crate::watch::Watch;
 
-/// The pieces of a body. Each is serialized when it is read.
+/// The pieces of a body. Each piece is serialized when the body is read.
 type Pieces = Box<dyn Iterator<Item = Bytes> + Send>;
 
 /// The source of the frames of a body.
@@ -52,7 +52,8 @@ impl SimBody {
         Self { source, faults, broken: false, ended: false }
     }
 
-    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    /// The next piece before a fault rule cuts it; `None` at the end of the body.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         match &mut self.source {
             Source::Whole(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty())),
             Source::Pieces(pieces) => Poll::Ready(pieces.next()),
@@ -88,7 +89,7 @@ impl Body for SimBody {
             this.ended = true;
             return Poll::Ready(Some(Err(SimBodyError {})));
         }
-        let Poll::Ready(next) = this.next(cx) else { return Poll::Pending };
+        let Poll::Ready(next) = this.poll_piece(cx) else { return Poll::Pending };
         let Some(piece) = next else {
             this.ended = true;
             return Poll::Ready(this.broken.then_some(Err(SimBodyError {})));

@@ -78,12 +78,12 @@ impl Server {
         let listener = TcpListener::bind(addr).await.map_err(|e| ServeError::listen(addr, e))?;
         let addr = listener.local_addr().map_err(|e| ServeError::listen(addr, e))?;
         let (credentials, acceptor) = if secure {
-            let (credentials, acceptor) = tls::make(addr.ip())?;
+            let (credentials, acceptor) = tls::generate_credentials(addr.ip())?;
             (Some(Arc::new(credentials)), Some(acceptor))
         } else {
             (None, None)
         };
-        let task = tokio::spawn(accept(listener, service, acceptor, credentials.clone()));
+        let task = tokio::spawn(accept_connections(listener, service, acceptor, credentials.clone()));
         Ok(Self { addr, credentials, task: Some(task) })
     }
 
@@ -165,7 +165,7 @@ impl Drop for Server {
 }
 
 /// Accepts connections until the task is aborted. The tasks of the connections are aborted with it.
-async fn accept(
+async fn accept_connections(
     listener: TcpListener,
     service: SimService,
     acceptor: Option<TlsAcceptor>,
@@ -182,13 +182,14 @@ async fn accept(
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        // TCP_NODELAY sends small watch frames without delay. The connection also works without this option.
+        // TCP_NODELAY sends small watch frames without delay. An error is ignored, because the connection also works
+        // without this option.
         let _ = stream.set_nodelay(true);
         let service = service.clone();
         let credentials = credentials.clone();
         match acceptor.clone() {
             None => {
-                connections.spawn(serve(stream, service, None));
+                connections.spawn(serve_connection(stream, service, None));
             }
             Some(acceptor) => {
                 connections.spawn(async move {
@@ -196,7 +197,7 @@ async fn accept(
                         Ok(Ok(stream)) => {
                             let has_client_certificate =
                                 stream.get_ref().1.peer_certificates().is_some_and(|c| !c.is_empty());
-                            serve(
+                            serve_connection(
                                 stream,
                                 service,
                                 Some(Authenticator { has_client_certificate, credentials }),
@@ -221,7 +222,8 @@ struct Authenticator {
 }
 
 impl Authenticator {
-    fn caller(&self, headers: &http::HeaderMap) -> Caller {
+    /// Identifies the user by the client certificate or by the bearer token.
+    fn authenticate(&self, headers: &http::HeaderMap) -> Caller {
         let admin = || Caller::User("kubernetes-admin".into());
         if self.has_client_certificate {
             return admin();
@@ -238,16 +240,17 @@ impl Authenticator {
 /// The error with which a fault rule breaks a connection.
 #[derive(Debug, thiserror::Error)]
 #[error("connection broken by a fault rule")]
-struct Broken;
+struct BrokenConnection;
 
-async fn serve<S>(stream: S, service: SimService, authenticator: Option<Authenticator>)
+/// Serves the requests of one connection.
+async fn serve_connection<S>(stream: S, service: SimService, authenticator: Option<Authenticator>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let handler = service_fn(move |mut request: http::Request<Incoming>| {
         let mut service = service.clone();
         if let Some(authenticator) = &authenticator {
-            let caller = authenticator.caller(request.headers());
+            let caller = authenticator.authenticate(request.headers());
             request.extensions_mut().insert(caller);
         }
         async move {
@@ -259,7 +262,7 @@ where
                 }
             };
             if response.extensions().get::<BreakConnection>().is_some() {
-                return Err(Broken);
+                return Err(BrokenConnection);
             }
             Ok(response)
         }

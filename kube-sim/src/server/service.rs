@@ -31,8 +31,10 @@ pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
 /// Responses larger than this, in bytes, are compressed for clients that accept gzip.
 const GZIP_THRESHOLD: usize = 128 * 1024;
 
-/// Maximum time that a request waits until the storage reaches the requested resource version; then it gets 504.
+/// Maximum time that a request waits until the storage reaches the requested resource version. After this time, the
+/// response is 504.
 const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(3);
+/// The interval between two attempts to handle such a request.
 const FRESHNESS_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The user of a request. An HTTPS listener inserts this value into the extensions of the request.
@@ -80,6 +82,7 @@ where
     }
 }
 
+/// Records a request in the journal, applies the fault rules, and returns the response.
 async fn respond<B>(inner: &Arc<Inner>, request: http::Request<B>) -> Response<SimBody>
 where
     B: Body<Data = Bytes> + Send + 'static,
@@ -98,12 +101,12 @@ where
         status: None,
         user_agent: header_text(&parts.headers, &header::USER_AGENT).to_owned(),
     });
-    let actions = inner.faults.actions_for(&about(verb, path.as_ref()));
+    let actions = inner.faults.actions_for(&fault_attributes(verb, path.as_ref()));
     let reply = match apply_request_faults(&actions).await {
         Some(reply) => reply,
-        None => handle(inner, &parts, body).await,
+        None => handle_request(inner, &parts, body).await,
     };
-    inner.journal.answered(number, reply.code);
+    inner.journal.record_status(number, reply.code);
     let gzip = header_text(&parts.headers, &header::ACCEPT_ENCODING).contains("gzip");
     let mut response = build_response(reply, BodyFaults::of(&actions), gzip);
     if actions.iter().any(|a| matches!(a, Action::Reset | Action::ResetAfterHandling)) {
@@ -113,7 +116,7 @@ where
 }
 
 /// The attributes of a request that the conditions of fault rules compare.
-fn about<'a>(verb: &'a str, path: Option<&'a Path>) -> About<'a> {
+fn fault_attributes<'a>(verb: &'a str, path: Option<&'a Path>) -> About<'a> {
     let Some(path) = path else { return About::default() };
     About {
         verb,
@@ -124,7 +127,8 @@ fn about<'a>(verb: &'a str, path: Option<&'a Path>) -> About<'a> {
     }
 }
 
-/// Applies the faults that precede the handling of a request. If it returns a response, the request is not handled.
+/// Applies the faults that precede the handling of a request. If this function returns a response, the request is not
+/// handled.
 async fn apply_request_faults(actions: &[Action]) -> Option<Reply> {
     for action in actions {
         match action {
@@ -145,7 +149,8 @@ async fn apply_request_faults(actions: &[Action]) -> Option<Reply> {
     None
 }
 
-async fn handle<B>(inner: &Arc<Inner>, parts: &Parts, body: B) -> Reply
+/// Authenticates the caller, reads the body and calls the handlers.
+async fn handle_request<B>(inner: &Arc<Inner>, parts: &Parts, body: B) -> Reply
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -185,6 +190,7 @@ where
     }
 }
 
+/// The value of a header; empty if the header is absent or not ASCII.
 fn header_text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str {
     headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
 }

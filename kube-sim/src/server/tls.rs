@@ -25,19 +25,19 @@ pub(crate) struct Credentials {
     pub(crate) token: String,
 }
 
-fn failed(e: impl std::error::Error + Send + Sync + 'static) -> ServeError {
+fn certificate_error(e: impl std::error::Error + Send + Sync + 'static) -> ServeError {
     ServeError::certificates(e)
 }
 
 /// Generates a CA, a server certificate for `ip`, a client certificate and a token.
-pub(crate) fn make(ip: IpAddr) -> Result<(Credentials, TlsAcceptor), ServeError> {
-    let ca_key = KeyPair::generate().map_err(failed)?;
+pub(crate) fn generate_credentials(ip: IpAddr) -> Result<(Credentials, TlsAcceptor), ServeError> {
+    let ca_key = KeyPair::generate().map_err(certificate_error)?;
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     ca.distinguished_name.push(DnType::CommonName, "kube-sim-ca");
     ca.key_usages =
         vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    let ca_cert = ca.self_signed(&ca_key).map_err(failed)?;
+    let ca_cert = ca.self_signed(&ca_key).map_err(certificate_error)?;
     let issuer = Issuer::new(ca, ca_key);
 
     let mut names = vec!["localhost".to_owned(), "kubernetes".into(), "kubernetes.default.svc".into()];
@@ -45,24 +45,24 @@ pub(crate) fn make(ip: IpAddr) -> Result<(Credentials, TlsAcceptor), ServeError>
     if !ip.is_unspecified() && !names.contains(&ip.to_string()) {
         names.push(ip.to_string());
     }
-    let server_key = KeyPair::generate().map_err(failed)?;
-    let mut server = CertificateParams::new(names).map_err(failed)?;
+    let server_key = KeyPair::generate().map_err(certificate_error)?;
+    let mut server = CertificateParams::new(names).map_err(certificate_error)?;
     server.distinguished_name.push(DnType::CommonName, "kube-apiserver");
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let server_cert = server.signed_by(&server_key, &issuer).map_err(failed)?;
+    let server_cert = server.signed_by(&server_key, &issuer).map_err(certificate_error)?;
 
-    let client_key = KeyPair::generate().map_err(failed)?;
+    let client_key = KeyPair::generate().map_err(certificate_error)?;
     let mut client = CertificateParams::default();
     client.distinguished_name.push(DnType::CommonName, "kubernetes-admin");
     client.distinguished_name.push(DnType::OrganizationName, "system:masters");
     client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    let client_cert = client.signed_by(&client_key, &issuer).map_err(failed)?;
+    let client_cert = client.signed_by(&client_key, &issuer).map_err(certificate_error)?;
 
     // The public key of a discarded key pair provides 32 random bytes.
-    let discarded = KeyPair::generate().map_err(failed)?;
+    let discarded = KeyPair::generate().map_err(certificate_error)?;
     let token = URL_SAFE_NO_PAD.encode(&discarded.public_key_raw()[1..33]);
 
-    let acceptor = acceptor(ca_cert.der(), server_cert.der(), &server_key)?;
+    let acceptor = tls_acceptor(ca_cert.der(), server_cert.der(), &server_key)?;
     let credentials = Credentials {
         ca_pem: ca_cert.pem(),
         client_cert_pem: client_cert.pem(),
@@ -72,25 +72,26 @@ pub(crate) fn make(ip: IpAddr) -> Result<(Credentials, TlsAcceptor), ServeError>
     Ok((credentials, acceptor))
 }
 
-fn acceptor(
+/// The TLS acceptor of the server. A client may present a certificate that the CA has signed, but need not.
+fn tls_acceptor(
     ca: &CertificateDer<'static>,
     server: &CertificateDer<'static>,
     key: &KeyPair,
 ) -> Result<TlsAcceptor, ServeError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(ca.clone()).map_err(failed)?;
+    roots.add(ca.clone()).map_err(certificate_error)?;
     let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .allow_unauthenticated()
         .build()
-        .map_err(failed)?;
-    let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).map_err(failed)?;
+        .map_err(certificate_error)?;
+    let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).map_err(certificate_error)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(failed)?
+        .map_err(certificate_error)?
         .with_client_cert_verifier(clients)
         .with_single_cert(vec![server.clone()], key)
-        .map_err(failed)?;
+        .map_err(certificate_error)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -37,12 +37,18 @@ const MESSAGE_LIMIT: usize = 2 << 20;
 /// The state of a simulation, which its lock protects.
 #[derive(Debug)]
 pub(crate) struct State {
+    /// The resource version of the latest change.
     version: u64,
     tables: BTreeMap<Arc<str>, Table>,
+    /// The locations of all objects, by uid.
     places: BTreeMap<Arc<str>, Place>,
+    /// The locations of the dependents, by the uid of the owner.
     dependents: BTreeMap<Arc<str>, BTreeSet<Place>>,
+    /// The scheduled removals, by time and uid.
     due: BTreeMap<(Instant, Arc<str>), Place>,
+    /// The total size of all objects in bytes of JSON.
     bytes: usize,
+    /// The maximum number of changes in the history of each table.
     history: usize,
     /// Lists and new watches from before this version get 410, also for resources that have no table.
     compacted: u64,
@@ -82,20 +88,22 @@ impl State {
         self.version
     }
 
+    /// The table with the name `storage`; `None` before the first object is created.
     pub(crate) fn table(&self, storage: &str) -> Option<&Table> {
         self.tables.get(storage)
     }
 
+    /// The table with the name `storage`, which is created if it does not exist.
     pub(crate) fn table_mut(&mut self, storage: &Arc<str>) -> &mut Table {
         let compacted = self.compacted;
         self.tables.entry(storage.clone()).or_insert_with(|| Table::compacted_at(compacted))
     }
 
     /// Returns an error if `version` is too old for a new watch (410).
-    pub(crate) fn check_kept(&self, storage: &str, version: u64) -> Result<(), Compacted> {
+    pub(crate) fn check_not_compacted(&self, storage: &str, version: u64) -> Result<(), Compacted> {
         match self.tables.get(storage) {
-            Some(table) => table.check_kept(version),
-            None => Table::compacted_at(self.compacted).check_kept(version),
+            Some(table) => table.check_not_compacted(version),
+            None => Table::compacted_at(self.compacted).check_not_compacted(version),
         }
     }
 
@@ -162,7 +170,7 @@ impl State {
         self.version = version;
         let place = (resource.storage.clone(), object.key.clone());
         if let Some(before) = before {
-            self.unlink(&before, &place);
+            self.remove_from_dependents(&before, &place);
         }
         self.places.insert(object.uid.clone(), place.clone());
         for owner in &object.owners {
@@ -181,7 +189,7 @@ impl State {
         let mut value = object.value();
         value["metadata"]["resourceVersion"] = self.version.to_string().into();
         let last = Arc::new(Stored::new(object.key.clone(), self.version, object.fields.clone(), value));
-        self.unlink(&object, place);
+        self.remove_from_dependents(&object, place);
         self.places.remove(&object.uid);
         let history = self.history;
         self.table_mut(&place.0).remove(last.clone(), history);
@@ -189,7 +197,7 @@ impl State {
     }
 
     /// Removes an object from the index of dependents.
-    fn unlink(&mut self, object: &Stored, place: &Place) {
+    fn remove_from_dependents(&mut self, object: &Stored, place: &Place) {
         for owner in &object.owners {
             if let Some(of_owner) = self.dependents.get_mut(owner) {
                 of_owner.remove(place);
@@ -229,13 +237,13 @@ impl State {
     }
 
     /// Whether [`Self::end_watches`] has ended the watch with this number.
-    pub(crate) fn is_ended(&self, watcher: u64) -> bool {
+    pub(crate) fn is_watch_ended(&self, watcher: u64) -> bool {
         watcher < self.first_watcher
     }
 
     /// The number of open watches.
-    pub(crate) fn watchers(&self) -> usize {
-        self.tables.values().map(Table::watchers).sum()
+    pub(crate) fn watcher_count(&self) -> usize {
+        self.tables.values().map(Table::watcher_count).sum()
     }
 
     /// Registers `waker` for the next change in a table.

@@ -95,6 +95,7 @@ impl Stored {
         out.freeze()
     }
 
+    /// The size of the JSON without `apiVersion` and `kind`, in bytes.
     pub(crate) fn len(&self) -> usize {
         self.body.len()
     }

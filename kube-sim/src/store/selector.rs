@@ -13,6 +13,7 @@ use crate::names;
 pub(crate) struct Labels(Vec<(Box<str>, Box<str>)>);
 
 impl Labels {
+    /// The labels in the metadata of an object.
     pub(crate) fn of(metadata: &Value) -> Self {
         let pairs = metadata["labels"].as_object().into_iter().flatten();
         let mut all: Vec<_> =
@@ -29,20 +30,21 @@ impl Labels {
 
 /// The condition of a requirement on the value of a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Test {
+enum Condition {
     In(Vec<String>),
     NotIn(Vec<String>),
     Exists,
-    Absent,
-    Above(i64),
-    Below(i64),
+    DoesNotExist,
+    GreaterThan(i64),
+    LessThan(i64),
 }
 
 /// A label selector. An object matches if it meets all requirements; an empty selector matches all objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LabelSelector(Vec<(String, Test)>);
+pub(crate) struct LabelSelector(Vec<(String, Condition)>);
 
 impl LabelSelector {
+    /// Parses the text of a label selector, such as `app=web,tier in (a, b)`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut parser = Parser { tokens: tokenize(text), at: 0 };
         let mut all = Vec::new();
@@ -65,16 +67,16 @@ impl LabelSelector {
         let plain = selector.get("matchLabels").is_none() && selector.get("matchExpressions").is_none();
         let labels = if plain { selector } else { &selector["matchLabels"] };
         for (key, value) in labels.as_object().into_iter().flatten() {
-            all.push((key.clone(), Test::In(vec![value.as_str().unwrap_or_default().to_owned()])));
+            all.push((key.clone(), Condition::In(vec![value.as_str().unwrap_or_default().to_owned()])));
         }
         for term in selector["matchExpressions"].as_array().into_iter().flatten() {
             let values = term["values"].as_array().into_iter().flatten();
             let values = values.filter_map(|v| v.as_str().map(str::to_owned)).collect();
             let test = match term["operator"].as_str() {
-                Some("In") => Test::In(values),
-                Some("NotIn") => Test::NotIn(values),
-                Some("DoesNotExist") => Test::Absent,
-                _ => Test::Exists,
+                Some("In") => Condition::In(values),
+                Some("NotIn") => Condition::NotIn(values),
+                Some("DoesNotExist") => Condition::DoesNotExist,
+                _ => Condition::Exists,
             };
             all.push((term["key"].as_str().unwrap_or_default().to_owned(), test));
         }
@@ -90,12 +92,12 @@ impl LabelSelector {
             let value = labels.get(key);
             let number = || value.and_then(|v| v.parse::<i64>().ok());
             match test {
-                Test::In(values) => value.is_some_and(|v| values.iter().any(|x| x == v)),
-                Test::NotIn(values) => value.is_none_or(|v| values.iter().all(|x| x != v)),
-                Test::Exists => value.is_some(),
-                Test::Absent => value.is_none(),
-                Test::Above(limit) => number().is_some_and(|n| n > *limit),
-                Test::Below(limit) => number().is_some_and(|n| n < *limit),
+                Condition::In(values) => value.is_some_and(|v| values.iter().any(|x| x == v)),
+                Condition::NotIn(values) => value.is_none_or(|v| values.iter().all(|x| x != v)),
+                Condition::Exists => value.is_some(),
+                Condition::DoesNotExist => value.is_none(),
+                Condition::GreaterThan(limit) => number().is_some_and(|n| n > *limit),
+                Condition::LessThan(limit) => number().is_some_and(|n| n < *limit),
             }
         })
     }
@@ -109,14 +111,14 @@ impl fmt::Display for LabelSelector {
                 f.write_str(",")?;
             }
             match test {
-                Test::In(values) if values.len() == 1 => write!(f, "{key}={}", values[0])?,
-                Test::In(values) => write!(f, "{key} in ({})", values.join(","))?,
-                Test::NotIn(values) if values.len() == 1 => write!(f, "{key}!={}", values[0])?,
-                Test::NotIn(values) => write!(f, "{key} notin ({})", values.join(","))?,
-                Test::Exists => f.write_str(key)?,
-                Test::Absent => write!(f, "!{key}")?,
-                Test::Above(n) => write!(f, "{key}>{n}")?,
-                Test::Below(n) => write!(f, "{key}<{n}")?,
+                Condition::In(values) if values.len() == 1 => write!(f, "{key}={}", values[0])?,
+                Condition::In(values) => write!(f, "{key} in ({})", values.join(","))?,
+                Condition::NotIn(values) if values.len() == 1 => write!(f, "{key}!={}", values[0])?,
+                Condition::NotIn(values) => write!(f, "{key} notin ({})", values.join(","))?,
+                Condition::Exists => f.write_str(key)?,
+                Condition::DoesNotExist => write!(f, "!{key}")?,
+                Condition::GreaterThan(n) => write!(f, "{key}>{n}")?,
+                Condition::LessThan(n) => write!(f, "{key}<{n}")?,
             }
         }
         Ok(())
@@ -128,13 +130,13 @@ impl fmt::Display for LabelSelector {
 enum Token {
     Word(String),
     Comma,
-    Open,
-    Close,
+    LeftParenthesis,
+    RightParenthesis,
     Not,
     Equals,
     NotEquals,
-    Above,
-    Below,
+    GreaterThan,
+    LessThan,
     End,
 }
 
@@ -143,13 +145,13 @@ impl fmt::Display for Token {
         f.write_str(match self {
             Self::Word(word) => word,
             Self::Comma => ",",
-            Self::Open => "(",
-            Self::Close => ")",
+            Self::LeftParenthesis => "(",
+            Self::RightParenthesis => ")",
             Self::Not => "!",
             Self::Equals => "=",
             Self::NotEquals => "!=",
-            Self::Above => ">",
-            Self::Below => "<",
+            Self::GreaterThan => ">",
+            Self::LessThan => "<",
             Self::End => "",
         })
     }
@@ -165,10 +167,10 @@ fn tokenize(text: &str) -> Vec<Token> {
         }
         let simple = match c {
             ',' => Some(Token::Comma),
-            '(' => Some(Token::Open),
-            ')' => Some(Token::Close),
-            '>' => Some(Token::Above),
-            '<' => Some(Token::Below),
+            '(' => Some(Token::LeftParenthesis),
+            ')' => Some(Token::RightParenthesis),
+            '>' => Some(Token::GreaterThan),
+            '<' => Some(Token::LessThan),
             '=' => Some(Token::Equals),
             '!' => Some(Token::Not),
             _ => None,
@@ -212,7 +214,7 @@ impl Parser {
         token
     }
 
-    fn parse_requirement(&mut self) -> Result<(String, Test), String> {
+    fn parse_requirement(&mut self) -> Result<(String, Condition), String> {
         let absent = self.peek() == Token::Not;
         if absent {
             self.next();
@@ -221,25 +223,25 @@ impl Parser {
             Token::Word(word) => word,
             other => return Err(format!("found '{other}', expected: identifier")),
         };
-        check_key(&key)?;
+        check_label_key(&key)?;
         if absent {
-            return Ok((key, Test::Absent));
+            return Ok((key, Condition::DoesNotExist));
         }
         let test = match self.peek() {
-            Token::End | Token::Comma => return Ok((key, Test::Exists)),
+            Token::End | Token::Comma => return Ok((key, Condition::Exists)),
             Token::Equals => {
                 self.next();
-                Test::In(vec![self.parse_value()?])
+                Condition::In(vec![self.parse_value()?])
             }
             Token::NotEquals => {
                 self.next();
-                Test::NotIn(vec![self.parse_value()?])
+                Condition::NotIn(vec![self.parse_value()?])
             }
-            Token::Above | Token::Below => self.parse_comparison()?,
+            Token::GreaterThan | Token::LessThan => self.parse_comparison()?,
             Token::Word(word) if word == "in" || word == "notin" => {
                 self.next();
                 let values = self.parse_values()?;
-                if word == "in" { Test::In(values) } else { Test::NotIn(values) }
+                if word == "in" { Condition::In(values) } else { Condition::NotIn(values) }
             }
             other => {
                 return Err(format!("found '{other}', expected: in, notin, =, ==, !=, gt, lt"));
@@ -248,22 +250,22 @@ impl Parser {
         Ok((key, test))
     }
 
-    fn parse_comparison(&mut self) -> Result<Test, String> {
-        let above = self.next() == Token::Above;
+    fn parse_comparison(&mut self) -> Result<Condition, String> {
+        let above = self.next() == Token::GreaterThan;
         let text = self.parse_value()?;
         let number = text.parse().map_err(|_| {
             format!(
                 "values[0]: Invalid value: \"{text}\": for 'Gt', 'Lt' operators, the value must be an integer"
             )
         })?;
-        Ok(if above { Test::Above(number) } else { Test::Below(number) })
+        Ok(if above { Condition::GreaterThan(number) } else { Condition::LessThan(number) })
     }
 
     fn parse_value(&mut self) -> Result<String, String> {
         match self.peek() {
             Token::Word(word) => {
                 self.next();
-                check_value(&word)?;
+                check_label_value(&word)?;
                 Ok(word)
             }
             Token::End | Token::Comma => Ok(String::new()),
@@ -273,19 +275,21 @@ impl Parser {
 
     fn parse_values(&mut self) -> Result<Vec<String>, String> {
         match self.next() {
-            Token::Open => {}
+            Token::LeftParenthesis => {}
             other => return Err(format!("found '{other}' expected: '('")),
         }
         let mut all = Vec::new();
         loop {
             match self.next() {
                 Token::Word(word) => {
-                    check_value(&word)?;
+                    check_label_value(&word)?;
                     all.push(word);
                 }
-                Token::Comma if matches!(self.peek(), Token::Comma | Token::Close) => all.push(String::new()),
+                Token::Comma if matches!(self.peek(), Token::Comma | Token::RightParenthesis) => {
+                    all.push(String::new());
+                }
                 Token::Comma => {}
-                Token::Close => {
+                Token::RightParenthesis => {
                     if all.is_empty() {
                         all.push(String::new());
                     }
@@ -297,7 +301,7 @@ impl Parser {
     }
 }
 
-fn check_key(key: &str) -> Result<(), String> {
+fn check_label_key(key: &str) -> Result<(), String> {
     let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
     if names::is_label_value(name) && !name.is_empty() {
         return Ok(());
@@ -305,7 +309,7 @@ fn check_key(key: &str) -> Result<(), String> {
     Err(format!("<nil>: Invalid value: \"{key}\": {}", names::INVALID_QUALIFIED_NAME))
 }
 
-fn check_value(value: &str) -> Result<(), String> {
+fn check_label_value(value: &str) -> Result<(), String> {
     if names::is_label_value(value) {
         return Ok(());
     }
@@ -317,6 +321,7 @@ fn check_value(value: &str) -> Result<(), String> {
 pub(crate) struct FieldTerm {
     pub(crate) field: String,
     pub(crate) value: String,
+    /// Whether the operator is `=`; otherwise, it is `!=`.
     pub(crate) equal: bool,
 }
 
@@ -345,6 +350,7 @@ pub(crate) fn field_terms(text: &str) -> Result<Vec<FieldTerm>, String> {
     Ok(terms)
 }
 
+/// Splits a term into field, value and whether the operator is `=`; `None` if the term has no operator.
 fn split_term(part: &str) -> Option<(&str, &str, bool)> {
     let mut escaped = false;
     for (at, c) in part.char_indices() {
@@ -364,6 +370,7 @@ fn split_term(part: &str) -> Option<(&str, &str, bool)> {
     None
 }
 
+/// Removes the escapes from a value of the field selector `whole`, which the errors contain.
 fn unescape(value: &str, whole: &str) -> Result<String, String> {
     let mut out = String::new();
     let mut chars = value.chars();
@@ -396,39 +403,39 @@ mod tests {
     use serde_json::json;
 
     #[track_caller]
-    fn check(selector: &str, labels: &Value, expected: bool) {
+    fn assert_selects(selector: &str, labels: &Value, expected: bool) {
         let parsed = LabelSelector::parse(selector).unwrap();
         let labels = Labels::of(&json!({ "labels": labels }));
         assert_eq!(parsed.matches(&labels), expected, "{selector} on {labels:?}");
     }
 
     #[test]
-    fn matches_as_the_api_server() {
-        check("", &json!({}), true);
-        check("a=b", &json!({"a": "b"}), true);
-        check("a==b", &json!({"a": "c"}), false);
-        check("a!=b", &json!({}), true);
-        check("a in (b, c)", &json!({"a": "c"}), true);
-        check("a in (b,c)", &json!({}), false);
-        check("a notin (b,c)", &json!({}), true);
-        check("a notin (b,c)", &json!({"a": "b"}), false);
-        check("a", &json!({"a": ""}), true);
-        check("!a", &json!({"a": ""}), false);
-        check("a=,b", &json!({"a": "", "b": "x"}), true);
-        check("n>3,n<7", &json!({"n": "5"}), true);
-        check("n>3", &json!({"n": "x"}), false);
-        check("example.com/x=y", &json!({"example.com/x": "y"}), true);
+    fn label_selectors_match_as_in_the_api_server() {
+        assert_selects("", &json!({}), true);
+        assert_selects("a=b", &json!({"a": "b"}), true);
+        assert_selects("a==b", &json!({"a": "c"}), false);
+        assert_selects("a!=b", &json!({}), true);
+        assert_selects("a in (b, c)", &json!({"a": "c"}), true);
+        assert_selects("a in (b,c)", &json!({}), false);
+        assert_selects("a notin (b,c)", &json!({}), true);
+        assert_selects("a notin (b,c)", &json!({"a": "b"}), false);
+        assert_selects("a", &json!({"a": ""}), true);
+        assert_selects("!a", &json!({"a": ""}), false);
+        assert_selects("a=,b", &json!({"a": "", "b": "x"}), true);
+        assert_selects("n>3,n<7", &json!({"n": "5"}), true);
+        assert_selects("n>3", &json!({"n": "x"}), false);
+        assert_selects("example.com/x=y", &json!({"example.com/x": "y"}), true);
     }
 
     #[test]
-    fn rejects_malformed_selectors() {
+    fn malformed_label_selectors_are_rejected() {
         for bad in ["a in b", "=b", "a=b=c", "a,,b", "a in (", "a>x", "-a=b", "a=b c"] {
             assert!(LabelSelector::parse(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn field_terms_split_and_unescape() {
+    fn field_selectors_are_split_and_unescaped() {
         let terms = field_terms("metadata.name=a,status.phase!=Running,x==1\\,2").unwrap();
         assert_eq!(terms.len(), 3);
         assert!(terms[0].equal && !terms[1].equal && terms[2].equal);

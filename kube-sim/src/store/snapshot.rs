@@ -11,7 +11,8 @@ use super::table::Table;
 use super::{Place, State};
 use crate::registry::Registry;
 
-/// A copy of the storage. It shares the objects and the events of the history with the [`State`] by `Arc`.
+/// A copy of the storage, with the same fields as [`State`]. It shares the objects and the events of the history with
+/// the [`State`] by `Arc`.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     version: u64,
@@ -25,6 +26,7 @@ pub(crate) struct Snapshot {
 }
 
 impl State {
+    /// Copies the storage without the open watches.
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
             version: self.version,
@@ -38,8 +40,9 @@ impl State {
         }
     }
 
-    /// Restores `snapshot`, including its resource version. Watches stay open; they get events again after the resource
-    /// version exceeds theirs. The random generator is not restored, so that no uid is assigned twice.
+    /// Restores `snapshot`, including its resource version. Watches stay open. A watch gets events again when the
+    /// resource version exceeds the version of its last event. The random generator is not restored, so that no uid is
+    /// assigned twice.
     pub(crate) fn restore(&mut self, snapshot: &Snapshot) {
         let Snapshot { version, tables, places, dependents, due, bytes, compacted, registry } =
             snapshot.clone();

@@ -17,6 +17,7 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    /// The type of the watch event.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Added => "ADDED",
@@ -32,24 +33,26 @@ pub(crate) struct Event {
     pub(crate) version: u64,
     pub(crate) change: Change,
     pub(crate) object: Arc<Stored>,
+    /// The state before the change; `None` for a new object.
     pub(crate) previous: Option<Arc<Stored>>,
+    /// The cached frame, with its API version.
     frame: OnceLock<(Box<str>, Bytes)>,
 }
 
 impl Event {
     /// The watch frame of this event. The frame in the API version of the first call is cached for all watches.
     pub(crate) fn frame(&self, api_version: &str, kind: &str) -> Bytes {
-        let make = || (api_version.into(), frame(self.change, &self.object, api_version, kind));
+        let make = || (api_version.into(), watch_frame(self.change, &self.object, api_version, kind));
         let (version, text) = self.frame.get_or_init(make);
         if &**version == api_version {
             return text.clone();
         }
-        frame(self.change, &self.object, api_version, kind)
+        watch_frame(self.change, &self.object, api_version, kind)
     }
 }
 
 /// A watch frame: `{"type":"ADDED","object":{..}}` and a line feed.
-pub(crate) fn frame(change: Change, object: &Stored, api_version: &str, kind: &str) -> Bytes {
+pub(crate) fn watch_frame(change: Change, object: &Stored, api_version: &str, kind: &str) -> Bytes {
     let mut out = BytesMut::with_capacity(object.len() + 96);
     out.put_slice(b"{\"type\":\"");
     out.put_slice(change.name().as_bytes());
@@ -70,6 +73,7 @@ pub(crate) struct Compacted {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     objects: BTreeMap<Arc<str>, Arc<Stored>>,
+    /// The history, oldest change first.
     log: VecDeque<Arc<Event>>,
     /// Lists and new watches from before this version get 410.
     compacted: u64,
@@ -110,7 +114,8 @@ impl Table {
             .is_some_and(|(key, _)| key.starts_with(&prefix))
     }
 
-    /// The objects of `namespace`, or all objects if it is empty, at `version`. Undoes the later changes.
+    /// The objects of `namespace` at `version`; all objects if `namespace` is empty. Undoes the later changes in a copy
+    /// of the current objects.
     pub(crate) fn objects_at(&self, namespace: &str, version: u64) -> Result<Vec<Arc<Stored>>, Compacted> {
         if version < self.compacted {
             return Err(Compacted { oldest: self.compacted });
@@ -136,13 +141,14 @@ impl Table {
         self.record(change, object, previous, limit);
     }
 
-    /// Removes an object. `last` has its key, and becomes the object of the DELETED event.
+    /// Removes the object with the key of `last`, which becomes the object of the DELETED event.
     pub(crate) fn remove(&mut self, last: Arc<Stored>, limit: usize) {
         if let Some(previous) = self.objects.remove(&last.key) {
             self.record(Change::Deleted, last, Some(previous), limit);
         }
     }
 
+    /// Appends a change to the history, which keeps at most `limit` changes, and wakes the watches.
     fn record(&mut self, change: Change, object: Arc<Stored>, previous: Option<Arc<Stored>>, limit: usize) {
         let event = Event { version: object.version, change, object, previous, frame: OnceLock::new() };
         self.log.push_back(Arc::new(event));
@@ -162,11 +168,11 @@ impl Table {
     }
 
     /// Returns an error if `version` is too old for a new watch (410).
-    pub(crate) fn check_kept(&self, version: u64) -> Result<(), Compacted> {
+    pub(crate) fn check_not_compacted(&self, version: u64) -> Result<(), Compacted> {
         if version < self.compacted { Err(Compacted { oldest: self.compacted }) } else { Ok(()) }
     }
 
-    /// The first `most` changes after `version`, for an open watch.
+    /// The changes after `version`, at most the first `most` of them, for an open watch.
     pub(crate) fn changes_after(&self, version: u64, most: usize) -> Result<Vec<Arc<Event>>, Compacted> {
         if version < self.dropped {
             return Err(Compacted { oldest: self.dropped });
@@ -192,7 +198,7 @@ impl Table {
     }
 
     /// The number of open watches.
-    pub(crate) fn watchers(&self) -> usize {
+    pub(crate) fn watcher_count(&self) -> usize {
         self.watchers.len()
     }
 

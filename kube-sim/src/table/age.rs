@@ -5,13 +5,13 @@ use jiff::Timestamp;
 /// The time since an RFC 3339 timestamp; `<unknown>` if `stamp` is not a timestamp.
 pub(crate) fn since(stamp: &str, now: Timestamp) -> String {
     match stamp.parse::<Timestamp>() {
-        Ok(then) => short((now - then).total(jiff::Unit::Second).unwrap_or(0.0)),
+        Ok(then) => human_duration((now - then).total(jiff::Unit::Second).unwrap_or(0.0)),
         Err(_) => "<unknown>".into(),
     }
 }
 
 /// A duration in one or two units, as `duration.HumanDuration` of apimachinery formats it.
-pub(crate) fn short(seconds: f64) -> String {
+pub(crate) fn human_duration(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "ages fit into an i64 of seconds by far")]
     let s = seconds as i64;
     if s < -1 {
@@ -54,7 +54,7 @@ mod tests {
             (900_000.0, "10d"),
             (-5.0, "<invalid>"),
         ] {
-            assert_eq!(short(seconds), expected, "{seconds}");
+            assert_eq!(human_duration(seconds), expected, "{seconds}");
         }
         assert_eq!(since("", Timestamp::UNIX_EPOCH), "<unknown>");
     }

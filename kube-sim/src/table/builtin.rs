@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{CellsOf, ColumnDefinition, list, or_none, since, text, workloads};
+use super::{CellsOf, ColumnDefinition, items, or_none, since, string_or_empty, workloads};
 use crate::registry::Resource;
 
 /// The cells of a row: the name of the object, then the cells that `more` returns.
 fn cells_after_name(more: fn(&Value, Timestamp) -> Vec<Value>, now: Timestamp) -> CellsOf<'static> {
     Box::new(move |object| {
-        let mut cells = vec![Value::from(text(&object["metadata"]["name"]))];
+        let mut cells = vec![Value::from(string_or_empty(&object["metadata"]["name"]))];
         cells.extend(more(object, now));
         cells
     })
@@ -31,8 +31,8 @@ fn columns(names: &[&str]) -> Vec<ColumnDefinition> {
     columns
 }
 
-fn age(object: &Value, now: Timestamp) -> Value {
-    since(text(&object["metadata"]["creationTimestamp"]), now).into()
+fn age_cell(object: &Value, now: Timestamp) -> Value {
+    since(string_or_empty(&object["metadata"]["creationTimestamp"]), now).into()
 }
 
 fn entry_count(map: &Value) -> Value {
@@ -40,7 +40,10 @@ fn entry_count(map: &Value) -> Value {
 }
 
 /// The columns of a kind, and the function that returns the cells of an object.
-pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<ColumnDefinition>, CellsOf<'static>) {
+pub(crate) fn columns_and_cells(
+    resource: &Resource,
+    now: Timestamp,
+) -> (Vec<ColumnDefinition>, CellsOf<'static>) {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => (
             columns(&[
@@ -53,19 +56,19 @@ pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<ColumnDefinitio
                 "+Nominated Node",
                 "+Readiness Gates",
             ]),
-            cells_after_name(workloads::pod, now),
+            cells_after_name(workloads::pod_cells, now),
         ),
         ("apps", "Deployment") => (
             columns(&["Ready", "Up-to-date#", "Available#", "Age", "+Containers", "+Images", "+Selector"]),
-            cells_after_name(workloads::deployment, now),
+            cells_after_name(workloads::deployment_cells, now),
         ),
         ("apps", "ReplicaSet") | ("", "ReplicationController") => (
             columns(&["Desired#", "Current#", "Ready#", "Age", "+Containers", "+Images", "+Selector"]),
-            cells_after_name(workloads::replica_set, now),
+            cells_after_name(workloads::replica_set_cells, now),
         ),
         ("apps", "StatefulSet") => (
             columns(&["Ready", "Age", "+Containers", "+Images"]),
-            cells_after_name(workloads::stateful_set, now),
+            cells_after_name(workloads::stateful_set_cells, now),
         ),
         ("apps", "DaemonSet") => (
             columns(&[
@@ -80,11 +83,12 @@ pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<ColumnDefinitio
                 "+Images",
                 "+Selector",
             ]),
-            cells_after_name(workloads::daemon_set, now),
+            cells_after_name(workloads::daemon_set_cells, now),
         ),
-        ("batch", "Job") => {
-            (columns(&["Status", "Completions", "Duration", "Age"]), cells_after_name(workloads::job, now))
-        }
+        ("batch", "Job") => (
+            columns(&["Status", "Completions", "Duration", "Age"]),
+            cells_after_name(workloads::job_cells, now),
+        ),
         ("", "Node") => (
             columns(&[
                 "Status",
@@ -97,47 +101,53 @@ pub(crate) fn table(resource: &Resource, now: Timestamp) -> (Vec<ColumnDefinitio
                 "+Kernel-Version",
                 "+Container-Runtime",
             ]),
-            cells_after_name(node, now),
+            cells_after_name(node_cells, now),
         ),
         ("", "Service") => (
             columns(&["Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "+Selector"]),
-            cells_after_name(service, now),
+            cells_after_name(service_cells, now),
         ),
         ("", "Namespace") => (
             columns(&["Status", "Age"]),
-            cells_after_name(|o, now| vec![o["status"]["phase"].clone(), age(o, now)], now),
+            cells_after_name(|o, now| vec![o["status"]["phase"].clone(), age_cell(o, now)], now),
         ),
-        ("", "ConfigMap") => (columns(&["Data", "Age"]), cells_after_name(config_map, now)),
+        ("", "ConfigMap") => (columns(&["Data", "Age"]), cells_after_name(config_map_cells, now)),
         ("", "Secret") => (
             columns(&["Type", "Data#", "Age"]),
-            cells_after_name(|o, now| vec![o["type"].clone(), entry_count(&o["data"]), age(o, now)], now),
+            cells_after_name(
+                |o, now| vec![o["type"].clone(), entry_count(&o["data"]), age_cell(o, now)],
+                now,
+            ),
         ),
         ("" | "events.k8s.io", "Event") => event_table(resource, now),
         ("", "ServiceAccount") => (
             columns(&["Secrets#", "Age"]),
-            cells_after_name(|o, now| vec![list(&o["secrets"]).count().into(), age(o, now)], now),
+            cells_after_name(|o, now| vec![items(&o["secrets"]).count().into(), age_cell(o, now)], now),
         ),
         ("coordination.k8s.io", "Lease") => (
             columns(&["Holder", "Age"]),
-            cells_after_name(|o, now| vec![text(&o["spec"]["holderIdentity"]).into(), age(o, now)], now),
+            cells_after_name(
+                |o, now| vec![string_or_empty(&o["spec"]["holderIdentity"]).into(), age_cell(o, now)],
+                now,
+            ),
         ),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => (
             columns(&["Created At"]),
             cells_after_name(|o, _| vec![o["metadata"]["creationTimestamp"].clone()], now),
         ),
-        _ => (columns(&["Age"]), cells_after_name(|o, now| vec![age(o, now)], now)),
+        _ => (columns(&["Age"]), cells_after_name(|o, now| vec![age_cell(o, now)], now)),
     }
 }
 
-fn config_map(object: &Value, now: Timestamp) -> Vec<Value> {
+fn config_map_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let keys = |field: &str| object[field].as_object().map_or(0, serde_json::Map::len);
-    vec![(keys("data") + keys("binaryData")).into(), age(object, now)]
+    vec![(keys("data") + keys("binaryData")).into(), age_cell(object, now)]
 }
 
-fn node(object: &Value, now: Timestamp) -> Vec<Value> {
+fn node_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
-    let ready = list(&status["conditions"]).find(|c| c["type"] == "Ready");
-    let mut state = match ready.map(|c| text(&c["status"])) {
+    let ready = items(&status["conditions"]).find(|c| c["type"] == "Ready");
+    let mut state = match ready.map(|c| string_or_empty(&c["status"])) {
         Some("True") => "Ready".to_owned(),
         Some(_) => "NotReady".to_owned(),
         None => "Unknown".to_owned(),
@@ -153,25 +163,25 @@ fn node(object: &Value, now: Timestamp) -> Vec<Value> {
         .collect();
     roles.sort_unstable();
     let address = |kind: &str| {
-        list(&status["addresses"]).find(|a| a["type"] == kind).map_or("", |a| text(&a["address"]))
+        items(&status["addresses"]).find(|a| a["type"] == kind).map_or("", |a| string_or_empty(&a["address"]))
     };
     let info = &status["nodeInfo"];
     vec![
         state.into(),
         or_none(&roles.join(",")),
-        age(object, now),
-        text(&info["kubeletVersion"]).into(),
+        age_cell(object, now),
+        string_or_empty(&info["kubeletVersion"]).into(),
         or_none(address("InternalIP")),
         or_none(address("ExternalIP")),
-        or_none(text(&info["osImage"])),
-        or_none(text(&info["kernelVersion"])),
-        or_none(text(&info["containerRuntimeVersion"])),
+        or_none(string_or_empty(&info["osImage"])),
+        or_none(string_or_empty(&info["kernelVersion"])),
+        or_none(string_or_empty(&info["containerRuntimeVersion"])),
     ]
 }
 
-fn service(object: &Value, now: Timestamp) -> Vec<Value> {
+fn service_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let spec = &object["spec"];
-    let ports: Vec<String> = list(&spec["ports"])
+    let ports: Vec<String> = items(&spec["ports"])
         .map(|p| {
             let protocol = p["protocol"].as_str().unwrap_or("TCP");
             match p["nodePort"].as_u64().unwrap_or(0) {
@@ -180,20 +190,20 @@ fn service(object: &Value, now: Timestamp) -> Vec<Value> {
             }
         })
         .collect();
-    let external: Vec<&str> = list(&spec["externalIPs"]).map(text).collect();
-    let external = match (text(&spec["type"]), external.is_empty()) {
-        ("ExternalName", _) => text(&spec["externalName"]).to_owned(),
+    let external: Vec<&str> = items(&spec["externalIPs"]).map(string_or_empty).collect();
+    let external = match (string_or_empty(&spec["type"]), external.is_empty()) {
+        ("ExternalName", _) => string_or_empty(&spec["externalName"]).to_owned(),
         (_, false) => external.join(","),
         ("LoadBalancer", true) => "<pending>".to_owned(),
         _ => String::new(),
     };
     let selector = crate::store::selector::LabelSelector::of_object(&spec["selector"]).to_string();
     vec![
-        text(&spec["type"]).into(),
-        or_none(text(&spec["clusterIP"])),
+        string_or_empty(&spec["type"]).into(),
+        or_none(string_or_empty(&spec["clusterIP"])),
         or_none(&external),
         or_none(&ports.join(",")),
-        age(object, now),
+        age_cell(object, now),
         or_none(&selector),
     ]
 }
@@ -225,31 +235,36 @@ fn event_table(resource: &Resource, now: Timestamp) -> (Vec<ColumnDefinition>, C
         let object = &o[about];
         let stamp = |field: &str| match o[field].as_str().or(o["eventTime"].as_str()) {
             Some(at) => since(at, now),
-            None => since(text(&o["metadata"]["creationTimestamp"]), now),
+            None => since(string_or_empty(&o["metadata"]["creationTimestamp"]), now),
         };
-        let source = text(&o[if modern { "reportingController" } else { "reportingComponent" }]);
+        let source = string_or_empty(&o[if modern { "reportingController" } else { "reportingComponent" }]);
         let count = o["count"].as_i64().or(o["deprecatedCount"].as_i64()).unwrap_or(1);
         vec![
             stamp(last).into(),
-            text(&o["type"]).into(),
-            text(&o["reason"]).into(),
-            format!("{}/{}", text(&object["kind"]).to_lowercase(), text(&object["name"])).into(),
-            text(&object["fieldPath"]).into(),
+            string_or_empty(&o["type"]).into(),
+            string_or_empty(&o["reason"]).into(),
+            format!(
+                "{}/{}",
+                string_or_empty(&object["kind"]).to_lowercase(),
+                string_or_empty(&object["name"])
+            )
+            .into(),
+            string_or_empty(&object["fieldPath"]).into(),
             event_source(source, &o["source"]).into(),
-            text(&o[note]).trim().into(),
+            string_or_empty(&o[note]).trim().into(),
             stamp(first).into(),
             count.to_string().into(),
-            text(&o["metadata"]["name"]).into(),
+            string_or_empty(&o["metadata"]["name"]).into(),
         ]
     };
     (columns, Box::new(cells))
 }
 
-/// The source of an event: the component of its `source` (otherwise `controller`), and the host if there is one.
+/// The cell `Source` of an event: the component in `source`, or `controller` if it is empty, and the host if it is set.
 fn event_source(controller: &str, source: &Value) -> String {
-    let component = text(&source["component"]);
+    let component = string_or_empty(&source["component"]);
     let who = if component.is_empty() { controller } else { component };
-    match text(&source["host"]) {
+    match string_or_empty(&source["host"]) {
         "" => who.to_owned(),
         host => format!("{who}, {host}"),
     }

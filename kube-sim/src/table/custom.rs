@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{ColumnDefinition, since, text};
+use super::{ColumnDefinition, since, string_or_empty};
 use crate::registry::{Column, Custom};
 
+/// The column `Name`, followed by the columns that the CRD specifies.
 pub(crate) fn columns(custom: &Custom) -> Vec<ColumnDefinition> {
     let mut columns = vec![ColumnDefinition::shown("Name", "string")];
     columns.extend(custom.columns.iter().map(|c| ColumnDefinition {
@@ -18,14 +19,15 @@ pub(crate) fn columns(custom: &Custom) -> Vec<ColumnDefinition> {
     columns
 }
 
+/// The cells of one object, in the order of [`columns`].
 pub(crate) fn cells(custom: &Custom, object: &Value, now: Timestamp) -> Vec<Value> {
-    let mut cells = vec![Value::from(text(&object["metadata"]["name"]))];
+    let mut cells = vec![Value::from(string_or_empty(&object["metadata"]["name"]))];
     cells.extend(custom.columns.iter().map(|c| cell(c, object, now)));
     cells
 }
 
 fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
-    let found = select(object, &column.json_path);
+    let found = select_json_path(object, &column.json_path);
     let Some(first) = found.first() else { return Value::Null };
     match (column.kind.as_str(), first) {
         ("date", Value::String(stamp)) => since(stamp, now).into(),
@@ -43,13 +45,13 @@ fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
 
 /// The values that a simple JSONPath selects. The supported forms are fields, `['quoted fields']`, indexes, `[*]` and
 /// `[?(@.a=="b")]`.
-pub(crate) fn select<'a>(object: &'a Value, path: &str) -> Vec<&'a Value> {
+pub(crate) fn select_json_path<'a>(object: &'a Value, path: &str) -> Vec<&'a Value> {
     let mut at = vec![object];
     let mut rest = path.trim().trim_start_matches('$');
     while !rest.is_empty() && !at.is_empty() {
         if let Some(after) = rest.strip_prefix('[') {
             let Some(end) = closing_bracket(after) else { return Vec::new() };
-            at = index(&at, &after[..end]);
+            at = select_in_brackets(&at, &after[..end]);
             rest = &after[end + 1..];
         } else {
             rest = rest.trim_start_matches('.');
@@ -69,6 +71,7 @@ pub(crate) fn select<'a>(object: &'a Value, path: &str) -> Vec<&'a Value> {
     at
 }
 
+/// The index of the first dot or bracket that is not escaped.
 fn field_end(text: &str) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices() {
@@ -97,7 +100,7 @@ fn closing_bracket(text: &str) -> Option<usize> {
 }
 
 /// The values that the text in brackets selects from each of `at`.
-fn index<'a>(at: &[&'a Value], inner: &str) -> Vec<&'a Value> {
+fn select_in_brackets<'a>(at: &[&'a Value], inner: &str) -> Vec<&'a Value> {
     let inner = inner.trim();
     let quoted = |q: char| inner.strip_prefix(q).and_then(|t| t.strip_suffix(q));
     if let Some(name) = quoted('\'').or_else(|| quoted('"')) {
@@ -114,7 +117,7 @@ fn index<'a>(at: &[&'a Value], inner: &str) -> Vec<&'a Value> {
             .iter()
             .flat_map(|v| v.as_array().into_iter().flatten())
             .filter(|v| {
-                select(v, path)
+                select_json_path(v, path)
                     .first()
                     .is_some_and(|f| f.as_str().map_or_else(|| f.to_string(), str::to_owned) == wanted)
             })
@@ -136,25 +139,25 @@ mod tests {
     use serde_json::json;
 
     #[track_caller]
-    fn check(object: &Value, path: &str, expected: &[Value]) {
-        let got: Vec<Value> = select(object, path).into_iter().cloned().collect();
+    fn assert_selected(object: &Value, path: &str, expected: &[Value]) {
+        let got: Vec<Value> = select_json_path(object, path).into_iter().cloned().collect();
         assert_eq!(got, expected, "{path}");
     }
 
     #[test]
-    fn json_paths_select_values() {
+    fn json_paths_select_fields_indexes_and_filtered_items() {
         let object = json!({
             "spec": {"a.b": 1, "list": [{"n": "x", "v": 1}, {"n": "y", "v": 2}]},
             "status": {"conditions": [{"type": "Ready", "status": "True"}]},
         });
-        check(&object, ".spec.list[1].n", &[json!("y")]);
-        check(&object, ".spec.list[-1].v", &[json!(2)]);
-        check(&object, ".spec.list[*].v", &[json!(1), json!(2)]);
-        check(&object, ".status.conditions[?(@.type==\"Ready\")].status", &[json!("True")]);
-        check(&object, ".spec['a.b']", &[json!(1)]);
-        check(&object, ".spec.a\\.b", &[json!(1)]);
-        check(&object, ".nothing.here", &[]);
-        check(&object, ".spec.list[9]", &[]);
-        check(&object, ".spec.list[", &[]);
+        assert_selected(&object, ".spec.list[1].n", &[json!("y")]);
+        assert_selected(&object, ".spec.list[-1].v", &[json!(2)]);
+        assert_selected(&object, ".spec.list[*].v", &[json!(1), json!(2)]);
+        assert_selected(&object, ".status.conditions[?(@.type==\"Ready\")].status", &[json!("True")]);
+        assert_selected(&object, ".spec['a.b']", &[json!(1)]);
+        assert_selected(&object, ".spec.a\\.b", &[json!(1)]);
+        assert_selected(&object, ".nothing.here", &[]);
+        assert_selected(&object, ".spec.list[9]", &[]);
+        assert_selected(&object, ".spec.list[", &[]);
     }
 }

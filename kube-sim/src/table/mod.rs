@@ -42,7 +42,7 @@ impl ColumnDefinition {
     }
 }
 
-/// A `Table` of these objects.
+/// Builds a `Table` with one row for each object.
 pub(crate) fn of(
     resource: &Resource,
     objects: &[Value],
@@ -53,7 +53,7 @@ pub(crate) fn of(
 ) -> Value {
     let (definitions, cells): (Vec<ColumnDefinition>, CellsOf<'_>) = match resource.custom() {
         Some(custom) => (custom::columns(custom), Box::new(move |o| custom::cells(custom, o, now))),
-        None => builtin::table(resource, now),
+        None => builtin::columns_and_cells(resource, now),
     };
     let object_of = |o: &Value| match row_object {
         RowObject::None => Value::Null,
@@ -82,7 +82,7 @@ pub(crate) fn partial(object: &Value) -> Value {
     })
 }
 
-/// Returns the cells of an object.
+/// A function that returns the cells of an object.
 type CellsOf<'a> = Box<dyn Fn(&Value) -> Vec<Value> + 'a>;
 
 fn column_json(column: &ColumnDefinition) -> Value {
@@ -92,7 +92,8 @@ fn column_json(column: &ColumnDefinition) -> Value {
     })
 }
 
-fn text(value: &Value) -> &str {
+/// The string; empty for any other value.
+fn string_or_empty(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
@@ -101,6 +102,7 @@ fn or_none(text: &str) -> Value {
     if text.is_empty() { "<none>".into() } else { text.into() }
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
+/// The items of a list; none for any other value.
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }

@@ -28,31 +28,32 @@ impl EventEncoder {
         Self { resource, accept, clock, columns_sent: false }
     }
 
+    /// Whether the watch sends complete objects in their stored version.
     fn is_plain(&self) -> bool {
         self.accept.shape == Shape::Plain && self.resource.conversion == Conversion::None
     }
 
-    /// Encodes `event` as a watch event of the type `event_type`, which differs from `event.change` if the object starts
-    /// or stops matching the selector of the watch. If the types are equal and the representation is plain, all watches
-    /// share one frame.
-    pub(crate) fn event(&mut self, event: &Event, event_type: Change) -> Bytes {
+    /// Encodes `event` as a watch event of the type `event_type`. This type differs from `event.change` if the object
+    /// starts or stops matching the selector of the watch. If the types are equal and the watch sends plain objects, all
+    /// watches share one frame.
+    pub(crate) fn encode_event(&mut self, event: &Event, event_type: Change) -> Bytes {
         if self.is_plain() && event_type == event.change {
             return event.frame(&self.resource.api_version, &self.resource.kind);
         }
-        self.object(event_type, &event.object)
+        self.encode_object(event_type, &event.object)
     }
 
     /// Encodes an event with the current state of an object.
-    pub(crate) fn object(&mut self, change: Change, object: &Stored) -> Bytes {
+    pub(crate) fn encode_object(&mut self, change: Change, object: &Stored) -> Bytes {
         if self.is_plain() {
-            return table::frame(change, object, &self.resource.api_version, &self.resource.kind);
+            return table::watch_frame(change, object, &self.resource.api_version, &self.resource.kind);
         }
         let value = convert::view(&self.resource, object);
         self.encode_value(change.name(), &value)
     }
 
     /// Encodes an earlier state of an object, with `version` as its resource version.
-    pub(crate) fn object_at(&mut self, change: Change, object: &Stored, version: u64) -> Bytes {
+    pub(crate) fn encode_object_at(&mut self, change: Change, object: &Stored, version: u64) -> Bytes {
         let mut value = convert::view(&self.resource, object);
         value["metadata"]["resourceVersion"] = version.to_string().into();
         self.encode_value(change.name(), &value)
@@ -73,7 +74,7 @@ impl EventEncoder {
     }
 
     /// Encodes a `BOOKMARK` event.
-    pub(crate) fn bookmark(&mut self, version: u64, annotations: Option<Value>) -> Bytes {
+    pub(crate) fn encode_bookmark(&mut self, version: u64, annotations: Option<Value>) -> Bytes {
         let mut object = json!({
             "kind": self.resource.kind,
             "apiVersion": self.resource.api_version,
@@ -89,11 +90,12 @@ impl EventEncoder {
     }
 
     /// Encodes the `ERROR` event that ends a watch.
-    pub(crate) fn error(error: &SimError) -> Bytes {
+    pub(crate) fn encode_error(error: &SimError) -> Bytes {
         event_line("ERROR", error.status())
     }
 }
 
+/// One watch event as a line of JSON.
 fn event_line(name: &str, object: &Value) -> Bytes {
     Bytes::from(format!("{{\"type\":\"{name}\",\"object\":{object}}}\n"))
 }

@@ -1,7 +1,7 @@
 //! Watches: each watch has a cursor into the history of a resource, and emits frames when it is polled.
 //!
-//! A watch must not queue the events that a slow client has not read: it reads them later from the history, which all
-//! watches share. A watch ends if the history no longer contains its next event.
+//! A watch must not queue the events that a slow client has not read. The watch reads them later from the history,
+//! which all watches share. A watch ends if the history no longer contains its next event.
 
 mod encode;
 
@@ -32,10 +32,10 @@ use encode::EventEncoder;
 pub(crate) const MAX_WATCHES: usize = 20_000;
 
 /// Maximum number of changes that one poll reads from the history.
-const BATCH: usize = 64;
+const MAX_CHANGES_PER_POLL: usize = 64;
 
 /// Time from the last bookmark of a watch to the timeout of the watch.
-const LAST_BOOKMARK: Duration = Duration::from_secs(2);
+const LAST_BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 
 /// An open watch.
 #[expect(clippy::struct_excessive_bools, reason = "each flag is independent of the others")]
@@ -49,9 +49,11 @@ pub(crate) struct Watch {
     initial: VecDeque<Arc<Stored>>,
     /// Whether to send the bookmark that marks the end of the initial list.
     send_initial_end: bool,
+    /// The encoded frames that the client has not read.
     ready: VecDeque<Bytes>,
     /// The version up to which the watch has processed all changes.
     cursor: u64,
+    /// Whether the client requests bookmarks.
     bookmarks: bool,
     next_bookmark: Instant,
     end: Instant,
@@ -85,7 +87,7 @@ pub(crate) fn open(
     }
     options.check_watch(watch_list == WatchList::Offered)?;
     let filter = Filter::new(target, &options)?;
-    if state.watchers() >= MAX_WATCHES {
+    if state.watcher_count() >= MAX_WATCHES {
         return Err(SimError::too_many_requests("too many watches are open, please try again later", 1));
     }
     let storage = &target.resource.storage;
@@ -100,16 +102,16 @@ pub(crate) fn open(
     if options.send_initial == Some(true)
         && let Err(error) = read::check_reached(state, options.version)
     {
-        ready.push_back(EventEncoder::error(&error));
+        ready.push_back(EventEncoder::encode_error(&error));
         closed = true;
     } else if send_state {
         let objects = state.table(storage).map(|t| t.objects(&target.namespace)).unwrap_or_default();
         initial.extend(objects.into_iter().filter(|o| filter.matches(o)));
     } else if from != 0
-        && let Err(compacted) = state.check_kept(storage, from)
+        && let Err(compacted) = state.check_not_compacted(storage, from)
     {
         let text = format!("too old resource version: {from} ({})", compacted.oldest);
-        ready.push_back(EventEncoder::error(&SimError::expired(text)));
+        ready.push_back(EventEncoder::encode_error(&SimError::expired(text)));
         closed = true;
     }
     let cursor = if send_state || from == 0 { state.version() } else { from };
@@ -133,7 +135,7 @@ pub(crate) fn open(
         bookmarks: options.bookmarks,
         next_bookmark: now + interval,
         end: now + timeout.min(MAX_WATCH_TIMEOUT),
-        last_bookmark_sent: !options.bookmarks || timeout <= LAST_BOOKMARK,
+        last_bookmark_sent: !options.bookmarks || timeout <= LAST_BOOKMARK_BEFORE_END,
         timer: Box::pin(tokio::time::sleep_until(now)),
         closed,
     })
@@ -153,12 +155,12 @@ impl Watch {
                 return Poll::Ready(None);
             }
             if let Some(object) = self.initial.pop_front() {
-                return Poll::Ready(Some(self.encoder.object(Change::Added, &object)));
+                return Poll::Ready(Some(self.encoder.encode_object(Change::Added, &object)));
             }
             if self.send_initial_end {
                 self.send_initial_end = false;
                 let annotations = json!({"k8s.io/initial-events-end": "true"});
-                return Poll::Ready(Some(self.encoder.bookmark(self.cursor, Some(annotations))));
+                return Poll::Ready(Some(self.encoder.encode_bookmark(self.cursor, Some(annotations))));
             }
             if self.advance(cx) {
                 return Poll::Pending;
@@ -166,19 +168,19 @@ impl Watch {
         }
     }
 
-    /// Processes new changes, bookmarks and the timeout. Returns true if there is nothing to emit; the waker of `cx`
-    /// is registered then.
+    /// Processes new changes, bookmarks and the timeout. If there is nothing to emit, registers the waker of `cx` and
+    /// returns true.
     fn advance(&mut self, cx: &mut Context<'_>) -> bool {
         let now = Instant::now();
         let inner = self.inner.clone();
         let mut state = inner.lock();
         gc::run_due_removals(&mut state);
-        if state.is_ended(self.id) {
+        if state.is_watch_ended(self.id) {
             self.closed = true;
             return false;
         }
         let changes = match state.table(&self.resource.storage) {
-            Some(table) => table.changes_after(self.cursor, BATCH),
+            Some(table) => table.changes_after(self.cursor, MAX_CHANGES_PER_POLL),
             None => Ok(Vec::new()),
         };
         let Ok(changes) = changes else {
@@ -191,7 +193,7 @@ impl Watch {
             self.cursor = last.version;
             drop(state);
             for event in &changes {
-                if let Some(frame) = self.frame(event) {
+                if let Some(frame) = self.encode_change(event) {
                     self.ready.push_back(frame);
                 }
             }
@@ -211,12 +213,12 @@ impl Watch {
         if self.bookmarks && now >= self.next_bookmark {
             self.next_bookmark = now + self.inner.settings.bookmark_interval;
             due = true;
-        } else if !self.last_bookmark_sent && now >= self.end - LAST_BOOKMARK {
+        } else if !self.last_bookmark_sent && now >= self.end - LAST_BOOKMARK_BEFORE_END {
             self.last_bookmark_sent = true;
             due = true;
         }
         if due && reached {
-            self.ready.push_back(self.encoder.bookmark(self.cursor, None));
+            self.ready.push_back(self.encoder.encode_bookmark(self.cursor, None));
         }
         if due {
             return false;
@@ -235,24 +237,26 @@ impl Watch {
             wake = wake.min(self.next_bookmark);
         }
         if !self.last_bookmark_sent {
-            wake = wake.min(self.end - LAST_BOOKMARK);
+            wake = wake.min(self.end - LAST_BOOKMARK_BEFORE_END);
         }
         due.map_or(wake, |due| wake.min(due))
     }
 
     /// The frame of a change; `None` if the filter selects neither the old nor the new state.
-    fn frame(&mut self, event: &Event) -> Option<Bytes> {
+    fn encode_change(&mut self, event: &Event) -> Option<Bytes> {
         let selected = event.change != Change::Deleted && self.filter.matches(&event.object);
         let before = event.previous.as_ref().filter(|p| self.filter.matches(p));
         match (selected, before) {
-            (true, Some(_)) => Some(self.encoder.event(event, Change::Modified)),
-            (true, None) => Some(self.encoder.event(event, Change::Added)),
+            (true, Some(_)) => Some(self.encoder.encode_event(event, Change::Modified)),
+            (true, None) => Some(self.encoder.encode_event(event, Change::Added)),
             (false, Some(_)) if event.change == Change::Deleted => {
-                Some(self.encoder.event(event, Change::Deleted))
+                Some(self.encoder.encode_event(event, Change::Deleted))
             }
             // The filter no longer selects the object: send a DELETED event with the last state that the filter
             // selected.
-            (false, Some(before)) => Some(self.encoder.object_at(Change::Deleted, before, event.version)),
+            (false, Some(before)) => {
+                Some(self.encoder.encode_object_at(Change::Deleted, before, event.version))
+            }
             (false, None) => None,
         }
     }

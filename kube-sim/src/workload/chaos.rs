@@ -5,19 +5,19 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::engine::{CONTROLLER, Engine, KUBELET, USER, namespace_and_name};
-use super::kubelet::is_true;
+use super::kubelet::is_condition_true;
 use super::objects;
 
 /// The label of the deployments that the simulator creates. Random changes must not affect any other deployment.
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
 /// Makes the random changes of one step.
-pub(super) fn step(engine: &mut Engine) {
+pub(super) fn make_random_changes(engine: &mut Engine) {
     let nodes = engine.list("v1", "Node");
-    heartbeat(engine, &nodes);
-    for node in nodes.iter().filter(|n| !is_true(n, "Ready")) {
+    update_heartbeat(engine, &nodes);
+    for node in nodes.iter().filter(|n| !is_condition_true(n, "Ready")) {
         if engine.random.below(12) == 0 {
-            set_ready(engine, node, "True");
+            set_ready_condition(engine, node, "True");
         }
     }
     if engine.steps % 8 == 5 {
@@ -27,7 +27,7 @@ pub(super) fn step(engine: &mut Engine) {
         add_or_remove_node(engine, &nodes);
     }
     if engine.steps % 15 == 7 {
-        change_deployment(engine);
+        change_random_deployment(engine);
     }
     if engine.steps % 12 == 3 {
         let path = "/api/v1/namespaces/batch/pods";
@@ -39,15 +39,16 @@ pub(super) fn step(engine: &mut Engine) {
     }
 }
 
-fn pick<'a>(engine: &mut Engine, from: &'a [Value]) -> Option<&'a Value> {
+/// A random item of `from`; `None` if it is empty.
+fn random_item<'a>(engine: &mut Engine, from: &'a [Value]) -> Option<&'a Value> {
     let at = engine.random.below(from.len() as u64);
     from.get(usize::try_from(at).unwrap_or(0))
 }
 
 /// Updates the heartbeat of a random node, if the node is ready.
-fn heartbeat(engine: &mut Engine, nodes: &[Value]) {
-    let Some(node) = pick(engine, nodes) else { return };
-    if !is_true(node, "Ready") {
+fn update_heartbeat(engine: &mut Engine, nodes: &[Value]) {
+    let Some(node) = random_item(engine, nodes) else { return };
+    if !is_condition_true(node, "Ready") {
         return;
     }
     let now = engine.now();
@@ -61,19 +62,19 @@ fn heartbeat(engine: &mut Engine, nodes: &[Value]) {
 
 /// Makes a random node fail, unless a third of the nodes have already failed.
 fn fail_random_node(engine: &mut Engine, nodes: &[Value]) {
-    let broken = nodes.iter().filter(|n| !is_true(n, "Ready")).count();
+    let broken = nodes.iter().filter(|n| !is_condition_true(n, "Ready")).count();
     if broken * 3 >= nodes.len() {
         return;
     }
-    let Some(node) = pick(engine, nodes) else { return };
-    if is_true(node, "Ready") {
+    let Some(node) = random_item(engine, nodes) else { return };
+    if is_condition_true(node, "Ready") {
         let silent = engine.random.below(2) == 0;
-        set_ready(engine, node, if silent { "Unknown" } else { "False" });
+        set_ready_condition(engine, node, if silent { "Unknown" } else { "False" });
     }
 }
 
 /// Sets the status of the `Ready` condition of a node.
-fn set_ready(engine: &mut Engine, node: &Value, status: &str) {
+fn set_ready_condition(engine: &mut Engine, node: &Value, status: &str) {
     let now = engine.now();
     let (reason, message, taint) = match status {
         "True" => ("KubeletReady", "kubelet is posting ready status", None),
@@ -119,30 +120,30 @@ fn set_ready(engine: &mut Engine, node: &Value, status: &str) {
     let about = json!({"kind": "Node", "name": name, "uid": node["metadata"]["uid"]});
     let (kind, reason) = if status == "True" { ("Normal", "NodeReady") } else { ("Warning", "NodeNotReady") };
     let text = format!("Node {name} status is now: {reason}");
-    engine.event(&about, "default", kind, reason, &text, "node-controller");
+    engine.create_event(&about, "default", kind, reason, &text, "node-controller");
 }
 
-/// Adds a node if there are fewer than wanted; otherwise removes a random node.
+/// Adds a node if there are fewer nodes than wanted; otherwise removes a random node.
 fn add_or_remove_node(engine: &mut Engine, nodes: &[Value]) {
     if nodes.len() < engine.wanted_nodes.max(1) {
         engine.add_node();
-    } else if let Some(node) = pick(engine, nodes).filter(|_| nodes.len() > 1) {
+    } else if let Some(node) = random_item(engine, nodes).filter(|_| nodes.len() > 1) {
         let name = namespace_and_name(node).1;
         engine.force_delete(&format!("/api/v1/nodes/{name}"));
         let about = json!({"kind": "Node", "name": name, "uid": node["metadata"]["uid"]});
         let text = format!("Node {name} event: Removing Node {name} from Controller");
-        engine.event(&about, "default", "Normal", "RemovingNode", &text, "node-controller");
+        engine.create_event(&about, "default", "Normal", "RemovingNode", &text, "node-controller");
     }
 }
 
 /// Changes the image or the replicas of a random deployment of the simulator.
-fn change_deployment(engine: &mut Engine) {
+fn change_random_deployment(engine: &mut Engine) {
     let ours: Vec<Value> = engine
         .list("apps/v1", "Deployment")
         .into_iter()
-        .filter(|d| d["metadata"]["labels"][MANAGED_BY] == "kube-sim")
+        .filter(|d| d["metadata"]["labels"][MANAGED_BY_LABEL] == "kube-sim")
         .collect();
-    let Some(deployment) = pick(engine, &ours) else { return };
+    let Some(deployment) = random_item(engine, &ours) else { return };
     let (namespace, name) = namespace_and_name(deployment);
     let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
     if engine.random.below(3) == 0 {

@@ -3,15 +3,16 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::engine::{CONTROLLER, Engine, namespace_and_name, reference};
+use super::engine::{CONTROLLER, Engine, namespace_and_name, object_reference};
 
 /// The label that distinguishes the pods of a deployment's replica sets.
 const HASH_LABEL: &str = "pod-template-hash";
 
+/// The characters of generated names.
 const NAME_CHARACTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// The FNV-1a hash of a pod template, in the characters of generated names.
-fn hash(template: &Value) -> String {
+fn template_hash(template: &Value) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in template.to_string().bytes() {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -25,7 +26,7 @@ fn hash(template: &Value) -> String {
         .collect()
 }
 
-fn number(value: &Value) -> i64 {
+fn number_or_zero(value: &Value) -> i64 {
     value.as_i64().unwrap_or(0)
 }
 
@@ -47,7 +48,7 @@ fn is_being_deleted(object: &Value) -> bool {
 }
 
 /// Reconciles the replica sets and the status of every deployment.
-pub(super) fn deployments(engine: &mut Engine) {
+pub(super) fn reconcile_deployments(engine: &mut Engine) {
     let sets = engine.list("apps/v1", "ReplicaSet");
     for deployment in engine.list("apps/v1", "Deployment") {
         if is_being_deleted(&deployment) || deployment["spec"]["paused"] == true {
@@ -62,39 +63,41 @@ pub(super) fn deployments(engine: &mut Engine) {
 fn advance_rollout(engine: &mut Engine, deployment: &Value, owned: &[&Value]) {
     let (namespace, name) = namespace_and_name(deployment);
     let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
-    let hash = hash(&deployment["spec"]["template"]);
+    let hash = template_hash(&deployment["spec"]["template"]);
     let current = owned.iter().find(|s| s["metadata"]["labels"][HASH_LABEL] == hash.as_str()).copied();
     let old: Vec<&Value> =
         owned.iter().filter(|s| s["metadata"]["labels"][HASH_LABEL] != hash.as_str()).copied().collect();
-    let old_size: i64 = old.iter().map(|s| number(&s["spec"]["replicas"])).sum();
+    let old_size: i64 = old.iter().map(|s| number_or_zero(&s["spec"]["replicas"])).sum();
     let Some(current) = current else {
         let first = if old_size == 0 { wanted } else { wanted.min(1) };
-        create_set(engine, deployment, &hash, first, owned.len() + 1);
+        create_replica_set(engine, deployment, &hash, first, owned.len() + 1);
         return;
     };
     // Rolling update with maxSurge 1 and maxUnavailable 1.
-    let size = number(&current["spec"]["replicas"]);
+    let size = number_or_zero(&current["spec"]["replicas"]);
     let target = if old_size == 0 { wanted } else { wanted.min((wanted + 1 - old_size).max(size)) };
     if target != size {
-        scale_set(engine, deployment, current, target);
+        scale_replica_set(engine, deployment, current, target);
     }
-    let ready = number(&current["status"]["readyReplicas"]);
+    let ready = number_or_zero(&current["status"]["readyReplicas"]);
     let spare = (ready + old_size - (wanted - 1).max(0)).max(0);
     let mut to_remove = spare.min(old_size);
     for set in &old {
-        let have = number(&set["spec"]["replicas"]);
+        let have = number_or_zero(&set["spec"]["replicas"]);
         let less = have.min(to_remove);
         if less > 0 {
-            scale_set(engine, deployment, set, have - less);
+            scale_replica_set(engine, deployment, set, have - less);
             to_remove -= less;
         }
     }
-    // Keep two old replica sets, like a revisionHistoryLimit of 2.
+    // Keep two old replica sets, as with `revisionHistoryLimit: 2`.
     let mut empty: Vec<&&Value> = old
         .iter()
-        .filter(|s| number(&s["spec"]["replicas"]) == 0 && number(&s["status"]["replicas"]) == 0)
+        .filter(|s| {
+            number_or_zero(&s["spec"]["replicas"]) == 0 && number_or_zero(&s["status"]["replicas"]) == 0
+        })
         .collect();
-    empty.sort_by_key(|s| number(&s["metadata"]["generation"]));
+    empty.sort_by_key(|s| number_or_zero(&s["metadata"]["generation"]));
     for set in empty.iter().skip(2) {
         engine.force_delete(&format!(
             "/apis/apps/v1/namespaces/{namespace}/replicasets/{}",
@@ -108,7 +111,8 @@ fn advance_rollout(engine: &mut Engine, deployment: &Value, owned: &[&Value]) {
     }
 }
 
-fn create_set(engine: &mut Engine, deployment: &Value, hash: &str, replicas: i64, revision: usize) {
+/// Creates the replica set for the pod template with the hash `hash`.
+fn create_replica_set(engine: &mut Engine, deployment: &Value, hash: &str, replicas: i64, revision: usize) {
     let (namespace, name) = namespace_and_name(deployment);
     let mut template = deployment["spec"]["template"].clone();
     let mut selector = deployment["spec"]["selector"].clone();
@@ -137,27 +141,28 @@ fn create_set(engine: &mut Engine, deployment: &Value, hash: &str, replicas: i64
     }
 }
 
-fn scale_set(engine: &mut Engine, deployment: &Value, set: &Value, replicas: i64) {
+fn scale_replica_set(engine: &mut Engine, deployment: &Value, set: &Value, replicas: i64) {
     let (namespace, name) = namespace_and_name(set);
     let path = format!("/apis/apps/v1/namespaces/{namespace}/replicasets/{name}");
     if engine.patch(&path, CONTROLLER, &json!({"spec": {"replicas": replicas}})).is_some() {
-        record_scaling(engine, deployment, name, number(&set["spec"]["replicas"]), replicas);
+        record_scaling(engine, deployment, name, number_or_zero(&set["spec"]["replicas"]), replicas);
     }
 }
 
+/// Creates the Event about the scaling of a replica set.
 fn record_scaling(engine: &mut Engine, deployment: &Value, set: &str, from: i64, to: i64) {
     let direction = if to >= from { "up" } else { "down" };
     let message = format!("Scaled {direction} replica set {set} from {from} to {to}");
-    let about = reference(deployment, "apps/v1", "Deployment");
+    let about = object_reference(deployment, "apps/v1", "Deployment");
     let namespace = namespace_and_name(deployment).0.to_owned();
-    engine.event(&about, &namespace, "Normal", "ScalingReplicaSet", &message, "deployment-controller");
+    engine.create_event(&about, &namespace, "Normal", "ScalingReplicaSet", &message, "deployment-controller");
 }
 
 /// The status of a deployment, as the body of a merge patch.
 fn deployment_status(now: &str, deployment: &Value, current: &Value, owned: &[&Value], wanted: i64) -> Value {
-    let sum = |field: &str| -> i64 { owned.iter().map(|s| number(&s["status"][field])).sum() };
+    let sum = |field: &str| -> i64 { owned.iter().map(|s| number_or_zero(&s["status"][field])).sum() };
     let (total, ready) = (sum("replicas"), sum("readyReplicas"));
-    let updated = number(&current["status"]["replicas"]);
+    let updated = number_or_zero(&current["status"]["replicas"]);
     let available = ready >= wanted - wanted / 4;
     let done = updated >= wanted && ready >= wanted && total == updated;
     let set = namespace_and_name(current).1;
@@ -230,7 +235,7 @@ fn would_change(object: &Value, patch: &Value) -> bool {
 }
 
 /// Reconciles the pods and the status of every replica set.
-pub(super) fn replica_sets(engine: &mut Engine) {
+pub(super) fn reconcile_replica_sets(engine: &mut Engine) {
     let pods = engine.list("v1", "Pod");
     for set in engine.list("apps/v1", "ReplicaSet") {
         if is_being_deleted(&set) {
@@ -249,10 +254,10 @@ pub(super) fn replica_sets(engine: &mut Engine) {
         for pod in &owned[..surplus] {
             let (namespace, name) = namespace_and_name(pod);
             let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
-            let about = reference(&set, "apps/v1", "ReplicaSet");
+            let about = object_reference(&set, "apps/v1", "ReplicaSet");
             // The request fails if the pod has been deleted since the list.
             if engine.sim.request(&Method::DELETE, &path, "", &Value::Null).is_ok() {
-                engine.event(
+                engine.create_event(
                     &about,
                     namespace,
                     "Normal",
@@ -263,12 +268,12 @@ pub(super) fn replica_sets(engine: &mut Engine) {
             }
         }
         let ready = owned[surplus..].iter().filter(|p| super::kubelet::is_ready(p)).count();
-        report_status(engine, &set, owned.len() - surplus, ready);
+        update_replica_set_status(engine, &set, owned.len() - surplus, ready);
     }
 }
 
 /// Writes the status of a replica set with `total` pods, `ready` of which are ready.
-fn report_status(engine: &Engine, set: &Value, total: usize, ready: usize) {
+fn update_replica_set_status(engine: &Engine, set: &Value, total: usize, ready: usize) {
     let (namespace, name) = namespace_and_name(set);
     let count = |n: usize| if n == 0 { Value::Null } else { n.into() };
     let status = json!({"status": {
@@ -284,6 +289,7 @@ fn report_status(engine: &Engine, set: &Value, total: usize, ready: usize) {
     }
 }
 
+/// Creates a pod of a replica set, and the Event about it.
 fn create_pod(engine: &mut Engine, set: &Value) {
     let (namespace, name) = namespace_and_name(set);
     let template = &set["spec"]["template"];
@@ -299,8 +305,15 @@ fn create_pod(engine: &mut Engine, set: &Value) {
     });
     let made = engine.write(&Method::POST, &format!("/api/v1/namespaces/{namespace}/pods"), CONTROLLER, &pod);
     if let Some(made) = made {
-        let about = reference(set, "apps/v1", "ReplicaSet");
+        let about = object_reference(set, "apps/v1", "ReplicaSet");
         let message = format!("Created pod: {}", namespace_and_name(&made).1);
-        engine.event(&about, namespace, "Normal", "SuccessfulCreate", &message, "replicaset-controller");
+        engine.create_event(
+            &about,
+            namespace,
+            "Normal",
+            "SuccessfulCreate",
+            &message,
+            "replicaset-controller",
+        );
     }
 }

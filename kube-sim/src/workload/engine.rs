@@ -9,7 +9,7 @@ use super::{chaos, controllers, kubelet, objects};
 use crate::Sim;
 use crate::clock::Random;
 
-/// The number of Event objects to keep; older ones are deleted. (A cluster deletes Events after an hour.)
+/// The maximum number of Event objects. The oldest ones are deleted, as a cluster deletes Events after an hour.
 const MAX_EVENTS: usize = 300;
 
 /// The field manager of the simulated controllers.
@@ -73,20 +73,21 @@ impl Engine {
     pub(super) fn step(&mut self) {
         self.steps += 1;
         if self.chaos {
-            chaos::step(self);
+            chaos::make_random_changes(self);
         }
-        controllers::deployments(self);
-        controllers::replica_sets(self);
-        kubelet::step(self);
+        controllers::reconcile_deployments(self);
+        controllers::reconcile_replica_sets(self);
+        kubelet::advance_pods(self);
     }
 
+    /// Creates the next node and the Event about its registration.
     pub(super) fn add_node(&mut self) {
         let number = self.created_nodes;
         self.created_nodes += 1;
         let name = format!("node-{number}");
         let node = objects::node(&name, number, &self.now());
         self.write(&Method::POST, "/api/v1/nodes", KUBELET, &node);
-        self.event(
+        self.create_event(
             &json!({"kind": "Node", "name": name}),
             "default",
             "Normal",
@@ -96,6 +97,7 @@ impl Engine {
         );
     }
 
+    /// The current time as `metav1.Time`.
     pub(super) fn now(&self) -> String {
         self.sim.stamp()
     }
@@ -104,8 +106,8 @@ impl Engine {
         self.sim.list(api_version, kind, "").unwrap_or_default()
     }
 
-    /// Writes an object with this field manager. If the write conflicts with a write of a client, the next step
-    /// retries it.
+    /// Writes an object with the field manager `manager`. If the write conflicts with a write of a client, the next
+    /// step retries it.
     pub(super) fn write(&self, method: &Method, path: &str, manager: &str, body: &Value) -> Option<Value> {
         let content_type =
             if *method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
@@ -119,6 +121,7 @@ impl Engine {
         }
     }
 
+    /// Sends a merge patch with the field manager `manager`.
     pub(super) fn patch(&self, path: &str, manager: &str, body: &Value) -> Option<Value> {
         self.write(&Method::PATCH, path, manager, body)
     }
@@ -132,7 +135,7 @@ impl Engine {
     }
 
     /// Creates an Event about an object.
-    pub(super) fn event(
+    pub(super) fn create_event(
         &mut self,
         about: &Value,
         namespace: &str,
@@ -177,7 +180,7 @@ impl Engine {
 }
 
 /// The reference of an Event to an object.
-pub(super) fn reference(object: &Value, api_version: &str, kind: &str) -> Value {
+pub(super) fn object_reference(object: &Value, api_version: &str, kind: &str) -> Value {
     let meta = &object["metadata"];
     json!({
         "apiVersion": api_version, "kind": kind, "name": meta["name"], "uid": meta["uid"],

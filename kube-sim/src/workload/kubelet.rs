@@ -6,26 +6,29 @@ use std::collections::BTreeMap;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::engine::{Engine, KUBELET, SCHEDULER, namespace_and_name, reference};
+use super::engine::{Engine, KUBELET, SCHEDULER, namespace_and_name, object_reference};
 
 /// Whether the `Ready` condition of the pod is true.
 pub(super) fn is_ready(pod: &Value) -> bool {
-    is_true(pod, "Ready")
+    is_condition_true(pod, "Ready")
 }
 
 /// Whether the condition of the type `kind` is true.
-pub(super) fn is_true(object: &Value, kind: &str) -> bool {
+pub(super) fn is_condition_true(object: &Value, kind: &str) -> bool {
     let conditions = object["status"]["conditions"].as_array();
     conditions.is_some_and(|c| c.iter().any(|c| c["type"] == kind && c["status"] == "True"))
 }
 
 /// Advances every pod by at most one stage of its lifecycle.
-pub(super) fn step(engine: &mut Engine) {
+pub(super) fn advance_pods(engine: &mut Engine) {
     let nodes: BTreeMap<String, bool> = engine
         .list("v1", "Node")
         .iter()
         .map(|n| {
-            (namespace_and_name(n).1.to_owned(), is_true(n, "Ready") && n["spec"]["unschedulable"] != true)
+            (
+                namespace_and_name(n).1.to_owned(),
+                is_condition_true(n, "Ready") && n["spec"]["unschedulable"] != true,
+            )
         })
         .collect();
     for pod in engine.list("v1", "Pod") {
@@ -34,13 +37,13 @@ pub(super) fn step(engine: &mut Engine) {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
         if pod["metadata"]["deletionTimestamp"].is_string() {
             if engine.random.below(2) == 0 || !nodes.contains_key(node) {
-                record_event(engine, &pod, "Normal", "Killing", "Stopping container");
+                record_pod_event(engine, &pod, "Normal", "Killing", "Stopping container");
                 engine.force_delete(&path);
             }
             continue;
         }
         if node.is_empty() {
-            schedule(engine, &pod, &path, &nodes);
+            schedule_pod(engine, &pod, &path, &nodes);
             continue;
         }
         match nodes.get(node) {
@@ -52,19 +55,20 @@ pub(super) fn step(engine: &mut Engine) {
     }
 }
 
-fn record_event(engine: &mut Engine, pod: &Value, kind: &str, reason: &str, message: &str) {
-    let mut about = reference(pod, "v1", "Pod");
+/// Creates an Event of the kubelet about the first container of a pod.
+fn record_pod_event(engine: &mut Engine, pod: &Value, kind: &str, reason: &str, message: &str) {
+    let mut about = object_reference(pod, "v1", "Pod");
     let container = pod["spec"]["containers"][0]["name"].as_str().unwrap_or_default();
     about["fieldPath"] = format!("spec.containers{{{container}}}").into();
     let namespace = namespace_and_name(pod).0.to_owned();
-    engine.event(&about, &namespace, kind, reason, message, "kubelet");
+    engine.create_event(&about, &namespace, kind, reason, message, "kubelet");
 }
 
 /// Binds a pod to a ready node. If there is none, sets the condition `PodScheduled` to false.
-fn schedule(engine: &mut Engine, pod: &Value, path: &str, nodes: &BTreeMap<String, bool>) {
+fn schedule_pod(engine: &mut Engine, pod: &Value, path: &str, nodes: &BTreeMap<String, bool>) {
     let (namespace, name) = namespace_and_name(pod);
     let fit: Vec<&String> = nodes.iter().filter(|(_, ready)| **ready).map(|(name, _)| name).collect();
-    let about = reference(pod, "v1", "Pod");
+    let about = object_reference(pod, "v1", "Pod");
     if fit.is_empty() {
         if pod["status"]["conditions"].is_null() {
             let message = format!("0/{} nodes are available.", nodes.len());
@@ -74,7 +78,14 @@ fn schedule(engine: &mut Engine, pod: &Value, path: &str, nodes: &BTreeMap<Strin
                 "lastProbeTime": null, "lastTransitionTime": now,
             }]}});
             engine.patch(&format!("{path}/status"), SCHEDULER, &status);
-            engine.event(&about, namespace, "Warning", "FailedScheduling", &message, "default-scheduler");
+            engine.create_event(
+                &about,
+                namespace,
+                "Warning",
+                "FailedScheduling",
+                &message,
+                "default-scheduler",
+            );
         }
         return;
     }
@@ -84,18 +95,26 @@ fn schedule(engine: &mut Engine, pod: &Value, path: &str, nodes: &BTreeMap<Strin
         json!({"target": {"apiVersion": "v1", "kind": "Node", "name": node}, "metadata": {"name": name}});
     if engine.write(&Method::POST, &format!("{path}/binding"), SCHEDULER, &binding).is_some() {
         let message = format!("Successfully assigned {namespace}/{name} to {node}");
-        engine.event(&about, namespace, "Normal", "Scheduled", &message, "default-scheduler");
+        engine.create_event(&about, namespace, "Normal", "Scheduled", &message, "default-scheduler");
     }
 }
 
 /// Sets a ready pod on a failed node to not ready. In a later step, deletes the pod.
 fn evict_from_failed_node(engine: &mut Engine, pod: &Value, path: &str) {
     if is_ready(pod) {
-        let status = status(engine, pod, "Running", false, &json!({"running": {"startedAt": engine.now()}}));
+        let status =
+            pod_status(engine, pod, "Running", false, &json!({"running": {"startedAt": engine.now()}}));
         engine.patch(&format!("{path}/status"), super::engine::CONTROLLER, &status);
-        let about = reference(pod, "v1", "Pod");
+        let about = object_reference(pod, "v1", "Pod");
         let namespace = namespace_and_name(pod).0.to_owned();
-        engine.event(&about, &namespace, "Warning", "NodeNotReady", "Node is not ready", "node-controller");
+        engine.create_event(
+            &about,
+            &namespace,
+            "Warning",
+            "NodeNotReady",
+            "Node is not ready",
+            "node-controller",
+        );
     } else if engine.random.below(10) == 0 {
         engine.force_delete(path);
     }
@@ -125,9 +144,9 @@ fn advance_pod(engine: &mut Engine, pod: &Value, path: &str) {
     } else {
         return;
     };
-    let body = status(engine, pod, phase, ready, &state);
+    let body = pod_status(engine, pod, phase, ready, &state);
     engine.patch(&format!("{path}/status"), KUBELET, &body);
-    record_event(engine, pod, "Normal", reason, &message);
+    record_pod_event(engine, pod, "Normal", reason, &message);
 }
 
 /// Makes a running pod ready. In later steps, the pod can complete or crash.
@@ -135,7 +154,7 @@ fn keep_running(engine: &mut Engine, pod: &Value, path: &str) {
     let now = engine.now();
     let started = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"].clone();
     if !is_ready(pod) {
-        let body = status(engine, pod, "Running", true, &json!({"running": {"startedAt": started}}));
+        let body = pod_status(engine, pod, "Running", true, &json!({"running": {"startedAt": started}}));
         engine.patch(&format!("{path}/status"), KUBELET, &body);
         return;
     }
@@ -144,7 +163,7 @@ fn keep_running(engine: &mut Engine, pod: &Value, path: &str) {
             let ended = json!({"terminated": {
                 "exitCode": 0, "reason": "Completed", "startedAt": started, "finishedAt": now,
             }});
-            let body = status(engine, pod, "Succeeded", false, &ended);
+            let body = pod_status(engine, pod, "Succeeded", false, &ended);
             engine.patch(&format!("{path}/status"), KUBELET, &body);
         }
         return;
@@ -158,7 +177,7 @@ fn keep_running(engine: &mut Engine, pod: &Value, path: &str) {
         "reason": "CrashLoopBackOff",
         "message": format!("back-off 10s restarting failed container={name} pod={}", namespace_and_name(pod).1),
     }});
-    let mut body = status(engine, pod, "Running", false, &back_off);
+    let mut body = pod_status(engine, pod, "Running", false, &back_off);
     let container = &mut body["status"]["containerStatuses"][0];
     let restarts = container["restartCount"].as_i64().unwrap_or(0);
     container["restartCount"] = (restarts + 1).into();
@@ -167,11 +186,11 @@ fn keep_running(engine: &mut Engine, pod: &Value, path: &str) {
     }});
     engine.patch(&format!("{path}/status"), KUBELET, &body);
     let message = format!("Back-off restarting failed container {name}");
-    record_event(engine, pod, "Warning", "BackOff", &message);
+    record_pod_event(engine, pod, "Warning", "BackOff", &message);
 }
 
 /// The complete status of a pod, as the body of a merge patch.
-fn status(engine: &mut Engine, pod: &Value, phase: &str, ready: bool, state: &Value) -> Value {
+fn pod_status(engine: &mut Engine, pod: &Value, phase: &str, ready: bool, state: &Value) -> Value {
     let now = engine.now();
     let done = phase == "Succeeded";
     let begun = state["waiting"]["reason"] != "ContainerCreating";

@@ -1,7 +1,7 @@
 //! A workload simulator: simulated controllers, scheduler and kubelets, which continuously change a small cluster.
 //!
-//! Nodes are added, removed and fail; deployments are updated and scaled; pods are scheduled, start, crash, complete
-//! and terminate, with the status and the events of a real cluster. The simulated components handle **every**
+//! Nodes are added, fail and are removed; deployments are updated and scaled; pods are scheduled, start, crash,
+//! complete and terminate, with the status and the events of a real cluster. The simulated components handle **every**
 //! deployment, replica set and pod of the simulation, including those that clients create. So
 //! `kubectl create deployment` and `kubectl rollout status` complete.
 //!
@@ -50,7 +50,7 @@ impl WorkloadBuilder {
         self
     }
 
-    /// The interval of the steps; 500 ms by default, at least 1 ms.
+    /// The interval between two steps; 500 ms by default, at least 1 ms.
     pub fn pace(mut self, pace: Duration) -> Self {
         self.pace = pace.max(Duration::from_millis(1));
         self
@@ -68,7 +68,7 @@ impl WorkloadBuilder {
     /// Outside of a tokio runtime.
     pub fn start(self, sim: &Sim) -> Workload {
         let mut engine = Engine::new(sim.clone(), self.seed, self.nodes, self.deployments, self.chaos);
-        sim.run_kubelets(true);
+        sim.set_kubelets_simulated(true);
         engine.set_up();
         let pace = self.pace;
         let task = tokio::spawn(async move {
@@ -100,6 +100,6 @@ impl Workload {
 impl Drop for Workload {
     fn drop(&mut self) {
         self.task.abort();
-        self.sim.run_kubelets(false);
+        self.sim.set_kubelets_simulated(false);
     }
 }

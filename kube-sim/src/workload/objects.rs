@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// A ready node.
+/// A ready node, whose addresses and zone depend on `number`.
 pub(crate) fn node(name: &str, number: usize, now: &str) -> Value {
     let condition = |kind: &str, status: &str, reason: &str, message: &str| {
         json!({
@@ -68,13 +68,17 @@ pub(crate) fn node(name: &str, number: usize, now: &str) -> Value {
 pub(super) const NAMESPACES: [&str; 3] = ["shop", "media", "platform"];
 
 /// The names of the first deployments. The names of further deployments end with a number.
-const NAMES: [&str; 8] =
+const DEPLOYMENT_NAMES: [&str; 8] =
     ["frontend", "encoder", "gateway", "cart", "thumbnails", "search", "checkout", "catalogue"];
 
 /// The `i`-th deployment that the simulator creates.
 pub(super) fn deployment(i: usize) -> Value {
-    let base = NAMES[i % NAMES.len()];
-    let name = if i < NAMES.len() { base.to_owned() } else { format!("{base}-{}", i / NAMES.len()) };
+    let base = DEPLOYMENT_NAMES[i % DEPLOYMENT_NAMES.len()];
+    let name = if i < DEPLOYMENT_NAMES.len() {
+        base.to_owned()
+    } else {
+        format!("{base}-{}", i / DEPLOYMENT_NAMES.len())
+    };
     let flaky = i % 5 == 4;
     let labels = json!({
         "app.kubernetes.io/name": name,
@@ -104,6 +108,7 @@ pub(super) fn deployment(i: usize) -> Value {
     })
 }
 
+/// The spec of a pod with one container, which has the name and the image.
 fn pod_spec(name: &str, image: &str) -> Value {
     let probe = |path: &str| json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": 10});
     json!({

@@ -11,14 +11,15 @@ use tower::ServiceExt as _;
 
 /// A response with its complete body.
 #[derive(Debug)]
-pub struct Answer {
+pub struct TestResponse {
     pub code: StatusCode,
     pub headers: HeaderMap,
     pub body: Value,
-    pub text: Bytes,
+    /// The encoded body; `body` is null unless these bytes are JSON.
+    pub bytes: Bytes,
 }
 
-impl Answer {
+impl TestResponse {
     /// Asserts that the request has succeeded, and returns the body.
     #[track_caller]
     pub fn ok(self) -> Value {
@@ -37,20 +38,28 @@ impl Answer {
     }
 }
 
-pub async fn send(sim: &Sim, request: Request<Full<Bytes>>) -> Answer {
+/// Sends a request and reads the complete response.
+pub async fn send(sim: &Sim, request: Request<Full<Bytes>>) -> TestResponse {
     let response = sim.service().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
-    let text = body.collect().await.unwrap().to_bytes();
-    let body = serde_json::from_slice(&text).unwrap_or(Value::Null);
-    Answer { code: parts.status, headers: parts.headers, body, text }
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    TestResponse { code: parts.status, headers: parts.headers, body, bytes }
 }
 
-pub async fn call(sim: &Sim, method: Method, path: &str, body: Value) -> Answer {
-    call_as(sim, method, path, "application/json", body).await
+/// Sends a request with a JSON body; without a body if `body` is null.
+pub async fn call(sim: &Sim, method: Method, path: &str, body: Value) -> TestResponse {
+    call_with_content_type(sim, method, path, "application/json", body).await
 }
 
 /// Sends a request whose body has the media type `content_type`.
-pub async fn call_as(sim: &Sim, method: Method, path: &str, content_type: &str, body: Value) -> Answer {
+pub async fn call_with_content_type(
+    sim: &Sim,
+    method: Method,
+    path: &str,
+    content_type: &str,
+    body: Value,
+) -> TestResponse {
     let bytes = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
     let request = Request::builder()
         .method(method)
@@ -62,30 +71,35 @@ pub async fn call_as(sim: &Sim, method: Method, path: &str, content_type: &str, 
     send(sim, request).await
 }
 
-pub async fn get(sim: &Sim, path: &str) -> Answer {
+/// Sends a GET request.
+pub async fn get(sim: &Sim, path: &str) -> TestResponse {
     call(sim, Method::GET, path, Value::Null).await
 }
 
-pub async fn get_accepting(sim: &Sim, path: &str, accept: &str) -> Answer {
+/// Sends a GET request with the `Accept` header `accept`.
+pub async fn get_accepting(sim: &Sim, path: &str, accept: &str) -> TestResponse {
     let request = Request::get(path).header("accept", accept).body(Full::default()).unwrap();
     send(sim, request).await
 }
 
-pub async fn post(sim: &Sim, path: &str, body: Value) -> Answer {
+/// Sends a POST request.
+pub async fn post(sim: &Sim, path: &str, body: Value) -> TestResponse {
     call(sim, Method::POST, path, body).await
 }
 
-pub async fn put(sim: &Sim, path: &str, body: Value) -> Answer {
+/// Sends a PUT request.
+pub async fn put(sim: &Sim, path: &str, body: Value) -> TestResponse {
     call(sim, Method::PUT, path, body).await
 }
 
-pub async fn delete(sim: &Sim, path: &str) -> Answer {
+/// Sends a DELETE request without delete options.
+pub async fn delete(sim: &Sim, path: &str) -> TestResponse {
     call(sim, Method::DELETE, path, Value::Null).await
 }
 
 /// Sends a merge patch.
-pub async fn merge(sim: &Sim, path: &str, body: Value) -> Answer {
-    call_as(sim, Method::PATCH, path, "application/merge-patch+json", body).await
+pub async fn merge_patch(sim: &Sim, path: &str, body: Value) -> TestResponse {
+    call_with_content_type(sim, Method::PATCH, path, "application/merge-patch+json", body).await
 }
 
 /// An open watch, which a test reads frame by frame.
@@ -95,6 +109,7 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Sends a watch request; `path` contains the query.
     pub async fn open(sim: &Sim, path: &str) -> Self {
         let request = Request::get(path).body(Full::<Bytes>::default()).unwrap();
         let response = sim.service().oneshot(request).await.unwrap();
@@ -102,29 +117,31 @@ impl Watch {
     }
 
     /// The bytes of the next frame; `None` at the end of the watch, `Err` if the body ends with an error.
-    pub async fn raw(&mut self) -> Option<Result<Bytes, ()>> {
+    pub async fn next_frame(&mut self) -> Option<Result<Bytes, ()>> {
         let frame = self.body.frame().await?;
         Some(frame.map(|f| f.into_data().unwrap()).map_err(drop))
     }
 
     /// The next event; `None` at the end of the watch.
     pub async fn next(&mut self) -> Option<Value> {
-        let bytes = self.raw().await?.expect("the connection broke");
+        let bytes = self.next_frame().await?.expect("the connection broke");
         Some(serde_json::from_slice(&bytes).expect("a frame is one JSON document"))
     }
 
     /// The type of the next event and the name of its object.
-    pub async fn step(&mut self) -> (String, String) {
+    pub async fn next_type_and_name(&mut self) -> (String, String) {
         let event = self.next().await.expect("the watch ended");
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
         (text(&event["type"]), text(&event["object"]["metadata"]["name"]))
     }
 }
 
+/// A config map with one key.
 pub fn config_map(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"k": "v"}})
 }
 
+/// A pod with one container.
 pub fn pod(name: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
@@ -132,5 +149,7 @@ pub fn pod(name: &str) -> Value {
     })
 }
 
-pub const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+/// The path of the config maps in the namespace `default`.
+pub const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+/// The path of the pods in the namespace `default`.
 pub const PODS: &str = "/api/v1/namespaces/default/pods";

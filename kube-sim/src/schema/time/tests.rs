@@ -1,4 +1,5 @@
-//! The expected results were recorded from kube-apiserver 1.37.2 with an Event's `firstTimestamp` and a Lease's `renewTime`.
+//! The expected results were recorded from kube-apiserver 1.37.2, with `firstTimestamp` of an Event and `renewTime` of
+//! a Lease.
 
 use super::{Precision, canonical};
 
