@@ -5,9 +5,9 @@
 //! ```
 //!
 //! The example reads every `generated.proto` in the Go modules `api@v0.37.2`, `apimachinery@v0.37.2` and so on. The
-//! OpenAPI document of `kubernetes@v1.37.2` shows which messages are inlined in JSON. The Go types show which fields are
-//! serialized even if their value is zero (marked `!`): pointers, and fields without `omitempty`. The output is sorted,
-//! so that two recordings of one release are equal.
+//! OpenAPI document of `kubernetes@v1.37.2` shows which messages are inlined in JSON. The Go types show which fields
+//! are serialized even if their value is zero (marked `!`): pointers, and fields without `omitempty`. The output is
+//! sorted, so that two recordings of one release are equal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;

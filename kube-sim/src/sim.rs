@@ -81,7 +81,8 @@ impl SimBuilder {
         self
     }
 
-    /// The interval of bookmarks in watches that request them; one minute by default, at least one millisecond.
+    /// The interval between the bookmarks of a watch that requests bookmarks; one minute by default, at least one
+    /// millisecond.
     pub fn bookmark_interval(mut self, interval: Duration) -> Self {
         self.bookmark_interval = interval.max(Duration::from_millis(1));
         self
@@ -237,8 +238,8 @@ impl Sim {
     ///
     /// Open watches stay open. If the version of a watch is higher than the restored resource version, the watch
     /// receives neither events nor bookmarks until the storage passes the version of the watch. It never receives the
-    /// changes up to that version. A list at a version above the resource version gets 504. A new watch that requests the
-    /// initial list at such a version ends with an `ERROR` event of code 504.
+    /// changes up to that version. A list at a version above the resource version gets 504. A new watch that requests
+    /// the initial list at such a version ends with an `ERROR` event of code 504.
     ///
     /// # Examples
     /// ```

@@ -152,7 +152,7 @@ impl SimError {
         Self::new(StatusCode::CONFLICT, "Conflict", message).with_details(name, group, resource)
     }
 
-    /// 403 for a request that a policy of the server forbids.
+    /// 403 for a request that the server refuses because of `why`.
     pub(crate) fn forbidden(group: &str, resource: &str, name: &str, why: &str) -> Self {
         let message = if name.is_empty() {
             format!("{} is forbidden: {why}", qualified(resource, group))
@@ -182,10 +182,12 @@ impl SimError {
             .with_causes(vec![json!({"reason": "FieldValueInvalid", "message": text, "field": field})])
     }
 
+    /// 400 for a malformed request.
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
     }
 
+    /// 405 for an HTTP method that the resource does not support.
     pub(crate) fn method_not_allowed() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -236,6 +238,7 @@ impl SimError {
         )
     }
 
+    /// 401 for a request without valid credentials.
     pub(crate) fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
     }
@@ -249,6 +252,7 @@ impl SimError {
         )
     }
 
+    /// 500 for an internal error.
     pub(crate) fn internal(message: impl fmt::Display) -> Self {
         let text = message.to_string();
         Self::new(
@@ -259,6 +263,7 @@ impl SimError {
         .with_causes(vec![json!({"message": text})])
     }
 
+    /// 429 with a `Retry-After` header of `seconds`.
     pub(crate) fn too_many_requests(message: impl Into<String>, seconds: u32) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).with_retry_after(seconds)
     }

@@ -13,6 +13,7 @@ const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitio
 /// The path of the custom resources of [`foo_definition`].
 const FOOS: &str = "/apis/example.com/v1/namespaces/default/foos";
 
+/// The CustomResourceDefinition of the kind `Foo`.
 fn foo_definition() -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -42,6 +43,7 @@ fn foo_definition() -> Value {
     })
 }
 
+/// A custom resource of the kind `Foo`.
 fn foo(name: &str, spec: Value) -> Value {
     let mut object = json!({"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": name}});
     object["spec"] = spec;

@@ -7,7 +7,9 @@ use common::{CONFIG_MAPS, PODS, get, merge_patch, post};
 use kube_sim::Sim;
 use serde_json::{Value, json};
 
+/// The path of the cron jobs in the namespace `default`.
 const CRON_JOBS: &str = "/apis/batch/v1/namespaces/default/cronjobs";
+/// The path of the Events in the namespace `default`.
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
 /// The beginning of the error text for an invalid DNS subdomain.
 const INVALID_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of";

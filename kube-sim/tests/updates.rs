@@ -7,7 +7,9 @@ use common::{PODS, delete, get, merge_patch, pod, post};
 use kube_sim::Sim;
 use serde_json::{Value, json};
 
+/// The path of the jobs in the namespace `default`.
 const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
+/// The path of the services in the namespace `default`.
 const SERVICES: &str = "/api/v1/namespaces/default/services";
 /// The pod template of the jobs and cron jobs.
 const POD_TEMPLATE: &str =

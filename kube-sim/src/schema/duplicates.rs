@@ -1,5 +1,5 @@
-//! Finds duplicate keys in JSON text. A parsed [`serde_json::Value`] does not show them, because it keeps only one of
-//! the values.
+//! Finds duplicate keys in JSON text. A parsed [`serde_json::Value`] does not contain them, because it keeps only the
+//! last value of each key.
 //!
 //! Owns one streaming pass over the text. This module must not use schemas.
 

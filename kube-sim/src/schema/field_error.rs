@@ -118,7 +118,7 @@ impl FieldError {
         Self::new(FieldErrorKind::TypeInvalid, field, value, detail)
     }
 
-    /// The value is not one of `supported`, which are printed in the given order.
+    /// The value is not one of `supported`, which the message lists in this order.
     pub(crate) fn not_supported(
         field: impl Into<String>,
         value: impl Into<Value>,

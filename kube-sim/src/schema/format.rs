@@ -1,8 +1,8 @@
 //! The values of `format` for strings in the schemas of custom resources.
 //!
-//! Owns the list of formats that the API server validates (it ignores others), and a predicate for each of them. The
-//! predicates accept the same strings as the Go libraries of the API server, which deviate from the specifications of
-//! the formats: `PT5M` is a `duration` because it contains `5M`.
+//! Owns the list of formats that the API server validates (the server ignores other formats), and a predicate for each
+//! of them. The predicates accept the same strings as the Go libraries of the API server, which deviate from the
+//! specifications of the formats: `PT5M` is a `duration` because it contains `5M`.
 
 mod check_digit;
 mod duration;

@@ -43,8 +43,8 @@ struct Translator<'a> {
     whole: &'a str,
     rest: &'a str,
     out: String,
-    /// Flag groups such as `(?i)` that have been read but not appended to `out`. They apply from the next element on; a
-    /// repetition operator directly after them repeats the element before them.
+    /// Flag groups such as `(?i)` that have been read but not appended to `out`. The flags apply from the next
+    /// element on. A repetition operator directly after flags repeats the element before the flags.
     flags: String,
     /// Whether `out` ends with a greedy repetition operator.
     ends_greedy: bool,
@@ -113,7 +113,7 @@ impl<'a> Translator<'a> {
         self.rest = rest;
     }
 
-    /// Appends the character `c`, the next one of the expression.
+    /// Appends `c`, the next character of the expression.
     fn push_literal(&mut self, c: char) {
         self.push_element(&escape::literal(u32::from(c)), &self.rest[c.len_utf8()..]);
     }
@@ -157,7 +157,7 @@ impl<'a> Translator<'a> {
         }
         if self.ends_greedy && operator.starts_with('?') {
             // A single `?` would make the preceding operator lazy instead of repeating it. `??` repeats it
-            // lazily, which does not change which strings match.
+            // lazily, and lazy repetition matches the same strings.
             self.out.push('?');
         }
         self.out.push_str(&operator);

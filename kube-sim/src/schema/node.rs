@@ -1,4 +1,5 @@
-//! The parsed schema: one node for each value of an object.
+//! The parsed form of schemas. Each [`Schema`] describes one value of an object, and contains the schemas of its fields
+//! or items.
 //!
 //! Owns the parsing of OpenAPI v3 schemas. The schemas of built-in kinds refer to named components, which are resolved
 //! at first use. The schemas of custom resources are structural and have no references. This module must not validate
@@ -11,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::go_regex;
 
-/// The type that a schema specifies.
+/// The type that a schema specifies (`type`), as opposed to the kind of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Kind {
     /// Any value, because no type is specified.
@@ -40,7 +41,7 @@ pub(crate) enum ListType {
     Atomic,
     /// The list is a set of unique items.
     Set,
-    /// The list is a map: fields of each item are its key.
+    /// The list is a map, whose keys are fields of the items.
     Map,
 }
 
@@ -138,8 +139,8 @@ struct Reference {
 impl Schema {
     /// A schema that accepts any value and preserves unknown fields.
     pub(crate) fn permissive() -> Arc<Self> {
-        static ONE: OnceLock<Arc<Schema>> = OnceLock::new();
-        Arc::clone(ONE.get_or_init(|| Arc::new(Self { preserve_unknown: true, ..Self::default() })))
+        static PERMISSIVE: OnceLock<Arc<Schema>> = OnceLock::new();
+        Arc::clone(PERMISSIVE.get_or_init(|| Arc::new(Self { preserve_unknown: true, ..Self::default() })))
     }
 
     /// Parses the recorded schema of the component `name`.
@@ -188,8 +189,8 @@ impl Schema {
         self.base.is_some()
     }
 
-    /// The properties of this schema, without those of a referenced component. Next to a reference to `ObjectMeta`,
-    /// they are the restrictions that the schema of a custom resource specifies for the metadata.
+    /// The properties of this schema, without those of a referenced component. If this schema is a reference to
+    /// `ObjectMeta`, these properties are the restrictions that the schema of a custom resource specifies.
     pub(super) fn own_properties(&self) -> &BTreeMap<Box<str>, Arc<Self>> {
         &self.properties
     }
@@ -292,8 +293,8 @@ impl SchemaParser {
         let mut schema = Schema {
             base: if self.is_built_in { parse_reference(map) } else { None },
             kind: parse_kind(map),
-            properties: self.properties(map),
-            additional: self.additional(map),
+            properties: self.parse_properties(map),
+            additional: self.parse_additional(map),
             items: map.get("items").map(|items| Arc::new(self.parse(items))),
             required: string_list_keyword(map, "required"),
             nullable: bool_keyword(map, "nullable"),
@@ -307,7 +308,7 @@ impl SchemaParser {
             preserve_unknown: bool_keyword(map, "x-kubernetes-preserve-unknown-fields"),
             embedded_resource: bool_keyword(map, "x-kubernetes-embedded-resource"),
             format: string_keyword(map, "format").filter(|format| !format.is_empty()).map(Into::into),
-            rules: self.rules(map),
+            rules: self.parse_rules(map),
             component: None,
         };
         if schema.embedded_resource && !self.is_built_in {
@@ -316,7 +317,7 @@ impl SchemaParser {
         schema
     }
 
-    fn properties(&self, map: &Map<String, Value>) -> BTreeMap<Box<str>, Arc<Schema>> {
+    fn parse_properties(&self, map: &Map<String, Value>) -> BTreeMap<Box<str>, Arc<Schema>> {
         let required = string_list_keyword(map, "required");
         let Some(properties) = map.get("properties").and_then(Value::as_object) else {
             return BTreeMap::new();
@@ -334,7 +335,7 @@ impl SchemaParser {
         properties.iter().map(read).collect()
     }
 
-    fn additional(&self, map: &Map<String, Value>) -> Additional {
+    fn parse_additional(&self, map: &Map<String, Value>) -> Additional {
         match map.get("additionalProperties") {
             None => Additional::Unset,
             Some(Value::Bool(true)) => Additional::Any,
@@ -343,7 +344,7 @@ impl SchemaParser {
         }
     }
 
-    fn rules(&self, map: &Map<String, Value>) -> Rules {
+    fn parse_rules(&self, map: &Map<String, Value>) -> Rules {
         let list = |key: &str| map.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
         let schemas = |key: &str| -> Vec<Schema> {
             if self.is_built_in {
@@ -394,7 +395,7 @@ fn parse_kind(map: &Map<String, Value>) -> Kind {
     }
 }
 
-/// The reference in `$ref`. The schema of a field with a default has it in `allOf[0].$ref`.
+/// The target of `$ref`. The schema of a field with a default contains `$ref` in `allOf[0]`.
 fn parse_reference(map: &Map<String, Value>) -> Option<Reference> {
     let direct = map.get("$ref");
     let wrapped = || map.get("allOf")?.as_array()?.first()?.get("$ref");

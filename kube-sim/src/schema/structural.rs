@@ -119,7 +119,7 @@ fn check_type(
 }
 
 /// Checks the properties `apiVersion`, `kind` and `metadata`. The API server supplies their schemas, so a CRD may only
-/// add restrictions; in the metadata of the root, it may restrict `name` and `generateName`.
+/// add restrictions. In the metadata of the root, a CRD may restrict only `name` and `generateName`.
 fn check_object_fields(
     path: &str,
     schema: &Value,
@@ -270,8 +270,8 @@ fn check_completeness(
     }
 }
 
-/// Checks that the schema outside of logical junctors specifies the field at `path`, which the subschema `nested` of a
-/// logical junctor mentions. `schema` is that specification.
+/// Checks that the field at `path`, which `nested` restricts in a logical junctor, is also specified outside of logical
+/// junctors. `schema` is this specification.
 fn check_declaration(
     path: &str,
     mentioned: &str,

@@ -140,8 +140,8 @@ impl Parser<'_> {
         }
     }
 
-    /// Parses a number of two digits, or of one or two with [`Digits::OneOrTwo`]. `name` is the element of Go's time
-    /// layout, for the error.
+    /// Parses a number with as many digits as `digits` allows. `name` is the element of Go's time layout that the error
+    /// contains.
     fn parse_number(&mut self, name: &str, digits: Digits) -> Result<i8, String> {
         let found = self.rest.bytes().take(2).take_while(u8::is_ascii_digit).count();
         if found == 0 || found == 1 && digits == Digits::Two {
@@ -173,8 +173,9 @@ impl Parser<'_> {
         Ok(nanos.parse().unwrap_or(0))
     }
 
+    /// Parses the time zone offset and returns it in minutes east of UTC.
     fn parse_offset(&mut self) -> Result<i32, String> {
-        const NAME: &str = "Z07:00";
+        const LAYOUT_ELEMENT: &str = "Z07:00";
         if let Some(rest) = self.rest.strip_prefix('Z') {
             self.rest = rest;
             return Ok(0);
@@ -186,10 +187,10 @@ impl Parser<'_> {
         let sign = match self.rest.as_bytes().first() {
             Some(b'+') => 1,
             Some(b'-') => -1,
-            _ => return Err(self.mismatch_error(NAME)),
+            _ => return Err(self.mismatch_error(LAYOUT_ELEMENT)),
         };
         let (Some(hours), Some(":"), Some(minutes)) = (number(1), self.rest.get(3..4), number(4)) else {
-            return Err(self.mismatch_error(NAME));
+            return Err(self.mismatch_error(LAYOUT_ELEMENT));
         };
         // Go accepts an offset of 24 hours or 60 minutes.
         if hours > 24 {
@@ -202,6 +203,7 @@ impl Parser<'_> {
         Ok(sign * (hours * 60 + minutes))
     }
 
+    /// The error for a text that does not match the element `expected` of Go's layout.
     fn mismatch_error(&self, expected: &str) -> String {
         let layout = self.precision.layout();
         format!(

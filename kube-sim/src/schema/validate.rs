@@ -69,6 +69,7 @@ impl Validator {
         self.path.trim_start_matches('.')
     }
 
+    /// Validates a field or item; `step` is its name or its index in brackets.
     fn check_child(&mut self, step: &str, schema: &Schema, value: &Value, out: &mut Findings) {
         let length = self.path.len();
         if !self.path.is_empty() && !step.starts_with('[') {
@@ -174,6 +175,7 @@ impl Validator {
         (valid, if valid == 0 { best.unwrap_or_default() } else { Findings::default() })
     }
 
+    /// Validates a value against a subschema of a logical junctor.
     fn validate_nested(&mut self, schema: &Schema, value: &Value) -> Findings {
         let mut out = Findings::default();
         self.check_value(schema, value, &mut out);

@@ -1,7 +1,7 @@
 //! The zero value of a built-in kind's Go struct, as Go serializes it.
 //!
 //! Server-side apply compares a new object with this value. Go serializes the fields of this value even if they are
-//! unset, so they have no field manager.
+//! unset, so these fields have no field manager.
 
 use serde_json::{Map, Value};
 

@@ -128,7 +128,7 @@ impl fmt::Debug for SimBody {
     }
 }
 
-/// Compresses the pieces of a body as they are read.
+/// Compresses the pieces of a body with gzip when the body is read.
 pub(crate) fn gzip(mut pieces: Pieces) -> Pieces {
     let mut encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
     Box::new(std::iter::from_fn(move || {

@@ -47,10 +47,12 @@ pub struct ServeError {
 }
 
 impl ServeError {
+    /// The error of a failed generation of certificates.
     fn certificates(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self { doing: "making certificates for the listener".into(), cause: Box::new(cause) }
     }
 
+    /// The error of a failed attempt to listen on `addr`.
     fn listen(addr: SocketAddr, cause: io::Error) -> Self {
         Self { doing: format!("listening on {addr}"), cause: Box::new(cause) }
     }
@@ -70,6 +72,7 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
+    /// Starts a listener, for HTTPS if `secure` is set, otherwise for HTTP.
     pub(crate) async fn start(
         service: SimService,
         addr: SocketAddr,
@@ -164,7 +167,7 @@ impl Drop for Server {
     }
 }
 
-/// Accepts connections until the task is aborted. The tasks of the connections are aborted with it.
+/// Accepts connections until the task is aborted. Then the tasks of the connections are aborted as well.
 async fn accept_connections(
     listener: TcpListener,
     service: SimService,

@@ -34,7 +34,7 @@ const REQUEST_LIMIT: usize = 3 << 19;
 /// The maximum size in bytes of a message that the etcd client of the API server sends.
 const MESSAGE_LIMIT: usize = 2 << 20;
 
-/// The state of a simulation, which its lock protects.
+/// The state of a simulation. The lock in `shared::Inner` protects it.
 #[derive(Debug)]
 pub(crate) struct State {
     /// The resource version of the latest change.
@@ -120,10 +120,12 @@ impl State {
         }
     }
 
+    /// The tables with their names.
     pub(crate) fn tables(&self) -> impl Iterator<Item = (&Arc<str>, &Table)> {
         self.tables.iter()
     }
 
+    /// The object with this key in the table `storage`.
     pub(crate) fn get(&self, storage: &str, key: &str) -> Option<&Arc<Stored>> {
         self.tables.get(storage)?.get(key)
     }
@@ -285,7 +287,7 @@ impl State {
 /// Checks the size of a custom resource against the limits of etcd.
 ///
 /// Objects of built-in kinds are not checked: an API server stores them as Protocol Buffers, whose size is unknown
-/// here. Validation limits the size of some of them.
+/// here. Validation limits the size of some kinds.
 fn check_size(resource: &Resource, object: &Stored) -> Result<(), SimError> {
     if resource.custom().is_none() {
         return Ok(());

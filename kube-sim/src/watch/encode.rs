@@ -34,8 +34,8 @@ impl EventEncoder {
     }
 
     /// Encodes `event` as a watch event of the type `event_type`. This type differs from `event.change` if the object
-    /// starts or stops matching the selector of the watch. If the types are equal and the watch sends plain objects, all
-    /// watches share one frame.
+    /// starts or stops matching the selector of the watch. If the types are equal and the watch sends plain objects,
+    /// all watches share one frame.
     pub(crate) fn encode_event(&mut self, event: &Event, event_type: Change) -> Bytes {
         if self.is_plain() && event_type == event.change {
             return event.frame(&self.resource.api_version, &self.resource.kind);
@@ -100,7 +100,8 @@ fn event_line(name: &str, object: &Value) -> Bytes {
     Bytes::from(format!("{{\"type\":\"{name}\",\"object\":{object}}}\n"))
 }
 
-/// Adds the fields without `omitempty`: the object of a bookmark of a built-in kind is the zero value of a Go struct.
+/// Adds the fields without `omitempty`, because the object of a bookmark of a built-in kind is the zero value of a Go
+/// struct.
 fn fill_zero_value(object: &mut Value) {
     let template = || json!({"metadata": {}, "spec": {"containers": null}});
     let (spec, status) = match object["kind"].as_str().unwrap_or_default() {

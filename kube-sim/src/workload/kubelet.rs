@@ -1,5 +1,5 @@
 //! The simulated scheduler, which binds pods to nodes, and the simulated kubelets, which start, run and terminate
-//! them.
+//! pods.
 
 use std::collections::BTreeMap;
 

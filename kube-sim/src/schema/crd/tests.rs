@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::validate_crd;
 
+/// A valid CRD with one version, which has the schema `schema`.
 fn crd_with_schema(schema: &Value) -> Value {
     json!({
         "metadata": {"name": "foos.ex.com"},
@@ -16,10 +17,12 @@ fn crd_with_schema(schema: &Value) -> Value {
     })
 }
 
+/// The validation errors of a new CRD.
 fn error_texts(crd: &Value) -> Vec<String> {
     validate_crd(None, crd).iter().map(ToString::to_string).collect()
 }
 
+/// Validates `schema` in a CRD. `expected` are the errors without the path of the schema.
 #[track_caller]
 fn assert_schema_errors(schema: &Value, expected: &[&str]) {
     let expected: Vec<String> =
@@ -262,6 +265,7 @@ fn properties_exclude_additional_properties_other_than_true() {
     );
 }
 
+/// Validates a CRD whose version has selectable fields with these JSON paths.
 #[track_caller]
 fn assert_selectable_field_errors(paths: &[&str], expected: &[&str]) {
     let fields: serde_json::Map<String, Value> =

@@ -51,7 +51,8 @@ pub(super) fn translate(text: &str) -> Result<(String, &str), Problem> {
     Ok((class, &rest[1..]))
 }
 
-/// Splits a named class such as `[:alpha:]` from `text`; `None` if the text does not begin with one.
+/// Splits a named class such as `[:alpha:]` from `text`; `None` if the text does not begin with
+/// a named class.
 fn named_class(text: &str) -> Result<Option<(&str, &str)>, Problem> {
     let Some(end) = text.strip_prefix("[:").and_then(|name| name.find(":]")) else { return Ok(None) };
     let (class, rest) = text.split_at(end + 4);
@@ -62,7 +63,7 @@ fn named_class(text: &str) -> Result<Option<(&str, &str)>, Problem> {
     Err(("invalid character class range", class.to_owned()))
 }
 
-/// Parses one character of a class. Returns the code point and the remaining text; `class` is quoted by the error.
+/// Parses one character of a class. Returns the code point and the remaining text. The error quotes `class`.
 fn class_character<'a>(text: &'a str, class: &str) -> Result<(u32, &'a str), Problem> {
     if text.starts_with('\\') {
         return escape::character(text);

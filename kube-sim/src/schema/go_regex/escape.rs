@@ -10,7 +10,8 @@ use super::Problem;
 /// A class that matches no character.
 const MATCHES_NOTHING: &str = r"[^\x{0}-\x{10FFFF}]";
 
-/// The expression that matches one character. A surrogate matches nothing, because no string contains one.
+/// The expression that matches one character. A surrogate matches nothing, because no string contains a
+/// surrogate.
 pub(super) fn literal(c: u32) -> String {
     if char::from_u32(c).is_some() { format!(r"\x{{{c:X}}}") } else { MATCHES_NOTHING.to_owned() }
 }
@@ -63,13 +64,13 @@ fn unicode_property(text: &str) -> Result<(String, &str), Problem> {
 /// The name that the `regex` crate has for a general category or script; `None` if Go does not accept `name`. Case,
 /// spaces, dashes and underscores are ignored.
 fn resolve_property(name: &str) -> Option<String> {
-    static KNOWN: LazyLock<Mutex<HashMap<String, Option<String>>>> = LazyLock::new(Mutex::default);
+    static CACHE: LazyLock<Mutex<HashMap<String, Option<String>>>> = LazyLock::new(Mutex::default);
     let name: String = name.chars().filter(|c| !matches!(c, ' ' | '-' | '_')).collect();
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric()) {
         return None;
     }
     let name = name.to_lowercase();
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
     known.entry(name).or_insert_with_key(|name| look_up_property(name)).clone()
 }
 

@@ -84,7 +84,8 @@ impl Nesting {
         self.outer.push(std::mem::take(&mut self.group));
     }
 
-    /// Closes the innermost group, which becomes an element of the enclosing one. Returns `false` if no group is open.
+    /// Closes the innermost group, which becomes an element of the enclosing group. Returns `false` if no group is
+    /// open.
     pub(super) fn close_group(&mut self) -> bool {
         let Some(outer) = self.outer.pop() else { return false };
         self.group.finish_element();

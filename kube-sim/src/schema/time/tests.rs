@@ -6,6 +6,7 @@ use super::{Precision, canonical};
 /// An input, with its stored form or the end of its error message. In the message, `as:` stands for Go's layout.
 type TimeCase = (&'static str, Result<Option<&'static str>, &'static str>);
 
+/// Asserts the results of [`canonical`] for all `rows`.
 #[track_caller]
 fn assert_stored_times(precision: Precision, rows: &[TimeCase]) {
     for (text, expected) in rows {
