@@ -298,7 +298,7 @@ impl SimError {
     }
 }
 
-/// The resource and its group, such as `deployments.apps`; only the resource for the core group.
+/// The resource and its group, such as `deployments.apps`. For the core group, only the resource.
 pub(crate) fn qualified(resource: &str, group: &str) -> String {
     if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
 }

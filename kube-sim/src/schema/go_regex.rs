@@ -38,7 +38,8 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
 /// Go's error code (`syntax.ErrorCode`), and the part of the expression that the error quotes.
 type Problem = (&'static str, String);
 
-/// Translates the expression `whole`: `rest` is the part to translate, and `out` the translation so far.
+/// Translates the expression `whole`. `rest` is the part that has not been translated; `out` is the translation of the
+/// part before `rest`.
 struct Translator<'a> {
     whole: &'a str,
     rest: &'a str,

@@ -72,7 +72,7 @@ pub(crate) fn generate_credentials(ip: IpAddr) -> Result<(Credentials, TlsAccept
     Ok((credentials, acceptor))
 }
 
-/// The TLS acceptor of the server. A client may present a certificate that the CA has signed, but need not.
+/// The TLS acceptor of the server. A client certificate is optional, but the CA must have signed it.
 fn tls_acceptor(
     ca: &CertificateDer<'static>,
     server: &CertificateDer<'static>,

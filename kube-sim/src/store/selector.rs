@@ -370,7 +370,7 @@ fn split_term(part: &str) -> Option<(&str, &str, bool)> {
     None
 }
 
-/// Removes the escapes from a value of the field selector `whole`, which the errors contain.
+/// Removes the escapes from the value of a term. The errors contain the complete field selector `whole`.
 fn unescape(value: &str, whole: &str) -> Result<String, String> {
     let mut out = String::new();
     let mut chars = value.chars();

@@ -99,7 +99,7 @@ fn closing_bracket(text: &str) -> Option<usize> {
     None
 }
 
-/// The values that the text in brackets selects from each of `at`.
+/// The values that `inner`, the text in brackets, selects from each value of `at`.
 fn select_in_brackets<'a>(at: &[&'a Value], inner: &str) -> Vec<&'a Value> {
     let inner = inner.trim();
     let quoted = |q: char| inner.strip_prefix(q).and_then(|t| t.strip_suffix(q));

@@ -97,7 +97,7 @@ fn string_or_empty(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The text, or `<none>` for an empty one.
+/// The text; `<none>` if the text is empty.
 fn or_none(text: &str) -> Value {
     if text.is_empty() { "<none>".into() } else { text.into() }
 }

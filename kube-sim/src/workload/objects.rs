@@ -108,7 +108,7 @@ pub(super) fn deployment(i: usize) -> Value {
     })
 }
 
-/// The spec of a pod with one container, which has the name and the image.
+/// The spec of a pod with one container of this name and image.
 fn pod_spec(name: &str, image: &str) -> Value {
     let probe = |path: &str| json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": 10});
     json!({

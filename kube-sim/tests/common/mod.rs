@@ -1,4 +1,4 @@
-//! A small client of `SimService` for the integration tests.
+//! Requests to `SimService`, assertions about its responses, and test objects.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses only some of these functions")]
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::validate_crd;
 
-/// A valid CRD with one version, which has the schema `schema`.
+/// A CRD with one version, which has the schema `schema`.
 fn crd_with_schema(schema: &Value) -> Value {
     json!({
         "metadata": {"name": "foos.ex.com"},
@@ -265,7 +265,8 @@ fn properties_exclude_additional_properties_other_than_true() {
     );
 }
 
-/// Validates a CRD whose version has selectable fields with these JSON paths.
+/// Validates a CRD whose selectable fields have the JSON paths `paths`. `expected` are the errors without the path
+/// `spec.selectableFields`.
 #[track_caller]
 fn assert_selectable_field_errors(paths: &[&str], expected: &[&str]) {
     let fields: serde_json::Map<String, Value> =

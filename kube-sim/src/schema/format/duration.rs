@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Unit names in lower case that must equal the word after the number.
+/// The words that are units, in lower case.
 const UNITS: [&str; 11] = ["ns", "us", "\u{b5}s", "ms", "s", "m", "h", "hr", "d", "w", "wk"];
-/// Unit names that must be a prefix of the word after the number.
+/// A word that begins with one of these prefixes is also a unit, such as `minutes`.
 const PREFIXES: [&str; 8] = ["nano", "micro", "milli", "sec", "min", "hour", "day", "week"];
 
 /// A Go duration.

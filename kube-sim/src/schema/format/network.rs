@@ -26,8 +26,8 @@ pub(super) fn is_cidr(text: &str) -> bool {
     is_number(bits) && bits.parse::<u32>().is_ok_and(|bits| bits <= max)
 }
 
-/// Whether the string is a MAC address of six, eight or twenty bytes. Its separators are `:` or `-` after two hex
-/// digits, `.` after four, or absent.
+/// Whether the string is a MAC address of six, eight or twenty bytes. The separator is `:` or `-` after every two hex
+/// digits, or `.` after every four. An address without separators is also accepted.
 pub(super) fn is_mac(text: &str) -> bool {
     let groups: Vec<&str> = match text.as_bytes() {
         [_, _, b':', ..] => text.split(':').collect(),
